@@ -4,7 +4,7 @@ import { jsonOf } from '../platform/text.ts'
 import type { Action } from '../runner/ports.ts'
 import { parseArguments } from './arguments.ts'
 
-/** A session with a coding agent. */
+/** Runs a session with a coding agent. */
 export const agentRun: Action = {
   kind: 'agent',
   prepare(spec) {
@@ -14,12 +14,12 @@ export const agentRun: Action = {
   },
 }
 
-/** Throws `invalid_argument`. */
+/** Returns the commands of a JSON list, or none for an empty text. Throws `invalid_argument`. */
 function commandsOf(list: string | undefined): string[] {
   if (list === undefined || list === '') return []
   const value = jsonOf(list)
   if (Array.isArray(value) && value.every((each) => typeof each === 'string' && each !== '')) return value
-  throw new ErrandError('invalid_argument', 'args.verify_list: is no list of commands.', {
-    hint: 'Write it as JSON, such as ["npm test"].',
+  throw new ErrandError('invalid_argument', 'args.verify_list: is not a list of commands.', {
+    hint: 'Write it as a JSON list, such as ["npm test"].',
   })
 }

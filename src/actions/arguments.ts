@@ -2,7 +2,7 @@ import type { AttemptSpec } from '../contract/attempt.ts'
 import { ErrandError } from '../contract/errors.ts'
 import * as z from '../contract/mini-zod.ts'
 
-/** The step's args once variables are filled in. Throws `invalid_argument` naming what is wrong. */
+/** Parses the step's args, with variables already filled in. Throws `invalid_argument`, naming each wrong field. */
 export function parseArguments<S extends z.core.$ZodType>(schema: S, spec: AttemptSpec): z.output<S> {
   const parsed = z.safeParse(schema, spec.args, { error: words })
   if (parsed.success) return parsed.data
@@ -14,9 +14,9 @@ export function parseArguments<S extends z.core.$ZodType>(schema: S, spec: Attem
   })
 }
 
-/** Returns the words for a mistake that a file's check could not see: only texts have variables. */
+/** Returns a message for a mistake that the check of the file could not find, since only texts contain variables. */
 function words(issue: z.core.$ZodRawIssue): string | undefined {
   if (issue.code === 'invalid_value') return `must be one of ${issue.values.map(String).join(', ')}`
   if (issue.code === 'too_small' && issue.origin === 'string') return 'must not be empty'
-  return issue.code === 'invalid_type' ? 'is of a wrong type' : undefined
+  return issue.code === 'invalid_type' ? 'has the wrong type' : undefined
 }

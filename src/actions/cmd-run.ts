@@ -2,10 +2,10 @@ import { CmdRunArgs } from '../contract/actions.ts'
 import type { Action } from '../runner/ports.ts'
 import { parseArguments } from './arguments.ts'
 
-/** One argument may be 128 KiB at most on Linux; a longer command goes through a file. */
+/** Longest command passed as an argument, which Linux limits to 128 KiB; a longer command goes through a file. */
 export const MAX_INLINE_SCRIPT_BYTES = 100_000
 
-/** Runs `args.cmd` by /bin/sh. */
+/** Runs `args.cmd` with /bin/sh. */
 export const cmdRun: Action = {
   kind: 'process',
   prepare(spec) {

@@ -7,7 +7,7 @@ import { makeFolder } from '../platform/files.ts'
 import type { Action } from '../runner/ports.ts'
 import { parseArguments } from './arguments.ts'
 
-/** Writes `args.content` to `args.path`, making its folders. */
+/** Writes `args.content` to `args.path` and creates missing folders. */
 export const fileWrite: Action = {
   kind: 'inline',
   async run(spec, { cwd, apart, signal, shown }) {
@@ -21,20 +21,20 @@ export const fileWrite: Action = {
       }
       await makeFolder(dirname(target))
       await writeFile(target, content, { mode: Number.parseInt(mode, 8), signal })
-      // A mode given on creation is cut by the umask, and ignored for a file that exists.
+      // The umask restricts a mode given on creation, and an existing file ignores it.
       await chmod(target, Number.parseInt(mode, 8))
     } catch (cause) {
       signal.throwIfAborted()
       if (cause instanceof LeadsOut)
         throw new ErrandError(
           'invalid_argument',
-          `${resolve(cwd, shown(path))} may not be written to by a step in a sandbox: ${shown(cause.message)}.`,
-          { hint: 'It writes into the workspace of its run, and through no link.', cause },
+          `A step in a sandbox may not write to ${resolve(cwd, shown(path))}: ${shown(cause.message)}.`,
+          { hint: 'Write inside the workspace of the run, and not through a link.', cause },
         )
       const { code, message } = cause as NodeJS.ErrnoException
       throw new ErrandError(
         code === 'ENOSPC' ? 'disk_full' : 'internal',
-        // Without the path that the system names: it may be a part of this one, and so of a secret in it.
+        // The system's message names a part of the path. If that part ends inside a secret, masking would miss it.
         `${resolve(cwd, shown(path))} could not be written: ${message.split(', ', 1)[0]}.`,
         { cause },
       )

@@ -3,10 +3,10 @@ import { ErrandError } from '../contract/errors.ts'
 import type { Action } from '../runner/ports.ts'
 import { parseArguments } from './arguments.ts'
 
-/** As Node's fetch itself gives up a server. */
+/** Milliseconds of silence after which a request fails; the default of Node's own fetch. */
 const SILENCE_MS = 300_000
 
-/** Sends a request; the answer's body is the step's standard output. A server from which nothing comes for so long is given up. */
+/** Sends a request; the answer's body becomes the step's stdout. Gives up when nothing arrives for `silenceMs`. */
 export const httpRequestWithin = (silenceMs = SILENCE_MS): Action => ({
   kind: 'inline',
   async run(spec, { signal, apart, write, shown }) {
@@ -14,9 +14,9 @@ export const httpRequestWithin = (silenceMs = SILENCE_MS): Action => ({
     if (apart)
       throw new ErrandError(
         'invalid_argument',
-        'http.request is sent by the runner itself, and so by no step in a sandbox.',
+        'http.request is sent by the runner itself, so a step in a sandbox cannot use it.',
         {
-          hint: 'Send it by cmd.run with curl, which goes through the sandbox and its network rules.',
+          hint: 'Use cmd.run with curl instead, which goes through the sandbox and its network rules.',
         },
       )
     const url = parseUrl(args.url)
@@ -28,7 +28,7 @@ export const httpRequestWithin = (silenceMs = SILENCE_MS): Action => ({
     )
     let request: Request
     try {
-      // A connection of its own: one kept from an earlier step may be closing on the other side just now.
+      // Use a separate connection: the other side may be closing one that an earlier step left open.
       const headers = { ...args.headers, connection: 'close' }
       request = new Request(url, {
         ...{ method: args.method, headers, body: args.body },
@@ -50,8 +50,8 @@ export const httpRequestWithin = (silenceMs = SILENCE_MS): Action => ({
       }
     } catch (cause) {
       if (signal.aborted) {
-        const missing = response === undefined ? 'had not answered' : 'had not finished its answer'
-        throw new ErrandError('host_unreachable', `The server of ${name} ${missing}.`, { cause })
+        const missing = response === undefined ? 'the server answered' : 'the answer was complete'
+        throw new ErrandError('host_unreachable', `${name} was stopped before ${missing}.`, { cause })
       }
       if (cause instanceof ErrandError) throw cause
       throw new ErrandError('host_unreachable', `${name} failed: ${rootMessage(cause)}.`, {
@@ -77,16 +77,16 @@ export const httpRequest = httpRequestWithin()
 function parseUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url?.username || url?.password)
-    throw new ErrandError('invalid_argument', `args.url has a user name or a password in it.`, {
+    throw new ErrandError('invalid_argument', `args.url contains a user name or a password.`, {
       hint: 'Send them as a header: {authorization: "Basic <base64 of name:password>"}.',
     })
   if (url?.protocol === 'http:' || url?.protocol === 'https:') return url
-  throw new ErrandError('invalid_argument', `args.url "${text}" is no http or https URL.`, {
-    hint: 'Write it whole, such as https://example.org/path.',
+  throw new ErrandError('invalid_argument', `args.url "${text}" is not an http or https URL.`, {
+    hint: 'Write the full URL, such as https://example.org/path.',
   })
 }
 
-/** fetch says "fetch failed" and keeps what happened in the cause. */
+/** Returns the message of the innermost cause: fetch itself only says "fetch failed". */
 function rootMessage(error: unknown): string {
   const { cause, message, code } = error as NodeJS.ErrnoException
   return cause === undefined ? message || code || String(error) : rootMessage(cause)

@@ -15,7 +15,7 @@ import { shellRun } from './shell-run.ts'
 import { taskVerdict } from './task-verdict.ts'
 import { varsSet } from './vars-set.ts'
 
-/** The actions that a machine carries out and that ship with Errand. */
+/** Maps the name of each action that ships with Errand and runs on a host to its implementation. */
 export const builtinActionRegistry: ActionRegistry = {
   'agent.run': agentRun,
   'bot.serve': botServe,

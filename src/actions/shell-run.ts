@@ -4,7 +4,7 @@ import type { Action } from '../runner/ports.ts'
 import { parseArguments } from './arguments.ts'
 import { MAX_INLINE_SCRIPT_BYTES } from './cmd-run.ts'
 
-/** Runs `args.script` by the interpreter its first line names, else by `args.shell`. */
+/** Runs `args.script` with the interpreter that its first line names, or otherwise with `args.shell`. */
 export const shellRun: Action = {
   kind: 'process',
   prepare(spec) {
@@ -18,13 +18,13 @@ export const shellRun: Action = {
   },
 }
 
-/** As the kernel reads it: a program, and what follows it as one argument. */
+/** Reads a `#!` line as the kernel does: a program, and the rest of the line as one argument. */
 function interpreterOf(script: string): string[] {
   const line = script.slice(2).split('\n', 1)[0]!.trim()
   const [, program, argument] = /^(\S+)(?:\s+(.*))?$/.exec(line) ?? []
   if (program === undefined)
-    throw new ErrandError('invalid_argument', 'The script\'s first line "#!" names no interpreter.', {
-      hint: 'Write a program behind it, such as #!/usr/bin/env python3, or leave the line out.',
+    throw new ErrandError('invalid_argument', 'The first line of the script, "#!", names no interpreter.', {
+      hint: 'Add a program after "#!", such as #!/usr/bin/env python3, or remove the line.',
     })
   return argument ? [program, argument] : [program]
 }

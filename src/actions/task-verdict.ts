@@ -2,7 +2,7 @@ import { TaskVerdictArgs } from '../contract/tasks/actions.ts'
 import type { Action } from '../runner/ports.ts'
 import { parseArguments } from './arguments.ts'
 
-/** The end of a try that is no success. */
+/** Ends a try of a coding task that did not succeed. */
 export const taskVerdict: Action = {
   kind: 'platform',
   prepare: (spec) => parseArguments(TaskVerdictArgs, spec),

@@ -2,7 +2,7 @@ import { VarsSetArgs } from '../contract/actions.ts'
 import type { Action } from '../runner/ports.ts'
 import { parseArguments } from './arguments.ts'
 
-/** Exports `args.vars`. */
+/** Exports `args.vars` to later steps. */
 export const varsSet: Action = {
   kind: 'inline',
   async run(spec) {

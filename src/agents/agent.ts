@@ -1,125 +1,135 @@
 import type { AgentUpdate, Attachment } from '../contract/agent.ts'
 
 /**
- * A coding agent behind one interface: a folder each, and one line in `registry.ts`. The program is started by the
- * runner, which owns its input, its output, the clock and the process tree; an agent only says what it needs, how it is
- * found and started, and speaks its protocol. What it needs stands here alone: what is installed, handed on and masked
- * follows from it.
+ * Describes a coding agent; each has a folder and one line in `registry.ts`. The runner starts the program and owns its
+ * input, its output, the clock and the process tree. An agent only says what it needs and how its program is found and
+ * started, and speaks its protocol. These needs are declared only here; installation, environment and masking follow
+ * from them.
  */
 export interface Agent {
-  /** As runs name it: `claude_code`. */
+  /** Name in runs, such as `claude_code`. */
   name: string
   title: string
-  /** Where it comes from; absent: it is not installed by Errand. */
+  /** Source of its package; absent if Errand does not install it. */
   install?: AgentInstall
   /**
-   * Environment variables that hold a key for its model; one of them is enough. Empty: it needs none. It is given those of
-   * its machine, and no attempt on that may put one out.
+   * Environment variables that hold a key for its model; one is enough, and an empty list means that it needs none. The
+   * agent gets those of its machine, and they are masked in the output of every attempt on it.
    */
   keys: readonly string[]
-  /** Other variables that hold a secret of it: no attempt may put one out, and only a step gives it one. */
+  /** Other variables that hold a secret of it: they are masked in all output, and only a step can provide them. */
   secrets?: readonly string[]
   /**
-   * The services of models that it can be pointed at, so that in a box a proxy has their keys and it has not; the first that is
-   * of a name counts.
+   * Model services to which it can be pointed, so that in a box a proxy has the keys instead of the agent. The first
+   * service of a name counts.
    */
   services?: readonly ModelService[]
   /**
-   * Services that an environment makes it reach by itself, and variables that hold what it needs inside for that. `unused`: keys that
-   * it does not use so.
+   * Returns the services that it reaches directly with this environment, and the variables that it needs inside the box
+   * for that. `unused` lists keys that it does not use in this case.
    */
   direct?(env: Readonly<Record<string, string>>): {
     services: readonly string[]
     keys: readonly string[]
     unused?: readonly string[]
   }
-  /** Variables that it goes by. Agents are given those of the machine that any of them goes by. */
+  /** Variables that configure it. Every agent gets the machine's variables that configure any agent. */
   settings?: readonly string[]
-  /** Of the settings, those that name a folder of the user's: where it runs apart from that, those of the machine do not count. */
+  /** Settings that name a folder of the user; in a box without that folder, the machine's values do not apply. */
   folders?: readonly string[]
-  /** Variables that hold all of its configuration, keys perhaps: it alone is given those of its machine. */
+  /** Variables that hold its whole configuration, perhaps with keys; only this agent gets the machine's values. */
   configuration?: readonly string[]
-  /** The files that a sign-in of the user's stands in, with that environment, and where its own folder below a session's home has them. */
+  /** Returns the files of the user's sign-in with this environment, and their places below a session's home. */
   signIn?(env: Readonly<Record<string, string | undefined>>): readonly SignInFile[]
   /**
-   * The key of its service that such a sign-in holds, as the variable that it could be given in: in a box the proxy has it, and the agent
-   * has not. Undefined where there is none that is good now.
+   * Returns the service's key from such a sign-in, as the variable that can carry it; in a box the proxy has it instead
+   * of the agent. Returns undefined if there is no key that is valid now.
    */
   keyOfSignIn?(env: Readonly<Record<string, string | undefined>>): Record<string, string> | undefined
   /**
-   * How it tells the tokens that it uses: of each call of its model as that ends, of a turn at its end, of the last call
-   * of a turn alone, or in a way that nobody here knows. Only the first can be held to a number of them.
+   * Way in which it reports its tokens: after each call of its model, at the end of each turn, only for the last call
+   * of a turn, or unknown. Only `each_call` allows a token limit.
    */
   usage: 'each_call' | 'each_turn' | 'last_call' | 'unknown'
   /** Finds the program on this machine. Starts one at most to ask for its version; never throws. */
   locate(places: AgentPlaces): Promise<Located>
-  /** How the program is started for a session. Throws `invalid_argument` for a request it cannot carry out. */
+  /**
+   * Returns how to start the program for a session. Throws `invalid_argument` for a request that it does not support.
+   */
   launch(request: SessionRequest, program: Program): AgentLaunch
   /**
-   * Changes to a request by which it uses the model service at that address (without `/v1`), to check that it
-   * asks before it uses a tool. Absent: each session is tried out with its own program, settings and model.
+   * Returns changes to a request that make it use the model service at that URL (without `/v1`), to check that it asks
+   * before it uses a tool. If absent, each session is checked with its own program, settings and model.
    */
   modelAt?(url: string, key: string): { env: Record<string, string>; model?: string }
-  /** A conversation with one process of it. */
+  /** Returns the protocol for a conversation with one process of the agent. */
   protocol(request: SessionRequest, port: ProtocolPort): AgentProtocol
 }
 
-/** A service of models that an agent takes by a base URL and a key. */
+/** Describes a model service that an agent uses by a base URL and a key. */
 export interface ModelService {
-  /** A path segment: `anthropic`. */
+  /** Name, usable as a path segment, such as `anthropic`. */
   name: string
-  /** Anthropic's Messages, or OpenAI's Responses and Chat Completions, whose base URL holds the version (`/v1`). */
+  /**
+   * API: Anthropic's Messages, or OpenAI's Responses and Chat Completions, whose base URL includes the version (`/v1`).
+   */
   shape: 'messages' | 'openai'
-  /** Variables of its key, of which the first that is set counts, the header that it goes in, and how what stands for it begins. */
+  /**
+   * Variables for its key (the first one set counts), the header that carries it, and the prefix of its placeholder.
+   */
   keys: readonly { variable: string; header: 'x-api-key' | 'bearer'; begins: string }[]
-  /** The variable of its base URL. */
+  /** Variable that holds its base URL. */
   url: string
-  /** Absent: without that variable there is no such service. */
+  /** URL if that variable is not set; if absent, the service then does not exist. */
   defaultUrl?: string
-  /** The agent adds the version to a base URL that has none. */
+  /** Whether the agent adds the version to a base URL without one. */
   addsVersion?: boolean
-  /** Where its base URL is given it may be used without a key. */
+  /** Whether it may be used without a key if its base URL is set. */
   keyless?: boolean
-  /** The variable of further headers, which may be secret. */
+  /** Variable that holds further headers, which may be secret. */
   headers?: string
-  /** Headers that say which account of the service pays, by the variables that they stand in: those of whoever has given the key count. */
+  /**
+   * Headers that select the account that pays, each with its variable; they must come from where the key comes from.
+   */
   account?: Readonly<Record<string, string>>
-  /** Only where that variable has one of these values; empty stands for none. */
+  /** Condition: the service exists only if this variable has one of these values; "" means that it is not set. */
   where?: { variable: string; values: readonly string[] }
 }
 
-/** The kind of machine a native program is for. */
+/** Describes the kind of machine for which a native program is built. */
 export interface Machine {
   platform: string
   arch: string
-  /** An x64 processor that is too old for AVX2. */
+  /** Whether it is an x64 processor without AVX2. */
   old?: boolean
 }
 
-/** A program that `errand agents install` can fetch, at the version that its agent was tested with. */
+/** Describes a program that `errand agents install` can fetch, in the version with which its agent was tested. */
 export interface AgentInstall {
-  /** npm package and the pinned version. */
+  /** Name of the npm package; `version` is the pinned version. */
   package: string
   version: string
-  /** Its name on PATH. */
+  /** Name of the program on PATH. */
   program: string
-  /** Native programs below node_modules, the first that is there is the one. npm brings what fits the machine's libc. */
+  /**
+   * Returns paths below node_modules; the first that exists is the program. npm fetches the one for the machine's libc.
+   */
   natives(machine: Machine): readonly string[]
-  /** The space an install takes, roughly. */
+  /** Approximate size of an installation. */
   megabytes: number
-  /** Environment variable of a folder that it unpacks itself into; it is then filled at the install, for all to share. */
+  /** Variable for the folder into which it unpacks itself; the installation fills that folder for all sessions. */
   cacheVariable?: string
 }
 
 export interface SignInFile {
-  /** Absolute. */
+  /** Absolute path. */
   from: string
-  /** Below the session's home. */
+  /** Path below the session's home. */
   to: string
 }
 
 export interface AgentPlaces {
-  /** Where `errand agents install` puts packages: `<folder>/<agent name>/node_modules/…`. */
+  /** Folder of `errand agents install`: packages are in `<folder>/<agent name>/node_modules/…`. */
   folder: string
   env: NodeJS.ProcessEnv
 }
@@ -134,60 +144,62 @@ export type Located =
   | { type: 'missing'; why: string }
   | { type: 'broken'; why: string }
 
-/** Who answers when the agent asks whether it may use a tool: nobody (`allow`: everything is allowed, `deny`) or Errand. */
+/**
+ * Decides about tools: `allow` and `deny` decide without questions; with `ask`, Errand answers the agent's questions.
+ */
 export type AskMode = 'allow' | 'deny' | 'ask'
 
 export interface SessionRequest {
-  /** Absolute. */
+  /** Absolute path of the working folder. */
   cwd: string
   model?: string
   extra_args: readonly string[]
   ask: AskMode
-  /** With `ask`: also before it reads and searches, where the agent can. Set it where a rule speaks of reading. */
+  /** Whether, with `ask`, the agent must also ask before it reads and searches; set if a rule is about reading. */
   asks_reading?: boolean
-  /** The agent's own id of a session to take up again; absent: a new one. */
+  /** Agent's own id of the session to resume; absent for a new session. */
   session_id?: string
-  /** With `session_id`: as a branch of it. */
+  /** Whether to branch the session `session_id` instead of resuming it. */
   fork?: true
-  /** A UUID for a new session, for agents that let the caller choose. */
+  /** UUID for a new session, for agents that let the caller choose it. */
   new_session_id: string
-  /** Most turns of the model per prompt, where the agent can limit them. */
+  /** Most turns of the model per prompt, for agents that can limit them. */
   max_turns?: number
-  /** Set where it runs in a box, and nothing of the user's home is: only what stands in the session's home counts. */
+  /** Whether it runs in a box without the user's home, so that only the session's home counts. */
   apart?: true
-  /** The environment that the step sees: keys, base URLs. */
+  /** Environment of the step, with keys and base URLs. */
   env: Readonly<Record<string, string>>
-  /** A private folder of this session, that lasts as long as the session may be loaded again. */
+  /** Private folder of this session, which exists as long as the session can be loaded again. */
   home: string
-  /** Only for `acp`: the command, program first. */
+  /** Command with the program first; only for `acp`. */
   command?: readonly string[]
 }
 
 export interface AgentLaunch {
-  /** Absolute; only where it is not the located one: the request names it (`acp`), or that is run by another. */
+  /** Absolute path, if the request names the program (`acp`) or another program runs the located one. */
   program?: string
   /** Arguments after the program. */
   args: readonly string[]
-  /** Beyond the step's own. */
+  /** Variables in addition to those of the step. */
   env: Record<string, string>
-  /** Written, mode 0600, before the start. Paths are absolute, below `request.home`. */
+  /** Files to write with mode 0600 before the start. Paths are absolute, below `request.home`. */
   files?: readonly { path: string; content: string }[]
-  /** Files and folders that the program is made of, beside what is installed for the agent: a box lets it read them. */
+  /** Files and folders of the program besides the agent's installation; a box lets it read them. */
   parts?: readonly string[]
 }
 
 /**
- * The calls that a protocol may make. It must be deterministic: the same calls in the same order lead to the
- * same lines and updates, for a restarted runner replays the calls to know where the conversation stands (so:
- * no clock, no chance, ids from counters).
+ * Receives the calls of a protocol. A protocol must be deterministic (no clock, no random numbers, ids from counters):
+ * the same calls in the same order lead to the same lines and updates, because a restarted runner replays them to
+ * restore the conversation's state.
  */
 export interface ProtocolPort {
-  /** A line to the program's standard input, without its newline. */
+  /** Sends a line to the program's standard input; `line` has no newline. */
   send(line: string): void
   update(update: AgentUpdate): void
-  /** The agent can take a prompt now: after the hand-shake, and again when a turn has ended. */
+  /** Reports that the agent accepts a prompt: after the handshake, and again after each turn. */
   ready(): void
-  /** The agent cannot go on (refused hand-shake, unknown model …); the process is ended. */
+  /** Reports that the agent cannot continue (refused handshake, unknown model …); the process is then ended. */
   failed(failure: ProtocolFailure): void
 }
 
@@ -196,30 +208,41 @@ export interface ProtocolFailure {
   message: string
 }
 
-/** An attachment with its bytes. */
+/** Describes an attachment with its bytes. */
 export interface Attached extends Attachment {
   content: Buffer
 }
 
-/** Calls come one at a time. Lines that are no JSON, or of a shape it does not know, are left aside, never thrown at. */
+/**
+ * Conducts a conversation with one process. Calls come one at a time. Lines with invalid JSON or unknown shapes are
+ * ignored.
+ */
 export interface AgentProtocol {
-  /** Once, first: the process is there. */
+  /** Begins the conversation; called once, first, when the process has started. */
   begin(): void
-  /** A line of standard output. */
+  /** Takes a line of standard output. */
   line(text: string): void
-  /** Only after `ready`. Updates follow, `turn_ended` last, then `ready` again. `attached`: of kinds that its session update `takes`. */
+  /**
+   * Starts a turn; only called after `ready`. Updates follow, the last one is `turn_ended`, then `ready` again.
+   * `attached` has only kinds that the session update's `takes` names.
+   */
   prompt(text: string, attached?: readonly Attached[]): void
-  /** Answers a `permission` update; `reason`: of a no; `input`: of a yes to an `editable` one, in place of the agent's, as JSON text. */
+  /**
+   * Answers a `permission` update. `reason` explains a denial; `input` (JSON text) replaces the agent's input when an
+   * `editable` one is allowed.
+   */
   answer(requestId: string, decision: 'allow' | 'deny', reason?: string, input?: string): void
-  /** The agent is told the reason of a no with it; else it comes as a prompt after the turn. */
+  /** Whether the agent gets the reason with a denial; otherwise it comes as a prompt after the turn. */
   readonly takesReasons?: true
   /**
-   * Another of the models that its session update names, from the next call of the model or the next prompt on. `done` is called
-   * once: refused, with the agent's words.
+   * Selects another of the models that the session update names, from the next call of the model or the next prompt on.
+   * Calls `done` once, with the agent's reason if it refuses.
    */
   setModel?(model: string, done: (refused?: string) => void): void
   /** Ends the turn: `turn_ended` with `canceled` follows. */
   cancelTurn(): void
-  /** The process has ended. Mid-turn: `turn_ended` with what is known (the tail of standard error helps). */
+  /**
+   * Reports the end of the process. In a turn, `turn_ended` follows with the known reason, such as the end of stderr.
+   */
   exited(exit: { code?: number; signal?: string; stderr: string }): void
 }

@@ -11,7 +11,7 @@ import { CodexProtocol } from './codex/protocol.ts'
 import { copilot } from './copilot/copilot.ts'
 import { opencode } from './opencode/opencode.ts'
 
-/** Agents in a box: nothing of the user's home is there, and what stands in the session's home counts. */
+// Agents in a box: the user's home is absent, and only the session's home counts.
 
 const program = { path: '/opt/agent', version: '1' }
 
@@ -37,7 +37,7 @@ function write(path: string): void {
   writeFileSync(path, '{}')
 }
 
-/** Folders that an agent is told to keep to. */
+/** Returns the folders to which the environment directs an agent. */
 const foldersOf = (env: Record<string, string>): string[] =>
   Object.entries(env).flatMap(([name, value]) =>
     /^(CLAUDE_CONFIG_DIR|CODEX_HOME|COPILOT_HOME|XDG_\w+_HOME)$/.test(name) ? [value] : [],

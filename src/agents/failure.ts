@@ -25,8 +25,8 @@ const words: readonly [ModelFailure, RegExp][] = [
 ]
 
 /**
- * Why a call of the model failed, from what vendors' services and agents write. Some agents pass on the service's
- * words and leave its status code out, so there is no better sign than the words.
+ * Returns why a call of the model failed, from the messages of services and agents. Some agents pass on a service's
+ * message without its status code, so the message is the best evidence.
  */
 export function modelFailureOf(text: string): ModelFailure {
   if (unreachable.test(text)) return 'unreachable'
@@ -36,7 +36,7 @@ export function modelFailureOf(text: string): ModelFailure {
   return words.find(([, pattern]) => pattern.test(text))?.[0] ?? 'other'
 }
 
-/** The meaning of a status of a model's service. */
+/** Returns the kind of failure for an HTTP status of a model's service. */
 export function failureOfStatus(status: number): ModelFailure {
   if (status === 401 || status === 403) return 'auth'
   if (status === 404) return 'bad_model'
@@ -45,12 +45,12 @@ export function failureOfStatus(status: number): ModelFailure {
   return status >= 500 ? 'server_error' : 'other'
 }
 
-/** The hint where an agent in a box has no key; `key` says how it is given one. */
+/** Returns the hint for an agent in a box without a key; `key` says how to provide one. */
 export const signInApart = (key: string): string =>
-  `${key}. Other logins stay outside of a sandbox: ERRAND_SANDBOX_LOGIN=copy where the runner or errand agent is started puts a ` +
-  'copy of them in, and isolation: none (--isolation none) runs the agent without a sandbox.'
+  `${key}. Other logins are not available in a sandbox: start the runner or errand agent with ERRAND_SANDBOX_LOGIN=copy to copy ` +
+  'them into it, or use isolation: none (--isolation none) to run the agent without a sandbox.'
 
-/** How a program ended, and its last words, in one line of prose. */
+/** Returns a clause that says how a program ended, followed by its last output to stderr. */
 export function endingText(name: string, exit: { code?: number; signal?: string; stderr: string }): string {
   const how =
     exit.signal !== undefined

@@ -41,7 +41,7 @@ it('refuses arguments with which Copilot would not ask', () => {
 
 it('refuses Copilot where a rule speaks of reading, which it asks nobody about', () => {
   assert.throws(() => copilot.launch(request({ asks_reading: true }), program), {
-    message: /asks nobody before it reads/,
+    message: /does not ask before it reads/,
   })
 })
 

@@ -1,6 +1,6 @@
 import type { ModelService } from './agent.ts'
 
-/** By Anthropic's own programs; `ANTHROPIC_AUTH_TOKEN` is what Claude Code takes before all others. */
+/** Anthropic's service, with the variables of its own programs; Claude Code prefers `ANTHROPIC_AUTH_TOKEN`. */
 export const anthropicService: ModelService = {
   name: 'anthropic',
   shape: 'messages',
@@ -14,7 +14,7 @@ export const anthropicService: ModelService = {
   headers: 'ANTHROPIC_CUSTOM_HEADERS',
 }
 
-/** One that speaks like OpenAI's. */
+/** Returns a service whose API is like OpenAI's. */
 export const openaiLike = (
   name: string,
   variables: { keys: readonly string[]; url: string },
@@ -28,7 +28,7 @@ export const openaiLike = (
 })
 
 export const OPENAI_URL = 'https://api.openai.com/v1'
-/** OpenAI's own, for which an organization and a project can be chosen; `keys`: the variables of its key. */
+/** Returns OpenAI's service, with a selectable organization and project; `keys` names the variables for its key. */
 export const openaiWith = (keys: readonly string[]): ModelService => ({
   ...openaiLike('openai', { keys, url: 'OPENAI_BASE_URL' }, OPENAI_URL),
   account: { 'openai-organization': 'OPENAI_ORG_ID', 'openai-project': 'OPENAI_PROJECT_ID' },

@@ -6,10 +6,10 @@ import { codex } from './codex/codex.ts'
 import { copilot } from './copilot/copilot.ts'
 import { opencode } from './opencode/opencode.ts'
 
-/** All agents there are; a new one is its folder and a line here. */
+/** Lists all agents; to add one, add its folder and a line here. */
 export const agentRegistry: readonly Agent[] = [claudeCode, codex, opencode, copilot, acp, builtin]
 
-/** By the names of their agents, what can be installed. */
+/** Installable programs by the names of their agents. */
 export const agentInstalls: Readonly<Record<string, AgentInstall>> = Object.fromEntries(
   agentRegistry.flatMap(({ name, install }) => (install ? [[name, install]] : [])),
 )

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 
-/** The file of a user's sign-in, an object of JSON; undefined where there is none that can be read. */
+/** Reads the JSON object in the file of a user's sign-in; undefined if there is none or it cannot be read. */
 export function readSignIn(file: string): Readonly<Record<string, unknown>> | undefined {
   try {
     const value: unknown = JSON.parse(readFileSync(file, 'utf8'))
@@ -10,7 +10,7 @@ export function readSignIn(file: string): Readonly<Record<string, unknown>> | un
   }
 }
 
-/** The part of a sign-in under that name, where it is an object. */
+/** Returns the part of a sign-in with that name, or {} if it is not an object. */
 export function partOf(
   value: Readonly<Record<string, unknown>> | undefined,
   name: string,
@@ -19,7 +19,7 @@ export function partOf(
   return isRecord(part) ? part : {}
 }
 
-/** A text that is not empty. */
+/** Returns the value if it is a non-empty text. */
 export const textOf = (value: unknown): string | undefined =>
   typeof value === 'string' && value !== '' ? value : undefined
 

@@ -1,7 +1,7 @@
 import { StringDecoder } from 'node:string_decoder'
 import { stripVTControlCharacters } from 'node:util'
 
-/** Fields of Docker's answers that more than one file reads. */
+/** The types below describe the fields of Docker's answers that more than one file reads. */
 
 export interface HealthConfig {
   Test?: string[]
@@ -68,8 +68,8 @@ export interface NetworkAnswer {
 }
 
 /**
- * Returns the machine's own IPv4 address on a network. Docker 20.10 omits it for its default network until its second
- * start; then it is the network's first address.
+ * Returns the machine's own IPv4 address on a network, or undefined for a network without IPv4. Docker 20.10 does not
+ * report it for its own network until its second start; then it is the first address of the subnet.
  */
 export function gatewayOf({ IPAM }: Pick<NetworkAnswer, 'IPAM'>): string | undefined {
   const [{ Gateway, Subnet } = {}] = IPAM?.Config ?? []
@@ -78,19 +78,19 @@ export function gatewayOf({ IPAM }: Pick<NetworkAnswer, 'IPAM'>): string | undef
   return last && `${before}${Number(last) + 1}`
 }
 
-/** Settings of a container, as requested and as read back. */
+/** Docker's `HostConfig`: the settings and limits of a container, as requested and as read back. */
 export type HostConfig = Readonly<Record<string, unknown>> & {
   NetworkMode: string
   Mounts: readonly { Type: string; Source: string; Target: string; VolumeOptions: object }[]
 }
 
-/** Receives a line of progress of a build or pull, for a person. */
+/** Receives each line of progress of a build or pull, for a person to read. */
 export type Progress = (line: string) => void
 
-/** Limits the length of a reported line, because a build may print without ever ending one. */
+/** Longest line that is passed on; a build may print without ever ending a line. */
 const LINE_CHARACTERS = 4096
 
-/** A line of what an engine sends while it builds or pulls. */
+/** Describes one event that an engine sends while it builds or pulls. */
 interface ProgressEvent {
   stream?: string
   status?: string
@@ -101,8 +101,9 @@ interface ProgressEvent {
 }
 
 /**
- * Reads an engine's answer to its end and reports its lines; for a layer only what changes. Returns the id of the
- * image that was built. Throws an error in the middle, which comes long after the answer's status was a success.
+ * Reads an engine's answer to its end and passes its lines to `progress`; a layer's status only when it changes.
+ * Returns the id of the built image, if there is one. Throws an error that comes in the middle, after the HTTP status
+ * already reported success.
  */
 export async function readProgress(
   answer: AsyncIterable<Buffer | string>,
@@ -133,7 +134,7 @@ function tellLine(line: string, progress: Progress): void {
   if (text !== '') progress(text)
 }
 
-/** Yields the values of a streamed answer of an engine, one per line. */
+/** Yields the JSON value in each line of an engine's streamed answer. */
 export async function* jsonLines<T>(answer: AsyncIterable<Buffer | string>): AsyncGenerator<T> {
   const decoder = new StringDecoder('utf8')
   let rest = ''

@@ -15,7 +15,7 @@ import { DockerClient } from './docker-client.ts'
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => unknown
 
-/** Returns a client of a server on a socket that answers like an engine. */
+/** Returns a client of a server that answers on a socket as an engine does. */
 async function clientOf(t: TestContext, answer: Answer): Promise<DockerClient> {
   const folder = mkdtempSync(join(tmpdir(), 'errand-test-'))
   const server = createServer(answer)
@@ -63,7 +63,7 @@ test('a request is sent with its query, body, archive and credentials as the eng
     ['application/json', '16'],
   )
 
-  // Its bytes have "+", "/" and "=" in standard base64.
+  // In the usual base64, these credentials contain "+", "/" and "=".
   const auth = { username: '??>', password: '~~~?', serveraddress: 'x' }
   const sent = await docker.ask<Heard>('PUT', '/build', { tar: Readable.from(['one', 'two']), auth })
   assert.deepEqual(
@@ -143,7 +143,7 @@ test('a socket may be named by a relative path, and an address may be one of IPv
   const { address } = await clientOf(t, (_, response) => response.end('{"a":1}'))
   const beside = new DockerClient({ DOCKER_HOST: `unix://${relative(process.cwd(), address)}` })
   assert.deepEqual([beside.isHere, await beside.ask('GET', '/info')], [true, { a: 1 }])
-  // Nothing listens there, and some machines have no IPv6. Either way the address must not be read as a host name.
+  // Nothing listens there, and some machines have no IPv6; in no case is it looked up as a name.
   const asked = new DockerClient({ DOCKER_HOST: 'tcp://[::1]:1' }).ask('GET', '/info')
   await assert.rejects(asked, ({ code }) => ['ECONNREFUSED', 'EADDRNOTAVAIL', 'ENETUNREACH'].includes(code))
 })
@@ -157,7 +157,7 @@ test('an engine behind TLS is spoken to with the certificates of DOCKER_CERT_PAT
   execFileSync('openssl', ['req', '-x509', '-days', '2', ...subject, ...made], { stdio: 'ignore' })
   copyFileSync(at('cert.pem'), at('ca.pem'))
   const [key, cert] = [readFileSync(at('key.pem')), readFileSync(at('cert.pem'))]
-  // A client without a certificate of the same authority is turned away.
+  // The server rejects clients without a certificate of the same authority.
   const server = createTlsServer({ key, cert, ca: cert, requestCert: true }, (_, response) =>
     response.end('{"Version": "29.1"}'),
   )
@@ -192,6 +192,6 @@ test('an address of an engine that is none is refused by the name of its variabl
   for (const DOCKER_HOST of ['not a url', 'tcp://', 'http://host:99999'])
     assert.throws(() => new DockerClient({ DOCKER_HOST }), {
       code: 'invalid_argument',
-      message: `DOCKER_HOST is "${DOCKER_HOST}".`,
+      message: `DOCKER_HOST "${DOCKER_HOST}" is not a valid address.`,
     })
 })

@@ -12,21 +12,21 @@ export type DockerEnv = Readonly<Record<string, string | undefined>>
 export type DockerMethod = 'GET' | 'POST' | 'PUT' | 'DELETE'
 
 export interface DockerRequest {
-  /** Lists are repeated, objects become JSON, and undefined values are omitted. */
+  /** A list repeats its name, an object becomes JSON, and an undefined value is left out. */
   query?: Readonly<Record<string, unknown>>
-  /** Sent as JSON. */
+  /** Body, sent as JSON. */
   body?: object
-  /** Sent instead of a body. */
+  /** Archive that is sent instead of a body. */
   tar?: Readable
-  /** Login for the registry that the engine asks. */
+  /** Credentials for the registry that the engine contacts. */
   auth?: RegistryLogin & { serveraddress: string }
-  /** Aborts the request and the reading of its answer. */
+  /** Ends the request, also while its answer is being read. */
   signal?: AbortSignal
-  /** True to use a separate connection. */
+  /** Sends the request on a separate connection. */
   apart?: boolean
 }
 
-/** An answer of the engine that is not a success; `json` is set if it was read completely. */
+/** Is thrown for an unsuccessful answer of the engine; `json` is set if the whole answer was read. */
 export class DockerFailure extends Error {
   readonly statusCode: number
   readonly json: { message?: string } | undefined
@@ -40,8 +40,8 @@ export class DockerFailure extends Error {
 }
 
 /**
- * An answer that does not come from Docker but from a proxy or another program at that address. The request was not
- * carried out.
+ * Is thrown for an answer that does not come from Docker but from a proxy, or from another program at that address. The
+ * engine did not process the request.
  */
 export class ForeignAnswer extends Error {
   constructor(address: string, { statusCode }: IncomingMessage, said: string) {
@@ -53,27 +53,29 @@ export class ForeignAnswer extends Error {
 const isPage = ({ headers }: IncomingMessage): boolean =>
   headers['content-type']?.startsWith('text/html') === true
 
-/** Reports whether an answer is not Docker's. Docker answers nothing, JSON (sometimes several values), or a word. */
+/**
+ * Reports whether an answer does not come from Docker, which sends nothing, JSON (sometimes several values), or a word.
+ */
 const isForeign = (response: IncomingMessage, said: string): boolean =>
   isPage(response) || (isSuccess(response) && !/^\s*([[{]|\w{0,20}\s*$)/.test(said))
 
-/** Login to a registry, in the form that the engine accepts. */
+/** Credentials for a registry, in the engine's form. */
 export type RegistryLogin = { username: string; password: string } | { identitytoken: string }
 
 /**
- * Sends plain requests to Docker's API, over its socket or TCP. A failed connection throws with the system's error
+ * Sends requests to Docker's API over its socket or TCP. A failed connection throws an error with the system call's
  * code.
  */
 export class DockerClient {
-  /** Address for people: the socket's path, or the one in DOCKER_HOST. */
+  /** Address to show to people: the socket's path, or the value of DOCKER_HOST. */
   readonly address: string
-  /** True if the engine is reached by a local socket; its disk and cgroups are then on this machine too. */
+  /** Whether the engine is reached by a socket of this machine; then its disk and cgroups are here too. */
   readonly isHere: boolean
   readonly #to: ReturnType<typeof addressee>
 
   /**
-   * Uses the Docker that DOCKER_HOST names (with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH), or the one at the default
-   * socket. Throws `invalid_argument` if one of them cannot be used.
+   * Uses the engine at DOCKER_HOST (with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH), or otherwise at its usual socket.
+   * Throws `invalid_argument` if one of these variables cannot be used.
    */
   constructor(env: DockerEnv) {
     this.address = dockerAddress(env)
@@ -81,7 +83,7 @@ export class DockerClient {
     this.isHere = 'socketPath' in this.#to
   }
 
-  /** Returns the engine's whole answer; undefined if it is empty or not JSON. */
+  /** Returns the engine's whole answer, or undefined if it is empty or not JSON. */
   async ask<T = unknown>(method: DockerMethod, path: string, request: DockerRequest = {}): Promise<T> {
     const response = await this.#send(method, path, request)
     if (request.signal !== undefined) addAbortSignal(request.signal, response)
@@ -92,7 +94,7 @@ export class DockerClient {
     throw new DockerFailure(path, response.statusCode!, json ?? said, json as object | undefined)
   }
 
-  /** Returns a streamed answer, each byte as it arrives. Throws if the engine disconnects before its end. */
+  /** Returns a streamed answer, each byte as it arrives. Reading it fails if the engine goes away before its end. */
   async open(method: DockerMethod, path: string, request: DockerRequest = {}): Promise<IncomingMessage> {
     const response = await this.#send(method, path, request)
     if (isSuccess(response) && !isPage(response)) return response
@@ -112,7 +114,7 @@ export class DockerClient {
       ...(tar === undefined ? {} : { 'Content-Type': 'application/tar' }),
       ...(auth === undefined ? {} : { 'X-Registry-Auth': registryAuth(auth) }),
     }
-    // Loaded on demand, because it takes half as long as starting Node.
+    // Load this only when needed: it takes half as long as starting Node.
     const send = tls ? (await import('node:https')).request : httpRequest
     return await new Promise((resolve, reject) => {
       const options = { ...to, ...tls, method, path: path + queryText(query), headers, signal }
@@ -125,7 +127,7 @@ export class DockerClient {
   }
 }
 
-/** Returns the address for people; for a socket it is the path. */
+/** Returns the engine's address as people know it; for a socket, its path. */
 export const dockerAddress = (env: DockerEnv): string =>
   (env.DOCKER_HOST || `unix://${DEFAULT_SOCKET}`).replace(/^unix:\/\//, '')
 
@@ -134,13 +136,13 @@ function addressee(env: DockerEnv, address: string) {
   if (address.startsWith('/') || env.DOCKER_HOST?.startsWith('unix://'))
     return { socketPath: address, host: 'localhost' }
   const at = address.includes('//') ? address : `tcp://${address}`
-  // "tcp://" alone can be parsed.
+  // "tcp://" alone can be parsed, but has no host.
   if (!URL.canParse(at) || new URL(at).hostname === '')
-    throw new ErrandError('invalid_argument', `DOCKER_HOST is "${address}".`, {
-      hint: 'It is the address of a container engine, such as unix:///var/run/docker.sock or tcp://127.0.0.1:2375.',
+    throw new ErrandError('invalid_argument', `DOCKER_HOST "${address}" is not a valid address.`, {
+      hint: 'Set it to the address of a container engine, such as unix:///var/run/docker.sock or tcp://127.0.0.1:2375.',
     })
   const { hostname, port } = new URL(at)
-  // Only URLs put IPv6 addresses in brackets.
+  // Only URLs put an IPv6 address in brackets.
   const host = hostname.replace(/^\[|\]$/g, '')
   if (!env.DOCKER_TLS_VERIFY) return { host, port: port || 2375 }
   const file = (name: string) => certificate(join(env.DOCKER_CERT_PATH || '.', name))
@@ -153,7 +155,7 @@ function certificate(path: string): Buffer {
     return readFileSync(path)
   } catch (cause) {
     throw new ErrandError('invalid_argument', `${path} cannot be read: ${(cause as Error).message}.`, {
-      hint: 'DOCKER_CERT_PATH is the folder of ca.pem, cert.pem and key.pem, for DOCKER_TLS_VERIFY.',
+      hint: 'Set DOCKER_CERT_PATH to the folder with ca.pem, cert.pem and key.pem; DOCKER_TLS_VERIFY needs them.',
       cause,
     })
   }
@@ -171,7 +173,7 @@ function queryText(query: DockerRequest['query'] = {}): string {
   return pairs.length === 0 ? '' : `?${new URLSearchParams(pairs)}`
 }
 
-/** Encodes as base64url, but padded with "=" as the engine requires. */
+/** Encodes credentials as the engine expects them: base64 in the alphabet of URLs, but padded with "=". */
 const registryAuth = (auth: object): string =>
   Buffer.from(JSON.stringify(auth)).toString('base64').replaceAll('+', '-').replaceAll('/', '_')
 
@@ -186,8 +188,8 @@ const WITHIN_MS = 5_000
 const MAX_CHARACTERS = 256 * 1024
 
 /**
- * Returns the engine's version, or undefined if none answers. It uses a separate connection: an engine that is
- * stopping accepts no new one, but still answers for a while on its open ones.
+ * Returns the engine's version, or undefined if no engine answers. Uses a separate connection, since an engine that is
+ * stopping still answers on open connections for a while but accepts no new ones.
  */
 export async function askVersion(
   env: DockerEnv,

@@ -14,7 +14,8 @@ export async function pull(docker: DockerClient, order: PullOrder): Promise<void
   const at = auth && { ...auth, serveraddress: registryOf(image) }
   try {
     signal.throwIfAborted()
-    // The engine would give anybody an image that it has by that digest, without asking the registry.
+    // The engine would use an image that it has by this digest without asking the registry whether this user may pull
+    // it.
     if (image.includes('@')) await docker.ask('GET', `/distribution/${image}/json`, { auth: at, signal })
     const [repo, digest] = image.split('@')
     const named = digest === undefined ? splitImageName(image) : { repo, tag: digest }
@@ -30,7 +31,7 @@ export async function pull(docker: DockerClient, order: PullOrder): Promise<void
   }
 }
 
-/** Splits a name into `registry:5000/path` and `tag`; without a tag it is `latest`. Digests stay in the path. */
+/** Splits a name into `registry:5000/path` and `tag`, which defaults to `latest`. A digest stays with the path. */
 export function splitImageName(name: string): { repo: string; tag?: string } {
   if (name.includes('@')) return { repo: name }
   const colon = name.lastIndexOf(':')
@@ -38,7 +39,7 @@ export function splitImageName(name: string): { repo: string; tag?: string } {
   return { repo: name.slice(0, colon), tag: name.slice(colon + 1) }
 }
 
-/** Returns the host of the registry that an image name leads to. */
+/** Returns the host of the registry to which an image name refers. */
 export function registryOf(name: string): string {
   const first = name.split('/')[0]!
   const isHost = name.includes('/') && (/[.:]/.test(first) || first === 'localhost')

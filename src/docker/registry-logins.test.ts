@@ -50,9 +50,9 @@ test('why there is none is said, with what to do', async (t) => {
     return (await of()).missing
   }
   const again = 'log in with: docker login registry.example.com:5000'
-  assert.equal((await of()).missing, `${file} is not there: ${again}`)
-  assert.equal(await missing('{'), `${file} is not as Docker writes it: ${again}`)
-  assert.equal(await missing({ auths: [] }), `${file} is not as Docker writes it: ${again}`)
+  assert.equal((await of()).missing, `${file} does not exist: ${again}`)
+  assert.equal(await missing('{'), `${file} is not a valid Docker configuration: ${again}`)
+  assert.equal(await missing({ auths: [] }), `${file} is not a valid Docker configuration: ${again}`)
   for (const entry of [{}, basic('no colon'), basic('')])
     assert.equal(
       await missing({ auths: { 'registry.example.com:5000': entry } }),
@@ -62,7 +62,7 @@ test('why there is none is said, with what to do', async (t) => {
     { auths: { 'registry.example.com:5000': {} }, credsStore: 'desktop' },
     { credsStore: 'pass', credHelpers: { 'registry.example.com:5000': 'desktop' } },
   ])
-    assert.match((await missing(helped))!, /to docker-credential-desktop, which the hub does not ask: write/)
+    assert.match((await missing(helped))!, /to docker-credential-desktop, which the hub does not call: add/)
   rmSync(file)
   mkdirSync(file)
   assert.equal((await of()).missing, `${folder}/config.json cannot be read: EISDIR`)

@@ -6,7 +6,7 @@ import { jsonOf } from '../platform/text.ts'
 import type { DockerEnv, RegistryLogin } from './docker-client.ts'
 import { registryOf } from './pull.ts'
 
-/** The fields that are read of the file that `docker login` writes. */
+/** Describes the fields that Errand reads from the file that `docker login` writes. */
 const LoginFile = z.object({
   auths: z
     .record(
@@ -23,10 +23,10 @@ const LoginFile = z.object({
   credHelpers: z.record(z.string(), z.string()).optional(),
 })
 
-/** Docker Hub has several names. */
+/** Host names of Docker Hub. */
 const DOCKER_HUB = ['docker.io', 'index.docker.io', 'registry-1.docker.io']
 
-/** Returns the host of a key: `https://registry.example.com/v1/` and `registry.example.com` are the same. */
+/** Returns the host of a login entry: `https://registry.example.com/v1/` and `registry.example.com` have the same. */
 function hostOf(key: string): string {
   const host = key.replace(/^https?:\/\//, '').replace(/\/.*$/, '')
   return DOCKER_HUB.includes(host) ? 'docker.io' : host
@@ -36,9 +36,9 @@ const entryOf = <T>(all: Readonly<Record<string, T>> | undefined, host: string):
   Object.entries(all ?? {}).find(([key]) => hostOf(key) === host)?.[1]
 
 /**
- * Returns a user's login for the registry of an image, as `docker login` has stored it in `config.json` (in
- * DOCKER_CONFIG, or else in `.docker` of the home folder). If there is none, `missing` says why, because a public
- * image needs none. Credential helper programs are not run.
+ * Returns the login for the registry of an image that `docker login` stored in `config.json` (in DOCKER_CONFIG, or
+ * `.docker` in the home folder). If there is none, `missing` says why; a public image needs no login. Does not call
+ * credential helpers.
  */
 export async function registryLogin(
   image: string,
@@ -53,11 +53,11 @@ export async function registryLogin(
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     return {
-      missing: code === 'ENOENT' ? `${file} is not there: ${again}` : `${file} cannot be read: ${code}`,
+      missing: code === 'ENOENT' ? `${file} does not exist: ${again}` : `${file} cannot be read: ${code}`,
     }
   }
   const read = LoginFile.safeParse(jsonOf(text))
-  if (!read.success) return { missing: `${file} is not as Docker writes it: ${again}` }
+  if (!read.success) return { missing: `${file} is not a valid Docker configuration: ${again}` }
   const { auths, credsStore, credHelpers } = read.data
   const helper = entryOf(credHelpers, host) ?? credsStore
   const { auth = '', username, password, identitytoken } = entryOf(auths, host) ?? {}
@@ -67,7 +67,7 @@ export async function registryLogin(
   if (name !== undefined) return { login: { username: name, password: secret!.replace(/\0+$/, '') } }
   if (helper !== undefined)
     return {
-      missing: `${file} leaves the login of ${host} to docker-credential-${helper}, which the hub does not ask: write an entry "${host}" into its auths`,
+      missing: `${file} leaves the login for ${host} to docker-credential-${helper}, which the hub does not call: add an entry "${host}" to its auths`,
     }
   return { missing: `${file} has no login for ${host}: ${again}` }
 }

@@ -1,11 +1,11 @@
 import { ErrandError } from '../contract/errors.ts'
 import type { ForgeKind } from '../contract/tasks/forge.ts'
 
-/** A repository as an address names it. */
+/** Describes the repository that an address names. */
 export interface RepositoryAddress {
-  /** Lower case, with the port unless it is the protocol's default. */
+  /** Host in lower case, with the port unless it is the protocol's default. */
   host: string
-  /** `owner/name`, for GitLab with all groups; without `.git`. */
+  /** `owner/name`, without `.git`; on GitLab with all groups. */
   path: string
   /** Protocol of the forge's pages and API; `https` for an SSH address. */
   protocol: 'https' | 'http'
@@ -13,16 +13,16 @@ export interface RepositoryAddress {
 
 export interface IssueAddress extends RepositoryAddress {
   number: number
-  /** The forge, if the address alone shows it: `/-/` is GitLab's. */
+  /** Kind of the forge, if the address alone reveals it: only GitLab uses `/-/`. */
   kind: ForgeKind | undefined
 }
 
-/** Matches names that forges accept; "." and ".." are not valid. */
+/** Matches a name that forges accept; "." and ".." are not names. */
 const NAME = /^(?!\.{1,2}$)[\w.-]{1,255}$/
 
 /**
- * Parses `https://host/owner/name(.git)`, `ssh://git@host/owner/name.git` and `git@host:owner/name.git`. Drops
- * credentials in it. Throws `invalid_argument`.
+ * Reads `https://host/owner/name(.git)`, `ssh://git@host/owner/name.git` and `git@host:owner/name.git`. Ignores
+ * credentials in the address. Throws `invalid_argument`.
  */
 export function repositoryAddress(given: string): RepositoryAddress {
   const text = given.trim()
@@ -34,17 +34,14 @@ export function repositoryAddress(given: string): RepositoryAddress {
     throw noAddress(given)
   const isSsh = url.protocol.includes('ssh')
   return {
-    // The port of an SSH server is not that of the pages.
+    // An SSH server has a different port than the pages.
     host: (isSsh ? url.hostname : url.host).toLowerCase(),
     path: pathOf(decoded(url.pathname, given).split('/').filter(Boolean), given),
     protocol: url.protocol === 'http:' ? 'http' : 'https',
   }
 }
 
-/**
- * Returns the server of a repository's address in the form of `RepositoryAddress`, or undefined if the address does
- * not clearly name one.
- */
+/** Returns the host of a repository's address in the form of `RepositoryAddress`, or undefined if it is uncertain. */
 export function repositoryHost(given: string): string | undefined {
   try {
     return repositoryAddress(given).host
@@ -54,16 +51,13 @@ export function repositoryHost(given: string): string | undefined {
   }
 }
 
-/** Reports whether the server of a repository's address is clearly one of these (`host` or `host:port`). */
+/** Reports whether the host of a repository's address is certainly one of `hosts` (`host` or `host:port`). */
 export function isAtHosts(given: string, hosts: readonly string[]): boolean {
   const host = repositoryHost(given)
   return host !== undefined && hosts.some((each) => each.toLowerCase() === host)
 }
 
-/**
- * Reports whether the address `given` names this repository, ignoring case. An address that names no repository does
- * not.
- */
+/** Reports whether the address `given` names this repository, regardless of case; false for an invalid address. */
 export function isRepository(
   given: string,
   { host, path }: Pick<RepositoryAddress, 'host' | 'path'>,
@@ -77,9 +71,9 @@ export function isRepository(
 }
 
 /**
- * Parses an issue's address, `https://host/o/r/issues/12` or GitLab's `https://host/g/h/r/-/issues/12`; returns
- * undefined for any other. Ignores a query or anchor after the number. Rejects a login before the host, because it
- * can look like another host.
+ * Reads the address of an issue, such as `https://host/o/r/issues/12` or GitLab's `https://host/g/h/r/-/issues/12`.
+ * Ignores a query and an anchor. Returns undefined for anything else, also for an address with a login, since a reader
+ * may take the login for the host.
  */
 export function issueAddress(given: string): IssueAddress | undefined {
   const url = webAddress(given)
@@ -97,14 +91,11 @@ export function issueAddress(given: string): IssueAddress | undefined {
   }
 }
 
-/** Reports whether it is the address of a pull or merge request at any forge. */
+/** Reports whether `given` is the address of a pull or merge request on any forge. */
 export const isPullAddress = (given: string): boolean =>
   /^\/.+\/(?:pulls?|merge_requests)\/\d+(?:\/|$)/.test(webAddress(given)?.pathname ?? '')
 
-/**
- * Parses a web address. URL parsers drop some characters and treat backslashes as slashes, so a text with these is
- * rejected.
- */
+/** Parses a web address. Rejects white space, control characters and backslashes, which URL parsers drop or rewrite. */
 function webAddress(given: string): URL | undefined {
   const text = given.trim()
   if (/[\s\\\p{Cc}]/u.test(text) || !/^https?:\/\/[^/?#@]+\//i.test(text)) return undefined
@@ -128,9 +119,9 @@ function decoded(path: string, whole: string): string {
 }
 
 const noAddress = (given: string) =>
-  new ErrandError('invalid_argument', `"${withoutLogin(given)}" is no address of a repository.`, {
+  new ErrandError('invalid_argument', `"${withoutLogin(given)}" is not a valid repository address.`, {
     hint: 'Write it as https://HOST/OWNER/NAME or git@HOST:OWNER/NAME.git',
   })
 
-/** Removes everything before the host of an address, because it may be a credential. */
+/** Returns an address without the part before its host, which may be a credential. */
 export const withoutLogin = (address: string): string => address.replace(/^(\w[\w+.-]*:\/\/)[^/?#]*@/, '$1')

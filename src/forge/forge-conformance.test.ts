@@ -11,7 +11,7 @@ import { type EnsuredPullInput, ensureComment, ensurePull } from './idempotent.t
 import { openForge, recogniseForge } from './open-forge.ts'
 import { givenToken } from './token-source.ts'
 
-/** Sets up a forge, a repository with branches `main` and `work`, and a driver with a token that may write. */
+/** Starts a forge with a repository that has a branch `work` besides `main`, and a driver with a write token. */
 async function world(t: TestContext, flavour: Flavour) {
   const standIn = await startForge({ flavour })
   t.after(async () => await standIn.stop())
@@ -19,7 +19,7 @@ async function world(t: TestContext, flavour: Flavour) {
   const repository = standIn.makeRepository(path, {
     files: { 'a.txt': 'one\n' },
     isPrivate: true,
-    // With Gitea, only an administrator's token may ask for the rights of others.
+    // On Gitea, only an administrator's token may query the rights of others.
     rights: { errand: flavour === 'gitea' ? 'admin' : 'write', ada: 'write', eve: 'read', root: 'admin' },
   })
   const sha = standIn.state.commit(path, 'work', { 'b.txt': 'two\n' }, 'Work', 'errand')
@@ -159,7 +159,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
       [merged.outcome, merged.pull.state, merged.pull.mergeSha],
       ['merged', 'merged', mergeSha],
     )
-    // The branch has moved on, so this is another pull request.
+    // The branch got more commits after that, so it needs another pull request.
     const headSha = state.commit(repository.path, 'work', { 'c.txt': 'three\n' }, 'More')
     const next = await ensurePull(forge, wanted, { headSha })
     assert.deepEqual([next.outcome, next.pull.number], ['created', 2])
@@ -209,7 +209,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
     state.commit(repository.path, 'second', { 'x.txt': '' }, 'x')
     const ready = await ensurePull(forge, { ...wanted, head: 'second', isDraft: true })
     assert.deepEqual([ready.outcome, ready.pull.isDraft, ready.pull.labels], ['created', false, ['draft']])
-    assert.match(ready.notices[0]!, /takes no drafts/)
+    assert.match(ready.notices[0]!, /accepts no drafts/)
   })
 
   test(`${flavour}: labels and reviewers that fail are notices, and words of a refusal are the forge's`, async (t) => {
@@ -297,7 +297,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
     const [first] = issue.notes
     for (let i = 1; i < 5_000; i++)
       issue.notes.push({ ...first!, id: first!.id + 100_000 + i, body: `${i}`.padEnd(300) })
-    // Comments from long ago are not requested.
+    // Old comments are not requested.
     const since = new Date(state.moment()).toISOString()
     const talk = { kind: 'issue', number: issue.number } as const
     await ensureComment(forge, talk, { key: 'task', body: 'started', since })
@@ -341,7 +341,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
       [labelled?.by.login, labelled?.right, labelled?.title, labelled?.body],
       ['root', 'admin', 'Broken', 'still harmless'],
     )
-    // Many more things happen, over several pages.
+    // Many more events follow, on several pages.
     for (let i = 0; i < 120; i++) state.label(repository, issue, `other-${i}`, 'ada')
     assert.equal((await ask())?.by.login, 'root')
     await assert.rejects(forge.labelling(99, 'errand'), { code: 'not_found' })
@@ -454,7 +454,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
         stdio: 'pipe',
         env: { PATH: process.env.PATH, GIT_TERMINAL_PROMPT: '0', HOME: folder },
       })
-    // The server is in this process, so git has to run asynchronously.
+    // The server runs in this process, so git must run asynchronously.
     const { execFile } = await import('node:child_process')
     const { promisify } = await import('node:util')
     const beside = async (...args: string[]) =>
@@ -484,11 +484,11 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const)
     state.label(repository, issue, 'errand', 'root')
     const [first] = issue.happenings
     for (let i = 0; i < 1000; i++) issue.happenings.push({ ...first!, label: `other-${i}` })
-    // The last event contradicts the first one.
+    // The last event of all contradicts the first one.
     issue.happenings.push({ ...first!, kind: 'unlabeled' })
     await assert.rejects(forge.labelling(issue.number, 'errand'), {
       code: 'service_answer',
-      message: /lists more of issue/,
+      message: /entries for issue .* more than Errand reads/,
     })
   })
 

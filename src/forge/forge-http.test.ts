@@ -38,7 +38,7 @@ async function github(t: TestContext, options: Partial<ForgeHttpOptions> = {}) {
   return { standIn, forge, waits, token }
 }
 
-/** Starts a server whose answers the test writes itself. */
+/** Starts a server whose answers the test writes itself, and returns its URL. */
 async function serve(t: TestContext, listener: RequestListener): Promise<string> {
   const server = createServer(listener)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -113,17 +113,20 @@ test('a forge that is away is asked so many times more, ever later, and then it 
 test('an answer that does not come has a time limit', async (t) => {
   const { standIn, forge } = await github(t, { timeoutMs: 100, retryCount: 0 })
   standIn.fault({ match: /./, how: 'hang' })
-  await assert.rejects(forge.repository(), { code: 'forge_away', message: /time is over/ })
+  await assert.rejects(forge.repository(), { code: 'forge_away', message: /timed out/ })
 })
 
 test('what is none of its answers is told with address and field, and no answer is read without end', async (t) => {
   const { standIn, forge, token } = await github(t)
   standIn.fault({ match: /./, how: 'garbage' })
-  await assert.rejects(forge.repository(), { code: 'service_answer', message: /repos\/acme\/app is no JSON/ })
+  await assert.rejects(forge.repository(), {
+    code: 'service_answer',
+    message: /repos\/acme\/app is not valid JSON/,
+  })
   standIn.fault({ match: /./, how: { status: 200, body: { full_name: 'x', default_branch: 3 } } })
   await assert.rejects(
     forge.repository(),
-    (error: Error) => /wrong "default_branch"/.test(error.message) && !error.message.includes(token),
+    (error: Error) => /invalid "default_branch"/.test(error.message) && !error.message.includes(token),
   )
   standIn.fault({ match: /./, how: 'flood' })
   await assert.rejects(forge.repository(), { code: 'service_answer', message: /longer than 16 MiB/ })

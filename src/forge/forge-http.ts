@@ -5,29 +5,29 @@ import { Backoff } from '../platform/time.ts'
 import type { TokenSource } from './token-source.ts'
 
 /**
- * Limits the bytes of an answer, and the pages of a list. A GitHub page may hold a hundred comments of 64 KiB, GitLab
- * accepts texts of 1 MiB, and Gitea returns all comments of an issue at once.
+ * Most bytes of an answer. A page from GitHub can hold a hundred comments of 64 KiB, GitLab accepts a text of 1 MiB,
+ * and Gitea sends all comments of an issue at once.
  */
 const MOST_BYTES = 16 * 1024 * 1024
 const MOST_PAGES = 10
 const MOST_WORDS_BYTES = 64 * 1024
 const MOST_LOG_BYTES = 64 * 1024 * 1024
-/** Milliseconds to wait at GitHub's secondary limit if the answer gives no time, as GitHub recommends. */
+/** Wait that GitHub recommends for its secondary rate limit if the answer does not give one. */
 const SECONDARY_WAIT_MS = 60_000
 
 export interface ForgeHttpOptions {
-  /** Name in messages, such as "GitHub at github.com". */
+  /** Name of the forge in messages, such as "GitHub at github.com". */
   name: string
-  /** Without a slash at its end. */
+  /** URL of the API, without a slash at its end. */
   apiUrl: string
   tokens: TokenSource
-  /** Returns the value of the header that carries the token. */
+  /** Returns the value of the `authorization` header for a token. */
   authorization(token: string): string
-  /** Number of retries if the forge is unreachable. Default 3. */
+  /** Retries after the first try if the forge is away; default 3. */
   retryCount?: number
-  /** Milliseconds that one request may take. Default 30,000. */
+  /** Milliseconds that one request may take; default 30,000. */
   timeoutMs?: number
-  /** Longest wait in milliseconds that the forge may ask for; a longer one throws `forge_busy`. Default one hour. */
+  /** Longest total wait that the forge may ask for; a longer one throws `forge_busy`. Default one hour. */
   mostWaitMs?: number
   /** Called with each wait that the forge asks for, in milliseconds. */
   onWait?(waitMs: number): void
@@ -40,18 +40,15 @@ export interface Sent {
   body?: unknown
   headers?: Record<string, string>
   signal?: AbortSignal
-  /** Name of what a 404 says is missing, such as "issue 12"; by default the repository. */
+  /** Name of what a 404 reports as missing, such as "issue 12"; default the repository. */
   missing?: string
   /** Error code for a 403; default `forge_denied`. */
   denied?: ErrorCode
-  /** True if the request may be sent again although it may have arrived; by default all except POST. */
+  /** Whether the request may be sent again although it may have arrived; default true except for POST. */
   isRepeatable?: boolean
-  /** Makes a list throw if it has more entries than are read. */
+  /** Whether a list longer than Errand reads throws an error. */
   isWhole?: boolean
-  /**
-   * Marks a list that does not say whether there are more pages, so that it ends at the first empty one (Gitea's
-   * timeline).
-   */
+  /** Whether a list does not tell if more pages follow, so that an empty page is its end (Gitea's timeline). */
   isUncounted?: boolean
 }
 
@@ -63,7 +60,7 @@ export interface Answer<T> {
 
 type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 
-/** A request that changes something and may have arrived. The caller checks that before sending it again. */
+/** Is thrown for a request that changes something and may have arrived: the caller checks before sending it again. */
 export class PerhapsArrived extends Error {
   readonly problem: ErrandError
 
@@ -75,8 +72,7 @@ export class PerhapsArrived extends Error {
 }
 
 /**
- * A status that is not a success and that waiting does not change. `words` is the forge's own text, without the
- * token.
+ * Is thrown for an error status that waiting does not change. `words` is the forge's own message, without the token.
  */
 export class Refused extends ErrandError {
   readonly httpStatus: number
@@ -90,15 +86,15 @@ export class Refused extends ErrandError {
 }
 
 /**
- * The only way to a forge's API. It sends the token only in the header, limits size and time, waits as the forge
- * asks, and retries if the forge is unreachable. It never follows a redirect with the token, and reads pages only
- * from the same API.
+ * Sends requests to one forge's API. Puts the token in its header only, limits size and time, waits when the forge asks
+ * for it, and retries while the forge is away. Never follows a redirect with the token, and follows pages only within
+ * the same API.
  */
 export class ForgeHttp {
   readonly #options: ForgeHttpOptions
   readonly #wait: NonNullable<ForgeHttpOptions['wait']>
   readonly #fetch: typeof globalThis.fetch
-  /** Tokens that were sent; they are removed from messages. */
+  /** Tokens that were sent; they are masked in messages. */
   readonly #tokens = new Set<string>()
 
   constructor(options: ForgeHttpOptions) {
@@ -111,14 +107,14 @@ export class ForgeHttp {
     return this.#options.tokens
   }
 
-  /** GitHub's GraphQL API, next to this one. */
+  /** URL of GitHub's GraphQL API, next to the REST API. */
   get graphqlUrl(): string {
     return `${this.#options.apiUrl.replace(/\/v3$/, '')}/graphql`
   }
 
   /**
-   * Sends a request and parses the answer. Throws `Refused` for a 4xx, and `PerhapsArrived` if the connection broke
-   * and the request must not be repeated.
+   * Sends a request and parses its answer. Throws `Refused` for a 4xx, `PerhapsArrived` if it broke off and may not
+   * repeat.
    */
   async json<T>(schema: z.ZodType<T>, method: Method, path: string, sent: Sent = {}): Promise<Answer<T>> {
     const url = this.#url(path, sent.query)
@@ -129,19 +125,19 @@ export class ForgeHttp {
     })
   }
 
-  /** Returns all pages of a list, about 1,000 entries at most. */
+  /** Returns all pages of a list, up to about 1,000 entries. */
   async pages<T>(schema: z.ZodType<T[]>, path: string, sent: Sent = {}): Promise<T[]> {
     const all: T[] = []
     let next: string | undefined = path
     let query = sent.query
     for (let page = 1; next !== undefined && page <= MOST_PAGES; page++) {
       const answer: Answer<T[] | null> = await this.json(schema.nullable(), 'GET', next, { ...sent, query })
-      // Go sends an empty list as null.
+      // Go encodes an empty list as null.
       const data = answer.data ?? []
       all.push(...data)
       next = this.#nextOf(answer.headers.get('link'))
       query = undefined
-      // Gitea names the next page of some lists; for others it gives only the number of entries.
+      // Gitea names the next page for some lists, and for others only the number of entries.
       const isCounted = all.length < Number(answer.headers.get('x-total-count') ?? 0)
       if (next === undefined && data.length > 0 && (isCounted || sent.isUncounted)) {
         next = path
@@ -151,13 +147,13 @@ export class ForgeHttp {
     if (next !== undefined && sent.isWhole)
       throw new ErrandError(
         'service_answer',
-        `${this.#options.name} lists more of ${sent.missing ?? 'a repository'} than is read: over ${all.length} entries.`,
-        { hint: 'Make a new issue with what is still to be done.' },
+        `${this.#options.name} has over ${all.length} entries for ${sent.missing ?? 'a repository'}, more than Errand reads.`,
+        { hint: 'Create a new issue with the remaining work.' },
       )
     return all
   }
 
-  /** Returns the last lines of a text. One redirect, such as to a store of logs, is followed without the token. */
+  /** Returns the last lines of a text. Follows one redirect, such as to a log store, without the token. */
   async lastLines(path: string, lines: number, sent: Sent = {}): Promise<string> {
     const url = this.#url(path, undefined)
     return await this.#patiently(
@@ -170,7 +166,7 @@ export class ForgeHttp {
         await response.body?.cancel()
         const target = new URL(location, url)
         if (target.protocol !== 'https:' && target.host !== new URL(url).host)
-          throw this.#garbage(url, `sends on to ${target.protocol}//${target.host}, which is not encrypted`)
+          throw this.#garbage(url, `redirects to ${target.protocol}//${target.host}, which is not encrypted`)
         const signal = this.#limited(sent.signal)
         return await this.#tail(await this.#fetch(target.href, { redirect: 'error', signal }), lines)
       },
@@ -179,8 +175,8 @@ export class ForgeHttp {
   }
 
   /**
-   * Makes sure that something is done once. If `post` broke off and may have arrived, `look` checks that before the
-   * next try.
+   * Runs an action that must happen only once. If `post` broke off and may have arrived, calls `look` for its result
+   * before it tries again.
    */
   async once<T>(
     post: () => Promise<T>,
@@ -201,7 +197,7 @@ export class ForgeHttp {
     }
   }
 
-  /** Removes tokens that were sent from a text, in whatever encoding they appear. */
+  /** Masks the sent tokens in a text: plain, URL-encoded and in base64. */
   masked(text: string): string {
     let clean = text
     for (const token of this.#tokens)
@@ -289,7 +285,7 @@ export class ForgeHttp {
     })
   }
 
-  /** Returns the URL of a path below the API, or of a page's address. */
+  /** Returns the URL of a path below the API, or of the full address of a page. */
   #url(path: string, query: Sent['query']): string {
     const url = new URL(path.startsWith('/') ? this.#options.apiUrl + path : path)
     for (const [name, value] of Object.entries(query ?? {}))
@@ -297,7 +293,7 @@ export class ForgeHttp {
     return url.href
   }
 
-  /** Returns the next page; an address outside the API is ignored. */
+  /** Returns the address of the next page. Throws if it is on another server. */
   #nextOf(link: string | null): string | undefined {
     const next = /<([^>]+)>\s*;[^,]*\brel="?next"?/.exec(link ?? '')?.[1]
     const api = new URL(this.#options.apiUrl)
@@ -312,12 +308,12 @@ export class ForgeHttp {
     try {
       value = text === '' ? null : JSON.parse(text)
     } catch {
-      throw this.#garbage(url, 'is no JSON')
+      throw this.#garbage(url, 'is not valid JSON')
     }
     const { data, error } = schema.safeParse(value)
     if (error === undefined) return data
     const [issue] = error.issues
-    throw this.#garbage(url, `has a wrong "${issue?.path.join('.') || 'body'}": ${issue?.message}`)
+    throw this.#garbage(url, `has an invalid "${issue?.path.join('.') || 'body'}": ${issue?.message}`)
   }
 
   async #tail(response: Response, lines: number): Promise<string> {
@@ -351,27 +347,27 @@ export class ForgeHttp {
       const target = response.headers.get('location') ?? 'another address'
       return refused(
         'repo_not_found',
-        `${name} says that this repository has moved: ${this.masked(target)}`,
-        'Name the repository by its new address.',
+        `${name} says that this repository has moved to ${this.masked(target)}`,
+        'Use the new address of the repository.',
       )
     }
     if (status === 401)
       return refused(
         'repo_auth',
-        `${name} does not take the token: ${said}.`,
-        'Make a new token, or give one where there is none; it may have run out.',
+        `${name} rejected the token: ${said}.`,
+        'Provide a token if there is none, or create a new one; the old one may have expired.',
       )
     if (status === 423 || ((status === 403 || status === 422) && /archived/i.test(words)))
       return refused(
         'repo_archived',
         `The repository is archived: ${said}.`,
-        'Unarchive it, or name another.',
+        'Unarchive it, or use another repository.',
       )
     if (status === 403)
       return refused(
         sent.denied ?? 'forge_denied',
-        `${name} does not allow this token ${place(url, this.#options.apiUrl)}: ${said}.`,
-        'Give the token the right to it (contents, issues and pull requests: write), or use another one.',
+        `${name} does not allow this token to access ${place(url, this.#options.apiUrl)}: ${said}.`,
+        'Give the token this permission (contents, issues and pull requests: write), or use another token.',
       )
     if (status === 404 || status === 410)
       return sent.missing === undefined
@@ -384,21 +380,21 @@ export class ForgeHttp {
     return refused(
       'forge_denied',
       `${name} refused a request (${place(url, this.#options.apiUrl)}): ${said}.`,
-      'Its words say why; a version of the forge that is too old may be the cause as well.',
+      "The forge's message says why; an outdated version of the forge can also be the cause.",
     )
   }
 
   #busy(waitMs: number): ErrandError {
     return new ErrandError(
       'forge_busy',
-      `${this.#options.name} takes no more requests for ${Math.ceil(waitMs / 1000)} seconds.`,
-      { hint: 'Its limit of requests is used up: try again then, or use a token of its own.' },
+      `${this.#options.name} accepts no more requests for ${Math.ceil(waitMs / 1000)} seconds.`,
+      { hint: 'Its rate limit is used up: try again later, or use a separate token.' },
     )
   }
 
   #away(how: string, cause?: unknown): ErrandError {
     return new ErrandError('forge_away', `${this.#options.name} ${how}.`, {
-      hint: 'Check that its address is right and that it can be reached from here.',
+      hint: 'Check that its address is right and that this machine can reach it.',
       cause,
     })
   }
@@ -406,8 +402,8 @@ export class ForgeHttp {
   #garbage(url: string, how: string): ErrandError {
     return new ErrandError(
       'service_answer',
-      this.masked(`${this.#options.name} answers what is none of its answers: ${url} ${how}.`),
-      { hint: 'Check the address of its API (api_url), and a proxy in between.' },
+      this.masked(`${this.#options.name} sent an unexpected answer: ${url} ${how}.`),
+      { hint: 'Check the address of its API (api_url) and any proxy in between.' },
     )
   }
 }
@@ -415,7 +411,7 @@ export class ForgeHttp {
 const place = (url: string, apiUrl: string): string =>
   new URL(url).pathname.slice(new URL(apiUrl).pathname.length)
 
-/** Returns the forge's own text, from any of the formats that forges use. */
+/** Returns the message of a forge's error answer, in any of the formats that forges use. */
 export function wordsIn(text: string): string {
   try {
     const { message, error, error_description, errors } = JSON.parse(text)
@@ -436,7 +432,7 @@ function wordsOf(value: unknown): string[] {
   return Object.entries(value).map(([name, each]) => `${name} ${wordsOf(each).join(', ')}`)
 }
 
-/** Returns how long the forge asks to wait, in milliseconds, or undefined if it does not. */
+/** Returns the milliseconds that the forge asks to wait, or undefined if it does not ask. */
 function waitAskedFor({ status, headers }: Response, words: string): number | undefined {
   if (status !== 429 && status !== 403 && status !== 503) return undefined
   const after = headers.get('retry-after')
@@ -474,9 +470,9 @@ const codeOf = (error: unknown): string | undefined => {
 }
 
 const reasonOf = (error: unknown): string =>
-  (error as Error)?.name === 'TimeoutError' ? 'its time is over' : (codeOf(error) ?? messageOf(error))
+  (error as Error)?.name === 'TimeoutError' ? 'the request timed out' : (codeOf(error) ?? messageOf(error))
 
-/** Reports whether not even a connection was made. */
+/** Reports whether the request failed before a connection was made. */
 const neverArrived = (error: unknown): boolean =>
   /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|UND_ERR_CONNECT_TIMEOUT)$/.test(
     codeOf(error) ?? '',

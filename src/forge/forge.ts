@@ -1,11 +1,11 @@
 import type { ForgeKind } from '../contract/tasks/forge.ts'
 
-/** Rights of a person or a token in a repository; `unknown` if the forge does not say. */
+/** Right of a person or a token in a repository; `unknown` if the forge does not say. */
 export type Right = 'none' | 'read' | 'write' | 'admin' | 'unknown'
 
 export const mayWrite = (right: Right): boolean => right === 'write' || right === 'admin'
 
-/** Author of something. `id` is the forge's own, as text; a deleted account has the login "ghost". */
+/** Identifies an author. `id` is the forge's own id as text; a deleted account has the login "ghost". */
 export interface Person {
   id: string
   login: string
@@ -13,14 +13,14 @@ export interface Person {
 }
 
 export interface RepositoryFacts {
-  /** `owner/name`, for GitLab with all groups, as the forge writes it. */
+  /** `owner/name` as the forge writes it; on GitLab with all groups. */
   fullName: string
   defaultBranch: string
   isPrivate: boolean
   isArchived: boolean
-  /** Right of the token to the repository. */
+  /** Right of the token in the repository. */
   right: Right
-  /** Whether the token may push; undefined if the forge does not reveal it beforehand. */
+  /** Whether the token may push; undefined if the forge does not tell in advance. */
   mayPush: boolean | undefined
   mayOpenPulls: boolean | undefined
   webUrl: string
@@ -30,7 +30,7 @@ export interface Comment {
   id: string
   author: Person
   body: string
-  /** RFC 3339. */
+  /** Time in RFC 3339. */
   createdAt: string
   updatedAt: string
 }
@@ -47,17 +47,14 @@ export interface Issue {
   updatedAt: string
 }
 
-/** Says who last put a label on an issue, and what the issue's text was at that time. */
+/** Describes who last put a label on an issue, and the issue's text at that time. */
 export interface Labelling {
   by: Person
   /** Current right of that person. */
   right: Right
-  /** RFC 3339. */
+  /** Time of the labelling, in RFC 3339. */
   at: string
-  /**
-   * Title at that time. Undefined if it was changed since and the forge stores no older one, or does not say whether
-   * it was changed.
-   */
+  /** Title at that time; undefined if it changed since and the forge keeps no older version, or may have changed. */
   title: string | undefined
   body: string | undefined
 }
@@ -70,11 +67,11 @@ export interface Pull {
   isDraft: boolean
   author: Person
   labels: string[]
-  /** Names of branches. */
+  /** Name of the source branch; `base` is the target branch. */
   head: string
   base: string
   headSha: string
-  /** True if the head's branch is in this repository and not in a fork. */
+  /** Whether the source branch is in this repository, not in a fork. */
   isSameRepository: boolean
   /** Whether it can be merged; undefined while the forge computes it. */
   mergeable: boolean | undefined
@@ -91,8 +88,8 @@ export interface PullInput {
 }
 
 /**
- * Changes to a pull request. Not all forges can change `isDraft`. A changed title keeps its draft mark
- * (`draftTitle`).
+ * Fields to change. There is no `isDraft`, which not all forges can change; see `retitled` for the draft mark of a
+ * title.
  */
 export interface PullChange {
   title?: string
@@ -104,49 +101,48 @@ export interface PullChange {
 export type CommitState = 'pending' | 'success' | 'failure' | 'error'
 export interface CommitStatus {
   state: CommitState
-  /** Name of it among the statuses of a commit. */
+  /** Name of the status, unique for a commit. */
   context: string
-  /** Cut at 140 characters. */
+  /** Description; the forge classes cut it at 140 characters. */
   description: string
   url?: string
 }
 
 /**
- * Result of a check. `failed` covers failures, timeouts and failed starts. Canceled, skipped, neutral and stale
- * checks are `other`.
+ * Result of a check. `failed` covers failures, timeouts and failed starts; canceled, skipped, neutral and stale is
+ * `other`.
  */
 export type CheckResult = 'running' | 'passed' | 'failed' | 'other'
 export interface Check {
   name: string
   result: CheckResult
   /**
-   * True if the base branch requires it before a merge. Undefined if the branch requires none, or if the forge does
-   * not say which.
+   * Whether the base branch requires it for a merge; undefined if it requires none, or the forge does not say which.
    */
   isRequired: boolean | undefined
-  /** Text of the forge. */
+  /** Summary in the forge's own words. */
   summary: string
   url: string | undefined
-  /** Argument for `checkLog`; undefined if there is no log. */
+  /** Value for `checkLog`; undefined if there is no log. */
   log: string | undefined
 }
 
-/** A comment of a reviewer: in a review as a whole, at a line of a file, or in the conversation. */
+/** Describes a reviewer's remark: on a review as a whole, on a line of a file, or in the conversation. */
 export interface ReviewNote {
   id: string
   author: Person
   right: Right
   body: string
-  /** True if it belongs to a review that asks for changes. */
+  /** Whether it belongs to a review that requests changes. */
   asksForChanges: boolean
   path: string | undefined
   line: number | undefined
-  /** Commit that it was written on, if known. */
+  /** Commit on which it was written, if known. */
   sha: string | undefined
   createdAt: string
 }
 
-/** Place from which to continue; `etag` and `since` are the forge's. */
+/** Position from which the next query continues; `etag` and `since` come from the forge. */
 export interface IssueCursor {
   since?: string
   etag?: string
@@ -157,11 +153,11 @@ export interface IssuePage {
 }
 
 export interface CallOptions {
-  /** Aborts waits and requests; its reason is thrown. */
+  /** Ends waits and requests; the call then throws its reason. */
   signal?: AbortSignal
 }
 
-/** Adds the right of each author to `notes` and sorts them by time. Asks only once per author. */
+/** Returns `notes` in order of time, with the right of each author, which it queries once per author. */
 export async function withRights(
   forge: Pick<Forge, 'rightOf'>,
   notes: readonly Omit<ReviewNote, 'right'>[],
@@ -175,73 +171,70 @@ export async function withRights(
     .sort((a, b) => Date.parse(a.createdAt) - Date.parse(b.createdAt))
 }
 
-/** Place of comments. GitLab numbers issues and merge requests separately. */
+/** Identifies an issue or a pull request with comments; GitLab numbers the two kinds separately. */
 export interface Talk {
   kind: 'issue' | 'pull'
   number: number
 }
 
 /**
- * Gives access to one repository at one forge with one token. Calls may run concurrently. Each throws `ErrandError`:
- * `repo_not_found`, `repo_auth`, `repo_archived`, `push_denied`, `forge_denied`, `pull_request`, `forge_busy`,
- * `forge_away`, `service_answer`, or `not_found` for a missing issue or pull request. None of the messages contains
- * the token. Call `createPull` and `addComment` within `once`, as `ensurePull` and `ensureComment` do.
+ * Accesses one repository on one forge with one token. Calls may overlap. Each throws `ErrandError`: `repo_not_found`,
+ * `repo_auth`, `repo_archived`, `push_denied`, `forge_denied`, `pull_request`, `forge_busy`, `forge_away`,
+ * `service_answer`, or `not_found` for an issue or pull request that does not exist. No error contains the token. Call
+ * `createPull` and `addComment` within `once`, as `ensurePull` and `ensureComment` do.
  */
 export interface Forge {
   readonly kind: ForgeKind
-  /** Host for display, with the port unless it is the default. */
+  /** Host as it is shown, with the port unless it is the default. */
   readonly host: string
   /** `owner/name`, as given. */
   readonly path: string
 
   repository(options?: CallOptions): Promise<RepositoryFacts>
-  /** Returns the owner of the token, or undefined if the token may not ask. */
+  /** Returns the owner of the token, or undefined if the token may not query it. */
   self(options?: CallOptions): Promise<Person | undefined>
   rightOf(person: Person, options?: CallOptions): Promise<Right>
 
   issue(number: number, options?: CallOptions): Promise<Issue>
   /**
-   * Returns the comments except those that the forge writes itself, oldest first, at most 1,000. With `since` (RFC
-   * 3339), returns only those written or changed since then or, if the forge cannot filter them, the newest.
+   * Returns at most 1,000 comments, the oldest first, without those that the forge itself writes. With `since` (RFC
+   * 3339), returns only comments written or changed since then, or the newest ones if the forge cannot select them.
    */
   comments(talk: Talk, options?: CallOptions & { since?: string }): Promise<Comment[]>
   addComment(talk: Talk, body: string, options?: CallOptions): Promise<Comment>
   editComment(talk: Talk, id: string, body: string, options?: CallOptions): Promise<Comment>
-  /** Returns undefined if the label is not on the issue, or if the forge does not say who put it there. */
+  /** Returns undefined if the label is not on the issue, or the forge does not tell who put it there. */
   labelling(number: number, label: string, options?: CallOptions): Promise<Labelling | undefined>
   /**
-   * Returns open issues with the label that were changed since the cursor, oldest change first. An issue may come
-   * twice.
+   * Returns open issues with the label that changed since the cursor, the oldest change first. An issue may come twice.
    */
   labelledIssues(label: string, cursor: IssueCursor, options?: CallOptions): Promise<IssuePage>
 
   pull(number: number, options?: CallOptions): Promise<Pull>
   /**
-   * Returns pull requests from the branch `head` of this repository, to `base` if given, in any state, newest first.
+   * Returns pull requests in any state from the branch `head` of this repository (to `base`, if given), the newest
+   * first.
    */
   pulls(from: { head: string; base?: string }, options?: CallOptions): Promise<Pull[]>
-  /** Throws `pull_request` with `details.cause` "exists" or "draft" if that is the forge's reason. */
+  /** Throws `pull_request`, with `details.cause` "exists" or "draft" if that is the forge's reason. */
   createPull(input: PullInput, options?: CallOptions): Promise<Pull>
   changePull(number: number, change: PullChange, options?: CallOptions): Promise<Pull>
   /** Adds labels, and creates those that the repository does not have. */
   addLabels(talk: Talk, labels: readonly string[], options?: CallOptions): Promise<void>
-  /** Asks these reviewers in addition to those already asked. */
+  /** Requests reviews in addition to those already requested. */
   askReviewers(number: number, logins: readonly string[], options?: CallOptions): Promise<void>
 
   setStatus(sha: string, status: CommitStatus, options?: CallOptions): Promise<void>
-  /** Returns all checks of a commit, the newest for each name. */
+  /** Returns the newest check of each name for a commit. */
   checks(sha: string, base: string, options?: CallOptions): Promise<Check[]>
-  /** Returns the last lines of a check's log, or undefined if the forge has none. */
+  /** Returns the last lines of a check's log, or undefined if the forge provides none. */
   checkLog(log: string, lines: number, options?: CallOptions): Promise<string | undefined>
-  /**
-   * Returns everything that people said at a pull request, oldest first, without resolved comments if the forge marks
-   * those.
-   */
+  /** Returns all remarks on a pull request, the oldest first, without those that the forge reports as resolved. */
   reviewNotes(number: number, options?: CallOptions): Promise<ReviewNote[]>
 
   /**
-   * Makes sure that something is done once, such as `createPull` and `addComment`, which throw if they may have
-   * arrived. In that case `look` checks whether they have, before the next try.
+   * Runs an action that must happen only once, such as `createPull` or `addComment`. If it broke off and may have
+   * arrived, calls `look` for its result before it tries again.
    */
   once<T>(post: () => Promise<T>, look: () => Promise<T | undefined>, options?: CallOptions): Promise<T>
 }

@@ -3,7 +3,7 @@ import { type CallOptions, type Check, type Forge, type ReviewNote, withRights }
 import { type ForgeHttp, Refused } from './forge-http.ts'
 import { PAGE, personOf, User } from './github-shapes.ts'
 
-/** GitHub's `state` is Gitea's `status`. */
+/** Describes a commit status; GitHub's field `state` is called `status` on Gitea. */
 const StatusShape = z.object({
   context: z.string(),
   state: z.string().optional(),
@@ -35,7 +35,7 @@ const LineNote = z.object({
   body: z.string().nullish(),
   path: z.string().nullish(),
   line: z.number().nullish(),
-  /** Gitea's line; for GitHub a place in the diff. */
+  /** Line number on Gitea; on GitHub a position in the diff. */
   position: z.number().nullish(),
   original_line: z.number().nullish(),
   commit_id: z.string().nullish(),
@@ -106,7 +106,7 @@ export class GithubChecks {
         isRequired: isRequired(one.name),
         summary: one.output?.title || one.output?.summary || one.conclusion || one.status,
         url: one.html_url ?? undefined,
-        // The check of a job in GitHub Actions has that job's number.
+        // A check run by GitHub Actions has the id of its job.
         log: one.app?.slug === 'github-actions' ? String(one.id) : undefined,
       }),
     )
@@ -124,10 +124,7 @@ export class GithubChecks {
     return (await this.#http.json(shape, 'GET', path, sent)).data.check_runs
   }
 
-  /**
-   * Returns the names of the checks that a branch requires; undefined if this token may not know them, or if it
-   * requires none.
-   */
+  /** Returns the names of a branch's required checks, or undefined if there are none or the token may not read them. */
   async #requiredFor(base: string, { signal }: CallOptions): Promise<Set<string> | undefined> {
     const branch = base.split('/').map(encodeURIComponent).join('/')
     const sent = { signal, missing: `branch ${base} in ${this.#forge.path}` }
@@ -143,7 +140,7 @@ export class GithubChecks {
       ask(Branch, `/branches/${branch}`),
       this.#forge.kind === 'github' ? ask(z.array(Rule), `/rules/branches/${branch}`) : [],
     ])
-    // Older versions have only branch protection and no rules.
+    // Older versions have branch protection, but no rules.
     if (found === undefined) return undefined
     const named = (names: readonly string[]) => (names.length === 0 ? undefined : new Set(names))
     if (this.#forge.kind === 'gitea')
@@ -169,7 +166,7 @@ export class GithubChecks {
     }
   }
 
-  /** Returns the job of a commit that set the status, whose name is `workflow / job (event)`. */
+  /** Returns the id of the job that set a commit's status, whose name is `workflow / job (event)`. */
   async #giteaJob(log: string, signal: AbortSignal | undefined): Promise<number | undefined> {
     const at = log.indexOf(' ')
     const [sha, context] = [log.slice(0, at), log.slice(at + 1)]
@@ -200,7 +197,7 @@ export class GithubChecks {
       this.#forge.kind === 'github'
         ? await this.#http.pages(z.array(LineNote), `${pull}/comments`, sent)
         : await this.#giteaLineNotes(pull, reviews, sent)
-    // A reviewer who has approved since no longer asks for changes; the oldest review comes first.
+    // A later approval cancels a reviewer's request for changes; the oldest reviews come first.
     const approved = new Map(
       reviews.flatMap(({ user, state, dismissed }, at) =>
         state === 'APPROVED' && !dismissed ? [[personOf(user).login, at] as const] : [],

@@ -36,7 +36,7 @@ import {
 } from './github-shapes.ts'
 import { isDraftTitle, withDraftMark } from './marks.ts'
 
-/** Tells Gitea, with Forgejo, from GitHub, whose paths they share. */
+/** Kind of the API: Gitea and Forgejo share GitHub's paths, but differ in details. */
 export type Profile = 'github' | 'gitea'
 
 const IssueEvent = z.object({
@@ -46,7 +46,9 @@ const IssueEvent = z.object({
   label: Label.nullish(),
   rename: z.object({ from: z.string(), to: z.string() }).nullish(),
 })
-/** Entry of the timeline. For a label, `body` is "1" if it was added and empty if it was removed. */
+/**
+ * Describes an entry of Gitea's timeline. For a label, `body` is "1" when it was added and empty when it was removed.
+ */
 const TimelineEntry = z.object({
   type: z.string(),
   user: User,
@@ -69,7 +71,7 @@ interface Options {
   profile: Profile
 }
 
-/** Serves forges whose API has GitHub's paths: GitHub itself, its Enterprise Server, Gitea and Forgejo. */
+/** Implements forges whose API has GitHub's paths: GitHub and its Enterprise Server, Gitea and Forgejo. */
 export class GithubLikeForge implements Forge {
   readonly kind: Profile
   readonly host: string
@@ -103,7 +105,7 @@ export class GithubLikeForge implements Forge {
               : own.pull
                 ? 'read'
                 : 'none'
-    // Only GitHub's classic tokens reveal what they are for.
+    // Only GitHub's classic tokens report their scopes.
     const scopes = headers.get('x-oauth-scopes')?.split(/,\s*/)
     const isOutOfScope =
       scopes !== undefined && !scopes.includes('repo') && !(scopes.includes('public_repo') && !data.private)
@@ -149,10 +151,10 @@ export class GithubLikeForge implements Forge {
   async issue(number: number, { signal }: CallOptions = {}): Promise<Issue> {
     const sent = { signal, missing: `issue ${number} in ${this.path}` }
     const { data } = await this.#http.json(IssueShape, 'GET', `${this.#repo}/issues/${number}`, sent)
-    // Issues and pull requests share one numbering and one address.
+    // Issues and pull requests share their numbers, and this address answers for both.
     if (data.pull_request !== undefined && data.pull_request !== null)
-      throw new ErrandError('not_found', `${number} in ${this.path} is a pull request, and no issue.`, {
-        hint: 'Name the issue that it is about.',
+      throw new ErrandError('not_found', `${number} in ${this.path} is a pull request, not an issue.`, {
+        hint: 'Use the number of the issue instead.',
       })
     return issueOf(data)
   }
@@ -197,8 +199,8 @@ export class GithubLikeForge implements Forge {
     )
     const last = events[at]
     if (last?.event !== 'labeled') return undefined
-    // The text is read after the label was added and before the time of its last change is, so no change slips
-    // through.
+    // Read the text after the label was added, and before the time of its last edit, so that no edit is missed in
+    // between.
     const issue = await this.issue(number, options)
     const editedAt = await this.#lastEditOf(number, options)
     const isSame = editedAt === null || (editedAt !== undefined && editedAt < last.created_at)
@@ -213,7 +215,7 @@ export class GithubLikeForge implements Forge {
     }
   }
 
-  /** Returns when the text of an issue was last changed: null for never, undefined if the forge does not say. */
+  /** Returns when an issue's text was last edited: null if never, undefined if the forge does not say. */
   async #lastEditOf(number: number, { signal }: CallOptions): Promise<string | null | undefined> {
     const [owner, name] = this.path.split('/')
     const query =
@@ -230,8 +232,8 @@ export class GithubLikeForge implements Forge {
   }
 
   /**
-   * Reads the labelling from Gitea, which does not say when a text was changed. The text is the one from that time if
-   * it was never changed, or if nothing has touched the issue since. Gitea 1.26 and later counts the changes.
+   * Returns who labelled an issue on Gitea, which does not tell when a text was edited. The text is certain only if it
+   * was never edited (Gitea 1.26 and later count edits) or the issue has not changed since.
    */
   async #labellingOfGitea(number: number, label: string, options: CallOptions) {
     const sent = {
@@ -241,7 +243,7 @@ export class GithubLikeForge implements Forge {
       signal: options.signal,
       missing: `issue ${number} in ${this.path}`,
     }
-    // Read first: for a missing issue, the timeline answers with an internal error.
+    // For a missing issue, the timeline answers with an internal error.
     const before = await this.issue(number, options)
     const path = `${this.#repo}/issues/${number}/timeline`
     const entries = await this.#http.pages(z.array(TimelineEntry), path, sent)
@@ -287,11 +289,11 @@ export class GithubLikeForge implements Forge {
     const issues = answer.data
       .filter(({ pull_request }) => pull_request === undefined || pull_request === null)
       .map(issueOf)
-      // If the repository has no such label, Gitea returns all issues.
+      // For a label that the repository does not have, Gitea returns all issues.
       .filter(({ labels }) => this.kind === 'github' || labels.includes(label))
       .sort((a, b) => Date.parse(a.updatedAt) - Date.parse(b.updatedAt))
     const since = issues.at(-1)?.updatedAt ?? cursor.since
-    // The tag is only valid for this request: the next one may have another `since`.
+    // The tag belongs to this query; it does not fit a next query with another time.
     const etag = since === cursor.since ? (answer.headers.get('etag') ?? undefined) : undefined
     return { issues, cursor: { since, etag } }
   }
@@ -384,11 +386,11 @@ export class GithubLikeForge implements Forge {
         body: { state, context, description: description.slice(0, 140), target_url: url },
         signal,
         missing,
-        // The newest status with a name counts, so a repeat does no harm.
+        // Only the newest status of a name counts.
         isRepeatable: true,
       })
     } catch (error) {
-      // For a missing commit, Gitea answers with an internal error without a text.
+      // For a missing commit, Gitea answers with an internal error without a message.
       if (this.kind === 'gitea' && isErrandError(error) && error.code === 'forge_away')
         await this.#http.json(z.unknown(), 'GET', `${this.#repo}/git/commits/${sha}`, { signal, missing })
       throw error
@@ -442,14 +444,14 @@ export class GithubLikeForge implements Forge {
   #pullRefusal(error: unknown, { head, base }: PullInput): unknown {
     if (!(error instanceof Refused) || ![403, 404, 409, 422].includes(error.httpStatus)) return error
     const { httpStatus, words } = error
-    // For GitHub a 404 means the repository; for Gitea it can also mean a branch.
+    // On GitHub, 404 means the repository; on Gitea it can also mean a branch.
     if (error.code === 'repo_archived' || (httpStatus === 404 && this.kind === 'github')) return error
     if (httpStatus === 403)
       return new ErrandError(
         'forge_denied',
-        `This token may open no pull requests in ${this.path}: "${words}".`,
+        `This token may not open pull requests in ${this.path}: "${words}".`,
         {
-          hint: 'Give it the right to write pull requests, or open the pull request by hand.',
+          hint: 'Give it write permission for pull requests, or open the pull request by hand.',
           cause: error,
         },
       )
@@ -457,9 +459,9 @@ export class GithubLikeForge implements Forge {
     const cause = exists ? 'exists' : /draft/i.test(words) ? 'draft' : undefined
     return new ErrandError(
       'pull_request',
-      `${this.host} took no pull request from ${head} to ${base} in ${this.path}: ${words || `HTTP ${httpStatus}`}.`,
+      `${this.host} rejected the pull request from ${head} to ${base} in ${this.path}: ${words || `HTTP ${httpStatus}`}.`,
       {
-        hint: 'The branch is there: open the pull request by hand, or change what the forge minds.',
+        hint: 'The branch exists: open the pull request by hand, or fix what the forge objects to.',
         details: cause === undefined ? undefined : { cause },
         cause: error,
       },
@@ -472,10 +474,7 @@ interface Rename {
   to: string
 }
 
-/**
- * Returns the title between the earlier and later changes, or `first` if it was never changed. `first` must be read
- * before the changes are.
- */
+/** Returns the title between two sets of renames; `first`, which was read before them, if there are none. */
 const titleThen = (before: readonly Rename[], after: readonly Rename[], first: string): string =>
   after[0]?.from ?? before.at(-1)?.to ?? first
 

@@ -1,13 +1,11 @@
 import * as z from 'zod'
 import type { Comment, Issue, Person } from './forge.ts'
 
-/**
- * Shapes of the answers of GitHub's API, and of those that share its paths, as far as they are read, with their
- * conversion to our types.
- */
+// The fields that Errand reads from GitHub's API and from APIs with the same paths, and their conversion to Errand's
+// types.
 
-/** Address of a web page. Anything else that a forge may send here must not become a link. */
-const WebUrl = z.string().regex(/^https?:\/\//, 'is no web address')
+/** Address of a page; a forge could send something that must not become a link. */
+const WebUrl = z.string().regex(/^https?:\/\//, 'is not a web address')
 export const User = z.object({ id: z.number(), login: z.string(), type: z.string().optional() }).nullish()
 export const Label = z.object({ name: z.string(), id: z.number().optional() })
 export const RepositoryShape = z.object({
@@ -86,5 +84,5 @@ export const commentOf = (given: z.infer<typeof CommentShape>): Comment => ({
   updatedAt: given.updated_at,
 })
 
-/** Page size: GitHub reads the first name, Gitea the second. */
+/** Query for the page size: GitHub reads `per_page`, Gitea reads `limit`. */
 export const PAGE = { per_page: 100, limit: 50 }

@@ -2,10 +2,10 @@ import * as z from 'zod'
 import type { Check, Comment, CommitState, Issue, Person, Pull, Right } from './forge.ts'
 import { isDraftTitle } from './marks.ts'
 
-/** Shapes of the answers of GitLab's API, as far as they are read, with their conversion to our types. */
+// The fields that Errand reads from GitLab's API, and their conversion to Errand's types.
 
-/** Address of a web page. Anything else that a forge may send here must not become a link. */
-const WebUrl = z.string().regex(/^https?:\/\//, 'is no web address')
+/** Address of a page; a forge could send something that must not become a link. */
+const WebUrl = z.string().regex(/^https?:\/\//, 'is not a web address')
 export const User = z.object({ id: z.number(), username: z.string(), bot: z.boolean().optional() }).nullish()
 export const Access = z.object({ access_level: z.number() }).nullish()
 export const Project = z.object({

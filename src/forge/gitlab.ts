@@ -42,7 +42,7 @@ import {
 } from './gitlab-shapes.ts'
 import { withDraftMark } from './marks.ts'
 
-/** Accesses GitLab through version 4 of its API. */
+/** Implements GitLab, with version 4 of its API. */
 export class GitlabForge implements Forge {
   readonly kind = 'gitlab'
   readonly host: string
@@ -61,7 +61,7 @@ export class GitlabForge implements Forge {
     const { data } = await this.#http.json(Project, 'GET', this.#project, { signal })
     const { permissions: own } = data
     const level = Math.max(own?.project_access?.access_level ?? 0, own?.group_access?.access_level ?? 0)
-    // A project or group token acts as a user of its own; some of them get no such field.
+    // GitLab omits this field for some tokens.
     const right = own === undefined ? 'unknown' : rightAt(level, data.visibility !== 'private')
     const known = right === 'unknown' ? undefined : level >= DEVELOPER && !data.archived
     return {
@@ -146,7 +146,7 @@ export class GitlabForge implements Forge {
     })
     const last = events.findLast((one) => one.label?.name === label)
     if (last?.action !== 'add') return undefined
-    // The text is read after the label was added and before the notes of its changes are, so no change slips through.
+    // Read the text after the label was added, and before the notes about edits, so that no edit is missed in between.
     const issue = await this.issue(number, options)
     const notes = await this.#notes({ kind: 'issue', number }, { signal, isWhole: true })
     const isSame = (changed: RegExp) =>
@@ -264,7 +264,7 @@ export class GitlabForge implements Forge {
         })
       }),
     )
-    // The request replaces the whole list, so it includes the reviewers who were asked before.
+    // This call replaces the list of reviewers, so include those already requested.
     const all = new Set([...there.flatMap((user) => (user ? [user.id] : [])), ...found])
     await this.#changeRequest(number, { reviewer_ids: [...all] }, signal)
   }
@@ -284,7 +284,7 @@ export class GitlabForge implements Forge {
         isRepeatable: true,
       })
     } catch (error) {
-      // The status has that state already.
+      // The status already has this value.
       if (error instanceof Refused && /cannot transition status/i.test(error.words)) return
       throw error
     }
@@ -313,7 +313,7 @@ export class GitlabForge implements Forge {
         missing: `job ${log}`,
       })
     } catch (error) {
-      // A status that another system has set has no job.
+      // A status that another program set has no job.
       if (error instanceof Refused && [403, 404].includes(error.httpStatus)) return undefined
       throw error
     }
@@ -382,7 +382,7 @@ export class GitlabForge implements Forge {
     if (httpStatus === 403)
       return new ErrandError(
         'forge_denied',
-        `This token may open no merge requests in ${this.path}: "${words}".`,
+        `This token may not open merge requests in ${this.path}: "${words}".`,
         {
           hint: 'Give it the scope "api" and the role Developer, or open the merge request by hand.',
           cause: error,
@@ -390,9 +390,9 @@ export class GitlabForge implements Forge {
       )
     return new ErrandError(
       'pull_request',
-      `${this.host} took no merge request from ${head} to ${base} in ${this.path}: ${words || `HTTP ${httpStatus}`}.`,
+      `${this.host} rejected the merge request from ${head} to ${base} in ${this.path}: ${words || `HTTP ${httpStatus}`}.`,
       {
-        hint: 'The branch is there: open the merge request by hand, or change what the forge minds.',
+        hint: 'The branch exists: open the merge request by hand, or fix what the forge objects to.',
         details: httpStatus === 409 || /already exists/i.test(words) ? { cause: 'exists' } : undefined,
         cause: error,
       },

@@ -3,35 +3,30 @@ import type { CallOptions, Comment, Forge, Pull, PullChange, PullInput, Talk } f
 import { commentMark, retitled, withBlock } from './marks.ts'
 
 export interface EnsuredPullInput extends PullInput {
-  /**
-   * Errand's part of the text. The `body` of the pull request has it between marks, with what people wrote around it.
-   */
+  /** Errand's part of the text. The pull request's body has it between marks, with the text of people around it. */
   body: string
   labels: readonly string[]
-  /** People who are asked for a review. */
+  /** Logins of the requested reviewers. */
   reviewers: readonly string[]
-  /**
-   * True to ask them also on a pull request that is already open. Default false, so that people who removed
-   * themselves are not asked again.
-   */
+  /** Whether to request reviews again if it is already open; default false, so that reviewers can remove themselves. */
   asksAgain?: boolean
-  /** True to reopen a closed one. Default false. */
+  /** Whether to reopen a closed pull request; default false. */
   reopen?: boolean
-  /** Label to add if the forge refuses drafts; default "draft". */
+  /** Label that replaces the draft state if the forge refuses drafts; default "draft". */
   draftLabel?: string
 }
 
 export interface EnsuredPull {
-  /** `closed` and `merged` mean that one existed before and stays unchanged. */
+  /** Result; with `closed` and `merged`, an earlier pull request existed and was left unchanged. */
   outcome: 'created' | 'updated' | 'unchanged' | 'closed' | 'merged'
   pull: Pull
-  /** Sentences about what did not go as asked but is no failure. */
+  /** Sentences about parts that did not work as requested but are not a failure. */
   notices: string[]
 }
 
 /**
- * Opens the pull request of a branch, or updates the open one; a repeat changes nothing. A closed one is only
- * reopened if asked. None is created if one with this same head was merged.
+ * Opens the pull request of a branch, or updates the open one; a second call changes nothing. Reopens a closed one only
+ * with `reopen`, and opens no other one if one with this `headSha` was merged.
  */
 export async function ensurePull(
   forge: Forge,
@@ -95,11 +90,11 @@ async function create(
   } catch (error) {
     const cause = causeOf(error)
     if (cause === 'draft' && input.isDraft) {
-      notices.push(`${forge.host} takes no drafts here: the pull request is open for review.`)
+      notices.push(`${forge.host} accepts no drafts here, so the pull request is open for review.`)
       return { pull: await post(false), outcome: 'created' }
     }
     if (cause !== 'exists') throw error
-    // Somebody else was faster. The forge may also mean one to another base; then its error is thrown.
+    // Another caller was faster. The forge also says so about one with another base; then rethrow its error.
     const found = await open()
     if (found === undefined) throw error
     return { pull: found, outcome: 'unchanged' }
@@ -111,7 +106,7 @@ const causeOf = (error: unknown): unknown =>
     ? (error.details as { cause?: string })?.cause
     : undefined
 
-/** Returns the open one first, because a newer one of the same branch may have been closed. */
+/** Returns the open pull request first, since a newer one of the same branch may be closed. */
 async function newestFirst(
   forge: Forge,
   from: { head: string; base: string },
@@ -132,7 +127,7 @@ function changeOf(pull: Pull, input: EnsuredPullInput): PullChange | undefined {
   return Object.keys(change).length === 0 ? undefined : change
 }
 
-/** Compares texts. Forges change line endings and what follows the last line. */
+/** Compares two texts without line endings and trailing white space, which forges change. */
 const sameText = (a: string, b: string): boolean => plain(a) === plain(b)
 const plain = (text: string): string => text.replace(/\r\n/g, '\n').trimEnd()
 
@@ -141,13 +136,14 @@ async function noticed(notices: string[], what: string, { signal }: CallOptions,
     await doIt()
   } catch (error) {
     signal?.throwIfAborted()
-    notices.push(`The pull request is there, and ${what}: ${messageOf(error)}`)
+    notices.push(`The pull request exists, but ${what}: ${messageOf(error)}`)
   }
 }
 
 /**
- * Makes Errand's one comment with this key say `body`. A comment of others with the key does not count. `since` (RFC
- * 3339) is a time before it was written, so that it is found in a long conversation.
+ * Creates or edits Errand's one comment with this key, so that it says `body`. Ignores other people's comments with the
+ * same key. `since` (RFC 3339) is a time before the comment was written; with it, the comment is found in a
+ * conversation of any length.
  */
 export async function ensureComment(
   forge: Forge,
@@ -160,7 +156,7 @@ export async function ensureComment(
   const self = await forge.self(options)
   const find = async () => {
     const all = await forge.comments(talk, { ...options, since: given.since })
-    // A token that may not ask for its owner belongs to a program.
+    // A token that may not query its owner belongs to a program.
     const isOurs = ({ author }: Comment) => (self === undefined ? author.isBot : author.login === self.login)
     return all.find((one) => one.body.includes(mark) && isOurs(one))
   }

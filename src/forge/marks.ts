@@ -1,8 +1,10 @@
-/** Mark around Errand's part of a pull request's text. What people write around it stays. */
+/** Marks around Errand's part of a pull request's text; text that people write outside of them stays. */
 const BEGIN = '<!-- errand:begin -->'
 const END = '<!-- errand:end -->'
 
-/** Puts `block` between the marks of `body`, or at its end if there are none. */
+/**
+ * Returns `body` with `block` as Errand's part: in place of the text between the marks, or at the end without marks.
+ */
 export function withBlock(body: string, block: string): string {
   const marked = `${BEGIN}\n${block.trim()}\n${END}`
   const start = body.indexOf(BEGIN)
@@ -11,34 +13,34 @@ export function withBlock(body: string, block: string): string {
   return body.slice(0, start) + marked + body.slice(end + END.length)
 }
 
-/** Returns a hidden mark by which Errand's one comment per key is found again. */
+/** Returns a hidden mark by which Errand finds its own comment again; there is one comment per key. */
 export const commentMark = (key: string): string => `<!-- errand:${key.replace(/[^\w.:-]/g, '_')} -->`
 
-/** Marks in a title that a pull request is a draft, for forges without a field for it. */
+/** Prefix of a title that marks a pull request as a draft on a forge without a field for it. */
 const draftMarks = { gitea: 'WIP: ', gitlab: 'Draft: ' } as const
 const DRAFT = /^\s*(?:\[?(?:WIP|Draft)\]?:?|\((?:Draft)\))\s+/i
 
 export const withDraftMark = (title: string, kind: keyof typeof draftMarks): string =>
   isDraftTitle(title) ? title : draftMarks[kind] + title
 
-/** Reports whether a title has the mark of either forge, such as "WIP: ", "[WIP] " and "Draft: ". */
+/** Reports whether a title has a draft mark of either forge, such as "WIP: ", "[WIP] " or "Draft: ". */
 export const isDraftTitle = (title: string): boolean =>
   /^\s*(\[(wip|draft)\]|(wip|draft):|\(draft\))/i.test(title)
 
-/** Returns the new title with the draft mark of the old one, if it has one: only people remove it. */
+/** Returns the new title with the draft mark of the old one, if it has one: only people remove that mark. */
 export function retitled(old: string, title: string): string {
   const mark = isDraftTitle(old) ? (DRAFT.exec(old)?.[0].trimStart() ?? '') : ''
   return mark + title
 }
 
-/** Matches characters that are invisible or reverse the order of others. */
+/** Invisible characters, and characters that reverse the direction of text. */
 const HIDDEN =
   /[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]|[\u{e0000}-\u{e007f}]/gu
-/** Matches words that close an issue when they come before its number or address. */
+/** Matches a word that closes an issue if the issue's number or address follows it. */
 const CLOSING =
   /\b(close[sd]?|closing|fix(?:e[sd])?|fixing|resolve[sd]?|resolving|implement(?:s|ed|ing)?)((?:\s*:\s*|\s+)(?:issues?\s+)?)(?=#|!|GH-\d|https?:|[\w.-]+\/[\w./-]+[#!]\d)/gi
 
-/** Matches characters that control a terminal, except tab and line end. */
+/** Control characters for terminals, except the tab and the line feed. */
 const STEERING = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g
 
 /** Returns a text as a forge shows it: without HTML comments, terminal codes and invisible characters. */
@@ -50,9 +52,9 @@ export const visible = (text: string): string =>
     .replace(/<!--[\s\S]*?(?:-->|$)/g, '')
 
 /**
- * Makes a stranger's text safe inside Errand's: it notifies nobody, closes nothing, hides nothing, and cannot end one
- * of Errand's marks. Mentions and references stay readable. Lines that a forge would run as commands (GitLab's
- * `/merge`) no longer work.
+ * Defuses a stranger's text for use in Errand's own: it notifies nobody, closes and hides nothing, and ends none of
+ * Errand's marks. Mentions and references stay readable. Lines that a forge takes for commands (GitLab's `/merge`) no
+ * longer are.
  */
 export function harmless(text: string): string {
   return visible(text)
@@ -63,10 +65,10 @@ export function harmless(text: string): string {
     .replace(/!\[/g, '\\![')
 }
 
-/** Same as `harmless`, on one line. */
+/** Defuses a text like `harmless` and puts it on one line. */
 export const harmlessLine = (text: string): string => harmless(text).replace(/\s+/g, ' ').trim()
 
-/** Cuts a text between lines to at most `mostBytes`, with a note about how much is missing. */
+/** Cuts a text between lines to at most `mostBytes`, and adds a note with the number of lines left out. */
 export function cutAtLines(text: string, mostBytes: number): string {
   if (Buffer.byteLength(text) <= mostBytes) return text
   const note = (lines: number) => `\n\n*${lines} more lines left out*`
@@ -82,7 +84,7 @@ export function cutAtLines(text: string, mostBytes: number): string {
   return withFencesClosed(lines.slice(0, count).join('\n')) + note(lines.length - count)
 }
 
-/** Closes the last code fence if it is open, so that it does not swallow what follows. */
+/** Closes the last code fence of a text if it is open, so that it does not swallow the text that follows. */
 export function withFencesClosed(text: string): string {
   let open: string | undefined
   for (const line of text.split('\n')) {

@@ -12,7 +12,7 @@ export interface Recognised {
   kind: ForgeKind
   host: string
   apiUrl: string
-  /** Says how the forge was found. */
+  /** Way in which the forge was recognised, for messages. */
   by: 'configuration' | 'name' | 'probe'
 }
 
@@ -28,7 +28,7 @@ const apiPaths: Readonly<Record<ForgeKind, string>> = {
   gitlab: '/api/v4',
 }
 
-/** Returns the `Authorization` header of each forge. GitLab accepts all kinds of tokens in this form. */
+/** Header value with the token for each kind of forge; GitLab accepts all kinds of tokens in this form. */
 const authorizations: Readonly<Record<ForgeKind, (token: string) => string>> = {
   github: (token) => `Bearer ${token}`,
   gitea: (token) => `token ${token}`,
@@ -36,7 +36,9 @@ const authorizations: Readonly<Record<ForgeKind, (token: string) => string>> = {
 }
 const names: Readonly<Record<ForgeKind, string>> = { github: 'GitHub', gitea: 'Gitea', gitlab: 'GitLab' }
 
-/** Paths of the probes, with the shape of each forge's answer. A forge that requires a log-in says so as JSON. */
+/**
+ * Path of the probe for each kind, and the shape of that forge's answer. A forge that requires a login says so in JSON.
+ */
 const probes: readonly [ForgeKind, string, z.ZodType][] = [
   [
     'gitea',
@@ -58,13 +60,12 @@ const probes: readonly [ForgeKind, string, z.ZodType][] = [
 type RecogniseOptions = CallOptions & {
   hosts?: readonly ForgeHost[]
   fetch?: typeof globalThis.fetch
-  /** Milliseconds that each probe may take. Default 10,000. */
+  /** Timeout of each probe in milliseconds; default 10,000. */
   probeTimeoutMs?: number
 }
 
 /**
- * Finds out which forge a repository is at: from the configuration, from the host's name, or by asking the host
- * without a token.
+ * Finds the forge of a repository: by configuration, by the name of the host, or by probing the host without a token.
  */
 export async function recogniseForge(
   address: RepositoryAddress,
@@ -95,10 +96,10 @@ export async function recogniseForge(
     return { kind: found.kind, host, apiUrl: `${protocol}://${host}${apiPaths[found.kind]}`, by: 'probe' }
   if (answers.every(({ answer }) => answer === 'away'))
     throw new ErrandError('forge_away', `No forge answers at ${protocol}://${host}.`, {
-      hint: 'Check the host, and that it can be reached from here.',
+      hint: 'Check the host, and that this machine can reach it.',
     })
-  throw new ErrandError('service_answer', `${host} is none of the forges that are known.`, {
-    hint: 'Say which it is: {host, kind: github | gitea | gitlab, api_url}. Gitea is Forgejo too.',
+  throw new ErrandError('service_answer', `${host} is not a known kind of forge.`, {
+    hint: 'Declare its kind: {host, kind: github | gitea | gitlab, api_url}. Use gitea for Forgejo too.',
   })
 }
 
@@ -117,7 +118,7 @@ async function probe(
       signal,
     })
   } catch (error) {
-    // The host was not asked at all, so that error is reported unchanged.
+    // The request was never sent; report the error unchanged.
     if (error instanceof ErrandError) throw error
     return 'away'
   }
@@ -144,12 +145,12 @@ type OpenOptions = Pick<
   tokens: TokenSource
 }
 
-/** Opens the repository at its forge. Sends no request yet. */
+/** Returns access to a repository on its forge. Sends no request yet. */
 export function openForge({ kind, host, apiUrl }: Recognised, path: string, options: OpenOptions): Forge {
   if (kind !== 'gitlab' && path.split('/').length !== 2)
     throw new ErrandError(
       'invalid_argument',
-      `"${path}" is no repository of ${names[kind]}: it is OWNER/NAME there.`,
+      `"${path}" is not a ${names[kind]} repository: the path must be OWNER/NAME.`,
       {
         hint: 'Check the address, and which forge the host is.',
       },

@@ -59,7 +59,7 @@ test('text of others notifies nobody, closes nothing, hides nothing and ends no 
     assert.doesNotMatch(body, /[\u200b\u202e]/)
     assert.doesNotMatch(body, /(^|[^\\])!\[/m)
   }
-  // Names and criteria are text of others too.
+  // Names and criteria are text from others too.
   const named = pullRequestBody({
     ...plain,
     closes: undefined,

@@ -1,7 +1,7 @@
 import { cutAtLines, harmless, harmlessLine, withFencesClosed } from './marks.ts'
 
 export interface TestFigures {
-  /** Name such as that of the playbook's step. */
+  /** Name of the tests, such as the playbook's step. */
   suite: string
   passed: number
   failed: number
@@ -9,13 +9,13 @@ export interface TestFigures {
 }
 
 export interface PullRequestBody {
-  /** Description of the work by the agent. It is untrusted, like criteria, findings and notes. */
+  /** Description of the work by the agent; untrusted, like criteria, findings and notes. */
   summary: string
   criteria: readonly { text: string; met: boolean }[]
-  /** Figures of the tests; undefined if there were none to run. */
+  /** Test figures; undefined if there were no tests to run. */
   tests: readonly TestFigures[] | undefined
   cost?: { usd?: number; tokens?: number; seconds?: number }
-  /** Protected files that were changed, with the decision on each ("approved by ada"). */
+  /** Changed protected files with the decision about each ("approved by ada"). */
   protectedFiles: readonly { path: string; decision: string }[]
   findings: readonly { file?: string; line?: number; severity: string; claim: string }[]
   notes?: readonly string[]
@@ -27,19 +27,19 @@ export interface PullRequestBody {
 }
 
 /**
- * Returns a one-line title that all forges accept: 255 characters including a draft mark. It may become a commit's
- * message.
+ * Returns a title of one line, at most 240 characters: forges accept 255, including a draft mark. It may become a
+ * commit message.
  */
 export const pullRequestTitle = (title: string): string => [...harmlessLine(title)].slice(0, 240).join('')
 
-/** Limits the bytes of the whole body; forges accept 65,536 characters or more. */
+/** Most bytes of a whole body; forges accept at least 65,536 characters. */
 export const MOST_BODY_BYTES = 60 * 1024
-/** Limits the entries of each list. */
+/** Most entries that are shown of each list. */
 const MOST_LISTED = 100
 
 /**
- * Returns the text of a pull request between its marks, in Markdown that all forges understand, at most 60 KiB. The
- * parts that matter to others (the link to the run, `Closes`) come first, so that only the agent's text gets cut.
+ * Returns Errand's part of a pull request's text, in Markdown that all forges understand, at most 60 KiB. The parts on
+ * which others rely (link to the run, `Closes`) come first, so that a cut removes the agent's summary.
  */
 export function pullRequestBody(given: PullRequestBody): string {
   const { run, tests, criteria } = given
@@ -61,7 +61,7 @@ export function pullRequestBody(given: PullRequestBody): string {
       : `### Protected files\n${listed(given.protectedFiles, ({ path, decision }) => `- ${code(path)}: ${harmlessLine(decision)}`)}`,
     given.findings.length === 0
       ? undefined
-      : `### Findings that are left\n${listed(given.findings, ({ file, line, severity, claim }) => `- **${harmlessLine(severity)}** ${file === undefined ? '' : `${code(line === undefined ? file : `${file}:${line}`)}: `}${harmlessLine(claim)}`)}`,
+      : `### Remaining findings\n${listed(given.findings, ({ file, line, severity, claim }) => `- **${harmlessLine(severity)}** ${file === undefined ? '' : `${code(line === undefined ? file : `${file}:${line}`)}: `}${harmlessLine(claim)}`)}`,
     given.notes === undefined || given.notes.length === 0
       ? undefined
       : `### Notes\n${listed(given.notes, (note) => `- ${harmlessLine(note)}`)}`,
@@ -69,7 +69,7 @@ export function pullRequestBody(given: PullRequestBody): string {
       ? undefined
       : `### Summary\n${withFencesClosed(harmless(given.summary.trim()))}`,
   ]
-  // The marks around it, and what people write, need room too.
+  // Leave room for the marks and for text that people write.
   return cutAtLines(parts.filter((part) => part !== undefined).join('\n\n'), MOST_BODY_BYTES - 1024)
 }
 
@@ -100,7 +100,7 @@ function listed<T>(all: readonly T[], line: (one: T) => string): string {
   return [...lines, ...(all.length > MOST_LISTED ? [`- … ${all.length - MOST_LISTED} more`] : [])].join('\n')
 }
 
-/** Formats a name as code in which nothing is a mention or a command. */
+/** Returns a name as inline code, in which nothing works as a mention or a command. */
 function code(text: string): string {
   const plain = harmlessLine(text.replaceAll('`', "'"))
   return `\`${plain.slice(0, 300) || ' '}\``

@@ -52,7 +52,7 @@ test('an installation token is good for the one repository, and serves until fiv
   const { endsMs } = made.minted[0]!
   clock.ms = endsMs! - 5 * 60_000 - 1
   assert.equal(await tokens.token(), both[0])
-  // A clock that is ahead signs for a future time: GitHub refuses that, and the old token is not returned.
+  // With the clock moved forward, the JWT lies in the future: GitHub refuses it, and the old token is not handed out.
   clock.ms = endsMs! - 5 * 60_000
   await assert.rejects(tokens.token(), { code: 'repo_auth' })
   clock.ms = Date.now()

@@ -3,29 +3,29 @@ import * as z from 'zod'
 import { ErrandError } from '../contract/errors.ts'
 import { ForgeHttp, type ForgeHttpOptions } from './forge-http.ts'
 
-/** Provides the token for requests. Many callers may ask at once. */
+/** Provides the token for requests. Several callers may use it at the same time. */
 export interface TokenSource {
-  /** Returns a token, or undefined or "" for requests without one. Throws if none can be obtained. */
+  /** Returns the token; undefined or "" means requests without one. Throws if none can be obtained. */
   token(signal?: AbortSignal): Promise<string | undefined>
-  /** Called when the forge refused this token. Returns whether `token` may give another. */
+  /** Is called when the forge refused a token; returns whether `token` may return another one. */
   renew?(refused: string | undefined): boolean
-  /** Returns the login of the owner, if a request with the token cannot tell (an App's). */
+  /** Returns the token's owner if the forge's API does not tell it (a GitHub App). */
   login?(signal?: AbortSignal): Promise<string | undefined>
-  /** Rights of the token, if it was limited to some. */
+  /** Permissions of the token, if it was limited to some. */
   readonly permissions?: Readonly<Record<string, 'read' | 'write'>>
 }
 
-/** Wraps a given token that never changes. */
+/** Returns a source with one fixed token. */
 export const givenToken = (token: string | undefined): TokenSource => ({ token: async () => token })
 
 export interface GithubAppOptions
   extends Pick<ForgeHttpOptions, 'fetch' | 'wait' | 'retryCount' | 'timeoutMs'> {
-  /** Address of the API, such as https://api.github.com */
+  /** URL of the API, such as https://api.github.com */
   apiUrl: string
   appId: string
-  /** PEM, PKCS#1 or PKCS#8. */
+  /** Private key in PEM, PKCS#1 or PKCS#8. */
   privateKey: string
-  /** `owner/name`; tokens are only valid for it. */
+  /** `owner/name`; tokens are valid only for this repository. */
   repository: string
   permissions: Readonly<Record<string, 'read' | 'write'>>
   now?(): number
@@ -34,17 +34,17 @@ export interface GithubAppOptions
 const Installation = z.object({ id: z.number() })
 const InstallationToken = z.object({
   token: z.string().min(1),
-  expires_at: z.string().refine((text) => !Number.isNaN(Date.parse(text)), 'is no time'),
+  expires_at: z.string().refine((text) => !Number.isNaN(Date.parse(text)), 'is not a valid time'),
 })
 const App = z.object({ slug: z.string() })
 
-/** Milliseconds before its end in which a token is no longer returned. */
+/** Milliseconds before its expiry at which a token is no longer handed out. */
 const SPARE_MS = 5 * 60_000
 
 /**
- * Provides installation tokens of a GitHub App, for one repository and the given permissions, valid for an hour. A
- * token is reused until five minutes before its end. If no new one can be obtained, that is an error, and the old one
- * is not used. All callers share one request.
+ * Provides installation tokens of a GitHub App, each for one repository and the given permissions, valid for an hour.
+ * Reuses a token until five minutes before its expiry. If no new one can be obtained after that, it throws and does not
+ * use the old one. Concurrent callers share one request.
  */
 export class GithubAppTokens implements TokenSource {
   readonly permissions: Readonly<Record<string, 'read' | 'write'>>
@@ -62,21 +62,25 @@ export class GithubAppTokens implements TokenSource {
     try {
       this.#key = createPrivateKey(options.privateKey)
     } catch {
-      throw new ErrandError('invalid_argument', `The private key of GitHub App ${options.appId} is no key.`, {
-        hint: "Give the whole .pem file that GitHub made for the App, from -----BEGIN to the line of the key's end.",
-      })
+      throw new ErrandError(
+        'invalid_argument',
+        `The private key of GitHub App ${options.appId} is not a valid key.`,
+        {
+          hint: 'Provide the whole .pem file that GitHub created for the App, from the -----BEGIN line to the -----END line.',
+        },
+      )
     }
     if (this.#key.asymmetricKeyType !== 'rsa')
       throw new ErrandError(
         'invalid_argument',
-        `The private key of GitHub App ${options.appId} is no RSA key.`,
+        `The private key of GitHub App ${options.appId} is not an RSA key.`,
         {
-          hint: 'Give the .pem file that GitHub made for the App.',
+          hint: 'Provide the .pem file that GitHub created for the App.',
         },
       )
     this.#http = new ForgeHttp({
       ...options,
-      name: `GitHub at ${new URL(options.apiUrl).host}, asked as App ${options.appId},`,
+      name: `GitHub at ${new URL(options.apiUrl).host}, accessed as App ${options.appId},`,
       tokens: { token: async () => this.#jwt() },
       authorization: (token) => `Bearer ${token}`,
     })
@@ -86,7 +90,7 @@ export class GithubAppTokens implements TokenSource {
     signal?.throwIfAborted()
     if (this.#kept !== undefined && this.#kept.endsMs - SPARE_MS > this.#now()) return this.#kept.token
     this.#kept = undefined
-    // The signal of one caller must not end what others wait for.
+    // One caller's signal must not end the request that others wait for.
     this.#asked ??= this.#mint().finally(() => {
       this.#asked = undefined
     })
@@ -120,14 +124,14 @@ export class GithubAppTokens implements TokenSource {
       {
         body: { repositories: [name], permissions },
         isRepeatable: true,
-        missing: `installation of it at ${owner}`,
+        missing: `installation of this App for ${owner}`,
       },
     )
     this.#kept = { token: data.token, endsMs: Date.parse(data.expires_at) }
     return data.token
   }
 
-  /** Signs a JWT. GitHub allows ten minutes at most, and the times tolerate a clock that is a minute fast. */
+  /** Returns a JWT within the ten minutes that GitHub accepts; it tolerates a clock that is a minute fast. */
   #jwt(): string {
     const seconds = Math.floor(this.#now() / 1000)
     const parts = [

@@ -8,7 +8,7 @@ const secret = "It's a Secret to Everybody"
 const hex = createHmac('sha256', secret).update(body).digest('hex')
 const nowMs = 1_700_000_000_000
 
-/** This is GitHub's own example from its documentation. */
+/** Uses GitHub's own example from its documentation. */
 test("GitHub's example of a signature is taken, and no other", () => {
   const example = '757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17'
   assert.equal(hex, example)
@@ -48,7 +48,7 @@ test('a message of Standard Webhooks is signed with its id and time, and may not
     assert.equal(isSigned('gitlab', at(seconds + away), body, given, nowMs), false)
   const other = { ...at(seconds), 'webhook-id': 'msg_2' }
   assert.equal(isSigned('gitlab', other, body, given, nowMs), false)
-  // The token next to it must not bypass the signature.
+  // The token header must not bypass the signature.
   assert.equal(isSigned('gitlab', { ...other, 'x-gitlab-token': given }, body, given, nowMs), false)
 })
 

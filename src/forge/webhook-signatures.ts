@@ -1,16 +1,16 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
 import type { ForgeKind } from '../contract/tasks/forge.ts'
 
-/** Headers as Node gives them, with lower-case names. */
+/** Headers as Node provides them, with names in lower case. */
 type Headers = Readonly<Record<string, string | string[] | undefined>>
 
-/** Seconds that a signed message of Standard Webhooks may be old, or its clock ahead. */
+/** Seconds by which the time of a Standard Webhooks message may differ from the clock, in either direction. */
 const TOLERANCE_SECONDS = 300
 
 /**
- * Reports whether a webhook comes from somebody who has the secret, judged by its raw body. It checks GitHub's and
- * Gitea's HMAC-SHA256, GitLab's token, or the headers of Standard Webhooks (newer GitLab versions) if there are any.
- * An empty secret matches nothing.
+ * Reports whether the sender of a webhook knows the secret. Checks GitHub's and Gitea's HMAC-SHA256 of the raw body,
+ * and for GitLab the Standard Webhooks headers of newer versions if present, or otherwise its token. An empty secret
+ * never matches.
  */
 export function isSigned(
   kind: ForgeKind,
@@ -31,10 +31,7 @@ export function isSigned(
   return given !== '' && same(sha256(given), sha256(secret))
 }
 
-/**
- * Checks a signature by https://www.standardwebhooks.com. `secret` is written as issued, with `whsec_` and base64, or
- * is any other text.
- */
+/** Checks a signature by https://www.standardwebhooks.com; `secret` is `whsec_` plus base64, or any other text. */
 export function isStandardSigned(
   headers: Headers,
   body: Uint8Array,
@@ -52,7 +49,7 @@ export function isStandardSigned(
     .some((each) => each.startsWith('v1,') && same(Buffer.from(each.slice(3), 'base64'), wanted))
 }
 
-/** Returns the id by which a repeated delivery is recognized, or undefined if its sender gives none. */
+/** Returns the id that identifies a repeated delivery, or undefined if the sender provides none. */
 export const deliveryId = (headers: Headers): string | undefined =>
   ['x-github-delivery', 'x-gitea-delivery', 'x-gitlab-event-uuid', 'webhook-id', 'idempotency-key']
     .map((name) => one(headers[name]))
@@ -65,5 +62,5 @@ function isHmac(given: string | undefined, body: Uint8Array, secret: string): bo
 
 const sha256 = (text: string): Buffer => createHash('sha256').update(text).digest()
 const same = (a: Buffer, b: Buffer): boolean => a.length === b.length && timingSafeEqual(a, b)
-/** Returns a header; one that came twice counts as missing. */
+/** Returns a header's value, or "" if it is missing or came twice. */
 const one = (value: string | string[] | undefined): string => (typeof value === 'string' ? value : '')

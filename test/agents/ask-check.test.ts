@@ -60,7 +60,7 @@ describe('the check that an agent asks before it uses a tool', { concurrency: 1 
     assert.deepEqual(await checkAsks(standIn('ask asked.txt'), program, asked, signal), { type: 'asks' })
     const silent = await checkAsks(standIn('write asked.txt'), program, asked, signal)
     assert.ok(silent.type === 'refused' && silent.sure)
-    assert.match(silent.why, /Stand-in 1\.2\.3 did not show .*asked nobody/)
+    assert.match(silent.why, /Stand-in 1\.2\.3 did not show .*without asking/)
     const ending = await checkAsks(standIn('exit 3'), program, asked, signal)
     assert.ok(ending.type === 'refused' && !ending.sure)
   })
@@ -75,8 +75,8 @@ describe('the check that an agent asks before it uses a tool', { concurrency: 1 
       return finding.type === 'refused' ? finding.why : finding.type
     }
     assert.equal(await found('', true), 'asks')
-    assert.match(await found('write', false), /it wrote a file and asked nobody.*permissions allow/)
-    assert.match(await found('read', true), /it read a file and asked nobody/)
+    assert.match(await found('write', false), /it wrote a file without asking.*permissions allow/)
+    assert.match(await found('read', true), /it read a file without asking/)
     assert.equal(await found('read', false), 'asks')
   })
 

@@ -271,7 +271,7 @@ describe('agent builtin', { concurrency: 2 }, () => {
     assert.match(wrong({}, { OPENAI_BASE_URL: 'nonsense' }), /OPENAI_BASE_URL/)
     assert.match(wrong({}, { ERRAND_MODEL_RETRIES: 'many' }), /ERRAND_MODEL_RETRIES/)
     assert.match(wrong({ extra_args: ['--x'] }), /extra_args/)
-    assert.match(wrong({ cwd: join(setup.cwd, 'no') }), /is not there/)
+    assert.match(wrong({ cwd: join(setup.cwd, 'no') }), /does not exist/)
     assert.match(wrong({ session_id: 'unknown' }), /no session unknown/)
     assert.throws(() => setup.start({ session_id: 'unknown' }), { code: 'invalid_argument' })
   })
@@ -341,7 +341,7 @@ describe('agent builtin', { concurrency: 2 }, () => {
     const bench = setup.start({}, { ERRAND_MODEL_TIMEOUT_SECONDS: '0.1', ERRAND_MODEL_RETRIES: '1' })
     const end = await bench.prompt('Hello.')
     assert.equal(end.stop_reason, 'error')
-    assert.match(end.message ?? '', /said nothing for 0\.1 s/)
+    assert.match(end.message ?? '', /sent nothing for 0\.1 s/)
   })
 
   test('a stream that breaks is tried again only as long as nothing of it was shown', async (setup) => {
@@ -400,8 +400,8 @@ describe('agent builtin', { concurrency: 2 }, () => {
     const bench = setup.start()
     assert.equal((await bench.prompt('Go.')).stop_reason, 'end_turn')
     const told = [1, 2, 3, 4].map((index) => server.requests[index]?.toolResults[0]?.text ?? '')
-    assert.match(told[0]!, /There is no tool "fly"\. There are: read_file, .*run_command/)
-    for (const text of told.slice(1)) assert.match(text, /do not fit[\s\S]*/)
+    assert.match(told[0]!, /There is no tool "fly"\. Available tools: read_file, .*run_command/)
+    for (const text of told.slice(1)) assert.match(text, /are not valid[\s\S]*/)
     assert.ok(bench.tools.every(({ status }) => status === 'failed'))
   })
 

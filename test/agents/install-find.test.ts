@@ -70,15 +70,15 @@ describe('finding an agent', () => {
     const script = put('d/bin/codex', '#!/bin/sh\necho 1.2.3\n')
     assert.deepEqual(await find('d', 'd/bin'), {
       type: 'broken',
-      why: `${script} is a script, and the native program it starts is not found beside it; run: errand agents install --codex`,
+      why: `${script} is a script, and the native program it starts was not found next to it; run: errand agents install --codex`,
     })
     put('e/bin/codex', 'no program')
     const located = await find('e', 'e/bin')
     assert.ok(located.type === 'broken')
-    assert.match(located.why, /--version" (does not start|exits with code)/)
+    assert.match(located.why, /--version" (did not start|exited with code)/)
     put('f/codex/node_modules/@openai/codex/package.json', '{"version":"0.169.0"}')
     const other = await find('f', 'f/bin')
-    assert.ok(other.type === 'broken' && /holds no @openai\/codex program for/.test(other.why))
+    assert.ok(other.type === 'broken' && /has no @openai\/codex program for/.test(other.why))
   })
 
   it('says where it looked for what is missing', async () => {

@@ -97,12 +97,14 @@ describe('installing agents', () => {
     const installs = (pin: AgentInstall) => ({ installs: { good: pin } })
     await assert.rejects(install(installs(pinOf('@test/crashes', '1.0.0'))), {
       code: 'unavailable',
-      message: /@test\/crashes@1\.0\.0 was fetched, but .* exits with code 3: cannot start/,
-      hint: /else name another agent/,
+      message: /@test\/crashes@1\.0\.0 was fetched, but .* exited with code 3: cannot start/,
+      hint: /otherwise use another agent/,
     })
-    await assert.rejects(install(installs(pinOf('@test/lies', '1.0.0'))), { message: /says it is 9\.9\.9/ })
+    await assert.rejects(install(installs(pinOf('@test/lies', '1.0.0'))), {
+      message: /reports version 9\.9\.9/,
+    })
     await assert.rejects(install(installs(pinOf('@test/empty', '1.0.0'))), {
-      message: /holds no program for/,
+      message: /has no program for/,
     })
     assert.deepEqual(names(), ['good'])
     assert.equal((await install())[0]?.fresh, false)
@@ -127,7 +129,7 @@ describe('installing agents', () => {
     const { install } = site({ good: pinOf('@test/good', '1.0.0') })
     await assert.rejects(install({ names: ['god'] }), {
       code: 'invalid_argument',
-      message: '"god" is no agent that can be installed',
+      message: '"god" is not an agent that can be installed',
       hint: 'Agents to install: good.',
     })
   })
@@ -167,7 +169,7 @@ describe('installing agents', () => {
     const keys = { ANTHROPIC_API_KEY: 'k-1', GIT_TOKEN: 'k-2', npm_config_cafile: '/nowhere.pem' }
     await assert.rejects(install({ env: { ...env, ...keys, PATH } }), {
       message: /npm failed/,
-      hint: /what npm says/,
+      hint: /the problem that npm reports/,
     })
     const seen = readFileSync(join(folder, 'seen'), 'utf8')
     assert.doesNotMatch(seen, /k-1|k-2/)

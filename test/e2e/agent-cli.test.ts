@@ -127,7 +127,7 @@ test('a rule that denies is refused with an agent that does not ask before it do
     assert.doesNotMatch(stdout, /hunter2/)
     return /^think failed on local: .*$/m.exec(stdout)?.[0] ?? stdout
   }
-  assert.match(await ended('read'), /permission: .*it read a file and asked nobody/)
+  assert.match(await ended('read'), /permission: .*it read a file without asking/)
   assert.match(await ended(''), /denied: .*Read \.env \(by rule 1\)/)
 })
 

@@ -73,7 +73,7 @@ test('an address in the environment that is none is named by whatever reads it, 
     [
       { DOCKER_HOST: 'not a url', ERRAND_HUB_URL: 'http://127.0.0.1:1' },
       runner,
-      /DOCKER_HOST is "not a url"/,
+      /DOCKER_HOST "not a url" is not a valid address/,
     ],
   ]
   for (const [env, args, says] of cases) {

@@ -13,21 +13,24 @@ const profile: AcpProfile = {
   endsInError,
 }
 
-/** Such as "API Error: 529 overloaded". A model that was asked what a program prints may well answer so, too. */
+/**
+ * Recognises an error such as "API Error: 529 overloaded". A model that describes a program's output may write the
+ * same.
+ */
 function endsInError(message: string, modelWrote: boolean): boolean {
   if (!/^\W{0,3}(?:[\w-]+ ){0,3}error(?: \(?\d{3}\)?)?: *\S/i.test(message)) return false
   return !modelWrote || modelFailureOf(message) !== 'other'
 }
 
-/** Any command that speaks the Agent Client Protocol on its standard input and output. */
+/** Runs any command that speaks the Agent Client Protocol on its standard input and output. */
 export const acp: Agent = {
   name: 'acp',
   title: 'Any agent that speaks the Agent Client Protocol',
   keys: [],
-  // Which variables hold their keys only its user knows.
+  // Only the user knows which variables hold the keys.
   services: [anthropicService, openaiService].map((service) => ({ ...service, keys: [] })),
   usage: 'unknown',
-  // Which program it is, is told with each request.
+  // Each request names the program.
   locate: async () => ({ type: 'found', program: { path: '', version: '' } }),
   launch,
   protocol: (request, port) => new AcpProtocol(profile, request, port),
@@ -37,16 +40,16 @@ function launch({ command, extra_args, env, cwd }: SessionRequest): AgentLaunch 
   const [name, ...args] = command ?? []
   if (name === undefined) {
     throw new ErrandError('invalid_argument', 'The agent "acp" needs a command.', {
-      hint: 'Give the program and its arguments as a list: command: [my-agent, --acp], or --command my-agent --command --acp.',
+      hint: 'Provide the program and its arguments as a list: command: [my-agent, --acp], or --command my-agent --command --acp.',
     })
   }
   const program = findProgram(name, env.PATH ?? process.env.PATH ?? '', cwd)
   if (program === undefined) {
     throw new ErrandError(
       'invalid_argument',
-      `The agent's program "${name}" is not there, or cannot be run.`,
+      `The agent's program "${name}" does not exist or cannot be run.`,
       {
-        hint: 'Give its absolute path, or the PATH it is found on.',
+        hint: 'Use its absolute path, or set PATH so that it is found.',
       },
     )
   }

@@ -16,7 +16,7 @@ import { present } from './session-updates.ts'
 
 const PROTOCOL_VERSION = 1
 const AUTH_REQUIRED = -32000
-/** As many of an agent's models as an error names. */
+/** Most models of an agent that an error names. */
 const CHOICES_TOLD = 20
 const MODELS_TOLD = 100
 
@@ -26,7 +26,7 @@ export interface HandshakePort {
   failed(failure: ProtocolFailure): void
 }
 
-/** From the start of the process to a session that takes prompts: initialize, new or load, and what is to be set. */
+/** Leads from the start of the process to a session that accepts prompts: initialize, new or load, and its settings. */
 export class Handshake {
   readonly #profile: AcpProfile
   readonly #request: SessionRequest
@@ -74,7 +74,7 @@ export class Handshake {
       if (this.#forks === undefined)
         return void this.#port.failed({
           reason: 'invalid_argument',
-          message: 'This agent cannot branch a session: go on with the session itself, or begin another.',
+          message: 'This agent cannot branch a session: continue the session itself, or start another.',
         })
       return void this.#call('session/fork', { sessionId, ...place }, 'start_failed', (session) =>
         this.#opened(string(session.sessionId) ?? '', session),
@@ -88,7 +88,7 @@ export class Handshake {
       )
     }
     if (sessionId !== undefined)
-      this.#port.notice('This agent cannot take up an earlier session: a new one is begun.')
+      this.#port.notice('This agent cannot resume an earlier session: a new one starts.')
     this.#call('session/new', place, 'start_failed', (session) =>
       this.#opened(string(session.sessionId) ?? '', session),
     )
@@ -110,7 +110,7 @@ export class Handshake {
     )
   }
 
-  /** How another of the models that it has told is chosen; undefined: it lets none be. */
+  /** Returns the call that selects another of the agent's models, or undefined if the agent does not support that. */
   switching(sessionId: string, model: string): { method: string; params: JsonObject } | undefined {
     return this.#choice && switching(this.#choice, sessionId, model)
   }
@@ -122,7 +122,7 @@ export class Handshake {
     if (wanted === undefined || this.#profile.model === 'launch' || choice?.current === wanted)
       return void this.#begun(sessionId, wanted ?? choice?.current)
     if (choice === undefined) {
-      const message = `This agent does not let its model be chosen (asked for ${wanted}).`
+      const message = `The model of this agent cannot be selected (requested: ${wanted}).`
       return void this.#port.failed({ reason: 'invalid_argument', message })
     }
     const { method, params } = switching(choice, sessionId, wanted)
@@ -132,7 +132,7 @@ export class Handshake {
         .slice(0, CHOICES_TOLD)
         .map(({ id }) => id)
         .join(', ')
-      const message = `The agent refuses the model ${wanted}: ${errorText(answer.error)}. It knows: ${known}`
+      const message = `The agent refuses the model ${wanted}: ${errorText(answer.error)}. Available models: ${known}`
       this.#port.failed({ reason: 'model', message })
     })
   }
@@ -178,12 +178,12 @@ function refused(
   if (error.code === AUTH_REQUIRED || modelFailureOf(text) === 'auth')
     return {
       reason: 'model',
-      message: `The agent wants to be logged in or given a key: ${withHint(text, keyHint)}`,
+      message: `The agent needs a login or a key: ${withHint(text, keyHint)}`,
     }
   return { reason, message: `The agent refused ${method}: ${text}` }
 }
 
-/** A setting that the answer to `session/new` or `session/load` offers. */
+/** Describes a setting that the answer to `session/new` or `session/load` offers. */
 interface SessionOption {
   id: string
   category: string | undefined
@@ -196,14 +196,14 @@ function sessionOptions(session: JsonObject): SessionOption[] {
     id: string(option.id) ?? '',
     category: string(option.category),
     value: string(option.currentValue),
-    // Choices may stand in groups.
+    // Choices may be grouped.
     choices: objects(option.options)
       .flatMap((choice) => (Array.isArray(choice.options) ? objects(choice.options) : [choice]))
       .map((choice) => present({ id: string(choice.value) ?? '', name: string(choice.name) })),
   }))
 }
 
-/** How the model of a session is chosen, and which it is. */
+/** Describes how the model of a session is selected, and which one is current. */
 type ModelChoice =
   | { type: 'option'; option: string; current?: string; choices: AgentModel[] }
   | { type: 'models'; current?: string; choices: AgentModel[] }
@@ -214,7 +214,7 @@ function switching(choice: ModelChoice, sessionId: string, model: string) {
     : { method: 'session/set_model', params: { sessionId, modelId: model } }
 }
 
-/** Undefined: the agent lets nobody choose. */
+/** Returns the choice of models that a session offers, or undefined if the model cannot be selected. */
 function modelChoice(session: JsonObject): ModelChoice | undefined {
   const option = sessionOptions(session).find(({ category }) => category === 'model')
   if (option !== undefined)

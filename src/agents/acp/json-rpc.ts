@@ -8,13 +8,13 @@ export type RpcAnswer = { type: 'result'; result: JsonObject } | { type: 'error'
 
 export interface RpcHandlers {
   notification(method: string, params: JsonObject): void
-  /** False: there is no such method here. */
+  /** Returns false if there is no such method. */
   request(id: RpcId, method: string, params: JsonObject): boolean
 }
 
 const METHOD_NOT_FOUND = -32601
 
-/** One end of JSON-RPC 2.0 over lines. Its ids count from 1, so that the same calls send the same lines. */
+/** Implements one end of JSON-RPC 2.0 over lines. Ids count from 1, so that the same calls send the same lines. */
 export class JsonRpc {
   readonly #send: (line: string) => void
   readonly #handlers: RpcHandlers
@@ -26,7 +26,7 @@ export class JsonRpc {
     this.#handlers = handlers
   }
 
-  /** `id`: of one beside the others, which does not count. */
+  /** Sends a request. A given `id` is used instead of the next number. */
   request(
     method: string,
     params: JsonObject,
@@ -76,7 +76,7 @@ export class JsonRpc {
   }
 }
 
-/** The agent's words; what it adds as `data` only where it says more. */
+/** Returns the message of an error, plus the text in its `data` if that says more. */
 export function errorText(error: RpcError): string {
   const data = object(error.data)
   const more = string(error.data) ?? string(data?.details) ?? string(data?.message)
@@ -84,7 +84,7 @@ export function errorText(error: RpcError): string {
   return more === undefined || text.includes(more) ? text : `${text}: ${more}`
 }
 
-/** Reading what other programs send: what is not of the wanted shape is absent. */
+/** JSON object from another program. The readers below return undefined for a value of another shape. */
 export type JsonObject = Record<string, unknown>
 
 export function object(value: unknown): JsonObject | undefined {
@@ -102,7 +102,7 @@ export const count = (value: unknown): number =>
   typeof value === 'number' && Number.isFinite(value) && value > 0 ? value : 0
 
 export function parsedObject(line: string): JsonObject | undefined {
-  // Spares the cost and the error of parsing what is plainly no object.
+  // Avoid parsing a text that is clearly not an object.
   if (!line.trimStart().startsWith('{')) return undefined
   try {
     return object(JSON.parse(line))

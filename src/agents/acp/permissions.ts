@@ -2,11 +2,11 @@ import type { ProtocolPort, SessionRequest } from '../agent.ts'
 import { type JsonObject, type JsonRpc, object, objects, type RpcId, string } from './json-rpc.ts'
 import { present, toolUpdate } from './session-updates.ts'
 
-/** The questions of one process, each answered exactly once. */
+/** Handles the permission requests of one process; each is answered exactly once. */
 export class Permissions {
-  /** Tools that were answered no, so that their end is told as such. */
+  /** Ids of denied tools, whose end is then reported as denied. */
   readonly denied = new Set<string>()
-  /** The turn is being ended: nobody is asked any more. */
+  /** Whether the turn is being ended, so that no more questions are put. */
   canceling = false
   readonly #ask: SessionRequest['ask']
   readonly #rpc: JsonRpc
@@ -22,12 +22,12 @@ export class Permissions {
 
   requested(id: RpcId, params: JsonObject): void {
     const { tool_id, title, tool_kind, input, ...named } = toolUpdate(object(params.toolCall) ?? {})
-    // What it is to write may stand in its diffs alone.
+    // A file that it writes may be named only in its diffs.
     const paths = [...new Set([...(named.paths ?? []), ...(named.diffs ?? []).map(({ path }) => path)])]
     const question = { id, params, toolId: tool_id }
     if (this.canceling) return void this.#rpc.answer(id, cancelledOutcome)
     if (this.#ask !== 'ask') return void this.#decide(question, this.#ask)
-    // The tool's id makes it distinct from those of an earlier process of this session.
+    // The tool's id distinguishes it from requests of an earlier process of this session.
     const requestId = `${++this.#asked}.${tool_id}`
     this.#open.set(requestId, question)
     this.#port.update(
@@ -72,7 +72,7 @@ export class Permissions {
 
 type Decision = 'allow' | 'deny'
 
-/** Once is better than always: what is allowed next time is Errand's to decide. */
+/** Option kinds by preference: "once" before "always", since Errand decides again the next time. */
 const kinds: Record<Decision, readonly string[]> = {
   allow: ['allow_once', 'allow_always'],
   deny: ['reject_once', 'reject_always'],
@@ -80,7 +80,7 @@ const kinds: Record<Decision, readonly string[]> = {
 
 const cancelledOutcome = { outcome: { outcome: 'cancelled' } }
 
-/** The answer to a `session/request_permission`; cancelled where it offers no such option. */
+/** Returns the answer to a `session/request_permission`; it is cancelled if there is no option for the decision. */
 function outcomeFor(params: JsonObject, decision: Decision): JsonObject {
   const options = objects(params.options)
   for (const kind of kinds[decision]) {

@@ -3,53 +3,55 @@ import type { JsonObject } from './json-rpc.ts'
 
 export type FileDiff = NonNullable<AgentUpdateOf<'tool'>['diffs']>[number]
 
-/** A text that an agent mixes into its model's messages, and what it really is. */
+/** Classifies a text that an agent itself mixes into its model's messages. */
 export type Aside =
   | { type: 'notice'; text: string }
   | { type: 'retry'; text: string }
-  /** A text that says only what is told anyway. */
+  /** Repeats something that another update reports. */
   | { type: 'noise' }
-  /** If nothing follows in this turn, the turn has failed with this text. */
+  /** Means that the turn failed with this text, if nothing follows in this turn. */
   | { type: 'failure'; text: string }
 
-/** In what agents that speak the Agent Client Protocol differ. */
+/** Describes the differences between agents that speak the Agent Client Protocol. */
 export interface AcpProfile {
-  /** As runs name it. */
+  /** Name of the agent in runs. */
   agent: string
   usage: {
-    /** The calls that the `usage` in a prompt's answer counts; `last_step`: only the model's last call. */
+    /** Calls that the `usage` in a prompt's answer counts; `last_step` is only the model's last call. */
     counts: 'prompt' | 'last_step' | 'process'
-    /** Its input tokens include those read from a cache. */
+    /** Whether the input tokens include those read from a cache. */
     cachedInInput: boolean
-    /** Its output tokens are without those of thoughts. */
+    /** Whether the output tokens exclude those of thoughts. */
     thoughtsApart: boolean
   }
-  /** A hint for where the model's service lets nobody in: which variables hold its key. */
+  /** Hint for a service that denies access: the variables that hold its key. */
   keyHint?: string
-  /** The agent ends its turn without a word, and as if nothing were wrong, where its model refused. */
+  /** Whether the agent ends a turn normally and without a message if its model refused. */
   refusesInSilence?: boolean
-  /** `launch`: by argument or environment; `session`: by the protocol, once the session is there. */
+  /**
+   * Way to set the model. `launch`: by argument or environment; `session`: by the protocol, once the session exists.
+   */
   model: 'launch' | 'session'
-  /** An option of the session that must have this value so that the agent asks. */
+  /** Session option and the value that makes the agent ask for permission. */
   asking?: { option: string; value: string }
-  /** The change that a tool's raw input stands for, where the agent tells it in no other way. */
+  /** Returns the change that a tool's raw input describes, for an agent that reports no diffs itself. */
   diff?(rawInput: JsonObject): FileDiff | undefined
-  /** The update for a notification that is none of the protocol's. */
+  /** Returns the update for a notification outside of the protocol. */
   told?(method: string, params: JsonObject): AgentUpdate | undefined
   /**
-   * The agent tells the size of its context before each call of its model: the same size twice running is the
-   * same call again.
+   * Whether the agent reports the size of its context before each call of its model. The same size twice in a row then
+   * means that the call is repeated.
    */
   sizeBeforeCall?: boolean
   /**
-   * Whether the last message of a turn, whole, is an error that the agent tells as if its model had said it.
-   * `modelWrote`: by what it tells of its tokens, the model did write something.
+   * Reports whether the last message of a turn is an error that the agent presents as its model's words. `modelWrote`:
+   * by the token counts, the model did write something.
    */
   endsInError?(message: string, modelWrote: boolean): boolean
-  /** Whether a text among the model's messages is the agent's own. */
+  /** Classifies a text among the model's messages that is the agent's own; undefined if it is the model's. */
   aside?(text: string, during: { tool: boolean }): Aside | undefined
 }
 
-/** A text that a service's refusal came with, and what to do. */
+/** Appends a hint to the text of a service's refusal. */
 export const withHint = (text: string, hint: string | undefined): string =>
   hint === undefined ? text : `${text.replace(/\.$/, '')}. ${hint}`

@@ -21,7 +21,7 @@ const request: SessionRequest = {
   env: {},
 }
 
-/** A protocol whose agent is this test. */
+/** Runs a protocol in which the test plays the agent. */
 class Talk {
   readonly sent: JsonObject[] = []
   readonly updates: AgentUpdate[] = []
@@ -68,7 +68,7 @@ class Talk {
     this.tell({ sessionUpdate: 'agent_message_chunk', content: { type: 'text', text } })
   }
 
-  /** To where prompts are taken. */
+  /** Opens the session, so that it accepts prompts. */
   open(session: JsonObject = {}): this {
     this.result({ protocolVersion: 1, agentCapabilities: { loadSession: true } })
     this.result({ sessionId: 's', ...session })
@@ -117,15 +117,15 @@ describe('the Agent Client Protocol', () => {
   it('tells the first line of a program that ends without having spoken the protocol', () => {
     const talk = new Talk()
     for (const line of ['', 'Welcome!', '{"jsonrpc": "2.0", "method": "x"}', 'more']) talk.protocol.line(line)
-    // It may never end.
-    const text = 'It wrote "Welcome!", which is no message of the Agent Client Protocol.'
+    // The notice comes at once, since the program may never end.
+    const text = 'It wrote "Welcome!", which is not a message of the Agent Client Protocol.'
     assert.deepEqual(talk.updates, [{ kind: 'notice', text }])
     talk.protocol.exited({ code: 0, stderr: '' })
     const [failure] = talk.failures
     assert.equal(failure?.reason, 'start_failed')
     assert.match(
       failure.message,
-      /ended with exit code 0\. It wrote "Welcome!", which is no message of the Agent/,
+      /ended with exit code 0\. It wrote "Welcome!", which is not a message of the Agent/,
     )
   })
 
@@ -148,7 +148,7 @@ describe('the Agent Client Protocol', () => {
     const talk = new Talk({}, { keyHint: 'Set THE_KEY.' })
     talk.result({ protocolVersion: 1 })
     talk.error(-32000, 'Authentication required')
-    const message = 'The agent wants to be logged in or given a key: Authentication required. Set THE_KEY.'
+    const message = 'The agent needs a login or a key: Authentication required. Set THE_KEY.'
     assert.deepEqual(talk.failures, [{ reason: 'model', message }])
   })
 
@@ -261,7 +261,7 @@ describe('the Agent Client Protocol', () => {
     const end = talk.end()
     assert.ok(end?.kind === 'turn_ended')
     assert.deepEqual([end.stop_reason, end.failure], ['error', undefined])
-    assert.match(end.message!, /nobody had canceled it/)
+    assert.match(end.message!, /nobody canceled it/)
   })
 
   it('answers open questions as canceled with the turn, and those that come late', () => {
@@ -319,7 +319,7 @@ describe('the Agent Client Protocol', () => {
       [['API Err', 'or: 529 over', 'loaded'], wrote, 'error', 'overloaded'],
       [['Error: it did not work'], {}, 'error', 'other'],
       [['Internal server error (500): try later'], {}, 'error', 'server_error'],
-      // The model was asked what a program prints.
+      // The model describes the output of a program.
       [['Error: no such option'], wrote, 'end_turn'],
       [['It is done.', ' Error: is what it printed before.'], {}, 'end_turn'],
       [['An error: I mended it.'], wrote, 'end_turn'],

@@ -25,7 +25,11 @@ const INVALID_PARAMS = -32602
 
 const STRAY_CHARACTERS = 200
 
-/** A conversation in the Agent Client Protocol, version 1, as its client. */
+/**
+ * Conducts a conversation as a client of the Agent Client Protocol, version 1. Phases: `starting` until the handshake
+ * is done, then `idle`; a prompt leads to `turn`, and the end of the turn back to `idle`; a failure or the end of the
+ * process leads to `over`.
+ */
 export class AcpProtocol implements AgentProtocol {
   readonly #port: ProtocolPort
   readonly #rpc: JsonRpc
@@ -36,7 +40,7 @@ export class AcpProtocol implements AgentProtocol {
   readonly #profile: AcpProfile
   #phase: 'starting' | 'idle' | 'turn' | 'over' = 'starting'
   #sessionId = ''
-  /** The first line before the session that is no message. */
+  /** First line before the session that is not a message of the protocol, as a sentence. */
   #stray: string | undefined
 
   constructor(profile: AcpProfile, request: SessionRequest, port: ProtocolPort) {
@@ -89,7 +93,7 @@ export class AcpProtocol implements AgentProtocol {
 
   setModel(model: string, done: (refused?: string) => void): void {
     const way = this.#handshake.switching(this.#sessionId, model)
-    if (way === undefined) return void done('it lets no model be chosen')
+    if (way === undefined) return void done('its model cannot be selected')
     this.#rpc.request(way.method, way.params, (answer) =>
       done(answer.type === 'result' ? undefined : errorText(answer.error)),
     )
@@ -117,17 +121,17 @@ export class AcpProtocol implements AgentProtocol {
     this.#phase = 'over'
   }
 
-  /** Told at once: a program of another kind may never end by itself. */
+  /** Reports such a line at once, since a program of another kind may never end by itself. */
   #lookForStray(text: string): void {
     if (text === '' || parsedObject(text) !== undefined) return
     const words = JSON.stringify(text.slice(0, STRAY_CHARACTERS))
-    this.#stray = `It wrote ${words}, which is no message of the Agent Client Protocol`
+    this.#stray = `It wrote ${words}, which is not a message of the Agent Client Protocol`
     this.#port.update({ kind: 'notice', text: `${this.#stray}.` })
   }
 
   #withStray(message: string): string {
     if (this.#stray === undefined) return message
-    return `${message}. ${this.#stray}: see that this program, started so, speaks it.`
+    return `${message}. ${this.#stray}: check that the program speaks it when started with this command.`
   }
 
   #ready(): void {
@@ -146,7 +150,7 @@ export class AcpProtocol implements AgentProtocol {
     const update = object(params.update)
     if (method !== 'session/update' || update === undefined) return
     if (update.sessionUpdate === 'usage_update') this.#usage.told(update)
-    // What a loaded session tells of its past has been told when it happened.
+    // A loaded session repeats its history, which was already reported when it happened.
     if (this.#phase !== 'starting' && string(params.sessionId) === this.#sessionId) this.#updates.take(update)
   }
 
@@ -165,7 +169,10 @@ export class AcpProtocol implements AgentProtocol {
     switch (reason) {
       case 'end_turn':
         return this.#profile.refusesInSilence && this.#updates.idle && this.#permissions.denied.size === 0
-          ? { stop_reason: 'refusal', message: 'The agent ended its turn without a word: its model refused.' }
+          ? {
+              stop_reason: 'refusal',
+              message: 'The agent ended its turn without a message: its model refused.',
+            }
           : { stop_reason: reason }
       case 'max_tokens':
       case 'refusal':
@@ -173,10 +180,10 @@ export class AcpProtocol implements AgentProtocol {
       case 'max_turn_requests':
         return { stop_reason: 'max_turns' }
       case 'cancelled':
-        // Nobody canceled: some agents end a turn so when a tool was denied.
+        // Nobody canceled: some agents end a turn like this after a denied tool.
         return this.#permissions.denied.size > 0
           ? { stop_reason: 'end_turn', message: 'The agent ended the turn after a denied tool.' }
-          : { stop_reason: 'error', message: 'The agent broke off its turn, and nobody had canceled it.' }
+          : { stop_reason: 'error', message: 'The agent broke off its turn, although nobody canceled it.' }
       default:
         return { stop_reason: 'error', message: `The agent ended the turn for an unknown reason: ${reason}` }
     }
@@ -203,7 +210,7 @@ export class AcpProtocol implements AgentProtocol {
   }
 }
 
-/** Content of a prompt; what is no image stands in it as a whole. */
+/** Returns an attachment as content of a prompt; everything but an image is embedded as a resource. */
 function block({ id, name, media_type, content }: Attached): JsonObject {
   if (attachmentKind(media_type) === 'image')
     return { type: 'image', mimeType: media_type, data: content.toString('base64') }

@@ -5,7 +5,7 @@ import { type JsonObject, object, objects, string } from './json-rpc.ts'
 import type { AcpProfile, FileDiff } from './profile.ts'
 
 const open = new Set(['pending', 'running'])
-/** No error text is as long. */
+/** Most characters of the last message that are stored to recognise an error text, which is shorter. */
 const MESSAGE_CHARACTERS = 8_000
 
 /** Turns `session/update` notifications into updates. */
@@ -15,13 +15,13 @@ export class SessionUpdates {
   readonly #denied: ReadonlySet<string>
   readonly #openTools = new Set<string>()
   #retries = 0
-  /** Of the context, where nothing came since it was told. */
+  /** Size of the context, if nothing came since it was reported. */
   #size: unknown
-  /** A text that is a failure if nothing follows. */
+  /** Text that is a failure if nothing follows. */
   #held: string | undefined
-  /** The agent has said beside the messages that its thread is broken. */
+  /** Whether the agent reported outside of its messages that its thread is broken. */
   #systemError = false
-  /** The last message, whole. */
+  /** Text of the last message. */
   #lastMessage = ''
   #speaking = false
   #idle = true
@@ -42,7 +42,10 @@ export class SessionUpdates {
     this.#idle = true
   }
 
-  /** Why the turn failed though the agent ended it as if it had not. `modelWrote`: by its count of tokens. */
+  /**
+   * Returns why a turn failed that the agent ended normally. `modelWrote`: by the token counts, the model wrote
+   * something.
+   */
   turnEnds(modelWrote: boolean): string | undefined {
     this.#openTools.clear()
     const held = this.#held
@@ -53,12 +56,12 @@ export class SessionUpdates {
     return undefined
   }
 
-  /** Nothing was said or done in this turn. */
+  /** Whether nothing was said or done in this turn. */
   get idle(): boolean {
     return this.#idle
   }
 
-  /** The model's service is asked again; in the agent's words. */
+  /** Reports that the agent calls the model's service again; `text` is the agent's own. */
   retried(text: string): void {
     const attempt = ++this.#retries
     this.#update({ kind: 'retry', failure: modelFailureOf(text), message: text, attempt })
@@ -95,7 +98,7 @@ export class SessionUpdates {
   #sized(used: unknown): void {
     const again = this.#profile.sizeBeforeCall && used !== undefined && used === this.#size
     this.#size = used
-    if (again) this.retried('The model service is asked the same again, and the agent does not say why.')
+    if (again) this.retried('The agent repeats the same call of the model service without saying why.')
   }
 
   #thought(text: string): void {
@@ -132,7 +135,7 @@ export class SessionUpdates {
       if (object(object(vendor)?.threadStatus)?.type === 'systemError') this.#systemError = true
   }
 
-  /** Something followed: it was the model's own text. */
+  /** Reports the held text as the model's own, since something followed it. */
   #release(): void {
     const held = this.#held
     this.#held = undefined
@@ -155,7 +158,7 @@ const statuses: Record<string, NonNullable<ToolUpdate['status']>> = {
   in_progress: 'running',
   completed: 'completed',
   failed: 'failed',
-  // None of the protocol's.
+  // This status is not part of the protocol.
   denied: 'denied',
 }
 
@@ -185,7 +188,7 @@ function toolKind(kind: unknown): ToolKind | undefined {
   return ToolKind.safeParse(kind).data ?? 'other'
 }
 
-/** Absent rather than undefined, so that a later update takes nothing back. */
+/** Removes undefined fields, so that a later update does not reset earlier ones. */
 export function present<T extends object>(value: T): T {
   return Object.fromEntries(Object.entries(value).filter(([, each]) => each !== undefined)) as T
 }
@@ -207,7 +210,7 @@ function fileDiff(diff: JsonObject): FileDiff {
   })
 }
 
-/** The readable content, else what the tool gave back. */
+/** Returns the readable content of a tool call, or otherwise its raw output. */
 function outputOf(call: JsonObject, content: readonly JsonObject[]): string | undefined {
   const texts = content
     .map((each) => (each.type === 'content' ? string(object(each.content)?.text) : undefined))

@@ -4,10 +4,10 @@ import type { AcpProfile } from './profile.ts'
 
 const none: Usage = { input_tokens: 0, cached_input_tokens: 0, output_tokens: 0 }
 
-/** Makes one kind of figures of what each agent counts. Sums start with the process, costs with the session. */
+/** Converts the counts of different agents to the same figures. Sums start with the process, costs with the session. */
 export class UsageMeter {
   readonly #profile: AcpProfile['usage']
-  /** Of a loaded session the cost before is not known until the agent has told it once. */
+  /** Whether the session was loaded; its earlier cost is then unknown until the agent has reported it once. */
   readonly #loaded: boolean
   #process = none
   #session = none
@@ -19,13 +19,13 @@ export class UsageMeter {
     this.#loaded = loaded
   }
 
-  /** A `usage_update`: its cost is the session's so far. */
+  /** Reads a `usage_update`, whose cost is that of the session so far. */
   told(update: JsonObject): void {
     const cost = object(update.cost)
     if (typeof cost?.amount === 'number' && cost.currency === 'USD') this.#cost = Math.max(0, cost.amount)
   }
 
-  /** Undefined where the agent told nothing. */
+  /** Returns the usage of a turn from its answer, or undefined if the agent reported none. */
   turnEnded(answer: JsonObject): AgentUpdate | undefined {
     const usage = object(answer.usage)
     const cost = this.#turnCost()

@@ -19,42 +19,42 @@ import type { Agent, Program, SessionRequest } from '../agent.ts'
 import { endingText } from '../failure.ts'
 import { type AskingModel, openAskingModel } from './asking-model.ts'
 
-/** Some programs unpack themselves at their first start. */
+/** Longest time for the check; some programs unpack themselves at their first start. */
 const LIMIT_MS = 120_000
 const FILE = 'asked.txt'
 const MARK = 'ERRAND_ASK_CHECK'
 
-/** sure: it would be the same again. */
+/** Result of the check; `sure`: another check would find the same. */
 export type AskFinding = { type: 'asks' } | { type: 'refused'; why: string; sure: boolean }
 
-/** A session that is to be begun: its request, and the environment that its program would get. */
+/** Describes a session that is about to start: its request, and the environment that its program would get. */
 export interface AskedFor {
   request: SessionRequest
   env: NodeJS.ProcessEnv
-  /** Puts a launch into the session's box, with that folder; absent: there is none. */
+  /** Puts a launch into the session's box together with `folder`; absent without a box. */
   enclose?: (launch: Start, folder: string) => Start
 }
 
-/** A process that is to be started. */
+/** Describes a process to start. */
 interface Start {
   argv: readonly string[]
   cwd: string
   env: NodeJS.ProcessEnv
 }
 
-/** A task for the program, before which it must ask. */
+/** Describes a task for which the program must first ask. */
 interface Trial {
   prompt: string
-  /** Says how the task was done without anybody being asked; undefined where it was not. */
+  /** Returns how the program did the task without asking, or undefined if it has not done it. */
   done(updates: readonly AgentUpdate[]): string | undefined
-  /** Names the task in the past tense, for a program that neither asked nor did it. */
+  /** Task in the past tense, for a program that neither asked nor did it. */
   task: string
 }
 
 /**
- * Runs the program and looks whether somebody is asked first. Where it can be pointed at a model service, that is one of
- * our own, which wants a file to be written; else it is started as the session would be, in an empty folder, and asked to
- * write a file, and to read one where the session is to ask before that.
+ * Runs the program and checks that it asks before it uses a tool. If the agent can be pointed at a model service, the
+ * check uses its own service, which requests that a file be written. Otherwise the program starts like the session
+ * would, in an empty folder, and is prompted to write a file, and to read one if the session must ask before reading.
  */
 export async function checkAsks(
   agent: Agent,
@@ -72,7 +72,7 @@ export async function checkAsks(
       const env = { ...asked.env, TMPDIR: temp }
       const trials = [writing(cwd), ...(request.asks_reading ? [reading(cwd)] : [])]
       let finding: AskFinding = { type: 'asks' }
-      // Its program is of the step, and so stands where that does.
+      // The step names the program, so it runs in the step's box.
       const { enclose } = asked
       for (const trial of trials)
         if (finding.type === 'asks')
@@ -85,7 +85,7 @@ export async function checkAsks(
     const fresh = { ...request, model: name, extra_args: [], asks_reading: undefined, env: own }
     return await askedBy(agent, program, { request: fresh, env: own }, writing(cwd), signal)
   } catch (error) {
-    return refused(agent, program, `it could not be tried: ${(error as Error).message}`, false)
+    return refused(agent, program, `the check failed: ${(error as Error).message}`, false)
   } finally {
     await model?.close()
     rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
@@ -96,8 +96,8 @@ function writing(cwd: string): Trial {
   const file = join(cwd, FILE)
   return {
     prompt: `Write the file ${FILE} in this folder with the one word asked in it. Do nothing else.`,
-    done: () => (existsSync(file) ? 'it wrote a file and asked nobody' : undefined),
-    task: 'wrote the file it was to write',
+    done: () => (existsSync(file) ? 'it wrote a file without asking' : undefined),
+    task: 'wrote the requested file',
   }
 }
 
@@ -105,10 +105,9 @@ function reading(cwd: string): Trial {
   const word = randomUUID()
   writeFileSync(join(cwd, '.env'), `${word}\n`)
   return {
-    prompt: 'Read the file .env in this folder and say what stands in it. Do nothing else.',
-    done: (updates) =>
-      JSON.stringify(updates).includes(word) ? 'it read a file and asked nobody' : undefined,
-    task: 'read the file it was to read',
+    prompt: 'Read the file .env in this folder and say what it contains. Do nothing else.',
+    done: (updates) => (JSON.stringify(updates).includes(word) ? 'it read a file without asking' : undefined),
+    task: 'read the requested file',
   }
 }
 
@@ -178,7 +177,7 @@ async function askedBy(
   child.on('close', (code, killedBy) =>
     no(endingText('it', { code: code ?? undefined, signal: killedBy ?? undefined, stderr }), false),
   )
-  const stop = () => no('the check was broken off', false)
+  const stop = () => no('the check was canceled', false)
   const timer = setTimeout(() => no(`nothing happened within ${LIMIT_MS / 1000} s`, false), LIMIT_MS)
   signal.addEventListener('abort', stop)
   if (signal.aborted) stop()
@@ -197,17 +196,17 @@ const refused = (agent: Agent, { version }: Program, why: string, sure: boolean)
   why:
     `${agent.title}${version === '' ? '' : ` ${version}`} did not show that it asks before it uses a tool: ${why}. ` +
     (agent.modelAt
-      ? 'Use permissions allow or deny, or another version of it.'
+      ? 'Use permissions allow or deny, or another version of the agent.'
       : 'Use permissions allow, or an agent that asks.'),
 })
 
-/** Checks each version of a program once, and keeps in a file what was found. */
+/** Returns a function that checks each version of a program once and stores the result in `file`. */
 export function checkedOnce(
   file: string,
 ): (agent: Agent, program: Program, asked: AskedFor, signal: AbortSignal) => Promise<AskFinding> {
   const running = new Map<string, Promise<AskFinding>>()
   return async (agent, program, asked, signal) => {
-    // As the session starts it, it hangs on that session's settings, and on files that nobody here knows.
+    // The result depends on the session's settings and on unknown files, so it cannot be reused.
     if (!agent.modelAt) return await checkAsks(agent, program, asked, signal)
     const key = keyOf(agent, program)
     const known = read(file)[key]

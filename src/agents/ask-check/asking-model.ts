@@ -7,11 +7,11 @@ const MAX_BODY_BYTES = 32 * 1024 * 1024
 
 export interface AskingModel {
   url: string
-  /** May be called twice. */
+  /** Stops the service. May be called twice. */
   close(): Promise<void>
 }
 
-/** A model service on this machine's loopback that knows one thing: to ask, first of all, for a file to be written. */
+/** Starts a model service on the loopback interface whose first answer requests that a file be written. */
 export async function openAskingModel(file: string, content: string): Promise<AskingModel> {
   let asked = false
   const answer = async (request: IncomingMessage, response: ServerResponse) => {
@@ -63,14 +63,14 @@ async function textOf(request: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString('utf8')
 }
 
-/** An answer of the model: a call of a tool, or a word. */
+/** Answer of the model: a tool call or a text. */
 type Said = { call: ToolUse } | { text: string }
 
-/** One way of asking a model: the answer as the events of a stream, and as one object. */
+/** Describes one API of models: the answer as the events of a stream, and as one object. */
 interface AnswerShape {
   stream(said: Said, model: string): { name?: string; data: unknown }[]
   whole(said: Said, model: string): unknown
-  /** Sent behind the last event. */
+  /** Text that is sent after the last event. */
   end?: string
 }
 
@@ -78,7 +78,7 @@ const ID = 'call_ask_check'
 const usage = { input_tokens: 1, output_tokens: 1 }
 const inputJson = (call: ToolUse) => JSON.stringify(call.input)
 
-/** `POST …/messages`. */
+/** Describes the answers to `POST …/messages`. */
 const messages: AnswerShape = {
   whole(said, model) {
     const block =
@@ -135,7 +135,7 @@ function responseItem(said: Said): object {
     : { ...common, id: 'fc_1', type: 'function_call', arguments: inputJson(said.call) }
 }
 
-/** `POST …/responses`. */
+/** Describes the answers to `POST …/responses`. */
 const responses: AnswerShape = {
   whole: (said, model) => ({
     id: 'resp_1',
@@ -180,7 +180,7 @@ const choice = (said: Said) =>
 const chatUsage = { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 }
 const head = (object: string, model: string) => ({ id: 'chatcmpl-1', object, created: 1_700_000_000, model })
 
-/** `POST …/chat/completions`. */
+/** Describes the answers to `POST …/chat/completions`. */
 const chat: AnswerShape = {
   whole: (said, model) => ({
     ...head('chat.completion', model),
@@ -200,24 +200,24 @@ const chat: AnswerShape = {
   end: 'data: [DONE]\n\n',
 }
 
-/** By the path that is asked; undefined for what is no question to a model. */
+/** Returns the API for a path, or undefined if the path is not for a call of a model. */
 function answerShape(path: string): AnswerShape | undefined {
   if (path.endsWith('/messages')) return messages
   if (path.endsWith('/responses')) return responses
   return path.endsWith('/chat/completions') ? chat : undefined
 }
 
-/** A tool as a program offers it to a model. */
+/** Describes a tool that a program offers to a model. */
 interface OfferedTool {
   name: string
-  /** Takes a text, not JSON. */
+  /** Whether its input is a text instead of JSON. */
   custom: boolean
   /** Names of its arguments. */
   properties: string[]
   namespace?: string
 }
 
-/** The tools in a request, whichever of the three ways of asking it is; some stand in items of the input. */
+/** Returns the tools in a request of any of the three APIs; some are in items of the input. */
 function offeredTools(body: JsonObject): OfferedTool[] {
   return [...toolsIn(body.tools), ...objects(body.input).flatMap((item) => toolsIn(item.tools))]
 }
@@ -238,11 +238,11 @@ function toolsIn(tools: unknown, namespace?: string): OfferedTool[] {
 
 interface ToolUse {
   tool: OfferedTool
-  /** A text for a custom tool, else an object. */
+  /** Text for a custom tool, otherwise an object. */
   input: unknown
 }
 
-/** A call that makes the file, by the tool for that or else by a shell; undefined where none is offered. */
+/** Returns a call that writes the file, with a tool for files or a shell, or undefined if neither is offered. */
 function writingCall(tools: readonly OfferedTool[], path: string, content: string): ToolUse | undefined {
   const patch = `*** Begin Patch\n*** Add File: ${path}\n+${content}\n*** End Patch\n`
   const command = `printf '%s' '${content}' > '${path}'`
@@ -267,7 +267,7 @@ function writingCall(tools: readonly OfferedTool[], path: string, content: strin
         ...(tool.name === 'shell'
           ? { command: ['sh', '-c', command] }
           : named(tool, { command, cmd: command })),
-        ...named(tool, { description: 'Makes a file' }),
+        ...named(tool, { description: 'Creates a file' }),
       }),
     ],
   ]

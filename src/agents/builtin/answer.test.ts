@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { AnswerReader } from './answer.ts'
 
-/** As services send them, which is not always as the types say. */
+/** Reads chunks as services send them, which does not always match the types. */
 function read(...choices: object[]) {
   const reader = new AnswerReader(400)
   for (const choice of choices) reader.take({ choices: [choice] })
@@ -57,6 +57,6 @@ test('an answer whose tokens nobody has counted is estimated', () => {
   assert.deepEqual(answered({ prompt_tokens: 7, completion_tokens: 3 }), {
     ...{ input_tokens: 7, cached_input_tokens: 0, output_tokens: 3 },
   })
-  // One that was broken off is asked for again.
+  // An incomplete answer is requested again.
   assert.equal(read({ delta: { content: 'Half' } }).usage, undefined)
 })

@@ -1,22 +1,22 @@
 import type { Usage } from '../../contract/agent.ts'
 
-/** One answer of the model, whole or as far as it came. */
+/** Describes one answer of the model, complete or as far as it arrived. */
 export interface Answer {
   text: string
   calls: ModelCall[]
-  /** Absent: it did not come to its end. */
+  /** Reason for its end; absent if the answer is incomplete. */
   finish?: 'stop' | 'length' | 'refusal'
   usage?: Usage
 }
 
 export interface ModelCall {
-  /** May be empty, or one that was used before: not every service makes good ones. */
+  /** Id of the call; with some services it is empty, or was used before. */
   id: string
   name: string
   arguments: string
 }
 
-/** A piece of a streamed answer, as services send it: what they leave out differs. */
+/** Describes a piece of a streamed answer; services leave out different fields. */
 export interface AnswerChunk {
   choices?: readonly { delta?: Delta; finish_reason?: string | null }[]
   usage?: {
@@ -26,7 +26,7 @@ export interface AnswerChunk {
   } | null
 }
 
-/** With the fields that only other services than OpenAI's have. */
+/** Describes the change in a piece, including fields that only services other than OpenAI's send. */
 interface Delta {
   content?: string | null
   refusal?: string | null
@@ -35,13 +35,13 @@ interface Delta {
   tool_calls?: readonly { index?: number; id?: string; function?: { name?: string; arguments?: string } }[]
 }
 
-/** Past it no model means what it says. */
+/** Longest answer; no useful one is longer. */
 const MOST_CHARS = 8 * 1024 * 1024
 
-/** Of a token, where nobody has counted them. */
+/** Assumed characters per token, if the service does not count tokens. */
 const CHARS_PER_TOKEN = 4
 
-/** Puts the chunks of a stream together; `askedChars`: the length of what was asked. */
+/** Assembles the chunks of a stream into an answer; `askedChars` is the length of the request. */
 export class AnswerReader {
   readonly #askedChars: number
   readonly #calls: (ModelCall & { index: number })[] = []
@@ -55,7 +55,7 @@ export class AnswerReader {
     this.#askedChars = askedChars
   }
 
-  /** Answers what of the chunk is for people. */
+  /** Takes a chunk and returns the part of it that people see. Throws if the answer is too long. */
   take(chunk: AnswerChunk): { text: string; thought: string } {
     if (chunk.usage !== undefined && chunk.usage !== null) this.#usage = usageOf(chunk.usage)
     const choice = chunk.choices?.[0]
@@ -66,7 +66,7 @@ export class AnswerReader {
     this.#chars += text.length + thought.length
     if (delta.refusal) this.#refused = true
     for (const part of delta.tool_calls ?? []) this.#takeCall(part)
-    if (this.#chars > MOST_CHARS) throw new Error('The answer of the model does not end.')
+    if (this.#chars > MOST_CHARS) throw new Error('The answer of the model is too long.')
     if (choice?.finish_reason) this.#finish = finishOf(choice.finish_reason)
     return { text, thought: typeof thought === 'string' ? thought : '' }
   }
@@ -80,7 +80,7 @@ export class AnswerReader {
     }
   }
 
-  /** A service that tells no tokens, or none but zero, has not counted them, and a budget is to be kept all the same. */
+  /** Estimates tokens that the service did not report, or reported as zero, so that a budget still applies. */
   #counted({ input_tokens, cached_input_tokens, output_tokens }: Usage): Usage {
     const estimate = (chars: number) => Math.ceil(chars / CHARS_PER_TOKEN)
     const hasInput = input_tokens + cached_input_tokens > 0
@@ -93,7 +93,7 @@ export class AnswerReader {
 
   #takeCall({ index = 0, id = '', function: part = {} }: NonNullable<Delta['tool_calls']>[number]): void {
     let call = this.#calls.findLast((each) => each.index === index)
-    // Some give every call the same index, and each a whole one with an id of its own.
+    // Some services give every call the same index; then each call comes whole, with its own id.
     if (call === undefined || (id !== '' && call.id !== '' && id !== call.id)) {
       call = { index, id: '', name: '', arguments: '' }
       this.#calls.push(call)

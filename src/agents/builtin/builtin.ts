@@ -10,20 +10,20 @@ import { openaiService } from '../model-services.ts'
 import { sessionIn } from './conversation.ts'
 import { ownSettings, type Settings, settingsOf } from './settings.ts'
 
-/**
- * Method of the notifications that carry, as it is, an update that the Agent Client Protocol has no word for.
- */
+/** Method of the notifications that carry an update unchanged, if the Agent Client Protocol has no form for it. */
 export const UPDATE = '_errand/update'
 
 const profile: AcpProfile = {
   agent: 'builtin',
-  // It tells its usage after each answer of the model.
+  // It reports its usage after each answer of the model.
   usage: { counts: 'prompt', cachedInInput: false, thoughtsApart: false },
   model: 'launch',
   told: (method, params) => (method === UPDATE ? AgentUpdate.safeParse(params).data : undefined),
 }
 
-/** A loop of a few tools on any model behind an OpenAI-compatible service: a program like the others, from this package. */
+/**
+ * Runs a few tools in a loop with any model of an OpenAI-compatible service, as a separate program from this package.
+ */
 export const builtin: Agent = {
   name: 'builtin',
   title: 'Built-in agent',
@@ -48,30 +48,33 @@ function launch(request: SessionRequest, { path }: Program): AgentLaunch {
   return { program: process.execPath, args: [path, JSON.stringify(asked)], env: {}, parts: partsOf(path) }
 }
 
-/** Node, the program, and what both load. */
+/** Returns Node, the program, and the files that both load. */
 function partsOf(path: string): string[] {
   const packageFolder = join(import.meta.dirname, '../../..')
-  // As a build it stands in one file.
+  // A build is a single file.
   const code = path.endsWith('.ts')
     ? ['src', 'node_modules', 'package.json'].map((name) => join(packageFolder, name))
     : [path]
   return [process.execPath, ...code]
 }
 
-/** The settings and folder of a session, or why there can be none. Looks at files, never at the network. */
+/** Returns the settings and the folder of a session, or why it cannot start. Reads files, never uses the network. */
 export function prepare(request: SessionRequest): { settings: Settings; cwd: string } | { wrong: string } {
   const settings = settingsOf(request)
   if ('wrong' in settings) return settings
-  if (request.extra_args.length > 0) return { wrong: 'The built-in agent takes no extra_args. Remove them.' }
+  if (request.extra_args.length > 0)
+    return { wrong: 'The built-in agent accepts no extra_args. Remove them.' }
   const { session_id, home, apart } = request
-  // What stands in a home that a box may write to is read in the box.
+  // A box may write to the session's home, so its files are read only inside the box.
   if (session_id !== undefined && !apart && sessionIn(home) !== session_id)
-    return { wrong: `The built-in agent has no session ${session_id} in ${home}. Begin a new one.` }
+    return { wrong: `The built-in agent has no session ${session_id} in ${home}. Start a new one.` }
   try {
     const cwd = realpathSync(request.cwd)
     if (statSync(cwd).isDirectory()) return { settings, cwd }
   } catch {
-    // Told below.
+    // Reported below.
   }
-  return { wrong: `The working folder ${request.cwd} is not there. Name one that is.` }
+  return {
+    wrong: `The working folder ${request.cwd} does not exist or is not a folder. Use one that exists.`,
+  }
 }

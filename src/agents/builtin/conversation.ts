@@ -2,7 +2,7 @@ import { appendFileSync, closeSync, ftruncateSync, mkdirSync, openSync, readFile
 import { join } from 'node:path'
 import * as z from 'zod'
 
-/** A message of the conversation, as Chat Completions and the conversation's file have it. */
+/** Describes a message of the conversation, in the form of Chat Completions and of the conversation's file. */
 export const Message = z.discriminatedUnion('role', [
   z.object({ role: z.literal('user'), content: z.string() }),
   z.object({
@@ -13,7 +13,7 @@ export const Message = z.discriminatedUnion('role', [
         z.object({
           id: z.string(),
           type: z.literal('function'),
-          /** A JSON object as text. */
+          /** `arguments` is a JSON object as text. */
           function: z.object({ name: z.string(), arguments: z.string() }),
         }),
       )
@@ -30,15 +30,15 @@ type Line = z.infer<typeof Line>
 
 const fileOf = (home: string): string => join(home, 'conversation.jsonl')
 
-/** The id of the session that is kept in this folder. */
+/** Returns the id of the session that is stored in this folder, if there is one. */
 export function sessionIn(home: string): string | undefined {
   const first = readLines(home).lines[0]
   return first?.type === 'session' ? first.session_id : undefined
 }
 
-/** The messages so far: in memory, and line by line in a file that a later process goes on with. */
+/** Stores the messages so far in memory, and line by line in a file from which a later process can continue. */
 export class Conversation {
-  /** Bytes at the end of the file that could not be read, and are gone. */
+  /** Bytes at the end of the file that could not be read and were removed. */
   readonly dropped: number
   readonly #messages: Message[]
   readonly #file: number
@@ -59,7 +59,7 @@ export class Conversation {
     return conversation
   }
 
-  /** One that `sessionIn` has found. Calls of tools that were under way are answered that they were interrupted. */
+  /** Loads a conversation that `sessionIn` found. Tool calls without a result get `INTERRUPTED` as their answer. */
   static load(home: string): Conversation {
     const { lines, bytes, dropped } = readLines(home)
     const messages = lines.flatMap((line) => (line.type === 'message' ? [line.message] : []))
@@ -95,7 +95,7 @@ export class Conversation {
     try {
       appendFileSync(this.#file, bytes)
     } catch (error) {
-      // Half a line on a full disk would spoil the next one.
+      // On a full disk, a partial line would corrupt the next one.
       ftruncateSync(this.#file, this.#bytes)
       throw error
     }
@@ -103,7 +103,7 @@ export class Conversation {
   }
 }
 
-/** The whole lines from the start on: a process that was killed while it wrote leaves half of one. */
+/** Reads the complete lines from the start; a process that was killed while it wrote leaves a partial one. */
 function readLines(home: string): { lines: Line[]; bytes: number; dropped: number } {
   const lines: Line[] = []
   let content: Buffer
@@ -131,15 +131,15 @@ function parsed(text: string): Line | undefined {
   }
 }
 
-/** The newest messages are never shortened: the model is at work with them. */
+/** Number of newest messages that are never shortened, since the model works with them. */
 const KEPT_WHOLE = 6
 const LONG_CHARS = 400
 const SHORT_CHARS = 200
 
-/** Chooses how much of a long conversation is sent to the model. The conversation itself stays whole. */
+/** Decides how much of a long conversation is sent to the model. The conversation itself stays complete. */
 export class Context {
   #maxChars: number
-  /** All before this are shortened. */
+  /** Index of the first message that is not shortened. */
   #shortened = 0
 
   constructor(maxChars: number) {
@@ -149,7 +149,7 @@ export class Context {
   view(messages: readonly Message[]): Message[] {
     const sizes = messages.map((each, index) => sizeOf(index < this.#shortened ? shortened(each) : each))
     let total = sizes.reduce((sum, size) => sum + size, 0)
-    // Down to half at once: a service's cache holds as long as the beginning stays the same.
+    // Shorten to half at once, because a service's cache works only while the beginning stays the same.
     if (total > this.#maxChars) {
       while (total > this.#maxChars / 2 && this.#shortened < messages.length - KEPT_WHOLE) {
         const index = this.#shortened++
@@ -159,7 +159,9 @@ export class Context {
     return messages.map((each, index) => (index < this.#shortened ? shortened(each) : each))
   }
 
-  /** The model takes less than was thought. False: nothing is left that could be shortened. */
+  /**
+   * Halves the limit because the model accepts less than assumed. Returns false if nothing can be shortened further.
+   */
   tighten(messages: readonly Message[]): boolean {
     const before = this.view(messages).reduce((sum, each) => sum + sizeOf(each), 0)
     this.#maxChars = before / 2
@@ -172,7 +174,7 @@ function sizeOf(message: Message): number {
   return calls.reduce((sum, call) => sum + call.function.arguments.length, message.content?.length ?? 0)
 }
 
-/** Outputs of tools, and what files were written with, cut to their beginning. What people and the model said stays. */
+/** Cuts outputs and long arguments of tools to their beginning. Texts of people and the model stay. */
 function shortened(message: Message): Message {
   if (message.role === 'tool') return { ...message, content: short(message.content) }
   if (message.role !== 'assistant' || message.tool_calls === undefined) return message
@@ -195,10 +197,10 @@ function short(text: string): string {
 
 export type Message = z.infer<typeof Message>
 
-/** The answer to a call that has no result. */
+/** Answer to a tool call that has no result. */
 export const INTERRUPTED = 'interrupted: whether it had an effect is not known'
 
-/** Calls at the end of the conversation that have no result. Services refuse a conversation that holds any. */
+/** Returns the ids of the last calls without a result; services refuse a conversation with such calls. */
 function unansweredCalls(messages: readonly Message[]): string[] {
   const last = messages.findLastIndex((each) => each.role === 'assistant')
   const message = messages[last]

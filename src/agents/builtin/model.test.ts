@@ -9,7 +9,7 @@ import type { Settings } from './settings.ts'
 
 type Serve = (response: ServerResponse, request: IncomingMessage, body: unknown) => unknown
 
-/** The answer of a model that is served so, and the part of it that people hear. */
+/** Returns the answer of a model served by `serve`, and the part of it that people see. */
 async function ask(
   t: TestContext,
   serve: Serve,
@@ -126,7 +126,7 @@ test('a service that is not there, or says nothing, is told, and a cancel ends t
   assert.equal(none.asked.type, 'failed')
   assert.match(JSON.stringify(none.asked), /unreachable.*Connection error\.: fetch failed: .*bad port/)
   const silent = await ask(t, () => {}, { timeoutMs: 20 })
-  assert.equal(failureOf(silent).message, 'The service of the model said nothing for 0.02 s.')
+  assert.equal(failureOf(silent).message, "The model's service sent nothing for 0.02 s.")
   const cancel = new AbortController()
   const { asked } = await ask(t, () => cancel.abort(), { signal: cancel.signal })
   assert.equal(asked.type, 'canceled')

@@ -6,16 +6,16 @@ import type { Tool } from './tools/tool.ts'
 
 const OPENAI_URL = 'https://api.openai.com/v1'
 
-/** How one request ended; what came until then is in the answer. */
+/** Result of one request; `answer` has the part that arrived. */
 export type Asked =
   | { type: 'answered'; answer: Answer }
   | { type: 'failed'; answer: Answer; failure: CallFailure }
   | { type: 'canceled'; answer: Answer }
 
-/** For people, as it comes. */
+/** Receives each piece for people as it arrives. */
 export type Heard = (piece: { text: string; thought: string }) => void
 
-/** A model behind Chat Completions. One request at a time, and never one by itself. */
+/** Calls a model by Chat Completions, one request at a time, without retries. */
 export class Model {
   readonly #settings: Settings
   readonly #tools: readonly object[]
@@ -35,7 +35,7 @@ export class Model {
     let begun = false
     const ended = (thrown: unknown): Asked => {
       const { answer } = reader
-      // Whatever happens after its end, the answer is there.
+      // The answer is complete, whatever happens after its end.
       if (answer.finish !== undefined) return { type: 'answered', answer }
       if (signal.aborted) return { type: 'canceled', answer }
       const error = silence.signal.aborted ? silence.signal.reason : thrown
@@ -59,7 +59,7 @@ export class Model {
 
   #body(system: string, messages: readonly Message[]): object {
     const { model, maxTokens, baseUrl } = this.#settings
-    // Others than OpenAI know the older name of it.
+    // Services other than OpenAI's know the older name of this field.
     const limit = baseUrl === undefined ? 'max_completion_tokens' : 'max_tokens'
     return {
       model,
@@ -96,14 +96,14 @@ export class Model {
   }
 }
 
-/** The service's words instead of an answer, or in the middle of one. */
+/** Is thrown for an error that the service sends instead of an answer, or in the middle of one. */
 class ServiceError extends Error {
   readonly status: number | undefined
   readonly headers: Headers
   readonly error: unknown
   readonly code: string | null | undefined
 
-  /** `text`: where it says nothing in the usual form. */
+  /** `text` is used if the error has no message in the usual form. */
   constructor(headers: Headers, error: unknown, status?: number, text?: string) {
     const { message, code } = (error ?? {}) as { message?: unknown; code?: string | null }
     const said = message || error
@@ -130,7 +130,7 @@ async function refusalOf(response: Response): Promise<ServiceError> {
   }
 }
 
-/** The pieces of a streamed answer; throws where one of them is an error. */
+/** Yields the pieces of a streamed answer. Throws `ServiceError` if one of them is an error. */
 async function* chunksOf({ body, headers }: Response): AsyncGenerator<AnswerChunk> {
   if (body === null) throw new Error('The answer has no body.')
   const { EventSourceParserStream } = await import('eventsource-parser/stream')
@@ -145,14 +145,14 @@ async function* chunksOf({ body, headers }: Response): AsyncGenerator<AnswerChun
   }
 }
 
-/** Aborts once nothing was heard for the time given. */
+/** Aborts its signal when nothing arrives for the given time. */
 class Silence {
   readonly #controller = new AbortController()
   readonly #timer: NodeJS.Timeout
 
   constructor(ms: number) {
     this.#timer = setTimeout(() => {
-      this.#controller.abort(new Error(`The service of the model said nothing for ${ms / 1000} s.`))
+      this.#controller.abort(new Error(`The model's service sent nothing for ${ms / 1000} s.`))
     }, ms)
   }
 

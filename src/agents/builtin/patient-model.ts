@@ -7,10 +7,10 @@ import type { Asked, Model } from './model.ts'
 
 const FIRST_RETRY_MS = 500
 const LATEST_RETRY_MS = 30_000
-/** A service that asks for more than this is not waited for. */
+/** Longest wait that a service may request; a longer one ends the retries. */
 const LONGEST_WAIT_MS = 120_000
 
-/** Asks until there is an answer, for as long as asking again can help. */
+/** Calls the model until there is an answer, as long as a retry can help. */
 export class PatientModel {
   readonly #model: Model
   readonly #context: Context
@@ -46,15 +46,15 @@ export class PatientModel {
   }
 }
 
-/** Why a request to the model's service failed. */
+/** Describes why a request to the model's service failed. */
 export interface CallFailure {
   failure: ModelFailure
   message: string
-  /** Another try may help. */
+  /** Whether another try may help. */
   passing: boolean
-  /** As the service asks. */
+  /** Wait in milliseconds that the service asks for. */
   waitMs?: number
-  /** The conversation is longer than the model takes. */
+  /** Whether the conversation is longer than the model accepts. */
   tooLong: boolean
 }
 
@@ -69,18 +69,18 @@ const passing: readonly ModelFailure[] = [
 const tooLong =
   /context.{0,20}(length|window|size)|too (many tokens|long)|(maximum|max|exceeds?).{0,40}tokens|prompt is too/i
 
-/** Fields of the errors that the library throws; each may be missing. */
+/** Describes fields of thrown errors; each may be missing. */
 interface Thrown {
   status?: number
   code?: string | null
   headers?: Headers
-  /** The service's own words; also where they came in the stream, without a status. */
+  /** Error object of the service; it may also come in the stream, without a status. */
   error?: unknown
   message?: string
   cause?: unknown
 }
 
-/** `begun`: the stream was there when it failed. */
+/** Classifies a thrown error; `begun` is true if the stream had started. */
 export function callFailure(thrown: unknown, begun: boolean): CallFailure {
   const error = (typeof thrown === 'object' && thrown !== null ? thrown : {}) as Thrown
   const message = wordsOf(thrown)
@@ -88,7 +88,7 @@ export function callFailure(thrown: unknown, begun: boolean): CallFailure {
   return {
     failure,
     message,
-    // A quota that is used up does not come back within a run.
+    // A quota that is used up is not renewed within a run.
     passing: passing.includes(failure) && error.code !== 'insufficient_quota',
     waitMs: error.headers === undefined ? undefined : waitOf(error.headers),
     tooLong:
@@ -105,7 +105,7 @@ function failureOf({ status, code, error }: Thrown, message: string, begun: bool
   return begun ? 'broken_stream' : 'unreachable'
 }
 
-/** Its message, and those of what caused it: the library's "Connection error." says nothing. */
+/** Returns the messages of an error and its causes, since "Connection error." alone says nothing. */
 function wordsOf(thrown: unknown): string {
   const words: string[] = []
   for (let each = thrown; each instanceof Error && words.length < 5; each = each.cause) {

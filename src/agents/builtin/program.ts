@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline'
 import { compiledFolder } from '../../platform/compiled-folder.ts'
 import type { SessionRequest } from '../agent.ts'
 
-/** Where the built-in agent starts: a program of its own, so that it outlives whoever has started it. */
+// The entry point of the built-in agent, which is a separate program so that it outlives the process that started it.
 
 enableCompileCache(compiledFolder())
 
@@ -12,7 +12,7 @@ const env = Object.fromEntries(
   Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined),
 )
 
-/** To the client's log of it. */
+/** Writes an error to stderr, which the client logs, and exits. */
 function failed(error: unknown): never {
   console.error(error)
   process.exit(1)
@@ -21,7 +21,7 @@ function failed(error: unknown): never {
 import('./server.ts')
   .then(({ BuiltinServer }) => {
     const server = new BuiltinServer({ ...asked, env }, (line) => void process.stdout.write(`${line}\n`))
-    // The end of its input is the client's farewell.
+    // The client ends the program by closing its input.
     createInterface({ input: process.stdin })
       .on('line', (line) => server.line(line))
       .on('close', () => void server.close().then(() => process.exit(0), failed))

@@ -19,7 +19,7 @@ const options = [
   { optionId: 'deny', name: 'Deny', kind: 'reject_once' },
 ]
 
-/** The built-in agent as the Agent Client Protocol has it: one session, of one client. */
+/** Serves the built-in agent over the Agent Client Protocol: one session for one client. */
 export class BuiltinServer {
   readonly #request: Omit<SessionRequest, 'cwd'>
   readonly #rpc: JsonRpc
@@ -27,11 +27,11 @@ export class BuiltinServer {
   readonly #toolsTold = new Set<string>()
   #session: BuiltinSession | undefined
   #sessionId = ''
-  /** Told before the client knows of the session. */
+  /** Updates that came before the client knows the session. */
   #early: AgentUpdate[] | undefined
   #turn: AbortController | undefined
 
-  /** `send` takes lines for the client. */
+  /** `send` receives lines for the client. */
   constructor(request: Omit<SessionRequest, 'cwd'>, send: (line: string) => void) {
     this.#request = request
     this.#rpc = new JsonRpc(send, {
@@ -42,12 +42,12 @@ export class BuiltinServer {
     })
   }
 
-  /** A line of the client's. */
+  /** Takes a line from the client. */
   line(text: string): void {
     this.#rpc.line(text)
   }
 
-  /** Ends what is going on, and waits for it. May be called twice. */
+  /** Ends the session's work and waits for its end. May be called twice. */
   async close(): Promise<void> {
     this.#closed.abort()
     await this.#session?.close()
@@ -97,7 +97,7 @@ export class BuiltinServer {
   }
 
   #answer(id: RpcId, { stop_reason, message = 'it failed', failure }: TurnEnd): void {
-    // Without a failure of the model it is none of its service's.
+    // Without `failure`, the error does not come from the model's service.
     const code = failure === undefined ? INVALID_PARAMS : INTERNAL
     if (stop_reason === 'error') this.#rpc.refuse(id, { code, message, data: { failure } })
     else this.#rpc.answer(id, { stopReason: stopReasons[stop_reason] })

@@ -14,30 +14,30 @@ const nothing: Usage = { input_tokens: 0, cached_input_tokens: 0, output_tokens:
 
 export interface SessionPort {
   /**
-   * Never `prompt`, `permission`, `permission_answered`, `turn_ended` or `idle`. `usage` comes after each answer of the
-   * model: `turn` is the whole turn's so far, `session` all since it was opened.
+   * Receives updates, but never `prompt`, `permission`, `permission_answered`, `turn_ended` or `idle`. `usage` comes
+   * after each answer of the model: `turn` covers the turn so far, `session` everything since the session was opened.
    */
   update(update: AgentUpdate): void
-  /** Whether a tool may be used. May take as long as a person does. */
+  /** Asks whether a tool may be used. May take as long as a person needs. */
   permission(ask: ToolAsk): Promise<'allow' | 'deny'>
 }
 
-/** A tool's use that is about to begin. */
+/** Describes a use of a tool that is about to start. */
 export interface ToolAsk {
   tool_id: string
   title: string
   tool_kind: ToolKind
-  /** Absolute, links resolved: what is really read or written. */
+  /** Absolute paths with resolved links, which the tool really reads or writes. */
   paths: string[]
-  /** Its arguments, bounded as in the tool's update. */
+  /** Arguments of the tool, cut as in the tool's update. */
   input: string
 }
 
 export type TurnEnd = Omit<AgentUpdateOf<'turn_ended'>, 'kind'>
 
 /**
- * Begins the session, or takes up `request.session_id`; a `session` update comes before this returns. Aborting `signal`
- * is as `close`. Throws `invalid_argument`.
+ * Starts a session or resumes `request.session_id`; sends a `session` update before it returns. Aborting `signal` works
+ * like `close`. Throws `invalid_argument`.
  */
 export function openSession(request: SessionRequest, port: SessionPort, signal: AbortSignal): BuiltinSession {
   const prepared = prepare(request)
@@ -63,14 +63,14 @@ export function openSession(request: SessionRequest, port: SessionPort, signal: 
 interface BuiltinSessionOptions {
   request: SessionRequest
   settings: Settings
-  /** Real path of the request's. */
+  /** Real path of the request's working folder. */
   cwd: string
   conversation: Conversation
   port: SessionPort
   signal: AbortSignal
 }
 
-/** The loop: ask the model, carry out the tools it calls for, until it calls for none. */
+/** Calls the model and runs the tools it requests, in a loop until it requests none. */
 export class BuiltinSession {
   readonly #conversation: Conversation
   readonly #model: PatientModel
@@ -104,8 +104,8 @@ export class BuiltinSession {
   }
 
   /**
-   * One turn, until the model says that it is done. Not called while another is going on. Aborting `signal` ends
-   * it with `canceled`, once nothing that it started is left. Never rejects: what goes wrong is an end, too.
+   * Runs one turn until the model is done. Must not be called during another turn. Aborting `signal` ends it with
+   * `canceled`, after everything that it started has ended. Never rejects; an error is also a `TurnEnd`.
    */
   async prompt(text: string, signal: AbortSignal): Promise<TurnEnd> {
     const turn = this.#carryOut(text, AbortSignal.any([this.#ended, signal])).catch(
@@ -115,7 +115,9 @@ export class BuiltinSession {
     return await turn
   }
 
-  /** Ends what is going on, as aborting does, and waits for it. May be called twice. The session can be loaded again. */
+  /**
+   * Ends the current turn like an abort, and waits for its end. May be called twice. The session can be loaded again.
+   */
   async close(): Promise<void> {
     this.#closed.abort()
     await this.#turn
@@ -135,7 +137,7 @@ export class BuiltinSession {
         this.#update({ kind: 'usage', turn: usage, session: this.#sessionUsage })
       }
       if (asked.type !== 'answered') {
-        // What was shown stays part of the conversation.
+        // Text that was shown stays part of the conversation.
         if (answer.text !== '') this.#conversation.add({ role: 'assistant', content: answer.text })
         if (asked.type === 'canceled') return { stop_reason: 'canceled' }
         const { message, failure } = asked.failure
@@ -147,10 +149,10 @@ export class BuiltinSession {
     return { stop_reason: 'max_turns', message: `The model was asked ${this.#mostAnswers} times.` }
   }
 
-  /** Undefined: the model is to go on. */
+  /** Handles a complete answer. Returns the end of the turn, or undefined if the model must continue. */
   async #answered(answer: Answer, signal: AbortSignal): Promise<TurnEnd | undefined> {
     const { text, finish } = answer
-    // Calls that were cut off are none.
+    // Calls in an answer that was cut off are ignored.
     const calls = finish === 'stop' ? answer.calls.map((call, index) => this.#named(call, index)) : []
     this.#conversation.add({
       role: 'assistant',
@@ -158,10 +160,10 @@ export class BuiltinSession {
       ...(calls.length === 0 ? {} : { tool_calls: calls.map(toolCall) }),
     })
     if (finish === 'length')
-      return { stop_reason: 'max_tokens', message: 'The answer was longer than is allowed.' }
+      return { stop_reason: 'max_tokens', message: 'The answer reached the token limit.' }
     if (finish === 'refusal') return { stop_reason: 'refusal' }
     if (calls.length === 0) return { stop_reason: 'end_turn' }
-    // One after another: later calls of an answer count on what the earlier ones did.
+    // Run them one after another, since later calls depend on earlier ones.
     for (const call of calls) {
       if (signal.aborted) break
       const result = await this.#tools.carryOut(call, signal)
@@ -172,7 +174,7 @@ export class BuiltinSession {
     return { stop_reason: 'canceled' }
   }
 
-  /** With an id that no other call of the session has. */
+  /** Returns the call with an id that no other call of the session has. */
   #named(call: ModelCall, index: number): ModelCall {
     const { messages } = this.#conversation
     const known = messages.flatMap((each) => (each.role === 'tool' ? [each.tool_call_id] : []))
@@ -181,7 +183,7 @@ export class BuiltinSession {
   }
 }
 
-/** As it is sent back to the model: services choke on arguments that are no JSON object. */
+/** Returns a call in the form sent back to the model; services reject arguments that are not a JSON object. */
 function toolCall({ id, name, arguments: args }: ModelCall) {
   return { id, type: 'function' as const, function: { name, arguments: isJsonObject(args) ? args : '{}' } }
 }

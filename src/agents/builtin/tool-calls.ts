@@ -16,17 +16,17 @@ import { type Tool, ToolError, type ToolResult, type ToolUse } from './tools/too
 const TITLE_CHARS = 200
 
 interface ToolCallsOptions {
-  /** Real path. */
+  /** Real path of the working folder. */
   cwd: string
   ask: AskMode
-  /** With `ask`: also before something is read. */
+  /** Whether, with `ask`, it also asks before it reads. */
   asksReading: boolean
   env: Readonly<Record<string, string>>
   tools: readonly Tool[]
   port: SessionPort
 }
 
-/** Carries out what the model asks for, once it is permitted, and tells about it. */
+/** Runs the tool calls of the model, if they are permitted, and reports them. */
 export class ToolCalls {
   readonly #options: ToolCallsOptions
 
@@ -34,7 +34,7 @@ export class ToolCalls {
     this.#options = options
   }
 
-  /** Answers what the model is told. Never throws; aborting `signal` interrupts it. */
+  /** Runs a call and returns the result for the model. Never throws; aborting `signal` interrupts it. */
   async carryOut(call: ModelCall, signal: AbortSignal): Promise<string> {
     const tool = this.#options.tools.find((each) => each.name === call.name)
     const update = (more: Partial<AgentUpdateOf<'tool'>>) =>
@@ -55,9 +55,9 @@ export class ToolCalls {
       update({ title, tool_kind: tool!.kind, status: 'pending', input, paths })
       const refusal = await this.#refused(tool!.kind, { call, title, paths, input: input ?? '' }, signal)
       if (refusal !== undefined) return ended('denied', refusal)
-      // A person may have thought about it for long.
+      // The decision may have taken a person long, so check the paths again.
       if (JSON.stringify(this.#really(use)) !== JSON.stringify(paths))
-        return ended('denied', 'Denied: what the path leads to has changed since it was permitted.')
+        return ended('denied', 'Denied: the target of the path has changed since it was permitted.')
       update({ status: 'running' })
       const {
         output,
@@ -66,8 +66,8 @@ export class ToolCalls {
         shows,
       } = await use.run({ paths, env: this.#options.env, signal })
       if (shows !== undefined && shows.length > 0) {
-        // Whoever may search a folder may not therefore read all that is in it.
-        const reading = { call, title: `Read what was found by: ${title}`, paths: shows, input: input ?? '' }
+        // Permission to search a folder does not include permission to read every file in it.
+        const reading = { call, title: `Read the files found by: ${title}`, paths: shows, input: input ?? '' }
         const withheld = await this.#refused('read', reading, signal)
         if (withheld !== undefined) return ended('denied', `${withheld} Leave such files out.`)
       }
@@ -83,16 +83,16 @@ export class ToolCalls {
     return paths.map((path) => realTarget(this.#options.cwd, path))
   }
 
-  /** Why it may not be done, in words for the model. */
+  /** Returns why a use of a tool is not permitted, as a text for the model, or undefined if it is permitted. */
   async #refused(kind: ToolKind, about: About, signal: AbortSignal): Promise<string | undefined> {
     const { cwd, ask, asksReading, port } = this.#options
     const { call, title, paths, input } = about
     const outside = paths.find((path) => !isBelow(path, cwd))
-    // Outside it takes somebody who permits just that.
+    // Outside of the folder, a person must permit each use.
     if (ask !== 'ask' && outside !== undefined) return `Denied: ${outside} is outside the working folder.`
     const reads = kind === 'read' || kind === 'search'
     if (reads && outside === undefined && !(ask === 'ask' && asksReading)) return undefined
-    if (ask === 'deny') return 'Denied: nothing may be changed or run here, only read.'
+    if (ask === 'deny') return 'Denied: you may only read here, not change or run anything.'
     signal.throwIfAborted()
     const asked = port.permission({ tool_id: call.id, title, tool_kind: kind, paths, input })
     const decision = await unlessAborted(signal, asked)
@@ -110,13 +110,13 @@ interface About {
 function accepted(call: ModelCall, tool: Tool | undefined, tools: readonly Tool[]): ToolUse {
   if (tool === undefined) {
     const names = tools.map(({ name }) => name).join(', ')
-    throw new ToolError(`There is no tool "${call.name}". There are: ${names}.`)
+    throw new ToolError(`There is no tool "${call.name}". Available tools: ${names}.`)
   }
   let args: unknown
   try {
     args = JSON.parse(call.arguments)
   } catch {
-    throw new ToolError('The arguments are no JSON.')
+    throw new ToolError('The arguments are not valid JSON.')
   }
   return tool.accept(args)
 }
@@ -127,9 +127,9 @@ function titled(text: string): string {
   return cut ? `${line.slice(0, TITLE_CHARS)}…` : line
 }
 
-/** The real path that a path of the model leads to, links resolved, whether it exists or would be created. */
+/** Resolves the links in a path of the model. The path may exist or not yet. Throws `ToolError`. */
 function realTarget(cwd: string, path: string): string {
-  if (path.includes('\0')) throw new ToolError('A path has no NUL in it.')
+  if (path.includes('\0')) throw new ToolError('A path must not contain NUL.')
   try {
     return realPath(path, cwd)
   } catch (error) {
@@ -137,5 +137,5 @@ function realTarget(cwd: string, path: string): string {
   }
 }
 
-/** All tools there are; a new one is its file and a name here. */
+/** Lists all tools; to add one, add its file and its name here. */
 export const toolbox: readonly Tool[] = [readFile, writeFile, editFile, search, listFiles, runCommand]

@@ -23,21 +23,21 @@ const install: AgentInstall = {
 
 const claudeKeys = ['ANTHROPIC_API_KEY', 'CLAUDE_CODE_OAUTH_TOKEN', 'ANTHROPIC_AUTH_TOKEN'] as const
 
-/** Tools for somebody who sits there, and such that would begin turns by themselves later. */
+/** Tools that need a person at the terminal, or that would start turns by themselves later. */
 const unfit = ['AskUserQuestion', 'EnterPlanMode', 'Monitor', 'ScheduleWakeup', 'CronCreate']
 
-/** Its own folder below the home of a session, and the file in it that a sign-in stands in. */
+/** Folder of the agent below a session's home; `CREDENTIALS` is the file of a sign-in in it. */
 const OWN_FOLDER = 'claude'
 const CREDENTIALS = '.credentials.json'
 
-/** About half a minute for a service that only fails; its own default is three minutes. */
+/** Retries that take about half a minute if a service only fails; its own default takes three minutes. */
 const MOST_RETRIES = '6'
 
-/** Would take back what the ask mode promises. */
+/** Matches arguments that would undo the ask mode. */
 const forbidden =
   /^--(settings|setting-sources|permission-mode|permission-prompt-tool|permission-prompts|allow-?ed-?tools|allowedTools|dangerously-skip-permissions|allow-dangerously-skip-permissions)(=|$)/
 
-/** Asked about even where settings of the project would allow them. */
+/** Tools that need a permission even if settings of the project allow them. */
 const changing = [
   'Bash',
   'Edit',
@@ -51,7 +51,7 @@ const changing = [
 ]
 const reading = ['Read', 'Grep', 'Glob']
 
-/** Other services, and what it may reach them with. */
+/** Variables that select other services, each with the keys for that service. */
 const others: Readonly<Record<string, readonly string[]>> = {
   CLAUDE_CODE_USE_BEDROCK: [
     ...['AWS_BEARER_TOKEN_BEDROCK', 'AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN'],
@@ -61,7 +61,10 @@ const others: Readonly<Record<string, readonly string[]>> = {
 }
 const otherServices = Object.keys(others)
 
-/** By its own protocol of JSON lines, which tells more than the adapter for the Agent Client Protocol (retries, costs). */
+/**
+ * Uses its own protocol of JSON lines, which reports more than the adapter for the Agent Client Protocol (retries,
+ * costs).
+ */
 export const claudeCode: Agent = {
   name: 'claude_code',
   title: 'Claude Code',
@@ -82,7 +85,7 @@ export const claudeCode: Agent = {
       'claudeAiOauth',
     )
     const token = textOf(accessToken)
-    // Claude Code alone makes it new: two who do log each other out.
+    // Only Claude Code renews the token: two programs that do would log each other out.
     if (token === undefined || (typeof expiresAt === 'number' && expiresAt <= Date.now())) return undefined
     return { CLAUDE_CODE_OAUTH_TOKEN: token }
   },
@@ -114,15 +117,15 @@ export function claudeLaunch(request: SessionRequest): AgentLaunch {
       DISABLE_AUTOUPDATER: '1',
       CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
       CLAUDE_CODE_MAX_RETRIES: env.CLAUDE_CODE_MAX_RETRIES ?? MOST_RETRIES,
-      // A turn ends when it is told to have ended: nothing goes on behind it.
+      // Nothing may continue in the background after the reported end of a turn.
       CLAUDE_CODE_DISABLE_BACKGROUND_TASKS: '1',
       CLAUDE_CODE_DISABLE_CRON: '1',
-      // Its plan as one list, not as calls that change one.
+      // Report the plan as one list, not as calls that change it.
       CLAUDE_CODE_ENABLE_TASKS: '0',
       ...permissionEnvironment(request.ask),
-      // Else a killed one leaves its sockets and the outputs of its tools in the machine's own folder.
+      // Otherwise a killed process leaves its sockets and tool outputs in the machine's temporary folder.
       CLAUDE_CODE_TMPDIR: join(request.home, 'tmp'),
-      // With a key it needs nothing of the user's; a login stays where it is.
+      // With a key it needs nothing from the user's folder; without one it uses the login there.
       ...(ownFolder ? { CLAUDE_CONFIG_DIR: join(request.home, OWN_FOLDER) } : {}),
     },
   }
@@ -141,17 +144,17 @@ function checkKey({ env, apart, home }: SessionRequest): void {
     'invalid_argument',
     apart
       ? 'Claude Code has no key for its model in its sandbox.'
-      : 'Claude Code has no key for its model, and nobody is logged in.',
+      : 'Claude Code has no key for its model and no login.',
     {
       hint: apart
-        ? signInApart(`${keys}, or log in with "claude" (its login there is missing, or has run out)`)
+        ? signInApart(`${keys}, or log in with "claude" (its login on the runner is missing or has expired)`)
         : `${keys}, or log in with "claude" on the runner.`,
     },
   )
 }
 
 function loggedIn(env: SessionRequest['env']): boolean {
-  // On a Mac the login itself is in the keychain.
+  // On macOS, the login itself is in the keychain.
   const signs = [
     join(usersFolder(env), CREDENTIALS),
     ...(process.platform === 'darwin' ? [join(env.HOME || homedir(), '.claude.json')] : []),
@@ -169,26 +172,28 @@ function permissionArguments({ ask, cwd, extra_args, asks_reading }: SessionRequ
   if (wrong !== undefined)
     throw new ErrandError(
       'invalid_argument',
-      `Claude Code may not be started with "${wrong}" where tools are asked about.`,
+      `Claude Code cannot start with "${wrong}" unless the permissions are "allow".`,
       {
-        hint: 'Leave it out, or set the permissions of the step to allow everything.',
+        hint: 'Remove it from extra_args, or set the permissions of the step to "allow".',
       },
     )
   const rules = ask === 'ask' && asks_reading === true ? [...changing, ...reading] : changing
-  // Hooks of the project run commands that nobody was asked about.
+  // Hooks of the project run commands without asking.
   const settings = { disableAllHooks: true, permissions: { ask: rules } }
-  // Its settings redirect the model and its key, and, like its MCP servers, begin programs before anything is asked.
+  // The project's settings can redirect the model and its key, and like MCP servers start programs without asking.
   const ofNoProject = ['--setting-sources', 'user', '--strict-mcp-config', ...instructions(cwd)]
   return [...prompts, '--permission-mode', 'default', '--settings', JSON.stringify(settings), ...ofNoProject]
 }
 
-/** They would go with the settings. */
+/** Returns arguments that keep the project's CLAUDE.md, which ignoring the project's settings would drop. */
 function instructions(cwd: string): string[] {
   const path = join(cwd, 'CLAUDE.md')
   return existsSync(path) ? ['--append-system-prompt-file', path] : []
 }
 
-/** Claude Code refuses to allow everything as root, unless it is told that it stands in a sandbox. */
+/**
+ * Returns a variable without which Claude Code refuses to allow everything as root: it says that it is in a sandbox.
+ */
 function permissionEnvironment(ask: AskMode): Record<string, string> {
   return ask === 'allow' && process.getuid?.() === 0 ? { IS_SANDBOX: '1' } : {}
 }

@@ -4,16 +4,16 @@ import { present } from '../acp/session-updates.ts'
 import type { ProtocolPort } from '../agent.ts'
 import { planOf, toolParts, toolResults } from './tools.ts'
 
-/** Tells what the model and its tools say, as updates. Of agents below this one only the tools. */
+/** Reports messages of the model and its tools as updates; for subagents, only their tools. */
 export class Messages {
   readonly #port: ProtocolPort
   readonly #usage: ClaudeUsage
-  /** Messages whose text came in pieces: it comes once more, whole. */
+  /** Messages whose text came in pieces; the whole text follows once more. */
   readonly #streamed = new Set<string>()
-  /** The message whose pieces come now. */
+  /** Id of the message whose pieces are arriving. */
   #streaming = ''
   readonly #denied = new Set<string>()
-  /** The name of the last error of the model's service. */
+  /** Name of the last error of the model's service. */
   errorName: unknown
 
   constructor(port: ProtocolPort, usage: ClaudeUsage) {
@@ -28,7 +28,7 @@ export class Messages {
     this.errorName = undefined
   }
 
-  /** A `stream_event`. */
+  /** Takes a `stream_event`. */
   event(line: JsonObject): void {
     const event = object(line.event) ?? {}
     const agent = string(line.parent_tool_use_id) ?? ''
@@ -46,10 +46,10 @@ export class Messages {
     if (thought) this.#port.update({ kind: 'thought', text: thought })
   }
 
-  /** An `assistant` line: a whole block of a message. */
+  /** Takes an `assistant` line, which has whole blocks of a message. */
   assistant(line: JsonObject): void {
     if (line.is_api_error_message === true) {
-      this.errorName = line.error // its text comes again with the result
+      this.errorName = line.error // the result repeats its text
       return
     }
     const message = object(line.message) ?? {}
@@ -63,7 +63,7 @@ export class Messages {
     }
   }
 
-  /** A `user` line: what tools gave back. */
+  /** Takes a `user` line, which has the results of tools. */
   user(line: JsonObject): void {
     for (const tool of toolResults(line)) {
       if (tool.status === 'denied') this.#denied.add(tool.tool_id)
@@ -71,7 +71,7 @@ export class Messages {
     }
   }
 
-  /** A `result` names all tools that were denied: some of their results do not say so. */
+  /** Reports the denied tools that a `result` names; some of their own results do not say that they were denied. */
   denials(result: JsonObject): void {
     for (const { tool_use_id } of objects(result.permission_denials)) {
       const tool_id = string(tool_use_id)
@@ -80,7 +80,7 @@ export class Messages {
     }
   }
 
-  /** A message has begun and not ended. */
+  /** Whether a message has started and not ended. */
   get midMessage(): boolean {
     return this.#streaming !== ''
   }
@@ -97,11 +97,11 @@ export class Messages {
 
 const none: Usage = { input_tokens: 0, cached_input_tokens: 0, output_tokens: 0 }
 
-/** Live figures from the calls of the model while a turn lasts; at its end the program's own, which count all. */
+/** Counts tokens from the calls of the model during a turn; at its end takes the program's own totals. */
 export class ClaudeUsage {
   #before = none
   #turn = none
-  /** Of the call under way, by the agent that makes it. */
+  /** Usage of the current call of each agent. */
   readonly #calls = new Map<string, Usage>()
 
   turnBegins(): void {
@@ -109,7 +109,7 @@ export class ClaudeUsage {
     this.#calls.clear()
   }
 
-  /** The event of a stream: figures come with its beginning and its end. */
+  /** Takes a stream event; the events at the start and end of a call have figures. */
   event(agent: string, event: JsonObject): AgentUpdateOf<'usage'> | undefined {
     if (event.type === 'message_start')
       this.#calls.set(agent, ofCall(object(object(event.message)?.usage) ?? {}))
@@ -123,7 +123,7 @@ export class ClaudeUsage {
 
   result(result: JsonObject): AgentUpdateOf<'usage'> {
     const since = object(result.model_usage_since_last_result)
-    // Cumulates over a session, resumed or not.
+    // This is cumulative over a session, even a resumed one.
     const session = ofModels(object(result.modelUsage) ?? {})
     const turn = since === undefined ? ofCall(object(result.usage) ?? {}) : ofModels(since)
     this.#before = session

@@ -4,7 +4,7 @@ import type { AgentUpdate } from '../../contract/agent.ts'
 import type { ProtocolFailure, SessionRequest } from '../agent.ts'
 import { ClaudeProtocol } from './protocol.ts'
 
-/** A protocol that is ready, told what the program would say. */
+/** Runs a ready protocol in which the test plays the program. */
 function begun(ask: SessionRequest['ask'] = 'allow') {
   const sent: Record<string, unknown>[] = []
   const updates: AgentUpdate[] = []

@@ -9,7 +9,11 @@ import { Questions } from './tools.ts'
 
 const INITIALIZE = 'errand-initialize'
 
-/** A conversation with `claude -p` in JSON lines both ways. */
+/**
+ * Conducts a conversation with `claude -p` in JSON lines in both directions. Phases: `starting` until the answer to
+ * `initialize`, then `idle`; a prompt leads to `turn`, its `result` back to `idle`; a failed start or the end of the
+ * process leads to `over`.
+ */
 export class ClaudeProtocol implements AgentProtocol {
   readonly takesReasons = true
   readonly #request: SessionRequest
@@ -95,16 +99,12 @@ export class ClaudeProtocol implements AgentProtocol {
     const switched = this.#switches.get(id)
     if (switched !== undefined) {
       this.#switches.delete(id)
-      switched(
-        response.subtype === 'success' ? undefined : (string(response.error) ?? 'it does not tell why'),
-      )
+      switched(response.subtype === 'success' ? undefined : (string(response.error) ?? 'no reason given'))
       return
     }
     if (this.#phase !== 'starting' || response.request_id !== INITIALIZE) return
     if (response.subtype !== 'success') {
-      this.#failed(
-        `Claude Code refuses to begin: ${string(response.error) ?? 'for a reason it does not tell'}`,
-      )
+      this.#failed(`Claude Code refused to start: ${string(response.error) ?? 'no reason given'}`)
       return
     }
     this.#models = objects(object(response.response)?.models).flatMap(({ value, displayName }) => {
@@ -129,7 +129,7 @@ export class ClaudeProtocol implements AgentProtocol {
     else if (line.subtype === 'informational' && content) this.#port.update({ kind: 'notice', text: content })
   }
 
-  /** Comes with every turn; the first says what was not known before. */
+  /** Takes the `init` line of a turn; the first one has facts that were unknown before. */
   #told(line: JsonObject): void {
     if (this.#version !== undefined) return
     this.#version = string(line.claude_code_version) ?? ''
@@ -156,7 +156,7 @@ export class ClaudeProtocol implements AgentProtocol {
   #result(line: JsonObject): void {
     const end = turnEnd(line, this.#messages.errorName)
     if (this.#phase === 'starting') {
-      this.#failed(end.message ?? 'Claude Code ended before it began.')
+      this.#failed(end.message ?? 'Claude Code ended before the session started.')
       return
     }
     this.#messages.denials(line)
@@ -173,7 +173,7 @@ export class ClaudeProtocol implements AgentProtocol {
     const cut = this.#messages.midMessage
     const failure = answered ? claudeFailure(error_status, error, '') : cut ? 'broken_stream' : 'unreachable'
     const what = answered ? `answered ${error_status}` : cut ? 'broke off' : 'could not be reached'
-    const message = `The model's service ${what}; Claude Code tries again (${attempt} of ${max_retries}).`
+    const message = `The model's service ${what}; Claude Code is retrying (${attempt} of ${max_retries}).`
     this.#port.update({ kind: 'retry', failure, message, attempt: count(attempt) })
   }
 
@@ -191,7 +191,7 @@ export class ClaudeProtocol implements AgentProtocol {
   }
 }
 
-/** As the Messages of its service have it. */
+/** Returns an attachment as a content block of Anthropic's Messages. */
 function block({ name, media_type, content }: Attached): JsonObject {
   const kind = attachmentKind(media_type)
   const base64 = { type: 'base64', media_type, data: content.toString('base64') }
@@ -209,14 +209,14 @@ const named: Record<string, ModelFailure> = {
   model_not_found: 'bad_model',
 }
 
-/** `status`, and its own name for the error, of a `result` or an `api_retry`. */
+/** Classifies the failure in a `result` or an `api_retry` by status, error name and text. */
 function claudeFailure(status: unknown, name: unknown, text: string): ModelFailure {
   if (typeof status === 'number') return failureOfStatus(status)
   const byText = modelFailureOf(text)
   return named[string(name) ?? ''] ?? byText
 }
 
-/** How a turn ended by a `result`. Its subtype is `success` even where the model could not be used. */
+/** Returns how a turn ended, from its `result`, whose subtype is `success` even if the model could not be used. */
 function turnEnd(result: JsonObject, errorName: unknown): Omit<AgentUpdateOf<'turn_ended'>, 'kind'> {
   const errors = Array.isArray(result.errors) ? result.errors.filter((each) => typeof each === 'string') : []
   const message = string(result.result) ?? errors.join('\n')
@@ -230,7 +230,7 @@ function turnEnd(result: JsonObject, errorName: unknown): Omit<AgentUpdateOf<'tu
   const failure = ofModel ? claudeFailure(result.api_error_status, errorName, message) : undefined
   return {
     stop_reason: 'error',
-    message: message === '' ? 'Claude Code ended the turn for a reason it does not tell.' : message,
+    message: message === '' ? 'Claude Code ended the turn without giving a reason.' : message,
     ...(failure === undefined ? {} : { failure }),
   }
 }

@@ -10,7 +10,7 @@ type Parts = Pick<Tool, 'title' | 'tool_kind' | 'paths' | 'input'>
 interface Known {
   kind: ToolKind
   verb: string
-  /** Names of the input that says on what. */
+  /** Input fields that name the object of the call. */
   about: readonly string[]
 }
 
@@ -28,7 +28,7 @@ const known: Record<string, Known> = {
   WebFetch: { kind: 'fetch', verb: 'Fetch', about: ['url'] },
   WebSearch: { kind: 'fetch', verb: 'Search the web for', about: ['query'] },
   TodoWrite: { kind: 'think', verb: 'Plan', about: [] },
-  ExitPlanMode: { kind: 'think', verb: 'Put forward a plan', about: [] },
+  ExitPlanMode: { kind: 'think', verb: 'Propose a plan', about: [] },
   Task: { kind: 'other', verb: 'Agent:', about: ['description'] },
   Agent: { kind: 'other', verb: 'Agent:', about: ['description'] },
   Skill: { kind: 'other', verb: 'Skill', about: ['skill', 'command'] },
@@ -36,7 +36,7 @@ const known: Record<string, Known> = {
 
 const kindOfTool = (name: string): ToolKind => known[name]?.kind ?? 'other'
 
-/** The parts of a tool call for its update and for the question whether it may be made. */
+/** Returns the parts of a tool call for its update and for the permission request. */
 export function toolParts(name: string, input: JsonObject): Parts {
   const tool = known[name]
   const about = tool?.about.map((key) => string(input[key])).find((text) => text !== undefined)
@@ -54,7 +54,7 @@ export function toolParts(name: string, input: JsonObject): Parts {
 
 type Plan = AgentUpdateOf<'plan'>
 
-/** The plan that a tool call states. */
+/** Returns the plan that a tool call states, if it states one. */
 export function planOf(tool: string, input: JsonObject): Plan | undefined {
   if (tool === 'TodoWrite') return { kind: 'plan', entries: objects(input.todos).map(entry) }
   const text = tool === 'ExitPlanMode' ? string(input.plan) : undefined
@@ -71,7 +71,7 @@ function entry({ content, status }: JsonObject): Plan['entries'][number] {
 
 type FileDiff = NonNullable<Tool['diffs']>[number]
 
-/** The tools that a `user` line tells the results of. */
+/** Returns updates for the tools whose results are in a `user` line. */
 export function toolResults(line: JsonObject): Tool[] {
   const blocks = objects(object(line.message)?.content).filter(({ type }) => type === 'tool_result')
   const metas = new Map(objects(line.tool_result_meta).map((meta) => [string(meta.id), meta]))
@@ -79,7 +79,7 @@ export function toolResults(line: JsonObject): Tool[] {
     const id = string(block.tool_use_id) ?? ''
     const failed = block.is_error === true
     const status = failed ? (refused(metas.get(id)) ? 'denied' : 'failed') : 'completed'
-    // It belongs to all blocks of the line, so it says whose it is only where there is one.
+    // `tool_use_result` belongs to the whole line, so it is certain only for a single block.
     const detail = blocks.length === 1 && !failed ? object(line.tool_use_result) : undefined
     const diff = detail === undefined ? undefined : fileDiff(detail)
     return present({
@@ -104,7 +104,7 @@ function contentText(content: unknown): string | undefined {
   return parts.length === 0 ? undefined : parts.join('\n')
 }
 
-/** Of `Write` and `Edit`: the whole texts where they are small, else the patch. */
+/** Returns the change by `Write` or `Edit`: the whole texts if they are small, otherwise the patch. */
 function fileDiff(result: JsonObject): FileDiff | undefined {
   const path = string(result.filePath)
   if (path === undefined || result.structuredPatch === undefined) return undefined
@@ -120,11 +120,11 @@ function hunk({ oldStart, oldLines, newStart, newLines, lines }: JsonObject): st
   return `@@ -${oldStart},${oldLines} +${newStart},${newLines} @@\n${texts.map((line) => `${line}\n`).join('')}`
 }
 
-/** The questions that the program asks over its control channel. */
+/** Handles the questions that the program asks over its control channel. */
 export class Questions {
   readonly #ask: SessionRequest['ask']
   readonly #port: ProtocolPort
-  /** The input of the tool by the question's id: it goes back with the answer. */
+  /** Tool inputs by the id of the question; the answer sends the input back. */
   readonly #open = new Map<string, JsonObject>()
 
   constructor(ask: SessionRequest['ask'], port: ProtocolPort) {
@@ -132,7 +132,7 @@ export class Questions {
     this.#port = port
   }
 
-  /** A `control_request`. */
+  /** Takes a `control_request`. */
   asked(line: JsonObject): void {
     const id = string(line.request_id)
     const request = object(line.request) ?? {}
@@ -144,7 +144,7 @@ export class Questions {
     else this.#decide(id, input, this.#ask === 'allow' || readsOnly(tool))
   }
 
-  /** A `control_cancel_request`: the turn was interrupted. */
+  /** Takes a `control_cancel_request`, which comes when the turn was interrupted. */
   withdrawn(line: JsonObject): void {
     this.#open.delete(string(line.request_id) ?? '')
   }

@@ -21,25 +21,25 @@ const install: AgentInstall = {
   megabytes: 410,
 }
 
-/** Its own folder below the home of a session, and the file in it that a sign-in stands in. */
+/** Folder of the agent below a session's home; `SIGN_IN` is the file of a sign-in in it. */
 const OWN_FOLDER = 'codex'
 const SIGN_IN = 'auth.json'
 
-/** Under a name of our own, since the settings of codex's built-in providers cannot be changed. */
+/** Name of Errand's own provider, since the settings of codex's built-in providers cannot be changed. */
 const PROVIDER = 'errand'
 const KEYS = ['OPENAI_API_KEY', 'CODEX_API_KEY']
 
-/** Few enough that a service that only fails ends the turn within half a minute. */
+/** Retries, limited so that a service that only fails ends the turn within half a minute. */
 const REQUEST_RETRIES = 4
 const STREAM_RETRIES = 3
 
-/** Without, it takes the folder for trusted, and starts the MCP servers of its configuration. TOML writes texts as JSON does. */
+/**
+ * Returns a setting that marks the folder as untrusted. Without it, codex trusts the folder and starts the MCP servers
+ * in its configuration. TOML writes texts like JSON.
+ */
 const untrusted = (cwd: string): string => `projects={${JSON.stringify(cwd)}={trust_level="untrusted"}}`
 
-/**
- * By its app server (JSON-RPC over lines), not `codex exec`: that one has no approvals, no deltas of texts and no
- * diffs.
- */
+/** Uses codex's app server (JSON-RPC over lines), since `codex exec` has no approvals, text deltas and diffs. */
 export const codex: Agent = {
   name: 'codex',
   title: 'Codex',
@@ -49,7 +49,7 @@ export const codex: Agent = {
   settings: ['OPENAI_BASE_URL', 'CODEX_HOME'],
   folders: ['CODEX_HOME'],
   signIn: (env) => [{ from: join(usersFolder(env), SIGN_IN), to: join(OWN_FOLDER, SIGN_IN) }],
-  // A login with ChatGPT is for another service, and changes with each use.
+  // A ChatGPT login is for another service and changes with each use.
   keyOfSignIn(env) {
     const key = textOf(readSignIn(join(usersFolder(env), SIGN_IN))?.OPENAI_API_KEY)
     return key === undefined ? undefined : { OPENAI_API_KEY: key }
@@ -69,7 +69,7 @@ export function codexLaunch(request: SessionRequest): AgentLaunch {
   const settings: [name: string, value: string | number | boolean][] = [
     ['analytics.enabled', false],
     ['check_for_update_on_startup', false],
-    // Not offered by itself: without, nobody sees a plan.
+    // This tool is off by default; without it there are no plans.
     ['tools.update_plan.enabled', true],
   ]
   if (key !== undefined) {
@@ -91,15 +91,15 @@ export function codexLaunch(request: SessionRequest): AgentLaunch {
       'app-server',
       '--disable',
       'plugins',
-      // They run commands that nobody was asked about.
+      // Hooks run commands without asking.
       ...(request.ask === 'allow' ? [] : ['--disable', 'hooks', '-c', untrusted(request.cwd)]),
-      // TOML and JSON write these values alike.
+      // TOML and JSON write these values in the same way.
       ...settings.flatMap(([name, value]) => ['-c', `${name}=${JSON.stringify(value)}`]),
       ...request.extra_args,
     ],
-    // With a key it needs nothing of the user's; a login stays where it is.
+    // With a key it needs nothing from the user's folder; without one it uses the login there.
     env: own ? { CODEX_HOME: ownHome } : {},
-    // The file is there so that its folder is: codex refuses to start without.
+    // The file creates the folder, without which codex refuses to start.
     files: own
       ? [{ path: join(ownHome, 'config.toml'), content: '# Settings are given by argument.\n' }]
       : [],
@@ -112,9 +112,7 @@ function checkSignIn({ env, apart, home }: SessionRequest): void {
   const key = 'Set OPENAI_API_KEY for the step'
   throw new ErrandError(
     'invalid_argument',
-    apart
-      ? 'Codex has no key for its model in its sandbox.'
-      : 'Codex has no key for its model, and nobody is logged in.',
+    apart ? 'Codex has no key for its model in its sandbox.' : 'Codex has no key for its model and no login.',
     {
       hint: apart
         ? signInApart(`${key}, or log in with "codex login --with-api-key"`)

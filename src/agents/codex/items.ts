@@ -14,7 +14,7 @@ const statuses: Record<string, NonNullable<Tool['status']>> = {
   declined: 'denied',
 }
 
-/** A tool call among the items of a thread, as it has begun or as it has ended; undefined: the item is none. */
+/** Returns the update for a started or ended tool call among a thread's items; undefined for another item. */
 export function toolOfItem(item: JsonObject, ended: boolean): Tool | undefined {
   const parts = readers[string(item.type) ?? '']?.(item)
   if (parts === undefined) return undefined
@@ -54,7 +54,7 @@ const readers: Record<string, (item: JsonObject) => ToolParts> = {
   },
 }
 
-/** Of an item, and of the question whether it may run. */
+/** Returns the parts of a command, from its item or from the approval request. */
 export function commandParts(item: JsonObject): ToolParts {
   const command = bareCommand(string(item.command) ?? '')
   const reading = readingCommand(command, string(item.cwd) ?? '/')
@@ -70,7 +70,7 @@ export function commandParts(item: JsonObject): ToolParts {
   }
 }
 
-/** Without the shell that codex wraps around it; a model may name another, which is not hidden. */
+/** Returns a command without the usual shell that codex wraps around it; another shell stays visible. */
 function bareCommand(command: string): string {
   const inner = /^(?:\/(?:usr\/(?:local\/)?)?bin\/)?(?:ba|z|da)?sh -l?c (.*)$/s.exec(command)?.[1]
   if (inner === undefined) return command
@@ -93,7 +93,7 @@ const contentText = (content: unknown): string | undefined => {
 
 type FileDiff = NonNullable<AgentUpdateOf<'tool'>['diffs']>[number]
 
-/** Of all diffs of one update: far below the largest update. */
+/** Most bytes of all diffs in one update, far below the limit of an update. */
 const UPDATE_DIFF_BYTES = 160 * 1024
 
 const typeOf = (change: JsonObject): string => string(object(change.kind)?.type) ?? 'update'
@@ -109,7 +109,7 @@ function changeKind(changes: readonly JsonObject[]): 'edit' | 'delete' | 'move' 
   return changes.every((change) => movedTo(change) !== undefined) ? 'move' : 'edit'
 }
 
-/** The text of an added or deleted file is in `diff` as it is; that of a changed one is a unified diff. */
+/** Returns the diffs of changes. For an added or deleted file, `diff` is the plain text; otherwise a unified diff. */
 function fileDiffs(changes: readonly JsonObject[]): FileDiff[] {
   const maxBytes = Math.min(DIFF_TEXT_BYTES, Math.floor(UPDATE_DIFF_BYTES / Math.max(1, changes.length)))
   return changes.map((change) => {
@@ -120,7 +120,7 @@ function fileDiffs(changes: readonly JsonObject[]): FileDiff[] {
   })
 }
 
-/** Tools whose every call should be an item of the thread; `exec` runs code that makes such calls. */
+/** Matches tools whose every call should be an item of the thread; `exec` runs code that makes such calls. */
 const SHOWN = /^(exec|exec_command|shell|shell_command|local_shell|apply_patch)$/
 
 interface Call {
@@ -129,20 +129,20 @@ interface Call {
 }
 
 /**
- * A command that fails in codex's sandbox, or a patch that it rejects by itself, is no item of the thread: without the
- * raw items of the model's answers nobody would see that it was tried.
+ * Finds calls that are not items of the thread: a command that fails in codex's sandbox, or a patch that codex itself
+ * rejects. Only the raw items of the model's answers show that they were tried.
  */
 export class UnseenCalls {
   readonly #calls = new Map<string, Call>()
 
-  /** The call is an item after all. */
+  /** Forgets a call that is an item of the thread. */
   seen(callId: string): void {
     this.#calls.delete(callId)
-    // The calls that code makes have ids of their own.
+    // Calls made by code have other ids.
     for (const [id, { name }] of this.#calls) if (name === 'exec') this.#calls.delete(id)
   }
 
-  /** `rawResponseItem/completed`. */
+  /** Takes a `rawResponseItem/completed`; returns the update for a call that was not an item. */
   raw(item: JsonObject): AgentUpdateOf<'tool'> | undefined {
     const id = string(item.call_id)
     if (id === undefined) return undefined

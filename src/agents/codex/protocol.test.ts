@@ -7,7 +7,7 @@ import { CodexProtocol } from './protocol.ts'
 const THREAD = 't1'
 const TURN = 'u1'
 
-/** A protocol with a thread, told what an app server would say. */
+/** Runs a protocol with a thread in which the test plays the app server. */
 function begun(ask: SessionRequest['ask'] = 'allow') {
   const sent: { id?: number; method?: string; result?: unknown; error?: { code: number } }[] = []
   const updates: AgentUpdate[] = []
@@ -100,7 +100,7 @@ describe('the protocol of codex', () => {
   it('tells of a turn that codex breaks off by itself as failed, not as canceled', () => {
     const { updates, tells } = inTurn()
     tells('turn/completed', completed('interrupted'))
-    const message = 'Codex broke off its turn, and nobody had canceled it.'
+    const message = 'Codex broke off its turn, although nobody canceled it.'
     assert.deepEqual(updates.at(-1), { kind: 'turn_ended', stop_reason: 'error', message })
   })
 

@@ -23,12 +23,16 @@ import { endingText, modelFailureOf } from '../failure.ts'
 import { commandParts } from './items.ts'
 import { codexError, ThreadEvents } from './thread-events.ts'
 
-/** Of the models that codex lists. */
+/** Most models that are requested from codex. */
 const MOST_MODELS = 100
 
 type TurnEnd = Omit<AgentUpdateOf<'turn_ended'>, 'kind'>
 
-/** A conversation with `codex app-server`, which serves one thread here. */
+/**
+ * Conducts a conversation with `codex app-server`, which serves one thread here. Phases: `starting` until the thread
+ * exists, then `idle`; a prompt leads to `turn`, the end of the turn back to `idle`; a failed start or the end of the
+ * process leads to `over`.
+ */
 export class CodexProtocol implements AgentProtocol {
   readonly #request: SessionRequest
   readonly #port: ProtocolPort
@@ -38,12 +42,12 @@ export class CodexProtocol implements AgentProtocol {
   #phase: 'starting' | 'idle' | 'turn' | 'over' = 'starting'
   #threadId = ''
   #turnId: string | undefined
-  /** Those that may be chosen, once codex has told them. */
+  /** Models that can be selected, once codex has listed them. */
   #models: AgentModel[] = []
-  /** Goes with the next prompt: from then on it is the thread's. */
+  /** Model to send with the next prompt, from which on the thread uses it. */
   #wanted: string | undefined
   #session: AgentUpdateOf<'session'> | undefined
-  /** The turn is being interrupted, to end so. */
+  /** End to report for the turn that is being interrupted. */
   #interrupting: TurnEnd | undefined
 
   constructor(request: SessionRequest, port: ProtocolPort) {
@@ -64,9 +68,9 @@ export class CodexProtocol implements AgentProtocol {
       capabilities: { experimentalApi: this.#request.ask === 'deny', requestAttestation: false },
     }
     this.#rpc.request('initialize', params, (answer) => {
-      if (answer.type === 'error') return this.#failed(`Codex refuses to begin: ${errorText(answer.error)}`)
+      if (answer.type === 'error') return this.#failed(`Codex refused to start: ${errorText(answer.error)}`)
       this.#rpc.notify('initialized', {})
-      // Nothing waits for them: a session goes on where they come late, or never.
+      // Nothing waits for the models: a session continues even if they come late or never.
       this.#rpc.request('model/list', { limit: MOST_MODELS }, (list) => this.#modelsTold(list), 'models')
       const { method, params } = threadRequest(this.#request)
       this.#rpc.request(method, params, (thread) => this.#threadAnswered(thread, answer.result))
@@ -122,7 +126,7 @@ export class CodexProtocol implements AgentProtocol {
 
   #threadAnswered(answer: RpcAnswer, server: JsonObject): void {
     if (answer.type === 'error') {
-      this.#failed(`Codex begins no session: ${errorText(answer.error)}`)
+      this.#failed(`Codex did not start a session: ${errorText(answer.error)}`)
       return
     }
     this.#threadId = string(object(answer.result.thread)?.id) ?? ''
@@ -170,7 +174,7 @@ export class CodexProtocol implements AgentProtocol {
 
   #notified(method: string, params: JsonObject): void {
     const threadId = string(params.threadId)
-    // Agents below this one have threads of their own.
+    // Subagents have their own threads.
     const ours = threadId === undefined || threadId === this.#threadId
     const turn = object(params.turn) ?? {}
     if (ours && method === 'turn/started') this.#turnBegan(string(turn.id))
@@ -199,36 +203,39 @@ export class CodexProtocol implements AgentProtocol {
 function ending(turn: JsonObject): TurnEnd {
   const error = object(turn.error)
   if (turn.status === 'interrupted')
-    return { stop_reason: 'error', message: 'Codex broke off its turn, and nobody had canceled it.' }
+    return { stop_reason: 'error', message: 'Codex broke off its turn, although nobody canceled it.' }
   if (turn.status === 'completed' && error === undefined) return { stop_reason: 'end_turn' }
   return { stop_reason: 'error', ...codexError(error ?? {}) }
 }
 
 /**
- * `ask`: without a sandbox, so that what was allowed can be done, but codex asks before every command and patch.
- * `deny`: what a sandbox lets do is done without asking, all else is asked, and then denied. (Asking before everything
- * would deny reading, too, since codex reads by commands; with `never` it rejects patches silently.)
+ * Codex's settings for each mode. `ask`: there is no sandbox, so that allowed actions work, but codex asks before every
+ * command and patch. `deny`: codex does without asking what its sandbox permits, and asks about everything else, which
+ * is then denied. (Asking before everything would deny reading, too, since codex reads with commands; with `never` it
+ * rejects patches silently.)
  */
 const modes: Record<AskMode, { approvalPolicy: string; sandbox: string }> = {
   allow: { approvalPolicy: 'never', sandbox: 'danger-full-access' },
   ask: { approvalPolicy: 'untrusted', sandbox: 'danger-full-access' },
   deny: { approvalPolicy: 'on-request', sandbox: 'read-only' },
 }
-/** In a box there is no room for codex's own: it asks before all but what reads, and what reads is allowed. */
+/**
+ * Mode for `deny` in a box, where codex's own sandbox does not work: it asks, and only reading commands are allowed.
+ */
 const denyApart = modes.ask
 
 function threadRequest(request: SessionRequest): { method: string; params: JsonObject } {
   const { cwd, model, ask, session_id, apart, fork } = request
   const mode = apart && ask === 'deny' ? denyApart : modes[ask]
   const params = { cwd, ...mode, approvalsReviewer: 'user', ...(model === undefined ? {} : { model }) }
-  // Only a sandbox hides calls.
+  // Only codex's sandbox hides calls.
   if (session_id === undefined)
     return { method: 'thread/start', params: { ...params, experimentalRawEvents: ask === 'deny' } }
   const method = fork ? 'thread/fork' : 'thread/resume'
   return { method, params: { threadId: session_id, ...params, excludeTurns: true } }
 }
 
-/** From the answers to `thread/start` (or `resume`) and to `initialize`. */
+/** Returns the session update from the answers to `thread/start` (or `resume`) and `initialize`. */
 function sessionUpdate(answer: JsonObject, server: JsonObject, loaded: boolean): AgentUpdateOf<'session'> {
   const thread = object(answer.thread)
   return present({
@@ -245,15 +252,13 @@ function sessionUpdate(answer: JsonObject, server: JsonObject, loaded: boolean):
 
 type Tool = AgentUpdateOf<'tool'>
 
-/** The questions of one process. */
+/** Handles the approval requests of one process. */
 export class Approvals {
   readonly #request: Pick<SessionRequest, 'ask' | 'apart'>
   readonly #rpc: JsonRpc
   readonly #port: ProtocolPort
   readonly #open = new Map<string, RpcId>()
-  /**
-   * The tools in question, as far as they are known: the question about a patch does not describe its tool.
-   */
+  /** Known tools of the requests, since the request about a patch does not describe its tool. */
   readonly #tools = new Map<string, Tool>()
 
   constructor(request: Pick<SessionRequest, 'ask' | 'apart'>, rpc: JsonRpc, port: ProtocolPort) {
@@ -266,12 +271,15 @@ export class Approvals {
     this.#tools.set(tool.tool_id, tool)
   }
 
-  /** False: there is no such question. */
+  /** Handles a request of codex; returns false if its method is unknown. */
   asked(id: RpcId, method: string, params: JsonObject): boolean {
     if (method === 'mcpServer/elicitation/request') {
       this.#rpc.answer(id, { action: 'decline', content: null, _meta: null })
       const server = string(params.serverName) ?? 'A server'
-      this.#port.update({ kind: 'notice', text: `${server} asked for input that nobody can give: declined.` })
+      this.#port.update({
+        kind: 'notice',
+        text: `${server} asked for input that nobody can provide: declined.`,
+      })
       return true
     }
     const command = method === 'item/commandExecution/requestApproval'
@@ -284,7 +292,7 @@ export class Approvals {
     return true
   }
 
-  /** `serverRequest/resolved`: it was answered, or the turn has ended. */
+  /** Takes a `serverRequest/resolved`, which says that a request was answered or the turn ended. */
   resolved(id: unknown): void {
     for (const [requestId, open] of this.#open) if (open === id) this.#open.delete(requestId)
   }
@@ -304,7 +312,7 @@ export class Approvals {
   #put(id: RpcId, parts: Partial<Tool>, params: JsonObject): void {
     const toolId = string(params.itemId) ?? ''
     const known = this.#tools.get(toolId)
-    // The tool's id makes it distinct from those of an earlier process of this thread.
+    // The tool's id distinguishes it from requests of an earlier process of this thread.
     const requestId = `${toolId}.${id}`
     this.#open.set(requestId, id)
     const reason = string(params.reason)

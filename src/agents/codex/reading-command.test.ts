@@ -59,7 +59,7 @@ describe('a command of codex', () => {
     assert.deepEqual([tool_kind, paths, title], ['read', ['/srv/a'], 'cat a'])
     const piped = parts("/bin/bash -lc 'cat a | tee b'")
     assert.deepEqual([piped.tool_kind, piped.paths], ['execute', undefined])
-    // A file of this name may be the model's.
+    // The model may have created a file with this name.
     const own = parts("/srv/bash -lc 'cat a'")
     assert.deepEqual([own.tool_kind, own.title], ['execute', "/srv/bash -lc 'cat a'"])
   })

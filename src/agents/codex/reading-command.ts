@@ -2,22 +2,22 @@ import { isAbsolute } from 'node:path'
 
 export interface Reading {
   tool_kind: 'read' | 'search'
-  /** All that it reads: absolute, each `..` left to who follows the links before it. */
+  /** Absolute paths that it reads; `..` is not resolved, since the links before it must be followed first. */
   paths: string[]
 }
 
 interface Reader {
   kind: Reading['tool_kind']
-  /** Options that stand alone. */
+  /** Options without a value. */
   flags: RegExp
   /** Options whose value is the next word. */
   valued?: RegExp
-  /** Its first word is what it looks for. */
+  /** Whether its first word is a search pattern. */
   seeks?: true
 }
 
 const lineCount = /^-[nc]$/
-/** Programs that can do nothing but read with these options: none writes, runs a program or names a further file. */
+/** Programs that with these options only read: they do not write, run a program or name another file. */
 const readers: Record<string, Reader> = {
   cat: { kind: 'read', flags: /^-[AbEenstTuv]+$/ },
   head: { kind: 'read', flags: /^-(\d+|[nc]\d+|[qv])$/, valued: lineCount },
@@ -34,13 +34,13 @@ const readers: Record<string, Reader> = {
   },
 }
 
-/** A word that means itself to a shell, one in quotes of which the same is true, or what joins two commands. */
+/** Matches a literal word of a shell, plain or in quotes, or an operator that joins two commands. */
 const token = /[ \t]*(?:(?:([\w@%+:,./-]+)|'([^'\n]*)'|"([^"$`\\!\n]*)")(?=[ \t;|&]|$)|(&&|\|\||\||;))/y
 
 /**
- * The paths that a shell command reads, where reading is all that it can do. Undefined: it may do more, or is
- * not understood. Codex tells its own reading of a command, but for show: it leaves out what stands behind a
- * pipe (`| tee file`, `| xargs rm`).
+ * Returns the paths that a shell command reads, if it can do nothing but read. Returns undefined if it may do more or
+ * cannot be parsed. Codex's own analysis of a command is only for display: it ignores everything after a pipe (`| tee
+ * file`, `| xargs rm`).
  */
 export function readingCommand(command: string, cwd: string): Reading | undefined {
   const commands = joinedCommands(command.trim())
@@ -48,7 +48,7 @@ export function readingCommand(command: string, cwd: string): Reading | undefine
   const paths: string[] = []
   for (const [index, each] of readings?.entries() ?? []) {
     if (each === undefined) return undefined
-    // Further ones without a path read what comes through a pipe.
+    // Later commands without a path read from the pipe.
     if (each.paths.length === 0 && (index === 0 || each.tool_kind === 'search')) paths.push(cwd)
     paths.push(...each.paths.map((path) => (isAbsolute(path) ? path : `${cwd}/${path}`)))
   }
@@ -71,16 +71,13 @@ function reading(program: string, args: readonly string[]): Reading | undefined 
   return { tool_kind: reader.kind, paths: reader.seeks ? rest.slice(1) : rest }
 }
 
-/**
- * The reading of a sed that prints some lines, which is what codex uses it for; sed can write and run
- * programs as well.
- */
+/** Accepts only a sed that prints some lines, for which codex uses it; sed can also write and run programs. */
 function readingSed([option, script = '', ...paths]: readonly string[]): Reading | undefined {
   if (option !== '-n' || !/^(\d+|\$)(,(\d+|\$))?p$/.test(script)) return undefined
   return paths.some((path) => path.startsWith('-')) ? undefined : { tool_kind: 'read', paths }
 }
 
-/** The words of each; undefined where a shell would make something else of them. */
+/** Splits a text into the words of each command; undefined if a shell would interpret a word. */
 function joinedCommands(text: string): string[][] | undefined {
   const commands: string[][] = [[]]
   token.lastIndex = 0

@@ -6,19 +6,19 @@ import { failureOfStatus, modelFailureOf } from '../failure.ts'
 import { toolOfItem, UnseenCalls } from './items.ts'
 import type { Approvals } from './protocol.ts'
 
-/** Codex waits for a network that is not there for ever, ever longer: this many are about 40 seconds. */
+/** Waits for the network before a turn ends, about 40 seconds in all; codex itself would wait forever. */
 const MOST_WAITS = 4
 
 type PlanStatus = AgentUpdateOf<'plan'>['entries'][number]['status']
 const planStatuses: Record<string, PlanStatus> = { inProgress: 'in_progress', completed: 'completed' }
 
-/** Tells the events of a thread as updates. */
+/** Reports the events of a thread as updates. */
 export class ThreadEvents {
   readonly #port: ProtocolPort
   readonly #approvals: Approvals
   readonly #usage = new CodexUsage()
   readonly #unseen = new UnseenCalls()
-  /** Messages and thoughts that came in pieces. */
+  /** Ids of messages and thoughts that came in pieces. */
   readonly #streamed = new Set<string>()
   readonly #running = new Set<string>()
   #waits = 0
@@ -35,17 +35,17 @@ export class ThreadEvents {
     this.#waits = 0
   }
 
-  /** Of tools that are cut off there is no further word. */
+  /** Reports running tools as failed, since codex sends nothing more about tools that were cut off. */
   turnBroken(): void {
     for (const tool_id of this.#running) this.#port.update({ kind: 'tool', tool_id, status: 'failed' })
   }
 
-  /** Takes in the tokens that a thread had used when it was resumed. */
+  /** Takes the tokens that a thread had used before it was resumed. */
   tokensBefore(params: JsonObject): void {
     this.#usage.toldBefore(string(params.threadId) ?? '', object(params.tokenUsage) ?? {})
   }
 
-  /** The error is told when there is no use in waiting for codex to give up. */
+  /** Takes an event. Returns an error if it is useless to wait until codex gives up. */
   take(method: string, params: JsonObject, ours: boolean): CodexError | undefined {
     if (method === 'error') return ours ? this.#error(params) : undefined
     if (method.startsWith('item/')) this.#waits = 0
@@ -110,7 +110,7 @@ export class ThreadEvents {
 
   #error(params: JsonObject): CodexError | undefined {
     const error = object(params.error) ?? {}
-    if (params.willRetry !== true) return undefined // the end of the turn tells it
+    if (params.willRetry !== true) return undefined // the end of the turn reports it
     const told = codexError(error)
     const attempt = retryNumber(error)
     this.#waits = attempt === undefined ? this.#waits + 1 : this.#waits
@@ -121,7 +121,7 @@ export class ThreadEvents {
 
 const none: Usage = { input_tokens: 0, cached_input_tokens: 0, output_tokens: 0 }
 
-/** Codex counts over a thread, resumed or not; a thread of an agent below it counts by itself. */
+/** Converts codex's counts, which cover a whole thread, even a resumed one; a subagent's thread counts separately. */
 class CodexUsage {
   readonly #threads = new Map<string, Usage>()
   #turn = none
@@ -130,15 +130,15 @@ class CodexUsage {
     this.#turn = none
   }
 
-  /** The same of a turn that is over: it comes once, late or early, when a thread is resumed. */
+  /** Takes the usage of an earlier turn, which comes once, at any time, when a thread is resumed. */
   toldBefore(threadId: string, usage: JsonObject): void {
     this.#threads.set(threadId, normal(object(usage.total) ?? {}))
   }
 
-  /** `thread/tokenUsage/updated`. */
+  /** Takes a `thread/tokenUsage/updated` and returns its update. */
   told(threadId: string, usage: JsonObject): AgentUpdateOf<'usage'> {
     const total = normal(object(usage.total) ?? {})
-    // Of a resumed thread only the last call is new.
+    // In a resumed thread, only the last call is new.
     const before = this.#threads.get(threadId) ?? minus(total, normal(object(usage.last) ?? {}))
     this.#threads.set(threadId, total)
     this.#turn = plus(this.#turn, minus(total, before))
@@ -182,7 +182,7 @@ interface CodexError {
   failure: ModelFailure
 }
 
-/** An `error` of codex. Its message is at times the whole body of the service's answer. */
+/** Converts an `error` of codex, whose message is sometimes the whole body of the service's answer. */
 export function codexError(error: JsonObject): CodexError {
   const more = string(error.additionalDetails)
   const said = more ?? string(error.message) ?? 'unknown error'
@@ -196,14 +196,14 @@ function failureOf(info: unknown, message: string): ModelFailure {
   const [detail] = Object.values(object(info) ?? {})
   const status = object(detail)?.httpStatusCode
   if (typeof status === 'number') return failureOfStatus(status)
-  // Codex appends the same cause to both, so the beginning decides.
+  // Codex appends the same cause to both messages, so their beginning decides.
   if (/^stream disconnected/i.test(message)) return 'broken_stream'
   if (/^connection failed/i.test(message)) return 'unreachable'
   if (/high demand/i.test(message)) return 'server_error'
   return modelFailureOf(message)
 }
 
-/** `Reconnecting... 2/3`: the number of the try; absent where codex would try for ever. */
+/** Returns the number of the retry in `Reconnecting... 2/3`; undefined if codex would retry forever. */
 function retryNumber(error: JsonObject): number | undefined {
   const match = /(\d+)\/\d+/.exec(string(error.message) ?? '')
   return match === null ? undefined : Number(match[1])

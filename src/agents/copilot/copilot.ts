@@ -14,19 +14,18 @@ const profile: AcpProfile = {
   usage: { counts: 'process', cachedInInput: true, thoughtsApart: false },
   model: 'launch',
   refusesInSilence: true,
-  // Some failures it tries again without a word, for over a minute.
+  // It retries some failures silently for over a minute.
   sizeBeforeCall: true,
-  keyHint:
-    'Set COPILOT_PROVIDER_API_KEY for a provider of your own, else COPILOT_GITHUB_TOKEN, for the step.',
+  keyHint: 'Set COPILOT_PROVIDER_API_KEY (for your own provider) or COPILOT_GITHUB_TOKEN for the step.',
   asking: { option: 'allow_all', value: 'off' },
   aside,
 }
 
-/** Each comes as one whole chunk among those of the model. */
+/** Classifies Copilot's own texts, each of which comes as one chunk among those of the model. */
 function aside(text: string, during: { tool: boolean }): Aside | undefined {
   if (/^Error: \S/.test(text)) return { type: 'failure', text: text.slice('Error: '.length) }
   if (/^Info: .*Retrying\.\.\.$/.test(text)) return { type: 'retry', text: text.slice('Info: '.length) }
-  // The path of the tool call that is under way.
+  // This is the path of the current tool call.
   if (during.tool && /^Info: \/\S*$/.test(text)) return { type: 'noise' }
   if (/^Info: Operation cancelled/.test(text) || (during.tool && /^Info: \S/.test(text)))
     return { type: 'notice', text: text.slice('Info: '.length) }
@@ -39,7 +38,7 @@ const ofType = (...values: string[]) => ({
   where: { variable: 'COPILOT_PROVIDER_TYPE', values },
   keyless: true,
 })
-/** Azure's wants its key in a header of its own, and its version in a query. */
+/** Services of a provider. Azure's is missing: it needs its key in another header and its version in a query. */
 const services: readonly ModelService[] = [
   { ...openaiLike('provider', { keys, url }), ...ofType('', 'openai') },
   {
@@ -53,10 +52,10 @@ const services: readonly ModelService[] = [
 ]
 
 const tokens = ['COPILOT_GITHUB_TOKEN', 'GH_TOKEN', 'GITHUB_TOKEN']
-/** Options with which Copilot would ask nobody. */
+/** Matches options with which Copilot would not ask. */
 const allowing = /^--(allow-|yolo|autopilot|assisted-approval|mode(=|$))/
 
-/** Its own folder below the home of a session, and the file in it that a sign-in stands in. */
+/** Folder of the agent below a session's home; `SIGN_IN` is the file of a sign-in in it. */
 const OWN_FOLDER = 'copilot'
 const SIGN_IN = 'config.json'
 
@@ -106,19 +105,19 @@ function launch(request: SessionRequest, program: Program): AgentLaunch {
   if (ask === 'ask' && asks_reading)
     throw new ErrandError(
       'invalid_argument',
-      'Copilot asks nobody before it reads: a rule that denies reading, or asks about it, cannot be kept.',
+      'Copilot does not ask before it reads, so a rule that denies reading or asks about it cannot be enforced.',
       {
-        hint: 'Give such rules the tools that Copilot asks about (edit, delete, move, execute, fetch, other), or use another agent.',
+        hint: 'Limit such rules to tools that Copilot asks about (edit, delete, move, execute, fetch, other), or use another agent.',
       },
     )
   const unasked = extra_args.find((arg) => allowing.test(arg))
   if (ask !== 'allow' && unasked !== undefined) {
     throw new ErrandError('invalid_argument', `With ${unasked}, Copilot would use tools without asking.`, {
-      hint: 'Remove it from extra_args, or let permissions be "allow".',
+      hint: 'Remove it from extra_args, or set permissions to "allow".',
     })
   }
   const allow = ask === 'allow' ? ['--allow-all-tools', '--allow-all-urls'] : []
-  // There is nobody at its terminal; what it wants to know it must ask with its answer.
+  // Nobody is at its terminal, so it must ask its questions in its answer.
   const args = ['--acp', '--no-auto-update', '--no-ask-user', '--no-remote', ...allow]
   return {
     args: [...args, ...(model === undefined ? [] : ['--model', model]), ...extra_args],
@@ -133,10 +132,10 @@ function environment({ env, home, ask, apart }: SessionRequest, program: Program
   const keyed = apart || provided || tokens.some((name) => env[name] !== undefined)
   return {
     COPILOT_AUTO_UPDATE: 'false',
-    // The user's own login is used where nothing else is given.
+    // Use the user's own login if there is nothing else.
     COPILOT_HOME: keyed || !existsSync(users) ? join(home, OWN_FOLDER) : users,
     ...(cache === undefined ? {} : { COPILOT_CACHE_HOME: cache }),
-    // With a provider of one's own nothing else is to be reached.
+    // With the user's own provider, it must not contact anything else.
     ...(provided && env.COPILOT_OFFLINE === undefined ? { COPILOT_OFFLINE: 'true' } : {}),
     ...(ask === 'allow' ? {} : { COPILOT_ALLOW_ALL: 'false', COPILOT_ASSISTED_APPROVAL: 'false' }),
   }

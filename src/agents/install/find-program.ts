@@ -5,12 +5,12 @@ import type { AgentInstall, AgentPlaces, Located } from '../agent.ts'
 import { installCommand, installedVersion, nativeIn } from './native-binary.ts'
 
 export interface ProgramSought extends AgentPlaces {
-  /** Of the agent. */
+  /** Name of the agent. */
   name: string
   install: AgentInstall
 }
 
-/** The one that Errand installed, else the native program behind the one on PATH. Never throws. */
+/** Finds the program that Errand installed, or otherwise the native program behind the one on PATH. Never throws. */
 export async function findProgram({ name, install, folder, env }: ProgramSought): Promise<Located> {
   const own = join(folder, name)
   const version = installedVersion(own, install)
@@ -22,7 +22,7 @@ export async function findProgram({ name, install, folder, env }: ProgramSought)
   if (path !== undefined) return await fromPath(path, name, install, env)
   if (version !== undefined) {
     const machine = `${process.platform}-${process.arch}`
-    return { type: 'broken', why: `${own} holds no ${install.package} program for ${machine}` }
+    return { type: 'broken', why: `${own} has no ${install.package} program for ${machine}` }
   }
   return { type: 'missing', why: `${install.package} is not in ${folder}, nor is "${program}" on PATH` }
 }
@@ -36,7 +36,7 @@ async function fromPath(
   try {
     const native = behind(path, install)
     if (native === undefined) {
-      const why = `${path} is a script, and the native program it starts is not found beside it`
+      const why = `${path} is a script, and the native program that it starts was not found next to it`
       return { type: 'broken', why: `${why}; run: ${installCommand(name)}` }
     }
     return { type: 'found', program: { path: native, version: await programVersion(native, env) } }
@@ -45,7 +45,7 @@ async function fromPath(
   }
 }
 
-/** Killing a wrapper would leave what it started: the program itself is looked up as the wrapper does. */
+/** Finds the native program as its wrapper does: killing only the wrapper would leave the program running. */
 function behind(path: string, install: AgentInstall): string | undefined {
   const real = realpathSync(path)
   if (!isScript(real)) return real
@@ -81,7 +81,7 @@ function onPath(program: string, env: NodeJS.ProcessEnv): string | undefined {
     })
 }
 
-/** The program's answer to `--version`. Throws, saying why in a few words, where that is no version. */
+/** Returns the program's answer to `--version`. Throws an error with a short reason if there is no version in it. */
 export async function programVersion(
   path: string,
   env: NodeJS.ProcessEnv,
@@ -96,18 +96,18 @@ export async function programVersion(
       const tail = stderr.trim().split('\n').at(-1)
       const how =
         typeof error.code === 'number'
-          ? `exits with code ${error.code}`
+          ? `exited with code ${error.code}`
           : error.killed
-            ? `does not answer within ${timeoutMs / 1000} s`
+            ? `did not answer within ${timeoutMs / 1000} s`
             : error.signal
-              ? `is killed by ${error.signal}`
-              : `does not start: ${error.message}`
+              ? `was killed by ${error.signal}`
+              : `did not start: ${error.message}`
       reject(new Error(`"${path} --version" ${how}${tail ? `: ${tail.slice(0, 300)}` : ''}`))
     })
     child.stdin?.end()
   })
   const version = /\d+\.\d+\.\d+[\w.+-]*/.exec(text)?.[0].replace(/\.$/, '')
   if (version === undefined)
-    throw new Error(`"${path} --version" tells no version: ${text.trim().slice(0, 200)}`)
+    throw new Error(`"${path} --version" printed no version: ${text.trim().slice(0, 200)}`)
   return version
 }

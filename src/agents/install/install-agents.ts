@@ -11,11 +11,11 @@ import { npmEnvironment, npmInstall } from './npm-install.ts'
 
 export interface InstallOptions {
   names: readonly string[]
-  /** By the names of their agents, all that can be installed. */
+  /** Installable programs by the names of their agents. */
   installs: Readonly<Record<string, AgentInstall>>
-  /** Each agent comes to `<folder>/<name>`. */
+  /** Target folder; each agent is installed in `<folder>/<name>`. */
   folder: string
-  /** Lines for a person. */
+  /** Receives lines for a person to read. */
   log(line: string): void
   env?: NodeJS.ProcessEnv
   signal?: AbortSignal
@@ -25,14 +25,14 @@ export interface InstalledAgent {
   name: string
   version: string
   path: string
-  /** False: it was there already. */
+  /** Whether this call installed it; false if it was already installed. */
   fresh: boolean
 }
 
 /**
- * Installs agents at their pinned versions, one after the other. Each is made and tried aside and then put in its place
- * whole, so what stands there always works; another version that stood there is replaced. A second call at the same
- * time waits for the first. Throws at the first that fails; those before it stay.
+ * Installs agents in their pinned versions, one after the other. Each is installed and tested in a staging folder and
+ * then moved into place as a whole, so that the installed one always works; it replaces another version. A concurrent
+ * call waits for the first. Throws at the first failure; agents installed before it stay.
  */
 export async function installAgents(options: InstallOptions): Promise<InstalledAgent[]> {
   const { names, installs, folder, log, env = process.env, signal } = options
@@ -40,12 +40,12 @@ export async function installAgents(options: InstallOptions): Promise<InstalledA
     const install = installs[name]
     if (install !== undefined) return { name, install }
     const hint = `Agents to install: ${Object.keys(installs).join(', ')}.`
-    throw new ErrandError('invalid_argument', `"${name}" is no agent that can be installed`, { hint })
+    throw new ErrandError('invalid_argument', `"${name}" is not an agent that can be installed`, { hint })
   })
-  const waiting = () => log(`Waiting for another install into ${folder} ...`)
+  const waiting = () => log(`Waiting for another installation into ${folder} ...`)
   return await withInstallLock(folder, { waiting, signal }, async () => {
     const staging = join(folder, '.staging')
-    // What an install that was killed has left.
+    // Remove the remains of a killed installation.
     await rm(staging, { recursive: true, force: true })
     const done: InstalledAgent[] = []
     try {
@@ -72,7 +72,7 @@ async function installOne(name: string, install: AgentInstall, site: Site): Prom
   const { version } = install
   const there = nativeIn(target, install)
   if (there !== undefined && installedVersion(target, install) === version) {
-    log(`${name} ${version} is installed`)
+    log(`${name} ${version} is already installed`)
     return { name, version, path: there, fresh: false }
   }
   await requireSpace(name, install, folder)
@@ -94,22 +94,22 @@ async function requireSpace(name: string, install: AgentInstall, folder: string)
   if (freeMegabytes >= install.megabytes) return
   throw new ErrandError(
     'disk_full',
-    `${install.package} takes about ${install.megabytes} MB, and ${folder} has ${freeMegabytes} MB free`,
+    `${install.package} needs about ${install.megabytes} MB, but ${folder} has only ${freeMegabytes} MB free`,
     {
-      hint: `Free some space, or set ERRAND_AGENTS_DIR to a folder elsewhere, and run: ${installCommand(name)}`,
+      hint: `Free some space, or set ERRAND_AGENTS_DIR to a folder on another disk, and run: ${installCommand(name)}`,
     },
   )
 }
 
-/** Starts the program, which must tell the version that was asked for; throws where it does not. */
+/** Starts the program and throws unless it prints the pinned version. */
 async function tryOut(install: AgentInstall, { staging, env, signal }: Site, made: string): Promise<void> {
   const native = nativeIn(made, install)
   const failed = (why: string, cause?: unknown) =>
     new ErrandError('unavailable', `${install.package}@${install.version} was fetched, but ${why}`, {
-      hint: `It has to run on this machine (${process.platform}-${process.arch}); else name another agent.`,
+      hint: `It must run on this machine (${process.platform}-${process.arch}); otherwise use another agent.`,
       cause,
     })
-  if (native === undefined) throw failed(`holds no program for ${process.platform}-${process.arch}`)
+  if (native === undefined) throw failed(`has no program for ${process.platform}-${process.arch}`)
   const home = join(staging, 'home')
   await mkdir(home, { recursive: true, mode: 0o700 })
   const cache = install.cacheVariable === undefined ? {} : { [install.cacheVariable]: join(made, CACHE) }
@@ -120,12 +120,12 @@ async function tryOut(install: AgentInstall, { staging, env, signal }: Site, mad
   ).catch((error: Error) => {
     throw signal?.aborted ? error : failed(error.message, error)
   })
-  if (version !== install.version) throw failed(`its program says it is ${version}`)
+  if (version !== install.version) throw failed(`its program reports version ${version}`)
 }
 
 const BUSY = 5
 
-/** One install at a time in a folder: a lock of the system's, which no dead process can leave behind. */
+/** Allows one installation at a time in a folder, with a lock of the system that ends with its process. */
 async function withInstallLock<T>(
   folder: string,
   options: { waiting(): void; signal?: AbortSignal },

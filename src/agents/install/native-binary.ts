@@ -4,16 +4,16 @@ import { join, sep } from 'node:path'
 import { setting } from '../../config/read-setting.ts'
 import type { AgentInstall, Machine } from '../agent.ts'
 
-/** The command that a person is to type. */
+/** Returns the command that installs an agent. */
 export const installCommand = (name: string): string => `errand agents install --${installFlag(name)}`
 
-/** Of `errand agents install --<flag>`. */
+/** Returns the flag for an agent in `errand agents install --<flag>`. */
 export const installFlag = (name: string): string => name.replaceAll('_', '-')
 
-/** Beside the node_modules of an agent that unpacks itself. */
+/** Folder next to the node_modules of an agent that unpacks itself. */
 export const CACHE = 'cache'
 
-/** Where agents are installed for this user: ERRAND_AGENTS_DIR, or below the home folder. */
+/** Returns the folder in which agents are installed for this user: ERRAND_AGENTS_DIR, or one below the home folder. */
 export function agentsFolder(env: NodeJS.ProcessEnv): string {
   return setting(env, 'ERRAND_AGENTS_DIR') ?? join(env.HOME || homedir(), '.errand', 'agents')
 }
@@ -31,11 +31,11 @@ function hasAvx2(): boolean {
   }
 }
 
-/** The names of a Linux package for either libc, the one for glibc first. */
+/** Returns the names of a package; on Linux one per libc, glibc first. */
 export const withMusl = ({ platform }: Machine, name: string): string[] =>
   platform === 'linux' ? [name, `${name}-musl`] : [name]
 
-/** The program of an install in a folder that has a node_modules. */
+/** Returns the path of the installed program in a folder with a node_modules, or undefined if there is none. */
 export function nativeIn(folder: string, install: AgentInstall, machine = thisMachine()): string | undefined {
   return install
     .natives(machine)
@@ -43,14 +43,14 @@ export function nativeIn(folder: string, install: AgentInstall, machine = thisMa
     .find((path) => existsSync(path))
 }
 
-/** For the program's `cacheVariable`: the folder filled at its install; undefined for one Errand did not install. */
+/** Returns the folder for the program's `cacheVariable`, or undefined for a program that Errand did not install. */
 export function sharedCache(programPath: string): string | undefined {
   const end = programPath.lastIndexOf(`${sep}node_modules${sep}`)
   const cache = join(programPath.slice(0, Math.max(end, 0)), CACHE)
   return end > 0 && existsSync(cache) ? cache : undefined
 }
 
-/** The files and folders that an installed program is made of: its package, where it stands in one, and its cache. */
+/** Returns the files and folders of an installed program: its package, or the program itself, and its cache. */
 export function programParts(programPath: string): string[] {
   const [, folder, name] = /^(.*\/node_modules\/)((?:@[^/]+\/)?[^/]+)\//.exec(programPath) ?? []
   if (folder === undefined || name === undefined) return [programPath]
@@ -58,7 +58,7 @@ export function programParts(programPath: string): string[] {
   return [join(folder, name), ...(cache === undefined ? [] : [cache])]
 }
 
-/** The version of the package in `<folder>/node_modules`. */
+/** Returns the version of the package in `<folder>/node_modules`. */
 export function installedVersion(folder: string, install: AgentInstall): string | undefined {
   try {
     const text = readFileSync(join(folder, 'node_modules', install.package, 'package.json'), 'utf8')

@@ -21,13 +21,11 @@ const passed = new Set(
   ].map((name) => name.toUpperCase()),
 )
 
-/**
- * The variables that npm needs to reach its registry, and nothing else of the environment: no key, no secret.
- */
+/** Returns only the variables that npm needs to reach its registry, without keys and secrets. */
 export const npmEnvironment = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv =>
   Object.fromEntries(Object.entries(env).filter(([name]) => passed.has(name.toUpperCase())))
 
-/** Installs the pinned package into `<folder>/node_modules`, running none of its scripts. */
+/** Installs the pinned package into `<folder>/node_modules` without running its scripts. */
 export async function npmInstall(
   install: AgentInstall,
   folder: string,
@@ -50,7 +48,7 @@ export async function npmInstall(
   })
 }
 
-/** All reading of npm's messages is here. */
+/** Converts an error of npm; this is the only place that interprets npm's messages. */
 function asErrandError(
   error: { code?: string | number | null; message: string },
   stderr: string,
@@ -60,10 +58,10 @@ function asErrandError(
   const what = `${install.package}@${install.version} could not be installed`
   const code = /^npm (?:error|ERR!) code (\S+)/m.exec(stderr)?.[1] ?? ''
   if (error.code === 'ENOENT') {
-    const hint = 'Install Node.js with npm, and see that npm is on PATH.'
+    const hint = 'Install Node.js with npm, and check that npm is on PATH.'
     return new ErrandError('unavailable', `${what}: npm is not on PATH`, { hint, cause: error })
   }
-  // Behind a stack of npm's own comes its error once more, as Node shows it.
+  // After npm's own stack trace, the same error follows once more, as Node prints it.
   const [words = ''] = stderr.split(/^npm (?:error|ERR!) {5}at /m, 1)
   const said = words
     .split('\n')
@@ -94,7 +92,7 @@ function asErrandError(
     })
   }
   if (is('E404', 'ETARGET')) {
-    const hint = 'See which registry npm uses: npm config get registry'
+    const hint = 'Check which registry npm uses: npm config get registry'
     return new ErrandError('not_found', `${what}: the npm registry does not have it (${code}): ${said}`, {
       hint,
       cause: error,
@@ -102,7 +100,7 @@ function asErrandError(
   }
   if (is('ENOSPC', 'EDQUOT')) {
     const hint =
-      'Free some space there or in the npm cache (npm cache clean --force), or set ERRAND_AGENTS_DIR to a folder elsewhere.'
+      'Free some space there or in the npm cache (npm cache clean --force), or set ERRAND_AGENTS_DIR to a folder on another disk.'
     return new ErrandError('disk_full', `${what}: the disk of ${folder} or of the npm cache is full`, {
       hint,
       cause: error,
@@ -111,6 +109,6 @@ function asErrandError(
   return new ErrandError(
     'unavailable',
     `${what}: npm failed${code === '' ? '' : ` with ${code}`}: ${said || error.message}`,
-    { hint: 'Put right what npm says, and try again.', cause: error },
+    { hint: 'Fix the problem that npm reports, and try again.', cause: error },
   )
 }

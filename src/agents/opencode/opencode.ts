@@ -18,9 +18,9 @@ const profile: AcpProfile = {
   usage: { counts: 'last_step', cachedInInput: false, thoughtsApart: true },
   model: 'session',
   keyHint:
-    'Set ANTHROPIC_API_KEY, or the key of its other provider, for the step, or log in with "opencode auth login" on the runner.',
+    'Set ANTHROPIC_API_KEY (or the key of another provider) for the step, or run "opencode auth login" on the runner.',
   told: (method, params) => (method === RETRY ? retryOf(params) : undefined),
-  // Its write tool tells no diff once it may write without asking.
+  // Its write tool reports no diff if it may write without asking.
   diff: ({ filePath, content }) =>
     typeof filePath === 'string' && typeof content === 'string'
       ? { path: filePath, new_text: content }
@@ -29,8 +29,8 @@ const profile: AcpProfile = {
 
 const RETRY = '_errand/retry'
 /**
- * OpenCode tries again without a word, for over a minute and a half; its plugins hear of it. A method with an
- * underscore is what the Agent Client Protocol leaves for others to add.
+ * Source of a plugin that reports OpenCode's retries, which are otherwise silent for over a minute and a half. The
+ * Agent Client Protocol reserves methods with an underscore for extensions.
  */
 const TELLS_RETRIES = `export const ErrandRetries = async () => ({
   event: async ({ event }) => {
@@ -57,7 +57,7 @@ const quiet = {
   OPENCODE_DISABLE_SHARE: '1',
 }
 
-/** A service by the name that opencode's configuration has for it. */
+/** Returns a service by its name in opencode's configuration. */
 const like = (name: string, defaultUrl: string): ModelService => {
   const prefix = name.toUpperCase()
   const variables = { keys: [`${prefix}_API_KEY`], url: `${prefix}_BASE_URL` }
@@ -133,8 +133,8 @@ export const opencode: Agent = {
 }
 
 /**
- * Files by which it finds in its own folder for settings what it would fetch from npm's registry, for plugins to be typed with:
- * it waits for that at its first start, for seconds, and for a minute where it cannot reach the registry.
+ * Returns files that make OpenCode believe that its settings folder already has the package with the types for plugins.
+ * Otherwise its first start waits for npm's registry, for seconds, or for a minute if it cannot reach it.
  */
 const nothingToInstall = (folder: string): { path: string; content: string }[] => [
   {
@@ -147,14 +147,14 @@ const nothingToInstall = (folder: string): { path: string; content: string }[] =
 function environment(request: SessionRequest, own: Record<string, string> | undefined): AgentLaunch['env'] {
   return {
     ...quiet,
-    // A repository must not allow itself what a person was to be asked for.
+    // A repository must not grant itself permissions for which a person must be asked.
     ...(request.ask === 'allow' ? {} : { OPENCODE_DISABLE_PROJECT_CONFIG: '1' }),
     ...(own ?? {}),
     OPENCODE_CONFIG_CONTENT: JSON.stringify(configuration(request, own !== undefined)),
   }
 }
 
-/** Undefined: the user has set it up, and what is set up there is used. */
+/** Returns separate folders for the session, or undefined if the user has configured OpenCode and that applies. */
 function ownFolders({ env, home, apart }: SessionRequest): Record<string, string> | undefined {
   const config = env.XDG_CONFIG_HOME ?? join(env.HOME ?? home, '.config')
   const signs = [
@@ -171,7 +171,7 @@ function ownFolders({ env, home, apart }: SessionRequest): Record<string, string
   )
 }
 
-/** A sign-in, below the folder for data. */
+/** Path of the sign-in below the data folder. */
 const SIGN_IN = join('opencode', 'auth.json')
 
 const usersData = ({ XDG_DATA_HOME, HOME }: Readonly<Record<string, string | undefined>>): string =>
@@ -195,13 +195,13 @@ function configuration(request: SessionRequest, fresh: boolean): JsonObject {
       : {
           default_agent: 'build',
           agent: { ...object(given.agent), build: { ...build, permission } },
-          // Its instructions would go with the repository's configuration.
+          // Disabling the repository's configuration would also drop its instructions.
           instructions: [
             ...(Array.isArray(given.instructions) ? given.instructions : []),
             join(cwd, 'AGENTS.md'),
           ],
         }),
-    // Without a model and a key it would send everything to its maker's free one, unasked.
+    // Without a model and a key, it would silently send everything to its maker's free model.
     ...(fresh && env.OPENCODE_API_KEY === undefined && given.disabled_providers === undefined
       ? { disabled_providers: ['opencode'] }
       : {}),
@@ -213,26 +213,29 @@ function givenConfiguration(text: string | undefined): JsonObject {
   const parsed = parsedObject(text)
   if (parsed !== undefined) return parsed
   throw new ErrandError('invalid_argument', 'OPENCODE_CONFIG_CONTENT is not a JSON object.', {
-    hint: 'It stands in the environment of the step; see the configuration of OpenCode.',
+    hint: 'Correct this variable of the step; see the configuration of OpenCode.',
   })
 }
 
 function permissions({ ask, asks_reading }: SessionRequest): Record<string, AskMode> {
   const changing = { edit: ask, bash: ask, webfetch: ask, websearch: ask, external_directory: ask }
-  // Without a word it asks before it reads `.env`.
+  // By default it asks before it reads `.env`.
   const reading: Record<string, AskMode> = ask === 'allow' ? { read: ask } : {}
   if (ask === 'ask' && asks_reading) Object.assign(reading, { read: ask, grep: ask, glob: ask, list: ask })
   return {
     ...changing,
     ...reading,
-    // What an agent below it asks, it asks nobody, and waits for ever.
+    // A subagent's question reaches nobody, and it would wait forever.
     task: ask === 'allow' ? 'allow' : 'deny',
-    // The question about a tool that goes round in circles would be asked of nobody.
+    // Only with `ask` can somebody answer its question about a tool that repeats itself.
     doom_loop: ask === 'ask' ? 'ask' : 'allow',
   }
 }
 
-/** Base URLs from the variables that the vendors' own programs take; a model that it has no entry for is let through. */
+/**
+ * Returns providers with base URLs from the vendors' own variables, and an entry for a model that OpenCode may not
+ * know.
+ */
 function providers(env: SessionRequest['env'], model: string | undefined): JsonObject {
   const [, wanted, name] = /^([^/]+)\/(.+)$/.exec(model ?? '') ?? []
   const entry = (provider: string, url: string | undefined) =>
@@ -247,7 +250,7 @@ function providers(env: SessionRequest['env'], model: string | undefined): JsonO
   return Object.assign({}, ...services.map(({ name: provider, url }) => entry(provider, string(env[url]))))
 }
 
-/** Services that are configured by hand go their own way, and so do the keys that stand there. */
+/** Returns services that the user's configuration defines, which bypass the proxy, and the variable if it has keys. */
 function direct(env: SessionRequest['env']): { services: string[]; keys: string[] } {
   const given = env.OPENCODE_CONFIG_CONTENT
   if (given === undefined) return { services: [], keys: [] }

@@ -17,7 +17,7 @@ function folderOf(t: TestContext): string {
 const hanging = (address: string) => ({
   type: 'unusable',
   why: `Docker at ${address.slice('unix://'.length)} hangs: it did not tell of itself within 2 s.`,
-  hint: 'Look what holds it up; a restart of Docker may help.',
+  hint: 'Find out what blocks it; restarting Docker may help.',
 })
 
 test('an engine that takes the connection and says nothing is unusable, each time it is looked for', async (t) => {

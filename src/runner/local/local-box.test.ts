@@ -126,7 +126,7 @@ test('more than can be given is refused before anything begins, in words', { ski
     { path: '/tmp/no', content: '', mode: '0644' },
     { isolation: 'sandbox' },
   )
-  assert.match((await end(write)).message!, /may not be written to by a step in a sandbox/)
+  assert.match((await end(write)).message!, /A step in a sandbox may not write to/)
 })
 
 const PROGRAM = `

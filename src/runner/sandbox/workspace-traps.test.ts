@@ -39,7 +39,7 @@ test('file.write of a boxed step goes nowhere by a link, and writes in the works
     write('own/file'),
   )
   const said = ends.map(({ outcome, reason, message }) => [outcome, reason, message?.replace(/.*: /, '')])
-  const hint = 'It writes into the workspace of its run, and through no link.'
+  const hint = 'Write inside the workspace of the run, and not through a link.'
   assert.deepEqual(said, [
     ['failed', 'invalid_argument', `a link or a file is on the way. ${hint}`],
     ['failed', 'invalid_argument', `it is a link. ${hint}`],
@@ -80,7 +80,7 @@ test('http.request is no way around the network of a boxed step', { skip }, asyn
   using here = boxPlace()
   const [end] = await run(here, attemptSpec('http.request', { url: 'http://127.0.0.1:1/' }))
   assert.deepEqual([end!.outcome, end!.reason], ['failed', 'invalid_argument'])
-  assert.match(end!.message!, /^http\.request is sent by the runner itself/)
+  assert.match(end!.message!, /^http\.request is sent by the runner itself, so a step/)
 })
 
 test('where there are no boxes an action of a step that asks for one keeps to the workspace as well', async () => {

@@ -449,7 +449,7 @@ test('an agent that is silent since the model service failed has failed by that,
 
 test('a program that does not show that it asks is refused where it is to ask, and only there', async () => {
   using here = sessionPlace()
-  const why = 'it wrote a file and asked nobody'
+  const why = 'it wrote a file without asking'
   const attempts = here.open({
     agents: { ...here.agents, asks: async () => ({ type: 'refused', why, sure: true }) },
   })

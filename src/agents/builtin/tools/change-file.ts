@@ -8,17 +8,14 @@ import { defineTool, ToolError } from './tool.ts'
 
 const EditArgs = z.object({
   path: z.string().min(1),
-  old_text: z
-    .string()
-    .min(1)
-    .describe('Exactly as it stands in the file, with enough around it to be there only once'),
+  old_text: z.string().min(1).describe('Exactly as in the file, with enough context to occur only once'),
   new_text: z.string(),
 })
 
 export const editFile = defineTool({
   name: 'edit_file',
   kind: 'edit',
-  description: 'Replaces one piece of a text file by another.',
+  description: 'Replaces one piece of a text file with another.',
   args: EditArgs,
   title: ({ path }) => `Edit ${path}`,
   paths: ({ path }) => [path],
@@ -41,24 +38,26 @@ function replaceOnce(path: string, text: string, old: string, replacement: strin
   if (parts.length === 2) return parts.join(replacement)
   if (parts.length > 2)
     throw new ToolError(
-      `old_text stands ${parts.length - 1} times in ${path}. Give more of what is around it.`,
+      `old_text occurs ${parts.length - 1} times in ${path}. Include more of the text around it.`,
     )
-  // Models write \n where the file has \r\n.
+  // Models write \n even if the file has \r\n.
   const [crlf, crlfReplacement] = [old, replacement].map((each) => each.replace(/\r?\n/g, '\r\n'))
   if (crlf !== old && text.includes(crlf!)) return replaceOnce(path, text, crlf!, crlfReplacement!)
-  throw new ToolError(`old_text is not in ${path}. Read the file again; blanks and line ends count, too.`)
+  throw new ToolError(`old_text is not in ${path}. Read the file again; white space and line endings matter.`)
 }
 
 const CONTEXT_LINES = 3
 
-/** A change of a whole file as people are shown it. `before` undefined: the file is new. */
+/** Returns a change of a whole file for display; `before` is undefined if the file is new. */
 function fileChange(path: string, before: string | undefined, after: string): FileDiff {
   const fits = (text: string) => Buffer.byteLength(text) <= DIFF_TEXT_BYTES
   if (fits(before ?? '') && fits(after)) return { path, old_text: before, new_text: after }
   return { path, unified: clipped(hunk(before ?? '', after), DIFF_TEXT_BYTES) }
 }
 
-/** All between the first and the last line that differ, as one hunk: exact, if not the shortest. */
+/**
+ * Returns everything between the first and the last differing line as one hunk, which is exact but not the shortest.
+ */
 function hunk(before: string, after: string): string {
   const [old, now] = [before.split('\n'), after.split('\n')]
   const shorter = Math.min(old.length, now.length)
@@ -84,7 +83,7 @@ const WriteArgs = z.object({ path: z.string().min(1), content: z.string() })
 export const writeFile = defineTool({
   name: 'write_file',
   kind: 'edit',
-  description: 'Writes a whole file, with the folders on the way to it. What was in it is replaced.',
+  description: 'Writes a whole file and creates missing folders. Existing content is replaced.',
   args: WriteArgs,
   title: ({ path }) => `Write ${path}`,
   paths: ({ path }) => [path],
@@ -96,7 +95,7 @@ export const writeFile = defineTool({
     const diff =
       before === undefined || before.type === 'text'
         ? fileChange(path, before?.text, content)
-        : { path, unified: `${before.bytes} bytes, ${before.type.replace('_', ' ')}, are replaced` }
+        : { path, unified: `replaced ${before.bytes} bytes (${before.type.replace('_', ' ')})` }
     return { output: `${before === undefined ? 'Created' : 'Replaced'} ${path}.`, diffs: [diff] }
   },
 })

@@ -21,16 +21,16 @@ test('a file is read whole, by range, and in parts where it is long', async (con
   writeFileSync(join(tools.cwd, 'empty.txt'), '')
   const read = (path: string, more: object = {}) => tools.use('read_file', { path, ...more })
   assert.equal(await read('short.txt'), 'a\nb\nc')
-  assert.equal(await read('short.txt', { first_line: 2, lines: 1 }), 'b\n… (go on with first_line 3)')
+  assert.equal(await read('short.txt', { first_line: 2, lines: 1 }), 'b\n… (continue with first_line 3)')
   assert.equal(await read('short.txt', { first_line: 3, lines: 9 }), 'c')
   assert.equal(await read('short.txt', { first_line: 4 }), '(the file ends before line 4)')
   assert.equal(await read('empty.txt'), '(the file is empty)')
   assert.match(await read('long.txt', { first_line: 4999, lines: 5 }), /^line 4999 é\nline 5000 é\n$/)
-  // Part by part it is the whole.
+  // The parts together are the whole file.
   let [all, next] = ['', 1]
   for (let more = true; more; ) {
     const part = await read('long.txt', { first_line: next, lines: 700 })
-    const note = /… \(go on with first_line (\d+)\)$/.exec(part)
+    const note = /… \(continue with first_line (\d+)\)$/.exec(part)
     all += note === null ? part : part.slice(0, note.index)
     more = note !== null
     next = Number(note?.[1])
@@ -57,7 +57,7 @@ test('a huge file, a huge line, a binary file and a pipe neither fill memory nor
   assert.match(await tools.use('read_file', { path: 'line.txt' }), /cut within line 1;/)
   assert.match(await tools.use('read_file', { path: 'binary' }), /is binary \(5000000000 bytes\)/)
   assert.equal(await tools.use('read_file', { path: 'latin1.txt' }), 'gr\ufffd\ufffde')
-  assert.match(await tools.use('read_file', { path: 'pipe' }), /no regular file/)
+  assert.match(await tools.use('read_file', { path: 'pipe' }), /not a regular file/)
   for (const path of ['huge.txt', 'binary', 'latin1.txt', 'pipe'])
     assert.match(await tools.use('edit_file', { path, old_text: 'A', new_text: 'B' }), /^Error/, path)
   assert.match(await tools.use('search', { pattern: 'line of', path: 'huge.txt' }), /left out: 1 files over/)
@@ -71,10 +71,10 @@ test('a piece of a file is replaced exactly, once, and nothing else changes', as
   chmodSync(file, 0o751)
   const edit = (old_text: string, new_text: string) =>
     tools.use('edit_file', { path: 'a.ts', old_text, new_text })
-  assert.match(await edit('three', 'x'), /stands 2 times/)
+  assert.match(await edit('three', 'x'), /occurs 2 times/)
   assert.match(await edit('absent', 'x'), /is not in a\.ts/)
   assert.match(await edit('one', 'one'), /are the same/)
-  assert.match(await edit('', 'x'), /do not fit/)
+  assert.match(await edit('', 'x'), /are not valid/)
   assert.equal(readFileSync(file, 'utf8'), before)
   assert.match(await edit('two\nthree\nthree', 'two $1\n$&'), /^Edited/)
   assert.equal(readFileSync(file, 'utf8'), '\ufeffone $& two $1\r\n$&\r\n')

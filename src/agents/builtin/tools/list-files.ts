@@ -16,7 +16,7 @@ const Args = z.object({
 export const listFiles = defineTool({
   name: 'list_files',
   kind: 'search',
-  description: 'Lists the files below a folder, without those that git ignores.',
+  description: 'Lists the files below a folder, except those that git ignores.',
   args: Args,
   title: ({ path, glob }) => `List ${glob ?? 'files'} in ${path}`,
   paths: ({ path }) => [path],
@@ -24,7 +24,7 @@ export const listFiles = defineTool({
     const all = await filesBelow(work.paths[0]!, work)
     const files = glob === undefined ? all : fitting(all, globPattern(glob))
     if (files.length === 0)
-      return { output: all.length === 0 ? '(no files)' : `(none of ${all.length} files fit)` }
+      return { output: all.length === 0 ? '(no files)' : `(none of ${all.length} files match)` }
     const shown: string[] = []
     let bytes = 0
     for (const file of files.slice(0, MOST_SHOWN)) {
@@ -43,25 +43,25 @@ function fitting(files: readonly string[], pattern: PathGlob): string[] {
 
 const MOST_CHARS = 500
 
-/** A glob of the model's, as `pathPattern` reads it; one without `/` fits a name in any folder. */
+/** Parses a glob of the model with `pathPattern`; one without `/` matches a name in any folder. Throws `ToolError`. */
 export function globPattern(glob: string): PathGlob {
   if (glob.length > MOST_CHARS) throw new ToolError(`The glob is longer than ${MOST_CHARS} characters.`)
   try {
     return pathPattern(glob.includes('/') ? glob.replace(/^\.?\/+/, '') : `**/${glob}`)
   } catch {
-    throw new ToolError(`The glob ${glob} cannot be understood.`)
+    throw new ToolError(`The glob ${glob} is not valid.`)
   }
 }
 
-/** Beyond it a folder is no project. */
+/** Most files that are listed; a project has fewer. */
 const MOST_FILES = 100_000
 const MOST_LIST_BYTES = 64 * 1024 * 1024
 
-/** The regular files below a folder, as paths from there with `/`, sorted; in a git repository without the ignored. */
+/** Returns the regular files below a folder as sorted relative paths; in a git repository without ignored files. */
 export async function filesBelow(folder: string, work: Work): Promise<string[]> {
   const found: string[] = []
   const insideOf = new Map<string, boolean>()
-  /** A folder on the way may be a link by now. */
+  /** Reports whether a path is still below the folder: a folder on the way may be a link by now. */
   const inside = async (path: string) => {
     const parent = dirname(path)
     const known = insideOf.get(parent)
@@ -73,7 +73,7 @@ export async function filesBelow(folder: string, work: Work): Promise<string[]> 
   }
   const collect = async (below: string) => {
     const listed = await gitFiles(join(folder, below), work)
-    // What git lists nothing of is perhaps ignored as a whole by a repository around it.
+    // If git lists nothing, an outer repository may ignore the whole folder.
     for (const name of listed !== undefined && listed.size > 0
       ? listed
       : await walked(join(folder, below), work)) {
@@ -82,7 +82,7 @@ export async function filesBelow(folder: string, work: Work): Promise<string[]> 
       const stat = await lstat(join(folder, path)).catch(() => undefined)
       if (stat === undefined || !(await inside(join(folder, path)))) continue
       if (stat.isFile()) found.push(path)
-      // A repository within the repository.
+      // This is a repository inside the repository.
       else if (stat.isDirectory()) await collect(path)
     }
   }
@@ -90,11 +90,11 @@ export async function filesBelow(folder: string, work: Work): Promise<string[]> 
   return found.sort()
 }
 
-/** Undefined: no repository, or no git. */
+/** Returns the files that git lists, or undefined without a repository or git. */
 function gitFiles(folder: string, { env, signal }: Work): Promise<Set<string> | undefined> {
   const { PATH, HOME } = env
   return new Promise((resolve, reject) => {
-    // fsmonitor is a program that a repository's own configuration names.
+    // Disable fsmonitor, a program that the repository's own configuration can name.
     const args = [
       '-c',
       'core.fsmonitor=false',
@@ -127,7 +127,7 @@ function gitFiles(folder: string, { env, signal }: Work): Promise<Set<string> | 
   })
 }
 
-/** Links are not followed. */
+/** Returns the files below a folder without following links. */
 async function walked(folder: string, { signal }: Work): Promise<string[]> {
   const found: string[] = []
   const pending = ['']

@@ -12,7 +12,7 @@ const Args = z.object({
 export const readFile = defineTool({
   name: 'read_file',
   kind: 'read',
-  description: 'Reads a text file, or a range of its lines. Long files come in parts.',
+  description: 'Reads a text file, or a range of its lines. Long files are returned in parts.',
   args: Args,
   title: ({ path }) => `Read ${path}`,
   paths: ({ path }) => [path],
@@ -21,7 +21,7 @@ export const readFile = defineTool({
     try {
       if (await isBinary(file)) throw new ToolError(`${path} is binary (${stat.size} bytes).`)
       const range = new LineRange(first_line, lines)
-      // Read piece by piece: a file may be larger than memory.
+      // Read in chunks, since a file may be larger than memory.
       for await (const chunk of file.createReadStream({ start: 0, autoClose: false, signal }))
         if (range.take(chunk as Buffer)) break
       return { output: range.text(stat.size) }
@@ -31,13 +31,13 @@ export const readFile = defineTool({
   },
 })
 
-/** Picks lines out of a file that comes in chunks. */
+/** Collects a range of lines from a file that is read in chunks. */
 class LineRange {
   readonly #first: number
   readonly #end: number
   readonly #parts: Buffer[] = []
   #bytes = 0
-  /** The line that the next byte belongs to. */
+  /** Number of the line to which the next byte belongs. */
   #line = 1
   #stopped: 'cut' | 'more' | undefined
 
@@ -46,7 +46,7 @@ class LineRange {
     this.#end = first + count
   }
 
-  /** True: no more is needed. */
+  /** Takes a chunk and returns whether the range is complete. */
   take(chunk: Buffer): boolean {
     for (let at = 0; at < chunk.length && this.#stopped === undefined; ) {
       if (this.#line >= this.#end) {
@@ -71,26 +71,26 @@ class LineRange {
 
   text(size: number): string {
     const text = Buffer.concat(this.#parts).toString()
-    if (this.#stopped === 'more') return `${text}… (go on with first_line ${this.#line})`
+    if (this.#stopped === 'more') return `${text}… (continue with first_line ${this.#line})`
     if (this.#stopped === 'cut')
-      return `${text}\n… (cut within line ${this.#line}; a line longer than this can be had with a command)`
+      return `${text}\n… (cut within line ${this.#line}; use a command to read a longer line)`
     if (text !== '') return text
     return size === 0 ? '(the file is empty)' : `(the file ends before line ${this.#first})`
   }
 }
 
-/** Past this a file is no text that somebody edits. */
+/** Largest file that is read as a whole; texts that people edit are smaller. */
 export const WHOLE_FILE_BYTES = 10 * 1024 * 1024
 const PROBE_BYTES = 8192
 
-/** Opens a regular file for reading. `path` is real: a link put in its place meanwhile is refused. */
+/** Opens a regular file for reading. `path` is a real path; fails if a link has replaced the file since. */
 export async function openRegular(path: string): Promise<{ file: FileHandle; stat: Stats }> {
-  // Without O_NONBLOCK opening a FIFO waits for a writer.
+  // Without O_NONBLOCK, opening a FIFO waits for a writer.
   const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
   try {
     const stat = await file.stat()
     if (stat.isDirectory()) throw new ToolError(`${path} is a folder. Use list_files.`)
-    if (!stat.isFile()) throw new ToolError(`${path} is no regular file.`)
+    if (!stat.isFile()) throw new ToolError(`${path} is not a regular file.`)
     return { file, stat }
   } catch (error) {
     await file.close()
@@ -98,18 +98,18 @@ export async function openRegular(path: string): Promise<{ file: FileHandle; sta
   }
 }
 
-/** A NUL near the beginning, as git tells it. */
+/** Reports whether a file has a NUL near its beginning, which is git's test for binary files. */
 export async function isBinary(file: FileHandle): Promise<boolean> {
   const { buffer, bytesRead } = await file.read(Buffer.alloc(PROBE_BYTES), 0, PROBE_BYTES, 0)
   return buffer.subarray(0, bytesRead).includes(0)
 }
 
-/** A whole text file as it is, or why it cannot be had as text. */
+/** Content of a whole text file, or why it cannot be read as text. */
 type Read =
   | { type: 'text'; text: string; mode: number }
   | { type: 'binary' | 'too_large'; bytes: number; mode: number }
 
-/** Throws what node:fs throws. */
+/** Reads a whole text file. Throws the errors of node:fs. */
 export async function readText(path: string): Promise<Read> {
   const { file, stat } = await openRegular(path)
   const { size: bytes, mode } = stat
@@ -117,7 +117,7 @@ export async function readText(path: string): Promise<Read> {
     if (bytes > WHOLE_FILE_BYTES) return { type: 'too_large', bytes, mode }
     if (await isBinary(file)) return { type: 'binary', bytes, mode }
     const content = await file.readFile()
-    // A mark at the beginning is a character of the text, and is written back.
+    // A byte order mark stays part of the text, so that it is written back.
     const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
     return { type: 'text', text: decoder.decode(content), mode }
   } catch (error) {
@@ -129,7 +129,7 @@ export async function readText(path: string): Promise<Read> {
   }
 }
 
-/** Undefined: there is no such file. */
+/** Reads a whole text file, or returns undefined if it does not exist. */
 export async function readTextIfThere(path: string): Promise<Read | undefined> {
   try {
     return await readText(path)

@@ -18,7 +18,7 @@ test('a command answers its code and its output, in the order it came', async (c
   assert.equal(await run('exit 3'), 'exit code 3\n')
   assert.equal(tools.last?.status, 'failed')
   assert.equal(await run('kill -9 $$'), 'ended by SIGKILL\n')
-  // No input, and no job of ours that a `wait` would wait for.
+  // There is no input, and no job of Errand's for which a `wait` would wait.
   assert.equal(await run('cat; sleep 0.01 & wait; echo "$0 $#"'), 'exit code 0\n/bin/sh 0\n')
   assert.match(await run('true', { cwd: 'none' }), /ENOENT/)
   assert.match(await run('a\0b'), /^Error/)

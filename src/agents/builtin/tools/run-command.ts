@@ -21,12 +21,12 @@ export const runCommand = defineTool({
   name: 'run_command',
   kind: 'execute',
   description:
-    'Runs a shell command to its end, without input, and answers its exit code and output. What it leaves running is ended with it.',
+    'Runs a shell command to its end, without input, and returns its exit code and output. Processes that it leaves running are ended.',
   args: Args,
   title: ({ command }) => `Run ${command}`,
   paths: ({ cwd }) => [cwd],
   async run({ command, cwd, timeout_seconds }, { paths, env, signal }) {
-    if (!(await stat(paths[0]!)).isDirectory()) throw new ToolError(`${cwd} is no folder.`)
+    if (!(await stat(paths[0]!)).isDirectory()) throw new ToolError(`${cwd} is not a folder.`)
     signal.throwIfAborted()
     const { ending, output } = await carriedOut(command, paths[0]!, env, signal, timeout_seconds * 1000)
     return { output: `${ending}\n${output}`, failed: ending !== 'exit code 0' }
@@ -34,9 +34,9 @@ export const runCommand = defineTool({
 })
 
 /**
- * The command's shell, and beside it one that waits for this process to go (its end of the fourth pipe closes) and
- * then ends the group, itself included: a killed runner leaves nothing running. One pipe for output and errors keeps
- * them in their order.
+ * Runs the command's shell, and next to it one that waits for the end of this process (its end of the fourth pipe
+ * closes) and then kills the group, including itself, so that a killed runner leaves nothing running. One pipe for
+ * stdout and stderr keeps their order.
  */
 const SHELL = '(read _ <&3; kill -s KILL -- -$$) </dev/null >/dev/null 2>&1 & exec /bin/sh -c "$1" 2>&1 3<&-'
 
@@ -58,17 +58,17 @@ async function carriedOut(
   const closed = once(child, 'close').catch(() => undefined)
   const cut = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
   const ending = await exited(child, cut)
-  // Also what it left behind: it would hold the pipes open.
+  // Also end processes that it left behind, which would hold the pipes open.
   const gone = await tree.stop(GRACE_MS)
-  // What got away with another environment may hold them for ever.
+  // A process that escaped with another environment may hold the pipes forever.
   await within(PIPES_MS, closed, () => undefined)
   for (const stream of child.stdio) stream?.destroy()
   signal.throwIfAborted()
   const late = ending ?? `ended after ${timeoutMs / 1000} s: it took too long`
-  return { ending: gone ? late : `${late}; a process of it cannot be ended`, output: output.text() }
+  return { ending: gone ? late : `${late}; one of its processes cannot be ended`, output: output.text() }
 }
 
-/** How it ended by itself; undefined: `cut` came first. Throws where it could not be started. */
+/** Returns how the process ended by itself, or undefined if `cut` came first. Throws if it could not start. */
 async function exited(child: ChildProcess, cut: AbortSignal): Promise<string | undefined> {
   try {
     const [code, name] = await once(child, 'exit', { signal: cut })
@@ -82,11 +82,11 @@ async function exited(child: ChildProcess, cut: AbortSignal): Promise<string | u
 /** Variables of the machine that a shell needs. */
 const machine = ['PATH', 'HOME', 'USER', 'LANG', 'TZ', 'TMPDIR', 'SHELL'] as const
 
-/** Keys of models' services, and of Errand itself: no command has a use for them. */
+/** Matches keys of model services and of Errand itself, which no command needs. */
 const keys =
   /^(OPENAI_API_KEY|OPENAI_ADMIN_KEY|ANTHROPIC_API_KEY|ANTHROPIC_AUTH_TOKEN|CLAUDE_CODE_OAUTH_TOKEN|CODEX_API_KEY|COPILOT_PROVIDER_API_KEY|COPILOT_GITHUB_TOKEN|ERRAND_TOKEN|ADOS_TOKEN)$/
 
-/** The environment of the commands that the model runs. `step` is what the step sees. */
+/** Returns the environment of the commands that the model runs. `step` is the environment of the step. */
 export function commandEnvironment(
   base: NodeJS.ProcessEnv,
   step: Readonly<Record<string, string>>,
@@ -96,7 +96,7 @@ export function commandEnvironment(
     const value = base[name]
     return value === undefined ? [] : [[name, value]]
   })
-  // There is nobody to page through output or to type a password.
+  // Nobody can page through output or type a password.
   return {
     PAGER: 'cat',
     GIT_PAGER: 'cat',
@@ -105,7 +105,7 @@ export function commandEnvironment(
   }
 }
 
-/** Keeps the beginning and the end of what a command puts out, however much it is. */
+/** Keeps the beginning and the end of a command's output, regardless of its size. */
 export class OutputEnds {
   readonly #headBytes: number
   readonly #tailBytes: number
@@ -136,7 +136,7 @@ export class OutputEnds {
   text(): string {
     if (this.#tailLength > this.#tailBytes) this.#trim()
     const [head, tail] = [Buffer.concat(this.#head), Buffer.concat(this.#tail)]
-    // Only where something is missing between them may a character be broken.
+    // A character may be split only if something is missing between the two.
     if (this.#dropped === 0) return Buffer.concat([head, tail]).toString()
     return `${head}\n… (${this.#dropped} bytes left out)\n${tail}`
   }
@@ -145,7 +145,7 @@ export class OutputEnds {
     const tail = Buffer.concat(this.#tail)
     const kept = tail.subarray(Math.max(0, tail.length - this.#tailBytes))
     this.#dropped += tail.length - kept.length
-    // A copy: a slice would hold the memory of all.
+    // Copy it, because a slice would keep the memory of the whole.
     this.#tail = [Buffer.from(kept)]
     this.#tailLength = kept.length
   }

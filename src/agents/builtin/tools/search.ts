@@ -12,7 +12,7 @@ const FILES_AT_ONCE = 16
 const CHARS_AT_ONCE = 1_000_000
 
 const Args = z.object({
-  pattern: z.string().min(1).max(1000).describe('A JavaScript regular expression, asked of each line'),
+  pattern: z.string().min(1).max(1000).describe('A JavaScript regular expression, tested on each line'),
   path: z.string().min(1).default('.').describe('The folder, or one file'),
   glob: z.string().min(1).optional().describe('Only in these files, e.g. *.ts or src/**/*.{js,css}'),
   ignore_case: z.boolean().default(false),
@@ -21,8 +21,7 @@ const Args = z.object({
 export const search = defineTool({
   name: 'search',
   kind: 'search',
-  description:
-    'Finds the lines that a pattern fits, in text files that git does not ignore: path:line: text.',
+  description: 'Finds lines that match a pattern, in text files that git does not ignore: path:line: text.',
   args: Args,
   title: ({ pattern, path }) => `Search ${pattern} in ${path}`,
   paths: ({ path }) => [path],
@@ -67,7 +66,7 @@ async function matchesIn(
     large += texts.filter((text) => text === 'too_large').length
     const chars = texts.reduce((sum, text) => sum + contentOf(text).length, 0)
     const fitting = (text: Searchable) => fittingLines(contentOf(text), wanted)
-    // Guarding costs a thread each time.
+    // Each guarded call costs a thread.
     const all =
       chars <= CHARS_AT_ONCE
         ? guard.run(() => texts.map(fitting))
@@ -91,7 +90,7 @@ async function matchesIn(
   return { output: [...found, ...notes].join('\n'), shows: [...shows] }
 }
 
-/** Undefined: binary, gone, or not to be read. */
+/** Content to search; undefined for a file that is binary, gone or unreadable. */
 type Searchable = { content: string } | 'too_large' | undefined
 
 const contentOf = (text: Searchable): string => (typeof text === 'object' ? text.content : '')

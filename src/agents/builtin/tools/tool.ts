@@ -1,46 +1,46 @@
 import * as z from 'zod'
 import type { FileDiff, ToolKind } from '../../../contract/agent.ts'
 
-/** Something the model may ask for: one file each, and one name in `toolbox.ts`. */
+/** Describes a tool that the model may call; each has one file and one name in `toolbox`. */
 export interface Tool {
-  /** As the model calls it. */
+  /** Name by which the model calls it. */
   name: string
   kind: ToolKind
   description: string
-  /** JSON Schema of its arguments. */
+  /** JSON Schema for the arguments. */
   parameters: Record<string, unknown>
-  /** Throws `ToolError` for arguments that do not fit. */
+  /** Validates arguments. Throws `ToolError` if they are invalid. */
   accept(args: unknown): ToolUse
 }
 
-/** A tool with its arguments, not yet begun. */
+/** Describes a use of a tool with its arguments, not yet started. */
 export interface ToolUse {
-  /** In a few words, for people. */
+  /** Short description for people. */
   title: string
-  /** The paths that the tool reads, writes or works in, as the model wrote them. */
+  /** Paths that the tool reads, writes or works in, as the model wrote them. */
   paths: readonly string[]
-  /** Throws `ToolError` for what the model can do better; whatever else it throws is told to the model, too. */
+  /** Runs the tool. Throws `ToolError` for mistakes that the model can correct; the model gets other errors, too. */
   run(work: Work): Promise<ToolResult>
 }
 
 export interface Work {
-  /** Those of the use, as they really are, and permitted. */
+  /** Paths of the use with resolved links; all are permitted. */
   paths: readonly string[]
-  /** For commands: without the keys of models. */
+  /** Environment for commands, without the keys of models. */
   env: Readonly<Record<string, string>>
   signal: AbortSignal
 }
 
 export interface ToolResult {
   output: string
-  /** The tool did what it could, and the outcome is bad: a command ended with a code. */
+  /** Whether the tool worked but its result is a failure, such as a command with an exit code. */
   failed?: boolean
   diffs?: FileDiff[]
-  /** Files whose content is in the output, beside those of `paths`. */
+  /** Files whose content is in the output, in addition to those in `paths`. */
   shows?: string[]
 }
 
-/** Told to the model, which may try again. */
+/** Is thrown for an error that is reported to the model, which may try again. */
 export class ToolError extends Error {}
 
 /** Most bytes that one result may add to the conversation. */
@@ -66,7 +66,7 @@ export function defineTool<Args>(definition: ToolDefinition<Args>): Tool {
     parameters,
     accept(given) {
       const { success, data, error } = args.safeParse(given)
-      if (!success) throw new ToolError(`The arguments do not fit.\n${z.prettifyError(error)}`)
+      if (!success) throw new ToolError(`The arguments are not valid.\n${z.prettifyError(error)}`)
       return {
         title: definition.title(data),
         paths: definition.paths(data),

@@ -298,8 +298,8 @@ test('an image comes from its registry, and why it does not is told', { skip }, 
   const refusal = { permanent: true, end: 'refused' }
   await assert.rejects(provisioner.provision(needOf(hub), signal), {
     ...refusal,
-    message: `The registry ${address} does not give ${name}: it is not there, or needs credentials.`,
-    hint: `${config}/config.json is not there: log in with: docker login ${address}.`,
+    message: `The registry ${address} did not provide ${name}: it does not exist, or needs credentials.`,
+    hint: `${config}/config.json does not exist: log in with: docker login ${address}.`,
   })
   logIn(`${username}:wrong-one`)
   await assert.rejects(provisioner.provision(needOf(hub), signal), {
