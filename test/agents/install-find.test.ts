@@ -70,7 +70,7 @@ describe('finding an agent', () => {
     const script = put('d/bin/codex', '#!/bin/sh\necho 1.2.3\n')
     assert.deepEqual(await find('d', 'd/bin'), {
       type: 'broken',
-      why: `${script} is a script, and the native program it starts was not found next to it; run: errand agents install --codex`,
+      why: `${script} is a script, and the native program that it starts was not found next to it; run: errand agents install --codex`,
     })
     put('e/bin/codex', 'no program')
     const located = await find('e', 'e/bin')
