@@ -24,7 +24,10 @@ export function boxAsk(given: { [K in keyof typeof boxOptions]?: string }): BoxA
       'use all, models, none, or comma-separated hosts: github.com,*.npmjs.org',
     )
   if (isolation === 'none' && network !== undefined && network !== 'all')
-    throw new UsageError('--network needs a box', 'without a box steps reach everything; add --isolation sandbox')
+    throw new UsageError(
+      '--network needs a box',
+      'without a box steps reach everything; add --isolation sandbox',
+    )
   if (image !== undefined && !ImageName.safeParse(image).success)
     throw new UsageError(`--image is "${image}"`, 'write it as name:tag, or registry/name:tag')
   return {

@@ -4,11 +4,11 @@ import { didYouMean } from '../engine/workflow-file/hints/did-you-mean.ts'
 
 export interface OptionSpec {
   type: 'string' | 'boolean'
-  /** One letter. */
+  /** Short form, one letter. */
   short?: string
   /** May be given several times; the value is then a list. */
   multiple?: boolean
-  /** For a boolean: an absolute path that follows the option becomes its value. */
+  /** True for a boolean that takes an absolute path as its value, if one follows. */
   path?: true
   /** Placeholder for the value in the help, such as `DIR`. */
   value?: string
@@ -136,7 +136,8 @@ function checkArgs(name: string, spec: Command, args: string[]): void {
   if (args.length > most) {
     // The value after a name may be a secret.
     const shown = args[most]!.replace(/=.*/s, '=…')
-    const meant = shown.endsWith('=…') && Object.hasOwn(spec.options, 'var') ? `; did you mean --var ${shown}?` : ''
+    const meant =
+      shown.endsWith('=…') && Object.hasOwn(spec.options, 'var') ? `; did you mean --var ${shown}?` : ''
     throw new UsageError(`unexpected argument "${shown}"${meant}`, `usage: ${usage}`)
   }
 }

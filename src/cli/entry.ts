@@ -27,7 +27,8 @@ async function find(argv: string[], commands: Commands): Promise<number> {
   if (helpWords.includes(word)) return await find([...rest, '--help'], commands)
   const name = word === '--version' || word === '-v' ? 'version' : word
   const entry = Object.hasOwn(commands, name) ? commands[name] : undefined
-  if (entry === undefined) throw unknown(`unknown command "${word}"`, word, Object.keys(commands), 'errand --help')
+  if (entry === undefined)
+    throw unknown(`unknown command "${word}"`, word, Object.keys(commands), 'errand --help')
   const loaded = await entry.load()
   return 'commands' in loaded ? await findInGroup(name, loaded, rest) : await runCommand(name, loaded, rest)
 }
@@ -47,7 +48,12 @@ async function findInGroup(name: string, group: CommandGroup, argv: string[]): P
     return word === undefined ? exitCodes.usage : 0
   }
   if (found === undefined) {
-    throw unknown(`unknown command "${name} ${word}"`, word, Object.keys(group.commands), `errand ${name} --help`)
+    throw unknown(
+      `unknown command "${name} ${word}"`,
+      word,
+      Object.keys(group.commands),
+      `errand ${name} --help`,
+    )
   }
   return await runCommand(`${name} ${word}`, found, rest)
 }

@@ -21,8 +21,7 @@ export function oneOf<T extends string>(
 ): T | undefined {
   if (given === undefined) return undefined
   const value = values.find((each) => each === given)
-  if (value === undefined)
-    throw new UsageError(`${option} is "${given}"`, `use one of ${values.join(', ')}`)
+  if (value === undefined) throw new UsageError(`${option} is "${given}"`, `use one of ${values.join(', ')}`)
   return value
 }
 

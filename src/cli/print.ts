@@ -4,7 +4,7 @@ import { lineText } from './render/terminal-text.ts'
 /** The option `--json` of every command that prints data. */
 export const jsonOption = { json: { type: 'boolean', help: 'Print JSON' } } as const
 
-/** Formats JSON and escapes what could mislead a terminal or a reader; JSON itself escapes the first 32 characters only. */
+/** Formats JSON and escapes what could mislead a terminal or reader; JSON itself escapes only 32 control characters. */
 export const jsonText = (value: unknown, indent?: number): string =>
   JSON.stringify(value, null, indent).replace(
     /[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,

@@ -17,7 +17,7 @@ export function setOutputPath(workflow: Workflow, folder: string): Workflow {
   return workflow
 }
 
-/** Returns a function that says how many bytes of a step's output are shown. `within`: steps that lead to its workflow. */
+/** Returns a function for how many bytes of a step's output are shown. `within`: steps that lead to its workflow. */
 export function shownBytes(workflow: unknown): (step: string, within: readonly string[]) => number {
   const known = new Map<string, ReadonlyMap<string, number>>()
   return (step, within) => {

@@ -44,8 +44,7 @@ export function secretArgument(text: string): { name: string; value?: string; ty
   const name = at < 0 ? text : text.slice(0, at)
   const known = VarName.safeParse(name)
   // The message does not show it: it may be the value, typed by mistake.
-  if (!known.success)
-    throw new UsageError('a secret has no valid name', `write NAME=@FILE; ${VAR_NAME_RULE}`)
+  if (!known.success) throw new UsageError('a secret has no valid name', `write NAME=@FILE; ${VAR_NAME_RULE}`)
   if (at < 0) return { name }
   const value = text.slice(at + 1)
   return value.startsWith('@') ? { name, value: textIn(name, value.slice(1)) } : { name, value, typed: true }

@@ -52,7 +52,9 @@ async function endLogin(): Promise<number> {
   forgetLogin()
   if (login === undefined) process.stdout.write('You are not logged in.\n')
   else if (!isSession(login.token))
-    process.stdout.write(`Logged out of ${login.url}. Its token stays valid until it is revoked or expires.\n`)
+    process.stdout.write(
+      `Logged out of ${login.url}. Its token stays valid until it is revoked or expires.\n`,
+    )
   else {
     await endSession(login)
     process.stdout.write(`Logged out of ${login.url}.\n`)
@@ -67,9 +69,13 @@ async function endSession(login: Login): Promise<void> {
     if (!(error instanceof ErrandError)) throw error
     // The session has already ended.
     if (error.status === 401) return
-    throw new ErrandError(error.code, `Logged out here, but the hub could not end the session: ${error.message}`, {
-      hint: 'At the hub the session ends 12 hours after the login. A new password ends it sooner: errand users password',
-      cause: error,
-    })
+    throw new ErrandError(
+      error.code,
+      `Logged out here, but the hub could not end the session: ${error.message}`,
+      {
+        hint: 'At the hub the session ends 12 hours after the login. A new password ends it sooner: errand users password',
+        cause: error,
+      },
+    )
   }
 }

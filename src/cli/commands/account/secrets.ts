@@ -22,7 +22,11 @@ const list = command({
   summary: 'List the secrets of a hub; their values are never shown.',
   options: {
     name: { type: 'string', value: 'NAME', help: 'Only secrets with this name' },
-    scope: { type: 'string', value: 'SCOPE', help: 'Only secrets of this scope: tenant, repository or workflow' },
+    scope: {
+      type: 'string',
+      value: 'SCOPE',
+      help: 'Only secrets of this scope: tenant, repository or workflow',
+    },
     ...scopeOptions,
     ...ownerOption,
     ...hubOptions,

@@ -128,9 +128,13 @@ async function continueHere(options: ContinueHere): Promise<Continued> {
   const { earlier, prompt, interactive, newId, engine, store, folder } = options
   const record = await store.get(earlier)
   if (record === undefined)
-    throw new ErrandError('run_not_found', `Run ${earlier} not found among the runs of agents on this machine.`, {
-      hint: 'Continue a run of a hub with: errand agent --hub --continue RUN "..."',
-    })
+    throw new ErrandError(
+      'run_not_found',
+      `Run ${earlier} not found among the runs of agents on this machine.`,
+      {
+        hint: 'Continue a run of a hub with: errand agent --hub --continue RUN "..."',
+      },
+    )
   if (!isFinalRun(record.status)) {
     // The command that ran it was killed; its agent may still be working.
     const state = await openStateFolder(folder, earlier)

@@ -48,7 +48,7 @@ interface Begun {
   passedOn?: string
 }
 
-/** Starts or continues a run; returns it with the event after which it works on this prompt. The key makes repeating it harmless. */
+/** Starts or continues a run; returns it with the event after which it works on this prompt. Safe to repeat. */
 async function begin(client: ErrandClient, ask: AgentOnHub): Promise<Begun> {
   const key = randomUUID()
   if (ask.earlier === undefined) {

@@ -32,7 +32,12 @@ export const agentOptions = {
     help: 'Fail if a tool was denied (default: only if nobody could be asked, or nothing was permitted)',
   },
   'allow-denied': { type: 'boolean', help: 'Do not fail because a tool was denied' },
-  verify: { type: 'string', multiple: true, value: 'COMMAND', help: 'Command that must pass before the run succeeds' },
+  verify: {
+    type: 'string',
+    multiple: true,
+    value: 'COMMAND',
+    help: 'Command that must pass before the run succeeds',
+  },
   'verify-attempts': {
     type: 'string',
     value: 'N',
@@ -75,7 +80,11 @@ export const agentOptions = {
     value: 'REF',
     help: 'With --repo: branch, tag or commit (default: the default branch)',
   },
-  branch: { type: 'string', value: 'NAME', help: 'With --repo: branch to create there, or to continue if it exists' },
+  branch: {
+    type: 'string',
+    value: 'NAME',
+    help: 'With --repo: branch to create there, or to continue if it exists',
+  },
   env: { type: 'string', short: 'e', multiple: true, value: 'K=V', help: 'Variable for the agent' },
   ...boxOptions,
   interactive: { type: 'boolean', short: 'i', help: 'Stay in the session and ask for more prompts here' },

@@ -59,7 +59,10 @@ export const agent = command({
         'only runners make checkouts; here, clone the repository and add --cwd DIR',
       )
     if (options.attach !== undefined && !hub)
-      throw new UsageError('--attach needs --hub', 'here the agent reads files itself: name them in the prompt')
+      throw new UsageError(
+        '--attach needs --hub',
+        'here the agent reads files itself: name them in the prompt',
+      )
     const prompt = await readPrompt(args[0], interactive)
     const show = { json, interactive, fromStdin: args[0] === '-' || (args[0] === undefined && !interactive) }
     const ask = {
@@ -89,7 +92,8 @@ async function readPrompt(given: string | undefined, interactive: boolean): Prom
     return given
   }
   if (given === undefined && process.stdin.isTTY) {
-    if (!interactive) throw new UsageError('no prompt given', 'write what the agent should do: errand agent "..."')
+    if (!interactive)
+      throw new UsageError('no prompt given', 'write what the agent should do: errand agent "..."')
     const { askLine } = await import('../../follow/agent-questions.ts')
     const line = await askLine('> ')
     if (line === undefined || line.trim() === '') throw new UsageError('no prompt given')

@@ -10,7 +10,11 @@ import { lineText } from '../../render/terminal-text.ts'
 
 const list = command({
   summary: 'List coding agents: on this machine, or on the runners of a hub with --hub.',
-  options: { hub: { type: 'boolean', help: 'Agents of the connected runners' }, ...hubOptions, ...jsonOption },
+  options: {
+    hub: { type: 'boolean', help: 'Agents of the connected runners' },
+    ...hubOptions,
+    ...jsonOption,
+  },
   examples: ['errand agents list', 'errand agents list --hub --json'],
   async run({ hub, json, ...where }) {
     const agents: (AgentState & { runners?: { id: string; usable: boolean }[] })[] = hub
@@ -50,7 +54,7 @@ function boxlessText(agents: readonly AgentState[]): string {
   return [...new Set(reasons)].map((why) => `\n${lineText(why)}\n`).join('')
 }
 
-/** One flag for each agent that can be installed. */
+/** A flag for each agent that can be installed. */
 const flagOptions: Record<string, { type: 'boolean'; help: string } & OptionSpec> = Object.fromEntries(
   Object.keys(agentInstalls)
     .map(installFlag)
@@ -58,8 +62,7 @@ const flagOptions: Record<string, { type: 'boolean'; help: string } & OptionSpec
 )
 
 const install = command({
-  summary:
-    'Install coding agents for this user, at the versions that Errand was tested with (default: all).',
+  summary: 'Install coding agents for this user, at the versions that Errand was tested with (default: all).',
   options: { ...flagOptions, ...jsonOption },
   examples: ['errand agents install', 'errand agents install --codex --opencode'],
   async run({ json, ...given }) {
@@ -120,7 +123,8 @@ const answer = command({
       throw new UsageError(`--attempt is "${attempt}"`, 'use the number of an attempt, from 1')
     if (decision !== 'allow' && decision !== 'deny')
       throw new UsageError(`the answer is "${decision}"`, 'use allow or deny')
-    if (decision === 'deny' && forSession) throw new UsageError('--for-session goes with allow only', 'leave it out')
+    if (decision === 'deny' && forSession)
+      throw new UsageError('--for-session goes with allow only', 'leave it out')
     if (decision === 'allow' && reason !== undefined)
       throw new UsageError('--reason goes with deny only', 'leave it out')
     const input = edited === undefined ? undefined : editedInput(edited, decision, forSession)
@@ -136,7 +140,8 @@ const answer = command({
 
 /** Throws `UsageError`. */
 function editedInput(text: string, decision: string, forSession = false): Record<string, unknown> {
-  if (decision === 'deny' || forSession) throw new UsageError('--input goes with allow only, without --for-session')
+  if (decision === 'deny' || forSession)
+    throw new UsageError('--input goes with allow only, without --for-session')
   let value: unknown
   try {
     value = JSON.parse(text)

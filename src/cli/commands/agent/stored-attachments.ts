@@ -23,7 +23,10 @@ export async function storedAttachments(
 ): Promise<string[] | undefined> {
   if (files === undefined || files.length === 0) return undefined
   if (files.length > MAX_ATTACHMENTS)
-    throw new UsageError(`--attach is given ${files.length} times`, `a prompt takes at most ${MAX_ATTACHMENTS} files`)
+    throw new UsageError(
+      `--attach is given ${files.length} times`,
+      `a prompt takes at most ${MAX_ATTACHMENTS} files`,
+    )
   const read = files.map((file) => ({ name: basename(file), ...contentOf(file) }))
   const ids: string[] = []
   for (const each of read) ids.push(await client.sessions.attach(each))

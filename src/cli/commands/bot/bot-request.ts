@@ -20,7 +20,11 @@ export const botRequestOptions = {
     value: 'REQ',
     help: 'With --simple: package for pip or npm to install, or @FILE',
   },
-  'base-image': { type: 'string', value: 'IMAGE', help: "With --simple: base image, instead of the runner's own" },
+  'base-image': {
+    type: 'string',
+    value: 'IMAGE',
+    help: "With --simple: base image, instead of the runner's own",
+  },
   custom: {
     type: 'string',
     value: 'DIR|FILE|URL',
@@ -33,7 +37,11 @@ export const botRequestOptions = {
     value: 'NAME',
     help: 'With a Git URL: secret of the hub that holds the token',
   },
-  dockerfile: { type: 'string', value: 'PATH', help: 'With --custom: path of the Dockerfile (default: Dockerfile)' },
+  dockerfile: {
+    type: 'string',
+    value: 'PATH',
+    help: 'With --custom: path of the Dockerfile (default: Dockerfile)',
+  },
   refresh: {
     type: 'boolean',
     help: 'With --simple or --custom: look up the base image and reinstall everything, this once',
@@ -84,8 +92,16 @@ export const botRequestOptions = {
     value: 'TIME',
     help: 'With --health-cmd: time between two checks; default 30s',
   },
-  'health-timeout': { type: 'string', value: 'TIME', help: 'With --health-cmd: time limit of a check; default 30s' },
-  'health-retries': { type: 'string', value: 'N', help: 'With --health-cmd: failures in a row that count; default 3' },
+  'health-timeout': {
+    type: 'string',
+    value: 'TIME',
+    help: 'With --health-cmd: time limit of a check; default 30s',
+  },
+  'health-retries': {
+    type: 'string',
+    value: 'N',
+    help: 'With --health-cmd: failures in a row until it is unhealthy; default 3',
+  },
   'health-start-period': {
     type: 'string',
     value: 'TIME',

@@ -46,10 +46,7 @@ function sourceText(path: string): string {
     return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path))
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ERR_ENCODING_INVALID_ENCODED_DATA')
-      throw new UsageError(
-        `${path} is not UTF-8 text`,
-        'for a bot with other files, use --custom FOLDER',
-      )
+      throw new UsageError(`${path} is not UTF-8 text`, 'for a bot with other files, use --custom FOLDER')
     throw new UsageError(`${path} cannot be read: ${(error as Error).message}`, 'name a source file')
   }
 }

@@ -12,7 +12,7 @@ import { botOwnerOption, botStatus, lifeText } from './bot-status.ts'
 const botList = command({
   summary: 'List bots that have not ended, or all bots, newest first.',
   options: {
-    state: { type: 'string', value: 'LIST', help: 'Only these, such as running,crashed' },
+    state: { type: 'string', value: 'LIST', help: 'Only bots in this state, such as running,crashed' },
     all: { type: 'boolean', short: 'a', help: 'Also bots that have ended' },
     owner: { type: 'string', value: 'NAME', help: 'For admins: only bots of this user' },
     ...hubOptions,

@@ -13,7 +13,10 @@ export const backup = command({
   options: {
     to: { type: 'string', value: 'PATH', help: 'Archive (.tar, .tar.gz, .tgz) or folder to write' },
     data: { type: 'string', value: 'DIR', help: 'Data folder (default: ERRAND_DATA, ~/.errand/data)' },
-    'with-key': { type: 'boolean', help: 'Include the key of the secrets: whoever has the backup can read them' },
+    'with-key': {
+      type: 'boolean',
+      help: 'Include the key of the secrets: whoever has the backup can read them',
+    },
     ...jsonOption,
   },
   examples: [
@@ -29,7 +32,9 @@ export const backup = command({
     else
       process.stdout.write(
         `${to} holds ${countText(made.runs, 'run')} in ${countText(made.files, 'file')}, ${bytesText(made.bytes)}.\n` +
-          (withKey ? '' : 'It does not include the key of the secrets: keep that separately, or add it with --with-key.\n'),
+          (withKey
+            ? ''
+            : 'It does not include the key of the secrets: keep that separately, or add it with --with-key.\n'),
       )
     return 0
   },

@@ -154,7 +154,7 @@ export const up = command({
           })
       process.stdout.write(greeting(hub, data))
       const swept = sweepKilled()
-      // A terminal that closes ends the hub; without one SIGHUP makes it read its configuration again, as in other servers.
+      // A closing terminal ends the hub. Without one, SIGHUP makes it read its configuration again.
       if (process.stdin.isTTY) await untilSignal()
       else {
         process.on('SIGHUP', hub.reload)

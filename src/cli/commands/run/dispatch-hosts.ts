@@ -115,7 +115,7 @@ export function withHosts(workflow: Workflow, given: ReadonlyMap<string, { addre
 
 const isHosted = ({ action }: Step): boolean => builtinActions[action]?.place === 'host'
 
-/** Returns every host that steps could run on, with those steps, but without steps whose `when` is known to be false. */
+/** Returns every host that steps could run on, with those steps. Leaves out steps whose `when` is known to be false. */
 export function hostsOf(
   workflow: Workflow,
   given: Readonly<Record<string, string>>,
@@ -214,7 +214,7 @@ function boxedSteps(workflow: Workflow, above: BoxAsk, path: readonly string[]):
   })
 }
 
-/** Throws one error for all hosts: `invalid_argument` if one has no address, else `unauthorized` if one has no token. */
+/** Throws one error for all hosts: `invalid_argument` if an address is missing, `unauthorized` if only tokens are. */
 export function checkHosts(hosts: Iterable<NamedHost & { steps: string[] }>, sources: TokenSources): void {
   const faults = [...hosts].flatMap((host) => {
     const access = agentAccess(host, sources)

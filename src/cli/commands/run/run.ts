@@ -37,10 +37,7 @@ export const run = command({
   async run(options, args) {
     const { hub, state, resume, detach } = options
     if (hub && (state !== undefined || resume !== undefined)) {
-      throw new UsageError(
-        '--state and --resume are for runs on this machine',
-        'a hub always keeps its runs',
-      )
+      throw new UsageError('--state and --resume are for runs on this machine', 'a hub always keeps its runs')
     }
     if (detach && !hub)
       throw new UsageError('--detach needs --hub', 'a run on this machine ends with the command')
@@ -56,7 +53,7 @@ export const run = command({
     if (options.repository !== undefined && !hub)
       throw new UsageError('--repository needs --hub', 'runs on this machine have no runner group')
     if (options.label !== undefined && !hub)
-      throw new UsageError('--label needs --hub', 'runs on this machine are in no list')
+      throw new UsageError('--label needs --hub', 'runs on this machine are not listed')
     const box = boxAsk(options)
     if (resume !== undefined && Object.keys(box).length > 0)
       throw new UsageError(

@@ -105,9 +105,13 @@ export async function fetchArtifact(
     }
     await pipeline(bytes, hashed, createWriteStream(part, { flags: 'wx' }))
     if (found.digest('hex') !== sha256)
-      throw new ErrandError('output_damaged', `The received bytes of ${name} differ from those that the run stored.`, {
-        hint: 'Try again.',
-      })
+      throw new ErrandError(
+        'output_damaged',
+        `The received bytes of ${name} differ from those that the run stored.`,
+        {
+          hint: 'Try again.',
+        },
+      )
     await rename(part, target)
   } finally {
     await rm(part, { force: true })

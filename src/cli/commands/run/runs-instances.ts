@@ -11,8 +11,7 @@ import { durationText, numberText } from '../../render/table.ts'
 const phases = ['main', 'rollback', 'finally'] as const
 
 export const runsInstances = command({
-  summary:
-    'List the instances of a step of a run by page, failed ones first; or show an overview of all.',
+  summary: 'List the instances of a step of a run by page, failed ones first; or show an overview of all.',
   args: '<id> <step>',
   options: {
     overview: {
@@ -20,7 +19,11 @@ export const runsInstances = command({
       help: 'Instead of a list: the number of instances of each status, and how long they took',
     },
     status: { type: 'string', value: 'STATUS', help: 'Only instances with this status; several with commas' },
-    text: { type: 'string', value: 'TEXT', help: 'Only instances with this text in their host, item or message' },
+    text: {
+      type: 'string',
+      value: 'TEXT',
+      help: 'Only instances with this text in their host, item or message',
+    },
     host: { type: 'string', value: 'NAME', help: 'Only instances on this host' },
     phase: { type: 'string', value: 'PHASE', help: 'main, rollback or finally; default: main' },
     limit: { type: 'string', value: 'N', help: 'Most instances to list, up to 500; default: 50' },

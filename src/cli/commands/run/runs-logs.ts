@@ -138,8 +138,8 @@ type Found = FoundLines['hits'][number]
 type Print = (line: Line | Found) => Promise<boolean>
 
 /**
- * Returns the function that prints a line with its number: after `!` if it was on standard error, and after `≈` if its
- * place among the lines of the other stream is not known. That function resolves to false once nobody reads any more.
+ * Returns the function that prints a line with its number: after `!` if it was on standard error, and after `≈` if
+ * its place among the lines of the other stream is not known. The function resolves to false once the reader is gone.
  */
 function printer(json: boolean, color: boolean): Print {
   const out = new TextOut(process.stdout)

@@ -29,7 +29,11 @@ export const runsRetry = command({
       value: 'STEP',
       help: 'Run this step and all that follow; take over earlier results',
     },
-    step: { type: 'string', value: 'STEP', help: 'Run only this step, and the steps that need it and did not succeed' },
+    step: {
+      type: 'string',
+      value: 'STEP',
+      help: 'Run only this step, and the steps that need it and did not succeed',
+    },
     host: { ...many, value: 'HOST', help: 'With --step: only on this host' },
     instance: { ...many, value: 'N', help: 'With --step: only this instance, counted from 0' },
     'run-anyway': { ...many, value: 'STEP', help: 'Run this step although its when is false' },

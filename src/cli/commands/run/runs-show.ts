@@ -61,7 +61,7 @@ export const runsShow = command({
   },
 })
 
-/** Returns a line for each approval: who may answer an open one and until when, or who answered it and with which comment. */
+/** Returns a line for each approval: who may answer it and until when, or who answered it with which comment. */
 export function approvalsText({ run_id, steps }: Pick<RunView, 'run_id' | 'steps'>): string {
   const lines = steps.flatMap(({ step, approval, answered }) => {
     if (approval !== undefined) {
@@ -80,7 +80,8 @@ export function approvalsText({ run_id, steps }: Pick<RunView, 'run_id' | 'steps
     if (answered === undefined) return []
     const { decision, by, at, comment } = answered
     const done = decision === 'approve' ? 'approved' : 'rejected'
-    const who = by === 'timeout' ? ' automatically because nobody answered' : by === undefined ? '' : ` by ${by}`
+    const who =
+      by === 'timeout' ? ' automatically because nobody answered' : by === undefined ? '' : ` by ${by}`
     return [`"${step}" was ${done}${who}, ${at}${comment ? `: ${comment}` : ''}`]
   })
   return lines.map((line) => `${lineText(line)}\n`).join('')

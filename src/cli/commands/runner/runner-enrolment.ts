@@ -105,7 +105,7 @@ export const runnerWorkspace = (
   { workspaceDir }: { workspaceDir?: string },
 ): string => resolve(given ?? workspaceDir ?? join(homedir(), '.errand', 'workspace'))
 
-/** Returns the runner's hub, token and id: as given, else as enrolled. Enrols the machine if that is still to be done. */
+/** Returns the runner's hub, token and id: as given, else as enrolled. Enrols the machine if necessary. */
 export async function identityOf(
   options: { url?: string; token?: string; id?: string },
   found: RunnerEnvironment,

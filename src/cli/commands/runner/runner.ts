@@ -293,12 +293,13 @@ async function agentsHere(folder: string, allowedDirs: readonly string[]) {
   return { options, watch }
 }
 
-/** Joins the gate to models beside this runner, and puts its settings into `env` instead of keys; undefined: none is set up. */
+/** Joins the gate to models and puts its variables, instead of keys, into `env`; undefined if no gate is set. */
 async function gateHere(env: NodeJS.ProcessEnv, signal: AbortSignal, log: Log) {
   const folder = setting(env, 'ERRAND_MODEL_GATE')
   if (folder === undefined) return undefined
   const { joinGate } = await import('../../../runner/model-gate/join-gate.ts')
-  const onGone = () => log('The gate to models is gone. Agents cannot reach models any more.', { level: 'error' })
+  const onGone = () =>
+    log('The gate to models is gone. Agents cannot reach models any more.', { level: 'error' })
   const gate = await joinGate(folder, { signal, onGone })
   Object.assign(env, gate?.env)
   return gate

@@ -213,7 +213,7 @@ function madeText({ pool }: RunnerGroup): string {
 }
 
 const groups = command({
-  summary: 'List the groups of runners, with what belongs to each.',
+  summary: 'List the groups of runners and what belongs to each.',
   options: { ...hubOptions, ...jsonOption },
   examples: ['errand runners groups', 'errand runners groups --json'],
   async run({ json, ...hub }) {
@@ -325,7 +325,9 @@ const addGroup = command({
     const made = await connect(hub).runners.makeGroup(name!)
     if (json) printJson(made)
     else
-      process.stdout.write(`${name} is created. Create a token for it with: errand runners enroll-token --group ${name}\n`)
+      process.stdout.write(
+        `${name} is created. Create a token for it with: errand runners enroll-token --group ${name}\n`,
+      )
     return 0
   },
 })

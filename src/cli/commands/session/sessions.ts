@@ -12,11 +12,19 @@ import { sessionInputs } from './session-inputs.ts'
 const list = command({
   summary: 'List sessions with agents and their last words, newest first.',
   options: {
-    status: { type: 'string', value: 'STATUS', help: 'Only sessions with this status, such as running; several with commas' },
+    status: {
+      type: 'string',
+      value: 'STATUS',
+      help: 'Only sessions with this status, such as running; several with commas',
+    },
     user: { type: 'string', value: 'NAME', help: 'Only sessions of this user; for admins, or with --shared' },
     agent: { type: 'string', value: 'NAME', help: 'Only sessions with this agent' },
     repository: { type: 'string', value: 'NAME', help: 'Only sessions for this repository' },
-    text: { type: 'string', value: 'TEXT', help: 'Only sessions with this text in their name, id or last words' },
+    text: {
+      type: 'string',
+      value: 'TEXT',
+      help: 'Only sessions with this text in their name, id or last words',
+    },
     shared: { type: 'boolean', help: 'Sessions of others that are shared with you' },
     limit: { type: 'string', value: 'N', help: 'Most sessions to list, up to 500; default: 50' },
     cursor: { type: 'string', value: 'CURSOR', help: 'Continue after an earlier page' },
@@ -158,7 +166,10 @@ const files = command({
       if (found.more) process.stderr.write('The folder has more entries than are listed.\n')
     } else {
       if (found.binary)
-        throw new ErrandError('not_found', `"${path}" is a binary file of ${found.bytes} bytes and is not shown.`)
+        throw new ErrandError(
+          'not_found',
+          `"${path}" is a binary file of ${found.bytes} bytes and is not shown.`,
+        )
       const text = found.text ?? ''
       process.stdout.write(process.stdout.isTTY ? `${text.split('\n').map(lineText).join('\n')}` : text)
       if (found.cut) process.stderr.write(`Only the beginning of the ${found.bytes} bytes is shown.\n`)

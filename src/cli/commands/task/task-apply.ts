@@ -67,7 +67,7 @@ async function checkRepository(id: string): Promise<void> {
   if (existsSync(begun.trim()))
     throw new UsageError('a rebase or git am is in progress here', 'finish it first: git status shows how')
   const changed = await git(['status', '--porcelain', '--untracked-files=no'])
-  if (changed.code !== 0) throw failed('Git cannot tell what has changed here', changed)
+  if (changed.code !== 0) throw failed('Git cannot list the changes here', changed)
   if (changed.stdout !== '')
     throw new UsageError(
       'the repository has changes that are not committed',
@@ -79,7 +79,7 @@ async function applyCommits(id: string, files: readonly string[]): Promise<void>
   const given = await git(['am', '--3way', '--keep-cr', ...files])
   if (given.code === 0) return
   await git(['am', '--abort'])
-  throw failed(`The commits of task ${id} do not fit here`, given)
+  throw failed(`The commits of task ${id} do not apply here`, given)
 }
 
 async function applyFiles(id: string, files: readonly string[]): Promise<void> {
@@ -87,7 +87,7 @@ async function applyFiles(id: string, files: readonly string[]): Promise<void> {
   if (given.code === 0) return
   // The repository had no changes of its own before.
   await git(['reset', '--hard', '--quiet'])
-  throw failed(`The change of task ${id} does not fit here`, given)
+  throw failed(`The change of task ${id} does not apply here`, given)
 }
 
 interface Given {
@@ -98,7 +98,7 @@ interface Given {
 
 const failed = (what: string, { stdout, stderr }: Given): ErrandError =>
   new ErrandError('conflict', `${what}: ${linesText(`${stdout}${stderr}`.trim())}`, {
-    hint: 'The repository is as it was. Check out the commit that the task began at, and try again there.',
+    hint: 'The repository is unchanged. Check out the commit that the task started from and try again there.',
   })
 
 /** Runs git in the current folder, with English messages. Rejects with `unavailable` if git cannot be run. */

@@ -16,7 +16,7 @@ const variables = {
 
 export interface Configured {
   request: CreateTasksInput
-  /** How the runners of the tasks are provisioned; absent: they exist already. */
+  /** Provisioning of the tasks' runners; absent: the runners exist already. */
   pool?: TaskPool | undefined
 }
 
@@ -80,7 +80,7 @@ export function inGroup(
     : { ...request, defaults: placed(request.defaults ?? {}) }
 }
 
-/** Returns warnings about credentials in this environment, where older runners read them, that the hub does not have. */
+/** Returns warnings about credentials in this environment that the hub does not have; older runners read them here. */
 export function notKept(
   request: CreateTasksInput,
   kept: ReadonlySet<string>,
@@ -105,9 +105,6 @@ function textOf(file: string): string {
   try {
     return readFileSync(file, 'utf8')
   } catch (cause) {
-    throw new UsageError(
-      `${file} cannot be read: ${(cause as Error).message}`,
-      'name a configuration file',
-    )
+    throw new UsageError(`${file} cannot be read: ${(cause as Error).message}`, 'name a configuration file')
   }
 }

@@ -20,7 +20,11 @@ export const taskRun = command({
     title: { type: 'string', value: 'TEXT', help: 'What the task is to do' },
     description: { type: 'string', value: 'TEXT', help: 'Longer description of the task' },
     repo: { type: 'string', value: 'URL', help: 'Repository to work on' },
-    ref: { type: 'string', value: 'REF', help: 'Branch, tag or commit to start from (default: the default branch)' },
+    ref: {
+      type: 'string',
+      value: 'REF',
+      help: 'Branch, tag or commit to start from (default: the default branch)',
+    },
     branch: { type: 'string', value: 'NAME', help: 'Branch to push (default: one named after the task)' },
     agent: { type: 'string', value: 'NAME', help: 'Agent to use (default: builtin)' },
     model: { type: 'string', value: 'NAME', help: 'Model of the agent' },
@@ -40,7 +44,11 @@ export const taskRun = command({
       value: 'CMD',
       help: 'Command that must pass',
     },
-    id: { type: 'string', value: 'ID', help: 'Your own id: a task with an id that exists is not created again' },
+    id: {
+      type: 'string',
+      value: 'ID',
+      help: 'Your own id: a task with an id that exists is not created again',
+    },
     plan: { type: 'boolean', help: "Ask a person to approve the agent's plan first" },
     config: { type: 'string', value: 'FILE', help: 'Configuration file with defaults for all tasks' },
     limit: { type: 'string', value: 'N', help: 'How many tasks of the file run at once' },
@@ -100,7 +108,7 @@ function askOf(file: string | undefined, options: Given & { limit?: string }): C
 
 const isAddress = (text: string): boolean => /^https?:\/\//i.test(text)
 
-/** Returns the request for an issue, with the options as defaults. Throws `UsageError` for one that the issue decides. */
+/** Returns the request for an issue, with options as defaults. Throws `UsageError` for an option that it decides. */
 function ofIssue(issue: string, { criterion, test, branch, ...given }: Given): CreateTasksInput {
   for (const name of ['repo', 'description', 'id'] as const)
     if (given[name] !== undefined)
@@ -132,10 +140,7 @@ interface Given {
 
 function taskOf({ title, repo, branch, criterion, test, id, ...given }: Given): TaskInput {
   if (title === undefined)
-    throw new UsageError(
-      'no task given',
-      'name a task file, or give --title and --repo',
-    )
+    throw new UsageError('no task given', 'name a task file, or give --title and --repo')
   if (repo === undefined) throw new UsageError('--repo is missing', 'name the repository to work on')
   const { description, ref, agent, model, command: program, plan } = given
   return {

@@ -149,7 +149,10 @@ const cancel = command({
   summary: 'Cancel a task and its run.',
   args: '<id>',
   options: {
-    'with-dependants': { type: 'boolean', help: 'Also cancel the tasks that depend on it, which are blocked otherwise' },
+    'with-dependants': {
+      type: 'boolean',
+      help: 'Also cancel the tasks that depend on it, which are blocked otherwise',
+    },
     message: { type: 'string', short: 'm', value: 'TEXT', help: 'Message to store with the task' },
     ...hubOptions,
   },
