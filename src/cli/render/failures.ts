@@ -33,7 +33,7 @@ export class Failures {
     this.#paint = paint
   }
 
-  /** Returns the line about a failure. Of many instances the first have a line each; one more says that there are others. */
+  /** Returns the line about a failure. Of many instances the first have a line each, and one says that more follow. */
   ended(what: Ended, { why, isTriedAgain = false, isOneOfMany = false, lastLines = [] }: HowEnded): string {
     const told = this.#of(what)
     const isFirst = !isTriedAgain && !told.isEnd

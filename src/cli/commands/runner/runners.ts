@@ -333,7 +333,7 @@ const addGroup = command({
 })
 
 const renameGroup = command({
-  summary: 'Rename a created group that nothing uses.',
+  summary: 'Rename a group that was made with add-group and that nothing uses.',
   args: '<name> <new-name>',
   options: { ...hubOptions, ...jsonOption },
   examples: ['errand runners rename-group gpu gpu-a100'],
@@ -346,7 +346,7 @@ const renameGroup = command({
 })
 
 const removeGroup = command({
-  summary: 'Delete a created group that nothing uses.',
+  summary: 'Delete a group that was made with add-group and that nothing uses.',
   args: '<name>',
   options: hubOptions,
   examples: ['errand runners remove-group gpu'],
