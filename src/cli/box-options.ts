@@ -2,18 +2,18 @@ import { type BoxAsk, ImageName, Isolation, readNetwork } from '../contract/isol
 import { UsageError } from './command.ts'
 import { oneOf } from './option-values.ts'
 
-/** Options that ask for a box of what is run; what the file or the machine asks for is never made less by them. */
+/** Options that ask for a box. They only tighten what the file or the machine asks for; they never loosen it. */
 export const boxOptions = {
-  isolation: { type: 'string', value: 'KIND', help: 'At least: none, sandbox or container' },
+  isolation: { type: 'string', value: 'KIND', help: 'Minimum isolation: none, sandbox or container' },
   network: {
     type: 'string',
     value: 'WHAT',
-    help: 'At most: all, models, none, or hosts with commas between',
+    help: 'Maximum network access: all, models, none, or comma-separated hosts',
   },
-  image: { type: 'string', value: 'IMAGE', help: 'With --isolation container: its image' },
+  image: { type: 'string', value: 'IMAGE', help: 'With --isolation container: image of the container' },
 } as const
 
-/** The box that they ask for; a key for each that is given. Throws a UsageError. */
+/** Returns the box that the options ask for, with a key for each option given. Throws a UsageError. */
 export function boxAsk(given: { [K in keyof typeof boxOptions]?: string }): BoxAsk {
   const isolation = oneOf('--isolation', given.isolation, Isolation.options)
   const { image } = given
@@ -21,10 +21,13 @@ export function boxAsk(given: { [K in keyof typeof boxOptions]?: string }): BoxA
   if (given.network !== undefined && network === undefined)
     throw new UsageError(
       `--network is "${given.network}"`,
-      'it is all, models, none, or hosts with commas between: github.com,*.npmjs.org',
+      'use all, models, none, or comma-separated hosts: github.com,*.npmjs.org',
     )
   if (isolation === 'none' && network !== undefined && network !== 'all')
-    throw new UsageError('--network needs a box', 'without one everything is reached: --isolation sandbox')
+    throw new UsageError(
+      '--network needs a box',
+      'without a box steps reach everything; add --isolation sandbox',
+    )
   if (image !== undefined && !ImageName.safeParse(image).success)
     throw new UsageError(`--image is "${image}"`, 'write it as name:tag, or registry/name:tag')
   return {

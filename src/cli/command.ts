@@ -4,13 +4,13 @@ import { didYouMean } from '../engine/workflow-file/hints/did-you-mean.ts'
 
 export interface OptionSpec {
   type: 'string' | 'boolean'
-  /** One letter. */
+  /** Short form, one letter. */
   short?: string
   /** May be given several times; the value is then a list. */
   multiple?: boolean
-  /** Of a boolean: an absolute path that stands behind it is its value. */
+  /** True for a boolean that takes an absolute path as its value, if one follows. */
   path?: true
-  /** Stands for the value in the help, such as `DIR`. */
+  /** Placeholder for the value in the help, such as `DIR`. */
   value?: string
   help: string
 }
@@ -28,27 +28,27 @@ export type Values<O extends Options> = {
 
 export interface Command<O extends Options = Options> {
   summary: string
-  /** The arguments that the command takes besides options, such as `<file|->`; `[x]` may be left out. */
+  /** Arguments that the command takes besides options, such as `<file|->`; `[x]` is optional. */
   args?: string
   options: O
-  /** Lines below the options; at least one. */
+  /** Lines shown below the options; at least one. */
   examples: readonly string[]
-  /** Answers the exit code. Throws `ErrandError`. */
+  /** Runs the command and resolves to its exit code. Throws `ErrandError`. */
   run(values: Values<O>, args: string[]): Promise<number>
 }
 
-/** Several commands under one word: `errand runs list`. */
+/** Groups several commands under one word: `errand runs list`. */
 export interface CommandGroup {
   summary: string
   /**
-   * The command that the one word alone is, with its options and arguments: `errand runner --group gpu`,
-   * `errand dispatch FILE`.
+   * Command that runs for the word without a subcommand, with its own options and arguments:
+   * `errand runner --group gpu`, `errand dispatch FILE`.
    */
   alone?: Command
   commands: Readonly<Record<string, Command>>
 }
 
-/** Keeps the types of the options for `run`, and forgets them for the table of commands. */
+/** Types the values of `run` by the options, and erases those types for the table of commands. */
 export const command = <const O extends Options>(spec: Command<O>): Command => spec as unknown as Command
 
 export class UsageError extends ErrandError {
@@ -58,7 +58,7 @@ export class UsageError extends ErrandError {
   }
 }
 
-/** Returns what `argv` gives a command. `name` is the command as typed, for messages. Throws `UsageError`. */
+/** Parses `argv` for a command. `name` is the command as typed, for messages. Throws `UsageError`. */
 export function parseCommand(
   name: string,
   spec: Command,
@@ -68,7 +68,7 @@ export function parseCommand(
   const { tokens } = parseArgs({ args: argv, options, strict: false, tokens: true, allowPositionals: true })
   const values: Record<string, unknown> = {}
   const args: string[] = []
-  /** The option that a path may stand behind. */
+  /** The option that a path may follow. */
   let path: { name: string; index: number } | undefined
   for (const token of tokens) {
     if (token.kind === 'positional' && path?.index === token.index - 1 && token.value.startsWith('/'))
@@ -85,7 +85,7 @@ export function parseCommand(
     if (option.type === 'boolean' && token.value !== undefined) {
       throw new UsageError(
         `${token.rawName} of "errand ${name}" takes no value`,
-        `write ${token.rawName} alone`,
+        `write ${token.rawName} without a value`,
       )
     }
     const value = option.type === 'boolean' ? true : token.value
@@ -118,7 +118,7 @@ export async function runCommand(name: string, spec: Command, argv: string[]): P
   }
 }
 
-const helpHint = (name: string): string => `run "errand ${name} --help" to see what it takes`
+const helpHint = (name: string): string => `run "errand ${name} --help" for its options`
 
 function unknownOption(name: string, given: string, options: Options): UsageError {
   const known = Object.keys(options).map((option) => `--${option}`)
@@ -134,9 +134,11 @@ function checkArgs(name: string, spec: Command, args: string[]): void {
   if (args.length < least)
     throw new UsageError(`"errand ${name}" needs ${wanted[args.length]}`, `usage: ${usage}`)
   if (args.length > most) {
-    // What stands behind a name may be a secret.
+    // The value after a name may be a secret.
     const shown = args[most]!.replace(/=.*/s, '=…')
-    throw new UsageError(`"errand ${name}" does not take "${shown}"`, `usage: ${usage}`)
+    const meant =
+      shown.endsWith('=…') && Object.hasOwn(spec.options, 'var') ? `; did you mean --var ${shown}?` : ''
+    throw new UsageError(`unexpected argument "${shown}"${meant}`, `usage: ${usage}`)
   }
 }
 
@@ -150,7 +152,7 @@ export function commandHelp(name: string, spec: Command): string {
     const left = `${short === undefined ? '    ' : `-${short}, `}--${option}${value === undefined ? '' : ` ${value}`}`
     return [left, multiple ? `${help} (may be repeated)` : help] as const
   })
-  options.push(['-h, --help', 'Show this'])
+  options.push(['-h, --help', 'Show this help'])
   return (
     `${spec.summary}\n\nUsage: errand ${name}${spec.args === undefined ? '' : ` ${spec.args}`} [options]\n\n` +
     `Options:\n${column(options)}\nExample${spec.examples.length > 1 ? 's' : ''}:\n` +
@@ -168,7 +170,7 @@ export function groupHelp(name: string, group: CommandGroup): string {
 export function overview(commands: readonly (readonly [string, string])[]): string {
   return (
     `Errand runs work for you on machines you own.\n\nUsage: errand <command> [options]\n\nCommands:\n${column(commands)}\n` +
-    'First step: write this into hello.yaml, then "errand run hello.yaml":\n\n' +
+    'First step: save this as hello.yaml, then run "errand run hello.yaml":\n\n' +
     '  version: v0.1\n  name: hello\n  steps:\n    - name: greet\n      action: cmd.run\n      args: {cmd: echo "hello"}\n\n' +
     'More: errand <command> --help\n'
   )

@@ -5,7 +5,7 @@ export interface Entry {
   load(): Promise<Command | CommandGroup>
 }
 
-/** Every command, loaded when it is called: most of the time a command takes is the loading of code. */
+/** Every command. Each is loaded only when it is called: loading code is most of the time that a command takes. */
 export const commands: Readonly<Record<string, Entry>> = {
   run: {
     summary: 'Run a workflow file here, or on a hub (--hub)',
@@ -20,7 +20,7 @@ export const commands: Readonly<Record<string, Entry>> = {
     load: async () => (await import('./commands/agent/agents.ts')).agents,
   },
   task: {
-    summary: 'Have coding tasks carried out by a hub',
+    summary: 'Run coding tasks on a hub',
     load: async () => (await import('./commands/task/task.ts')).task,
   },
   bot: {
@@ -32,7 +32,7 @@ export const commands: Readonly<Record<string, Entry>> = {
     load: async () => (await import('./commands/run/validate.ts')).validate,
   },
   up: {
-    summary: 'Start a hub and a runner of its own',
+    summary: 'Start a hub with its own runner',
     load: async () => (await import('./commands/hub/up.ts')).up,
   },
   runner: {
@@ -40,27 +40,27 @@ export const commands: Readonly<Record<string, Entry>> = {
     load: async () => (await import('./commands/runner/runner.ts')).runner,
   },
   sessions: {
-    summary: 'Look at, go on with and share sessions with agents on a hub',
+    summary: 'Show, continue and share sessions with agents on a hub',
     load: async () => (await import('./commands/session/sessions.ts')).sessions,
   },
   runs: {
-    summary: 'Look at and control runs on a hub',
+    summary: 'Show and control runs on a hub',
     load: async () => (await import('./commands/run/runs.ts')).runs,
   },
   approve: {
-    summary: 'Let a step that waits for approval go on',
+    summary: 'Approve a step that waits for approval',
     load: async () => (await import('./commands/run/answer.ts')).approve,
   },
   reject: {
-    summary: 'Refuse a step that waits for approval',
+    summary: 'Reject a step that waits for approval',
     load: async () => (await import('./commands/run/answer.ts')).reject,
   },
   runners: {
-    summary: 'Look at and control runners of a hub',
+    summary: 'Show and control runners of a hub',
     load: async () => (await import('./commands/runner/runners.ts')).runners,
   },
   secrets: {
-    summary: 'Manage the secrets that a hub keeps',
+    summary: 'Manage the secrets that a hub stores',
     load: async () => (await import('./commands/account/secrets.ts')).secrets,
   },
   login: {
@@ -68,7 +68,7 @@ export const commands: Readonly<Record<string, Entry>> = {
     load: async () => (await import('./commands/account/login.ts')).login,
   },
   logout: {
-    summary: 'Log out of it',
+    summary: 'Log out of a hub',
     load: async () => (await import('./commands/account/login.ts')).logout,
   },
   tokens: {
@@ -80,11 +80,11 @@ export const commands: Readonly<Record<string, Entry>> = {
     load: async () => (await import('./commands/account/users.ts')).users,
   },
   views: {
-    summary: 'Manage filters of runs that are saved under a name',
+    summary: 'Manage saved filters of runs',
     load: async () => (await import('./commands/account/views.ts')).views,
   },
   places: {
-    summary: 'Be told what needs you: by webhook, ntfy or e-mail',
+    summary: 'Get notified by webhook, ntfy or e-mail when something needs you',
     load: async () => (await import('./commands/account/places.ts')).places,
   },
   'agent-server': {
@@ -104,7 +104,7 @@ export const commands: Readonly<Record<string, Entry>> = {
     load: async () => (await import('./commands/hub/backup.ts')).backup,
   },
   restore: {
-    summary: 'Put a backup into an empty data folder',
+    summary: 'Restore a backup into an empty data folder',
     load: async () => (await import('./commands/hub/backup.ts')).restore,
   },
   schema: {

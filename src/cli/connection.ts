@@ -10,7 +10,7 @@ import { dataFolder, errandHome } from './local/errand-home.ts'
 
 const DEFAULT_URL = 'http://127.0.0.1:3000'
 
-/** Which hub, and with what token: options first, then the environment, then the login, then the hub started here. */
+/** Picks the hub and its token: from the options, else the environment, the saved login, or the hub started here. */
 export function connection(given: { url?: string; token?: string }): { url: string; token?: string } {
   const env = clientEnvironment(process.env)
   const known = [savedLogin(), localHub()].filter((login): login is Login => login !== undefined)
@@ -24,7 +24,7 @@ const sameHub = (a: string, b: string): boolean => a.replace(/\/+$/, '') === b.r
 export const connect = (given: { url?: string; token?: string }): ErrandClient =>
   new ErrandClient(connection(given))
 
-/** A hub and what opens it. */
+/** A hub and a token for it. */
 export interface Login {
   url: string
   token: string
@@ -32,7 +32,7 @@ export interface Login {
 
 const loginFile = (): string => join(errandHome(), 'login.json')
 
-/** Where `errand up` leaves its address and a token for the commands of the same user on the same machine. */
+/** Returns the file where `errand up` leaves its address and a token for this user's commands on this machine. */
 export const localHubFile = (folder: string): string => join(folder, 'local.json')
 
 function read(file: string): Login | undefined {
@@ -47,23 +47,23 @@ function read(file: string): Login | undefined {
 export const savedLogin = (): Login | undefined => read(loginFile())
 export const localHub = (): Login | undefined => read(localHubFile(dataFolder(undefined)))
 
-/** Readable by this user only. */
+/** Saves a login in a file that only this user can read. */
 export function writeLogin(login: Login, file: string = loginFile()): void {
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
   writeFileAtomic(file, `${JSON.stringify(login, null, 2)}\n`, { mode: 0o600 })
 }
 
-/** Tells the JWT of a login from the tokens that are made for programs. */
+/** Reports whether a token is the JWT of a login, and not one that was created for a program. */
 export const isSession = (token: string): boolean => token.startsWith('eyJ')
 
 export const forgetLogin = (): void => rmSync(loginFile(), { force: true })
 
-/** As long as those who follow a run wait for the hub. */
+/** Time to wait for the hub; the commands that follow a run wait just as long. */
 const PATIENCE_MS = 300_000
 
 /**
- * Asks again while the hub does not answer, or does not conduct the run yet: for what a person wants of a run that is
- * followed meanwhile. Asking twice must be harmless.
+ * Repeats a request for up to five minutes while the hub does not answer or does not conduct the run yet. It is for
+ * what a person asks of a run while following it. Repeating the request must be harmless.
  */
 export async function whileAway<T>(ask: () => Promise<T>): Promise<T> {
   const backoff = new Backoff({ firstMs: 200, maxMs: 5_000 })
@@ -73,7 +73,7 @@ export async function whileAway<T>(ask: () => Promise<T>): Promise<T> {
     } catch (error) {
       const isAway = error instanceof ErrandError && error.code === 'unavailable'
       if (!isAway || performance.now() > endMs) throw error
-      // The command may end meanwhile.
+      // The command may end in the meantime.
       await sleep(backoff.next(), undefined, { ref: false })
     }
 }

@@ -7,9 +7,9 @@ const helpWords = ['help', '--help', '-h']
 
 type Commands = Readonly<Record<string, Entry>>
 
-/** Finds and runs the command; what it throws is told on standard error. Answers the exit code. */
+/** Finds and runs the command; its errors go to stderr. Resolves to the exit code. */
 export async function dispatch(argv: string[], commands: Commands): Promise<number> {
-  // A reader that has gone away (`errand runs list | head`, a closed terminal) is no error of ours.
+  // A reader that has gone away (`errand runs list | head`, a closed terminal) is not our error.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error
   })
@@ -27,7 +27,8 @@ async function find(argv: string[], commands: Commands): Promise<number> {
   if (helpWords.includes(word)) return await find([...rest, '--help'], commands)
   const name = word === '--version' || word === '-v' ? 'version' : word
   const entry = Object.hasOwn(commands, name) ? commands[name] : undefined
-  if (entry === undefined) throw unknown(`no command "${word}"`, word, Object.keys(commands), 'errand --help')
+  if (entry === undefined)
+    throw unknown(`unknown command "${word}"`, word, Object.keys(commands), 'errand --help')
   const loaded = await entry.load()
   return 'commands' in loaded ? await findInGroup(name, loaded, rest) : await runCommand(name, loaded, rest)
 }
@@ -37,7 +38,7 @@ async function findInGroup(name: string, group: CommandGroup, argv: string[]): P
   const { alone } = group
   const isHelp = word !== undefined && helpWords.includes(word)
   const found = word !== undefined && Object.hasOwn(group.commands, word) ? group.commands[word] : undefined
-  // What is no command of the group may be what the one word alone takes.
+  // A word that is not a subcommand may be an argument of the command without one.
   const isOfAlone = word === undefined || word.startsWith('-') || alone?.args !== undefined
   if (alone && !found && !isHelp && isOfAlone) return await runCommand(name, alone, argv)
   if (word === undefined || isHelp) {
@@ -47,7 +48,12 @@ async function findInGroup(name: string, group: CommandGroup, argv: string[]): P
     return word === undefined ? exitCodes.usage : 0
   }
   if (found === undefined) {
-    throw unknown(`no command "${name} ${word}"`, word, Object.keys(group.commands), `errand ${name} --help`)
+    throw unknown(
+      `unknown command "${name} ${word}"`,
+      word,
+      Object.keys(group.commands),
+      `errand ${name} --help`,
+    )
   }
   return await runCommand(`${name} ${word}`, found, rest)
 }
@@ -59,4 +65,4 @@ async function showOverview(commands: Commands): Promise<number> {
 }
 
 const unknown = (message: string, word: string, known: string[], help: string): UsageError =>
-  new UsageError(message, didYouMean(word, known, `run "${help}" to see what there is`))
+  new UsageError(message, didYouMean(word, known, `run "${help}" for a list of commands`))

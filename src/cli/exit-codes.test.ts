@@ -40,7 +40,7 @@ test('a command that is started in a folder which is gone says so', () => {
   const inGone = 'cd "$(mktemp -d)" && rmdir "$PWD" && exec "$0" run flow.yaml'
   const { status, stderr } = spawnSync('/bin/sh', ['-c', inGone, program], { encoding: 'utf8' })
   assert.equal(status, exitCodes.usage, stderr)
-  assert.match(stderr, /The folder that this command was started in is gone\.\n {2}hint: Change into/)
+  assert.match(stderr, /The folder that this command was started in no longer exists\.\n {2}hint: Change to/)
 })
 
 test('a fault of the disk is told with its file and what to do, and any other error of a program as a mistake in it', (t) => {
@@ -74,8 +74,8 @@ test('a fault of the disk is told with its file and what to do, and any other er
   const forbidden = told(() => {
     throw spawnSync(folder).error
   })
-  assert.match(forbidden[1], /EACCES[\s\S]*this is a mistake in Errand/)
+  assert.match(forbidden[1], /EACCES[\s\S]*this is a bug in Errand/)
   const missing = told(() => readFileSync(join(folder, 'gone')))
   assert.equal(missing[0], exitCodes.internal)
-  assert.match(missing[1], /ENOENT[\s\S]*this is a mistake in Errand/)
+  assert.match(missing[1], /ENOENT[\s\S]*this is a bug in Errand/)
 })

@@ -4,7 +4,7 @@ import { diskFault } from '../stores/disk-errors.ts'
 import { jsonText } from './print.ts'
 import { linesText } from './render/terminal-text.ts'
 
-/** Stable, for scripts; the table stands in docs/cli.md. */
+/** Exit codes of all commands. They are stable, for scripts; docs/cli.md has the same table. */
 export const exitCodes = {
   success: 0,
   failed: 1,
@@ -18,7 +18,7 @@ export const exitCodes = {
   internal: 70,
 } as const
 
-/** Exit code of a command that waited for a run. A run that has not ended counts as interrupted. */
+/** Returns the exit code of a command that waited for a run. A run that has not ended counts as interrupted. */
 export function exitCodeOfRun(status: RunStatus, reason?: Reason): number {
   if (status === 'failed' && reason === 'host_unreachable') return exitCodes.unreachable
   if (status === 'failed' && reason === 'host_unauthorized') return exitCodes.unauthorized
@@ -49,10 +49,10 @@ const byError: Partial<Record<ErrorCode, number>> = {
   internal: exitCodes.internal,
 }
 
-/** Exit code of a command that ended with an error; what is not listed is a failure like any other. */
+/** Returns the exit code of a command that ended with an error; a code that is not listed counts as `failed`. */
 export const exitCodeOfError = (code: ErrorCode): number => byError[code] ?? exitCodes.failed
 
-/** Tells an error on standard error, and with `json` on standard output too; answers the exit code. */
+/** Writes an error to stderr, and with `json` to stdout too. Returns the exit code. */
 export function tellError(thrown: unknown, json = false): number {
   const error = ofMachine(thrown) ?? thrown
   if (json) process.stdout.write(errorLine(error))
@@ -60,28 +60,28 @@ export function tellError(thrown: unknown, json = false): number {
     process.stderr.write(
       `error: ${linesText(error instanceof Error ? (error.stack ?? error.message) : String(error))}\n`,
     )
-    process.stderr.write('  hint: this is a mistake in Errand; please report it with the lines above\n')
+    process.stderr.write('  hint: this is a bug in Errand; please report it with the lines above\n')
     return exitCodes.internal
   }
-  // A hub, a file or a program may have worded it.
+  // The text may come from a hub, a file or a program.
   process.stderr.write(`error: ${linesText(error.message)}\n`)
   if (error.hint !== undefined)
     process.stderr.write(`  hint: ${linesText(error.hint).replaceAll('\n', '\n        ')}\n`)
   return exitCodeOfError(error.code)
 }
 
-/** A fault of the machine, which any command may meet: where it was started, and in whatever it reads or writes. */
+/** Returns the error for a fault of the machine that any command may meet: a missing folder, or a disk that fails. */
 function ofMachine(thrown: unknown): ErrandError | undefined {
   const isGone = (thrown as NodeJS.ErrnoException | undefined)?.syscall === 'uv_cwd'
   return isGone ? folderGone() : diskFault(thrown)
 }
 
 const folderGone = () =>
-  new ErrandError('invalid_argument', 'The folder that this command was started in is gone.', {
-    hint: 'Change into one that is there (cd), and start it again.',
+  new ErrandError('invalid_argument', 'The folder that this command was started in no longer exists.', {
+    hint: 'Change to an existing folder (cd) and run the command again.',
   })
 
-/** An error as the API words it, in a line of `--json`. */
+/** Formats an error as a line of `--json`, in the shape that the API uses. */
 export function errorLine(error: unknown): string {
   const told = error instanceof ErrandError ? error : new ErrandError('internal', messageOf(error))
   return `${jsonText({ type: 'error', ...told.toBody() })}\n`

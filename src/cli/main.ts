@@ -1,11 +1,11 @@
 import { enableCompileCache } from 'node:module'
 import { compiledFolder } from '../platform/compiled-folder.ts'
 
-// Where the source starts; the build starts in built.ts. Before anything else is loaded: what is compiled once is read
-// from here the next time.
+// Entry point of the source; the build starts in built.ts. This comes before anything else is loaded, so that code
+// that was compiled once is read from this folder the next time.
 enableCompileCache(compiledFolder())
 
-// Where nothing is left to wait for before there is an end.
+// The exit code if Node runs out of work before the command has ended.
 process.exitCode = 70
 import('./startup/main-all.ts')
   .then(({ main }) => main(process.argv.slice(2)))

@@ -2,18 +2,18 @@ import { MAX_NAME, nameFault, VAR_NAME_RULE, VarName } from '../contract/names.t
 import { parseDuration } from '../platform/time.ts'
 import { UsageError } from './command.ts'
 
-/** The name that an option gives a runner, a group or a label. Throws a UsageError that says what is wrong with it. */
+/** Returns the name that an option gives a runner, group or label. Throws a UsageError that says what is wrong. */
 export function givenName(option: string, name: string): string {
   const fault = nameFault(name, MAX_NAME)
   if (fault !== undefined)
     throw new UsageError(
-      `${option} is no name: ${fault}`,
-      'write it in letters, digits and "-", such as server-01',
+      `${option} is not a valid name: ${fault}`,
+      'use letters, digits and "-", as in server-01',
     )
   return name
 }
 
-/** The value of an option that takes few. Throws a UsageError that names them. */
+/** Returns the value of an option that takes one of a few values. Throws a UsageError that names them. */
 export function oneOf<T extends string>(
   option: string,
   given: string | undefined,
@@ -21,26 +21,25 @@ export function oneOf<T extends string>(
 ): T | undefined {
   if (given === undefined) return undefined
   const value = values.find((each) => each === given)
-  if (value === undefined)
-    throw new UsageError(`${option} is "${given}"`, `it is one of ${values.join(', ')}`)
+  if (value === undefined) throw new UsageError(`${option} is "${given}"`, `use one of ${values.join(', ')}`)
   return value
 }
 
-/** Values of a repeated option, each `K=V`, split at the first `=`. */
+/** Parses the values of a repeated option, each `K=V`, split at the first `=`. Throws a UsageError. */
 export function keyValues(option: string, given: readonly string[] = []): Record<string, string> {
   const values: Record<string, string> = {}
   for (const text of given) {
     const at = text.indexOf('=')
     if (at < 1) throw new UsageError(`${option} is "${text}"`, 'write it as NAME=value')
     const name = text.slice(0, at)
-    // An object of JavaScript loses it without a word.
+    // A JavaScript object drops this key silently.
     if (name === '__proto__') throw new UsageError(`${option} names "__proto__"`, 'choose another name')
     values[name] = text.slice(at + 1)
   }
   return values
 }
 
-/** The same, where each name is to be a variable's. Throws a UsageError. */
+/** Works like `keyValues`, and requires each name to be valid for a variable. Throws a UsageError. */
 export function variableValues(option: string, given: readonly string[] = []): Record<string, string> {
   const values = keyValues(option, given)
   const wrong = Object.keys(values).find((name) => !VarName.safeParse(name).success)
@@ -48,7 +47,7 @@ export function variableValues(option: string, given: readonly string[] = []): R
   return values
 }
 
-/** How long a token is good: "15m", "1h", "7d", or whole seconds without a unit. Throws a UsageError. */
+/** Reads the lifetime of a token: "15m", "1h", "7d", or whole seconds without a unit. Throws a UsageError. */
 export function lifetimeSeconds(option: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined
   const ms = parseDuration(/^\d+$/.test(text) ? `${text}s` : text)
@@ -57,14 +56,14 @@ export function lifetimeSeconds(option: string, text: string | undefined): numbe
   return Math.floor(ms / 1000)
 }
 
-/** A time that may be none: "0", "90s", "10m", or seconds without a unit. Throws a UsageError. */
+/** Reads a time, in seconds, that may be zero: "0", "90s", "10m", or seconds without a unit. Throws a UsageError. */
 export function waitSeconds(option: string, text: string): number {
   const ms = parseDuration(/^[\d.]+$/.test(text) ? `${text}s` : text)
   if (ms === undefined) throw new UsageError(`${option} is "${text}"`, 'write it as 0, 90s, 10m or 1h')
   return ms / 1000
 }
 
-/** Throws a UsageError. */
+/** Reads a whole number of at most nine digits. Throws a UsageError. */
 export function wholeNumber(option: string, text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new UsageError(`${option} is "${text}"`, 'write a whole number')
   return Number(text)
@@ -73,14 +72,14 @@ export function wholeNumber(option: string, text: string): number {
 const DAY_MS = 86_400_000
 const SOON_DAYS = 14
 
-/** Says in how many days a token expires, where that is soon: "in 3 days". */
+/** Returns when a token expires, such as "in 3 days"; undefined unless that is less than 14 days away. */
 export function expiresSoon(expires_at: string | undefined, nowMs = Date.now()): string | undefined {
   const days = (Date.parse(expires_at ?? '') - nowMs) / DAY_MS
   if (!(days < SOON_DAYS)) return undefined
   return days < 1 ? 'within a day' : `in ${Math.floor(days)} ${days < 2 ? 'day' : 'days'}`
 }
 
-/** A date, a time (RFC 3339), or how long ago: as a time in UTC. Throws a UsageError. */
+/** Reads a date, a time (RFC 3339) or an age such as "7d", and returns it as a time in UTC. Throws a UsageError. */
 export function momentOf(option: string, text: string | undefined): string | undefined {
   if (text === undefined) return undefined
   const agoMs = parseDuration(text)
@@ -90,11 +89,11 @@ export function momentOf(option: string, text: string | undefined): string | und
         ? Date.parse(text)
         : Number.NaN
       : Date.now() - agoMs
-  // A Date reaches 8.64e15 ms to either side.
+  // A Date covers 8.64e15 ms to either side of 1970.
   if (Number.isNaN(new Date(ms).getTime()))
     throw new UsageError(
       `${option} is "${text}"`,
-      'write it as 2026-01-31, 2026-01-31T10:00:00Z, or as how long ago: 12h, 7d',
+      'write it as 2026-01-31, 2026-01-31T10:00:00Z, or as an age: 12h, 7d',
     )
   return new Date(ms).toISOString()
 }
@@ -104,15 +103,15 @@ export const hubOptions = {
   url: {
     type: 'string',
     value: 'URL',
-    help: `The hub (default: ERRAND_URL, the login, the hub of this machine)`,
+    help: `Address of the hub (default: ERRAND_URL, the saved login, or the hub on this machine)`,
   },
-  token: { type: 'string', value: 'TOKEN', help: 'API token (default: ERRAND_TOKEN, the login)' },
+  token: { type: 'string', value: 'TOKEN', help: 'API token (default: ERRAND_TOKEN or the saved login)' },
 } as const
 
-/** A port that was given to listen at; 0 stands for any. Throws `UsageError`. */
+/** Reads a port to listen on; 0 stands for any free one. Throws `UsageError`. */
 export function portOption(text: string): number {
   const port = Number(text)
   if (text.trim() === '' || !Number.isInteger(port) || port < 0 || port > 65_535)
-    throw new UsageError(`--port is "${text}"`, 'it is a number up to 65535')
+    throw new UsageError(`--port is "${text}"`, 'use a number from 0 to 65535')
   return port
 }

@@ -1,10 +1,10 @@
 import { table } from './render/table.ts'
 import { lineText } from './render/terminal-text.ts'
 
-/** `--json` of every command that answers something. */
+/** The option `--json` of every command that prints data. */
 export const jsonOption = { json: { type: 'boolean', help: 'Print JSON' } } as const
 
-/** JSON in which what a terminal or a reader could be misled by is escaped: its own rules ask that of the first 32 characters alone. */
+/** Formats JSON and escapes what could mislead a terminal or reader; JSON itself escapes only 32 control characters. */
 export const jsonText = (value: unknown, indent?: number): string =>
   JSON.stringify(value, null, indent).replace(
     /[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
@@ -13,7 +13,7 @@ export const jsonText = (value: unknown, indent?: number): string =>
 
 export const printJson = (value: unknown): void => void process.stdout.write(`${jsonText(value, 2)}\n`)
 
-/** A table of texts that may come from anybody; `none` where there are no rows. */
+/** Prints a table of texts that need not be trusted, or `none` if there are no rows. */
 export function printTable(
   head: readonly string[],
   rows: readonly (readonly (string | undefined)[])[],

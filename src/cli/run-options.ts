@@ -5,7 +5,7 @@ import { UsageError } from './command.ts'
 import { oneOf } from './option-values.ts'
 import { type ColorChoice, colorChoices } from './render/terminal-text.ts'
 
-/** Where the whole output of the steps goes that name no folder of their own. The workflow is changed. */
+/** Sets the folder for the whole output of steps that name none of their own. Changes the workflow in place. */
 export function setOutputPath(workflow: Workflow, folder: string): Workflow {
   for (const step of [...workflow.steps, ...(workflow.finally ?? [])]) {
     const args = builtinActions[step.action]?.args
@@ -17,7 +17,7 @@ export function setOutputPath(workflow: Workflow, folder: string): Workflow {
   return workflow
 }
 
-/** How much of a step's output is shown; `within`: the steps that lead to its sub-workflow. */
+/** Returns a function for how many bytes of a step's output are shown. `within`: steps that lead to its workflow. */
 export function shownBytes(workflow: unknown): (step: string, within: readonly string[]) => number {
   const known = new Map<string, ReadonlyMap<string, number>>()
   return (step, within) => {
@@ -33,7 +33,7 @@ const subWorkflow = (workflow: unknown, step: string): unknown =>
 
 const limitsOf = (workflow: unknown) => new Map(stepsOf(workflow).map((step) => [step.name, limitOf(step)]))
 
-/** The most that is shown of a stream of any step, those of sub-workflows too. */
+/** Returns the most bytes that are shown of a stream of any step, including those of sub-workflows. */
 export function mostShownBytes(workflow: unknown): number {
   const all = stepsOf(workflow).map((step) =>
     step.args.workflow === undefined ? limitOf(step) : mostShownBytes(step.args.workflow),
@@ -49,17 +49,17 @@ function stepsOf(workflow: unknown): Workflow['steps'] {
 const limitOf = ({ args }: Workflow['steps'][number]): number =>
   typeof args.max_output_bytes === 'number' ? args.max_output_bytes : DEFAULT_MAX_OUTPUT_BYTES
 
-/** How a run is shown, wherever it is. */
+/** Options for how a run is shown, wherever it is. */
 export const showOptions = {
-  verbose: { type: 'boolean', help: 'Tell each instance of a step by itself, however many there are' },
+  verbose: { type: 'boolean', help: 'Show each instance of a step separately, however many there are' },
   color: {
     type: 'string',
     value: 'WHEN',
-    help: 'Colours, also those of the steps: auto (default), always or never',
+    help: 'When to use colours, also those of steps: auto (default), always or never',
   },
 } as const
 
-/** Throws a UsageError. */
+/** Reads `--color`. Throws a UsageError. */
 export const colorChoice = (given: string | undefined): ColorChoice | undefined =>
   oneOf('--color', given, colorChoices)
 
@@ -70,31 +70,31 @@ export const runOptions = {
     type: 'string',
     multiple: true,
     value: 'NAME',
-    help: 'Give a secret of the environment; also NAME=@FILE, or NAME=value',
+    help: 'Pass a secret from the environment; also NAME=@FILE or NAME=value',
   },
-  'run-id': { type: 'string', value: 'ID', help: 'Name the run' },
+  'run-id': { type: 'string', value: 'ID', help: 'Id for the run (default: a new one)' },
   'output-path': {
     type: 'string',
     value: 'DIR',
-    help: 'Folder for the whole output of steps that name none',
+    help: 'Folder for the whole output of steps that do not name one',
   },
-  yes: { type: 'boolean', short: 'y', help: 'Approve every step that asks' },
+  yes: { type: 'boolean', short: 'y', help: 'Approve every step that asks for approval' },
   approve: { type: 'string', multiple: true, value: 'STEP', help: 'Approve this step' },
-  json: { type: 'boolean', help: 'Print one JSON event a line, and {"type":"result"} at the end' },
+  json: { type: 'boolean', help: 'Print one JSON event per line, and {"type":"result"} at the end' },
   ...showOptions,
 } as const
 
-/** Throws a usage error where `--approve` names no step that asks, of the workflow or of one that it runs. */
+/** Throws a usage error if `--approve` names no step, of the workflow or its sub-workflows, that asks for approval. */
 export function checkApproved(given: readonly string[], workflow: Pick<Workflow, 'steps' | 'finally'>): void {
   const asking = askingSteps(workflow)
   const wrong = given.find((name) => !asking.includes(name))
   if (wrong === undefined) return
   throw new UsageError(
-    `--approve names "${wrong}", and the workflow has no step of that name that asks`,
+    `--approve names "${wrong}", but no step of that name asks for approval`,
     didYouMean(
       wrong,
       asking,
-      asking.length === 0 ? 'no step of it asks' : `what asks is ${asking.join(', ')}`,
+      asking.length === 0 ? 'no step asks for approval' : `steps that ask: ${asking.join(', ')}`,
     ),
   )
 }

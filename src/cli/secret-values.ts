@@ -6,8 +6,8 @@ import { secretFault, secretText, secretWarnings } from '../contract/step-secret
 import { UsageError } from './command.ts'
 
 /**
- * Values of `--secret`: `NAME` (from the environment, which steps then do not see it in), `NAME=@FILE` or `NAME=value`.
- * Warns on standard error of one that is too short to be masked.
+ * Returns the values of `--secret`: `NAME`, `NAME=@FILE` or `NAME=value`. `NAME` is taken out of the environment, so
+ * that steps do not see it there. Warns on stderr about a value that is too short to be masked.
  */
 export function secretValues(given: readonly string[] = []): Record<string, string> {
   const values: Record<string, string> = {}
@@ -16,7 +16,7 @@ export function secretValues(given: readonly string[] = []): Record<string, stri
     const found = value ?? process.env[name]
     if (found === undefined)
       throw new UsageError(
-        `--secret names ${name}, and there is no such variable in the environment`,
+        `--secret names ${name}, but the environment has no such variable`,
         `set it, or write --secret ${name}=@FILE`,
       )
     values[name] = checkedSecret(name, found)
@@ -25,50 +25,49 @@ export function secretValues(given: readonly string[] = []): Record<string, stri
   return values
 }
 
-/** The names of `--secret`. On a hub it is one of the hub's, and no value stands there. */
+/** Returns the names of `--secret`. With `hub` they name secrets of the hub, and a value is refused. */
 export function secretNames(given: readonly string[] | undefined, hub = false): string[] | undefined {
   return given?.map((text) => {
     const { name, value } = secretArgument(text)
     if (hub && value !== undefined)
       throw new UsageError(
-        `--secret gives a value for ${name}, and with --hub the secrets are the hub's`,
-        `keep it there with: errand secrets set ${name}`,
+        `--secret gives a value for ${name}, but with --hub the secrets come from the hub`,
+        `store it there with: errand secrets set ${name}`,
       )
     return name
   })
 }
 
-/** `NAME`, `NAME=@FILE` or `NAME=value`; `typed`: the value itself stood there. */
+/** Parses `NAME`, `NAME=@FILE` or `NAME=value`; `typed`: the value itself was typed. Throws a UsageError. */
 export function secretArgument(text: string): { name: string; value?: string; typed?: boolean } {
   const at = text.indexOf('=')
   const name = at < 0 ? text : text.slice(0, at)
   const known = VarName.safeParse(name)
-  // What is wrong with it may be that it is the value.
-  if (!known.success)
-    throw new UsageError('a secret was given without a good name', `write NAME=@FILE; ${VAR_NAME_RULE}`)
+  // The message does not show it: it may be the value, typed by mistake.
+  if (!known.success) throw new UsageError('a secret has no valid name', `write NAME=@FILE; ${VAR_NAME_RULE}`)
   if (at < 0) return { name }
   const value = text.slice(at + 1)
   return value.startsWith('@') ? { name, value: textIn(name, value.slice(1)) } : { name, value, typed: true }
 }
 
-/** The value; throws `UsageError` for one that can be none, in words that do not tell it. */
+/** Returns a value that can be a secret, or throws a `UsageError` that does not show it. Warns about a short one. */
 export function checkedSecret(name: string, value: string): string {
   const fault = secretFault(value)
   if (fault !== undefined)
     throw new UsageError(
       `the value of ${name} ${fault}`,
-      'a value is text of 1 byte to 64 KiB; give other bytes in base64',
+      'a value is text of 1 byte to 64 KiB; encode other bytes in base64',
     )
   for (const warning of secretWarnings(value)) process.stderr.write(`warning: ${name}: ${warning}\n`)
   return value
 }
 
-/** Bytes of a file or of standard input as a secret. */
+/** Decodes the bytes of a file or of standard input as a secret. Throws a `UsageError`. */
 export function decodedSecret(name: string, bytes: Uint8Array): string {
   try {
     return secretText(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes))
   } catch {
-    throw new UsageError(`the value of ${name} is not UTF-8 text`, 'encode it, such as in base64')
+    throw new UsageError(`the value of ${name} is not UTF-8 text`, 'encode it, for example in base64')
   }
 }
 
@@ -79,12 +78,12 @@ function textIn(name: string, file: string): string {
     if (error instanceof UsageError) throw error
     throw new UsageError(
       `the file of ${name} cannot be read: ${(error as Error).message}`,
-      `write ${name}=@PATH; a path is seen from ${process.cwd()}`,
+      `write ${name}=@PATH; relative paths start at ${process.cwd()}`,
     )
   }
 }
 
-/** Reads a line that is not shown: from the terminal, or from standard input where `fromStdin`. */
+/** Reads a secret: a line that the terminal does not show, or all of standard input if `fromStdin`. */
 export async function askSecret(
   what: string,
   fromStdin: boolean,
@@ -92,8 +91,8 @@ export async function askSecret(
 ): Promise<string> {
   if (!fromStdin && !process.stdin.isTTY) {
     throw new UsageError(
-      `"${what}" cannot be asked for: there is no terminal`,
-      `give it on standard input with ${stdinOption}`,
+      `cannot ask for "${what}": there is no terminal`,
+      `pass it on standard input with ${stdinOption}`,
     )
   }
   if (fromStdin) {
@@ -117,4 +116,4 @@ export async function askSecret(
 }
 
 const nothing = (stdinOption: string): UsageError =>
-  new UsageError('nothing was entered', `type it, or give it on standard input with ${stdinOption}`)
+  new UsageError('nothing was entered', `type it, or pass it on standard input with ${stdinOption}`)

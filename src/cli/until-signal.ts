@@ -14,7 +14,7 @@ export function untilSignal(
   })
 }
 
-/** The log of a program that goes on for long: on standard error, as the environment says. Throws `invalid_argument`. */
+/** Creates the log of a long-running program: on stderr, as the environment sets it. Throws `invalid_argument`. */
 export const programLog = (fields?: LogFields): Log =>
   createLog({
     format: setting(process.env, 'ERRAND_LOG_FORMAT'),

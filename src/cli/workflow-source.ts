@@ -9,16 +9,16 @@ import { formatProblemWithSource, type Problem } from '../engine/workflow-file/p
 import { UsageError } from './command.ts'
 import { errorLine } from './exit-codes.ts'
 
-/** A workflow as given on the command line. */
+/** Describes a workflow as given on the command line. */
 export interface WorkflowSource {
   text: string
-  /** As typed; absent for standard input. */
+  /** Path as typed; absent for standard input. */
   file?: string
-  /** Reads a file by its path from this one's folder (for standard input: the working folder). */
+  /** Reads a file by its path relative to this one's folder (for standard input: the working folder). */
   readFile(path: string): string
 }
 
-/** `-f FILE` beside the argument: the older tool's way to name it. */
+/** Option `-f FILE`, which names the file as the older tool did, instead of an argument. */
 export const fileOption = {
   file: { type: 'string', short: 'f', value: 'FILE', help: 'The workflow file, or - for standard input' },
 } as const
@@ -26,13 +26,13 @@ export const fileOption = {
 export function fileArgument(option: string | undefined, args: readonly string[]): string {
   const given = option ?? args[0]
   if (option !== undefined && args.length > 0)
-    throw new UsageError(`both --file and "${args[0]}" name a workflow file`, 'name one')
+    throw new UsageError(`both --file and "${args[0]}" name a workflow file`, 'name only one')
   if (given === undefined)
-    throw new UsageError('no workflow file is given', 'name one, or write - for standard input')
+    throw new UsageError('no workflow file given', 'name one, or write - for standard input')
   return given
 }
 
-/** Throws `not_found`, `bad_request`. */
+/** Reads a workflow from a file, or from standard input for `-`. Throws `bad_request`. */
 export async function readSource(file: string): Promise<WorkflowSource> {
   const folder = file === '-' ? process.cwd() : dirname(file)
   const readFile = (path: string): string => readFileSync(resolve(folder, path), 'utf8')
@@ -42,14 +42,14 @@ export async function readSource(file: string): Promise<WorkflowSource> {
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException
     if (code === 'ENOENT')
-      throw new ErrandError('bad_request', `There is no file ${file}.`, { hint: nearby(file), cause })
+      throw new ErrandError('bad_request', `File ${file} not found.`, { hint: nearby(file), cause })
     if (code === 'EISDIR')
       throw new ErrandError('bad_request', `${file} is a folder, not a workflow file.`, {
         hint: `Name a file in it, such as ${file.replace(/\/+$/, '')}/flow.yaml`,
         cause,
       })
     throw new ErrandError('bad_request', `${file} cannot be read: ${(cause as Error).message}`, {
-      hint: 'Make it readable, or write its text to standard input and name -',
+      hint: 'Make it readable, or pipe its text to standard input and write -',
       cause,
     })
   }
@@ -63,13 +63,13 @@ async function readStdin(): Promise<string> {
 
 function nearby(file: string): string {
   const folder = dirname(file)
-  if (!existsSync(folder)) return `there is no folder ${folder} either`
-  return didYouMean(basename(file), readdirSync(folder)) ?? `a path is seen from ${process.cwd()}`
+  if (!existsSync(folder)) return `folder ${folder} does not exist either`
+  return didYouMean(basename(file), readdirSync(folder)) ?? `relative paths start at ${process.cwd()}`
 }
 
 /**
- * The workflow, checked, with its sub-workflow files put in; warnings are told. `hosts`: names that targets may have beside
- * those of its inventory. Throws `invalid_workflow`.
+ * Checks a workflow, prints its warnings and returns it with its sub-workflow files filled in. `hosts`: names that
+ * targets may have besides those of its inventory. Throws `invalid_workflow`.
  */
 export function checkedWorkflow(source: WorkflowSource, hosts?: readonly string[]): Workflow {
   const { text, file, readFile } = source
@@ -80,7 +80,7 @@ export function checkedWorkflow(source: WorkflowSource, hosts?: readonly string[
   return workflow
 }
 
-/** Every problem with the line it stands in. */
+/** Formats every problem with its source line. */
 export function problemsText(problems: readonly Problem[], source: WorkflowSource): string {
   const texts = new Map<string | undefined, string | undefined>([[source.file, source.text]])
   const textOf = (file: string | undefined): string | undefined => {
@@ -98,7 +98,7 @@ function readIfThere(file: string): string | undefined {
   }
 }
 
-/** Tells the problems of an `invalid_workflow` as `tellError` tells an error; false for any other error. */
+/** Prints the problems of an `invalid_workflow` as `tellError` prints an error. Returns false for any other error. */
 export function tellProblems(error: unknown, source: WorkflowSource, json = false): boolean {
   if (!(error instanceof ErrandError) || error.code !== 'invalid_workflow') return false
   const { problems } = error.details as { problems?: Problem[] }

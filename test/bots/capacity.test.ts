@@ -40,7 +40,7 @@ test('twenty small bots run on two cores beside workflows, which have all slots 
     return /^status +connected$/m.test(found.stdout) && found
   })
   assert.match(shown.stdout, /^busy +8 of 8 slots$/m)
-  assert.match(shown.stdout, /^bots +20, for which 320MB of memory is kept$/m)
+  assert.match(shown.stdout, /^bots +20, with 320MB of memory reserved for them$/m)
   assert.match((await hub.call('runners', 'list')).stdout, / 8\/8 +20 \(320MB\)/)
   assert.match((await hub.call('bot', 'list')).stdout, /^bot-0 +running .* 16MB /m)
   const weights = (await hub.containers()).map(async ({ Id }) => {
@@ -67,11 +67,11 @@ test('twenty small bots run on two cores beside workflows, which have all slots 
   writeFileSync(join(hub.home, 'go'), '')
   for (const { run_id } of runs) assert.equal((await hub.ended(run_id)).status, 'success')
   const draining = hub.errand.start(['runners', 'drain', 'apart', '--wait'], { env: hub.env })
-  await draining.until('takes nothing new')
+  await draining.until('takes no new work')
   const [last, ...others] = ids
   for (const id of others) await hub.client.bots.stop(id)
   for (const id of others) await hub.until(id, 'stopped')
   assert.equal(draining.child.exitCode, null, 'a bot is left')
   await hub.client.bots.stop(last!)
-  assert.match((await draining.finished).stdout, /apart has nothing left/)
+  assert.match((await draining.finished).stdout, /apart has no work left/)
 })

@@ -115,7 +115,7 @@ test('the command lines of the bot runner do what they did', { skip }, async (t)
   const restarted = await call('restart', 'files')
   assert.equal(restarted.code, 0, restarted.all)
   assert.notEqual((await (await hub.containerOf('files')).inspect()).Id, Id)
-  await follow.until(/goes on as[\s\S]*goes on as/)
+  await follow.until(/continues as[\s\S]*continues as/)
   await call('stop', 'files')
   await follow.finished
   assert.match(follow.printed.stderr, /files is stopped/)

@@ -51,7 +51,7 @@ test('what is wrong with a bot is told on the command line, with what to do', { 
       ['j', '--custom', 'https://127.0.0.1/bot.git'],
       [/127\.0\.0\.1/, /not on the public internet.*ERRAND_GIT_ALLOW/],
     ],
-    [['k', '--custom', 'ext::sh -c id'], [/there is no folder or archive ext::/], 2],
+    [['k', '--custom', 'ext::sh -c id'], [/folder or archive ext::sh -c id not found/], 2],
     [['l', '--image', 'Not/An Image'], [/Not\/An Image/]],
   ]
   for (const [args, expected, code = 1] of asked) {

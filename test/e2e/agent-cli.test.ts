@@ -39,7 +39,7 @@ test('a later command goes on with the session, also with one that went on befor
   for (const word of ['two', 'three']) {
     const next = await run(['agent', '--continue', id, `say ${word}`], { cwd })
     assert.equal(next.code, 0, next.stdout + next.stderr)
-    assert.match(next.stdout, new RegExp(`its session is loaded\\n${word}\\nsuccess`))
+    assert.match(next.stdout, new RegExp(`session loaded\\n${word}\\nsuccess`))
     id = runIdIn(next.stdout)
   }
   const other = await run(['agent', '--continue', id, 'say x', '--model', 'other'])
@@ -55,12 +55,12 @@ test('of two commands that go on with one session the second is refused as long 
   await going.until(/^two$/m)
   const other = await run(['agent', '--continue', first, 'say three'], { cwd })
   assert.equal(other.code, 1)
-  assert.match(other.stderr, /Another command goes on with the session of run run_\w+: process \d+\./)
+  assert.match(other.stderr, /Another command is continuing the session of run run_\w+: process \d+\./)
   writeFileSync(join(cwd, 'go'), '')
   const { code, stdout } = await going.finished
   assert.equal(code, 0, stdout)
   const next = await run(['agent', '--continue', first, 'say three'], { cwd })
-  assert.match(next.stdout, /its session is loaded\nthree\nsuccess/)
+  assert.match(next.stdout, /session loaded\nthree\nsuccess/)
 })
 
 test('--json prints every event and the run; a prompt may come on standard input', async (t) => {
@@ -190,8 +190,8 @@ test('bad input is an error of its own, and a run that fails says why', async (t
     [['agent', 'x', '--command', 'y'], /command is for the agent "acp"/],
     [['agent', 'x', '--detach'], /--detach needs --hub/],
     [['agent', 'x', '-i'], /needs a terminal/],
-    [['agent', 'x', '--output-schema', '/nope'], /no JSON Schema/],
-    [['agent', '-'], /no prompt came/],
+    [['agent', 'x', '--output-schema', '/nope'], /not a readable JSON Schema/],
+    [['agent', '-'], /standard input holds no prompt/],
     [['agents', 'answer', 'r', 'q', 'perhaps'], /allow or deny/],
     [['agents', 'install', '--claude'], /no option --claude/],
   ]
@@ -220,7 +220,7 @@ test('bad input is an error of its own, and a run that fails says why', async (t
   assert.equal(unknown.code, 2)
   assert.match(
     unknown.stderr,
-    /--agent is "nope", and there is no such agent\s+hint: the agents are claude_code, codex/,
+    /--agent is "nope", but there is no such agent\s+hint: use one of claude_code, codex/,
   )
   const missing = await run(['agent', 'x', '--agent', 'codex'], {
     env: { ERRAND_AGENTS_DIR: join(home, 'none'), PATH: '/usr/bin:/bin' },

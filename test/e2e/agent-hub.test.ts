@@ -53,7 +53,7 @@ test('an agent is asked on a hub, gone on with when it has ended, and canceled b
   const first = runIdIn(asked.stdout)
 
   const next = await call('agent', '--hub', '--continue', first, 'say two')
-  assert.match(next.stdout, /its session is loaded\ntwo\nsuccess/)
+  assert.match(next.stdout, /session loaded\ntwo\nsuccess/)
   const session = (await events(runIdIn(next.stdout))).find((event) => event.type === 'attempt.created')
   const before = (await events(first)).find((event) => event.type === 'attempt.created')
   assert.equal(

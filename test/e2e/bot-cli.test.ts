@@ -98,7 +98,7 @@ test('a bot is started, followed, listed, searched, changed and stopped', async 
   const failed = await broken
   assert.equal(failed.code, 1)
   assert.match(failed.stderr, /echo was not updated: the new one has crashed.*no busybox:2/s)
-  assert.match(failed.stderr, /one before is running as it was/)
+  assert.match(failed.stderr, /old one is still running/)
 
   const stopped = await bot(['stop', 'echo'])
   assert.deepEqual([stopped.code, stopped.stdout], [0, 'echo is stopped.\n'])
@@ -115,7 +115,7 @@ test('a log that is not shown whole is told as that, also to who follows it', as
   assert.equal((await bot(['start', 'long', '--simple', 'bot.py', '--detach'])).code, 0)
   const long = await onMachine('long')
   await long.say(`${'x'.repeat(100_000)}\n`)
-  const cut = /^Older lines, or the rest of long ones, are left out: errand runs logs run_\w+ shows all\.$/m
+  const cut = /^Older lines or parts of long lines are left out\. See all with: errand runs logs run_\w+$/m
   assert.match((await bot(['logs', 'long', '--search', 'no such'])).stderr, cut)
   const following = errand.start(['bot', 'logs', 'long', '-f', '--search', 'no such'], { env })
   await following.until(cut)
@@ -232,7 +232,7 @@ test('what is typed wrong is told with what to write', async (t) => {
     [['start', 'a'], /no source/],
     [['start', '../a', ...simple], /a bot id is letters/],
     [['start', 'a', ...simple, '--image', 'x'], /--simple and --image name two sources/],
-    [['start', 'a', '--image', 'x', 'more.py'], /"more.py" is one argument too many/],
+    [['start', 'a', '--image', 'x', 'more.py'], /unexpected argument "more.py"/],
     [['start', 'a', '--image', 'x', '-r', 'y'], /--requirement goes with --simple only/],
     [['start', 'a', '--simple', 'nothing.py'], /nothing.py cannot be read/],
     [['start', 'a', '--simple', 'image.png'], /not UTF-8 text/],
@@ -240,21 +240,21 @@ test('what is typed wrong is told with what to write', async (t) => {
     [['start', 'a', ...simple, '--git-token'], /--git-token goes with --custom only/],
     [['start', 'a', ...simple, '--username', 'b'], /--username goes with --image or --custom only/],
     [['start', 'a', '--custom', '.', '--git-token'], /--git-token goes with a Git URL/],
-    [['start', 'a', '--custom', 'https://x.org/a', '--password-stdin'], /goes with --git-token/],
+    [['start', 'a', '--custom', 'https://x.org/a', '--password-stdin'], /needs --git-token/],
     [
       ['start', 'a', '--custom', 'https://x.org/a', '--git-token', '--git-secret', 'B'],
-      /--git-secret and --git-token are two tokens/,
+      /--git-secret and --git-token both give a token/,
     ],
-    [['start', 'a', '--custom', 'nowhere'], /no folder or archive nowhere/],
-    [['start', 'a', ...simple, '-e', 'NOT_SET'], /no such variable in the environment/],
+    [['start', 'a', '--custom', 'nowhere'], /folder or archive nowhere not found/],
+    [['start', 'a', ...simple, '-e', 'NOT_SET'], /the environment has no such variable/],
     [['start', 'a', ...simple, '-e', 'A=@nothing'], /file of A cannot be read.*A=@@/s],
     [['start', 'a', ...simple, '--cpus', 'many'], /--cpus is "many"/],
-    [['start', 'a', ...simple, '--restart', 'sometimes'], /it is no, on-failure, on-failure:N, always or/],
-    [['start', 'a', ...simple, '--restart', 'always:3'], /it is no, on-failure, on-failure:N, always or/],
-    [['start', 'a', ...simple, '--health-interval', '9s'], /--health-interval goes with --health-cmd/],
+    [['start', 'a', ...simple, '--restart', 'sometimes'], /use no, on-failure, on-failure:N, always or/],
+    [['start', 'a', ...simple, '--restart', 'always:3'], /use no, on-failure, on-failure:N, always or/],
+    [['start', 'a', ...simple, '--health-interval', '9s'], /--health-interval needs --health-cmd/],
     [
       ['start', 'a', ...simple, '--no-healthcheck', '--health-cmd', 'x'],
-      /goes with no other option of health/,
+      /does not go with other health options/,
     ],
     [['start', 'a', ...simple, '--health-cmd', 'x', '--health-interval', '1s'], /interval_seconds/],
     [['start', 'a', ...simple, '--max-time', 'unlimited'], /24 hours\) at most/],

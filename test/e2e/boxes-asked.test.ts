@@ -154,5 +154,5 @@ test('a dispatch of steps that ask for a box is refused before any of them begin
     file,
   ])
   assert.deepEqual([code, stdout], [2, ''])
-  assert.match(stderr, /The steps "boxed", "sub > deep" ask for a box, and agent servers make none\./)
+  assert.match(stderr, /The steps "boxed", "sub > deep" ask for a box, but agent servers make none\./)
 })

@@ -48,7 +48,7 @@ test('a mistyped command, subcommand or option is a usage error that says what w
     [['run', 'a.yaml', 'b.yaml'], 'usage: errand run'],
     [['runs', 'show'], 'usage: errand runs show <id>'],
     [['runs', 'events', 'run_1', '--after', 'abc'], '--after is "abc"'],
-    [['run', 'x.yaml', '--detach'], 'what runs on this machine ends with the command'],
+    [['run', 'x.yaml', '--detach'], 'a run on this machine ends with the command'],
   ] as const) {
     const { code, stderr } = await errand.run(args)
     assert.equal(code, 2, args.join(' '))
@@ -72,7 +72,7 @@ test('a file where a folder is to be is told as that', async (t) => {
   ]) {
     const { code, stderr } = await errand.run(args)
     assert.equal(code, 2, stderr)
-    assert.match(stderr, /flow\.yaml is a file, not a folder\.\n +hint: Give another with --/)
+    assert.match(stderr, /flow\.yaml is a file, not a folder\.\n +hint: Name another folder with --/)
   }
 })
 
@@ -253,7 +253,7 @@ test('output beyond max_output_bytes is not shown, and the whole of it is on dis
   const { code, stdout } = await errand.run(['run', file])
   assert.equal(code, 0)
   assert.ok(stdout.length < 3000)
-  const path = /more on stdout; the whole: (\S+)/.exec(stdout)![1]!
+  const path = /more on stdout; full output: (\S+)/.exec(stdout)![1]!
   const whole = Array.from({ length: 20_000 }, (_, i) => `line ${i}\n`).join('')
   assert.equal(
     createHash('sha256').update(readFileSync(path)).digest('hex'),

@@ -106,7 +106,7 @@ test('a host without address or token is told before the first step, with the st
     )
   const noAddress = await dispatch(file({ web: null }, { targets: ['good', 'web'] }))
   assert.equal(noAddress.code, 2)
-  assert.match(noAddress.stderr, /Host "web" has no address\. It is needed by step "last"\./)
+  assert.match(noAddress.stderr, /Host "web" has no address\. Needed by step "last"\./)
   assert.match(noAddress.stderr, /inventory\.hosts\.web\.address[\s\S]*--host web=10\.0\.0\.5:7072/)
   assert.match((await dispatch(file({}, {}))).stderr, /Host "local" has no address.*"last"/)
 
@@ -221,7 +221,7 @@ test('an agent of an older version, which cannot list its tasks, is told as one'
   for (const words of [['tasks'], ['cancel', 'run_0123']]) {
     const { code, stderr } = await errand.run(['dispatch', ...words, '--token', 'T', '--host', host])
     assert.equal(code, 5)
-    assert.match(stderr, /Host "web" .* is of a version that cannot list its tasks\.\n {2}hint: Update it/)
+    assert.match(stderr, /Host "web" .* runs a version that cannot list its tasks\.\n {2}hint: Update Errand/)
   }
 })
 

@@ -39,8 +39,8 @@ test('on a machine where nothing is set up yet there is no problem', async (t) =
   assert.equal(found.ok, true)
   assert.equal(found.status('node'), 'ok')
   assert.equal(found.status('folders'), 'ok ok')
-  assert.match(found.of('hub')[0]!.message, /No hub is named/)
-  assert.match(found.of('runner')[0]!.message, /enrolled as no runner/)
+  assert.match(found.of('hub')[0]!.message, /No hub is set/)
+  assert.match(found.of('runner')[0]!.message, /not enrolled as a runner/)
   const shown = await errand.run(['doctor'], { env: { ERRAND_ADDR: ':0' } })
   assert.match(shown.stdout, /^ok node {9}Node v\d+/)
   assert.match(shown.stdout, /Problems: 0, warnings: \d+\.\n$/)
@@ -69,7 +69,7 @@ test('with a hub it looks at the address, the token, the clock, the key and the 
   assert.equal(well.ok, true)
   assert.equal(well.status('hub'), 'ok ok')
   assert.match(well.of('clock')[0]!.message, /agrees/)
-  assert.match(well.of('port')[0]!.message, /A hub runs here/)
+  assert.match(well.of('port')[0]!.message, /A hub is running here/)
   assert.match(well.of('secrets')[0]!.message, /The key of the secrets is in /)
 
   const wrong = await doctor(
@@ -84,7 +84,7 @@ test('with a hub it looks at the address, the token, the clock, the key and the 
   await programs.kill('hub')
   const gone = await doctor(programs.errand.run, programs.env)
   assert.equal(gone.status('hub'), 'problem')
-  assert.match(gone.of('locks')[0]!.message, /lock is left of process \d+/)
+  assert.match(gone.of('locks')[0]!.message, /lock was left by process \d+/)
   assert.equal(gone.status('locks'), 'warning')
 })
 

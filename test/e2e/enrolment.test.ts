@@ -87,7 +87,7 @@ test('of a demoted admin the enrolled runner goes on, which is told, and the run
   await own.until('Connected to the hub')
   const demoted = await programs.call('users', 'role', 'boss', 'user')
   assert.equal(demoted.code, 0, demoted.stderr)
-  assert.match(demoted.stdout, /^boss is a user\.\nRunners that boss enrolled go on: enrolled\. /)
+  assert.match(demoted.stdout, /^boss is a user\.\nRunners that boss enrolled keep running: enrolled\. /)
   await eventually('the cut', async () => (await status(programs, 'own')) === 'disconnected')
   assert.equal(await status(programs, 'enrolled'), 'connected')
   await own.until('is an admin no more')
@@ -162,11 +162,11 @@ test('a drained runner finishes what it has, and stays drained over the restart 
   assert.match(shown.stdout, /long +flow +wait +local +admin/)
 
   const drained = programs.errand.start(['runners', 'drain', 'apart', '--wait'], { env: programs.env })
-  await drained.until('apart takes nothing new.')
+  await drained.until('apart takes no new work.')
   assert.equal((await call('run', '--hub', '--detach', '--run-id', 'next', file)).code, 0)
   assert.match((await client.runs.get('next')).waiting ?? '', /draining/)
   writeWorkflow(join(home, 'go'), [])
-  assert.equal((await drained.finished).stdout, 'apart takes nothing new.\napart has nothing left.\n')
+  assert.equal((await drained.finished).stdout, 'apart takes no new work.\napart has no work left.\n')
   assert.equal((await programs.ended('long')).status, 'success')
 
   await programs.kill('hub', 'runner')

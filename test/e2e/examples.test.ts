@@ -27,7 +27,7 @@ const expected: Record<string, { code?: number; args?: string[]; lines: (string 
       /\| publishing to us/,
     ],
   },
-  'retry.yaml': { lines: ['local ! not this time', /tried again in/, 'local | worked on try 2'] },
+  'retry.yaml': { lines: ['local ! not this time', /retrying in/, 'local | worked on try 2'] },
   'rollback.yaml': { code: 1, lines: ['local | deployment removed', 'local | database dropped'] },
   'sandbox.yaml': {
     lines: [/local \| built by \d+, of \d+ processes/, 'local | no engine', 'local | no way out'],

@@ -70,7 +70,7 @@ for (const holder of holders()) {
     assert.ok(burnt.steps[0]!.instances[0]!.attempts[0]!.usage!.cpu_ms! >= 290)
     const shown = await programs.call('runs', 'show', hog, '--url', programs.url)
     assert.match(shown.stdout, /MEMORY +CPU/)
-    assert.match(shown.stdout, /Measured, and held to what limits they have, by/)
+    assert.match(shown.stdout, /Measured and limited by/)
     assert.equal((await programs.client.runners.list())[0]!.limits, holder)
     // Ended in peace it takes its cgroups with it.
     programs.runner!.child.kill('SIGTERM')

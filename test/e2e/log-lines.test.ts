@@ -73,7 +73,7 @@ test('lines of a step are printed by number, from the end and by what is in them
   })
   assert.ok(Date.parse(time) > 0)
   for (const [args, said] of [
-    [['--lines', '1-2'], /--step has to name one log.*--step names one of: first, second/s],
+    [['--lines', '1-2'], /--step must name a single log.*use --step with one of: first, second/s],
     [['--step', 'third'], /"third" has no log.*first, second/s],
     [['--step', 'first', '--lines', 'x'], /--lines is "x"/],
     [['--step', 'first', '--lines', '9-2'], /--lines is "9-2"/],

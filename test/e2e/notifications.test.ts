@@ -18,7 +18,7 @@ test('what could not be told before the hub was killed is told by the next one, 
   const added = await call('places', 'add', 'webhook', `http://127.0.0.1:${port}/hook`, '--name', 'phone')
   assert.equal(added.code, 0, added.stderr)
   const id = added.stdout.trim()
-  assert.match(added.stderr, /shown this once: \S{32}/)
+  assert.match(added.stderr, /shown only once: \S{32}/)
   const tested = await call('places', 'test', id)
   assert.notEqual(tested.code, 0)
   assert.match(tested.stderr, /does not answer/)

@@ -51,7 +51,7 @@ async function checkRun(started: Started, folder: string): Promise<void> {
   const { code, stdout, stderr } = await started.finished
   assert.equal(code, 0, stderr)
   assert.ok(stdout.length < 30_000, `${stdout.length} characters were shown`)
-  assert.match(stdout, /more on stdout; the whole: /)
+  assert.match(stdout, /more on stdout; full output: /)
   const file = join(folder, readdirSync(folder).find((name) => name.includes('stdout'))!)
   assert.equal(statSync(file).size, BYTES)
   assert.equal(await fileHash(file), wholeHash())

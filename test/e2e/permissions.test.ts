@@ -37,7 +37,7 @@ test('a token makes tokens, users and secrets only if it was made for that, and 
   const child = await call('tokens', 'create', 'child', '--never', '--token', ci.token)
   assert.match(
     child.stderr,
-    new RegExp(`is good until ${ci.expires_at}, and no longer than the token that made it`),
+    new RegExp(`is valid until ${ci.expires_at}, but no longer than the token that created it`),
   )
   assert.match((await call('tokens', 'list')).stdout, /ci +api\+tokens\+secrets/)
 

@@ -38,7 +38,7 @@ test('a run is retried in part from the command line, within its sub-run too, af
   assert.equal(dry.code, 0, dry.stderr)
   assert.match(dry.stdout, /^release > pack +1$/m)
   assert.match(dry.stdout, /^release > push +1 +1 .*ITEM=eu/m)
-  assert.match(dry.stdout, /try 2: 2 run, 1 taken over\. Nothing was begun\./)
+  assert.match(dry.stdout, /try 2: 2 run, 1 taken over\. Nothing was started\./)
   assert.match(dry.stdout, /errand runs retry first --failed$/m)
   const wrong = await programs.call('runs', 'retry', 'first', '--from', 'nowhere')
   assert.equal(wrong.code, 2, wrong.stderr)

@@ -32,7 +32,7 @@ test('errand runs instances lists a page of a step, what failed first, and all o
     failed.instances.map(({ index }: { index: number }) => index),
     [17],
   )
-  assert.match((await ask('--text', 'nowhere')).stdout, /No instance is like that\./)
+  assert.match((await ask('--text', 'nowhere')).stdout, /No instances match\./)
 
   const glance = (await ask('--overview')).stdout.trimEnd().split('\n')
   assert.match(glance[1]!, /^failed +1 /)

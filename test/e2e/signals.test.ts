@@ -85,7 +85,7 @@ test('a second Ctrl-C ends what does not want to end, and the steps under finall
     const run = await here.begin(way, [{ name: 'one', cmd: STUBBORN }], more)
     await run.until('local | begun')
     run.child.kill('SIGINT')
-    await run.until('Canceling. Press Ctrl-C again to force it.')
+    await run.until('Canceling. Press Ctrl-C again to kill everything now.')
     run.child.kill('SIGINT')
     const { code, stdout, stderr } = await run.finished
     assert.equal(code, 3, `${way}: ${stdout}\n${stderr}`)
@@ -121,7 +121,7 @@ test('Ctrl-C cancels also what has not begun: an approval, a retry, a place in t
           retry: { max_attempts: 2, backoff: { delay_seconds: 3600, max_delay_seconds: 3600 } },
         },
       ],
-      'tried again in',
+      'retrying in',
     ],
   ]
   for (const [what, steps, text] of waiting) {

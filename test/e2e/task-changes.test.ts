@@ -65,7 +65,7 @@ test('the change of a task is shown, and taken into a clone', async (t) => {
   for (const way of [[], ['--no-commit']]) {
     const refused = await apply(...way)
     assert.equal(refused.code, 1, refused.stdout + refused.stderr)
-    assert.match(refused.stderr, /do(es)? not fit here[\s\S]*as it was/)
+    assert.match(refused.stderr, /do(es)? not apply here[\s\S]*is unchanged/)
     assert.deepEqual([git('rev-parse', 'HEAD'), git('status', '--porcelain')], [mine, ''])
     assert.equal(existsSync(join(clone, '.git/rebase-apply')), false)
   }

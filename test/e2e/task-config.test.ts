@@ -64,7 +64,7 @@ test('the samples run with the secrets that they name, and their outcomes are to
       assert.equal(ran.code, 7, ran.stderr)
       assert.match(
         ran.stderr,
-        new RegExp(`No group of the hub makes its runners by ${mode}.* of the image errand`),
+        new RegExp(`No group of the hub provisions its runners by ${mode}.* from the image errand`),
       )
       assert.ok(ran.stderr.includes(`errand up --config ${config}`), ran.stderr)
     }

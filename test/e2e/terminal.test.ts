@@ -82,7 +82,7 @@ test('the end of input refuses, and Ctrl-C cancels the run', { skip }, async (t)
   await refused.until('[y/N] ')
   refused.type('\x04')
   assert.equal(await refused.ended, 1, refused.shown.text)
-  assert.match(refused.shown.text, /deploy: rejected: the input has ended without an answer/)
+  assert.match(refused.shown.text, /deploy: rejected: the input ended without an answer/)
 
   const canceled = inTerminal(t, [ask('deploy')])
   await canceled.until('[y/N] ')

@@ -112,7 +112,10 @@ test('runs show tells what a run waits for, and the combinations of a step apart
   const many = 'matrix: {K: [a, b]}, action: cmd.run, args: {cmd: test $K = a}'
   await detached('waiter', file('many', many))
   const shown = async (id: string) => (await errand.call('runs', 'show', id)).stdout
-  assert.match(await shown('waiter'), /^waiter +many +queued +(waited [\d.]+ s +)?concurrency group "one" runs 1 of 1/)
+  assert.match(
+    await shown('waiter'),
+    /^waiter +many +queued +(waited [\d.]+ s +)?concurrency group "one" runs 1 of 1/,
+  )
   assert.equal((await errand.call('approve', 'holder', 'hold')).code, 0)
   await eventually('the end of the other', async () => /^waiter +many +failed/.test(await shown('waiter')))
   assert.match(await shown('waiter'), /many +local \[K=a\] +success/)
@@ -342,7 +345,7 @@ test('people change their password and log out from the command line, and their 
   assert.equal((await errand.run(['runs', 'list', '--token', before])).code, 6)
 
   const make = async (...more: string[]) => errand.run(['tokens', 'create', 'x', ...more])
-  assert.match((await make()).stderr, /^It is good until 2/)
+  assert.match((await make()).stderr, /^It is valid until 2/)
   assert.match((await make('--never')).stderr, /^It does not expire/)
   assert.match((await make('--never', '--expires-in', '1d')).stderr, /--never and --expires-in/)
   const short = (await make('--expires-in', '3d')).stdout.trim()
@@ -353,17 +356,17 @@ test('people change their password and log out from the command line, and their 
   const session = saved()
   assert.equal((await errand.run(['logout'])).stdout, `Logged out of ${url}.\n`)
   assert.equal((await errand.run(['runs', 'list', '--url', url, '--token', session])).code, 6)
-  assert.equal((await errand.run(['logout'])).stdout, 'Nobody is logged in here.\n')
+  assert.equal((await errand.run(['logout'])).stdout, 'You are not logged in.\n')
   const kept = await errand.run(['login', url, '--token', short])
   assert.match(kept.stderr, /this token expires in 2 days/)
-  assert.match((await errand.run(['logout'])).stdout, /Its token is good until/)
+  assert.match((await errand.run(['logout'])).stdout, /Its token stays valid until/)
   assert.equal((await errand.run(['runs', 'list', '--url', url, '--token', short])).code, 0)
   await logIn('another password')
   up.child.kill('SIGTERM')
   await up.finished
   const away = await errand.run(['logout'])
-  assert.deepEqual([away.code, /the hub could not be told/.test(away.stderr)], [5, true])
-  assert.equal((await errand.run(['logout'])).stdout, 'Nobody is logged in here.\n')
+  assert.deepEqual([away.code, /the hub could not end the session/.test(away.stderr)], [5, true])
+  assert.equal((await errand.run(['logout'])).stdout, 'You are not logged in.\n')
 })
 
 test('runs of a hub are approved, rejected, canceled and tried again from the command line', async (t) => {

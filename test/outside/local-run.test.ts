@@ -44,7 +44,7 @@ test('a server that http.request of `errand run` speaks to fails in every manner
     async works() {
       assert.match(last.stdout, /other/)
       assert.match(last.stdout, /tidied/)
-      assert.doesNotMatch(last.stderr, /mistake in Errand| {4}at /)
+      assert.doesNotMatch(last.stderr, /bug in Errand| {4}at /)
     },
     async mended() {
       const { code, stdout, stderr } = await order()

@@ -273,7 +273,7 @@ test('a log of any length is read, followed and searched on its page', { skip },
     })
     const wrong = await programs.call('runs', 'logs', mixed, '--stream', 'stdin')
     assert.equal(wrong.code, 2)
-    assert.match(wrong.stderr, /it is stdout or stderr/)
+    assert.match(wrong.stderr, /use stdout or stderr/)
   })
 
   await t.test('groups fold when they are over, and a hit or a link opens them', async () => {

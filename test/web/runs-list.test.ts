@@ -174,5 +174,5 @@ test('the command line counts runs and cancels those of a filter once it is agre
   await eventually('the end of both', async () => JSON.parse(await open()).by_status.canceled === 2)
   assert.equal((await programs.client.runs.counts({ status: 'running,queued' })).total, 1)
   const again = await programs.call('runs', 'cancel', '--filter', 'input.region:eu', '--yes')
-  assert.match(again.stdout, /No run to cancel is like that/)
+  assert.match(again.stdout, /There are no matching runs to cancel/)
 })

@@ -1,4 +1,4 @@
-/** One result of a check. `problem`: something that is meant to work does not. `warning`: worth a look. */
+/** Describes one result of a check. `problem`: something that should work does not. `warning`: worth a look. */
 export interface Finding {
   status: 'ok' | 'warning' | 'problem'
   message: string
@@ -6,7 +6,7 @@ export interface Finding {
   fix?: string
 }
 
-/** The folders, addresses and environment that the checks look at. */
+/** Holds the folders, addresses and environment that the checks look at. */
 export interface Place {
   /** Data folder of a hub on this machine. */
   data: string
@@ -14,14 +14,14 @@ export interface Place {
   workspace: string
   /** Address that a hub here would listen on. */
   listen: { host: string; port: number }
-  /** The hub that commands use; `known`: somebody named it, or one runs here. */
+  /** Hub that commands use; `known`: somebody named it, or one runs here. */
   hub: { url: string; token?: string; known: boolean }
   env: NodeJS.ProcessEnv
   /** The folders that the user named; runners in other folders are ignored. Absent if none was named. */
   only?: readonly string[]
 }
 
-/** One thing that is looked at; it changes nothing that a hub or runner would not make too. */
+/** Checks one thing. It makes only those changes that a hub or runner would make too. */
 export interface Check {
   name: string
   run(place: Place): Promise<Finding[]>

@@ -28,14 +28,14 @@ import { endOrphans, orphans, orphansNow } from './orphans.ts'
 import { enrolment, hubPort, hubReach, outsideServices } from './reach.ts'
 
 export const doctor = command({
-  summary: 'Find what is missing or wrong on this machine, and say what to do about it.',
+  summary: 'Find what is missing or wrong on this machine, and how to fix it.',
   options: {
     data: { type: 'string', value: 'DIR', help: 'Data folder (default: ERRAND_DATA, ~/.errand/data)' },
     ...workspaceOption,
     ...hubOptions,
     'end-orphans': {
       type: 'boolean',
-      help: 'Only end steps that are still running although their runner, or its folder, is gone',
+      help: 'Only end steps that still run although their runner or its folder is gone',
     },
     ...jsonOption,
   },
@@ -73,7 +73,7 @@ async function endThem(only: Place['only'], json: boolean): Promise<number> {
   else {
     for (const { attempt_id = 'of unknown id', processes, gone } of ended) {
       const pids = processes.map(({ pid }) => pid).join(', ')
-      const what = gone ? 'was ended' : 'is still running in part'
+      const what = gone ? 'was ended' : 'is still partly running'
       process.stdout.write(`${lineText(`Attempt ${attempt_id} ${what}: process ${pids}.`)}\n`)
     }
     process.stdout.write(`Ended: ${ended.filter(({ gone }) => gone).length} of ${ended.length}.\n`)
@@ -84,13 +84,13 @@ async function endThem(only: Place['only'], json: boolean): Promise<number> {
 const isKnown = (url: string | undefined, env: NodeJS.ProcessEnv): boolean =>
   [url, setting(env, 'ERRAND_URL'), savedLogin(), localHub()].some((each) => each !== undefined)
 
-/** A check that breaks is a finding itself. */
+/** Runs a check; an error that it throws becomes a finding. */
 async function run(check: Check, place: Place): Promise<Finding[]> {
   try {
     return await check.run(place)
   } catch (error) {
-    const { message, hint = 'Run it again, or report this as a mistake in Errand.' } = error as ErrandError
-    return [problem(`This could not be looked at: ${message.replace(/\.$/, '')}.`, hint)]
+    const { message, hint = 'Run it again, or report this as a bug in Errand.' } = error as ErrandError
+    return [problem(`The check failed: ${message.replace(/\.$/, '')}.`, hint)]
   }
 }
 
@@ -112,7 +112,7 @@ function summaryOf(findings: readonly Finding[]): string {
   return `Problems: ${count('problem')}, warnings: ${count('warning')}.`
 }
 
-/** In the order in which they are shown; a new one is its file and a line here. */
+/** The checks, in the order in which they are shown. */
 const allChecks: readonly Check[] = [
   nodeVersion,
   environment,

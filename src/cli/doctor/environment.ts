@@ -18,7 +18,7 @@ export const environment: Check = {
         if (!(error instanceof ErrandError)) throw error
         found.push(problem(error.message, error.hint ?? 'See docs/cli.md.'))
       }
-    return found.length > 0 ? found : [ok('The variables of hub and runner can be understood.')]
+    return found.length > 0 ? found : [ok('The environment variables of hub and runner are valid.')]
   },
 }
 
@@ -26,7 +26,7 @@ export const hubConfig: Check = {
   name: 'config',
   async run({ data, env }) {
     const file = configPath(undefined, data, env)
-    if (file === undefined) return [ok('There is no errand.yaml; a hub needs none.')]
+    if (file === undefined) return [ok('There is no errand.yaml. A hub does not need one.')]
     const warnings: string[] = []
     try {
       new ConfigFile({ file, log: (message) => warnings.push(message) }).close()
@@ -35,7 +35,7 @@ export const hubConfig: Check = {
       return [problem(error.message, error.hint ?? 'See docs/runners.md.')]
     }
     return warnings.length === 0
-      ? [ok(`${file} is understood.`)]
-      : warnings.map((message) => warning(message, 'Correct or remove it.'))
+      ? [ok(`${file} is valid.`)]
+      : warnings.map((message) => warning(message, 'Correct it or remove it.'))
   },
 }

@@ -28,7 +28,7 @@ export const hubDatabase: Check = {
             'Stop the hub, keep a copy of the data folder, and restore a backup (docs/operations.md).',
           ),
         ]
-      return [ok(`The database ${file} is whole, and one for this version.`), ...separation(data, reader)]
+      return [ok(`The database ${file} is intact and fits this version.`), ...separation(data, reader)]
     } catch (error) {
       if (!(error instanceof ErrandError)) throw error
       return [problem(error.message, error.hint ?? 'See docs/operations.md.')]
@@ -38,15 +38,15 @@ export const hubDatabase: Check = {
   },
 }
 
-/** The hub's own runner carries out steps as the hub's user, who can read all that the hub has. */
+/** Warns if the hub's own runner runs steps as the hub's user, who can read all data of the hub. */
 function separation(data: string, reader: DatabaseReader): Finding[] {
   if (!lockHolder(join(data, 'runner', 'lock'))?.alive) return []
   const users = reader.countUsers(DEFAULT_TENANT)
   if (users === 0) return []
   return [
     warning(
-      `Nothing separates the steps of ${users} ${users === 1 ? 'user' : 'users'} from this hub: its own runner carries them out as the hub's user, who can read its admin token.`,
-      'With users that you trust less than an admin: errand up --no-runner, and runners as another user or on other machines.',
+      `Nothing separates the steps of ${users} ${users === 1 ? 'user' : 'users'} from this hub: its own runner runs them as the hub's user, who can read its admin token.`,
+      'If you trust users less than an admin, use errand up --no-runner, and start runners as another user or on other machines.',
     ),
   ]
 }
@@ -61,7 +61,7 @@ export const dataFolders: Check = {
   },
 }
 
-/** Of a folder that is not there yet, the one it would be made in. */
+/** Checks a folder; for one that does not exist yet, checks the folder in which it would be made. */
 function look(what: string, folder: string, option: string): Finding[] {
   let place = folder
   while (!existsSync(place) && dirname(place) !== place) place = dirname(place)
@@ -70,11 +70,11 @@ function look(what: string, folder: string, option: string): Finding[] {
     if (!statSync(place).isDirectory()) return [problem(`The ${what} ${folder}: ${place} is a file.`, fix)]
     rmSync(mkdtempSync(join(place, '.errand-doctor-')), { recursive: true })
   } catch (error) {
-    return [problem(`The ${what} ${folder} cannot be written: ${(error as Error).message}.`, fix)]
+    return [problem(`The ${what} ${folder} is not writable: ${(error as Error).message}.`, fix)]
   }
   const findings = [spaceAt(what, place)]
   if (place === folder && (statSync(place).mode & 0o077) !== 0)
-    findings.push(warning(`Others may look into the ${what} ${folder}.`, `chmod 700 ${folder}`))
+    findings.push(warning(`Other users can read the ${what} ${folder}.`, `chmod 700 ${folder}`))
   return findings
 }
 
@@ -82,7 +82,7 @@ function spaceAt(what: string, place: string): Finding {
   const { bavail, bsize } = statfsSync(place)
   const free = bavail * bsize
   const text = `The ${what} ${place} is writable, with ${bytesText(free)} free.`
-  const fix = 'Free some space, or keep ended runs for a shorter time (--retention).'
+  const fix = 'Free some space, or keep ended runs for less time (--retention).'
   if (free < TOO_LITTLE_BYTES) return problem(text, fix)
   return free < LITTLE_BYTES ? warning(text, fix) : ok(text)
 }
@@ -96,14 +96,14 @@ export const secretsKey: Check = {
     if (sealedWith === undefined) return []
     try {
       const ring = new KeyRing({ env, file: join(data, 'secrets.key') })
-      if (sealedWith.length === 0 && !ring.given) return [ok('The hub here keeps no secrets.')]
+      if (sealedWith.length === 0 && !ring.given) return [ok('The hub here has no secrets.')]
       const { all, from } = ring.keys({ make: false })
       if (sealedWith.every((id) => all.some((key) => key.id === id)))
         return [ok(`The key of the secrets is in ${from}.`)]
       return [
         problem(
-          `Some secrets of the hub here were sealed with another key than that in ${from}.`,
-          'Put that key behind the one that is there, on a line of its own, or set those secrets again.',
+          `Some secrets of the hub here were sealed with a key that is not in ${from}.`,
+          'Add that key on its own line after the existing one, or set those secrets again.',
         ),
       ]
     } catch (error) {
@@ -113,7 +113,7 @@ export const secretsKey: Check = {
   },
 }
 
-/** Undefined where it cannot be read, which the check of the database tells. */
+/** Returns the ids of the keys in use; undefined if the database cannot be read, which another check reports. */
 function keysOf(database: string): string[] | undefined {
   let reader: DatabaseReader | undefined
   try {
@@ -135,11 +135,11 @@ export const staleLocks: Check = {
       const holder = lockHolder(file)
       return holder !== undefined && !holder.alive ? [{ file, pid: holder.pid }] : []
     })
-    if (stale.length === 0) return [ok('No lock is left of a process that has ended.')]
+    if (stale.length === 0) return [ok('There are no stale locks.')]
     return stale.map(({ file, pid }) =>
       warning(
-        `${file} is left of process ${pid}, which did not end in order.`,
-        'Nothing needs to be done: the next start takes it over and goes on with what was running.',
+        `${file} was left by process ${pid}, which did not end cleanly.`,
+        'Nothing needs to be done: the next start takes it over and resumes what was running.',
       ),
     )
   },

@@ -42,12 +42,12 @@ function ping(at: string): Promise<void> {
       path: '/_ping',
       timeout: WITHIN_MS,
     })
-    asking.on('timeout', () => asking.destroy(new Error('it does not answer')))
+    asking.on('timeout', () => asking.destroy(new Error('no answer')))
     asking.on('error', reject)
     asking.on('response', (response) => {
       response.resume()
       if (response.statusCode === 200) resolve()
-      else reject(new Error(`it answers ${response.statusCode}`))
+      else reject(new Error(`it answers with status ${response.statusCode}`))
     })
     asking.end()
   })
@@ -57,7 +57,7 @@ export const sandbox: Check = {
   name: 'sandbox',
   async run({ env }: Place) {
     const found = await findBubblewrap({ env })
-    if (found.type === 'usable') return [ok(`Sandboxes are made by bubblewrap ${found.version}.`)]
+    if (found.type === 'usable') return [ok(`Sandboxes use bubblewrap ${found.version}.`)]
     const isNeeded =
       setting(env, 'ERRAND_SANDBOX_REQUIRED') === 'yes' || setting(env, 'ERRAND_ISOLATION') === 'sandbox'
     if (isNeeded) return [problem(found.why, found.hint)]
@@ -73,7 +73,7 @@ export const container: Check = {
     return [
       warning(
         `Steps cannot run in containers: ${why}`,
-        'Only steps that ask for isolation: container need it; a sandbox needs none.',
+        'Only steps with isolation: container need it; sandboxes do not.',
       ),
     ]
   },
@@ -89,7 +89,7 @@ export const nodeVersion: Check = {
     return [
       problem(
         `Node ${version} is too old.`,
-        `Install Node ${LEAST} or newer, or run "npm install" in the folder of Errand, which brings its own.`,
+        `Install Node ${LEAST} or newer, or run "npm install" in the folder of Errand, which installs its own.`,
       ),
     ]
   },
@@ -122,7 +122,7 @@ export const cgroups: Check = {
       return [
         warning(
           text,
-          'For exact limits run the runner as root, or in a cgroup that is delegated to it (systemd: Delegate=yes).',
+          'For exact limits, run the runner as root or in a cgroup that is delegated to it (systemd: Delegate=yes).',
         ),
       ]
     } catch (error) {
@@ -133,7 +133,7 @@ export const cgroups: Check = {
 }
 
 const CLOCK_WITHIN_MS = 10_000
-/** The hub tells its time in whole seconds, and the answer takes its time too. */
+/** Difference that is tolerated: the hub gives its time in whole seconds, and its answer takes time too. */
 const MUCH_SECONDS = 5
 
 export const clock: Check = {
@@ -149,38 +149,38 @@ export const clock: Check = {
       await response.body?.cancel()
       date = response.headers.get('date')
     } catch {
-      // That it cannot be reached is told by another check.
+      // Another check reports that the hub cannot be reached.
       return []
     }
     const hubMs = Date.parse(date ?? '')
     if (Number.isNaN(hubMs)) return []
     const aheadSeconds = Math.round(((startedMs + Date.now()) / 2 - hubMs) / 1000)
-    if (Math.abs(aheadSeconds) <= MUCH_SECONDS) return [ok('The clock agrees with that of the hub.')]
+    if (Math.abs(aheadSeconds) <= MUCH_SECONDS) return [ok('The clock agrees with the clock of the hub.')]
     const how = aheadSeconds > 0 ? 'ahead of' : 'behind'
     return [
       warning(
-        `The clock is ${Math.abs(aheadSeconds)} s ${how} that of the hub.`,
-        'Let both be set by NTP (timedatectl set-ntp true): times shown and tokens that expire depend on it.',
+        `The clock is ${Math.abs(aheadSeconds)} s ${how} the clock of the hub.`,
+        'Set both clocks by NTP (timedatectl set-ntp true): shown times and the expiry of tokens depend on it.',
       ),
     ]
   },
 }
 
-/** A hub with some thousand readers and runners has one for each. */
+/** Open files below which a warning is given: a hub needs one for each reader and each runner. */
 const FEW = 4096
 
 export const descriptors: Check = {
   name: 'descriptors',
   async run() {
     const limits = procText('self', 'limits')
-    // A system without /proc.
+    // The system has no /proc.
     if (limits === undefined) return []
     // Node raises its own limit to the hard one, which is the second figure.
     const hard = /^Max open files\s+\S+\s+(\S+)/m.exec(limits)?.[1] ?? 'unlimited'
     if (hard === 'unlimited' || Number(hard) >= FEW) return [ok(`Open files: at most ${hard}.`)]
     return [
       warning(
-        `At most ${hard} files may be open at once: too few for many runners and readers.`,
+        `At most ${hard} files can be open at once: too few for many runners and readers.`,
         'Raise the limit: ulimit -Hn 65536 as root, or LimitNOFILE=65536 in the systemd unit.',
       ),
     ]
@@ -204,7 +204,7 @@ export const codingAgents: Check = {
     return [
       warning(
         'No coding agent can be used here.',
-        'errand agents install; then errand agents list says what is missing.',
+        'Install them with: errand agents install. Then errand agents list shows what is missing.',
       ),
     ]
   },

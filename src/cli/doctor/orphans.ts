@@ -12,11 +12,11 @@ import {
 } from '../../runner/orphans/attempt-processes.ts'
 import { type Check, type Finding, ok, type Place, warning } from './check.ts'
 
-/** An attempt that is still running, and whose end nobody can report. */
+/** Describes an attempt that is still running, and whose end nobody can report. */
 export interface Orphan {
   /** Absent if no visible process shows it. */
   attempt_id?: string
-  /** Of its runner. */
+  /** Folder of its runner. */
   folder: string
   why: 'folder_gone' | 'runner_gone'
   processes: { pid: number; since: string; command: string }[]
@@ -24,7 +24,7 @@ export interface Orphan {
 
 type Found = AttemptProcesses & Pick<Orphan, 'why'>
 
-/** Between SIGTERM and SIGKILL. */
+/** Milliseconds between SIGTERM and SIGKILL. */
 const GRACE_MS = 10_000
 /** Time in which a runner that is just restarting resumes its attempts. */
 const BACK_WITHIN_MS = 3_000
@@ -43,7 +43,7 @@ export const orphans: Check = {
 /** Lists the orphans as `--json` shows them. */
 export const orphansNow = (only: Place['only']): Orphan[] => findOrphans(only).map(toldOf)
 
-/** Ends all orphans, and says of each whether it is gone. */
+/** Ends all orphans, and reports for each whether it is gone. */
 export async function endOrphans(only: Place['only']): Promise<(Orphan & { gone: boolean })[]> {
   let found = findOrphans(only)
   if (found.some(({ why }) => why === 'runner_gone')) {
@@ -56,7 +56,7 @@ export async function endOrphans(only: Place['only']): Promise<(Orphan & { gone:
   )
 }
 
-/** Finds the processes of attempts whose runner is gone. Those of a living runner are its own, even before it has resumed them. */
+/** Finds the processes of attempts without a living runner. A runner owns its attempts even before it resumes them. */
 function findOrphans(only: Place['only']): Found[] {
   const all = attemptProcesses().filter(
     ({ folder }) => only === undefined || only.some((each) => isBelow(folder, each)),

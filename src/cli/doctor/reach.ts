@@ -16,7 +16,7 @@ const WITHIN_MS = 10_000
 export const hubReach: Check = {
   name: 'hub',
   async run({ hub: { url, token, known } }: Place) {
-    if (!known) return [ok('No hub is named for the commands here; errand run needs none.')]
+    if (!known) return [ok('No hub is set for the commands here. errand run does not need one.')]
     const client = new ErrandClient({ url, token })
     try {
       const { version } = await client.health(AbortSignal.timeout(WITHIN_MS))
@@ -27,12 +27,12 @@ export const hubReach: Check = {
       ]
     } catch (error) {
       const { message, hint } = asErrand(error)
-      return [problem(message, hint ?? 'Look at the address, and whether the hub is up.')]
+      return [problem(message, hint ?? 'Check the address, and whether the hub is running.')]
     }
   },
 }
 
-/** The runs that are set aside, where the token is an operator's. */
+/** Lists the runs that are set aside, if the token belongs to an operator. */
 async function setAsideAt(client: ErrandClient, token: string | undefined): Promise<Finding[]> {
   if (token === undefined) return []
   const { set_aside: named = [], runs_set_aside: count = 0 } = await client
@@ -41,15 +41,12 @@ async function setAsideAt(client: ErrandClient, token: string | undefined): Prom
   const found = named.map(({ run_id, since, why }) =>
     problem(
       `Run ${run_id} is set aside since ${since}: ${why}`,
-      `Update Errand, or see what is wrong in the log of the hub; then: errand runs resume ${run_id}, or errand runs cancel ${run_id}`,
+      `Update Errand, or look into the log of the hub. Then: errand runs resume ${run_id}, or errand runs cancel ${run_id}`,
     ),
   )
   if (count > named.length)
     found.push(
-      problem(
-        `${count - named.length} more runs are set aside.`,
-        'Resume or cancel those that are named first.',
-      ),
+      problem(`${count - named.length} more runs are set aside.`, 'Resume or cancel the named ones first.'),
     )
   return found
 }
@@ -60,8 +57,8 @@ async function tokenOf(client: ErrandClient, token: string | undefined): Promise
   try {
     const { expires_at } = await client.auth.me()
     const soon = isSession(token) ? undefined : expiresSoon(expires_at)
-    if (soon === undefined) return ok('The token for that hub is good.')
-    return warning(`The token for that hub expires ${soon}.`, 'Make another with: errand tokens create')
+    if (soon === undefined) return ok('The token for that hub is valid.')
+    return warning(`The token for that hub expires ${soon}.`, 'Create another with: errand tokens create')
   } catch (error) {
     const { message, hint } = asErrand(error)
     return problem(message, hint ?? `errand login ${client.url}`)
@@ -71,7 +68,7 @@ async function tokenOf(client: ErrandClient, token: string | undefined): Promise
 const asErrand = (error: unknown): { message: string; hint?: string } =>
   error instanceof ErrandError ? error : { message: `The hub does not answer: ${(error as Error).message}.` }
 
-/** The outside services that fail, as the hub tells an admin of them. */
+/** Reports the outside services that fail, as the hub lists them for an admin. */
 export const outsideServices: Check = {
   name: 'services',
   async run({ hub: { url, token, known } }: Place) {
@@ -80,14 +77,14 @@ export const outsideServices: Check = {
     try {
       ;({ failing } = await new ErrandClient({ url, token }).services(AbortSignal.timeout(WITHIN_MS)))
     } catch {
-      // No admin's token, or no hub that can be asked, as another check says.
+      // The token is not an admin's, or the hub does not answer, which another check reports.
       return []
     }
-    if (failing.length === 0) return [ok('No service that the hub speaks to is known to fail.')]
+    if (failing.length === 0) return [ok('No outside service of the hub is failing.')]
     return failing.map(({ service, address, since, times, message }) =>
       warning(
         `${service} at ${address} has failed since ${since} (${times === 1 ? 'once' : `${times} times in a row`}): ${message}`,
-        'Look whether it is up and reached from the hub; it is asked again, and needs no restart of the hub.',
+        'Check that it is up and that the hub can reach it. The hub tries again by itself and needs no restart.',
       ),
     )
   },
@@ -97,7 +94,7 @@ export const hubPort: Check = {
   name: 'port',
   async run({ data, listen: { host, port } }: Place) {
     const holder = lockHolder(join(data, 'lock'))
-    if (holder?.alive) return [ok(`A hub runs here, with process id ${holder.pid}.`)]
+    if (holder?.alive) return [ok(`A hub is running here, with process id ${holder.pid}.`)]
     const server = createServer().listen(port, host)
     try {
       await once(server, 'listening')
@@ -126,7 +123,7 @@ export const enrolment: Check = {
         return [ok(`A runner here takes its hub (${hubUrl}) and token from the environment.`)]
       const kept = keptEnrolment(workspace)
       if (kept === undefined)
-        return [ok('This machine is enrolled as no runner; errand runner enroll makes it one.')]
+        return [ok('This machine is not enrolled as a runner. To enrol it: errand runner enroll')]
       return [ok(`This machine is enrolled as runner "${kept.runner_id}" of ${kept.hub_url}.`)]
     } catch (error) {
       if (!(error instanceof ErrandError)) throw error

@@ -9,42 +9,42 @@ import { AgentQuestions, askLine } from './agent-questions.ts'
 import { JsonLines } from './json-lines.ts'
 import { TextOut } from './text-out.ts'
 
-/** A run of an agent as this command follows it, wherever it is carried out. */
+/** Describes the run of an agent that this command follows, wherever it runs. */
 export interface FollowedAgent {
   runId: string
   events: AsyncIterable<RunEvent>
-  /** Answers the run that has it. */
+  /** Gives an input to the run. Resolves to the run that has it. */
   give(input: GivenInput): Promise<{ run_id: string }>
   cancel(force: boolean): Promise<void>
-  /** The run for the last line of `--json`. */
+  /** Returns the run for the last line of `--json`. */
   view(): Promise<unknown>
-  /** The run was there before, and was given this prompt: the turn of this prompt is what is followed. */
+  /** Set if the run was open before and got this prompt: only the turn of this prompt is followed. */
   joined?: { input_id: string }
-  /** A prompt of this reader that was passed on to it. */
+  /** A prompt of this reader that an earlier run passed on to this one. */
   passedOn?: string
-  /** How others answer a question; absent: nobody else can. */
+  /** Returns how others answer a question; absent: nobody else can. */
   answerHint?(requestId: string): string
-  /** How to go on when it has ended. */
+  /** Text on how to continue when the run has ended. */
   continueHint: string
 }
 
 export interface AgentShow {
   json: boolean
-  /** Further prompts are asked for here. */
+  /** The command asks for more prompts here. */
   interactive: boolean
-  /** Standard input is taken by the prompt. */
+  /** The prompt came from standard input, so that nothing can be asked there. */
   fromStdin: boolean
 }
 
 export interface FollowedTo {
   exitCode: number
-  /** False: it ended before it looked at the prompt it was given. */
+  /** False if the run ended before it took the prompt that it was given. */
   taken: boolean
-  /** The run that has a prompt of this reader which came too late for this one. */
+  /** The run that has a prompt of this reader that came too late for this run. */
   goesOn?: { runId: string; passedOn: string }
 }
 
-/** Shows the run until it ends. Ctrl-C cancels the turn, then the run. */
+/** Shows the run until it ends, or the turn of a joined prompt. Ctrl-C cancels the turn, then the run. */
 export async function followAgent(
   run: FollowedAgent,
   { json, interactive, fromStdin }: AgentShow,
@@ -93,7 +93,7 @@ export async function followAgent(
       }
     }
     ended.abort()
-    // A prompt that was given to a run which had ended has begun another.
+    // A prompt for a run that had ended has started another run.
     goesOn = (await asking) ?? goesOn
     if (json) await out.write(lines.result(await run.view()))
     else if (session && goesOn === undefined && (taken || status !== 'success'))
@@ -106,7 +106,7 @@ export async function followAgent(
   return { exitCode: exitCodeOfRun(status), taken, goesOn }
 }
 
-/** An empty line is asked again; the end of input ends the session. Answers where another run has what was given. */
+/** Asks for the next prompt; the end of input ends the session. Returns the run that has it if that is another one. */
 async function askNext(
   run: FollowedAgent,
   display: AgentDisplay,
@@ -126,14 +126,14 @@ async function askNext(
     const { run_id } = await run.give(input)
     return run_id === run.runId ? undefined : { runId: run_id, passedOn: input_id }
   } catch {
-    // It may have ended while the line was typed.
+    // The run may have ended while the line was typed.
     return undefined
   }
 }
 
 /**
- * Decides what a person's Ctrl-C cancels: the turn where more may follow, then the run, then the run by
- * force. Other signals cancel the run.
+ * Decides what Ctrl-C cancels: first the turn, if more turns may follow, then the run, then the run by force. Other
+ * signals cancel the run.
  */
 class Interrupts {
   readonly #run: FollowedAgent
@@ -145,7 +145,7 @@ class Interrupts {
     const next = [
       '',
       'the turn. Press Ctrl-C again to cancel the run',
-      'the run. Press Ctrl-C again to force it',
+      'the run. Press Ctrl-C again to kill it now',
     ][this.#asked]
     if (this.#tell && next) process.stderr.write(`\nCanceling ${next}.\n`)
     if (this.#asked === 1) this.#run.give({ type: 'cancel_turn' }).catch(() => this.cancel())
@@ -156,19 +156,19 @@ class Interrupts {
   constructor(run: FollowedAgent, { tell, turnFirst }: { tell: boolean; turnFirst: boolean }) {
     this.#run = run
     this.#tell = tell
-    // Without a turn to come, the end of this one is that of the run.
+    // If no more turns can follow, ending this turn means ending the run.
     this.#first = turnFirst ? 0 : 1
     this.#asked = this.#first
     process.on('SIGINT', this.#onInterrupt).on('SIGTERM', this.#onSignal).on('SIGHUP', this.#onSignal)
   }
 
-  /** Ctrl-C is for this turn again. */
+  /** Lets the next Ctrl-C cancel the turn that begins. */
   turnBegins(): void {
     this.#asked = this.#first
   }
 
   cancel(force = false): void {
-    // It may have ended meanwhile; then there is nothing to cancel.
+    // The run may have ended in the meantime; then there is nothing to cancel.
     this.#run.cancel(force).catch(() => {})
   }
 

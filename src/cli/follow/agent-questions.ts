@@ -3,26 +3,26 @@ import type { AgentUpdate, AgentUpdateOf, GivenInput } from '../../contract/agen
 import { CLEAR_LINE } from '../render/terminal-text.ts'
 
 export interface QuestionsOptions {
-  /** A person can be asked here. */
+  /** True if a person can be asked here. */
   ask: boolean
-  /** Somebody else may answer (on a hub), so that what is not answered here waits. */
+  /** True if others may answer (on a hub): then a question that is not answered here waits. */
   othersCan: boolean
-  /** How they do. */
+  /** Returns how others answer. */
   hint(requestId: string, runId: string): string
-  /** `attempt`: number of the one that asks, in this run. */
+  /** Gives an answer to the agent; `attempt` is the number of the attempt that asks. */
   give(input: GivenInput, attempt: number, runId: string): Promise<unknown>
   write(text: string): Promise<void>
-  /** Where others ask in it too. */
+  /** Terminal to share with others who ask there too. */
   terminal?: YesNoQuestions
 }
 
-/** The attempt that asks. */
+/** Identifies the attempt that asks. */
 interface Asking {
   attempt: number
   runId: string
 }
 
-/** Answers what an agent asks: by asking the person here, one question after another; else with no where nobody can. */
+/** Answers an agent's questions: asks the person here one by one, or answers no if nobody can be asked. */
 export class AgentQuestions {
   readonly #options: QuestionsOptions
   readonly #open = new Map<string, AbortController>()
@@ -43,7 +43,7 @@ export class AgentQuestions {
     for (const key of [...this.#open.keys()]) this.#answered(key)
   }
 
-  /** A question that waits for a person has a time until which it does. */
+  /** Handles a question. Only one with `expires_at` waits for a person. */
   #asked({ request_id, expires_at }: AgentUpdateOf<'permission'>, by: Asking): void {
     const key = keyOf(request_id, by)
     if (expires_at === undefined || this.#open.has(key)) return
@@ -72,17 +72,17 @@ export class AgentQuestions {
   }
 
   #give(answer: GivenInput, { attempt, runId }: Asking): void {
-    // Its time may be over meanwhile.
+    // The question may have expired in the meantime.
     this.#options.give(answer, attempt, runId).catch(() => {})
   }
 }
 
-/** Two sessions may call their questions alike. */
+/** Two sessions may use the same ids for their questions. */
 const keyOf = (requestId: string, { attempt, runId }: Asking): string => `${runId} ${attempt} ${requestId}`
 
 /**
- * A line from the person at the terminal; undefined at the end of input, and where the signal aborts. `opened` is given what writes
- * the question again, with what was typed by then.
+ * Reads a line from the person at the terminal; undefined at the end of input or if the signal aborts. `opened` gets a
+ * function that writes the question again, with the text typed so far.
  */
 export function askLine(
   question: string,
@@ -94,7 +94,7 @@ export function askLine(
   return new Promise((resolve) => {
     let ended = false
     const end = (line: string | undefined): void => {
-      // Closing fails where the terminal is gone, and says so by ending it once more.
+      // Closing a terminal that is gone fails and calls this function a second time.
       if (ended) return
       ended = true
       signal?.removeEventListener('abort', stop)
@@ -106,9 +106,9 @@ export function askLine(
       end(undefined)
     }
     signal?.addEventListener('abort', stop)
-    // While a line is read, Ctrl-C comes here and not as a signal.
+    // While a line is read, Ctrl-C arrives here and not as a signal.
     terminal.on('SIGINT', () => process.emit('SIGINT'))
-    // The terminal has gone away; a signal tells of that too.
+    // The terminal has gone away; a signal reports that too.
     terminal.on('error', () => end(undefined))
     terminal.once('close', () => end(undefined))
     terminal.question(question, (line) => end(line))
@@ -118,25 +118,25 @@ export function askLine(
   })
 }
 
-/** Questions to the person at the terminal that are answered with yes or no, one after another. */
+/** Asks the person at the terminal questions that are answered with yes or no, one after another. */
 export class YesNoQuestions {
   #last: Promise<unknown> = Promise.resolve()
   #open = 0
   #again: (() => void) | undefined
 
-  /** The terminal is taken: what is typed belongs to a question. */
+  /** True while the terminal is taken: typed text belongs to a question. */
   get isAsking(): boolean {
     return this.#open > 0
   }
 
-  /** Writes by `write` above the question that is open, if one is. */
+  /** Writes a text with `write`, above the open question if there is one. */
   async above(text: string, write: (text: string) => Promise<void>): Promise<void> {
     if (text === '' || this.#again === undefined) return await write(text)
     await write(CLEAR_LINE + text)
     this.#again?.()
   }
 
-  /** No is the default; what is neither is asked again. Undefined at the end of input, and where the signal aborts. */
+  /** Asks until the answer is yes or no (the default). Resolves to undefined at the end of input or on abort. */
   ask(question: string, signal: AbortSignal): Promise<boolean | undefined> {
     this.#open++
     const answer = this.#last.then(() => this.#ask(question, signal))

@@ -6,7 +6,7 @@ import { Approver, type ApproverOptions } from './approver.ts'
 const request = (more: object): EventOf<'approval.requested'> =>
   ({ type: 'approval.requested', step: 'ask', phase: 'main', instance: 0, ...more }) as never
 
-/** Returns what is answered at once. */
+/** Returns the answers that are given immediately. */
 function answered(options: Partial<ApproverOptions>, more: object): string[] {
   const said: string[] = []
   const answer: ApproverOptions['answer'] = async ({ decision, comment }) => {
@@ -17,7 +17,7 @@ function answered(options: Partial<ApproverOptions>, more: object): string[] {
 }
 
 test('where nobody can answer an approval is refused at once, whatever its time would decide', () => {
-  const refused = ['reject: nobody can be asked; run with --approve "ask" or --yes']
+  const refused = ['reject: nobody can be asked here; use --approve "ask" or --yes']
   const late = { expires_at: '2040-01-01T00:00:00Z' }
   for (const more of [{}, late, { ...late, on_timeout: 'approve' }]) {
     assert.deepEqual(answered({}, more), refused)

@@ -2,31 +2,31 @@ import type { EventOf } from '../../contract/events.ts'
 import { lineText } from '../render/terminal-text.ts'
 import { YesNoQuestions } from './agent-questions.ts'
 
-/** `runId`: of the run that asks. */
+/** Sends an answer to the run that asks. */
 export type Answer = (
   answer: { step: string; decision: 'approve' | 'reject'; comment?: string },
   runId: string,
 ) => Promise<void>
 
 export interface ApproverOptions {
-  /** `--yes`. */
+  /** True for `--yes`: approve every step. */
   all: boolean
-  /** `--approve`. */
+  /** Steps of `--approve`. */
   steps: readonly string[]
-  /** A person can be asked: standard input and output are a terminal. */
+  /** True if a person can be asked: standard input and output are a terminal. */
   ask: boolean
-  /** Somebody else may answer (on a hub), so that what is not answered here waits. */
+  /** True if others may answer (on a hub): then an approval that is not answered here waits. */
   othersCan?: boolean
   answer: Answer
 }
 
-/** Answers the approvals of a run and of those it starts: by option, by asking, else with no where nobody else can. */
+/** Answers the approvals of a run and its children: by option, by asking, or with no if nobody else can answer. */
 export class Approver {
   readonly #options: ApproverOptions
-  /** Shared with who else asks in it. */
+  /** Terminal that is shared with other questions. */
   readonly terminal = new YesNoQuestions()
   /**
-   * Open questions, by run and step, for the instances of a step that ask at one time are answered together.
+   * Open questions, by run and step: instances of a step that ask at the same time are answered together.
    */
   readonly #open = new Map<string, { instances: Set<number>; answered: AbortController }>()
 
@@ -34,7 +34,7 @@ export class Approver {
     this.#options = options
   }
 
-  /** Whether a person is asked here. */
+  /** True if a person is asked here. */
   get asks(): boolean {
     return this.#options.ask
   }
@@ -50,10 +50,10 @@ export class Approver {
     if (all || steps.includes(step)) this.#answer(runId, step, 'approve')
     else if (ask) void this.#ask(runId, step, answered.signal)
     else if (!othersCan)
-      this.#answer(runId, step, 'reject', `nobody can be asked; run with --approve "${step}" or --yes`)
+      this.#answer(runId, step, 'reject', `nobody can be asked here; use --approve "${step}" or --yes`)
   }
 
-  /** The question needs no answer any more. */
+  /** Closes a question that needs no answer any more. */
   over(event: EventOf<'approval.answered' | 'step.finished'>, runId: string): void {
     const key = keyOf(event.step, event.phase, runId)
     const open = this.#open.get(key)
@@ -73,12 +73,12 @@ export class Approver {
   async #ask(runId: string, step: string, signal: AbortSignal): Promise<void> {
     const answer = await this.terminal.ask(`Approve "${lineText(step)}"?`, signal)
     if (signal.aborted) return
-    if (answer === undefined) this.#answer(runId, step, 'reject', 'the input has ended without an answer')
+    if (answer === undefined) this.#answer(runId, step, 'reject', 'the input ended without an answer')
     else this.#answer(runId, step, answer ? 'approve' : 'reject')
   }
 
   #answer(runId: string, step: string, decision: 'approve' | 'reject', comment?: string): void {
-    // It may have expired or been canceled meanwhile.
+    // The approval may have expired or been canceled in the meantime.
     this.#options.answer({ step, decision, comment }, runId).catch(() => {})
   }
 }

@@ -8,28 +8,28 @@ import { JsonLines } from './json-lines.ts'
 import { eachEvent, FamilyDisplay, type FamilyMember, type FamilyShow } from './run-family.ts'
 import { TextOut } from './text-out.ts'
 
-/** A run as this command follows it, wherever it is carried out. */
+/** Describes a run that this command follows, wherever it runs. */
 export interface FollowedRun {
   runId: string
-  /** The events of this run, or of one that it has started. */
+  /** Returns the events of this run, or of one that it started. */
   events(runId: string): AsyncIterable<RunEvent>
-  /** How many runs that one has started may be read at a time; absent: all. */
+  /** Number of children of a run that may be read at a time; absent: all. */
   childrenAtOnce?: number
   cancel(force: boolean): Promise<void>
-  /** Answers what an agent of it asks; absent: others do. */
+  /** Answers a question of one of the run's agents; absent: others answer. */
   give?(runId: string, input: GivenInput, attempt: number): Promise<unknown>
-  /** The run for the last line of `--json`. */
+  /** Returns the run for the last line of `--json`. */
   view(): Promise<unknown>
 }
 
 export interface FollowOptions extends FamilyShow {
   json: boolean
-  /** When colours are written; absent: where the reader is a terminal. */
+  /** When to write colours; absent: if the reader is a terminal. */
   color?: ColorChoice
   approver?: Approver
 }
 
-/** Shows a run until it ends; a signal or a reader that goes away cancels it. Answers the exit code. */
+/** Shows a run until it ends; a signal or a reader that goes away cancels it. Resolves to the exit code. */
 export async function follow(run: FollowedRun, options: FollowOptions): Promise<number> {
   const out = new TextOut(process.stdout)
   const tty = process.stdout.isTTY ?? false
@@ -38,15 +38,16 @@ export async function follow(run: FollowedRun, options: FollowOptions): Promise<
   let asked = 0
   const cancel = (): void => {
     asked++
-    // It may have ended meanwhile; then there is nothing to cancel.
+    // The run may have ended in the meantime; then there is nothing to cancel.
     if (asked <= 2) run.cancel(asked === 2).catch(() => {})
   }
   const onInterrupt = (): void => {
     out.live('')
-    if (asked === 0 && !options.json) process.stderr.write('\nCanceling. Press Ctrl-C again to force it.\n')
+    if (asked === 0 && !options.json)
+      process.stderr.write('\nCanceling. Press Ctrl-C again to kill everything now.\n')
     cancel()
   }
-  // For good: one that comes while the command ends must not change how it ends.
+  // These stay registered: a signal that comes while the command ends must not change how it ends.
   process.on('SIGINT', onInterrupt).on('SIGTERM', cancel).on('SIGHUP', cancel)
   out.whenGone(cancel)
 

@@ -2,15 +2,15 @@ import type { RunEvent } from '../../contract/events.ts'
 import type { RunView } from '../../contract/run.ts'
 import { jsonText } from '../print.ts'
 
-/** The step and host of an event that does not name them itself. */
+/** Holds the step and host of an event that does not name them itself. */
 interface Place {
   step?: string
   host?: string
 }
 
 /**
- * The lines of `--json`: the events of a run and of those it has started, each with its `run_id`, and with its step and its host
- * where it is of one. An event whose `run_id` is that of another run has its own as `in_run_id`.
+ * Formats the lines of `--json`: the events of a run and its children, each with its `run_id`, and with its step and
+ * host if it has them. An event whose `run_id` names another run has its own run as `in_run_id`.
  */
 export class JsonLines {
   readonly #runId: string
@@ -21,21 +21,21 @@ export class JsonLines {
     this.#runId = runId
   }
 
-  /** The attempts of a run whose beginning is not among the events. */
+  /** Learns the attempts of a run that began before the first event. */
   knows({ run_id, steps }: RunView): void {
     for (const { step, instances } of steps)
       for (const { host, attempts } of instances)
         for (const { number } of attempts) this.#attempts.set(`${run_id} ${number}`, { step, host })
   }
 
-  /** An event of a child stands in one of its own, as the log of another run. */
+  /** Formats an event. The event of a child is wrapped in a `child.event`, as it belongs to another log. */
   event(event: RunEvent, runId: string): string {
     const own = 'run_id' in event ? { in_run_id: runId } : { run_id: runId }
     const whole = { ...event, ...own, ...this.#placeOf(event, runId) }
     return this.#line(runId === this.#runId ? whole : { type: 'child.event', run_id: runId, event: whole })
   }
 
-  /** The last line. */
+  /** Formats the last line. */
   result(run: unknown): string {
     return this.#line({ type: 'result', run_id: this.#runId, run })
   }

@@ -15,8 +15,8 @@ const logOf = (...events: RunEvent[]) => events
 const failing = (code: ErrorCode) => new ErrandError(code, 'no')
 
 /**
- * The events that are told of a family: `run seq`, in order. `open` is called with each log that is opened;
- * an error that it throws, the log throws.
+ * Follows a family and returns its reported events in order, each as `run seq`. `open` is called for each log that is
+ * opened; the log throws what `open` throws.
  */
 async function toldOf(
   logs: Record<string, RunEvent[]>,
@@ -121,6 +121,6 @@ test('only so many children are read at a time, and one that has ended waits for
   const { told, most } = await toldOf({ top: [...starts, ...ends, finished(61)], ...children }, () => {}, 3)
   assert.equal(told.length, 61 + 60)
   assert.equal(new Set(told).size, told.length)
-  // The parent, three, and the one whose end is to be told.
+  // The parent, three children, and the child whose end is reported next.
   assert.ok(most <= 5, `${most} at once`)
 })

@@ -7,27 +7,27 @@ import { RunDisplay } from '../render/run-display.ts'
 import { instanceName } from '../render/run-rows.ts'
 import { palette, type TextRules } from '../render/terminal-text.ts'
 
-/** A run that is followed, or one that it has started, at any depth. */
+/** Describes a run that is followed, or one that it started at any depth. */
 export interface FamilyMember {
   runId: string
-  /** The steps that lead to it; none: it is the run that is followed. */
+  /** Steps that lead to it; empty for the run that is followed. */
   steps: readonly string[]
-  /** Those as a person reads them, with what tells one instance from another. */
+  /** The same steps for a person to read, with what distinguishes their instances. */
   path: readonly string[]
 }
 
-/** How the runs of a family are shown: as `DisplayOptions`, for one of them. */
+/** Says how the runs of a family are shown; compare `DisplayOptions`, which is for a single run. */
 export interface FamilyShow {
   maxBytes(step: string, within: readonly string[]): number
   wholeOutput(attempt: number, stream: StreamName, runId: string): string
   answerHint?(step: string, runId: string): string
   verbose?: boolean
-  /** As of `DisplayOptions`. */
+  /** Same as in `DisplayOptions`. */
   brief?: boolean
   allRows(runId: string): string
 }
 
-/** A family of runs as a person reads it: each run has a display of its own. */
+/** Formats a family of runs for a person. Each run has its own display. */
 export class FamilyDisplay {
   readonly #show: FamilyShow
   readonly #rules: TextRules
@@ -39,7 +39,7 @@ export class FamilyDisplay {
     this.#rules = rules
   }
 
-  /** The text to write for this event; often empty. */
+  /** Returns the text to write for this event; often empty. */
   add(event: RunEvent, member: FamilyMember): string {
     const { runId } = member
     const display = this.#displays.get(runId) ?? this.#displayOf(member)
@@ -50,12 +50,12 @@ export class FamilyDisplay {
     return display.add(event)
   }
 
-  /** As `RunDisplay.due`, of all of them. */
+  /** Returns what `RunDisplay.due` returns, for all runs together. */
   due(nowMs: number): string {
     return [...this.#displays.values()].map((each) => each.due(nowMs)).join('')
   }
 
-  /** As `RunDisplay.live`, of all of them. */
+  /** Returns what `RunDisplay.live` returns, for all runs together. */
   live(nowMs: number): string {
     const all = [...this.#displays.values()].map((each) => each.live(nowMs))
     const text = all.filter((one) => one !== '').join(' · ')
@@ -78,37 +78,37 @@ export class FamilyDisplay {
   }
 }
 
-/** How long until a run is looked for again whose start was told before it was there. */
+/** Milliseconds until the next look for a run that was announced before it exists. */
 const LOOK_AGAIN_MS = 50
-/** How long until a hub is asked again that has said that too much of it is read at once. */
+/** Milliseconds until the next request to a hub that has refused too many readers. */
 const TOO_MANY_MS = 1000
-/** How many children of a run are followed at a time on a hub, which lets a user read so many streams and no more. */
+/** Children of a run that are followed at a time on a hub, which limits the streams that a user may read. */
 export const CHILDREN_AT_ONCE = 8
 
 interface Family {
-  /** The log of one of them, to its end or as far as it is wanted. */
+  /** Returns the log of one run, to its end or as far as it is wanted. */
   events(runId: string): AsyncIterable<RunEvent>
   tell(event: RunEvent, member: FamilyMember): Promise<void>
-  /** How many children of a run are followed at a time; one that has ended does not wait for the others. Default: all. */
+  /** Children of a run that are followed at a time (default: all). A child that has ended does not wait for others. */
   childrenAtOnce?: number
 }
 
 /**
- * Tells all events of a run and of those it starts, each in the order of its log: those of a child come after its
- * `child.started`, and all that are told before its `child.finished`. Rejects where the log of the first one breaks off; of a
- * child that has none its parent tells what became.
+ * Reports all events of a run and its children, each run in the order of its log. The events of a child come between
+ * its `child.started` and its `child.finished`. Rejects if the log of the first run breaks off. For a child without a
+ * log, the parent's events say what became of it.
  */
 export const eachEvent = (runId: string, family: Family): Promise<void> =>
   new Followed(family, { runId, steps: [], path: [] }).follow()
 
-/** One run of a family. */
+/** Follows one run of a family. */
 class Followed {
   readonly #family: Family
   readonly #member: FamilyMember
   readonly #instances = new Map<string, readonly StepInstance[]>()
   readonly #children = new Map<string, Child>()
   readonly #turns: Turns
-  /** `seq` of the event told last. */
+  /** `seq` of the event that was reported last. */
   #told = 0
 
   constructor(family: Family, member: FamilyMember) {
@@ -117,7 +117,7 @@ class Followed {
     this.#turns = new Turns(family.childrenAtOnce ?? Number.POSITIVE_INFINITY)
   }
 
-  /** May be called again where it has rejected: it goes on. */
+  /** Reports the events of the run and its children. After a rejection it can be called again, and continues. */
   async follow(): Promise<void> {
     for await (const event of this.#family.events(this.#member.runId)) {
       if (event.seq <= this.#told) continue
@@ -144,11 +144,11 @@ class Followed {
 
 const stepKey = ({ step, phase }: Pick<EventOf<'child.started'>, 'step' | 'phase'>) => `${phase} ${step}`
 
-/** A run that was started by one that is followed. */
+/** Follows a run that was started by a followed one. */
 class Child {
   readonly #run: Followed
   readonly #over = Promise.withResolvers<void>()
-  /** Its parent tells no more of it: what is not there now never will be. */
+  /** True once the parent's log has its end: a log that does not exist by then never will. */
   #isOver = false
   readonly #done: Promise<void>
 
@@ -157,7 +157,7 @@ class Child {
     this.#done = this.#follow(turns).catch(() => {})
   }
 
-  /** Resolves when all of it was told. */
+  /** Resolves when all of its events were reported. */
   ended(): Promise<void> {
     this.#isOver = true
     this.#over.resolve()
@@ -189,7 +189,7 @@ class Child {
   }
 }
 
-/** Lets only so many go on at a time. */
+/** Limits how many callers proceed at a time. */
 class Turns {
   readonly #waiting: (() => void)[] = []
   #free: number
@@ -198,7 +198,7 @@ class Turns {
     this.#free = most
   }
 
-  /** Resolves when it is its turn, which it gives back. */
+  /** Resolves when the caller's turn comes; the caller ends it with `give`. */
   async take(): Promise<void> {
     if (this.#free > 0) this.#free--
     else await new Promise<void>((resolve) => this.#waiting.push(resolve))

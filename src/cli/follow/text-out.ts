@@ -1,18 +1,18 @@
 import type { Writable } from 'node:stream'
 import { CLEAR_LINE, passingLine } from '../render/terminal-text.ts'
 
-/** How often is looked what runs. */
+/** Milliseconds between two updates of what runs. */
 const LOOK_MS = 1000
 
-/** Texts to show while nothing happens; `nowMs` is of a clock that goes steadily. */
+/** Provides texts to show while nothing happens; `nowMs` is the time of a steady clock. */
 export interface Meanwhile {
-  /** Lines that stay. */
+  /** Returns lines that stay. */
   due(nowMs: number): string
-  /** A line without its end, which the next text takes away. */
+  /** Returns a line without a line feed, which the next text replaces. */
   live(nowMs: number): string
 }
 
-/** Writes text at the reader's pace, so that a slow one costs no memory; tells when it has gone away. */
+/** Writes text at the reader's pace, so that a slow reader costs no memory. Reports when the reader has gone away. */
 export class TextOut {
   readonly #stream: Writable
   #gone = false
@@ -21,14 +21,14 @@ export class TextOut {
 
   constructor(stream: Writable) {
     this.#stream = stream
-    // EPIPE, mostly: nobody reads any more (`errand run x.yaml | head`). Anything else reads as little.
+    // Mostly EPIPE: nobody reads any more (`errand run x.yaml | head`). After other errors nobody does either.
     stream.on('error', () => {
       this.#gone = true
       this.#onGone?.()
     })
   }
 
-  /** Called once the reader has gone; what is written from then on is dropped. */
+  /** Calls back once the reader has gone; text that is written after that is dropped. */
   whenGone(callback: () => void): void {
     this.#onGone = callback
     if (this.#gone) callback()
@@ -48,7 +48,7 @@ export class TextOut {
     })
   }
 
-  /** On a terminal: a line that is gone with the next text, or with an empty one. */
+  /** Writes a line to a terminal that the next text replaces. An empty text removes it. */
   live(text: string): void {
     if (this.#gone || text === this.#live || this.#stream.writableNeedDrain) return
     this.#stream.write(`${this.#live === '' ? '' : CLEAR_LINE}${text === '' ? '' : passingLine(text)}`)
@@ -56,8 +56,8 @@ export class TextOut {
   }
 
   /**
-   * Tells what runs until the function is called that it answers: in lines as they are due, or on a terminal (`isLive`) in a
-   * live one, but while it is `isPaused`, as somebody else writes there.
+   * Shows what runs, until the returned function is called: in lines that are due, or on a terminal (`isLive`) in a
+   * live line. The live line is hidden while `isPaused` says that somebody else writes there.
    */
   meanwhile(what: Meanwhile, { isLive, isPaused }: { isLive: boolean; isPaused(): boolean }): () => void {
     const look = (): void => {

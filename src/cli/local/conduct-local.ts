@@ -30,25 +30,25 @@ export interface HereOptions {
   json?: boolean
   verbose?: boolean
   color?: string
-  /** The least box of its steps. */
+  /** Minimum box of its steps. */
   box?: BoxAsk
-  /** Folder that keeps the run, so that it can be taken up again. */
+  /** Folder that keeps the run, so that it can be resumed. */
   state?: string
-  /** Id of the run in that folder to go on with. */
+  /** Id of the run in that folder to resume. */
   resume?: string
 }
 
-/** How a command fits a workflow to the hosts that it has. */
+/** Fits a workflow to the hosts that a command has. */
 export interface FitToHosts {
-  /** Names that targets may have beside those of the inventory. */
+  /** Names that targets may have in addition to those of the inventory. */
   names: readonly string[]
-  /** Throws where a host cannot be used. */
+  /** Returns the fitted workflow. Throws if a host cannot be used. */
   fit(workflow: Workflow, vars: Readonly<Record<string, string>>): Workflow
-  /** Told once the run is there, before anything of it is shown. */
+  /** Called once the run exists, before anything of it is shown. */
   begins(runId: string): void
 }
 
-/** Runs a workflow file with an engine in this process, on the given hosts. Answers the exit code. */
+/** Runs a workflow file with an engine in this process, on the given hosts. Resolves to the exit code. */
 export async function conductHere(
   file: string | undefined,
   host: StepHost,
@@ -86,7 +86,7 @@ export async function conductHere(
       ask,
       answer: (answer, of) => engine.answer(of, answer),
     })
-    // A run that its store can no longer keep ends in no event, only here.
+    // A run that its store can no longer save ends without an event; only this promise reports it.
     const lost = new AbortController()
     engine.done(runId).catch((error: unknown) => lost.abort(error))
     const run = {
@@ -102,7 +102,7 @@ export async function conductHere(
       verbose: options.verbose,
       approver,
       maxBytes: shownBytes(record?.workflow),
-      wholeOutput: (_attempt, stream) => `give it a folder with --output-path to keep ${stream}`,
+      wholeOutput: (_attempt, stream) => `set a folder with --output-path to keep ${stream}`,
       allRows: () => '--verbose',
     })
     lost.signal.throwIfAborted()
@@ -140,11 +140,11 @@ async function submission(
 
 interface EngineHere {
   engine: Engine
-  /** Ends what the host still carries out, and closes host and store too. */
+  /** Ends what still runs on the host, and closes engine, host and stores. */
   close(): Promise<void>
 }
 
-/** An engine in this process, for one command. A run that its store can no longer keep is given up. */
+/** Creates an engine in this process for one command. It abandons a run that its store can no longer save. */
 export function engineHere(
   store: RunStore,
   host: StepHost,
@@ -172,17 +172,17 @@ export function engineHere(
 
 const KEPT_DAYS = 7
 
-/** Where output goes that outgrows `max_output_bytes` and was given no folder. */
+/** Returns the folder for output that exceeds `max_output_bytes` and has no folder of its own. */
 const spillFolder = (state: string | undefined): string => join(state ?? errandHome(), 'output')
 
-/** After a run that left something there: what older runs left goes. */
+/** Removes output that is older than seven days, after a run that left some there. */
 function dropOldSpills(folder: string, runId: string): void {
   if (!existsSync(join(folder, runId))) return
   const oldestMs = Date.now() - KEPT_DAYS * 24 * 60 * 60 * 1000
   for (const name of readdirSync(folder)) {
     const path = join(folder, name)
     const stat = statSync(path, { throwIfNoEntry: false })
-    // Another run may be doing the same.
+    // Another run may be removing it at the same time.
     if (stat !== undefined && stat.mtimeMs < oldestMs) rmSync(path, { recursive: true, force: true })
   }
 }

@@ -2,14 +2,14 @@ import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { findSetting, setting } from '../../config/read-setting.ts'
 
-/** Folder of what Errand keeps for this user. */
+/** Returns the folder in which Errand stores data of this user. */
 export const errandHome = (): string => join(homedir(), '.errand')
 
-/** The hub's data folder: `--data`, ERRAND_DATA, or below the user's own. Seen from this process's folder: what it starts has another. */
+/** Returns the hub's data folder as an absolute path: `--data`, else ERRAND_DATA, else one below the user's folder. */
 export const dataFolder = (given: string | undefined): string =>
   resolve(given ?? setting(process.env, 'ERRAND_DATA') ?? join(errandHome(), 'data'))
 
-/** Paths of what Errand keeps on this machine for itself, and so stands in no sandbox: its data, settings, keys and secrets. */
+/** Returns the paths of Errand's own data, settings, keys and secrets on this machine, which no sandbox contains. */
 export function ownPlaces(): string[] {
   const given = (['ERRAND_CONFIG', 'ERRAND_SECRETS_KEY_FILE'] as const).flatMap(
     (key) => findSetting(process.env, key)?.value ?? [],

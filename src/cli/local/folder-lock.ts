@@ -7,13 +7,13 @@ import { diskError } from '../../stores/disk-errors.ts'
 
 interface LockedFolder {
   path: string
-  /** The folder's name in messages: `data folder`. */
+  /** Name of the folder in messages, such as `data folder`. */
   what: string
-  /** The option that names another. */
+  /** Option that names another folder. */
   option: string
 }
 
-/** Takes the lock of that name in a folder of ours, which is made where it is missing. Throws `invalid_argument`, or `disk_full`. */
+/** Takes the named lock in a folder, which is created if it is missing. Throws `invalid_argument` or `disk_full`. */
 export function takeFolderLock({ path, what, option }: LockedFolder, name: string): LockResult {
   try {
     makeFolderSync(path, 0o700)
@@ -22,7 +22,7 @@ export function takeFolderLock({ path, what, option }: LockedFolder, name: strin
     const full = diskError(cause, path)
     if (full.code === 'disk_full')
       throw new ErrandError('disk_full', `No space is left in the ${what} ${path}.`, {
-        hint: `Free some space on that disk, or give another folder with ${option}.`,
+        hint: `Free some space on that disk, or name another folder with ${option}.`,
         cause,
       })
     const why =
@@ -30,7 +30,7 @@ export function takeFolderLock({ path, what, option }: LockedFolder, name: strin
         ? 'is a file, not a folder'
         : `cannot be used: ${(cause as Error).message}`
     throw new ErrandError('invalid_argument', `The ${what} ${path} ${why}.`, {
-      hint: `Give another with ${option}.`,
+      hint: `Name another folder with ${option}.`,
       cause,
     })
   }

@@ -10,8 +10,8 @@ import { localFolder } from './local-sessions.ts'
 const GRACE_MS = 5_000
 
 /**
- * Ends what a killed command left running, and removes what it left, but for the runs that another one has taken up.
- * Answers whether all of it is gone.
+ * Ends the processes that a killed command left running and removes its files, except for runs that another command
+ * has resumed. Returns whether all of it is gone.
  */
 export async function sweepCommand(record: LocalRecord, taken: ReadonlySet<string>): Promise<boolean> {
   const { key, tmp, runs, kept } = record

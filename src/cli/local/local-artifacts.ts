@@ -6,10 +6,10 @@ import { lastChange, patchOf } from '../../contract/tasks/task-change.ts'
 import { FolderArtifacts } from '../../runner/artifacts/folder-artifacts.ts'
 import { errandHome } from './errand-home.ts'
 
-/** Artifacts of runs, as a hub answers it. */
+/** Gives access to the artifacts of runs, in the way of the client for a hub. */
 export type KeptArtifacts = Pick<ErrandClient['runs'], 'artifacts' | 'artifact' | 'diff'>
 
-/** Artifacts that a run of this machine has kept, of `errand run` and `errand agent`; undefined: nothing of such a run is here. */
+/** Returns the artifacts that `errand run` or `errand agent` stored here for a run; undefined if there are none. */
 export async function keptHere(runId: string): Promise<KeptArtifacts | undefined> {
   const folder = new FolderArtifacts(join(errandHome(), 'local', 'artifacts'))
   const artifacts = await folder.list(runId)
@@ -24,8 +24,8 @@ export async function keptHere(runId: string): Promise<KeptArtifacts | undefined
       const found = change && (commit === undefined ? change.diff : patchOf(change, commit))
       if (found !== undefined) return await bytes(found.artifact_id)
       const what = change === undefined ? 'no diff' : `no patch of a commit ${commit}`
-      throw new ErrandError('not_found', `The run "${runId}" has kept ${what}.`, {
-        hint: `errand runs artifacts ${runId} lists what it has kept.`,
+      throw new ErrandError('not_found', `Run "${runId}" has stored ${what}.`, {
+        hint: `List its artifacts with: errand runs artifacts ${runId}`,
       })
     },
   }

@@ -7,7 +7,7 @@ import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { LocalConcurrency } from './local-concurrency.ts'
 
-/** Gates on one folder, each as if it were a process of its own. */
+/** Creates gates on one folder, each as if it were its own process. */
 function gates(t: TestContext, sweep = async () => {}) {
   const home = mkdtempSync(join(tmpdir(), 'errand-groups-'))
   const folder = join(home, 'groups')
@@ -101,7 +101,7 @@ test('the place of a process that was killed is free once what it left is ended'
   const dead = spawnSync('true').pid
   const group = JSON.parse(readFileSync(file, 'utf8'))
   const [mine] = group.places
-  // A process that bears the number of one that has ended is another one.
+  // A process with the number of an ended process is a different process.
   const places = [
     { ...mine, run_id: 'gone', pid: dead },
     { ...mine, run_id: 'reused', started: 'of another boot 1' },

@@ -12,47 +12,47 @@ import { type Holder, isHolding, type LockResult, takePidLock, thisProcess } fro
 import { errandHome } from './errand-home.ts'
 import { sweepKilled } from './local-run-registry.ts'
 
-/** A run that is in a group, or waits to be, and the process that has it. */
+/** Describes a run that is in a group or waits for it, and the process that conducts the run. */
 interface Place extends Holder {
   run_id: string
   inside: boolean
 }
 
-/** A concurrency group as its file has it: in the order in which the runs came. */
+/** Describes a concurrency group as stored in its file, with its runs in the order in which they came. */
 interface Group {
   name: string
-  /** That of the run that came last. */
+  /** Limit of the run that came last. */
   limit: number
   places: Place[]
 }
 
-/** A run of this process that waits. */
+/** Describes a run of this process that waits. */
 interface Waiting {
   timer: NodeJS.Timeout | undefined
   start: () => void
 }
 
-/** How often a run that waits looks whether its turn has come: also one whose holder was killed tells nobody. */
+/** Milliseconds between two checks of a waiting run: a holder that was killed notifies nobody. */
 const LOOK_MS = 200
-/** A change takes a millisecond or two; who takes longer was stopped in the middle of one. */
+/** Tries to get the lock. A change takes a millisecond or two; a process that takes longer was stopped in one. */
 const LOCK_TRIES = 400
 const LOCK_PAUSE_MS = 5
-/** Runs that are named to who waits for them. */
+/** Most runs that are named in the reason for a wait. */
 const NAMED_HOLDERS = 3
 
 /**
- * The concurrency groups of this user's runs on this machine that no hub has: files in the user's folder, which each process
- * changes under a lock. The place of a process that was killed is free once what it left running is ended.
+ * Keeps the concurrency groups of this user's runs on this machine without a hub. They are files in the user's folder,
+ * which each process changes under a lock. The place of a killed process is free once what it left running has ended.
  */
 export class LocalConcurrency implements ConcurrencyLimiter {
   readonly #folder: string
   readonly #sweep: () => Promise<void>
   readonly #me = thisProcess()
-  /** The group of each run of this process that has a place. */
+  /** Group of each run of this process that has a place. */
   readonly #groupOf = new Map<string, string>()
   readonly #waiting = new Map<string, Waiting>()
 
-  /** Makes the folder; throws what node:fs throws. `sweep` ends what killed commands have left. */
+  /** Creates the folder, and throws what node:fs throws. `sweep` ends what killed commands left running. */
   constructor(folder: string, sweep: () => Promise<void>) {
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     this.#folder = folder
@@ -94,7 +94,7 @@ export class LocalConcurrency implements ConcurrencyLimiter {
         group.places = group.places.filter((place) => !this.#isMine(place, runId))
       })
     } catch {
-      // Those who wait find the place of a process that has ended.
+      // Other processes will see that the holder of this place has ended.
     }
   }
 
@@ -112,7 +112,7 @@ export class LocalConcurrency implements ConcurrencyLimiter {
     if (!waiting) return
     waiting.timer = setTimeout(() => {
       void this.#mayStart(name, runId)
-        // What cannot be read or changed now may be later.
+        // A group that cannot be read or changed now may be later.
         .catch(() => false)
         .then((may) => {
           if (this.#waiting.get(runId) !== waiting) return
@@ -133,7 +133,7 @@ export class LocalConcurrency implements ConcurrencyLimiter {
     if (!this.#waiting.has(runId)) return false
     const changed = this.#change(name, (group) => {
       group.places = group.places.filter((place) => !dead.some((one) => isSame(one, place)))
-      // Somebody has taken the file away.
+      // Somebody has removed the file.
       if (!group.places.some((place) => this.#isMine(place, runId)))
         group.places.push({ ...this.#me, run_id: runId, inside: false })
     })
@@ -144,7 +144,7 @@ export class LocalConcurrency implements ConcurrencyLimiter {
     return isSame(place, { ...this.#me, run_id })
   }
 
-  /** The group as it is afterwards: who may go in has gone in. */
+  /** Changes a group, lets in the runs whose turn it is, and returns the changed group. */
   #change(name: string, change: (group: Group) => void): Group {
     const file = this.#fileOf(name)
     const release = lock(`${file}.lock`, name)
@@ -178,7 +178,7 @@ export class LocalConcurrency implements ConcurrencyLimiter {
 const isSame = (a: Omit<Place, 'inside'>, b: Omit<Place, 'inside'>): boolean =>
   a.run_id === b.run_id && a.pid === b.pid && a.started === b.started
 
-/** Lets in those whose turn it is. One that has ended while it waited has left nothing. */
+/** Lets in the runs whose turn it is. Drops waiting runs whose process has ended. */
 function fill(group: Group): void {
   group.places = group.places.filter((place) => place.inside || isHolding(place))
   let inside = group.places.filter((place) => place.inside).length
@@ -189,7 +189,7 @@ function fill(group: Group): void {
     }
 }
 
-/** Waits where it stands: the engine asks for a place while it decides. */
+/** Takes the lock of a group, and blocks the thread meanwhile: the engine asks for a place synchronously. */
 function lock(file: string, name: string): () => void {
   const pause = new Int32Array(new SharedArrayBuffer(4))
   for (let tries = 1; ; tries++) {
@@ -199,14 +199,14 @@ function lock(file: string, name: string): () => void {
     if (tries >= LOCK_TRIES)
       throw new ErrandError(
         'unavailable',
-        `The concurrency group "${name}" is held in the middle of a change, by process ${result.holder.pid}.`,
-        { hint: 'That process was stopped: let it go on, or end it.' },
+        `Process ${result.holder.pid} has stopped in the middle of a change of the concurrency group "${name}".`,
+        { hint: 'Let that process continue, or end it.' },
       )
     Atomics.wait(pause, 0, 0, LOCK_PAUSE_MS)
   }
 }
 
-/** Undefined where another process has just removed the folder as an empty one. */
+/** Takes the lock; returns undefined if another process has just removed the empty folder. */
 function takenLock(file: string): LockResult | undefined {
   try {
     return takePidLock(file)
@@ -216,12 +216,12 @@ function takenLock(file: string): LockResult | undefined {
   }
 }
 
-/** Those of this user. Without a home that can be written to, groups count within this command alone, which is told. */
+/** Opens the groups of this user. Without a writable home it warns, and groups count within this command only. */
 export function openLocalConcurrency(): ConcurrencyLimiter {
   try {
     return new LocalConcurrency(join(errandHome(), 'local', 'groups'), sweepKilled)
   } catch (error) {
-    process.stderr.write(`warning: concurrency groups count within this command alone: ${messageOf(error)}\n`)
+    process.stderr.write(`warning: concurrency groups count within this command only: ${messageOf(error)}\n`)
     return new InProcessLimiter()
   }
 }

@@ -7,16 +7,16 @@ import { type Holder, isHolding, thisProcess } from '../../platform/pid-lock.ts'
 import { errandHome } from './errand-home.ts'
 
 /**
- * The work that a command which runs steps here has under way, for the next one to tidy up where the command
- * is killed.
+ * Describes the work of a command that runs steps on this machine. If the command is killed, the next one cleans up by
+ * this record.
  */
 export interface LocalRecord extends Holder {
-  /** In the mark of each process of its own, and in the name of each temporary folder. */
+  /** Key that is in the mark of each of its processes and in the name of each temporary folder. */
   key: string
   tmp: string
-  /** Runs whose sessions with agents it has. */
+  /** Runs whose agent sessions it conducts. */
   runs: string[]
-  /** They can be taken up again: their folders stay. */
+  /** True if the runs can be resumed: their folders stay. */
   kept: boolean
 }
 
@@ -24,12 +24,12 @@ const WRITE_TRIES = 5
 
 const folder = (): string => join(errandHome(), 'local', 'live')
 
-/** Stands as long as this process is at it. */
+/** Keeps the record of this process, for as long as it works. */
 export class OwnRecord {
   readonly #record: LocalRecord
   readonly #file: string
 
-  /** `runs`: those that it takes up. */
+  /** Writes the record. `runs`: the runs that the command resumes. */
   constructor({ runs, kept }: Pick<LocalRecord, 'runs' | 'kept'>) {
     const key = randomText(26)
     this.#record = { ...thisProcess(), key, tmp: tmpdir(), runs, kept }
@@ -47,17 +47,17 @@ export class OwnRecord {
     this.#write()
   }
 
-  /** Leaves no empty folder. May be called twice. */
+  /** Removes the record and empty folders. May be called twice. */
   close(): void {
     try {
       rmSync(this.#file, { force: true })
       for (const path of [folder(), dirname(folder()), errandHome()]) rmdirSync(path)
     } catch {
-      // It is not empty, has gone, or never was there.
+      // The folder is not empty, is gone, or never existed.
     }
   }
 
-  /** Without a home that can be written to it runs all the same, and nobody tidies up after it. */
+  /** Writes the record. Without a writable home the command runs anyway, but nothing cleans up after it. */
   #write(): void {
     for (let tries = 0; tries < WRITE_TRIES; tries++)
       try {
@@ -65,13 +65,13 @@ export class OwnRecord {
         writeFileAtomic(this.#file, JSON.stringify(this.#record), { mode: 0o600, durable: false })
         return
       } catch (error) {
-        // Another one may just have removed the folder as an empty one.
+        // Another command may just have removed the empty folder.
         if ((error as NodeJS.ErrnoException).code !== 'ENOENT') return
       }
   }
 }
 
-/** Ends what commands of this user left running that were killed, and removes what they left. Never rejects. */
+/** Ends what killed commands of this user left running, and removes their files. Never rejects. */
 export async function sweepKilled(): Promise<void> {
   const records = all()
   const dead = records.filter((record) => !isHolding(record))
@@ -80,7 +80,7 @@ export async function sweepKilled(): Promise<void> {
   const { sweepCommand } = await import('./killed-commands.ts')
   await Promise.all(
     dead.map(async (record) => {
-      // What could not be done now may be by the next.
+      // The next command tries again if this fails.
       const gone = await sweepCommand(record, taken).catch(() => false)
       if (gone) rmSync(join(folder(), record.key), { force: true })
     }),
@@ -95,7 +95,7 @@ function all(): LocalRecord[] {
   }
 }
 
-/** None where it has gone meanwhile. */
+/** Reads a record; returns none if it has gone in the meantime. */
 function read(file: string): LocalRecord[] {
   try {
     return [JSON.parse(readFileSync(file, 'utf8')) as LocalRecord]

@@ -10,18 +10,18 @@ import { KeyRing, seal, unseal } from '../../stores/secrets/key-ring.ts'
 import { errandHome, ownPlaces } from './errand-home.ts'
 import type { OwnRecord } from './local-run-registry.ts'
 
-/** Keeps the runs of agents of this machine, with all that belongs to them. */
+/** Returns the folder of the agent runs of this machine, with all that belongs to them. */
 export const localFolder = (): string => join(errandHome(), 'local')
 
-/** The secrets of single runs are kept beside the runs of this folder. */
+/** Stores the secrets of single runs beside the runs in this folder. */
 export async function keepSecretsIn(folder: string, secrets: GivenSecrets): Promise<void> {
   const { RunSecretFiles } = await import('./local-sessions.ts')
   secrets.keepIn(new RunSecretFiles(folder))
 }
 
 /**
- * Carries out the sessions with agents of a command on this machine, where agents may work in any folder. What that
- * takes is loaded with the first session.
+ * Returns the host that runs a command's agent sessions on this machine. Agents may work in any folder. Its code is
+ * loaded with the first session.
  */
 export function localSessions(record: OwnRecord, secrets?: SecretSource): AttemptsHost {
   const folder = localFolder()
@@ -36,13 +36,13 @@ export function localSessions(record: OwnRecord, secrets?: SecretSource): Attemp
   })
 }
 
-/** The boxes of a command that runs steps on this machine, loaded with the first step that asks for one. */
+/** Opens the boxes of a command that runs steps on this machine. Loaded with the first step that asks for one. */
 export async function localBoxes(): Promise<Boxes> {
   const { openBoxes } = await import('../startup/open-sessions.ts')
   return await openBoxes(localFolder(), ownPlaces())
 }
 
-/** Keeps the files of steps that a command runs on this machine, loaded with the first step that asks for it. */
+/** Opens the store for artifacts of steps that run on this machine. Loaded with the first step that needs it. */
 export async function localArtifacts(): Promise<ArtifactKeeper> {
   const { openArtifacts } = await import('../startup/open-sessions.ts')
   return openArtifacts(localFolder())
@@ -51,8 +51,8 @@ export async function localArtifacts(): Promise<ArtifactKeeper> {
 type Run = Parameters<RunSecrets['ofRun']>[0]
 
 /**
- * The secrets of runs that are kept in a folder of this machine: a sealed file for each, and a key that is made with the
- * first. As a hub's, it protects a copy of the runs, not one of the whole folder.
+ * Stores the secrets of runs in a folder of this machine: a sealed file for each run, and a key that is created with
+ * the first. As at a hub, the key protects a copy of the runs, but not a copy of the whole folder.
  */
 export class RunSecretFiles implements RunSecrets {
   readonly #folder: string
@@ -63,7 +63,7 @@ export class RunSecretFiles implements RunSecrets {
     this.#keys = new KeyRing({ env: {}, file: join(folder, 'secrets.key') })
   }
 
-  /** Throws `store_failed`. */
+  /** Seals and stores the secrets of a run. Throws `store_failed`. */
   async setOfRun(run: Run, values: Readonly<Record<string, string>>): Promise<void> {
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
     const [key] = this.#keys.keys({ make: true }).all

@@ -7,12 +7,12 @@ import { takeFolderLock } from './folder-lock.ts'
 
 export interface StateFolder {
   store: RunStore
-  /** Goes on with the run, and with the runs it had started. Throws `run_not_found`. */
+  /** Resumes the run and the runs that it started. Throws `run_not_found`. */
   resume(engine: Engine): Promise<void>
   release(): void
 }
 
-/** The folder of `--state`, for one run of this process. Throws `conflict` where another process has that run. */
+/** Opens the folder of `--state` for one run of this process. Throws `conflict` if another process has that run. */
 export async function openStateFolder(folder: string, runId: string): Promise<StateFolder> {
   const place = { path: folder, what: 'state folder', option: '--state' }
   const lock = takeFolderLock(place, join('locks', runId))
@@ -33,8 +33,10 @@ async function resume(store: RunStore, engine: Engine, folder: string, runId: st
   if ((await store.get(runId)) === undefined) {
     const { runs } = await store.list({ limit: 20, statuses: ['queued', 'running'] })
     const hint =
-      runs.length === 0 ? 'No run there is open.' : `Open there: ${runs.map((run) => run.run_id).join(', ')}`
-    throw new ErrandError('run_not_found', `There is no run ${runId} in ${folder}.`, { hint })
+      runs.length === 0
+        ? 'No runs there are open.'
+        : `Open runs there: ${runs.map((run) => run.run_id).join(', ')}`
+    throw new ErrandError('run_not_found', `Run ${runId} not found in ${folder}.`, { hint })
   }
   const family = [runId]
   for (const parent_run_id of family) {

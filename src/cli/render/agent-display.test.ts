@@ -54,7 +54,7 @@ test('text stands as it streams, and what else happens has a line of its own', (
     '    [x] go',
     'verify failed: npm test',
     '> It fails. ...',
-    'the model service failed (rate_limit), tried again: 429',
+    'the model service failed (rate_limit), retrying: 429',
     '? Run rm  /w',
     '  denied by rule 1',
     'done',
@@ -127,10 +127,10 @@ test('that a session is loaded is shown once a turn, and a path alone is not wha
     loaded,
   ])
   assert.deepEqual(text.split('\n'), [
-    'claude_code, its session is loaded',
+    'claude_code, session loaded',
     'completed edit tmp/a.py',
     '? read /tmp/b.py',
-    'claude_code, its session is loaded',
+    'claude_code, session loaded',
     '',
   ])
 })
@@ -143,7 +143,7 @@ test('what becomes of a prompt that came too late is told', () => {
     display.add({ ...common, type: 'input.dropped', message: 'The run was stopped before its turn came.' }),
   ]
   assert.deepEqual(lines, [
-    'a prompt came too late: run run_b goes on with it\n',
+    'a prompt came too late: run run_b continues with it\n',
     'a prompt came too late: The run was stopped before its turn came.\n',
   ])
 })

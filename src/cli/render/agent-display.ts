@@ -14,17 +14,17 @@ import {
   type TextRules,
 } from './terminal-text.ts'
 
-/** Changed lines of a file that are shown. */
+/** Most changed lines of a file that are shown. */
 const DIFF_LINES = 12
 const PASSING_CHARACTERS = 300
 const WHY_CHARACTERS = 200
 
-/** A run of an agent as a person reads it: text to write for each event. */
+/** Formats the run of an agent for a person: returns the text to write for each event. */
 export class AgentDisplay {
   readonly #rules: TextRules
   readonly #paint: Paint
   readonly #tools = new AgentTools()
-  /** Prompts that the reader has written here. */
+  /** Prompts that the reader knows because they were typed here. */
   readonly #seen = new Set(['first'])
   #created: string | undefined
   #usage: AgentUpdateOf<'usage'> | undefined
@@ -32,12 +32,12 @@ export class AgentDisplay {
   #waiting = ''
   #failure = ''
   #box = ''
-  /** That a session was loaded is shown: some tell it again, with their version, in the first turn. */
+  /** True once a loaded session is shown: some agents report it again, with their version, in the first turn. */
   #loaded = false
-  /** The kind of text that is being spoken, and whether its line is open. */
+  /** Kind of the text that streams in now. */
   #speaking: 'message' | 'thought' | undefined
   #open = false
-  /** A line that the next text takes away. */
+  /** True while the last line is one that the next text replaces. */
   #passing = false
 
   constructor(rules: TextRules) {
@@ -69,7 +69,7 @@ export class AgentDisplay {
         this.#failure = whyText({ ...event, exitCode: event.exit_code })
         return event.outcome === 'success' && event.denied ? this.#line('yellow', this.#failure) : ''
       case 'input.passed_on':
-        return this.#line('dim', `a prompt came too late: run ${event.run_id} goes on with it`)
+        return this.#line('dim', `a prompt came too late: run ${event.run_id} continues with it`)
       case 'input.dropped':
         return this.#line('yellow', `a prompt came too late: ${event.message}`)
       case 'run.cancel_requested':
@@ -81,12 +81,12 @@ export class AgentDisplay {
     }
   }
 
-  /** The reader knows the prompt. */
+  /** Marks a prompt that the reader knows already. */
   seen(inputId: string): void {
     this.#seen.add(inputId)
   }
 
-  /** Before somebody else writes, such as a question. */
+  /** Returns the text to write before others write, such as a question. */
   pause(): string {
     return this.#clear()
   }
@@ -114,7 +114,7 @@ export class AgentDisplay {
       case 'retry':
         return this.#line(
           'yellow',
-          `the model service failed (${update.failure}), tried again: ${firstLine(update.message)}`,
+          `the model service failed (${update.failure}), retrying: ${firstLine(update.message)}`,
         )
       case 'verify':
         return update.status === 'running'
@@ -141,15 +141,15 @@ export class AgentDisplay {
 
   #session({ agent, version, model, origin }: AgentUpdateOf<'session'>): string {
     const what = [agent, version, model, this.#box].filter(Boolean).join(' ')
-    // Some tell their version only with the first turn.
+    // Some agents report their version only with the first turn.
     if ((version === undefined && origin === 'new') || (this.#loaded && origin === 'loaded')) return ''
     this.#loaded = origin === 'loaded'
-    const how = { new: '', loaded: ', its session is loaded', same: ', still at it' }[origin]
+    const how = { new: '', loaded: ', session loaded', same: ', still running' }[origin]
     return this.#line('dim', `${what}${how}`)
   }
 
   #speak(kind: 'message' | 'thought', text: string): string {
-    // Who reads it through a pipe wants what was said.
+    // A reader behind a pipe wants only the messages.
     if (text === '' || (kind === 'thought' && !this.#rules.tty)) return ''
     const before = this.#speaking === kind ? '' : this.#clear()
     this.#speaking = kind
@@ -196,12 +196,12 @@ export class AgentDisplay {
     return `${usage}${this.#line(statusColor[event.status], end)}`
   }
 
-  /** A line of its own. */
+  /** Returns a separate line. */
   #line(color: Color, text: string): string {
     return `${this.#clear()}${this.#paint(color, lineText(text))}\n`
   }
 
-  /** On a terminal, a line that is gone with the next; elsewhere nothing. */
+  /** Returns a line for a terminal that the next text replaces; empty if the reader is not a terminal. */
   #pass(text: string): string {
     if (!this.#rules.tty) return ''
     const before = this.#clear()
@@ -245,13 +245,13 @@ interface DiffLine {
   text: string
 }
 
-/** The lines that a change takes away and adds, the first `most`; and how many there are beyond. */
+/** Returns the first `most` lines that a change removes and adds, and how many more there are. */
 export function shortDiff(diff: z.infer<typeof FileDiff>, most: number): { lines: DiffLine[]; more: number } {
   const lines = diff.unified === undefined ? changedLines(diff) : unifiedLines(diff.unified)
   return { lines: lines.slice(0, most), more: Math.max(0, lines.length - most) }
 }
 
-/** Names of files stand before the first hunk; in it, a line may begin with as many signs as one likes. */
+/** Returns the changed lines of a unified diff, without the file names before the first hunk. */
 const unifiedLines = (unified: string): DiffLine[] =>
   unified
     .slice(Math.max(0, unified.search(/^@@/m)))
@@ -259,7 +259,7 @@ const unifiedLines = (unified: string): DiffLine[] =>
     .filter((line) => /^[+-]/.test(line))
     .map((line) => ({ sign: line[0] as DiffLine['sign'], text: line.slice(1) }))
 
-/** The lines between those that both texts begin and end with. */
+/** Returns the lines between the common beginning and the common end of both texts. */
 function changedLines({ old_text, new_text }: z.infer<typeof FileDiff>): DiffLine[] {
   const before = linesOf(old_text)
   const after = linesOf(new_text)

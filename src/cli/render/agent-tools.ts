@@ -10,21 +10,21 @@ interface Call {
 }
 
 export interface Followed {
-  /** Says what the tool is about to do, the first time that this is known. */
+  /** Action that the tool is about to take; set the first time that it is known. */
   label?: string
   ended?: {
     label: string
     status: 'completed' | 'failed' | 'denied'
     diffs: Call['diffs']
-    /** The tool's own words on its failure. */
+    /** The tool's own text about its failure. */
     why?: string
   }
 }
 
-/** Puts together what is told of a tool call piece by piece. */
+/** Collects the updates of tool calls, which arrive piece by piece. */
 export class AgentTools {
   readonly #calls = new Map<string, Call>()
-  /** One that was denied is told to have failed as well. */
+  /** Calls that have ended: a denied one is reported as failed too. */
   readonly #ended = new Set<string>()
 
   follow({ tool_id, title, tool_kind, status, diffs, paths, output }: AgentUpdateOf<'tool'>): Followed {
@@ -34,7 +34,7 @@ export class AgentTools {
     call.title = title ?? call.title
     call.kind = tool_kind ?? call.kind
     call.paths = paths ?? call.paths
-    // The last that is told of a change is the whole of it.
+    // The last update has the complete change.
     if (diffs !== undefined) call.diffs = diffs
     const label = labelOf(call, tool_id)
     if (status === 'completed' || status === 'failed' || status === 'denied') {
@@ -56,35 +56,35 @@ function labelOf({ title, kind, paths = [] }: Call, id: string): string {
 }
 
 /**
- * Says what a tool is about to do; some agents' titles are a path alone, and do not say what is done to it.
+ * Returns what a tool is about to do. Some agents give only a path as the title, so that the kind is added.
  */
 const titleText = (title: string | undefined, kind: string | undefined): string | undefined =>
   title !== undefined && kind !== undefined && /^\S*\/\S*$/.test(title) ? `${kind} ${title}` : (title ?? kind)
 
 type Question = AgentUpdateOf<'permission'>
 
-/** Their names and paths say what is done. */
+/** Kinds of tools whose names and paths say enough about what they do. */
 const TOLD_BY_PATHS: ReadonlySet<Question['tool_kind']> = new Set(['read', 'edit', 'search', 'think'])
-/** A terminal would carry these out, and hide what stands beside them of a command that a shell runs whole. */
+/** Control characters: a terminal would obey them and so hide parts of a command that a shell runs as a whole. */
 const controls = /[\x00-\x1f\x7f-\x9f]/g
 const pictureOf = (control: string): string => {
   const code = control.charCodeAt(0)
   return code < 0x20 ? String.fromCharCode(0x2400 + code) : code === 0x7f ? '\u2421' : '\ufffd'
 }
 
-/** A question of an agent in a line: its title, what the title leaves out of what is to be run, and the other paths. */
+/** Formats an agent's question as one line: its title, the arguments that the title omits, and the other paths. */
 export function questionText(question: Question): string {
   const { title, tool_kind, paths = [] } = question
   const others = paths.filter((path) => !title.includes(path))
   const told = TOLD_BY_PATHS.has(tool_kind) && paths.length > 0
   const parts = [titleText(title, tool_kind), ...(told ? [] : unsaidInput(question)), ...others]
-  // A line that looks like one of its own, or a comment, may end where the next begins.
+  // Line feeds are shown, as a command may hide a second line behind a harmless first one, such as a comment.
   return withoutTurning(
     `? ${parts.join('  ')}`.replaceAll('\n', ' \u23ce ').replace(controls, (char) => pictureOf(char)),
   )
 }
 
-/** Arguments that the title does not hold: the model may have worded that, and the command be another. */
+/** Returns the arguments that the title does not contain: the model may have written a title for another command. */
 function unsaidInput({ title, input = '' }: Question): string[] {
   const told = [title]
   return argumentsIn(input).flatMap(([name, text]) => {
@@ -94,7 +94,7 @@ function unsaidInput({ title, input = '' }: Question): string[] {
   })
 }
 
-/** By their names; a list is as many of one name. One text where it is no JSON, such as JSON that was cut. */
+/** Returns arguments by name, a list as several of one name. Text that is not (whole) JSON is one argument. */
 function argumentsIn(input: string): [name: string, text: string][] {
   try {
     const value: unknown = JSON.parse(input)
@@ -105,12 +105,12 @@ function argumentsIn(input: string): [name: string, text: string][] {
           .map((one): [string, string] => [name, typeof one === 'string' ? one : JSON.stringify(one)]),
       )
   } catch {
-    // As it is.
+    // Returned as it is.
   }
   return [['', input]]
 }
 
-/** How it was answered, and by whom where that is known. */
+/** Returns how a question was answered, and by whom if that is known. */
 export function answerText({
   decision,
   by,
@@ -131,7 +131,7 @@ interface AgentLine {
   text: string
 }
 
-/** Of a step that is an agent's session, what a person reads beside its output, which is what the agent says. */
+/** Formats what a person reads of an agent's step besides its output, which holds the agent's messages. */
 export class AgentLines {
   readonly #tools = new AgentTools()
 
@@ -156,7 +156,7 @@ export class AgentLines {
           text: `verify ${update.status}: ${commandText(update.command)}`,
         }
       case 'retry':
-        return { color: 'yellow', text: `the model service failed (${update.failure}), tried again` }
+        return { color: 'yellow', text: `the model service failed (${update.failure}), retrying` }
       case 'notice':
         return { color: 'dim', text: update.text }
       default:
@@ -165,5 +165,5 @@ export class AgentLines {
   }
 }
 
-/** A command as it is told of: one that begins with a comment by that. */
+/** Returns a command for display: the comment that it begins with, if there is one. */
 export const commandText = (command: string): string => /^# (.+)\n/.exec(command)?.[1] ?? command

@@ -26,11 +26,11 @@ test('of many instances the first that have failed are told, whatever was tried 
       failures.ended(failed('a', `h${index}`), { why: 'exit code 1', isTriedAgain, isOneOfMany: true }),
     ).filter((line) => line !== '')
   const tries = told(true)
-  assert.match(tries.at(-1)!, /^a: more are tried again; each is told with --verbose\n$/)
+  assert.match(tries.at(-1)!, /^a: more are being retried; use --verbose to show each\n$/)
   const ends = told(false)
   assert.equal(ends.length, tries.length)
   assert.equal(ends[0], 'a failed on h0: exit code 1\n')
-  assert.match(ends.at(-1)!, /^a: more have not succeeded; each is told with --verbose\n$/)
+  assert.match(ends.at(-1)!, /^a: more did not succeed; use --verbose to show each\n$/)
 })
 
 test('a step is told of when an end of it was told, not a try, and each phase for itself', () => {

@@ -2,30 +2,30 @@ import type { Row } from './run-rows.ts'
 import { isFailure, MOST_NAMED, statusColor, stepName } from './summary.ts'
 import { lineText, type Paint } from './terminal-text.ts'
 
-/** A failure is told again at the end, with its last lines, when so many lines have come since. */
+/** Number of later lines after which a failure is repeated at the end, with its last lines. */
 const FAR_LINES = 20
-/** Failures that are told again: one of a step. */
+/** Most failures that are repeated, one per step. */
 const MOST_AGAIN = 5
 
-/** A step, or one of its instances (`host`), as it has ended. */
+/** Describes a step, or one of its instances (`host`), that has ended. */
 type Ended = Pick<Row, 'step' | 'phase' | 'status' | 'host'>
 
 interface HowEnded {
   why: string
-  /** This is no end yet: the step is tried again. */
+  /** True if this is not the end: the step is retried. */
   isTriedAgain?: boolean
-  /** One of many instances has ended so. */
+  /** True for one of many instances. */
   isOneOfMany?: boolean
-  /** The last lines of its output, safe for a terminal. */
+  /** Last lines of its output, safe for a terminal. */
   lastLines?: readonly string[]
 }
 
-/** Tells what has not succeeded: each once, in full, where it happens; and at the end what is far up by then. */
+/** Reports each failure once, in full, where it happens, and repeats at the end those that are far up by then. */
 export class Failures {
   readonly #paint: Paint
-  /** By step: how many tries and ends were told, and whether an end was, by this or other means. */
+  /** Number of tries and ends that were reported by step, and whether an end was, here or elsewhere. */
   readonly #told = new Map<string, { tries: number; ends: number; isEnd: boolean }>()
-  /** The first of each step, and how many lines were written before it. */
+  /** First failure of each step, with the number of lines that were written before it. */
   readonly #first: { text: string; line: number }[] = []
   #written = 0
 
@@ -33,7 +33,7 @@ export class Failures {
     this.#paint = paint
   }
 
-  /** The line on it. Of many instances of a step the first have one, then one says that there are more. */
+  /** Returns the line about a failure. Of many instances the first have a line each, and one says that more follow. */
   ended(what: Ended, { why, isTriedAgain = false, isOneOfMany = false, lastLines = [] }: HowEnded): string {
     const told = this.#of(what)
     const isFirst = !isTriedAgain && !told.isEnd
@@ -49,11 +49,11 @@ export class Failures {
     }
     if (!isOneOfMany || count <= MOST_NAMED) return text
     if (count > MOST_NAMED + 1) return ''
-    const more = isTriedAgain ? 'more are tried again' : 'more have not succeeded'
-    return this.#line('waiting', `${stepName(what)}: ${more}; each is told with --verbose`)
+    const more = isTriedAgain ? 'more are being retried' : 'more did not succeed'
+    return this.#line('waiting', `${stepName(what)}: ${more}; use --verbose to show each`)
   }
 
-  /** Why a step has not succeeded was told by other means. */
+  /** Records that the failure of a step was reported elsewhere. */
   toldOf(step: Pick<Row, 'step' | 'phase'>): void {
     this.#of(step).isEnd = true
   }
@@ -62,12 +62,12 @@ export class Failures {
     return this.#of(step).isEnd
   }
 
-  /** This was written. */
+  /** Counts the lines that were written. */
   wrote(text: string): void {
     if (this.#first.length > 0) this.#written += text.split('\n').length - 1
   }
 
-  /** The failures that are far up by now, each with its last lines and an empty one. */
+  /** Returns the failures that are far up by now, each with its last lines and an empty line. */
   far(): string {
     const far = this.#first.filter(({ line }) => this.#written - line > FAR_LINES)
     return far.map(({ text }) => `${text}\n`).join('')

@@ -3,10 +3,10 @@ import type { EventOf, RunEvent, StepPhase } from '../../contract/events.ts'
 import { bytesText, durationText } from './table.ts'
 import { lineText, terminalText } from './terminal-text.ts'
 
-/** A line without an end is shown in pieces of this many characters. */
+/** Characters after which a line without a line feed is shown in pieces. */
 const MAX_LINE = 16 * 1024
 
-/** Lines and characters that are kept of the end of a stream. */
+/** Most lines, and characters of each, that are kept of the end of a stream. */
 const [LAST_LINES, LAST_CHARACTERS] = [5, 300]
 
 interface Shown {
@@ -16,10 +16,10 @@ interface Shown {
   last: string[]
 }
 
-/** The text before each line of a stream. */
+/** Returns the text before each line of a stream. */
 type Prefix = (stream: StreamName) => string
 
-/** Cuts the output of one attempt into lines with a prefix, and shows no more of a stream than `maxBytes`. */
+/** Cuts the output of one attempt into lines with a prefix, and shows at most `maxBytes` of a stream. */
 export class LiveLines {
   readonly #streams = new Map<StreamName, Shown>()
   readonly #maxBytes: number
@@ -30,7 +30,7 @@ export class LiveLines {
     this.#color = color
   }
 
-  /** The lines to write for an output event, each with its line feed. */
+  /** Returns the lines to write for an output event, each with its line feed. */
   add(event: EventOf<'output'>, prefix: Prefix): string {
     const stream = this.#stream(event.stream)
     const room = this.#maxBytes - stream.shownBytes
@@ -39,7 +39,7 @@ export class LiveLines {
     if (shown === 0) return ''
     stream.shownBytes += shown
     let text = event.text ?? ''
-    // Characters are cut where bytes would be: Errand's own limit need not be exact, only never passed.
+    // The cut drops a partial character: the limit need not be exact, it must only not be exceeded.
     if (shown < event.length)
       text = Buffer.from(text)
         .subarray(0, shown)
@@ -54,18 +54,18 @@ export class LiveLines {
     return this.#lines(event.stream, lines, prefix)
   }
 
-  /** The rest when the attempt has ended: a last line without its end, and a note on what was not shown. */
+  /** Returns the rest when the attempt has ended: a last line without line feed, and a note on what was not shown. */
   end(prefix: Prefix, whole: (stream: StreamName) => string): string {
     let text = ''
     for (const [name, { partial, hiddenBytes }] of this.#streams) {
       if (partial !== '') text += this.#lines(name, [partial], prefix)
       if (hiddenBytes > 0)
-        text += `${prefix(name)}... ${bytesText(hiddenBytes)} more on ${name}; the whole: ${whole(name)}\n`
+        text += `${prefix(name)}... ${bytesText(hiddenBytes)} more on ${name}; full output: ${whole(name)}\n`
     }
     return text
   }
 
-  /** The last lines of its standard error, else of its standard output. */
+  /** Returns the last lines of standard error, or of standard output if that is empty. */
   last(): readonly string[] {
     const all = [this.#streams.get('stderr'), this.#streams.get('stdout')]
     return all.find((stream) => stream !== undefined && stream.last.length > 0)?.last ?? []
@@ -94,7 +94,7 @@ export class LiveLines {
   }
 }
 
-/** How long an attempt is quiet until it is told that it runs; then after each `EACH_MS` more. */
+/** Quiet times after which an attempt is reported as running; later ones follow each `EACH_MS`. */
 const FIRST_MS: readonly number[] = [30_000, 60_000, 120_000]
 const EACH_MS = 300_000
 
@@ -103,29 +103,29 @@ interface Running {
   step: string
   phase: StepPhase
   startedMs: number
-  /** When it was last heard of. */
+  /** Time of its last event. */
   heardMs: number
-  /** How long the attempt must be quiet until it is told that it runs. */
+  /** Quiet time after which the attempt is reported as running. */
   nextMs: number
 }
 
-/** A step of which attempts run. */
+/** Describes a step with running attempts. */
 export interface RunningStep {
   step: string
   phase: StepPhase
   attempts: readonly number[]
-  /** How long the first of them has run. */
+  /** Milliseconds that the oldest of them has run. */
   longestMs: number
 }
 
 /**
- * Which attempts of a run are at it, and which of them are quiet. `nowMs` is of any clock that goes steadily: times are those
- * of the events, which another machine may have written, and some of them long ago.
+ * Tracks which attempts of a run are running, and which of them are quiet. `nowMs` is the time of any steady clock:
+ * other times are those of the events, which another machine may have written, perhaps long ago.
  */
 export class StillRunning {
   readonly #running = new Map<number, Running>()
   readonly #places = new Map<number, Pick<Running, 'step' | 'phase'>>()
-  /** How far this clock is ahead of the one of the events, at most. */
+  /** Most that this clock is ahead of the clock of the events. */
   #aheadMs = Number.POSITIVE_INFINITY
 
   add(event: RunEvent, nowMs: number): void {
@@ -157,12 +157,12 @@ export class StillRunning {
     }
   }
 
-  /** The steps of which attempts run. */
+  /** Returns the steps with running attempts. */
   steps(nowMs: number): RunningStep[] {
     return this.#grouped([...this.#running.values()], nowMs)
   }
 
-  /** Those of which attempts have been quiet so long that it is to be told now; each is told once for each time. */
+  /** Returns the steps whose attempts have been quiet long enough to be reported now, once for each of the times. */
   due(nowMs: number): RunningStep[] {
     const due: Running[] = []
     for (const running of this.#running.values()) {
@@ -191,6 +191,6 @@ export class StillRunning {
   }
 }
 
-/** How long it has run: `12 s`, `5 m 00 s`. */
+/** Formats how long something has run: `12 s`, `5 m 00 s`. */
 export const runningFor = (ms: number): string =>
   ms < 60_000 ? `${Math.max(0, Math.floor(ms / 1000))} s` : durationText(ms)

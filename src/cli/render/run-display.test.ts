@@ -94,10 +94,10 @@ test('what is over the limit is not shown but told, with where the whole is', ()
   const limit = { maxBytes: () => 12 }
   assert.equal(
     show([...events, finished(1, 'a', 'web')], limit),
-    '> a\nweb | 12345678\nweb | abc\nweb | ... 2.0 kB more on stdout; the whole: <1 stdout>\n',
+    '> a\nweb | 12345678\nweb | abc\nweb | ... 2.0 kB more on stdout; full output: <1 stdout>\n',
   )
   const kept = { outcome: 'success', output_files: { stdout: '/out/a.log' } }
-  assert.ok(show([...events, finished(1, 'a', 'web', kept)], limit).endsWith('the whole: /out/a.log\n'))
+  assert.ok(show([...events, finished(1, 'a', 'web', kept)], limit).endsWith('full output: /out/a.log\n'))
 })
 
 test('a line without an end does not grow without bound', () => {
@@ -248,7 +248,7 @@ test('a failure is told once, where it happens, and named in the summary before 
   assert.equal(
     text,
     '> ok\n> bad\n' +
-      'bad failed on web: exit code 3, tried again in 1.0 s\n' +
+      'bad failed on web: exit code 3, retrying in 1.0 s\n' +
       'bad failed on web: exit code 3\n\n' +
       'STEP  HOST  STATUS   TIME   WHY\n' +
       'bad   web   failed   3.0 s  2 tries; exit code 3\n' +
@@ -291,14 +291,14 @@ test('many instances of a step share a row; those that have failed are named fir
   const [log, table] = text.split('STEP ')
   assert.equal(log!.match(/^ci \[ITEM=\d+\] \| item \d+$/gm)!.length, 10_000, 'no line of output is lost')
   assert.equal(log!.match(/^build failed on/gm)!.length, 11, 'ten, and one again at the end')
-  assert.match(log!, /^build: more have not succeeded; each is told with --verbose$/m)
+  assert.match(log!, /^build: more did not succeed; use --verbose to show each$/m)
   assert.match(log!, /^build: 9,980 succeeded, 20 failed$/m)
   const rows = table!.split('\n').slice(1)
   assert.equal(rows.length, 10 + 2 + 3)
   for (const row of rows.slice(0, 10))
     assert.match(row, /^build +ci \[ITEM=\d*7\] +failed +\d.* exit code 2$/)
   assert.match(rows[10]!, /^build +10,000 instances +failed .* 9,980 succeeded, 20 failed$/)
-  assert.equal(rows[11], 'A row for each: errand runs show run_1 --verbose')
+  assert.equal(rows[11], 'For a row per instance: errand runs show run_1 --verbose')
 
   const verbose = show(all, { verbose: true })
   assert.equal(verbose.match(/^build +ci \[ITEM=\d+\] +(success|failed)/gm)!.length, 10_000)
@@ -327,7 +327,7 @@ test('more than fifty rows that succeeded are one row with their count; others s
   const folded = rows(show(events(60), { allRows: 'errand runs show run_1 --verbose' }))
   assert.match(folded[0]!, /^bad +web +failed/)
   assert.match(folded[1]!, /^60 steps +success +\d/)
-  assert.equal(folded[2], 'A row for each: errand runs show run_1 --verbose')
+  assert.equal(folded[2], 'For a row per instance: errand runs show run_1 --verbose')
   assert.equal(rows(show(events(50))).filter((row) => / success /.test(row)).length, 50)
   assert.equal(rows(show(events(60), { verbose: true })).filter((row) => / success /.test(row)).length, 60)
 })
@@ -401,7 +401,7 @@ test('standard error is marked, and no line steers a terminal; colours stay wher
   assert.match(show(events, { color: true }), /\x1b\[33m!\x1b\[0m \x1b\[31mred!\x1b\[0m\n/)
 })
 
-/** A display at a clock of its own, which is 5 minutes ahead of that of the events. */
+/** Creates a display with its own clock, which is 5 minutes ahead of the clock of the events. */
 function atClock(options: Partial<DisplayOptions> = {}) {
   const display = new RunDisplay({
     ...{ tty: false, color: false, maxBytes: () => 1000, wholeOutput: () => '', allRows: '' },

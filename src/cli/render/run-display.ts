@@ -20,25 +20,25 @@ import { durationText } from './table.ts'
 import { lineText, type Paint, palette, type TextRules } from './terminal-text.ts'
 
 export interface DisplayOptions extends TextRules {
-  /** Bytes of a stream of one attempt of this step that are shown. */
+  /** Returns how many bytes are shown of a stream of one attempt of this step. */
   maxBytes(step: string): number
-  /** How a person gets at the whole of an output that was cut. */
+  /** Returns how a person gets the full output that was cut. */
   wholeOutput(attempt: number, stream: StreamName): string
-  /** The steps that lead to this run, for one within another: each line is indented and begins with them, and there is no summary. */
+  /** Steps that lead to this run, for a child: each line is indented and begins with them, and there is no summary. */
   within?: readonly string[]
-  /** How a person answers an approval; absent: this command asks. */
+  /** Returns how a person answers an approval; absent: this command asks. */
   answerHint?(step: string): string
-  /** Each instance of a step is told by itself, however many there are. */
+  /** Show each instance of a step separately, however many there are. */
   verbose?: boolean
-  /** Nothing is told of steps that were not needed, of phases without a message, nor of the run's outputs. */
+  /** Leave out steps that were not needed, phases without a message, and the run's outputs. */
   brief?: boolean
-  /** How a person sees them all. */
+  /** Command or option that shows all rows. */
   allRows: string
-  /** Whether the end of a run that this one has started was shown, with why it failed. */
+  /** Reports whether the end of a child run was shown, with the reason for its failure. */
   isShown?(runId: string): boolean
 }
 
-/** A run as a person reads it: text for each event, and the summary at the end. */
+/** Formats a run for a person: text for each event, and the summary at the end. */
 export class RunDisplay {
   readonly #options: DisplayOptions
   readonly #paint: Paint
@@ -48,11 +48,11 @@ export class RunDisplay {
   readonly #agents = new Map<number, AgentLines>()
   readonly #waiting = new Map<number, string>()
   readonly #refusals = new Set<string>()
-  /** Steps of many instances of which it was told that they wait. */
+  /** Steps with many instances whose wait was shown. */
   readonly #waitsTold = new Set<string>()
   readonly #failures: Failures
   #created: string | undefined
-  /** The step that was named last: lines of others name their own. */
+  /** Step that was named last; lines of other steps name their own. */
   #named: string | undefined
 
   constructor(options: DisplayOptions) {
@@ -61,7 +61,7 @@ export class RunDisplay {
     this.#failures = new Failures(this.#paint)
   }
 
-  /** The text to write for this event; often empty. `nowMs` as for `StillRunning`. */
+  /** Returns the text to write for this event; often empty. `nowMs` is as for `StillRunning`. */
   add(event: RunEvent, nowMs: number = performance.now()): string {
     this.#rows.add(event)
     this.#running.add(event, nowMs)
@@ -70,7 +70,7 @@ export class RunDisplay {
     return this.#within(text)
   }
 
-  /** Lines on what has been quiet for long; each is told once for each time. */
+  /** Returns lines about steps that have been quiet for long, once for each of the times. */
   due(nowMs: number): string {
     const lines = this.#running
       .due(nowMs)
@@ -78,7 +78,7 @@ export class RunDisplay {
     return this.#within(lines.join(''))
   }
 
-  /** The steps that run now, in a line without its end; empty where none does. */
+  /** Returns the steps that run now, in a line without line feed; empty if none runs. */
   live(nowMs: number): string {
     const steps = this.#running.steps(nowMs)
     const within = (this.#options.within ?? []).map((step) => `${lineText(step)} > `).join('')
@@ -95,7 +95,7 @@ export class RunDisplay {
     return lineText(text)
   }
 
-  /** Lines of a run within another begin with the steps that lead to it. */
+  /** Puts the steps that lead to a child run before each of its lines. */
   #within(text: string): string {
     const { within = [] } = this.#options
     if (within.length === 0 || text === '') return text
@@ -114,7 +114,7 @@ export class RunDisplay {
       case 'run.cancel_requested':
         return this.#note('yellow', event.force ? 'killing everything now' : `canceling${this.#stillAtEnd()}`)
       case 'run.timed_out':
-        return this.#note('red', 'the time for the whole run is up')
+        return this.#note('red', 'the time limit of the run has passed')
       case 'run.finished':
         return this.#options.within?.length ? '' : this.#end(event)
       case 'step.started':
@@ -157,7 +157,7 @@ export class RunDisplay {
     }
   }
 
-  /** Says which rollbacks and final steps a cancel waits for; empty where none runs. */
+  /** Returns which rollbacks and final steps a cancel waits for; empty if none runs. */
   #stillAtEnd(): string {
     const open = this.#rows.rows.filter(({ phase, status }) => phase !== 'main' && !isFinalStep(status))
     const names = [...new Set(open.map(stepName))]
@@ -193,7 +193,10 @@ export class RunDisplay {
     return `${this.#before(stepName(row))}${text}`
   }
 
-  /** Each host once for a reason: what tries again and again is told of each second. The stream of an agent has its own word of it. */
+  /**
+   * Reports each refused host once per reason, as a program that retries causes an event each second. An agent's own
+   * stream reports it, so agents are left out.
+   */
   #refused(event: EventOf<'network.refused'>): string {
     const { attempt } = event
     const key = JSON.stringify([attempt, event.to, event.port, event.why])
@@ -236,11 +239,11 @@ export class RunDisplay {
     if (event.retry_at === undefined)
       return text + this.#failures.ended(ended, { why, isOneOfMany, lastLines: lines?.last() })
     const waitMs = Math.max(0, Date.parse(event.retry_at) - Date.parse(event.time))
-    const again = `${why.replace(/\.$/, '')}, tried again in ${durationText(waitMs)}`
+    const again = `${why.replace(/\.$/, '')}, retrying in ${durationText(waitMs)}`
     return text + this.#failures.ended(ended, { why: again, isOneOfMany, isTriedAgain: true })
   }
 
-  /** Why it ended so is told once: by what has failed of it, where something has. */
+  /** Reports why a step did not succeed, unless the failure of an instance has said so. */
   #stepFinished(event: EventOf<'step.finished'>): string {
     const rows = this.#rows.ofStep(event)
     const isTold = event.status === 'success' || this.#failures.isTold(event)
@@ -258,7 +261,7 @@ export class RunDisplay {
 
   #answered(event: EventOf<'approval.answered'>): string {
     const { step, decision, by, comment, reason } = event
-    // How the step ends tells why nobody has answered it.
+    // The end of the step says why nobody answered.
     if (reason !== undefined) return ''
     if (decision === 'reject') this.#failures.toldOf(event)
     const who = `${by === undefined ? '' : ` by ${by}`}${comment === undefined ? '' : `: ${comment}`}`
@@ -287,7 +290,7 @@ export class RunDisplay {
     )
   }
 
-  /** A step that has failed the run is named; why it has is told where it did. */
+  /** Names the step that failed the run; the reason was reported where it failed. */
   #whyEnded({ status, reason, message }: EventOf<'run.finished'>): string {
     if (status === 'success') return ''
     const step = this.#rows.rows.find((row) => message?.startsWith(`Step "${row.step}" `))?.step
@@ -295,7 +298,7 @@ export class RunDisplay {
     return why === '' || why === status ? '' : `: ${lineText(why)}`
   }
 
-  /** `host | `, with the step before it where that is not the one named last; `host ! ` of standard error. */
+  /** Returns `host | `, or `host ! ` for standard error, after the step's name if it is not the step named last. */
   #prefix(attempt: number, stream?: StreamName): string {
     const row = this.#rows.of(attempt)
     if (row === undefined) return ''

@@ -1,12 +1,12 @@
 import type { EventOf, RunEvent, StepPhase } from '../../contract/events.ts'
 import { isFinalStep, type Reason, type StepStatus } from '../../contract/status.ts'
 
-/** One line of the summary: a step on one host, or a step that ran on none. */
+/** Describes one line of the summary: a step on one host, or a step that ran on none. */
 export interface Row {
   step: string
   phase: StepPhase
   host: string
-  /** Its step is skipped, and is of those that are not shown then. */
+  /** True if its step is an on-demand step that was skipped, which is not shown. */
   isIdle?: boolean
   status: StepStatus
   reason?: Reason
@@ -17,7 +17,7 @@ export interface Row {
   finishedAt?: string
 }
 
-/** A run as the display knows it, from its events alone, so that it is the same wherever the run is. */
+/** Collects the rows of a run from its events alone, so that they are the same wherever the run is. */
 export class RunRows {
   readonly rows: Row[] = []
   readonly #steps = new Map<string, Row[]>()
@@ -86,12 +86,12 @@ export class RunRows {
     }
   }
 
-  /** The row of an attempt. */
+  /** Returns the row of an attempt. */
   of(attempt: number): Row | undefined {
     return this.#attempts.get(attempt)
   }
 
-  /** Those of a step. */
+  /** Returns the rows of a step. */
   ofStep(step: Place): readonly Row[] {
     return this.#steps.get(key(step)) ?? []
   }
@@ -112,7 +112,7 @@ export class RunRows {
 
   #finish(event: EventOf<'step.finished'>): void {
     const { status, reason, message } = event
-    // A step that could not even begin has no instance.
+    // A step that could not even start has no instance.
     if (this.#steps.get(key(event))?.length === 0) {
       this.rows.push({ ...placeOf(event), host: '', tries: 0, status, reason, message })
     }
@@ -123,11 +123,11 @@ export class RunRows {
 }
 
 type Place = Pick<Row, 'step' | 'phase'>
-/** A step and its rollback have one name. */
+/** The phase is part of the key: a step and its rollback have the same name. */
 const key = ({ step, phase }: Place): string => `${phase} ${step}`
 const placeOf = ({ step, phase }: Place): Place => ({ step, phase })
 
-/** `web-1`, or `web-1 [node=20]` for one combination of a matrix. */
+/** Formats an instance: `web-1`, or `web-1 [node=20]` for one combination of a matrix. */
 export function instanceName(host: string, vars: Record<string, string> | undefined): string {
   if (vars === undefined) return host
   const values = Object.entries(vars).map(

@@ -30,7 +30,7 @@ test('the figures of every try stand beside each other', () => {
   assert.deepEqual(usageCells(tries), ['150 MB, ?', '1.3 s, 20 ms'])
   assert.equal(
     holdersText(tries),
-    'Measured, and held to what limits they have, by cgroups (v2) and a watchdog; not held: cpus.\n',
+    'Measured and limited by cgroups (v2) and a watchdog; not enforced: cpus.\n',
   )
 })
 

@@ -19,11 +19,11 @@ export const statusColor: Readonly<Record<StepStatus, Color>> = {
   skipped: 'dim',
 }
 
-/** Instances of a step that have a row each; where there are more, they share one. */
+/** Most instances of a step that have a row each; more instances share one. */
 const MOST_ROWS = 20
-/** Instances of such a step that are named because they have failed. */
+/** Most failed instances of such a step that are named. */
 export const MOST_NAMED = 10
-/** Rows of the table at the end that succeeded; more than these share one row. */
+/** Most rows of succeeded steps in the table at the end; more rows share one. */
 const MOST_SUCCEEDED = 50
 
 /** Returns why a run is where it is, in a few words. */
@@ -31,14 +31,14 @@ export function whyOf(run: Pick<RunSummary, 'set_aside' | 'waiting' | 'reason' |
   return run.set_aside ? `set aside: ${run.set_aside.why}` : (run.waiting ?? whyText(run))
 }
 
-/** Why something did not succeed, in one line: `exit code 3`, `timeout: ...`, `condition`. */
+/** Returns why something did not succeed, in one line: `exit code 3`, `timeout: ...`, `condition`. */
 export function whyText(of: { reason?: string; message?: string; exitCode?: number }): string {
   const message = of.message?.split('\n')[0]
   if (of.reason === 'exit_code')
     return of.exitCode === undefined ? (message ?? 'exit code') : `exit code ${of.exitCode}`
   const reason = of.reason?.replaceAll('_', ' ')
   if (reason === undefined || message === undefined) return reason ?? message ?? ''
-  // `rejected by ann` and `Variable "X" is not set` say it themselves.
+  // `rejected by ann` and `Variable "X" is not set` contain the reason already.
   const said = message.toLowerCase().startsWith(reason.split(' ').at(-1)!)
   return said ? message : `${reason}: ${message}`
 }
@@ -46,7 +46,7 @@ export function whyText(of: { reason?: string; message?: string; exitCode?: numb
 export const between = (start: string | undefined, end: string | undefined): string =>
   start === undefined || end === undefined ? '' : durationText(Date.parse(end) - Date.parse(start))
 
-/** Returns how long an ended run or step was worked on, such as `5.0 s`; empty while it goes on. */
+/** Returns how long an ended run or step was worked on, such as `5.0 s`; empty while it runs. */
 export const workedText = (of: Timed): string =>
   of.started_at === undefined || of.finished_at === undefined ? '' : durationText(workOf(of, 0)!.workedMs)
 
@@ -56,25 +56,25 @@ export function waitedText(of: Timed, nowMs = Date.now()): string {
   return waitedMs < LEAST_WAIT_MS ? '' : durationText(waitedMs)
 }
 
-/** The head and rows of a table without the column of this name where no row has a text in it. */
+/** Returns the head and rows of a table, without the named column if that is empty in every row. */
 export function withoutEmpty(name: string, head: string[], rows: string[][]): [string[], string[][]] {
   const at = head.indexOf(name)
   if (rows.some((cells) => cells[at] !== '')) return [head, rows]
   return [head.toSpliced(at, 1), rows.map((cells) => cells.toSpliced(at, 1))]
 }
 
-/** `build`, `build (rollback)`. */
+/** Formats the name of a step: `build`, `build (rollback)`. */
 export const stepName = ({ step, phase }: Pick<Row, 'step' | 'phase'>): string =>
   phase === 'main' ? step : `${step} (${phase})`
 
 export const isFailure = (status: StepStatus): boolean => status === 'failed' || status === 'interrupted'
 
-/** Whether so many instances of a step are shown as one. */
+/** Reports whether that many instances of a step share a row. */
 export const isFolded = (instances: number, verbose = false): boolean => !verbose && instances > MOST_ROWS
 
 type HasStatus = Pick<Row, 'status'>
 
-/** `9,990 succeeded, 10 failed`. */
+/** Counts instances by status: `9,990 succeeded, 10 failed`. */
 export function countsText(instances: readonly HasStatus[]): string {
   const order: StepStatus[] = [
     'success',
@@ -92,7 +92,7 @@ export function countsText(instances: readonly HasStatus[]): string {
     .join(', ')
 }
 
-/** The instances of a step that have a row of their own: where they are many, the first that have failed. */
+/** Returns the instances of a step that have their own row: all, or of many only the first that failed. */
 export function named<T extends HasStatus>(instances: readonly T[], verbose = false): readonly T[] {
   if (!isFolded(instances.length, verbose)) return instances
   return instances.filter(({ status }) => isFailure(status)).slice(0, MOST_NAMED)
@@ -101,11 +101,11 @@ export function named<T extends HasStatus>(instances: readonly T[], verbose = fa
 export interface SummaryOptions {
   paint: Paint
   verbose?: boolean
-  /** How a person sees a row for each instance. */
+  /** Command or option that shows a row for each instance. */
   allRows: string
 }
 
-/** The table at the end of a run, failures first. Why something failed is told where it did, so that the reason will do. */
+/** Formats the table at the end of a run, failures first. Reasons are short, as the details were reported earlier. */
 export function summary(rows: readonly Row[], { paint, verbose, allRows }: SummaryOptions): string {
   const steps = Map.groupBy(rows, (row) => `${row.phase} ${row.step}`)
   let left = false
@@ -133,7 +133,7 @@ export function summary(rows: readonly Row[], { paint, verbose, allRows }: Summa
     if (row < 0) return paint('dim', cell)
     return column === 2 ? paint(statusColor[sorted[row]!.status], cell) : cell
   })
-  return left || isLong ? `${text}${paint('dim', `A row for each: ${lineText(allRows)}`)}\n` : text
+  return left || isLong ? `${text}${paint('dim', `For a row per instance: ${lineText(allRows)}`)}\n` : text
 }
 
 function rowWhy({ tries, reason, message, exitCode }: Row): string {
@@ -143,7 +143,7 @@ function rowWhy({ tries, reason, message, exitCode }: Row): string {
 
 interface Line extends Row {
   why: string
-  /** Stands in the first column instead of the step. */
+  /** Text for the first column instead of the step. */
   name?: string
 }
 
@@ -169,7 +169,7 @@ const span = (rows: readonly Row[]): Pick<Row, 'startedAt' | 'finishedAt'> => ({
     .at(-1),
 })
 
-/** The row of many instances of a step. */
+/** Returns the shared row of many instances of a step. */
 function together(instances: readonly Row[]): Line {
   const worst = (['failed', 'interrupted', 'canceled', 'success'] as const).find((status) =>
     instances.some((one) => one.status === status),
@@ -194,7 +194,7 @@ const HOLDERS: Readonly<Record<AttemptUsage['held_by'], string>> = {
   watchdog: 'a watchdog',
 }
 
-/** Peak memory and CPU time of each try: `150 MB` and `1.3 s`, or `150 MB, 80 MB` where it was tried twice. */
+/** Returns peak memory and CPU time of each try: `150 MB` and `1.3 s`, or `150 MB, 80 MB` for two tries. */
 export function usageCells(attempts: readonly Tried[]): [memory: string, cpu: string] {
   const used = attempts.flatMap(({ usage }) => usage ?? [])
   const all = (texts: (string | undefined)[]) =>
@@ -205,7 +205,7 @@ export function usageCells(attempts: readonly Tried[]): [memory: string, cpu: st
   ]
 }
 
-/** Says that a host was refused, why, and how often: `x.org:443 refused: that host is not allowed (host_not_allowed, 3 times)`. */
+/** Formats a refusal: `x.org:443 refused: that host is not allowed (host_not_allowed, 3 times)`. */
 export function refusedText({
   to,
   port,
@@ -216,7 +216,7 @@ export function refusedText({
   return `${where} refused: ${refusalText(why, count)}`
 }
 
-/** The box of an attempt: `in a sandbox, network models`; empty where it has none. */
+/** Formats the box of an attempt: `in a sandbox, network models`; empty if it has none. */
 export function boxText({
   isolation = 'none',
   made_box,
@@ -227,14 +227,14 @@ export function boxText({
   return `in ${box}${network === undefined ? '' : `, network ${networkText(network)}`}`
 }
 
-/** Says what an attempt has kept: `kept report.xml (1.5 kB)`. */
+/** Formats an artifact that an attempt has stored: `stored report.xml (1.5 kB)`. */
 export const keptText = ({ artifact: { name, bytes } }: Pick<EventOf<'artifact.kept'>, 'artifact'>): string =>
-  `kept ${name} (${bytesText(bytes)})`
+  `stored ${name} (${bytesText(bytes)})`
 
-/** Hosts of a step that are named because they were refused. */
+/** Most refused hosts of a step that are named. */
 const MOST_REFUSED = 20
 
-/** Says in which box each step ran last, and what it was refused there, a line each; empty where none had one. */
+/** Returns lines on the box in which each step ran last, and on hosts that were refused there; empty without boxes. */
 export function boxesText(steps: readonly Pick<StepView, 'step' | 'instances'>[]): string {
   const lines = steps.flatMap(({ step, instances }) =>
     instances.flatMap(({ attempts }) => {
@@ -252,7 +252,7 @@ export function boxesText(steps: readonly Pick<StepView, 'step' | 'instances'>[]
   return [...new Set(lines)].map((line) => `${lineText(line)}\n`).join('')
 }
 
-/** Says in a line by what attempts were measured and held to limits; empty where nothing was measured. */
+/** Returns a line on what measured attempts and enforced their limits; empty if nothing was measured. */
 export function holdersText(attempts: readonly Tried[]): string {
   const used = attempts.flatMap(({ usage }) => usage ?? [])
   if (used.length === 0) return ''
@@ -260,17 +260,17 @@ export function holdersText(attempts: readonly Tried[]): string {
   const notHeld = [...new Set(used.flatMap(({ not_held }) => not_held ?? []))].map(
     (name) => name.split('_')[0],
   )
-  const but = notHeld.length > 0 ? `; not held: ${notHeld.join(', ')}` : ''
-  return `Measured, and held to what limits they have, by ${holders.join(' and ')}${but}.\n`
+  const but = notHeld.length > 0 ? `; not enforced: ${notHeld.join(', ')}` : ''
+  return `Measured and limited by ${holders.join(' and ')}${but}.\n`
 }
 
-/** In units of 1,024, as limits are written. */
+/** Formats memory in units of 1,024, as limits are written. */
 function memoryText(bytes: number): string {
   const mb = bytes / 1024 ** 2
   return mb >= 1024 ? `${(mb / 1024).toFixed(1)} GB` : `${mb.toFixed(mb < 10 ? 1 : 0)} MB`
 }
 
-/** Says which runs are given a secret. */
+/** Returns which runs get a secret. */
 export function secretScopeText(secret: { repository?: string; workflow?: string; owner?: string }): string {
   const { repository, workflow, owner } = secret
   if (repository === undefined && workflow === undefined) return 'all runs'
@@ -278,7 +278,7 @@ export function secretScopeText(secret: { repository?: string; workflow?: string
   return repository === undefined ? `runs of ${workflow}${whose}` : `runs for ${repository}${whose}`
 }
 
-/** Says which secret each step was given last, a line each; empty where no hub gave it any. */
+/** Returns a line for each secret that a step got last; empty if no hub gave it any. */
 export function takenSecretsText(steps: readonly Pick<StepView, 'step' | 'instances'>[]): string {
   const lines = steps.flatMap(({ step, instances }) =>
     instances.flatMap(({ attempts }) =>

@@ -1,4 +1,4 @@
-/** Columns wide enough for what stands in them; the last is not padded. Cells hold no colour codes but by `paint`. */
+/** Formats a table with columns as wide as their content; the last is not padded. Only `paint` may add colours. */
 export function table(
   head: readonly string[],
   rows: readonly (readonly string[])[],
@@ -15,7 +15,7 @@ export function table(
   return [line(head, -1), ...rows.map(line)].map((text) => `${text}\n`).join('')
 }
 
-/** `8 ms`, `1.3 s`, `2 m 05 s`, `3 h 07 m`. */
+/** Formats a duration: `8 ms`, `1.3 s`, `2 m 05 s`, `3 h 07 m`. */
 export function durationText(ms: number): string {
   if (ms < 1000) return `${Math.round(ms)} ms`
   const seconds = ms / 1000
@@ -25,7 +25,7 @@ export function durationText(ms: number): string {
   return `${Math.floor(seconds / 3600)} h ${two((seconds % 3600) / 60)} m`
 }
 
-/** `999 bytes`, `1.5 MB`. */
+/** Formats a size: `999 bytes`, `1.5 MB`. */
 export function bytesText(bytes: number): string {
   if (bytes < 1000) return `${bytes} bytes`
   const units = ['kB', 'MB', 'GB', 'TB']
@@ -35,8 +35,8 @@ export function bytesText(bytes: number): string {
   return `${value.toFixed(1)} ${units[unit]}`
 }
 
-/** `1 run`, `2 runs`. */
+/** Formats a count with its noun: `1 run`, `2 runs`. */
 export const countText = (count: number, one: string): string => `${count} ${one}${count === 1 ? '' : 's'}`
 
-/** `10,000`. */
+/** Formats a number with separators: `10,000`. */
 export const numberText = (value: number): string => String(value).replace(/\B(?=(\d{3})+$)/g, ',')

@@ -1,13 +1,13 @@
 export interface TextRules {
-  /** The reader is a terminal: lines may be shown that are gone with the next text. */
+  /** True if the reader is a terminal: lines may be shown that the next text replaces. */
   tty: boolean
-  /** The reader wants colours, ours and those of the steps. */
+  /** True if the reader wants colours, Errand's own and those of the steps. */
   color: boolean
 }
 
-/** The terminal itself cuts a line at its edge: what goes on in a second one could not be taken away with the first. */
+/** Sequences that make the terminal cut a line at its edge, as a wrapped second line could not be cleared. */
 const [NO_WRAP, WRAP] = ['\x1b[?7l', '\x1b[?7h']
-/** A line for a terminal that `CLEAR_LINE` takes away. */
+/** Returns a line for a terminal that `CLEAR_LINE` removes again. */
 export const passingLine = (text: string): string => `${NO_WRAP}${text}${WRAP}`
 export const CLEAR_LINE = '\r\x1b[K'
 
@@ -17,31 +17,31 @@ const escapes =
 const colorEscape = /^\x1b\[[0-9;:]*m$/
 const controls = /[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]|\x1b(?!\[[0-9;:]*m)/g
 /**
- * Characters that turn the text around them, so that it reads as something else. Marks of a direction are a
- * part of longer texts.
+ * Characters that change the direction of the text around them, so that it reads as something else. Direction marks
+ * are legitimate in longer texts.
  */
 const overriding = /[\u202a-\u202e\u2066-\u2069]/g
 const turning = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g
 const breaks = /[\t\r\n\u2028\u2029]+/g
 const RESET = '\x1b[0m'
 
-/** Names and messages, which may hold anything, as one line: all of it, and no control of the terminal or of the text's direction. */
+/** Makes an untrusted name or message one safe line: nothing in it controls the terminal or the text's direction. */
 export const lineText = (text: string): string =>
   withoutTurning(terminalText(text.replace(breaks, ' '), false))
 
-/** The same of a text of several lines. */
+/** Works like `lineText`, for a text of several lines. */
 export const linesText = (text: string): string => text.split('\n').map(lineText).join('\n')
 
-/** Each character that turns a name around is seen instead. */
+/** Replaces each character that changes the text's direction by a visible one. */
 export const withoutTurning = (text: string): string => text.replace(turning, '\ufffd')
 
-/** A piece of a text that comes in pieces, as it may be written to a terminal: no control of it is left. */
+/** Removes terminal controls from a piece of a text that arrives in pieces. */
 export const pieceText = (text: string): string =>
   text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, '').replace(overriding, '\ufffd')
 
-/** One line of a step's output (no line feed in it) as it may be written to a terminal, or into a file that may end up in one. */
+/** Makes one line of a step's output (without line feed) safe for a terminal, or a file that may be shown in one. */
 export function terminalText(line: string, color: boolean): string {
-  // What a terminal would have overwritten is not shown: a progress bar ends as its last state.
+  // Text that a terminal would have overwritten is not shown: a progress bar ends in its last state.
   const shown = line.includes('\r') ? (line.split('\r').findLast((part) => part !== '') ?? '') : line
   if (!/[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/.test(shown)) return shown
   let colored = false
@@ -69,7 +69,7 @@ export const palette = (color: boolean): Paint =>
 export const colorChoices = ['auto', 'always', 'never'] as const
 export type ColorChoice = (typeof colorChoices)[number]
 
-/** https://no-color.org; FORCE_COLOR is how programs that read us through a pipe ask for it. What was said by option counts first. */
+/** Decides on colours: the option first, then NO_COLOR (https://no-color.org) and FORCE_COLOR, then the terminal. */
 export function wantsColor(tty: boolean, env: NodeJS.ProcessEnv, choice: ColorChoice = 'auto'): boolean {
   if (choice !== 'auto') return choice === 'always'
   if (env.NO_COLOR) return false
@@ -77,5 +77,5 @@ export function wantsColor(tty: boolean, env: NodeJS.ProcessEnv, choice: ColorCh
   return tty && env.TERM !== 'dumb'
 }
 
-/** Whether a line can be taken away again. */
+/** Reports whether a line on this terminal can be removed again. */
 export const hasLiveLines = (tty: boolean, env: NodeJS.ProcessEnv): boolean => tty && env.TERM !== 'dumb'

@@ -1,4 +1,4 @@
-/** Names of the commands that need more than what talks to a hub: the build leaves files of these names out of `main-client.ts`. */
+/** Commands that need more than a hub client. The build leaves files with these names out of `main-client.ts`. */
 export const largeCommands: readonly string[] = [
   'run',
   'agent',

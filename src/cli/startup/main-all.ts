@@ -1,5 +1,5 @@
 import { commands } from '../commands.ts'
 import { dispatch } from '../entry.ts'
 
-/** All of the command line. Answers the exit code. */
+/** Runs the whole command line. Resolves to the exit code. */
 export const main = (argv: string[]): Promise<number> => dispatch(argv, commands)

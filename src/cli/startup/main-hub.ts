@@ -5,5 +5,5 @@ const up = {
   load: async () => (await import('../commands/hub/up.ts')).up,
 }
 
-/** `errand up` alone: a hub stays, and so does the text of its program (2.7 MB less of 83). Answers the exit code. */
+/** Runs `errand up` alone: a hub runs long, with its code in memory (2.7 MB less of 83). Resolves to the exit code. */
 export const main = (argv: string[]): Promise<number> => dispatch(argv, { up })

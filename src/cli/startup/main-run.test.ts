@@ -6,8 +6,8 @@ import { build } from 'esbuild'
 const root = join(import.meta.dirname, '../../..')
 
 /**
- * Files that `errand run` of a file loads before its first step: the first is its command, the others are
- * those that `run.ts` imports. The last is loaded where a step has secrets.
+ * Files that `errand run` loads before the first step of a file: its command, then the files that `run.ts` imports.
+ * The last one is loaded for a step with secrets.
  */
 const LOADED = [
   'src/cli/startup/main-run.ts',
@@ -36,7 +36,7 @@ test('errand run of a file loads nothing of the large build of zod, nor what is 
     splitting: true,
     format: 'esm',
   })
-  /** By which file each was reached. */
+  /** Maps each file to the file that imports it. */
   const by = new Map(LOADED.map((path) => [path, '']))
   for (const path of by.keys())
     for (const { kind, path: imported } of metafile.inputs[path]?.imports ?? [])

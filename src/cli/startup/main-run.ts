@@ -3,9 +3,9 @@ import { runCommand } from '../command.ts'
 import { run } from '../commands/run/run.ts'
 import { tellError } from '../exit-codes.ts'
 
-/** `errand run` alone. Answers the exit code. */
+/** Runs `errand run` alone. Resolves to the exit code. */
 export async function main([, ...argv]: string[]): Promise<number> {
-  // A file is checked once: to compile a checker for each schema first takes longer.
+  // A file is checked only once, so compiling a checker for each schema would take longer.
   config({ jitless: true })
   try {
     return await runCommand('run', run, argv)

@@ -5,5 +5,5 @@ const runner = {
   load: async () => (await import('../commands/runner/runner.ts')).runner,
 }
 
-/** `errand runner` alone: it stays, and so does the text of its program. Answers the exit code. */
+/** Runs `errand runner` alone: it runs long, and its code stays in memory. Resolves to the exit code. */
 export const main = (argv: string[]): Promise<number> => dispatch(argv, { runner })

@@ -13,19 +13,19 @@ import { machineAgents } from '../../runner/sessions/machine-agents.ts'
 
 let boxes: Promise<Boxes> | undefined
 
-/** The boxes of commands that run steps on this machine by themselves; `folder` keeps what belongs to them. Throws `invalid_argument`. */
+/** Opens the boxes of commands that run steps here, with their files in `folder`. Throws `invalid_argument`. */
 export function openBoxes(folder: string, hidden: readonly string[]): Promise<Boxes> {
   boxes ??= machineBoxes({ env: process.env, stateDir: join(folder, 'sandbox'), hidden })
   return boxes
 }
 
-/** Keeps what steps leave under `folder`. */
+/** Opens the store below `folder` for the artifacts of steps. */
 export const openArtifacts = (folder: string): ArtifactKeeper =>
   new ArtifactKeeper(new FolderArtifacts(join(folder, 'artifacts')))
 
 /**
- * Opens the attempts in `dir`, whose agents may work in any folder; `folder` keeps what belongs to them. `hidden` stands in
- * no box.
+ * Opens the attempts in `dir`, whose agents may work in any folder; `folder` holds their files. No box contains the
+ * paths in `hidden`.
  */
 export async function openSessions(
   dir: string,

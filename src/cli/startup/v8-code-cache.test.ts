@@ -27,7 +27,7 @@ function folders(t: TestContext) {
     const program = loadProgram(file, cache, require)
     return { ...program, ...(program.exports as { main(): string; place: string }) }
   }
-  /** In a process of its own: within one, V8 remembers what it has compiled. */
+  /** Runs the program in its own process: within one process, V8 remembers what it has compiled. */
   const start = () => {
     const code = `import { createRequire } from 'node:module'
       import { loadProgram } from ${JSON.stringify(join(import.meta.dirname, 'v8-code-cache.ts'))}

@@ -9,16 +9,17 @@ const ENDING = '.code'
 
 export interface Program {
   exports: unknown
-  /** Keeps what has been compiled of it by now, for the next start; does nothing where that is kept already. */
+  /** Saves the code that has been compiled so far for the next start, unless it is saved already. */
   keep(): void
 }
 
 /**
- * Loads a CommonJS file with the code that V8 made of it at an earlier start. Node's own compile cache holds only what is
- * compiled at the loading of a file; this one holds the functions that were called too, and compiling those takes longer
- * than all the rest. `require` is of the file's folder. The file is ASCII: a line `// <id>`, another one for each content
- * since V8 itself compares only lengths, and then `(function (exports, require, module, __filename, __dirname) {...})`.
- * To put that around its text here would copy all of it (4 ms of 90).
+ * Loads a CommonJS file with the code that V8 compiled at an earlier start. Node's own compile cache holds only what is
+ * compiled when a file is loaded. This one also holds the functions that were called, whose compilation takes longer
+ * than all the rest. `require` resolves from the file's folder. The file is ASCII. It begins with a line `// <id>`,
+ * whose id differs for each content, since V8 itself compares only lengths. Then follows
+ * `(function (exports, require, module, __filename, __dirname) {...})`. Adding that wrapper here would copy the whole
+ * text (4 ms of 90).
  */
 export function loadProgram(file: string, cacheFolder: string, require: NodeJS.Require): Program {
   const text = readFileSync(file, 'latin1')
@@ -50,17 +51,17 @@ function readIfThere(file: string): Buffer | undefined {
   }
 }
 
-/** A folder that cannot be written costs time at each start, and nothing else. */
+/** Saves the code. A folder that is not writable only costs time at each start. */
 function write(file: string, code: Buffer): void {
   try {
     mkdirSync(dirname(file), { recursive: true })
     dropOld(dirname(file))
-    // Durable: V8 looks at its length only, and half of it would be run as it is.
+    // The write is durable: V8 checks only the length, and would run a damaged file.
     writeFileAtomic(file, code)
   } catch {}
 }
 
-/** Code of releases that are gone. What is still in use is written anew at its next start. */
+/** Removes code older than 30 days, such as that of old releases. Code in use is saved again at the next start. */
 function dropOld(folder: string): void {
   const oldestMs = Date.now() - KEPT_DAYS * 24 * 60 * 60 * 1000
   for (const name of readdirSync(folder)) {

@@ -7,18 +7,18 @@ import { lineText } from '../../render/terminal-text.ts'
 import { askSecret } from '../../secret-values.ts'
 
 export const login = command({
-  summary: 'Log in to a hub; the commands of this user use it from then on.',
+  summary: 'Log in to a hub. Later commands of this user use it.',
   args: '[url]',
   options: {
     username: {
       type: 'string',
       short: 'u',
       value: 'NAME',
-      help: 'Default: admin; of another tenant than the first, TENANT/NAME',
+      help: 'Default: admin; TENANT/NAME for a tenant other than the first',
     },
     'password-stdin': { type: 'boolean', help: 'Read the password from standard input' },
-    token: { ...hubOptions.token, help: 'Keep this API token instead of asking for a password' },
-    forget: { type: 'boolean', help: 'As errand logout' },
+    token: { ...hubOptions.token, help: 'Save this API token instead of asking for a password' },
+    forget: { type: 'boolean', help: 'Same as errand logout' },
   },
   examples: ['errand login http://hub.example:3000 -u anna', 'errand login --forget'],
   async run(options, [given]) {
@@ -35,13 +35,13 @@ export const login = command({
     process.stdout.write(`Logged in to ${url} as ${lineText(user.name)} (${lineText(user.role)}).\n`)
     const soon = options.token === undefined ? undefined : expiresSoon(user.expires_at)
     if (soon !== undefined)
-      process.stderr.write(`warning: this token expires ${soon}. Make another with: errand tokens create\n`)
+      process.stderr.write(`warning: this token expires ${soon}. Create another with: errand tokens create\n`)
     return 0
   },
 })
 
 export const logout = command({
-  summary: 'Log out: the session ends at the hub, and is forgotten here.',
+  summary: 'Log out: end the session at the hub and forget it here.',
   options: {},
   examples: ['errand logout'],
   run: () => endLogin(),
@@ -50,9 +50,11 @@ export const logout = command({
 async function endLogin(): Promise<number> {
   const login = savedLogin()
   forgetLogin()
-  if (login === undefined) process.stdout.write('Nobody is logged in here.\n')
+  if (login === undefined) process.stdout.write('You are not logged in.\n')
   else if (!isSession(login.token))
-    process.stdout.write(`Logged out of ${login.url}. Its token is good until it is revoked or expires.\n`)
+    process.stdout.write(
+      `Logged out of ${login.url}. Its token stays valid until it is revoked or expires.\n`,
+    )
   else {
     await endSession(login)
     process.stdout.write(`Logged out of ${login.url}.\n`)
@@ -65,11 +67,15 @@ async function endSession(login: Login): Promise<void> {
     await new ErrandClient(login).auth.logout()
   } catch (error) {
     if (!(error instanceof ErrandError)) throw error
-    // It has ended already.
+    // The session has already ended.
     if (error.status === 401) return
-    throw new ErrandError(error.code, `Logged out here, but the hub could not be told: ${error.message}`, {
-      hint: 'There the session ends 12 hours after the login. A new password ends it before: errand users password',
-      cause: error,
-    })
+    throw new ErrandError(
+      error.code,
+      `Logged out here, but the hub could not end the session: ${error.message}`,
+      {
+        hint: 'At the hub the session ends 12 hours after the login. A new password ends it sooner: errand users password',
+        cause: error,
+      },
+    )
   }
 }

@@ -8,7 +8,7 @@ import { jsonOption, printJson, printTable } from '../../print.ts'
 const kinds = ['webhook', 'ntfy', 'email'] as const
 
 const list = command({
-  summary: 'List the places where you are told what needs you.',
+  summary: 'List the places where you get notifications.',
   options: { ...hubOptions, ...jsonOption },
   examples: ['errand places list'],
   async run({ json, ...hub }) {
@@ -16,7 +16,7 @@ const list = command({
     if (json) printJson(places)
     else
       printTable(
-        ['ID', 'NAME', 'KIND', 'TO', 'TELLS', 'LAST SENT', 'WAITING', 'WHY'],
+        ['ID', 'NAME', 'KIND', 'TO', 'ABOUT', 'LAST SENT', 'WAITING', 'WHY'],
         places.map((one) => [
           one.id,
           one.name,
@@ -27,21 +27,21 @@ const list = command({
           String(one.waiting),
           failureText(one),
         ]),
-        'You are told nowhere. Add a place with: errand places add',
+        'You have no places. Add one with: errand places add',
       )
     return 0
   },
 })
 
 const failureText = ({ failure }: PlaceView): string =>
-  failure === undefined ? '' : `${failure.dropped ? 'given up: ' : ''}${failure.message}`
+  failure === undefined ? '' : `${failure.dropped ? 'gave up: ' : ''}${failure.message}`
 
 const add = command({
-  summary: 'Be told of your questions and failed runs by a webhook, a topic of ntfy or e-mail.',
+  summary: 'Get notified of questions to you and failed runs: by webhook, ntfy topic or e-mail.',
   args: '<webhook|ntfy|email> <address>',
   options: {
-    name: { type: 'string', value: 'NAME', help: 'What it is called (default: its kind and server)' },
-    only: { type: 'string', value: 'WHAT', help: 'Only needs_me, or only failures' },
+    name: { type: 'string', value: 'NAME', help: 'Name of the place (default: its kind and server)' },
+    only: { type: 'string', value: 'WHAT', help: 'Notify only about needs_me, or only about failures' },
     'value-from-stdin': {
       type: 'boolean',
       help: 'Read the token of the topic, or the secret that signs the webhook, from standard input',
@@ -58,7 +58,7 @@ const add = command({
     const kind = oneOf('the kind', kindGiven, kinds)!
     const only = oneOf('--only', given, ['needs_me', 'failures'])
     if (read && kind === 'email')
-      throw new UsageError('--value-from-stdin is given for an e-mail address', 'leave it out')
+      throw new UsageError('--value-from-stdin does not go with e-mail', 'leave it out')
     const value = read ? (await text(process.stdin)).replace(/\r?\n$/, '') : undefined
     const more = { name, ...(only !== undefined && { tells: [only] }) }
     const place: CreatePlaceInput =
@@ -72,7 +72,7 @@ const add = command({
     else {
       process.stdout.write(`${made.id}\n`)
       if (made.secret !== undefined)
-        process.stderr.write(`It is signed with this secret, shown this once: ${made.secret}\n`)
+        process.stderr.write(`Requests are signed with this secret, shown only once: ${made.secret}\n`)
       process.stderr.write(`Try it: errand places test ${made.id}\n`)
     }
     return 0
@@ -80,19 +80,19 @@ const add = command({
 })
 
 const test = command({
-  summary: 'Send a test to a place, now.',
+  summary: 'Send a test notification to a place now.',
   args: '<id>',
   options: hubOptions,
   examples: ['errand places test place_abc'],
   async run(hub, [id]) {
     await connect(hub).places.test(id!)
-    process.stdout.write('It was sent.\n')
+    process.stdout.write('The test was sent.\n')
     return 0
   },
 })
 
 const remove = command({
-  summary: 'Remove a place, with what it was still to be sent.',
+  summary: 'Remove a place and its pending notifications.',
   args: '<id>',
   options: hubOptions,
   examples: ['errand places remove place_abc'],
@@ -104,6 +104,6 @@ const remove = command({
 })
 
 export const places: CommandGroup = {
-  summary: 'Manage where you are told what needs you.',
+  summary: 'Manage the places where you get notifications.',
   commands: { list, add, test, remove },
 }

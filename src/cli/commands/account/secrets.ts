@@ -15,14 +15,18 @@ const scopeOptions = {
 } as const
 
 const ownerOption = {
-  owner: { type: 'string', value: 'NAME', help: "A user's own, which an admin's runs are not given" },
+  owner: { type: 'string', value: 'NAME', help: "The user's own secrets, which runs of admins do not get" },
 } as const
 
 const list = command({
   summary: 'List the secrets of a hub; their values are never shown.',
   options: {
-    name: { type: 'string', value: 'NAME', help: 'Only those of this name' },
-    scope: { type: 'string', value: 'SCOPE', help: 'Only those of tenant, repository or workflow' },
+    name: { type: 'string', value: 'NAME', help: 'Only secrets with this name' },
+    scope: {
+      type: 'string',
+      value: 'SCOPE',
+      help: 'Only secrets of this scope: tenant, repository or workflow',
+    },
     ...scopeOptions,
     ...ownerOption,
     ...hubOptions,
@@ -40,7 +44,7 @@ const list = command({
     if (json) printJson(all)
     else {
       const narrowed = [name, scope, repository, workflow, owner].some((each) => each !== undefined)
-      const none = narrowed ? 'No secret is like that.' : 'There are no secrets.'
+      const none = narrowed ? 'No secrets match.' : 'There are no secrets.'
       printTable(['NAME', 'FOR', 'SENT TO', 'UPDATED', 'BY'], all.map(row), none)
     }
     return 0
@@ -55,13 +59,13 @@ const row = (secret: SecretView): string[] => [
   secret.updated_by,
 ]
 
-/** Servers that it may be sent to as a token; empty where it is bound to none. */
+/** Lists the servers that a secret may be sent to as a token; empty if it is not bound to servers. */
 const hostsText = (hosts: SecretView['hosts']): string =>
   hosts?.length === 0 ? 'no server' : (hosts ?? []).join(', ')
 
 const set = command({
   summary:
-    'Keep a secret at a hub, in the place of the one that is there; with --host and no value the one that is there may be sent to these servers too.',
+    'Store a secret at a hub, or replace it. With --host and no value, let an existing secret be sent to these servers too.',
   args: '<NAME|NAME=@FILE|NAME=VALUE>',
   options: {
     'value-from-stdin': { type: 'boolean', help: 'Read the value from standard input' },
@@ -69,7 +73,7 @@ const set = command({
       type: 'string',
       multiple: true,
       value: 'HOST[:PORT]',
-      help: 'Server that it may be sent to as the token of a repository; GIT_TOKEN is sent to no other; several times',
+      help: 'Server that it may be sent to as the token of a repository; GIT_TOKEN is sent to no other server',
     },
     ...scopeOptions,
     ...hubOptions,
@@ -84,10 +88,10 @@ const set = command({
   async run({ 'value-from-stdin': fromStdin, host: hosts, repository, workflow, json, ...hub }, [given]) {
     const { name, value, typed } = secretArgument(given!)
     if (fromStdin && value !== undefined)
-      throw new UsageError(`--value-from-stdin and ${name}=… both give a value`, 'keep one')
+      throw new UsageError(`--value-from-stdin and ${name}=… both give a value`, 'leave one out')
     if (typed)
       process.stderr.write(
-        `warning: shells remember what is typed, and other programs can see it: next time write ${name} alone\n`,
+        `warning: shells remember what you type, and other programs can see it; next time write ${name} alone\n`,
       )
     const client = connect(hub)
     const place = { repository, workflow }
@@ -100,7 +104,7 @@ const set = command({
     if (json) printJson(kept)
     else {
       const to = kept.hosts?.length ? `, and may be sent to ${kept.hosts.join(', ')}` : ''
-      process.stdout.write(`${lineText(`${name} is kept for ${secretScopeText(kept)}${to}.`)}\n`)
+      process.stdout.write(`${lineText(`${name} is stored for ${secretScopeText(kept)}${to}.`)}\n`)
       if (kept.hosts?.length === 0) process.stderr.write(`warning: ${lineText(kept.warnings.at(-1)!)}\n`)
     }
     return 0
@@ -109,7 +113,7 @@ const set = command({
 
 type Place = Pick<SecretView, 'repository' | 'workflow'>
 
-/** The secret that is there, which may be sent to further hosts from now on; undefined: there is none. */
+/** Lets the existing secret be sent to more hosts, and returns it; undefined if there is none. */
 async function allowed(
   client: ErrandClient,
   name: string,
@@ -132,7 +136,7 @@ async function asked(name: string, fromStdin: boolean): Promise<string> {
 }
 
 const remove = command({
-  summary: 'Delete a secret of a hub, at once.',
+  summary: 'Delete a secret of a hub immediately.',
   args: '<name>',
   options: { ...scopeOptions, ...ownerOption, ...hubOptions },
   examples: ['errand secrets delete DEPLOY_TOKEN', 'errand secrets delete SSH_KEY --repository shop'],
@@ -144,6 +148,6 @@ const remove = command({
 })
 
 export const secrets: CommandGroup = {
-  summary: 'Manage the secrets that a hub keeps for steps.',
+  summary: 'Manage the secrets that a hub stores for steps.',
   commands: { list, set, delete: remove },
 }

@@ -10,10 +10,10 @@ const statuses = ['good', 'used', 'expired', 'revoked'] as const
 const list = command({
   summary: 'List tokens.',
   options: {
-    name: { type: 'string', value: 'NAME', help: 'Only those of this name' },
-    scope: { type: 'string', value: 'SCOPE', help: `Only those of this scope: ${scopes.join(', ')}` },
-    status: { type: 'string', value: 'STATUS', help: `Only those that are ${statuses.join(', ')}` },
-    user: { type: 'string', value: 'NAME', help: 'Only those that act as this user' },
+    name: { type: 'string', value: 'NAME', help: 'Only tokens with this name' },
+    scope: { type: 'string', value: 'SCOPE', help: `Only tokens with this scope: ${scopes.join(', ')}` },
+    status: { type: 'string', value: 'STATUS', help: `Only tokens with this status: ${statuses.join(', ')}` },
+    user: { type: 'string', value: 'NAME', help: 'Only tokens that act as this user' },
     ...hubOptions,
     ...jsonOption,
   },
@@ -40,7 +40,7 @@ const list = command({
       printTable(
         ['ID', 'NAME', 'SCOPE', 'USER', 'STATUS', 'EXPIRES', 'LAST USED'],
         rows,
-        narrowed ? 'No token is like that.' : 'There are no tokens.',
+        narrowed ? 'No tokens match.' : 'There are no tokens.',
       )
     }
     return 0
@@ -48,7 +48,7 @@ const list = command({
 })
 
 const create = command({
-  summary: 'Make a token; its text is shown this once.',
+  summary: 'Create a token. Its text is shown only once.',
   args: '<name>',
   options: {
     scope: {
@@ -56,17 +56,17 @@ const create = command({
       value: 'SCOPE',
       help: '"api" to act as you (default), "runner" to connect a runner, "metrics" to read /metrics',
     },
-    group: { type: 'string', value: 'GROUP', help: 'The one group that a runner token may serve' },
+    group: { type: 'string', value: 'GROUP', help: 'The only group that a runner token may serve' },
     'expires-in': {
       type: 'string',
       value: 'TIME',
-      help: '15m, 1h, 30d, or seconds (default: 90 days for "api", the others do not expire)',
+      help: '15m, 1h, 30d, or seconds (default: 90 days for "api"; others do not expire)',
     },
-    never: { type: 'boolean', help: 'It does not expire' },
+    never: { type: 'boolean', help: 'Create a token that does not expire' },
     allow: {
       type: 'string',
       value: 'WHAT',
-      help: `What an API token may make and change, with commas between: ${permissions.join(', ')} (default: none of them)`,
+      help: `What an API token may create and change, comma-separated: ${permissions.join(', ')} (default: none)`,
     },
     ...hubOptions,
     ...jsonOption,
@@ -79,7 +79,7 @@ const create = command({
   ],
   async run({ scope: given, group, 'expires-in': expires, never, allow: allowed, json, ...hub }, [name]) {
     if (never && expires !== undefined)
-      throw new UsageError('--never and --expires-in are given at once', 'leave one of them out')
+      throw new UsageError('--never and --expires-in exclude each other', 'leave one out')
     const scope = oneOf('--scope', given, ['api', 'runner', 'metrics'])
     const expires_in_seconds = never ? null : lifetimeSeconds('--expires-in', expires)
     const allow = allowed?.split(',').flatMap((one) => oneOf('--allow', one.trim(), permissions) ?? [])
@@ -87,9 +87,9 @@ const create = command({
     if (json) printJson(made)
     else {
       process.stdout.write(`${made.token}\n`)
-      const until = made.expires_at === undefined ? 'does not expire' : `is good until ${made.expires_at}`
+      const until = made.expires_at === undefined ? 'does not expire' : `is valid until ${made.expires_at}`
       const maker =
-        made.made_by === undefined ? '' : `, and no longer than the token that made it (${made.made_by})`
+        made.made_by === undefined ? '' : `, but no longer than the token that created it (${made.made_by})`
       process.stderr.write(`It ${until}${maker}.\n`)
     }
     return 0
@@ -97,7 +97,7 @@ const create = command({
 })
 
 const revoke = command({
-  summary: 'Revoke a token, at once.',
+  summary: 'Revoke a token immediately.',
   args: '<id>',
   options: hubOptions,
   examples: ['errand tokens revoke token_abc'],

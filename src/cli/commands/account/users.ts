@@ -16,8 +16,8 @@ async function idOf(client: ErrandClient, name: string): Promise<string> {
   const { users: all } = await client.users.list()
   const user = all.find((one) => one.name.toLowerCase() === name.toLowerCase() || one.id === name)
   if (user === undefined)
-    throw new ErrandError('not_found', `There is no user "${name}".`, {
-      hint: 'List them with: errand users list',
+    throw new ErrandError('not_found', `User "${name}" not found.`, {
+      hint: 'List users with: errand users list',
     })
   return user.id
 }
@@ -25,9 +25,9 @@ async function idOf(client: ErrandClient, name: string): Promise<string> {
 const list = command({
   summary: 'List users.',
   options: {
-    name: { type: 'string', value: 'NAME', help: 'Only the one of this name' },
-    role: { type: 'string', value: 'ROLE', help: 'Only those of this role: admin, user' },
-    status: { type: 'string', value: 'STATUS', help: 'Only those that are active, disabled' },
+    name: { type: 'string', value: 'NAME', help: 'Only the user with this name' },
+    role: { type: 'string', value: 'ROLE', help: 'Only users with this role: admin, user' },
+    status: { type: 'string', value: 'STATUS', help: 'Only users with this status: active, disabled' },
     ...hubOptions,
     ...jsonOption,
   },
@@ -47,7 +47,7 @@ const list = command({
         one.disabled ? 'disabled' : 'active',
         one.created_at,
       ])
-      printTable(['NAME', 'ROLE', 'TENANT', 'STATUS', 'CREATED'], rows, 'No user is like that.')
+      printTable(['NAME', 'ROLE', 'TENANT', 'STATUS', 'CREATED'], rows, 'No users match.')
     }
     return 0
   },
@@ -57,11 +57,11 @@ const add = command({
   summary: 'Add a user.',
   args: '<name>',
   options: {
-    admin: { type: 'boolean', help: 'Make an admin' },
+    admin: { type: 'boolean', help: 'Make the user an admin' },
     tenant: {
       type: 'string',
       value: 'NAME',
-      help: 'Of another tenant, for admins of the first (default: yours)',
+      help: 'Tenant of the user, for admins of the first tenant (default: yours)',
     },
     ...passwordOption,
     ...hubOptions,
@@ -83,12 +83,12 @@ const add = command({
 })
 
 const password = command({
-  summary: "Change your password, or give a user a new one; that user's sessions end.",
+  summary: "Change your password, or set a new one for a user. That user's sessions end.",
   args: '[name]',
   options: {
     'password-stdin': {
       type: 'boolean',
-      help: 'Read the password from standard input; for your own, the current one in a line before the new one',
+      help: 'Read the password from standard input; for your own, write the current one on a line before the new one',
     },
     ...hubOptions,
   },
@@ -111,7 +111,7 @@ async function changeOwn(to: { url: string; token?: string }, fromStdin: boolean
   if (fromStdin && lines.length !== 2)
     throw new UsageError(
       `standard input has ${lines.length} lines`,
-      'the current password is one, and the new one the other',
+      'write the current password on the first line and the new one on the second',
     )
   const [current_password, new_password] = fromStdin
     ? (lines as [string, string])
@@ -120,23 +120,23 @@ async function changeOwn(to: { url: string; token?: string }, fromStdin: boolean
   const login = savedLogin()
   if (login !== undefined && login.token === to.token && isSession(login.token))
     writeLogin({ ...login, token })
-  process.stdout.write(`${name} has a new password. Other log-ins have ended; API tokens go on.\n`)
+  process.stdout.write(`${name} has a new password. Other log-ins have ended; API tokens stay valid.\n`)
   return 0
 }
 
-/** Tells of the runners that go on though the user who enrolled them may do less from now on. */
+/** Lists the runners that keep running although the user who enrolled them has fewer rights now. */
 async function tellOfRunners(client: ErrandClient, name: string): Promise<void> {
   const { tokens } = await client.tokens.list({ scope: 'runner', status: 'good' })
   const theirs = tokens.filter((token) => token.user.toLowerCase() === name.toLowerCase())
   const ids = [...new Set(theirs.flatMap(({ runner_id }) => runner_id ?? []))]
   if (ids.length > 0)
     process.stdout.write(
-      `Runners that ${name} enrolled go on: ${lineText(ids.join(', '))}. Who has had one of these machines may have its token: errand runners remove ID.\n`,
+      `Runners that ${name} enrolled keep running: ${lineText(ids.join(', '))}. Anyone who had one of these machines may have its token. To revoke it: errand runners remove ID.\n`,
     )
 }
 
 const role = command({
-  summary: 'Make a user an admin, or an admin a user; what only admins may do ends at once.',
+  summary: 'Make a user an admin, or an admin a user. Rights that only admins have end immediately.',
   args: '<name> <role>',
   options: hubOptions,
   examples: ['errand users role anna admin', 'errand users role anna user'],
@@ -152,7 +152,7 @@ const role = command({
 
 const switchTo = (disabled: boolean) =>
   command({
-    summary: disabled ? 'Keep a user out; their tokens are refused.' : 'Let a disabled user in again.',
+    summary: disabled ? 'Lock a user out; their tokens are refused.' : 'Let a disabled user in again.',
     args: '<name>',
     options: hubOptions,
     examples: [`errand users ${disabled ? 'disable' : 'enable'} anna`],
@@ -166,7 +166,7 @@ const switchTo = (disabled: boolean) =>
   })
 
 const logout = command({
-  summary: 'End all sessions of a user, in browsers and on command lines; API tokens go on.',
+  summary: 'End all sessions of a user, in browsers and on command lines; API tokens stay valid.',
   args: '<name>',
   options: hubOptions,
   examples: ['errand users logout anna'],

@@ -5,10 +5,10 @@ import { jsonOption, printJson, printTable } from '../../print.ts'
 import { lineText } from '../../render/terminal-text.ts'
 import { viewNamed, viewWords, wordsOf } from '../run/view-words.ts'
 
-const sharedOption = { shared: { type: 'boolean', help: 'For all of the tenant' } } as const
+const sharedOption = { shared: { type: 'boolean', help: 'For everyone in the tenant' } } as const
 
 const list = command({
-  summary: 'List the filters of runs that were saved under a name: yours, and those of all.',
+  summary: 'List saved filters of runs: yours and the shared ones.',
   options: { ...hubOptions, ...jsonOption },
   examples: ['errand views list'],
   async run({ json, ...hub }) {
@@ -18,14 +18,14 @@ const list = command({
       printTable(
         ['ID', 'NAME', 'FOR', 'BY', 'FILTER'],
         views.map((one) => [one.id, one.name, one.shared ? 'all' : 'you', one.owner, wordsOf(one.filter)]),
-        'No filter is saved. Save one with: errand views save',
+        'There are no saved filters. Save one with: errand views save',
       )
     return 0
   },
 })
 
 const save = command({
-  summary: 'Save a filter of runs under a name, for yourself or for all.',
+  summary: 'Save a filter of runs under a name, for yourself or for everyone.',
   args: '<name> <words> [more...]',
   options: { ...sharedOption, ...hubOptions, ...jsonOption },
   examples: [
@@ -41,20 +41,20 @@ const save = command({
 })
 
 const change = command({
-  summary: 'Rename a view, or change its filter or for whom it is.',
+  summary: 'Rename a view, or change its filter or who can see it.',
   args: '<view> [words...]',
   options: {
-    name: { type: 'string', value: 'NAME', help: 'Its new name' },
-    own: { type: 'boolean', help: 'For you alone' },
+    name: { type: 'string', value: 'NAME', help: 'New name' },
+    own: { type: 'boolean', help: 'For you only' },
     ...sharedOption,
     ...hubOptions,
     ...jsonOption,
   },
   examples: ['errand views change broken --name red', 'errand views change red status:failed --shared'],
   async run({ name, own, shared, json, ...hub }, [view, ...words]) {
-    if (own && shared) throw new UsageError('--own and --shared are both given', 'leave one out')
+    if (own && shared) throw new UsageError('--own and --shared exclude each other', 'leave one out')
     if (name === undefined && !own && !shared && words.length === 0)
-      throw new UsageError('nothing is to be changed', 'give --name, --own, --shared, or words of a filter')
+      throw new UsageError('there is nothing to change', 'give --name, --own, --shared, or words of a filter')
     const client = connect(hub)
     const changed = await client.views.change((await viewNamed(client, view!)).id, {
       ...(name !== undefined && { name }),
@@ -68,7 +68,7 @@ const change = command({
 })
 
 const remove = command({
-  summary: 'Delete a view; one of all only by who saved it, and by admins.',
+  summary: 'Delete a view. Only its owner and admins can delete a shared one.',
   args: '<view>',
   options: { ...hubOptions, ...jsonOption },
   examples: ['errand views delete broken'],
@@ -83,6 +83,6 @@ const remove = command({
 })
 
 export const views: CommandGroup = {
-  summary: 'Manage filters of runs that are saved under a name.',
+  summary: 'Manage saved filters of runs.',
   commands: { list, save, change, delete: remove },
 }

@@ -27,11 +27,11 @@ import { openStateFolder } from '../../local/state-folder.ts'
 import type { AgentAsk } from './agent-on-hub.ts'
 import { knownAgents } from './known-agents.ts'
 
-/** Asks an agent with an engine in this process. The run is kept, so that it can be gone on with. Answers the exit code. */
+/** Prompts an agent with an engine in this process, and keeps the run for `--continue`. Resolves to the exit code. */
 export async function agentHere(ask: AgentAsk): Promise<number> {
   const folder = localFolder()
   const newId = ask.runId ?? newRunId()
-  // First, for what is wrong with it should leave nothing behind.
+  // This comes first: a wrong request should leave nothing behind.
   const asked = ask.earlier === undefined ? ask.request(process.cwd()) : undefined
   if (asked?.agent !== undefined) await checkAgent(asked.agent)
   const request = asked && agentRun(asked)
@@ -57,10 +57,10 @@ export async function agentHere(ask: AgentAsk): Promise<number> {
         ? { runId: (await engine.submit({ ...request, run_id: newId })).run_id, after: 0 }
         : await goOn()
       const { exitCode, taken } = await follow(engine, run, ask.show)
-      // One that was canceled meanwhile is not to go on by itself.
+      // A run that was canceled meanwhile must not continue by itself.
       if (taken || exitCode === exitCodes.canceled) return exitCode
-      // The prompt came too late for that run; given again it begins one that goes on.
-      if (!ask.show.json) process.stdout.write('It is given again, to the same session.\n')
+      // The prompt came too late for that run. Sent again, it starts a run that continues the session.
+      if (!ask.show.json) process.stdout.write('The prompt is sent again, to the same session.\n')
     }
   } finally {
     await close()
@@ -75,12 +75,12 @@ async function checkAgent(name: string): Promise<void> {
   if (shipped.includes(name)) return
   const names = await knownAgents()
   if (names.includes(name)) return
-  const hint = didYouMean(name, names, `the agents are ${names.join(', ')}`)
-  throw new UsageError(`--agent is "${name}", and there is no such agent`, hint)
+  const hint = didYouMean(name, names, `use one of ${names.join(', ')}`)
+  throw new UsageError(`--agent is "${name}", but there is no such agent`, hint)
 }
 
 async function follow(engine: Engine, { runId, after, joined }: Continued, show: AgentShow) {
-  // A run that its store can no longer keep ends in no event, only here.
+  // A run that its store can no longer save ends without an event; only this promise reports it.
   const lost = new AbortController()
   engine.done(runId).catch((error: unknown) => lost.abort(error))
   const followed = await followAgent(
@@ -91,7 +91,7 @@ async function follow(engine: Engine, { runId, after, joined }: Continued, show:
       give: async (input) => ({ run_id: runId, ...(await engine.input(runId, input)) }),
       cancel: (force) => engine.cancel(runId, { force }),
       view: () => engine.view(runId),
-      continueHint: `${runId}: go on with errand agent --continue ${runId} "..."`,
+      continueHint: `${runId}: continue with errand agent --continue ${runId} "..."`,
     },
     show,
   )
@@ -100,11 +100,11 @@ async function follow(engine: Engine, { runId, after, joined }: Continued, show:
 }
 
 interface ContinueHere {
-  /** Run to go on with. */
+  /** Run to continue. */
   earlier: string
   prompt: string
   interactive: boolean
-  /** Id of the run that does, where the earlier one has ended. */
+  /** Id of the run that continues it, if it has ended. */
   newId: string
   engine: Engine
   store: RunStore
@@ -116,23 +116,27 @@ interface ContinueHere {
 interface Continued {
   runId: string
   after: number
-  /** The run was there before, and was given the prompt. */
+  /** Set if the earlier run was still open and got the prompt. */
   joined?: { input_id: string }
 }
 
 /**
- * The run that has the prompt, and the event after which it is about that. Throws `run_not_found`, and `conflict` for
- * a run that another process is at.
+ * Returns the run that has the prompt, and the event after which the run works on it. Throws `run_not_found`, and
+ * `conflict` for a run that another process conducts.
  */
 async function continueHere(options: ContinueHere): Promise<Continued> {
   const { earlier, prompt, interactive, newId, engine, store, folder } = options
   const record = await store.get(earlier)
   if (record === undefined)
-    throw new ErrandError('run_not_found', `There is no run ${earlier} of an agent on this machine.`, {
-      hint: 'A run of a hub is gone on with by: errand agent --hub --continue RUN "...".',
-    })
+    throw new ErrandError(
+      'run_not_found',
+      `Run ${earlier} not found among the runs of agents on this machine.`,
+      {
+        hint: 'Continue a run of a hub with: errand agent --hub --continue RUN "..."',
+      },
+    )
   if (!isFinalRun(record.status)) {
-    // The command that ran it was killed; its agent may still be at it.
+    // The command that ran it was killed; its agent may still be working.
     const state = await openStateFolder(folder, earlier)
     options.releases.push(state.release)
     await state.resume(engine)
@@ -147,7 +151,7 @@ async function continueHere(options: ContinueHere): Promise<Continued> {
   return { runId: (await engine.submit({ ...made, run_id: newId })).run_id, after: 0 }
 }
 
-/** Undefined: it has ended, or ends. */
+/** Gives the prompt to a run; returns undefined if the run has ended or is ending. */
 async function given(engine: Engine, runId: string, text: string): Promise<{ input_id: string } | undefined> {
   try {
     return await engine.input(runId, { type: 'prompt', text })
@@ -158,21 +162,21 @@ async function given(engine: Engine, runId: string, text: string): Promise<{ inp
   }
 }
 
-/** For this process alone; the answer lets go of it. Throws `conflict`. */
+/** Reserves a session for this process, and returns the function that releases it. Throws `conflict`. */
 function takeSession(folder: string, firstRun: string): () => void {
   const place = { path: folder, what: 'state folder', option: 'HOME' }
   const lock = takeFolderLock(place, join('locks', `session.${firstRun}`))
   if ('release' in lock) return lock.release
   throw new ErrandError(
     'conflict',
-    `Another command goes on with the session of run ${firstRun}: process ${lock.holder.pid}.`,
+    `Another command is continuing the session of run ${firstRun}: process ${lock.holder.pid}.`,
     { hint: 'Wait for it, or end it with Ctrl-C where it runs.' },
   )
 }
 
 const KEPT_DAYS = 30
 
-/** Of the runs kept on this machine those that nothing has come to for long go. */
+/** Removes the runs kept on this machine that have had no event for 30 days. */
 function dropOldRuns(folder: string): void {
   const runs = join(folder, 'runs')
   if (!existsSync(runs)) return

@@ -9,15 +9,15 @@ import { storedAttachments } from './stored-attachments.ts'
 
 export interface AgentAsk {
   show: AgentShow
-  /** Run to go on with. */
+  /** Run to continue. */
   earlier: string | undefined
   prompt: string
   runId: string | undefined
-  /** Files that go with the prompt. */
+  /** Files to attach to the prompt. */
   attach?: readonly string[]
-  /** Values for a run on this machine. */
+  /** Secrets by name, for a run on this machine. */
   secrets: Record<string, string>
-  /** The request that the options make; `cwd` is where none is given. */
+  /** Builds the request from the options; `cwd` is the working folder if they name none. */
   request(cwd: string | undefined): AgentRequestInput
 }
 
@@ -48,7 +48,7 @@ interface Begun {
   passedOn?: string
 }
 
-/** The run, and the event after which this prompt is what it is about. The key makes repeating it harmless. */
+/** Starts or continues a run; returns it with the event after which it works on this prompt. Safe to repeat. */
 async function begin(client: ErrandClient, ask: AgentOnHub): Promise<Begun> {
   const key = randomUUID()
   if (ask.earlier === undefined) {
@@ -79,13 +79,13 @@ const follow = (client: ErrandClient, { runId, after, joined, passedOn }: Begun,
       cancel: async (force) => void (await whileAway(() => client.runs.cancel(runId, { force }))),
       view: () => client.runs.get(runId),
       answerHint: (requestId) => `errand agents answer ${runId} ${requestId} allow`,
-      continueHint: `${runId}: go on with errand agent --hub --continue ${runId} "..."`,
+      continueHint: `${runId}: continue with errand agent --hub --continue ${runId} "..."`,
     },
     show,
   )
 
 function asBody(input: GivenInput): RunInput {
-  // With one it may be sent again.
+  // The id makes sending it again harmless.
   const { input_id = randomUUID() } = input
   switch (input.type) {
     case 'prompt':

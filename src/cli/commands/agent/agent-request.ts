@@ -8,77 +8,86 @@ import { boxAsk, boxOptions } from '../../box-options.ts'
 import { UsageError } from '../../command.ts'
 import { variableValues } from '../../option-values.ts'
 
-/** Options of `errand agent` that say what is asked, and of whom. */
+/** Options of `errand agent` that describe the request and the agent. */
 export const agentOptions = {
   agent: {
     type: 'string',
     short: 'a',
     value: 'NAME',
-    help: 'Which agent (default claude_code); see errand agents list',
+    help: 'Agent to use (default: claude_code); see errand agents list',
   },
   cwd: {
     type: 'string',
     value: 'DIR',
-    help: 'Working folder (default: this one; with --hub: one of the run)',
+    help: 'Working folder (default: the current one; with --hub: a folder of the run)',
   },
   model: { type: 'string', short: 'm', value: 'MODEL', help: "Model (default: the agent's own)" },
   permissions: {
     type: 'string',
     value: 'MODE',
-    help: 'ask, allow (default) or deny what its tools are about to do',
+    help: 'What happens when the agent wants to use a tool: ask, allow (default) or deny',
   },
   'fail-on-denied': {
     type: 'boolean',
-    help: 'Fail if a tool was denied (default: if nobody could be asked, or nothing was permitted)',
+    help: 'Fail if a tool was denied (default: only if nobody could be asked, or nothing was permitted)',
   },
   'allow-denied': { type: 'boolean', help: 'Do not fail because a tool was denied' },
-  verify: { type: 'string', multiple: true, value: 'COMMAND', help: 'Must pass before the run succeeds' },
+  verify: {
+    type: 'string',
+    multiple: true,
+    value: 'COMMAND',
+    help: 'Command that must pass before the run succeeds',
+  },
   'verify-attempts': {
     type: 'string',
     value: 'N',
-    help: 'How often it may try to make them pass (default 3)',
+    help: 'How often the agent may try to make them pass (default: 3)',
   },
-  'budget-seconds': { type: 'string', value: 'N', help: 'Stop after this time' },
+  'budget-seconds': { type: 'string', value: 'N', help: 'Stop after this many seconds' },
   'budget-inactivity-seconds': {
     type: 'string',
     value: 'N',
-    help: 'Stop after this time of silence (default 300)',
+    help: 'Stop after this many seconds of silence (default: 300)',
   },
-  'budget-turns': { type: 'string', value: 'N', help: 'Stop after so many turns of the model' },
-  'budget-tokens': { type: 'string', value: 'N', help: 'Stop after so many tokens' },
-  'budget-cost-usd': { type: 'string', value: 'USD', help: 'Stop at this cost, where the agent tells it' },
+  'budget-turns': { type: 'string', value: 'N', help: 'Stop after this many turns of the model' },
+  'budget-tokens': { type: 'string', value: 'N', help: 'Stop after this many tokens' },
+  'budget-cost-usd': { type: 'string', value: 'USD', help: 'Stop at this cost, if the agent reports it' },
   'output-schema': {
     type: 'string',
     value: 'FILE',
-    help: 'JSON Schema of a value that the answer must hold',
+    help: 'JSON Schema of a value that the answer must contain',
   },
   'extra-arg': { type: 'string', multiple: true, value: 'ARG', help: "Argument for the agent's own program" },
   command: {
     type: 'string',
     multiple: true,
     value: 'WORD',
-    help: 'With --agent acp: its program, then its arguments',
+    help: 'With --agent acp: the program, then its arguments',
   },
   'proxy-env': {
     type: 'string',
     multiple: true,
     value: 'K=SERVICE',
-    help: 'With --agent acp in a box: K holds the key of this service, anthropic or openai',
+    help: 'With --agent acp in a box: variable K holds the key of this service, anthropic or openai',
   },
   repo: {
     type: 'string',
     value: 'URL',
-    help: 'With --hub: it works in a checkout of this repository, with the token GIT_TOKEN of the hub',
+    help: 'With --hub: work in a checkout of this repository, with the token GIT_TOKEN of the hub',
   },
   ref: {
     type: 'string',
     value: 'REF',
     help: 'With --repo: branch, tag or commit (default: the default branch)',
   },
-  branch: { type: 'string', value: 'NAME', help: 'With --repo: the branch that is made at it, or taken up' },
+  branch: {
+    type: 'string',
+    value: 'NAME',
+    help: 'With --repo: branch to create there, or to continue if it exists',
+  },
   env: { type: 'string', short: 'e', multiple: true, value: 'K=V', help: 'Variable for the agent' },
   ...boxOptions,
-  interactive: { type: 'boolean', short: 'i', help: 'Stay in the session: ask for further prompts here' },
+  interactive: { type: 'boolean', short: 'i', help: 'Stay in the session and ask for more prompts here' },
 } as const
 
 type Given = { [K in keyof typeof agentOptions]?: string | string[] | boolean } & {
@@ -92,7 +101,7 @@ type Given = { [K in keyof typeof agentOptions]?: string | string[] | boolean } 
   interactive?: boolean
 }
 
-/** The request that the options make. Throws `UsageError` for a value that cannot be. */
+/** Builds the request from the options. Throws `UsageError` for a value that is not valid. */
 export function agentRequest(
   prompt: string,
   given: Given,
@@ -105,11 +114,11 @@ export function agentRequest(
     if (value === undefined) return undefined
     const found = Number(value)
     if (value.trim() === '' || !Number.isFinite(found))
-      throw new UsageError(`--${name} is "${value}"`, 'it is a number')
+      throw new UsageError(`--${name} is "${value}"`, 'use a number')
     return found
   }
   if (given['fail-on-denied'] && given['allow-denied'])
-    throw new UsageError('--fail-on-denied and --allow-denied are given', 'give one of them')
+    throw new UsageError('--fail-on-denied and --allow-denied exclude each other', 'leave one out')
   const request = withoutUnset({
     prompt,
     agent: given.agent?.replaceAll('-', '_'),
@@ -146,11 +155,11 @@ function checkoutIn(
 ): AgentRequestInput['workspace'] {
   const [name] = Object.entries(more).find(([, value]) => value !== undefined) ?? []
   if (repo !== undefined) return withoutUnset({ repo, ...more }) as AgentRequestInput['workspace']
-  if (name !== undefined) throw new UsageError(`--${name} needs --repo`, 'it is of a repository')
+  if (name !== undefined) throw new UsageError(`--${name} needs --repo`, 'it applies to a repository')
   return undefined
 }
 
-/** As the hub would answer, but in the words of the command line. */
+/** Checks the request as the hub would, but names options of the command line. Throws `UsageError`. */
 function check(request: AgentRequestInput): void {
   const { success, error } = AgentRequest.safeParse(request)
   if (success) {
@@ -160,11 +169,11 @@ function check(request: AgentRequestInput): void {
   const { path, says } = findingsOf(error.issues, AgentRequest, request)[0]!
   const option = `--${path.join('-').replaceAll('_', '-')}`
   if (path[0] === 'permissions')
-    throw new UsageError(`${option} is "${String(request.permissions)}"`, 'it is ask, allow or deny')
+    throw new UsageError(`${option} is "${String(request.permissions)}"`, 'use ask, allow or deny')
   throw new UsageError(`${option} ${says}`)
 }
 
-/** `--cwd` as an absolute path. On a hub it is one of the runner's machine. */
+/** Returns `--cwd` as an absolute path. With a hub it is a path on the runner's machine. */
 export const folderOf = (cwd: string | undefined): string | undefined =>
   cwd === undefined ? undefined : resolve(cwd)
 
@@ -175,7 +184,7 @@ function schemaIn(file: string | undefined): Record<string, unknown> | undefined
   } catch (cause) {
     throw new ErrandError(
       'bad_request',
-      `${file} is no JSON Schema that can be read: ${(cause as Error).message}`,
+      `${file} is not a readable JSON Schema: ${(cause as Error).message}`,
       { cause },
     )
   }

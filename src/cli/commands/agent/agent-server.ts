@@ -8,18 +8,18 @@ import { untilSignal } from '../../until-signal.ts'
 import { productVersion } from '../../version.ts'
 
 export const agentServer = command({
-  summary: 'Let "errand dispatch" of other machines run steps here, over HTTP.',
+  summary: 'Let "errand dispatch" on other machines run steps here, over HTTP.',
   options: {
     addr: {
       type: 'string',
       value: 'ADDR',
-      help: 'Where to listen (default :7072, this machine only; 0.0.0.0:7072: all networks)',
+      help: 'Address to listen on (default: :7072, this machine only; 0.0.0.0:7072 for all networks)',
     },
-    token: { type: 'string', value: 'TOKEN', help: 'What callers must know (default: ERRAND_TOKEN)' },
+    token: { type: 'string', value: 'TOKEN', help: 'Token that callers must send (default: ERRAND_TOKEN)' },
     data: {
       type: 'string',
       value: 'DIR',
-      help: 'Folder of the work under way (default: below ~/.errand/agent-server)',
+      help: 'Folder for work in progress (default: below ~/.errand/agent-server)',
     },
   },
   examples: [
@@ -28,8 +28,8 @@ export const agentServer = command({
   ],
   async run({ addr = ':7072', token = setting(process.env, 'ERRAND_TOKEN of agent servers'), data }) {
     if (token === undefined || token === '')
-      throw new UsageError('an agent server needs a token', 'give it with --token or ERRAND_TOKEN')
-    // Several servers on one machine have a folder each.
+      throw new UsageError('an agent server needs a token', 'set it with --token or ERRAND_TOKEN')
+    // Each server on a machine has its own folder.
     const folder = data ?? join(errandHome(), 'agent-server', addr.replace(/[^\w.]+/g, '_'))
     const lock = takeFolderLock({ path: folder, what: 'data folder', option: '--data' }, 'lock')
     if ('holder' in lock) {
@@ -62,7 +62,7 @@ export const agentServer = command({
     })
     try {
       const { url } = await agent.listen(addr)
-      process.stdout.write(`Agent server on ${url}, work under way in ${folder}\n`)
+      process.stdout.write(`Agent server on ${url}, work in progress in ${folder}\n`)
       process.stderr.write(`${limitsHere.limitsText(limits.choice)}\n`)
       await untilSignal()
     } finally {

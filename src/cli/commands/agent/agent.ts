@@ -8,23 +8,23 @@ export const agent = command({
   args: '[prompt|-]',
   options: {
     ...agentOptions,
-    continue: { type: 'string', value: 'RUN', help: 'Go on with the session of this run' },
+    continue: { type: 'string', value: 'RUN', help: 'Continue the session of this run' },
     secret: {
       type: 'string',
       multiple: true,
       value: 'NAME',
-      help: "Secret for the agent: with --hub one of the hub's; else of the environment, or NAME=@FILE",
+      help: "Secret for the agent: with --hub one of the hub's, else from the environment, or NAME=@FILE",
     },
     attach: {
       type: 'string',
       multiple: true,
       value: 'FILE',
-      help: 'With --hub: a file or image that goes with the prompt',
+      help: 'With --hub: file or image to attach to the prompt',
     },
-    'run-id': { type: 'string', value: 'ID', help: 'Name the run' },
-    json: { type: 'boolean', help: 'Print one JSON event a line, and {"type":"result"} at the end' },
+    'run-id': { type: 'string', value: 'ID', help: 'Id for the run (default: a new one)' },
+    json: { type: 'boolean', help: 'Print one JSON event per line, and {"type":"result"} at the end' },
     hub: { type: 'boolean', help: 'Run it on a hub' },
-    repository: { type: 'string', value: 'NAME', help: 'With --hub: the repository that the run is for' },
+    repository: { type: 'string', value: 'NAME', help: 'With --hub: repository that the run is for' },
     detach: { type: 'boolean', short: 'd', help: 'With --hub: print the run id and do not wait' },
     ...hubOptions,
   },
@@ -39,27 +39,30 @@ export const agent = command({
     const { hub, detach, json = false, interactive = false } = options
     const earlier = options.continue
     if (detach && !hub)
-      throw new UsageError('--detach needs --hub', 'what runs on this machine ends with the command')
+      throw new UsageError('--detach needs --hub', 'a run on this machine ends with the command')
     if (detach && interactive) throw new UsageError('--detach and --interactive exclude each other')
     if (interactive && (json || !process.stdin.isTTY || args[0] === '-'))
-      throw new UsageError('--interactive needs a terminal to ask for prompts in', 'leave it out')
+      throw new UsageError('--interactive needs a terminal to ask for prompts', 'leave it out')
     const fixed = Object.keys(agentOptions).find(
       (name) => name !== 'interactive' && options[name as keyof typeof options] !== undefined,
     )
     if (earlier !== undefined && fixed !== undefined)
-      throw new UsageError(`--${fixed} cannot be changed with --continue`, 'the session goes on as it was')
+      throw new UsageError(`--${fixed} cannot be changed with --continue`, 'the session keeps its settings')
     if (earlier !== undefined && hub && options.secret)
-      throw new UsageError('--secret cannot be changed with --continue', 'the session goes on as it was')
+      throw new UsageError('--secret cannot be changed with --continue', 'the session keeps its settings')
     if (options.repository !== undefined && !hub) throw new UsageError('--repository needs --hub')
     if (options.repository !== undefined && earlier !== undefined)
-      throw new UsageError('--repository cannot be changed with --continue', 'the session goes on as it was')
+      throw new UsageError('--repository cannot be changed with --continue', 'the session keeps its settings')
     if (options.repo !== undefined && !hub)
       throw new UsageError(
         '--repo needs --hub',
-        'runners make checkouts; here the agent works in a folder: clone it, and ask with --cwd DIR',
+        'only runners make checkouts; here, clone the repository and add --cwd DIR',
       )
     if (options.attach !== undefined && !hub)
-      throw new UsageError('--attach needs --hub', 'here the agent reads files: name them in the prompt')
+      throw new UsageError(
+        '--attach needs --hub',
+        'here the agent reads files itself: name them in the prompt',
+      )
     const prompt = await readPrompt(args[0], interactive)
     const show = { json, interactive, fromStdin: args[0] === '-' || (args[0] === undefined && !interactive) }
     const ask = {
@@ -82,21 +85,22 @@ export const agent = command({
   },
 })
 
-/** The prompt: as given, from standard input (`-`, or where nothing is given and something comes), or asked for. */
+/** Returns the prompt: as given, from standard input (for `-`, or if there is no terminal), or asked for. */
 async function readPrompt(given: string | undefined, interactive: boolean): Promise<string> {
   if (given !== undefined && given !== '-') {
-    if (given.trim() === '') throw new UsageError('the prompt is empty', 'say what is to be done')
+    if (given.trim() === '') throw new UsageError('the prompt is empty', 'write what the agent should do')
     return given
   }
   if (given === undefined && process.stdin.isTTY) {
-    if (!interactive) throw new UsageError('no prompt is given', 'say what is to be done: errand agent "..."')
+    if (!interactive)
+      throw new UsageError('no prompt given', 'write what the agent should do: errand agent "..."')
     const { askLine } = await import('../../follow/agent-questions.ts')
     const line = await askLine('> ')
-    if (line === undefined || line.trim() === '') throw new UsageError('no prompt is given')
+    if (line === undefined || line.trim() === '') throw new UsageError('no prompt given')
     return line
   }
   let text = ''
   for await (const chunk of process.stdin.setEncoding('utf8')) text += chunk
-  if (text.trim() === '') throw new UsageError('no prompt came on standard input')
+  if (text.trim() === '') throw new UsageError('standard input holds no prompt')
   return text
 }

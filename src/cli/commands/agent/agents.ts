@@ -9,8 +9,12 @@ import { jsonOption, printJson, printTable } from '../../print.ts'
 import { lineText } from '../../render/terminal-text.ts'
 
 const list = command({
-  summary: 'List the agents there are: on this machine, or on the runners of a hub with --hub.',
-  options: { hub: { type: 'boolean', help: 'Those of the connected runners' }, ...hubOptions, ...jsonOption },
+  summary: 'List coding agents: on this machine, or on the runners of a hub with --hub.',
+  options: {
+    hub: { type: 'boolean', help: 'Agents of the connected runners' },
+    ...hubOptions,
+    ...jsonOption,
+  },
   examples: ['errand agents list', 'errand agents list --hub --json'],
   async run({ hub, json, ...where }) {
     const agents: (AgentState & { runners?: { id: string; usable: boolean }[] })[] = hub
@@ -58,8 +62,7 @@ const flagOptions: Record<string, { type: 'boolean'; help: string } & OptionSpec
 )
 
 const install = command({
-  summary:
-    'Install coding agents for this user, at the versions that Errand was tested with; all by default.',
+  summary: 'Install coding agents for this user, at the versions that Errand was tested with (default: all).',
   options: { ...flagOptions, ...jsonOption },
   examples: ['errand agents install', 'errand agents install --codex --opencode'],
   async run({ json, ...given }) {
@@ -85,7 +88,7 @@ const install = command({
         for (const { name, version, path } of installed) process.stdout.write(`${name} ${version}  ${path}\n`)
     } catch (error) {
       if (!stop.signal.aborted) throw error
-      process.stderr.write('Stopped; nothing half-made is left.\n')
+      process.stderr.write('Stopped; no partial installation is left.\n')
       return 3
     } finally {
       process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
@@ -95,16 +98,16 @@ const install = command({
 })
 
 const answer = command({
-  summary: 'Answer what the agent of a run on a hub asks before it uses a tool.',
+  summary: 'Answer the agent of a run on a hub that asks before it uses a tool.',
   args: '<run-id> <request-id> <allow|deny>',
   options: {
-    attempt: { type: 'string', value: 'N', help: 'Of this attempt, where several agents of the run ask' },
+    attempt: { type: 'string', value: 'N', help: 'Attempt that asks, if several agents of the run ask' },
     'for-session': { type: 'boolean', help: 'With allow: do not ask for the same again in this session' },
-    reason: { type: 'string', value: 'TEXT', help: 'With deny: why, for the agent' },
+    reason: { type: 'string', value: 'TEXT', help: 'With deny: reason to give the agent' },
     input: {
       type: 'string',
       value: 'JSON',
-      help: 'With allow: arguments in place of those that it asked for',
+      help: 'With allow: arguments to use instead of the requested ones',
     },
     ...hubOptions,
   },
@@ -117,12 +120,13 @@ const answer = command({
     [runId, request_id, decision],
   ) {
     if (attempt !== undefined && !/^[1-9]\d{0,8}$/.test(attempt))
-      throw new UsageError(`--attempt is "${attempt}"`, 'it is the number of an attempt, from 1')
+      throw new UsageError(`--attempt is "${attempt}"`, 'use the number of an attempt, from 1')
     if (decision !== 'allow' && decision !== 'deny')
-      throw new UsageError(`the answer is "${decision}"`, 'it is allow or deny')
-    if (decision === 'deny' && forSession) throw new UsageError('--for-session is for allow', 'leave it out')
+      throw new UsageError(`the answer is "${decision}"`, 'use allow or deny')
+    if (decision === 'deny' && forSession)
+      throw new UsageError('--for-session goes with allow only', 'leave it out')
     if (decision === 'allow' && reason !== undefined)
-      throw new UsageError('--reason is for deny', 'leave it out')
+      throw new UsageError('--reason goes with deny only', 'leave it out')
     const input = edited === undefined ? undefined : editedInput(edited, decision, forSession)
     const scope = forSession ? ('session' as const) : undefined
     await connect(hub).runs.input(runId!, {
@@ -136,16 +140,17 @@ const answer = command({
 
 /** Throws `UsageError`. */
 function editedInput(text: string, decision: string, forSession = false): Record<string, unknown> {
-  if (decision === 'deny' || forSession) throw new UsageError('--input is for allow, and for this once')
+  if (decision === 'deny' || forSession)
+    throw new UsageError('--input goes with allow only, without --for-session')
   let value: unknown
   try {
     value = JSON.parse(text)
   } catch {
-    // As what is no object.
+    // Reported below, like a value that is not an object.
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value))
     return value as Record<string, unknown>
-  throw new UsageError('--input is no JSON object', 'such as \'{"command": "npm test"}\'')
+  throw new UsageError('--input is not a JSON object', 'write it as \'{"command": "npm test"}\'')
 }
 
 export const agents: CommandGroup = {
@@ -153,7 +158,7 @@ export const agents: CommandGroup = {
   commands: { list, install, answer },
 }
 
-/** The agents of this machine, as this user has them. */
+/** Returns the agents of this machine, as they are installed for this user. */
 export async function agentsHere(): Promise<AgentState[]> {
   const [{ machineAgents }, { AgentServices }, { agentStates }, { agentsFolder }] = await Promise.all([
     import('../../../runner/sessions/machine-agents.ts'),

@@ -1,4 +1,4 @@
-/** Names of all agents that this program has: those that ship with it, and what was added to its registry. */
+/** Returns the names of all agents in the registry: those that ship with Errand and those that were added. */
 export async function knownAgents(): Promise<string[]> {
   const { agentRegistry } = await import('../../../agents/registry.ts')
   return agentRegistry.map(({ name }) => name)

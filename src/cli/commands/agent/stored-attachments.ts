@@ -16,21 +16,27 @@ const types: Readonly<Record<string, string>> = {
   '.json': 'application/json',
 }
 
-/** Stores files for a prompt on the hub; answers their ids. Throws `UsageError`, `bad_request` for one that cannot be read. */
+/** Stores files for a prompt on the hub and returns their ids. Throws `UsageError`, or what `contentOf` throws. */
 export async function storedAttachments(
   client: Pick<ErrandClient, 'sessions'>,
   files: readonly string[] | undefined,
 ): Promise<string[] | undefined> {
   if (files === undefined || files.length === 0) return undefined
   if (files.length > MAX_ATTACHMENTS)
-    throw new UsageError(`--attach is given ${files.length} times`, `a prompt takes ${MAX_ATTACHMENTS} files`)
+    throw new UsageError(
+      `--attach is given ${files.length} times`,
+      `a prompt takes at most ${MAX_ATTACHMENTS} files`,
+    )
   const read = files.map((file) => ({ name: basename(file), ...contentOf(file) }))
   const ids: string[] = []
   for (const each of read) ids.push(await client.sessions.attach(each))
   return ids
 }
 
-/** A file that is text by its bytes is sent as such, whatever its name ends with. */
+/**
+ * Reads a file with its media type. That follows from the name, and for an unknown ending from whether the bytes are
+ * text. Throws `bad_request` if it cannot be read, and `body_too_large`.
+ */
 export function contentOf(file: string): { media_type: string; bytes: Buffer } {
   let bytes: Buffer
   try {
@@ -41,9 +47,9 @@ export function contentOf(file: string): { media_type: string; bytes: Buffer } {
   if (bytes.length > MAX_ATTACHMENT_BYTES)
     throw new ErrandError(
       'body_too_large',
-      `${file} has ${bytes.length} bytes; the most is ${MAX_ATTACHMENT_BYTES}.`,
+      `${file} has ${bytes.length} bytes; the limit is ${MAX_ATTACHMENT_BYTES}.`,
       {
-        hint: 'Put it where the agent can read it, and name it in the prompt.',
+        hint: 'Put it where the agent can read it and name it in the prompt.',
       },
     )
   const known = types[extname(file).toLowerCase()]

@@ -14,14 +14,14 @@ import { botOwnerOption } from './bot-status.ts'
 const actions = ['list', 'export', 'remove'] as const
 
 export const botData = command({
-  summary: "List the data of bots, export one's as a tar, or remove them for good.",
+  summary: 'List the data of bots, export the data of one as a tar, or remove it for good.',
   args: '<list|export|remove> [id]',
   options: {
     output: {
       type: 'string',
       short: 'o',
       value: 'FILE|-',
-      help: 'export: where to (default ID.tar; - is standard output)',
+      help: 'export: file to write (default: ID.tar; - for standard output)',
     },
     force: {
       type: 'boolean',
@@ -39,10 +39,10 @@ export const botData = command({
   ],
   async run({ output, force, owner, json, ...hub }, [action, id]) {
     if (!actions.some((each) => each === action))
-      throw new UsageError(`"errand bot data" does not ${action}`, `it is one of ${actions.join(', ')}`)
+      throw new UsageError(`unknown action "${action}"`, `use one of ${actions.join(', ')}`)
     if ((action === 'list') !== (id === undefined))
       throw new UsageError(
-        `"errand bot data ${action}" ${action === 'list' ? 'names no bot' : 'needs the id of a bot'}`,
+        `"errand bot data ${action}" ${action === 'list' ? 'takes no bot' : 'needs the id of a bot'}`,
       )
     for (const [option, of, given] of [
       ['output', 'export', output],
@@ -55,11 +55,11 @@ export const botData = command({
     else if (action === 'export') {
       const bytes = await exported(client, id!, { owner }, output ?? `${id}.tar`)
       if (json && output !== '-') printJson({ bot_id: id, file: output ?? `${id}.tar`, bytes })
-      else process.stderr.write(`The data of ${id}: a tar of ${sizeText(bytes)}.\n`)
+      else process.stderr.write(`Exported the data of ${id}: a tar of ${sizeText(bytes)}.\n`)
     } else {
       await client.bots.removeData(id!, { owner, force })
       if (json) printJson({ bot_id: id, removed: true })
-      else process.stdout.write(`The data of ${id} are removed.\n`)
+      else process.stdout.write(`The data of ${id} is removed.\n`)
     }
     return 0
   },
@@ -74,17 +74,17 @@ async function list(client: ErrandClient, of: BotQuery, json: boolean | undefine
     answer.data.map(({ bot_id, owner, bytes, limit_bytes, path, runner = '', in_use }) => [
       bot_id,
       ...(owners ? [owner] : []),
-      bytes === undefined ? 'not known now' : sizeText(bytes),
+      bytes === undefined ? 'unknown' : sizeText(bytes),
       sizeText(limit_bytes),
       path,
       runner,
       in_use ? 'yes' : '',
     ]),
-    'No bot has data. errand bot start ID --data ... gives it a place for some.',
+    'No bot has data. Give a bot a data folder with: errand bot start ID --data ...',
   )
 }
 
-/** Into a file that has its name once it is whole. Answers its size. */
+/** Exports into a file that gets its name only once it is complete. Returns its size in bytes. */
 async function exported(client: ErrandClient, id: string, of: BotQuery, to: string): Promise<number> {
   const tar = Readable.fromWeb(
     (await client.bots.exportData(id, of)) as Parameters<typeof Readable.fromWeb>[0],

@@ -11,24 +11,24 @@ import { linesText, lineText, terminalText, wantsColor } from '../../render/term
 import { botOwnerOption } from './bot-status.ts'
 
 export const botLogs = command({
-  summary: 'Show what a bot has printed: its last lines, and with -f each further one until it ends.',
+  summary: 'Show what a bot has printed: its last lines, and with -f the following ones until it ends.',
   args: '<id>',
   options: {
-    follow: { type: 'boolean', short: 'f', help: 'Go on until it ends; an update is followed as well' },
+    follow: { type: 'boolean', short: 'f', help: 'Follow the bot until it ends, also across an update' },
     tail: {
       type: 'string',
       short: 'n',
       value: 'N',
-      help: 'The last so many lines (default 100, at most 10000)',
+      help: 'Number of last lines (default: 100, at most 10000)',
     },
-    search: { type: 'string', value: 'TEXT', help: 'Only lines that hold this text, in any case' },
+    search: { type: 'string', value: 'TEXT', help: 'Only lines that contain this text, ignoring case' },
     since: {
       type: 'string',
       value: 'TIME',
-      help: 'Only lines from then on: 10m, 2h, or 2026-01-31T10:00:00Z',
+      help: 'Only lines since then: 10m, 2h, or 2026-01-31T10:00:00Z',
     },
     stream: { type: 'string', value: 'NAME', help: 'Only stdout or stderr' },
-    time: { type: 'boolean', short: 't', help: 'With the time of each line' },
+    time: { type: 'boolean', short: 't', help: 'Show the time of each line' },
     ...botOwnerOption,
     ...hubOptions,
     ...jsonOption,
@@ -36,7 +36,7 @@ export const botLogs = command({
   examples: ['errand bot logs echo -f', 'errand bot logs echo --search error --since 1h'],
   async run({ follow, tail, search, since, stream, time, owner, json, ...hub }, [id]) {
     if (stream !== undefined && stream !== 'stdout' && stream !== 'stderr')
-      throw new UsageError(`--stream is "${stream}"`, 'it is stdout or stderr')
+      throw new UsageError(`--stream is "${stream}"`, 'use stdout or stderr')
     const client = connect(hub)
     const query = {
       owner,
@@ -56,7 +56,7 @@ export const botLogs = command({
       )
     if (found.truncated && !json)
       process.stderr.write(
-        `Older lines, or the rest of long ones, are left out: errand runs logs ${found.run_id} shows all.\n`,
+        `Older lines or parts of long lines are left out. See all with: errand runs logs ${found.run_id}\n`,
       )
     if (!follow) {
       if (json) printJson(found)
@@ -80,7 +80,7 @@ export const botLogs = command({
   },
 })
 
-/** From what was found on, over updates and restarts, until the bot has ended. */
+/** Writes the lines that follow those found, across updates and restarts, until the bot has ended. */
 async function followed(
   client: ErrandClient,
   id: string,
@@ -108,7 +108,7 @@ async function followed(
       )
       return
     }
-    process.stderr.write(`${id} goes on as ${bot.run_id}\n`)
+    process.stderr.write(`${id} continues as ${bot.run_id}\n`)
     run_id = bot.run_id
     seq = 0
   }
@@ -117,7 +117,7 @@ async function followed(
 function lineCount(text: string | undefined): number | undefined {
   if (text === undefined) return undefined
   if (/^\d{1,5}$/.test(text) && Number(text) <= 10_000) return Number(text)
-  throw new UsageError(`--tail is "${text}"`, 'it is a number of lines, at most 10000')
+  throw new UsageError(`--tail is "${text}"`, 'use a number of lines, at most 10000')
 }
 
 function moment(text: string): string {
@@ -126,6 +126,6 @@ function moment(text: string): string {
   if (!Number.isNaN(ms)) return new Date(ms).toISOString()
   throw new UsageError(
     `--since is "${text}"`,
-    'it is 10m or 2h (ago), or a time such as 2026-01-31T10:00:00Z',
+    'use an age such as 10m or 2h, or a time such as 2026-01-31T10:00:00Z',
   )
 }

@@ -9,18 +9,22 @@ import { variableValues } from '../../option-values.ts'
 import { decodedSecret } from '../../secret-values.ts'
 import { customSource, imageSource, simpleSource } from './bot-source.ts'
 
-/** Options that say of what a bot is made, for `start` and `update`. */
+/** Options of `start` and `update` that describe a bot. */
 export const botRequestOptions = {
-  simple: { type: 'string', value: 'FILE', help: 'Run this source text; more of them may follow the id' },
-  entrypoint: { type: 'string', value: 'FILE', help: 'With --simple: which of several files is run' },
+  simple: { type: 'string', value: 'FILE', help: 'Run this source file; more of them may follow the id' },
+  entrypoint: { type: 'string', value: 'FILE', help: 'With --simple: which of several files to run' },
   requirement: {
     type: 'string',
     short: 'r',
     multiple: true,
     value: 'REQ',
-    help: 'With --simple: what pip or npm installs, or @FILE',
+    help: 'With --simple: package for pip or npm to install, or @FILE',
   },
-  'base-image': { type: 'string', value: 'IMAGE', help: "With --simple: instead of the runner's own" },
+  'base-image': {
+    type: 'string',
+    value: 'IMAGE',
+    help: "With --simple: base image, instead of the runner's own",
+  },
   custom: {
     type: 'string',
     value: 'DIR|FILE|URL',
@@ -31,22 +35,26 @@ export const botRequestOptions = {
   'git-secret': {
     type: 'string',
     value: 'NAME',
-    help: 'With a Git URL: the secret of the hub that is the token',
+    help: 'With a Git URL: secret of the hub that holds the token',
   },
-  dockerfile: { type: 'string', value: 'PATH', help: 'With --custom: default Dockerfile' },
+  dockerfile: {
+    type: 'string',
+    value: 'PATH',
+    help: 'With --custom: path of the Dockerfile (default: Dockerfile)',
+  },
   refresh: {
     type: 'boolean',
-    help: 'With --simple or --custom: look the base image up and install all anew, this once',
+    help: 'With --simple or --custom: look up the base image and reinstall everything, this once',
   },
   image: { type: 'string', value: 'IMAGE', help: 'Run a ready image' },
   username: {
     type: 'string',
     value: 'NAME',
-    help: 'With --image or a Git URL: user of its server; asks for the password',
+    help: 'With --image or a Git URL: user name at its server; asks for the password',
   },
   'password-stdin': {
     type: 'boolean',
-    help: 'With --username or --git-token: read it from standard input',
+    help: 'With --username or --git-token: read the password or token from standard input',
   },
   env: {
     type: 'string',
@@ -55,7 +63,7 @@ export const botRequestOptions = {
     value: 'K=V',
     help: 'Secret variable: K=V, K (from the environment) or K=@FILE',
   },
-  plain: { type: 'string', multiple: true, value: 'K=V', help: 'Variable that is no secret' },
+  plain: { type: 'string', multiple: true, value: 'K=V', help: 'Variable that is not a secret' },
   memory: { type: 'string', value: 'SIZE', help: 'Default 256MB' },
   cpus: { type: 'string', value: 'N', help: 'Default 0.5' },
   processes: { type: 'string', value: 'N', help: 'Default 100' },
@@ -63,48 +71,56 @@ export const botRequestOptions = {
   'work-size': {
     type: 'string',
     value: 'SIZE',
-    help: 'What it may write into its working folder and volumes; default 1GB',
+    help: 'Size of its working folder and volumes; default 1GB',
   },
   data: {
     type: 'boolean',
     path: true,
     value: '[PATH]',
-    help: 'A place that outlives the bot, at an absolute path; default /data',
+    help: 'Data folder that outlives the bot, at an absolute path; default /data',
   },
-  'data-size': { type: 'string', value: 'SIZE', help: 'What may stand there; default 1GB' },
-  'log-size': { type: 'string', value: 'SIZE', help: 'Log bytes a day; default 50MB' },
+  'data-size': { type: 'string', value: 'SIZE', help: 'Size of the data folder; default 1GB' },
+  'log-size': { type: 'string', value: 'SIZE', help: 'Size of the log per day; default 50MB' },
   restart: {
     type: 'string',
     value: 'POLICY',
     help: 'no (default), on-failure, on-failure:N, always or unless-stopped',
   },
-  'health-cmd': { type: 'string', value: 'CMD', help: "Check of its health, instead of the image's own" },
+  'health-cmd': { type: 'string', value: 'CMD', help: "Health check, instead of the image's own" },
   'health-interval': {
     type: 'string',
     value: 'TIME',
-    help: 'With --health-cmd: between two checks; default 30s',
+    help: 'With --health-cmd: time between two checks; default 30s',
   },
-  'health-timeout': { type: 'string', value: 'TIME', help: 'With --health-cmd: longest check; default 30s' },
-  'health-retries': { type: 'string', value: 'N', help: 'With --health-cmd: failures in a row; default 3' },
+  'health-timeout': {
+    type: 'string',
+    value: 'TIME',
+    help: 'With --health-cmd: time limit of a check; default 30s',
+  },
+  'health-retries': {
+    type: 'string',
+    value: 'N',
+    help: 'With --health-cmd: failures in a row until it is unhealthy; default 3',
+  },
   'health-start-period': {
     type: 'string',
     value: 'TIME',
-    help: 'With --health-cmd: time in which no failure counts',
+    help: 'With --health-cmd: time after the start in which no failure counts',
   },
-  'no-healthcheck': { type: 'boolean', help: 'Leave the check of the image out' },
+  'no-healthcheck': { type: 'boolean', help: 'Disable the health check of the image' },
   'max-time': {
     type: 'string',
     value: 'TIME',
-    help: "Longest life, such as 2h, or unlimited; default and most: the hub's (24h)",
+    help: "Longest life, such as 2h, or unlimited; default and maximum: the hub's (24h)",
   },
   runtime: { type: 'string', value: 'NAME', help: 'Container runtime, such as runsc' },
   group: { type: 'string', value: 'GROUP', help: 'Runner group to use' },
-  runner: { type: 'string', value: 'ID', help: 'The one runner to use' },
+  runner: { type: 'string', value: 'ID', help: 'Runner to use' },
 } as const
 
 export type BotRequestValues = Values<typeof botRequestOptions>
 
-/** The request that the options mean; what is not given is not in it. A folder is packed and uploaded. */
+/** Builds the request from the options that are given. Packs and uploads a folder. Throws `UsageError`. */
 export async function botRequest(
   client: ErrandClient,
   given: BotRequestValues,
@@ -124,12 +140,12 @@ export async function botRequest(
     ...(await healthOf(given)),
     ...{ runtime, group, runner, refresh },
   }
-  // Last: what is wrong with the rest is told before anything is sent.
+  // This comes last: mistakes in the rest are reported before anything is uploaded.
   if (given.custom !== undefined) Object.assign(request, await customSource(client, given, given.custom))
   return request
 }
 
-/** The sources that an option belongs to. */
+/** Kinds of source that an option belongs to. */
 const ofMode = {
   entrypoint: ['simple'],
   requirement: ['simple'],
@@ -156,7 +172,7 @@ function checkMode(given: BotRequestValues, more: readonly string[]): void {
         'run "errand bot start --help" to see what each takes',
       )
   if (more.length > 0 && modes[0] !== 'simple')
-    throw new UsageError(`"${more[0]}" is one argument too many`, 'further files go with --simple only')
+    throw new UsageError(`unexpected argument "${more[0]}"`, 'further files go with --simple only')
 }
 
 function limitsOf(given: BotRequestValues): Pick<UpdateBotInput, 'limits'> {
@@ -171,7 +187,7 @@ function limitsOf(given: BotRequestValues): Pick<UpdateBotInput, 'limits'> {
   return Object.values(limits).some((value) => value !== undefined) ? { limits } : {}
 }
 
-/** A size alone is of data too. */
+/** Returns the data part of the request; a size alone asks for data too. */
 function dataOf({ data, 'data-size': size }: BotRequestValues): Pick<UpdateBotInput, 'data'> {
   if (data === undefined && size === undefined) return {}
   return { data: { ...(typeof data === 'string' && { path: data }), ...(size !== undefined && { size }) } }
@@ -181,7 +197,7 @@ function number(option: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined
   const value = Number(text)
   if (text.trim() !== '' && value > 0) return value
-  throw new UsageError(`${option} is "${text}"`, 'it is a number above 0')
+  throw new UsageError(`${option} is "${text}"`, 'use a number above 0')
 }
 
 function restartOf(text: string): NonNullable<UpdateBotInput['restart']> {
@@ -190,7 +206,7 @@ function restartOf(text: string): NonNullable<UpdateBotInput['restart']> {
   if (policy === undefined || (policy !== 'on-failure' && times !== undefined))
     throw new UsageError(
       `--restart is "${text}"`,
-      'it is no, on-failure, on-failure:N, always or unless-stopped',
+      'use no, on-failure, on-failure:N, always or unless-stopped',
     )
   return {
     policy,
@@ -206,11 +222,11 @@ async function healthOf(given: BotRequestValues): Promise<Pick<UpdateBotInput, '
   const times = ['health-interval', 'health-timeout', 'health-start-period'] as const
   const alone = [...times, 'health-retries' as const].find((option) => given[option] !== undefined)
   if (given['no-healthcheck'] && (cmd ?? alone) !== undefined)
-    throw new UsageError('--no-healthcheck goes with no other option of health', 'leave one of them out')
+    throw new UsageError('--no-healthcheck does not go with other health options', 'leave one of them out')
   if (given['no-healthcheck']) return { health: 'none' }
   if (cmd === undefined) {
     if (alone === undefined) return {}
-    throw new UsageError(`--${alone} goes with --health-cmd`, 'give the command that is to be run too')
+    throw new UsageError(`--${alone} needs --health-cmd`, 'give the command to run too')
   }
   const [interval_seconds, timeout_seconds, start_period_seconds] = (await Promise.all(
     times.map((option) => {
@@ -227,12 +243,12 @@ async function seconds(option: string, text: string): Promise<number> {
   const { parseDuration } = await import('../../../platform/time.ts')
   const ms = parseDuration(text)
   if (ms !== undefined && ms > 0) return ms / 1000
-  throw new UsageError(`${option} is "${text}"`, 'it is a time such as 30m or 12h')
+  throw new UsageError(`${option} is "${text}"`, 'use a time such as 30m or 12h')
 }
 
 /**
- * Values of `-e`: `K=V`, `K` (from the environment), `K=@FILE`; a value that begins with `@` is written `K=@@...`. An
- * error does not tell a value.
+ * Reads the values of `-e`: `K=V`, `K` (from the environment), `K=@FILE`, and `K=@@...` for a value that begins with
+ * `@`. Errors never show a value.
  */
 function botVariables(given: readonly string[] = []): Record<string, string> {
   return Object.fromEntries(given.map(botVariable))
@@ -243,13 +259,13 @@ function botVariable(text: string): [string, string] {
   const name = at < 0 ? text : text.slice(0, at)
   if (!VarName.safeParse(name).success)
     throw new UsageError(
-      'a variable of -e has no good name',
+      'a variable of -e has no valid name',
       'write -e BOT_TOKEN=..., -e BOT_TOKEN (from the environment) or -e BOT_TOKEN=@FILE',
     )
   const value = at < 0 ? fromEnvironment(name) : fromText(name, text.slice(at + 1))
   const fault = secretFault(value)
   if (fault !== undefined)
-    throw new UsageError(`the value of ${name} ${fault}`, `an empty one is given with --plain ${name}=`)
+    throw new UsageError(`the value of ${name} ${fault}`, `for an empty value, write --plain ${name}=`)
   return [name, value]
 }
 
@@ -257,7 +273,7 @@ function fromEnvironment(name: string): string {
   const value = process.env[name]
   if (value !== undefined) return value
   throw new UsageError(
-    `-e names ${name}, and there is no such variable in the environment`,
+    `-e names ${name}, but the environment has no such variable`,
     `set it, or write -e ${name}=VALUE or -e ${name}=@FILE`,
   )
 }
@@ -271,7 +287,7 @@ function fromText(name: string, value: string): string {
   } catch (error) {
     throw new UsageError(
       `the file of ${name} cannot be read: ${(error as Error).message}`,
-      `a value that begins with "@" is written -e ${name}=@@...`,
+      `for a value that begins with "@", write -e ${name}=@@...`,
     )
   }
   return decodedSecret(name, bytes)

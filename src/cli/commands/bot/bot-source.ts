@@ -6,14 +6,14 @@ import { UsageError } from '../../command.ts'
 import { askSecret } from '../../secret-values.ts'
 import type { BotRequestValues } from './bot-request.ts'
 
-/** Source texts, by their paths below the folder that all of them stand in. */
+/** Reads source files, and names them by their paths below their common folder. */
 export function simpleSource(given: BotRequestValues, more: readonly string[]): UpdateBotInput {
   const paths = [given.simple!, ...more]
   const base = commonFolder(paths.map((path) => resolve(path)))
   const nameOf = (path: string) => relative(base, resolve(path)).split(sep).join('/')
   const files: Record<string, string> = {}
   for (const path of paths) files[nameOf(path)] = sourceText(path)
-  // As it was typed among the files, or as it is called in the bot.
+  // The entrypoint is written as one of the files was typed, or as the file is called in the bot.
   const typed = paths.find((path) => resolve(path) === resolve(given.entrypoint ?? paths[0]!))
   const entrypoint = given.entrypoint === undefined || typed !== undefined ? nameOf(typed!) : given.entrypoint
   return {
@@ -25,7 +25,7 @@ export function simpleSource(given: BotRequestValues, more: readonly string[]): 
   }
 }
 
-/** `@requirements.txt` is its lines. */
+/** Replaces `@requirements.txt` by the lines of that file. */
 const requirement = (text: string): string[] =>
   text.startsWith('@')
     ? sourceText(text.slice(1))
@@ -46,15 +46,12 @@ function sourceText(path: string): string {
     return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path))
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ERR_ENCODING_INVALID_ENCODED_DATA')
-      throw new UsageError(
-        `${path} is not UTF-8 text`,
-        'a bot with other files is started with --custom FOLDER',
-      )
-    throw new UsageError(`${path} cannot be read: ${(error as Error).message}`, 'name a file of source text')
+      throw new UsageError(`${path} is not UTF-8 text`, 'for a bot with other files, use --custom FOLDER')
+    throw new UsageError(`${path} cannot be read: ${(error as Error).message}`, 'name a source file')
   }
 }
 
-/** A Git URL, an archive, or a folder, which is packed; the latter two are uploaded. */
+/** Returns the source for a Git URL, an archive or a folder. Packs a folder, and uploads it or the archive. */
 export async function customSource(
   client: ErrandClient,
   given: BotRequestValues,
@@ -69,27 +66,27 @@ export async function customSource(
     (option) => given[option] !== undefined,
   )
   if (stray !== undefined)
-    throw new UsageError(`--${stray} goes with a Git URL`, 'write --custom https://...')
+    throw new UsageError(`--${stray} goes with a Git URL only`, 'write --custom https://...')
   const found = statSync(custom, { throwIfNoEntry: false })
   if (found === undefined)
-    throw new UsageError(`there is no folder or archive ${custom}`, 'a Git repository is written https://...')
+    throw new UsageError(`folder or archive ${custom} not found`, 'write a Git repository as https://...')
   const { upload } = await client.bots.upload(
     found.isFile() ? readFileSync(custom) : await packed(custom, dockerfile),
   )
   return { deployment_mode: 'custom', upload, dockerfile }
 }
 
-/** Asks for the token, where one is wanted and the hub keeps none. */
+/** Returns the credentials for a Git URL, if any; asks for the token unless a secret of the hub holds it. */
 async function gitAuth(given: BotRequestValues): Promise<UpdateBotInput['git_auth']> {
   const { username, 'git-token': token, 'git-secret': secret, 'password-stdin': stdin } = given
   if (secret !== undefined && (token || stdin))
     throw new UsageError(
-      `--git-secret and --${token ? 'git-token' : 'password-stdin'} are two tokens`,
-      'give one',
+      `--git-secret and --${token ? 'git-token' : 'password-stdin'} both give a token`,
+      'leave one out',
     )
   if (secret !== undefined) return { username, secret }
   if (!token && username === undefined) {
-    if (stdin) throw new UsageError('--password-stdin goes with --git-token', 'give both')
+    if (stdin) throw new UsageError('--password-stdin needs --git-token', 'give both')
     return undefined
   }
   const password = await askSecret(username === undefined ? 'Token' : `Token of ${username}`, stdin ?? false)
@@ -102,16 +99,16 @@ async function packed(folder: string, dockerfile = 'Dockerfile'): Promise<Uint8A
   return (await pack(folder, { keep: [dockerfile] })).archive
 }
 
-/** Asks for the password, where there is a user. */
+/** Returns the source for an image; asks for the password if there is a user name. */
 export async function imageSource(given: BotRequestValues): Promise<UpdateBotInput> {
   const { username } = given
   const source = { deployment_mode: 'image', docker_image: given.image }
   if (username === undefined) {
-    if (given['password-stdin']) throw new UsageError('--password-stdin goes with --username', 'give both')
+    if (given['password-stdin']) throw new UsageError('--password-stdin needs --username', 'give both')
     return source
   }
   const password = await askSecret(`Password of ${username}`, given['password-stdin'] ?? false)
   if (password === '')
-    throw new UsageError('the password is empty', 'leave --username out for a public image')
+    throw new UsageError('the password is empty', 'leave out --username for a public image')
   return { ...source, registry_auth: { username, password } }
 }

@@ -15,11 +15,11 @@ import { botOwnerOption } from './bot-status.ts'
 
 export const botStart = command({
   summary:
-    'Start a bot: from source texts, from a folder or Git repository with a Dockerfile, or from an image.',
+    'Start a bot: from source files, from a folder or Git repository with a Dockerfile, or from an image.',
   args: '<id> [more.py...]',
   options: {
     ...botRequestOptions,
-    detach: { type: 'boolean', short: 'd', help: 'Do not wait until it runs' },
+    detach: { type: 'boolean', short: 'd', help: 'Do not wait until the bot runs' },
     ...hubOptions,
     ...jsonOption,
   },
@@ -46,10 +46,10 @@ export const botStart = command({
 })
 
 export const botRestart = command({
-  summary: 'Stop a bot, then start it as it was, with the same variables.',
+  summary: 'Stop a bot, then start it again as it was, with the same variables.',
   args: '<id>',
   options: {
-    detach: { type: 'boolean', short: 'd', help: 'Do not wait until it runs' },
+    detach: { type: 'boolean', short: 'd', help: 'Do not wait until the bot runs' },
     ...botOwnerOption,
     ...hubOptions,
     ...jsonOption,
@@ -70,11 +70,11 @@ const LOOK_MS = 300
 
 export const botUpdate = command({
   summary:
-    'Change a running bot: the new one is brought up, then the old one is stopped. What is not given stays.',
+    'Change a running bot: start the new one, then stop the old one. Options that are not given keep their values.',
   args: '<id> [more.py...]',
   options: {
     ...botRequestOptions,
-    detach: { type: 'boolean', short: 'd', help: 'Do not wait until it has taken over' },
+    detach: { type: 'boolean', short: 'd', help: 'Do not wait until the new one has taken over' },
     ...hubOptions,
     ...jsonOption,
   },
@@ -102,7 +102,7 @@ export const botUpdate = command({
   },
 })
 
-/** The bot once the new run is its own, or has ended. */
+/** Waits until the new run has taken over or has ended, and returns the bot. */
 async function takenOver(client: ErrandClient, id: string, runId: string): Promise<BotView> {
   for (;;) {
     const bot = await client.bots.get(id)
@@ -117,14 +117,14 @@ const failed = ({ bot_id, run_id, state, update }: BotView): ErrandError =>
     'run_failed',
     `${bot_id} was not updated: the new one has ${update?.state ?? 'ended'}${update?.message === undefined ? '' : ` (${update.message})`}.`,
     {
-      hint: `The one before is ${state} as it was (${run_id}). Of the new one: errand runs logs ${update?.run_id}`,
+      hint: `The old one is still ${state} (${run_id}). Log of the new one: errand runs logs ${update?.run_id}`,
     },
   )
 
-/** One that dies as soon as it begins is to be told as dead. */
+/** Time that a bot must run before it counts as up: one that dies at once is reported as dead. */
 const SETTLE_MS = 1_000
 
-/** Tells on standard error what a bot's run is at, until it is up (0) or has ended; a signal leaves it as it is. */
+/** Reports on stderr what a bot's run does, until it is up (0) or has ended. Ctrl-C stops only the waiting. */
 async function untilUp(
   client: ErrandClient,
   { bot_id, run_id }: Pick<BotView, 'bot_id' | 'run_id'>,
@@ -132,7 +132,7 @@ async function untilUp(
 ): Promise<number> {
   const stop = new AbortController()
   const leave = (): void => {
-    process.stderr.write(`\n${bot_id} goes on: errand bot status ${bot_id}\n`)
+    process.stderr.write(`\n${bot_id} was not stopped. See: errand bot status ${bot_id}\n`)
     stop.abort()
   }
   process.once('SIGINT', leave)
@@ -149,7 +149,7 @@ async function untilUp(
       if (text !== undefined && text !== last) process.stderr.write(`${linesText(text)}\n`)
       last = text ?? last
       if (event.type === 'attempt.phase') {
-        // One that has died since is begun again, and not up.
+        // A bot that has died since then is being restarted, so it is not up.
         clearTimeout(settling)
         if (event.phase === 'running') settling = setTimeout(settled, SETTLE_MS)
       }
@@ -165,7 +165,7 @@ async function untilUp(
 }
 
 function progress(event: RunEvent): string | undefined {
-  if (event.type === 'run.waiting') return 'waiting: for the end of the one before'
+  if (event.type === 'run.waiting') return 'waiting: the previous run has not ended'
   if (event.type === 'attempt.waiting') return `waiting: ${event.why}`
   if (event.type === 'attempt.created') return event.waiting && `waiting: ${event.waiting}`
   if (event.type !== 'attempt.phase') return undefined
@@ -177,7 +177,7 @@ async function tellEnd(client: ErrandClient, runId: string, botId: string, of: B
   const { status, reason, message } = bot.update?.run_id === runId ? bot.update : bot
   const why = message ?? reason?.replaceAll('_', ' ') ?? status
   process.stderr.write(
-    `error: ${botId} has ended: ${linesText(why)}\n  hint: what it printed: errand runs logs ${runId}\n`,
+    `error: ${botId} has ended: ${linesText(why)}\n  hint: see what it printed with: errand runs logs ${runId}\n`,
   )
   return status === 'canceled' ? exitCodes.canceled : exitCodes.failed
 }

@@ -7,9 +7,9 @@ import { hubOptions } from '../../option-values.ts'
 import { jsonOption, printJson, printTable } from '../../print.ts'
 import { durationText } from '../../render/table.ts'
 
-/** For an admin: whose bot is meant. */
+/** Option by which an admin says whose bot is meant. */
 export const botOwnerOption = {
-  owner: { type: 'string', value: 'NAME', help: 'For an admin: the user whose bot it is' },
+  owner: { type: 'string', value: 'NAME', help: 'For admins: the user whose bot it is' },
 } as const
 
 export const botStatus = command({
@@ -25,13 +25,13 @@ export const botStatus = command({
   },
 })
 
-/** Its longest life. */
+/** Returns the longest life of a bot as text; undefined if it is not known. */
 export function lifeText({ timeout_seconds }: BotView): string | undefined {
   if (timeout_seconds === null) return 'unlimited'
   return timeout_seconds === undefined ? undefined : durationText(timeout_seconds * 1000)
 }
 
-/** Now, at most and so far, as far as it is known. */
+/** Returns what a bot uses now, used at most and used so far, as far as these are known. */
 function usageFacts({ usage = {} }: BotView): [string, string | undefined][] {
   const text = (now: string | undefined, most: string | undefined, so: string | undefined) => {
     const parts = [now, most && `at most ${most}`, so && `${so} so far`].filter(Boolean)
@@ -89,12 +89,12 @@ function facts(bot: BotView): string[][] {
     ['ended', bot.finished_at],
     [
       'limits',
-      `${memory} memory, kept for it, ${cpus} cpus, ${processes} processes, ${disk} /tmp, ${work} working folder, ${log} log a day`,
+      `${memory} memory (reserved), ${cpus} cpus, ${processes} processes, ${disk} /tmp, ${work} working folder, ${log} log a day`,
     ],
     [
       'data',
       data &&
-        `${data.path}, ${data.bytes === undefined ? 'size not known now' : sizeText(data.bytes)} of ${sizeText(data.limit_bytes)}${data.runner === undefined ? '' : `, on ${data.runner}`}`,
+        `${data.path}, ${data.bytes === undefined ? 'size unknown' : sizeText(data.bytes)} of ${sizeText(data.limit_bytes)}${data.runner === undefined ? '' : `, on ${data.runner}`}`,
     ],
     [
       'restart',

@@ -10,11 +10,11 @@ import { botRestart, botStart, botUpdate } from './bot-start.ts'
 import { botOwnerOption, botStatus, lifeText } from './bot-status.ts'
 
 const botList = command({
-  summary: 'List bots, newest first: those that have not ended, or all.',
+  summary: 'List bots that have not ended, or all bots, newest first.',
   options: {
-    state: { type: 'string', value: 'LIST', help: 'Only these, such as running,crashed' },
-    all: { type: 'boolean', short: 'a', help: 'Also those that have ended' },
-    owner: { type: 'string', value: 'NAME', help: 'For an admin: only those of this user' },
+    state: { type: 'string', value: 'LIST', help: 'Only bots in this state, such as running,crashed' },
+    all: { type: 'boolean', short: 'a', help: 'Also bots that have ended' },
+    owner: { type: 'string', value: 'NAME', help: 'For admins: only bots of this user' },
     ...hubOptions,
     ...jsonOption,
   },
@@ -41,7 +41,7 @@ const botList = command({
       ['BOT', ...(owners ? ['OWNER'] : []), 'STATE', 'UP', 'RESTARTS', 'MODE', 'LIFE', 'MEMORY', 'WHAT'],
       rows,
       all || state !== undefined
-        ? 'There are no such bots.'
+        ? 'No bots match.'
         : 'No bots are running. errand bot list --all shows those that have ended.',
     )
     return 0
@@ -85,5 +85,5 @@ export const bot: CommandGroup = {
   },
 }
 
-/** As it was asked for. */
+/** Returns a size as text; one that was asked for as text stays as it is. */
 const memoryText = (size: string | number) => (typeof size === 'number' ? sizeText(size) : size)

@@ -9,11 +9,14 @@ import { bytesText, countText } from '../../render/table.ts'
 import { productVersion } from '../../version.ts'
 
 export const backup = command({
-  summary: "Back up a hub's data folder of this machine, also while the hub is at work.",
+  summary: 'Back up the data folder of a hub on this machine, even while the hub runs.',
   options: {
-    to: { type: 'string', value: 'PATH', help: 'An archive (.tar, .tar.gz, .tgz), or else a folder' },
+    to: { type: 'string', value: 'PATH', help: 'Archive (.tar, .tar.gz, .tgz) or folder to write' },
     data: { type: 'string', value: 'DIR', help: 'Data folder (default: ERRAND_DATA, ~/.errand/data)' },
-    'with-key': { type: 'boolean', help: 'With the key of the secrets: who has the backup can read them' },
+    'with-key': {
+      type: 'boolean',
+      help: 'Include the key of the secrets: whoever has the backup can read them',
+    },
     ...jsonOption,
   },
   examples: [
@@ -21,22 +24,24 @@ export const backup = command({
     'errand backup --to /mnt/backups/monday --with-key',
   ],
   async run({ to, data, 'with-key': withKey = false, json }) {
-    if (to === undefined) throw new UsageError('a backup needs a place to go to', 'give it with --to')
+    if (to === undefined) throw new UsageError('a backup needs a target', 'name it with --to')
     const made = await backUp({ data: dataFolder(data), to, withKey, version: productVersion })
     for (const name of made.damaged)
-      process.stderr.write(`warning: ${name} is not what was kept there; it is backed up as it is\n`)
+      process.stderr.write(`warning: ${name} differs from what was stored; it is backed up as it is\n`)
     if (json) printJson({ to, ...made })
     else
       process.stdout.write(
         `${to} holds ${countText(made.runs, 'run')} in ${countText(made.files, 'file')}, ${bytesText(made.bytes)}.\n` +
-          (withKey ? '' : 'The key of the secrets is not in it: keep that apart (--with-key puts it in).\n'),
+          (withKey
+            ? ''
+            : 'It does not include the key of the secrets: keep that separately, or add it with --with-key.\n'),
       )
     return 0
   },
 })
 
 export const restore = command({
-  summary: 'Put a backup into an empty data folder, checked file by file.',
+  summary: 'Restore a backup into an empty data folder, and check every file.',
   args: '<backup>',
   options: {
     data: { type: 'string', value: 'DIR', help: 'Data folder (default: ERRAND_DATA, ~/.errand/data)' },
@@ -53,7 +58,7 @@ export const restore = command({
       throw new ErrandError(
         'data_folder_locked',
         `The data folder ${data} is in use by the hub with process id ${lock.holder.pid}.`,
-        { hint: 'A backup goes into an empty folder: name one with --data.' },
+        { hint: 'Restore into an empty folder: name one with --data.' },
       )
     try {
       const head = await restoreFrom({ from: from!, data, lockFile: 'lock' })
@@ -63,7 +68,7 @@ export const restore = command({
           `${data} holds ${countText(head.runs, 'run')}, as of ${head.created_at}. Start the hub with: errand up --data ${data}\n` +
             (head.with_key
               ? ''
-              : 'The key was not in the backup: put secrets.key back, or secrets cannot be opened and log-ins have ended.\n'),
+              : 'The key was not in the backup: put secrets.key back, otherwise secrets cannot be read and log-ins have ended.\n'),
         )
     } finally {
       lock.release()

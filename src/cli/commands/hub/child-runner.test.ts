@@ -34,5 +34,5 @@ for (const [when, name] of [
     })
     for (const endMs = Date.now() + 120_000; logged.length < 2; await sleep(5))
       assert.ok(Date.now() < endMs, logged.join('\n'))
-    for (const line of logged) assert.match(line, /could not be started: .* again in \d+\.\d s\.$/)
+    for (const line of logged) assert.match(line, /could not be started: .* restarts in \d+\.\d s\.$/)
   })

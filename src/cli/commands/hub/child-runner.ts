@@ -6,24 +6,24 @@ import { Backoff } from '../../../platform/time.ts'
 export interface ChildRunnerOptions {
   url: string
   token: string
-  /** The hub's own, in a file that steps of this runner can read: masked in what they put out. */
+  /** The hub's own token. Steps of this runner can read it in a file, so it is masked in their output. */
   localToken: string
   /** Folder of its attempts and workspaces. */
   workspace: string
-  /** The hub's data, which stand in no sandbox. */
+  /** The hub's data folder, which is hidden from every sandbox. */
   data: string
   /** Folders that agents may work in. */
   allowedDirs: readonly string[]
-  /** Steps at once; undefined: as its environment says. */
+  /** Steps at once; undefined: as the environment says. */
   slots?: number
   log(message: string): void
 }
 
-/** One that ran this long was well: the next start does not wait. */
+/** A runner that ran this long was healthy: the waits before restarts begin short again. */
 const WELL_MS = 30_000
 const STOP_WITHIN_MS = 10_000
 
-/** A runner beside the hub, as a process of its own, started again when it dies. It ends when its standard input does. */
+/** Runs a runner beside the hub, in its own process, and restarts it when it dies. It ends when its stdin does. */
 export class ChildRunner {
   readonly #options: ChildRunnerOptions
   readonly #backoff = new Backoff({ firstMs: 200, maxMs: 10_000 })
@@ -36,7 +36,7 @@ export class ChildRunner {
     this.#start()
   }
 
-  /** The runner ends; what it had under way goes on and is found by the next. May be called twice. */
+  /** Ends the runner. Its work keeps running, and the next runner picks it up. May be called twice. */
   async close(): Promise<void> {
     this.#closed = true
     clearTimeout(this.#timer)
@@ -54,7 +54,7 @@ export class ChildRunner {
     try {
       this.#begin(startedMs)
     } catch (error) {
-      // Without memory for it there is no process to tell of that.
+      // Without memory for the process there is none that could emit the error.
       this.#again(startedMs, `could not be started: ${(error as Error).message}`)
     }
   }
@@ -68,7 +68,7 @@ export class ChildRunner {
       [process.execPath, process.argv[1]!, 'runner', '--until-stdin-ends', '--workspace', workspace, ...more],
       {
         stdio: ['pipe', 'inherit', 'inherit'],
-        // The key of the hub's secrets is no business of a runner.
+        // A runner must not have the key of the hub's secrets.
         env: {
           ...process.env,
           ERRAND_SECRETS_KEY: undefined,
@@ -80,7 +80,7 @@ export class ChildRunner {
       },
     )
     this.#child = child
-    // Without descriptors for it there is none.
+    // Without free file descriptors there is no stdin.
     child.stdin?.on('error', () => {})
     child.on('error', (error) => {
       if (child.pid === undefined) this.#again(startedMs, `could not be started: ${error.message}`)
@@ -92,7 +92,7 @@ export class ChildRunner {
     if (this.#closed) return
     if (performance.now() - startedMs > WELL_MS) this.#backoff.reset()
     const waitMs = this.#backoff.next()
-    this.#options.log(`The runner ${what}; it is started again in ${(waitMs / 1000).toFixed(1)} s.`)
+    this.#options.log(`The runner ${what}. It restarts in ${(waitMs / 1000).toFixed(1)} s.`)
     this.#timer = setTimeout(() => this.#start(), waitMs)
   }
 }

@@ -30,7 +30,7 @@ import { programLog, untilSignal } from '../../until-signal.ts'
 import { productVersion } from '../../version.ts'
 
 export const up = command({
-  summary: 'Start a hub, and a runner of its own beside it.',
+  summary: 'Start a hub with its own runner beside it.',
   options: {
     host: { type: 'string', value: 'HOST', help: 'Address to listen on (default 127.0.0.1)' },
     port: { type: 'string', short: 'p', value: 'PORT', help: 'Port (default 3000)' },
@@ -39,38 +39,38 @@ export const up = command({
       type: 'string',
       multiple: true,
       value: 'DIR',
-      help: "Folder that agents may work in, beside their runs' own",
+      help: 'Folder that agents may work in, besides the folders of their runs',
     },
     config: {
       type: 'string',
       value: 'FILE',
-      help: 'Repositories and their groups (default: ERRAND_CONFIG, errand.yaml or ados.yaml here or in the data folder)',
+      help: 'File with repositories and their groups (default: ERRAND_CONFIG, errand.yaml or ados.yaml here or in the data folder)',
     },
     retention: {
       type: 'string',
       value: 'TIME',
-      help: `How long ended runs are kept, such as 30d, or forever (default: ERRAND_RETENTION, ${settings.ERRAND_RETENTION.default})`,
+      help: `How long to keep ended runs, such as 30d, or forever (default: ERRAND_RETENTION, ${settings.ERRAND_RETENTION.default})`,
     },
     heartbeat: {
       type: 'string',
       value: 'TIME',
-      help: `A runner is asked for a sign of life so often; after three without one its link is made anew (default: ERRAND_HEARTBEAT, ${settings.ERRAND_HEARTBEAT.default})`,
+      help: `How often a runner is asked for a sign of life; after three without an answer its connection is renewed (default: ERRAND_HEARTBEAT, ${settings.ERRAND_HEARTBEAT.default})`,
     },
     'lost-after': {
       type: 'string',
       value: 'TIME',
-      help: `How long a runner may be away before what it has is lost (default: ERRAND_LOST_AFTER, ${settings.ERRAND_LOST_AFTER.default})`,
+      help: `How long a runner may be away before its work is lost (default: ERRAND_LOST_AFTER, ${settings.ERRAND_LOST_AFTER.default})`,
     },
     new: {
       type: 'boolean',
-      help: 'Begin anew in a data folder whose database is gone; what else is there is put aside',
+      help: 'Start fresh if the database is missing; other files are moved aside',
     },
     slots: {
       type: 'string',
       value: 'N',
-      help: 'Steps that its runner carries out at once (default: ERRAND_SLOTS, four for each core, at least 8)',
+      help: 'Steps that its runner runs at once (default: ERRAND_SLOTS, four per core, at least 8)',
     },
-    'no-runner': { type: 'boolean', help: 'Only the hub' },
+    'no-runner': { type: 'boolean', help: 'Start only the hub' },
   },
   examples: ['errand up', 'errand up --port 8080 --data /srv/errand', 'errand up --host 0.0.0.0 --no-runner'],
   async run(options) {
@@ -102,7 +102,7 @@ export const up = command({
       version: productVersion,
       env: process.env,
       config: configPath(options.config, data, process.env),
-      // A process outlives the runner that started it, a session has a folder; what a runner does in itself has nothing.
+      // Processes outlive their runner and sessions have a folder; nothing is left of what the runner does in itself.
       isDurable: (action: string) => actions.builtinActionRegistry[action]?.kind !== 'inline',
       log,
       keptMs,
@@ -130,7 +130,7 @@ export const up = command({
       own: {
         tellAdmin: ({ username, password }: { username: string; password: string }) =>
           void process.stdout.write(
-            `The first user of this hub:\n  user     ${username}\n  password ${password}   (shown this once)\n`,
+            `The first user of this hub:\n  user     ${username}\n  password ${password}   (shown only once)\n`,
           ),
         opened: ({ url, localToken }: { url: string; localToken: string }) =>
           writeLogin({ url: shownHere(url), token: localToken }, localHubFile(data)),
@@ -154,14 +154,14 @@ export const up = command({
           })
       process.stdout.write(greeting(hub, data))
       const swept = sweepKilled()
-      // A terminal that closes ends it; without one SIGHUP asks, as of other servers, to read the configuration again.
+      // A closing terminal ends the hub. Without one, SIGHUP makes it read its configuration again.
       if (process.stdin.isTTY) await untilSignal()
       else {
         process.on('SIGHUP', hub.reload)
         await untilSignal(['SIGINT', 'SIGTERM'])
         process.off('SIGHUP', hub.reload)
       }
-      process.stdout.write('Stopping. What is still running is picked up by the next start.\n')
+      process.stdout.write('Stopping. The next start picks up what is still running.\n')
       await runner?.close()
       await hub.close()
       await swept
@@ -173,18 +173,18 @@ export const up = command({
   },
 })
 
-/** Takes the folder for this process. Throws `data_folder_locked`. */
+/** Locks the data folder for this process. Throws `data_folder_locked`. */
 function lockedDataFolder(data: string): { release(): void } {
   const lock = takeFolderLock({ path: data, what: 'data folder', option: '--data' }, 'lock')
   if (!('holder' in lock)) return lock
   throw new ErrandError(
     'data_folder_locked',
     `The data folder ${data} is in use by process ${lock.holder.pid}.`,
-    { hint: 'Stop that one first, or give this one another folder with --data.' },
+    { hint: 'Stop that process first, or use another folder with --data.' },
   )
 }
 
-/** Of its own runner, whose settings are looked at before anything begins. */
+/** Returns the slots of the hub's own runner, and checks that runner's settings before anything starts. */
 function ownSlots({
   slots,
   'no-runner': none,
@@ -194,7 +194,7 @@ function ownSlots({
 }): number | undefined {
   if (!none) runnerEnvironment(process.env)
   else if (slots !== undefined)
-    throw new UsageError('--slots and --no-runner contradict each other', 'a hub alone carries out no steps')
+    throw new UsageError('--slots and --no-runner exclude each other', 'a hub without a runner runs no steps')
   return slotsOption(slots)
 }
 
@@ -203,7 +203,7 @@ function address({ host, port }: { host?: string; port?: string }): { host: stri
   return { host: host ?? given.host, port: port === undefined ? given.port : portOption(port) }
 }
 
-/** The built dashboard lies beside the bundle of this command; beside its source, in `dist`. */
+/** Returns the folder of the built dashboard: beside the bundle of this command, or in `dist` for the source. */
 function builtPage(): string {
   const folders = ['web', '../../../../dist/web'].map((name) => join(import.meta.dirname, name))
   return folders.find((folder) => existsSync(join(folder, 'index.html'))) ?? folders[0]!
@@ -223,10 +223,10 @@ function greeting({ url: bound }: { url: string }, data: string): string {
 
 const MARKS = ['/.dockerenv', '/run/.containerenv']
 
-/** For a hub that nobody outside its container can reach: published ports do not lead to the container's loopback. */
+/** Returns a note if only the hub's container can reach it: published ports do not lead to a container's loopback. */
 export function containerNote(url: string, marks = MARKS): string | undefined {
   const { hostname } = new URL(url)
   const isLoopback = /^127\.|^localhost$|^\[::1\]$/.test(hostname)
   if (!isLoopback || !marks.some((file) => existsSync(file))) return undefined
-  return 'Only this container reaches it. For others, and for published ports, set ERRAND_ADDR as deploy/compose.yaml does.'
+  return 'Only this container can reach it. For others, and for published ports, set ERRAND_ADDR as deploy/compose.yaml does.'
 }

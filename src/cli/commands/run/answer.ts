@@ -6,11 +6,11 @@ const answer = (decision: 'approve' | 'reject') =>
   command({
     summary:
       decision === 'approve'
-        ? 'Let a step that waits for approval go on.'
-        : 'Refuse a step that waits for approval.',
+        ? 'Approve a step that waits for approval.'
+        : 'Reject a step that waits for approval.',
     args: '<run-id> <step>',
     options: {
-      comment: { type: 'string', short: 'm', value: 'TEXT', help: 'Kept with the answer' },
+      comment: { type: 'string', short: 'm', value: 'TEXT', help: 'Comment to store with the answer' },
       ...hubOptions,
     },
     examples: [`errand ${decision} run_0123 deploy -m "checked with Anna"`],

@@ -19,7 +19,7 @@ export const hostOption = {
     type: 'string',
     multiple: true,
     value: '[NAME=]ADDR',
-    help: 'Address of an agent server; steps that name no targets run on all of these',
+    help: 'Address of an agent server; steps without targets run on all of these',
   },
 } as const
 
@@ -29,7 +29,7 @@ export const tokenOption = {
 
 type Hosts = ReadonlyMap<string, InventoryHost | null>
 
-/** Fits a workflow to the agent servers that it and `--host` name, and tells where its run is. Throws a UsageError. */
+/** Fits a workflow to the agent servers that it and `--host` name, and prints where its run is. Throws a UsageError. */
 export function fitTo(
   given: readonly string[] | undefined,
   token: string | undefined,
@@ -60,7 +60,7 @@ export function fitTo(
   }
 }
 
-/** The hosts that `--host` gives, by name: that of one without is its address. Throws a UsageError. */
+/** Returns the hosts of `--host` by name; a host without a name is named by its address. Throws a UsageError. */
 export function givenHosts(given: readonly string[] = []): ReadonlyMap<string, { address: string }> {
   const hosts = new Map<string, { address: string }>()
   for (const text of given) {
@@ -69,31 +69,31 @@ export function givenHosts(given: readonly string[] = []): ReadonlyMap<string, {
     const fault = name === undefined ? undefined : nameFault(name, 200)
     if (url === undefined || fault !== undefined)
       throw new UsageError(
-        `--host is "${text}"${fault === undefined ? '' : `: its name is wrong, ${fault}`}`,
+        `--host is "${text}"${fault === undefined ? '' : `, and its name is not valid: ${fault}`}`,
         'write it as --host 10.0.0.5:7072, or as --host web1=10.0.0.5:7072',
       )
     const known = name ?? url.host
-    if (hosts.has(known)) throw new UsageError(`--host gives "${known}" twice`, 'give each a name of its own')
+    if (hosts.has(known)) throw new UsageError(`--host gives "${known}" twice`, 'give each host its own name')
     hosts.set(known, { address: url.href.replace(/\/$/, '') })
   }
   return hosts
 }
 
-/** ":7072" is this machine. */
+/** Reads an address as a URL; ":7072" means this machine. Returns undefined if it is not a valid one. */
 function urlOf(written: string): URL | undefined {
   const hasScheme = /^[a-z]+:\/\//i.test(written)
   const text = hasScheme ? written : `http://${written.startsWith(':') ? '127.0.0.1' : ''}${written}`
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url === undefined || !/^https?:$/.test(url.protocol) || url.username || url.search || url.hash)
     return undefined
-  // A port that is the scheme's own is left out of a URL.
+  // A URL omits the default port of its scheme, so `written` is checked.
   if (!hasScheme && !/:\d+(\/|$)/.test(written)) url.port = String(DEFAULT_PORT)
   return url
 }
 
 /**
- * The workflow with these hosts in its inventory, and in those of its sub-workflows. Where `local` has no address, a step
- * that names no targets runs on all of them.
+ * Returns the workflow with these hosts in its inventory and those of its sub-workflows. If `local` has no address,
+ * a step without targets runs on all of them.
  */
 export function withHosts(workflow: Workflow, given: ReadonlyMap<string, { address: string }>): Workflow {
   if (given.size === 0) return workflow
@@ -115,7 +115,7 @@ export function withHosts(workflow: Workflow, given: ReadonlyMap<string, { addre
 
 const isHosted = ({ action }: Step): boolean => builtinActions[action]?.place === 'host'
 
-/** Every host that a step could run on, with the steps: those whose `when` is false by what is known are left out. */
+/** Returns every host that steps could run on, with those steps. Leaves out steps whose `when` is known to be false. */
 export function hostsOf(
   workflow: Workflow,
   given: Readonly<Record<string, string>>,
@@ -143,7 +143,7 @@ function collect(
     }
     if (!isHosted(step)) continue
     const targets = (step.targets ?? [DEFAULT_HOST]).flatMap(
-      // One that hangs on what a step will say may be any.
+      // A target that depends on what a step will export may be any host.
       (target) => tried(() => fillText(target, lookup)) ?? [...hosts.keys()],
     )
     for (const host of new Set(targets)) {
@@ -156,7 +156,7 @@ function collect(
   }
 }
 
-/** The variables that the workflow begins with, as far as they are texts by now. */
+/** Returns the variables that the workflow starts with, as far as their values are known by now. */
 function known(
   { inputs = {}, env = {} }: Workflow,
   given: Readonly<Record<string, unknown>>,
@@ -174,7 +174,7 @@ function known(
   return values
 }
 
-/** Of what a step sees; what is not known by now makes it throw. */
+/** Looks up the variables that a step sees; throws for a value that is not known by now. */
 function lookupOf({ env = {}, matrix = {} }: Step, values: ReadonlyMap<string, string>): Lookup {
   const own = new Set(['ITEM', ...Object.keys(env), ...Object.keys(matrix)])
   return {
@@ -195,13 +195,13 @@ function tried<T>(work: () => T): T | undefined {
   }
 }
 
-/** Throws `invalid_argument` for steps that ask for a box, of which agent servers make none: all of them at once. */
+/** Throws `invalid_argument` that names all steps that ask for a box: agent servers make none. */
 export function checkBoxes(workflow: Workflow): void {
   const boxed = boxedSteps(workflow, {}, [])
   if (boxed.length === 0) return
-  const ask = `ask${boxed.length === 1 ? 's' : ''} for a box, and agent servers make none`
+  const ask = `ask${boxed.length === 1 ? 's' : ''} for a box, but agent servers make none`
   throw new ErrandError('invalid_argument', `The ${stepsText(boxed)} ${ask}.`, {
-    hint: 'Run the file with errand run, here or with --hub; or leave isolation and network out.',
+    hint: 'Run the file with errand run, here or with --hub; or leave out isolation and network.',
   })
 }
 
@@ -214,14 +214,14 @@ function boxedSteps(workflow: Workflow, above: BoxAsk, path: readonly string[]):
   })
 }
 
-/** Throws `invalid_argument` where a host has no address, `unauthorized` where one has no token: all of them at once. */
+/** Throws one error for all hosts: `invalid_argument` if an address is missing, `unauthorized` if only tokens are. */
 export function checkHosts(hosts: Iterable<NamedHost & { steps: string[] }>, sources: TokenSources): void {
   const faults = [...hosts].flatMap((host) => {
     const access = agentAccess(host, sources)
     return access.missing === undefined ? [] : [{ ...access, host: host.host, steps: host.steps }]
   })
   if (faults.length === 0) return
-  const lines = faults.map(({ message, steps }) => `${message} It is needed by ${stepsText(steps)}.`)
+  const lines = faults.map(({ message, steps }) => `${message} Needed by ${stepsText(steps)}.`)
   const code = faults.some(({ missing }) => missing === 'address') ? 'invalid_argument' : 'unauthorized'
   const hints = faults.flatMap(({ host, missing, hint }) =>
     missing === 'address' ? [hint, `Or give it with --host ${host}=10.0.0.5:${DEFAULT_PORT}.`] : [hint],
@@ -236,7 +236,7 @@ const stepsText = (steps: readonly string[]): string =>
   `step${steps.length === 1 ? '' : 's'} ${listText(steps.map((step) => `"${step}"`))}`
 
 const MOST_LISTED = 3
-/** The first of them, and how many more there are. */
+/** Lists the first of them, and how many more there are. */
 function listText(all: readonly string[]): string {
   const listed = all.slice(0, MOST_LISTED).join(', ')
   return all.length <= MOST_LISTED ? listed : `${listed} and ${all.length - MOST_LISTED} more`

@@ -19,24 +19,24 @@ import { fileOption, readSource } from '../../workflow-source.ts'
 import { givenHosts, hostOption, tokenOption, withHosts } from './dispatch-hosts.ts'
 
 const REQUEST_TIMEOUT_MS = 10_000
-/** From SIGTERM to SIGKILL. */
+/** Time between SIGTERM and SIGKILL. */
 const GRACE_MS = 5000
-/** How long after the last signal a task may take to end. */
+/** Time that a task may take to end after the last signal. */
 const END_WITHIN_MS = 15_000
 
 const agentOptions = {
   ...hostOption,
   host: { ...hostOption.host, help: 'Address of an agent server' },
-  file: { ...fileOption.file, help: 'A workflow file: the agent servers of its inventory' },
+  file: { ...fileOption.file, help: 'Workflow file: use the agent servers of its inventory' },
   ...tokenOption,
 } as const
 
 export const dispatchTasks = command({
-  summary: 'List what agent servers are at, also for a dispatch that was killed.',
+  summary: 'List the tasks of agent servers, even after a dispatch was killed.',
   options: {
     ...agentOptions,
     run: { type: 'string', value: 'RUN', help: 'Only tasks of this run' },
-    all: { type: 'boolean', short: 'a', help: 'Also those that have ended, which are kept for an hour' },
+    all: { type: 'boolean', short: 'a', help: 'Also tasks that have ended, which are kept for an hour' },
     ...jsonOption,
   },
   examples: [
@@ -63,7 +63,7 @@ export const dispatchTasks = command({
         printTable(
           ['TASK', 'HOST', 'STATUS', 'STEP', 'WORKFLOW', 'STARTED', 'WHY'],
           rows,
-          all ? 'There are no tasks.' : 'No tasks are running. --all shows those that have ended.',
+          all ? 'There are no tasks.' : 'No tasks are running. Use --all to show those that have ended.',
         )
       return Math.max(0, ...failures.map((each) => tellError(each)))
     })
@@ -71,11 +71,11 @@ export const dispatchTasks = command({
 })
 
 export const dispatchCancel = command({
-  summary: 'End a task of an agent server, or all tasks of a run, and wait until they have ended.',
+  summary: 'Cancel a task of an agent server, or all tasks of a run, and wait until they have ended.',
   args: '<task|run> [more...]',
   options: {
     ...agentOptions,
-    force: { type: 'boolean', help: 'Kill it at once, not after five seconds' },
+    force: { type: 'boolean', help: 'Kill it immediately, not after five seconds' },
     ...jsonOption,
   },
   examples: [
@@ -90,7 +90,7 @@ export const dispatchCancel = command({
       for (const id of ids) {
         const named = tasks.filter(({ task }) => isNamed(task, id))
         if (named.some(({ task }) => task.status === 'running')) continue
-        // It may be on one that does not answer.
+        // The task may be on a server that does not answer.
         if (named.length > 0 || failures.length === 0) faults.push(noneRunning(id, named.length > 0))
       }
       const running = tasks.filter(({ task }) => task.status === 'running')
@@ -109,7 +109,7 @@ export const dispatchCancel = command({
 
 const isNamed = ({ task_id, run_id }: ListedTask, id: string): boolean => task_id === id || run_id === id
 
-/** The results and the failures of all of them; one that fails hinders no other. */
+/** Waits for all of them, and returns their results and failures separately. */
 async function settled<T>(works: readonly Promise<T>[]): Promise<{ found: T[]; failures: unknown[] }> {
   const answers = await Promise.allSettled(works)
   return {
@@ -120,11 +120,11 @@ async function settled<T>(works: readonly Promise<T>[]): Promise<{ found: T[]; f
 
 const noneRunning = (id: string, hasEnded: boolean): ErrandError =>
   hasEnded
-    ? new ErrandError('conflict', `What "${id}" names has ended already.`, {
-        hint: 'See how with: errand dispatch tasks --all',
+    ? new ErrandError('conflict', `"${id}" has already ended.`, {
+        hint: 'See how it ended with: errand dispatch tasks --all',
       })
     : new ErrandError('not_found', `None of these agent servers knows a task or run "${id}".`, {
-        hint: 'See what there is with: errand dispatch tasks --all. What has ended is kept for an hour.',
+        hint: 'List tasks with: errand dispatch tasks --all. Ended tasks are kept for an hour.',
       })
 
 interface Where {
@@ -161,7 +161,7 @@ async function withAgents(where: Where, work: (agents: Agent[]) => Promise<numbe
   }
 }
 
-/** The hosts of `--host`, and those of the file's inventories that have an address. */
+/** Returns the hosts of `--host`, and the hosts with an address in the file's inventories. */
 async function hostsAt({ host, file }: Where): Promise<NamedHost[]> {
   const given = givenHosts(host)
   if (file === undefined && given.size === 0)
@@ -175,7 +175,7 @@ async function hostsAt({ host, file }: Where): Promise<NamedHost[]> {
   } catch (cause) {
     if (!(cause instanceof ErrandError)) throw cause
     throw new ErrandError(cause.code, cause.message, {
-      hint: `See them with: errand validate ${file}`,
+      hint: `List the mistakes with: errand validate ${file}`,
       cause,
     })
   }
@@ -186,7 +186,7 @@ async function hostsAt({ host, file }: Where): Promise<NamedHost[]> {
   )
   if (found.size > 0) return [...found.values()]
   throw new ErrandError('invalid_argument', `No host of ${file} has an address.`, {
-    hint: 'Write inventory.hosts.NAME.address, or give --host 10.0.0.5:7072.',
+    hint: 'Set inventory.hosts.NAME.address, or give --host 10.0.0.5:7072.',
   })
 }
 
@@ -197,7 +197,7 @@ const inventories = ({ inventory, steps, finally: last = [] }: Workflow): NamedH
   ),
 ]
 
-/** One agent server, as these commands use it. Its methods throw where it does not answer, or says no. */
+/** Talks to one agent server. Its methods throw if the server does not answer or refuses. */
 class Agent {
   readonly #name: string
   readonly #address: string
@@ -212,8 +212,8 @@ class Agent {
   async list(of: Parameters<AgentClient['tasks']>[0]): Promise<FoundTask[]> {
     const answer = await this.#client.tasks(of, never)
     if (answer.type === 'refused' && answer.code === 'not_found')
-      throw new ErrandError('host_refused', `${this.#at} is of a version that cannot list its tasks.`, {
-        hint: 'Update it.',
+      throw new ErrandError('host_refused', `${this.#at} runs a version that cannot list its tasks.`, {
+        hint: 'Update Errand there.',
       })
     return this.#read(TaskList, answer).tasks.map((task) => ({
       ...task,
@@ -222,16 +222,16 @@ class Agent {
     }))
   }
 
-  /** The tasks that the ids name, each a task's or a run's. */
+  /** Returns the tasks that the ids name; an id is that of a task or of a run. */
   async find(ids: readonly string[]): Promise<{ agent: Agent; task: FoundTask }[]> {
     const tasks = await this.list({})
     return tasks.filter((task) => ids.some((id) => isNamed(task, id))).map((task) => ({ agent: this, task }))
   }
 
-  /** Answers the task once it has ended. */
+  /** Cancels a task and returns it once it has ended. Throws `conflict` if it does not end in time. */
   async end(task: FoundTask, graceMs: number): Promise<FoundTask> {
     const canceled = await this.#client.cancel(task.task_id, 'canceled', graceMs, never)
-    // It may have ended meanwhile.
+    // The task may have ended in the meantime.
     if (!(canceled.type === 'refused' && canceled.code === 'conflict')) this.#body(canceled)
     const giveUpAt = performance.now() + graceMs + END_WITHIN_MS
     const past = Number.MAX_SAFE_INTEGER
@@ -246,7 +246,7 @@ class Agent {
       if (status !== 'running') return { ...task, status, message }
       if (performance.now() > giveUpAt)
         throw new ErrandError('conflict', `${task.task_id} on ${this.#at} has not ended.`, {
-          hint: 'Its processes were sent SIGKILL; look at them on that machine.',
+          hint: 'Its processes were sent SIGKILL. Look at them on that machine.',
         })
       await sleep(50)
     }
@@ -255,7 +255,7 @@ class Agent {
   #read<S extends z.core.$ZodType>(schema: S, answer: Answer): z.output<S> {
     const read = readInWords(schema, this.#body(answer), 'it')
     if (read.wrong === undefined) return read.data
-    throw this.#refusal('host_refused', `answers what no host agent does: ${read.wrong}.`)
+    throw this.#refusal('host_refused', `the answer is not that of a host agent: ${read.wrong}.`)
   }
 
   get #at(): string {

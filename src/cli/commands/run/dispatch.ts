@@ -19,7 +19,7 @@ const alone = command({
     const file = fileArgument(options.file, args)
     if (Object.hasOwn(dispatch.commands, file) && !existsSync(file))
       throw new UsageError(
-        `"${file}" stands behind an option`,
+        `the command "${file}" must come before the options`,
         `write: errand dispatch ${file} --host ADDR ...`,
       )
     const [{ conductHere }, { HttpHost }, { GivenSecrets }, { secretValues }] = await Promise.all([
@@ -37,7 +37,7 @@ const alone = command({
 })
 
 export const dispatch: CommandGroup = {
-  summary: 'Look at and end what agent servers are at.',
+  summary: 'List and cancel the tasks of agent servers.',
   alone,
   commands: { tasks: dispatchTasks, cancel: dispatchCancel },
 }

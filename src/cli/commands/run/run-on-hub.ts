@@ -21,13 +21,13 @@ export interface HubRunOptions {
   verbose?: boolean
   color?: string
   detach?: boolean
-  /** The least box of its steps. */
+  /** Minimum box of its steps. */
   box: BoxAsk
   url?: string
   token?: string
 }
 
-/** Sends a workflow file to a hub and follows the run. Answers the exit code. */
+/** Sends a workflow file to a hub and follows the run. Resolves to the exit code. */
 export async function runOnHub(file: string, options: HubRunOptions): Promise<number> {
   const vars = variableValues('--var', options.var)
   const labels = options.label === undefined ? undefined : variableValues('--label', options.label)
@@ -56,7 +56,7 @@ export async function runOnHub(file: string, options: HubRunOptions): Promise<nu
       answer: async ({ step, comment, decision }, of) =>
         void (await client.runs[decision](of, { step, comment })),
     })
-    // What is not shown need not come here.
+    // Output that is not shown need not be sent here.
     const outputBytes = options.json ? undefined : mostShownBytes(workflow)
     const run = {
       runId,

@@ -14,16 +14,16 @@ export const run = command({
     state: {
       type: 'string',
       value: 'DIR',
-      help: 'Keep the run in this folder, so that it can be taken up again',
+      help: 'Keep the run in this folder, so that it can be resumed',
     },
-    resume: { type: 'string', value: 'ID', help: 'Go on with this run of --state' },
+    resume: { type: 'string', value: 'ID', help: 'Resume this run of --state' },
     hub: { type: 'boolean', help: 'Run it on a hub' },
-    repository: { type: 'string', value: 'NAME', help: 'With --hub: the repository that the run is for' },
+    repository: { type: 'string', value: 'NAME', help: 'With --hub: repository that the run is for' },
     label: {
       type: 'string',
       multiple: true,
       value: 'K=V',
-      help: 'With --hub: label of the run, which lists are filtered by',
+      help: 'With --hub: label of the run, by which lists can be filtered',
     },
     detach: { type: 'boolean', short: 'd', help: 'With --hub: print the run id and do not wait' },
     ...hubOptions,
@@ -37,31 +37,28 @@ export const run = command({
   async run(options, args) {
     const { hub, state, resume, detach } = options
     if (hub && (state !== undefined || resume !== undefined)) {
-      throw new UsageError(
-        '--state and --resume are for runs on this machine',
-        'a hub keeps its runs by itself',
-      )
+      throw new UsageError('--state and --resume are for runs on this machine', 'a hub always keeps its runs')
     }
     if (detach && !hub)
-      throw new UsageError('--detach needs --hub', 'what runs on this machine ends with the command')
+      throw new UsageError('--detach needs --hub', 'a run on this machine ends with the command')
     if (resume !== undefined && state === undefined)
-      throw new UsageError('--resume needs --state DIR', 'name the folder that the run was kept in')
+      throw new UsageError('--resume needs --state DIR', 'name the folder that holds the run')
     if (resume !== undefined && args.length > 0)
-      throw new UsageError('--resume goes on with the workflow as it was', 'name no file')
+      throw new UsageError('--resume uses the workflow as it was', 'leave out the file')
     if (hub && options.secret)
       throw new UsageError(
         '--secret is for runs on this machine',
-        'keep it at the hub with: errand secrets set',
+        'store it at the hub with: errand secrets set',
       )
     if (options.repository !== undefined && !hub)
       throw new UsageError('--repository needs --hub', 'runs on this machine have no runner group')
     if (options.label !== undefined && !hub)
-      throw new UsageError('--label needs --hub', 'runs on this machine are in no list')
+      throw new UsageError('--label needs --hub', 'runs on this machine are not listed')
     const box = boxAsk(options)
     if (resume !== undefined && Object.keys(box).length > 0)
       throw new UsageError(
-        '--resume goes on with the workflow as it was',
-        'leave --isolation, --network and --image out',
+        '--resume uses the workflow as it was',
+        'leave out --isolation, --network and --image',
       )
     if (hub) {
       const { runOnHub } = await import('./run-on-hub.ts')
@@ -107,7 +104,7 @@ export const run = command({
   },
 })
 
-/** Loaded where there are any: the start is most of a short run. */
+/** Reads the secrets. Their code is loaded only if there are any: starting is most of a short run. */
 async function givenValues(given: readonly string[] | undefined): Promise<Record<string, string>> {
   if (given === undefined) return {}
   const { secretValues } = await import('../../secret-values.ts')

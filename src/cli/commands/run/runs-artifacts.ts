@@ -16,11 +16,11 @@ import { jsonOption, printJson, printTable } from '../../print.ts'
 import { bytesText } from '../../render/table.ts'
 
 export const runsArtifacts = command({
-  summary: 'List what a run keeps beside its log, or fetch it.',
+  summary: 'List the artifacts of a run, or fetch them.',
   args: '<id> [name]',
   options: {
-    output: { type: 'string', short: 'o', value: 'FILE', help: 'Write the one named into this file' },
-    all: { type: 'string', value: 'DIR', help: 'Write all of them into this folder, each under its name' },
+    output: { type: 'string', short: 'o', value: 'FILE', help: 'Write the named artifact to this file' },
+    all: { type: 'string', value: 'DIR', help: 'Write all artifacts to this folder, each under its name' },
     ...hubOptions,
     ...jsonOption,
   },
@@ -31,7 +31,7 @@ export const runsArtifacts = command({
   ],
   async run({ output, all, json, ...hub }, [id, name]) {
     if (all !== undefined && (name !== undefined || output !== undefined))
-      throw new UsageError('--all fetches every artifact', 'leave the name and -o out')
+      throw new UsageError('--all fetches every artifact', 'leave out the name and -o')
     if (output !== undefined && name === undefined)
       throw new UsageError('-o is for one artifact', `name it: errand runs artifacts ${id} NAME -o ${output}`)
     const runs = await runsOf(hub, id!)
@@ -39,7 +39,7 @@ export const runsArtifacts = command({
     const { artifacts } = list
     if (name !== undefined) await fetchArtifact(runs, id!, named(artifacts, name, id!), output)
     else if (all !== undefined) {
-      // Of those with one name the last counts.
+      // Of several artifacts with the same name, the last counts.
       const last = new Map(artifacts.map((artifact) => [artifact.name, artifact]))
       for (const artifact of last.values())
         await fetchArtifact(runs, id!, artifact, join(all, ArtifactName.parse(artifact.name)), json !== true)
@@ -51,30 +51,33 @@ export const runsArtifacts = command({
         artifacts.map(({ artifact_id, kind, name, bytes, step, sha256 }) => [
           ...[artifact_id, kind, name, bytesText(bytes), step, sha256.slice(0, 12)],
         ]),
-        'It has kept none.',
+        'The run has no artifacts.',
       )
     return 0
   },
 })
 
-/** Of this machine where it has kept something of the run and no hub is named, else of the hub. */
+/** Picks the source of a run's artifacts: this machine, if it has any of them and no hub is named, else the hub. */
 export async function runsOf(hub: { url?: string; token?: string }, runId: string): Promise<KeptArtifacts> {
   const here = hub.url === undefined && hub.token === undefined ? await keptHere(runId) : undefined
   return here ?? connect(hub).runs
 }
 
-/** By its name, of several the last, or by its id. Throws `not_found`. */
+/** Finds an artifact by its name (of several the last) or its id. Throws `not_found`. */
 function named(artifacts: readonly ListedArtifact[], name: string, runId: string): ListedArtifact {
   const found =
     artifacts.findLast((artifact) => artifact.name === name) ??
     artifacts.find(({ artifact_id }) => artifact_id === name)
   if (found) return found
-  throw new ErrandError('not_found', `The run "${runId}" has no artifact "${name}".`, {
-    hint: `errand runs artifacts ${runId} lists those that it has.`,
+  throw new ErrandError('not_found', `Run "${runId}" has no artifact "${name}".`, {
+    hint: `List its artifacts with: errand runs artifacts ${runId}`,
   })
 }
 
-/** Fetches an artifact into a file, which is there whole or as it was; without one to standard output. Throws `output_damaged`. */
+/**
+ * Fetches an artifact into a file, or to standard output if there is none. The file is replaced only by the whole
+ * artifact. Throws `output_damaged`.
+ */
 export async function fetchArtifact(
   runs: Pick<KeptArtifacts, 'artifact'>,
   runId: string,
@@ -102,9 +105,13 @@ export async function fetchArtifact(
     }
     await pipeline(bytes, hashed, createWriteStream(part, { flags: 'wx' }))
     if (found.digest('hex') !== sha256)
-      throw new ErrandError('output_damaged', `What came of ${name} is not what the run has kept.`, {
-        hint: 'Try again.',
-      })
+      throw new ErrandError(
+        'output_damaged',
+        `The received bytes of ${name} differ from those that the run stored.`,
+        {
+          hint: 'Try again.',
+        },
+      )
     await rename(part, target)
   } finally {
     await rm(part, { force: true })

@@ -21,7 +21,7 @@ const verbs = { cancel: 'Cancel', retry: 'Retry', delete: 'Delete' } as const
 const open: readonly string[] = ['queued', 'running']
 const failed: readonly string[] = ['failed', 'canceled', 'interrupted']
 
-/** Tells how many runs match, asks, and has it done; a run that refuses makes the exit code one of a failure. */
+/** Shows how many runs match, asks, and changes them. Resolves to the exit code `failed` if a run refused. */
 export async function changeRuns(
   client: ErrandClient,
   body: { action: BulkRunsInput['action']; words: string; only?: 'all' | 'failed' },
@@ -30,7 +30,7 @@ export async function changeRuns(
   const { action, words, only } = body
   const filter = apiFilter(viewWords(words))
   const { by_status, more } = await client.runs.counts(filter)
-  if (more.length > 0) throw new UsageError('--filter matches more than 10,000 runs', 'narrow it')
+  if (more.length > 0) throw new UsageError('--filter matches more than 10,000 runs', 'narrow the filter')
   const applies = (status: string): boolean => {
     if (action === 'cancel') return open.includes(status)
     if (action === 'delete' || filter.status !== undefined) return !open.includes(status)
@@ -43,7 +43,7 @@ export async function changeRuns(
   )
   const count = Object.values(expect).reduce((sum, each) => sum + each, 0)
   if (count === 0 && !json) {
-    process.stdout.write(`No run to ${action} is like that.\n`)
+    process.stdout.write(`There are no matching runs to ${action}.\n`)
     return exitCodes.success
   }
   if (count > 0 && !yes) {
@@ -65,16 +65,16 @@ export async function changeRuns(
 
 async function agreed(question: string): Promise<boolean> {
   if (!process.stdin.isTTY)
-    throw new UsageError('--filter changes many runs', 'agree with --yes where nobody can be asked')
+    throw new UsageError('--filter changes many runs', 'add --yes if nobody can be asked')
   const terminal = createInterface({ input: process.stdin, output: process.stderr })
   const answer = await terminal.question(question)
   terminal.close()
   return /^y(es)?$/i.test(answer.trim())
 }
 
-/** The words of the filter where there is no id. */
+/** Returns the filter if there is no id. Throws `UsageError` unless exactly one of the two is given. */
 export function onlyOne(id: string | undefined, filter: string | undefined): string | undefined {
   if ((id === undefined) === (filter === undefined))
-    throw new UsageError('either a run or --filter is needed', 'such as: errand runs cancel run_0123')
+    throw new UsageError('either a run or --filter is needed', 'for example: errand runs cancel run_0123')
   return filter
 }

@@ -4,10 +4,10 @@ import { lineText } from '../../render/terminal-text.ts'
 import { runsOf } from './runs-artifacts.ts'
 
 export const runsDiff = command({
-  summary: 'Show the change that a run has made.',
+  summary: 'Show the change that a run made.',
   args: '<id>',
   options: {
-    commit: { type: 'string', value: 'N', help: 'Only this commit of it, from 1, as a patch' },
+    commit: { type: 'string', value: 'N', help: 'Only this commit, counted from 1, as a patch' },
     stat: { type: 'boolean', help: 'Only the files, with their added and removed lines' },
     ...hubOptions,
   },
@@ -19,14 +19,14 @@ export const runsDiff = command({
   },
 })
 
-/** The number of a commit as an option has it. Throws a usage error where it is none. */
+/** Reads `--commit`, the number of a commit from 1. Throws a UsageError. */
 export function commitNumber(commit: string | undefined): number | undefined {
   if (commit !== undefined && !/^[1-9]\d{0,5}$/.test(commit))
-    throw new UsageError(`--commit is "${commit}"`, 'it is the number of a commit, from 1')
+    throw new UsageError(`--commit is "${commit}"`, 'use the number of a commit, from 1')
   return commit === undefined ? undefined : Number(commit)
 }
 
-/** Prints a diff as it is to a program, harmless to a terminal; with `stat` only what it changes. */
+/** Prints a diff: unchanged for a program, made harmless for a terminal; with `stat` only a summary. */
 export async function printDiff(bytes: ReadableStream<Uint8Array>, stat = false): Promise<void> {
   if (!stat && process.stdout.isTTY !== true) {
     for await (const piece of bytes) process.stdout.write(piece)
@@ -38,7 +38,7 @@ export async function printDiff(bytes: ReadableStream<Uint8Array>, stat = false)
   )
 }
 
-/** A file's text may hold anything, also what a terminal obeys. */
+/** Makes a line safe to show: files may hold text that controls a terminal. */
 const shown = (line: string): string => lineText(line.replaceAll('\t', '        '))
 
 interface FileChange {
@@ -48,11 +48,11 @@ interface FileChange {
   binary: boolean
 }
 
-/** The files that a diff of git's changes, in its order. */
+/** Returns the files that a git diff changes, in its order. */
 export function changesIn(diff: string): FileChange[] {
   const changes: FileChange[] = []
   let file: FileChange | undefined
-  /** Lines of the hunk that are still to come, on both sides: a line of a file may look like a head. */
+  /** Lines that are left in the hunk, on both sides: a line of a file may look like a header. */
   let [before, after] = [0, 0]
   for (const line of diff.split('\n')) {
     if (before > 0 || after > 0) {
@@ -76,7 +76,7 @@ export function changesIn(diff: string): FileChange[] {
   return changes
 }
 
-/** `a/x b/x`: of a renamed file the new name. */
+/** Returns the path in the header `a/x b/x`; the new one of a renamed file. */
 function pathOf(head: string): string {
   const half = (head.length - 1) / 2
   const [left, right] = [head.slice(0, half), head.slice(half + 1)]

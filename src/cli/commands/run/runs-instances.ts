@@ -11,20 +11,23 @@ import { durationText, numberText } from '../../render/table.ts'
 const phases = ['main', 'rollback', 'finally'] as const
 
 export const runsInstances = command({
-  summary:
-    'List the instances of a step of a run by page, those that failed first; or all of them at a glance.',
+  summary: 'List the instances of a step of a run by page, failed ones first; or show an overview of all.',
   args: '<id> <step>',
   options: {
     overview: {
       type: 'boolean',
-      help: 'In place of a list: of each status how many there are, and how long they took',
+      help: 'Instead of a list: the number of instances of each status, and how long they took',
     },
-    status: { type: 'string', value: 'STATUS', help: 'Only those of this status; several with commas' },
-    text: { type: 'string', value: 'TEXT', help: 'Only those with it in their host, item or message' },
-    host: { type: 'string', value: 'NAME', help: 'Only those on this host' },
+    status: { type: 'string', value: 'STATUS', help: 'Only instances with this status; several with commas' },
+    text: {
+      type: 'string',
+      value: 'TEXT',
+      help: 'Only instances with this text in their host, item or message',
+    },
+    host: { type: 'string', value: 'NAME', help: 'Only instances on this host' },
     phase: { type: 'string', value: 'PHASE', help: 'main, rollback or finally; default: main' },
-    limit: { type: 'string', value: 'N', help: 'So many at most, up to 500; default: 50' },
-    cursor: { type: 'string', value: 'CURSOR', help: 'Go on after an earlier page' },
+    limit: { type: 'string', value: 'N', help: 'Most instances to list, up to 500; default: 50' },
+    cursor: { type: 'string', value: 'CURSOR', help: 'Continue after an earlier page' },
     ...hubOptions,
     ...jsonOption,
   },
@@ -34,7 +37,7 @@ export const runsInstances = command({
   ],
   async run({ overview, status, text, host, phase: of, limit = '50', cursor, json, ...hub }, [id, step]) {
     if (!/^[1-9]\d{0,2}$/.test(limit) || Number(limit) > 500)
-      throw new UsageError(`--limit is "${limit}"`, 'it is a number from 1 to 500')
+      throw new UsageError(`--limit is "${limit}"`, 'use a number from 1 to 500')
     const phase = oneOf('--phase', of, phases)
     const { runs } = connect(hub)
     if (overview) {
@@ -44,7 +47,7 @@ export const runsInstances = command({
         printTable(
           ['STATUS', 'COUNT', 'MEDIAN', 'LONGEST', 'SINCE'],
           overviewRows(answer),
-          'It has no instances.',
+          'The step has no instances.',
         )
       return 0
     }
@@ -61,14 +64,14 @@ export const runsInstances = command({
       ...usageCells(one.attempts),
       one.waiting ?? whyText({ ...one, exitCode: one.exit_code }),
     ])
-    const none = page.total === 0 ? 'It has no instances.' : 'No instance is like that.'
+    const none = page.total === 0 ? 'The step has no instances.' : 'No instances match.'
     printTable(['INDEX', 'HOST', 'STATUS', 'TIME', 'MEMORY', 'CPU', 'WHY'], rows, none)
     if (page.next_cursor !== undefined) process.stdout.write(`More: --cursor ${page.next_cursor}\n`)
     return 0
   },
 })
 
-/** A row for each status that there is, what failed first. */
+/** Returns a row for each status that instances have, failures first. */
 export function overviewRows({ by_status }: Pick<StepOverview, 'by_status'>): string[][] {
   const time = (ms: number | undefined) => (ms === undefined ? '' : durationText(ms))
   const worst = ['failed', 'interrupted'] as const

@@ -12,14 +12,14 @@ function limitOf(text: string | undefined): number | undefined {
   if (text === undefined) return undefined
   const limit = Number(text)
   if (!Number.isInteger(limit) || limit < 1 || limit > 500)
-    throw new UsageError(`--limit is "${text}"`, 'it is a number from 1 to 500; --cursor goes on')
+    throw new UsageError(`--limit is "${text}"`, 'use a number from 1 to 500; --cursor lists more')
   return limit
 }
 
 export const runsList = command({
   summary: 'List runs: open runs first, then ended ones, newest first.',
   options: {
-    status: { type: 'string', value: 'LIST', help: 'Only these, such as running,failed' },
+    status: { type: 'string', value: 'LIST', help: 'Only runs with this status, such as running,failed' },
     workflow: { type: 'string', value: 'NAME', help: 'Only runs of this workflow' },
     blueprint: {
       type: 'string',
@@ -30,15 +30,15 @@ export const runsList = command({
     since: {
       type: 'string',
       value: 'TIME',
-      help: 'Only runs created since, such as 2026-01-31 or 12h (ago)',
+      help: 'Only runs created since then, such as 2026-01-31 or 12h (ago)',
     },
-    latest: { type: 'boolean', help: 'Of runs that were retried only the newest try' },
-    until: { type: 'string', value: 'TIME', help: 'Only runs created before that' },
+    latest: { type: 'boolean', help: 'Only the newest try of runs that were retried' },
+    until: { type: 'string', value: 'TIME', help: 'Only runs created before then' },
     input: {
       type: 'string',
       multiple: true,
       value: 'NAME=VALUE',
-      help: 'Only runs that were given this value',
+      help: 'Only runs with this value of an input',
     },
     label: {
       type: 'string',
@@ -54,13 +54,13 @@ export const runsList = command({
     text: {
       type: 'string',
       value: 'TEXT',
-      help: 'Only runs with this in their id or the name of their workflow',
+      help: 'Only runs with this text in their id or workflow name',
     },
     'needs-me': { type: 'boolean', help: 'Only runs that wait for an answer' },
     view: { type: 'string', value: 'NAME', help: 'Runs of a saved view, narrowed by the other options' },
-    counts: { type: 'boolean', help: 'Only how many there are, by status' },
-    limit: { type: 'string', value: 'N', help: 'How many (default 50, at most 500)' },
-    cursor: { type: 'string', value: 'CURSOR', help: 'Go on after an earlier list' },
+    counts: { type: 'boolean', help: 'Only the number of runs, by status' },
+    limit: { type: 'string', value: 'N', help: 'Most runs to list (default: 50, at most 500)' },
+    cursor: { type: 'string', value: 'CURSOR', help: 'Continue after an earlier list' },
     ...hubOptions,
     ...jsonOption,
   },
@@ -115,7 +115,7 @@ export const runsList = command({
             each,
             shown(each, count),
           ]),
-          'No run is like that.',
+          'No runs match.',
         )
       return 0
     }
@@ -139,7 +139,7 @@ export const runsList = command({
       const narrowed = Object.keys(filter).length > 0
       printTable(
         ...withoutEmpty('WAITED', ['ID', 'WORKFLOW', 'STATUS', 'CREATED', 'TIME', 'WAITED', 'WHY'], rows),
-        narrowed ? 'No run is like that.' : 'There are no runs.',
+        narrowed ? 'No runs match.' : 'There are no runs.',
       )
       if (page.next_cursor !== undefined)
         process.stdout.write(`More: errand runs list --cursor ${lineText(page.next_cursor)}\n`)

@@ -23,25 +23,25 @@ import { colorChoice, showOptions } from '../../run-options.ts'
 
 export const runsLogs = command({
   summary:
-    'Show what a run has printed; lines of one step by number, or where something is found; with --attempt, the bytes as they were.',
+    'Show what a run has printed, numbered lines of one step, or lines that match; with --attempt, the original bytes.',
   args: '<id>',
   options: {
-    follow: { type: 'boolean', short: 'f', help: 'Go on until the run ends' },
+    follow: { type: 'boolean', short: 'f', help: 'Follow the run until it ends' },
     attempt: { type: 'string', value: 'N', help: 'The whole output of this attempt, byte for byte' },
     stream: {
       type: 'string',
       value: 'NAME',
-      help: 'Only stdout or stderr; with --attempt alone default: stdout',
+      help: 'Only stdout or stderr (default with --attempt alone: stdout)',
     },
-    step: { type: 'string', value: 'NAME', help: 'Lines of this step, of one host with NAME@HOST' },
+    step: { type: 'string', value: 'NAME', help: 'Lines of this step; NAME@HOST for one host' },
     lines: {
       type: 'string',
       value: 'WHICH',
       help: 'Numbered lines: 100-200, 100, 100- or -50 (the last 50)',
     },
-    grep: { type: 'string', value: 'TEXT', help: 'The lines with this text, whatever its case' },
-    regex: { type: 'boolean', help: 'With --grep: it is a regular expression, of JavaScript' },
-    json: { type: 'boolean', help: 'Print one JSON event a line, and {"type":"result"} at the end' },
+    grep: { type: 'string', value: 'TEXT', help: 'Only lines with this text, ignoring case' },
+    regex: { type: 'boolean', help: 'With --grep: the text is a JavaScript regular expression' },
+    json: { type: 'boolean', help: 'Print one JSON event per line, and {"type":"result"} at the end' },
     ...showOptions,
     ...hubOptions,
   },
@@ -56,7 +56,7 @@ export const runsLogs = command({
     { follow, attempt, stream, step, lines, grep, regex, json = false, verbose, color, ...hub },
     [id],
   ) {
-    if (regex && grep === undefined) throw new UsageError('--regex stands beside --grep', 'write --grep TEXT')
+    if (regex && grep === undefined) throw new UsageError('--regex needs --grep', 'write --grep TEXT')
     const isOfOne = stream !== undefined && attempt === undefined
     if (step !== undefined || lines !== undefined || grep !== undefined || isOfOne) {
       if (follow)
@@ -75,7 +75,7 @@ export const runsLogs = command({
       return exitCodes.success
     }
     if (json && attempt !== undefined)
-      throw new UsageError('--attempt gives bytes as they are, and --json events', 'write one of them')
+      throw new UsageError('--attempt prints bytes and --json prints events', 'leave one out')
     const client = connect(hub)
     const damage =
       attempt === undefined
@@ -89,17 +89,17 @@ export const runsLogs = command({
 
 function streamNamed(text: string): StreamName {
   const name = StreamName.safeParse(text)
-  if (!name.success) throw new UsageError(`--stream is "${text}"`, 'it is stdout or stderr')
+  if (!name.success) throw new UsageError(`--stream is "${text}"`, 'use stdout or stderr')
   return name.data
 }
 
 function attemptNumber(text: string): number {
   const number = Number(text)
   if (Number.isInteger(number) && number >= 1) return number
-  throw new UsageError(`--attempt is "${text}"`, 'it is a number from 1')
+  throw new UsageError(`--attempt is "${text}"`, 'use a number from 1')
 }
 
-/** The newest attempt of the step that is named, or of the only one that has any. */
+/** Returns the newest attempt of the named step, or of the only instance that has one. Throws `UsageError`. */
 async function attemptOf(client: ErrandClient, runId: string, name: string | undefined): Promise<number> {
   const run: RunView = await client.runs.get(runId)
   const all = run.steps.flatMap(({ step, instances }) =>
@@ -107,7 +107,7 @@ async function attemptOf(client: ErrandClient, runId: string, name: string | und
       attempts.slice(-1).map(({ number }) => ({
         number,
         names: [step, `${step}@${host}`, `${step}@${host}!${index}`],
-        // The shortest that tells it from the others of its step.
+        // Index of the shortest name that tells it from the others of its step.
         own: instances.filter((other) => other.host === host).length > 1 ? 2 : instances.length > 1 ? 1 : 0,
       })),
     ),
@@ -116,15 +116,15 @@ async function attemptOf(client: ErrandClient, runId: string, name: string | und
   if (found.length === 1) return found[0]!.number
   const list = (found.length > 0 ? found : all).map(({ names, own }) => names[own]!)
   const shown = list.slice(0, 10).map(lineText).join(', ') + (list.length > 10 ? ', …' : '')
-  const hint = list.length === 0 ? 'Nothing of the run has begun yet.' : `--step names one of: ${shown}`
-  if (found.length > 1) throw new UsageError('--step has to name one log', hint)
+  const hint = list.length === 0 ? 'No step of the run has started yet.' : `use --step with one of: ${shown}`
+  if (found.length > 1) throw new UsageError('--step must name a single log', hint)
   throw new UsageError(
     name === undefined ? 'the run has no log' : `--step "${name}" has no log in this run`,
     hint,
   )
 }
 
-/** The lines that `--lines` names: the last so many, or from the first to the last. */
+/** Reads `--lines`: a number of last lines, or a range. Throws `UsageError`. */
 function whichLines(text: string): { tail: number } | { from: number; to: number } {
   const [, from, dash, to] = /^(\d*)(-?)(\d*)$/.exec(text) ?? []
   if (from === '' && to !== '' && to !== undefined) return { tail: Number(to) }
@@ -138,8 +138,8 @@ type Found = FoundLines['hits'][number]
 type Print = (line: Line | Found) => Promise<boolean>
 
 /**
- * Returns what prints a line with its number: behind `!` when it was on standard error, and behind `≈` when its place among the
- * lines of the other stream is not known. It answers false once nobody reads any more.
+ * Returns the function that prints a line with its number: after `!` if it was on standard error, and after `≈` if
+ * its place among the lines of the other stream is not known. The function resolves to false once the reader is gone.
  */
 function printer(json: boolean, color: boolean): Print {
   const out = new TextOut(process.stdout)
@@ -161,11 +161,11 @@ interface Wanted {
   id: string
   number: number
   which: string
-  /** The one stream whose lines are asked for. */
+  /** The only stream whose lines are wanted. */
   only: StreamName | undefined
 }
 
-/** The first line and the last that are asked for; a long log is counted first, a part with each question. */
+/** Returns the first and last wanted line. The hub counts a long log first, a part with each request. */
 async function bounds(client: ErrandClient, wanted: Wanted): Promise<[number, number]> {
   const { id, number, which, only } = wanted
   const asked = whichLines(which)
@@ -189,7 +189,7 @@ async function bounds(client: ErrandClient, wanted: Wanted): Promise<[number, nu
 const CUT_BYTES = 64 * 1024
 const LINES_A_PAGE = 100
 
-/** Stretches of the lines of one stream from a line on; a long log is counted first. */
+/** Yields ranges of lines of one stream, from line `first` on. The hub counts a long log first. */
 async function* stretchesOf(
   client: ErrandClient,
   { id, number, only }: Wanted,
@@ -211,7 +211,7 @@ async function someLines(client: ErrandClient, wanted: Wanted, print: Print): Pr
   for await (const [begins, ends] of wholes) {
     from = Math.max(from, begins)
     while (from <= Math.min(ends, last)) {
-      // Beyond the stretch too: where the streams take turns a page has many.
+      // The page may end after the stretch: if the streams alternate, one page covers many stretches.
       const query = { from, to: Math.min(last, from + LINES_A_PAGE - 1), cut: CUT_BYTES }
       const { lines, behind } = await client.runs.lines(id, number, query)
       for (const line of lines) if ((only ?? line.stream) === line.stream && !(await print(line))) return
@@ -227,7 +227,7 @@ async function matches(
   print: Print,
 ): Promise<void> {
   const [first, last] = await bounds(client, wanted)
-  // The hub searches what it has counted.
+  // The hub searches only the lines that it has counted.
   while ((await client.runs.lines(wanted.id, wanted.number, { tail: 0 })).behind !== undefined);
   for (let cursor: number | undefined = first; cursor !== undefined && cursor <= last; ) {
     const query = { q: grep, re: regex, cursor }
@@ -240,7 +240,7 @@ async function matches(
   }
 }
 
-/** Writes the bytes that there are; returns in words how they are damaged, undefined where they are not. */
+/** Writes the bytes that there are. Returns a text about the damage, or undefined if there is none. */
 async function bytes(
   client: ErrandClient,
   runId: string,
@@ -264,7 +264,7 @@ async function bytes(
   return damage
 }
 
-/** As `bytes`. */
+/** Writes the events of a run. Returns what `bytes` returns. */
 async function events(
   client: ErrandClient,
   runId: string,

@@ -13,28 +13,32 @@ import { lineText } from '../../render/terminal-text.ts'
 import { bulkOptions, changeRuns, onlyOne } from './runs-bulk.ts'
 
 export const followOption = {
-  follow: { type: 'boolean', short: 'f', help: 'Show it until it ends; Ctrl-C cancels it' },
-  json: { type: 'boolean', help: 'Print JSON: the id, or with --follow one event a line' },
+  follow: { type: 'boolean', short: 'f', help: 'Follow the run until it ends; Ctrl-C cancels it' },
+  json: { type: 'boolean', help: 'Print JSON: the id, or with --follow one event per line' },
 } as const
 
 const many = { type: 'string', multiple: true } as const
 
 export const runsRetry = command({
-  summary: 'Run it again, as a new run: all of it, what failed, from a step on, or one step.',
+  summary: 'Retry a run as a new run: all of it, what failed, from a step on, or one step.',
   args: '[id]',
   options: {
-    failed: { type: 'boolean', help: 'Only what did not succeed; the rest is taken over' },
+    failed: { type: 'boolean', help: 'Run only what did not succeed; take over the other results' },
     from: {
       type: 'string',
       value: 'STEP',
-      help: 'This step and all that follows; what came before is taken over',
+      help: 'Run this step and all that follow; take over earlier results',
     },
-    step: { type: 'string', value: 'STEP', help: 'This step alone, and what needs it and did not succeed' },
-    host: { ...many, value: 'HOST', help: 'Of --step: only on this host; may be repeated' },
-    instance: { ...many, value: 'N', help: 'Of --step: only this instance, counted from 0; may be repeated' },
-    'run-anyway': { ...many, value: 'STEP', help: 'Its when counts as true; may be repeated' },
-    skip: { ...many, value: 'STEP', help: 'Left out; what needs it runs all the same; may be repeated' },
-    'dry-run': { type: 'boolean', help: 'Only print what would run again and what is taken over' },
+    step: {
+      type: 'string',
+      value: 'STEP',
+      help: 'Run only this step, and the steps that need it and did not succeed',
+    },
+    host: { ...many, value: 'HOST', help: 'With --step: only on this host' },
+    instance: { ...many, value: 'N', help: 'With --step: only this instance, counted from 0' },
+    'run-anyway': { ...many, value: 'STEP', help: 'Run this step although its when is false' },
+    skip: { ...many, value: 'STEP', help: 'Skip this step; steps that need it run anyway' },
+    'dry-run': { type: 'boolean', help: 'Only print what would run again and what would be taken over' },
     ...bulkOptions,
     ...followOption,
     ...hubOptions,
@@ -62,7 +66,7 @@ export const runsRetry = command({
     const words = onlyOne(id, filter)
     if (words !== undefined) {
       if (from ?? step ?? host ?? instance ?? run_anyway ?? skip ?? dryRun ?? wait)
-        throw new UsageError('--filter goes with --failed alone', 'name one run to retry a part of it')
+        throw new UsageError('--filter goes only with --failed', 'name one run to retry a part of it')
       return await changeRuns(
         client,
         { action: 'retry', words, only: failed ? 'failed' : 'all' },
@@ -82,7 +86,7 @@ export const runsRetry = command({
 
 function positionOf(text: string): number {
   if (/^\d{1,9}$/.test(text)) return Number(text)
-  throw new UsageError(`--instance is "${text}"`, 'it is the position of an instance: a number from 0')
+  throw new UsageError(`--instance is "${text}"`, 'use the position of an instance, a number from 0')
 }
 
 function printPlan(plan: RetryPlan): void {
@@ -95,17 +99,17 @@ function printPlan(plan: RetryPlan): void {
       ...[step.taken_over, step.kept, step.skipped].map((count) => (count === 0 ? '' : numberText(count))),
       whereText(step),
     ]),
-    'The run has no step.',
+    'The run has no steps.',
   )
   const parts = [`${plan.again} run`, `${plan.taken_over} taken over`]
   if (plan.kept > 0) parts.push(`${plan.kept} stay as they are`)
   if (plan.skipped > 0) parts.push(`${plan.skipped} skipped`)
   process.stdout.write(
-    `try ${number}: ${parts.join(', ')}. Nothing was begun.\nTo begin it: ${lineText(cli)}\n`,
+    `try ${number}: ${parts.join(', ')}. Nothing was started.\nTo start it: ${lineText(cli)}\n`,
   )
 }
 
-/** Where it runs, of many the first. */
+/** Returns where a step runs; of many instances the first five. */
 function whereText({ instances, again, conditional }: RetryStep): string {
   const running = instances.filter(({ does }) => does === 'again')
   const named = running.slice(0, 5).map(({ host, vars }) => instanceName(host, vars))
@@ -114,7 +118,7 @@ function whereText({ instances, again, conditional }: RetryStep): string {
   return lineText([...named, ...more, ...when].join(', '))
 }
 
-/** Tells of a run that was begun on a hub, and follows it where that is asked for. */
+/** Prints the id of a run that was started on a hub, and follows the run if asked to. Resolves to the exit code. */
 export async function begun(
   client: ErrandClient,
   runId: string,

@@ -27,8 +27,8 @@ export const runsShow = command({
   summary: 'Show a run and its steps.',
   args: '<id>',
   options: {
-    all: { type: 'boolean', help: 'Also steps that come only on demand, and were not needed' },
-    verbose: { type: 'boolean', help: 'A row for each instance of a step, however many there are' },
+    all: { type: 'boolean', help: 'Also on-demand steps that were not needed' },
+    verbose: { type: 'boolean', help: 'Show a row for each instance of a step, however many there are' },
     ...hubOptions,
     ...jsonOption,
   },
@@ -50,10 +50,10 @@ export const runsShow = command({
         ['STEP', 'HOST', 'STATUS', 'TIME', 'WAITED', 'MEMORY', 'CPU', 'WHY'],
         stepRows(all ? run.steps : run.steps.filter(isTold), verbose),
       ),
-      'No step has begun.',
+      'No step has started.',
     )
     if (run.steps.some(({ instances }) => isFolded(instances.length, verbose)))
-      process.stdout.write(`A row for each: errand runs show ${lineText(run.run_id)} --verbose\n`)
+      process.stdout.write(`For a row per instance: errand runs show ${lineText(run.run_id)} --verbose\n`)
     process.stdout.write(approvalsText(run))
     const attempts = run.steps.flatMap(({ instances }) => instances.flatMap((one) => one.attempts))
     process.stdout.write(holdersText(attempts) + boxesText(run.steps) + takenSecretsText(run.steps))
@@ -61,7 +61,7 @@ export const runsShow = command({
   },
 })
 
-/** Returns a line for each approval: who may answer an open one, and until when; who has answered the others, and what they said. */
+/** Returns a line for each approval: who may answer it and until when, or who answered it with which comment. */
 export function approvalsText({ run_id, steps }: Pick<RunView, 'run_id' | 'steps'>): string {
   const lines = steps.flatMap(({ step, approval, answered }) => {
     if (approval !== undefined) {
@@ -69,27 +69,28 @@ export function approvalsText({ run_id, steps }: Pick<RunView, 'run_id' | 'steps
       const named = [...users, ...roles.map((role) => `any ${role}`)]
       const may = [
         ...(named.length > 0 ? named : approval.approvers === undefined ? [] : ['any admin']),
-        ...(requester === false ? ['not the one whose run it is'] : []),
+        ...(requester === false ? ['but not the owner of the run'] : []),
       ]
       const { expires_at, on_timeout = 'reject' } = approval
       const late = on_timeout === 'approve' ? 'approved' : 'rejected'
       return [
-        `"${step}" waits for an answer${may.length > 0 ? `, by: ${may.join(', ')}` : ''}${expires_at === undefined ? '' : `; ${late} by itself at ${expires_at}`}. errand approve ${run_id} ${step}`,
+        `"${step}" waits for an answer${may.length > 0 ? `, by: ${may.join(', ')}` : ''}${expires_at === undefined ? '' : `; automatically ${late} at ${expires_at}`}. Answer with: errand approve ${run_id} ${step}`,
       ]
     }
     if (answered === undefined) return []
     const { decision, by, at, comment } = answered
     const done = decision === 'approve' ? 'approved' : 'rejected'
-    const who = by === 'timeout' ? ' by itself, for nobody had answered' : by === undefined ? '' : ` by ${by}`
+    const who =
+      by === 'timeout' ? ' automatically because nobody answered' : by === undefined ? '' : ` by ${by}`
     return [`"${step}" was ${done}${who}, ${at}${comment ? `: ${comment}` : ''}`]
   })
   return lines.map((line) => `${lineText(line)}\n`).join('')
 }
-/** A step that comes only on demand is not told of where it does not run. */
+/** Reports whether a step is shown: an on-demand step is not while it does not run. */
 const isTold = ({ on_demand, status }: StepView): boolean =>
   !on_demand || !['queued', 'skipped'].includes(status)
 
-/** A row for each instance; where a step has many, for the first that have failed and for all of them together. */
+/** Returns a row for each instance. A step with many has a row for the first that failed, and one for all together. */
 export function stepRows(steps: readonly StepView[], verbose: boolean): string[][] {
   return steps.flatMap((step) => {
     const { instances, approval, waiting } = step
@@ -118,7 +119,7 @@ export function stepRows(steps: readonly StepView[], verbose: boolean): string[]
   })
 }
 
-/** The run's place in its chain of tries, where there are others. */
+/** Returns the run's place in its chain of tries; empty if it is the only try. */
 function chainText({ run_id, try: number, tries, chain = [] }: RunView): string {
   if (number === undefined || chain.length === 0) return ''
   const others = chain.filter((one) => one.run_id !== run_id).slice(-10)
@@ -126,7 +127,7 @@ function chainText({ run_id, try: number, tries, chain = [] }: RunView): string 
   return `try ${number} of ${tries}; others: ${told}\n`
 }
 
-/** Whether the run is undone, with the run that says so. */
+/** Returns whether the run is rolled back, and by which run. */
 function rollbackText({ rollback }: Pick<RunView, 'rollback'>): string {
   if (rollback === undefined) return ''
   const { status } = rollback

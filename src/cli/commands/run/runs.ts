@@ -13,13 +13,13 @@ import { begun, followOption, runsRetry } from './runs-retry.ts'
 import { runsShow } from './runs-show.ts'
 
 const events = command({
-  summary: 'Print the events of a run as JSON, one a line, as they come until it ends.',
+  summary: 'Print the events of a run as JSON, one per line, until the run ends.',
   args: '<id>',
   options: { after: { type: 'string', value: 'SEQ', help: 'Only events after this one' }, ...hubOptions },
   examples: ['errand runs events run_0123'],
   async run({ after = '0', ...hub }, [id]) {
     if (!/^\d+$/.test(after))
-      throw new UsageError(`--after is "${after}"`, 'it is the seq of an event: a number from 0')
+      throw new UsageError(`--after is "${after}"`, 'use the seq of an event, a number from 0')
     const client = connect(hub)
     const lines = new JsonLines(id!)
     if (Number(after) > 0) lines.knows(await client.runs.get(id!))
@@ -30,11 +30,11 @@ const events = command({
 })
 
 const cancel = command({
-  summary: 'Cancel a run, or all that match a filter.',
+  summary: 'Cancel a run, or all runs that match a filter.',
   args: '[id]',
   options: {
     force: { type: 'boolean', help: 'Also end its finally steps' },
-    message: { type: 'string', short: 'm', value: 'TEXT', help: 'Kept with the run' },
+    message: { type: 'string', short: 'm', value: 'TEXT', help: 'Message to store with the run' },
     ...bulkOptions,
     ...hubOptions,
     ...jsonOption,
@@ -51,7 +51,7 @@ const cancel = command({
 })
 
 const resume = command({
-  summary: 'Go on with runs that are set aside (admin).',
+  summary: 'Resume runs that are set aside (admin).',
   args: '<id> [more...]',
   options: { ...hubOptions, ...jsonOption },
   examples: ['errand runs resume run_0123'],
@@ -60,14 +60,14 @@ const resume = command({
     for (const id of ids) {
       const run = await client.runs.resume(id)
       if (json) printJson(run)
-      else process.stdout.write(`${id} goes on.\n`)
+      else process.stdout.write(`${id} is resumed.\n`)
     }
     return 0
   },
 })
 
 const remove = command({
-  summary: 'Delete runs that have ended, with their output and the runs they have started.',
+  summary: 'Delete runs that have ended, with their output and the runs that they started.',
   args: '<id> [more...]',
   options: { ...hubOptions, ...jsonOption },
   examples: ['errand runs delete run_0123'],
@@ -85,7 +85,7 @@ const remove = command({
 })
 
 const runsRollback = command({
-  summary: 'Undo what succeeded, in reverse, as a new run.',
+  summary: 'Roll back what succeeded, in reverse order, as a new run.',
   args: '<id>',
   options: { ...followOption, ...hubOptions },
   examples: ['errand runs rollback run_0123'],
@@ -97,7 +97,7 @@ const runsRollback = command({
 })
 
 export const runs: CommandGroup = {
-  summary: 'Look at and control the runs of a hub.',
+  summary: 'Show and control the runs of a hub.',
   commands: {
     list: runsList,
     show: runsShow,

@@ -8,13 +8,13 @@ import { fileArgument, fileOption, problemsText, readSource } from '../../workfl
 import { knownAgents } from '../agent/known-agents.ts'
 
 export const validate = command({
-  summary: 'Check a workflow file; every mistake at once, nothing is run.',
+  summary: 'Check a workflow file without running it, and show all mistakes.',
   args: '[file|-]',
   options: { ...fileOption, ...jsonOption },
   examples: ['errand validate flow.yaml', 'cat flow.yaml | errand validate - --json'],
   async run({ file, json }, args) {
     const source = await readSource(fileArgument(file, args))
-    // They are many files, which most workflows have no use for.
+    // Loading the agents reads many files, and most workflows need none.
     const agents = source.text.includes('agent.run') ? await knownAgents() : []
     const { workflow, problems } = parseWorkflow(source.text, {
       ...source,

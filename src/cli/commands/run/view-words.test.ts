@@ -31,6 +31,6 @@ test('words make a filter, and a word that is none of them is refused', () => {
       shared: 'true',
     },
   )
-  assert.throws(() => viewWords('staus:failed'), /has the word "staus:failed"/)
+  assert.throws(() => viewWords('staus:failed'), /has an unknown word "staus:failed"/)
   assert.throws(() => apiFilter(viewWords('since:soon')), /since: is "soon"/)
 })

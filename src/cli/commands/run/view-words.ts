@@ -10,7 +10,7 @@ type Filter = NonNullable<BulkRunsInput['filter']>
 const named =
   /^(kind|status|user|workflow|label|since|until|needs|latest|sort|agent|repository|shared|input\.\w+):(.+)$/
 
-/** A filter out of words as views keep it; what is no `name:value` is looked for in ids and names. */
+/** Parses words into a filter as views store it. Words that are not `name:value` are searched in ids and names. */
 export function viewWords(text: string): ViewFilter {
   const filter: ViewFilter = {}
   const rest: string[] = []
@@ -19,15 +19,15 @@ export function viewWords(text: string): ViewFilter {
     if (name !== undefined) filter[name] = value!
     else if (/^\w+(\.\w+)?:./.test(word))
       throw new UsageError(
-        `the filter has the word "${word}"`,
-        'words are status, kind, user, workflow, label, since, until, needs, latest, sort, agent, repository, shared and input.NAME, with a colon and a value',
+        `the filter has an unknown word "${word}"`,
+        'use status, kind, user, workflow, label, since, until, needs, latest, sort, agent, repository, shared and input.NAME, with a colon and a value',
       )
     else rest.push(word)
   }
   return rest.length > 0 ? { ...filter, q: rest.join(' ') } : filter
 }
 
-/** The filter as the API takes it. */
+/** Converts a filter to the form that the API takes. Throws `UsageError`. */
 export function apiFilter(words: ViewFilter): Filter {
   const { kind, user, workflow, label, since, until, needs, latest, sort, agent, repository, shared, q } =
     words
@@ -54,18 +54,18 @@ export function apiFilter(words: ViewFilter): Filter {
   return Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined))
 }
 
-/** The same words again. */
+/** Formats a filter as the words that `viewWords` parses. */
 export const wordsOf = (filter: ViewFilter): string =>
   Object.entries(filter)
     .map(([name, value]) => (name === 'q' ? value : `${name}:${value}`))
     .join(' ')
 
-/** The view with this id or name; of one name the user's own goes first. */
+/** Finds a view by its id or name; of several with this name, the user's own one. Throws `UsageError`. */
 export async function viewNamed(client: ErrandClient, given: string): Promise<KeptView> {
   const { views } = await client.views.list()
   const same = (name: string) => name.toLowerCase() === given.toLowerCase()
   const fitting = views.filter(({ id, name }) => id === given || same(name))
   const found = fitting.find(({ id }) => id === given) ?? fitting.find(({ shared }) => !shared) ?? fitting[0]
   if (found !== undefined) return found
-  throw new UsageError(`there is no view "${given}"`, 'list them with: errand views list')
+  throw new UsageError(`view "${given}" not found`, 'list views with: errand views list')
 }

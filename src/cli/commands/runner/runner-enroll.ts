@@ -5,13 +5,13 @@ import { givenName } from '../../option-values.ts'
 import { enrol, enrolmentFile, runnerWorkspace, workspaceOption } from './runner-enrolment.ts'
 
 export const enroll = command({
-  summary: 'Make this machine a runner of a hub, by a token that is good once.',
+  summary: 'Enrol this machine as a runner of a hub, with a token that is valid for one use.',
   options: {
     hub: { type: 'string', value: 'URL', help: 'The hub (default: ERRAND_HUB_URL)' },
     token: {
       type: 'string',
       value: 'TOKEN',
-      help: 'Of errand runners enroll-token (default: ERRAND_ENROLL_TOKEN)',
+      help: 'Token from errand runners enroll-token (default: ERRAND_ENROLL_TOKEN)',
     },
     id: { type: 'string', value: 'ID', help: 'Unique id (default: ERRAND_RUNNER_ID, the hostname)' },
     ...workspaceOption,
@@ -22,18 +22,18 @@ export const enroll = command({
     const url = options.hub ?? found.hubUrl
     const token = options.token ?? found.enrollToken
     if (url === undefined)
-      throw new UsageError('the address of the hub is missing', 'give it with --hub or ERRAND_HUB_URL')
+      throw new UsageError('the address of the hub is missing', 'set it with --hub or ERRAND_HUB_URL')
     if (token === undefined)
       throw new UsageError(
         'the enrolment token is missing',
-        'an admin makes one with: errand runners enroll-token',
+        'an admin creates one with: errand runners enroll-token',
       )
     const workspace = runnerWorkspace(options.workspace, found)
     if (options.id !== undefined) givenName('--id', options.id)
     const runnerId = options.id ?? found.runnerId ?? hostname()
     const { runner_id, hub_url } = await enrol({ url, token, runnerId, workspace })
     process.stdout.write(
-      `This machine is the runner "${runner_id}" of ${hub_url} (kept in ${enrolmentFile(workspace)}).\n` +
+      `This machine is the runner "${runner_id}" of ${hub_url} (stored in ${enrolmentFile(workspace)}).\n` +
         `Start it with: errand runner${options.workspace === undefined ? '' : ` --workspace ${options.workspace}`}\n`,
     )
     return 0

@@ -11,12 +11,12 @@ import { writeFileAtomic } from '../../../platform/files.ts'
 import { Backoff } from '../../../platform/time.ts'
 import { UsageError } from '../../command.ts'
 
-/** The address, id and token that a machine was given when it became a runner. */
+/** Holds the address, id and token that a machine got when it was enrolled as a runner. */
 interface Enrolment {
   hub_url: string
   runner_id: string
   token: string
-  /** SHA-256 of the enrolment token: another one in the environment means that the machine is to enrol anew. */
+  /** SHA-256 of the enrolment token. A different token in the environment makes the machine enrol again. */
   enrolled_with: string
 }
 
@@ -25,39 +25,39 @@ interface Enrolling {
   /** The enrolment token. */
   token: string
   runnerId: string
-  /** The runner's own; what it is given is kept below it. */
+  /** Workspace of the runner; the enrolment is stored in it. */
   workspace: string
 }
 
 export const enrolmentFile = (workspace: string): string => join(workspace, '.errand', 'runner.json')
 
 /**
- * The enrolment that is kept for the runner of that workspace. Throws `invalid_argument` for a file that is
- * none of ours.
+ * Returns the enrolment that is stored in a workspace, if there is one. Throws `invalid_argument` for a file that
+ * does not hold one.
  */
 export function keptEnrolment(workspace: string): Enrolment | undefined {
   const file = enrolmentFile(workspace)
   try {
     const { hub_url, runner_id, token, enrolled_with } = JSON.parse(readFileSync(file, 'utf8')) as Enrolment
     for (const text of [hub_url, runner_id, token])
-      if (typeof text !== 'string') throw new Error('it is not whole')
+      if (typeof text !== 'string') throw new Error('it is incomplete')
     return { hub_url, runner_id, token, enrolled_with }
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw new ErrandError('invalid_argument', `${file} cannot be read: ${(cause as Error).message}.`, {
-      hint: 'Remove it and enrol this machine anew: errand runner enroll',
+      hint: 'Remove it and enrol this machine again: errand runner enroll',
       cause,
     })
   }
 }
 
-/** Whether that token is the one by which the machine has what it has. */
+/** Reports whether the machine was enrolled with this token. */
 const enrolledWith = (kept: Enrolment, token: string): boolean => kept.enrolled_with === sha256(token)
 
-/** Makes this machine a runner of the hub: its token is kept, readable by this user only. */
+/** Enrols this machine as a runner of the hub, and stores its token in a file that only this user can read. */
 export async function enrol({ url, token, runnerId, workspace }: Enrolling): Promise<Enrolment> {
   const file = enrolmentFile(workspace)
-  // Before the token is used up.
+  // This comes before the token is used up.
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
   const client = new ErrandClient({ url })
   const given = await client.runners.enroll({ token, runner_id: runnerId })
@@ -71,7 +71,7 @@ export async function enrol({ url, token, runnerId, workspace }: Enrolling): Pro
   return kept
 }
 
-/** As `enrol`, however long the hub is not there: both may have been started together. */
+/** Works like `enrol`, but waits for the hub without a limit: both may have been started together. */
 async function enrolPatiently(
   enrolling: Enrolling,
   { log, signal }: { log(message: string): void; signal: AbortSignal },
@@ -95,17 +95,17 @@ export const workspaceOption = {
   workspace: {
     type: 'string',
     value: 'DIR',
-    help: 'Where work happens (default: WORKSPACE_DIR, ~/.errand/workspace)',
+    help: 'Folder for the work of the runner (default: WORKSPACE_DIR, ~/.errand/workspace)',
   },
 } as const
 
-/** The folder of a runner's attempts and workspaces, and of what it was given when it was enrolled. */
+/** Returns the folder of a runner's attempts, workspaces and enrolment. */
 export const runnerWorkspace = (
   given: string | undefined,
   { workspaceDir }: { workspaceDir?: string },
 ): string => resolve(given ?? workspaceDir ?? join(homedir(), '.errand', 'workspace'))
 
-/** Who the runner is, and of which hub: as it is told, else as it was enrolled; it enrols where it has not yet. */
+/** Returns the runner's hub, token and id: as given, else as enrolled. Enrols the machine if necessary. */
 export async function identityOf(
   options: { url?: string; token?: string; id?: string },
   found: RunnerEnvironment,
@@ -116,7 +116,7 @@ export async function identityOf(
   const asked = options.url && readSetting('ERRAND_HUB_URL', { name: '--url', value: options.url })
   const url = asked ?? found.hubUrl ?? kept?.hub_url
   if (url === undefined)
-    throw new UsageError('a runner needs the address of its hub', 'give it with --url or ERRAND_HUB_URL')
+    throw new UsageError('a runner needs the address of its hub', 'set it with --url or ERRAND_HUB_URL')
   const given = options.token ?? found.token
   const once = found.enrollToken
   if (given === undefined && once !== undefined && !(kept && enrolledWith(kept, once))) {
@@ -127,7 +127,7 @@ export async function identityOf(
   if (token === undefined)
     throw new UsageError(
       'this machine is not enrolled',
-      'make a token with: errand runners enroll-token, and give it to: errand runner enroll',
+      'create a token with: errand runners enroll-token, then pass it to: errand runner enroll',
     )
   return { url, token, id: options.id ?? found.runnerId ?? kept?.runner_id ?? hostname() }
 }

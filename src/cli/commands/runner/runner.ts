@@ -23,17 +23,17 @@ import { identityOf, runnerWorkspace, workspaceOption } from './runner-enrolment
 import { servicesElsewhere, slotFoldersOf } from './services-elsewhere.ts'
 
 const start = command({
-  summary: 'Start a runner: it connects to a hub and carries out steps on this machine.',
+  summary: 'Start a runner: it connects to a hub and runs steps on this machine.',
   options: {
     url: {
       type: 'string',
       value: 'URL',
-      help: 'The hub (default: ERRAND_HUB_URL, the one it was enrolled at)',
+      help: 'Address of the hub (default: ERRAND_HUB_URL, or the hub of its enrolment)',
     },
     token: {
       type: 'string',
       value: 'TOKEN',
-      help: 'Runner token (default: ERRAND_TOKEN, the one it was given when it was enrolled)',
+      help: 'Runner token (default: ERRAND_TOKEN, or the token of its enrolment)',
     },
     id: { type: 'string', value: 'ID', help: 'Unique id (default: ERRAND_RUNNER_ID, the hostname)' },
     group: { type: 'string', value: 'GROUP', help: 'Group (default: ERRAND_GROUP, "default")' },
@@ -41,23 +41,23 @@ const start = command({
       type: 'string',
       multiple: true,
       value: 'K=V',
-      help: 'Label that steps can ask for (beside ERRAND_LABELS)',
+      help: 'Label that steps can ask for, in addition to ERRAND_LABELS',
     },
     ...workspaceOption,
     'allow-dir': {
       type: 'string',
       multiple: true,
       value: 'DIR',
-      help: 'Folder that agents may work in, beside the workspaces of their runs',
+      help: 'Folder that agents may work in, besides the workspaces of their runs',
     },
     slots: {
       type: 'string',
       value: 'N',
-      help: 'Steps at once (default: ERRAND_SLOTS, four for each core, at least 8)',
+      help: 'Steps at once (default: ERRAND_SLOTS, four per core, at least 8)',
     },
     'until-stdin-ends': {
       type: 'boolean',
-      help: 'End when standard input does: for a program that starts it',
+      help: 'End when standard input ends; for programs that start a runner',
     },
   },
   examples: [
@@ -73,14 +73,14 @@ const start = command({
     const offered = slotsOption(options.slots) ?? found.slots
     const folder = runnerWorkspace(options.workspace, found)
     const stop = new AbortController()
-    /** Finishes the work that would end with this process; set once there is a link. */
+    /** Finishes the work that would end with this process; set once the runner is connected. */
     let finish = async (): Promise<void> => {}
     let machineStop: MachineStop | undefined
     const leave = (): void => {
       machineStop?.told()
       void finish().then(() => stop.abort())
     }
-    // Before there is anything to leave in order.
+    // Registered before there is anything to clean up.
     void untilSignal().then(leave)
     const lock = takeFolderLock({ path: folder, what: 'workspace', option: '--workspace' }, 'lock')
     if ('holder' in lock) {
@@ -88,7 +88,7 @@ const start = command({
         'data_folder_locked',
         `The workspace ${folder} is in use by the runner with process id ${lock.holder.pid}.`,
         {
-          hint: 'Give each runner on a machine its own folder with --workspace.',
+          hint: 'Give each runner on this machine its own folder with --workspace.',
         },
       )
     }
@@ -147,7 +147,7 @@ const start = command({
         })
         watches.push(ownEnd)
       }
-      // Before anything looks for keys.
+      // This comes before anything looks for keys.
       const gate = await gateHere(process.env, stop.signal, log)
       if (gate !== undefined) watches.push(gate)
       if (stop.signal.aborted) return 0
@@ -293,12 +293,13 @@ async function agentsHere(folder: string, allowedDirs: readonly string[]) {
   return { options, watch }
 }
 
-/** Takes what the gate to models beside this runner has instead of keys into the environment; undefined: there is to be none. */
+/** Joins the gate to models and puts its variables, instead of keys, into `env`; undefined if no gate is set. */
 async function gateHere(env: NodeJS.ProcessEnv, signal: AbortSignal, log: Log) {
   const folder = setting(env, 'ERRAND_MODEL_GATE')
   if (folder === undefined) return undefined
   const { joinGate } = await import('../../../runner/model-gate/join-gate.ts')
-  const onGone = () => log('The gate to models has gone: agents reach no model any more.', { level: 'error' })
+  const onGone = () =>
+    log('The gate to models is gone. Agents cannot reach models any more.', { level: 'error' })
   const gate = await joinGate(folder, { signal, onGone })
   Object.assign(env, gate?.env)
   return gate
@@ -314,12 +315,12 @@ function givenLabels(given: string[] | undefined, where: string): Record<string,
 }
 
 const modelGate = command({
-  summary: 'Answer requests for models beside a runner that has no keys of them.',
+  summary: 'Start the gate to models: answer model requests for a runner that has no keys.',
   options: {
     folder: {
       type: 'string',
       value: 'DIR',
-      help: 'Folder that it shares with the runner (default: ERRAND_MODEL_GATE)',
+      help: 'Folder shared with the runner (default: ERRAND_MODEL_GATE)',
     },
     port: { type: 'string', value: 'PORT', help: 'Port of 127.0.0.1 (default: 3128)' },
   },
@@ -327,7 +328,7 @@ const modelGate = command({
   async run(options) {
     const folder = options.folder ?? setting(process.env, 'ERRAND_MODEL_GATE')
     if (folder === undefined)
-      throw new UsageError('the folder of the gate is missing', 'give it with --folder or ERRAND_MODEL_GATE')
+      throw new UsageError('the folder of the gate is missing', 'set it with --folder or ERRAND_MODEL_GATE')
     const log = programLog()
     const [{ ModelGate }, { agentRegistry }, { pricesFrom }] = await Promise.all([
       import('../../../runner/model-gate/model-gate.ts'),
@@ -340,7 +341,7 @@ const modelGate = command({
       prices: pricesFrom(setting(process.env, 'ERRAND_MODEL_PRICES')),
     })
     log('The gate to models is open.')
-    // A pod tells all of its containers at once to end, and the runner may still have work to bring to its end.
+    // A pod stops all of its containers at once, and the runner may still have work to finish.
     void untilSignal().then(() => gate.leaveUnused())
     await gate.left
     await gate.close()
@@ -349,7 +350,7 @@ const modelGate = command({
 })
 
 export const runner: CommandGroup = {
-  summary: 'Start a runner on this machine, or make this machine one.',
+  summary: 'Start a runner on this machine, or enrol this machine as a runner.',
   alone: start,
   commands: { enroll, 'model-gate': modelGate },
 }

@@ -17,7 +17,7 @@ const labelsText = (labels: Readonly<Record<string, string>>): string =>
 
 const KINDS = ['sandbox', 'container'] as const
 
-/** The kinds of boxes that it can put steps into. */
+/** Returns the kinds of boxes in which a runner can run steps. */
 const boxesOf = ({ isolation }: Pick<RunnerView, 'isolation'>): string[] =>
   KINDS.filter((kind) => isolation?.[kind].usable)
 
@@ -27,10 +27,10 @@ const list = command({
     status: {
       type: 'string',
       value: 'STATUS',
-      help: 'connected, draining, disconnected; several with commas',
+      help: 'Only runners with this status: connected, draining, disconnected; several with commas',
     },
-    group: { type: 'string', value: 'GROUP', help: 'Only those of this group' },
-    label: { type: 'string', multiple: true, value: 'K=V', help: 'Only those with this label' },
+    group: { type: 'string', value: 'GROUP', help: 'Only runners of this group' },
+    label: { type: 'string', multiple: true, value: 'K=V', help: 'Only runners with this label' },
     ...hubOptions,
     ...jsonOption,
   },
@@ -55,7 +55,7 @@ const list = command({
       printTable(
         ['ID', 'GROUP', 'STATUS', 'HOST', 'CPUS', 'MEMORY', 'BUSY', 'BOTS', 'BOXES', 'LABELS'],
         rows,
-        narrowed ? 'No runner is like that.' : 'No runner has connected yet.',
+        narrowed ? 'No runners match.' : 'No runner has connected yet.',
       )
     }
     return 0
@@ -63,7 +63,7 @@ const list = command({
 })
 
 const show = command({
-  summary: 'Show a runner, and what it is at.',
+  summary: 'Show a runner and what it is running.',
   args: '<id>',
   options: { ...hubOptions, ...jsonOption },
   examples: ['errand runners show server-01'],
@@ -80,36 +80,36 @@ const show = command({
     )
     const usable = agents?.filter((agent) => agent.usable).map(({ name }) => name)
     facts.push(['labels', labelsText(labels)], ['busy', `${running} of ${slots} slots`])
-    if (bots) facts.push(['bots', `${bots}, for which ${bots_memory} of memory is kept`])
+    if (bots) facts.push(['bots', `${bots}, with ${bots_memory} of memory reserved for them`])
     if (usable) facts.push(['agents', usable.join(' ')])
     if (containers) facts.push(['containers', `${containers.engine} ${containers.version}`])
     const { made_box } = isolation ?? {}
     if (made_box !== undefined)
-      facts.push(['box', `the ${made_box} that it is, made for one run; network all`])
+      facts.push(['box', `the runner is a ${made_box} made for one run; network all`])
     for (const kind of KINDS) {
-      const { usable = false, why = 'its release of Errand makes none' } = isolation?.[kind] ?? {}
+      const { usable = false, why = 'its version of Errand does not support it' } = isolation?.[kind] ?? {}
       facts.push([`isolation: ${kind}`, usable ? 'yes' : `no: ${lineText(why)}`])
     }
     printTable(['', ''], facts, '')
     process.stdout.write('\n')
     const rows = attempts.map((at) => [at.run_id, at.workflow_name, at.step, at.host, at.owner])
-    printTable(['RUN', 'WORKFLOW', 'STEP', 'HOST', 'OWNER'], rows, 'It is at nothing.')
+    printTable(['RUN', 'WORKFLOW', 'STEP', 'HOST', 'OWNER'], rows, 'It is running nothing.')
     return 0
   },
 })
 
 const drain = command({
-  summary: 'Let a runner finish what it has and take nothing new, until it is resumed.',
+  summary: 'Let a runner finish its work and take no new work until it is resumed.',
   args: '<id>',
-  options: { wait: { type: 'boolean', help: 'Wait until it has nothing left' }, ...hubOptions },
+  options: { wait: { type: 'boolean', help: 'Wait until the runner has no work left' }, ...hubOptions },
   examples: ['errand runners drain server-01', 'errand runners drain server-01 --wait'],
   async run({ wait, ...hub }, [id]) {
     const client = connect(hub)
     await client.runners.drain(id!)
-    process.stdout.write(`${id} takes nothing new.\n`)
+    process.stdout.write(`${id} takes no new work.\n`)
     if (wait) {
       await untilIdle(client, id!)
-      process.stdout.write(`${id} has nothing left.\n`)
+      process.stdout.write(`${id} has no work left.\n`)
     }
     return 0
   },
@@ -132,7 +132,7 @@ const resume = command({
   examples: ['errand runners resume server-01'],
   async run(hub, [id]) {
     await connect(hub).runners.resume(id!)
-    process.stdout.write(`${id} is given work again.\n`)
+    process.stdout.write(`${id} gets work again.\n`)
     return 0
   },
 })
@@ -141,7 +141,7 @@ const remove = command({
   summary: 'Forget a runner that is gone, and revoke its own token.',
   args: '<id>',
   options: {
-    force: { type: 'boolean', help: 'Also one that is connected: what it is at is lost' },
+    force: { type: 'boolean', help: 'Also a connected runner: its work is lost' },
     ...hubOptions,
   },
   examples: ['errand runners remove server-01'],
@@ -153,11 +153,11 @@ const remove = command({
 })
 
 const enrollToken = command({
-  summary: 'Make a token that makes one machine a runner; its text is shown this once.',
+  summary: 'Create a token that enrols one machine as a runner. Its text is shown only once.',
   options: {
-    expires: { type: 'string', value: 'TIME', help: 'How long it is good: 15m, 1h (default), 7d' },
-    group: { type: 'string', value: 'GROUP', help: 'The one group that the runner may serve' },
-    name: { type: 'string', value: 'NAME', help: 'What it is called in errand tokens list' },
+    expires: { type: 'string', value: 'TIME', help: 'How long the token is valid: 15m, 1h (default), 7d' },
+    group: { type: 'string', value: 'GROUP', help: 'The only group that the runner may serve' },
+    name: { type: 'string', value: 'NAME', help: 'Name of the token in errand tokens list' },
     ...hubOptions,
     ...jsonOption,
   },
@@ -170,7 +170,7 @@ const enrollToken = command({
     else {
       process.stdout.write(`${made.token}\n`)
       process.stderr.write(
-        `Good once, until ${made.expires_at}. On the machine: errand runner enroll --hub ${client.url} --token TOKEN\n`,
+        `Valid for one use, until ${made.expires_at}. On the machine: errand runner enroll --hub ${client.url} --token TOKEN\n`,
       )
     }
     return 0
@@ -201,7 +201,7 @@ const waiting = command({
   },
 })
 
-/** How a group's runners are made, and what is under way. */
+/** Returns how a group's runners are provisioned, and how many there are. */
 function madeText({ pool }: RunnerGroup): string {
   if (pool === undefined) return ''
   const { counts, provisioner, max, paused, breaker } = pool
@@ -213,7 +213,7 @@ function madeText({ pool }: RunnerGroup): string {
 }
 
 const groups = command({
-  summary: 'List the groups of runners, with what belongs to each.',
+  summary: 'List the groups of runners and what belongs to each.',
   options: { ...hubOptions, ...jsonOption },
   examples: ['errand runners groups', 'errand runners groups --json'],
   async run({ json, ...hub }) {
@@ -227,14 +227,14 @@ const groups = command({
       printTable(
         ['GROUP', 'RUNNERS', 'BUSY', 'WAIT', 'TOKENS', 'REPOSITORIES', 'BOX', 'MADE BY'],
         rows,
-        'There is none.',
+        'There are no groups.',
       )
     }
     return 0
   },
 })
 
-/** The settings that are others than the file's, and by whom. */
+/** Lists the settings that differ from the file, and who changed them. */
 const changesText = ({ changes }: PoolView): string =>
   changes
     .map(({ key, value, file, by, at }) =>
@@ -249,19 +249,19 @@ async function changed(
 ): Promise<number> {
   const pool = await connect(hub).runners.changePool(name, change)
   if (json) printJson(pool)
-  else process.stdout.write(`${lineText(changesText(pool) || `${name} is as the file says.`)}\n`)
+  else process.stdout.write(`${lineText(changesText(pool) || `${name} has the settings of the file.`)}\n`)
   return 0
 }
 
 const setGroup = command({
   summary:
-    "Change how a group's runners are made, until the file says something else; no option: show what was changed.",
+    "Change how a group's runners are provisioned, until the file changes. Without options, show the changes.",
   args: '<name>',
   options: {
-    max: { type: 'string', value: 'N', help: 'The most that there are at once' },
-    spare: { type: 'string', value: 'N', help: 'Made ahead of need' },
-    idle: { type: 'string', value: 'TIME', help: 'How long one without work stays: 0, 90s, 10m' },
-    reset: { type: 'boolean', help: 'All as the file says, also whether it is paused' },
+    max: { type: 'string', value: 'N', help: 'Most runners at once' },
+    spare: { type: 'string', value: 'N', help: 'Runners to start ahead of need' },
+    idle: { type: 'string', value: 'TIME', help: 'How long a runner without work stays: 0, 90s, 10m' },
+    reset: { type: 'boolean', help: 'Use the settings of the file again, also for pausing' },
     ...hubOptions,
     ...jsonOption,
   },
@@ -281,7 +281,7 @@ const setGroup = command({
 })
 
 const pauseGroup = command({
-  summary: 'Make no runners for a group; what there is goes on.',
+  summary: 'Start no new runners for a group; existing ones keep running.',
   args: '<name>',
   options: { ...hubOptions, ...jsonOption },
   examples: ['errand runners pause-group builders'],
@@ -289,7 +289,7 @@ const pauseGroup = command({
 })
 
 const resumeGroup = command({
-  summary: 'Make runners for a group again, at once also where several did not start.',
+  summary: 'Start runners for a group again, immediately even if several failed to start.',
   args: '<name>',
   options: { ...hubOptions, ...jsonOption },
   examples: ['errand runners resume-group builders'],
@@ -297,10 +297,10 @@ const resumeGroup = command({
 })
 
 const emptyGroup = command({
-  summary: "Take away a group's made runners that start or have nothing to do; what waits gets others.",
+  summary: "Remove a group's provisioned runners that are starting or idle. Waiting work gets new ones.",
   args: '<name>',
   options: {
-    working: { type: 'boolean', help: 'Also those at work: what they are at is lost' },
+    working: { type: 'boolean', help: 'Also runners at work: their work is lost' },
     ...hubOptions,
     ...jsonOption,
   },
@@ -310,14 +310,14 @@ const emptyGroup = command({
     if (json) printJson({ removed })
     else
       process.stdout.write(
-        `${countText(removed, 'runner')} of ${name} ${removed === 1 ? 'is' : 'are'} taken away.\n`,
+        `${countText(removed, 'runner')} of ${name} ${removed === 1 ? 'is' : 'are'} removed.\n`,
       )
     return 0
   },
 })
 
 const addGroup = command({
-  summary: 'Make a group that is there before its first runner.',
+  summary: 'Create a group before its first runner exists.',
   args: '<name>',
   options: { ...hubOptions, ...jsonOption },
   examples: ['errand runners add-group gpu'],
@@ -325,26 +325,28 @@ const addGroup = command({
     const made = await connect(hub).runners.makeGroup(name!)
     if (json) printJson(made)
     else
-      process.stdout.write(`${name} is made. A token for it: errand runners enroll-token --group ${name}\n`)
+      process.stdout.write(
+        `${name} is created. Create a token for it with: errand runners enroll-token --group ${name}\n`,
+      )
     return 0
   },
 })
 
 const renameGroup = command({
-  summary: 'Give a group that was made, and that nothing uses, another name.',
+  summary: 'Rename a group that was made with add-group and that nothing uses.',
   args: '<name> <new-name>',
   options: { ...hubOptions, ...jsonOption },
   examples: ['errand runners rename-group gpu gpu-a100'],
   async run({ json, ...hub }, [name, to]) {
     const changed = await connect(hub).runners.renameGroup(name!, to!)
     if (json) printJson(changed)
-    else process.stdout.write(`${name} is ${to} now.\n`)
+    else process.stdout.write(`${name} is now ${to}.\n`)
     return 0
   },
 })
 
 const removeGroup = command({
-  summary: 'Delete a group that was made, and that nothing uses.',
+  summary: 'Delete a group that was made with add-group and that nothing uses.',
   args: '<name>',
   options: hubOptions,
   examples: ['errand runners remove-group gpu'],
@@ -356,7 +358,7 @@ const removeGroup = command({
 })
 
 export const runners: CommandGroup = {
-  summary: 'Look at and control the runners of a hub.',
+  summary: 'Show and control the runners of a hub.',
   commands: {
     ...{ list, show, waiting, drain, resume, remove, 'enroll-token': enrollToken },
     ...{ groups, 'add-group': addGroup, 'rename-group': renameGroup, 'remove-group': removeGroup },

@@ -6,16 +6,16 @@ import type { StoreOutbox } from '../../../runner/artifacts/store-outbox.ts'
 import type { ForeignSlots } from '../../../runner/workspaces/foreign-slots.ts'
 import type { SlotFolders } from '../../../runner/workspaces/given-slot.ts'
 
-/** The folders of a runner that are nobody's slots. */
+/** Folders of a runner in which no slot may be. */
 const OWN = ['attempts', 'runs', 'checkouts', 'sandbox', 'store-outbox']
 
-/** Where slots of somebody else's may be, for a runner of that folder. */
+/** Returns where slots of an external pool may be, for a runner with that folder. */
 export const slotFoldersOf = (folder: string, allowedDirs: readonly string[]): SlotFolders => ({
   allowed: [folder, ...allowedDirs].map((dir) => resolve(dir)),
   own: OWN.map((name) => join(resolve(folder), name)),
 })
 
-/** The services elsewhere that a runner works with, as its environment says; each absent where it says nothing. */
+/** Opens the external services that the environment of a runner names; a service that it does not name is absent. */
 export async function servicesElsewhere(
   env: NodeJS.ProcessEnv,
   {

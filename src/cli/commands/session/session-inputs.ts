@@ -11,9 +11,9 @@ const goOnOptions = {
     type: 'string',
     multiple: true,
     value: 'FILE',
-    help: 'A file or image that goes with the prompt',
+    help: 'File or image to attach to the prompt',
   },
-  interactive: { type: 'boolean', short: 'i', help: 'It waits for more prompts' },
+  interactive: { type: 'boolean', short: 'i', help: 'Keep the session open for more prompts' },
   ...hubOptions,
   ...jsonOption,
 } as const
@@ -26,7 +26,7 @@ interface GoOn {
   token?: string
 }
 
-/** The id makes sending it again harmless. */
+/** Gives a prompt to a session, or to a branch of it. The input id makes sending it again harmless. */
 async function goOn(runId: string, prompt: string, { attach, interactive, json, ...hub }: GoOn, fork?: true) {
   const client = connect(hub)
   const attachments = await storedAttachments(client, attach)
@@ -39,7 +39,7 @@ async function goOn(runId: string, prompt: string, { attach, interactive, json, 
 
 const continues = command({
   summary:
-    'Go on with the session of a run: in a new run, where that has ended. Prints the run that has the prompt.',
+    'Continue the session of a run, in a new run if that has ended. Prints the run that has the prompt.',
   args: '<run-id> <prompt>',
   options: goOnOptions,
   examples: ['errand sessions continue run_0123 "Now write it down in README.md"'],
@@ -47,7 +47,7 @@ const continues = command({
 })
 
 const fork = command({
-  summary: 'Begin a branch of the session of a run that has ended: that stays as it is. Prints the new run.',
+  summary: 'Start a branch of the session of an ended run, which stays as it is. Prints the new run.',
   args: '<run-id> <prompt>',
   options: goOnOptions,
   examples: ['errand sessions fork run_0123 "Do it without a new dependency instead"'],
@@ -84,7 +84,7 @@ const edit = command({
 })
 
 const up = command({
-  summary: 'Move a prompt that the agent has not taken yet before the one ahead of it.',
+  summary: 'Move a prompt that the agent has not taken yet one place up in the queue.',
   args: '<run-id> <prompt-id>',
   options: changeOptions,
   examples: ['errand sessions up run_0123 prompt-2'],
@@ -93,7 +93,7 @@ const up = command({
 })
 
 const withdraw = command({
-  summary: 'Take back a prompt that the agent has not taken yet.',
+  summary: 'Withdraw a prompt that the agent has not taken yet.',
   args: '<run-id> <prompt-id>',
   options: changeOptions,
   examples: ['errand sessions withdraw run_0123 prompt-1'],
@@ -107,12 +107,12 @@ const withdraw = command({
 })
 
 const model = command({
-  summary: 'Switch the model of a session, where its agent can. Its events tell what became of it.',
+  summary: 'Switch the model of a session, if its agent can. Its events show the result.',
   args: '<run-id> <model>',
   options: changeOptions,
   examples: ['errand sessions model run_0123 sonnet'],
   run: (options, [runId, name]) => give(runId!, { model: name }, options, `Switching to ${name}.`),
 })
 
-/** The commands that give something to a session. */
+/** The commands that send input to a session. */
 export const sessionInputs = { continue: continues, fork, edit, up, withdraw, model }

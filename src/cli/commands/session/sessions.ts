@@ -8,25 +8,33 @@ import { lineText } from '../../render/terminal-text.ts'
 import { commitNumber, printDiff } from '../run/runs-diff.ts'
 import { sessionInputs } from './session-inputs.ts'
 
-/** An id is prompted and answered with `errand agent --continue`. */
+/** Lists sessions. `errand agent --continue` takes one of their ids. */
 const list = command({
-  summary: 'List sessions with agents, the newest first, with their last words.',
+  summary: 'List sessions with agents and their last words, newest first.',
   options: {
-    status: { type: 'string', value: 'STATUS', help: 'Such as running; several with commas' },
-    user: { type: 'string', value: 'NAME', help: 'Whose they are; for admins, or with --shared' },
-    agent: { type: 'string', value: 'NAME', help: 'Only with this agent' },
-    repository: { type: 'string', value: 'NAME', help: 'Only for this repository' },
-    text: { type: 'string', value: 'TEXT', help: 'In their name, id or last words' },
-    shared: { type: 'boolean', help: 'Those of others that are shared with you' },
-    limit: { type: 'string', value: 'N', help: 'So many at most, up to 500; default: 50' },
-    cursor: { type: 'string', value: 'CURSOR', help: 'Go on after an earlier page' },
+    status: {
+      type: 'string',
+      value: 'STATUS',
+      help: 'Only sessions with this status, such as running; several with commas',
+    },
+    user: { type: 'string', value: 'NAME', help: 'Only sessions of this user; for admins, or with --shared' },
+    agent: { type: 'string', value: 'NAME', help: 'Only sessions with this agent' },
+    repository: { type: 'string', value: 'NAME', help: 'Only sessions for this repository' },
+    text: {
+      type: 'string',
+      value: 'TEXT',
+      help: 'Only sessions with this text in their name, id or last words',
+    },
+    shared: { type: 'boolean', help: 'Sessions of others that are shared with you' },
+    limit: { type: 'string', value: 'N', help: 'Most sessions to list, up to 500; default: 50' },
+    cursor: { type: 'string', value: 'CURSOR', help: 'Continue after an earlier page' },
     ...hubOptions,
     ...jsonOption,
   },
   examples: ['errand sessions list --status running', 'errand sessions list --shared'],
   async run({ status, user, agent, repository, text, shared, limit, cursor, json, ...hub }) {
     if (limit !== undefined && !/^[1-9]\d{0,2}$/.test(limit))
-      throw new UsageError(`--limit is "${limit}"`, 'it is a number from 1 to 500')
+      throw new UsageError(`--limit is "${limit}"`, 'use a number from 1 to 500')
     const page = await connect(hub).runs.list({
       ...{ blueprint: 'agent', status, owner: user, agent, repository, text, cursor },
       shared: shared ? 'true' : undefined,
@@ -44,7 +52,7 @@ const list = command({
       cut(run.workflow_name),
       cut(run.session?.last_words ?? ''),
     ])
-    printTable(['ID', 'STATUS', 'USER', 'AGENT', 'NAME', 'LAST WORDS'], rows, 'There is no such session.')
+    printTable(['ID', 'STATUS', 'USER', 'AGENT', 'NAME', 'LAST WORDS'], rows, 'No sessions match.')
     if (page.next_cursor !== undefined) process.stdout.write(`More: --cursor ${page.next_cursor}\n`)
     return 0
   },
@@ -61,21 +69,21 @@ const withOptions = {
   'with-role': {
     type: 'string',
     value: 'ROLE',
-    help: 'In its place: all users, or all admins (user, admin)',
+    help: 'Instead of one user: all users or all admins (user, admin)',
   },
 } as const
 
-/** Throws a usage error where not one of the two is given. */
+/** Returns whom a session is shared with. Throws a usage error unless exactly one of the two is given. */
 function sharedWith(given: { with?: string; 'with-role'?: string }): {
   user?: string
   role?: 'admin' | 'user'
 } {
   const { with: user, 'with-role': role } = given
   if ((user === undefined) === (role === undefined))
-    throw new UsageError('one of --with and --with-role is needed', 'such as --with bob')
+    throw new UsageError('one of --with and --with-role is needed', 'for example --with bob')
   if (role === undefined) return { user }
   if (role === 'admin' || role === 'user') return { role }
-  throw new UsageError(`--with-role is "${role}"`, 'it is user or admin')
+  throw new UsageError(`--with-role is "${role}"`, 'use user or admin')
 }
 
 function print({ run_id, owner, shares }: ShareList, json: boolean | undefined): number {
@@ -84,20 +92,20 @@ function print({ run_id, owner, shares }: ShareList, json: boolean | undefined):
     printTable(
       ['WITH', 'CAN', 'BY', 'SINCE'],
       shares.map(({ user, role, can, by, at }) => [user ?? `role ${role}`, can, by, at]),
-      `${run_id} is shared with nobody: ${owner} has it, and admins.`,
+      `${run_id} is not shared: only ${owner} and admins can see it.`,
     )
   return 0
 }
 
 const share = command({
-  summary: 'Share a session with others of your tenant: to watch it, or to take part.',
+  summary: 'Share a session with others in your tenant: to watch it, or to take part.',
   args: '<run-id>',
   options: {
     ...withOptions,
     can: {
       type: 'string',
       value: 'watch|take-part',
-      help: 'take-part: prompt and answer too; default: watch',
+      help: 'take-part lets them prompt and answer too; default: watch',
     },
     ...hubOptions,
     ...jsonOption,
@@ -108,14 +116,14 @@ const share = command({
   ],
   async run({ can = 'watch', with: user, 'with-role': role, json, ...hub }, [id]) {
     const rights = ShareCan.safeParse(can)
-    if (!rights.success) throw new UsageError(`--can is "${can}"`, 'it is watch or take-part')
+    if (!rights.success) throw new UsageError(`--can is "${can}"`, 'use watch or take-part')
     const whom = sharedWith({ with: user, 'with-role': role })
     return print(await connect(hub).sessions.share(id!, { ...whom, can: rights.data }), json)
   },
 })
 
 const unshare = command({
-  summary: 'Take back what a session was shared for.',
+  summary: 'Stop sharing a session with somebody.',
   args: '<run-id>',
   options: { ...withOptions, ...hubOptions, ...jsonOption },
   examples: ['errand sessions unshare run_0123 --with bob'],
@@ -126,7 +134,7 @@ const unshare = command({
 })
 
 const shares = command({
-  summary: 'List with whom a session is shared.',
+  summary: 'List the users with whom a session is shared.',
   args: '<run-id>',
   options: { ...hubOptions, ...jsonOption },
   examples: ['errand sessions shares run_0123'],
@@ -136,14 +144,14 @@ const shares = command({
 })
 
 const files = command({
-  summary: 'List a folder of a session that goes on, or print a file of it.',
+  summary: 'List a folder of a running session, or print a file of it.',
   args: '<run-id> [path]',
   options: { ...hubOptions, ...jsonOption },
   examples: ['errand sessions files run_0123 src', 'errand sessions files run_0123 src/main.ts'],
   async run({ json, ...hub }, [id, path = '']) {
     const { sessions } = connect(hub)
     const folder = await sessions.files(id!, path).catch((error) => {
-      // What is no folder may be a file.
+      // A path that is not a folder may be a file.
       if (path === '' || !isErrandError(error) || error.code !== 'forbidden') throw error
       return undefined
     })
@@ -154,24 +162,27 @@ const files = command({
         lineText(kind === 'folder' ? `${name}/` : name),
         bytes === undefined ? '' : String(bytes),
       ])
-      printTable(['NAME', 'BYTES'], rows, 'There is nothing in it.')
-      if (found.more) process.stderr.write('There is more in it than is listed.\n')
+      printTable(['NAME', 'BYTES'], rows, 'The folder is empty.')
+      if (found.more) process.stderr.write('The folder has more entries than are listed.\n')
     } else {
       if (found.binary)
-        throw new ErrandError('not_found', `"${path}" is binary, of ${found.bytes} bytes: it is not shown.`)
+        throw new ErrandError(
+          'not_found',
+          `"${path}" is a binary file of ${found.bytes} bytes and is not shown.`,
+        )
       const text = found.text ?? ''
       process.stdout.write(process.stdout.isTTY ? `${text.split('\n').map(lineText).join('\n')}` : text)
-      if (found.cut) process.stderr.write(`These are the first bytes of ${found.bytes}.\n`)
+      if (found.cut) process.stderr.write(`Only the beginning of the ${found.bytes} bytes is shown.\n`)
     }
     return 0
   },
 })
 
 const diff = command({
-  summary: 'Show what a session has changed: in its folder while it goes on, then as it was kept.',
+  summary: 'Show what a session has changed: in its folder while it runs, then as it was stored.',
   args: '<run-id>',
   options: {
-    commit: { type: 'string', value: 'N', help: 'Only this commit of it, from 1' },
+    commit: { type: 'string', value: 'N', help: 'Only this commit, counted from 1' },
     stat: { type: 'boolean', help: 'Only the files, with their added and removed lines' },
     ...hubOptions,
   },
@@ -190,6 +201,6 @@ const diff = command({
 })
 
 export const sessions: CommandGroup = {
-  summary: 'Look at sessions with agents on a hub, go on with them, and share them.',
+  summary: 'Show, continue and share sessions with agents on a hub.',
   commands: { list, ...sessionInputs, files, diff, share, unshare, shares },
 }

@@ -12,10 +12,10 @@ import { linesText, lineText } from '../../render/terminal-text.ts'
 import { fetchArtifact } from '../run/runs-artifacts.ts'
 
 export const taskApply = command({
-  summary: 'Put the change of a task into the repository that you are in.',
+  summary: 'Apply the change of a task to the repository that you are in.',
   args: '<id>',
   options: {
-    'no-commit': { type: 'boolean', help: 'Only the files and the index: make no commits' },
+    'no-commit': { type: 'boolean', help: 'Change only the files and the index; make no commits' },
     ...hubOptions,
   },
   examples: ['errand task apply task_0123', 'errand task apply task_0123 --no-commit'],
@@ -24,14 +24,14 @@ export const taskApply = command({
     const client = connect(hub)
     const change = lastChange((await client.tasks.artifacts(id!)).artifacts)
     if (change === undefined)
-      throw new ErrandError('not_found', `No try of task ${id} has kept a change.`, {
-        hint: `errand task show ${id} tells where it is.`,
+      throw new ErrandError('not_found', `No try of task ${id} has stored a change.`, {
+        hint: `See its state with: errand task show ${id}`,
       })
     const { run_id, diff, patches } = change
     const isWhole = patches.length > 0 && patches.every((patch, index) => numberOf(patch) === index + 1)
     if (!onlyFiles && !isWhole)
-      throw new ErrandError('not_found', `The commits of task ${id} were not all kept as patches.`, {
-        hint: `errand task apply ${id} --no-commit takes the change as a whole.`,
+      throw new ErrandError('not_found', `Not all commits of task ${id} were stored as patches.`, {
+        hint: `Apply the change as a whole with: errand task apply ${id} --no-commit`,
       })
     const folder = await mkdtemp(join(tmpdir(), 'errand-apply-'))
     try {
@@ -49,29 +49,29 @@ export const taskApply = command({
     process.stdout.write(
       onlyFiles
         ? `The change of ${lineText(id!)} is in the index: git diff --cached shows it.\n`
-        : `The change of ${lineText(id!)} is ${count} now: git log shows it.\n`,
+        : `The change of ${lineText(id!)} is now ${count}: git log shows it.\n`,
     )
     return 0
   },
 })
 
-/** Throws `UsageError` outside of a repository, and where it has changes of its own. */
+/** Throws `UsageError` outside of a repository, or if the repository has changes of its own. */
 async function checkRepository(id: string): Promise<void> {
   const top = await git(['rev-parse', '--show-toplevel'])
   if (top.code !== 0)
     throw new UsageError(
-      'this folder is in no repository',
-      `go to one: git clone URL, cd, errand task apply ${id}`,
+      'this folder is not in a repository',
+      `clone it, change to it and try again: git clone URL, cd, errand task apply ${id}`,
     )
   const { stdout: begun } = await git(['rev-parse', '--git-path', 'rebase-apply'])
   if (existsSync(begun.trim()))
-    throw new UsageError('a rebase or git am is under way here', 'end it first: git status tells how')
+    throw new UsageError('a rebase or git am is in progress here', 'finish it first: git status shows how')
   const changed = await git(['status', '--porcelain', '--untracked-files=no'])
-  if (changed.code !== 0) throw failed('Git cannot tell what has changed here', changed)
+  if (changed.code !== 0) throw failed('Git cannot list the changes here', changed)
   if (changed.stdout !== '')
     throw new UsageError(
       'the repository has changes that are not committed',
-      'commit them, or put them away with git stash',
+      'commit them, or stash them with git stash',
     )
 }
 
@@ -79,15 +79,15 @@ async function applyCommits(id: string, files: readonly string[]): Promise<void>
   const given = await git(['am', '--3way', '--keep-cr', ...files])
   if (given.code === 0) return
   await git(['am', '--abort'])
-  throw failed(`The commits of task ${id} do not fit here`, given)
+  throw failed(`The commits of task ${id} do not apply here`, given)
 }
 
 async function applyFiles(id: string, files: readonly string[]): Promise<void> {
   const given = await git(['apply', '--index', '--3way', ...files])
   if (given.code === 0) return
-  // Nothing of its own was there before.
+  // The repository had no changes of its own before.
   await git(['reset', '--hard', '--quiet'])
-  throw failed(`The change of task ${id} does not fit here`, given)
+  throw failed(`The change of task ${id} does not apply here`, given)
 }
 
 interface Given {
@@ -98,10 +98,10 @@ interface Given {
 
 const failed = (what: string, { stdout, stderr }: Given): ErrandError =>
   new ErrandError('conflict', `${what}: ${linesText(`${stdout}${stderr}`.trim())}`, {
-    hint: 'The repository is as it was. Check out the commit that the task began at, and try again there.',
+    hint: 'The repository is unchanged. Check out the commit that the task started from and try again there.',
   })
 
-/** Runs in the folder that the command was started in, in English. */
+/** Runs git in the current folder, with English messages. Rejects with `unavailable` if git cannot be run. */
 function git(args: readonly string[]): Promise<Given> {
   return new Promise((resolve, reject) => {
     const env = { ...process.env, LC_ALL: 'C' }

@@ -10,10 +10,10 @@ import { fetchArtifact } from '../run/runs-artifacts.ts'
 import { commitNumber, printDiff } from '../run/runs-diff.ts'
 
 export const taskDiff = command({
-  summary: 'Show the change that a task has made.',
+  summary: 'Show the change that a task made.',
   args: '<id>',
   options: {
-    commit: { type: 'string', value: 'N', help: 'Only this commit of it, from 1, as a patch' },
+    commit: { type: 'string', value: 'N', help: 'Only this commit, counted from 1, as a patch' },
     stat: { type: 'boolean', help: 'Only the files, with their added and removed lines' },
     ...hubOptions,
   },
@@ -26,18 +26,18 @@ export const taskDiff = command({
 })
 
 export const taskArtifacts = command({
-  summary: 'List what the tries of a task have kept, or fetch it.',
+  summary: 'List the artifacts of the tries of a task, or fetch them.',
   args: '<id> [name]',
   options: {
-    output: { type: 'string', short: 'o', value: 'FILE', help: 'Write the one named into this file' },
-    all: { type: 'string', value: 'DIR', help: 'Write all of them into this folder, each under its name' },
+    output: { type: 'string', short: 'o', value: 'FILE', help: 'Write the named artifact to this file' },
+    all: { type: 'string', value: 'DIR', help: 'Write all artifacts to this folder, each under its name' },
     ...hubOptions,
     ...jsonOption,
   },
   examples: ['errand task artifacts task_0123', 'errand task artifacts task_0123 change.diff -o change.diff'],
   async run({ output, all, json, ...hub }, [id, name]) {
     if (all !== undefined && (name !== undefined || output !== undefined))
-      throw new UsageError('--all fetches every artifact', 'leave the name and -o out')
+      throw new UsageError('--all fetches every artifact', 'leave out the name and -o')
     if (output !== undefined && name === undefined)
       throw new UsageError('-o is for one artifact', `name it: errand task artifacts ${id} NAME -o ${output}`)
     const client = connect(hub)
@@ -46,12 +46,12 @@ export const taskArtifacts = command({
     if (name !== undefined) {
       const found = artifacts.findLast(({ artifact }) => artifact.name === name)
       if (found === undefined)
-        throw new ErrandError('not_found', `The task "${id}" has no artifact "${name}".`, {
-          hint: `errand task artifacts ${id} lists those that it has.`,
+        throw new ErrandError('not_found', `Task "${id}" has no artifact "${name}".`, {
+          hint: `List its artifacts with: errand task artifacts ${id}`,
         })
       await fetchArtifact(client.runs, found.run_id, found.artifact, output)
     } else if (all !== undefined) {
-      // Of those with one name the last counts.
+      // Of several artifacts with the same name, the last counts.
       const last = new Map(artifacts.map((each) => [each.artifact.name, each]))
       for (const { run_id, artifact } of last.values())
         await fetchArtifact(
@@ -72,7 +72,7 @@ export const taskArtifacts = command({
           ]),
           ...list.external.map(({ kind, uri, size_bytes = 0 }) => ['', '', kind, uri, bytesText(size_bytes)]),
         ],
-        'It has kept none.',
+        'The task has no artifacts.',
       )
     return 0
   },

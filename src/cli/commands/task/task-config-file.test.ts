@@ -74,7 +74,7 @@ test('tasks go to the group whose runners are made as the file says, where they 
     () => inGroup(request, pool!, others, 'docker.yaml'),
     ({ code, message, hint }: Error & { code: string; hint: string }) =>
       code === 'not_found' &&
-      message.includes('by docker of the image errand:1') &&
+      message.includes('by docker from the image errand:1') &&
       hint.includes('errand up --config docker.yaml'),
   )
 })

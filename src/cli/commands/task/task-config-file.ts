@@ -7,7 +7,7 @@ import type { CreateTasksInput } from '../../../contract/tasks/task-api.ts'
 import { UsageError } from '../../command.ts'
 import { lineText } from '../../render/terminal-text.ts'
 
-/** The variables by which a hub and its runners are told of services elsewhere. */
+/** Variables that name external services for a hub and its runners. */
 const variables = {
   task_registry_url: 'ERRAND_TASK_REGISTRY_URL, where the hub is started',
   repo_pool_url: 'ERRAND_REPO_POOL_URL, where the runner is started',
@@ -16,13 +16,13 @@ const variables = {
 
 export interface Configured {
   request: CreateTasksInput
-  /** How the runners of the tasks are made; absent: they are there. */
+  /** Provisioning of the tasks' runners; absent: the runners exist already. */
   pool?: TaskPool | undefined
 }
 
 /**
- * The request with what a configuration file, and the environment, say of all tasks. What the hub has to know itself is told on
- * standard error. Throws `invalid_argument`.
+ * Returns the request with the settings of a configuration file and the environment for all tasks. Warns on stderr
+ * about settings that belong to the hub or the runner. Throws `invalid_argument`.
  */
 export function configured(
   request: CreateTasksInput,
@@ -37,7 +37,7 @@ export function configured(
       tell(`warning: ${key} is not used here. Set ${variable}.`)
   const filled = (task: TaskInput): TaskInput => withTaskConfig(task, config)
   if (request.issue !== undefined) {
-    // It has a title, which the configuration does not fill.
+    // An issue has its own title, so the placeholder is dropped again.
     const { title: _, ...defaults } = filled({ ...request.defaults, title: 'issue' })
     return { request: { ...request, defaults }, pool: config.pool }
   }
@@ -49,7 +49,10 @@ const eachTask = (request: CreateTasksInput, to: (task: TaskInput) => TaskInput)
     ? { ...request, tasks: request.tasks.map(to) }
     : ({ ...request, task: to((request as { task: TaskInput }).task) } as CreateTasksInput)
 
-/** The request, whose tasks go to the group that makes such runners where they do not say themselves where they run. Throws `not_found`. */
+/**
+ * Returns the request with its tasks in the group that provisions such runners, unless a task itself says where it
+ * runs. Throws `not_found` if there is no such group.
+ */
 export function inGroup(
   request: CreateTasksInput,
   pool: TaskPool,
@@ -64,9 +67,9 @@ export function inGroup(
   if (found === undefined)
     throw new ErrandError(
       'not_found',
-      `No group of the hub makes its runners by ${provisioner}${namespace === undefined ? '' : ` in the namespace ${namespace}`} of the image ${image}.`,
+      `No group of the hub provisions its runners by ${provisioner}${namespace === undefined ? '' : ` in the namespace ${namespace}`} from the image ${image}.`,
       {
-        hint: `Start the hub with: errand up --config ${file}. Or write into its errand.yaml: groups: {${TASK_GROUP}: ${JSON.stringify(pool)}}`,
+        hint: `Start the hub with: errand up --config ${file}. Or add to its errand.yaml: groups: {${TASK_GROUP}: ${JSON.stringify(pool)}}`,
       },
     )
   const group = found.name
@@ -77,7 +80,7 @@ export function inGroup(
     : { ...request, defaults: placed(request.defaults ?? {}) }
 }
 
-/** Words on credentials that stand in this environment, as older runners read them there, and that the hub does not have. */
+/** Returns warnings about credentials in this environment that the hub does not have; older runners read them here. */
 export function notKept(
   request: CreateTasksInput,
   kept: ReadonlySet<string>,
@@ -94,7 +97,7 @@ export function notKept(
     .filter((name) => env[name] && !kept.has(name))
     .map(
       (name) =>
-        `warning: ${name} of this environment is not used. Give it to the hub: errand secrets set ${name}`,
+        `warning: ${name} of this environment is not used. Store it at the hub: errand secrets set ${name}`,
     )
 }
 
@@ -102,9 +105,6 @@ function textOf(file: string): string {
   try {
     return readFileSync(file, 'utf8')
   } catch (cause) {
-    throw new UsageError(
-      `${file} cannot be read: ${(cause as Error).message}`,
-      'name a file of configuration',
-    )
+    throw new UsageError(`${file} cannot be read: ${(cause as Error).message}`, 'name a configuration file')
   }
 }

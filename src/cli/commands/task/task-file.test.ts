@@ -29,8 +29,8 @@ test('a file that holds no task is refused with its name, and its line where it 
     }
     return undefined
   }
-  assert.match(refused('')!, /t\.yaml is no task: it holds nothing/)
-  assert.match(refused('just words')!, /t\.yaml is no task/)
-  assert.match(refused('tasks: one')!, /"tasks" is no list of tasks/)
-  assert.match(refused('title: one\nmore: [x\n')!, /^t\.yaml:[23] is no YAML/)
+  assert.match(refused('')!, /t\.yaml is not a task: it holds nothing/)
+  assert.match(refused('just words')!, /t\.yaml is not a task/)
+  assert.match(refused('tasks: one')!, /"tasks" is not a list of tasks/)
+  assert.match(refused('title: one\nmore: [x\n')!, /^t\.yaml:[23] is not valid YAML/)
 })

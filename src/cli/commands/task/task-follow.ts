@@ -10,29 +10,29 @@ import { CHILDREN_AT_ONCE } from '../../follow/run-family.ts'
 import { jsonText } from '../../print.ts'
 import { type ColorChoice, lineText } from '../../render/terminal-text.ts'
 
-/** Exit code of a command that waited for a task. One that waits to be merged has done what it was asked to. */
+/** Returns the exit code of a command that waited for a task. A task that waits to be merged counts as a success. */
 export function exitCodeOfTask(state: TaskState): number {
   if (state === 'done' || state === 'no_change' || state === 'in_review') return exitCodes.success
   if (state === 'canceled') return exitCodes.canceled
   return state === 'failed' || state === 'blocked' ? exitCodes.failed : exitCodes.interrupted
 }
 
-/** Whether nothing more happens until a person does something. */
+/** Reports whether nothing more happens until a person does something. */
 const isSettled = (state: TaskState): boolean =>
   isFinalTask(state) || state === 'in_review' || state === 'blocked'
 
-/** Between two looks for a run that is being begun. */
+/** Milliseconds between two checks for a run that is being created. */
 const LOOK_MS = 100
 
 interface Show {
   json: boolean
-  /** Only what comes after this event. */
+  /** Only show events after this one. */
   after?: number
   verbose?: boolean
   color?: ColorChoice
 }
 
-/** Shows a task with its tries as they run, until it is settled. Ctrl-C ends it. Answers the exit code. */
+/** Shows a task and its tries as they run, until it is settled. Ctrl-C cancels it. Resolves to the exit code. */
 export async function followTask(client: ErrandClient, id: string, show: Show): Promise<number> {
   let state: TaskState = 'pending'
   const cancel = () => void whileAway(() => client.tasks.cancel(id)).catch(() => {})
@@ -50,7 +50,7 @@ export async function followTask(client: ErrandClient, id: string, show: Show): 
   return await tellEnd(client, [id], show)
 }
 
-/** Shows how several tasks stand, a line for each change, until all are settled. Answers the worst exit code. */
+/** Shows a line for each change of several tasks, until all are settled. Resolves to the worst exit code. */
 export async function followTasks(client: ErrandClient, ids: readonly string[], show: Show): Promise<number> {
   await Promise.all(
     ids.map(async (id) => {
@@ -60,7 +60,7 @@ export async function followTasks(client: ErrandClient, ids: readonly string[], 
         const line = show.json ? jsonText({ ...event, id }) : eventLine(event)
         if (line !== undefined) process.stdout.write(`${show.json ? '' : `${id}  `}${line}\n`)
         if (event.type === 'task.state' && (isFinalTask(state) || state === 'in_review')) return
-        // What comes before it is perhaps tried again.
+        // A task that it depends on may be tried again.
         if (state === 'blocked') return
       }
     }),
@@ -79,7 +79,7 @@ async function showRun(client: ErrandClient, id: string, runId: string, show: Sh
     runId,
     events: (of: string) => client.events(of, { reached: true }),
     childrenAtOnce: CHILDREN_AT_ONCE,
-    // The first Ctrl-C has ended the task.
+    // The first Ctrl-C has canceled the task.
     cancel: async (force: boolean) => {
       if (force) await whileAway(() => client.runs.cancel(runId, { force }))
     },
@@ -95,7 +95,7 @@ async function showRun(client: ErrandClient, id: string, runId: string, show: Sh
   })
 }
 
-/** Its task says that it begins before it does; one that could not be begun never is. */
+/** Waits for the run of a try, which its task announces first; returns false if the run could not be created. */
 async function hasBegun(client: ErrandClient, id: string, runId: string): Promise<boolean> {
   for (;;)
     try {
@@ -121,7 +121,7 @@ async function tellEnd(client: ErrandClient, ids: readonly string[], show: Show)
   return exitCode
 }
 
-/** An event in words; undefined where a person is not to be told. */
+/** Formats an event for a person; undefined if it is not shown. */
 export function eventLine(event: TaskEvent): string | undefined {
   switch (event.type) {
     case 'task.waiting':
@@ -131,7 +131,7 @@ export function eventLine(event: TaskEvent): string | undefined {
     case 'task.try_ended': {
       const why = event.message ?? event.reason
       const end = `run ${lineText(event.run_id)} ended ${event.status}${why === undefined ? '' : `: ${lineText(why)}`}`
-      return event.retry_at === undefined ? end : `${end}; tried again at ${event.retry_at}`
+      return event.retry_at === undefined ? end : `${end}; next try at ${event.retry_at}`
     }
     case 'task.state': {
       const why = event.message ?? event.reason
@@ -146,9 +146,9 @@ export function eventLine(event: TaskEvent): string | undefined {
       return `tests of ${lineText(suite)}: ${passed} passed, ${failed} failed, ${skipped} skipped`
     }
     case 'task.follow':
-      return `${event.action === 'stop' ? 'not followed any more' : 'followed'}: ${lineText(event.message)}`
+      return `${event.action === 'stop' ? 'no longer followed' : 'followed'}: ${lineText(event.message)}`
     case 'task.external_event':
-      return `told from outside: ${lineText(event.event_type)}`
+      return `external event: ${lineText(event.event_type)}`
     default:
       return undefined
   }

@@ -14,38 +14,46 @@ import { readTaskFile } from './task-file.ts'
 import { followTask, followTasks } from './task-follow.ts'
 
 export const taskRun = command({
-  summary: 'Have coding tasks carried out: of a file, of an issue, or one that the options say.',
+  summary: 'Run coding tasks: from a file, from an issue, or one that the options describe.',
   args: '[file|-|issue]',
   options: {
-    title: { type: 'string', value: 'TEXT', help: 'What is to be done' },
-    description: { type: 'string', value: 'TEXT', help: 'The same at length' },
-    repo: { type: 'string', value: 'URL', help: 'The repository' },
-    ref: { type: 'string', value: 'REF', help: 'Where work begins (default: its own branch)' },
-    branch: { type: 'string', value: 'NAME', help: 'The branch to push (default: one that names the task)' },
-    agent: { type: 'string', value: 'NAME', help: 'The agent (default builtin)' },
-    model: { type: 'string', value: 'NAME', help: 'Its model' },
+    title: { type: 'string', value: 'TEXT', help: 'What the task is to do' },
+    description: { type: 'string', value: 'TEXT', help: 'Longer description of the task' },
+    repo: { type: 'string', value: 'URL', help: 'Repository to work on' },
+    ref: {
+      type: 'string',
+      value: 'REF',
+      help: 'Branch, tag or commit to start from (default: the default branch)',
+    },
+    branch: { type: 'string', value: 'NAME', help: 'Branch to push (default: one named after the task)' },
+    agent: { type: 'string', value: 'NAME', help: 'Agent to use (default: builtin)' },
+    model: { type: 'string', value: 'NAME', help: 'Model of the agent' },
     command: {
       ...{ type: 'string', multiple: true, value: 'WORD' },
-      help: 'With --agent acp: its program, then its arguments',
+      help: 'With --agent acp: the program, then its arguments',
     },
     criterion: {
       type: 'string',
       multiple: true,
       value: 'TEXT',
-      help: 'What is to be true then; may be repeated',
+      help: 'Criterion that the result must meet',
     },
     test: {
       type: 'string',
       multiple: true,
       value: 'CMD',
-      help: 'A command that is to pass; may be repeated',
+      help: 'Command that must pass',
     },
-    id: { type: 'string', value: 'ID', help: 'Your own id: the same task again is the one that is there' },
-    plan: { type: 'boolean', help: "Ask a person to approve of the agent's plan first" },
-    config: { type: 'string', value: 'FILE', help: 'What holds for all tasks that do not say so themselves' },
-    limit: { type: 'string', value: 'N', help: 'How many tasks of the file are worked on at once' },
-    detach: { type: 'boolean', help: 'Print the ids, and do not wait' },
-    json: { type: 'boolean', help: 'Print one JSON event a line, and {"type":"result"} at the end' },
+    id: {
+      type: 'string',
+      value: 'ID',
+      help: 'Your own id: a task with an id that exists is not created again',
+    },
+    plan: { type: 'boolean', help: "Ask a person to approve the agent's plan first" },
+    config: { type: 'string', value: 'FILE', help: 'Configuration file with defaults for all tasks' },
+    limit: { type: 'string', value: 'N', help: 'How many tasks of the file run at once' },
+    detach: { type: 'boolean', help: 'Print the ids and do not wait' },
+    json: { type: 'boolean', help: 'Print one JSON event per line, and {"type":"result"} at the end' },
     ...showOptions,
     ...hubOptions,
   },
@@ -62,7 +70,7 @@ export const taskRun = command({
     const { request, pool }: Configured =
       options.config === undefined ? { request: asked } : configured(asked, options.config)
     if (file !== undefined && options.title !== undefined)
-      throw new UsageError(`both ${file} and --title say what is to be done`, 'give one of them')
+      throw new UsageError(`${file} and --title both describe the task`, 'leave one out')
     const client = connect(options)
     const given =
       pool === undefined ? request : inGroup(request, pool, await client.runners.groups(), options.config!)
@@ -100,11 +108,11 @@ function askOf(file: string | undefined, options: Given & { limit?: string }): C
 
 const isAddress = (text: string): boolean => /^https?:\/\//i.test(text)
 
-/** The issue, with what the options say that it does not tell. */
+/** Returns the request for an issue, with options as defaults. Throws `UsageError` for an option that it decides. */
 function ofIssue(issue: string, { criterion, test, branch, ...given }: Given): CreateTasksInput {
   for (const name of ['repo', 'description', 'id'] as const)
     if (given[name] !== undefined)
-      throw new UsageError(`both ${issue} and --${name} say what is to be done`, 'give one of them')
+      throw new UsageError(`${issue} and --${name} both describe the task`, 'leave one out')
   const { ref, agent, model, command: program, plan } = given
   return {
     issue,
@@ -132,11 +140,8 @@ interface Given {
 
 function taskOf({ title, repo, branch, criterion, test, id, ...given }: Given): TaskInput {
   if (title === undefined)
-    throw new UsageError(
-      'nothing says what is to be done',
-      'name a file of tasks, or give --title and --repo',
-    )
-  if (repo === undefined) throw new UsageError('--repo is missing', 'name the repository that it is about')
+    throw new UsageError('no task given', 'name a task file, or give --title and --repo')
+  if (repo === undefined) throw new UsageError('--repo is missing', 'name the repository to work on')
   const { description, ref, agent, model, command: program, plan } = given
   return {
     ...{ task_id: id, title, description, repo_url: repo, ref, branch_name: branch, agent, model, plan },
@@ -148,11 +153,11 @@ function withLimit(tasks: CreateTasksInput, text: string | undefined): CreateTas
   if (text === undefined) return tasks
   const limit = Number(text)
   if (!Number.isInteger(limit) || limit < 1)
-    throw new UsageError(`--limit is "${text}"`, 'it is a number from 1')
+    throw new UsageError(`--limit is "${text}"`, 'use a number from 1')
   return { ...tasks, limit }
 }
 
-/** All that is wrong with a file, above the error itself. */
+/** Prints all mistakes in a file, above the error itself. */
 function tellFaults(error: unknown): void {
   if (!(error instanceof ErrandError) || !Array.isArray(error.details) || error.details.length < 2) return
   for (const { field, message } of error.details as { field?: string; message?: string }[])

@@ -15,14 +15,14 @@ import { eventLine, followTask } from './task-follow.ts'
 import { taskRun } from './task-run.ts'
 
 const list = command({
-  summary: 'List tasks: those that wait for an answer first, then open ones, then ended ones, newest first.',
+  summary: 'List tasks: first those that wait for an answer, then open ones, then ended ones, newest first.',
   options: {
-    state: { type: 'string', value: 'LIST', help: 'Only these, such as running,failed' },
+    state: { type: 'string', value: 'LIST', help: 'Only tasks in this state, such as running,failed' },
     repo: { type: 'string', value: 'URL', help: 'Only tasks of this repository' },
     spec: { type: 'string', value: 'NAME', help: 'Only tasks of this spec' },
     owner: { type: 'string', value: 'NAME', help: 'Only tasks of this user' },
-    limit: { type: 'string', value: 'N', help: 'How many (default 50, at most 500)' },
-    cursor: { type: 'string', value: 'CURSOR', help: 'Go on after an earlier list' },
+    limit: { type: 'string', value: 'N', help: 'Most tasks to list (default: 50, at most 500)' },
+    cursor: { type: 'string', value: 'CURSOR', help: 'Continue after an earlier list' },
     ...hubOptions,
     ...jsonOption,
   },
@@ -38,7 +38,7 @@ const list = command({
         task.title,
         task.why ?? task.message ?? task.reason,
       ])
-      printTable(['ID', 'TASK', 'STATE', 'TITLE', 'WHY'], rows, 'There are no such tasks.')
+      printTable(['ID', 'TASK', 'STATE', 'TITLE', 'WHY'], rows, 'No tasks match.')
       if (page.next_cursor !== undefined)
         process.stdout.write(`More: errand task list --cursor ${lineText(page.next_cursor)}\n`)
     }
@@ -67,7 +67,7 @@ const show = command({
       each.message ?? each.reason,
     ])
     process.stdout.write('\n')
-    printTable(['TRY', 'RUN', 'STATUS', 'FROM', 'TIME', 'WHY'], rows, 'No try has begun.')
+    printTable(['TRY', 'RUN', 'STATUS', 'FROM', 'TIME', 'WHY'], rows, 'No try has started.')
     return exitCodes.success
   },
 })
@@ -86,7 +86,7 @@ function factsOf(task: TaskView): string[] {
       ({ suite, passed, failed, skipped }) =>
         `tests of ${suite}: ${passed} passed, ${failed} failed, ${skipped} skipped`,
     ),
-    checkpoint && `work is kept up to ${checkpoint.tip}; a retry begins at ${checkpoint.next}`,
+    checkpoint && `work is saved up to ${checkpoint.tip}; a retry starts at ${checkpoint.next}`,
     spent.tokens === undefined ? undefined : `${spent.tokens} tokens`,
     spent.cost_usd === undefined ? undefined : `${spent.cost_usd.toFixed(2)} US dollars`,
     task.artifact_count > 0 ? `${task.artifact_count} artifacts` : undefined,
@@ -102,7 +102,7 @@ function followed({ follow }: TaskView): string | undefined {
 }
 
 const events = command({
-  summary: 'Print the log of a task, one event a line, as it comes until the task is over.',
+  summary: 'Print the log of a task, one event per line, until the task is over.',
   args: '<id>',
   options: {
     after: { type: 'string', value: 'SEQ', help: 'Only events after this one' },
@@ -112,7 +112,7 @@ const events = command({
   examples: ['errand task events task_0123', 'errand task events task_0123 --json'],
   async run({ after = '0', json, ...hub }, [id]) {
     if (!/^\d+$/.test(after))
-      throw new UsageError(`--after is "${after}"`, 'it is the seq of an event: a number from 0')
+      throw new UsageError(`--after is "${after}"`, 'use the seq of an event, a number from 0')
     for await (const event of connect(hub).taskEvents(id!, { after: Number(after) })) {
       const line = json ? jsonText(event) : eventLine(event)
       if (line !== undefined) process.stdout.write(json ? `${line}\n` : `${event.time}  ${line}\n`)
@@ -125,9 +125,9 @@ const logs = command({
   summary: 'Show what the last try of a task has printed.',
   args: '<id>',
   options: {
-    follow: { type: 'boolean', short: 'f', help: 'Go on until that try ends' },
-    try: { type: 'string', value: 'N', help: 'Another try, from 1' },
-    json: { type: 'boolean', help: 'Print one JSON event a line, and {"type":"result"} at the end' },
+    follow: { type: 'boolean', short: 'f', help: 'Follow the try until it ends' },
+    try: { type: 'string', value: 'N', help: 'Number of another try, from 1' },
+    json: { type: 'boolean', help: 'Print one JSON event per line, and {"type":"result"} at the end' },
     ...showOptions,
     ...hubOptions,
   },
@@ -137,20 +137,23 @@ const logs = command({
     const run = number === undefined ? runs.at(-1) : runs.find((each) => `${each.number}` === number)
     if (run === undefined)
       throw new UsageError(
-        number === undefined ? `no try of task ${id} has begun` : `task ${id} has no try ${number}`,
-        `errand task show ${id} lists them`,
+        number === undefined ? `no try of task ${id} has started` : `task ${id} has no try ${number}`,
+        `list its tries with: errand task show ${id}`,
       )
-    // The options of both are the same but for its own.
+    // Both commands have the same options, except for `--try`.
     return await runsLogs.run(options as unknown as Parameters<typeof runsLogs.run>[0], [run.run_id])
   },
 })
 
 const cancel = command({
-  summary: 'End a task, and its run.',
+  summary: 'Cancel a task and its run.',
   args: '<id>',
   options: {
-    'with-dependants': { type: 'boolean', help: 'And the tasks that depend on it, which are blocked else' },
-    message: { type: 'string', short: 'm', value: 'TEXT', help: 'Kept with the task' },
+    'with-dependants': {
+      type: 'boolean',
+      help: 'Also cancel the tasks that depend on it, which are blocked otherwise',
+    },
+    message: { type: 'string', short: 'm', value: 'TEXT', help: 'Message to store with the task' },
     ...hubOptions,
   },
   examples: ['errand task cancel task_0123'],
@@ -162,13 +165,13 @@ const cancel = command({
 })
 
 const retry = command({
-  summary: 'Begin another try of a task, from the work that is kept.',
+  summary: 'Start another try of a task, from the work that is saved.',
   args: '<id>',
   options: {
-    from: { type: 'string', value: 'STEP', help: `Where: ${TaskStage.options.join(', ')}` },
-    prompt: { type: 'string', value: 'TEXT', help: 'For its agent, which adds to the work that is kept' },
-    follow: { type: 'boolean', short: 'f', help: 'Show it until it is settled; Ctrl-C ends it' },
-    json: { type: 'boolean', help: 'With --follow: print one JSON event a line' },
+    from: { type: 'string', value: 'STEP', help: `Stage to start at: ${TaskStage.options.join(', ')}` },
+    prompt: { type: 'string', value: 'TEXT', help: 'Prompt for the agent, which builds on the saved work' },
+    follow: { type: 'boolean', short: 'f', help: 'Follow the task until it is settled; Ctrl-C cancels it' },
+    json: { type: 'boolean', help: 'With --follow: print one JSON event per line' },
     ...showOptions,
     ...hubOptions,
   },
@@ -187,13 +190,13 @@ const retry = command({
 })
 
 const follow = command({
-  summary: 'Give its agent what checks and reviews say against its pull request; "off" ends that.',
+  summary: 'Let the agent react to checks and reviews of its pull request; "off" ends that.',
   args: '<id> [off]',
   options: { ...hubOptions },
   examples: ['errand task follow task_0123', 'errand task follow task_0123 off'],
   async run(hub, [id, word]) {
     if (word !== undefined && word !== 'off')
-      throw new UsageError(`"${word}" follows the task`, 'write off, or nothing')
+      throw new UsageError(`unexpected argument "${word}"`, 'write off, or nothing')
     await connect(hub).tasks.follow(id!, { follow: word === undefined })
     process.stdout.write(`${lineText(id!)} is ${word === undefined ? '' : 'not '}followed.\n`)
     return exitCodes.success
@@ -222,8 +225,8 @@ const answer = (decision: 'approve' | 'reject', summary: string) =>
     summary,
     args: '<id>',
     options: {
-      comment: { type: 'string', short: 'm', value: 'TEXT', help: 'Told to the agent' },
-      step: { type: 'string', value: 'NAME', help: 'The step that asks (default: the one that does)' },
+      comment: { type: 'string', short: 'm', value: 'TEXT', help: 'Comment for the agent' },
+      step: { type: 'string', value: 'NAME', help: 'Step that asks (default: the one that asks now)' },
       ...hubOptions,
     },
     examples: [`errand task ${decision} task_0123`],
@@ -235,19 +238,19 @@ const answer = (decision: 'approve' | 'reject', summary: string) =>
   })
 
 const prompt = command({
-  summary: 'Give a prompt to the agent that is at a task.',
+  summary: 'Give a prompt to the agent that works on a task.',
   args: '<id> <prompt>',
   options: { ...hubOptions },
   examples: ['errand task prompt task_0123 "Keep the old name as an alias"'],
   async run(hub, [id, text]) {
     const { run_id } = await connect(hub).tasks.prompt(id!, { prompt: text! })
-    process.stdout.write(`The agent of ${lineText(run_id)} was given it.\n`)
+    process.stdout.write(`The prompt was given to the agent of ${lineText(run_id)}.\n`)
     return exitCodes.success
   },
 })
 
 const open = command({
-  summary: 'Print the address of its pull request, or else of its issue.',
+  summary: 'Print the address of the pull request of a task, or else of its issue.',
   args: '<id>',
   options: { ...hubOptions },
   examples: ['errand task open task_0123'],
@@ -257,7 +260,7 @@ const open = command({
     if (url === undefined)
       throw new UsageError(
         `task ${id} has neither a pull request nor an issue`,
-        `errand task show ${id} tells what it has`,
+        `see what it has with: errand task show ${id}`,
       )
     process.stdout.write(`${lineText(url)}\n`)
     return exitCodes.success
@@ -265,7 +268,7 @@ const open = command({
 })
 
 export const task: CommandGroup = {
-  summary: 'Have coding tasks carried out by a hub.',
+  summary: 'Run coding tasks on a hub.',
   commands: {
     run: taskRun,
     list,
@@ -278,8 +281,8 @@ export const task: CommandGroup = {
     cancel,
     retry,
     follow,
-    approve: answer('approve', 'Let a task that asks go on.'),
-    reject: answer('reject', 'Refuse what a task asks.'),
+    approve: answer('approve', 'Approve what a task asks.'),
+    reject: answer('reject', 'Reject what a task asks.'),
     prompt,
     open,
     delete: remove,
