@@ -123,7 +123,7 @@ test('a run without a hub keeps its files in the folder of its user', async (t) 
   assert.equal((await runs('artifacts', 'here', 'out/result.txt')).stdout, 'done\n')
   await runs('artifacts', 'here', '--all', 'all')
   assert.equal(readFileSync(join(work, 'all/out/result.txt'), 'utf8'), 'done\n')
-  assert.match((await runs('diff', 'here')).stderr, /"here" has kept no diff/)
+  assert.match((await runs('diff', 'here')).stderr, /"here" has stored no diff/)
   // Of others, and where one is named, a hub is asked: there is none.
   for (const args of [['other'], ['here', '--url', 'http://127.0.0.1:1'], ['../here']])
     assert.doesNotMatch((await runs('artifacts', ...args)).stdout, /result/)

@@ -178,7 +178,7 @@ test('a hub keeps secrets, gives them to the steps that name them, and no file o
     env,
     stdin: `${VALUE}\n`,
   })
-  assert.equal(set.stdout, 'DEPLOY is kept for all runs.\n', set.stderr)
+  assert.equal(set.stdout, 'DEPLOY is stored for all runs.\n', set.stderr)
   const typed = await call('secrets', 'set', 'OTHER=abc', '--workflow', 'x')
   assert.match(typed.stderr, /shells remember[\s\S]+under 6 bytes/)
   assert.equal(typed.stdout, 'OTHER is kept for runs of x.\n')
