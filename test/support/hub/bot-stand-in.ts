@@ -42,16 +42,16 @@ export class StandInBot {
   }
 }
 
-/** For tests of the API: runners that have this data, by owner and bot, and these slots. */
+/** For tests of the API: answers as runners that have this data, by owner and bot, and these slots. */
 export class StandInAsks implements DataAsks, SlotAsks, LookAsks {
   readonly tars = new Map<string, Buffer>()
   /** Leased slots, by the runner that has them. */
   readonly slots = new Map<string, string>()
-  /** How many slots there may be. */
+  /** Limits how many slots there may be. */
   mostSlots = 1
-  /** The repositories that there are; undefined: all. */
+  /** The existing repositories; undefined means that every one exists. */
   repositories: string[] | undefined
-  /** Away: nobody answers. */
+  /** The runners that are away and do not answer. */
   readonly away = new Set<string>()
 
   async answer({ id }: TenantRunner, ask: RunnerAsk): Promise<RunnerAnswer> {
