@@ -8,7 +8,7 @@ import { ToolCalls, toolbox } from '../../../src/agents/builtin/tool-calls.ts'
 import { commandEnvironment } from '../../../src/agents/builtin/tools/run-command.ts'
 import type { AgentUpdateOf } from '../../../src/contract/agent.ts'
 
-/** For tests: a folder with `cwd` in it, and the tools that work there. */
+/** A folder with `cwd` in it, and the tools that work there. */
 export class ToolFixture {
   readonly folder: string
   readonly cwd: string

@@ -9,7 +9,7 @@ import type { AttemptEnd, AttemptReport, AttemptSpec, StreamName } from '../../.
 import { ErrandError } from '../../../src/contract/errors.ts'
 import type { AttemptSink } from '../../../src/engine/ports.ts'
 
-/** For tests: records what a host reports about an attempt, as the engine would. */
+/** Records what a host reports about an attempt, as the engine would. */
 export class KeepingSink implements AttemptSink {
   readonly reports: AttemptReport[] = []
   readonly kept: Record<StreamName, Buffer[]> = { stdout: [], stderr: [] }
@@ -56,7 +56,7 @@ export class KeepingSink implements AttemptSink {
 
 let counted = 0
 
-/** For tests: returns an attempt of `cmd.run` on the host at the address. */
+/** Returns an attempt of `cmd.run` on the host at the address. */
 export function cmdSpec(
   address: string | undefined,
   cmd: string,
@@ -99,7 +99,7 @@ export function httpHost(t: TestContext, options: HttpHostOptions = {}): HttpHos
   return host
 }
 
-/** For tests: starts a TCP server that only calls `onSocket` for each connection. */
+/** Starts a TCP server that only calls `onSocket` for each connection. */
 export async function tcpServer(
   t: TestContext,
   onSocket: (socket: Socket) => void,
@@ -120,7 +120,7 @@ export async function tcpServer(
 }
 
 /**
- * For tests: passes bytes on to the port. `cutAfter` returns the number of bytes of an answer after which it breaks
+ * Passes bytes on to the port. `cutAfter` returns the number of bytes of an answer after which it breaks
  * the connection.
  */
 export function cuttingProxy(t: TestContext, toPort: () => number, cutAfter: () => number | undefined) {

@@ -14,7 +14,7 @@ import { attemptSpec, place } from '../runner/attempt-fixture.ts'
 import { botNetworkFor } from './bot-network.ts'
 import { baseImage, labelled, noteMade, removeLabelled } from './docker.ts'
 
-/** For tests: a runner's folder on the real engine, with a network of its own. All of it is removed with the test. */
+/** A runner's folder on the real engine, with a network of its own. All of it is removed with the test. */
 
 export interface BotPlace {
   /** The folder that contains everything. */

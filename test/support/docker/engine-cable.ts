@@ -11,7 +11,7 @@ import { DockerApi } from './docker-api.ts'
 const ENGINE = (process.env.DOCKER_HOST ?? 'unix:///var/run/docker.sock').replace('unix://', '')
 
 /**
- * What happens to a call: its answer breaks off after its head, it waits for `release`, or something else answers it.
+ * Says what happens to a call: its answer breaks off after its head, it waits for `release`, or gets another answer.
  */
 export type Fault = 'cut_short' | 'held' | { status: number; message: string }
 

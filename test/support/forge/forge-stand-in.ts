@@ -42,7 +42,7 @@ export interface ApiAnswer {
 export interface Fault {
   /** Matched against "METHOD /path?query". */
   match: RegExp
-  /** How many requests it affects; default 1. */
+  /** The number of requests that it affects; default 1. */
   times?: number
   /**
    * The kind of failure. `reset` breaks the connection before the request is carried out, `reset_after` afterwards.
@@ -329,7 +329,7 @@ export async function startForge({
     host,
     apiUrl,
     state,
-    /** All requests in order, including those of git. */
+    /** The requests so far in order, including those of git. */
     seen,
     /** Makes the next matching requests fail. */
     fault(fault: Fault): void {

@@ -19,7 +19,7 @@ export interface Token {
   /** The right for git, if it is less. */
   gitRight?: Right
   mayOpenPulls: boolean
-  /** Undefined means all. */
+  /** The repositories that it may use; undefined means all. */
   repositories?: string[]
   /** Milliseconds since 1970. */
   endsMs?: number
@@ -83,7 +83,7 @@ export interface CheckState {
   id: number
   sha: string
   name: string
-  /** One of the flavour's words. */
+  /** A word of the flavour's own. */
   state: string
   description: string
   url: string

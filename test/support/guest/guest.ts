@@ -100,8 +100,8 @@ export async function runInGuest(file: string, options: GuestOptions = {}): Prom
 }
 
 /**
- * Returns what the kernel needs on processors with many registers, if there is a compiler to build it. Other
- * processors do not need it.
+ * Returns what the kernel needs on processors with many registers, built with this machine's compiler. Without a
+ * compiler, the kernel starts without it.
  */
 function preloaded(folder: string): NodeJS.ProcessEnv {
   const library = join(folder, 'whole-registers.so')
@@ -111,7 +111,7 @@ function preloaded(folder: string): NodeJS.ProcessEnv {
   return status === 0 ? { LD_PRELOAD: library } : {}
 }
 
-/** The first program receives everything after `--`. */
+/** Returns the kernel's command line. The first program receives everything after `--`. */
 function kernelWords(folder: string, file: string): string[] {
   const quoted = (text: string) => `"${text}"`
   return [

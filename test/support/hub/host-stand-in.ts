@@ -9,7 +9,7 @@ import { StandInBot } from './bot-stand-in.ts'
 const HERE: Placement = { epoch: 1, runner: 'stand-in' }
 
 /**
- * For tests of the API: stands in for the machines that run attempts, and executes nothing. The command, or the prompt
+ * Stands in, in tests of the API, for the machines that run attempts. Executes nothing. The command, or the prompt
  * of an agent's step, says what happens: `say TEXT`, `flood BYTES` (of digits), `keep` (JSON: artifacts that it
  * reports), `fail`, `hold` (until `release` or a cancel).
  */
@@ -112,7 +112,7 @@ async function flood(bytes: number, sink: AttemptSink): Promise<void> {
 }
 
 /**
- * For tests of the API: stands in for a session with an agent, and executes nothing. Each prompt says what happens:
+ * Stands in, in tests of the API, for a session with an agent. Executes nothing. Each prompt says what happens:
  * `say TEXT`, `ask` (a question, answered by its decision), `fail REASON`, `hold` (until it is told to end).
  */
 class StandInAgent {

@@ -24,7 +24,7 @@ type StandInAnswers = Partial<
   Pick<Machines, 'liveBot'> & Pick<Machines['runners'], 'checkBot' | 'list' | 'attempts' | 'waiting'>
 >
 
-/** For tests: machines that execute nothing and have one connected runner in each of two tenants. */
+/** Machines that execute nothing and have one connected runner in each of two tenants. */
 class StandInMachines extends StandInHost implements Machines {
   readonly asks = new StandInAsks()
   readonly runners: Machines['runners']

@@ -1,6 +1,6 @@
 import type { ModelRequest } from './request.ts'
 
-/** What a tool call should do. The server picks a tool for it from those that the program offered. */
+/** A wish for a tool call. The server picks a tool for it from those that the program offered. */
 export type ToolWish =
   | { kind: 'write'; args: { path: string; content: string } }
   | { kind: 'read'; args: { path: string } }
@@ -19,7 +19,7 @@ export interface TurnUsage {
   output: number
 }
 
-/** One answer of the model. Without any field it is an empty message. */
+/** An answer of the model. Without any field it is an empty message. */
 export interface Turn {
   thought?: string
   text?: string

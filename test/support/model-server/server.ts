@@ -53,7 +53,7 @@ async function bodyOf(request: IncomingMessage): Promise<Record<string, unknown>
 
 /** A stand-in for the services of models, on loopback: Anthropic Messages, OpenAI Responses and Chat Completions. */
 export class ModelServer {
-  /** All requests to a model in the order they came, side requests included. */
+  /** Requests to a model in the order they came, side requests included. */
   readonly requests: ModelRequest[] = []
   /** Errors that were not scripted (no fitting tool offered …). Tests should find none. */
   readonly errors: string[] = []
