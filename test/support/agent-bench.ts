@@ -68,7 +68,7 @@ export class AgentBench {
     const killNow = () => void (pid !== undefined && signal(-pid, 'SIGKILL'))
     // Runs before its folder is removed.
     process.prependOnceListener('exit', killNow)
-    this.#child.stdin?.on('error', () => {}) // the program may be gone: `exited` tells
+    this.#child.stdin?.on('error', () => {}) // the program may be gone, which `exited` reports
     this.#child.stderr?.on('data', (chunk) => {
       this.#stderr = (this.#stderr + chunk).slice(-20_000)
     })
