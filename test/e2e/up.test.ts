@@ -112,7 +112,10 @@ test('runs show tells what a run waits for, and the combinations of a step apart
   const many = 'matrix: {K: [a, b]}, action: cmd.run, args: {cmd: test $K = a}'
   await detached('waiter', file('many', many))
   const shown = async (id: string) => (await errand.call('runs', 'show', id)).stdout
-  assert.match(await shown('waiter'), /^waiter +many +queued +(waited [\d.]+ s +)?concurrency group "one" runs 1 of 1/)
+  assert.match(
+    await shown('waiter'),
+    /^waiter +many +queued +(waited [\d.]+ s +)?concurrency group "one" runs 1 of 1/,
+  )
   assert.equal((await errand.call('approve', 'holder', 'hold')).code, 0)
   await eventually('the end of the other', async () => /^waiter +many +failed/.test(await shown('waiter')))
   assert.match(await shown('waiter'), /many +local \[K=a\] +success/)
