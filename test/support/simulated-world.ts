@@ -9,7 +9,7 @@ import type {
   StepHost,
 } from '../../src/engine/ports.ts'
 
-/** Simulated: a clock that only moves when told to. */
+/** A simulated clock, which only moves when told to. */
 export class SimulatedClock implements Clock {
   #now = Date.parse('2026-01-01T00:00:00Z')
   #wakes: { atMs: number; callback: () => void }[] = []
@@ -45,7 +45,7 @@ export class SimulatedClock implements Clock {
   }
 }
 
-/** Simulated: outputs in memory, which survive the engine. */
+/** Simulated outputs in memory, which survive the engine. */
 export class SimulatedOutputs implements OutputStore {
   readonly kept = new Map<string, Buffer>()
   begin(): void {}
@@ -81,7 +81,7 @@ interface Work {
 }
 
 /**
- * Simulated: machines that outlive the engine. `outcomeOf` says how a try ends. `step()` moves one piece of work,
+ * Simulated machines, which outlive the engine. `outcomeOf` says how a try ends. `step()` moves one piece of work,
  * chosen by `pick`, by one step.
  */
 export class SimulatedMachines implements StepHost {

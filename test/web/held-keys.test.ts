@@ -9,7 +9,8 @@ const keysAreFree = (page: Page) =>
   eventually('keys to be held no more', () => page.evaluate('globalThis.errandHeldKeys?.isHolding === false'))
 
 /**
- * On a busy machine, the keys may wait longer than the page holds them. So a test itself says which keys are too old.
+ * Extends the page's time limit for held keys, because they may wait longer on a busy machine. So a test itself says
+ * which keys are too old.
  */
 const patient = `{
   const real = setTimeout

@@ -44,7 +44,7 @@ export class ToolFixture {
     })
   }
 
-  /** Uses a tool and returns what the model is told. */
+  /** Uses a tool and returns the result that the model receives. */
   async use(name: string, args: unknown): Promise<string> {
     const call = { id: `call_${++this.#count}`, name, arguments: JSON.stringify(args) }
     return await this.#calls.carryOut(call, this.cancel.signal)

@@ -2,7 +2,7 @@ import type { AttemptEnd, AttemptReport, AttemptSpec, StreamName } from '../../.
 import type { Attempts, HeldAttempt, OutputPart } from '../../../src/runner/ports.ts'
 import { partAfter } from '../runner/part-after.ts'
 
-/** An attempt that does what the test says, without a process. */
+/** Imitates an attempt: it does what the test says, without a process. */
 export class ScriptedAttempt implements HeldAttempt {
   readonly reports: AttemptReport[] = []
   readonly cancels: { graceMs: number; reason: string }[] = []
@@ -73,7 +73,7 @@ export class ScriptedAttempt implements HeldAttempt {
   }
 }
 
-/** Attempts that only do what `onStart` tells them. */
+/** Imitates a runner's attempts, which only do what `onStart` tells them. */
 export class ScriptedAttempts implements Attempts {
   readonly storageId = 'storage'
   readonly held = new Map<string, ScriptedAttempt>()

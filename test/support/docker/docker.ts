@@ -3,14 +3,14 @@
  *
  *     const skip = await dockerHere()                       // at the top of the test file
  *     test('...', { skip }, async (t) => {
- *       const docker = dockerFor(t)                         // what carries its labels goes with the test
+ *       const docker = dockerFor(t)                         // everything with its labels is removed with the test
  *       const image = await baseImage('busybox:latest')     // a stand-in, made in seconds and kept
  *       const container = await docker.engine.createContainer({ Image: image, Labels: docker.labels })
  *       ...
  *     })
  *
- * What the tested program makes carries labels of its own: `removeLabelled('its.label=value')` in a `t.after`, and
- * `labelled(...)` to see that nothing is left. A registry with a password: `image-registry.ts`.
+ * The tested program labels what it creates itself: call `removeLabelled('its.label=value')` in a `t.after`, and
+ * `labelled(...)` to check that nothing is left. For a registry with a password, see `image-registry.ts`.
  */
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'

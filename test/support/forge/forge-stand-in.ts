@@ -40,7 +40,7 @@ export interface ApiAnswer {
 }
 
 export interface Fault {
-  /** Matched against "METHOD /path?query". */
+  /** Matches "METHOD /path?query" of the requests that it affects. */
   match: RegExp
   /** The number of requests that it affects; default 1. */
   times?: number

@@ -1,10 +1,10 @@
 /**
- * A machine of another kind for tests: a Linux kernel that runs as a program (user-mode Linux), with this machine's
- * files and cgroup v2, and nothing but one test file running:
+ * A different machine for tests: a Linux kernel that runs as a program (user-mode Linux), with this machine's files
+ * and cgroup v2, which runs nothing but one test file:
  *
  *     const { tests, code } = await runInGuest(import.meta.filename)
  *
- * The file must see by `inGuest` that it is in one, so that it does not start another.
+ * The file must check with `inGuest` whether it is in a guest, so that it does not start another.
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'

@@ -3,12 +3,13 @@
  *
  *     const skip = await kubernetesHere()                   // at the top of the test file
  *     test('...', { skip }, async (t) => {
- *       const cluster = await kubernetesFor(t)              // a namespace of its own, which goes with the test
- *       await takeImage(await baseImage('busybox:latest'))  // onto the node; a pod names it with imagePullPolicy: Never
+ *       const cluster = await kubernetesFor(t)              // has its own namespace, which is removed with the test
+ *       await takeImage(await baseImage('busybox:latest'))  // to the node; pods need imagePullPolicy: Never
  *       await cluster.ask('POST', `/apis/batch/v1/namespaces/${cluster.namespace}/jobs`, { ... })
  *
- * What a test serves to pods listens at NODE_ADDRESS. One that ends a program of the cluster, or touches what is in no
- * namespace, has the cluster for itself: `kubernetesFor(t, { alone: true })`; what it has ended is begun again after it.
+ * Services of a test for pods listen at NODE_ADDRESS. A test that ends a program of the cluster, or touches things
+ * outside namespaces, needs the cluster for itself: `kubernetesFor(t, { alone: true })`. The programs that it has
+ * ended are restarted after it.
  */
 import { execFile, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'

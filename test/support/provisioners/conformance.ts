@@ -4,7 +4,7 @@ import { nameOf, newHubId, spareStem } from '../../../src/hub/provisioners/names
 import type { FoundRunner, Provisioner, ProvisionNeed } from '../../../src/hub/provisioners/provisioner.ts'
 import { eventually } from '../errand-command.ts'
 
-/** A provisioner to check against the promises of all provisioners. */
+/** A provisioner whose promises are checked, and the view of it from outside. */
 export interface Subject {
   provisioner: Provisioner
   /** The id of the hub that it provisions runners for. */

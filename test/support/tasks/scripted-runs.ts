@@ -12,8 +12,8 @@ interface ScriptedRun {
 }
 
 /**
- * Imitates runs in tests of tasks: their events come from the test. They outlive a killed hub, as runs in a store do. The
- * script says what each run does by itself, given its workflow.
+ * Imitates runs in tests of tasks: their events come from the test. They outlive a killed hub, as runs in a store do.
+ * The script says what each run does by itself, given its workflow.
  */
 export class ScriptedRuns implements Pick<EngineFace, 'get' | 'submit' | 'watch' | 'cancel'> {
   readonly runs = new Map<string, ScriptedRun>()

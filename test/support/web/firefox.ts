@@ -1,12 +1,12 @@
 /**
- * Debian's Firefox by WebDriver BiDi, which it speaks itself:
+ * Debian's Firefox, driven by WebDriver BiDi, which it supports itself:
  *
  *     test('...', { skip: skipFirefox }, async (t) => {
  *       const firefox = await startFirefox(t)                       // one page of 1280 x 800
  *       await firefox.goto(`${programs.url}/login`)
  *       await firefox.click('button', 'Log in')                     // by selector and words, as a mouse does
  *
- * What waits, waits until it is there, and fails with what the page has said by then.
+ * Calls that wait for something do so until it is there, and fail with the text that the page shows by then.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
