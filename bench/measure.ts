@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 
-/** One line of the benchmark: a figure, and the baseline that was measured in the same run. */
+/** A line of the benchmark: a figure, and the baseline that was measured in the same run. */
 export interface Row {
   name: string
   unit: string

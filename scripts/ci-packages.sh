@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that the tests need beyond npm's: all below, or those given. Does nothing when they are there.
+# Installs the Debian packages that the tests need beyond npm's: all below, or those given. Does nothing if they are there.
 #   scripts/ci-packages.sh [PACKAGE...]
 set -euo pipefail
 
@@ -9,12 +9,12 @@ if [ ${#packages[@]} = 0 ]; then
     ca-certificates curl git
     docker.io iptables iproute2 busybox-static mmdebstrap # containers, networks, base images
     docker-registry apache2-utils                         # a registry with a password (htpasswd)
-    docker-compose systemd                                # what checks the files of deploy/
-    faketime                                              # clocks that are stepped
-    e2fsprogs mount util-linux                            # disks whose power is cut
+    docker-compose systemd                                # to check the files of deploy/
+    faketime                                              # clocks that jump
+    e2fsprogs mount util-linux                            # disks that lose power
     user-mode-linux gcc libc6-dev                         # a guest with cgroup v2, on machines with v1
     make openssl                                          # a Kubernetes of one node, from its source
-    bubblewrap socat python3                              # sandboxes, the way out of them, attacks from inside
+    bubblewrap socat python3                              # sandboxes, their way out, attacks from inside
     chromium firefox-esr                                  # the dashboard's tests
     bsdutils locales                                      # a terminal (script), and a locale that is not English
   )
@@ -36,7 +36,7 @@ log=$(mktemp)
 policy=/usr/sbin/policy-rc.d
 made=
 trap 'rm -f "$log"; [ -z "$made" ] || rm -f "$policy"' EXIT
-# Several test files may ask at once.
+# Several test files may call this at once.
 exec 9>/var/lock/errand-ci-packages
 flock 9
 if [ ! -e "$policy" ]; then
@@ -47,7 +47,7 @@ if [ ! -e "$policy" ]; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 for try in 1 2 3; do
-  # Not before the first try: a list that is there already will mostly do, and an update is slow.
+  # Only after a failed try: an existing list is usually sufficient, and an update is slow.
   [ "$try" = 1 ] || apt-get update -qq >>"$log" 2>&1 || true
   echo "Installing ${missing[*]}"
   apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 "${missing[@]}" >>"$log" 2>&1 9>&- && exit 0

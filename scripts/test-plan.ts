@@ -22,7 +22,7 @@ export interface Plan {
 
 /** Longest duration of a fast file. */
 const FAST_MS = 1000
-/** With fewer files there is no order to choose. */
+/** The number of files below which there is no order to choose. */
 const FEW = 20
 
 /**

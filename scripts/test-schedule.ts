@@ -12,7 +12,7 @@ export interface Work {
   alone?: string
   /** Whether it adds and removes network interfaces, as containers do. */
   changesNetwork?: boolean
-  /** Undefined for a file that has never run. */
+  /** The duration of an earlier run; undefined for a file that has never run. */
   duration?: Duration
 }
 

@@ -14,7 +14,7 @@ const located = await opencode.locate({ folder: agentsFolder(process.env), env: 
 const program = located.type === 'found' ? located.program : { path: '', version: '' }
 const skip = located.type === 'found' ? false : agentMissing(opencode, located)
 
-/** A bench, its folders and its server, gone with the test. */
+/** Starts a bench with its folders and its server. All of it is removed with the test. */
 async function bench(
   context: TestContext,
   agent: Agent,
@@ -41,7 +41,7 @@ async function bench(
   return started
 }
 
-/** What a user of `acp` writes; the driver of OpenCode does it by itself. */
+/** Returns the configuration that a user of `acp` writes; the driver of OpenCode does this itself. */
 function configuration(agent: Agent, url: string): Record<string, string> {
   if (agent !== acp) return {}
   const provider = { anthropic: { options: { baseURL: `${url}/v1` } } }

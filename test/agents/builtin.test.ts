@@ -19,7 +19,7 @@ import {
   writeFileTurn,
 } from '../support/model-server/server.ts'
 
-/** What a test has, all gone after it. */
+/** Holds what a test needs, and removes it after the test. */
 class Setup {
   readonly cwd: string
   readonly home: string
@@ -189,7 +189,7 @@ describe('agent builtin', { concurrency: 2 }, () => {
     cancel.abort()
     assert.deepEqual(await turn, { stop_reason: 'canceled' })
     assert.deepEqual(treeMembers({ group, mark: 'ERRAND_NO=mark' }), [])
-    // One that is killed has no environment any more a moment before it is no process.
+    // A killed process loses its environment a moment before it is gone.
     await until(() => members.every(({ pid, start }) => !isAlive(pid, start)))
     assert.equal(bench.tools[0]?.status, 'failed')
   })
@@ -207,7 +207,7 @@ describe('agent builtin', { concurrency: 2 }, () => {
     }
     assert.equal(existsSync(path), false)
     assert.deepEqual(await bench.prompt('Go on.'), { stop_reason: 'end_turn' })
-    // What was shown is part of the conversation, and the call has an answer.
+    // The output that was shown is part of the conversation, and the call has an answer.
     const told = messagesOf(setup.server).map(({ role, content }) => [role, content])
     assert.deepEqual(told.slice(1), [
       ['user', 'Go.'],
@@ -236,7 +236,7 @@ describe('agent builtin', { concurrency: 2 }, () => {
     const first = setup.start()
     await first.prompt('One: remember cucumber.')
     await first.session.close()
-    // As a process leaves it that was killed in the middle of a tool, while it wrote.
+    // A process that was killed while a tool ran, and while it wrote, leaves the file like this.
     const file = join(setup.home, 'conversation.jsonl')
     const calls = [{ id: 'call_x', type: 'function', function: { name: 'run_command', arguments: '{}' } }]
     const message = { role: 'assistant', content: null, tool_calls: calls }

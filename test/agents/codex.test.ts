@@ -3,11 +3,11 @@ import { agentConformance } from './conformance.ts'
 
 await agentConformance({
   agent: codex,
-  // The first tries of each call it makes without a word, within seconds.
+  // It makes the first tries of each call silently, within seconds.
   retries: { status: 500, after: 6 },
   point: (url, key) => ({
     env: { OPENAI_BASE_URL: `${url}/v1`, OPENAI_API_KEY: key },
-    // One of those that are offered `apply_patch`.
+    // A model that is offered `apply_patch`.
     model: 'gpt-5.5',
   }),
 })

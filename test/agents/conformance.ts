@@ -23,33 +23,36 @@ import {
 import { chooseTool } from '../support/model-server/tool-choice.ts'
 import { onlyLarge } from '../support/size.ts'
 
-/** What the suite must know of an agent beside its driver. */
+/** Describes what the suite must know about an agent beside its driver. */
 export interface Subject {
   agent: Agent
-  /** Where it is not to be looked for. */
+  /** The located program, if it should not be searched for. */
   located?: Located
-  /** Points it at a model server (base URL without `/v1`), with a key. */
+  /** Points the agent at a model server (base URL without `/v1`), with a key. */
   point(url: string, key: string): Partial<SessionRequest> & { env: Record<string, string>; model: string }
-  /** A model name that this agent itself refuses before it asks the server; absent: it takes any name. */
+  /** A model name that this agent itself refuses before it asks the server. If absent, it accepts any name. */
   unknownModel?: string
-  /** With a dead model service it never ends the turn by itself. */
+  /** Whether it never ends the turn by itself while its model service is dead. */
   retriesForever?: boolean
-  /** It asks nobody before it reads; a session in which it should is refused. */
+  /** Whether it reads without asking. A session in which it should ask is refused. */
   readsUnasked?: boolean
-  /** Which answers of its model service, and how many, it tells that it tries again after; default: one of 429. */
+  /**
+   * The failing answers of its model service after which it reports a retry: their status and number; default: one of
+   * 429.
+   */
   retries?: { status: number; after: number }
-  /** Updates the agent cannot tell. */
+  /** Updates that the agent cannot report. */
   lacks?: readonly ('usage' | 'diff' | 'deltas')[]
 }
 
-/** Tests that `npm test` goes through with each agent's program; the built-in agent goes through all of them. */
+/** Tests that `npm test` runs with each agent's program. The built-in agent runs all tests. */
 const SMOKE = [
   'streams an answer, and ends the turn with its usage',
   'writes a file with its own tool and tells the tool call',
   'is canceled in the middle of a command, and nothing of it is left',
 ]
 
-/** One suite for every agent; each test starts the real program against a scripted model server of its own. */
+/** Runs one suite for every agent. Each test starts the real program with its own scripted model server. */
 export async function agentConformance(subject: Subject): Promise<void> {
   const { agent } = subject
   const isWhole =
@@ -57,11 +60,11 @@ export async function agentConformance(subject: Subject): Promise<void> {
   const located =
     subject.located ?? (await agent.locate({ folder: agentsFolder(process.env), env: process.env }))
 
-  // Most of the time a CLI waits, with its own retries, for what a test has taken away.
+  // A CLI spends most of the time waiting, with its own retries, for what a test has taken away.
   describe(`agent ${agent.name}`, { concurrency: 3 }, () => {
     const skip = located.type === 'found' ? false : agentMissing(agent, located)
 
-    /** A test with folders, and benches that end with it. */
+    /** Defines a test with folders, and with benches that end with it. */
     const test = (name: string, body: (setup: Setup) => Promise<void>) =>
       (isWhole || SMOKE.includes(name)) &&
       it(name, { skip, timeout: 240_000 }, async (context) => {
@@ -215,12 +218,12 @@ export async function agentConformance(subject: Subject): Promise<void> {
       try {
         bench = setup.start({ session_id: '00000000-0000-4000-8000-000000000000' })
       } catch (error) {
-        // One that knows it before its program is started.
+        // The agent knows it before its program is started.
         assert.equal((error as ErrandError).code, 'invalid_argument')
         return
       }
       await bench.until(() => bench.failure !== undefined || bench.exit !== undefined || bench.readyCount > 0)
-      // An agent that finds out with the first prompt says it as the end of that turn.
+      // An agent that finds out with the first prompt reports it as the end of that turn.
       if (bench.readyCount > 0 && bench.failure === undefined && bench.exit === undefined) {
         const end = (await bench.turn('One.')).at(-1)
         assert.ok(end?.kind === 'turn_ended' && end.stop_reason === 'error', bench.describe())
@@ -267,7 +270,7 @@ export async function agentConformance(subject: Subject): Promise<void> {
       const bench = setup.start({}, await closedPort())
       await bench.prompt('Hello.')
       if (subject.retriesForever === true) {
-        // The inactivity budget ends it, and then nothing of it may be left.
+        // The inactivity budget ends it. Nothing of it may be left then.
         await bench.kill()
         assert.deepEqual(bench.processes(), [])
         return
@@ -284,7 +287,7 @@ export async function agentConformance(subject: Subject): Promise<void> {
       }))
       const bench = setup.start()
       await bench.prompt('Hello.')
-      // One that never gives up must at least tell that it tries again.
+      // An agent that never gives up must at least report its retries.
       const told = () =>
         subject.retriesForever === true && bench.updates.some((each) => each.kind === 'retry')
       await bench.until(() => told() || bench.updates.some((each) => each.kind === 'turn_ended'))
@@ -336,7 +339,9 @@ export async function agentConformance(subject: Subject): Promise<void> {
   })
 }
 
-/** What one test of the suite has: a server, folders, and the processes it started, all gone after it. */
+/**
+ * Holds what one test of the suite needs: a server, folders, and its processes. All of it is removed after the test.
+ */
 class Setup {
   readonly cwd: string
   readonly #folder: BenchFolder
@@ -392,10 +397,10 @@ function bareProtocol(subject: Subject, context: TestContext) {
   return { protocol, updates, failures }
 }
 
-/** Shortens the retries of those that heed it. */
+/** Shortens the retries of the agents that respect it. */
 const soon = { 'retry-after-ms': '20' }
 
-/** Some do not even offer a tool that may not be used. */
+/** Returns the turn if its tool is offered: some agents do not even offer a tool that may not be used. */
 function ifOffered(turn: Turn, request: ModelRequest): Turn {
   try {
     for (const wish of turn.toolCalls ?? []) chooseTool(wish, request.tools)
@@ -405,7 +410,7 @@ function ifOffered(turn: Turn, request: ModelRequest): Turn {
   }
 }
 
-/** The last update ends the turn, for this reason. */
+/** Asserts that the last update ends the turn for this reason. */
 function assertEnd(updates: readonly AgentUpdate[], reason: string, failures?: readonly string[]): void {
   const end = updates.at(-1)
   const told = JSON.stringify(updates.slice(-6))
@@ -417,14 +422,14 @@ function assertEnd(updates: readonly AgentUpdate[], reason: string, failures?: r
   }
 }
 
-/** The same calls lead to the same lines and updates. */
+/** Asserts that the same calls lead to the same lines and updates. */
 function assertReplays(bench: AgentBench): void {
   const again = bench.replay()
   assert.deepEqual(again.sent, bench.sent)
   assert.deepEqual(again.updates, bench.updates)
 }
 
-/** The address of a server that is not there. */
+/** Returns an address where no server listens. */
 async function closedPort(): Promise<string> {
   const server = createServer()
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))

@@ -22,7 +22,7 @@ describe('finding an agent', () => {
     return file
   }
 
-  /** A native program that knows `--version`: Node's own. */
+  /** Puts a native program that knows `--version` in place: Node's own. */
   function putNative(path: string): string {
     const file = join(scratch, path)
     mkdirSync(dirname(file), { recursive: true })

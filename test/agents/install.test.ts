@@ -9,7 +9,7 @@ import { startNpmRegistry, type TestPackage } from '../support/npm-registry.ts'
 
 const says = (text: string) => `#!/bin/sh\n${text}\n`
 
-/** A package like the real ones: one that holds nothing, and an optional one with the program. */
+/** Returns packages like the real ones: an empty one, and an optional one with the program. */
 const packagesOf = (
   name: string,
   version: string,
@@ -59,7 +59,7 @@ describe('installing agents', () => {
     rmSync(scratch, { recursive: true, force: true })
   })
 
-  /** A folder of its own, with what is logged. */
+  /** Returns a separate folder and the log lines. */
   function site(installs: Record<string, AgentInstall>, change: Partial<InstallOptions> = {}) {
     const folder = join(scratch, `agents-${count++}`)
     const lines: string[] = []
@@ -138,7 +138,7 @@ describe('installing agents', () => {
     const { install, names } = site({ good: pinOf('@test/good', '1.0.0') })
     const noNpm = { ...env, PATH: join(scratch, 'nowhere') }
     await assert.rejects(install({ env: noNpm }), { code: 'unavailable', message: /npm is not on PATH/ })
-    // Port 9 of loopback: nobody listens there.
+    // Nobody listens on port 9 of loopback.
     const noRegistry = {
       ...env,
       npm_config_registry: 'http://127.0.0.1:9/',

@@ -17,11 +17,11 @@ import { BOX_LABEL } from '../support/runner/container-fixture.ts'
 const STAND_IN = join(import.meta.dirname, '../support/acp-agent-stand-in.ts')
 const KEY = 'sk-ant-api03-the-machines-own-key-0123456789'
 const COMMAND = 'touch began; while [ ! -e go ]; do sleep 0.02; done; echo went >>went'
-/** In the words of the agent that needs no model. */
+/** The commands for the agent that needs no model. */
 const LINES = [`run ${COMMAND}`, 'wait went', 'say The last of acp.', 'wait end']
 const SAID = (name: string) => `The first of ${name}. The last of ${name}.`.replaceAll(' ', '')
 
-/** A moment that all agents come to, and go on from together. */
+/** A point that all agents reach, and from which they continue together. */
 class Gate {
   readonly #came = new Set<string>()
   readonly #opened = Promise.withResolvers<void>()
@@ -54,7 +54,7 @@ class HeldModel {
 
   async answer(request: ModelRequest): Promise<Turn> {
     const name = /Work of (\w+)\./.exec(request.prompts.join('\n'))![1]!
-    // Some tell of their cut answer behind the results of the tool.
+    // Some agents put their cut answer after the results of the tool.
     if (request.toolResults.length > 0) this.#used.add(name)
     if (!this.#used.has(name)) {
       await this.asked.come(name)
@@ -63,14 +63,14 @@ class HeldModel {
     if (!this.#cut.has(name)) {
       this.#cut.add(name)
       void this.cut.come(name)
-      // It does not ask again for an answer of which it has told a part.
+      // The built-in agent does not repeat a request if it has reported a part of the answer.
       return { text: name === 'builtin' ? '' : 'Half of it. ', hang: true }
     }
     return { text: `The last of ${name}.`, restAfter: this.ends.come(name) }
   }
 }
 
-/** A hub and a runner that are killed, and what stands beside them. */
+/** A hub and a runner that are killed, and everything that runs beside them. */
 class Killed {
   readonly programs: Programs
   readonly label: string
@@ -101,7 +101,10 @@ class Killed {
     await this.programs.client.runs.create({ run_id: name, yaml: workflowText([step]) })
   }
 
-  /** Nothing but hub, runner with its guard, and proxy is there, no door stands open, and the engine has none of its containers. */
+  /**
+   * Asserts that only the hub, the runner with its guard, and the proxy are left, that no door is open, and that the
+   * engine has no containers of the runner.
+   */
   async assertNothingLeft(): Promise<void> {
     const { runnerFolder, home, hub, runner } = this.programs
     const below = (folder: string) => (existsSync(folder) ? readdirSync(folder) : [])
@@ -122,7 +125,10 @@ class Killed {
   }
 }
 
-/** All agents at once in boxes of this kind, whose hub, runner and proxy are killed at each moment of their turns. */
+/**
+ * Runs all agents at once in boxes of this kind. Kills the hub, the runner and the proxy at each moment of their
+ * turns.
+ */
 export async function testKills(isolation: 'sandbox' | 'container'): Promise<void> {
   const missing = isolation === 'container' ? await dockerHere() : sandboxMissing()
   const image = isolation === 'container' && !missing ? await baseImage('node:24-slim') : undefined
@@ -153,7 +159,7 @@ export async function testKills(isolation: 'sandbox' | 'container'): Promise<voi
     const killed = new Killed(programs, label)
     const models = subjects.map(({ name }) => name)
     const names = [...models, 'acp']
-    /** Those that are not that far. */
+    /** Returns the agents that have not got that far. */
     const without = (file: string) => names.filter((name) => !existsSync(join(killed.workspace(name), file)))
     const writeInAll = (file: string) => {
       for (const name of names) writeFileSync(join(killed.workspace(name), file), '')
@@ -161,19 +167,19 @@ export async function testKills(isolation: 'sandbox' | 'container'): Promise<voi
     for (const each of subjects) await killed.agent(each.name, each.model, `Work of ${each.name}.`)
     await killed.agent('acp', undefined, ['say The first of acp. ', ...LINES].join('\n'))
 
-    // Before the first byte: the agents ask again by themselves.
+    // Before the first byte: the agents repeat the request by themselves.
     await model.asked.all(models)
     await programs.kill('hub', 'runner')
     killed.killProxy()
     model.asked.open()
     await killed.startAgain()
-    // In mid-stream: all that they do meanwhile is done without hub and runner.
+    // In mid-stream: everything they do meanwhile happens without hub and runner.
     await model.streams.all(models)
     await programs.kill('hub', 'runner')
     model.streams.open()
     await killed.startAgain()
     await eventually('the commands of all', () => without('began').length === 0)
-    // While a tool runs.
+    // While a tool is running.
     await programs.kill('hub', 'runner')
     killed.killProxy()
     await killed.startAgain()

@@ -20,7 +20,10 @@ import { onlyLarge } from '../support/size.ts'
 
 const KEY = 'the-real-key-of-the-service-0123456789'
 
-/** `textOnly`: its library wants each call of a tool in one piece, which the scripted service does not do. */
+/**
+ * The agents and their services. `textOnly`: its library needs each tool call in one piece, and the scripted service
+ * splits calls.
+ */
 const subjects: readonly (AgentSubject & { as?: string; textOnly?: boolean })[] = [
   ...agentSubjects,
   {
@@ -63,7 +66,7 @@ interface Setup {
   cwd: string
 }
 
-/** An agent with the environment that it has in a box, whose service is behind a door. */
+/** Starts an agent with the environment that it has in a box. Its service is behind a door. */
 async function start(
   context: TestContext,
   subject: AgentSubject,
@@ -118,7 +121,7 @@ describe('agents behind a door to their models', { concurrency: 2 }, () => {
       // Codex offers it unasked, and the network of this door is closed.
       const offered = server.requests.map(({ body }) => body.tools)
       assert.doesNotMatch(JSON.stringify(offered), /"type":"web_/)
-      // Answers that are none of the script are counted as well: titles, checks.
+      // Answers outside the script (titles, checks) are counted as well.
       const sides = server.requests.filter(({ side }) => side).length
       const { tokens, estimated, requests } = sumTold(door.told)
       assert.equal(requests, turns + sides)

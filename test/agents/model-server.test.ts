@@ -15,7 +15,7 @@ interface Case {
   model?: string
   args(url: string, model: string): string[]
   env(url: string, home: string, model: string, path: string): Record<string, string | undefined>
-  /** On standard input; else the prompt is among the arguments. */
+  /** The prompt on standard input; otherwise it is among the arguments. */
   prompt?: string
 }
 

@@ -14,7 +14,7 @@ import type { ModelRequest } from '../support/model-server/request.ts'
 import { readFileTurn, runTurn, writeFileTurn } from '../support/model-server/script.ts'
 import { type Script, startModelServer } from '../support/model-server/server.ts'
 
-/** What the drivers of codex and Claude Code promise beyond the conformance suite, on the real programs. */
+/** An agent's real program, to test what the drivers of codex and Claude Code promise beyond the conformance suite. */
 interface Real {
   agent: Agent
   point(url: string): { env: Record<string, string>; model: string }
@@ -32,7 +32,7 @@ const claude: Real = {
   }),
 }
 
-/** A picture of one dot. */
+/** A picture of one pixel. */
 const PNG = Buffer.from(
   'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==',
   'base64',
@@ -47,7 +47,7 @@ interface Scene {
   cwd: string
   home: string
   start(script: Script, change?: Partial<SessionRequest>): Promise<AgentBench>
-  /** What all that were started have asked of their models, but for side requests. */
+  /** Returns the requests of all started agents to their models, without side requests. */
   asked(): ModelRequest[]
 }
 
@@ -72,7 +72,7 @@ function test({ agent, point }: Real, name: string, body: (scene: Scene) => Prom
   })
 }
 
-/** The last status of each tool, in the order of their first mention. */
+/** Returns the last status of each tool, in the order of their first mention. */
 function statuses(updates: readonly AgentUpdate[]): (string | undefined)[] {
   const last = new Map<string, string | undefined>()
   for (const each of updates)
@@ -80,7 +80,7 @@ function statuses(updates: readonly AgentUpdate[]): (string | undefined)[] {
   return [...last.values()]
 }
 
-/** Reads, writes by the tool for it, and writes by a command. */
+/** Returns a script that reads a file, writes one with the tool for it, and writes one with a command. */
 const attempts = (cwd: string): Script => [
   readFileTurn(join(cwd, 'old.txt')),
   writeFileTurn(join(cwd, 'by-tool.txt'), 'x\n'),
@@ -91,7 +91,7 @@ const attempts = (cwd: string): Script => [
 describe('what is denied', { concurrency: 2 }, () => {
   const cases = [
     { real: codexModel('gpt-5.5'), expected: ['completed', 'denied', 'failed'] },
-    // This one calls its tools from code.
+    // This model calls its tools from code.
     { real: codexModel('gpt-6.1-sol'), expected: ['completed', 'denied', 'failed'] },
     { real: claude, expected: ['completed', 'denied', 'denied'] },
   ]
@@ -202,7 +202,7 @@ describe('Codex', { concurrency: 2 }, () => {
       bench.describe(),
     )
     assert.equal(bench.replay().updates.length, bench.updates.length)
-    // A later process of the thread keeps to what it is begun with.
+    // A later process of the thread uses the model that it is started with.
     await bench.close()
     const again = await scene.start([{ text: 'Four.' }], { session_id: told!.session_id! })
     await again.turn('Four.')
@@ -246,7 +246,7 @@ describe('Codex', { concurrency: 2 }, () => {
       const input = JSON.stringify(scene.asked().at(-1)!.body.input)
       assert.match(input, /The word is plum\./)
       assert.doesNotMatch(input, /Which word\?/)
-      // And the branch goes on by itself.
+      // The branch continues independently.
       await trunk.close()
       const on = await scene.start([{ text: 'Done.' }], { session_id: told.session_id! })
       await on.turn('And now?')

@@ -26,7 +26,8 @@ function of<K extends AgentUpdate['kind']>({ updates }: Replayed, kind: K): Agen
 }
 
 for (const { agent, file } of subjects) {
-  // A plan, a command that is allowed and fails, a write that is denied; a turn canceled; a turn refused with 401.
+  // The recording has a plan, an allowed command that fails, a denied write, a canceled turn, and a turn refused with
+  // 401.
   describe(`a recorded conversation with ${agent.name}`, () => {
     const path = join(import.meta.dirname, 'recorded', file)
     const replayed = replayRecorded(agent, request, path)

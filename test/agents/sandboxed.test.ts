@@ -20,7 +20,10 @@ import { type BoxedPlace, boxedPlace } from '../support/runner/boxed-sessions.ts
 import { update, updatesOf } from '../support/runner/session-fixture.ts'
 import { filesWith, formsOf } from '../support/secret-search.ts'
 
-/** Sessions of each agent in a box, as a runner carries them out: the key stays outside, and they outlive the runner and the proxy. */
+/**
+ * Tests sessions of each agent in a box, as a runner runs them: the key stays outside, and they outlive the runner and
+ * the proxy.
+ */
 
 const KEY = 'sk-ant-api03-the-machines-own-key-0123456789'
 
@@ -47,7 +50,7 @@ const messages = (held: HeldAttempt) =>
     .join('')
 const told = (held: HeldAttempt) => JSON.stringify(held.reports).slice(-4000)
 
-/** Answers questions as they come: files are not to be changed, all else may be. */
+/** Answers questions as they come: denies changes of files and allows everything else. */
 function answerQuestions(held: HeldAttempt): void {
   let answered = 0
   held.onChange(() => {
@@ -60,7 +63,7 @@ function answerQuestions(held: HeldAttempt): void {
   })
 }
 
-/** Processes of this machine that name that folder in their environment or arguments. */
+/** Returns this machine's processes whose environment or arguments name that folder. */
 const left = (folder: string) =>
   (listProcesses() ?? []).filter(
     ({ pid }) =>
@@ -68,7 +71,7 @@ const left = (folder: string) =>
       procText(pid, 'cmdline')?.includes(`${folder}/workspaces`),
   )
 
-/** All that a program can look at, into one file. */
+/** Returns a command that writes everything a program can look at into one file. */
 const LOOK = (hidden: string) =>
   [
     'exec >>look.txt 2>&1',
@@ -120,7 +123,7 @@ for (const subject of allSubjects) {
       ]
       let hangs = false
       const script: Script = ({ prompts }) => {
-        // Agents put other texts around what they are told.
+        // Agents add other texts around the prompt.
         const turn = [...prompts.join('\n').matchAll(/Turn \w+\./g)].at(-1)?.[0]
         if (turn === 'Turn three.') return runTurn('touch waits; sleep 1000')
         if (turn !== 'Turn two.') return { text: 'First answer.' }
@@ -148,7 +151,7 @@ for (const subject of allSubjects) {
       process.kill(here.proxyPid(), 'SIGKILL')
       await update(held!, 'idle')
       if (subject.name === 'builtin') {
-        // It does not ask again for an answer of which it has told a part.
+        // The agent does not repeat a request if it has reported a part of the answer.
         held!.input!({ type: 'prompt', input_id: 'again', text: 'Turn two.' })
         await until(() => messages(held!).includes('Second answer.'), 'the answer')
       }

@@ -1,9 +1,9 @@
-# Tries from inside what a box must hold. Variables before it: NEEDLES (hex, a line each), PLACES (paths, a line each), HUB_PORT,
-# MACHINE (an address of it), MARKER, OWN (paths that stand in the box as its image has them), PROGRAMS (where the programs of agents are).
-# Prints "REACHED what" for each that should not have been, and at the end how many it has tried.
+# Tries from inside everything that a box must prevent. Its variables: NEEDLES (hex, one per line), PLACES (paths, one per line),
+# HUB_PORT, MACHINE (its address), MARKER, OWN (paths that are in the box as in its image), PROGRAMS (the folder of the programs of agents).
+# Prints "REACHED what" for each try that succeeded, and at the end the number of tries.
 tried=0
 reached() { echo "REACHED $1"; }
-# try WHAT COMMAND…: it must fail.
+# try WHAT COMMAND…: the command must fail.
 try() {
   what=$1
   shift
@@ -11,7 +11,7 @@ try() {
   if "$@" >/dev/null 2>&1 </dev/null; then reached "$what"; fi
 }
 
-# What has been possible is taken back.
+# Tries that succeed are undone.
 written() { touch "$1" && rm -f "$1"; }
 mounted() {
   mkdir -p "$PWD/mounted" && mount -t tmpfs none "$PWD/mounted" && umount "$PWD/mounted"
@@ -22,7 +22,7 @@ is_own() {
   return 1
 }
 
-# Whether a folder holds more than what leads to the folders of this box.
+# Reports whether a folder contains more than the parents of the folders of this box.
 others() {
   for entry in "$1"/* "$1"/.[!.]*; do
     [ -e "$entry" ] || continue
@@ -52,7 +52,7 @@ for place in /usr/errand-was-here /etc/errand-was-here /bin/errand-was-here /run
   try "writing $place" written "$place"
 done
 
-# Processes of others, and rights.
+# Other processes, and rights.
 try 'another process of the machine' sh -c 'test "$(ls -d /proc/[0-9]* | wc -l)" -gt 60'
 try 'capabilities' sh -c 'grep -E "^Cap(Inh|Prm|Eff|Bnd|Amb):" /proc/self/status | grep -v "0000000000000000$"'
 try 'no no-new-privileges' sh -c '! grep -q "^NoNewPrivs:.1$" /proc/self/status'
@@ -72,7 +72,7 @@ my @needles = map { pack 'H*', $_ } grep { length } split /\n/, $ENV{NEEDLES};
 sub holds { my $text = shift; for (@needles) { return 1 if index($text, $_) >= 0 } 0 }
 $SIG{PIPE} = 'IGNORE';
 
-# What is kept back, in all files that can be read …
+# Secrets: in all readable files …
 find({ no_chdir => 1, wanted => sub {
   if (/^\/(usr|proc|sys|dev|lib|lib64|bin|sbin)$/ || /\/node_modules$/) { $File::Find::prune = 1; return }
   return unless -f $_ && !-l $_ && -s _ < 8e6;
@@ -80,13 +80,13 @@ find({ no_chdir => 1, wanted => sub {
   $tried++;
   reached("what is kept back, in $_") if holds($text);
 } }, '/');
-# … and in all processes: how they were begun, and all of their memory.
+# … and in all processes: their command lines, environments and memory.
 for my $process (glob '/proc/[0-9]*') {
   my ($pid) = $process =~ /(\d+)/; next if $pid == $$;
   for my $name ('environ', 'cmdline') {
     open my $file, '<', "$process/$name" or next; local $/; my $text = <$file> // '';
     $tried++;
-    # Those of this script hold them as it was given them.
+    # The variables of this script contain them.
     $text =~ s/(NEEDLES|PLACES)=[^\0]*//g;
     reached("what is kept back, in $name of " . comm($pid)) if holds($text);
   }
@@ -115,13 +115,13 @@ $tried++; reached('a raw socket') if socket(my $raw, AF_INET, SOCK_RAW, 1);
 $tried++; reached('a socket of another family') if socket(my $vsock, 40, SOCK_STREAM, 0);
 $tried++; my $byte = "x"; reached('the terminal') if ioctl STDIN, 0x5412, $byte;
 
-# Straight to a network.
+# Direct network access.
 for (["127.0.0.1", $ENV{HUB_PORT}], [$ENV{MACHINE}, $ENV{HUB_PORT}], ['169.254.169.254', 80], ['1.1.1.1', 443]) {
   $tried++; reached("$_->[0]:$_->[1] without the proxy") if IO::Socket::INET->new(PeerAddr => $_->[0], PeerPort => $_->[1], Timeout => 3);
 }
 for my $path ('/var/run/docker.sock', "\0/tmp/.X11-unix/X0") { $tried++; reached("the socket $path") if IO::Socket::UNIX->new(Peer => $path) }
 
-# By the proxy.
+# Access through the proxy.
 sub ask { my ($text) = @_;
   my $proxy = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => 3128, Timeout => 3) or return '';
   $proxy->autoflush(1); print $proxy $text; local $SIG{ALRM} = sub { die }; my $answer = '';
@@ -140,7 +140,7 @@ refuses('two lengths', "POST http://example.com/ HTTP/1.1\r\nHost: example.com\r
 refuses('its control socket', "PUT /doors/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
 refuses('its health', "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
 
-# A service of models, with what stands in this environment for its key, and with others.
+# A model service, with the stand-in for its key in this environment, and with other keys.
 my @own = map { $ENV{$_} // () } qw(ANTHROPIC_API_KEY OPENAI_API_KEY COPILOT_PROVIDER_API_KEY);
 for my $service ('anthropic', 'openai', 'copilot', 'other') {
   for my $key (@own, 'sk-ant-api03-errand-0000000000000000000000000000', '') {
@@ -153,6 +153,6 @@ for my $service ('anthropic', 'openai', 'copilot', 'other') {
 print "by perl $tried\n";
 END
 
-# A process that is to outlive all this: no mark, a session of its own, twice forked.
+# A process that tries to outlive all this: no mark, its own session, forked twice.
 (env -i setsid perl -e '$0 = shift; fork and exit; fork and exit; sleep 3600' "$MARKER" >/dev/null 2>&1 </dev/null &)
 echo "ATTACKS DONE $tried"

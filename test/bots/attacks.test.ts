@@ -9,7 +9,7 @@ import { ownAddress } from '../support/telegram-stand-in.ts'
 const skip = await botsHere()
 const MAX_PROCESSES = 100
 
-/** What a bot that does this and then says "done" has printed. */
+/** Returns what a bot has printed that runs this script and then says "done". */
 async function printedBy(hub: BotHub, botId: string, script: string, env_vars?: Record<string, string>) {
   const { run_id } = await hub.startShell(botId, `${script}\necho done; exec sleep 1000000`, { env_vars })
   await hub.untilPrinted(run_id, /^done\n/m)
@@ -19,7 +19,7 @@ async function printedBy(hub: BotHub, botId: string, script: string, env_vars?: 
 }
 
 test('what bots attack holds', { skip }, async (t) => {
-  // A service on all addresses of this machine, as any that runs beside the runner.
+  // A service on all addresses of this machine, like any service that runs beside the runner.
   const service = createServer((socket) => socket.on('error', () => {}).end('here'))
   const allowed = createServer((socket) => socket.on('error', () => {}).end('here'))
   for (const server of [service, allowed])
@@ -98,7 +98,7 @@ test('what bots attack holds', { skip }, async (t) => {
       kill -9 -1 2>/dev/null; ls /proc | grep -cE '^[0-9]+$' | awk '$1 > 8 { print $1 " processes" }'
       ls /var/run/docker.sock /dev/sda /dev/kmsg 2>/dev/null`,
       )
-      // 10 is NET_BIND_SERVICE.
+      // Bit 10 is NET_BIND_SERVICE.
       const only = (1 << 10).toString(16).padStart(16, '0')
       assert.equal(text, `CapEff:${only}\nCapBnd:${only}\nNoNewPrivs:1\ndone\n`)
     },
@@ -122,7 +122,7 @@ test('what bots attack holds', { skip }, async (t) => {
       ]
       const connect = places.map(
         ([name, host, port]) =>
-          // What is to answer has its time, however much the machine has to do.
+          // An answer that should come gets enough time, however busy the machine is.
           `(nc -w ${name === 'allowed' ? 60 : 2} ${host} ${port} </dev/null >/dev/null 2>&1 && echo reached ${name}; true) &`,
       )
       const ping = [address, Gateway, IPAddress, '169.254.169.254'].map(
@@ -154,7 +154,7 @@ test('what bots attack holds', { skip }, async (t) => {
     await hub.until('loud', 'stopped')
     const text = await hub.printed(run_id)
     assert.ok(text.length < 1.1 * 1024 ** 2, `${text.length} bytes`)
-    // The engine itself drops what is not read in time.
+    // The engine itself drops log that is not read in time.
     const [, counted] = /\n\[errand: ([\d,]+) bytes of log left out\]\n$/.exec(text) ?? []
     assert.ok(Number(counted?.replaceAll(',', '')) >= bytes / 10, `${counted} bytes left out`)
     assert.match(text, /^\[errand: limit of 1,048,576 bytes of log a day reached/m)

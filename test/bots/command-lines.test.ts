@@ -14,7 +14,7 @@ print("to errors", file=sys.stderr, flush=True)
 while True: time.sleep(1000)
 `
 
-/** A folder to call from, with source texts and a project that has a Dockerfile. */
+/** Creates a folder to call from, with source texts and a project that has a Dockerfile. */
 function writeSources({ home, images }: BotHub): string {
   const cwd = join(home, 'sources')
   mkdirSync(join(cwd, 'project'), { recursive: true })
@@ -78,7 +78,7 @@ test('the command lines of the bot runner do what they did', { skip }, async (t)
   assert.equal((await hub.until('ready', 'stopped')).exit_code, 0)
   assert.match((await call('list', '--all')).stdout, /^ready +stopped/m)
 
-  // A new one is up before the old one goes; its log is followed over the change.
+  // The new container is up before the old one is removed. Its log is followed over the change.
   const follow = hub.errand.start(['bot', 'logs', 'files', '-f'], { env: hub.env, cwd })
   await follow.until('I am simple')
   const old = await (await hub.containerOf('files')).inspect()
@@ -104,7 +104,7 @@ test('the command lines of the bot runner do what they did', { skip }, async (t)
   )
   assert.ok(State.StartedAt < finished_at!, 'both were up')
 
-  // One that fails leaves the old one up.
+  // An update that fails leaves the old one up.
   writeFileSync(join(cwd, 'bot.py'), 'raise SystemExit("broken as it is")\n')
   const broken = await call('update', 'files', '--simple', 'bot.py')
   assert.equal(broken.code, 1, broken.all)

@@ -36,7 +36,7 @@ time.sleep(1000)
   const files = { 'bot.py': code, 'texts/hello.txt': 'hello' }
   const first = await hub.client.bots.start({ bot_id: 'writer', files, entrypoint: 'bot.py' })
   assert.match(await hub.untilPrinted(first.run_id, 'done'), /^rows 1 hello changed\ndone\n$/)
-  // A new container begins anew.
+  // A new container starts the count again.
   const { run_id } = await hub.client.bots.restart('writer')
   assert.match(await hub.untilPrinted(run_id, 'done'), /^rows 1 hello changed\ndone\n$/)
   await hub.client.bots.stop('writer')
@@ -59,7 +59,7 @@ test('data outlive restart, update, stop, and the death of runner and hub; they 
   assert.equal(await starts(first.run_id), 1)
   const again = await hub.client.bots.restart('keeper')
   assert.equal(await starts(again.run_id), 2)
-  // Both have them for a moment.
+  // For a moment, both containers have the data.
   const { update } = await hub.client.bots.update('keeper', { env: { A: '1' } })
   assert.equal(await starts(update!.run_id), 3)
   await eventually('the update', async () => (await hub.client.bots.get('keeper')).run_id === update!.run_id)
@@ -78,14 +78,14 @@ test('data outlive restart, update, stop, and the death of runner and hub; they 
   })
   assert.equal((await container.inspect()).State.StartedAt, before)
 
-  // Bytes that look like nothing, and the bot's own secret: none of it is masked, or changed.
+  // Bytes of no known format, and the bot's own secret. Nothing of it is masked or changed.
   await container.exec(
     'sh',
     '-c',
     'echo "$WORD" >/data/word; head -c 5000000 /dev/urandom >/data/noise; ln -s noise /data/link; mkdir /data/empty',
   )
   const sum = (await container.exec('sh', '-c', 'sha256sum </data/noise')).slice(0, 64)
-  // A size that was measured holds for a second.
+  // A measured size is valid for a second.
   const told = /^data +\/data, 4\.8 MB of 1 GB, on \S+$/m
   await eventually('its size', async () => told.test((await cli('status', 'keeper')).stdout))
   const file = join(folder, 'keeper.tar')
@@ -133,7 +133,7 @@ test('a bot with data waits for its runner while that is away, and says so', { s
   const script = 'echo up; while :; do sleep 1; done'
   await hub.startShell('keeper', script, { data: true })
   await hub.until('keeper', 'running')
-  // Both are asked for: the place is noted after the bot was looked at, or before.
+  // Both are checked, because the place may be noted before or after the bot was looked at.
   const { data } = await eventually('the place', async () => {
     const bot = await hub.client.bots.get('keeper')
     const there = await hub.client.bots.data('keeper').catch(() => undefined)
@@ -142,7 +142,7 @@ test('a bot with data waits for its runner while that is away, and says so', { s
   await hub.client.bots.stop('keeper')
   await hub.until('keeper', 'stopped')
   await hub.kill('runner')
-  // Before, the hub would hand the bot to a connection that is dead.
+  // Before that, the hub would hand the bot to a dead connection.
   await eventually('that it is away', async () =>
     (await hub.client.runners.list()).every(({ status }) => status === 'disconnected'),
   )

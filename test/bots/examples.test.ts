@@ -20,7 +20,7 @@ test('the example bots answer in a chat, started as their READMEs say', { skip }
   })
   const cwd = join(hub.home, 'bots')
   cpSync(folder, cwd, { recursive: true })
-  // The image of that name is a stand-in, which has a name of its own.
+  // The image of that name is a stand-in with a name of its own.
   const dockerfile = join(cwd, 'own-dockerfile/Dockerfile')
   writeFileSync(
     dockerfile,
@@ -64,7 +64,7 @@ test('the example bots answer in a chat, started as their READMEs say', { skip }
       const [, bot] = /^(\w+) is running/m.exec(stdout) ?? []
       for (const [text, answer] of says)
         assert.match(await telegram.ask(TOKEN, { chat: index + 1, text }), answer)
-      // One at a time: all have the same token.
+      // One at a time, because all have the same token.
       const { stdout: stopped } = await hub.call('bot', 'stop', bot!)
       assert.equal(stopped, `${bot} is stopped.\n`)
     })

@@ -6,7 +6,10 @@ import { eventually } from '../support/errand-command.ts'
 
 const skip = await botsHere()
 
-/** Numbered lines on both streams until it is told that these are enough; it says how many, and waits. */
+/**
+ * Prints numbered lines on both streams until a signal says that these are enough. Then it prints their number and
+ * waits.
+ */
 const chatty = `
 trap 'enough=1' USR1
 i=0
@@ -41,12 +44,12 @@ test('a bot goes on through kill -9 of hub, runner and both: same container, eac
     await hub.kill(...which)
     for (const name of which) await start[name]()
   }
-  // However long all that took, it talked on.
+  // It kept printing during all of that.
   await (await hub.containerOf('chatty')).kill({ signal: 'SIGUSR1' })
   const printed = await hub.untilPrinted(run_id, 'all is said')
   const lines = Number(/all is said with (\d+)\n$/.exec(printed)?.[1])
   assert.equal(hash(printed), hash(expected('line', lines)))
-  // Each stream comes at its own pace.
+  // Each stream arrives at its own pace.
   const errors = await eventually('the end of the other stream', async () => {
     const text = await hub.printed(run_id, 'stderr')
     return text.includes('all is said') && text
@@ -73,7 +76,8 @@ test('what a crash between create and record leaves is removed by one sweep, and
   const stays = await (await hub.containerOf('stays')).inspect()
   const { Labels } = stays.Config
   await hub.kill('runner')
-  // As a runner leaves them that is killed after the engine's answer; and others', one with a name like ours.
+  // Containers like those that a runner leaves if it is killed after the engine's answer, and containers of others,
+  // one of them with a name like ours.
   const made = async (name: string, labels: Record<string, string>) =>
     await hub.engine.createContainer({
       name,

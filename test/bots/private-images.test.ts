@@ -17,7 +17,7 @@ import { makeRepository, needsLogin, serveGit } from '../support/sources/git-fix
 const skip = await botsHere()
 const PASSWORD = 'not-a-word-of-it'
 
-/** Names of the secrets that the hub still has, beside its own. */
+/** Returns the names of the secrets that the hub still has, except its own. */
 function keptSecrets({ data }: BotHub): unknown[] {
   const db = new DatabaseSync(join(data, 'errand.db'), { readOnly: true })
   const names = db.prepare("SELECT name FROM secrets WHERE scope <> 'hub'").all()
@@ -25,14 +25,17 @@ function keptSecrets({ data }: BotHub): unknown[] {
   return names.map(({ name }) => name)
 }
 
-/** None of the forms stands in a file of the hub or the runner, in what they print, nor in what the engine shows. */
+/**
+ * Asserts that no file of the hub or the runner, nothing they print and nothing the engine shows contains one of the
+ * forms.
+ */
 function assertNowhere(hub: BotHub, forms: readonly string[], shown: readonly object[]): void {
   assert.deepEqual(filesWith(hub.home, forms), [])
   const printed = [hub.hub, hub.runner!].map((program) => program.printed)
   assert.ok(!holds(JSON.stringify([shown, printed]), forms))
 }
 
-/** A hub, and a registry with an image of Anna behind its password. */
+/** Starts a hub, and a registry with an image of Anna that requires her password. */
 async function privateImage(t: TestContext, script: string) {
   const docker = dockerFor(t)
   const registry = await startImageRegistry(t)
@@ -65,7 +68,7 @@ test('an image that one user pulled with a password is started by no other, who 
     return new ErrandClient({ url: hub.url, token })
   }
   const [anna, bert] = [await userOf('anna'), await userOf('bert')]
-  /** The state and reason that it comes to. */
+  /** Returns the final state and its reason. */
   const outcome = async (client: ErrandClient, bot: StartBotInput) => {
     await client.bots.start(bot)
     return await eventually('an outcome', async () => {
@@ -111,7 +114,7 @@ test('a token of a Git server serves one fetch: then it is nowhere, and the bot 
   t.after(() => git.close())
   const hub = await startBotHub(t, { runnerEnv: { ERRAND_GIT_ALLOW: git.origin() } })
   const { bots } = hub.client
-  // Nothing of the fetch is in its build either.
+  // The bot's build does not contain the password of the fetch either.
   makeRepository(join(root, 'bot.git'), [
     {
       path: 'Dockerfile',
@@ -132,7 +135,7 @@ test('a token of a Git server serves one fetch: then it is nowhere, and the bot 
   const events: unknown[] = []
   for await (const event of hub.client.events(wrong.run_id)) events.push(event)
   assert.ok(events.length > 3 && !JSON.stringify([wrong, events]).includes('another-token'))
-  // One that has crashed can be started again with what it had, until it is stopped.
+  // A crashed bot can be started again with its secret, until it is stopped.
   assert.equal(keptSecrets(hub).length, 1)
   await bots.stop('wrong')
   assert.deepEqual(keptSecrets(hub), [])

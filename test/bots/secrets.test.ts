@@ -64,7 +64,7 @@ test("a bot's token is in no image, log, answer or file of the hub, and nowhere 
     for (const form of forms) assert.ok(!place.includes(form), place.slice(0, 500))
   assert.deepEqual(filesWith(hub.data, forms), [])
 
-  // It must begin again with its variables, also after a restart of the hub; then they go with it.
+  // It must restart with its variables, also after a restart of the hub. When it ends, they are removed.
   await hub.kill('hub')
   await hub.startHub()
   const again = await hub.client.bots.restart('teller')

@@ -21,9 +21,9 @@ test('the hub of compose.docker.yaml makes a container for a run, beside itself'
   const folder = mkdtempSync(join(tmpdir(), 'errand-deploy-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
   const image = await errandImage()
-  // As the test's compose calls it, in the place of the file's own name.
+  // The name that the test's compose project gives its network, instead of the name in the file.
   const network = `${docker.name('compose-docker')}_default`
-  // What a user writes into it: the names of image and network.
+  // A user writes these names into the file: of the image and of the network.
   const config = readFileSync(join(deploy, 'errand.docker.yaml'), 'utf8')
   const own = config
     .replace('"errand:latest"', `"${image}"`)

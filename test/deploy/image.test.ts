@@ -111,7 +111,7 @@ test('hub and runners of the compose files run a workflow, stop when told to, an
   const ping = `require('http').get(${ask}, (answer) => console.log(answer.resume().statusCode))`
   await assert.rejects(inside(runner, ['node', '-e', ping]), /ENOENT/, 'it does not reach Docker')
 
-  // What steps in a sandbox need, as Compose v2 tells the engine of the same file.
+  // The options that steps in a sandbox need, as Compose v2 passes them to the engine from the same file.
   const { security_opt, cap_drop } = parse(readFileSync(join(deploy, 'compose.runner.yaml'), 'utf8')).services
     .runner
   const profile = readFileSync(join(deploy, 'seccomp-sandbox.json'), 'utf8')
@@ -132,7 +132,7 @@ test('hub and runners of the compose files run a workflow, stop when told to, an
   const seen = await inside(boxed, ['sh', '-c', run], inSandbox)
   assert.match(seen, /boxed as 1000/)
   assert.match(seen, /success in/)
-  // Nobody told it to be reached.
+  // Its configuration does not make it reachable.
   const closed = await engine.createContainer({
     Image: image,
     name: docker.name('closed'),
@@ -150,7 +150,7 @@ test('hub and runners of the compose files run a workflow, stop when told to, an
   const runFlow = () => inside(hub, ['errand', 'run', '--hub', '-'], flow)
   assert.match(await runFlow(), /user 10001, git version/)
 
-  // As it is with Docker's socket, by the same names: it is enrolled already.
+  // The same runner with Docker's socket, under the same names. It is already enrolled.
   await up('compose.runner.yaml', { ...oneRunner, beside: [join(deploy, 'compose.runner-docker.yaml')] })
   runner = await containerOf(runnerProject, 'runner')
   await eventually('the runner with Docker', async () => (await connected()).includes('runner-001'))
@@ -161,7 +161,7 @@ test('hub and runners of the compose files run a workflow, stop when told to, an
     const { State } = await container.inspect()
     assert.equal(State.ExitCode, 0, 'it ended by itself')
   }
-  // Its enrolment token is used up: it has what it was given in its volume.
+  // Its enrolment token is used up. Its own token is in its volume.
   await hub.start()
   await runner.start()
   await eventually('the hub again', () => healthy(hub))
@@ -180,7 +180,7 @@ test('hub and runners of the compose files run a workflow, stop when told to, an
   })
   await eventually('both runners', async () => (await connected()).join() === 'runner-001,runner-002')
 
-  // Bots, with the variables of the bot runner.
+  // The runner can run bots with the variables of the bot runner.
   const bot_id = docker.name('bot')
   const made = `errand.bot=${bot_id}`
   noteMade('label', made)

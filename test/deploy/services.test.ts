@@ -17,7 +17,10 @@ const skip =
     ? await dockerHere()
     : 'it boots a systemd that may change the cgroups of this machine; ERRAND_TEST_NO_SKIPS=1 lets it'
 
-/** A Debian with systemd, the units and this checkout at /opt/errand, as docs/deploy.md says. */
+/**
+ * Returns the Dockerfile of a Debian with systemd, the units, and this checkout at /opt/errand, as docs/deploy.md
+ * says.
+ */
 const dockerfile = (base: string): string => `
 FROM ${base}
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends systemd git >/dev/null
@@ -98,7 +101,7 @@ test('under systemd a step outlives the restart of runner and hub, and both are 
   for (const { pid: _, ...found } of Object.values(before))
     assert.deepEqual(found, { caps: '0000000000000000', noNewPrivs: '1', isRoot: false })
 
-  // It ends when it is told to, so that it is at it while both are restarted.
+  // The step ends when told to, so that it runs while both are restarted.
   const go = '/var/lib/errand-runner/go'
   const cmd = `id -un; echo $$ >/tmp/begun; while [ ! -e ${go} ]; do sleep 0.1; done; echo went on`
   const { run_id } = JSON.parse(

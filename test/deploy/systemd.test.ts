@@ -20,7 +20,7 @@ function temporaryFolder(t: TestContext): string {
   return folder
 }
 
-/** The unit with the program of this checkout, since the one it names is not installed. */
+/** Writes the unit with the program of this checkout, because the one that it names is not installed. */
 function unitIn(folder: string, name: string): string {
   const file = join(folder, name)
   const text = readFileSync(join(units, name), 'utf8')
@@ -28,7 +28,7 @@ function unitIn(folder: string, name: string): string {
   return file
 }
 
-/** Exposure as `systemd-analyze security` rates it: 0 (nothing) to 100. */
+/** The exposure as `systemd-analyze security` rates it, from 0 (nothing) to 100. */
 for (const { name, mostExposure } of [
   { name: 'errand-hub.service', mostExposure: 20 },
   { name: 'errand-runner.service', mostExposure: 50 },

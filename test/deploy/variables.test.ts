@@ -22,7 +22,7 @@ test('the compose file of a runner hands on each variable of its environment, by
   )
   assert.ok(names.includes('ADOS_RUNNER_ID') && names.includes('OPENAI_API_KEY'))
   const { environment } = parse(readFileSync(file, 'utf8')).services.runner
-  // The workspace is the image's; the hub's address is asked for, by a word that tells its old name.
+  // The workspace is part of the image. The address of the hub is required, and the message mentions the old name.
   const others = [
     'WORKSPACE_DIR',
     'ERRAND_HUB_URL',

@@ -15,7 +15,7 @@ import { startModelServer, writeFileScript } from '../support/model-server/serve
 
 const agents = process.env.ERRAND_AGENTS_DIR ?? join(homedir(), '.errand', 'agents')
 
-/** A hub with its runner; what the environment holds reaches both. Agents may work in `work`. */
+/** Starts a hub with its runner. The environment reaches both. Agents may work in `work`. */
 async function hub(t: TestContext, environment: NodeJS.ProcessEnv = {}) {
   const errand = errandCommand(t)
   const work = join(errand.home, 'work')
@@ -27,7 +27,7 @@ async function hub(t: TestContext, environment: NodeJS.ProcessEnv = {}) {
   const url = /http:\/\/\S+/.exec(up.printed.stdout)![0]
   const password = /password (\S+)/.exec(up.printed.stdout)![1]!
   const call = (...words: string[]) => errand.run(words, { env })
-  /** What has come so far. */
+  /** Returns the events so far. */
   const events = async (id: string): Promise<RunEvent[]> => {
     const { token } = JSON.parse(readFileSync(join(env.ERRAND_DATA, 'local.json'), 'utf8'))
     const headers = { authorization: `Bearer ${token}`, accept: 'application/json' }
@@ -104,7 +104,7 @@ test('a folder that the runner does not allow, an unknown agent and a missing ke
     return /^builtin +yes +no +.*OPENAI_API_KEY/m.test(found.stdout) && found
   })
   assert.match(listed.stdout, /^acp +yes +yes +no +\S+$/m)
-  // Before the runner has told what it has, it could have been one of its own.
+  // Before the runner has reported its agents, the name could have been one of its own.
   const unknown = await call('agent', '--hub', 'x', '--agent', 'nope')
   assert.match(unknown.stderr, /There is no agent "nope"\.\s+hint: There are: claude_code/)
   assert.doesNotMatch(unknown.stdout, /^run /m)
@@ -140,7 +140,7 @@ test("the agent API's lines work as they are written, with Claude Code", {
     ANTHROPIC_API_KEY: 'a key of this test',
   })
   script = writeFileScript(join(work, 'hello.py'), 'print("hello")\n', 'It is made.')
-  /** What stands in a README, for this port, password and folder. */
+  /** Runs lines of a README for this port, password and folder. */
   const shell = (lines: string, token = '', run = '') =>
     new Promise<string>((resolve, reject) => {
       const text = lines

@@ -10,7 +10,7 @@ import { startModelServer, writeFileScript } from '../support/model-server/serve
 import { guardsOf, type Programs, processesOf, startPrograms } from '../support/programs.ts'
 import { sized } from '../support/size.ts'
 
-/** How many of each; OpenCode takes 600 MB a process. */
+/** The number of sessions of each agent. OpenCode takes 600 MB per process. */
 const counts = {
   claude_code: sized('Claude Code at once', 3, 7),
   codex: sized('Codex at once', 3, 7),
@@ -67,7 +67,7 @@ function talk(programs: Programs, name: string, index: number) {
   return { name, run_id, file, key: `key-${randomUUID()}`, content: `made by ${run_id}` }
 }
 
-/** Lets nobody go on before all are there. */
+/** Holds everyone until all have arrived. */
 class Meeting {
   readonly #all = Promise.withResolvers<void>()
   #missing: number

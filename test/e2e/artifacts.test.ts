@@ -124,10 +124,10 @@ test('a run without a hub keeps its files in the folder of its user', async (t) 
   await runs('artifacts', 'here', '--all', 'all')
   assert.equal(readFileSync(join(work, 'all/out/result.txt'), 'utf8'), 'done\n')
   assert.match((await runs('diff', 'here')).stderr, /"here" has stored no diff/)
-  // Of others, and where one is named, a hub is asked: there is none.
+  // For other artifacts, or with `--url`, the command calls a hub, and there is none.
   for (const args of [['other'], ['here', '--url', 'http://127.0.0.1:1'], ['../here']])
     assert.doesNotMatch((await runs('artifacts', ...args)).stdout, /result/)
-  // Of what was changed since nothing is written.
+  // Nothing is written for a file that has changed since.
   writeFileSync(join(folder, '1/out/result.txt'), 'else\n')
   const damaged = await runs('artifacts', 'here', 'out/result.txt', '-o', 'one')
   assert.match(damaged.stderr, /differ from those that the run stored/)

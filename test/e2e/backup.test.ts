@@ -8,7 +8,7 @@ import { openSqliteStores } from '../../src/stores/sqlite/open.ts'
 import { eventually } from '../support/errand-command.ts'
 import { startPrograms, workflowText } from '../support/programs.ts'
 
-/** Checks each output that the log of a run tells of; answers how many bytes it was. */
+/** Checks each output that the log of a run mentions. Returns the number of bytes. */
 async function checkOutputs(data: string): Promise<{ runs: number; bytes: number }> {
   const { runs, close } = await openSqliteStores({ file: join(data, 'errand.db') })
   try {
@@ -34,7 +34,7 @@ async function checkOutputs(data: string): Promise<{ runs: number; bytes: number
 test('backups of a hub at work hold every run whole, and a hub starts from one and goes on', async (t) => {
   const programs = await startPrograms(t)
   const { home, client } = programs
-  // About 300 kB in pieces, so that backups come in the middle of them.
+  // The output has about 300 kB in pieces, so that backups fall in the middle of them.
   const piece =
     "i=0; while [ $i -lt 30 ]; do head -c 10000 /dev/zero | tr '\\0' x; i=$((i+1)); sleep 0.02; done"
   const yaml = workflowText([

@@ -12,7 +12,7 @@ import { freePort, type Programs, startPrograms, workflowText, writeWorkflow } f
 import { wholeLog } from '../support/programs-output.ts'
 
 const head = 'version: v0.1\nname: bad\nsteps:\n'
-/** What is written, and what the message must say. */
+/** The text of each file, and what the message must say. */
 const files: Record<string, { yaml: string; says: RegExp[] }> = {
   'YAML that does not parse': { yaml: `${head}  - {name: a, action: noop\n`, says: [/:4:|:5:/] },
   'no YAML at all': { yaml: '\0\x01\x02', says: [/flow\.yaml/] },
@@ -44,7 +44,7 @@ const files: Record<string, { yaml: string; says: RegExp[] }> = {
   'an argument that is missing': { yaml: `${head}  - {name: a, action: cmd.run}\n`, says: [/:4:/, /cmd/] },
 }
 
-/** Ways to give a file to Errand that all must refuse it before anything runs. */
+/** Returns the ways to give a file to Errand, all of which must refuse it before anything runs. */
 async function refusals(programs: Programs, file: string): Promise<Record<string, Finished>> {
   return {
     validate: await programs.call('validate', file),
@@ -65,7 +65,7 @@ async function ask(programs: Programs, path: string, init: RequestInit = {}): Pr
   return { status: response.status, error: text === '' ? {} : JSON.parse(text).error }
 }
 
-/** A hub that has one run, and after the test still has it as it was, and no other. */
+/** Starts a hub that has one run. After the test, it must still have this run, unchanged, and no other. */
 async function hubWithARun(
   t: TestContext,
 ): Promise<Programs & { headers: Record<string, string>; check(): Promise<void> }> {
@@ -251,7 +251,7 @@ test('an upload that is far too large is refused with what the limit is, and the
   const put = async (count: number, more: Record<string, string> = {}) => {
     const asked = request(`${programs.url}/api/uploads`, { method: 'PUT', headers: { ...headers, ...more } })
     const body = pieces(count)
-    // What the hub does not read any more is lost on the way.
+    // The rest of a request that the hub stops reading is lost on the way.
     asked.on('error', () => {})
     body.pipe(asked)
     const [answer] = (await once(asked, 'response')) as [IncomingMessage]
@@ -281,7 +281,7 @@ test('a client that asks for a WebSocket and is gone before the answer does not 
   const { pid } = programs.hub.child
   for (const path of ['/elsewhere', '/api/runner-link', '/api/runner-link?token=x'])
     for (let time = 0; time < 20; time++) {
-      // Stopped, so that the request and its end are found at once.
+      // The hub is paused so that it finds the request and its end at once.
       process.kill(pid!, 'SIGSTOP')
       const socket = connect(Number(port), hostname)
       await once(socket, 'connect')

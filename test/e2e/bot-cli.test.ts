@@ -8,7 +8,7 @@ import { DEFAULT_BOT_QUOTA } from '../../src/hub/bots/bot-admission.ts'
 import { errandCommand } from '../support/errand-command.ts'
 import { testingHub } from '../support/hub/hub-fixture.ts'
 
-/** The real command line and hub; a stand-in for the machines. */
+/** Starts the real command line and hub, with a stand-in for the machines. */
 async function setUp(t: TestContext, options?: Parameters<typeof testingHub>[1]) {
   const hub = await testingHub(t, options)
   const { token } = await hub.user('ann')
@@ -84,7 +84,7 @@ test('a bot is started, followed, listed, searched, changed and stopped', async 
     stdin: 'of the registry\n',
   })
   const fresh = await onMachine('echo', echo.spec.attempt_id)
-  // Asked for before the bot runs: the password is gone once its image is there.
+  // This is read before the bot runs, because the password is removed once its image is there.
   assert.equal((await hub.secrets.reveal(fresh.spec)).BOT_REGISTRY_PASSWORD, 'of the registry')
   await fresh.phase('running', 'busybox')
   const updated = await updating
@@ -129,7 +129,7 @@ test('a bot that dies and is begun again is not told as running', async (t) => {
   const loops = await onMachine('loops')
   await loops.phase('running', 'image abc')
   await loops.phase('restarting', 'Exit code 3. Restart 1 of 1 in 1 s.')
-  // One that goes on is told as running meanwhile: the first would have been too.
+  // A bot that keeps running is reported as running meanwhile. The first bot would have been too.
   const going = bot(['start', 'goes-on', '--image', 'busybox'])
   await (await onMachine('goes-on')).phase('running', 'image abc')
   assert.equal((await going).code, 0)

@@ -7,7 +7,7 @@ import { errandCommand, eventually } from '../support/errand-command.ts'
 import { endProcessesOf, startPrograms, writeWorkflow } from '../support/programs.ts'
 import { sandboxMissing } from '../support/runner/box-fixture.ts'
 
-/** A folder where no program "bwrap" is, as the only one of PATH. */
+/** A PATH whose only folder has no program "bwrap". */
 const NO_PROGRAMS = { PATH: '/nowhere' }
 
 function configFile(t: TestContext, text: string): string {
@@ -69,7 +69,7 @@ test('a run waits for a runner that can give its box, also over a restart of the
     /isolation: sandbox +no: bubblewrap is not installed/,
   )
 
-  // The group asks for it, and the file says nothing.
+  // The group asks for a box, and the file says nothing about it.
   const hosts = { inventory: { hosts: { box: { group: 'shared' } } } }
   const shared = writeWorkflow(
     join(home, 'shared.yaml'),
@@ -83,7 +83,7 @@ test('a run waits for a runner that can give its box, also over a restart of the
   )
   await runner('also-strong', 'shared')
   assert.deepEqual(await attempt('grouped'), { runner: 'also-strong', isolation: 'sandbox', network: 'none' })
-  // Nobody asks for one there any more: what is started from now on has none, and what failed is retried in what it had.
+  // The group no longer asks for a box. New runs have none; a failed run is retried in the box that it had.
   writeFileSync(config, 'groups: {}\n')
   await programs.hub.until('was read again')
   const { run_id } = await client.runs.retry('grouped')
@@ -112,7 +112,7 @@ test('a step of this machine says which box it got, and what it was refused ther
   skip: sandboxMissing(),
 }, async (t) => {
   const errand = errandCommand(t)
-  // The proxy goes on when a command has ended, for the next one.
+  // The proxy keeps running after a command has ended, for the next one.
   t.after(() => endProcessesOf(errand.home))
   const look =
     'exec 3<>/dev/tcp/127.0.0.1/3128; printf "CONNECT x.example:443 HTTP/1.1\\r\\n\\r\\n" >&3; head -1 <&3'

@@ -46,7 +46,7 @@ test('runs work in a checkout of a private repository, one after another and ove
     places.add(/\S+\/work\b/.exec(stdout)![0])
   }
   assert.equal(places.size, 1)
-  // Another system has one over the hub, with the token that the hub keeps.
+  // Another system gets a checkout from the hub, with the token that the hub stores.
   const ask = async (path: string, body: object): Promise<{ slot_id: string; slot_path: string }> => {
     const headers = {
       authorization: `Bearer ${readFileSync(join(programs.data, 'local-token'), 'utf8')}`,

@@ -7,7 +7,7 @@ import { commands } from '../../src/cli/commands.ts'
 import { errandCommand, eventually } from '../support/errand-command.ts'
 import { processesOf } from '../support/programs.ts'
 
-/** A file with one step. */
+/** Creates a file with one step. */
 function flow(t: TestContext, cmd: string, more = '') {
   const errand = errandCommand(t)
   const file = join(errand.home, 'flow.yaml')
@@ -208,7 +208,7 @@ test('what is shown steers no terminal in a pipe either, and has the colours of 
 })
 
 test('Ctrl-C cancels, runs what stands under finally, leaves no process and ends with 3', async (t) => {
-  // No other process waits just as long: a pid may be the beginning of another.
+  // A random time that no other process waits for. The pid would not do: it may be a prefix of another.
   const seconds = `98765.${randomInt(10 ** 9, 10 ** 10)}`
   const more = 'finally:\n  - name: last\n    action: cmd.run\n    args: {cmd: echo cleaned}\n'
   const errand = flow(t, `echo begun; sleep ${seconds}`, more)
@@ -279,7 +279,7 @@ test('an approval that nobody can give is refused with what to do about it', asy
   assert.match(refused.stdout, /--approve "ask" or --yes/)
   assert.equal((await errand.run(['run', file, '--yes'])).code, 0)
   assert.equal((await errand.run(['run', file, '--approve', 'ask'])).code, 0)
-  // Instances that ask one after another.
+  // These instances ask one after another.
   const more =
     '  - {name: ask, action: approval.wait, foreach: [a, b, c], max_parallel: 1}\n  - {name: go, action: noop}\n'
   writeFileSync(file, `version: v0.1\nname: flow\nsteps:\n${more}`)

@@ -10,7 +10,7 @@ import { endProcessesOf, freePort, processesOf, writeWorkflow } from '../support
 
 const hello = join(import.meta.dirname, '../../examples/hello.yaml')
 
-/** Agent servers of the token T, each with a data folder of its own. */
+/** Starts agent servers with the token T, each with its own data folder. */
 async function agents(t: TestContext, count: number) {
   const errand = errandCommand(t)
   const start = async (port: number): Promise<Started> => {
@@ -122,7 +122,7 @@ test('a host without address or token is told before the first step, with the st
   assert.match(none.stderr, /no token for host "good".*"begin", "last"/)
   assert.equal(existsSync(mark), false, 'a step has begun')
 
-  // What cannot run by what is known now needs nothing.
+  // A step that cannot run, according to what is known now, needs nothing.
   const onlyProd = { targets: ['db'], when: '${STAGE} == "prod"' }
   const dev = await dispatch(file(db, onlyProd))
   assert.equal(dev.code, 0, dev.stdout + dev.stderr)
@@ -170,7 +170,7 @@ test('a dispatch begins with its run id, by which what it has left on the agents
       [runId, 'long', 'running'],
     ],
   )
-  // One of them by its own id, then what is left of the run; -f names the hosts as the inventory does.
+  // Cancels one task by its own id, then the rest of the run. -f names the hosts as the inventory does.
   const one = await dispatch('cancel', ...hosts, tasks[0]!.task_id)
   assert.equal(one.code, 0, one.stderr)
   assert.match(one.stdout, new RegExp(`^${tasks[0]!.task_id} on 127\\.0\\.0\\.1:\\d+ is canceled\\.\\n$`))

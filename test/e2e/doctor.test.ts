@@ -90,7 +90,7 @@ test('with a hub it looks at the address, the token, the clock, the key and the 
 
 test('whether agents and steps can be put into boxes is told, and is a problem where it is asked for', async (t) => {
   const errand = errandCommand(t)
-  // No program "bwrap" is there.
+  // This PATH has no program "bwrap".
   const env = { ERRAND_ADDR: ':0', ERRAND_ISOLATION: 'auto', PATH: join(errand.home, 'empty') }
   const without = await doctor(errand.run, env)
   assert.equal(without.status('sandbox'), 'warning')

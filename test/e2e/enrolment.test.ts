@@ -38,7 +38,7 @@ test('a machine is enrolled by a token that is good once, and then needs nothing
   const { token: own } = JSON.parse(readFileSync(file, 'utf8'))
   for (const text of [token, own]) assert.ok(!database.includes(text), 'the hub keeps hashes alone')
 
-  // Its token is for it alone.
+  // The token is valid for this runner only.
   runner.child.kill('SIGTERM')
   await runner.finished
   const other = await errand.run(['runner', '--id', 'someone-else'])

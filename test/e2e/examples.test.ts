@@ -7,7 +7,7 @@ import { sandboxMissing } from '../support/runner/box-fixture.ts'
 
 const folder = join(import.meta.dirname, '../../examples')
 
-/** What each example shows, however it is run, and its exit code. */
+/** The output and the exit code of each example, however it is run. */
 const expected: Record<string, { code?: number; args?: string[]; lines: (string | RegExp)[] }> = {
   'approval.yaml': {
     args: ['--approve', 'ask'],
@@ -56,7 +56,7 @@ test('every example has its expectations here', () => {
 })
 
 const missing = sandboxMissing()
-/** Those that this machine can run. */
+/** Examples that this machine can run. */
 const possible = Object.entries(expected).filter(([name]) => name !== 'sandbox.yaml' || !missing)
 
 for (const [name, { args = [] }] of Object.entries(expected)) {

@@ -23,13 +23,13 @@ const program = join(import.meta.dirname, '../../bin/errand')
 const options = { skip: noMountNamespace() }
 
 interface OnSmallDisk extends Pick<Started, 'child' | 'printed'> {
-  /** The disk's folder as this process reaches it; elsewhere the same path is another, empty folder. */
+  /** The disk's folder as this process reaches it. In other processes, the same path is another, empty folder. */
   disk: string
   fill(): void
   free(): void
 }
 
-/** Starts `errand` where `folder` is a disk of its own of 24 MB. */
+/** Starts `errand` in a namespace where `folder` is a separate disk of 24 MB. */
 async function onSmallDisk(
   t: TestContext,
   { home, env }: { home: string; env: NodeJS.ProcessEnv },
@@ -146,7 +146,7 @@ test(
     const errand = errandCommand(t)
     const folder = join(errand.home, 'small')
     mkdirSync(folder)
-    /** With so many pages free. */
+    /** Starts `errand` with so many free pages. */
     const start = async (pages: number, ...args: string[]) => {
       const script =
         'mount -t tmpfs -o size=1m,mode=700 small "$0"; cat /dev/zero >"$0/filler" 2>/dev/null; ' +

@@ -19,7 +19,7 @@ async function stop(programs: Programs, which: 'hub' | 'runner'): Promise<void> 
   assert.equal(code, 0, stderr)
 }
 
-/** Two steps of numbered lines, which note each time that one is begun. */
+/** Returns two steps of numbered lines, which note each time that one begins. */
 const lines = (home: string, name: string): string => {
   const loop = `i=1; while [ $i -le ${LINES} ]; do echo "line $i"; i=$((i+1)); sleep 0.02; done`
   const step = (n: number) => ({ name: `part${n}`, cmd: `echo x >> ${home}/begun-${name}-${n}; ${loop}` })
@@ -65,7 +65,7 @@ test('hub and runner are restarted, alone and together, and no run and no reader
   }
 })
 
-/** A server that answers a request when it is told to. */
+/** Starts a server that answers a request when told to. */
 async function slowServer(t: TestContext) {
   const { promise: asked, resolve: onAsked } = Promise.withResolvers<void>()
   const { promise: told, resolve: answer } = Promise.withResolvers<void>()

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import test from 'node:test'
 import { errandCommand } from '../support/errand-command.ts'
 
-/** What no name may do to the terminal that shows it, nor to the reader: steer it, or turn text around. */
+/** A name that tries what no name may do to a terminal or its reader: steer it, or reverse text. */
 const bad = 'x\x1b[2J\x1b]0;t\x07\x9b31m\x85\x00\r\u202ey\u2066z\u200f\u2028!'
 const time = '2026-01-01T00:00:00.000Z'
 const failed = { status: 'failed', reason: bad, message: bad } as const

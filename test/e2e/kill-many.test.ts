@@ -31,7 +31,7 @@ test('kills in the middle of many quick steps: each step ran once, in order', as
   for (const which of [['hub'], ['runner'], ['hub', 'runner'], ['runner'], ['hub']] as const) {
     const before = readIfThere(mark).length
     await eventually('some more steps', () => readIfThere(mark).length > before + 40)
-    // Sleeps: the moment is random: the kill or the fault must hit any point.
+    // Sleeps: a random time, because the kill or the fault must be able to hit any point.
     await sleep(random.between(0, 60))
     await killAndStart(programs, [...which])
   }
@@ -58,11 +58,11 @@ test('kills with twenty runs at once: each has every line once, and each command
     if (index === 12) await killAndStart(programs, ['hub'])
   }
   await eventually('one that began', () => marks.some((mark) => readIfThere(mark) !== ''))
-  // Sleeps: the moment is random: the kill or the fault must hit any point.
+  // Sleeps: a random time, because the kill or the fault must be able to hit any point.
   await sleep(random.between(0, 100))
   await killAndStart(programs, ['hub', 'runner'])
   for (const mark of marks) writeFileSync(`${mark}.go`, '')
-  // Sleeps: the moment is random: the kill or the fault must hit any point.
+  // Sleeps: a random time, because the kill or the fault must be able to hit any point.
   await sleep(random.between(0, 200))
   await killAndStart(programs, ['hub'])
   for (const [index, id] of ids.entries()) {

@@ -24,7 +24,7 @@ const expected = { length: numbered(COUNT).length, sha256: sha256(numbered(COUNT
 type Moment = 'begin' | 'middle' | 'end'
 const moments: Moment[] = ['begin', 'middle', 'end', 'begin', 'middle', 'end', 'begin', 'end']
 
-/** One run during which `kill` strikes; it must not show. */
+/** Runs once while `kill` strikes. The run must not show it. */
 async function round(
   programs: Programs,
   moment: Moment,
@@ -42,13 +42,13 @@ async function round(
   const followed = (async () => {
     for await (const event of client.events(runId, { reached: true })) seen.push(event)
   })()
-  // It is awaited at the end; until then a failure of it must not cut the test off.
+  // It is awaited at the end. Until then, its failure must not abort the test.
   followed.catch(() => {})
   if (moment !== 'begin') {
     await eventually('the middle of the output', () => textOf(seen, 1).includes('line 150\n'))
     if (moment === 'end') writeFileSync(`${mark}.go`, '')
   }
-  // Sleeps: the moment is random: the kill or the fault must hit any point.
+  // Sleeps: a random time, because the kill or the fault must be able to hit any point.
   await sleep(waitMs)
   await strike()
   writeFileSync(`${mark}.go`, '')
@@ -77,7 +77,7 @@ for (const which of [['hub'], ['runner'], ['hub', 'runner']] as const) {
     for (const moment of moments) {
       await round(programs, moment, random.between(0, 80), async () => {
         await programs.kill(...which)
-        // Sleeps: the moment is random: the kill or the fault must hit any point.
+        // Sleeps: a random time, because the kill or the fault must be able to hit any point.
         await sleep(random.between(0, 100))
         for (const name of which) await (name === 'hub' ? programs.startHub() : programs.startRunner())
       })

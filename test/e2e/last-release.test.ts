@@ -38,7 +38,7 @@ for (const [what, which] of [
     const { run_id } = await client.runs.create({ yaml: workflowText(steps) })
     const other = await client.runs.create({ yaml: workflowText([{ name: 'long', cmd: 'sleep 100000' }]) })
     await eventually('the last step', () => existsSync(join(home, 'begun')))
-    // Both come back, and compare what each of them has.
+    // Both come back and compare their data.
     await programs.kill('runner', 'hub')
     await programs.startHub()
     await programs.startRunner()
@@ -66,13 +66,16 @@ const COUNT = 400
 const SECRET = 'k7#Vq-of-the-hub-9$Zt'
 const CREDENTIAL = 'c0-of-the-file-#4$xY'
 
-/** A command that shows a variable, which is masked, and its hash, which is not. */
+/** Returns a command that shows a variable, which is masked, and its hash, which is not. */
 const show = (variable: string) => `echo "${variable} is $${variable}"; printf %s "$${variable}" | sha256sum`
 const shown = (variable: string, value: string) => `${variable} is ***\n${sha256(value)}  -\n`
 
 const countTo = (last: number) => `i=1; while [ $i -le ${last} ]; do echo "line $i"; i=$((i+1)); done`
 
-/** Makes a run that has ended, and one for each way to be open; the runner has two slots. Resolves when they are that far. */
+/**
+ * Creates a run that has ended, and one for each way of being open. The runner has two slots. Resolves when they have
+ * got that far.
+ */
 async function makeRuns({ client, home, ended }: Programs) {
   const marks = ['counts', 'knows'].map((name) => join(home, name))
   const [counts, knows] = marks as [string, string]
@@ -110,7 +113,7 @@ async function makeRuns({ client, home, ended }: Programs) {
   return marks
 }
 
-/** Lets the runs of `makeRuns` go on, and looks at what each has come to. */
+/** Lets the runs of `makeRuns` continue, and checks how each has ended. */
 async function assertAllEndRight({ client, ended }: Programs, marks: readonly string[]): Promise<void> {
   for (const mark of marks) writeFileSync(`${mark}.go`, '')
   await client.runs.approve('asks', { step: 'ask' })

@@ -38,7 +38,7 @@ test('prompts given as the run of an agent ends, and its hub is killed, are carr
     return (await answer.json()) as { runs: { run_id: string }[] }
   }
   const events = async (runId: string) => (await call(`/api/runs/${runId}/events`)) as unknown as RunEvent[]
-  /** Repeated, as a caller does that has had no answer. */
+  /** Sends a prompt repeatedly, as a caller does that received no answer. */
   const give = (runId: string, input_id: string) =>
     eventually(`an answer to ${input_id}`, () =>
       call(`/api/runs/${runId}/input`, { prompt: `say ${input_id}`, input_id }).catch(() => undefined),
@@ -55,12 +55,11 @@ test('prompts given as the run of an agent ends, and its hub is killed, are carr
     )
     const inputs = ['a', 'b', 'c'].map((name) => `${name}${round}`)
     given.push(...inputs)
-    // Now the one, now the other is first.
-    // Sleeps: each order of the prompts, the end and the kill must come about.
+    // Sleeps: each order of the prompts, the end and the kill must be possible.
     const later = (name: string) => sleep(random.between(0, 120)).then(() => give(runId, name))
-    // Sleeps: as above.
+    // Sleeps: see above.
     const ended = sleep(random.between(0, 120)).then(() => writeFileSync(join(work, `go${round}`), ''))
-    // Sleeps: as above.
+    // Sleeps: see above.
     const killed = sleep(random.between(0, 240)).then(async () => {
       hub.child.kill('SIGKILL')
       await once(hub.child, 'close')
@@ -76,7 +75,7 @@ test('prompts given as the run of an agent ends, and its hub is killed, are carr
   )
   const said: string[] = []
   for (const { run_id } of (await call('/api/runs?limit=500')).runs) {
-    // A word may come in pieces.
+    // A word may arrive in several pieces.
     const texts = (await events(run_id)).map((event) =>
       event.type === 'agent.update' && event.update.kind === 'message' ? event.update.text : '',
     )
@@ -107,7 +106,7 @@ test('a command that goes on with a run follows its prompt to the run that has i
   const late = start(['agent', '--hub', '--continue', runId, 'say late'], { env })
   await late.until(`run ${runId} on`)
   writeFileSync(join(work, 'go'), '')
-  // Its turn is over, and there is no runner that could have given it the prompt.
+  // The turn is over, and no runner could have delivered the prompt.
   await eventually('the end of the turn', () => existsSync(join(work, 'ended.txt')))
   runner()
   const { code, stdout } = await late.finished

@@ -26,7 +26,7 @@ import { processesOf } from '../support/programs.ts'
 
 const bin = join(import.meta.dirname, '../../bin')
 
-/** An installed Errand whose pinned node is a script that says how it was called. */
+/** Creates an installed Errand whose pinned node is a script that prints how it was called. */
 function installed(t: TestContext, options: { pinned?: string; needed?: number } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'errand-launcher-'))
   t.after(() => rmSync(folder, { recursive: true }))
@@ -97,7 +97,7 @@ test('beside its source it runs the build only while nothing there is newer', (t
     assert.match(call(join(root, 'bin/errand')).stdout, /src\/cli\/main\.ts$/, path)
     at(path, 1000)
   }
-  // A test is not a part of the build.
+  // A test is not part of the build.
   put('lib/node_modules/errand/src/cli/render/x.test.ts', '')
   at('src/cli/render', 1000)
   assert.match(call(join(root, 'bin/errand')).stdout, /dist\/cli\.cjs$/)
@@ -195,7 +195,7 @@ test('started by a node that is too old it ends as by SIGTERM when that one is k
   })
   const closed = once(launcher.stdout, 'close')
   await eventually('its work', () => printed.split('at it').length > 5)
-  // What it starts gets neither the pipe nor the variable.
+  // The programs that it starts get neither the pipe nor the variable.
   assert.match(printed, new RegExp(`^<> ${root}/dist/cli.cjs x\n`))
   assert.equal(processesOf(folder).length, 2)
   launcher.kill('SIGKILL')

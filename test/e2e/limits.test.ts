@@ -10,7 +10,7 @@ import { type Programs, startPrograms } from '../support/programs.ts'
 const HOG = `node -e 'const held = []; for (;;) held.push(Buffer.alloc(16 * 1024 * 1024, 1))'`
 const BURN = `node -e 'while (process.cpuUsage().user + process.cpuUsage().system < 300000);'`
 
-/** The best that this machine has, and the watchdog. */
+/** Returns the best way that this machine has to enforce limits, and the watchdog. */
 function holders(): string[] {
   const choice = chooseLimits(`errand-probe-e2e-${process.pid}`)
   giveBack(choice)
@@ -72,7 +72,7 @@ for (const holder of holders()) {
     assert.match(shown.stdout, /MEMORY +CPU/)
     assert.match(shown.stdout, /Measured and limited by/)
     assert.equal((await programs.client.runners.list())[0]!.limits, holder)
-    // Ended in peace it takes its cgroups with it.
+    // A runner that ends in order removes its cgroups.
     programs.runner!.child.kill('SIGTERM')
     await programs.runner!.finished
     assert.deepEqual(cgroupsOf(programs), [])
@@ -97,7 +97,10 @@ test('a limit of the runner that is no limit is said at its start', async (t) =>
   }
 })
 
-/** None where the folder has gone since it was listed: others' cgroups come and go meanwhile. */
+/**
+ * Returns the entries of a folder. There are none if it is gone since it was listed: other cgroups come and go
+ * meanwhile.
+ */
 function entriesOf(folder: string): Dirent[] {
   try {
     return readdirSync(folder, { withFileTypes: true })
@@ -107,7 +110,7 @@ function entriesOf(folder: string): Dirent[] {
   }
 }
 
-/** This runner's cgroups, wherever they are mounted. */
+/** Returns this runner's cgroups, wherever they are mounted. */
 function cgroupsOf(programs: Programs): string[] {
   const name = cgroupName(join(programs.runnerFolder, 'attempts'))
   const found: string[] = []

@@ -5,7 +5,7 @@ import test, { type TestContext } from 'node:test'
 import { errandCommand, eventually } from '../support/errand-command.ts'
 import { endProcessesOf, workflowText } from '../support/programs.ts'
 
-/** Runs of one group, whose step notes when it begins and ends, and waits for a file in between. */
+/** Returns runs of one group. Their step notes when it begins and ends, and waits for a file in between. */
 function runsOfOneGroup(t: TestContext, limit = 1) {
   const errand = errandCommand(t)
   t.after(() => endProcessesOf(errand.home))
@@ -59,7 +59,7 @@ test('the place of a command that is killed is taken once its step is ended; as 
   first.child.kill('SIGKILL')
   await first.finished
   await eventually('the third', () => log().includes('c begins'))
-  // What the killed one left was ended before: it would write its end.
+  // The leftovers of the killed run were ended before; otherwise they would note their end.
   for (const me of ['a', 'b', 'c']) go(me)
   for (const run of [second, third]) assert.equal((await run.finished).code, 0)
   assert.ok(!log().includes('a ends'), log().join())

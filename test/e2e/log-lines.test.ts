@@ -4,7 +4,10 @@ import { join } from 'node:path'
 import test from 'node:test'
 import { startPrograms } from '../support/programs.ts'
 
-/** Both streams, each part once the one before has been told of: the test makes the file that it waits for. */
+/**
+ * Returns a command that writes to both streams. Each part waits for a file, which the test creates once the part
+ * before was reported.
+ */
 const cmd = (folder: string) =>
   [
     'seq -f "line %g of the log, which is long enough to be worth an index" 1 100000',

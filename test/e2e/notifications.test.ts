@@ -39,7 +39,7 @@ test('what could not be told before the hub was killed is told by the next one, 
   const listed = await call('places', 'list')
   assert.match(listed.stdout, new RegExp(`${id} +phone +webhook +127\\.0\\.0\\.1:${port}`))
 
-  // Killed and begun again: the question is open still, and was told.
+  // The hub is killed and restarted: the question is still open, and was already reported.
   await programs.kill('hub')
   await programs.startHub()
   await client.places.test(id)

@@ -55,7 +55,7 @@ test('errand runs on the pinned Node from any folder, by any path', (t) => {
       { status: 0, stdout: expected, stderr: '' },
       program,
     )
-  // No node is needed on the PATH, the pinned one is used.
+  // The pinned node is used, so none is needed on the PATH.
   const bare = version(launcher, ['version'], { env: { PATH: '/nowhere' } })
   assert.deepEqual(bare, { status: 0, stdout: expected, stderr: '' })
 })
@@ -97,7 +97,7 @@ test(
     const file = writeWorkflow(join(errand.home, 'flow.yaml'), [
       { name: 'one', cmd: `echo begun; sleep ${mark}` },
     ])
-    // The command goes by the first node that is found.
+    // The command uses the first node that it finds.
     const shim = join(errand.home, 'shim')
     writeFileSync(shim, `#!/bin/sh\nexec "${oldNode}" "${launcher}" "$@"\n`, { mode: 0o755 })
     const child = spawn(shim, ['run', file], { env: errand.env, stdio: ['ignore', 'pipe', 'inherit'] })

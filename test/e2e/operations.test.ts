@@ -95,7 +95,7 @@ test('people log in under the name by which a proxy on its machine passes them o
     runner: 'none',
     hubEnv: { ERRAND_HOST_ALLOW: 'hub.example.com' },
   })
-  // fetch does not let the host name be chosen.
+  // `fetch` does not allow setting the host name.
   const login = async (host: string) => {
     const headers = { host, 'content-type': 'application/json' }
     const asked = request(`${programs.url}/api/auth/login`, { method: 'POST', headers })
@@ -125,7 +125,7 @@ test('an attempt that waits over a restart of the hub is among the placement del
   await programs.ended(run_id)
   assert.equal(await figure('count'), 1)
   const seconds = await figure('sum')
-  // Longer than since the restart, and no longer than it has been there.
+  // The delay is more than half of the time until the restart, and at most the time since the beginning.
   assert.ok(seconds > (restarted - began) / 2000 && seconds <= (Date.now() - began) / 1000, String(seconds))
 })
 

@@ -6,7 +6,7 @@ import { errandCommand } from '../support/errand-command.ts'
 import { freePort, startPrograms, workflowText, writeWorkflow } from '../support/programs.ts'
 import { outputHash, sha256, wholeLog } from '../support/programs-output.ts'
 
-/** What a step prints, and the same bytes. */
+/** The commands of steps, and the bytes that each prints. */
 const outputs: Record<string, { cmd: string; bytes: Buffer }> = {
   'invalid UTF-8': {
     cmd: String.raw`printf '\377\376ok\303(\360\237\230\n\355\240\200\300\200end'`,
@@ -41,7 +41,7 @@ const outputs: Record<string, { cmd: string; bytes: Buffer }> = {
 const names = Object.keys(outputs)
 const steps = names.map((name) => ({ name, cmd: outputs[name]!.cmd, targets: ['far'] }))
 
-/** A stream that stayed empty has no file. */
+/** Checks that a stream without output has no file. */
 function checkFolder(folder: string): void {
   const files = readdirSync(folder).filter((name) => name.includes('stdout'))
   const found = files.map((name) => sha256(readFileSync(join(folder, name))))
@@ -95,7 +95,7 @@ test('whatever a step prints on a runner can be read from the hub byte for byte'
       assert.deepEqual(found, { length: part.length, sha256: sha256(part) }, `${name} ${start}-${end}`)
     }
   }
-  // What the events hold is text, but of the same bytes: a character is in one event, whole.
+  // Events hold text, but of the same bytes: no character is split between events.
   const events = await wholeLog(client, 'all')
   const smileys = events.flatMap((event) =>
     event.type === 'output' && event.step === 'one byte of a character at a time' ? [event.text] : [],

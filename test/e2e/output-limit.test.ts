@@ -8,9 +8,9 @@ import { startPrograms, workflowText } from '../support/programs.ts'
 import { outputHash, sha256, wholeLog } from '../support/programs-output.ts'
 
 const MB = 1024 ** 2
-/** Numbers its lines, so that what is kept can be told from what came later; it never ends by itself. */
+/** Numbers its lines, so that stored lines differ from later ones. It never ends by itself. */
 const endless = 'seq 1 1000000000000'
-/** The first bytes of that. */
+/** Returns the first bytes of its output. */
 function begun(bytes: number): string {
   let text = ''
   for (let line = 1; text.length < bytes; line++) text += `${line}\n`
@@ -32,7 +32,7 @@ test('what prints without end is ended at the limit of its run or user, also ove
   const waits = { name: 'waits', cmd: `echo before; until [ -e ${go} ]; do sleep 0.05; done; echo after` }
   await other.runs.create({ run_id: 'others', yaml: workflowText([waits]) })
 
-  // It does not hear that it is to end, until the hub has been killed and is back.
+  // This step ignores the request to end until the hub was killed and is back.
   const stubborn = `trap '' TERM; ${endless} | head -c 20000000; while :; do sleep 0.1; done`
   await client.runs.create({ run_id: 'first', yaml: workflowText([{ name: 'endless', cmd: stubborn }]) })
   await eventually('the limit', async () => diskBytes(join(data, 'output', 'first')) === 3 * MB)

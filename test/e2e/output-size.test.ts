@@ -8,9 +8,12 @@ import { freePort, ownRunner, peakMemoryMb, startPrograms, writeWorkflow } from 
 import { outputHash, sha256 } from '../support/programs-output.ts'
 import { sized } from '../support/size.ts'
 
-/** Usually what is large enough to show in the memory of a program that held it. */
+/** Large enough to show in the memory of a program that keeps the output. */
 const BYTES = sized('bytes of output', 400_000_000, 1_000_000_000)
-/** Node itself takes 60 and its garbage up to 250; what kept the output would take more than the output is. */
+/**
+ * The limit for memory in MB. Node itself takes 60 and its garbage up to 250. A program that keeps the output would
+ * need more than the size of the output.
+ */
 const FLAT_MB = Math.min(500, (0.9 * BYTES) / 1e6)
 
 const LINE = '0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde\n'
@@ -29,7 +32,7 @@ async function fileHash(path: string): Promise<string> {
   return hash.digest('hex')
 }
 
-/** Looks at a process again and again until it ends; answers its peak. */
+/** Watches the memory of a process until it ends, and returns its peak. */
 async function watchMemory(started: Started): Promise<number> {
   let peakMb = 0
   const timer = setInterval(() => {
@@ -46,7 +49,7 @@ function tell(what: string, peakMb: number): void {
   assert.ok(peakMb < FLAT_MB, `${what} took ${peakMb} MB`)
 }
 
-/** The run succeeded, showed little and kept the whole. */
+/** Checks that the run succeeded, printed little and stored the whole output. */
 async function checkRun(started: Started, folder: string): Promise<void> {
   const { code, stdout, stderr } = await started.finished
   assert.equal(code, 0, stderr)

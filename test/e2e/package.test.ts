@@ -30,7 +30,9 @@ const { packages } = JSON.parse(text('package-lock.json')) as { packages: Record
 const run = (cwd: string, ...words: string[]) =>
   spawnSync(process.execPath, words, { cwd, encoding: 'utf8', timeout: 180_000 })
 
-/** The folder of a program that has installed the package: what is built, and the packages that it says it needs. */
+/**
+ * Creates the folder of a program that has installed the package: the build, and the packages that it says it needs.
+ */
 function program(t: TestContext, files: Record<string, string>): string {
   const folder = mkdtempSync(join(tmpdir(), 'errand-program-'))
   t.after(() => rmSync(folder, { recursive: true }))
@@ -50,7 +52,7 @@ function program(t: TestContext, files: Record<string, string>): string {
 
 const tsc = join(root, 'node_modules/typescript/bin/tsc')
 
-/** The programs of docs/library.md, with what they take for granted. */
+/** Returns the programs of docs/library.md, with everything that they assume. */
 function documented(): Record<string, string> {
   const blocks = [...text('docs/library.md').matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, code]) => code!)
   assert.ok(blocks.length >= 3, 'the examples are not found')

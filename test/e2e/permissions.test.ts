@@ -12,7 +12,7 @@ test('a token makes tokens, users and secrets only if it was made for that, and 
   const wrong = await call('tokens', 'create', 'x', '--allow', 'tokens,all')
   assert.deepEqual([wrong.code, /--allow is "all"/.test(wrong.stderr)], [2, true], wrong.stderr)
 
-  // The command line of the hub's own machine counts as a log-in.
+  // The command line on the hub's own machine counts as a log-in.
   const plain = await created('plain')
   const ci = await created('ci', '--allow', 'tokens,secrets', '--expires-in', '1h')
   assert.deepEqual([plain.allow, ci.allow, ci.made_by], [undefined, ['tokens', 'secrets'], undefined])
@@ -45,7 +45,7 @@ test('a token makes tokens, users and secrets only if it was made for that, and 
   const after = await call('runs', 'list', '--token', child.stdout.trim())
   assert.deepEqual([after.code, /revoked/.test(after.stderr)], [6, true], after.stderr)
 
-  // So does a log-in by password.
+  // A log-in by password counts as well.
   await withPassword('users', 'add', 'ops', '--admin')
   const login = await withPassword('login', url, '-u', 'ops')
   assert.equal(login.code, 0, login.stderr)

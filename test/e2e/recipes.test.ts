@@ -18,7 +18,7 @@ import { errandCommand, eventually } from '../support/errand-command.ts'
 const root = join(import.meta.dirname, '../..')
 const recipes = readFileSync(join(root, 'CONTRIBUTING.md'), 'utf8')
 
-/** A copy of the source, in which only what a recipe names may be changed. */
+/** Copies the source. In the copy, only the files that a recipe names may change. */
 function copyOfSource(t: TestContext) {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'errand-recipe-')))
   t.after(() => rmSync(folder, { recursive: true }))
@@ -37,7 +37,7 @@ function copyOfSource(t: TestContext) {
       return join(folder, path)
     }
     return {
-      /** Puts lines before the first place where this text stands. */
+      /** Inserts lines before the first occurrence of this text. */
       add(path: string, before: string, lines: string) {
         const text = readFileSync(named(path), 'utf8')
         assert.ok(text.includes(before), `${path} has no "${before}"`)

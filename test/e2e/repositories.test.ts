@@ -46,7 +46,7 @@ test('a run for a repository goes to runners of its group alone', async (t) => {
   )
   assert.match(refused.stderr, /hint: /)
 
-  // Another process that asks for it as of a server: the hub has no terminal.
+  // Another process asks for it, as from a server, because the hub has no terminal.
   writeFileSync(config, repos('default'))
   hub.child.kill('SIGHUP')
   await hub.until('was read again')

@@ -8,7 +8,7 @@ import { startPrograms, writeWorkflow } from '../support/programs.ts'
 
 const VALUE = 'k7#Vq it\'s "never" to $be\\seen <9&Zt>'
 const bytes = Buffer.from(VALUE)
-/** None of these may be found anywhere. */
+/** Forms of the credentials, none of which may be found anywhere. */
 const forms: readonly string[] = [
   VALUE,
   bytes.toString('base64').slice(0, -4),
@@ -26,7 +26,7 @@ function assertNothingIn(content: string, where: string): void {
   assert.deepEqual(foundIn(content), [], `${where}: ${content}`)
 }
 
-/** Files below the folder with any of it. */
+/** Returns the files below the folder that contain any of them. */
 function holders(folder: string): string[] {
   return readdirSync(folder, { withFileTypes: true, recursive: true })
     .filter((entry) => entry.isFile())
@@ -41,13 +41,13 @@ function holders(folder: string): string[] {
     })
 }
 
-/** Prints it in several forms, and tells that it is whole. */
+/** Returns commands that print the variable in several forms and show that it is complete. */
 const print = (variable: string) => `echo "it is \${#${variable}} $${variable}"
 printf '%s' "$${variable}" | base64; printf '%s' "$${variable}" | od -An -tx1 | tr -d ' \\n'; echo
 set -x; : "$${variable}"; set +x; bash -c 'printf "%q\\n" "$${variable}"' || true
 env | sort >&2`
 
-/** Through a file, which tells the stand-in that it is done. */
+/** Prints through a file, which also tells the stand-in that the command is done. */
 const prompt = `run { ${print('MY_TOKEN').replaceAll('\n', '; ')}; } >seen 2>&1\nwait seen\nrun cat seen`
 
 const inner = {
@@ -131,7 +131,7 @@ test('a credential in env is found nowhere on a hub and its runner, whatever way
     'a runner that has let go of all',
     () => readdirSync(join(runnerFolder, 'attempts')).length === 0,
   )
-  // What a step or an agent itself writes into its workspace is its own.
+  // A step or an agent may write it into its own workspace.
   assert.deepEqual(
     holders(home).filter((path) => !path.endsWith('/seen')),
     [],
@@ -145,7 +145,7 @@ test('a credential in env is found nowhere on a hub and its runner, whatever way
     return rows.map(({ scope_name }) => scope_name)
   }
   assert.ok(kept().includes(first.run_id))
-  // A run goes before the one that rolled it back.
+  // The run that was rolled back must be deleted after the run that did it.
   for (const { run_id } of [retried, done, rolledBack, first]) {
     const { code, stderr } = await call('runs', 'delete', run_id)
     assert.equal(code, 0, stderr)

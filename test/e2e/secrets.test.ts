@@ -10,7 +10,7 @@ import { startPrograms, writeWorkflow } from '../support/programs.ts'
 
 const VALUE = 'k7#Vq-never to be seen-9$Zt'
 
-/** Files below the folder that hold the value, plain or encoded. */
+/** Returns the files below the folder that contain the value, plain or encoded. */
 function holdersOf(value: string, folder: string): string[] {
   const bytes = Buffer.from(value)
   const forms = [bytes, bytes.toString('base64').slice(0, -4), bytes.toString('hex')]
@@ -23,7 +23,7 @@ function holdersOf(value: string, folder: string): string[] {
     })
 }
 
-/** Empty where it has gone since it was listed. */
+/** Returns the content of a file, or nothing if it is gone since it was listed. */
 function contentOf(file: string): Buffer {
   try {
     return readFileSync(file)
@@ -33,13 +33,16 @@ function contentOf(file: string): Buffer {
   }
 }
 
-/** The values go with an attempt's folder, which the runner keeps until the hub has its end. */
+/**
+ * Waits until the values are gone. They are removed with an attempt's folder, which the runner keeps until the hub has
+ * the attempt's end.
+ */
 async function letGo(runnerFolder: string): Promise<void> {
   const folder = join(runnerFolder, 'attempts')
   await eventually('a runner that has let go of all', () => readdirSync(folder).length === 0)
 }
 
-/** One step has the secret, checks it and shows it; the other must not have it. */
+/** Writes a workflow: one step has the secret, checks it and prints it. The other must not have it. */
 const flow = (home: string, expected: string) =>
   writeWorkflow(join(home, 'flow.yaml'), [
     {
@@ -181,7 +184,7 @@ test('a hub keeps secrets, gives them to the steps that name them, and no file o
   assert.equal(set.stdout, 'DEPLOY is stored for all runs.\n', set.stderr)
   const typed = await call('secrets', 'set', 'OTHER=abc', '--workflow', 'x')
   assert.match(typed.stderr, /shells remember[\s\S]+under 6 bytes/)
-  assert.equal(typed.stdout, 'OTHER is kept for runs of x.\n')
+  assert.equal(typed.stdout, 'OTHER is stored for runs of x.\n')
   assert.equal((await call('secrets', 'set', 'OTHER')).code, 2)
   const two = await call('secrets', 'set', 'OTHER=abc', `DEPLOY=${VALUE}`)
   assert.equal(two.code, 2)
@@ -197,11 +200,12 @@ test('a hub keeps secrets, gives them to the steps that name them, and no file o
   shown(done.stdout + done.stderr)
   assert.equal(readFileSync(join(home, 'written'), 'utf8'), `Bearer ${VALUE}`)
   writeFileSync(join(home, 'written'), '')
-  // Whoever starts runs chooses the name of the workflow: nobody's run is given what another user has set for it.
+  // The person who starts a run chooses the name of its workflow. No run may receive what another user has set for
+  // that name.
   await programs.client.users.create({ name: 'eve', password: 'long enough' })
   const eve = (await programs.client.auth.login('eve', 'long enough')).token
   const put = await call('secrets', 'set', 'DEPLOY=of somebody else', '--workflow', 'flow', '--token', eve)
-  assert.equal(put.stdout, 'DEPLOY is kept for runs of flow by eve.\n', put.stderr)
+  assert.equal(put.stdout, 'DEPLOY is stored for runs of flow by eve.\n', put.stderr)
   assert.equal((await run()).code, 0)
   assert.equal(readFileSync(join(home, 'written'), 'utf8'), `Bearer ${VALUE}`)
   writeFileSync(join(home, 'written'), '')

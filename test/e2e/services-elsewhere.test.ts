@@ -28,7 +28,7 @@ test('a runner works with a repo pool and an artifact store elsewhere', async (t
       ERRAND_ARTIFACT_STORE_TOKEN: 'store-token',
     },
   })
-  // The store is away: it fails nothing, and has the file later.
+  // The store is away. Nothing fails because of it, and it receives the file later.
   const keeps = writeWorkflow(join(home, 'keeps.yaml'), [
     { name: 'make', cmd: 'echo made > report.txt; env', artifacts: ['report.txt'] },
   ])

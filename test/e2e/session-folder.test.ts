@@ -64,7 +64,7 @@ test('the folder of a session is looked at while it goes on, and its change is k
   await sessions.share(run_id, { user: 'bob' })
   assert.equal((await bob.sessions.file(run_id, 'README.md')).text, 'The shop.\nBetter.\n')
 
-  // What goes on outlives its runner, and is shown by the next one.
+  // A running session outlives its runner, and the next runner shows it.
   await programs.kill('runner')
   const away = await sessions.files(run_id).catch((error) => error)
   assert.deepEqual([away.code, /away|link/.test(away.message)], ['unavailable', true])

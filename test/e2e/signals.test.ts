@@ -15,20 +15,22 @@ import {
 type Way = 'run' | 'dispatch' | 'run --hub'
 const ways: Way[] = ['run', 'dispatch', 'run --hub']
 
-/** In the command line of all that a step starts, so that it can be found, and in no other test's. */
+/**
+ * A text in the command line of every process that a step starts, and of no other test's, so that they can be found.
+ */
 const MARK = `98765.${randomInt(10 ** 9, 10 ** 10)}`
-/** A tree: a child, one in a session of its own, one that was left by its parent. */
+/** A tree of processes: a child, one in a session of its own, and one whose parent has ended. */
 const TREE = `sleep ${MARK} & setsid sleep ${MARK} & (sleep ${MARK} &) ; echo begun; sleep ${MARK}`
-/** It has heard, and does not want to. */
+/** Receives the signals and ignores them. */
 const STUBBORN = `trap '' TERM INT HUP; echo begun; while :; do sleep 0.1; : ${MARK}; done`
 
 interface Place extends Programs {
   begin(way: Way, steps: Step[], more?: Record<string, unknown>): Promise<Started>
-  /** Of the run that was begun last, where it is on the hub. */
+  /** Returns the status of the run that was started last, if it is on the hub. */
   hubStatus(): Promise<string | undefined>
 }
 
-/** A hub with its runner and an agent server, both unknown to the other tests. */
+/** Starts a hub with its runner and an agent server, both unknown to the other tests. */
 async function place(t: TestContext): Promise<Place> {
   const programs = await startPrograms(t, { runner: 'own' })
   const { errand, home, env, client } = programs
@@ -125,7 +127,7 @@ test('Ctrl-C cancels also what has not begun: an approval, a retry, a place in t
     ],
   ]
   for (const [what, steps, text] of waiting) {
-    // An approval that nobody can answer is refused where there is no hub.
+    // An approval that nobody can answer is refused when there is no hub.
     for (const way of what === 'an approval' ? (['run --hub'] as const) : ways) {
       const run = await here.begin(way, steps)
       await run.until(text)

@@ -8,7 +8,7 @@ import { startPrograms } from '../support/programs.ts'
 import { seeded } from '../support/seeded.ts'
 
 const MOST_AWAY = 64 * 1024
-/** Bytes of each line on stdout. */
+/** The number of bytes of each line on stdout. */
 const LINE = 'line 0000000 of the log\n'.length
 const print = (from: number, to: number) => `seq -f "line %07.0f of the log" ${from} ${to}`
 

@@ -12,7 +12,7 @@ for (const { name } of allSubjects) {
   if ('missing' in found) absent.set(name, found.missing)
 }
 const subjects = allSubjects.filter(({ name }) => !absent.has(name))
-/** Any program that speaks the protocol is one: this one does what the lines of its prompt say. */
+/** The agent `acp` can be any program that speaks the protocol. This one does what the lines of its prompt say. */
 const own = 'acp'
 
 test('an issue becomes a pull request with evidence by one command, for each agent', async (t) => {
@@ -23,7 +23,7 @@ test('an issue becomes a pull request with evidence by one command, for each age
       const name = /Work of (\w+)\./.exec(prompts.join('\n'))?.[1] ?? 'nobody'
       if (asked.has(name)) return { text: 'It is made.' }
       asked.add(name)
-      // All that its processes can see of a token goes where the test looks.
+      // Writes everything that its processes can see of a token to where the test looks.
       return runTurn(
         `{ env | grep -v _API_KEY; git config --list; } >made.txt; echo made by ${name} >>made.txt`,
       )

@@ -32,7 +32,7 @@ test('an App makes each step a token for the one repository, which nothing that 
   const [pull] = repository.tickets.filter((each) => each.pull !== undefined)
   assert.equal(pull?.pull?.base, 'main')
   const rights = app!.minted.map(({ right, mayOpenPulls }) => [right, mayOpenPulls])
-  // What comes behind them is the hub's own, which looks whether it is merged.
+  // The tokens after these are the hub's own, which checks whether the pull request is merged.
   assert.deepEqual(rights.slice(0, 4), [
     ['write', false],
     ['read', false],
@@ -55,14 +55,14 @@ test('an App makes each step a token for the one repository, which nothing that 
     JSON.stringify(await programs.client.runs.get(run!.run_id)),
   ])
     for (const secret of secrets) assert.ok(!text.includes(secret))
-  // Neither folder keeps one once the steps have ended.
+  // Neither folder has a token once the steps have ended.
   for (const folder of [programs.data, programs.runnerFolder])
     for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true }))
       if (entry.isFile()) {
         const bytes = readFileSync(join(entry.parentPath, entry.name))
         for (const secret of secrets) assert.ok(!bytes.includes(secret), join(entry.parentPath, entry.name))
       }
-  // What makes tokens is given to nobody, and no workflow of a user has one made.
+  // The key that creates tokens is given to nobody, and no workflow of a user can have a token created.
   const asked = async (secrets: unknown) =>
     await programs.client.runs
       .create({

@@ -40,7 +40,7 @@ test('the change of a task is shown, and taken into a clone', async (t) => {
   const clone = join(home, 'clone')
   const git = (...args: string[]) => execFileSync('git', ['-C', clone, ...args], { encoding: 'utf8' }).trim()
   const url = repository.cloneUrl.replace('://', `://x-access-token:${token}@`)
-  // The server is in this process, and answers meanwhile.
+  // The server runs in this process and must be able to answer meanwhile.
   await promisify(execFile)('git', ['clone', '-q', url, clone])
   git('config', 'user.name', 'Ann')
   git('config', 'user.email', 'ann@example.com')
@@ -57,7 +57,7 @@ test('the change of a task is shown, and taken into a clone', async (t) => {
   assert.equal(git('diff', '--cached', '--name-only'), '.gitignore\nmade.txt')
   git('reset', '-q', '--hard')
 
-  // Something else has this name here.
+  // Another file has this name here.
   writeFileSync(join(clone, 'made.txt'), 'mine\n')
   git('add', 'made.txt')
   git('commit', '-qm', 'mine')
@@ -77,7 +77,7 @@ test('the change of a task is shown, and taken into a clone', async (t) => {
   assert.deepEqual([git('rev-parse', 'HEAD^'), git('status', '--porcelain')], [before, ''])
   assert.match(git('log', '-1', '--format=%B'), /Errand-Task: task_/)
 
-  // A hub that starts from a backup has the task, and what it kept.
+  // A hub that starts from a backup has the task and its saved work.
   const backup = join(home, 'backup.tgz')
   const made = await call('backup', '--to', backup, '--data', programs.data)
   assert.equal(made.code, 0, made.stderr)
@@ -99,7 +99,7 @@ test('the change of a task is shown, and taken into a clone', async (t) => {
 
 test('what others push meanwhile is merged by the agent, tested again and proposed', async (t) => {
   const place = await taskPlace(t, {
-    // Whoever is asked first has others push before it is through; whoever mends is told of the marks.
+    // Before the agent ends its first turn, others push. The agent that resolves the conflict is told about the marks.
     script: ({ body, toolResults }) => {
       const mends = JSON.stringify(body).includes('between the marks')
       if (toolResults.length === 0)

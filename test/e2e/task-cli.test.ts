@@ -5,7 +5,7 @@ import test, { type TestContext } from 'node:test'
 import { errandCommand } from '../support/errand-command.ts'
 import { testingHub } from '../support/hub/hub-fixture.ts'
 
-/** The command line and a hub in this process, whose tries do what the title of their task says. */
+/** Starts the command line and a hub in this process. The title of a task says what its tries do. */
 async function hubOf(t: TestContext) {
   const hub = await testingHub(t, { tasks: { retryMs: 1 } })
   const { token } = await hub.user('ann')

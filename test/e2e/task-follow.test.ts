@@ -59,7 +59,7 @@ test('a labelled issue becomes a pull request, its failing check another commit 
   const large = { method: 'POST', headers: { 'content-type': 'application/json' } }
   assert.equal((await fetch(hook!.url, { ...large, body: `"${'x'.repeat(1024 * 1024)}"` })).status, 413)
 
-  // No step is given what signs them.
+  // No step receives the key that signs them.
   const file = { version: 'v0.1', name: 'w', steps: [{ name: 's', action: 'cmd.run', args: { cmd: 'env' } }] }
   const workflow = { ...file, steps: [{ ...file.steps[0]!, secrets: ['HOOK'] }] }
   await assert.rejects(programs.client.runs.create({ workflow } as never), /the key of an App or of webhooks/)

@@ -8,7 +8,7 @@ import { taskPlace } from '../support/tasks/task-place.ts'
 
 const value = 'postgres://shop:Tr0ub4dor&3@db.internal/shop'
 
-/** Files below a folder that hold a text. */
+/** Returns the files below a folder that contain a text. */
 const holding = (folder: string, text: string): string[] =>
   readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
@@ -50,7 +50,7 @@ for (const isolation of ['none', 'sandbox'] as const)
     assert.equal(leaked.code, 1, leaked.stdout + leaked.stderr)
     assert.match(leaked.stdout + leaked.stderr, /"settings\.ini", line 1: the secret TEST_DB\./)
     for (const { stdout, stderr } of [ran, leaked]) assert.ok(!(stdout + stderr).includes('Tr0ub4dor'))
-    // What a checkout holds goes with it.
+    // The content of a checkout is removed with it.
     const left = holding(programs.data, 'Tr0ub4dor').filter((path) => !path.includes('/checkouts/'))
     assert.deepEqual(left, [])
     assert.ok(!git('for-each-ref').includes('second'))

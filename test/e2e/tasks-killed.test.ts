@@ -10,16 +10,19 @@ import { guardsOf, processesOf } from '../support/programs.ts'
 import { sandboxMissing } from '../support/runner/box-fixture.ts'
 import { taskPlace } from '../support/tasks/task-place.ts'
 
-/** Where a try is held when the programs are killed. */
+/** Says where a try is held when the programs are killed. */
 interface Moment {
   name: string
-  /** A request of git or of the API that is held before it is carried out, or when it was. */
+  /** A request of git or of the API, which is held before it is carried out or, with `isTaken`, afterwards. */
   forge?: { match: (path: string) => RegExp; isTaken?: boolean }
-  /** Which run of the playbook's command is held: `setup` runs once, `test` first in the agent's step, then in its own. */
+  /**
+   * The run of the playbook's command that is held: `setup` runs once, `test` first in the agent's step, then in its
+   * own.
+   */
   command?: ['setup' | 'test', number]
-  /** The agent's words are held; after them comes this step. */
+  /** Holds the agent's words. This step comes after them. */
   model?: { until?: string }
-  /** Whether the work was carried out before. */
+  /** Whether the work was saved before. */
   isKept: boolean
 }
 
@@ -167,7 +170,7 @@ async function killed(t: TestContext, which: readonly ('hub' | 'runner')[]): Pro
     const slots = globSync('**/slots/*/state.json', { cwd: programs.runnerFolder })
     assert.ok(slots.length > 0)
     const states = slots.map((path) => JSON.parse(readFileSync(join(programs.runnerFolder, path), 'utf8')))
-    // A kept one is nobody's any more: the next run that wants the repository gets it.
+    // A kept checkout belongs to nobody: the next run that needs the repository gets it.
     return states.every(({ phase, run_id }) => phase === 'kept' || run_id === undefined)
   })
   await eventually('the end of what the tasks started', () => {

@@ -40,7 +40,7 @@ test('many tasks at once on one repository are all done, and leave nothing behin
   const slots = join(programs.runnerFolder, 'checkouts/slots')
   const phases = () =>
     readdirSync(slots).map((slot) => JSON.parse(readFileSync(join(slots, slot, 'state.json'), 'utf8')).phase)
-  // Kept: until another run needs its place, this one's may go on there.
+  // A kept checkout waits for its run to continue there, until another run needs its place.
   const idle = ['free', 'kept']
   await eventually('all checkouts given back', () => phases().every((phase) => idle.includes(phase)))
   await eventually('no attempt left', () => readdirSync(join(programs.runnerFolder, 'attempts')).length === 0)

@@ -56,7 +56,8 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const)
     )
     assert.equal(ours().length, 1)
 
-    // Asked again it is the same task, whatever was said since; a closed one, and one that is not there, are none.
+    // Asking again gives the same task, whatever was said since. A closed issue, or one that does not exist, gives
+    // none.
     forge.state.comment(repository, issue, 'ada', 'Is it done?')
     const again = await programs.call('task', 'run', address, '--detach')
     assert.equal(again.code, 0, again.stderr)
@@ -96,7 +97,7 @@ test("a token is sent to its own servers alone, whatever a task's or an issue's 
   })
   const allowing = new RegExp(`errand secrets set GIT_TOKEN --host ${forge.host}`)
   const issue = forge.state.addIssue(repository, { title: 'Give it to me', by: 'eve' })
-  // That of the name is for github.com, which this is not.
+  // The name of this secret is for github.com, which this server is not.
   await programs.call('secrets', 'set', `GITHUB_TOKEN=${token}`)
   const file = join(programs.home, 'task.yaml')
   const task = { title: 'Make it', repo_url: repository.cloneUrl }
@@ -119,7 +120,7 @@ test("a token is sent to its own servers alone, whatever a task's or an issue's 
   }
   const run = await programs.client.runs.create({ workflow } as never)
   assert.equal((await programs.ended(run.run_id)).status, 'failed')
-  // Whoever writes the step names the secret: it is sent no more for that.
+  // The author of the step names the secret, but it is still not sent.
   const named = { ...workflow, workspace: { ...workflow.workspace, secrets: ['GIT_TOKEN'] } }
   const refused = await programs.ended(
     (await programs.client.runs.create({ workflow: named } as never)).run_id,
@@ -133,7 +134,7 @@ test("a token is sent to its own servers alone, whatever a task's or an issue's 
     assert.ok(!`${said} ${basic}`.includes(token), path)
   }
 
-  // The command that the messages name is enough.
+  // The command that the messages name is sufficient.
   const allowed = await programs.call('secrets', 'set', 'GIT_TOKEN', '--host', forge.host)
   assert.match(allowed.stdout, new RegExp(`may be sent to git\\.example\\.com:8443, ${forge.host}\\.`))
   const again = await programs.client.runs.create({ workflow } as never)
@@ -167,7 +168,7 @@ test('labelled issues of a watched repository become tasks, each once, over a ki
     required_skill: 'shop',
     steps: [{ name: 'is made', command: 'test -e made.txt' }],
   }
-  // Read while the hub runs.
+  // The file is read while the hub runs.
   writeFileSync(
     config,
     JSON.stringify({ repos: [{ name: 'shop/web', url: repository.url, watch }], playbooks: [playbook] }),

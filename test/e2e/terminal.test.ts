@@ -13,7 +13,7 @@ const skip = existsSync('/usr/bin/script')
   ? false
   : 'there is no "script" to make a terminal (Debian\'s package bsdutils)'
 
-/** `errand` in a terminal of its own: `errand run` of the steps, or with these words. */
+/** Runs `errand` in its own terminal: `errand run` with the steps, or with these words. */
 function inTerminal(t: TestContext, steps: Parameters<typeof workflowText>[0], words?: readonly string[]) {
   const { home, env } = errandCommand(t)
   const file = join(home, 'flow.yaml')

@@ -12,7 +12,7 @@ interface Case {
   args?: string[]
   /** The exit code in all three ways. */
   code: number
-  /** `step host: status`, or more than that where it matters; the rest is compared between the ways only. */
+  /** Lines `step host: status`, or more where it matters. The rest is only compared between the ways. */
   shows?: string[]
 }
 
@@ -23,7 +23,7 @@ const exporting = (name: string, script: string, more: Record<string, unknown> =
   ...more,
 })
 const child = { version: 'v0.1', name: 'child', outputs: { ANSWER: '${TEXT}!' } }
-/** A sub-workflow has its own inventory. */
+/** Returns a step with a sub-workflow that has its own inventory. */
 const withHosts = (steps: Step[], inventory: unknown): Step[] =>
   steps.map((step) => {
     if (step.action !== 'workflow.run') return step
@@ -224,7 +224,7 @@ type Line =
   | { type: 'result'; run: RunView }
   | { type: 'child.event'; run_id: string; event: RunEvent }
 
-/** What a run came to, without times, ids and the order between hosts. */
+/** Returns the result of a run, without times, ids and the order between hosts. */
 function essence(lines: string[]): string[] {
   const events = lines.map((line) => JSON.parse(line)) as Line[]
   const last = events.pop()
@@ -246,7 +246,7 @@ function essence(lines: string[]): string[] {
     }
   }
   const texts = new Map<string, { of: string; text: string }>()
-  /** The steps that lead to each run that was started by another one. */
+  /** The steps that lead to each run that another run has started. */
   const within = new Map<string, string>()
   for (const line of events) {
     const [event, runId] =
@@ -265,7 +265,10 @@ function essence(lines: string[]): string[] {
   return found.sort()
 }
 
-/** What a person sees, without times and ids, what only a hub has to say, and a step's name where another was named last. */
+/**
+ * Returns what a person sees, without times, ids, what only a hub can say, and a step's name where another was named
+ * last.
+ */
 const seen = (stdout: string): string[] =>
   stdout
     .replace(/^run \S+( on .*)?\n/, '')

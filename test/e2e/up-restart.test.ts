@@ -21,7 +21,7 @@ function hub(t: TestContext) {
   return { ...errand, data, up, call, list }
 }
 
-/** A step that prints numbered lines slowly, and notes each time that it was begun. */
+/** Returns a step that prints numbered lines slowly, and notes each time that it begins. */
 function lines(home: string, count: number): string {
   const loop = `i=1; while [ $i -le ${count} ]; do echo "line $i"; i=$((i+1)); sleep 0.02; done`
   return writeWorkflow(join(home, 'lines.yaml'), [{ name: 'count', cmd: `echo x >> ${home}/begun; ${loop}` }])

@@ -23,7 +23,7 @@ function hub(t: TestContext) {
   return { ...errand, data, up, call, list }
 }
 
-/** A step that prints numbered lines slowly, and notes each time that it was begun. */
+/** Returns a step that prints numbered lines slowly, and notes each time that it begins. */
 function lines(home: string, count: number): string {
   const file = join(home, 'lines.yaml')
   const cmd = `echo x >> ${home}/begun; i=1; while [ $i -le ${count} ]; do echo "line $i"; i=$((i+1)); sleep 0.02; done`
@@ -163,7 +163,7 @@ test('a taken port and a data folder in use are errors that say what to do', asy
   assert.match(taken.stderr, new RegExp(`Port ${port} .* taken[\\s\\S]+--port ${port + 1}`))
 
   const first = await errand.up('--no-runner')
-  // No other start shows it.
+  // No later start shows it.
   const password = /password (\S+)/.exec(taken.stdout)![1]!
   const url = /http:\/\/\S+/.exec(first.printed.stdout)![0]
   assert.equal((await login(url, password)).status, 200)
@@ -225,7 +225,7 @@ test('a runner that is killed is started again, and the step it had goes on, onc
   const up = await errand.up()
   const run = errand.start(['run', '--hub', lines(errand.home, 100)], { env: { ERRAND_DATA: errand.data } })
   await run.until('local | line 20')
-  // Not the step's wrapper, which names the folder too.
+  // The step's wrapper, which also names the folder, does not count.
   const [runner] = processesOf(`--workspace\0${join(errand.data, 'runner')}`)
   process.kill(runner!, 'SIGKILL')
   await up.until(/The runner ended \(SIGKILL\)/)

@@ -6,7 +6,7 @@ import { eventually } from '../support/errand-command.ts'
 import { type Programs, processesOf, startPrograms, workflowText } from '../support/programs.ts'
 import { readIfThere, textOf, wholeLog } from '../support/programs-output.ts'
 
-/** Runs whose first try never ends by itself; of those named `again-…` a second is made. */
+/** Starts runs whose first try never ends by itself. Those named `again-…` get a second try. */
 async function begin(programs: Programs, ids: string[]): Promise<void> {
   for (const id of ids) {
     const mark = join(programs.home, id)
@@ -17,7 +17,7 @@ async function begin(programs: Programs, ids: string[]): Promise<void> {
       yaml: workflowText([{ name: 'one', cmd, ...(id.startsWith('again') ? { retry } : {}) }]),
     })
   }
-  // What has begun and said so at the hub: what never began may simply be begun.
+  // Waits until each has begun and the hub knows it: an attempt that never began may simply begin.
   for (const id of ids) {
     await eventually(`the output of ${id}`, async () => {
       const run = await programs.client.runs.get(id)
@@ -28,9 +28,9 @@ async function begin(programs: Programs, ids: string[]): Promise<void> {
 }
 
 function killWork(programs: Programs, ids: string[]): void {
-  // The commands and their wrappers; only of this test, whatever else runs on the machine.
+  // The commands and their wrappers, of this test only, whatever else runs on the machine.
   const pids = ids.flatMap((id) => processesOf(programs.home, `ERRAND_RUN_ID=${id}\0`))
-  // None of them sees the end of another: a shell would go on to its next command and end by itself.
+  // None of them may see the end of another: a shell would continue with its next command and end by itself.
   for (const signal of ['SIGSTOP', 'SIGKILL'] as const) for (const pid of pids) process.kill(pid, signal)
 }
 

@@ -5,14 +5,14 @@ import { isDeepStrictEqual } from 'node:util'
 import { eventually } from '../support/errand-command.ts'
 import { guardsOf, type Programs, processesOf } from '../support/programs.ts'
 
-/** Outputs that were read stay open for the next reader: the last 256 of them. */
+/** Reports whether a file is an output that stays open for the next reader: the last 256 outputs do. */
 function isKeptForReading(pid: number | 'self', fd: string, target: string): boolean {
   const flags = /flags:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'latin1'))![1]!
   const isReadOnly = (Number.parseInt(flags, 8) & 3) === 0
   return isReadOnly && target.includes('/data/output/')
 }
 
-/** All that the process has open beside its standard streams. */
+/** Returns everything that the process has open beside its standard streams. */
 function targets(pid: number | 'self'): string[] {
   const folder = `/proc/${pid}/fd`
   return readdirSync(folder)
@@ -28,7 +28,7 @@ function targets(pid: number | 'self'): string[] {
     })
 }
 
-/** TCP sockets of this machine by the text of their link: local and remote port. */
+/** Returns the TCP sockets of this machine, by the text of their link: local and remote port. */
 function tcpPorts(): Map<string, { local: string; remote: string }> {
   const lines = readFileSync('/proc/net/tcp', 'latin1').trim().split('\n').slice(1)
   const port = (address: string): string => address.split(':')[1]!
@@ -40,7 +40,10 @@ function tcpPorts(): Map<string, { local: string; remote: string }> {
   )
 }
 
-/** What a process has open: how many sockets that are not connected to this process, and all else by name. */
+/**
+ * Returns what a process has open: the number of sockets that are not connected to this process, and the names of
+ * everything else.
+ */
 function descriptors(pid: number): { sockets: number; others: string[] } {
   const ports = tcpPorts()
   const own = new Set(targets('self').flatMap((target) => ports.get(target)?.local ?? []))
@@ -62,7 +65,7 @@ export interface Rest {
 
 const below = (folder: string): string[] => (existsSync(folder) ? readdirSync(folder) : [])
 
-/** What hub and runner have open once all work has ended, each connected to nothing but the other. */
+/** Returns what hub and runner have open once all work has ended and each is connected only to the other. */
 export async function atRest({ hub, runner, runnerFolder }: Programs): Promise<Rest> {
   const pids = { hub: hub.child.pid!, runner: runner!.child.pid! }
   const held = () => ['attempts', 'runs'].flatMap((name) => below(join(runnerFolder, name)))
@@ -71,14 +74,14 @@ export async function atRest({ hub, runner, runnerFolder }: Programs): Promise<R
     () => held().length === 0,
   ).catch((error) => assert.fail(`${error.message}: ${held()}`))
   let seen = ''
-  // The runner has one to the guard that waits for its end.
+  // The runner has one more, to the guard that waits for its end.
   await eventually('hub and runner with no socket but the link', () => {
     seen = JSON.stringify([descriptors(pids.hub), descriptors(pids.runner)])
     return descriptors(pids.hub).sockets === 2 && descriptors(pids.runner).sockets === 2
   }).catch((error) => assert.fail(`${error.message}: ${seen}`))
   const look = () => ({ hub: descriptors(pids.hub).others, runner: descriptors(pids.runner).others })
   let last: Rest | undefined
-  // A file may be open for the moment of one look.
+  // A file may be open only while this looks.
   return await eventually('the same files open as a moment before', () => {
     const before = last
     last = look()
@@ -86,7 +89,7 @@ export async function atRest({ hub, runner, runnerFolder }: Programs): Promise<R
   })
 }
 
-/** Nothing of the runs is left but what the hub keeps of them, and nothing is open that was not open before. */
+/** Asserts that nothing is left of the runs except what the hub stores, and that nothing new is open. */
 export async function assertNothingLeft(programs: Programs, before: Rest): Promise<void> {
   const { home, hub, runner, data } = programs
   let open: Rest | undefined

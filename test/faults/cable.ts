@@ -5,7 +5,7 @@ import type { TestContext } from 'node:test'
 const run = (...[program, ...args]: [string, ...string[]]): string =>
   execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
 
-/** Why there is no cable here; false: there is. */
+/** Returns why a cable is not possible here, or false. */
 export function noCable(): string | false {
   if (process.platform !== 'linux' || process.getuid?.() !== 0)
     return 'network namespaces take Linux and root'
@@ -23,9 +23,9 @@ export function noCable(): string | false {
   }
 }
 
-/** Joins this network namespace with one of its own; when it is cut packets vanish, and no end of a connection is told. */
+/** Joins this network namespace with one of its own. When it is cut, packets vanish and no connection is closed. */
 export class Cable {
-  /** Of this side. */
+  /** The address of this side. */
   readonly address: string
   /** Words before a command that runs at the far end. */
   readonly within: readonly string[]
@@ -35,15 +35,15 @@ export class Cable {
     this.within = ['ip', 'netns', 'exec', name]
   }
 
-  /** Goes with the test: to be laid before what is started at its far end. */
+  /** Creates a cable, which is removed with the test. Create it before anything that is started at its far end. */
   static lay(t: TestContext): Cable {
     const number = randomInt(1 << 14)
     const [name, near, far] = [`errand-${number}`, `errand${number}n`, `errand${number}f`]
-    // In a range that is set aside for tests of networks.
+    // The range is reserved for tests of networks.
     const base = `198.18.${number >> 6}.`
     const host = (number & 63) * 4
     run('ip', 'netns', 'add', name)
-    // With the namespace its end goes, and with that the other.
+    // Removing the namespace removes its end, and with it the other one.
     t.after(() => run('ip', 'netns', 'del', name))
     run('ip', 'link', 'add', near, 'type', 'veth', 'peer', 'name', far, 'netns', name)
     run('ip', 'address', 'add', `${base}${host + 1}/30`, 'dev', near)

@@ -13,13 +13,13 @@ const options = {
 }
 
 interface Clock {
-  /** Of the program whose clock it is. */
+  /** The environment of the program whose clock it is. */
   env: NodeJS.ProcessEnv
-  /** So much beside the machine's clock from now on. */
+  /** Sets the offset to the machine's clock from now on. */
   set(offset: string): void
 }
 
-/** Only the clock that tells the date: nobody sets the one that counts from the start of the machine. */
+/** Creates a clock for the date only: nobody sets the clock that counts from the start of the machine. */
 function clock(folder: string, name: string): Clock {
   const file = join(folder, name)
   const set = (offset: string): void => writeFileSync(file, offset)
@@ -47,7 +47,7 @@ async function start(t: TestContext): Promise<{ programs: Programs; hub: Clock; 
 const attemptsOf = async ({ client }: Programs, id: string) =>
   (await client.runs.get(id)).steps[0]!.instances[0]?.attempts ?? []
 
-/** Runs of all that waits for a time, begun with nothing of it over. */
+/** Starts runs of everything that waits for a time, before any of these times is over. */
 async function beginAll(programs: Programs): Promise<void> {
   const { client, home } = programs
   const at = (name: string): string => join(home, name)
@@ -57,12 +57,12 @@ async function beginAll(programs: Programs): Promise<void> {
   }
   const retry = (seconds: number) => ({ max_attempts: 2, backoff: { delay_seconds: seconds, factor: 1 } })
   const fails = (name: string): string => `echo x >>"${at(name)}"; [ "$ERRAND_TRY" = 2 ]`
-  // That must not come to be over.
+  // The time of these runs must not pass.
   await begin('long-run', { cmd: endless }, { timeout_seconds: 1800 })
   await begin('long-step', { cmd: endless, timeout_seconds: 1800 })
   await begin('long-retry', { cmd: fails('long-retry'), retry: retry(1800) })
   await begin('long-approval', { action: 'approval.wait', args: { timeout_seconds: 1800 } })
-  // That must.
+  // The time of these runs must pass.
   await begin('short-run', { cmd: 'echo begun; sleep 100000' }, { timeout_seconds: 6 })
   await begin('short-step', { cmd: 'echo begun; sleep 100000', timeout_seconds: 6 })
   await begin('short-retry', { cmd: fails('short-retry'), retry: retry(6) })
@@ -85,7 +85,7 @@ async function checkAll(programs: Programs): Promise<void> {
   assert.deepEqual(await ended('short-step'), ['failed', 'timeout'])
   assert.equal((await ended('short-run'))[0], 'failed')
   assert.equal((await ended('short-approval'))[0], 'failed')
-  // By now every clock has been looked at since it was set.
+  // By now, the programs have read every clock since it was set.
   for (const id of ['long-run', 'long-step', 'long-retry', 'long-approval'])
     assert.equal((await client.runs.get(id)).status, 'running', id)
   assert.equal(readIfThere(join(home, 'long-retry')), 'x\n')

@@ -27,7 +27,7 @@ test('a hub whose disk is full again and again: no run shows it once there is ro
   for (let round = 0; round < 6; round++) {
     const ended = storm.ended
     await eventually('some more runs', () => storm.ended > ended + 3)
-    // Sleeps: the moment is random: the kill or the fault must hit any point.
+    // Sleeps: a random time, because the kill or the fault must be able to hit any point.
     await sleep(random.between(0, 100))
     disk.fill()
     await eventually('a refusal', async () => {
@@ -39,7 +39,7 @@ test('a hub whose disk is full again and again: no run shows it once there is ro
       }
     })
     assert.equal((await client.health()).status, 'ok')
-    // Sleeps: the moment is random: the kill or the fault must hit any point.
+    // Sleeps: a random time, because the kill or the fault must be able to hit any point.
     await sleep(random.between(0, 300))
     disk.free()
   }

@@ -7,7 +7,7 @@ import { errandCommand, eventually, type Started } from '../support/errand-comma
 import { endProcessesOf, processesOf, writeWorkflow } from '../support/programs.ts'
 
 function setup(t: TestContext) {
-  // Before the folder goes: what a killed command left would go on writing there.
+  // Runs before the folder is removed: the leftovers of a killed command would continue to write there.
   t.after(async () => await endProcessesOf(errand.home))
   const errand = errandCommand(t)
   const tmp = join(errand.home, 'tmp')
@@ -23,7 +23,7 @@ async function kill({ child, finished }: Started): Promise<void> {
   await finished
 }
 
-/** Two steps at once that never end: a script with a secret in a file, and a tree of processes. */
+/** Returns two simultaneous steps that never end: a script with a secret in a file, and a tree of processes. */
 const endless = (home: string): string =>
   writeWorkflow(join(home, 'endless.yaml'), [
     {
@@ -45,7 +45,7 @@ for (const next of ['run', 'up'] as const) {
     const alive = start('run', endless(home), '--secret', 'TOKEN')
     await alive.until(/script \d/)
     await alive.until('tree')
-    // A shell goes on to its last command after what it has printed.
+    // A shell starts its last command only after its output.
     await eventually('all that sleeps', () => processesOf(home, 'sleep\0').length === 6)
     const all = processesOf(home).length
     await kill(killed)

@@ -9,7 +9,7 @@ import { Storm } from './storm.ts'
 
 const KILLS = sized('kills in a storm', 12, 50)
 
-/** Kills these programs again and again under load; it must show in no run, and leave nothing behind. */
+/** Kills these programs again and again under load. No run may show it, and nothing may be left behind. */
 export async function killInStorm(t: TestContext, ...which: ('hub' | 'runner')[]): Promise<void> {
   const random = seeded()
   const programs = await startPrograms(t)
@@ -20,7 +20,7 @@ export async function killInStorm(t: TestContext, ...which: ('hub' | 'runner')[]
   const storm = new Storm(programs)
   for (let kill = 0; kill < KILLS; kill++) {
     console.log(`Kill ${kill + 1} of ${KILLS}.`)
-    // Others may come before the two have found each other again.
+    // Other kills may come before the two are connected again.
     if (kill % 4 === 0) await connected(programs)
     // Sleeps: the moment of a kill is random.
     await sleep(random.between(0, 250))

@@ -10,7 +10,7 @@ import { Cable, noCable } from './cable.ts'
 const options = { skip: noCable() }
 const SILENT = 'has not been heard of for three heartbeats'
 
-/** A hub, and a runner at the other end of a cable. */
+/** Starts a hub, and a runner at the other end of a cable. */
 async function start(t: TestContext, lostAfter: string): Promise<{ cable: Cable; programs: Programs }> {
   const cable = Cable.lay(t)
   const programs = await startPrograms(t, {
@@ -24,7 +24,7 @@ async function start(t: TestContext, lostAfter: string): Promise<{ cable: Cable;
 const statusOf = async ({ client }: Programs, id: string) =>
   (await client.runners.list()).find((runner) => runner.id === id)?.status
 
-/** Both sides have seen by themselves that the other is gone. */
+/** Waits until each side has noticed by itself that the other is gone. */
 async function bothNotice(programs: Programs): Promise<void> {
   await programs.runner!.until(SILENT)
   await eventually('a hub that noticed', async () => (await statusOf(programs, 'apart')) === 'disconnected')
@@ -59,7 +59,7 @@ test(
     await bothNotice(programs)
     writeFileSync(at('cut'), '')
     await eventually('the end of the work at the far end', () => readdirSync(home).includes('ended'))
-    // It is asked to come to nothing while it cannot be reached.
+    // This run is canceled while the runner cannot be reached.
     const other = await client.runs.create({
       yaml: workflowText([{ name: 'wait', cmd: 'sleep 100000' }]),
     })
@@ -86,7 +86,7 @@ for (const where of ['another runner', 'the same runner'] as const) {
       const { cable, programs } = await start(t, '1s')
       const { client, home, errand, url, data } = programs
       const at = (name: string): string => join(home, name)
-      // Each copy goes on printing until it may end.
+      // Each copy prints until it may end.
       const copy = (name: string): string =>
         [
           `echo x >>"${at(name)}-$ERRAND_TRY"; i=1`,

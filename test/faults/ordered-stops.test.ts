@@ -15,16 +15,16 @@ import { stormRuns } from './storm-runs.ts'
 const ROUNDS = sized('orderly stops of each kind under traffic', 10, 250)
 const UPGRADES = sized('upgrades from the last release under traffic', 3, 30)
 
-/** Of a burst of short runs. */
+/** The number of short runs in a burst. */
 const RUNS = 6
 const STEPS = 3
 
-/** The last release runs from its sources, so a burst takes longer to be placed. */
+/** The last release runs from its sources, so placing a burst takes longer. */
 const UPGRADED_WITHIN_MS = 120
 
 type Which = 'hub' | 'runner'
 
-/** Ends programs as a service manager does: each in order, with the exit code 0. */
+/** Ends programs as a service manager does: each in order, with exit code 0. */
 async function stop(programs: Programs, which: readonly Which[]): Promise<void> {
   const stopped = which.map((name) => programs[name]!)
   for (const { child } of stopped) child.kill('SIGTERM')
@@ -38,7 +38,7 @@ async function start(programs: Programs, which: readonly Which[]): Promise<void>
   await Promise.all(which.map((name) => (name === 'hub' ? programs.startHub() : programs.startRunner())))
 }
 
-/** Runs of short steps, so that some attempt is being placed whenever a program is told to stop. */
+/** Starts runs of short steps, so that some attempt is being placed whenever a program is told to stop. */
 class Burst {
   readonly #programs: Programs
   readonly #notes: string
@@ -59,13 +59,13 @@ class Burst {
         const cmd = `echo "$ERRAND_ATTEMPT_ID" >>"${join(this.#notes, run_id)}"; echo "I am $ERRAND_ATTEMPT_ID"`
         const steps = Array.from({ length: STEPS }, (_, n) => ({ name: `step-${n}`, cmd }))
         const yaml = workflowText(steps)
-        // What was taken just before the stop is there already.
+        // The run already exists if it was accepted just before the stop.
         return untilAnswered(() => client.runs.create({ run_id, yaml }), 'run_exists')
       }),
     )
   }
 
-  /** Each run is a success, and each of its commands began once. */
+  /** Checks that each run succeeds, and that each of its commands began once. */
   async check(): Promise<void> {
     const { client, ended } = this.#programs
     for (const id of this.#ids) {
@@ -82,7 +82,9 @@ class Burst {
   }
 }
 
-/** Stops and starts programs again and again under traffic, each time a moment after submissions; it must show in no run. */
+/**
+ * Stops and starts programs again and again under traffic, each time a moment after submissions. No run may show it.
+ */
 async function stopInTraffic(
   t: TestContext,
   options: ProgramsOptions,
@@ -109,14 +111,15 @@ async function stopInTraffic(
   await burst.check()
 }
 
-/** Before that no attempt is placed, and a stop has nothing to disturb. */
+/** Waits for the runner. Without it, no attempt is placed and a stop has nothing to disturb. */
 async function connected({ client }: Programs): Promise<void> {
   await eventually('a connected runner', async () =>
     (await client.runners.list().catch(() => [])).some(({ status }) => status === 'connected'),
   )
 }
 
-// On a quiet machine an attempt is placed, and its runner told to stop, within the same few milliseconds; on a busy one, some tens.
+// On a quiet machine, an attempt is placed within the same few milliseconds as its runner is told to stop; on a busy
+// one, within some tens.
 test('an `errand up` that is stopped in order just after submissions, with its own runner, shows in no run', (t) =>
   stopInTraffic(t, { runner: 'own' }, { rounds: [['hub']], lanes: 0, withinMs: 60 }))
 
@@ -129,7 +132,7 @@ test('a hub, a runner and both that are stopped in order under traffic show in n
 
 const { skip, within } = lastRelease()
 
-// Tables of a hub go forward only, so each upgrade has a data folder of its own.
+// A hub's tables can only be upgraded, so each upgrade has its own data folder.
 test('a hub and a runner that are upgraded from the last release under traffic, together or in turn, show in no run', {
   skip,
 }, async (t) => {

@@ -9,7 +9,9 @@ import { processesOf, startPrograms, workflowText } from '../support/programs.ts
 import { sandboxMissing } from '../support/runner/box-fixture.ts'
 import { containersMissing, IMAGE } from '../support/runner/container-fixture.ts'
 
-/** A step in such a box that takes no SIGTERM, and whose runner is killed and comes back once all of it is ended. */
+/**
+ * Runs a step in such a box that ignores SIGTERM. Its runner is killed, and comes back once all of the step has ended.
+ */
 async function heldToItsTime(t: TestContext, box: Record<string, unknown>): Promise<void> {
   const programs = await startPrograms(t, { hubArgs: ['--lost-after', '60s', '--heartbeat', '0.5s'] })
   const name = randomUUID()

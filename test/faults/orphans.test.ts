@@ -7,7 +7,7 @@ import { processesMarked } from '../../src/platform/proc.ts'
 import { eventually } from '../support/errand-command.ts'
 import { guardsOf, type Programs, startPrograms, workflowText } from '../support/programs.ts'
 
-/** A step that says that it has begun, takes no SIGTERM, and has a process beside it that has left its group. */
+/** Returns a step that says when it has begun, ignores SIGTERM, and has a process beside it that has left its group. */
 const deaf = (begun: string) =>
   `trap '' TERM; setsid sh -c 'trap "" TERM; while :; do sleep 0.1; done' & echo >${begun}; while :; do sleep 0.1; done`
 
@@ -73,7 +73,7 @@ test('doctor names the processes of attempts whose runner or folder is gone, and
     [{ attempt_id: `${id}.1`, folder: programs.runnerFolder, why: 'runner_gone' }],
   )
   const pids = named[0]!.processes.map(({ pid }) => pid)
-  // The oldest one waits for the command; some of the others come and go.
+  // The oldest process waits for the command; some of the others come and go.
   assert.ok(pids.length >= 3 && existsSync(`/proc/${pids[0]}`))
   assert.match(named[0]!.processes[0]!.since, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/)
   rmSync(programs.runnerFolder, { recursive: true })

@@ -6,7 +6,10 @@ import { TcpProxy } from '../link/tcp-proxy.ts'
 import { eventually } from '../support/errand-command.ts'
 import { startPrograms, workflowText } from '../support/programs.ts'
 
-/** A hub, a runner behind a proxy, and a step of it that would be tried again: each try marks that it lives, and is deaf. */
+/**
+ * Starts a hub, a runner behind a proxy, and a step that can be tried again. Each try marks that it lives and ignores
+ * signals.
+ */
 async function start(t: TestContext, lostAfter: string, step: Record<string, unknown> = {}) {
   let port = 0
   const proxy = await TcpProxy.open(() => port)
@@ -33,7 +36,7 @@ async function start(t: TestContext, lostAfter: string, step: Record<string, unk
   return { ...programs, proxy, apart, startRunner, tries, run_id }
 }
 
-/** The second try has begun, and the first did nothing from then on. */
+/** Asserts that the second try has begun, and that the first did nothing from then on. */
 async function assertApart(tries: () => string[]): Promise<void> {
   const seconds = () => tries().filter((mark) => mark === '2').length
   await eventually('the second try', () => seconds() > 50)

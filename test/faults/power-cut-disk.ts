@@ -7,7 +7,7 @@ import { eventually } from '../support/errand-command.ts'
 const run = (...[program, ...args]: [string, ...string[]]): string =>
   execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }).trim()
 
-/** Why no power can be cut here; false: it can. */
+/** Returns why a power cut is not possible here, or false. */
 export function noPowerCut(): string | false {
   if (process.platform !== 'linux' || process.getuid?.() !== 0)
     return 'to cut the power of a disk takes Linux and root'
@@ -23,7 +23,10 @@ export function noPowerCut(): string | false {
 
 const SIZE_MB = 192
 
-/** A folder that is a disk of its own, which goes with the test. To be made before what is to be ended with the test. */
+/**
+ * A folder that is a disk of its own, and is removed with the test. Create it before anything that is ended with the
+ * test.
+ */
 export class PowerCutDisk {
   #folder = ''
   #images = ''
@@ -31,29 +34,30 @@ export class PowerCutDisk {
   #device = ''
 
   constructor(t: TestContext) {
-    // Lazily: what works there is ended after.
+    // Lazily, because the programs that work there are ended later.
     t.after(() => this.#folder !== '' && run('umount', '--lazy', this.#folder))
   }
 
-  /** `images`: beside it its bytes stand. */
+  /** Mounts the disk at the folder. Its bytes are stored in `images`. */
   mount(folder: string, images: string): void {
     this.#folder = folder
     this.#images = images
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     run('truncate', '--size', `${SIZE_MB}M`, this.#image)
-    // Else the kernel goes on making it while the test runs.
+    // Otherwise the kernel continues to initialise it during the test.
     run('mkfs.ext4', '-q', '-F', '-E', 'lazy_itable_init=0,lazy_journal_init=0', this.#image)
     this.#mountImage()
   }
 
   /**
-   * Takes what the device has at this moment: what was written and not synced is in it or not, as it came. Whoever writes
-   * into the folder must have been stopped before, and ended before `restore` puts that into the folder's place.
+   * Copies what the device has at this moment: data that was written but not synced may or may not be in it. Programs
+   * that write into the folder must be stopped before, and must be ended before `restore` puts the copy in the
+   * folder's place.
    */
   async cut(): Promise<{ restore(): void }> {
     const before = this.#image
     this.#count++
-    // A device that writes while it is copied would give what it never had at any moment.
+    // A device that writes while it is copied would give a state that it never had.
     await eventually('a copy of a device that writes nothing', () => {
       const written = this.#written()
       run('cp', '--sparse=always', before, this.#image)
@@ -75,11 +79,11 @@ export class PowerCutDisk {
   #mountImage(): void {
     this.#device = run('losetup', '--find', '--show', this.#image)
     run('mount', this.#device, this.#folder)
-    // It goes with the mount.
+    // It is detached with the mount.
     run('losetup', '--detach', this.#device)
   }
 
-  /** How much it has written; undefined while it does. */
+  /** Returns how much it has written, or undefined while it is writing. */
   #written(): string | undefined {
     const stat = readFileSync(`/sys/block/${basename(this.#device)}/stat`, 'latin1')
       .trim()

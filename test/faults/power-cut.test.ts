@@ -14,7 +14,7 @@ import { sized } from '../support/size.ts'
 import { noPowerCut, PowerCutDisk } from './power-cut-disk.ts'
 
 const options = { skip: noPowerCut() }
-/** `ERRAND_TEST_CUTS=N`: each test cuts so often. */
+/** Returns how often each test cuts the power; `ERRAND_TEST_CUTS=N` overrides it. */
 const cuts = (count: number): number => Number(process.env.ERRAND_TEST_CUTS ?? count)
 
 const agent = join(import.meta.dirname, '../support/acp-agent-stand-in.ts')
@@ -23,13 +23,13 @@ const CHATTER = 300
 const longLines = Array.from({ length: 20_000 }, (_, index) => `${index} 0123456789abcdef\n`).join('')
 const chatter = Array.from({ length: CHATTER }, (_, index) => `${index + 1}\n`).join('')
 
-/** A run, and what each of its attempts puts out in the end. */
+/** A run, and the complete output of each of its attempts. */
 interface Kind {
   yaml(note: string, id: string): string
   outputs(id: string): string[]
 }
 
-/** Each command notes that it began, by the id of its attempt, on a disk that is not cut. */
+/** Returns a command that notes its beginning, by the id of its attempt, on a disk whose power is not cut. */
 const noted = (note: string, cmd: string): string => `echo "$ERRAND_ATTEMPT_ID" >>"${note}"; ${cmd}`
 const numbers = (count: number): number[] => Array.from({ length: count }, (_, index) => index + 1)
 
@@ -65,7 +65,7 @@ const agents: Kind = {
 
 type Machine = 'hub' | 'runner'
 
-/** Hub and runner, each with a disk of its own that loses its power, and with a boot of its own. */
+/** Hub and runner. Each has a disk of its own that loses its power, and a boot id of its own. */
 class Machines {
   readonly programs: Programs
   readonly #disks: Readonly<Partial<Record<Machine, PowerCutDisk>>>
@@ -81,7 +81,7 @@ class Machines {
     mkdirSync(this.#notes)
   }
 
-  /** `one`: the hub with its own runner, on one disk. */
+  /** Starts the programs. `one`: the hub with its own runner, on one disk. */
   static async start(t: TestContext, kind: 'one' | 'two', runnerEnv?: NodeJS.ProcessEnv): Promise<Machines> {
     const disks =
       kind === 'one'
@@ -115,7 +115,7 @@ class Machines {
     )
   }
 
-  /** Once for each time that it was begun. */
+  /** Returns the attempts that began, once for each time they did. */
   #attemptsIn(id: string): string[] {
     const lines = readIfThere(join(this.#notes, id)).split('\n')
     return lines.flatMap((line) => /^(?:prompt say )?(cut-\d+\.\d+)$/.exec(line)?.[1] ?? [])
@@ -124,7 +124,7 @@ class Machines {
   begun = (runs: readonly { id: string }[]): number =>
     runs.reduce((sum, { id }) => sum + this.#attemptsIn(id).length, 0)
 
-  /** All at once, as the power goes; answers how it comes back. */
+  /** Cuts all of them at once, as a power failure does. Returns a function that brings them back. */
   async cut(...machines: Machine[]): Promise<() => Promise<void>> {
     const { programs } = this
     const hubPid = programs.hub.child.pid!
@@ -147,7 +147,7 @@ class Machines {
     }
   }
 
-  /** Every run ends as it says, nothing was begun twice, and all that was told of output is there. */
+  /** Checks that every run ends as it says, that nothing began twice, and that all reported output is there. */
   async check(runs: readonly { id: string; kind: Kind }[]): Promise<void> {
     for (const { id, kind } of runs)
       try {
@@ -160,7 +160,7 @@ class Machines {
       }
   }
 
-  /** After all rounds, so that the figures are whole. */
+  /** Called after all rounds, so that the figures are complete. */
   assertNoFault(t: TestContext): void {
     t.diagnostic(`runs by their end: ${JSON.stringify(Object.fromEntries(this.#ends))}`)
     assert.deepEqual(this.#faults, [])
@@ -194,7 +194,7 @@ const reasons = (run: RunView): string[] =>
     step.instances.flatMap(({ reason, status }) => (reason && status !== 'skipped' ? [reason] : [])),
   )
 
-/** Words before a program that is to see the machine's own boot, and not the one of the test's machine. */
+/** Returns words before a program that should see its machine's own boot id instead of that of the test's machine. */
 const withBoot = (machine: Machine): readonly string[] => {
   const script = `mount --bind "$HOME/${machine}.boot" /proc/sys/kernel/random/boot_id && exec "$@"`
   return ['unshare', '--mount', 'sh', '-c', script, 'sh']
@@ -202,7 +202,7 @@ const withBoot = (machine: Machine): readonly string[] => {
 
 function newBoot(home: string, machine: Machine): void {
   const file = join(home, `${machine}.boot`)
-  // Those that see the one before go on seeing it.
+  // Processes that see the old boot id continue to see it.
   rmSync(file, { force: true })
   writeFileSync(file, `${randomUUID()}\n`)
 }
@@ -222,7 +222,7 @@ const connected = async ({ client }: Programs): Promise<void> => {
   })
 }
 
-/** Cuts at random moments while runs are going on, all of them soon after some step's start. */
+/** Cuts the power at random moments during runs, always soon after a step's start. */
 async function cutAgain(
   t: TestContext,
   machines: Machines,

@@ -8,20 +8,23 @@ export const noSmallDisk: string | false =
     ? false
     : 'to mount a small disk takes Linux and root'
 
-/** Reason to skip what mounts a small disk in a namespace of its own, where no root is needed. */
+/** Returns the reason to skip a test that mounts a small disk in a namespace of its own, which needs no root. */
 export const noMountNamespace = (): string | false =>
   spawnSync('unshare', ['--map-root-user', '--mount', 'mount', '-t', 'tmpfs', 'probe', '/mnt']).status === 0
     ? false
     : 'no mount namespace can be made (unshare -rm); run as root, or set sysctl kernel.unprivileged_userns_clone=1'
 
-/** A folder that is a disk of its own, which goes with the test. To be made before what is to be ended with the test. */
+/**
+ * A folder that is a disk of its own, and is removed with the test. Create it before anything that is ended with the
+ * test.
+ */
 export class SmallDisk {
   readonly #sizeMb: number
   #folder = ''
 
   constructor(t: TestContext, sizeMb = 256) {
     this.#sizeMb = sizeMb
-    // Lazily: what works there is ended after.
+    // Lazily, because the programs that work there are ended later.
     t.after(() => this.#folder !== '' && execFileSync('umount', ['--lazy', this.#folder]))
   }
 
@@ -39,7 +42,7 @@ export class SmallDisk {
     rmSync(join(this.#folder, 'filler'), { force: true })
   }
 
-  /** Until nothing goes any more. */
+  /** Appends until the disk is full. */
   #append(bytes: Buffer): void {
     try {
       for (;;) appendFileSync(join(this.#folder, 'filler'), bytes)

@@ -4,17 +4,17 @@ import type { RunStatus } from '../../src/contract/status.ts'
 import { type Programs, type Step, workflowText } from '../support/programs.ts'
 import { outputHash, readIfThere, sha256, textOf, wholeLog } from '../support/programs-output.ts'
 
-/** Each command notes in this file that it was begun, by the id of its attempt. */
+/** A file in which each command notes its beginning, by the id of its attempt. */
 type Note = string
 
 export interface StormRun {
   yaml(note: Note, id: string): string
-  /** It goes on for ever: to be canceled once it has begun. */
+  /** Whether it never ends, and has to be canceled once it has begun. */
   endless?: boolean
   status: RunStatus
-  /** Ids of its attempts, each begun once. */
+  /** The number of its attempts, each of which begins once. */
   attempts: number
-  /** Output of attempts by their number. */
+  /** The output of attempts by their number. */
   outputs: Readonly<Record<number, (id: string) => string>>
 }
 
@@ -38,7 +38,7 @@ function text(note: Note, steps: Step[], last: Step[] = []): string {
   return workflowText(steps.map(written), last.length > 0 ? { finally: last.map(written) } : {})
 }
 
-/** Runs of all kinds that a fault must not show in. */
+/** Runs of all kinds, none of which may show a fault. */
 export const stormRuns: readonly StormRun[] = [
   {
     yaml: (note, id) =>
@@ -100,7 +100,7 @@ export const stormRuns: readonly StormRun[] = [
   },
 ]
 
-/** It ended as it says, with each command begun once and each output whole. */
+/** Checks that it ended as it says, that each command began once, and that each output is complete. */
 export async function checkStormRun(
   { client }: Programs,
   kind: StormRun,

@@ -15,7 +15,7 @@ interface Done {
   note: string
 }
 
-/** Keeps runs of all kinds in flight, while the programs are struck. */
+/** Keeps runs of all kinds in flight while faults hit the programs. */
 export class Storm {
   readonly #programs: Programs
   readonly #notes: string
@@ -29,16 +29,16 @@ export class Storm {
     this.#notes = join(programs.home, 'notes')
     mkdirSync(this.#notes, { recursive: true })
     this.#lanes = Array.from({ length: lanes }, (_, lane) => this.#lane(lane))
-    // They are awaited at the end; until then a failure of one must not cut the test off.
+    // They are awaited at the end. Until then, the failure of one must not abort the test.
     for (const lane of this.#lanes) lane.catch(() => {})
   }
 
-  /** How many runs have ended. */
+  /** Counts the runs that have ended. */
   get ended(): number {
     return this.#done.length
   }
 
-  /** No run is begun any more; those in flight end. Answers how many there were, all of them looked at. */
+  /** Starts no more runs and waits for those in flight. Returns how many there were; all of them were checked. */
   async end(): Promise<number> {
     this.#over = true
     await Promise.all(this.#lanes)
@@ -54,7 +54,7 @@ export class Storm {
     const { client } = this.#programs
     const run_id = `storm-${++this.#count}`
     const note = join(this.#notes, run_id)
-    // What was taken just before the hub was killed is there already.
+    // The run already exists if it was accepted just before the hub was killed.
     await untilAnswered(() => client.runs.create({ run_id, yaml: kind.yaml(note, run_id) }), 'run_exists')
     if (kind.endless) {
       await this.#eventually(`the begin of ${run_id}`, () => readIfThere(note) !== '')
@@ -67,7 +67,7 @@ export class Storm {
     this.#done.push({ kind, run, note })
   }
 
-  /** However long the storm takes, and then for as long as is usual. */
+  /** Waits for as long as the storm takes, and then for the usual time. */
   async #eventually<T>(what: string, condition: () => T | false | Promise<T | false>): Promise<T> {
     while (!this.#over) {
       const value = await condition()
@@ -78,10 +78,12 @@ export class Storm {
   }
 }
 
-/** It is not there, or could not keep what was asked of it. */
+/** Error codes that mean that the hub is away or could not store a request. */
 const later: ReadonlySet<string> = new Set(['unavailable', 'disk_full', 'store_failed'])
 
-/** Asks again while the hub is away; what it says to what it has done already is an answer too. */
+/**
+ * Repeats a request while the hub is away. An error that says the request was already carried out counts as success.
+ */
 export async function untilAnswered(ask: () => Promise<unknown>, done: string): Promise<void> {
   await eventually('an answer of the hub', async () => {
     try {

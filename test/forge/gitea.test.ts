@@ -42,7 +42,7 @@ before(async () => {
     default_branch: 'main',
   })
   for (const [name, permission] of [
-    // Of Gitea's tokens only an administrator's may ask for the rights of others.
+    // In Gitea, only an administrator's token may ask for the rights of others.
     ['errand', 'admin'],
     ['eve', 'read'],
   ])
@@ -54,7 +54,7 @@ after(async () => {
   for (const work of over.reverse()) await work()
 })
 
-/** A commit of Ada's; answers it. */
+/** Commits a file as Ada and returns the commit. */
 async function file(path: string, content: string, branch: string, from?: string): Promise<string> {
   const made = await gitea.call('ada', 'POST', `${repo}/contents/${path}`, {
     ...{ content: Buffer.from(content).toString('base64'), message: `Add ${path}` },
@@ -227,7 +227,7 @@ test('an issue becomes a pull request that closes it, by one command', { skip },
     const said = await forge.comments({ kind: 'issue', number: issue.number })
     return said.some(({ body }) => body.includes(`${gitea.url}/ada/shop/pulls/${pulls[0]!.number}`))
   })
-  // It is a draft: only what is ready can be merged.
+  // It is a draft, and only a pull request that is ready can be merged.
   const { number, head } = pulls[0]!
   await gitea.call('ada', 'PATCH', `${repo}/pulls/${number}`, { title: 'Make it so' })
   await gitea.call('ada', 'POST', `${repo}/pulls/${number}/merge`, {

@@ -6,23 +6,26 @@ import type { Attempts, HeldAttempt, OutputPart } from '../../src/runner/ports.t
 import { partAfter } from '../support/runner/part-after.ts'
 
 export interface Script {
-  /** What it writes, chunk by chunk, with a pause after each. */
+  /** The output, chunk by chunk, with a pause after each. */
   chunks: { stream: StreamName; bytes: Buffer; pauseMs?: number }[]
   phases?: number
-  /** Goes on until it is canceled. */
+  /** Continues until it is canceled. */
   forever?: boolean
 }
 
-/** Stands in for the attempts on a machine's disk: in memory, and kept over restarts of the link by being the same object. */
+/**
+ * Stands in for the attempts on a machine's disk. They are in memory; a test keeps them over restarts of the link by
+ * reusing the object.
+ */
 export class AttemptsStandIn implements Attempts {
   storageId = 'storage'
   readonly held = new Map<string, HeldStandIn>()
-  /** Every attempt begun, with its epoch, in order. */
+  /** Every attempt that began, with its epoch, in order. */
   readonly begun: string[] = []
   readonly released: string[] = []
   readonly forgotten: string[] = []
   readonly workspaces = new Set<string>()
-  /** Set: `start` fails with this. */
+  /** If set, `start` fails with this message. */
   rejectWith: string | undefined
   readonly #script: (spec: AttemptSpec) => Script
 

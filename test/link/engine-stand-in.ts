@@ -4,11 +4,11 @@ import type { AttemptEnd, AttemptReport, AttemptSpec, StreamName } from '../../s
 import { ErrandError } from '../../src/contract/errors.ts'
 import type { AttemptSink, Placement, StepHost } from '../../src/engine/ports.ts'
 
-/** What is kept of one attempt. */
+/** The recorded data of one attempt. */
 export class Kept {
   readonly spec: AttemptSpec
   placement: Placement | undefined
-  /** It has waited again since it was placed: no machine has it. */
+  /** Whether it waits again since it was placed, so that no machine has it. */
   waits = false
   readonly placements: Placement[] = []
   readonly reports: AttemptReport[] = []
@@ -34,18 +34,21 @@ export class Kept {
 }
 
 export interface Faults {
-  /** From 0 to 1: how often a commit fails. */
+  /** The share of commits that fail, from 0 to 1. */
   failing: number
-  /** Longest time a commit takes. */
+  /** The longest duration of a commit, in milliseconds. */
   commitMs: number
   random: () => number
 }
 
-/** Stands in for the engine: keeps what the host tells, and can forget a host and take its attempts up with another. */
+/**
+ * Stands in for the engine: records what the host reports, can forget a host, and can resume its attempts with
+ * another.
+ */
 export class EngineStandIn {
   readonly kept = new Map<string, Kept>()
   readonly faults: Faults
-  /** What a host did that it must not do. */
+  /** The host's violations of its rules. */
   readonly complaints: string[] = []
   #generation = 0
 
@@ -63,7 +66,7 @@ export class EngineStandIn {
     return kept
   }
 
-  /** As after a kill: what the old host still has under way never comes to an end. */
+  /** Forgets the host, as after a kill: its pending calls never return. */
   forget(): void {
     this.#generation++
   }
@@ -111,7 +114,7 @@ export class EngineStandIn {
         this.#placed(kept, placement)
         return true
       },
-      // What comes during a commit shares its fate, as with a store that groups its commits.
+      // A report that arrives during a commit shares its fate, as in a store that groups its commits.
       report: (report, epoch) => {
         if (kept.end || epoch < (kept.placement?.epoch ?? 0)) return Promise.resolve()
         if (batch) {

@@ -3,12 +3,14 @@ import { type RawData, WebSocket } from 'ws'
 import { FrameServer } from './frame-server.ts'
 
 type Way = 'to hub' | 'to runner'
-/** Says whether a frame is lost, or another one goes in its place; one of output is of type `output`. */
+/**
+ * Reports whether a frame is lost, or returns another frame to send instead. A frame of output has the type `output`.
+ */
 type Loses = (way: Way, frame: { type: string; report?: { type: string } }) => boolean | object
 
-/** Stands between runner and hub, and loses frames while both ends keep their link. */
+/** Sits between runner and hub and loses frames, while both ends keep their link. */
 export class FrameDoor extends FrameServer {
-  /** The types of those that were lost; of a report, its own. */
+  /** The types of the lost frames; for a frame of a report, the report's type. */
   readonly lost: string[] = []
   links = 0
 

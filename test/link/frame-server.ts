@@ -3,7 +3,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { WebSocketServer } from 'ws'
 
-/** A WebSocket server on loopback that stands between a runner and its hub. */
+/** A WebSocket server on loopback that sits between a runner and its hub. */
 export class FrameServer {
   readonly #server = createServer()
   protected readonly sockets = new WebSocketServer({ server: this.#server, perMessageDeflate: false })

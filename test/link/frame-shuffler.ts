@@ -1,7 +1,7 @@
 import { type RawData, WebSocket } from 'ws'
 import { FrameServer } from './frame-server.ts'
 
-/** Stands between runner and hub: doubles frames both ways, and lets the runner's overtake each other. */
+/** Sits between runner and hub. Doubles frames both ways, and lets the runner's frames overtake each other. */
 export class FrameShuffler extends FrameServer {
   readonly #random: () => number
   readonly #target: () => string

@@ -6,7 +6,7 @@ import { SimulatedOutputs } from '../support/simulated-world.ts'
 import { AttemptsStandIn } from './attempts-stand-in.ts'
 import { HubSetup, openRunner, until } from './setup.ts'
 
-/** A real engine whose store others write to as well, a fleet, and a runner that does one step at a time. */
+/** Opens a real engine whose store others also write to, a fleet, and a runner that does one step at a time. */
 async function openWorld(t: TestContext) {
   const hub = await HubSetup.open()
   const store = new MemoryRunStore()
@@ -27,7 +27,7 @@ async function openWorld(t: TestContext) {
     const workflow = { version: 'v0.1', name: 'test', steps }
     return (await engine.submit({ workflow, tenant: 'acme' })).run_id
   }
-  // Its runner may reject it once, while it still has the attempt before.
+  // The runner may reject it once, while it still has the attempt before.
   const begun = (runId: string) =>
     until(`${runId} began`, () => attempts.begun.some((each) => each.startsWith(`${runId}.1/`)))
   return { hub, store, engine, attempts, submit, begun }

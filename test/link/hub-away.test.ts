@@ -7,7 +7,10 @@ import test, { type TestContext } from 'node:test'
 import { eventually } from '../support/errand-command.ts'
 import { type Programs, startPrograms } from '../support/programs.ts'
 
-/** Stands before the hub. The first request that matches is not passed on: `onFirst` is called, and then it breaks off. */
+/**
+ * Starts a server in front of the hub. It does not pass the first matching request on: it calls `onFirst` and then
+ * breaks the connection.
+ */
 async function door(t: TestContext, request: RegExp, onFirst: (programs: Programs) => Promise<void>) {
   const seen = { asked: 0, programs: undefined as Programs | undefined }
   const server = createServer((near) => {

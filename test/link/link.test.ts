@@ -278,7 +278,7 @@ test('what a runner may have begun before its storage became another one is lost
   const older = engine.start(hub.fleet, spec())
   await hub.fleet.close()
   placed.placement = { runner: 'r1', storage_id: 'before the power cut', epoch: 1 }
-  // As a hub of an older version has kept it.
+  // A hub of an older version has stored it like this.
   older.placement = { runner: 'r1', epoch: 1 }
   hub.newFleet()
   engine.resume(hub.fleet)
@@ -300,7 +300,7 @@ test('a start that a runner took before it lost its power is not sent to it agai
   const proxy = await openProxy(hub)
   const runner = connect(proxy.url, first)
   await until('it is connected', () => hub.fleet.runners.list().length === 1)
-  // It gets its orders, and nobody hears of it.
+  // The runner receives its orders, and nobody hears about it.
   proxy.freeze('to_hub')
   const kept = new EngineStandIn().start(hub.fleet, spec())
   await until('it was begun', () => first.begun.length === 1)
@@ -325,7 +325,7 @@ test('a runner that has lost some of what it told of an attempt loses the attemp
   await until('all is told', () => kept.reports.length === 4)
   first.link.close()
   await first.done
-  // The end would come under a number that the hub has.
+  // The end would have a number that the hub already has.
   const held = attempts.held.get(kept.spec.attempt_id)!
   held.reports.splice(2)
   held.cancel()
@@ -455,7 +455,7 @@ test('two tenants with a runner of one id each have their own work done by it', 
     engine: new EngineStandIn(),
   }))
   const [removed] = tenants.map(({ tenant, attempts }) => connect(hub.url, attempts, {}, { token: tenant }))
-  // The hub ends the link of that one.
+  // The hub ends the link of the removed runner.
   cleanups.splice(-2, 1)
   await until('both are connected', () => hub.fleet.runners.list().length === 2)
   const start = ({ tenant, engine }: (typeof tenants)[number], step: string) =>

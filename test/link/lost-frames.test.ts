@@ -17,7 +17,7 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
 })
 
-/** A hub and a runner, between which frames are lost. */
+/** Starts a hub and a runner, between which frames are lost. */
 async function place(loses: Parameters<typeof FrameDoor.open>[1], script: Script) {
   const hub = await HubSetup.open({ heartbeatMs: HEARTBEAT_MS, graceMs: 0 })
   cleanups.push(() => hub.close())
@@ -34,7 +34,7 @@ async function place(loses: Parameters<typeof FrameDoor.open>[1], script: Script
   return { hub, door, attempts, engine: new EngineStandIn() }
 }
 
-/** Loses the first frame of that type; of a report, its own type. */
+/** Loses the first frame of that type; for a report, the type is the report's. */
 function first(type: string): Parameters<typeof FrameDoor.open>[1] {
   let isLost = false
   return (_, frame) => {
@@ -44,7 +44,7 @@ function first(type: string): Parameters<typeof FrameDoor.open>[1] {
   }
 }
 
-/** Some of them go by over the link. */
+/** Waits until some heartbeats have passed over the link. */
 async function heartbeats(hub: HubSetup): Promise<void> {
   const seenAtMs = () => Date.parse(hub.fleet.runners.list()[0]!.last_seen_at)
   const beforeMs = seenAtMs()
@@ -122,7 +122,7 @@ test('an idle link costs nothing but its pings', async () => {
   assert.deepEqual(seen, ['hello', 'welcome'])
 })
 
-/** Numbers from 0 to 1 that a seed gives again. */
+/** Returns a generator of numbers from 0 to 1, which are the same for the same seed. */
 function numbers(seed: number): () => number {
   let state = seed >>> 0
   return () => {

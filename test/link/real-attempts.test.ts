@@ -27,7 +27,7 @@ test('a command that writes numbered lines goes on while hub and runner are rest
   let closeRunner = await open()
   const began = join(folder, 'began')
   const go = join(folder, 'go')
-  // The second half waits for the test, so that the restarts fall into the middle of it.
+  // The second half waits for the test, so that the restarts happen in the middle of it.
   const script = `echo once >> '${began}'; i=0
     while [ $i -lt 200 ]; do
       i=$((i+1)); echo "line $i"

@@ -16,7 +16,7 @@ const trouble = fc.record({
   afterMs: fc.integer({ min: 0, max: 120 }),
 })
 
-/** Numbers from 0 to 1 that a seed gives again. */
+/** Returns a generator of numbers from 0 to 1, which are the same for the same seed. */
 function numbers(seed: number): () => number {
   let state = seed >>> 0
   return () => {
@@ -58,7 +58,7 @@ test('whatever breaks, every byte and report arrives once and in order, and ever
         if (kind === 'cut') proxy.cut()
         else if (kind === 'freeze') {
           proxy.freeze()
-          // Sleeps: a trouble lasts for a while of its own.
+          // Sleeps: each trouble has its own duration.
           await sleep(random() * 300)
           proxy.thaw()
         } else if (kind === 'restart the hub') {
@@ -67,7 +67,7 @@ test('whatever breaks, every byte and report arrives once and in order, and ever
           await hub.fleet.close()
           hub.newFleet()
           engine.resume(hub.fleet)
-          // Sleeps: a trouble lasts for a while of its own.
+          // Sleeps: each trouble has its own duration.
           await sleep(random() * 30)
           hub.fleet.ready()
         } else if (kind === 'restart the runner') {
@@ -76,7 +76,7 @@ test('whatever breaks, every byte and report arrives once and in order, and ever
           runner = openRunner(shuffler.url, attempts, {}, options)
         } else {
           engine.faults.failing = 0.5
-          // Sleeps: a trouble lasts for a while of its own.
+          // Sleeps: each trouble has its own duration.
           await sleep(random() * 100)
           engine.faults.failing = 0
         }
@@ -100,7 +100,7 @@ test('whatever breaks, every byte and report arrives once and in order, and ever
       const made = played.get(kept.spec.attempt_id)
       if (made) assert.deepEqual(kept.reports, made.reports)
     }
-    // Under a later epoch where the runner went away before it was sent.
+    // The epoch is later if the runner went away before the attempt was sent.
     const begun = attempts.begun.map((each) => each.split('/')[0]!)
     assert.deepEqual(begun.toSorted(), all.map((kept) => kept.spec.attempt_id).toSorted())
     assert.deepEqual(engine.complaints, [])

@@ -21,7 +21,7 @@ const step = (name: string, needs: string[] = []): WorkflowFile['steps'][number]
   needs,
 })
 
-/** An engine on a fleet with a runner of one slot; `restart` is that of the hub. */
+/** Opens an engine on a fleet with a runner of one slot. `restart` restarts the hub. */
 async function openWorld(t: TestContext, script: (spec: AttemptSpec) => Script) {
   const hub = await HubSetup.open()
   const store = new MemoryRunStore()
@@ -71,7 +71,7 @@ async function openWorld(t: TestContext, script: (spec: AttemptSpec) => Script) 
 test('a report that sets its run aside stays with its runner, which has a free slot, and counts once the run is resumed', async (t) => {
   const world = await openWorld(t, () => hello)
   const { hub, attempts, engine } = world
-  // The decision that follows from the end of its first step goes wrong.
+  // The decision that follows the end of its first step throws.
   const place = hub.fleet.place.bind(hub.fleet)
   hub.fleet.place = (spec) => {
     if (spec.step === 'b') throw new TypeError('place is broken')
@@ -83,7 +83,7 @@ test('a report that sets its run aside stays with its runner, which has a free s
   assert.deepEqual([attempts.all().length, attempts.released], [1, []])
   await world.submit('other', step('a'))
   assert.equal((await engine.done('other')).status, 'success')
-  // It is told nothing of it in its welcome either, and its workspace stays.
+  // The runner's welcome does not mention the attempt either, and its workspace stays.
   await world.disconnect()
   world.connect()
   await until('it is back', () => world.runner?.status === 'connected')

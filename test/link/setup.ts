@@ -10,7 +10,7 @@ import type { Attempts } from '../../src/runner/ports.ts'
 export const TOKEN = 'the-right-token'
 const DEADLINE_MS = 120_000
 
-/** A hub of nothing but a fleet, whose fleet can be replaced as by a restart. */
+/** A hub that consists only of a fleet, which can be replaced as in a restart. */
 export class HubSetup {
   readonly server: Server
   readonly logged: string[] = []
@@ -116,7 +116,7 @@ export function spec(change: Partial<AttemptSpec> = {}): AttemptSpec {
   }
 }
 
-/** Resolves when the condition holds; fails, saying what, after a time that no healthy run takes. */
+/** Resolves when the condition holds. Fails with `what` after a time that no healthy run takes. */
 export async function until(what: string, holds: () => boolean): Promise<void> {
   for (const endMs = Date.now() + DEADLINE_MS; !holds(); await sleep(5))
     if (Date.now() > endMs) throw new Error(`Not within ${DEADLINE_MS} ms: ${what}`)

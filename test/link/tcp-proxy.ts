@@ -2,15 +2,15 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 
-/** Which way bytes are held back. */
+/** The directions in which bytes are held back. */
 export type Held = 'both' | 'to_hub' | 'to_runner'
 
-/** Stands between runner and hub, and can cut their connections, or hold all bytes back as if the cable were out. */
+/** Sits between runner and hub. It can cut their connections, or hold back all bytes as if the cable were unplugged. */
 export class TcpProxy {
   readonly #server: Server
   readonly #pairs = new Set<[Socket, Socket]>()
   #held: Held | undefined
-  /** That came from the runners. */
+  /** Counts the bytes from the runners. */
   bytes = 0
 
   private constructor(server: Server) {
@@ -34,12 +34,12 @@ export class TcpProxy {
     return this.#pairs.size
   }
 
-  /** Both ends see a broken connection. */
+  /** Cuts the connections: both ends see a broken connection. */
   cut(): void {
     for (const pair of this.#pairs) for (const socket of pair) socket.destroy()
   }
 
-  /** Nothing goes that way any more, and no end is told; on new connections neither. */
+  /** Holds back everything in that direction without closing a connection, on new connections too. */
   freeze(held: Held = 'both'): void {
     this.#held = held
     for (const pair of this.#pairs) this.#hold(pair)

@@ -9,11 +9,11 @@ import { type MaskingCase, maskingCase } from './random-texts.ts'
 import { assertEverySplit } from './splits.ts'
 import { maskWholeText } from './whole-text.ts'
 
-/** Texts in a random order of pieces, each in every split. */
+/** The number of texts whose pieces come in random order, each tried in every split. */
 const WANTED_CASES = sized('random texts', 30_000, 200_000)
 
 interface CorpusFile {
-  /** Seeds of fast-check that are worth being tried again. */
+  /** Seeds of fast-check that should be tried again. */
   seeds?: number[]
   cases?: { name: string; secrets: string[]; text: string; masked: string }[]
 }

@@ -3,24 +3,24 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-/** Programs that write a text in a form of their own, and what they wrote of some. */
+/** Programs that write a text in a form of their own, and their recorded outputs. */
 
 export interface Program {
-  /** What must be there for it to be run. */
+  /** The program that must be installed. */
   needs: string
-  /** Sees the text as `$SECRET`, in an empty folder. */
+  /** A script that runs in an empty folder, with the text as `$SECRET`. */
   script: string
-  /** What it writes besides. */
+  /** The rest of the output, besides the text. */
   frame?: readonly string[]
-  /** It is compiled for each text, which takes too long for a test: what was recorded is tried alone. */
+  /** Whether it is compiled for each text. That takes too long for a test, so only the recorded output is tested. */
   compiled?: true
-  /** Runs with ASCII alone. */
+  /** Whether it runs with ASCII only. */
   ascii?: true
-  /** It cannot write these texts whole, or not in one piece. */
+  /** Matches texts that it cannot write completely, or not in one piece. */
   not?: RegExp
 }
 
-/** Each word of at least three letters is nowhere else, and tells that the text was not masked. */
+/** The texts. Each word of at least three letters occurs nowhere else, so it reveals a text that was not masked. */
 export const texts: readonly string[] = [
   'zebra-quilt_7',
   'zebra quilt jumbo',
@@ -55,7 +55,7 @@ const jq = (filter: string) => `jq -nr 'env.SECRET | ${filter}'`
 const sqlite = (mode: string) =>
   `printf %s "$SECRET" > text; sqlite3 ${mode} :memory: "select cast(readfile('text') as text)"`
 
-/** By program and text what each has written, on a machine that had them all. */
+/** The outputs of each program for each text, recorded on a machine that had all programs. */
 export const RECORDED = join(import.meta.dirname, 'programs.json')
 
 export const programs: Readonly<Record<string, Program>> = {
@@ -194,13 +194,13 @@ rustc -Awarnings main.rs && ./main`,
   'od -tx1': { needs: 'od', script: 'printf %s "$SECRET" | od -An -tx1', not: /^.{17}|[^\x00-\x7f]/s },
 }
 
-/** What a program of this machine writes. */
+/** Returns what a program on this machine writes. */
 export function written({ script, ascii }: Program, text: string): string {
   const folder = mkdtempSync(join(tmpdir(), 'errand-masking-'))
   const { PATH, HOME } = process.env
   const env = { PATH, HOME, SECRET: text, LC_ALL: ascii ? 'C' : 'C.UTF-8', TERM: 'dumb', PYTHONUTF8: '1' }
   try {
-    // From a socket, as a pipe of Node's is, bash would read a person's settings.
+    // If its input were a socket, as a pipe of Node is, bash would read the user's settings.
     return execFileSync('/bin/sh', ['-c', `exec 2>&1 </dev/null\n${script}`], {
       cwd: folder,
       env,
@@ -214,7 +214,7 @@ export function written({ script, ascii }: Program, text: string): string {
 export const isHere = ({ needs }: Program): boolean =>
   spawnSync('/bin/sh', ['-c', `command -v ${needs}`], { stdio: 'ignore' }).status === 0
 
-/** The texts that a program can be given. */
+/** Returns the texts that a program can write. */
 export const textsFor = ({ not }: Program): string[] => texts.filter((text) => !not?.test(text))
 
 if (process.argv[2] === 'record') {

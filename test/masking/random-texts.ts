@@ -8,10 +8,10 @@ export interface MaskingCase {
 }
 
 const overlapping = fc.oneof(
-  // Of one or two letters: they overlap themselves.
+  // Secrets of one or two different letters, which overlap themselves.
   fc.string({ unit: fc.constantFrom('a', 'b'), minLength: 6, maxLength: 14 }),
   fc.string({ unit: fc.constantFrom('a', 'b', 'ab', 'aab'), minLength: 6, maxLength: 10 }),
-  // Beginnings, ends and middles of one text: they overlap one another.
+  // Beginnings, ends and middles of one text, which overlap one another.
   fc
     .tuple(fc.nat(8), fc.integer({ min: 6, max: 20 }))
     .map(([from, length]) => 'abcabcdabcdeabcdefabcdefg'.slice(from, from + length)),

@@ -6,10 +6,13 @@ import { isHere, type Program, programs, RECORDED, texts, textsFor, written } fr
 import { assertEverySplit } from './splits.ts'
 
 const recorded = JSON.parse(readFileSync(RECORDED, 'utf8')) as Record<string, Record<string, string>>
-/** Quotes of all kinds, lines, what is not ASCII, control characters: each program is started for each. */
+/**
+ * Texts with quotes of all kinds, line breaks, non-ASCII and control characters. Each program is started for each of
+ * them.
+ */
 const telling = new Set([4, 7, 8, 12].map((index) => texts[index]!))
 
-/** Of what was written nothing is left but signs, and what the program always writes. */
+/** Asserts that only signs, and what the program always writes, are left of the output. */
 function assertMasked(secret: string, output: string, { frame = [] }: Program): void {
   const masker = createMasker([secret])
   const masked = masker.maskText(output)

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import type { Masker } from '../../src/runner/masking/masker.ts'
 
-/** The masked stream of a text that comes in pieces cut at these places, ascending. */
+/** Returns the masked stream of a text that arrives in pieces. `cuts` has the places of the cuts, ascending. */
 function maskedInPieces(masker: Masker, text: Buffer, cuts: readonly number[]): Buffer {
   const stream = masker.stream()
   const ends = [...cuts, text.length]
-  // Copies, which are spoilt afterwards: a stream may not depend on what its caller does with a buffer later.
+  // Copies that are overwritten afterwards: a stream may not depend on what its caller does with a buffer later.
   const pieces = ends.map((end, index) => Buffer.from(text.subarray(index === 0 ? 0 : ends[index - 1], end)))
   const masked = pieces.map((piece) => {
     const out = Buffer.from(stream.push(piece))
@@ -15,7 +15,7 @@ function maskedInPieces(masker: Masker, text: Buffer, cuts: readonly number[]): 
   return Buffer.concat([...masked, stream.end(), stream.end()])
 }
 
-/** Every text in two pieces, in single bytes, and in pieces of the given lengths. Answers how many ways that were. */
+/** Tries every text in two pieces, in single bytes, and in pieces of the given lengths. Returns the number of ways. */
 export function assertEverySplit(
   masker: Masker,
   text: Buffer,

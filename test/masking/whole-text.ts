@@ -1,9 +1,9 @@
 import { secretPatterns } from '../../src/runner/masking/secret-patterns.ts'
 
 /**
- * What masking means, said without any regard to speed or chunks: a CR before an LF and a break after 16 bytes without
- * a blank do not count; every byte of every occurrence of every pattern is covered; what is covered without a gap is
- * one `***`.
+ * Defines masking without regard to speed or chunks. A CR before an LF, and a line break after 16 bytes without a
+ * blank, do not count. Every byte of every occurrence of every pattern is covered. Each stretch that is covered
+ * without a gap becomes one `***`.
  */
 export function maskWholeText(secrets: readonly string[], text: Buffer): Buffer {
   const raw = text.toString('latin1')

@@ -13,7 +13,7 @@ import { throughManners } from '../support/outside/through-manners.ts'
 
 const LIMIT_MS = 500
 
-/** A name server to which every name is 127.0.0.1; how it fails can be changed at any time. */
+/** A name server that resolves every name to 127.0.0.1. How it fails can be changed at any time. */
 class NameServer {
   asked = 0
   #manner: Manner | 'well' = 'well'
@@ -54,7 +54,7 @@ class NameServer {
   #take(question: Buffer, { port, address }: RemoteInfo): void {
     this.asked++
     const send = (bytes: Buffer) => this.#socket?.send(bytes, port, address)
-    // The question once more, and one answer: a pointer to its name, A, IN, 60 s, four bytes.
+    // Repeats the question and adds one answer: a pointer to its name, A, IN, 60 s, four bytes.
     const answer = Buffer.concat([question, Buffer.from('c00c000100010000003c00047f000001', 'hex')])
     answer.writeUInt16BE(0x8180, 2)
     answer.writeUInt16BE(1, 6)
@@ -68,7 +68,7 @@ class NameServer {
     const bytes = sent[this.#manner]
     if (bytes !== undefined) send(bytes)
     else if (this.#manner === 'late') this.#held.push(() => send(answer))
-    // It was asked, and goes away.
+    // It goes away after it has received the question.
     else if (this.#manner === 'cut') void this.close()
   }
 }

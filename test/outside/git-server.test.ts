@@ -26,7 +26,7 @@ const policyFor = (...fronts: Front[]): GitPolicy => ({
   silenceMs: SILENCE_MS,
 })
 
-/** It names the server, and for what it could not be used. */
+/** Checks that the refusal names the server and what it could not be used for. */
 function checkRefusal(error: unknown, host: string): true {
   assert.ok(error instanceof GitRefused, String(error))
   assert.ok(error.message.includes(host), error.message)
@@ -41,7 +41,7 @@ test('a Git server fails in every manner, at its first answer and in the middle 
   const { works } = await hubPlace(t)
   const fronts = {
     first: await Front.open(t, { behind: place.host.port }),
-    // Branches and tags are told as always; what fails is the answer with the commits.
+    // Branches and tags are listed as usual; the answer with the commits fails.
     pack: await Front.open(t, { behind: place.host.port, answersFrom: /x-git-upload-pack-result/i }),
   }
   const pool = new WorkspacePool({
@@ -65,7 +65,7 @@ test('a Git server fails in every manner, at its first answer and in the middle 
       front,
       works,
       async spoiled() {
-        // There is always something that has to be fetched.
+        // Each time, there is something to fetch.
         content = `commit ${count}`
         place.commit(folder, 'main', 'new.txt', content)
         await assert.rejects(lease(), (error) => checkRefusal(error, front.host))

@@ -15,7 +15,7 @@ const LIMIT_MS = 400
 
 const portOf = (url: string) => Number(new URL(url).port)
 
-/** A task registry that takes all; `took` answers the states that it was sent, as `ID STATUS`. */
+/** Starts a task registry that accepts everything. `took` returns the states that it received, as `ID STATUS`. */
 async function registryStandIn(t: TestContext) {
   const { took, port } = await takingService(t, {})
   const states = () =>
@@ -39,7 +39,7 @@ test('each service of the hub fails in every manner, is named with since when, a
     forge: await Front.open(t, { behind: portOf(forge.url) }),
     webhook: await Front.open(t, { behind: portOf(hook.url) }),
     ntfy: await Front.open(t, { behind: portOf(topic.url) }),
-    // The greeting is no answer yet: that is the word that a mail was taken.
+    // The greeting is not an answer yet: the answer is the message that a mail was accepted.
     smtp: await Front.open(t, { behind: portOf(mail.url), answersFrom: /^250 kept/m }),
     registry: await Front.open(t, { behind: registry.port }),
   }
@@ -70,7 +70,7 @@ test('each service of the hub fails in every manner, is named with since when, a
   })
   const { client, works, failing, run } = place
 
-  /** It is told of with its address and since when; answers when that was. */
+  /** Checks that the service is reported with its address and the start of its failure. Returns that time. */
   const named = async (service: string, address: string, beganMs: number) => {
     const [one] = await eventually(`${service} to be named`, async () => {
       const all = await failing(address)
@@ -135,7 +135,7 @@ test('each service of the hub fails in every manner, is named with since when, a
       has: (id: string) => mail.mails.some(({ text }) => text.includes(id)),
     },
   }
-  /** Failures are told to one place; the state of that place. */
+  /** Adds a place that is notified of failures, and returns access to its state. */
   const channel = async (kind: keyof typeof placesUnder) => {
     const { add, has } = placesUnder[kind]
     const { host } = fronts[kind]
@@ -188,7 +188,7 @@ test('each service of the hub fails in every manner, is named with since when, a
         task: { title: name, task_id: name, repo_url: 'https://git.example/shop/web', agent: 'codex' },
       })
       await named('task_registry', `http://${fronts.registry.host}/api`, beganMs)
-      // It fails no work.
+      // The failure makes no work fail.
       await eventually('the end of the task', async () => {
         const { state } = await client.tasks.get(tasks[0]!.id)
         return ['done', 'no_change', 'failed'].includes(state)

@@ -10,7 +10,7 @@ import { workflowText } from '../support/programs.ts'
 
 const LIMIT_MS = 400
 
-/** As much of an engine as a provisioner needs: containers that are made and never say anything. */
+/** Starts as much of an engine as a provisioner needs: its containers can be created and never print anything. */
 async function engineStandIn(t: TestContext) {
   const there = new Map<string, { labels: Record<string, string> }>()
   const made: string[] = []
@@ -79,14 +79,14 @@ test('an engine that makes runners fails in every manner, is named with since wh
         assert.equal(one!.service, service)
         assert.ok(Date.parse(one!.since) >= wellMs, one!.since)
         assert.ok(one!.message.includes(fronts[service].host), one!.message)
-        // The run waits, and says for what.
+        // The run waits and says what for.
         const why = await eventually('why it waits', async () => {
           const { waiting } = (await client.runs.get(runId)).steps[0]!
           return waiting?.includes(fronts[service].host) && waiting
         })
         const [, since] = / is being started for it: .* has not answered since (20\S+Z): /.exec(why) ?? []
         assert.ok(Date.parse(since!) >= wellMs, why)
-        // Silence is no verdict on a runner: none has failed, and none is taken away.
+        // Silence says nothing about a runner: none has failed, and none is removed.
         const [{ pool } = {}] = await client.runners.groups({ name: service })
         assert.deepEqual([pool?.counts.removing, pool?.breaker], [0, undefined])
       },

@@ -23,7 +23,10 @@ import {
 import { PUBLIC, proxyFixture, webServer } from '../support/runner/proxy-fixture.ts'
 
 const LIMIT_MS = 400
-/** The proxy adds no limit of its own to what its client waits for: that one gives up. */
+/**
+ * Whether the client sees silence in this manner. The proxy adds no limit of its own, so it is the client that gives
+ * up.
+ */
 const isSilent = (manner: Manner): boolean => ['silent', 'stops_midway', 'late'].includes(manner)
 const page = 'an answer is passed on as it is; the program that has asked judges it'
 
@@ -121,7 +124,7 @@ test('a host agent fails in every manner: it is waited for and named with since 
       else assert.notEqual(end.type === 'ended' && end.outcome, 'success', manner)
     },
     async mended() {
-      // What was waited for goes on; what had failed is begun again by who has asked.
+      // Pending calls continue; the caller repeats failed ones.
       const { outcome } = await sink.ended
       if (outcome !== 'success') sink = begun()
       assert.equal((await sink.ended).outcome, 'success')

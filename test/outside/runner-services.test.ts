@@ -120,7 +120,7 @@ test('an artifact store fails in every manner, and has each artifact once it is 
       log.length = 0
       const artifact = { artifact_id: '2.1', kind: 'diff', name, sha256: 'a' } as Artifact
       const spec = { run_id: 'run_1', step: 'carry', attempt_id: 'run_1.2' } as AttemptSpec
-      // It delays nothing.
+      // The failure delays nothing.
       await outbox.put(spec, artifact, file, signal)
       assert.equal(kept.at(-1), name)
       const line = await eventually('word of the store', () => log[0])

@@ -7,7 +7,7 @@ import { internal, outsideServices } from './services.ts'
 const root = join(import.meta.dirname, '../..')
 const read = (file: string) => readFileSync(join(root, file), 'utf8')
 
-/** By what a source file shows that it opens connections, and what of a module does so. */
+/** Matches the code with which a source file opens connections, by the module that it uses for that. */
 const modules: Readonly<Record<string, RegExp>> = {
   http: /\b(request|get)\b|\*/,
   https: /\b(request|get)\b|\*/,
@@ -29,7 +29,7 @@ const calls = [
   /\b(execFile|spawn)\('npm'/,
 ]
 
-/** The first sign that the text opens connections; undefined: there is none. */
+/** Returns the first sign that the text opens connections, or undefined if there is none. */
 function signIn(text: string): string | undefined {
   for (const [, names = '', module] of text.matchAll(
     /^import ((?!type )[^'"]*?) from '(?:node:)?([^']+)'/gm,

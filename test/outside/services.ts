@@ -1,14 +1,17 @@
-/** One kind of service that Errand speaks to and that somebody else runs. */
+/** A kind of service that Errand speaks to and that somebody else runs. */
 export interface OutsideService {
-  /** As the tests and `GET /health/services` name it. */
+  /** The name in the tests and in `GET /health/services`. */
   name: string
   /** The source files that open connections to it, or start a program that does. */
   clients: readonly string[]
-  /** The test file that goes through every manner in which it fails, by `throughManners(t, NAME, …)`. */
+  /** The test file that tries every manner in which it fails, with `throughManners(t, NAME, …)`. */
   driven: string
 }
 
-/** All of them: a source file that opens a connection and stands neither here nor in `internal` fails a test. */
+/**
+ * Every outside service. A source file that opens a connection and is listed neither here nor in `internal` fails a
+ * test.
+ */
 export const outsideServices: readonly OutsideService[] = [
   {
     name: 'docker',
@@ -116,7 +119,7 @@ export const outsideServices: readonly OutsideService[] = [
   },
 ]
 
-/** Files that open connections to what belongs to this Errand, each with the reason. */
+/** The files that open connections to parts of this Errand, each with the reason. */
 export const internal: Readonly<Record<string, string>> = {
   'src/client/http.ts': 'the API of the hub',
   'src/runner/artifacts/needed-files.ts': 'a function of that name, which asks the hub',

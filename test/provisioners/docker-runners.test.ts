@@ -15,15 +15,15 @@ import { attemptOf, onBuilders, runnerOf, writeBuilders } from '../support/provi
 const skip = await dockerHere()
 
 interface Opened extends Programs {
-  /** The label of all that this hub makes. */
+  /** Returns the label of everything that this hub creates. */
   label(): Promise<string>
-  /** A file that the steps have as `/shared/NAME`. */
+  /** Returns the path of a file that steps see as `/shared/NAME`. */
   shared(name: string): string
   containers(): Promise<{ Id: string; State: string; Names: string[] }[]>
   start(yaml: string): Promise<string>
 }
 
-/** A hub without a runner, whose group `builders` makes containers of Errand's image. */
+/** Starts a hub without a runner, whose group `builders` creates containers of Errand's image. */
 async function opened(
   t: TestContext,
   group: Record<string, unknown> = {},
@@ -38,7 +38,7 @@ async function opened(
     hubArgs: ['--lost-after', lostAfter, '--heartbeat', '0.5s'],
     prepare: ({ data }) => {
       mkdirSync(data, { recursive: true, mode: 0o700 })
-      // Seen by steps and by the test.
+      // Steps and the test both see this folder.
       const shared = join(data, '../shared')
       mkdirSync(shared)
       chmodSync(shared, 0o777)

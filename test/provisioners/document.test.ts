@@ -17,16 +17,16 @@ const [config, workflow, byHand] = blocksOf(PAGE).map(({ text }) => text) as [st
 
 interface Way {
   config: string
-  /** Of the file that the last command names. */
+  /** The content of the file that the last command names. */
   workflow: string
-  /** The hub's, which stays, and that of the run. */
+  /** The command of the hub, which keeps running, and that of the run. */
   commands: string
-  /** Address of the hub. */
+  /** The address of the hub. */
   host?: string
   hubEnv?: NodeJS.ProcessEnv
 }
 
-/** A hub and a run as the document says. Answers what the run prints. */
+/** Starts a hub and a run as the document says. Returns what the run prints. */
 async function follow(t: TestContext, way: Way): Promise<{ programs: Programs; stdout: string }> {
   const [up, run] = way.commands.trim().split('\n')
   const host = way.host === undefined ? '' : ' --host [\\d.]+'
@@ -85,7 +85,7 @@ test('a container: from nothing to a first run', { skip: await dockerHere() }, a
   await nothingLeft(programs)
 })
 
-/** Programs in the place of another machine: what is sent there is carried out here, with units that are processes. */
+/** Programs that replace another machine: commands sent there run here, and its units are processes. */
 const MACHINE = {
   ssh: `#!/bin/sh
 [ "$1" = build-1 ] || exit 255

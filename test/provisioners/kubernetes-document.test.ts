@@ -25,27 +25,27 @@ const execute = promisify(execFile)
 const PAGE = 'docs/kubernetes.md'
 const root = join(import.meta.dirname, '../..')
 const skip = await kubernetesHere()
-/** One of the range of the cluster: it has no DNS, by which runners would find the hub. */
+/** An address in the cluster's range. The cluster has no DNS for runners to find the hub by name. */
 const HUB_ADDRESS = '10.213.1.213'
-/** The user that the hub's image has. */
+/** The user of the hub's image. */
 const ERRAND_USER = 10001
 
 interface Place extends Pick<TestKubernetes, 'ask'> {
   namespace: string
   image: string
-  /** A copy of the checkout's `deploy`, in which words may be changed. */
+  /** A copy of the checkout's `deploy`, in which a test may change words. */
   folder: string
   change(file: string, words: Readonly<Record<string, string>>): void
-  /** Carries out a block of the document, in the test's namespace. Answers what it prints. */
+  /** Runs a block of the document in the test's namespace. Returns what it prints. */
   follow(script: string | undefined): Promise<string>
 }
 
-/** A cluster with Errand's image on its node, and a shell that has kubectl. */
+/** Starts a cluster with Errand's image on its node, and a shell that has kubectl. */
 async function place(t: TestContext): Promise<Place> {
   const folder = mkdtempSync(join(tmpdir(), 'errand-document-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
   let namespace = ''
-  // Before those of the cluster, which others may have then.
+  // Registered first, so that it runs before the cluster's own hooks, after which other tests may have the cluster.
   t.after(() => removeNamespace(namespace))
   const cluster = await kubernetesFor(t)
   namespace = `${cluster.namespace}-hub`
@@ -76,7 +76,7 @@ async function place(t: TestContext): Promise<Place> {
   }
 }
 
-/** A volume for the claim of the hub: the cluster makes none by itself. */
+/** Creates a volume for the claim of the hub, because the cluster creates none by itself. */
 async function volumeFor({ namespace, folder, ask }: Place): Promise<void> {
   const path = join(folder, 'volume')
   mkdirSync(path, { mode: 0o700 })
@@ -98,7 +98,7 @@ test('the way into a cluster, from nothing to a first run and back, is as the do
   const at = await place(t)
   const { namespace, image } = at
   const [build, start, run] = blocksOf(PAGE, 'Install the hub in the cluster')
-  // Built it is already, and there is no registry: the node has it.
+  // The image is already built. There is no registry, and the node already has it.
   const [, name] = /^docker build -t (\S+) -f deploy\/Dockerfile \. && docker push \1\n$/.exec(build!.text)!
   const [newName, newTag] = image.split(':')
   at.change('deploy/kubernetes/kustomization.yaml', {
@@ -138,7 +138,7 @@ test('the way into a cluster, from nothing to a first run and back, is as the do
   await eventually('it to be taken up', async () =>
     (await at.follow('kubectl -n errand logs errand-hub-0')).includes('errand.yaml was read again'),
   )
-  // Its pod, and the log of that, are there until they were looked at.
+  // Its pod and the pod's log must be there until the test has looked at them.
   const asked = withWords(run!.text, {
     'echo hello from $(hostname)':
       'echo hello from $(hostname); until test -e /tmp/looked-at; do sleep 0.2; done',
@@ -182,7 +182,7 @@ test('the way of a hub outside of the cluster, from nothing to a first run, is a
     'registry.example.com/errand:0.1.0': image,
     '/etc/errand/kubeconfig': kubeconfig,
     'namespace: errand': `namespace: ${namespace}`,
-    // By its own address pods reach this hub.
+    // Pods reach this hub at its own address.
     '    hub_url: https://errand.example.com\n': '',
   })
   const programs = await startPrograms(t, {

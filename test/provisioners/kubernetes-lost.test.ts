@@ -8,7 +8,7 @@ import { hubPlace } from '../support/outside/hub-place.ts'
 import { endProcessesOf } from '../support/programs.ts'
 import { onBuilders, runnerOf } from '../support/provisioners/builders.ts'
 
-/** A hub whose group `builders` makes pods of a cluster that is a stand-in, each with a real runner. */
+/** Starts a hub whose group `builders` creates pods in a stand-in for a cluster, each with a real runner. */
 async function opened(t: TestContext, group: object = {}) {
   const errand = errandCommand(t)
   t.after(() => endProcessesOf(errand.home))
@@ -37,7 +37,7 @@ async function opened(t: TestContext, group: object = {}) {
   const go = join(errand.home, 'go')
   return {
     ...{ ...place, cluster, front, runners, ended },
-    /** A run whose step has begun, and ends once it may; with the pod that it is in. */
+    /** Starts a run whose step has begun and ends when allowed. Returns it with the pod that it is in. */
     async working() {
       const yaml = onBuilders(`echo begun >> ${begun}; until test -e ${go}; do sleep 0.05; done`)
       const { run_id } = await client.runs.create({ yaml })
@@ -45,7 +45,7 @@ async function opened(t: TestContext, group: object = {}) {
       return { run_id, pod: cluster.started[0]! }
     },
     mayEnd: () => writeFileSync(go, ''),
-    /** Ends all that runs in the pod. */
+    /** Ends everything that runs in the pod. */
     async kill(pod: string) {
       runners.get(pod)!.child.kill('SIGKILL')
       await runners.get(pod)!.finished
@@ -99,7 +99,7 @@ test('an API that is silent says nothing of pods: their work goes on, what waits
       why,
     )
   assert.ok(Date.parse(since![1]!) >= beganMs, why)
-  // More calls in vain than fail a start.
+  // More failed calls than a start may have.
   await eventually('more tries', () => front.connections > 8)
   const [{ pool } = {}] = await client.runners.groups({ name: 'builders' })
   assert.deepEqual(pool!.runners.map(({ state, end }) => [state, end]).toSorted(), [

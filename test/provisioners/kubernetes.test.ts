@@ -32,7 +32,7 @@ interface Opened extends Programs {
 
 type Group = Record<string, unknown>
 
-/** A hub without a runner, whose group `builders` makes its own in a namespace of the test. */
+/** Starts a hub without a runner, whose group `builders` creates its own in a namespace of the test. */
 async function opened(
   t: TestContext,
   group: Group = {},
@@ -43,7 +43,7 @@ async function opened(
   }: { lostAfter?: string; alone?: boolean; cluster?: TestKubernetes } = {},
 ): Promise<Opened> {
   const cluster = given ?? (await kubernetesFor(t, { alone }))
-  // Others may end the cluster's programs until it is held.
+  // Only now: until the cluster is held, other tests may end its programs.
   await takeImage(image)
   const { namespace } = cluster
   const programs = await startPrograms(t, {
@@ -66,14 +66,14 @@ const writeGroup = (data: string, group: Group) =>
     ...{ max: 4, idle_seconds: 0, start_seconds: 120, failed_seconds: 0, ...group },
   })
 
-/** That the step of the run has begun, seen by what it prints. */
+/** Waits until the step of the run has begun, which its output shows. */
 const begun = (programs: Opened, id: string) =>
   eventually('the step at work', async () =>
     (await programs.call('runs', 'logs', id)).stdout.includes('begun'),
   )
 const count = async ({ things }: Opened) =>
   (await Promise.all([things('jobs'), things('pods'), things('secrets')])).flat().length
-/** Neither in the cluster nor at the hub. */
+/** Asserts that neither the cluster nor the hub has anything left. */
 const nothingLeft = async (programs: Opened) => {
   await eventually('an end of all that was made', async () => (await count(programs)) === 0)
   await eventually('an end of their tokens', async () => {
@@ -149,7 +149,10 @@ largeTest(
   },
 )
 
-/** Evicts the pod of a step at work; answers how the step ended, and the other pods of its Job whose container has begun. */
+/**
+ * Evicts the pod of a step at work. Returns how the step ended, and the other pods of its Job whose container has
+ * started.
+ */
 async function evicted(programs: Opened, id: string, evict: (pod: string) => Promise<unknown>) {
   const [own] = await programs.things('pods')
   await eventually('an end of its token', async () => (await programs.things('secrets')).length === 0)
@@ -188,7 +191,7 @@ largeTest(
         /Its pod was deleted\.$/,
       ],
       ['', (pod) => cluster.ask('POST', `${pods}/${pod}/eviction`, eviction(pod)), /Its pod was deleted\.$/],
-      // More than its volume for /tmp may have.
+      // More than its volume for /tmp can hold.
       [
         'fallocate -l 2300M /tmp/large;',
         () => Promise.resolve(),

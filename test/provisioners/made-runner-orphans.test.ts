@@ -18,7 +18,7 @@ test('a runner that was made for one run ends with its steps once its folder is 
   await eventually('its step', () => existsSync(mark))
   const [name] = readdirSync(made)
   const folder = join(made, name!)
-  // The runner, the guard beside it, the shell that waits for its deadline, the wrapper and the step's own.
+  // The runner, its guard, the shell that waits for its deadline, the wrapper and the step's own process.
   assert.ok(processesOf(folder).length >= 5)
   await programs.kill('hub')
   rmSync(programs.data, { recursive: true })

@@ -9,7 +9,7 @@ import { eventually } from '../support/errand-command.ts'
 import { type Programs, processesOf, startPrograms, workflowText } from '../support/programs.ts'
 import { onBuilders, runnerOf, startRun, writeBuilders } from '../support/provisioners/builders.ts'
 
-/** A hub without a runner, whose group `builders` makes its own. */
+/** Starts a hub without a runner, whose group `builders` creates its own. */
 async function opened(
   t: TestContext,
   group: Record<string, unknown> = {},
@@ -127,7 +127,7 @@ test('a group whose runners do not start says why, in the run that waits, and tr
   await nothingLeft(programs)
 })
 
-/** Takes what it is asked for, and never starts it. */
+/** Accepts the request for a runner, and never starts it. */
 const NEVER = `read asked; name=$(echo "$asked" | sed -n 's/.*"name":"\\([^"]*\\)".*/\\1/p'); case $1 in
   provision) echo "$name" > $0; echo '{}' ;;
   find) if test -e $0; then echo '{"runners": [{"name": "'$(cat $0)'", "state": "starting"}]}'; else echo '{"runners": []}'; fi ;;
@@ -173,7 +173,7 @@ test('one that has not started is taken away once its group has other settings, 
   await nothingLeft(programs)
 })
 
-/** Keeps what each is to be started with, for a person to do it; takes one away once its name stands in `taken`. */
+/** Stores how each runner should be started, for a person to start it. Removes one once its name is in `taken`. */
 const BY_HAND = `asked=$(cat); name=$(echo "$asked" | sed -n 's/.*"name":"\\([^"]*\\)".*/\\1/p'); case $1 in
   provision) echo "$asked" > "$0/$name.part"; mv "$0/$name.part" "$0/$name.json"; echo '{}' ;;
   find) cd "$0"; echo '{"runners": ['; for each in *.json; do test -e "$each" && echo "\${comma}{\\"name\\": \\"\${each%.json}\\", \\"state\\": \\"starting\\"}" && comma=,; done; echo ']}' ;;
@@ -340,7 +340,7 @@ test('a run that asks for more than the runners of its group have is rejected on
   )
   assert.equal(runnerOf(rejected), undefined)
   await nothingLeft(programs)
-  // The size is known: no runner is needed to reject the next one.
+  // The size is known, so no runner is needed to reject the next one.
   assert.equal((await programs.call('runners', 'pause-group', 'builders')).code, 0)
   const next = await programs.ended(await startRun(programs, ofSize(500)))
   assert.equal(next.steps[0]!.instances[0]!.reason, 'rejected')

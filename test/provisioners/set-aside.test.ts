@@ -35,7 +35,7 @@ test('a run that is set aside goes on with its files on the runner that was made
   const ids = [await start('echo one > kept', 'cat kept'), await start('echo two > kept', 'cat kept')]
   const [resumed, canceled] = ids as [string, string]
   await eventually('both to be set aside', async () => (await client.facts()).runs_set_aside === 2)
-  // What is over by now was taken away: runners have come and gone since then.
+  // After this run, the runners of all ended runs are removed, because one has come and gone since then.
   assert.equal((await ended(await start('echo hello'))).status, 'success')
   const held = await eventually('an end of the others', async () => {
     const there = (await runners()).filter(({ state }) => state !== 'removed')

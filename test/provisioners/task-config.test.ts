@@ -24,19 +24,19 @@ const execute = promisify(execFile)
 const examples = join(import.meta.dirname, '../../examples/coding-tasks')
 const sample = (name: string) => readFileSync(join(examples, name), 'utf8')
 
-/** A hub that is started with the configuration, and the sample of a task that is handed in with it. */
+/** Starts a hub with the configuration, and submits the sample of a task that belongs to it. */
 async function goThrough(
   t: TestContext,
   options: {
     host: string
     configOf(image: string): string
-    /** Of the hub. */
+    /** The environment of the hub. */
     env?: NodeJS.ProcessEnv
-    /** The image is there. */
+    /** Called when the image is built. */
     built?(image: string): Promise<void>
-    /** A runner is made, of the hub with this id. */
+    /** Called before a runner is created for the hub with this id. */
     made?(hub: string): void
-    /** Commands of the agent. Default: the change that the tests of the task look for. */
+    /** Commands of the agent; by default, the change that the task's tests look for. */
     work?: string
   },
 ): Promise<void> {
@@ -62,7 +62,7 @@ async function goThrough(
   }
   const built = join(programs.home, 'image')
   mkdirSync(built)
-  // Repositories at private addresses are for the operator to open; of these runners by their image.
+  // The operator must allow repositories at private addresses. For these runners, their image does it.
   writeFileSync(join(built, 'Dockerfile'), `FROM ${base}\nENV ERRAND_GIT_ALLOW=${forge.url}\n`)
   const labels = Object.entries(docker.labels).flatMap((each) => ['--label', each.join('=')])
   await execute('docker', ['build', '-q', ...labels, '-t', image, built], {

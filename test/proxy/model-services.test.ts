@@ -39,7 +39,7 @@ function folderOf(t: TestContext): string {
   return folder
 }
 
-/** Asks through the socket of a door, as the bridge of a box does. */
+/** Calls through the socket of a door, as the bridge of a box does. */
 async function asking(socket: string, body: object): Promise<IncomingMessage> {
   const { path, close } = socketPath(socket)
   const asked = requestTo({
@@ -84,7 +84,7 @@ describe('services of models behind the proxy of a runner', () => {
       }
     })
     service.answer = (_, response) => response.end(answerOf({ input_tokens: 0, output_tokens: 40 }))
-    // It listens again at the same place before long.
+    // It soon listens at the same place again.
     const answered: number[] = []
     while (answered.length < 2) {
       const answer = await asking(socket, messages(10)).catch(() => undefined)
@@ -206,7 +206,8 @@ describe('a service of models by TLS', () => {
     assert.match(answer.json.error?.message ?? '', /cannot reach localhost:\d+: .*certificate/)
     assert.deepEqual(seen, [])
     assert.equal(door.of('answered')[0]?.estimated, undefined)
-    // As a machine that trusts it, in a process of its own: what is trusted is read at the start.
+    // A machine that trusts the certificate, in a separate process, because trusted certificates are read at the
+    // start.
     const proxy = proxyFixture(t, { program, env: { NODE_EXTRA_CA_CERTS: cert } })
     const opened = await proxy.doors.open(
       'one',
@@ -336,7 +337,7 @@ describe('a service of models that a step has named', () => {
 describe('the body of a request', () => {
   const json = fc.jsonValue({ maxDepth: 4 })
   const name = fc.string({ unit: 'grapheme', maxLength: 8 }).filter((each) => each !== '__proto__')
-  /** As others write it: with blanks, and escapes where none are needed. */
+  /** Returns JSON as other programs write it: with blanks, and with escapes where none are needed. */
   const written = (value: unknown, blanks: string): string =>
     JSON.stringify(value, null, blanks).replace(/[^\u0000-\u007f]/g, (each) =>
       each.length > 0 ? `\\u${each.charCodeAt(0).toString(16).padStart(4, '0')}` : each,

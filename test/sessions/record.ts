@@ -53,7 +53,7 @@ class Stage {
     await this.start({ prompt, agent: 'acp', command: [process.execPath, STAND_IN], ...args })
   }
 
-  /** Another process of the runner goes on with it. */
+  /** Continues the session in another process of the runner. */
   async restart(): Promise<void> {
     await this.#attempts.close()
     this.open()
@@ -195,7 +195,10 @@ const scenarios: Record<string, (stage: Stage) => Promise<void>> = {
     stage.standIn('say x', { command: ['/bin/sh', '-c', 'echo "no licence" >&2; exit 3'] }),
 }
 
-/** With its real program, by its own protocol: asked and allowed, a failing verify, a follow-up, a command interrupted. */
+/**
+ * Records a session with the agent's real program, by its own protocol: a permission that is asked for and given, a
+ * failing verify, a follow-up, and an interrupted command.
+ */
 const withModel =
   (name: string, model: string, env: (url: string, key: string) => Record<string, string>) =>
   async (stage: Stage): Promise<void> => {
@@ -203,7 +206,7 @@ const withModel =
       { ...writeFileTurn(join(stage.cwd, 'made.txt'), 'made\n'), text: 'I write it.', thought: 'A thought.' },
       { text: 'It is made.' },
       { text: 'It passes now.' },
-      // A command that takes long Codex leaves running behind the turn.
+      // Codex leaves a long command running after the turn.
       name === 'codex' ? { text: 'Half a', hang: true } : runTurn('touch begun; sleep 600'),
       { text: 'Never said.' },
     ]

@@ -15,7 +15,7 @@ const cuts = {
   'all but the end': (reports: number) => reports - 1,
 }
 
-// The folders of sessions with each agent, as `record.ts` found them: what was told of them then is told of them now.
+// The folders of sessions with each agent, as `record.ts` found them. The reports about them must be the same as then.
 for (const name of readdirSync(RECORDED))
   describe(`the recorded session ${name}`, () => {
     for (const [what, kept] of Object.entries(cuts))

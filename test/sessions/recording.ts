@@ -10,18 +10,21 @@ const REPOSITORY = join(import.meta.dirname, '../..')
 export const STAND_IN = join(REPOSITORY, 'test/support/acp-agent-stand-in.ts')
 export const RECORDED = join(import.meta.dirname, 'recorded')
 
-/** The line of a recording: what stood in an attempt's folder, the agent's lines in their places among the journal's entries. */
+/**
+ * A line of a recording: the content of an attempt's folder, with the agent's lines in their places among the
+ * journal's entries.
+ */
 type RecordedLine =
   | { facts: AttemptFacts; secrets?: object }
   | { entry: Exclude<JournalEntry, { type: 'event' }> }
   | { event: Extract<JournalEntry, { type: 'event' }>['event'] }
-  /** Of the agent. */
+  /** A line of the agent. */
   | { line: string }
-  /** Of each process, what it was told, and its exit code. */
+  /** The input of one process, and its exit code. */
   | { sent: string; exit?: string }
   | { said: string }
 
-/** The folder of an attempt as text, without what belongs to this machine alone. */
+/** Returns the folder of an attempt as text, without what belongs only to this machine. */
 export function recordingOf(folder: string, facts: AttemptFacts, place: string, secrets?: object): string {
   const file = (...names: string[]) => {
     const path = join(folder, ...names)
@@ -65,7 +68,7 @@ const placed = (place: string): [string, string][] => [
 function generalized(text: string, place: string): string {
   let all = text
   for (const [path, name] of placed(place)) all = all.replaceAll(path, name)
-  // Copilot and others name a folder by its path.
+  // Copilot and other agents name a folder after its path.
   return all.replaceAll(place.replaceAll('/', '-'), '-{place}').replaceAll(/127\.0\.0\.1:\d+/g, '127.0.0.1:9')
 }
 
@@ -77,8 +80,8 @@ export interface Recorded {
 }
 
 /**
- * Lays a recording out as the folder of an attempt whose machine was started anew since. Of its reports and of its text
- * only so many are there as `kept` says: the rest was not told yet.
+ * Writes a recording as the folder of an attempt whose machine has restarted since. Only as many of its reports as
+ * `kept` returns, and that share of its text, are there: the rest was not reported yet.
  */
 export function layOut(name: string, place: string, kept: (reports: number) => number): Recorded {
   let text = readFileSync(join(RECORDED, name), 'utf8')
@@ -119,7 +122,7 @@ export function layOut(name: string, place: string, kept: (reports: number) => n
       if (line.exit !== undefined) writeFileSync(inProcess(recorded.sent.length, 'exit'), line.exit)
     } else if ('said' in line) {
       recorded.said = line.said
-      // What it was before it was masked is known no more.
+      // The text before masking is unknown.
       const bytes = Buffer.from(facts.masked ? '' : line.said)
       writeFileSync(
         join(folder, 'stdout'),
@@ -130,7 +133,7 @@ export function layOut(name: string, place: string, kept: (reports: number) => n
   return recorded
 }
 
-/** What a session told, whatever of it came in one report and what in two. */
+/** Returns what a session reported, however it was divided into reports. */
 export function storyOf(reports: readonly AttemptReport[]): unknown[] {
   const story: unknown[] = []
   let last: AgentUpdate | undefined

@@ -19,7 +19,7 @@ import { startModelServer, writeFileTurn } from '../support/model-server/server.
 
 const STAND_IN = join(import.meta.dirname, '../support/acp-agent-stand-in.ts')
 
-/** An engine over a fleet, with a store that lasts, and a runner; each can be ended and begun again. */
+/** An engine over a fleet, with a durable store, and a runner. Each can be ended and started again. */
 class Spine {
   readonly folder = mkdtempSync(join(tmpdir(), 'errand-spine-'))
   readonly cwd = join(this.folder, 'work')
@@ -94,7 +94,7 @@ class Spine {
       .run_id
   }
 
-  /** The first event that fits; all up to there are looked at again each time. */
+  /** Returns the first event that fits. It reads the log from its beginning each time. */
   async event(runId: string, fits: (event: RunEvent) => boolean): Promise<RunEvent> {
     for await (const event of this.engine.watch(runId, 0)) if (fits(event)) return event
     throw new Error(`it did not come: ${JSON.stringify(await this.engine.get(runId))}`)

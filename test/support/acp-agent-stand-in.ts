@@ -1,8 +1,8 @@
-// Stands in for a coding agent that speaks the Agent Client Protocol. What it does stands in the prompt, a word of
-// command a line: say TEXT, think TEXT, write PATH, ask PATH, wait FILE, run COMMAND, use INPUT OUTPUT, garbage,
-// fail TEXT, exit CODE, hang, chatter COUNT. Told in plain words to write or read a file it asks first, but for what
-// STAND_IN_UNASKED names (write, read). Its arguments are what it can: image, text, fork, and models as model=ID; `attached` says
-// what came with the prompt, and `model` which model it is at.
+// A stand-in for a coding agent that speaks the Agent Client Protocol. The prompt says what it does, one command a
+// line: say TEXT, think TEXT, write PATH, ask PATH, wait FILE, run COMMAND, use INPUT OUTPUT, garbage, fail TEXT, exit
+// CODE, hang, chatter COUNT, `attached` (prints what came with the prompt), `model` (prints the current model). If a
+// prompt asks in plain words to write or read a file, it asks for permission first, unless STAND_IN_UNASKED names the
+// kind (write, read). Its arguments are its abilities: image, text, fork, and a model as model=ID.
 import { spawn } from 'node:child_process'
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
@@ -45,7 +45,7 @@ async function untilCanceled(condition: () => boolean): Promise<void> {
   while (!condition() && !canceled) await sleep(10)
 }
 
-/** Begins the use of a tool. False: it was asked for, and denied. */
+/** Begins the use of a tool. Returns false if it asked for permission and was denied. */
 async function begun(tool: { toolCallId: string }, askFirst: boolean): Promise<boolean> {
   update({ sessionUpdate: 'tool_call', ...tool, status: 'pending' })
   if (!askFirst) return true
@@ -83,7 +83,7 @@ async function write(path: string, askFirst: boolean): Promise<void> {
   update({ sessionUpdate: 'tool_call_update', toolCallId, status: 'completed', content })
 }
 
-/** In plain words. */
+/** Follows a line that asks in plain words to write or read a file. Returns false for any other line. */
 async function told(line: string): Promise<boolean> {
   const [, what, path] = /^(Write|Read) the file (\S+) in this folder/.exec(line) ?? []
   if (what === undefined || path === undefined) return false
@@ -111,7 +111,7 @@ async function perform(line: string): Promise<void> {
   else if (word === 'garbage') process.stdout.write('}{ no protocol at all\n\u0000\n')
   else if (word === 'exit') {
     process.stderr.write('its last words\n')
-    // Sleeps: an agent that dies has its last words read first, as those of a real one mostly are.
+    // Sleeps: the last words of an agent that dies must be read first, as usually happens with a real one.
     await sleep(50)
     process.exit(Number(text))
   } else if (word === 'hang') await untilCanceled(() => false)

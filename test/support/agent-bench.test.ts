@@ -40,6 +40,6 @@ test('nothing is left of a test that fails, or is ended', async (t) => {
   }
   assert.deepEqual(await outcome('throw new Error("it fails")'), [])
   assert.deepEqual(await outcome('process.exit(1)'), [])
-  // Sleeps: the file must not end by itself: it is ended from outside.
+  // Sleeps: the file must not end by itself, because the test ends it from outside.
   assert.deepEqual(await outcome('await new Promise((done) => setTimeout(done, 600_000))'), [])
 })

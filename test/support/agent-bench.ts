@@ -16,13 +16,13 @@ import type { AgentUpdate, AgentUpdateOf } from '../../src/contract/agent.ts'
 import { endTree } from '../../src/platform/child-tree.ts'
 import { signal, treeMembers } from '../../src/platform/proc.ts'
 
-/** A generous deadline: a loaded machine may take long for the first start of a CLI. */
+/** A generous deadline: the first start of a CLI may take long on a loaded machine. */
 const DEADLINE_MS = 120_000
 
-/** What was called on the protocol, in order; enough to replay the conversation. */
+/** A call on the protocol. All calls, in order, suffice to replay the conversation. */
 type Call = (protocol: AgentProtocol) => void
 
-/** One process of an agent with plain pipes: what a runner does, without its durability. */
+/** Runs one process of an agent with plain pipes, as a runner does, but without a runner's durability. */
 export class AgentBench {
   readonly updates: AgentUpdate[] = []
   readonly sent: string[] = []
@@ -50,7 +50,7 @@ export class AgentBench {
     }
     this.#mark = `ERRAND_BENCH=${randomUUID()}`
     const [name = '', value] = this.#mark.split('=')
-    // Below its home, for some unpack megabytes there at every start and leave them.
+    // Below its home, because some agents unpack megabytes there at every start and leave them.
     const temp = join(request.home, 'temp')
     mkdirSync(temp, { recursive: true })
     const env = {
@@ -66,9 +66,9 @@ export class AgentBench {
     this.#child = spawn(launch.program ?? program.path, launch.args, { cwd, detached: true, env })
     const { pid } = this.#child
     const killNow = () => void (pid !== undefined && signal(-pid, 'SIGKILL'))
-    // Before its folder is removed.
+    // Runs before its folder is removed.
     process.prependOnceListener('exit', killNow)
-    this.#child.stdin?.on('error', () => {}) // the program may be gone: `exited` tells
+    this.#child.stdin?.on('error', () => {}) // the program may be gone, which `exited` reports
     this.#child.stderr?.on('data', (chunk) => {
       this.#stderr = (this.#stderr + chunk).slice(-20_000)
     })
@@ -88,7 +88,7 @@ export class AgentBench {
       this.lines.push(text)
       this.#call((protocol) => protocol.line(text))
     })
-    // Once both: the last line is read and the process is gone.
+    // Resolves when both have happened: the last line is read and the process is gone.
     const ended = (code: number | null, killedBy: string | null) => {
       process.off('exit', killNow)
       this.exit = { code: code ?? undefined, signal: killedBy ?? undefined, stderr: this.#stderr }
@@ -118,7 +118,7 @@ export class AgentBench {
     return this.updates.slice(from)
   }
 
-  /** Sends a prompt; resolves, without waiting for its end, with the index of its first update. */
+  /** Sends a prompt. Resolves with the index of its first update, without waiting for the end of the turn. */
   async prompt(text: string, attached?: readonly Attached[]): Promise<number> {
     const index = this.#prompts
     await this.until(() => this.readyCount > index || this.failure !== undefined || this.exit !== undefined)
@@ -136,7 +136,7 @@ export class AgentBench {
     return ends()[this.#prompts - 1]!
   }
 
-  /** The first update from `from` on that fits. */
+  /** Resolves with the first matching update at or after the index `from`. */
   async waitFor<K extends AgentUpdate['kind']>(
     kind: K,
     fits: (update: AgentUpdateOf<K>) => boolean = () => true,
@@ -156,7 +156,7 @@ export class AgentBench {
     this.#call((protocol) => protocol.answer(requestId, decision))
   }
 
-  /** Resolves with the agent's words where it refuses. */
+  /** Sets the model. If the agent refuses, resolves with its message. */
   setModel(model: string): Promise<string | undefined> {
     const { promise, resolve } = Promise.withResolvers<string | undefined>()
     this.#call((protocol) => protocol.setModel!(model, resolve))
@@ -167,25 +167,28 @@ export class AgentBench {
     this.#call((protocol) => protocol.cancelTurn())
   }
 
-  /** End of input, as when the runner closes a session; false where the program does not end by itself. */
+  /**
+   * Ends the input, as a runner does when it closes a session. Resolves with false if the program does not exit by
+   * itself.
+   */
   async close(withinMs = 10_000): Promise<boolean> {
     this.#child.stdin?.end()
     await this.until(() => this.exit !== undefined, withinMs).catch(() => undefined)
     return this.exit !== undefined
   }
 
-  /** SIGTERM and then SIGKILL to all that the program started; resolves once nothing of it is left. */
+  /** Sends SIGTERM and then SIGKILL to everything that the program started. Resolves when all of it is gone. */
   async kill(graceMs = 2000): Promise<void> {
     await endTree({ group: this.#child.pid, mark: this.#mark }, graceMs)
     await this.until(() => this.exit !== undefined)
   }
 
-  /** Live processes of the program's tree. */
+  /** Returns the live processes of the program's tree. */
   processes(): number[] {
     return treeMembers({ group: this.#child.pid, mark: this.#mark }).map((each) => each.pid)
   }
 
-  /** The same calls on a fresh protocol, as a restarted runner makes them. */
+  /** Makes the same calls on a fresh protocol, as a restarted runner does. */
   replay(): { sent: string[]; updates: AgentUpdate[]; failure?: ProtocolFailure } {
     const again: ReturnType<AgentBench['replay']> = { sent: [], updates: [] }
     const protocol = this.#agent.protocol(this.request, {
@@ -208,7 +211,7 @@ export class AgentBench {
     }
   }
 
-  /** Until something is heard of the program; what is no news of it is looked at now and then. */
+  /** Waits until the program sends something, or 10 ms, so that other conditions are checked too. */
   async #news(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#waiting.add(resolve)
@@ -218,7 +221,7 @@ export class AgentBench {
     this.#waiting.delete(resolve)
   }
 
-  /** For the message of a failed test. */
+  /** Describes the state for the message of a failed test. */
   describe(): string {
     const tail = (list: readonly unknown[]) =>
       list.slice(-12).map((each) => JSON.stringify(each).slice(0, 600))
@@ -233,18 +236,24 @@ export class AgentBench {
 export interface BenchFolder {
   cwd: string
   home: string
-  /** Done before the folder goes, the last one first; one that fails does not keep the others. */
+  /**
+   * Runs `close` before the folder is removed. The last one registered runs first. A failing one does not stop the
+   * others.
+   */
   atEnd(close: () => unknown): void
-  /** May be called twice. Rejects with the first of the failures, when all is done. */
+  /** Removes the folder; may be called twice. When everything is done, rejects with the first failure, if any. */
   remove(): Promise<void>
 }
 
-/** A folder for one session, `cwd` and `home` below it: gone with the test, also where that fails or is ended. */
+/**
+ * Creates a folder for one session, with `cwd` and `home` in it. It is removed with the test, even if that fails or is
+ * ended.
+ */
 export function benchFolder(test?: { after(hook: () => Promise<void>): void }): BenchFolder {
   const folder = mkdtempSync(join(tmpdir(), 'errand-agent-'))
   const closers: (() => unknown)[] = []
   const removeNow = () => rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
-  // A process that a signal ends does not come to its `exit`.
+  // A process that a signal ends does not emit `exit`.
   const exit = () => process.exit(1)
   const remove = async () => {
     const failures: unknown[] = []
@@ -266,7 +275,7 @@ export function benchFolder(test?: { after(hook: () => Promise<void>): void }): 
   return { cwd, home, atEnd: (close) => void closers.push(close), remove }
 }
 
-/** The texts of a kind of update, joined. */
+/** Joins the texts of all updates of one kind. */
 export function textOf(updates: readonly AgentUpdate[], kind: 'message' | 'thought' = 'message'): string {
   return updates.map((each) => (each.kind === kind ? each.text : '')).join('')
 }

@@ -3,11 +3,11 @@ import { agentsFolder } from '../../src/agents/install/native-binary.ts'
 import { agentRegistry } from '../../src/agents/registry.ts'
 import { onlyLarge } from './size.ts'
 
-/** A real program of an agent, and how it is pointed at a model server. */
+/** Describes a real agent program and how to point it at a model server. */
 export interface AgentSubject {
   name: string
   model: string
-  /** `url` of the server, without `/v1`. */
+  /** Returns the variables for a server at `url`, which is without `/v1`. */
   env(url: string, key: string): Record<string, string>
 }
 
@@ -34,10 +34,10 @@ export const agentSubjects: readonly AgentSubject[] = [
   },
 ]
 
-/** A start of OpenCode costs more than one of all others together. */
+/** Starting OpenCode costs more than starting all other agents together. */
 const isWhole = onlyLarge('OpenCode in boxes, killed, under attack, and with coding tasks')
 
-/** Those, and the agent that comes with Errand. */
+/** The real programs and the agent that comes with Errand. */
 export const allSubjects: readonly AgentSubject[] = [
   ...agentSubjects.filter(({ name }) => isWhole || name !== 'opencode'),
   {
@@ -53,7 +53,7 @@ export function subjectNamed(name: string): AgentSubject {
   return subject
 }
 
-/** What is installed here, or why it is not and the command that installs it. */
+/** Returns the installed agent, or why it is not installed and the command that installs it. */
 export async function installedAgent(
   name: string,
 ): Promise<{ agent: Agent; program: Program } | { missing: string }> {
@@ -64,7 +64,10 @@ export async function installedAgent(
   return { missing: agentMissing(agent, located) }
 }
 
-/** Reason to skip what needs the agent's program: one for each agent, as it is told with how many tests it keeps away. */
+/**
+ * Returns the reason to skip a test that needs the agent's program. It is the same for all tests of an agent, so that
+ * the report can count them.
+ */
 export function agentMissing({ name, title }: Pick<Agent, 'name' | 'title'>, located?: Located): string {
   const why = located?.type === 'broken' ? located.why : `${title} is not installed`
   return `${why}; run: bin/errand agents install --${name.replaceAll('_', '-')}`

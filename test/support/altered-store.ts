@@ -1,6 +1,6 @@
 import type { RunStore } from '../../src/engine/ports.ts'
 
-/** A store whose given methods are other ones. */
+/** Returns the store with the given methods replaced. */
 export function alteredStore(store: RunStore, changes: Partial<RunStore>): RunStore {
   return {
     capabilities: store.capabilities,

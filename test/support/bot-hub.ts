@@ -10,28 +10,28 @@ import { type ContainerApi, DockerApi } from './docker/docker-api.ts'
 import { eventually } from './errand-command.ts'
 import { endProcessesOf, type Programs, type ProgramsOptions, startPrograms } from './programs.ts'
 
-/** Reason to skip what needs bots with a network that is closed. */
+/** Returns the reason to skip a test that needs bots with a closed network, or false. */
 export async function botsHere(): Promise<string | false> {
   return (await dockerHere()) || (process.getuid?.() === 0 ? false : 'only root sets the rules of a network')
 }
 
-/** A hub and a runner of bots, as processes of their own; bots, images and network go with the test. */
+/** A hub and a runner of bots as separate processes. Their bots, images and network are removed with the test. */
 export interface BotHub extends Programs {
   engine: DockerApi
-  /** Of its runner's bots, once it has had one. */
+  /** Returns the network of the runner's bots, once it has had one. */
   network(): string
   /** Stand-ins for the images that users build on. */
   images: { python: string; node: string; busybox: string }
   /** Starts a bot of shell code over the API. */
   startShell(botId: string, script: string, more?: Partial<StartBotInput>): Promise<BotView>
-  /** Waits until the bot is in this state. */
+  /** Waits until the bot is in the given state. */
   until(botId: string, state: BotState): Promise<BotView>
-  /** The containers that the runner has made, ended ones too. */
+  /** Lists the containers that the runner has created, including ended ones. */
   containers(): ReturnType<DockerApi['listContainers']>
   containerOf(botId: string): Promise<ContainerApi>
-  /** All that the bot's run has printed. */
+  /** Returns everything that the bot's run has printed. */
   printed(runId: string, stream?: 'stdout' | 'stderr'): Promise<string>
-  /** Waits until this stands in it. */
+  /** Waits until the output contains the text. */
   untilPrinted(runId: string, wanted: string | RegExp): Promise<string>
 }
 
@@ -41,7 +41,8 @@ export async function startBotHub(
 ): Promise<BotHub> {
   const engine = new DockerApi()
   let hub: BotHub | undefined
-  // Hooks are called in this order: the programs would begin again what is removed, and the network goes when it is empty.
+  // Hooks run in this order. The programs would recreate what is removed before they end, and the network can only be
+  // removed when it is empty.
   t.after(() => hub && removeBots(hub))
   const { DOCKER_NETWORK } = botNetworkFor(t)
   const images = {
@@ -53,7 +54,7 @@ export async function startBotHub(
     ...options,
     runnerEnv: {
       DOCKER_NETWORK,
-      // More than is here: all bots of a test are up at once.
+      // More than this machine has, because all bots of a test run at once.
       ERRAND_CPUS: '64',
       ERRAND_MEMORY: '64GB',
       BASE_IMAGE: images.python,
@@ -115,7 +116,7 @@ export async function startBotHub(
   return hub
 }
 
-/** What this hub's runner is called at the engine; none before its first bot. */
+/** Returns the runner's names at the engine: none before its first bot. */
 export function engineNames({ home }: Programs): string[] {
   return globSync(join(home, '**/engine-name')).map((file) => readFileSync(file, 'utf8'))
 }

@@ -8,12 +8,12 @@ import {
 } from '../../src/agents/builtin/session.ts'
 import type { AgentUpdate, AgentUpdateOf } from '../../src/contract/agent.ts'
 
-/** A generous deadline: a loaded machine may be slow. */
+/** A generous deadline, because a loaded machine may be slow. */
 const DEADLINE_MS = 180_000
 
 type Decide = (ask: ToolAsk) => 'allow' | 'deny' | Promise<'allow' | 'deny'>
 
-/** One session of the built-in agent within this process, without its program and its protocol. */
+/** Runs one session of the built-in agent within this process, without its program and its protocol. */
 export class BuiltinBench {
   readonly updates: AgentUpdate[] = []
   readonly asked: ToolAsk[] = []
@@ -41,7 +41,7 @@ export class BuiltinBench {
     return this.updates.filter((each): each is AgentUpdateOf<K> => each.kind === kind)
   }
 
-  /** What is known of each tool call at its end, in the order of the calls. */
+  /** Returns each tool call with all its updates merged, in the order of the calls. */
   get tools(): AgentUpdateOf<'tool'>[] {
     const calls = new Map<string, AgentUpdateOf<'tool'>>()
     for (const update of this.of('tool'))

@@ -5,12 +5,15 @@ import { join } from 'node:path'
 const root = join(import.meta.dirname, '../..')
 
 export interface Block {
-  /** `sh`, `yaml` … */
+  /** The language: `sh`, `yaml` … */
   kind: string
   text: string
 }
 
-/** The fenced blocks of a document of the project, in their order: all, or those of the part with that heading. */
+/**
+ * Returns the fenced blocks of a document of the project, in order: all of them, or those of the section with that
+ * heading.
+ */
 export function blocksOf(document: string, heading?: string): Block[] {
   const page = readFileSync(join(root, document), 'utf8')
   const part = heading === undefined ? page : partOf(page, heading)
@@ -26,7 +29,7 @@ function partOf(page: string, heading: string): string {
   return page.split(begin)[1]!.split('\n## ')[0]!
 }
 
-/** The text with each of the words put in the place of another; all of them have to be there. */
+/** Returns the text with each of the words replaced. Every word must be in the text. */
 export function withWords(text: string, words: Readonly<Record<string, string>>): string {
   return Object.entries(words).reduce((done, [word, other]) => {
     assert.ok(done.includes(word), `"${word}" is not in:\n${done}`)

@@ -18,12 +18,15 @@ export interface Finished {
 export interface Started {
   child: ChildProcessWithoutNullStreams
   printed: { stdout: string; stderr: string }
-  /** Resolves when the text stands in what was printed on either stream. */
+  /** Resolves when either stream has printed the text. */
   until(text: string | RegExp): Promise<void>
   finished: Promise<Finished>
 }
 
-/** The command line with a home folder of its own, which goes with the test. What was started ends with it too. */
+/**
+ * Gives the command line with its own home folder. The folder is removed with the test, and every started process is
+ * ended.
+ */
 export function errandCommand(t: Pick<TestContext, 'after'>) {
   const home = mkdtempSync(join(tmpdir(), 'errand-e2e-'))
   const running = new Set<ChildProcessWithoutNullStreams>()
@@ -40,9 +43,10 @@ export function errandCommand(t: Pick<TestContext, 'after'>) {
   const env: NodeJS.ProcessEnv = {
     PATH: process.env.PATH,
     HOME: home,
-    // What is killed would leave its cgroups behind; tests that are about them ask for them.
+    // Killed processes would leave their cgroups behind. Tests about cgroups ask for them.
     ERRAND_LIMITS: 'watchdog',
-    // Most tests are about something else, and their stand-ins for agents are in no box; those about boxes ask for them.
+    // Most tests are about something else, and their stand-ins for agents run without a box. Tests about boxes ask for
+    // them.
     ERRAND_ISOLATION: 'none',
     XDG_CACHE_HOME: join(import.meta.dirname, '../../node_modules/.cache/errand-tests'),
   }
@@ -51,7 +55,7 @@ export function errandCommand(t: Pick<TestContext, 'after'>) {
     args: readonly string[],
     options: { env?: NodeJS.ProcessEnv; stdin?: string; cwd?: string; within?: readonly string[] } = {},
   ): Started {
-    // `within`: words before the command, of a program that becomes it.
+    // `within`: words before the command, for a program that executes the command in its own place.
     const [first, ...words] = [...(options.within ?? []), program, ...args]
     const child = spawn(first!, words, { env: { ...env, ...options.env }, cwd: options.cwd })
     running.add(child)
@@ -68,7 +72,7 @@ export function errandCommand(t: Pick<TestContext, 'after'>) {
     return { child, printed, until: (text) => until(printed, text, child, isOpen), finished }
   }
 
-  /** Runs it to its end. */
+  /** Runs the command to its end. */
   const run = (args: readonly string[], options?: Parameters<typeof start>[1]): Promise<Finished> => {
     const started = start(args, options)
     if (options?.stdin === undefined) started.child.stdin.end()
@@ -91,7 +95,7 @@ async function until(
   const tell = tellsOfWait(`"${text}"`)
   while (!there()) {
     tell()
-    // What it printed last may come after the news of its exit.
+    // The last output may arrive after the exit.
     if (!isOpen() || Date.now() > deadlineMs) {
       throw new Error(
         `"${text}" was not printed (exit code ${child.exitCode}):\n${printed.stdout}\n${printed.stderr}`,
@@ -101,7 +105,10 @@ async function until(
   }
 }
 
-/** A wait is told once in a while: a test file that gives no sign for long is ended. Answers what is called meanwhile. */
+/**
+ * Returns a function to call while waiting. It prints a line every minute, because a test file that is silent for too
+ * long is ended.
+ */
 function tellsOfWait(what: string): () => void {
   let toldMs = Date.now()
   return () => {

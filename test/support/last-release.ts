@@ -4,14 +4,17 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after } from 'node:test'
 
-/** Hub and runner of neighbouring releases work together, and each release goes on with what the last one has left. */
+/**
+ * The commit of the last release. Hubs and runners of neighbouring releases work together, and each release continues
+ * with the data of the last one.
+ */
 const LAST_RELEASE = 'd1e9d5c55c4299349650663707a644167eb2ba2a'
 
 const root = join(import.meta.dirname, '../..')
 
 /**
- * Unpacks the sources of the last release for the tests of one file. `skip`: why they cannot be had, else false. `within`: words
- * before a command of this release that run it in the last one instead.
+ * Unpacks the sources of the last release for the tests of one file. `skip` says why they are not available, or is
+ * false. `within` holds words to put before a command of this release so that the last one runs it instead.
  */
 export function lastRelease(): { skip: string | false; within: readonly string[] } {
   const folder = mkdtempSync(join(tmpdir(), 'errand-last-release-'))

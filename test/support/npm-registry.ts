@@ -10,7 +10,7 @@ export interface TestPackage {
   name: string
   version: string
   optionalDependencies?: Record<string, string>
-  /** By path; all may be executed. */
+  /** File contents by path. Every file is executable. */
   files: Record<string, string>
 }
 
@@ -29,7 +29,7 @@ function tarballOf({ files, ...manifest }: TestPackage): Buffer {
   }
 }
 
-/** A registry on loopback, that npm itself talks to. */
+/** Starts a registry on loopback that npm itself can use. */
 export async function startNpmRegistry(packages: readonly TestPackage[]) {
   const tarballs = packages.map(tarballOf)
   const server = createServer((request, response) => {

@@ -5,10 +5,10 @@ import { openSqliteStores } from '../../src/stores/sqlite/open.ts'
 import { ScriptedHost } from './scripted-host.ts'
 import { SimulatedOutputs } from './simulated-world.ts'
 
-/** Stored at once. */
+/** The number of runs that are stored at once. */
 const BATCH = 1_000
 
-/** Makes the database of a hub that was ended with so many runs open, each of which waits for a runner. */
+/** Creates the database of a hub that ended with this many open runs, each of which waits for a runner. */
 export async function seedOpenRuns(data: string, count: number): Promise<void> {
   mkdirSync(data, { recursive: true })
   const { runs, close } = await openSqliteStores({ file: join(data, 'errand.db') })

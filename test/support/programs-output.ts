@@ -7,7 +7,7 @@ import type { RunEvent } from '../../src/contract/events.ts'
 
 export const sha256 = (bytes: string | Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
-/** Empty where there is none, also where it goes at this moment. */
+/** Returns the content of a file, or an empty text if it does not exist or is removed at this moment. */
 export function readIfThere(path: string): string {
   try {
     return readFileSync(path, 'utf8')
@@ -17,11 +17,14 @@ export function readIfThere(path: string): string {
   }
 }
 
-/** `line 1`, `line 2` … */
+/** Returns the lines `line 1`, `line 2` … */
 export const numbered = (count: number): string =>
   Array.from({ length: count }, (_, index) => `line ${index + 1}\n`).join('')
 
-/** Prints `count` numbered lines, one at a time; after half of them it waits for `<mark>.go`. Notes in `mark` that it began. */
+/**
+ * Returns a script that prints `count` numbered lines, one at a time. It appends to the file `mark` when it begins,
+ * and waits after half of the lines for `<mark>.go`.
+ */
 export const numberedLines = (mark: string, count: number): string =>
   [
     `echo x >>"${mark}"`,
@@ -34,7 +37,7 @@ export const numberedLines = (mark: string, count: number): string =>
     'exit 0',
   ].join('\n')
 
-/** Length and SHA-256 of what the output address answers. */
+/** Returns the length and SHA-256 of what the output address returns. */
 export async function outputHash(
   client: ErrandClient,
   runId: string,
@@ -51,7 +54,10 @@ export async function outputHash(
   return { length, sha256: hash.digest('hex') }
 }
 
-/** All events of a run that has ended: checked to have no hole and, per stream, no hole and nothing twice. */
+/**
+ * Returns all events of an ended run. Checks that the log and each stream of output have no hole, and that no output
+ * occurs twice.
+ */
 export async function wholeLog(client: ErrandClient, runId: string): Promise<RunEvent[]> {
   const events: RunEvent[] = []
   for await (const event of client.events(runId)) events.push(event)

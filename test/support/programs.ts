@@ -9,26 +9,26 @@ import type { RunView } from '../../src/contract/run.ts'
 import { isFinalRun } from '../../src/contract/status.ts'
 import { errandCommand, eventually, type Started } from './errand-command.ts'
 
-/** A hub and a runner as processes of their own, in one home folder that goes with the test. */
+/** A hub and a runner as separate processes, in one home folder, which is removed with the test. */
 export interface Programs {
   home: string
-  /** Data folder of the hub. */
+  /** The hub's data folder. */
   data: string
-  /** Folder of the runner that is started on its own. */
+  /** The folder of the runner that is started on its own. */
   runnerFolder: string
   url: string
   client: ErrandClient
   hub: Started
   runner: Started | undefined
   errand: ReturnType<typeof errandCommand>
-  /** Environment with which `errand` finds this hub. */
+  /** The environment with which `errand` finds this hub. */
   env: NodeJS.ProcessEnv
   startHub(): Promise<void>
   startRunner(): Promise<void>
-  /** `kill -9`, and waits until they are gone. */
+  /** Sends `kill -9` and waits until they are gone. */
   kill(...which: ('hub' | 'runner')[]): Promise<void>
   call(...args: string[]): ReturnType<ReturnType<typeof errandCommand>['run']>
-  /** The same, started in a folder. */
+  /** Calls `errand` like `call`, in a folder. */
   callIn(cwd: string, ...args: string[]): ReturnType<ReturnType<typeof errandCommand>['run']>
   /** Waits for the end of a run, however often the hub is away meanwhile. */
   ended(runId: string): Promise<RunView>
@@ -37,19 +37,19 @@ export interface Programs {
 export interface ProgramsOptions {
   /** `own`: the hub starts its runner itself; `apart` (default): `errand runner`; `none`. */
   runner?: 'own' | 'apart' | 'none'
-  /** Of the runner that is started on its own. Default 64. */
+  /** The slots of the runner that is started on its own; default 64. */
   slots?: number
-  /** For the hub, beside what it has. */
+  /** More arguments for the hub. */
   hubArgs?: string[]
   hubEnv?: NodeJS.ProcessEnv
-  /** For the runner that is started on its own, beside what it has. */
+  /** More variables for the runner that is started on its own. */
   runnerEnv?: NodeJS.ProcessEnv
-  /** Words before the command of hub or runner, of a program that becomes it. */
+  /** Words before the command of hub or runner, for a program that executes the command in its own place. */
   hubWithin?: readonly string[]
   runnerWithin?: readonly string[]
-  /** Called before anything is started, with folders that are not there yet. */
+  /** Called before anything is started, with folders that do not exist yet. */
   prepare?(folders: { data: string; runnerFolder: string }): void
-  /** Address that the hub listens on. */
+  /** The address that the hub listens on. */
   host?: string
 }
 
@@ -59,7 +59,8 @@ export async function startPrograms(
 ): Promise<Programs> {
   const { runner: kind = 'apart', slots = 64, hubArgs = [], hubEnv, host = '127.0.0.1' } = options
   const { runnerEnv } = options
-  // Before what removes the folder: steps outlive what started them, and would go on writing there.
+  // Registered before the hook that removes the folder: steps outlive what started them, and would continue to write
+  // there.
   let over = false
   t.after(async () => {
     over = true
@@ -138,14 +139,14 @@ export async function startPrograms(
 }
 
 /**
- * Returns a port that stays free over a restart: below those that the system gives to connections, and above those of the
- * cluster that tests start.
+ * Returns a port that stays free during a restart. It is below the ports that the system assigns to connections, and
+ * above those of the cluster that tests start.
  */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = randomInt(23_000, 32_000)
     const server = createServer().listen(port, '127.0.0.1')
-    // Rejects where another has the port.
+    // Rejects if another process has the port.
     const free = await once(server, 'listening').then(
       () => true,
       () => false,
@@ -157,7 +158,7 @@ export async function freePort(): Promise<number> {
   }
 }
 
-/** Ids of the live processes whose environment or command line holds all of the texts. */
+/** Returns the ids of live processes whose environment or command line contains all of the texts. */
 export function processesOf(...texts: string[]): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
@@ -168,10 +169,10 @@ export function processesOf(...texts: string[]): number[] {
     .map(Number)
 }
 
-/** What waits beside runners with this home folder for their end. */
+/** Returns the guard processes, which wait for the end of the runners with this home folder. */
 export const guardsOf = (home: string): number[] => processesOf(home, 'errand-guard')
 
-/** All that were started with this home folder, and what they have started. */
+/** Ends all processes that were started with this home folder, and their descendants. */
 export async function endProcessesOf(home: string): Promise<void> {
   await eventually('the end of all processes', () => {
     const left = processesOf(home)
@@ -194,11 +195,11 @@ function readProc(path: string): string {
   }
 }
 
-/** The most memory that a live process has had resident, in MB. */
+/** Returns the peak resident memory of a live process, in MB. */
 export const peakMemoryMb = (pid: number): number =>
   Number(/VmHWM:\s+(\d+) kB/.exec(readProc(`${pid}/status`))?.[1] ?? 0) / 1024
 
-/** The runner that `errand up` has started. */
+/** Returns the id of the runner process that `errand up` has started. */
 export function ownRunner(programs: Programs): number {
   const [pid] = processesOf(`--workspace\0${programs.runnerFolder}`)
   if (pid === undefined) throw new Error('the hub has no runner')
@@ -213,7 +214,7 @@ export interface Step {
   [key: string]: unknown
 }
 
-/** A workflow file's text; a step with `cmd` is a `cmd.run`. JSON is YAML too. */
+/** Returns the text of a workflow file, as JSON, which is YAML too. A step with `cmd` is a `cmd.run`. */
 export function workflowText(steps: Step[], more: Record<string, unknown> = {}): string {
   const written = steps.map(({ cmd, ...step }) =>
     cmd === undefined ? step : { action: 'cmd.run', ...step, args: { cmd, ...step.args } },

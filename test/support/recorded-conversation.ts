@@ -10,9 +10,9 @@ export interface Replayed {
 }
 
 /**
- * Leads an agent's protocol through a conversation that was recorded with the real program: its lines as they came,
- * and between them, behind `# `, what was called: `begin`, `prompt <text>`, `answer allow|deny` (of the last
- * question), `cancel`, `exit <code> <stderr>`.
+ * Replays a conversation that was recorded with the real program through an agent's protocol. The file has the
+ * program's lines as they came. Between them, lines that begin with `# ` are calls: `begin`, `prompt <text>`, `answer
+ * allow|deny` (of the last question), `cancel`, `exit <code> <stderr>`.
  */
 export function replayRecorded(agent: Agent, request: SessionRequest, path: string): Replayed {
   const replayed: Replayed = { sent: [], updates: [], readyCount: 0 }

@@ -17,16 +17,19 @@ export interface World {
   host: ScriptedHost
   clock: SimulatedClock
   outputs: SimulatedOutputs
-  /** Another engine on the same store, outputs and clock, as after a restart. */
+  /** Opens another engine on the same store, outputs and clock, as after a restart. */
   again(options?: Partial<EngineOptions>): Engine
   /** Submits a workflow of these steps. */
   submit(steps: StepFile[], more?: Partial<WorkflowFile>, submission?: object): Promise<string>
-  /** Submits it, waits for its end, and answers how it went. */
+  /** Submits it, waits for its end, and returns the run. */
   play(steps: StepFile[], more?: Partial<WorkflowFile>, submission?: object): Promise<RunView>
   events(runId: string): Promise<RunEvent[]>
 }
 
-/** An engine on a memory store with a scripted host, closed when the test ends; but one that `dies` never answers. */
+/**
+ * Opens an engine on a memory store with a scripted host. It is closed when the test ends, unless it `dies`: such an
+ * engine never answers.
+ */
 export function scriptedEngine(
   t: TestContext,
   script?: (spec: Parameters<ScriptedHost['script']>[0]) => Script,
@@ -63,7 +66,7 @@ export function scriptedEngine(
   }
 }
 
-/** A step that does what the script says. */
+/** Returns a step that does what the script says. */
 export const step = (name: string, more: Partial<StepFile> = {}): StepFile => ({
   name,
   action: 'noop',
@@ -74,14 +77,17 @@ export const inventory = (...names: string[]) => ({
   inventory: { hosts: Object.fromEntries(names.map((name) => [name, {}])) },
 })
 
-/** `name: status`, with the reason where there is one; rollback and finally steps with their phase before. */
+/**
+ * Returns a `name: status` line for each step, with the reason if there is one. Steps of rollback and finally have
+ * their phase in front.
+ */
 export const told = (view: RunView): string[] =>
   view.steps.map(
     ({ step, phase, status, reason }) =>
       `${phase === 'main' ? '' : `${phase} `}${step}: ${status}${reason ? ` ${reason}` : ''}`,
   )
 
-/** Waits until something is so; fails after half a minute. */
+/** Waits until the condition holds; fails after two minutes. */
 export async function until(what: () => boolean | Promise<boolean>): Promise<void> {
   const lastMs = Date.now() + 120_000
   while (!(await what())) {

@@ -2,7 +2,7 @@ import type { AttemptEnd, AttemptSpec } from '../../src/contract/attempt.ts'
 import type { Reason } from '../../src/contract/status.ts'
 import type { AttemptSink, Placement, StepHost } from '../../src/engine/ports.ts'
 
-/** How a scripted attempt goes: how it ends, after what it wrote; `hold`: not before the test says so. */
+/** Says how a scripted attempt ends and what it writes before. With `hold`, it ends only when the test says so. */
 export type Script = 'success' | 'failed' | 'hold' | (Partial<AttemptEnd> & { writes?: string | Buffer })
 
 export interface Held {
@@ -11,20 +11,23 @@ export interface Held {
   placement: Placement | undefined
 }
 
-/** A stand-in for a machine: each attempt goes as the script says, and all that the engine asked for is kept. */
+/**
+ * A stand-in for a machine. Each attempt does what the script says, and everything that the engine requested is
+ * recorded.
+ */
 export class ScriptedHost implements StepHost {
-  /** In the order they were begun. */
+  /** The attempts in the order they began. */
   readonly begun: AttemptSpec[] = []
   readonly resumed: { spec: AttemptSpec; known: Parameters<StepHost['resume']>[2]; placement?: Placement }[] =
     []
   readonly canceled: { id: string; reason: Reason; force: boolean }[] = []
   readonly endedRuns: string[] = []
   readonly remembered: unknown[] = []
-  /** Attempts that hold capacity. */
+  /** The attempts that hold capacity. */
   readonly placed = new Set<string>()
   readonly held = new Map<string, Held>()
   script: (spec: AttemptSpec) => Script
-  /** Where set, an attempt waits for this reason instead of being placed. */
+  /** If set, returns the reason for which an attempt waits instead of being placed. */
   full: ((spec: AttemptSpec) => string | undefined) | undefined
   /** Whether a canceled attempt ends by itself. */
   obeys = true
@@ -33,7 +36,7 @@ export class ScriptedHost implements StepHost {
     this.script = script
   }
 
-  /** What was begun, as `step`, with `@host` where that is not `local`. */
+  /** Lists the attempts that began, as `step`, followed by `@host` unless the host is `local`. */
   get ran(): string[] {
     return this.begun.map(({ step, host }) => (host === 'local' ? step : `${step}@${host}`))
   }
@@ -78,14 +81,14 @@ export class ScriptedHost implements StepHost {
 
   async close(): Promise<void> {}
 
-  /** The held attempt of a step. */
+  /** Returns the held attempt of a step. */
   of(step: string, host = 'local'): Held {
     const found = [...this.held.values()].find(({ spec }) => spec.step === step && spec.host === host)
     if (!found) throw new Error(`No attempt of step ${step} on ${host} is held.`)
     return found
   }
 
-  /** Ends a held attempt; resolves when the engine has committed it. */
+  /** Ends a held attempt. Resolves when the engine has committed the end. */
   async end(id: string, script: Script): Promise<void> {
     const { sink, placement } = this.held.get(id)!
     this.held.delete(id)
@@ -97,7 +100,7 @@ export class ScriptedHost implements StepHost {
     await sink.report({ type: 'ended', outcome: 'success', reason, ...end }, placement?.epoch ?? 0)
   }
 
-  /** As `end`, by the step's name. */
+  /** Ends the held attempt of a step. */
   endOf(step: string, script: Script = 'success', host = 'local'): Promise<void> {
     return this.end(this.of(step, host).spec.attempt_id, script)
   }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** A secret as it may stand somewhere: plain, in base64, and in hex. */
+/** Returns a secret in the forms it may have: plain, base64 and hex. */
 export const formsOf = (secret: string): string[] => [
   secret,
   Buffer.from(secret).toString('base64').replace(/=*$/, ''),
@@ -12,7 +12,7 @@ export const formsOf = (secret: string): string[] => [
 export const holds = (text: Buffer | string, forms: readonly string[]): boolean =>
   forms.some((form) => text.includes(form))
 
-/** Files below the folder that hold one of the forms. */
+/** Returns the files below the folder that contain one of the forms. */
 export function filesWith(folder: string, forms: readonly string[]): string[] {
   const files = globSync('**/*', { cwd: folder, withFileTypes: true }).filter((entry) => entry.isFile())
   assert.ok(files.length > 0, 'there are files')
@@ -21,7 +21,7 @@ export function filesWith(folder: string, forms: readonly string[]): string[] {
     .filter((path) => holds(bytesOf(path), forms))
 }
 
-/** The file's content; nothing where it has gone meanwhile. */
+/** Returns the file's content, or nothing if the file is gone meanwhile. */
 function bytesOf(file: string): Buffer {
   try {
     return readFileSync(file)

@@ -1,4 +1,4 @@
-/** The same numbers for the same seed; the seed is shown where a test file fails. */
+/** Returns a generator of numbers, which are the same for the same seed. The seed is shown if a test file fails. */
 export function seeded(): { between(low: number, high: number): number } {
   let state = Number(process.env.ERRAND_TEST_SEED ?? Date.now() % 2 ** 31)
   console.log(`ERRAND_TEST_SEED=${state}`)

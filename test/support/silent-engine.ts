@@ -5,7 +5,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 
-/** Something at a socket that takes connections and says nothing, as a container engine that hangs; for DOCKER_HOST. */
+/**
+ * Starts a server on a socket that accepts connections and sends nothing, like a hanging container engine. Returns its
+ * address for DOCKER_HOST.
+ */
 export async function silentEngine(t: Pick<TestContext, 'after'>): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'errand-silent-'))
   const taken = new Set<Socket>()

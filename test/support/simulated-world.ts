@@ -9,7 +9,7 @@ import type {
   StepHost,
 } from '../../src/engine/ports.ts'
 
-/** Simulated: a clock that only moves when told to. */
+/** A simulated clock, which only moves when told to. */
 export class SimulatedClock implements Clock {
   #now = Date.parse('2026-01-01T00:00:00Z')
   #wakes: { atMs: number; callback: () => void }[] = []
@@ -22,7 +22,7 @@ export class SimulatedClock implements Clock {
     return this.#now
   }
 
-  /** How long until each of the wakes that are asked for, soonest first. */
+  /** Returns the milliseconds until each pending wake, soonest first. */
   get pendingMs(): number[] {
     return this.#wakes.map(({ atMs }) => atMs - this.#now).toSorted((a, b) => a - b)
   }
@@ -35,7 +35,7 @@ export class SimulatedClock implements Clock {
     }
   }
 
-  /** Moves on to the next thing that is waited for; false: nothing is. */
+  /** Moves to the next pending wake. Returns false if there is none. */
   advance(): boolean {
     const next = this.#wakes.sort((a, b) => a.atMs - b.atMs).shift()
     if (!next) return false
@@ -45,7 +45,7 @@ export class SimulatedClock implements Clock {
   }
 }
 
-/** Simulated: outputs in memory, which survive the engine. */
+/** Simulated outputs in memory, which survive the engine. */
 export class SimulatedOutputs implements OutputStore {
   readonly kept = new Map<string, Buffer>()
   begin(): void {}
@@ -81,13 +81,13 @@ interface Work {
 }
 
 /**
- * Simulated: machines that outlive the engine. `outcomeOf` says how a try ends; `step()` moves one piece of
- * work, chosen by `pick`, one move on.
+ * Simulated machines, which outlive the engine. `outcomeOf` says how a try ends. `step()` moves one piece of work,
+ * chosen by `pick`, by one step.
  */
 export class SimulatedMachines implements StepHost {
-  /** How often each attempt was begun. */
+  /** Counts how often each attempt began. */
   readonly begun = new Map<string, number>()
-  /** What was carried out, as `step/host/vars/try`. */
+  /** The tries that ran, as `step/host/vars/try`. */
   readonly carriedOut: string[] = []
   readonly #work = new Map<string, Work>()
   readonly #outcomeOf: (spec: AttemptSpec) => Scripted
@@ -122,7 +122,10 @@ export class SimulatedMachines implements StepHost {
   runEnded(): void {}
   async close(): Promise<void> {}
 
-  /** False: there is nothing to do. The end stays until its commit is known, as on a real runner. */
+  /**
+   * Does one step. Returns false if there is nothing to do. An end stays until its commit is known, as on a real
+   * runner.
+   */
   async step(): Promise<boolean> {
     const all = [...this.#work.values()]
     const work = all[this.#pick(all.length)]
@@ -154,7 +157,7 @@ export class SimulatedMachines implements StepHost {
   }
 }
 
-/** A killed engine answers nothing: whoever waits for it goes on after a while. */
+/** Resolves with `otherwise` after a while, because a killed engine never answers. */
 async function within<T>(promise: Promise<T>, otherwise: T): Promise<T> {
   let over = false
   const ticks = (async () => {
@@ -166,7 +169,7 @@ async function within<T>(promise: Promise<T>, otherwise: T): Promise<T> {
   return answer
 }
 
-/** A store whose process is killed after so many writes: later ones never come back, and leave nothing. */
+/** Returns a store whose process dies after so many writes: later writes never return and store nothing. */
 export function dyingStore(store: RunStore, writes: number): RunStore & { died: () => boolean } {
   let left = writes
   const write =

@@ -14,17 +14,17 @@ interface Update {
   message: object
 }
 
-/** A stand-in for the Telegram Bot API: it knows what a bot needs that polls for messages and answers them. */
+/** A stand-in for the Telegram Bot API. It supports what a bot needs that polls for messages and answers them. */
 export interface TelegramStandIn {
-  /** For bots: an address of this machine that is not loopback. */
+  /** The address for bots: an address of this machine that is not loopback. */
   url: string
-  /** `HOST:PORT`, for ERRAND_BOT_ALLOW. */
+  /** The value for ERRAND_BOT_ALLOW, `HOST:PORT`. */
   place: string
-  /** A person writes to the bot with this token. */
+  /** Sends a person's message to the bot with this token. */
   write(token: string, message: Message): void
-  /** What bots with this token have sent to the chat, in order. */
+  /** Returns what bots with this token have sent to the chat, in order. */
   sent(token: string, chat: number): string[]
-  /** Writes to it, and waits for its answer. */
+  /** Sends a message to the bot and waits for its answer. */
   ask(token: string, message: Message): Promise<string>
 }
 
@@ -35,7 +35,7 @@ export async function startTelegramStandIn(t: TestContext): Promise<TelegramStan
   let lastId = 0
   const updatesOf = (token: string): Update[] => updates.get(token) ?? []
 
-  /** Those from `offset` on; waits for one, and forgets the older ones, as Telegram does. */
+  /** Returns the updates from `offset` on. Waits for one, and forgets the older ones, as Telegram does. */
   const getUpdates = async (token: string, { offset = 0, limit = 100, timeout = 0 }) => {
     const untilMs = Date.now() + timeout * 1000
     for (;;) {
@@ -122,7 +122,7 @@ export async function startTelegramStandIn(t: TestContext): Promise<TelegramStan
   return standIn
 }
 
-/** As JSON, as a form, or in the address. */
+/** Reads the arguments from JSON, a form, or the address. */
 async function argumentsOf(request: IncomingMessage): Promise<Record<string, unknown>> {
   const body = await text(request)
   const query = Object.fromEntries(new URL(request.url!, 'http://any').searchParams)
@@ -143,7 +143,7 @@ const messageOf = (id: number, { chat, text }: Message) => ({
   }),
 })
 
-/** An address of this machine that containers reach, where they may. */
+/** Returns an address of this machine that containers can reach if they may. */
 export function ownAddress(): string {
   const found = Object.entries(networkInterfaces())
     .filter(([name]) => !/^(docker|br-|errand-|veth)/.test(name))

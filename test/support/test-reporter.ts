@@ -2,29 +2,32 @@ import { readFileSync, writeSync } from 'node:fs'
 import type { TestEvent } from 'node:test/reporters'
 import { inspect } from 'node:util'
 
-/** What reads a test file's events opens this descriptor. Written to at once: what ends the file then loses none. */
+/**
+ * The descriptor that the reader of a test file's events opens. Events are written to it at once, so that none is lost
+ * when the file is ended.
+ */
 const EVENTS = 3
 
-/** What a test file tells: a test has begun, a test has ended, or that it is at it. */
+/** A line of a test file: a test has begun, a test has ended, or the file is still alive. */
 export type TestLine =
   | { type: 'begun'; id: number; name: string; file?: string; line?: number }
   | ({ type: 'ended'; id: number; file?: string; line?: number } & EndedTest)
   | { type: 'sign' }
-  /** Processor time of the file and of all processes that it has waited for, in milliseconds. The last line. */
+  /** Processor time of the file and of all processes that it has waited for, in milliseconds. This is the last line. */
   | { type: 'cpu'; ms: number }
 
 export interface EndedTest {
   name: string
   passed: boolean
-  /** The reason, where it was skipped. */
+  /** The reason, if it was skipped. */
   skipped?: string
-  /** With the stack; left out too where a test has failed because those in it have. */
+  /** The error with its stack. It is missing if the test only failed because tests in it failed. */
   error?: string
-  /** It only holds others, and is none itself. */
+  /** Whether it only contains other tests and is not a test itself. */
   suite?: boolean
 }
 
-/** A reporter of node:test, for the test command and for guests: a line of JSON for each event. */
+/** Reports the events of node:test to the test command and to guests: a line of JSON for each event. */
 export default async function* testReporter(source: AsyncIterable<TestEvent>) {
   process.once('exit', () => {
     const ms = processorMs()
@@ -36,7 +39,7 @@ export default async function* testReporter(source: AsyncIterable<TestEvent>) {
   }
 }
 
-/** Those of one test bear the same id, which the types of node:test do not know yet. */
+/** Events of one test have the same id, which the types of node:test do not know yet. */
 type Identified = { testId: number; name: string; file?: string; line?: number }
 
 function lineOf({ type, data }: TestEvent): TestLine {
@@ -64,7 +67,7 @@ function textOf(error: Error): string | undefined {
 /** The kernel counts hundredths of a second on each Linux that Node runs on (`USER_HZ`). */
 const TICK_MS = 10
 
-/** This process's own processor time with that of its children; undefined where there is no /proc. */
+/** Returns the processor time of this process and its children, or undefined if there is no /proc. */
 function processorMs(): number | undefined {
   try {
     const stat = readFileSync('/proc/self/stat', 'utf8')

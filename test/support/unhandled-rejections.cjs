@@ -1,8 +1,9 @@
 'use strict'
 
-// Loaded before each test file, and before each Node that this one starts, directly or by `errand`: a process that dies
-// of a rejection which nobody has handled leaves a note, for which the test command makes the file fail. In CommonJS,
-// so that any Node can load it, and unseen by what the process starts otherwise: a step may stand where no file of ours is.
+// Loaded before each test file, and before each Node that a test file starts, directly or by `errand`. A process that
+// dies of an unhandled rejection leaves a note, and the test command then fails the file. This is CommonJS, so that
+// any Node can load it. Other programs that the process starts do not see it, because a step may run where none of our
+// files exists.
 
 const { ChildProcess } = require('node:child_process')
 const { writeFileSync } = require('node:fs')
@@ -12,7 +13,7 @@ const { isMainThread } = require('node:worker_threads')
 const OPTIONS = 'NODE_OPTIONS='
 const PROGRAM = /(^|\/)(bin\/errand|dist\/cli\.cjs|src\/cli\/main\.ts)$/
 
-/** Called by the module `preload`, which a test file has of its own; `folder` is where its notes go. */
+/** Called by the module `preload`, which each test file has of its own. Notes are written to `folder`. */
 module.exports = function noteUnhandledRejections(preload, folder) {
   if (!isMainThread) return
   const ours = `--require ${JSON.stringify(preload)}`
@@ -34,7 +35,7 @@ module.exports = function noteUnhandledRejections(preload, folder) {
   ChildProcess.prototype.spawn = function withNotes(options) {
     const { file, args = [], envPairs } = options
     const isNode = file === process.execPath || args.some((word) => PROGRAM.test(word))
-    // A test file that a test of the test command starts has notes of its own.
+    // A test file that a test of the test command starts has its own notes.
     const hasOwn = args.some((word) => word.endsWith(`/${basename(preload)}`))
     if (!isNode || hasOwn || envPairs === undefined) return spawn.call(this, options)
     const given = envPairs.find((pair) => pair.startsWith(OPTIONS))

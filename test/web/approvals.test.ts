@@ -103,7 +103,7 @@ test('approvals are given by those who may, from a phone too, and others are tol
       `errand reject ${own} ask --comment 'it'\\''s late'`,
     )
     await mine.getByLabel('Comment').fill('')
-    // The page does not learn of it: what it would read anew never arrives.
+    // The page does not notice, because the answer to its next read never arrives.
     await page.route(new RegExp(`/api/runs/${own}\\?`), () => {})
     await client.runs.reject(own, { step: 'ask' })
     await mine.getByRole('button', { name: 'Approve' }).click()
@@ -127,7 +127,7 @@ test('approvals are given by those who may, from a phone too, and others are tol
     assert.equal((await programs.ended(run)).status, 'success')
     await needs.getByText('Ship this?').waitFor({ state: 'detached' })
     await client.runs.cancel(long)
-    // Where the pointer is in the list below, nothing above it goes.
+    // While the pointer is in the list below, nothing above it is removed.
     await page.mouse.move(0, 0)
     await needs.waitFor({ state: 'detached' })
   })
@@ -149,7 +149,7 @@ test('approvals are given by those who may, from a phone too, and others are tol
       }
       const before = await left()
       await card.getByText('With no answer it is approved at').waitFor()
-      // The hub is out of reach: nothing but the clock says how much is left.
+      // The hub is unreachable, so only the clock says how much time is left.
       await page.route(/\/api\//, (route) => route.abort())
       await page.clock.fastForward(600_000)
       await eventually('ten minutes less', async () => (await left()) <= before - 600)
@@ -163,7 +163,7 @@ test('approvals are given by those who may, from a phone too, and others are tol
   )
 
   await t.test('an answer that comes too late is told what has become of the question', async () => {
-    // Its time begins once the page is there.
+    // The time starts once the page is there.
     const go = join(programs.home, 'go')
     const first = {
       name: 'first',

@@ -18,7 +18,7 @@ const hostile = [
   'ü 🙂',
 ]
 
-/** The words that a real shell hands to `errand`, one list for each time that it is called; and what it gives it to read. */
+/** Returns the words that a real shell passes to `errand`, one list for each call, and the input of each call. */
 function calls(command: string): { argv: string[]; input: string }[] {
   const folder = mkdtempSync(join(tmpdir(), 'as-command-'))
   const script = `errand() {
@@ -39,7 +39,7 @@ function calls(command: string): { argv: string[]; input: string }[] {
     })
 }
 
-/** How the real command line takes it. Throws where it would refuse. */
+/** Returns how the real command line parses it. Throws where it would refuse it. */
 async function parsed([word, ...rest]: string[]) {
   const entry = commands[word!]
   assert.ok(entry, word)

@@ -42,7 +42,7 @@ test('a new user gets from the first start to a finished workflow, a retried hos
   const page = await context.newPage()
   page.on('pageerror', (error) => assert.fail(error))
   const keys = page.keyboard
-  /** Tabs on to what has this name, as a person would. */
+  /** Presses Tab, as a person would, until the element of this name has the focus. */
   const tabTo = async (name: RegExp, key = 'Tab') => {
     for (let left = 80; left > 0; left--) {
       const said = (await page.evaluate(
@@ -154,7 +154,8 @@ test('a new user gets from the first start to a finished workflow, a retried hos
     await tabTo(/^\s*Add a runner/)
     await keys.press('Enter')
     const adding = page.getByRole('region', { name: 'Add a runner' })
-    // The hub has one on this machine, with the machine's name: the page gives the new one another.
+    // The hub already has a runner on this machine with the machine's name, so the page gives the new one another
+    // name.
     await adding.locator('pre').filter({ hasText: '--id runner-2' }).waitFor()
     await tabTo(/^\s*Copy the command/)
     await keys.press('Enter')

@@ -8,7 +8,10 @@ import { LONGEST_WAIT_MS, openPage, password, skip, startBrowser } from '../supp
 const keysAreFree = (page: Page) =>
   eventually('keys to be held no more', () => page.evaluate('globalThis.errandHeldKeys?.isHolding === false'))
 
-/** On a machine that is busy what they wait for may take longer than keys are held: a test says itself which are too old. */
+/**
+ * Extends the page's time limit for held keys, because they may wait longer on a busy machine. So a test itself says
+ * which keys are too old.
+ */
 const patient = `{
   const real = setTimeout
   globalThis.setTimeout = (call, ms, ...rest) => real(call, ms === 5000 ? ${LONGEST_WAIT_MS} : ms, ...rest)
@@ -16,7 +19,7 @@ const patient = `{
 const keepFresh = (page: Page) =>
   page.evaluate(`for (const key of errandHeldKeys.keys) key.timeStamp += ${LONGEST_WAIT_MS}`)
 
-/** Opens an address of which no code comes before these keys were pressed. */
+/** Opens an address, and holds its code back until these keys were pressed. */
 async function openCold(page: Page, url: string, press: () => Promise<void>): Promise<void> {
   const isCode = /\/assets\/index-[^/]*\.js$/
   const pressed = Promise.withResolvers<void>()
@@ -112,7 +115,7 @@ test('keys that are pressed before the code of a page has come are carried out o
     })
     assert.equal(new URL(page.url()).pathname, '/runs')
     assert.equal(await filter.inputValue(), '')
-    // Keys are the page's again.
+    // The page handles keys again.
     await keyboard.type('n')
     await page.waitForURL('**/new')
   })

@@ -56,7 +56,7 @@ test('runs with many instances, and runs within runs', { skip }, async (t) => {
     await steps.getByRole('button', { name: /^failed 259 / }).waitFor()
     assert.equal(await rows.count(), 45)
 
-    // Letters go through all that failed, not only those that came with the run.
+    // The letter keys go through all failed instances, not only those that came with the run.
     const seen = new Set<string | null>()
     for (let count = 0; count < 45; count++) {
       const before = page.url()
@@ -75,7 +75,7 @@ test('runs with many instances, and runs within runs', { skip }, async (t) => {
     await steps.getByText('No instance matches. 260 without the filter.').waitFor()
     assert.equal(new URL(page.url()).searchParams.get('q'), 'nowhere')
 
-    // The timeline has the same filter, and statuses with it.
+    // The timeline has the same filter, with statuses.
     await steps.getByRole('button', { name: 'Timeline' }).click()
     const timeline = page.getByRole('main', { name: 'Timeline' })
     await timeline.getByText('No instance matches. 260 without the filter.').waitFor()

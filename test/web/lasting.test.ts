@@ -11,7 +11,7 @@ import { leads, part } from '../support/web/tabs.ts'
 
 const root = join(import.meta.dirname, '../..')
 
-/** Errand as another release would be installed in a folder: the same source with another version. */
+/** Installs Errand in a folder as another release: the same source with another version. */
 function otherRelease(folder: string, version: string): string {
   mkdirSync(join(folder, 'dist'), { recursive: true })
   for (const part of ['bin', 'src']) cpSync(join(root, part), join(folder, part), { recursive: true })
@@ -38,7 +38,7 @@ test('a hub of another version is told of, and the page is loaded anew only when
   await page.evaluate('window.sameDocument = true')
   const notice = page.getByRole('status').filter({ hasText: 'Errand was updated.' })
 
-  // The same version again is no update.
+  // The same version again is not an update.
   await programs.kill('hub')
   await programs.startHub()
   await page.getByRole('status').filter({ hasText: 'reconnecting' }).first().waitFor({ state: 'detached' })
@@ -51,7 +51,7 @@ test('a hub of another version is told of, and the page is loaded anew only when
   await programs.startHub()
   for (const one of [page, other]) await one.getByText('Errand was updated.').waitFor()
   assert.equal((await programs.client.health()).version, '99.1.0')
-  // It says so in every tab, and nothing of the page is lost by it.
+  // Every tab says so, and the page loses nothing.
   assert.equal(await page.evaluate('window.sameDocument'), true)
   assert.match(await field.inputValue(), /name: half/)
   await field.press('End')
@@ -82,7 +82,7 @@ test('while the hub is away one goes to other pages, and one that was not loaded
   await page.getByRole('link', { name: 'Tokens' }).click()
   await page.getByText('It is tried again once the hub is back.').waitFor()
   await page.getByRole('button', { name: 'Try again' }).click()
-  // The side bar stays, and leads on.
+  // The side bar stays, and its links work.
   await bar.getByRole('link', { name: 'New run' }).click()
   await page.getByLabel('Workflow, as YAML').waitFor()
   await page.goBack()
@@ -121,7 +121,7 @@ test('when the tab with the stream crashes, the others go on, and nothing is mis
   await crash()
   writeFileSync(file('a'), '')
   for (const page of pages) await page.getByText('second', { exact: true }).waitFor()
-  // Another one at the very time at which something comes.
+  // Another renderer crashes at the very moment when something arrives.
   writeFileSync(file('b'), '')
   await crash()
   for (const page of pages) {
@@ -160,7 +160,7 @@ test('what is typed outlives a reload, a logout and the hub, and is nobody elseâ
       .first()
       .waitFor()
   }
-  /** What the pages show of it. */
+  /** Returns what the pages show of the draft. */
   const shown = async () => {
     await session()
     const ofSession = [await prompt.inputValue(), await comment.count()]
@@ -190,7 +190,7 @@ test('what is typed outlives a reload, a logout and the hub, and is nobody elseâ
   await page.getByLabel('Address of the issue').fill('https://git.example/shop/web/issues/12')
   await session()
   await prompt.fill('and then this')
-  // A comment that is being written is a draft after the reload.
+  // A comment that was being written is a draft after the reload.
   await page
     .getByRole('button', { name: /omment on line 2/ })
     .first()
@@ -213,9 +213,10 @@ test('what is typed outlives a reload, a logout and the hub, and is nobody elseâ
   await page.goto(`${url}/new`)
   await field.fill('version: v0.1\nname: bobs own\n')
 
-  // In a tab of bob's another person logs in over the page: it becomes theirs, anew.
+  // In a tab of bob's, another person logs in over the page. The page is loaded again for them.
   await page.evaluate('window.sameDocument = true')
-  // Before the cookies go: what the page asks then opens the dialog, and keys would go there.
+  // Before the cookies are removed: after that, the page's next request opens the dialog, which would receive the
+  // keys.
   await field.fill('version: v0.1\nname: bobs own\n# more')
   await page.context().clearCookies()
   await page.getByRole('link', { name: 'Tasks' }).hover()
@@ -230,7 +231,7 @@ test('what is typed outlives a reload, a logout and the hub, and is nobody elseâ
   assert.match(await field.inputValue(), /anns own/)
   assert.deepEqual(await shown(), anns)
 
-  // So it does where that happens in another tab.
+  // The same happens if the other person logs in in another tab.
   await page.goto(`${url}/new`)
   await field.waitFor()
   const other = await page.context().newPage()
@@ -259,7 +260,7 @@ test('a login that has ended loses no answer: it is asked for over the page, and
   await page.goto(`${url}/runs/${run_id}`)
   const card = page.getByRole('region', { name: 'Waits for your answer' })
   await card.getByLabel('Comment').fill('looked at it')
-  // The session ends while the answer is on its way: where it ended before, its page would ask before the press.
+  // The session ends while the answer is on its way. If it ended earlier, the page would ask before the press.
   const [ann] = (await client.users.list({ name: 'ann' })).users
   await page.route('**/approve', async (route) => {
     await client.users.update(ann!.id, { password: `another ${password}` })
@@ -306,7 +307,7 @@ test('what becomes of a run while its page reads it is read as well', { skip }, 
   await page.route(
     ({ pathname }) => pathname === `/api/runs/${run_id}`,
     async (route) => {
-      // The answer is from before the next step has ended, and comes after the page has heard of that.
+      // The answer is from before the next step ended, and arrives after the page has heard of that end.
       const response = await route.fetch()
       writeFileSync(c!, '')
       await done(2)

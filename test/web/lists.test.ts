@@ -45,7 +45,7 @@ test('a run that goes on is first in page and command line, however many have en
     assert.equal(await goingOn.locator('[data-run]').count(), 1)
     await page.mouse.move(0, 0)
     await goingOn.waitFor({ state: 'detached' })
-    // It began before all that are loaded.
+    // It began before all loaded runs.
     const ids = await today
       .locator('[data-run]')
       .evaluateAll((rows) => rows.map((one) => one.getAttribute('data-run')))
@@ -60,7 +60,7 @@ test('a run that goes on is first in page and command line, however many have en
   })
 })
 
-/** Answers a list of the API with 450 rows by pages of 100. */
+/** Answers a list of the API with 450 rows, in pages of 100. */
 const answerMany = (page: Page, path: string, key: string, row: (at: number) => object) =>
   page.route(
     (address) => address.pathname === path && address.searchParams.get('limit') === '100',

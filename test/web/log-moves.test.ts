@@ -9,9 +9,9 @@ import { logFrames, watchLogFrames } from '../support/web/log-frames.ts'
 import { part } from '../support/web/tabs.ts'
 
 const LINES = 1_000_000
-/** 250 lines, about twenty times a second. */
+/** Prints 250 lines, about twenty times a second. */
 const FAST = 'n=0; while [ ! -e FILE ]; do seq -f "fast %.0f" $n $((n+249)); n=$((n+250)); sleep 0.05; done'
-/** The next frame. */
+/** Waits for the next frame. */
 const FRAME = 'new Promise(requestAnimationFrame)'
 
 test('a log that is scrolled or followed has text in view', { skip }, async (t) => {
@@ -41,7 +41,7 @@ test('a log that is scrolled or followed has text in view', { skip }, async (t) 
         }
       },
       bar: async () => {
-        // As one that drags its thumb, to places far from each other.
+        // Moves as a person who drags the thumb to places far from each other.
         await page.evaluate(`new Promise((done) => {
           const box = document.querySelector('section[aria-label^="Log of"]')
           let frame = 0
@@ -56,7 +56,7 @@ test('a log that is scrolled or followed has text in view', { skip }, async (t) 
       'Page Down': async () => {
         await page.evaluate(`document.querySelector('section[aria-label^="Log of"]').scrollTop = 3e6`)
         await box.focus()
-        // Held.
+        // The key is held.
         for (let press = 0; press < 60; press++) {
           await page.keyboard.down('PageDown')
           await page.evaluate(FRAME)
@@ -126,10 +126,10 @@ test('nothing but a person ends following, and a log that is followed stands at 
   const page = await openPage(t, browser, programs)
   const files = ['one', 'two', 'three'].map((name) => join(programs.home, name))
   const [one, two, three] = files as [string, string, string]
-  // So long that its rows are scrolled by a scale, and one that is wrapped.
+  // Enough lines to scroll the rows by a scale, and one that is wrapped.
   const long = `head -c 3000 /dev/zero | tr '\\0' x; echo`
   const cmd = `seq 1 450000; ${long}; ${part('first', one)}; ${part('second', two)}; ${part('third', three)}`
-  // The page reads its run anew when one of the others ends.
+  // The page reads its run again when one of the others ends.
   const [asideNow, asideOver] = [join(programs.home, 'aside'), join(programs.home, 'over')]
   const others = [asideNow, asideOver].map((file, at) => ({
     name: `other-${at}`,
@@ -144,7 +144,7 @@ test('nothing but a person ends following, and a log that is followed stands at 
     const atEnd = `(({ scrollTop, clientHeight, scrollHeight }) => scrollTop + clientHeight >= scrollHeight - 1)(
       document.querySelector('section[aria-label^="Log of"]'))`
     await last.waitFor()
-    // What a change brings may come with a later frame.
+    // The effect of a change may come with a later frame.
     for (let frame = 0; frame < 10; frame++) await page.evaluate(FRAME)
     assert.equal(await page.getByRole('button', { name: /Following/ }).count(), 1, what)
     assert.equal(await page.evaluate(atEnd), true, what)
@@ -183,7 +183,7 @@ test('nothing but a person ends following, and a log that is followed stands at 
     await stands('first', `w${of}`)
   }
 
-  // Set aside, and resumed.
+  // The run is set aside, and resumed.
   const ofRun = ({ pathname }: URL) => pathname === `/api/runs/${run_id}`
   const notice = page.getByRole('alert').filter({ hasText: 'Set aside' })
   await page.route(ofRun, async (route) => {
@@ -204,7 +204,7 @@ test('nothing but a person ends following, and a log that is followed stands at 
   writeFileSync(one, '')
   await stands('second', 'one more line')
 
-  // The hub is away for so long that the page says so.
+  // The hub is away long enough for the page to say so.
   await programs.kill('hub')
   const away = page.getByRole('alert').filter({ hasText: "The hub doesn't answer" })
   await away.waitFor()

@@ -45,7 +45,7 @@ test('a log of any length is read, followed and searched on its page', { skip },
     await page.reload()
     await line(777_777).locator('mark').first().waitFor()
 
-    // The hub finds the only hit, above what is in view, before it has searched all.
+    // The hub finds the only hit, above the visible part, before it has searched everything.
     const asked: number[] = []
     const isSought = (url: URL) =>
       url.pathname.endsWith('/lines/search') && url.searchParams.get('q') === 'line 666666 '
@@ -53,7 +53,7 @@ test('a log of any length is read, followed and searched on its page', { skip },
       const url = new URL(route.request().url())
       asked.push(Number(url.searchParams.get('cursor')))
       if (asked.length > 1) return await route.continue()
-      // A hub that is busy searches a part of it at a time, and may not have come to the hit.
+      // A busy hub searches one part at a time, and may not have reached the hit.
       for (;;) {
         const response = await route.fetch({ url: url.href })
         const json = await response.json()
@@ -149,7 +149,7 @@ test('a log of any length is read, followed and searched on its page', { skip },
       assert.ok((await line(1).boundingBox())!.height > wrapped)
       await box.press('t')
       await line(2).locator('time').waitFor()
-      // Kept for the next log.
+      // The setting is kept for the next log.
       await page.reload()
       await line(2).locator('time').waitFor()
       await box.press('t')
@@ -178,7 +178,7 @@ test('a log of any length is read, followed and searched on its page', { skip },
     await isAccessible(page, 'a search')
     await input.press('Escape')
     assert.equal(await input.inputValue(), '')
-    // In the field Ctrl+F is the browser's own.
+    // In the field, Ctrl+F belongs to the browser.
     await page.evaluate(
       'window.addEventListener("keydown", (event) => { window.taken = event.defaultPrevented })',
     )
@@ -196,7 +196,7 @@ test('a log of any length is read, followed and searched on its page', { skip },
     const more = `until [ -e ${second} ]; do sleep 0.05; done; echo "two err" >&2; sleep 600`
     const id = await open(`seq -f "out before %.0f" 1 300; ${wait}; echo "one err" >&2; ${more}`)
     for await (const event of programs.client.events(id, { outputBytes: 0 })) {
-      // All of it, which may come in several parts.
+      // The complete output, which may arrive in several parts.
       if (event.type === 'output' && event.stream === 'stdout' && event.offset + event.length === 4392)
         writeFileSync(told, '')
       if (event.type === 'output' && event.stream === 'stderr') break
@@ -223,7 +223,7 @@ test('a log of any length is read, followed and searched on its page', { skip },
     await line(120).getByText('out before 120').waitFor()
     await isAccessible(page, 'one stream')
 
-    // A line that comes while the hub is asked which are of the stream is asked for as well.
+    // A line that arrives while the page asks the hub which lines belong to the stream is asked for as well.
     await page.route(
       /\/lines\/stretches\?/,
       async (route) => {
@@ -240,7 +240,7 @@ test('a log of any length is read, followed and searched on its page', { skip },
     await programs.client.runs.cancel(id)
     await programs.ended(id)
 
-    // However often the two take turns, the command line and the page tell them apart.
+    // However often the two alternate, the command line and the page tell them apart.
     const mixed = await open(`${print}; exit 3`)
     await programs.ended(mixed)
     const { stdout } = await programs.call(

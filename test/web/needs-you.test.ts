@@ -12,7 +12,10 @@ const sizes = [
   [390, 844],
 ] as const
 
-/** The first row of the list of runs is seen whole, without scrolling, above what stands at the lower edge. */
+/**
+ * Asserts that the first row of the list of runs is completely visible, without scrolling, above the bar at the lower
+ * edge.
+ */
 async function listIsSeen(page: Page, what: string): Promise<void> {
   const row = page.locator('[data-run]').first()
   await row.waitFor()
@@ -118,7 +121,7 @@ test('questions alone are counted, failures alike are one row, and the list begi
     await isAccessible(page, 'an opened group')
     await needs.getByRole('link', { name: `Open nightly-db, which failed, ${failed[0]}` }).click()
     await page.waitForURL(`**/runs/${failed[0]}*`)
-    // Leaving the page at once could be before it has said that the run was opened.
+    // If the test left the page at once, the page might not have reported yet that the run was opened.
     const isUnseen = async () => (await ann.views.failures()).runs.some((run) => run.run_id === failed[0])
     await eventually('it to be seen', async () => !(await isUnseen()))
     await page.goto(`${programs.url}/runs`)

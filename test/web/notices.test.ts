@@ -8,7 +8,7 @@ import { clientOf, isAccessible, openPage, password, skip, startBrowser } from '
 const yaml = (name: string, cmd: string) => workflowText([{ name: 'one', cmd }], { name })
 const asking = (message: string) =>
   workflowText([{ name: 'gate', action: 'approval.wait', args: { message } }], { name: 'ship' })
-/** The API as this user has it. */
+/** Returns the API as this user has it. */
 async function as(programs: Programs, name: string) {
   await programs.client.users.create({ name, password, role: 'admin' })
   return await clientOf(programs, name)
@@ -29,7 +29,7 @@ test('what ends or asks elsewhere is told in a toast and kept behind the bell un
 
   await ann.runs.create({ yaml: yaml('fine', 'true') })
   await toast(page, 'fine has succeeded.').waitFor()
-  // One that is looked at stays, the others go after six seconds; of an error, until it is closed.
+  // A notice under the pointer stays, and other ones go after six seconds. One of an error stays until it is closed.
   await toast(page, 'fine').hover()
   await page.clock.runFor(7000)
   assert.equal(await toast(page, 'fine').count(), 1)
@@ -46,7 +46,7 @@ test('what ends or asks elsewhere is told in a toast and kept behind the bell un
 
   const asked = await ann.runs.create({ yaml: asking('Ship <b>it</b>?') })
   await toast(page, 'ship asks: “Ship <b>it</b>?”').waitFor()
-  // The question alone: the four failures are not counted.
+  // Only the question counts; the four failures do not.
   await eventually('the count in the title', async () => (await page.title()).startsWith('(1) '))
   assert.match((await icon(page))!, /mark-asks-1\.svg$/)
 
@@ -64,7 +64,7 @@ test('what ends or asks elsewhere is told in a toast and kept behind the bell un
     .getByRole('link', { name: 'Open' })
     .click()
   await other.waitForURL(`**/runs/${asked.run_id}#question:gate`)
-  // What another tab has seen is seen.
+  // A notice that was seen in another tab counts as seen.
   await page.getByRole('button', { name: 'Notices', exact: true }).waitFor()
 
   await ann.runs.approve(asked.run_id, { step: 'gate' })
@@ -93,12 +93,12 @@ test('of a run that is on the screen there is no toast, and one goes when its ru
   await page.waitForURL('**/new?from=run_*')
   await page.getByRole('region', { name: 'Output' }).getByText('The command ended').waitFor()
   await page.getByText('out', { exact: true }).waitFor()
-  // What is told next shows that the end of the first was heard of.
+  // The next notice shows that the page has heard of the first run's end.
   const other = await ann.runs.create({ yaml: yaml('other', 'exit 3') })
   await toast(page, 'other has failed').waitFor()
   assert.equal(await toast(page, 'pasted').count(), 0)
   await page.getByRole('button', { name: 'Notices, 1 new' }).waitFor()
-  // On a phone the bell stands in a sheet, which makes room for the list.
+  // On a phone, the bell is in a sheet, which makes room for the list.
   await page.setViewportSize({ width: 390, height: 844 })
   await page.getByRole('button', { name: 'More', exact: true }).click()
   await page.getByRole('button', { name: 'Notices, 1 new' }).click()
@@ -123,7 +123,7 @@ test('an answer that came second is told after its question has gone', { skip },
   const page = await openPage(t, browser, programs)
   const { run_id } = await bob.runs.create({ yaml: asking('Ship it?') })
   await page.getByRole('button', { name: 'Approve', exact: true }).waitFor()
-  // Ann's answer is on its way while bob's is given.
+  // Ann's answer is on its way while bob gives his.
   const held = Promise.withResolvers<void>()
   await page.route('**/approve', async (route) => {
     await held.promise

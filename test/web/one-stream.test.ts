@@ -39,7 +39,7 @@ test('twelve tabs of a browser show a live run to its end, through the end of th
   await shown('first')
   assert.ok(streams <= 2, `${streams} streams for 12 tabs`)
 
-  // Whoever led before the pages were gone to may not have let go yet.
+  // The tab that led before the pages were left may not have released its role yet.
   let index = -1
   await eventually('a tab that leads', async () => {
     index = (await Promise.all(pages.map(leads))).indexOf(true)
@@ -60,7 +60,7 @@ test('twelve tabs of a browser show a live run to its end, through the end of th
     for (const line of ['first', 'second', 'third', 'last'])
       assert.equal(await page.getByText(line, { exact: true }).count(), 1, line)
 
-  // Another run of all the tabs at once goes over the same stream.
+  // Another run of all tabs at once uses the same stream.
   const { run_id: next } = await programs.client.runs.create({
     yaml: workflowText([{ name: 'one', cmd: 'echo next' }]),
   })
@@ -102,18 +102,18 @@ test('without locks, over plain HTTP under a name, each tab has a stream of its 
   )
 })
 
-/** Stops the page's time, which goes on by itself until then. */
+/** Stops the page's clock, which runs by itself until then. */
 const stopClock = (page: Page) =>
   eventually('its clock to stand', async () => {
     const soonMs = Number(await page.evaluate('Date.now()')) + 1000
-    // Refused where that time is over by now.
+    // The call is refused if that time is over by now.
     return await page.clock.pauseAt(soonMs).then(
       () => true,
       () => false,
     )
   })
 
-/** As if the tab were behind another, or in front. */
+/** Makes the page believe that its tab is behind another, or in front. */
 const hide = (page: Page, hidden: boolean) =>
   page.evaluate(`(() => {
     Object.defineProperty(document, 'hidden', { configurable: true, get: () => ${hidden} })
@@ -195,7 +195,7 @@ test('twelve tabs over plain HTTP are live whenever one looks at them, those tha
     await one.goto(`${url}/runs/${run_id}`)
     pages.push(one)
   }
-  // One after the other comes to the front; none waits for a connection that others hold.
+  // One tab after the other comes to the front. None waits for a connection that others hold.
   for (const [index, one] of pages.entries()) {
     if (index > 0) await hide(pages[index - 1]!, true)
     await hide(one, false)
@@ -269,9 +269,9 @@ test('a login that ends is asked for in all tabs, and what was typed is there af
   await field.fill(draft)
   const asked = (one: Page) => one.getByRole('dialog', { name: 'Your login has ended' })
 
-  // The hub forgets the session; the other tab asks something, this one only hears of it.
+  // The hub forgets the session. The other tab sends a request, and this one only hears of it.
   await page.context().clearCookies()
-  // Whether or not it has asked something by itself just before, and stands behind the dialog.
+  // This works whether or not the tab has just sent a request by itself and is behind the dialog.
   await other.getByRole('link', { name: 'Tokens' }).dispatchEvent('click')
   for (const one of [page, other]) await asked(one).waitFor()
   await asked(other).getByLabel('Password', { exact: true }).fill(password)
@@ -282,7 +282,7 @@ test('a login that ends is asked for in all tabs, and what was typed is there af
   await other.getByRole('button', { name: 'ann: theme, log out' }).click()
   await other.getByRole('button', { name: 'Log out', exact: true }).click()
   await other.waitForURL('**/login')
-  // A browser does not load a document again that broke off.
+  // A browser does not reload a document whose loading broke off.
   await other.getByLabel('Name').waitFor()
   await programs.kill('hub')
   await programs.startHub()

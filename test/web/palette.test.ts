@@ -16,7 +16,7 @@ test('pages, runs and what can be done are found by words, and done by keys alon
   const { run_id: quickRun } = await programs.client.runs.create({ yaml: quick })
   await programs.ended(quickRun)
   const box = page.getByRole('dialog', { name: 'Search or do' })
-  // One that was closed is no dialog to a reader at once; it is gone when the page has heard of it.
+  // For a reader, a closed dialog stops being a dialog at once. It is removed when the page has heard of the closing.
   const gone = () => page.locator('dialog').waitFor({ state: 'detached' })
   const open = async (words: string) => {
     await page.keyboard.press('Control+k')

@@ -15,10 +15,10 @@ import {
   startBrowser,
 } from '../support/web/browser.ts'
 
-/** A command that no phone shows at once. */
+/** Returns a command that no phone shows completely at once. */
 const longCommand = (made: string): string => `echo ${'"a word" '.repeat(300)}; echo made > ${made}`
 
-/** All of it is within the screen. */
+/** Asserts that all of it is within the screen. */
 async function isShown(what: Locator): Promise<void> {
   const { x, y, width, height } = (await what.boundingBox())!
   const box = JSON.stringify({ x, y, width, height })
@@ -51,7 +51,7 @@ test("an agent's question is answered on a phone in two touches, its whole comma
     touches++
     await what.tap()
   }
-  /** The model asks for the command; its arguments for the engine. */
+  /** Makes the model ask for the command. Returns the arguments for the engine. */
   const asking = (model: string, command: string) => {
     scripts.set(model, [runTurn(command), { text: 'So be it.' }])
     return { agent: 'builtin', model, permissions: 'ask', prompt: `talk of ${model}` } as const
@@ -72,7 +72,7 @@ test("an agent's question is answered on a phone in two touches, its whole comma
   const allow = question.getByRole('button', { name: 'Allow once' })
   const deny = question.getByRole('button', { name: 'Deny', exact: true })
   const bright = question.locator('button[aria-disabled="false"]', { hasText: 'Allow once' })
-  /** The first touch: the run, as Needs you has it. */
+  /** Opens the first question: the run, as Needs you shows it. */
   const openFirst = async (command: string) => {
     touches = 0
     inputs.length = 0
@@ -129,7 +129,7 @@ test("an agent's question is answered on a phone in two touches, its whole comma
       await answer('Allow once').waitFor()
       await isAccessible(page, 'a command in the list')
       assert.ok((await answer('Deny').boundingBox())!.x < (await answer('Allow once').boundingBox())!.x)
-      // The next question comes below the finger: what was pressed for the first one hears nothing at once.
+      // The next question appears under the finger. A touch meant for the first one must not count at once.
       inputs.length = 0
       await answer('Allow once').tap()
       await needs.getByText('U+202E').waitFor()
@@ -149,13 +149,13 @@ test("an agent's question is answered on a phone in two touches, its whole comma
     await openFirst(command)
     await isAccessible(page, 'a question on a phone')
     await question.getByText('scroll to its end to allow it').waitFor()
-    // Denying needs no more than a look, and so tells when touches are heard.
+    // Denying needs no more than a look. So this button shows when touches count.
     await question.locator('button[aria-disabled="false"]', { hasText: 'Deny' }).last().waitFor()
     assert.equal(await allow.getAttribute('aria-disabled'), 'true')
     await allow.tap({ force: true })
     const { x, y, width, height } = (await box.boundingBox())!
     const fingers = await context.newCDPSession(page)
-    /** A finger's way upwards over the command, which stays until it is lifted. */
+    /** Moves a finger upwards over the command. The finger stays there until it is lifted. */
     const swipe = async () => {
       const at = (way: number) => ({ touchPoints: [{ x: x + width / 2, y: y + height - 10 - way }] })
       await fingers.send('Input.dispatchTouchEvent', { type: 'touchStart', ...at(0) })
@@ -197,7 +197,7 @@ test("an agent's question is answered on a phone in two touches, its whole comma
         },
       })
       for await (const event of client.events(run_id)) if (event.type === 'attempt.finished') break
-      // A browser's own bars take from the height of a phone.
+      // A browser's own bars reduce the height of a phone's screen.
       await page.setViewportSize({ width: 390, height: 664 })
       await openFirst(command)
       assert.equal(await allow.getAttribute('aria-disabled'), 'true')
@@ -227,7 +227,7 @@ test("an agent's question is answered on a phone in two touches, its whole comma
         ],
       },
     })
-    /** Attempts by the names of their instances, once each asks. */
+    /** Attempts by the names of their instances, once each instance asks. */
     const ids = new Map<number, string>()
     for await (const event of client.events(run_id)) {
       if (event.type !== 'agent.update' || event.update.kind !== 'permission') continue
@@ -322,7 +322,7 @@ test('in a low window, as a large one zoomed in is, the question of a run stands
     await graph.waitFor()
     assert.ok((await graph.boundingBox())!.height <= 180)
     await isAccessible(page, 'a question in a low window')
-    // On a phone what is asked scrolls, its unseen characters are seen, and nothing lies over the answers.
+    // On a phone, the question scrolls, its invisible characters are shown, and nothing covers the answers.
     await page.setViewportSize({ width: 390, height: 844 })
     if (step.action === 'approval.wait') await page.getByText('U+202E').first().waitFor()
     const bar = (await page.getByRole('navigation', { name: 'Errand, below' }).boundingBox())!

@@ -15,18 +15,21 @@ const MOST_BYTES = 150 * 1024
 interface Shown {
   name: string
   path: (hub: FilledHub) => string
-  /** Waits until it is all there. */
+  /** Waits until everything is there. */
   there: (page: Page) => Promise<unknown>
-  /** The picture that docs show of it. */
+  /** The picture of it in the docs. */
   picture?: { name: string; width: number; height: number; dark?: true }
 }
 
 const text = (words: string | RegExp) => (page: Page) => page.getByText(words).first().waitFor()
 const heading = (name: string) => (page: Page) => page.getByRole('heading', { name }).first().waitFor()
-/** Buttons hear nothing at first, and look so. */
+/** Waits for a button that reacts: at first, buttons ignore presses and look like it. */
 const answerable = (word: string) => (page: Page) =>
   page.locator('button:not(:disabled, [aria-disabled="true"])', { hasText: word }).first().waitFor()
-/** The question with the shortest time is shown in any window, others where the list of runs has its place beside them. */
+/**
+ * Waits for a question. The one with the shortest time is shown in any window, others only if the list of runs is
+ * beside them.
+ */
 const needsYou = (words: string) => async (page: Page) => {
   await text(words)(page)
   await page.getByRole('region', { name: 'Needs you' }).waitFor()
@@ -135,7 +138,7 @@ test('every page is well made and accessible, in both themes and widths, enlarge
         await isWellMade(page, shown.name)
         await isAccessible(page, `${shown.name}, ${width} wide`)
       }
-      // What 200 % leaves of a window of 1440.
+      // A window of 1440 pixels at 200 % has this size.
       await page.setViewportSize({ width: 720, height: 450 })
       await shown.there(page)
       const { clientWidth, scrollWidth } = (await page.evaluate(
@@ -192,7 +195,7 @@ test('every page is well made and accessible, in both themes and widths, enlarge
         return opacity === '0' || [fill, stroke].every((colour) => colour === 'none' || colour === 'transparent')
       }).map((shape) => shape.outerHTML)`)
     assert.deepEqual(unseen, [])
-    // What is chosen is said by an outline, and what is a background alone keeps it.
+    // An outline marks what is chosen, and elements that consist only of a background keep it.
     await open(all.find(({ name }) => name === 'a timeline')!, 1440, 900)
     const outline = `(({ outlineStyle, outlineWidth }) => outlineStyle + ' ' + outlineWidth)(
       getComputedStyle(document.querySelector('nav[aria-label="Errand"] a[aria-current]')))`
@@ -202,7 +205,7 @@ test('every page is well made and accessible, in both themes and widths, enlarge
     )) as string[]
     assert.ok(bars.length > 0)
     assert.ok(
-      // Of the light or the dark theme.
+      // The colours of the light and the dark theme.
       bars.every((colour) => ['rgb(194, 38, 31)', 'rgb(255, 122, 112)'].includes(colour)),
       bars.join(', '),
     )

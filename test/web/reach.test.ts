@@ -6,7 +6,7 @@ import { type Programs, startPrograms } from '../support/programs.ts'
 import { LONGEST_WAIT_MS, logIn, password, skip, startBrowser } from '../support/web/browser.ts'
 import { pathProxy } from '../support/web/path-proxy.ts'
 
-/** An address of this machine that browsers take for another one's. */
+/** An address of this machine that browsers treat as another machine's. */
 const outer = Object.values(networkInterfaces())
   .flatMap((all) => all ?? [])
   .find(({ family, internal }) => family === 'IPv4' && !internal)?.address
@@ -23,7 +23,7 @@ const asking = {
 const pasted =
   "version: v0.1\nname: pasted\nsteps:\n  - name: one\n    action: cmd.run\n    args: {cmd: 'echo it is here'}\n"
 
-/** Logs in at a link to a question, answers it, pastes and runs a workflow, copies, and lets the page be loaded again. */
+/** Logs in at a link to a question, answers it, pastes and runs a workflow, copies, and reloads the page. */
 async function goThrough(page: Page, programs: Programs, base: string): Promise<void> {
   const refused: string[] = []
   page.on('response', (response) => {
@@ -98,7 +98,7 @@ test('by plain http from another machine, where browsers keep much back, all wor
   )
   assert.deepEqual(missing, [false, false, false, false])
   await goThrough(page, programs, url)
-  // What was copied is in the clipboard, in the older way: it can be pasted.
+  // The copied text is in the clipboard, in the older way, and can be pasted.
   await page.getByRole('button', { name: 'Copy' }).click()
   await page.getByText('Copied').waitFor()
   await page.goto(`${url}/new`)

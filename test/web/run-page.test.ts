@@ -64,7 +64,7 @@ test('the page of a run', { skip }, async (t) => {
     await page.getByText('checked out', { exact: true }).waitFor()
     assert.match(page.url(), /step=checkout/)
     await isAccessible(page, 'graph')
-    // In less room it is fitted anew; one that was moved keeps the step in view that the keys are at.
+    // In less space, the graph is fitted again. If it was moved, it keeps the step with the keyboard focus in view.
     for (const move of [false, true]) {
       await page.setViewportSize({ width: 1440, height: 900 })
       if (move) {
@@ -220,7 +220,7 @@ test('the page of a run', { skip }, async (t) => {
     await row('version').waitFor()
     assert.deepEqual(await row('version').getByRole('cell').allTextContents(), ['2', '1'])
     assert.match((await row('smoke').textContent()) ?? '', /failed.*success/)
-    // A step that ran may take longer in one of them; one that never runs is the same in both.
+    // A step that ran may take longer in one of them. A step that never runs is equal in both.
     assert.equal(await row('rarely').count(), 0)
     await isAccessible(page, 'compare')
     await compare.getByRole('button', { name: 'Show equal' }).click()

@@ -40,13 +40,13 @@ test('a runner that comes, works, is drained and goes is seen without asking for
   await row.getByText('draining', { exact: true }).waitFor()
   await row.getByText('ends when hold of flow ends').waitFor()
 
-  // Work that nobody takes now says why, and leads to the run.
+  // Work that no runner takes now says why, and has a link to the run.
   const waits = await client.runs.create({ yaml: workflowText([{ name: 'later', cmd: 'true' }]) })
   await page.getByRole('button', { name: '1 run waits: runner "apart" is draining' }).click()
   const waiting = page.getByRole('link', { name: 'later of flow' })
   assert.match((await waiting.getAttribute('href'))!, new RegExp(`/runs/${waits.run_id}\\?step=later`))
 
-  // A runner that is away: until when what it has is waited for.
+  // The page says how long it waits for the work of a runner that is away.
   await programs.kill('runner')
   await row.getByText('disconnected', { exact: true }).waitFor()
   await row
@@ -85,7 +85,7 @@ test('the command for a new runner works as it is pasted, for a group that is ma
   await adding.getByLabel('Name of the group').fill('gpu')
   await adding.getByRole('button', { name: 'Make the group' }).click()
   await adding.getByLabel('Name of the group').waitFor({ state: 'detached' })
-  // Of the token before nothing is left that could be used.
+  // The token from before can no longer be used.
   const refused = await errand.run(['runner', 'enroll', '--hub', url, '--token', first])
   assert.match(refused.stderr, /revoked/)
   await adding.getByLabel('Its name').fill('runner-9')
@@ -102,7 +102,7 @@ test('the command for a new runner works as it is pasted, for a group that is ma
   }
   await adding.getByRole('tab', { name: 'Command' }).click()
   const [enroll, start] = (await command.innerText()).trim().split('\n')
-  // As a shell reads them.
+  // Returns the words of a line as a shell reads them.
   const words = (line: string) =>
     execFileSync('/bin/sh', ['-c', `set -- ${line}; shift; printf '%s\\0' "$@"`], { encoding: 'utf8' })
       .split('\0')
@@ -124,7 +124,7 @@ test('the command for a new runner works as it is pasted, for a group that is ma
   await sure.getByRole('button', { name: 'Delete group' }).click()
   await sure.getByRole('alert').getByText('The group "gpu" is in use: runners runner-9; 1 token.').waitFor()
 
-  // Of a large group the first are shown, and all when that is asked for.
+  // The page shows the first runners of a large group, and all of them on request.
   const { token } = await client.tokens.create({ name: 'crowd', scope: 'runner' })
   const links = Array.from({ length: 120 }, (_, at) => {
     const link = new WebSocket(`${url.replace('http', 'ws')}/api/runner-link`, {

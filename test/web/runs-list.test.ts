@@ -88,7 +88,7 @@ test('runs are found by what they were given, counted, and changed together', { 
       })
       await page.goto(`${programs.url}/runs?kind=workflow`)
       await page.locator('[data-run]').nth(4).waitFor()
-      // A failed row says with which code; the heads of the columns sort.
+      // A failed row shows its exit code. The column heads sort.
       assert.equal((await page.locator('[data-run]').getByText('exit code 3').count()) > 0, true)
       const names = () => page.locator('[data-run] a').allTextContents()
       await page.getByRole('button', { name: 'Sort by Name' }).focus()
@@ -137,7 +137,7 @@ test('however much happens at the hub, nothing under the pointer moves, and it i
   const row = page.locator('[data-run]').nth(3)
   await restOn(page, row)
   const stop = makeManyRuns(ann)
-  // One that asks no more keeps its place, too.
+  // A run that no longer asks keeps its place, too.
   await ann.runs.cancel(first)
   await needs.getByText('Asks no more').waitFor()
   const told = () =>

@@ -67,7 +67,7 @@ test('filters are saved as views, and failures need their owner until each was o
     await page.reload()
     await needs().getByText('deploy-web').waitFor()
     await needs().getByText('nightly-db').waitFor({ state: 'detached' })
-    // The stream of a page that is opened soon after tells of it once more: it has been looked at all the same.
+    // The stream of a page that is opened soon after reports it again. It has been looked at all the same.
     assert.equal(await needs().getByText('nightly-db').count(), 0)
     const third = await create('restore', 'exit 5')
     await needs().getByText('restore').waitFor()

@@ -25,7 +25,7 @@ const agents = process.env.ERRAND_AGENTS_DIR ?? join(homedir(), '.errand', 'agen
 const evil = '<img src=x onerror="window.taken=1">.svg'
 
 test('what a person gives to a session on its page', { skip }, async (t) => {
-  // The built-in agent can be chosen; nothing is there where it would ask its model.
+  // The built-in agent can be chosen, but nothing listens where it would ask its model.
   const model = { OPENAI_API_KEY: 'k', OPENAI_BASE_URL: 'http://127.0.0.1:9/v1' }
   const programs = await startPrograms(t, { runnerEnv: { ERRAND_AGENTS_DIR: agents, ...model } })
   const { client } = programs
@@ -51,7 +51,7 @@ test('what a person gives to a session on its page', { skip }, async (t) => {
     await page.locator('button[aria-disabled="false"]', { hasText: 'Send' }).waitFor()
     await page.reload()
     await chips.getByText('screen.png').waitFor()
-    // A paste brings another.
+    // A paste adds another file.
     await page.evaluate(`{
       const data = new DataTransfer()
       data.items.add(new File(['pasted words'], 'words.txt', { type: 'text/plain' }))
@@ -131,7 +131,7 @@ test('what a person gives to a session on its page', { skip }, async (t) => {
       await page.getByLabel('Files to attach').setInputFiles([file])
       await page.locator('button[aria-disabled="false"]', { hasText: /Send|Continue/ }).waitFor()
     }
-    /** Sends what is in the field, and types more before the hub has it. */
+    /** Sends the content of the field, and types more before the hub has it. */
     const sendAndType = async (more: string, alsoAttach?: string) => {
       const typed = Promise.withResolvers<void>()
       await page.route(`**/runs/${run}/input`, async (route) => {
@@ -158,7 +158,7 @@ test('what a person gives to a session on its page', { skip }, async (t) => {
     await page.reload()
     assert.equal(await field.inputValue(), 'and then these')
 
-    // A run that has ended goes on in another one, and so does what is typed.
+    // An ended run continues in another one, and so does the text that is being typed.
     await page.getByRole('button', { name: 'End', exact: true }).click()
     await field.and(page.getByPlaceholder('Go on with this session…')).waitFor()
     await field.fill('say third words')
@@ -224,7 +224,7 @@ test('what a person gives to a session on its page', { skip }, async (t) => {
     await page.reload()
     const chips = page.getByRole('list', { name: 'Attachments' })
     await chips.getByText('screen.png').waitFor()
-    // A drop and a paste bring others.
+    // A drop and a paste add more files.
     await page.evaluate(`{
       const field = document.querySelector('textarea')
       const of = (name) => {

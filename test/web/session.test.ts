@@ -31,7 +31,7 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
   for (const name of ['ann', 'bob']) await client.users.create({ name, password, role: 'admin' })
   const ask = async (agent: AgentRequestInput): Promise<string> =>
     (await client.runs.create({ agent })).run_id
-  /** An agent whose model answers so, one after another. */
+  /** Starts an agent whose model gives these answers, one after another. */
   const scripted = (model: string, turns: Turn[], more: Partial<AgentRequestInput> = {}): Promise<string> => {
     scripts.set(model, turns)
     return ask({ agent: 'builtin', model, isolation: 'none', prompt: `talk of ${model}`, ...more })
@@ -55,7 +55,7 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
       await page.goto(`${programs.url}/runs/${run}`)
       await page.getByRole('heading', { name: 'A heading' }).waitFor()
       await page.getByRole('button', { name: 'Copy this code' }).waitFor()
-      // A talk is among the sessions, not the runs.
+      // A talk is listed with the sessions, not with the runs.
       const bar = page.getByRole('navigation', { name: 'Errand', exact: true })
       assert.deepEqual(
         await bar.locator('a[aria-current]').evaluateAll((all) => all.map((one) => one.textContent)),
@@ -116,7 +116,7 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
     for (const page of [anns, bobs]) {
       const question = page.getByRole('region', { name: 'Question', exact: true })
       await question.waitFor()
-      // The whole command, with what is not seen of it, and no focus taken.
+      // The question shows the whole command with its invisible characters, and takes no focus.
       assert.equal(
         (await question.locator('[data-command]').textContent())?.replace('U+202E', '\u202e'),
         command,
@@ -142,7 +142,7 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
     )
     await anns.keyboard.press('Escape')
     await asCommand.first().waitFor({ state: 'hidden' })
-    // Between a phone and a desk the name keeps its room.
+    // At widths between a phone and a desktop, the name keeps its space.
     await anns.setViewportSize({ width: 720, height: 800 })
     const cut = await anns
       .getByRole('heading', { level: 1, name: 'talk of asking' })
@@ -150,7 +150,7 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
     assert.equal(cut, 0)
     await anns.getByRole('button', { name: 'More of this session' }).waitFor()
     await anns.setViewportSize({ width: 1280, height: 800 })
-    // Both have pressed before the hub hears of either.
+    // Both press before the hub hears of either.
     const pressed = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
     for (const [index, page] of [anns, bobs].entries())
       await page.route('**/input', async (route) => {
@@ -183,7 +183,7 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
     const question = page.getByRole('region', { name: 'Question', exact: true })
     await question.getByText('echo same').waitFor()
     const other = question.getByText('echo other')
-    // A click that comes too early is not heard; one that comes too late is not to be for the next question.
+    // A click that comes too early is ignored. One that comes too late must not count for the next question.
     const same = question.filter({ hasText: 'echo same' })
     while (await same.isVisible())
       await same
@@ -219,7 +219,7 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
       await field.fill('say second words')
       await field.press('Enter')
       await page.getByRole('list', { name: 'Queued prompts' }).getByText('queued by ann').waitFor()
-      // The hub's answer may come after the news of it.
+      // The hub's answer may arrive after the news of it.
       await eventually('the field to be empty', async () => (await field.inputValue()) === '')
       await page.getByRole('button', { name: 'Stop turn' }).click()
       await page.getByText('The turn was stopped.').waitFor()
@@ -236,7 +236,7 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
       await page.getByText('first words', { exact: true }).waitFor()
       await page.keyboard.press('Escape')
       await page.getByRole('main').click()
-      // A machine that is busy may have too long between the two keys.
+      // On a busy machine, too much time may pass between the two keys.
       await eventually('the sessions', async () => {
         await page.keyboard.press('g')
         await page.keyboard.press('s')

@@ -78,7 +78,7 @@ test('the list of sessions is filtered, and has those that others share, live', 
     assert.deepEqual(await shown(), [run])
     await bob.sessions.unshare(run, { user: 'ann' })
     await row(run).waitFor({ state: 'detached' })
-    // After a restart of the hub the list is read again, and goes on.
+    // After a restart of the hub, the list is read again and continues.
     await programs.kill('hub')
     await programs.startHub()
     await bob.sessions.share(run, { role: 'user', can: 'take-part' })

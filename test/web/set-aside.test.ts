@@ -22,7 +22,7 @@ test('a run that is set aside says so and why on its page, until it goes on', {
   await page.goto(`${url}/runs/${run_id}`)
   await page.getByText('begun', { exact: true }).waitFor()
 
-  // An event of its log is another than was written.
+  // Changes an event of the run's log in the database.
   const change = (sql: string, ...values: string[]) => {
     const database = new DatabaseSync(join(data, 'errand.db'))
     const changed = database.prepare(sql).run(...values).changes
@@ -61,7 +61,7 @@ test('a run that is set aside says so and why on its page, until it goes on', {
   await picture('refused')
   assert.notEqual((await client.runs.get(run_id)).set_aside, undefined)
 
-  // The hub has its database for itself alone. At its next start it resumes the run itself.
+  // The hub has its database open exclusively. At its next start, it resumes the run by itself.
   await programs.kill('hub')
   change(`UPDATE events SET json = json_set(json, '$.attempt', 1) WHERE ${ofStart(99)}`, run_id)
   await programs.startHub()

@@ -46,7 +46,7 @@ test('people settle where they are told, their tokens and password, and admins w
     await page.getByRole('heading', { name: 'You and your places' }).click()
     await page.keyboard.press('n')
     assert.match(page.url(), /\/settings\/me$/)
-    // Those of a single page are off as well; a list that has a run has a filter.
+    // The keys of a single page are off as well. A list that has a run has a filter.
     await client.runs.create({ yaml: workflowText([{ name: 'one', cmd: 'true' }]) })
     await page.getByRole('link', { name: 'Runs', exact: true }).click()
     const filter = page.getByLabel(/^Filter: /)
@@ -112,7 +112,7 @@ test('people settle where they are told, their tokens and password, and admins w
     await page.getByRole('button', { name: 'Enable user' }).click()
     await row.getByText('active').waitFor()
 
-    // A lost password: another one is shown once, and ends the sessions; so does a logout by an admin.
+    // A lost password: a new one is shown once and ends the sessions. A logout by an admin ends them too.
     const login = (given: string) => client.auth.login('bob', given)
     const { token: before } = await login(password)
     await row.getByRole('button', { name: 'More for bob' }).click()
@@ -167,7 +167,7 @@ test('people settle where they are told, their tokens and password, and admins w
     await page.getByText('There is none yet').waitFor()
     await page.getByLabel('Name').fill('DEPLOY_TOKEN')
     await page.getByLabel('Value', { exact: true }).fill('a-value-to-hide')
-    // What is not saved is not left without a word.
+    // The page warns before unsaved input is left.
     await page.getByRole('link', { name: 'Tokens' }).click()
     const leaving = page.getByRole('dialog')
     await leaving.getByText('Leave without saving?').waitFor()
@@ -280,7 +280,7 @@ test('people settle where they are told, their tokens and password, and admins w
       const [ann] = (await client.users.list({ name: 'ann' })).users
       await client.users.update(ann!.id, { password })
       const dialog = page.getByRole('dialog')
-      // The hub looks at a stream's session now and then.
+      // The hub checks a stream's session from time to time.
       await dialog.getByText('Your login has ended').waitFor({ timeout: 60_000 })
       await dialog.getByLabel('Password', { exact: true }).fill(password)
       await page.keyboard.press('Enter')

@@ -8,7 +8,7 @@ import { isAccessible, LONGEST_WAIT_MS, skip, startBrowser } from '../support/we
 
 const root = join(import.meta.dirname, '../..')
 
-/** The address of `npm run page`, which ends with the test. */
+/** Starts `npm run page`, which ends with the test, and returns its address. */
 async function startPage(t: TestContext): Promise<string> {
   const child = spawn(process.execPath, ['scripts/page-server.ts'], {
     cwd: root,

@@ -10,7 +10,7 @@ const evil = '<img src=x onerror="window.taken=1">'
 const tap =
   'echo "TAP version 13"; echo "ok 1 - keeps the cursor"; echo "ok 2 - refuses # SKIP"; echo 1..2; test -e made.txt'
 
-/** What the agent does, by the title of its task and the words that it was given. */
+/** Returns what the agent does, by the title of its task and the words that it was given. */
 function work(all: string): string {
   if (/Task: long/.test(all)) return 'seq 1 20000 > long.txt; mv README.md READ.md; touch made.txt'
   const again = /say it shorter/.test(all) ? 'echo shorter >> made.txt' : 'echo made > made.txt'
@@ -70,7 +70,7 @@ test('people give tasks, read their changes and evidence, and send comments back
       await page.getByRole('link', { name: 'Pull request #' }).first().waitFor()
       await page.getByText('1 file of tests was changed by the agent').waitFor()
       await page.getByText('1 passed').waitFor()
-      // Tests that pass show no criterion: a check mark, as that of a success or written, would say so.
+      // Passing tests prove no criterion. A check mark, as for a success or a written one, would claim that.
       const criteria = page.getByRole('list', { name: 'Criteria' })
       assert.deepEqual(await criteria.getByRole('listitem').allInnerTexts(), [
         'The cursor stays\nnothing shows this yet',
@@ -86,7 +86,7 @@ test('people give tasks, read their changes and evidence, and send comments back
   await t.test('its change is read file by file, tests apart, and comments begin another try', async (t) => {
     const { id } = (await tasks.list({})).tasks[0]!
     const page = await openPage(t, browser, programs)
-    // The address is also one of a host agent's API: a browser is sent the page.
+    // The address also belongs to the API of a host agent; a browser gets the page.
     await page.goto(`${programs.url}/tasks?text=x`)
     await page.goto(`${programs.url}/tasks`)
     await page.locator(`[data-task="${id}"] a`).first().click()
@@ -176,7 +176,7 @@ test('people give tasks, read their changes and evidence, and send comments back
     const page = await openPage(t, browser, programs)
     await page.goto(`${programs.url}/tasks`)
     await page.getByRole('region', { name: 'Needs you' }).getByText('planned').first().click()
-    // The list shows the beginning of the plan too, until the other page is there.
+    // The list also shows the beginning of the plan, until the other page is there.
     await page.waitForURL(/\/(tasks|runs)\/\w/)
     await page.getByRole('button', { name: 'Approve' }).waitFor()
     await page.getByText('THE PLAN').first().waitFor()

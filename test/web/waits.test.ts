@@ -37,7 +37,7 @@ test('what a run waited stands apart from its work, in lists, header, timeline a
     assert.equal(await page.locator('[data-part="running"]').count(), 0)
   })
 
-  // Sleeps: the wait has to be longer than the least that is told.
+  // Sleeps: the wait must be longer than the shortest one that is shown.
   await sleep(2000)
   writeFileSync(end, '')
   const ended = await programs.ended(waits)

@@ -17,8 +17,8 @@ export function SetAsideNotice({ run }: { run: WholeRun }) {
         <b className="font-semibold text-bad">Set aside</b> <When time={run.set_aside.since} />: nothing goes
         on with this run. <bdi>{run.set_aside.why}</bdi>
         <span className="block text-ink2">
-          This is a mistake in Errand, or its data are damaged. Once that is mended, such as by an update, an
-          admin resumes the run; canceling ends it, without its last steps.
+          This is a bug in Errand, or its data is damaged. After a fix, such as an update, an admin can resume
+          the run. Canceling ends it without its last steps.
         </span>
       </span>
       {me?.role === 'admin' && (

@@ -8,7 +8,7 @@ import { ToolCalls, toolbox } from '../../../src/agents/builtin/tool-calls.ts'
 import { commandEnvironment } from '../../../src/agents/builtin/tools/run-command.ts'
 import type { AgentUpdateOf } from '../../../src/contract/agent.ts'
 
-/** For tests: a folder with `cwd` in it, and the tools at work there. */
+/** A folder with `cwd` in it, and the tools that work there. */
 export class ToolFixture {
   readonly folder: string
   readonly cwd: string
@@ -44,7 +44,7 @@ export class ToolFixture {
     })
   }
 
-  /** What the model is told. */
+  /** Uses a tool and returns the result that the model receives. */
   async use(name: string, args: unknown): Promise<string> {
     const call = { id: `call_${++this.#count}`, name, arguments: JSON.stringify(args) }
     return await this.#calls.carryOut(call, this.cancel.signal)

@@ -2,7 +2,7 @@ import type { AttemptEnd, AttemptReport, AttemptSpec, StreamName } from '../../.
 import type { Attempts, HeldAttempt, OutputPart } from '../../../src/runner/ports.ts'
 import { partAfter } from '../runner/part-after.ts'
 
-/** Stand-in for tests: an attempt that does what the test says, without a process. */
+/** Imitates an attempt: it does what the test says, without a process. */
 export class ScriptedAttempt implements HeldAttempt {
   readonly reports: AttemptReport[] = []
   readonly cancels: { graceMs: number; reason: string }[] = []
@@ -22,7 +22,7 @@ export class ScriptedAttempt implements HeldAttempt {
     return this.reports.at(-1)?.type === 'ended'
   }
 
-  /** How many wait for a change. */
+  /** Returns how many are waiting for a change. */
   get watchers(): number {
     return this.#listeners.size
   }
@@ -73,7 +73,7 @@ export class ScriptedAttempt implements HeldAttempt {
   }
 }
 
-/** Stand-in for tests: attempts that only do what `onStart` makes of them. */
+/** Imitates a runner's attempts, which only do what `onStart` tells them. */
 export class ScriptedAttempts implements Attempts {
   readonly storageId = 'storage'
   readonly held = new Map<string, ScriptedAttempt>()

@@ -9,12 +9,12 @@ import type { AttemptEnd, AttemptReport, AttemptSpec, StreamName } from '../../.
 import { ErrandError } from '../../../src/contract/errors.ts'
 import type { AttemptSink } from '../../../src/engine/ports.ts'
 
-/** For tests: what a host tells of an attempt, kept as the engine would. */
+/** Records what a host reports about an attempt, as the engine would. */
 export class KeepingSink implements AttemptSink {
   readonly reports: AttemptReport[] = []
   readonly kept: Record<StreamName, Buffer[]> = { stdout: [], stderr: [] }
   readonly ended: Promise<AttemptEnd>
-  /** Called before bytes are kept; may wait or throw. */
+  /** Called before bytes are recorded; may wait or throw. */
   onOutput: (stream: StreamName, bytes: Buffer) => Promise<void> | void = () => {}
   #tellEnd: (end: AttemptEnd) => void = () => {}
 
@@ -56,7 +56,7 @@ export class KeepingSink implements AttemptSink {
 
 let counted = 0
 
-/** For tests: an attempt of `cmd.run` on the host at the address. */
+/** Returns an attempt of `cmd.run` on the host at the address. */
 export function cmdSpec(
   address: string | undefined,
   cmd: string,
@@ -99,7 +99,7 @@ export function httpHost(t: TestContext, options: HttpHostOptions = {}): HttpHos
   return host
 }
 
-/** For tests: a TCP server; `onSocket` is all it does with a connection. */
+/** Starts a TCP server that only calls `onSocket` for each connection. */
 export async function tcpServer(
   t: TestContext,
   onSocket: (socket: Socket) => void,
@@ -119,7 +119,10 @@ export async function tcpServer(
   return { port, url: `http://127.0.0.1:${port}` }
 }
 
-/** For tests: passes bytes on to the port; `cutAfter` answers after how many bytes of an answer it breaks the connection. */
+/**
+ * Passes bytes on to the port. `cutAfter` returns the number of bytes of an answer after which it breaks
+ * the connection.
+ */
 export function cuttingProxy(t: TestContext, toPort: () => number, cutAfter: () => number | undefined) {
   return tcpServer(t, (socket) => {
     const target = connect(toPort(), '127.0.0.1')

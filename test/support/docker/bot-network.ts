@@ -14,7 +14,10 @@ import { DockerApi, type ThingApi } from './docker-api.ts'
 
 const execute = promisify(execFile)
 
-/** A name that no other test's networks for bots begin with; those that do go with the test, and their rules too. */
+/**
+ * Returns a name that no other test's bot networks begin with. Networks with that name or prefix are removed with the
+ * test, and their firewall rules too.
+ */
 export function botNetworkFor(t: TestContext): { DOCKER_NETWORK: string } {
   const name = `errand-test-${randomBytes(4).toString('hex')}`
   noteMade('network', name)
@@ -22,7 +25,7 @@ export function botNetworkFor(t: TestContext): { DOCKER_NETWORK: string } {
   return { DOCKER_NETWORK: name }
 }
 
-/** Those that are called after it, those of builds, and their rules. */
+/** Removes the network of that name, the networks whose names begin with it (those of builds too), and their rules. */
 export async function removeBotNetwork(base: string): Promise<void> {
   const docker = new DockerApi()
   const networks = await docker.listNetworks({ filters: { name: [base] } })
@@ -44,7 +47,7 @@ async function removeRules(name: string): Promise<void> {
   }
 }
 
-/** An engine ends an aborted build in its own time. */
+/** Removes a network, and retries while it still has endpoints: an engine takes its time to end an aborted build. */
 async function removedOnceEmpty(network: ThingApi<unknown>): Promise<void> {
   const deadline = Date.now() + 180_000
   for (;;) {
@@ -54,13 +57,13 @@ async function removedOnceEmpty(network: ThingApi<unknown>): Promise<void> {
     } catch (error) {
       if ((error as { statusCode?: number }).statusCode === 404) return
       if (!/active endpoints/.test((error as Error).message) || Date.now() > deadline) throw error
-      // Sleeps: the engine is asked again until its containers have gone.
+      // Sleeps: the engine is asked again until its containers are gone.
       await sleep(100)
     }
   }
 }
 
-/** A test may have made no rules, or only some. */
+/** Ignores errors about missing rules: a test may have created none, or only some. */
 function notThere(error: { stderr?: string }): void {
   const gone = /No chain|No such file|does not exist|Bad rule|doesn't exist|does a matching rule exist/
   if (!gone.test(error.stderr ?? '')) throw error

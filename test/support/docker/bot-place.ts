@@ -14,20 +14,20 @@ import { attemptSpec, place } from '../runner/attempt-fixture.ts'
 import { botNetworkFor } from './bot-network.ts'
 import { baseImage, labelled, noteMade, removeLabelled } from './docker.ts'
 
-/** For tests: a runner's folder on the real engine, with a network of its own; nothing of it is left. */
+/** A runner's folder on the real engine, with a network of its own. All of it is removed with the test. */
 
 export interface BotPlace {
-  /** Folder of all. */
+  /** The folder that contains everything. */
   path: string
   env: Record<string, string>
   stateDir: string
-  /** Label of all that this runner has at the engine. */
+  /** The label of everything that this runner has at the engine. */
   label: string
   services: BotServices
   open(options?: Partial<AttemptsOptions>): Attempts
-  /** A bot of busybox that runs this shell script. */
+  /** Returns the attempt of a busybox bot that runs this shell script. */
   bot(script: string, args?: object, more?: Partial<AttemptSpec>): AttemptSpec
-  /** Ids of the containers that this runner has. */
+  /** Lists the ids of this runner's containers. */
   containers(): Promise<string[]>
 }
 

@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream'
 import { pack } from 'tar-stream'
 import type { BuildOrder } from '../../../src/runner/docker/docker-engine.ts'
 
-/** A tar of the files, by their paths. */
+/** Returns a tar of the files, given by path. */
 export function buildContext(files: Readonly<Record<string, string>>): Readable {
   const tar = pack()
   for (const [name, text] of Object.entries(files)) tar.entry({ name }, text)
@@ -10,7 +10,7 @@ export function buildContext(files: Readonly<Record<string, string>>): Readable 
   return tar as unknown as Readable
 }
 
-/** A build of the files for a runner under test, by the name `errand.test/<runner>:built`. */
+/** Returns a build of the files for a runner under test, named `errand.test/<runner>:built`. */
 export const testingBuild = (
   runner: string,
   files: Readonly<Record<string, string>>,

@@ -6,7 +6,7 @@ import type { TestDocker } from './docker.ts'
 
 const execute = promisify(execFile)
 
-/** The docker compose that is here: the plugin, or Debian's docker-compose 1.29. */
+/** Returns the docker compose that is installed: the plugin, or Debian's docker-compose 1.29. */
 export async function composeHere(): Promise<readonly string[] | undefined> {
   for (const command of [['docker', 'compose'], ['docker-compose']]) {
     const [program, ...args] = command
@@ -22,20 +22,23 @@ export async function composeHere(): Promise<readonly string[] | undefined> {
 export interface ComposeUp {
   compose: readonly string[]
   docker: TestDocker
-  /** The file, of which a copy is brought up in the test's folder. */
+  /** The compose file. A copy of it is started in the test's folder. */
   file: string
   folder: string
-  /** Files that are brought up beside it. */
+  /** More files, which are used beside it. */
   beside?: readonly string[]
-  /** What the file asks for. */
+  /** The variables that the file needs. */
   env: Record<string, string>
   services: readonly string[]
   volumes: readonly string[]
-  /** A network that is there already, in the place of one of its own. */
+  /** An existing network to use instead of the project's own. */
   network?: string
 }
 
-/** Brings it up as a user does, but with the test's labels, so that all goes with the test. Answers the project's name. */
+/**
+ * Starts the project as a user does, but with the test's labels, so that everything is removed with the test. Returns
+ * the project's name.
+ */
 export async function composeUp(up: ComposeUp): Promise<string> {
   const { docker, file, beside = [], folder, services, volumes, network, compose } = up
   const project = docker.name(basename(file, '.yaml').replaceAll('.', '-'))
@@ -44,7 +47,8 @@ export async function composeUp(up: ComposeUp): Promise<string> {
     Object.fromEntries(names.map((name) => [name, value]))
   const copy = join(folder, basename(file))
   const added = `${copy}.test.json`
-  // docker-compose 1.29 knows no name of a project in the file, nor that option; a profile it reads from where it is called.
+  // docker-compose 1.29 knows neither a project name in the file nor that option, and reads a profile from the folder
+  // where it is called.
   const known = (text: string) =>
     compose.length > 1 ? text : text.replace(/^name: .*\n/m, '').replace(/^ *- systempaths=.*\n/m, '')
   writeFileSync(copy, known(readFileSync(file, 'utf8')))

@@ -45,7 +45,7 @@ export interface ListedImage {
   Labels: Record<string, string> | null
 }
 
-/** The objects of Docker's API that tests make and look at, by plain requests. */
+/** Gives access to the objects of Docker's API that tests create and inspect, with plain requests. */
 export class DockerApi {
   readonly client: DockerClient
 
@@ -91,7 +91,7 @@ export class DockerApi {
     await this.client.ask('POST', '/volumes/create', { body })
   }
 
-  /** Its progress. */
+  /** Builds an image. Resolves with the stream of its progress. */
   buildImage(tar: Readable, query: Query): Promise<IncomingMessage> {
     return this.client.open('POST', '/build', { query, tar })
   }
@@ -113,7 +113,7 @@ export class DockerApi {
   }
 }
 
-/** A thing at the engine, by its path. */
+/** A thing at the engine, given by its path. */
 export class ThingApi<Answer> {
   protected readonly client: DockerClient
   protected readonly path: string
@@ -160,14 +160,14 @@ export class ContainerApi extends ThingApi<TestedContainer> {
     return this.client.ask('GET', `${this.path}/stats`, { query })
   }
 
-  /** All that a command in it prints until its end. */
+  /** Runs a command in it. Resolves with everything it printed. */
   async exec(...command: string[]): Promise<string> {
     const streams = { AttachStdout: true, AttachStderr: true, Tty: true }
     const id = await this.#execution({ Cmd: command, ...streams })
     return await text(await this.client.open('POST', `/exec/${id}/start`, { body: { Tty: true } }))
   }
 
-  /** Begins a command in it, and waits for nothing. */
+  /** Starts a command in it, and does not wait for it. */
   async begin(...command: string[]): Promise<void> {
     const id = await this.#execution({ Cmd: command })
     await this.client.ask('POST', `/exec/${id}/start`, { body: { Detach: true } })
@@ -195,7 +195,7 @@ export class ImageApi extends ThingApi<TestedImage> {
     return this.client.ask('GET', `${this.path}/history`)
   }
 
-  /** Its progress. */
+  /** Pushes the image. Resolves with the stream of its progress. */
   push({ authconfig }: { authconfig: object | undefined }): Promise<IncomingMessage> {
     return this.client.open('POST', `${this.path}/push`, {
       auth: authconfig as DockerRequest['auth'],

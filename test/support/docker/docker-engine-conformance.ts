@@ -16,13 +16,13 @@ const FOR_EVER = 'trap "exit 0" TERM; echo up; while :; do sleep 0.1; done'
 
 export interface EngineUnderTest {
   engine: DockerEngine
-  /** No other test's; all that carries it goes with the test. */
+  /** A name that no other test uses. Everything labelled with it is removed with the test. */
   runner: string
   /** An image with a busybox shell. */
   image: string
 }
 
-/** What every container engine does. */
+/** Checks what every container engine does. */
 export function containerEngineConformance(
   engineName: string,
   skip: string | false,
@@ -271,7 +271,7 @@ USER 99`,
       const found = await use.engine.volumes({ runner: use.runner })
       assert.deepEqual(found.map(({ name }) => name).sort(), [...volumes].sort())
       assert.equal(await use.engine.removeVolume(volumes[0]!), false)
-      // A container that begins again finds what it has written; another of the same image does not.
+      // A container that is started again finds what it has written; another one of the same image does not.
       await use.engine.start(id)
       await use.ended(id)
       assert.match(textOf(await use.log(id), 'stdout'), /code\n.*code\n/s)
@@ -495,7 +495,7 @@ USER 99`,
   })
 
   check('a build has no more disk than it may, wherever and however it writes', async (use) => {
-    // A path that is too long to be looked up, as who measures the files below it would have to.
+    // A path that is too long to look up, as a program that measures the files below it would have to.
     const deep = `for n in $(seq 30); do mkdir ${'d'.repeat(200)} && cd ${'d'.repeat(200)} || break; done`
     const fill = (file: string) => `head -c 300m /dev/zero >${file}; sleep 120`
     for (const lines of [
@@ -513,7 +513,7 @@ USER 99`,
 
   check('an image that copies alone make too large ends its build', async (use) => {
     const limits = { memoryBytes: 64 * MiB, cpus: 1, processes: 50, diskBytes: 10 * MiB }
-    // With a label for each layer: an engine ends an aborted build in its own time, and until then its last layer stays.
+    // Each layer has a label: an engine takes its time to end an aborted build, and its last layer stays until then.
     const copies = `FROM ${use.image}\nLABEL errand.runner=${use.runner}\nCOPY file /1\nCOPY file /2`
     for (const Dockerfile of [`${copies}\nRUN sleep 120`, copies])
       await assert.rejects(use.build({ Dockerfile, file: 'x'.repeat(6 * MiB) }, { limits }), {

@@ -7,14 +7,17 @@ import { botNetworkFor } from './bot-network.ts'
 import { baseImage, noteMade, removeLabelled } from './docker.ts'
 import type { EngineUnderTest } from './docker-engine-conformance.ts'
 
-/** A driver with a network and a runner's name of its own; all of it goes with the test. `base`: what its network is called after. */
+/**
+ * Connects a driver with its own network and its own runner name. All of it is removed with the test. `base` is the
+ * prefix of the network's name.
+ */
 export async function dockerUnderTest(
   t: TestContext,
   env: Readonly<Record<string, string>> = {},
 ): Promise<EngineUnderTest & { network: string; base: string }> {
   const runner = `errand-test-${randomBytes(4).toString('hex')}`
   noteMade('label', `errand.runner=${runner}`)
-  // Before its network: a container holds that.
+  // Runs before the network is removed, because a container keeps it in use.
   t.after(() => removeLabelled(`errand.runner=${runner}`))
   const network = botNetworkFor(t)
   const all = { ...process.env, ...network, ...env }

@@ -3,14 +3,14 @@
  *
  *     const skip = await dockerHere()                       // at the top of the test file
  *     test('...', { skip }, async (t) => {
- *       const docker = dockerFor(t)                         // what carries its labels goes with the test
+ *       const docker = dockerFor(t)                         // everything with its labels is removed with the test
  *       const image = await baseImage('busybox:latest')     // a stand-in, made in seconds and kept
  *       const container = await docker.engine.createContainer({ Image: image, Labels: docker.labels })
  *       ...
  *     })
  *
- * What the tested program makes carries labels of its own: `removeLabelled('its.label=value')` in a `t.after`, and
- * `labelled(...)` to see that nothing is left. A registry with a password: `image-registry.ts`.
+ * The tested program labels what it creates itself: call `removeLabelled('its.label=value')` in a `t.after`, and
+ * `labelled(...)` to check that nothing is left. For a registry with a password, see `image-registry.ts`.
  */
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
@@ -24,7 +24,10 @@ import { listImages, removeImages } from './remove-images.ts'
 const execute = promisify(execFile)
 const script = (name: string): string => join(import.meta.dirname, name)
 
-/** Reason to skip what needs Docker. Where no test may be skipped an engine is installed and started instead. */
+/**
+ * Returns the reason to skip a test that needs Docker. Where no test may be skipped, installs and starts an engine
+ * instead.
+ */
 export async function dockerHere(): Promise<string | false> {
   if (await answers()) return false
   if (process.env.ERRAND_TEST_NO_SKIPS === '1') {
@@ -45,7 +48,10 @@ async function answers(): Promise<boolean> {
 
 export type BaseImage = 'busybox:latest' | 'node:20-slim' | 'python:3.11-slim' | 'node:24-slim'
 
-/** Name of an image to build on: a stand-in, and the real one on machines that are no Debian or where we are not root. */
+/**
+ * Returns the name of an image to build on. It is a stand-in; on machines that are not Debian, or where we are not
+ * root, it is the real image.
+ */
 export async function baseImage(name: BaseImage): Promise<string> {
   if (existsSync('/usr/bin/dpkg') && process.getuid?.() === 0) {
     await execute(script('make-base-images.sh'), [name.replace(/^busybox:latest$/, 'busybox')])
@@ -59,9 +65,12 @@ export async function baseImage(name: BaseImage): Promise<string> {
 
 export interface TestDocker {
   engine: DockerApi
-  /** For each container, network, volume and image that the test makes: all that carry them go with it. */
+  /**
+   * Labels for each container, network, volume and image that the test creates. Everything with them is removed with
+   * the test.
+   */
   labels: Record<string, string>
-  /** A name that no other test has. */
+  /** Returns a name that no other test has. */
   name(suffix: string): string
 }
 
@@ -77,8 +86,9 @@ export function dockerFor(t: TestContext): TestDocker {
 }
 
 /**
- * Notes what is going to be at the engine: all that carries a label (`key=value`), or a network with what is in it; or a
- * namespace of the Kubernetes for tests. Where a test file has to be ended no `t.after` comes about, and the test command removes what is noted (`remove-left.ts`).
+ * Notes what is about to be created at the engine: everything with a label (`key=value`), a network and what is in it,
+ * or a namespace of the Kubernetes for tests. If a test file has to be ended, no `t.after` runs, and the test command
+ * removes what is noted (`remove-left.ts`).
  */
 export function noteMade(kind: 'label' | 'network' | 'namespace', name: string): void {
   const notes = process.env.ERRAND_TEST_MADE
@@ -92,7 +102,10 @@ export interface Labelled {
   images: string[]
 }
 
-/** Ids (of volumes: names) of what carries the label, `key` or `key=value`; containers that have ended too. */
+/**
+ * Lists the ids (names, for volumes) of everything with the label, `key` or `key=value`. Ended containers are
+ * included.
+ */
 export async function labelled(label: string): Promise<Labelled> {
   const engine = new DockerApi()
   const filters = { label: [label] }
@@ -121,7 +134,7 @@ export async function removeLabelled(label: string): Promise<void> {
   ])
 }
 
-/** What is gone already, or is just going, is as good. */
+/** Ignores the failure of a removal if the thing is already gone or is being removed. */
 async function removed(removal: Promise<unknown>): Promise<void> {
   await removal.catch((error: { statusCode?: number; message: string }) => {
     if (error.statusCode !== 404 && !/already in progress/.test(error.message)) throw error

@@ -10,7 +10,9 @@ import { DockerApi } from './docker-api.ts'
 
 const ENGINE = (process.env.DOCKER_HOST ?? 'unix:///var/run/docker.sock').replace('unix://', '')
 
-/** What happens to a call: its answer breaks off behind its head, it waits for `release`, or something else answers. */
+/**
+ * Says what happens to a call: its answer breaks off after its head, it waits for `release`, or gets another answer.
+ */
 export type Fault = 'cut_short' | 'held' | { status: number; message: string }
 
 /** The body of a call, as far as tests change it. */
@@ -24,12 +26,12 @@ interface Plan {
   times: number
 }
 
-/** Stands before the engine's socket, and lets calls fail as they do where an engine is restarted or overloaded. */
+/** Sits in front of the engine's socket and makes calls fail, as they do when an engine is restarted or overloaded. */
 export class EngineCable {
   readonly address: string
   /** Method and path of each call. */
   readonly calls: string[] = []
-  /** Calls that came while it was pulled. */
+  /** Counts the calls that came while the cable was pulled. */
   refused = 0
   readonly #plans: Plan[] = []
   readonly #held: (() => void)[] = []
@@ -55,12 +57,12 @@ export class EngineCable {
     return cable
   }
 
-  /** The next calls of this kind, such as /^POST .*\/start$/. */
+  /** Makes the next calls that match, such as /^POST .*\/start$/, fail in the given way. */
   on(call: RegExp, fault: Fault, times = 1): void {
     this.#plans.push({ call, fault, times })
   }
 
-  /** All calls of this kind come to the engine with a changed body, as to an engine that does not know all of it. */
+  /** Changes the body of all calls that match, to imitate an engine that does not know all of it. */
   change(call: RegExp, change: (order: Order) => void): void {
     this.#change = { call, change }
   }
@@ -69,13 +71,13 @@ export class EngineCable {
     return this.calls.filter((each) => call.test(each)).length
   }
 
-  /** What is held goes on, and nothing fails any more. */
+  /** Lets held calls continue, and lets no more calls fail. */
   release(): void {
     this.#plans.length = 0
     for (const go of this.#held.splice(0)) go()
   }
 
-  /** The engine is away: every connection breaks, and no new one comes about. */
+  /** Makes the engine unreachable: breaks every connection and accepts no new one. */
   pull(): void {
     this.#out = true
     this.#server.closeAllConnections()
@@ -85,7 +87,7 @@ export class EngineCable {
     this.#out = false
   }
 
-  /** Runs a command in a container, beside the cable. */
+  /** Runs a command in a container, bypassing the cable. */
   async inside(id: string, command: string[]): Promise<void> {
     await new DockerApi().getContainer(id).begin(...command)
   }
@@ -117,7 +119,7 @@ export class EngineCable {
   }
 
   #pass(asked: IncomingMessage, answer: ServerResponse, fault: Fault | undefined, body?: string): void {
-    // Who asked has gone meanwhile.
+    // The caller has gone meanwhile.
     if (asked.socket.destroyed) return
     const { method, url: path } = asked
     const headers =

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes a Docker engine answer on $DOCKER_SOCK: installs Debian's docker.io where none is, starts dockerd where none
-# runs (no systemd needed). Harmless twice and from several test files at once. The engine stays when the tests are over.
+# Makes a Docker engine answer on $DOCKER_SOCK: installs Debian's docker.io and starts dockerd if necessary (no systemd
+# needed). May be called repeatedly, and by several test files at once. The engine keeps running after the tests.
 set -euo pipefail
 
 socket=${DOCKER_SOCK:-/var/run/docker.sock}
@@ -21,17 +21,17 @@ flock 9
 if answers; then exit 0; fi
 
 "$(dirname "$0")/../../../scripts/ci-packages.sh" curl docker.io iptables 9>&-
-# Neither version mounted.
+# Neither version of cgroups is mounted.
 grep -q ' /sys/fs/cgroup' /proc/mounts || mount -t cgroup2 none /sys/fs/cgroup
 echo 1 >/proc/sys/net/ipv4/ip_forward
-# Left by an engine that was killed.
+# A killed engine leaves this file.
 pidFile=/var/run/docker.pid
 if [ -e "$pidFile" ] && ! kill -0 "$(cat "$pidFile")" 2>/dev/null; then rm -f "$pidFile"; fi
-# Containers' packets must not be larger than those of the way out.
+# Packets of containers must not be larger than those of the outgoing interface.
 device=$(awk '$2 == "00000000" { print $1; exit }' /proc/net/route)
 mtu=$(cat "/sys/class/net/$device/mtu" 2>/dev/null || echo 1500)
 
-# Nothing of what asked for it: it stays, also when that was a test, whose folders go.
+# It gets nothing from its caller, because it outlives a test and the test's folders.
 setsid env -u TMPDIR HOME=/root nohup dockerd --mtu "$mtu" -H "unix://$socket" >"$log" 2>&1 </dev/null 9>&- &
 pid=$!
 for ((i = 0; i < waitSeconds * 10; i++)); do

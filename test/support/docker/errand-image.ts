@@ -9,30 +9,31 @@ const execute = promisify(execFile)
 const root = join(import.meta.dirname, '../../..')
 const NAME = 'errand.test/errand'
 const LABEL = 'errand.test-image=errand'
-/** Other checkouts, and other test files of this one, may be using those that are younger. */
+/** Younger images may be in use by other checkouts, or by other test files of this one. */
 const KEPT_HOURS = 6
 
 /**
- * Name of an image of deploy/Dockerfile with this checkout in it. It is built once for all test files, about a minute, and kept
- * as the base images are; those of earlier states of the source go when a new one is built.
+ * Returns the name of an image of deploy/Dockerfile with this checkout in it. It is built once for all test files,
+ * which takes about a minute, and kept like the base images. Images of earlier states of the source are removed when a
+ * new one is built.
  */
 export async function errandImage(): Promise<string> {
   const base = await baseImage('node:24-slim')
   const image = `${NAME}:${await stateOfSource(base)}`
-  // One builds, the others wait.
+  // One process builds, and the others wait.
   const script = `docker image inspect "$0" >/dev/null 2>&1 && exit
     DOCKER_BUILDKIT=0 docker build -q --force-rm -f deploy/Dockerfile --build-arg BASE_IMAGE="$1" --label "$2" -t "$0" . >/dev/null || exit
     docker image prune -af --filter "label=$2" --filter until=${KEPT_HOURS}h >/dev/null || true`
-  // Not in TMPDIR: that is the test file's own.
+  // Not in TMPDIR, which belongs to one test file.
   const lock = '/tmp/errand-test-image.lock'
   const built = execute('flock', [lock, 'sh', '-c', script, image, base, LABEL], { cwd: root })
-  // A test file that gives no sign for long is ended.
+  // A test file that is silent for too long is ended.
   const waiting = setInterval(() => console.log('Still building the image of Errand.'), 30_000)
   await built.finally(() => clearInterval(waiting))
   return image
 }
 
-/** The same for the same source, in whatever checkout. */
+/** Returns an id of the source's state. It is equal in all checkouts of the same source. */
 async function stateOfSource(base: string): Promise<string> {
   const { stdout } = await execute('git', ['ls-files', '-z', '-co', '--exclude-standard'], {
     cwd: root,
@@ -44,13 +45,13 @@ async function stateOfSource(base: string): Promise<string> {
     try {
       hash.update(readFileSync(join(root, path)))
     } catch {
-      // Removed, and not committed yet.
+      // The file is removed, but its removal is not committed yet.
     }
   }
   return hash.digest('hex').slice(0, 16)
 }
 
-/** As .dockerignore has it; more is harmless. */
+/** Reports whether a path is in the image, as in .dockerignore; more is harmless. */
 const isInside = (path: string): boolean =>
   /^(bin|src|web|scripts|examples|deploy)\/|^(package(-lock)?|tsconfig)\.json$|^LICENSE$|^\.dockerignore$/.test(
     path,

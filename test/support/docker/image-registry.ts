@@ -8,16 +8,19 @@ import { createInterface } from 'node:readline'
 import type { TestContext } from 'node:test'
 
 export interface ImageRegistry {
-  /** `127.0.0.1:PORT`: what an image's name begins with. Docker speaks plain HTTP to loopback. */
+  /** The address that an image's name begins with, `127.0.0.1:PORT`. Docker speaks plain HTTP to loopback. */
   address: string
   username: string
   password: string
-  /** It answers no more until `resume`. */
+  /** Stops answering until `resume`. */
   pause(): void
   resume(): void
 }
 
-/** Debian's docker-registry (`scripts/ci-packages.sh docker-registry apache2-utils`), which lets nobody in without the password. */
+/**
+ * Starts Debian's docker-registry (`scripts/ci-packages.sh docker-registry apache2-utils`). It requires the password
+ * for everything.
+ */
 export async function startImageRegistry(t: TestContext): Promise<ImageRegistry> {
   const folder = mkdtempSync(join(tmpdir(), 'errand-image-registry-'))
   const username = 'bot'

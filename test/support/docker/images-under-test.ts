@@ -12,10 +12,10 @@ export interface ImagesUnderTest {
   engine: DockerEngine
   docker: TestDocker
   stateDir: string
-  /** What was told so far. */
+  /** The lines that were reported so far. */
   lines: string[]
   phases: string[]
-  /** What a container of the image prints, until it ends. */
+  /** Runs a container of the image until it ends, and returns what it printed. */
   run(image: string): Promise<string>
   prepare(
     source: ImageOrder['source'],
@@ -23,7 +23,10 @@ export interface ImagesUnderTest {
   ): Promise<PreparedImage>
 }
 
-/** `prepareImage` on a real engine, with a runner of its own; stand-ins for base images may be used as they are. */
+/**
+ * Gives `prepareImage` on a real engine, with its own runner name. Stand-ins for base images may be used without a
+ * pull.
+ */
 export async function imagesUnderTest(
   t: TestContext,
   env: Readonly<Record<string, string>> = {},

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import type { ContainerApi } from './docker-api.ts'
 
-/** What the command prints in the container; fails where it does. */
+/** Runs the command in the container and returns what it prints. Fails if the command fails. */
 export async function inside({ id }: ContainerApi, command: readonly string[], input = ''): Promise<string> {
   const child = spawn('docker', ['exec', '-i', id, ...command])
   let printed = ''

@@ -12,7 +12,7 @@ import { DockerApi } from './docker-api.ts'
 const execute = promisify(execFile)
 const WITHIN_MS = 120_000
 
-/** Reason to skip what stops and kills an engine of its own. */
+/** Returns the reason to skip a test that stops and kills its own engine, or false. */
 export async function ownEngineHere(): Promise<string | false> {
   if (process.getuid?.() !== 0) return 'only root starts an engine of its own'
   const missing = await execute('sh', ['-c', 'command -v dockerd containerd unshare ip']).then(
@@ -22,13 +22,13 @@ export async function ownEngineHere(): Promise<string | false> {
   return missing && 'an engine of its own takes dockerd, containerd, unshare and ip'
 }
 
-/** A dockerd beside the one of this machine, in a network of its own, that a test may stop, kill and begin again. */
+/** A dockerd beside the machine's own, in its own network. A test may stop, kill and restart it. */
 export class OwnEngine {
   readonly docker: DockerApi
   readonly #dir: string
   readonly #arguments: readonly string[]
   #exited: Promise<unknown> = Promise.resolve()
-  /** As a service of its own, which outlives a dockerd. */
+  /** A separate process, which outlives a dockerd. */
   #containerd: ChildProcess | undefined
 
   private constructor(dir: string, args: readonly string[]) {
@@ -37,7 +37,7 @@ export class OwnEngine {
     this.docker = new DockerApi({ DOCKER_HOST: `unix://${join(dir, 'docker.sock')}` })
   }
 
-  /** It runs, and goes with the test, and all that it has. */
+  /** Starts an engine. It and everything it has are removed with the test. */
   static async start(t: TestContext, args: readonly string[] = []): Promise<OwnEngine> {
     const engine = new OwnEngine(mkdtempSync(join(tmpdir(), 'errand-engine-')), args)
     t.after(() => engine.#remove())
@@ -49,7 +49,7 @@ export class OwnEngine {
     return `unix://${join(this.#dir, 'docker.sock')}`
   }
 
-  /** Copies an image of the machine's engine. */
+  /** Copies an image from the machine's engine. */
   async take(image: string): Promise<void> {
     await execute('sh', ['-c', 'docker save "$0" | docker -H "$1" load', image, this.address])
   }
@@ -76,7 +76,8 @@ export class OwnEngine {
     const dockerd = ['dockerd', ...options, ...addresses, ...this.#arguments]
     const inOwnNetwork = ['-n', 'sh', '-c', 'ip link set lo up; exec "$@"', 'sh', ...dockerd]
     const deadline = Date.now() + WITHIN_MS
-    // Begun again where it gives up, as a service is: it waits for some seconds alone.
+    // dockerd is restarted when it gives up, as a service manager would do. It waits only some seconds for containerd
+    // by itself.
     while (!(await this.#answers())) {
       if (Date.now() > deadline)
         throw new Error(`dockerd does not answer: ${readFileSync(path('log'), 'utf8').slice(-2000)}`)
@@ -87,19 +88,19 @@ export class OwnEngine {
     }
   }
 
-  /** As `systemctl stop docker`: it ends its containers. */
+  /** Stops the engine, as `systemctl stop docker` does: it ends its containers. */
   async stop(): Promise<void> {
     process.kill(this.#pid, 'SIGTERM')
     await this.#exited
   }
 
-  /** As a crash: its containers go on. */
+  /** Kills the engine, as a crash does: its containers keep running. */
   async kill(): Promise<void> {
     process.kill(this.#pid, 'SIGKILL')
     await this.#exited
   }
 
-  /** It neither answers nor hangs up. */
+  /** Makes the engine hang: it neither answers nor closes connections. */
   hang(): void {
     process.kill(this.#pid, 'SIGSTOP')
   }

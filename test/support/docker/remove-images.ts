@@ -5,15 +5,15 @@ import type { DockerApi, ImageApi, ListedImage } from './docker-api.ts'
 const PATIENCE_MS = 180_000
 
 /**
- * Removes all images that carry the label, those that stand on others of them first. One that another test has built on, as
- * happens where both build the same, loses its names: the engine removes it with what stands on it. Throws where one stays
- * for any other reason.
+ * Removes all images with the label, and the ones that build on others of them first. If another test has built on an
+ * image, as happens when both build the same, that image only loses its names: the engine removes it together with the
+ * image that builds on it. Throws if an image stays for any other reason.
  */
 export async function removeImages(engine: DockerApi, label: string): Promise<void> {
   const deadline = Date.now() + PATIENCE_MS
   for (;;) {
     const images = await listImages(engine, { filters: { label: [label] } })
-    // What stood under one that is removed is in the list only then.
+    // The parent of a removed image appears in the list only then.
     if (images.length === 0) return
     const failures = await Promise.all(images.map(({ Id }) => failureOf(engine.getImage(Id))))
     const kept = images.filter((_, index) => failures[index] !== undefined)
@@ -25,7 +25,7 @@ export async function removeImages(engine: DockerApi, label: string): Promise<vo
   }
 }
 
-/** Other tests remove images at this moment. */
+/** Lists images, although other tests may remove some at this moment. */
 export const listImages = (
   engine: DockerApi,
   options: Readonly<Record<string, unknown>>,
@@ -36,7 +36,7 @@ interface Failure {
   message: string
 }
 
-/** Undefined where it is gone. */
+/** Removes an image. Returns undefined if it is gone, or else why it is still there. */
 async function failureOf(image: ImageApi): Promise<Failure | undefined> {
   try {
     await despiteRemovals(() => image.remove({ force: true }))
@@ -49,8 +49,8 @@ async function failureOf(image: ImageApi): Promise<Failure | undefined> {
 }
 
 /**
- * Ids of all that an image of someone else stands on. One without a name and labels is nobody's: it is in the making, or was
- * left behind.
+ * Returns the ids of all images that someone else's image builds on. An image without names and labels belongs to
+ * nobody: it is being built, or was left behind.
  */
 async function builtByOthers(engine: DockerApi, label: string): Promise<Set<string>> {
   const all = await listImages(engine, { all: true })

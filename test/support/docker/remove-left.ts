@@ -1,4 +1,5 @@
-// remove-left.ts FILE: removes from the engine, and from Kubernetes, what a test file had noted there (`noteMade`) before it was ended.
+// remove-left.ts FILE: removes from the engine, and from Kubernetes, what an ended test file had noted there
+// (`noteMade`).
 import { readFileSync } from 'node:fs'
 import { removeNamespace } from '../kubernetes/kubernetes.ts'
 import { removeBotNetwork } from './bot-network.ts'

@@ -14,16 +14,16 @@ export type Flavour = 'github' | 'gitea' | 'gitlab'
 
 export interface SeenRequest {
   method: string
-  /** With its query. */
+  /** The path with its query. */
   path: string
   headers: IncomingMessage['headers']
   body: string
 }
 
-/** A request as the flavours' tables get it. */
+/** A request as the tables of the flavours receive it. */
 export interface ApiRequest {
   method: string
-  /** Below the API's own path. */
+  /** The path below the API's base path. */
   path: string
   query: URLSearchParams
   // biome-ignore lint/suspicious/noExplicitAny: what comes is whatever a client sends.
@@ -35,19 +35,20 @@ export interface ApiAnswer {
   status: number
   body?: unknown
   headers?: Record<string, string>
-  /** Instead of a body. */
+  /** A text to send instead of a body. */
   text?: string
 }
 
 export interface Fault {
-  /** Tried on "METHOD /path?query". */
+  /** Matches "METHOD /path?query" of the requests that it affects. */
   match: RegExp
-  /** So many times; default 1. */
+  /** The number of requests that it affects; default 1. */
   times?: number
   /**
-   * `reset` breaks off before anything is done, `reset_after` when it was done; `garbage` is a page of HTML with 200;
-   * `hang` answers nothing; `flood` never ends; `until` does it and answers as always, later; `answer_after` does it and answers
-   * later. Else an answer that is sent instead.
+   * The kind of failure. `reset` breaks the connection before the request is carried out, `reset_after` afterwards.
+   * `garbage` sends a page of HTML with 200. `hang` never answers. `flood` never ends its answer. `until` waits, then
+   * carries the request out and answers as usual. `answer_after` carries it out, then waits and answers. Anything else
+   * is sent as the answer.
    */
   how:
     | 'reset'
@@ -64,7 +65,7 @@ export interface GithubAppStandIn {
   appId: string
   privateKey: string
   slug: string
-  /** Tokens it was given so far. */
+  /** The tokens it was given so far. */
   minted: Token[]
   /** Milliseconds since 1970; default an hour from now. */
   tokensEndMs: number | undefined
@@ -73,8 +74,8 @@ export interface GithubAppStandIn {
 const apiPaths = { github: '/api/v3', gitea: '/api/v1', gitlab: '/api/v4' } as const
 
 /**
- * A stand-in for a forge: real repositories behind `git http-backend`, and the part of the flavour's published API that tasks need,
- * with state that is kept on disk. Nothing of it is a forge's own code. SSH is left out.
+ * A stand-in for a forge: real repositories behind `git http-backend`, and the part of the flavour's published API
+ * that tasks need. Its state is stored on disk. None of it is a forge's own code, and SSH is left out.
  */
 export async function startForge({
   flavour,
@@ -171,7 +172,7 @@ export async function startForge({
     return api({ ...asked, token })
   }
 
-  /** What GitHub answers an App that signs for itself. */
+  /** Returns what GitHub answers to an App that signs for itself. */
   function ofApp({ method, path, body }: ApiRequest, given: string | undefined): ApiAnswer | undefined {
     const wanted =
       /^\/(app|app\/installations\/(\d+)\/access_tokens|repos\/([^/]+\/[^/]+)\/installation)$/.exec(path)
@@ -324,13 +325,13 @@ export async function startForge({
   return {
     flavour,
     url,
-    /** `127.0.0.1:PORT` */
+    /** The address, `127.0.0.1:PORT`. */
     host,
     apiUrl,
     state,
-    /** All requests, of git too, in their order. */
+    /** The requests so far in order, including those of git. */
     seen,
-    /** Lets the next requests that fit go wrong. */
+    /** Makes the next matching requests fail. */
     fault(fault: Fault): void {
       faults.push({ ...fault, left: fault.times ?? 1 })
     },
@@ -341,7 +342,7 @@ export async function startForge({
       state.save()
       return token
     },
-    /** `path` is `owner/name`; its `rights` are by login. */
+    /** Creates a repository. `path` is `owner/name`; `rights` are by login. */
     makeRepository(
       path: string,
       given: { files?: Files; bundle?: string; isPrivate?: boolean; rights?: Record<string, Right> },
@@ -351,7 +352,7 @@ export async function startForge({
       for (const login of Object.keys(given.rights ?? {})) state.user(login)
       return Object.assign(repository, { url: `${url}/${path}`, cloneUrl: `${url}/${path}.git` })
     },
-    /** Of GitHub alone; its bot gets write on the repositories. */
+    /** Creates an App (GitHub only). Its bot gets write access to the repositories. */
     makeApp(repositories: readonly Repository[]): GithubAppStandIn {
       const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
       const app = {
@@ -367,11 +368,11 @@ export async function startForge({
       apps.push(app)
       return app
     },
-    /** Resolves when all hooks told so far were delivered. */
+    /** Resolves when all hooks triggered so far are delivered. */
     async delivered(): Promise<void> {
       while (delivering.size > 0) await Promise.all(delivering)
     },
-    /** May be called twice. */
+    /** Stops the server; may be called twice. */
     async stop(): Promise<void> {
       for (const one of hanging) one.destroy()
       for (const one of backends) one.kill()
@@ -399,7 +400,9 @@ function tokenOf(headers: IncomingMessage['headers']): string | undefined {
   return token ?? (headers['private-token'] as string | undefined) ?? basicToken(headers.authorization)
 }
 
-/** Forges take the token as the password, and as the name where no password is given. */
+/**
+ * Returns the token of basic authentication. Forges accept it as the password, or as the name if there is no password.
+ */
 function basicToken(authorization: string | undefined): string | undefined {
   const [, encoded] = /^Basic (.+)$/i.exec(authorization ?? '') ?? []
   if (encoded === undefined) return undefined

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { appendFileSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** Bytes by path; null deletes. */
+/** File contents by path; null deletes a file. */
 export type Files = Readonly<Record<string, string | Buffer | null>>
 export type Right = 'read' | 'write' | 'admin'
 
@@ -14,14 +14,14 @@ export interface User {
 export interface Token {
   token: string
   login: string
-  /** At most; a repository may grant the user less. */
+  /** The upper limit; a repository may grant the user less. */
   right: Right
-  /** Of git, where it is less. */
+  /** The right for git, if it is less. */
   gitRight?: Right
   mayOpenPulls: boolean
-  /** Undefined is all. */
+  /** The repositories that it may use; undefined means all. */
   repositories?: string[]
-  /** In milliseconds since 1970. */
+  /** Milliseconds since 1970. */
   endsMs?: number
 }
 export interface Note {
@@ -30,13 +30,13 @@ export interface Note {
   body: string
   createdMs: number
   updatedMs: number
-  /** Of a line in a file. */
+  /** The file, for a comment on a line. */
   path?: string
   line?: number
   sha?: string
   reviewId?: number
   isResolved?: boolean
-  /** Written by the forge itself. */
+  /** Whether the forge itself wrote it. */
   isSystem?: boolean
 }
 export interface Happening {
@@ -55,7 +55,7 @@ export interface Review {
   sha: string
   atMs: number
 }
-/** An issue, or a pull request with `pull`. */
+/** An issue, or, with `pull`, a pull request. */
 export interface Ticket {
   number: number
   title: string
@@ -75,7 +75,7 @@ export interface Ticket {
     reviewers: string[]
     reviews: Review[]
     mergeSha?: string
-    /** The head as it was when it was merged or closed. */
+    /** The head at the time of the merge or the closing. */
     lastSha?: string
   }
 }
@@ -83,12 +83,12 @@ export interface CheckState {
   id: number
   sha: string
   name: string
-  /** One of the flavour's words. */
+  /** A word of the flavour's own. */
   state: string
   description: string
   url: string
   log?: string
-  /** A check run of GitHub's, where others are commit statuses. */
+  /** Whether it is a check run of GitHub's; others have commit statuses. */
   isRun: boolean
   allowFailure: boolean
 }
@@ -108,17 +108,20 @@ export interface Repository {
   hooks: { url: string; secret: string }[]
 }
 
-/** Tells each write that a hook of the forge is told of. */
+/** Called for each write that triggers a hook of the forge. */
 export type Told = (repository: Repository, event: string, payload: Record<string, unknown>) => void
 
-/** What a forge has: a folder with a bare repository for each, and all else in `state.json`, written at each change. */
+/**
+ * Holds the data of a forge: a folder with a bare repository for each, and everything else in `state.json`, which is
+ * written at each change.
+ */
 export class ForgeState {
   readonly folder: string
   readonly users: User[] = []
   readonly tokens: Token[] = []
   readonly repositories: Repository[] = []
   told: Told = () => undefined
-  /** GitLab counts pull requests apart from issues. */
+  /** Whether pull requests have their own numbers, as in GitLab. */
   readonly #countsApart: boolean
   readonly #mergeable = new Map<string, boolean>()
   #lastId = 100
@@ -139,7 +142,9 @@ export class ForgeState {
     return ++this.#lastId
   }
 
-  /** Each moment is a second after the last: forges write whole ones, and no test waits for one. */
+  /**
+   * Returns a time that is a second after the last one, because forges store whole seconds and no test waits for one.
+   */
   moment(): number {
     this.#nowMs = Math.max(this.#nowMs + 1000, Math.floor(Date.now() / 1000) * 1000)
     return this.#nowMs
@@ -158,13 +163,13 @@ export class ForgeState {
     return this.repositories.find((one) => one.path.toLowerCase() === path.toLowerCase())
   }
 
-  /** The right of a login to a repository; undefined for none. */
+  /** Returns the right of a login to a repository, or undefined for none. */
   rightOf({ rights, isPrivate, path }: Repository, login: string | undefined): Right | undefined {
     if (login !== undefined && path.split('/')[0] === login) return 'admin'
     return (login === undefined ? undefined : rights[login]) ?? (isPrivate ? undefined : 'read')
   }
 
-  /** The right of a token, which is never more than its user's. */
+  /** Returns the right of a token, which never exceeds that of its user. */
   rightOfToken(repository: Repository, token: Token | undefined): Right | undefined {
     const own = this.rightOf(repository, token?.login)
     if (token === undefined || own === undefined) return own
@@ -187,14 +192,14 @@ export class ForgeState {
     }).trim()
   }
 
-  /** Undefined where the branch or commit is not there. */
+  /** Returns the id of a commit, or undefined if there is no such branch or commit. */
   shaOf(path: string, revision: string): string | undefined {
     try {
-      // As a rule a branch is a file: to ask git for it takes a process.
+      // A branch usually is a file; asking git for it would take a process.
       if (revision.startsWith('refs/heads/'))
         return readFileSync(join(this.gitFolder(path), revision), 'latin1').trim()
     } catch {
-      // It may be packed.
+      // The reference may be packed.
     }
     try {
       return this.git(path, ['rev-parse', '--verify', '--quiet', '--end-of-options', `${revision}^{commit}`])
@@ -240,7 +245,7 @@ export class ForgeState {
     return repository
   }
 
-  /** A commit at the end of a branch, which begins at the default branch where it is new; answers its id. */
+  /** Commits to a branch and returns the commit's id. A new branch starts at the default branch. */
   commit(path: string, branch: string, files: Files, message: string, by = 'person'): string {
     const parent = this.shaOf(path, `refs/heads/${branch}`) ?? this.shaOf(path, 'refs/heads/main')
     const seconds = this.moment() / 1000
@@ -268,7 +273,7 @@ export class ForgeState {
     this.save()
   }
 
-  /** Issues, or pull requests, where those are counted apart. */
+  /** Returns an issue or a pull request. `kind` matters where they have separate numbers. */
   ticket(repository: Repository, number: number, kind: 'issue' | 'pull' | 'any' = 'any'): Ticket | undefined {
     return repository.tickets.find(
       (one) =>
@@ -370,7 +375,7 @@ export class ForgeState {
     return note
   }
 
-  /** A review, with what it says of single lines. */
+  /** Adds a review with its comments on single lines. */
   review(
     repository: Repository,
     ticket: Ticket,
@@ -426,7 +431,7 @@ export class ForgeState {
       : (pull!.lastSha ?? this.shaOf(path, `refs/heads/${pull!.head}`))
   }
 
-  /** By git itself; undefined where a branch is gone. */
+  /** Asks git whether a pull request can be merged. Returns undefined if a branch is gone. */
   isMergeable({ path }: Repository, { pull }: Ticket): boolean | undefined {
     const [base, head] = [pull!.base, pull!.head].map((name) => this.shaOf(path, `refs/heads/${name}`))
     if (base === undefined || head === undefined) return undefined
@@ -443,7 +448,7 @@ export class ForgeState {
     return known
   }
 
-  /** As the button does it: a merge commit on the base. */
+  /** Merges as the button does: with a merge commit on the base. */
   merge(repository: Repository, ticket: Ticket): string {
     const { path } = repository
     const pull = ticket.pull!

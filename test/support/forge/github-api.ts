@@ -18,7 +18,10 @@ const notFound: ApiAnswer = ok(
   404,
 )
 
-/** The part of GitHub's REST API, and of Gitea's where that differs, that tasks need; by the published descriptions of both. */
+/**
+ * Answers the part of GitHub's REST API that tasks need, and of Gitea's where it differs, as their published
+ * descriptions say.
+ */
 export function githubApi(
   state: ForgeState,
   { url, apiUrl, flavour }: { url: string; apiUrl: string; flavour: 'github' | 'gitea' },
@@ -117,7 +120,7 @@ export function githubApi(
     403,
   )
 
-  /** A page of a list, with a Link header where there is another. */
+  /** Returns a page of a list, with a Link header if there is a next page. */
   const paged = ({ asked }: Context, all: readonly unknown[]): ApiAnswer => {
     const size = Math.min(Number(asked.query.get(isGithub ? 'per_page' : 'limit') ?? 30), isGithub ? 100 : 50)
     const page = Number(asked.query.get('page') ?? 1)
@@ -126,7 +129,7 @@ export function githubApi(
     next.set('page', String(page + 1))
     const link = `<${apiUrl}${asked.path}?${next}>; rel="next"`
     const count = String(all.length)
-    // Gitea names the next page of issues and pull requests alone.
+    // Gitea links the next page only for issues and pull requests.
     if (!isGithub && !/\/(issues|pulls)$/.test(asked.path))
       return { status: 200, body: items, headers: { 'x-total-count': count } }
     return { status: 200, body: items, headers: all.length > page * size ? { link } : {} }
@@ -165,7 +168,7 @@ export function githubApi(
             409,
           )
     }
-    // Gitea takes those without a commit, too.
+    // Gitea also accepts pull requests without a commit.
     if (isGithub && state.git(repository.path, ['rev-list', '-1', `${base}..${head}`]) === '') {
       const message = `No commits between ${base} and ${head}`
       return refused({ resource: 'PullRequest', code: 'custom', message })
@@ -197,7 +200,7 @@ export function githubApi(
 
   const listIssues: Handler = (context) => {
     const { repository, asked } = context
-    // Those that the repository does not have Gitea leaves aside.
+    // Gitea ignores labels that the repository does not have.
     const isThere = (name: string) => isGithub || repository.labels.some((one) => one.name === name)
     const wanted = asked.query.get('labels')?.split(',').filter(Boolean).filter(isThere) ?? []
     const sinceMs = Date.parse(asked.query.get('since') ?? '1970-01-01T00:00:00Z')
@@ -252,7 +255,10 @@ export function githubApi(
     ]
       .sort((a, b) => a.atMs - b.atMs)
       .map(({ entry }) => entry)
-  /** Gitea's: it counts the page alone, an empty one is null, and an issue that is not there is an error of its own. */
+  /**
+   * Returns a page of Gitea's timeline. Gitea counts only the page, answers null for an empty one, and has its own
+   * error for an issue that does not exist.
+   */
   const timelinePage: Handler = (context, number) => {
     const ticket = state.ticket(context.repository, Number(number))
     if (isGithub) return notFound
@@ -299,7 +305,7 @@ export function githubApi(
       ({ repository, asked, mayWrite }, login) => {
         if (isGithub && !mayWrite)
           return ok({ message: 'Must have push access to view collaborator permission.' }, 403)
-        // Of others Gitea tells it to the repository's administrators alone.
+        // Gitea tells the rights of other users only to the repository's administrators.
         const asker = asked.token?.login
         if (!isGithub && asker !== login && state.rightOf(repository, asker) !== 'admin')
           return ok({ message: 'Only admins can query all permissions' }, 403)
@@ -556,7 +562,7 @@ export function githubApi(
       ({ repository, asked }, id) => {
         const check = repository.checks.find((one) => one.id === Number(id))
         if (check?.log === undefined) return notFound
-        // GitHub keeps logs elsewhere, and its address there wants no token.
+        // GitHub stores logs elsewhere, at an address that needs no token.
         if (isGithub && asked.query.get('signed') === null)
           return { status: 302, headers: { location: `${apiUrl}${asked.path}?signed=1` } }
         if (isGithub && asked.token !== undefined)

@@ -15,7 +15,7 @@ const notFound = (what = 'Project'): ApiAnswer => ok({ message: `404 ${what} Not
 const denied = ok({ message: '403 Forbidden' }, 403)
 const levels: Readonly<Record<Right, number>> = { read: 20, write: 30, admin: 40 }
 
-/** The part of GitLab's API of version 4 that tasks need, by its published description. */
+/** Answers the part of version 4 of GitLab's API that tasks need, as its published description says. */
 export function gitlabApi(state: ForgeState, url: string): (asked: ApiRequest) => ApiAnswer {
   const user = (login: string) => {
     const { id, isBot } = state.user(login)
@@ -84,7 +84,7 @@ export function gitlabApi(state: ForgeState, url: string): (asked: ApiRequest) =
     target_url: one.url || null,
     allow_failure: one.allowFailure,
   })
-  /** What GitLab notes of changes, among what people say. */
+  /** Returns what GitLab notes about changes, together with the comments of people. */
   const notesOf = (ticket: Ticket): Note[] =>
     [
       ...ticket.notes,

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The first and only program of a guest: brings up what tests need, runs one test file, and switches the guest off.
 #   guest-init.sh FOLDER FILE SECONDS
-# Everything is the host's and cannot be written to, but for FOLDER/report (the host's) and FOLDER/temp (the guest's own).
+# All files are the host's and read-only, except FOLDER/report (the host's) and FOLDER/temp (the guest's own).
 folder=$1 file=$2 seconds=$3
 root=$(dirname "$0")/../../..
 
@@ -14,10 +14,10 @@ mount -t hostfs -o "$folder/report" none "$folder/report"
 cd "$root" || exit
 export HOME="$folder/temp" TMPDIR="$folder/temp" ERRAND_TEST_GUEST=1
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-# So that it goes away on its own where what has started it was killed.
+# The timeout ends it even if its parent was killed.
 timeout -k 5 "$seconds" node_modules/node/bin/node --test-reporter=./test/support/test-reporter.ts "$file" 3>"$folder/report/tests"
 echo $? >"$folder/report/code"
 
 echo o >/proc/sysrq-trigger
-# Until it takes effect: without its first program the kernel panics.
+# Waits until that takes effect, because the kernel panics without its first program.
 sleep 60

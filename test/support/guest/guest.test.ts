@@ -8,7 +8,7 @@ import { guestMissing, runInGuest } from './guest.ts'
 
 const skip = guestMissing()
 
-/** A test file, and where the guest's files are while it runs. */
+/** Creates a test file and a folder for the guest's files. */
 function place(t: TestContext, text: string): { file: string; folder: string } {
   const folder = mkdtempSync(join(tmpdir(), 'errand-guest-test-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
@@ -69,7 +69,7 @@ test('a guest that hangs is ended with all that belongs to it, and its last line
   assert.deepEqual(readdirSync(folder), ['in the guest.mjs'])
 })
 
-/** Processes that have a file below the folder mapped, as all of a guest have its memory. */
+/** Returns the processes that have mapped a file below the folder, as all processes of a guest have its memory. */
 function usersOf(folder: string): string[] {
   return readdirSync('/proc').filter((name) => {
     try {

@@ -1,10 +1,10 @@
 /**
- * A machine of another kind for tests: a Linux kernel that runs as a program (user-mode Linux), with this machine's
- * files and cgroup v2, and nothing but one test file running:
+ * A different machine for tests: a Linux kernel that runs as a program (user-mode Linux), with this machine's files
+ * and cgroup v2, which runs nothing but one test file:
  *
  *     const { tests, code } = await runInGuest(import.meta.filename)
  *
- * The file must see by `inGuest` that it is in one, so that it does not start another.
+ * The file must check with `inGuest` whether it is in a guest, so that it does not start another.
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
@@ -23,15 +23,15 @@ const CONSOLE_CHARACTERS = 3_000
 
 export interface GuestRun {
   tests: EndedTest[]
-  /** Exit code of the test file. */
+  /** The test file's exit code. */
   code: number
-  /** Of its console. */
+  /** The last lines of its console. */
   lastLines: string
 }
 
 export const inGuest = (): boolean => process.env.ERRAND_TEST_GUEST === '1'
 
-/** Why there can be no guest. */
+/** Returns why there can be no guest, or false. */
 export function guestMissing(): string | false {
   const hidden = process.env.ERRAND_TEST_WITHOUT?.includes('guests')
   return existsSync(PROGRAM) && !hidden
@@ -40,19 +40,22 @@ export function guestMissing(): string | false {
 }
 
 export interface GuestOptions {
-  /** Below it the guest has a folder as long as it runs. */
+  /** The guest has a folder below it while it runs. */
   folder?: string
-  /** Ends it. */
+  /** Ends the guest. */
   signal?: AbortSignal
 }
 
-/** Rejects, with the console's last lines, where it hangs or is ended by the signal; nothing of it is left then. */
+/**
+ * Runs a test file in a guest. If it hangs or the signal ends it, rejects with the console's last lines. Nothing of
+ * the guest is left then.
+ */
 export async function runInGuest(file: string, options: GuestOptions = {}): Promise<GuestRun> {
   const { signal = AbortSignal.timeout(TIMEOUT_MS) } = options
   const folder = mkdtempSync(join(options.folder ?? tmpdir(), 'errand-guest-'))
   for (const name of ['report', 'temp', 'kernel']) mkdirSync(join(folder, name))
   const guest = spawn(PROGRAM, kernelWords(folder, file), {
-    // A group of its own, by which all of it can be ended. Its memory is a file in TMPDIR, without a name.
+    // A group of its own, so that all of it can be ended. Its memory is a file in TMPDIR without a name.
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
@@ -65,7 +68,7 @@ export async function runInGuest(file: string, options: GuestOptions = {}): Prom
   const end = () => endTree({ group: guest.pid, mark: `ERRAND_TEST_GUEST_FOLDER=${folder}` }, 0)
   signal.addEventListener('abort', end)
   const tests = join(folder, 'report/tests')
-  // A file that waits for its guest gives signs of it.
+  // A file that waits for its guest prints signs of it.
   watchFile(tests, { interval: 1000 }, ({ size }) =>
     console.log(`The guest has told ${size} bytes of tests.`),
   )
@@ -96,7 +99,10 @@ export async function runInGuest(file: string, options: GuestOptions = {}): Prom
   }
 }
 
-/** What the kernel needs on processors with many registers, where there is a compiler to make it; others do without. */
+/**
+ * Returns what the kernel needs on processors with many registers, built with this machine's compiler. Without a
+ * compiler, the kernel starts without it.
+ */
 function preloaded(folder: string): NodeJS.ProcessEnv {
   const library = join(folder, 'whole-registers.so')
   const { status } = spawnSync('cc', ['-shared', '-fPIC', '-O1', '-o', library, REGISTERS], {
@@ -105,7 +111,7 @@ function preloaded(folder: string): NodeJS.ProcessEnv {
   return status === 0 ? { LD_PRELOAD: library } : {}
 }
 
-/** What stands after `--` goes to the first program. */
+/** Returns the kernel's command line. The first program receives everything after `--`. */
 function kernelWords(folder: string, file: string): string[] {
   const quoted = (text: string) => `"${text}"`
   return [

@@ -1,6 +1,6 @@
 /*
- * For user-mode Linux on a processor whose registers are more than it knows of (AMX): the machine takes them as a whole alone,
- * so what the guest's kernel sets of a process is laid over all that the process has.
+ * For user-mode Linux on a processor with more registers than it knows (AMX). The machine only accepts the complete set of
+ * registers, so the ones that the guest's kernel sets are merged into all that the process has.
  */
 #include <errno.h>
 #include <string.h>

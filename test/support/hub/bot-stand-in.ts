@@ -11,7 +11,7 @@ import type { DataAsks } from '../../../src/hub/bots/bot-data.ts'
 import type { SlotAsks } from '../../../src/hub/tasks/repo-pool.ts'
 import type { TenantRunner } from '../../../src/stores/accounts.ts'
 
-/** For tests of the API: a bot without a container. It builds or pulls until the test says what happens. */
+/** Imitates, in tests of the API, a bot without a container. It builds or pulls until the test says what happens. */
 export class StandInBot {
   readonly spec: AttemptSpec
   readonly #sink: AttemptSink
@@ -42,16 +42,16 @@ export class StandInBot {
   }
 }
 
-/** For tests of the API: runners that have this data, by owner and bot, and these slots. */
+/** Answers, in tests of the API, as runners that have this data, by owner and bot, and these slots. */
 export class StandInAsks implements DataAsks, SlotAsks, LookAsks {
   readonly tars = new Map<string, Buffer>()
   /** Leased slots, by the runner that has them. */
   readonly slots = new Map<string, string>()
-  /** How many slots there may be. */
+  /** Limits how many slots there may be. */
   mostSlots = 1
-  /** The repositories that there are; undefined: all. */
+  /** The existing repositories; undefined means that every one exists. */
   repositories: string[] | undefined
-  /** Away: nobody answers. */
+  /** The runners that are away and do not answer. */
   readonly away = new Set<string>()
 
   async answer({ id }: TenantRunner, ask: RunnerAsk): Promise<RunnerAnswer> {

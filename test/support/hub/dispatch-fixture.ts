@@ -8,20 +8,22 @@ import { Runner } from '../../../src/hub/fleet/roster.ts'
 import type { RunnerLink } from '../../../src/hub/fleet/runner-link.ts'
 
 export const GB = 1024 ** 3
-/** Of a runner of the tenant that all of it is in. */
+/** Returns the key of a runner of the tenant `default`, which all runners here belong to. */
 export const key = (id: string): RunnerKey => runnerKey('default', id)
 
-/** A dispatch with real runners and a real table of assignments; links and sinks are stand-ins that take all they are given. */
+/**
+ * A dispatch with real runners and a real table of assignments. Links and sinks are stand-ins that accept everything.
+ */
 export class TestingDispatch {
   readonly runners = new Map<RunnerKey, Runner>()
   readonly dispatch: Dispatch
   readonly assignments: Assignment[] = []
-  /** Those that had waited, in the order in which they were given a runner. */
+  /** The assignments that had waited, in the order in which they were given a runner. */
   readonly given: Assignment[] = []
   readonly whys = new Map<Assignment, string[]>()
-  /** The specs that runners were sent, in their order. */
+  /** The specs that were sent to runners, in order. */
   readonly sent: { runner: string; spec: AttemptSpec }[] = []
-  /** The least boxes of groups, by their names. */
+  /** The minimum box of each group, by its name. */
   groupBoxes: Record<string, GroupBox> = {}
   readonly #table: Assignments
   readonly #stop = new AbortController()
@@ -103,7 +105,7 @@ export class TestingDispatch {
     return this.assignments.filter(({ stage }) => stage.type === 'waiting')
   }
 
-  /** Oldest first. */
+  /** Returns the running assignments, oldest first. */
   get running(): Assignment[] {
     return this.assignments.filter(({ spec }) =>
       [...this.runners.values()].some(({ held }) => held.has(spec.attempt_id)),
@@ -114,7 +116,7 @@ export class TestingDispatch {
     return this.running.filter(({ spec }) => spec.owner === owner).length
   }
 
-  /** The faults of how things stand; there should be none. */
+  /** Returns the inconsistencies in the current state; there should be none. */
   complaints(): string[] {
     const complaints: string[] = []
     for (const { id, cpus, used, slots, freeCpus, freeMemoryBytes, status, held } of this.runners.values()) {

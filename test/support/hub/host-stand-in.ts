@@ -9,20 +9,21 @@ import { StandInBot } from './bot-stand-in.ts'
 const HERE: Placement = { epoch: 1, runner: 'stand-in' }
 
 /**
- * For tests of the API: stands in for the machines that carry out attempts. The command says what happens:
- * `say TEXT`, `flood BYTES` (of digits), `keep` (JSON: artifacts that it tells of), `fail`, `hold` (until `release` or a cancel); of an agent's step, its prompt does. Nothing is executed.
+ * Stands in, in tests of the API, for the machines that run attempts. Executes nothing. The command, or the prompt
+ * of an agent's step, says what happens: `say TEXT`, `flood BYTES` (of digits), `keep` (JSON: artifacts that it
+ * reports), `fail`, `hold` (until `release` or a cancel).
  */
 export class StandInHost implements StepHost {
   readonly #held = new Map<string, (end: Partial<AttemptEnd>) => void>()
   readonly #waiting: (() => void)[] = []
   readonly #agents = new Map<string, StandInAgent>()
-  /** The latest of each id. */
+  /** The latest bot of each id. */
   readonly bots = new Map<string, StandInBot>()
-  /** What was carried out, in order. */
+  /** The attempts that ran, in order. */
   readonly specs: AttemptSpec[] = []
-  /** No machine has room, until this is false again and `release` is called. */
+  /** No machine has room until this is false again and `release` is called. */
   full = false
-  /** A cancel is not followed: the test says when the attempt ends. */
+  /** Ignores a cancel: the test says when the attempt ends. */
   deaf = false
 
   place(): Placement | { waiting: string } {
@@ -46,7 +47,7 @@ export class StandInHost implements StepHost {
     this.#agents.get(attemptId)?.input(input)
   }
 
-  /** Lets every attempt that waits or holds go on. */
+  /** Lets every attempt that waits or holds continue. */
   release(): void {
     for (const begin of this.#waiting.splice(0)) begin()
     for (const go of this.#held.values()) go({})
@@ -62,7 +63,7 @@ export class StandInHost implements StepHost {
     this.release()
   }
 
-  /** An engine that was closed meanwhile takes no more of it, nor one that has set its run aside. */
+  /** Runs an attempt. An engine that was closed meanwhile, or has set the run aside, accepts no more of it. */
   #begin(spec: AttemptSpec, sink: AttemptSink): void {
     this.#carryOut(spec, sink).catch((error) => {
       if (!(error instanceof ErrandError && ['unavailable', 'run_set_aside'].includes(error.code)))
@@ -111,8 +112,8 @@ async function flood(bytes: number, sink: AttemptSink): Promise<void> {
 }
 
 /**
- * For tests of the API: stands in for a session with an agent. Each prompt says what happens: `say TEXT`, `ask` (a
- * question, answered by its decision), `fail REASON`, `hold` (until it is told to end). Nothing is executed.
+ * Stands in, in tests of the API, for a session with an agent. Executes nothing. Each prompt says what happens:
+ * `say TEXT`, `ask` (a question, answered by its decision), `fail REASON`, `hold` (until it is told to end).
  */
 class StandInAgent {
   readonly #spec: AttemptSpec
@@ -131,7 +132,7 @@ class StandInAgent {
     this.#wake?.()
   }
 
-  /** Carries the attempt out; answers its end. */
+  /** Runs the attempt and returns its end. */
   async run(hold: () => Promise<Partial<AttemptEnd>>): Promise<Partial<AttemptEnd>> {
     const { agent, prompt, interactive, session } = this.#spec.args as AgentRunArgs
     const session_id = session?.session_id

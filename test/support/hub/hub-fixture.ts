@@ -10,11 +10,11 @@ import type { NewToken, Role, TenantRunner, TokenScope } from '../../../src/stor
 import { StandInAsks } from './bot-stand-in.ts'
 import { StandInHost } from './host-stand-in.ts'
 
-/** A workflow of one step that does what `StandInHost` understands. */
+/** Returns a workflow of one step, whose command `StandInHost` understands. */
 export const oneStep = (cmd: string): string =>
   `version: v0.1\nname: demo\nsteps:\n  - name: one\n    action: cmd.run\n    args: {cmd: ${JSON.stringify(cmd)}}\n`
 
-/** The workflow of a try that does what `StandInHost` understands: the title of its task says it. */
+/** Returns the workflow of a try. The title of its task is the command for `StandInHost`. */
 const standInTaskRun = async ({ title }: Task) => ({ yaml: oneStep(title) })
 
 type Options = Omit<Partial<HubOptions>, 'machines'> & { machines?: StandInAnswers }
@@ -24,7 +24,7 @@ type StandInAnswers = Partial<
   Pick<Machines, 'liveBot'> & Pick<Machines['runners'], 'checkBot' | 'list' | 'attempts' | 'waiting'>
 >
 
-/** For tests: machines that carry out nothing and have one connected runner, in two tenants. */
+/** Machines that execute nothing and have one connected runner in each of two tenants. */
 class StandInMachines extends StandInHost implements Machines {
   readonly asks = new StandInAsks()
   readonly runners: Machines['runners']
@@ -55,7 +55,7 @@ class StandInMachines extends StandInHost implements Machines {
   async recheck(): Promise<void> {}
 }
 
-/** A hub for tests, on loopback and in memory, without a first user; a stand-in for the machines. */
+/** Starts a hub for tests, on loopback and in memory, without a first user and with a stand-in for the machines. */
 export async function testingHub(t: TestContext, { machines: answers = {}, ...options }: Options = {}) {
   const dir = await mkdtemp(join(tmpdir(), 'errand-api-'))
   const host = new StandInMachines(answers)
@@ -82,7 +82,7 @@ export async function testingHub(t: TestContext, { machines: answers = {}, ...op
   }
   t.after(close)
 
-  /** Without a password: hashing one takes its time. So the token counts as a log-in. */
+  /** Creates a user, by default without a password, because hashing one takes time. So the token counts as a log-in. */
   const user = async (name: string, role: Role = 'user', tenant = DEFAULT_TENANT, password?: string) => {
     const password_hash = password === undefined ? 'none' : await auth.passwords.hash(password)
     const created_at = new Date().toISOString()
@@ -133,10 +133,10 @@ export async function testingHub(t: TestContext, { machines: answers = {}, ...op
     const json = isJson ? JSON.parse(text) : undefined
     return { status: response.status, headers: response.headers, text, json }
   }
-  /** How many requests read events or output. */
+  /** Returns how many requests are reading events or output. */
   const readers = () => watching.size
   const watching = new Set<symbol>()
-  /** What events were read, and the output in them. */
+  /** The last event that was read, and the bytes of output in the events. */
   const watched = { bytes: 0, lastSeq: 0 }
   const watch = engine.watch.bind(engine)
   engine.watch = async function* (...of) {
@@ -197,7 +197,7 @@ const view: RunnerView = {
   last_seen_at: '2025-01-15T10:00:00Z',
 }
 
-/** One id in two tenants. */
+/** Returns runners with one id in two tenants. */
 function standInRunners() {
   const known = new Map([DEFAULT_TENANT, 'twins'].map((tenant) => [tenant, new Map([[view.id, view]])]))
   const change = ({ tenant, id }: TenantRunner, to: RunnerView): boolean =>

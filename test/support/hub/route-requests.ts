@@ -20,7 +20,10 @@ type Thing =
   | 'view'
   | 'group'
 
-/** Whose thing a path names. To another tenant it is as if it were not there; what names none is of the caller and its tenant alone. */
+/**
+ * The kind of thing that a path names. For another tenant, the thing does not exist. A path that names none is about
+ * the caller and its tenant only.
+ */
 const things: Readonly<Record<string, Thing>> = {
   '/api/runs/:id': 'run',
   '/run-status': 'run',
@@ -41,9 +44,9 @@ const things: Readonly<Record<string, Thing>> = {
   '/api/runner-groups/:name': 'group',
 }
 
-/** The thing that the path of a route names; undefined: none. */
+/** Returns the kind of thing that a route's path names, or undefined for none. */
 export function thingOf(name: RouteName): Thing | undefined {
-  // Makes the caller's own, whatever others have of that name.
+  // It creates the caller's own secret, even if others have one of that name.
   if (name === 'PUT /api/secrets/:name') return undefined
   const path = name.split(' ')[1]!
   const found = Object.keys(things).find((prefix) => path === prefix || path.startsWith(`${prefix}/`))
@@ -54,7 +57,7 @@ export function thingOf(name: RouteName): Thing | undefined {
   return found === undefined ? undefined : things[found]
 }
 
-/** Bodies that are whole, so that who asks is all that is wrong with a request. */
+/** Complete bodies, so that only the caller can be wrong about a request. */
 const bodies: Partial<Record<RouteName, object | string>> = {
   'POST /api/runs': { yaml: oneStep('say hi') },
   'POST /api/tasks': { task: { title: 'say hi', repo_url: 'https://git.example/shop/web' } },
@@ -89,7 +92,7 @@ const bodies: Partial<Record<RouteName, object | string>> = {
   'POST /api/runs/bulk': { action: 'cancel', filter: {} },
 }
 
-/** A request of this route, whole but for who sends it. */
+/** Returns a request of this route, complete except for the caller. */
 export function requestOf(name: RouteName, id: string) {
   const { head, archive, body: takes }: Route = routes[name]
   const [method, path] = name.split(' ') as [string, string]
@@ -107,7 +110,7 @@ export function requestOf(name: RouteName, id: string) {
   return { methods: head ? [method, 'HEAD'] : [method], url, body, headers }
 }
 
-/** Makes one of each thing that paths name; they are ann's, or the tenant's. */
+/** Creates one thing of each kind that paths name. They belong to ann or to the tenant. */
 export async function thingsOf(t: TestContext, hub: Awaited<ReturnType<typeof testingHub>>) {
   const [ann, bob, boss] = [await hub.user('ann'), await hub.user('bob'), await hub.user('boss', 'admin')]
   const run = await hub.engine.submit({ yaml: oneStep('hold'), owner: 'ann', tenant: 'default' })

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Names a folder with a kubectl in it: Debian's, which is unpacked into ~/.cache/errand-test once, beside whatever is installed.
+# Prints a folder with Debian's kubectl. It is unpacked into ~/.cache/errand-test once, whatever else is installed.
 set -euo pipefail
 
-# The user's own home, whatever HOME is.
+# The user's real home, whatever HOME is.
 cache=$(getent passwd "$(id -u)" | cut -d: -f6)/.cache/errand-test
 made=$cache/kubectl
 mkdir -p "$cache"

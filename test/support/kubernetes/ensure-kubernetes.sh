@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Makes a Kubernetes of one node answer, and builds it first where none is built (build-kubernetes.sh): real programs beside a
-# containerd of its own, for tests alone. Harmless twice and from several test files at once; what has died is begun again.
+# Makes a Kubernetes of one node answer. Builds it first if necessary (build-kubernetes.sh): real programs with their own
+# containerd, only for tests. May be called repeatedly, and by several test files at once. Restarts programs that have died.
 #   ensure-kubernetes.sh [containerd|etcd|apiserver|controller-manager|scheduler|kubelet|proxy ...]     (default: all, and waits until they are ready)
-# It stays when the tests are over; stop-kubernetes.sh ends it. All it has is in /var/lib/errand-kubernetes: admin.json (a
-# kubeconfig), log/, and NAME.pid of each program. Its API, and what tests serve to pods, is at the node's address
+# It keeps running after the tests; stop-kubernetes.sh ends it. All its files are in /var/lib/errand-kubernetes: admin.json (a
+# kubeconfig), log/, and NAME.pid of each program. Its API, and the services of tests for pods, are at the node's address
 # 10.213.0.1. It has no cluster DNS, and enforces no NetworkPolicy.
 set -euo pipefail
 
@@ -29,16 +29,16 @@ runs() {
     ! grep -q '^State:.Z' "/proc/$pid/status" && grep -qz "$state" "/proc/$pid/cmdline"
 }
 
-# begin NAME PROGRAM ARGUMENTS: in the background, with nothing of what asked for it.
+# begin NAME PROGRAM ARGUMENTS: starts it in the background, with nothing from the caller.
 begin() {
   local name=$1
   shift
-  # Its pid is there before it is, so that none runs that nobody can end.
+  # Its pid is written before it starts, so that every running program can be ended.
   (cd "$state" && exec setsid env -i PATH="$PATH" HOME=/root sh -c 'echo $$ >"$0.pid" && exec "$@"' "$name" "$@") \
     >>"$state/log/$name" 2>&1 </dev/null 9>&- &
 }
 
-# To curl by its name it answers indented, which ends in a panic where it was compiled by a Go as new as this.
+# The user agent hides curl: the API server indents its answers for curl, and panics at that if a Go as new as this built it.
 ask() { curl -A errand-test -fsS -m 5 --cacert "$state/pki/ca.crt" --cert "$state/pki/admin.crt" --key "$state/pki/admin.key" "https://$node:6443$1" 2>&1; }
 
 ready() {
@@ -46,7 +46,7 @@ ready() {
     containerd) ctr -a "$socket" version ;;
     etcd) curl -fsS -m 5 "$etcd/health" ;;
     apiserver) ask /readyz ;;
-    # Without an account no pod can be made.
+    # No pod can be created without an account.
     controller-manager) ask /api/v1/namespaces/default/serviceaccounts/default ;;
     scheduler) curl -fskS -m 5 https://127.0.0.1:22259/healthz ;;
     proxy) curl -fsS -m 5 http://127.0.0.1:22256/healthz ;;
@@ -54,7 +54,7 @@ ready() {
   esac >/dev/null 2>&1
 }
 
-# Its word may be from before a kubelet died: only one of the last seconds counts.
+# The node's status may be from before a kubelet died, so its lease must be only seconds old.
 node_ready() {
   ask "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/test-node" | python3 -c '
 import datetime, json, sys
@@ -78,7 +78,7 @@ await() {
   return 1
 }
 
-# A key and certificate NAME of SUBJECT, with EXTENSIONS, signed by the cluster's own authority.
+# certificate NAME SUBJECT [EXTENSIONS]: creates a key and a certificate, signed by the cluster's own authority.
 certificate() {
   openssl req -newkey rsa:2048 -nodes -keyout "$1.key" -out "$1.csr" -subj "$2" 2>/dev/null
   openssl x509 -req -in "$1.csr" -CA ca.crt -CAkey ca.key -CAcreateserial -out "$1.crt" -days 3650 \
@@ -88,7 +88,7 @@ certificate() {
 prepare() {
   local hierarchy device mtu
   mkdir -p "$state"/{pki,network,log,volumes} -m 700
-  # Of another version of them than the one that runs: what runs goes on, and only what is begun anew is of this one.
+  # If programs of another version are running, they continue. Only programs that start from now on have this version.
   ln -sfn "$programs" "$state/programs"
   if [ ! -e "$state/pki/done" ]; then
     (
@@ -110,10 +110,10 @@ prepare() {
 "users":[{"name":"admin","user":$user}],
 "contexts":[{"name":"test","context":{"cluster":"test","user":"admin"}}]}
 END
-  # Pods' packets must not be larger than those of the way out.
+  # Packets of pods must not be larger than those of the outgoing interface.
   device=$(awk '$2 == "00000000" { print $1; exit }' /proc/net/route)
   mtu=$(cat "/sys/class/net/$device/mtu" 2>/dev/null || echo 1500)
-  # The node's address is there before the first pod is.
+  # The node's address must exist before the first pod.
   if ! ip link show "$bridge" >/dev/null 2>&1; then
     ip link add "$bridge" type bridge
     ip address add "$node/24" dev "$bridge"
@@ -126,13 +126,13 @@ END
 "ipam":{"type":"host-local","ranges":[[{"subnet":"10.213.0.0/24"}]],"routes":[{"dst":"0.0.0.0/0"}],"dataDir":"$state/addresses"}},
 {"type":"portmap","capabilities":{"portMappings":true}},{"type":"firewall"}]}
 END
-  # Its pods are below a group of their own, so that a kubelet beside it takes none of them for left over.
+  # Its pods are below a separate group, so that another kubelet on the machine does not treat them as leftovers.
   if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
     mkdir -p "/sys/fs/cgroup/$group"
     sed 's/[a-z_]*/+&/g' /sys/fs/cgroup/cgroup.controllers >/sys/fs/cgroup/cgroup.subtree_control
   else
     for hierarchy in $(awk '$3 == "cgroup" { print $2 }' /proc/mounts); do mkdir -p "$hierarchy/$group"; done
-    # A group has no processors and no memory of its own before it is told.
+    # A new group has no processors and no memory until they are set.
     for file in cpuset.cpus cpuset.mems; do
       [ ! -e "/sys/fs/cgroup/cpuset/$file" ] || cat "/sys/fs/cgroup/cpuset/$file" >"/sys/fs/cgroup/cpuset/$group/$file"
     done
@@ -151,8 +151,8 @@ netns_mounts_under_state_dir = true
 bin_dir = "$state/programs/cni"
 conf_dir = "$state/network"
 END
-  # A disk that is nearly full is no reason to take pods or images away. Questions to the API server as often as since 1.27: with the 5 a
-  # second of before, twenty pods with a Secret each take ten seconds more to begin.
+  # A disk that is nearly full must not evict pods or remove images. Requests to the API server may be as frequent as since 1.27: with
+  # the earlier limit of 5 a second, twenty pods with a Secret each take ten seconds longer to start.
   cat >"$state/kubelet.yaml" <<END
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -181,7 +181,7 @@ END
 start() {
   case $1 in
     containerd) begin containerd containerd --config "$state/containerd.toml" ;;
-    # Test data may go with the power.
+    # Test data need not survive a power failure.
     etcd) begin etcd "$programs/etcd" --data-dir "$state/etcd" --listen-client-urls "$etcd" --advertise-client-urls "$etcd" \
       --listen-peer-urls http://127.0.0.1:22380 --unsafe-no-fsync ;;
     apiserver) begin apiserver "$programs/kube-apiserver" --etcd-servers="$etcd" --bind-address="$node" --advertise-address="$node" \
@@ -195,7 +195,7 @@ start() {
       --service-account-private-key-file="$state/pki/accounts.key" --root-ca-file="$state/pki/ca.crt" ;;
     scheduler) begin scheduler "$programs/kube-scheduler" --kubeconfig="$state/admin.json" --leader-elect=false \
       --bind-address=127.0.0.1 --secure-port=22259 --port=0 ;;
-    # Masked, so that an answer from a pod beside the one that asks comes by the same way.
+    # Masqueraded, so that an answer from a pod on the same node takes the same way back.
     proxy) begin proxy "$programs/kube-proxy" --kubeconfig="$state/admin.json" --proxy-mode=iptables --masquerade-all \
       --hostname-override=test-node --healthz-bind-address=127.0.0.1:22256 --metrics-bind-address=127.0.0.1:22249 \
       --conntrack-max-per-core=0 --conntrack-tcp-timeout-established=0 --conntrack-tcp-timeout-close-wait=0 ;;
@@ -206,7 +206,7 @@ start() {
   esac
 }
 
-# What a sandbox of containers is held open by: a program that does nothing.
+# Builds the image that holds a pod's sandbox open: a program that does nothing.
 make_pause() {
   ctr -a "$socket" -n k8s.io images ls -q | grep -qx errand.test/pause:latest && return
   "$here/../docker/ensure-docker.sh" 9>&-

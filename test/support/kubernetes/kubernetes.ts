@@ -3,12 +3,13 @@
  *
  *     const skip = await kubernetesHere()                   // at the top of the test file
  *     test('...', { skip }, async (t) => {
- *       const cluster = await kubernetesFor(t)              // a namespace of its own, which goes with the test
- *       await takeImage(await baseImage('busybox:latest'))  // onto the node; a pod names it with imagePullPolicy: Never
+ *       const cluster = await kubernetesFor(t)              // has its own namespace, which is removed with the test
+ *       await takeImage(await baseImage('busybox:latest'))  // to the node; pods need imagePullPolicy: Never
  *       await cluster.ask('POST', `/apis/batch/v1/namespaces/${cluster.namespace}/jobs`, { ... })
  *
- * What a test serves to pods listens at NODE_ADDRESS. One that ends a program of the cluster, or touches what is in no
- * namespace, has the cluster for itself: `kubernetesFor(t, { alone: true })`; what it has ended is begun again after it.
+ * Services of a test for pods listen at NODE_ADDRESS. A test that ends a program of the cluster, or touches things
+ * outside namespaces, needs the cluster for itself: `kubernetesFor(t, { alone: true })`. The programs that it has
+ * ended are restarted after it.
  */
 import { execFile, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
@@ -27,17 +28,20 @@ const execute = promisify(execFile)
 const STATE = '/var/lib/errand-kubernetes'
 const ENSURE = join(import.meta.dirname, 'ensure-kubernetes.sh')
 const LOCK = '/var/lock/errand-test-kubernetes'
-/** While a test waits for others, it says so. */
+/** Milliseconds between the lines that a test prints while it waits for other tests. */
 const TOLD_EVERY_MS = 30_000
 const ASKED_EVERY_MS = 100
 const ANSWERS_WITHIN_MS = 30_000
 
-/** The kubeconfig of one who may do everything. */
+/** The kubeconfig of a user who may do everything. */
 export const ADMIN_KUBECONFIG = join(STATE, 'admin.json')
-/** Where pods reach this machine. */
+/** The address where pods reach this machine. */
 export const NODE_ADDRESS = '10.213.0.1'
 
-/** Reason to skip what needs Kubernetes. Where no test may be skipped one is built and started instead. */
+/**
+ * Returns the reason to skip a test that needs Kubernetes. Where no test may be skipped, builds and starts one
+ * instead.
+ */
 export async function kubernetesHere(): Promise<string | false> {
   const hidden = process.env.ERRAND_TEST_WITHOUT?.includes('kubernetes')
   if (!hidden && process.env.ERRAND_TEST_NO_SKIPS === '1') {
@@ -50,17 +54,17 @@ export async function kubernetesHere(): Promise<string | false> {
   return 'no Kubernetes for tests answers; as root on Debian: test/support/kubernetes/ensure-kubernetes.sh, which builds one the first time'
 }
 
-/** Begins what of the cluster has died, or these programs of it, and waits until they are ready. */
+/** Starts the programs of the cluster that have died, or only the given ones, and waits until they are ready. */
 export async function ensure(...parts: readonly Part[]): Promise<void> {
   const child = spawn(ENSURE, parts, { stdio: ['ignore', 'inherit', 'pipe'] })
-  // A build takes minutes, and says where it is.
+  // A build takes minutes and reports its progress.
   child.stderr.pipe(process.stderr, { end: false })
   const said = text(child.stderr)
   const [code] = await once(child, 'exit')
   if (code !== 0) throw new Error(`Kubernetes does not start: ${await said}`)
 }
 
-/** A folder with the kubectl of this machine's Debian. */
+/** Returns a folder with kubectl from this machine's Debian. */
 export async function kubectlFolder(): Promise<string> {
   const { stdout } = await execute(join(import.meta.dirname, 'ensure-kubectl.sh'))
   return stdout.trim()
@@ -75,14 +79,17 @@ export type Part =
   | 'proxy'
   | 'kubelet'
 
-/** Sends a program of the cluster a signal: SIGSTOP hangs it until SIGCONT. What ends it is waited for. */
+/**
+ * Sends a signal to a program of the cluster. SIGSTOP hangs it until SIGCONT. Waits until a program that the signal
+ * ends is gone.
+ */
 export async function signalPart(part: Part, signal: 'SIGTERM' | 'SIGKILL' | 'SIGSTOP' | 'SIGCONT') {
   const pid = Number(readFileSync(join(STATE, `${part}.pid`), 'utf8'))
   process.kill(pid, signal)
   if (signal === 'SIGTERM' || signal === 'SIGKILL') while (lives(pid)) await sleep(20)
 }
 
-/** One that has ended may have nobody who asks how. */
+/** Reports whether a process lives. An ended one may have no parent that waits for it. */
 function lives(pid: number): boolean {
   try {
     return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
@@ -91,11 +98,11 @@ function lives(pid: number): boolean {
   }
 }
 
-/** Copies an image of the machine's Docker engine to the node, where it stays under its name. */
+/** Copies an image from the machine's Docker engine to the node, where it keeps its name. */
 export async function takeImage(name: string): Promise<void> {
   const { stdout } = await execute('docker', ['image', 'inspect', '-f', '{{.Id}}', name])
   const id = stdout.trim()
-  // As Docker completes it: before the first slash is a registry where it looks like one.
+  // Docker completes a name like this: the part before the first slash is a registry if it looks like one.
   const [first, ...rest] = name.split('/')
   const whole =
     rest.length === 0 ? `docker.io/library/${name}` : /[.:]/.test(first!) ? name : `docker.io/${name}`
@@ -111,7 +118,7 @@ export async function takeImage(name: string): Promise<void> {
   }
 }
 
-/** A "no" of the API. */
+/** A refusal by the API. */
 export class KubernetesRefusal extends Error {
   readonly status: number
   readonly reason: string
@@ -123,7 +130,7 @@ export class KubernetesRefusal extends Error {
   }
 }
 
-/** As a kubeconfig has them, in the part of YAML that is JSON. */
+/** The part of a kubeconfig that is read. It is in the part of YAML that is JSON. */
 interface Kubeconfig {
   clusters: [{ cluster: { server: string; 'certificate-authority-data': string } }]
   users: [{ user: { token?: string; 'client-certificate-data'?: string; 'client-key-data'?: string } }]
@@ -165,13 +172,13 @@ async function askAs(who: Kubeconfig, method: string, path: string, body?: unkno
 }
 
 export interface TestKubernetes {
-  /** Of this test alone. */
+  /** The namespace of this test alone. */
   namespace: string
-  /** Asks the API as one who may do everything. Throws a KubernetesRefusal. */
+  /** Calls the API as a user who may do everything. Throws a KubernetesRefusal. */
   ask(method: string, path: string, body?: unknown): Promise<Answer>
-  /** Asks until the answer is accepted, and answers that; what is refused, or not answered, is asked again. */
+  /** Repeats a GET until its answer is accepted, and returns that. A refused or failed call is repeated too. */
   until(path: string, accepts: (answer: Answer) => boolean): Promise<Answer>
-  /** A kubeconfig of one who may do these things in the namespace, and nothing else. */
+  /** Returns a kubeconfig of a user who may do these things in the namespace, and nothing else. */
   account(rules: readonly Rule[]): Promise<string>
 }
 
@@ -204,7 +211,7 @@ export async function kubernetesFor(t: TestContext, { alone = false } = {}): Pro
   }
   const labels = { 'errand.test': namespace }
   await ask('POST', '/api/v1/namespaces', { metadata: { name: namespace, labels } })
-  // No pod is made before there is its account.
+  // No pod is created before its account exists.
   await until(`/api/v1/namespaces/${namespace}/serviceaccounts/default`, ({ secrets }) => secrets?.length > 0)
   return {
     ...{ namespace, ask, until },
@@ -231,7 +238,7 @@ export async function kubernetesFor(t: TestContext, { alone = false } = {}): Pro
   }
 }
 
-/** Asks as the one whom a kubeconfig names that `account` has made. */
+/** Calls the API as the user of a kubeconfig that `account` created. */
 export async function askWith(
   kubeconfig: string,
   method: string,
@@ -242,8 +249,8 @@ export async function askWith(
 }
 
 /**
- * Removes a namespace and all in it, however long its pods would like to take, and waits until it is gone; and the volumes
- * that are labelled with it (`errand.test`).
+ * Removes a namespace, everything in it, and the volumes with its label (`errand.test`). Waits until it is gone, and
+ * does not wait for the grace periods of its pods.
  */
 export async function removeNamespace(name: string): Promise<void> {
   const who = admin()
@@ -261,7 +268,10 @@ export async function removeNamespace(name: string): Promise<void> {
   } while ((await askAs(who, 'GET', path).catch(isGone)) !== true)
 }
 
-/** Until it is freed no other test, of any file, is alone at the cluster, or none is there at all. */
+/**
+ * Takes the cluster until the returned function is called: alone, so that no test of any file uses it meanwhile, or
+ * shared, so that no other test is alone at it.
+ */
 async function locked(alone: boolean): Promise<() => Promise<void>> {
   const holder = spawn('flock', [alone ? '-x' : '-s', LOCK, 'sh', '-c', 'echo; cat'], {
     stdio: ['pipe', 'pipe', 'inherit'],

@@ -11,13 +11,13 @@ import { makeCertificate } from '../sources/git-fixture.ts'
 type Thing = any
 
 export interface ClusterStandInOptions {
-  /** Starts the container of a pod with this environment. Absent: pods are never made. */
+  /** Starts the container of a pod with this environment. If it is absent, pods are never created. */
   start?(pod: string, env: Record<string, string>): void
 }
 
 /**
- * As much of Kubernetes 1.20 as a provisioner needs, over plain HTTP. A Job whose pod is deleted makes another one at once, and the
- * container of a pod is started once its Secret is there.
+ * Imitates as much of Kubernetes 1.20 as a provisioner needs, over plain HTTP. A Job whose pod is deleted creates
+ * another one at once. The container of a pod starts once its Secret exists.
  */
 export async function clusterStandIn(t: TestContext, { start }: ClusterStandInOptions = {}) {
   const jobs = new Map<string, Thing>()
@@ -33,7 +33,7 @@ export async function clusterStandIn(t: TestContext, { start }: ClusterStandInOp
   const status = (code: number, reason: string) =>
     [code, { kind: 'Status', reason, message: reason }] as [number, unknown]
 
-  /** What the controller of Jobs and the kubelet do. */
+  /** Does what the controller of Jobs and the kubelet do. */
   const follow = () => {
     if (start === undefined) return
     for (const job of jobs.values()) {
@@ -106,12 +106,12 @@ export async function clusterStandIn(t: TestContext, { start }: ClusterStandInOp
   return {
     ...{ port, made, started, pods, secrets },
     there: jobs,
-    /** Deletes a pod, as `kubectl drain` does with all of a node. */
+    /** Deletes a pod, as `kubectl drain` does with all pods of a node. */
     deletePod(name: string): void {
       pods.delete(name)
       follow()
     },
-    /** The pod has ended so, as the kubelet tells it. */
+    /** Sets the status of an ended pod, as the kubelet reports it. */
     endPod(name: string, status: object): void {
       Object.assign(pods.get(name).status, { phase: 'Failed', ...status })
       follow()
@@ -119,7 +119,10 @@ export async function clusterStandIn(t: TestContext, { start }: ClusterStandInOp
   }
 }
 
-/** The API server before such a stand-in, which a test may spoil, and a kubeconfig that names it. */
+/**
+ * Puts a front, which a test may spoil, before the API server of such a stand-in, and returns a kubeconfig that names
+ * it.
+ */
 export async function frontOf(t: TestContext, port: number) {
   const folder = mkdtempSync(join(tmpdir(), 'errand-kubeconfig-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))

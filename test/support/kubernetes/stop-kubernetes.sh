@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Ends the Kubernetes of ensure-kubernetes.sh: its pods, programs, mounts, network and groups. Its programs stay built, and with
-# stop-kubernetes.sh --keep so does what it had kept: its objects, keys and images.
+# Ends the Kubernetes of ensure-kubernetes.sh: its pods, programs, mounts, network and groups. The built programs stay. With
+# stop-kubernetes.sh --keep, its stored objects, keys and images stay too.
 set -euo pipefail
 
 state=/var/lib/errand-kubernetes
@@ -9,13 +9,13 @@ bridge=errand-k8s
 exec 9>/var/lock/errand-ensure-kubernetes
 flock 9
 
-# The pid of NAME, where that still is one of ours.
+# pid_of NAME: prints the pid, if the process is still one of ours.
 pid_of() {
   local pid
   pid=$(cat "$state/$1.pid" 2>/dev/null) && [ -e "/proc/$pid/cmdline" ] && grep -qz "$state" "/proc/$pid/cmdline" && echo "$pid"
 }
 
-# First who would begin pods anew.
+# The programs that would restart pods come first.
 for name in kubelet scheduler controller-manager apiserver etcd proxy containerd; do
   pid=$(pid_of "$name") || continue
   if [ "$name" = containerd ]; then
@@ -32,7 +32,7 @@ for name in kubelet scheduler controller-manager apiserver etcd proxy containerd
   kill -9 "$pid" 2>/dev/null || true
   rm -f "$state/$name.pid"
 done
-# Left by a containerd that was dead already.
+# A dead containerd leaves these processes.
 for process in $(pgrep -f "containerd-shim.* -address $state/" || true); do kill -9 "$process" 2>/dev/null || true; done
 for hierarchy in $(awk '$3 ~ /^cgroup2?$/ { print $2 }' /proc/mounts); do
   [ -d "$hierarchy/$group" ] || continue
@@ -48,7 +48,7 @@ for hierarchy in $(awk '$3 ~ /^cgroup2?$/ { print $2 }' /proc/mounts); do
     sleep 0.1
   done
 done
-# Rules that name its addresses; chains that any Kubernetes has stay, and do nothing.
+# Removes rules with its addresses. Chains that every Kubernetes has stay; they have no effect.
 for table in nat filter; do
   iptables-save -t "$table" 2>/dev/null | sed -n 's/^-A\(.*10\.213\..*\)/-D\1/p' |
     while read -r rule; do eval "iptables -t $table $rule" 2>/dev/null || true; done

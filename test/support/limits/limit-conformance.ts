@@ -14,33 +14,33 @@ import { command, endOf, place, textOf, until } from '../runner/attempt-fixture.
 import { sessionPlace } from '../runner/session-fixture.ts'
 
 const MiB = 1024 ** 2
-/** Takes so many MiB of memory, touches them, says so and stays. */
+/** Allocates so many MiB of memory, touches them, says so and stays. */
 const HOG = `node -e '
   const held = []
   for (let n = 0; n < Number(process.argv[1]) / 16; n++) held.push(Buffer.alloc(16 * 1024 * 1024, 1))
   console.log("took it")
   setTimeout(() => {}, 100000)
 '`
-/** Uses CPU time: so many milliseconds of it. */
+/** Uses so many milliseconds of CPU time. */
 const BURN = `node -e 'while (process.cpuUsage().user + process.cpuUsage().system < Number(process.argv[1]) * 1000);'`
 /** Leaves its session, its group, its parent and its environment. */
 const DAEMON = `setsid env -i sh -c 'sleep 1000 & echo $! >daemon.draft; mv daemon.draft daemon' & until [ -e daemon ]; do sleep 0.05; done`
 
-/** Why limits cannot be held so here. */
+/** Returns why this machine cannot enforce limits in this way, or false. */
 export function limitsMissing(heldBy: HeldBy): string | false {
   const probe = chooseLimits(`errand-probe-${randomBytes(4).toString('hex')}`, heldBy)
   giveBack(probe)
   return probe.heldBy === heldBy ? false : `not on this machine: ${'why' in probe ? probe.why : ''}`
 }
 
-/** `node:test`'s, or one that has each of these tests run elsewhere. */
+/** The `test` of `node:test`, or a function that runs each of these tests elsewhere. */
 export type RegisterTest = (
   name: string,
   options: { skip: string | false },
   run: () => Promise<void>,
 ) => unknown
 
-/** What every way of holding limits does; skipped, with the reason, on machines that do not have it. */
+/** Checks what every way of enforcing limits does. The tests are skipped, with the reason, on machines without it. */
 export function limitConformance(heldBy: HeldBy, test: RegisterTest = registerHere): void {
   const skip = limitsMissing(heldBy)
   const byKernel = heldBy !== 'watchdog'
@@ -53,7 +53,7 @@ export function limitConformance(heldBy: HeldBy, test: RegisterTest = registerHe
       path: here.path,
       keeper,
       open: () => here.open({ limits: keeper(), env: process.env }),
-      /** Its cgroups can be removed: no process is left in them. */
+      /** Removes its cgroups, which is possible only if no process is left in them. */
       empty: () => giveBack(chooseLimits(name, heldBy)),
       work: (file: string) => join(here.path, 'workspaces/run_test', file),
       [Symbol.dispose]() {
@@ -127,7 +127,7 @@ export function limitConformance(heldBy: HeldBy, test: RegisterTest = registerHe
   test(`${heldBy}: a fork bomb is held to its number of processes`, { skip }, async () => {
     using here = machine()
     const attempts = here.open()
-    // Bounded, so that it does no harm where it is ended and not held back.
+    // Bounded, so that it does no harm if it is not held back but ended.
     const bomb = `n=0; while [ $n -lt 300 ]; do sleep 1000 & n=$((n + 1)); done; wait`
     const attempt = await attempts.start(limited(bomb, { processes: 40 }), 1)
     if (byKernel) {
@@ -200,7 +200,7 @@ export function limitConformance(heldBy: HeldBy, test: RegisterTest = registerHe
     const end = await endOf(attempt)
     assert.equal(end.outcome, 'success')
     if (end.usage!.not_held === undefined) {
-      // A fifth of a core at most: the wall time is no less than that, however loaded the machine is.
+      // A fifth of a core at most: the wall time is at least that, however loaded the machine is.
       assert.ok(end.duration_ms! >= end.usage!.cpu_ms! * 3, JSON.stringify(end))
     } else assert.deepEqual(end.usage!.not_held, ['cpus'])
     assert.equal(end.usage!.not_held === undefined, byKernel)
@@ -217,7 +217,7 @@ export function limitConformance(heldBy: HeldBy, test: RegisterTest = registerHe
     const burner = limited(`${BURN} 300; ${go}`, { memory_bytes: 800 * MiB })
     for (const spec of [hog, burner]) await first.start(spec, 1)
     await until(() => first.all().every(({ reports }) => reports.length > 0))
-    // As after `kill -9`: nothing of it looks any more.
+    // As after `kill -9`: nothing of it is watching any more.
     await first.close()
     const second = here.open()
     const found = await second.recover()
@@ -278,7 +278,7 @@ export function limitConformance(heldBy: HeldBy, test: RegisterTest = registerHe
   })
 }
 
-/** Processes that carry the attempt's id in their environment. */
+/** Returns the processes with the attempt's id in their environment. */
 function survivors(attemptId: string): number[] {
   const pids = readdirSync('/proc')
     .map(Number)

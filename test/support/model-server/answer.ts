@@ -2,9 +2,9 @@ import type { ModelRequest, RequestContent } from './request.ts'
 import type { TurnUsage } from './script.ts'
 import type { ToolCall } from './tool-choice.ts'
 
-/** A turn made concrete for a request. */
+/** A turn, made concrete for a request. */
 export interface Answer {
-  /** Unique within the server; ids in the answer are made of it. */
+  /** Unique within the server. The ids in the answer are made from it. */
   number: number
   thought: string
   text: string
@@ -13,25 +13,28 @@ export interface Answer {
   stop: 'through' | 'max_tokens' | 'refusal'
 }
 
-/** A server-sent event; without a name only its data is sent. */
+/** A server-sent event. Without a name, only its data is sent. */
 export interface StreamEvent {
   name?: string
   data: unknown
 }
 
-/** One vendor's way of asking and answering. */
+/** Reads requests and writes answers in one vendor's format. */
 export interface Dialect {
   api: ModelRequest['api']
   read(body: Record<string, unknown>): RequestContent
-  /** Thought and text first, so that an answer can hang after them: then `tail` is not sent. */
+  /**
+   * Returns the events of an answer: `head` with the thought and text, and `tail`, which is not sent if the answer
+   * hangs.
+   */
   stream(answer: Answer, request: ModelRequest): { head: StreamEvent[]; tail: StreamEvent[] }
-  /** Sent after the last event, as it is. */
+  /** Sent unchanged after the last event. */
   streamEnd?: string
   whole(answer: Answer, request: ModelRequest): unknown
   failure(status: number, message: string): unknown
 }
 
-/** Split so that a reader sees several pieces. */
+/** Splits a text so that a reader receives several pieces. */
 export const pieces = (text: string): string[] => text.match(/[\s\S]{1,12}/gu) ?? []
 
 export const failureType = (status: number): string =>

@@ -56,7 +56,7 @@ function blockEvents(block: ReturnType<typeof blocks>[number], index: number): S
   ]
 }
 
-/** `POST /v1/messages`. */
+/** The dialect of `POST /v1/messages`. */
 export const anthropic: Dialect = {
   api: 'anthropic',
 

@@ -28,7 +28,7 @@ const envelope = (answer: Answer, { model }: ModelRequest, object: string) => ({
   model,
 })
 
-/** `POST /v1/chat/completions`. */
+/** The dialect of `POST /v1/chat/completions`. */
 export const chat: Dialect = {
   api: 'chat',
 

@@ -6,7 +6,7 @@ import type { Turn } from './script.ts'
 const asText = ({ name, data }: StreamEvent): string =>
   `${name === undefined ? '' : `event: ${name}\n`}data: ${JSON.stringify(data)}\n\n`
 
-/** Sends the answer, as a stream where the request wants one; as the turn says, cut off or without an end. */
+/** Sends the answer, as a stream if the request asks for one. It is cut off or has no end if the turn says so. */
 export function deliver(
   turn: Turn,
   answer: Answer,
@@ -31,7 +31,7 @@ export function deliver(
   } else finish(response, begun + tail.map(asText).join('') + (dialect.streamEnd ?? ''), turn.breakAfterBytes)
 }
 
-/** Cuts the connection instead once `breakAfterBytes` are sent. */
+/** Ends the answer, or cuts the connection once `breakAfterBytes` are sent. */
 function finish(response: ServerResponse, body: string, breakAfterBytes: number | undefined): void {
   const bytes = Buffer.from(body)
   if (breakAfterBytes === undefined || breakAfterBytes > bytes.length) response.end(bytes)

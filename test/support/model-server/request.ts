@@ -1,10 +1,12 @@
-/** How the program offered a tool: with arguments as JSON (`function`), as a text (`custom`), or built into the API. */
+/**
+ * A tool as the program offered it: with arguments as JSON (`function`), as a text (`custom`), or built into the API.
+ */
 export interface OfferedTool {
   name: string
   type: 'function' | 'custom' | 'local_shell'
   /** Names of its arguments. */
   properties: readonly string[]
-  /** Only `responses`: the group of tools it stands in. */
+  /** The group that the tool is in; only for `responses`. */
   namespace?: string
 }
 
@@ -13,7 +15,7 @@ export interface ToolResult {
   text: string
 }
 
-/** What the dialects have in common of a request's body. */
+/** The parts of a request's body that all dialects have. */
 export interface RequestContent {
   model: string
   stream: boolean
@@ -27,15 +29,18 @@ export interface RequestContent {
 export interface ModelRequest extends RequestContent {
   /** Counts from 1 over the whole server. */
   number: number
-  /** Counts from 0 within the session: scripted requests before this one. */
+  /** The number of scripted requests before this one in the session. */
   index: number
   path: string
   api: 'anthropic' | 'responses' | 'chat'
-  /** From `authorization: Bearer` or `x-api-key`. */
+  /** The key in `authorization: Bearer` or `x-api-key`. */
   key: string
   headers: Readonly<Record<string, string | string[] | undefined>>
   body: Record<string, unknown>
-  /** Not part of the conversation (a title, a quota check): it offers no tools. Answered without the script. */
+  /**
+   * Whether it is not part of the conversation (a title, a quota check): it offers no tools. It is answered without
+   * the script.
+   */
   side: boolean
 }
 
@@ -48,7 +53,7 @@ export const records = (value: unknown): Json[] => (Array.isArray(value) ? value
 
 export const string = (value: unknown): string => (typeof value === 'string' ? value : '')
 
-/** The text in a content that is a string, or a list of parts with `text`, or of results with `content`. */
+/** Returns the text of a content: a string, a list of parts with `text`, or a list of results with `content`. */
 export function textOf(content: unknown): string {
   if (typeof content === 'string') return content
   return records(content)

@@ -45,7 +45,7 @@ function callItem({ id: call_id, tool, input }: ToolCall & { id: string }) {
   }
 }
 
-/** An answer's items, calls last. */
+/** Returns the items of an answer, calls last. */
 export const items = (answer: Answer) => [
   ...thoughtItem(answer),
   ...textItem(answer),
@@ -54,7 +54,7 @@ export const items = (answer: Answer) => [
 
 export type Item = ReturnType<typeof items>[number]
 
-/** What is streamed of an item between its being added and done. */
+/** Returns the events of an item between those that say it is added and done. */
 export function parts(item: Item, output_index: number): StreamEvent[] {
   const at = { item_id: item.id, output_index }
   const event = (type: string, rest: object): StreamEvent => ({ name: type, data: { type, ...at, ...rest } })
@@ -93,7 +93,7 @@ export function parts(item: Item, output_index: number): StreamEvent[] {
   return []
 }
 
-/** The item as it is when it has just begun. */
+/** Returns the item as it is at its beginning. */
 export function begun(item: Item): object {
   if ('summary' in item) return { ...item, summary: [] }
   if ('content' in item) return { ...item, status: 'in_progress', content: [] }

@@ -2,7 +2,10 @@ import { type Answer, type Dialect, failureType, type StreamEvent } from './answ
 import { type ModelRequest, type OfferedTool, propertiesOf, records, string, textOf } from './request.ts'
 import { begun, type Item, items, parts } from './response-items.ts'
 
-/** Some names of models make codex offer its tools in an input item instead of `tools`; groups of tools nest. */
+/**
+ * Returns the offered tools. For some model names, codex offers its tools in an input item instead of `tools`. Groups
+ * of tools nest.
+ */
 function offered(tools: unknown, namespace?: string): OfferedTool[] {
   return records(tools).flatMap((tool): OfferedTool[] => {
     if (tool.type === 'namespace') return offered(tool.tools, string(tool.name))
@@ -48,7 +51,7 @@ function response(answer: Answer, { model }: ModelRequest, status: string, outpu
 
 const endStatus = ({ stop }: Answer): string => (stop === 'through' ? 'completed' : 'incomplete')
 
-/** `POST /v1/responses`. */
+/** The dialect of `POST /v1/responses`. */
 export const responses: Dialect = {
   api: 'responses',
 

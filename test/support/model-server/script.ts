@@ -1,48 +1,48 @@
 import type { ModelRequest } from './request.ts'
 
-/** What a tool call is to do; the server picks the tool that the program offered for it. */
+/** A wish for a tool call. The server picks a tool for it from those that the program offered. */
 export type ToolWish =
   | { kind: 'write'; args: { path: string; content: string } }
   | { kind: 'read'; args: { path: string } }
   | { kind: 'run'; args: { command: string } }
 
-/** A tool by the name it is offered under; `args` a text: for tools that take one, not JSON. */
+/** A tool, by the name that it is offered under. `args` is a text for tools that take a text instead of JSON. */
 export interface NamedTool {
   name: string
   args: unknown
 }
 
 export interface TurnUsage {
-  /** Without the cached ones. */
+  /** Tokens without the cached ones. */
   input: number
   cached: number
   output: number
 }
 
-/** One answer of the model. All of it absent: an empty message. */
+/** An answer of the model. Without any field it is an empty message. */
 export interface Turn {
   thought?: string
   text?: string
   toolCalls?: readonly (ToolWish | NamedTool)[]
   usage?: Partial<TurnUsage>
-  /** Why the model stopped; default: it was through. */
+  /** Why the model stopped early; by default, it was finished. */
   stop?: 'max_tokens' | 'refusal'
-  /** The call fails with this status; `body` stands in for the vendor's. */
+  /** Makes the call fail with this status. `body` replaces the vendor's body. */
   fail?: { status: number; body?: unknown; headers?: Record<string, string> }
-  /** The connection is cut after so many bytes of the answer's body. */
+  /** Cuts the connection after so many bytes of the answer's body. */
   breakAfterBytes?: number
-  /** Before the answer begins. */
+  /** Milliseconds before the answer begins. */
   delayMs?: number
-  /** After thought and text nothing more comes, nor does the stream end. */
+  /** Sends nothing after the thought and text, and does not end the stream. */
   hang?: boolean
-  /** After thought and text the rest of the answer waits for this. */
+  /** Delays the part after the thought and text until this resolves. */
   restAfter?: Promise<unknown>
 }
 
-/** Turns in the order of the requests (then `Done.` for ever), or what answers a request. */
+/** Turns in the order of the requests (afterwards always `Done.`), or a function that answers a request. */
 export type Script = readonly Turn[] | ((request: ModelRequest) => Turn | Promise<Turn>)
 
-/** Asks for a file to be written with the program's own tool. Paths are best given absolute. */
+/** Returns a turn that writes a file with the program's own tool. Use absolute paths. */
 export const writeFileTurn = (path: string, content: string): Turn => ({
   toolCalls: [{ kind: 'write', args: { path, content } }],
 })
@@ -51,7 +51,7 @@ export const runTurn = (command: string): Turn => ({ toolCalls: [{ kind: 'run', 
 
 export const readFileTurn = (path: string): Turn => ({ toolCalls: [{ kind: 'read', args: { path } }] })
 
-/** Writes the file, then says `text`. */
+/** Returns turns that write the file and then say `text`. */
 export const writeFileScript = (path: string, content: string, text = 'Done.'): Turn[] => [
   writeFileTurn(path, content),
   { text },

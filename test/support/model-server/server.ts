@@ -13,17 +13,17 @@ import { answerOf, Sessions, turnOf } from './session.ts'
 export * from './script.ts'
 
 export interface ModelServerOptions {
-  /** Address that it listens on. Default loopback. */
+  /** The address that it listens on; default loopback. */
   host?: string
-  /** For all that `scriptFor` has none for. Default: `Done.` to everything. */
+  /** The script for everything that `scriptFor` returns none for. By default, every answer is `Done.`. */
   script?: Script
-  /** The session's own script, by its key; where that has none, by the name of its model. */
+  /** Returns the session's own script by its key or, if there is none, by the name of its model. */
   scriptFor?: (name: string) => Script | undefined
-  /** Keys that are let in; all others get 401. Default: all. */
+  /** Keys that are accepted; others get 401. Default: all. */
   keys?: readonly string[]
-  /** Models there are; others get 404. Default: all. */
+  /** The existing models; others get 404. Default: all. */
   models?: readonly string[]
-  /** Answers requests without tools by the script too, for programs that offer none. */
+  /** Answers requests without tools from the script too, for programs that offer none. */
   scriptSideRequests?: boolean
 }
 
@@ -53,11 +53,11 @@ async function bodyOf(request: IncomingMessage): Promise<Record<string, unknown>
 
 /** A stand-in for the services of models, on loopback: Anthropic Messages, OpenAI Responses and Chat Completions. */
 export class ModelServer {
-  /** All that were asked of a model, side requests too, in the order they came. */
+  /** Requests to a model in the order they came, side requests included. */
   readonly requests: ModelRequest[] = []
-  /** What went wrong here, not as scripted (no fitting tool offered …). Tests should find it empty. */
+  /** Errors that were not scripted (no fitting tool offered …). Tests should find none. */
   readonly errors: string[] = []
-  /** Tokens told so far, over all sessions, side requests left out. */
+  /** Tokens reported so far over all sessions, without side requests. */
   readonly tokens: TurnUsage = { input: 0, cached: 0, output: 0 }
   #options: ModelServerOptions
   #sessions: Sessions
@@ -66,7 +66,7 @@ export class ModelServer {
     this.#handle(request, response).catch((error: Error) => {
       if (this.#stopped.signal.aborted) return
       this.errors.push(error.message)
-      // A status that no program tries again after.
+      // No program retries after this status.
       response.writeHead(400, { 'content-type': 'application/json' })
       response.end(JSON.stringify(chat.failure(400, error.message)))
     })
@@ -77,12 +77,12 @@ export class ModelServer {
     this.#sessions = new Sessions(options)
   }
 
-  /** Those of the conversations. */
+  /** Returns the requests of the conversations. */
   get scripted(): ModelRequest[] {
     return this.requests.filter(({ side }) => !side)
   }
 
-  /** Without `/v1`. */
+  /** Returns the address without `/v1`. */
   get url(): string {
     return `http://${this.#options.host ?? '127.0.0.1'}:${(this.#http.address() as AddressInfo).port}`
   }
@@ -93,7 +93,7 @@ export class ModelServer {
     })
   }
 
-  /** Cuts what is under way. Twice is once. */
+  /** Stops the server and cuts what is under way; may be called twice. */
   async stop(): Promise<void> {
     if (this.#stopped.signal.aborted) return
     this.#stopped.abort()
@@ -135,7 +135,7 @@ export class ModelServer {
     if (models !== undefined && !models.includes(content.model))
       return void json(404, dialect.failure(404, `model "${content.model}" does not exist`))
     const turn = side ? { text: 'A title' } : await turnOf(session.script, request)
-    // Sleeps: a test asks for a slow model.
+    // Sleeps: the test wants a slow model.
     if (turn.delayMs !== undefined) await sleep(turn.delayMs, undefined, { signal: this.#stopped.signal })
     if (turn.fail !== undefined) {
       const { status, headers } = turn.fail
@@ -160,7 +160,7 @@ const modelEntry = (id: string) => ({
   display_name: id,
 })
 
-/** Listens on a free port of loopback. */
+/** Starts a server on a free port of loopback. */
 export async function startModelServer(options: ModelServerOptions): Promise<ModelServer> {
   const server = new ModelServer(options)
   await server.listen()

@@ -5,11 +5,11 @@ import { chooseTool } from './tool-choice.ts'
 
 export interface Session {
   script: Script
-  /** Requests answered by the script so far. */
+  /** The number of requests answered from the script so far. */
   index: number
 }
 
-/** Conversations, told apart by their key, or by their model where only that has a script. */
+/** Tells conversations apart by their key or, if only the model has a script, by the model. */
 export class Sessions {
   #scripts: { script?: Script; scriptFor?: (name: string) => Script | undefined }
   #sessions = new Map<string, Session>()

@@ -1,7 +1,7 @@
 import type { OfferedTool } from './request.ts'
 import type { NamedTool, ToolWish } from './script.ts'
 
-/** A call of an offered tool. `input` is a text for `custom` tools, else an object. */
+/** A call of an offered tool. `input` is a text for `custom` tools, and an object for others. */
 export interface ToolCall {
   tool: OfferedTool
   input: unknown
@@ -10,7 +10,7 @@ export interface ToolCall {
 type Args = { path: string; content: string; command: string }
 type Choice = readonly [name: RegExp, input: (args: Args, tool: OfferedTool) => unknown]
 
-/** Arguments under whichever of the names the tool has. */
+/** Returns the arguments that the tool has, under whichever of the names it uses. */
 function named(tool: OfferedTool, names: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(names).filter(([name]) => tool.properties.includes(name)))
 }
@@ -41,7 +41,7 @@ const patchOf = (path: string, content: string): string =>
 
 const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`
 
-/** Code for a tool that runs JavaScript in which the other tools are functions. */
+/** Returns code for a tool that runs JavaScript, in which the other tools are functions. */
 const called = (name: string, input: unknown): string => `text(await tools.${name}(${JSON.stringify(input)}))`
 
 const viaShell = (command: (args: Args) => string): Choice => [
@@ -49,7 +49,7 @@ const viaShell = (command: (args: Args) => string): Choice => [
   (args, tool) => shell[1]({ ...args, command: command(args) }, tool),
 ]
 
-/** In the order of preference. */
+/** The tools for each wish, in order of preference. */
 const choices: Record<ToolWish['kind'], readonly Choice[]> = {
   write: [
     [
@@ -75,11 +75,11 @@ const choices: Record<ToolWish['kind'], readonly Choice[]> = {
   run: [shell, [/^exec$/, ({ command }) => called('exec_command', { cmd: command })]],
 }
 
-/** Throws, with the names that were offered, where none of them will do. */
+/** Picks a tool. Throws, with the names that were offered, if none of them fits. */
 export function chooseTool(wish: ToolWish | NamedTool, offered: readonly OfferedTool[]): ToolCall {
   if ('name' in wish) {
     const tool = offered.find(({ name }) => name === wish.name)
-    // Not offered: the program is to cope with a model that makes tools up.
+    // A tool that was not offered: the program should cope with a model that invents tools.
     return { tool: tool ?? { name: wish.name, type: 'function', properties: [] }, input: wish.args }
   }
   for (const [name, input] of choices[wish.kind]) {

@@ -11,7 +11,7 @@ export interface Received {
 
 type Clean = Pick<TestContext, 'after'>
 
-/** A server that takes webhooks and topics, and answers each with `answer.status`, as ntfy does. */
+/** Starts a server that accepts webhooks and topics, and answers each with `answer.status`, as ntfy does. */
 export async function webStandIn(t: Clean, port = 0) {
   const received: Received[] = []
   const answer = { status: 200 }
@@ -38,14 +38,14 @@ export async function webStandIn(t: Clean, port = 0) {
     url: `http://127.0.0.1:${bound}`,
     received,
     answer,
-    /** Resolves once `fits` holds of what was received. */
+    /** Resolves once `fits` holds for what was received. */
     async until(fits: (received: readonly Received[]) => boolean): Promise<void> {
       while (!fits(received)) await told.promise
     },
   }
 }
 
-/** A mail server that takes all there is. */
+/** Starts a mail server that accepts everything. */
 export async function mailStandIn(t: Clean) {
   const mails: { from: string; to: string[]; text: string }[] = []
   let told = Promise.withResolvers<void>()

@@ -7,7 +7,7 @@ import test from 'node:test'
 import { eventually } from '../errand-command.ts'
 import { Front } from './front.ts'
 
-/** A service that takes what is posted, and a front before it. */
+/** Starts a service that accepts what is posted, and a front in front of it. */
 async function place(t: test.TestContext) {
   const taken: string[] = []
   const service = createServer(async (request, response) => {

@@ -6,13 +6,13 @@ import { createServer as createTlsServer } from 'node:tls'
 import type { Manner } from './manners.ts'
 
 export interface FrontOptions {
-  /** The service that answers well: its port on loopback, or the path of its socket. */
+  /** The working service: its port on loopback, or the path of its socket. */
   behind: number | string
   /** Listens on this socket of the file system instead of a port. */
   path?: string
-  /** Speaks TLS with its clients, and plainly with the service. */
+  /** Speaks TLS with its clients, and plain text with the service. */
   tls?: { key: string; cert: string }
-  /** Of what the service sends: from here on it counts as the answer to a request. Default: from its first byte. */
+  /** Matches where the answer to a request begins in what the service sends; by default, at its first byte. */
   answersFrom?: RegExp
 }
 
@@ -20,9 +20,11 @@ const BODY = '<!doctype html><title>Sign in</title><h1>Please sign in to the net
 const PAGE = `HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: ${BODY.length}\r\nconnection: close\r\n\r\n${BODY}`
 const GARBAGE = Buffer.from('\x00\xff\x13\x37 no protocol at all \x80\x81\r\n\r\n', 'latin1')
 
-/** Stands before a service that answers well, and spoils what its clients get, in a manner that can be changed at any time. */
+/**
+ * Sits in front of a working service and spoils what its clients receive, in a manner that can be changed at any time.
+ */
 export class Front {
-  /** Connections that clients have opened since the manner was set. */
+  /** Counts the connections that clients have opened since the manner was set. */
   connections = 0
   readonly #options: FrontOptions
   readonly #open = new Set<Socket>()
@@ -42,7 +44,7 @@ export class Front {
     return front
   }
 
-  /** `127.0.0.1:PORT`, the same in every manner. */
+  /** The address, `127.0.0.1:PORT`, which is the same in every manner. */
   get host(): string {
     return `127.0.0.1:${this.#port}`
   }
@@ -51,7 +53,7 @@ export class Front {
     return this.#port
   }
 
-  /** From now on; connections from before are cut, as those of a service that is restarted. */
+  /** Sets the manner from now on. Existing connections are cut, as when a service is restarted. */
   async set(manner: Manner | 'well'): Promise<void> {
     this.#manner = manner
     this.connections = 0
@@ -61,7 +63,7 @@ export class Front {
     else if (this.#server === undefined) await this.#listen()
   }
 
-  /** Sends the answers that are late, to whoever still has a connection. */
+  /** Sends the late answers to every client that is still connected. */
   release(): void {
     for (const send of this.#held.splice(0)) send()
   }
@@ -69,11 +71,11 @@ export class Front {
   async #listen(): Promise<void> {
     const { tls, path } = this.#options
     const take = (socket: Socket) => this.#take(socket)
-    // A service may answer after its client has sent all.
+    // A service may answer after its client has sent everything.
     const server = tls
       ? createTlsServer({ ...tls, allowHalfOpen: true }, take)
       : createServer({ allowHalfOpen: true }, take)
-    // A client that does not like the certificate, or speaks no TLS.
+    // Handles a client that rejects the certificate or speaks no TLS.
     server.on('tlsClientError', (_error: Error, socket: Socket) => socket.destroy())
     if (path === undefined) server.listen(this.#port, '127.0.0.1')
     else server.listen(path)
@@ -99,7 +101,7 @@ export class Front {
     if (manner !== 'well') client.on('end', () => client.destroy())
     if (manner === 'silent') return void client.resume()
     if (manner === 'page' || manner === 'garbage') {
-      // A mail server speaks first, others once they are asked.
+      // A mail server speaks first; other services wait for a request.
       const answer = () => client.end(manner === 'page' ? PAGE : GARBAGE)
       if (this.#options.answersFrom === undefined) client.once('data', answer)
       else answer()

@@ -17,8 +17,8 @@ export interface HubPlaceOptions {
 }
 
 /**
- * A real hub in this process, whose limits a test can shorten and whose unhandled rejections fail it, and a real runner beside it as
- * a process of its own.
+ * Starts a real hub in this process, so that a test can shorten its limits and its unhandled rejections fail the test,
+ * and a real runner in a separate process.
  */
 export async function hubPlace(t: TestContext, { hub: more, config, runnerEnv }: HubPlaceOptions = {}) {
   const errand = errandCommand(t)
@@ -39,7 +39,7 @@ export async function hubPlace(t: TestContext, { hub: more, config, runnerEnv }:
     await hub.close()
     rmSync(data, { recursive: true, force: true })
   })
-  /** A runner of that name, which is connected. */
+  /** Starts a runner of that name, and waits until it is connected. */
   const addRunner = async (id: string, env: NodeJS.ProcessEnv = {}) => {
     const folder = join(errand.home, id)
     const args = ['runner', '--id', id, '--workspace', folder, '--slots', '8']
@@ -57,7 +57,7 @@ export async function hubPlace(t: TestContext, { hub: more, config, runnerEnv }:
       const view = await client.runs.get(runId)
       return isFinalRun(view.status) && view
     })
-  /** The end of a run of these steps. */
+  /** Runs these steps and returns the end of the run. */
   const run = async (...steps: Parameters<typeof workflowText>[0]) => {
     const { run_id } = await client.runs.create({ yaml: workflowText(steps) })
     return await ended(run_id)
@@ -65,14 +65,17 @@ export async function hubPlace(t: TestContext, { hub: more, config, runnerEnv }:
   return {
     ...{ hub, log, client, runner, run, addRunner },
     home: errand.home,
-    /** Outside services that the hub says fail, of that address. */
+    /** Returns the outside services at that address that the hub reports as failing. */
     failing: async (address: string) =>
       (await client.services()).failing.filter((one) => one.address === address),
     metrics: async () => {
       const headers = { authorization: `Bearer ${hub.localToken}` }
       return await (await fetch(`${hub.url}/metrics`, { headers })).text()
     },
-    /** Work that needs none of them is done, by the runner that was there from the beginning or by another. */
+    /**
+     * Checks that work which needs none of them gets done, by the runner that was there from the beginning or by
+     * another.
+     */
     async works(id = 'apart'): Promise<void> {
       const inventory = { hosts: { here: { runner: id } } }
       const yaml = workflowText([{ name: 'plain', targets: ['here'], cmd: 'echo fine' }], { inventory })

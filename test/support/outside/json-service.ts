@@ -11,7 +11,7 @@ export interface Asked {
   body: any
 }
 
-/** A service of JSON over HTTP; answers its port. */
+/** Starts a service of JSON over HTTP and returns its port. */
 export async function jsonService(
   t: TestContext,
   answer: (asked: Asked) => [status: number, body?: unknown],

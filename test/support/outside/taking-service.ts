@@ -3,7 +3,9 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { TestContext } from 'node:test'
 
-/** Starts a server that takes what it is sent and answers JSON with 200; `took` has the paths and bodies, oldest first. */
+/**
+ * Starts a server that accepts every request and answers JSON with 200. `took` has the paths and bodies, oldest first.
+ */
 export async function takingService(t: TestContext, answer: object) {
   const took: { path: string; body: string }[] = []
   const server = createServer(async (request, response) => {

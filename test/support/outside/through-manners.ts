@@ -3,19 +3,22 @@ import type { Front } from './front.ts'
 import { type Manner, manners } from './manners.ts'
 
 export interface Through {
-  /** Stands before the service. */
+  /** Sits in front of the service. */
   front: Pick<Front, 'set' | 'release'>
-  /** Uses the service while it is spoiled, and checks what is said of it, and that nothing counts as done that was not taken. */
+  /**
+   * Uses the service while it is spoiled. Checks what is reported about it, and that only accepted work counts as
+   * done.
+   */
   spoiled(manner: Manner): Promise<void>
-  /** Checks that hub and runner live, and do what needs nothing of it. */
+  /** Checks that hub and runner live and do what does not need the service. */
   works(): Promise<void>
-  /** Uses the service, or waits for what was to be done: it answers well again, and nothing was restarted. */
+  /** Uses the working service again, or waits for pending work, without restarting anything. */
   mended(manner: Manner): Promise<void>
-  /** Manners that are no failure for this service, with the reason. */
+  /** The manners that are no failure for this service, with the reason. */
   except?: Partial<Record<Manner, string>>
 }
 
-/** Has an outside service fail in every manner, one after the other, each until it is well again. */
+/** Makes an outside service fail in every manner, one after the other. Lets it recover after each. */
 export async function throughManners(t: TestContext, name: string, through: Through): Promise<void> {
   const { front, spoiled, works, mended, except = {} } = through
   for (const manner of manners.filter((each) => except[each] === undefined))
@@ -23,7 +26,7 @@ export async function throughManners(t: TestContext, name: string, through: Thro
       await front.set(manner)
       await spoiled(manner)
       await works()
-      // By now its client has given up.
+      // Its client has given up by now.
       front.release()
       await front.set('well')
       await mended(manner)

@@ -3,13 +3,13 @@ import { join } from 'node:path'
 import type { RunView } from '../../../src/contract/run.ts'
 import { type Programs, workflowText } from '../programs.ts'
 
-/** Has the hub with that folder make runners for its group `builders` so. */
+/** Configures how the hub with that folder provisions runners for its group `builders`. */
 export function writeBuilders(data: string, group: Readonly<Record<string, unknown>>): void {
   mkdirSync(data, { recursive: true, mode: 0o700 })
   writeFileSync(join(data, 'errand.yaml'), JSON.stringify({ groups: { builders: group } }))
 }
 
-/** A workflow on that group, whose steps `s0`, `s1` … come one after the other. */
+/** Returns a workflow on that group, with the steps `s0`, `s1` … in sequence. */
 export const onBuilders = (...cmds: string[]): string =>
   workflowText(
     cmds.map((cmd, index) => ({
@@ -21,7 +21,7 @@ export const onBuilders = (...cmds: string[]): string =>
     { inventory: { hosts: { build: { group: 'builders' } } } },
   )
 
-/** Answers the id of the run. */
+/** Starts a run and returns its id. */
 export const startRun = async ({ client }: Pick<Programs, 'client'>, yaml: string): Promise<string> =>
   (await client.runs.create({ yaml })).run_id
 

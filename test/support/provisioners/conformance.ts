@@ -4,23 +4,23 @@ import { nameOf, newHubId, spareStem } from '../../../src/hub/provisioners/names
 import type { FoundRunner, Provisioner, ProvisionNeed } from '../../../src/hub/provisioners/provisioner.ts'
 import { eventually } from '../errand-command.ts'
 
-/** Something that makes runners, to be held to what all of them promise. */
+/** A provisioner whose promises are checked, and the view of it from outside. */
 export interface Subject {
   provisioner: Provisioner
-  /** The id of the hub that it makes them for. */
+  /** The id of the hub that it provisions runners for. */
   hub: string
-  /** Another one of the same hub, as after a restart. */
+  /** Returns another provisioner of the same hub, as after a restart. */
   again(): Provisioner
-  /** How many there are of that name, looked at from outside. */
+  /** Counts the runners of that name, as seen from outside. */
   count(name: string): number | Promise<number>
-  /** Ends one from outside. */
+  /** Ends a runner from outside. */
   kill(name: string): void | Promise<void>
 }
 
-/** No call of these is cut off by its caller. */
+/** A signal that never aborts: no caller cancels these calls. */
 const { signal } = new AbortController()
 
-/** A need of the hub, with a runner's environment. */
+/** Returns a need of the hub, with a runner's environment. */
 export function needOf(hub: string, change: Partial<ProvisionNeed> = {}): ProvisionNeed {
   const name = nameOf(spareStem(hub), 1)
   return {
@@ -40,7 +40,10 @@ export function needOf(hub: string, change: Partial<ProvisionNeed> = {}): Provis
 const stateOf = (found: readonly FoundRunner[], name: string) =>
   found.find((each) => each.name === name)?.state
 
-/** Holds a provisioner to its promises: made once by name, found by another of the same hub, gone when it is removed. */
+/**
+ * Checks a provisioner's promises: it creates one runner per name, another provisioner of the same hub finds it, and
+ * it is gone once it is removed.
+ */
 export function provisionerSuite(what: string, open: (t: TestContext) => Subject | Promise<Subject>): void {
   test(`${what}: one that is asked for twice is made once`, async (t) => {
     const { provisioner, hub, count } = await open(t)

@@ -12,7 +12,9 @@ VOLUME /var/lib/errand
 USER 10001
 `
 
-/** An image of a few MB that says it has a runner in it: that carries out the shell text in the variable BODY, or waits. */
+/**
+ * Builds an image of a few MB that claims to contain a runner. It runs the shell text in the variable BODY, or waits.
+ */
 export async function scriptedImage(
   t: TestContext,
   { label = 'errand.runner-version=test' } = {},

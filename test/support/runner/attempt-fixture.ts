@@ -8,7 +8,7 @@ import type { AttemptEnd, AttemptSpec, StreamName } from '../../../src/contract/
 import { type AttemptsOptions, openAttempts } from '../../../src/runner/open-attempts.ts'
 import type { Attempts, HeldAttempt } from '../../../src/runner/ports.ts'
 
-/** For tests: folders of their own, attempts in them, and waiting for conditions. */
+/** Separate folders, attempts in them, and waiting for conditions. */
 
 export function attemptSpec(action: string, args: object, more: Partial<AttemptSpec> = {}): AttemptSpec {
   return {
@@ -35,7 +35,7 @@ export interface Place extends Disposable {
   open(options?: Partial<AttemptsOptions>): Attempts
 }
 
-/** A folder that is gone at the end of the test. */
+/** Creates a folder that is removed at the end of the test. */
 export function place(): Place {
   const path = mkdtempSync(join(tmpdir(), 'errand-test-'))
   return {
@@ -52,7 +52,10 @@ export function place(): Place {
   }
 }
 
-/** `progress`: how far it is. What is much work takes as long as it takes, while that changes. */
+/**
+ * Waits for the condition. `progress` returns how far the work is: while that changes, the wait goes on without a
+ * limit.
+ */
 export async function until(
   condition: () => boolean | Promise<boolean>,
   what = 'the condition',

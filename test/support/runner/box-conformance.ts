@@ -14,11 +14,11 @@ import { listProcesses } from '../../../src/platform/proc.ts'
 import type { Box, BoxPlaces } from '../../../src/runner/sandbox/box.ts'
 import type { Launch } from '../../../src/runner/sandbox/launch.ts'
 
-/** What a box of one kind has beside what all have. */
+/** The part of a kind of box that differs from other kinds. */
 export interface BoxKind {
-  /** Reason to skip. */
+  /** The reason to skip, or false. */
   skip: string | false
-  /** A box whose files stand in that folder; `hidden` folders are in none. It goes with the test. */
+  /** Opens a box with its files in that folder and without the `hidden` folders. It is removed with the test. */
   open(t: TestContext, folder: string, hidden: readonly string[]): Promise<Box>
 }
 
@@ -31,7 +31,7 @@ interface Ended {
 
 type Piped = ChildWith<'stdin' | 'stdout' | 'stderr'>
 
-/** A box with a workspace, prepared. */
+/** A box with a prepared workspace. */
 class BoxUnderTest {
   readonly dir: string
   readonly workspace: string
@@ -69,7 +69,7 @@ class BoxUnderTest {
     return this.box.enclose(launch, { writable, readable }, `test${++this.#count}`)
   }
 
-  /** Begun with pipes. */
+  /** Starts the command with pipes. */
   begin(launch: Launch, places?: Partial<BoxPlaces>): Piped {
     const { argv, cwd, env } = this.enclose(launch, places)
     return spawnGroup<'stdin' | 'stdout' | 'stderr'>(argv, { cwd, env, stdio: ['pipe', 'pipe', 'pipe'] })
@@ -81,14 +81,14 @@ class BoxUnderTest {
     return await ended(child)
   }
 
-  /** All that a script prints, which must end well. */
+  /** Returns everything that a script prints. The script must succeed. */
   async prints(script: string, places?: Partial<BoxPlaces>): Promise<string> {
     const { code, stdout, stderr } = await this.run(this.launch(script), places)
     assert.equal(code, 0, `${stdout}${stderr}`)
     return stdout.toString()
   }
 
-  /** With its output in files, as attempts have it. */
+  /** Runs the command with its output in files, as attempts do. */
   async runIntoFiles(launch: Launch): Promise<Ended> {
     const { argv, cwd, env } = this.enclose(launch)
     const [out, err] = [join(this.dir, 'out'), join(this.dir, 'err')]
@@ -115,13 +115,13 @@ async function readSlowly(stream: Readable): Promise<Buffer> {
   const pieces: Buffer[] = []
   for await (const piece of stream) {
     pieces.push(piece as Buffer)
-    // Sleeps: a reader that is slower than the writer is what the test is about.
+    // Sleeps: the test is about a reader that is slower than the writer.
     if (pieces.length < 50) await sleep(5)
   }
   return Buffer.concat(pieces)
 }
 
-/** A text that is in the command line of nothing else. */
+/** Reports whether a process has this text, which is unique, in its command line. */
 const lineOf = (marker: string): boolean =>
   (listProcesses() ?? []).some(({ pid }) => {
     try {
@@ -131,7 +131,7 @@ const lineOf = (marker: string): boolean =>
     }
   })
 
-/** What every box does, whatever it is made of. */
+/** Checks what every kind of box does. */
 export function boxConformance(name: string, kind: BoxKind): void {
   const { skip } = kind
   const boxTest = (what: string, body: (under: BoxUnderTest, t: TestContext) => Promise<void>) =>
@@ -201,7 +201,7 @@ export function boxConformance(name: string, kind: BoxKind): void {
       try {
         if (!under.box.spares(pid)) process.kill(pid, 'SIGTERM')
       } catch (error) {
-        // A `sleep` of it may have ended since.
+        // One of its `sleep` processes may have ended since.
         if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
       }
     const [code] = await once(child, 'exit')

@@ -8,11 +8,11 @@ import { Boxes, type BoxesOptions } from '../../../src/runner/sandbox/boxes.ts'
 import { findBubblewrap } from '../../../src/runner/sandbox/probe.ts'
 import { type Place, place } from './attempt-fixture.ts'
 
-/** For tests: boxes by the bubblewrap of this machine, in folders that are gone at the end. */
+/** Boxes with this machine's bubblewrap, in folders that are removed at the end. */
 
 const found = await findBubblewrap({ env: process.env })
 
-/** Why there can be no sandbox. */
+/** Returns why there can be no sandbox, or false. */
 export function sandboxMissing(): string | false {
   if (process.env.ERRAND_TEST_WITHOUT?.includes('sandboxes')) return 'there is no bubblewrap here'
   return found.type === 'usable' ? false : `${found.why} ${found.hint}`
@@ -21,11 +21,11 @@ export function sandboxMissing(): string | false {
 export interface BoxPlace extends Place {
   workspace: string
   boxes: Boxes
-  /** Attempts whose commands run in a box wherever they do not say otherwise. */
+  /** Opens attempts whose commands run in a box unless they say otherwise. */
   open(options?: Partial<AttemptsOptions>): Attempts
-  /** A box of its own, of that name and network (default: none). */
+  /** Returns a separate box with that name and network (default: none). */
   box(name?: string, network?: Network): Box
-  /** The words of a program that runs a command in that box; by default it works in the workspace alone. */
+  /** Returns the words of a program that runs a command in that box. By default it can only use the workspace. */
   words(
     box: Box,
     command: string,
@@ -39,7 +39,7 @@ export interface Words {
   env: NodeJS.ProcessEnv
 }
 
-/** Boxes of which nothing is left at the end of the test. */
+/** Opens boxes, which are all removed at the end of the test. */
 export function boxPlace(options: Partial<BoxesOptions> = {}): BoxPlace {
   const here = place()
   const workspace = join(here.path, 'workspace')

@@ -17,17 +17,17 @@ import { Boxes } from '../../../src/runner/sandbox/boxes.ts'
 import { findBubblewrap } from '../../../src/runner/sandbox/probe.ts'
 import { attemptSpec } from './attempt-fixture.ts'
 
-/** For tests: sessions with real agents in boxes, with a proxy of their own, in folders that are gone at the end. */
+/** Sessions with real agents in boxes, with their own proxy, in folders that are removed at the end. */
 
-/** A runner, as it is begun in one process or another. */
+/** The options of a runner, which any process can start. */
 export interface BoxedRunner {
   path: string
-  /** Of the machine. */
+  /** The machine's environment. */
   env: Record<string, string>
   network: Network
-  /** What stands in each box to be read. */
+  /** Paths that each box can read. */
   readable: readonly string[]
-  /** Whether it is tried if a program asks before it uses a tool. */
+  /** Whether the program should ask before it uses a tool. */
   asks?: boolean
   signIn?: 'copy' | 'none'
   models?: readonly string[]
@@ -37,16 +37,18 @@ export interface BoxedPlace {
   path: string
   workspace: string
   runner: BoxedRunner
-  /** Opens the attempts in this process; they are closed after the test, or before by `close`. */
+  /** Opens the attempts in this process. They are closed by `close` or after the test. */
   open(): Promise<Attempts>
   close(): Promise<void>
-  /** A runner in a process of its own, which starts these; the answer kills it, as a power cut would. */
+  /**
+   * Starts these attempts with a runner in another process. The returned function kills it, as a power failure would.
+   */
   other(specs: readonly AttemptSpec[]): Promise<() => Promise<void>>
   proxyPid(): number
   spec(agent: string, args: object, more?: Partial<AttemptSpec>): AttemptSpec
 }
 
-/** The attempts of a runner whose agents stand in boxes. */
+/** Opens the attempts of a runner whose agents run in boxes. */
 export async function openBoxed({
   path,
   env,
@@ -115,7 +117,7 @@ export function boxedPlace(
   context.after(async () => {
     await close()
     for (const kill of others) await kill()
-    // A test that failed has left what outlives its runner.
+    // A failed test leaves processes that outlive its runner.
     if (existsSync(join(path, 'attempts'))) {
       const left = await openBoxed(runner)
       for (const held of await left.recover()) await held.release()

@@ -19,18 +19,18 @@ export interface CarryPlace extends Disposable {
   own_git: string
   work: string
   start: string
-  /** Git as the agent calls it. */
+  /** Runs git as the agent does. */
   git(...args: string[]): string
   write(path: string, content: string): void
-  /** Names of what was kept in the last carry, with their bytes. */
+  /** The artifacts that the last carry saved: bytes by name. */
   kept: Map<string, Buffer>
-  /** All that the last carry told. */
+  /** Everything that the last carry reported. */
   told: string[]
   carry(
     args?: Partial<CarryArgs>,
     more?: Partial<Omit<CarryOptions, 'secrets'>> & { secrets?: Record<string, string> },
   ): Promise<Carried>
-  /** A file of the carried commit. */
+  /** Returns a file of the carried commit. */
   file(tip: string, path: string): string
   list(): { history: string; files: Record<string, unknown>[] }
 }
@@ -50,7 +50,7 @@ export const carryArgs = (start: string): CarryArgs => ({
   max_bytes: 1024 ** 3,
 })
 
-/** Runs a command of a step on this machine as it is. */
+/** Runs a command of a step directly on this machine. */
 export const onMachine =
   (work: string, told: string[] = []) =>
   async ({ argv, stdout }: BoxedCommand): Promise<BoxedEnd> => {
@@ -112,7 +112,7 @@ export function carryPlace(
   }
 }
 
-/** A box out of which comes a pack of the test's making: `all` and what it reaches, from that repository. */
+/** A box that returns a pack chosen by the test: `all` and what it reaches, from that repository. */
 export const hostileBox =
   (
     repository: string,
@@ -131,7 +131,7 @@ export const hostileBox =
     return { type: 'exited', code: 0 }
   }
 
-/** A scratch repository that borrows the start, for objects that no usual command makes. */
+/** Creates a scratch repository that borrows the start, for objects that no usual command creates. */
 export function forge(place: CarryPlace): {
   folder: string
   commit(tree: string, parents?: string[]): string

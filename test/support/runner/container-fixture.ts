@@ -12,18 +12,18 @@ import { Boxes } from '../../../src/runner/sandbox/boxes.ts'
 import { baseImage, dockerHere, labelled, noteMade, removeLabelled } from '../docker/docker.ts'
 import { type Place, place } from './attempt-fixture.ts'
 
-/** For tests: containers of attempts at the engine of this machine, of which nothing is left at the end. */
+/** Containers of attempts at this machine's engine, all of which are removed at the end. */
 
 export const containersMissing = await dockerHere()
-/** A small system, whose libc is none. */
+/** A small system without a libc. */
 export const IMAGE = containersMissing ? '' : await baseImage('busybox:latest')
 
 export interface ContainerPlace extends Place {
   containers: MachineContainers
   boxes: Boxes
-  /** Attempts whose commands run in containers. */
+  /** Opens attempts whose commands run in containers. */
   open(options?: Partial<AttemptsOptions>): Attempts
-  /** Ids of what is at the engine. */
+  /** Lists the ids of the containers that are still at the engine. */
   left(): Promise<string[]>
 }
 

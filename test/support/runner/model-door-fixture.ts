@@ -8,11 +8,11 @@ import type { DoorRules, ModelRule, Told } from '../../../src/runner/proxy/rules
 export const SENTINEL = 'sk-ant-api03-errand-0123456789abcdef'
 export const KEY = 'sk-ant-api03-THE-REAL-KEY-which-nobody-inside-may-see'
 
-/** A service of models that answers as a test says, and keeps what it was asked. */
+/** A model service that answers as a test says, and records its requests. */
 export class ServiceStandIn implements AsyncDisposable {
   readonly seen: { method: string; url: string; headers: IncomingMessage['headers']; body: string }[] = []
   readonly server: Server
-  /** Of the one that is there. */
+  /** Answers a request; a test may replace it. */
   answer: (request: IncomingMessage, response: ServerResponse, body: string) => unknown
 
   constructor(answer: ServiceStandIn['answer']) {
@@ -50,7 +50,9 @@ export interface DoorOptions {
   pause?: ModelDoorOptions['pause']
 }
 
-/** A door in a plain server on loopback: what the proxy is around it, without its process and its socket. */
+/**
+ * A door in a plain server on loopback: it does what the proxy does around a door, without its process and its socket.
+ */
 export class DoorUnderTest implements AsyncDisposable {
   readonly told: Told[] = []
   readonly door: ModelDoor
@@ -80,7 +82,7 @@ export class DoorUnderTest implements AsyncDisposable {
     })
   }
 
-  /** Of a service, as an agent has it. */
+  /** Returns the address of a service, as an agent has it. */
   url(name = 'anthropic'): string {
     return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}/model/${name}`
   }
@@ -114,7 +116,7 @@ export interface Answered {
   json: { type?: string; error?: { type?: string; message?: string; code?: string } }
 }
 
-/** Sends a request as an agent does, by default with its sentinel; paths go out as they are written. */
+/** Sends a request as an agent does, by default with its sentinel. Paths are sent as written. */
 export async function ask(
   url: string,
   path: string,
@@ -133,12 +135,12 @@ export async function ask(
   try {
     json = JSON.parse(text) as Answered['json']
   } catch {
-    // It is no JSON.
+    // The answer is not JSON.
   }
   return { status: response.statusCode ?? 0, headers: response.headers, text, json }
 }
 
-/** The head of the answer. */
+/** Resolves with the head of the answer. */
 export async function asking(
   url: string,
   path: string,
@@ -157,12 +159,12 @@ export async function asking(
   })
   sent.end(text)
   const [response] = (await once(sent, 'response')) as [IncomingMessage]
-  // Of a body that is not taken, the rest cannot be sent.
+  // The rest of a refused body cannot be sent.
   sent.on('error', () => undefined)
   return response
 }
 
-/** A Messages request of so many tokens at most. */
+/** Returns a Messages request of at most this many tokens. */
 export const messages = (max_tokens = 1000, more: object = {}): object => ({
   model: 'claude-sonnet-4-5',
   max_tokens,
@@ -170,6 +172,6 @@ export const messages = (max_tokens = 1000, more: object = {}): object => ({
   ...more,
 })
 
-/** An answer that is no stream, with its usage. */
+/** Returns an answer that is not a stream, with its usage. */
 export const answerOf = (usage: object, text = 'Hello!'): string =>
   JSON.stringify({ type: 'message', role: 'assistant', content: [{ type: 'text', text }], usage })

@@ -3,7 +3,10 @@ import type { OutputPart } from '../../../src/runner/ports.ts'
 
 type Lengths = Readonly<Record<StreamName, number>>
 
-/** The part that follows of a stand-in whose standard output comes first; undefined: there is no more. */
+/**
+ * Returns the next part of the output of a stand-in whose standard output comes first, or undefined if there is no
+ * more.
+ */
 export function partAfter(known: Lengths, lengths: Lengths): OutputPart | undefined {
   for (const stream of ['stdout', 'stderr'] as const) {
     const length = lengths[stream] - known[stream]

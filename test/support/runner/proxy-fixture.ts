@@ -12,13 +12,16 @@ import { socketPath } from '../../../src/platform/socket-path.ts'
 import { Doors, type DoorsOptions } from '../../../src/runner/proxy/doors.ts'
 import type { DoorRules, Told } from '../../../src/runner/proxy/rules.ts'
 
-/** What names and addresses lead to. */
+/** Says where names and addresses lead. */
 export interface World {
-  /** The addresses of a name at its first look-up, its second, and so on; the last ones stay. `silent`: nobody answers, until it is something else. */
+  /**
+   * The addresses of a name at its first look-up, its second, and so on; the last ones stay. While it is `silent`,
+   * nobody answers.
+   */
   names: Record<string, string[][] | 'silent'>
-  /** By `address:port`: the port, on this machine, of the server that stands for it. */
+  /** The port on this machine of the server that stands for each `address:port`. */
   servers: Record<string, number | 'silent'>
-  /** The proxy ends when it had no door for so long; read at its start. */
+  /** Milliseconds without a door after which the proxy ends; read at its start. */
   aloneMs?: number
   connectMs?: number
   mostConnections?: number
@@ -30,10 +33,10 @@ export const PUBLIC = '93.184.215.14'
 export const program = join(import.meta.dirname, 'proxy-program.ts')
 
 export interface ProxyFixture {
-  /** State of the proxy. */
+  /** The folder with the proxy's state. */
   folder: string
   doors: Doors
-  /** Doors as another process of the runner has them. */
+  /** Opens doors as another process of the runner does. */
   more(options?: Partial<DoorsOptions>): Doors
   world(world: World): void
   open(id: string, network: DoorRules['network']): Promise<string>
@@ -41,7 +44,7 @@ export interface ProxyFixture {
   pid(): number
 }
 
-/** A proxy with its process, ended after the test. `below` makes its folder's path longer. */
+/** Starts a proxy in its own process, which is ended after the test. `below` makes its folder's path longer. */
 export function proxyFixture(
   t: TestContext,
   { below = '', ...options }: Partial<DoorsOptions> & { below?: string } = {},
@@ -59,7 +62,7 @@ export function proxyFixture(
   const pid = () => (JSON.parse(readFileSync(join(folder, 'lock'), 'utf8')) as { pid: number }).pid
   t.after(() => {
     for (const each of all) each.stop()
-    // One may still be about to find out that another was faster.
+    // A proxy process may still be finding out that another was faster.
     for (const { pid: each } of listProcesses() ?? [])
       if (procText(each, 'cmdline')?.includes(`\0${folder}\0`)) process.kill(each, 'SIGKILL')
     rmSync(top, { recursive: true, force: true })
@@ -75,7 +78,7 @@ export function proxyFixture(
   }
 }
 
-/** A server of TCP on this machine, ended after the test; answers its port. */
+/** Starts a TCP server on this machine, which is ended after the test. Returns its port. */
 export async function tcpServer(t: TestContext, answer: (socket: Socket) => void): Promise<number> {
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     sockets.add(socket)
@@ -92,13 +95,13 @@ export async function tcpServer(t: TestContext, answer: (socket: Socket) => void
   return (server.address() as AddressInfo).port
 }
 
-/** A server of HTTP, likewise. */
+/** Starts an HTTP server, which is ended after the test. Returns its port. */
 export async function webServer(t: TestContext, answer: RequestListener): Promise<number> {
   const server = createWebServer(answer)
   return await tcpServer(t, (socket) => server.emit('connection', socket))
 }
 
-/** A connection to a Unix socket, however long its path. */
+/** Connects to a Unix socket, however long its path is. */
 export async function connectTo(t: TestContext, socket: string): Promise<Socket> {
   const { path, close } = socketPath(socket)
   const connection = connect({ path, allowHalfOpen: true })
@@ -109,7 +112,7 @@ export async function connectTo(t: TestContext, socket: string): Promise<Socket>
   return connection
 }
 
-/** All that comes back for these bytes, until the other end is through; the head and the body of an answer. */
+/** Sends these bytes, reads until the other end closes, and returns the head and the body of the answer. */
 export async function askRaw(
   t: TestContext,
   socket: string,
@@ -122,7 +125,7 @@ export async function askRaw(
   return { head: all.slice(0, at), body: all.slice(at + 4) }
 }
 
-/** A tunnel through a door; the head of the answer, and the connection behind it. */
+/** Opens a tunnel through a door. Returns the head of the answer and the connection. */
 export async function tunnel(
   t: TestContext,
   socket: string,
@@ -142,7 +145,7 @@ export async function tunnel(
   return { head: head.split('\r\n')[0]!, through }
 }
 
-/** What a proxy says of itself. */
+/** Returns what a proxy reports about itself. */
 export async function proxyHealth(folder: string): Promise<{ open: number; connections: number }> {
   const { path, close } = socketPath(join(folder, 'control'))
   const asked = request({ socketPath: path, path: '/health', agent: false }).end()

@@ -6,12 +6,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { runProxy } from '../../../src/runner/proxy/server.ts'
 import type { World } from './proxy-fixture.ts'
 
-/** The proxy of a runner in a world of its own: names and addresses are those of `world.json`, which is read anew each time. */
+/** Runs the proxy of a runner with the names and addresses of `world.json`, which it reads again each time. */
 
 const [, program = '', folder = ''] = process.argv
 
 const world = (): World => JSON.parse(readFileSync(join(folder, 'world.json'), 'utf8')) as World
-/** How often each name was looked up. */
+/** Counts the look-ups of each name. */
 const asked = new Map<string, number>()
 
 void runProxy({

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { SecretUse } from '../../../src/contract/step-secrets.ts'
 
-/** For tests: secrets, what real programs make of them, and looking for what of them is left anywhere. */
+/** Secrets, what real programs make of them, and searching for leaked parts of them. */
 
 export const fromHub = (name: string, as: SecretUse['as'] = 'env'): SecretUse => ({ from: 'hub', name, as })
 
@@ -14,7 +14,7 @@ export const key = generateKeyPairSync('ec', {
   publicKeyEncoding: { type: 'spki', format: 'pem' },
 }).privateKey
 
-/** What must not be found: the values in each form, and the lines of the key. */
+/** Everything that must not be found: the values in each form, and the lines of the key. */
 export const forms: readonly string[] = [token, key.trim()]
   .flatMap((value) => [
     value,
@@ -42,10 +42,10 @@ export const printForms = `${process.execPath} -e '
     }
 '`
 
-/** The forms that stand in the text. */
+/** Returns the forms that the text contains. */
 export const found = (text: string): string[] => forms.filter((form) => text.includes(form))
 
-/** The files below the folder in which a form stands. */
+/** Returns the files below the folder that contain one of the forms. */
 export function filesWithSecrets(folder: string, but: (path: string) => boolean = () => false): string[] {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name)

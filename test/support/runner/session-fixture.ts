@@ -10,17 +10,17 @@ import type { Attempts, HeldAttempt } from '../../../src/runner/ports.ts'
 import type { AgentsOptions } from '../../../src/runner/sessions/agent-services.ts'
 import { attemptSpec, type Place, place, until } from './attempt-fixture.ts'
 
-/** For tests: sessions with a stand-in for an agent, in folders that are gone at the end. */
+/** Sessions with a stand-in for an agent, in folders that are removed at the end. */
 
 const STAND_IN = join(import.meta.dirname, '../acp-agent-stand-in.ts')
 
 export interface SessionPlace extends Disposable {
   path: string
-  /** What the stand-in notes. */
+  /** The file with the stand-in's notes. */
   log: string
   agents: AgentsOptions
   open(options?: Partial<AttemptsOptions>): Attempts
-  /** A step that tells the stand-in these things, one after another. */
+  /** Returns a step that gives the stand-in these commands, one after another. */
   spec(prompt: string, args?: object, more?: Partial<AttemptSpec>): AttemptSpec
 }
 

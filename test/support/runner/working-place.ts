@@ -21,7 +21,7 @@ export const branch = 'errand/x'
 
 export type WorkingPlace = Awaited<ReturnType<typeof workingPlace>>
 
-/** A checkout of a repository with that README, whose run does one step after another. */
+/** Creates a checkout of a repository with that README, whose run does one step after another. */
 export async function workingPlace(t: TestContext, readme: string, tokenOf?: TokenOf) {
   const place = await poolPlace()
   const here = boxPlace()
@@ -65,9 +65,9 @@ export async function workingPlace(t: TestContext, readme: string, tokenOf?: Tok
   return {
     ...{ commit, done, ended, folder, host: place.host, kept, url },
     ownGit: () => pool.of('run_test')!.own_git,
-    /** Others push a file to a branch. */
+    /** Pushes a file to a branch, as somebody else. */
     others: (path: string, content: string, to = branch) => place.commit(folder, to, path, content),
-    /** A change in the workspace that was carried out. */
+    /** Changes the workspace with a shell command, and carries the change. */
     async carried(shell: string, join: string[] = [], more: object = {}) {
       const found = await done(attemptSpec('git.workspace', { repo: url, join, ...more }))
       const { START_SHA: start, BASE_SHA: below } = found
@@ -82,6 +82,6 @@ export async function workingPlace(t: TestContext, readme: string, tokenOf?: Tok
   }
 }
 
-/** Secrets by variable as a step has them whose processes have none of them. */
+/** Returns secrets by variable for a step that only masks them: none of its processes receives one. */
 export const onlyHidden = (...names: string[]) =>
   secretUses(Object.fromEntries(names.map((name) => [name, { as: 'mask' as const }])))

@@ -1,15 +1,15 @@
 import { crc32, deflateRawSync } from 'node:zlib'
 
-/** Tars and zips made by hand, so that they can hold what no program writes. */
+/** Tars and zips made by hand, so that they can contain what no program writes. */
 
 export interface RawEntry {
   name: string
-  /** The type flag; "0" is a file, "5" a folder. */
+  /** The type flag: "0" is a file, "5" a folder. */
   type?: string
   content?: string | Buffer
   mode?: number
   linkname?: string
-  /** What the header says, where that is not the length of the content. */
+  /** The size in the header, if it differs from the length of the content. */
   size?: number
 }
 
@@ -22,7 +22,7 @@ export function rawTar(entries: readonly RawEntry[], { end = true } = {}): Buffe
   return Buffer.concat([...blocks, ...(end ? [Buffer.alloc(1024)] : [])])
 }
 
-/** A PAX header that changes the entry that follows it. */
+/** Returns a PAX header, which changes the entry after it. */
 export function pax(values: Record<string, string>): RawEntry {
   const content = Object.entries(values)
     .map(([key, value]) => {
@@ -57,18 +57,18 @@ const octal = (value: number, digits: number) => `${value.toString(8).padStart(d
 export interface RawZipEntry {
   name: string | Buffer
   content?: string | Buffer
-  /** A Unix mode with its kind, such as 0o120777; none where it was made elsewhere. */
+  /** A Unix mode with its file type, such as 0o120777; without it, the entry comes from another system. */
   mode?: number
-  /** 8 is deflate, and what is packed so unless `stored`. */
+  /** The compression method. 8 is deflate, which compresses the content unless `stored` is given. */
   method?: number
   stored?: Buffer
   flags?: number
-  /** What the list says, where that is not so. */
+  /** The size in the list, if it differs from the real one. */
   size?: number
   crc?: number
-  /** Its header and bytes are those of the entry of this number. */
+  /** The number of the entry whose header and bytes it shares. */
   sharedWith?: number
-  /** Sizes and place of the list stand in an extra field of 64 bits. */
+  /** Stores its sizes and the position of its header in an extra field of 64 bits. */
   zip64?: boolean
 }
 
@@ -116,7 +116,7 @@ export function rawZip(entries: readonly RawZipEntry[], { comment = '' } = {}): 
   return Buffer.concat([...locals, central, end, where, Buffer.from(comment)])
 }
 
-/** Little-endian, each of so many bytes. */
+/** Returns the values as little-endian numbers of so many bytes each. */
 function numbers(...parts: readonly [bytes: number, value: number][]): Buffer {
   return Buffer.concat(
     parts.map(([bytes, value]) => {

@@ -12,16 +12,16 @@ import { join } from 'node:path'
 import type { GitPolicy } from '../../../src/runner/git/remote.ts'
 import { AllowedOrigins } from '../../../src/runner/git/server-addresses.ts'
 
-/** Real repositories behind real smart HTTP: `git http-backend`, as a web server calls it. */
+/** Real repositories behind real smart HTTP: `git http-backend`, called as a web server does. */
 
 export interface TreeEntry {
   path: string
   content: string | Buffer
-  /** Default: a regular file. 120000 is a symbolic link, 160000 a submodule (its content a commit id). */
+  /** Default: a regular file. 120000 is a symbolic link, 160000 a submodule (its content is a commit id). */
   mode?: '100644' | '100755' | '120000' | '160000'
 }
 
-/** A bare repository with one commit on `main`, a tag `v1` and what else is asked for; answers the commit's id. */
+/** Creates a bare repository with one commit on `main`, a tag `v1` and the given entries. Returns the commit's id. */
 export function makeRepository(folder: string, entries: readonly TreeEntry[]): string {
   mkdirSync(folder, { recursive: true })
   run(folder, ['init', '--quiet', '--bare', '--initial-branch=main'])
@@ -53,14 +53,17 @@ export const run = (folder: string, args: readonly string[], input?: string | Bu
 export interface GitHost {
   origin(host?: string): string
   readonly port: number
-  /** Paths that were asked for. */
+  /** The requested paths. */
   readonly requests: string[]
-  /** Answers a request instead of git where it returns true. */
+  /** Answers a request instead of git if it returns true. */
   intercept: (path: string, response: ServerResponse, request: IncomingMessage) => boolean
   close(): Promise<void>
 }
 
-/** For `intercept`: nothing is answered without these credentials; `seen` takes what came in their place. */
+/**
+ * Returns an `intercept` that requires these credentials. `seen` receives the credentials of every request, right or
+ * wrong.
+ */
 export const needsLogin =
   ({ username, password }: { username: string; password: string }, seen: (string | undefined)[] = []) =>
   (_path: string, response: ServerResponse, { headers }: IncomingMessage): boolean => {
@@ -71,7 +74,7 @@ export const needsLogin =
     return true
   }
 
-/** Serves the repositories below `root` on loopback; with a certificate for git.test where one is given. */
+/** Serves the repositories below `root` on loopback, over TLS for git.test if a certificate is given. */
 export async function serveGit(root: string, tls?: { key: string; cert: string }): Promise<GitHost> {
   const requests: string[] = []
   const listener: RequestListener = (request, response) => {
@@ -127,7 +130,7 @@ export async function serveGit(root: string, tls?: { key: string; cert: string }
   return host
 }
 
-/** Lets that host be used, and no other that is not public. */
+/** Allows that host, and no other host that is not public. */
 export const policyOf = (host: GitHost): GitPolicy => ({
   allow: new AllowedOrigins(`${host.origin()},${host.origin('git.test')}`, 'ERRAND_GIT_ALLOW'),
   variable: 'ERRAND_GIT_ALLOW',
@@ -135,7 +138,7 @@ export const policyOf = (host: GitHost): GitPolicy => ({
   folders: [],
 })
 
-/** A certificate that signs itself, and its file. */
+/** Creates a self-signed certificate and its file. */
 export function makeCertificate(
   folder: string,
   name = 'DNS:git.test',
@@ -151,7 +154,7 @@ export function makeCertificate(
   return { key: readFileSync(key, 'utf8'), cert: readFileSync(file, 'utf8'), file }
 }
 
-/** Processes that work in a folder. */
+/** Returns the processes that work in a folder. */
 export function processesIn(folder: string): number[] {
   const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
   return pids.filter((pid) => cwd(pid).startsWith(folder)).map(Number)

@@ -1,6 +1,6 @@
 /**
- * Run by `bad-disk.test.ts` with a folder on a file system of a few MB of its own: fills it, and checks that each
- * store says so, keeps what it had, and goes on once there is space again.
+ * Run by `bad-disk.test.ts` with a folder on a file system of its own, which has a few MB. Fills it, and checks that
+ * each store reports this, keeps its data, and continues once there is space again.
  */
 import assert from 'node:assert/strict'
 import { hash } from 'node:crypto'
@@ -32,7 +32,7 @@ function fillDisk(): void {
   }
 }
 
-/** Updates until it fails; answers how many events are acknowledged. */
+/** Updates until an update fails. Returns how many events are acknowledged. */
 async function updateUntilFull(store: RunStore, seq: number): Promise<number> {
   for (let next = seq + 1; ; next++) {
     try {
@@ -101,7 +101,7 @@ for (const [name, store] of Object.entries(outputs)) {
   await store.append('run_a.1', 'stdout', 0, chunk)
   const spare = openSync(ballast, 'w')
   const free = 1_000_000
-  // Leaves less than is appended below, so that a part of a chunk fits.
+  // Leaves less than is appended below, so that part of a chunk fits.
   for (let left = diskFree() - free; left > 0; left -= 65536) writeSync(spare, Buffer.alloc(65536))
   closeSync(spare)
   let length = chunk.length

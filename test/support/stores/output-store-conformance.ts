@@ -15,21 +15,21 @@ export const tempFolder = (t: TestContext): string => {
   return dir
 }
 
-/** All that node has open below the folder; empty where the system cannot tell. */
+/** Returns everything that node has open below the folder; empty if the system cannot tell. */
 export const openBelow = (dir: string): string[] => {
   if (process.platform !== 'linux') return []
   const files = readdirSync('/proc/self/fd').map((descriptor) => {
     try {
       return readlinkSync(`/proc/self/fd/${descriptor}`)
     } catch {
-      // The one that the folder was listed by.
+      // The descriptor that was open to list the folder.
       return ''
     }
   })
   return files.filter((file) => file.startsWith(dir))
 }
 
-/** Every sentence of `OutputStore`'s docstrings, for any store that keeps what it keeps below `dir`. */
+/** Checks every sentence of `OutputStore`'s docstrings, for any store that keeps its data below `dir`. */
 export function outputStoreConformance(name: string, open: (dir: string) => OutputStore): void {
   const fresh = (t: TestContext, args: Record<string, unknown> = {}) => {
     const dir = tempFolder(t)

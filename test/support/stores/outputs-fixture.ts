@@ -1,6 +1,6 @@
 import type { AttemptSpec } from '../../../src/contract/attempt.ts'
 
-/** An attempt's spec for tests of output stores. */
+/** Returns an attempt's spec for tests of output stores. */
 export const testAttempt = (attemptId: string, args: AttemptSpec['args'] = {}): AttemptSpec => ({
   attempt_id: attemptId,
   run_id: attemptId.slice(0, attemptId.lastIndexOf('.')),

@@ -1,4 +1,4 @@
-/** Run by `bad-disk.test.ts` with a folder on a file system of its own: makes it read-only under the stores. */
+/** Run by `bad-disk.test.ts` with a folder on a file system of its own, which it makes read-only under the stores. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import path from 'node:path'

@@ -10,11 +10,11 @@ import { testEvents, testSpec } from './runs-fixture.ts'
 export interface StoreUnderTest {
   name: string
   durable: boolean
-  /** Opens the store that is kept in this folder; what is there from before is found again. */
+  /** Opens the store in this folder. Data from an earlier opening is found again. */
   open(dir: string): Promise<RunStore>
 }
 
-/** Every sentence of `RunStore`'s docstrings, for any store. */
+/** Checks every sentence of `RunStore`'s docstrings, for any store. */
 export function runStoreConformance({ name, durable, open }: StoreUnderTest): void {
   const fresh = async (t: TestContext): Promise<{ store: RunStore; dir: string }> => {
     const dir = mkdtempSync(path.join(tmpdir(), 'errand-store-'))
@@ -113,7 +113,7 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
       assert.equal(await letters({}), 'edcba')
       for (const [sort, expected] of Object.entries(orders))
         assert.equal(await letters({ sort: sort as RunSort }), expected, sort)
-      // What it waited is no part of how long it took.
+      // Waiting does not count as part of the duration.
       await store.update('run_b', { events: [], patch: { waited_ms: Date.parse(at(8)) - Date.parse(at(1)) } })
       assert.equal(await letters({ sort: 'duration' }), 'acbed')
       assert.equal(await letters({ sort: '-started' }), 'bceda')
@@ -170,7 +170,7 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
       ])
         assert.equal((await page(narrowed)).ids, '53076421', JSON.stringify(narrowed))
 
-      // One that was listed ends, and one that was not.
+      // One run that was listed ends, and one that was not.
       const first = await page({ limit: 2 })
       assert.equal(first.ids, '53')
       for (const id of ['run_5', 'run_0'])
@@ -331,7 +331,7 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
     it('lists the newest first and pages to the end, whatever is added meanwhile', async (t) => {
       const { store } = await fresh(t)
       const time = (n: number) => new Date(Date.UTC(2025, 0, 1, 0, 0, n)).toISOString()
-      // Two at each time, so that the id decides.
+      // Two runs at each time, so that the id decides.
       const ids = Array.from({ length: 20 }, (_, n) => `run_${String(n).padStart(2, '0')}`)
       for (const [n, id] of ids.entries())
         await store.create(testSpec(id, { created_at: time(n >> 1) }), testEvents(1))

@@ -5,7 +5,7 @@ import type { RunStore } from '../../../src/engine/ports.ts'
 import { FileRunStore } from '../../../src/stores/runs/file.ts'
 import { openSqliteRunStore } from '../../../src/stores/sqlite/open.ts'
 
-/** Runs and events for tests of stores. */
+/** Returns a run's spec for tests of stores. */
 export const testSpec = (runId: string, over: Partial<RunSpec> = {}): RunSpec => ({
   run_id: runId,
   blueprint: 'workflow',
@@ -18,7 +18,7 @@ export const testSpec = (runId: string, over: Partial<RunSpec> = {}): RunSpec =>
   ...over,
 })
 
-/** `count` events whose first has `seq`. */
+/** Returns `count` events, the first of which has `seq`. */
 export const testEvents = (seq: number, count = 1): RunEvent[] =>
   Array.from({ length: count }, (_, index) => ({
     seq: seq + index,
@@ -27,7 +27,7 @@ export const testEvents = (seq: number, count = 1): RunEvent[] =>
     why: `event ${seq + index}: "quoted", \n, \u0000, 🙂`,
   }))
 
-/** The durable stores as the tests open them, kept in a folder. */
+/** Opens a durable store in a folder, as the tests use it. */
 export const openTestStore = async (kind: 'sqlite' | 'file', dir: string): Promise<RunStore> =>
   kind === 'sqlite'
     ? openSqliteRunStore({ file: path.join(dir, 'errand.db') })

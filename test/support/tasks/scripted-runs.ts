@@ -12,8 +12,8 @@ interface ScriptedRun {
 }
 
 /**
- * For tests of tasks: runs whose events the test tells. They outlive a hub that is killed, as those of a store do; the
- * script says what each does by itself, given its workflow.
+ * Imitates runs in tests of tasks: their events come from the test. They outlive a killed hub, as runs in a store do.
+ * The script says what each run does by itself, given its workflow.
  */
 export class ScriptedRuns implements Pick<EngineFace, 'get' | 'submit' | 'watch' | 'cancel'> {
   readonly runs = new Map<string, ScriptedRun>()
@@ -39,7 +39,7 @@ export class ScriptedRuns implements Pick<EngineFace, 'get' | 'submit' | 'watch'
     return record as unknown as RunRecord
   }
 
-  /** An event comes into the log of a run; one that ends it is its end. */
+  /** Adds an event to a run's log. An event that ends the run is its last. */
   tell(runId: string, event: NewEvent): void {
     const run = this.runs.get(runId)!
     run.events.push({ seq: run.events.length + 1, time, ...event } as RunEvent)

@@ -13,22 +13,22 @@ export const MODEL_KEY = 'sk-ant-api03-the-machines-own-key-0123456789'
 export interface TaskPlaceOptions extends Pick<ModelServerOptions, 'script'> {
   flavour?: Flavour
   files?: Files
-  /** Those whose models the runner knows the address of. */
+  /** The agents for which the runner knows the address of their models. */
   subjects?: readonly AgentSubject[]
   programs?: ProgramsOptions
-  /** The hub makes tokens as an App, and has none. */
+  /** Lets the hub create tokens as an App; it has no token itself. */
   app?: true
-  /** The forge calls the hub, and what is said here of its repository is watched. */
+  /** Lets the forge call the hub, and watches the repository with this configuration. */
   hook?: object
-  /** Address of forge, model and hub. Default: loopback. */
+  /** Address of forge, model and hub; default loopback. */
   host?: string
-  /** Of the token that the hub is given. */
+  /** The right of the token that the hub receives. */
   right?: Right
-  /** The server that the token is set for. Default: the forge. */
+  /** The server that the token is set for; default the forge. */
   tokenHost?: string
 }
 
-/** A forge with a repository, a scripted model, and a hub with a runner, all as programs of their own. */
+/** Starts a forge with a repository, a scripted model, and a hub with a runner, each as a separate program. */
 export async function taskPlace(t: Pick<TestContext, 'after'>, options: TaskPlaceOptions) {
   const forge = await startForge({ flavour: options.flavour ?? 'github', address: options.host })
   t.after(() => forge.stop())

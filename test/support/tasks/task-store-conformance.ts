@@ -12,7 +12,7 @@ import { asLog, created, testTaskSpec } from './tasks-fixture.ts'
 interface StoreUnderTest {
   name: string
   durable: boolean
-  /** Opens the store that is kept in this folder. */
+  /** Opens the store in this folder. */
   open(dir: string): { store: TaskStore; close(): void }
 }
 
@@ -21,7 +21,7 @@ const newTask = (spec: TaskSpec): NewTask => {
   return { spec, events, stand: standOf(foldTask(events)) }
 }
 
-/** Every sentence of `TaskStore`'s doc comments, for any store. */
+/** Checks every sentence of `TaskStore`'s doc comments, for any store. */
 export function taskStoreConformance({ name, durable, open }: StoreUnderTest): void {
   const fresh = (t: TestContext) => {
     const dir = mkdtempSync(path.join(tmpdir(), 'errand-tasks-'))
@@ -32,7 +32,7 @@ export function taskStoreConformance({ name, durable, open }: StoreUnderTest): v
     })
     return { store: opened.store, dir }
   }
-  /** Appends to what is there. */
+  /** Appends to the existing events. */
   const append = async (store: TaskStore, id: string, ...more: NewTaskEvent[]) => {
     const before = await store.events(id, 0, 1000)
     const events = asLog(more, before.length + 1)

@@ -8,7 +8,7 @@ export const time = '2026-01-31T10:00:00.000Z'
 export const testTask = (given: Partial<TaskInput> = {}): Task =>
   Task.parse({ title: 'mend it', repo_url: 'https://git.example/shop/web', ...given })
 
-/** The last character of the id is the name's. */
+/** Returns a task's spec. The last character of its id is that of the name. */
 export function testTaskSpec(
   name: string,
   given: Partial<TaskSpec> & { ask?: Partial<TaskInput> } = {},
@@ -31,11 +31,11 @@ export function testTaskSpec(
   }
 }
 
-/** As events of a log, from this seq on. */
+/** Returns the events as events of a log, starting at this seq. */
 export const asLog = (events: readonly NewTaskEvent[], from = 1): TaskEvent[] =>
   events.map((event, index): TaskEvent => ({ ...event, seq: from + index, time }))
 
 export const created: NewTaskEvent = { type: 'task.created', title: 'mend it' }
 
-/** The state after a log that begins with the making of the task. */
+/** Returns the state of a log that begins with the creation of the task. */
 export const foldOf = (...events: readonly NewTaskEvent[]): TaskFold => foldTask(asLog([created, ...events]))

@@ -6,7 +6,9 @@ import type { WorkflowFile } from '../../../src/contract/workflow.ts'
 const noop = (name: string) => ({ name, action: 'noop' })
 const workflow = (name: string, steps: object[]) => ({ version: 'v0.1', name, steps }) as WorkflowFile
 
-/** Runs that stand in a list and go on for long: their rows change in place, and a third of them asks a person at last. */
+/**
+ * Creates runs that stay in a list for long. Their rows change in place, and a third of them asks a person at the end.
+ */
 export async function makeLongRuns(client: ErrandClient, count: number): Promise<void> {
   for (let at = 0; at < count; at++) {
     const many = {
@@ -19,7 +21,10 @@ export async function makeLongRuns(client: ErrandClient, count: number): Promise
   }
 }
 
-/** Makes one run after another, that succeed, fail and ask a person, each as soon as the one before is taken; answers how to stop. */
+/**
+ * Creates one run after another, each as soon as the one before is accepted. They succeed, fail and ask a person.
+ * Returns a function that stops it.
+ */
 export function makeManyRuns(client: ErrandClient): () => Promise<void> {
   let isOver = false
   const lane = async (name: string, steps: object[], pauseMs: number) => {
@@ -40,7 +45,10 @@ export function makeManyRuns(client: ErrandClient): () => Promise<void> {
   }
 }
 
-/** Carried out in a page before its own scripts: counts the rows that its stream tells, long tasks and late frames, and notes what is under the pointer. */
+/**
+ * Runs in a page before its own scripts. Counts the rows that its stream reports, long tasks and late frames, and
+ * notes what is under the pointer.
+ */
 const watching = `(() => {
   const seen = (globalThis.busyRows = { rows: 0, longMs: 0, frames: 0, late: 0, under: [], at: undefined })
   const real = fetch
@@ -74,9 +82,9 @@ const watching = `(() => {
   requestAnimationFrame(look)
 })()`
 
-/** Of a list from the time at which the pointer came to rest on a row. */
+/** Counts of a list since the pointer came to rest on a row. */
 export interface BusyRows {
-  /** That the stream has told. */
+  /** The number of rows that the stream has reported. */
   rows: number
   /** The longest task of the page, in ms. */
   longMs: number
@@ -87,10 +95,10 @@ export interface BusyRows {
   under: string[]
 }
 
-/** Before the page is opened. */
+/** Installs the counters. Call it before the page is opened. */
 export const watchBusyRows = (page: Page): Promise<unknown> => page.addInitScript(watching)
 
-/** Puts the pointer on a row, from when on it is counted. */
+/** Puts the pointer on a row and resets the counters. */
 export async function restOn(page: Page, row: Locator): Promise<void> {
   await row.hover()
   const { x, y, width, height } = (await row.boundingBox())!

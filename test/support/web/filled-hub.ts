@@ -8,7 +8,7 @@ import type { Programs } from '../programs.ts'
 import { MODEL_KEY, taskPlace } from '../tasks/task-place.ts'
 import { password } from './browser.ts'
 
-/** A hub as after some days of use, and the ids of what a page of it is opened for. */
+/** A hub as after some days of use, and the ids that its pages are opened with. */
 export interface FilledHub {
   programs: Programs
   waits: string
@@ -151,7 +151,7 @@ const deploy: WorkflowFile = {
   finally: [{ name: 'notify', ...run('echo "told the team"') }],
 }
 
-/** Ten days of somebody's work in half a minute: each kind of run, in each state that asks for a look. */
+/** Creates ten days of somebody's work in half a minute: each kind of run, in each state that asks for a look. */
 export async function fillHub(t: TestContext): Promise<FilledHub> {
   const work = [
     'mkdir -p src/runs test',

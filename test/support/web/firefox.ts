@@ -1,12 +1,12 @@
 /**
- * Debian's Firefox by WebDriver BiDi, which it speaks itself:
+ * Debian's Firefox, driven by WebDriver BiDi, which it supports itself:
  *
  *     test('...', { skip: skipFirefox }, async (t) => {
  *       const firefox = await startFirefox(t)                       // one page of 1280 x 800
  *       await firefox.goto(`${programs.url}/login`)
  *       await firefox.click('button', 'Log in')                     // by selector and words, as a mouse does
  *
- * What waits, waits until it is there, and fails with what the page has said by then.
+ * Calls that wait for something do so until it is there, and fail with the text that the page shows by then.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -20,11 +20,11 @@ import { eventually } from '../errand-command.ts'
 
 const hidden = process.env.ERRAND_TEST_WITHOUT?.includes('browsers')
 const PROGRAM = '/usr/bin/firefox-esr'
-/** Why the tests with Firefox are left out, if they are. */
+/** Why the tests with Firefox are skipped, or false. */
 export const skipFirefox =
   (hidden || !existsSync(PROGRAM)) && 'no Firefox is installed: scripts/ci-packages.sh firefox-esr'
 
-/** It asks nobody but the page's hub. */
+/** Preferences that stop the browser from calling anything but the page's hub. */
 const PREFERENCES = {
   'app.normandy.enabled': false,
   'app.update.enabled': false,
@@ -39,7 +39,7 @@ const PREFERENCES = {
   'services.settings.server': 'data:,#remote-settings-dummy/v1',
   'toolkit.telemetry.enabled': false,
 }
-/** Code points that stand for keys. */
+/** The code points of keys. */
 export const keys = { enter: '\uE007', end: '\uE010' } as const
 
 type Answer = {
@@ -54,7 +54,7 @@ type Answer = {
 export class Firefox {
   readonly #socket: WebSocket
   readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>()
-  /** What the console and scripts have complained of. */
+  /** The complaints of the console and of scripts. */
   readonly complaints: string[] = []
   #context = ''
   #count = 0
@@ -80,7 +80,7 @@ export class Firefox {
     await this.#ask('browsingContext.navigate', { context: this.#context, url, wait: 'interactive' })
   }
 
-  /** Answers what an expression of the page comes to, as JSON. */
+  /** Evaluates an expression in the page and returns its value, sent as JSON. */
   async evaluate<T>(expression: string): Promise<T> {
     const target = { context: this.#context }
     const said = await this.#ask<{
@@ -96,7 +96,7 @@ export class Firefox {
     return said.result?.value === undefined ? (undefined as T) : (JSON.parse(said.result.value) as T)
   }
 
-  /** Waits until an element of that selector is seen whose text, label or title has the words. */
+  /** Waits until an element of that selector is visible whose text, label or title contains the words. */
   async waitFor(selector: string, words = ''): Promise<{ x: number; y: number; text: string }> {
     const find = `(() => {
       for (const each of document.querySelectorAll(${JSON.stringify(selector)})) {
@@ -125,7 +125,7 @@ export class Firefox {
     ])
   }
 
-  /** Types into what has the focus. */
+  /** Types into the focused element. */
   async type(text: string): Promise<void> {
     await this.#act(
       'key',
@@ -159,7 +159,7 @@ export class Firefox {
   }
 }
 
-/** One of its own, with nothing of other tests, which ends with the test. */
+/** Starts a browser of its own with nothing of other tests. It is ended with the test. */
 export async function startFirefox(t: TestContext): Promise<Firefox> {
   const profile = mkdtempSync(join(tmpdir(), 'errand-firefox-'))
   const lines = Object.entries(PREFERENCES).map(

@@ -1,13 +1,13 @@
 import type { Page } from 'playwright-core'
 
-/** Frames of a page with a log, as its browser is about to paint them. */
+/** Counts of the frames of a page with a log, as its browser is about to paint them. */
 export interface LogFrames {
   frames: number
-  /** Those in which no line of the log has text in view. */
+  /** Frames in which no line of the log has text in view. */
   blank: number
-  /** How many different lines were the last with text in view. */
+  /** The number of different lines that were the last one with text in view. */
   ends: number
-  /** Those after a frame in which the log did not stand at its end. */
+  /** Frames after one in which the log was not at its end. */
   away: number
 }
 

@@ -3,7 +3,10 @@ import { request as ask, createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { TestContext } from 'node:test'
 
-/** A reverse proxy that shows a hub below `path`, which it takes off, as docs/deploy.md tells; all else is 404. Answers its address. */
+/**
+ * Starts a reverse proxy that shows a hub below `path`, which it strips, as docs/deploy.md describes. Everything else
+ * is 404. Returns its address.
+ */
 export async function pathProxy(
   t: Pick<TestContext, 'after'>,
   { hub, path }: { hub: () => string; path: string },

@@ -1,10 +1,10 @@
 import type { Page } from 'playwright-core'
 
-/** A step that prints a line, then waits for the file of that name. */
+/** Returns a step that prints a line, then waits for the file of that name. */
 export const part = (line: string, file: string): string =>
   `echo '${line}'; while [ ! -e '${file}' ]; do sleep 0.05; done`
 
-/** Whether the tab's connection is the one that all share. */
+/** Reports whether this tab has the connection that all tabs share. */
 export const leads = async (page: Page): Promise<boolean> =>
   (await page.evaluate(`(async () => {
     const mine = await navigator.locks.request('of-this-tab', async () =>

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import type { Page } from 'playwright-core'
 
 /**
- * Looks at a page as it stands: one h1, its landmarks, nothing wider than it, and no target smaller than a finger or pointer
- * needs (44 px on a phone, else 24). Numbers of lines are as high as their lines, and links in a text as the text.
+ * Checks a page as it is: it has one h1 and its landmarks, nothing is wider than the page, and no target is smaller
+ * than a finger or pointer needs (44 px on a phone, else 24). Line numbers may be as high as their lines, and links in
+ * a text as high as the text.
  */
 export async function isWellMade(page: Page, what: string): Promise<void> {
   const { width } = page.viewportSize()!
@@ -11,7 +12,7 @@ export async function isWellMade(page: Page, what: string): Promise<void> {
   assert.deepEqual(found, [], `${what}, ${width} wide`)
 }
 
-/** Carried out in the page, which has other types than this program. */
+/** Runs in the page, which has other types than this program. */
 const wellMade = `(least) => {
   const found = []
   const count = (selector) => document.querySelectorAll(selector).length

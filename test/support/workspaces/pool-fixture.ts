@@ -20,14 +20,14 @@ import {
   type TreeEntry,
 } from '../sources/git-fixture.ts'
 
-/** Real repositories behind real smart HTTP, and pools of checkouts of them, in one folder. */
+/** Creates real repositories behind real smart HTTP, and pools of checkouts of them, in one folder. */
 export interface PoolPlace {
   dir: string
   host: GitHost
   policy: GitPolicy
-  /** A repository that can be pushed to; answers its address, its folder and the first commit. */
+  /** Creates a repository that accepts pushes. Returns its address, its folder and the first commit. */
   repository(entries?: readonly TreeEntry[]): { url: string; folder: string; commit: string }
-  /** Another commit on a branch, made on the server. */
+  /** Adds a commit to a branch on the server. */
   commit(folder: string, branch: string, path: string, content: string): string
   pool(more?: {
     limits?: Partial<PoolLimits>
@@ -78,7 +78,7 @@ export async function poolPlace(): Promise<PoolPlace> {
 
 export const anyone: PoolCredential = { scope: 'none' }
 
-/** A lease of the tenant "t", with nothing to hear. */
+/** Returns a lease of the tenant "t", with nothing to report to. */
 export function lease(
   pool: WorkspacePool,
   run_id: string,

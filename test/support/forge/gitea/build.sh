@@ -14,11 +14,11 @@ export GOFLAGS='-mod=mod -buildvcs=false' CGO_ENABLED=1
 go mod init errand.test/gitea
 go get -tool "$module@v$version"
 from=$(go list -m -f '{{.Dir}}' "$module")
-# A module's own replacements count for its own builds alone.
+# A module's own replacements apply only to its own builds.
 grep '^replace ' "$from/go.mod" >>go.mod
 nice -n 19 go build -trimpath -tags 'sqlite sqlite_unlock_notify' -ldflags "-X main.Version=$version" -o gitea "$module"
 
-# Beside the program: what it reads while it runs.
+# The files that the program reads at run time, beside it.
 mkdir -p "$made.part"
 cp -R "$from/templates" "$from/options" "$from/public" "$made.part/"
 chmod -R u+w "$made.part"

@@ -9,25 +9,25 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 
 export const GITEA_VERSION = '1.26.0'
-/** Below the user's own home, whatever HOME is: to build it takes long. */
+/** Below the user's own home, whatever HOME is, because the build takes long. */
 const made = join(userInfo().homedir, '.cache/errand-test', `gitea-${GITEA_VERSION}`)
 
-/** Of a call that it wants to be asked again: half a minute. */
+/** Limits the tries of a call that Gitea answers with "try again later": half a minute. */
 const MOST_TRIES = 300
 
-/** Why tests cannot have one, with what to do about it. */
+/** Returns why tests cannot have a Gitea and what to do about it, or false. */
 export const giteaMissing = (): string | false =>
   existsSync(join(made, 'gitea')) && !process.env.ERRAND_TEST_WITHOUT?.includes('gitea')
     ? false
     : `no Gitea ${GITEA_VERSION} is built here: test/support/forge/gitea/build.sh`
 
-/** A real Gitea on loopback, with users, as a program of its own. */
+/** A real Gitea on loopback, as a separate process, with users. */
 export interface Gitea {
   url: string
   host: string
-  /** Asks its API as that user. Throws where it says no. */
+  /** Calls its API as that user. Throws if the call fails. */
   call(as: string, method: string, path: string, body?: unknown): Promise<unknown>
-  /** A user, with a token for all that this user may do. */
+  /** Creates a user and returns a token with all of the user's rights. */
   user(name: string, options?: { isAdmin?: boolean }): Promise<string>
 }
 
@@ -98,7 +98,7 @@ export async function startGitea(t: Pick<TestContext, 'after'>): Promise<Gitea> 
         })
         const text = await answer.text()
         if (answer.ok) return text === '' ? undefined : JSON.parse(text)
-        // While it still checks whether a pull request can be merged it says so, and asks to be asked again.
+        // Gitea asks to try again later while it still checks whether a pull request can be merged.
         if (answer.status !== 405 || !/try again later/i.test(text) || tries === MOST_TRIES)
           throw new Error(`${method} ${path} as ${as}: ${answer.status} ${text}`)
         // Sleeps: Gitea asks to be asked again later.
