@@ -12,7 +12,7 @@ export interface FamilyMember {
   runId: string
   /** Steps that lead to it; empty for the run that is followed. */
   steps: readonly string[]
-  /** The same steps for a person to read, with what distinguishes their instances. */
+  /** Names of these steps for a person, with what distinguishes their instances. */
   path: readonly string[]
 }
 
