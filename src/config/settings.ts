@@ -34,11 +34,8 @@ export const settings = {
   ERRAND_LOST_AFTER: {
     ...{ type: 'duration', default: '60s', from: 100, to: 2 ** 31 - 1, refused: 'usage' },
     hint: 'write it as 5s or 10m, 0.1s to 24d',
-    ...{
-      page: 'cli',
-      for: '`up`',
-      about: 'how long a runner may be away before its work is lost; default `60s`',
-    },
+    ...{ page: 'cli', for: '`up`' },
+    about: 'how long a runner may be away before its work is lost; default `60s`',
   },
   ERRAND_RETENTION: {
     ...{ type: 'retention', default: '90d', refused: 'usage' },
@@ -55,11 +52,8 @@ export const settings = {
   ERRAND_MAX_OUTPUT_USER: {
     ...{ type: 'output_size', default: 'none', refused: 'usage' },
     hint: 'write it as 10GB or 500MB (at least 1MB), or as none for no limit',
-    ...{
-      page: 'cli',
-      for: '`up`',
-      about: 'output that the hub keeps for all runs of a user; default `none` (no limit)',
-    },
+    ...{ page: 'cli', for: '`up`' },
+    about: 'output that the hub keeps for all runs of a user; default `none` (no limit)',
   },
   ERRAND_MAX_ARTIFACTS_RUN: {
     ...{ type: 'output_size', default: '1GB', refused: 'usage' },
@@ -71,20 +65,14 @@ export const settings = {
   ERRAND_MAX_ARTIFACTS_USER: {
     ...{ type: 'output_size', default: 'none', refused: 'usage' },
     hint: 'write it as 10GB or 500MB (at least 1MB), or as none for no limit',
-    ...{
-      page: 'cli',
-      for: '`up`',
-      about: 'artifacts that the hub keeps for all runs of a user; default `none` (no limit)',
-    },
+    ...{ page: 'cli', for: '`up`' },
+    about: 'artifacts that the hub keeps for all runs of a user; default `none` (no limit)',
   },
   ERRAND_MAX_BOTS: {
     ...{ type: 'whole', old: ['MAX_BOTS_PER_USER'], from: 0, to: 10_000 },
     hint: 'Give a number of bots, such as 3.',
-    ...{
-      page: 'cli',
-      for: '`up`',
-      about: 'bots that a user may run at once; default `3` ([bots.md](bots.md#quotas))',
-    },
+    ...{ page: 'cli', for: '`up`' },
+    about: 'bots that a user may run at once; default `3` ([bots.md](bots.md#quotas))',
   },
   ERRAND_BOT_HOURS: {
     ...{ type: 'hours', hint: 'Give a number of hours, such as 24 or 0.5, or "unlimited".' },
@@ -92,11 +80,8 @@ export const settings = {
   },
   ERRAND_BOT_DEFAULT_HOURS: {
     ...{ type: 'hours', hint: 'Give a number of hours, such as 24 or 0.5, or "unlimited".' },
-    ...{
-      page: 'cli',
-      for: '`up`',
-      about: 'life of a bot that does not ask for one, in hours ([bots.md](bots.md#quotas))',
-    },
+    ...{ page: 'cli', for: '`up`' },
+    about: 'life of a bot that does not ask for one, in hours ([bots.md](bots.md#quotas))',
   },
   ERRAND_BOT_DATA: {
     ...{ type: 'size_or_none', hint: 'Give a size, such as 5GB; 0 allows no data.' },
@@ -143,29 +128,20 @@ export const settings = {
   ERRAND_TASKS_PER_REPOSITORY: {
     ...{ type: 'whole', from: 1, to: 10_000, refused: 'usage' },
     hint: 'give a number of tasks, such as 8',
-    ...{
-      page: 'cli',
-      for: '`up`',
-      about: 'coding tasks of a repository that may run at once; default: no limit',
-    },
+    ...{ page: 'cli', for: '`up`' },
+    about: 'coding tasks of a repository that may run at once; default: no limit',
   },
   ERRAND_TASKS_IN_REVIEW: {
     ...{ type: 'whole', from: 1, to: 10_000, refused: 'usage' },
     hint: 'give a number of tasks, such as 8',
-    ...{
-      page: 'cli',
-      for: '`up`',
-      about: 'tasks of a repository that may wait to be merged while new ones begin; default: no limit',
-    },
+    ...{ page: 'cli', for: '`up`' },
+    about: 'tasks of a repository that may wait to be merged while new ones begin; default: no limit',
   },
   ERRAND_TASK_RETRY: {
     ...{ type: 'duration', default: '30s', from: 1, to: 86_400_000, refused: 'usage' },
     hint: 'write it as 30s or 5m, at most 1d',
-    ...{
-      page: 'cli',
-      for: '`up`',
-      about: 'wait before a task whose try was lost is tried again, doubled each time; default `30s`',
-    },
+    ...{ page: 'cli', for: '`up`' },
+    about: 'wait before a task whose try was lost is tried again, doubled each time; default `30s`',
   },
   ERRAND_REVIEW_POLL: {
     ...{ type: 'duration', default: '30s', from: 1, to: 86_400_000, refused: 'usage' },
@@ -196,12 +172,8 @@ export const settings = {
   ERRAND_LOG_FORMAT: {
     type: 'choice',
     choices: ['text', 'json'],
-    ...{
-      default: 'text',
-      page: 'cli',
-      for: '`up`, `runner`',
-      about: 'format of log lines: `text` (default) or `json`',
-    },
+    ...{ default: 'text', page: 'cli', for: '`up`, `runner`' },
+    about: 'format of log lines: `text` (default) or `json`',
   },
   ERRAND_LOG_LEVEL: {
     type: 'choice',
@@ -222,22 +194,14 @@ export const settings = {
       "address of an external artifact store that gets a copy of each artifact, beside the hub's own store",
   },
   ERRAND_ARTIFACT_STORE_TOKEN: {
-    ...{
-      type: 'text',
-      token: true,
-      page: 'cli',
-      for: '`runner`, `up`',
-      about: 'token of the artifact store',
-    },
+    ...{ type: 'text', token: true, page: 'cli', for: '`runner`, `up`' },
+    about: 'token of the artifact store',
   },
   ERRAND_TASK_TIMEOUT: {
     ...{ type: 'number', old: ['RUNNER_TIMEOUT'], above: 0, to: 31_536_000 },
     hint: 'Give a number of seconds, such as 1800.',
-    ...{
-      page: 'cli',
-      for: '`task run --config`',
-      about: 'longest duration of one try of a task, in seconds',
-    },
+    ...{ page: 'cli', for: '`task run --config`' },
+    about: 'longest duration of one try of a task, in seconds',
   },
   ERRAND_CONFIG: {
     ...{ type: 'text', page: 'cli', for: '`up`' },
@@ -414,31 +378,20 @@ export const settings = {
   },
   ERRAND_POOL_DAYS: {
     ...{ type: 'number', default: '30', above: 0, to: 10_000, hint: 'Give a number of days, such as 30.' },
-    ...{
-      page: 'cli',
-      for: '`runner`',
-      about: 'days after which unused mirrors and checkouts are deleted; default `30`',
-    },
+    ...{ page: 'cli', for: '`runner`' },
+    about: 'days after which unused mirrors and checkouts are deleted; default `30`',
   },
   ERRAND_POOL_MIN_FREE: {
     ...{ type: 'machine_size', default: '2GB', hint: 'Give a size, such as 2GB.' },
-    ...{
-      page: 'cli',
-      for: '`runner`',
-      about: 'free disk space below which the runner makes no checkout; default `2GB`',
-    },
+    ...{ page: 'cli', for: '`runner`' },
+    about: 'free disk space below which the runner makes no checkout; default `2GB`',
   },
   ERRAND_MODE: {
     type: 'choice',
     choices: ['chat', 'issue', 'all'],
-    ...{
-      default: 'all',
-      old: ['ADOS_MODE'],
-      page: 'cli',
-      for: '`runner`',
-      about:
-        'work that the runner takes: `chat` (agent conversations), `issue` (coding tasks) or `all` (default)',
-    },
+    ...{ default: 'all', old: ['ADOS_MODE'], page: 'cli', for: '`runner`' },
+    about:
+      'work that the runner takes: `chat` (agent conversations), `issue` (coding tasks) or `all` (default)',
   },
   ERRAND_GROUP: {
     ...{ type: 'name', default: 'default', old: ['ADOS_GROUP'], page: 'cli', for: '`runner`' },
@@ -451,20 +404,14 @@ export const settings = {
   ERRAND_CPUS: {
     ...{ type: 'number', above: 0, to: 100_000, old: ['ADOS_CPUS'] },
     hint: 'Give a number of cores, such as 4 or 0.5.',
-    ...{
-      page: 'cli',
-      for: '`runner`',
-      about: 'cores that the runner offers, such as `4`; default: as measured',
-    },
+    ...{ page: 'cli', for: '`runner`' },
+    about: 'cores that the runner offers, such as `4`; default: as measured',
   },
   ERRAND_MEMORY: {
     ...{ type: 'machine_size', old: ['ADOS_MEMORY'] },
     hint: 'Give an amount of memory, such as 8GB or 512MB.',
-    ...{
-      page: 'cli',
-      for: '`runner`',
-      about: 'memory that the runner offers, such as `8GB`; default: as measured',
-    },
+    ...{ page: 'cli', for: '`runner`' },
+    about: 'memory that the runner offers, such as `8GB`; default: as measured',
   },
   ERRAND_SLOTS: {
     ...{ type: 'whole', from: 1, to: 100_000, hint: 'Give a number of steps at once, at least 1.' },

@@ -85,11 +85,7 @@ const AskingPlace = z.object({
   kind: z.enum(['approval', 'agent']),
   step: z.string(),
   host: z.string().optional(),
-  instance: z
-    .number()
-    .int()
-    .optional()
-    .describe('Position of the instance in the step, if the step has several'),
+  instance: z.number().int().optional().describe('Position of the instance, if the step has several'),
 })
 /** The rest of where a run is. */
 const RunNow = z.object({
@@ -111,9 +107,7 @@ const RunNow = z.object({
       folder: z.string().optional().describe('Where that command would run, if not in the folder of the run'),
       expires_at: z.string().optional(),
       on_timeout: z.enum(['approve', 'reject']).optional(),
-      approvers: z
-        .optional(Approvers)
-        .describe('Who may answer; if absent, the owner of the run, and admins'),
+      approvers: z.optional(Approvers).describe('Who may answer; absent: the owner of the run, and admins'),
     })
     .optional()
     .describe('The first question for a person'),
@@ -238,17 +232,11 @@ export const RunSummary = z.object({
     .describe('Set once the run has ended: the time from its creation to its end, minus `waited_ms`'),
   set_aside: z
     .optional(SetAside)
-    .describe(
-      'Set if the run is set aside: it is open, but does not continue until an admin resumes it or the hub restarts',
-    ),
+    .describe('The run is open, but set aside until an admin resumes it or the hub restarts'),
   parent_run_id: z.string().optional(),
   retry_of: z.string().optional(),
   first_run: z.string().optional().describe('For a retry: the first run of its chain of tries'),
-  try: z
-    .number()
-    .int()
-    .optional()
-    .describe('Number of this run in its chain of tries; absent if there is only one'),
+  try: z.number().int().optional().describe('Number of this run in its chain of tries; absent if alone'),
   tries: z.number().int().optional().describe('Number of the newest try in that chain'),
   rolls_back: z.string().optional().describe('The run whose steps this run rolls back'),
   continues: z.string().optional().describe('The run whose agent session this run continues'),
@@ -279,10 +267,7 @@ export const InstanceView = z.object({
     'If its last try failed: the last non-blank line on stderr, without colors; at most 200 characters',
   ),
   duration_ms: z.number().optional().describe('Duration of its last attempt, as measured by its machine'),
-  waited_ms: z
-    .number()
-    .optional()
-    .describe('How long it has waited in total; counts only waits that are over'),
+  waited_ms: z.number().optional().describe('Total time that it has waited; only waits that are over'),
   waiting_since: z.string().optional().describe('Since when it waits'),
   child_run_id: z.string().optional().describe('Run of the sub-workflow, if it is one'),
   /** The attempts, oldest first; `attempt_id` goes into the output URL. */
@@ -310,9 +295,7 @@ export const InstanceView = z.object({
       isolation: z.optional(Isolation).describe('How it is isolated from its machine; absent if it is not'),
       made_box: z
         .optional(MadeBox)
-        .describe(
-          'Set without isolation: it runs inside a container or pod that was made for its run; the network there counts as open',
-        ),
+        .describe('Without isolation: the container or pod that was made for its run; its network is open'),
       network: z.optional(Network).describe('What it may reach from there'),
       refused: z
         .array(
@@ -369,9 +352,7 @@ export const StepView = z.object({
         .enum(['approve', 'reject'])
         .optional()
         .describe('What happens if nobody answers by `expires_at`'),
-      approvers: z
-        .optional(Approvers)
-        .describe('Who may answer; if absent, the owner of the run, and admins'),
+      approvers: z.optional(Approvers).describe('Who may answer; absent: the owner of the run, and admins'),
     })
     .optional(),
   answered: z
@@ -403,9 +384,7 @@ export const RunView = RunSummary.extend({
   rollback: z
     .object({ run_id: z.string(), status: RunStatus })
     .optional()
-    .describe(
-      'The last run that was started to roll this run back; if that run succeeds, this run is rolled back',
-    ),
+    .describe('The last run that was started to roll this one back; `success`: it is rolled back'),
   chain: z
     .array(ChainLink)
     .optional()
@@ -432,19 +411,13 @@ export const CreateRun = z.strictObject({
     .describe('A workflow, as the text of its file'),
   workflow: z.record(z.string(), z.unknown()).optional().describe('A workflow, as JSON'),
   vars: z.record(z.string(), Scalar).default({}).describe('Inputs and variables of the workflow'),
-  labels: z
-    .optional(RunLabels)
-    .describe('Added to the labels of the workflow; they override labels of the same name'),
+  labels: z.optional(RunLabels).describe('Added to the labels of the workflow, and override them'),
   repository: plainName(500)
     .optional()
-    .describe(
-      'Name of the repository that the run is for; it selects the runner group and the secrets of that scope',
-    ),
+    .describe('Name of its repository; selects the runner group and the secrets of that scope'),
   ...BoxAskShape,
   agent: AgentRequest.optional().describe('What to ask an agent'),
-  input: OldInput.optional().describe(
-    'What to ask an agent, in the format of the agent API, with `metadata`',
-  ),
+  input: OldInput.optional().describe('What to ask an agent, as in the agent API, with `metadata`'),
   metadata: OldMetadata.optional(),
   session_id: z.string().optional().describe('From the agent API; has no effect'),
 })
@@ -486,20 +459,14 @@ export const ListRuns = z.strictObject({
     .string()
     .optional()
     .describe('Runs that continue the session of this run, or are branches of it'),
-  first_run: z
-    .string()
-    .optional()
-    .describe('Tries of the chain that began with this run, without that run itself'),
+  first_run: z.string().optional().describe('Tries of the chain that began with this run, without that run'),
   input: z
     .union([z.string().max(500), z.array(z.string().max(500)).max(8)])
     .optional()
     .describe('`NAME=value` of an input or variable that the run was given; if repeated, all must match'),
   agent: z.string().max(100).optional().describe('Agent of its latest session, such as `codex`'),
   repository: z.string().max(500).optional().describe('Repository that the run is for'),
-  shared: z
-    .stringbool()
-    .optional()
-    .describe("Other users' runs that are shared with you, instead of your own"),
+  shared: z.stringbool().optional().describe("Other users' runs that are shared with you"),
   needs: z.literal('me').optional().describe('`me`: runs that wait for an answer from a person'),
   text: z
     .string()

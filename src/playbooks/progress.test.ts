@@ -49,7 +49,7 @@ test('allow_failure is told and nothing else, also with fail_fast', () => {
   const { summary, statuses } = goThrough(steps, { a: [bad, bad] })
   assert.deepEqual(statuses, ['allowed', 'passed'])
   assert.equal(summary.outcome, 'success')
-  assert.equal(summary.message, 'Playbook "p": 1 of 2 test steps passed; failed, which is allowed: "a".')
+  assert.equal(summary.message, 'Playbook "p": 1 of 2 test steps passed; allowed to fail and failed: "a".')
 })
 
 test('a failed try is followed by another after 1, 2, 4 … seconds; a late pass is flaky', () => {
@@ -119,7 +119,7 @@ test('a step whose condition does not hold is skipped, and one that ran nothing 
   assert.equal(nothing.summary.outcome, 'success')
   assert.equal(
     nothing.summary.message,
-    'Playbook "p" ran nothing for test: the condition of none of its steps holds.',
+    'Playbook "p" ran nothing for test: the conditions of all its steps are false.',
   )
   assert.match(
     goThrough([step('a', { phase: 'setup' })]).summary.message,
@@ -135,7 +135,7 @@ test('a condition that cannot be judged leaves out no test', () => {
   const steps = [...conditions.map((one) => step('a', { condition: one })), step('a', { condition: false })]
   const { statuses, summary } = goThrough(steps, {}, { changed })
   assert.deepEqual(statuses, [...conditions.map(() => 'passed'), 'skipped'])
-  assert.match(summary.steps[0]?.told ?? '', /cannot be judged, so it runs: the pattern takes too long/)
+  assert.match(summary.steps[0]?.told ?? '', /cannot be evaluated, so it runs: the pattern takes too long/)
 })
 
 test('real commands go through it', () => {

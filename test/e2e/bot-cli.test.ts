@@ -230,7 +230,7 @@ test('what is typed wrong is told with what to write', async (t) => {
   const simple = ['--simple', 'bot.py']
   const wrong: [string[], RegExp, number?][] = [
     [['start', 'a'], /no source/],
-    [['start', '../a', ...simple], /a bot id is letters/],
+    [['start', '../a', ...simple], /a bot id is at most 63 letters/],
     [['start', 'a', ...simple, '--image', 'x'], /--simple and --image name two sources/],
     [['start', 'a', '--image', 'x', 'more.py'], /"more.py" is one argument too many/],
     [['start', 'a', '--image', 'x', '-r', 'y'], /--requirement goes with --simple only/],

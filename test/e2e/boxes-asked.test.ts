@@ -85,7 +85,7 @@ test('a run waits for a runner that can give its box, also over a restart of the
   assert.deepEqual(await attempt('grouped'), { runner: 'also-strong', isolation: 'sandbox', network: 'none' })
   // Nobody asks for one there any more: what is started from now on has none, and what failed is retried in what it had.
   writeFileSync(config, 'groups: {}\n')
-  await programs.hub.until('was read again')
+  await programs.hub.until('was reloaded')
   const { run_id } = await client.runs.retry('grouped')
   assert.equal((await attempt(run_id)).isolation, 'sandbox')
 })

@@ -246,7 +246,7 @@ test('an agent that dies in the middle of a task is told to be waited for, and g
   await run.until('web | begun')
   servers[0]!.child.kill('SIGKILL')
   await run.until(
-    /web \| waiting: Host "web" \(http:\S+\) .*silent since \d\d:\d\d:\d\d UTC, and waited for until \d\d:\d\d:\d\d \(60 s\)/,
+    /web \| waiting: Host "web" \(http:\S+\) .*silent since \d\d:\d\d:\d\d UTC; waiting until \d\d:\d\d:\d\d \(60 s\)/,
   )
   await start(ports[0]!)
   await run.until(/web \| running: Host "web" .* answers again/)

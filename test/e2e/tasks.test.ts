@@ -186,7 +186,10 @@ test('labelled issues of a watched repository become tasks, each once, over a ki
   )
   const [run] = (await programs.client.runs.list({})).runs
   const events = await programs.call('runs', 'events', run!.run_id)
-  assert.match(events.stdout, /Playbook .{0,2}of the shop.{0,2} of the hub, as the task requires the skill/)
+  assert.match(
+    events.stdout,
+    /Playbook .{0,2}of the shop.{0,2} from the hub, because the task requires the skill/,
+  )
 })
 
 test('protected files are pushed once a person has approved of them, and not before, also after a kill', async (t) => {

@@ -116,7 +116,7 @@ test('XML with a document type, an entity, no end, two roots or too much is a se
     ['<testsuite></testcase>', /no valid XML: Un/],
     ['<testsuite/><testsuite/>', /more than one root/],
     ['<testsuite/>rest', /no valid XML: Text data outside of root/],
-    ['<html><body/></html>', /^out: It is no JUnit XML: its root is <html>, not/],
+    ['<html><body/></html>', /^out: It is not JUnit XML: its root is <html>, not/],
     ['<?xml version="1.0"?>', /no element|cut off/],
     [`<testsuite>${'<a>'.repeat(200_000)}`, /more than 100 deep/],
     [
@@ -238,14 +238,11 @@ test('a plan that is not kept, none at all and a bail out are failures; what has
   assert.deepEqual('notes' in results && results.notes, ['The plan is 1..2, but 1 test is told.'])
   assert.match(
     await faultOf('ok  \texample.com/x\t0.005s\n'),
-    /^out: There is neither TAP nor JUnit XML in it\.$/,
+    /^out: It contains neither TAP nor JUnit XML\.$/,
   )
   assert.match(await faultOf('npm error\n'), /neither TAP nor/)
-  assert.match(await faultOf('TAP version 15\n1..0'), /TAP of version 15/)
-  assert.match(
-    await faultOf('1..1\nok 1\n  ---\n  a: b\n'),
-    /cut off in a block of YAML that begins in line 3/,
-  )
+  assert.match(await faultOf('TAP version 15\n1..0'), /TAP version 15/)
+  assert.match(await faultOf('1..1\nok 1\n  ---\n  a: b\n'), /cut off in a YAML block that begins in line 3/)
   assert.match(await faultOf(`1..2\n${'ok\n'.repeat(100_001)}`), /more than 100000 tests/)
 })
 
@@ -338,7 +335,7 @@ test('figures of several files are one suite, and an exit code that contradicts 
   assert.equal(contradiction(1, one), undefined)
   assert.match(
     contradiction(0, one) ?? '',
-    /2 failed tests, but the command ended with 0: it counts as passed/,
+    /2 failed tests, but the command exited with 0: it counts as passed/,
   )
   const good = { ...one, failed: 0 }
   assert.equal(contradiction(0, good), undefined)
@@ -346,5 +343,5 @@ test('figures of several files are one suite, and an exit code that contradicts 
     contradiction(137, good) ?? '',
     /no failed test, but the command ended with 137: it counts as failed/,
   )
-  assert.match(contradiction(0, { ...good, passed: 0, skipped: 0 }) ?? '', /no test at all/)
+  assert.match(contradiction(0, { ...good, passed: 0, skipped: 0 }) ?? '', /no tests at all/)
 })
