@@ -113,7 +113,7 @@ test('what is wrong in a group is a mistake, also a key that is not known', () =
   for (const [text, message] of [
     ['groups: {g: {isolaton: sandbox}}\n', /^errand.yaml:1:14: .*isolaton.*/],
     ['groups: {g: {isolation: docker}}\n', /^errand.yaml:1:25: .*"none", "sandbox" or "container"/],
-    ['groups: {g: {network: {allow: ["https://x"]}}}\n', /^errand.yaml:1:32: .*a host is written name/],
+    ['groups: {g: {network: {allow: ["https://x"]}}}\n', /^errand.yaml:1:32: .*a host is written as name/],
     ['groups: {g: {isolation: none, network: models}}\n', /^errand.yaml:1:31: .*needs a box/],
     ['groups: [g]\n', /^errand.yaml:1:9: groups/],
     ['groups: {g: }\n', /^errand.yaml:1:\d+: /],
@@ -148,7 +148,7 @@ test('a forge has one source of tokens, and whatever is not understood of it is 
   const called = parse({ host: 'a.example', kind: 'gitea', token: 'T', webhook_secret: 'HOOK' })
   assert.equal(called.forges.get('a.example')?.webhook_secret, 'HOOK')
   for (const [more, message] of [
-    [{ app, token: 'T' }, /has a token and an App/],
+    [{ app, token: 'T' }, /has both a token and an App/],
     [{ app, kind: 'gitea' }, /only GitHub has Apps/],
     [{ apps: app }, /unknown key "apps"/],
     [{ app: { ...app, key: 'x' } }, /unknown key "key"/],
@@ -210,7 +210,7 @@ test('a group says how its runners are made, and what is missing or of no use th
     ['groups: {g: {provisioner: docker, image: x, memory: 4 bits}}\n', /:53: .*must be a size such as/],
     ['groups: {g: {provisioner: docker, image: x, volumes: [srv]}}\n', /:55: .*must be a volume such as/],
     ['groups: {g: {provisioner: docker, image: x, command: [x]}}\n', /1:45: .*is not used by/],
-    ['groups: {g: {provisioner: process, max: 1, spare: 2}}\n', /^errand.yaml:1:44: .*more than max/],
+    ['groups: {g: {provisioner: process, max: 1, spare: 2}}\n', /^errand.yaml:1:44: .*greater than max/],
     ['groups: {g: {provisioner: process, hub_url: "here"}}\n', /^errand.yaml:1:45: .*must be an address/],
   ]
   for (const [text, message] of cases)

@@ -133,7 +133,10 @@ test('a playbook with mistakes is refused, and nothing else is used in its place
     await refusal({ playbook: { name: 'p', steps: [{ name: 'a', command: 'b', condition: '(' }] } }, {}),
     /^playbook of the task has a mistake: condition in step "a" cannot be read at character 2/,
   )
-  assert.match(await refusal({ playbook: { playbooks: [] } }, {}), /^playbook of the task has no playbook/)
+  assert.match(
+    await refusal({ playbook: { playbooks: [] } }, {}),
+    /^playbook of the task contains no playbook/,
+  )
   assert.match(await refusal({ test_commands: ['a\0b'] }, {}), /^test_commands of the task has a mistake/)
 })
 

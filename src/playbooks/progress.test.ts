@@ -68,7 +68,7 @@ test('a failed try is followed by another after 1, 2, 4 … seconds; a late pass
     tries: 4,
     exit_code: 0,
     duration_ms: 300_025,
-    told: 'passed at try 4',
+    told: 'passed on try 4',
   })
   assert.equal(summary.message, 'Playbook "p": 1 of 1 test step passed; flaky: "a".')
   const { begun: many } = goThrough([step('a', { retry_count: 20 })], { a: Array(21).fill(bad) })
@@ -77,7 +77,7 @@ test('a failed try is followed by another after 1, 2, 4 … seconds; a late pass
 
 test('a timeout, a signal and a command that cannot be started are failures, each in its words', () => {
   const ends: [TryEnd, string, string][] = [
-    [{ ended: 'timeout', duration_ms: 1 }, 'timeout', 'not done in 300 s'],
+    [{ ended: 'timeout', duration_ms: 1 }, 'timeout', 'not finished within 300 s'],
     [{ ended: 'signal', signal: 'SIGKILL', duration_ms: 1 }, 'failed', 'ended by SIGKILL'],
     [{ ended: 'not_started', told: 'there is no sh', duration_ms: 0 }, 'failed', 'there is no sh'],
     [code(127), 'failed', 'exit code 127'],

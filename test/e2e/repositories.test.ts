@@ -14,7 +14,7 @@ test('a run for a repository goes to runners of its group alone', async (t) => {
   writeFileSync(config, `theme: dark\n${repos('frontend-runners')}`)
   const programs = await startPrograms(t, { hubEnv: { ERRAND_CONFIG: config } })
   const { call, home, client, hub } = programs
-  assert.match(hub.printed.stderr, /ados.yaml:1:1: warning: unknown key "theme" is passed over/)
+  assert.match(hub.printed.stderr, /ados.yaml:1:1: warning: unknown key "theme" is ignored/)
 
   const file = writeWorkflow(join(home, 'flow.yaml'), [{ name: 'one', cmd: 'echo hi' }])
   const start = (id: string, ...more: string[]) =>

@@ -101,7 +101,7 @@ test('what others push meanwhile is merged by the agent, tested again and propos
   const place = await taskPlace(t, {
     // Whoever is asked first has others push before it is through; whoever mends is told of the marks.
     script: ({ body, toolResults }) => {
-      const mends = JSON.stringify(body).includes('between the marks')
+      const mends = JSON.stringify(body).includes('between the markers')
       if (toolResults.length === 0)
         return runTurn(
           mends ? "sed -i '/^<<<<<<< /d;/^=======$/d;/^>>>>>>> /d' README.md" : 'echo mine > README.md',

@@ -280,7 +280,7 @@ test('tasks end as their agents say, by what is protected, and with another plan
   )
   assert.match(pulls[0]!.body, /### Tests\n.*1 passed, 0 failed, 1 skipped/)
   assert.ok(
-    server.requests.some(({ prompts }) => /approved of[^<]*<<<[^>]*PLAN TWO/.test(prompts.join('\n'))),
+    server.requests.some(({ prompts }) => /the approved plan[^<]*<<<[^>]*PLAN TWO/.test(prompts.join('\n'))),
   )
   const told = async (id: string) => {
     const { state, reason, message } = await view(id)

@@ -61,7 +61,7 @@ test('a wrong token, or none, is refused with what to do', async (t) => {
   const [reason, message] = await endOf(t, cmdSpec(url, 'x'), { token: 'other' })
   assert.equal(reason, 'host_unauthorized')
   assert.match(message, /token is wrong.*same --token/)
-  assert.match((await endOf(t, cmdSpec(url, 'x'), { token: undefined }))[1], /no token for host "web1"/)
+  assert.match((await endOf(t, cmdSpec(url, 'x'), { token: undefined }))[1], /No token for host "web1"/)
   const spec = cmdSpec(url, 'x', { token_env: 'WEB1_TOKEN' })
   assert.match((await endOf(t, spec, { env: {} }))[1], /Set the environment variable WEB1_TOKEN/)
 })
@@ -159,7 +159,7 @@ test('a host that takes a request and leaves it without an answer is told to be 
   await until(() => sink.reports.length === 1, 'the notice')
   const [notice] = sink.reports
   assert.ok(notice?.type === 'phase' && notice.phase === 'waiting')
-  assert.match(notice.message!, /does not answer\. .*waited for until .* \(20 s\)/)
+  assert.match(notice.message!, /does not answer\. .*waiting until .* \(20 s\)/)
 })
 
 test('an attempt on a host that never answers can be canceled', async (t) => {

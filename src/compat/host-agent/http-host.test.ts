@@ -254,7 +254,7 @@ test('a step that asks for a box is not sent to a host that would run it without
   for (const asked of [{ artifacts: ['*'] }, { needs_files: [file] }]) {
     const end = await run(host, cmdSpec(url, 'echo hi', asked)).ended
     assert.deepEqual([end.outcome, end.reason], ['failed', 'invalid_argument'])
-    assert.match(end.message!, /host agents do neither/)
+    assert.match(end.message!, /which host agents do not support/)
   }
   assert.deepEqual(attempts.all(), [])
   const end = await run(host, cmdSpec(url, 'echo hi', { isolation: 'none', network: 'all' })).ended

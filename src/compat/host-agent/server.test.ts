@@ -183,7 +183,7 @@ test('what cannot be done is refused with the reason, and starts nothing', async
   const attempts = new ScriptedAttempts()
   const { ask } = await agent(t, attempts, { maxBodyBytes: 1000 })
   const refusals: [string, string, unknown, number, RegExp][] = [
-    ['POST', '/run', '{', 400, /no JSON/],
+    ['POST', '/run', '{', 400, /not valid JSON/],
     ['POST', '/run', '[]', 400, /body of the request is not valid/],
     ['POST', '/run', {}, 400, /action/],
     ['POST', '/run', { action: 'cmd.ran' }, 400, /Unknown action "cmd.ran"/],
@@ -195,15 +195,15 @@ test('what cannot be done is refused with the reason, and starts nothing', async
       400,
       /Host agents do not run the action/,
     ],
-    ['POST', '/run', { action: 'cmd.run', args: {} }, 400, /args of cmd.run are wrong/],
+    ['POST', '/run', { action: 'cmd.run', args: {} }, 400, /args of cmd.run are not valid/],
     ['POST', '/run', { action: 'cmd.run', args: { cmd: 'x' }, run_id: '../..' }, 400, /run_id/],
     ['POST', '/run', { action: 'cmd.run', args: { cmd: 'x'.repeat(2000) } }, 413, /larger than 1000 bytes/],
-    ['GET', '/run', undefined, 405, /does not take GET/],
+    ['GET', '/run', undefined, 405, /does not accept GET/],
     ['GET', '/status', undefined, 400, /task_id/],
     ['GET', '/status?task_id=x&stdout_offset=-1', undefined, 400, /stdout_offset/],
-    ['GET', '/status?task_id=x', undefined, 404, /no task "x"/],
+    ['GET', '/status?task_id=x', undefined, 404, /Task "x" not found/],
     ['GET', '/run-status', undefined, 400, /run_id is missing/],
-    ['GET', '/nowhere', undefined, 404, /no \/nowhere/],
+    ['GET', '/nowhere', undefined, 404, /\/nowhere does not exist/],
   ]
   for (const [method, path, body, status, message] of refusals) {
     const answer = await ask(method, path, body)

@@ -76,7 +76,7 @@ test('an old task that is wrong is refused with the reason', async (t) => {
   assert.match((await post('/run', { task: { ID: 'x', Step: {} } })).body.error.message, /action/)
   assert.match(
     (await post('/run', task('x', { script: 'x' }, { timeout: 'soon' }))).body.error.message,
-    /no duration/,
+    /not a valid duration/,
   )
 })
 

@@ -581,7 +581,7 @@ test('a life without end is had where the operator allows it, and asked for', as
   for (const timeout_seconds of [null, 'unlimited']) {
     const { status, json } = await call('POST', '', { bot_id: 'one', code: 'x', timeout_seconds })
     assert.deepEqual([status, json.error.code], [400, 'invalid_argument'])
-    assert.match(json.error.message, /lives 86400 seconds \(24 hours\) at most here/)
+    assert.match(json.error.message, /the maximum here is 86400 seconds \(24 hours\)/)
     assert.match(json.error.hint, /ERRAND_BOT_HOURS/)
   }
   quota.maxSeconds = Number.POSITIVE_INFINITY
@@ -737,12 +737,12 @@ test('what is wrong with a request is told with a code, what and a hint', async 
     ],
     [{ bot_id: 'a', archive: '%%%' }, /"archive" is not base64/],
     [{ bot_id: 'a', upload: '0'.repeat(64) }, /no upload "0000/, 404],
-    [{ bot_id: 'a', code: 'x', timeout_seconds: 1e6 }, /lives 86400 seconds \(24 hours\) at most/],
+    [{ bot_id: 'a', code: 'x', timeout_seconds: 1e6 }, /the maximum here is 86400 seconds \(24 hours\)/],
     [{ bot_id: 'a', code: 'x', limits: { memory: 'lots' } }, /a size is written/],
-    [{ bot_id: 'a', code: 'x', env_vars: { '1A': 'secret-value' } }, /no name of a variable/],
+    [{ bot_id: 'a', code: 'x', env_vars: { '1A': 'secret-value' } }, /not a valid variable name/],
     [{ bot_id: 'a', code: 'x', env_vars: { A: 'secret-value' }, env: { A: 'x' } }, /both contain "A"/],
     [{ bot_id: 'a', code: 'x', env_vars: { ERRAND_X: 'secret-value' } }, /Errand reserves this name/],
-    [{ bot_id: 'a', code: 'x'.repeat(1024 * 1024) }, /1 MiB\) at most/, 413],
+    [{ bot_id: 'a', code: 'x'.repeat(1024 * 1024) }, /maximum for a simple bot is .* \(1 MiB\)/, 413],
   ]
   for (const [body, message, status = 400] of wrong) {
     const { status: answered, json, text } = await call('POST', '', body)

@@ -20,7 +20,7 @@ test('what is no limit is refused by name, with what it should be', () => {
   assert.throws(() => defaultLimits({ ERRAND_LIMIT_CPUS: '-1' }), {
     code: 'invalid_argument',
     message: 'ERRAND_LIMIT_CPUS is "-1", which is not valid.',
-    hint: 'It is a number of cores, such as 2 or 0.5.',
+    hint: 'Give a number of cores, such as 2 or 0.5.',
   })
   for (const name of ['ERRAND_LIMIT_MEMORY', 'ERRAND_LIMIT_DISK'])
     assert.throws(
