@@ -10,7 +10,7 @@ const groups = {
   errand: 'Set by Errand itself',
 } as const
 
-/** Returns the table of the settings that belong to a page of the docs; that of the command line is one table per group. */
+/** Returns the settings of a page of the docs as a table; those of the command line are one table per group. */
 export function settingsTable(page: 'cli' | 'bots'): string {
   const keys = settingKeys.filter((key) => (settings[key] as Setting).page === page)
   if (page === 'bots') {

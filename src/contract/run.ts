@@ -295,7 +295,7 @@ export const InstanceView = z.object({
       isolation: z.optional(Isolation).describe('How it is isolated from its machine; absent if it is not'),
       made_box: z
         .optional(MadeBox)
-        .describe('Without isolation: the container or pod that was made for its run; its network is open'),
+        .describe('Without isolation: the container or pod made for its run; its network counts as open'),
       network: z.optional(Network).describe('What it may reach from there'),
       refused: z
         .array(
