@@ -40,15 +40,15 @@ export function agentRun(given: AgentRequestInput, attached: readonly Attachment
   if (ids.length > 0 && attached.length === 0)
     throw new ErrandError(
       'invalid_argument',
-      'attachments are kept by a hub, and this is asked without one.',
+      'attachments are stored by a hub, and this request does not use one.',
       {
-        hint: 'Ask on a hub, or name the files in the prompt.',
+        hint: 'Use a hub, or name the files in the prompt.',
       },
     )
   for (const key of ['command', 'proxy_env'] as const)
     if (args.agent !== 'acp' && args[key] !== undefined)
       throw new ErrandError('invalid_argument', `${key} is for the agent "acp", not for "${args.agent}".`, {
-        hint: `Leave ${key} out, or ask the agent "acp".`,
+        hint: `Remove ${key}, or use the agent "acp".`,
       })
   checkBox({ isolation, network, image })
   const box = { isolation, network, image }
@@ -133,8 +133,8 @@ function checkBox(box: BoxAsk): void {
   const { isolation, image } = box
   checkNetworkHasBox(box)
   if (image !== undefined && isolation !== 'container')
-    throw new ErrandError('invalid_argument', 'image is that of a container, and none is asked for.', {
-      hint: 'Ask for isolation "container", or leave image out.',
+    throw new ErrandError('invalid_argument', 'image is set, but no container is requested.', {
+      hint: 'Set isolation to "container", or remove image.',
     })
 }
 
@@ -144,8 +144,8 @@ function checkPromptSize(prompt: string): void {
   if (bytes <= MAX_INPUT_BYTES) return
   throw new ErrandError(
     'body_too_large',
-    `The prompt has ${bytes} bytes; the most is ${MAX_INPUT_BYTES} bytes (3 MiB).`,
-    { hint: 'Put what is long into a file, and name the file in the prompt.' },
+    `The prompt has ${bytes} bytes; the maximum is ${MAX_INPUT_BYTES} bytes (3 MiB).`,
+    { hint: 'Put long text into a file, and name the file in the prompt.' },
   )
 }
 
@@ -212,9 +212,9 @@ export function continuationRun(
   if (record.blueprint !== 'agent')
     throw new ErrandError(
       'run_ended',
-      `Run ${run_id} is no run of an agent alone: nothing goes on with it after its agent.`,
+      `Run ${run_id} is not an agent run: its session cannot be continued after the agent has ended.`,
       {
-        hint: 'A prompt can be given to an agent step while it runs, and to a run of the blueprint "agent" at any time.',
+        hint: 'Send a prompt to an agent step while it runs, or to a run of the blueprint "agent" at any time.',
       },
     )
   const workflow = record.workflow as Workflow
@@ -226,12 +226,12 @@ export function continuationRun(
   if (session_id === undefined)
     throw new ErrandError(
       'no_input',
-      `Run ${run_id} was over before its agent told the id of its session: there is nothing to go on with.`,
-      { hint: 'Ask again, as a new run.' },
+      `Run ${run_id} ended before its agent reported a session id: there is no session to continue.`,
+      { hint: 'Start a new run instead.' },
     )
   if (fork && !found.forks)
     throw new ErrandError('invalid_argument', `The agent of run ${run_id} cannot branch a session.`, {
-      hint: 'Go on with the session itself, or begin another.',
+      hint: 'Continue the session itself, or start a new one.',
     })
   checkPromptSize(prompt)
   // If the agent never made the branch, it still has to be made.

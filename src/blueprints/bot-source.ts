@@ -29,8 +29,8 @@ export function botSource(request: BotRequest): BotSource {
     const stray = [...fields[other].says, ...fields[other].more].find((field) => request[field] !== undefined)
     if (stray !== undefined)
       throw wrong(
-        `"${stray}" is for the mode ${other}, and this bot is ${mode}.`,
-        `Leave it out, or use "deployment_mode": "${other}".`,
+        `"${stray}" is for the mode ${other}, but this bot has the mode ${mode}.`,
+        `Remove it, or use "deployment_mode": "${other}".`,
       )
   }
   if (mode === 'simple') return simple(request)
@@ -51,7 +51,7 @@ function modeOf(request: BotRequest): Mode {
   const mode = deploymentModes.find((each) => each === given)
   if (mode !== undefined) return mode
   const list = deploymentModes.join(', ')
-  if (given !== undefined) throw wrong(`There is no deployment mode "${given}".`, `It is one of ${list}.`)
+  if (given !== undefined) throw wrong(`"${given}" is not a deployment mode.`, `Use one of ${list}.`)
   const meant = deploymentModes.filter((each) =>
     fields[each].says.some((field) => request[field] !== undefined),
   )
@@ -59,7 +59,7 @@ function modeOf(request: BotRequest): Mode {
   throw wrong(
     meant.length === 0
       ? 'The bot has no source.'
-      : `The bot has sources of ${meant.length} modes: ${meant.join(', ')}.`,
+      : `The bot has sources for ${meant.length} modes: ${meant.join(', ')}.`,
     `Give one of: ${Object.values(needs).join('; ')}.`,
   )
 }
@@ -76,7 +76,7 @@ function simple({ code, files, entrypoint, requirements = [], language, base_ima
   )
   if (bad !== undefined)
     throw wrong(
-      `The path ${JSON.stringify(bad)} is not one inside the bot's folder.`,
+      `The path ${JSON.stringify(bad)} is not inside the bot's folder.`,
       'Write it as bot.py or lib/texts.py.',
     )
   if (paths.length === 0) throw wrong('The bot has no files.', 'Put at least one source text into "files".')
@@ -84,7 +84,7 @@ function simple({ code, files, entrypoint, requirements = [], language, base_ima
   if (run === undefined)
     throw wrong(
       `The bot has ${paths.length} files and no entrypoint.`,
-      `Say which one is run with "entrypoint": ${listed(paths)}.`,
+      `Name the file to run with "entrypoint": ${listed(paths)}.`,
     )
   if (!Object.hasOwn(texts, run))
     throw wrong(`The entrypoint "${run}" is not among the files.`, `The files are: ${listed(paths)}.`)
@@ -92,7 +92,7 @@ function simple({ code, files, entrypoint, requirements = [], language, base_ima
   if (bytes > MAX_CODE_BYTES)
     throw new ErrandError(
       'body_too_large',
-      `The source texts have ${bytes} bytes; a simple bot has ${MAX_CODE_BYTES} bytes (1 MiB) at most.`,
+      `The source texts have ${bytes} bytes; the maximum for a simple bot is ${MAX_CODE_BYTES} bytes (1 MiB).`,
       { hint: 'Put them into an archive with a Dockerfile: errand bot start ID --custom FOLDER' },
     )
   return {
@@ -107,15 +107,15 @@ function simple({ code, files, entrypoint, requirements = [], language, base_ima
 
 function custom({ upload, git_url, git_ref, git_auth, dockerfile = 'Dockerfile' }: BotRequest): BotSource {
   if (upload !== undefined && git_url !== undefined)
-    throw wrong('The bot has both an archive and a "git_url".', 'Give one of them.')
+    throw wrong('The bot has both an archive and a "git_url".', 'Give only one of them.')
   // Checked before it is stored anywhere, because a source is visible.
   if (git_url !== undefined && /^[^/]*:\/\/[^/]*@/.test(git_url))
     throw wrong(
-      '"git_url" has a user name or a password in it.',
-      'Give them beside it, where they are kept secret: --git-token, or "git_auth": {"username": "...", "password": "..."}.',
+      '"git_url" contains a user name or a password.',
+      'Give them separately, so that they stay secret: --git-token, or "git_auth": {"username": "...", "password": "..."}.',
     )
   if (git_auth?.username?.includes(':'))
-    throw wrong('The user name in "git_auth" has a ":" in it.', 'What follows the ":" may be the password.')
+    throw wrong('The user name in "git_auth" contains a ":".', 'The text after the ":" may be the password.')
   if (git_url !== undefined) {
     const { username } = git_auth ?? {}
     const auth = git_auth && { git_auth: { ...(username && { username }), password_secret: SOURCE_PASSWORD } }
@@ -123,7 +123,7 @@ function custom({ upload, git_url, git_ref, git_auth, dockerfile = 'Dockerfile' 
   }
   if (upload === undefined) throw missing('custom')
   const stray = git_ref === undefined ? git_auth && 'git_auth' : 'git_ref'
-  if (stray !== undefined) throw wrong(`"${stray}" goes with "git_url" only.`, 'Leave it out.')
+  if (stray !== undefined) throw wrong(`"${stray}" is only for "git_url".`, 'Remove it.')
   return { mode: 'archive', upload, dockerfile }
 }
 

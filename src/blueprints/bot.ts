@@ -118,17 +118,14 @@ function checkRefresh(botId: string, source: BotSource): void {
   const fault =
     source.mode === 'image'
       ? [
-          'is of a ready image',
-          'One is pulled anew by itself; one that needs a password, with that given again.',
+          'uses an existing image',
+          'An existing image is pulled again automatically. If the pull needs a password, give the password again.',
         ]
       : source.mode === 'git' && source.built !== undefined
-        ? [
-            'was fetched with a token that is kept nowhere',
-            'Give its "git_url" and "git_auth" again beside it.',
-          ]
+        ? ['was fetched with a token that is not stored', 'Give its "git_url" and "git_auth" again as well.']
         : undefined
   if (fault === undefined) return
-  throw new ErrandError('invalid_argument', `"refresh" cannot build "${botId}" anew: it ${fault[0]}.`, {
+  throw new ErrandError('invalid_argument', `"refresh" cannot rebuild "${botId}": it ${fault[0]}.`, {
     hint: fault[1],
   })
 }
@@ -162,8 +159,8 @@ function lifeSeconds(
   if (seconds <= maxSeconds) return seconds
   throw new ErrandError(
     'invalid_argument',
-    `timeout_seconds is ${timeout_seconds}; a bot lives ${maxSeconds} seconds (${hours(maxSeconds)}) at most here.`,
-    { hint: 'Ask for less, or have the operator set ERRAND_BOT_HOURS.' },
+    `timeout_seconds is ${timeout_seconds}; the maximum here is ${maxSeconds} seconds (${hours(maxSeconds)}).`,
+    { hint: 'Give less, or ask the operator to set ERRAND_BOT_HOURS.' },
   )
 }
 
@@ -197,16 +194,16 @@ function secretTexts(
   for (const [name, value] of Object.entries(given)) {
     checkName('env_vars', name)
     if (Object.hasOwn(env, name))
-      throw new ErrandError('invalid_argument', `env and env_vars both have "${name}".`, {
-        hint: 'Keep it in env_vars where its value is a secret, else in env.',
+      throw new ErrandError('invalid_argument', `env and env_vars both contain "${name}".`, {
+        hint: 'Put it into env_vars if its value is secret, otherwise into env.',
       })
     const fault = secretFault(String(value))
     if (fault !== undefined)
       throw new ErrandError('invalid_argument', `The value of "${name}" in env_vars ${fault}.`, {
         hint:
           fault === 'must not be empty'
-            ? 'An empty variable goes into env.'
-            : 'Encode it, such as in base64.',
+            ? 'Put empty variables into env.'
+            : 'Encode it, for example in base64.',
       })
     texts[name] = String(value)
   }
@@ -217,13 +214,13 @@ function checkName(field: string, name: string): void {
   const fault = !VarName.safeParse(name).success
     ? VAR_NAME_RULE
     : name.startsWith('ERRAND_') || name === SOURCE_PASSWORD
-      ? 'Errand keeps that name for itself'
+      ? 'Errand reserves this name'
       : undefined
   if (fault === undefined) return
   // The mistake may be that the name is really the value.
   const shown =
     field === 'env_vars' && !VarName.safeParse(name).success ? 'A name in env_vars' : `"${name}" in ${field}`
-  throw new ErrandError('invalid_argument', `${shown} is no name of a variable: ${fault}.`, {
+  throw new ErrandError('invalid_argument', `${shown} is not a valid variable name: ${fault}.`, {
     hint: 'Write it as {"BOT_TOKEN": "..."}.',
   })
 }

@@ -84,7 +84,7 @@ test('what a page would not show is taken out of texts of others', () => {
   ]
   for (const [text, seen] of cases) assert.equal(withoutHidden(text).text, seen)
   const prompt = asked({ task: { ...facts().task, description: 'a<!-- x -->b' } })
-  assert.match(prompt, /1 hidden text taken out/)
+  assert.match(prompt, /1 hidden text removed/)
   // Takes linear time.
   assert.equal(withoutHidden('<!--'.repeat(250_000)).removed, 1)
   assert.equal(withoutHidden('<!<!---->'.repeat(100_000)).removed, 100_000)
@@ -92,12 +92,12 @@ test('what a page would not show is taken out of texts of others', () => {
 
 test('what is too long is cut at a line, and says so', () => {
   const lines = 'line\n'.repeat(100)
-  assert.equal(cutAtLine(lines, 497), `${lines.slice(0, 494)}\n(… 6 bytes more are left out)`)
-  assert.equal(cutAtLine('ü'.repeat(10), 5), 'üü\n(… 16 bytes more are left out)')
+  assert.equal(cutAtLine(lines, 497), `${lines.slice(0, 494)}\n(… 6 more bytes are left out)`)
+  assert.equal(cutAtLine('ü'.repeat(10), 5), 'üü\n(… 16 more bytes are left out)')
   assert.equal(cutAtLine(lines, 500), lines)
   const prompt = asked({ task: { ...facts().task, description: `${'y'.repeat(99)}\n`.repeat(2000) } })
   assert.ok(Buffer.byteLength(prompt) < 80 * 1024)
-  assert.match(prompt, /bytes more are left out\)\nfence-1>>>$/)
+  assert.match(prompt, /more bytes are left out\)\nfence-1>>>$/)
 })
 
 test('an agent that cannot is understood, and one that speaks of it is not', () => {

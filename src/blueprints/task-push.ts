@@ -54,7 +54,7 @@ function approval(name: string, when: string): Step {
     action: 'approval.wait',
     when,
     args: {
-      message: 'The change touches protected files: ${ASKED:-}. Look at the diff. Is it to be pushed?',
+      message: 'The change touches protected files: ${ASKED:-}. Look at the diff. Push it?',
     },
   }
 }

@@ -283,6 +283,6 @@ function repositoryOf({ repo_url, metadata }: Task): string {
   const repo = repo_url ?? metadata.repo_url
   if (typeof repo === 'string' && repo.trim() !== '') return repo.trim()
   throw new ErrandError('invalid_argument', 'The task names no repository.', {
-    hint: 'Give it repo_url: https://git.example.com/team/project',
+    hint: 'Add repo_url: https://git.example.com/team/project',
   })
 }

@@ -26,9 +26,9 @@ export function branchOf(
     if (fault === undefined) return given
     throw new ErrandError(
       'invalid_argument',
-      `branch_name ${JSON.stringify(given)} is no name for a branch: ${fault}.`,
+      `branch_name ${JSON.stringify(given)} is not a valid branch name: ${fault}.`,
       {
-        hint: 'Write it such as feature/login-page.',
+        hint: 'Use a name such as feature/login-page.',
       },
     )
   }
@@ -50,10 +50,10 @@ function word(text: string, most: number): string {
 
 /** Returns the fault of a name by the rules of `git check-ref-format --branch`. */
 function branchFault(name: string): string | undefined {
-  if (/[\p{Cc} ~^:?*[\\]/u.test(name)) return 'it has a character that is not possible'
+  if (/[\p{Cc} ~^:?*[\\]/u.test(name)) return 'it contains a character that is not allowed'
   if (name.startsWith('-')) return 'it begins with "-"'
-  if (name === '@' || name === 'HEAD' || name.includes('@{')) return 'it means something else to Git'
-  if (name.includes('..')) return 'it has ".."'
+  if (name === '@' || name === 'HEAD' || name.includes('@{')) return 'it has a special meaning in Git'
+  if (name.includes('..')) return 'it contains ".."'
   const bad = name.split('/').some((part) => part === '' || part.startsWith('.') || part.endsWith('.lock'))
   if (bad || name.endsWith('.')) return 'a part of it is empty, begins or ends with ".", or ends with ".lock"'
   return undefined
@@ -105,7 +105,7 @@ export function bodyOf({ task, id, variables }: BodyFacts): string {
     `Made by Errand: run \${ERRAND_RUN_ID}, task ${fixed(id)}`,
     ...section('Acceptance criteria', fixed(cutAtLines(criteria, MAX_PART))),
     ...section('Tests', `\${${variables.tests}:-Tests: none}`),
-    ...section('What it is for', fixed(purpose)),
+    ...section('Purpose', fixed(purpose)),
     ...(variables.findings === undefined
       ? []
       : [

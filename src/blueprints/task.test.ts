@@ -153,7 +153,7 @@ test('an agent mends conflicts where that is asked for, twice at most', () => {
   assert.deepEqual(run(workflow, vars).slice(6), ['push', ...round(1), ...round(2), 'pull_request'])
   assert.deepEqual(run(workflow, { ...vars, CONFLICTS: '' }).slice(6, 9), ['push', 'test.moved_1', 'push.2'])
   const { prompt } = step(workflow, 'mend.1').args
-  assert.match(String(prompt), /between the marks <<<<<<<.*\$\{CONFLICTS:-\}/s)
+  assert.match(String(prompt), /between the markers <<<<<<<.*\$\{CONFLICTS:-\}/s)
   assert.equal(step(workflow, 'carry.mended_1').args.mended, true)
 })
 

@@ -170,7 +170,7 @@ class TaskWorkflow {
       const when = round === 1 ? undefined : `\${CHANGE_${round - 1}:-} != ""`
       const before = round === 1 ? {} : { plan: 'PLAN', change: `CHANGE_${round - 1}` }
       const isLast = round === MAX_PLANS
-      const hint = isLast ? '' : ' A no with a comment has it write another one.'
+      const hint = isLast ? '' : ' Reject it with a comment to get a new plan.'
       steps.push(
         {
           name: `plan${number}`,
@@ -191,7 +191,7 @@ class TaskWorkflow {
           when,
           on_demand: round > 1 || undefined,
           args: {
-            message: `The agent has a plan: \n\${PLAN:-(none)}\nIs it to be carried out?${hint}`,
+            message: `The agent has a plan: \n\${PLAN:-(none)}\nCarry it out?${hint}`,
             comment_as: isLast ? undefined : `CHANGE_${round}`,
           },
         },
@@ -277,7 +277,7 @@ class TaskWorkflow {
     }
     if (review.must_pass)
       steps.push(
-        this.#steps.verdict('review', 'Findings of the reviewer are left.', '${REVIEW:-} == "changes"'),
+        this.#steps.verdict('review', 'Findings of the reviewer remain.', '${REVIEW:-} == "changes"'),
       )
     return steps
   }

@@ -4,8 +4,8 @@ import type { CreateRun } from '../contract/run.ts'
 /** Makes a run of a workflow that the caller has written. Throws `bad_request`. */
 export function workflowRun({ yaml, workflow, vars }: Pick<CreateRun, 'yaml' | 'workflow' | 'vars'>) {
   if ((yaml === undefined) === (workflow === undefined))
-    throw new ErrandError('bad_request', 'body: exactly one of "yaml" and "workflow" is needed.', {
-      hint: 'Put the text of the file into "yaml", or the same as JSON into "workflow".',
+    throw new ErrandError('bad_request', 'body: give exactly one of "yaml" and "workflow".', {
+      hint: 'Put the text of the file into "yaml", or the workflow as JSON into "workflow".',
     })
   return { blueprint: 'workflow', yaml, workflow, vars }
 }

@@ -182,7 +182,7 @@ test('a hub that is not there is named, with what to do', async (t) => {
   await once(stranger, 'listening')
   t.after(() => stranger.close().closeAllConnections())
   const strange = new ErrandClient({ url: `http://127.0.0.1:${(stranger.address() as AddressInfo).port}` })
-  await assert.rejects(strange.health(), { code: 'unavailable', message: /is no Errand hub/ })
+  await assert.rejects(strange.health(), { code: 'unavailable', message: /is not an Errand hub/ })
 })
 
 test('events come once and in order over a connection that breaks or falls silent', async (t) => {

@@ -37,7 +37,7 @@ export class HubHttp {
   constructor(options: ClientOptions) {
     this.url = options.url.replace(/\/+$/, '')
     if (!URL.canParse(this.url) || !/^https?:/.test(this.url))
-      throw new ErrandError('invalid_argument', `"${options.url}" is no address of a hub.`, {
+      throw new ErrandError('invalid_argument', `"${options.url}" is not the address of a hub.`, {
         hint: 'Write it as http://127.0.0.1:3000',
       })
     this.#token = options.token
@@ -109,8 +109,8 @@ export class HubHttp {
   #stranger(response: Response, cause?: unknown): ErrandError {
     return new ErrandError(
       'unavailable',
-      `What answers at ${this.url} is no Errand hub: HTTP ${response.status} without Errand's answer.`,
-      { hint: 'Check the address, and a proxy in between.', cause },
+      `The server at ${this.url} is not an Errand hub: it answered HTTP ${response.status}, but not as a hub does.`,
+      { hint: 'Check the address, and any proxy in between.', cause },
     )
   }
 
@@ -138,6 +138,6 @@ function why(cause: unknown): string {
   const inner = cause instanceof Error ? (cause.cause ?? cause) : cause
   const code = (inner as { code?: unknown } | undefined)?.code
   if (code === 'ECONNREFUSED') return ': nothing listens there'
-  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return ': its name is not known'
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return ': its name cannot be resolved'
   return typeof code === 'string' ? ` (${code})` : ''
 }

@@ -28,7 +28,7 @@ export function oldAgentRequest(
   const { agent_type, working_dir, cwd, timeout_secs, model, extra_args, env } = metadata
   const { isolation, network, image } = metadata
   if (working_dir && cwd && working_dir !== cwd)
-    throw new ErrandError('bad_request', 'body.metadata: "working_dir" and "cwd" name two folders.', {
+    throw new ErrandError('bad_request', 'body.metadata: "working_dir" and "cwd" name different folders.', {
       hint: 'They mean the same; give one of them.',
     })
   return {
@@ -72,7 +72,7 @@ const boxOf = ({
 /** Refuses attachments: an agent that did not get them would answer as if it had seen them. */
 function refuseAttachments(field: string, attachments: readonly unknown[] | undefined): void {
   if (attachments === undefined || attachments.length === 0) return
-  throw new ErrandError('invalid_argument', `${field}: agents are handed no attachments.`, {
+  throw new ErrandError('invalid_argument', `${field}: this API does not pass attachments to agents.`, {
     hint: 'Put the files into the working folder of the agent (cwd), and name them in the text.',
   })
 }

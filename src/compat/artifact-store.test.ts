@@ -71,9 +71,9 @@ test('garbage, endless answers and a missing field name the service, its URL and
     more()
   }
   for (const [answer, words] of [
-    [says(200, '<html>'), 'what is no JSON'],
+    [says(200, '<html>'), 'with invalid JSON'],
     [says(200, '{"url": "x"}'), 'without the field "uri"'],
-    [endless, 'more than 1048576 bytes'],
+    [endless, 'with more than 1048576 bytes'],
   ] as const) {
     const { client, url } = await storeOf(t, answer)
     await assert.rejects(client.put(artifact), {
@@ -83,7 +83,7 @@ test('garbage, endless answers and a missing field name the service, its URL and
   }
   const silent = await storeOf(t, () => {})
   const hasty = new ArtifactStoreClient({ url: silent.url, timeoutMs: 50, retries: 0 })
-  await assert.rejects(hasty.put(artifact), { code: 'unavailable', message: /nothing came within 0\.05 s/ })
+  await assert.rejects(hasty.put(artifact), { code: 'unavailable', message: /no answer within 0\.05 s/ })
   for (const url of ['store', 'ftp://x'])
     assert.throws(() => new ArtifactStoreClient({ url }), { code: 'invalid_argument' })
 })

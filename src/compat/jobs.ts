@@ -15,7 +15,7 @@ const actions = {
   logs: z.strictObject({
     ...bot,
     tail: BotLogsQuery.shape.tail,
-    lines: BotLogsQuery.shape.tail.optional().describe('As `tail`'),
+    lines: BotLogsQuery.shape.tail.optional().describe('Same as `tail`'),
     search: BotLogsQuery.shape.search,
   }),
   list: z.strictObject({}),
@@ -33,14 +33,14 @@ export function readJob(
   check: (schema: z.ZodType, value: unknown, place: string) => unknown,
 ): Job {
   if (body.blueprint !== 'bot_runner')
-    throw new ErrandError('invalid_argument', `There is no blueprint "${body.blueprint}" here.`, {
-      hint: 'It is "bot_runner". Workflows and agents are started with POST /api/runs.',
+    throw new ErrandError('invalid_argument', `Unknown blueprint "${body.blueprint}".`, {
+      hint: 'Use "bot_runner". Start workflows and agents with POST /api/runs.',
     })
   const { action, ...data } = body.data
   const names = Object.keys(actions)
   if (typeof action !== 'string' || !names.includes(action))
     throw new ErrandError('invalid_argument', `data.action is ${JSON.stringify(action) ?? 'missing'}.`, {
-      hint: `It is one of ${names.join(', ')}.`,
+      hint: `Use one of ${names.join(', ')}.`,
     })
   return { action, data: check(actions[action as keyof Actions], data, 'data') } as Job
 }

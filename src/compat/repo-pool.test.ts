@@ -58,10 +58,10 @@ test("a pool is asked in the fields of older systems; a hub's lease is made long
 
 test('garbage, refusals and a pool that is away name the service, its URL and the field', async (t) => {
   for (const [answer, words] of [
-    [says(200, '<html>'), 'what is no JSON'],
-    [says(200, '[]'), 'what is no object'],
+    [says(200, '<html>'), 'with invalid JSON'],
+    [says(200, '[]'), 'with JSON that is not an object'],
     [says(200, '{"slot_id": "7"}'), 'without the field "slot_path"'],
-    [says(200, '{"slot_id": 7, "slot_path": "/x"}'), 'a field "slot_id" that is none'],
+    [says(200, '{"slot_id": 7, "slot_path": "/x"}'), 'with an invalid field "slot_id"'],
     [says(404, ''), 'HTTP 404'],
     [says(500, ''), 'HTTP 500'],
   ] as const) {

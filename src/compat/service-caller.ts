@@ -44,9 +44,13 @@ export class ServiceCaller {
   constructor(name: string, options: ServiceOptions) {
     const url = options.url.replace(/\/+$/, '')
     if (!URL.canParse(url) || !/^https?:/.test(url))
-      throw new ErrandError('invalid_argument', `"${options.url}" is no address of a service (${name}).`, {
-        hint: 'Write it as https://service.example/api',
-      })
+      throw new ErrandError(
+        'invalid_argument',
+        `"${options.url}" is not the address of a service (${name}).`,
+        {
+          hint: 'Write it as https://service.example/api',
+        },
+      )
     this.#name = name
     this.#options = { fetch: globalThis.fetch, timeoutMs: 30_000, retries: 3, retryMs: 1000, ...options, url }
   }
@@ -103,13 +107,13 @@ export class ServiceCaller {
       signal?.throwIfAborted()
       if (cause instanceof ErrandError) return { again: false, error: cause }
       const why = late.aborted
-        ? `nothing came within ${timeoutMs / 1000} s`
+        ? `no answer within ${timeoutMs / 1000} s`
         : messageOf((cause as Error).cause ?? cause)
       const error = new ErrandError(
         'unavailable',
         `The ${this.#name} at ${address} cannot be reached: ${why}`,
         {
-          hint: 'Look whether it is there, and whether its address is right.',
+          hint: 'Check that it is running, and that its address is correct.',
           cause,
         },
       )
@@ -123,7 +127,7 @@ export class ServiceCaller {
     let bytes = 0
     for await (const piece of response.body ?? []) {
       bytes += piece.length
-      if (bytes > MAX_ANSWER_BYTES) throw this.#wrong(address, `more than ${MAX_ANSWER_BYTES} bytes`)
+      if (bytes > MAX_ANSWER_BYTES) throw this.#wrong(address, `with more than ${MAX_ANSWER_BYTES} bytes`)
       pieces.push(piece)
     }
     return Buffer.concat(pieces).toString()
@@ -134,22 +138,22 @@ export class ServiceCaller {
     try {
       value = JSON.parse(text)
     } catch {
-      throw this.#wrong(address, 'what is no JSON')
+      throw this.#wrong(address, 'with invalid JSON')
     }
     const read = shape.safeParse(value)
     if (read.success) return read.data
     const [field] = read.error.issues[0]!.path
-    if (field === undefined) throw this.#wrong(address, 'what is no object')
+    if (field === undefined) throw this.#wrong(address, 'with JSON that is not an object')
     const isThere = Object.hasOwn(value as object, field)
     throw this.#wrong(
       address,
-      isThere ? `a field "${String(field)}" that is none` : `without the field "${String(field)}"`,
+      isThere ? `with an invalid field "${String(field)}"` : `without the field "${String(field)}"`,
     )
   }
 
   #wrong(address: string, what: string, status?: number): ErrandError {
     return new ErrandError('service_answer', `The ${this.#name} at ${address} answered ${what}.`, {
-      hint: `Check its address and its token, and that it is what it is to be: ${this.#name}.`,
+      hint: `Check its address and its token, and that it is a service of this kind: ${this.#name}.`,
       details: { url: address, ...(status !== undefined && { status }) },
     })
   }

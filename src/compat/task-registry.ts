@@ -28,7 +28,7 @@ export class TaskRegistryClient {
   constructor(options: TaskRegistryOptions) {
     const url = options.url.replace(/\/+$/, '')
     if (!URL.canParse(url) || !/^https?:/.test(url))
-      throw new ErrandError('invalid_argument', `"${options.url}" is no address of a task registry.`, {
+      throw new ErrandError('invalid_argument', `"${options.url}" is not the address of a task registry.`, {
         hint: 'Write it as https://registry.example/api',
       })
     this.#options = { fetch: globalThis.fetch, timeoutMs: 30_000, retries: 3, retryMs: 1000, ...options, url }
@@ -114,13 +114,13 @@ export class TaskRegistryClient {
     } catch (cause) {
       signal?.throwIfAborted()
       const why = late.aborted
-        ? `nothing came within ${timeoutMs / 1000} s`
+        ? `no answer within ${timeoutMs / 1000} s`
         : messageOf((cause as Error).cause ?? cause)
       const error = new ErrandError(
         'unavailable',
         `The task registry at ${address} cannot be reached: ${why}`,
         {
-          hint: 'What is to be told is kept, and sent when it is back.',
+          hint: 'Reports are saved and sent once the registry is back.',
           cause,
         },
       )

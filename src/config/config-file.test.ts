@@ -46,7 +46,7 @@ test('keys that are not known are warned of, with their line, and the rest holds
   const { groups, warnings } = parseConfig(text, 'ados.yaml')
   assert.deepEqual([...groups], [['web', 'g']])
   assert.equal(warnings.length, 2)
-  assert.match(warnings[0]!, /^ados.yaml:1:1: warning: unknown key "theme" is passed over/)
+  assert.match(warnings[0]!, /^ados.yaml:1:1: warning: unknown key "theme" is ignored/)
   assert.match(warnings[1]!, /^ados.yaml:4:5: .*\n {2}hint: did you mean "work_runner_group"\?/)
 })
 
@@ -56,8 +56,8 @@ test('a mistake is told with file, line and hint', () => {
     ['repos: yes\n', /^errand.yaml:1:8: repos .*must be a list/],
     ['repos:\n  - work_runner_group: g\n', /^errand.yaml:2:5: .*name.* is missing/],
     ['repos:\n  - name: app\n    work_runner_group: 7\n', /^errand.yaml:3:24: .*must be text/],
-    ['repos:\n  - {name: a, work_runner_group: g}\n  - {name: a}\n', /^errand.yaml:3:12: .*second time/],
-    ['repos:\n  - {name: "a\\nb"}\n', /^errand.yaml:2:12: .*U\+000A at place 2/],
+    ['repos:\n  - {name: a, work_runner_group: g}\n  - {name: a}\n', /^errand.yaml:3:12: .*appears twice/],
+    ['repos:\n  - {name: "a\\nb"}\n', /^errand.yaml:2:12: .*U\+000A at position 2/],
     ['just text', /^errand.yaml:1:1: the file must be a map/],
   ] as const)
     assert.throws(
@@ -81,7 +81,7 @@ test('a change is read, a wrong one is told and changes nothing', async (t) => {
   await until(() => config.groupOf('frontend-app') === 'other')
   writeFileSync(file, 'repos: no list\n')
   await until(() => logged.some((line) => line.includes('must be a list')))
-  assert.match(logged.at(-1)!, /still holds/)
+  assert.match(logged.at(-1)!, /stays in effect/)
   assert.equal(config.groupOf('frontend-app'), 'other')
   rmSync(file)
   await until(() => logged.some((line) => line.includes('cannot be read')))
@@ -113,7 +113,7 @@ test('what is wrong in a group is a mistake, also a key that is not known', () =
   for (const [text, message] of [
     ['groups: {g: {isolaton: sandbox}}\n', /^errand.yaml:1:14: .*isolaton.*/],
     ['groups: {g: {isolation: docker}}\n', /^errand.yaml:1:25: .*"none", "sandbox" or "container"/],
-    ['groups: {g: {network: {allow: ["https://x"]}}}\n', /^errand.yaml:1:32: .*a host is written name/],
+    ['groups: {g: {network: {allow: ["https://x"]}}}\n', /^errand.yaml:1:32: .*a host is written as name/],
     ['groups: {g: {isolation: none, network: models}}\n', /^errand.yaml:1:31: .*needs a box/],
     ['groups: [g]\n', /^errand.yaml:1:9: groups/],
     ['groups: {g: }\n', /^errand.yaml:1:\d+: /],
@@ -136,7 +136,7 @@ test('a watched repository has an address and an owner, and no unknown keys', ()
   refused('url: "https://git.test/shop/web", watch: {}', /owner/)
   refused('url: "https://git.test/shop/web", watch: {owner: ada, lable: x}', /unknown key/)
   refused('url: "https://git.test/shop/web", watch: {owner: ada, task: {agnet: x}}', /unknown key/)
-  refused('url: "git.test/shop/web", watch: {owner: ada}', /is no address/)
+  refused('url: "git.test/shop/web", watch: {owner: ada}', /must be an address/)
 })
 
 test('a forge has one source of tokens, and whatever is not understood of it is a mistake', () => {
@@ -148,13 +148,13 @@ test('a forge has one source of tokens, and whatever is not understood of it is 
   const called = parse({ host: 'a.example', kind: 'gitea', token: 'T', webhook_secret: 'HOOK' })
   assert.equal(called.forges.get('a.example')?.webhook_secret, 'HOOK')
   for (const [more, message] of [
-    [{ app, token: 'T' }, /has a token and an App/],
+    [{ app, token: 'T' }, /has both a token and an App/],
     [{ app, kind: 'gitea' }, /only GitHub has Apps/],
     [{ apps: app }, /unknown key "apps"/],
     [{ app: { ...app, key: 'x' } }, /unknown key "key"/],
     [{ token: 'ghp-1' }, /variable name/],
     [{ webhook_secret: 'the secret itself' }, /variable name/],
-    [{ host: 'https://x' }, /is no host/],
+    [{ host: 'https://x' }, /must be a host/],
   ] as const)
     assert.throws(
       () => parse({ host: 'a.example', kind: 'github', ...more }),
@@ -203,15 +203,15 @@ test('a group says how its runners are made, and what is missing or of no use th
       /^errand.yaml:1:27: .*"process", "command", "docker" or "kubernetes"/,
     ],
     ['groups: {g: {provisioner: command}}\n', /^errand.yaml:1:14: .*needs the program to call/],
-    ['groups: {g: {provisioner: process, command: [x]}}\n', /^errand.yaml:1:36: .*is of no use/],
-    ['groups: {g: {provisioner: process, image: x}}\n', /^errand.yaml:1:36: .*is of no use/],
+    ['groups: {g: {provisioner: process, command: [x]}}\n', /^errand.yaml:1:36: .*is not used by/],
+    ['groups: {g: {provisioner: process, image: x}}\n', /^errand.yaml:1:36: .*is not used by/],
     ['groups: {g: {provisioner: docker}}\n', /^errand.yaml:1:14: .*needs an image/],
     ['groups: {g: {provisioner: docker, image: x, memory: 4}}\n', /^errand.yaml:1:53: .*memory/],
-    ['groups: {g: {provisioner: docker, image: x, memory: 4 bits}}\n', /:53: .*is no size such as/],
-    ['groups: {g: {provisioner: docker, image: x, volumes: [srv]}}\n', /:55: .*is no volume such as/],
-    ['groups: {g: {provisioner: docker, image: x, command: [x]}}\n', /1:45: .*is of no use/],
-    ['groups: {g: {provisioner: process, max: 1, spare: 2}}\n', /^errand.yaml:1:44: .*more than max/],
-    ['groups: {g: {provisioner: process, hub_url: "here"}}\n', /^errand.yaml:1:45: .*is no address/],
+    ['groups: {g: {provisioner: docker, image: x, memory: 4 bits}}\n', /:53: .*must be a size such as/],
+    ['groups: {g: {provisioner: docker, image: x, volumes: [srv]}}\n', /:55: .*must be a volume such as/],
+    ['groups: {g: {provisioner: docker, image: x, command: [x]}}\n', /1:45: .*is not used by/],
+    ['groups: {g: {provisioner: process, max: 1, spare: 2}}\n', /^errand.yaml:1:44: .*greater than max/],
+    ['groups: {g: {provisioner: process, hub_url: "here"}}\n', /^errand.yaml:1:45: .*must be an address/],
   ]
   for (const [text, message] of cases)
     assert.throws(() => parseConfig(text, 'errand.yaml'), { code: 'invalid_argument', message }, text)

@@ -37,7 +37,7 @@ const Repository = z.strictObject({
   work_runner_group: PlainName.optional(),
   url: z
     .string()
-    .regex(/^https?:\/\/[^/@\s]+\/\S+$/, 'is no address such as https://git.example.com/shop/web')
+    .regex(/^https?:\/\/[^/@\s]+\/\S+$/, 'must be an address such as https://git.example.com/shop/web')
     .optional(),
   watch: Watch.optional(),
 })
@@ -125,8 +125,7 @@ export function parseConfig(text: string, file: string): HubConfig {
       const [key, complaint] = [finding.path.at(-1), { at: finding.at, hint: finding.hint }]
       if (finding.path.length === 0) report.add([], `the file ${finding.says}`, complaint)
       else if (finding.says !== unknownKey || isStrict(finding.path)) report.found(finding)
-      else
-        report.add(finding.path, `unknown key "${key}" is passed over`, { ...complaint, severity: 'warning' })
+      else report.add(finding.path, `unknown key "${key}" is ignored`, { ...complaint, severity: 'warning' })
     }
   const {
     repos,
@@ -143,7 +142,7 @@ export function parseConfig(text: string, file: string): HubConfig {
     if (isolation === 'none' && network !== 'all')
       report.say(['groups', name, 'network'], 'needs a box', {
         at: 'key',
-        hint: 'without one everything is reached; write isolation: sandbox, or leave isolation out',
+        hint: 'without a box, steps can reach everything; write isolation: sandbox, or omit isolation',
       })
   const pools = poolsOf(boxed ?? {}, report)
   const groups = new Map<string, string>()
@@ -152,29 +151,28 @@ export function parseConfig(text: string, file: string): HubConfig {
     if (watch !== undefined && url === undefined)
       report.say(['repos', index, 'watch'], 'needs the address of the repository', {
         at: 'key',
-        hint: 'write beside it: url: https://git.example.com/shop/web',
+        hint: 'add: url: https://git.example.com/shop/web',
       })
     else if (watch !== undefined) {
       const { label = 'errand', every_seconds = 60, owner, task = {} } = watch
       watched.push({ url: url!, label, every_seconds, owner, task })
     }
-    if (groups.has(name))
-      report.add(['repos', index, 'name'], `repository "${name}" stands here a second time`)
+    if (groups.has(name)) report.add(['repos', index, 'name'], `repository "${name}" appears twice`)
     if (group !== undefined) groups.set(name, group)
   }
   const forges = new Map<string, ConfiguredForge>()
   for (const [index, forge] of (given ?? []).map((each) => ConfiguredForge.parse(each)).entries()) {
     if (forges.has(forge.host))
-      report.add(['forges', index, 'host'], `the forge "${forge.host}" stands here a second time`)
+      report.add(['forges', index, 'host'], `the forge "${forge.host}" appears twice`)
     if (forge.token !== undefined && forge.app !== undefined)
-      report.add(['forges', index, 'token'], 'the forge has a token and an App', {
+      report.add(['forges', index, 'token'], 'the forge has both a token and an App', {
         at: 'key',
-        hint: 'leave one of them out',
+        hint: 'remove one of them',
       })
     if (forge.app !== undefined && forge.kind !== 'github')
       report.add(['forges', index, 'app'], 'only GitHub has Apps', {
         at: 'key',
-        hint: 'name the secret of a token: token: NAME',
+        hint: 'name the secret that holds a token: token: NAME',
       })
     forges.set(forge.host, forge)
   }
@@ -206,7 +204,7 @@ function configOfTasks(text: string, file: string): HubConfig {
 
 const needed: Readonly<Partial<Record<keyof DriverSettings, { what: string; such: string }>>> = {
   command: { what: 'the program to call', such: 'command: [/opt/errand/make-runner]' },
-  image: { what: 'an image that has Errand in it', such: 'image: errand' },
+  image: { what: 'an image that contains Errand', such: 'image: errand' },
 }
 
 const kindsThatTake = (key: keyof DriverSettings): string[] =>
@@ -226,7 +224,7 @@ function poolsOf(groups: Readonly<Record<string, Group>>, report: Report): Pool[
       if (first !== undefined)
         report.say(['groups', name, first], 'needs a provisioner', {
           at: 'key',
-          hint: 'write beside it how the runners are made, such as: provisioner: process',
+          hint: 'add how the runners are provisioned, such as: provisioner: process',
         })
       continue
     }
@@ -236,20 +234,20 @@ function poolsOf(groups: Readonly<Record<string, Group>>, report: Report): Pool[
       if (settings[key] === undefined)
         report.say(['groups', name, 'provisioner'], `needs ${needed[key]!.what}`, {
           at: 'key',
-          hint: `write beside it: ${needed[key]!.such}`,
+          hint: `add: ${needed[key]!.such}`,
         })
     for (const key of Object.keys(settings) as (keyof typeof settings)[])
       if (![...needs, ...takes].includes(key))
-        report.say(['groups', name, key], `is of no use to the provisioner "${provisioner}"`, {
+        report.say(['groups', name, key], `is not used by the provisioner "${provisioner}"`, {
           at: 'key',
-          hint: `leave it out; it is for ${kindsThatTake(key).join(' and ')}`,
+          hint: `remove it; it is for ${kindsThatTake(key).join(' and ')}`,
         })
     const pool = wholePool(name, { ...given, provisioner })
     const { max, spare } = pool
     if (spare > max)
-      report.say(['groups', name, 'spare'], 'is more than max', {
+      report.say(['groups', name, 'spare'], 'is greater than max', {
         at: 'key',
-        hint: `write spare: ${max} or less, or a higher max`,
+        hint: `write spare: ${max} or less, or raise max`,
       })
     pools.push(pool)
   }
@@ -277,7 +275,7 @@ function refusal(file: string, problems: Problem[]): ErrandError {
       line,
       column,
       message,
-      hint = 'Such as: repos: [{name: frontend-app, work_runner_group: frontend-runners}]',
+      hint = 'Example: repos: [{name: frontend-app, work_runner_group: frontend-runners}]',
     },
   ] = errors as [Problem]
   const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : ''
@@ -374,10 +372,10 @@ export class ConfigFile {
     if (file === undefined) return
     try {
       this.#read(file)
-      log(`${file} was read again.`)
+      log(`${file} was reloaded.`)
       for (const listener of this.#listeners) listener()
     } catch (error) {
-      log(`${(error as Error).message} What was read before still holds.`)
+      log(`${(error as Error).message} The previous configuration stays in effect.`)
     }
   }
 
@@ -408,7 +406,7 @@ function textOf(file: string): string {
     return readFileSync(file, 'utf8')
   } catch (cause) {
     throw new ErrandError('invalid_argument', `${file} cannot be read: ${(cause as Error).message}.`, {
-      hint: 'Name another with --config, or leave that out.',
+      hint: 'Name another file with --config, or omit --config.',
       cause,
     })
   }

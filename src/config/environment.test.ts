@@ -103,9 +103,9 @@ test('a wrong value is refused under the name it was given', () => {
 
 test('a name that misleads is refused under the name it was given, with the character', () => {
   for (const [name, value, says] of [
-    ['WORKER_ID', 'a\nb', 'U+000A at place 2'],
+    ['WORKER_ID', 'a\nb', 'U+000A at position 2'],
     ['ADOS_GROUP', 'gpu ', 'ends with a blank'],
-    ['ERRAND_HOSTNAME', '\x1b[2J', 'U+001B at place 1'],
+    ['ERRAND_HOSTNAME', '\x1b[2J', 'U+001B at position 1'],
     ['ERRAND_TENANT_ID', 'x'.repeat(201), 'has 201 characters'],
   ] as const)
     assert.throws(
@@ -141,7 +141,7 @@ test("the operator's own tokens are read under both names; a short one is refuse
   assert.deepEqual(givenTokens({}), { client: undefined, runner: undefined })
   assert.throws(
     () => givenTokens({ CLIENT_TOKEN: 'short' }),
-    ({ message }: Error) => message.startsWith('CLIENT_TOKEN is no') && !message.includes('short'),
+    ({ message }: Error) => message.startsWith('CLIENT_TOKEN is not') && !message.includes('short'),
   )
 })
 
@@ -150,7 +150,7 @@ test('names of the hub are read one by one; what is no name is refused', () => {
   assert.deepEqual(allowedHosts({ ERRAND_HOST_ALLOW: ' Hub.Example.com, hub,' }), ['hub.example.com', 'hub'])
   for (const wrong of ['https://hub', 'hub:3000', 'a b', '*.example.com'])
     assert.throws(() => allowedHosts({ ERRAND_HOST_ALLOW: `hub,${wrong}` }), {
-      message: `ERRAND_HOST_ALLOW has "${wrong}"`,
+      message: `ERRAND_HOST_ALLOW contains "${wrong}", which is not a host name`,
     })
 })
 
@@ -161,7 +161,7 @@ test('trusted proxies are addresses and ranges; what is neither is refused at th
   for (const wrong of ['proxy.example', '10.0.0.0/33', '10.0.0.1:80', '*'])
     assert.throws(() => trustedProxies({ ERRAND_TRUSTED_PROXIES: `127.0.0.1,${wrong}` }), {
       code: 'bad_request',
-      message: `ERRAND_TRUSTED_PROXIES has "${wrong}"`,
+      message: `ERRAND_TRUSTED_PROXIES contains "${wrong}", which is not an address or a range`,
       hint: /addresses or ranges/,
     })
 })
@@ -196,7 +196,7 @@ test('a time that is none, too short or too long is refused, and said which', ()
   for (const text of ['5', 'soon', '0s', '0.05s', '4w', '-1s'])
     assert.throws(() => leaseOf({ 'lost-after': text }, {}), {
       code: 'bad_request',
-      message: `--lost-after is "${text}"`,
+      message: `--lost-after is "${text}", which is not valid`,
     })
   assert.throws(() => leaseOf({}, { ERRAND_HEARTBEAT: 'x' }), /ERRAND_HEARTBEAT is "x"/)
 })

@@ -66,8 +66,8 @@ export function allowedHosts(env: Env): string[] {
   const names = setting(env, 'ERRAND_HOST_ALLOW').map((name) => name.toLowerCase())
   const wrong = names.find((name) => !/^[a-z0-9._-]+$/.test(name))
   if (wrong === undefined) return names
-  throw new ErrandError('bad_request', `ERRAND_HOST_ALLOW has "${wrong}"`, {
-    hint: 'write names alone, with commas between: hub.example.com,hub',
+  throw new ErrandError('bad_request', `ERRAND_HOST_ALLOW contains "${wrong}", which is not a host name`, {
+    hint: 'write only names, separated by commas: hub.example.com,hub',
   })
 }
 
@@ -79,9 +79,13 @@ export function trustedProxies(env: Env): string[] {
     return proxies
   } catch (error) {
     if (!(error instanceof RangeError)) throw error
-    throw new ErrandError('bad_request', `ERRAND_TRUSTED_PROXIES has "${error.message}"`, {
-      hint: 'write addresses or ranges, with commas between: 127.0.0.1,10.0.0.0/8,fd00::/8',
-    })
+    throw new ErrandError(
+      'bad_request',
+      `ERRAND_TRUSTED_PROXIES contains "${error.message}", which is not an address or a range`,
+      {
+        hint: 'write addresses or ranges, separated by commas: 127.0.0.1,10.0.0.0/8,fd00::/8',
+      },
+    )
   }
 }
 
@@ -215,12 +219,16 @@ export function notifyEnvironment(env: Env, fetch: typeof globalThis.fetch) {
   const publicUrl = setting(env, 'ERRAND_PUBLIC_URL') || undefined
   const smtp = setting(env, 'ERRAND_SMTP_URL') || undefined
   if (publicUrl !== undefined && !/^https?:$/.test(URL.parse(publicUrl)?.protocol ?? ''))
-    throw new ErrandError('invalid_argument', `ERRAND_PUBLIC_URL is "${publicUrl}".`, {
-      hint: 'Write it as https://errand.example.org, with the path below which a proxy shows the hub.',
-    })
+    throw new ErrandError(
+      'invalid_argument',
+      `ERRAND_PUBLIC_URL is "${publicUrl}", which is not an http:// or https:// address.`,
+      {
+        hint: 'Write it as https://errand.example.org, with the path under which a proxy serves the hub.',
+      },
+    )
   // The value may hold a password, so it is not shown.
   if (smtp !== undefined && !/^smtps?:$/.test(URL.parse(smtp)?.protocol ?? ''))
-    throw new ErrandError('invalid_argument', 'ERRAND_SMTP_URL is no address of a mail server.', {
+    throw new ErrandError('invalid_argument', 'ERRAND_SMTP_URL is not the address of a mail server.', {
       hint: 'Write it as smtps://USER:PASSWORD@mail.example.org, or smtp://mail.example.org:587.',
     })
   const from = setting(env, 'ERRAND_SMTP_FROM') || `errand@${hostname()}`

@@ -109,15 +109,16 @@ export function readSetting<K extends SettingKey>(key: K, found: Found): Read<K>
 }
 
 function refusal({ hint, choices, refused }: Setting, { name, value }: Found): ErrandError {
-  const says = { hint: hint ?? `It is one of: ${choices!.join(', ')}.` }
-  if (refused === 'usage') return new ErrandError('bad_request', `${name} is "${value}"`, says)
+  const says = { hint: hint ?? `Use one of: ${choices!.join(', ')}.` }
+  if (refused === 'usage')
+    return new ErrandError('bad_request', `${name} is "${value}", which is not valid`, says)
   if (refused === 'unusable')
     return new ErrandError(
       'invalid_argument',
-      `${name} is ${JSON.stringify(value)}, which cannot be used.`,
+      `${name} is ${JSON.stringify(value)}, which is not valid.`,
       says,
     )
-  return new ErrandError('invalid_argument', `${name} is "${value}".`, says)
+  return new ErrandError('invalid_argument', `${name} is "${value}", which is not valid.`, says)
 }
 
 function within(
@@ -134,15 +135,15 @@ const scaled = (number: number | undefined, by: number): number | undefined => n
 function checkedName({ name, value }: Found): string {
   const fault = nameFault(value, MAX_NAME)
   if (fault === undefined) return value
-  throw new ErrandError('invalid_argument', `${name} is no name: ${fault}.`, {
-    hint: 'Write it in letters, digits and "-", such as server-01.',
+  throw new ErrandError('invalid_argument', `${name} is not a valid name: ${fault}.`, {
+    hint: 'Use letters, digits and "-", such as server-01.',
   })
 }
 
 /** An error does not show an invalid token. */
 function checkedToken({ name, value }: Found): string {
   if (/^[\x21-\x7e]{16,512}$/.test(value)) return value
-  throw new ErrandError('invalid_argument', `${name} is no good token.`, {
-    hint: 'It has 16 characters or more, without blanks. Make one with: openssl rand -hex 32',
+  throw new ErrandError('invalid_argument', `${name} is not a valid token.`, {
+    hint: 'A token has 16 to 512 characters and no blanks. Generate one with: openssl rand -hex 32',
   })
 }

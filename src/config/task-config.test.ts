@@ -57,14 +57,14 @@ test('volumes are a list or a map, and what does not fit a way of carrying out i
   const cases: [string, RegExp][] = [
     ['execution_mode: docker\n', /^c.yaml:1:1: execution_mode: docker needs the image/],
     ['execution_mode: kubernetes\n', /^c.yaml:1:1: execution_mode: kubernetes needs the image/],
-    ['execution_mode: docker\ndocker_image: a b\n', /^c.yaml:2:15: docker_image is no name of an image/],
+    ['execution_mode: docker\ndocker_image: a b\n', /^c.yaml:2:15: docker_image is not a valid image name/],
     [
       'execution_mode: docker\ndocker_image: a\ndocker_volumes: [./a:/b]\n',
-      /^c.yaml:3:18: .*is no volume such as/,
+      /^c.yaml:3:18: .*is not a volume such as/,
     ],
     [
       'execution_mode: docker\ndocker_image: a\ndocker_volumes: {/a: b}\n',
-      /^c.yaml:3:.*is no volume such as/,
+      /^c.yaml:3:.*is not a volume such as/,
     ],
   ]
   for (const [text, message] of cases)

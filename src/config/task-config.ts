@@ -7,9 +7,11 @@ import { type Problem, Report, sortProblems } from '../engine/workflow-file/prob
 import { findingsOf, safeParse } from '../engine/workflow-file/sentences.ts'
 import { type Env, findSetting, setting } from './read-setting.ts'
 
-const url = z.url({ protocol: /^https?$/, error: 'is a URL that begins with http:// or https://' })
+const url = z.url({ protocol: /^https?$/, error: 'must be a URL that begins with http:// or https://' })
 const retries = z.number().int().min(0).max(20)
-const variable = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'is the name of a variable, such as GIT_TOKEN')
+const variable = z
+  .string()
+  .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of a variable, such as GIT_TOKEN')
 
 const BoundVolume = z.strictObject({ bind: z.string(), mode: z.enum(['ro', 'rw']).optional() })
 
@@ -49,7 +51,7 @@ const TaskConfigFile = z.strictObject({
   docker_image: z.string().optional(),
   docker_volumes: z
     .union([z.array(z.string()), z.record(z.string(), z.union([z.string(), BoundVolume]))], {
-      error: 'is a list such as [/srv/cache:/cache:ro], or {/srv/cache: {bind: /cache, mode: ro}}',
+      error: 'must be a list such as [/srv/cache:/cache:ro], or {/srv/cache: {bind: /cache, mode: ro}}',
     })
     .optional(),
   k8s_namespace: z.string().optional(),
@@ -121,11 +123,11 @@ function poolOf(given: Given, report: Report): TaskPool | undefined {
   if (image === undefined)
     report.add(['execution_mode'], `execution_mode: ${mode} needs the image of its runners`, {
       at: 'key',
-      hint: `write beside it: ${key}: errand. Such an image is built from deploy/Dockerfile`,
+      hint: `add: ${key}: errand. Build such an image from deploy/Dockerfile`,
     })
   else if (!DriverShape.image.safeParse(image).success)
-    report.say([key], 'is no name of an image', {
-      hint: 'write one such as errand, or registry.example.com/errand:1',
+    report.say([key], 'is not a valid image name', {
+      hint: 'write a name such as errand or registry.example.com/errand:1',
     })
   if (mode === 'kubernetes') {
     const secrets = Array.isArray(k8s_secrets) ? k8s_secrets : Object.values(k8s_secrets ?? {})
@@ -138,8 +140,8 @@ function poolOf(given: Given, report: Report): TaskPool | undefined {
   const volumes = volumesOf(docker_volumes ?? [])
   for (const [index, { at, text }] of volumes.entries())
     if (!DriverShape.volumes.safeParse([text]).success)
-      report.say(['docker_volumes', at ?? index], 'is no volume such as /srv/cache:/cache:ro', {
-        hint: 'SOURCE:TARGET, with :ro where it is to be read alone; SOURCE is a folder from the root, or the name of a volume',
+      report.say(['docker_volumes', at ?? index], 'is not a volume such as /srv/cache:/cache:ro', {
+        hint: 'write SOURCE:TARGET, with :ro if it is read-only; SOURCE is an absolute path or the name of a volume',
       })
   return {
     ...{ provisioner: mode, image: image ?? '' },
@@ -160,7 +162,7 @@ function configOf(given: Given, file: string, env: Env): TaskConfig {
   const { llm, max_memory_mb, max_cpu_percent, llm_retry_count, structured_logging, log_level } = given
   const warnings: string[] = []
   if (!given.mask_secrets)
-    warnings.push(`${file}: mask_secrets: false is passed over. Secrets are masked in every log.`)
+    warnings.push(`${file}: mask_secrets: false is ignored. Secrets are masked in every log.`)
   const used: readonly string[] = modes[given.execution_mode]
   const unused = Object.values(modes)
     .flat()
@@ -216,8 +218,8 @@ function service(
 ): string | undefined {
   const found = findSetting(env, key)
   if (found === undefined || url.safeParse(found.value).success) return found?.value
-  throw new ErrandError('invalid_argument', `${found.name} is "${found.value}".`, {
-    hint: 'It is a URL that begins with http:// or https://.',
+  throw new ErrandError('invalid_argument', `${found.name} is "${found.value}", which is not a URL.`, {
+    hint: 'Give a URL that begins with http:// or https://.',
   })
 }
 

@@ -11,11 +11,14 @@ export type UserRole = z.infer<typeof UserRole>
 /** A user's name as a run's `owner` shows it; unique in a tenant. */
 export const UserName = z
   .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/, 'a user name is 1-64 letters, digits, ".", "_", "@" or "-"')
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/,
+    'a user name is 1-64 letters, digits, ".", "_", "@" or "-", and starts with a letter or digit',
+  )
 export const Password = z
   .string()
-  .min(8, 'a password has at least 8 characters')
-  .max(256, 'a password has at most 256 characters')
+  .min(8, 'a password must have at least 8 characters')
+  .max(256, 'a password must have at most 256 characters')
 
 export const UserView = z.object({
   id: z.string(),
@@ -40,32 +43,35 @@ export type UserList = z.infer<typeof UserList>
 /** The name of a tenant. Users, runs, runners and secrets of one tenant are invisible to another. */
 export const TenantName = z
   .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'a tenant is letters, digits, ".", "_" and "-", at most 63')
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/,
+    'a tenant name is at most 63 letters, digits, ".", "_" or "-", and starts with a letter or digit',
+  )
 export const CreateUser = z.strictObject({
   name: UserName,
   password: Password,
   role: UserRole.default('user'),
   tenant: TenantName.optional().describe(
-    "Default: the caller's. Another one, made with its first user, is for admins of the tenant `default` to name",
+    "Default: the caller's tenant. Only admins of the tenant `default` may name another one; its first user creates it",
   ),
 })
 export type CreateUserInput = z.input<typeof CreateUser>
 export const PatchUser = z
   .strictObject({
-    password: Password.optional().describe('Ends every session of the user'),
+    password: Password.optional().describe('New password; it ends every session of the user'),
     role: UserRole.optional(),
     disabled: z.boolean().optional().describe('A disabled user cannot log in, and its tokens are refused'),
   })
-  .refine((patch) => Object.values(patch).some((value) => value !== undefined), 'nothing to change is given')
+  .refine((patch) => Object.values(patch).some((value) => value !== undefined), 'no change is given')
 export type PatchUser = z.infer<typeof PatchUser>
 
 export const LoginRequest = z.strictObject({
-  username: z.string().min(1).max(256).describe('`NAME`; of another tenant than `default`, `TENANT/NAME`'),
+  username: z.string().min(1).max(256).describe('`NAME`, or `TENANT/NAME` for a tenant other than `default`'),
   password: z.string().min(1).max(1024),
   cookie: z
     .boolean()
     .default(false)
-    .describe('The session goes into a cookie that scripts cannot read, for the dashboard'),
+    .describe('Put the session into a cookie that scripts cannot read, for the dashboard'),
 })
 export type LoginRequest = z.infer<typeof LoginRequest>
 export const ChangePassword = z.strictObject({
@@ -76,44 +82,44 @@ export type ChangePassword = z.infer<typeof ChangePassword>
 export const LoginAnswer = z.object({
   token: z.string(),
   expires_at: time,
-  access_token: z.string().describe('The same token, as OAuth and the agent API call it'),
+  access_token: z.string().describe('The same token, under the name that OAuth and the agent API use'),
   token_type: z.literal('Bearer'),
   expires_in: z.number().int().describe('Seconds'),
-  user: UserView.extend({ username: z.string().describe('As `name`') }),
+  user: UserView.extend({ username: z.string().describe('Same as `name`') }),
 })
 export type LoginAnswer = z.infer<typeof LoginAnswer>
 
 const csrf = z
   .string()
-  .describe('Goes into `x-errand-csrf` of each request that changes something and comes by the cookie')
+  .describe('Send it in `x-errand-csrf` with each request that uses the cookie and changes something')
 /** The answer to a login whose session is in the cookie `errand_session`. */
 export const CookieLogin = z.object({ user: UserView, expires_at: time, csrf })
 export type CookieLogin = z.infer<typeof CookieLogin>
 
 export const LogoutRequest = z
   .strictObject({
-    everywhere: z.boolean().default(false).describe('All sessions of the user; API tokens go on'),
+    everywhere: z.boolean().default(false).describe('End all sessions of the user; API tokens stay valid'),
   })
   .prefault({})
 
 /** `GET /api/auth/me` */
 export const Me = UserView.extend({
-  expires_at: time.optional().describe('When the token that was sent is good no more; absent: never'),
+  expires_at: time.optional().describe('When the token of this request expires; absent if it never does'),
 })
 export type Me = z.infer<typeof Me>
 /** `GET /api/me`: the data that the dashboard starts with. */
 export const PageStart = Me.extend({
-  csrf: csrf.optional().describe('As the login answers it; of a session only'),
-  version: z.string().describe("The hub's"),
-  now: time.describe("The hub's clock"),
+  csrf: csrf.optional().describe('As in the answer to the login; only for a session'),
+  version: z.string().describe('Version of the hub'),
+  now: time.describe('Time on the hub'),
 })
 export type PageStart = z.infer<typeof PageStart>
 
 /** `GET /api/me/admins`: the admins whom a user may contact. */
 export const TenantAdmins = z.object({
   tenant: z.string(),
-  admins: z.array(z.string()).describe('Names of its admins, at most 10'),
-  more: z.boolean().describe('There are others'),
+  admins: z.array(z.string()).describe('Names of the admins, at most 10'),
+  more: z.boolean().describe('Whether there are more'),
 })
 export type TenantAdmins = z.infer<typeof TenantAdmins>
 
@@ -131,7 +137,7 @@ export const CreateToken = z.strictObject({
   scope: TokenScope.exclude(['enroll'])
     .default('api')
     .describe(
-      '`api`: acts as its user. `runner`: opens the runner link, nothing else. `metrics`: reads `/metrics`, nothing else',
+      '`api`: acts as its user. `runner`: only opens the runner link. `metrics`: only reads `/metrics`',
     ),
   expires_in_seconds: z
     .number()
@@ -140,15 +146,15 @@ export const CreateToken = z.strictObject({
     .max(315_360_000)
     .nullish()
     .describe(
-      '`null`: it does not expire. Default: 90 days for the scope `api`, `null` for the others. One that a token makes ends no later than that token',
+      '`null`: the token does not expire. Default: 90 days for the scope `api`, `null` for the others. A token that another token creates expires no later than that one',
     ),
-  group: PlainName.optional().describe('The one runner group a `runner` token may serve'),
+  group: PlainName.optional().describe('The only runner group that a `runner` token may serve'),
   allow: z
     .array(Permission)
     .max(3)
     .default([])
     .describe(
-      'What an `api` token may make and change; default: nothing of that. A token gives no permission that it has not itself',
+      'What an `api` token may create and change; default: nothing. A token cannot grant a permission that it does not have',
     ),
 })
 export type CreateTokenInput = z.input<typeof CreateToken>
@@ -158,7 +164,7 @@ export const ListTokens = z.strictObject({
   name: z.string().optional(),
   scope: TokenScope.optional(),
   status: TokenStatus.optional(),
-  user: z.string().optional().describe('Name of the user they act as'),
+  user: z.string().optional().describe('Name of the user that the token acts as'),
 })
 export type ListTokens = z.infer<typeof ListTokens>
 export const TokenView = z.object({
@@ -166,11 +172,13 @@ export const TokenView = z.object({
   name: z.string(),
   scope: TokenScope,
   status: TokenStatus.describe('`used`: an `enroll` token that was exchanged'),
-  user: z.string().describe("Name of the user it acts as; of a runner's own token, who enrolled it"),
+  user: z
+    .string()
+    .describe("Name of the user that the token acts as; for a runner's own token, who enrolled the runner"),
   group: z.string().optional(),
-  allow: z.array(Permission).optional().describe('What it may make and change'),
-  made_by: z.string().optional().describe('Id of the token that made it, with which it ends'),
-  runner_id: z.string().optional().describe('The one runner it is for, or that it enrolled'),
+  allow: z.array(Permission).optional().describe('What the token may create and change'),
+  made_by: z.string().optional().describe('Id of the token that created it; both end together'),
+  runner_id: z.string().optional().describe('The only runner that it is for, or the runner that it enrolled'),
   created_at: time,
   last_used_at: time.optional(),
   used_at: time.optional().describe('When an `enroll` token was exchanged'),
@@ -180,5 +188,5 @@ export const TokenView = z.object({
 export type TokenView = z.infer<typeof TokenView>
 export const TokenList = z.object({ tokens: z.array(TokenView), next_cursor: z.string().optional() })
 export type TokenList = z.infer<typeof TokenList>
-export const TokenCreated = TokenView.extend({ token: z.string().describe('Shown this once') })
+export const TokenCreated = TokenView.extend({ token: z.string().describe('Shown only this once') })
 export type TokenCreated = z.infer<typeof TokenCreated>

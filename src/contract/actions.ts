@@ -35,21 +35,21 @@ export type ActionCatalog = Readonly<Record<string, ActionContract>>
 const output = {
   max_output_bytes: described(
     z.optional(z.int().check(z.minimum(0))),
-    'How much of the output is kept in memory and shown; the rest goes to disk (default 1 MiB)',
+    'How much of the output is kept in memory and shown, in bytes (default 1 MiB); the rest goes to disk',
   ),
-  output_path: described(z.optional(Filled), 'Folder that the whole output is written to'),
+  output_path: described(z.optional(Filled), 'Folder to write the whole output to'),
 }
 const processArgs = {
   ...output,
   cwd: described(z.optional(Filled), 'Working folder'),
   export_vars: described(
     z._default(z.boolean(), false),
-    'Lines BOPS_EXPORT:KEY=value on standard output become variables',
+    'Turn lines BOPS_EXPORT:KEY=value on standard output into variables',
   ),
 }
 
 export const CmdRunArgs = z.strictObject({
-  cmd: z.string().check(z.minLength(1), z.describe('One line or many, run by /bin/sh')),
+  cmd: z.string().check(z.minLength(1), z.describe('One or more lines, run by /bin/sh')),
   ...processArgs,
 })
 export const ShellRunArgs = z.strictObject({
@@ -81,20 +81,20 @@ export const HttpRequestArgs = z.strictObject({
 })
 const seconds = z.number().check(z.positive(), z.maximum(31_536_000))
 export const ApprovalArgs = z.strictObject({
-  message: z._default(z.string(), 'Go on?'),
+  message: z._default(z.string(), 'Continue?'),
   timeout_seconds: z.optional(seconds),
   on_timeout: z._default(z.enum(['approve', 'reject']), 'reject'),
   comment_as: described(
     z.optional(VarName),
-    'Variable for the comment of a no, with which the step does not fail; a yes leaves it empty',
+    'Variable for the comment of a rejection. If it is set, a rejection with a comment does not fail the step. An approval leaves it empty',
   ),
   approvers: described(
     z.optional(Approvers),
-    'Who may answer on a hub; default: whose run it is, and admins',
+    'Who may answer on a hub; default: the owner of the run, and admins',
   ),
 })
 export const WorkflowRunArgs = z.strictObject({
-  file: described(z.optional(Filled), 'Path beside this file; read when the run is submitted'),
+  file: described(z.optional(Filled), 'Path relative to this file; read when the run is submitted'),
   workflow: described(z.optional(z.record(z.string(), z.unknown())), 'The sub-workflow itself'),
   inputs: z._default(z.record(VarName, z.union([z.string(), z.number(), z.boolean()])), {}),
 })
@@ -158,18 +158,18 @@ export type Attachment = z.infer<typeof Attachment>
 export const AgentRunArgs = z.strictObject({
   prompt: z
     .string()
-    .check(z.minLength(1), z.maxLength(MAX_PROMPT_CHARACTERS), z.describe('What the agent is to do')),
+    .check(z.minLength(1), z.maxLength(MAX_PROMPT_CHARACTERS), z.describe('What the agent should do')),
   attachments: described(
     z.optional(z.array(Attachment).check(z.maxLength(MAX_ATTACHMENTS))),
-    'Files and images that go with the prompt, as the hub has stored them',
+    'Files and images sent with the prompt, as stored by the hub',
   ),
-  agent: described(z._default(Filled, 'claude_code'), 'Which agent, such as codex'),
+  agent: described(z._default(Filled, 'claude_code'), 'Name of the agent, such as codex'),
   cwd: described(z.optional(Filled), "Working folder (default: the run's workspace)"),
   model: described(z.optional(Filled), "Name of the model (default: the agent's own)"),
-  extra_args: described(z._default(z.array(z.string()), []), "Further arguments of the agent's program"),
+  extra_args: described(z._default(z.array(z.string()), []), "Additional arguments for the agent's program"),
   command: described(
     z.optional(z.array(Filled).check(z.minLength(1))),
-    'For agent acp: its program and arguments',
+    'For the agent acp: its program and arguments',
   ),
   proxy_env: described(
     z.optional(
@@ -177,57 +177,60 @@ export const AgentRunArgs = z.strictObject({
         .record(VarName, z.enum(['anthropic', 'openai']))
         .check(z.refine((variables) => Object.keys(variables).length <= 20, 'it has more than 20 variables')),
     ),
-    'For agent acp in a box: variables that hold the key of a service of models, which then stays outside',
+    'For the agent acp in a box: variables that hold the key of a model service. The key itself then stays outside the box',
   ),
   permissions: described(
     z._default(
       z.union(
         [z.enum(['ask', 'allow', 'deny']), Permissions],
-        'is "ask", "allow" or "deny", or {mode, rules, ...}',
+        'must be "ask", "allow" or "deny", or {mode, rules, ...}',
       ),
       'allow',
     ),
     'Who decides whether the agent may use a tool',
   ),
-  budget: described(z.prefault(Budget, {}), 'Reaching one of these stops the step'),
+  budget: described(z.prefault(Budget, {}), 'Limits; reaching one of them stops the step'),
   verify: described(
     z._default(z.array(Filled), []),
-    'Commands run by /bin/sh when the agent says it is done; a failure goes back to it',
+    'Commands that /bin/sh runs when the agent says it is done; a failure goes back to the agent',
   ),
   verify_list: described(
     z.optional(z.string()),
-    'Further such commands, as a JSON list: of a variable that a step before has set',
+    'More such commands, as a JSON list in a variable that an earlier step has set',
   ),
   verify_attempts: described(
     z._default(z.int().check(z.minimum(1), z.maximum(100)), 3),
-    'How often the agent may try to pass them; then the step fails',
+    'How often the agent may try to pass these commands before the step fails',
   ),
   gives_up_with: described(
     z.optional(Filled),
-    'How a line of its last message begins that says that it cannot, and why: it is not asked again then',
+    'Start of a line in its last message with which the agent says that it cannot do the work, and why; it is then not asked again',
   ),
   fail_on_denied: described(
     z.optional(z.boolean()),
-    'Whether the step fails where the agent was denied a tool (default: where nobody could be asked, or nothing was permitted)',
+    'Whether the step fails if the agent was denied a tool (default: only if nobody could be asked, or nothing was permitted)',
   ),
-  interactive: described(z._default(z.boolean(), false), 'Waits for further prompts instead of ending'),
-  idle_timeout_seconds: described(z._default(seconds, 600), 'How long it waits for one'),
+  interactive: described(z._default(z.boolean(), false), 'Wait for more prompts instead of ending'),
+  idle_timeout_seconds: described(z._default(seconds, 600), 'How long to wait for the next prompt'),
   session: z.optional(
     z.strictObject({
       session_id: z
         .string()
-        .check(z.minLength(1), z.describe("The agent's own id of an earlier session to go on with")),
-      workspace_of: described(z.optional(RunId), 'Run whose workspace is used'),
-      fork: described(z.optional(z.literal(true)), 'As a branch: the session itself stays as it is'),
+        .check(z.minLength(1), z.describe("The agent's own id of an earlier session to continue")),
+      workspace_of: described(z.optional(RunId), 'Run whose workspace to use'),
+      fork: described(
+        z.optional(z.literal(true)),
+        'Continue in a branch; the session itself stays unchanged',
+      ),
     }),
   ),
   output_schema: described(
     z.optional(z.record(z.string(), z.unknown())),
-    'JSON Schema of the value that the answer must hold',
+    'JSON Schema of the value that the answer must contain',
   ),
   keep_change: described(
     z.optional(z.boolean()),
-    'Keeps what it has changed in its repository, as a diff and a patch of each commit, when it ends',
+    'When the agent ends, store its changes to the repository as a diff and as one patch per commit',
   ),
   ...output,
 })

@@ -15,9 +15,7 @@ const AttachmentIds = z
   .array(z.string().min(1).max(100))
   .max(MAX_ATTACHMENTS)
   .optional()
-  .describe(
-    'Files and images that go with the prompt: what `POST /api/store/artifacts` has answered for each',
-  )
+  .describe('Files and images to send with the prompt: the answer of `POST /api/store/artifacts` for each')
 
 /** `POST /api/runs/:id/input`: exactly one of `prompt`, `permission`, `queue`, `model`, `cancel_turn` and `close`. */
 export const RunInput = z.strictObject({
@@ -25,7 +23,7 @@ export const RunInput = z.strictObject({
     .string()
     .min(1)
     .optional()
-    .describe('A follow-up; for a run that has ended it begins one that goes on'),
+    .describe('A follow-up prompt; if the run has ended, it starts a new run that continues the session'),
   permission: z
     .strictObject({
       request_id: z.string().min(1),
@@ -33,13 +31,15 @@ export const RunInput = z.strictObject({
       scope: z
         .literal('session')
         .optional()
-        .describe('With allow: the same use, or that of the same files, is not asked again in this session'),
-      reason: z.string().min(1).max(4000).optional().describe('With deny: why, for the agent'),
+        .describe(
+          'With allow: do not ask again in this session about the same use, or a use of the same files',
+        ),
+      reason: z.string().min(1).max(4000).optional().describe('With deny: the reason, for the agent'),
       input: z
         .record(z.string(), z.unknown())
         .optional()
         .describe(
-          'With allow: arguments in place of those that the agent asked for, where it takes them (`editable`)',
+          'With allow: arguments that replace the requested ones, if the agent accepts that (`editable`)',
         ),
     })
     .optional()
@@ -48,53 +48,56 @@ export const RunInput = z.strictObject({
   now: z
     .literal(true)
     .optional()
-    .describe('With a prompt: before those that are queued, and what the agent is at is ended for it'),
+    .describe('With a prompt: put it before the queued prompts, and end the current turn of the agent'),
   queue: z
     .strictObject({
       prompt_id: z.string().min(1).describe('The `input_id` of the prompt'),
-      change: z.enum(['edit', 'withdraw', 'up']).describe('`up`: one place earlier'),
-      text: z.string().min(1).optional().describe('Of an edit: its new text'),
+      change: z.enum(['edit', 'withdraw', 'up']).describe('`up`: move it one place up in the queue'),
+      text: z.string().min(1).optional().describe('With `edit`: the new text'),
     })
     .optional()
-    .describe('Changes a prompt that the agent has not taken yet; 409 where it has'),
+    .describe('Change a prompt that the agent has not taken yet; 409 if it has'),
   model: z
     .string()
     .min(1)
     .max(200)
     .optional()
-    .describe('The model to go on with: one of those that the agent has told'),
+    .describe('The model to continue with: one of the models that the agent has reported'),
   fork: z
     .literal(true)
     .optional()
     .describe(
-      'With a prompt for a run that has ended: the new run is a branch of its session, which stays as it is',
+      'With a prompt for an ended run: the new run is a branch of its session; the session itself stays unchanged',
     ),
-  cancel_turn: z.literal(true).optional().describe('Ends what the agent is at, not the session'),
-  close: z.literal(true).optional().describe('No more prompts will come: the run ends when it is idle'),
+  cancel_turn: z.literal(true).optional().describe('End the current turn of the agent, but not the session'),
+  close: z
+    .literal(true)
+    .optional()
+    .describe('No more prompts will follow: the run ends as soon as it is idle'),
   input_id: AttemptInput.options[0].shape.input_id
     .min(1)
     .max(200)
     .optional()
-    .describe('The same id again changes nothing'),
-  step: z.string().min(1).optional().describe('Where several steps of the run take inputs'),
+    .describe('Sending the same id again changes nothing'),
+  step: z.string().min(1).optional().describe('Needed if several steps of the run take inputs'),
   attempt: z
     .number()
     .int()
     .min(1)
     .optional()
-    .describe('The number of the attempt, where several of one step take inputs'),
+    .describe('Number of the attempt; needed if several attempts of one step take inputs'),
   interactive: z
     .boolean()
     .optional()
     .describe(
-      'With a prompt for a run that has ended: whether the new one waits for more (default: as that did)',
+      'With a prompt for an ended run: whether the new run waits for more prompts (default: as the ended run did)',
     ),
 })
 export type RunInput = z.infer<typeof RunInput>
 export const InputAccepted = z.object({
-  run_id: z.string().describe('The run that has it: a new one, where the given run had ended'),
+  run_id: z.string().describe('The run that got the input: a new run if the given one had ended'),
   input_id: z.string(),
-  continues: z.string().optional().describe('Set for a new run: the one whose session it goes on with'),
+  continues: z.string().optional().describe('For a new run: the run whose session it continues'),
 })
 export type InputAccepted = z.infer<typeof InputAccepted>
 
@@ -105,7 +108,7 @@ export const AnsweredQuestion = z.object({
   by: z.string().optional().describe('The person who answered'),
   cause: z
     .enum(['person', 'rule', 'policy', 'timeout', 'canceled', 'nobody'])
-    .describe('`timeout`: nobody answered in time; `canceled`: its turn was over'),
+    .describe('`timeout`: nobody answered in time; `canceled`: the turn of the agent was over'),
   at: time,
 })
 export type AnsweredQuestion = z.infer<typeof AnsweredQuestion>
@@ -113,7 +116,7 @@ export type AnsweredQuestion = z.infer<typeof AnsweredQuestion>
 /** `details` of the 409 for a change that came too late for a queued prompt. */
 export const TakenPrompt = z.object({
   prompt_id: z.string(),
-  by: z.string().optional().describe('Who withdrew it; absent: the agent has it'),
+  by: z.string().optional().describe('Who withdrew it; absent if the agent has taken it'),
   at: time,
 })
 export type TakenPrompt = z.infer<typeof TakenPrompt>
@@ -122,18 +125,18 @@ export type TakenPrompt = z.infer<typeof TakenPrompt>
 export const ChatAnswer = z.object({
   run_id: z.string(),
   message: z.string(),
-  usage: Usage.optional().describe('Absent where the agent tells none'),
-  denied: DeniedUses.optional().describe('Uses of tools that the agent was denied'),
+  usage: Usage.optional().describe('Absent if the agent reports none'),
+  denied: DeniedUses.optional().describe('Tool uses that the agent was denied'),
   role: z.literal('assistant'),
-  content: z.string().describe('As `message`'),
+  content: z.string().describe('Same as `message`'),
   timestamp: time,
 })
 export type ChatAnswer = z.infer<typeof ChatAnswer>
 
 /** The state of an agent on the connected runners. */
 export const AgentHealth = AgentState.extend({
-  available: z.boolean().describe('As `usable`'),
-  error: z.string().optional().describe('As `why`'),
+  available: z.boolean().describe('Same as `usable`'),
+  error: z.string().optional().describe('Same as `why`'),
   runners: z
     .array(
       z.object({
@@ -146,7 +149,7 @@ export const AgentHealth = AgentState.extend({
       }),
     )
     .optional()
-    .describe('With a token: each runner that knows it'),
+    .describe('Each runner that has the agent; only with a token'),
 })
 export type AgentHealth = z.infer<typeof AgentHealth>
 /** `GET /health/agents`, by the agents' names. */
@@ -167,11 +170,16 @@ export const AgentRequest = z.strictObject({
   attachments: AttachmentIds,
   env: z.record(VarName, Scalar).optional().describe('Variables for the agent, such as the key of its model'),
   secrets: z.optional(StepSecrets).describe('Secrets for the agent, by variable of its environment'),
-  timeout_seconds: z.number().positive().max(31_536_000).optional().describe('Longest time of the run'),
+  timeout_seconds: z
+    .number()
+    .positive()
+    .max(31_536_000)
+    .optional()
+    .describe('Longest duration of the run, in seconds'),
   artifacts: z.optional(ArtifactGlobs),
-  workspace: z.optional(WorkspaceAsk).describe('A checkout of a repository, which it works in'),
+  workspace: z.optional(WorkspaceAsk).describe('A checkout of a repository for the agent to work in'),
   ...BoxAskShape,
-  runner: z.string().min(1).optional().describe('Id of the one runner to use'),
+  runner: z.string().min(1).optional().describe('Id of the only runner to use'),
   group: z.string().min(1).optional().describe('Runner group to use'),
   labels: z.record(z.string(), z.string()).optional().describe('Labels the runner must have'),
 })
@@ -179,15 +187,18 @@ export type AgentRequest = z.infer<typeof AgentRequest>
 export type AgentRequestInput = z.input<typeof AgentRequest>
 
 const nullishBox = {
-  isolation: z.nullish(Isolation).describe('The least that stands between the agent and the machine'),
-  network: z.nullish(Network).describe('The most that it reaches'),
-  image: z.nullish(ImageName).describe('Of its container'),
+  isolation: z.nullish(Isolation).describe('Minimum isolation of the agent from the machine'),
+  network: z.nullish(Network).describe('The most that the agent may reach'),
+  image: z.nullish(ImageName).describe('Image of its container'),
 }
 
 /** The input body of the agent API. */
 export const OldInput = z.strictObject({
   text: AgentRunArgs.shape.prompt,
-  attachments: z.array(z.unknown()).optional().describe('Refused unless empty: agents are handed none'),
+  attachments: z
+    .array(z.unknown())
+    .optional()
+    .describe('Refused unless empty: this API passes no attachments to agents'),
 })
 export type OldInput = z.infer<typeof OldInput>
 
@@ -212,11 +223,14 @@ export const ChatRequest = z.strictObject({
     .string()
     .min(1)
     .nullish()
-    .describe('A name of an agent, such as `claude`, stands for its own default'),
+    .describe("The name of an agent, such as `claude`, means that agent's default model"),
   agent_type: z.string().min(1).nullish().describe('Default `claude_code`'),
   cwd: z.string().min(1).nullish(),
   env: z.record(VarName, z.string()).nullish(),
   ...nullishBox,
-  attachments: z.array(z.unknown()).optional().describe('Refused unless empty: agents are handed none'),
+  attachments: z
+    .array(z.unknown())
+    .optional()
+    .describe('Refused unless empty: this API passes no attachments to agents'),
 })
 export type ChatRequest = z.infer<typeof ChatRequest>

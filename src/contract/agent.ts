@@ -31,7 +31,7 @@ export type FileDiff = z.infer<typeof FileDiff>
 
 /** Tokens of one turn, and the session's so far; cost in US dollars if the agent reports it. */
 export const Usage = z.object({
-  input_tokens: z.number().int().min(0).describe('Without those read from a cache'),
+  input_tokens: z.number().int().min(0).describe('Without tokens read from a cache'),
   cached_input_tokens: z.number().int().min(0),
   output_tokens: z.number().int().min(0),
   cost_usd: z.number().min(0).optional(),

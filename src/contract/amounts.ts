@@ -20,24 +20,27 @@ export function parseMachineBytes(text: string): number | undefined {
 /** An amount of bytes: a number, or text such as 512MB. */
 export const Size = z
   .union([z.number().check(z.positive()), z.string()])
-  .check(z.refine((size) => parseBytes(String(size)) !== undefined, 'a size is written such as 512MB or 4GB'))
+  .check(z.refine((size) => parseBytes(String(size)) !== undefined, 'a size is written like 512MB or 4GB'))
 const Cpus = z.number().check(z.positive(), z.maximum(100_000))
 
 /** The amounts that a runner must have free for the step; they are reserved while it runs. */
 export const Resources = z.strictObject({
   cpus: described(
     z.optional(z.number().check(z.nonnegative(), z.maximum(100_000))),
-    'Cores, such as 2 or 0.5, or 0; default: that of limits',
+    'Cores, such as 2, 0.5 or 0; default: the value in limits',
   ),
-  memory: described(z.optional(Size), 'Memory, such as 2GB; default: that of limits'),
+  memory: described(z.optional(Size), 'Memory, such as 2GB; default: the value in limits'),
 })
 export type Resources = z.infer<typeof Resources>
 
 /** The amounts that one try of the step may use; beyond them it is ended (or, for CPUs, slowed down). */
 export const Limits = z.strictObject({
-  cpus: described(z.optional(Cpus), 'Cores that its processes share'),
-  memory: described(z.optional(Size), 'Memory of all its processes together; more ends it with reason oom'),
+  cpus: described(z.optional(Cpus), 'Cores that all its processes share'),
+  memory: described(
+    z.optional(Size),
+    'Memory of all its processes together; if it uses more, it ends with reason oom',
+  ),
   processes: described(z.optional(z.int().check(z.positive())), 'Processes and threads at once'),
-  disk: described(z.optional(Size), 'Size of its workspace; more ends it with reason quota'),
+  disk: described(z.optional(Size), 'Size of its workspace; if it uses more, it ends with reason quota'),
 })
 export type Limits = z.infer<typeof Limits>

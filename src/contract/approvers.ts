@@ -8,18 +8,18 @@ export const Approvers = z.strictObject({
   users: described(
     z.optional(
       z
-        .array(z.string().check(z.regex(/^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/, 'is the name of no user')))
+        .array(z.string().check(z.regex(/^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/, 'is not a valid user name')))
         .check(z.minLength(1), z.maxLength(100)),
     ),
     'Names of users of the hub',
   ),
   roles: described(
     z.optional(z.array(z.enum(['admin', 'user'])).check(z.minLength(1), z.maxLength(2))),
-    'Roles: whoever has one of them',
+    'Roles whose users may answer',
   ),
   requester: described(
     z.optional(z.boolean()),
-    'false: not the one whose run it is, whatever the other two say (default: true)',
+    'false: the owner of the run may not answer, whatever the other two fields say (default: true)',
   ),
 })
 export type Approvers = z.infer<typeof Approvers>

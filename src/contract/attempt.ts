@@ -121,7 +121,7 @@ export type StreamEnd = z.infer<typeof StreamEnd>
 const lastErrorLine = z
   .string()
   .optional()
-  .describe('The last line on stderr that is not blank, without colours; at most 200 characters')
+  .describe('The last non-blank line on stderr, without colors; at most 200 characters')
 
 export const AttemptEnd = z.object({
   type: z.literal('ended'),

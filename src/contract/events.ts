@@ -21,12 +21,15 @@ const step = z.string()
 /** Number of the attempt within the run, from 1. */
 const attempt = z.number().int().min(1)
 const vars = z.record(z.string(), z.string())
-const placedOn = z.string().optional().describe("The runner's storage (`hello`) when it was placed there")
+const placedOn = z
+  .string()
+  .optional()
+  .describe("The runner's storage (from `hello`) when the attempt was placed there")
 
 /** The requirements of its runner's group, in addition to those of the run. */
 const ofGroup = {
-  isolation: z.optional(Isolation).describe('What the group of its runner asks for at least'),
-  network: z.optional(Network).describe('What that group lets it reach at most'),
+  isolation: z.optional(Isolation).describe("Minimum that the runner's group requires"),
+  network: z.optional(Network).describe('The most that this group lets it reach'),
 }
 
 export const StepPhase = z.enum(['main', 'rollback', 'finally'])
@@ -74,7 +77,7 @@ export const RunEvent = z.discriminatedUnion('type', [
   at('step.started', { step, phase: StepPhase, instances: z.array(StepInstance) }),
   at('step.skipped', {
     ...{ step, phase: StepPhase, reason: Reason, message: z.string().optional() },
-    on_demand: z.literal(true).optional().describe('A step that is not shown where it does not run'),
+    on_demand: z.literal(true).optional().describe('The step is not shown if it does not run'),
   }),
   at('step.finished', {
     step,
@@ -108,24 +111,26 @@ export const RunEvent = z.discriminatedUnion('type', [
   at('attempt.started', {
     attempt,
     pid: z.number().int().optional(),
-    isolation: z.optional(Isolation).describe('That it got; absent: none'),
+    isolation: z.optional(Isolation).describe('Isolation that it got; absent: none'),
     made_box: z
       .optional(MadeBox)
-      .describe('Without isolation: it stands in what was made for its run, whose network counts as open'),
-    network: z.optional(Network).describe('What it may reach from there; of hosts the first 20'),
+      .describe(
+        'Set without isolation: it runs inside a container or pod that was made for its run; the network there counts as open',
+      ),
+    network: z.optional(Network).describe('What it may reach from there; at most the first 20 hosts'),
   }),
   at('attempt.phase', {
     attempt,
     phase: z.string(),
     message: z.string().optional(),
-    reason: z.optional(Reason).describe('Why it is at that'),
+    reason: z.optional(Reason).describe('Why it is in that phase'),
   }),
   at('network.refused', {
     attempt,
     to: z.string().describe('The host that it asked for'),
     port: z.number().int().optional(),
     why: z.string(),
-    count: z.number().int().min(1).describe('So often since the last event of that host'),
+    count: z.number().int().min(1).describe('How often since the last event for that host'),
   }),
   at('network.used', {
     attempt,
@@ -156,7 +161,7 @@ export const RunEvent = z.discriminatedUnion('type', [
     unordered: z
       .literal(true)
       .optional()
-      .describe('Where its bytes belong among those of the other stream is not known'),
+      .describe('The order of these bytes relative to those of the other stream is unknown'),
     /** Added when the event is read, never stored; bytes that are not UTF-8 become U+FFFD. */
     text: z.string().optional(),
     /** Added likewise: how many of its bytes are gone. */
@@ -178,7 +183,7 @@ export const RunEvent = z.discriminatedUnion('type', [
     usage: AttemptUsage.optional(),
     denied: DeniedUses.optional(),
     last_error_line: AttemptEnd.shape.last_error_line,
-    retry_at: z.string().optional().describe('Set where it is tried again'),
+    retry_at: z.string().optional().describe('Set if it is tried again'),
   }),
   at('agent.update', { attempt, step, host: z.string(), update: AgentUpdate }),
   at('input.given', { attempt, input: AttemptInput, by: z.string().optional() }),
@@ -193,11 +198,11 @@ export const RunEvent = z.discriminatedUnion('type', [
     instance: z.number().int(),
     message: z.string(),
     expires_at: z.string().optional(),
-    on_timeout: z.enum(['approve', 'reject']).optional().describe('Set where it expires'),
+    on_timeout: z.enum(['approve', 'reject']).optional().describe('Set if it expires'),
     comment_as: z
       .string()
       .optional()
-      .describe('Variable that the comment of a no goes into, which then is no failure'),
+      .describe('Variable for the comment of a rejection; a rejection with a comment is then not a failure'),
     approvers: z.optional(Approvers).describe('Who may answer'),
   }),
   at('approval.answered', {
@@ -207,7 +212,7 @@ export const RunEvent = z.discriminatedUnion('type', [
     decision: z.enum(['approve', 'reject']),
     by: z.string().optional(),
     comment: z.string().optional(),
-    reason: z.optional(Reason).describe('Set where the question itself did not work out'),
+    reason: z.optional(Reason).describe('Set if the question itself failed'),
   }),
   at('child.started', { step, phase: StepPhase, instance: z.number().int(), run_id: z.string() }),
   at('child.finished', {

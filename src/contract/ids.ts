@@ -7,7 +7,12 @@ import * as z from './mini-zod.ts'
  */
 export const RunId = z
   .string()
-  .check(z.regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/, 'a run id is 1-100 letters, digits, "_" or "-"'))
+  .check(
+    z.regex(
+      /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/,
+      'a run id is 1-100 letters, digits, "_" or "-", and starts with a letter or digit',
+    ),
+  )
 
 /** Returns a new run id that sorts by time: 9 base-32 characters of milliseconds, 11 random ones (55 bits). */
 export const newRunId = (nowMs: number = Date.now()): string => `run_${timedText(nowMs)}`

@@ -22,7 +22,7 @@ const PORT = String.raw`([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2
 const HOST = new RegExp(String.raw`^(\*\.)?${LABEL}(\.${LABEL})*\.?(:${PORT})?(@private)?$`)
 export const AllowedHost = z
   .string()
-  .check(z.regex(HOST, 'a host is written name, *.name, name:port or name:port@private'), z.maxLength(300))
+  .check(z.regex(HOST, 'a host is written as name, *.name, name:port or name:port@private'), z.maxLength(300))
 
 /**
  * The hosts that boxed processes reach, always through their runner's proxy: none, their models' services, the listed
@@ -43,16 +43,16 @@ export type Network = z.infer<typeof Network>
 const IMAGE = /^[a-zA-Z0-9][\w.-]*(:\d{1,5})?(\/[\w.-]+)*(:[\w.-]+)?(@sha256:[0-9a-f]{64})?$/
 export const ImageName = z
   .string()
-  .check(z.regex(IMAGE, 'an image is written name, name:tag or registry/name:tag'), z.maxLength(500))
+  .check(z.regex(IMAGE, 'an image is written as name, name:tag or registry/name:tag'), z.maxLength(500))
 
 /** The keys with which a file, a step or a request asks for a box. */
 export const BoxAskShape = {
-  isolation: described(z.optional(Isolation), 'The least that stands between its processes and the machine'),
+  isolation: described(z.optional(Isolation), 'Minimum isolation of its processes from the machine'),
   network: described(
     z.optional(Network),
-    'The most that they reach: all, models, none, or {allow: [hosts]}; a limit needs a box',
+    'The most that its processes may reach: all, models, none, or {allow: [hosts]}; anything but all needs a box',
   ),
-  image: described(z.optional(ImageName), 'Image of its container, for isolation: container'),
+  image: described(z.optional(ImageName), 'Container image, for isolation: container'),
 }
 /** The box that one party asks for: file and step, request, group, runner. */
 export interface BoxAsk {
@@ -127,9 +127,13 @@ export function networkText(network: Network): string {
 /** Throws `invalid_argument` when the network is to be limited without a box. */
 export function checkNetworkHasBox({ isolation, network = 'all' }: BoxAsk): void {
   if (isolation === 'none' && network !== 'all')
-    throw new ErrandError('invalid_argument', 'network needs a box: without one everything is reached.', {
-      hint: 'Ask for isolation "sandbox", or leave isolation out.',
-    })
+    throw new ErrandError(
+      'invalid_argument',
+      'network needs a box: without one, everything can be reached.',
+      {
+        hint: 'Set isolation to "sandbox", or omit isolation.',
+      },
+    )
 }
 
 /** Returns the weakest isolation that can enforce the network: without a box a process reaches everything. */
@@ -209,19 +213,19 @@ export function partsOf(host: string): HostParts {
  * The reasons for which a box's network refuses a request: the words of `network.refused`, and the text for a person.
  */
 export const refusals = {
-  bad_request: 'it is no request that a proxy can pass on',
-  odd_address: 'its host is neither a name nor an address in its usual form',
+  bad_request: 'a proxy cannot forward this request',
+  odd_address: 'its host is neither a name nor an address in the usual form',
   host_not_allowed: 'that host is not allowed',
   port_not_allowed: 'that port of the host is not allowed',
   private_address: 'its address is not on the public internet',
-  own_address: 'its address is of this machine or of the hub',
-  name_mismatch: 'it asks that server for another host (its TLS or Host names it)',
-  no_tls: 'what came is not TLS with the name of the server, which is all that may go to port 443',
+  own_address: 'its address belongs to this machine or to the hub',
+  name_mismatch: 'it asks that server for another host (in TLS or in the Host header)',
+  no_tls: 'it is not TLS with the name of the server; port 443 allows nothing else',
   odd_name: 'its name has more than ten parts',
-  model_path: 'it is no request of a model',
-  foreign_key: 'its key is not the stand-in that this run was given',
+  model_path: 'it is not a model request',
+  foreign_key: 'its key is not the placeholder key that this run was given',
   model_not_allowed: 'that model is not allowed',
-  service_reaches_out: 'the service would reach other hosts for it',
+  service_reaches_out: 'the service would contact other hosts for it',
 } as const
 export type Refusal = keyof typeof refusals
 

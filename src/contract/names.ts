@@ -13,18 +13,18 @@ export const notMisleading = new RegExp(`^[^${MISLEADING}]*$`, 'u')
 /** Returns a text without such characters, for names that people did not choose. */
 export const withoutMisleading = (text: string): string => text.replaceAll(anyMisleading, '')
 export const NOT_MISLEADING_RULE =
-  'it has no control characters, and none that are never seen or turn the text around'
+  'it must not contain control characters, invisible characters or characters that reverse the direction of text'
 
 /** Returns the fault of a name that people read in lists and write in commands; undefined when it has none. */
 export function nameFault(name: string, most: number): string | undefined {
   const found = misleading.exec(name)
   if (found !== null) {
     const code = found[0].codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')
-    return `it holds the character U+${code} at place ${found.index + 1}`
+    return `it contains the character U+${code} at position ${found.index + 1}`
   }
   if (name.trim() === '') return 'it is empty'
   if (name !== name.trim()) return 'it begins or ends with a blank'
-  return name.length > most ? `it has ${name.length} characters, ${most} are the most` : undefined
+  return name.length > most ? `it has ${name.length} characters; the maximum is ${most}` : undefined
 }
 
 /** Most characters in the name of a runner, group, token or label, and in a label's value. */
@@ -32,7 +32,7 @@ export const MAX_NAME = 200
 
 /** The rule of a variable's name, in words. */
 export const VAR_NAME_RULE =
-  'a variable name is letters, digits and "_", 128 at most, not starting with a digit, and not "__proto__"'
+  'a variable name is at most 128 letters, digits or "_", does not start with a digit, and is not "__proto__"'
 
 /** A variable's name, as a process's environment accepts it. JavaScript reserves `__proto__`: JSON loses it. */
 export const VarName = z

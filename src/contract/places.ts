@@ -21,9 +21,9 @@ const tells = z
   .describe(
     '`needs_me`: questions that this person may answer. `failures`: their own runs that did not succeed',
   )
-const name = PlainName.optional().describe('Default: its kind, and where it is')
+const name = PlainName.optional().describe('Default: its kind and its server or address')
 const url = z
-  .url({ protocol: /^https?$/, error: 'is no address that begins with https:// or http://' })
+  .url({ protocol: /^https?$/, error: 'must be an address that begins with https:// or http://' })
   .max(2000)
 
 /** `POST /api/me/places`. Only the name is ever returned. */
@@ -35,23 +35,23 @@ export const CreatePlace = z.discriminatedUnion('kind', [
     url,
     secret: z
       .string()
-      .min(16, 'a secret has at least 16 characters')
+      .min(16, 'a secret must have at least 16 characters')
       .max(200)
       .optional()
-      .describe('Signs what is sent; default: a new one, answered this once'),
+      .describe('Signs each notice; default: a new secret, returned only in this answer'),
   }),
   z.strictObject({
     kind: z.literal('ntfy'),
     name,
     tells,
-    url: url.describe('Of the topic, such as https://ntfy.sh/TOPIC'),
-    token: z.string().min(1).max(500).optional().describe('Where the topic asks for one'),
+    url: url.describe('Address of the topic, such as https://ntfy.sh/TOPIC'),
+    token: z.string().min(1).max(500).optional().describe('Needed if the topic asks for one'),
   }),
   z.strictObject({
     kind: z.literal('email'),
     name,
     tells,
-    address: z.email('is no e-mail address').max(254),
+    address: z.email('is not an e-mail address').max(254),
   }),
 ])
 export type CreatePlace = z.infer<typeof CreatePlace>
@@ -61,7 +61,7 @@ export const PlaceView = z.object({
   id: z.string(),
   kind: PlaceKind,
   name: z.string(),
-  to: z.string().describe('The server, or the e-mail address; never the rest of an address'),
+  to: z.string().describe('The server or the e-mail address; never the rest of a URL'),
   tells: z.array(PlaceTells),
   created_at: time,
   last_sent_at: time.optional(),
@@ -69,7 +69,7 @@ export const PlaceView = z.object({
   failure: z
     .object({ message: z.string(), at: time, dropped: z.boolean() })
     .optional()
-    .describe('Why the last try failed; `dropped`: it is tried no more. Absent once one was sent'),
+    .describe('Why the last try failed; `dropped`: it is not tried again. Absent once a notice was sent'),
 })
 export type PlaceView = z.infer<typeof PlaceView>
 export const PlaceList = z.object({
@@ -78,21 +78,21 @@ export const PlaceList = z.object({
 })
 export type PlaceList = z.infer<typeof PlaceList>
 export const PlaceCreated = PlaceView.extend({
-  secret: z.string().optional().describe('Of a webhook; shown this once'),
+  secret: z.string().optional().describe('Secret of a webhook; shown only this once'),
 })
 export type PlaceCreated = z.infer<typeof PlaceCreated>
 export const PlaceTested = z.object({ sent: z.literal(true) })
 
 /** The body of a webhook. */
 export const WebhookNotice = z.object({
-  id: z.string().describe('The same for each try of one notice'),
+  id: z.string().describe('The same for every try of one notice'),
   kind: z.enum(['question', 'failure', 'test']),
   title: z.string(),
   text: z.string(),
   run_id: z.string().optional(),
   workflow_name: z.string().optional(),
   step: z.string().optional(),
-  url: z.string().describe('Opens the question or the run; answers nothing by itself'),
+  url: z.string().describe('Opens the question or the run; opening it does not answer anything'),
   at: time,
 })
 export type WebhookNotice = z.infer<typeof WebhookNotice>

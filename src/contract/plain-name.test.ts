@@ -11,20 +11,20 @@ test('a name of any script is taken, and a fault says which character stands whe
     ['', 'it is empty'],
     ['  ', 'it is empty'],
     [' a', 'it begins or ends with a blank'],
-    ['ab\n', 'it holds the character U+000A at place 3'],
-    ['\u0000', 'it holds the character U+0000 at place 1'],
-    ['a\u001b[31m', 'it holds the character U+001B at place 2'],
-    ['a\u202eb', 'it holds the character U+202E at place 2'],
-    ['server\u200b-01', 'it holds the character U+200B at place 7'],
-    ['\ufeffa', 'it holds the character U+FEFF at place 1'],
-    ['a\u2028b', 'it holds the character U+2028 at place 2'],
-    ['a\ud83d', 'it holds the character U+D83D at place 2'],
-    ['x'.repeat(201), 'it has 201 characters, 200 are the most'],
+    ['ab\n', 'it contains the character U+000A at position 3'],
+    ['\u0000', 'it contains the character U+0000 at position 1'],
+    ['a\u001b[31m', 'it contains the character U+001B at position 2'],
+    ['a\u202eb', 'it contains the character U+202E at position 2'],
+    ['server\u200b-01', 'it contains the character U+200B at position 7'],
+    ['\ufeffa', 'it contains the character U+FEFF at position 1'],
+    ['a\u2028b', 'it contains the character U+2028 at position 2'],
+    ['a\ud83d', 'it contains the character U+D83D at position 2'],
+    ['x'.repeat(201), 'it has 201 characters; the maximum is 200'],
   ] as const)
     assert.equal(nameFault(name, 200), fault, JSON.stringify(name))
   assert.equal(
     PlainName.safeParse('a\tb').error?.issues[0]?.message,
-    'it holds the character U+0009 at place 2',
+    'it contains the character U+0009 at position 2',
   )
 })
 

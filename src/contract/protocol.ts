@@ -40,7 +40,9 @@ const Usable = z.object({ usable: z.boolean(), why: z.string().optional() })
 export const GivenIsolation = z.object({
   sandbox: Usable,
   container: Usable,
-  made_box: z.optional(MadeBox).describe('What it stands in itself, made for one run'),
+  made_box: z
+    .optional(MadeBox)
+    .describe('The container or pod that the runner itself runs in, made for one run'),
 })
 export type GivenIsolation = z.infer<typeof GivenIsolation>
 
@@ -245,18 +247,20 @@ export const RunnerView = z.object({
   version: z.string(),
   slots: z.number().int(),
   running: z.number().int().describe('Slots that are taken'),
-  bots: z.number().int().optional().describe('Bots that it has; they take no slot'),
-  bots_memory: z.string().optional().describe('Memory that is kept for them'),
-  free_cpus: z.number().optional().describe('Cores that are kept for no attempt'),
-  free_memory: z.string().optional().describe('Memory that is kept for no attempt'),
+  bots: z.number().int().optional().describe('Bots that it has; they use no slot'),
+  bots_memory: z.string().optional().describe('Memory that is reserved for them'),
+  free_cpus: z.number().optional().describe('Cores that are not reserved for an attempt'),
+  free_memory: z.string().optional().describe('Memory that is not reserved for an attempt'),
   last_seen_at: z.string(),
   lost_at: z
     .string()
     .optional()
-    .describe('Of one that is away: when what it has counts as lost, unless it comes back before'),
-  limits: AttemptUsage.shape.held_by.optional().describe('What holds steps to their limits there'),
-  isolation: Hello.shape.isolation.describe('Boxes that it can put steps into, and why not; absent: none'),
-  containers: Hello.shape.containers.describe('Its container engine, where it has one'),
+    .describe('For a runner that is away: when its work counts as lost, unless it comes back before'),
+  limits: AttemptUsage.shape.held_by.optional().describe('How it enforces limits'),
+  isolation: Hello.shape.isolation.describe(
+    'Boxes that it can run steps in, and why not others; absent: none',
+  ),
+  containers: Hello.shape.containers.describe('Its container engine, if it has one'),
   agents: z.array(AgentState).optional(),
 })
 export type RunnerView = z.infer<typeof RunnerView>
@@ -270,8 +274,8 @@ export const OUTPUT_WINDOW_BYTES = 4 * 1024 * 1024
 
 /** `POST /api/runners/enrollments` */
 export const CreateEnrollment = z.strictObject({
-  name: PlainName.default('enrolment').describe('Shown in the list of tokens'),
-  group: PlainName.optional().describe('The one runner group that it may serve'),
+  name: PlainName.default('enrolment').describe('Name in the list of tokens'),
+  group: PlainName.optional().describe('The only runner group that it may serve'),
   expires_in_seconds: z
     .number()
     .int()
@@ -284,7 +288,7 @@ export type CreateEnrollmentInput = z.input<typeof CreateEnrollment>
 
 export const EnrollmentCreated = z.object({
   id: z.string(),
-  token: z.string().describe('Shown this once, good once'),
+  token: z.string().describe('Shown only this once; valid for one use'),
   group: z.string().optional(),
   expires_at: z.string(),
 })
@@ -292,14 +296,14 @@ export type EnrollmentCreated = z.infer<typeof EnrollmentCreated>
 
 /** `POST /api/runners/enroll` */
 export const EnrollRunner = z.strictObject({
-  token: z.string().min(1).max(500).describe('Of `POST /api/runners/enrollments`'),
+  token: z.string().min(1).max(500).describe('Token from `POST /api/runners/enrollments`'),
   runner_id: RunnerId,
 })
 export type EnrollRunner = z.infer<typeof EnrollRunner>
 
 export const RunnerEnrolled = z.object({
   runner_id: z.string(),
-  token: z.string().describe('Opens the runner link for this runner alone. Shown this once'),
+  token: z.string().describe('Opens the runner link for this runner only. Shown only this once'),
   tenant: z.string(),
   group: z.string().optional(),
 })
@@ -342,7 +346,7 @@ export function decodeOutputFrame(data: Buffer): OutputFrame {
   const stream = data.length >= HEAD ? streams[data.readUInt8(1)] : undefined
   const idLength = data.length >= HEAD ? data.readUInt16BE(14) : 0
   if (stream === undefined || data.readUInt8(0) !== KIND || data.length < HEAD + idLength)
-    throw new ErrandError('bad_request', `A binary frame of ${data.length} bytes is no output frame.`)
+    throw new ErrandError('bad_request', `A binary frame of ${data.length} bytes is not an output frame.`)
   return {
     stream,
     epoch: data.readUInt32BE(2),

@@ -19,12 +19,12 @@ export const Problem = z.object({
   file: z.string().optional(),
   line: z.number().int().optional().describe('Counted from 1'),
   column: z.number().int().optional().describe('Counted from 1'),
-  path: z.string().describe('Where in the value, such as `steps[0].args.cmd`'),
-  confidential: z.literal(true).optional().describe('Its line holds a credential, and is not to be shown'),
+  path: z.string().describe('Path in the value, such as `steps[0].args.cmd`'),
+  confidential: z.literal(true).optional().describe('Its line contains a credential and must not be shown'),
 })
 
 export const RunCreated = RunSummary.extend({
-  warnings: z.array(Problem).optional().describe('What the check of its workflow warns of'),
+  warnings: z.array(Problem).optional().describe('Warnings from the check of its workflow'),
 })
 export type RunCreated = z.infer<typeof RunCreated>
 export const RunList = z.object({ runs: z.array(RunSummary), next_cursor: z.string().optional() })
@@ -40,22 +40,22 @@ export const RunWorkflow = z.object({
   yaml: z
     .string()
     .optional()
-    .describe('The same as the text of a file, without defaults; of kind `workflow`'),
+    .describe('The same as the text of a file, without defaults; only for the kind `workflow`'),
   given: z
     .record(z.string(), z.string())
     .optional()
-    .describe('Beside `yaml`: those of `vars` that are not what the file itself says, credentials left out'),
+    .describe('With `yaml`: the values in `vars` that differ from the file, without credentials'),
   left_out: z
     .array(z.string())
     .optional()
-    .describe('Beside `yaml`: variables of `env` that stand there empty, and inputs, that are credentials'),
-  repository: z.string().optional().describe('The repository that it was for'),
+    .describe('With `yaml`: inputs, and variables that are empty in `env`, that are credentials'),
+  repository: z.string().optional().describe('Repository that the run was for'),
 })
 export type RunWorkflow = z.infer<typeof RunWorkflow>
 
 export const CancelRun = z.strictObject({
   message: z.string().max(2000).optional(),
-  force: z.boolean().default(false).describe('Also ends `finally` steps at once'),
+  force: z.boolean().default(false).describe('Also end `finally` steps immediately'),
 })
 export type CancelRunInput = z.input<typeof CancelRun>
 export const AnswerApproval = z.strictObject({
@@ -76,7 +76,7 @@ export const RunStatusView = z.object({
   run_id: z.string(),
   workflow_name: z.string(),
   status: RunStatus,
-  step: z.string().optional().describe('The step that runs, or the one that failed'),
+  step: z.string().optional().describe('The step that runs or that failed'),
   host: z.string().optional(),
   error: z.string().optional(),
   started_at: time.optional(),
@@ -89,7 +89,7 @@ export type RunStatusView = z.infer<typeof RunStatusView>
 
 export const ErrorAnswer = z.object({
   error: z.object({
-    code: z.string().describe('Stable; may be scripted against'),
+    code: z.string().describe('Stable; scripts can rely on it'),
     message: z.string(),
     hint: z.string().optional(),
     details: z.unknown().optional(),
@@ -106,8 +106,8 @@ export const EventsQuery = z.object({
     .int()
     .min(0)
     .optional()
-    .describe('Of each stream of an attempt only so many bytes come as text; default: all'),
-  attempt: z.coerce.number().int().min(1).optional().describe('For JSON only: events of this attempt'),
+    .describe('How many bytes of each stream of an attempt are returned as text; default: all'),
+  attempt: z.coerce.number().int().min(1).optional().describe('For JSON only: only events of this attempt'),
   access_token: z.string().optional(),
 })
 const TOPIC = /^(?:runs|tasks|runners|run:[A-Za-z0-9][A-Za-z0-9_-]{0,99}(?:@\d{1,15})?)$/
@@ -123,30 +123,28 @@ export const HubEventsQuery = z.object({
       if (wrong === undefined) return [...new Set(topics)]
       context.addIssue({
         code: 'custom',
-        message: `"${wrong.slice(0, 100)}" is no topic: runs, tasks, runners, or run:ID@SEQ`,
+        message: `"${wrong.slice(0, 100)}" is not a topic: use runs, tasks, runners or run:ID@SEQ`,
       })
       return z.NEVER
     })
     .describe(
-      'Separated by commas. `runs`, `tasks`: each that the caller may see, as it changes; `runners`: their list, at once and after each change; `run:ID` or `run:ID@SEQ`: the events of one, after that seq',
+      'Separated by commas. `runs`, `tasks`: every run or task that the caller may see, when it changes; `runners`: the list of runners, immediately and after each change; `run:ID` or `run:ID@SEQ`: the events of one run, after that seq',
     ),
   after: z
     .string()
     .max(100)
     .optional()
-    .describe(
-      'The `id` of the last message that was read; default: what changed in the last 10 s comes first',
-    ),
+    .describe('The `id` of the last message that you read; default: changes of the last 10 s come first'),
   access_token: z.string().optional(),
 })
-const TopicName = z.string().regex(TOPIC, 'a topic is runs, tasks, runners, or run:ID@SEQ')
+const TopicName = z.string().regex(TOPIC, 'a topic must be runs, tasks, runners or run:ID@SEQ')
 /** `POST /api/events/:id`: what an open stream reports from now on. A topic that it already has begins again. */
 export const ChangeTopics = z.strictObject({
   add: z.array(TopicName).max(64).default([]),
   drop: z.array(TopicName).max(64).default([]),
 })
 export const StreamTopics = z.object({
-  topics: z.array(z.string()).describe('All that the stream has now, without seqs'),
+  topics: z.array(z.string()).describe('All topics that the stream has now, without seqs'),
 })
 /** `run.event` of a stream: an event of a topic's run; an output event has no text. */
 export const TopicEvent = z.object({ run_id: z.string(), event: RunEvent })
@@ -179,85 +177,85 @@ export const AttemptPath = OutputPath.omit({ stream: true })
 const lineNumber = z.coerce.number().int().min(1)
 export const LinesQuery = z.object({
   from: lineNumber.optional().describe('The first line, from 1; default: 1'),
-  to: lineNumber.optional().describe('The last one, at most `limit` after `from`'),
+  to: lineNumber.optional().describe('The last line, at most `limit` after `from`'),
   tail: z.coerce
     .number()
     .int()
     .min(0)
     .optional()
-    .describe('The last so many lines, none before `from`, in place of `to`'),
-  limit: lineNumber.max(MAX_LINES).default(1000).describe('At most so many; no more than 8 MiB / `cut`'),
+    .describe('How many of the last lines to return, none before `from`; instead of `to`'),
+  limit: lineNumber.max(MAX_LINES).default(1000).describe('Most lines to return; at most 8 MiB / `cut`'),
   cut: z.coerce
     .number()
     .int()
     .min(16)
     .max(1024 * 1024)
     .default(4096)
-    .describe('Of a longer line only so many bytes come as text'),
+    .describe('How many bytes of a longer line are returned as text'),
 })
 export type LinesQuery = Partial<z.infer<typeof LinesQuery>>
 const Line = z.object({
   number: z.number(),
   stream: StreamName,
-  time: time.describe('When the hub was told of it, to half a second'),
+  time: time.describe('When the hub received it, to half a second'),
   text: z
     .string()
-    .describe('Without its line break, with all control codes; bytes that are no UTF-8 are U+FFFD'),
-  length: z.number().optional().describe('Bytes of the whole line, where the text is cut'),
+    .describe('Without its line break, with all control codes; bytes that are not UTF-8 become U+FFFD'),
+  length: z.number().optional().describe('Length of the whole line in bytes, if the text is cut'),
   left_out: z
     .number()
     .optional()
-    .describe('Bytes before the text, of a long line that carriage returns draw anew: its last states come'),
-  open: z.boolean().optional().describe('Its line break has not come'),
+    .describe(
+      'Bytes before the text, in a long line that carriage returns redraw: only its last states are returned',
+    ),
+  open: z.boolean().optional().describe('Its line break has not arrived yet'),
   unordered: z
     .boolean()
     .optional()
     .describe(
-      'Where it belongs among the lines of the other stream is not known; all others stand within 64 KB of their place',
+      'Its position among the lines of the other stream is unknown; all other lines are within 64 KB of their position',
     ),
 })
 export type Line = z.infer<typeof Line>
 export const Lines = z.object({
   lines: z.array(Line),
-  total: z.number().describe('So many lines there are now'),
-  ended: z.boolean().describe('The attempt has ended: no more come'),
+  total: z.number().describe('Number of lines now'),
+  ended: z.boolean().describe('The attempt has ended: no more lines follow'),
   behind: z
     .object({ done_bytes: z.number(), of_bytes: z.number() })
     .optional()
-    .describe('So much is counted yet of a long log: ask again'),
-  bytes: z.number().describe('Of both streams, as far as they are counted'),
-  missing_bytes: z.number().optional().describe('So much of it the hub no longer has'),
+    .describe('How much of a long log has been counted so far: ask again'),
+  bytes: z.number().describe('Size of both streams, as far as they have been counted'),
+  missing_bytes: z.number().optional().describe('How many of these bytes the hub no longer has'),
   last_stderr: z
     .object({ from: z.number(), to: z.number() })
     .optional()
-    .describe('The last lines on stderr that follow each other'),
-  open: z.array(Line).describe('The last line of each stream, of which more may come'),
+    .describe('The last consecutive lines on stderr'),
+  open: z.array(Line).describe('The last line of each stream, which may still grow'),
 })
 export type Lines = z.infer<typeof Lines>
 
 export const StretchesQuery = z.object({
   stream: StreamName,
-  from: lineNumber.default(1).describe('The first line that counts'),
+  from: lineNumber.default(1).describe('The first line to consider'),
   limit: lineNumber.max(MAX_LINES).default(1000),
 })
 export type StretchesQuery = z.input<typeof StretchesQuery>
 export const Stretches = z.object({
   stretches: z
     .array(z.tuple([z.number(), z.number()]))
-    .describe(
-      'The first and the last of lines of this stream that follow each other; the last stretch may grow',
-    ),
-  next: z.number().optional().describe('As `from` it goes on; absent: these are all that there are now'),
-  total: z.number().describe('So many lines there are now, of both streams'),
+    .describe('First and last number of consecutive lines of this stream; the last stretch may grow'),
+  next: z.number().optional().describe('Value of `from` for the next page; absent if this is all for now'),
+  total: z.number().describe('Number of lines of both streams now'),
   behind: Lines.shape.behind,
 })
 export type Stretches = z.infer<typeof Stretches>
 
 export const SearchLinesQuery = z.object({
-  q: z.string().min(1).max(1000).describe('A text, found whatever its case, without control codes'),
-  re: z.stringbool().default(false).describe('`q` is a regular expression, of JavaScript'),
-  case: z.stringbool().default(false).describe('Capital and small letters differ'),
-  cursor: lineNumber.optional().describe('The line to begin at: `next` of the answer before'),
+  q: z.string().min(1).max(1000).describe('Text to search for, in any case, ignoring control codes'),
+  re: z.stringbool().default(false).describe('`q` is a JavaScript regular expression'),
+  case: z.stringbool().default(false).describe('Distinguish uppercase and lowercase letters'),
+  cursor: lineNumber.optional().describe('The line to begin at: `next` of the previous answer'),
   direction: z.enum(['forward', 'backward']).default('forward'),
   limit: lineNumber.max(MAX_LINES).default(1000),
 })
@@ -266,14 +264,17 @@ export const FoundLines = z.object({
   hits: z.array(
     Line.pick({ number: true, stream: true, time: true, text: true }).extend({
       text: z.string().describe('Without control codes; at most 1,000 characters'),
-      text_from: z.number().optional().describe('Where the text begins in the line; default: at 0'),
+      text_from: z.number().optional().describe('Where the text begins in the line; default: 0'),
       ranges: z
         .array(z.tuple([z.number(), z.number()]))
         .describe('Where the first 20 matches begin and end in the line, in UTF-16 units'),
     }),
   ),
-  next: z.number().optional().describe('As `cursor` it goes on; absent: all is searched'),
-  total: z.number().describe('So many lines there are'),
+  next: z
+    .number()
+    .optional()
+    .describe('Value of `cursor` for the next page; absent if everything was searched'),
+  total: z.number().describe('Number of lines'),
 })
 export type FoundLines = z.infer<typeof FoundLines>
 
@@ -288,7 +289,7 @@ export const Health = z.object({
     .object({ done: z.number(), of: z.number() })
     .optional()
     .describe(
-      'Set after a start while open runs are taken up again: how many of them are. Runners are welcomed when all are',
+      'Set after a start while the hub resumes open runs: how many it has resumed. It accepts runners once all are resumed',
     ),
 })
 export type Health = z.infer<typeof Health>
@@ -297,32 +298,32 @@ export type Health = z.infer<typeof Health>
 
 export const ValidateRequest = z.strictObject({
   yaml: z.string().max(4 * 1024 * 1024),
-  vars: z.record(z.string(), Scalar).optional().describe('Values that a run would be given, to be checked'),
+  vars: z.record(z.string(), Scalar).optional().describe('Values for a run, to be checked'),
 })
 
 export type Problem = z.infer<typeof Problem>
 export const ValidateAnswer = z.object({
-  valid: z.boolean().describe('The text has no mistake; what `vars` has does not count'),
+  valid: z.boolean().describe('Whether the text has no mistake; `vars` does not count'),
   problems: z.array(Problem),
   workflow: z
     .object({
       name: z.string(),
-      steps: z.number().int().describe('Those of `finally` too'),
+      steps: z.number().int().describe('Number of steps, including those of `finally`'),
       hosts: z.number().int(),
       inputs: z.array(
         z.object({
           ...Input.shape,
           name: z.string(),
-          secret: z.boolean().describe("Its name is a credential's"),
+          secret: z.boolean().describe('Its name looks like the name of a credential'),
         }),
       ),
     })
     .optional()
-    .describe('Set where the text is valid'),
+    .describe('Set if the text is valid'),
   vars: z
     .array(z.object({ name: z.string(), message: z.string(), hint: z.string().optional() }))
     .optional()
-    .describe('What is wrong with `vars`, one for each name: missing, unfit, or no input'),
+    .describe('Problems in `vars`, one per name: missing, invalid or not an input'),
 })
 export type ValidateAnswer = z.infer<typeof ValidateAnswer>
 

@@ -57,7 +57,7 @@ export const RunRoute = z.object({
     .string()
     .optional()
     .describe(
-      'A letter for each main step: d done, f failed, r running, a ahead, k skipped, q waits for a person, w waits for room or its next try, i interrupted, c canceled',
+      'One letter per main step: d done, f failed, r running, a ahead, k skipped, q waits for a person, w waits for capacity or its next try, i interrupted, c canceled',
     ),
   counts: z
     .partialRecord(
@@ -76,7 +76,7 @@ export const RunRoute = z.object({
     )
     .optional()
     .describe(
-      'In place of `stops`: of more than 12 steps, or of the instances of all steps where one has more than 12',
+      'Replaces `stops` in runs with more than 12 steps, or with a step of more than 12 instances; it then counts the instances of all steps',
     ),
 })
 export type RunRoute = z.infer<typeof RunRoute>
@@ -85,16 +85,16 @@ const AskingPlace = z.object({
   kind: z.enum(['approval', 'agent']),
   step: z.string(),
   host: z.string().optional(),
-  instance: z.number().int().optional().describe('Its position in the step, where that has several'),
+  instance: z.number().int().optional().describe('Position of the instance, if the step has several'),
 })
 /** The rest of a run's progress. */
 const RunNow = z.object({
-  step: z.string().optional().describe('The step that runs and began last'),
-  host: z.string().optional().describe('Its host, where it has one'),
+  step: z.string().optional().describe('The running step that began last'),
+  host: z.string().optional().describe('Host of that step, if it has one'),
   instances: z
     .object({ done: z.number().int(), failed: z.number().int(), all: z.number().int() })
     .optional()
-    .describe('Those of that step, where it has several'),
+    .describe('Instances of that step, if it has several'),
   question: z
     .object({
       ...AskingPlace.shape,
@@ -102,19 +102,19 @@ const RunNow = z.object({
       request_id: z
         .string()
         .optional()
-        .describe('Of an agent that asks for a command, where `text` and `folder` are all of it'),
-      attempt: z.number().int().optional().describe('Whose that is: its answer names it'),
+        .describe('Set if an agent asks to run a command that `text` and `folder` describe completely'),
+      attempt: z.number().int().optional().describe('The attempt that asks; name it in the answer'),
       folder: z.string().optional().describe('Where that command would run, if not in the folder of the run'),
       expires_at: z.string().optional(),
       on_timeout: z.enum(['approve', 'reject']).optional(),
-      approvers: z.optional(Approvers).describe('Who may answer; absent: whose run it is, and admins'),
+      approvers: z.optional(Approvers).describe('Who may answer; absent: the owner of the run, and admins'),
     })
     .optional()
-    .describe('The first that a person is asked'),
+    .describe('The first question for a person'),
   asked_too: z
     .object({
       count: z.number().int(),
-      places: z.array(AskingPlace).describe('The first three of them'),
+      places: z.array(AskingPlace).describe('The first three places'),
     })
     .optional()
     .describe('Where else in the run a person is asked'),
@@ -128,15 +128,15 @@ const RunNow = z.object({
       last_error_line: AttemptEnd.shape.last_error_line,
     })
     .optional()
-    .describe('Of the first step that failed, in a run that is no success'),
+    .describe('The first step that failed, in a run that did not succeed'),
 })
 /** The latest session with an agent in a run. */
 const RunSession = z.object({
   agent: z.string(),
   model: z.string().optional(),
-  tokens: z.number().int().optional().describe('In, from a cache and out, of the session so far'),
-  cost_usd: z.number().optional().describe('Where the agent tells it'),
-  last_words: z.string().optional().describe("How the agent's last message begins; at most 200 characters"),
+  tokens: z.number().int().optional().describe('Input, cached and output tokens of the session so far'),
+  cost_usd: z.number().optional().describe('Set if the agent reports it'),
+  last_words: z.string().optional().describe("Start of the agent's last message; at most 200 characters"),
 })
 export const RunListRow = z.object({
   route: z.optional(RunRoute),
@@ -146,7 +146,7 @@ export const RunListRow = z.object({
     .string()
     .optional()
     .describe(
-      'Since when nothing of it is worked on: it waits for its turn, machines, persons or next tries',
+      'Since when no part of the run is worked on: it waits for its turn, a machine, a person or its next try',
     ),
 })
 export type RunListRow = z.infer<typeof RunListRow>
@@ -156,7 +156,7 @@ export const SetAside = z.object({
   since: z.string(),
   why: z
     .string()
-    .describe('The words of the refusal: what came next does not fit its log, or that cannot be read'),
+    .describe('The error: the next event does not fit the log of the run, or the log cannot be read'),
 })
 export type SetAside = z.infer<typeof SetAside>
 
@@ -227,28 +227,28 @@ export const RunSummary = z.object({
     .number()
     .optional()
     .describe(
-      'How long it has waited since its creation while nothing of it was worked on; of the waits that are over',
+      'How long the run has waited since its creation while no part of it was worked on; counts only waits that are over',
     ),
   worked_ms: z
     .number()
     .optional()
-    .describe('Once it has ended: the time from its creation to its end without `waited_ms`'),
+    .describe('Set once the run has ended: the time from its creation to its end, minus `waited_ms`'),
   set_aside: z
     .optional(SetAside)
-    .describe('It is open, and nothing goes on with it until an admin resumes it or the hub is started anew'),
+    .describe('The run is open, but set aside until an admin resumes it or the hub restarts'),
   parent_run_id: z.string().optional(),
   retry_of: z.string().optional(),
-  first_run: z.string().optional().describe('Of a retry: the run that its chain of tries began with'),
-  try: z.number().int().optional().describe('Its number in its chain of tries; absent: it is alone'),
-  tries: z.number().int().optional().describe('The number of the newest try of that chain'),
-  rolls_back: z.string().optional().describe('The run whose steps this one undoes'),
-  continues: z.string().optional().describe('The run whose session with an agent this one goes on with'),
-  replaces: z.string().optional().describe('The run of the same bot in whose place this one comes'),
+  first_run: z.string().optional().describe('For a retry: the first run of its chain of tries'),
+  try: z.number().int().optional().describe('Number of this run in its chain of tries; absent if alone'),
+  tries: z.number().int().optional().describe('Number of the newest try in that chain'),
+  rolls_back: z.string().optional().describe('The run whose steps this run rolls back'),
+  continues: z.string().optional().describe('The run whose agent session this run continues'),
+  replaces: z.string().optional().describe('The run of the same bot that this run replaces'),
   last_notify_error: z.string().optional(),
   inputs: z
     .record(z.string(), z.string())
     .optional()
-    .describe('Three of the values that it was given at most, each of 60 characters at most'),
+    .describe('At most three of the values that the run was given, each cut to 60 characters'),
   inputs_left_out: z.number().int().optional().describe('How many values `inputs` leaves out'),
   labels: z.optional(RunLabels),
   last_seq: z.number().int().optional().describe('`seq` of the last event of its log'),
@@ -257,22 +257,22 @@ export const RunSummary = z.object({
 export type RunSummary = z.infer<typeof RunSummary>
 
 export const InstanceView = z.object({
-  index: z.number().int().optional().describe('Its position in the step, where not all are shown'),
+  index: z.number().int().optional().describe('Position of the instance in the step, if not all are shown'),
   host: z.string(),
   vars: z.record(z.string(), z.string()).optional(),
   status: StepStatus,
-  waiting: z.string().optional().describe('Why it has no machine yet, while its status is `waiting` for one'),
-  asks: z.literal(true).optional().describe('A person is asked: for an approval, or by its agent'),
+  waiting: z.string().optional().describe('Why it has no machine yet, while its status is `waiting`'),
+  asks: z.literal(true).optional().describe('A person is asked, for an approval or by the agent'),
   reason: z.optional(Reason),
   message: z.string().optional(),
   exit_code: z.number().int().optional(),
   last_error_line: AttemptEnd.shape.last_error_line.describe(
-    'Of its last try, where that failed: the last line on stderr that is not blank, without colours; at most 200 characters',
+    'If its last try failed: the last non-blank line on stderr, without colors; at most 200 characters',
   ),
-  duration_ms: z.number().optional().describe('How long its last attempt took, as its machine measured it'),
-  waited_ms: z.number().optional().describe('How long it has waited in all; of the waits that are over'),
+  duration_ms: z.number().optional().describe('Duration of its last attempt, as measured by its machine'),
+  waited_ms: z.number().optional().describe('Total time that it has waited; only waits that are over'),
   waiting_since: z.string().optional().describe('Since when it waits'),
-  child_run_id: z.string().optional().describe('Of a sub-workflow: its run'),
+  child_run_id: z.string().optional().describe('Run of the sub-workflow, if it is one'),
   /** The attempts, oldest first; `attempt_id` goes into the output URL. */
   attempts: z.array(
     z.object({
@@ -282,7 +282,7 @@ export const InstanceView = z.object({
       outcome: z.optional(AttemptOutcome),
       runner: z.string().optional(),
       created_at: z.string().optional(),
-      started_at: z.string().optional().describe('When its machine had begun it'),
+      started_at: z.string().optional().describe('When its machine began it'),
       finished_at: z.string().optional(),
       waiting: z.string().optional(),
       phase: z
@@ -293,12 +293,12 @@ export const InstanceView = z.object({
           since: z.string(),
         })
         .optional()
-        .describe('What it said last that it is at'),
-      restarts: z.number().int().optional().describe('How often it said that it begins again'),
-      isolation: z.optional(Isolation).describe('How it stands apart from its machine; absent: not at all'),
+        .describe('The phase that it reported last'),
+      restarts: z.number().int().optional().describe('How often it reported a restart'),
+      isolation: z.optional(Isolation).describe('How it is isolated from its machine; absent if it is not'),
       made_box: z
         .optional(MadeBox)
-        .describe('Without isolation: it stands in what was made for its run, whose network counts as open'),
+        .describe('Without isolation: the container or pod made for its run; its network counts as open'),
       network: z.optional(Network).describe('What it may reach from there'),
       refused: z
         .array(
@@ -310,22 +310,22 @@ export const InstanceView = z.object({
           }),
         )
         .optional()
-        .describe('Hosts that it was refused, and how often'),
-      artifacts: z.array(Artifact).optional().describe('What it keeps beside its log'),
+        .describe('Hosts that it was denied, and how often'),
+      artifacts: z.array(Artifact).optional().describe('Artifacts that it has stored'),
       pushed: z
         .object({ repo: z.string(), branch: z.string(), sha: z.string(), forced: z.boolean() })
         .optional()
         .describe('The branch that it has pushed'),
       pull_request: PullRequestState.optional(),
-      tests: z.array(TestFigures).optional().describe('What its tests said, by suite'),
-      secrets: TakenSecrets.optional().describe('Which secrets of the hub it was given, by variable'),
+      tests: z.array(TestFigures).optional().describe('Its test results, by suite'),
+      secrets: TakenSecrets.optional().describe('Hub secrets that it was given, by variable'),
       streams: z.record(z.string(), z.object({ length: z.number().int() })).optional(),
       usage: AttemptUsage.optional(),
-      denied: DeniedUses.optional().describe('Uses of tools that an agent was denied'),
+      denied: DeniedUses.optional().describe('Tool uses that its agent was denied'),
       late_inputs: z
         .array(z.object({ input_id: z.string(), run_id: z.string().optional() }))
         .optional()
-        .describe('Prompts that came too late for it; `run_id` is the run that goes on with them'),
+        .describe('Prompts that came too late for it; `run_id` is the run that handles them instead'),
     }),
   ),
 })
@@ -333,9 +333,9 @@ export const StepView = z.object({
   step: z.string(),
   phase: StepPhase,
   action: z.string(),
-  on_demand: z.literal(true).optional().describe('It is not shown where it does not run'),
+  on_demand: z.literal(true).optional().describe('The step is not shown if it does not run'),
   status: StepStatus,
-  waiting: z.string().optional().describe('That of its first instance that has no machine yet'),
+  waiting: z.string().optional().describe('Why its first waiting instance has no machine yet'),
   reason: z.optional(Reason),
   message: z.string().optional(),
   started_at: z.string().optional(),
@@ -344,9 +344,9 @@ export const StepView = z.object({
     .number()
     .optional()
     .describe(
-      'How long it has waited since its start while none of its instances was worked on; of the waits that are over',
+      'How long the step has waited since its start while none of its instances was worked on; counts only waits that are over',
     ),
-  waiting_since: z.string().optional().describe('Since when it does so'),
+  waiting_since: z.string().optional().describe('Since when it waits'),
   approval: z
     .object({
       message: z.string(),
@@ -354,8 +354,8 @@ export const StepView = z.object({
       on_timeout: z
         .enum(['approve', 'reject'])
         .optional()
-        .describe('What no answer by `expires_at` is taken as'),
-      approvers: z.optional(Approvers).describe('Who may answer; absent: whose run it is, and admins'),
+        .describe('What happens if nobody answers by `expires_at`'),
+      approvers: z.optional(Approvers).describe('Who may answer; absent: the owner of the run, and admins'),
     })
     .optional(),
   answered: z
@@ -366,13 +366,13 @@ export const StepView = z.object({
       comment: z.string().optional(),
     })
     .optional()
-    .describe('How its approval was answered last'),
+    .describe('The last answer to its approval'),
   child_run_ids: z.array(z.string()).optional(),
   instances: z.array(InstanceView),
   counts: z
     .partialRecord(StepStatus, z.number().int())
     .optional()
-    .describe('How many instances have each status, where not all are shown'),
+    .describe('Number of instances by status, if not all are shown'),
 })
 export type StepView = z.infer<typeof StepView>
 
@@ -383,21 +383,21 @@ export const RunView = RunSummary.extend({
   cancel: z
     .object({ by: z.string().optional(), message: z.string().optional(), force: z.boolean() })
     .optional()
-    .describe('That it was asked to cancel, and by whom'),
+    .describe('Set if a cancellation was requested, and by whom'),
   rollback: z
     .object({ run_id: z.string(), status: RunStatus })
     .optional()
-    .describe('The last run that was begun to undo it; once that is a success, it is undone'),
+    .describe('The last run that was started to roll this one back; `success`: it is rolled back'),
   chain: z
     .array(ChainLink)
     .optional()
-    .describe('All tries of its chain that there are, the first first; of more than 100 the newest'),
-  retried_as: z.string().optional().describe('The newest run that is a retry of this very one'),
+    .describe('All existing tries of its chain, oldest first; at most the newest 100'),
+  retried_as: z.string().optional().describe('The newest run that is a retry of this run itself'),
   shares: z
     .array(Share)
     .readonly()
     .optional()
-    .describe('With whom it is shared beside its owner and the admins'),
+    .describe('Who can see the run besides its owner and the admins'),
   steps: z.array(StepView),
   last_seq: z.number().int(),
 })
@@ -405,7 +405,7 @@ export type RunView = z.infer<typeof RunView>
 
 /** `POST /api/runs`: exactly one of `yaml`, `workflow`, `agent` and `input`. */
 export const CreateRun = z.strictObject({
-  blueprint: z.enum(['workflow', 'agent']).optional().describe('Default: what the other fields say'),
+  blueprint: z.enum(['workflow', 'agent']).optional().describe('Default: derived from the other fields'),
   run_id: z.optional(RunId),
   yaml: z
     .string()
@@ -414,15 +414,15 @@ export const CreateRun = z.strictObject({
     .describe('A workflow, as the text of its file'),
   workflow: z.record(z.string(), z.unknown()).optional().describe('A workflow, as JSON'),
   vars: z.record(z.string(), Scalar).default({}).describe('Inputs and variables of the workflow'),
-  labels: z.optional(RunLabels).describe('Beside those of the workflow, and before them'),
+  labels: z.optional(RunLabels).describe('Added to the labels of the workflow, and override them'),
   repository: plainName(500)
     .optional()
-    .describe('Name of the repository it is for: its runner group, and the secrets of its scope'),
+    .describe('Name of its repository; selects the runner group and the secrets of that scope'),
   ...BoxAskShape,
   agent: AgentRequest.optional().describe('What to ask an agent'),
-  input: OldInput.optional().describe('What to ask an agent, as the agent API wrote it, with `metadata`'),
+  input: OldInput.optional().describe('What to ask an agent, as in the agent API, with `metadata`'),
   metadata: OldMetadata.optional(),
-  session_id: z.string().optional().describe('Of the agent API; it has no effect'),
+  session_id: z.string().optional().describe('From the agent API; has no effect'),
 })
 export type CreateRun = z.infer<typeof CreateRun>
 export type CreateRunInput = z.input<typeof CreateRun>
@@ -442,7 +442,7 @@ export const runSorts = [
 export type RunSort = (typeof runSorts)[number]
 
 export const ListRuns = z.strictObject({
-  status: z.string().optional().describe('One or several, separated by commas'),
+  status: z.string().optional().describe('One or more, separated by commas'),
   workflow_name: z.string().optional(),
   owner: z.string().optional(),
   blueprint: z.string().optional().describe('`workflow`, `agent`, `bot` or `task`'),
@@ -450,32 +450,32 @@ export const ListRuns = z.strictObject({
   label: z
     .union([z.string().max(200), z.array(z.string().max(200)).max(8)])
     .optional()
-    .describe('`NAME=value`, or `NAME` with whatever value; several times: all of them'),
+    .describe('`NAME=value`, or `NAME` for any value; if repeated, all must match'),
   sort: z
     .enum(runSorts)
     .optional()
     .describe(
-      'Default: by creation. `active`: what has not ended comes first, then all others, each the newest first. What started or ended last comes first, and what worked longest; names from A; `-` turns it round. What has not ended counts as last to end, and as short',
+      'Default: by creation. `active`: runs that have not ended come first, then all others, newest first in both groups. `started`, `finished`: latest first. `duration`: longest first. `name`: from A. `-` reverses the order. A run that has not ended counts as the last to finish, and as the shortest',
     ),
-  latest: z.stringbool().optional().describe('Only the newest try of each chain of tries'),
+  latest: z.stringbool().optional().describe('Only the newest try of each chain'),
   continues: z
     .string()
     .optional()
-    .describe('Runs that go on with the session of this one, or are branches of it'),
-  first_run: z.string().optional().describe('Tries of the chain that began with this run, but for that one'),
+    .describe('Runs that continue the session of this run, or are branches of it'),
+  first_run: z.string().optional().describe('Tries of the chain that began with this run, without that run'),
   input: z
     .union([z.string().max(500), z.array(z.string().max(500)).max(8)])
     .optional()
-    .describe('`NAME=value` of an input or variable that the run was given; several times: all of them'),
-  agent: z.string().max(100).optional().describe('The agent of its latest session, such as `codex`'),
-  repository: z.string().max(500).optional().describe('The repository that it is for'),
-  shared: z.stringbool().optional().describe('Runs of others that are shared with you, instead of yours'),
-  needs: z.literal('me').optional().describe('`me`: runs that wait for an answer of a person'),
+    .describe('`NAME=value` of an input or variable that the run was given; if repeated, all must match'),
+  agent: z.string().max(100).optional().describe('Agent of its latest session, such as `codex`'),
+  repository: z.string().max(500).optional().describe('Repository that the run is for'),
+  shared: z.stringbool().optional().describe("Other users' runs that are shared with you"),
+  needs: z.literal('me').optional().describe('`me`: runs that wait for an answer from a person'),
   text: z
     .string()
     .max(200)
     .optional()
-    .describe('In the id, the name of the workflow or the last words of an agent, in capitals or not'),
+    .describe('Text in the id, the workflow name or the last words of an agent, in any case'),
   created_after: z.string().optional(),
   created_before: z.string().optional(),
   limit: z.coerce.number().int().min(1).max(500).default(50),

@@ -8,22 +8,24 @@ export const RunnerWork = z.object({
   run_id: z.string(),
   workflow_name: z.string(),
   step: z.string(),
-  attempts: z.number().int().describe('So many of its instances are there'),
+  attempts: z.number().int().describe('How many of its instances are there'),
 })
 export type RunnerWork = z.infer<typeof RunnerWork>
 /** A runner as a list shows it. */
 export const ListedRunner = RunnerView.extend({
-  doing: z.array(RunnerWork).describe('The steps that it is at, 20 at most; for a user, of its own runs'),
+  doing: z
+    .array(RunnerWork)
+    .describe('The steps that it is running, at most 20; for a user, only steps of their own runs'),
 })
 export type ListedRunner = z.infer<typeof ListedRunner>
 export const RunnerList = z.array(ListedRunner)
 export const RunnersQuery = z.strictObject({
-  status: z.string().optional().describe('One or several, separated by commas'),
+  status: z.string().optional().describe('One or more, separated by commas'),
   group: z.string().optional(),
   label: z
     .union([z.string(), z.array(z.string())])
     .optional()
-    .describe('`KEY=value` or `KEY`, any number of times; all must fit'),
+    .describe('`KEY=value` or `KEY`, repeatable; all must match'),
 })
 export type RunnersQuery = z.infer<typeof RunnersQuery>
 /** A runner with all details. */
@@ -39,6 +41,6 @@ export const RunnerDetail = RunnerView.extend({
         owner: z.string().optional(),
       }),
     )
-    .describe('What it was given and has not ended; for a user, of its own runs'),
+    .describe('Work that it was given and has not ended; for a user, only work of their own runs'),
 })
 export type RunnerDetail = z.infer<typeof RunnerDetail>

@@ -10,18 +10,21 @@ export type SecretScope = z.infer<typeof SecretScope>
 
 const scopeName = plainName(500)
 const address = {
-  repository: scopeName.optional().describe('Only for runs for this repository'),
-  workflow: scopeName.optional().describe('Only for runs of the workflow of this name'),
+  repository: scopeName.optional().describe('Only for runs of this repository'),
+  workflow: scopeName.optional().describe('Only for runs of the workflow with this name'),
 }
 const oneScope = (of: { repository?: string; workflow?: string }) =>
   of.repository === undefined || of.workflow === undefined
-const ONE_SCOPE = 'a secret is for a repository or for a workflow, not for both'
+const ONE_SCOPE = 'a secret can be for a repository or for a workflow, not for both'
 
 /** Selects one of the secrets with the same name. Without a scope: the tenant's. */
 export const SecretAddress = z
   .strictObject({
     ...address,
-    owner: z.string().optional().describe("Another user's own, for admins; default: as `PUT` would change"),
+    owner: z
+      .string()
+      .optional()
+      .describe("Another user's own secret, for admins; default: the secret that `PUT` would change"),
   })
   .refine(oneScope, ONE_SCOPE)
 export type SecretAddress = z.infer<typeof SecretAddress>
@@ -34,7 +37,7 @@ export const TokenHost = z
   .string()
   .max(260)
   .transform((text) => (/^[^\s/?#@\\*]+$/.test(text) ? URL.parse(`https://${text}/`)?.host : undefined) ?? '')
-  .refine((host) => host !== '', 'a server is HOST or HOST:PORT, such as github.com')
+  .refine((host) => host !== '', 'a server is written as HOST or HOST:PORT, such as github.com')
   .meta({ type: 'string', description: '`HOST` or `HOST:PORT`' })
 const hosts = z
   .array(TokenHost)
@@ -42,14 +45,14 @@ const hosts = z
   .transform((all) => [...new Set(all)])
   .optional()
   .describe(
-    'Servers that it may be sent to as the token of a repository; `GIT_TOKEN` is sent to no other. Absent: as they are',
+    'Servers that the secret may be sent to as a repository token; `GIT_TOKEN` is sent to no others. Absent: unchanged',
   )
 export const PutSecret = z
   .strictObject({ value: value.optional(), hosts, ...address })
   .refine(oneScope, ONE_SCOPE)
   .refine((body) => body.value !== undefined || body.hosts !== undefined, {
     path: ['value'],
-    message: 'a value is missing',
+    message: 'the value is missing',
   })
 export type PutSecret = Omit<SecretAddress, 'owner'> & { value?: string; hosts?: string[] }
 
@@ -69,11 +72,11 @@ export const SecretView = z.object({
   scope: SecretScope,
   repository: z.string().optional(),
   workflow: z.string().optional(),
-  owner: z.string().optional().describe('Set where only the runs of this user are given it'),
+  owner: z.string().optional().describe('Set if only runs of this user get the secret'),
   hosts: z
     .array(z.string())
     .optional()
-    .describe('Servers that it may be sent to as a token; absent: it is bound to none'),
+    .describe('Servers that it may be sent to as a token; absent if it is not bound to any'),
   created_at: z.string(),
   created_by: z.string(),
   updated_at: z.string(),

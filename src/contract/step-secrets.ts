@@ -16,20 +16,22 @@ export type ForgeSecret = z.infer<typeof ForgeSecret>
 
 /** The source of one secret of a step, and how its processes get it. */
 export const StepSecret = z.strictObject({
-  secret: described(z.optional(VarName), "Name it is kept under at the hub; default: the variable's"),
+  secret: described(z.optional(VarName), 'Name of the secret on the hub; default: the name of the variable'),
   mounted: described(
     z.optional(
-      z.string().check(z.regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/, 'the name of a file, no path')),
+      z
+        .string()
+        .check(z.regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/, 'must be the name of a file, not a path')),
     ),
-    "Name of a file in the runner's folder of mounted secrets, instead of the hub's",
+    "Name of a file in the runner's folder of mounted secrets, instead of a secret of the hub",
   ),
   forge: described(
     z.optional(ForgeSecret),
-    'Made by the hub with the App of errand.yaml; for the steps of coding tasks that talk to that repository alone',
+    'Token that the hub creates with the App from errand.yaml; only for steps of coding tasks that access that repository',
   ),
   as: described(
     z._default(z.enum(['env', 'file', 'mask']), 'env'),
-    'env: the variable is the value; file: it is the path of a private file that holds it; mask: no process has it, and what the step puts out does not show it',
+    'env: the variable holds the value; file: the variable holds the path of a private file with the value; mask: no process gets the value, and the output of the step does not show it',
   ),
 })
 
@@ -103,16 +105,18 @@ const utf8Bytes = (text: string): number => new TextEncoder().encode(text).lengt
 export function secretFault(value: unknown): string | undefined {
   if (typeof value !== 'string') return 'must be text'
   if (value === '') return 'must not be empty'
-  if (value.includes('\0')) return 'must not hold a NUL character'
-  if (!value.isWellFormed()) return 'must be text that UTF-8 can hold'
+  if (value.includes('\0')) return 'must not contain a NUL character'
+  if (!value.isWellFormed()) return 'must be text that can be encoded as UTF-8'
   const bytes = utf8Bytes(value)
-  return bytes > MAX_SECRET_BYTES ? `has ${bytes} bytes; the most is ${MAX_SECRET_BYTES}` : undefined
+  return bytes > MAX_SECRET_BYTES ? `has ${bytes} bytes; the maximum is ${MAX_SECRET_BYTES}` : undefined
 }
 
 /** Returns warnings for the person who sets the value. */
 export function secretWarnings(value: string): string[] {
   if (utf8Bytes(value.trim()) >= MIN_MASKED_BYTES) return []
-  return [`It has under ${MIN_MASKED_BYTES} bytes: so short a value cannot be masked in what a step prints.`]
+  return [
+    `It has fewer than ${MIN_MASKED_BYTES} bytes: a value this short cannot be masked in the output of a step.`,
+  ]
 }
 
 /** Returns a secret from a file or from standard input: the line break after a single line is not part of it. */

@@ -48,10 +48,10 @@ export const RunLabels = z
       .check(
         z.regex(
           /^[A-Za-z0-9][\w./-]{0,39}$/,
-          'a label is named by up to 40 letters, digits, ".", "_", "/" or "-"',
+          'a label name has at most 40 letters, digits, ".", "_", "/" or "-", and starts with a letter or digit',
         ),
       ),
-    z.string().check(z.maxLength(60), z.regex(/^[^,]*$/, 'the value of a label has no comma'), plain),
+    z.string().check(z.maxLength(60), z.regex(/^[^,]*$/, 'a label value must not contain a comma'), plain),
   )
   .check(z.refine((labels) => Object.keys(labels).length <= 8, 'there are more than 8 labels'))
 export type RunLabels = z.infer<typeof RunLabels>
@@ -62,28 +62,30 @@ export const Input = z.strictObject({
     'What the value must be; as a variable it is text',
   ),
   description: z.optional(z.string()),
-  default: described(z.optional(Scalar), 'Used where no value is given'),
-  required: described(z._default(z.boolean(), false), 'A run without a value is refused'),
-  enum: described(z.optional(z.array(Scalar).check(z.minLength(1))), 'The only values that are possible'),
+  default: described(z.optional(Scalar), 'Used if no value is given'),
+  required: described(z._default(z.boolean(), false), 'Refuse a run that gives no value'),
+  enum: described(z.optional(z.array(Scalar).check(z.minLength(1))), 'The only allowed values'),
 })
 export type Input = z.infer<typeof Input>
 
 export const Backoff = z.strictObject({
   delay_seconds: described(
     z._default(z.number().check(z.minimum(0), z.maximum(86_400)), 1),
-    'Wait before the second try',
+    'Wait before the second try, in seconds',
   ),
   factor: described(
     z._default(z.number().check(z.minimum(1), z.maximum(100)), 2),
-    'Each wait is this many times the one before',
+    'Each wait is this many times the previous one',
   ),
   max_delay_seconds: described(
     z._default(z.number().check(z.minimum(0), z.maximum(86_400)), 300),
-    'No wait is longer',
+    'Longest wait, in seconds',
   ),
 })
 export const Retry = z.strictObject({
-  max_attempts: z.int().check(z.minimum(1), z.maximum(100), z.describe('Tries in all, the first included')),
+  max_attempts: z
+    .int()
+    .check(z.minimum(1), z.maximum(100), z.describe('Total number of tries, including the first')),
   backoff: described(z.prefault(Backoff, {}), 'How long to wait between tries'),
 })
 export type Retry = z.infer<typeof Retry>
@@ -99,9 +101,15 @@ export const OutputSource = z.union([
   OutputFrom,
   z.strictObject({
     from: OutputFrom,
-    json: described(z.optional(Filled), 'Dotted path into the JSON it is, such as items.0.id'),
-    regex: described(z.optional(Filled), 'Regular expression; its first group is kept, or all it matches'),
-    default: described(z.optional(z.string()), 'The value where there is none; without, that is told'),
+    json: described(z.optional(Filled), 'Dotted path into the JSON, such as items.0.id'),
+    regex: described(
+      z.optional(Filled),
+      'Regular expression; its first group is used, or the whole match if it has no group',
+    ),
+    default: described(
+      z.optional(z.string()),
+      'Value to use if none is found; without a default, that is reported',
+    ),
   }),
 ])
 export type OutputSource = z.infer<typeof OutputSource>
@@ -113,7 +121,7 @@ export type OutputSource = z.infer<typeof OutputSource>
 export const outputRegex = (source: string): RegExp => new RegExp(source, 'mu')
 
 export const Concurrency = z.strictObject({
-  group: name.check(z.describe('Text; may hold ${VAR}')),
+  group: name.check(z.describe('Text; may contain ${VAR}')),
   limit: described(
     z._default(z.int().check(z.minimum(1)), 1),
     'How many runs of the group run at once; the others wait',
@@ -126,45 +134,45 @@ export const StepArgs = z.record(z.string(), z.unknown())
 export const Rollback = z.strictObject({
   action: z.string().check(z.minLength(1), z.describe('What to do to undo the step')),
   args: described(z._default(StepArgs, {}), 'Arguments of that action'),
-  timeout_seconds: described(z.optional(seconds), 'Longest time of one try'),
+  timeout_seconds: described(z.optional(seconds), 'Longest duration of one try, in seconds'),
 })
 
 /** A step as a workflow file writes it. */
 export const Step = z.strictObject({
-  name: name.check(z.describe('Its own name among all steps')),
+  name: name.check(z.describe('Name of the step, unique among all steps')),
   targets: described(
     z.optional(z.array(Filled).check(z.minLength(1))),
-    'Names from inventory.hosts; may hold ${VAR}',
+    'Names from inventory.hosts; may contain ${VAR}',
   ),
-  action: z.string().check(z.minLength(1), z.describe('What it does, such as cmd.run')),
+  action: z.string().check(z.minLength(1), z.describe('What the step does, such as cmd.run')),
   args: described(z._default(StepArgs, {}), 'Arguments of the action'),
   when: described(
     z.optional(z.pipe(z.union([z.string(), z.boolean()]), z.transform(String))),
-    'true, false, or a text of ${VAR}, == != > < >= <=, && || ! and parentheses',
+    'true, false, or an expression of ${VAR}, == != > < >= <=, && || ! and parentheses',
   ),
   needs: described(
     z.optional(z.array(z.string())),
-    'Steps that come before; where any step has it, the steps are a graph',
+    'Steps that must finish before this one; if any step has needs, the steps form a graph',
   ),
   expect_vars: described(z.optional(z.array(VarName)), 'Variables this step must export'),
   continue_on_error: described(
     z._default(z.boolean(), false),
-    'Where it fails, the run goes on and can still succeed',
+    'If the step fails, the run continues and can still succeed',
   ),
   on_demand: described(
     z.optional(z.boolean()),
-    'It runs where something has to be mended or asked: where it is skipped it is not shown',
+    'The step runs only if something must be fixed or asked; it is not shown if it is skipped',
   ),
-  timeout_seconds: described(z.optional(seconds), 'Longest time of one try'),
-  retry: described(z.optional(Retry), 'Try again where it fails'),
+  timeout_seconds: described(z.optional(seconds), 'Longest duration of one try, in seconds'),
+  retry: described(z.optional(Retry), 'Try again after a failure'),
   on_disconnect: described(
     z.optional(z.enum(['stop', 'continue'])),
-    'What its runner does with it when cut off from the hub for too long; default: stop where a try is left, else continue',
+    'What the runner does with the step if it is cut off from the hub for too long; default: stop if a try is left, otherwise continue',
   ),
   env: described(z.optional(z.record(VarName, Scalar)), 'Variables for this step'),
   secrets: described(z.optional(StepSecrets), 'Secrets for this step, by variable; no other step gets them'),
-  resources: described(z.optional(Resources), 'What a runner must have free for it'),
-  limits: described(z.optional(Limits), 'What one try of it may use'),
+  resources: described(z.optional(Resources), 'Resources that a runner must have free for the step'),
+  limits: described(z.optional(Limits), 'What one try of the step may use'),
   ...BoxAskShape,
   outputs: described(
     z.optional(z.record(VarName, OutputSource)),
@@ -173,58 +181,61 @@ export const Step = z.strictObject({
   artifacts: z.optional(ArtifactGlobs),
   needs_files: described(
     z.optional(z.array(NeededFile).check(z.maxLength(100))),
-    'Files that earlier steps have kept as artifacts, put into its workspace before it begins',
+    'Artifacts of earlier steps that are copied into the workspace before the step begins',
   ),
   matrix: described(
     z.optional(z.record(VarName, z.array(Scalar).check(z.minLength(1)))),
-    'Runs once for each combination',
+    'Run the step once for each combination',
   ),
   foreach: described(
     z.optional(z.union([z.array(Scalar), z.string()])),
-    'Runs once for each item, as ${ITEM}; a list, or a ${VAR} holding a JSON list or lines',
+    'Run the step once for each item, as ${ITEM}; a list, or a ${VAR} that holds a JSON list or lines',
   ),
   max_parallel: described(
     z.optional(z.int().check(z.minimum(1))),
-    "How many of this step's instances run at once",
+    'How many instances of this step run at once',
   ),
-  rollback: described(z.optional(Rollback), 'Undoes this step where the run fails later'),
+  rollback: described(z.optional(Rollback), 'Undoes this step if the run fails later'),
 })
 export type Step = z.infer<typeof Step>
 
 export const Inventory = z.strictObject({
   hosts: z
     .record(reference, z.nullable(InventoryHost))
-    .check(z.describe('Hosts by the name that targets use')),
+    .check(z.describe('Hosts, by the names that targets use')),
 })
 
 /** A workflow file. Unknown keys are errors. */
 export const Workflow = z.strictObject({
-  version: described(z.literal('v0.1'), 'Of the file format'),
-  name: name.check(z.describe('What runs of it are called')),
+  version: described(z.literal('v0.1'), 'Version of the file format'),
+  name: name.check(z.describe('Name of the workflow and of its runs')),
   description: z.optional(z.string()),
   inventory: described(z.optional(Inventory), 'Where steps can run'),
-  labels: described(z.optional(RunLabels), 'Words that lists of runs are filtered by, such as team: db'),
+  labels: described(z.optional(RunLabels), 'Labels to filter lists of runs by, such as team: db'),
   inputs: described(z.optional(z.record(VarName, Input)), 'Values that a run is started with'),
   env: described(z.optional(z.record(VarName, Scalar)), 'Variables for all steps'),
-  concurrency: described(z.optional(Concurrency), 'Lets few runs of a group run at once'),
-  timeout_seconds: described(z.optional(seconds), 'Longest time of all main steps together'),
+  concurrency: described(z.optional(Concurrency), 'Limits how many runs of a group run at once'),
+  timeout_seconds: described(z.optional(seconds), 'Longest duration of all main steps together, in seconds'),
   timeout_counts: described(
     z.optional(z.enum(['all', 'work'])),
-    'Whether the time in which an approval is waited for counts to it, too (default: all)',
+    'Whether timeout_seconds includes the time spent waiting for approvals (all, the default) or not (work)',
   ),
-  workspace: described(z.optional(WorkspaceAsk), 'A checkout of a repository, which its steps work in'),
+  workspace: described(z.optional(WorkspaceAsk), 'A checkout of a repository that the steps work in'),
   ...BoxAskShape,
-  outputs: described(z.optional(z.record(VarName, z.string())), 'Text, filled in when the run ends'),
+  outputs: described(
+    z.optional(z.record(VarName, z.string())),
+    'Outputs of the run, as text that is filled in when the run ends',
+  ),
   steps: z
     .array(Step)
     .check(
       z.minLength(1),
       z.maxLength(10_000),
-      z.describe('Run one after another, or as a graph where needs is written'),
+      z.describe('The steps run one after another, or as a graph if any step has needs'),
     ),
   finally: described(
     z.optional(z.array(Step).check(z.maxLength(1000))),
-    'Run at the end, whatever came before',
+    'Steps that run at the end, whatever happened before',
   ),
 })
 export type Workflow = z.infer<typeof Workflow>

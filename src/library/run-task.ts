@@ -57,9 +57,9 @@ export async function runTask(input: TaskInput, options: RunTaskOptions = {}): P
   if (config.pool !== undefined)
     throw new ErrandError(
       'invalid_argument',
-      `${file}: runners by ${config.pool.provisioner} are made by a hub alone.`,
+      `${file}: only a hub can provision runners with ${config.pool.provisioner}.`,
       {
-        hint: `Have a hub carry out the task (errand up --config ${file}, then errand task run --config ${file} TASK), or write execution_mode: local-process.`,
+        hint: `Run the task on a hub (errand up --config ${file}, then errand task run --config ${file} TASK), or write execution_mode: local-process.`,
       },
     )
   const task = taskOf(withTaskConfig(input, config))
@@ -210,7 +210,7 @@ function textOf(file: string): string {
     return readFileSync(file, 'utf8')
   } catch (cause) {
     throw new ErrandError('invalid_argument', `${file} cannot be read: ${messageOf(cause)}.`, {
-      hint: 'Name a file that is there.',
+      hint: 'Name an existing file.',
       cause,
     })
   }
@@ -219,14 +219,14 @@ function textOf(file: string): string {
 function taskOf(input: TaskInput): Task {
   const parsed = Task.safeParse(input)
   if (parsed.success && parsed.data.follow)
-    throw new ErrandError('task_invalid', 'follow: a pull request is followed by a hub alone.', {
-      hint: 'Leave it out, or have a hub carry out the task: errand task run FILE.',
+    throw new ErrandError('task_invalid', 'follow: only a hub can follow a pull request.', {
+      hint: 'Remove it, or run the task on a hub: errand task run FILE.',
     })
   const faults = parsed.success
     ? agentFaults(parsed.data).map(({ field, message }) => `${field.slice(1)}: ${message}`)
     : parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'the task'}: ${message}`)
   if (parsed.success && faults.length === 0) return parsed.data
-  throw new ErrandError('task_invalid', `The task is not right as it is written: ${faults.join('; ')}.`, {
+  throw new ErrandError('task_invalid', `The task is not valid: ${faults.join('; ')}.`, {
     hint: 'The fields of a task are described in docs/tasks.md.',
   })
 }

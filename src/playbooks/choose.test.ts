@@ -26,33 +26,33 @@ test("the task's own comes first, then test_commands, the repository's, the hub'
   const hub = [value('hub')]
   const all = { playbook: value('own'), playbook_path: 'ci/own.yaml', test_commands: ['make check'] }
   const cases: [TestsOfTask, Record<string, string>, string, string][] = [
-    [all, files, 'task', 'Playbook "own", as the task has it itself.'],
+    [all, files, 'task', 'Playbook "own" from the task itself.'],
     [
       { ...all, playbook: undefined },
       files,
       'playbook_path',
-      'Playbook "path" of ci/own.yaml in the repository, as playbook_path of the task says.',
+      'Playbook "path" from ci/own.yaml in the repository, because playbook_path of the task names it.',
     ],
     [
       { test_commands: ['make check'] },
       files,
       'test_commands',
-      'One command, as test_commands of the task say.',
+      'One command, from test_commands of the task.',
     ],
     [
       { test_commands: [] },
       files,
       'repository',
-      'Playbook "repo" of .errand/playbook.yaml in the repository.',
+      'Playbook "repo" from .errand/playbook.yaml in the repository.',
     ],
-    [{}, { 'go.mod': '' }, 'hub', 'Playbook "hub" of the hub; the repository has none that fits.'],
+    [{}, { 'go.mod': '' }, 'hub', 'Playbook "hub" from the hub; the repository has no matching playbook.'],
   ]
   for (const [task, given, source, why] of cases) {
     const chosen = await choose(task, given, { hub })
     assert.deepEqual([chosen.source, chosen.why], [source, why])
   }
   const found = await choose({}, { 'go.mod': '' })
-  assert.equal(found.why, 'Found: go test ./..., as go.mod is there; there is no playbook.')
+  assert.equal(found.why, 'Found: go test ./..., because go.mod exists; there is no playbook.')
   assert.deepEqual((await choose(all, files)).notes, [
     'playbook_path (ci/own.yaml) of the task is not used.',
     'test_commands of the task are not used.',
@@ -86,20 +86,20 @@ test('a playbook for the required skill comes before one for any; one for anothe
   const backend = await choose({ required_skill: 'backend' }, { [repository]: many })
   assert.equal(
     backend.why,
-    'Playbook "back" of .errand/playbook.yaml in the repository, as the task requires the skill "backend".',
+    'Playbook "back" from .errand/playbook.yaml in the repository, because the task requires the skill "backend".',
   )
-  assert.deepEqual(backend.notes, ['Not used of .errand/playbook.yaml: "front", "any".'])
+  assert.deepEqual(backend.notes, ['Not used from .errand/playbook.yaml: "front", "any".'])
   assert.equal((await choose({}, { [repository]: many })).playbook?.name, 'any')
   assert.match(
     (await choose({ required_skill: 'ops' }, { [repository]: many })).why,
-    /"any" of .* in the repository, which has none for the skill "ops" and this one for any\.$/,
+    /"any" from .* in the repository, which has no playbook for the skill "ops" but has this one for any task\.$/,
   )
   const hub = [value('a', 'ops'), value('b'), value('c')]
   const other = await choose({}, { [repository]: book('front', 'frontend') }, { hub })
   assert.equal(other.playbook?.name, 'b')
   assert.deepEqual(other.notes, [
-    '.errand/playbook.yaml has playbooks for other skills only: frontend.',
-    'Not used of the hub\'s playbooks: "c".',
+    '.errand/playbook.yaml only has playbooks for other skills: frontend.',
+    'Not used from the hub\'s playbooks: "c".',
   ])
 })
 
@@ -108,7 +108,7 @@ test('errand.yaml can have playbooks among other things; the file of its own com
   assert.equal((await choose({}, { 'errand.yaml': shared })).playbook?.name, 'shared')
   const both = await choose({}, { 'errand.yaml': shared, [repository]: book('own') })
   assert.equal(both.playbook?.name, 'own')
-  assert.deepEqual(both.notes, ['Not used of errand.yaml: "shared".'])
+  assert.deepEqual(both.notes, ['Not used from errand.yaml: "shared".'])
   assert.equal((await choose({}, { 'errand.yaml': 'url: https://hub' })).source, 'none')
 })
 
@@ -133,7 +133,10 @@ test('a playbook with mistakes is refused, and nothing else is used in its place
     await refusal({ playbook: { name: 'p', steps: [{ name: 'a', command: 'b', condition: '(' }] } }, {}),
     /^playbook of the task has a mistake: condition in step "a" cannot be read at character 2/,
   )
-  assert.match(await refusal({ playbook: { playbooks: [] } }, {}), /^playbook of the task has no playbook/)
+  assert.match(
+    await refusal({ playbook: { playbooks: [] } }, {}),
+    /^playbook of the task contains no playbook/,
+  )
   assert.match(await refusal({ test_commands: ['a\0b'] }, {}), /^test_commands of the task has a mistake/)
 })
 
@@ -142,11 +145,11 @@ test('playbook_path is a file of the repository or of the folder of the hub, and
   const { why } = await choose({ playbook_path: './shared.yaml' }, {}, { hubFolder })
   assert.equal(
     why,
-    'Playbook "shared" of shared.yaml in the hub\'s folder, as playbook_path of the task says.',
+    'Playbook "shared" from shared.yaml in the hub\'s folder, because playbook_path of the task names it.',
   )
   assert.match(
     await refusal({ playbook_path: 'x.yaml' }, {}, { hubFolder }),
-    /"x.yaml" is not there: .* neither\.$/,
+    /"x.yaml" not found: .*, nor does the hub's folder of playbooks\.$/,
   )
   for (const path of [
     '../x',
@@ -161,7 +164,7 @@ test('playbook_path is a file of the repository or of the folder of the hub, and
   ])
     assert.match(
       await refusal({ playbook_path: path }, { [path]: book('p') }),
-      /is no path within the repository/,
+      /is not a path in the repository/,
     )
 })
 
@@ -213,7 +216,7 @@ test("a test command is found in the repository's files, with the tool that the 
     [
       { 'conftest.py': '', 'poetry.lock': '' },
       ['poetry install', 'poetry run pytest'],
-      /conftest\.py is there/,
+      /conftest\.py exists/,
     ],
     [{ 'setup.cfg': '[metadata]\n[tool:pytest]\n' }, ['python3 -m pytest'], /setup\.cfg names pytest/],
     [{ 'go.mod': '' }, ['go test ./...'], /go\.mod/],
@@ -245,8 +248,8 @@ test('of several the first is used and all are told', async () => {
   assert.equal(playbook?.steps.at(-1)?.command, 'npm test')
   assert.deepEqual(notes, [
     'There are several lock files, package-lock.json, yarn.lock; package-lock.json is used.',
-    'Not used: make test, though Makefile has a target "test".',
-    'Not used: cargo test, though Cargo.toml is there.',
+    'Not used: make test, although Makefile has a target "test".',
+    'Not used: cargo test, although Cargo.toml exists.',
   ])
   const yarn = await choose({}, { ...files, 'package.json': node({ packageManager: 'yarn@1.22.0' }) })
   assert.equal(yarn.playbook?.steps.at(-1)?.command, 'yarn test')
@@ -266,12 +269,12 @@ test('where nothing tests, that is said in words with what was left aside', asyn
   assert.deepEqual([playbook, source], [undefined, 'none'])
   assert.match(why, /^Tests: none\. /)
   assert.deepEqual(notes, [
-    'The script "test" of package.json is the one that npm init writes, and tests nothing.',
+    'The script "test" of package.json is the default from npm init, which tests nothing.',
     'Makefile has no target "test" or "check".',
     'setup.cfg is larger than 1 MiB and was not read.',
   ])
   for (const [content, note] of [
-    ['{', 'package.json is no JSON.'],
+    ['{', 'package.json is not valid JSON.'],
     ['[]', 'package.json has no script "test".'],
     ['{"scripts": {"test": 7}}', 'package.json has no script "test".'],
   ])

@@ -75,7 +75,7 @@ async function ofTask(
     if (playbook_path !== undefined) notes.push(`playbook_path (${playbook_path}) of the task is not used.`)
     const all = validPlaybooks(checkPlaybooks(playbook, { file: 'playbook of the task' }))
     const one = only(all, required_skill, 'playbook of the task', notes)
-    return { playbook: one, source: 'task', why: `Playbook "${one.name}", as the task has it itself.` }
+    return { playbook: one, source: 'task', why: `Playbook "${one.name}" from the task itself.` }
   }
   if (playbook_path === undefined) return undefined
   const { file, where, bytes } = await fileAt(playbook_path, places)
@@ -84,7 +84,7 @@ async function ofTask(
   return {
     playbook: one,
     source: 'playbook_path',
-    why: `Playbook "${one.name}" of ${file} ${where}, as playbook_path of the task says.`,
+    why: `Playbook "${one.name}" from ${file} ${where}, because playbook_path of the task names it.`,
   }
 }
 
@@ -99,8 +99,8 @@ async function fileAt(
     /[\0\\]/.test(file) ||
     parts.some((part) => ['', '.', '..'].includes(part) || part.toLowerCase() === '.git')
   )
-    throw new ErrandError('invalid_playbook', `playbook_path ${shown} is no path within the repository.`, {
-      hint: 'Write it from the root of the repository, such as ci/playbook.yaml.',
+    throw new ErrandError('invalid_playbook', `playbook_path ${shown} is not a path in the repository.`, {
+      hint: 'Write it relative to the root of the repository, such as ci/playbook.yaml.',
     })
   const wanted = MAX_PLAYBOOK_BYTES + 1
   const inRepository = await repository(file, wanted)
@@ -109,8 +109,8 @@ async function fileAt(
   if (inHub) return { file, where: "in the hub's folder", bytes: inHub }
   throw new ErrandError(
     'invalid_playbook',
-    `playbook_path ${shown} is not there: the commit that the task begins at has no such file${hubFolder ? ", and the hub's folder of playbooks neither" : ''}.`,
-    { hint: 'Commit the file to the base branch, or leave playbook_path out.' },
+    `playbook_path ${shown} not found: the commit that the task starts from has no such file${hubFolder ? ", nor does the hub's folder of playbooks" : ''}.`,
+    { hint: 'Commit the file to the base branch, or remove playbook_path.' },
   )
 }
 
@@ -121,8 +121,8 @@ async function fileAt(
 function only(all: readonly Playbook[], skill: string | undefined, file: string, notes: string[]): Playbook {
   const one = fitting(all, skill)[0] ?? all[0]
   if (one === undefined)
-    throw new ErrandError('invalid_playbook', `${file} has no playbook.`, {
-      hint: 'Write one, with name: and steps:.',
+    throw new ErrandError('invalid_playbook', `${file} contains no playbook.`, {
+      hint: 'Write one with name: and steps:.',
     })
   tellOthers(all, one, file, notes)
   return one
@@ -138,7 +138,7 @@ function fitting(all: readonly Playbook[], skill: string | undefined): Playbook[
 
 function tellOthers(all: readonly Playbook[], used: Playbook, file: string, notes: string[]): void {
   const others = all.filter((one) => one !== used).map(({ name }) => `"${name}"`)
-  if (others.length > 0) notes.push(`Not used of ${file}: ${others.slice(0, 20).join(', ')}.`)
+  if (others.length > 0) notes.push(`Not used from ${file}: ${others.slice(0, 20).join(', ')}.`)
 }
 
 function ofCommands(task: TestsOfTask): Choice | undefined {
@@ -156,7 +156,7 @@ function ofCommands(task: TestsOfTask): Choice | undefined {
   return {
     playbook,
     source: 'test_commands',
-    why: `${commands.length === 1 ? 'One command' : `${commands.length} commands`}, as test_commands of the task say.`,
+    why: `${commands.length === 1 ? 'One command' : `${commands.length} commands`}, from test_commands of the task.`,
   }
 }
 
@@ -177,8 +177,8 @@ const forSkill = (skill: string | undefined, { required_skill }: Playbook): stri
   required_skill === undefined
     ? skill === undefined
       ? ''
-      : `, which has none for the skill "${skill}" and this one for any`
-    : `, as the task requires the skill "${required_skill}"`
+      : `, which has no playbook for the skill "${skill}" but has this one for any task`
+    : `, because the task requires the skill "${required_skill}"`
 
 async function ofRepository(
   { required_skill: skill }: TestsOfTask,
@@ -192,16 +192,16 @@ async function ofRepository(
     const all = validPlaybooks(parsePlaybooks(bytes, source))
     if (all.length === 0) continue
     if (chosen) {
-      notes.push(`Not used of ${source.file}: ${all.map(({ name }) => `"${name}"`).join(', ')}.`)
+      notes.push(`Not used from ${source.file}: ${all.map(({ name }) => `"${name}"`).join(', ')}.`)
       continue
     }
     const [one] = fitting(all, skill)
     if (one === undefined) {
-      notes.push(`${source.file} has playbooks for other skills only: ${skillsOf(all)}.`)
+      notes.push(`${source.file} only has playbooks for other skills: ${skillsOf(all)}.`)
       continue
     }
     tellOthers(all, one, source.file, notes)
-    const why = `Playbook "${one.name}" of ${source.file} in the repository${forSkill(skill, one)}.`
+    const why = `Playbook "${one.name}" from ${source.file} in the repository${forSkill(skill, one)}.`
     chosen = { playbook: one, source: 'repository', why }
   }
   return chosen
@@ -219,7 +219,7 @@ function ofHub(
   if (one === undefined) return undefined
   if (others.length > 0)
     notes.push(
-      `Not used of the hub's playbooks: ${others
+      `Not used from the hub's playbooks: ${others
         .slice(0, 20)
         .map(({ name }) => `"${name}"`)
         .join(', ')}.`,
@@ -227,7 +227,7 @@ function ofHub(
   return {
     playbook: one,
     source: 'hub',
-    why: `Playbook "${one.name}" of the hub${forSkill(skill, one)}; the repository has none that fits.`,
+    why: `Playbook "${one.name}" from the hub${forSkill(skill, one)}; the repository has no matching playbook.`,
   }
 }
 
@@ -239,7 +239,7 @@ function ofFound(task: TestsOfTask, { tests, notes: seen }: Found, notes: string
       source: 'none',
       why: 'Tests: none. The task names no playbook and no test_commands, and the repository shows no way to test it.',
     }
-  for (const { command, because } of others) notes.push(`Not used: ${command}, though ${because}.`)
+  for (const { command, because } of others) notes.push(`Not used: ${command}, although ${because}.`)
   const timeout_seconds = timeOf(task)
   const setup = first.setup
     ? [{ name: first.setup, command: first.setup, phase: 'setup', allow_failure: true, timeout_seconds }]
@@ -248,6 +248,6 @@ function ofFound(task: TestsOfTask, { tests, notes: seen }: Found, notes: string
   return {
     playbook: Playbook.parse({ name: 'found', steps }),
     source: 'found',
-    why: `Found: ${first.command}, as ${first.because}; there is no playbook.`,
+    why: `Found: ${first.command}, because ${first.because}; there is no playbook.`,
   }
 }

@@ -56,38 +56,36 @@ function told(text: string): string {
 
 test('what cannot be read is refused at its place, with what to write instead', () => {
   const mistakes: Record<string, string> = {
-    '': '1 the condition is empty | write one, such as lint_enabled == true, or leave it out',
+    '': '1 the condition is empty | write one, such as lint_enabled == true, or remove it',
     'a = 1': '3 "=" is not an operator | write ==',
     'a & b': '3 "&" is not an operator | write &&',
     'a == ':
       '6 expected a value, but the condition ends | a value is a name, "text", a number, true, false or null',
-    'a == b == c':
-      '8 == is not expected here | values are compared, two at a time; join comparisons with && or ||',
-    '(a) == b':
-      '5 == is not expected here | values are compared, two at a time; join comparisons with && or ||',
+    'a == b == c': '8 == is not expected here | compare two values at a time; join comparisons with && or ||',
+    '(a) == b': '5 == is not expected here | compare two values at a time; join comparisons with && or ||',
     '(a && b': '8 a ")" is missing | close the parenthesis',
     'a)': '2 ) is not expected here | check the parentheses',
-    'a b': '3 expected && or || before b | text of several words stands in quotes',
+    'a b': '3 expected && or || before b | put text of several words in quotes',
     'a is true': '3 expected && or || before is | write ==',
     'a AND b': '3 expected && or || before AND | write && or and',
-    '!!a': '2 expected a value, but found ! | a second "not" stands in parentheses: !(!ready)',
+    '!!a': '2 expected a value, but found ! | put a second "not" in parentheses: !(!ready)',
     '"a': '1 a quote is not closed | end the text with "',
-    $CI: '1 "$" begins no name | a name stands by itself: lint_enabled, or env.CI',
-    '1.2.3 == a': '1 "1" is not expected here | text stands in quotes',
-    'a. == 1': '2 "." is not expected here | text stands in quotes',
-    'success()': '1 there is no function success() | the only one is changed("glob")',
-    changed: '1 changed has no glob | write changed("src/**")',
+    $CI: '1 a name cannot begin with "$" | write only the name: lint_enabled, or env.CI',
+    '1.2.3 == a': '1 "1" is not expected here | put text in quotes',
+    'a. == 1': '2 "." is not expected here | put text in quotes',
+    'success()': '1 unknown function success() | the only function is changed("glob")',
+    changed: '1 changed needs a glob | write changed("src/**")',
     'changed(src)': '9 changed takes a glob in quotes | write changed("src/**")',
-    'changed("a", "b")': '12 "," is not expected here | text stands in quotes',
+    'changed("a", "b")': '12 "," is not expected here | put text in quotes',
     'changed("a" "b")': '13 changed takes one glob | write changed("{src,test}/**"), or join two with ||',
     'env.GITHUB_TOKEN == "x"':
-      '1 env.GITHUB_TOKEN is a credential, and conditions read none | leave it out: a step has no credential of the platform either',
+      '1 env.GITHUB_TOKEN is a credential, and conditions cannot read credentials | remove it: steps do not get credentials of the platform either',
     [`${'('.repeat(200)}a`]: '102 the condition is nested too deeply | at most 100 levels',
-    ['a'.repeat(10_001)]: '1 the condition has 10001 characters | at most 10000 are possible',
+    ['a'.repeat(10_001)]: '1 the condition has 10001 characters | at most 10000 are allowed',
   }
   for (const [text, expected] of Object.entries(mistakes)) assert.equal(told(text), expected, text)
-  assert.match(told('changed("[z-a]")'), /^9 "\[z-a\]" is no glob: /)
-  assert.match(told(`changed("${'a'.repeat(501)}")`), /it has 501 characters, 500 are the most/)
+  assert.match(told('changed("[z-a]")'), /^9 "\[z-a\]" is not a valid glob: /)
+  assert.match(told(`changed("${'a'.repeat(501)}")`), /it has 501 characters; the maximum is 500/)
 })
 
 const constant = fc.oneof(

@@ -31,7 +31,7 @@ const MAX_GLOB = 500
  */
 export function parseCondition(text: string): Condition {
   if (text.length > maxLength)
-    throw mistake(`the condition has ${text.length} characters`, 0, `at most ${maxLength} are possible`)
+    throw mistake(`the condition has ${text.length} characters`, 0, `at most ${maxLength} are allowed`)
   return new Parser(readTokens(text), text.length).whole()
 }
 
@@ -94,8 +94,8 @@ function unreadable(text: string, at: number): ErrandError {
   if (character === '&' || character === '|')
     return mistake(`"${character}" is not an operator`, at, `write ${character}${character}`)
   if (character === '$')
-    return mistake('"$" begins no name', at, 'a name stands by itself: lint_enabled, or env.CI')
-  return mistake(`${JSON.stringify(character)} is not expected here`, at, 'text stands in quotes')
+    return mistake('a name cannot begin with "$"', at, 'write only the name: lint_enabled, or env.CI')
+  return mistake(`${JSON.stringify(character)} is not expected here`, at, 'put text in quotes')
 }
 
 class Parser {
@@ -111,10 +111,7 @@ class Parser {
 
   whole(): Condition {
     if (this.#tokens.length === 0)
-      throw this.#mistake(
-        'the condition is empty',
-        'write one, such as lint_enabled == true, or leave it out',
-      )
+      throw this.#mistake('the condition is empty', 'write one, such as lint_enabled == true, or remove it')
     const condition = this.#or()
     const rest = this.#tokens[this.#at]
     if (rest === undefined) return condition
@@ -123,7 +120,7 @@ class Parser {
     throw this.#mistake(
       `${rest.written} is not expected here`,
       comparison.test(rest.written)
-        ? 'values are compared, two at a time; join comparisons with && or ||'
+        ? 'compare two values at a time; join comparisons with && or ||'
         : 'check the parentheses',
     )
   }
@@ -170,7 +167,7 @@ class Parser {
     if (token === undefined || token.type === 'sign') {
       const hint =
         token?.written === '!'
-          ? 'a second "not" stands in parentheses: !(!ready)'
+          ? 'put a second "not" in parentheses: !(!ready)'
           : 'a value is a name, "text", a number, true, false or null'
       throw this.#mistake(
         `expected a value, but ${token ? `found ${token.written}` : 'the condition ends'}`,
@@ -186,11 +183,11 @@ class Parser {
     const path = token.written.split('.')
     if (path[0] === 'env' && path.length === 2 && isCredentialName(path[1]!))
       throw this.#mistake(
-        `env.${path[1]} is a credential, and conditions read none`,
-        'leave it out: a step has no credential of the platform either',
+        `env.${path[1]} is a credential, and conditions cannot read credentials`,
+        'remove it: steps do not get credentials of the platform either',
       )
     if (path.length === 1 && path[0] === 'changed')
-      throw this.#mistake('changed has no glob', 'write changed("src/**")')
+      throw this.#mistake('changed needs a glob', 'write changed("src/**")')
     this.#at++
     return { type: 'name', path }
   }
@@ -198,14 +195,17 @@ class Parser {
   /** Parses `changed("glob")`, the only function. */
   #call(name: Token): Operand {
     if (name.written !== 'changed')
-      throw this.#mistake(`there is no function ${name.written}()`, 'the only one is changed("glob")')
+      throw this.#mistake(`unknown function ${name.written}()`, 'the only function is changed("glob")')
     const [glob, end] = [this.#tokens[this.#at + 2], this.#tokens[this.#at + 3]]
     this.#at += 2
     if (glob?.type !== 'constant' || typeof glob.value !== 'string' || glob.value === '')
       throw this.#mistake('changed takes a glob in quotes', 'write changed("src/**")')
     const fault = globFault(glob.value)
     if (fault !== undefined)
-      throw this.#mistake(`${glob.written} is no glob: ${fault}`, 'write it as in changed("src/**/*.ts")')
+      throw this.#mistake(
+        `${glob.written} is not a valid glob: ${fault}`,
+        'write it as in changed("src/**/*.ts")',
+      )
     this.#at++
     if (end?.type !== 'sign' || end.written !== ')')
       throw this.#mistake('changed takes one glob', 'write changed("{src,test}/**"), or join two with ||')
@@ -227,7 +227,7 @@ class Parser {
 
 /** Returns why a text is not a glob; undefined when it is one. */
 export function globFault(glob: string): string | undefined {
-  if (glob.length > MAX_GLOB) return `it has ${glob.length} characters, ${MAX_GLOB} are the most`
+  if (glob.length > MAX_GLOB) return `it has ${glob.length} characters; the maximum is ${MAX_GLOB}`
   try {
     globPattern(glob)
     return undefined
@@ -250,7 +250,7 @@ const otherWords: Readonly<Record<string, string>> = {
   OR: 'write || or or',
 }
 const betweenHint = (written: string): string =>
-  Object.hasOwn(otherWords, written) ? otherWords[written]! : 'text of several words stands in quotes'
+  Object.hasOwn(otherWords, written) ? otherWords[written]! : 'put text of several words in quotes'
 
 /** Formats a condition with the fewest parentheses; `parseCondition` restores it. */
 export function printCondition(condition: Condition): string {

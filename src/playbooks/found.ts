@@ -103,7 +103,7 @@ async function nodeTests(files: Files): Promise<FoundTests | undefined> {
   try {
     content = JSON.parse(text.replace(/^\ufeff/, ''))
   } catch {
-    files.notes.push('package.json is no JSON.')
+    files.notes.push('package.json is not valid JSON.')
     return undefined
   }
   const script = asText(own(own(content, 'scripts'), 'test'))
@@ -112,7 +112,7 @@ async function nodeTests(files: Files): Promise<FoundTests | undefined> {
     return undefined
   }
   if (placeholder.test(script)) {
-    files.notes.push('The script "test" of package.json is the one that npm init writes, and tests nothing.')
+    files.notes.push('The script "test" of package.json is the default from npm init, which tests nothing.')
     return undefined
   }
   const { tool, lock, because } = await nodeTool(files, content)
@@ -197,7 +197,7 @@ async function pythonTests(files: Files): Promise<FoundTests | undefined> {
   for (const { path, says } of pythonFiles) {
     const text = says ? await files.text(path) : (await files.has(path)) ? '' : undefined
     if (text === undefined || (says && !says.test(text))) continue
-    const because = `${path} ${says ? 'names pytest' : 'is there'}`
+    const because = `${path} ${says ? 'names pytest' : 'exists'}`
     if (await files.has('uv.lock'))
       return { command: 'uv run pytest', because: `${because}, and uv.lock names uv` }
     if (await files.has('poetry.lock'))
@@ -212,11 +212,9 @@ async function pythonTests(files: Files): Promise<FoundTests | undefined> {
 }
 
 async function goTests(files: Files): Promise<FoundTests | undefined> {
-  return (await files.has('go.mod')) ? { command: 'go test ./...', because: 'go.mod is there' } : undefined
+  return (await files.has('go.mod')) ? { command: 'go test ./...', because: 'go.mod exists' } : undefined
 }
 
 async function rustTests(files: Files): Promise<FoundTests | undefined> {
-  return (await files.has('Cargo.toml'))
-    ? { command: 'cargo test', because: 'Cargo.toml is there' }
-    : undefined
+  return (await files.has('Cargo.toml')) ? { command: 'cargo test', because: 'Cargo.toml exists' } : undefined
 }

@@ -96,9 +96,9 @@ steps:
       '4:81 retry_count in step "b" must be at least 0 | write retry_count: 1, or more',
       '5:12 name in step 3 is not possible: it is empty',
       '5:25 command in step 3 must be text, but is the number 7 | put it in quotes: "7"',
-      `5:48 condition in step 3 cannot be read at character 9: '[z-a]' is no glob: Range out of order in character class | write it as in changed("src/**/*.ts")`,
-      '5:71 artifacts[0] in step 3 leads out of the repository | write it from the root of the repository',
-      '5:77 artifacts[1] in step 3 is no glob: Range out of order in character class | a set goes from the lower to the higher: [a-z]',
+      `5:48 condition in step 3 cannot be read at character 9: '[z-a]' is not a valid glob: Range out of order in character class | write it as in changed("src/**/*.ts")`,
+      '5:71 artifacts[0] in step 3 leads outside the repository | write it relative to the root of the repository',
+      '5:77 artifacts[1] in step 3 is not a valid glob: Range out of order in character class | a range goes from the lower to the higher character: [a-z]',
     ],
   )
 })
@@ -106,7 +106,7 @@ steps:
 test('words of other systems are answered with ours', () => {
   const hints: Record<string, RegExp> = {
     'run: x': /write command$/,
-    'retries: 3': /write retry_count, the further tries$/,
+    'retries: 3': /write retry_count, the number of extra tries$/,
     'if: always()': /write condition$/,
     'continueOnError: true': /write allow_failure: true, or fail_fast: false/,
     'fail-fast: true': /write fail_fast: true$/,
@@ -129,16 +129,16 @@ test('a file that holds no playbook says how one begins', () => {
   const example = 'begin with name: tests and steps:, and a step: - {name: unit tests, command: npm test}'
   assert.deepEqual(told(''), [`undefined:undefined the playbook is empty | ${example}`])
   assert.deepEqual(told('- {name: a, command: b}'), [
-    '1:1 a playbook is a map of keys and values, but this is a list | write name: tests, and the list under steps:',
+    '1:1 a playbook must be a map of keys and values, but this is a list | write name: tests, and the list under steps:',
   ])
   assert.deepEqual(told('name: p\nsteps: []'), ['2:8 steps must not be empty'])
   assert.deepEqual(told('playbooks: 3'), [
     '1:12 playbooks must be a list, but is the number 3 | write each playbook after "- ", or a single one under playbook:',
   ])
-  assert.match(told('name: x\nplaybooks: []')[0]!, /1:1 "name" stands beside playbooks/)
+  assert.match(told('name: x\nplaybooks: []')[0]!, /1:1 "name" cannot be used together with playbooks/)
   assert.match(told('a: [')[0]!, /not valid YAML/)
   const bytes = parsePlaybooks(Buffer.from([0xff, 0xfe, 0]), { file })
-  assert.equal(bytes.problems[0]?.message, 'the file is no UTF-8')
+  assert.equal(bytes.problems[0]?.message, 'the file is not valid UTF-8')
   assert.match(told('#'.repeat(300_000))[0]!, /more than 256 KiB/)
 })
 

@@ -40,7 +40,7 @@ export function parsePlaybooks(bytes: Uint8Array | string, source: PlaybookSourc
   const refused = (message: string, hint: string): CheckedPlaybooks => ({
     problems: [{ severity: 'error', file: source.file, path: '', line: 1, column: 1, message, hint }],
   })
-  if (text === undefined) return refused('the file is no UTF-8', 'save it as UTF-8')
+  if (text === undefined) return refused('the file is not valid UTF-8', 'save it as UTF-8')
   if (text.length > MAX_PLAYBOOK_BYTES)
     return refused(
       `the file has more than ${MAX_PLAYBOOK_BYTES / 1024} KiB`,
@@ -88,9 +88,9 @@ function checkFile(report: Report, value: unknown, form: 'own' | 'part'): Playbo
     if (form === 'own' || own(map, 'playbook') !== undefined)
       for (const key of Object.keys(map))
         if (key !== 'playbooks' && (form === 'own' || key === 'playbook'))
-          report.add([key], `"${key}" stands beside playbooks`, {
+          report.add([key], `"${key}" cannot be used together with playbooks`, {
             at: 'key',
-            hint: 'move it into one of them, or leave it out',
+            hint: 'move it into one of the playbooks, or remove it',
           })
     if (!Array.isArray(map.playbooks)) {
       report.add(['playbooks'], `playbooks must be a list, but is ${describe(map.playbooks)}`, {
@@ -112,7 +112,7 @@ function checkOne(report: Report, value: unknown): Playbook[] {
       [],
       empty
         ? 'the playbook is empty'
-        : `a playbook is a map of keys and values, but this is ${describe(value)}`,
+        : `a playbook must be a map of keys and values, but this is ${describe(value)}`,
       { hint: Array.isArray(value) ? 'write name: tests, and the list under steps:' : example },
     )
     return []
@@ -150,9 +150,13 @@ function checkGlobs(report: Report, index: number, globs: unknown): void {
     const path = ['steps', index, 'artifacts', at]
     const fault = globFault(glob)
     if (fault !== undefined)
-      report.say(path, `is no glob: ${fault}`, { hint: 'a set goes from the lower to the higher: [a-z]' })
+      report.say(path, `is not a valid glob: ${fault}`, {
+        hint: 'a range goes from the lower to the higher character: [a-z]',
+      })
     if (glob.startsWith('/') || glob.split('/').includes('..'))
-      report.say(path, 'leads out of the repository', { hint: 'write it from the root of the repository' })
+      report.say(path, 'leads outside the repository', {
+        hint: 'write it relative to the root of the repository',
+      })
   }
 }
 
@@ -181,15 +185,14 @@ const insteadInStep: Readonly<Record<string, string>> = {
   commands: 'write command; several lines after |',
   args: 'write them into command',
   timeout: 'write timeout_seconds',
-  timeout_minutes: 'write timeout_seconds, which are seconds',
-  retry: 'write retry_count: 2, the further tries',
-  retries: 'write retry_count, the further tries',
-  max_attempts: 'write retry_count, the further tries: one less',
+  timeout_minutes: 'write timeout_seconds, in seconds',
+  retry: 'write retry_count: 2, the number of extra tries',
+  retries: 'write retry_count, the number of extra tries',
+  max_attempts: 'write retry_count, the number of extra tries: one less',
   if: 'write condition',
   when: 'write condition',
   only_if: 'write condition',
-  continue_on_error:
-    'write allow_failure: true, or fail_fast: false where the playbook is to fail at its end',
+  continue_on_error: 'write allow_failure: true, or fail_fast: false if the playbook should fail at its end',
   ignore_errors: 'write allow_failure: true',
   environment: 'write env: {NAME: value}',
   stage: 'write phase: setup, or phase: test',
@@ -205,7 +208,7 @@ const insteadAtTop: Readonly<Record<string, string>> = {
   skills: 'write required_skill, one in each playbook',
   jobs: 'write steps, a list; a step is {name: …, command: …}',
   tasks: 'write steps, a list; a step is {name: …, command: …}',
-  stages: 'write steps; phase: setup and phase: test of a step say when',
-  version: 'leave it out',
+  stages: 'write steps; set phase: setup or phase: test in each step',
+  version: 'remove it',
   description: 'write it as a comment: # …',
 }

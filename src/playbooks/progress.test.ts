@@ -49,7 +49,7 @@ test('allow_failure is told and nothing else, also with fail_fast', () => {
   const { summary, statuses } = goThrough(steps, { a: [bad, bad] })
   assert.deepEqual(statuses, ['allowed', 'passed'])
   assert.equal(summary.outcome, 'success')
-  assert.equal(summary.message, 'Playbook "p": 1 of 2 test steps passed; failed, which is allowed: "a".')
+  assert.equal(summary.message, 'Playbook "p": 1 of 2 test steps passed; allowed to fail and failed: "a".')
 })
 
 test('a failed try is followed by another after 1, 2, 4 … seconds; a late pass is flaky', () => {
@@ -68,7 +68,7 @@ test('a failed try is followed by another after 1, 2, 4 … seconds; a late pass
     tries: 4,
     exit_code: 0,
     duration_ms: 300_025,
-    told: 'passed at try 4',
+    told: 'passed on try 4',
   })
   assert.equal(summary.message, 'Playbook "p": 1 of 1 test step passed; flaky: "a".')
   const { begun: many } = goThrough([step('a', { retry_count: 20 })], { a: Array(21).fill(bad) })
@@ -77,7 +77,7 @@ test('a failed try is followed by another after 1, 2, 4 … seconds; a late pass
 
 test('a timeout, a signal and a command that cannot be started are failures, each in its words', () => {
   const ends: [TryEnd, string, string][] = [
-    [{ ended: 'timeout', duration_ms: 1 }, 'timeout', 'not done in 300 s'],
+    [{ ended: 'timeout', duration_ms: 1 }, 'timeout', 'not finished within 300 s'],
     [{ ended: 'signal', signal: 'SIGKILL', duration_ms: 1 }, 'failed', 'ended by SIGKILL'],
     [{ ended: 'not_started', told: 'there is no sh', duration_ms: 0 }, 'failed', 'there is no sh'],
     [code(127), 'failed', 'exit code 127'],
@@ -119,7 +119,7 @@ test('a step whose condition does not hold is skipped, and one that ran nothing 
   assert.equal(nothing.summary.outcome, 'success')
   assert.equal(
     nothing.summary.message,
-    'Playbook "p" ran nothing for test: the condition of none of its steps holds.',
+    'Playbook "p" ran nothing for test: the conditions of all its steps are false.',
   )
   assert.match(
     goThrough([step('a', { phase: 'setup' })]).summary.message,
@@ -135,7 +135,7 @@ test('a condition that cannot be judged leaves out no test', () => {
   const steps = [...conditions.map((one) => step('a', { condition: one })), step('a', { condition: false })]
   const { statuses, summary } = goThrough(steps, {}, { changed })
   assert.deepEqual(statuses, [...conditions.map(() => 'passed'), 'skipped'])
-  assert.match(summary.steps[0]?.told ?? '', /cannot be judged, so it runs: the pattern takes too long/)
+  assert.match(summary.steps[0]?.told ?? '', /cannot be evaluated, so it runs: the pattern takes too long/)
 })
 
 test('real commands go through it', () => {

@@ -63,7 +63,7 @@ function judge(steps: readonly PlaybookStep[], facts: ConditionFacts): Judged[] 
   } catch (error) {
     // They parsed before, but a glob may still take too long. A skipped test must not look like one that passed, so it
     // runs.
-    const told = `its condition cannot be judged, so it runs: ${messageOf(error)}`
+    const told = `its condition cannot be evaluated, so it runs: ${messageOf(error)}`
     for (const { condition } of steps.slice(judged.length))
       judged.push(typeof condition === 'string' ? { holds: true, told } : judgeOne(condition, facts))
   }
@@ -74,7 +74,7 @@ function judgeOne(condition: PlaybookStep['condition'], facts: ConditionFacts): 
   if (condition === undefined || condition === true) return { holds: true }
   if (condition === false) return { holds: false, told: 'its condition is false' }
   const holds = conditionHolds(parseCondition(condition), facts)
-  return holds ? { holds } : { holds, told: `its condition does not hold: ${condition}` }
+  return holds ? { holds } : { holds, told: `its condition is false: ${condition}` }
 }
 
 /** Returns the progress with the end of the try that `next` asked for. */
@@ -132,13 +132,13 @@ function messageFor(
   if (ran === 0) {
     const skipped = of('skipped').length
     // Never "passed", since nothing was tested.
-    const why = skipped === 0 ? `it has no ${kind} steps` : 'the condition of none of its steps holds'
+    const why = skipped === 0 ? `it has no ${kind} steps` : 'the conditions of all its steps are false'
     return `${which} ran nothing for ${kind}: ${why}.`
   }
   const [allowed, flaky] = [of('allowed'), of('flaky')]
   const notes = [
     flaky.length === 0 ? '' : `; flaky: ${named(flaky)}`,
-    allowed.length === 0 ? '' : `; failed, which is allowed: ${named(allowed)}`,
+    allowed.length === 0 ? '' : `; allowed to fail and failed: ${named(allowed)}`,
   ]
   const count = of('passed', 'flaky').length
   return `${which}: ${count} of ${ran} ${kind} ${ran === 1 ? 'step' : 'steps'} passed${notes.join('')}.`
@@ -170,11 +170,11 @@ function statusOf(step: PlaybookStep, holds: boolean, tries: readonly TryEnd[]):
 
 /** Returns a text such as `exit code 1, 3 tries`; undefined when the step passed at once. */
 function wordsOf(step: PlaybookStep, last: TryEnd, tries: number): string | undefined {
-  if (passed(last)) return tries > 1 ? `passed at try ${tries}` : undefined
+  if (passed(last)) return tries > 1 ? `passed on try ${tries}` : undefined
   const how = {
     exit: () => `exit code ${(last as { exit_code: number }).exit_code}`,
     signal: () => `ended by ${(last as { signal: string }).signal}`,
-    timeout: () => `not done in ${step.timeout_seconds} s`,
+    timeout: () => `not finished within ${step.timeout_seconds} s`,
     not_started: () => (last as { told: string }).told,
     canceled: () => 'canceled',
   }[last.ended]()

@@ -31,7 +31,7 @@ test('what is wrong with a bot is told on the command line, with what to do', { 
     ],
     [['b', '--simple', 'missing.py'], [/missing\.py/], 2],
     [['c', '--simple', 'bot.py', '--image', 'busybox'], [/--simple and --image name two sources/], 2],
-    [['no name', '--simple', 'bot.py'], [/a bot id is letters/], 2],
+    [['no name', '--simple', 'bot.py'], [/a bot id is at most 63 letters/], 2],
     [
       ['d', '--simple', 'bot.py', '-r', '-r /etc/passwd'],
       [/Line 1 of requirements is an option.*-r \/etc\/passwd.*Write/],

@@ -230,7 +230,7 @@ test('what is typed wrong is told with what to write', async (t) => {
   const simple = ['--simple', 'bot.py']
   const wrong: [string[], RegExp, number?][] = [
     [['start', 'a'], /no source/],
-    [['start', '../a', ...simple], /a bot id is letters/],
+    [['start', '../a', ...simple], /a bot id is at most 63 letters/],
     [['start', 'a', ...simple, '--image', 'x'], /--simple and --image name two sources/],
     [['start', 'a', '--image', 'x', 'more.py'], /unexpected argument "more.py"/],
     [['start', 'a', '--image', 'x', '-r', 'y'], /--requirement goes with --simple only/],
@@ -257,8 +257,8 @@ test('what is typed wrong is told with what to write', async (t) => {
       /does not go with other health options/,
     ],
     [['start', 'a', ...simple, '--health-cmd', 'x', '--health-interval', '1s'], /interval_seconds/],
-    [['start', 'a', ...simple, '--max-time', 'unlimited'], /24 hours\) at most/],
-    [['start', 'a', ...simple, '--max-time', '48h'], /24 hours\) at most/],
+    [['start', 'a', ...simple, '--max-time', 'unlimited'], /the maximum here is .*24 hours/],
+    [['start', 'a', ...simple, '--max-time', '48h'], /the maximum here is .*24 hours/],
     [['logs', 'a', '--tail', 'all'], /--tail is "all"/],
     [['status', 'nobody'], /There is no bot "nobody"/, 7],
   ]

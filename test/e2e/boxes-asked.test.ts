@@ -85,7 +85,7 @@ test('a run waits for a runner that can give its box, also over a restart of the
   assert.deepEqual(await attempt('grouped'), { runner: 'also-strong', isolation: 'sandbox', network: 'none' })
   // The group no longer asks for a box. New runs have none; a failed run is retried in the box that it had.
   writeFileSync(config, 'groups: {}\n')
-  await programs.hub.until('was read again')
+  await programs.hub.until('was reloaded')
   const { run_id } = await client.runs.retry('grouped')
   assert.equal((await attempt(run_id)).isolation, 'sandbox')
 })

@@ -113,13 +113,13 @@ test('a host without address or token is told before the first step, with the st
   const db = { db: { address: 'http://127.0.0.1:9', token_env: 'DB_TOKEN' } }
   const noToken = await dispatch(file(db, { targets: ['${WHERE}'], env: { WHERE: 'db' } }))
   assert.equal(noToken.code, 6, noToken.stdout + noToken.stderr)
-  assert.match(noToken.stderr, /no token for host "db".*"last"[\s\S]*DB_TOKEN/)
+  assert.match(noToken.stderr, /No token for host "db".*"last"[\s\S]*DB_TOKEN/)
   const both = await dispatch(file({ ...db, web: null }, { targets: ['db', 'web'] }))
   assert.equal(both.code, 2)
   assert.match(both.stderr, /"db"[\s\S]*"web"/)
   const none = await errand.run(['dispatch', file({}, { targets: ['good'] })])
   assert.equal(none.code, 6)
-  assert.match(none.stderr, /no token for host "good".*"begin", "last"/)
+  assert.match(none.stderr, /No token for host "good".*"begin", "last"/)
   assert.equal(existsSync(mark), false, 'a step has begun')
 
   // A step that cannot run, according to what is known now, needs nothing.
@@ -246,7 +246,7 @@ test('an agent that dies in the middle of a task is told to be waited for, and g
   await run.until('web | begun')
   servers[0]!.child.kill('SIGKILL')
   await run.until(
-    /web \| waiting: Host "web" \(http:\S+\) .*silent since \d\d:\d\d:\d\d UTC, and waited for until \d\d:\d\d:\d\d \(60 s\)/,
+    /web \| waiting: Host "web" \(http:\S+\) .*silent since \d\d:\d\d:\d\d UTC; waiting until \d\d:\d\d:\d\d \(60 s\)/,
   )
   await start(ports[0]!)
   await run.until(/web \| running: Host "web" .* answers again/)

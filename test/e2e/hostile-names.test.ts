@@ -157,7 +157,7 @@ test('a file whose names would do so is refused, and so are its labels, hosts an
     writeFileSync(file, JSON.stringify(workflow))
     const { code, stderr } = await errand.run(['validate', file])
     assert.equal(code, 2, JSON.stringify(workflow))
-    assert.match(stderr, /no control characters/, stderr)
+    assert.match(stderr, /must not contain control characters/, stderr)
     assert.doesNotMatch(stderr, /[\x00-\x09\x0b-\x1f\x7f-\x9f\u200f\u202e\u2066]/)
   }
 })

@@ -14,7 +14,7 @@ test('a run for a repository goes to runners of its group alone', async (t) => {
   writeFileSync(config, `theme: dark\n${repos('frontend-runners')}`)
   const programs = await startPrograms(t, { hubEnv: { ERRAND_CONFIG: config } })
   const { call, home, client, hub } = programs
-  assert.match(hub.printed.stderr, /ados.yaml:1:1: warning: unknown key "theme" is passed over/)
+  assert.match(hub.printed.stderr, /ados.yaml:1:1: warning: unknown key "theme" is ignored/)
 
   const file = writeWorkflow(join(home, 'flow.yaml'), [{ name: 'one', cmd: 'echo hi' }])
   const start = (id: string, ...more: string[]) =>
@@ -49,13 +49,13 @@ test('a run for a repository goes to runners of its group alone', async (t) => {
   // Another process asks for it, as from a server, because the hub has no terminal.
   writeFileSync(config, repos('default'))
   hub.child.kill('SIGHUP')
-  await hub.until('was read again')
+  await hub.until('was reloaded')
   assert.equal((await start('moved', '--repository', 'frontend-app')).code, 0)
   const moved = await programs.ended('moved')
   assert.equal(moved.steps[0]?.instances[0]?.attempts[0]?.runner, 'apart')
   writeFileSync(config, 'repos: none\n')
   await eventually('the warning', () =>
-    /ados.yaml:1:8: .*must be a list.*still holds/.test(hub.printed.stderr),
+    /ados.yaml:1:8: .*must be a list.*stays in effect/.test(hub.printed.stderr),
   )
 })
 

@@ -162,7 +162,7 @@ test('host agents are given secrets and mask them; one that cannot is not given 
   t.after(() => old.close())
   const refused = await dispatch(`http://127.0.0.1:${(old.address() as AddressInfo).port}`)
   assert.equal(refused.code, 1)
-  assert.match(refused.stdout, /takes no secrets. Update it/)
+  assert.match(refused.stdout, /does not support secrets. Update it/)
   assert.deepEqual(asked, ['/run-with-secrets'])
 })
 

@@ -187,7 +187,10 @@ test('labelled issues of a watched repository become tasks, each once, over a ki
   )
   const [run] = (await programs.client.runs.list({})).runs
   const events = await programs.call('runs', 'events', run!.run_id)
-  assert.match(events.stdout, /Playbook .{0,2}of the shop.{0,2} of the hub, as the task requires the skill/)
+  assert.match(
+    events.stdout,
+    /Playbook .{0,2}of the shop.{0,2} from the hub, because the task requires the skill/,
+  )
 })
 
 test('protected files are pushed once a person has approved of them, and not before, also after a kill', async (t) => {
@@ -278,7 +281,7 @@ test('tasks end as their agents say, by what is protected, and with another plan
   )
   assert.match(pulls[0]!.body, /### Tests\n.*1 passed, 0 failed, 1 skipped/)
   assert.ok(
-    server.requests.some(({ prompts }) => /approved of[^<]*<<<[^>]*PLAN TWO/.test(prompts.join('\n'))),
+    server.requests.some(({ prompts }) => /the approved plan[^<]*<<<[^>]*PLAN TWO/.test(prompts.join('\n'))),
   )
   const told = async (id: string) => {
     const { state, reason, message } = await view(id)

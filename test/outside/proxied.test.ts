@@ -120,7 +120,7 @@ test('a host agent fails in every manner: it is waited for and named with since 
       sink = begun()
       const message = await eventually('word of the host', told)
       const end = sink.reports.find(({ type }) => type === 'ended')
-      if (end === undefined) assert.match(message, /It is silent since \d\d:\d\d:\d\d UTC/)
+      if (end === undefined) assert.match(message, /It has been silent since \d\d:\d\d:\d\d UTC/)
       else assert.notEqual(end.type === 'ended' && end.outcome, 'success', manner)
     },
     async mended() {

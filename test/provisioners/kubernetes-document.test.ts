@@ -136,7 +136,7 @@ test('the way into a cluster, from nothing to a first run and back, is as the do
     ),
   )
   await eventually('it to be taken up', async () =>
-    (await at.follow('kubectl -n errand logs errand-hub-0')).includes('errand.yaml was read again'),
+    (await at.follow('kubectl -n errand logs errand-hub-0')).includes('errand.yaml was reloaded'),
   )
   // Its pod and the pod's log must be there until the test has looked at them.
   const asked = withWords(run!.text, {

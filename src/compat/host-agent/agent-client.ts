@@ -142,7 +142,7 @@ export class AgentClient {
     let length = 0
     for await (const chunk of response as AsyncIterable<Buffer>) {
       length += chunk.length
-      if (length > MAX_ANSWER_BYTES) return noAgent(response, 'its answer has no end')
+      if (length > MAX_ANSWER_BYTES) return noAgent(response, 'its answer is too long')
       chunks.push(chunk)
     }
     return read(response, Buffer.concat(chunks).toString('utf8'))
@@ -156,7 +156,7 @@ function read(response: http.IncomingMessage, text: string): Answer {
     body = JSON.parse(text)
   } catch {
     if (gateway(status))
-      return { type: 'failed', again: true, message: `stands behind a gateway that answers ${status}` }
+      return { type: 'failed', again: true, message: `is behind a gateway that answers ${status}` }
     return noAgent(response, `HTTP ${status}, ${response.headers['content-type'] ?? 'no content type'}`)
   }
   if (status >= 200 && status < 300) return { type: 'ok', status, body }
@@ -177,7 +177,7 @@ const gateway = (status: number): boolean => status === 502 || status === 503 ||
 const noAgent = (response: http.IncomingMessage, what: string): Answer => ({
   type: 'refused',
   status: response.statusCode!,
-  message: `What answers there is no host agent (${what}).`,
+  message: `The server there is not a host agent (${what}).`,
 })
 
 /** The meaning of a failed request: `again` when the next try may succeed, or the request may have arrived. */
@@ -193,20 +193,20 @@ const unsentCodes: Record<string, string> = {
   EHOSTUNREACH: 'cannot be reached over the network',
   ENETUNREACH: 'cannot be reached over the network',
   EADDRNOTAVAIL: 'has an address that cannot be connected to',
-  CERT_HAS_EXPIRED: 'shows a certificate that has expired',
+  CERT_HAS_EXPIRED: 'has an expired certificate',
   DEPTH_ZERO_SELF_SIGNED_CERT:
-    'shows a certificate that is not trusted (NODE_EXTRA_CA_CERTS names a file of those that are)',
+    'has a certificate that is not trusted (name a file of trusted certificates in NODE_EXTRA_CA_CERTS)',
   SELF_SIGNED_CERT_IN_CHAIN:
-    'shows a certificate that is not trusted (NODE_EXTRA_CA_CERTS names a file of those that are)',
+    'has a certificate that is not trusted (name a file of trusted certificates in NODE_EXTRA_CA_CERTS)',
   UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-    'shows a certificate that is not trusted (NODE_EXTRA_CA_CERTS names a file of those that are)',
-  ERR_TLS_CERT_ALTNAME_INVALID: 'shows a certificate for another name',
+    'has a certificate that is not trusted (name a file of trusted certificates in NODE_EXTRA_CA_CERTS)',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'has a certificate for another name',
   EPROTO: 'does not speak TLS: write http:// in its address',
 }
 const passing: Record<string, string> = {
-  ECONNRESET: 'broke the connection',
-  EPIPE: 'broke the connection',
-  ETIMEDOUT: 'did not take the connection in time',
+  ECONNRESET: 'closed the connection',
+  EPIPE: 'closed the connection',
+  ETIMEDOUT: 'did not accept the connection in time',
   EAI_AGAIN: 'has a name that cannot be resolved at the moment',
 }
 
@@ -215,7 +215,7 @@ function connectFailure(error: NodeJS.ErrnoException): ConnectFailure {
   const known = unsentCodes[error.code ?? '']
   if (known !== undefined) return { again: false, message: known }
   if (error.code?.startsWith('HPE_')) return { again: false, message: 'does not speak HTTP' }
-  return { again: true, message: passing[error.code ?? ''] ?? `could not be talked to: ${error.message}` }
+  return { again: true, message: passing[error.code ?? ''] ?? `could not be contacted: ${error.message}` }
 }
 
 /** A host as an inventory names it. */
@@ -238,13 +238,13 @@ export function agentAccess({ host, address, token_env }: NamedHost, sources: To
     return {
       missing: 'address',
       message: `Host "${host}" has no address.`,
-      hint: `Write inventory.hosts.${host}.address, such as "http://10.0.0.5:7072".`,
+      hint: `Set inventory.hosts.${host}.address, for example to "http://10.0.0.5:7072".`,
     }
   const base = URL.canParse(address) ? new URL(address) : undefined
   if (base === undefined || !/^https?:$/.test(base.protocol))
     return {
       missing: 'address',
-      message: `The address "${address}" of host "${host}" is no URL.`,
+      message: `The address "${address}" of host "${host}" is not a URL.`,
       hint: 'Write it as "http://10.0.0.5:7072".',
     }
   if (!base.pathname.endsWith('/')) base.pathname += '/'
@@ -253,6 +253,6 @@ export function agentAccess({ host, address, token_env }: NamedHost, sources: To
   const hint =
     token_env === undefined
       ? 'Give --token, or set ERRAND_TOKEN.'
-      : `Set the environment variable ${token_env}, which its inventory entry names.`
-  return { missing: 'token', message: `There is no token for host "${host}".`, hint }
+      : `Set the environment variable ${token_env} that its inventory entry names.`
+  return { missing: 'token', message: `No token for host "${host}".`, hint }
 }

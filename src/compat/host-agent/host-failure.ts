@@ -36,14 +36,14 @@ export class HostFailure extends Error {
   }
 
   static lost(trouble: HostTrouble, what: string, afterMs: number): HostFailure {
-    const message = `${at(trouble)} ${what}, for ${afterMs / 1000} s by now. What it was doing may still run there: look before you run it again.`
+    const message = `${at(trouble)} ${what}, for ${afterMs / 1000} s now. Its work may still run there: check before you run it again.`
     return new HostFailure('failed', 'lost', message)
   }
 
   /** Returns the message for the time in which the host is waited for. */
   static waiting(trouble: HostTrouble, what: string, sinceMs: number, withinMs: number): string {
     const [since, until] = [sinceMs, sinceMs + withinMs].map((ms) => new Date(ms).toISOString().slice(11, 19))
-    return `${at(trouble)} ${what}. It is silent since ${since} UTC, and waited for until ${until} (${withinMs / 1000} s).`
+    return `${at(trouble)} ${what}. It has been silent since ${since} UTC; waiting until ${until} (${withinMs / 1000} s).`
   }
 
   static back(trouble: HostTrouble): string {
@@ -51,7 +51,7 @@ export class HostFailure extends Error {
   }
 
   static vanished(trouble: HostTrouble): HostFailure {
-    const message = `${at(trouble)} no longer has this attempt: its agent was restarted, and nothing of it is left. Run it again, or give the step a retry.`
+    const message = `${at(trouble)} no longer has this attempt: its agent was restarted, and the attempt is gone. Run it again, or give the step a retry.`
     return new HostFailure('interrupted', 'lost', message)
   }
 
@@ -59,12 +59,12 @@ export class HostFailure extends Error {
     return new HostFailure(
       'failed',
       'output_mismatch',
-      `${at(trouble)} does not give the rest of the output. See what its agent prints there, and run it again.`,
+      `${at(trouble)} does not return the rest of the output. Check what its agent prints there, and run it again.`,
     )
   }
 
   static silent(trouble: HostTrouble): HostFailure {
-    const message = `${at(trouble)} did not say in time that it has ended. It may still run there: look before you run it again.`
+    const message = `${at(trouble)} did not report its end in time. It may still run there: check before you run it again.`
     return new HostFailure('failed', 'lost', message)
   }
 
@@ -73,7 +73,7 @@ export class HostFailure extends Error {
     return new HostFailure(
       'failed',
       'host_refused',
-      `${at(trouble)} answers what no host agent does: ${what}. See that its address leads to an "errand agent-server".`,
+      `${at(trouble)} does not answer like a host agent: ${what}. Check that its address leads to an "errand agent-server".`,
     )
   }
 }

@@ -247,14 +247,14 @@ test('a step that asks for a box is not sent to a host that would run it without
   for (const asked of [{ isolation: 'sandbox' }, { isolation: 'none', network: 'models' }] as const) {
     const end = await run(host, cmdSpec(url, 'echo hi', asked)).ended
     assert.deepEqual([end.outcome, end.reason], ['failed', 'invalid_argument'])
-    assert.match(end.message!, /asks for a sandbox, and host agents make none/)
+    assert.match(end.message!, /asks for a sandbox, but host agents do not make boxes/)
   }
   // An attempt that stores files, or needs them, is refused, too.
   const file = { artifact_id: '1.1', name: 'a', bytes: 1, sha256: 'x', to: 'a' }
   for (const asked of [{ artifacts: ['*'] }, { needs_files: [file] }]) {
     const end = await run(host, cmdSpec(url, 'echo hi', asked)).ended
     assert.deepEqual([end.outcome, end.reason], ['failed', 'invalid_argument'])
-    assert.match(end.message!, /host agents do neither/)
+    assert.match(end.message!, /which host agents do not support/)
   }
   assert.deepEqual(attempts.all(), [])
   const end = await run(host, cmdSpec(url, 'echo hi', { isolation: 'none', network: 'all' })).ended
@@ -264,5 +264,5 @@ test('a step that asks for a box is not sent to a host that would run it without
   const headers = { authorization: 'Bearer T', 'content-type': 'application/json' }
   const answer = await fetch(`${url}/run`, { method: 'POST', headers, body })
   assert.equal(answer.status, 400)
-  assert.match(await answer.text(), /asks for a container, and a host agent makes none/)
+  assert.match(await answer.text(), /asks for a container, but host agents do not make boxes/)
 })

@@ -133,13 +133,13 @@ export class HttpHost implements StepHost {
       throw new HostFailure(
         'failed',
         'invalid_argument',
-        `It asks for a ${box}, and host agents make none. Run it with errand run --hub on a runner that can, or leave isolation and network out.`,
+        `The step asks for a ${box}, but host agents do not make boxes. Run it with errand run --hub on a runner that does, or remove isolation and network.`,
       )
     if (spec.artifacts?.length || spec.needs_files?.length)
       throw new HostFailure(
         'failed',
         'invalid_argument',
-        'It keeps files, or needs some of other steps, and host agents do neither. Run it with errand run, here or with --hub, or leave artifacts and needs_files out.',
+        'The step stores files or needs files of other steps, which host agents do not support. Run it with errand run, here or with --hub, or remove artifacts and needs_files.',
       )
     const access = agentAccess(spec, { token, env })
     if (access.missing === undefined)
@@ -154,7 +154,7 @@ const noSecrets: SecretSource = {
     const name = Object.values(secrets).find(({ from }) => from === 'hub')?.name
     if (name === undefined) return {}
     throw new ErrandError('secret_not_found', `The secret "${name}" was not given.`, {
-      hint: 'Give it with: --secret NAME=VALUE or NAME=@FILE, or run it on a hub that keeps it.',
+      hint: 'Give it with --secret NAME=VALUE or --secret NAME=@FILE, or run the workflow on a hub that has it.',
     })
   },
 }

@@ -15,7 +15,7 @@ export function parseListenAddress(text: string): ListenAddress {
   const match = /^(?:(\[[0-9a-fA-F:.]+\]|[^:[\]\s]*):)?(\d{1,5})$/.exec(text.trim())
   const port = Number(match?.[2])
   if (match === null || port > 65_535)
-    throw new ErrandError('invalid_argument', `"${text}" is no address to listen on.`, {
+    throw new ErrandError('invalid_argument', `"${text}" is not an address to listen on.`, {
       hint: 'Write ":7072" for this machine only, or "ADDRESS:7072" with an address of this machine for a network.',
     })
   return { host: match[1]?.replace(/^\[|\]$/g, '') || '127.0.0.1', port }
@@ -37,13 +37,13 @@ export function listenOn(server: Server, { host, port }: ListenAddress): Promise
 function listenError(cause: NodeJS.ErrnoException, host: string, port: number): ErrandError {
   const at = `${host}:${port}`
   if (cause.code === 'EADDRINUSE')
-    return new ErrandError('address_in_use', `Port ${port} on ${host} is taken by another program.`, {
-      hint: 'Choose another with --addr, or stop the program that has it.',
+    return new ErrandError('address_in_use', `Port ${port} on ${host} is used by another program.`, {
+      hint: 'Choose another port with --addr, or stop the program that uses it.',
       cause,
     })
   if (cause.code === 'EACCES')
     return new ErrandError('invalid_argument', `This user may not listen on ${at}.`, {
-      hint: 'Choose a port from 1024 up.',
+      hint: 'Choose a port of 1024 or higher.',
       cause,
     })
   return new ErrandError('invalid_argument', `Cannot listen on ${at}: ${cause.message}.`, {

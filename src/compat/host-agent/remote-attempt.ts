@@ -129,8 +129,12 @@ export class RemoteAttempt {
       this.#client!.run(this.#spec, secrets, RUN_WAIT_MS, this.#stop.signal),
     )
     if (answer === 'unknown' && secrets)
-      throw HostFailure.refused(this.#trouble, 'Its agent is of a version that takes no secrets. Update it.')
-    if (answer === 'unknown') throw HostFailure.refused(this.#trouble, 'What answers there is no host agent.')
+      throw HostFailure.refused(
+        this.#trouble,
+        'This version of its agent does not support secrets. Update it.',
+      )
+    if (answer === 'unknown')
+      throw HostFailure.refused(this.#trouble, 'The server there is not a host agent.')
     this.#arrived = true
     const ended = TaskAnswer.safeParse(answer)
     return ended.success ? ended.data : undefined
@@ -182,7 +186,7 @@ export class RemoteAttempt {
       throw new HostFailure(
         'failed',
         'output_failed',
-        `The output cannot be kept: ${(error as Error).message}`,
+        `The output cannot be stored: ${(error as Error).message}`,
       )
     }
     return news

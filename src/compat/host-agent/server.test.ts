@@ -183,21 +183,27 @@ test('what cannot be done is refused with the reason, and starts nothing', async
   const attempts = new ScriptedAttempts()
   const { ask } = await agent(t, attempts, { maxBodyBytes: 1000 })
   const refusals: [string, string, unknown, number, RegExp][] = [
-    ['POST', '/run', '{', 400, /no JSON/],
-    ['POST', '/run', '[]', 400, /body of the request is wrong/],
+    ['POST', '/run', '{', 400, /not valid JSON/],
+    ['POST', '/run', '[]', 400, /body of the request is not valid/],
     ['POST', '/run', {}, 400, /action/],
-    ['POST', '/run', { action: 'cmd.ran' }, 400, /"cmd.ran" is not known/],
-    ['POST', '/run', { action: 'approval.wait' }, 400, /not carried out by a host agent/],
-    ['POST', '/run', { action: 'agent.run', args: { prompt: 'x' } }, 400, /not carried out by a host agent/],
-    ['POST', '/run', { action: 'cmd.run', args: {} }, 400, /args of cmd.run are wrong/],
+    ['POST', '/run', { action: 'cmd.ran' }, 400, /Unknown action "cmd.ran"/],
+    ['POST', '/run', { action: 'approval.wait' }, 400, /Host agents do not run the action/],
+    [
+      'POST',
+      '/run',
+      { action: 'agent.run', args: { prompt: 'x' } },
+      400,
+      /Host agents do not run the action/,
+    ],
+    ['POST', '/run', { action: 'cmd.run', args: {} }, 400, /args of cmd.run are not valid/],
     ['POST', '/run', { action: 'cmd.run', args: { cmd: 'x' }, run_id: '../..' }, 400, /run_id/],
     ['POST', '/run', { action: 'cmd.run', args: { cmd: 'x'.repeat(2000) } }, 413, /larger than 1000 bytes/],
-    ['GET', '/run', undefined, 405, /does not take GET/],
+    ['GET', '/run', undefined, 405, /does not accept GET/],
     ['GET', '/status', undefined, 400, /task_id/],
     ['GET', '/status?task_id=x&stdout_offset=-1', undefined, 400, /stdout_offset/],
-    ['GET', '/status?task_id=x', undefined, 404, /no task "x"/],
+    ['GET', '/status?task_id=x', undefined, 404, /Task "x" not found/],
     ['GET', '/run-status', undefined, 400, /run_id is missing/],
-    ['GET', '/nowhere', undefined, 404, /no \/nowhere/],
+    ['GET', '/nowhere', undefined, 404, /\/nowhere does not exist/],
   ]
   for (const [method, path, body, status, message] of refusals) {
     const answer = await ask(method, path, body)
@@ -214,44 +220,44 @@ test('a request that is wrong is answered in words, with what to write', async (
       'POST',
       '/run',
       { action: 'cmd.run', args: { cmd: 3, comand: 'x' } },
-      'The args of cmd.run are wrong: cmd must be text, but is the number 3; comand is not known here.',
+      'The args of cmd.run are not valid: cmd must be text, but is the number 3; comand is an unknown field.',
       /put it in quotes: "3"/,
     ],
     [
       'POST',
       '/run',
       { action: 4, env: [], timeout_seconds: -1 },
-      'The body of the request is wrong: action must be text, but is the number 4; env must be a map of keys and values, but is a list; timeout_seconds must be more than 0.',
+      'The body of the request is not valid: action must be text, but is the number 4; env must be a map of keys and values, but is a list; timeout_seconds must be more than 0.',
       /quotes/,
     ],
     [
       'POST',
       '/run',
       [],
-      'The body of the request is wrong: the body must be a map of keys and values, but is a list.',
+      'The body of the request is not valid: the body must be a map of keys and values, but is a list.',
       /./,
     ],
-    ['POST', '/run', {}, 'The body of the request is wrong: action is missing.', /Send such as \{"action"/],
+    ['POST', '/run', {}, 'The body of the request is not valid: action is missing.', /Example: \{"action"/],
     [
       'GET',
       '/status?task_id=x&wait_ms=soon',
       undefined,
-      'The query of the request is wrong: wait_ms must be a number, but is text "soon".',
-      /Such as \/status/,
+      'The query of the request is not valid: wait_ms must be a number, but is text "soon".',
+      /Example: \/status/,
     ],
     [
       'GET',
       '/tasks?status=done',
       undefined,
-      'The query of the request is wrong: status must be "running", "success", "failed", "canceled" or "interrupted", but is text "done".',
+      'The query of the request is not valid: status must be "running", "success", "failed", "canceled" or "interrupted", but is text "done".',
       /./,
     ],
     [
       'POST',
       '/run',
       { task: { Step: { Action: 3 } } },
-      'The task is wrong: step.action must be text, but is the number 3.',
-      /A task has the step/,
+      'The task is not valid: step.action must be text, but is the number 3.',
+      /A task contains a step/,
     ],
   ]
   for (const [method, path, body, message, hint] of wrongs) {
@@ -328,8 +334,8 @@ test('it listens on loopback unless told otherwise, and says so where the port i
 test('it does not start without a token or with an address that is none', async () => {
   const open = (token: string) => createHostAgent({ attempts: new ScriptedAttempts(), token, version: '1' })
   assert.throws(() => open(' '), /needs a token/)
-  await assert.rejects(open('t').listen('localhost'), /no address to listen on/)
-  await assert.rejects(open('t').listen(':70000'), /no address to listen on/)
+  await assert.rejects(open('t').listen('localhost'), /not an address to listen on/)
+  await assert.rejects(open('t').listen(':70000'), /not an address to listen on/)
 })
 
 test('closing answers those who wait and is done twice as well as once', async (t) => {

@@ -44,9 +44,9 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
   if (options.token.trim() === '')
     throw new ErrandError(
       'invalid_argument',
-      'A host agent needs a token: without one anybody could run commands here.',
+      'A host agent needs a token: without one, anyone could run commands here.',
       {
-        hint: 'Start it with --token and a long random text, the same that dispatch is given.',
+        hint: 'Start it with --token and a long random text, and give dispatch the same one.',
       },
     )
   const { attempts, log = () => {}, keepEndedMs = 3_600_000 } = options
@@ -111,7 +111,7 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
   async function answer(request: IncomingMessage, gone: AbortSignal): Promise<Reply> {
     if (closing.signal.aborted)
       throw new ErrandError('unavailable', 'This host agent is closing.', {
-        hint: 'Try again once it has been started anew.',
+        hint: 'Try again once it has been restarted.',
       })
     const url = new URL(request.url ?? '/', 'http://host')
     const methods = known.flatMap(([method, path]) => (path === url.pathname ? [method] : []))
@@ -119,11 +119,11 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
     // Without a token, not even the existing routes are revealed; a path that is open to anyone is so for any method.
     if (!methods.some((method) => isOpen(`${method} ${url.pathname}`))) checkToken(request)
     if (methods.length === 0)
-      throw new ErrandError('not_found', `There is no ${url.pathname} here.`, {
+      throw new ErrandError('not_found', `${url.pathname} does not exist here.`, {
         hint: `A host agent answers ${[...new Set(known.map(([, path]) => path))].join(', ')}.`,
       })
     if (!Object.hasOwn(routes, name))
-      throw new ErrandError('method_not_allowed', `${url.pathname} does not take ${request.method}.`, {
+      throw new ErrandError('method_not_allowed', `${url.pathname} does not accept ${request.method}.`, {
         hint: `Use ${methods.join(' or ')}.`,
       })
     const query = Object.fromEntries(url.searchParams)
@@ -174,7 +174,7 @@ function errorReply(error: unknown, log: (line: string) => void): Reply {
   if (error instanceof ErrandError) return { status: error.status, body: error.toBody() }
   log(`a request failed: ${detailsOf(error)}`)
   const internal = new ErrandError('internal', 'The host agent failed to answer this request.', {
-    hint: 'Its log says why.',
+    hint: 'See its log for the reason.',
   })
   return { status: internal.status, body: internal.toBody() }
 }
@@ -208,7 +208,7 @@ function bearerCheck(token: string): (request: IncomingMessage) => void {
     if (!timingSafeEqual(digest(given), expected))
       throw new ErrandError(
         'unauthorized',
-        'The token is wrong: it is not the one this agent server was started with.',
+        'The token is wrong: this agent server was started with another one.',
         {
           hint: 'Give dispatch and agent-server the same --token.',
         },
@@ -229,13 +229,13 @@ async function jsonBody(request: IncomingMessage, maxBytes: number): Promise<unk
   }
   if (length > maxBytes)
     throw new ErrandError('body_too_large', `The body is larger than ${maxBytes} bytes.`, {
-      hint: 'Put large data into a file or fetch it from within the step.',
+      hint: 'Put large data into a file, or fetch it in the step.',
     })
   if (length === 0) return {}
   try {
     return JSON.parse(Buffer.concat(chunks).toString('utf8'))
   } catch (cause) {
-    throw new ErrandError('bad_request', `The body is no JSON: ${(cause as Error).message}.`, {
+    throw new ErrandError('bad_request', `The body is not valid JSON: ${(cause as Error).message}.`, {
       hint: 'Send one JSON object.',
       cause,
     })

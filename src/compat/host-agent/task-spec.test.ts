@@ -71,12 +71,12 @@ test('its way of following a long task works: all output so far by POST /status,
 
 test('an old task that is wrong is refused with the reason', async (t) => {
   const post = await agent(t, new ScriptedAttempts())
-  assert.match((await post('/run', { task: 7 })).body.error.message, /task is wrong/)
+  assert.match((await post('/run', { task: 7 })).body.error.message, /task is not valid/)
   assert.match((await post('/run', { task: 7 })).body.error.hint, /"action": "cmd.run"/)
   assert.match((await post('/run', { task: { ID: 'x', Step: {} } })).body.error.message, /action/)
   assert.match(
     (await post('/run', task('x', { script: 'x' }, { timeout: 'soon' }))).body.error.message,
-    /no duration/,
+    /not a valid duration/,
   )
 })
 

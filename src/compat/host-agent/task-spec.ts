@@ -42,14 +42,12 @@ function checkAction({ action, args }: RunRequest): void {
   if (known === undefined || !hostActions.includes(action))
     throw new ErrandError(
       'bad_request',
-      known === undefined
-        ? `The action "${action}" is not known here.`
-        : `The action "${action}" is not carried out by a host agent.`,
-      { hint: `This host agent carries out: ${hostActions.join(', ')}.` },
+      known === undefined ? `Unknown action "${action}".` : `Host agents do not run the action "${action}".`,
+      { hint: `This host agent runs: ${hostActions.join(', ')}.` },
     )
   const read = readInWords(known.args, args, 'args')
   if (read.wrong === undefined) return
-  throw new ErrandError('invalid_argument', `The args of ${action} are wrong: ${read.wrong}.`, {
+  throw new ErrandError('invalid_argument', `The args of ${action} are not valid: ${read.wrong}.`, {
     details: read.details,
     hint: read.hint ?? 'See docs/workflows.md for what each action takes.',
   })
@@ -58,9 +56,13 @@ function checkAction({ action, args }: RunRequest): void {
 function checkBox({ isolation, network }: RunRequest): void {
   const box = boxFor(isolation, network) ?? 'none'
   if (box === 'none') return
-  throw new ErrandError('invalid_argument', `The task asks for a ${box}, and a host agent makes none.`, {
-    hint: 'Give it to a runner of a hub, or leave isolation and network out.',
-  })
+  throw new ErrandError(
+    'invalid_argument',
+    `The task asks for a ${box}, but host agents do not make boxes.`,
+    {
+      hint: 'Run it on a runner of a hub, or remove isolation and network.',
+    },
+  )
 }
 
 const attemptPattern = /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}\.[1-9][0-9]{0,14}$/
@@ -131,8 +133,8 @@ export function fromOldTask(body: { task: unknown }): { request: RunRequest; tas
 function read<S extends z.ZodType>(schema: S, value: unknown): z.infer<S> {
   const read = readInWords(schema, value, 'it')
   if (read.wrong === undefined) return read.data
-  throw new ErrandError('bad_request', `The task is wrong: ${read.wrong}.`, {
-    hint: 'A task has the step with its action and args: {"task": {"step": {"action": "cmd.run", "args": {"cmd": "..."}}}}',
+  throw new ErrandError('bad_request', `The task is not valid: ${read.wrong}.`, {
+    hint: 'A task contains a step with its action and args: {"task": {"step": {"action": "cmd.run", "args": {"cmd": "..."}}}}',
   })
 }
 
@@ -172,7 +174,7 @@ function seconds(duration: string | null | undefined): number | undefined {
   if (!duration) return undefined
   const parts = [...duration.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)]
   if (parts.map(([whole]) => whole).join('') !== duration)
-    throw new ErrandError('bad_request', `The timeout "${duration}" is no duration.`, {
+    throw new ErrandError('bad_request', `The timeout "${duration}" is not a valid duration.`, {
       hint: 'Write "90s" or "1m30s".',
     })
   return parts.reduce((sum, [, number, unit]) => sum + Number(number) * unitSeconds[unit!]!, 0)

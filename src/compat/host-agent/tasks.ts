@@ -37,7 +37,7 @@ export interface TasksOptions {
 
 /** Requests over HTTP have one epoch: a host agent gets an attempt only once. */
 const EPOCH = 1
-const RUN_HINT = 'Send such as {"action": "cmd.run", "args": {"cmd": "echo hello"}}.'
+const RUN_HINT = 'Example: {"action": "cmd.run", "args": {"cmd": "echo hello"}}.'
 /** Most milliseconds that an answer of `/status` is held back. */
 const MAX_WAIT_MS = 30_000
 
@@ -57,15 +57,15 @@ export class Tasks {
 
   async run(asked: Asked): Promise<Reply> {
     const { attempts, retention, asyncAfterMs } = this.#options
-    const query = parse(RunQuery, asked.query, 'query', 'Such as /run?wait_ms=1000.')
+    const query = parse(RunQuery, asked.query, 'query', 'Example: /run?wait_ms=1000.')
     const body = await asked.body()
     const old = isOldTask(body) ? fromOldTask(body) : undefined
     const request = old?.request ?? parse(RunRequest, body, 'body', RUN_HINT)
     const spec = taskSpec(request)
     const attempt = await attempts.start(spec, EPOCH, request.secret_values)
     if (attempt.spec.request_id !== spec.request_id)
-      throw new ErrandError('conflict', `There is already another attempt ${spec.attempt_id} on this host.`, {
-        hint: 'A run of the same id was dispatched to it before. Use another run id.',
+      throw new ErrandError('conflict', `This host already has another attempt ${spec.attempt_id}.`, {
+        hint: 'A run with the same id was dispatched to it before. Use another run id.',
       })
     retention.watch(attempt)
     const waitMs = Math.min(query.wait_ms ?? asyncAfterMs, asyncAfterMs)
@@ -83,7 +83,7 @@ export class Tasks {
   }
 
   async status(asked: Asked): Promise<Reply> {
-    const query = parse(StatusQuery, asked.query, 'query', 'Such as /status?task_id=ID&stdout_offset=0.')
+    const query = parse(StatusQuery, asked.query, 'query', 'Example: /status?task_id=ID&stdout_offset=0.')
     const attempt = this.#find(query.task_id)
     const cursor = this.#cursors.get(attempt) ?? { stdout: 0, stderr: 0 }
     const offsets = {
@@ -126,14 +126,14 @@ export class Tasks {
       CancelQuery,
       { ...asked.query, task_id: await this.#taskIdOf(asked) },
       'query',
-      'Such as /cancel?task_id=ID.',
+      'Example: /cancel?task_id=ID.',
     )
     const attempt = this.#find(query.task_id)
     if (attempt.ended)
       throw new ErrandError(
         'conflict',
-        `The task ${query.task_id} has ended already: ${taskStatus(attempt)}.`,
-        { hint: 'There is nothing to cancel; GET /status tells its result.' },
+        `The task ${query.task_id} has already ended: ${taskStatus(attempt)}.`,
+        { hint: 'There is nothing to cancel; get its result with GET /status.' },
       )
     attempt.cancel(query.grace_ms ?? this.#options.cancelGraceMs, query.reason)
     return {
@@ -144,7 +144,7 @@ export class Tasks {
 
   /** Lists the tasks, oldest first. */
   async list(asked: Asked): Promise<Reply> {
-    const { run_id, status } = parse(TasksQuery, asked.query, 'query', 'Such as /tasks?status=running.')
+    const { run_id, status } = parse(TasksQuery, asked.query, 'query', 'Example: /tasks?status=running.')
     const tasks = this.#options.attempts
       .all()
       .map(listed)
@@ -155,11 +155,11 @@ export class Tasks {
   async runStatus(asked: Asked): Promise<Reply> {
     const runId = asked.query.run_id ?? ''
     if (runId === '')
-      throw new ErrandError('bad_request', 'run_id is missing.', { hint: 'Ask GET /run-status?run_id=…' })
+      throw new ErrandError('bad_request', 'run_id is missing.', { hint: 'Use GET /run-status?run_id=…' })
     const state = runState(runId, this.#options.attempts.all())
     if (state === undefined)
-      throw new ErrandError('run_not_found', `This host agent knows no run "${runId}".`, {
-        hint: 'It knows a run once it was given a step of it, and for an hour after the last one ended.',
+      throw new ErrandError('run_not_found', `Run "${runId}" not found on this host agent.`, {
+        hint: 'A host agent knows a run from its first step until an hour after its last step has ended.',
       })
     return { status: 200, body: state }
   }
@@ -174,7 +174,7 @@ export class Tasks {
   #find(taskId: string): HeldAttempt {
     const attempt = this.#options.attempts.get(attemptIdOf(taskId))
     if (attempt) return attempt
-    throw new ErrandError('not_found', `This host agent knows no task "${taskId}".`, {
+    throw new ErrandError('not_found', `Task "${taskId}" not found on this host agent.`, {
       hint: 'Ended tasks are kept for an hour.',
     })
   }
@@ -188,7 +188,7 @@ function shownBytes(attempt: HeldAttempt): number {
 function parse<S extends z.ZodType>(schema: S, value: unknown, what: string, hint: string): z.infer<S> {
   const read = readInWords(schema, value, `the ${what}`)
   if (read.wrong === undefined) return read.data
-  throw new ErrandError('bad_request', `The ${what} of the request is wrong: ${read.wrong}.`, {
+  throw new ErrandError('bad_request', `The ${what} of the request is not valid: ${read.wrong}.`, {
     hint: read.hint ?? hint,
     details: read.details,
   })

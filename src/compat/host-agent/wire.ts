@@ -18,12 +18,13 @@ import {
 /** `POST /run`. Only `action` is required; missing ids are generated. */
 export const RunRequest = z.object({
   run_id: z.optional(RunId),
-  attempt_id: z.string().min(1).max(300).optional().describe('The same id twice is one task'),
-  request_id: z
+  attempt_id: z
     .string()
-    .max(100)
+    .min(1)
+    .max(300)
     .optional()
-    .describe('Tells two requests apart that bear the same attempt_id'),
+    .describe('Sending the same id twice creates only one task'),
+  request_id: z.string().max(100).optional().describe('Distinguishes two requests with the same attempt_id'),
   workflow_name: z.string().default('task'),
   step: z.string().min(1).optional(),
   host: z.string().min(1).default('local'),
@@ -37,10 +38,10 @@ export const RunRequest = z.object({
   secret_values: z
     .record(VarName, z.string())
     .optional()
-    .describe('Of those that are not mounted, by variable'),
+    .describe('Secrets that are not mounted, by variable'),
   timeout_seconds: z.number().positive().max(31_536_000).optional(),
-  isolation: z.optional(Isolation).describe('A host agent makes no boxes: `none`, or the task is refused'),
-  network: z.optional(Network).describe('Likewise: `all`, or the task is refused'),
+  isolation: z.optional(Isolation).describe('Host agents do not make boxes: anything but `none` is refused'),
+  network: z.optional(Network).describe('Likewise, anything but `all` is refused'),
 })
 export type RunRequest = z.infer<typeof RunRequest>
 
@@ -50,18 +51,18 @@ const Encoding = z.enum(['text', 'base64'])
 /** Query of `POST /run`. */
 export const RunQuery = z.object({
   encoding: Encoding.default('text'),
-  wait_ms: count.optional().describe('How long to wait for the end; at most what the agent is set to'),
+  wait_ms: count.optional().describe("How long to wait for the end, at most the agent's own limit"),
   reports_from: count.optional(),
 })
 
 /** Query of `GET /status`. */
 export const StatusQuery = z.object({
   task_id: z.string().min(1),
-  stdout_offset: count.optional().describe('From which byte; without it, from where the last answer ended'),
+  stdout_offset: count.optional().describe('Byte to start from; default: where the last answer ended'),
   stderr_offset: count.optional(),
   encoding: Encoding.default('text'),
   wait_ms: count.default(0).describe('Answer only once there is something new, or after this time'),
-  reports_from: count.optional().describe('Also answer the reports from this number on, from 0'),
+  reports_from: count.optional().describe('Also return the reports from this number on, starting at 0'),
 })
 
 /** Query of `POST /cancel`. */
@@ -110,9 +111,7 @@ export const TaskAnswer = AttemptEnd.omit({ type: true, outcome: true }).extend(
   order: z
     .array(z.object({ stream: StreamName, length, unordered: z.literal(true).optional() }))
     .optional()
-    .describe(
-      'How the bytes of both streams come one after another; `unordered`: that is not known of these',
-    ),
+    .describe('The order of the bytes of both streams; `unordered`: the order of these bytes is unknown'),
   reports: z.array(AttemptReport).optional(),
 })
 export type TaskAnswer = z.infer<typeof TaskAnswer>
@@ -154,6 +153,6 @@ export function readInWords<S extends z.core.$ZodType>(
 
 const told = ({ path, says, hint }: Finding, whole: string): Told => ({
   field: path.length === 0 ? whole : cutShort(path.join('.')),
-  message: says === unknownKey ? 'is not known here' : cutShort(says),
+  message: says === unknownKey ? 'is an unknown field' : cutShort(says),
   hint: typeof hint === 'function' ? hint() : hint,
 })

@@ -28,7 +28,7 @@ export const deploymentModes = ['simple', 'custom', 'image'] as const
 const deployment_mode = z
   .string()
   .min(1)
-  .describe(`One of ${deploymentModes.join(', ')}; default: what the other fields say`)
+  .describe(`One of ${deploymentModes.join(', ')}; default: derived from the other fields`)
 
 /** Most bytes of a simple bot's source texts together; more must be an archive. */
 export const MAX_CODE_BYTES = 1024 * 1024
@@ -38,7 +38,7 @@ export const MAX_UPLOAD_BYTES = 50 * 1024 * 1024
 /** The source of the code, in the words of the three modes. */
 const source = {
   deployment_mode: deployment_mode.optional(),
-  code: z.string().min(1).optional().describe('simple: the one source text'),
+  code: z.string().min(1).optional().describe('simple: the only source text'),
   files: z
     .record(z.string().min(1).max(1024), z.string())
     .optional()
@@ -49,48 +49,53 @@ const source = {
     .min(1)
     .max(1024)
     .optional()
-    .describe('simple: which of them is run; default: the only one, or bot.py for `code`'),
+    .describe('simple: which file to run; default: the only one, or bot.py for `code`'),
   requirements: z
     .union([z.string(), z.array(z.string().max(1000)).max(1000)])
     .optional()
-    .describe('simple: what pip or npm installs, as a list or as lines')
+    .describe('simple: packages for pip or npm to install, as a list or one per line')
     .meta({ examples: [['aiogram>=3.0']] }),
-  language: z.enum(['python', 'node']).optional().describe('simple: default: what the entrypoint ends with'),
-  base_image: text.optional().describe('simple: default: the one of the runner'),
+  language: z
+    .enum(['python', 'node'])
+    .optional()
+    .describe('simple: default: by the extension of the entrypoint'),
+  base_image: text.optional().describe("simple: default: the runner's base image"),
   archive: z
     .string()
     .min(1)
     .optional()
-    .describe('custom: a zip, tar or tar.gz in base64; a large one is uploaded'),
+    .describe('custom: a zip, tar or tar.gz in base64; upload a large archive instead'),
   upload: z
     .string()
-    .regex(/^[0-9a-f]{64}$/, 'an upload is named by its SHA-256, 64 hexadecimal digits')
+    .regex(/^[0-9a-f]{64}$/, 'the id of an upload is its SHA-256, 64 hexadecimal digits')
     .optional()
-    .describe('custom: what PUT /api/uploads has answered'),
+    .describe('custom: the id from the answer of PUT /api/uploads'),
   git_url: text.optional().describe('custom: https:// address of a Git repository'),
-  git_ref: text.optional().describe('custom: branch, tag or commit; default: that of the repository'),
+  git_ref: text
+    .optional()
+    .describe('custom: branch, tag or commit; default: the default branch of the repository'),
   git_auth: z
     .strictObject({
-      username: text.optional().describe('Default: x-access-token, which servers take with a token'),
+      username: text.optional().describe('Default: x-access-token, which servers accept with a token'),
       password: z.string().min(1).max(65_536).optional().describe('The token, for one fetch'),
-      secret: z.optional(VarName).describe('Instead of it: name of a secret that the hub keeps'),
+      secret: z.optional(VarName).describe('Instead of a password: the name of a secret on the hub'),
     })
     .refine(
       ({ password, secret }) => (password === undefined) !== (secret === undefined),
-      'it has one of "password" and "secret"',
+      'give exactly one of "password" and "secret"',
     )
     .optional()
     .describe(
-      'custom: credentials of `git_url`, sent to its server alone; a password is sealed until the image is built, then deleted; no build is given them',
+      'custom: credentials for `git_url`, sent only to its server. A password is sealed until the image is built, and then deleted. Builds do not get them',
     )
     .meta({ examples: [{ password: '...' }] }),
   dockerfile: z.string().min(1).max(1024).optional().describe('custom: default: Dockerfile'),
-  docker_image: text.optional().describe('image: name of a ready image'),
+  docker_image: text.optional().describe('image: name of an existing image'),
   registry_auth: z
     .strictObject({ username: text, password: z.string().min(1).max(65_536) })
     .optional()
     .describe(
-      'image: credentials for its pull; sealed until that is done, then deleted; given to no container',
+      'image: credentials for pulling the image. They are sealed until the pull is done, and then deleted. No container gets them',
     )
     .meta({ examples: [{ username: 'ann', password: '...' }] }),
 }
@@ -101,42 +106,42 @@ const settings = {
     .min(1)
     .max(256)
     .optional()
-    .describe("Instead of the image's own command")
+    .describe("Command that replaces the image's own")
     .meta({ examples: [['python', 'bot.py']] }),
   env_vars: z
     .record(z.string(), Scalar)
     .optional()
-    .describe('Secret variables: sealed while the bot lives, masked in its log, shown nowhere')
+    .describe('Secret variables: sealed while the bot lives, masked in its log, never shown')
     .meta({ examples: [{ BOT_TOKEN: '...' }] }),
   env: z
     .record(z.string(), Scalar)
     .optional()
-    .describe('Plain variables, which can be seen')
+    .describe('Plain variables; their values are visible')
     .meta({ examples: [{ LANG: 'C.UTF-8' }] }),
   limits: z.optional(BotLimits),
   data: WantedData.optional(),
   restart: z.optional(BotRestart),
-  health: z.optional(BotHealthCheck).describe('Instead of the image\'s own check; "none": it has none'),
+  health: z.optional(BotHealthCheck).describe('Replaces the health check of the image; "none": no check'),
   timeout_seconds: z
     .union([z.number().positive(), z.null(), z.literal('unlimited')])
     .optional()
     .describe(
-      'Longest life; null or "unlimited": without end, where the hub allows it. Default: the time that the hub gives a bot (24 h)',
+      'Longest life; null or "unlimited": no limit, if the hub allows that. Default: the life that the hub gives a bot (24 h)',
     ),
   stop_grace_seconds: z
     .number()
     .min(0)
     .max(600)
     .optional()
-    .describe('Between the request to end and the kill'),
+    .describe('Seconds between the request to end and the kill'),
   refresh: z
     .boolean()
     .optional()
     .describe(
-      'simple, custom: this once, the base image is looked up and all is installed anew, whatever earlier builds have left',
+      'simple, custom: for this build, look up the base image again and install everything again, without using earlier builds',
     ),
-  runtime: text.optional().describe('Container runtime, such as runsc; default: that of the runner'),
-  runner: z.string().min(1).optional().describe('Id of the one runner to use'),
+  runtime: text.optional().describe("Container runtime, such as runsc; default: the runner's"),
+  runner: z.string().min(1).optional().describe('Id of the only runner to use'),
   group: z.string().min(1).optional().describe('Runner group to use'),
   labels: z
     .record(z.string(), z.string())
@@ -184,14 +189,14 @@ const life = {
   state: BotState,
   status: RunStatus,
   reason: z.optional(Reason),
-  message: z.string().optional().describe('How it ended, what it waits for, or what it is at'),
+  message: z.string().optional().describe('How it ended, what it waits for, or what it is doing'),
   exit_code: z.number().int().optional(),
-  engine_away_since: time.optional().describe('Since then its container engine has not answered'),
+  engine_away_since: time.optional().describe('Since when its container engine has not answered'),
   cannot_reach: z
     .string()
     .optional()
-    .describe('Why it may not reach what its runner allows it (ERRAND_BOT_ALLOW), where that is so just now'),
-  health: z.optional(BotHealth).describe('Of one that has a check, while its container is up'),
+    .describe('Why it currently cannot reach what its runner allows (ERRAND_BOT_ALLOW), if that is so'),
+  health: z.optional(BotHealth).describe('Set if the bot has a health check and its container is up'),
 }
 
 export const BotView = z.object({
@@ -202,39 +207,39 @@ export const BotView = z.object({
   image: z.string().optional(),
   runner: z.string().optional(),
   created_at: time,
-  started_at: time.optional().describe('Since when it runs, or when the run was begun'),
+  started_at: time.optional().describe('Since when it runs, or when the run began'),
   finished_at: time.optional(),
-  uptime_seconds: z.number().optional().describe('How long its present container has been running'),
+  uptime_seconds: z.number().optional().describe('How long its current container has been running'),
   restarts: z
     .number()
     .int()
     .optional()
-    .describe(
-      'How often it was started again after a failure; a list does not tell it of those that have ended',
-    ),
+    .describe('How often it was restarted after a failure; lists omit it for bots that have ended'),
   limits: BotLimits,
   data: z
     .object({
       path: z.string(),
       limit_bytes: z.number(),
-      runner: z.string().optional().describe('The runner that has them, once that is known'),
+      runner: z.string().optional().describe('The runner that stores the data, once that is known'),
       bytes: z
         .number()
         .optional()
-        .describe('What stands there now; told of a single bot, where its runner can say'),
+        .describe('Size of the data now; only for a single bot, if its runner can tell'),
     })
     .optional()
-    .describe('Its place for data, where this run has one'),
+    .describe('Its data folder, if this run has one'),
   restart: BotRestart,
-  health_check: z.optional(BotHealthCheck).describe("Absent: the image's own, if it has one"),
-  timeout_seconds: z.number().nullable().optional().describe('Longest life; null: without end'),
-  usage: z.optional(BotUsage).describe('Now, at most and so far; of one that has ended what is kept of it'),
+  health_check: z.optional(BotHealthCheck).describe("Absent: the image's own check, if it has one"),
+  timeout_seconds: z.number().nullable().optional().describe('Longest life; null: no limit'),
+  usage: z
+    .optional(BotUsage)
+    .describe('Current, peak and total usage; for a bot that has ended, what is still stored'),
   env: z.record(z.string(), z.string()),
   env_vars: z.array(z.string()).describe('Names of its secret variables'),
   update: z
     .object({ ...life, created_at: time })
     .optional()
-    .describe('The run that is to take its place, or that failed to'),
+    .describe('The run that is about to replace it, or failed to'),
 })
 export type BotView = z.infer<typeof BotView>
 
@@ -243,9 +248,9 @@ export const BotStarted = BotView.extend({ warnings: z.array(z.string()) })
 export type BotStarted = z.infer<typeof BotStarted>
 
 export const ListBots = z.strictObject({
-  state: z.string().optional().describe('One or several, separated by commas'),
-  owner: z.string().optional().describe('For an admin'),
-  all: z.stringbool().default(false).describe('Also those that have ended'),
+  state: z.string().optional().describe('One or more, separated by commas'),
+  owner: z.string().optional().describe('Only for admins'),
+  all: z.stringbool().default(false).describe('Include bots that have ended'),
 })
 export type ListBots = z.infer<typeof ListBots>
 export type ListBotsInput = { state?: string; owner?: string; all?: boolean }
@@ -253,20 +258,28 @@ export const BotList = z.object({ bots: z.array(BotView) })
 export type BotList = z.infer<typeof BotList>
 
 /** `owner`: the owner of the bot, when an admin asks for another user's bot. */
-export const BotQuery = z.strictObject({ owner: z.string().optional().describe('Whose bot, for an admin') })
+export const BotQuery = z.strictObject({
+  owner: z.string().optional().describe('Owner of the bot; only for admins'),
+})
 export type BotQuery = z.infer<typeof BotQuery>
 
 export const MAX_LOG_LINES = 10_000
 export const BotLogsQuery = z.strictObject({
   owner: BotQuery.shape.owner,
-  tail: z.coerce.number().int().min(0).max(MAX_LOG_LINES).default(100).describe('The last so many lines'),
-  search: z.string().min(1).max(1000).optional().describe('Only lines that hold this text, in any case'),
+  tail: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(MAX_LOG_LINES)
+    .default(100)
+    .describe('How many of the last lines to return'),
+  search: z.string().min(1).max(1000).optional().describe('Only lines that contain this text, in any case'),
   since: z.string().optional().describe('Only lines from this time on (RFC 3339)'),
   stream: z.enum(['stdout', 'stderr']).optional(),
   follow: z
     .stringbool()
     .default(false)
-    .describe('As Server-Sent Events: the last lines, and then each one as it comes, until the bot ends'),
+    .describe('Answer with Server-Sent Events: the last lines, then each new line, until the bot ends'),
 })
 export type BotLogsQuery = z.infer<typeof BotLogsQuery>
 export type BotLogsInput = {
@@ -278,7 +291,7 @@ export type BotLogsInput = {
 }
 
 export const LogLine = z.object({
-  time: time.describe('When the hub got the end of the line'),
+  time: time.describe('When the hub received the end of the line'),
   stream: z.enum(['stdout', 'stderr']),
   text: z.string(),
   open: z.literal(true).optional().describe('The line has not ended yet'),
@@ -289,10 +302,12 @@ export const BotLogs = z.object({
   bot_id: z.string(),
   run_id: z.string(),
   lines: z.array(LogLine),
-  seq: z.number().int().describe('The last event of the run that was looked at'),
+  seq: z.number().int().describe('The last event of the run that was read'),
   truncated: z
     .boolean()
-    .describe('Older lines, or what a long line has after 64 KiB, were left out: the answer has its bounds'),
+    .describe(
+      'Older lines, or what follows the first 64 KiB of a long line, were left out to limit the answer',
+    ),
 })
 export type BotLogs = z.infer<typeof BotLogs>
 

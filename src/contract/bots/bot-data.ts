@@ -26,7 +26,9 @@ export type DataAnswer = z.infer<typeof DataAnswer>
 /** The data that a bot is to have; false: none, and existing data stays where it is. */
 export const WantedData = z
   .union([z.boolean(), WantedPlace])
-  .describe('A place that outlives restarts, updates and stops; true: as it was, else 1 GB at /data')
+  .describe(
+    'A folder for data that survives restarts, updates and stops; true: as before, or else 1 GB at /data',
+  )
 export type WantedData = z.infer<typeof WantedData>
 
 export const BotDataView = z.object({
@@ -35,28 +37,28 @@ export const BotDataView = z.object({
   runner: z
     .string()
     .optional()
-    .describe('The runner that has it; none before the bot was up for the first time'),
+    .describe('The runner that stores the data; absent until the bot was up for the first time'),
   path: z.string(),
-  limit_bytes: z.number().describe('What may stand in it, which counts for the quota'),
+  limit_bytes: z.number().describe('How large the data may become; this size counts toward the quota'),
   bytes: z
     .number()
     .optional()
-    .describe('What stands in it now; absent where its runner is away, or cannot measure it'),
-  in_use: z.boolean().describe('The bot has not ended'),
+    .describe('Size of the data now; absent if the runner is away or cannot measure it'),
+  in_use: z.boolean().describe('Whether the bot has not ended'),
   created_at: z.string().optional().describe('RFC 3339, UTC'),
 })
 export type BotDataView = z.infer<typeof BotDataView>
 
 export const BotDataList = z.object({
   data: z.array(BotDataView),
-  limit_bytes: z.number().describe('What all data of one user may have together'),
+  limit_bytes: z.number().describe('How large all data of one user may be together'),
 })
 export type BotDataList = z.infer<typeof BotDataList>
 
 export const RemoveBotData = z.strictObject({
-  owner: z.string().optional().describe('Whose bot, for an admin'),
+  owner: z.string().optional().describe('Owner of the bot; only for admins'),
   force: z
     .stringbool()
     .default(false)
-    .describe('Stop the bot first; and forget data whose runner is away, which is then left there'),
+    .describe('Stop the bot first. If the runner is away, forget the data; it then stays on that runner'),
 })

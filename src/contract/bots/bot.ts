@@ -9,7 +9,7 @@ export const BotId = z
   .check(
     z.regex(
       /^[a-z0-9][a-z0-9_-]{0,62}$/i,
-      'a bot id is letters, digits, "-" and "_", at most 63, not starting with a sign',
+      'a bot id is at most 63 letters, digits, "-" or "_", and starts with a letter or digit',
     ),
   )
 
@@ -23,7 +23,7 @@ const positive = z.int().check(z.positive())
  */
 export const RegistryAuth = z.strictObject({
   username: text,
-  password_secret: described(VarName, "Variable, among the step's secrets, that holds the password or token"),
+  password_secret: described(VarName, "Variable among the step's secrets that holds the password or token"),
 })
 
 /**
@@ -38,8 +38,8 @@ export const GitAuth = z.strictObject({
 /** An image that was pulled with credentials, which are not stored: the local copy is used unchanged. */
 export const PulledImage = z.strictObject({
   username: text,
-  attempt_id: described(text, 'Attempt, of the same owner, that has pulled it'),
-  runner: described(z.optional(text), 'The runner that has it, where the bot could have been on others'),
+  attempt_id: described(text, 'Attempt of the same owner that has pulled the image'),
+  runner: described(z.optional(text), 'The runner that has it, if the bot could also run on others'),
 })
 export type PulledImage = z.infer<typeof PulledImage>
 
@@ -48,7 +48,7 @@ export type PulledImage = z.infer<typeof PulledImage>
  */
 export const BuiltImage = z.strictObject({
   username: z.optional(text),
-  attempt_id: described(text, 'Attempt, of the same owner, that has built it'),
+  attempt_id: described(text, 'Attempt of the same owner that has built the image'),
   runner: PulledImage.shape.runner,
 })
 
@@ -57,36 +57,41 @@ export const BotSource = z.discriminatedUnion('mode', [
   z.strictObject({
     mode: z.literal('simple'),
     files: described(z.record(path, z.string()), 'Source texts by path'),
-    entrypoint: described(path, 'The file that is run'),
-    requirements: described(z._default(z.array(z.string()), []), 'What pip or npm installs, a line each'),
+    entrypoint: described(path, 'The file to run'),
+    requirements: described(
+      z._default(z.array(z.string()), []),
+      'Packages for pip or npm to install, one per line',
+    ),
     language: described(
       z.optional(z.enum(['python', 'node'])),
-      'Default: what the ending of the entrypoint says',
+      'Default: by the extension of the entrypoint',
     ),
     base_image: described(
       z.optional(text),
-      'Default: BASE_IMAGE of the runner, else the usual one of the language',
+      'Default: BASE_IMAGE of the runner, or else the usual image for the language',
     ),
   }),
   z.strictObject({
     mode: z.literal('archive'),
     upload: described(
-      z.string().check(z.regex(/^[0-9a-f]{64}$/, 'an upload is named by its SHA-256, 64 hexadecimal digits')),
-      'A zip, tar or tar.gz that the hub keeps, by its SHA-256',
+      z
+        .string()
+        .check(z.regex(/^[0-9a-f]{64}$/, 'the id of an upload is its SHA-256, 64 hexadecimal digits')),
+      'A zip, tar or tar.gz that the hub stores, by its SHA-256',
     ),
     dockerfile: z._default(path, 'Dockerfile'),
   }),
   z.strictObject({
     mode: z.literal('git'),
     url: described(text, 'https:// address of a Git repository'),
-    ref: described(z.optional(text), 'Branch, tag or commit; default: that of the repository'),
+    ref: described(z.optional(text), 'Branch, tag or commit; default: the default branch of the repository'),
     dockerfile: z._default(path, 'Dockerfile'),
     git_auth: z.optional(GitAuth),
     built: z.optional(BuiltImage),
   }),
   z.strictObject({
     mode: z.literal('image'),
-    image: described(text, 'Name of a ready image'),
+    image: described(text, 'Name of an existing image'),
     registry_auth: z.optional(RegistryAuth),
     pulled: z.optional(PulledImage),
   }),
@@ -98,17 +103,17 @@ export const DEFAULT_WORK = '1GB'
 
 /** The limits of a bot's container. */
 export const BotLimits = z.strictObject({
-  memory: described(z._default(Size, '256MB'), 'Memory, with no swap beside it'),
+  memory: described(z._default(Size, '256MB'), 'Memory; there is no swap'),
   cpus: described(z._default(z.number().check(z.positive(), z.maximum(1024)), 0.5), 'Cores'),
   processes: described(z._default(positive, 100), 'Processes and threads'),
-  disk: described(z._default(Size, '64MB'), 'Size of /tmp; in memory'),
+  disk: described(z._default(Size, '64MB'), 'Size of /tmp, which is in memory'),
   work: described(
     z.optional(Size),
-    'What it may write into its working folder and the volumes of its image, beyond what the image has there; default 1GB; more ends it with reason quota',
+    'How much the bot may write into its working folder and the volumes of its image, in addition to what the image has there; default 1GB. If it writes more, it ends with reason quota',
   ),
   log: described(
     z._default(Size, '50MB'),
-    'Most log bytes a day; what goes beyond is left out, with a line that says so',
+    'Most log bytes per day; the rest is left out, and a line says so',
   ),
 })
 export type BotLimits = z.infer<typeof BotLimits>
@@ -134,16 +139,19 @@ const dataPath = z
   .check(
     z.regex(
       /^(?:\/[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}){1,8}$/,
-      'the path of a place for data is absolute and plain, such as /data or /app/state',
+      'the path of a data folder is absolute and plain, such as /data or /app/state',
     ),
-    z.refine(isOwnFolder, 'a folder of the system is no place for data; take one such as /data'),
+    z.refine(isOwnFolder, 'a system folder cannot be the data folder; use one such as /data'),
   )
 
 /** A named volume that outlives the bot's containers. */
 export const BotData = z.strictObject({
-  path: described(z._default(dataPath, '/data'), 'Where the bot finds it'),
-  size: described(z._default(Size, '1GB'), 'What may stand in it; more ends the bot with reason quota'),
-  runner: described(z.optional(text), 'The runner that has it, where the bot could have been on others'),
+  path: described(z._default(dataPath, '/data'), 'Path of the data folder in the container'),
+  size: described(
+    z._default(Size, '1GB'),
+    'How large the data may become; if it is larger, the bot ends with reason quota',
+  ),
+  runner: described(z.optional(text), 'The runner that has it, if the bot could also run on others'),
 })
 export const WantedPlace = z.strictObject({ path: z.optional(dataPath), size: z.optional(Size) })
 export type BotData = z.infer<typeof BotData>
@@ -153,7 +161,7 @@ export const BotRestart = z.strictObject({
   policy: z._default(z.enum(restartPolicies), 'no'),
   max_restarts: described(
     z._default(z.int().check(z.minimum(1), z.maximum(1000)), 5),
-    'With on-failure: a bot that fails more often, with less than ten minutes of life each time, is left crashed',
+    'With on-failure: a bot that fails more often than this, each time within ten minutes, stays crashed',
   ),
 })
 export type BotRestart = z.infer<typeof BotRestart>
@@ -168,20 +176,20 @@ export const BotHealthCheck = z.union([
   z.strictObject({
     cmd: described(
       z.union([text, z.array(text).check(z.minLength(1), z.maxLength(256))]),
-      'Run in the container, as a line of its shell or a program with arguments; exit code 0 means well',
+      'Command to run in the container, as a shell line or as a program with arguments; exit code 0 means healthy',
     ),
-    interval_seconds: described(z._default(interval, 30), 'Between two checks'),
+    interval_seconds: described(z._default(interval, 30), 'Seconds between two checks'),
     timeout_seconds: described(
       z._default(z.number().check(z.minimum(1), z.maximum(3600)), 30),
-      'A check that takes longer has failed',
+      'A check that takes longer than this has failed',
     ),
     retries: described(
       z._default(z.int().check(z.minimum(1), z.maximum(1000)), 3),
-      'It is unhealthy after so many failures in a row',
+      'After this many failures in a row, the bot is unhealthy',
     ),
     start_period_seconds: described(
       z._default(z.number().check(z.minimum(0), z.maximum(86_400)), 0),
-      'From its start, failures do not count for so long',
+      'For how long after the start failures do not count',
     ),
   }),
 ])
@@ -191,17 +199,20 @@ export type BotHealthCheck = z.infer<typeof BotHealthCheck>
 export const BotServeArgs = z.strictObject({
   bot_id: BotId,
   source: BotSource,
-  command: described(z.optional(z.array(text).check(z.minLength(1))), "Instead of the image's own command"),
+  command: described(
+    z.optional(z.array(text).check(z.minLength(1))),
+    "Command that replaces the image's own",
+  ),
   limits: z.prefault(BotLimits, {}),
   data: z.optional(BotData),
   restart: z.prefault(BotRestart, {}),
   health: z.optional(BotHealthCheck),
-  runtime: described(z.optional(text), 'Container runtime, such as runsc; default: that of the runner'),
+  runtime: described(z.optional(text), "Container runtime, such as runsc; default: the runner's"),
   stop_grace_seconds: described(
     z._default(z.number().check(z.minimum(0), z.maximum(600)), 10),
-    'Between the request to end and the kill',
+    'Seconds between the request to end and the kill',
   ),
-  refresh: described(z.optional(z.boolean()), 'Builds without what earlier builds have left'),
+  refresh: described(z.optional(z.boolean()), 'Build without using earlier builds'),
 })
 export type BotServeArgs = z.infer<typeof BotServeArgs>
 
@@ -221,17 +232,17 @@ export const BotUsage = z.object({
   at: described(z.optional(moment), 'When it was measured (RFC 3339)'),
   cpus: usage('Cores'),
   peak_cpus: usage('Most cores'),
-  cpu_ms: usage('Time of cores, so far'),
-  memory_bytes: usage('Memory, without what is only a copy of files'),
+  cpu_ms: usage('CPU time so far'),
+  memory_bytes: usage('Memory, without cached copies of files'),
   peak_memory_bytes: usage('Most memory'),
   network_bytes_per_second: usage('Received and sent'),
-  peak_network_bytes_per_second: usage('Most received and sent'),
+  peak_network_bytes_per_second: usage('Peak of bytes received and sent'),
   network_received_bytes: usage('So far'),
   network_sent_bytes: usage('So far'),
   disk_read_bytes: usage('So far'),
   disk_written_bytes: usage('So far'),
-  disk_bytes: usage('What it has written into its working folder and volumes, and its data'),
-  peak_disk_bytes: usage('The most that was seen of that'),
+  disk_bytes: usage('What it has written into its working folder and volumes, plus its data'),
+  peak_disk_bytes: usage('The highest measured value of `disk_bytes`'),
 })
 export type BotUsage = z.infer<typeof BotUsage>
 
@@ -241,7 +252,7 @@ export const BotHealth = z.object({
   state: z.enum(['starting', 'healthy', 'unhealthy']),
   output: described(
     z.optional(z.string().check(z.maxLength(2 * MAX_HEALTH_OUTPUT))),
-    'What its last check said',
+    'Output of its last check',
   ),
   checked_at: z.optional(moment),
 })
@@ -250,10 +261,10 @@ export type BotHealth = z.infer<typeof BotHealth>
 /** The present state of a bot's attempt. No log stores it: its runner reports it repeatedly. */
 export const BotLive = z.object({
   attempt_id: z.string(),
-  engine_away_since: described(z.optional(moment), 'Its container engine has not answered since then'),
+  engine_away_since: described(z.optional(moment), 'Since when its container engine has not answered'),
   cannot_reach: described(
     z.optional(z.string().check(z.maxLength(4096))),
-    'Why it may not reach what its runner allows it, where that is so just now',
+    'Why it currently cannot reach what its runner allows, if that is so',
   ),
   health: z.optional(BotHealth),
   usage: z.optional(BotUsage),

@@ -4,7 +4,7 @@ import * as z from 'zod'
 
 export const JobRequest = z.object({
   blueprint: z.string().describe('`bot_runner`'),
-  data: z.record(z.string(), z.unknown()).describe('`action`, and what it takes'),
+  data: z.record(z.string(), z.unknown()).describe('`action` and its arguments'),
 })
 export type JobRequest = z.infer<typeof JobRequest>
 
@@ -17,13 +17,13 @@ const jobStatuses = ['running', 'success', 'failure'] as const
 export const JobAnswer = z.object({
   job_id: z.string(),
   blueprint: z.literal('bot_runner'),
-  status: z.enum(jobStatuses).describe('`running` until it is known how it went'),
+  status: z.enum(jobStatuses).describe('`running` until the result is known'),
   state: z.enum(jobStates),
   data: z.record(z.string(), z.unknown()).optional(),
   error: z
     .object({ code: z.string(), message: z.string(), hint: z.string().optional() })
     .optional()
-    .describe('The codes are those of the API and the reasons of runs, in capitals'),
+    .describe('Codes are the error codes of the API and the reasons of runs, in capitals'),
 })
 export type JobAnswer = z.infer<typeof JobAnswer>
 

@@ -30,7 +30,7 @@ export const PoolShape = {
   /** The hub's address, as its runners reach it. Default: its public one, or its own. */
   hub_url: z
     .string()
-    .regex(/^https?:\/\/[^\s/@]+(\/\S*)?$/, 'is no address such as https://errand.example.com')
+    .regex(/^https?:\/\/[^\s/@]+(\/\S*)?$/, 'must be an address such as https://errand.example.com')
     .optional(),
 }
 
@@ -39,14 +39,17 @@ const VolumeText = z
   .string()
   .regex(
     /^(\/[^:]*|[A-Za-z0-9][A-Za-z0-9_.-]+):\/[^:]+(:(ro|rw))?$/,
-    'is no volume such as /srv/cache:/cache:ro',
+    'must be a volume such as /srv/cache:/cache:ro',
   )
 
 /** A name that Kubernetes accepts for most things. */
 const DnsName = z
   .string()
   .max(253)
-  .regex(/^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$/, 'is no name of Kubernetes: small letters, figures and dashes')
+  .regex(
+    /^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$/,
+    'is not a valid Kubernetes name: use lowercase letters, digits and dashes',
+  )
 
 /** Settings of a group that not every provisioner supports. */
 export const DriverShape = {
@@ -57,12 +60,12 @@ export const DriverShape = {
     .string()
     .min(1)
     .max(500)
-    .regex(/^[\w./:@-]+$/, 'is no name of an image')
+    .regex(/^[\w./:@-]+$/, 'is not a valid image name')
     .optional(),
   /** Most memory of all processes of a runner together. */
   memory: z
     .string()
-    .refine((text) => parseMachineBytes(text) !== undefined, 'is no size such as 512MB or 4GB')
+    .refine((text) => parseMachineBytes(text) !== undefined, 'must be a size such as 512MB or 4GB')
     .optional(),
   /** Cores that its processes share. */
   cpus: z.number().positive().max(100_000).optional(),
@@ -75,7 +78,7 @@ export const DriverShape = {
     .string()
     .regex(
       /^(unix:\/\/\/|tcp:\/\/)\S+$/,
-      'is no address such as unix:///run/docker.sock or tcp://build-1:2376',
+      'must be an address such as unix:///run/docker.sock or tcp://build-1:2376',
     )
     .optional(),
   /** When to look for the image at its registry. Default `missing`. */

@@ -10,22 +10,22 @@ const headers = z.object({
   range: z.string().optional().describe('`bytes=0-99`, `bytes=100-` or `bytes=-100`'),
 })
 const bytes = {
-  200: content('The whole', 'application/octet-stream'),
-  206: content('The range', 'application/octet-stream'),
+  200: content('All of it', 'application/octet-stream'),
+  206: content('The requested range', 'application/octet-stream'),
 }
 
 export const artifactRoutes = routeTable({
   'GET /api/runs/:id/artifacts': {
     who: 'user',
     tag,
-    summary: 'What the run keeps beside its log',
+    summary: 'List the artifacts of a run',
     params,
     answers: { 200: ArtifactList },
   },
   'GET /api/runs/:id/artifacts/:artifact_id': {
     who: 'user',
     tag,
-    summary: 'The bytes of an artifact, whole or by range; shown only where it is plain text or an image',
+    summary: 'The bytes of an artifact, all of them or a range; browsers show only plain text and images',
     tokenIn: 'query',
     head: true,
     params: params.extend({ artifact_id: z.string() }),
@@ -36,12 +36,12 @@ export const artifactRoutes = routeTable({
   'GET /api/runs/:id/diff': {
     who: 'user',
     tag,
-    summary: 'The change that the run has kept last, as a diff, or one commit of it as a patch',
+    summary: 'The last change that the run has stored, as a diff, or one of its commits as a patch',
     tokenIn: 'query',
     head: true,
     params,
     query: query.extend({
-      commit: z.coerce.number().int().min(1).optional().describe('Which commit, from 1'),
+      commit: z.coerce.number().int().min(1).optional().describe('Number of the commit, from 1'),
     }),
     headers,
     answers: bytes,
@@ -49,8 +49,7 @@ export const artifactRoutes = routeTable({
   'GET /api/runs/:id/attachments/:attachment_id': {
     who: 'user',
     tag,
-    summary:
-      'The bytes of a file that goes with a prompt of the run; shown only where it is plain text or an image',
+    summary: 'The bytes of a file sent with a prompt of the run; browsers show only plain text and images',
     tokenIn: 'query',
     head: true,
     params: params.extend({ attachment_id: z.string() }),
@@ -61,14 +60,14 @@ export const artifactRoutes = routeTable({
   'GET /api/runner-attachments/:run_id/:attachment_id': {
     who: 'runner',
     tag: 'runners',
-    summary: 'Bytes that go with a prompt, for runners',
+    summary: 'The bytes of a file sent with a prompt, for runners',
     params: z.object({ run_id: z.string(), attachment_id: z.string() }),
-    answers: { 200: content('The whole', 'application/octet-stream') },
+    answers: { 200: content('All of it', 'application/octet-stream') },
   },
   'PUT /api/runner-artifacts/:attempt_id': {
     who: 'runner',
     tag: 'runners',
-    summary: 'Bytes that an attempt keeps, for runners; the same again changes nothing',
+    summary: 'Store an artifact of an attempt, for runners; sending the same again changes nothing',
     archive: true,
     endless: true,
     bodyBytes: MAX_ARTIFACT_BYTES,
@@ -82,8 +81,8 @@ export const artifactRoutes = routeTable({
   'GET /api/runner-artifacts/:run_id/:artifact_id': {
     who: 'runner',
     tag: 'runners',
-    summary: 'Bytes that an attempt has kept, for runners',
+    summary: 'The bytes of an artifact of an attempt, for runners',
     params: z.object({ run_id: z.string(), artifact_id: z.string() }),
-    answers: { 200: content('The whole', 'application/octet-stream') },
+    answers: { 200: content('All of it', 'application/octet-stream') },
   },
 })

@@ -35,14 +35,14 @@ export const botRoutes = routeTable({
   'GET /api/bots': {
     who: 'user',
     tag,
-    summary: 'Bots, newest first: yours; for an admin, all',
+    summary: 'List your bots, newest first; for an admin, all bots',
     query: ListBots,
     answers: { 200: BotList },
   },
   'GET /api/bots/:id': {
     who: 'user',
     tag,
-    summary: 'A bot',
+    summary: 'Show a bot',
     params,
     query: BotQuery,
     answers: { 200: BotView },
@@ -50,7 +50,7 @@ export const botRoutes = routeTable({
   'POST /api/bots/:id/stop': {
     who: 'user',
     tag,
-    summary: 'Stop a bot; one that has ended stays as it is',
+    summary: 'Stop a bot; nothing happens to a bot that has ended',
     params,
     query: BotQuery,
     body: z.strictObject({}).prefault({}),
@@ -59,7 +59,7 @@ export const botRoutes = routeTable({
   'POST /api/bots/:id/restart': {
     who: 'user',
     tag,
-    summary: 'Stop a bot, then start it as it was',
+    summary: 'Stop a bot, then start it again unchanged',
     params,
     query: BotQuery,
     body: z.strictObject({}).prefault({}),
@@ -68,7 +68,7 @@ export const botRoutes = routeTable({
   'POST /api/bots/:id/update': {
     who: 'user',
     tag,
-    summary: 'Start the bot as it is to be, and stop the present one when the new one is up',
+    summary: 'Start a new version of the bot, and stop the current one when the new one is up',
     bodyBytes,
     params,
     query: BotQuery,
@@ -78,7 +78,8 @@ export const botRoutes = routeTable({
   'GET /api/bots/:id/logs': {
     who: 'user',
     tag,
-    summary: 'The last lines of a bot, searched; with follow=true each further line as a Server-Sent Event',
+    summary:
+      "The last lines of a bot's log, optionally searched; with follow=true, each new line as a Server-Sent Event",
     tokenIn: 'query',
     params,
     query: BotLogsQuery.extend({ access_token: z.string().optional() }),
@@ -92,14 +93,14 @@ export const botRoutes = routeTable({
   'GET /api/bot-data': {
     who: 'user',
     tag,
-    summary: 'Data of bots, also of those that have ended: yours; for an admin, all',
+    summary: 'List the data of your bots, including bots that have ended; for an admin, of all bots',
     query: ListBots.pick({ owner: true }),
     answers: { 200: BotDataList },
   },
   'GET /api/bots/:id/data': {
     who: 'user',
     tag,
-    summary: 'Where the data of a bot are, and how much there is',
+    summary: 'Where the data of a bot is, and how much of it',
     params,
     query: BotQuery,
     answers: { 200: BotDataView },
@@ -107,7 +108,7 @@ export const botRoutes = routeTable({
   'GET /api/bots/:id/data/export': {
     who: 'user',
     tag,
-    summary: 'All that stands there, as a tar; one that is cut short ends with a broken connection',
+    summary: 'All data of a bot as a tar; if the tar is cut short, the connection breaks',
     params,
     query: BotQuery,
     answers: { 200: content('The tar', 'application/x-tar') },
@@ -115,7 +116,7 @@ export const botRoutes = routeTable({
   'DELETE /api/bots/:id/data': {
     who: 'user',
     tag,
-    summary: 'Remove the data of a bot that has ended, for good',
+    summary: 'Permanently remove the data of a bot that has ended',
     params,
     query: RemoveBotData,
     answers: { 204: z.undefined() },
@@ -123,7 +124,7 @@ export const botRoutes = routeTable({
   'PUT /api/runner-answers/:id': {
     who: 'runner',
     tag: 'runners',
-    summary: 'What the hub has asked a runner for, for runners',
+    summary: 'Send what the hub has requested, for runners',
     archive: true,
     endless: true,
     params: z.object({ id: z.uuid() }),
@@ -133,7 +134,7 @@ export const botRoutes = routeTable({
     who: 'user',
     tag,
     summary:
-      'Keep an archive with the code of a bot: a zip, tar or tar.gz as the body (application/zip, application/gzip)',
+      'Upload an archive with the code of a bot: a zip, tar or tar.gz as the body (application/zip, application/gzip)',
     bodyBytes: MAX_UPLOAD_BYTES,
     archive: true,
     answers: { 201: Upload },
@@ -148,7 +149,7 @@ export const botRoutes = routeTable({
   'POST /jobs': {
     who: 'user',
     tag,
-    summary: "A job of the bot runner; how it went stands in the answer's `status`",
+    summary: 'Run a job of the bot runner; the `status` in the answer says how it went',
     tokenIn: 'x-client-token',
     body: JobRequest,
     answers: { 200: JobAnswer, 400: JobRefused },
@@ -156,7 +157,7 @@ export const botRoutes = routeTable({
   'GET /jobs/:id': {
     who: 'user',
     tag,
-    summary: 'A job of the bot runner',
+    summary: 'Show a job of the bot runner',
     tokenIn: 'x-client-token',
     params: z.object({ id: z.string().describe('The job') }),
     answers: { 200: JobAnswer },

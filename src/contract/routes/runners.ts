@@ -19,35 +19,35 @@ export const runnerRoutes = routeTable({
   'GET /api/runners': {
     who: 'user',
     tag,
-    summary: 'The runners, as a bare list',
+    summary: 'List the runners, as a plain array',
     query: RunnersQuery,
     answers: { 200: RunnerList },
   },
   'GET /api/runner-waits': {
     who: 'user',
     tag,
-    summary: 'What waits for a runner, by group, and why',
+    summary: 'What waits for a runner, and why, by group',
     query: ListWaits,
     answers: { 200: RunnerWaits },
   },
   'GET /api/runner-groups': {
     who: 'user',
     tag,
-    summary: 'The groups of runners, with what belongs to each',
+    summary: 'List the runner groups, and what belongs to each',
     query: ListGroups,
     answers: { 200: RunnerGroups },
   },
   'POST /api/runner-groups': {
     who: 'admin',
     tag,
-    summary: 'A group that is there before its first runner (admin)',
+    summary: 'Create a group before its first runner exists (admin)',
     body: NamedGroup,
     answers: { 201: RunnerGroup },
   },
   'PATCH /api/runner-groups/:name': {
     who: 'admin',
     tag,
-    summary: 'Another name for a group that an admin has made and nothing uses (admin)',
+    summary: 'Rename a group that an admin has created and that nothing uses (admin)',
     params: z.object({ name: z.string() }),
     body: NamedGroup,
     answers: { 200: RunnerGroup },
@@ -55,14 +55,15 @@ export const runnerRoutes = routeTable({
   'DELETE /api/runner-groups/:name': {
     who: 'admin',
     tag,
-    summary: 'Delete a group that an admin has made and nothing uses (admin)',
+    summary: 'Delete a group that an admin has created and that nothing uses (admin)',
     params: z.object({ name: z.string() }),
     answers: { 204: nothing },
   },
   'PATCH /api/runner-groups/:name/pool': {
     who: 'admin',
     tag,
-    summary: "Other settings for a group's made runners than the file has; `null`: as the file (admin)",
+    summary:
+      "Override the file's settings for the provisioned runners of a group; `null`: use the file's value again (admin)",
     params: z.object({ name: z.string() }),
     body: ChangePool,
     answers: { 200: PoolView },
@@ -70,11 +71,11 @@ export const runnerRoutes = routeTable({
   'POST /api/runner-groups/:name/empty': {
     who: 'admin',
     tag,
-    summary: "Take a group's made runners away; what waits gets others (admin)",
+    summary: 'Remove the provisioned runners of a group; work that waits gets new ones (admin)',
     params: z.object({ name: z.string() }),
     body: z
       .strictObject({
-        working: z.boolean().default(false).describe('Also those at work: what they are at is lost'),
+        working: z.boolean().default(false).describe('Include runners that are working; their work is lost'),
       })
       .prefault({}),
     answers: { 202: z.object({ removed: z.number().int() }) },
@@ -82,14 +83,14 @@ export const runnerRoutes = routeTable({
   'GET /api/runners/:id': {
     who: 'user',
     tag,
-    summary: 'A runner, with what it is at',
+    summary: 'Show a runner and what it is doing',
     params,
     answers: { 200: RunnerDetail },
   },
   'POST /api/runners/:id/drain': {
     who: 'admin',
     tag,
-    summary: 'Give it nothing new and let it finish, until it is resumed (admin)',
+    summary: 'Drain a runner: it finishes its work and gets nothing new until it is resumed (admin)',
     params,
     body: z.strictObject({}).prefault({}),
     answers: { 202: z.object({ id: z.string() }) },
@@ -97,7 +98,7 @@ export const runnerRoutes = routeTable({
   'POST /api/runners/:id/resume': {
     who: 'admin',
     tag,
-    summary: 'Give a drained runner work again (admin)',
+    summary: 'Resume a drained runner (admin)',
     params,
     body: z.strictObject({}).prefault({}),
     answers: { 202: z.object({ id: z.string() }) },
@@ -108,7 +109,7 @@ export const runnerRoutes = routeTable({
     summary: 'Forget a runner and revoke its own token (admin)',
     params,
     query: z.strictObject({
-      force: z.stringbool().default(false).describe('Also one that is connected; what it has is lost'),
+      force: z.stringbool().default(false).describe('Even if the runner is connected; its work is lost'),
     }),
     answers: { 204: nothing },
   },
@@ -116,14 +117,14 @@ export const runnerRoutes = routeTable({
     who: 'admin',
     makes: 'tokens',
     tag,
-    summary: 'A token that makes one machine a runner, shown this once (admin)',
+    summary: 'Create a token that enrolls one machine as a runner; it is shown only this once (admin)',
     body: CreateEnrollment.prefault({}),
     answers: { 201: EnrollmentCreated },
   },
   'POST /api/runners/enroll': {
     who: 'anyone',
     tag,
-    summary: "Exchange an enrolment token for a runner's own; from the machine, once",
+    summary: "Exchange an enrollment token for the runner's own token; the machine does this once",
     // The token in its body grants access, under whatever name the machine knows the hub.
     anyHost: true,
     body: EnrollRunner,

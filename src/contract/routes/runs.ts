@@ -60,33 +60,33 @@ const CreateHeaders = z.object({
     .min(1)
     .max(255)
     .optional()
-    .describe('A repeat with the same key and body answers 200 and the same run'),
+    .describe('Repeating a request with the same key and body answers 200 and the same run'),
 })
 const CreateQuery = z.strictObject({
   var: z
     .union([z.string(), z.array(z.string())])
     .optional()
-    .describe('`KEY=value`, any number of times; beside a body of YAML'),
+    .describe('`KEY=value`, repeatable; with a YAML body'),
   label: z
     .union([z.string(), z.array(z.string())])
     .optional()
-    .describe('`NAME=value`, any number of times; as `labels` in the body'),
-  run_id: z.optional(RunId).describe('As `run_id` in the body'),
+    .describe('`NAME=value`, repeatable; like `labels` in the body'),
+  run_id: z.optional(RunId).describe('Like `run_id` in the body'),
   repository: CreateRun.shape.repository,
 })
 const EventsHeaders = z.object({
   'last-event-id': z
     .string()
-    .regex(/^\d*$/, 'the seq of an event is a number')
+    .regex(/^\d*$/, 'the seq of an event must be a number')
     .optional()
-    .describe('As `after`; goes before it'),
+    .describe('Like `after`; takes precedence over it'),
 })
 
 export const runRoutes = routeTable({
   'POST /api/runs': {
     who: 'user',
     tag,
-    summary: 'Start a run: of a workflow (JSON, or application/yaml), or of an agent',
+    summary: 'Start a run of a workflow (JSON or application/yaml) or of an agent',
     headers: CreateHeaders,
     query: CreateQuery,
     body: CreateRun,
@@ -95,28 +95,28 @@ export const runRoutes = routeTable({
   'GET /api/runs': {
     who: 'user',
     tag,
-    summary: 'Runs, newest first: yours; for an admin, all',
+    summary: 'List your runs, newest first; for an admin, all runs',
     query: ListRuns,
     answers: { 200: RunList },
   },
   'GET /api/run-counts': {
     who: 'user',
     tag,
-    summary: 'How many runs a filter has, by status: exactly up to 10,000 of each',
+    summary: 'Count the runs that match a filter, by status; exact up to 10,000 of each',
     query: CountRuns,
     answers: { 200: RunCounts },
   },
   'POST /api/runs/bulk': {
     who: 'user',
     tag,
-    summary: 'Cancel, retry or delete many runs: by ids or by a filter, with what became of each',
+    summary: 'Cancel, retry or delete many runs, by ids or by a filter; the answer has the result for each',
     headers: z.object({
       'idempotency-key': z
         .string()
         .min(1)
         .max(255)
         .optional()
-        .describe('A repeat with the same key and body changes nothing more'),
+        .describe('Repeating a request with the same key and body changes nothing more'),
     }),
     body: BulkRuns,
     answers: { 200: BulkDone },
@@ -124,7 +124,7 @@ export const runRoutes = routeTable({
   'GET /api/runs/:id': {
     who: 'user',
     tag,
-    summary: 'A run with its steps',
+    summary: 'Show a run with its steps',
     params,
     query: RunViewQuery,
     answers: { 200: RunView },
@@ -132,7 +132,7 @@ export const runRoutes = routeTable({
   'GET /api/runs/:id/steps/:step/instances': {
     who: 'user',
     tag,
-    summary: 'Instances of a step with their attempts, page by page: what failed first',
+    summary: 'Instances of a step with their attempts, in pages; failed instances come first',
     params: InstancesPath,
     query: InstancesQuery,
     answers: { 200: InstancePage },
@@ -140,7 +140,8 @@ export const runRoutes = routeTable({
   'GET /api/runs/:id/steps/:step/overview': {
     who: 'user',
     tag,
-    summary: 'All instances of a step at a glance: their states in order, medians and when they ended',
+    summary:
+      'Overview of all instances of a step: their states in order, median durations and when they ended',
     params: InstancesPath,
     query: OverviewQuery,
     answers: { 200: StepOverview },
@@ -148,28 +149,28 @@ export const runRoutes = routeTable({
   'GET /api/runs/:id/last-good': {
     who: 'user',
     tag,
-    summary: 'The last success before it of the same workflow and owner, to compare with',
+    summary: 'The last successful run of the same workflow and owner before this one, for comparison',
     params,
     answers: { 200: LastGood },
   },
   'GET /api/runs/:id/workflow': {
     who: 'user',
     tag,
-    summary: 'What the run was made of',
+    summary: 'The workflow that the run was created from',
     params,
     answers: { 200: RunWorkflow },
   },
   'GET /api/runs/:id/outline': {
     who: 'user',
     tag,
-    summary: 'The steps that the run was made of, without what they do and their lists of items',
+    summary: 'The steps of that workflow, without their actions and their lists of items',
     params,
     answers: { 200: RunOutline },
   },
   'POST /api/runs/:id/cancel': {
     who: 'user',
     tag,
-    summary: 'Cancel; the end comes as an event',
+    summary: 'Cancel a run; its end is reported as an event',
     params,
     body: CancelRun.prefault({}),
     answers: { 202: Accepted },
@@ -177,7 +178,7 @@ export const runRoutes = routeTable({
   'POST /api/runs/:id/resume': {
     who: 'user',
     tag,
-    summary: 'Go on with a run that is set aside (admin)',
+    summary: 'Resume a run that is set aside (admin)',
     params,
     body: z.strictObject({}).prefault({}),
     answers: { 200: RunSummary },
@@ -185,7 +186,7 @@ export const runRoutes = routeTable({
   'POST /api/runs/:id/retry': {
     who: 'user',
     tag,
-    summary: 'A new run of the same workflow: of all of it, what failed, from a step on, or of one step',
+    summary: 'Start a new run of the same workflow: all of it, what failed, from a step onward, or one step',
     params,
     headers: CreateHeaders,
     body: RetryRun.prefault({}),
@@ -194,7 +195,7 @@ export const runRoutes = routeTable({
   'POST /api/runs/:id/retry-plan': {
     who: 'user',
     tag,
-    summary: 'What such a retry would take over, run again and leave out; nothing is begun',
+    summary: 'What such a retry would reuse, run again and leave out; nothing is started',
     params,
     body: RetryRun.prefault({}),
     answers: { 200: RetryPlan },
@@ -202,7 +203,7 @@ export const runRoutes = routeTable({
   'POST /api/runs/:id/rollback': {
     who: 'user',
     tag,
-    summary: 'A new run that undoes what succeeded, in reverse',
+    summary: 'Start a run that rolls back the steps that succeeded, in reverse order',
     params,
     body: z.strictObject({}).prefault({}),
     answers: { 201: RunSummary },
@@ -210,14 +211,14 @@ export const runRoutes = routeTable({
   'DELETE /api/runs/:id': {
     who: 'user',
     tag,
-    summary: 'Delete an ended run, and the runs that it has started: events, output, all',
+    summary: 'Delete an ended run and the runs that it has started, with all events and output',
     params,
     answers: { 200: RunsDeleted },
   },
   'POST /api/runs/:id/approve': {
     who: 'user',
     tag,
-    summary: 'Say yes to a waiting approval',
+    summary: 'Approve a step that waits for approval',
     params,
     body: AnswerApproval,
     answers: { 200: Accepted },
@@ -225,7 +226,7 @@ export const runRoutes = routeTable({
   'POST /api/runs/:id/reject': {
     who: 'user',
     tag,
-    summary: 'Say no to a waiting approval',
+    summary: 'Reject a step that waits for approval',
     params,
     body: AnswerApproval,
     answers: { 200: Accepted },
@@ -233,14 +234,14 @@ export const runRoutes = routeTable({
   'GET /api/runs/:id/workspace': {
     who: 'user',
     tag,
-    summary: 'The folder that a session works in, and the commits that it has made there, while it goes on',
+    summary: 'The folder that a running session works in, and the commits that it has made there',
     params,
     answers: { 200: WorkspaceChange },
   },
   'GET /api/runs/:id/workspace/files': {
     who: 'user',
     tag,
-    summary: 'A folder below it: folders first, at most 2,000 entries',
+    summary: 'List a folder in that workspace: folders first, at most 2,000 entries',
     params,
     query: FolderQuery,
     answers: { 200: WorkspaceFolder },
@@ -248,7 +249,7 @@ export const runRoutes = routeTable({
   'GET /api/runs/:id/workspace/file': {
     who: 'user',
     tag,
-    summary: 'The text of a file below it, of a longer one the first 512 KiB',
+    summary: 'The text of a file in that workspace; of a longer file, the first 512 KiB',
     params,
     query: FileQuery,
     answers: { 200: WorkspaceFile },
@@ -257,7 +258,7 @@ export const runRoutes = routeTable({
     who: 'user',
     tag,
     summary:
-      'The change against the commit at which the session found it, or that of one commit since, as a diff',
+      'The change since the commit at which the session began, or the change of one commit since then, as a diff',
     params,
     query: ChangeQuery,
     answers: { 200: content('The diff', 'text/x-diff') },
@@ -265,14 +266,14 @@ export const runRoutes = routeTable({
   'GET /api/runs/:id/shares': {
     who: 'user',
     tag,
-    summary: 'With whom a run is shared, beside its owner and the admins',
+    summary: 'Who a run is shared with, besides its owner and the admins',
     params,
     answers: { 200: ShareList },
   },
   'PUT /api/runs/:id/shares': {
     who: 'user',
     tag,
-    summary: 'Share your run with a user or a role of the tenant: to watch, or to take part',
+    summary: 'Share your run with a user or a role of the tenant, to watch or to take part',
     params,
     body: ShareRun,
     answers: { 200: ShareList },
@@ -280,7 +281,7 @@ export const runRoutes = routeTable({
   'DELETE /api/runs/:id/shares': {
     who: 'user',
     tag,
-    summary: 'Take a share back; streams that it had open end',
+    summary: 'Remove a share; streams that it had opened end',
     params,
     query: UnshareRun,
     answers: { 200: ShareList },
@@ -288,13 +289,13 @@ export const runRoutes = routeTable({
   'GET /api/approvals': {
     who: 'user',
     tag,
-    summary: 'Runs of others that wait for an answer which you may give, at most 200',
+    summary: "Other users' runs that wait for an answer that you may give, at most 200",
     answers: { 200: ApprovalList },
   },
   'POST /api/runs/:id/input': {
     who: 'user',
     tag,
-    summary: 'Give a prompt, an answer or an end to the agent of a run; what comes of it, its events tell',
+    summary: 'Send a prompt or an answer to the agent of a run, or end it; events report the result',
     params,
     headers: z.object({
       'idempotency-key': z
@@ -302,7 +303,7 @@ export const runRoutes = routeTable({
         .min(1)
         .max(200)
         .optional()
-        .describe('As `input_id`, where the body has none: a repeat changes nothing'),
+        .describe('Like `input_id`, if the body has none: repeating the request changes nothing'),
     }),
     body: RunInput.prefault({}),
     answers: { 202: InputAccepted },
@@ -310,7 +311,7 @@ export const runRoutes = routeTable({
   'POST /api/chat': {
     who: 'user',
     tag,
-    summary: 'Ask an agent and wait for the whole answer; a caller that goes away cancels it',
+    summary: 'Ask an agent and wait for the whole answer; disconnecting cancels the run',
     body: ChatRequest,
     answers: { 200: ChatAnswer },
   },
@@ -318,14 +319,14 @@ export const runRoutes = routeTable({
     who: 'user',
     tag,
     summary:
-      'Runs, tasks and runners as they change, and events of single runs, as Server-Sent Events without an end',
+      'Changes of runs, tasks and runners, and events of single runs, as an endless stream of Server-Sent Events',
     tokenIn: 'query',
     query: HubEventsQuery,
     headers: z.object({ 'last-event-id': z.string().optional() }),
     answers: {
       200: {
         description:
-          '`run`: a RunSummary; `asks`: one of others, in which you may give an answer; `shared`: one of others that is shared with you, `unshared`: the `run_id` of one that is no more; `task`: a TaskSummary; `runners`: their list, `waits`: what waits for them, and `groups`: read those whose runners are made again; `run.event`: an event of the run of a topic; `topic`: one was added, has ended, is refused or begins anew; `start`: its id, for changes of its topics; `reset`: read lists of runs again; `error`: why it ends',
+          "`run`: a RunSummary; `asks`: another user's run in which you may give an answer; `shared`: another user's run that is shared with you; `unshared`: the `run_id` of a run that is no longer shared; `task`: a TaskSummary; `runners`: the list of runners; `waits`: what waits for runners; `groups`: read the groups with provisioned runners again; `run.event`: an event of a run that is a topic; `topic`: a topic was added, has ended, was refused or starts over; `start`: the id of the stream, for changing its topics; `reset`: read lists of runs again; `error`: why the stream ends",
         content: { 'text/event-stream': { schema: RunSummary } },
       },
     },
@@ -333,8 +334,8 @@ export const runRoutes = routeTable({
   'POST /api/events/:id': {
     who: 'user',
     tag,
-    summary: 'Add topics to your open stream, or drop some: one connection serves all pages of a browser',
-    params: z.object({ id: z.string().describe('The stream, as its `start` names it') }),
+    summary: 'Add topics to your open stream, or remove some: one connection serves all pages of a browser',
+    params: z.object({ id: z.string().describe('The id of the stream, from its `start` event') }),
     body: ChangeTopics,
     answers: { 200: StreamTopics },
   },
@@ -342,7 +343,7 @@ export const runRoutes = routeTable({
     who: 'user',
     tag,
     summary:
-      'Events as Server-Sent Events until the run has ended; as a JSON array with Accept: application/json',
+      'Events of a run as Server-Sent Events until the run has ended, or as a JSON array with Accept: application/json',
     tokenIn: 'query',
     params,
     query: EventsQuery,
@@ -358,23 +359,23 @@ export const runRoutes = routeTable({
   'GET /api/runs/:id/attempts/:number/output/:stream': {
     who: 'user',
     tag,
-    summary: 'The bytes of an output, whole or by range, as far as they are there',
+    summary: 'The bytes of an output, all of them or a range, as far as they are available',
     tokenIn: 'query',
     head: true,
     params: OutputPath,
     query: z.object({
-      damaged: z.stringbool().optional().describe('What is there, also where bytes are missing'),
+      damaged: z.stringbool().optional().describe('Return what is available even if bytes are missing'),
       access_token: z.string().optional(),
     }),
     headers: z.object({
       range: z.string().optional().describe('`bytes=0-99`, `bytes=100-` or `bytes=-100`'),
     }),
-    answers: { 200: content('The whole', 'text/plain'), 206: content('The range', 'text/plain') },
+    answers: { 200: content('All of it', 'text/plain'), 206: content('The requested range', 'text/plain') },
   },
   'GET /api/runs/:id/attempts/:number/lines': {
     who: 'user',
     tag,
-    summary: 'Lines of a log: both streams in the order in which they came, numbered for good',
+    summary: 'Lines of a log: both streams in order of arrival, with permanent numbers',
     params: AttemptPath,
     query: LinesQuery,
     answers: { 200: Lines },
@@ -382,7 +383,7 @@ export const runRoutes = routeTable({
   'GET /api/runs/:id/attempts/:number/lines/stretches': {
     who: 'user',
     tag,
-    summary: 'Which lines of a log are of one stream, by their numbers',
+    summary: 'The line numbers of one stream of a log',
     params: AttemptPath,
     query: StretchesQuery,
     answers: { 200: Stretches },
@@ -390,7 +391,7 @@ export const runRoutes = routeTable({
   'GET /api/runs/:id/attempts/:number/lines/search': {
     who: 'user',
     tag,
-    summary: 'Lines of a log in which something is found, a part of the log at a time',
+    summary: 'Search the lines of a log, one part of the log at a time',
     params: AttemptPath,
     query: SearchLinesQuery,
     answers: { 200: FoundLines },
@@ -398,14 +399,14 @@ export const runRoutes = routeTable({
   'GET /run-status': {
     who: 'user',
     tag,
-    summary: "A run's state, as the workflow runner tells it",
+    summary: 'The state of a run, in the format of the workflow runner',
     query: z.object({ run_id: z.string() }),
     answers: { 200: RunStatusView },
   },
   'POST /api/validate': {
     who: 'user',
     tag,
-    summary: 'Every mistake in a workflow file; nothing is run',
+    summary: 'Report every mistake in a workflow file; nothing is run',
     body: ValidateRequest,
     answers: { 200: ValidateAnswer },
   },

@@ -16,17 +16,17 @@ const tag = 'tasks'
 const health = {
   who: 'anyone',
   tag,
-  summary: 'Whether the service is there',
+  summary: 'Whether the service is available',
   answers: { 200: ServiceHealth },
 } as const
 const bytes = {
-  200: content('The whole', 'application/octet-stream'),
-  206: content('The range', 'application/octet-stream'),
+  200: content('All of it', 'application/octet-stream'),
+  206: content('The requested range', 'application/octet-stream'),
 }
-const stored = z.object({ id: z.string().describe('The last part of its `errand://artifact/…`') })
+const stored = z.object({ id: z.string().describe('The last part of its URI `errand://artifact/…`') })
 const slot = z.object({ id: z.string().describe('The slot') })
 const fence = z.object({
-  'if-match': z.string().max(300).optional().describe('The `fence` of its lease: another is refused'),
+  'if-match': z.string().max(300).optional().describe('The `fence` of its lease; any other value is refused'),
 })
 const query = z.object({ access_token: z.string().optional() })
 const range = z.object({
@@ -40,21 +40,21 @@ export const serviceRoutes = routeTable({
   'POST /api/pool/slots/allocate': {
     who: 'user',
     tag,
-    summary: 'Repo pool: a checkout on a connected runner, for a time; the same holder has the same one',
+    summary: 'Repo pool: lease a checkout on a connected runner; the same holder gets the same one',
     body: AllocateSlot,
     answers: { 200: AllocatedSlot },
   },
   'GET /api/pool/slots/:id': {
     who: 'user',
     tag,
-    summary: 'Repo pool: how a slot stands',
+    summary: 'Repo pool: the state of a slot',
     params: slot,
     answers: { 200: SlotView },
   },
   'POST /api/pool/slots/:id/release': {
     who: 'user',
     tag,
-    summary: 'Repo pool: give a slot back; done before changes nothing',
+    summary: 'Repo pool: return a slot; returning it again changes nothing',
     params: slot,
     headers: fence,
     answers: { 200: ReleasedSlot },
@@ -62,7 +62,7 @@ export const serviceRoutes = routeTable({
   'POST /api/pool/slots/:id/renew': {
     who: 'user',
     tag,
-    summary: 'Repo pool: its lease goes on from now',
+    summary: 'Repo pool: renew the lease of a slot from now on',
     params: slot,
     headers: fence,
     body: RenewSlot.prefault({}),
@@ -72,7 +72,8 @@ export const serviceRoutes = routeTable({
   'POST /api/store/artifacts': {
     who: 'user',
     tag,
-    summary: 'Artifact store: a file, as a form or as it is; the same again for the same task answers 200',
+    summary:
+      'Artifact store: store a file, sent as a form or as the body; the same file again for the same task answers 200',
     archive: true,
     form: ArtifactForm,
     endless: true,
@@ -82,14 +83,14 @@ export const serviceRoutes = routeTable({
         .string()
         .regex(/^[0-9a-f]{64}$/i, 'a SHA-256 in hex')
         .optional()
-        .describe('Of the file: what has another is refused'),
+        .describe('SHA-256 of the file; a file with another one is refused'),
     }),
     answers: { 201: StoredArtifact, 200: StoredArtifact },
   },
   'GET /api/store/artifacts/:id': {
     who: 'user',
     tag,
-    summary: 'Artifact store: the file, whole or by range; shown only where it is plain text or an image',
+    summary: 'Artifact store: a file, all of it or a range; browsers show only plain text and images',
     tokenIn: 'query',
     head: true,
     params: stored,
@@ -100,7 +101,7 @@ export const serviceRoutes = routeTable({
   'GET /api/store/artifacts/:run_id/:artifact_id': {
     who: 'user',
     tag,
-    summary: 'Artifact store: what a run has kept, as the URIs of its artifacts name it',
+    summary: 'Artifact store: an artifact of a run, by the URI of the artifact',
     tokenIn: 'query',
     head: true,
     params: z.object({ run_id: z.string(), artifact_id: z.string() }),

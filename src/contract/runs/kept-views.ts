@@ -30,23 +30,23 @@ const word = new RegExp(`^(${viewWords.join('|')}|input\\.\\w{1,200})$`)
 
 export const ViewFilter = z
   .record(
-    z.string().regex(word, `is no word of a filter: those are ${viewWords.join(', ')} and input.NAME`),
+    z.string().regex(word, `is not a filter field: use ${viewWords.join(', ')} or input.NAME`),
     z.string().min(1).max(500),
   )
-  .refine((filter) => Object.keys(filter).length <= 20, 'has more than 20 words')
+  .refine((filter) => Object.keys(filter).length <= 20, 'has more than 20 fields')
   .describe(
-    'Its words, each with a value as in the address of the list: `{"status": "failed", "since": "24h"}`; `since` may be a time that has passed',
+    'Fields of the filter, with values as in the URL of the list: `{"status": "failed", "since": "24h"}`; `since` may be a time span',
   )
 export type ViewFilter = z.infer<typeof ViewFilter>
 
 export const ListViews = z.strictObject({
-  shared: z.stringbool().optional().describe('Only those of all, or only your own'),
+  shared: z.stringbool().optional().describe('true: only shared views; false: only your own'),
 })
 
 export const CreateView = z.strictObject({
   name: PlainName,
   filter: ViewFilter,
-  shared: z.boolean().default(false).describe('For all of the tenant; else for you alone'),
+  shared: z.boolean().default(false).describe('For everyone in the tenant; otherwise only for you'),
 })
 export type CreateViewInput = z.input<typeof CreateView>
 
@@ -64,7 +64,9 @@ export const KeptView = z.object({
   shared: z.boolean(),
   owner: z.string().describe('Who saved it'),
   created_at: z.string(),
-  may_change: z.boolean().describe('A shared one is changed and deleted by who saved it, and by admins'),
+  may_change: z
+    .boolean()
+    .describe('Whether you may change and delete it; for a shared view, only who saved it and admins may'),
 })
 export type KeptView = z.infer<typeof KeptView>
 export const ViewList = z.object({ views: z.array(KeptView) })
@@ -78,7 +80,7 @@ export const ListFailures = z.strictObject({
 })
 export const Failures = z.object({
   runs: z.array(RunSummary),
-  more: z.boolean().describe('There are others; they come once some of these are seen'),
+  more: z.boolean().describe('Whether there are more; they appear once some of these are marked as seen'),
 })
 export type Failures = z.infer<typeof Failures>
 
@@ -89,12 +91,9 @@ export const MarkSeen = z.strictObject({
     .min(1)
     .max(500)
     .optional()
-    .describe('These runs; those that are no failure of yours change nothing'),
-  until: z
-    .string()
-    .optional()
-    .describe('All that failed until this time; one that is still to come counts as now'),
+    .describe('These runs; runs that are not your failures are ignored'),
+  until: z.string().optional().describe('All failures up to this time; a time in the future counts as now'),
 })
 export type MarkSeen = z.infer<typeof MarkSeen>
-export const Seen = z.object({ since: z.string().describe('All that failed until then is seen') })
+export const Seen = z.object({ since: z.string().describe('All failures up to this time are seen') })
 export type Seen = z.infer<typeof Seen>

@@ -7,22 +7,29 @@ const steps = z.array(stepName).max(1000).optional()
 
 /** `POST /api/runs/:id/retry`: one of `only`, `from` and `step`; nothing is `only: all`. */
 export const RetryRun = z.strictObject({
-  only: z.enum(['all', 'failed']).optional().describe('`failed` takes over what succeeded'),
+  only: z.enum(['all', 'failed']).optional().describe('`failed`: reuse what succeeded'),
   from: stepName
     .optional()
-    .describe('This step and all that follow run again; `outer > inner` means one of a sub-workflow'),
+    .describe('Run this step and all that follow again; `outer > inner` means a step of a sub-workflow'),
   step: stepName
     .optional()
-    .describe('This step alone, and what needs it and did not succeed; `outer > inner` as in `from`'),
-  hosts: z.array(z.string().min(1)).min(1).max(10_000).optional().describe('Of `step`: only on these'),
+    .describe(
+      'Run only this step again, and the steps that need it and did not succeed; `outer > inner` as in `from`',
+    ),
+  hosts: z
+    .array(z.string().min(1))
+    .min(1)
+    .max(10_000)
+    .optional()
+    .describe('With `step`: only on these hosts'),
   instances: z
     .array(z.number().int().min(0))
     .min(1)
     .max(10_000)
     .optional()
-    .describe('Of `step`: only these, by their position in the run that is retried, from 0'),
-  run_anyway: steps.describe('The `when` of these steps counts as true'),
-  skip: steps.describe('These steps are left out; what needs them runs all the same'),
+    .describe('With `step`: only these instances, by their position in the retried run, from 0'),
+  run_anyway: steps.describe('Treat the `when` of these steps as true'),
+  skip: steps.describe('Leave out these steps; steps that need them run nevertheless'),
 })
 export type RetryRun = z.infer<typeof RetryRun>
 
@@ -63,30 +70,32 @@ const PlannedInstance = z.object({
 })
 
 const counts = {
-  taken_over: z.number().int().describe('Instances taken over as done'),
+  taken_over: z.number().int().describe('Instances whose results are reused'),
   again: z.number().int().describe('Instances that run (again)'),
-  kept: z.number().int().describe('Instances that stay as they ended, without a success'),
+  kept: z.number().int().describe('Instances that keep their result without having succeeded'),
   skipped: z.number().int().describe('Instances of steps that are left out'),
 }
 
 export const RetryStep = z.object({
-  step: z.string().describe('Of a sub-workflow: `outer > inner`'),
+  step: z.string().describe('For a step of a sub-workflow: `outer > inner`'),
   phase: StepPhase,
   ...counts,
-  conditional: z.boolean().optional().describe('Set where its `when` is asked once more'),
-  unknown: z.boolean().optional().describe('Set where only the run will tell how many instances it has'),
-  run_id: z.string().optional().describe('Of a sub-workflow: its run that is retried'),
-  instances: z.array(PlannedInstance).describe('The first 20 of each step, those that run first; 200 in all'),
+  conditional: z.boolean().optional().describe('Set if its `when` is evaluated again'),
+  unknown: z.boolean().optional().describe('Set if the number of instances is known only once it runs'),
+  run_id: z.string().optional().describe('For a sub-workflow: its run that is retried'),
+  instances: z
+    .array(PlannedInstance)
+    .describe('At most 20 instances per step and 200 in total; instances that run come first'),
 })
 export type RetryStep = z.infer<typeof RetryStep>
 
 /** `POST /api/runs/:id/retry-plan`: what a retry would take over and run, without starting it. */
 export const RetryPlan = z.object({
   run_id: z.string().describe('The run that would be retried'),
-  try: z.number().int().describe('The number that the new run would have in its chain'),
+  try: z.number().int().describe('Number that the new run would have in its chain'),
   ...counts,
   steps: z.array(RetryStep),
-  cli: z.string().describe('The command that begins it'),
+  cli: z.string().describe('The command that starts this retry'),
 })
 export type RetryPlan = z.infer<typeof RetryPlan>
 

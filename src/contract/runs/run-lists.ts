@@ -14,7 +14,9 @@ export const RunCounts = z.object({
   by_status: ByStatus,
   more: z
     .array(RunStatus)
-    .describe('Statuses of which there are more than the 10,000 that are counted; `total` is a least then'),
+    .describe(
+      'Statuses with more than 10,000 runs, which are not counted further; `total` is then a minimum',
+    ),
 })
 export type RunCounts = z.infer<typeof RunCounts>
 
@@ -23,13 +25,13 @@ export const MOST_IN_BULK = 1000
 
 export const BulkRuns = z.strictObject({
   action: z.enum(['cancel', 'retry', 'delete']),
-  ids: z.array(RunId).min(1).max(MOST_IN_BULK).optional().describe('These runs; or `filter`'),
+  ids: z.array(RunId).min(1).max(MOST_IN_BULK).optional().describe('These runs; or give `filter`'),
   filter: Filter.optional().describe(
-    'All that match, as `GET /api/runs`: to cancel, those that are open; to delete, those that have ended; to retry, those that failed, were canceled or interrupted',
+    'All runs that match, as in `GET /api/runs`. Cancel applies to open runs, delete to ended runs, and retry to runs that failed or were canceled or interrupted',
   ),
-  only: z.enum(['all', 'failed']).default('failed').describe('Of a retry, as `POST /api/runs/:id/retry`'),
+  only: z.enum(['all', 'failed']).default('failed').describe('For a retry, as in `POST /api/runs/:id/retry`'),
   expect: ByStatus.optional().describe(
-    'How many of each status a person has agreed to: where there are more by now, nothing is done (409)',
+    'How many runs of each status the person has confirmed; if there are more by now, nothing is done (409)',
   ),
 })
 export type BulkRunsInput = z.input<typeof BulkRuns>

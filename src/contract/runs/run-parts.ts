@@ -11,7 +11,7 @@ export const RunViewQuery = z.strictObject({
     .min(0)
     .max(10_000)
     .optional()
-    .describe('The most instances of each step; those that failed first. Default: all'),
+    .describe('Most instances per step; failed ones come first. Default: all'),
 })
 
 /** `GET /api/runs/:id/steps/:step/instances` */
@@ -21,14 +21,14 @@ export const InstancesPath = z.object({
 })
 export const InstancesQuery = z.strictObject({
   phase: StepPhase.default('main'),
-  status: z.string().optional().describe('One or several, separated by commas'),
+  status: z.string().optional().describe('One or more, separated by commas'),
   text: z
     .string()
     .max(200)
     .optional()
-    .describe('In the host, a value of the item or the message, in capitals or not'),
-  host: z.string().max(1000).optional().describe('Only those on this host'),
-  index: z.coerce.number().int().min(0).optional().describe('Only the one at this position'),
+    .describe('Text in the host, a value of the item or the message, in any case'),
+  host: z.string().max(1000).optional().describe('Only instances on this host'),
+  index: z.coerce.number().int().min(0).optional().describe('Only the instance at this position'),
   limit: z.coerce.number().int().min(1).max(500).default(50),
   cursor: z.string().optional(),
 })
@@ -38,8 +38,10 @@ export const InstancePage = z.object({
   run_id: z.string(),
   step: z.string(),
   phase: StepPhase,
-  total: z.number().int().describe('All instances of the step'),
-  counts: z.partialRecord(StepStatus, z.number().int()).describe('By status, of those that `text` finds'),
+  total: z.number().int().describe('Number of all instances of the step'),
+  counts: z
+    .partialRecord(StepStatus, z.number().int())
+    .describe('Number of instances that `text` finds, by status'),
   instances: z.array(InstanceView.required({ index: true })),
   next_cursor: z.string().optional(),
 })
@@ -52,31 +54,31 @@ export const StepOverview = z.object({
   run_id: z.string(),
   step: z.string(),
   phase: StepPhase,
-  total: z.number().int().describe('All instances of the step'),
+  total: z.number().int().describe('Number of all instances of the step'),
   instances: z
     .string()
     .describe(
-      'A letter for each in order: d done, f failed, r running, a ahead, k skipped, w waits, i interrupted, c canceled',
+      'One letter per instance, in order: d done, f failed, r running, a ahead, k skipped, w waits, i interrupted, c canceled',
     ),
-  waited_ms: Millis.describe('The sum of how long their attempts waited for a machine'),
+  waited_ms: Millis.describe('Total time that their attempts waited for a machine'),
   by_status: z
     .partialRecord(
       StepStatus,
       z.object({
         count: z.number().int(),
-        median_ms: Millis.optional().describe('Of how long they took'),
+        median_ms: Millis.optional().describe('Median duration'),
         longest_ms: Millis.optional(),
         began_at: z.string().optional().describe('When the first of them began'),
         ended: z
           .array(z.number().int())
           .optional()
           .describe(
-            'How many ended in each sixtieth of the time from the begin of the step to its end, or to now',
+            'How many ended in each of sixty equal periods between the start of the step and its end, or now',
           ),
       }),
     )
-    .describe('The instances of each status that there is'),
-  until: z.string().optional().describe('The end of that time'),
+    .describe('Instances by status; only statuses that occur'),
+  until: z.string().optional().describe('End of the last period'),
 })
 export type StepOverview = z.infer<typeof StepOverview>
 
@@ -96,17 +98,20 @@ export const LastGood = z.object({
           step: z.string(),
           phase: StepPhase,
           status: StepStatus,
-          duration_ms: z.number().optional().describe('From its begin to its end; absent: it did not run'),
+          duration_ms: z
+            .number()
+            .optional()
+            .describe('Time from its start to its end; absent if it did not run'),
           instances: z.number().int(),
           exports: z
             .record(z.string(), z.string())
             .optional()
-            .describe('As later steps saw them; values of more than 2000 characters are cut'),
+            .describe('Variables as later steps saw them; values of more than 2000 characters are cut'),
         }),
       ),
     })
     .optional()
-    .describe('Absent: there is none'),
+    .describe('Absent if there is none'),
 })
 export type LastGood = z.infer<typeof LastGood>
 
@@ -116,7 +121,7 @@ const OutlineStep = z.object({
   needs: z.array(z.string()).optional(),
   when: z.string().optional().describe('Its condition, as written'),
   foreach: z.string().optional().describe('Where its items come from, if the file does not list them'),
-  rollback: z.boolean().optional().describe('Says how it is undone'),
+  rollback: z.boolean().optional().describe('Whether it has a rollback'),
 })
 export const RunOutline = z.object({
   run_id: z.string(),

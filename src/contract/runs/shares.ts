@@ -4,11 +4,11 @@ import { UserName } from '../account-api.ts'
 /** The people with whom a run is shared: a user of its tenant, or all who have a role there. */
 const shareWith = {
   user: z.optional(UserName).describe('A user of the tenant'),
-  role: z.enum(['admin', 'user']).optional().describe('In place of `user`: whoever has this role'),
+  role: z.enum(['admin', 'user']).optional().describe('Instead of `user`: all users with this role'),
 }
 const isOne = ({ user, role }: { user?: string; role?: string }) =>
   (user === undefined) !== (role === undefined)
-const oneOf = 'exactly one of "user" and "role" is needed'
+const oneOf = 'give exactly one of "user" and "role"'
 
 export const ShareCan = z.enum(['watch', 'take-part'])
 export type ShareCan = z.infer<typeof ShareCan>
@@ -19,8 +19,8 @@ export const SharedFields = { ...shareWith, by: z.string() }
 /** A user or role with whom a run is shared. */
 export const Share = z.object({
   ...shareWith,
-  can: ShareCan.describe('`watch`: see all of it; `take-part`: prompt and answer too'),
-  by: z.string().describe('Who has shared it'),
+  can: ShareCan.describe('`watch`: see everything; `take-part`: also send prompts and answers'),
+  by: z.string().describe('Who shared it'),
   at: z.string().describe('RFC 3339, UTC'),
 })
 export type Share = z.infer<typeof Share>

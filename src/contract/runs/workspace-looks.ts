@@ -14,15 +14,15 @@ export const WorkspaceLook = z.discriminatedUnion('what', [
 export type WorkspaceLook = z.infer<typeof WorkspaceLook>
 
 export const WorkspaceFolder = z.object({
-  path: z.string().describe("Seen from the session's folder; empty: that one"),
+  path: z.string().describe("Relative to the session's folder; empty: that folder itself"),
   entries: z.array(
     z.object({
       name: z.string(),
       kind: z.enum(['folder', 'file', 'link', 'other']),
-      bytes: z.number().int().optional().describe('Of a file'),
+      bytes: z.number().int().optional().describe('Size of a file'),
     }),
   ),
-  more: z.boolean().describe('There are more than are listed'),
+  more: z.boolean().describe('Whether there are more entries than listed'),
 })
 export type WorkspaceFolder = z.infer<typeof WorkspaceFolder>
 
@@ -30,18 +30,20 @@ export const WorkspaceFile = z.object({
   path: z.string(),
   bytes: z.number().int(),
   binary: z.boolean(),
-  text: z.string().optional().describe('Absent where it is binary; its secrets are hidden'),
-  cut: z.boolean().describe('`text` is the begin of it'),
+  text: z.string().optional().describe('Absent if the file is binary; secrets are hidden'),
+  cut: z.boolean().describe('Whether `text` is only the start of the file'),
 })
 export type WorkspaceFile = z.infer<typeof WorkspaceFile>
 
 export const WorkspaceChange = z.object({
   folder: z.string().describe('The folder that the session works in, on its runner'),
-  repository: z.boolean().describe('It is in a repository of git; else nothing can be compared'),
-  base: z.string().optional().describe('The commit at which the session found it'),
+  repository: z
+    .boolean()
+    .describe('Whether the folder is in a Git repository; otherwise nothing can be compared'),
+  base: z.string().optional().describe('The commit at which the session began'),
   commits: z
     .array(z.object({ sha: z.string(), subject: z.string(), author: z.string(), at: z.string() }))
-    .describe('Made since, the oldest first; at most 50'),
+    .describe('Commits since then, oldest first; at most 50'),
 })
 export type WorkspaceChange = z.infer<typeof WorkspaceChange>
 
@@ -58,9 +60,9 @@ export const MOST_SHOWN_BYTES = 512 * 1024
 export const MOST_CHANGE_BYTES = 16 * 1024 * 1024
 
 export const FolderQuery = z.strictObject({
-  path: z.string().max(4096).default('').describe("Seen from the session's folder"),
+  path: z.string().max(4096).default('').describe("Relative to the session's folder"),
 })
 export const FileQuery = z.strictObject({ path: z.string().min(1).max(4096) })
 export const ChangeQuery = z.strictObject({
-  commit: z.coerce.number().int().min(1).optional().describe('Only this commit, from 1'),
+  commit: z.coerce.number().int().min(1).optional().describe('Only this commit, by its number from 1'),
 })

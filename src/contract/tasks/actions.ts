@@ -9,14 +9,14 @@ import { Filled } from '../workflow.ts'
 
 const sha = z
   .string()
-  .check(z.regex(/^[0-9a-f]{40}([0-9a-f]{24})?$/, 'a commit is named by its 40 or 64 hexadecimal digits'))
+  .check(z.regex(/^[0-9a-f]{40}([0-9a-f]{24})?$/, 'a commit id has 40 or 64 hexadecimal digits'))
 /** Empty when no earlier step has one. */
 const shaOrEmpty = z.union([z.literal(''), sha])
 const retries = z._default(z.int().check(z.minimum(0), z.maximum(20)), 3)
 
 /** The variable of the step that holds the token; without one, Git asks nobody for credentials. */
 const token = {
-  username: described(z.optional(Filled), 'User name for the token; default: the one that the forge takes'),
+  username: described(z.optional(Filled), 'User name for the token; default: the one that the forge expects'),
   token_env: described(z._default(z.string(), 'GIT_TOKEN'), 'Variable of this step that holds the token'),
 }
 
@@ -36,8 +36,8 @@ const repository = {
  */
 export const GitCheckArgs = z.strictObject({
   ...repository,
-  ref: described(z.optional(z.string()), 'Where work begins; default: the default branch'),
-  branch: described(z.optional(z.string()), 'Branch that is to be pushed'),
+  ref: described(z.optional(z.string()), 'Branch, tag or commit to start from; default: the default branch'),
+  branch: described(z.optional(z.string()), 'Branch to push'),
   on_branch: z._default(z.enum(['suffix', 'reuse']), 'suffix'),
   /** Identifies branches of an earlier try of the same task as ours. */
   task: z.optional(Filled),
@@ -51,16 +51,19 @@ export const GitCheckArgs = z.strictObject({
 export const GitWorkspaceArgs = z.strictObject({
   ...repository,
   ref: described(z.optional(z.string()), 'Branch, tag or commit; default: the default branch'),
-  branch: described(z.optional(z.string()), 'Made at ref and checked out; one that is there is taken up'),
-  rebase: described(z._default(z.boolean(), false), 'A branch that is there is rebased on ref'),
+  branch: described(
+    z.optional(z.string()),
+    'Branch to create at ref and check out; an existing branch is used as it is',
+  ),
+  rebase: described(z._default(z.boolean(), false), 'Rebase an existing branch on ref'),
   /** Branches whose commits are merged with those of `ref`, before anything else is applied on top. */
   join: z._default(z.array(Filled), []),
-  depth: described(z.optional(z.int().check(z.positive())), 'Fetch so many commits alone'),
+  depth: described(z.optional(z.int().check(z.positive())), 'Fetch only this many commits'),
   submodules: z._default(z.boolean(), false),
   lfs: z._default(z.boolean(), false),
   slot_path: described(
     z.optional(z.string()),
-    'A folder of this machine that is used as it is, and never cleaned',
+    'A folder of this machine to use as it is; it is never cleaned',
   ),
   /** An earlier try's work, which is applied on top. */
   checkpoint: z.optional(z.strictObject({ start: sha, tip: sha, artifact_id: Filled, run_id: Filled })),
@@ -116,9 +119,9 @@ export const GitPushArgs = z.strictObject({
   onto: z.optional(z.strictObject({ ref: Filled, how: z.enum(['rebase', 'merge']) })),
   retest: described(
     z._default(z.enum(['touched', 'always', 'never']), 'never'),
-    'Whether commits that were put on others are tested before they are pushed',
+    'Whether commits that were rebased or merged are tested before they are pushed',
   ),
-  conflicts: described(z._default(z.enum(['fail', 'agent']), 'fail'), 'Who mends what conflicts'),
+  conflicts: described(z._default(z.enum(['fail', 'agent']), 'fail'), 'Who resolves conflicts'),
   /** Set when no step follows that could test or mend: the need for it then ends this step. */
   last: z._default(z.boolean(), true),
   protect,
@@ -133,7 +136,10 @@ export const PlaybookRunArgs = z.strictObject({
   phase: z._default(z.enum(['setup', 'test']), 'test'),
   /** The commit that work began at: the repository's own playbook is read from it, never from what an agent wrote. */
   start: sha,
-  playbook: described(z.optional(z.record(z.string(), z.unknown())), 'Instead of one of a file'),
+  playbook: described(
+    z.optional(z.record(z.string(), z.unknown())),
+    'The playbook itself, instead of a file',
+  ),
   playbook_path: z.optional(z.string()),
   test_commands: z.optional(z.array(z.string())),
   fail_fast: z._default(z.boolean(), true),
@@ -166,7 +172,7 @@ export const ForgePullRequestArgs = z.strictObject({
   ...repository,
   forge: described(
     z.optional(z.strictObject({ kind: z.enum(['github', 'gitea', 'gitlab']), api_url: z.optional(Filled) })),
-    'Which forge the host is; default: known by its name, or asked',
+    'Kind of forge at the host; default: detected by its name or by asking it',
   ),
   head: Filled,
   base: Filled,

@@ -24,7 +24,7 @@ export const ArtifactName = z.string().check(
       name !== '' &&
       !/[\p{Cc}\\]/u.test(name) &&
       name.split('/').every((part) => part !== '' && part !== '.' && part !== '..'),
-    'a name of an artifact is a path of a file without "." and ".."',
+    'an artifact name is a relative file path without "." and ".."',
   ),
 )
 
@@ -45,7 +45,7 @@ export type Artifact = z.infer<typeof Artifact>
 /** Globs below the workspace of files that a step stores when it has ended, whatever its outcome. */
 export const ArtifactGlobs = described(
   z.array(z.string().check(z.minLength(1), z.maxLength(1000))).check(z.maxLength(100)),
-  'Files below its workspace to keep when it has ended, as globs',
+  'Files in the workspace to store as artifacts when the step ends, as globs',
 )
 
 /** Default limits of a hub: largest artifact, most bytes and most artifacts of a run. */
@@ -55,12 +55,15 @@ export const MAX_RUN_ARTIFACTS = 1000
 
 /** A file that a step takes from those that an earlier step stored. */
 export const NeededFile = z.strictObject({
-  step: described(z.string().check(z.minLength(1)), 'The step that has kept it, which comes before'),
-  name: described(z.optional(ArtifactName), 'Name of the one artifact'),
-  glob: described(z.optional(z.string().check(z.minLength(1), z.maxLength(1000))), 'All that it fits'),
+  step: described(z.string().check(z.minLength(1)), 'The earlier step that has stored it'),
+  name: described(z.optional(ArtifactName), 'Name of the artifact'),
+  glob: described(
+    z.optional(z.string().check(z.minLength(1), z.maxLength(1000))),
+    'All artifacts whose names match',
+  ),
   to: described(
     z.optional(z.string().check(z.minLength(1), z.maxLength(1000))),
-    'Path in the workspace: of the file, or with glob of a folder; default: where it was kept from',
+    'Path of the file in the workspace, or with glob of a folder; default: where it was stored from',
   ),
 })
 export type NeededFile = z.infer<typeof NeededFile>

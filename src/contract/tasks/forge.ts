@@ -11,13 +11,13 @@ export const ForgeHost = z.strictObject({
     .toLowerCase()
     .regex(
       /^[a-z0-9.-]+(:\d{1,5})?$|^\[[0-9a-f:]+\](:\d{1,5})?$/,
-      'is no host, such as git.example.org or 10.0.0.1:3000',
+      'must be a host such as git.example.org or 10.0.0.1:3000',
     )
-    .describe('with its port, where that is not the usual one'),
+    .describe('With its port, if it is not the usual one'),
   kind: ForgeKind,
   api_url: z
     .url({ protocol: /^https?$/ })
     .optional()
-    .describe('of its API; default the usual place at the host'),
+    .describe('URL of its API; default: the usual path on the host'),
 })
 export type ForgeHost = z.infer<typeof ForgeHost>

@@ -8,7 +8,7 @@ const text = (most: number) =>
     .string()
     .min(1)
     .max(most)
-    .regex(/^[^\0]*$/, 'it has no character NUL')
+    .regex(/^[^\0]*$/, 'it must not contain a NUL character')
 
 /**
  * The phases of a playbook: a setup step prepares the workspace before an agent begins, a test step judges the result.
@@ -18,58 +18,62 @@ export type PlaybookPhase = z.infer<typeof PlaybookPhase>
 
 /** A command of a playbook. */
 export const PlaybookStep = z.strictObject({
-  name: plainName(200).describe('Shown in lists; steps may share one'),
+  name: plainName(200).describe('Shown in lists; need not be unique'),
   command: text(65_536).describe('A line or a script for sh, run in the root of the repository'),
   condition: z
     .union([z.string(), z.boolean()])
     .optional()
-    .describe('The step is left out where it does not hold'),
+    .describe('The step is skipped if the condition is false'),
   timeout_seconds: z
     .number()
     .positive()
     .max(86_400)
     .default(300)
-    .describe('Longest time of one try; passing it is a failure'),
+    .describe('Longest duration of one try, in seconds; a try that takes longer fails'),
   retry_count: z
     .number()
     .int()
     .min(0)
     .max(20)
     .default(0)
-    .describe('Further tries after the first one failed, after 1, 2, 4 … seconds'),
+    .describe('How many more times to try after a failure, after 1, 2, 4 … seconds'),
   fail_fast: z
     .boolean()
     .default(true)
     .describe(
-      'Its failure ends the playbook; with false the next step comes, and the playbook fails at its end',
+      'A failure ends the playbook; with false, the next step runs, and the playbook fails at its end',
     ),
   phase: PlaybookPhase.default('test').describe(
-    'setup: before an agent begins; test: while it works, and on what it made',
+    'setup: before an agent begins; test: while it works, and on its result',
   ),
-  allow_failure: z.boolean().default(false).describe('Its failure is told, and nothing else'),
+  allow_failure: z.boolean().default(false).describe('A failure is only reported'),
   commits: z
     .boolean()
     .default(false)
-    .describe('What it changes is committed, as with a formatter; else nothing is that a step leaves behind'),
+    .describe(
+      'Commit what the step changes, such as a formatter does; otherwise nothing that a step changes is committed',
+    ),
   env: z.record(VarName, Scalar).optional().describe('Variables for its command'),
   artifacts: z
     .array(text(500))
     .min(1)
     .max(50)
     .optional()
-    .describe('Globs of files to keep; test results are read from those that are JUnit XML or TAP'),
+    .describe('Globs of files to store; test results are read from files in JUnit XML or TAP format'),
 })
 export type PlaybookStep = z.infer<typeof PlaybookStep>
 
 /** The preparation and tests of a repository. Unknown keys are errors. */
 export const Playbook = z.strictObject({
   name: plainName(200).describe('Shown in lists'),
-  required_skill: plainName(128).optional().describe('Used for tasks that require it; absent: for any'),
+  required_skill: plainName(128)
+    .optional()
+    .describe('Use this playbook for tasks that require this skill; absent: for any task'),
   steps: z
     .array(PlaybookStep)
     .min(1)
     .max(200)
-    .describe('Run one after another: those of setup, and later those of test'),
+    .describe('Steps that run one after another: those of setup, and later those of test'),
 })
 export type Playbook = z.infer<typeof Playbook>
 /** The playbook as a person may write it, without defaults. */
@@ -96,9 +100,9 @@ export const PlaybookStepSummary = z.object({
   command: z.string(),
   status: PlaybookStepStatus,
   tries: z.number().int().min(0),
-  exit_code: z.number().int().optional().describe('Of its last try'),
-  duration_ms: z.number().min(0).describe('Of all its tries, without the waits between them'),
-  told: z.string().optional().describe('Why it did not pass, or what else is to be known of it'),
+  exit_code: z.number().int().optional().describe('Exit code of its last try'),
+  duration_ms: z.number().min(0).describe('Duration of all its tries, without the waits between them'),
+  told: z.string().optional().describe('Why it did not pass, or another note about it'),
 })
 export type PlaybookStepSummary = z.infer<typeof PlaybookStepSummary>
 

@@ -18,7 +18,7 @@ export const SetTaskStatus = z.strictObject({
 export const AddTaskEvent = z.strictObject({
   event_type: z.string().min(1).max(200),
   data: z.unknown().optional(),
-  event_id: z.string().min(1).max(200).optional().describe('The same again changes nothing'),
+  event_id: z.string().min(1).max(200).optional().describe('Sending the same id again changes nothing'),
 })
 /** Task registry: `POST /tasks/{id}/artifacts`. */
 export const AddTaskArtifact = z.strictObject({
@@ -30,8 +30,8 @@ export const AddTaskArtifact = z.strictObject({
 /** Repo pool: `POST /slots/allocate`. */
 export const AllocateSlot = z.strictObject({
   repo_url: z.string().min(1).max(2000),
-  required_by: z.string().min(1).max(200).describe('Who holds it: the same again has the same slot'),
-  timeout_seconds: z.number().min(0).max(3600).optional().describe('How long it may wait for a free one'),
+  required_by: z.string().min(1).max(200).describe('Who holds the slot: the same holder gets the same slot'),
+  timeout_seconds: z.number().min(0).max(3600).optional().describe('How long to wait for a free slot'),
   ref: z.string().min(1).max(1000).optional(),
   runner: z.string().min(1).max(200).optional(),
   lease_seconds: z
@@ -46,7 +46,7 @@ export const AllocatedSlot = z.object({
   slot_path: z.string(),
   runner: z.string().optional(),
   lease_expires_at: z.string().optional(),
-  fence: z.string().optional().describe('Names this lease: `If-Match` of its release'),
+  fence: z.string().optional().describe('Identifies this lease; send it as `If-Match` to release the slot'),
 })
 export type AllocatedSlot = z.infer<typeof AllocatedSlot>
 
@@ -70,9 +70,7 @@ export const ReleasedSlot = z.object({ slot_id: z.string(), state: z.literal('fr
 
 /** Artifact store: the answer of `POST /artifacts`. */
 export const StoredArtifact = z.object({
-  uri: z
-    .string()
-    .describe('`errand://artifact/<id>`: with `<hub>/api/store/artifacts/` before the id it is fetched'),
+  uri: z.string().describe('`errand://artifact/<id>`; fetch it from `<hub>/api/store/artifacts/<id>`'),
 })
 export type StoredArtifact = z.infer<typeof StoredArtifact>
 
@@ -80,7 +78,10 @@ export type StoredArtifact = z.infer<typeof StoredArtifact>
 export const ArtifactForm = z.object({
   file: z.string().meta({ format: 'binary' }),
   type: z.string().min(1).max(100).optional().describe('Such as `diff`, `log` or `test`; default `file`'),
-  metadata: z.string().optional().describe('A JSON object; its `task_id` names the task that it is for'),
+  metadata: z
+    .string()
+    .optional()
+    .describe('A JSON object; its `task_id` names the task that the file is for'),
 })
 /** Artifact store: `POST /artifacts` with the file itself as the body. */
 export const ArtifactQuery = z.strictObject({

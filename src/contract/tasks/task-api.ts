@@ -21,10 +21,12 @@ export const CreateTasks = z.strictObject({
     .min(1)
     .max(MAX_TASKS_AT_ONCE)
     .optional()
-    .describe('Or several, which may depend on each other'),
-  issue: z.string().min(1).max(2000).optional().describe('Or the address of an issue, which becomes one'),
-  defaults: IssueDefaults.optional().describe('With "issue": what it does not tell, such as the agent'),
-  limit: z.int().min(1).max(MAX_TASKS_AT_ONCE).optional().describe('How many of them are worked on at once'),
+    .describe('Or several tasks, which may depend on each other'),
+  issue: z.string().min(1).max(2000).optional().describe('Or the address of an issue that becomes a task'),
+  defaults: IssueDefaults.optional().describe(
+    'With "issue": fields that the issue does not give, such as the agent',
+  ),
+  limit: z.int().min(1).max(MAX_TASKS_AT_ONCE).optional().describe('How many of them may run at once'),
 })
 export type CreateTasks = z.infer<typeof CreateTasks>
 export type CreateTasksInput = z.input<typeof CreateTasks>
@@ -35,14 +37,16 @@ export const CreateTasksHeaders = z.object({
     .min(1)
     .max(255)
     .optional()
-    .describe('Names tasks that have no `task_id`: a repeat with the same key gives the same tasks'),
+    .describe(
+      'Identifies tasks that have no `task_id`: repeating the request with the same key gives the same tasks',
+    ),
 })
 
 export const TasksCreated = z.object({
   tasks: z.array(
     z.object({
       id: z.string().describe('task_…'),
-      task_id: z.string().describe('Its own, or the one that was made'),
+      task_id: z.string().describe('The given id, or a generated one'),
       spec_name: z.string(),
       state: TaskState,
     }),
@@ -62,13 +66,13 @@ export const TaskSummary = z.object({
   reason: z.optional(Reason),
   message: z.string().optional(),
   why: z.string().optional().describe('Why it waits'),
-  run_id: z.string().optional().describe('Of its open try'),
-  retry_at: z.string().optional().describe('When the next try begins by itself'),
+  run_id: z.string().optional().describe('Run of its open try'),
+  retry_at: z.string().optional().describe('When the next try begins automatically'),
   agent: z.string(),
-  try_count: z.int().min(0).describe('So many have begun'),
+  try_count: z.int().min(0).describe('How many tries have begun'),
   test_figures: TestFigures.pick({ passed: true, failed: true, skipped: true })
     .optional()
-    .describe('Of all suites together'),
+    .describe('Test results of all suites together'),
   pull_request: PullRequestState.optional(),
   priority: z.int(),
   created_at: z.string(),
@@ -77,17 +81,20 @@ export const TaskSummary = z.object({
 export type TaskSummary = z.infer<typeof TaskSummary>
 
 export const ListTasks = z.strictObject({
-  state: z.string().optional().describe("One or several, separated by commas; any system's words"),
+  state: z
+    .string()
+    .optional()
+    .describe('One or more, separated by commas; state names of older systems also work'),
   repo: z.string().optional(),
   spec: z.string().optional(),
   agent: z.string().max(100).optional(),
-  text: z.string().max(200).optional().describe('Part of a title or an id, however it is capitalized'),
-  owner: z.string().optional().describe('For an admin'),
+  text: z.string().max(200).optional().describe('Part of a title or an id, in any case'),
+  owner: z.string().optional().describe('Only for admins'),
   sort: z
     .literal('active')
     .optional()
     .describe(
-      'Default: by creation. `active`: what waits for an answer comes first, then what has not ended, then all others, each the newest first',
+      'Default: by creation. `active`: tasks that wait for an answer come first, then tasks that have not ended, then all others, newest first in each group',
     ),
   limit: z.coerce.number().int().min(1).max(500).default(50),
   cursor: z.string().optional(),
@@ -99,10 +106,10 @@ export type TaskList = z.infer<typeof TaskList>
 export const TryView = z.object({
   run_id: z.string(),
   number: z.int().min(1),
-  stage: TaskStage.describe('Where it began'),
+  stage: TaskStage.describe('The stage where it began'),
   started_at: z.string(),
   ended_at: z.string().optional(),
-  status: z.optional(RunStatus).describe('Absent: it is open'),
+  status: z.optional(RunStatus).describe('Absent while it is open'),
   reason: z.optional(Reason),
   message: z.string().optional(),
   step: z.string().optional().describe('The step that failed'),
@@ -119,26 +126,31 @@ export const ForeignArtifact = z.object({
 
 /** A task with all details. */
 export const TaskView = TaskSummary.extend({
-  task: Task.describe('As it was given, with every default'),
+  task: Task.describe('The task as it was given, with every default'),
   depends_on: z.array(z.object({ id: z.string(), task_id: z.string(), state: TaskState })),
   tries: z.array(TryView).describe('Oldest first'),
-  spent: TrySpent.describe('By all tries'),
-  checkpoint: z.optional(Checkpoint).describe('Work that is kept, from which a later try begins'),
-  tests: z.array(TestFigures).describe('Of each suite the last figures'),
+  spent: TrySpent.describe('Spent by all tries'),
+  checkpoint: z.optional(Checkpoint).describe('Stored work that a later try starts from'),
+  tests: z.array(TestFigures).describe('The last results of each suite'),
   pushed: z.object({ sha: z.string(), branch: z.string(), forced: z.boolean() }).optional(),
   follow: z
     .object({
       state: z.enum(['on', 'off', 'stopped']),
-      why: FollowEnd.optional().describe('Of one that is off or stopped'),
+      why: FollowEnd.optional().describe('Why it is off or stopped'),
       message: z.string().optional(),
-      tries: z.int().min(0).describe('Made since it began'),
-      since: z.string().optional().describe('When it began: it was in review, or a person said so'),
+      tries: z.int().min(0).describe('Tries since it began'),
+      since: z
+        .string()
+        .optional()
+        .describe('When it began: the task was in review, or a person turned it on'),
     })
     .optional()
-    .describe('Of its pull request; absent where nobody has asked for it'),
+    .describe('How the pull request is followed; absent if nobody has asked for it'),
   artifact_count: z.int(),
-  result: z.optional(TaskResult).describe('Once it is settled, as older systems read it'),
-  metadata: z.record(z.string(), z.unknown()).optional().describe('As another system has told it'),
+  result: z
+    .optional(TaskResult)
+    .describe('Once the task is settled: the result in the format of older systems'),
+  metadata: z.record(z.string(), z.unknown()).optional().describe('Metadata from another system'),
   last_seq: z.int(),
 })
 export type TaskView = z.infer<typeof TaskView>
@@ -147,7 +159,7 @@ export const TaskRuns = z.object({ runs: z.array(TryView) })
 export type TaskRuns = z.infer<typeof TaskRuns>
 export const TaskArtifacts = z.object({
   artifacts: z.array(TaskArtifact),
-  external: z.array(ForeignArtifact).describe('That another system has told of'),
+  external: z.array(ForeignArtifact).describe('Artifacts that another system has reported'),
 })
 export type TaskArtifacts = z.infer<typeof TaskArtifacts>
 
@@ -164,34 +176,37 @@ export type TaskDeleted = z.infer<typeof TaskDeleted>
 
 export const CancelTask = z.strictObject({
   message: z.string().max(2000).optional(),
-  with_dependants: z.boolean().default(false).describe('And what hangs on it, which is blocked else'),
+  with_dependants: z
+    .boolean()
+    .default(false)
+    .describe('Also end the tasks that depend on it; otherwise they are blocked'),
 })
 export type CancelTaskInput = z.input<typeof CancelTask>
 export const RetryTask = z.strictObject({
   from: TaskStage.optional().describe(
-    'Default: the first step whose work is not kept; with a prompt: implement',
+    'Default: the first stage whose work is not stored; with a prompt: implement',
   ),
   prompt: z
     .string()
     .min(1)
     .max(64 * 1024)
     .optional()
-    .describe('For the agent of that try, which adds to the work that is kept'),
+    .describe('Prompt for the agent of that try, which adds to the stored work'),
 })
 export type RetryTaskInput = z.input<typeof RetryTask>
 export const ApproveTask = z.strictObject({
-  step: z.string().min(1).optional().describe('Default: the one that waits'),
+  step: z.string().min(1).optional().describe('Default: the step that waits'),
   decision: z.enum(['approve', 'reject']).default('approve'),
   comment: z.string().max(2000).optional(),
 })
 export type ApproveTaskInput = z.input<typeof ApproveTask>
 export const FollowTask = z.strictObject({
-  follow: z.boolean().default(true).describe('false: nobody looks at checks and reviews any more'),
+  follow: z.boolean().default(true).describe('false: stop watching checks and reviews'),
 })
 export type FollowTaskInput = z.input<typeof FollowTask>
 export const PromptTask = z.strictObject({
   prompt: z.string().min(1),
-  input_id: z.string().min(1).max(200).optional().describe('The same again changes nothing'),
+  input_id: z.string().min(1).max(200).optional().describe('Sending the same id again changes nothing'),
 })
 export type PromptTaskInput = z.input<typeof PromptTask>
 

@@ -30,9 +30,9 @@ export type FollowEnd = z.infer<typeof FollowEnd>
  * `failure`.
  */
 export const FollowTry = z.object({
-  sha: z.string().describe('The head that it was made for'),
-  failure: z.string().describe('Of the failing checks; empty where there were none'),
-  notes: z.array(z.string()).describe('Ids of the words of reviewers that it was given'),
+  sha: z.string().describe('The head commit that it was made for'),
+  failure: z.string().describe('The failing checks; empty if there were none'),
+  notes: z.array(z.string()).describe('Ids of the review comments that it was given'),
 })
 export type FollowTry = z.infer<typeof FollowTry>
 

@@ -18,9 +18,9 @@ export const TrySpent = z.object({
   turns: z.number().int().min(0).optional(),
   tokens: z.number().int().min(0).optional(),
   cost_usd: z.number().min(0).optional(),
-  peak_memory_bytes: z.number().min(0).optional().describe('The most that one step had'),
+  peak_memory_bytes: z.number().min(0).optional().describe('Peak memory of one step'),
   cpu_ms: z.number().min(0).optional(),
-  model: z.string().optional().describe('That its agent asked last'),
+  model: z.string().optional().describe('The last model that its agent used'),
 })
 export type TrySpent = z.infer<typeof TrySpent>
 
@@ -63,14 +63,14 @@ export const TaskEvent = z.discriminatedUnion('type', [
   at('task.waiting', { why: z.string() }),
   at('task.try_started', { run_id: z.string(), number: z.number().int().min(1), stage: TaskStage }),
   at('task.try_ended', {
-    from: from.optional().describe('Absent where no run came of it'),
+    from: from.optional().describe('Absent if no run was created'),
     run_id: z.string(),
     status: RunStatus,
     reason: z.optional(Reason),
     message: z.string().optional(),
     spent: TrySpent.optional(),
     step: z.string().optional().describe('The step that failed'),
-    retry_at: z.string().optional().describe('Set where another try follows by itself'),
+    retry_at: z.string().optional().describe('Set if another try follows automatically'),
   }),
   at('task.checkpoint', { from, checkpoint: Checkpoint }),
   at('task.artifact', { from, artifact: Artifact }),
@@ -78,12 +78,15 @@ export const TaskEvent = z.discriminatedUnion('type', [
   at('task.pushed', { from, sha: z.string(), branch: z.string(), forced: z.boolean() }),
   at('task.pull_request', { from: from.optional(), pull_request: PullRequestState }),
   at('task.follow', {
-    action: z.enum(['begin', 'try', 'stop']).describe('of "try", the task goes back to `pending`'),
-    why: FollowEnd.optional().describe('Of "stop"'),
+    action: z.enum(['begin', 'try', 'stop']).describe('With "try", the task goes back to `pending`'),
+    why: FollowEnd.optional().describe('Only with "stop"'),
     message: z.string(),
-    by: z.string().optional().describe('Who said so, where a person did'),
+    by: z.string().optional().describe('The person who did it, if a person did'),
     try: FollowTry.optional(),
-    prompt: z.string().optional().describe('For the agent of that try: logs and words of others, in fences'),
+    prompt: z
+      .string()
+      .optional()
+      .describe("Prompt for the agent of that try: logs and other people's comments, in fences"),
   }),
   /** Reported by a client of the task registry. */
   at('task.external_event', { event_id: z.string(), event_type: z.string(), data: z.unknown() }),
@@ -98,8 +101,8 @@ export const TaskEvent = z.discriminatedUnion('type', [
     reason: z.optional(Reason),
     message: z.string().optional(),
     by: z.string().optional(),
-    stage: TaskStage.optional().describe('Of a retry: where its first try begins'),
-    prompt: z.string().optional().describe('Of a retry: for the agent of its first try'),
+    stage: TaskStage.optional().describe('For a retry: the stage where its first try begins'),
+    prompt: z.string().optional().describe('For a retry: prompt for the agent of its first try'),
     metadata: z.record(z.string(), z.unknown()).optional(),
   }),
 ])

@@ -19,16 +19,16 @@ export const ResultStage = z.enum([
 export type ResultStage = z.infer<typeof ResultStage>
 
 export const TaskResult = z.object({
-  success: z.boolean().describe('Done, waiting to be merged, or nothing to change'),
+  success: z.boolean().describe('The task is done, waits to be merged, or needed no change'),
   error: z
     .object({ stage: ResultStage, reason: z.optional(Reason), message: z.string().optional() })
     .optional(),
   artifacts: z.array(
     z.object({ type: z.string(), uri: z.string(), size_bytes: z.number(), name: z.string().optional() }),
   ),
-  duration_seconds: z.number().describe('Of all tries'),
-  memory_mb: z.number().optional().describe('The most that one of its steps had'),
-  cpu_percent: z.number().optional().describe('Over all tries; 100 is one core'),
+  duration_seconds: z.number().describe('Duration of all tries'),
+  memory_mb: z.number().optional().describe('Peak memory of one of its steps'),
+  cpu_percent: z.number().optional().describe('Average over all tries; 100 is one core'),
   llm_model: z.string().optional(),
   tokens_used: z.number().int().optional(),
 })

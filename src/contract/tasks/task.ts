@@ -63,29 +63,39 @@ export const Protection = z.enum(['forbid', 'ask', 'flag'])
 export type Protection = z.infer<typeof Protection>
 
 const Protect = z.union([
-  z.array(Glob).max(200).describe('Globs of paths that may not be changed'),
+  z.array(Glob).max(200).describe('Globs of paths that must not be changed'),
   z
     .array(z.strictObject({ paths: z.array(Glob).min(1).max(200), decision: Protection }))
     .max(100)
-    .describe('The first rule that fits a path decides'),
+    .describe('The first rule that matches a path decides'),
 ])
 
 /** The program of the agent `acp`, which only the client knows. */
 const { command, proxy_env } = AgentRunArgs.shape
 
 const Review = z.strictObject({
-  agent: filled.default('claude_code').describe('Which agent reads the change'),
+  agent: filled.default('claude_code').describe('The agent that reviews the change'),
   ...{ model: filled.optional(), command, proxy_env },
-  rounds: z.number().int().min(1).max(3).default(1).describe('How often its findings go back at most'),
-  must_pass: z.boolean().default(false).describe('Findings that are left fail the task'),
+  rounds: z
+    .number()
+    .int()
+    .min(1)
+    .max(3)
+    .default(1)
+    .describe('How often at most its findings go back to the agent'),
+  must_pass: z.boolean().default(false).describe('Fail the task if findings are left'),
 })
 
 const PullRequest = z.strictObject({
   draft: z.boolean().default(true),
   title: text(MAX_TITLE).optional().describe("Default: the task's"),
   labels: z.array(z.string().min(1).max(100)).max(50).default([]),
-  reviewers: z.array(z.string().min(1).max(100)).max(50).optional().describe('Default: who asked for it'),
-  base: filled.optional().describe('Default: the branch that the task begins at'),
+  reviewers: z
+    .array(z.string().min(1).max(100))
+    .max(50)
+    .optional()
+    .describe('Default: the person who requested the task'),
+  base: filled.optional().describe('Default: the branch that the task starts from'),
 })
 
 /** A model service with OpenAI's API, for the agent `builtin`. */
@@ -107,13 +117,13 @@ export const TaskBudget = z.strictObject({
 
 /** A coding task. Fields of older systems have their original names; unknown keys are errors. */
 export const Task = z.strictObject({
-  task_id: OwnId.optional().describe('Unique in its spec; default: one is made'),
+  task_id: OwnId.optional().describe('Unique in its spec; default: a generated id'),
   spec_name: plainName(MAX_ID).default('tasks').describe('The spec or list that it belongs to'),
   title: z
     .string()
     .min(1)
     .max(MAX_TITLE)
-    .refine((title) => title.trim() !== '', 'it is blank'),
+    .refine((title) => title.trim() !== '', 'it must not be blank'),
   description: text(1024 * 1024).default(''),
   acceptance_criteria: z.array(text(16_384)).max(200).default([]),
   dependencies: z
@@ -125,35 +135,37 @@ export const Task = z.strictObject({
     )
     .max(200)
     .default([])
-    .describe('Tasks that come before: ids of its spec, spec/id, or task_…'),
+    .describe('Tasks that must be done first: ids of the same spec, spec/id, or task_…'),
   required_skill: plainName(MAX_ID)
     .optional()
-    .describe('Chooses the playbook, and the group that has this label'),
+    .describe('Selects the playbook, and the runner group with this label'),
   metadata: z
     .record(z.string(), z.unknown())
     .default({})
-    .describe('Shown as given; conditions of playbooks read it'),
-  issue: z.string().url().max(2000).optional().describe('The issue of a forge that it comes from'),
+    .describe('Shown as given; conditions of playbooks can read it'),
+  issue: z.string().url().max(2000).optional().describe('The issue that the task comes from'),
 
   repo_url: z.string().min(1).max(2000).optional().describe('Repository: https://, ssh:// or git@host:path'),
   ref: filled
     .optional()
-    .describe("Branch, tag or commit that it begins at; default: the repository's own branch"),
-  branch_name: filled.max(250).optional().describe('Default: one that names the task'),
+    .describe('Branch, tag or commit to start from; default: the default branch of the repository'),
+  branch_name: filled.max(250).optional().describe('Default: a name made from the task'),
   branch: z
     .enum(['suffix', 'reuse'])
     .default('suffix')
-    .describe('Where a branch of this name is there that is not ours: another name, or work on it'),
-  slot_path: filled.optional().describe('A folder of the runner that is used as it is, and never cleaned'),
+    .describe(
+      'If a branch with this name exists that this task did not create: use another name, or work on that branch',
+    ),
+  slot_path: filled.optional().describe('A folder of the runner to use as it is; it is never cleaned'),
   slot_id: filled.optional(),
   submodules: z.boolean().default(false),
   lfs: z.boolean().default(false),
 
-  playbook: z.record(z.string(), z.unknown()).optional().describe('A playbook, instead of one of a file'),
-  playbook_path: filled.optional().describe('A file of the repository'),
-  test_commands: z.array(filled).max(100).optional().describe('Instead of a playbook'),
-  fail_fast: z.boolean().default(true).describe('Of test_commands'),
-  fresh: z.boolean().default(false).describe('Tests run on a fresh checkout of the commit'),
+  playbook: z.record(z.string(), z.unknown()).optional().describe('The playbook itself, instead of a file'),
+  playbook_path: filled.optional().describe('A file in the repository'),
+  test_commands: z.array(filled).max(100).optional().describe('Commands to use instead of a playbook'),
+  fail_fast: z.boolean().default(true).describe('For test_commands: stop at the first failure'),
+  fresh: z.boolean().default(false).describe('Run tests on a fresh checkout of the commit'),
 
   agent: filled.default('builtin'),
   ...{ model: filled.optional(), command, proxy_env },
@@ -161,29 +173,29 @@ export const Task = z.strictObject({
   permissions: z.union([z.enum(['ask', 'allow', 'deny']), Permissions]).default('allow'),
   instructions: text(64 * 1024)
     .optional()
-    .describe('Further words for the agent'),
+    .describe('Additional instructions for the agent'),
   verify_attempts: z.number().int().min(1).max(100).default(3),
-  plan: z.boolean().default(false).describe("The agent's plan is approved by a person first"),
+  plan: z.boolean().default(false).describe("A person must approve the agent's plan first"),
   review: Review.optional(),
   protect: Protect.optional(),
   budget: TaskBudget.prefault({}),
   limits: z.optional(Limits),
-  resources: z.optional(Resources).describe('What a runner must have free for each of its steps'),
+  resources: z.optional(Resources).describe('Resources that a runner must have free for each of its steps'),
   env: z.record(VarName, z.union([z.string(), z.number(), z.boolean()])).optional(),
   secrets: z
     .array(VarName)
     .max(100)
     .optional()
-    .describe('Secrets for setup and tests; agents get none of them'),
+    .describe('Secrets for setup and tests; agents do not get them'),
   git_token_env_var: z
     .optional(VarName)
-    .describe('Secret with the token of the repository; default: GIT_TOKEN, or else GITHUB_TOKEN'),
+    .describe('Secret with the repository token; default: GIT_TOKEN, or else GITHUB_TOKEN'),
   llm_api_key_env_var: z
     .optional(VarName)
     .describe(
-      'Secret with the key of the model, for builtin and acp; default: OPENAI_API_KEY for builtin, or else what the runner has',
+      'Secret with the model key, for builtin and acp; default: OPENAI_API_KEY for builtin, or else the key of the runner',
     ),
-  artifacts: z.array(Glob).max(200).default([]).describe('Files to keep'),
+  artifacts: z.array(Glob).max(200).default([]).describe('Files to store as artifacts'),
 
   commits: z.enum(['keep', 'squash']).default('keep'),
   push: z.boolean().default(true),
@@ -198,9 +210,14 @@ export const Task = z.strictObject({
   base: z
     .enum(['stacked', 'merged'])
     .default('stacked')
-    .describe('What it stands on where it depends on others'),
+    .describe('What the work is based on if the task depends on others'),
 
-  timeout_seconds: z.number().positive().max(31_536_000).default(1800).describe('Of one try'),
+  timeout_seconds: z
+    .number()
+    .positive()
+    .max(31_536_000)
+    .default(1800)
+    .describe('Longest duration of one try, in seconds'),
   git_retry_count: z.number().int().min(0).max(20).default(3),
   network_retry_count: z.number().int().min(0).max(20).default(3),
   run_retries: z
@@ -209,7 +226,7 @@ export const Task = z.strictObject({
     .min(0)
     .max(20)
     .default(3)
-    .describe('Tries after ones that ended without a verdict'),
+    .describe('How many more tries follow tries that ended without a verdict'),
   priority: z.number().int().min(-100).max(100).default(0),
   runner: filled.optional(),
   group: filled.optional(),
@@ -235,8 +252,8 @@ export function agentFaults({ review, llm_api_key_env_var, git_token_env_var, ..
   if (llm_api_key_env_var !== undefined && tokens.includes(llm_api_key_env_var))
     faults.push({
       field: '.llm_api_key_env_var',
-      message: `is ${llm_api_key_env_var}, the token of the repository, which no agent is given`,
-      hint: 'Name the secret with the key of the model.',
+      message: `is ${llm_api_key_env_var}, the repository token, which agents must not get`,
+      hint: 'Name the secret that holds the model key.',
     })
   return faults
 }
@@ -251,7 +268,7 @@ function programFaults(
       .map(([name]) => ({
         field: `${field}.${name}`,
         message: `is for the agent "acp", not for "${agent}"`,
-        hint: `Leave ${name} out, or write agent: acp.`,
+        hint: `Remove ${name}, or write agent: acp.`,
       }))
   if (command !== undefined) return []
   const message = 'is missing: the agent "acp" is any program that speaks its protocol'
@@ -259,4 +276,4 @@ function programFaults(
 }
 
 /** A task id that Errand assigns. */
-export const TaskId = z.string().regex(/^task_[0-9a-v]{20}$/, 'a task id is task_ and 20 characters')
+export const TaskId = z.string().regex(/^task_[0-9a-v]{20}$/, 'a task id is task_ followed by 20 characters')

@@ -10,14 +10,17 @@ const filled = z.string().check(z.minLength(1))
 export const WorkspaceAsk = z.strictObject({
   repo: filled.check(z.describe('Repository: https://, ssh:// or git@host:path')),
   ref: described(z.optional(filled), 'Branch, tag or commit; default: the default branch'),
-  branch: described(z.optional(filled), 'Made at ref and checked out; one that is there is taken up'),
-  depth: described(z.optional(z.int().check(z.positive())), 'Fetch so many commits alone'),
+  branch: described(
+    z.optional(filled),
+    'Branch to create at ref and check out; an existing branch is used as it is',
+  ),
+  depth: described(z.optional(z.int().check(z.positive())), 'Fetch only this many commits'),
   submodules: z.optional(z.boolean()),
   lfs: z.optional(z.boolean()),
-  username: described(z.optional(filled), 'User name for the token; default: the one that the forge takes'),
+  username: described(z.optional(filled), 'User name for the token; default: the one that the forge expects'),
   secrets: described(
     z.optional(StepSecrets),
-    "The token, as GIT_TOKEN, such as [GIT_TOKEN]; default: the hub's secret GIT_TOKEN or GITHUB_TOKEN, where there is one",
+    "The token, as GIT_TOKEN, such as [GIT_TOKEN]; default: the hub's secret GIT_TOKEN or GITHUB_TOKEN, if there is one",
   ),
 })
 export type WorkspaceAsk = z.infer<typeof WorkspaceAsk>

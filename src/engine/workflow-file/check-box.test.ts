@@ -47,7 +47,7 @@ test('what it may not is told with its place and what to write', () => {
       '4:46 allow in network of step "a" must be a list, but is text "github.com" | write allow: [github.com]',
     ],
     'network: {allow: ["https://github.com/x"]}': [
-      '4:47 network.allow[0] in step "a" is text "https://github.com/x", but a host is written name, *.name, name:port or name:port@private | write github.com',
+      '4:47 network.allow[0] in step "a" is text "https://github.com/x", but a host is written as name, *.name, name:port or name:port@private | write github.com',
     ],
     'network: {allow: []}': [
       '4:46 allow in network of step "a" must not be empty | write allow: [api.example.com]',
@@ -59,7 +59,7 @@ test('what it may not is told with its place and what to write', () => {
       '4:29 image in step "a" has no effect: the step runs in no container | write isolation: container beside it, or leave image out',
     ],
     'isolation: container, image: "--privileged"': [
-      '4:58 image in step "a" is text "--privileged", but an image is written name, name:tag or registry/name:tag | write isolation: container and image: node:22',
+      '4:58 image in step "a" is text "--privileged", but an image is written as name, name:tag or registry/name:tag | write isolation: container and image: node:22',
     ],
   }
   for (const [keys, problems] of Object.entries(expected))

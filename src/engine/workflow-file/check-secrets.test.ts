@@ -101,7 +101,7 @@ steps:
     /5: secrets in step "one" names a secret twice/,
     /6: mounted in secrets.A of step "two" cannot stand beside secret/,
     /as in secrets.B of step "two" must be "env", "file" or "mask"/,
-    /mounted in secrets.C of step "two" .*the name of a file, no path/,
+    /mounted in secrets.C of step "two" .*must be the name of a file, not a path/,
     /unknown key "form" in secrets.D of step "two"/,
     /7: secrets in step "three" cannot be used: approval.wait runs on no host/,
   ])

@@ -287,7 +287,7 @@ test('what excludes or cannot reach each other is refused', () => {
   )
   assert.match(
     only(steps(['{name: a, action: cmd.run, args: {cmd: x}, expect_vars: ["a b"]}'])),
-    /is text "a b", but a variable name is letters/,
+    /is text "a b", but a variable name is at most 128 letters/,
   )
   assert.deepEqual(
     check(steps(['{name: a, action: cmd.run, args: {cmd: x}, expect_vars: [X], outputs: {X: stdout}}']))

@@ -98,7 +98,7 @@ const inAStep: Mistakes = {
   'description: x': ['4:29 unknown key "description" in step "a" | write it as a comment: # …'],
   'concurrency: 2': ['4:29 unknown key "concurrency" in step "a" | write max_parallel: 2'],
   'env: {MY-VAR: 1}': [
-    '4:35 MY-VAR in env of step "a" is no good key: a variable name is letters, digits and "_", 128 at most, not starting with a digit, and not "__proto__" | write MY_VAR',
+    '4:35 MY-VAR in env of step "a" is no good key: a variable name is at most 128 letters, digits or "_", does not start with a digit, and is not "__proto__" | write MY_VAR',
   ],
   'env: {A: }': [
     '4:38 A in env of step "a" must be text, a number or true or false, but is empty | write "" for an empty text',

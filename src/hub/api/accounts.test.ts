@@ -115,21 +115,21 @@ test('a name that would mislead in a list is refused, with the field and the cha
   const hub = await testingHub(t)
   const { token } = await hub.user('boss', 'admin')
   for (const [method, path, body, message] of [
-    ['POST', '/api/tokens', { name: 'a\nb' }, /^body\.name .*U\+000A at place 2/],
+    ['POST', '/api/tokens', { name: 'a\nb' }, /^body\.name .*U\+000A at position 2/],
     ['POST', '/api/tokens', { name: '' }, /^body\.name .*is empty/],
-    ['POST', '/api/tokens', { name: 'x'.repeat(201) }, /^body\.name .*201 characters, 200 are the most/],
+    ['POST', '/api/tokens', { name: 'x'.repeat(201) }, /^body\.name .*201 characters; the maximum is 200/],
     [
       'POST',
       '/api/tokens',
       { name: 'r', scope: 'runner', group: 'g\t' },
-      /^body\.group .*U\+0009 at place 2/,
+      /^body\.group .*U\+0009 at position 2/,
     ],
-    ['POST', '/api/runners/enrollments', { group: '\u2066x' }, /^body\.group .*U\+2066 at place 1/],
+    ['POST', '/api/runners/enrollments', { group: '\u2066x' }, /^body\.group .*U\+2066 at position 1/],
     [
       'POST',
       '/api/runners/enroll',
       { token: 't', runner_id: 'a\0' },
-      /^body\.runner_id .*U\+0000 at place 2/,
+      /^body\.runner_id .*U\+0000 at position 2/,
     ],
     ['PUT', '/api/secrets/A', { value: 'long enough', workflow: 'a\n' }, /^body\.workflow .*U\+000A/],
     ['PUT', '/api/secrets/__proto__', { value: 'long enough' }, /^params\.name .*not "__proto__"/],

@@ -90,12 +90,12 @@ test('a request that says too little, too much or two things is refused with wha
     [{ agent: { prompt: 'x', isolation: 'vm' } }, 400, /body\.agent\.isolation/],
     [{ agent: { prompt: 'x', network: { allow: ['https://x'] } } }, 400, /body\.agent\.network/],
     [{ agent: { prompt: 'x', isolation: 'none', network: 'models' } }, 400, /network needs a box/],
-    [{ agent: { prompt: 'x', image: 'node:22' } }, 400, /image is that of a container/],
+    [{ agent: { prompt: 'x', image: 'node:22' } }, 400, /image is set, but no container is requested/],
     [{ agent: { prompt: 'x' }, image: 'node:22' }, 400, /image node:22 is for no step/],
     [{ agent: { prompt: 'x' }, isolation: 'none', network: 'none' }, 400, /network needs a box/],
     [{ agent: { prompt: 'x' }, vars: { A: 1 } }, 400, /no variables/],
     [{ agent: { prompt: 'x'.repeat(5_000_000) } }, 413, /prompt has 5000002 bytes/],
-    [{ input: { text: 'x' }, metadata: { cwd: '/a', working_dir: '/b' } }, 400, /two folders/],
+    [{ input: { text: 'x' }, metadata: { cwd: '/a', working_dir: '/b' } }, 400, /different folders/],
     [{ input: { text: 'x' }, metadata: { agent: 'codex' } }, 400, /agent/],
     [{ agent: { prompt: 'x' }, metadata: {} }, 400, /beside "input"/],
   ]
@@ -423,7 +423,7 @@ test('what cannot be gone on with says why', async (t) => {
   await engine.done(mute)
   const none = await post(`/api/runs/${mute}/input`, { prompt: 'say more' })
   assert.deepEqual([none.status, none.json.error.code], [409, 'no_input'])
-  assert.match(none.json.error.message, /before its agent told the id of its session/)
+  assert.match(none.json.error.message, /before its agent reported a session id/)
   const yaml = 'version: v0.1\nname: w\nsteps:\n  - {name: one, action: cmd.run, args: {cmd: say hi}}\n'
   const { run_id } = (await call('POST', '/api/runs', token, { yaml })).json
   await engine.done(run_id)

@@ -344,7 +344,7 @@ test('a refresh is for one start: that of a restart is none, and only what is bu
   assert.equal(await refreshOf((await call('POST', '/echo/restart')).json.run_id), undefined)
   const ready = await call('POST', '', { bot_id: 'b', docker_image: 'busybox', refresh: true })
   assert.deepEqual([ready.status, ready.json.error.code], [400, 'invalid_argument'])
-  assert.match(ready.json.error.message, /"refresh" cannot build "b" anew: it is of a ready image/)
+  assert.match(ready.json.error.message, /"refresh" cannot rebuild "b": it uses an existing image/)
 })
 
 test('an update of a private image takes what is there, or what its own credentials give, on any runner', async (t) => {
@@ -581,7 +581,7 @@ test('a life without end is had where the operator allows it, and asked for', as
   for (const timeout_seconds of [null, 'unlimited']) {
     const { status, json } = await call('POST', '', { bot_id: 'one', code: 'x', timeout_seconds })
     assert.deepEqual([status, json.error.code], [400, 'invalid_argument'])
-    assert.match(json.error.message, /lives 86400 seconds \(24 hours\) at most here/)
+    assert.match(json.error.message, /the maximum here is 86400 seconds \(24 hours\)/)
     assert.match(json.error.hint, /ERRAND_BOT_HOURS/)
   }
   quota.maxSeconds = Number.POSITIVE_INFINITY
@@ -715,10 +715,10 @@ test('a bot has no other way in than its own', async (t) => {
 test('what is wrong with a request is told with a code, what and a hint', async (t) => {
   const { call } = await setUp(t)
   const wrong: [object, RegExp, number?][] = [
-    [{ bot_id: '../x', code: 'x' }, /but a bot id is letters/],
+    [{ bot_id: '../x', code: 'x' }, /but a bot id is at most 63 letters/],
     [{ code: 'x' }, /bot_id is missing/],
     [{ bot_id: 'a' }, /has no source/],
-    [{ bot_id: 'a', deployment_mode: 'magic', code: 'x' }, /no deployment mode "magic"/],
+    [{ bot_id: 'a', deployment_mode: 'magic', code: 'x' }, /"magic" is not a deployment mode/],
     [{ bot_id: 'a', deployment_mode: 'simple' }, /simple needs "code"/],
     [{ bot_id: 'a', deployment_mode: 'custom' }, /custom needs an "archive"/],
     [{ bot_id: 'a', deployment_mode: 'image' }, /image needs "docker_image"/],
@@ -730,16 +730,19 @@ test('what is wrong with a request is told with a code, what and a hint', async 
     ],
     [{ bot_id: 'a', files: { 'a.py': '', 'b.py': '' } }, /2 files and no entrypoint/],
     [{ bot_id: 'a', files: { 'a.py': '' }, entrypoint: 'c.py' }, /"c.py" is not among the files/],
-    [{ bot_id: 'a', files: { '../a.py': '' } }, /"..\/a.py" is not one inside/],
-    [{ bot_id: 'a', git_url: 'https://ann:secret-value@x.org/a' }, /"git_url" has a user name or a password/],
+    [{ bot_id: 'a', files: { '../a.py': '' } }, /"..\/a.py" is not inside/],
+    [
+      { bot_id: 'a', git_url: 'https://ann:secret-value@x.org/a' },
+      /"git_url" contains a user name or a password/,
+    ],
     [{ bot_id: 'a', archive: '%%%' }, /"archive" is not base64/],
     [{ bot_id: 'a', upload: '0'.repeat(64) }, /no upload "0000/, 404],
-    [{ bot_id: 'a', code: 'x', timeout_seconds: 1e6 }, /lives 86400 seconds \(24 hours\) at most/],
+    [{ bot_id: 'a', code: 'x', timeout_seconds: 1e6 }, /the maximum here is 86400 seconds \(24 hours\)/],
     [{ bot_id: 'a', code: 'x', limits: { memory: 'lots' } }, /a size is written/],
-    [{ bot_id: 'a', code: 'x', env_vars: { '1A': 'secret-value' } }, /no name of a variable/],
-    [{ bot_id: 'a', code: 'x', env_vars: { A: 'secret-value' }, env: { A: 'x' } }, /both have "A"/],
-    [{ bot_id: 'a', code: 'x', env_vars: { ERRAND_X: 'secret-value' } }, /Errand keeps that name/],
-    [{ bot_id: 'a', code: 'x'.repeat(1024 * 1024) }, /1 MiB\) at most/, 413],
+    [{ bot_id: 'a', code: 'x', env_vars: { '1A': 'secret-value' } }, /not a valid variable name/],
+    [{ bot_id: 'a', code: 'x', env_vars: { A: 'secret-value' }, env: { A: 'x' } }, /both contain "A"/],
+    [{ bot_id: 'a', code: 'x', env_vars: { ERRAND_X: 'secret-value' } }, /Errand reserves this name/],
+    [{ bot_id: 'a', code: 'x'.repeat(1024 * 1024) }, /maximum for a simple bot is .* \(1 MiB\)/, 413],
   ]
   for (const [body, message, status = 400] of wrong) {
     const { status: answered, json, text } = await call('POST', '', body)

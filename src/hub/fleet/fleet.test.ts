@@ -196,13 +196,13 @@ for (const [what, wrong, message] of [
   [
     'with a name of two lines',
     { runner_id: 'a\nb' },
-    /"runner_id": it holds the character U\+000A at place 2/,
+    /"runner_id": it contains the character U\+000A at position 2/,
   ],
-  ['with a group that turns the text', { group: 'gpu\u202e' }, /"group": .*U\+202E at place 4/],
-  ['with a host that colours the terminal', { hostname: '\x1b[31m' }, /"hostname": .*U\+001B at place 1/],
-  ['with a label of two lines', { labels: { zone: 'a\r\n' } }, /"labels.zone": .*U\+000D at place 2/],
+  ['with a group that turns the text', { group: 'gpu\u202e' }, /"group": .*U\+202E at position 4/],
+  ['with a host that colours the terminal', { hostname: '\x1b[31m' }, /"hostname": .*U\+001B at position 1/],
+  ['with a label of two lines', { labels: { zone: 'a\r\n' } }, /"labels.zone": .*U\+000D at position 2/],
   ['with a label that has no name', { labels: { '': 'a' } }, /"labels.*": /],
-  ['with an endless group', { group: 'x'.repeat(201) }, /"group": it has 201 characters, 200 are the most/],
+  ['with an endless group', { group: 'x'.repeat(201) }, /"group": it has 201 characters; the maximum is 200/],
 ] as const)
   test(`a hello ${what} is refused for good, with what is wrong`, async () => {
     const [refused] = await say([{ ...hello, ...wrong }])

@@ -29,7 +29,7 @@ export class Tally {
   }
 
   add(outcome: 'passed' | 'failed' | 'skipped' | 'flaky', name: string): void {
-    if (this.count >= MAX_CASES) throw new ResultFault(`There are more than ${MAX_CASES} tests in it.`)
+    if (this.count >= MAX_CASES) throw new ResultFault(`It contains more than ${MAX_CASES} tests.`)
     this.#counts[outcome]++
     if (outcome === 'flaky') this.#counts.passed++
     if (outcome === 'failed' && this.#names.length < MAX_NAMES) this.#names.push(shownName(name, 'unnamed'))
@@ -84,10 +84,10 @@ export function contradiction(
   { passed, failed, skipped }: TestFigures,
 ): string | undefined {
   if (exitCode === 0 && failed > 0)
-    return `The results tell of ${failed} failed ${failed === 1 ? 'test' : 'tests'}, but the command ended with 0: it counts as passed.`
+    return `The results report ${failed} failed ${failed === 1 ? 'test' : 'tests'}, but the command exited with 0: it counts as passed.`
   if (exitCode === 0 && passed + skipped === 0)
-    return 'The results tell of no test at all, though the command ended with 0.'
+    return 'The results report no tests at all, although the command exited with 0.'
   if (exitCode !== 0 && failed === 0)
-    return `The results tell of no failed test, but the command ended with ${exitCode}: it counts as failed.`
+    return `The results report no failed test, but the command exited with ${exitCode}: it counts as failed.`
   return undefined
 }

@@ -45,7 +45,7 @@ export class JunitReader {
     this.#tally = new Tally(suite)
     const parser = this.#parser
     const refuseType = () => {
-      throw new ResultFault('The XML declares a document type, and none is read.')
+      throw new ResultFault('The XML declares a document type, which is not supported.')
     }
     parser.onerror = (error) => this.#failed(error)
     parser.ondoctype = refuseType
@@ -68,7 +68,7 @@ export class JunitReader {
 
   end(): Tally {
     this.#parser.close()
-    if (this.#roots === 0) throw new ResultFault('There is no element in the XML.')
+    if (this.#roots === 0) throw new ResultFault('The XML contains no element.')
     const only = this.#suitesOfRoot === 1 && this.#casesOfRoot === 0 ? this.#suiteName : ''
     const name = this.#rootName === '' ? only : this.#rootName
     if (name !== '') this.#tally.suite = name
@@ -86,16 +86,16 @@ export class JunitReader {
       return
     }
     if (/^Max buffer length exceeded: (doctype|sgmlDecl)$/.test(what))
-      throw new ResultFault('The XML declares a document type, and none is read.')
+      throw new ResultFault('The XML declares a document type, which is not supported.')
     const line = this.#parser.line + 1
     if (/^Unclosed root tag|^Unexpected end/.test(what))
       throw new ResultFault(`The XML is cut off in line ${line}, after ${this.#tally.count} tests.`)
-    throw new ResultFault(`It is no valid XML: ${what.slice(0, 100).replace(/\.+$/, '')} (line ${line}).`)
+    throw new ResultFault(`It is not valid XML: ${what.slice(0, 100).replace(/\.+$/, '')} (line ${line}).`)
   }
 
   #open(name: string, attributes: Record<string, string>): void {
     if (++this.#depth > MAX_DEPTH)
-      throw new ResultFault(`The elements of the XML stand more than ${MAX_DEPTH} deep in each other.`)
+      throw new ResultFault(`The elements of the XML are nested more than ${MAX_DEPTH} deep.`)
     if (this.#depth === 1) this.#root(name)
     const current = this.#cases.at(-1)
     if (name === 'testsuite' || name === 'testsuites') this.#openSuite(attributes.name ?? '')
@@ -110,10 +110,10 @@ export class JunitReader {
   }
 
   #root(name: string): void {
-    if (++this.#roots > 1) throw new ResultFault('The XML has more than one root.')
+    if (++this.#roots > 1) throw new ResultFault('The XML has more than one root element.')
     if (name !== 'testsuites' && name !== 'testsuite')
       throw new ResultFault(
-        `It is no JUnit XML: its root is <${name.slice(0, 60)}>, not <testsuites> or <testsuite>.`,
+        `It is not JUnit XML: its root is <${name.slice(0, 60)}>, not <testsuites> or <testsuite>.`,
       )
   }
 

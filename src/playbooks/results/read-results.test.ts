@@ -110,13 +110,13 @@ test('XML with a document type, an entity, no end, two roots or too much is a se
     ['<!DOCTYPE testsuite [<!ENTITY a "b">]><testsuite/>', /declares a document type/],
     ['<!DOCTYPE x SYSTEM "file:///etc/passwd"><testsuite/>', /declares a document type/],
     [`<!DOCTYPE x [${'<!ENTITY a "b">'.repeat(20_000)}]>`, /declares a document type/],
-    ['<testsuite><testcase name="&x;"/></testsuite>', /no valid XML: Invalid character entity.* \(line 1\)/],
+    ['<testsuite><testcase name="&x;"/></testsuite>', /not valid XML: Invalid character entity.* \(line 1\)/],
     ['<testsuite>\n<testcase name="a"/>\n<testcase na', /cut off in line 3, after 1 tests/],
     ['<testsuite><testcase>', /cut off in line 1/],
-    ['<testsuite></testcase>', /no valid XML: Un/],
+    ['<testsuite></testcase>', /not valid XML: Un/],
     ['<testsuite/><testsuite/>', /more than one root/],
-    ['<testsuite/>rest', /no valid XML: Text data outside of root/],
-    ['<html><body/></html>', /^out: It is no JUnit XML: its root is <html>, not/],
+    ['<testsuite/>rest', /not valid XML: Text data outside of root/],
+    ['<html><body/></html>', /^out: It is not JUnit XML: its root is <html>, not/],
     ['<?xml version="1.0"?>', /no element|cut off/],
     [`<testsuite>${'<a>'.repeat(200_000)}`, /more than 100 deep/],
     [
@@ -226,26 +226,23 @@ ok 2 - buffered {
 
 test('a plan that is not kept, none at all and a bail out are failures; what has no sign of TAP is none', async () => {
   const cases: Record<string, string> = {
-    '1..3\nok 1\nok 2\n': '2 1 0 0: plan 1..3, but 2 tests are told',
-    '1..1\nok 1\nok 2\n': '2 1 0 0: plan 1..1, but 2 tests are told',
-    'TAP version 13\nok 1\n': '1 1 0 0: no plan, but 1 test is told',
+    '1..3\nok 1\nok 2\n': '2 1 0 0: plan 1..3, but 2 tests are reported',
+    '1..1\nok 1\nok 2\n': '2 1 0 0: plan 1..1, but 2 tests are reported',
+    'TAP version 13\nok 1\n': '1 1 0 0: no plan, but 1 test is reported',
     '1..2\nok 1\n1..3\nok 2': '2 1 0 0: plan 1..2, and later 1..3',
     '1..9\nok 1\nBail out! no database\nok 2': '2 1 0 0: Bail out!: no database',
     'TAP version 14\n    Bail out!': '0 1 0 0: Bail out!',
   }
   for (const [text, expected] of Object.entries(cases)) assert.equal(await told(text), expected, text)
   const results = await read('1..2\nok 1\n')
-  assert.deepEqual('notes' in results && results.notes, ['The plan is 1..2, but 1 test is told.'])
+  assert.deepEqual('notes' in results && results.notes, ['The plan is 1..2, but 1 test is reported.'])
   assert.match(
     await faultOf('ok  \texample.com/x\t0.005s\n'),
-    /^out: There is neither TAP nor JUnit XML in it\.$/,
+    /^out: It contains neither TAP nor JUnit XML\.$/,
   )
   assert.match(await faultOf('npm error\n'), /neither TAP nor/)
-  assert.match(await faultOf('TAP version 15\n1..0'), /TAP of version 15/)
-  assert.match(
-    await faultOf('1..1\nok 1\n  ---\n  a: b\n'),
-    /cut off in a block of YAML that begins in line 3/,
-  )
+  assert.match(await faultOf('TAP version 15\n1..0'), /TAP version 15/)
+  assert.match(await faultOf('1..1\nok 1\n  ---\n  a: b\n'), /cut off in a YAML block that begins in line 3/)
   assert.match(await faultOf(`1..2\n${'ok\n'.repeat(100_001)}`), /more than 100000 tests/)
 })
 
@@ -338,13 +335,13 @@ test('figures of several files are one suite, and an exit code that contradicts 
   assert.equal(contradiction(1, one), undefined)
   assert.match(
     contradiction(0, one) ?? '',
-    /2 failed tests, but the command ended with 0: it counts as passed/,
+    /2 failed tests, but the command exited with 0: it counts as passed/,
   )
   const good = { ...one, failed: 0 }
   assert.equal(contradiction(0, good), undefined)
   assert.match(
     contradiction(137, good) ?? '',
-    /no failed test, but the command ended with 137: it counts as failed/,
+    /no failed test, but the command exited with 137: it counts as failed/,
   )
-  assert.match(contradiction(0, { ...good, passed: 0, skipped: 0 }) ?? '', /no test at all/)
+  assert.match(contradiction(0, { ...good, passed: 0, skipped: 0 }) ?? '', /no tests at all/)
 })

@@ -41,9 +41,9 @@ export class TapReader {
     if (this.#rest !== '') this.#endLine()
     // Other programs also write lines such as "ok example.com/x 0.01s".
     if (!this.#hasVersion && this.#planned === undefined && this.#bailed === undefined)
-      throw new ResultFault('There is neither TAP nor JUnit XML in it.')
+      throw new ResultFault('It contains neither TAP nor JUnit XML.')
     if (this.#yaml)
-      throw new ResultFault(`The TAP is cut off in a block of YAML that begins in line ${this.#yaml.line}.`)
+      throw new ResultFault(`The TAP is cut off in a YAML block that begins in line ${this.#yaml.line}.`)
     this.#judgePlan()
     return this.#tally
   }
@@ -94,7 +94,7 @@ export class TapReader {
     else if (duration !== undefined) this.#tally.durationMs = Number(duration)
     else if (version !== undefined) {
       if (!['12', '13', '14'].includes(version))
-        throw new ResultFault(`It is TAP of version ${version}, and only 12 to 14 are read.`)
+        throw new ResultFault(`It is TAP version ${version}, but only versions 12 to 14 are supported.`)
       this.#hasVersion = true
     }
   }
@@ -102,7 +102,7 @@ export class TapReader {
   #takePlan(count: number): void {
     if (this.#planned === undefined) this.#planned = count
     else {
-      this.notes.push(`A second plan, 1..${count}, stands in line ${this.#line}.`)
+      this.notes.push(`Line ${this.#line} contains a second plan, 1..${count}.`)
       this.#tally.add('failed', `plan 1..${this.#planned}, and later 1..${count}`)
     }
   }
@@ -132,10 +132,10 @@ export class TapReader {
       return
     }
     if (this.#planned === this.#seen) {
-      if (this.#planned === 0) this.notes.push('The plan is 1..0: no test was to run.')
+      if (this.#planned === 0) this.notes.push('The plan is 1..0: no tests to run.')
       return
     }
-    const told = `${this.#seen} ${this.#seen === 1 ? 'test is' : 'tests are'} told`
+    const told = `${this.#seen} ${this.#seen === 1 ? 'test is' : 'tests are'} reported`
     const plan = this.#planned === undefined ? undefined : `1..${this.#planned}`
     this.#tally.add('failed', `${plan === undefined ? 'no plan' : `plan ${plan}`}, but ${told}`)
     this.notes.push(

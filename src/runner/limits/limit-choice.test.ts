@@ -19,13 +19,13 @@ test('limits of the machine are read from its environment', () => {
 test('what is no limit is refused by name, with what it should be', () => {
   assert.throws(() => defaultLimits({ ERRAND_LIMIT_CPUS: '-1' }), {
     code: 'invalid_argument',
-    message: 'ERRAND_LIMIT_CPUS is "-1".',
-    hint: 'It is a number of cores, such as 2 or 0.5.',
+    message: 'ERRAND_LIMIT_CPUS is "-1", which is not valid.',
+    hint: 'Give a number of cores, such as 2 or 0.5.',
   })
   for (const name of ['ERRAND_LIMIT_MEMORY', 'ERRAND_LIMIT_DISK'])
     assert.throws(
       () => defaultLimits({ [name]: '4' }),
-      { message: `${name} is "4".` },
+      { message: `${name} is "4", which is not valid.` },
       'its unit was forgotten',
     )
   assert.throws(() => wantedHolder({ ERRAND_LIMITS: 'toString' }), { code: 'invalid_argument' })

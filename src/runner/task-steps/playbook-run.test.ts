@@ -95,10 +95,10 @@ test("the hub's playbook is used where the repository has none that fits, and an
   const skilled = await here.run({ skill: 'rust', playbooks })
   assert.match(
     skilled.text,
-    /^Playbook "rusty" of the hub, as the task requires the skill "rust"; [\s\S]*rusty x/,
+    /^Playbook "rusty" from the hub, because the task requires the skill "rust"; [\s\S]*rusty x/,
   )
-  assert.match(skilled.phases[0]!, /^Playbook "rusty" of the hub/)
-  assert.match((await here.run({ playbooks })).text, /^Playbook "any" of the hub; /)
+  assert.match(skilled.phases[0]!, /^Playbook "rusty" from the hub/)
+  assert.match((await here.run({ playbooks })).text, /^Playbook "any" from the hub; /)
   const broken = await here.run({ playbooks: [{ name: 'x' }] })
   assert.equal(broken.reason, 'task_invalid')
 })
