@@ -1,7 +1,7 @@
 import type { Setting } from '../src/config/setting.ts'
 import { nameOf, namesOf, type SettingKey, settingKeys, settings } from '../src/config/settings.ts'
 
-/** Returns the table of the settings that belong to a page of the docs. */
+/** Titles of the tables of the command line's variables, by who sets them. */
 const groups = {
   caller: 'Set by people who use commands',
   hub: 'Set by operators of a hub',
