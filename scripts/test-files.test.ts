@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { processStat } from '../src/platform/proc.ts'
 import { eventually } from '../test/support/errand-command.ts'
-import { patience } from './test-files.ts'
+import { patience } from '../test/support/patience.ts'
 
 const root = join(import.meta.dirname, '..')
 
@@ -16,7 +16,9 @@ function project(t: TestContext, files: Record<string, string>) {
   const folder = mkdtempSync(join(tmpdir(), 'errand-test-files-'))
   // A command whose terminal was closed still saves what it knows.
   t.after(() => rmSync(folder, { recursive: true, maxRetries: 10, retryDelay: 100 }))
-  const support = ['test-reporter.ts', 'unhandled-rejections.cjs'].map((name) => join('test/support', name))
+  const support = ['patience.ts', 'test-reporter.ts', 'unhandled-rejections.cjs'].map((name) =>
+    join('test/support', name),
+  )
   for (const path of ['scripts', 'src/platform', ...support])
     cpSync(join(root, path), join(folder, path), {
       recursive: true,

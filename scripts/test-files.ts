@@ -11,7 +11,7 @@ import {
   realpathSync,
   writeFileSync,
 } from 'node:fs'
-import { availableParallelism, homedir, loadavg, tmpdir } from 'node:os'
+import { homedir, tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
@@ -20,6 +20,7 @@ import { promisify } from 'node:util'
 import { endTree } from '../src/platform/child-tree.ts'
 import { removeTree } from '../src/platform/files.ts'
 import { environmentOf, listProcesses, type ProcessTree, treeMembers } from '../src/platform/proc.ts'
+import { patience } from '../test/support/patience.ts'
 import type { TestLine } from '../test/support/test-reporter.ts'
 import type { Schedule, Work } from './test-schedule.ts'
 
@@ -27,15 +28,6 @@ import type { Schedule, Work } from './test-schedule.ts'
 const KEPT_CHARACTERS = 20_000
 /** Time that a process has to clean up after SIGTERM. */
 const GRACE_MS = 3000
-/** The most times longer that a file may be silent on a busy machine. */
-const MOST_PATIENCE = 4
-
-/**
- * Returns how many times longer a file may be silent on a machine with this load (processes that run or wait for a
- * processor): 1 up to two for each processor, then more, at most 4.
- */
-export const patience = (load: number, processors = availableParallelism()): number =>
-  Math.min(Math.max(1, load / (2 * processors)), MOST_PATIENCE)
 /** Time that a process may take to end by itself on a busy machine, after SIGTERM or the loss of its parent. */
 const GOING_MS = 10_000
 /** Longest wait for a Docker engine to remove the containers of one file. */
@@ -163,7 +155,7 @@ async function runTestFile(
   let signAtMs = performance.now()
   const isSilent = () => {
     if (over) return
-    const leftMs = signAtMs + silenceMs * patience(loadavg()[0]!) - performance.now()
+    const leftMs = signAtMs + silenceMs * patience() - performance.now()
     // A timer may fire a little early.
     if (leftMs > 1) {
       silence = setTimeout(isSilent, leftMs)

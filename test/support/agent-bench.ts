@@ -15,6 +15,7 @@ import type {
 import type { AgentUpdate, AgentUpdateOf } from '../../src/contract/agent.ts'
 import { endTree } from '../../src/platform/child-tree.ts'
 import { signal, treeMembers } from '../../src/platform/proc.ts'
+import { patience } from './patience.ts'
 
 /** A generous deadline: the first start of a CLI may take long on a loaded machine. */
 const DEADLINE_MS = 120_000
@@ -204,9 +205,10 @@ export class AgentBench {
   }
 
   async until(condition: () => boolean, withinMs = DEADLINE_MS): Promise<void> {
-    const until = performance.now() + withinMs
+    const startMs = performance.now()
     while (!condition()) {
-      if (performance.now() > until) throw new Error(`waited ${withinMs} ms in vain: ${this.describe()}`)
+      if (performance.now() - startMs > withinMs * patience())
+        throw new Error(`waited ${withinMs} ms in vain: ${this.describe()}`)
       await this.#news()
     }
   }

@@ -7,6 +7,7 @@ import {
   type TurnEnd,
 } from '../../src/agents/builtin/session.ts'
 import type { AgentUpdate, AgentUpdateOf } from '../../src/contract/agent.ts'
+import { patience } from './patience.ts'
 
 /** A generous deadline, because a loaded machine may be slow. */
 const DEADLINE_MS = 180_000
@@ -59,9 +60,10 @@ export function sessionRequest(
 }
 
 export async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + DEADLINE_MS
+  const startMs = performance.now()
   while (!condition()) {
-    if (performance.now() > deadline) throw new Error(`waited ${DEADLINE_MS} ms in vain`)
+    if (performance.now() - startMs > DEADLINE_MS * patience())
+      throw new Error(`waited ${DEADLINE_MS} ms in vain`)
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
 }

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { patience } from './patience.ts'
 
 const program = join(import.meta.dirname, '../../bin/errand')
 
@@ -87,7 +88,7 @@ async function until(
   child: ChildProcessWithoutNullStreams,
   isOpen: () => boolean,
 ): Promise<void> {
-  const deadlineMs = Date.now() + 180_000
+  const startMs = Date.now()
   const there = (): boolean => {
     const all = `${printed.stdout}\n${printed.stderr}`
     return typeof text === 'string' ? all.includes(text) : text.test(all)
@@ -96,7 +97,7 @@ async function until(
   while (!there()) {
     tell()
     // The last output may arrive after the exit.
-    if (!isOpen() || Date.now() > deadlineMs) {
+    if (!isOpen() || Date.now() - startMs > 180_000 * patience()) {
       throw new Error(
         `"${text}" was not printed (exit code ${child.exitCode}):\n${printed.stdout}\n${printed.stderr}`,
       )
@@ -118,17 +119,17 @@ function tellsOfWait(what: string): () => void {
   }
 }
 
-/** Waits until the condition holds. */
+/** Waits until the condition holds: for three minutes, longer on a busy machine. */
 export async function eventually<T>(
   what: string,
   condition: () => T | undefined | false | Promise<T | undefined | false>,
 ): Promise<T> {
-  const deadlineMs = Date.now() + 180_000
+  const startMs = Date.now()
   const tell = tellsOfWait(what)
   for (;;) {
     const value = await condition()
     if (value) return value
-    if (Date.now() > deadlineMs) throw new Error(`${what} did not come to be`)
+    if (Date.now() - startMs > 180_000 * patience()) throw new Error(`${what} did not come to be`)
     tell()
     await sleep(20)
   }

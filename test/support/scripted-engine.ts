@@ -6,6 +6,7 @@ import type { EngineOptions } from '../../src/engine/api.ts'
 import { Engine } from '../../src/engine/engine.ts'
 import type { RunStore } from '../../src/engine/ports.ts'
 import { MemoryRunStore } from '../../src/stores/runs/memory.ts'
+import { patience } from './patience.ts'
 import { type Script, ScriptedHost } from './scripted-host.ts'
 import { SimulatedClock, SimulatedOutputs } from './simulated-world.ts'
 
@@ -87,11 +88,11 @@ export const told = (view: RunView): string[] =>
       `${phase === 'main' ? '' : `${phase} `}${step}: ${status}${reason ? ` ${reason}` : ''}`,
   )
 
-/** Waits until the condition holds; fails after two minutes. */
+/** Waits until the condition holds; fails after two minutes, later on a busy machine. */
 export async function until(what: () => boolean | Promise<boolean>): Promise<void> {
-  const lastMs = Date.now() + 120_000
+  const startMs = Date.now()
   while (!(await what())) {
-    if (Date.now() > lastMs) throw new Error(`It did not come about: ${what}`)
+    if (Date.now() - startMs > 120_000 * patience()) throw new Error(`It did not come about: ${what}`)
     await new Promise((resolve) => setTimeout(resolve, 1))
   }
 }

@@ -8,6 +8,7 @@ import { HttpHost, type HttpHostOptions } from '../../../src/compat/host-agent/h
 import type { AttemptEnd, AttemptReport, AttemptSpec, StreamName } from '../../../src/contract/attempt.ts'
 import { ErrandError } from '../../../src/contract/errors.ts'
 import type { AttemptSink } from '../../../src/engine/ports.ts'
+import { patience } from '../patience.ts'
 
 /** Records what a host reports about an attempt, as the engine would. */
 export class KeepingSink implements AttemptSink {
@@ -81,8 +82,8 @@ export function cmdSpec(
 }
 
 export async function until(condition: () => boolean | Promise<boolean>, what = 'it'): Promise<void> {
-  for (const giveUp = Date.now() + 120_000; !(await condition()); ) {
-    assert.ok(Date.now() < giveUp, `waited too long for ${what}`)
+  for (const startMs = Date.now(); !(await condition()); ) {
+    assert.ok(Date.now() - startMs < 120_000 * patience(), `waited too long for ${what}`)
     await new Promise((resolve) => setTimeout(resolve, 10))
   }
 }

@@ -7,6 +7,7 @@ import { builtinActionRegistry } from '../../../src/actions/registry.ts'
 import type { AttemptEnd, AttemptSpec, StreamName } from '../../../src/contract/attempt.ts'
 import { type AttemptsOptions, openAttempts } from '../../../src/runner/open-attempts.ts'
 import type { Attempts, HeldAttempt } from '../../../src/runner/ports.ts'
+import { patience } from '../patience.ts'
 
 /** Separate folders, attempts in them, and waiting for conditions. */
 
@@ -74,7 +75,7 @@ export async function until(
         console.log(`Still waiting for ${what}: ${now}`)
       }
     }
-    if (Date.now() - sinceMs > 120_000) throw new Error(`${what} did not come true within two minutes`)
+    if (Date.now() - sinceMs > 120_000 * patience()) throw new Error(`${what} did not come true in time`)
     await sleep(10)
   }
 }
