@@ -264,7 +264,7 @@ test('an admin pauses, changes and empties a group, over restarts, until the fil
     await cli('pause-group', 'builders'),
     /^paused is true \(admin, 20.*\); errand.yaml says false\n$/,
   )
-  assert.equal(await cli('empty-group', 'builders'), '2 runners of builders are taken away.\n')
+  assert.equal(await cli('empty-group', 'builders'), '2 runners of builders are removed.\n')
   await nothingLeft(programs)
   await programs.kill('hub')
   await programs.startHub()
