@@ -26,7 +26,7 @@ export function settingsTable(page: 'cli' | 'bots'): string {
     .join('\n\n')
 }
 
-/** Who sets a variable follows from the programs that read it; those of provisioned runners are set by Errand. */
+/** Finds who sets a variable by the programs that read it. Errand sets those of provisioned runners. */
 function groupOf(key: SettingKey): keyof typeof groups {
   if (key.startsWith('ERRAND_MADE_')) return 'errand'
   const readers = (settings[key] as Setting).for ?? ''

@@ -183,7 +183,7 @@ test('a hub keeps secrets, gives them to the steps that name them, and no file o
   })
   assert.equal(set.stdout, 'DEPLOY is stored for all runs.\n', set.stderr)
   const typed = await call('secrets', 'set', 'OTHER=abc', '--workflow', 'x')
-  assert.match(typed.stderr, /shells remember[\s\S]+under 6 bytes/)
+  assert.match(typed.stderr, /shells remember[\s\S]+fewer than 6 bytes/)
   assert.equal(typed.stdout, 'OTHER is stored for runs of x.\n')
   assert.equal((await call('secrets', 'set', 'OTHER')).code, 2)
   const two = await call('secrets', 'set', 'OTHER=abc', `DEPLOY=${VALUE}`)

@@ -723,7 +723,7 @@ test('what is wrong with a request is told with a code, what and a hint', async 
     [{ bot_id: 'a', deployment_mode: 'custom' }, /custom needs an "archive"/],
     [{ bot_id: 'a', deployment_mode: 'image' }, /image needs "docker_image"/],
     [{ bot_id: 'a', code: 'x', files: { 'a.py': 'x' } }, /both "code" and "files"/],
-    [{ bot_id: 'a', code: 'x', docker_image: 'x' }, /sources of 2 modes/],
+    [{ bot_id: 'a', code: 'x', docker_image: 'x' }, /sources for 2 modes/],
     [
       { bot_id: 'a', deployment_mode: 'simple', code: 'x', docker_image: 'x' },
       /"docker_image" is for the mode image/,

@@ -16,7 +16,7 @@ test('a secret is set, listed without its value, changed and deleted', async (t)
   assert.deepEqual(SecretKept.parse(made.json).warnings, [])
   const again = await set('abc')
   assert.equal(again.status, 200)
-  assert.match(again.json.warnings[0], /under 6 bytes/)
+  assert.match(again.json.warnings[0], /fewer than 6 bytes/)
   const list = await hub.call('GET', '/api/secrets', token)
   assert.deepEqual(
     SecretList.parse(list.json).secrets.map(({ name, scope, created_by }) => [name, scope, created_by]),
