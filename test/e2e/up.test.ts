@@ -380,7 +380,9 @@ test('runs of a hub are approved, rejected, canceled and tried again from the co
       `  - {name: go, action: cmd.run, args: {cmd: '${cmd}'}}\n`,
   )
   const asked = (id: string) =>
-    eventually('the question', async () => (await errand.call('runs', 'show', id)).stdout.includes('Continue?'))
+    eventually('the question', async () =>
+      (await errand.call('runs', 'show', id)).stdout.includes('Continue?'),
+    )
   const status = (id: string, wanted: string) =>
     eventually(`${id} ${wanted}`, async () =>
       (await errand.list()).some((run) => run.run_id === id && run.status === wanted),

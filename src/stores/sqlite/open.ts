@@ -35,7 +35,14 @@ export async function openSqliteRunStore(options: { file: string }): Promise<Run
 /** The files that a hub creates in its data folder after its database, and those that belong only to the database. */
 const TOKEN = 'local-token'
 const CONTENTS = ['output', 'artifacts']
-const OF_A_DATABASE = ['errand.db', 'errand.db-wal', 'errand.db-shm', 'errand.db-commits', ...CONTENTS, 'uploads']
+const OF_A_DATABASE = [
+  'errand.db',
+  'errand.db-wal',
+  'errand.db-shm',
+  'errand.db-commits',
+  ...CONTENTS,
+  'uploads',
+]
 
 /**
  * Returns the refusal of a data folder that a hub has used, and whose database is gone or empty; otherwise undefined.
