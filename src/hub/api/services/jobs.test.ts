@@ -154,7 +154,7 @@ test('a refusal is a failure with its code in capitals', async (t) => {
     assert.match(wrong.json.error.message, message)
     assert.ok(wrong.json.error.hint)
   }
-  assert.match((await job({}, 'other')).json.error.message, /no blueprint "other"/)
+  assert.match((await job({}, 'other')).json.error.message, /Unknown blueprint "other"/)
   for (const body of ['[]', '"start"', 'no JSON', '']) {
     const answer = await fetch(`${hub.url}/jobs`, {
       method: 'POST',
