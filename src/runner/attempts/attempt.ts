@@ -2,7 +2,7 @@ import type { AttemptInput } from '../../contract/agent.ts'
 import type { AttemptEnd, AttemptReport, AttemptSpec, StreamName } from '../../contract/attempt.ts'
 import { ErrandError, isErrandError, messageOf, messageWithHint } from '../../contract/errors.ts'
 import { toldNetwork } from '../../contract/isolation.ts'
-import type { WorkspaceLook } from '../../contract/runs/workspace-looks.ts'
+import type { WorkspaceQuery } from '../../contract/runs/workspace-queries.ts'
 import { Reason } from '../../contract/status.ts'
 import type { RunnerAnswer } from '../../contract/tasks/pool-ask.ts'
 import type { Scope } from '../limits/scope.ts'
@@ -155,13 +155,13 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     this.#driver?.input?.(input)
   }
 
-  async look(ask: WorkspaceLook, send: (text: string) => Promise<void>): Promise<RunnerAnswer> {
-    const look = this.#isOver ? undefined : this.#driver?.look
-    if (look === undefined)
+  async viewFolder(ask: WorkspaceQuery, send: (text: string) => Promise<void>): Promise<RunnerAnswer> {
+    const view = this.#isOver ? undefined : this.#driver?.viewFolder
+    if (view === undefined)
       throw new ErrandError('not_found', `Attempt ${this.spec.attempt_id} shows no folder, or is over.`, {
         hint: 'The folder of an agent is shown while its session goes on; its change is kept at the end.',
       })
-    return await look.call(this.#driver, ask, send)
+    return await view.call(this.#driver, ask, send)
   }
 
   cancel(graceMs: number, reason: string): void {

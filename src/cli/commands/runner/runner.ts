@@ -271,8 +271,10 @@ async function botsHere() {
       'slot_id' in ask
         ? await leased.answer(ask, signal)
         : 'attempt_id' in ask
-          ? await (await import('../../../runner/looks/answer-looks.ts')).answerOf(held, ask, (text) =>
-              services.options.sendData(askId, () => Readable.from([Buffer.from(text)]), signal),
+          ? await (await import('../../../runner/workspace-view/answer-queries.ts')).answerOf(
+              held,
+              ask,
+              (text) => services.options.sendData(askId, () => Readable.from([Buffer.from(text)]), signal),
             )
           : (await import('../../../runner/bots/bot-data.ts')).answerData(askId, ask, services, signal)
   return { machineBots, toldCaps, watchEngine, BotSweeps, answers }

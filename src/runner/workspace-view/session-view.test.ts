@@ -7,10 +7,10 @@ import test, { type TestContext } from 'node:test'
 import { createMasker } from '../masking/masker.ts'
 import { CarefulGit } from './careful-git.ts'
 import { keepChange } from './keep-change.ts'
-import { type Looked, listFolder, readChange, readTextFile, tellChange } from './session-look.ts'
+import { listFolder, readChange, readTextFile, tellChange, type ViewedFolder } from './session-view.ts'
 
 function world(t: TestContext) {
-  const root = mkdtempSync(join(tmpdir(), 'look-'))
+  const root = mkdtempSync(join(tmpdir(), 'view-'))
   t.after(() => rmSync(root, { recursive: true, force: true }))
   const cwd = join(root, 'work')
   mkdirSync(cwd)
@@ -19,23 +19,23 @@ function world(t: TestContext) {
   const git = (...args: string[]) =>
     execFileSync('git', [...author, ...args], { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
   const write = (path: string, text: string | Buffer) => writeFileSync(join(cwd, path), text)
-  const looked = (base: string | undefined): Looked => ({
+  const viewed = (base: string | undefined): ViewedFolder => ({
     ...{ cwd, base },
     git: new CarefulGit(process.env, undefined, () => []),
     masker: createMasker(['hunter2222']),
   })
-  return { root, cwd, git, write, looked }
+  return { root, cwd, git, write, viewed }
 }
 
-test('nothing outside of the folder is shown, and looking makes nothing', async (t) => {
-  const { cwd, root, write, looked } = world(t)
+test('nothing outside of the folder is shown, and viewing makes nothing', async (t) => {
+  const { cwd, root, write, viewed } = world(t)
   mkdirSync(join(cwd, 'src'))
   write('src/a.ts', 'one\nthe key is hunter2222\n')
   write('hunter2222.txt', 'x')
   symlinkSync('../outside', join(cwd, 'link'))
   symlinkSync('..', join(cwd, 'up'))
   execFileSync('mkfifo', [join(cwd, 'pipe')])
-  const at = looked(undefined)
+  const at = viewed(undefined)
   const { entries, more } = await listFolder(at, '')
   assert.deepEqual(
     entries.map(({ name, kind }) => `${kind} ${name}`),
@@ -67,25 +67,25 @@ test('nothing outside of the folder is shown, and looking makes nothing', async 
 })
 
 test('a long file is cut, a secret at the cut too, and a binary one told by its size', async (t) => {
-  const { write, looked } = world(t)
+  const { write, viewed } = world(t)
   write('long', `${'x'.repeat(512 * 1024 - 4)}hunter2222${'y'.repeat(100_000)}`)
   write('binary', Buffer.from([1, 0, 2]))
-  const long = await readTextFile(looked(undefined), 'long')
+  const long = await readTextFile(viewed(undefined), 'long')
   assert.equal(long.cut, true)
   assert.doesNotMatch(long.text!, /hunt/)
-  const binary = await readTextFile(looked(undefined), 'binary')
+  const binary = await readTextFile(viewed(undefined), 'binary')
   assert.deepEqual(binary, { path: 'binary', bytes: 3, binary: true, cut: false })
 })
 
 test('the change is what stands otherwise than at the begin, committed or not, and of each commit', async (t) => {
-  const { git, write, looked } = world(t)
+  const { git, write, viewed } = world(t)
   git('init', '-q', '-b', 'main')
   write('kept', 'same\n')
   write('old name', 'a\nb\nc\nd\ne\n')
   git('add', '.')
   git('commit', '-qm', 'Begin')
   const base = git('rev-parse', 'HEAD').trim()
-  const at = looked(base)
+  const at = viewed(base)
   assert.equal(await readChange(at), '')
   git('mv', 'old name', 'new name')
   git('commit', '-qm', 'Rename hunter2222')
@@ -125,14 +125,14 @@ test('the change is what stands otherwise than at the begin, committed or not, a
 })
 
 test('without a repository there is nothing to compare, and without commits all is new', async (t) => {
-  const { git, write, looked } = world(t)
+  const { git, write, viewed } = world(t)
   write('a', 'x\n')
-  assert.equal((await tellChange(looked(undefined))).repository, false)
-  await assert.rejects(readChange(looked(undefined)), { code: 'not_found', message: /no repository/ })
+  assert.equal((await tellChange(viewed(undefined))).repository, false)
+  await assert.rejects(readChange(viewed(undefined)), { code: 'not_found', message: /no repository/ })
   git('init', '-q')
-  assert.match(await readChange(looked('')), /\+\+\+ b\/a\n@@ -0,0 \+1 @@\n\+x\n/)
+  assert.match(await readChange(viewed('')), /\+\+\+ b\/a\n@@ -0,0 \+1 @@\n\+x\n/)
   git('add', '.')
   git('commit', '-qm', 'First')
-  assert.equal((await tellChange(looked(''))).commits.length, 1)
-  assert.match(await readChange(looked(''), 1), /\+\+\+ b\/a/)
+  assert.equal((await tellChange(viewed(''))).commits.length, 1)
+  assert.match(await readChange(viewed(''), 1), /\+\+\+ b\/a/)
 })

@@ -4,14 +4,14 @@ import * as z from 'zod'
  * A hub's questions to a runner about the folder that a session works in, and the answers of `/api/runs/:id/workspace`.
  */
 
-export const WorkspaceLook = z.discriminatedUnion('what', [
+export const WorkspaceQuery = z.discriminatedUnion('what', [
   z.object({ what: z.literal('list_folder'), attempt_id: z.string(), path: z.string() }),
   z.object({ what: z.literal('read_file'), attempt_id: z.string(), path: z.string() }),
   z.object({ what: z.literal('tell_change'), attempt_id: z.string() }),
   /** The diff comes as the body of `PUT /api/runner-answers/<ask id>`. */
   z.object({ what: z.literal('read_change'), attempt_id: z.string(), commit: z.number().int().optional() }),
 ])
-export type WorkspaceLook = z.infer<typeof WorkspaceLook>
+export type WorkspaceQuery = z.infer<typeof WorkspaceQuery>
 
 export const WorkspaceFolder = z.object({
   path: z.string().describe("Seen from the session's folder; empty: that one"),
@@ -46,7 +46,7 @@ export const WorkspaceChange = z.object({
 export type WorkspaceChange = z.infer<typeof WorkspaceChange>
 
 /** The part of a runner's answer that concerns a workspace. */
-export const LookAnswer = {
+export const WorkspaceQueryAnswer = {
   folder: z.optional(WorkspaceFolder),
   file: z.optional(WorkspaceFile),
   change: z.optional(WorkspaceChange),

@@ -7,15 +7,15 @@ import {
   type WorkspaceChange,
   type WorkspaceFile,
   type WorkspaceFolder,
-  type WorkspaceLook,
-} from '../../contract/runs/workspace-looks.ts'
+  type WorkspaceQuery,
+} from '../../contract/runs/workspace-queries.ts'
 import type { RunnerAnswer } from '../../contract/tasks/pool-ask.ts'
 import { LeadsOut, openBeneath, withFolderBeneath } from '../../platform/beneath.ts'
 import type { Masker } from '../masking/masker.ts'
 import { type CarefulGit, repositoryOf } from './careful-git.ts'
 
 /** Describes a session's folder, and how it is read. */
-export interface Looked {
+export interface ViewedFolder {
   cwd: string
   /** Commit at which the session found it, or an empty text if there was none; undefined outside a repository. */
   base: string | undefined
@@ -36,7 +36,7 @@ const EMPTY_TREE = '4b825dc642cb6eb9a060e54bf8d69288fbee4904'
 const shown = (masker: Masker | undefined, text: string): string => masker?.maskText(text) ?? text
 
 /** Lists the entries of a folder, folders first. Throws like `seen`. */
-export async function listFolder({ cwd, masker }: Looked, path: string): Promise<WorkspaceFolder> {
+export async function listFolder({ cwd, masker }: ViewedFolder, path: string): Promise<WorkspaceFolder> {
   return await seen(path, () =>
     withFolderBeneath(
       cwd,
@@ -77,7 +77,7 @@ export async function listFolder({ cwd, masker }: Looked, path: string): Promise
 }
 
 /** Returns the text of a file, up to the display limit. Throws like `seen`. */
-export async function readTextFile({ cwd, masker }: Looked, path: string): Promise<WorkspaceFile> {
+export async function readTextFile({ cwd, masker }: ViewedFolder, path: string): Promise<WorkspaceFile> {
   return await seen(path, async () => {
     await using file = await openBeneath(cwd, path, constants.O_RDONLY)
     const bytes = (await file.stat()).size
@@ -100,11 +100,11 @@ export async function readTextFile({ cwd, masker }: Looked, path: string): Promi
 }
 
 /** Reports whether there is anything to compare with, and the commits made since. */
-export async function tellChange(looked: Looked): Promise<WorkspaceChange> {
-  const { cwd, base, masker } = looked
+export async function tellChange(viewed: ViewedFolder): Promise<WorkspaceChange> {
+  const { cwd, base, masker } = viewed
   const folder = shown(masker, cwd)
   if (base === undefined || repositoryOf(cwd) === undefined) return { folder, repository: false, commits: [] }
-  const commits = (await commitsOf(looked)).map(({ sha, subject, author, at }) => ({
+  const commits = (await commitsOf(viewed)).map(({ sha, subject, author, at }) => ({
     ...{ sha, at },
     subject: shown(masker, subject),
     author: shown(masker, author),
@@ -116,8 +116,8 @@ export async function tellChange(looked: Looked): Promise<WorkspaceChange> {
  * Returns the change of the session's folder as a diff, or that of one of its commits (from 1), with its secrets
  * hidden. Throws `not_found` for an unknown commit or if there is no repository, and `body_too_large`.
  */
-export async function readChange(looked: Looked, commit?: number): Promise<string> {
-  const { cwd, base, git, masker } = looked
+export async function readChange(viewed: ViewedFolder, commit?: number): Promise<string> {
+  const { cwd, base, git, masker } = viewed
   const root = repositoryOf(cwd)
   if (base === undefined || root === undefined)
     throw new ErrandError('not_found', 'The folder of the session is in no repository of git.', {
@@ -135,7 +135,7 @@ export async function readChange(looked: Looked, commit?: number): Promise<strin
   ]
   try {
     if (commit !== undefined) {
-      const sha = (await commitsOf(looked))[commit - 1]?.sha
+      const sha = (await commitsOf(viewed))[commit - 1]?.sha
       if (sha === undefined)
         throw new ErrandError('not_found', `The session has made no commit ${commit}.`, {
           hint: 'Commits are counted from 1, the oldest first.',
@@ -181,7 +181,7 @@ const tooLarge = (): ErrandError =>
     { hint: 'Look at single commits, or at the folder on its machine.' },
   )
 
-async function commitsOf({ cwd, base, git }: Looked) {
+async function commitsOf({ cwd, base, git }: ViewedFolder) {
   const root = repositoryOf(cwd)!
   const since = base === '' ? 'HEAD' : `${base}..HEAD`
   const log = [
@@ -207,12 +207,12 @@ async function commitsOf({ cwd, base, git }: Looked) {
 }
 
 /**
- * Runs `look`. Throws `not_found` for what does not exist, `forbidden` for what leads out of the folder or may not be
+ * Runs `read`. Throws `not_found` for what does not exist, `forbidden` for what leads out of the folder or may not be
  * read.
  */
-async function seen<T>(path: string, look: () => Promise<T>): Promise<T> {
+async function seen<T>(path: string, read: () => Promise<T>): Promise<T> {
   try {
-    return await look()
+    return await read()
   } catch (error) {
     if (isErrandError(error)) throw error
     const { code } = error as NodeJS.ErrnoException
@@ -233,20 +233,20 @@ async function seen<T>(path: string, look: () => Promise<T>): Promise<T> {
 }
 
 /** Answers a query of the hub. `send` sends the body of a `read_change`. Throws the error to report to the hub. */
-export async function answerLook(
-  ask: WorkspaceLook,
-  looked: Looked,
+export async function answerQuery(
+  ask: WorkspaceQuery,
+  viewed: ViewedFolder,
   send: (text: string) => Promise<void>,
 ): Promise<RunnerAnswer> {
   switch (ask.what) {
     case 'list_folder':
-      return { exists: true, folder: await listFolder(looked, ask.path) }
+      return { exists: true, folder: await listFolder(viewed, ask.path) }
     case 'read_file':
-      return { exists: true, file: await readTextFile(looked, ask.path) }
+      return { exists: true, file: await readTextFile(viewed, ask.path) }
     case 'tell_change':
-      return { exists: true, change: await tellChange(looked) }
+      return { exists: true, change: await tellChange(viewed) }
     case 'read_change':
-      await send(await readChange(looked, ask.commit))
+      await send(await readChange(viewed, ask.commit))
       return { exists: true }
   }
 }
