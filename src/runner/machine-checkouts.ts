@@ -84,18 +84,18 @@ export function machineCheckouts(
             policy,
             tokenOf,
             slotFolders,
-            joinTips: async (joining) => (await import('./carry/join-tips.ts')).joinTips(joining),
+            joinTips: async (joining) => (await import('./change-export/join-tips.ts')).joinTips(joining),
           }),
         )
       if (action === 'git.carry')
-        return import('./carry/git-carry.ts').then(({ gitCarryStep }) =>
+        return import('./change-export/export-change.ts').then(({ gitCarryStep }) =>
           gitCarryStep({
             checkout: (runId) => pool.of(runId),
             keep: (context) => (thing) => context.keep(thing),
           }),
         )
       if (action === 'git.push')
-        return import('./carry/push-step.ts').then(({ gitPushStep }) =>
+        return import('./change-export/push-step.ts').then(({ gitPushStep }) =>
           gitPushStep({ policy, tokenOf, pool }),
         )
       if (action === 'forge.pull_request')

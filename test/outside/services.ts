@@ -47,7 +47,7 @@ export const outsideServices: readonly OutsideService[] = [
       'src/runner/git/remote.ts',
       'src/runner/workspaces/mirrors.ts',
       'src/runner/workspaces/git-check.ts',
-      'src/runner/carry/git-push.ts',
+      'src/runner/change-export/git-push.ts',
       'src/runner/sources/clone.ts',
     ],
     driven: 'test/outside/git-server.test.ts',

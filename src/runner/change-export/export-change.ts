@@ -15,18 +15,18 @@ import { checkSizes } from './safe-change.ts'
 import { WithoutSetup } from './setup-changes.ts'
 import { checkPathCounts } from './tree-changes.ts'
 
-export type CarryArgs = z.infer<typeof GitCarryArgs>
+export type ExportArgs = z.infer<typeof GitCarryArgs>
 
 /** Repositories of the runner that a run's checkout uses; no box can write to them. */
-export interface CarryPlaces {
-  /** Receives the carried commits. */
+export interface CheckoutRepositories {
+  /** Receives the exported commits. */
   own_git: string
   /** Copy that boxes can read. */
   mirror: string
 }
 
-export interface Carried {
-  /** Commit that was carried; empty if nothing was changed. */
+export interface ExportedChange {
+  /** Commit that was exported; empty if nothing was changed. */
   tip: string
   files: number
   added: number
@@ -35,7 +35,7 @@ export interface Carried {
   asked: readonly string[]
 }
 
-export interface CarryOptions extends CarryPlaces {
+export interface ExportOptions extends CheckoutRepositories {
   boxed: PlatformContext['boxed']
   /** Folder of ours that no box has, for temporary files. */
   folder: string
@@ -47,25 +47,25 @@ export interface CarryOptions extends CarryPlaces {
   tell(message: string): void
 }
 
-/** Limits of one carry, whatever is in the pack. */
+/** Limits of one export, whatever is in the pack. */
 const MAX_MS = 15 * 60_000
 const PACK_MS = 10 * 60_000
-/** Ref that protects the carried commits in our repository, since nothing else refers to them. */
-export const CARRIED = 'refs/errand/carried'
+/** Ref that protects the exported commits in our repository, since nothing else refers to them. */
+export const EXPORTED_REF = 'refs/errand/carried'
 
 /**
  * Takes the work out of its box as a pack, checks its objects in a repository of ours, makes the commits, stores the
  * evidence, and puts the commits where they can be pushed from. Repeated, it gives the same commit. Throws
  * `StepFailure`.
  */
-export async function carryOut(args: CarryArgs, options: CarryOptions): Promise<Carried> {
+export async function exportChange(args: ExportArgs, options: ExportOptions): Promise<ExportedChange> {
   const work = join(options.folder, 'carry')
   rmSync(work, { recursive: true, force: true })
   mkdirSync(work, { recursive: true, mode: 0o700 })
   const late = AbortSignal.timeout(MAX_MS)
   const signal = AbortSignal.any([options.signal, late])
   try {
-    return await new Carry(args, { ...options, signal }, work).run()
+    return await new ChangeExport(args, { ...options, signal }, work).run()
   } catch (error) {
     options.signal.throwIfAborted()
     if (late.aborted)
@@ -80,14 +80,14 @@ export async function carryOut(args: CarryArgs, options: CarryOptions): Promise<
   }
 }
 
-class Carry {
-  readonly #args: CarryArgs
-  readonly #options: CarryOptions
+class ChangeExport {
+  readonly #args: ExportArgs
+  readonly #options: ExportOptions
   readonly #work: string
   readonly #repository: OurRepository
   readonly #own: OurRepository
 
-  constructor(args: CarryArgs, options: CarryOptions, work: string) {
+  constructor(args: ExportArgs, options: ExportOptions, work: string) {
     const { own_git, mirror, signal } = options
     this.#args = args
     this.#options = options
@@ -99,7 +99,7 @@ class Carry {
     this.#own = new OurRepository({ folder: own_git, ...limits })
   }
 
-  async run(): Promise<Carried> {
+  async run(): Promise<ExportedChange> {
     const { start, commits, max_bytes, max_file_bytes, snapshot } = this.#args
     const { boxed, mirror, phase } = this.#options
     phase('pack')
@@ -213,7 +213,7 @@ class Carry {
     return there.split('\n').flatMap((line) => (/ commit \d+$/.test(line) ? [line.split(' ')[0]!] : []))
   }
 
-  async #judge(made: { history: History; tip: string; own: readonly string[] }): Promise<Carried> {
+  async #judge(made: { history: History; tip: string; own: readonly string[] }): Promise<ExportedChange> {
     const { start, below, protect, max_bytes } = this.#args
     const { secrets, keep, phase, tell } = this.#options
     const ask = {
@@ -225,17 +225,17 @@ class Carry {
     }
     const { files, asked, pack } = await judgeChange(this.#repository, ask, { secrets, keep, phase, tell })
     await this.#own.takePack(pack, max_bytes)
-    await this.#own.text(['update-ref', '--no-deref', CARRIED, made.tip])
+    await this.#own.text(['update-ref', '--no-deref', EXPORTED_REF, made.tip])
     const sum = (of: 'added' | 'deleted') => files.reduce((all, file) => all + (file[of] ?? 0), 0)
     return { tip: made.tip, files: files.length, added: sum('added'), deleted: sum('deleted'), asked }
   }
 }
 
-const nothing: Carried = { tip: '', files: 0, added: 0, deleted: 0, asked: [] }
+const nothing: ExportedChange = { tip: '', files: 0, added: 0, deleted: 0, asked: [] }
 
 export interface GitCarryOptions {
   /** Returns the run's checkout of a repository. */
-  checkout(runId: string): CarryPlaces | undefined
+  checkout(runId: string): CheckoutRepositories | undefined
   keep(context: PlatformContext): Keep
 }
 
@@ -245,24 +245,24 @@ export interface GitCarryOptions {
  */
 export const gitCarryStep = ({ checkout, keep }: GitCarryOptions): PlatformStep => ({
   async run(context) {
-    const args = context.args as CarryArgs
+    const args = context.args as ExportArgs
     const { spec, folder, signal } = context
-    const places = checkout(spec.run_id)
-    if (!places)
+    const repositories = checkout(spec.run_id)
+    if (!repositories)
       throw new StepFailure(
         'workspace',
         'The run has no checkout of a repository here.',
         'Retry the task from its checkpoint.',
       )
-    const carried = await carryOut(args, {
-      ...{ own_git: places.own_git, mirror: places.mirror, folder, signal },
+    const exported = await exportChange(args, {
+      ...{ own_git: repositories.own_git, mirror: repositories.mirror, folder, signal },
       boxed: (command) => context.boxed(command),
       secrets: new KnownSecrets(context.secrets),
       keep: keep(context),
       phase: (name, message) => context.phase(name, message),
       tell: (message) => context.write('stderr', `${message}\n`),
     })
-    const { tip, files, added, deleted, asked } = carried
+    const { tip, files, added, deleted, asked } = exported
     context.write(
       'stdout',
       tip === '' ? 'Nothing was changed.\n' : `${tip}: ${files} files, +${added} −${deleted}\n`,

@@ -26,7 +26,7 @@ export interface GitPushOptions {
   tokenOf?: TokenOf
   /** Checkouts of this machine. */
   pool: {
-    /** Returns the run's own checkout; its repository of ours has the carried commits. */
+    /** Returns the run's own checkout; its repository of ours has the exported commits. */
     of(runId: string): { own_git: string } | undefined
     withCommit(
       user: PoolUser,
@@ -38,7 +38,7 @@ export interface GitPushOptions {
 }
 
 /**
- * Makes the step `git.push`, which sets the branch to the carried commits. The token is requested only now, and used
+ * Makes the step `git.push`, which sets the branch to the exported commits. The token is requested only now, and used
  * for this repository alone.
  */
 export const gitPushStep = ({ policy, pool, tokenOf = stepToken }: GitPushOptions): PlatformStep => ({

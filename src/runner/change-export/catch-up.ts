@@ -4,7 +4,7 @@ import { SNAPSHOT_REF } from '../../contract/tasks/actions.ts'
 import { KnownSecrets } from '../masking/known-secrets.ts'
 import { type PlatformContext, StepFailure } from '../platform-steps/platform-step.ts'
 import { copyEdge } from '../workspaces/edge.ts'
-import { CARRIED } from './git-carry.ts'
+import { EXPORTED_REF } from './export-change.ts'
 import { judgeChange, named } from './judge-change.ts'
 import { OurRepository } from './our-repository.ts'
 import { type ProtectRule, pathKind } from './protected-paths.ts'
@@ -63,7 +63,7 @@ export async function catchUp(ask: CatchUpAsk, own_git: string, context: Platfor
     if (replayed.tip === onto) return { type: 'done', tip: onto, needsTest: false }
     const needsTest = await mustBeTested(repository, ask)
     await keepEvidence(repository, { ...ask, tip: replayed.tip, folder }, context)
-    await repository.text(['update-ref', '--no-deref', CARRIED, replayed.tip])
+    await repository.text(['update-ref', '--no-deref', EXPORTED_REF, replayed.tip])
     if (needsTest) await putInWorkspace({ repository, folder, start, head: replayed.tip }, context)
     return { type: 'done', tip: replayed.tip, needsTest }
   } finally {

@@ -4,16 +4,16 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { attemptSpec, endOf, textOf } from '../../../test/support/runner/attempt-fixture.ts'
 import { boxPlace, sandboxMissing } from '../../../test/support/runner/box-fixture.ts'
-import { type CarryPlace, carryArgs, carryPlace } from '../../../test/support/runner/carry-fixture.ts'
+import { type ExportFixture, exportArgs, exportFixture } from '../../../test/support/runner/export-fixture.ts'
 import { makeRepository, run } from '../../../test/support/sources/git-fixture.ts'
 import type { ActionRegistry } from '../ports.ts'
-import { gitCarryStep } from './git-carry.ts'
+import { gitCarryStep } from './export-change.ts'
 
 const skip = sandboxMissing()
 const registry: ActionRegistry = { 'git.carry': { kind: 'platform', prepare: ({ args }) => args } }
 
 /** Runs the step like a runner, in the sandbox, on a copy of the place's working folder. */
-async function carryBoxed(place: CarryPlace, args: object = {}) {
+async function exportBoxed(place: ExportFixture, args: object = {}) {
   using here = boxPlace()
   cpSync(place.work, join(here.path, 'workspaces/run_test'), { recursive: true, verbatimSymlinks: true })
   const step = gitCarryStep({ checkout: () => place, keep: () => async () => undefined })
@@ -28,7 +28,7 @@ async function carryBoxed(place: CarryPlace, args: object = {}) {
           }),
       }),
   })
-  const attempt = await attempts.start(attemptSpec('git.carry', { ...carryArgs(place.start), ...args }), 1)
+  const attempt = await attempts.start(attemptSpec('git.carry', { ...exportArgs(place.start), ...args }), 1)
   const end = await endOf(attempt)
   const said = await textOf(attempt, 'stderr')
   await attempts.close()
@@ -36,9 +36,9 @@ async function carryBoxed(place: CarryPlace, args: object = {}) {
 }
 
 test('a change comes out of the sandbox', { skip }, async () => {
-  using place = carryPlace()
+  using place = exportFixture()
   place.write('src/a.txt', 'from inside\n')
-  const { outcome, exports, message } = await carryBoxed(place)
+  const { outcome, exports, message } = await exportBoxed(place)
   assert.deepEqual([outcome, message], ['success', undefined])
   assert.deepEqual(
     { ...exports, TIP_SHA: '' },
@@ -48,7 +48,7 @@ test('a change comes out of the sandbox', { skip }, async () => {
 })
 
 test("another tenant's repository cannot be read by way of the agent's", { skip }, async () => {
-  using place = carryPlace()
+  using place = exportFixture()
   const other = join(place.dir, 'other.git')
   const theirs = makeRepository(other, [{ path: 'secret', content: 'of another tenant' }])
   const snapshot = run(other, ['rev-parse', `${theirs}^{tree}`])
@@ -76,15 +76,15 @@ test("another tenant's repository cannot be read by way of the agent's", { skip 
     if (name === 'alternates') {
       run(place.work, ['update-ref', '--no-deref', 'HEAD', theirs])
       // Without a sandbox it succeeds, so it is a real attack.
-      const { tip } = await place.carry({ snapshot })
+      const { tip } = await place.exportChange({ snapshot })
       assert.equal(place.file(tip, 'secret'), 'of another tenant')
       rmSync(place.own_git, { recursive: true })
       run(place.dir, ['clone', '-q', '--bare', place.mirror, place.own_git])
     }
-    const end = await carryBoxed(place, { snapshot })
+    const end = await exportBoxed(place, { snapshot })
     assert.deepEqual([name, end.outcome, end.reason], [name, 'failed', 'workspace'])
     assert.match(end.said, /The snapshot \w+ is gone/)
-    const plain = await carryBoxed(place)
+    const plain = await exportBoxed(place)
     const tip = plain.exports?.TIP_SHA ?? ''
     if (tip !== '') assert.doesNotMatch(run(place.own_git, ['ls-tree', '-r', tip]), /secret/)
   }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { attemptSpec, command } from '../../../test/support/runner/attempt-fixture.ts'
 import { sandboxMissing } from '../../../test/support/runner/box-fixture.ts'
-import { carryArgs } from '../../../test/support/runner/carry-fixture.ts'
+import { exportArgs } from '../../../test/support/runner/export-fixture.ts'
 import { branch, type WorkingPlace, workingPlace } from '../../../test/support/runner/working-place.ts'
 import { needsLogin, run } from '../../../test/support/sources/git-fixture.ts'
 import { SNAPSHOT_REF } from '../../contract/tasks/actions.ts'
@@ -16,7 +16,7 @@ const base = lines('one', 'two', 'three', 'four', 'five', 'six', 'seven')
 
 test('a checkout is changed in the sandbox, and the change is pushed', { skip }, async (t) => {
   const here = await workingPlace(t, base)
-  const made = await here.carried('echo changed > README.md; git commit -qam "Change it"; echo left > over')
+  const made = await here.exported('echo changed > README.md; git commit -qam "Change it"; echo left > over')
   assert.equal(made.files, '2')
   assert.ok(here.kept.has('checkpoint.pack'))
   const { start, tip } = made
@@ -29,7 +29,7 @@ test('a checkout is changed in the sandbox, and the change is pushed', { skip },
 
 test('what others have pushed meanwhile is kept, and the change comes after it', { skip }, async (t) => {
   const here = await workingPlace(t, base)
-  const { start, tip } = await here.carried(
+  const { start, tip } = await here.exported(
     'echo mine > mine; git add mine; git commit -qm Mine; echo two >> mine',
   )
   const theirs = here.others('theirs', 'theirs\n')
@@ -49,7 +49,7 @@ test('what others have pushed meanwhile is kept, and the change comes after it',
 
 test('where others have touched the same file, it is tested before it is pushed', { skip }, async (t) => {
   const here = await workingPlace(t, base)
-  const { start, tip } = await here.carried("sed -i 's/one/ONE/' README.md; echo junk > junk.log")
+  const { start, tip } = await here.exported("sed -i 's/one/ONE/' README.md; echo junk > junk.log")
   const theirs = here.others('README.md', base.replace('seven', 'SEVEN'))
   const more = { retest: 'touched', last: false }
   const waits = await here.done(here.push({ start, tip }, more))
@@ -65,7 +65,7 @@ test('where others have touched the same file, it is tested before it is pushed'
 
 test('where nothing can be tested any more the branch stays as others have left it', { skip }, async (t) => {
   const here = await workingPlace(t, base)
-  const made = await here.carried("sed -i 's/one/ONE/' README.md")
+  const made = await here.exported("sed -i 's/one/ONE/' README.md")
   const theirs = here.others('README.md', base.replace('seven', 'SEVEN'))
   const end = await here.ended(here.push(made, { retest: 'always' }))
   assert.deepEqual([end.outcome, end.reason], ['failed', 'branch_moved'])
@@ -74,7 +74,7 @@ test('where nothing can be tested any more the branch stays as others have left 
 
 test('a conflict names each file, and leaves the branch alone', { skip }, async (t) => {
   const here = await workingPlace(t, base)
-  const made = await here.carried("sed -i 's/one/mine/' README.md; echo x > new")
+  const made = await here.exported("sed -i 's/one/mine/' README.md; echo x > new")
   const theirs = here.others('README.md', base.replace('one', 'theirs'))
   const end = await here.ended(here.push(made, { conflicts: 'agent' }))
   assert.deepEqual([end.outcome, end.reason], ['failed', 'conflict'])
@@ -85,20 +85,20 @@ test('a conflict names each file, and leaves the branch alone', { skip }, async 
   assert.equal(run(here.folder, ['rev-parse', branch]), theirs)
 })
 
-test('an agent finds both sides of a conflict, and what it makes of them is carried out', {
+test('an agent finds both sides of a conflict, and what it makes of them is exported', {
   skip,
 }, async (t) => {
   const here = await workingPlace(t, base)
-  const { start, tip } = await here.carried("sed -i 's/one/mine/' README.md; echo x > new")
+  const { start, tip } = await here.exported("sed -i 's/one/mine/' README.md; echo x > new")
   const theirs = here.others('README.md', base.replace('one', 'theirs'))
   const waits = await here.done(here.push({ start, tip }, { conflicts: 'agent', last: false }))
   assert.deepEqual([waits.START_SHA, waits.MOVED, waits.CONFLICTS], [theirs, 'yes', '"README.md"'])
-  const carry = { ...carryArgs(theirs), mended: true }
-  const marked = await here.ended(attemptSpec('git.carry', carry))
+  const args = { ...exportArgs(theirs), mended: true }
+  const marked = await here.ended(attemptSpec('git.carry', args))
   assert.equal(marked.reason, 'conflict')
   assert.match(marked.message!, /^Marks of conflicts are left in "README.md"\./)
   await here.done(command(`test -f new && sed -i '/^<<<<<<< /d;/^=======$/d;/^>>>>>>> /d' README.md`))
-  const { TIP_SHA } = await here.done(attemptSpec('git.carry', carry))
+  const { TIP_SHA } = await here.done(attemptSpec('git.carry', args))
   await here.done(here.push({ start: theirs, tip: TIP_SHA! }))
   assert.deepEqual(here.subjects(`${theirs}..${branch}`), ['Do it'])
   assert.deepEqual(here.shown(`${branch}:README.md`).split('\n').slice(0, 3), ['theirs', 'mine', 'two'])
@@ -108,7 +108,7 @@ test('an agent finds both sides of a conflict, and what it makes of them is carr
 for (const how of ['rebase', 'merge'] as const)
   test(`a base that has moved on comes first: ${how}`, { skip }, async (t) => {
     const here = await workingPlace(t, base)
-    const made = await here.carried('echo mine > mine')
+    const made = await here.exported('echo mine > mine')
     const theirs = here.others('theirs', 'theirs\n', 'main')
     const pushed = await here.done(here.push(made, { onto: { ref: 'main', how }, retest: 'touched' }))
     assert.equal(pushed.START_SHA, theirs)
@@ -122,7 +122,7 @@ for (const how of ['rebase', 'merge'] as const)
 test('a token that is refused in mid-run is looked up once more', { skip }, async (t) => {
   let token = 'old'
   const here = await workingPlace(t, base, () => ({ token, scope: 'none' }))
-  const made = await here.carried('echo x > mine')
+  const made = await here.exported('echo x > mine')
   const login = (password: string) => needsLogin({ username: 'x-access-token', password })
   let isPushed = false
   here.host.intercept = (path, ...rest) => {
@@ -143,7 +143,7 @@ test('a token that is refused in mid-run is looked up once more', { skip }, asyn
 test('work begins on several branches joined, and shows its own change alone', { skip }, async (t) => {
   const here = await workingPlace(t, base)
   const tips = ['one', 'two', 'three'].map((name) => here.others(name, name, name))
-  const made = await here.carried('test -f one && test -f two && test -f three && echo x > mine', [
+  const made = await here.exported('test -f one && test -f two && test -f three && echo x > mine', [
     ...['one', 'two', 'three'],
   ])
   assert.equal(made.files, '1')
@@ -173,7 +173,7 @@ const tenCommits = (here: WorkingPlace, name: string, to?: string) =>
 
 test('a checkout of few commits is put on many that others have pushed', { skip }, async (t) => {
   const here = await workingPlace(t, base)
-  const made = await here.carried('echo mine > mine; git add mine; git commit -qm Mine', [], { depth: 1 })
+  const made = await here.exported('echo mine > mine; git add mine; git commit -qm Mine', [], { depth: 1 })
   const theirs = tenCommits(here, 'theirs')
   const pushed = await here.done(here.push(made, { retest: 'touched' }))
   assert.deepEqual([pushed.START_SHA, pushed.MOVED], [theirs, ''])
@@ -184,7 +184,7 @@ test('a checkout of few commits is put on many that others have pushed', { skip 
 for (const how of ['rebase', 'merge'] as const)
   test(`a checkout of few commits whose base has moved far: ${how}`, { skip }, async (t) => {
     const here = await workingPlace(t, base)
-    const made = await here.carried('echo mine > mine', [], { depth: 1 })
+    const made = await here.exported('echo mine > mine', [], { depth: 1 })
     const theirs = tenCommits(here, 'theirs', 'main')
     const pushed = await here.done(
       here.push(made, { onto: { ref: 'main', how }, retest: 'always', last: false }),
@@ -202,7 +202,7 @@ test('branches far apart are joined in a checkout of few commits', { skip }, asy
   const here = await workingPlace(t, base)
   tenCommits(here, 'one', 'one')
   tenCommits(here, 'two', 'two')
-  const made = await here.carried('test -f one9 && test -f two9 && echo x > mine', ['one', 'two'], {
+  const made = await here.exported('test -f one9 && test -f two9 && echo x > mine', ['one', 'two'], {
     depth: 1,
   })
   assert.equal(made.files, '1')
@@ -214,7 +214,7 @@ test('a branch far from its base is put on it in a checkout of few commits', { s
   const here = await workingPlace(t, base)
   tenCommits(here, 'work', branch)
   const moved = tenCommits(here, 'base', 'main')
-  const made = await here.carried('test -f work9 && test -f base9 && echo x > mine', [], {
+  const made = await here.exported('test -f work9 && test -f base9 && echo x > mine', [], {
     ...{ depth: 2, branch, rebase: true },
   })
   const expected = run(here.folder, ['rev-parse', branch])

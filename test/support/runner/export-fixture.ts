@@ -3,17 +3,17 @@ import { copyFileSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, w
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import {
-  type Carried,
-  type CarryArgs,
-  type CarryOptions,
-  carryOut,
-} from '../../../src/runner/carry/git-carry.ts'
+  type ExportArgs,
+  type ExportedChange,
+  type ExportOptions,
+  exportChange,
+} from '../../../src/runner/change-export/export-change.ts'
 import { KnownSecrets } from '../../../src/runner/masking/known-secrets.ts'
 import type { BoxedCommand, BoxedEnd } from '../../../src/runner/platform-steps/platform-step.ts'
 import { makeRepository, run, type TreeEntry } from '../sources/git-fixture.ts'
 
 /** A checkout as the pool hands it out: a mirror, our repository of it, and a folder with the agent's own. */
-export interface CarryPlace extends Disposable {
+export interface ExportFixture extends Disposable {
   dir: string
   mirror: string
   own_git: string
@@ -22,20 +22,20 @@ export interface CarryPlace extends Disposable {
   /** Runs git as the agent does. */
   git(...args: string[]): string
   write(path: string, content: string): void
-  /** The artifacts that the last carry saved: bytes by name. */
+  /** The artifacts that the last export saved: bytes by name. */
   kept: Map<string, Buffer>
-  /** Everything that the last carry reported. */
+  /** Everything that the last export reported. */
   told: string[]
-  carry(
-    args?: Partial<CarryArgs>,
-    more?: Partial<Omit<CarryOptions, 'secrets'>> & { secrets?: Record<string, string> },
-  ): Promise<Carried>
-  /** Returns a file of the carried commit. */
+  exportChange(
+    args?: Partial<ExportArgs>,
+    more?: Partial<Omit<ExportOptions, 'secrets'>> & { secrets?: Record<string, string> },
+  ): Promise<ExportedChange>
+  /** Returns a file of the exported commit. */
   file(tip: string, path: string): string
   list(): { history: string; files: Record<string, unknown>[] }
 }
 
-export const carryArgs = (start: string): CarryArgs => ({
+export const exportArgs = (start: string): ExportArgs => ({
   start,
   below: '',
   commits: 'keep',
@@ -62,13 +62,13 @@ export const onMachine =
     return ended.signal ? { type: 'signaled', signal: ended.signal } : { type: 'exited', code: ended.status! }
   }
 
-export function carryPlace(
+export function exportFixture(
   entries: readonly TreeEntry[] = [
     { path: 'README.md', content: 'hello\n' },
     { path: 'src/a.txt', content: 'one\ntwo\n' },
   ],
-): CarryPlace {
-  const dir = mkdtempSync(join(tmpdir(), 'errand-carry-'))
+): ExportFixture {
+  const dir = mkdtempSync(join(tmpdir(), 'errand-export-'))
   const mirror = join(dir, 'mirror.git')
   const own_git = join(dir, 'own.git')
   const work = join(dir, 'work')
@@ -89,11 +89,11 @@ export function carryPlace(
       mkdirSync(dirname(join(work, path)), { recursive: true })
       writeFileSync(join(work, path), content)
     },
-    async carry(args = {}, { secrets = {}, ...more } = {}) {
+    async exportChange(args = {}, { secrets = {}, ...more } = {}) {
       kept.clear()
       told.length = 0
-      return await carryOut(
-        { ...carryArgs(start), ...args },
+      return await exportChange(
+        { ...exportArgs(start), ...args },
         {
           ...{ own_git, mirror, folder: join(dir, 'attempt') },
           signal: new AbortController().signal,
@@ -132,7 +132,7 @@ export const hostileBox =
   }
 
 /** Creates a scratch repository that borrows the start, for objects that no usual command creates. */
-export function forge(place: CarryPlace): {
+export function forge(place: ExportFixture): {
   folder: string
   commit(tree: string, parents?: string[]): string
 } {

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { attemptSpec, command } from '../../../test/support/runner/attempt-fixture.ts'
 import { sandboxMissing } from '../../../test/support/runner/box-fixture.ts'
-import { carryArgs } from '../../../test/support/runner/carry-fixture.ts'
+import { exportArgs } from '../../../test/support/runner/export-fixture.ts'
 import { branch, onlyHidden, workingPlace } from '../../../test/support/runner/working-place.ts'
 import { run } from '../../../test/support/sources/git-fixture.ts'
 import { secretUses } from '../../contract/step-secrets.ts'
@@ -29,12 +29,13 @@ async function preparedPlace(t: TestContext, ...setup: (string | { command: stri
     { start, phase: 'setup', playbook: { name: 'p', steps } },
     { secrets: secretUses(['TEST_DB']) },
   )
-  const carry = (more: object = {}) => attemptSpec('git.carry', { ...carryArgs(start), ...more }, hidden)
+  const exportSpec = (more: object = {}) =>
+    attemptSpec('git.carry', { ...exportArgs(start), ...more }, hidden)
   return {
     ...{ ...here, start, prepare },
-    carry: (more?: object) => here.done(carry(more), values),
+    exportChange: (more?: object) => here.done(exportSpec(more), values),
     refused: async (more?: object) => {
-      const end = await here.ended(carry(more), values)
+      const end = await here.ended(exportSpec(more), values)
       assert.deepEqual([end.outcome, end.reason], ['failed', 'unsafe_change'])
       assert.ok(!end.message!.includes(value))
       assert.equal(here.kept.size, 0)
@@ -58,7 +59,7 @@ test('what setup leaves is not committed; what the agent changed is', { skip }, 
   )
   await here.done(here.prepare, values)
   await here.agent('echo mine > mine; echo more >> gen/b; grep -q "^DB=postgres" .env')
-  const { TIP_SHA: tip } = await here.carry()
+  const { TIP_SHA: tip } = await here.exportChange()
   const said = await here.pushed(tip!)
   assert.equal(here.names(), 'gen/b\nmine')
   assert.ok(!said.includes('Tr0ub4dor'))
@@ -68,7 +69,7 @@ test('what setup leaves is not committed; what the agent changed is', { skip }, 
   }
   // A file that both the setup and the agent have changed is the agent's work.
   await here.agent('echo three >> README.md')
-  const again = await here.carry()
+  const again = await here.exportChange()
   assert.equal(run(here.ownGit(), ['show', `${again.TIP_SHA}:README.md`]), 'one\ntwo\nthree')
 })
 
@@ -81,7 +82,7 @@ test('commits of an agent that takes all there is are without it, and its words 
   await here.agent(
     `git commit -qam "What was there"; echo a > a; ${commit} First; echo b > b; ${commit} Second`,
   )
-  const { TIP_SHA: tip } = await here.carry()
+  const { TIP_SHA: tip } = await here.exportChange()
   const said = await here.pushed(tip!)
   assert.deepEqual(here.subjects(`${here.start}..${branch}`), ['Second', 'First'])
   assert.equal(here.names(), 'a\nb')
@@ -112,9 +113,9 @@ for (const [what, shell, place] of [
     assert.ok(message.includes(place) && message.includes('the secret TEST_DB'), message)
   })
 
-test('work that was carried out before the secret was known is not pushed', { skip }, async (t) => {
+test('work that was exported before the secret was known is not pushed', { skip }, async (t) => {
   const here = await preparedPlace(t)
-  const { tip } = await here.carried(
+  const { tip } = await here.exported(
     `printf %s '${value}' > config; git add .; git commit -qm x; rm config; echo y > y`,
   )
   const push = { ...here.push({ start: '', tip }), ...hidden }
@@ -126,7 +127,7 @@ test('work that was carried out before the secret was known is not pushed', { sk
 
 test('what a follow-up puts on the work of others is looked at as well', { skip }, async (t) => {
   const here = await preparedPlace(t)
-  const made = await here.carried(`printf %s '${value}' > config`)
+  const made = await here.exported(`printf %s '${value}' > config`)
   const theirs = here.others('theirs', 'theirs\n')
   const kept = here.kept.size
   here.kept.clear()
@@ -140,16 +141,16 @@ test('a setup that fails, or is begun again, leaves nothing for the commit', { s
   const here = await preparedPlace(t, writesEnv, 'echo first > first; test -f .git/go')
   const end = await here.ended(here.prepare, values)
   assert.deepEqual([end.outcome, end.reason], ['failed', 'workspace'])
-  assert.equal((await here.carry()).TIP_SHA, '')
+  assert.equal((await here.exportChange()).TIP_SHA, '')
   // The state that a runner leaves when it is killed in the middle.
   const file = join(here.ownGit(), 'errand-setup.json')
   const record = JSON.parse(readFileSync(file, 'utf8')) as object
   writeFileSync(file, JSON.stringify({ ...record, left: [], isOpen: true }))
-  assert.equal((await here.carry()).TIP_SHA, '')
+  assert.equal((await here.exportChange()).TIP_SHA, '')
   await here.agent('echo go > .git/go')
   await here.done({ ...here.prepare, attempt_id: 'run_test.900' }, values)
   await here.agent('echo mine > mine')
-  const { TIP_SHA: tip } = await here.carry()
+  const { TIP_SHA: tip } = await here.exportChange()
   await here.pushed(tip!)
   assert.equal(here.names(), 'mine')
 })
@@ -163,7 +164,7 @@ test('a step of setup that is to be committed is, and the ones around it are not
   )
   await here.done(here.prepare, values)
   await here.agent('echo mine > mine')
-  const { TIP_SHA: tip } = await here.carry()
+  const { TIP_SHA: tip } = await here.exportChange()
   await here.pushed(tip!)
   assert.equal(here.names(), 'b\nmine\nshared')
 })
@@ -172,12 +173,12 @@ test('others that have changed what setup changed, too, keep their change', { sk
   const here = await preparedPlace(t, 'echo two >> README.md')
   await here.done(here.prepare, values)
   await here.agent('echo mine > mine')
-  const { TIP_SHA: tip } = await here.carry()
+  const { TIP_SHA: tip } = await here.exportChange()
   here.others('README.md', 'one\ntwo\n')
   const waits = await here.done(
     here.push({ start: here.start, tip: tip! }, { retest: 'always', last: false }),
   )
   await here.agent('echo after > after')
-  const again = await here.done(attemptSpec('git.carry', carryArgs(waits.START_SHA!)))
+  const again = await here.done(attemptSpec('git.carry', exportArgs(waits.START_SHA!)))
   assert.equal(run(here.ownGit(), ['show', `${again.TIP_SHA}:README.md`]), 'one\ntwo')
 })
