@@ -28,7 +28,7 @@ const byReason: Readonly<Record<string, readonly string[]>> = {
     'test/attacks/sandbox.test.ts',
   ],
   'the real programs of agents start many times': [
-    'test/agents/model-door.test.ts',
+    'test/agents/model-proxy.test.ts',
     'test/agents/sandboxed.test.ts',
   ],
   'hub and runner are started, killed, cut off and waited for many times': [

@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setting } from '../config/read-setting.ts'
 import { MachineContainers } from './containers/machine-containers.ts'
-import { Doors } from './proxy/doors.ts'
+import { ProxySupervisor } from './proxy/proxy-supervisor.ts'
 import { Boxes, type BoxesOptions } from './sandbox/boxes.ts'
 import { findBubblewrap } from './sandbox/probe.ts'
 
@@ -41,8 +41,8 @@ export async function machineBoxes({ env, stateDir, hidden, hub }: MachineBoxesO
     containers.look(),
   ])
   const never = hub === undefined ? [] : [placeOf(new URL(hub))]
-  const doors = new Doors({ folder: join(stateDir, 'proxy'), never, env })
-  return new Boxes({ ...settings, stateDir, hidden, bubblewrap, identity, doors, containers })
+  const supervisor = new ProxySupervisor({ folder: join(stateDir, 'proxy'), never, env })
+  return new Boxes({ ...settings, stateDir, hidden, bubblewrap, identity, supervisor, containers })
 }
 
 const placeOf = ({ hostname, port, protocol }: URL): string =>

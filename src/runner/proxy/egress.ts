@@ -14,14 +14,14 @@ import {
 } from './addresses.ts'
 import { clientHello, MOST_HELLO_BYTES } from './client-hello.ts'
 import { oneByOne } from './one-by-one.ts'
-import type { DoorRules } from './rules.ts'
+import type { EndpointRules } from './rules.ts'
 import type { Teller } from './telling.ts'
 
 /** Opens a connection to one of these addresses. */
 export type Dial = (addresses: readonly string[], port: number) => Socket
 
 export interface EgressOptions {
-  rules(): DoorRules
+  rules(): EndpointRules
   teller: Teller
   closed: ClosedPlaces
   lookup: Lookup
@@ -64,11 +64,11 @@ class Refused extends Error {
   }
 }
 
-/** Sends the requests of a box to other machines, each according to the rules of its door. */
+/** Sends the requests of a box to other machines, each according to the rules of its endpoint. */
 export class Egress {
   readonly #options: EgressOptions
   readonly #lookups = new Turns(LOOKUPS_AT_ONCE)
-  /** Connections to others, which end with the door. */
+  /** Connections to others, which end with the endpoint. */
   readonly #open = new Set<Duplex>()
   readonly #targets = new WeakMap<object, Target>()
   /** Serves the requests that come through a tunnel to port 80. */

@@ -31,7 +31,7 @@ interface Used {
   received: number
 }
 
-/** Writes the log of a door into its folder, line by line, so that its process can lose only the last moment. */
+/** Writes the log of an endpoint into its folder, line by line, so that its process can lose only the last moment. */
 export class Teller {
   readonly #folder: string
   readonly #file: number
@@ -58,7 +58,7 @@ export class Teller {
     try {
       appendFileSync(this.#file, `${JSON.stringify(line)}\n`)
     } catch {
-      // A full disk: nothing else can be done here, and traffic through the door continues.
+      // A full disk: nothing else can be done here, and traffic through the endpoint continues.
     }
   }
 
@@ -101,7 +101,7 @@ export class Teller {
     this.#counting ??= setTimeout(() => this.#keep(), COUNTED_EVERY_MS).unref()
   }
 
-  /** Writes the rest. `used` adds the totals, because the door closes for good. */
+  /** Writes the rest. `used` adds the totals, because the endpoint closes for good. */
   close({ used }: { used: boolean }): void {
     for (const { timer } of this.#joined.values()) clearTimeout(timer)
     clearTimeout(this.#counting)
@@ -152,14 +152,14 @@ export class Teller {
   }
 }
 
-/** Deletes what opens a door, including the keys, and reports what was used through it. */
-export function shutDoor(folder: string): void {
+/** Deletes what opens an endpoint, including the keys, and reports what was used through it. */
+export function closeEndpoint(folder: string): void {
   rmSync(join(folder, 'rules.json'), { force: true })
   rmSync(join(folder, 'in', 'proxy'), { force: true })
   tellUsed(folder)
 }
 
-/** Writes, once, what was used through a closed door. */
+/** Writes, once, what was used through a closed endpoint. */
 function tellUsed(folder: string): void {
   const used = Object.entries(readUsed(folder))
   if (used.length === 0) return
@@ -184,7 +184,7 @@ export interface ToldSince {
   offset: number
 }
 
-/** Returns all complete lines of a door's folder from that byte on; skips invalid ones. */
+/** Returns all complete lines of an endpoint's folder from that byte on; skips invalid ones. */
 export function readTold(folder: string, offset: number): ToldSince {
   const file = join(folder, TOLD)
   const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0

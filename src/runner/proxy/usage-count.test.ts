@@ -249,7 +249,7 @@ describe('counting', () => {
   })
 })
 
-describe('the sum of what a door has told', () => {
+describe('the sum of what an endpoint has told', () => {
   const used = { input: 1_000_000, output: 100_000, cache_read: 0, cache_write: 0, reasoning: 100_000 }
   const asked = { type: 'asked', service: 'anthropic', model: 'claude-sonnet-4-5' } as const
 

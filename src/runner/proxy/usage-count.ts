@@ -221,7 +221,7 @@ function parsed(text: string): Json | undefined {
   }
 }
 
-/** Sum of all requests of a door. */
+/** Sum of all requests of an endpoint. */
 export interface Spent {
   tokens: Tokens
   /** Cost of the requests whose model has a price. */
@@ -233,7 +233,7 @@ export interface Spent {
   unpriced: string[]
 }
 
-/** Sums the log of a door; a request without an answer counts with its input. */
+/** Sums the log of an endpoint; a request without an answer counts with its input. */
 export function sumTold(lines: Iterable<Told>, prices: Prices = listPrices): Spent {
   const sum: Spent = { tokens: { ...none }, cost_usd: 0, estimated: false, requests: 0, unpriced: [] }
   const open = new Map<number, Extract<Told, { type: 'asked' }>>()

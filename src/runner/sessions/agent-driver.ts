@@ -113,7 +113,7 @@ class AgentDriver implements Driver {
     const attempt = this.#attempt
     try {
       const session = this.#open()
-      // Its current work may wait for its door.
+      // Its current work may wait for its endpoint.
       await this.#box?.open()
       if (session.journaled.over) return
       await session.replay()
@@ -233,7 +233,7 @@ class AgentDriver implements Driver {
     await this.#endBox()
   }
 
-  /** Ends the box after all reports of its door; returns false if something survives. */
+  /** Ends the box after all reports of its endpoint; returns false if something survives. */
   async #endBox(): Promise<boolean> {
     const { box } = this.#kept
     if (!box) return true
@@ -254,7 +254,7 @@ class AgentDriver implements Driver {
   /** Reports what is known of the session besides its output, when nothing of it runs any more. */
   async #tellLast(): Promise<DeniedUses | undefined> {
     if (!this.#session) return undefined
-    this.#session.hearDoor(true)
+    this.#session.readEndpoint(true)
     this.#updates.end()
     this.#session.leave()
     const { masker } = this.#attempt
@@ -329,7 +329,7 @@ class AgentDriver implements Driver {
       place: { path, mark, cage, box, news: this.#news },
       attachments: this.#attachments,
       box,
-      door: agentBox && { agent, counts: agentBox.counted },
+      endpoint: agentBox && { agent, counts: agentBox.counted },
       env: processEnvironment(passedOn(ownEnv), agentBox?.withoutKeys(env) ?? env, spec, key),
       key,
       masker: attempt.masker,

@@ -96,7 +96,7 @@ test('a runner killed in the middle of a turn: the next one goes on with the sam
   await attempts.close()
 })
 
-/** Makes boxes that enclose nothing, whose doors log what is put into `told`. */
+/** Makes boxes that enclose nothing, whose endpoints log what is put into `told`. */
 function openBoxes(told: Told[]): Boxes {
   const none = () => undefined
   const box: Box = {
@@ -116,7 +116,7 @@ function openBoxes(told: Told[]): Boxes {
   return { ...all, close: async () => none() } as Boxes
 }
 
-test('what a door has told while no runner was there comes behind all that the agent had said', async () => {
+test('what an endpoint has told while no runner was there comes behind all that the agent had said', async () => {
   using here = sessionPlace()
   const told: Told[] = []
   const boxes = openBoxes(told)

@@ -30,7 +30,7 @@ export type SessionEvent =
   | { type: 'idle_over' }
   | { type: 'stop' }
   | { type: 'note'; text: string }
-  /** The door of its box wrote these lines, up to that offset in its file; `last`: it is closed. */
+  /** The endpoint of its box wrote these lines, up to that offset in its file; `last`: it is closed. */
   | { type: 'told'; lines: readonly Told[]; offset: number; last?: true }
 
 export type Launched = Extract<SessionEvent, { type: 'launched' }>

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { createMasker } from '../masking/masker.ts'
 import type { Told } from '../proxy/rules.ts'
-import { HostReports } from './host-reports.ts'
 import { AttemptJournal } from './journal.ts'
+import { NetworkReports } from './network-reports.ts'
 
 const refused = (host: string): Told => ({
   type: 'refused',
@@ -13,8 +13,8 @@ const refused = (host: string): Told => ({
   count: 1,
 })
 
-/** Makes a door whose offset is the number of its lines. */
-function door(lines: Told[]) {
+/** Makes an endpoint whose offset is the number of its lines. */
+function endpoint(lines: Told[]) {
   return {
     lines,
     told: (offset: number) => ({ lines: lines.slice(offset), offset: lines.length }),
@@ -24,14 +24,14 @@ function door(lines: Told[]) {
 
 test('each host is reported once, also by a later process, and what was used at the end', async () => {
   const journal = new AttemptJournal()
-  const told = door([refused('a.test'), { type: 'asked', id: 1, service: 'x', input_tokens: 1 }])
-  new HostReports(journal, told, undefined).look()
+  const told = endpoint([refused('a.test'), { type: 'asked', id: 1, service: 'x', input_tokens: 1 }])
+  new NetworkReports(journal, told, undefined).look()
   told.lines.push(refused('b.test'))
-  const later = new HostReports(journal, told, undefined)
+  const later = new NetworkReports(journal, told, undefined)
   later.look()
   later.look()
   await later.close()
-  await new HostReports(
+  await new NetworkReports(
     journal,
     { ...told, close: async () => Promise.reject(new Error()) },
     undefined,
@@ -46,6 +46,6 @@ test('each host is reported once, also by a later process, and what was used at 
 test('a secret in the name of a host is hidden', () => {
   const journal = new AttemptJournal()
   const masker = createMasker(['hunter2hunter2'])
-  new HostReports(journal, door([refused('hunter2hunter2.evil.test')]), masker).look()
+  new NetworkReports(journal, endpoint([refused('hunter2hunter2.evil.test')]), masker).look()
   assert.doesNotMatch(JSON.stringify(journal.list), /hunter2/)
 })

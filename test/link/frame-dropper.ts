@@ -9,7 +9,7 @@ type Way = 'to hub' | 'to runner'
 type Loses = (way: Way, frame: { type: string; report?: { type: string } }) => boolean | object
 
 /** Sits between runner and hub and loses frames, while both ends keep their link. */
-export class FrameDoor extends FrameServer {
+export class FrameDropper extends FrameServer {
   /** The types of the lost frames; for a frame of a report, the report's type. */
   readonly lost: string[] = []
   links = 0
@@ -36,7 +36,7 @@ export class FrameDoor extends FrameServer {
     })
   }
 
-  static open(target: () => string, loses: Loses): Promise<FrameDoor> {
-    return new FrameDoor(target, loses).listen()
+  static open(target: () => string, loses: Loses): Promise<FrameDropper> {
+    return new FrameDropper(target, loses).listen()
   }
 }

@@ -25,7 +25,7 @@ import {
 } from '../../../test/support/runner/proxy-fixture.ts'
 import { processStat } from '../../platform/proc.ts'
 import { socketPath } from '../../platform/socket-path.ts'
-import type { Doors } from './doors.ts'
+import type { ProxySupervisor } from './proxy-supervisor.ts'
 import { FOLDER_TAKEN, type Told } from './rules.ts'
 
 async function get(socket: string, url: string): Promise<{ status: number; text: string }> {
@@ -41,7 +41,7 @@ async function get(socket: string, url: string): Promise<{ status: number; text:
   return { status: response.statusCode, text: await text(response) }
 }
 
-test('a door opens for the hosts of its rules, tells what it refused and what was used, and is shut for good', async (t) => {
+test('an endpoint opens for the hosts of its rules, tells what it refused and what was used, and is shut for good', async (t) => {
   const proxy = proxyFixture(t)
   const port = await webServer(t, ({ method, url }, response) => response.end(`${method} ${url}`))
   proxy.world({ names: { 'files.test': [[PUBLIC]] }, servers: { [`${PUBLIC}:80`]: port } })
@@ -53,19 +53,19 @@ test('a door opens for the hosts of its rules, tells what it refused and what wa
   ])
   const folder = dirname(dirname(socket))
   assert.equal(statSync(join(folder, 'rules.json')).mode & 0o777, 0o600)
-  await proxy.doors.close('one')
-  await proxy.doors.close('one')
+  await proxy.supervisor.close('one')
+  await proxy.supervisor.close('one')
   const used = proxy.told('one').filter(({ type }) => type === 'used')
   assert.equal(used.length, 1)
   assert.equal(used[0]?.type === 'used' && used[0].host, 'files.test')
   assert.ok(!existsSync(join(folder, 'rules.json')) && !existsSync(socket))
-  await proxy.doors.remove('one')
+  await proxy.supervisor.remove('one')
   assert.ok(!existsSync(folder))
 })
 
 const page = (socket: string) => get(socket, 'http://files.test/')
 
-/** Makes a proxy with a door to `files.test`, a web server. */
+/** Makes a proxy with an endpoint to `files.test`, a web server. */
 async function withWeb(t: TestContext, options: Parameters<typeof proxyFixture>[1] = {}) {
   const proxy = proxyFixture(t, options)
   const port = await webServer(t, (_request, response) => response.end('reached'))
@@ -73,7 +73,7 @@ async function withWeb(t: TestContext, options: Parameters<typeof proxyFixture>[
   return { ...proxy, socket: await proxy.open('one', { allow: ['files.test'] }) }
 }
 
-test('a proxy that is killed in the middle of an answer is there again at the same door, and has lost no count', async (t) => {
+test('a proxy that is killed in the middle of an answer is there again at the same endpoint, and has lost no count', async (t) => {
   const proxy = proxyFixture(t)
   const size = 300_000
   const port = await webServer(t, (_request, response) => {
@@ -99,7 +99,7 @@ test('a proxy that is killed in the middle of an answer is there again at the sa
     await until(async () => (await answers(socket)) === 403)
     assert.notEqual(proxy.pid(), before)
   }
-  await proxy.doors.close('one')
+  await proxy.supervisor.close('one')
   const [line] = proxy.told('one').filter(({ type }) => type === 'used')
   assert.ok(line?.type === 'used' && line.received_bytes >= 3 * size, JSON.stringify(line))
 })
@@ -120,9 +120,9 @@ const answers = (socket: string) =>
   )
 
 test('a proxy outlives its runner, and a later one has the same', async (t) => {
-  const { doors, more, pid, socket, told } = await withWeb(t)
+  const { supervisor, more, pid, socket, told } = await withWeb(t)
   const before = pid()
-  doors.stop()
+  supervisor.stop()
   assert.equal((await page(socket)).status, 200)
   const later = more()
   await later.resume()
@@ -138,39 +138,39 @@ test('a proxy outlives its runner, and a later one has the same', async (t) => {
   )
 })
 
-test('a proxy that ended while no runner was there is begun by the next one, with the same doors', async (t) => {
-  const { doors, more, pid, socket } = await withWeb(t)
+test('a proxy that ended while no runner was there is begun by the next one, with the same endpoints', async (t) => {
+  const { supervisor, more, pid, socket } = await withWeb(t)
   const before = pid()
-  doors.stop()
+  supervisor.stop()
   process.kill(before, 'SIGKILL')
   await until(async () => (await answers(socket)) === undefined)
   await more().resume()
   assert.equal((await page(socket)).text, 'reached')
 })
 
-test('a door whose attempt is gone is removed by the next runner', async (t) => {
-  const { doors, more, folder } = await withWeb(t)
-  await doors.open('stray', { network: 'all', models: [], budget: {} }, join(folder, 'not-there'))
+test('an endpoint whose attempt is gone is removed by the next runner', async (t) => {
+  const { supervisor, more, folder } = await withWeb(t)
+  await supervisor.open('stray', { network: 'all', models: [], budget: {} }, join(folder, 'not-there'))
   await more().resume()
   assert.deepEqual(readdirSync(join(folder, 'doors')), ['one'])
 })
 
-test('a proxy that nobody watches shuts the doors of processes that are gone, and ends', async (t) => {
-  const { doors, more, folder, pid, socket } = await withWeb(t)
+test('a proxy that nobody watches shuts the endpoints of processes that are gone, and ends', async (t) => {
+  const { supervisor, more, folder, pid, socket } = await withWeb(t)
   const attempt = join(folder, 'attempt-of-another')
   mkdirSync(attempt)
   const owner = spawn('sleep', ['1000'])
   t.after(() => owner.kill('SIGKILL'))
   writeFileSync(join(attempt, 'owner'), JSON.stringify({ pid: owner.pid, started: '' }))
-  const { folder: inside } = await doors.open('owned', ALL, attempt)
+  const { folder: inside } = await supervisor.open('owned', ALL, attempt)
   const proxy = pid()
   await connectTo(t, join(inside, 'proxy'))
   const other = more()
   await other.resume()
   assert.ok(existsSync(join(inside, 'proxy')), 'its process lives')
-  await doors.remove('one')
+  await supervisor.remove('one')
   other.stop()
-  doors.stop()
+  supervisor.stop()
   owner.kill('SIGKILL')
   await once(owner, 'exit')
   // Even if something in the box still holds a connection.
@@ -188,29 +188,29 @@ test('of two proxies that begin at once in one folder one stays, and the other s
   process.kill(before, 'SIGKILL')
   // Runners that all find it gone.
   const opened = await Promise.all([1, 2, 3].map((n) => more().open(`at-once-${n}`, ALL, folder)))
-  for (const door of opened) assert.equal(await answers(join(door.folder, 'proxy')), 502)
+  for (const endpoint of opened) assert.equal(await answers(join(endpoint.folder, 'proxy')), 502)
 })
 
-const ALL: Parameters<Doors['open']>[1] = { network: 'all', models: [], budget: {} }
+const ALL: Parameters<ProxySupervisor['open']>[1] = { network: 'all', models: [], budget: {} }
 
-test('a door works however long its path is', async (t) => {
-  const { socket, doors, told } = await withWeb(t, { below: 'a'.repeat(200) })
+test('an endpoint works however long its path is', async (t) => {
+  const { socket, supervisor, told } = await withWeb(t, { below: 'a'.repeat(200) })
   assert.ok(Buffer.byteLength(socket) > 200, socket)
   assert.equal((await page(socket)).text, 'reached')
-  await doors.close('one')
+  await supervisor.close('one')
   assert.equal(told('one').at(-1)?.type, 'used')
   assert.ok(!existsSync(socket))
 })
 
-/** Makes a proxy of another version than the current one, and a door of it. */
+/** Makes a proxy of another version than the current one, and an endpoint of it. */
 async function withOldProxy(t: TestContext) {
   const web = await withWeb(t, {})
-  const { folder, pid, doors, socket } = web
+  const { folder, pid, supervisor, socket } = web
   writeFileSync(join(folder, 'version'), 'another')
   process.kill(pid(), 'SIGKILL')
   await until(async () => (await answers(socket)) === 403)
   const old = pid()
-  doors.stop()
+  supervisor.stop()
   rmSync(join(folder, 'version'))
   return { ...web, old }
 }
@@ -221,14 +221,14 @@ test('a proxy of another version is replaced once nothing passes through it', as
   hanging.write('POST http://files.test/ HTTP/1.1\r\nHost: files.test\r\nContent-Length: 10\r\n\r\n')
   await until(async () => (await proxyHealth(folder)).open === 1)
   await more().resume()
-  // It continues, and opens new doors, as long as it has traffic.
+  // It continues, and opens new endpoints, as long as it has traffic.
   assert.equal((await page(socket)).text, 'reached')
   assert.equal(pid(), old)
   hanging.destroy()
   await until(async () => (await answers(socket)) === 403 && pid() !== old)
 })
 
-test('a proxy of another version through which nothing passes is replaced before the next door opens', async (t) => {
+test('a proxy of another version through which nothing passes is replaced before the next endpoint opens', async (t) => {
   const { folder, more, pid, socket, old } = await withOldProxy(t)
   const next = more()
   await next.open('two', { network: { allow: ['files.test'] }, models: [], budget: {} }, folder)
@@ -236,10 +236,10 @@ test('a proxy of another version through which nothing passes is replaced before
   await until(() => pid() !== old)
 })
 
-test('wrong rules keep one door shut and disturb no other', async (t) => {
-  const { doors, folder, pid, socket } = await withWeb(t)
+test('wrong rules keep one endpoint shut and disturb no other', async (t) => {
+  const { supervisor, folder, pid, socket } = await withWeb(t)
   const wrong = { network: { allow: ['no host!'] }, models: [], budget: {} }
-  await assert.rejects(doors.open('two', wrong, folder), { code: 'unavailable' })
+  await assert.rejects(supervisor.open('two', wrong, folder), { code: 'unavailable' })
   writeFileSync(join(folder, 'doors/two/rules.json'), '{"version":99')
   process.kill(pid(), 'SIGKILL')
   await until(async () => (await answers(socket)) === 403)
@@ -258,31 +258,31 @@ test('a proxy that cannot begin is told with its last words', async (t) => {
 })
 
 test('what is told is read once, whole line by whole line, also behind a torn one', async (t) => {
-  const { doors, folder, pid, socket } = await withWeb(t)
+  const { supervisor, folder, pid, socket } = await withWeb(t)
   const file = join(folder, 'doors/one/told.jsonl')
   await page(socket)
   await answers(socket)
-  const first = doors.told('one', 0)
+  const first = supervisor.told('one', 0)
   assert.equal(first.lines.length, 1)
   appendFileSync(file, '{"type":"refused","host":"torn')
-  assert.deepEqual(doors.told('one', first.offset), { lines: [], offset: first.offset })
+  assert.deepEqual(supervisor.told('one', first.offset), { lines: [], offset: first.offset })
   process.kill(pid(), 'SIGKILL')
   await until(async () => (await answers(socket)) === 403)
-  const second = doors.told('one', first.offset)
+  const second = supervisor.told('one', first.offset)
   assert.deepEqual(
     second.lines.map((line) => line.type === 'refused' && line.host),
     ['refused.test'],
   )
-  assert.deepEqual(doors.told('one', second.offset).lines, [])
+  assert.deepEqual(supervisor.told('one', second.offset).lines, [])
 })
 
-test('refusals are joined to one line a second and host, and 200 of a door', async (t) => {
-  const { doors, socket, told } = await withWeb(t)
+test('refusals are joined to one line a second and host, and 200 of an endpoint', async (t) => {
+  const { supervisor, socket, told } = await withWeb(t)
   await Promise.all(Array.from({ length: 30 }, () => answers(socket)))
   await until(() => sum(told('one')) === 30)
   assert.ok(told('one').length <= 3, JSON.stringify(told('one')))
   for (let n = 0; n < 300; n++) await get(socket, `http://h${n}.test/`)
-  await doors.close('one')
+  await supervisor.close('one')
   const lines = told('one').filter(({ type }) => type === 'refused')
   assert.equal(lines.length, 200)
   assert.equal(sum(lines), 330)
@@ -293,33 +293,33 @@ test('refusals are joined to one line a second and host, and 200 of a door', asy
 const sum = (lines: readonly Told[]): number =>
   lines.reduce((all, line) => all + (line.type === 'refused' ? line.count : 0), 0)
 
-test('a proxy without doors ends by itself, and the next door has another', async (t) => {
+test('a proxy without endpoints ends by itself, and the next endpoint has another', async (t) => {
   const proxy = proxyFixture(t)
   proxy.world({ names: {}, servers: {}, aloneMs: 500 })
   const socket = await proxy.open('one', 'all')
   const before = proxy.pid()
   assert.equal(await answers(socket), 502)
-  await proxy.doors.remove('one')
+  await proxy.supervisor.remove('one')
   await until(() => processStat(before) === undefined)
   assert.equal(await answers(await proxy.open('two', 'all')), 502)
 })
 
-test('who lets go of the proxy waits for its end, unless a door or another process needs it', async (t) => {
-  const { doors, more, pid, folder, socket } = await withWeb(t)
+test('who lets go of the proxy waits for its end, unless an endpoint or another process needs it', async (t) => {
+  const { supervisor, more, pid, folder, socket } = await withWeb(t)
   const before = pid()
-  await doors.leave()
+  await supervisor.leave()
   assert.equal((await page(socket)).status, 200)
   const other = more()
   await other.resume()
-  await doors.remove('one')
-  const again = await doors.open('two', ALL, folder)
-  await doors.remove('two')
-  await doors.leave()
+  await supervisor.remove('one')
+  const again = await supervisor.open('two', ALL, folder)
+  await supervisor.remove('two')
+  await supervisor.leave()
   assert.ok(processStat(before) !== undefined, 'another process watches it')
   await other.leave()
   assert.equal(processStat(before), undefined)
-  await Promise.all([doors.leave(), other.leave()])
-  const third = await doors.open('three', ALL, folder)
+  await Promise.all([supervisor.leave(), other.leave()])
+  const third = await supervisor.open('three', ALL, folder)
   assert.equal(await answers(join(third.folder, 'proxy')), 502)
   assert.ok(!existsSync(again.folder))
 })
@@ -328,12 +328,12 @@ test('a proxy whose folder is removed ends', async (t) => {
   const proxy = proxyFixture(t)
   await proxy.open('one', 'all')
   const pid = proxy.pid()
-  proxy.doors.stop()
+  proxy.supervisor.stop()
   rmSync(proxy.folder, { recursive: true })
   await until(() => processStat(pid) === undefined)
 })
 
-test('no door leads to the hub, whatever is allowed', async (t) => {
+test('no endpoint leads to the hub, whatever is allowed', async (t) => {
   const proxy = proxyFixture(t, { never: ['hub.test:80'] })
   const port = await webServer(t, (_request, response) => response.end('reached'))
   const names = { 'hub.test': [['10.0.0.7']], 'alias.test': [['10.0.0.7']], 'other.test': [['10.0.0.8']] }
@@ -354,7 +354,7 @@ test('no secret stands in the arguments, the environment or a readable file of t
     sentinel: 'x'.repeat(20),
   } as const
   const models = [{ ...model, header: 'bearer', key, headers: {} } as const]
-  await proxy.doors.open('one', { network: 'models', models, budget: {} }, proxy.folder)
+  await proxy.supervisor.open('one', { network: 'models', models, budget: {} }, proxy.folder)
   const of = (file: string) => readFileSync(`/proc/${proxy.pid()}/${file}`, 'utf8')
   for (const file of ['cmdline', 'environ']) assert.doesNotMatch(of(file), /sk-real|errand-test-secret/, file)
   assert.match(of('environ'), /TZ=UTC/)
@@ -362,6 +362,6 @@ test('no secret stands in the arguments, the environment or a readable file of t
   assert.deepEqual(['control', 'doors', 'doors/one/rules.json', 'doors/one/told.jsonl', 'log'].map(modes), [
     ...['600', '700', '600', '600', '600'],
   ])
-  await proxy.doors.close('one')
+  await proxy.supervisor.close('one')
   assert.ok(!existsSync(join(proxy.folder, 'doors/one/rules.json')))
 })

@@ -1,9 +1,9 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { ModelDoor, type ModelDoorOptions } from '../../../src/runner/proxy/model-door.ts'
+import { ModelProxy, type ModelProxyOptions } from '../../../src/runner/proxy/model-proxy.ts'
 import type { Prices } from '../../../src/runner/proxy/prices.ts'
-import type { DoorRules, ModelRule, Told } from '../../../src/runner/proxy/rules.ts'
+import type { EndpointRules, ModelRule, Told } from '../../../src/runner/proxy/rules.ts'
 
 export const SENTINEL = 'sk-ant-api03-errand-0123456789abcdef'
 export const KEY = 'sk-ant-api03-THE-REAL-KEY-which-nobody-inside-may-see'
@@ -42,25 +42,26 @@ export async function startService(answer: ServiceStandIn['answer']): Promise<Se
   return service
 }
 
-export interface DoorOptions {
+export interface EndpointOptions {
   rules: readonly (Partial<ModelRule> & { upstream: string })[]
-  budget?: DoorRules['budget']
+  budget?: EndpointRules['budget']
   told?: readonly Told[]
   prices?: Prices
-  pause?: ModelDoorOptions['pause']
+  pause?: ModelProxyOptions['pause']
 }
 
 /**
- * A door in a plain server on loopback: it does what the proxy does around a door, without its process and its socket.
+ * An endpoint in a plain server on loopback: it does what the proxy does around an endpoint, without its process and
+ * its socket.
  */
-export class DoorUnderTest implements AsyncDisposable {
+export class EndpointUnderTest implements AsyncDisposable {
   readonly told: Told[] = []
-  readonly door: ModelDoor
-  readonly rules: DoorRules
+  readonly proxy: ModelProxy
+  readonly rules: EndpointRules
   readonly server: Server
 
-  constructor({ rules, budget = {}, ...options }: DoorOptions) {
-    this.door = new ModelDoor(options)
+  constructor({ rules, budget = {}, ...options }: EndpointOptions) {
+    this.proxy = new ModelProxy(options)
     this.rules = {
       version: 1,
       key: 'test',
@@ -78,7 +79,7 @@ export class DoorUnderTest implements AsyncDisposable {
       })),
     }
     this.server = createServer((incoming, response) => {
-      void this.door.handle(incoming, response, this.rules, (line) => void this.told.push(line))
+      void this.proxy.handle(incoming, response, this.rules, (line) => void this.told.push(line))
     })
   }
 
@@ -92,15 +93,15 @@ export class DoorUnderTest implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.door.close()
+    await this.proxy.close()
     await stop(this.server)
   }
 }
 
-export async function openDoor(options: DoorOptions): Promise<DoorUnderTest> {
-  const door = new DoorUnderTest(options)
-  await once(door.server.listen(0, '127.0.0.1'), 'listening')
-  return door
+export async function openEndpoint(options: EndpointOptions): Promise<EndpointUnderTest> {
+  const endpoint = new EndpointUnderTest(options)
+  await once(endpoint.server.listen(0, '127.0.0.1'), 'listening')
+  return endpoint
 }
 
 async function stop(server: Server): Promise<void> {

@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import type { SessionRequest } from '../../src/agents/agent.ts'
 import { modelAccess } from '../../src/runner/proxy/model-access.ts'
-import type { DoorRules } from '../../src/runner/proxy/rules.ts'
-import { DOOR_PORT } from '../../src/runner/proxy/rules.ts'
+import type { EndpointRules } from '../../src/runner/proxy/rules.ts'
+import { ENDPOINT_PORT } from '../../src/runner/proxy/rules.ts'
 import { sumTold } from '../../src/runner/proxy/usage-count.ts'
 import { AgentBench, benchFolder, textOf } from '../support/agent-bench.ts'
 import { type AgentSubject, agentSubjects, installedAgent } from '../support/agent-subjects.ts'
@@ -15,7 +15,7 @@ import {
   startModelServer,
   writeFileTurn,
 } from '../support/model-server/server.ts'
-import { type DoorUnderTest, openDoor } from '../support/runner/model-door-fixture.ts'
+import { type EndpointUnderTest, openEndpoint } from '../support/runner/model-proxy-fixture.ts'
 import { onlyLarge } from '../support/size.ts'
 
 const KEY = 'the-real-key-of-the-service-0123456789'
@@ -61,17 +61,17 @@ const subjects: readonly (AgentSubject & { as?: string; textOnly?: boolean })[] 
 
 interface Setup {
   bench: AgentBench
-  door: DoorUnderTest
+  endpoint: EndpointUnderTest
   server: ModelServer
   cwd: string
 }
 
-/** Starts an agent with the environment that it has in a box. Its service is behind a door. */
+/** Starts an agent with the environment that it has in a box. Its service is behind an endpoint. */
 async function start(
   context: TestContext,
   subject: AgentSubject,
   script: (cwd: string) => Script,
-  options: { keys?: string[]; budget?: DoorRules['budget'] } = {},
+  options: { keys?: string[]; budget?: EndpointRules['budget'] } = {},
 ): Promise<Setup | undefined> {
   const found = await installedAgent(subject.name)
   if ('missing' in found) return void context.skip(found.missing)
@@ -80,12 +80,12 @@ async function start(
   folder.atEnd(() => server.stop())
   const { env, rules, inside } = modelAccess(found.agent, subject.env(server.url, KEY), { key: 'attempt' })
   assert.deepEqual(inside, [])
-  const door = await openDoor({ rules, budget: options.budget })
-  folder.atEnd(() => door[Symbol.asyncDispose]())
-  const port = new URL(door.url()).port
+  const endpoint = await openEndpoint({ rules, budget: options.budget })
+  folder.atEnd(() => endpoint[Symbol.asyncDispose]())
+  const port = new URL(endpoint.url()).port
   const here = Object.entries(env).map(([name, value]) => [
     name,
-    value.replace(`:${DOOR_PORT}/`, `:${port}/`),
+    value.replace(`:${ENDPOINT_PORT}/`, `:${port}/`),
   ])
   const request: SessionRequest = {
     ...{ extra_args: [], ask: 'allow', new_session_id: '6f0b5f0e-6d0c-4b5c-9a59-3a4a2b1c0d9e' },
@@ -95,10 +95,10 @@ async function start(
   assert.doesNotMatch(JSON.stringify(request), new RegExp(KEY))
   const bench = new AgentBench(found.agent, found.program, request)
   folder.atEnd(() => bench.kill(0))
-  return { bench, door, server, cwd: folder.cwd }
+  return { bench, endpoint, server, cwd: folder.cwd }
 }
 
-describe('agents behind a door to their models', { concurrency: 2 }, () => {
+describe('agents behind the proxy of their models', { concurrency: 2 }, () => {
   for (const subject of subjects) {
     const name = subject.as ?? subject.name
 
@@ -111,19 +111,19 @@ describe('agents behind a door to their models', { concurrency: 2 }, () => {
       ]
       const setup = await start(context, subject, script)
       if (setup === undefined) return
-      const { bench, door, server, cwd } = setup
+      const { bench, endpoint, server, cwd } = setup
       const updates = await bench.turn('Write the file.')
-      assert.match(textOf(updates), /All is done\./, `${bench.describe()} ${JSON.stringify(door.told)}`)
+      assert.match(textOf(updates), /All is done\./, `${bench.describe()} ${JSON.stringify(endpoint.told)}`)
       if (turns > 1) assert.equal(readFileSync(join(cwd, 'made.txt'), 'utf8'), 'made\n')
       assert.ok(server.requests.every(({ key }) => key === KEY))
       assert.deepEqual(server.errors, [])
-      assert.deepEqual(door.of('refused'), [])
-      // Codex offers it unasked, and the network of this door is closed.
+      assert.deepEqual(endpoint.of('refused'), [])
+      // Codex offers it unasked, and the network of this endpoint is closed.
       const offered = server.requests.map(({ body }) => body.tools)
       assert.doesNotMatch(JSON.stringify(offered), /"type":"web_/)
       // Answers outside the script (titles, checks) are counted as well.
       const sides = server.requests.filter(({ side }) => side).length
-      const { tokens, estimated, requests } = sumTold(door.told)
+      const { tokens, estimated, requests } = sumTold(endpoint.told)
       assert.equal(requests, turns + sides)
       assert.equal(estimated, false)
       const sum = [usage.input, usage.cached, usage.output].map((each) => each * turns)
@@ -150,12 +150,12 @@ describe('agents behind a door to their models', { concurrency: 2 }, () => {
         { budget: { tokens: 6000 } },
       )
       if (setup === undefined) return
-      const { bench, door, server } = setup
+      const { bench, endpoint, server } = setup
       const end = (await bench.turn('Write the file.')).at(-1)
-      const told = `${bench.describe()} ${JSON.stringify(door.told)}`
+      const told = `${bench.describe()} ${JSON.stringify(endpoint.told)}`
       assert.ok(end?.kind === 'turn_ended' && end.stop_reason === 'error', told)
       assert.doesNotMatch(textOf(bench.updates), /Never said/)
-      assert.equal(door.of('over_budget').length, 1, told)
+      assert.equal(endpoint.of('over_budget').length, 1, told)
       assert.equal(server.scripted.length, 1)
       assert.match(JSON.stringify(bench.updates), /budget of 6000 tokens is used up/, told)
       assert.ok(!bench.updates.some(({ kind }) => kind === 'retry'), told)
@@ -164,10 +164,10 @@ describe('agents behind a door to their models', { concurrency: 2 }, () => {
     it(`${name} tells that its service lets nobody in`, { timeout: 240_000 }, async (context) => {
       const setup = await start(context, subject, () => [{ text: 'x' }], { keys: ['another'] })
       if (setup === undefined) return
-      const { bench, door } = setup
+      const { bench, endpoint } = setup
       const end = (await bench.turn('Hello.')).at(-1)
       assert.ok(end?.kind === 'turn_ended' && end.failure === 'auth', bench.describe())
-      assert.ok(door.of('answered').every(({ status, tokens }) => status === 401 && tokens.output === 0))
+      assert.ok(endpoint.of('answered').every(({ status, tokens }) => status === 401 && tokens.output === 0))
       assert.equal(existsSync(join(setup.cwd, 'made.txt')), false)
     })
   }

@@ -4,32 +4,32 @@ import type { Told } from '../proxy/rules.ts'
 import type { Box } from '../sandbox/box.ts'
 import type { AttemptJournal } from './journal.ts'
 
-/** Describes the door of a box as its attempt reads it. */
-export interface ReadDoor extends Pick<Box, 'told' | 'close'> {
+/** Describes the endpoint of a box as its attempt reads it. */
+export interface ReadEndpoint extends Pick<Box, 'told' | 'close'> {
   /** Resolves when all of it is read; absent if others read it too. */
   spent?(): Promise<void>
 }
 
 /**
  * Reports the hosts that the box of an attempt was refused or has used, each once, even across restarts: it reads the
- * door's log from the start, and skips as many entries as the journal holds.
+ * endpoint's log from the start, and skips as many entries as the journal holds.
  */
-export class HostReports {
+export class NetworkReports {
   readonly #journal: AttemptJournal
-  readonly #door: ReadDoor
+  readonly #endpoint: ReadEndpoint
   readonly #masker: Masker | undefined
   #offset = 0
   #known: number
 
-  constructor(journal: AttemptJournal, door: ReadDoor, masker: Masker | undefined) {
+  constructor(journal: AttemptJournal, endpoint: ReadEndpoint, masker: Masker | undefined) {
     this.#journal = journal
-    this.#door = door
+    this.#endpoint = endpoint
     this.#masker = masker
     this.#known = journal.list.filter(({ type }) => type === 'network').length
   }
 
   look(): void {
-    const { lines, offset } = this.#door.told(this.#offset)
+    const { lines, offset } = this.#endpoint.told(this.#offset)
     this.#offset = offset
     for (const line of lines) {
       const report = this.#reported(line)
@@ -39,12 +39,12 @@ export class HostReports {
     }
   }
 
-  /** Closes the door once nothing runs in the box, and reports what was used until then. */
+  /** Closes the endpoint once nothing runs in the box, and reports what was used until then. */
   async close(): Promise<void> {
     // A proxy that does not answer must not hold up the end of an attempt.
-    await this.#door.close().catch(() => undefined)
+    await this.#endpoint.close().catch(() => undefined)
     this.look()
-    await this.#door.spent?.().catch(() => undefined)
+    await this.#endpoint.spent?.().catch(() => undefined)
   }
 
   #reported(line: Told): NetworkReport | undefined {

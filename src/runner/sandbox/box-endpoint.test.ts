@@ -12,7 +12,7 @@ import type { HeldAttempt } from '../ports.ts'
 
 const skip = sandboxMissing()
 
-/** Makes boxes with doors, behind which `files.test` is a web server. */
+/** Makes boxes with endpoints, behind which `files.test` is a web server. */
 async function boxes(t: TestContext) {
   const proxy = proxyFixture(t)
   const seen: string[] = []
@@ -21,7 +21,7 @@ async function boxes(t: TestContext) {
     response.end(`reached ${request.url}`)
   })
   proxy.world({ names: { 'files.test': [[PUBLIC]] }, servers: { [`${PUBLIC}:80`]: port } })
-  const here = boxPlace({ doors: proxy.doors })
+  const here = boxPlace({ supervisor: proxy.supervisor })
   t.after(() => here[Symbol.dispose]())
   return { proxy, here, seen }
 }
@@ -136,7 +136,7 @@ test('a box has one way out, and that of no other', { skip }, async (t) => {
   await Promise.all([box.remove(), second.remove()])
 })
 
-test('a box without a network has no door, nor one of models that has none, nor what is offline', {
+test('a box without a network has no endpoint, nor one of models that has none, nor what is offline', {
   skip,
 }, async (t) => {
   const { here, proxy } = await boxes(t)
@@ -154,7 +154,7 @@ test('a box without a network has no door, nor one of models that has none, nor 
   assert.ok(existsSync(join(proxy.folder, 'world.json')))
 })
 
-test('a step in a box reports what was refused as it goes on, and what was used at its end, and leaves no door', {
+test('a step in a box reports what was refused as it goes on, and what was used at its end, and leaves no endpoint', {
   skip,
 }, async (t) => {
   const { here, proxy } = await boxes(t)
@@ -248,15 +248,15 @@ input()'`
   }
 })
 
-/** Program of a runner in its own process, whose boxes have doors. */
+/** Program of a runner in its own process, whose boxes have endpoints. */
 const RUNNER = `
 import { boxPlace } from ${JSON.stringify(new URL('../../../test/support/runner/box-fixture.ts', import.meta.url).href)}
 import { program } from ${JSON.stringify(new URL('../../../test/support/runner/proxy-fixture.ts', import.meta.url).href)}
 import { openAttempts } from ${JSON.stringify(new URL('../open-attempts.ts', import.meta.url).href)}
 import { builtinActionRegistry } from ${JSON.stringify(new URL('../../actions/registry.ts', import.meta.url).href)}
-import { Doors } from ${JSON.stringify(new URL('../proxy/doors.ts', import.meta.url).href)}
+import { ProxySupervisor } from ${JSON.stringify(new URL('../proxy/proxy-supervisor.ts', import.meta.url).href)}
 const [path, folder, spec] = process.argv.slice(1)
-const { boxes } = boxPlace({ doors: new Doors({ folder, program }) })
+const { boxes } = boxPlace({ supervisor: new ProxySupervisor({ folder, program }) })
 const attempts = openAttempts({
   dir: path + '/attempts', workspaceDir: path + '/workspaces', registry: builtinActionRegistry, boxes,
 })

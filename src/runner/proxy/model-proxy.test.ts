@@ -11,10 +11,10 @@ import {
   asking,
   KEY,
   messages,
-  openDoor,
+  openEndpoint,
   SENTINEL,
   startService,
-} from '../../../test/support/runner/model-door-fixture.ts'
+} from '../../../test/support/runner/model-proxy-fixture.ts'
 
 const hello = (_: unknown, response: { setHeader(a: string, b: string): void; end(text: string): void }) => {
   response.setHeader('content-type', 'application/json')
@@ -22,11 +22,13 @@ const hello = (_: unknown, response: { setHeader(a: string, b: string): void; en
 }
 const says = ({ json }: Answered) => `${json.error?.type}: ${json.error?.message}`
 
-describe('a door to models', () => {
+describe('the model proxy of an endpoint', () => {
   it('puts the key in, and takes off whatever else could say who asks', async () => {
     await using service = await startService(hello)
-    await using door = await openDoor({ rules: [{ upstream: service.url, headers: { 'X-Team': 'ours' } }] })
-    const answer = await ask(door.url(), '/v1/messages?beta=true', {
+    await using endpoint = await openEndpoint({
+      rules: [{ upstream: service.url, headers: { 'X-Team': 'ours' } }],
+    })
+    const answer = await ask(endpoint.url(), '/v1/messages?beta=true', {
       body: messages(),
       headers: {
         ...{ 'x-api-key': SENTINEL, authorization: `Bearer ${SENTINEL}`, cookie: 'session=1' },
@@ -63,7 +65,7 @@ describe('a door to models', () => {
     assert.equal(headers['x-team'], 'ours')
     assert.equal(headers['accept-encoding'], 'identity')
     assert.equal(headers.host, new URL(service.url).host)
-    assert.deepEqual(door.told, [
+    assert.deepEqual(endpoint.told, [
       { type: 'asked', id: 1, service: 'anthropic', model: 'claude-sonnet-4-5', input_tokens: 24 },
       {
         ...{ type: 'answered', id: 1, service: 'anthropic', model: 'claude-sonnet-4-5', status: 200 },
@@ -77,8 +79,10 @@ describe('a door to models', () => {
 
   it('sends the key as Bearer where the service wants it so', async () => {
     await using service = await startService(hello)
-    await using door = await openDoor({ rules: [{ upstream: `${service.url}/base/`, header: 'bearer' }] })
-    await ask(door.url(), '/v1/messages', { body: messages() })
+    await using endpoint = await openEndpoint({
+      rules: [{ upstream: `${service.url}/base/`, header: 'bearer' }],
+    })
+    await ask(endpoint.url(), '/v1/messages', { body: messages() })
     assert.equal(service.seen[0]?.headers.authorization, `Bearer ${KEY}`)
     assert.equal(service.seen[0]?.headers['x-api-key'], undefined)
     assert.equal(service.seen[0]?.url, '/base/v1/messages')
@@ -97,12 +101,12 @@ describe('a door to models', () => {
   for (const [what, headers] of Object.entries(foreign))
     it(`refuses a key that is not its own: ${what}`, async () => {
       await using service = await startService(hello)
-      await using door = await openDoor({ rules: [{ upstream: service.url }] })
-      const answer = await ask(door.url(), '/v1/messages', { body: messages(), headers })
+      await using endpoint = await openEndpoint({ rules: [{ upstream: service.url }] })
+      const answer = await ask(endpoint.url(), '/v1/messages', { body: messages(), headers })
       assert.equal(answer.status, 401)
       assert.match(says(answer), /^authentication_error: Errand's proxy/)
       assert.equal(service.seen.length, 0)
-      assert.deepEqual(door.told, [
+      assert.deepEqual(endpoint.told, [
         { type: 'refused', host: 'anthropic', port: 0, why: 'foreign_key', count: 1 },
       ])
     })
@@ -130,15 +134,18 @@ describe('a door to models', () => {
   ]
   it('lets no other path of the service through', async () => {
     await using service = await startService(hello)
-    await using door = await openDoor({ rules: [{ upstream: service.url }] })
+    await using endpoint = await openEndpoint({ rules: [{ upstream: service.url }] })
     for (const [method, path] of paths) {
-      const answer = await ask(door.url(), path, { method, body: /^P/.test(method) ? messages() : undefined })
+      const answer = await ask(endpoint.url(), path, {
+        method,
+        body: /^P/.test(method) ? messages() : undefined,
+      })
       assert.equal(answer.status, 404, `${method} ${path}`)
       assert.match(says(answer), /^not_found_error: Errand's proxy/, `${method} ${path}`)
     }
     assert.deepEqual(service.seen, [])
     assert.deepEqual(
-      door.of('refused').map(({ why, count }) => [why, count]),
+      endpoint.of('refused').map(({ why, count }) => [why, count]),
       [['model_path', 1]],
     )
   })
@@ -146,18 +153,18 @@ describe('a door to models', () => {
   it('has the paths of a service like OpenAI, with and without their version', async () => {
     await using service = await startService(hello)
     const upstream = `${service.url}/v1`
-    await using door = await openDoor({
+    await using endpoint = await openEndpoint({
       rules: [{ upstream, name: 'openai', shape: 'openai', header: 'bearer' }],
     })
     const good = ['/v1/responses', '/responses', '/responses/compact', '/v1/chat/completions']
     for (const path of good)
       assert.equal(
-        (await ask(door.url('openai'), path, { body: { model: 'm', input: 'x' } })).status,
+        (await ask(endpoint.url('openai'), path, { body: { model: 'm', input: 'x' } })).status,
         200,
         path,
       )
     for (const path of ['/v1/models', '/models/gpt-5.5', '/models?client_version=1'])
-      assert.equal((await ask(door.url('openai'), path)).status, 200, path)
+      assert.equal((await ask(endpoint.url('openai'), path)).status, 200, path)
     for (const path of [
       '/v1/v1/responses',
       '/v1/files',
@@ -165,7 +172,7 @@ describe('a door to models', () => {
       '/v1/batches',
       '/v1/responses/resp_1',
     ])
-      assert.equal((await ask(door.url('openai'), path, { body: {} })).status, 404, path)
+      assert.equal((await ask(endpoint.url('openai'), path, { body: {} })).status, 404, path)
     assert.deepEqual(
       service.seen.map(({ url }) => url),
       [
@@ -173,14 +180,14 @@ describe('a door to models', () => {
         ...['/v1/models', '/v1/models/gpt-5.5', '/v1/models?client_version=1'],
       ],
     )
-    assert.equal(door.of('asked').length, 4)
-    const { json } = await ask(door.url('openai'), '/files', { body: {} })
+    assert.equal(endpoint.of('asked').length, 4)
+    const { json } = await ask(endpoint.url('openai'), '/files', { body: {} })
     assert.deepEqual(Object.keys(json.error ?? {}), ['message', 'type', 'param', 'code'])
   })
 
   it('takes no credential in a query', async () => {
     await using service = await startService(hello)
-    await using door = await openDoor({ rules: [{ upstream: service.url }] })
+    await using endpoint = await openEndpoint({ rules: [{ upstream: service.url }] })
     for (const query of [
       '?key=x',
       '?api_key=x',
@@ -189,30 +196,37 @@ describe('a door to models', () => {
       '?authorization=Bearer',
       '?a=%6b',
     ])
-      assert.equal((await ask(door.url(), `/v1/messages${query}`, { body: messages() })).status, 400, query)
+      assert.equal(
+        (await ask(endpoint.url(), `/v1/messages${query}`, { body: messages() })).status,
+        400,
+        query,
+      )
     assert.deepEqual(service.seen, [])
-    assert.equal((await ask(door.url(), '/v1/models?limit=1000&after_id=x')).status, 200)
+    assert.equal((await ask(endpoint.url(), '/v1/models?limit=1000&after_id=x')).status, 200)
   })
 
   it('answers by itself who asks whether it is there', async () => {
-    await using door = await openDoor({ rules: [{ upstream: 'http://127.0.0.1:9' }] })
-    for (const path of ['', '/']) assert.equal((await ask(door.url(), path, { method: 'HEAD' })).status, 200)
-    const other = await ask(door.url('openai'), '/responses', { body: {} })
+    await using endpoint = await openEndpoint({ rules: [{ upstream: 'http://127.0.0.1:9' }] })
+    for (const path of ['', '/'])
+      assert.equal((await ask(endpoint.url(), path, { method: 'HEAD' })).status, 200)
+    const other = await ask(endpoint.url('openai'), '/responses', { body: {} })
     assert.equal(other.status, 404)
     assert.match(says(other), /no service of models here. It has anthropic\./)
   })
 
   it('keeps to the models that may be used', async () => {
     await using service = await startService(hello)
-    await using door = await openDoor({ rules: [{ upstream: service.url, models: ['claude-haiku-4-5'] }] })
-    const asked = (body: unknown) => ask(door.url(), '/v1/messages', { body })
+    await using endpoint = await openEndpoint({
+      rules: [{ upstream: service.url, models: ['claude-haiku-4-5'] }],
+    })
+    const asked = (body: unknown) => ask(endpoint.url(), '/v1/messages', { body })
     const answer = await asked(messages())
     assert.equal(answer.status, 400)
     assert.match(
       says(answer),
       /invalid_request_error: The model "claude-sonnet-4-5" may not be used .* claude-haiku-4-5\./,
     )
-    assert.equal((await ask(door.url(), '/v1/messages/count_tokens', { body: messages() })).status, 400)
+    assert.equal((await ask(endpoint.url(), '/v1/messages/count_tokens', { body: messages() })).status, 400)
     // Two readers could understand these as different requests.
     const twice = '{"model":"claude-haiku-4-5","max_tokens":9,"model":"claude-opus-4-5"}'
     const escaped = '{"model":"claude-haiku-4-5","mod\\u0065l":"claude-opus-4-5"}'
@@ -225,7 +239,7 @@ describe('a door to models', () => {
       assert.equal((await asked(body)).status, 400, body)
     for (const body of ['', '[]', 'null', '"x"', '{"model":1', `${'[['.repeat(5000)}`])
       assert.equal(
-        (await ask(door.url(), '/v1/messages', { body, method: 'POST' })).status,
+        (await ask(endpoint.url(), '/v1/messages', { body, method: 'POST' })).status,
         400,
         body.slice(0, 20),
       )
@@ -236,13 +250,13 @@ describe('a door to models', () => {
     const odd =
       '{"model":"claude-haiku-4-5","metadata":{"__proto__":{},"a":"\\\\","b":"\\":\\"","c":[{},{"a":1}]}}'
     assert.equal((await asked(odd)).status, 200)
-    await using some = await openDoor({ rules: [{ upstream: service.url, models: ['claude-sonnet-*'] }] })
+    await using some = await openEndpoint({ rules: [{ upstream: service.url, models: ['claude-sonnet-*'] }] })
     assert.equal((await ask(some.url(), '/v1/messages', { body: messages() })).status, 200)
   })
 
   it('reads no body that would hold up all other boxes', async () => {
     await using service = await startService(hello)
-    await using door = await openDoor({ rules: [{ upstream: service.url }] })
+    await using endpoint = await openEndpoint({ rules: [{ upstream: service.url }] })
     const many = (part: string, count: number) =>
       Array.from({ length: count }, (_, n) => part.replace('N', `${n}`))
     const bodies: Record<string, string> = {
@@ -251,35 +265,37 @@ describe('a door to models', () => {
       'nested too deep': `{"a":${'['.repeat(501)}${']'.repeat(501)}}`,
     }
     for (const [why, body] of Object.entries(bodies)) {
-      const answer = await ask(door.url(), '/v1/messages', { body })
+      const answer = await ask(endpoint.url(), '/v1/messages', { body })
       assert.equal(answer.status, 400, why)
       assert.match(says(answer), new RegExp(why))
     }
     assert.deepEqual(service.seen, [])
     const texts = `{"model":"m","a":[${many('{"text":"{\\"[,:N"}', 80_000).join()}]}`
-    assert.equal((await ask(door.url(), '/v1/messages', { body: texts })).status, 200)
+    assert.equal((await ask(endpoint.url(), '/v1/messages', { body: texts })).status, 200)
   })
 
   it('passes a body on as it was written', async () => {
     await using service = await startService(hello)
-    await using door = await openDoor({ rules: [{ upstream: service.url }] })
+    await using endpoint = await openEndpoint({ rules: [{ upstream: service.url }] })
     const body =
       '{ "model" : "m",\n "n": 12345678901234567890, "text": "\\u00e9 é 🙂", "list": [1.0, {"a": [] }] }'
-    await ask(door.url(), '/v1/messages', { body })
+    await ask(endpoint.url(), '/v1/messages', { body })
     assert.equal(service.seen[0]?.body, body)
   })
 
   it('takes no body that is too large, compressed, or never ends', async () => {
     await using service = await startService(hello)
-    await using door = await openDoor({ rules: [{ upstream: service.url }] })
-    const large = await ask(door.url(), '/v1/messages', { body: `{"a":"${'x'.repeat(33 * 1024 * 1024)}"}` })
+    await using endpoint = await openEndpoint({ rules: [{ upstream: service.url }] })
+    const large = await ask(endpoint.url(), '/v1/messages', {
+      body: `{"a":"${'x'.repeat(33 * 1024 * 1024)}"}`,
+    })
     assert.equal(large.status, 413)
     assert.match(says(large), /request_too_large/)
     const headers = { 'x-api-key': SENTINEL, 'content-encoding': 'gzip' }
-    const zipped = await ask(door.url(), '/v1/messages', { body: 'x', headers })
+    const zipped = await ask(endpoint.url(), '/v1/messages', { body: 'x', headers })
     assert.equal(zipped.status, 400)
     // Without its length it is counted as it comes.
-    const socket = connect(Number(new URL(door.url()).port), '127.0.0.1')
+    const socket = connect(Number(new URL(endpoint.url()).port), '127.0.0.1')
     socket.write(`POST /model/anthropic/v1/messages HTTP/1.1\r\nhost: x\r\nx-api-key: ${SENTINEL}\r\n`)
     socket.write('transfer-encoding: chunked\r\n\r\n')
     const chunk = Buffer.alloc(1024 * 1024, 'x')
@@ -302,7 +318,7 @@ describe('a door to models', () => {
 
   it('refuses requests that a second reader could cut otherwise', async () => {
     await using service = await startService(hello)
-    await using door = await openDoor({ rules: [{ upstream: service.url }] })
+    await using endpoint = await openEndpoint({ rules: [{ upstream: service.url }] })
     const body = JSON.stringify(messages())
     const smuggled = [
       `content-length: ${body.length}\r\ntransfer-encoding: chunked`,
@@ -311,7 +327,7 @@ describe('a door to models', () => {
       `content-length: +${body.length}`,
     ]
     for (const headers of smuggled) {
-      const socket = connect(Number(new URL(door.url()).port), '127.0.0.1')
+      const socket = connect(Number(new URL(endpoint.url()).port), '127.0.0.1')
       socket.write(
         `POST /model/anthropic/v1/messages HTTP/1.1\r\nhost: x\r\nx-api-key: ${SENTINEL}\r\n${headers}\r\n\r\n${body}`,
       )
@@ -343,10 +359,10 @@ describe('a door to models', () => {
       }
       response.end()
     })
-    await using door = await openDoor({ rules: [{ upstream: service.url }] })
+    await using endpoint = await openEndpoint({ rules: [{ upstream: service.url }] })
     for (size of [1, 7, 40, 10_000])
       for (const content of ['fine', 'fail']) {
-        const { text, headers, status } = await ask(door.url(), '/v1/messages', {
+        const { text, headers, status } = await ask(endpoint.url(), '/v1/messages', {
           body: messages(1, { content }),
         })
         assert.equal(text, event('a *** b') + event('***') + event('end'))
@@ -367,8 +383,8 @@ describe('a door to models', () => {
       }
       response.end()
     })
-    await using door = await openDoor({ rules: [{ upstream: service.url }] })
-    const answer = await asking(door.url(), '/v1/messages', { body: messages() })
+    await using endpoint = await openEndpoint({ rules: [{ upstream: service.url }] })
+    const answer = await asking(endpoint.url(), '/v1/messages', { body: messages() })
     let text = ''
     answer.on('data', (bytes) => {
       text += bytes
@@ -394,64 +410,64 @@ describe('a door to models', () => {
         cut = true
       })
     })
-    await using door = await openDoor({ rules: [{ upstream: service.url }] })
-    const answer = await asking(door.url(), '/v1/messages', { body: messages() })
+    await using endpoint = await openEndpoint({ rules: [{ upstream: service.url }] })
+    const answer = await asking(endpoint.url(), '/v1/messages', { body: messages() })
     await once(answer, 'data')
     answer.destroy()
-    await until(() => cut && door.of('answered').length === 1)
-    const { tokens, estimated } = door.of('answered')[0]!
+    await until(() => cut && endpoint.of('answered').length === 1)
+    const { tokens, estimated } = endpoint.of('answered')[0]!
     assert.deepEqual(tokens, { input: 700, output: 101, cache_read: 30, cache_write: 0, reasoning: 0 })
     assert.equal(estimated, true)
   })
 
   it('waits for a service that never answers until its client leaves', async () => {
     await using service = await startService(() => {})
-    await using door = await openDoor({ rules: [{ upstream: service.url }] })
+    await using endpoint = await openEndpoint({ rules: [{ upstream: service.url }] })
     const abort = new AbortController()
-    const answer = ask(door.url(), '/v1/messages', { body: messages(), signal: abort.signal })
+    const answer = ask(endpoint.url(), '/v1/messages', { body: messages(), signal: abort.signal })
     await until(() => service.seen.length === 1)
     abort.abort()
     await assert.rejects(answer)
-    await until(() => door.of('answered').length === 1)
-    assert.equal(door.of('answered')[0]?.status, 499)
-    assert.equal(door.of('answered')[0]?.estimated, true)
+    await until(() => endpoint.of('answered').length === 1)
+    assert.equal(endpoint.of('answered')[0]?.status, 499)
+    assert.equal(endpoint.of('answered')[0]?.estimated, true)
     assert.equal(service.seen.length, 1)
   })
 
   it('says so where the service is not there, breaks or answers garbage, and asks it once', async () => {
-    await using refused = await openDoor({ rules: [{ upstream: 'http://127.0.0.1:9' }] })
+    await using refused = await openEndpoint({ rules: [{ upstream: 'http://127.0.0.1:9' }] })
     const none = await ask(refused.url(), '/v1/messages', { body: messages() })
     assert.equal(none.status, 502)
     assert.match(says(none), /api_error: Errand's proxy cannot reach 127.0.0.1:9: .*ECONNREFUSED/)
     assert.deepEqual(refused.of('answered')[0]?.tokens.input, 0)
     await using service = await startService((request) => request.socket.end('what is this\r\n\r\n'))
-    await using door = await openDoor({ rules: [{ upstream: service.url }] })
-    const garbage = await ask(door.url(), '/v1/messages', { body: messages() })
+    await using endpoint = await openEndpoint({ rules: [{ upstream: service.url }] })
+    const garbage = await ask(endpoint.url(), '/v1/messages', { body: messages() })
     assert.equal(garbage.status, 502)
     service.answer = (request) => request.socket.destroy()
-    assert.equal((await ask(door.url(), '/v1/messages', { body: messages() })).status, 502)
+    assert.equal((await ask(endpoint.url(), '/v1/messages', { body: messages() })).status, 502)
     assert.equal(service.seen.length, 2)
-    assert.ok(door.of('answered').every(({ estimated }) => estimated))
+    assert.ok(endpoint.of('answered').every(({ estimated }) => estimated))
     service.answer = (_, response) => {
       response.writeHead(200, { 'content-encoding': 'gzip', 'content-type': 'application/json' })
       response.end(gzipSync(answerOf({ input_tokens: 1 }, KEY)))
     }
-    const zipped = await ask(door.url(), '/v1/messages', { body: messages() })
+    const zipped = await ask(endpoint.url(), '/v1/messages', { body: messages() })
     assert.equal(zipped.status, 502)
     assert.match(says(zipped), /not compressed/)
     service.answer = (_, response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream', 'content-length': '1000' })
       response.write('data: {"type":"ping"}\n\n', () => response.destroy())
     }
-    await assert.rejects(ask(door.url(), '/v1/messages', { body: messages() }))
+    await assert.rejects(ask(endpoint.url(), '/v1/messages', { body: messages() }))
   })
 
   it('says so where the service changes the protocol', async () => {
     await using service = await startService(({ socket }) =>
       socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n'),
     )
-    await using door = await openDoor({ rules: [{ upstream: service.url }] })
-    const answer = await ask(door.url(), '/v1/messages', { body: messages() })
+    await using endpoint = await openEndpoint({ rules: [{ upstream: service.url }] })
+    const answer = await ask(endpoint.url(), '/v1/messages', { body: messages() })
     assert.equal(answer.status, 502)
     assert.match(says(answer), /changes the protocol/)
   })
@@ -465,13 +481,13 @@ describe('a door to models', () => {
       })
       response.end('{"type":"error","error":{"type":"rate_limit_error","message":"slow down"}}')
     })
-    await using door = await openDoor({ rules: [{ upstream: service.url }] })
-    const answer = await ask(door.url(), '/v1/messages', { body: messages() })
+    await using endpoint = await openEndpoint({ rules: [{ upstream: service.url }] })
+    const answer = await ask(endpoint.url(), '/v1/messages', { body: messages() })
     assert.equal(answer.status, 429)
     assert.equal(answer.headers['retry-after'], '11')
     assert.equal(answer.headers['set-cookie'], undefined)
     assert.equal(says(answer), 'rate_limit_error: slow down')
-    assert.deepEqual(door.of('answered')[0], {
+    assert.deepEqual(endpoint.of('answered')[0], {
       ...{
         type: 'answered',
         id: 1,
@@ -486,7 +502,7 @@ describe('a door to models', () => {
 
   it('lets no service reach others for a box whose network is not open to them', async () => {
     await using service = await startService(hello)
-    await using door = await openDoor({
+    await using endpoint = await openEndpoint({
       rules: [{ upstream: service.url }, { upstream: service.url, name: 'openai', shape: 'openai' }],
     })
     const own = [
@@ -504,7 +520,7 @@ describe('a door to models', () => {
       { type: 'namespace', name: 'group', tools: [{ type: 'mcp' }] },
     ]
     const asked = async (path: string, body: object) => {
-      const answer = await ask(door.url('openai'), path, { body: { model: 'm', ...body } })
+      const answer = await ask(endpoint.url('openai'), path, { body: { model: 'm', ...body } })
       return answer.status === 200 ? JSON.parse(service.seen.at(-1)!.body) : says(answer)
     }
     // Tools that reach others are removed; the agent's own stay.
@@ -551,19 +567,19 @@ describe('a door to models', () => {
       { mcp_servers: [{ url: picture }] },
       { messages: [{ role: 'user', content: results }] },
     ]) {
-      const answer = await ask(door.url(), '/v1/messages', { body: messages(1, more) })
+      const answer = await ask(endpoint.url(), '/v1/messages', { body: messages(1, more) })
       assert.match(says(answer), /The network of this run/)
     }
     const inline = { type: 'image', source: { type: 'base64', media_type: 'image/png', data: 'AAAA' } }
     const call = { type: 'tool_use', input: { source, image_url: picture } }
     const fine = messages(1, { messages: [{ role: 'user', content: [inline, call] }], mcp_servers: [] })
-    assert.equal((await ask(door.url(), '/v1/messages', { body: fine })).status, 200)
-    assert.equal(door.of('refused')[0]?.why, 'service_reaches_out')
+    assert.equal((await ask(endpoint.url(), '/v1/messages', { body: fine })).status, 200)
+    assert.equal(endpoint.of('refused')[0]?.why, 'service_reaches_out')
     assert.equal(service.seen.length, 2)
     // Every host is open, so this way adds nothing.
-    door.rules.network = 'all'
+    endpoint.rules.network = 'all'
     assert.equal(
-      (await ask(door.url(), '/v1/messages', { body: messages(1, { mcp_servers: [source] }) })).status,
+      (await ask(endpoint.url(), '/v1/messages', { body: messages(1, { mcp_servers: [source] }) })).status,
       200,
     )
   })
@@ -576,8 +592,8 @@ describe('a door to models', () => {
       response.end(answerOf({ output_tokens: 1 }))
     })
     const pause = async () => void pauses++
-    await using door = await openDoor({ rules: [{ upstream: service.url }], pause })
-    const asked = () => ask(door.url(), '/v1/messages', { body: messages() })
+    await using endpoint = await openEndpoint({ rules: [{ upstream: service.url }], pause })
+    const asked = () => ask(endpoint.url(), '/v1/messages', { body: messages() })
     for (let count = 0; count < 100; count++) await asked()
     assert.equal(pauses, 0)
     await asked()
@@ -589,8 +605,8 @@ describe('a door to models', () => {
     // Refusals here take few lines anyway.
     const headers = { 'x-api-key': 'another' }
     for (let count = 0; count < 500; count++)
-      await ask(door.url(), '/v1/messages', { body: messages(), headers })
-    assert.ok(door.of('refused').length < 200)
+      await ask(endpoint.url(), '/v1/messages', { body: messages(), headers })
+    assert.ok(endpoint.of('refused').length < 200)
   })
 
   it('holds little of an answer whose reader is slow', async () => {
@@ -605,8 +621,8 @@ describe('a door to models', () => {
       ended = true
       response.end()
     })
-    await using door = await openDoor({ rules: [{ upstream: service.url }] })
-    const answer = await asking(door.url(), '/v1/messages', { body: messages() })
+    await using endpoint = await openEndpoint({ rules: [{ upstream: service.url }] })
+    const answer = await asking(endpoint.url(), '/v1/messages', { body: messages() })
     answer.pause()
     // It stops once all buffers in between are full.
     let before = -1

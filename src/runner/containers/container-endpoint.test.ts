@@ -9,12 +9,14 @@ import {
 } from '../../../test/support/runner/container-fixture.ts'
 import { PUBLIC, proxyFixture, webServer } from '../../../test/support/runner/proxy-fixture.ts'
 
-test('by its door a container reaches what it may, and is told of what it may not', { skip }, async (t) => {
+test('by its endpoint a container reaches what it may, and is told of what it may not', {
+  skip,
+}, async (t) => {
   const image = await baseImage('node:24-slim')
-  const { doors, world } = proxyFixture(t)
+  const { supervisor, world } = proxyFixture(t)
   const port = await webServer(t, (_request, response) => void response.end('from the server\n'))
   world({ names: { 'allowed.test': [[PUBLIC]] }, servers: { [`${PUBLIC}:80`]: port } })
-  const here = containerPlace(t, { image, doors })
+  const here = containerPlace(t, { image, supervisor })
   const attempts = here.open()
   const script = `
     for (const host of ['allowed.test', 'other.test']) {
@@ -40,10 +42,10 @@ test('by its door a container reaches what it may, and is told of what it may no
 })
 
 test('an image that has nothing reaches its network by the socat of this machine', { skip }, async (t) => {
-  const { doors, world } = proxyFixture(t)
+  const { supervisor, world } = proxyFixture(t)
   const port = await webServer(t, (_request, response) => void response.end('from the server\n'))
   world({ names: { 'allowed.test': [[PUBLIC]] }, servers: { [`${PUBLIC}:80`]: port } })
-  const here = containerPlace(t, { image: IMAGE, doors })
+  const here = containerPlace(t, { image: IMAGE, supervisor })
   const attempts = here.open()
   const cmd = 'wget -q -O - http://allowed.test/; ls -ld /run/errand-socat/socat; : >/run/errand-socat/socat'
   const attempt = await attempts.start(command(cmd, { network: 'all' }), 1)

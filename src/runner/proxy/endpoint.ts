@@ -7,23 +7,23 @@ import { type SocketPath, socketPath } from '../../platform/socket-path.ts'
 import type { ClosedPlaces, Lookup } from './addresses.ts'
 import { type Dial, Egress } from './egress.ts'
 import { oneByOne } from './one-by-one.ts'
-import { DoorRules, type Told } from './rules.ts'
-import { shutDoor, Teller } from './telling.ts'
+import { EndpointRules, type Told } from './rules.ts'
+import { closeEndpoint, Teller } from './telling.ts'
 
-/** Answers the requests of a door for its model services. */
+/** Answers the requests of an endpoint for its model services. */
 export interface ModelRequests {
   handle(
     request: IncomingMessage,
     response: ServerResponse,
-    rules: DoorRules,
+    rules: EndpointRules,
     tell: (line: Told) => void,
   ): Promise<void>
   /** Ends what is in progress; resolves once that is reported. */
   close(): Promise<void>
 }
 
-export interface DoorOptions {
-  /** Folder of this door. */
+export interface EndpointOptions {
+  /** Folder of this endpoint. */
   folder: string
   closed: ClosedPlaces
   lookup: Lookup
@@ -31,19 +31,19 @@ export interface DoorOptions {
   connectMs?: number
   /** Makes what answers model requests; absent if there are none. */
   models?: () => ModelRequests
-  /** Reports whether the limit for all doors leaves room for another connection of a door that has `held`. */
+  /** Reports whether the limit for all endpoints leaves room for another connection of an endpoint that has `held`. */
   hasRoom(held: number): boolean
   /** Called when a connection is gone. */
   onGone(): void
 }
 
-/** Limit for connections of one door; further ones are closed at once. */
+/** Limit for connections of one endpoint; further ones are closed at once. */
 export const MOST_CONNECTIONS = 512
 const HEADERS_MS = 60_000
 const IDLE_MS = 65_000
 
 /** Listens on a socket through which exactly one box reaches others: the socket identifies the box of a request. */
-export class Door {
+export class ProxyEndpoint {
   readonly #folder: string
   readonly #server: Server
   readonly #sockets = new Set<Duplex>()
@@ -51,24 +51,24 @@ export class Door {
   readonly #egress: Egress
   readonly #models: ModelRequests | undefined
   readonly #path: SocketPath
-  #rules: DoorRules
+  #rules: EndpointRules
   /** Number of requests and tunnels in progress. */
   #open = 0
 
-  /** Opens the door. Throws if its rules are invalid, or its folder cannot be used. */
-  static async open(options: DoorOptions): Promise<Door> {
-    const door = new Door(options)
+  /** Opens the endpoint. Throws if its rules are invalid, or its folder cannot be used. */
+  static async open(options: EndpointOptions): Promise<ProxyEndpoint> {
+    const endpoint = new ProxyEndpoint(options)
     try {
-      await door.#listen()
+      await endpoint.#listen()
     } catch (error) {
-      door.#path.close()
-      door.#teller.close({ used: false })
+      endpoint.#path.close()
+      endpoint.#teller.close({ used: false })
       throw error
     }
-    return door
+    return endpoint
   }
 
-  private constructor({ folder, closed, lookup, dial, connectMs, models, hasRoom, onGone }: DoorOptions) {
+  private constructor({ folder, closed, lookup, dial, connectMs, models, hasRoom, onGone }: EndpointOptions) {
     this.#folder = folder
     this.#rules = readRules(folder)
     this.#teller = new Teller(folder)
@@ -117,7 +117,8 @@ export class Door {
   }
 
   /**
-   * Closes the door. `forGood` reports what was used and deletes its rules; otherwise a later process opens it again.
+   * Closes the endpoint. `forGood` reports what was used and deletes its rules; otherwise a later process opens it
+   * again.
    */
   async close({ forGood }: { forGood: boolean }): Promise<void> {
     await this.#models?.close()
@@ -128,7 +129,7 @@ export class Door {
     await closed
     this.#path.close()
     this.#teller.close({ used: forGood })
-    if (forGood) shutDoor(this.#folder)
+    if (forGood) closeEndpoint(this.#folder)
   }
 
   async #listen(): Promise<void> {
@@ -157,8 +158,8 @@ export class Door {
 }
 
 /** Reads the rules. Throws if they cannot be read, or are of another version. */
-function readRules(folder: string): DoorRules {
-  return DoorRules.parse(JSON.parse(readFileSync(join(folder, 'rules.json'), 'utf8')))
+function readRules(folder: string): EndpointRules {
+  return EndpointRules.parse(JSON.parse(readFileSync(join(folder, 'rules.json'), 'utf8')))
 }
 
 function refuse(response: ServerResponse, status: number, text: string): void {

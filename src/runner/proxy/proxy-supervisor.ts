@@ -18,13 +18,13 @@ import { removeTree, writeFileAtomic } from '../../platform/files.ts'
 import { ownProgram } from '../../platform/own-program.ts'
 import { processStat } from '../../platform/proc.ts'
 import { socketPath } from '../../platform/socket-path.ts'
-import { DOOR_PORT, type DoorRules, FOLDER_TAKEN, isForsaken } from './rules.ts'
-import { readTold, shutDoor, type ToldSince } from './telling.ts'
+import { ENDPOINT_PORT, type EndpointRules, FOLDER_TAKEN, isForsaken } from './rules.ts'
+import { closeEndpoint, readTold, type ToldSince } from './telling.ts'
 
-export interface DoorsOptions {
+export interface ProxySupervisorOptions {
   /** Folder for the state of the proxy, for this machine's attempts alone. */
   folder: string
-  /** Places that no door leads to, as `host` or `host:port`: the hub, and this machine's own services. */
+  /** Places that no endpoint leads to, as `host` or `host:port`: the hub, and this machine's own services. */
   never?: readonly string[]
   /** Environment; the proxy gets only the variables about certificates. */
   env?: NodeJS.ProcessEnv
@@ -34,8 +34,8 @@ export interface DoorsOptions {
   log?(message: string): void
 }
 
-/** Describes the part of a door that its box has. */
-export interface OpenDoor {
+/** Describes the part of an endpoint that its box has. */
+export interface EndpointAddress {
   /** Folder that the box has, read-only, at `/run/errand`. */
   folder: string
   /** Variables through which programs find it, once the bridge runs. */
@@ -58,10 +58,10 @@ const PASSED_ON = [
   'TZ',
 ]
 
-const PROXY_URL = `http://127.0.0.1:${DOOR_PORT}`
+const PROXY_URL = `http://127.0.0.1:${ENDPOINT_PORT}`
 const INSIDE = '127.0.0.1,localhost,::1'
 /** Variables through which programs find the proxy; yarn since 2 knows only its own. */
-export const DOOR_ENV: Readonly<Record<string, string>> = {
+export const ENDPOINT_ENV: Readonly<Record<string, string>> = {
   ...Object.fromEntries(
     ['HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY'].flatMap((name) => [
       [name, PROXY_URL],
@@ -76,36 +76,36 @@ export const DOOR_ENV: Readonly<Record<string, string>> = {
 }
 
 /**
- * Manages the doors of this machine's attempts. Behind them is one proxy, which starts with the first door and outlives
- * this process.
+ * Manages the endpoints of this machine's attempts. Behind them is one proxy, which starts with the first endpoint and
+ * outlives this process.
  */
-export class Doors {
-  readonly #options: DoorsOptions
+export class ProxySupervisor {
+  readonly #options: ProxySupervisorOptions
   #running: Promise<void> | undefined
   #watch: ClientRequest | undefined
   #startedMs = 0
   #failures = 0
   #stopped = false
 
-  constructor(options: DoorsOptions) {
+  constructor(options: ProxySupervisorOptions) {
     this.#options = options
   }
 
-  /** Ensures that the doors of earlier processes are open, and removes those whose attempts are gone. */
+  /** Ensures that the endpoints of earlier processes are open, and removes those whose attempts are gone. */
   async resume(): Promise<void> {
     await Promise.all(this.#ids().map((id) => this.#removeStray(id)))
     if (this.#rules().length > 0) await this.#run()
   }
 
   /**
-   * Opens a door with these rules, or gives an open one these. `attempt` is the folder of its attempt; soon after that
-   * is gone, so is the door. Throws `unavailable` if there is no proxy.
+   * Opens an endpoint with these rules, or gives an open one these. `attempt` is the folder of its attempt; soon after
+   * that is gone, so is the endpoint. Throws `unavailable` if there is no proxy.
    */
   async open(
     id: string,
-    rules: Omit<DoorRules, 'version' | 'key' | 'never'>,
+    rules: Omit<EndpointRules, 'version' | 'key' | 'never'>,
     attempt: string,
-  ): Promise<OpenDoor> {
+  ): Promise<EndpointAddress> {
     this.#stopped = false
     const folder = this.#folder(id)
     const inside = join(folder, 'in')
@@ -124,37 +124,37 @@ export class Doors {
         throw unavailable(again)
       })
     })
-    return { folder: inside, env: DOOR_ENV }
+    return { folder: inside, env: ENDPOINT_ENV }
   }
 
   /**
-   * Returns everything that the door has written from that byte of its file on. It buffers no lines, and reads no file
-   * that has not grown.
+   * Returns everything that the endpoint has written from that byte of its file on. It buffers no lines, and reads no
+   * file that has not grown.
    */
   told(id: string, offset: number): ToldSince {
     return readTold(this.#folder(id), offset)
   }
 
-  /** Closes a door for good: what was used is reported, and its keys are deleted. Idempotent. */
+  /** Closes an endpoint for good: what was used is reported, and its keys are deleted. Idempotent. */
   async close(id: string): Promise<void> {
     if (!existsSync(this.#folder(id))) return
     try {
       await this.#ask('DELETE', `/doors/${id}`)
     } catch {
       // No proxy holds it open.
-      shutDoor(this.#folder(id))
+      closeEndpoint(this.#folder(id))
     }
   }
 
-  /** Closes a door and deletes its log. */
+  /** Closes an endpoint and deletes its log. */
   async remove(id: string): Promise<void> {
     await this.close(id)
     await removeTree(this.#folder(id))
   }
 
   /**
-   * Detaches from the proxy, and waits for its end if neither a door nor another process needs it. Idempotent; doors
-   * may be opened after it.
+   * Detaches from the proxy, and waits for its end if neither an endpoint nor another process needs it. Idempotent;
+   * endpoints may be opened after it.
    */
   async leave(): Promise<void> {
     if (this.#running === undefined) return
@@ -193,7 +193,7 @@ export class Doors {
     }
   }
 
-  /** Returns the ids of the doors that should be open. */
+  /** Returns the ids of the endpoints that should be open. */
   #rules(): string[] {
     return this.#ids().filter((id) => existsSync(join(this.#folder(id), 'rules.json')))
   }

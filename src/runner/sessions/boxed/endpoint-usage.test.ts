@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { AgentUpdate, Usage } from '../../../contract/agent.ts'
 import type { Told } from '../../proxy/rules.ts'
-import { DoorNews } from './door-news.ts'
+import { EndpointUsage } from './endpoint-usage.ts'
 
 const opencode = { title: 'OpenCode', usage: 'last_call' } as const
 const claude = { title: 'Claude Code', usage: 'each_call' } as const
@@ -41,7 +41,7 @@ const notices = (updates: AgentUpdate[]) =>
   updates.flatMap((each) => (each.kind === 'notice' ? [each.text] : []))
 
 test('the first refusal of each host is a notice, of twenty hosts at most', () => {
-  const news = new DoorNews({ agent: claude, counts: true })
+  const news = new EndpointUsage({ agent: claude, counts: true })
   const [first] = notices(
     news.follow([refused('a.example'), refused('a.example', 80), refused('b.example')], false),
   )
@@ -55,7 +55,7 @@ test('the first refusal of each host is a notice, of twenty hosts at most', () =
 })
 
 test('for an agent that tells only its last call the counted figures stand in place of its own', () => {
-  const news = new DoorNews({ agent: opencode, counts: true })
+  const news = new EndpointUsage({ agent: opencode, counts: true })
   news.turnBegins()
   assert.equal(news.agentTells(tells(usage(1, 1))), 'instead')
   const more = { cache_read: 7, cache_write: 5, reasoning: 3 }
@@ -69,7 +69,7 @@ test('for an agent that tells only its last call the counted figures stand in pl
 })
 
 test('what was cut off counts as it was estimated once nothing more comes', () => {
-  const news = new DoorNews({ agent: opencode, counts: true })
+  const news = new EndpointUsage({ agent: opencode, counts: true })
   news.turnBegins()
   assert.deepEqual(news.follow([asked(1, 40)], false), [])
   const [last] = news.follow([], true)
@@ -79,7 +79,7 @@ test('what was cut off counts as it was estimated once nothing more comes', () =
 
 test('a difference of more than a twentieth is told once, at the end', () => {
   const told = (says: Usage) => {
-    const news = new DoorNews({ agent: claude, counts: true })
+    const news = new EndpointUsage({ agent: claude, counts: true })
     news.turnBegins()
     assert.equal(news.agentTells(tells(says)), 'beside')
     assert.deepEqual(news.follow([asked(1), answered(1, 900, 100)], false), [])
@@ -90,7 +90,7 @@ test('a difference of more than a twentieth is told once, at the end', () => {
 })
 
 test('turns of an agent that tells them one by one are added up for that', () => {
-  const news = new DoorNews({ agent: claude, counts: true })
+  const news = new EndpointUsage({ agent: claude, counts: true })
   for (const id of [1, 2]) {
     news.turnBegins()
     news.agentTells(tells(usage(100, 10), usage(999, 999)))
@@ -100,14 +100,14 @@ test('turns of an agent that tells them one by one are added up for that', () =>
 })
 
 test('where keys are in the box nothing is counted for the agent', () => {
-  const news = new DoorNews({ agent: opencode, counts: false })
+  const news = new EndpointUsage({ agent: opencode, counts: false })
   news.turnBegins()
   assert.equal(news.agentTells(tells(usage(1, 1))), 'beside')
   assert.deepEqual(news.follow([asked(1), answered(1, 100, 10)], true), [])
 })
 
 test('a budget that is used up says so in the words of the proxy', () => {
-  const news = new DoorNews({ agent: claude, counts: true })
+  const news = new EndpointUsage({ agent: claude, counts: true })
   assert.equal(news.breach, undefined)
   news.follow(
     [{ type: 'over_budget', message: "The run's budget of 9 tokens is used up (10 are used)." }],

@@ -4,9 +4,9 @@ import { refusalText } from '../../../contract/isolation.ts'
 import type { Told } from '../../proxy/rules.ts'
 import { sumTold } from '../../proxy/usage-count.ts'
 
-export interface DoorNewsOptions {
+export interface EndpointUsageOptions {
   agent: Pick<Agent, 'title' | 'usage'>
-  /** Tells whether all requests to its models pass the door. */
+  /** Tells whether all requests to its models pass the endpoint. */
   counts: boolean
 }
 
@@ -18,13 +18,13 @@ const MOST_HOSTS = 20
 const none: Usage = { input_tokens: 0, cached_input_tokens: 0, output_tokens: 0 }
 
 /**
- * Turns the log of a session box's door into updates: notices of what was refused, and what the models used. The door's
- * usage is a second source besides the agent's own figures, or the only one if there are none.
+ * Turns the log of a session box's endpoint into updates: notices of what was refused, and what the models used. The
+ * endpoint's usage is a second source besides the agent's own figures, or the only one if there are none.
  */
-export class DoorNews {
-  /** Tells whether the door counts what the session uses. */
+export class EndpointUsage {
+  /** Tells whether the endpoint counts what the session uses. */
   readonly counts: boolean
-  readonly #agent: DoorNewsOptions['agent']
+  readonly #agent: EndpointUsageOptions['agent']
   readonly #refused = new Set<string>()
   readonly #answers: Told[] = []
   /** Requests without an answer yet. */
@@ -35,7 +35,7 @@ export class DoorNews {
   #toldTurn: Usage | undefined
   #breach: string | undefined
 
-  constructor({ agent, counts }: DoorNewsOptions) {
+  constructor({ agent, counts }: EndpointUsageOptions) {
     this.#agent = agent
     this.counts = counts
   }
@@ -57,7 +57,7 @@ export class DoorNews {
     return this.#replaces ? 'instead' : 'beside'
   }
 
-  /** Returns the updates that follow from new lines of the door; `last`: no more lines come. */
+  /** Returns the updates that follow from new lines of the endpoint; `last`: no more lines come. */
   follow(lines: readonly Told[], last: boolean): AgentUpdate[] {
     const updates = lines.flatMap((line) => this.#follow(line))
     const answered = lines.some(({ type }) => type === 'answered')

@@ -3,8 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { isCredentialName } from '../../contract/names.ts'
 import { FairTurns } from '../../platform/fair-turns.ts'
 import { createMasker, type Masker } from '../masking/masker.ts'
-import { answerHeaders, requestHeaders } from './door-headers.ts'
 import { ModelBudget } from './model-budget.ts'
+import { answerHeaders, requestHeaders } from './model-headers.ts'
 import {
   badQuery,
   editsOf,
@@ -20,21 +20,23 @@ import {
 } from './model-request.ts'
 import { type Counted, costOf, listPrices, type Price, type Prices, priceOf } from './prices.ts'
 import { readBody } from './request-body.ts'
-import type { DoorRules, ModelRule, Told } from './rules.ts'
+import type { EndpointRules, ModelRule, Told } from './rules.ts'
 import { REFUSED, Upstream } from './upstream.ts'
 import { AnswerCount, type Api, budgetTokens, estimateOf, sumTold } from './usage-count.ts'
 
-/** Number of consecutive failures after which each request waits a while: the log of a door must not fill a disk. */
+/**
+ * Number of consecutive failures after which each request waits a while: the log of an endpoint must not fill a disk.
+ */
 const FAILURES_AT_ONCE = 100
 const PAUSE_MS = 1000
 
-/** Limit for bodies of one door in memory at once; a client that sends slowly holds up only this door. */
+/** Limit for bodies of one endpoint in memory at once; a client that sends slowly holds up only this endpoint. */
 const BODIES_AT_ONCE = 4
 
 type Tell = (line: Told) => void
 
-export interface ModelDoorOptions {
-  /** Log of this door so far. */
+export interface ModelProxyOptions {
+  /** Log of this endpoint so far. */
   told?: readonly Told[]
   prices?: Prices
   /** Waits after repeated failures. */
@@ -44,8 +46,8 @@ export interface ModelDoorOptions {
 const shortPause = (signal: AbortSignal): Promise<unknown> =>
   sleep(PAUSE_MS, undefined, { signal }).catch(() => undefined)
 
-/** Provides the model services of one door: adds the key, counts tokens and enforces the budget. */
-export class ModelDoor {
+/** Provides the model services of one endpoint: adds the key, counts tokens and enforces the budget. */
+export class ModelProxy {
   readonly #prices: Prices
   readonly #budget: ModelBudget
   readonly #upstream = new Upstream()
@@ -59,7 +61,7 @@ export class ModelDoor {
   #failures = 0
   #toldOver = ''
 
-  constructor({ told = [], prices = listPrices, pause = shortPause }: ModelDoorOptions = {}) {
+  constructor({ told = [], prices = listPrices, pause = shortPause }: ModelProxyOptions = {}) {
     this.#pause = pause
     const { tokens, cost_usd } = sumTold(told, prices)
     this.#prices = prices
@@ -72,7 +74,7 @@ export class ModelDoor {
   async handle(
     request: IncomingMessage,
     response: ServerResponse,
-    rules: DoorRules,
+    rules: EndpointRules,
     tell: Tell,
   ): Promise<void> {
     const handled = this.#handle(request, response, rules, tell)
@@ -92,7 +94,7 @@ export class ModelDoor {
   async #handle(
     request: IncomingMessage,
     response: ServerResponse,
-    rules: DoorRules,
+    rules: EndpointRules,
     tell: Tell,
   ): Promise<void> {
     request.on('error', () => {}) // Its client has gone: `close` of the response reports that.
@@ -114,7 +116,7 @@ export class ModelDoor {
   async #answer(
     request: IncomingMessage,
     response: ServerResponse,
-    rules: DoorRules,
+    rules: EndpointRules,
     tell: Tell,
     gone: AbortSignal,
   ): Promise<void> {
@@ -278,7 +280,7 @@ interface Where {
   request: IncomingMessage
   response: ServerResponse
   rule: ModelRule
-  rules: DoorRules
+  rules: EndpointRules
   tell: Tell
   gone: AbortSignal
 }
