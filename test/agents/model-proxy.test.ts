@@ -6,7 +6,7 @@ import type { SessionRequest } from '../../src/agents/agent.ts'
 import { modelAccess } from '../../src/runner/proxy/model-access.ts'
 import type { EndpointRules } from '../../src/runner/proxy/rules.ts'
 import { ENDPOINT_PORT } from '../../src/runner/proxy/rules.ts'
-import { sumTold } from '../../src/runner/proxy/usage-count.ts'
+import { sumLog } from '../../src/runner/proxy/usage-count.ts'
 import { AgentBench, benchFolder, textOf } from '../support/agent-bench.ts'
 import { type AgentSubject, agentSubjects, installedAgent } from '../support/agent-subjects.ts'
 import {
@@ -113,7 +113,7 @@ describe('agents behind the proxy of their models', { concurrency: 2 }, () => {
       if (setup === undefined) return
       const { bench, endpoint, server, cwd } = setup
       const updates = await bench.turn('Write the file.')
-      assert.match(textOf(updates), /All is done\./, `${bench.describe()} ${JSON.stringify(endpoint.told)}`)
+      assert.match(textOf(updates), /All is done\./, `${bench.describe()} ${JSON.stringify(endpoint.log)}`)
       if (turns > 1) assert.equal(readFileSync(join(cwd, 'made.txt'), 'utf8'), 'made\n')
       assert.ok(server.requests.every(({ key }) => key === KEY))
       assert.deepEqual(server.errors, [])
@@ -123,7 +123,7 @@ describe('agents behind the proxy of their models', { concurrency: 2 }, () => {
       assert.doesNotMatch(JSON.stringify(offered), /"type":"web_/)
       // Answers outside the script (titles, checks) are counted as well.
       const sides = server.requests.filter(({ side }) => side).length
-      const { tokens, estimated, requests } = sumTold(endpoint.told)
+      const { tokens, estimated, requests } = sumLog(endpoint.log)
       assert.equal(requests, turns + sides)
       assert.equal(estimated, false)
       const sum = [usage.input, usage.cached, usage.output].map((each) => each * turns)
@@ -152,7 +152,7 @@ describe('agents behind the proxy of their models', { concurrency: 2 }, () => {
       if (setup === undefined) return
       const { bench, endpoint, server } = setup
       const end = (await bench.turn('Write the file.')).at(-1)
-      const told = `${bench.describe()} ${JSON.stringify(endpoint.told)}`
+      const told = `${bench.describe()} ${JSON.stringify(endpoint.log)}`
       assert.ok(end?.kind === 'turn_ended' && end.stop_reason === 'error', told)
       assert.doesNotMatch(textOf(bench.updates), /Never said/)
       assert.equal(endpoint.of('over_budget').length, 1, told)

@@ -14,7 +14,7 @@ import { socketPath } from '../../src/platform/socket-path.ts'
 import { JsonBody } from '../../src/runner/proxy/request-body.ts'
 import type { EndpointRules, ModelRule } from '../../src/runner/proxy/rules.ts'
 import { checkedLookup } from '../../src/runner/proxy/upstream.ts'
-import { sumTold } from '../../src/runner/proxy/usage-count.ts'
+import { sumLog } from '../../src/runner/proxy/usage-count.ts'
 import { until } from '../support/builtin-bench.ts'
 import {
   answerOf,
@@ -73,7 +73,7 @@ describe('services of models behind the proxy of a runner', () => {
     process.kill(before, 'SIGKILL')
     await assert.rejects(text(cut))
     assert.deepEqual(
-      proxy.told('one').map(({ type }) => type),
+      proxy.log('one').map(({ type }) => type),
       ['asked'],
     )
     await until(() => {
@@ -97,7 +97,7 @@ describe('services of models behind the proxy of a runner', () => {
       answered.push(answer.statusCode ?? 0)
     }
     assert.deepEqual(answered, [200, 400])
-    const { tokens, requests, estimated } = sumTold(proxy.told('one'))
+    const { tokens, requests, estimated } = sumLog(proxy.log('one'))
     assert.deepEqual([tokens.output, requests, estimated], [40, 2, true])
     assert.ok(tokens.input > 60)
     assert.equal(service.seen.length, 2)
@@ -117,7 +117,7 @@ describe('services of models behind the proxy of a runner', () => {
     await proxy.supervisor.close('one')
     await failed
     assert.deepEqual(
-      proxy.told('one').map(({ type }) => type),
+      proxy.log('one').map(({ type }) => type),
       ['asked', 'answered'],
     )
     assert.doesNotMatch(readFileSync(join(opened.folder, '../told.jsonl'), 'utf8'), new RegExp(KEY))
@@ -136,8 +136,8 @@ describe('services of models behind the proxy of a runner', () => {
     )
     const socket = join(opened.folder, 'proxy')
     assert.equal((await asking(socket, messages(1, { model: 'own' }))).statusCode, 200)
-    await until(() => proxy.told('one').length === 2)
-    assert.equal(sumTold(proxy.told('one')).cost_usd, 3)
+    await until(() => proxy.log('one').length === 2)
+    assert.equal(sumLog(proxy.log('one')).cost_usd, 3)
     assert.equal((await asking(socket, messages(1, { model: 'own' }))).statusCode, 400)
     await proxy.supervisor.quit()
 

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { createMasker } from '../masking/masker.ts'
-import type { Told } from '../proxy/rules.ts'
+import type { LogEntry } from '../proxy/rules.ts'
 import { AttemptJournal } from './journal.ts'
 import { NetworkReports } from './network-reports.ts'
 
-const refused = (host: string): Told => ({
+const refused = (host: string): LogEntry => ({
   type: 'refused',
   host,
   port: 443,
@@ -14,26 +14,26 @@ const refused = (host: string): Told => ({
 })
 
 /** Makes an endpoint whose offset is the number of its lines. */
-function endpoint(lines: Told[]) {
+function endpoint(lines: LogEntry[]) {
   return {
     lines,
-    told: (offset: number) => ({ lines: lines.slice(offset), offset: lines.length }),
+    logSince: (offset: number) => ({ lines: lines.slice(offset), offset: lines.length }),
     close: async () => void lines.push({ type: 'used', host: 'c.test', sent_bytes: 1, received_bytes: 2 }),
   }
 }
 
 test('each host is reported once, also by a later process, and what was used at the end', async () => {
   const journal = new AttemptJournal()
-  const told = endpoint([refused('a.test'), { type: 'asked', id: 1, service: 'x', input_tokens: 1 }])
-  new NetworkReports(journal, told, undefined).look()
-  told.lines.push(refused('b.test'))
-  const later = new NetworkReports(journal, told, undefined)
+  const log = endpoint([refused('a.test'), { type: 'asked', id: 1, service: 'x', input_tokens: 1 }])
+  new NetworkReports(journal, log, undefined).look()
+  log.lines.push(refused('b.test'))
+  const later = new NetworkReports(journal, log, undefined)
   later.look()
   later.look()
   await later.close()
   await new NetworkReports(
     journal,
-    { ...told, close: async () => Promise.reject(new Error()) },
+    { ...log, close: async () => Promise.reject(new Error()) },
     undefined,
   ).close()
   assert.deepEqual(journal.list, [

@@ -1,11 +1,11 @@
 import type { NetworkReport } from '../../contract/attempt.ts'
 import type { Masker } from '../masking/masker.ts'
-import type { Told } from '../proxy/rules.ts'
+import type { LogEntry } from '../proxy/rules.ts'
 import type { Box } from '../sandbox/box.ts'
 import type { AttemptJournal } from './journal.ts'
 
 /** Describes the endpoint of a box as its attempt reads it. */
-export interface ReadEndpoint extends Pick<Box, 'told' | 'close'> {
+export interface ReadEndpoint extends Pick<Box, 'logSince' | 'close'> {
   /** Resolves when all of it is read; absent if others read it too. */
   spent?(): Promise<void>
 }
@@ -29,7 +29,7 @@ export class NetworkReports {
   }
 
   look(): void {
-    const { lines, offset } = this.#endpoint.told(this.#offset)
+    const { lines, offset } = this.#endpoint.logSince(this.#offset)
     this.#offset = offset
     for (const line of lines) {
       const report = this.#reported(line)
@@ -47,7 +47,7 @@ export class NetworkReports {
     await this.#endpoint.spent?.().catch(() => undefined)
   }
 
-  #reported(line: Told): NetworkReport | undefined {
+  #reported(line: LogEntry): NetworkReport | undefined {
     if (line.type !== 'refused' && line.type !== 'used') return undefined
     const { type: kind, ...rest } = line
     // A box may send any text it knows as a host name.

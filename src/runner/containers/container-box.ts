@@ -7,8 +7,8 @@ import { findProgram, isBelow, realPath } from '../../platform/files.ts'
 import { ownProgram } from '../../platform/own-program.ts'
 import { isFurtherIn, procText, signal } from '../../platform/proc.ts'
 import type { Limiter } from '../limits/limiter.ts'
+import type { LogSince } from '../proxy/endpoint-log.ts'
 import { ENDPOINT_INSIDE } from '../proxy/rules.ts'
-import type { ToldSince } from '../proxy/telling.ts'
 import { type Box, type BoxPlaces, outsideEnvironment } from '../sandbox/box.ts'
 import type { BoxEndpoint, EndpointRequest } from '../sandbox/box-endpoint.ts'
 import { bridged } from '../sandbox/bridge.ts'
@@ -78,8 +78,8 @@ export class ContainerBox implements Box {
     }
   }
 
-  told(fromOffset: number): ToldSince {
-    return this.#options.endpoint?.told(fromOffset) ?? { lines: [], offset: fromOffset }
+  logSince(fromOffset: number): LogSince {
+    return this.#options.endpoint?.logSince(fromOffset) ?? { lines: [], offset: fromOffset }
   }
 
   async close(): Promise<void> {

@@ -263,7 +263,7 @@ export class LocalAttempts {
 
 /** Returns the endpoint of a box that nobody reads after its attempt. */
 const readOnce = (box: Box): AttemptOptions['endpoint'] => ({
-  told: (offset) => box.told(offset),
+  logSince: (offset) => box.logSince(offset),
   close: () => box.close(),
   spent: () => box.remove(),
 })

@@ -45,7 +45,7 @@ function tlsServer(t: TestContext, answer: (socket: Socket) => void): Promise<nu
 }
 
 test('TLS passes untouched where it names the host, and is cut with its own word where it names another', async (t) => {
-  const { socket, told } = await endpointTo(t, await tlsServer(t, (inner) => inner.pipe(inner)))
+  const { socket, log } = await endpointTo(t, await tlsServer(t, (inner) => inner.pipe(inner)))
   const { through } = await tunnel(t, socket, 'files.test:443')
   const right = connectTls({ socket: through, servername: 'files.test', rejectUnauthorized: false })
   right.end('hello')
@@ -55,14 +55,14 @@ test('TLS passes untouched where it names the host, and is cut with its own word
   const wrong = connectTls({ socket: again.through, servername: 'evil.test', rejectUnauthorized: false })
   const [error] = (await once(wrong, 'error')) as [Error]
   assert.match(error.message, /unrecognized name/i)
-  assert.deepEqual(told('one'), [
+  assert.deepEqual(log('one'), [
     { type: 'refused', host: 'evil.test', port: 443, why: 'name_mismatch', count: 1 },
   ])
 })
 
 test('to port 443 goes nothing but TLS that names its server', async (t) => {
   const got: string[] = []
-  const { socket, told } = await endpointTo(
+  const { socket, log } = await endpointTo(
     t,
     await tcpServer(t, (inner) => inner.on('data', (more) => got.push(String(more)))),
   )
@@ -76,7 +76,7 @@ test('to port 443 goes nothing but TLS that names its server', async (t) => {
   half.through.end(Buffer.from([22, 3, 1, 0, 100, 1]))
   await text(half.through)
   assert.deepEqual(got, [])
-  const whys = told('one').map((line) => line.type === 'refused' && line.why)
+  const whys = log('one').map((line) => line.type === 'refused' && line.why)
   assert.ok(whys.every((why) => why === 'no_tls') && whys.length > 0, String(whys))
 })
 
@@ -146,7 +146,7 @@ test('a name is looked up anew for each request, and refused where it has become
 
 test('tunnels to addresses and ports that are not allowed are refused before anything is connected to', async (t) => {
   let reached = 0
-  const { socket, told, open } = await endpointTo(t, await tcpServer(t, () => reached++), [
+  const { socket, log, open } = await endpointTo(t, await tcpServer(t, () => reached++), [
     'files.test',
     '*.wild.test',
     '10.0.0.1:22',
@@ -181,7 +181,7 @@ test('tunnels to addresses and ports that are not allowed are refused before any
   ])
     assert.match((await tunnel(t, all, to)).head, / 403 /, to)
   assert.equal(reached, 0)
-  const whys = told('one').flatMap((line) => (line.type === 'refused' ? [`${line.host} ${line.why}`] : []))
+  const whys = log('one').flatMap((line) => (line.type === 'refused' ? [`${line.host} ${line.why}`] : []))
   assert.ok(
     whys.includes('files.test port_not_allowed') && whys.includes('10.0.0.1 private_address'),
     String(whys),
@@ -225,7 +225,7 @@ test('plain requests are passed on as they are, without what is of one connectio
 
 test('no request is smuggled in another', async (t) => {
   const seen: string[] = []
-  const { socket, told } = await endpointTo(
+  const { socket, log } = await endpointTo(
     t,
     await webServer(t, async (request, response) => {
       const body = await text(request)
@@ -267,12 +267,12 @@ test('no request is smuggled in another', async (t) => {
   const chunk = `${inner.length.toString(16)}\r\n${inner}\r\n0\r\n\r\n`
   assert.equal(await status(`${get}\r\nHost: files.test\r\nTransfer-Encoding: chunked`, chunk), '200')
   assert.deepEqual(seen, [`GET files.test chunked ${inner}`])
-  assert.ok(told('one').some((line) => line.type === 'refused' && line.why === 'name_mismatch'))
+  assert.ok(log('one').some((line) => line.type === 'refused' && line.why === 'name_mismatch'))
 })
 
 test('a tunnel to port 80 holds requests, each for the host that was asked for', async (t) => {
   const seen: string[] = []
-  const { socket, told } = await endpointTo(
+  const { socket, log } = await endpointTo(
     t,
     await webServer(t, (request, response) => {
       seen.push(`${request.headers.host}${request.url}`)
@@ -289,7 +289,7 @@ test('a tunnel to port 80 holds requests, each for the host that was asked for',
   raw.through.end('\x16\x03\x01 this is no request\r\n\r\n')
   await text(raw.through)
   assert.deepEqual(seen, ['files.test/one'])
-  assert.ok(told('one').some((line) => line.type === 'refused' && line.why === 'name_mismatch'))
+  assert.ok(log('one').some((line) => line.type === 'refused' && line.why === 'name_mismatch'))
 })
 
 test('names and servers that do not answer are given up, and keep no others waiting', async (t) => {
@@ -364,7 +364,7 @@ test('an answer that is cut is cut, and one that is slow is not', async (t) => {
 test('a reader that stops holds up the server, and memory stays flat', async (t) => {
   const size = 400 * 1024 * 1024
   let written = 0
-  const { socket, pid, told, supervisor } = await endpointTo(
+  const { socket, pid, log, supervisor } = await endpointTo(
     t,
     await tcpServer(t, (inner) => {
       const chunk = Buffer.alloc(1024 * 1024)
@@ -395,7 +395,7 @@ test('a reader that stops holds up the server, and memory stays flat', async (t)
   assert.equal(received, size)
   assert.ok(peak() - peakBefore < 100, `${peakBefore} MB became ${peak()}`)
   await supervisor.close('one')
-  const used = told('one').find((line) => line.type === 'used')
+  const used = log('one').find((line) => line.type === 'used')
   assert.equal(used?.type === 'used' && used.received_bytes, size)
 })
 

@@ -6,9 +6,9 @@ import type { Duplex } from 'node:stream'
 import { type SocketPath, socketPath } from '../../platform/socket-path.ts'
 import type { ClosedPlaces, Lookup } from './addresses.ts'
 import { type Dial, Egress } from './egress.ts'
+import { closeEndpoint, EndpointLog } from './endpoint-log.ts'
 import { oneByOne } from './one-by-one.ts'
-import { EndpointRules, type Told } from './rules.ts'
-import { closeEndpoint, Teller } from './telling.ts'
+import { EndpointRules, type LogEntry } from './rules.ts'
 
 /** Answers the requests of an endpoint for its model services. */
 export interface ModelRequests {
@@ -16,7 +16,7 @@ export interface ModelRequests {
     request: IncomingMessage,
     response: ServerResponse,
     rules: EndpointRules,
-    tell: (line: Told) => void,
+    append: (line: LogEntry) => void,
   ): Promise<void>
   /** Ends what is in progress; resolves once that is reported. */
   close(): Promise<void>
@@ -47,7 +47,7 @@ export class ProxyEndpoint {
   readonly #folder: string
   readonly #server: Server
   readonly #sockets = new Set<Duplex>()
-  readonly #teller: Teller
+  readonly #log: EndpointLog
   readonly #egress: Egress
   readonly #models: ModelRequests | undefined
   readonly #path: SocketPath
@@ -62,7 +62,7 @@ export class ProxyEndpoint {
       await endpoint.#listen()
     } catch (error) {
       endpoint.#path.close()
-      endpoint.#teller.close({ used: false })
+      endpoint.#log.close({ used: false })
       throw error
     }
     return endpoint
@@ -71,10 +71,10 @@ export class ProxyEndpoint {
   private constructor({ folder, closed, lookup, dial, connectMs, models, hasRoom, onGone }: EndpointOptions) {
     this.#folder = folder
     this.#rules = readRules(folder)
-    this.#teller = new Teller(folder)
+    this.#log = new EndpointLog(folder)
     this.#models = models?.()
     this.#egress = new Egress({
-      ...{ teller: this.#teller, closed, lookup, dial, connectMs },
+      ...{ log: this.#log, closed, lookup, dial, connectMs },
       rules: () => this.#rules,
     })
     const inside = join(folder, 'in')
@@ -128,7 +128,7 @@ export class ProxyEndpoint {
     for (const socket of this.#sockets) socket.destroy()
     await closed
     this.#path.close()
-    this.#teller.close({ used: forGood })
+    this.#log.close({ used: forGood })
     if (forGood) closeEndpoint(this.#folder)
   }
 
@@ -153,7 +153,7 @@ export class ProxyEndpoint {
     if (url !== '/' && !url.startsWith('/model/'))
       return refuse(response, 404, 'This is the proxy of a runner.')
     if (!this.#models) return refuse(response, 501, 'This proxy knows no services of models.')
-    await this.#models.handle(request, response, this.#rules, this.#teller.tell)
+    await this.#models.handle(request, response, this.#rules, this.#log.append)
   }
 }
 

@@ -11,7 +11,7 @@ import {
 } from '../../../test/support/runner/model-proxy-fixture.ts'
 import { type Leave, type Limits, ModelBudget } from './model-budget.ts'
 import { listPrices, priceOf } from './prices.ts'
-import type { Told } from './rules.ts'
+import type { LogEntry } from './rules.ts'
 
 const used = (output: number, input = 0) => ({ input, output, cache_read: 0, cache_write: 0, reasoning: 0 })
 const never = new AbortController().signal
@@ -220,7 +220,7 @@ describe('an endpoint with a budget', () => {
   it('goes on from what was told before a restart, and counts what was never answered', async () => {
     await using service = await startService((_, response) => response.end(answerOf({ output_tokens: 1 })))
     const asked = { type: 'asked', service: 'anthropic', model: 'claude-sonnet-4-5' } as const
-    const told: Told[] = [
+    const log: LogEntry[] = [
       { ...asked, id: 1, input_tokens: 50 },
       { ...asked, type: 'answered', id: 1, status: 200, tokens: used(40, 10), cost_usd: 0.01 },
       { ...asked, id: 7, input_tokens: 49 },
@@ -228,7 +228,7 @@ describe('an endpoint with a budget', () => {
     await using endpoint = await openEndpoint({
       rules: [{ upstream: service.url }],
       budget: { tokens: 100 },
-      told,
+      log,
     })
     assert.equal((await ask(endpoint.url(), '/v1/messages', { body: messages() })).status, 200)
     assert.equal(endpoint.of('answered')[0]?.id, 8)

@@ -65,7 +65,7 @@ describe('the model proxy of an endpoint', () => {
     assert.equal(headers['x-team'], 'ours')
     assert.equal(headers['accept-encoding'], 'identity')
     assert.equal(headers.host, new URL(service.url).host)
-    assert.deepEqual(endpoint.told, [
+    assert.deepEqual(endpoint.log, [
       { type: 'asked', id: 1, service: 'anthropic', model: 'claude-sonnet-4-5', input_tokens: 24 },
       {
         ...{ type: 'answered', id: 1, service: 'anthropic', model: 'claude-sonnet-4-5', status: 200 },
@@ -106,7 +106,7 @@ describe('the model proxy of an endpoint', () => {
       assert.equal(answer.status, 401)
       assert.match(says(answer), /^authentication_error: Errand's proxy/)
       assert.equal(service.seen.length, 0)
-      assert.deepEqual(endpoint.told, [
+      assert.deepEqual(endpoint.log, [
         { type: 'refused', host: 'anthropic', port: 0, why: 'foreign_key', count: 1 },
       ])
     })

@@ -20,9 +20,9 @@ import {
 } from './model-request.ts'
 import { type Counted, costOf, listPrices, type Price, type Prices, priceOf } from './prices.ts'
 import { readBody } from './request-body.ts'
-import type { EndpointRules, ModelRule, Told } from './rules.ts'
+import type { EndpointRules, LogEntry, ModelRule } from './rules.ts'
 import { REFUSED, Upstream } from './upstream.ts'
-import { AnswerCount, type Api, budgetTokens, estimateOf, sumTold } from './usage-count.ts'
+import { AnswerCount, type Api, budgetTokens, estimateOf, sumLog } from './usage-count.ts'
 
 /**
  * Number of consecutive failures after which each request waits a while: the log of an endpoint must not fill a disk.
@@ -33,11 +33,11 @@ const PAUSE_MS = 1000
 /** Limit for bodies of one endpoint in memory at once; a client that sends slowly holds up only this endpoint. */
 const BODIES_AT_ONCE = 4
 
-type Tell = (line: Told) => void
+type Append = (line: LogEntry) => void
 
 export interface ModelProxyOptions {
   /** Log of this endpoint so far. */
-  told?: readonly Told[]
+  log?: readonly LogEntry[]
   prices?: Prices
   /** Waits after repeated failures. */
   pause?(signal: AbortSignal): Promise<unknown>
@@ -61,13 +61,13 @@ export class ModelProxy {
   #failures = 0
   #toldOver = ''
 
-  constructor({ told = [], prices = listPrices, pause = shortPause }: ModelProxyOptions = {}) {
+  constructor({ log = [], prices = listPrices, pause = shortPause }: ModelProxyOptions = {}) {
     this.#pause = pause
-    const { tokens, cost_usd } = sumTold(told, prices)
+    const { tokens, cost_usd } = sumLog(log, prices)
     this.#prices = prices
     this.#budget = new ModelBudget({ tokens: budgetTokens(tokens), cost: cost_usd })
-    this.#refusals = new Refusals(told)
-    this.#lastId = told.reduce((last, line) => ('id' in line ? Math.max(last, line.id) : last), 0)
+    this.#refusals = new Refusals(log)
+    this.#lastId = log.reduce((last, line) => ('id' in line ? Math.max(last, line.id) : last), 0)
   }
 
   /** Answers a request by its unmodified path (`/model/<name>/…`). Never rejects. */
@@ -75,9 +75,9 @@ export class ModelProxy {
     request: IncomingMessage,
     response: ServerResponse,
     rules: EndpointRules,
-    tell: Tell,
+    append: Append,
   ): Promise<void> {
-    const handled = this.#handle(request, response, rules, tell)
+    const handled = this.#handle(request, response, rules, append)
     this.#underWay.add(handled)
     await handled
     this.#underWay.delete(handled)
@@ -95,7 +95,7 @@ export class ModelProxy {
     request: IncomingMessage,
     response: ServerResponse,
     rules: EndpointRules,
-    tell: Tell,
+    append: Append,
   ): Promise<void> {
     request.on('error', () => {}) // Its client has gone: `close` of the response reports that.
     response.on('error', () => {})
@@ -105,7 +105,7 @@ export class ModelProxy {
     this.#closed.signal.addEventListener('abort', cut, { once: true })
     try {
       if (this.#closed.signal.aborted) cut()
-      else await this.#answer(request, response, rules, tell, gone.signal)
+      else await this.#answer(request, response, rules, append, gone.signal)
     } catch {
       cut()
     } finally {
@@ -117,7 +117,7 @@ export class ModelProxy {
     request: IncomingMessage,
     response: ServerResponse,
     rules: EndpointRules,
-    tell: Tell,
+    append: Append,
     gone: AbortSignal,
   ): Promise<void> {
     const { method = '', url = '' } = request
@@ -139,10 +139,10 @@ export class ModelProxy {
     const refusal =
       foreignKey(request, rule) ?? (route === undefined ? noPath(method, rest) : badQuery(query))
     if (refusal !== undefined || route === undefined) {
-      if (refusal?.why !== undefined) this.#refusals.tell(tell, rule, refusal.why)
+      if (refusal?.why !== undefined) this.#refusals.log(append, rule, refusal.why)
       return refuse(request, response, rule, refusal!)
     }
-    const where = { request, response, rule, rules, tell, gone }
+    const where = { request, response, rule, rules, append, gone }
     const asked = method === 'GET' ? undefined : await this.#asked(where, route)
     if (method === 'GET') request.resume()
     else if (asked === undefined) return
@@ -153,14 +153,14 @@ export class ModelProxy {
    * Reads and checks a request, and waits until it may go; undefined if it is answered already, or its client is gone.
    */
   async #asked(where: Where, route: Route): Promise<Asked | undefined> {
-    const { request, response, rule, rules, tell, gone } = where
+    const { request, response, rule, rules, append, gone } = where
     using _turn = await this.#turns.take('')
     if (gone.aborted) return undefined
     if (this.#failures >= FAILURES_AT_ONCE) await this.#pause(gone)
     const bytes = await readBody(request)
     const read = bytes === undefined ? tooLarge : readAsked(bytes, request, rule, route, rules.network)
     if ('status' in read) {
-      if (read.why !== undefined) this.#refusals.tell(tell, rule, read.why)
+      if (read.why !== undefined) this.#refusals.log(append, rule, read.why)
       refuse(request, response, rule, read)
       return undefined
     }
@@ -176,7 +176,7 @@ export class ModelProxy {
     const leave = await this.#budget.enter(rules.budget, { input: asked.input, output, price }, gone)
     if (leave.type === 'gone') return undefined
     if (leave.type === 'refused') {
-      if (this.#toldOver !== leave.message) tell({ type: 'over_budget', message: leave.message })
+      if (this.#toldOver !== leave.message) append({ type: 'over_budget', message: leave.message })
       this.#toldOver = leave.message
       refuse(request, response, rule, { status: NOT_AGAIN, message: leave.message })
       return undefined
@@ -189,7 +189,7 @@ export class ModelProxy {
   }
 
   async #forward(where: Where & { path: string }, asked: Asked | undefined): Promise<void> {
-    const { request, response, rule, tell, gone, path } = where
+    const { request, response, rule, append, gone, path } = where
     const { method = '' } = request
     const id = ++this.#lastId
     const counts = asked?.api !== undefined
@@ -197,24 +197,24 @@ export class ModelProxy {
     // What was sent may have been read, and so be charged.
     let end: Ended = { status: GONE, tokens: { ...none, input: asked?.input ?? 0 }, estimated: true }
     try {
-      if (counts) tell({ type: 'asked', ...named, input_tokens: asked.input })
+      if (counts) append({ type: 'asked', ...named, input_tokens: asked.input })
       const headers = requestHeaders(request.headers, rule)
       end = await this.#pass(where, asked, { method, path, headers, body: asked?.body })
     } finally {
       const { status, tokens, estimated, rest } = end
       asked?.done(tokens)
       if (counts) this.#failures = status >= 400 ? this.#failures + 1 : 0
-      const { cache_write_hour: _, ...told } = tokens
+      const { cache_write_hour: _, ...counted } = tokens
       const cost = asked?.price === undefined ? {} : { cost_usd: costOf(asked.price, tokens) }
       const guess = estimated ? { estimated } : {}
-      if (counts) tell({ type: 'answered', ...named, status, tokens: told, ...cost, ...guess })
+      if (counts) append({ type: 'answered', ...named, status, tokens: counted, ...cost, ...guess })
       if (gone.aborted) response.destroy()
       else if (rest !== undefined) response.end(rest)
     }
   }
 
   async #pass(
-    { request, response, rule, rules, tell, gone }: Where,
+    { request, response, rule, rules, append, gone }: Where,
     asked: Asked | undefined,
     sent: { method: string; path: string; headers: Record<string, string>; body?: Buffer },
   ): Promise<Ended> {
@@ -226,7 +226,7 @@ export class ModelProxy {
     } catch (error) {
       if (gone.aborted) return { status: GONE, tokens: unanswered, estimated: true }
       const { code, message, why } = error as NodeJS.ErrnoException & { why?: string }
-      if (why !== undefined) this.#refusals.tell(tell, rule, why)
+      if (why !== undefined) this.#refusals.log(append, rule, why)
       refuse(request, response, rule, {
         status: code === REFUSED ? NOT_AGAIN : 502,
         message: masker.maskText(
@@ -281,7 +281,7 @@ interface Where {
   response: ServerResponse
   rule: ModelRule
   rules: EndpointRules
-  tell: Tell
+  append: Append
   gone: AbortSignal
 }
 
@@ -408,17 +408,17 @@ class Refusals {
   readonly #open = new Map<string, { count: number; timer: NodeJS.Timeout }>()
   #lines: number
 
-  constructor(told: readonly Told[]) {
-    this.#lines = told.filter(({ type }) => type === 'refused').length
+  constructor(log: readonly LogEntry[]) {
+    this.#lines = log.filter(({ type }) => type === 'refused').length
   }
 
-  tell(tell: Tell, rule: ModelRule, why: string): void {
+  log(append: Append, rule: ModelRule, why: string): void {
     const key = `${rule.name} ${why}`
     const open = this.#open.get(key)
     if (open !== undefined) return void open.count++
     const line = (count: number) => {
       if (count > 0 && this.#lines++ < MOST_LINES)
-        tell({ type: 'refused', host: rule.name, port: 0, why, count })
+        append({ type: 'refused', host: rule.name, port: 0, why, count })
     }
     line(1)
     const entry = {

@@ -26,7 +26,7 @@ import {
 import { processStat } from '../../platform/proc.ts'
 import { socketPath } from '../../platform/socket-path.ts'
 import type { ProxySupervisor } from './proxy-supervisor.ts'
-import { FOLDER_TAKEN, type Told } from './rules.ts'
+import { FOLDER_TAKEN, type LogEntry } from './rules.ts'
 
 async function get(socket: string, url: string): Promise<{ status: number; text: string }> {
   const { path, close } = socketPath(socket)
@@ -48,14 +48,14 @@ test('an endpoint opens for the hosts of its rules, tells what it refused and wh
   const socket = await proxy.open('one', { allow: ['files.test'] })
   assert.deepEqual(await get(socket, 'http://files.test/a?b'), { status: 200, text: 'GET /a?b' })
   assert.equal((await get(socket, 'http://other.test/')).status, 403)
-  assert.deepEqual(proxy.told('one'), [
+  assert.deepEqual(proxy.log('one'), [
     { type: 'refused', host: 'other.test', port: 80, why: 'host_not_allowed', count: 1 },
   ])
   const folder = dirname(dirname(socket))
   assert.equal(statSync(join(folder, 'rules.json')).mode & 0o777, 0o600)
   await proxy.supervisor.close('one')
   await proxy.supervisor.close('one')
-  const used = proxy.told('one').filter(({ type }) => type === 'used')
+  const used = proxy.log('one').filter(({ type }) => type === 'used')
   assert.equal(used.length, 1)
   assert.equal(used[0]?.type === 'used' && used[0].host, 'files.test')
   assert.ok(!existsSync(join(folder, 'rules.json')) && !existsSync(socket))
@@ -100,7 +100,7 @@ test('a proxy that is killed in the middle of an answer is there again at the sa
     assert.notEqual(proxy.pid(), before)
   }
   await proxy.supervisor.close('one')
-  const [line] = proxy.told('one').filter(({ type }) => type === 'used')
+  const [line] = proxy.log('one').filter(({ type }) => type === 'used')
   assert.ok(line?.type === 'used' && line.received_bytes >= 3 * size, JSON.stringify(line))
 })
 
@@ -120,7 +120,7 @@ const answers = (socket: string) =>
   )
 
 test('a proxy outlives its runner, and a later one has the same', async (t) => {
-  const { supervisor, more, pid, socket, told } = await withWeb(t)
+  const { supervisor, more, pid, socket, log } = await withWeb(t)
   const before = pid()
   supervisor.stop()
   assert.equal((await page(socket)).status, 200)
@@ -133,7 +133,7 @@ test('a proxy outlives its runner, and a later one has the same', async (t) => {
   assert.equal(pid(), before)
   await later.close('one')
   assert.deepEqual(
-    told('one').map(({ type }) => type),
+    log('one').map(({ type }) => type),
     ['refused', 'used'],
   )
 })
@@ -194,11 +194,11 @@ test('of two proxies that begin at once in one folder one stays, and the other s
 const ALL: Parameters<ProxySupervisor['open']>[1] = { network: 'all', models: [], budget: {} }
 
 test('an endpoint works however long its path is', async (t) => {
-  const { socket, supervisor, told } = await withWeb(t, { below: 'a'.repeat(200) })
+  const { socket, supervisor, log } = await withWeb(t, { below: 'a'.repeat(200) })
   assert.ok(Buffer.byteLength(socket) > 200, socket)
   assert.equal((await page(socket)).text, 'reached')
   await supervisor.close('one')
-  assert.equal(told('one').at(-1)?.type, 'used')
+  assert.equal(log('one').at(-1)?.type, 'used')
   assert.ok(!existsSync(socket))
 })
 
@@ -262,35 +262,35 @@ test('what is told is read once, whole line by whole line, also behind a torn on
   const file = join(folder, 'doors/one/told.jsonl')
   await page(socket)
   await answers(socket)
-  const first = supervisor.told('one', 0)
+  const first = supervisor.logSince('one', 0)
   assert.equal(first.lines.length, 1)
   appendFileSync(file, '{"type":"refused","host":"torn')
-  assert.deepEqual(supervisor.told('one', first.offset), { lines: [], offset: first.offset })
+  assert.deepEqual(supervisor.logSince('one', first.offset), { lines: [], offset: first.offset })
   process.kill(pid(), 'SIGKILL')
   await until(async () => (await answers(socket)) === 403)
-  const second = supervisor.told('one', first.offset)
+  const second = supervisor.logSince('one', first.offset)
   assert.deepEqual(
     second.lines.map((line) => line.type === 'refused' && line.host),
     ['refused.test'],
   )
-  assert.deepEqual(supervisor.told('one', second.offset).lines, [])
+  assert.deepEqual(supervisor.logSince('one', second.offset).lines, [])
 })
 
 test('refusals are joined to one line a second and host, and 200 of an endpoint', async (t) => {
-  const { supervisor, socket, told } = await withWeb(t)
+  const { supervisor, socket, log } = await withWeb(t)
   await Promise.all(Array.from({ length: 30 }, () => answers(socket)))
-  await until(() => sum(told('one')) === 30)
-  assert.ok(told('one').length <= 3, JSON.stringify(told('one')))
+  await until(() => sum(log('one')) === 30)
+  assert.ok(log('one').length <= 3, JSON.stringify(log('one')))
   for (let n = 0; n < 300; n++) await get(socket, `http://h${n}.test/`)
   await supervisor.close('one')
-  const lines = told('one').filter(({ type }) => type === 'refused')
+  const lines = log('one').filter(({ type }) => type === 'refused')
   assert.equal(lines.length, 200)
   assert.equal(sum(lines), 330)
   const last = lines.at(-1)
   assert.equal(last?.type === 'refused' && last.host, '(others)')
 })
 
-const sum = (lines: readonly Told[]): number =>
+const sum = (lines: readonly LogEntry[]): number =>
   lines.reduce((all, line) => all + (line.type === 'refused' ? line.count : 0), 0)
 
 test('a proxy without endpoints ends by itself, and the next endpoint has another', async (t) => {
@@ -341,7 +341,7 @@ test('no endpoint leads to the hub, whatever is allowed', async (t) => {
   const socket = await proxy.open('one', { allow: Object.keys(names).map((name) => `${name}@private`) })
   const status = async (host: string) => (await get(socket, `http://${host}/`)).status
   assert.deepEqual(await Promise.all(Object.keys(names).map(status)), [403, 403, 200])
-  assert.ok(proxy.told('one').every((line) => line.type === 'refused' && line.why === 'own_address'))
+  assert.ok(proxy.log('one').every((line) => line.type === 'refused' && line.why === 'own_address'))
 })
 
 test('no secret stands in the arguments, the environment or a readable file of the proxy', async (t) => {

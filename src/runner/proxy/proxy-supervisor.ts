@@ -18,8 +18,8 @@ import { removeTree, writeFileAtomic } from '../../platform/files.ts'
 import { ownProgram } from '../../platform/own-program.ts'
 import { processStat } from '../../platform/proc.ts'
 import { socketPath } from '../../platform/socket-path.ts'
+import { closeEndpoint, type LogSince, readSince } from './endpoint-log.ts'
 import { ENDPOINT_PORT, type EndpointRules, FOLDER_TAKEN, isForsaken } from './rules.ts'
-import { closeEndpoint, readTold, type ToldSince } from './telling.ts'
 
 export interface ProxySupervisorOptions {
   /** Folder for the state of the proxy, for this machine's attempts alone. */
@@ -131,8 +131,8 @@ export class ProxySupervisor {
    * Returns everything that the endpoint has written from that byte of its file on. It buffers no lines, and reads no
    * file that has not grown.
    */
-  told(id: string, offset: number): ToldSince {
-    return readTold(this.#folder(id), offset)
+  logSince(id: string, offset: number): LogSince {
+    return readSince(this.#folder(id), offset)
   }
 
   /** Closes an endpoint for good: what was used is reported, and its keys are deleted. Idempotent. */

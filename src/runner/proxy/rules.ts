@@ -64,7 +64,7 @@ export const Tokens = z.object({
 export type Tokens = z.infer<typeof Tokens>
 
 /** Line of `told.jsonl`. */
-export const Told = z.discriminatedUnion('type', [
+export const LogEntry = z.discriminatedUnion('type', [
   /** Number of refusals of that host since the last line; at most one line a second and host, 200 in total. */
   z.object({
     type: z.literal('refused'),
@@ -98,7 +98,7 @@ export const Told = z.discriminatedUnion('type', [
   /** Refusal of a request because the budget is used up. */
   z.object({ type: z.literal('over_budget'), message: z.string() }),
 ])
-export type Told = z.infer<typeof Told>
+export type LogEntry = z.infer<typeof LogEntry>
 
 /**
  * Reports whether the attempt of an endpoint is gone: its folder, or the process that holds `owner` there, which the

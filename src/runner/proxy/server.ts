@@ -10,8 +10,8 @@ import { systemLookup } from '../git/server-addresses.ts'
 import { ClosedPlaces, type Lookup } from './addresses.ts'
 import type { Dial } from './egress.ts'
 import { type ModelRequests, ProxyEndpoint } from './endpoint.ts'
+import { closeEndpoint } from './endpoint-log.ts'
 import { FOLDER_TAKEN, isForsaken } from './rules.ts'
-import { closeEndpoint } from './telling.ts'
 
 export interface ProxyOptions {
   /** Folder of its state: `control`, `doors`. Only one process uses it. */

@@ -94,7 +94,7 @@ test('ssh finds the way out of a box, and what it is refused is told', {
   const script = 'ssh -o BatchMode=yes git@git.test 2>&1; git ls-remote git@files.test:a/b.git 2>&1'
   const { stdout } = await run(here.words(box, script))
   assert.match(greeted.join(), /^SSH-2\.0-OpenSSH/, stdout)
-  assert.deepEqual(box.told(0).lines, [
+  assert.deepEqual(box.logSince(0).lines, [
     { type: 'refused', host: 'files.test', port: 22, why: 'port_not_allowed', count: 1 },
   ])
   await box.end()
@@ -120,11 +120,11 @@ test('a box has one way out, and that of no other', { skip }, async (t) => {
   )
   assert.equal(direct, 'unreachable')
   assert.deepEqual(seen, [])
-  const { lines, offset } = box.told(0)
+  const { lines, offset } = box.logSince(0)
   assert.deepEqual(lines, [
     { type: 'refused', host: 'other.test', port: 80, why: 'host_not_allowed', count: 1 },
   ])
-  assert.deepEqual(box.told(offset), { lines: [], offset })
+  assert.deepEqual(box.logSince(offset), { lines: [], offset })
 
   const second = here.box(undefined, { allow: ['else.test'] })
   await second.prepare()
@@ -283,7 +283,7 @@ test('a step whose runner and proxy are killed reaches the same hosts once a run
   const runner = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], env })
   await once(runner.stdout, 'data')
   const id = () => readdirSync(join(proxy.folder, 'doors'))[0] ?? ''
-  await until(() => id() !== '' && proxy.told(id()).length === 1, 'the first refusal')
+  await until(() => id() !== '' && proxy.log(id()).length === 1, 'the first refusal')
   runner.kill('SIGKILL')
   await once(runner, 'exit')
   process.kill(proxy.pid(), 'SIGKILL')

@@ -1,7 +1,7 @@
 import type { Network } from '../../contract/isolation.ts'
+import type { LogSince } from '../proxy/endpoint-log.ts'
 import type { EndpointAddress, ProxySupervisor } from '../proxy/proxy-supervisor.ts'
 import type { EndpointRules, ModelRule } from '../proxy/rules.ts'
-import type { ToldSince } from '../proxy/telling.ts'
 
 /** Describes what an attempt requests from its endpoint, besides its network. */
 export interface EndpointRequest {
@@ -42,8 +42,8 @@ export class BoxEndpoint {
     this.#open = await supervisor.open(this.#id, { network, models: [...models], budget }, folder)
   }
 
-  told(offset: number): ToldSince {
-    return this.#options.supervisor?.told(this.#id, offset) ?? { lines: [], offset }
+  logSince(offset: number): LogSince {
+    return this.#options.supervisor?.logSince(this.#id, offset) ?? { lines: [], offset }
   }
 
   async close(): Promise<void> {

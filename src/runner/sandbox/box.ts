@@ -1,6 +1,6 @@
 import type { Isolation } from '../../contract/isolation.ts'
 import type { Limiter } from '../limits/limiter.ts'
-import type { ToldSince } from '../proxy/telling.ts'
+import type { LogSince } from '../proxy/endpoint-log.ts'
 import type { EndpointRequest } from './box-endpoint.ts'
 import type { Launch } from './launch.ts'
 
@@ -57,7 +57,7 @@ export interface Box {
    */
   end(): Promise<boolean>
   /** Returns all complete lines that its endpoint has written from that byte on; none if it has no endpoint. */
-  told(fromOffset: number): ToldSince
+  logSince(fromOffset: number): LogSince
   /** Closes its endpoint after the end; the endpoint then reports what was used. Idempotent, also if nothing began. */
   close(): Promise<void>
   /** Closes the endpoint and deletes its log. Idempotent. */

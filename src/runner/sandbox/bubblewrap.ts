@@ -14,8 +14,8 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isBelow } from '../../platform/files.ts'
 import { listProcesses, parseStat, procText, signal } from '../../platform/proc.ts'
+import type { LogSince } from '../proxy/endpoint-log.ts'
 import { ENDPOINT_INSIDE } from '../proxy/rules.ts'
-import type { ToldSince } from '../proxy/telling.ts'
 import { type Box, type BoxPlaces, outsideEnvironment } from './box.ts'
 import type { BoxEndpoint, EndpointRequest } from './box-endpoint.ts'
 import { type Bridge, bridged, holdsSandboxUp } from './bridge.ts'
@@ -147,8 +147,8 @@ export class BubblewrapBox implements Box {
     return holdsSandboxUp(pid)
   }
 
-  told(fromOffset: number): ToldSince {
-    return this.#endpoint?.told(fromOffset) ?? { lines: [], offset: fromOffset }
+  logSince(fromOffset: number): LogSince {
+    return this.#endpoint?.logSince(fromOffset) ?? { lines: [], offset: fromOffset }
   }
 
   async close(): Promise<void> {

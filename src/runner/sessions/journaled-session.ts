@@ -51,8 +51,8 @@ export class JournaledSession {
   #lastLaunched: Launched | undefined
   #exitedAtMs: number | undefined
   #launches = 0
-  #toldOffset = 0
-  #toldLast = false
+  #logOffset = 0
+  #logEnded = false
   #replaying = false
   #over = false
 
@@ -83,12 +83,12 @@ export class JournaledSession {
     return this.#child
   }
   /** Offset up to which the log of its endpoint was read. */
-  get toldOffset(): number {
-    return this.#toldOffset
+  get logOffset(): number {
+    return this.#logOffset
   }
   /** Set when its endpoint is closed and its log completely read. */
-  get toldLast(): boolean {
-    return this.#toldLast
+  get logEnded(): boolean {
+    return this.#logEnded
   }
   /** Time in ms when the last exited process exited. */
   get exitedAtMs(): number | undefined {
@@ -152,8 +152,8 @@ export class JournaledSession {
     if (event.type === 'exited') this.#exitedAtMs = this.#child?.endedAtMs
     if (event.type === 'launched') this.#launched(event)
     if (event.type === 'told') {
-      this.#toldOffset = event.offset
-      this.#toldLast = event.last === true
+      this.#logOffset = event.offset
+      this.#logEnded = event.last === true
     }
     this.session.apply(event)
     if (event.type !== 'exited' && event.type !== 'gone') return

@@ -144,10 +144,10 @@ export class SessionDriver {
 
   /** Reads new lines of the box's endpoint; `last`: the endpoint is closed. */
   readEndpoint(last?: true): void {
-    const { toldOffset, toldLast } = this.journaled
+    const { logOffset, logEnded } = this.journaled
     const { box } = this.#options
-    if (!box || this.#hearing || toldLast || (this.#takingUp && !last)) return
-    const { lines, offset } = box.told(toldOffset)
+    if (!box || this.#hearing || logEnded || (this.#takingUp && !last)) return
+    const { lines, offset } = box.logSince(logOffset)
     if (lines.length === 0 && !last) return
     this.#hearing = true
     this.journaled.apply({ type: 'told', lines, offset, last })

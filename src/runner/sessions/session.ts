@@ -13,9 +13,9 @@ import { endOfExit, endOfTurn, failed, type SessionEnd, unsaidWords } from './se
 import {
   type Exited,
   type Launched,
+  type LogEvent,
   type SessionEvent,
   SessionState,
-  type ToldEvent,
 } from './session-state.ts'
 import type { UpdatePipeline } from './update-pipeline.ts'
 
@@ -195,12 +195,12 @@ export class Session {
       case 'note':
         return void updates.tell({ kind: 'notice', text: event.text })
       case 'told':
-        return void this.#told(event)
+        return void this.#takeLog(event)
     }
   }
 
   /** Takes news of the box's endpoint. */
-  #told({ lines, last }: ToldEvent): void {
+  #takeLog({ lines, last }: LogEvent): void {
     for (const update of this.#endpoint?.follow(lines, last === true) ?? []) {
       this.#options.updates.tell(update)
       this.#meter.follow(update)

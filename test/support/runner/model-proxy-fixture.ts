@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, request, type Server, type ServerRe
 import type { AddressInfo } from 'node:net'
 import { ModelProxy, type ModelProxyOptions } from '../../../src/runner/proxy/model-proxy.ts'
 import type { Prices } from '../../../src/runner/proxy/prices.ts'
-import type { EndpointRules, ModelRule, Told } from '../../../src/runner/proxy/rules.ts'
+import type { EndpointRules, LogEntry, ModelRule } from '../../../src/runner/proxy/rules.ts'
 
 export const SENTINEL = 'sk-ant-api03-errand-0123456789abcdef'
 export const KEY = 'sk-ant-api03-THE-REAL-KEY-which-nobody-inside-may-see'
@@ -45,7 +45,7 @@ export async function startService(answer: ServiceStandIn['answer']): Promise<Se
 export interface EndpointOptions {
   rules: readonly (Partial<ModelRule> & { upstream: string })[]
   budget?: EndpointRules['budget']
-  told?: readonly Told[]
+  log?: readonly LogEntry[]
   prices?: Prices
   pause?: ModelProxyOptions['pause']
 }
@@ -55,7 +55,7 @@ export interface EndpointOptions {
  * its socket.
  */
 export class EndpointUnderTest implements AsyncDisposable {
-  readonly told: Told[] = []
+  readonly log: LogEntry[] = []
   readonly proxy: ModelProxy
   readonly rules: EndpointRules
   readonly server: Server
@@ -79,7 +79,7 @@ export class EndpointUnderTest implements AsyncDisposable {
       })),
     }
     this.server = createServer((incoming, response) => {
-      void this.proxy.handle(incoming, response, this.rules, (line) => void this.told.push(line))
+      void this.proxy.handle(incoming, response, this.rules, (line) => void this.log.push(line))
     })
   }
 
@@ -88,8 +88,8 @@ export class EndpointUnderTest implements AsyncDisposable {
     return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}/model/${name}`
   }
 
-  of<T extends Told['type']>(type: T): Extract<Told, { type: T }>[] {
-    return this.told.filter((line): line is Extract<Told, { type: T }> => line.type === type)
+  of<T extends LogEntry['type']>(type: T): Extract<LogEntry, { type: T }>[] {
+    return this.log.filter((line): line is Extract<LogEntry, { type: T }> => line.type === type)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

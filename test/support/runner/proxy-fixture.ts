@@ -10,7 +10,7 @@ import { writeFileAtomic } from '../../../src/platform/files.ts'
 import { listProcesses, procText } from '../../../src/platform/proc.ts'
 import { socketPath } from '../../../src/platform/socket-path.ts'
 import { ProxySupervisor, type ProxySupervisorOptions } from '../../../src/runner/proxy/proxy-supervisor.ts'
-import type { EndpointRules, Told } from '../../../src/runner/proxy/rules.ts'
+import type { EndpointRules, LogEntry } from '../../../src/runner/proxy/rules.ts'
 
 /** Says where names and addresses lead. */
 export interface World {
@@ -40,7 +40,7 @@ export interface ProxyFixture {
   more(options?: Partial<ProxySupervisorOptions>): ProxySupervisor
   world(world: World): void
   open(id: string, network: EndpointRules['network']): Promise<string>
-  told(id: string): Told[]
+  log(id: string): LogEntry[]
   pid(): number
 }
 
@@ -74,7 +74,7 @@ export function proxyFixture(
     ...{ folder, supervisor, more, world, pid },
     open: async (id, network) =>
       join((await supervisor.open(id, { network, models: [], budget: {} }, folder)).folder, 'proxy'),
-    told: (id) => supervisor.told(id, 0).lines,
+    log: (id) => supervisor.logSince(id, 0).lines,
   }
 }
 

@@ -1,26 +1,26 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { AgentUpdate, Usage } from '../../../contract/agent.ts'
-import type { Told } from '../../proxy/rules.ts'
+import type { LogEntry } from '../../proxy/rules.ts'
 import { EndpointUsage } from './endpoint-usage.ts'
 
 const opencode = { title: 'OpenCode', usage: 'last_call' } as const
 const claude = { title: 'Claude Code', usage: 'each_call' } as const
 
-const asked = (id: number, input_tokens = 0): Told => ({
+const asked = (id: number, input_tokens = 0): LogEntry => ({
   type: 'asked',
   id,
   service: 'anthropic',
   input_tokens,
 })
-const answered = (id: number, input: number, output: number, more: object = {}): Told => ({
+const answered = (id: number, input: number, output: number, more: object = {}): LogEntry => ({
   type: 'answered',
   id,
   service: 'anthropic',
   status: 200,
   tokens: { input, output, cache_read: 0, cache_write: 0, reasoning: 0, ...more },
 })
-const refused = (host: string, port = 443): Told => ({
+const refused = (host: string, port = 443): LogEntry => ({
   type: 'refused',
   host,
   port,

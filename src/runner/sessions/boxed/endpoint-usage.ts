@@ -1,8 +1,8 @@
 import type { Agent } from '../../../agents/agent.ts'
 import type { AgentUpdate, AgentUpdateOf, Usage } from '../../../contract/agent.ts'
 import { refusalText } from '../../../contract/isolation.ts'
-import type { Told } from '../../proxy/rules.ts'
-import { sumTold } from '../../proxy/usage-count.ts'
+import type { LogEntry } from '../../proxy/rules.ts'
+import { sumLog } from '../../proxy/usage-count.ts'
 
 export interface EndpointUsageOptions {
   agent: Pick<Agent, 'title' | 'usage'>
@@ -26,9 +26,9 @@ export class EndpointUsage {
   readonly counts: boolean
   readonly #agent: EndpointUsageOptions['agent']
   readonly #refused = new Set<string>()
-  readonly #answers: Told[] = []
+  readonly #answers: LogEntry[] = []
   /** Requests without an answer yet. */
-  readonly #open = new Map<number, Told>()
+  readonly #open = new Map<number, LogEntry>()
   #before = none
   /** Usage of finished turns, as the agent reports it; `#toldTurn` is that of the current turn. */
   #toldBefore = none
@@ -58,7 +58,7 @@ export class EndpointUsage {
   }
 
   /** Returns the updates that follow from new lines of the endpoint; `last`: no more lines come. */
-  follow(lines: readonly Told[], last: boolean): AgentUpdate[] {
+  follow(lines: readonly LogEntry[], last: boolean): AgentUpdate[] {
     const updates = lines.flatMap((line) => this.#follow(line))
     const answered = lines.some(({ type }) => type === 'answered')
     if (this.#replaces && (answered || (last && this.#open.size > 0))) updates.push(this.#usage(last))
@@ -66,7 +66,7 @@ export class EndpointUsage {
     return difference === undefined ? updates : [...updates, { kind: 'notice', text: difference }]
   }
 
-  #follow(line: Told): AgentUpdate[] {
+  #follow(line: LogEntry): AgentUpdate[] {
     switch (line.type) {
       case 'refused':
         return this.#isNew(line.host) ? [{ kind: 'notice', text: refusal(line) }] : []
@@ -119,13 +119,13 @@ export class EndpointUsage {
   }
 }
 
-function refusal({ host, port, why }: Extract<Told, { type: 'refused' }>): string {
+function refusal({ host, port, why }: Extract<LogEntry, { type: 'refused' }>): string {
   const where = port === 0 ? host : `${host}:${port}`
   return `The network of this run refused ${where}: ${refusalText(why)}.`
 }
 
-function usageOf(lines: readonly Told[]): Usage {
-  const { tokens, cost_usd, unpriced } = sumTold(lines)
+function usageOf(lines: readonly LogEntry[]): Usage {
+  const { tokens, cost_usd, unpriced } = sumLog(lines)
   return {
     input_tokens: tokens.input + tokens.cache_write,
     cached_input_tokens: tokens.cache_read,

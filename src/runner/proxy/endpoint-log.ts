@@ -12,9 +12,9 @@ import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import type { Refusal } from '../../contract/isolation.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
-import { Told } from './rules.ts'
+import { LogEntry } from './rules.ts'
 
-const TOLD = 'told.jsonl'
+const LOG = 'told.jsonl'
 const USED = 'used.json'
 /** Time in ms in which refusals of one host and port are joined. */
 const JOINED_MS = 1_000
@@ -32,7 +32,7 @@ interface Used {
 }
 
 /** Writes the log of an endpoint into its folder, line by line, so that its process can lose only the last moment. */
-export class Teller {
+export class EndpointLog {
   readonly #folder: string
   readonly #file: number
   readonly #used: Map<string, Used>
@@ -45,7 +45,7 @@ export class Teller {
 
   constructor(folder: string) {
     this.#folder = folder
-    const file = join(folder, TOLD)
+    const file = join(folder, LOG)
     this.#file = openSync(file, 'a', 0o600)
     const before = readFileSync(file, 'utf8')
     // An incomplete line stays on its own.
@@ -54,7 +54,7 @@ export class Teller {
     this.#used = new Map(Object.entries(readUsed(folder)))
   }
 
-  readonly tell = (line: Told): void => {
+  readonly append = (line: LogEntry): void => {
     try {
       appendFileSync(this.#file, `${JSON.stringify(line)}\n`)
     } catch {
@@ -75,8 +75,8 @@ export class Teller {
       return
     }
     this.#refusals++
-    this.tell({ type: 'refused', host, port, why, count: 1 })
-    const told = () => {
+    this.append({ type: 'refused', host, port, why, count: 1 })
+    const write = () => {
       const { count } = this.#joined.get(key)!
       this.#joined.delete(key)
       if (count === 0) return
@@ -85,10 +85,10 @@ export class Teller {
         return
       }
       this.#refusals++
-      this.tell({ type: 'refused', host, port, why, count })
-      this.#joined.set(key, { count: 0, timer: setTimeout(told, JOINED_MS).unref() })
+      this.append({ type: 'refused', host, port, why, count })
+      this.#joined.set(key, { count: 0, timer: setTimeout(write, JOINED_MS).unref() })
     }
-    this.#joined.set(key, { count: 0, timer: setTimeout(told, JOINED_MS).unref() })
+    this.#joined.set(key, { count: 0, timer: setTimeout(write, JOINED_MS).unref() })
   }
 
   /** Counts the traffic of that connection to the host. */
@@ -110,15 +110,15 @@ export class Teller {
       const [host = '', port, why] = key.split(' ')
       if (this.#refusals < MOST_REFUSALS - 1) {
         this.#refusals++
-        this.tell({ type: 'refused', host, port: Number(port), why: why as Refusal, count })
+        this.append({ type: 'refused', host, port: Number(port), why: why as Refusal, count })
       } else this.#others += count
     }
     if (this.#others > 0)
-      this.tell({ type: 'refused', host: OTHERS, port: 0, why: 'host_not_allowed', count: this.#others })
+      this.append({ type: 'refused', host: OTHERS, port: 0, why: 'host_not_allowed', count: this.#others })
     for (const socket of this.#live.keys()) this.#take(socket)
     this.#write()
     closeSync(this.#file)
-    if (used) tellUsed(this.#folder)
+    if (used) logUsed(this.#folder)
   }
 
   #keep(): void {
@@ -156,17 +156,17 @@ export class Teller {
 export function closeEndpoint(folder: string): void {
   rmSync(join(folder, 'rules.json'), { force: true })
   rmSync(join(folder, 'in', 'proxy'), { force: true })
-  tellUsed(folder)
+  logUsed(folder)
 }
 
 /** Writes, once, what was used through a closed endpoint. */
-function tellUsed(folder: string): void {
+function logUsed(folder: string): void {
   const used = Object.entries(readUsed(folder))
   if (used.length === 0) return
-  const lines = used.map(([host, { sent, received }]): Told => {
+  const lines = used.map(([host, { sent, received }]): LogEntry => {
     return { type: 'used', host, sent_bytes: sent, received_bytes: received }
   })
-  appendFileSync(join(folder, TOLD), lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
+  appendFileSync(join(folder, LOG), lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
   rmSync(join(folder, USED), { force: true })
 }
 
@@ -178,15 +178,15 @@ function readUsed(folder: string): Record<string, Used> {
   }
 }
 
-export interface ToldSince {
-  lines: Told[]
+export interface LogSince {
+  lines: LogEntry[]
   /** Offset for the next read. */
   offset: number
 }
 
 /** Returns all complete lines of an endpoint's folder from that byte on; skips invalid ones. */
-export function readTold(folder: string, offset: number): ToldSince {
-  const file = join(folder, TOLD)
+export function readSince(folder: string, offset: number): LogSince {
+  const file = join(folder, LOG)
   const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0
   if (size <= offset) return { lines: [], offset }
   const descriptor = openSync(file, 'r')
@@ -201,10 +201,10 @@ export function readTold(folder: string, offset: number): ToldSince {
   }
 }
 
-function parsed(line: string): Told[] {
+function parsed(line: string): LogEntry[] {
   try {
-    const told = Told.safeParse(JSON.parse(line))
-    return told.success ? [told.data] : []
+    const entry = LogEntry.safeParse(JSON.parse(line))
+    return entry.success ? [entry.data] : []
   } catch {
     return []
   }
