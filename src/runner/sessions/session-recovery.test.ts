@@ -97,7 +97,7 @@ test('a runner killed in the middle of a turn: the next one goes on with the sam
 })
 
 /** Makes boxes that enclose nothing, whose endpoints log what is put into `log`. */
-function openBoxes(log: LogEntry[]): Boxes {
+function loggingBoxes(log: LogEntry[]): Boxes {
   const none = () => undefined
   const box: Box = {
     isolation: 'sandbox',
@@ -119,7 +119,7 @@ function openBoxes(log: LogEntry[]): Boxes {
 test('what an endpoint has told while no runner was there comes behind all that the agent had said', async () => {
   using here = sessionPlace()
   const log: LogEntry[] = []
-  const boxes = openBoxes(log)
+  const boxes = loggingBoxes(log)
   const spec = here.spec('say one\nthink hm\nsay two\nwait go\nsay three')
   let attempts = here.open({ boxes })
   const before = await attempts.start(spec, 1)

@@ -7,7 +7,7 @@ import { ProxySupervisor } from './proxy/proxy-supervisor.ts'
 import { Boxes, type BoxesOptions } from './sandbox/boxes.ts'
 import { findBubblewrap } from './sandbox/probe.ts'
 
-export interface MachineBoxesOptions {
+export interface OpenBoxesOptions {
   env: NodeJS.ProcessEnv
   /** Folder for state that all boxes share; created if it does not exist. */
   stateDir: string
@@ -18,7 +18,7 @@ export interface MachineBoxesOptions {
 }
 
 /** Sets up the boxes that this machine can make, according to its settings. Throws `invalid_argument`. */
-export async function machineBoxes({ env, stateDir, hidden, hub }: MachineBoxesOptions): Promise<Boxes> {
+export async function openBoxes({ env, stateDir, hidden, hub }: OpenBoxesOptions): Promise<Boxes> {
   const mounts = setting(env, 'ERRAND_SANDBOX_MOUNTS')
   const settings = {
     least: setting(env, 'ERRAND_ISOLATION'),

@@ -41,7 +41,7 @@ function mustBeThere(name: string, file: string | undefined): void {
   })
 }
 
-export interface MachineCheckouts {
+export interface OpenCheckouts {
   checkouts: WorkspacePool
   /** Returns the slots that are held by something other than a run. */
   leased(): LeasedSlots
@@ -53,12 +53,7 @@ export interface MachineCheckouts {
  * Opens the checkouts of this machine in `dir`, and the steps that make them. `slotFolders` says where slots outside
  * the pool may be.
  */
-export function machineCheckouts(
-  dir: string,
-  env: Env,
-  log: Log,
-  slotFolders?: SlotFolders,
-): MachineCheckouts {
+export function openCheckouts(dir: string, env: Env, log: Log, slotFolders?: SlotFolders): OpenCheckouts {
   const policy = gitPolicy(env)
   const tokenOf = tokenLookup(env)
   const limits: PoolLimits = {
