@@ -28,7 +28,7 @@ const byReason: Readonly<Record<string, readonly string[]>> = {
     'test/attacks/sandbox.test.ts',
   ],
   'the real programs of agents start many times': [
-    'test/agents/model-door.test.ts',
+    'test/agents/model-proxy.test.ts',
     'test/agents/sandboxed.test.ts',
   ],
   'hub and runner are started, killed, cut off and waited for many times': [
@@ -41,7 +41,7 @@ const byReason: Readonly<Record<string, readonly string[]>> = {
     'test/provisioners/made-runners.test.ts',
   ],
   'whole coding tasks run, each with its clone, its checks and its push': [
-    'src/runner/carry/carry-and-push.test.ts',
+    'src/runner/change-export/export-and-push.test.ts',
     'test/e2e/tasks.test.ts',
   ],
   'a package is packed and installed, or every command is called wrongly': [

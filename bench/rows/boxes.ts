@@ -15,8 +15,8 @@ const BUDGETS = { sandbox: { step: 20, agent: 20 }, container: { step: 50, agent
 
 /**
  * Measures what a box adds to the start of a step and of an agent, through hub and runner: to the first output of a
- * step, or the first event of an agent. The network is `all`, so the door and the bridge count. A step in a container
- * is compared with `docker run`.
+ * step, or the first event of an agent. The network is `all`, so the endpoint and the bridge count. A step in a
+ * container is compared with `docker run`.
  */
 export async function boxes(): Promise<Row[]> {
   const noDocker = await dockerHere()

@@ -1,5 +1,5 @@
 import type { ShareList, ShareRunInput, UnshareRun } from '../contract/runs/shares.ts'
-import type { WorkspaceChange, WorkspaceFile, WorkspaceFolder } from '../contract/runs/workspace-looks.ts'
+import type { WorkspaceChange, WorkspaceFile, WorkspaceFolder } from '../contract/runs/workspace-queries.ts'
 import type { HubHttp } from './http.ts'
 
 /**

@@ -17,7 +17,7 @@ import { FileOutputStore } from '../stores/outputs/files.ts'
 import { KeyRing } from '../stores/secrets/key-ring.ts'
 import type { SqliteStores } from '../stores/sqlite/stores.ts'
 import { FollowUps } from './agents/follow-ups.ts'
-import type { ApiApp, ApiLimits, LookAsks, RunnersFace } from './api/api-context.ts'
+import type { ApiApp, ApiLimits, RunnersFace, WorkspaceQueries } from './api/api-context.ts'
 import { createApi, listen } from './api/app.ts'
 import { rowOfTask } from './api/tasks.ts'
 import { OpenApprovals } from './approvals/open-approvals.ts'
@@ -59,7 +59,7 @@ import { tryWorkflow } from './tasks/try-workflow.ts'
 /** The machines that run attempts, as a hub needs them. `Fleet` is the implementation for connected runners. */
 export interface Machines extends StepHost {
   readonly runners: RunnersFace & { checkBot(ask: BotAsk): void }
-  readonly asks: DataAsks & SlotAsks & LookAsks
+  readonly asks: DataAsks & SlotAsks & WorkspaceQueries
   liveBot(attemptId: string): BotLive | undefined
   heardForMs(attemptId: string): number
   figures(): FleetFigures

@@ -7,9 +7,9 @@ import { takePidLock } from '../platform/pid-lock.ts'
 import { ArtifactKeeper } from '../runner/artifacts/artifact-keeper.ts'
 import { FolderArtifacts } from '../runner/artifacts/folder-artifacts.ts'
 import { AttemptsHost } from '../runner/local/attempts-host.ts'
-import { machineBoxes } from '../runner/machine-boxes.ts'
-import { machineCheckouts } from '../runner/machine-checkouts.ts'
 import { openAttempts } from '../runner/open-attempts.ts'
+import { openBoxes } from '../runner/open-boxes.ts'
+import { openCheckouts } from '../runner/open-checkouts.ts'
 import { mountedSecretsDir } from '../runner/secrets/machine-secrets.ts'
 import { ownSecrets } from '../runner/secrets/own-secrets.ts'
 import { machineAgents } from '../runner/sessions/machine-agents.ts'
@@ -32,8 +32,8 @@ export async function openTaskMachine(root: string, env: NodeJS.ProcessEnv): Pro
     const state = join(folder, 'agents')
     mkdirSync(state, { recursive: true, mode: 0o700 })
     const hidden = [resolve(root)]
-    const boxes = await machineBoxes({ env, stateDir: join(folder, 'sandbox'), hidden })
-    const { checkouts, platformStep } = machineCheckouts(join(folder, 'checkouts'), env, () => undefined, {
+    const boxes = await openBoxes({ env, stateDir: join(folder, 'sandbox'), hidden })
+    const { checkouts, platformStep } = openCheckouts(join(folder, 'checkouts'), env, () => undefined, {
       allowed: [resolve(root)],
       own: [folder],
     })

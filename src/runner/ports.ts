@@ -3,7 +3,7 @@ import type { AttemptInput, Permissions } from '../contract/agent.ts'
 import type { AttemptReport, AttemptSpec, StreamName } from '../contract/attempt.ts'
 import type { BotServeArgs } from '../contract/bots/bot.ts'
 import type { Network } from '../contract/isolation.ts'
-import type { WorkspaceLook } from '../contract/runs/workspace-looks.ts'
+import type { WorkspaceQuery } from '../contract/runs/workspace-queries.ts'
 import type { RunnerAnswer } from '../contract/tasks/pool-ask.ts'
 
 /** Interface file: `actions/`, `agents/` and `dialects/` may import it. */
@@ -95,7 +95,7 @@ export interface HeldAttempt {
    * Answers a query about the attempt's working folder while the attempt runs; `send` sends a body. Throws the error to
    * report.
    */
-  look?(ask: WorkspaceLook, send: (text: string) => Promise<void>): Promise<RunnerAnswer>
+  viewFolder?(ask: WorkspaceQuery, send: (text: string) => Promise<void>): Promise<RunnerAnswer>
   /**
    * Sends SIGTERM to all processes, waits for the grace, sends SIGKILL; then reports `ended` with outcome `canceled`
    * and this reason. A second call has no effect.

@@ -102,8 +102,8 @@ class Killed {
   }
 
   /**
-   * Asserts that only the hub, the runner with its guard, and the proxy are left, that no door is open, and that the
-   * engine has no containers of the runner.
+   * Asserts that only the hub, the runner with its guard, and the proxy are left, that no endpoint is open, and that
+   * the engine has no containers of the runner.
    */
   async assertNothingLeft(): Promise<void> {
     const { runnerFolder, home, hub, runner } = this.programs

@@ -46,7 +46,7 @@ for place in /var/run/docker.sock /run/docker.sock /run/containerd/containerd.so
   is_own "$place" && continue
   try "place $place" test -e "$place" -a "$place" != /proc/sysrq-trigger
 done
-try 'a socket beside the door' sh -c 'find / -xdev -type s 2>/dev/null | grep -v "^/run/errand/proxy$" | grep -v "^$PWD/" | grep -v "/tmp/" | grep .'
+try 'a socket beside the endpoint' sh -c 'find / -xdev -type s 2>/dev/null | grep -v "^/run/errand/proxy$" | grep -v "^$PWD/" | grep -v "/tmp/" | grep .'
 try 'an abstract socket of the machine' grep -q ' @/' /proc/net/unix
 for place in /usr/errand-was-here /etc/errand-was-here /bin/errand-was-here /run/errand/errand-was-here /errand-was-here /lib/errand-was-here; do
   try "writing $place" written "$place"

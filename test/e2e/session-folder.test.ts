@@ -7,7 +7,7 @@ import { taskPlace } from '../support/tasks/task-place.ts'
 
 const commit = 'git -c user.name=Agent -c user.email=a@example.org commit -qam'
 
-test('the folder of a session is looked at while it goes on, and its change is kept at the end', async (t) => {
+test('the folder of a session can be viewed while it runs, and its change is kept at the end', async (t) => {
   const { repository, token, programs } = await taskPlace(t, {
     script: [
       runTurn(`echo "Better." >> README.md && ${commit} "Better words"; printenv API_KEY > key.txt`),
@@ -54,13 +54,13 @@ test('the folder of a session is looked at while it goes on, and its change is k
   const names = (await sessions.files(run_id)).entries.map(({ name }) => name)
   assert.ok(names.includes('README.md') && names.includes('key.txt'))
 
-  for (const look of [
+  for (const query of [
     () => bob.sessions.workspace(run_id),
     () => bob.sessions.files(run_id),
     () => bob.sessions.file(run_id, 'README.md'),
     () => bob.sessions.change(run_id),
   ])
-    await assert.rejects(look, { code: 'run_not_found' })
+    await assert.rejects(query, { code: 'run_not_found' })
   await sessions.share(run_id, { user: 'bob' })
   assert.equal((await bob.sessions.file(run_id, 'README.md')).text, 'The shop.\nBetter.\n')
 

@@ -11,7 +11,11 @@ import { type Programs, startPrograms } from '../support/programs.ts'
  * Starts a server in front of the hub. It does not pass the first matching request on: it calls `onFirst` and then
  * breaks the connection.
  */
-async function door(t: TestContext, request: RegExp, onFirst: (programs: Programs) => Promise<void>) {
+async function breakingServer(
+  t: TestContext,
+  request: RegExp,
+  onFirst: (programs: Programs) => Promise<void>,
+) {
   const seen = { asked: 0, programs: undefined as Programs | undefined }
   const server = createServer((near) => {
     const far = connect(Number(new URL(seen.programs!.url).port), '127.0.0.1')
@@ -35,7 +39,7 @@ const step = (name: string, script: string, more: object) => ({
 })
 
 test('a hub that is stopped while an attempt asks it for a file, and started again, fails nothing', async (t) => {
-  const { seen, url } = await door(t, /^GET \/api\/runner-artifacts\//, async ({ hub }) => {
+  const { seen, url } = await breakingServer(t, /^GET \/api\/runner-artifacts\//, async ({ hub }) => {
     hub.child.kill('SIGTERM')
     await hub.finished
   })

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import type { StreamName } from '../../src/contract/attempt.ts'
 import { AttemptsStandIn, type Script } from './attempts-stand-in.ts'
 import { EngineStandIn } from './engine-stand-in.ts'
-import { FrameDoor } from './frame-door.ts'
+import { FrameDropper } from './frame-dropper.ts'
 import { FrameShuffler } from './frame-shuffler.ts'
 import { HubSetup, openRunner, spec, until } from './setup.ts'
 
@@ -18,24 +18,24 @@ afterEach(async () => {
 })
 
 /** Starts a hub and a runner, between which frames are lost. */
-async function place(loses: Parameters<typeof FrameDoor.open>[1], script: Script) {
+async function place(loses: Parameters<typeof FrameDropper.open>[1], script: Script) {
   const hub = await HubSetup.open({ heartbeatMs: HEARTBEAT_MS, graceMs: 0 })
   cleanups.push(() => hub.close())
-  const door = await FrameDoor.open(() => hub.url, loses)
-  cleanups.push(() => door.close())
+  const dropper = await FrameDropper.open(() => hub.url, loses)
+  cleanups.push(() => dropper.close())
   const attempts = new AttemptsStandIn(() => script)
-  const runner = openRunner(door.url, attempts, {}, { heartbeatMs: HEARTBEAT_MS, handshakeTimeoutMs: 500 })
+  const runner = openRunner(dropper.url, attempts, {}, { heartbeatMs: HEARTBEAT_MS, handshakeTimeoutMs: 500 })
   cleanups.push(async () => {
     runner.link.close()
     await runner.done
     await attempts.close()
   })
   hub.fleet.ready()
-  return { hub, door, attempts, engine: new EngineStandIn() }
+  return { hub, dropper, attempts, engine: new EngineStandIn() }
 }
 
 /** Loses the first frame of that type; for a report, the type is the report's. */
-function first(type: string): Parameters<typeof FrameDoor.open>[1] {
+function first(type: string): Parameters<typeof FrameDropper.open>[1] {
   let isLost = false
   return (_, frame) => {
     if (isLost || type !== (frame.report?.type ?? frame.type)) return false
@@ -53,24 +53,24 @@ async function heartbeats(hub: HubSetup): Promise<void> {
 
 for (const type of ['started', 'output', 'ended', 'claimed', 'start', 'ack', 'release'])
   test(`a frame "${type}" that is lost over a link that lives is made good over the same link`, async () => {
-    const { hub, door, attempts, engine } = await place(first(type), hello)
+    const { hub, dropper, attempts, engine } = await place(first(type), hello)
     const kept = engine.start(hub.fleet, spec())
-    await until('its release', () => door.lost.length === 1 && attempts.released.length === 1)
+    await until('its release', () => dropper.lost.length === 1 && attempts.released.length === 1)
     assert.deepEqual(
       kept.reports.map((report) => report.type),
       ['started', 'ended'],
     )
     assert.equal(kept.end?.outcome, 'success')
     assert.equal(Buffer.concat(kept.chunks.stdout).toString(), 'hello\n')
-    assert.deepEqual(door.lost, [type])
-    assert.equal(door.links, 1)
+    assert.deepEqual(dropper.lost, [type])
+    assert.equal(dropper.links, 1)
     assert.equal(attempts.begun.length, 1)
     assert.deepEqual(engine.complaints, [])
   })
 
 test('a cancel that is lost is sent again, and so is an input', async () => {
   const [cancel, input] = [first('cancel'), first('input')]
-  const { hub, door, attempts, engine } = await place((...of) => cancel(...of) || input(...of), forever)
+  const { hub, dropper, attempts, engine } = await place((...of) => cancel(...of) || input(...of), forever)
   const kept = engine.start(hub.fleet, spec())
   const id = kept.spec.attempt_id
   await until('its start', () => kept.reports.length === 1)
@@ -80,24 +80,24 @@ test('a cancel that is lost is sent again, and so is an input', async () => {
   hub.fleet.cancel(id, 'canceled')
   await until('its end', () => kept.end !== undefined)
   assert.deepEqual([kept.end?.outcome, held.inputs], ['canceled', ['one']])
-  assert.deepEqual([door.lost, door.links], [['input', 'cancel'], 1])
+  assert.deepEqual([dropper.lost, dropper.links], [['input', 'cancel'], 1])
 })
 
 test('what a runner rejects is known though the rejection was lost', async () => {
-  const { hub, door, attempts, engine } = await place(first('rejected'), hello)
+  const { hub, dropper, attempts, engine } = await place(first('rejected'), hello)
   attempts.rejectWith = 'not here'
   const kept = engine.start(hub.fleet, spec())
   await until('its end', () => kept.end !== undefined)
   assert.equal(kept.end?.reason, 'rejected')
-  assert.deepEqual([door.lost, door.links], [['rejected'], 1])
+  assert.deepEqual([dropper.lost, dropper.links], [['rejected'], 1])
 })
 
 test('a runner that hears no welcome asks for it over a new link', async () => {
-  const { hub, door, engine } = await place(first('welcome'), hello)
-  await until('a second link', () => door.links === 2)
+  const { hub, dropper, engine } = await place(first('welcome'), hello)
+  await until('a second link', () => dropper.links === 2)
   const kept = engine.start(hub.fleet, spec())
   await until('its end', () => kept.end !== undefined)
-  assert.deepEqual([kept.end?.outcome, door.lost, door.links], ['success', ['welcome'], 2])
+  assert.deepEqual([kept.end?.outcome, dropper.lost, dropper.links], ['success', ['welcome'], 2])
 })
 
 test('a hub of a release that compares nothing is told nothing to compare', async () => {
@@ -144,11 +144,11 @@ test('whichever frames are lost, doubled or late, every byte and report arrives 
   const property = fc.asyncProperty(fc.nat(), fc.constantFrom(0.05, 0.2, 0.4), async (seed, share) => {
     const random = numbers(seed)
     const hub = await HubSetup.open({ heartbeatMs: HEARTBEAT_MS })
-    const door = await FrameDoor.open(
+    const dropper = await FrameDropper.open(
       () => hub.url,
       (_, { type }) => type !== 'hello' && type !== 'welcome' && random() < share,
     )
-    const shuffler = await FrameShuffler.open(() => door.url, random)
+    const shuffler = await FrameShuffler.open(() => dropper.url, random)
     const engine = new EngineStandIn({ commitMs: 5, random })
     const attempts = new AttemptsStandIn(() => randomScript(random))
     const runner = openRunner(shuffler.url, attempts, {}, { heartbeatMs: HEARTBEAT_MS })
@@ -161,7 +161,7 @@ test('whichever frames are lost, doubled or late, every byte and report arrives 
       await runner.done
       await attempts.close()
       await shuffler.close()
-      await door.close()
+      await dropper.close()
       await hub.close()
     }
     for (const kept of all) {

@@ -16,10 +16,10 @@ import {
   answerOf,
   ask,
   messages,
-  openDoor,
+  openEndpoint,
   SENTINEL,
   startService,
-} from '../support/runner/model-door-fixture.ts'
+} from '../support/runner/model-proxy-fixture.ts'
 import { PUBLIC, proxyFixture, webServer } from '../support/runner/proxy-fixture.ts'
 
 const LIMIT_MS = 400
@@ -30,16 +30,16 @@ const LIMIT_MS = 400
 const isSilent = (manner: Manner): boolean => ['silent', 'stops_midway', 'late'].includes(manner)
 const page = 'an answer is passed on as it is; the program that has asked judges it'
 
-test('a model behind the proxy of a box fails in every manner, and its door stays open', async (t) => {
+test('a model behind the proxy of a box fails in every manner, and its endpoint stays open', async (t) => {
   await using service = await startService((_request, response) => {
     response.setHeader('content-type', 'application/json')
     response.end(answerOf({ input_tokens: 10, output_tokens: 5 }))
   })
   const front = await Front.open(t, { behind: Number(new URL(service.url).port) })
-  await using door = await openDoor({ rules: [{ upstream: `http://${front.host}` }] })
+  await using endpoint = await openEndpoint({ rules: [{ upstream: `http://${front.host}` }] })
   const { works } = await hubPlace(t)
   const asked = (signal?: AbortSignal) =>
-    ask(door.url(), '/v1/messages', { headers: { 'x-api-key': SENTINEL }, body: messages(), signal })
+    ask(endpoint.url(), '/v1/messages', { headers: { 'x-api-key': SENTINEL }, body: messages(), signal })
   await throughManners(t, 'model behind the proxy', {
     front,
     works,

@@ -47,7 +47,7 @@ export const outsideServices: readonly OutsideService[] = [
       'src/runner/git/remote.ts',
       'src/runner/workspaces/mirrors.ts',
       'src/runner/workspaces/git-check.ts',
-      'src/runner/carry/git-push.ts',
+      'src/runner/change-export/git-push.ts',
       'src/runner/sources/clone.ts',
     ],
     driven: 'test/outside/git-server.test.ts',
@@ -127,6 +127,6 @@ export const internal: Readonly<Record<string, string>> = {
   'src/runner/link/hub-connection.ts': "the runner's link to its hub",
   'src/runner/model-gate/join-gate.ts': 'a socket of this machine, between two processes of the runner',
   'src/runner/containers/container-streams.ts': 'descriptors that this process has already',
-  'src/runner/proxy/doors.ts': 'the control socket of the proxy of sandboxes',
+  'src/runner/proxy/proxy-supervisor.ts': 'the control socket of the proxy of sandboxes',
   'src/agents/install/npm-install.ts': 'npm, called by a person who waits for its own words',
 }

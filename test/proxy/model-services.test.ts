@@ -12,19 +12,19 @@ import { describe, it, type TestContext } from 'node:test'
 import fc from 'fast-check'
 import { socketPath } from '../../src/platform/socket-path.ts'
 import { JsonBody } from '../../src/runner/proxy/request-body.ts'
-import type { DoorRules, ModelRule } from '../../src/runner/proxy/rules.ts'
+import type { EndpointRules, ModelRule } from '../../src/runner/proxy/rules.ts'
 import { checkedLookup } from '../../src/runner/proxy/upstream.ts'
-import { sumTold } from '../../src/runner/proxy/usage-count.ts'
+import { sumLog } from '../../src/runner/proxy/usage-count.ts'
 import { until } from '../support/builtin-bench.ts'
 import {
   answerOf,
   ask,
   KEY,
   messages,
-  openDoor,
+  openEndpoint,
   SENTINEL,
   startService,
-} from '../support/runner/model-door-fixture.ts'
+} from '../support/runner/model-proxy-fixture.ts'
 import { proxyFixture } from '../support/runner/proxy-fixture.ts'
 
 const program = join(import.meta.dirname, '../../src/runner/proxy/program.ts')
@@ -39,7 +39,7 @@ function folderOf(t: TestContext): string {
   return folder
 }
 
-/** Calls through the socket of a door, as the bridge of a box does. */
+/** Calls through the socket of an endpoint, as the bridge of a box does. */
 async function asking(socket: string, body: object): Promise<IncomingMessage> {
   const { path, close } = socketPath(socket)
   const asked = requestTo({
@@ -64,7 +64,7 @@ describe('services of models behind the proxy of a runner', () => {
     const proxy = proxyFixture(t, { program })
     const opened = { network: 'models', models: [rule(service.url)], budget: { tokens: 100 } } as const
     const socket = join(
-      (await proxy.doors.open('one', { ...opened, models: [...opened.models] }, proxy.folder)).folder,
+      (await proxy.supervisor.open('one', { ...opened, models: [...opened.models] }, proxy.folder)).folder,
       'proxy',
     )
     const cut = await asking(socket, messages(10, { content: 'x'.repeat(200) }))
@@ -73,7 +73,7 @@ describe('services of models behind the proxy of a runner', () => {
     process.kill(before, 'SIGKILL')
     await assert.rejects(text(cut))
     assert.deepEqual(
-      proxy.told('one').map(({ type }) => type),
+      proxy.log('one').map(({ type }) => type),
       ['asked'],
     )
     await until(() => {
@@ -97,16 +97,16 @@ describe('services of models behind the proxy of a runner', () => {
       answered.push(answer.statusCode ?? 0)
     }
     assert.deepEqual(answered, [200, 400])
-    const { tokens, requests, estimated } = sumTold(proxy.told('one'))
+    const { tokens, requests, estimated } = sumLog(proxy.log('one'))
     assert.deepEqual([tokens.output, requests, estimated], [40, 2, true])
     assert.ok(tokens.input > 60)
     assert.equal(service.seen.length, 2)
   })
 
-  it('tell what was cut when a door is shut', async (t) => {
+  it('tell what was cut when an endpoint is shut', async (t) => {
     await using service = await startService(() => {})
     const proxy = proxyFixture(t, { program })
-    const opened = await proxy.doors.open(
+    const opened = await proxy.supervisor.open(
       'one',
       { network: 'models', models: [rule(service.url)], budget: {} },
       proxy.folder,
@@ -114,10 +114,10 @@ describe('services of models behind the proxy of a runner', () => {
     const asked = asking(join(opened.folder, 'proxy'), messages())
     const failed = assert.rejects(asked)
     await until(() => service.seen.length === 1)
-    await proxy.doors.close('one')
+    await proxy.supervisor.close('one')
     await failed
     assert.deepEqual(
-      proxy.told('one').map(({ type }) => type),
+      proxy.log('one').map(({ type }) => type),
       ['asked', 'answered'],
     )
     assert.doesNotMatch(readFileSync(join(opened.folder, '../told.jsonl'), 'utf8'), new RegExp(KEY))
@@ -129,23 +129,23 @@ describe('services of models behind the proxy of a runner', () => {
     writeFileSync(file, JSON.stringify({ own }))
     await using service = await startService((_, response) => response.end(answerOf({ output_tokens: 3 })))
     const proxy = proxyFixture(t, { program, env: { ERRAND_MODEL_PRICES: file } })
-    const opened = await proxy.doors.open(
+    const opened = await proxy.supervisor.open(
       'one',
       { network: 'models', models: [rule(service.url)], budget: { cost_usd: 2 } },
       proxy.folder,
     )
     const socket = join(opened.folder, 'proxy')
     assert.equal((await asking(socket, messages(1, { model: 'own' }))).statusCode, 200)
-    await until(() => proxy.told('one').length === 2)
-    assert.equal(sumTold(proxy.told('one')).cost_usd, 3)
+    await until(() => proxy.log('one').length === 2)
+    assert.equal(sumLog(proxy.log('one')).cost_usd, 3)
     assert.equal((await asking(socket, messages(1, { model: 'own' }))).statusCode, 400)
-    await proxy.doors.quit()
+    await proxy.supervisor.quit()
 
     writeFileSync(file, '{"own": 5}')
     const other = proxyFixture(t, { program, env: { ERRAND_MODEL_PRICES: file } })
     const rules = { network: 'models', models: [], budget: {} } as const
     await assert.rejects(
-      other.doors.open('one', { ...rules, models: [] }, other.folder),
+      other.supervisor.open('one', { ...rules, models: [] }, other.folder),
       /ERRAND_MODEL_PRICES names .*prices\.json.*own/,
     )
   })
@@ -200,16 +200,16 @@ describe('a service of models by TLS', () => {
 
   it('is given the key only where its certificate is good', async (t) => {
     const { url, cert, seen } = await secure(t)
-    await using door = await openDoor({ rules: [{ upstream: url }] })
-    const answer = await ask(door.url(), '/v1/messages', { body: messages() })
+    await using endpoint = await openEndpoint({ rules: [{ upstream: url }] })
+    const answer = await ask(endpoint.url(), '/v1/messages', { body: messages() })
     assert.equal(answer.status, 502)
     assert.match(answer.json.error?.message ?? '', /cannot reach localhost:\d+: .*certificate/)
     assert.deepEqual(seen, [])
-    assert.equal(door.of('answered')[0]?.estimated, undefined)
+    assert.equal(endpoint.of('answered')[0]?.estimated, undefined)
     // A machine that trusts the certificate, in a separate process, because trusted certificates are read at the
     // start.
     const proxy = proxyFixture(t, { program, env: { NODE_EXTRA_CA_CERTS: cert } })
-    const opened = await proxy.doors.open(
+    const opened = await proxy.supervisor.open(
       'one',
       { network: 'models', models: [rule(url)], budget: {} },
       proxy.folder,
@@ -251,7 +251,7 @@ describe('a service of models by TLS', () => {
     const opened = async (id: string, proxyUrl: string) => {
       const models = [{ ...rule(url), proxy: proxyUrl }]
       return join(
-        (await proxy.doors.open(id, { network: 'models', models, budget: {} }, proxy.folder)).folder,
+        (await proxy.supervisor.open(id, { network: 'models', models, budget: {} }, proxy.folder)).folder,
         'proxy',
       )
     }
@@ -272,7 +272,7 @@ describe('a service of models by TLS', () => {
 
 describe('a service of models that a step has named', () => {
   const target = (host: string, port = 443) => ({ host, port })
-  const rules = (network: DoorRules['network'], never: string[] = []): DoorRules => ({
+  const rules = (network: EndpointRules['network'], never: string[] = []): EndpointRules => ({
     ...{ version: 1, key: 'k', network, never, models: [], budget: {} },
   })
   const names: Record<string, string[]> = {
@@ -288,7 +288,7 @@ describe('a service of models that a step has named', () => {
     assert.deepEqual(await look(target('93.184.215.14'), rules('models')), ['93.184.215.14'])
     const opened = rules({ allow: ['lan.test:8000@private', 'loop.test@private'] })
     assert.deepEqual(await look(target('lan.test', 8000), opened), ['10.0.0.1'])
-    const closed: [host: string, port: number, rules: DoorRules][] = [
+    const closed: [host: string, port: number, rules: EndpointRules][] = [
       ['lan.test', 8000, rules('all')],
       ['lan.test', 8001, opened],
       ['half.test', 443, rules('all')],
@@ -317,18 +317,20 @@ describe('a service of models that a step has named', () => {
       '0.0.0.0',
       '127.0.0.1.',
     ]) {
-      await using door = await openDoor({ rules: [{ upstream: `http://${host}:${port}`, checked: true }] })
-      const answer = await ask(door.url(), '/v1/messages', { body: messages() })
+      await using endpoint = await openEndpoint({
+        rules: [{ upstream: `http://${host}:${port}`, checked: true }],
+      })
+      const answer = await ask(endpoint.url(), '/v1/messages', { body: messages() })
       assert.equal(answer.status, 400, host)
       assert.match(
         answer.json.error?.message ?? '',
         /a step may not reach .*: its address is not on the public/,
       )
       assert.deepEqual(
-        door.of('refused').map(({ why }) => why),
+        endpoint.of('refused').map(({ why }) => why),
         ['private_address'],
       )
-      assert.equal(door.of('answered')[0]?.tokens.input, 0)
+      assert.equal(endpoint.of('answered')[0]?.tokens.input, 0)
     }
     assert.deepEqual(service.seen, [])
   })

@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query'
-import type { WorkspaceChange } from '../../src/contract/runs/workspace-looks.ts'
+import type { WorkspaceChange } from '../../src/contract/runs/workspace-queries.ts'
 import { ApiError, ask } from '../data/api.ts'
 import { type Against, Changes, RunChanges } from '../parts/diff/changes.tsx'
 

@@ -1,7 +1,7 @@
 import { useQuery } from '@tanstack/react-query'
 import { ChevronRight, File, FileSymlink, Folder } from 'lucide-react'
 import { useState } from 'react'
-import type { WorkspaceFile, WorkspaceFolder } from '../../src/contract/runs/workspace-looks.ts'
+import type { WorkspaceFile, WorkspaceFolder } from '../../src/contract/runs/workspace-queries.ts'
 import { ApiError, ask } from '../data/api.ts'
 import { Failure } from '../parts/action-button.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'

@@ -38,8 +38,8 @@ export function localSessions(record: OwnRecord, secrets?: SecretSource): Attemp
 
 /** Opens the boxes of a command that runs steps on this machine. Loaded with the first step that asks for one. */
 export async function localBoxes(): Promise<Boxes> {
-  const { openBoxes } = await import('../startup/open-sessions.ts')
-  return await openBoxes(localFolder(), ownPlaces())
+  const { sharedBoxes } = await import('../startup/open-sessions.ts')
+  return await sharedBoxes(localFolder(), ownPlaces())
 }
 
 /** Opens the store for artifacts of steps that run on this machine. Loaded with the first step that needs it. */

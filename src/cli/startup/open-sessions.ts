@@ -3,8 +3,8 @@ import { builtinActionRegistry } from '../../actions/registry.ts'
 import { agentsFolder } from '../../agents/install/native-binary.ts'
 import { ArtifactKeeper } from '../../runner/artifacts/artifact-keeper.ts'
 import { FolderArtifacts } from '../../runner/artifacts/folder-artifacts.ts'
-import { machineBoxes } from '../../runner/machine-boxes.ts'
 import { openAttempts } from '../../runner/open-attempts.ts'
+import { openBoxes } from '../../runner/open-boxes.ts'
 import type { Attempts } from '../../runner/ports.ts'
 import type { Boxes } from '../../runner/sandbox/boxes.ts'
 import { mountedSecretsDir } from '../../runner/secrets/machine-secrets.ts'
@@ -13,9 +13,12 @@ import { machineAgents } from '../../runner/sessions/machine-agents.ts'
 
 let boxes: Promise<Boxes> | undefined
 
-/** Opens the boxes of commands that run steps here, with their files in `folder`. Throws `invalid_argument`. */
-export function openBoxes(folder: string, hidden: readonly string[]): Promise<Boxes> {
-  boxes ??= machineBoxes({ env: process.env, stateDir: join(folder, 'sandbox'), hidden })
+/**
+ * Returns the boxes of commands that run steps here, opened once, with their files in `folder`. Throws
+ * `invalid_argument`.
+ */
+export function sharedBoxes(folder: string, hidden: readonly string[]): Promise<Boxes> {
+  boxes ??= openBoxes({ env: process.env, stateDir: join(folder, 'sandbox'), hidden })
   return boxes
 }
 
@@ -34,7 +37,7 @@ export async function openSessions(
 ): Promise<Attempts> {
   return openAttempts({
     dir,
-    boxes: await openBoxes(folder, hidden),
+    boxes: await sharedBoxes(folder, hidden),
     artifacts: openArtifacts(folder),
     workspaceDir: join(folder, 'workspaces'),
     workspace: 'cwd',

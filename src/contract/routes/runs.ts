@@ -49,7 +49,7 @@ import {
   WorkspaceChange,
   WorkspaceFile,
   WorkspaceFolder,
-} from '../runs/workspace-looks.ts'
+} from '../runs/workspace-queries.ts'
 import { content, nothing, routeTable } from './route.ts'
 
 const tag = 'runs'

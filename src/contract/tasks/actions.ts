@@ -101,7 +101,7 @@ export const GitCarryArgs = z.strictObject({
 })
 
 /**
- * Arguments of `git.push`: makes the carried commits the branch at the repository, once. Given their `start`, it
+ * Arguments of `git.push`: makes the exported commits the branch at the repository, once. Given their `start`, it
  * catches up with a branch that somebody has moved. Exports `BRANCH` and `PUSHED_SHA`; after catching up also
  * `START_SHA` and `TIP_SHA`. When the result must be tested or mended first, nothing is pushed: `MOVED` is then `yes`,
  * and `CONFLICTS` names the files, if any.

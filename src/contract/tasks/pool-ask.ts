@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { DataAnswer, DataAsk } from '../bots/bot-data.ts'
-import { LookAnswer, WorkspaceLook } from '../runs/workspace-looks.ts'
+import { WorkspaceQuery, WorkspaceQueryAnswer } from '../runs/workspace-queries.ts'
 
 /** A hub's questions to a runner about slots that something other than a run holds. */
 export const SlotAsk = z.discriminatedUnion('what', [
@@ -22,9 +22,9 @@ export const SlotAsk = z.discriminatedUnion('what', [
 export type SlotAsk = z.infer<typeof SlotAsk>
 
 /** Every question that a hub can ask a runner. */
-export const RunnerAsk = z.union([DataAsk, SlotAsk, WorkspaceLook])
+export const RunnerAsk = z.union([DataAsk, SlotAsk, WorkspaceQuery])
 export type RunnerAsk = z.infer<typeof RunnerAsk>
 
 /** The answer to any of them. For a slot, `exists` says that it is leased after the operation. */
-export const RunnerAnswer = DataAnswer.extend({ slot_path: z.string().optional(), ...LookAnswer })
+export const RunnerAnswer = DataAnswer.extend({ slot_path: z.string().optional(), ...WorkspaceQueryAnswer })
 export type RunnerAnswer = z.infer<typeof RunnerAnswer>

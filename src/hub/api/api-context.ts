@@ -4,7 +4,7 @@ import type { AttemptSpec } from '../../contract/attempt.ts'
 import type { ChangePool, PoolView } from '../../contract/fleet/provisioning.ts'
 import type { RunnerGroup } from '../../contract/fleet/runner-groups.ts'
 import type { RunnerView } from '../../contract/protocol.ts'
-import type { WorkspaceLook } from '../../contract/runs/workspace-looks.ts'
+import type { WorkspaceQuery } from '../../contract/runs/workspace-queries.ts'
 import type { RunnerAnswer } from '../../contract/tasks/pool-ask.ts'
 import type { EngineFace } from '../../engine/api.ts'
 import type { CheckAside } from '../../engine/workflow-file/check-aside.ts'
@@ -83,9 +83,9 @@ export interface PoolsFace {
 }
 
 /** Asks a runner about the folder of a session. Throws what the runner reports, or `unavailable`. */
-export interface LookAsks {
-  answer(of: TenantRunner, ask: WorkspaceLook, withinMs: number): Promise<RunnerAnswer>
-  body(of: TenantRunner, ask: WorkspaceLook, withinMs: number): Promise<Readable>
+export interface WorkspaceQueries {
+  answer(of: TenantRunner, ask: WorkspaceQuery, withinMs: number): Promise<RunnerAnswer>
+  body(of: TenantRunner, ask: WorkspaceQuery, withinMs: number): Promise<Readable>
 }
 
 /** Everything that the routes work with. */
@@ -106,7 +106,7 @@ export interface ApiContext {
   stored: StoredArtifacts
   lines: RunLines
   pool: RepoPool
-  asks: LookAsks
+  asks: WorkspaceQueries
   contents: Pick<ArtifactStore, 'receive'>
   auth: Auth
   version: string

@@ -34,9 +34,9 @@ import {
   type ApiContext,
   type ApiLimits,
   DEFAULT_API_LIMITS,
-  type LookAsks,
   type Repositories,
   type RunnersFace,
+  type WorkspaceQueries,
 } from './api-context.ts'
 import { approvalHandlers } from './approvals.ts'
 import { artifactHandlers } from './artifacts.ts'
@@ -89,7 +89,7 @@ export interface ApiOptions {
   stored: StoredArtifacts
   lines: RunLines
   pool: RepoPool
-  asks: LookAsks
+  asks: WorkspaceQueries
   contents: Pick<ArtifactStore, 'receive'>
   auth: Auth
   version: string

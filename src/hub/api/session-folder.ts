@@ -1,6 +1,6 @@
 import { ErrandError } from '../../contract/errors.ts'
 import type { RunRecord } from '../../contract/run.ts'
-import type { WorkspaceLook } from '../../contract/runs/workspace-looks.ts'
+import type { WorkspaceQuery } from '../../contract/runs/workspace-queries.ts'
 import { isFinalRun } from '../../contract/status.ts'
 import type { RunnerAnswer } from '../../contract/tasks/pool-ask.ts'
 import type { TenantRunner } from '../../stores/accounts.ts'
@@ -8,7 +8,7 @@ import type { ApiContext } from './api-context.ts'
 import { readableRun } from './http/access.ts'
 import type { Handlers } from './http/routes.ts'
 
-/** Milliseconds that a look may take: a repository may be large, and its disk slow. */
+/** Milliseconds that a query may take: a repository may be large, and its disk slow. */
 const WITHIN_MS = 30_000
 
 /** Serves the folder that a session works in, as its runner sees it now. */
@@ -49,18 +49,18 @@ export function sessionFolderHandlers({ engine, asks, limits }: ApiContext) {
     return { of: { tenant, id: last.runner }, attempt_id: last.attempt_id }
   }
 
-  type Ask = WorkspaceLook extends infer Each
-    ? Each extends WorkspaceLook
+  type Ask = WorkspaceQuery extends infer Each
+    ? Each extends WorkspaceQuery
       ? Omit<Each, 'attempt_id'>
       : never
     : never
   async function ask<Part extends 'folder' | 'file' | 'change'>(
     run: RunRecord,
-    look: Ask,
+    query: Ask,
     part: Part,
   ): Promise<NonNullable<RunnerAnswer[Part]>> {
     const { of, attempt_id } = await placeOf(run)
-    const answer = await asks.answer(of, { ...look, attempt_id } as WorkspaceLook, WITHIN_MS)
+    const answer = await asks.answer(of, { ...query, attempt_id } as WorkspaceQuery, WITHIN_MS)
     const found = answer[part]
     if (found !== undefined) return found
     throw new ErrandError('internal', `Runner "${of.id}" has answered something else.`)

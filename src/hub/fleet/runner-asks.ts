@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import type { DataAsk } from '../../contract/bots/bot-data.ts'
 import { ErrandError, type ErrorCode, errorStatus } from '../../contract/errors.ts'
-import type { WorkspaceLook } from '../../contract/runs/workspace-looks.ts'
+import type { WorkspaceQuery } from '../../contract/runs/workspace-queries.ts'
 import type { RunnerAnswer, RunnerAsk } from '../../contract/tasks/pool-ask.ts'
 import { within } from '../../platform/races.ts'
 import type { TenantRunner } from '../../stores/accounts.ts'
@@ -35,7 +35,7 @@ export class RunnerAsks {
   }
 
   /** Asks and returns the bytes as they arrive. Throws the error that the runner reports, or `unavailable`. */
-  async body(of: TenantRunner, ask: DataAsk | WorkspaceLook, withinMs: number): Promise<Readable> {
+  async body(of: TenantRunner, ask: DataAsk | WorkspaceQuery, withinMs: number): Promise<Readable> {
     const settled = await this.#asked(of, ask, withinMs)
     if (!('exists' in settled)) return settled
     throw new ErrandError('internal', `Runner "${of.id}" sent nothing.`)

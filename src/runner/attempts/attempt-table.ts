@@ -217,7 +217,7 @@ export class AttemptTable {
         dropSecrets(kept)
         if (facts.masked) kind.dropSecrets?.(kept)
       },
-      door: kept.box,
+      endpoint: kept.box,
       remove: async () => {
         await kept.box?.remove()
         await folder.remove()

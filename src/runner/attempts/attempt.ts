@@ -2,7 +2,7 @@ import type { AttemptInput } from '../../contract/agent.ts'
 import type { AttemptEnd, AttemptReport, AttemptSpec, StreamName } from '../../contract/attempt.ts'
 import { ErrandError, isErrandError, messageOf, messageWithHint } from '../../contract/errors.ts'
 import { toldNetwork } from '../../contract/isolation.ts'
-import type { WorkspaceLook } from '../../contract/runs/workspace-looks.ts'
+import type { WorkspaceQuery } from '../../contract/runs/workspace-queries.ts'
 import { Reason } from '../../contract/status.ts'
 import type { RunnerAnswer } from '../../contract/tasks/pool-ask.ts'
 import type { Scope } from '../limits/scope.ts'
@@ -11,9 +11,9 @@ import type { Masker } from '../masking/masker.ts'
 import type { HeldAttempt, OutputPart } from '../ports.ts'
 import { AttemptState } from './attempt-state.ts'
 import type { Driven, Driver, Over } from './driver.ts'
-import { HostReports, type ReadDoor } from './host-reports.ts'
 import type { AttemptJournal } from './journal.ts'
 import { type AttemptOutput, measuredEnd } from './measured-end.ts'
+import { NetworkReports, type ReadEndpoint } from './network-reports.ts'
 import type { RunnerStop } from './runner-stop.ts'
 import { callAt, type Polled, type Poller } from './timers.ts'
 import { type Cause, type Ending, signalOf } from './verdict.ts'
@@ -36,8 +36,8 @@ export interface AttemptOptions {
   isolation?: Pick<Extract<AttemptReport, { type: 'started' }>, 'isolation' | 'made_box' | 'network'>
   /** Cage that its processes run in; absent if this machine applies no limits to it. */
   cage?: AttemptLimiter
-  /** Door of its box, which reports hosts; absent if it has none. */
-  door?: ReadDoor
+  /** ProxyEndpoint of its box, which reports hosts; absent if it has none. */
+  endpoint?: ReadEndpoint
   masker?: Masker
   /** Texts that say which secrets of the step are not hidden, or not in all forms. */
   warnings: readonly string[]
@@ -83,7 +83,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
   readonly #options: AttemptOptions
   readonly #output: AttemptOutput
   readonly #cage: AttemptLimiter | undefined
-  readonly #hosts: HostReports | undefined
+  readonly #networkReports: NetworkReports | undefined
   readonly #state: AttemptState
   /** Driver of the attempt; undefined if it had ended before this process. */
   readonly #driver: Driver | undefined
@@ -104,7 +104,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     this.#options = options
     this.#output = output
     this.#cage = cage
-    this.#hosts = options.door && new HostReports(journal, options.door, masker)
+    this.#networkReports = options.endpoint && new NetworkReports(journal, options.endpoint, masker)
     this.#state = new AttemptState(journal.ended ? 'ended' : 'starting')
     if (journal.ended) this.#over(true)
     else this.#driver = options.driver(this)
@@ -155,13 +155,13 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     this.#driver?.input?.(input)
   }
 
-  async look(ask: WorkspaceLook, send: (text: string) => Promise<void>): Promise<RunnerAnswer> {
-    const look = this.#isOver ? undefined : this.#driver?.look
-    if (look === undefined)
+  async viewFolder(ask: WorkspaceQuery, send: (text: string) => Promise<void>): Promise<RunnerAnswer> {
+    const view = this.#isOver ? undefined : this.#driver?.viewFolder
+    if (view === undefined)
       throw new ErrandError('not_found', `Attempt ${this.spec.attempt_id} shows no folder, or is over.`, {
         hint: 'The folder of an agent is shown while its session goes on; its change is kept at the end.',
       })
-    return await look.call(this.#driver, ask, send)
+    return await view.call(this.#driver, ask, send)
   }
 
   cancel(graceMs: number, reason: string): void {
@@ -211,7 +211,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
   poll(): boolean {
     const grown = this.refresh()
     const news = this.#driver?.poll?.() === true
-    this.#hosts?.look()
+    this.#networkReports?.look()
     const breach = this.#cage?.look()
     if (breach !== undefined) this.stop({ type: 'failed', ...breach }, 0)
     return grown || news
@@ -278,7 +278,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     const ending = (this.cause === undefined && (await stop?.judge(toldEnding, endedAtMs))) || toldEnding
     if (this.#state.now === 'left') return
     const { survives, denied } = await driver.sweep(ending)
-    await this.#hosts?.close()
+    await this.#networkReports?.close()
     const unkeptFiles = await this.#keepFiles()
     this.#output.freeze()
     journal.changed()

@@ -1,6 +1,6 @@
 import type { AttemptInput, DeniedUses } from '../../contract/agent.ts'
 import type { AttemptSpec, AttemptUsage } from '../../contract/attempt.ts'
-import type { WorkspaceLook } from '../../contract/runs/workspace-looks.ts'
+import type { WorkspaceQuery } from '../../contract/runs/workspace-queries.ts'
 import type { RunnerAnswer } from '../../contract/tasks/pool-ask.ts'
 import type { Masker } from '../masking/masker.ts'
 import type { Action } from '../ports.ts'
@@ -24,7 +24,7 @@ export interface Driver {
   /** Passes on an input, once or more often. */
   input?(input: AttemptInput): void
   /** Answers a query about its working folder; `send` sends a body. Absent if the folder is not shown. */
-  look?(ask: WorkspaceLook, send: (text: string) => Promise<void>): Promise<RunnerAnswer>
+  viewFolder?(ask: WorkspaceQuery, send: (text: string) => Promise<void>): Promise<RunnerAnswer>
   /** Polls the attempt while it runs; returns true if there is news. */
   poll?(): boolean
   /**

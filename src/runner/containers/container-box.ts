@@ -7,10 +7,10 @@ import { findProgram, isBelow, realPath } from '../../platform/files.ts'
 import { ownProgram } from '../../platform/own-program.ts'
 import { isFurtherIn, procText, signal } from '../../platform/proc.ts'
 import type { Limiter } from '../limits/limiter.ts'
-import { DOOR_INSIDE } from '../proxy/rules.ts'
-import type { ToldSince } from '../proxy/telling.ts'
+import type { LogSince } from '../proxy/endpoint-log.ts'
+import { ENDPOINT_INSIDE } from '../proxy/rules.ts'
 import { type Box, type BoxPlaces, outsideEnvironment } from '../sandbox/box.ts'
-import type { BoxDoor, DoorAsked } from '../sandbox/box-door.ts'
+import type { BoxEndpoint, EndpointRequest } from '../sandbox/box-endpoint.ts'
 import { bridged } from '../sandbox/bridge.ts'
 import type { Launch } from '../sandbox/launch.ts'
 import { mountsOf } from '../sandbox/places.ts'
@@ -37,7 +37,7 @@ export interface ContainerBoxOptions {
   key: string
   image: string
   /** Way out of the box; absent if it has none. */
-  door?: BoxDoor
+  endpoint?: BoxEndpoint
   limits: AttemptLimits
   /** Places that the operator mounts into every box. */
   mounts: BoxPlaces
@@ -65,10 +65,10 @@ export class ContainerBox implements Box {
     this.#tell = tell
   }
 
-  async prepare(asked?: DoorAsked): Promise<void> {
-    const { containers, folder, image, door } = this.#options
+  async prepare(asked?: EndpointRequest): Promise<void> {
+    const { containers, folder, image, endpoint } = this.#options
     mkdirSync(folder, { recursive: true, mode: 0o700 })
-    const opened = door?.prepare(asked)
+    const opened = endpoint?.prepare(asked)
     opened?.catch(() => undefined)
     try {
       this.#image = await containers.image(image, this.#tell)
@@ -78,16 +78,16 @@ export class ContainerBox implements Box {
     }
   }
 
-  told(fromOffset: number): ToldSince {
-    return this.#options.door?.told(fromOffset) ?? { lines: [], offset: fromOffset }
+  logSince(fromOffset: number): LogSince {
+    return this.#options.endpoint?.logSince(fromOffset) ?? { lines: [], offset: fromOffset }
   }
 
   async close(): Promise<void> {
-    await this.#options.door?.close()
+    await this.#options.endpoint?.close()
   }
 
   async remove(): Promise<void> {
-    await this.#options.door?.remove()
+    await this.#options.endpoint?.remove()
   }
 
   enclose(launch: Launch, places: BoxPlaces, name: string): Launch {
@@ -97,10 +97,10 @@ export class ContainerBox implements Box {
       writable: [...places.writable, ...mounts.writable],
       readable: [...places.readable, ...mounts.readable],
     }
-    const door = places.offline ? undefined : this.#options.door?.open
-    const env = { ...this.#environment(launch.env, all, image), ...door?.env }
+    const endpoint = places.offline ? undefined : this.#options.endpoint?.open
+    const env = { ...this.#environment(launch.env, all, image), ...endpoint?.env }
     this.#checkLoader(launch, env.PATH!, all, image)
-    const bridge = door && imageBridge(image)
+    const bridge = endpoint && imageBridge(image)
     const argv = bridge ? bridged(bridge, launch.argv) : launch.argv
     const io = join(folder, `io.${name}`)
     rmSync(io, { recursive: true, force: true })
@@ -116,7 +116,7 @@ export class ContainerBox implements Box {
       image: image.name,
       body: containerBody({
         ...{ image, mounts: mountsOf(places, mounts, hidden), io, limits },
-        more: door ? [bind(door.folder, DOOR_INSIDE), ...bridge!.mounts] : [],
+        more: endpoint ? [bind(endpoint.folder, ENDPOINT_INSIDE), ...bridge!.mounts] : [],
         etc: containers.etc(image.user),
         labels: containers.labels({ key, folder }),
         env: engineVariables(env),

@@ -314,9 +314,9 @@ const elsewhere = ({ docker, folder }: Known, why: string): ErrandError =>
   )
 
 /**
- * Returns the bridge that carries connections of a container to its door, and its mounts: socat, from the image or this
- * machine, or else a Node, which takes longer to start than all the rest. It gets its own session, if the image can
- * create one, so that a signal to the program does not affect it. Throws if there is nothing.
+ * Returns the bridge that carries connections of a container to its endpoint, and its mounts: socat, from the image or
+ * this machine, or else a Node, which takes longer to start than all the rest. It gets its own session, if the image
+ * can create one, so that a signal to the program does not affect it. Throws if there is nothing.
  */
 export function imageBridge({ name, tools, runsNode, socat: carried }: ContainerImage): ImageBridge {
   const { socat, node, setsid } = tools

@@ -163,7 +163,7 @@ export class LocalAttempts {
       const facts = found.facts(spec, 'process')
       if (!facts) return this.#process(order, action, secrets)
       folder = mkdtempSync(join(tmpdir(), `errand-${key}-${spec.attempt_id}-`))
-      // Without this process nobody reads the log of its door, so the door closes.
+      // Without this process nobody reads the log of its endpoint, so the endpoint closes.
       takePidLock(join(folder, 'owner'))
       const places = { writable: [cwd], readable: secrets?.files ?? [] }
       const box = found.box(facts, folder, `${key}-${spec.attempt_id}`, spec.limits)
@@ -203,8 +203,8 @@ export class LocalAttempts {
     const driver = (attempt: Driven) => new ChildDriver(attempt, options)
     const { isolation, network } = box?.facts ?? {}
     const told = isolation && { isolation, network }
-    const door = box && readOnce(box.box)
-    return this.#attempt(order, { output, cage: limits, driver, door, isolation: told }, secrets)
+    const endpoint = box && readOnce(box.box)
+    return this.#attempt(order, { output, cage: limits, driver, endpoint, isolation: told }, secrets)
   }
 
   /** Makes an attempt that ends in this way once it begins. */
@@ -219,7 +219,7 @@ export class LocalAttempts {
 
   #attempt(
     { spec, epoch }: LocalOrder,
-    more: Pick<AttemptOptions, 'output' | 'cage' | 'driver' | 'door' | 'isolation'>,
+    more: Pick<AttemptOptions, 'output' | 'cage' | 'driver' | 'endpoint' | 'isolation'>,
     secrets: AttemptSecrets | undefined,
   ): Attempt {
     return new Attempt({
@@ -261,9 +261,9 @@ export class LocalAttempts {
   }
 }
 
-/** Returns the door of a box that nobody reads after its attempt. */
-const readOnce = (box: Box): AttemptOptions['door'] => ({
-  told: (offset) => box.told(offset),
+/** Returns the endpoint of a box that nobody reads after its attempt. */
+const readOnce = (box: Box): AttemptOptions['endpoint'] => ({
+  logSince: (offset) => box.logSince(offset),
   close: () => box.close(),
   spent: () => box.remove(),
 })

@@ -161,7 +161,7 @@ test('a boxed step ends with the program that runs it, also by kill -9', { skip 
   assert.ok(existsSync(folder))
 })
 
-test('the folder of its attempt says whose it is, so that its door is shut when that process is gone', {
+test('the folder of its attempt says whose it is, so that its endpoint is shut when that process is gone', {
   skip,
 }, async (t) => {
   const { start, host, here } = hostIn(t)

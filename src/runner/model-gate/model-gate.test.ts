@@ -10,7 +10,7 @@ import {
   messages,
   type ServiceStandIn,
   startService,
-} from '../../../test/support/runner/model-door-fixture.ts'
+} from '../../../test/support/runner/model-proxy-fixture.ts'
 import { agentRegistry } from '../../agents/registry.ts'
 import { gateRules } from './gate-access.ts'
 import { joinGate } from './join-gate.ts'

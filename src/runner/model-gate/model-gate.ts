@@ -9,10 +9,10 @@ import { writeFileAtomic } from '../../platform/files.ts'
 import type { Log } from '../../platform/log.ts'
 import { socketPath } from '../../platform/socket-path.ts'
 import type { Variables } from '../proxy/model-access.ts'
-import { ModelDoor } from '../proxy/model-door.ts'
+import { ModelProxy } from '../proxy/model-proxy.ts'
 import { oneByOne } from '../proxy/one-by-one.ts'
 import type { Prices } from '../proxy/prices.ts'
-import { DOOR_PORT, type DoorRules } from '../proxy/rules.ts'
+import { ENDPOINT_PORT, type EndpointRules } from '../proxy/rules.ts'
 import { ACCESS_FILE, type GateAccess, gateRules, RUNNER_SOCKET } from './gate-access.ts'
 
 export interface ModelGateOptions {
@@ -39,13 +39,13 @@ export class ModelGate {
 
   /** Opens the gate. Throws `invalid_argument` if there is nothing to replace, `unavailable` if it cannot listen. */
   static async open(options: ModelGateOptions): Promise<ModelGate> {
-    const { folder, agents, env, prices, port = DOOR_PORT, log } = options
-    const door = new ModelDoor({ prices })
-    const rules: DoorRules = {
+    const { folder, agents, env, prices, port = ENDPOINT_PORT, log } = options
+    const proxy = new ModelProxy({ prices })
+    const rules: EndpointRules = {
       ...{ version: 1, key: 'gate', network: 'models', never: [], models: [], budget: {} },
     }
     const timeouts = { requestTimeout: 0, headersTimeout: HEADERS_MS, keepAliveTimeout: IDLE_MS }
-    const answer = oneByOne((request, response) => void door.handle(request, response, rules, () => {}))
+    const answer = oneByOne((request, response) => void proxy.handle(request, response, rules, () => {}))
     const server = createServer(timeouts, answer)
     const runners = new Runners()
     try {
@@ -76,7 +76,7 @@ export class ModelGate {
       rmSync(join(folder, ACCESS_FILE), { force: true })
       runners.close()
       server.close()
-      await door.close()
+      await proxy.close()
       server.closeAllConnections()
       if (server.listening) await once(server, 'close')
     })

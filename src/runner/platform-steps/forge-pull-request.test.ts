@@ -6,7 +6,7 @@ import { type Flavour, startForge } from '../../../test/support/forge/forge-stan
 import { attemptSpec, place } from '../../../test/support/runner/attempt-fixture.ts'
 import { builtinActionRegistry } from '../../actions/registry.ts'
 import { tokenLookup } from '../git/repository-token.ts'
-import { gitPolicy, machineCheckouts } from '../machine-checkouts.ts'
+import { gitPolicy, openCheckouts } from '../open-checkouts.ts'
 import { type ForgeStepOptions, forgePullRequest, linkByHand } from './forge-pull-request.ts'
 import { type PlatformContext, type StepFact, StepFailure } from './platform-step.ts'
 
@@ -188,7 +188,7 @@ test("requests go by the machine's rules, and its own token to the repository's 
 
 test('a runner that has checkouts carries it out', async () => {
   using here = place()
-  const { checkouts, platformStep } = machineCheckouts(here.path, {}, () => undefined)
+  const { checkouts, platformStep } = openCheckouts(here.path, {}, () => undefined)
   assert.equal(typeof (await platformStep('forge.pull_request'))?.run, 'function')
   await checkouts.close()
 })

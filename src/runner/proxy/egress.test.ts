@@ -22,10 +22,10 @@ import {
 import { makeCertificate } from '../../../test/support/sources/git-fixture.ts'
 
 /**
- * Makes a door to `files.test`, behind which that server is at 80, 443 and 9000; `other.test` leads to the same
+ * Makes an endpoint to `files.test`, behind which that server is at 80, 443 and 9000; `other.test` leads to the same
  * address.
  */
-async function doorTo(t: TestContext, port: number, allow = ['files.test', 'files.test:9000']) {
+async function endpointTo(t: TestContext, port: number, allow = ['files.test', 'files.test:9000']) {
   const proxy = proxyFixture(t)
   const servers = { [`${PUBLIC}:80`]: port, [`${PUBLIC}:443`]: port, [`${PUBLIC}:9000`]: port }
   proxy.world({
@@ -45,7 +45,7 @@ function tlsServer(t: TestContext, answer: (socket: Socket) => void): Promise<nu
 }
 
 test('TLS passes untouched where it names the host, and is cut with its own word where it names another', async (t) => {
-  const { socket, told } = await doorTo(t, await tlsServer(t, (inner) => inner.pipe(inner)))
+  const { socket, log } = await endpointTo(t, await tlsServer(t, (inner) => inner.pipe(inner)))
   const { through } = await tunnel(t, socket, 'files.test:443')
   const right = connectTls({ socket: through, servername: 'files.test', rejectUnauthorized: false })
   right.end('hello')
@@ -55,14 +55,14 @@ test('TLS passes untouched where it names the host, and is cut with its own word
   const wrong = connectTls({ socket: again.through, servername: 'evil.test', rejectUnauthorized: false })
   const [error] = (await once(wrong, 'error')) as [Error]
   assert.match(error.message, /unrecognized name/i)
-  assert.deepEqual(told('one'), [
+  assert.deepEqual(log('one'), [
     { type: 'refused', host: 'evil.test', port: 443, why: 'name_mismatch', count: 1 },
   ])
 })
 
 test('to port 443 goes nothing but TLS that names its server', async (t) => {
   const got: string[] = []
-  const { socket, told } = await doorTo(
+  const { socket, log } = await endpointTo(
     t,
     await tcpServer(t, (inner) => inner.on('data', (more) => got.push(String(more)))),
   )
@@ -76,12 +76,12 @@ test('to port 443 goes nothing but TLS that names its server', async (t) => {
   half.through.end(Buffer.from([22, 3, 1, 0, 100, 1]))
   await text(half.through)
   assert.deepEqual(got, [])
-  const whys = told('one').map((line) => line.type === 'refused' && line.why)
+  const whys = log('one').map((line) => line.type === 'refused' && line.why)
   assert.ok(whys.every((why) => why === 'no_tls') && whys.length > 0, String(whys))
 })
 
 test('to a port that a rule names goes anything, and the server may speak first', async (t) => {
-  const { socket } = await doorTo(
+  const { socket } = await endpointTo(
     t,
     await tcpServer(t, (inner) => {
       inner.write('220 hello\n')
@@ -100,7 +100,7 @@ test('to a port that a rule names goes anything, and the server may speak first'
 })
 
 test('what is sent after one end has half closed arrives', async (t) => {
-  const { socket } = await doorTo(
+  const { socket } = await endpointTo(
     t,
     await tcpServer(t, (inner) => void buffer(inner).then((all) => inner.end(Buffer.concat([all, all])))),
   )
@@ -146,7 +146,7 @@ test('a name is looked up anew for each request, and refused where it has become
 
 test('tunnels to addresses and ports that are not allowed are refused before anything is connected to', async (t) => {
   let reached = 0
-  const { socket, told, open } = await doorTo(t, await tcpServer(t, () => reached++), [
+  const { socket, log, open } = await endpointTo(t, await tcpServer(t, () => reached++), [
     'files.test',
     '*.wild.test',
     '10.0.0.1:22',
@@ -181,7 +181,7 @@ test('tunnels to addresses and ports that are not allowed are refused before any
   ])
     assert.match((await tunnel(t, all, to)).head, / 403 /, to)
   assert.equal(reached, 0)
-  const whys = told('one').flatMap((line) => (line.type === 'refused' ? [`${line.host} ${line.why}`] : []))
+  const whys = log('one').flatMap((line) => (line.type === 'refused' ? [`${line.host} ${line.why}`] : []))
   assert.ok(
     whys.includes('files.test port_not_allowed') && whys.includes('10.0.0.1 private_address'),
     String(whys),
@@ -190,7 +190,7 @@ test('tunnels to addresses and ports that are not allowed are refused before any
 
 test('plain requests are passed on as they are, without what is of one connection', async (t) => {
   const seen: IncomingMessage[] = []
-  const { socket } = await doorTo(
+  const { socket } = await endpointTo(
     t,
     await webServer(t, (request, response) => {
       seen.push(request)
@@ -225,7 +225,7 @@ test('plain requests are passed on as they are, without what is of one connectio
 
 test('no request is smuggled in another', async (t) => {
   const seen: string[] = []
-  const { socket, told } = await doorTo(
+  const { socket, log } = await endpointTo(
     t,
     await webServer(t, async (request, response) => {
       const body = await text(request)
@@ -267,12 +267,12 @@ test('no request is smuggled in another', async (t) => {
   const chunk = `${inner.length.toString(16)}\r\n${inner}\r\n0\r\n\r\n`
   assert.equal(await status(`${get}\r\nHost: files.test\r\nTransfer-Encoding: chunked`, chunk), '200')
   assert.deepEqual(seen, [`GET files.test chunked ${inner}`])
-  assert.ok(told('one').some((line) => line.type === 'refused' && line.why === 'name_mismatch'))
+  assert.ok(log('one').some((line) => line.type === 'refused' && line.why === 'name_mismatch'))
 })
 
 test('a tunnel to port 80 holds requests, each for the host that was asked for', async (t) => {
   const seen: string[] = []
-  const { socket, told } = await doorTo(
+  const { socket, log } = await endpointTo(
     t,
     await webServer(t, (request, response) => {
       seen.push(`${request.headers.host}${request.url}`)
@@ -289,7 +289,7 @@ test('a tunnel to port 80 holds requests, each for the host that was asked for',
   raw.through.end('\x16\x03\x01 this is no request\r\n\r\n')
   await text(raw.through)
   assert.deepEqual(seen, ['files.test/one'])
-  assert.ok(told('one').some((line) => line.type === 'refused' && line.why === 'name_mismatch'))
+  assert.ok(log('one').some((line) => line.type === 'refused' && line.why === 'name_mismatch'))
 })
 
 test('names and servers that do not answer are given up, and keep no others waiting', async (t) => {
@@ -326,7 +326,7 @@ test('a server that changes the protocol unasked, or says nothing that is HTTP, 
     'garbage\r\n\r\n',
     '',
   ]
-  const { socket } = await doorTo(
+  const { socket } = await endpointTo(
     t,
     await tcpServer(t, (inner) => inner.once('data', () => inner.end(answers.shift() ?? ''))),
   )
@@ -336,7 +336,7 @@ test('a server that changes the protocol unasked, or says nothing that is HTTP, 
 
 test('an answer that is cut is cut, and one that is slow is not', async (t) => {
   let release: (() => void) | undefined
-  const { socket } = await doorTo(
+  const { socket } = await endpointTo(
     t,
     await webServer(t, (request, response) => {
       response.writeHead(200, { 'content-length': 10 })
@@ -364,7 +364,7 @@ test('an answer that is cut is cut, and one that is slow is not', async (t) => {
 test('a reader that stops holds up the server, and memory stays flat', async (t) => {
   const size = 400 * 1024 * 1024
   let written = 0
-  const { socket, pid, told, doors } = await doorTo(
+  const { socket, pid, log, supervisor } = await endpointTo(
     t,
     await tcpServer(t, (inner) => {
       const chunk = Buffer.alloc(1024 * 1024)
@@ -394,13 +394,13 @@ test('a reader that stops holds up the server, and memory stays flat', async (t)
   for await (const more of through) received += (more as Buffer).length
   assert.equal(received, size)
   assert.ok(peak() - peakBefore < 100, `${peakBefore} MB became ${peak()}`)
-  await doors.close('one')
-  const used = told('one').find((line) => line.type === 'used')
+  await supervisor.close('one')
+  const used = log('one').find((line) => line.type === 'used')
   assert.equal(used?.type === 'used' && used.received_bytes, size)
 })
 
 test('connections beyond the most are closed at once, and the others go on', async (t) => {
-  const { socket } = await doorTo(t, await webServer(t, (_request, response) => response.end('ok')))
+  const { socket } = await endpointTo(t, await webServer(t, (_request, response) => response.end('ok')))
   const { through } = await tunnel(t, socket, 'files.test:9000')
   let closed = 0
   const flood = Array.from({ length: 2_000 }, () =>
@@ -440,7 +440,7 @@ test('a box that takes all connections that it can leaves half of them to others
 
 test('requests that are sent at once have one connection to their server at a time', async (t) => {
   let connections = 0
-  const { socket, folder } = await doorTo(t, await tcpServer(t, () => connections++))
+  const { socket, folder } = await endpointTo(t, await tcpServer(t, () => connections++))
   const request = 'GET http://files.test/ HTTP/1.1\r\nHost: files.test\r\n\r\n'
   const plain = await connectTo(t, socket)
   plain.write(request.repeat(100))
@@ -487,7 +487,7 @@ const SEEDS = [
 ]
 
 test('no garbage ends the proxy, or leaves a connection behind that its client has left', async (t) => {
-  const { socket, pid, folder } = await doorTo(
+  const { socket, pid, folder } = await endpointTo(
     t,
     await webServer(t, (request, response) => {
       if (request.method === 'POST') response.destroy()

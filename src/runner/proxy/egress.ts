@@ -13,16 +13,16 @@ import {
   type Target,
 } from './addresses.ts'
 import { clientHello, MOST_HELLO_BYTES } from './client-hello.ts'
+import type { EndpointLog } from './endpoint-log.ts'
 import { oneByOne } from './one-by-one.ts'
-import type { DoorRules } from './rules.ts'
-import type { Teller } from './telling.ts'
+import type { EndpointRules } from './rules.ts'
 
 /** Opens a connection to one of these addresses. */
 export type Dial = (addresses: readonly string[], port: number) => Socket
 
 export interface EgressOptions {
-  rules(): DoorRules
-  teller: Teller
+  rules(): EndpointRules
+  log: EndpointLog
   closed: ClosedPlaces
   lookup: Lookup
   dial?: Dial
@@ -64,11 +64,11 @@ class Refused extends Error {
   }
 }
 
-/** Sends the requests of a box to other machines, each according to the rules of its door. */
+/** Sends the requests of a box to other machines, each according to the rules of its endpoint. */
 export class Egress {
   readonly #options: EgressOptions
   readonly #lookups = new Turns(LOOKUPS_AT_ONCE)
-  /** Connections to others, which end with the door. */
+  /** Connections to others, which end with the endpoint. */
   readonly #open = new Set<Duplex>()
   readonly #targets = new WeakMap<object, Target>()
   /** Serves the requests that come through a tunnel to port 80. */
@@ -150,7 +150,7 @@ export class Egress {
     }
     const refuse = (why: Refusal, host = target.host) => {
       stopLooking()
-      this.#options.teller.refused(host, target.port, why)
+      this.#options.log.refused(host, target.port, why)
       upstream.unpipe(socket).destroy()
       socket.end(UNRECOGNIZED_NAME, () => socket.destroy())
     }
@@ -280,7 +280,7 @@ export class Egress {
 
   /** Connects, unless the client leaves first. */
   #dial(target: Target, addresses: readonly string[], asker: Duplex | ServerResponse): Promise<Socket> {
-    const { dial = dialAny, teller, connectMs = CONNECT_MS } = this.#options
+    const { dial = dialAny, log, connectMs = CONNECT_MS } = this.#options
     return new Promise((resolve, reject) => {
       if (asker.destroyed) return reject(new Unreachable('It is gone.'))
       const upstream = dial(addresses, target.port)
@@ -300,7 +300,7 @@ export class Egress {
         clearTimeout(timer)
         asker.off('close', gone)
         upstream.setKeepAlive(true, KEEP_ALIVE_MS).setNoDelay(true)
-        teller.count(target.host, upstream)
+        log.count(target.host, upstream)
         // The users of this socket learn of the error in other ways; without a listener it would end this process.
         upstream.on('error', () => undefined)
         resolve(upstream)
@@ -328,7 +328,7 @@ export class Egress {
   /** Returns the answer for an error, and reports a refusal. */
   #answer(error: unknown, { host, port }: Target): { status: string; text: string } {
     if (error instanceof Refused) {
-      if (host !== '') this.#options.teller.refused(host, port, error.why)
+      if (host !== '') this.#options.log.refused(host, port, error.why)
       const status = host === '' || error.why === 'bad_request' ? '400 Bad Request' : '403 Forbidden'
       const at = host === '' ? 'This request' : `${host}:${port}`
       return {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Agent, ModelService } from '../../agents/agent.ts'
 import { ErrandError } from '../../contract/errors.ts'
-import { mayPass } from './door-headers.ts'
+import { mayPass } from './model-headers.ts'
 import { type ModelRule, modelUrl } from './rules.ts'
 
 export type Variables = Readonly<Record<string, string | undefined>>

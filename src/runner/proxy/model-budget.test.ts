@@ -6,12 +6,12 @@ import {
   answerOf,
   ask,
   messages,
-  openDoor,
+  openEndpoint,
   startService,
-} from '../../../test/support/runner/model-door-fixture.ts'
+} from '../../../test/support/runner/model-proxy-fixture.ts'
 import { type Leave, type Limits, ModelBudget } from './model-budget.ts'
 import { listPrices, priceOf } from './prices.ts'
-import type { Told } from './rules.ts'
+import type { LogEntry } from './rules.ts'
 
 const used = (output: number, input = 0) => ({ input, output, cache_read: 0, cache_write: 0, reasoning: 0 })
 const never = new AbortController().signal
@@ -37,7 +37,7 @@ function entering(
 }
 const settled = () => new Promise(setImmediate)
 
-describe('the budget of a door', () => {
+describe('the budget of an endpoint', () => {
   it('lets those go together that fit, and the others one after another in their order', async () => {
     const budget = new ModelBudget({ tokens: 0, cost: 0 })
     const limits = { tokens: 1000 }
@@ -173,7 +173,7 @@ function done(leave: Leave | undefined, tokens: ReturnType<typeof used>): void {
   leave.done(tokens)
 }
 
-describe('a door with a budget', () => {
+describe('an endpoint with a budget', () => {
   /** Sends ten requests at once; the first answers come when `together` of them are in progress. */
   const ten = async (limit: number, max_tokens: number, together: number) => {
     let most = 0
@@ -188,16 +188,19 @@ describe('a door with a budget', () => {
       response.setHeader('content-type', 'application/json')
       response.end(answerOf({ input_tokens: 0, output_tokens: may }))
     })
-    await using door = await openDoor({ rules: [{ upstream: service.url }], budget: { tokens: limit } })
+    await using endpoint = await openEndpoint({
+      rules: [{ upstream: service.url }],
+      budget: { tokens: limit },
+    })
     const all = await Promise.all(
-      Array.from({ length: 10 }, () => ask(door.url(), '/v1/messages', { body: messages(max_tokens) })),
+      Array.from({ length: 10 }, () => ask(endpoint.url(), '/v1/messages', { body: messages(max_tokens) })),
     )
-    const sum = door.of('answered').reduce((total, { tokens }) => total + tokens.output, 0)
-    return { all, most, sum, door, service }
+    const sum = endpoint.of('answered').reduce((total, { tokens }) => total + tokens.output, 0)
+    return { all, most, sum, endpoint, service }
   }
 
   it('keeps ten at once within it', async () => {
-    const { all, most, sum, door } = await ten(1000, 300, 3)
+    const { all, most, sum, endpoint } = await ten(1000, 300, 3)
     assert.ok(sum <= 1000, `${sum}`)
     assert.equal(most, 3)
     const refused = all.filter(({ status }) => status === 400)
@@ -205,8 +208,8 @@ describe('a door with a budget', () => {
     assert.match(refused[0]!.json.error?.message ?? '', /^The run's budget of 1000 tokens is used up/)
     assert.equal(refused[0]!.json.error?.type, 'invalid_request_error')
     assert.equal(refused[0]!.headers['x-should-retry'], 'false')
-    assert.equal(door.of('over_budget').length, 1)
-    assert.equal(door.of('asked').length, 10 - refused.length)
+    assert.equal(endpoint.of('over_budget').length, 1)
+    assert.equal(endpoint.of('asked').length, 10 - refused.length)
   })
 
   it('lets ten large ones go one by one', async () => {
@@ -217,15 +220,19 @@ describe('a door with a budget', () => {
   it('goes on from what was told before a restart, and counts what was never answered', async () => {
     await using service = await startService((_, response) => response.end(answerOf({ output_tokens: 1 })))
     const asked = { type: 'asked', service: 'anthropic', model: 'claude-sonnet-4-5' } as const
-    const told: Told[] = [
+    const log: LogEntry[] = [
       { ...asked, id: 1, input_tokens: 50 },
       { ...asked, type: 'answered', id: 1, status: 200, tokens: used(40, 10), cost_usd: 0.01 },
       { ...asked, id: 7, input_tokens: 49 },
     ]
-    await using door = await openDoor({ rules: [{ upstream: service.url }], budget: { tokens: 100 }, told })
-    assert.equal((await ask(door.url(), '/v1/messages', { body: messages() })).status, 200)
-    assert.equal(door.of('answered')[0]?.id, 8)
-    assert.equal((await ask(door.url(), '/v1/messages', { body: messages() })).status, 400)
+    await using endpoint = await openEndpoint({
+      rules: [{ upstream: service.url }],
+      budget: { tokens: 100 },
+      log,
+    })
+    assert.equal((await ask(endpoint.url(), '/v1/messages', { body: messages() })).status, 200)
+    assert.equal(endpoint.of('answered')[0]?.id, 8)
+    assert.equal((await ask(endpoint.url(), '/v1/messages', { body: messages() })).status, 400)
   })
 
   it('lowers what a request may let the model write, each by its own name for it', async () => {
@@ -236,7 +243,7 @@ describe('a door with a budget', () => {
     }
     await using service = await startService((request, response) => response.end(answers[request.url ?? '']))
     const opened = () =>
-      openDoor({
+      openEndpoint({
         rules: [
           { upstream: service.url },
           { upstream: `${service.url}/v1`, name: 'openai', shape: 'openai' },
@@ -244,8 +251,8 @@ describe('a door with a budget', () => {
         budget: { tokens: 5000 },
       })
     const sent = async (name: string, path: string, body: object) => {
-      await using door = await opened()
-      await ask(door.url(name), path, { body: { model: 'm', ...body } })
+      await using endpoint = await opened()
+      await ask(endpoint.url(name), path, { body: { model: 'm', ...body } })
       return JSON.parse(service.seen.at(-1)!.body) as Record<string, unknown>
     }
     const openai = 'openai'
@@ -273,10 +280,10 @@ describe('a door with a budget', () => {
     // Some take -1 for no limit, so nothing could be reserved.
     assert.equal((await sent(openai, '/chat/completions', { max_tokens: -1 })).max_tokens, -1)
     const before = service.seen.length
-    await using door = await opened()
+    await using endpoint = await opened()
     for (const body of [{ max_tokens: '9000' }, { max_tokens: 1, n: '50' }, { max_completion_tokens: [1] }])
       assert.equal(
-        (await ask(door.url(openai), '/chat/completions', { body: { model: 'm', ...body } })).status,
+        (await ask(endpoint.url(openai), '/chat/completions', { body: { model: 'm', ...body } })).status,
         400,
       )
     assert.equal(service.seen.length, before)
@@ -303,14 +310,15 @@ describe('a door with a budget', () => {
         ['openai', '/responses'],
         ['openai', '/chat/completions'],
       ] as const) {
-        await using door = await openDoor({
+        await using endpoint = await openEndpoint({
           rules: [{ upstream: service.url }, { upstream: service.url, name: 'openai', shape: 'openai' }],
           budget: { tokens: 20_000 },
         })
         let passed = 0
-        while (passed < 20 && (await ask(door.url(name), path, { body: messages() })).status === 200) passed++
+        while (passed < 20 && (await ask(endpoint.url(name), path, { body: messages() })).status === 200)
+          passed++
         assert.ok(passed < 10, `${path} with ${JSON.stringify(value)}: ${passed}`)
-        assert.ok(door.of('answered').every(({ estimated }) => estimated === true))
+        assert.ok(endpoint.of('answered').every(({ estimated }) => estimated === true))
       }
     }
   })
@@ -319,22 +327,27 @@ describe('a door with a budget', () => {
     await using service = await startService((_, response) =>
       response.end(answerOf({ input_tokens: 1, output_tokens: 100_000 })),
     )
-    await using door = await openDoor({
+    await using endpoint = await openEndpoint({
       rules: [
         { upstream: service.url },
         { upstream: service.url, name: 'openai', shape: 'openai', header: 'bearer' },
       ],
       budget: { cost_usd: 1 },
     })
-    const asked = (body: object) => ask(door.url(), '/v1/messages', { body })
+    const asked = (body: object) => ask(endpoint.url(), '/v1/messages', { body })
     const unknown = await asked(messages(1, { model: 'new-model' }))
     assert.equal(unknown.status, 400)
     assert.match(unknown.json.error?.message ?? '', /"new-model" has no known price.*ERRAND_MODEL_PRICES/)
     assert.equal((await asked(messages(1, { speed: 'fast' }))).status, 400)
     assert.equal((await asked(messages(1, { service_tier: 'auto' }))).status, 200)
     assert.equal((await asked(messages(1))).status, 400)
-    assert.match(door.of('over_budget')[0]?.message ?? '', /budget of \$1 is used up \(\$1\.5000 are spent\)/)
-    const background = await ask(door.url('openai'), '/responses', { body: { model: 'm', background: true } })
+    assert.match(
+      endpoint.of('over_budget')[0]?.message ?? '',
+      /budget of \$1 is used up \(\$1\.5000 are spent\)/,
+    )
+    const background = await ask(endpoint.url('openai'), '/responses', {
+      body: { model: 'm', background: true },
+    })
     assert.equal(background.status, 400)
     assert.equal(service.seen.length, 1)
   })
@@ -344,12 +357,15 @@ describe('a door with a budget', () => {
     await using service = await startService((_, response) => {
       answers.push(() => response.end(answerOf({ output_tokens: 1 })))
     })
-    await using door = await openDoor({ rules: [{ upstream: service.url }], budget: { tokens: 1000 } })
-    const first = ask(door.url(), '/v1/messages', { body: messages(900) })
+    await using endpoint = await openEndpoint({
+      rules: [{ upstream: service.url }],
+      budget: { tokens: 1000 },
+    })
+    const first = ask(endpoint.url(), '/v1/messages', { body: messages(900) })
     await until(() => service.seen.length === 1)
     const abort = new AbortController()
-    const waits = ask(door.url(), '/v1/messages', { body: messages(900), signal: abort.signal })
-    const small = ask(door.url(), '/v1/messages', { body: messages(10) })
+    const waits = ask(endpoint.url(), '/v1/messages', { body: messages(900), signal: abort.signal })
+    const small = ask(endpoint.url(), '/v1/messages', { body: messages(10) })
     abort.abort()
     await assert.rejects(waits)
     await until(() => service.seen.length === 2)

@@ -1,8 +1,8 @@
 import { type Counted, costOf, type Price } from './prices.ts'
-import type { DoorRules } from './rules.ts'
+import type { EndpointRules } from './rules.ts'
 import { budgetTokens } from './usage-count.ts'
 
-export type Limits = DoorRules['budget']
+export type Limits = EndpointRules['budget']
 
 /** Limits of what one request may use. */
 export interface Need {
@@ -32,9 +32,9 @@ interface Waiting {
 }
 
 /**
- * Enforces the budget of all requests of one door together. The most that a request can use is reserved before it goes,
- * so at most one answer exceeds the budget. A request that does not fit beside those in progress waits for them, in
- * order, and then goes alone with what is left.
+ * Enforces the budget of all requests of one endpoint together. The most that a request can use is reserved before it
+ * goes, so at most one answer exceeds the budget. A request that does not fit beside those in progress waits for them,
+ * in order, and then goes alone with what is left.
  */
 export class ModelBudget {
   readonly spent: Use
@@ -122,7 +122,7 @@ export class ModelBudget {
 
   #go(aside: Use, { price }: Need, output: number | undefined): Leave {
     this.#underWay++
-    // An infinite value comes from a door without that limit.
+    // An infinite value comes from an endpoint without that limit.
     const kept = {
       tokens: Number.isFinite(aside.tokens) ? aside.tokens : 0,
       cost: Number.isFinite(aside.cost) ? aside.cost : 0,

@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { setting } from '../../config/read-setting.ts'
 import { ErrandError, messageWithHint } from '../../contract/errors.ts'
-import { ModelDoor } from './model-door.ts'
+import { readSince } from './endpoint-log.ts'
+import { ModelProxy } from './model-proxy.ts'
 import { pricesFrom } from './prices.ts'
 import { runProxy } from './server.ts'
-import { readTold } from './telling.ts'
 
 /**
  * Entry point of a runner's proxy: a separate program, so that it outlives whoever started it. Its argument is its
@@ -23,7 +23,7 @@ async function run(): Promise<void> {
   await runProxy({
     folder,
     version,
-    models: (door) => new ModelDoor({ told: readTold(door, 0).lines, prices }),
+    models: (endpointFolder) => new ModelProxy({ log: readSince(endpointFolder, 0).lines, prices }),
   })
 }
 

@@ -5,7 +5,7 @@ import { Network } from '../../contract/isolation.ts'
 import { lockHolder } from '../../platform/pid-lock.ts'
 
 /**
- * Everything that the runner and its proxy exchange, in a folder for each door (`<state>/proxy/doors/<id>/`). The
+ * Everything that the runner and its proxy exchange, in a folder for each endpoint (`<state>/proxy/doors/<id>/`). The
  * runner writes `rules.json` (mode 0600, it holds keys); the proxy appends to `told.jsonl`. The folder `in` contains
  * only the socket `proxy`; that folder alone is in a box, as `/run/errand`. The socket identifies the box of a request.
  */
@@ -40,7 +40,7 @@ export const ModelRule = z.object({
 })
 export type ModelRule = z.infer<typeof ModelRule>
 
-export const DoorRules = z.object({
+export const EndpointRules = z.object({
   version: z.literal(1),
   /** Key of the attempt, unique on this machine. */
   key: z.string(),
@@ -51,7 +51,7 @@ export const DoorRules = z.object({
   /** Limits after which no request to a model begins. */
   budget: z.object({ tokens: z.number().optional(), cost_usd: z.number().optional() }).default({}),
 })
-export type DoorRules = z.infer<typeof DoorRules>
+export type EndpointRules = z.infer<typeof EndpointRules>
 
 /** Tokens of one answer, as the service counts them; no field includes another. */
 export const Tokens = z.object({
@@ -64,7 +64,7 @@ export const Tokens = z.object({
 export type Tokens = z.infer<typeof Tokens>
 
 /** Line of `told.jsonl`. */
-export const Told = z.discriminatedUnion('type', [
+export const LogEntry = z.discriminatedUnion('type', [
   /** Number of refusals of that host since the last line; at most one line a second and host, 200 in total. */
   z.object({
     type: z.literal('refused'),
@@ -73,7 +73,7 @@ export const Told = z.discriminatedUnion('type', [
     why: z.string(),
     count: z.number(),
   }),
-  /** Bytes to and from a host, written when its door closes. */
+  /** Bytes to and from a host, written when its endpoint closes. */
   z.object({ type: z.literal('used'), host: z.string(), sent_bytes: z.number(), received_bytes: z.number() }),
   /** Start of a request to a model; one without an `answered` was cut, and counts as an estimate. */
   z.object({
@@ -98,28 +98,28 @@ export const Told = z.discriminatedUnion('type', [
   /** Refusal of a request because the budget is used up. */
   z.object({ type: z.literal('over_budget'), message: z.string() }),
 ])
-export type Told = z.infer<typeof Told>
+export type LogEntry = z.infer<typeof LogEntry>
 
 /**
- * Reports whether the attempt of a door is gone: its folder, or the process that holds `owner` there, which the attempt
- * needs. Throws if that is unknown.
+ * Reports whether the attempt of an endpoint is gone: its folder, or the process that holds `owner` there, which the
+ * attempt needs. Throws if that is unknown.
  */
-export function isForsaken(door: string): boolean {
-  const attempt = readFileSync(join(door, 'attempt'), 'utf8')
+export function isForsaken(endpoint: string): boolean {
+  const attempt = readFileSync(join(endpoint, 'attempt'), 'utf8')
   return !existsSync(attempt) || lockHolder(join(attempt, 'owner'))?.alive === false
 }
 
 /** Exit code of a proxy that found another one at work in its folder. */
 export const FOLDER_TAKEN = 3
 
-/** Path of the door in a box. */
-export const DOOR_INSIDE = '/run/errand'
+/** Path of the endpoint in a box. */
+export const ENDPOINT_INSIDE = '/run/errand'
 /** Port of the bridge in a box, at 127.0.0.1. */
-export const DOOR_PORT = 3128
+export const ENDPOINT_PORT = 3128
 /** Reports whether a model is in the list; an entry that ends in `*` matches all models with that beginning. */
 export const isAllowedModel = (models: readonly string[], model: string): boolean =>
   models.some((each) => (each.endsWith('*') ? model.startsWith(each.slice(0, -1)) : each === model))
 
 /** Returns the base URL of a model service, as seen from a box, or where a gate listens. */
-export const modelUrl = (name: string, port: number = DOOR_PORT): string =>
+export const modelUrl = (name: string, port: number = ENDPOINT_PORT): string =>
   `http://127.0.0.1:${port}/model/${name}`

@@ -8,25 +8,25 @@ import { procText } from '../../platform/proc.ts'
 import { type SocketPath, socketPath } from '../../platform/socket-path.ts'
 import { systemLookup } from '../git/server-addresses.ts'
 import { ClosedPlaces, type Lookup } from './addresses.ts'
-import { Door, type ModelRequests } from './door.ts'
 import type { Dial } from './egress.ts'
+import { type ModelRequests, ProxyEndpoint } from './endpoint.ts'
+import { closeEndpoint } from './endpoint-log.ts'
 import { FOLDER_TAKEN, isForsaken } from './rules.ts'
-import { shutDoor } from './telling.ts'
 
 export interface ProxyOptions {
   /** Folder of its state: `control`, `doors`. Only one process uses it. */
   folder: string
   version: string
-  /** Time in ms without a door after which the proxy ends (default: a minute). */
+  /** Time in ms without an endpoint after which the proxy ends (default: a minute). */
   aloneMs?: number
   lookup?: Lookup
   dial?: Dial
   /** Limit in ms for a look-up, and for a connection (default: 10 s each). */
   connectMs?: number
-  /** Limit of connections for all doors (default: as many as there are descriptors for). */
+  /** Limit of connections for all endpoints (default: as many as there are descriptors for). */
   mostConnections?: number
-  /** Makes what answers the model requests of a door, given the folder of the door. */
-  models?: (doorFolder: string) => ModelRequests
+  /** Makes what answers the model requests of an endpoint, given the folder of the endpoint. */
+  models?: (endpointFolder: string) => ModelRequests
 }
 
 /**
@@ -56,7 +56,7 @@ export async function runProxy(options: ProxyOptions): Promise<void> {
   for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(name, end)
   await server.start()
   setInterval(() => {
-    // Its folder was removed, with everything behind its doors.
+    // Its folder was removed, with everything behind its endpoints.
     if (lockHolder(join(options.folder, 'lock'))?.pid !== process.pid) end()
     else void server.removeForsaken()
   }, FOLDER_LOOK_MS).unref()
@@ -65,23 +65,23 @@ export async function runProxy(options: ProxyOptions): Promise<void> {
 const ALONE_MS = 60_000
 /** Limit for errors in the log. */
 const MOST_FAULTS = 100
-/** Time in ms without doors and a runner after which the proxy ends. */
+/** Time in ms without endpoints and a runner after which the proxy ends. */
 const UNWATCHED_MS = 2_000
 const FOLDER_LOOK_MS = 1_000
 /**
  * Time in ms without watcher and traffic after which the proxy ends: its runner is gone for good, and so is what was
- * behind its doors.
+ * behind its endpoints.
  */
 const FORGOTTEN_MS = 24 * 60 * 60_000
 /** Number of descriptors reserved for other uses than connections. */
 const OTHER_FILES = 100
-const DOOR_ID = /^[\w-]{1,128}$/
+const ENDPOINT_ID = /^[\w-]{1,128}$/
 
-/** Serves all doors of one machine's attempts, and the socket through which its runner opens and closes them. */
+/** Serves all endpoints of one machine's attempts, and the socket through which its runner opens and closes them. */
 class ProxyServer {
   readonly #options: Required<Pick<ProxyOptions, 'lookup'>> & ProxyOptions & { onEnd(): void }
-  readonly #doors = new Map<string, Door>()
-  /** Pending changes by door, applied one after the other. */
+  readonly #endpoints = new Map<string, ProxyEndpoint>()
+  /** Pending changes by endpoint, applied one after the other. */
   readonly #changes = new Map<string, Promise<unknown>>()
   readonly #closed: ClosedPlaces
   readonly #control: Server
@@ -100,13 +100,13 @@ class ProxyServer {
     this.#control = createServer((request, response) => void this.#answer(request, response))
   }
 
-  /** Opens all doors that have rules, then the control socket. */
+  /** Opens all endpoints that have rules, then the control socket. */
   async start(): Promise<void> {
-    const doors = join(this.#options.folder, 'doors')
-    mkdirSync(doors, { recursive: true, mode: 0o700 })
-    for (const id of readdirSync(doors)) {
-      if (!existsSync(join(doors, id, 'rules.json'))) continue
-      // A door with invalid rules stays closed; its runner gets the error when it asks for the door.
+    const endpoints = join(this.#options.folder, 'doors')
+    mkdirSync(endpoints, { recursive: true, mode: 0o700 })
+    for (const id of readdirSync(endpoints)) {
+      if (!existsSync(join(endpoints, id, 'rules.json'))) continue
+      // An endpoint with invalid rules stays closed; its runner gets the error when it asks for the endpoint.
       await this.#open(id).catch((error: Error) => console.error(`door ${id}: ${error.message}`))
     }
     const control = join(this.#options.folder, 'control')
@@ -122,23 +122,23 @@ class ProxyServer {
     this.#changed()
   }
 
-  /** Ends all connections; a later process opens the doors again. */
+  /** Ends all connections; a later process opens the endpoints again. */
   async stop(): Promise<void> {
     if (this.#ended) return
     this.#ended = true
     clearTimeout(this.#alone)
     const closed = once(this.#control, 'close')
     this.#control.close()
-    await Promise.all([...this.#doors.values()].map((door) => door.close({ forGood: false })))
+    await Promise.all([...this.#endpoints.values()].map((endpoint) => endpoint.close({ forGood: false })))
     this.#control.closeAllConnections()
     await closed
     this.#path?.close()
   }
 
-  /** Closes the doors of attempts that are gone, while no runner is there to do it. */
+  /** Closes the endpoints of attempts that are gone, while no runner is there to do it. */
   async removeForsaken(): Promise<void> {
     if (this.#watchers.size > 0) return
-    for (const id of this.#doors.keys()) {
+    for (const id of this.#endpoints.keys()) {
       try {
         if (!isForsaken(this.#folder(id))) continue
         await this.#inTurn(id, () => this.#shut(id))
@@ -158,7 +158,7 @@ class ProxyServer {
       if (asked === 'GET health') answer(200, this.#health())
       else if (asked === 'GET watch') this.#watched(response)
       else if (asked === 'POST quit' && id === 'unused') {
-        const isUnused = this.#doors.size === 0 && this.#changes.size === 0 && this.#watchers.size <= 1
+        const isUnused = this.#endpoints.size === 0 && this.#changes.size === 0 && this.#watchers.size <= 1
         answer(200, { ends: isUnused })
         if (isUnused) this.#options.onEnd()
       } else if (asked === 'POST quit') {
@@ -166,10 +166,10 @@ class ProxyServer {
         const ends = !this.#endsWhenIdle || this.#openCount() === 0
         answer(200, { ends })
         if (ends) this.#options.onEnd()
-      } else if (asked === 'PUT doors' && DOOR_ID.test(id)) {
+      } else if (asked === 'PUT doors' && ENDPOINT_ID.test(id)) {
         await this.#inTurn(id, () => this.#open(id))
         answer(200)
-      } else if (asked === 'DELETE doors' && DOOR_ID.test(id)) {
+      } else if (asked === 'DELETE doors' && ENDPOINT_ID.test(id)) {
         await this.#inTurn(id, () => this.#shut(id))
         answer(200)
       } else answer(404)
@@ -181,7 +181,7 @@ class ProxyServer {
   #health() {
     const { version } = this.#options
     const connections = this.#connections()
-    return { version, pid: process.pid, doors: this.#doors.size, open: this.#openCount(), connections }
+    return { version, pid: process.pid, doors: this.#endpoints.size, open: this.#openCount(), connections }
   }
 
   /** Sends an answer without end, whose breaking off tells the runner that this process has ended. */
@@ -206,11 +206,11 @@ class ProxyServer {
   }
 
   async #open(id: string): Promise<void> {
-    const known = this.#doors.get(id)
+    const known = this.#endpoints.get(id)
     if (known) return known.reread()
     const { lookup, dial, connectMs, models } = this.#options
     const folder = this.#folder(id)
-    const door = await Door.open({
+    const endpoint = await ProxyEndpoint.open({
       ...{ folder, lookup, dial, connectMs },
       closed: this.#closed,
       models: models && (() => models(folder)),
@@ -218,35 +218,35 @@ class ProxyServer {
       hasRoom: (held) => held < this.#mostConnections - this.#connections(),
       onGone: () => this.#endsWhenIdle && this.#openCount() === 0 && this.#options.onEnd(),
     })
-    this.#doors.set(id, door)
+    this.#endpoints.set(id, endpoint)
     this.#changed()
   }
 
   async #shut(id: string): Promise<void> {
-    const door = this.#doors.get(id)
-    this.#doors.delete(id)
-    if (door) await door.close({ forGood: true })
-    else if (existsSync(this.#folder(id))) shutDoor(this.#folder(id))
+    const endpoint = this.#endpoints.get(id)
+    this.#endpoints.delete(id)
+    if (endpoint) await endpoint.close({ forGood: true })
+    else if (existsSync(this.#folder(id))) closeEndpoint(this.#folder(id))
     this.#changed()
   }
 
   readonly #folder = (id: string): string => join(this.#options.folder, 'doors', id)
 
   #connections(): number {
-    return [...this.#doors.values()].reduce((sum, door) => sum + door.connections, 0)
+    return [...this.#endpoints.values()].reduce((sum, endpoint) => sum + endpoint.connections, 0)
   }
 
   #openCount(): number {
-    return [...this.#doors.values()].reduce((sum, door) => sum + door.open, 0)
+    return [...this.#endpoints.values()].reduce((sum, endpoint) => sum + endpoint.open, 0)
   }
 
-  /** Schedules the end of the process, some time after its last door was closed, or its last runner was seen. */
+  /** Schedules the end of the process, some time after its last endpoint was closed, or its last runner was seen. */
   #changed(): void {
     clearTimeout(this.#alone)
-    if (this.#ended || (this.#doors.size > 0 && this.#watchers.size > 0)) return
+    if (this.#ended || (this.#endpoints.size > 0 && this.#watchers.size > 0)) return
     const { aloneMs = ALONE_MS } = this.#options
-    const withoutDoors = this.#watchers.size === 0 ? Math.min(aloneMs, UNWATCHED_MS) : aloneMs
-    const waitMs = this.#doors.size === 0 ? withoutDoors : FORGOTTEN_MS
+    const withoutEndpoints = this.#watchers.size === 0 ? Math.min(aloneMs, UNWATCHED_MS) : aloneMs
+    const waitMs = this.#endpoints.size === 0 ? withoutEndpoints : FORGOTTEN_MS
     this.#alone = setTimeout(() => {
       if (this.#openCount() === 0) this.#options.onEnd()
       else this.#changed()

@@ -5,7 +5,7 @@ import { connect as tlsConnect } from 'node:tls'
 import { refusals } from '../../contract/isolation.ts'
 import { systemLookup } from '../git/server-addresses.ts'
 import { allowance, ClosedPlaces, type Lookup, refusedAddress, type Target } from './addresses.ts'
-import type { DoorRules, ModelRule } from './rules.ts'
+import type { EndpointRules, ModelRule } from './rules.ts'
 
 /** Time in ms; unused connections end before most services end theirs, so that few requests meet a dead one. */
 const IDLE_MS = 15_000
@@ -16,7 +16,7 @@ const CONNECT_MS = 10_000
  * Returns the addresses of a host at that port, if all of them may be reached; otherwise throws, with the reason as its
  * code.
  */
-export type CheckedLookup = (target: Target, rules: DoorRules) => Promise<readonly string[]>
+export type CheckedLookup = (target: Target, rules: EndpointRules) => Promise<readonly string[]>
 
 /**
  * Makes the look-up for hosts that a step has named: they are reached like any other host of a network, whatever their
@@ -59,7 +59,7 @@ export class Upstream {
    */
   async send(
     rule: ModelRule,
-    rules: DoorRules,
+    rules: EndpointRules,
     asked: { method: string; path: string; headers: Record<string, string>; body?: Buffer },
     signal: AbortSignal,
   ): Promise<IncomingMessage> {

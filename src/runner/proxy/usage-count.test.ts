@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { costOf, listPrices, priceOf, pricesFrom } from './prices.ts'
-import type { Told } from './rules.ts'
-import { AnswerCount, type Api, estimateOf, sumTold } from './usage-count.ts'
+import type { LogEntry } from './rules.ts'
+import { AnswerCount, type Api, estimateOf, sumLog } from './usage-count.ts'
 
 const event = (data: object, name?: string) =>
   `${name === undefined ? '' : `event: ${name}\n`}data: ${JSON.stringify(data)}\n\n`
@@ -249,12 +249,12 @@ describe('counting', () => {
   })
 })
 
-describe('the sum of what a door has told', () => {
+describe('the sum of what an endpoint has told', () => {
   const used = { input: 1_000_000, output: 100_000, cache_read: 0, cache_write: 0, reasoning: 100_000 }
   const asked = { type: 'asked', service: 'anthropic', model: 'claude-sonnet-4-5' } as const
 
   it('adds answers, and guesses at those that never came', () => {
-    const lines: Told[] = [
+    const lines: LogEntry[] = [
       { ...asked, id: 1, input_tokens: 5 },
       { type: 'over_budget', message: 'x' },
       { ...asked, id: 2, input_tokens: 1_000_000 },
@@ -268,19 +268,19 @@ describe('the sum of what a door has told', () => {
         cost_usd: 6,
       },
     ]
-    assert.deepEqual(sumTold(lines), {
+    assert.deepEqual(sumLog(lines), {
       tokens: { ...used, input: 2_000_000 },
       cost_usd: 9,
       estimated: true,
       requests: 2,
       unpriced: [],
     })
-    assert.equal(sumTold(lines.filter((line) => !('id' in line && line.id === 2))).estimated, false)
+    assert.equal(sumLog(lines.filter((line) => !('id' in line && line.id === 2))).estimated, false)
   })
 
   it('names the models without a price', () => {
     const own = { ...asked, model: 'own', id: 1, input_tokens: 5 }
-    const { unpriced, cost_usd } = sumTold([own, { ...own, type: 'answered', status: 200, tokens: used }])
+    const { unpriced, cost_usd } = sumLog([own, { ...own, type: 'answered', status: 200, tokens: used }])
     assert.deepEqual([unpriced, cost_usd], [['own'], 0])
   })
 })

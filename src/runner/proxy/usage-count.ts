@@ -1,5 +1,5 @@
 import { type Counted, costOf, listPrices, type Prices, priceOf } from './prices.ts'
-import type { Tokens, Told } from './rules.ts'
+import type { LogEntry, Tokens } from './rules.ts'
 
 /** Format of a request and its answer: Anthropic's Messages; OpenAI's Responses and Chat Completions. */
 export type Api = 'messages' | 'responses' | 'chat'
@@ -221,7 +221,7 @@ function parsed(text: string): Json | undefined {
   }
 }
 
-/** Sum of all requests of a door. */
+/** Sum of all requests of an endpoint. */
 export interface Spent {
   tokens: Tokens
   /** Cost of the requests whose model has a price. */
@@ -233,10 +233,10 @@ export interface Spent {
   unpriced: string[]
 }
 
-/** Sums the log of a door; a request without an answer counts with its input. */
-export function sumTold(lines: Iterable<Told>, prices: Prices = listPrices): Spent {
+/** Sums the log of an endpoint; a request without an answer counts with its input. */
+export function sumLog(lines: Iterable<LogEntry>, prices: Prices = listPrices): Spent {
   const sum: Spent = { tokens: { ...none }, cost_usd: 0, estimated: false, requests: 0, unpriced: [] }
-  const open = new Map<number, Extract<Told, { type: 'asked' }>>()
+  const open = new Map<number, Extract<LogEntry, { type: 'asked' }>>()
   const add = (tokens: Tokens, model: string | undefined, cost: number | undefined) => {
     for (const name of ['input', 'output', 'cache_read', 'cache_write', 'reasoning'] as const)
       sum.tokens[name] += tokens[name]

@@ -1,7 +1,7 @@
 import type { Isolation } from '../../contract/isolation.ts'
 import type { Limiter } from '../limits/limiter.ts'
-import type { ToldSince } from '../proxy/telling.ts'
-import type { DoorAsked } from './box-door.ts'
+import type { LogSince } from '../proxy/endpoint-log.ts'
+import type { EndpointRequest } from './box-endpoint.ts'
 import type { Launch } from './launch.ts'
 
 /**
@@ -27,10 +27,10 @@ export interface Box {
   /** Sets who receives messages, for people, about steps that take long while the box is made. */
   listen?(tell: (message: string) => void): void
   /**
-   * Makes what the box needs, and opens the door to what its network allows. Throws `invalid_argument` or
+   * Makes what the box needs, and opens the endpoint to what its network allows. Throws `invalid_argument` or
    * `unavailable`, with a hint, if that is impossible here.
    */
-  prepare(asked?: DoorAsked): Promise<void>
+  prepare(asked?: EndpointRequest): Promise<void>
   /**
    * Returns a launch that runs the given launch inside; `name` (a file name) distinguishes concurrent launches in this
    * box. Writes only into the attempt's folder. The variables of the launch apply inside, except those that the box
@@ -56,11 +56,11 @@ export interface Box {
    * Idempotent, also if nothing began.
    */
   end(): Promise<boolean>
-  /** Returns all complete lines that its door has written from that byte on; none if it has no door. */
-  told(fromOffset: number): ToldSince
-  /** Closes its door after the end; the door then reports what was used. Idempotent, also if nothing began. */
+  /** Returns all complete lines that its endpoint has written from that byte on; none if it has no endpoint. */
+  logSince(fromOffset: number): LogSince
+  /** Closes its endpoint after the end; the endpoint then reports what was used. Idempotent, also if nothing began. */
   close(): Promise<void>
-  /** Closes the door and deletes its log. Idempotent. */
+  /** Closes the endpoint and deletes its log. Idempotent. */
   remove(): Promise<void>
 }
 

@@ -15,9 +15,9 @@ import type { GivenIsolation } from '../../contract/protocol.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
 import { closeInherited } from '../../platform/proc.ts'
 import { ChangeWatch } from '../../platform/time.ts'
-import type { Doors } from '../proxy/doors.ts'
+import type { ProxySupervisor } from '../proxy/proxy-supervisor.ts'
 import type { Box, BoxPlaces } from './box.ts'
-import { BoxDoor } from './box-door.ts'
+import { BoxEndpoint } from './box-endpoint.ts'
 import { findBridge, sshConfig } from './bridge.ts'
 import { BubblewrapBox, type BubblewrapMachine } from './bubblewrap.ts'
 import type { Found } from './probe.ts'
@@ -39,7 +39,13 @@ export interface ContainerMaker {
   readonly image: string | undefined
   /** Checks whether it can make containers. Never rejects. */
   look(): Promise<void>
-  box(order: { image: string; door: BoxDoor; folder: string; key: string; limits: AttemptLimits }): Box
+  box(order: {
+    image: string
+    endpoint: BoxEndpoint
+    folder: string
+    key: string
+    limits: AttemptLimits
+  }): Box
   /** Removes the containers of attempts that are gone. Never rejects. */
   sweep(log?: (message: string) => void): Promise<void>
 }
@@ -67,7 +73,7 @@ export interface BoxesOptions {
   /** Files and folders of the hub and the runner that no box can see. */
   hidden: readonly string[]
   /** Opens the ways out of boxes; absent if there are none. */
-  doors?: Doors
+  supervisor?: ProxySupervisor
   /** Identity for commits in a box, from the machine's Git. */
   identity?: { name?: string; email?: string }
   /** Makes containers; absent if this machine makes none. */
@@ -196,14 +202,14 @@ export class Boxes {
     key: string,
     limits: AttemptLimits = {},
   ): Box {
-    const { doors, containers } = this.#options
-    // The doors of an earlier process are open, or will be: the programs behind them ask again.
-    this.#resumed ??= doors?.resume().catch(() => undefined)
-    const door = new BoxDoor({ doors, key, network, folder: attempt })
+    const { supervisor, containers } = this.#options
+    // The endpoints of an earlier process are open, or will be: the programs behind them ask again.
+    this.#resumed ??= supervisor?.resume().catch(() => undefined)
+    const endpoint = new BoxEndpoint({ supervisor, key, network, folder: attempt })
     const folder = join(attempt, 'box')
-    if (isolation === 'sandbox') return new BubblewrapBox(() => this.#shared(), folder, door)
+    if (isolation === 'sandbox') return new BubblewrapBox(() => this.#shared(), folder, endpoint)
     if (!containers || image === undefined) throw unavailable(NO_CONTAINERS)
-    return containers.box({ image, door, folder, key, limits })
+    return containers.box({ image, endpoint, folder, key, limits })
   }
 
   #image({ image }: AttemptSpec): string {
@@ -218,7 +224,7 @@ export class Boxes {
 
   /** Ends what holds boxes up and is not needed any more. Idempotent; boxes may be made after it. */
   async close(): Promise<void> {
-    await this.#options.doors?.leave()
+    await this.#options.supervisor?.leave()
   }
 
   #shared(): BubblewrapMachine {

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { procText } from '../../platform/proc.ts'
-import { DOOR_INSIDE, DOOR_PORT } from '../proxy/rules.ts'
+import { ENDPOINT_INSIDE, ENDPOINT_PORT } from '../proxy/rules.ts'
 
 /** Names of a bridge's processes, which are not signaled until their box ends. */
 const BRIDGE_NAMES: readonly string[] = ['socat', 'errand-bridge']
@@ -17,17 +17,17 @@ const MOST_CONNECTIONS = 256
 const HALF_CLOSED_SECONDS = 24 * 60 * 60
 const SOCAT_BYTES = 64 * 1024
 /**
- * Number of tries to reach the door. A proxy that was killed with its runner returns with it; until then connections
- * wait, and none fails.
+ * Number of tries to reach the endpoint. A proxy that was killed with its runner returns with it; until then
+ * connections wait, and none fails.
  */
 const TRIES = 600
 const TRIED_EVERY_MS = 100
 
 const SOCAT = '/usr/bin/socat'
-const SOCKET = `${DOOR_INSIDE}/proxy`
+const SOCKET = `${ENDPOINT_INSIDE}/proxy`
 const withSocat = (words: readonly string[]): readonly string[] => [
   ...[...words, '-t', String(HALF_CLOSED_SECONDS), '-b', String(SOCAT_BYTES)],
-  `TCP4-LISTEN:${DOOR_PORT},bind=127.0.0.1,fork,reuseaddr,backlog=128,max-children=${MOST_CONNECTIONS}`,
+  `TCP4-LISTEN:${ENDPOINT_PORT},bind=127.0.0.1,fork,reuseaddr,backlog=128,max-children=${MOST_CONNECTIONS}`,
   `UNIX-CONNECT:${SOCKET},retry=${TRIES},interval=${TRIED_EVERY_MS / 1000}`,
 ]
 const NODE_SCRIPT = `
@@ -51,10 +51,12 @@ const listener = net.createServer({ allowHalfOpen: true }, (inside) => {
   reach(inside, ${TRIES})
 })
 listener.maxConnections = ${MOST_CONNECTIONS}
-listener.listen(${DOOR_PORT}, '127.0.0.1')
+listener.listen(${ENDPOINT_PORT}, '127.0.0.1')
 `
 
-/** Carries connections from a box to its door: the words of its command, and the paths that the box needs for it. */
+/**
+ * Carries connections from a box to its endpoint: the words of its command, and the paths that the box needs for it.
+ */
 export interface Bridge {
   command: readonly string[]
   readable: readonly string[]
@@ -67,7 +69,9 @@ export function findBridge(socat = SOCAT, node = process.execPath): Bridge {
 
 /** Returns the settings of OpenSSH, which has no variable for a proxy; without socat there is no way for it. */
 export const sshConfig = (socat = SOCAT): string =>
-  existsSync(socat) ? `Host *\n\tProxyCommand ${socat} - PROXY:127.0.0.1:%h:%p,proxyport=${DOOR_PORT}\n` : ''
+  existsSync(socat)
+    ? `Host *\n\tProxyCommand ${socat} - PROXY:127.0.0.1:%h:%p,proxyport=${ENDPOINT_PORT}\n`
+    : ''
 
 /** Returns a bridge with socat; `socat` holds the words that run it. */
 export const socatBridge = (...socat: readonly string[]): Bridge => ({
@@ -89,7 +93,7 @@ export function bridged({ command }: Pick<Bridge, 'command'>, argv: readonly str
   return ['/bin/sh', '-c', script(command), 'errand', ...argv]
 }
 
-const PORT = DOOR_PORT.toString(16).toUpperCase().padStart(4, '0')
+const PORT = ENDPOINT_PORT.toString(16).toUpperCase().padStart(4, '0')
 /** Number of checks of the port, first without and then with pauses: half a minute in total. */
 const LOOKS = 3_000
 const LOOKS_IN_A_ROW = 200

@@ -14,10 +14,10 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isBelow } from '../../platform/files.ts'
 import { listProcesses, parseStat, procText, signal } from '../../platform/proc.ts'
-import { DOOR_INSIDE } from '../proxy/rules.ts'
-import type { ToldSince } from '../proxy/telling.ts'
+import type { LogSince } from '../proxy/endpoint-log.ts'
+import { ENDPOINT_INSIDE } from '../proxy/rules.ts'
 import { type Box, type BoxPlaces, outsideEnvironment } from './box.ts'
-import type { BoxDoor, DoorAsked } from './box-door.ts'
+import type { BoxEndpoint, EndpointRequest } from './box-endpoint.ts'
 import { type Bridge, bridged, holdsSandboxUp } from './bridge.ts'
 import { etcArguments } from './etc.ts'
 import { checkLaunch, checkSizes, type Launch } from './launch.ts'
@@ -39,7 +39,7 @@ export interface BubblewrapMachine {
   closesDevices: boolean
   /** Places that the operator mounts into every box. */
   mounts: BoxPlaces
-  /** Carries connections from a box to its door. */
+  /** Carries connections from a box to its endpoint. */
   bridge: Bridge
   /** Folders of the hub and the runner: never in a box, except for places below them that the box is given. */
   hidden: readonly string[]
@@ -84,24 +84,24 @@ export class BubblewrapBox implements Box {
   readonly isolation = 'sandbox'
   readonly #machine: () => BubblewrapMachine
   readonly #folder: string
-  readonly #door: BoxDoor | undefined
+  readonly #endpoint: BoxEndpoint | undefined
 
   /** Takes `machine`, which is called only when something is to begin, and may throw; ending does not need it. */
-  constructor(machine: () => BubblewrapMachine, folder: string, door?: BoxDoor) {
+  constructor(machine: () => BubblewrapMachine, folder: string, endpoint?: BoxEndpoint) {
     this.#machine = machine
     this.#folder = folder
-    this.#door = door
+    this.#endpoint = endpoint
   }
 
-  async prepare(asked?: DoorAsked): Promise<void> {
+  async prepare(asked?: EndpointRequest): Promise<void> {
     this.#machine()
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
-    await this.#door?.prepare(asked)
+    await this.#endpoint?.prepare(asked)
   }
 
   enclose(launch: Launch, places: BoxPlaces, name: string): Launch {
     const { path, filter, mounts, hidden, bridge, closesDevices } = this.#machine()
-    const door = places.offline ? undefined : this.#door?.open
+    const endpoint = places.offline ? undefined : this.#endpoint?.open
     const program = checkLaunch(launch)
     checkSizes(launch)
     const all = mountsOf(places, mounts, hidden)
@@ -111,15 +111,23 @@ export class BubblewrapBox implements Box {
     rmSync(file('status'), { force: true })
     const seal = `${file('seal')}.${randomUUID()}`
     writeFileSync(seal, '', { mode: 0o400 })
-    const way = door ? ['--ro-bind', door.folder, DOOR_INSIDE, ...bridge.readable.flatMap(readOnly)] : []
-    const env = { ...launch.env, ...door?.env }
+    const way = endpoint
+      ? ['--ro-bind', endpoint.folder, ENDPOINT_INSIDE, ...bridge.readable.flatMap(readOnly)]
+      : []
+    const env = { ...launch.env, ...endpoint?.env }
     const args = [
       ...this.#arguments(launch.cwd, all, [...way, '--ro-bind', seal, SEAL_INSIDE]),
       ...variables(env, all),
     ]
     writeFileSync(file('args'), `${args.join('\0')}\0`, { mode: 0o600 })
     const inside = [program, ...launch.argv.slice(1)]
-    const words = [path, file('args'), filter, file('status'), ...(door ? bridged(bridge, inside) : inside)]
+    const words = [
+      path,
+      file('args'),
+      filter,
+      file('status'),
+      ...(endpoint ? bridged(bridge, inside) : inside),
+    ]
     const start = closesDevices ? START_CLOSED : START
     return { argv: ['/bin/sh', '-c', start, ...words], cwd: launch.cwd, env: outsideEnvironment(launch.env) }
   }
@@ -139,16 +147,16 @@ export class BubblewrapBox implements Box {
     return holdsSandboxUp(pid)
   }
 
-  told(fromOffset: number): ToldSince {
-    return this.#door?.told(fromOffset) ?? { lines: [], offset: fromOffset }
+  logSince(fromOffset: number): LogSince {
+    return this.#endpoint?.logSince(fromOffset) ?? { lines: [], offset: fromOffset }
   }
 
   async close(): Promise<void> {
-    await this.#door?.close()
+    await this.#endpoint?.close()
   }
 
   async remove(): Promise<void> {
-    await this.#door?.remove()
+    await this.#endpoint?.remove()
   }
 
   began(name: string): boolean {

@@ -136,7 +136,7 @@ test('what was refused is told once in the stream, also where the runner was kil
   )
 })
 
-test('a budget of tokens is held at the door, for an agent that never tells what it uses too', {
+test('a budget of tokens is held at the endpoint, for an agent that never tells what it uses too', {
   skip,
 }, async (context) => {
   const server = await startModelServer({

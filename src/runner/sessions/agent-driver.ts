@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import type { Attachment, AttemptInput, DeniedUses } from '../../contract/agent.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError, messageOf, messageWithHint } from '../../contract/errors.ts'
-import type { WorkspaceLook } from '../../contract/runs/workspace-looks.ts'
+import type { WorkspaceQuery } from '../../contract/runs/workspace-queries.ts'
 import type { RunnerAnswer } from '../../contract/tasks/pool-ask.ts'
 import { endTree } from '../../platform/child-tree.ts'
 import type { ArtifactKeeper } from '../artifacts/artifact-keeper.ts'
@@ -15,9 +15,9 @@ import type { RunnerStop } from '../attempts/runner-stop.ts'
 import type { Ending } from '../attempts/verdict.ts'
 import type { Workspaces } from '../attempts/workspaces.ts'
 import { HubAway } from '../link/hub-patience.ts'
-import { CarefulGit } from '../looks/careful-git.ts'
-import type { Looked } from '../looks/session-look.ts'
 import type { Action, AgentPlan } from '../ports.ts'
+import { CarefulGit } from '../workspace-view/careful-git.ts'
+import type { ViewedFolder } from '../workspace-view/session-view.ts'
 import { AgentBox } from './agent-box.ts'
 import { WaitUntil } from './agent-child.ts'
 import type { AgentServices } from './agent-services.ts'
@@ -75,7 +75,7 @@ class AgentDriver implements Driver {
   readonly #left = new AbortController()
   /** Pending inputs that wait for attachments. */
   #coming: Promise<void> | undefined
-  #looks = 0
+  #queries = 0
 
   constructor(attempt: Driven, kept: AttemptFiles, action: () => Action, options: AgentDriversOptions) {
     this.#attempt = attempt
@@ -113,7 +113,7 @@ class AgentDriver implements Driver {
     const attempt = this.#attempt
     try {
       const session = this.#open()
-      // Its current work may wait for its door.
+      // Its current work may wait for its endpoint.
       await this.#box?.open()
       if (session.journaled.over) return
       await session.replay()
@@ -129,24 +129,24 @@ class AgentDriver implements Driver {
     }
   }
 
-  async look(ask: WorkspaceLook, send: (text: string) => Promise<void>): Promise<RunnerAnswer> {
-    const looked = this.#looked()
-    if (looked === undefined)
+  async viewFolder(ask: WorkspaceQuery, send: (text: string) => Promise<void>): Promise<RunnerAnswer> {
+    const viewed = this.#viewed()
+    if (viewed === undefined)
       throw new ErrandError('unavailable', 'The agent has not been started yet: there is nothing to see.', {
         hint: 'Try again in a moment.',
       })
-    const { answerLook } = await import('../looks/session-look.ts')
-    return await answerLook(ask, looked, send)
+    const { answerQuery } = await import('../workspace-view/session-view.ts')
+    return await answerQuery(ask, viewed, send)
   }
 
-  /** Returns what a look at the folder needs; undefined before an agent has begun. */
-  #looked(): Looked | undefined {
+  /** Returns what a query about the folder needs; undefined before an agent has begun. */
+  #viewed(): ViewedFolder | undefined {
     const cwd = this.#session?.journaled.lastLaunched?.request.cwd
     if (cwd === undefined) return undefined
     const { box, facts } = this.#kept
     const { env, workspaces } = this.#options
     const beside = () => workspaces.readable(facts.spec.run_id)
-    const git = new CarefulGit(passedOn(env), box, beside, `look.${++this.#looks}`)
+    const git = new CarefulGit(passedOn(env), box, beside, `look.${++this.#queries}`)
     return { cwd, base: this.#baseline.head, git, masker: this.#attempt.masker }
   }
 
@@ -233,7 +233,7 @@ class AgentDriver implements Driver {
     await this.#endBox()
   }
 
-  /** Ends the box after all reports of its door; returns false if something survives. */
+  /** Ends the box after all reports of its endpoint; returns false if something survives. */
   async #endBox(): Promise<boolean> {
     const { box } = this.#kept
     if (!box) return true
@@ -254,7 +254,7 @@ class AgentDriver implements Driver {
   /** Reports what is known of the session besides its output, when nothing of it runs any more. */
   async #tellLast(): Promise<DeniedUses | undefined> {
     if (!this.#session) return undefined
-    this.#session.hearDoor(true)
+    this.#session.readEndpoint(true)
     this.#updates.end()
     this.#session.leave()
     const { masker } = this.#attempt
@@ -274,14 +274,14 @@ class AgentDriver implements Driver {
     const { artifacts } = this.#options
     const { facts, folder, journal } = this.#kept
     const { spec } = facts
-    const looked = this.#looked()
+    const viewed = this.#viewed()
     const isWanted = (spec.args as Partial<AgentPlan>).keep_change === true
-    if (!isWanted || artifacts === undefined || looked?.base === undefined) return
+    if (!isWanted || artifacts === undefined || viewed?.base === undefined) return
     if (journal.list.some((report) => report.type === 'artifact' && report.artifact.kind === 'diff')) return
     const keeping = { spec, journal, scratch: join(folder.path, 'change'), signal: this.#hurry.signal }
     try {
-      const { keepChange } = await import('../looks/keep-change.ts')
-      await keepChange(looked, (keepable) => artifacts.keep(keeping, keepable))
+      const { keepChange } = await import('../workspace-view/keep-change.ts')
+      await keepChange(viewed, (keepable) => artifacts.keep(keeping, keepable))
     } catch (error) {
       const text = `The change of the session was not kept: ${messageOf(error)}`
       const message = this.#attempt.masker?.maskText(text) ?? text
@@ -329,7 +329,7 @@ class AgentDriver implements Driver {
       place: { path, mark, cage, box, news: this.#news },
       attachments: this.#attachments,
       box,
-      door: agentBox && { agent, counts: agentBox.counted },
+      endpoint: agentBox && { agent, counts: agentBox.counted },
       env: processEnvironment(passedOn(ownEnv), agentBox?.withoutKeys(env) ?? env, spec, key),
       key,
       masker: attempt.masker,

@@ -117,7 +117,9 @@ export class AgentServices {
     return this.signIn(agent).length > 0 ? undefined : agent.keyOfSignIn?.(this.#env)
   }
 
-  /** Replaces the keys in an environment of a box with placeholders, and returns the rules for the door of that box. */
+  /**
+   * Replaces the keys in an environment of a box with placeholders, and returns the rules for the endpoint of that box.
+   */
   access(
     agent: Agent,
     env: Readonly<Record<string, string>>,

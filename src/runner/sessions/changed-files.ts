@@ -3,9 +3,9 @@ import { readFile } from 'node:fs/promises'
 import { isAbsolute, join, relative } from 'node:path'
 import { realPath, writeFileAtomic } from '../../platform/files.ts'
 import type { OutputValues } from '../attempts/output-values.ts'
-import { CarefulGit, repositoryOf } from '../looks/careful-git.ts'
 import type { Masker } from '../masking/masker.ts'
 import type { Box } from '../sandbox/box.ts'
+import { CarefulGit, repositoryOf } from '../workspace-view/careful-git.ts'
 import type { Session } from './session.ts'
 
 /** Stores the state of the working folder before the agent came, across restarts. */

@@ -10,7 +10,7 @@ import type { Ending } from '../attempts/verdict.ts'
 import type { AgentPlan } from '../ports.ts'
 import { AgentChild, type AgentChildOptions } from './agent-child.ts'
 import type { AgentStart } from './agent-start.ts'
-import type { DoorNewsOptions } from './boxed/door-news.ts'
+import type { EndpointUsageOptions } from './boxed/endpoint-usage.ts'
 import { type Connect, Session } from './session.ts'
 import type { Launched, SessionEvent } from './session-state.ts'
 import type { UpdatePipeline } from './update-pipeline.ts'
@@ -26,8 +26,8 @@ export interface JournaledSessionOptions {
   place: Pick<AgentChildOptions, 'path' | 'mark' | 'cage' | 'box' | 'news'>
   /** Attachments of its prompts, which are there before the prompts count. */
   attachments: Pick<PromptAttachments, 'bring' | 'read'>
-  /** Options for the door of its box; absent if there is no box. */
-  door?: DoorNewsOptions
+  /** Options for the endpoint of its box; absent if there is no box. */
+  endpoint?: EndpointUsageOptions
   journal: AttemptJournal
   output: FileOutput
   updates: UpdatePipeline
@@ -51,21 +51,21 @@ export class JournaledSession {
   #lastLaunched: Launched | undefined
   #exitedAtMs: number | undefined
   #launches = 0
-  #toldOffset = 0
-  #toldLast = false
+  #logOffset = 0
+  #logEnded = false
   #replaying = false
   #over = false
 
   /** Opens the session. Throws `invalid_argument`. */
   constructor(options: JournaledSessionOptions) {
-    const { plan, agent, start, door, updates, attachments } = options
+    const { plan, agent, start, endpoint, updates, attachments } = options
     this.#options = options
     this.session = new Session({
       plan,
       title: agent.title,
       agent: agent.name,
       updates,
-      door,
+      endpoint,
       connect: this.#connect,
       attached: (attachment) => attachments.read(attachment),
       onSessionId: (sessionId) => {
@@ -82,13 +82,13 @@ export class JournaledSession {
   get child(): AgentChild | undefined {
     return this.#child
   }
-  /** Offset up to which the log of its door was read. */
-  get toldOffset(): number {
-    return this.#toldOffset
+  /** Offset up to which the log of its endpoint was read. */
+  get logOffset(): number {
+    return this.#logOffset
   }
-  /** Set when its door is closed and its log completely read. */
-  get toldLast(): boolean {
-    return this.#toldLast
+  /** Set when its endpoint is closed and its log completely read. */
+  get logEnded(): boolean {
+    return this.#logEnded
   }
   /** Time in ms when the last exited process exited. */
   get exitedAtMs(): number | undefined {
@@ -152,8 +152,8 @@ export class JournaledSession {
     if (event.type === 'exited') this.#exitedAtMs = this.#child?.endedAtMs
     if (event.type === 'launched') this.#launched(event)
     if (event.type === 'told') {
-      this.#toldOffset = event.offset
-      this.#toldLast = event.last === true
+      this.#logOffset = event.offset
+      this.#logEnded = event.last === true
     }
     this.session.apply(event)
     if (event.type !== 'exited' && event.type !== 'gone') return

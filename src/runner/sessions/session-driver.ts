@@ -122,8 +122,8 @@ export class SessionDriver {
   goOn(): void {
     const { session, lastLaunched } = this.journaled
     if (this.#halted) return
-    // Before the agent's own words count, since the session may end by what the door reports.
-    this.hearDoor()
+    // Before the agent's own words count, since the session may end by what the endpoint reports.
+    this.readEndpoint()
     for (const question of session.undecided) this.journaled.apply(this.#lookAt(question))
     if (session.breach !== undefined) return void this.#stopForBudget(session.breach)
     if (session.end) return void this.#options.attempt.conclude(session.end)
@@ -137,17 +137,17 @@ export class SessionDriver {
   /** Polls the session; returns whether the agent has written something. */
   poll(): boolean {
     const spoke = this.journaled.child?.poll() === true
-    if (!this.#halted) this.hearDoor()
+    if (!this.#halted) this.readEndpoint()
     if (!this.#halted && !this.#takingUp) this.#lookAtClock()
     return spoke
   }
 
-  /** Reads new lines of the box's door; `last`: the door is closed. */
-  hearDoor(last?: true): void {
-    const { toldOffset, toldLast } = this.journaled
+  /** Reads new lines of the box's endpoint; `last`: the endpoint is closed. */
+  readEndpoint(last?: true): void {
+    const { logOffset, logEnded } = this.journaled
     const { box } = this.#options
-    if (!box || this.#hearing || toldLast || (this.#takingUp && !last)) return
-    const { lines, offset } = box.told(toldOffset)
+    if (!box || this.#hearing || logEnded || (this.#takingUp && !last)) return
+    const { lines, offset } = box.logSince(logOffset)
     if (lines.length === 0 && !last) return
     this.#hearing = true
     this.journaled.apply({ type: 'told', lines, offset, last })

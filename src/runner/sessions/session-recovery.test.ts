@@ -29,7 +29,7 @@ import { isAlive, processStat, signal, treeMembers } from '../../platform/proc.t
 import { markOf } from '../attempts/launch.ts'
 import { RunnerStop } from '../attempts/runner-stop.ts'
 import type { HeldAttempt } from '../ports.ts'
-import type { Told } from '../proxy/rules.ts'
+import type { LogEntry } from '../proxy/rules.ts'
 import type { Box } from '../sandbox/box.ts'
 import type { Boxes } from '../sandbox/boxes.ts'
 
@@ -96,8 +96,8 @@ test('a runner killed in the middle of a turn: the next one goes on with the sam
   await attempts.close()
 })
 
-/** Makes boxes that enclose nothing, whose doors log what is put into `told`. */
-function openBoxes(told: Told[]): Boxes {
+/** Makes boxes that enclose nothing, whose endpoints log what is put into `log`. */
+function loggingBoxes(log: LogEntry[]): Boxes {
   const none = () => undefined
   const box: Box = {
     isolation: 'sandbox',
@@ -107,7 +107,7 @@ function openBoxes(told: Told[]): Boxes {
     spares: () => false,
     began: () => true,
     end: async () => true,
-    told: (offset) => ({ lines: told.slice(offset), offset: told.length }),
+    logSince: (offset) => ({ lines: log.slice(offset), offset: log.length }),
     close: async () => none(),
     remove: async () => none(),
   }
@@ -116,16 +116,16 @@ function openBoxes(told: Told[]): Boxes {
   return { ...all, close: async () => none() } as Boxes
 }
 
-test('what a door has told while no runner was there comes behind all that the agent had said', async () => {
+test('what an endpoint has told while no runner was there comes behind all that the agent had said', async () => {
   using here = sessionPlace()
-  const told: Told[] = []
-  const boxes = openBoxes(told)
+  const log: LogEntry[] = []
+  const boxes = loggingBoxes(log)
   const spec = here.spec('say one\nthink hm\nsay two\nwait go\nsay three')
   let attempts = here.open({ boxes })
   const before = await attempts.start(spec, 1)
   await update(before, 'message', ({ text }) => text.includes('two'))
   await attempts.close()
-  told.push({ type: 'refused', host: 'example.com', port: 443, why: 'host_not_allowed', count: 1 })
+  log.push({ type: 'refused', host: 'example.com', port: 443, why: 'host_not_allowed', count: 1 })
   attempts = here.open({ boxes })
   const [held] = await attempts.recover()
   writeFileSync(inWorkspace(here, 'go'), '')

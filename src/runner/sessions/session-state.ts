@@ -1,6 +1,6 @@
 import type { Program, SessionRequest } from '../../agents/agent.ts'
 import type { AttemptInput } from '../../contract/agent.ts'
-import type { Told } from '../proxy/rules.ts'
+import type { LogEntry } from '../proxy/rules.ts'
 
 /**
  * Describes everything that a session learns, except the lines of the agent's program. An event is in the journal, with
@@ -30,11 +30,11 @@ export type SessionEvent =
   | { type: 'idle_over' }
   | { type: 'stop' }
   | { type: 'note'; text: string }
-  /** The door of its box wrote these lines, up to that offset in its file; `last`: it is closed. */
-  | { type: 'told'; lines: readonly Told[]; offset: number; last?: true }
+  /** The endpoint of its box wrote these lines, up to that offset in its file; `last`: it is closed. */
+  | { type: 'told'; lines: readonly LogEntry[]; offset: number; last?: true }
 
 export type Launched = Extract<SessionEvent, { type: 'launched' }>
-export type ToldEvent = Extract<SessionEvent, { type: 'told' }>
+export type LogEvent = Extract<SessionEvent, { type: 'told' }>
 export type Exited = Extract<SessionEvent, { type: 'exited' }>
 
 /**

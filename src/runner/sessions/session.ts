@@ -4,7 +4,7 @@ import { type AttachmentKind, attachmentKind } from '../../contract/attachment-k
 import type { Reason } from '../../contract/status.ts'
 import { fatalSignal } from '../attempts/verdict.ts'
 import type { AgentPlan } from '../ports.ts'
-import { DoorNews, type DoorNewsOptions } from './boxed/door-news.ts'
+import { EndpointUsage, type EndpointUsageOptions } from './boxed/endpoint-usage.ts'
 import { BudgetMeter } from './budget-meter.ts'
 import { Checks, type Failed, type Prompt, PromptQueue } from './checks.ts'
 import { Denials } from './denials.ts'
@@ -13,9 +13,9 @@ import { endOfExit, endOfTurn, failed, type SessionEnd, unsaidWords } from './se
 import {
   type Exited,
   type Launched,
+  type LogEvent,
   type SessionEvent,
   SessionState,
-  type ToldEvent,
 } from './session-state.ts'
 import type { UpdatePipeline } from './update-pipeline.ts'
 
@@ -31,8 +31,8 @@ export interface SessionOptions {
   connect: Connect
   /** Receives all updates, and knows the agent's last message. */
   updates: Pick<UpdatePipeline, 'tell' | 'prompt' | 'inputTaken' | 'turnBegins' | 'answer'>
-  /** Options for the door of its box; absent if there is no box. */
-  door?: DoorNewsOptions
+  /** Options for the endpoint of its box; absent if there is no box. */
+  endpoint?: EndpointUsageOptions
   /** Returns a fetched attachment with its bytes. */
   attached(attachment: Attachment): Attached
   /** Called when the agent has reported its session id. */
@@ -57,7 +57,7 @@ export class Session {
   readonly #tools = new ToolCalls()
   readonly #meter: BudgetMeter
   readonly denials: Denials
-  readonly #door: DoorNews | undefined
+  readonly #endpoint: EndpointUsage | undefined
   #protocol: AgentProtocol | undefined
   #launches = 0
   #sessionId: string | undefined
@@ -84,7 +84,7 @@ export class Session {
     this.denials = new Denials(plan)
     this.#questions = new Questions(updates, this.denials)
     this.#checks = new Checks(plan, this.#prompts, updates)
-    this.#door = options.door && new DoorNews(options.door)
+    this.#endpoint = options.endpoint && new EndpointUsage(options.endpoint)
   }
 
   /** Tells whether a process is to begin, with `sessionId` if there is one. */
@@ -135,7 +135,7 @@ export class Session {
   }
   /** Text that says which limit of the budget is reached. */
   get breach(): string | undefined {
-    return this.#meter.breach ?? this.#door?.breach
+    return this.#meter.breach ?? this.#endpoint?.breach
   }
   get end(): SessionEnd | undefined {
     return this.#end
@@ -195,13 +195,13 @@ export class Session {
       case 'note':
         return void updates.tell({ kind: 'notice', text: event.text })
       case 'told':
-        return void this.#told(event)
+        return void this.#takeLog(event)
     }
   }
 
-  /** Takes news of the box's door. */
-  #told({ lines, last }: ToldEvent): void {
-    for (const update of this.#door?.follow(lines, last === true) ?? []) {
+  /** Takes news of the box's endpoint. */
+  #takeLog({ lines, last }: LogEvent): void {
+    for (const update of this.#endpoint?.follow(lines, last === true) ?? []) {
       this.#options.updates.tell(update)
       this.#meter.follow(update)
     }
@@ -247,7 +247,7 @@ export class Session {
       this.#tools.follow(update)
       this.denials.follow(update)
     } else if (update.kind === 'usage') {
-      if (this.#door?.agentTells(update) === 'instead') return
+      if (this.#endpoint?.agentTells(update) === 'instead') return
       this.#warnOfCost(update)
     }
     updates.tell(update)
@@ -256,7 +256,7 @@ export class Session {
   }
 
   #warnOfCost(usage: AgentUpdateOf<'usage'>): void {
-    if (this.#door?.counts || !this.#meter.findsNoCost(usage)) return
+    if (this.#endpoint?.counts || !this.#meter.findsNoCost(usage)) return
     const text = `${this.#options.title} does not tell what it costs: budget.cost_usd cannot be kept.`
     this.#options.updates.tell({ kind: 'notice', text })
   }
@@ -412,7 +412,7 @@ export class Session {
     this.#waitsUntil = undefined
     updates.turnBegins()
     this.#meter.turnBegins()
-    this.#door?.turnBegins()
+    this.#endpoint?.turnBegins()
     this.denials.turnBegins()
     if (given) {
       this.#checks.promptGiven()

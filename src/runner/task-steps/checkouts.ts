@@ -27,7 +27,7 @@ git ${OWN} checkout -q --detach "$commit" --
 const CHANGED = `git ${OWN} cat-file -e "$1^{commit}" && { git ${OWN} diff --name-only -z --no-renames --no-ext-diff "$1" -- && git ls-files -z --others --exclude-standard; } | head -c ${MAX_PATHS_BYTES}`
 
 /**
- * Makes a folder with the files of a carried commit, and nothing else of the workspace. `own_git` is our repository of
+ * Makes a folder with the files of a exported commit, and nothing else of the workspace. `own_git` is our repository of
  * the run, whose objects no agent could write. Throws `StepFailure`.
  */
 export async function freshCheckout(

@@ -12,8 +12,8 @@ import type { ReadFile } from '../../playbooks/found.ts'
 import { checkPlaybooks, validPlaybooks } from '../../playbooks/parse.ts'
 import { begin, next, record, type TryEnd } from '../../playbooks/progress.ts'
 import { joinFigures } from '../../playbooks/results/figures.ts'
-import type { CarryPlaces } from '../carry/git-carry.ts'
-import { SetupWatch } from '../carry/setup-changes.ts'
+import type { CheckoutRepositories } from '../change-export/export-change.ts'
+import { SetupWatch } from '../change-export/setup-changes.ts'
 import {
   type BoxedEnd,
   type PlatformContext,
@@ -32,8 +32,8 @@ export interface PlaybookRunOptions {
    * repository here.
    */
   filesAt(runId: string, commit: string, signal: AbortSignal): ReadFile | undefined
-  /** Returns the repositories of the run: ours, with the carried commits, and the copy that it borrows from. */
-  checkout(runId: string): CarryPlaces | undefined
+  /** Returns the repositories of the run: ours, with the exported commits, and the copy that it borrows from. */
+  checkout(runId: string): CheckoutRepositories | undefined
 }
 
 type Args = output<typeof PlaybookRunArgs>
@@ -44,12 +44,12 @@ export function playbookRun({ filesAt, checkout }: PlaybookRunOptions): Platform
     async run(context) {
       const args = context.args as Args
       const repository = filesAt(context.spec.run_id, args.start, context.signal)
-      const places = checkout(context.spec.run_id)
-      if (repository === undefined || places === undefined)
+      const repositories = checkout(context.spec.run_id)
+      if (repository === undefined || repositories === undefined)
         throw new StepFailure('workspace', 'The run has no repository on this machine.')
       const chosen = await choose(args, repository)
       tell(context, chosen)
-      return await new PlaybookRun(context, args, chosen, places).run()
+      return await new PlaybookRun(context, args, chosen, repositories).run()
     },
   }
 }
@@ -89,14 +89,19 @@ class PlaybookRun {
   readonly #context: PlatformContext
   readonly #args: Args
   readonly #chosen: ChosenPlaybook
-  readonly #places: CarryPlaces
+  readonly #repositories: CheckoutRepositories
   readonly #figures: TestFigures[] = []
   #commands = 0
   #cwd: string
   #writable: readonly string[] = []
 
-  constructor(context: PlatformContext, args: Args, chosen: ChosenPlaybook, places: CarryPlaces) {
-    this.#places = places
+  constructor(
+    context: PlatformContext,
+    args: Args,
+    chosen: ChosenPlaybook,
+    repositories: CheckoutRepositories,
+  ) {
+    this.#repositories = repositories
     this.#context = context
     this.#args = args
     this.#chosen = chosen
@@ -115,7 +120,7 @@ class PlaybookRun {
     if (!playbook) return { exports: { ...named, TESTS: '', TESTS_TEXT: this.#chosen.why } }
     const facts = await this.#facts()
     if (fresh !== '') {
-      this.#cwd = await freshCheckout(this.#context, this.#places.own_git, fresh)
+      this.#cwd = await freshCheckout(this.#context, this.#repositories.own_git, fresh)
       this.#writable = [this.#cwd]
       this.#mustPass(await this.#phase('setup', facts), 'test')
     }
@@ -134,7 +139,7 @@ class PlaybookRun {
   /** Runs the setup; what it leaves in the workspace is not part of the change, even if it fails. */
   async #setUp(): Promise<void> {
     const { folder, boxed } = this.#context
-    const watch = new SetupWatch({ ...this.#places, start: this.#args.start, folder, boxed })
+    const watch = new SetupWatch({ ...this.#repositories, start: this.#args.start, folder, boxed })
     const facts = await this.#facts()
     const summary = await this.#phase('setup', facts, (step) => watch.begin(step.commits === true))
     try {

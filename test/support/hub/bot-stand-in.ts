@@ -2,11 +2,11 @@ import { Readable } from 'node:stream'
 import type { AttemptEnd, AttemptSpec, StreamName } from '../../../src/contract/attempt.ts'
 import type { DataAsk } from '../../../src/contract/bots/bot-data.ts'
 import { ErrandError } from '../../../src/contract/errors.ts'
-import type { WorkspaceLook } from '../../../src/contract/runs/workspace-looks.ts'
+import type { WorkspaceQuery } from '../../../src/contract/runs/workspace-queries.ts'
 import type { Reason } from '../../../src/contract/status.ts'
 import type { RunnerAnswer, RunnerAsk, SlotAsk } from '../../../src/contract/tasks/pool-ask.ts'
 import type { AttemptSink } from '../../../src/engine/ports.ts'
-import type { LookAsks } from '../../../src/hub/api/api-context.ts'
+import type { WorkspaceQueries } from '../../../src/hub/api/api-context.ts'
 import type { DataAsks } from '../../../src/hub/bots/bot-data.ts'
 import type { SlotAsks } from '../../../src/hub/tasks/repo-pool.ts'
 import type { TenantRunner } from '../../../src/stores/accounts.ts'
@@ -43,7 +43,7 @@ export class StandInBot {
 }
 
 /** Answers, in tests of the API, as runners that have this data, by owner and bot, and these slots. */
-export class StandInAsks implements DataAsks, SlotAsks, LookAsks {
+export class StandInAsks implements DataAsks, SlotAsks, WorkspaceQueries {
   readonly tars = new Map<string, Buffer>()
   /** Leased slots, by the runner that has them. */
   readonly slots = new Map<string, string>()
@@ -76,7 +76,7 @@ export class StandInAsks implements DataAsks, SlotAsks, LookAsks {
     return this.slots.has(slot_id) ? { exists: true, slot_path: `/slots/${slot_id}` } : { exists: false }
   }
 
-  async body({ id }: TenantRunner, ask: DataAsk | WorkspaceLook): Promise<Readable> {
+  async body({ id }: TenantRunner, ask: DataAsk | WorkspaceQuery): Promise<Readable> {
     this.#checkThere(id)
     if ('attempt_id' in ask) throw new ErrandError('not_found', 'Its folder is not here.')
     return Readable.from([this.tars.get(`${ask.owner}/${ask.bot_id}`)!])

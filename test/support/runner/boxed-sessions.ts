@@ -12,7 +12,7 @@ import type { AttemptSpec } from '../../../src/contract/attempt.ts'
 import type { Network } from '../../../src/contract/isolation.ts'
 import { openAttempts } from '../../../src/runner/open-attempts.ts'
 import type { Attempts } from '../../../src/runner/ports.ts'
-import { Doors } from '../../../src/runner/proxy/doors.ts'
+import { ProxySupervisor } from '../../../src/runner/proxy/proxy-supervisor.ts'
 import { Boxes } from '../../../src/runner/sandbox/boxes.ts'
 import { findBubblewrap } from '../../../src/runner/sandbox/probe.ts'
 import { attemptSpec } from './attempt-fixture.ts'
@@ -59,7 +59,7 @@ export async function openBoxed({
   models,
 }: BoxedRunner): Promise<Attempts> {
   const bubblewrap = await findBubblewrap({ env: process.env })
-  const doors = new Doors({ folder: join(path, 'proxy') })
+  const supervisor = new ProxySupervisor({ folder: join(path, 'proxy') })
   const boxes = new Boxes({
     stateDir: join(path, 'sandbox'),
     bubblewrap,
@@ -67,7 +67,7 @@ export async function openBoxed({
     network,
     mounts: { writable: [], readable },
     hidden: [],
-    doors,
+    supervisor,
   })
   const attempts = openAttempts({
     dir: join(path, 'attempts'),
@@ -86,7 +86,7 @@ export async function openBoxed({
       models,
     },
   })
-  return Object.assign(attempts, { doors })
+  return Object.assign(attempts, { supervisor })
 }
 
 const OTHER = `
@@ -136,11 +136,11 @@ export function boxedPlace(
     runner,
     proxyPid,
     async open() {
-      const attempts = (await openBoxed(runner)) as Attempts & { doors: Doors }
+      const attempts = (await openBoxed(runner)) as Attempts & { supervisor: ProxySupervisor }
       closers.push(async () => {
         for (const held of attempts.all()) await held.release()
         await attempts.close()
-        attempts.doors.stop()
+        attempts.supervisor.stop()
       })
       return attempts
     },

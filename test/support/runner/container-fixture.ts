@@ -7,7 +7,7 @@ import {
 } from '../../../src/runner/containers/machine-containers.ts'
 import type { AttemptsOptions } from '../../../src/runner/open-attempts.ts'
 import type { Attempts } from '../../../src/runner/ports.ts'
-import type { Doors } from '../../../src/runner/proxy/doors.ts'
+import type { ProxySupervisor } from '../../../src/runner/proxy/proxy-supervisor.ts'
 import { Boxes } from '../../../src/runner/sandbox/boxes.ts'
 import { baseImage, dockerHere, labelled, noteMade, removeLabelled } from '../docker/docker.ts'
 import { type Place, place } from './attempt-fixture.ts'
@@ -31,7 +31,7 @@ export const BOX_LABEL = 'errand.box'
 
 export function containerPlace(
   t: TestContext,
-  { doors, ...options }: Partial<MachineContainersOptions> & { doors?: Doors } = {},
+  { supervisor, ...options }: Partial<MachineContainersOptions> & { supervisor?: ProxySupervisor } = {},
 ): ContainerPlace {
   const here = place()
   const stateDir = join(here.path, 'sandbox')
@@ -49,8 +49,8 @@ export function containerPlace(
   })
   const bubblewrap = { type: 'unusable', why: 'It is not asked for.', hint: '' } as const
   const boxes = new Boxes({
-    ...{ stateDir, bubblewrap, least: 'container', hidden: [], containers, doors },
-    network: doors ? 'all' : 'none',
+    ...{ stateDir, bubblewrap, least: 'container', hidden: [], containers, supervisor },
+    network: supervisor ? 'all' : 'none',
   })
   return {
     ...{ path: here.path, containers, boxes },

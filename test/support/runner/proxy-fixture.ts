@@ -9,8 +9,8 @@ import type { TestContext } from 'node:test'
 import { writeFileAtomic } from '../../../src/platform/files.ts'
 import { listProcesses, procText } from '../../../src/platform/proc.ts'
 import { socketPath } from '../../../src/platform/socket-path.ts'
-import { Doors, type DoorsOptions } from '../../../src/runner/proxy/doors.ts'
-import type { DoorRules, Told } from '../../../src/runner/proxy/rules.ts'
+import { ProxySupervisor, type ProxySupervisorOptions } from '../../../src/runner/proxy/proxy-supervisor.ts'
+import type { EndpointRules, LogEntry } from '../../../src/runner/proxy/rules.ts'
 
 /** Says where names and addresses lead. */
 export interface World {
@@ -21,7 +21,7 @@ export interface World {
   names: Record<string, string[][] | 'silent'>
   /** The port on this machine of the server that stands for each `address:port`. */
   servers: Record<string, number | 'silent'>
-  /** Milliseconds without a door after which the proxy ends; read at its start. */
+  /** Milliseconds without an endpoint after which the proxy ends; read at its start. */
   aloneMs?: number
   connectMs?: number
   mostConnections?: number
@@ -35,30 +35,30 @@ export const program = join(import.meta.dirname, 'proxy-program.ts')
 export interface ProxyFixture {
   /** The folder with the proxy's state. */
   folder: string
-  doors: Doors
-  /** Opens doors as another process of the runner does. */
-  more(options?: Partial<DoorsOptions>): Doors
+  supervisor: ProxySupervisor
+  /** Opens endpoints as another process of the runner does. */
+  more(options?: Partial<ProxySupervisorOptions>): ProxySupervisor
   world(world: World): void
-  open(id: string, network: DoorRules['network']): Promise<string>
-  told(id: string): Told[]
+  open(id: string, network: EndpointRules['network']): Promise<string>
+  log(id: string): LogEntry[]
   pid(): number
 }
 
 /** Starts a proxy in its own process, which is ended after the test. `below` makes its folder's path longer. */
 export function proxyFixture(
   t: TestContext,
-  { below = '', ...options }: Partial<DoorsOptions> & { below?: string } = {},
+  { below = '', ...options }: Partial<ProxySupervisorOptions> & { below?: string } = {},
 ): ProxyFixture {
   const top = mkdtempSync(join(tmpdir(), 'errand-proxy-'))
   const folder = join(top, below, 'proxy')
   mkdirSync(folder, { recursive: true })
-  const all: Doors[] = []
-  const more = (others: Partial<DoorsOptions> = {}) => {
-    const doors = new Doors({ folder, program, ...options, ...others })
-    all.push(doors)
-    return doors
+  const all: ProxySupervisor[] = []
+  const more = (others: Partial<ProxySupervisorOptions> = {}) => {
+    const supervisor = new ProxySupervisor({ folder, program, ...options, ...others })
+    all.push(supervisor)
+    return supervisor
   }
-  const doors = more()
+  const supervisor = more()
   const pid = () => (JSON.parse(readFileSync(join(folder, 'lock'), 'utf8')) as { pid: number }).pid
   t.after(() => {
     for (const each of all) each.stop()
@@ -71,10 +71,10 @@ export function proxyFixture(
     writeFileAtomic(join(folder, 'world.json'), JSON.stringify(next), { durable: false })
   world({ names: {}, servers: {} })
   return {
-    ...{ folder, doors, more, world, pid },
+    ...{ folder, supervisor, more, world, pid },
     open: async (id, network) =>
-      join((await doors.open(id, { network, models: [], budget: {} }, folder)).folder, 'proxy'),
-    told: (id) => doors.told(id, 0).lines,
+      join((await supervisor.open(id, { network, models: [], budget: {} }, folder)).folder, 'proxy'),
+    log: (id) => supervisor.logSince(id, 0).lines,
   }
 }
 
@@ -125,7 +125,7 @@ export async function askRaw(
   return { head: all.slice(0, at), body: all.slice(at + 4) }
 }
 
-/** Opens a tunnel through a door. Returns the head of the answer and the connection. */
+/** Opens a tunnel through an endpoint. Returns the head of the answer and the connection. */
 export async function tunnel(
   t: TestContext,
   socket: string,

@@ -3,9 +3,9 @@ import { readFileSync } from 'node:fs'
 import type { TestContext } from 'node:test'
 import type { AttemptSpec } from '../../../src/contract/attempt.ts'
 import { secretUses } from '../../../src/contract/step-secrets.ts'
-import { gitCarryStep } from '../../../src/runner/carry/git-carry.ts'
-import { joinTips } from '../../../src/runner/carry/join-tips.ts'
-import { gitPushStep } from '../../../src/runner/carry/push-step.ts'
+import { gitCarryStep } from '../../../src/runner/change-export/export-change.ts'
+import { joinTips } from '../../../src/runner/change-export/join-tips.ts'
+import { gitPushStep } from '../../../src/runner/change-export/push-step.ts'
 import type { TokenOf } from '../../../src/runner/git/repository-token.ts'
 import type { PlatformStep } from '../../../src/runner/platform-steps/platform-step.ts'
 import { filesOfCommit } from '../../../src/runner/task-steps/commit-files.ts'
@@ -15,7 +15,7 @@ import { run } from '../sources/git-fixture.ts'
 import { poolPlace } from '../workspaces/pool-fixture.ts'
 import { attemptSpec, command, endOf } from './attempt-fixture.ts'
 import { boxPlace } from './box-fixture.ts'
-import { carryArgs } from './carry-fixture.ts'
+import { exportArgs } from './export-fixture.ts'
 
 export const branch = 'errand/x'
 
@@ -67,13 +67,13 @@ export async function workingPlace(t: TestContext, readme: string, tokenOf?: Tok
     ownGit: () => pool.of('run_test')!.own_git,
     /** Pushes a file to a branch, as somebody else. */
     others: (path: string, content: string, to = branch) => place.commit(folder, to, path, content),
-    /** Changes the workspace with a shell command, and carries the change. */
-    async carried(shell: string, join: string[] = [], more: object = {}) {
+    /** Changes the workspace with a shell command, and exports the change. */
+    async exported(shell: string, join: string[] = [], more: object = {}) {
       const found = await done(attemptSpec('git.workspace', { repo: url, join, ...more }))
       const { START_SHA: start, BASE_SHA: below } = found
       await done(command(shell))
-      const carried = await done(attemptSpec('git.carry', { ...carryArgs(start!), below }))
-      return { start: start!, tip: carried.TIP_SHA!, files: carried.FILES }
+      const made = await done(attemptSpec('git.carry', { ...exportArgs(start!), below }))
+      return { start: start!, tip: made.TIP_SHA!, files: made.FILES }
     },
     push: ({ start, tip }: { start: string; tip: string }, more: Record<string, unknown> = {}) =>
       attemptSpec('git.push', { repo: url, branch, expected: '', start, tip, ...more }),

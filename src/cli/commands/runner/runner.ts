@@ -106,7 +106,7 @@ const start = command({
       { HubArtifacts },
       limitsHere,
       boxesHere,
-      { machineCheckouts },
+      { openCheckouts },
       { startGuard },
       { OwnEnd },
       { HubPatience },
@@ -124,8 +124,8 @@ const start = command({
       import('../../../runner/artifacts/artifact-keeper.ts'),
       import('../../../runner/artifacts/hub-artifacts.ts'),
       import('../../../runner/limits/limit-keeper.ts'),
-      import('../../../runner/machine-boxes.ts'),
-      import('../../../runner/machine-checkouts.ts'),
+      import('../../../runner/open-boxes.ts'),
+      import('../../../runner/open-checkouts.ts'),
       import('../../../runner/orphans/guard.ts'),
       import('../../../runner/orphans/own-end.ts'),
       import('../../../runner/link/hub-patience.ts'),
@@ -155,7 +155,7 @@ const start = command({
       log(limitsHere.limitsText(limits.choice))
       const { url, token, id } = await identityOf(options, found, folder, { log, signal: stop.signal })
       const hub = new HubRequests({ url, token, patience })
-      const boxes = await boxesHere.machineBoxes({
+      const boxes = await boxesHere.openBoxes({
         env: process.env,
         stateDir: join(folder, 'sandbox'),
         hidden: [...ownPlaces(), resolve(folder)],
@@ -164,7 +164,7 @@ const start = command({
       log(boxes.text)
       const services = bots.machineBots({ folder, env: process.env, hub })
       const slotFolders = slotFoldersOf(folder, options['allow-dir'] ?? [])
-      const { checkouts, platformStep, ...slots } = machineCheckouts(
+      const { checkouts, platformStep, ...slots } = openCheckouts(
         join(folder, 'checkouts'),
         process.env,
         log,
@@ -271,8 +271,10 @@ async function botsHere() {
       'slot_id' in ask
         ? await leased.answer(ask, signal)
         : 'attempt_id' in ask
-          ? await (await import('../../../runner/looks/answer-looks.ts')).answerOf(held, ask, (text) =>
-              services.options.sendData(askId, () => Readable.from([Buffer.from(text)]), signal),
+          ? await (await import('../../../runner/workspace-view/answer-queries.ts')).answerOf(
+              held,
+              ask,
+              (text) => services.options.sendData(askId, () => Readable.from([Buffer.from(text)]), signal),
             )
           : (await import('../../../runner/bots/bot-data.ts')).answerData(askId, ask, services, signal)
   return { machineBots, toldCaps, watchEngine, BotSweeps, answers }
