@@ -1,7 +1,7 @@
 import type { StreamName } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { type Line, MAX_LINES_BYTES } from '../../contract/run-api.ts'
-import { FairTurns } from '../../platform/fair-turns.ts'
+import { FairSemaphore } from '../../platform/fair-semaphore.ts'
 import type { Identity } from '../auth/auth.ts'
 import type { ShownLine } from '../lines/attempt-lines.ts'
 import { searchLines } from '../lines/line-search.ts'
@@ -16,11 +16,11 @@ const SEARCH_MS = 1_000
 const SEARCHES_AT_ONCE = 2
 
 export function runLineHandlers({ engine, lines: runLines, streams }: ApiContext) {
-  const searches = new FairTurns(SEARCHES_AT_ONCE)
+  const searches = new FairSemaphore(SEARCHES_AT_ONCE)
   const open = async (identity: Identity, { id, number }: { id: string; number: number }) => {
     const record = await readableRun(engine, identity, id)
     const read = async (stream: StreamName, start: number, end: number) => {
-      using _turn = await streams.turns.take(identity.user.id)
+      using _turn = await streams.semaphore.acquire(identity.user.id)
       return await engine.output(id, number, stream, start, end)
     }
     const found = await runLines.of(record, number, { read, untilMs: performance.now() + COUNT_MS })
@@ -75,7 +75,7 @@ export function runLineHandlers({ engine, lines: runLines, streams }: ApiContext
       const { lines, read } = await open(identity, params)
       const { total } = lines.index
       const backward = query.direction === 'backward'
-      using _turn = await searches.take(identity.user.id)
+      using _turn = await searches.acquire(identity.user.id)
       const { hits, next } = await searchLines(lines, {
         pattern: { text: query.q, re: query.re, case: query.case },
         from: query.cursor ?? (backward ? total : 1),

@@ -22,7 +22,7 @@ import {
   type ProvisionNeed,
   provisionText,
 } from './provisioner.ts'
-import { Turns } from './turns.ts'
+import { Semaphore } from './semaphore.ts'
 
 export interface PoolsOptions {
   /** Id that marks what is this hub's wherever runners are made: eight hex digits. */
@@ -76,9 +76,9 @@ export class Pools {
   readonly #sizes = new GroupSizes()
   readonly #looks: EngineLooks
   readonly #stop = new AbortController()
-  readonly #calls = new Turns(CALLS_AT_ONCE)
+  readonly #calls = new Semaphore(CALLS_AT_ONCE)
   /** Removals have their own queue: a runner may take its time to go, and new ones do not wait for that. */
-  readonly #removals = new Turns(CALLS_AT_ONCE)
+  readonly #removals = new Semaphore(CALLS_AT_ONCE)
   #fleet: PoolFleet | undefined
   #told = () => {}
   #planned = false
@@ -400,7 +400,7 @@ export class Pools {
       const beganMs = Date.now()
       try {
         if (this.#looks.silence(pool.group) === undefined)
-          return await this.#calls.take(() => this.#drivers.of(pool).provision(need, signal), signal)
+          return await this.#calls.run(() => this.#drivers.of(pool).provision(need, signal), signal)
       } catch (error) {
         if (signal.aborted || !(error instanceof ProvisionError && error.unanswered)) throw error
         await this.#looks.failed(pool, error, beganMs)
@@ -423,7 +423,7 @@ export class Pools {
     const driver = this.#drivers.of(made.row.pool)
     for (let told = ''; ; )
       try {
-        await this.#removals.take(() => driver.remove(name, signal), signal)
+        await this.#removals.run(() => driver.remove(name, signal), signal)
         break
       } catch (error) {
         if (signal.aborted) return
@@ -479,7 +479,7 @@ export class Pools {
     for (const { name } of found)
       if (!this.#made.has(name) && isNameOf(hub, name)) {
         this.#options.log(`Runner "${name}" is nobody's any more, and is taken away.`)
-        await this.#removals.take(() => driver.remove(name, this.#stop.signal), this.#stop.signal)
+        await this.#removals.run(() => driver.remove(name, this.#stop.signal), this.#stop.signal)
       }
   }
 }
