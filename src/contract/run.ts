@@ -5,7 +5,7 @@ import { Approvers } from './approvers.ts'
 import { AttemptEnd, AttemptUsage } from './attempt.ts'
 import { StepPhase } from './events.ts'
 import { RunId } from './ids.ts'
-import { BoxAskShape, Isolation, MadeBox, Network } from './isolation.ts'
+import { BoxAskShape, Isolation, Network, ProvisionedBox } from './isolation.ts'
 import { plainName } from './plain-name.ts'
 import { ChainLink, type InstanceKey, type RetryMarks } from './runs/retry.ts'
 import { Share } from './runs/shares.ts'
@@ -297,7 +297,7 @@ export const InstanceView = z.object({
       restarts: z.number().int().optional().describe('How often it said that it begins again'),
       isolation: z.optional(Isolation).describe('How it stands apart from its machine; absent: not at all'),
       made_box: z
-        .optional(MadeBox)
+        .optional(ProvisionedBox)
         .describe('Without isolation: it stands in what was made for its run, whose network counts as open'),
       network: z.optional(Network).describe('What it may reach from there'),
       refused: z

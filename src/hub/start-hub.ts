@@ -238,7 +238,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   const machines: Machines =
     options.machines ??
     new Fleet({
-      made: pools,
+      provisionedGroups: pools,
       authenticate: (token) => auth.authenticateRunner(token),
       isDurable: options.isDurable,
       secrets,

@@ -119,7 +119,7 @@ export class EngineLooks {
         const found = await calls.run(() => driver.find(signal), signal)
         const service = await serviceOf(driver)
         if (service !== undefined) outside?.worked(service)
-        // Runners that could not be made while the engine was away can be made now.
+        // Runners that could not be provisioned while the engine was away can be provisioned now.
         if (this.#failing.delete(pool.group)) recovered(pool.group)
         await compare(found)
       } catch (error) {
