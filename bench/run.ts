@@ -18,8 +18,6 @@ import { firstProcess, firstProcessBusy, hubStep } from './rows/hub-step.ts'
 import { largeRun } from './rows/large-run.ts'
 import { localStep } from './rows/local-step.ts'
 import { logLines } from './rows/log-lines.ts'
-import { madeOnKubernetes } from './rows/made-on-kubernetes.ts'
-import { madeRunners } from './rows/made-runners.ts'
 import { maskedOutput } from './rows/masked-output.ts'
 import { masking } from './rows/masking.ts'
 import { idleMemory } from './rows/memory.ts'
@@ -28,6 +26,8 @@ import { noopRuns } from './rows/noop-runs.ts'
 import { openRuns } from './rows/open-runs.ts'
 import { outputToReader } from './rows/output.ts'
 import { placement } from './rows/placement.ts'
+import { provisionedOnKubernetes } from './rows/provisioned-on-kubernetes.ts'
+import { provisionedRunners } from './rows/provisioned-runners.ts'
 import { runList } from './rows/run-list.ts'
 import { shellRun } from './rows/shell-run.ts'
 import { tasks } from './rows/tasks.ts'
@@ -43,8 +43,8 @@ const alone = {
   'run-list': runList,
   'bot-start': botStart,
   'boxes-start': boxes,
-  'made-runners': madeRunners,
-  'made-on-kubernetes': madeOnKubernetes,
+  'provisioned-runners': provisionedRunners,
+  'provisioned-on-kubernetes': provisionedOnKubernetes,
   workspaces,
   tasks,
 }

@@ -14,7 +14,7 @@ const byReason: Readonly<Record<string, readonly string[]>> = {
     'src/runner/docker/connected-docker.test.ts',
     'test/bots/attacks.test.ts',
     'test/bots/examples.test.ts',
-    'test/deploy/docker-made.test.ts',
+    'test/deploy/docker-provisioned.test.ts',
     'test/deploy/image.test.ts',
     'test/outside/docker.test.ts',
     'test/provisioners/docker-runners.test.ts',
@@ -38,7 +38,7 @@ const byReason: Readonly<Record<string, readonly string[]>> = {
     'test/e2e/tasks-killed.test.ts',
     'test/e2e/up.test.ts',
     'test/faults/partition.test.ts',
-    'test/provisioners/made-runners.test.ts',
+    'test/provisioners/provisioned-runners.test.ts',
   ],
   'whole coding tasks run, each with its clone, its checks and its push': [
     'src/runner/change-export/export-and-push.test.ts',

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 export const onlyInAll: ReadonlyMap<string, string> = new Map([
   ['src/hub/provisioners/drivers/kubernetes/kubernetes.test.ts', 'the complete driver on a real Kubernetes'],
   ['test/agents/model-server.test.ts', 'each agent’s program with a fake model service'],
-  ['test/deploy/docker-made.test.ts', 'the compose file of a hub that provisions containers'],
+  ['test/deploy/docker-provisioned.test.ts', 'the compose file of a hub that provisions containers'],
   ['test/deploy/image.test.ts', 'the compose files with hub and runners from the image'],
   ['test/forge/gitea.test.ts', 'a real Gitea, built from its source first'],
   ['test/provisioners/kubernetes-document.test.ts', 'all steps of docs/kubernetes.md on a real Kubernetes'],

@@ -184,7 +184,7 @@ export function runnerEnvironment(env: Env): RunnerEnvironment {
 /**
  * Returns the environment of provisioned runners, and of provisioner programs: the hub's, without its tokens and keys.
  */
-export function madeEnvironment(env: Env, data: string): Record<string, string | undefined> {
+export function provisionedEnvironment(env: Env, data: string): Record<string, string | undefined> {
   const kept: Record<string, string | undefined> = { ...env, ERRAND_DATA: data }
   const closed: readonly SettingKey[] = [
     ...(['ERRAND_SECRETS_KEY', 'ERRAND_TOKEN', 'ERRAND_TOKEN of runner', 'ERRAND_CLIENT_TOKEN'] as const),

@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { AgentUpdate, DeniedUses } from './agent.ts'
-import { Isolation, MadeBox, Network } from './isolation.ts'
+import { Isolation, Network, ProvisionedBox } from './isolation.ts'
 import { AttemptOutcome, Reason } from './status.ts'
 import { SecretUse } from './step-secrets.ts'
 import { Artifact } from './tasks/artifact.ts'
@@ -185,7 +185,7 @@ export const AttemptReport = z.discriminatedUnion('type', [
     /** The isolation and network that it got; absent: neither. */
     isolation: z.optional(Isolation),
     /** Only for an attempt without an isolation. */
-    made_box: z.optional(MadeBox),
+    made_box: z.optional(ProvisionedBox),
     network: z.optional(Network),
   }),
   z.object({

@@ -2,7 +2,7 @@ import * as z from 'zod'
 import { AgentUpdate, AttemptInput, DeniedUses } from './agent.ts'
 import { Approvers } from './approvers.ts'
 import { AttemptEnd, AttemptUsage, StreamEnd, StreamName } from './attempt.ts'
-import { Isolation, MadeBox, Network } from './isolation.ts'
+import { Isolation, Network, ProvisionedBox } from './isolation.ts'
 import { ShareCan, SharedFields } from './runs/shares.ts'
 import { TakenSecrets } from './secrets.ts'
 import { AttemptOutcome, Reason, RunStatus, StepStatus } from './status.ts'
@@ -113,7 +113,7 @@ export const RunEvent = z.discriminatedUnion('type', [
     pid: z.number().int().optional(),
     isolation: z.optional(Isolation).describe('Isolation that it got; absent: none'),
     made_box: z
-      .optional(MadeBox)
+      .optional(ProvisionedBox)
       .describe(
         'Set without isolation: it runs inside a container or pod that was made for its run; the network there counts as open',
       ),

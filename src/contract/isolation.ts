@@ -11,8 +11,8 @@ export type Isolation = z.infer<typeof Isolation>
  * beside the runner. Its network counts as open (`all`), since only the operator of the engine or cluster knows what it
  * lets through.
  */
-export const MadeBox = z.enum(['container', 'pod'])
-export type MadeBox = z.infer<typeof MadeBox>
+export const ProvisionedBox = z.enum(['container', 'pod'])
+export type ProvisionedBox = z.infer<typeof ProvisionedBox>
 
 const LABEL = '[a-zA-Z0-9_]([a-zA-Z0-9_-]*[a-zA-Z0-9_])?'
 const PORT = String.raw`([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])`

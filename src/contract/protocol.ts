@@ -3,7 +3,7 @@ import { AgentState, AttemptInput } from './agent.ts'
 import { AttemptReport, AttemptSpec, AttemptUsage, StreamName } from './attempt.ts'
 import { BotLive } from './bots/bot.ts'
 import { ErrandError } from './errors.ts'
-import { MadeBox } from './isolation.ts'
+import { ProvisionedBox } from './isolation.ts'
 import { Labels, PlainName, PlainText } from './plain-name.ts'
 import { RunnerAnswer, RunnerAsk } from './tasks/pool-ask.ts'
 
@@ -41,7 +41,7 @@ export const GivenIsolation = z.object({
   sandbox: Usable,
   container: Usable,
   made_box: z
-    .optional(MadeBox)
+    .optional(ProvisionedBox)
     .describe('The container or pod that the runner itself runs in, made for one run'),
 })
 export type GivenIsolation = z.infer<typeof GivenIsolation>

@@ -5,7 +5,7 @@ import { Approvers } from './approvers.ts'
 import { AttemptEnd, AttemptUsage } from './attempt.ts'
 import { StepPhase } from './events.ts'
 import { RunId } from './ids.ts'
-import { BoxAskShape, Isolation, MadeBox, Network } from './isolation.ts'
+import { BoxAskShape, Isolation, Network, ProvisionedBox } from './isolation.ts'
 import { plainName } from './plain-name.ts'
 import { ChainLink, type InstanceKey, type RetryMarks } from './runs/retry.ts'
 import { Share } from './runs/shares.ts'
@@ -297,7 +297,7 @@ export const InstanceView = z.object({
       restarts: z.number().int().optional().describe('How often it reported a restart'),
       isolation: z.optional(Isolation).describe('How it is isolated from its machine; absent if it is not'),
       made_box: z
-        .optional(MadeBox)
+        .optional(ProvisionedBox)
         .describe('Without isolation: the container or pod made for its run; its network counts as open'),
       network: z.optional(Network).describe('What it may reach from there'),
       refused: z

@@ -58,7 +58,7 @@ export class Engine implements EngineFace {
   readonly #feed = new Feed()
   readonly #runs: ActiveRuns
   /** The last of the operations of each name that are under way. */
-  readonly #turns = new Map<string, Promise<void>>()
+  readonly #pending = new Map<string, Promise<void>>()
   /** Ended runs that were requested recently, folded: clients that page through a run repeat requests. */
   readonly #lately = new Map<string, { plan: Plan; state: RunState }>()
 
@@ -202,11 +202,11 @@ export class Engine implements EngineFace {
   ): Promise<void> {
     const how = { ...options, force: options.force ?? false }
     // Waits for a running `resumeRun`, because nobody conducts a run that is set aside.
-    await this.#inTurn(`cancel ${runId}`, () => this.#runs.cancel(runId, how))
+    await this.#serialize(`cancel ${runId}`, () => this.#runs.cancel(runId, how))
   }
 
   async resumeRun(runId: string): Promise<RunRecord> {
-    await this.#inTurn(`cancel ${runId}`, () => this.#runs.takeBack(runId))
+    await this.#serialize(`cancel ${runId}`, () => this.#runs.takeBack(runId))
     return await this.#record(runId)
   }
 
@@ -235,7 +235,7 @@ export class Engine implements EngineFace {
   }
 
   share(runId: string, change: ShareChange): Promise<readonly Share[]> {
-    return this.#inTurn(`share ${runId}`, async () => {
+    return this.#serialize(`share ${runId}`, async () => {
       const { shares, status } = await this.#record(runId)
       if (!changesShares(runId, shares, change)) return shares ?? []
       if (!isFinalRun(status))
@@ -270,7 +270,7 @@ export class Engine implements EngineFace {
     const boxed = withBoxesHad(plan.workflow, state)
     const again = boxed === plan.workflow ? plan : this.#loader.again(boxed)
     // One after another, since each gets its own number.
-    return this.#inTurn(record.first_run ?? runId, async () => {
+    return this.#serialize(record.first_run ?? runId, async () => {
       const place = await this.#nextTry(record)
       return this.#runs.begin(again, submission, { retry_of: runId, ...start, ...place })
     })
@@ -295,7 +295,7 @@ export class Engine implements EngineFace {
 
   rollback(runId: string, options: { owner?: string; run_id?: string } = {}): Promise<RunRecord> {
     // One after another: each finds in the store what the one before has started.
-    return this.#inTurn(`rollback ${runId}`, () => this.#rollBack(runId, options))
+    return this.#serialize(`rollback ${runId}`, () => this.#rollBack(runId, options))
   }
 
   async remove(runIds: readonly string[]): Promise<void> {
@@ -375,15 +375,15 @@ export class Engine implements EngineFace {
   }
 
   /** Runs the work after the previous work of the same name. */
-  #inTurn<T>(name: string, work: () => Promise<T>): Promise<T> {
-    const begun = (this.#turns.get(name) ?? Promise.resolve()).then(work)
+  #serialize<T>(name: string, work: () => Promise<T>): Promise<T> {
+    const begun = (this.#pending.get(name) ?? Promise.resolve()).then(work)
     const settled = begun
       .then(() => {})
       .catch(() => {})
       .then(() => {
-        if (this.#turns.get(name) === settled) this.#turns.delete(name)
+        if (this.#pending.get(name) === settled) this.#pending.delete(name)
       })
-    this.#turns.set(name, settled)
+    this.#pending.set(name, settled)
     return begun
   }
 

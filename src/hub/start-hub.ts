@@ -38,7 +38,7 @@ import { IssueComments } from './forges/issue-comments.ts'
 import { issueIntake } from './forges/issue-intake.ts'
 import { IssueWatcher } from './forges/issue-watcher.ts'
 import { type OpenForgesOptions, openForges } from './forges/open-forges.ts'
-import { RunLines } from './lines/run-lines.ts'
+import { RunLines } from './log-index/run-lines.ts'
 import { Notifier, type NotifierOptions } from './notify/notifier.ts'
 import { madeFolder, openAuth, openStores, ownTokens, resealed } from './open-parts.ts'
 import { type FleetFigures, HubMetrics } from './ops/hub-metrics.ts'
@@ -238,7 +238,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   const machines: Machines =
     options.machines ??
     new Fleet({
-      made: pools,
+      provisionedGroups: pools,
       authenticate: (token) => auth.authenticateRunner(token),
       isDurable: options.isDurable,
       secrets,

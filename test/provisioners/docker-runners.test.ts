@@ -48,7 +48,7 @@ async function opened(
   let known: string | undefined
   const label = async () => {
     if (known !== undefined) return known
-    const row = await eventually('a made runner', async () => {
+    const row = await eventually('a provisioned runner', async () => {
       const groups = await programs.client.runners.groups()
       return groups.flatMap(({ pool }) => pool?.runners ?? [])[0]
     })

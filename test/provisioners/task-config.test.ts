@@ -79,7 +79,7 @@ async function goThrough(
   )
   await programs.call('secrets', 'set', `OPENAI_API_KEY=${MODEL_KEY}`)
   const running = programs.call('task', 'run', '--config', given, task)
-  const row = await eventually('a made runner', async () => {
+  const row = await eventually('a provisioned runner', async () => {
     const [group] = await programs.client.runners.groups({ name: 'coding-tasks' })
     return group?.pool?.runners[0]
   })

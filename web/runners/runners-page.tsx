@@ -9,7 +9,7 @@ import { groupsQuery, keepRunnersLive, runnersQuery, waitsQuery } from '../data/
 import { meQuery } from '../data/session.ts'
 import { Link, useNavigate, useSearch } from '../navigation/navigation.tsx'
 import { ActionButton, Failure } from '../parts/action-button.tsx'
-import { PoolFacts, PoolMenu } from '../settings/made-pool.tsx'
+import { PoolFacts, PoolMenu } from '../settings/provisioned-pool.tsx'
 import { SettingsFrame } from '../settings/settings-frame.tsx'
 import { Enrol, type Enrolled, enrolOne } from './enrol.tsx'
 import { columns, count, RunnerRow } from './runner-row.tsx'

@@ -16,7 +16,7 @@ import { ActionButton, Failure } from '../parts/action-button.tsx'
 import { Confirm } from '../parts/confirm.tsx'
 import { RowMenu } from '../parts/row-menu.tsx'
 import { When } from '../parts/times.tsx'
-import { PoolFacts, PoolMenu } from './made-pool.tsx'
+import { PoolFacts, PoolMenu } from './provisioned-pool.tsx'
 import { Labelled, Part, SettingsFrame } from './settings-frame.tsx'
 
 type Asked = { group: RunnerGroup; what: 'rename' | 'delete' }

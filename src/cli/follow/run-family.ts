@@ -107,14 +107,14 @@ class Followed {
   readonly #member: FamilyMember
   readonly #instances = new Map<string, readonly StepInstance[]>()
   readonly #children = new Map<string, Child>()
-  readonly #turns: Turns
+  readonly #semaphore: Semaphore
   /** `seq` of the event that was reported last. */
   #told = 0
 
   constructor(family: Family, member: FamilyMember) {
     this.#family = family
     this.#member = member
-    this.#turns = new Turns(family.childrenAtOnce ?? Number.POSITIVE_INFINITY)
+    this.#semaphore = new Semaphore(family.childrenAtOnce ?? Number.POSITIVE_INFINITY)
   }
 
   /** Reports the events of the run and its children. After a rejection it can be called again, and continues. */
@@ -138,7 +138,7 @@ class Followed {
       steps: [...steps, event.step],
       path: [...path, instanceName(event.step, vars)],
     }
-    this.#children.set(event.run_id, new Child(new Followed(this.#family, member), this.#turns))
+    this.#children.set(event.run_id, new Child(new Followed(this.#family, member), this.#semaphore))
   }
 }
 
@@ -152,9 +152,9 @@ class Child {
   #isOver = false
   readonly #done: Promise<void>
 
-  constructor(run: Followed, turns: Turns) {
+  constructor(run: Followed, semaphore: Semaphore) {
     this.#run = run
-    this.#done = this.#follow(turns).catch(() => {})
+    this.#done = this.#follow(semaphore).catch(() => {})
   }
 
   /** Resolves when all of its events were reported. */
@@ -164,13 +164,13 @@ class Child {
     return this.#done
   }
 
-  async #follow(turns: Turns): Promise<void> {
-    const turn = turns.take()
+  async #follow(semaphore: Semaphore): Promise<void> {
+    const turn = semaphore.acquire()
     await firstOf(turn, this.#over.promise)
     try {
       await this.#untilTold()
     } finally {
-      void turn.then(() => turns.give())
+      void turn.then(() => semaphore.release())
     }
   }
 
@@ -190,7 +190,7 @@ class Child {
 }
 
 /** Limits how many callers proceed at a time. */
-class Turns {
+class Semaphore {
   readonly #waiting: (() => void)[] = []
   #free: number
 
@@ -199,12 +199,12 @@ class Turns {
   }
 
   /** Resolves when the caller's turn comes; the caller ends it with `give`. */
-  async take(): Promise<void> {
+  async acquire(): Promise<void> {
     if (this.#free > 0) this.#free--
     else await new Promise<void>((resolve) => this.#waiting.push(resolve))
   }
 
-  give(): void {
+  release(): void {
     const next = this.#waiting.shift()
     if (next) next()
     else this.#free++

@@ -193,7 +193,7 @@ export interface Pool extends DriverSettings {
  * The state of a provisioned runner: `wanted`, `asked`, `starting`, then `idle` or `working` once it is connected. An
  * `idle` runner that gets a run becomes `working`. Each of these states can lead to `removing`, and that to `removed`.
  */
-export const MadeState = z.enum([
+export const ProvisionedState = z.enum([
   'wanted', // saved here, not requested yet
   'asked', // requested; there is no answer yet
   'starting', // accepted, not connected yet
@@ -202,10 +202,10 @@ export const MadeState = z.enum([
   'removing', // being removed
   'removed',
 ])
-export type MadeState = z.infer<typeof MadeState>
+export type ProvisionedState = z.infer<typeof ProvisionedState>
 
 /** The reason why a provisioned runner was removed. */
-export const MadeEnd = z.enum([
+export const ProvisionedEnd = z.enum([
   'done', // its run is over
   'idle', // it had no work
   'emptied', // an admin emptied the group, or its settings allow fewer
@@ -216,11 +216,11 @@ export const MadeEnd = z.enum([
   'lost', // it was connected and has vanished
   'oom', // it was connected and ran out of memory
 ])
-export type MadeEnd = z.infer<typeof MadeEnd>
+export type ProvisionedEnd = z.infer<typeof ProvisionedEnd>
 /** The ends that count as failed starts. */
-export const failedStarts: readonly MadeEnd[] = ['refused', 'failed', 'late']
+export const failedStarts: readonly ProvisionedEnd[] = ['refused', 'failed', 'late']
 
-export const MadeRunner = z.object({
+export const ProvisionedRunner = z.object({
   /** The runner's id, which is also its name at the provisioner. */
   name: z.string(),
   group: z.string(),
@@ -228,18 +228,18 @@ export const MadeRunner = z.object({
   /** Absent for a runner that was provisioned ahead of need and has no run so far. */
   run_id: z.string().optional(),
   epoch: z.number().int().min(1),
-  state: MadeState,
+  state: ProvisionedState,
   /**
    * The thing that it waits for during its start, or the reason why it cannot be removed yet, in the provisioner's
    * words.
    */
   waits_for: z.string().optional(),
-  end: MadeEnd.optional(),
+  end: ProvisionedEnd.optional(),
   message: z.string().optional(),
   created_at: z.string(),
   changed_at: z.string(),
 })
-export type MadeRunner = z.infer<typeof MadeRunner>
+export type ProvisionedRunner = z.infer<typeof ProvisionedRunner>
 
 /** A group whose runners are provisioned, as people see it. */
 export const PoolView = z.object({
@@ -261,7 +261,7 @@ export const PoolView = z.object({
   /** The reason why provisioning is suspended, since when and until when. */
   breaker: z
     .object({
-      reason: MadeEnd,
+      reason: ProvisionedEnd,
       message: z.string(),
       failures: z.number(),
       since: z.string(),
@@ -269,6 +269,6 @@ export const PoolView = z.object({
     })
     .optional(),
   /** The present runners, and those that failed in the last hour, the newest first. */
-  runners: z.array(MadeRunner),
+  runners: z.array(ProvisionedRunner),
 })
 export type PoolView = z.infer<typeof PoolView>

@@ -4,7 +4,7 @@ import type { AttachmentKind } from '../../contract/attachment-kind.ts'
 import type { AttemptEnd, StreamName } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { EventOf, StepInstance, StepPhase } from '../../contract/events.ts'
-import type { Isolation, MadeBox, Network } from '../../contract/isolation.ts'
+import type { Isolation, Network, ProvisionedBox } from '../../contract/isolation.ts'
 import type { RunListRow } from '../../contract/run.ts'
 import type { Share, UnshareRun } from '../../contract/runs/shares.ts'
 import type { TakenSecrets } from '../../contract/secrets.ts'
@@ -131,7 +131,7 @@ export interface AttemptState {
   started_ms?: number
   ended_ms?: number
   /** The isolation and network that it reported, or that its provisioned runner has. */
-  got?: { isolation?: Isolation; made_box?: MadeBox; network?: Network }
+  got?: { isolation?: Isolation; made_box?: ProvisionedBox; network?: Network }
   /** Hosts that it was refused, each once. */
   refused?: { host: string; port?: number; why: string; count: number }[]
   /** The facts of a coding task that it reported. */

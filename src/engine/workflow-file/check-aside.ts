@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { ErrandError } from '../../contract/errors.ts'
-import { FairTurns } from '../../platform/fair-turns.ts'
+import { FairSemaphore } from '../../platform/fair-semaphore.ts'
 import { within } from '../../platform/races.ts'
 import type { Checked } from './check.ts'
 
@@ -22,9 +22,9 @@ export type CheckAside = (asked: AskedCheck, asker: string) => Promise<Checked>
 
 /** `asker` identifies the caller: different callers take turns. */
 export function checksAside(): CheckAside {
-  const turns = new FairTurns(1)
+  const semaphore = new FairSemaphore(1)
   return async (asked, asker) => {
-    using _turn = await turns.take(asker)
+    using _turn = await semaphore.acquire(asker)
     return await inThread(asked)
   }
 }

@@ -56,7 +56,7 @@ async function sendLines(
     for (const { open, stream, text } of newest.lines) if (open) lines.push(stream, text)
     let time = run.created_at
     const user = request.identity.user.id
-    const texts = new EventText({ engine, turns: streams.turns, user, runId: run_id })
+    const texts = new EventText({ engine, semaphore: streams.semaphore, user, runId: run_id })
     for await (const event of engine.watch(run_id, last_seq, paced.gone, { outputBytes: 0 })) {
       time = event.time
       if (event.type === 'output')

@@ -1,10 +1,10 @@
 import type { StreamName } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { type Line, MAX_LINES_BYTES } from '../../contract/run-api.ts'
-import { FairTurns } from '../../platform/fair-turns.ts'
+import { FairSemaphore } from '../../platform/fair-semaphore.ts'
 import type { Identity } from '../auth/auth.ts'
-import type { ShownLine } from '../lines/attempt-lines.ts'
-import { searchLines } from '../lines/line-search.ts'
+import type { ShownLine } from '../log-index/attempt-log.ts'
+import { searchLines } from '../log-index/line-search.ts'
 import type { ApiContext } from './api-context.ts'
 import { readableRun } from './http/access.ts'
 import type { Handlers } from './http/routes.ts'
@@ -16,11 +16,11 @@ const SEARCH_MS = 1_000
 const SEARCHES_AT_ONCE = 2
 
 export function runLineHandlers({ engine, lines: runLines, streams }: ApiContext) {
-  const searches = new FairTurns(SEARCHES_AT_ONCE)
+  const searches = new FairSemaphore(SEARCHES_AT_ONCE)
   const open = async (identity: Identity, { id, number }: { id: string; number: number }) => {
     const record = await readableRun(engine, identity, id)
     const read = async (stream: StreamName, start: number, end: number) => {
-      using _turn = await streams.turns.take(identity.user.id)
+      using _turn = await streams.semaphore.acquire(identity.user.id)
       return await engine.output(id, number, stream, start, end)
     }
     const found = await runLines.of(record, number, { read, untilMs: performance.now() + COUNT_MS })
@@ -38,8 +38,8 @@ export function runLineHandlers({ engine, lines: runLines, streams }: ApiContext
 
   return {
     'GET /api/runs/:id/attempts/:number/lines': async ({ identity, params, query }) => {
-      const { lines, behind, record, read } = await open(identity, params)
-      const { head, total } = lines.index
+      const { log, behind, record, read } = await open(identity, params)
+      const { head, total } = log.index
       const { cut } = query
       const limit = Math.min(query.limit, Math.floor(MAX_LINES_BYTES / cut))
       const [from, to] =
@@ -47,13 +47,13 @@ export function runLineHandlers({ engine, lines: runLines, streams }: ApiContext
           ? [query.from ?? 1, Math.min(query.to ?? total, (query.from ?? 1) + limit - 1)]
           : [Math.max(query.from ?? 1, total - Math.min(query.tail, limit) + 1), total]
       const told = head.told.stdout + head.told.stderr
-      const missing = await runLines.missing(record, params.number, lines)
+      const missing = await runLines.missing(record, params.number, log)
       // Requested together, so that all of it reflects one moment: the log may grow.
-      const opening = lines.open(cut, read)
+      const opening = log.open(cut, read)
       const facts = { total, ended: head.finished, bytes: told, last_stderr: head.lastStderr }
       return {
         ...facts,
-        lines: (await lines.lines(from, to, cut, read)).map(lineView),
+        lines: (await log.lines(from, to, cut, read)).map(lineView),
         open: (await opening).map(lineView),
         ...(behind && { behind: await countedOf(params, told) }),
         ...(missing > 0 && { missing_bytes: missing }),
@@ -61,10 +61,10 @@ export function runLineHandlers({ engine, lines: runLines, streams }: ApiContext
     },
 
     'GET /api/runs/:id/attempts/:number/lines/stretches': async ({ identity, params, query }) => {
-      const { lines, behind } = await open(identity, params)
-      const { head, total } = lines.index
+      const { log, behind } = await open(identity, params)
+      const { head, total } = log.index
       return {
-        ...lines.index.stretches(query.stream, query.from, query.limit),
+        ...log.index.stretches(query.stream, query.from, query.limit),
         total,
         ...(behind && { behind: await countedOf(params, head.told.stdout + head.told.stderr) }),
       }
@@ -72,11 +72,11 @@ export function runLineHandlers({ engine, lines: runLines, streams }: ApiContext
 
     'GET /api/runs/:id/attempts/:number/lines/search': async (request) => {
       const { identity, params, query } = request
-      const { lines, read } = await open(identity, params)
-      const { total } = lines.index
+      const { log, read } = await open(identity, params)
+      const { total } = log.index
       const backward = query.direction === 'backward'
-      using _turn = await searches.take(identity.user.id)
-      const { hits, next } = await searchLines(lines, {
+      using _turn = await searches.acquire(identity.user.id)
+      const { hits, next } = await searchLines(log, {
         pattern: { text: query.q, re: query.re, case: query.case },
         from: query.cursor ?? (backward ? total : 1),
         backward,

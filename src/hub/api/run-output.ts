@@ -39,7 +39,7 @@ export function runOutputHandlers({ engine, streams, log }: ApiContext) {
         )
       const user = identity.user.id
       const read = async (from: number, to: number) => {
-        using _turn = await streams.turns.take(user)
+        using _turn = await streams.semaphore.acquire(user)
         return await engine.output(id, number, stream, from, to)
       }
       await sendRange(

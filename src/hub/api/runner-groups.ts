@@ -43,14 +43,14 @@ export function waitsOf(
     .sort((a, b) => (a.group ?? '').localeCompare(b.group ?? ''))
 }
 
-interface MadeGroup {
+interface CreatedGroup {
   name: string
   created_at: string
   created_by: string
 }
 
 /** Manages the groups that admins have made. They are a setting of each tenant, and changes run one after another. */
-class MadeGroups {
+class CreatedGroups {
   readonly #accounts: ApiContext['accounts']
   #last: Promise<unknown> = Promise.resolve()
 
@@ -58,12 +58,12 @@ class MadeGroups {
     this.#accounts = accounts
   }
 
-  async of(tenant: string): Promise<MadeGroup[]> {
-    return JSON.parse((await this.#accounts.setting(keyOf(tenant))) ?? '[]') as MadeGroup[]
+  async of(tenant: string): Promise<CreatedGroup[]> {
+    return JSON.parse((await this.#accounts.setting(keyOf(tenant))) ?? '[]') as CreatedGroup[]
   }
 
   /** Changes the groups, one change after another. A change that throws changes nothing. */
-  change(tenant: string, to: (groups: MadeGroup[]) => MadeGroup[]): Promise<void> {
+  change(tenant: string, to: (groups: CreatedGroup[]) => CreatedGroup[]): Promise<void> {
     const changing = this.#last.then(async () => {
       await this.#accounts.setSetting(keyOf(tenant), JSON.stringify(to(await this.of(tenant))))
     })
@@ -74,7 +74,7 @@ class MadeGroups {
 const keyOf = (tenant: string) => `runner_groups ${tenant}`
 
 export function runnerGroupHandlers({ runners, accounts, repositories, pools }: ApiContext) {
-  const made = new MadeGroups(accounts)
+  const created = new CreatedGroups(accounts)
 
   async function groupsFor(identity: Identity): Promise<RunnerGroup[]> {
     const { tenant } = identity.user
@@ -88,7 +88,8 @@ export function runnerGroupHandlers({ runners, accounts, repositories, pools }: 
       return found
     }
     group(DEFAULT_GROUP)
-    for (const { name, ...rest } of await made.of(tenant)) Object.assign(group(name), { made: true, ...rest })
+    for (const { name, ...rest } of await created.of(tenant))
+      Object.assign(group(name), { made: true, ...rest })
     for (const { id, group: name, status, slots, running } of await runners.list(tenant)) {
       const found = group(name)
       found.runners.push(id)
@@ -164,7 +165,7 @@ export function runnerGroupHandlers({ runners, accounts, repositories, pools }: 
     'POST /api/runner-groups': async ({ identity, body: { name } }) => {
       const { tenant, name: created_by } = identity.user
       if (name === DEFAULT_GROUP) throw taken(name)
-      await made.change(tenant, (groups) => {
+      await created.change(tenant, (groups) => {
         if (groups.some((each) => each.name === name)) throw taken(name)
         return [...groups, { name, created_at: new Date().toISOString(), created_by }]
       })
@@ -175,7 +176,7 @@ export function runnerGroupHandlers({ runners, accounts, repositories, pools }: 
       await unused(identity, params.name)
       const others = await groupsFor(identity)
       if (others.some((each) => each.name === name)) throw taken(name)
-      await made.change(identity.user.tenant, (groups) =>
+      await created.change(identity.user.tenant, (groups) =>
         groups.map((each) => (each.name === params.name ? { ...each, name } : each)),
       )
       return (await groupsFor(identity)).find((each) => each.name === name)!
@@ -196,7 +197,9 @@ export function runnerGroupHandlers({ runners, accounts, repositories, pools }: 
 
     'DELETE /api/runner-groups/:name': async ({ identity, params }) => {
       await unused(identity, params.name)
-      await made.change(identity.user.tenant, (groups) => groups.filter(({ name }) => name !== params.name))
+      await created.change(identity.user.tenant, (groups) =>
+        groups.filter(({ name }) => name !== params.name),
+      )
     },
   } satisfies Partial<Handlers>
 }

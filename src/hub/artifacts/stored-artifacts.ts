@@ -3,7 +3,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import type { Log } from '../../platform/log.ts'
 import type { ArtifactPlace, ArtifactStore, Received } from '../../stores/artifacts/artifact-store.ts'
 import type { StoredArtifactRecord, StoredArtifactStore } from '../../stores/sqlite/stored-artifacts.ts'
-import { OwnerLocks } from '../bots/bot-admission.ts'
+import { KeyedMutex } from '../bots/bot-admission.ts'
 
 export interface StoredArtifactsOptions {
   store: StoredArtifactStore
@@ -38,7 +38,7 @@ const AT_ONCE = 100
 export class StoredArtifacts {
   readonly #options: StoredArtifactsOptions
   /** Locks by what is stored together, so that nothing is removed while something arrives. */
-  readonly #turns = new OwnerLocks()
+  readonly #mutex = new KeyedMutex()
   #timer: NodeJS.Timeout | undefined
 
   constructor(options: StoredArtifactsOptions) {
@@ -58,7 +58,7 @@ export class StoredArtifacts {
     const { bytes, sha256 } = received
     const gathered_by = named([tenant, owner, task])
     const id = `art_${named([tenant, owner, task, told.name, sha256])}`
-    return await this.#turns.run(gathered_by, async () => {
+    return await this.#mutex.run(gathered_by, async () => {
       await received.keep({ tenant, owner, stored: gathered_by })
       const created_at = new Date().toISOString()
       const { name, type, media_type, metadata } = told
@@ -135,7 +135,7 @@ export class StoredArtifacts {
   async #remove(record: StoredArtifactRecord): Promise<void> {
     const { store, contents } = this.#options
     const { id, gathered_by, sha256 } = record
-    await this.#turns.run(gathered_by, async () => {
+    await this.#mutex.run(gathered_by, async () => {
       await store.remove(id)
       const others = await store.gathered(gathered_by)
       if (!others.some((other) => other.sha256 === sha256)) await contents.drop(placeOf(record), sha256)

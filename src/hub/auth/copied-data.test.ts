@@ -9,8 +9,8 @@ import { SignJWT } from 'jose'
 import { oneStep, testingHub } from '../../../test/support/hub/hub-fixture.ts'
 import { backUp } from '../ops/backup.ts'
 import { restore } from '../ops/restore.ts'
-import { MadeTokens } from '../provisioners/made-tokens.ts'
 import { enrolTokenOf } from '../provisioners/names.ts'
+import { ProvisionedTokens } from '../provisioners/provisioned-tokens.ts'
 import { ensureAdmin } from './tokens.ts'
 
 type TestHub = Awaited<ReturnType<typeof testingHub>>
@@ -53,10 +53,10 @@ async function usedHub(t: TestContext) {
   const derivation = await hub.secrets.ofHub('made_runners', (error) => assert.fail(error))
   const row = { name: 'errand-1a2b3c4d-0f1e', tenant: 'default', group: 'default' }
   const due_at = new Date(Date.now() + 3_600_000).toISOString()
-  const provisioned = await new MadeTokens({ accounts, auth, secret: derivation }).make({
+  const provisioned = await new ProvisionedTokens({ accounts, auth, secret: derivation }).make({
     ...row,
     due_at,
-  } as Parameters<MadeTokens['make']>[0])
+  } as Parameters<ProvisionedTokens['make']>[0])
   const [, jti] = /"jti":"([^"]+)"/.exec(Buffer.from(session.split('.')[1]!, 'base64url').toString())!
   const credentials = {
     ...{ session, jti: jti!, password: admin.password, csrf: cookie.json.csrf },
@@ -68,7 +68,7 @@ async function usedHub(t: TestContext) {
   }
   for (const [what, text] of Object.entries(credentials))
     assert.ok(typeof text === 'string' && text.length > 7, `there is no ${what}`)
-  return { hub, data, credentials, madeName: row.name }
+  return { hub, data, credentials, provisionedName: row.name }
 }
 
 /** Returns the content of all files in a folder. */
@@ -97,14 +97,15 @@ function textsIn(bytes: Buffer): string[] {
 }
 
 /** Returns the texts that open the hub, sign its sessions, or give the tokens of provisioned runners. */
-async function opening(hub: TestHub, texts: readonly string[], { credentials, madeName }: Used) {
+async function opening(hub: TestHub, texts: readonly string[], { credentials, provisionedName }: Used) {
   const [head, payload, signature] = credentials.session.split('.')
   const signs = (key: string | Buffer) =>
     createHmac('sha256', key).update(`${head}.${payload}`).digest('base64url') === signature
   const found: string[] = []
   for (const text of texts) {
     if (signs(text) || signs(Buffer.from(text, 'base64url'))) found.push(`signs sessions: ${text}`)
-    if (enrolTokenOf(text, madeName) === credentials.provisioned) found.push(`makes enrolments: ${text}`)
+    if (enrolTokenOf(text, provisionedName) === credentials.provisioned)
+      found.push(`makes enrolments: ${text}`)
     if (text.length === KEY_LENGTH) continue
     const opens = await hub.auth.identify(text).then(
       () => true,

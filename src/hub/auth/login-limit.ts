@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ErrandError } from '../../contract/errors.ts'
-import { FairTurns } from '../../platform/fair-turns.ts'
+import { FairSemaphore } from '../../platform/fair-semaphore.ts'
 
 export interface LoginLimits {
   /** Limits failed logins of one account from one address before it must wait. */
@@ -55,7 +55,7 @@ export class LoginLimit {
   /** Accounts, each with a network that it has logged in from; oldest first. */
   readonly #good = new Set<string>()
   /** Waiting tries of accounts that are slowed down. */
-  readonly #paced = new Map<string, FairTurns>()
+  readonly #paced = new Map<string, FairSemaphore>()
 
   /** `wait` is replaced in tests. */
   constructor(
@@ -95,15 +95,15 @@ export class LoginLimit {
     if (everywhere === undefined || this.#isGood(own, address)) return
     const { key, limit, paceMs } = everywhere
     if (this.#level(key, limit, nowMs) < limit) return
-    const turns = this.#paced.get(key) ?? new FairTurns(1)
+    const semaphore = this.#paced.get(key) ?? new FairSemaphore(1)
     const line = this.lineOf(address, nowMs)
-    const ahead = turns.ahead(line)
+    const ahead = semaphore.ahead(line)
     if (ahead >= MOST_AHEAD) throw limited('Too many logins of this user at once.', ahead * paceMs)
-    this.#paced.set(key, turns)
-    const turn = await turns.take(line)
+    this.#paced.set(key, semaphore)
+    const turn = await semaphore.acquire(line)
     void this.#wait(paceMs).finally(() => {
       turn[Symbol.dispose]()
-      if (turns.ahead('') === 0) this.#paced.delete(key)
+      if (semaphore.ahead('') === 0) this.#paced.delete(key)
     })
   }
 

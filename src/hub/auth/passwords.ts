@@ -1,7 +1,7 @@
 import { randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { ErrandError } from '../../contract/errors.ts'
-import { FairTurns } from '../../platform/fair-turns.ts'
+import { FairSemaphore } from '../../platform/fair-semaphore.ts'
 
 /**
  * Cost of a hash, which is stored as `scrypt$N$r$p$salt$hash` (base64url) and takes 16 MiB of memory. OWASP rates
@@ -22,7 +22,7 @@ const AT_ONCE = Math.max(1, Math.min(2, availableParallelism() - 1))
 const MOST_AHEAD = 32
 
 export class Passwords {
-  readonly #turns = new FairTurns(AT_ONCE)
+  readonly #semaphore = new FairSemaphore(AT_ONCE)
   #lastMs = 250
 
   async hash(password: string): Promise<string> {
@@ -63,7 +63,7 @@ export class Passwords {
     cost: ScryptOptions,
     begin?: () => void,
   ): Promise<Buffer> {
-    const ahead = this.#turns.ahead(from)
+    const ahead = this.#semaphore.ahead(from)
     if (ahead >= MOST_AHEAD) {
       const retry_after_seconds = Math.ceil((ahead * this.#lastMs) / AT_ONCE / 1000)
       throw new ErrandError('rate_limited', 'Too many logins at once.', {
@@ -71,7 +71,7 @@ export class Passwords {
         details: { retry_after_seconds },
       })
     }
-    using _turn = await this.#turns.take(from)
+    using _turn = await this.#semaphore.acquire(from)
     begin?.()
     const begunMs = performance.now()
     const key = await new Promise<Buffer>((resolve, reject) =>

@@ -106,7 +106,7 @@ export function checkQuota(botId: string, open: readonly RunRecord[], { maxBots 
  * Runs one piece of work at a time for each key, in the order of the calls. It covers only this process, which is
  * enough: a second hub on the same data does not start (`data_folder_locked`).
  */
-export class OwnerLocks {
+export class KeyedMutex {
   readonly #last = new Map<string, Promise<unknown>>()
 
   async run<T>(key: string, work: () => Promise<T>): Promise<T> {

@@ -16,7 +16,7 @@ import type { EngineFace } from '../../engine/api.ts'
 import { sizeText } from '../../platform/text.ts'
 import type { TenantRunner } from '../../stores/accounts.ts'
 import type { BotDataStore, KeptData } from '../../stores/sqlite/bot-data.ts'
-import { type BotOwner, OwnerLocks } from './bot-admission.ts'
+import { type BotOwner, KeyedMutex } from './bot-admission.ts'
 import type { KnownBots } from './bot-view.ts'
 
 /** Asks the runner that has the data. */
@@ -54,7 +54,7 @@ export interface DataOrder {
 /** Manages the data of all bots: where they are, how large they may be, and when they are removed. */
 export class BotDataPlaces {
   readonly #options: BotDataPlacesOptions
-  readonly #ups = new OwnerLocks()
+  readonly #upMutex = new KeyedMutex()
 
   constructor(options: BotDataPlacesOptions) {
     this.#options = options
@@ -93,7 +93,7 @@ export class BotDataPlaces {
     const run = await this.#options.engine.get(runId)
     if (run?.blueprint !== 'bot') return
     const { tenant, owner, workflow_name } = run
-    await this.#ups.run(JSON.stringify([tenant, owner, workflow_name]), () => this.#up(run))
+    await this.#upMutex.run(JSON.stringify([tenant, owner, workflow_name]), () => this.#up(run))
   }
 
   async #up(run: RunRecord): Promise<void> {

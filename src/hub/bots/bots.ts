@@ -20,7 +20,7 @@ import {
   BotSubmissions,
   checkQuota,
   defaultSeconds,
-  OwnerLocks,
+  KeyedMutex,
 } from './bot-admission.ts'
 import { BotDataPlaces, type DataAsks } from './bot-data.ts'
 import { BotSecretCleanup, pulledBy } from './bot-secret-cleanup.ts'
@@ -52,7 +52,7 @@ const DEFAULT_SETTLE_MS = 5_000
 /** The bots of all users. A bot is the newest of the runs with its id. */
 export class Bots {
   readonly #options: BotsOptions
-  readonly #locks = new OwnerLocks()
+  readonly #mutex = new KeyedMutex()
   readonly #rollingUpdates: RollingUpdates
   readonly #submissions: BotSubmissions
   readonly #known: KnownBots
@@ -279,7 +279,7 @@ export class Bots {
   }
 
   #locked<T>({ tenant, owner }: BotOwner, work: () => Promise<T>): Promise<T> {
-    return this.#locks.run(JSON.stringify([tenant, owner]), work)
+    return this.#mutex.run(JSON.stringify([tenant, owner]), work)
   }
 
   async #begun(

@@ -7,8 +7,8 @@ import type { AttemptSink, Placement, SecretSource } from '../../engine/ports.ts
 import type { Log } from '../../platform/log.ts'
 import { Backoff } from '../../platform/time.ts'
 import { Inbox, type Marks } from './inbox.ts'
-import { type MadeGroups, needIn } from './made-groups.ts'
 import { DEFAULT_GROUP, type GroupBox, type Need, needKey, type RunnerKey, workspaceKey } from './matching.ts'
+import { needIn, type ProvisionedGroups } from './provisioned-groups.ts'
 import type { Runner } from './roster.ts'
 import type { RunnerLink } from './runner-link.ts'
 import type { UserQueue } from './wait-queues.ts'
@@ -23,7 +23,7 @@ export interface AssignmentsOptions {
   /** Source of secret values; absent when the hub has none. */
   secrets?: SecretSource
   /** Groups with provisioned runners; absent when there are none. */
-  made?: MadeGroups
+  provisionedGroups?: ProvisionedGroups
   signal: AbortSignal
 }
 
@@ -39,7 +39,7 @@ export class Assignments {
   }
 
   add(spec: AttemptSpec, placement: Placement | undefined, from: Marks, sink: AttemptSink): Assignment {
-    const need = needIn(spec, this.#options.made)
+    const need = needIn(spec, this.#options.provisionedGroups)
     const assignment: Assignment = {
       spec,
       sink,

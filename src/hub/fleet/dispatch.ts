@@ -5,8 +5,14 @@ import type { Placement } from '../../engine/ports.ts'
 import { Backoff } from '../../platform/time.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
 import { type Assignment, type Assignments, boxOf, canceled, isAside, runnerOf } from './assignments.ts'
-import { type Demand, demandOf, type MadeGroups, needIn, type WaitingDemand } from './made-groups.ts'
 import { givesBox, groupOf, needKey, needOf, type RunnerKey, withGroupBox, workspaceKey } from './matching.ts'
+import {
+  type Demand,
+  demandOf,
+  needIn,
+  type ProvisionedGroups,
+  type WaitingDemand,
+} from './provisioned-groups.ts'
 import { Queue } from './queue.ts'
 import type { Runner } from './roster.ts'
 import { commandStart } from './runner-commands.ts'
@@ -28,7 +34,7 @@ export interface DispatchOptions extends Patience {
   runners: ReadonlyMap<RunnerKey, Runner>
   assignments: Assignments
   /** Groups with provisioned runners; absent when there are none. */
-  made?: MadeGroups
+  provisionedGroups?: ProvisionedGroups
   signal: AbortSignal
 }
 
@@ -57,7 +63,7 @@ export class Dispatch {
       told: () => this.changed(),
       whyElse: (need) => {
         const demand = demandOf(need)
-        return demand && options.made?.why(groupOf(need.requires)!, demand)
+        return demand && options.provisionedGroups?.why(groupOf(need.requires)!, demand)
       },
       homeOf: ({ spec, workspace }) => this.affinity.of(spec.run_id, workspace),
       give: (assignment, runner) => {
@@ -77,20 +83,20 @@ export class Dispatch {
 
   #told(): void {
     this.changed()
-    this.#options.made?.changed()
+    this.#options.provisionedGroups?.changed()
   }
 
   /** Recomputes the needs of waiting attempts after groups have started or stopped provisioning their runners. */
   groupsChanged(): void {
     for (const assignment of this.#options.assignments.queued()) {
-      const need = needIn(assignment.spec, this.#options.made)
+      const need = needIn(assignment.spec, this.#options.provisionedGroups)
       const key = needKey(need)
       if (key === assignment.need.key) continue
       this.#queue.leave(assignment)
       assignment.need = { need, key }
       this.#queue.enter(assignment)
     }
-    this.#options.made?.changed()
+    this.#options.provisionedGroups?.changed()
   }
 
   /** Soon updates the reason for waiting of every attempt in the queue. */
@@ -122,7 +128,7 @@ export class Dispatch {
   }
 
   place(spec: AttemptSpec): Placement | { waiting: string } {
-    const need = needIn(spec, this.#options.made)
+    const need = needIn(spec, this.#options.provisionedGroups)
     const arrival = ++this.#arrivals
     const home = this.affinity.of(spec.run_id, workspaceKey(spec.requires))
     const stand = { need, key: needKey(need), home, not: new Set<RunnerKey>() }
@@ -234,7 +240,7 @@ export class Dispatch {
     runner.take(spec)
     const workspace = workspaceKey(spec.requires)
     if (runner.run === null)
-      this.#options.made?.bound(runner.tenant, runner.id, { run_id: spec.run_id, workspace })
+      this.#options.provisionedGroups?.bound(runner.tenant, runner.id, { run_id: spec.run_id, workspace })
     this.#told()
     if (this.affinity.set(spec, workspace, key)) this.#queue.rehome(spec.run_id, workspace)
   }

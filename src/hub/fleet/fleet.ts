@@ -11,8 +11,8 @@ import type { TenantRunner } from '../../stores/accounts.ts'
 import { type Assignment, Assignments, canceled, NOTHING_KEPT } from './assignments.ts'
 import { type BotAsk, checkBotRoom } from './bot-room.ts'
 import { Dispatch, type Patience } from './dispatch.ts'
-import type { Demand, MadeGroups, Size, WaitingDemand } from './made-groups.ts'
 import { type RunnerKey, runnerKey, workspaceKey } from './matching.ts'
+import type { Demand, ProvisionedGroups, Size, WaitingDemand } from './provisioned-groups.ts'
 import { type GroupBoxes, KnownRunners, type Runner, type RunnerRules, type RunnerStore } from './roster.ts'
 import { RunnerAsks } from './runner-asks.ts'
 import { commandCancel, commandInput } from './runner-commands.ts'
@@ -38,7 +38,7 @@ export interface FleetOptions {
   /** Returns the least box for everything that runs in a group; absent when no group demands one. */
   groupBoxes?: GroupBoxes
   /** Groups with provisioned runners; absent when there are none. */
-  made?: MadeGroups
+  provisionedGroups?: ProvisionedGroups
   /** Limits how long waiting attempts are passed over. */
   placement?: Patience
   /** Stores runners for the next hub process. By default nothing does. */
@@ -58,7 +58,7 @@ export class Fleet implements StepHost {
   readonly #handshake: RunnerHandshake
   readonly #known: KnownRunners
   readonly #links: RunnerLinks
-  readonly #made: MadeGroups | undefined
+  readonly #provisionedGroups: ProvisionedGroups | undefined
   readonly #stop = new AbortController()
   /** The runners as people see them, and what an admin can do with them. */
   readonly runners: ManagedRunners
@@ -71,10 +71,13 @@ export class Fleet implements StepHost {
     const runners = this.#roster
     const { signal } = this.#stop
     const drop = (assignment: Assignment) => this.#dispatch.drop(assignment)
-    const { groupBoxes: boxOf, made } = options
-    const rules: RunnerRules = { boxOf, runOf: made && ((tenant, id) => made.runOf(tenant, id)) }
-    const assignments = new Assignments({ runners, drop, log, secrets, signal, made })
-    const dispatch = new Dispatch({ runners, assignments, signal, made, ...options.placement })
+    const { groupBoxes: boxOf, provisionedGroups } = options
+    const rules: RunnerRules = {
+      boxOf,
+      runOf: provisionedGroups && ((tenant, id) => provisionedGroups.runOf(tenant, id)),
+    }
+    const assignments = new Assignments({ runners, drop, log, secrets, signal, provisionedGroups })
+    const dispatch = new Dispatch({ runners, assignments, signal, provisionedGroups, ...options.placement })
     const known = new KnownRunners(options.store, log, rules)
     const parts = { runners, known, assignments, dispatch, rules }
     const handshake = new RunnerHandshake({ ...parts, isDurable, heartbeatMs, lostAfterMs, graceMs, log })
@@ -82,7 +85,7 @@ export class Fleet implements StepHost {
     const incoming = new Incoming({ handshake, assignments, dispatch, asks, graceMs })
     this.asks = asks
     this.#graceMs = graceMs
-    this.#made = made
+    this.#provisionedGroups = provisionedGroups
     this.#assignments = assignments
     this.#dispatch = dispatch
     this.#handshake = handshake
@@ -209,7 +212,7 @@ export class Fleet implements StepHost {
   setAside(runId: string): void {
     this.#assignments.setAside(runId)
     this.#dispatch.unplaceRun(runId)
-    this.#made?.changed()
+    this.#provisionedGroups?.changed()
   }
 
   takeBack(runId: string): void {
@@ -218,7 +221,7 @@ export class Fleet implements StepHost {
 
   runEnded(runId: string): void {
     this.takeBack(runId)
-    this.#made?.changed()
+    this.#provisionedGroups?.changed()
     for (const assignment of this.#dispatch.takeParked(runId)) this.#assignments.remove(assignment)
     // A runner that is away names the run when it comes back.
     for (const key of this.#dispatch.affinity.take(runId))

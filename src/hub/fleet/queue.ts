@@ -1,6 +1,5 @@
 import type { Requirements } from '../../contract/attempt.ts'
 import type { Assignment } from './assignments.ts'
-import { type Demand, demandKey, type Size, type WaitingDemand } from './made-groups.ts'
 import {
   goesOn,
   hasCpus,
@@ -15,6 +14,7 @@ import {
   takesSlot,
 } from './matching.ts'
 import { type Choice, choose, type Wishes } from './placement.ts'
+import { type Demand, demandKey, type Size, type WaitingDemand } from './provisioned-groups.ts'
 import type { Runner } from './roster.ts'
 import { type FairShare, isBefore, type Line, type Turn, turnIn, WaitQueues } from './wait-queues.ts'
 
@@ -104,7 +104,7 @@ export class Queue {
    */
   demands(group: string): WaitingDemand[] {
     const demands = new Map<string, { demand: WaitingDemand; arrival: number }>()
-    for (const { demand, users, bound } of this.#waitQueues.forMade(group)) {
+    for (const { demand, users, bound } of this.#waitQueues.forProvisioned(group)) {
       if (demand === undefined || bound) continue
       const key = demandKey(demand)
       const { arrival, waitsSinceMs } = users.first!.waiting.first!
@@ -123,7 +123,7 @@ export class Queue {
   /** Lists the attempts that wait for the run's provisioned runner of the group. */
   waitingFor(group: string, demand: Demand): Assignment[] {
     const key = demandKey(demand)
-    return [...this.#waitQueues.forMade(group)]
+    return [...this.#waitQueues.forProvisioned(group)]
       .filter(({ demand, bound }) => !bound && demandKey(demand!) === key)
       .flatMap(({ users }) => [...users].flatMap(({ waiting }) => [...waiting]))
   }

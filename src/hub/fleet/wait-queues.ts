@@ -2,9 +2,9 @@ import type { AttemptSpec } from '../../contract/attempt.ts'
 import { Heap } from '../../platform/heap.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
 import type { Assignment } from './assignments.ts'
-import { type Demand, demandOf } from './made-groups.ts'
 import { groupOf, type Need, type RunnerKey, takesSlot } from './matching.ts'
 import type { Waiting } from './placement.ts'
+import { type Demand, demandOf } from './provisioned-groups.ts'
 import type { Runner } from './roster.ts'
 
 /** Attempts of one user in a line, served in order of arrival. */
@@ -60,7 +60,7 @@ export class WaitQueues {
   readonly #loose = new Set<Line>()
   readonly #byHome = new Map<RunnerKey, Set<Line>>()
   /** Lines of runs that wait for a provisioned runner, by group. */
-  readonly #forMade = new Map<string, Set<Line>>()
+  readonly #forProvisioned = new Map<string, Set<Line>>()
   /** Attempts by run and workspace. */
   readonly #byRun = new Map<string, Set<Assignment>>()
   #waiting = 0
@@ -94,8 +94,8 @@ export class WaitQueues {
   }
 
   /** Returns the lines of runs that wait for a provisioned runner of the group. */
-  forMade(group: string): Iterable<Line> {
-    return this.#forMade.get(group) ?? []
+  forProvisioned(group: string): Iterable<Line> {
+    return this.#forProvisioned.get(group) ?? []
   }
 
   /** Yields the lines that the runner may serve if it offers what they need. */
@@ -122,8 +122,8 @@ export class WaitQueues {
     this.#lines.set(line.key, created)
     if (line.home !== undefined) addTo(this.#byHome, line.home, created)
     if (!line.bound) this.#loose.add(created)
-    const made = madeGroupOf(line.need)
-    if (made !== undefined) addTo(this.#forMade, made, created)
+    const group = provisionedGroupOf(line.need)
+    if (group !== undefined) addTo(this.#forProvisioned, group, created)
     if (!takesSlot(line.need.requires)) this.#ofBots++
     return created
   }
@@ -176,14 +176,14 @@ export class WaitQueues {
       this.#loose.delete(line)
       if (!takesSlot(line.need.requires)) this.#ofBots--
       if (line.home !== undefined) takeFrom(this.#byHome, line.home, line)
-      const made = madeGroupOf(line.need)
-      if (made !== undefined) takeFrom(this.#forMade, made, line)
+      const group = provisionedGroupOf(line.need)
+      if (group !== undefined) takeFrom(this.#forProvisioned, group, line)
     }
     return queue
   }
 }
 
-const madeGroupOf = ({ run, requires }: Need) => (run === undefined ? undefined : groupOf(requires))
+const provisionedGroupOf = ({ run, requires }: Need) => (run === undefined ? undefined : groupOf(requires))
 
 function addTo<K, T>(sets: Map<K, Set<T>>, key: K, item: T): void {
   const set = sets.get(key) ?? new Set()

@@ -3,9 +3,9 @@ import { ErrandError, messageOf } from '../../contract/errors.ts'
 import type { Task } from '../../contract/tasks/task.ts'
 import { isRepository, repositoryAddress } from '../../forge/address.ts'
 import type { IssueCursor } from '../../forge/forge.ts'
-import { Doorbell } from '../../platform/doorbell.ts'
 import type { Log } from '../../platform/log.ts'
 import { Backoff } from '../../platform/time.ts'
+import { WakeSignal } from '../../platform/wake-signal.ts'
 import type { AccountStore } from '../../stores/accounts.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
 import type { ForgeOf, ForgeUser } from './open-forges.ts'
@@ -39,7 +39,7 @@ export class IssueWatcher {
   /** Loops by everything that the configuration says about the repository. */
   readonly #loops = new Map<
     string,
-    { url: string; stop: AbortController; bell: Doorbell; done: Promise<void> }
+    { url: string; stop: AbortController; wakeSignal: WakeSignal; done: Promise<void> }
   >()
   #isClosed = false
 
@@ -56,9 +56,9 @@ export class IssueWatcher {
       const before = this.#loops.get(key)
       if (before !== undefined && !before.stop.signal.aborted) continue
       const stop = new AbortController()
-      const bell = new Doorbell()
-      const done = (before?.done ?? Promise.resolve()).then(() => this.#loop(each, bell, stop.signal))
-      this.#loops.set(key, { url: each.url, stop, bell, done })
+      const wakeSignal = new WakeSignal()
+      const done = (before?.done ?? Promise.resolve()).then(() => this.#loop(each, wakeSignal, stop.signal))
+      this.#loops.set(key, { url: each.url, stop, wakeSignal, done })
     }
   }
 
@@ -67,9 +67,9 @@ export class IssueWatcher {
    */
   wake(repository: { host: string; path: string }): number {
     let woken = 0
-    for (const { url, stop, bell } of this.#loops.values()) {
+    for (const { url, stop, wakeSignal } of this.#loops.values()) {
       if (stop.signal.aborted || !isRepository(url, repository)) continue
-      bell.ring()
+      wakeSignal.notify()
       woken++
     }
     return woken
@@ -82,7 +82,7 @@ export class IssueWatcher {
     await Promise.all([...this.#loops.values()].map(({ done }) => done))
   }
 
-  async #loop(watched: WatchedRepository, bell: Doorbell, signal: AbortSignal): Promise<void> {
+  async #loop(watched: WatchedRepository, wakeSignal: WakeSignal, signal: AbortSignal): Promise<void> {
     const everyMs = watched.every_seconds * 1000
     const backoff = new Backoff({ firstMs: everyMs, maxMs: Math.max(everyMs, MAX_WAIT_MS) })
     while (!signal.aborted) {
@@ -97,7 +97,7 @@ export class IssueWatcher {
           level: 'warn',
         })
       }
-      await bell.wait(waitMs, { leastMs: Math.min(waitMs, LEAST_MS), signal })
+      await wakeSignal.wait(waitMs, { leastMs: Math.min(waitMs, LEAST_MS), signal })
     }
   }
 

@@ -7,7 +7,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import { syncFolder } from '../../platform/files.ts'
 import { jsonOf } from '../../platform/text.ts'
 import { diskError } from '../../stores/disk-errors.ts'
-import { forgetMadeRunners } from '../../stores/sqlite/snapshot.ts'
+import { forgetProvisionedRunners } from '../../stores/sqlite/snapshot.ts'
 import { BackupFile, BackupHead, backupEntries, DATABASE, damaged, isKnown, LIST } from './backup-format.ts'
 
 export interface RestoreOptions {
@@ -39,7 +39,7 @@ export async function restore({ from, data, lockFile }: RestoreOptions): Promise
     const head = await compare(from, path.join(making, LIST), found)
     await rm(path.join(making, LIST))
     // The hub that made the backup may continue alongside this one.
-    forgetMadeRunners(path.join(making, DATABASE))
+    forgetProvisionedRunners(path.join(making, DATABASE))
     // The database comes last: without one, a folder is not a hub's.
     const names = await readdir(making)
     for (const name of names.sort((a, b) => Number(a === DATABASE) - Number(b === DATABASE)))

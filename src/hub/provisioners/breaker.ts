@@ -1,4 +1,4 @@
-import type { MadeEnd } from '../../contract/fleet/provisioning.ts'
+import type { ProvisionedEnd } from '../../contract/fleet/provisioning.ts'
 
 /** Number of failed starts in a row that opens the breaker. */
 const FAILURES = 3
@@ -7,7 +7,7 @@ const MOST_MS = 600_000
 
 /** Explains why a group makes no runners at the moment. */
 export interface Open {
-  reason: MadeEnd
+  reason: ProvisionedEnd
   message: string
   failures: number
   /** Time of the first of these failures. */
@@ -30,7 +30,7 @@ export class Breaker {
   #opened = 0
   #open: Open | undefined
 
-  failed(reason: MadeEnd, message: string, { permanent = false, nowMs = Date.now() } = {}): void {
+  failed(reason: ProvisionedEnd, message: string, { permanent = false, nowMs = Date.now() } = {}): void {
     if (this.#failures++ === 0) this.#sinceMs = nowMs
     if (!permanent && this.#failures < FAILURES) return
     const forMs = Math.min(MOST_MS, FIRST_MS * 2 ** this.#opened)

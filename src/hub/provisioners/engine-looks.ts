@@ -3,12 +3,12 @@ import type { Log } from '../../platform/log.ts'
 import type { OutsideServices } from '../ops/outside-services.ts'
 import type { PoolDrivers } from './pool-drivers.ts'
 import { type FoundRunner, ProvisionError, type Provisioner, provisionText } from './provisioner.ts'
-import type { Turns } from './turns.ts'
+import type { Semaphore } from './semaphore.ts'
 
 export interface EngineLooksOptions {
   pools(): readonly Pool[]
   drivers: PoolDrivers
-  calls: Turns
+  calls: Semaphore
   /** Notes which calls to the engines worked and which failed. */
   outside?: Pick<OutsideServices, 'failed' | 'worked'> | undefined
   log: Log
@@ -116,10 +116,10 @@ export class EngineLooks {
       try {
         const driver = drivers.of(pool)
         const compare = look(pool, driver)
-        const found = await calls.take(() => driver.find(signal), signal)
+        const found = await calls.run(() => driver.find(signal), signal)
         const service = await serviceOf(driver)
         if (service !== undefined) outside?.worked(service)
-        // Runners that could not be made while the engine was away can be made now.
+        // Runners that could not be provisioned while the engine was away can be provisioned now.
         if (this.#failing.delete(pool.group)) recovered(pool.group)
         await compare(found)
       } catch (error) {

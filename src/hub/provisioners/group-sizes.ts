@@ -1,6 +1,6 @@
 import type { Pool } from '../../contract/fleet/provisioning.ts'
-import type { Size } from '../fleet/made-groups.ts'
 import { cpusText, sizeText } from '../fleet/placement.ts'
+import type { Size } from '../fleet/provisioned-groups.ts'
 import { areAlike } from './pool-drivers.ts'
 
 /** Milliseconds that a size counts after the last report, because nodes of a cluster come and go. */
@@ -17,7 +17,7 @@ interface Known {
 export class GroupSizes {
   readonly #known = new Map<string, Known>()
 
-  /** Notes the size of a runner that was made with these settings of the group. */
+  /** Notes the size of a runner that was provisioned with these settings of the group. */
   note(pool: Pool, size: Size, nowMs: number): void {
     const known = this.#knownOf(pool, nowMs)
     // A smaller size adds nothing to a larger one.

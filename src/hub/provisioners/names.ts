@@ -1,6 +1,6 @@
 import { createHmac, hash, randomBytes } from 'node:crypto'
 import type { Pool } from '../../contract/fleet/provisioning.ts'
-import type { MadeRow } from '../../stores/sqlite/made-runners.ts'
+import type { ProvisionedRow } from '../../stores/sqlite/provisioned-runners.ts'
 
 /**
  * Returns the part of a provisioned runner's name that stays the same over its tries, such as
@@ -9,7 +9,7 @@ import type { MadeRow } from '../../stores/sqlite/made-runners.ts'
 export const stemOf = (hub: string, what: string): string =>
   `errand-${hub}-${hash('sha256', what, 'hex').slice(0, 20)}`
 
-/** Returns the stem of a runner that is made ahead of need; it is unique. */
+/** Returns the stem of a runner that is provisioned ahead of need; it is unique. */
 export const spareStem = (hub: string): string => `errand-${hub}-${randomBytes(10).toString('hex')}`
 
 /** Returns a name that DNS, Docker and Kubernetes accept: at most 63 lowercase letters, digits and dashes. */
@@ -32,7 +32,7 @@ export const enrolTokenOf = (secret: string, name: string): string =>
 
 /** Returns the environment that a provisioned runner starts with. */
 export const envOf = (
-  { name, group }: Pick<MadeRow, 'name' | 'group'>,
+  { name, group }: Pick<ProvisionedRow, 'name' | 'group'>,
   { pool: { slots, labels }, token, url }: { pool: Pool; token: string; url: string },
 ): Record<string, string> => ({
   ERRAND_HUB_URL: url,

@@ -10,15 +10,15 @@ import { DockerProvisioner } from './drivers/docker.ts'
 import { KubernetesProvisioner } from './drivers/kubernetes/kubernetes.ts'
 import { podSettings } from './drivers/kubernetes/manifests.ts'
 import { ProcessProvisioner } from './drivers/process.ts'
-import { MadeTokens } from './made-tokens.ts'
 import { newHubId } from './names.ts'
 import { PoolSettings } from './pool-settings.ts'
 import { Pools, type PoolsOptions } from './pools.ts'
+import { ProvisionedTokens } from './provisioned-tokens.ts'
 import type { Provisioner } from './provisioner.ts'
 
 export interface MakersOptions {
   configFile: Pick<ConfigFile, 'pools'>
-  stores: Pick<SqliteStores, 'accounts' | 'madeRunners'>
+  stores: Pick<SqliteStores, 'accounts' | 'provisionedRunners'>
   auth: Pick<Auth, 'changed'>
   secrets: Pick<Secrets, 'ofHub'>
   /** The hub's folder. */
@@ -41,7 +41,7 @@ export interface MakersOptions {
 /** Key of the store for the id that a hub's runners have in their names. */
 const HUB_ID = 'hub_id'
 
-/** Opens the pools of a hub, including the runners that it made before. */
+/** Opens the pools of a hub, including the runners that it provisioned before. */
 export async function openPools(options: MakersOptions): Promise<Pools> {
   const { configFile, stores, auth, secrets, data, runner, env, isOpen, setAsideSince, url, outside, log } =
     options
@@ -79,8 +79,8 @@ export async function openPools(options: MakersOptions): Promise<Pools> {
   const pools = new Pools({
     ...{ hub, driverOf, isOpen, setAsideSince, url, outside, sweepMs, log },
     settings,
-    store: stores.madeRunners,
-    tokens: new MadeTokens({ accounts, auth, secret }),
+    store: stores.provisionedRunners,
+    tokens: new ProvisionedTokens({ accounts, auth, secret }),
   })
   await settings.recall()
   await pools.recall()

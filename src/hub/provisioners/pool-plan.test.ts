@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import type { Pool } from '../../contract/fleet/provisioning.ts'
-import type { MadeRow } from '../../stores/sqlite/made-runners.ts'
-import type { Demand, Size } from '../fleet/made-groups.ts'
+import type { ProvisionedRow } from '../../stores/sqlite/provisioned-runners.ts'
+import type { Demand, Size } from '../fleet/provisioned-groups.ts'
 import { type HopelessFacts, hopeless, type PoolFacts, planPool, type Seen } from './pool-plan.ts'
 
 const NOW = Date.parse('2026-01-01T12:00:00Z')
@@ -19,13 +19,13 @@ const demand = (run_id: string, change: Partial<Demand> = {}): Demand => ({
   ...change,
 })
 
-const row = (name: string, change: Partial<MadeRow> = {}): MadeRow => ({
+const row = (name: string, change: Partial<ProvisionedRow> = {}): ProvisionedRow => ({
   ...{ name, stem: name, epoch: 1, group: 'builders', tenant: 'default', state: 'starting' },
   ...{ created_at: at(-10), changed_at: at(-10), due_at: at(290), pool },
   ...change,
 })
 
-const forRun = (name: string, run_id: string, change: Partial<MadeRow> = {}): MadeRow =>
+const forRun = (name: string, run_id: string, change: Partial<ProvisionedRow> = {}): ProvisionedRow =>
   row(name, { run_id, workspace: 'w', ...change })
 
 const seenOf = (seen: Record<string, Partial<Seen>>) => (name: string) => ({

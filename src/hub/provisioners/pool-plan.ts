@@ -1,9 +1,9 @@
-import { failedStarts, type MadeEnd, type Pool } from '../../contract/fleet/provisioning.ts'
+import { failedStarts, type Pool, type ProvisionedEnd } from '../../contract/fleet/provisioning.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { TenantRunner } from '../../stores/accounts.ts'
-import type { MadeRow } from '../../stores/sqlite/made-runners.ts'
+import type { ProvisionedRow } from '../../stores/sqlite/provisioned-runners.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
-import { type Demand, demandKey, type Size, type WaitingDemand } from '../fleet/made-groups.ts'
+import { type Demand, demandKey, type Size, type WaitingDemand } from '../fleet/provisioned-groups.ts'
 import type { Open } from './breaker.ts'
 import { isWithin, tooLarge } from './group-sizes.ts'
 import { areAlike } from './pool-drivers.ts'
@@ -43,7 +43,7 @@ export interface PoolFleet {
 export interface PoolFacts {
   pool: Pool
   /** Rows of the group, without removed ones. */
-  rows: readonly MadeRow[]
+  rows: readonly ProvisionedRow[]
   demands: readonly Demand[]
   /** Returns the hub's view of the runner with this name. */
   seen(name: string): Seen
@@ -64,7 +64,7 @@ export interface PoolPlan {
   /** Rows that get another state now. */
   moves: { name: string; state: 'idle' | 'working' }[]
   /** Rows to remove. */
-  removals: { name: string; end: MadeEnd; message: string }[]
+  removals: { name: string; end: ProvisionedEnd; message: string }[]
   /** Runs that get a new runner; undefined stands for a spare one. */
   starts: (Demand | undefined)[]
 }
@@ -79,7 +79,7 @@ export const OTHER_SETTINGS = 'Its group has other settings now: another is made
 export const canServe = ({ labels }: Pool, { labels: needed }: Pick<Demand, 'labels'>): boolean =>
   Object.entries(needed).every(([name, value]) => labels[name] === value)
 
-const isStarting = ({ state }: MadeRow): boolean =>
+const isStarting = ({ state }: ProvisionedRow): boolean =>
   state === 'wanted' || state === 'asked' || state === 'starting'
 
 /**
@@ -144,9 +144,9 @@ export function planPool(facts: PoolFacts): PoolPlan {
 }
 
 function whyRemoved(
-  row: MadeRow,
+  row: ProvisionedRow,
   { seen, isOpen, setAsideSince, nowMs, pool, silence }: PoolFacts,
-): { end: MadeEnd; message: string } | undefined {
+): { end: ProvisionedEnd; message: string } | undefined {
   const { connected, lost, attempts } = seen(row.name)
   const { run_id } = row
   if (isStarting(row) && !connected) {
@@ -185,7 +185,7 @@ const countBy = <T>(all: readonly T[], key: (one: T) => string): Map<string, num
 function trimIdle(
   plan: PoolPlan,
   { pool, nowMs, idleSince }: PoolFacts,
-  unbound: readonly MadeRow[],
+  unbound: readonly ProvisionedRow[],
   surplusOf: (tenant: string) => number,
 ): void {
   const removed = new Map<string, number>()
@@ -201,7 +201,7 @@ function trimIdle(
 
 export interface HopelessFacts extends Pick<PoolFacts, 'pool' | 'rows' | 'seen'> {
   demands: readonly WaitingDemand[]
-  /** Why no runner is made at the moment. */
+  /** Why no runner is provisioned at the moment. */
   open: Open | undefined
   /** Returns the sizes that a runner of the group may have for runs of this tenant; empty if not known yet. */
   sizes(tenant: string): readonly Size[]
@@ -240,7 +240,7 @@ function waitTooLong({ pool, rows, seen, demands, open, nowMs }: HopelessFacts):
   })
   // Many may wait, and mostly none of them has to be checked.
   if (idle.length === 0 && !open?.permanent) return []
-  const keyOf = (row: MadeRow) => demandKey({ run_id: '', workspace: '', ...row })
+  const keyOf = (row: ProvisionedRow) => demandKey({ run_id: '', workspace: '', ...row })
   const [own, ownIdle] = [new Map(rows.map((row) => [keyOf(row), row])), new Set(idle)]
   const late = demands.filter(({ waitsSinceMs }) => nowMs - waitsSinceMs >= start_seconds * 1000)
   return late.flatMap((demand): Hopeless[] => {
@@ -252,4 +252,4 @@ function waitTooLong({ pool, rows, seen, demands, open, nowMs }: HopelessFacts):
 }
 
 /** Reports whether an end counts as a failed start. */
-export const isFailedStart = (end: MadeEnd): boolean => failedStarts.includes(end)
+export const isFailedStart = (end: ProvisionedEnd): boolean => failedStarts.includes(end)

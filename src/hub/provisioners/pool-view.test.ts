@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import type { Pool } from '../../contract/fleet/provisioning.ts'
-import type { MadeRow } from '../../stores/sqlite/made-runners.ts'
+import type { ProvisionedRow } from '../../stores/sqlite/provisioned-runners.ts'
 import { poolView, whyWaits } from './pool-view.ts'
 
 const pool: Pool = {
@@ -16,7 +16,7 @@ const pool: Pool = {
   ...{ paused: false, labels: {} },
 }
 
-const row = (name: string, change: Partial<MadeRow> = {}): MadeRow => ({
+const row = (name: string, change: Partial<ProvisionedRow> = {}): ProvisionedRow => ({
   ...{ name, stem: name, epoch: 1, group: 'builders', tenant: 'default', state: 'starting', workspace: 'w' },
   ...{
     created_at: `2026-01-01T12:00:0${name}Z`,
@@ -69,7 +69,7 @@ test('a tenant sees the counts of all, its own runners and runs, and of the past
 
 test('a run that waits for a place is told what keeps it', () => {
   const waiting = { tenant: 'default', run_id: 'a', workspace: 'w', labels: {}, size }
-  const why = (rows: MadeRow[], silence?: string) =>
+  const why = (rows: ProvisionedRow[], silence?: string) =>
     whyWaits({ pool: { ...pool, max: 1 }, rows, open: undefined, silence }, waiting)
   assert.equal(why([]), undefined)
   const full = 'group "builders" has as many runners as it may (1), and'

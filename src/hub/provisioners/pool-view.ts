@@ -1,6 +1,6 @@
-import type { MadeState, Pool, PoolChange, PoolView } from '../../contract/fleet/provisioning.ts'
-import type { MadeRow } from '../../stores/sqlite/made-runners.ts'
-import type { Demand } from '../fleet/made-groups.ts'
+import type { Pool, PoolChange, PoolView, ProvisionedState } from '../../contract/fleet/provisioning.ts'
+import type { ProvisionedRow } from '../../stores/sqlite/provisioned-runners.ts'
+import type { Demand } from '../fleet/provisioned-groups.ts'
 import type { Open } from './breaker.ts'
 import { canServe } from './pool-plan.ts'
 import { sentence } from './provisioner.ts'
@@ -10,8 +10,8 @@ export interface PoolViewFacts {
   /** Changes that this tenant may see. */
   changes: readonly PoolChange[]
   /** Current runners, and those that were removed within the last hour. */
-  rows: readonly MadeRow[]
-  past: readonly MadeRow[]
+  rows: readonly ProvisionedRow[]
+  past: readonly ProvisionedRow[]
   demands: readonly Demand[]
   open: Open | undefined
   /** Tenant whose runs and runners are shown. */
@@ -24,7 +24,7 @@ export interface PoolViewFacts {
  */
 export function poolView({ pool, changes, rows, past, demands, open, tenant }: PoolViewFacts): PoolView {
   const { group, provisioner, max, spare, idle_seconds, start_seconds, paused } = pool
-  const count = (...states: MadeState[]) => rows.filter(({ state }) => states.includes(state)).length
+  const count = (...states: ProvisionedState[]) => rows.filter(({ state }) => states.includes(state)).length
   const wentWrong = past.filter(({ end }) => end !== 'done' && end !== 'idle')
   return {
     ...{ group, provisioner, max, spare, idle_seconds, start_seconds, paused },

@@ -1,20 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ChangePool, MadeEnd, Pool, PoolView } from '../../contract/fleet/provisioning.ts'
+import type { ChangePool, Pool, PoolView, ProvisionedEnd } from '../../contract/fleet/provisioning.ts'
 import type { Log } from '../../platform/log.ts'
 import { Backoff } from '../../platform/time.ts'
-import type { MadeRow, MadeRunnerStore } from '../../stores/sqlite/made-runners.ts'
+import type { ProvisionedRow, ProvisionedRunnerStore } from '../../stores/sqlite/provisioned-runners.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
-import type { Demand } from '../fleet/made-groups.ts'
+import type { Demand } from '../fleet/provisioned-groups.ts'
 import type { OutsideServices } from '../ops/outside-services.ts'
 import { Breaker } from './breaker.ts'
 import { EngineLooks } from './engine-looks.ts'
 import { GroupSizes } from './group-sizes.ts'
-import type { MadeTokens } from './made-tokens.ts'
 import { envOf, isNameOf, nameOf, spareStem, stemOf } from './names.ts'
 import { areAlike, PoolDrivers } from './pool-drivers.ts'
 import { hopeless, isFailedStart, OTHER_SETTINGS, type PoolFleet, planPool, type Seen } from './pool-plan.ts'
 import { noPool, type PoolSettings } from './pool-settings.ts'
 import { poolView, whyWaits } from './pool-view.ts'
+import type { ProvisionedTokens } from './provisioned-tokens.ts'
 import {
   type FoundRunner,
   ProvisionError,
@@ -22,15 +22,15 @@ import {
   type ProvisionNeed,
   provisionText,
 } from './provisioner.ts'
-import { Turns } from './turns.ts'
+import { Semaphore } from './semaphore.ts'
 
 export interface PoolsOptions {
   /** Id that marks what is this hub's wherever runners are made: eight hex digits. */
   hub: string
   settings: Pick<PoolSettings, 'pools' | 'changesOf' | 'change'>
   driverOf(pool: Pool): Provisioner
-  store: MadeRunnerStore
-  tokens: MadeTokens
+  store: ProvisionedRunnerStore
+  tokens: ProvisionedTokens
   /** Returns the hub's address as its runners reach it, for groups that name no other. */
   url(): string
   isOpen(runId: string): boolean
@@ -53,8 +53,8 @@ const URGENCY = 5
 const WEEK_MS = 7 * 86_400_000
 
 /** A provisioned runner while it exists, with what is known of it beyond its row. */
-interface Made {
-  row: MadeRow
+interface TrackedRunner {
+  row: ProvisionedRow
   /** Set while its row is being worked on: stored, asked for or removed. */
   work: Promise<void> | undefined
   idleSinceMs: number | undefined
@@ -69,16 +69,16 @@ interface Made {
  */
 export class Pools {
   readonly #options: PoolsOptions
-  readonly #made = new Map<string, Made>()
-  readonly #past: MadeRow[] = []
+  readonly #tracked = new Map<string, TrackedRunner>()
+  readonly #past: ProvisionedRow[] = []
   readonly #breakers = new Map<string, Breaker>()
   readonly #drivers: PoolDrivers
   readonly #sizes = new GroupSizes()
   readonly #looks: EngineLooks
   readonly #stop = new AbortController()
-  readonly #calls = new Turns(CALLS_AT_ONCE)
+  readonly #calls = new Semaphore(CALLS_AT_ONCE)
   /** Removals have their own queue: a runner may take its time to go, and new ones do not wait for that. */
-  readonly #removals = new Turns(CALLS_AT_ONCE)
+  readonly #removals = new Semaphore(CALLS_AT_ONCE)
   #fleet: PoolFleet | undefined
   #told = () => {}
   #planned = false
@@ -92,10 +92,10 @@ export class Pools {
       ...{ drivers: this.#drivers, calls: this.#calls, outside, log, signal: this.#stop.signal },
       ...{ everyMs: sweepMs, urgentMs: sweepMs / URGENCY },
       pools: () => settings.pools(),
-      isUrgent: () => [...this.#made.values()].some(({ away }) => away),
+      isUrgent: () => [...this.#tracked.values()].some(({ away }) => away),
       look: ({ group }, driver) => {
         // Runners that are being asked for may or may not be among those found.
-        const before = this.#rowsOf(group).filter(({ name }) => this.#made.get(name)!.work === undefined)
+        const before = this.#rowsOf(group).filter(({ name }) => this.#tracked.get(name)!.work === undefined)
         return (found) => this.#compare(before, found, driver)
       },
       recovered: (group) => void this.#breakers.delete(group),
@@ -112,7 +112,7 @@ export class Pools {
     await store.forget(new Date(Date.now() - TOLD_MS).toISOString())
     for (const row of await store.all())
       if (row.state === 'removed') this.#past.push(row)
-      else this.#made.set(row.name, { row, work: undefined, idleSinceMs: undefined, away: false })
+      else this.#tracked.set(row.name, { row, work: undefined, idleSinceMs: undefined, away: false })
   }
 
   /** Sets the fleet whose runners are made. */
@@ -124,7 +124,7 @@ export class Pools {
   begin(): void {
     this.#begun = true
     this.#drivers.know(this.#options.settings.pools())
-    for (const made of this.#made.values()) this.#goOn(made)
+    for (const entry of this.#tracked.values()) this.#goOn(entry)
     this.#looks.now()
     this.changed()
   }
@@ -133,7 +133,7 @@ export class Pools {
   async close(): Promise<void> {
     this.#stop.abort()
     await this.#looks.close()
-    await Promise.all([...this.#made.values()].map(({ work }) => work))
+    await Promise.all([...this.#tracked.values()].map(({ work }) => work))
     this.#drivers.close()
   }
 
@@ -143,25 +143,25 @@ export class Pools {
   }
 
   /** Reports whether the group's runners are provisioned. */
-  isMade(group: string): boolean {
+  isProvisioned(group: string): boolean {
     return this.#poolOf(group) !== undefined
   }
 
   /** Returns the run that the runner is for; null if it has none yet; undefined if it was not provisioned. */
   runOf(tenant: string, runner: string): string | null | undefined {
-    const row = this.#made.get(runner)?.row
+    const row = this.#tracked.get(runner)?.row
     if (row?.tenant !== tenant) return undefined
     // A runner that is being removed is for nobody: it may connect only now, and would lose what it is given.
     return row.state === 'removing' ? '' : (row.run_id ?? null)
   }
 
-  /** Binds a runner that was made ahead of need to its run. */
+  /** Binds a runner that was provisioned ahead of need to its run. */
   bound(tenant: string, runner: string, run: { run_id: string; workspace: string }): void {
-    const made = this.#made.get(runner)
-    if (made?.row.tenant !== tenant || made.row.run_id !== undefined) return
-    made.row = { ...made.row, ...run }
+    const entry = this.#tracked.get(runner)
+    if (entry?.row.tenant !== tenant || entry.row.run_id !== undefined) return
+    entry.row = { ...entry.row, ...run }
     // The log of the run says it too. If this write is lost, the runner is bound again when the run is resumed.
-    this.#move(made, { state: made.row.state === 'idle' ? 'working' : made.row.state })
+    this.#move(entry, { state: entry.row.state === 'idle' ? 'working' : entry.row.state })
     this.changed()
   }
 
@@ -207,11 +207,12 @@ export class Pools {
   }
 
   empty(group: string, { working, by }: { working: boolean; by: string }): number {
-    if (!this.isMade(group)) throw noPool(group)
+    if (!this.isProvisioned(group)) throw noPool(group)
     const all = this.#rowsOf(group).filter(
       ({ state }) => state !== 'removing' && (working || state !== 'working'),
     )
-    for (const { name } of all) this.#remove(this.#made.get(name)!, 'emptied', `${by} has emptied its group.`)
+    for (const { name } of all)
+      this.#remove(this.#tracked.get(name)!, 'emptied', `${by} has emptied its group.`)
     this.#options.log(`${by} has emptied group "${group}": ${all.length} runners are taken away.`)
     return all.length
   }
@@ -220,8 +221,8 @@ export class Pools {
     return this.#options.settings.pools().find((pool) => pool.group === group)
   }
 
-  #rowsOf(group: string): MadeRow[] {
-    return [...this.#made.values()].map(({ row }) => row).filter((row) => row.group === group)
+  #rowsOf(group: string): ProvisionedRow[] {
+    return [...this.#tracked.values()].map(({ row }) => row).filter((row) => row.group === group)
   }
 
   #breakerOf(group: string): Breaker {
@@ -241,8 +242,8 @@ export class Pools {
     for (const pool of pools) {
       const breaker = this.#breakerOf(pool.group)
       const rows = this.#rowsOf(pool.group)
-      const seen = (name: string) => fleet.seen({ tenant: this.#made.get(name)!.row.tenant, id: name })
-      for (const row of rows) this.#note(this.#made.get(row.name)!, seen(row.name), pool, nowMs)
+      const seen = (name: string) => fleet.seen({ tenant: this.#tracked.get(name)!.row.tenant, id: name })
+      for (const row of rows) this.#note(this.#tracked.get(row.name)!, seen(row.name), pool, nowMs)
       const waiting = fleet.demands(pool.group)
       const known = this.#sizes.of(pool, nowMs)
       const sizes = (tenant: string) =>
@@ -256,39 +257,39 @@ export class Pools {
         demands: given.length > 0 ? fleet.demands(pool.group) : waiting,
         seen,
         ...{ isOpen, setAsideSince },
-        idleSince: (name) => this.#made.get(name)?.idleSinceMs,
+        idleSince: (name) => this.#tracked.get(name)?.idleSinceMs,
         paused: pool.paused,
         breakerRoom: (starting) => breaker.room(starting, nowMs),
         silence: this.#looks.silence(pool.group),
         nowMs,
       })
       for (const { name, state } of moves) {
-        if (state === 'idle' || this.#made.get(name)!.row.state !== 'idle') breaker.succeeded()
-        this.#move(this.#made.get(name)!, { state, waits_for: undefined })
+        if (state === 'idle' || this.#tracked.get(name)!.row.state !== 'idle') breaker.succeeded()
+        this.#move(this.#tracked.get(name)!, { state, waits_for: undefined })
       }
-      for (const { name, end, message } of removals) this.#remove(this.#made.get(name)!, end, message)
+      for (const { name, end, message } of removals) this.#remove(this.#tracked.get(name)!, end, message)
       for (const demand of starts) this.#start(pool, demand)
     }
     // Remove runners of groups that make none any more.
-    for (const made of this.#made.values())
+    for (const entry of this.#tracked.values())
       if (
-        made.row.state !== 'removing' &&
-        !pools.some(({ group }) => group === made.row.group) &&
-        (made.row.run_id === undefined || !isOpen(made.row.run_id))
+        entry.row.state !== 'removing' &&
+        !pools.some(({ group }) => group === entry.row.group) &&
+        (entry.row.run_id === undefined || !isOpen(entry.row.run_id))
       )
-        this.#remove(made, 'emptied', 'Its group makes no runners any more.')
+        this.#remove(entry, 'emptied', 'Its group makes no runners any more.')
     if (pools.length > 0) fleet.retell()
     this.#told()
   }
 
-  #note(made: Made, { connected, attempts, size }: Seen, pool: Pool, nowMs: number): void {
-    const { row, away } = made
+  #note(entry: TrackedRunner, { connected, attempts, size }: Seen, pool: Pool, nowMs: number): void {
+    const { row, away } = entry
     if (size !== undefined && areAlike(row.pool, pool)) this.#sizes.note(pool, size, nowMs)
-    made.away = !connected && (row.state === 'idle' || row.state === 'working')
+    entry.away = !connected && (row.state === 'idle' || row.state === 'working')
     // The runner may have ended, and a poll shows why.
-    if (made.away && !away) this.#looks.now()
-    const isIdle = connected && attempts === 0 && made.row.run_id === undefined
-    made.idleSinceMs = isIdle ? (made.idleSinceMs ?? nowMs) : undefined
+    if (entry.away && !away) this.#looks.now()
+    const isIdle = connected && attempts === 0 && entry.row.run_id === undefined
+    entry.idleSinceMs = isIdle ? (entry.idleSinceMs ?? nowMs) : undefined
   }
 
   #start(pool: Pool, demand: Demand | undefined): void {
@@ -297,10 +298,10 @@ export class Pools {
       demand === undefined
         ? spareStem(hub)
         : stemOf(hub, JSON.stringify([pool.group, demand.run_id, demand.workspace]))
-    const before = [...this.#past, ...[...this.#made.values()].map(({ row }) => row)]
+    const before = [...this.#past, ...[...this.#tracked.values()].map(({ row }) => row)]
     const epoch = 1 + Math.max(0, ...before.filter((row) => row.stem === stem).map((row) => row.epoch))
     const now = Date.now()
-    const row: MadeRow = {
+    const row: ProvisionedRow = {
       name: nameOf(stem, epoch),
       stem,
       epoch,
@@ -313,141 +314,142 @@ export class Pools {
       due_at: new Date(now + pool.start_seconds * 1000).toISOString(),
       pool,
     }
-    const made: Made = { row, work: undefined, idleSinceMs: undefined, away: false }
-    this.#made.set(row.name, made)
-    this.#goOn(made)
+    const entry: TrackedRunner = { row, work: undefined, idleSinceMs: undefined, away: false }
+    this.#tracked.set(row.name, entry)
+    this.#goOn(entry)
   }
 
-  #remove(made: Made, end: MadeEnd, message: string, permanent = false): void {
-    if (made.row.state === 'removing') return
+  #remove(entry: TrackedRunner, end: ProvisionedEnd, message: string, permanent = false): void {
+    if (entry.row.state === 'removing') return
     if (isFailedStart(end)) {
-      this.#breakerOf(made.row.group).failed(end, message, { permanent })
-      this.#options.log(`A runner of group "${made.row.group}" did not start (${end}): ${message}`, {
+      this.#breakerOf(entry.row.group).failed(end, message, { permanent })
+      this.#options.log(`A runner of group "${entry.row.group}" did not start (${end}): ${message}`, {
         level: 'warn',
-        runner_id: made.row.name,
+        runner_id: entry.row.name,
       })
     }
-    made.row = { ...made.row, end, message, waits_for: undefined }
-    this.#move(made, { state: 'removing' })
-    this.#goOn(made)
+    entry.row = { ...entry.row, end, message, waits_for: undefined }
+    this.#move(entry, { state: 'removing' })
+    this.#goOn(entry)
   }
 
   /** Changes the row and stores it in the background. A write that is lost is made up for by the next poll. */
-  #move(made: Made, change: Partial<MadeRow>): void {
-    made.row = { ...made.row, ...change, changed_at: new Date().toISOString() }
-    this.#options.store.save(made.row).catch((error: Error) => {
-      this.#options.log(`What became of runner "${made.row.name}" is not kept: ${error.message}`, {
+  #move(entry: TrackedRunner, change: Partial<ProvisionedRow>): void {
+    entry.row = { ...entry.row, ...change, changed_at: new Date().toISOString() }
+    this.#options.store.save(entry.row).catch((error: Error) => {
+      this.#options.log(`What became of runner "${entry.row.name}" is not kept: ${error.message}`, {
         level: 'error',
       })
     })
   }
 
   /** Works on the row until it needs no more work. */
-  #goOn(made: Made): void {
-    if (!this.#begun || made.work !== undefined) return
-    const rests = ({ state }: MadeRow) => state !== 'wanted' && state !== 'asked' && state !== 'removing'
-    if (rests(made.row)) return
-    made.work = this.#work(made)
+  #goOn(entry: TrackedRunner): void {
+    if (!this.#begun || entry.work !== undefined) return
+    const { state } = entry.row
+    if (state !== 'wanted' && state !== 'asked' && state !== 'removing') return
+    entry.work = this.#work(entry)
       .catch((error: Error) => {
         if (!this.#stop.signal.aborted)
-          this.#options.log(`Runner "${made.row.name}": ${error.message}`, { level: 'error' })
+          this.#options.log(`Runner "${entry.row.name}": ${error.message}`, { level: 'error' })
       })
       .finally(() => {
-        made.work = undefined
+        entry.work = undefined
         if (this.#stop.signal.aborted) return
-        if (this.#made.has(made.row.name)) this.#goOn(made)
+        if (this.#tracked.has(entry.row.name)) this.#goOn(entry)
         this.changed()
       })
   }
 
-  async #work(made: Made): Promise<void> {
-    if (made.row.state === 'removing') await this.#takeAway(made)
-    else await this.#make(made)
+  async #work(entry: TrackedRunner): Promise<void> {
+    if (entry.row.state === 'removing') await this.#takeAway(entry)
+    else await this.#make(entry)
   }
 
-  async #make(made: Made): Promise<void> {
+  async #make(entry: TrackedRunner): Promise<void> {
     const { store, tokens, hub, url, longestMs = WEEK_MS } = this.#options
     const { signal } = this.#stop
-    const { name, group, epoch, run_id = '' } = made.row
+    const { name, group, epoch, run_id = '' } = entry.row
     const pool = this.#poolOf(group)
-    if (pool === undefined) return this.#remove(made, 'emptied', 'Its group makes no runners any more.')
+    if (pool === undefined) return this.#remove(entry, 'emptied', 'Its group makes no runners any more.')
     // An earlier hub may have asked for it with the settings of that time.
-    if (made.row.state === 'asked' && !areAlike(made.row.pool, pool))
-      return this.#remove(made, 'unwanted', OTHER_SETTINGS)
+    if (entry.row.state === 'asked' && !areAlike(entry.row.pool, pool))
+      return this.#remove(entry, 'unwanted', OTHER_SETTINGS)
     // Stored before it is asked for, so that it is known whatever crashes from here on.
-    made.row = { ...made.row, pool, state: 'asked', changed_at: new Date().toISOString() }
-    await patiently(() => store.save(made.row), signal)
+    entry.row = { ...entry.row, pool, state: 'asked', changed_at: new Date().toISOString() }
+    await patiently(() => store.save(entry.row), signal)
     try {
-      const token = await tokens.make(made.row)
-      const env = envOf(made.row, { pool, token, url: pool.hub_url ?? url() })
+      const token = await tokens.make(entry.row)
+      const env = envOf(entry.row, { pool, token, url: pool.hub_url ?? url() })
       const marks = { hub, run: run_id, epoch: String(epoch), group }
-      const need = { name, group, env, marks, deadlineMs: Date.parse(made.row.created_at) + longestMs }
-      await this.#ask(made, pool, need)
-      if (made.row.state === 'asked') this.#move(made, { state: 'starting', waits_for: undefined })
+      const need = { name, group, env, marks, deadlineMs: Date.parse(entry.row.created_at) + longestMs }
+      await this.#ask(entry, pool, need)
+      if (entry.row.state === 'asked') this.#move(entry, { state: 'starting', waits_for: undefined })
     } catch (error) {
       if (signal.aborted) return
       const { end, permanent } =
         error instanceof ProvisionError ? error : { end: 'refused' as const, permanent: false }
-      this.#remove(made, end, provisionText(error), permanent)
+      this.#remove(entry, end, provisionText(error), permanent)
     }
   }
 
   /** Asks until the engine says yes or no, or the runner is no longer wanted. Silence does not end a runner. */
-  async #ask(made: Made, pool: Pool, need: ProvisionNeed): Promise<void> {
+  async #ask(entry: TrackedRunner, pool: Pool, need: ProvisionNeed): Promise<void> {
     const { signal } = this.#stop
-    const isWanted = () => made.row.state === 'asked' && !signal.aborted
+    const isWanted = () => entry.row.state === 'asked' && !signal.aborted
     while (isWanted()) {
       const beganMs = Date.now()
       try {
         if (this.#looks.silence(pool.group) === undefined)
-          return await this.#calls.take(() => this.#drivers.of(pool).provision(need, signal), signal)
+          return await this.#calls.run(() => this.#drivers.of(pool).provision(need, signal), signal)
       } catch (error) {
         if (signal.aborted || !(error instanceof ProvisionError && error.unanswered)) throw error
         await this.#looks.failed(pool, error, beganMs)
       }
       const waits_for = this.#looks.silence(pool.group)
-      if (isWanted() && made.row.waits_for !== waits_for) {
-        this.#move(made, { waits_for })
+      if (isWanted() && entry.row.waits_for !== waits_for) {
+        this.#move(entry, { waits_for })
         this.changed()
       }
       await this.#looks.patience(pool.group)
     }
   }
 
-  async #takeAway(made: Made): Promise<void> {
+  async #takeAway(entry: TrackedRunner): Promise<void> {
     const { store, tokens, log } = this.#options
     const { signal } = this.#stop
-    const { name, tenant } = made.row
+    const { name, tenant } = entry.row
     const backoff = new Backoff({ firstMs: 500, maxMs: 60_000 })
     await this.#fleet?.runners.drain({ tenant, id: name })
-    const driver = this.#drivers.of(made.row.pool)
+    const driver = this.#drivers.of(entry.row.pool)
     for (let told = ''; ; )
       try {
-        await this.#removals.take(() => driver.remove(name, signal), signal)
+        await this.#removals.run(() => driver.remove(name, signal), signal)
         break
       } catch (error) {
         if (signal.aborted) return
         const text = provisionText(error)
         if (text !== told) {
           log(`Runner "${name}" cannot be taken away yet: ${text}`, { level: 'warn', runner_id: name })
-          this.#move(made, { waits_for: text })
+          this.#move(entry, { waits_for: text })
           this.changed()
         }
         told = text
         await sleep(backoff.next(), undefined, { signal }).catch(() => {})
         if (signal.aborted) return
       }
-    await patiently(() => tokens.revoke(made.row), signal)
-    const { end, message } = made.row
+    await patiently(() => tokens.revoke(entry.row), signal)
+    const { end, message } = entry.row
     const why =
       (end === 'lost' || end === 'oom') && message !== undefined
         ? { reason: end, message: `Runner "${name}" is gone: ${message}` }
         : undefined
     await this.#fleet?.runners.remove({ tenant, id: name }, why)
-    made.row = { ...made.row, state: 'removed', waits_for: undefined, changed_at: new Date().toISOString() }
-    await patiently(() => store.save(made.row), signal)
-    this.#made.delete(name)
-    this.#past.push(made.row)
+    const changed_at = new Date().toISOString()
+    entry.row = { ...entry.row, state: 'removed', waits_for: undefined, changed_at }
+    await patiently(() => store.save(entry.row), signal)
+    this.#tracked.delete(name)
+    this.#past.push(entry.row)
     this.#forgetPast()
   }
 
@@ -457,29 +459,29 @@ export class Pools {
   }
 
   async #compare(
-    before: readonly MadeRow[],
+    before: readonly ProvisionedRow[],
     found: readonly FoundRunner[],
     driver: Provisioner,
   ): Promise<void> {
     const { hub } = this.#options
     const byName = new Map(found.map((each) => [each.name, each]))
     for (const { name, tenant } of before) {
-      const made = this.#made.get(name)
-      if (made === undefined || made.work !== undefined || made.row.state === 'removing') continue
+      const entry = this.#tracked.get(name)
+      if (entry === undefined || entry.work !== undefined || entry.row.state === 'removing') continue
       const there = byName.get(name)
-      if (there?.state === 'starting' && there.message !== made.row.waits_for)
-        this.#move(made, { waits_for: there.message })
+      if (there?.state === 'starting' && there.message !== entry.row.waits_for)
+        this.#move(entry, { waits_for: there.message })
       if (there !== undefined && there.state !== 'ended') continue
       // A runner that speaks to the hub is there, whatever its engine says.
       if (this.#fleet?.seen({ tenant, id: name }).connected) continue
-      const isStarting = made.row.state === 'starting'
+      const isStarting = entry.row.state === 'starting'
       const message = there?.message ?? (isStarting ? 'It is not there any more.' : 'It has vanished.')
-      this.#remove(made, isStarting ? 'failed' : (there?.reason ?? 'lost'), message, there?.permanent)
+      this.#remove(entry, isStarting ? 'failed' : (there?.reason ?? 'lost'), message, there?.permanent)
     }
     for (const { name } of found)
-      if (!this.#made.has(name) && isNameOf(hub, name)) {
+      if (!this.#tracked.has(name) && isNameOf(hub, name)) {
         this.#options.log(`Runner "${name}" is nobody's any more, and is taken away.`)
-        await this.#removals.take(() => driver.remove(name, this.#stop.signal), this.#stop.signal)
+        await this.#removals.run(() => driver.remove(name, this.#stop.signal), this.#stop.signal)
       }
   }
 }

@@ -1,4 +1,4 @@
-import type { MadeEnd } from '../../contract/fleet/provisioning.ts'
+import type { ProvisionedEnd } from '../../contract/fleet/provisioning.ts'
 
 /** Describes a runner to make. */
 export interface ProvisionNeed {
@@ -45,7 +45,7 @@ export interface Provisioner {
 
 /** Says why a runner could not be made, found or removed. */
 export class ProvisionError extends Error {
-  readonly end: MadeEnd
+  readonly end: ProvisionedEnd
   /** True if a repeat fails until a person fixes the cause. */
   readonly permanent: boolean
   /** True if the engine gave neither a yes nor a no, so that the state of its runners is not known. */
@@ -60,7 +60,13 @@ export class ProvisionError extends Error {
       unanswered = false,
       hint,
       cause,
-    }: { end?: MadeEnd; permanent?: boolean; unanswered?: boolean; hint?: string; cause?: unknown } = {},
+    }: {
+      end?: ProvisionedEnd
+      permanent?: boolean
+      unanswered?: boolean
+      hint?: string
+      cause?: unknown
+    } = {},
   ) {
     super(message, { cause })
     this.end = end

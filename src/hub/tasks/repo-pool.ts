@@ -8,7 +8,7 @@ import { repositoryAddress } from '../../forge/address.ts'
 import type { TenantRunner } from '../../stores/accounts.ts'
 import type { PoolSlot, PoolSlotStore } from '../../stores/sqlite/pool-slots.ts'
 import type { RunnersFace } from '../api/api-context.ts'
-import { OwnerLocks } from '../bots/bot-admission.ts'
+import { KeyedMutex } from '../bots/bot-admission.ts'
 import type { Secrets } from '../secrets.ts'
 import type { Asker } from './new-tasks.ts'
 import { TOKEN_SECRETS } from './repository-tokens.ts'
@@ -42,7 +42,7 @@ const REMEMBERED_MS = 30 * 24 * 3_600_000
  */
 export class RepoPool {
   readonly #options: RepoPoolOptions
-  readonly #turns = new OwnerLocks()
+  readonly #mutex = new KeyedMutex()
   /** Number of slots that are being made or waited for, by user. */
   readonly #making = new Map<string, number>()
   readonly #stop = new AbortController()
@@ -59,7 +59,7 @@ export class RepoPool {
     const { tenant, owner } = by
     const { required_by, repo_url } = ask
     const held = { tenant, owner, required_by, repo_url }
-    return await this.#turns.run(JSON.stringify(Object.values(held)), async () => {
+    return await this.#mutex.run(JSON.stringify(Object.values(held)), async () => {
       const { store } = this.#options
       const there = await store.held(held)
       if (there !== undefined && (await this.#isLeased(there))) return allocated(there)

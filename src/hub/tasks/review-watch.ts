@@ -4,9 +4,9 @@ import type { NewTaskEvent } from '../../contract/tasks/task-log.ts'
 import { isFollowed } from '../../engine/tasks/following.ts'
 import { isRepository, type RepositoryAddress, repositoryAddress } from '../../forge/address.ts'
 import type { Forge, Pull } from '../../forge/forge.ts'
-import { Doorbell } from '../../platform/doorbell.ts'
 import type { Log } from '../../platform/log.ts'
 import { Backoff } from '../../platform/time.ts'
+import { WakeSignal } from '../../platform/wake-signal.ts'
 import { type FollowForge, followPull } from './follow-pull.ts'
 import { repositoryOf } from './new-tasks.ts'
 import type { LoadedTask, TaskLogs } from './task-logs.ts'
@@ -33,7 +33,7 @@ export interface ReviewWatchOptions {
 
 interface Watching {
   done: Promise<void>
-  bell: Doorbell
+  wakeSignal: WakeSignal
   /** Standing of the task at the last look. */
   stood: string
 }
@@ -63,9 +63,9 @@ export class ReviewWatch {
     for (const task of this.#options.logs.open()) {
       const { id } = task.spec
       const before = this.#watched.get(id)
-      if (before !== undefined && before.stood !== standOf(task)) before.bell.ring()
+      if (before !== undefined && before.stood !== standOf(task)) before.wakeSignal.notify()
       if (!isWatched(task) || before !== undefined) continue
-      const watching: Watching = { done: Promise.resolve(), bell: new Doorbell(), stood: '' }
+      const watching: Watching = { done: Promise.resolve(), wakeSignal: new WakeSignal(), stood: '' }
       this.#watched.set(id, watching)
       watching.done = this.#watch(id, watching).finally(() => {
         this.#watched.delete(id)
@@ -85,7 +85,7 @@ export class ReviewWatch {
       const watching = this.#watched.get(spec.id)
       if (watching === undefined || (number !== undefined && fold.pull_request?.number !== number)) continue
       if (!isRepository(repositoryOf(spec.task) ?? '', repository)) continue
-      watching.bell.ring()
+      watching.wakeSignal.notify()
       woken++
     }
     return woken
@@ -122,7 +122,7 @@ export class ReviewWatch {
           })
         told = why
       }
-      await watching.bell.wait(backoff.next(), { leastMs, signal })
+      await watching.wakeSignal.wait(backoff.next(), { leastMs, signal })
     }
   }
 

@@ -82,7 +82,7 @@ const branchOf = ({ spec: { tenant, repo, task } }: LoadedTask): string | undefi
   task.branch_name === undefined ? undefined : JSON.stringify([tenant, repo, task.branch_name])
 
 /** Sorts tasks into the order in which they start: by priority, then by age. */
-export function inTurn(tasks: Iterable<LoadedTask>): LoadedTask[] {
+export function inStartOrder(tasks: Iterable<LoadedTask>): LoadedTask[] {
   return [...tasks].sort(({ spec: a }, { spec: b }) => {
     if (a.priority !== b.priority) return b.priority - a.priority
     if (a.created_at !== b.created_at) return a.created_at < b.created_at ? -1 : 1

@@ -9,7 +9,7 @@ import { openTry, type TaskTry } from '../../engine/tasks/evolve-task.ts'
 import { type TryEnd, TryReader } from '../../engine/tasks/try-reader.ts'
 import type { Log } from '../../platform/log.ts'
 import { Backoff } from '../../platform/time.ts'
-import { inTurn, Room, type TaskLimits } from './room.ts'
+import { inStartOrder, Room, type TaskLimits } from './room.ts'
 import type { LoadedTask, TaskLogs } from './task-logs.ts'
 
 /** Describes a try to start, and with what. */
@@ -113,7 +113,7 @@ export class TaskConductor {
       this.#again = false
       const room = new Room(limits, logs.open())
       let wakeMs = Number.POSITIVE_INFINITY
-      for (const { spec } of inTurn(logs.open())) {
+      for (const { spec } of inStartOrder(logs.open())) {
         if (this.#stop.signal.aborted) return
         try {
           wakeMs = Math.min(wakeMs, await this.#lookAt(spec.id, room))

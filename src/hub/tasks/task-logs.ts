@@ -29,7 +29,7 @@ export class TaskLogs {
   readonly #depended = new Set<string>()
   readonly #over = new Map<string, { state: TaskState; name: string } | undefined>()
   /** End of the last change of each task that has one in progress. */
-  readonly #turns = new Map<string, Promise<unknown>>()
+  readonly #pending = new Map<string, Promise<unknown>>()
   readonly #now: () => number
   #closed = false
 
@@ -114,7 +114,7 @@ export class TaskLogs {
     id: string,
     decide: (task: LoadedTask) => readonly NewTaskEvent[] | Promise<readonly NewTaskEvent[]>,
   ): Promise<LoadedTask> {
-    return await this.#inTurn(id, () => this.#change(id, decide))
+    return await this.#serialize(id, () => this.#change(id, decide))
   }
 
   /**
@@ -126,7 +126,7 @@ export class TaskLogs {
     let removed = 0
     for (const id of await this.#store.over(before, REMOVED_AT_ONCE))
       if (!needed.has(id))
-        await this.#inTurn(id, async () => {
+        await this.#serialize(id, async () => {
           // The task may have started again in the meantime.
           if (this.#open.has(id)) return
           await this.#store.remove(id)
@@ -141,7 +141,7 @@ export class TaskLogs {
    * over, `conflict` if an open task depends on it, and `task_not_found`.
    */
   async remove(id: string, before: (task: LoadedTask) => Promise<void>): Promise<void> {
-    await this.#inTurn(id, async () => {
+    await this.#serialize(id, async () => {
       const task = await this.get(id)
       if (this.#open.has(id))
         throw new ErrandError('task_running', `Task ${id} is ${task.fold.state}, and not over.`, {
@@ -187,7 +187,7 @@ export class TaskLogs {
   async close(): Promise<void> {
     this.#closed = true
     this.#feed.close()
-    await Promise.allSettled(this.#turns.values())
+    await Promise.allSettled(this.#pending.values())
   }
 
   async #change(id: string, decide: Parameters<TaskLogs['change']>[1]): Promise<LoadedTask> {
@@ -214,7 +214,7 @@ export class TaskLogs {
 
   /** Loads a task from the store into memory; a repeat changes nothing. */
   #adopt(id: string): Promise<void> {
-    return this.#inTurn(id, async () => {
+    return this.#serialize(id, async () => {
       if (this.#open.has(id)) return
       const record = await this.#store.get(id)
       const task = record && (await this.#loaded(record))
@@ -241,14 +241,14 @@ export class TaskLogs {
     if (this.#depended.has(spec.id)) this.#over.set(spec.id, { state: fold.state, name: spec.own_id })
   }
 
-  async #inTurn<T>(id: string, work: () => Promise<T>): Promise<T> {
-    const before = this.#turns.get(id) ?? Promise.resolve()
+  async #serialize<T>(id: string, work: () => Promise<T>): Promise<T> {
+    const before = this.#pending.get(id) ?? Promise.resolve()
     const mine = before.catch(() => {}).then(work)
-    this.#turns.set(id, mine)
+    this.#pending.set(id, mine)
     try {
       return await mine
     } finally {
-      if (this.#turns.get(id) === mine) this.#turns.delete(id)
+      if (this.#pending.get(id) === mine) this.#pending.delete(id)
     }
   }
 

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { FairTurns } from '../../platform/fair-turns.ts'
+import { FairSemaphore } from '../../platform/fair-semaphore.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
 import { unlessAborted, within } from '../../platform/races.ts'
 import type { DockerEngine } from '../docker/docker-engine.ts'
@@ -46,7 +46,7 @@ export class BotServices {
   readonly options: BotsOptions
   readonly uses: ImageUses
   readonly caps: BotCaps
-  readonly #builds: FairTurns
+  readonly #builds: FairSemaphore
   readonly live = new LiveBots()
   #engine: Promise<DockerEngine> | undefined
   #presence: DockerPresence | undefined
@@ -60,7 +60,7 @@ export class BotServices {
   constructor(options: BotsOptions) {
     this.options = options
     this.caps = botCaps(options.env)
-    this.#builds = new FairTurns(this.caps.builds)
+    this.#builds = new FairSemaphore(this.caps.builds)
     this.uses = new ImageUses(join(options.stateDir, 'image-uses.json'))
   }
 
@@ -128,7 +128,7 @@ export class BotServices {
       tell(
         `It waits for its turn: this runner builds ${builds} ${builds === 1 ? 'image' : 'images'} at once.`,
       )
-    const turn = this.#builds.take(owner)
+    const turn = this.#builds.acquire(owner)
     try {
       return await unlessAborted(signal, turn)
     } catch (error) {

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isCredentialName } from '../../contract/names.ts'
-import { FairTurns } from '../../platform/fair-turns.ts'
+import { FairSemaphore } from '../../platform/fair-semaphore.ts'
 import { createMasker, type Masker } from '../masking/masker.ts'
 import { ModelBudget } from './model-budget.ts'
 import { answerHeaders, requestHeaders } from './model-headers.ts'
@@ -51,7 +51,7 @@ export class ModelProxy {
   readonly #prices: Prices
   readonly #budget: ModelBudget
   readonly #upstream = new Upstream()
-  readonly #turns = new FairTurns(BODIES_AT_ONCE)
+  readonly #turns = new FairSemaphore(BODIES_AT_ONCE)
   readonly #closed = new AbortController()
   readonly #refusals: Refusals
   readonly #underWay = new Set<Promise<void>>()
@@ -154,7 +154,7 @@ export class ModelProxy {
    */
   async #asked(where: Where, route: Route): Promise<Asked | undefined> {
     const { request, response, rule, rules, append, gone } = where
-    using _turn = await this.#turns.take('')
+    using _turn = await this.#turns.acquire('')
     if (gone.aborted) return undefined
     if (this.#failures >= FAILURES_AT_ONCE) await this.#pause(gone)
     const bytes = await readBody(request)

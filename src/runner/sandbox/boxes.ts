@@ -5,8 +5,8 @@ import type { AttemptLimits, AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import {
   type Isolation,
-  type MadeBox,
   Network,
+  type ProvisionedBox,
   permitted,
   strictestIsolation,
   strictestNetwork,
@@ -67,7 +67,7 @@ export interface BoxesOptions {
   /** Refuses agents that would have no box. */
   required?: boolean
   /** Kind of the box that this runner itself is in, if it was made for one run. */
-  madeBox?: MadeBox
+  madeBox?: ProvisionedBox
   /** Places that the operator mounts into every box. */
   mounts?: BoxPlaces
   /** Files and folders of the hub and the runner that no box can see. */
@@ -173,7 +173,7 @@ export class Boxes {
   /**
    * Box around the runner itself, for attempts that get none here. Nobody has checked what its network lets through.
    */
-  get made(): { made_box: MadeBox; network: Network } | undefined {
+  get made(): { made_box: ProvisionedBox; network: Network } | undefined {
     const { madeBox } = this.#options
     return madeBox && { made_box: madeBox, network: 'all' }
   }

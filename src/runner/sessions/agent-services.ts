@@ -11,7 +11,7 @@ import { passedOn } from '../attempts/launch.ts'
 import { type AccessOptions, type ModelAccess, modelAccess } from '../proxy/model-access.ts'
 import { checkWorkingFolder } from '../sandbox/launch.ts'
 import { SessionHomes } from './session-homes.ts'
-import { SessionLocks } from './session-locks.ts'
+import { SessionMutex } from './session-mutex.ts'
 
 export interface AgentsOptions {
   /** Id of the runner, for messages; absent if it belongs only to the person who reads them. */
@@ -50,7 +50,7 @@ const LOCATED_FOR_MS = 30_000
 export class AgentServices {
   readonly options: AgentsOptions
   readonly homes: SessionHomes
-  readonly holds = new SessionLocks()
+  readonly sessionMutex = new SessionMutex()
   readonly #env: NodeJS.ProcessEnv
   readonly #settings: readonly string[]
   readonly #folders: readonly string[]

@@ -79,7 +79,12 @@ export class AgentStart {
     const { plan, agent, services, spec } = this.#options
     if (plan.session === undefined) return
     if (plan.session.fork) return
-    await services.holds.take(keyOf(agent, plan.session.session_id), spec, this.#stop.signal, onWait)
+    await services.sessionMutex.acquire(
+      keyOf(agent, plan.session.session_id),
+      spec,
+      this.#stop.signal,
+      onWait,
+    )
   }
 
   /**
@@ -88,12 +93,12 @@ export class AgentStart {
    */
   keep(sessionId: string | undefined): void {
     const { agent, services, spec } = this.#options
-    if (sessionId !== undefined) services.holds.keep(keyOf(agent, sessionId), spec)
+    if (sessionId !== undefined) services.sessionMutex.keep(keyOf(agent, sessionId), spec)
   }
 
   /** Frees the session when nothing of the agent is left. Idempotent. */
   leave(): void {
-    this.#options.services.holds.leave(this.#options.spec)
+    this.#options.services.sessionMutex.release(this.#options.spec)
   }
 
   /** Returns the end of an attempt for which one of these methods has thrown. */

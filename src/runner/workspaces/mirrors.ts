@@ -57,7 +57,7 @@ const DEEPER = [100, 1_000, 10_000]
  */
 export class Mirrors {
   readonly #options: MirrorsOptions
-  readonly #turns = new Map<string, Promise<unknown>>()
+  readonly #pending = new Map<string, Promise<unknown>>()
   readonly #looked = new Set<string>()
   /** Refs of each copy since this process looked; nobody else fetches into them. */
   readonly #refs = new Map<string, ReadonlyMap<string, string>>()
@@ -83,7 +83,7 @@ export class Mirrors {
   async withCommit(remote: Remote, owner: MirrorOwner, sha: string, context: MirrorContext): Promise<Mirror> {
     const key = this.key(remote.identity, owner)
     const mirror = { key, path: this.path(key), isSha256: remote.advertisement.isSha256 }
-    return await this.#inTurn(key, async () => {
+    return await this.#serialize(key, async () => {
       context.signal.throwIfAborted()
       this.#prepare(mirror)
       const options = this.#git(mirror.path, context)
@@ -115,7 +115,7 @@ export class Mirrors {
   ): Promise<void> {
     const key = this.key(remote.identity, owner)
     const path = this.path(key)
-    await this.#inTurn(key, async () => {
+    await this.#serialize(key, async () => {
       const options = this.#git(path, context)
       const isCut = () => isCutBetween(commits, options)
       if (!(await isCut())) return
@@ -202,7 +202,7 @@ export class Mirrors {
 
   /** Deletes a copy that no slot may borrow from any more. */
   async remove(key: string): Promise<void> {
-    await this.#inTurn(key, async () => {
+    await this.#serialize(key, async () => {
       this.#options.trash.take(join(this.#options.dir, key))
       this.#looked.delete(key)
       this.#refs.delete(key)
@@ -265,17 +265,17 @@ export class Mirrors {
     writeFileAtomic(file, JSON.stringify({ ...meta, bytes }), { durable: false })
   }
 
-  async #inTurn<T>(key: string, work: () => Promise<T>): Promise<T> {
-    const before = this.#turns.get(key)
+  async #serialize<T>(key: string, work: () => Promise<T>): Promise<T> {
+    const before = this.#pending.get(key)
     const turn = (async () => {
       await before?.catch(() => undefined)
       return await work()
     })()
-    this.#turns.set(key, turn)
+    this.#pending.set(key, turn)
     try {
       return await turn
     } finally {
-      if (this.#turns.get(key) === turn) this.#turns.delete(key)
+      if (this.#pending.get(key) === turn) this.#pending.delete(key)
     }
   }
 }

@@ -1,9 +1,9 @@
 import { botDataMigrations } from './bot-data.ts'
 import type { Migration, Migrations } from './database.ts'
-import { madeRunnerMigrations } from './made-runners.ts'
 import { personalMigrations } from './personal.ts'
 import { placeMigrations } from './places.ts'
 import { poolSlotMigrations } from './pool-slots.ts'
+import { provisionedRunnerMigrations } from './provisioned-runners.ts'
 import { runInputMigrations } from './run-inputs.ts'
 import { shareMigrations } from './runs.ts'
 import { storedArtifactMigrations } from './stored-artifacts.ts'
@@ -464,5 +464,5 @@ export const hubMigrations: Migrations = {
   pool_slots: poolSlotMigrations,
   places: placeMigrations,
   personal: personalMigrations,
-  made_runners: madeRunnerMigrations,
+  made_runners: provisionedRunnerMigrations,
 }

@@ -44,7 +44,7 @@ export function snapshotInto(file: string, copy: string): void {
  * Prepares the copy for another hub: removes the provisioned runners of the original hub, their tokens, and the id by
  * which they are known. Nobody else may use the file. Throws `store_failed`, `disk_full`.
  */
-export function forgetMadeRunners(file: string): void {
+export function forgetProvisionedRunners(file: string): void {
   try {
     const db = new DatabaseSync(file)
     try {

@@ -12,10 +12,10 @@ import {
 import { type BotDataStore, sqliteBotData } from './bot-data.ts'
 import { CommitMark } from './commit-mark.ts'
 import { openDatabase } from './database.ts'
-import { type MadeRunnerStore, sqliteMadeRunners } from './made-runners.ts'
 import { type PersonalStore, sqlitePersonal } from './personal.ts'
 import { type PlaceStore, sqlitePlaces } from './places.ts'
 import { type PoolSlotStore, sqlitePoolSlots } from './pool-slots.ts'
+import { type ProvisionedRunnerStore, sqliteProvisionedRunners } from './provisioned-runners.ts'
 import { SqliteRunStore } from './runs.ts'
 import { hubMigrations } from './schema.ts'
 import { sqliteSecrets } from './secrets.ts'
@@ -33,7 +33,7 @@ export interface SqliteStores {
   tasks: TaskStore
   storedArtifacts: StoredArtifactStore
   poolSlots: PoolSlotStore
-  madeRunners: MadeRunnerStore
+  provisionedRunners: ProvisionedRunnerStore
   places: PlaceStore
   personal: PersonalStore
   /** Number of commits that the database had lost when it was opened, as far as is known. */
@@ -62,7 +62,7 @@ export function openStores(file: string): SqliteStores {
     tasks: new SqliteTaskStore(session),
     storedArtifacts: sqliteStoredArtifacts(session),
     poolSlots: sqlitePoolSlots(session),
-    madeRunners: sqliteMadeRunners(session),
+    provisionedRunners: sqliteProvisionedRunners(session),
     places: sqlitePlaces(session),
     personal: sqlitePersonal(session),
     missingCommits: mark?.missing ?? 0,

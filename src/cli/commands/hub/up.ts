@@ -7,9 +7,9 @@ import {
   botEnvironment,
   givenTokens,
   leaseOf,
-  madeEnvironment,
   notifyEnvironment,
   outputLimits,
+  provisionedEnvironment,
   retentionMs,
   runnerEnvironment,
   slotsOption,
@@ -125,7 +125,7 @@ export const up = command({
       givenTokens: givenTokens(process.env),
       makers: {
         runner: [process.execPath, process.argv[1]!, 'runner'],
-        env: madeEnvironment(process.env, data),
+        env: provisionedEnvironment(process.env, data),
       },
       own: {
         tellAdmin: ({ username, password }: { username: string; password: string }) =>

@@ -202,7 +202,7 @@ const waiting = command({
 })
 
 /** Returns how a group's runners are provisioned, and how many there are. */
-function madeText({ pool }: RunnerGroup): string {
+function poolText({ pool }: RunnerGroup): string {
   if (pool === undefined) return ''
   const { counts, provisioner, max, paused, breaker } = pool
   const there = counts.starting + counts.idle + counts.working + counts.removing
@@ -222,7 +222,7 @@ const groups = command({
     else {
       const rows = all.map((one) => [
         ...[one.name, one.runners.join(' '), `${one.running}/${one.slots}`, String(one.waiting)],
-        ...[String(one.tokens.length), one.repositories.join(' '), one.isolation ?? '', madeText(one)],
+        ...[String(one.tokens.length), one.repositories.join(' '), one.isolation ?? '', poolText(one)],
       ])
       printTable(
         ['GROUP', 'RUNNERS', 'BUSY', 'WAIT', 'TOKENS', 'REPOSITORIES', 'BOX', 'MADE BY'],

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setImmediate as immediate } from 'node:timers/promises'
 import type { FastifyRequest } from 'fastify'
 import { ErrandError } from '../../../contract/errors.ts'
-import { FairTurns } from '../../../platform/fair-turns.ts'
+import { FairSemaphore } from '../../../platform/fair-semaphore.ts'
 import { passedLimit } from '../../../platform/untrusted-input.ts'
 import type { ApiApp, ApiLimits } from '../api-context.ts'
 import { answerBrokenRequest } from './error-answers.ts'
@@ -24,13 +24,13 @@ export function readBodies(app: ApiApp, { requestMs }: Pick<ApiLimits, 'requestM
   })
   const json = app.getDefaultJsonParser('error', 'error')
   app.removeAllContentTypeParsers()
-  const inTurn = takingTurns()
+  const serialize = largeBodySerializer()
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
     const route = request.routeOptions.config.route
     if (route?.raw) return done(null, body)
     if (route?.archive) return done(notTaken(request, BYTES))
     if (body === '') return done(null, undefined)
-    inTurn(request, body as string, (later) => {
+    serialize(request, body as string, (later) => {
       void json(request, body as string, (error, value) => {
         if (error === null) {
           const refused = tooMuch(value)
@@ -70,7 +70,7 @@ export function readBodies(app: ApiApp, { requestMs }: Pick<ApiLimits, 'requestM
   const yaml = ['application/yaml', 'application/x-yaml', 'text/yaml', 'text/x-yaml']
   app.addContentTypeParser(yaml, { parseAs: 'string' }, (request, body, done) => {
     if (request.routeOptions.config.route?.archive) return done(notTaken(request, BYTES))
-    inTurn(request, body as string, () => done(null, { yaml: body }))
+    serialize(request, body as string, () => done(null, { yaml: body }))
   })
 }
 
@@ -93,12 +93,16 @@ const LARGE_LENGTH = 64 * 1024
  * own turn of the event loop, so that other requests are answered in between. Users take turns, so none delays the
  * others. What `goOn` passes to `later` gets another turn, before the next body.
  */
-function takingTurns(): (request: FastifyRequest, body: string, goOn: (later: Later) => void) => void {
-  const turns = new FairTurns(1)
+function largeBodySerializer(): (
+  request: FastifyRequest,
+  body: string,
+  goOn: (later: Later) => void,
+) => void {
+  const semaphore = new FairSemaphore(1)
   return ({ identity, runnerTenant }, body, goOn) => {
     if (body.length < LARGE_LENGTH) return goOn((rest) => rest())
     const { tenant = runnerTenant, name = '' } = (identity as typeof identity | null)?.user ?? {}
-    void turns.take(`${tenant}/${name}`).then(async (turn) => {
+    void semaphore.acquire(`${tenant}/${name}`).then(async (turn) => {
       using _turn = turn
       let left: (() => void) | undefined
       goOn((rest) => {

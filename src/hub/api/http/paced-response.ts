@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { ErrandError } from '../../../contract/errors.ts'
-import { FairTurns } from '../../../platform/fair-turns.ts'
+import { FairSemaphore } from '../../../platform/fair-semaphore.ts'
 
 /** Milliseconds that the last words have to arrive, if the reader still reads. */
 const LAST_WORDS_MS = 1_000
@@ -105,7 +105,7 @@ export class PacedResponses {
   readonly #limits: { slowReaderMs: number; readersPerUser: number }
   #closed = false
   /** Makes users take turns in reading for their streams. */
-  readonly turns = new FairTurns(READS_AT_ONCE)
+  readonly semaphore = new FairSemaphore(READS_AT_ONCE)
 
   constructor(limits: { slowReaderMs: number; readersPerUser: number }) {
     this.#limits = limits
@@ -139,7 +139,7 @@ export class PacedResponses {
 
   /** Waits until other users had their turn; called before a reader costs anything. */
   async turn(user: string): Promise<void> {
-    using _turn = await this.turns.take(user)
+    using _turn = await this.semaphore.acquire(user)
   }
 
   get size(): number {

@@ -262,7 +262,7 @@ export class EventTopics {
     const { run_id: runId } = record
     const texts = new EventText({
       engine,
-      turns: streams.turns,
+      semaphore: streams.semaphore,
       user: this.identity.user.id,
       runId,
       outputBytes: 0,

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { oneStep, testingHub } from '../../../../test/support/hub/hub-fixture.ts'
 import type { ErrorBody } from '../../../contract/errors.ts'
 import { RunEvent } from '../../../contract/events.ts'
-import { FairTurns } from '../../../platform/fair-turns.ts'
+import { FairSemaphore } from '../../../platform/fair-semaphore.ts'
 import { EventText } from './run-events.ts'
 
 const seqs = (text: string) => [...text.matchAll(/^id: (\d+)$/gm)].map(([, seq]) => Number(seq))
@@ -285,7 +285,13 @@ function reader(bytes: Buffer, outputBytes?: number) {
       return part
     },
   }
-  const texts = new EventText({ engine, turns: new FairTurns(1), user: 'ann', runId: 'run_a', outputBytes })
+  const texts = new EventText({
+    engine,
+    semaphore: new FairSemaphore(1),
+    user: 'ann',
+    runId: 'run_a',
+    outputBytes,
+  })
   return { texts, reads }
 }
 

@@ -5,7 +5,7 @@ import type { EventOf, RunEvent } from '../../../contract/events.ts'
 import type { RunRecord } from '../../../contract/run.ts'
 import { isFinalRun } from '../../../contract/status.ts'
 import type { EngineFace } from '../../../engine/api.ts'
-import type { FairTurns } from '../../../platform/fair-turns.ts'
+import type { FairSemaphore } from '../../../platform/fair-semaphore.ts'
 import type { Identity } from '../../auth/auth.ts'
 import type { ApiContext } from '../api-context.ts'
 import { readableRun } from '../http/access.ts'
@@ -108,11 +108,11 @@ async function sendList(
 const WITHOUT_TEXT = { outputBytes: 0 }
 
 const eventText = (
-  { engine, streams: { turns } }: ApiContext,
+  { engine, streams: { semaphore } }: ApiContext,
   { identity }: FastifyRequest,
   { run_id: runId }: RunRecord,
   outputBytes?: number,
-): EventText => new EventText({ engine, turns, user: identity.user.id, runId, outputBytes })
+): EventText => new EventText({ engine, semaphore, user: identity.user.id, runId, outputBytes })
 
 async function sendPieces(paced: PacedResponse, pieces: AsyncIterable<string>): Promise<void> {
   for await (const piece of pieces) {
@@ -131,7 +131,7 @@ type Reads = Pick<EngineFace, 'output'>
 /** Produces the events of a run as text for one reader, in pieces of limited size. Readers take turns. */
 export class EventText {
   readonly #engine: Reads
-  readonly #turns: FairTurns
+  readonly #semaphore: FairSemaphore
   readonly #user: string
   readonly #runId: string
   readonly #outputBytes: number
@@ -139,9 +139,15 @@ export class EventText {
   #credit = 0
 
   /** `outputBytes` limits how many bytes of each stream of an attempt come as text. */
-  constructor(of: { engine: Reads; turns: FairTurns; user: string; runId: string; outputBytes?: number }) {
+  constructor(of: {
+    engine: Reads
+    semaphore: FairSemaphore
+    user: string
+    runId: string
+    outputBytes?: number
+  }) {
     this.#engine = of.engine
-    this.#turns = of.turns
+    this.#semaphore = of.semaphore
     this.#user = of.user
     this.#runId = of.runId
     this.#outputBytes = of.outputBytes ?? Number.POSITIVE_INFINITY
@@ -194,7 +200,7 @@ export class EventText {
   }
 
   async #turn(): Promise<Disposable> {
-    const turn = await this.#turns.take(this.#user)
+    const turn = await this.#semaphore.acquire(this.#user)
     this.#credit = PIECE_BYTES
     return turn
   }

@@ -11,7 +11,7 @@ import {
   sessionPlace,
   update,
 } from '../../../test/support/runner/session-fixture.ts'
-import { SessionLocks } from './session-locks.ts'
+import { SessionMutex } from './session-mutex.ts'
 
 /** Builds a prompt that resumes one session, always in the workspace of the run that had it first. */
 const goesOn = (here: SessionPlace, run_id: string, prompt: string) => {
@@ -45,11 +45,11 @@ test('of attempts in one session the next begins when nothing is left of the one
 })
 
 test('an attempt that has ended before it was its turn holds up no other', async () => {
-  const locks = new SessionLocks()
+  const mutex = new SessionMutex()
   const attempt = (run_id: string) => ({ run_id, attempt_id: `${run_id}.1` })
   const waited: string[] = []
   const take = (run_id: string, signal: AbortSignal) =>
-    locks.take('session', attempt(run_id), signal, (by) => waited.push(by))
+    mutex.acquire('session', attempt(run_id), signal, (by) => waited.push(by))
   await assert.rejects(take('run_a', AbortSignal.abort()))
   await Promise.race([take('run_b', new AbortController().signal), sleep(1000)])
   assert.deepEqual(waited, [])

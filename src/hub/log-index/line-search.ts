@@ -1,5 +1,5 @@
 import type { StreamName } from '../../contract/attempt.ts'
-import type { AttemptLines, Block, ReadBytes } from './attempt-lines.ts'
+import type { AttemptLog, Block, ReadBytes } from './attempt-log.ts'
 import { LineMatcher, type Match, type Pattern } from './line-matcher.ts'
 
 /** Limits the bytes and pieces of one batch. */
@@ -31,11 +31,11 @@ export interface SearchOptions {
 
 /** Returns matching lines in the order of the search. `next` is the line to continue from, undefined at the end. */
 export async function searchLines(
-  lines: AttemptLines,
+  log: AttemptLog,
   { pattern, from, backward, most, untilMs, read, signal }: SearchOptions,
 ): Promise<{ hits: Hit[]; next?: number }> {
   await using matcher = new LineMatcher(pattern)
-  const { index } = lines
+  const { index } = log
   const total = index.total
   const hits: Hit[] = []
   if (total === 0 || from < 1 || (!backward && from > total)) return { hits }
@@ -44,7 +44,7 @@ export async function searchLines(
   const isOver = () => performance.now() > untilMs || signal?.aborted === true
   if (!backward) {
     for (let at = index.pieceOf(from); at < index.count; ) {
-      const { blocks, next } = await lines.blocks(at, [BATCH_BYTES, BATCH_PIECES], read)
+      const { blocks, next } = await log.blocks(at, [BATCH_BYTES, BATCH_PIECES], read)
       // Lines before `from` may match too; allow for that many.
       const skipped = Math.max(0, from - (blocks[0]?.number ?? from))
       for (const hit of await look(blocks, most - hits.length + skipped)) {
@@ -58,8 +58,8 @@ export async function searchLines(
     return { hits }
   }
   for (let end = index.pieceOf(Math.min(from, total)) + 1; end > 0; ) {
-    const begin = batchBefore(lines, end)
-    const { blocks } = await lines.blocks(begin, [Number.POSITIVE_INFINITY, end - begin], read)
+    const begin = batchBefore(log, end)
+    const { blocks } = await log.blocks(begin, [Number.POSITIVE_INFINITY, end - begin], read)
     // Lines after `from` may match too; allow for that many.
     const after = index.piece(end - 1)
     const skipped = Math.max(0, after.before + after.lines - from)
@@ -76,7 +76,7 @@ export async function searchLines(
 }
 
 /** Returns the first piece of a batch that ends before `end`. */
-function batchBefore({ index }: AttemptLines, end: number): number {
+function batchBefore({ index }: AttemptLog, end: number): number {
   let bytes = 0
   let begin = end
   while (begin > 0 && bytes < BATCH_BYTES && end - begin < BATCH_PIECES) {

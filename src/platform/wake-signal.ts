@@ -1,25 +1,25 @@
-/** A wait that others can cut short. A ring while nobody waits cuts the next wait short. */
-export class Doorbell {
-  #rang = false
+/** A wait that others can cut short. A call of `notify` while nobody waits cuts the next wait short. */
+export class WakeSignal {
+  #notified = false
   #end: (() => void) | undefined
 
-  ring(): void {
-    this.#rang = true
+  notify(): void {
+    this.#notified = true
     this.#end?.()
   }
 
-  /** Resolves after `ms`, on a ring, or on abort. A ring from before the call counts, but only after `leastMs`. */
+  /** Resolves after `ms`, on `notify`, or on abort. A `notify` from before the call counts, but only after `leastMs`. */
   async wait(
     ms: number,
     { leastMs = 0, signal }: { leastMs?: number; signal?: AbortSignal } = {},
   ): Promise<void> {
-    if (this.#rang) await this.#until(Math.min(leastMs, ms), signal)
+    if (this.#notified) await this.#until(Math.min(leastMs, ms), signal)
     else await this.#until(ms, signal)
-    this.#rang = false
+    this.#notified = false
   }
 
   #until(ms: number, signal: AbortSignal | undefined): Promise<void> {
-    const canRing = !this.#rang
+    const canNotify = !this.#notified
     return new Promise((resolve) => {
       if (signal?.aborted) return resolve()
       const end = (): void => {
@@ -30,7 +30,7 @@ export class Doorbell {
       }
       const timer = setTimeout(end, ms)
       signal?.addEventListener('abort', end, { once: true })
-      if (canRing) this.#end = end
+      if (canNotify) this.#end = end
     })
   }
 }

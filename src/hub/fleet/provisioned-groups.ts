@@ -26,8 +26,8 @@ export interface WaitingDemand extends Demand {
 }
 
 /** Knows the groups whose runners are each provisioned for one run. The fleet asks it and reports to it. */
-export interface MadeGroups {
-  isMade(group: string): boolean
+export interface ProvisionedGroups {
+  isProvisioned(group: string): boolean
   /** Same as `RunnerRules.runOf`. */
   runOf(tenant: string, runner: string): string | null | undefined
   /** Reports that a runner that was provisioned ahead of need got an attempt of the run. */
@@ -42,11 +42,16 @@ export interface MadeGroups {
  * Returns the need of an attempt, including its run if the group's runners are provisioned. Bots and steps that name
  * a runner get no provisioned runner.
  */
-export function needIn(spec: AttemptSpec, made: MadeGroups | undefined): Need {
+export function needIn(spec: AttemptSpec, groups: ProvisionedGroups | undefined): Need {
   const need = needOf(spec)
   const { requires } = need
   const group = groupOf(requires)
-  if (group === undefined || requires.runner !== undefined || !takesSlot(requires) || !made?.isMade(group))
+  if (
+    group === undefined ||
+    requires.runner !== undefined ||
+    !takesSlot(requires) ||
+    !groups?.isProvisioned(group)
+  )
     return need
   return { ...need, run: spec.run_id }
 }

@@ -1,10 +1,10 @@
 import type { SQLOutputValue } from 'node:sqlite'
-import type { MadeRunner, Pool } from '../../contract/fleet/provisioning.ts'
+import type { Pool, ProvisionedRunner } from '../../contract/fleet/provisioning.ts'
 import type { Migration } from './database.ts'
 import type { SqlSession } from './session.ts'
 
 /** A provisioned runner, with what the hub knows of it in addition to what people see. */
-export interface MadeRow extends MadeRunner {
+export interface ProvisionedRow extends ProvisionedRunner {
   /** The part of its name that its earlier and later tries share. */
   stem: string
   /** Identifies what its steps have in common when they share a workspace. Absent: provisioned ahead of need. */
@@ -19,16 +19,16 @@ export interface MadeRow extends MadeRunner {
  * Stores provisioned runners. Each call is one commit, and resolves after it. All reject with `store_failed` or
  * `disk_full`.
  */
-export interface MadeRunnerStore {
+export interface ProvisionedRunnerStore {
   /** Replaces what was stored under its name. */
-  save(row: MadeRow): Promise<void>
+  save(row: ProvisionedRow): Promise<void>
   /** Returns all stored rows, by the time of their creation. */
-  all(): Promise<MadeRow[]>
+  all(): Promise<ProvisionedRow[]>
   /** Deletes the rows of runners that were removed before that time. */
   forget(before: string): Promise<void>
 }
 
-export const madeRunnerMigrations: readonly Migration[] = [
+export const provisionedRunnerMigrations: readonly Migration[] = [
   {
     version: 1,
     name: 'runners that the hub has made',
@@ -44,9 +44,10 @@ export const madeRunnerMigrations: readonly Migration[] = [
   },
 ]
 
-const rowOf = ({ row }: Record<string, SQLOutputValue>): MadeRow => JSON.parse(String(row)) as MadeRow
+const rowOf = ({ row }: Record<string, SQLOutputValue>): ProvisionedRow =>
+  JSON.parse(String(row)) as ProvisionedRow
 
-export const sqliteMadeRunners = (session: SqlSession): MadeRunnerStore => ({
+export const sqliteProvisionedRunners = (session: SqlSession): ProvisionedRunnerStore => ({
   async save(row) {
     const { name, state, created_at, changed_at } = row
     const sql =

@@ -60,7 +60,7 @@ export interface Block {
 }
 
 /** The lines of one attempt: an index that grows with the log of the run, and reads that use it. */
-export class AttemptLines {
+export class AttemptLog {
   index: LineIndex
   /** Bytes and events since the index was last stored. */
   unkept = { bytes: 0, events: 0 }

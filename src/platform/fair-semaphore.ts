@@ -3,7 +3,7 @@
  * once. The others get theirs round-robin by key, so that a caller with a thousand requests delays another by one turn
  * at most. Each turn begins in its own round of the event loop.
  */
-export class FairTurns {
+export class FairSemaphore {
   readonly #atOnce: number
   readonly #waiting = new Map<string, ((turn: Disposable) => void)[]>()
   #held = 0
@@ -14,7 +14,7 @@ export class FairTurns {
   }
 
   /** Resolves with the turn, which lasts until it is disposed. */
-  take(key: string): Promise<Disposable> {
+  acquire(key: string): Promise<Disposable> {
     return new Promise((resolve) => {
       const line = this.#waiting.get(key)
       if (line === undefined) this.#waiting.set(key, [resolve])

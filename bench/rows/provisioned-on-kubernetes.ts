@@ -25,7 +25,7 @@ const BUDGETS = { made: 500, spare: 50 }
  * same image; with a spare runner; and the last of 20 runs at once. Each process reports itself by connecting to the
  * benchmark.
  */
-export async function madeOnKubernetes(): Promise<Row[]> {
+export async function provisionedOnKubernetes(): Promise<Row[]> {
   const reason = await kubernetesHere()
   if (reason !== false) {
     console.log(`left out Kubernetes: ${reason}`)

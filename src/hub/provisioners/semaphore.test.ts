@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { Turns } from './turns.ts'
+import { Semaphore } from './semaphore.ts'
 
 const never = new AbortController().signal
 
 test('so many work at once, the others in their order, and one that fails gives its turn back', async () => {
-  const turns = new Turns(2)
+  const semaphore = new Semaphore(2)
   const ends: (() => void)[] = []
   const begun: number[] = []
   const works = [0, 1, 2, 3].map((index) =>
-    turns.take(async () => {
+    semaphore.run(async () => {
       begun.push(index)
       await new Promise<void>((resolve) => ends.push(resolve))
       if (index === 0) throw new Error('it failed')
@@ -32,7 +32,7 @@ test('what is stopped before its turn is not begun', async () => {
   const stop = new AbortController()
   stop.abort(new Error('the hub stops'))
   await assert.rejects(
-    new Turns(1).take(() => Promise.reject(new Error('it was begun')), stop.signal),
+    new Semaphore(1).run(() => Promise.reject(new Error('it was begun')), stop.signal),
     /the hub stops/,
   )
 })

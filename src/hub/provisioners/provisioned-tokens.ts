@@ -1,5 +1,5 @@
 import type { AccountStore } from '../../stores/accounts.ts'
-import type { MadeRow } from '../../stores/sqlite/made-runners.ts'
+import type { ProvisionedRow } from '../../stores/sqlite/provisioned-runners.ts'
 import type { Auth } from '../auth/auth.ts'
 import { newId, tokenSha256 } from '../auth/tokens.ts'
 import { enrolTokenOf } from './names.ts'
@@ -7,7 +7,7 @@ import { enrolTokenOf } from './names.ts'
 /**
  * Manages the tokens of provisioned runners: a token that works once for one runner, and the one it is exchanged for.
  */
-export class MadeTokens {
+export class ProvisionedTokens {
   readonly #accounts: AccountStore
   readonly #auth: Pick<Auth, 'changed'>
   readonly #secret: string
@@ -22,7 +22,7 @@ export class MadeTokens {
    * Makes the token of a runner; resolves once it is stored. The same runner always gets the same token, so a repeat
    * is harmless.
    */
-  async make({ name, tenant, group, due_at }: MadeRow): Promise<string> {
+  async make({ name, tenant, group, due_at }: ProvisionedRow): Promise<string> {
     const text = enrolTokenOf(this.#secret, name)
     const token_sha256 = tokenSha256(text)
     if ((await this.#accounts.tokenByHash(token_sha256)) === undefined)
@@ -42,7 +42,7 @@ export class MadeTokens {
   }
 
   /** Revokes all tokens of the runner, so that it can no longer reach the hub. */
-  async revoke({ name, tenant }: MadeRow): Promise<void> {
+  async revoke({ name, tenant }: ProvisionedRow): Promise<void> {
     const now = new Date().toISOString()
     const enrol = await this.#accounts.tokenByHash(tokenSha256(enrolTokenOf(this.#secret, name)))
     if (enrol !== undefined) await this.#accounts.revokeToken(enrol.token.id, now)

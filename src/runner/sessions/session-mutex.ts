@@ -12,7 +12,7 @@ interface Hold {
  * Tracks which attempt is in which session. Two programs at once spoil a session: input to the first is lost, or both
  * call the model forever. So the next attempt waits until nothing of the one before is left.
  */
-export class SessionLocks {
+export class SessionMutex {
   readonly #holds = new Map<string, Hold>()
 
   /** Records that the holder is in the session already. */
@@ -21,7 +21,7 @@ export class SessionLocks {
   }
 
   /** Resolves when it is in the session. `onWait` gets the run that is in it. Rejects if the signal ends the wait. */
-  async take(
+  async acquire(
     session: string,
     by: Holder,
     signal: AbortSignal,
@@ -39,7 +39,7 @@ export class SessionLocks {
   }
 
   /** Frees the sessions of an attempt of which nothing is left. Idempotent. */
-  leave({ attempt_id }: Holder): void {
+  release({ attempt_id }: Holder): void {
     for (const [session, { by, over }] of this.#holds) {
       if (by.attempt_id !== attempt_id) continue
       this.#holds.delete(session)

@@ -14,11 +14,11 @@ const ROUNDS = Number(process.env.R ?? 7)
 const AT_ONCE = 20
 
 /** Longest time, in ms on a quiet machine, that hub and runner add to a container, and a spare to a standing runner. */
-const MADE_MS = 300
+const PROVISIONED_MS = 300
 const SPARE_MS = 50
 
 /** Times a run from its request to its first output in a provisioned container, beside `docker run` of its image. */
-export async function madeRunners(): Promise<Row[]> {
+export async function provisionedRunners(): Promise<Row[]> {
   const noDocker = await dockerHere()
   if (noDocker !== false) {
     console.log(`left out containers that are made for runs: ${noDocker}`)
@@ -38,7 +38,7 @@ export async function madeRunners(): Promise<Row[]> {
   try {
     const bare = () => dockerRunMs(image)
     await firstOutputMs(hub, 'made')
-    const made = await byTurns(ROUNDS, () => firstOutputMs(hub, 'made'), bare)
+    const provisioned = await byTurns(ROUNDS, () => firstOutputMs(hub, 'made'), bare)
     await spareThere(hub)
     await firstOutputMs(hub)
     const spare = await byTurns(
@@ -52,9 +52,9 @@ export async function madeRunners(): Promise<Row[]> {
     const all = async (one: () => Promise<number>) =>
       Math.max(...(await Promise.all(Array.from({ length: AT_ONCE }, one))))
     const bareAtOnce = await all(bare)
-    const madeAtOnce = await all(() => firstOutputMs(hub, 'made'))
+    const provisionedAtOnce = await all(() => firstOutputMs(hub, 'made'))
     return [
-      row('a run on a container made for it, to its first output', made, 'docker run', MADE_MS),
+      row('a run on a container made for it, to its first output', provisioned, 'docker run', PROVISIONED_MS),
       row(
         'a run on a container made ahead of it, to its first output',
         spare,
@@ -63,9 +63,9 @@ export async function madeRunners(): Promise<Row[]> {
       ),
       row(
         `${AT_ONCE} runs at once on containers made for them, to the last first output`,
-        { value: madeAtOnce, baseline: bareAtOnce },
+        { value: provisionedAtOnce, baseline: bareAtOnce },
         `${AT_ONCE} times docker run at once`,
-        MADE_MS * AT_ONCE,
+        PROVISIONED_MS * AT_ONCE,
       ),
     ]
   } finally {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import type { StreamName } from '../../contract/attempt.ts'
 import type { RunEvent } from '../../contract/events.ts'
-import { AttemptLines, type GrowFrom } from './attempt-lines.ts'
+import { AttemptLog, type GrowFrom } from './attempt-log.ts'
 import { LineIndex } from './line-index.ts'
 import { searchLines } from './line-search.ts'
 
@@ -83,7 +83,7 @@ test('lines are those of a naive merge, however the outputs were cut, and also w
   for (let seed = 1; seed <= 12; seed++) {
     const random = chance(seed)
     const log = new Log()
-    const lines = new AttemptLines(1)
+    const attemptLog = new AttemptLog(1)
     let numbered: string[] = []
     for (let count = 0; count < 60; count++) {
       const text = Array.from({ length: 1 + random(20) }, () => alphabet[random(alphabet.length)]).join('')
@@ -93,8 +93,8 @@ test('lines are those of a naive merge, however the outputs were cut, and also w
       const cut = 1 + random(whole.length)
       log.add(random(3) === 0 ? 'stderr' : 'stdout', whole.subarray(0, cut), count * random(700))
       if (random(4) > 0) continue
-      await lines.grow(log.from())
-      const seen = await lines.lines(1, Number.POSITIVE_INFINITY, 2 ** 30, log.read)
+      await attemptLog.grow(log.from())
+      const seen = await attemptLog.lines(1, Number.POSITIVE_INFINITY, 2 ** 30, log.read)
       const stands = seen.map(({ stream, text }) => `${stream} ${text}`)
       for (const [at, before] of numbered.entries())
         assert.ok(
@@ -103,9 +103,9 @@ test('lines are those of a naive merge, however the outputs were cut, and also w
         )
       numbered = stands
     }
-    await lines.grow(log.from())
+    await attemptLog.grow(log.from())
     const expected = log.naive().map(({ stream, bytes, open }) => ({ stream, text: shown(bytes), open }))
-    const all = await lines.lines(1, Number.POSITIVE_INFINITY, 2 ** 30, log.read)
+    const all = await attemptLog.lines(1, Number.POSITIVE_INFINITY, 2 ** 30, log.read)
     assert.deepEqual(
       all.map(({ stream, text, open }) => ({ stream, text, open })),
       expected,
@@ -115,25 +115,29 @@ test('lines are those of a naive merge, however the outputs were cut, and also w
       all.map(({ number }) => number),
       expected.map((_, at) => at + 1),
     )
-    assert.equal(lines.index.total, expected.length)
+    assert.equal(attemptLog.index.total, expected.length)
     const from = 1 + random(expected.length)
     const to = from + random(50)
-    const some = await lines.lines(from, to, 2 ** 30, log.read)
+    const some = await attemptLog.lines(from, to, 2 ** 30, log.read)
     assert.deepEqual(some, all.slice(from - 1, to), `lines ${from} to ${to} of seed ${seed}`)
     assert.deepEqual(
-      (await lines.open(2 ** 30, log.read)).map(({ number, text }) => [number, text]),
+      (await attemptLog.open(2 ** 30, log.read)).map(({ number, text }) => [number, text]),
       expected.flatMap(({ open, text }, at) => (open ? [[at + 1, text]] : [])),
     )
     const lastStderr = expected.findLastIndex(({ stream }) => stream === 'stderr')
     const first = expected.slice(0, lastStderr + 1).findLastIndex(({ stream }) => stream === 'stdout') + 2
     assert.deepEqual(
-      lines.index.head.lastStderr,
+      attemptLog.index.head.lastStderr,
       lastStderr < 0 ? undefined : { from: first, to: lastStderr + 1 },
     )
     for (const stream of ['stdout', 'stderr'] as const) {
       const numbers: number[] = []
       for (let next: number | undefined = 1; next !== undefined; ) {
-        const page: { stretches: [number, number][]; next?: number } = lines.index.stretches(stream, next, 3)
+        const page: { stretches: [number, number][]; next?: number } = attemptLog.index.stretches(
+          stream,
+          next,
+          3,
+        )
         for (const [first, last] of page.stretches) for (let at = first; at <= last; at++) numbers.push(at)
         next = page.next
       }
@@ -143,9 +147,9 @@ test('lines are those of a naive merge, however the outputs were cut, and also w
         `${stream} of seed ${seed}`,
       )
     }
-    const again = LineIndex.fromFile(lines.index.toFile('then'), 'then')
-    assert.deepEqual(again?.head, lines.index.head)
-    const read = await new AttemptLines(1, again).lines(from, to, 2 ** 30, log.read)
+    const again = LineIndex.fromFile(attemptLog.index.toFile('then'), 'then')
+    assert.deepEqual(again?.head, attemptLog.index.head)
+    const read = await new AttemptLog(1, again).lines(from, to, 2 ** 30, log.read)
     assert.deepEqual(read, some)
   }
 })
@@ -162,8 +166,8 @@ test('a search finds what a look at each line finds, forward and backward, in pa
       log.add(random(3) === 0 ? 'stderr' : 'stdout', `${text.join('')}.`)
     }
     log.end()
-    const lines = new AttemptLines(1)
-    await lines.grow(log.from())
+    const attemptLog = new AttemptLog(1)
+    await attemptLog.grow(log.from())
     const expected = log
       .naive()
       .flatMap(({ bytes }, at) =>
@@ -172,9 +176,9 @@ test('a search finds what a look at each line finds, forward and backward, in pa
     assert.ok(expected.length > 20)
     for (const backward of [false, true]) {
       const found: number[] = []
-      let next: number | undefined = backward ? lines.index.total : 1
+      let next: number | undefined = backward ? attemptLog.index.total : 1
       while (next !== undefined) {
-        const page: { hits: { number: number }[]; next?: number } = await searchLines(lines, {
+        const page: { hits: { number: number }[]; next?: number } = await searchLines(attemptLog, {
           pattern: { text: 'needle +', re: true, case: false },
           from: next,
           backward,
@@ -198,10 +202,10 @@ test('a line of 100 MB is cut, with its length, and read no further than that', 
   event.length = log.bytes.stdout.length
   log.add('stderr', 'meanwhile\n')
   log.add('stdout', '\nlast')
-  const lines = new AttemptLines(1)
-  await lines.grow(log.from())
+  const attemptLog = new AttemptLog(1)
+  await attemptLog.grow(log.from())
   log.reads = 0
-  const found = await lines.lines(1, 10, 100, log.read)
+  const found = await attemptLog.lines(1, 10, 100, log.read)
   assert.deepEqual(
     found.map(({ number, stream, text, length, open }) => [number, stream, text.length, length, open]),
     [
@@ -212,16 +216,16 @@ test('a line of 100 MB is cut, with its length, and read no further than that', 
     ],
   )
   assert.ok(log.reads < 2 * 1024 * 1024, `${log.reads} bytes read`)
-  assert.deepEqual(await lines.lines(5, 10, 100, log.read), [])
+  assert.deepEqual(await attemptLog.lines(5, 10, 100, log.read), [])
 })
 
 test('of a long line that is drawn anew the last states come, and no character is cut in two', async () => {
   const log = new Log()
   log.add('stdout', `${Array.from({ length: 500 }, (_, at) => `${at} %\r`).join('')}\n`)
   log.add('stdout', `${'€'.repeat(50)}\n`)
-  const lines = new AttemptLines(1)
-  await lines.grow(log.from())
-  const [progress, euros] = await lines.lines(1, 2, 64, log.read)
+  const attemptLog = new AttemptLog(1)
+  await attemptLog.grow(log.from())
+  const [progress, euros] = await attemptLog.lines(1, 2, 64, log.read)
   assert.match(progress!.text, /^\d+ %\r.*499 %$/s)
   assert.equal(progress!.leftOut! + Buffer.byteLength(progress!.text) + 1, progress!.length)
   assert.deepEqual([euros!.text, euros!.length], ['€'.repeat(21), 150])
@@ -245,12 +249,12 @@ test('lines whose place is not known are marked, also in an index from a file', 
   log.add('stdout', 'one\ntwo\n', 0)
   log.add('stderr', 'lost\nopen', 0, true)
   log.add('stderr', ' end\nknown\n', 0)
-  const lines = new AttemptLines(1)
-  await lines.grow(log.from())
-  const marks = async (of: AttemptLines) =>
+  const attemptLog = new AttemptLog(1)
+  await attemptLog.grow(log.from())
+  const marks = async (of: AttemptLog) =>
     (await of.lines(1, 10, 100, log.read)).map(({ text, unordered }) => `${text}${unordered ? '?' : ''}`)
   const expected = ['one', 'two', 'lost?', 'open end?', 'known']
-  assert.deepEqual(await marks(lines), expected)
-  const again = LineIndex.fromFile(lines.index.toFile('then'), 'then')
-  assert.deepEqual(await marks(new AttemptLines(1, again)), expected)
+  assert.deepEqual(await marks(attemptLog), expected)
+  const again = LineIndex.fromFile(attemptLog.index.toFile('then'), 'then')
+  assert.deepEqual(await marks(new AttemptLog(1, again)), expected)
 })

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { StreamName } from '../../contract/attempt.ts'
 import type { RunRecord } from '../../contract/run.ts'
 import type { EngineFace } from '../../engine/api.ts'
-import { AttemptLines, type ReadBytes } from './attempt-lines.ts'
+import { AttemptLog, type ReadBytes } from './attempt-log.ts'
 import { LineIndex } from './line-index.ts'
 
 /** Limits the indexes in memory, by number and by bytes. */
@@ -24,7 +24,7 @@ export class RunLines {
   readonly #engine: Engine
   readonly #dir: string
   /** Attempts by key, least recently used first. */
-  readonly #held = new Map<string, Promise<AttemptLines>>()
+  readonly #held = new Map<string, Promise<AttemptLog>>()
 
   /** `dir` is the folder of the outputs. */
   constructor({ engine, dir }: { engine: Engine; dir: string }) {
@@ -40,32 +40,32 @@ export class RunLines {
     record: RunRecord,
     number: number,
     { read, untilMs }: { read: ReadBytes; untilMs: number },
-  ): Promise<{ lines: AttemptLines; behind: boolean } | undefined> {
+  ): Promise<{ log: AttemptLog; behind: boolean } | undefined> {
     const { run_id, created_at, last_seq } = record
     const key = `${run_id}.${number}.${created_at}`
     const held = this.#held.get(key) ?? this.#load(record, number)
     this.#held.delete(key)
     this.#held.set(key, held)
     // A store that fails now may work for the next request.
-    const lines = await held.catch((error) => {
+    const log = await held.catch((error) => {
       this.#held.delete(key)
       throw error
     })
     const stop = new AbortController()
     const events = (after: number) => this.#engine.watch(run_id, after, stop.signal, { outputBytes: 0 })
-    const isWhole = await lines.grow({ events, read, lastSeq: last_seq, untilMs }).finally(() => stop.abort())
-    const { head } = lines.index
+    const isWhole = await log.grow({ events, read, lastSeq: last_seq, untilMs }).finally(() => stop.abort())
+    const { head } = log.index
     if (isWhole && !head.begun) {
       this.#held.delete(key)
       return undefined
     }
-    await this.#keep(record, number, lines)
+    await this.#keep(record, number, log)
     await this.#letGo()
-    return { lines, behind: !isWhole }
+    return { log: log, behind: !isWhole }
   }
 
   /** Returns how many bytes that the index knows are no longer there. */
-  async missing({ run_id }: RunRecord, number: number, { index }: AttemptLines): Promise<number> {
+  async missing({ run_id }: RunRecord, number: number, { index }: AttemptLog): Promise<number> {
     const lost = async (stream: StreamName) =>
       Math.max(0, index.head.told[stream] - (await this.#engine.outputLength(run_id, number, stream)))
     return (await lost('stdout')) + (await lost('stderr'))
@@ -73,10 +73,10 @@ export class RunLines {
 
   #file = (runId: string, number: number): string => join(this.#dir, runId, `${number}.lines`)
 
-  async #load({ run_id, created_at, last_seq }: RunRecord, number: number): Promise<AttemptLines> {
+  async #load({ run_id, created_at, last_seq }: RunRecord, number: number): Promise<AttemptLog> {
     const file = await readFile(this.#file(run_id, number)).catch(() => undefined)
     const index = file && LineIndex.fromFile(file, created_at)
-    if (index === undefined || index.head.seq > last_seq) return new AttemptLines(number)
+    if (index === undefined || index.head.seq > last_seq) return new AttemptLog(number)
     const { outputSeq, told } = index.head
     // A database that lost its last commits has other events now.
     for await (const event of this.#engine.watch(run_id, outputSeq - 1, undefined, { outputBytes: 0 })) {
@@ -84,24 +84,24 @@ export class RunLines {
         event.type === 'output' &&
         event.attempt === number &&
         event.offset + event.length === told[event.stream]
-      return new AttemptLines(number, isSame ? index : undefined)
+      return new AttemptLog(number, isSame ? index : undefined)
     }
-    return new AttemptLines(number)
+    return new AttemptLog(number)
   }
 
   /** Stores the index. If the folder or disk takes no file, the next start only takes longer. */
-  async #keep({ run_id, created_at }: RunRecord, number: number, lines: AttemptLines): Promise<void> {
-    const { bytes, events } = lines.unkept
-    const { head } = lines.index
+  async #keep({ run_id, created_at }: RunRecord, number: number, log: AttemptLog): Promise<void> {
+    const { bytes, events } = log.unkept
+    const { head } = log.index
     if (head.outputSeq === 0) return
     // The threshold grows with the log, so that a log that grows for days does not cost more and more writes.
     const { stdout, stderr } = head.told
     const isMuch = bytes >= Math.max(KEPT_BYTES, (stdout + stderr) / 8)
     if (!isMuch && events < Math.max(KEPT_EVENTS, head.seq / 8)) return
-    lines.unkept = { bytes: 0, events: 0 }
+    log.unkept = { bytes: 0, events: 0 }
     const file = this.#file(run_id, number)
     const temporary = `${file}.tmp`
-    await writeFile(temporary, lines.index.toFile(created_at), { mode: 0o600 })
+    await writeFile(temporary, log.index.toFile(created_at), { mode: 0o600 })
       .then(() => rename(temporary, file))
       .catch(() => {})
   }
