@@ -83,9 +83,9 @@ export const commands: Readonly<Record<string, Entry>> = {
     summary: 'Manage saved filters of runs',
     load: async () => (await import('./commands/account/views.ts')).views,
   },
-  places: {
+  channels: {
     summary: 'Get notified by webhook, ntfy or e-mail when something needs you',
-    load: async () => (await import('./commands/account/places.ts')).places,
+    load: async () => (await import('./commands/account/channels.ts')).channels,
   },
   'agent-server': {
     summary: 'Let other machines run steps here over HTTP',

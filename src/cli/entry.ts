@@ -1,3 +1,4 @@
+import { renamed } from '../contract/routes/renamed.ts'
 import { didYouMean } from '../engine/workflow-file/hints/did-you-mean.ts'
 import { type CommandGroup, runCommand, UsageError } from './command.ts'
 import type { Entry } from './commands.ts'
@@ -27,6 +28,8 @@ async function find(argv: string[], commands: Commands): Promise<number> {
   if (helpWords.includes(word)) return await find([...rest, '--help'], commands)
   const name = word === '--version' || word === '-v' ? 'version' : word
   const entry = Object.hasOwn(commands, name) ? commands[name] : undefined
+  if (entry === undefined && Object.hasOwn(renamed.commands, word))
+    throw new UsageError(`unknown command "${word}"`, `it is now: errand ${renamed.commands[word]}`)
   if (entry === undefined)
     throw unknown(`unknown command "${word}"`, word, Object.keys(commands), 'errand --help')
   const loaded = await entry.load()

@@ -7,7 +7,7 @@ import type { Health } from '../contract/run-api.ts'
 import type { TaskEvent } from '../contract/tasks/task-log.ts'
 import { type FollowOptions, followEvents, followTask } from './events.ts'
 import { type ClientOptions, HubHttp } from './http.ts'
-import { PlacesClient } from './places.ts'
+import { ChannelsClient } from './channels.ts'
 import {
   AuthClient,
   BotsClient,
@@ -35,7 +35,7 @@ export class ErrandClient {
   readonly tokens: TokensClient
   readonly users: UsersClient
   readonly secrets: SecretsClient
-  readonly places: PlacesClient
+  readonly channels: ChannelsClient
   readonly views: ViewsClient
   readonly sessions: SessionsClient
   readonly #http: HubHttp
@@ -52,7 +52,7 @@ export class ErrandClient {
     this.tokens = new TokensClient(http)
     this.users = new UsersClient(http)
     this.secrets = new SecretsClient(http)
-    this.places = new PlacesClient(http)
+    this.channels = new ChannelsClient(http)
     this.views = new ViewsClient(http)
     this.sessions = new SessionsClient(http)
   }

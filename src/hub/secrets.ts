@@ -26,12 +26,12 @@ type RunOwner = Pick<RunSpec, 'run_id' | 'tenant' | 'owner'>
 const placeOfRun = ({ tenant, run_id }: Omit<RunOwner, 'owner'>) =>
   ({ tenant, scope: 'run', scope_name: run_id }) as const
 
-interface PlaceOwner {
+interface ChannelOwner {
   id: string
   tenant: string
   owner: string
 }
-const placeOfPlace = ({ id, tenant, owner }: PlaceOwner) =>
+const placeOfChannel = ({ id, tenant, owner }: ChannelOwner) =>
   ({ tenant, owner, scope: 'place', scope_name: id, name: 'place' }) as const
 
 /** Secrets that the hub itself needs: one signs sessions, the other derives the tokens of provisioned runners. */
@@ -53,7 +53,7 @@ export interface ForgeTokens {
 
 /**
  * Stores the secrets of all tenants and of single runs. Values enter through `set` and leave only through `reveal`,
- * `valueSeen`, `ofPlace` and `ofHub`.
+ * `valueSeen`, `ofChannel` and `ofHub`.
  */
 export class Secrets implements SecretSource, RunSecrets {
   readonly #store: SecretStore
@@ -177,19 +177,19 @@ export class Secrets implements SecretSource, RunSecrets {
     }
   }
 
-  /** Stores the value of a user's place. */
-  async setOfPlace({ id, ...user }: PlaceOwner, value: string): Promise<void> {
-    await this.set(placeOfPlace({ id, ...user }), value, user.owner)
+  /** Stores the value of a user's notification channel. */
+  async setOfChannel({ id, ...user }: ChannelOwner, value: string): Promise<void> {
+    await this.set(placeOfChannel({ id, ...user }), value, user.owner)
   }
 
-  /** Returns the value of a place for the hub's own requests, or undefined if there is none. */
-  async ofPlace(place: PlaceOwner): Promise<string | undefined> {
-    const secret = await this.#store.get(placeOfPlace(place))
+  /** Returns the value of a notification channel for the hub's own requests, or undefined if there is none. */
+  async ofChannel(channel: ChannelOwner): Promise<string | undefined> {
+    const secret = await this.#store.get(placeOfChannel(channel))
     return secret && opened(secret, this.#keys.keys({ make: false }))
   }
 
-  async dropOfPlace(place: PlaceOwner): Promise<void> {
-    await this.#store.remove(placeOfPlace(place))
+  async dropOfChannel(channel: ChannelOwner): Promise<void> {
+    await this.#store.remove(placeOfChannel(channel))
   }
 
   /**
@@ -332,7 +332,7 @@ const refusedToken = (host: string, why: string) =>
     hint: 'Give the step one of your own: secrets: [GIT_TOKEN].',
   })
 
-/** Reports whether people have set it and may look at it. Secrets of a run, a place or the hub are excluded. */
+/** Reports whether people have set it and may look at it. Secrets of a run, a notification channel or the hub are excluded. */
 export const isPeoples = (secret: StoredSecret): secret is PeoplesSecret =>
   (SecretScope.options as readonly string[]).includes(secret.scope)
 type PeoplesSecret = StoredSecret & { scope: SecretScope }

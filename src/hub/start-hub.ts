@@ -267,7 +267,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   const { fetch = globalThis.fetch, publicUrl, ...notify } = options.notify ?? {}
   const notifier = new Notifier({
     ...notify,
-    ...{ fetch, accounts, secrets, outside, log, store: stores.places },
+    ...{ fetch, accounts, secrets, outside, log, store: stores.channels },
     runs: { get: (runId) => engine.get(runId) },
     address: () =>
       publicUrl?.replace(/\/+$/, '') ?? `${ownUrl && shownElsewhere(ownUrl)}${options.page?.basePath ?? ''}`,
@@ -434,7 +434,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     ownRunner: options.ownRunner,
     changes: { runs: changedRuns, tasks: changedTasks },
     approvals,
-    places: stores.places,
+    channels: stores.channels,
     personal: stores.personal,
     notifier,
     page: options.page && new BuiltPage(options.page),

@@ -6,7 +6,7 @@ import test, { type TestContext } from 'node:test'
 import { forgeFetch } from '../../src/runner/git/policy-fetch.ts'
 import { boundedLookup } from '../../src/runner/git/server-addresses.ts'
 import { eventually } from '../support/errand-command.ts'
-import { webStandIn } from '../support/notify/place-stand-ins.ts'
+import { webStandIn } from '../support/notify/channel-stand-ins.ts'
 import { hubPlace } from '../support/outside/hub-place.ts'
 import type { Manner } from '../support/outside/manners.ts'
 import { throughManners } from '../support/outside/through-manners.ts'
@@ -91,8 +91,8 @@ test('a name server fails in every manner; what needs a name waits, and is done 
   const { client, run, works, failing } = await hubPlace(t, {
     hub: { notify: { fetch, retryMs: 100 } },
   })
-  await client.places.add({ kind: 'webhook', url: `http://${host}/hook`, tells: ['failures'] })
-  const view = async () => (await client.places.list()).places[0]!
+  await client.channels.add({ kind: 'webhook', url: `http://${host}/hook`, tells: ['failures'] })
+  const view = async () => (await client.channels.list()).channels[0]!
   let runId = ''
   await throughManners(t, 'dns', {
     front: names,

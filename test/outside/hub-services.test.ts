@@ -4,7 +4,7 @@ import type { ErrandError } from '../../src/contract/errors.ts'
 import { forgeFetch } from '../../src/runner/git/policy-fetch.ts'
 import { eventually } from '../support/errand-command.ts'
 import { startForge } from '../support/forge/forge-stand-in.ts'
-import { mailStandIn, webStandIn } from '../support/notify/place-stand-ins.ts'
+import { mailStandIn, webStandIn } from '../support/notify/channel-stand-ins.ts'
 import { Front } from '../support/outside/front.ts'
 import { hubPlace } from '../support/outside/hub-place.ts'
 import { takingService } from '../support/outside/taking-service.ts'
@@ -139,8 +139,8 @@ test('each service of the hub fails in every manner, is named with since when, a
   const channel = async (kind: keyof typeof placesUnder) => {
     const { add, has } = placesUnder[kind]
     const { host } = fronts[kind]
-    const { id } = await client.places.add({ ...add, tells: ['failures'] })
-    const view = async () => (await client.places.list()).places.find((one) => one.id === id)!
+    const { id } = await client.channels.add({ ...add, tells: ['failures'] })
+    const view = async () => (await client.channels.list()).channels.find((one) => one.id === id)!
     let failedRun = ''
     return {
       front: fronts[kind],
@@ -162,7 +162,7 @@ test('each service of the hub fails in every manner, is named with since when, a
         await eventually('the note of it', async () => (await view()).waiting === 0)
         await forgotten(host)
       },
-      done: () => client.places.remove(id),
+      done: () => client.channels.remove(id),
     }
   }
   const webhook = await channel('webhook')

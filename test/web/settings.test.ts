@@ -1,49 +1,49 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ErrandClient } from '../../src/client/client.ts'
-import { WebhookNotice } from '../../src/contract/places.ts'
-import { webStandIn } from '../support/notify/place-stand-ins.ts'
+import { WebhookNotice } from '../../src/contract/channels.ts'
+import { webStandIn } from '../support/notify/channel-stand-ins.ts'
 import { startPrograms, workflowText } from '../support/programs.ts'
 import { isAccessible, logIn, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
 
 test('people settle where they are told, their tokens and password, and admins who may log in', {
   skip,
 }, async (t) => {
-  const place = await webStandIn(t)
-  const programs = await startPrograms(t, { runner: 'none', hubEnv: { ERRAND_NOTIFY_ALLOW: place.url } })
+  const server = await webStandIn(t)
+  const programs = await startPrograms(t, { runner: 'none', hubEnv: { ERRAND_NOTIFY_ALLOW: server.url } })
   const browser = await startBrowser(t)
   const { client, url } = programs
   await client.users.create({ name: 'ann', password, role: 'admin' })
   const page = await openPage(t, browser, programs)
 
-  await t.test('a place is added, tested and removed; its secret is shown once', async () => {
+  await t.test('a channel is added, tested and removed; its secret is shown once', async () => {
     await page.getByRole('link', { name: 'Settings' }).click()
-    const places = page.getByRole('region', { name: 'Places' })
-    await places.getByText('You are told nowhere yet').waitFor()
+    const channels = page.getByRole('region', { name: 'Notification channels' })
+    await channels.getByText('You have no notification channels yet').waitFor()
     await isAccessible(page, 'settings')
-    await places.getByLabel('Kind').selectOption('webhook')
-    await places.getByLabel('Address').fill('not an address')
-    await places.getByRole('button', { name: 'Add place' }).click()
-    await places.getByRole('alert').waitFor()
-    await places.getByLabel('Address').fill(`${place.url}/hidden-path`)
-    await places.getByRole('button', { name: 'Add place' }).click()
-    await places.getByText('shown this once').waitFor()
-    await places.getByRole('button', { name: 'I have it' }).click()
-    await places.getByRole('button', { name: 'Send a test' }).click()
-    await places.getByText('It was sent').waitFor()
-    const notice = WebhookNotice.parse(JSON.parse(place.received[0]!.body))
+    await channels.getByLabel('Kind').selectOption('webhook')
+    await channels.getByLabel('Address').fill('not an address')
+    await channels.getByRole('button', { name: 'Add channel' }).click()
+    await channels.getByRole('alert').waitFor()
+    await channels.getByLabel('Address').fill(`${server.url}/hidden-path`)
+    await channels.getByRole('button', { name: 'Add channel' }).click()
+    await channels.getByText('shown only once').waitFor()
+    await channels.getByRole('button', { name: 'I have it' }).click()
+    await channels.getByRole('button', { name: 'Send a test' }).click()
+    await channels.getByText('It was sent').waitFor()
+    const notice = WebhookNotice.parse(JSON.parse(server.received[0]!.body))
     assert.deepEqual([notice.kind, notice.url], ['test', `${url}/settings/me`])
     assert.ok(!(await page.content()).includes('hidden-path'))
-    await isAccessible(page, 'a place')
-    await places.getByRole('button', { name: 'Remove' }).click()
-    await page.getByRole('button', { name: 'Remove place' }).click()
-    await places.getByText('You are told nowhere yet').waitFor()
+    await isAccessible(page, 'a channel')
+    await channels.getByRole('button', { name: 'Remove' }).click()
+    await page.getByRole('button', { name: 'Remove channel' }).click()
+    await channels.getByText('You have no notification channels yet').waitFor()
   })
 
   await t.test('single letters are turned off, and on', async () => {
     const letters = page.getByLabel('Single letters are keys')
     await letters.uncheck()
-    await page.getByRole('heading', { name: 'You and your places' }).click()
+    await page.getByRole('heading', { name: 'You and your notifications' }).click()
     await page.keyboard.press('n')
     assert.match(page.url(), /\/settings\/me$/)
     // The keys of a single page are off as well. A list that has a run has a filter.
@@ -56,7 +56,7 @@ test('people settle where they are told, their tokens and password, and admins w
     assert.equal(await focused.count(), 0)
     await page.goto(`${url}/settings/me`)
     await letters.check()
-    await page.getByRole('heading', { name: 'You and your places' }).click()
+    await page.getByRole('heading', { name: 'You and your notifications' }).click()
     await letters.blur()
     await page.keyboard.press('n')
     await page.waitForURL('**/new')

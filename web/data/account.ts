@@ -10,17 +10,17 @@ import type {
   UserView,
 } from '../../src/contract/account-api.ts'
 import type { HubFacts } from '../../src/contract/hub-api.ts'
-import type { CreatePlaceInput, PlaceCreated, PlaceList } from '../../src/contract/places.ts'
+import type { CreateChannelInput, ChannelCreated, ChannelList } from '../../src/contract/channels.ts'
 import type { PutSecret, SecretAddress, SecretKept, SecretList } from '../../src/contract/secrets.ts'
 import { ask } from './api.ts'
 
 const of = (kind: string, id: string) => `/api/${kind}/${encodeURIComponent(id)}`
 
-export const listPlaces = (signal?: AbortSignal) => ask<PlaceList>('GET', '/api/me/places', { signal })
-export const addPlace = (body: CreatePlaceInput, idempotencyKey: string) =>
-  ask<PlaceCreated>('POST', '/api/me/places', { body, idempotencyKey })
-export const testPlace = (id: string) => ask('POST', `${of('me/places', id)}/test`, { body: {} })
-export const removePlace = (id: string) => ask('DELETE', of('me/places', id))
+export const listChannels = (signal?: AbortSignal) => ask<ChannelList>('GET', '/api/me/channels', { signal })
+export const addChannel = (body: CreateChannelInput, idempotencyKey: string) =>
+  ask<ChannelCreated>('POST', '/api/me/channels', { body, idempotencyKey })
+export const testChannel = (id: string) => ask('POST', `${of('me/channels', id)}/test`, { body: {} })
+export const removeChannel = (id: string) => ask('DELETE', of('me/channels', id))
 
 export const changePassword = (current_password: string, new_password: string) =>
   ask('POST', '/api/auth/password', { body: { current_password, new_password } })

@@ -7,15 +7,15 @@ import { logOut, meQuery, whoAmI } from '../data/session.ts'
 import { Failure } from '../parts/action-button.tsx'
 import { Confirm } from '../parts/confirm.tsx'
 import { ThemeChoice } from '../parts/theme-choice.tsx'
-import { Places } from './places.tsx'
+import { Channels } from './channels.tsx'
 import { Labelled, Part, SettingsFrame } from './settings-frame.tsx'
 
-/** The settings of the person: password, log-ins, places and habits. */
+/** The settings of the person: password, log-ins, notification channels and habits. */
 export function MePage() {
   const { data: me } = useQuery(meQuery)
   const [letters, setLetters] = useState(areLettersOn)
   return (
-    <SettingsFrame title="You and your places">
+    <SettingsFrame title="You and your notifications">
       <Part title="Account">
         <p>
           <bdi className="font-medium">{me?.name}</bdi>
@@ -24,7 +24,7 @@ export function MePage() {
           </span>
         </p>
       </Part>
-      <Places />
+      <Channels />
       <Part title="Looks and keys" about="Kept in this browser.">
         <div className="flex flex-wrap items-center gap-x-8 gap-y-3">
           <ThemeChoice className="w-60" />

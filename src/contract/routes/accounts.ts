@@ -19,7 +19,7 @@ import {
   UserList,
   UserView,
 } from '../account-api.ts'
-import { CreatePlace, PlaceCreated, PlaceList, PlaceTested } from '../places.ts'
+import { CreateChannel, ChannelCreated, ChannelList, ChannelTested } from '../channels.ts'
 import { ListSecrets, PutSecret, SecretAddress, SecretKept, SecretList, SecretName } from '../secrets.ts'
 import { nothing, routeTable } from './route.ts'
 
@@ -162,33 +162,33 @@ export const accountRoutes = routeTable({
   },
 })
 
-export const placeRoutes = routeTable({
-  'GET /api/me/places': {
+export const channelRoutes = routeTable({
+  'GET /api/me/channels': {
     who: 'user',
     tag,
     summary: 'Where you are notified of questions and failures, without the secrets',
-    answers: { 200: PlaceList },
+    answers: { 200: ChannelList },
   },
-  'POST /api/me/places': {
+  'POST /api/me/channels': {
     who: 'user',
     makes: 'secrets',
     tag,
-    summary: 'Add a place: a webhook, an ntfy topic or an e-mail address',
-    body: CreatePlace,
-    answers: { 201: PlaceCreated },
+    summary: 'Add a notification channel: a webhook, an ntfy topic or an e-mail address',
+    body: CreateChannel,
+    answers: { 201: ChannelCreated },
   },
-  'POST /api/me/places/:id/test': {
+  'POST /api/me/channels/:id/test': {
     who: 'user',
     tag,
     summary: 'Send a test notice there now',
     params,
     body: z.strictObject({}).prefault({}),
-    answers: { 200: PlaceTested },
+    answers: { 200: ChannelTested },
   },
-  'DELETE /api/me/places/:id': {
+  'DELETE /api/me/channels/:id': {
     who: 'user',
     tag,
-    summary: 'Remove a place and its unsent notices',
+    summary: 'Remove a notification channel and its unsent notices',
     params,
     answers: { 204: nothing },
   },

@@ -1,5 +1,5 @@
 import type * as z from 'zod'
-import { accountRoutes, placeRoutes, secretRoutes } from './accounts.ts'
+import { accountRoutes, channelRoutes, secretRoutes } from './accounts.ts'
 import { artifactRoutes } from './artifacts.ts'
 import { botRoutes } from './bots.ts'
 import { hubRoutes } from './hub.ts'
@@ -24,7 +24,7 @@ export const routes = {
   ...runnerRoutes,
   ...secretRoutes,
   ...accountRoutes,
-  ...placeRoutes,
+  ...channelRoutes,
   ...hubRoutes,
 }
 

@@ -12,7 +12,7 @@ import type { Log } from '../../platform/log.ts'
 import type { AccountStore, TenantRunner } from '../../stores/accounts.ts'
 import type { ArtifactStore } from '../../stores/artifacts/artifact-store.ts'
 import type { PersonalStore } from '../../stores/sqlite/personal.ts'
-import type { PlaceStore } from '../../stores/sqlite/places.ts'
+import type { ChannelStore } from '../../stores/sqlite/channels.ts'
 import type { FollowUps } from '../agents/follow-ups.ts'
 import type { OpenApprovals } from '../approvals/open-approvals.ts'
 import type { RunArtifacts } from '../artifacts/run-artifacts.ts'
@@ -119,7 +119,7 @@ export interface ApiContext {
   hosts: readonly string[]
   changes: { runs: Changes; tasks: Changes }
   approvals: OpenApprovals
-  places: PlaceStore
+  channels: ChannelStore
   personal: PersonalStore
   notifier: Notifier
   /** Absent if the hub has no dashboard. */

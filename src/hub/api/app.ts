@@ -10,7 +10,7 @@ import type { Log } from '../../platform/log.ts'
 import type { AccountStore } from '../../stores/accounts.ts'
 import type { ArtifactStore } from '../../stores/artifacts/artifact-store.ts'
 import type { PersonalStore } from '../../stores/sqlite/personal.ts'
-import type { PlaceStore } from '../../stores/sqlite/places.ts'
+import type { ChannelStore } from '../../stores/sqlite/channels.ts'
 import type { FollowUps } from '../agents/follow-ups.ts'
 import type { OpenApprovals } from '../approvals/open-approvals.ts'
 import type { RunArtifacts } from '../artifacts/run-artifacts.ts'
@@ -51,7 +51,7 @@ import { requestValidator } from './http/request-validator.ts'
 import { type Handlers, registerRoutes } from './http/routes.ts'
 import { docsHandlers, healthHandlers, hubFactsHandlers, metricsHandlers } from './hub.ts'
 import { pageHandlers, sendPage } from './page.ts'
-import { placeHandlers } from './places.ts'
+import { channelHandlers } from './channels.ts'
 import { runLineHandlers } from './run-lines.ts'
 import { runListHandlers } from './run-lists.ts'
 import { runOutputHandlers } from './run-output.ts'
@@ -107,7 +107,7 @@ export interface ApiOptions {
   runsKeptMs?: number
   changes: { runs: Changes; tasks: Changes }
   approvals: OpenApprovals
-  places: PlaceStore
+  channels: ChannelStore
   personal: PersonalStore
   notifier: Notifier
   /** Absent if the hub has no dashboard. */
@@ -252,7 +252,7 @@ function handlersOf(app: ApiApp, context: ApiContext): Handlers {
     ...loginHandlers(context),
     ...tokenHandlers(context),
     ...userHandlers(context),
-    ...placeHandlers(context),
+    ...channelHandlers(context),
     ...healthHandlers(context),
     ...hubFactsHandlers(context),
     ...metricsHandlers(context),

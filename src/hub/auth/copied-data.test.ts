@@ -45,7 +45,7 @@ async function usedHub(t: TestContext) {
   const enrolled = (
     await call('POST', '/api/runners/enroll', undefined, { token: used.token, runner_id: 'r1' })
   ).json
-  const place = await made('/api/me/places', { kind: 'webhook', url: 'https://hooks.example/T000/B000' })
+  const channel = await made('/api/me/channels', { kind: 'webhook', url: 'https://hooks.example/T000/B000' })
   await call('PUT', '/api/secrets/DEPLOY_KEY', session, { value: 'the value of the secret' })
   const yaml = oneStep('say hi').replace('steps:', 'env: {API_TOKEN: a-credential-in-env}\nsteps:')
   const run = (await call('POST', '/api/runs', session, { yaml })).json
@@ -63,7 +63,7 @@ async function usedHub(t: TestContext) {
     cookie: /errand_session=([^;]+)/.exec(cookie.headers.get('set-cookie')!)![1]!,
     ...{ api: api.token, runner: runner.token, metrics: metrics.token },
     ...{ enrolment: enrolment.token, used: used.token, enrolled: enrolled.token, provisioned, derivation },
-    ...{ webhook: place.secret, address: '/T000/B000', secret: 'the value of the secret' },
+    ...{ webhook: channel.secret, address: '/T000/B000', secret: 'the value of the secret' },
     env: 'a-credential-in-env',
   }
   for (const [what, text] of Object.entries(credentials))

@@ -177,7 +177,7 @@ export async function ensureAdmin(
 }
 
 /** Returns a new id for a user, token, session, place or view. */
-export const newId = (prefix: 'user' | 'token' | 'session' | 'place' | 'view'): string =>
+export const newId = (prefix: 'user' | 'token' | 'session' | 'channel' | 'view'): string =>
   `${prefix}_${randomBytes(12).toString('base64url')}`
 
 /** Prefixes that tell people and secret scanners what a token is for. */

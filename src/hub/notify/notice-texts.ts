@@ -1,4 +1,4 @@
-import type { WebhookNotice } from '../../contract/places.ts'
+import type { WebhookNotice } from '../../contract/channels.ts'
 import type { RunRecord } from '../../contract/run.ts'
 
 const MOST_TITLE = 120

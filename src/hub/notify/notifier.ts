@@ -1,21 +1,21 @@
 import { randomBytes } from 'node:crypto'
 import { ErrandError, messageOf } from '../../contract/errors.ts'
 import type { RunEvent } from '../../contract/events.ts'
-import type { PlaceTells, WebhookNotice } from '../../contract/places.ts'
+import type { ChannelTopic, WebhookNotice } from '../../contract/channels.ts'
 import type { RunListRow, RunRecord } from '../../contract/run.ts'
 import type { Log } from '../../platform/log.ts'
 import type { AccountStore } from '../../stores/accounts.ts'
-import type { Notice, Place, PlaceStore } from '../../stores/sqlite/places.ts'
+import type { Notice, NotificationChannel, ChannelStore } from '../../stores/sqlite/channels.ts'
 import { mayAnswer } from '../approvals/approvers.ts'
 import type { OutsideServiceKey, OutsideServices } from '../ops/outside-services.ts'
 import type { Secrets } from '../secrets.ts'
 import { failureNotice, type NoticeBody, questionNotice, testNotice } from './notice-texts.ts'
-import { mailServer, NoticeSender, type PlaceValue, type SenderOptions } from './send-notice.ts'
+import { mailServer, NoticeSender, type ChannelValue, type SenderOptions } from './send-notice.ts'
 
 export interface NotifierOptions extends SenderOptions {
-  store: PlaceStore
+  store: ChannelStore
   accounts: Pick<AccountStore, 'users'>
-  secrets: Pick<Secrets, 'ofPlace'>
+  secrets: Pick<Secrets, 'ofChannel'>
   runs: { get(runId: string): Promise<RunRecord | undefined> }
   /** Returns the hub's address for people, without a slash at its end. */
   address(): string
@@ -30,9 +30,9 @@ export interface NotifierOptions extends SenderOptions {
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
-/** Limits the notices that a place gets within an hour. */
+/** Limits the notices that a channel gets within an hour. */
 const MOST_AN_HOUR = 100
-/** Limits the places that are notified at once. */
+/** Limits the channels that are notified at once. */
 const AT_ONCE = 8
 /** Milliseconds that sent notices are remembered. */
 const KNOWN_MS = 30 * DAY_MS
@@ -42,10 +42,10 @@ const MOST_NEWS = 10_000
 type News = { run_id: string; event: RunEvent }
 
 /**
- * Notifies people at their places of what needs them.
- * - A notice is stored before it is sent, and retried until the place takes it or a day has passed.
+ * Notifies people at their channels of what needs them.
+ * - A notice is stored before it is sent, and retried until the channel takes it or a day has passed.
  * - A question that is answered in the meantime is no longer sent.
- * - A place gets each notice once, unless the hub is killed between the place's answer and its own record of that.
+ * - A channel gets each notice once, unless the hub is killed between the channel's answer and its own record of that.
  *   All tries of a notice have the same id.
  */
 export class Notifier {
@@ -70,7 +70,10 @@ export class Notifier {
     for (const event of events) {
       if (!isNews(event)) continue
       if (this.#news.length < MOST_NEWS) this.#news.push({ run_id, event })
-      else this.#options.log('So much happens that places are not told of all of it.', { level: 'warn' })
+      else
+        this.#options.log('So much happens that notification channels do not get all of it.', {
+          level: 'warn',
+        })
     }
     if (this.#ready && this.#news.length > 0) this.#look()
   }
@@ -90,8 +93,8 @@ export class Notifier {
   }
 
   /** Sends a test at once. Throws as `NoticeSender.send` does. */
-  async test(place: Place): Promise<void> {
-    await this.#send(place, newId(), testNotice(new Date().toISOString()))
+  async test(channel: NotificationChannel): Promise<void> {
+    await this.#send(channel, newId(), testNotice(new Date().toISOString()))
   }
 
   /** Stops, and leaves unsent notices to the next start. May be called twice. */
@@ -123,7 +126,7 @@ export class Notifier {
       }
       this.#tellNow()
     } catch (error) {
-      this.#options.log(`What places are to be told could not be kept: ${messageOf(error)}`, {
+      this.#options.log(`Notices could not be stored: ${messageOf(error)}`, {
         level: 'warn',
       })
       this.#news.length = 0
@@ -144,13 +147,13 @@ export class Notifier {
       // The instances of a step that ask at once are answered at once.
       if (told.has(question)) continue
       told.add(question)
-      const places = await this.#places(run, 'needs_me', (person) =>
+      const channels = await this.#channels(run, 'needs_me', (person) =>
         isApproval && approvers !== undefined
           ? mayAnswer(approvers, person, run.owner)
           : person.name === run.owner,
       )
       const body = questionNotice(run, { step, host, question: link, text, expires_at, at: time })
-      await this.#keep(places, { run, key: `${runId} ${seq}`, question, body })
+      await this.#keep(channels, { run, key: `${runId} ${seq}`, question, body })
     }
   }
 
@@ -158,8 +161,8 @@ export class Notifier {
     const { run_id, status, reason, message, finished_at, parent, list_row } = run
     // The end of the parent shows what it makes of this.
     if ((status !== 'failed' && status !== 'interrupted') || parent !== undefined) return
-    const places = await this.#places(run, 'failures', ({ name }) => name === run.owner)
-    if (places.length === 0) return
+    const channels = await this.#channels(run, 'failures', ({ name }) => name === run.owner)
+    if (channels.length === 0) return
     const row = list_row === undefined ? undefined : (JSON.parse(list_row) as RunListRow)
     const failure = row?.now?.failure
     const body = failureNotice(run, {
@@ -169,37 +172,37 @@ export class Notifier {
       message: failure?.message || message,
       at: finished_at ?? new Date().toISOString(),
     })
-    await this.#keep(places, { run, key: `${run_id} end`, body })
+    await this.#keep(channels, { run, key: `${run_id} end`, body })
   }
 
-  /** Returns the places of those people of the run's tenant who fit. */
-  async #places(
+  /** Returns the channels of those people of the run's tenant who fit. */
+  async #channels(
     { tenant }: RunRecord,
-    tells: PlaceTells,
+    tells: ChannelTopic,
     fits: (person: { name: string; role: 'admin' | 'user' }) => boolean,
-  ): Promise<Place[]> {
+  ): Promise<NotificationChannel[]> {
     const { store, accounts } = this.#options
-    const places = await store.telling(tenant, tells)
-    if (places.length === 0) return []
+    const channels = await store.telling(tenant, tells)
+    if (channels.length === 0) return []
     const users = new Map((await accounts.users({ tenant })).map((user) => [user.id, user]))
-    return places.filter(({ user_id }) => {
+    return channels.filter(({ user_id }) => {
       const user = users.get(user_id)
       return user !== undefined && fits(user)
     })
   }
 
   async #keep(
-    places: readonly Place[],
+    channels: readonly NotificationChannel[],
     { run, key, question, body }: { run: RunRecord; key: string; question?: string; body: NoticeBody },
   ): Promise<void> {
     const now = new Date()
-    const notices = places
-      // A place gets nothing from before it was added.
+    const notices = channels
+      // A channel gets nothing from before it was added.
       .filter(({ created_at }) => created_at <= body.at)
       .map(
-        ({ id: place_id }): Notice => ({
+        ({ id: channel_id }): Notice => ({
           id: newId(),
-          place_id,
+          channel_id,
           key,
           run_id: run.run_id,
           question,
@@ -219,12 +222,14 @@ export class Notifier {
     this.#telling = (this.#telling ?? Promise.resolve())
       .then(() => this.#tell())
       .catch((error) => {
-        this.#options.log(`Places are told later: ${messageOf(error)}`, { level: 'warn' })
+        this.#options.log(`Notification channels get their notices later: ${messageOf(error)}`, {
+          level: 'warn',
+        })
         this.#wake(60_000)
       })
   }
 
-  /** Starts to send the next notice to each place that has none in progress; no place waits for another. */
+  /** Starts to send the next notice to each channel that has none in progress; no channel waits for another. */
   async #tell(): Promise<void> {
     const { store } = this.#options
     clearTimeout(this.#timer)
@@ -236,9 +241,9 @@ export class Notifier {
     const free = AT_ONCE - this.#sending.size
     if (free <= 0 || this.#stop.signal.aborted) return
     for (const notice of await store.due(new Date(now).toISOString(), [...this.#sending], free)) {
-      this.#sending.add(notice.place_id)
+      this.#sending.add(notice.channel_id)
       void this.#tellOne(notice).finally(() => {
-        this.#sending.delete(notice.place_id)
+        this.#sending.delete(notice.channel_id)
         this.#tellNow()
       })
     }
@@ -253,12 +258,12 @@ export class Notifier {
     this.#timer.unref()
   }
 
-  async #tellOne({ id, place_id, body, tries, created_at }: Notice): Promise<void> {
+  async #tellOne({ id, channel_id, body, tries, created_at }: Notice): Promise<void> {
     const { store, retryMs = 5000, patienceMs = DAY_MS, log } = this.#options
     try {
-      const place = await store.get(place_id)
-      if (place === undefined) return
-      await this.#send(place, id, JSON.parse(body) as NoticeBody)
+      const channel = await store.get(channel_id)
+      if (channel === undefined) return
+      await this.#send(channel, id, JSON.parse(body) as NoticeBody)
       await store.sent(id, new Date().toISOString())
     } catch (error) {
       const now = Date.now()
@@ -269,20 +274,21 @@ export class Notifier {
       await store
         .failed(id, { now: new Date(now).toISOString(), message, due_at })
         .catch((failure) => log(`A notice could not be noted: ${messageOf(failure)}`, { level: 'warn' }))
-      if (over) log(`Place ${place_id} was not told: ${message}`, { level: 'warn' })
+      if (over)
+        log(`The notification channel ${channel_id} did not get a notice: ${message}`, { level: 'warn' })
     }
   }
 
-  async #send(place: Place, id: string, { path, ...body }: NoticeBody): Promise<void> {
+  async #send(channel: NotificationChannel, id: string, { path, ...body }: NoticeBody): Promise<void> {
     const { secrets, address } = this.#options
-    const text = await secrets.ofPlace(place)
+    const text = await secrets.ofChannel(channel)
     if (text === undefined)
-      throw new ErrandError('unavailable', 'The address of this place is gone.', {
+      throw new ErrandError('unavailable', 'The address of this channel is gone.', {
         hint: 'Remove it and add it again.',
       })
     const notice: WebhookNotice = { id, ...body, url: `${address()}${path}` }
-    const value = JSON.parse(text) as PlaceValue
-    const service = this.#serviceOf(place, value)
+    const value = JSON.parse(text) as ChannelValue
+    const service = this.#serviceOf(channel, value)
     try {
       await this.sender.send(value, notice)
       if (service !== undefined) this.#options.outside?.worked(service)
@@ -295,7 +301,7 @@ export class Notifier {
     }
   }
 
-  #serviceOf({ tenant }: Place, value: PlaceValue): OutsideServiceKey | undefined {
+  #serviceOf({ tenant }: NotificationChannel, value: ChannelValue): OutsideServiceKey | undefined {
     if (value.kind !== 'email') return { service: value.kind, address: new URL(value.url).host, tenant }
     const { mail } = this.#options
     return mail && { service: 'smtp', address: mailServer(mail.url) }

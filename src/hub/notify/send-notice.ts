@@ -1,10 +1,10 @@
 import { createHmac } from 'node:crypto'
 import { ErrandError, messageOf } from '../../contract/errors.ts'
-import type { WebhookNotice } from '../../contract/places.ts'
+import type { WebhookNotice } from '../../contract/channels.ts'
 import { jsonOf } from '../../platform/text.ts'
 
-/** Settings of a place, stored sealed. */
-export type PlaceValue =
+/** Settings of a channel, stored sealed. */
+export type ChannelValue =
   | { kind: 'webhook'; url: string; secret: string }
   | { kind: 'ntfy'; url: string; token?: string }
   | { kind: 'email'; address: string }
@@ -19,7 +19,7 @@ export interface SenderOptions {
 }
 
 /**
- * Sends one notice to a place. Throws `host_unreachable`, `host_refused`, `source_refused` or `unavailable`; the
+ * Sends one notice to a channel. Throws `host_unreachable`, `host_refused`, `source_refused` or `unavailable`; the
  * messages contain no secret.
  */
 export class NoticeSender {
@@ -33,7 +33,7 @@ export class NoticeSender {
     return this.#options.mail !== undefined
   }
 
-  async send(value: PlaceValue, notice: WebhookNotice): Promise<void> {
+  async send(value: ChannelValue, notice: WebhookNotice): Promise<void> {
     if (value.kind === 'webhook') return await this.#webhook(value, notice)
     if (value.kind === 'ntfy') return await this.#ntfy(value, notice)
     await this.#mail(value.address, notice)
@@ -99,16 +99,16 @@ export class NoticeSender {
       if (error instanceof ErrandError) throw error
       const why = error instanceof Error && error.cause !== undefined ? error.cause : error
       throw new ErrandError('host_unreachable', `${host} does not answer: ${messageOf(why)}`, {
-        hint: 'Look at the address of the place; it is tried again.',
+        hint: 'Look at the address of the channel; it is tried again.',
       })
     }
     if (answer.ok && taken) return
     if (answer.ok)
       throw new ErrandError('host_refused', `${host} does not answer as ntfy does.`, {
-        hint: 'Look at the address of the place, and at a proxy in between; it is tried again.',
+        hint: 'Look at the address of the channel, and at a proxy in between; it is tried again.',
       })
     throw new ErrandError('host_refused', `${host} answered ${answer.status}.`, {
-      hint: 'Look at the address and the token of the place; it is tried again.',
+      hint: 'Look at the address and the token of the channel; it is tried again.',
     })
   }
 

@@ -1,7 +1,7 @@
 import { botDataMigrations } from './bot-data.ts'
 import type { Migration, Migrations } from './database.ts'
 import { personalMigrations } from './personal.ts'
-import { placeMigrations } from './places.ts'
+import { channelMigrations } from './channels.ts'
 import { poolSlotMigrations } from './pool-slots.ts'
 import { provisionedRunnerMigrations } from './provisioned-runners.ts'
 import { runInputMigrations } from './run-inputs.ts'
@@ -462,7 +462,7 @@ export const hubMigrations: Migrations = {
   tasks: taskMigrations,
   stored_artifacts: storedArtifactMigrations,
   pool_slots: poolSlotMigrations,
-  places: placeMigrations,
+  places: channelMigrations,
   personal: personalMigrations,
   made_runners: provisionedRunnerMigrations,
 }

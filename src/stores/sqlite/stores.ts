@@ -13,7 +13,7 @@ import { type BotDataStore, sqliteBotData } from './bot-data.ts'
 import { CommitMark } from './commit-mark.ts'
 import { openDatabase } from './database.ts'
 import { type PersonalStore, sqlitePersonal } from './personal.ts'
-import { type PlaceStore, sqlitePlaces } from './places.ts'
+import { type ChannelStore, sqliteChannels } from './channels.ts'
 import { type PoolSlotStore, sqlitePoolSlots } from './pool-slots.ts'
 import { type ProvisionedRunnerStore, sqliteProvisionedRunners } from './provisioned-runners.ts'
 import { SqliteRunStore } from './runs.ts'
@@ -34,7 +34,7 @@ export interface SqliteStores {
   storedArtifacts: StoredArtifactStore
   poolSlots: PoolSlotStore
   provisionedRunners: ProvisionedRunnerStore
-  places: PlaceStore
+  channels: ChannelStore
   personal: PersonalStore
   /** Number of commits that the database had lost when it was opened, as far as is known. */
   missingCommits: number
@@ -63,7 +63,7 @@ export function openStores(file: string): SqliteStores {
     storedArtifacts: sqliteStoredArtifacts(session),
     poolSlots: sqlitePoolSlots(session),
     provisionedRunners: sqliteProvisionedRunners(session),
-    places: sqlitePlaces(session),
+    channels: sqliteChannels(session),
     personal: sqlitePersonal(session),
     missingCommits: mark?.missing ?? 0,
     close() {

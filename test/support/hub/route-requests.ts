@@ -38,7 +38,7 @@ const things: Readonly<Record<string, Thing>> = {
   '/api/tokens/:id': 'token',
   '/api/users/:id': 'user',
   '/api/secrets/:name': 'secret',
-  '/api/me/places/:id': 'place',
+  '/api/me/channels/:id': 'place',
   '/api/events/:id': 'stream',
   '/api/views/:id': 'view',
   '/api/runner-groups/:name': 'group',
@@ -77,7 +77,7 @@ const bodies: Partial<Record<RouteName, object | string>> = {
   'POST /api/auth/password': { current_password: 'a guess', new_password: 'long enough' },
   'POST /api/validate': { yaml: oneStep('say hi') },
   'POST /api/tokens': { name: 'more' },
-  'POST /api/me/places': { kind: 'webhook', url: 'https://hooks.example/x' },
+  'POST /api/me/channels': { kind: 'webhook', url: 'https://hooks.example/x' },
   'POST /api/views': { name: 'broken', filter: { status: 'failed' } },
   'POST /api/me/seen': { until: '2020-01-01T00:00:00Z' },
   'POST /api/users': { name: 'someone', password: 'long enough' },
@@ -125,7 +125,7 @@ export async function thingsOf(t: TestContext, hub: Awaited<ReturnType<typeof te
   const held = { repo_url: task.repo_url, required_by: '7' }
   const slot = await hub.call('POST', '/api/pool/slots/allocate', ann.token, held)
   hub.host.asks.mostSlots = 100
-  const told = await hub.call('POST', '/api/me/places', ann.token, bodies['POST /api/me/places'])
+  const told = await hub.call('POST', '/api/me/channels', ann.token, bodies['POST /api/me/channels'])
   const view = await hub.call('POST', '/api/views', ann.token, bodies['POST /api/views'])
   await hub.call('POST', '/api/runner-groups', boss.token, { name: 'build-group' })
   const stop = new AbortController()

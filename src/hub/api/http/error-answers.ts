@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { ErrandError } from '../../../contract/errors.ts'
+import { newPathOf } from '../../../contract/routes/renamed.ts'
 import type { Log } from '../../../platform/log.ts'
 import type { ApiApp } from '../api-context.ts'
 
@@ -32,10 +33,12 @@ export function answerErrors(
     if (answered !== undefined) return answered
     const path = request.url.split('?', 1)[0]!
     const methods = app.methodsOf(path)
-    if (methods.length === 0)
+    if (methods.length === 0) {
+      const now = newPathOf(path)
       throw new ErrandError('not_found', `There is nothing at ${path}.`, {
-        hint: 'See /docs for what there is.',
+        hint: now === undefined ? 'See /docs for what there is.' : `Its address is now ${now}.`,
       })
+    }
     throw new ErrandError('method_not_allowed', `${path} does not take ${request.method}.`, {
       hint: `It takes ${methods.join(', ')}.`,
       details: { allow: methods },

@@ -1,34 +1,34 @@
 import type { SQLOutputValue } from 'node:sqlite'
-import type { PlaceKind, PlaceTells } from '../../contract/places.ts'
+import type { ChannelKind, ChannelTopic } from '../../contract/channels.ts'
 import type { Migration } from './database.ts'
 import type { SqlSession } from './session.ts'
 
-/** A user's place for notifications; its secrets are sealed among the secrets. */
-export interface Place {
+/** A user's notification channel, a row of the table `places`; its secrets are sealed among the secrets. */
+export interface NotificationChannel {
   id: string
   user_id: string
   tenant: string
   /** Name of its user. */
   owner: string
-  kind: PlaceKind
+  kind: ChannelKind
   name: string
   to: string
-  tells: readonly PlaceTells[]
+  tells: readonly ChannelTopic[]
   created_at: string
 }
 
-/** The health of a place. */
-export interface PlaceState {
+/** The health of a channel. */
+export interface ChannelState {
   waiting: number
   last_sent_at?: string
   failure?: { message: string; at: string; dropped: boolean }
 }
 
-/** A message that a place is to receive, once. */
+/** A message that a channel is to receive, once. */
 export interface Notice {
   id: string
-  place_id: string
-  /** A place receives a key once. */
+  channel_id: string
+  /** A channel receives a key once. */
   key: string
   run_id: string
   /** The question with whose answer the notice ends: `PHASE STEP` for an approval, or the id of an agent's request. */
@@ -41,28 +41,29 @@ export interface Notice {
 }
 
 /**
- * Stores places and their notices. Each call is one commit, and resolves after it. All reject with `store_failed` or
+ * Stores channels and their notices. Each call is one commit, and resolves after it. All reject with `store_failed` or
  * `disk_full`.
  */
-export interface PlaceStore {
-  add(place: Omit<Place, 'owner'>): Promise<void>
-  get(id: string): Promise<Place | undefined>
-  /** Returns the places of one user, in the order of their creation. */
-  ofUser(userId: string): Promise<(Place & PlaceState)[]>
-  /** Returns the places of the tenant's active users that receive such messages. */
-  telling(tenant: string, tells: PlaceTells): Promise<Place[]>
-  /** Removes a place with its notices. False: it did not exist. */
+export interface ChannelStore {
+  add(channel: Omit<NotificationChannel, 'owner'>): Promise<void>
+  get(id: string): Promise<NotificationChannel | undefined>
+  /** Returns the channels of one user, in the order of their creation. */
+  ofUser(userId: string): Promise<(NotificationChannel & ChannelState)[]>
+  /** Returns the channels of the tenant's active users that receive such messages. */
+  telling(tenant: string, tells: ChannelTopic): Promise<NotificationChannel[]>
+  /** Removes a channel with its notices. False: it did not exist. */
   remove(id: string): Promise<boolean>
   /**
-   * Stores the notices that their places have not received yet, unless a place has had `most` or more since `since`.
+   * Stores the notices that their channels have not received yet, unless a channel has had `most` or more since `since`.
    * Returns how many.
    */
   keep(notices: readonly Notice[], bound: { since: string; most: number }): Promise<number>
-  /** Returns the oldest due notice of each place, except these places. */
+  /** Returns the oldest due notice of each channel, except these channels. */
   due(now: string, but: readonly string[], limit: number): Promise<Notice[]>
   /** Returns when the next notice is due. */
   nextDue(): Promise<string | undefined>
   sent(id: string, now: string): Promise<void>
+  /** Records a failed delivery. The notice is due again at `due_at`, unless it was dropped meanwhile. */
   failed(id: string, at: { now: string; message: string; due_at?: string }): Promise<void>
   /** Drops the waiting notices of a run's question, or of all its questions. */
   answered(runId: string, question?: string): Promise<void>
@@ -70,7 +71,7 @@ export interface PlaceStore {
   forget(before: string): Promise<void>
 }
 
-export const placeMigrations: readonly Migration[] = [
+export const channelMigrations: readonly Migration[] = [
   {
     version: 1,
     name: 'places of users, and what they are to be told',
@@ -112,21 +113,21 @@ export const placeMigrations: readonly Migration[] = [
 type Row = Record<string, SQLOutputValue>
 const optional = (value: SQLOutputValue | undefined) => (value == null ? undefined : String(value))
 
-const rowPlace = (row: Row): Place => ({
+const rowChannel = (row: Row): NotificationChannel => ({
   id: String(row.id),
   user_id: String(row.user_id),
   tenant: String(row.tenant),
   owner: String(row.owner),
-  kind: String(row.kind) as PlaceKind,
+  kind: String(row.kind) as ChannelKind,
   name: String(row.name),
   to: String(row.target),
-  tells: String(row.tells).split(' ') as PlaceTells[],
+  tells: String(row.tells).split(' ') as ChannelTopic[],
   created_at: String(row.created_at),
 })
 
 const rowNotice = (row: Row): Notice => ({
   id: String(row.id),
-  place_id: String(row.place_id),
+  channel_id: String(row.place_id),
   key: String(row.key),
   run_id: String(row.run_id),
   question: optional(row.question),
@@ -136,9 +137,9 @@ const rowNotice = (row: Row): Notice => ({
   tries: Number(row.tries),
 })
 
-const PLACES = 'SELECT places.*, users.name AS owner FROM places JOIN users ON users.id = places.user_id'
+const CHANNELS = 'SELECT places.*, users.name AS owner FROM places JOIN users ON users.id = places.user_id'
 
-export const sqlitePlaces = (session: SqlSession): PlaceStore => {
+export const sqliteChannels = (session: SqlSession): ChannelStore => {
   const change = (sql: string, ...values: (string | number | null)[]) =>
     session.write(() => session.run(sql, ...values))
   return {
@@ -150,8 +151,8 @@ export const sqlitePlaces = (session: SqlSession): PlaceStore => {
     },
 
     async get(id) {
-      const row = session.read(() => session.get(`${PLACES} WHERE places.id = ?`, id))
-      return row && rowPlace(row)
+      const row = session.read(() => session.get(`${CHANNELS} WHERE places.id = ?`, id))
+      return row && rowChannel(row)
     },
 
     async ofUser(userId) {
@@ -162,7 +163,7 @@ export const sqlitePlaces = (session: SqlSession): PlaceStore => {
       return session
         .read(() => session.all(sql, userId))
         .map((row) => ({
-          ...rowPlace(row),
+          ...rowChannel(row),
           waiting: Number(row.waiting),
           last_sent_at: optional(row.last_sent_at),
           failure:
@@ -173,11 +174,11 @@ export const sqlitePlaces = (session: SqlSession): PlaceStore => {
     },
 
     async telling(tenant, tells) {
-      const sql = `${PLACES} WHERE places.tenant = ? AND users.disabled = 0`
+      const sql = `${CHANNELS} WHERE places.tenant = ? AND users.disabled = 0`
       return session
         .read(() => session.all(sql, tenant))
-        .map(rowPlace)
-        .filter((place) => place.tells.includes(tells))
+        .map(rowChannel)
+        .filter((channel) => channel.tells.includes(tells))
     },
 
     remove: async (id) => (await change('DELETE FROM places WHERE id = ?', id)) > 0,
@@ -185,17 +186,17 @@ export const sqlitePlaces = (session: SqlSession): PlaceStore => {
     keep: (notices, { since, most }) =>
       session.write(() => {
         let kept = 0
-        for (const { id, place_id, key, run_id, question, body, created_at, due_at } of notices) {
+        for (const { id, channel_id, key, run_id, question, body, created_at, due_at } of notices) {
           const had = session.get(
             'SELECT count(*) AS had FROM notices WHERE place_id = ? AND created_at > ?',
-            ...[place_id, since],
+            ...[channel_id, since],
           )
           if (Number(had?.had) >= most) continue
           kept += session.run(
             `INSERT INTO notices (id, place_id, key, run_id, question, body, created_at, due_at, tries)
               SELECT ?, places.id, ?, ?, ?, ?, ?, ?, 0 FROM places WHERE places.id = ?
               ON CONFLICT DO NOTHING`,
-            ...[id, key, run_id, question ?? null, body, created_at, due_at, place_id],
+            ...[id, key, run_id, question ?? null, body, created_at, due_at, channel_id],
           )
         }
         return kept
@@ -227,7 +228,11 @@ export const sqlitePlaces = (session: SqlSession): PlaceStore => {
 
     async failed(id, { now, message, due_at }) {
       await session.write(() => {
-        session.run('UPDATE notices SET due_at = ?, tries = tries + 1 WHERE id = ?', due_at ?? null, id)
+        // A notice whose question was answered during the delivery stays dropped.
+        session.run(
+          'UPDATE notices SET due_at = ?, tries = tries + 1 WHERE id = ? AND due_at IS NOT NULL',
+          ...[due_at ?? null, id],
+        )
         session.run(
           `UPDATE places SET failed_at = ?, failure = ?, dropped = ?
             WHERE id = (SELECT place_id FROM notices WHERE id = ?)`,

@@ -1,8 +1,13 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { Bell, Mail, Webhook } from 'lucide-react'
 import { useState } from 'react'
-import type { CreatePlaceInput, PlaceKind, PlaceTells, PlaceView } from '../../src/contract/places.ts'
-import { addPlace, listPlaces, removePlace, testPlace } from '../data/account.ts'
+import type {
+  CreateChannelInput,
+  ChannelKind,
+  ChannelTopic,
+  ChannelView,
+} from '../../src/contract/channels.ts'
+import { addChannel, listChannels, removeChannel, testChannel } from '../data/account.ts'
 import { ApiError } from '../data/api.ts'
 import { ActionButton, Failure } from '../parts/action-button.tsx'
 import { Confirm } from '../parts/confirm.tsx'
@@ -10,7 +15,7 @@ import { CopyButton } from '../parts/copy-button.tsx'
 import { When } from '../parts/times.tsx'
 import { Labelled, Part, ShownOnce } from './settings-frame.tsx'
 
-const kinds: Record<PlaceKind, { word: string; Icon: typeof Mail; address: string; example: string }> = {
+const kinds: Record<ChannelKind, { word: string; Icon: typeof Mail; address: string; example: string }> = {
   ntfy: { word: 'ntfy', Icon: Bell, address: 'Address of the topic', example: 'https://ntfy.sh/my-topic' },
   webhook: {
     word: 'Webhook',
@@ -21,37 +26,39 @@ const kinds: Record<PlaceKind, { word: string; Icon: typeof Mail; address: strin
   email: { word: 'E-mail', Icon: Mail, address: 'E-mail address', example: 'ann@example.org' },
 }
 
-const says: Record<PlaceTells, string> = { needs_me: 'questions for you', failures: 'your failed runs' }
+const says: Record<ChannelTopic, string> = { needs_me: 'questions for you', failures: 'your failed runs' }
 
-/** Lists the places that are notified of questions to the person and of their failed runs. */
-export function Places() {
+/** Lists the channels that are notified of questions to the person and of their failed runs. */
+export function Channels() {
   const client = useQueryClient()
   const { data, error } = useQuery({
-    queryKey: ['places'],
-    queryFn: ({ signal }) => listPlaces(signal),
+    queryKey: ['channels'],
+    queryFn: ({ signal }) => listChannels(signal),
     staleTime: 0,
   })
   const [secret, setSecret] = useState<string>()
-  const again = () => client.invalidateQueries({ queryKey: ['places'] })
+  const again = () => client.invalidateQueries({ queryKey: ['channels'] })
   return (
     <Part
-      title="Places"
-      about="Where you are told of questions that you may answer, and of your failed runs. The link opens the question; it answers nothing by itself."
+      title="Notification channels"
+      about="Errand notifies you here of questions that you may answer and of your failed runs. The link opens the question; you answer it on the page."
     >
       {secret !== undefined && (
         <ShownOnce
-          what="What is sent is signed with this secret. It is shown this once."
+          what="Each request is signed with this secret. It is shown only once."
           text={secret}
           copy={<CopyButton text={secret} label="Copy the secret" word="Copy" />}
           close={() => setSecret(undefined)}
         />
       )}
       {error instanceof ApiError && <Failure error={error} />}
-      {data?.places.length === 0 && <p className="mb-4 text-ink2">You are told nowhere yet.</p>}
-      {data !== undefined && data.places.length > 0 && (
+      {data?.channels.length === 0 && (
+        <p className="mb-4 text-ink2">You have no notification channels yet.</p>
+      )}
+      {data !== undefined && data.channels.length > 0 && (
         <ul className="mb-4 overflow-clip rounded-[10px] border border-line">
-          {data.places.map((place) => (
-            <Row key={place.id} place={place} again={again} />
+          {data.channels.map((channel) => (
+            <Row key={channel.id} channel={channel} again={again} />
           ))}
         </ul>
       )}
@@ -66,32 +73,32 @@ export function Places() {
   )
 }
 
-function Row({ place, again }: { place: PlaceView; again: () => Promise<void> }) {
+function Row({ channel, again }: { channel: ChannelView; again: () => Promise<void> }) {
   const [sent, setSent] = useState(false)
   const [failure, setFailure] = useState<ApiError>()
   const [removing, setRemoving] = useState(false)
-  const { Icon } = kinds[place.kind]
+  const { Icon } = kinds[channel.kind]
   return (
     <li className="border-t border-line px-3 py-2 first:border-t-0">
       <div className="flex min-h-8 flex-wrap items-center gap-x-3 gap-y-2">
         <Icon size={15} strokeWidth={1.75} aria-hidden className="shrink-0 text-ink2" />
         <span className="min-w-0 flex-1 basis-48">
           <span className="block truncate font-medium">
-            <bdi>{place.name}</bdi>
+            <bdi>{channel.name}</bdi>
           </span>
           <span className="block truncate text-label text-ink2">
-            <bdi className="font-mono">{place.to}</bdi> · {place.tells.map((one) => says[one]).join(', ')}
+            <bdi className="font-mono">{channel.to}</bdi> · {channel.tells.map((one) => says[one]).join(', ')}
           </span>
         </span>
         <span className="text-meta text-ink2">
-          {place.last_sent_at === undefined ? (
+          {channel.last_sent_at === undefined ? (
             'nothing sent yet'
           ) : (
             <>
-              last sent <When time={place.last_sent_at} />
+              last sent <When time={channel.last_sent_at} />
             </>
           )}
-          {place.waiting > 0 && <span className="text-ask"> · {place.waiting} to send</span>}
+          {channel.waiting > 0 && <span className="text-ask"> · {channel.waiting} to send</span>}
         </span>
         <span className="flex items-center gap-1">
           {sent && (
@@ -107,7 +114,7 @@ function Row({ place, again }: { place: PlaceView; again: () => Promise<void> })
             }}
             act={async () => {
               setFailure(undefined)
-              await testPlace(place.id)
+              await testChannel(channel.id)
               setSent(true)
             }}
           >
@@ -123,26 +130,26 @@ function Row({ place, again }: { place: PlaceView; again: () => Promise<void> })
           <Failure error={failure} />
         </div>
       )}
-      {failure === undefined && place.failure !== undefined && (
+      {failure === undefined && channel.failure !== undefined && (
         <p className="mt-1 text-meta break-words text-bad">
-          {place.failure.dropped ? 'Given up' : 'Not sent'} <When time={place.failure.at} />:{' '}
-          <bdi>{place.failure.message}</bdi>
+          {channel.failure.dropped ? 'Given up' : 'Not sent'} <When time={channel.failure.at} />:{' '}
+          <bdi>{channel.failure.message}</bdi>
         </p>
       )}
       {removing && (
         <Confirm
-          title={`Remove ${place.name}?`}
+          title={`Remove ${channel.name}?`}
           keep="Keep it"
-          verb="Remove place"
+          verb="Remove channel"
           doing="Removing…"
           act={async () => {
-            await removePlace(place.id)
+            await removeChannel(channel.id)
             void again()
           }}
           close={() => setRemoving(false)}
         >
-          You are told nothing more there
-          {place.waiting > 0 && `, also not of the ${place.waiting} that are still to be sent`}.
+          You get no more notifications there
+          {channel.waiting > 0 && `, and the ${channel.waiting} that are still to be sent are dropped`}.
         </Confirm>
       )}
     </li>
@@ -150,13 +157,13 @@ function Row({ place, again }: { place: PlaceView; again: () => Promise<void> })
 }
 
 function Add({ canMail, done }: { canMail: boolean; done: (secret: string | undefined) => Promise<void> }) {
-  const [kind, setKind] = useState<PlaceKind>('ntfy')
+  const [kind, setKind] = useState<ChannelKind>('ntfy')
   const [address, setAddress] = useState('')
   const [token, setToken] = useState('')
-  const [tells, setTells] = useState<readonly PlaceTells[]>(['needs_me', 'failures'])
+  const [tells, setTells] = useState<readonly ChannelTopic[]>(['needs_me', 'failures'])
   const [failure, setFailure] = useState<ApiError>()
   const { address: word, example } = kinds[kind]
-  const place = (): CreatePlaceInput => {
+  const channel = (): CreateChannelInput => {
     const more = { tells: [...tells] }
     if (kind === 'email') return { kind, address: address.trim(), ...more }
     if (kind === 'webhook') return { kind, url: address.trim(), ...more }
@@ -169,9 +176,9 @@ function Add({ canMail, done }: { canMail: boolean; done: (secret: string | unde
           <select
             className="field"
             value={kind}
-            onChange={({ target }) => setKind(target.value as PlaceKind)}
+            onChange={({ target }) => setKind(target.value as ChannelKind)}
           >
-            {(Object.keys(kinds) as PlaceKind[]).map((one) => (
+            {(Object.keys(kinds) as ChannelKind[]).map((one) => (
               <option key={one} value={one} disabled={one === 'email' && !canMail}>
                 {kinds[one].word}
                 {one === 'email' && !canMail ? ' (the hub knows no mail server)' : ''}
@@ -192,7 +199,7 @@ function Add({ canMail, done }: { canMail: boolean; done: (secret: string | unde
           </Labelled>
         </span>
         {kind === 'ntfy' && (
-          <Labelled word="Token, where it asks for one">
+          <Labelled word="Token, if the topic needs one">
             <input
               className="field"
               type="password"
@@ -204,7 +211,7 @@ function Add({ canMail, done }: { canMail: boolean; done: (secret: string | unde
         )}
       </div>
       <div className="flex flex-wrap items-center gap-x-5 gap-y-2">
-        {(Object.keys(says) as PlaceTells[]).map((one) => (
+        {(Object.keys(says) as ChannelTopic[]).map((one) => (
           <label key={one} className="flex items-center gap-2 max-sm:min-h-11">
             <input
               type="checkbox"
@@ -224,13 +231,13 @@ function Add({ canMail, done }: { canMail: boolean; done: (secret: string | unde
             onFailure={setFailure}
             act={async (key) => {
               setFailure(undefined)
-              const { secret } = await addPlace(place(), key)
+              const { secret } = await addChannel(channel(), key)
               setAddress('')
               setToken('')
               await done(secret)
             }}
           >
-            Add place
+            Add channel
           </ActionButton>
         </span>
       </div>

@@ -1,5 +1,5 @@
 import { text } from 'node:stream/consumers'
-import type { CreatePlaceInput, PlaceView } from '../../../contract/places.ts'
+import type { CreateChannelInput, ChannelView } from '../../../contract/channels.ts'
 import { type CommandGroup, command, UsageError } from '../../command.ts'
 import { connect } from '../../connection.ts'
 import { hubOptions, oneOf } from '../../option-values.ts'
@@ -8,16 +8,16 @@ import { jsonOption, printJson, printTable } from '../../print.ts'
 const kinds = ['webhook', 'ntfy', 'email'] as const
 
 const list = command({
-  summary: 'List the places where you get notifications.',
+  summary: 'List the channels where you get notifications.',
   options: { ...hubOptions, ...jsonOption },
-  examples: ['errand places list'],
+  examples: ['errand channels list'],
   async run({ json, ...hub }) {
-    const { places } = await connect(hub).places.list()
-    if (json) printJson(places)
+    const { channels } = await connect(hub).channels.list()
+    if (json) printJson(channels)
     else
       printTable(
         ['ID', 'NAME', 'KIND', 'TO', 'ABOUT', 'LAST SENT', 'WAITING', 'WHY'],
-        places.map((one) => [
+        channels.map((one) => [
           one.id,
           one.name,
           one.kind,
@@ -27,20 +27,20 @@ const list = command({
           String(one.waiting),
           failureText(one),
         ]),
-        'You have no places. Add one with: errand places add',
+        'You have no channels. Add one with: errand channels add',
       )
     return 0
   },
 })
 
-const failureText = ({ failure }: PlaceView): string =>
+const failureText = ({ failure }: ChannelView): string =>
   failure === undefined ? '' : `${failure.dropped ? 'gave up: ' : ''}${failure.message}`
 
 const add = command({
   summary: 'Get notified of questions to you and failed runs: by webhook, ntfy topic or e-mail.',
   args: '<webhook|ntfy|email> <address>',
   options: {
-    name: { type: 'string', value: 'NAME', help: 'Name of the place (default: its kind and server)' },
+    name: { type: 'string', value: 'NAME', help: 'Name of the channel (default: its kind and server)' },
     only: { type: 'string', value: 'WHAT', help: 'Notify only about needs_me, or only about failures' },
     'value-from-stdin': {
       type: 'boolean',
@@ -50,9 +50,9 @@ const add = command({
     ...jsonOption,
   },
   examples: [
-    'errand places add ntfy https://ntfy.sh/my-topic',
-    'errand places add webhook https://hooks.example.org/errand --only failures',
-    'errand places add email ann@example.org',
+    'errand channels add ntfy https://ntfy.sh/my-topic',
+    'errand channels add webhook https://hooks.example.org/errand --only failures',
+    'errand channels add email ann@example.org',
   ],
   async run({ name, only: given, 'value-from-stdin': read, json, ...hub }, [kindGiven, address]) {
     const kind = oneOf('the kind', kindGiven, kinds)!
@@ -61,49 +61,49 @@ const add = command({
       throw new UsageError('--value-from-stdin does not go with e-mail', 'leave it out')
     const value = read ? (await text(process.stdin)).replace(/\r?\n$/, '') : undefined
     const more = { name, ...(only !== undefined && { tells: [only] }) }
-    const place: CreatePlaceInput =
+    const channel: CreateChannelInput =
       kind === 'email'
         ? { kind, address: address!, ...more }
         : kind === 'ntfy'
           ? { kind, url: address!, token: value, ...more }
           : { kind, url: address!, secret: value, ...more }
-    const made = await connect(hub).places.add(place)
+    const made = await connect(hub).channels.add(channel)
     if (json) printJson(made)
     else {
       process.stdout.write(`${made.id}\n`)
       if (made.secret !== undefined)
         process.stderr.write(`Requests are signed with this secret, shown only once: ${made.secret}\n`)
-      process.stderr.write(`Try it: errand places test ${made.id}\n`)
+      process.stderr.write(`Try it: errand channels test ${made.id}\n`)
     }
     return 0
   },
 })
 
 const test = command({
-  summary: 'Send a test notification to a place now.',
+  summary: 'Send a test notification to a channel now.',
   args: '<id>',
   options: hubOptions,
-  examples: ['errand places test place_abc'],
+  examples: ['errand channels test channel_abc'],
   async run(hub, [id]) {
-    await connect(hub).places.test(id!)
+    await connect(hub).channels.test(id!)
     process.stdout.write('The test was sent.\n')
     return 0
   },
 })
 
 const remove = command({
-  summary: 'Remove a place and its pending notifications.',
+  summary: 'Remove a channel and its pending notifications.',
   args: '<id>',
   options: hubOptions,
-  examples: ['errand places remove place_abc'],
+  examples: ['errand channels remove channel_abc'],
   async run(hub, [id]) {
-    await connect(hub).places.remove(id!)
+    await connect(hub).channels.remove(id!)
     process.stdout.write(`${id} is removed.\n`)
     return 0
   },
 })
 
-export const places: CommandGroup = {
-  summary: 'Manage the places where you get notifications.',
+export const channels: CommandGroup = {
+  summary: 'Manage the channels where you get notifications.',
   commands: { list, add, test, remove },
 }

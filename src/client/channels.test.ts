@@ -3,17 +3,17 @@ import test from 'node:test'
 import { testingHub } from '../../test/support/hub/hub-fixture.ts'
 import { ErrandClient } from './client.ts'
 
-test('places are added, listed without what they hold, and removed', async (t) => {
+test('channels are added, listed without what they hold, and removed', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
-  const { places } = new ErrandClient({ url: hub.url, token })
-  const { id, secret } = await places.add({ kind: 'webhook', url: 'https://hooks.example/x' })
+  const { channels } = new ErrandClient({ url: hub.url, token })
+  const { id, secret } = await channels.add({ kind: 'webhook', url: 'https://hooks.example/x' })
   assert.equal(secret?.length, 32)
-  const { places: listed, can_mail } = await places.list()
+  const { channels: listed, can_mail } = await channels.list()
   assert.deepEqual(
     [listed.map(({ to, tells }) => [to, tells]), can_mail],
     [[['hooks.example', ['needs_me', 'failures']]], false],
   )
-  await places.remove(id)
-  await assert.rejects(places.remove(id), { code: 'not_found' })
+  await channels.remove(id)
+  await assert.rejects(channels.remove(id), { code: 'not_found' })
 })

@@ -1,20 +1,20 @@
 import * as z from 'zod'
 import { PlainName } from './plain-name.ts'
 
-/** Requests and answers of `/api/me/places`: the places at which a person is notified. */
+/** Requests and answers of `/api/me/channels`: the channels at which a person is notified. */
 
 const time = z.string().describe('RFC 3339, UTC')
 
-/** Most places that a user may have. */
-export const MOST_PLACES = 10
+/** Most channels that a user may have. */
+export const MOST_CHANNELS = 10
 
-export const PlaceKind = z.enum(['webhook', 'ntfy', 'email'])
-export type PlaceKind = z.infer<typeof PlaceKind>
-export const PlaceTells = z.enum(['needs_me', 'failures'])
-export type PlaceTells = z.infer<typeof PlaceTells>
+export const ChannelKind = z.enum(['webhook', 'ntfy', 'email'])
+export type ChannelKind = z.infer<typeof ChannelKind>
+export const ChannelTopic = z.enum(['needs_me', 'failures'])
+export type ChannelTopic = z.infer<typeof ChannelTopic>
 
 const tells = z
-  .array(PlaceTells)
+  .array(ChannelTopic)
   .min(1)
   .max(2)
   .default(['needs_me', 'failures'])
@@ -26,8 +26,8 @@ const url = z
   .url({ protocol: /^https?$/, error: 'must be an address that begins with https:// or http://' })
   .max(2000)
 
-/** `POST /api/me/places`. Only the name is ever returned. */
-export const CreatePlace = z.discriminatedUnion('kind', [
+/** `POST /api/me/channels`. Only the name is ever returned. */
+export const CreateChannel = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('webhook'),
     name,
@@ -54,15 +54,15 @@ export const CreatePlace = z.discriminatedUnion('kind', [
     address: z.email('is not an e-mail address').max(254),
   }),
 ])
-export type CreatePlace = z.infer<typeof CreatePlace>
-export type CreatePlaceInput = z.input<typeof CreatePlace>
+export type CreateChannel = z.infer<typeof CreateChannel>
+export type CreateChannelInput = z.input<typeof CreateChannel>
 
-export const PlaceView = z.object({
+export const ChannelView = z.object({
   id: z.string(),
-  kind: PlaceKind,
+  kind: ChannelKind,
   name: z.string(),
   to: z.string().describe('The server or the e-mail address; never the rest of a URL'),
-  tells: z.array(PlaceTells),
+  tells: z.array(ChannelTopic),
   created_at: time,
   last_sent_at: time.optional(),
   waiting: z.number().int().describe('Notices that are still to be sent'),
@@ -71,17 +71,17 @@ export const PlaceView = z.object({
     .optional()
     .describe('Why the last try failed; `dropped`: it is not tried again. Absent once a notice was sent'),
 })
-export type PlaceView = z.infer<typeof PlaceView>
-export const PlaceList = z.object({
-  places: z.array(PlaceView),
+export type ChannelView = z.infer<typeof ChannelView>
+export const ChannelList = z.object({
+  channels: z.array(ChannelView),
   can_mail: z.boolean().describe('Whether the hub knows a mail server'),
 })
-export type PlaceList = z.infer<typeof PlaceList>
-export const PlaceCreated = PlaceView.extend({
+export type ChannelList = z.infer<typeof ChannelList>
+export const ChannelCreated = ChannelView.extend({
   secret: z.string().optional().describe('Secret of a webhook; shown only this once'),
 })
-export type PlaceCreated = z.infer<typeof PlaceCreated>
-export const PlaceTested = z.object({ sent: z.literal(true) })
+export type ChannelCreated = z.infer<typeof ChannelCreated>
+export const ChannelTested = z.object({ sent: z.literal(true) })
 
 /** The body of a webhook. */
 export const WebhookNotice = z.object({

@@ -1,17 +1,20 @@
 import { randomBytes } from 'node:crypto'
 import { ErrandError } from '../../contract/errors.ts'
-import { type CreatePlace, MOST_PLACES, type PlaceView } from '../../contract/places.ts'
-import type { Place, PlaceState } from '../../stores/sqlite/places.ts'
+import { type CreateChannel, MOST_CHANNELS, type ChannelView } from '../../contract/channels.ts'
+import type { NotificationChannel, ChannelState } from '../../stores/sqlite/channels.ts'
 import type { Identity } from '../auth/auth.ts'
 import { newId } from '../auth/tokens.ts'
-import type { PlaceValue } from '../notify/send-notice.ts'
+import type { ChannelValue } from '../notify/send-notice.ts'
 import type { ApiContext } from './api-context.ts'
 import type { Handlers } from './http/routes.ts'
 
-/** Milliseconds between two tests of a place. */
+/** Milliseconds between two tests of a channel. */
 const TEST_PAUSE_MS = 5000
 
-const view = ({ id, kind, name, to, tells, created_at }: Place, state: PlaceState): PlaceView => ({
+const view = (
+  { id, kind, name, to, tells, created_at }: NotificationChannel,
+  state: ChannelState,
+): ChannelView => ({
   id,
   kind,
   name,
@@ -21,40 +24,40 @@ const view = ({ id, kind, name, to, tells, created_at }: Place, state: PlaceStat
   ...state,
 })
 
-export function placeHandlers({ places, notifier, secrets }: ApiContext) {
+export function channelHandlers({ channels, notifier, secrets }: ApiContext) {
   const tested = new Map<string, number>()
 
-  const own = async (identity: Identity, id: string): Promise<Place> => {
-    const place = await places.get(id)
-    if (place?.user_id === identity.user.id) return place
-    throw new ErrandError('not_found', `You have no place with the id "${id}".`, {
-      hint: 'List them with: errand places list',
+  const own = async (identity: Identity, id: string): Promise<NotificationChannel> => {
+    const channel = await channels.get(id)
+    if (channel?.user_id === identity.user.id) return channel
+    throw new ErrandError('not_found', `You have no channel with the id "${id}".`, {
+      hint: 'List them with: errand channels list',
     })
   }
 
   return {
-    'GET /api/me/places': async ({ identity }) => {
-      const found = await places.ofUser(identity.user.id)
+    'GET /api/me/channels': async ({ identity }) => {
+      const found = await channels.ofUser(identity.user.id)
       return {
-        places: found.map(({ waiting, last_sent_at, failure, ...place }) =>
-          view(place, { waiting, last_sent_at, failure }),
+        channels: found.map(({ waiting, last_sent_at, failure, ...channel }) =>
+          view(channel, { waiting, last_sent_at, failure }),
         ),
         can_mail: notifier.sender.canMail,
       }
     },
 
-    'POST /api/me/places': async ({ identity: { user }, body }, reply) => {
-      if ((await places.ofUser(user.id)).length >= MOST_PLACES)
-        throw new ErrandError('quota_exceeded', `You have ${MOST_PLACES} places, which is the most.`, {
-          hint: 'Remove one first: errand places list',
+    'POST /api/me/channels': async ({ identity: { user }, body }, reply) => {
+      if ((await channels.ofUser(user.id)).length >= MOST_CHANNELS)
+        throw new ErrandError('quota_exceeded', `You have ${MOST_CHANNELS} channels, which is the most.`, {
+          hint: 'Remove one first: errand channels list',
         })
       if (body.kind === 'email' && !notifier.sender.canMail)
         throw new ErrandError('unavailable', 'This hub sends no mail: it knows no mail server.', {
           hint: 'Its operator gives it one with ERRAND_SMTP_URL.',
         })
-      const { value, to, secret } = placeValue(body)
-      const place = {
-        id: newId('place'),
+      const { value, to, secret } = channelValue(body)
+      const channel = {
+        id: newId('channel'),
         user_id: user.id,
         tenant: user.tenant,
         kind: body.kind,
@@ -63,31 +66,31 @@ export function placeHandlers({ places, notifier, secrets }: ApiContext) {
         tells: [...new Set(body.tells)],
         created_at: new Date().toISOString(),
       }
-      // Stored before the place, which needs it. If the hub is killed in between, the leftover is deleted with the
+      // Stored before the channel, which needs it. If the hub is killed in between, the leftover is deleted with the
       // user.
-      await secrets.setOfPlace({ ...place, owner: user.name }, JSON.stringify(value))
-      await places.add(place)
+      await secrets.setOfChannel({ ...channel, owner: user.name }, JSON.stringify(value))
+      await channels.add(channel)
       reply.header('cache-control', 'no-store')
-      return { ...view({ ...place, owner: user.name }, { waiting: 0 }), secret }
+      return { ...view({ ...channel, owner: user.name }, { waiting: 0 }), secret }
     },
 
-    'POST /api/me/places/:id/test': async ({ identity, params }) => {
-      const place = await own(identity, params.id)
-      const waitMs = (tested.get(place.id) ?? 0) + TEST_PAUSE_MS - Date.now()
+    'POST /api/me/channels/:id/test': async ({ identity, params }) => {
+      const channel = await own(identity, params.id)
+      const waitMs = (tested.get(channel.id) ?? 0) + TEST_PAUSE_MS - Date.now()
       if (waitMs > 0)
         throw new ErrandError('rate_limited', 'A test was sent there just now.', {
           hint: `Try again in ${Math.ceil(waitMs / 1000)} s.`,
         })
       if (tested.size > 10_000) tested.clear()
-      tested.set(place.id, Date.now())
-      await notifier.test(place)
+      tested.set(channel.id, Date.now())
+      await notifier.test(channel)
       return { sent: true as const }
     },
 
-    'DELETE /api/me/places/:id': async ({ identity, params }) => {
-      const place = await own(identity, params.id)
-      await places.remove(place.id)
-      await secrets.dropOfPlace(place)
+    'DELETE /api/me/channels/:id': async ({ identity, params }) => {
+      const channel = await own(identity, params.id)
+      await channels.remove(channel.id)
+      await secrets.dropOfChannel(channel)
     },
   } satisfies Partial<Handlers>
 }
@@ -96,7 +99,7 @@ export function placeHandlers({ places, notifier, secrets }: ApiContext) {
  * Returns the part that is stored sealed, the part that is shown, and the secret if it was generated. Throws
  * `bad_request`.
  */
-function placeValue(body: CreatePlace): { value: PlaceValue; to: string; secret?: string } {
+function channelValue(body: CreateChannel): { value: ChannelValue; to: string; secret?: string } {
   if (body.kind === 'email') return { value: { kind: 'email', address: body.address }, to: body.address }
   const url = new URL(body.url)
   if (url.username !== '' || url.password !== '')
