@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+
 export interface Clocks {
   /** Milliseconds since 1970, by the machine's clock. */
   now(): number
@@ -120,4 +122,17 @@ export class ChangeWatch<T> {
     this.#told = text
     this.#watched.tell(found)
   }
+}
+
+/** Repeats the work until it succeeds, with growing waits of 0.2 to 10 s. Throws its last error when the signal aborts. */
+export async function patiently(work: () => Promise<unknown>, signal: AbortSignal): Promise<void> {
+  const backoff = new Backoff({ firstMs: 200, maxMs: 10_000 })
+  for (;;)
+    try {
+      await work()
+      return
+    } catch (error) {
+      if (signal.aborted) throw error
+      await sleep(backoff.next(), undefined, { signal })
+    }
 }

@@ -95,5 +95,5 @@ export const MarkSeen = z.strictObject({
   until: z.string().optional().describe('All failures up to this time; a time in the future counts as now'),
 })
 export type MarkSeen = z.infer<typeof MarkSeen>
-export const Seen = z.object({ since: z.string().describe('All failures up to this time are seen') })
-export type Seen = z.infer<typeof Seen>
+export const SeenFailures = z.object({ since: z.string().describe('All failures up to this time are seen') })
+export type SeenFailures = z.infer<typeof SeenFailures>

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ChangePool, Pool, PoolView, ProvisionedEnd } from '../../contract/fleet/provisioning.ts'
 import type { Log } from '../../platform/log.ts'
-import { Backoff } from '../../platform/time.ts'
+import { Backoff, patiently } from '../../platform/time.ts'
 import type { ProvisionedRow, ProvisionedRunnerStore } from '../../stores/sqlite/provisioned-runners.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
 import type { Demand } from '../fleet/provisioned-groups.ts'
@@ -11,7 +11,14 @@ import { EngineLooks } from './engine-looks.ts'
 import { GroupSizes } from './group-sizes.ts'
 import { envOf, isNameOf, nameOf, spareStem, stemOf } from './names.ts'
 import { areAlike, PoolDrivers } from './pool-drivers.ts'
-import { hopeless, isFailedStart, OTHER_SETTINGS, type PoolFleet, planPool, type Seen } from './pool-plan.ts'
+import {
+  hopeless,
+  isFailedStart,
+  OTHER_SETTINGS,
+  type PoolFleet,
+  planPool,
+  type RunnerLiveness,
+} from './pool-plan.ts'
 import { noPool, type PoolSettings } from './pool-settings.ts'
 import { poolView, whyWaits } from './pool-view.ts'
 import type { ProvisionedTokens } from './provisioned-tokens.ts'
@@ -242,20 +249,23 @@ export class Pools {
     for (const pool of pools) {
       const breaker = this.#breakerOf(pool.group)
       const rows = this.#rowsOf(pool.group)
-      const seen = (name: string) => fleet.seen({ tenant: this.#tracked.get(name)!.row.tenant, id: name })
-      for (const row of rows) this.#note(this.#tracked.get(row.name)!, seen(row.name), pool, nowMs)
+      const liveness = (name: string) =>
+        fleet.liveness({ tenant: this.#tracked.get(name)!.row.tenant, id: name })
+      for (const row of rows) this.#note(this.#tracked.get(row.name)!, liveness(row.name), pool, nowMs)
       const waiting = fleet.demands(pool.group)
       const known = this.#sizes.of(pool, nowMs)
       const sizes = (tenant: string) =>
         known.length === 0 ? known : [...known, ...fleet.sizesBeside(pool.group, tenant)]
-      const lost = { pool, rows, seen, demands: waiting, open: breaker.open, sizes, nowMs: performance.now() }
-      const given = hopeless(lost)
+      const given = hopeless({
+        ...{ pool, rows, liveness, demands: waiting, open: breaker.open, sizes },
+        nowMs: performance.now(),
+      })
       for (const { demand, end } of given) fleet.giveUp(pool.group, demand, end)
       const { moves, removals, starts } = planPool({
         pool,
         rows,
         demands: given.length > 0 ? fleet.demands(pool.group) : waiting,
-        seen,
+        liveness,
         ...{ isOpen, setAsideSince },
         idleSince: (name) => this.#tracked.get(name)?.idleSinceMs,
         paused: pool.paused,
@@ -282,7 +292,12 @@ export class Pools {
     this.#told()
   }
 
-  #note(entry: TrackedRunner, { connected, attempts, size }: Seen, pool: Pool, nowMs: number): void {
+  #note(
+    entry: TrackedRunner,
+    { connected, attempts, size }: RunnerLiveness,
+    pool: Pool,
+    nowMs: number,
+  ): void {
     const { row, away } = entry
     if (size !== undefined && areAlike(row.pool, pool)) this.#sizes.note(pool, size, nowMs)
     entry.away = !connected && (row.state === 'idle' || row.state === 'working')
@@ -294,10 +309,8 @@ export class Pools {
 
   #start(pool: Pool, demand: Demand | undefined): void {
     const { hub } = this.#options
-    const stem =
-      demand === undefined
-        ? spareStem(hub)
-        : stemOf(hub, JSON.stringify([pool.group, demand.run_id, demand.workspace]))
+    const of = demand && JSON.stringify([pool.group, demand.run_id, demand.workspace])
+    const stem = of === undefined ? spareStem(hub) : stemOf(hub, of)
     const before = [...this.#past, ...[...this.#tracked.values()].map(({ row }) => row)]
     const epoch = 1 + Math.max(0, ...before.filter((row) => row.stem === stem).map((row) => row.epoch))
     const now = Date.now()
@@ -473,7 +486,7 @@ export class Pools {
         this.#move(entry, { waits_for: there.message })
       if (there !== undefined && there.state !== 'ended') continue
       // A runner that speaks to the hub is there, whatever its engine says.
-      if (this.#fleet?.seen({ tenant, id: name }).connected) continue
+      if (this.#fleet?.liveness({ tenant, id: name }).connected) continue
       const isStarting = entry.row.state === 'starting'
       const message = there?.message ?? (isStarting ? 'It is not there any more.' : 'It has vanished.')
       this.#remove(entry, isStarting ? 'failed' : (there?.reason ?? 'lost'), message, there?.permanent)
@@ -484,17 +497,4 @@ export class Pools {
         await this.#removals.run(() => driver.remove(name, this.#stop.signal), this.#stop.signal)
       }
   }
-}
-
-/** Repeats the work until it succeeds: the store may be full or unreachable. */
-async function patiently(work: () => Promise<unknown>, signal: AbortSignal): Promise<void> {
-  const backoff = new Backoff({ firstMs: 200, maxMs: 10_000 })
-  for (;;)
-    try {
-      await work()
-      return
-    } catch (error) {
-      if (signal.aborted) throw error
-      await sleep(backoff.next(), undefined, { signal })
-    }
 }
