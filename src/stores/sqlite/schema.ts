@@ -1,7 +1,7 @@
 import { botDataMigrations } from './bot-data.ts'
+import { channelMigrations } from './channels.ts'
 import type { Migration, Migrations } from './database.ts'
 import { personalMigrations } from './personal.ts'
-import { channelMigrations } from './channels.ts'
 import { poolSlotMigrations } from './pool-slots.ts'
 import { provisionedRunnerMigrations } from './provisioned-runners.ts'
 import { runInputMigrations } from './run-inputs.ts'

@@ -10,10 +10,10 @@ import {
   sqliteUsers,
 } from './accounts.ts'
 import { type BotDataStore, sqliteBotData } from './bot-data.ts'
+import { type ChannelStore, sqliteChannels } from './channels.ts'
 import { CommitMark } from './commit-mark.ts'
 import { openDatabase } from './database.ts'
 import { type PersonalStore, sqlitePersonal } from './personal.ts'
-import { type ChannelStore, sqliteChannels } from './channels.ts'
 import { type PoolSlotStore, sqlitePoolSlots } from './pool-slots.ts'
 import { type ProvisionedRunnerStore, sqliteProvisionedRunners } from './provisioned-runners.ts'
 import { SqliteRunStore } from './runs.ts'
