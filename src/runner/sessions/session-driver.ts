@@ -66,7 +66,7 @@ export class SessionDriver {
       env,
       attemptKey: key,
       ...{ masker, machineStop },
-      enclose: box && ((launch, name) => box.enclose(launch, start.places(launch.cwd)!, name)),
+      enclose: box && ((launch, name) => box.enclose(launch, start.mounts(launch.cwd)!, name)),
       onResult: (result) => this.journaled.apply({ type: 'verified', ...result }),
     })
     this.journaled = new JournaledSession({
