@@ -62,8 +62,8 @@ export class ChildDriver implements Driver {
     void this.#tree.stop(graceMs).then((gone) => gone || this.#over({ type: 'stopped' }))
   }
 
-  hurry(): void {
-    this.#tree.hurry()
+  expedite(): void {
+    this.#tree.expedite()
   }
 
   async sweep(): Promise<Swept> {

@@ -232,17 +232,17 @@ export class LocalAttempts {
       timeoutGraceMs: this.#options.graceMs,
       path: 'this process',
       keepFiles: this.#keepFiles(spec),
-      bringFiles: this.#bringFiles(spec),
+      fetchNeededFiles: this.#fetchNeededFiles(spec),
       dropSecrets: () => secrets?.discard(),
       remove: async () => undefined,
       onReleased: () => undefined,
     })
   }
 
-  #bringFiles(spec: AttemptSpec): AttemptOptions['bringFiles'] {
+  #fetchNeededFiles(spec: AttemptSpec): AttemptOptions['fetchNeededFiles'] {
     const { artifacts, cwd } = this.#options
     if (artifacts === undefined || !spec.needs_files?.length) return undefined
-    return async (asking) => await (await artifacts()).bringFiles(spec, cwd, asking)
+    return async (asking) => await (await artifacts()).fetchNeededFiles(spec, cwd, asking)
   }
 
   #keepFiles(spec: AttemptSpec): AttemptOptions['keepFiles'] {
