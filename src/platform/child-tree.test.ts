@@ -105,7 +105,7 @@ test('what was hurried gets no grace', async () => {
   const { group, mark } = await shell('trap "" TERM; echo ready; while :; do sleep 1; done')
   const tree = new ChildTree(mark)
   tree.group = group
-  tree.hurry()
+  tree.expedite()
   assert.equal(await tree.stop(600_000), true)
 })
 

@@ -40,7 +40,7 @@ export class ChildTree {
 
   /** Ends the whole tree. Resolves with false when a process survives. A second call can only shorten the grace. */
   stop(graceMs: number): Promise<boolean> {
-    if (graceMs === 0) this.hurry()
+    if (graceMs === 0) this.expedite()
     const { members, spares, seal } = this.#more
     const tree = { group: this.group, mark: this.#mark, members, spares }
     this.#stopping ??= endTree(tree, graceMs, this.#force.signal, seal)
@@ -48,7 +48,7 @@ export class ChildTree {
   }
 
   /** Skips the grace, or what is left of it. */
-  hurry(): void {
+  expedite(): void {
     this.#force.abort()
   }
 

@@ -8,7 +8,7 @@ import test, { type TestContext } from 'node:test'
 import { attemptSpec } from '../../../test/support/runner/attempt-fixture.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { AttemptJournal } from '../attempts/journal.ts'
-import { HubAway, HubPatience } from '../link/hub-patience.ts'
+import { HubAway, HubRetry } from '../link/hub-retry.ts'
 import { ArtifactKeeper, type ArtifactSink, type KeeperLimits } from './artifact-keeper.ts'
 import { FolderArtifacts } from './folder-artifacts.ts'
 
@@ -106,9 +106,9 @@ test('a sink that is away is tried again until it is there; one that refuses is 
 
 test('where its time is over, or it is to end, the end says what could not be kept', async (t) => {
   const put = async () => Promise.reject(new ErrandError('unavailable', 'The hub does not answer.'))
-  const patience = new HubPatience()
-  patience.linked(60_000)
-  const late = place(t, { put, patience }, { triedMs: 0 })
+  const retry = new HubRetry()
+  retry.linked(60_000)
+  const late = place(t, { put, retry }, { triedMs: 0 })
   late.write({ 'a.txt': 'one', 'b.txt': 'two' })
   assert.equal(
     await late.keeper.keepFiles(late.attempt, late.dir),

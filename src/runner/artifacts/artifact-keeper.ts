@@ -16,11 +16,11 @@ import {
   MAX_RUN_ARTIFACTS,
 } from '../../contract/tasks/artifact.ts'
 import type { AttemptJournal } from '../attempts/journal.ts'
-import { type Asking, HubPatience } from '../link/hub-patience.ts'
+import { type Asking, HubRetry } from '../link/hub-retry.ts'
 import { KnownSecrets } from '../masking/known-secrets.ts'
 import type { NamedSecret } from '../masking/masker.ts'
 import { checkGlobs, matchingFiles } from './matching-files.ts'
-import { bringFiles } from './needed-files.ts'
+import { fetchNeededFiles } from './needed-files.ts'
 
 /** Stores what attempts leave. */
 export interface ArtifactSink {
@@ -35,7 +35,7 @@ export interface ArtifactSink {
    */
   get(runId: string, artifactId: string, signal: AbortSignal): Promise<Readable>
   /** Decides how long to retry; absent if the sink is on this machine. */
-  readonly patience?: HubPatience
+  readonly retry?: HubRetry
 }
 
 const refusals: readonly string[] = [
@@ -91,13 +91,13 @@ interface CollectContext {
 export class ArtifactKeeper {
   readonly #sink: ArtifactSink
   readonly #limits: Required<KeeperLimits>
-  readonly #patience: HubPatience
+  readonly #retry: HubRetry
   /** Last task of each attempt; tasks run one at a time, because the ids are consecutive. */
   readonly #turns = new WeakMap<AttemptJournal, Promise<unknown>>()
 
   constructor(sink: ArtifactSink, limits: KeeperLimits = {}) {
     this.#sink = sink
-    this.#patience = sink.patience ?? new HubPatience()
+    this.#retry = sink.retry ?? new HubRetry()
     this.#limits = {
       triedMs: limits.triedMs ?? 24 * 3_600_000,
       bytes: limits.bytes ?? MAX_ARTIFACT_BYTES,
@@ -176,16 +176,16 @@ export class ArtifactKeeper {
   /** Writes what a run has stored to a file, from its beginning at each try. Throws like `ArtifactSink.get`. */
   async fetch(runId: string, artifactId: string, file: string, asking: Asking): Promise<void> {
     const { signal } = asking
-    await this.#patience.whileAway(async () => {
+    await this.#retry.whileAway(async () => {
       const content = await this.#sink.get(runId, artifactId, signal)
       await pipeline(content, createWriteStream(file, { mode: 0o600 }), { signal })
     }, asking)
   }
 
-  /** Puts the files that the attempt needs into its workspace; see `bringFiles`. */
-  async bringFiles(spec: AttemptSpec, workspace: string, asking: Asking): Promise<void> {
+  /** Puts the files that the attempt needs into its workspace; see `fetchNeededFiles`. */
+  async fetchNeededFiles(spec: AttemptSpec, workspace: string, asking: Asking): Promise<void> {
     const fetch = (runId: string, artifactId: string) => this.#sink.get(runId, artifactId, asking.signal)
-    await bringFiles(spec, workspace, { fetch, patience: this.#patience }, asking)
+    await fetchNeededFiles(spec, workspace, { fetch, retry: this.#retry }, asking)
   }
 
   /** Copies the files at once: other steps of the run may continue in the same workspace. */
@@ -241,8 +241,8 @@ export class ArtifactKeeper {
   async #send({ spec, journal, signal }: KeepingAttempt, artifact: Artifact, file: string): Promise<void> {
     const isAway = (error: unknown) => !isRefusal(error)
     const waiting = (message: string) => void journal.add({ type: 'phase', phase: 'artifacts', message })
-    const patience = { signal, isAway, waiting, linkedMs: this.#limits.triedMs }
-    await this.#patience.whileAway(() => this.#sink.put(spec, artifact, file, signal), patience)
+    const options = { signal, isAway, waiting, linkedMs: this.#limits.triedMs }
+    await this.#retry.whileAway(() => this.#sink.put(spec, artifact, file, signal), options)
     if (journal.add({ type: 'artifact', artifact })) return
     throw new ErrandError('disk_full', 'What the attempt keeps could not be written down on its machine.')
   }

@@ -7,7 +7,7 @@ import { test } from 'node:test'
 import { attemptSpec, endOf, place, textOf, until } from '../../../test/support/runner/attempt-fixture.ts'
 import { builtinActionRegistry } from '../../actions/registry.ts'
 import { ErrandError } from '../../contract/errors.ts'
-import { HubAway, HubPatience } from '../link/hub-patience.ts'
+import { HubAway, HubRetry } from '../link/hub-retry.ts'
 import { ArtifactKeeper, type ArtifactSink } from './artifact-keeper.ts'
 
 const needed = { artifact_id: '1.1', name: 'in.txt', bytes: 5, sha256: hash('sha256', 'bytes'), to: 'in.txt' }
@@ -74,9 +74,9 @@ test('one that waits for its files is canceled, fails with their reason, or goes
 test('one whose hub stays away is lost, and has said once that it waits', async () => {
   using here = place()
   let asks = 0
-  const patience = new HubPatience()
-  patience.linked(50)
-  const attempts = here.open(opened({ put, get: () => away(asks++), patience }))
+  const retry = new HubRetry()
+  retry.linked(50)
+  const attempts = here.open(opened({ put, get: () => away(asks++), retry }))
   const attempt = await attempts.start(spec(), 1)
   const end = await endOf(attempt)
   assert.deepEqual(

@@ -2,8 +2,8 @@ import { openAsBlob } from 'node:fs'
 import type { Readable } from 'node:stream'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import type { Artifact } from '../../contract/tasks/artifact.ts'
-import type { HubPatience } from '../link/hub-patience.ts'
 import type { HubRequests } from '../link/hub-requests.ts'
+import type { HubRetry } from '../link/hub-retry.ts'
 import type { ArtifactSink } from './artifact-keeper.ts'
 import type { AttachmentSource } from './prompt-attachments.ts'
 
@@ -15,8 +15,8 @@ export class HubArtifacts implements ArtifactSink, AttachmentSource {
     this.#hub = hub
   }
 
-  get patience(): HubPatience {
-    return this.#hub.patience
+  get retry(): HubRetry {
+    return this.#hub.retry
   }
 
   async put(

@@ -4,7 +4,7 @@ import type { Readable } from 'node:stream'
 import type { AttemptSpec, NeededArtifact } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { LeadsOut, openBeneath } from '../../platform/beneath.ts'
-import type { Asking, HubPatience } from '../link/hub-patience.ts'
+import type { Asking, HubRetry } from '../link/hub-retry.ts'
 
 /** Fetches what a run has stored, like `ArtifactKeeper.fetch`. */
 type Fetch = (runId: string, artifactId: string, signal: AbortSignal) => Promise<Readable>
@@ -14,21 +14,21 @@ type Fetch = (runId: string, artifactId: string, signal: AbortSignal) => Promise
  * there: no link redirects a file. Idempotent. Throws `not_found`, `output_damaged`, `HubAway`, `invalid_argument` for
  * a path that leads out, `disk_full`.
  */
-export async function bringFiles(
+export async function fetchNeededFiles(
   { run_id, needs_files = [] }: Pick<AttemptSpec, 'run_id' | 'needs_files'>,
   workspace: string,
-  { fetch, patience }: { fetch: Fetch; patience: HubPatience },
+  { fetch, retry }: { fetch: Fetch; retry: HubRetry },
   asking: Asking,
 ): Promise<void> {
   for (const needed of needs_files)
-    await patience
-      .whileAway(() => bring(run_id, needed, workspace, fetch, asking.signal), asking)
+    await retry
+      .whileAway(() => fetchFile(run_id, needed, workspace, fetch, asking.signal), asking)
       .catch((error) => {
         throw worded(error, needed)
       })
 }
 
-async function bring(
+async function fetchFile(
   runId: string,
   { artifact_id, name, bytes, sha256, to }: NeededArtifact,
   workspace: string,

@@ -5,13 +5,13 @@ import type { Readable } from 'node:stream'
 import type { Attachment } from '../../contract/agent.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
-import type { Asking, HubPatience } from '../link/hub-patience.ts'
+import type { Asking, HubRetry } from '../link/hub-retry.ts'
 
 /** Provides the files that go with the prompts of a run. */
 export interface AttachmentSource {
   /** Returns an attachment. Throws `not_found`, and `HubAway`, also if the stream breaks off. */
   attachment(runId: string, id: string, signal: AbortSignal): Promise<Readable>
-  readonly patience: HubPatience
+  readonly retry: HubRetry
 }
 
 export interface PromptAttachmentsOptions {
@@ -35,7 +35,7 @@ export class PromptAttachments {
    * Fetches the missing ones, and retries while the hub is away. When it resolves, they are durable. Returns false if
    * the signal came before. Throws `not_found`, `output_damaged`, `invalid_argument`, `disk_full`, `HubAway`.
    */
-  async bring(attachments: readonly Attachment[]): Promise<boolean> {
+  async fetchAll(attachments: readonly Attachment[]): Promise<boolean> {
     const { source, asking } = this.#options
     for (const attachment of attachments)
       try {
@@ -48,7 +48,7 @@ export class PromptAttachments {
               hint: 'Ask on a hub (errand agent --hub --attach FILE), or name the file in the prompt.',
             },
           )
-        await source.patience.whileAway(() => this.#fetch(source, attachment), asking)
+        await source.retry.whileAway(() => this.#fetch(source, attachment), asking)
       } catch (error) {
         if (asking.signal.aborted) return false
         throw worded(error, attachment)

@@ -10,7 +10,7 @@ import type { Artifact } from '../../contract/tasks/artifact.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
 import type { Log } from '../../platform/log.ts'
 import { Backoff } from '../../platform/time.ts'
-import type { HubPatience } from '../link/hub-patience.ts'
+import type { HubRetry } from '../link/hub-retry.ts'
 import type { ArtifactSink } from './artifact-keeper.ts'
 
 /** Describes an external artifact store. */
@@ -64,8 +64,8 @@ export class StoreOutbox implements ArtifactSink {
     this.#done = this.#loop()
   }
 
-  get patience(): HubPatience | undefined {
-    return this.#options.sink.patience
+  get retry(): HubRetry | undefined {
+    return this.#options.sink.retry
   }
 
   async put(spec: AttemptSpec, artifact: Artifact, file: string, signal: AbortSignal): Promise<void> {

@@ -135,7 +135,7 @@ export class AttemptTable {
       driver: inlineDriver(order, output, this.workspaces.path(spec.run_id), this.#apart(spec)),
       dropSecrets: () => secrets.discard(),
       keepFiles: this.#keepFiles(spec, folder),
-      bringFiles: this.#bringFiles(spec),
+      fetchNeededFiles: this.#fetchNeededFiles(spec),
       remove: async () => {
         await output.remove()
         if (spec.artifacts) await folder.remove()
@@ -207,7 +207,7 @@ export class AttemptTable {
       masker: secrets?.masker,
       warnings: secrets?.warnings ?? [],
       poller: this.#poller,
-      bringFiles: this.#bringFiles(spec),
+      fetchNeededFiles: this.#fetchNeededFiles(spec),
       // What a task stores is shown with its pull request; a step of a workflow may pass on a file that it made from a
       // secret.
       keepFiles: this.#keepFiles(spec, folder, kind.kind === 'platform' ? secrets?.known : undefined),
@@ -236,10 +236,10 @@ export class AttemptTable {
     return attempt
   }
 
-  #bringFiles(spec: AttemptSpec): AttemptOptions['bringFiles'] {
+  #fetchNeededFiles(spec: AttemptSpec): AttemptOptions['fetchNeededFiles'] {
     const keeper = this.#artifacts
     if (keeper === undefined || !spec.needs_files?.length) return undefined
-    return async (asking) => await keeper.bringFiles(spec, this.workspaces.create(spec.run_id), asking)
+    return async (asking) => await keeper.fetchNeededFiles(spec, this.workspaces.create(spec.run_id), asking)
   }
 
   #keepFiles(

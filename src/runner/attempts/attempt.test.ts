@@ -17,8 +17,8 @@ function driven(own: Partial<Driver> = {}, more: Partial<AttemptOptions> = {}, t
   const driver: Driver = {
     begin: () => void told.push('begin'),
     stop: (graceMs) => void told.push(`stop ${graceMs}`),
-    hurry: () => void told.push('hurry'),
-    farewell: ({ type }) => void told.push(`farewell ${type}`),
+    expedite: () => void told.push('expedite'),
+    beforeSweep: ({ type }) => void told.push(`beforeSweep ${type}`),
     sweep: async ({ type }) => {
       told.push(`sweep ${type}`)
       return {}
@@ -57,7 +57,7 @@ test('an attempt that ends by itself is swept, measured and told once', async ()
     of.finish({ type: 'lost', why: 'twice' }),
   ])
   assert.deepEqual(types(attempt), ['started', 'ended'])
-  assert.deepEqual(told, ['begin', 'farewell exited', 'sweep exited', 'drop secrets'])
+  assert.deepEqual(told, ['begin', 'beforeSweep exited', 'sweep exited', 'drop secrets'])
   const { reason, exit_code, streams } = endOf(attempt)
   assert.deepEqual([reason, exit_code, streams?.stdout?.length], ['exit_code', 3, 2])
   attempt.cancel(0, 'canceled')
@@ -79,7 +79,7 @@ test('the first order to end counts, and later ones only make it quicker', async
   attempt.cancel(50, 'canceled')
   of.stop({ type: 'failed', reason: 'oom', message: 'too much' }, 0)
   await of.finish({ type: 'stopped' })
-  assert.deepEqual(told, ['stop 100', 'stop 0', 'farewell stopped', 'hurry', 'drop secrets'])
+  assert.deepEqual(told, ['stop 100', 'stop 0', 'beforeSweep stopped', 'expedite', 'drop secrets'])
   const { outcome, reason } = endOf(attempt)
   assert.deepEqual([outcome, reason], ['canceled', 'rejected'])
 })
@@ -101,7 +101,7 @@ test('what is let go of while it is measured is told by a later process', async 
   await attempt.close()
   swept.resolve({})
   await finished
-  assert.deepEqual([types(attempt), told], [[], ['farewell done', 'leave']])
+  assert.deepEqual([types(attempt), told], [[], ['beforeSweep done', 'leave']])
 })
 
 test('what cannot go on without this process is ended with it', async () => {
@@ -161,7 +161,7 @@ test('a driver that fails at the end fails the attempt alone, and what is left o
   await of.finish({ type: 'done' })
   const { outcome, reason, message } = endOf(attempt)
   assert.deepEqual([outcome, reason, message], ['failed', 'internal', 'Its end could not be told: no way.'])
-  assert.deepEqual(told, ['farewell done', 'kill', 'drop secrets'])
+  assert.deepEqual(told, ['beforeSweep done', 'kill', 'drop secrets'])
 })
 
 test('what had ended before this process is not driven, and can be released', async () => {

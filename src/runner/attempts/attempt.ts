@@ -6,7 +6,7 @@ import type { WorkspaceQuery } from '../../contract/runs/workspace-queries.ts'
 import { Reason } from '../../contract/status.ts'
 import type { RunnerAnswer } from '../../contract/tasks/pool-ask.ts'
 import type { Scope } from '../limits/scope.ts'
-import { type Asking, HubAway } from '../link/hub-patience.ts'
+import { type Asking, HubAway } from '../link/hub-retry.ts'
 import type { Masker } from '../masking/masker.ts'
 import type { HeldAttempt, OutputPart } from '../ports.ts'
 import { AttemptState } from './attempt-state.ts'
@@ -63,7 +63,7 @@ export interface AttemptOptions {
    */
   keepFiles?(journal: AttemptJournal, signal: AbortSignal): Promise<string | undefined>
   /** Puts the files that it needs into its workspace before its driver begins. Absent if this machine has none. */
-  bringFiles?(asking: Asking): Promise<void>
+  fetchNeededFiles?(asking: Asking): Promise<void>
   /** Drops the secrets once its end is stored, since they are not needed any more. */
   dropSecrets(): void
   /** Removes everything that is left of it. */
@@ -91,7 +91,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
   /** Aborted when nobody waits any longer for its files to be stored. */
   readonly #keeping = new AbortController()
   /** Set while the files that it needs are fetched: its driver has not begun. */
-  #bringing: AbortController | undefined
+  #fetching: AbortController | undefined
 
   /** Starts and watches nothing. */
   constructor(options: AttemptOptions) {
@@ -139,7 +139,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
   begin(): void {
     if (!this.spec.needs_files?.length) this.#driver?.begin()
     else
-      void this.#bring().then((there) => {
+      void this.#fetchNeededFiles().then((there) => {
         if (there) this.#driver?.begin()
       })
   }
@@ -147,7 +147,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
   async recover(): Promise<void> {
     // An attempt that has run already had them.
     const needs = this.spec.needs_files?.length && this.journal.startedAtMs === undefined
-    if (needs && !this.ended && this.cause === undefined && !(await this.#bring())) return
+    if (needs && !this.ended && this.cause === undefined && !(await this.#fetchNeededFiles())) return
     await this.#driver?.recover?.()
   }
 
@@ -191,12 +191,12 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     }
     if (!this.#state.move('left')) return
     this.#keeping.abort()
-    this.#bringing?.abort()
+    this.#fetching?.abort()
     this.#unwatch()
     const leaving = this.#driver?.leave?.()
     if (leaving) await leaving
     this.#cage?.close()
-    this.#letGo()
+    this.#closeFiles()
   }
 
   /** Ends all of it now, reports nothing and leaves nothing behind. */
@@ -230,7 +230,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
       const { network, ...box } = this.#options.isolation ?? {}
       const reach = network && { network: toldNetwork(network) }
       const kept = this.journal.add({ type: 'started', pid, time, ...box, ...reach })
-      if (!kept) this.unkept()
+      if (!kept) this.failUnwritten()
       for (const message of warnings) this.journal.add({ type: 'phase', phase: 'secrets', message })
       if (unboxed !== undefined) this.journal.add({ type: 'phase', phase: 'isolation', message: unboxed })
     }
@@ -243,11 +243,11 @@ export class Attempt implements HeldAttempt, Driven, Polled {
   stop(cause: Cause, graceMs: number): void {
     const first = this.#state.move('stopping')
     if (first) this.journal.keepCause(cause)
-    if (this.#bringing) this.#bringing.abort()
+    if (this.#fetching) this.#fetching.abort()
     else if (first || (this.#state.now === 'stopping' && graceMs === 0)) this.#driver?.stop(graceMs)
     else if (this.#state.now === 'measuring') {
       this.#keeping.abort()
-      if (graceMs === 0) this.#driver?.hurry?.()
+      if (graceMs === 0) this.#driver?.expedite?.()
     }
   }
 
@@ -255,7 +255,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     if (this.cause !== undefined) this.stop(this.cause, this.#options.timeoutGraceMs)
   }
 
-  unkept(message = this.#unwritten): void {
+  failUnwritten(message = this.#unwritten): void {
     this.stop({ type: 'failed', reason: 'output_failed', message }, 0)
   }
 
@@ -272,14 +272,14 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     const { spec, journal, masker } = this
     const driver = this.#driver!
     this.#unwatch()
-    driver.farewell?.(toldEnding)
+    driver.beforeSweep?.(toldEnding)
     await this.#lookLast(toldEnding)
     const { stop } = this.#options
     const ending = (this.cause === undefined && (await stop?.judge(toldEnding, endedAtMs))) || toldEnding
     if (this.#state.now === 'left') return
     const { survives, denied } = await driver.sweep(ending)
     await this.#networkReports?.close()
-    const unkeptFiles = await this.#keepFiles()
+    const filesMessage = await this.#keepFiles()
     this.#output.freeze()
     journal.changed()
     const end: AttemptEnd = await measuredEnd({
@@ -288,7 +288,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
       outputDir: this.#options.outputDir,
       within: this.#options.within,
       closed: () => this.#state.now === 'left',
-      lastWords: async () => await driver.lastWords?.(),
+      finalMessage: async () => await driver.finalMessage?.(),
     })
     if (denied !== undefined) end.denied = denied
     const { startedAtMs } = journal
@@ -300,21 +300,22 @@ export class Attempt implements HeldAttempt, Driven, Polled {
       if (usage !== undefined) end.usage = usage
     }
     if (survives) end.message = `${end.message ?? ''} A process of it could not be killed.`.trimStart()
-    if (unkeptFiles !== undefined) end.message = `${end.message ?? ''} ${unkeptFiles}`.trimStart()
+    if (filesMessage !== undefined) end.message = `${end.message ?? ''} ${filesMessage}`.trimStart()
     this.#tellEnd(end)
   }
 
   /** Fetches the files that it needs; returns false if the attempt is over, or was left. */
-  async #bring(): Promise<boolean> {
-    const bringing = new AbortController()
-    this.#bringing = bringing
+  async #fetchNeededFiles(): Promise<boolean> {
+    const fetching = new AbortController()
+    this.#fetching = fetching
     let ending: Ending | undefined
     try {
-      const { bringFiles } = this.#options
-      if (!bringFiles) throw new ErrandError('unavailable', 'This machine takes no files of other steps.')
+      const { fetchNeededFiles } = this.#options
+      if (!fetchNeededFiles)
+        throw new ErrandError('unavailable', 'This machine takes no files of other steps.')
       const waiting = (message: string) =>
         void this.journal.add({ type: 'phase', phase: 'needs_files', message })
-      await bringFiles({ signal: bringing.signal, waiting })
+      await fetchNeededFiles({ signal: fetching.signal, waiting })
     } catch (error) {
       const named = isErrandError(error) ? Reason.safeParse(error.code) : undefined
       const message = messageWithHint(error)
@@ -325,8 +326,8 @@ export class Attempt implements HeldAttempt, Driven, Polled {
           ? { type: 'lost', why: shown }
           : { type: 'action_failed', reason, message: shown }
     }
-    this.#bringing = undefined
-    if (bringing.signal.aborted) ending = { type: 'stopped' }
+    this.#fetching = undefined
+    if (fetching.signal.aborted) ending = { type: 'stopped' }
     if (this.#state.now === 'left') return false
     if (ending) await this.finish(ending)
     return ending === undefined
@@ -355,14 +356,14 @@ export class Attempt implements HeldAttempt, Driven, Polled {
   #tellEnd(end: AttemptEnd): void {
     if (!this.#state.move('ended')) return
     const message = this.#unwritten
-    const unkept = { outcome: 'failed', reason: 'output_failed', message, exports: undefined } as const
-    this.#over(this.journal.add(end, { ...end, ...unkept }))
+    const unwritten = { outcome: 'failed', reason: 'output_failed', message, exports: undefined } as const
+    this.#over(this.journal.add(end, { ...end, ...unwritten }))
   }
 
   /** Ends the attempt after its end is reported; `kept` means that the end survives a restart. */
   #over(kept: boolean): void {
     this.#cage?.end()
-    this.#letGo()
+    this.#closeFiles()
     if (kept) this.#options.dropSecrets()
   }
 
@@ -388,7 +389,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     this.#options.poller?.remove(this)
   }
 
-  #letGo(): void {
+  #closeFiles(): void {
     this.#unwatch()
     this.journal.close()
     this.#output.close()

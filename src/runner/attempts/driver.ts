@@ -33,13 +33,13 @@ export interface Driver {
    */
   stop(graceMs: number): void
   /** Announces the known end, so that whatever can end by itself does, before everything else is checked. */
-  farewell?(ending: Ending): void
+  beforeSweep?(ending: Ending): void
   /** Ends what it leaves behind. By the time it resolves, it has reported everything besides its output. */
   sweep(ending: Ending): Promise<Swept>
   /** Continues a sweep without a grace. */
-  hurry?(): void
-  /** Returns the last words of the end's message, when the output is final. Called if the attempt ended by itself. */
-  lastWords?(): Promise<string | undefined>
+  expedite?(): void
+  /** Returns the last part of the end's message, when the output is final. Called if the attempt ended by itself. */
+  finalMessage?(): Promise<string | undefined>
   /** Returns the usage that the driver knows; if absent, the usage that the limits have measured. */
   usage?(): AttemptUsage | undefined
   /** Ends all of it without a grace. Nobody watches it any more, and nothing is reported. */
@@ -75,7 +75,7 @@ export interface Driven {
   /**
    * Ends the attempt at once because something that had to be stored was not. Without a message, that is the journal.
    */
-  unkept(message?: string): void
+  failUnwritten(message?: string): void
   /** Ends the attempt, once: sweeps what is left, measures its output and reports its end. Never rejects. */
   finish(ending: Ending, more?: Over): Promise<void>
 }

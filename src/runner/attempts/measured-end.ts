@@ -52,13 +52,13 @@ export interface Measurable {
   masker: Masker | undefined
   /** Reports whether this process leaves the attempt; a later one measures it again. */
   closed(): boolean
-  /** Returns the last words of the end's message; called if the attempt ended by itself. */
-  lastWords(): Promise<string | undefined>
+  /** Returns the last part of the end's message; called if the attempt ended by itself. */
+  finalMessage(): Promise<string | undefined>
 }
 
 /** Measures the end of an attempt from its output, and puts the output where the step requests it. */
 export async function measuredEnd(attempt: Measurable): Promise<AttemptEnd> {
-  const { spec, ending, journal, output, exports, outputDir, within, masker, closed, lastWords } = attempt
+  const { spec, ending, journal, output, exports, outputDir, within, masker, closed, finalMessage } = attempt
   let unread: Cause | undefined
   const fail = (message: string) => {
     unread ??= journal.cause ?? { type: 'failed', reason: 'output_failed', message }
@@ -84,7 +84,7 @@ export async function measuredEnd(attempt: Measurable): Promise<AttemptEnd> {
   const cause = unread ?? journal.cause
   const { scanner, values, hidden } = output
   const end = attemptEnd({ ending, cause, scanner, values, exports, masker, hidden })
-  const words = cause === undefined ? await lastWords() : undefined
+  const words = cause === undefined ? await finalMessage() : undefined
   if (words !== undefined) end.message = `${end.message ?? ''}\n${words}`.trimStart()
   return { ...end, streams, output_files, last_error_line: output.lastErrorLine }
 }

@@ -114,7 +114,7 @@ class BotDriver implements Driver {
     return this.#meter.total()
   }
 
-  async lastWords(): Promise<string | undefined> {
+  async finalMessage(): Promise<string | undefined> {
     const how = this.#record.facts.ending?.how
     if (how?.type !== 'exited' || how.code === 0) return undefined
     return await lastLines(this.#kept.output)
@@ -169,7 +169,7 @@ class BotDriver implements Driver {
       cursorFile: folder.file('log-cursor'),
       perDayBytes: bytes(plan.limits.log),
       onWritten: () => void attempt.refresh(),
-      onFailed: ({ message }) => attempt.unkept(`Its log could not be written: ${message}.`),
+      onFailed: ({ message }) => attempt.failUnwritten(`Its log could not be written: ${message}.`),
     })
     this.#progress = new BuildProgress(tell, mask)
     this.#life = new ContainerLife({

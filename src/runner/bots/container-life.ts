@@ -10,8 +10,8 @@ import type { BotMeter } from './bot-meter.ts'
 import { ContainerRestarts } from './container-restarts.ts'
 import { ContainerWatch } from './container-watch.ts'
 import type { DockerPresence } from './docker-presence.ts'
-import { watchPlaces } from './place-watch.ts'
 import { retryWhileDockerAway } from './retry-while-docker-away.ts'
+import { watchVolumes } from './volume-usage.ts'
 
 /** Interval in ms; a kill of this process loses at most this much of a bot's usage. */
 const USAGE_KEPT_MS = 5 * 60_000
@@ -84,7 +84,7 @@ export class ContainerLife {
     const id = await this.#make(engine, presence)
     if (id === undefined) return { type: 'stopped' }
     this.#made = { engine, id }
-    this.#watchPlaces(engine, id)
+    this.#watchVolumes(engine, id)
     if (halt.aborted) this.#stop()
     const asked = { engine, id, patiently: this.#patiently, leave }
     const log = new ContainerLog({ ...asked, log: botLog })
@@ -231,17 +231,17 @@ export class ContainerLife {
     }
   }
 
-  /** Watches its places until its final end: they stay between its restarts, and it may still write while it stops. */
-  #watchPlaces(engine: DockerEngine, id: string): void {
+  /** Watches its volumes until its final end: they stay between its restarts, and it may still write while it stops. */
+  #watchVolumes(engine: DockerEngine, id: string): void {
     const { container, onFull } = this.#options
     const { plan, record } = container
     const { places } = record.facts
     if (places === undefined) return
     const { work, imageBytes, data } = places
-    void watchPlaces({
+    void watchVolumes({
       engine,
       container: id,
-      places: {
+      limits: {
         work: { volumes: work, limitBytes: bytes(plan.limits.work ?? DEFAULT_WORK), imageBytes },
         data: data === undefined ? undefined : { volume: data, limitBytes: bytes(plan.data!.size) },
       },

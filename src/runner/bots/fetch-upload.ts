@@ -4,8 +4,8 @@ import { Readable, Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { MAX_UPLOAD_BYTES } from '../../contract/bots/bot-api.ts'
 import { ErrandError, isErrandError } from '../../contract/errors.ts'
-import type { Asking } from '../link/hub-patience.ts'
 import type { HubRequests } from '../link/hub-requests.ts'
+import type { Asking } from '../link/hub-retry.ts'
 import type { MakeData } from './bot-data.ts'
 
 /**
@@ -18,7 +18,7 @@ export async function fetchUpload(
   file: string,
   asking: Asking,
 ): Promise<void> {
-  await hub.patience.whileAway(() => fetchOnce(hub, sha256, file, asking.signal), asking)
+  await hub.retry.whileAway(() => fetchOnce(hub, sha256, file, asking.signal), asking)
 }
 
 async function fetchOnce(hub: HubRequests, sha256: string, file: string, signal: AbortSignal): Promise<void> {
@@ -57,7 +57,7 @@ export async function sendData(
   make: MakeData,
   signal: AbortSignal,
 ): Promise<void> {
-  await hub.patience.whileAway(() => sendOnce(hub, askId, make, signal), { signal })
+  await hub.retry.whileAway(() => sendOnce(hub, askId, make, signal), { signal })
 }
 
 async function sendOnce(hub: HubRequests, askId: string, make: MakeData, signal: AbortSignal): Promise<void> {

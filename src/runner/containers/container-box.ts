@@ -9,11 +9,11 @@ import { isFurtherIn, procText, signal } from '../../platform/proc.ts'
 import type { Limiter } from '../limits/limiter.ts'
 import type { LogSince } from '../proxy/endpoint-log.ts'
 import { ENDPOINT_INSIDE } from '../proxy/rules.ts'
-import { type Box, type BoxPlaces, outsideEnvironment } from '../sandbox/box.ts'
+import { type Box, type BoxMounts, outsideEnvironment } from '../sandbox/box.ts'
 import type { BoxEndpoint, EndpointRequest } from '../sandbox/box-endpoint.ts'
 import { bridged } from '../sandbox/bridge.ts'
 import type { Launch } from '../sandbox/launch.ts'
-import { mountsOf } from '../sandbox/places.ts'
+import { mountsOf } from '../sandbox/mounts.ts'
 import { ContainerLimiter } from './container-cgroup.ts'
 import { type ContainerImage, imageBridge } from './container-image.ts'
 import { containerBody, HOME_INSIDE } from './container-order.ts'
@@ -40,7 +40,7 @@ export interface ContainerBoxOptions {
   endpoint?: BoxEndpoint
   limits: AttemptLimits
   /** Places that the operator mounts into every box. */
-  mounts: BoxPlaces
+  mounts: BoxMounts
   /** Folders of the hub and the runner: never in a box, except for places below them that the box is given. */
   hidden: readonly string[]
 }
@@ -90,14 +90,14 @@ export class ContainerBox implements Box {
     await this.#options.endpoint?.remove()
   }
 
-  enclose(launch: Launch, places: BoxPlaces, name: string): Launch {
-    const { containers, folder, key, limits, mounts, hidden } = this.#options
+  enclose(launch: Launch, mounts: BoxMounts, name: string): Launch {
+    const { containers, folder, key, limits, mounts: operators, hidden } = this.#options
     const image = this.#image!
     const all = {
-      writable: [...places.writable, ...mounts.writable],
-      readable: [...places.readable, ...mounts.readable],
+      writable: [...mounts.writable, ...operators.writable],
+      readable: [...mounts.readable, ...operators.readable],
     }
-    const endpoint = places.offline ? undefined : this.#options.endpoint?.open
+    const endpoint = mounts.offline ? undefined : this.#options.endpoint?.open
     const env = { ...this.#environment(launch.env, all, image), ...endpoint?.env }
     this.#checkLoader(launch, env.PATH!, all, image)
     const bridge = endpoint && imageBridge(image)
@@ -115,7 +115,7 @@ export class ContainerBox implements Box {
       program: launch.argv[0]!,
       image: image.name,
       body: containerBody({
-        ...{ image, mounts: mountsOf(places, mounts, hidden), io, limits },
+        ...{ image, mounts: mountsOf(mounts, operators, hidden), io, limits },
         more: endpoint ? [bind(endpoint.folder, ENDPOINT_INSIDE), ...bridge!.mounts] : [],
         etc: containers.etc(image.user),
         labels: containers.labels({ key, folder }),
@@ -223,7 +223,7 @@ export class ContainerBox implements Box {
 
   #environment(
     given: Launch['env'],
-    { writable, readable }: BoxPlaces,
+    { writable, readable }: BoxMounts,
     image: ContainerImage,
   ): Launch['env'] {
     const { HOME = '', PATH = '' } = given
@@ -244,13 +244,13 @@ export class ContainerBox implements Box {
   #checkLoader(
     { argv, cwd }: Launch,
     path: string,
-    { writable, readable }: BoxPlaces,
+    { writable, readable }: BoxMounts,
     image: ContainerImage,
   ) {
-    const places = [...writable, ...readable]
-    const mounted = path.split(':').filter((folder) => isInside(folder, places))
+    const mounts = [...writable, ...readable]
+    const mounted = path.split(':').filter((folder) => isInside(folder, mounts))
     const program = findProgram(argv[0]!, mounted.join(':'), cwd)
-    if (program === undefined || !isInside(program, places)) return
+    if (program === undefined || !isInside(program, mounts)) return
     const loader = elfLoader(realPath(program, cwd))
     if (loader === undefined || image.loaders.includes(loader)) return
     const has = image.loaders.length === 0 ? 'no libc' : libcOf(image.loaders[0]!)
@@ -264,8 +264,8 @@ export class ContainerBox implements Box {
 
 const libcOf = (loader: string): string => (loader.includes('musl') ? 'musl' : 'glibc')
 
-const isInside = (path: string, places: readonly string[]): boolean =>
-  places.some((each) => isBelow(path, each))
+const isInside = (path: string, mounts: readonly string[]): boolean =>
+  mounts.some((each) => isBelow(path, each))
 
 function namesIn(folder: string): string[] {
   try {

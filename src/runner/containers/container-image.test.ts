@@ -130,9 +130,9 @@ test('a program made for another libc than the image has is refused, with both n
   program.write(loader, 200)
   writeFileSync(join(cwd, 'agent'), program, { mode: 0o755 })
   const launch = (PATH: string, name: string) => ({ argv: [name], cwd, env: { PATH } })
-  const places = { writable: [cwd], readable: [] }
+  const mounts = { writable: [cwd], readable: [] }
   for (const each of [launch('/bin', './agent'), launch(`/bin:${cwd}`, 'agent')])
-    assert.throws(() => box.enclose(each, places, 'main'), {
+    assert.throws(() => box.enclose(each, mounts, 'main'), {
       code: 'invalid_argument',
       message: `The program ${cwd}/agent is made for musl (${loader}), and the image ${IMAGE} has no libc.`,
     })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Mount } from '../sandbox/places.ts'
+import type { Mount } from '../sandbox/mounts.ts'
 import { containerBody } from './container-order.ts'
 import { bind } from './container-spec.ts'
 

@@ -1,7 +1,7 @@
 import { basename, resolve } from 'node:path'
 import type { AttemptLimits } from '../../contract/attempt.ts'
 import { BOX_SECCOMP, MASKED_PATHS } from '../docker/confinement.ts'
-import type { Mount } from '../sandbox/places.ts'
+import type { Mount } from '../sandbox/mounts.ts'
 import type { ContainerImage } from './container-image.ts'
 import { type BindMount, bind, type ContainerSpec, IO_INSIDE } from './container-spec.ts'
 

@@ -118,7 +118,7 @@ export class ContainerStreams {
 
   /** Resolves when all output is passed on, after the container is gone. */
   async drained(): Promise<void> {
-    this.#letGo()
+    this.#closePipes()
     await Promise.all(this.#copies)
   }
 
@@ -127,7 +127,7 @@ export class ContainerStreams {
    * not through `/proc` once they run; the folder is read-only inside, so their mode stays.
    */
   #letBegin(): void {
-    this.#letGo()
+    this.#closePipes()
     try {
       for (const name of SCRIPT_PIPES) chmodSync(join(this.#folder, name), 0)
       writeSync(this.#go!, '\n')
@@ -137,7 +137,7 @@ export class ContainerStreams {
     }
   }
 
-  #letGo(): void {
+  #closePipes(): void {
     for (const fd of this.#held.splice(0)) closeSync(fd)
   }
 

@@ -1,4 +1,4 @@
-import type { Box, BoxPlaces } from '../sandbox/box.ts'
+import type { Box, BoxMounts } from '../sandbox/box.ts'
 import type { ContainerMaker } from '../sandbox/boxes.ts'
 import { ContainerBox } from './container-box.ts'
 import { Containers, type ContainersOptions } from './containers.ts'
@@ -7,7 +7,7 @@ export interface MachineContainersOptions extends ContainersOptions {
   /** Image for steps that name none. */
   image?: string
   /** Places that the operator mounts into every box. */
-  mounts: BoxPlaces
+  mounts: BoxMounts
   /** Files and folders of the hub and the runner that no box can see. */
   hidden: readonly string[]
 }

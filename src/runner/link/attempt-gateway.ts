@@ -68,7 +68,7 @@ export class AttemptGateway {
     void this.#find(id, epoch).then((held) => {
       if (!held) return
       const heard = this.#heardOf(held)
-      // A repeated cancel is not an order to hurry.
+      // A repeated cancel is not an order to expedite.
       if (heard.graceMs !== undefined && heard.graceMs <= graceMs) return
       heard.graceMs = graceMs
       held.cancel(graceMs, reason)

@@ -13,7 +13,7 @@ import {
   type MachineNews,
   type RunnerIdentity,
 } from './hub-connection.ts'
-import type { HubPatience } from './hub-patience.ts'
+import type { HubRetry } from './hub-retry.ts'
 import { Lease } from './lease.ts'
 import { linkUrl } from './link-url.ts'
 
@@ -30,7 +30,7 @@ export interface HubLinkOptions {
   bots?(): BotLive[]
   log: Log
   /** Informed of each link and of its end. */
-  patience?: HubPatience
+  retry?: HubRetry
   /** File of the lease; see `LeaseOptions.file`. */
   leaseFile?: string
   /** Clock; see `LeaseOptions.now`. */
@@ -116,7 +116,7 @@ export class HubLink {
             welcomed = true
             this.#slowly.reset()
             lease.welcomed(lostAfterMs, sentAtMs)
-            this.#options.patience?.linked(lostAfterMs)
+            this.#options.retry?.linked(lostAfterMs)
             this.#welcomed = true
             this.#hubStopped = false
             this.#lostAfterMs = lostAfterMs
@@ -171,7 +171,7 @@ export class HubLink {
     const end = await this.#session.ended
     this.#session = undefined
     this.#welcomed = false
-    this.#options.patience?.unlinked()
+    this.#options.retry?.unlinked()
     return end
   }
 

@@ -5,8 +5,8 @@ import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
 import type { ErrandError } from '../../contract/errors.ts'
-import { HubAway } from './hub-patience.ts'
 import { HubRequests } from './hub-requests.ts'
+import { HubAway } from './hub-retry.ts'
 
 const { signal } = new AbortController()
 

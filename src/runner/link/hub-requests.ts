@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import { ErrandError, type ErrorBody, errorStatus } from '../../contract/errors.ts'
-import { HubAway, HubPatience } from './hub-patience.ts'
+import { HubAway, HubRetry } from './hub-retry.ts'
 
 /** Limit in ms for one request: the largest artifact over a slow line. */
 const ANSWER_MS = 900_000
@@ -12,20 +12,20 @@ export interface HubRequestsOptions {
   /** URL with http, https, ws or wss; its path is kept. */
   url: string
   token: string
-  /** Patience; default: one that knows no link. */
-  patience?: HubPatience
+  /** Decides how long to retry; default: as without a link. */
+  retry?: HubRetry
 }
 
-/** Sends a runner's requests to its hub outside the link, each once. `patience` repeats them. */
+/** Sends a runner's requests to its hub outside the link, each once. `retry` repeats them. */
 export class HubRequests {
-  readonly patience: HubPatience
+  readonly retry: HubRetry
   readonly #url: string
   readonly #token: string
 
-  constructor({ url, token, patience = new HubPatience() }: HubRequestsOptions) {
+  constructor({ url, token, retry = new HubRetry() }: HubRequestsOptions) {
     this.#url = url
     this.#token = token
-    this.patience = patience
+    this.retry = retry
   }
 
   /**

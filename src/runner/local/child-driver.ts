@@ -10,7 +10,7 @@ import { markOf } from '../attempts/launch.ts'
 import type { PushedOutput } from '../attempts/pushed-output.ts'
 import type { Cause, Ending } from '../attempts/verdict.ts'
 import { ENTER, UNHELD, unheldText } from '../limits/cgroups.ts'
-import { type Box, type BoxPlaces, unboxed } from '../sandbox/box.ts'
+import { type Box, type BoxMounts, unboxed } from '../sandbox/box.ts'
 import { checkLaunch, type Launch, startFailure } from '../sandbox/launch.ts'
 import type { LocalLimits } from './local-limits.ts'
 import { OutputPump } from './local-output.ts'
@@ -19,8 +19,8 @@ export interface ChildDriverOptions {
   launch: Launch
   /** Script whose path becomes the last argument. */
   script?: string
-  /** Box that it runs in, with its places and its folder; absent if there is none. */
-  box?: { box: Box; places: BoxPlaces; folder: string }
+  /** Box that it runs in, with its mounts and its folder; absent if there is none. */
+  box?: { box: Box; mounts: BoxMounts; folder: string }
   /** Value of the mark in the process's environment. */
   key: string
   output: Pick<PushedOutput, 'push' | 'end'>
@@ -62,8 +62,8 @@ export class ChildDriver implements Driver {
     void this.#tree.stop(graceMs).then((gone) => gone || this.#over({ type: 'stopped' }))
   }
 
-  hurry(): void {
-    this.#tree.hurry()
+  expedite(): void {
+    this.#tree.expedite()
   }
 
   async sweep(): Promise<Swept> {
@@ -110,10 +110,10 @@ export class ChildDriver implements Driver {
     return [...launch.argv, file]
   }
 
-  async #inBox(launch: Launch, { box, places }: NonNullable<ChildDriverOptions['box']>): Promise<Launch> {
+  async #inBox(launch: Launch, { box, mounts }: NonNullable<ChildDriverOptions['box']>): Promise<Launch> {
     await box.prepare()
     const script = this.#scriptFolder === undefined ? [] : [this.#scriptFolder]
-    return box.enclose(launch, { ...places, readable: [...places.readable, ...script] }, 'main')
+    return box.enclose(launch, { ...mounts, readable: [...mounts.readable, ...script] }, 'main')
   }
 
   #judged(ending: Ending): Ending {

@@ -165,9 +165,9 @@ export class LocalAttempts {
       folder = mkdtempSync(join(tmpdir(), `errand-${key}-${spec.attempt_id}-`))
       // Without this process nobody reads the log of its endpoint, so the endpoint closes.
       takePidLock(join(folder, 'owner'))
-      const places = { writable: [cwd], readable: secrets?.files ?? [] }
+      const mounts = { writable: [cwd], readable: secrets?.files ?? [] }
       const box = found.box(facts, folder, `${key}-${spec.attempt_id}`, spec.limits)
-      return this.#process(order, action, secrets, { box, places, folder, facts })
+      return this.#process(order, action, secrets, { box, mounts, folder, facts })
     } catch (error) {
       if (folder !== undefined) rmSync(folder, { recursive: true, force: true })
       return this.#refused(order, failure(error), secrets)
@@ -232,17 +232,17 @@ export class LocalAttempts {
       timeoutGraceMs: this.#options.graceMs,
       path: 'this process',
       keepFiles: this.#keepFiles(spec),
-      bringFiles: this.#bringFiles(spec),
+      fetchNeededFiles: this.#fetchNeededFiles(spec),
       dropSecrets: () => secrets?.discard(),
       remove: async () => undefined,
       onReleased: () => undefined,
     })
   }
 
-  #bringFiles(spec: AttemptSpec): AttemptOptions['bringFiles'] {
+  #fetchNeededFiles(spec: AttemptSpec): AttemptOptions['fetchNeededFiles'] {
     const { artifacts, cwd } = this.#options
     if (artifacts === undefined || !spec.needs_files?.length) return undefined
-    return async (asking) => await (await artifacts()).bringFiles(spec, cwd, asking)
+    return async (asking) => await (await artifacts()).fetchNeededFiles(spec, cwd, asking)
   }
 
   #keepFiles(spec: AttemptSpec): AttemptOptions['keepFiles'] {

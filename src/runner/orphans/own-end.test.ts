@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { eventually } from '../../../test/support/errand-command.ts'
-import { HubPatience } from '../link/hub-patience.ts'
+import { HubRetry } from '../link/hub-retry.ts'
 import type { HeldAttempt } from '../ports.ts'
 import { OwnEnd } from './own-end.ts'
 
@@ -32,7 +32,7 @@ function opened(t: TestContext, work: () => { attempts: HeldAttempt[]; runs: str
   let looks = 0
   const own = new OwnEnd({
     ...{ folder, everyMs: 5, spareMs: 500, graceMs: 50 },
-    patience: {
+    retry: {
       lostAfterMs: 1_000,
       get unlinkedMs() {
         looks++
@@ -100,16 +100,16 @@ test('where its folder is gone, or another one, what runs is ended first, also w
   }
 })
 
-test('patience knows how long there has been no link', async () => {
-  const patience = new HubPatience()
-  await eventually('some time', () => patience.unlinkedMs! > 20)
+test('the retry knows how long there has been no link', async () => {
+  const retry = new HubRetry()
+  await eventually('some time', () => retry.unlinkedMs! > 20)
   const linkedAtMs = performance.now()
-  patience.linked(5_000)
-  assert.deepEqual([patience.unlinkedMs, patience.lostAfterMs], [undefined, 5_000])
-  patience.unlinked()
-  assert.ok(patience.unlinkedMs! <= performance.now() - linkedAtMs)
-  await eventually('some time', () => patience.unlinkedMs! > 20)
+  retry.linked(5_000)
+  assert.deepEqual([retry.unlinkedMs, retry.lostAfterMs], [undefined, 5_000])
+  retry.unlinked()
+  assert.ok(retry.unlinkedMs! <= performance.now() - linkedAtMs)
+  await eventually('some time', () => retry.unlinkedMs! > 20)
   // A try that fails.
-  patience.unlinked()
-  assert.ok(patience.unlinkedMs! > 20)
+  retry.unlinked()
+  assert.ok(retry.unlinkedMs! > 20)
 })

@@ -1,14 +1,14 @@
 import { statSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log } from '../../platform/log.ts'
-import type { HubPatience } from '../link/hub-patience.ts'
+import type { HubRetry } from '../link/hub-retry.ts'
 import type { HeldAttempt } from '../ports.ts'
 
 export interface OwnEndOptions {
   /** Folder of the runner. */
   folder: string
   /** Knows of the link to the hub. */
-  patience: Pick<HubPatience, 'lostAfterMs' | 'unlinkedMs'>
+  retry: Pick<HubRetry, 'lostAfterMs' | 'unlinkedMs'>
   /** Returns the attempts that are here, and the runs whose files are here. */
   work(): { attempts: readonly HeldAttempt[]; runs: readonly string[] }
   log: Log
@@ -55,15 +55,15 @@ export class OwnEnd {
   }
 
   #look(): void {
-    const { folder, patience, log, end, spareMs = 60_000 } = this.#options
+    const { folder, retry, log, end, spareMs = 60_000 } = this.#options
     if (placeOf(folder) !== this.#place) {
       this.close()
       this.#folderGone = true
       void this.#endAll().then(end)
       return
     }
-    const awayMs = patience.unlinkedMs ?? 0
-    if (awayMs < patience.lostAfterMs + spareMs || this.#hasWork(awayMs)) return
+    const awayMs = retry.unlinkedMs ?? 0
+    if (awayMs < retry.lostAfterMs + spareMs || this.#hasWork(awayMs)) return
     this.close()
     log(
       `This provisioned runner has not reached its hub for ${Math.round(awayMs / 1000)} s and has no work: it ends.`,

@@ -5,7 +5,7 @@ import { callAt } from '../attempts/timers.ts'
 import type { Ending } from '../attempts/verdict.ts'
 import { WrappedProcess } from '../attempts/wrapped-process.ts'
 import type { Scope } from '../limits/scope.ts'
-import type { Box, BoxPlaces } from '../sandbox/box.ts'
+import type { Box, BoxMounts } from '../sandbox/box.ts'
 import type { Launch } from '../sandbox/launch.ts'
 import type { BoxedCommand, BoxedEnd } from './platform-step.ts'
 
@@ -119,12 +119,12 @@ export class BoxedCommands {
     const work = workspace()
     const launch = { argv, cwd: cwd ?? work, env: environment(env) }
     if (!box) return launch
-    const places: BoxPlaces = {
+    const mounts: BoxMounts = {
       writable: [work, ...writable],
       readable: [...beside(), ...readable],
       ...(offline && { offline: true as const }),
     }
-    return box.enclose(launch, places, name)
+    return box.enclose(launch, mounts, name)
   }
 }
 

@@ -12,7 +12,7 @@ import { boxPlace, sandboxMissing } from '../../../test/support/runner/box-fixtu
 import { ArtifactKeeper } from '../artifacts/artifact-keeper.ts'
 import { FolderArtifacts } from '../artifacts/folder-artifacts.ts'
 import { RunnerStop } from '../attempts/runner-stop.ts'
-import { HubAway, HubPatience } from '../link/hub-patience.ts'
+import { HubAway, HubRetry } from '../link/hub-retry.ts'
 import type { ActionRegistry } from '../ports.ts'
 import { type BoxedEnd, type PlatformContext, type PlatformStep, StepFailure } from './platform-step.ts'
 
@@ -93,13 +93,13 @@ test('a step keeps what it makes before it goes on, and takes what the run has k
 test('a step that waits for its hub says so once; one whose hub stays away is lost', { skip }, async () => {
   using here = boxPlace()
   let asks = 0
-  const patience = new HubPatience()
-  patience.linked(50)
+  const retry = new HubRetry()
+  retry.linked(50)
   const away = async () => {
     asks++
     throw new HubAway('The hub does not answer.')
   }
-  const artifacts = new ArtifactKeeper({ put: away, get: away, patience })
+  const artifacts = new ArtifactKeeper({ put: away, get: away, retry })
   const fetches: PlatformStep['run'] = async ({ folder, fetchArtifact }) => {
     await fetchArtifact('run_1', '1.1', join(folder, 'fetched'))
     return {}

@@ -13,7 +13,7 @@ import type { RunnerStop } from '../attempts/runner-stop.ts'
 import { callAt } from '../attempts/timers.ts'
 import { type Ending, fatalSignal } from '../attempts/verdict.ts'
 import type { Workspaces } from '../attempts/workspaces.ts'
-import { HubAway } from '../link/hub-patience.ts'
+import { HubAway } from '../link/hub-retry.ts'
 import type { Action } from '../ports.ts'
 import { BoxedCommands } from './boxed-commands.ts'
 import {
@@ -160,7 +160,7 @@ class PlatformDriver implements Driver {
         void attempt.journal.add({ type: 'phase', phase, message: message && shown(message) }),
       report: (fact: StepFact) => {
         if (attempt.journal.add(fact)) return
-        attempt.unkept()
+        attempt.failUnwritten()
         throw new ErrandError('disk_full', 'What the step did could not be kept on the runner.')
       },
       keep: async (artifact) =>

@@ -62,8 +62,8 @@ for (const [name, asks] of Object.entries(clients))
     const { here, seen } = await boxes(t)
     const box = here.box(undefined, { allow: ['files.test'] })
     await box.prepare()
-    const places = { writable: [here.workspace], readable: [process.execPath] }
-    const { stdout, stderr } = await run(here.words(box, asks(`http://files.test/${name[0]}`), { places }))
+    const mounts = { writable: [here.workspace], readable: [process.execPath] }
+    const { stdout, stderr } = await run(here.words(box, asks(`http://files.test/${name[0]}`), { mounts }))
     assert.ok(
       seen.some((line) => line.startsWith(`GET files.test/${name[0]}`)),
       `${stdout}${stderr}`,
@@ -143,9 +143,9 @@ test('a box without a network has no endpoint, nor one of models that has none, 
   for (const [network, offline] of [['none'], ['models'], ['all', true]] as const) {
     const box = here.box(undefined, network)
     await box.prepare()
-    const places = { writable: [here.workspace], readable: [], ...(offline && { offline }) }
+    const mounts = { writable: [here.workspace], readable: [], ...(offline && { offline }) }
     const { stdout } = await run(
-      here.words(box, 'ls /run/errand; cat /proc/net/tcp | wc -l; env | grep -ci _proxy=', { places }),
+      here.words(box, 'ls /run/errand; cat /proc/net/tcp | wc -l; env | grep -ci _proxy=', { mounts }),
     )
     assert.equal(stdout.trim(), '1\n0', network)
     await box.end()

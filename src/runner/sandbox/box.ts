@@ -5,10 +5,10 @@ import type { EndpointRequest } from './box-endpoint.ts'
 import type { Launch } from './launch.ts'
 
 /**
- * Lists the places of the machine that processes in a box see, each at its own path; nothing else of the machine is
- * there.
+ * Lists the folders and files of the machine that processes in a box see, each at its own path; nothing else of the
+ * machine is there.
  */
-export interface BoxPlaces {
+export interface BoxMounts {
   /** Folders that they may write to. */
   writable: readonly string[]
   /** Files and folders that they may read. */
@@ -37,7 +37,7 @@ export interface Box {
    * sets itself. Outside, only Errand's marks are set, because a variable could make a program there load something
    * from a workspace. Throws `invalid_argument` for a place or a program that cannot be in the box.
    */
-  enclose(launch: Launch, places: BoxPlaces, name: string): Launch
+  enclose(launch: Launch, mounts: BoxMounts, name: string): Launch
   /** Returns the processes of this machine that are in the box, as far as they are visible. */
   members(): number[]
   /** Reports whether a process only holds the box up. It gets no SIGTERM, which would kill everything inside. */

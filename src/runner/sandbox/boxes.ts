@@ -16,7 +16,7 @@ import { writeFileAtomic } from '../../platform/files.ts'
 import { closeInherited } from '../../platform/proc.ts'
 import { ChangeWatch } from '../../platform/time.ts'
 import type { ProxySupervisor } from '../proxy/proxy-supervisor.ts'
-import type { Box, BoxPlaces } from './box.ts'
+import type { Box, BoxMounts } from './box.ts'
 import { BoxEndpoint } from './box-endpoint.ts'
 import { findBridge, sshConfig } from './bridge.ts'
 import { BubblewrapBox, type BubblewrapMachine } from './bubblewrap.ts'
@@ -69,7 +69,7 @@ export interface BoxesOptions {
   /** Kind of the box that this runner itself is in, if it was made for one run. */
   madeBox?: ProvisionedBox
   /** Places that the operator mounts into every box. */
-  mounts?: BoxPlaces
+  mounts?: BoxMounts
   /** Files and folders of the hub and the runner that no box can see. */
   hidden: readonly string[]
   /** Opens the ways out of boxes; absent if there are none. */

@@ -40,11 +40,11 @@ test('in a box there are its places, the programs of the machine, and nothing el
   const other = join(here.path, 'given')
   mkdirSync(other)
   writeFileSync(join(other, 'read'), 'read me')
-  const places = { writable: [here.workspace], readable: [other] }
+  const mounts = { writable: [here.workspace], readable: [other] }
   const { stdout, stderr, status } = await inside(
     here,
     `cat ${other}/read; echo; echo made >made; touch ${other}/no; cat ${here.path}/outside; ls ${here.path} / /home /run /etc/shadow /sys /root`,
-    { places },
+    { mounts },
   )
   assert.notEqual(status, 0)
   assert.match(stdout, /^read me/)
@@ -147,10 +147,10 @@ test('places that cannot be given are refused before anything begins', { skip },
   using here = boxPlace({ hidden: [] })
   const box = here.box()
   await box.prepare()
-  const refused = (places: { writable?: string[]; readable?: string[] }, cwd?: string) => {
-    const all = { writable: [here.workspace], readable: [], ...places }
+  const refused = (mounts: { writable?: string[]; readable?: string[] }, cwd?: string) => {
+    const all = { writable: [here.workspace], readable: [], ...mounts }
     try {
-      here.words(box, 'true', { places: all, cwd })
+      here.words(box, 'true', { mounts: all, cwd })
       return 'taken'
     } catch (error) {
       return (error as Error).message
@@ -203,9 +203,9 @@ test('what is hidden is empty wherever a folder that is given holds it, but for 
   using hiding = boxPlace({ hidden: [own, join(here.workspace, 'config'), join(here.path, 'nothing')] })
   for (const workspace of [here.workspace, join(here.path, 'link')]) {
     const below = session.replace(here.workspace, workspace)
-    const places = { writable: [workspace, below], readable: [] }
+    const mounts = { writable: [workspace, below], readable: [] }
     const text = `ls -A .errand .errand/sessions; cat config .errand/sessions/one/file; echo no >.errand/x; echo more >.errand/sessions/one/made`
-    const { stdout, stderr } = await inside(hiding, text, { places, cwd: workspace })
+    const { stdout, stderr } = await inside(hiding, text, { mounts, cwd: workspace })
     assert.equal(stdout, '.errand:\nsessions\n\n.errand/sessions:\none\ngiven')
     assert.match(stderr, /cannot create .errand\/x: Read-only file system/)
     assert.equal(readFileSync(join(session, 'made'), 'utf8'), 'more\n')
@@ -218,14 +218,14 @@ test('what is hidden is empty wherever a folder that is given holds it, but for 
   using hidingDeep = boxPlace({ hidden: [deep] })
   const moves = 'mv a/b/data a/b/d; mv a/b a/c; mv a d; cat */*/*/token; echo made >a/b/made'
   const moved = await inside(hidingDeep, moves, {
-    places: { writable: [here.workspace], readable: [] },
+    mounts: { writable: [here.workspace], readable: [] },
     cwd: here.workspace,
   })
   assert.doesNotMatch(moved.stdout, /held back/)
   assert.equal(moved.stderr.match(/Device or resource busy/g)?.length, 3, moved.stderr)
   assert.ok(existsSync(join(deep, 'token')) && existsSync(join(here.workspace, 'a/b/made')))
   await assert.rejects(
-    inside(hiding, 'true', { places: { writable: [own], readable: [] }, cwd: own }),
+    inside(hiding, 'true', { mounts: { writable: [own], readable: [] }, cwd: own }),
     /A sandbox cannot have .*\.errand: Errand keeps its own there\./,
   )
 })
@@ -239,7 +239,7 @@ test('200 places with any names are given', { skip }, async () => {
     writeFileSync(join(path, 'file'), `${index},`)
   }
   const { stdout } = await inside(here, `cat "$@" ${here.path}/many/*/file`, {
-    places: { writable: [here.workspace], readable },
+    mounts: { writable: [here.workspace], readable },
   })
   assert.deepEqual(
     stdout

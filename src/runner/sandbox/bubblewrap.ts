@@ -16,12 +16,12 @@ import { isBelow } from '../../platform/files.ts'
 import { listProcesses, parseStat, procText, signal } from '../../platform/proc.ts'
 import type { LogSince } from '../proxy/endpoint-log.ts'
 import { ENDPOINT_INSIDE } from '../proxy/rules.ts'
-import { type Box, type BoxPlaces, outsideEnvironment } from './box.ts'
+import { type Box, type BoxMounts, outsideEnvironment } from './box.ts'
 import type { BoxEndpoint, EndpointRequest } from './box-endpoint.ts'
 import { type Bridge, bridged, holdsSandboxUp } from './bridge.ts'
 import { etcArguments } from './etc.ts'
 import { checkLaunch, checkSizes, type Launch } from './launch.ts'
-import { checkInside, type Mount, mountsOf, TOP } from './places.ts'
+import { checkInside, type Mount, mountsOf, TOP } from './mounts.ts'
 
 /** Describes what all boxes of a machine have in common. */
 export interface BubblewrapMachine {
@@ -38,7 +38,7 @@ export interface BubblewrapMachine {
   /** Set if the user in a box owns the machine's devices, so that operations reserved for the owner must be blocked. */
   closesDevices: boolean
   /** Places that the operator mounts into every box. */
-  mounts: BoxPlaces
+  mounts: BoxMounts
   /** Carries connections from a box to its endpoint. */
   bridge: Bridge
   /** Folders of the hub and the runner: never in a box, except for places below them that the box is given. */
@@ -99,12 +99,12 @@ export class BubblewrapBox implements Box {
     await this.#endpoint?.prepare(asked)
   }
 
-  enclose(launch: Launch, places: BoxPlaces, name: string): Launch {
-    const { path, filter, mounts, hidden, bridge, closesDevices } = this.#machine()
-    const endpoint = places.offline ? undefined : this.#endpoint?.open
+  enclose(launch: Launch, mounts: BoxMounts, name: string): Launch {
+    const { path, filter, mounts: operators, hidden, bridge, closesDevices } = this.#machine()
+    const endpoint = mounts.offline ? undefined : this.#endpoint?.open
     const program = checkLaunch(launch)
     checkSizes(launch)
-    const all = mountsOf(places, mounts, hidden)
+    const all = mountsOf(mounts, operators, hidden)
     checkInside(program, launch.cwd, all)
     const file = (kind: string) => join(this.#folder, `${kind}.${name}`)
     // Whoever looks for the first process of an earlier launch of that name finds this one's or none.

@@ -9,7 +9,7 @@ import { isBelow, realPath } from '../../platform/files.ts'
 import type { AgentPlan } from '../ports.ts'
 import type { ModelAccess } from '../proxy/model-access.ts'
 import { isAllowedModel } from '../proxy/rules.ts'
-import type { Box, BoxPlaces } from '../sandbox/box.ts'
+import type { Box, BoxMounts } from '../sandbox/box.ts'
 import type { Launch } from '../sandbox/launch.ts'
 import type { AgentServices } from './agent-services.ts'
 import { makeBelow, writeBelow } from './boxed/session-files.ts'
@@ -100,9 +100,9 @@ export class AgentBox {
   ): Launch {
     if (launch.env.HOME === join(home, HOME)) makeBelow(home, HOME)
     const own = program?.path ? programParts(program.path) : []
-    const { writable, readable } = this.places(cwd, workspace)
-    const places = { writable: [...writable, home], readable: [...new Set([...readable, ...own, ...parts])] }
-    return this.box.enclose(launch, places, name)
+    const { writable, readable } = this.mounts(cwd, workspace)
+    const mounts = { writable: [...writable, home], readable: [...new Set([...readable, ...own, ...parts])] }
+    return this.box.enclose(launch, mounts, name)
   }
 
   /** Returns the working folder by a path that nothing in the workspace can redirect. */
@@ -112,7 +112,7 @@ export class AgentBox {
   }
 
   /** Returns the places that all programs of the session see: the whole workspace if the folder is in it. */
-  places(cwd: string, workspace: string): BoxPlaces {
+  mounts(cwd: string, workspace: string): BoxMounts {
     const work = isBelow(cwd, workspace) ? workspace : cwd
     return { writable: [work], readable: [...this.#trustFiles, ...this.#options.readable] }
   }

@@ -29,7 +29,7 @@ export interface AgentChildOptions {
   onLine(line: string): void
   /** Called when the process has ended and all of its lines were passed on. */
   onEnd(ending: Ending): Promise<void>
-  onUnkept(message: string): void
+  onUnwritten(message: string): void
 }
 
 /**
@@ -151,7 +151,7 @@ export class AgentChild {
     this.#reading = true
     void this.#read()
       .catch((error) =>
-        this.#options.onUnkept(`What the agent says could not be read: ${(error as Error).message}.`),
+        this.#options.onUnwritten(`What the agent says could not be read: ${(error as Error).message}.`),
       )
       .finally(() => {
         this.#reading = false
@@ -163,7 +163,7 @@ export class AgentChild {
     try {
       this.#input.send(line)
     } catch (error) {
-      this.#options.onUnkept(`What the agent is told could not be kept: ${(error as Error).message}.`)
+      this.#options.onUnwritten(`What the agent is told could not be kept: ${(error as Error).message}.`)
     }
   }
 

@@ -14,7 +14,7 @@ import { passedOn, processEnvironment } from '../attempts/launch.ts'
 import type { RunnerStop } from '../attempts/runner-stop.ts'
 import type { Ending } from '../attempts/verdict.ts'
 import type { Workspaces } from '../attempts/workspaces.ts'
-import { HubAway } from '../link/hub-patience.ts'
+import { HubAway } from '../link/hub-retry.ts'
 import type { Action, AgentPlan } from '../ports.ts'
 import { CarefulGit } from '../workspace-view/careful-git.ts'
 import type { ViewedFolder } from '../workspace-view/session-view.ts'
@@ -29,7 +29,7 @@ import { endingOf, type SessionEnd } from './session-outcome.ts'
 import { UpdatePipeline } from './update-pipeline.ts'
 
 /** Milliseconds that an agent may take to end by itself, once its input has ended. */
-const FAREWELL_MS = 3_000
+const OWN_END_MS = 3_000
 /** Most milliseconds of a stop's grace that the agent may take to end its turn. */
 const END_OF_TURN_MS = 2_000
 
@@ -64,7 +64,7 @@ class AgentDriver implements Driver {
   readonly #options: AgentDriversOptions
   readonly #updates: UpdatePipeline
   readonly #baseline: Baseline
-  readonly #hurry = new AbortController()
+  readonly #expedited = new AbortController()
   readonly #news = new WaitUntil()
   /** Session; undefined if the plan cannot run. */
   #session: SessionDriver | undefined
@@ -88,7 +88,7 @@ class AgentDriver implements Driver {
       journal,
       stdout,
       masker: attempt.masker,
-      onUnkept: (message) => attempt.unkept(message),
+      onUnwritten: (message) => attempt.failUnwritten(message),
     })
     const beside = () => options.workspaces.readable(kept.facts.spec.run_id)
     this.#attachments = new PromptAttachments({
@@ -159,17 +159,17 @@ class AgentDriver implements Driver {
     const direct = input.type === 'permission' || input.type === 'cancel_turn'
     if (direct || (attachments.length === 0 && this.#coming === undefined))
       return void this.#session?.journaled.input(input)
-    const came = (this.#coming ?? Promise.resolve()).then(() => this.#bring(input, attachments))
+    const came = (this.#coming ?? Promise.resolve()).then(() => this.#fetchAttachments(input, attachments))
     this.#coming = came
     void came.then(() => {
       if (this.#coming === came) this.#coming = undefined
     })
   }
 
-  async #bring(input: AttemptInput, attachments: readonly Attachment[]): Promise<void> {
+  async #fetchAttachments(input: AttemptInput, attachments: readonly Attachment[]): Promise<void> {
     const { journaled } = this.#session ?? {}
     try {
-      if (await this.#attachments.bring(attachments)) journaled?.input(input)
+      if (await this.#attachments.fetchAll(attachments)) journaled?.input(input)
     } catch (error) {
       if (error instanceof HubAway) return void this.#attempt.finish({ type: 'lost', why: error.message })
       this.#note(`A prompt waits, since its attachment could not be had: ${messageWithHint(error)}`)
@@ -185,43 +185,43 @@ class AgentDriver implements Driver {
   }
 
   stop(graceMs: number): void {
-    if (graceMs === 0) this.#hurry.abort()
+    if (graceMs === 0) this.#expedited.abort()
     if (this.#stopping) return
     this.#stopping = true
     this.#left.abort()
     this.#session?.stop()
-    void this.#bringDown(graceMs)
+    void this.#shutDown(graceMs)
   }
 
   /** Lets the agent end by itself while the rest is checked. */
-  farewell(ending: Ending): void {
+  beforeSweep(ending: Ending): void {
     this.#session?.end()
-    if (this.#bidsFarewell(ending)) this.#session?.journaled.child?.endInput()
+    if (this.#mayEndItself(ending)) this.#session?.journaled.child?.endInput()
   }
 
   async sweep(ending: Ending): Promise<Swept> {
     this.#updates.end()
     const { child } = this.#session?.journaled ?? {}
-    if (child && this.#bidsFarewell(ending)) {
+    if (child && this.#mayEndItself(ending)) {
       const ended = () => {
         child.poll()
         return child.ended
       }
-      await this.#news.until(ended, FAREWELL_MS, this.#hurry.signal)
+      await this.#news.until(ended, OWN_END_MS, this.#expedited.signal)
     }
-    const graceMs = this.#hurry.signal.aborted || ending.type === 'lost' ? 0 : 1_000
+    const graceMs = this.#expedited.signal.aborted || ending.type === 'lost' ? 0 : 1_000
     const { mark, cage } = this.#kept
     const gone = await (child?.stop(graceMs) ?? endTree({ mark, members: cage.members }, graceMs))
     return { survives: !(await this.#endBox()) || !gone, denied: await this.#tellLast() }
   }
 
-  hurry(): void {
-    this.#hurry.abort()
+  expedite(): void {
+    this.#expedited.abort()
     void this.#session?.journaled.child?.stop(0)
   }
 
-  /** Returns its last words. A failure by denials already names them. */
-  async lastWords(): Promise<string | undefined> {
+  /** Returns a summary of its denials; undefined if its failure names them already. */
+  async finalMessage(): Promise<string | undefined> {
     const { session } = this.#session?.journaled ?? {}
     if (session?.end?.type === 'failed' && session.end.reason === 'denied') return undefined
     const words = session?.denials.summary
@@ -245,7 +245,7 @@ class AgentDriver implements Driver {
   leave(): void {
     this.#left.abort()
     this.#updates.flush()
-    this.#hurry.abort()
+    this.#expedited.abort()
     this.#session?.end()
     this.#session?.journaled.close()
     this.#session?.leave()
@@ -278,7 +278,7 @@ class AgentDriver implements Driver {
     const isWanted = (spec.args as Partial<AgentPlan>).keep_change === true
     if (!isWanted || artifacts === undefined || viewed?.base === undefined) return
     if (journal.list.some((report) => report.type === 'artifact' && report.artifact.kind === 'diff')) return
-    const keeping = { spec, journal, scratch: join(folder.path, 'change'), signal: this.#hurry.signal }
+    const keeping = { spec, journal, scratch: join(folder.path, 'change'), signal: this.#expedited.signal }
     try {
       const { keepChange } = await import('../workspace-view/keep-change.ts')
       await keepChange(viewed, (keepable) => artifacts.keep(keeping, keepable))
@@ -290,9 +290,9 @@ class AgentDriver implements Driver {
     await this.#kept.box?.end()
   }
 
-  #bidsFarewell(ending: Ending): boolean {
+  #mayEndItself(ending: Ending): boolean {
     const alive = this.#session?.journaled.child?.ended === false
-    return alive && ending.type !== 'lost' && !this.#hurry.signal.aborted
+    return alive && ending.type !== 'lost' && !this.#expedited.signal.aborted
   }
 
   /** Opens the session. Throws if the plan cannot run. */
@@ -341,7 +341,7 @@ class AgentDriver implements Driver {
       attempt: {
         running: (pid, startedAtMs) => attempt.running(pid, startedAtMs),
         stop: (cause, graceMs) => attempt.stop(cause, graceMs),
-        unkept: (message) => attempt.unkept(message),
+        failUnwritten: (message) => attempt.failUnwritten(message),
         conclude: (end) => this.#conclude(end),
         finish: (ending) => attempt.finish(ending),
       },
@@ -356,12 +356,12 @@ class AgentDriver implements Driver {
     void this.#attempt.finish(endingOf(end), { endedAtMs })
   }
 
-  async #bringDown(graceMs: number): Promise<void> {
+  async #shutDown(graceMs: number): Promise<void> {
     const session = this.#session
     if (session?.journaled.session.inTurn && graceMs > 0) {
       session.journaled.apply({ type: 'stop' })
       const ended = () => !session.journaled.session.inTurn
-      await this.#news.until(ended, Math.min(graceMs / 2, END_OF_TURN_MS), this.#hurry.signal)
+      await this.#news.until(ended, Math.min(graceMs / 2, END_OF_TURN_MS), this.#expedited.signal)
     }
     await this.#attempt.finish({ type: 'stopped' })
   }

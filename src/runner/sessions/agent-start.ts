@@ -7,7 +7,7 @@ import { type ErrandError, messageWithHint } from '../../contract/errors.ts'
 import { processEnvironment } from '../attempts/launch.ts'
 import type { Ending } from '../attempts/verdict.ts'
 import type { AgentPlan } from '../ports.ts'
-import type { BoxPlaces } from '../sandbox/box.ts'
+import type { BoxMounts } from '../sandbox/box.ts'
 import type { Launch } from '../sandbox/launch.ts'
 import type { AgentBox } from './agent-box.ts'
 import type { AgentServices } from './agent-services.ts'
@@ -64,8 +64,8 @@ export class AgentStart {
   /**
    * Returns the places in the session's box for verify commands that work in that folder; undefined if there is no box.
    */
-  places(cwd: string): BoxPlaces | undefined {
-    return this.#options.box?.places(cwd, this.#workspace)
+  mounts(cwd: string): BoxMounts | undefined {
+    return this.#options.box?.mounts(cwd, this.#workspace)
   }
 
   /** Checks the request once. Throws `invalid_argument`, `NotAllowed`. */

@@ -25,7 +25,7 @@ export interface JournaledSessionOptions {
   /** Folder of the attempt, in which each process has its own, and the environment that they run in. */
   place: Pick<AgentChildOptions, 'path' | 'mark' | 'cage' | 'box' | 'news'>
   /** Attachments of its prompts, which are there before the prompts count. */
-  attachments: Pick<PromptAttachments, 'bring' | 'read'>
+  attachments: Pick<PromptAttachments, 'fetchAll' | 'read'>
   /** Options for the endpoint of its box; absent if there is no box. */
   endpoint?: EndpointUsageOptions
   journal: AttemptJournal
@@ -34,7 +34,7 @@ export interface JournaledSessionOptions {
   onRunning(pid: number, startedAtMs: number): void
   onStartFailed(ending: Ending): void
   /** Called if something essential could not be stored; without a message, that is the journal. */
-  onUnkept(message?: string): void
+  onUnwritten(message?: string): void
   /** Called when the session has taken a line or an event; not called during a replay. */
   onNews(): void
 }
@@ -125,11 +125,11 @@ export class JournaledSession {
   apply(event: SessionEvent): void {
     // Usage that was counted still counts, even at the end.
     if (this.#over && event.type !== 'told') return
-    const { journal, onUnkept, onNews } = this.#options
+    const { journal, onUnwritten, onNews } = this.#options
     try {
       journal.keepEvent(this.#child?.offset ?? 0, event)
     } catch {
-      return void onUnkept()
+      return void onUnwritten()
     }
     this.#take(event)
     onNews()
@@ -163,7 +163,7 @@ export class JournaledSession {
 
   /** Prepares for the process; `begin` follows. */
   #launched(event: Launched): void {
-    const { place, output, onRunning, onUnkept } = this.#options
+    const { place, output, onRunning, onUnwritten } = this.#options
     this.#lastLaunched = event
     this.#child?.close()
     this.#launches++
@@ -175,7 +175,7 @@ export class JournaledSession {
       onRunning,
       onLine: (line) => this.#line(line),
       onEnd: (ending) => this.#exited(ending),
-      onUnkept,
+      onUnwritten,
     })
   }
 

@@ -19,14 +19,14 @@ export interface Driven {
   running(pid: number, startedAtMs: number): void
   stop(cause: Cause, graceMs: number): void
   /** Called if something essential could not be stored; without a message, that is the journal. */
-  unkept(message?: string): void
+  failUnwritten(message?: string): void
   /** Called when the session has ended. */
   conclude(end: SessionEnd): void
   /** Called when the process behind it has ended, or could not start. */
   finish(ending: Ending): Promise<void>
 }
 
-type OfSession = Omit<JournaledSessionOptions, 'onRunning' | 'onStartFailed' | 'onUnkept' | 'onNews'>
+type OfSession = Omit<JournaledSessionOptions, 'onRunning' | 'onStartFailed' | 'onUnwritten' | 'onNews'>
 export interface SessionDriverOptions extends OfSession {
   /** Box that it runs in; absent if there is none. */
   box?: Box
@@ -66,7 +66,7 @@ export class SessionDriver {
       env,
       attemptKey: key,
       ...{ masker, machineStop },
-      enclose: box && ((launch, name) => box.enclose(launch, start.places(launch.cwd)!, name)),
+      enclose: box && ((launch, name) => box.enclose(launch, start.mounts(launch.cwd)!, name)),
       onResult: (result) => this.journaled.apply({ type: 'verified', ...result }),
     })
     this.journaled = new JournaledSession({
@@ -76,7 +76,7 @@ export class SessionDriver {
         this.#tellHeld()
       },
       onStartFailed: (ending) => void attempt.finish(ending),
-      onUnkept: (message) => attempt.unkept(message),
+      onUnwritten: (message) => attempt.failUnwritten(message),
       onNews: () => {
         this.#clock.heard()
         this.goOn()
@@ -238,7 +238,7 @@ export class SessionDriver {
     this.#launching = true
     try {
       await start.prepare()
-      if (!(await attachments.bring(plan.attachments ?? []))) return
+      if (!(await attachments.fetchAll(plan.attachments ?? []))) return
       // Leftovers of the process before could change what is made for the next.
       if (lastLaunched) await box?.end()
       await this.#enter()

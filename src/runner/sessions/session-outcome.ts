@@ -41,7 +41,7 @@ export function endOfTurn({ stop_reason, message, failure }: AgentUpdateOf<'turn
 /** Returns the end of a session whose process exited in that phase; undefined if it was allowed to. */
 export function endOfExit(title: string, exit: Exited, phase: Phase): SessionEnd | undefined {
   const how = exit.signal === undefined ? `exit code ${exit.code ?? 'unknown'}` : exit.signal
-  const words = lastWords(exit)
+  const words = stderrTail(exit)
   const ended = `${title} ended (${how})`
   if (phase === 'starting') return failed('start_failed', `${ended} before it took a prompt. ${words}`.trim())
   if (phase === 'busy') return failed('action_failed', `${ended} in the middle of its turn. ${words}`.trim())
@@ -50,10 +50,10 @@ export function endOfExit(title: string, exit: Exited, phase: Phase): SessionEnd
 
 /** Returns the last words of the process, if the session failed and its message lacks them. */
 export function unsaidWords(exit: Exited, end: SessionEnd | undefined): string | undefined {
-  const words = lastWords(exit)
+  const words = stderrTail(exit)
   return end?.type === 'failed' && words !== '' && !end.message.includes(words.slice(-200))
     ? words
     : undefined
 }
 
-const lastWords = ({ stderr }: Exited): string => stderr.trim().slice(-2000)
+const stderrTail = ({ stderr }: Exited): string => stderr.trim().slice(-2000)

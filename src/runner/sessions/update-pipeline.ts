@@ -14,7 +14,7 @@ export interface UpdatePipelineOptions {
   /** Hides the secrets in reports; absent if there are none. */
   masker?: Masker
   /** Called if something essential could not be stored; without a message, that is the journal. */
-  onUnkept(message?: string): void
+  onUnwritten(message?: string): void
 }
 
 type Told = Extract<AttemptReport, { type: 'update' | 'input_taken' }>
@@ -39,12 +39,12 @@ export class UpdatePipeline {
 
   /** Must be created before anything is written to standard output. */
   constructor(options: UpdatePipelineOptions) {
-    const { masker, stdout, journal, onUnkept } = options
+    const { masker, stdout, journal, onUnwritten } = options
     this.#options = options
     this.#saidBefore = stdout.size
     this.#masked = masker && new UpdateMasker(masker, (update) => this.#report(update))
     this.#joined = new Joiner((item, last) => {
-      if (!journal.add(item, item, last)) onUnkept()
+      if (!journal.add(item, item, last)) onUnwritten()
     })
   }
 
@@ -98,11 +98,11 @@ export class UpdatePipeline {
     const bytes = Buffer.from(text)
     const known = Math.max(0, Math.min(bytes.length, this.#saidBefore - this.#said))
     this.#said += bytes.length
-    const { stdout, onUnkept } = this.#options
+    const { stdout, onUnwritten } = this.#options
     try {
       for (let at = known; at < bytes.length; ) at += writeSync(stdout.fd, bytes, at)
     } catch (error) {
-      onUnkept(`Its output could not be kept: ${(error as Error).message}.`)
+      onUnwritten(`Its output could not be kept: ${(error as Error).message}.`)
     }
   }
 

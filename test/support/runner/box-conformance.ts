@@ -11,7 +11,7 @@ import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type ChildWith, spawnGroup } from '../../../src/platform/child-tree.ts'
 import { listProcesses } from '../../../src/platform/proc.ts'
-import type { Box, BoxPlaces } from '../../../src/runner/sandbox/box.ts'
+import type { Box, BoxMounts } from '../../../src/runner/sandbox/box.ts'
 import type { Launch } from '../../../src/runner/sandbox/launch.ts'
 
 /** The part of a kind of box that differs from other kinds. */
@@ -64,26 +64,26 @@ class BoxUnderTest {
     return { argv: ['sh', '-c', script, 'sh', ...args], cwd: this.workspace, env: { PATH, ...env } }
   }
 
-  enclose(launch: Launch, places: Partial<BoxPlaces> = {}): Launch {
-    const { writable = [this.workspace], readable = [] } = places
+  enclose(launch: Launch, mounts: Partial<BoxMounts> = {}): Launch {
+    const { writable = [this.workspace], readable = [] } = mounts
     return this.box.enclose(launch, { writable, readable }, `test${++this.#count}`)
   }
 
   /** Starts the command with pipes. */
-  begin(launch: Launch, places?: Partial<BoxPlaces>): Piped {
-    const { argv, cwd, env } = this.enclose(launch, places)
+  begin(launch: Launch, mounts?: Partial<BoxMounts>): Piped {
+    const { argv, cwd, env } = this.enclose(launch, mounts)
     return spawnGroup<'stdin' | 'stdout' | 'stderr'>(argv, { cwd, env, stdio: ['pipe', 'pipe', 'pipe'] })
   }
 
-  async run(launch: Launch, places?: Partial<BoxPlaces>): Promise<Ended> {
-    const child = this.begin(launch, places)
+  async run(launch: Launch, mounts?: Partial<BoxMounts>): Promise<Ended> {
+    const child = this.begin(launch, mounts)
     child.stdin.end()
     return await ended(child)
   }
 
   /** Returns everything that a script prints. The script must succeed. */
-  async prints(script: string, places?: Partial<BoxPlaces>): Promise<string> {
-    const { code, stdout, stderr } = await this.run(this.launch(script), places)
+  async prints(script: string, mounts?: Partial<BoxMounts>): Promise<string> {
+    const { code, stdout, stderr } = await this.run(this.launch(script), mounts)
     assert.equal(code, 0, `${stdout}${stderr}`)
     return stdout.toString()
   }
@@ -322,8 +322,8 @@ export function boxConformance(name: string, kind: BoxKind): void {
   })
 
   boxTest('a place that is not there is an error', async (under) => {
-    const places = { writable: [join(under.dir, 'nowhere')] }
-    const run = async () => (await under.run(under.launch('true'), places)).code
+    const mounts = { writable: [join(under.dir, 'nowhere')] }
+    const run = async () => (await under.run(under.launch('true'), mounts)).code
     assert.notEqual(await run().catch(({ code }) => code), 0)
   })
 }

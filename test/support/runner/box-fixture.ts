@@ -3,7 +3,7 @@ import { basename, join } from 'node:path'
 import type { Network } from '../../../src/contract/isolation.ts'
 import type { AttemptsOptions } from '../../../src/runner/open-attempts.ts'
 import type { Attempts } from '../../../src/runner/ports.ts'
-import type { Box, BoxPlaces } from '../../../src/runner/sandbox/box.ts'
+import type { Box, BoxMounts } from '../../../src/runner/sandbox/box.ts'
 import { Boxes, type BoxesOptions } from '../../../src/runner/sandbox/boxes.ts'
 import { findBubblewrap } from '../../../src/runner/sandbox/probe.ts'
 import { type Place, place } from './attempt-fixture.ts'
@@ -29,7 +29,7 @@ export interface BoxPlace extends Place {
   words(
     box: Box,
     command: string,
-    more?: { env?: NodeJS.ProcessEnv; places?: BoxPlaces; cwd?: string },
+    more?: { env?: NodeJS.ProcessEnv; mounts?: BoxMounts; cwd?: string },
   ): Words
 }
 
@@ -62,9 +62,9 @@ export function boxPlace(options: Partial<BoxesOptions> = {}): BoxPlace {
       mkdirSync(folder, { recursive: true })
       return boxes.box({ isolation: 'sandbox', network }, folder, basename(here.path) + name)
     },
-    words(box, command, { env, places, cwd = workspace } = {}) {
+    words(box, command, { env, mounts, cwd = workspace } = {}) {
       const launch = { argv: ['/bin/sh', '-c', command], cwd, env: { PATH: process.env.PATH, ...env } }
-      return box.enclose(launch, places ?? { writable: [workspace], readable: [] }, 'main')
+      return box.enclose(launch, mounts ?? { writable: [workspace], readable: [] }, 'main')
     },
     [Symbol.dispose]: () => here[Symbol.dispose](),
   }

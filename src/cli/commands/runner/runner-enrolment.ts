@@ -110,7 +110,7 @@ export async function identityOf(
   options: { url?: string; token?: string; id?: string },
   found: RunnerEnvironment,
   workspace: string,
-  patience: Parameters<typeof enrolPatiently>[1],
+  retry: Parameters<typeof enrolPatiently>[1],
 ): Promise<{ url: string; token: string; id: string }> {
   let kept: Enrolment | undefined = keptEnrolment(workspace)
   const asked = options.url && readSetting('ERRAND_HUB_URL', { name: '--url', value: options.url })
@@ -121,7 +121,7 @@ export async function identityOf(
   const once = found.enrollToken
   if (given === undefined && once !== undefined && !(kept && enrolledWith(kept, once))) {
     const runnerId = options.id ?? found.runnerId ?? kept?.runner_id ?? hostname()
-    kept = await enrolPatiently({ url, token: once, runnerId, workspace }, patience)
+    kept = await enrolPatiently({ url, token: once, runnerId, workspace }, retry)
   }
   const token = given ?? kept?.token
   if (token === undefined)

@@ -109,7 +109,7 @@ const start = command({
       { openCheckouts },
       { startGuard },
       { OwnEnd },
-      { HubPatience },
+      { HubRetry },
       { markedEnvironment },
       agents,
       bots,
@@ -128,20 +128,20 @@ const start = command({
       import('../../../runner/open-checkouts.ts'),
       import('../../../runner/orphans/guard.ts'),
       import('../../../runner/orphans/own-end.ts'),
-      import('../../../runner/link/hub-patience.ts'),
+      import('../../../runner/link/hub-retry.ts'),
       import('../../../runner/attempts/launch.ts'),
       agentsHere(folder, options['allow-dir'] ?? []),
       botsHere(),
     ])
     let attempts: Attempts | undefined
     const watches: { close(): void | Promise<void> }[] = []
-    const patience = new HubPatience()
+    const retry = new HubRetry()
     let guard: ReturnType<typeof startGuard> | undefined
     let ownEnd: InstanceType<typeof OwnEnd> | undefined
     try {
       if (found.made !== undefined) {
         ownEnd = new OwnEnd({
-          ...{ folder, patience, log },
+          ...{ folder, retry, log },
           work: () => ({ attempts: attempts?.all() ?? [], runs: attempts?.runs() ?? [] }),
           end: () => stop.abort(),
         })
@@ -154,7 +154,7 @@ const start = command({
       const limits = limitsHere.limitsHere(join(folder, 'attempts'), process.env)
       log(limitsHere.limitsText(limits.choice))
       const { url, token, id } = await identityOf(options, found, folder, { log, signal: stop.signal })
-      const hub = new HubRequests({ url, token, patience })
+      const hub = new HubRequests({ url, token, retry })
       const boxes = await boxesHere.openBoxes({
         env: process.env,
         stateDir: join(folder, 'sandbox'),
@@ -207,7 +207,7 @@ const start = command({
         url,
         token,
         attempts,
-        patience,
+        retry,
         answer: bots.answers(services, leased, held),
         bots: () => services.live.all(),
         leaseFile: join(folder, 'lease.json'),

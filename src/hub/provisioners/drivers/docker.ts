@@ -416,7 +416,7 @@ export class DockerProvisioner implements Provisioner {
     if (fault !== '') return { message: `Docker ended it: ${fault}` }
     if (Date.parse(FinishedAt) >= Date.parse(Config.Labels[DEADLINE] ?? ''))
       return { message: 'Its time was over.' }
-    const said = await this.#lastWords(docker, Id, signal)
+    const said = await this.#logTail(docker, Id, signal)
     const perhaps =
       ExitCode === KILLED && memory !== undefined
         ? ` (killed, perhaps for lack of memory: its limit is ${memory})`
@@ -424,7 +424,7 @@ export class DockerProvisioner implements Provisioner {
     return { message: `It ended with exit code ${ExitCode}${perhaps}${said === '' ? '.' : `: ${said}`}` }
   }
 
-  async #lastWords(docker: DockerClient, id: string, signal: AbortSignal): Promise<string> {
+  async #logTail(docker: DockerClient, id: string, signal: AbortSignal): Promise<string> {
     return await this.#call('read the log of a runner', signal, async (signal) => {
       try {
         const query = { stdout: true, stderr: true, tail: TOLD_LINES }

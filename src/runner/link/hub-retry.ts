@@ -17,7 +17,7 @@ export interface Asking {
   waiting?(why: string): void
 }
 
-interface Patience extends Asking {
+interface RetryOptions extends Asking {
   /** Tells after which failures to ask again. Default: `HubAway`. */
   isAway?(error: unknown): boolean
   /** Time in ms to keep asking while there is a link. Default: the lost-after time that the hub sent. */
@@ -35,7 +35,7 @@ const WAIT = { firstMs: 100, maxMs: 5_000, shareOfLostAfter: 1 / 10 }
  * time after which the hub itself gives up a runner that is away. Without a link, attempts continue and requests wait
  * up to 24 hours, so a hub that is restarted or upgraded fails nothing.
  */
-export class HubPatience {
+export class HubRetry {
   #lostAfterMs = LOST_AFTER_MS
   #linkedAtMs: number | undefined
   #unlinkedAtMs = performance.now()
@@ -67,8 +67,8 @@ export class HubPatience {
    * Asks until there is an answer. Throws any error that does not mean an absent hub, and the last `HubAway` when the
    * time is over.
    */
-  async whileAway<T>(ask: () => Promise<T>, patience: Patience): Promise<T> {
-    const { signal, waiting, isAway = (error) => error instanceof HubAway } = patience
+  async whileAway<T>(ask: () => Promise<T>, options: RetryOptions): Promise<T> {
+    const { signal, waiting, isAway = (error) => error instanceof HubAway } = options
     const backoff = new Backoff(WAIT)
     for (let sinceMs: number | undefined; ; ) {
       signal.throwIfAborted()
@@ -80,7 +80,7 @@ export class HubPatience {
         if (!isAway(error)) throw error
         if (sinceMs === undefined) waiting?.(`${sentence(messageOf(error))} It is asked again.`)
         sinceMs ??= askedAtMs
-        if (this.#isOver(sinceMs, patience.linkedMs)) throw error
+        if (this.#isOver(sinceMs, options.linkedMs)) throw error
       }
       const mostMs = this.#lostAfterMs * WAIT.shareOfLostAfter
       await sleep(Math.min(backoff.next(), mostMs), undefined, { signal })

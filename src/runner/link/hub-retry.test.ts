@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ErrandError } from '../../contract/errors.ts'
-import { HubAway, HubPatience } from './hub-patience.ts'
+import { HubAway, HubRetry } from './hub-retry.ts'
 
 const LOST_AFTER_MS = 40
 
@@ -20,43 +20,43 @@ function question(isThere: () => boolean, signal = new AbortController().signal)
 const never = () => false
 
 test('while there is a link a hub is asked until lost-after is over, and that is said once', async () => {
-  const patience = new HubPatience()
-  patience.linked(LOST_AFTER_MS)
+  const retry = new HubRetry()
+  retry.linked(LOST_AFTER_MS)
   const sinceMs = performance.now()
   const { asked, ask, said, asking } = question(never)
-  await assert.rejects(patience.whileAway(ask, asking), HubAway)
+  await assert.rejects(retry.whileAway(ask, asking), HubAway)
   assert.ok(performance.now() - sinceMs >= LOST_AFTER_MS)
   assert.ok(asked.times > 1)
   assert.deepEqual(said, ['It does not answer. It is asked again.'])
 })
 
 test('while there is no link the wait goes on, and lost-after begins with the next one', async () => {
-  const patience = new HubPatience()
-  patience.linked(LOST_AFTER_MS)
-  patience.unlinked()
+  const retry = new HubRetry()
+  retry.linked(LOST_AFTER_MS)
+  retry.unlinked()
   const sinceMs = performance.now()
   const longer = () => performance.now() - sinceMs > 5 * LOST_AFTER_MS
   const { ask, asking } = question(longer)
-  assert.equal(await patience.whileAway(ask, asking), 'answered')
+  assert.equal(await retry.whileAway(ask, asking), 'answered')
 
   const late = question(() => {
-    if (late.asked.times === 3) patience.linked(LOST_AFTER_MS)
+    if (late.asked.times === 3) retry.linked(LOST_AFTER_MS)
     return false
   })
-  patience.unlinked()
-  await assert.rejects(patience.whileAway(late.ask, late.asking), HubAway)
+  retry.unlinked()
+  await assert.rejects(retry.whileAway(late.ask, late.asking), HubAway)
   assert.ok(late.asked.times > 3)
 })
 
 test('an answer that is a refusal, and an attempt that ends, are not waited for', async () => {
-  const patience = new HubPatience()
+  const retry = new HubRetry()
   const refuse = () => Promise.reject(new ErrandError('not_found', 'It is gone.'))
   const { signal } = new AbortController()
-  await assert.rejects(patience.whileAway(refuse, { signal }), { code: 'not_found' })
+  await assert.rejects(retry.whileAway(refuse, { signal }), { code: 'not_found' })
   const stop = new AbortController()
   const { ask, asking } = question(() => {
     stop.abort()
     return false
   }, stop.signal)
-  await assert.rejects(patience.whileAway(ask, asking), { name: 'AbortError' })
+  await assert.rejects(retry.whileAway(ask, asking), { name: 'AbortError' })
 })

@@ -7,7 +7,7 @@ import { baseImage, dockerFor, dockerHere, labelled } from '../../../test/suppor
 import { endOf, textOf, until } from '../../../test/support/runner/attempt-fixture.ts'
 import { answerData, dataVolume, ownerText } from './bot-data.ts'
 import { BotSweeps } from './bot-sweeps.ts'
-import { pauseMs } from './place-watch.ts'
+import { pauseMs } from './volume-usage.ts'
 
 const skip = await dockerHere()
 const never = new AbortController().signal

@@ -3,7 +3,7 @@ import { homedir } from 'node:os'
 import { join, relative, sep } from 'node:path'
 import { ErrandError } from '../../contract/errors.ts'
 import { isBelow, realPath } from '../../platform/files.ts'
-import type { BoxPlaces } from './box.ts'
+import type { BoxMounts } from './box.ts'
 
 /** Describes something at a path inside a box. */
 export interface Mount {
@@ -40,14 +40,14 @@ const SHARED_TOO = ['/var/lib', '/var/run', '/var/tmp', '/usr/local']
  * for places given below that. Deeper paths come later, and so on top. Throws `invalid_argument` for a place that
  * cannot be given.
  */
-export function mountsOf(own: BoxPlaces, operators: BoxPlaces, hidden: readonly string[]): Mount[] {
+export function mountsOf(own: BoxMounts, operators: BoxMounts, hidden: readonly string[]): Mount[] {
   for (const path of own.writable) checkWritable(path)
-  const places = [
+  const given = [
     ...[...own.readable, ...operators.readable].map((path) => mounted('readable', path)),
     ...[...own.writable, ...operators.writable].map((path) => mounted('writable', path)),
   ]
-  const covers = hidden.flatMap((path) => coversOf(path, places))
-  return [...places, ...covers].sort((a, b) => depth(a.path) - depth(b.path))
+  const covers = hidden.flatMap((path) => coversOf(path, given))
+  return [...given, ...covers].sort((a, b) => depth(a.path) - depth(b.path))
 }
 
 const depth = (path: string): number => path.split(sep).filter((part) => part !== '').length
@@ -92,11 +92,11 @@ function checkWritable(path: string): void {
 }
 
 /** Returns covers over a place of Errand's own, wherever a given folder contains it. */
-function coversOf(hidden: string, places: readonly Mount[]): Mount[] {
+function coversOf(hidden: string, given: readonly Mount[]): Mount[] {
   const real = realPath(hidden, '/')
   const stat = lstatSync(real, { throwIfNoEntry: false })
   if (stat === undefined) return []
-  return places.flatMap(({ kind, path, source }): Mount[] => {
+  return given.flatMap(({ kind, path, source }): Mount[] => {
     if (source === real && stat.isDirectory())
       throw new ErrandError(
         'invalid_argument',

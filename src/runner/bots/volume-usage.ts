@@ -5,21 +5,21 @@ import type { DockerEngine } from '../docker/docker-engine.ts'
 const EVERY_MS = 1_000
 /** Measuring may take one part in this many of the time. */
 const SHARE = 5
-/** Longest pause in ms, even if a bot makes a place slow to measure. */
+/** Longest pause in ms, even if a bot makes a volume slow to measure. */
 const MOST_MS = 10_000
 
-/** Describes the places of a bot on the disk, and their limits. */
-export interface Places {
+/** Describes the volumes of a bot on the disk, and their limits. */
+export interface VolumeLimits {
   /** Volumes that are deleted with its container; content from the image does not count. */
   work: { volumes: readonly string[]; limitBytes: number; imageBytes: number }
   data?: { volume: string; limitBytes: number }
 }
 
-export interface PlaceWatchOptions {
+export interface VolumeWatchOptions {
   engine: DockerEngine
   /** Id of its container. */
   container: string
-  places: Places
+  limits: VolumeLimits
   /** Receives the bytes in them, without content from the image. */
   onMeasured(bytes: number): void
   /** Called once, with the present size and the limit. */
@@ -28,21 +28,21 @@ export interface PlaceWatchOptions {
 }
 
 /**
- * Measures a bot's places until the signal aborts, each second, and less often if that takes long. An engine limits no
+ * Measures a bot's volumes until the signal aborts, each second, and less often if that takes long. An engine limits no
  * volume by itself. A separate file system for each would need a loop device, which is lost with the next boot of the
  * machine, and which a runner in a container cannot create.
  */
-export async function watchPlaces({
+export async function watchVolumes({
   engine,
   container,
-  places,
+  limits,
   onMeasured,
   onFull,
   signal,
-}: PlaceWatchOptions): Promise<void> {
+}: VolumeWatchOptions): Promise<void> {
   while (!signal.aborted) {
     const began = performance.now()
-    const found = await look(engine, container, places, signal).catch(() => undefined)
+    const found = await measure(engine, container, limits, signal).catch(() => undefined)
     if (signal.aborted) return
     if (typeof found === 'string') {
       onFull(found)
@@ -58,13 +58,13 @@ export async function watchPlaces({
 export const pauseMs = (tookMs: number): number => Math.min(MOST_MS, Math.max(EVERY_MS, tookMs * SHARE))
 
 /**
- * Returns the bytes in them, or a message about the place that exceeds its limit. Files that are in no folder count for
- * one of them.
+ * Returns the bytes in them, or a message about the volume that exceeds its limit. Files that are in no folder count
+ * for one of them.
  */
-async function look(
+async function measure(
   engine: DockerEngine,
   container: string,
-  { work, data }: Places,
+  { work, data }: VolumeLimits,
   signal: AbortSignal,
 ): Promise<number | string> {
   const nameless = work.volumes[0] ?? data?.volume
