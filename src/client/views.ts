@@ -4,7 +4,7 @@ import type {
   KeptView,
   MarkSeen,
   PatchView,
-  Seen,
+  SeenFailures,
   ViewList,
 } from '../contract/runs/kept-views.ts'
 import type { HubHttp } from './http.ts'
@@ -39,7 +39,7 @@ export class ViewsClient {
     return this.#http.json('GET /api/me/failures', { query: options })
   }
 
-  markSeen(which: MarkSeen): Promise<Seen> {
+  markSeen(which: MarkSeen): Promise<SeenFailures> {
     return this.#http.json('POST /api/me/seen', { body: which })
   }
 }

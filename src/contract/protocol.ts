@@ -16,7 +16,7 @@ import { RunnerAnswer, RunnerAsk } from './tasks/pool-ask.ts'
  * frames therefore change nothing.
  *
  * Each side ignores types of frames and fields that it does not know, so adding one needs no new version. What the
- * other side must understand (a new kind of standing, of stream) does need one, and is sent only from that version on.
+ * other side must understand (a new kind of answer, of stream) does need one, and is sent only from that version on.
  * A new kind of report goes to a hub that declares support for it; other hubs get it in words of an older kind.
  */
 export const PROTOCOL_VERSION = 1
@@ -174,13 +174,13 @@ export const RunnerFrame = z.discriminatedUnion('type', [
 export type RunnerFrame = z.infer<typeof RunnerFrame>
 
 /** The hub's answer to an attempt named in `hello`. */
-export const Standing = z.discriminatedUnion('state', [
+export const AttemptAnswer = z.discriminatedUnion('state', [
   /** The attempt continues; the hub has reports up to `reports` and this much of each stream. */
   z.object({ state: z.literal('continue'), attempt_id, epoch, reports: z.number().int(), streams: lengths }),
   /** The runner must stop and drop it: it ended at the hub, was handed on, or is unknown. */
   z.object({ state: z.literal('superseded'), attempt_id, epoch, why: z.string() }),
 ])
-export type Standing = z.infer<typeof Standing>
+export type AttemptAnswer = z.infer<typeof AttemptAnswer>
 
 export const HubFrame = z.discriminatedUnion('type', [
   z.object({
@@ -189,7 +189,7 @@ export const HubFrame = z.discriminatedUnion('type', [
     protocol: z.number().int(),
     heartbeat_ms: z.number(),
     lost_after_ms: z.number(),
-    attempts: z.array(Standing),
+    attempts: z.array(AttemptAnswer),
     /** Kinds of reports that the hub knows, in addition to those that every hub does. */
     reports: z.array(z.string()).optional(),
     /** Set when the hub compares `progress` with what it has. */

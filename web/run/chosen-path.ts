@@ -14,7 +14,7 @@ export interface Level {
 
 const isBad = ({ instance: { status } }: Place) => status === 'failed' || status === 'interrupted'
 
-interface Found {
+interface ChosenLevel {
   level: Level | undefined
   rest: string | undefined
   /** The sub-run in which the path continues. */
@@ -23,7 +23,7 @@ interface Found {
 }
 
 /** Returns the place that a name means in a run; requests it if it did not come with the run. */
-function useLevel(run: WholeRun | undefined, wanted: string | undefined, auto: boolean): Found {
+function useLevel(run: WholeRun | undefined, wanted: string | undefined, auto: boolean): ChosenLevel {
   const { head, rest } = (run && wanted !== undefined ? headOf(run.steps, wanted) : undefined) ?? {}
   const far = head !== undefined && !('instance' in head) ? head : undefined
   const version = far?.step.finished_at ?? run?.last_seq

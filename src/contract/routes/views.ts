@@ -7,7 +7,7 @@ import {
   ListViews,
   MarkSeen,
   PatchView,
-  Seen,
+  SeenFailures,
   ViewList,
 } from '../runs/kept-views.ts'
 import { nothing, routeTable } from './route.ts'
@@ -57,6 +57,6 @@ export const viewRoutes = routeTable({
     tag,
     summary: 'You have looked at these failures, or at all until a time',
     body: MarkSeen,
-    answers: { 200: Seen },
+    answers: { 200: SeenFailures },
   },
 })

@@ -96,5 +96,5 @@ export const MarkSeen = z.strictObject({
     .describe('All that failed until this time; one that is still to come counts as now'),
 })
 export type MarkSeen = z.infer<typeof MarkSeen>
-export const Seen = z.object({ since: z.string().describe('All that failed until then is seen') })
-export type Seen = z.infer<typeof Seen>
+export const SeenFailures = z.object({ since: z.string().describe('All that failed until then is seen') })
+export type SeenFailures = z.infer<typeof SeenFailures>

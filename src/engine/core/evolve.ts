@@ -16,7 +16,7 @@ import {
   stepOf,
 } from './state.ts'
 import { move, moveAttempt, setInstances, setStatus } from './transitions.ts'
-import { setWaits, takeStand } from './work.ts'
+import { setWaits, updateActivity } from './work.ts'
 
 /** Folds one event into the state, in place. Throws for an event that is not possible here. */
 export function evolve(state: RunState, event: RunEvent): void {
@@ -121,7 +121,7 @@ function foldWork(state: RunState, event: RunEvent): void {
     case 'child.finished':
     case 'attempt.created': {
       const { step, instance } = instanceOf(state, event)
-      return void takeStand(state, step, instance, event.time)
+      return void updateActivity(state, step, instance, event.time)
     }
     case 'attempt.waiting':
     case 'attempt.assigned':
@@ -131,7 +131,7 @@ function foldWork(state: RunState, event: RunEvent): void {
     case 'input.taken':
     case 'attempt.finished': {
       const { step, instance } = instanceOf(state, attemptOf(state, event.attempt))
-      return void takeStand(state, step, instance, event.time)
+      return void updateActivity(state, step, instance, event.time)
     }
   }
 }
@@ -139,7 +139,8 @@ function foldWork(state: RunState, event: RunEvent): void {
 /** Ends all work and waits of a step that has ended. */
 function leaveAll(state: RunState, step: StepState, time: string): void {
   const { works, waits, asks } = step.work
-  if (works + waits + asks > 0) for (const instance of step.instances) takeStand(state, step, instance, time)
+  if (works + waits + asks > 0)
+    for (const instance of step.instances) updateActivity(state, step, instance, time)
 }
 
 function createRun(state: RunState, event: EventOf<'run.created'>): void {

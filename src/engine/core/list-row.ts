@@ -105,7 +105,7 @@ function stopOf({ status, work: { works, waits, asks } }: StepState): Stop {
 function* asking(step: StepState): Generator<{ instance: InstanceState; index: number }> {
   if (step.work.asks === 0) return
   for (const [index, instance] of step.instances.entries()) {
-    if (instance.stand !== 'asks') continue
+    if (instance.activity !== 'asks') continue
     yield { instance, index }
     if (instance.approval !== undefined) return
   }

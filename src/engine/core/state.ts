@@ -12,7 +12,7 @@ import type { Reason, RunStatus, StepStatus } from '../../contract/status.ts'
 import type { Artifact } from '../../contract/tasks/artifact.ts'
 import type { PullRequestState, TestFigures } from '../../contract/tasks/task-facts.ts'
 import type { Plan, PlannedStep } from './plan.ts'
-import { noWork, type Stand, type Work } from './work.ts'
+import { type InstanceActivity, noWork, type Work } from './work.ts'
 
 /** The state that results from folding a run's log. It belongs to whoever folds: `evolve` changes it in place. */
 export interface RunState {
@@ -93,8 +93,8 @@ export interface InstanceState extends Omit<StepInstance, 'ended'> {
   exports?: Record<string, string>
   /** Numbers of its attempts, oldest first. */
   attempts: number[]
-  /** The stand of the instance after the last event. */
-  stand?: Stand
+  /** The activity of the instance after the last event. */
+  activity?: InstanceActivity
   waited_ms?: number
   waiting_since_ms?: number
   /** Milliseconds since 1970; set while it waits for its next try. */

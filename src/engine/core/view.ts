@@ -57,8 +57,8 @@ export const order: readonly StepStatus[] = [
 ]
 
 /** Returns the status that an instance is shown with; while it is open, that depends on what it is doing. */
-export const shownStatus = ({ status, stand }: InstanceState): StepStatus =>
-  stand === undefined ? status : stand === 'works' ? 'running' : 'waiting'
+export const shownStatus = ({ status, activity }: InstanceState): StepStatus =>
+  activity === undefined ? status : activity === 'works' ? 'running' : 'waiting'
 
 /** Returns the positions of a step's first instances in that order; those of one status in the order of the file. */
 function firstInstances(step: StepState, most: number): number[] {
@@ -156,7 +156,7 @@ export function instanceView(
   const status = shownStatus(instance)
   const waiting = instance.status === 'running' ? attempts.at(-1)?.waiting : undefined
   const child_run_id = instance.child
-  const isAsking = instance.stand === 'asks' || undefined
+  const isAsking = instance.activity === 'asks' || undefined
   return {
     host,
     vars,

@@ -7,7 +7,7 @@ import { freshTalk } from './inputs.ts'
 import { listRow } from './list-row.ts'
 import { plan } from './plan.ts'
 import { initialState, type RunState } from './state.ts'
-import { standOf } from './work.ts'
+import { activityOf } from './work.ts'
 
 test('what waits for a machine, a slot, a lock, its next try or a person is not worked on', () => {
   const asking = freshTalk()
@@ -34,7 +34,7 @@ test('what waits for a machine, a slot, a lock, its next try or a person is not 
     ['ended', { status: 'success' }, {}, undefined],
   ] as const
   for (const [what, instance, attempt, expected] of table)
-    assert.equal(standOf(instance, attempt), expected, what)
+    assert.equal(activityOf(instance, attempt), expected, what)
 })
 
 const at = (second: number) => new Date(Date.UTC(2026, 0, 1) + second * 1000).toISOString()

@@ -1,10 +1,10 @@
 import { isFinalStep, WAITING_FOR_WORKSPACE } from '../../contract/status.ts'
 import type { AttemptState, InstanceState, RunState, StepState } from './state.ts'
 
-/** The stand of an open instance: it is worked on, waits, or asks a person. */
-export type Stand = 'works' | 'waits' | 'asks'
+/** The activity of an open instance: it is worked on, waits, or asks a person. */
+export type InstanceActivity = 'works' | 'waits' | 'asks'
 
-/** The time that something has waited, and the number of its instances in each stand. */
+/** The time that something has waited, and the number of its instances in each activity. */
 export interface Work {
   works: number
   waits: number
@@ -20,36 +20,41 @@ export const noWork = (): Work => ({ works: 0, waits: 0, asks: 0, waited_ms: 0 }
 type Placed = Pick<AttemptState, 'waiting' | 'talk' | 'at'>
 
 /**
- * Returns an instance's stand; undefined before its start and after its end. It waits for a machine, for a slot or lock
+ * Returns an instance's activity; undefined before its start and after its end. It waits for a machine, for a slot or lock
  * there, for its next try, or for a person. Waiting for a child run counts as work.
  */
-export function standOf(
+export function activityOf(
   { status, approval, child }: Pick<InstanceState, 'status' | 'approval' | 'child'>,
   attempt: Placed | undefined,
-): Stand | undefined {
+): InstanceActivity | undefined {
   if (status === 'waiting') return approval !== undefined ? 'asks' : child !== undefined ? 'works' : 'waits'
   if (status !== 'running') return undefined
   if (attempt?.waiting !== undefined || attempt?.at?.name === WAITING_FOR_WORKSPACE) return 'waits'
   return (attempt?.talk?.questions.size ?? 0) > 0 ? 'asks' : 'works'
 }
 
-/** Returns the stand of an instance of a run. */
-export const standIn = (
+/** Returns the activity of an instance of a run. */
+export const currentActivity = (
   { attempts }: Pick<RunState, 'attempts'>,
   instance: InstanceState,
-): Stand | undefined => standOf(instance, attempts[(instance.attempts.at(-1) ?? 0) - 1])
+): InstanceActivity | undefined => activityOf(instance, attempts[(instance.attempts.at(-1) ?? 0) - 1])
 
-/** Updates an instance's stand as of `time`, for the instance, its step and its run. */
-export function takeStand(state: RunState, step: StepState, instance: InstanceState, time: string): void {
-  const stand = standIn(state, instance)
-  if (stand === instance.stand) return
+/** Updates an instance's activity as of `time`, for the instance, its step and its run. */
+export function updateActivity(
+  state: RunState,
+  step: StepState,
+  instance: InstanceState,
+  time: string,
+): void {
+  const activity = currentActivity(state, instance)
+  if (activity === instance.activity) return
   const atMs = Date.parse(time)
   for (const work of [step.work, state.work]) {
-    if (instance.stand !== undefined) work[instance.stand]--
-    if (stand !== undefined) work[stand]++
+    if (instance.activity !== undefined) work[instance.activity]--
+    if (activity !== undefined) work[activity]++
   }
-  instance.stand = stand
-  const waits = stand === 'waits' || stand === 'asks'
+  instance.activity = activity
+  const waits = activity === 'waits' || activity === 'asks'
   if (waits || instance.waiting_since_ms !== undefined) setWaits(instance, waits, atMs)
   setWaits(step.work, !isFinalStep(step.status) && isWaiting(step.work), atMs)
   setWaits(state.work, isWaiting(state.work), atMs)

@@ -19,7 +19,7 @@ export interface Identity {
 }
 
 /** Result of looking up a token. It has no user if the token belongs to the tenant itself. */
-type Found = Identity | { user?: undefined; token: Token; session?: undefined }
+type TokenLookup = Identity | { user?: undefined; token: Token; session?: undefined }
 
 /** A token as the runner link uses it: it tells which runners the token is for. */
 export type RunnerIdentity =
@@ -52,7 +52,7 @@ export class Auth {
   readonly #now: () => number
   readonly #given: ReadonlySet<string>
   readonly #listeners: (() => void)[] = []
-  #cache = new Map<string, { found: Found; untilMs: number }>()
+  #cache = new Map<string, { found: TokenLookup; untilMs: number }>()
 
   constructor(options: AuthOptions) {
     this.#accounts = options.accounts
@@ -220,7 +220,7 @@ export class Auth {
   }
 
   /** Finds the owner of a token of any scope, if the token is still valid. Throws `unauthorized` or `token_revoked`. */
-  async identify(text: string): Promise<Found> {
+  async identify(text: string): Promise<TokenLookup> {
     const nowMs = this.#now()
     const key = tokenSha256(text)
     const known = this.#cache.get(key)
@@ -246,12 +246,12 @@ export class Auth {
     return isStoredToken(text) || this.#given.has(tokenSha256(text))
   }
 
-  async #session(text: string): Promise<{ found: Found; expiresMs: number }> {
+  async #session(text: string): Promise<{ found: TokenLookup; expiresMs: number }> {
     const { user, session } = await this.#sessions.open(text)
     return { found: { user, session }, expiresMs: Date.parse(session.expires_at) }
   }
 
-  async #stored(text: string, nowMs: number): Promise<{ found: Found; expiresMs: number }> {
+  async #stored(text: string, nowMs: number): Promise<{ found: TokenLookup; expiresMs: number }> {
     const make = `errand ${isEnrolmentToken(text) ? 'runners enroll-token' : 'tokens create'}`
     const found = await this.#accounts.tokenByHash(tokenSha256(text))
     if (found === undefined)

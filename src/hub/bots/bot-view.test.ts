@@ -5,7 +5,7 @@ import { type BotState, botPhases } from '../../contract/bots/bot.ts'
 import { Reason, RunStatus } from '../../contract/status.ts'
 import { moves } from '../../engine/core/transitions.ts'
 import { MemoryRunStore } from '../../stores/runs/memory.ts'
-import { botMoves, botState, isLive, KnownBots, type Standing } from './bot-view.ts'
+import { type BotStatusFacts, botMoves, botState, isLive, KnownBots } from './bot-view.ts'
 
 /** The phases that may follow each. A bot whose image is there has neither of the first two. */
 const phases: Readonly<Record<string, readonly string[]>> = {
@@ -51,11 +51,11 @@ test('every status, phase and reason has the state that stands in this table', (
 test('a bot goes from state to state as its run and its phases do, and no other way', () => {
   const named = (phase: string) => (phase === 'none' ? undefined : phase)
   const led = new Set<string>()
-  const note = (from: Standing, to: Standing) => {
+  const note = (from: BotStatusFacts, to: BotStatusFacts) => {
     if (botState(from) !== botState(to)) led.add(`${botState(from)} ${botState(to)}`)
   }
   for (const [phase, after] of Object.entries(phases)) {
-    const from: Standing = { status: 'running', phase: named(phase) }
+    const from: BotStatusFacts = { status: 'running', phase: named(phase) }
     for (const next of after) note(from, { status: 'running', phase: next })
     for (const status of moves.run.running!)
       for (const reason of [undefined, ...Reason.options]) note(from, { ...from, status, reason })

@@ -45,21 +45,21 @@ const outlived = (run: RunRecord, old: RunRecord): boolean =>
   !isFinalRun(old.status) || (isFinalRun(run.status) && (run.finished_at ?? '') < (old.finished_at ?? ''))
 
 /** The details of runs whose steps were read. */
-export type Seen = Readonly<Record<string, RunView | undefined>>
+export type RunDetails = Readonly<Record<string, RunView | undefined>>
 
 /** Returns the live state of an attempt, if its runner has reported one. */
 export type LiveOf = (attemptId: string) => BotLive | undefined
 
 export function botView(
   { current, update }: BotRuns,
-  seen: Seen,
+  details: RunDetails,
   nowMs: number,
   live: LiveOf = () => undefined,
 ): BotView {
   const { args, env, secrets, timeoutSeconds } = botOf(current.workflow)
   const { source } = args
-  const attempt = lastAttempt(seen[current.run_id])
-  const life = lifeOf(current, seen, live)
+  const attempt = lastAttempt(details[current.run_id])
+  const life = lifeOf(current, details, live)
   const since = attempt?.phase?.name === 'running' ? attempt.phase.since : undefined
   return {
     bot_id: current.workflow_name,
@@ -75,7 +75,7 @@ export function botView(
       life.state === 'running' && since !== undefined
         ? Math.max(0, Math.floor((nowMs - Date.parse(since)) / 1000))
         : undefined,
-    restarts: seen[current.run_id] && (attempt?.restarts ?? 0),
+    restarts: details[current.run_id] && (attempt?.restarts ?? 0),
     limits: args.limits,
     data: dataOf(args.data, attempt?.runner),
     restart: args.restart,
@@ -86,7 +86,7 @@ export function botView(
       : attempt && live(attempt.attempt_id)?.usage,
     env,
     env_vars: secrets.filter((name) => name !== SOURCE_PASSWORD),
-    update: update && { ...lifeOf(update, seen, live), created_at: update.created_at },
+    update: update && { ...lifeOf(update, details, live), created_at: update.created_at },
   }
 }
 
@@ -101,10 +101,10 @@ const keptUsage = (usage: AttemptUsage | undefined): BotUsage | undefined => {
   return kept
 }
 
-function lifeOf(run: RunRecord, seen: Seen, live: LiveOf) {
+function lifeOf(run: RunRecord, details: RunDetails, live: LiveOf) {
   const { run_id, status } = run
-  const step = seen[run_id]?.steps[0]?.instances[0]
-  const attempt = lastAttempt(seen[run_id])
+  const step = details[run_id]?.steps[0]?.instances[0]
+  const attempt = lastAttempt(details[run_id])
   const phase = attempt?.phase
   const ended = isFinalRun(status)
   const reason = ended
@@ -144,7 +144,7 @@ function waitsFor({ status, waiting, replaces, workflow, workflow_name }: RunRec
 }
 
 /** The facts that determine the state of a bot. */
-export interface Standing {
+export interface BotStatusFacts {
   status: RunStatus
   reason?: Reason
   /** Last phase that its attempt reported. */
@@ -168,7 +168,7 @@ const byEnd: Readonly<Record<Exclude<RunStatus, 'queued' | 'running'>, BotState>
 }
 
 /** Returns the state that users see. */
-export function botState({ status, reason, phase }: Standing): BotState {
+export function botState({ status, reason, phase }: BotStatusFacts): BotState {
   if (status === 'queued') return 'start'
   if (status === 'running') return (phase === undefined ? undefined : byPhase[phase]) ?? 'start'
   return reason === 'timeout' ? 'timeout' : byEnd[status]
@@ -247,10 +247,10 @@ export class KnownBots {
   }
 
   async #view(runs: BotRuns, isLookedAt: (run: RunRecord) => boolean): Promise<BotView> {
-    const seen: Record<string, RunView> = {}
+    const details: Record<string, RunView> = {}
     for (const run of [runs.current, runs.update])
-      if (run !== undefined && isLookedAt(run)) seen[run.run_id] = await this.#engine.view(run.run_id)
-    return botView(runs, seen, Date.now(), this.#live)
+      if (run !== undefined && isLookedAt(run)) details[run.run_id] = await this.#engine.view(run.run_id)
+    return botView(runs, details, Date.now(), this.#live)
   }
 
   async #runs(query: {

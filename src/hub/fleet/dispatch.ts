@@ -131,8 +131,8 @@ export class Dispatch {
     const need = needIn(spec, this.#options.provisionedGroups)
     const arrival = ++this.#arrivals
     const home = this.affinity.of(spec.run_id, workspaceKey(spec.requires))
-    const stand = { need, key: needKey(need), home, not: new Set<RunnerKey>() }
-    const choice = this.#queue.choose(stand, { user: this.#fairShare.of(spec), arrival })
+    const position = { need, key: needKey(need), home, not: new Set<RunnerKey>() }
+    const choice = this.#queue.choose(position, { user: this.#fairShare.of(spec), arrival })
     if (choice.type === 'runner') {
       this.#reserved.set(spec.attempt_id, { arrival })
       this.#hold(spec, choice.key)

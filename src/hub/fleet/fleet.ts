@@ -123,7 +123,7 @@ export class Fleet implements StepHost {
   }
 
   /** Describes a provisioned runner as the hub sees it. */
-  seen({ tenant, id }: TenantRunner) {
+  liveness({ tenant, id }: TenantRunner) {
     const runner = this.#roster.get(runnerKey(tenant, id))
     const connected = runner?.link !== undefined
     return {

@@ -37,7 +37,7 @@ export interface QueueOptions {
 }
 
 /** Describes the place in the queue that an attempt would get. */
-export interface Stand {
+export interface QueuePosition {
   need: Need
   /** Key of the need. */
   key: string
@@ -82,7 +82,7 @@ export class Queue {
   }
 
   /** Chooses a runner for an attempt that does not wait yet. A caller that gets a runner must take it. */
-  choose({ need, key, home, not }: Stand, turn: Turn): Choice {
+  choose({ need, key, home, not }: QueuePosition, turn: Turn): Choice {
     const line = this.#waitQueues.get(lineKey(key, home, not))
     if (line) return line.waiting
     const choice = this.#choice(need, { home, not })
@@ -137,7 +137,7 @@ export class Queue {
   enter(assignment: Assignment): void {
     const { spec, arrival } = assignment
     const turn = { user: this.#options.fairShare.of(spec), arrival }
-    const choice = this.choose(this.#standOf(assignment), turn)
+    const choice = this.choose(this.#positionOf(assignment), turn)
     if (choice.type === 'wait') this.#line(assignment, choice)
     else this.#settle(assignment, choice)
   }
@@ -262,7 +262,7 @@ export class Queue {
   }
 
   #line(assignment: Assignment, waiting: Line['waiting']): void {
-    const { need, key, home, not } = this.#standOf(assignment)
+    const { need, key, home, not } = this.#positionOf(assignment)
     const name = lineKey(key, home, not)
     const line =
       this.#waitQueues.get(name) ??
@@ -278,7 +278,7 @@ export class Queue {
     tell(assignment, line.waiting.why)
   }
 
-  #standOf(assignment: Assignment): Stand {
+  #positionOf(assignment: Assignment): QueuePosition {
     const { need, rejections } = assignment
     const not = new Set(rejections.keys())
     return { ...need, home: this.#options.homeOf(assignment), not }

@@ -1,6 +1,6 @@
 import { laterReports } from '../../contract/attempt.ts'
 import { splitAttemptId } from '../../contract/ids.ts'
-import { commonProtocol, type Hello, PROTOCOL_VERSION, type Standing } from '../../contract/protocol.ts'
+import { type AttemptAnswer, commonProtocol, type Hello, PROTOCOL_VERSION } from '../../contract/protocol.ts'
 import type { Log } from '../../platform/log.ts'
 import type { Assignment, Assignments } from './assignments.ts'
 import type { Dispatch } from './dispatch.ts'
@@ -183,7 +183,7 @@ export class RunnerHandshake {
       protocol: commonProtocol(hello) ?? PROTOCOL_VERSION,
       heartbeat_ms: heartbeatMs,
       lost_after_ms: lostAfterMs,
-      attempts: stock.standings,
+      attempts: stock.answers,
       reports: [...laterReports],
       progress: true,
     })
@@ -249,7 +249,7 @@ export class RunnerHandshake {
 }
 
 interface Reconciled {
-  standings: Standing[]
+  answers: AttemptAnswer[]
   /** Attempts that the runner continues. */
   going: Assignment[]
   /** Attempts that it never had. */
@@ -259,7 +259,7 @@ interface Reconciled {
 }
 
 /**
- * Compares what a runner says it has with what it was given. It gets no standing for runs that are set aside, so it
+ * Compares what a runner says it has with what it was given. It gets no answer for runs that are set aside, so it
  * keeps all of them.
  */
 function reconcile(
@@ -267,7 +267,7 @@ function reconcile(
   given: readonly Assignment[],
   of: { isDurable(action: string): boolean; isAside(runId: string): boolean },
 ): Reconciled {
-  const stock: Reconciled = { standings: [], going: [], unsent: [], gone: [] }
+  const stock: Reconciled = { answers: [], going: [], unsent: [], gone: [] }
   const byId = new Map(given.map((assignment) => [assignment.spec.attempt_id, assignment]))
   const named = new Set<Assignment>()
   for (const { attempt_id, epoch, reports: has = Number.POSITIVE_INFINITY } of hello.attempts) {
@@ -278,17 +278,17 @@ function reconcile(
       if (has < reports) {
         // Its next report would have a number that is already known, and would never count.
         const why = 'the runner has lost what it told of it'
-        stock.standings.push({ state: 'superseded', attempt_id, epoch, why })
+        stock.answers.push({ state: 'superseded', attempt_id, epoch, why })
         stock.gone.push(assignment)
         named.add(assignment)
         continue
       }
-      stock.standings.push({ state: 'continue', attempt_id, epoch, reports, streams: { stdout, stderr } })
+      stock.answers.push({ state: 'continue', attempt_id, epoch, reports, streams: { stdout, stderr } })
       stock.going.push(assignment)
       named.add(assignment)
     } else {
       const why = assignment ? `it has epoch ${assignment.epoch} now` : 'it ended here, or was handed on'
-      stock.standings.push({ state: 'superseded', attempt_id, epoch, why })
+      stock.answers.push({ state: 'superseded', attempt_id, epoch, why })
     }
   }
   for (const assignment of given)

@@ -8,7 +8,7 @@ import { givenToken } from '../../forge/token-source.ts'
 import { commentOf, IssueComments, type IssueCommentsOptions } from './issue-comments.ts'
 import { issueTaskName } from './issue-task.ts'
 
-type Standing = NonNullable<Awaited<ReturnType<IssueCommentsOptions['get']>>>
+type CommentedTask = NonNullable<Awaited<ReturnType<IssueCommentsOptions['get']>>>
 
 test('an issue has one comment, which a forge that was away and the next process edit', async (t) => {
   const standIn = await startForge({ flavour: 'github' })
@@ -28,7 +28,7 @@ test('an issue has one comment, which a forge that was away and the next process
     task,
     created_at: new Date().toISOString(),
   }
-  const standings = new Map<string, Standing>([
+  const tasks = new Map<string, CommentedTask>([
     ['task_1', { ...of, id: 'task_1', state: 'pending', fold: {} }],
     ['task_2', { ...of, own_id: 'other', id: 'task_2', state: 'pending', fold: {} }],
   ])
@@ -36,7 +36,7 @@ test('an issue has one comment, which a forge that was away and the next process
   const log: string[] = []
   const open = () =>
     new IssueComments({
-      get: async (id) => standings.get(id),
+      get: async (id) => tasks.get(id),
       open: async () => [],
       forgeOf: async (at) => openForge(await recogniseForge(at), at.path, { tokens, retryCount: 0 }),
       accounts: {
@@ -62,7 +62,7 @@ test('an issue has one comment, which a forge that was away and the next process
 
   // The task ended, and the process was killed before it reported that.
   const message = '@everyone it closes #7\n/merge'
-  standings.set('task_1', { ...standings.get('task_1')!, state: 'failed', reason: 'test', message })
+  tasks.set('task_1', { ...tasks.get('task_1')!, state: 'failed', reason: 'test', message })
   const next = open()
   await next.resume()
   await eventually('all is told', () => kept().length === 0)

@@ -11,14 +11,14 @@ import type { AccountStore } from '../../stores/accounts.ts'
 import { issueTaskName } from './issue-task.ts'
 import type { ForgeOf } from './open-forges.ts'
 
-type Standing = Pick<
+type CommentedTask = Pick<
   TaskRecord,
   'id' | 'tenant' | 'owner' | 'spec_name' | 'own_id' | 'task' | 'state' | 'reason' | 'message' | 'created_at'
 > & { fold: Pick<TaskFold, 'pull_request' | 'pushed'> & { follow?: TaskFold['follow'] } }
 
 export interface IssueCommentsOptions {
   /** Returns the task, or undefined if it no longer exists. */
-  get(id: string): Promise<Standing | undefined>
+  get(id: string): Promise<CommentedTask | undefined>
   /** Returns the ids of the tasks that are not over. */
   open(): Promise<readonly string[]>
   forgeOf: ForgeOf
@@ -146,7 +146,7 @@ export class IssueComments {
 }
 
 /** Returns the comment for a task in its current state. `isLast` means that nothing follows by itself. */
-export function commentOf({ id, state, reason, message, fold }: Omit<Standing, 'task' | 'created_at'>): {
+export function commentOf({ id, state, reason, message, fold }: Omit<CommentedTask, 'task' | 'created_at'>): {
   text: string
   isLast: boolean
 } {

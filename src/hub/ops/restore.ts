@@ -53,10 +53,10 @@ export async function restore({ from, data, lockFile }: RestoreOptions): Promise
   }
 }
 
-type Found = Map<string, Omit<BackupFile, 'path'>>
+type UnpackedBackup = Map<string, Omit<BackupFile, 'path'>>
 
-async function unpack(from: string, folder: string): Promise<Found> {
-  const found: Found = new Map()
+async function unpack(from: string, folder: string): Promise<UnpackedBackup> {
+  const found: UnpackedBackup = new Map()
   const names = new Set<string>()
   for await (const { name, content } of backupEntries(from)) {
     if (!isKnown(name)) throw damaged(from, `it holds ${JSON.stringify(name)}, which no backup does`)
@@ -79,7 +79,7 @@ async function unpack(from: string, folder: string): Promise<Found> {
   return found
 }
 
-async function compare(from: string, listFile: string, found: Found): Promise<BackupHead> {
+async function compare(from: string, listFile: string, found: UnpackedBackup): Promise<BackupHead> {
   const text = await readFile(listFile, 'utf8').catch(() => {
     throw damaged(from, `it has no ${LIST}`)
   })

@@ -3,7 +3,7 @@ import test from 'node:test'
 import type { Pool } from '../../contract/fleet/provisioning.ts'
 import type { ProvisionedRow } from '../../stores/sqlite/provisioned-runners.ts'
 import type { Demand, Size } from '../fleet/provisioned-groups.ts'
-import { type HopelessFacts, hopeless, type PoolFacts, planPool, type Seen } from './pool-plan.ts'
+import { type HopelessFacts, hopeless, type PoolFacts, planPool, type RunnerLiveness } from './pool-plan.ts'
 
 const NOW = Date.parse('2026-01-01T12:00:00Z')
 const at = (seconds: number) => new Date(NOW + seconds * 1000).toISOString()
@@ -28,20 +28,23 @@ const row = (name: string, change: Partial<ProvisionedRow> = {}): ProvisionedRow
 const forRun = (name: string, run_id: string, change: Partial<ProvisionedRow> = {}): ProvisionedRow =>
   row(name, { run_id, workspace: 'w', ...change })
 
-const seenOf = (seen: Record<string, Partial<Seen>>) => (name: string) => ({
+const livenessOf = (liveness: Record<string, Partial<RunnerLiveness>>) => (name: string) => ({
   ...{ connected: false, open: false, lost: false, attempts: 0 },
-  ...seen[name],
+  ...liveness[name],
 })
 
 function plan(
-  facts: Partial<Omit<PoolFacts, 'seen'>> & { seen?: Record<string, Partial<Seen>>; ended?: string[] },
+  facts: Partial<Omit<PoolFacts, 'liveness'>> & {
+    liveness?: Record<string, Partial<RunnerLiveness>>
+    ended?: string[]
+  },
 ) {
-  const { seen = {}, ended = [], ...more } = facts
+  const { liveness = {}, ended = [], ...more } = facts
   return planPool({
     pool,
     rows: [],
     demands: [],
-    seen: seenOf(seen),
+    liveness: livenessOf(liveness),
     isOpen: (runId) => !ended.includes(runId),
     setAsideSince: () => undefined,
     idleSince: () => undefined,
@@ -113,8 +116,8 @@ test('nothing is made for labels that the group does not give, while it is pause
 
 test('one that connects is idle or at work, and one that gets its run is at work', () => {
   const rows = [row('s'), forRun('x', 'a'), forRun('y', 'b', { state: 'idle' }), row('z')]
-  const seen = { s: { connected: true }, x: { connected: true }, y: { connected: true } }
-  assert.deepEqual(plan({ rows, seen }).moves, [
+  const liveness = { s: { connected: true }, x: { connected: true }, y: { connected: true } }
+  assert.deepEqual(plan({ rows, liveness }).moves, [
     { name: 's', state: 'idle' },
     { name: 'x', state: 'working' },
     { name: 'y', state: 'working' },
@@ -124,11 +127,18 @@ test('one that connects is idle or at work, and one that gets its run is at work
 test('one goes when its run is over and it has told all, when it is late, lost, or not wanted any more', () => {
   const there = { x: { connected: true } }
   const working = [forRun('x', 'a', { state: 'working' })]
-  assert.deepEqual(endsOf({ rows: working, seen: there }), [])
-  assert.deepEqual(endsOf({ rows: working, seen: there, ended: ['a'] }), [['x', 'done']])
-  assert.deepEqual(endsOf({ rows: working, seen: { x: { connected: true, attempts: 1 } }, ended: ['a'] }), [])
-  assert.deepEqual(endsOf({ rows: working, seen: { x: { lost: false } } }), [], 'it has time to come back')
-  assert.deepEqual(endsOf({ rows: working, seen: { x: { lost: true } } }), [['x', 'lost']])
+  assert.deepEqual(endsOf({ rows: working, liveness: there }), [])
+  assert.deepEqual(endsOf({ rows: working, liveness: there, ended: ['a'] }), [['x', 'done']])
+  assert.deepEqual(
+    endsOf({ rows: working, liveness: { x: { connected: true, attempts: 1 } }, ended: ['a'] }),
+    [],
+  )
+  assert.deepEqual(
+    endsOf({ rows: working, liveness: { x: { lost: false } } }),
+    [],
+    'it has time to come back',
+  )
+  assert.deepEqual(endsOf({ rows: working, liveness: { x: { lost: true } } }), [['x', 'lost']])
   assert.deepEqual(endsOf({ rows: [forRun('x', 'a')], ended: ['a'] }), [['x', 'unwanted']])
   assert.deepEqual(endsOf({ rows: [forRun('x', 'a', { due_at: at(-1) })] }), [['x', 'late']])
   const [late] = plan({ rows: [row('x', { due_at: at(-1), waits_for: 'no image' })] }).removals
@@ -138,20 +148,20 @@ test('one goes when its run is over and it has told all, when it is late, lost, 
 test('the runner of a run that is set aside is held for a day', () => {
   const rows = [forRun('x', 'a', { state: 'working' })]
   const aside = (hours: number) => ({
-    ...{ rows, seen: { x: { connected: true } }, ended: ['a'] },
+    ...{ rows, liveness: { x: { connected: true } }, ended: ['a'] },
     setAsideSince: () => at(-hours * 3_600),
   })
   assert.deepEqual(endsOf(aside(23.9)), [])
   assert.deepEqual(plan(aside(24)).removals, [
     { name: 'x', end: 'done', message: `Its run has been set aside since ${at(-24 * 3_600)}.` },
   ])
-  assert.deepEqual(endsOf({ ...aside(1), seen: { x: { lost: true } } }), [['x', 'lost']])
-  assert.deepEqual(endsOf({ ...aside(1), rows: [forRun('x', 'a')], seen: {} }), [['x', 'unwanted']])
+  assert.deepEqual(endsOf({ ...aside(1), liveness: { x: { lost: true } } }), [['x', 'lost']])
+  assert.deepEqual(endsOf({ ...aside(1), rows: [forRun('x', 'a')], liveness: {} }), [['x', 'unwanted']])
 })
 
 test('one that has not started by the settings of before goes, and one by those of now is made', () => {
   const rows = [forRun('x', 'a'), forRun('w', 'b', { state: 'wanted' }), forRun('c', 'c')]
-  const facts = { rows, seen: { c: { connected: true } }, demands: [demand('a')] }
+  const facts = { rows, liveness: { c: { connected: true } }, demands: [demand('a')] }
   assert.deepEqual(endsOf({ ...facts, pool: { ...pool, max: 9, idle_seconds: 9 } }), [])
   const other = { ...facts, pool: { ...pool, max: 9, slots: 2 } }
   assert.deepEqual(endsOf(other), [['x', 'unwanted']])
@@ -160,8 +170,8 @@ test('one that has not started by the settings of before goes, and one by those 
 
 test('one without work goes after its time, beside the spares, and the one that was there first stays', () => {
   const rows = [row('old', { state: 'idle' }), row('new', { state: 'idle' })]
-  const seen = { old: { connected: true }, new: { connected: true } }
-  const idle = (seconds: number) => ({ rows, seen, idleSince: () => NOW - seconds * 1000 })
+  const liveness = { old: { connected: true }, new: { connected: true } }
+  const idle = (seconds: number) => ({ rows, liveness, idleSince: () => NOW - seconds * 1000 })
   assert.deepEqual(endsOf(idle(59)), [])
   assert.deepEqual(endsOf(idle(60)), [
     ['new', 'idle'],
@@ -181,7 +191,13 @@ test('a run ends whose wait has no end: none starts until a person mends it, or 
   } as const
   const ends = (change: Partial<HopelessFacts>) =>
     hopeless({
-      ...{ pool, rows: [], seen: seenOf({}), open: { ...permanent, permanent: true }, nowMs: 300_000 },
+      ...{
+        pool,
+        rows: [],
+        liveness: livenessOf({}),
+        open: { ...permanent, permanent: true },
+        nowMs: 300_000,
+      },
       demands: [{ ...demand('a'), waitsSinceMs: 0 }],
       sizes: () => [],
       ...change,
@@ -194,9 +210,13 @@ test('a run ends whose wait has no end: none starts until a person mends it, or 
   assert.deepEqual(ends({ open: { ...permanent, permanent: false } }), [])
   const rows = [forRun('x', 'a', { state: 'working' })]
   const open = { connected: true, open: true }
-  assert.deepEqual(ends({ rows, seen: seenOf({ x: open }) }), [['rejected', undefined]])
-  assert.deepEqual(ends({ rows, seen: seenOf({ x: { ...open, attempts: 1 } }) }), [], 'it is at another step')
-  assert.deepEqual(ends({ rows, seen: seenOf({ x: { connected: true } }) }), [], 'it ends just now')
+  assert.deepEqual(ends({ rows, liveness: livenessOf({ x: open }) }), [['rejected', undefined]])
+  assert.deepEqual(
+    ends({ rows, liveness: livenessOf({ x: { ...open, attempts: 1 } }) }),
+    [],
+    'it is at another step',
+  )
+  assert.deepEqual(ends({ rows, liveness: livenessOf({ x: { connected: true } }) }), [], 'it ends just now')
 })
 
 test('a run that asks for more than any runner of its group has ends at once, and no other', () => {
@@ -206,7 +226,7 @@ test('a run that asks for more than any runner of its group has ends at once, an
   const wide = { ...demand('c', { size: { cpus: 4, memoryBytes: 3 * GB } }), waitsSinceMs: 0 }
   const given = (...sizes: Size[]) =>
     hopeless({
-      ...{ pool, rows: [], seen: seenOf({}), open: undefined, nowMs: 1 },
+      ...{ pool, rows: [], liveness: livenessOf({}), open: undefined, nowMs: 1 },
       demands: [large, small, wide],
       sizes: () => sizes,
     }).map(({ demand, end }) => [demand.run_id, end.reason, end.message])
@@ -236,7 +256,7 @@ test('while an engine is silent, what is said of runners that are away is not th
     plan({ rows: late, silence }).removals[0]?.message,
     `It was not connected within 300 s. ${silence}`,
   )
-  const lost = { rows: [forRun('x', 'a', { state: 'working' })], seen: { x: { lost: true } } }
+  const lost = { rows: [forRun('x', 'a', { state: 'working' })], liveness: { x: { lost: true } } }
   assert.equal(plan(lost).removals[0]?.message, 'It was connected, and has vanished.')
   assert.equal(
     plan({ ...lost, silence }).removals[0]?.message,

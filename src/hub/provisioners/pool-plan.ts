@@ -9,7 +9,7 @@ import { isWithin, tooLarge } from './group-sizes.ts'
 import { areAlike } from './pool-drivers.ts'
 
 /** Describes the runner of a row as the hub sees it. */
-export interface Seen {
+export interface RunnerLiveness {
   connected: boolean
   /** True if it takes work: it is connected, and neither drained nor about to end. */
   open: boolean
@@ -27,7 +27,7 @@ export interface PoolFleet {
   demands(group: string): WaitingDemand[]
   /** Ends everything that waits for the run's runner of the group in this way. */
   giveUp(group: string, demand: Demand, end: { reason: Reason; message?: string }): void
-  seen(which: TenantRunner): Seen
+  liveness(which: TenantRunner): RunnerLiveness
   /** Same as `Fleet.sizesBeside`. */
   sizesBeside(group: string, tenant: string): Size[]
   /** Updates the reasons for waiting. */
@@ -46,7 +46,7 @@ export interface PoolFacts {
   rows: readonly ProvisionedRow[]
   demands: readonly Demand[]
   /** Returns the hub's view of the runner with this name. */
-  seen(name: string): Seen
+  liveness(name: string): RunnerLiveness
   isOpen(runId: string): boolean
   /** Returns when the run was set aside; undefined if it was not. */
   setAsideSince(runId: string): string | undefined
@@ -105,7 +105,7 @@ export function planPool(facts: PoolFacts): PoolPlan {
       continue
     }
     const state = row.run_id === undefined ? 'idle' : 'working'
-    const { connected } = facts.seen(row.name)
+    const { connected } = facts.liveness(row.name)
     const isThere = connected && row.state !== 'wanted'
     if ((isThere && isStarting(row)) || (row.state === 'idle' && state === 'working'))
       plan.moves.push({ name: row.name, state })
@@ -145,9 +145,9 @@ export function planPool(facts: PoolFacts): PoolPlan {
 
 function whyRemoved(
   row: ProvisionedRow,
-  { seen, isOpen, setAsideSince, nowMs, pool, silence }: PoolFacts,
+  { liveness, isOpen, setAsideSince, nowMs, pool, silence }: PoolFacts,
 ): { end: ProvisionedEnd; message: string } | undefined {
-  const { connected, lost, attempts } = seen(row.name)
+  const { connected, lost, attempts } = liveness(row.name)
   const { run_id } = row
   if (isStarting(row) && !connected) {
     if (run_id !== undefined && !isOpen(run_id))
@@ -199,7 +199,7 @@ function trimIdle(
   }
 }
 
-export interface HopelessFacts extends Pick<PoolFacts, 'pool' | 'rows' | 'seen'> {
+export interface HopelessFacts extends Pick<PoolFacts, 'pool' | 'rows' | 'liveness'> {
   demands: readonly WaitingDemand[]
   /** Why no runner is provisioned at the moment. */
   open: Open | undefined
@@ -232,10 +232,10 @@ export function hopeless(facts: HopelessFacts): Hopeless[] {
   return [...large, ...waitTooLong(facts).filter(({ demand }) => !given.has(demand))]
 }
 
-function waitTooLong({ pool, rows, seen, demands, open, nowMs }: HopelessFacts): Hopeless[] {
+function waitTooLong({ pool, rows, liveness, demands, open, nowMs }: HopelessFacts): Hopeless[] {
   const { group, start_seconds } = pool
   const idle = rows.filter(({ name, state }) => {
-    const { open, attempts } = seen(name)
+    const { open, attempts } = liveness(name)
     return state === 'working' && open && attempts === 0
   })
   // Many may wait, and mostly none of them has to be checked.

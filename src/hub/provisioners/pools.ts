@@ -11,7 +11,7 @@ import { EngineLooks } from './engine-looks.ts'
 import { GroupSizes } from './group-sizes.ts'
 import { envOf, isNameOf, nameOf, spareStem, stemOf } from './names.ts'
 import { areAlike, PoolDrivers } from './pool-drivers.ts'
-import { hopeless, isFailedStart, OTHER_SETTINGS, type PoolFleet, planPool, type Seen } from './pool-plan.ts'
+import { hopeless, isFailedStart, OTHER_SETTINGS, type PoolFleet, planPool } from './pool-plan.ts'
 import { noPool, type PoolSettings } from './pool-settings.ts'
 import { poolView, whyWaits } from './pool-view.ts'
 import type { ProvisionedTokens } from './provisioned-tokens.ts'
@@ -242,21 +242,22 @@ export class Pools {
     for (const pool of pools) {
       const breaker = this.#breakerOf(pool.group)
       const rows = this.#rowsOf(pool.group)
-      const seen = (name: string) => fleet.seen({ tenant: this.#tracked.get(name)!.row.tenant, id: name })
-      for (const row of rows) this.#note(this.#tracked.get(row.name)!, seen(row.name), pool, nowMs)
+      const liveness = (name: string) =>
+        fleet.liveness({ tenant: this.#tracked.get(name)!.row.tenant, id: name })
+      for (const row of rows) this.#note(this.#tracked.get(row.name)!, liveness(row.name), pool, nowMs)
       const waiting = fleet.demands(pool.group)
       const known = this.#sizes.of(pool, nowMs)
       const sizes = (tenant: string) =>
         known.length === 0 ? known : [...known, ...fleet.sizesBeside(pool.group, tenant)]
-      const lost = { pool, rows, seen, demands: waiting, open: breaker.open, sizes, nowMs: performance.now() }
+      const lost = {
+        ...{ pool, rows, liveness, demands: waiting, open: breaker.open, sizes },
+        nowMs: performance.now(),
+      }
       const given = hopeless(lost)
       for (const { demand, end } of given) fleet.giveUp(pool.group, demand, end)
       const { moves, removals, starts } = planPool({
-        pool,
-        rows,
+        ...{ pool, rows, liveness, isOpen, setAsideSince },
         demands: given.length > 0 ? fleet.demands(pool.group) : waiting,
-        seen,
-        ...{ isOpen, setAsideSince },
         idleSince: (name) => this.#tracked.get(name)?.idleSinceMs,
         paused: pool.paused,
         breakerRoom: (starting) => breaker.room(starting, nowMs),
@@ -282,7 +283,8 @@ export class Pools {
     this.#told()
   }
 
-  #note(entry: TrackedRunner, { connected, attempts, size }: Seen, pool: Pool, nowMs: number): void {
+  #note(entry: TrackedRunner, liveness: ReturnType<PoolFleet['liveness']>, pool: Pool, nowMs: number): void {
+    const { connected, attempts, size } = liveness
     const { row, away } = entry
     if (size !== undefined && areAlike(row.pool, pool)) this.#sizes.note(pool, size, nowMs)
     entry.away = !connected && (row.state === 'idle' || row.state === 'working')
@@ -303,9 +305,7 @@ export class Pools {
     const now = Date.now()
     const row: ProvisionedRow = {
       name: nameOf(stem, epoch),
-      stem,
-      epoch,
-      group: pool.group,
+      ...{ stem, epoch, group: pool.group },
       tenant: demand?.tenant ?? pool.spare_tenant ?? DEFAULT_TENANT,
       ...(demand && { run_id: demand.run_id, workspace: demand.workspace }),
       state: 'wanted',
@@ -473,7 +473,7 @@ export class Pools {
         this.#move(entry, { waits_for: there.message })
       if (there !== undefined && there.state !== 'ended') continue
       // A runner that speaks to the hub is there, whatever its engine says.
-      if (this.#fleet?.seen({ tenant, id: name }).connected) continue
+      if (this.#fleet?.liveness({ tenant, id: name }).connected) continue
       const isStarting = entry.row.state === 'starting'
       const message = there?.message ?? (isStarting ? 'It is not there any more.' : 'It has vanished.')
       this.#remove(entry, isStarting ? 'failed' : (there?.reason ?? 'lost'), message, there?.permanent)

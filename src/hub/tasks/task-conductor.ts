@@ -9,8 +9,8 @@ import { openTry, type TaskTry } from '../../engine/tasks/evolve-task.ts'
 import { type TryEnd, TryReader } from '../../engine/tasks/try-reader.ts'
 import type { Log } from '../../platform/log.ts'
 import { Backoff } from '../../platform/time.ts'
-import { inStartOrder, Room, type TaskLimits } from './room.ts'
 import type { LoadedTask, TaskLogs } from './task-logs.ts'
+import { inStartOrder, type TaskLimits, WipLimit } from './wip-limit.ts'
 
 /** Describes a try to start, and with what. */
 export interface TryAsk {
@@ -111,12 +111,12 @@ export class TaskConductor {
     const { logs, limits = {}, log } = this.#options
     while (this.#again && !this.#stop.signal.aborted) {
       this.#again = false
-      const room = new Room(limits, logs.open())
+      const wipLimit = new WipLimit(limits, logs.open())
       let wakeMs = Number.POSITIVE_INFINITY
       for (const { spec } of inStartOrder(logs.open())) {
         if (this.#stop.signal.aborted) return
         try {
-          wakeMs = Math.min(wakeMs, await this.#lookAt(spec.id, room))
+          wakeMs = Math.min(wakeMs, await this.#lookAt(spec.id, wipLimit))
         } catch (error) {
           log(`Task ${spec.id} cannot be conducted; it is tried again: ${messageOf(error)}`, {
             level: 'error',
@@ -129,38 +129,38 @@ export class TaskConductor {
   }
 
   /** Does what the state of a task calls for. Returns when to look at it again at the latest. */
-  async #lookAt(id: string, room: Room): Promise<number> {
+  async #lookAt(id: string, wipLimit: WipLimit): Promise<number> {
     for (;;) {
       const task = this.#options.logs.openTask(id)
-      const intent = task && this.#decide(task, room)
+      const intent = task && this.#decide(task, wipLimit)
       if (intent === undefined) return Number.POSITIVE_INFINITY
       if (intent.type === 'wake') return intent.at_ms
       if (intent.type === 'cancel') {
         await this.#cancel(intent.run_id)
         return Number.POSITIVE_INFINITY
       }
-      await this.#commit(id, room)
+      await this.#commit(id, wipLimit)
     }
   }
 
-  #decide(task: LoadedTask, room: Room): TaskIntent | undefined {
+  #decide(task: LoadedTask, wipLimit: WipLimit): TaskIntent | undefined {
     const { spec, fold } = task
     return decideTask({
       task: spec.task,
       fold,
       now_ms: this.#nowMs(),
       dependencies: spec.depends_on.map((each) => this.#options.logs.standing(each)),
-      no_room: room.refusal(task),
+      no_room: wipLimit.refusal(task),
       elsewhere: spec.elsewhere,
     })
   }
 
   /** Decides again, because the task may have changed in the meantime, and commits the decision. */
-  async #commit(id: string, room: Room): Promise<void> {
+  async #commit(id: string, wipLimit: WipLimit): Promise<void> {
     let begun: TaskTry | undefined
     let hadPlace = false
     const task = await this.#options.logs.change(id, (now): NewTaskEvent[] => {
-      const intent = this.#decide(now, room)
+      const intent = this.#decide(now, wipLimit)
       if (intent?.type === 'tell') return [intent.event]
       if (intent?.type !== 'start') return []
       const { number, stage } = intent
@@ -171,7 +171,7 @@ export class TaskConductor {
       return [{ type: 'task.try_started', run_id, number, stage }]
     })
     if (begun === undefined) return
-    if (!hadPlace) room.take(task)
+    if (!hadPlace) wipLimit.take(task)
     this.#follow(id, begun)
   }
 

@@ -299,11 +299,10 @@ export class HubConnection {
     const bots = this.#options.bots?.() ?? []
     if (bots.length > 0) this.#send({ type: 'bots', bots })
     const held = new Map(this.#options.holdings.all().map((each) => [each.spec.attempt_id, each]))
-    for (const standing of frame.attempts) {
-      const attempt = held.get(standing.attempt_id)
-      if (standing.state === 'superseded') this.#drop(standing.attempt_id, standing.epoch)
-      else if (attempt?.epoch === standing.epoch)
-        this.#tracked!.track(attempt, standing.reports, standing.streams)
+    for (const answer of frame.attempts) {
+      const attempt = held.get(answer.attempt_id)
+      if (answer.state === 'superseded') this.#drop(answer.attempt_id, answer.epoch)
+      else if (attempt?.epoch === answer.epoch) this.#tracked!.track(attempt, answer.reports, answer.streams)
     }
   }
 

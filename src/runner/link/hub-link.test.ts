@@ -381,12 +381,12 @@ test('what a box tells of the network goes to an older hub in words that it know
   ]
   const { attempts } = oneHeld({ reports })
   run({ attempts })
-  const standing = { state: 'continue', attempt_id: spec.attempt_id, epoch: 1, reports: 1, streams: {} }
+  const answer = { state: 'continue', attempt_id: spec.attempt_id, epoch: 1, reports: 1, streams: {} }
   const told = async (hub: object) => {
     const { ws } = await nextLink()
     const heard: { n: number; report: AttemptReport }[] = []
     ws.on('message', (data) => heard.push(JSON.parse(String(data))))
-    ws.send(JSON.stringify({ ...JSON.parse(welcome), attempts: [standing], ...hub }))
+    ws.send(JSON.stringify({ ...JSON.parse(welcome), attempts: [answer], ...hub }))
     while (heard.length < 2) await once(ws, 'message')
     ws.terminate()
     return heard.map(({ n, report }) => [n, report])
@@ -405,8 +405,8 @@ test('an agent tells an older hub of it in its session', async () => {
   const refused = { type: 'network', kind: 'refused', host: 'x.org', why: 'not allowed' } as const
   run(oneHeld({ reports: [refused], action: 'agent.run' }))
   const { ws } = await nextLink()
-  const standing = { state: 'continue', attempt_id: spec.attempt_id, epoch: 1, reports: 0, streams: {} }
-  ws.send(JSON.stringify({ ...JSON.parse(welcome), attempts: [standing] }))
+  const answer = { state: 'continue', attempt_id: spec.attempt_id, epoch: 1, reports: 0, streams: {} }
+  ws.send(JSON.stringify({ ...JSON.parse(welcome), attempts: [answer] }))
   const [data] = await once(ws, 'message')
   const { report } = JSON.parse(String(data))
   assert.deepEqual(report, {

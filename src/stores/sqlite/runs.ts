@@ -251,7 +251,7 @@ function rowRecord(row: Row): RunRecord {
   return record
 }
 
-interface Found {
+interface ListedRow {
   key: string | number
   run_id: string
   row: Row
@@ -272,7 +272,7 @@ class RunLists {
     return { runs: runs.map(({ row }) => rowRecord({ ...row, ...this.#spec(row) })), ...rest }
   }
 
-  #inOrder(query: CheckedQuery): Found[] {
+  #inOrder(query: CheckedQuery): ListedRow[] {
     const rows = statusesToRead(query).flatMap((status) => this.#read(query, status))
     const found = rows.map((row) => ({
       key: row.sort_key as string | number,
@@ -282,8 +282,8 @@ class RunLists {
     return found.sort(compareKeys(query.sort)).slice(0, query.limit + 1)
   }
 
-  #activeFirst(query: CheckedQuery): Found[] {
-    const found: Found[] = []
+  #activeFirst(query: CheckedQuery): ListedRow[] {
+    const found: ListedRow[] = []
     for (const { isOpen, query: part } of activeParts(query)) {
       if (found.length > query.limit) break
       for (const one of this.#inOrder(part)) found.push({ ...one, key: activeKey(isOpen, String(one.key)) })

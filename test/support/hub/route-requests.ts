@@ -4,7 +4,7 @@ import type { Route } from '../../../src/contract/routes/route.ts'
 import { type RouteName, routes } from '../../../src/contract/routes/table.ts'
 import { oneStep, type testingHub } from './hub-fixture.ts'
 
-type Thing =
+type ResourceKind =
   | 'run'
   | 'task'
   | 'stored'
@@ -24,7 +24,7 @@ type Thing =
  * The kind of thing that a path names. For another tenant, the thing does not exist. A path that names none is about
  * the caller and its tenant only.
  */
-const things: Readonly<Record<string, Thing>> = {
+const things: Readonly<Record<string, ResourceKind>> = {
   '/api/runs/:id': 'run',
   '/run-status': 'run',
   '/api/tasks/:id': 'task',
@@ -45,7 +45,7 @@ const things: Readonly<Record<string, Thing>> = {
 }
 
 /** Returns the kind of thing that a route's path names, or undefined for none. */
-export function thingOf(name: RouteName): Thing | undefined {
+export function thingOf(name: RouteName): ResourceKind | undefined {
   // It creates the caller's own secret, even if others have one of that name.
   if (name === 'PUT /api/secrets/:name') return undefined
   const path = name.split(' ')[1]!

@@ -8,7 +8,7 @@ import { type Asked, jsonService } from '../outside/json-service.ts'
 import { makeCertificate } from '../sources/git-fixture.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: objects of Kubernetes, whose parts tests look at
-type Thing = any
+type KubernetesObject = any
 
 export interface ClusterStandInOptions {
   /** Starts the container of a pod with this environment. If it is absent, pods are never created. */
@@ -20,9 +20,9 @@ export interface ClusterStandInOptions {
  * another one at once. The container of a pod starts once its Secret exists.
  */
 export async function clusterStandIn(t: TestContext, { start }: ClusterStandInOptions = {}) {
-  const jobs = new Map<string, Thing>()
-  const pods = new Map<string, Thing>()
-  const secrets = new Map<string, Thing>()
+  const jobs = new Map<string, KubernetesObject>()
+  const pods = new Map<string, KubernetesObject>()
+  const secrets = new Map<string, KubernetesObject>()
   const made: string[] = []
   /** Names of pods whose container was started, in order. */
   const started: string[] = []

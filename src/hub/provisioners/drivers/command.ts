@@ -33,7 +33,7 @@ const Refused = z.object({
   error: z.object({ message: z.string().min(1).pipe(Said), permanent: z.boolean().optional() }),
 })
 const Done = z.object({})
-const Found = z.object({
+const FoundRunners = z.object({
   runners: z.array(
     z.object({
       name: z.string(),
@@ -64,7 +64,7 @@ export class CommandProvisioner implements Provisioner {
   }
 
   async find(signal: AbortSignal): Promise<FoundRunner[]> {
-    return (await this.#call('find', {}, Found, signal)).runners
+    return (await this.#call('find', {}, FoundRunners, signal)).runners
   }
 
   async remove(name: string, signal: AbortSignal): Promise<void> {

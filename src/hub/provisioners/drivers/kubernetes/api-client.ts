@@ -26,7 +26,7 @@ export interface Call {
 }
 
 /** A Kubernetes object, with the fields that all have in common. */
-export interface Thing {
+export interface KubernetesObject {
   metadata: {
     name: string
     uid: string

@@ -1,8 +1,8 @@
 import { type FoundRunner, sentence } from '../../provisioner.ts'
-import type { Thing } from './api-client.ts'
+import type { KubernetesObject } from './api-client.ts'
 import { GATE, RUNNER } from './manifests.ts'
 
-export interface Job extends Thing {
+export interface Job extends KubernetesObject {
   spec: { parallelism?: number }
   status?: { conditions?: Condition[] }
 }
@@ -21,7 +21,7 @@ interface ContainerState {
   terminated?: { reason?: string; message?: string; exitCode: number; signal?: number; finishedAt?: string }
 }
 
-export interface Pod extends Thing {
+export interface Pod extends KubernetesObject {
   spec: { nodeName?: string }
   status: {
     phase: string

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { foldOf, testTaskSpec } from '../../../test/support/tasks/tasks-fixture.ts'
 import type { NewTaskEvent } from '../../contract/tasks/task-log.ts'
-import { Room } from './room.ts'
+import { WipLimit } from './wip-limit.ts'
 
 const from = { run_id: 'run_1', seq: 1 }
 const reviewed: NewTaskEvent[] = [
@@ -16,10 +16,10 @@ const again: NewTaskEvent = { type: 'task.state', state: 'pending', stage: 'impl
 test('a task that is tried again for its pull request keeps its place among those that wait to be merged', () => {
   const proposed = { spec: testTaskSpec('a'), fold: foldOf(...reviewed, again) }
   const other = { spec: testTaskSpec('b'), fold: foldOf() }
-  const room = new Room({ inReviewPerRepository: 1 }, [proposed, other])
-  assert.equal(room.refusal(proposed), undefined)
-  assert.match(room.refusal(other) ?? '', /wait to be merged/)
-  const full = new Room({ perOwner: 1 }, [proposed, other])
+  const wipLimit = new WipLimit({ inReviewPerRepository: 1 }, [proposed, other])
+  assert.equal(wipLimit.refusal(proposed), undefined)
+  assert.match(wipLimit.refusal(other) ?? '', /wait to be merged/)
+  const full = new WipLimit({ perOwner: 1 }, [proposed, other])
   full.take(other)
   assert.match(full.refusal(proposed) ?? '', /as many tasks of ada/)
 })

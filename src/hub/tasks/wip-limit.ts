@@ -21,7 +21,7 @@ const isProposed = ({ fold }: LoadedTask): boolean =>
   fold.state === 'in_review' || (fold.pull_request?.state === 'open' && !isFinalTask(fold.state))
 
 /** Tracks the room that the limits leave while tasks are started one after another. */
-export class Room {
+export class WipLimit {
   readonly #limits: TaskLimits
   /** Counts by key. */
   readonly #counts = new Map<string, number>()
