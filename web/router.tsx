@@ -4,7 +4,7 @@ import { filterOf } from './data/run-filter.ts'
 import type { RunFilter } from './data/runs.ts'
 import { meQuery, safeNext } from './data/session.ts'
 import { type TaskFilter, taskFilterOf } from './data/task-filter.ts'
-import { navigation, type Page, type Path, usePlace } from './navigation/navigation.tsx'
+import { navigation, type Page, type Path, useCurrentPage } from './navigation/navigation.tsx'
 import { heldKeys } from './parts/held-keys.ts'
 import { RunPage } from './run/run-page.tsx'
 import { type RunSearch, runSearch } from './run/run-search.ts'
@@ -119,7 +119,7 @@ export function beginPages(client: QueryClient): void {
 
 /** Shows the current page inside the frame that all pages share. */
 export function Pages() {
-  const place = usePlace()
+  const place = useCurrentPage()
   const isSomebody = useQueryClient().getQueryData(meQuery.queryKey) !== undefined
   // Runs after the effects of the page, which listen to keys.
   useEffect(() => {

@@ -1,6 +1,6 @@
 import { ErrandError, type ErrorCode, errorStatus } from '../contract/errors.ts'
 // Only types: loading the schemas costs more than a call does.
-import type { AnswerOf, Given, RouteName } from '../contract/routes/table.ts'
+import type { AnswerOf, RouteInput, RouteName } from '../contract/routes/table.ts'
 
 export interface ClientOptions {
   /** The hub's address; a path before `/api` stays. */
@@ -17,7 +17,7 @@ interface Extras {
   signal?: AbortSignal
 }
 /** The parts of a request that the route takes according to the table of routes, and the options of any call. */
-type Call<N extends RouteName> = Given<N> & Extras
+type Call<N extends RouteName> = RouteInput<N> & Extras
 /** Makes the call optional when nothing is required. */
 type CallOf<N extends RouteName> = Record<never, never> extends Call<N> ? [call?: Call<N>] : [call: Call<N>]
 

@@ -1,5 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-
 export interface Clocks {
   /** Milliseconds since 1970, by the machine's clock. */
   now(): number
@@ -122,17 +120,4 @@ export class ChangeWatch<T> {
     this.#told = text
     this.#watched.tell(found)
   }
-}
-
-/** Repeats the work until it succeeds, with growing waits of 0.2 to 10 s. Throws its last error when the signal aborts. */
-export async function patiently(work: () => Promise<unknown>, signal: AbortSignal): Promise<void> {
-  const backoff = new Backoff({ firstMs: 200, maxMs: 10_000 })
-  for (;;)
-    try {
-      await work()
-      return
-    } catch (error) {
-      if (signal.aborted) throw error
-      await sleep(backoff.next(), undefined, { signal })
-    }
 }

@@ -4,7 +4,7 @@ import { type Context, createContext, Script } from 'node:vm'
  * A place in a glob: either one matching character leads to the next place, or it leads to other places without any
  * character.
  */
-type Place = { fits(character: string): boolean } | { to: number[] }
+type GlobState = { fits(character: string): boolean } | { to: number[] }
 
 export interface PathGlob {
   test(path: string): boolean
@@ -21,11 +21,11 @@ export function globPattern(glob: string): PathGlob {
   return { test: (path) => leadsToEnd(places, path) }
 }
 
-function placesOf(glob: string): Place[] {
-  const places: Place[] = []
+function placesOf(glob: string): GlobState[] {
+  const places: GlobState[] = []
   const braces: { starts: number[]; ends: { to: number[] }[] }[] = []
   /** Allows the inner places to repeat any number of times. */
-  const repeated = (...within: Place[]): void => {
+  const repeated = (...within: GlobState[]): void => {
     const start = places.length
     places.push({ to: [start + 1, start + within.length + 2] }, ...within, { to: [start] })
   }
@@ -73,17 +73,17 @@ function placesOf(glob: string): Place[] {
   return places
 }
 
-const inName: Place = { fits: (character) => character !== '/' }
+const inName: GlobState = { fits: (character) => character !== '/' }
 
-const exactly = (wanted: string): Place => ({ fits: (character) => character === wanted })
+const exactly = (wanted: string): GlobState => ({ fits: (character) => character === wanted })
 
-function oneOf(isNot: boolean, characters: string): Place {
+function oneOf(isNot: boolean, characters: string): GlobState {
   const set = new RegExp(`^[${isNot ? '^/' : ''}${characters.replace(/[\\^[\]&~|]/g, '\\$&')}]$`, 'su')
   return { fits: (character) => set.test(character) }
 }
 
 /** Goes through the path once and tracks all possible places. */
-function leadsToEnd(places: readonly Place[], path: string): boolean {
+function leadsToEnd(places: readonly GlobState[], path: string): boolean {
   const reachedIn = new Uint32Array(places.length + 1)
   let round = 0
   let here: number[] = []

@@ -36,7 +36,7 @@ export function countOf(step: Step, ...some: Status[]): number {
 const of = (run: string, step: string) =>
   `/api/runs/${encodeURIComponent(run)}/steps/${encodeURIComponent(step)}`
 
-interface Wanted {
+interface InstanceSelection {
   status?: Status
   text?: string
   host?: string
@@ -44,7 +44,12 @@ interface Wanted {
 }
 
 /** Pages of the instances of a step; `version` changes with their content. For `useInfiniteQuery`. */
-export const instancesQuery = (run: string, { step, phase }: AtStep, wanted: Wanted, version: unknown) => ({
+export const instancesQuery = (
+  run: string,
+  { step, phase }: AtStep,
+  wanted: InstanceSelection,
+  version: unknown,
+) => ({
   queryKey: ['instances', run, phase, step, wanted, version],
   queryFn: ({ pageParam, signal }: { pageParam: string; signal: AbortSignal }) =>
     ask<InstancePage>('GET', `${of(run, step)}/instances`, {
@@ -78,7 +83,7 @@ export const failedQuery = (run: string, { step, phase }: AtStep, count: number)
 export const instanceQuery = (
   run: string,
   { step, phase }: AtStep,
-  wanted: Pick<Wanted, 'host' | 'index'>,
+  wanted: Pick<InstanceSelection, 'host' | 'index'>,
   version: unknown,
 ) => ({
   queryKey: ['instance', run, phase, step, wanted, version],

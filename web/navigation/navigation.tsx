@@ -17,7 +17,7 @@ import {
   paramsOf,
   parseSearch,
   type Search,
-} from './places.ts'
+} from './paths.ts'
 
 /** The page's paths and the search values that each accepts; the table of pages declares them. */
 // biome-ignore lint/suspicious/noEmptyInterface: router.tsx fills it
@@ -38,7 +38,7 @@ export interface Page {
 }
 
 /** The current page, once everything needed to show it is loaded. */
-export interface Place extends Address {
+export interface CurrentPage extends Address {
   /** Absent if there is no such page. */
   page: Page | undefined
   params: Readonly<Record<string, string>>
@@ -76,7 +76,7 @@ class Navigation {
   #isFree = false
   /** The history is going back to the page that the person may not want to leave. */
   #isPutBack = false
-  place: Place | undefined
+  place: CurrentPage | undefined
 
   /** Shows the page at the browser's address, and follows its later addresses. */
   begin(pages: readonly Page[], guard: Guard): void {
@@ -193,7 +193,7 @@ export const navigation = new Navigation()
 const noAddress: Address = { path: '/', search: '', hash: '' }
 const here = (): Address => navigation.place ?? noAddress
 
-export const usePlace = (): Place | undefined =>
+export const useCurrentPage = (): CurrentPage | undefined =>
   useSyncExternalStore(navigation.watch, () => navigation.place)
 /** Returns the search values of the current page. */
 export const useSearch = <P extends Path>(_path: P): Addresses[P] =>

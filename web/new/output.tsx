@@ -12,7 +12,7 @@ import { RouteLine } from '../parts/route-line.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
 import { Took } from '../parts/times.tsx'
 import { VisibleText } from '../parts/visible-text.tsx'
-import { firstPlace, placeName, placesOf } from '../run/chosen-instance.ts'
+import { firstInstance, instanceName, instancesOf } from '../run/chosen-instance.ts'
 
 /** Shows the started run live, with its steps as tabs; shows the running step until a person chooses one. */
 export function Output({ id }: { id: string }) {
@@ -32,8 +32,8 @@ export function Output({ id }: { id: string }) {
   }, [isShown])
   if (run === undefined || feed === undefined)
     return <section aria-label="Output" className="min-h-0 flex-1 bg-sunken" aria-busy="true" />
-  const places = run.steps.flatMap(placesOf)
-  const place = places.find((one) => placeName(one) === chosen) ?? firstPlace(run.steps)
+  const places = run.steps.flatMap(instancesOf)
+  const place = places.find((one) => instanceName(one) === chosen) ?? firstInstance(run.steps)
   const over = run.finished_at !== undefined
   const runner = place?.instance.attempts.at(-1)?.runner
   return (
@@ -77,13 +77,13 @@ export function Output({ id }: { id: string }) {
       >
         {places.map((one) => (
           <button
-            key={`${one.step.phase} ${placeName(one)}`}
+            key={`${one.step.phase} ${instanceName(one)}`}
             type="button"
             role="tab"
             aria-selected={one.index === place?.index && one.step === place.step}
             ref={intoView(one.index === place?.index && one.step === place.step)}
             className="tab"
-            onClick={() => setChosen(placeName(one))}
+            onClick={() => setChosen(instanceName(one))}
           >
             <StatusMark
               shown={shownStep({
@@ -93,7 +93,7 @@ export function Output({ id }: { id: string }) {
               })}
               size={13}
             />
-            <bdi className="max-w-64 truncate font-medium">{placeName(one)}</bdi>
+            <bdi className="max-w-64 truncate font-medium">{instanceName(one)}</bdi>
             <span className="text-ink2">{one.step.started_at !== undefined && <Took of={one.step} />}</span>
           </button>
         ))}
@@ -105,7 +105,7 @@ export function Output({ id }: { id: string }) {
           attempt={place.instance.attempts.at(-1)!.number}
           feed={feed}
           running={place.instance.attempts.at(-1)!.outcome === undefined}
-          name={placeName(place)}
+          name={instanceName(place)}
         />
       ) : (
         <p className="flex-1 bg-sunken p-4 text-meta text-ink3">

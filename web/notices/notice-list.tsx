@@ -7,9 +7,9 @@ import { liveRuns } from '../data/live/live.ts'
 import { wordsOf } from '../data/page-words.ts'
 import { type Run, shownStatus } from '../data/runs.ts'
 import type { Me } from '../data/session.ts'
-import { navigation, usePlace } from '../navigation/navigation.tsx'
+import { navigation, useCurrentPage } from '../navigation/navigation.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
-import { takeTold } from '../parts/tell.ts'
+import { takeToasts } from '../parts/toast.ts'
 import { type Notice, Notices } from './notices.ts'
 
 let opened: { person: string; notices: Notices } | undefined
@@ -83,14 +83,14 @@ export function NoticeList({ me }: { me: Me }) {
       if (news === undefined) return
       notices.add({ ...news, atMs: hubNow() }, isOnScreen(news, run.run_id))
     }
-    const stopTold = takeTold(({ id = newKey(), ...one }) => notices.add({ ...one, id, atMs: hubNow() }))
+    const stopToasts = takeToasts(({ id = newKey(), ...one }) => notices.add({ ...one, id, atMs: hubNow() }))
     const stopRead = liveRuns.read(told, () => undefined, told)
     return () => {
-      stopTold()
+      stopToasts()
       stopRead()
     }
   }, [me, notices])
-  const place = usePlace()
+  const place = useCurrentPage()
   useEffect(() => {
     // These subjects are now on the screen.
     const tells = ({ kind, seen }: Notice) => !seen && (kind === 'asks' || kind === 'ended')

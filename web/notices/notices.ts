@@ -1,11 +1,11 @@
-import type { NoticeKind, Told } from '../parts/tell.ts'
+import type { NoticeKind, ToastMessage } from '../parts/toast.ts'
 
 /**
  * Stores the notices for a person, which appear in toasts and in a list. Each person in a browser has a list of their
  * own.
  */
 
-export interface Notice extends Told {
+export interface Notice extends ToastMessage {
   /** Makes a notice that is sent twice, for example by two tabs, one notice. */
   id: string
   atMs: number

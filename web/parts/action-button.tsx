@@ -1,7 +1,7 @@
 import { type ReactNode, useEffect, useRef, useState } from 'react'
 import { ApiError, newKey } from '../data/api.ts'
 import { StatusMark } from './status-mark.tsx'
-import { tell } from './tell.ts'
+import { showToast } from './toast.ts'
 
 export interface ActionButtonProps {
   children: ReactNode
@@ -69,7 +69,7 @@ export function ActionButton({
       key.current = undefined
       setState({ busy: false })
       const { gone, words } = here.current
-      if (gone && words !== undefined) tell({ kind: 'done', text: words() })
+      if (gone && words !== undefined) showToast({ kind: 'done', text: words() })
     } catch (error) {
       const failure =
         error instanceof ApiError
@@ -107,7 +107,7 @@ export function ActionButton({
 }
 
 function tellFailure(error: ApiError, words: ActionButtonProps['afterwards']): void {
-  tell({
+  showToast({
     kind: 'failed',
     text: words?.(error) ?? error.message,
     ...(error.hint === undefined ? {} : { hint: error.hint }),

@@ -1,7 +1,7 @@
 import { useQuery } from '@tanstack/react-query'
 import { instanceQuery } from '../data/instances.ts'
 import { runQuery, type WholeRun } from '../data/runs.ts'
-import { firstPlace, headOf, type Place } from './chosen-instance.ts'
+import { firstInstance, headOf, type InstanceRef } from './chosen-instance.ts'
 
 /** Maximum depth of sub-runs that open in the page; deeper ones have a page of their own. */
 export const MOST_DEEP = 3
@@ -9,10 +9,10 @@ export const MOST_DEEP = 3
 /** A place in a run, or in a run that it has started. */
 export interface Level {
   run: WholeRun
-  place: Place
+  place: InstanceRef
 }
 
-const isBad = ({ instance: { status } }: Place) => status === 'failed' || status === 'interrupted'
+const isBad = ({ instance: { status } }: InstanceRef) => status === 'failed' || status === 'interrupted'
 
 interface ChosenLevel {
   level: Level | undefined
@@ -36,7 +36,7 @@ function useLevel(run: WholeRun | undefined, wanted: string | undefined, auto: b
   const fetched = far && data ? { step: far.step, instance: data, index: data.index } : undefined
   const named = head !== undefined && 'instance' in head ? head : fetched
   const pending = far !== undefined && isPending
-  const place = pending ? undefined : (named ?? firstPlace(run.steps))
+  const place = pending ? undefined : (named ?? firstInstance(run.steps))
   const goesOn = rest !== undefined || (auto && place !== undefined && isBad(place))
   return {
     level: place && { run, place },

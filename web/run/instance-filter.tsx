@@ -4,7 +4,7 @@ import { useCallback, useEffect, useRef, useState } from 'react'
 import { countsOf, instancesQuery } from '../data/instances.ts'
 import type { Instance, Step, WholeRun } from '../data/runs.ts'
 import { useNavigate, useSearch } from '../navigation/navigation.tsx'
-import type { Place } from './chosen-instance.ts'
+import type { InstanceRef } from './chosen-instance.ts'
 
 /** A step with more instances than this gets a filter field. */
 export const FILTER_OVER = 20
@@ -103,7 +103,7 @@ interface OneStatus {
   text: string
   /** Number of all instances with this status and text. */
   count: number
-  here: readonly Place[]
+  here: readonly InstanceRef[]
   /** Number of them that are listed elsewhere. */
   skip?: number
   open: boolean

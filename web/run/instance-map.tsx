@@ -3,7 +3,7 @@ import { useState } from 'react'
 import { instanceQuery } from '../data/instances.ts'
 import type { Shown, Step } from '../data/runs.ts'
 import { statusWord } from '../parts/status-mark.tsx'
-import { type Place, statusOrder } from './chosen-instance.ts'
+import { type InstanceRef, statusOrder } from './chosen-instance.ts'
 
 const MOST_MARKS = 250
 const CELL = 16
@@ -50,7 +50,7 @@ export function InstanceMap({
   step: Step
   /** A letter per instance, as in the overview of the step. */
   states: string
-  choose: (place: Place) => void
+  choose: (ref: InstanceRef) => void
   columns: number
 }) {
   const client = useQueryClient()

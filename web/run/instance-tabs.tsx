@@ -5,15 +5,15 @@ import { duration, timeOf, useNow } from '../data/clock.ts'
 import type { RunFeed } from '../data/run-feed.ts'
 import { eventsOfAttempt, type WholeRun } from '../data/runs.ts'
 import { VisibleText } from '../parts/visible-text.tsx'
-import type { Place } from './chosen-instance.ts'
+import type { InstanceRef } from './chosen-instance.ts'
 import { eventSentence } from './event-sentence.ts'
 import type { RunTab } from './run-search.ts'
 
-type Attempt = Place['instance']['attempts'][number]
+type Attempt = InstanceRef['instance']['attempts'][number]
 
 interface Props {
   run: WholeRun
-  place: Place
+  place: InstanceRef
   attempt: Attempt | undefined
   feed: RunFeed
   tab: RunTab

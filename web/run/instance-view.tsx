@@ -8,7 +8,7 @@ import { intoView } from '../parts/into-view.ts'
 import { Log } from '../parts/log/log.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
 import { VisibleText } from '../parts/visible-text.tsx'
-import { instanceWord, levelWord, type Place, placeName } from './chosen-instance.ts'
+import { type InstanceRef, instanceName, instanceWord, levelWord } from './chosen-instance.ts'
 import { type Level, MOST_DEEP } from './chosen-path.ts'
 import { RetryHere } from './retry-menu.tsx'
 import { type RunSearch, type RunTab, runTabs } from './run-search.ts'
@@ -44,7 +44,7 @@ export function InstanceView({ path, open, feed, search, lines, linked }: Props)
   const attempt = attempts.find((one) => String(one.try) === search.try) ?? attempts.at(-1)
   const ownTab = step.action === 'agent.run' && lines === undefined ? 'session' : 'log'
   const tab = search.tab ?? ownTab
-  const names = path.map((level) => placeName(level.place))
+  const names = path.map((level) => instanceName(level.place))
   const name = names.join(' > ')
   const reason = instance.reason ?? step.reason
   const message = instance.message ?? step.message
@@ -257,7 +257,7 @@ export function InstanceView({ path, open, feed, search, lines, linked }: Props)
 }
 
 /** Says how many other instances passed, which hints where to look. */
-function Others({ place }: { place: Place }) {
+function Others({ place }: { place: InstanceRef }) {
   const { step } = place
   const good = countOf(step, 'success')
   if (good === 0) return null

@@ -9,7 +9,7 @@ import { Link } from '../navigation/navigation.tsx'
 import { ActionButton } from '../parts/action-button.tsx'
 import { useLetters } from '../parts/letters.ts'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
-import { failedPlaces, instanceWord } from './chosen-instance.ts'
+import { failedInstances, instanceWord } from './chosen-instance.ts'
 import type { Level } from './chosen-path.ts'
 
 const RetrySheet = lazy(() => import('./retry-sheet.tsx').then((module) => ({ default: module.RetrySheet })))
@@ -199,7 +199,7 @@ export function RetryFailure({ run }: { run: Run }) {
   const failure = run.now?.failure
   const isFirst = ({ step, instance }: Level['place']) =>
     step.step === failure?.step && (failure.host === undefined || instance.host === failure.host)
-  const failed = whole === undefined ? [] : failedPlaces(whole.steps)
+  const failed = whole === undefined ? [] : failedInstances(whole.steps)
   const place = failed.find(isFirst)
   const target = whole && place && targetOf([{ run: whole, place }])
   const host = failure?.host === 'local' ? undefined : failure?.host

@@ -25,12 +25,12 @@ import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { Took, Waited, When } from '../parts/times.tsx'
 import { VisibleText } from '../parts/visible-text.tsx'
 import {
-  failedPlaces,
+  failedInstances,
   firstOf,
+  type InstanceRef,
+  instanceName,
+  instanceOfAttempt,
   instanceWord,
-  type Place,
-  placeName,
-  placeOfAttempt,
 } from './chosen-instance.ts'
 import { useChosenPath } from './chosen-path.ts'
 import { InstanceView } from './instance-view.tsx'
@@ -135,7 +135,7 @@ function ShownRun({ run }: { run: WholeRun }) {
     setListed(false)
     void navigate({ search: ({ view, q }) => ({ view, q, step: names.join(' > ') }), hash: '' })
   }
-  const choose = (place: Place) => open([placeName(place)])
+  const choose = (ref: InstanceRef) => open([instanceName(ref)])
   const view = useView(search, run)
   const isPhone = useWindow('(max-width: 639px)')
   const inputs = Object.entries(run.vars)
@@ -280,7 +280,7 @@ function ShownRun({ run }: { run: WholeRun }) {
           <TimelineView
             {...{ run, chosen }}
             open={(place) =>
-              navigate({ search: ({ q }) => ({ view: 'list', q, step: placeName(place) }), hash: '' })
+              navigate({ search: ({ q }) => ({ view: 'list', q, step: instanceName(place) }), hash: '' })
             }
             views={<ViewSwitch view={view} />}
           />
@@ -312,7 +312,7 @@ function ShownRun({ run }: { run: WholeRun }) {
             <p className="p-5 text-ink2">{run.waiting ?? 'Nothing of it has begun yet.'}</p>
           ) : (
             <Opened
-              key={path.map(({ place }) => `${place.step.phase} ${placeName(place)}`).join(' > ')}
+              key={path.map(({ place }) => `${place.step.phase} ${instanceName(place)}`).join(' > ')}
               {...{ path, feed, search, open }}
               lines={linked?.lines}
               linked={question?.id}
@@ -364,7 +364,9 @@ function summary(run: WholeRun): string {
     if (first.reason === 'child_failed' && run.message !== undefined) return run.message
     const bad = countOf(first) - countOf(first, 'success', 'skipped')
     const on =
-      countOf(first) > 1 && bad === 1 ? ` on ${instanceWord(failedPlaces([first])[0] ?? firstOf(first))}` : ''
+      countOf(first) > 1 && bad === 1
+        ? ` on ${instanceWord(failedInstances([first])[0] ?? firstOf(first))}`
+        : ''
     const not = run.steps.filter(({ status }) => status === 'skipped').length
     const rest = not > 0 ? `, ${not} ${not === 1 ? 'step' : 'steps'} did not run` : ''
     return `${first.step} ${first.status}${on}${rest}`
@@ -402,8 +404,8 @@ function Chip({ shown }: { shown: ReturnType<typeof shownRun> }) {
 /** Returns the name of the place whose agent asks, if a link names a question that is not a step's own. */
 function agentAsking({ now, steps }: WholeRun, question: AskedFor): string | undefined {
   if (question === undefined) return undefined
-  const place = question.attempt === undefined ? undefined : placeOfAttempt(steps, question.attempt)
-  if (place !== undefined) return placeName(place)
+  const place = question.attempt === undefined ? undefined : instanceOfAttempt(steps, question.attempt)
+  if (place !== undefined) return instanceName(place)
   return now?.question?.kind === 'agent' ? askingName(now.question) : undefined
 }
 
@@ -414,7 +416,7 @@ function Questions({
   open,
 }: {
   run: WholeRun
-  chosen: Place | undefined
+  chosen: InstanceRef | undefined
   open: (names: readonly string[]) => void
 }) {
   const { question, asked_too } = run.now ?? {}

@@ -5,7 +5,7 @@ import type { WholeRun } from '../data/runs.ts'
 import { useNavigate, useSearch } from '../navigation/navigation.tsx'
 import { copyText } from '../parts/copy-button.tsx'
 import { useLetters } from '../parts/letters.ts'
-import { allFailedPlaces, failedPlaces, type Place, placeName } from './chosen-instance.ts'
+import { allFailedInstances, failedInstances, type InstanceRef, instanceName } from './chosen-instance.ts'
 import { type RunSearch, type RunView, runViews } from './run-search.ts'
 
 const words = { graph: 'Graph', list: 'List', timeline: 'Timeline' } as const
@@ -61,8 +61,8 @@ export function ViewSwitch({ view, small = false }: { view: RunView; small?: boo
 
 interface Keys {
   run: WholeRun
-  chosen: Place | undefined
-  choose: (place: Place) => void
+  chosen: InstanceRef | undefined
+  choose: (ref: InstanceRef) => void
   /** Actions for `c` and `x`; `cancel` is undefined if the run cannot be canceled. */
   compare: () => void
   cancel: (() => void) | undefined
@@ -76,16 +76,16 @@ export function useRunKeys(keys: Keys): void {
   const navigate = useNavigate('/runs/$run')
   const client = useQueryClient()
   const { step: asked } = useSearch('/runs/$run')
-  const walked = useRef<Place>(undefined)
+  const walked = useRef<InstanceRef>(undefined)
   useLetters((key) => {
     const { run, chosen, choose, compare, cancel } = keys
     const view = runViews[Number(key) - 1]
     if (view !== undefined) void navigate({ search: (was) => ({ ...was, view }) })
     else if (key === 'f' || key === 'F') {
-      const walk = (failed: readonly Place[]) => {
+      const walk = (failed: readonly InstanceRef[]) => {
         // The failure that the last key led to may not be loaded yet.
         const { current: last } = walked
-        const from = last !== undefined && placeName(last) === asked ? last : chosen
+        const from = last !== undefined && instanceName(last) === asked ? last : chosen
         const at = failed.findIndex(
           ({ step, index }) =>
             step.step === from?.step.step && step.phase === from.step.phase && index === from.index,
@@ -95,7 +95,7 @@ export function useRunKeys(keys: Keys): void {
         walked.current = place
         if (place !== undefined) choose(place)
       }
-      void allFailedPlaces(client, run).then(walk, () => walk(failedPlaces(run.steps)))
+      void allFailedInstances(client, run).then(walk, () => walk(failedInstances(run.steps)))
     } else if (key === 'c') compare()
     else if (key === 'l') void copyText(location.href)
     else if (key === 'x' && cancel !== undefined) cancel()

@@ -4,7 +4,7 @@ import type { RunOutline } from '../../src/contract/runs/run-parts.ts'
 import { wordsOf } from '../data/page-words.ts'
 import { outlineQuery, type Step, shownStep } from '../data/runs.ts'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
-import { firstOf, levelWord, placeName } from './chosen-instance.ts'
+import { firstOf, instanceName, levelWord } from './chosen-instance.ts'
 import type { Level } from './chosen-path.ts'
 import { RetryHere } from './retry-menu.tsx'
 
@@ -28,7 +28,7 @@ export default function StepAlone({
   const needs = isGraph ? (own?.needs ?? []) : before === undefined ? [] : [before.step]
   const needed = main.filter((one) => step.phase === 'main' && needs.includes(one.step))
   const shown = shownStep(step)
-  const names = path.slice(0, -1).map((level) => placeName(level.place))
+  const names = path.slice(0, -1).map((level) => instanceName(level.place))
   return (
     <section
       aria-label={`Step ${step.step}`}
@@ -64,7 +64,7 @@ export default function StepAlone({
                   key={one.step}
                   type="button"
                   className="flex min-h-6 items-center gap-1.5 text-ink hover:underline max-sm:min-h-11"
-                  onClick={() => open([...names, placeName(firstOf(one))])}
+                  onClick={() => open([...names, instanceName(firstOf(one))])}
                 >
                   <StatusMark shown={shownStep(one)} size={13} />
                   <bdi>{one.step}</bdi>

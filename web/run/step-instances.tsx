@@ -5,7 +5,7 @@ import { duration, median } from '../data/clock.ts'
 import { countOf, isWhole, overviewQuery } from '../data/instances.ts'
 import { type Instance, type Step, shownStep, type WholeRun } from '../data/runs.ts'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
-import { MAP_OVER, type Place, placesOf, statusOrder } from './chosen-instance.ts'
+import { type InstanceRef, instancesOf, MAP_OVER, statusOrder } from './chosen-instance.ts'
 import {
   FILTER_OVER,
   InstanceField,
@@ -19,10 +19,10 @@ import { InstanceMap } from './instance-map.tsx'
 interface Props {
   run: WholeRun
   step: Step
-  chosen: Place | undefined
-  choose: (place: Place) => void
+  chosen: InstanceRef | undefined
+  choose: (ref: InstanceRef) => void
   /** Renders an instance as the list does. */
-  row: (place: Place) => ReactNode
+  row: (ref: InstanceRef) => ReactNode
 }
 
 const line = 'flex h-[30px] w-full items-center gap-2.5 px-4 text-left hover:bg-hover max-sm:h-11'
@@ -93,7 +93,7 @@ interface FoldProps extends Omit<Props, 'choose'> {
 function Fold({ run, step, status, shown, count, text, half: given, chosen, row }: FoldProps) {
   const isBad = status === 'failed' || status === 'interrupted'
   const [open, setOpen] = useState(isBad || text !== '')
-  const here = text === '' ? placesOf(step).filter(({ instance }) => instance.status === status) : []
+  const here = text === '' ? instancesOf(step).filter(({ instance }) => instance.status === status) : []
   const {
     places: rows,
     left,

@@ -9,7 +9,14 @@ import { Link } from '../navigation/navigation.tsx'
 import { later } from '../parts/later.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
 import { Took, Waited } from '../parts/times.tsx'
-import { firstOf, instanceShown, instanceWord, type Place, placeName, placesOf } from './chosen-instance.ts'
+import {
+  firstOf,
+  type InstanceRef,
+  instanceName,
+  instanceShown,
+  instancesOf,
+  instanceWord,
+} from './chosen-instance.ts'
 import { type Level, MOST_DEEP } from './chosen-path.ts'
 
 /** Loaded when a step has many instances. */
@@ -31,10 +38,10 @@ const row =
   'flex h-[30px] w-full items-center gap-2.5 px-4 text-left hover:bg-hover aria-[current=true]:bg-sel aria-[current=true]:shadow-[inset_2px_0_0_var(--accent)] max-sm:h-11'
 
 interface OfPlace extends Omit<Props, 'run'> {
-  place: Place
+  place: InstanceRef
 }
 
-const isAt = (path: readonly Level[], { step, index }: Place) =>
+const isAt = (path: readonly Level[], { step, index }: InstanceRef) =>
   path[0]?.place.step.step === step.step &&
   path[0].place.step.phase === step.phase &&
   path[0].place.index === index
@@ -43,7 +50,7 @@ const isAt = (path: readonly Level[], { step, index }: Place) =>
 function Started({ place, path, open, depth = 0, inset = 'ml-[23px]' }: OfPlace & { inset?: string }) {
   const id = place.instance.child_run_id
   if (id === undefined || !isAt(path, place)) return null
-  const inside = (names: readonly string[]) => open([placeName(place), ...names])
+  const inside = (names: readonly string[]) => open([instanceName(place), ...names])
   return (
     <li className={`${inset} border-l border-line`}>
       <SubRun id={id} path={path.slice(1)} open={inside} depth={depth + 1} />
@@ -91,7 +98,7 @@ function InstanceRow({ folded = false, ...props }: OfPlace & { folded?: boolean 
           type="button"
           className={`${row} ${folded ? (depth ? 'pl-11' : 'pl-14') : depth ? 'pl-6' : 'pl-9'}`}
           aria-current={isAt(path, place) && path.length === 1}
-          onClick={() => open([placeName(place)])}
+          onClick={() => open([instanceName(place)])}
         >
           <StatusMark shown={instanceShown(place)} size={14} />
           <bdi className="min-w-0 flex-1 truncate">{instanceWord(place)}</bdi>
@@ -117,7 +124,7 @@ function StepRow({ run, step, ...props }: Props & { step: Step }) {
   const shown = shownStep(step)
   const title = step.phase === 'main' ? step.step : `${step.phase}: ${step.step}`
   const only = several ? undefined : firstOf(step)
-  const instance = (place: Place, folded = false) => (
+  const instance = (place: InstanceRef, folded = false) => (
     <InstanceRow key={place.index} {...{ place, folded }} {...props} />
   )
   return (
@@ -128,7 +135,7 @@ function StepRow({ run, step, ...props }: Props & { step: Step }) {
           className={`${row} ${depth ? 'pl-2.5' : ''} ${shown === 'ahead' || shown === 'skipped' ? 'text-ink3' : ''}`}
           aria-current={isIn && !several && path.length === 1}
           aria-expanded={several ? isOpen : undefined}
-          onClick={() => (only === undefined ? setOpened(!isOpen) : open([placeName(only)]))}
+          onClick={() => (only === undefined ? setOpened(!isOpen) : open([instanceName(only)]))}
         >
           <StatusMark shown={shown} size={14} />
           <bdi className={`min-w-0 flex-1 truncate ${shown === 'failed' ? 'font-semibold' : 'font-medium'}`}>
@@ -144,14 +151,14 @@ function StepRow({ run, step, ...props }: Props & { step: Step }) {
       {only !== undefined && <Started place={only} {...props} />}
       {isOpen &&
         (count <= FEW && isWhole(step) ? (
-          placesOf(step).map((place) => instance(place))
+          instancesOf(step).map((place) => instance(place))
         ) : (
           <Suspense>
             <StepInstances
               run={run}
               step={step}
               chosen={isIn ? chosen : undefined}
-              choose={(place) => open([placeName(place)])}
+              choose={(place) => open([instanceName(place)])}
               row={(place) => instance(place, true)}
             />
           </Suspense>

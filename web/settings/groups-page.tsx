@@ -19,7 +19,7 @@ import { When } from '../parts/times.tsx'
 import { PoolFacts, PoolMenu } from './provisioned-pool.tsx'
 import { Labelled, Part, SettingsFrame } from './settings-frame.tsx'
 
-type Asked = { group: RunnerGroup; what: 'rename' | 'delete' }
+type GroupAction = { group: RunnerGroup; what: 'rename' | 'delete' }
 
 /** Lists groups of runners, with what belongs to each and what still uses one before it is deleted. */
 export function GroupsPage() {
@@ -27,7 +27,7 @@ export function GroupsPage() {
   const { data: me } = useQuery(meQuery)
   const { data: groups, error } = useQuery(groupsQuery)
   const { data: runners } = useQuery(runnersQuery)
-  const [asked, setAsked] = useState<Asked>()
+  const [asked, setAsked] = useState<GroupAction>()
   const isAdmin = me?.role === 'admin'
   const isOperator = isAdmin && me.tenant === 'default'
   useEffect(() => keepRunnersLive(client), [client])

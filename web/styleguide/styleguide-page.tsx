@@ -13,9 +13,9 @@ import { Mark, Wordmark } from '../parts/mark.tsx'
 import { RouteLine, routeInWords } from '../parts/route-line.tsx'
 import { RowMenu } from '../parts/row-menu.tsx'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
-import { type Told, tell } from '../parts/tell.ts'
 import { ThemeChoice } from '../parts/theme-choice.tsx'
 import { Took, Waited, When } from '../parts/times.tsx'
+import { showToast, type ToastMessage } from '../parts/toast.ts'
 import { SessionParts } from './session-parts.tsx'
 
 const statuses: Shown[] = [
@@ -56,7 +56,7 @@ const refusal = new ApiError(409, {
   },
 })
 const nobody: Me = { name: 'nobody', role: 'user', tenant: 'parts', csrf: '' }
-const told: Told[] = [
+const told: ToastMessage[] = [
   { kind: 'done', text: 'Approved. deploy-web goes on.', to: '/styleguide' },
   {
     kind: 'failed',
@@ -156,7 +156,7 @@ export function StyleguidePage() {
         </Section>
         <Section name="Toasts and the bell">
           {told.map((one) => (
-            <button key={one.text} type="button" className="button" onClick={() => tell(one)}>
+            <button key={one.text} type="button" className="button" onClick={() => showToast(one)}>
               {one.text.split(/[.:]/)[0]}
             </button>
           ))}

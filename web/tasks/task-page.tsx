@@ -80,12 +80,12 @@ function spentWords({ tries, spent }: WholeTask): string {
   return parts.join(', ')
 }
 
-type Asked = 'cancel' | 'retry' | 'delete'
+type TaskAction = 'cancel' | 'retry' | 'delete'
 
 function ShownTask({ task }: { task: WholeTask }) {
   const search = useSearch('/tasks/$task')
   const navigate = useNavigate('/tasks/$task')
-  const [asked, setAsked] = useState<Asked>()
+  const [asked, setAsked] = useState<TaskAction>()
   const [sharing, setSharing] = useState(false)
   const { data: kept } = useQuery({
     queryKey: ['task-artifacts', task.id],
@@ -343,7 +343,7 @@ function sendTo(task: WholeTask): Send {
   }
 }
 
-function Actions({ task, ask }: { task: WholeTask; ask: (what: Asked) => void }) {
+function Actions({ task, ask }: { task: WholeTask; ask: (what: TaskAction) => void }) {
   const url = webAddress(task.pull_request?.url)
   const isOver = isOverTask(task.state) && task.run_id === undefined
   return (
@@ -381,7 +381,7 @@ const starts = {
   pull_request: 'pull request',
 } as const
 
-function AskedDialog({ asked, task, close }: { asked: Asked; task: WholeTask; close: () => void }) {
+function AskedDialog({ asked, task, close }: { asked: TaskAction; task: WholeTask; close: () => void }) {
   const client = useQueryClient()
   const navigate = useNavigate()
   const [from, setFrom] = useState('')

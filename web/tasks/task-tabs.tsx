@@ -10,7 +10,7 @@ import { Log } from '../parts/log/log.tsx'
 import { LongText } from '../parts/long-text.tsx'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { Took, When } from '../parts/times.tsx'
-import { firstPlace, placeName, placesOf } from '../run/chosen-instance.ts'
+import { firstInstance, instanceName, instancesOf } from '../run/chosen-instance.ts'
 import type { TaskSearch } from './task-search.ts'
 
 type Try = WholeTask['tries'][number]
@@ -119,10 +119,10 @@ export function TaskSteps(of: OfTry) {
 export function TaskLog({ feed, ...of }: OfTry & { feed: RunFeed | undefined }) {
   const { run, search, show } = of
   if (of.shown === undefined) return <p className="p-5 text-ink2">No try has begun yet.</p>
-  const begun = run?.steps.flatMap(placesOf).filter(({ instance }) => instance.attempts.length > 0) ?? []
+  const begun = run?.steps.flatMap(instancesOf).filter(({ instance }) => instance.attempts.length > 0) ?? []
   const place =
-    begun.find((one) => placeName(one) === search.step) ??
-    begun.find((one) => placeName(one) === (run && placeName(firstPlace(run.steps) ?? begun[0]!))) ??
+    begun.find((one) => instanceName(one) === search.step) ??
+    begun.find((one) => instanceName(one) === (run && instanceName(firstInstance(run.steps) ?? begun[0]!))) ??
     begun.at(-1)
   const attempt = place?.instance.attempts.at(-1)
   return (
@@ -134,14 +134,14 @@ export function TaskLog({ feed, ...of }: OfTry & { feed: RunFeed | undefined }) 
       >
         {begun.map((one) => (
           <button
-            key={`${one.step.phase} ${placeName(one)}`}
+            key={`${one.step.phase} ${instanceName(one)}`}
             type="button"
             aria-pressed={one === place}
             className="flex h-6 shrink-0 items-center gap-1.5 rounded px-2 text-meta text-ink2 hover:bg-hover aria-pressed:bg-sel aria-pressed:text-ink max-sm:h-10"
-            onClick={() => show({ ...search, step: placeName(one) })}
+            onClick={() => show({ ...search, step: instanceName(one) })}
           >
             <StatusMark shown={shownStep({ ...one.step, status: one.instance.status })} size={12} beside />
-            <bdi>{placeName(one)}</bdi>
+            <bdi>{instanceName(one)}</bdi>
           </button>
         ))}
       </fieldset>
@@ -154,7 +154,7 @@ export function TaskLog({ feed, ...of }: OfTry & { feed: RunFeed | undefined }) 
           attempt={attempt.number}
           feed={feed}
           running={attempt.outcome === undefined}
-          name={placeName(place!)}
+          name={instanceName(place!)}
         />
       )}
     </>

@@ -34,7 +34,7 @@ export type RouteName = keyof Routes
 type Query<Q, As> = { [K in keyof Q]: Q[K] | (K extends keyof As ? As[K] : never) }
 
 /** The parts of a request that a caller of the route sends. Query values that are not text are sent as text. */
-export type Given<N extends RouteName> = (Routes[N] extends { params: infer P extends z.ZodType }
+export type RouteInput<N extends RouteName> = (Routes[N] extends { params: infer P extends z.ZodType }
   ? { params: z.input<P> }
   : unknown) &
   (Routes[N] extends { query: infer Q extends z.ZodType }

@@ -68,10 +68,10 @@ export function addressInput(runId: string, state: RunState, given: GivenInput, 
   return { attempt, input, known: false }
 }
 
-type Given<T extends AttemptInput['type']> = Extract<AttemptInput, { type: T }>
+type InputOf<T extends AttemptInput['type']> = Extract<AttemptInput, { type: T }>
 
 /** Throws `invalid_argument` for an attachment that the agent does not accept, `conflict` while that is unknown. */
-function checkTaken(runId: string, { talk }: AttemptState, { attachments = [] }: Given<'prompt'>): void {
+function checkTaken(runId: string, { talk }: AttemptState, { attachments = [] }: InputOf<'prompt'>): void {
   if (attachments.length === 0) return
   if (talk!.agent === undefined) throw notBegun(runId, 'which attachments it takes')
   const { takes } = talk!.agent
@@ -87,7 +87,7 @@ function checkTaken(runId: string, { talk }: AttemptState, { attachments = [] }:
 }
 
 /** Throws `invalid_argument` for a model that the agent does not offer, `conflict` while that is unknown. */
-function checkModel(runId: string, { talk }: AttemptState, { model }: Given<'model'>): void {
+function checkModel(runId: string, { talk }: AttemptState, { model }: InputOf<'model'>): void {
   if (talk!.agent === undefined) throw notBegun(runId, 'which models it has')
   const { models } = talk!.agent
   if (models.some(({ id }) => id === model)) return
@@ -105,7 +105,7 @@ const notBegun = (runId: string, what: string) =>
   })
 
 /** Throws `invalid_argument` when the agent does not accept an edited tool input. */
-function checkEdited({ talk }: AttemptState, { request_id, input }: Given<'permission'>): void {
+function checkEdited({ talk }: AttemptState, { request_id, input }: InputOf<'permission'>): void {
   if (input === undefined || talk!.editable.has(request_id)) return
   throw new ErrandError(
     'invalid_argument',
@@ -115,7 +115,11 @@ function checkEdited({ talk }: AttemptState, { request_id, input }: Given<'permi
 }
 
 /** Finds the attempt that has the prompt in its queue. Throws `conflict` when the agent already has it, `not_found`. */
-function queueing(runId: string, open: readonly AttemptState[], { prompt_id }: Given<'queue'>): AttemptState {
+function queueing(
+  runId: string,
+  open: readonly AttemptState[],
+  { prompt_id }: InputOf<'queue'>,
+): AttemptState {
   const isPrompt = (input: AttemptInput) => input.type === 'prompt' && input.input_id === prompt_id
   const found = open.find(({ talk }) => talk!.untaken.some(isPrompt))
   if (found) return found

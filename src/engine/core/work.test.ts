@@ -38,9 +38,9 @@ test('what waits for a machine, a slot, a lock, its next try or a person is not 
 })
 
 const at = (second: number) => new Date(Date.UTC(2026, 0, 1) + second * 1000).toISOString()
-type Told = Record<string, unknown> & { type: RunEvent['type'] }
+type EventBody = Record<string, unknown> & { type: RunEvent['type'] }
 
-function stateAfter(steps: object[], ...events: [second: number, event: Told][]): RunState {
+function stateAfter(steps: object[], ...events: [second: number, event: EventBody][]): RunState {
   const workflow = { version: 'v0.1', name: 'demo', steps } as never
   const state = initialState(plan(workflow, builtinActions))
   for (const [index, [second, event]] of events.entries())
@@ -48,20 +48,25 @@ function stateAfter(steps: object[], ...events: [second: number, event: Told][])
   return state
 }
 const one = { name: 'one', action: 'cmd.run', args: { cmd: 'true' } }
-const started = (step: string, count = 1): Told => ({
+const started = (step: string, count = 1): EventBody => ({
   ...{ type: 'step.started', phase: 'main', step },
   instances: Array.from({ length: count }, () => ({ host: 'local' })),
 })
-const created = (attempt: number, instance = 0, waiting?: string): Told => ({
+const created = (attempt: number, instance = 0, waiting?: string): EventBody => ({
   ...{ type: 'attempt.created', attempt, phase: 'main', step: 'one', instance, host: 'local', try: 1 },
   ...{ epoch: 1, ...(waiting === undefined ? {} : { waiting }) },
 })
-const assigned = (attempt: number): Told => ({ type: 'attempt.assigned', attempt, runner: 'a', epoch: 2 })
-const finished = (attempt: number, more: object = {}): Told => ({
+const assigned = (attempt: number): EventBody => ({
+  type: 'attempt.assigned',
+  attempt,
+  runner: 'a',
+  epoch: 2,
+})
+const finished = (attempt: number, more: object = {}): EventBody => ({
   ...{ type: 'attempt.finished', attempt, outcome: 'success', streams: {}, exports: {}, duration_ms: 5000 },
   ...more,
 })
-const begin: [number, Told][] = [
+const begin: [number, EventBody][] = [
   [0, { type: 'run.created', vars: {} }],
   [20, { type: 'run.started' }],
 ]
@@ -106,8 +111,8 @@ test('of many instances those that wait are counted as waiting', () => {
     [one],
     ...begin,
     [20, started('one', 20)],
-    ...Array.from({ length: 3 }, (_, n): [number, Told] => [20, created(n + 1, n)]),
-    ...Array.from({ length: 4 }, (_, n): [number, Told] => [20, created(n + 4, n + 3, 'no slot')]),
+    ...Array.from({ length: 3 }, (_, n): [number, EventBody] => [20, created(n + 1, n)]),
+    ...Array.from({ length: 4 }, (_, n): [number, EventBody] => [20, created(n + 4, n + 3, 'no slot')]),
   )
   assert.deepEqual(listRow(state)!.route, { counts: { running: 3, waiting: 4, ahead: 13 } })
 })

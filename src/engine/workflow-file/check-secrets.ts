@@ -8,7 +8,7 @@ import type { Report } from './problems.ts'
 import { fillText, lookupIn, variableUses } from './template.ts'
 import { declaredExports, eachUse, knownExports } from './variable-uses.ts'
 
-interface Place {
+interface SecretLocation {
   path: ValuePath
   step: unknown
   /** Variables that hold the secrets of its processes. */
@@ -20,19 +20,19 @@ interface Place {
  * secrets that replaced credentials in `env`: they may appear anywhere.
  */
 export function checkSecrets(report: Report, workflow: unknown, catalog: ActionCatalog): void {
-  const places: Place[] = (['steps', 'finally'] as const).flatMap((list) =>
+  const locations: SecretLocation[] = (['steps', 'finally'] as const).flatMap((list) =>
     asList(own(workflow, list)).map((step, index) => ({
       path: [list, index],
       step,
       secrets: new Set(variablesOf(own(step, 'secrets'))),
     })),
   )
-  const all = new Set(places.flatMap(({ secrets }) => [...secrets]))
+  const all = new Set(locations.flatMap(({ secrets }) => [...secrets]))
   if (all.size === 0) return
   const variables = plainVariables(workflow)
-  for (const place of places) {
-    checkNames(report, place, variables)
-    checkUses(report, place, all, catalog)
+  for (const location of locations) {
+    checkNames(report, location, variables)
+    checkUses(report, location, all, catalog)
   }
   for (const key of ['env', 'outputs'] as const) refuse(report, [key], own(workflow, key), all)
   refuse(report, ['concurrency', 'group'], own(own(workflow, 'concurrency'), 'group'), all)
@@ -64,7 +64,7 @@ function plainVariables(workflow: unknown): Map<string, string> {
 
 function checkNames(
   report: Report,
-  { path, step, secrets }: Place,
+  { path, step, secrets }: SecretLocation,
   variables: ReadonlyMap<string, string>,
 ): void {
   const given = own(step, 'secrets')
@@ -94,7 +94,7 @@ function checkNames(
 
 function checkUses(
   report: Report,
-  { path, step, secrets }: Place,
+  { path, step, secrets }: SecretLocation,
   all: ReadonlySet<string>,
   catalog: ActionCatalog,
 ): void {

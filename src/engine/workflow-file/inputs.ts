@@ -4,7 +4,7 @@ import type { Input, Workflow } from '../../contract/workflow.ts'
 import { nearest } from './hints/did-you-mean.ts'
 import { describe, firstOf, MOST_FAULTS, oneOf } from './sentences.ts'
 
-type Given = Readonly<Record<string, string | number | boolean>>
+type InputValues = Readonly<Record<string, string | number | boolean>>
 export interface InputProblem {
   input: string
   message: string
@@ -14,7 +14,7 @@ export interface InputProblem {
  * Returns the variables that a run starts with: the given values, and the defaults of the other inputs. Names that are
  * not inputs are allowed. Throws `invalid_argument` with the first mistakes (details: `InputProblem[]`).
  */
-export function resolveInputs(workflow: Workflow, given: Given): Record<string, string> {
+export function resolveInputs(workflow: Workflow, given: InputValues): Record<string, string> {
   const problems = inputProblems(workflow, given)
   if (problems.length > 0) {
     const missing = problems.find(({ input }) => !Object.hasOwn(given, input))
@@ -38,7 +38,7 @@ export function resolveInputs(workflow: Workflow, given: Given): Record<string, 
 /** Returns the first mistakes in the values given for a workflow's inputs; `isOpen` values are not known yet. */
 export function inputProblems(
   workflow: Workflow,
-  given: Given,
+  given: InputValues,
   isOpen: (value: unknown) => boolean = () => false,
 ): InputProblem[] {
   const inputs = workflow.inputs ?? {}
@@ -61,7 +61,7 @@ export function inputProblems(
  */
 export function fieldProblems(
   workflow: Workflow,
-  given: Given,
+  given: InputValues,
 ): { name: string; message: string; hint?: string }[] {
   const inputs = workflow.inputs ?? {}
   const ofInputs = firstOf(Object.entries(inputs), MOST_FAULTS, ([name, input]) => {

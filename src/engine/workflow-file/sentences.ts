@@ -16,7 +16,7 @@ export interface Finding {
 type Issue = z.core.$ZodIssue
 
 /** A value that is given to a schema. */
-interface Given {
+interface GivenValue {
   schema: z.core.$ZodType
   value: unknown
   root: Root
@@ -64,14 +64,14 @@ export function firstOf<T, R>(from: readonly T[], most: number, each: (one: T) =
 const parentOf = ({ path }: Finding): string => JSON.stringify(path.slice(0, -1))
 
 /** Reports whether the hint for an unknown key says how to write what is missing beside it. */
-function gives({ path: key }: Finding, path: ValuePath, { value, root }: Given): boolean {
+function gives({ path: key }: Finding, path: ValuePath, { value, root }: GivenValue): boolean {
   const given = valueAt(value, key)
   const instead = insteadOfKey(placeOf(root, key.slice(0, -1)), String(key.at(-1)), given)
   if (instead === undefined || instead.at !== undefined) return false
   return Object.hasOwn(keysOf(instead, given) ?? {}, String(path.at(-1)))
 }
 
-function findingOf(issue: Issue, { schema, value, root }: Given): Finding[] {
+function findingOf(issue: Issue, { schema, value, root }: GivenValue): Finding[] {
   const path = issue.path.map((part) => (typeof part === 'number' ? part : String(part)))
   const found = valueAt(value, path)
   const place = placeOf(root, path)
@@ -135,7 +135,7 @@ function findingOf(issue: Issue, { schema, value, root }: Given): Finding[] {
 }
 
 /** Describes issues whose paths begin at their subject: a key, or an element. */
-const innerSays = (issues: readonly Issue[], given: Given): string =>
+const innerSays = (issues: readonly Issue[], given: GivenValue): string =>
   firstOf(issues, MOST_FAULTS, (inner) => {
     if (inner.code === 'too_small' && inner.origin === 'string') return ['it is empty']
     // These have words of their own, as whole sentences.
@@ -156,7 +156,7 @@ const missing = 'is missing'
  */
 function unionFindings(
   branches: readonly (readonly Issue[])[],
-  given: Given,
+  given: GivenValue,
   path: ValuePath,
   found: unknown,
   instead: () => string | undefined,

@@ -4,7 +4,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import type { EngineFace } from '../../engine/api.ts'
 
 type Answer = Extract<GivenInput, { type: 'permission' }>
-type Given = Extract<AttemptInput, { type: 'permission' }>
+type PermissionInput = Extract<AttemptInput, { type: 'permission' }>
 
 /** Error codes that refuse an answer because it is late. */
 const LATE: ReadonlySet<string> = new Set(['conflict', 'run_ended', 'no_input'])
@@ -78,7 +78,7 @@ async function readAnswer(
   return found
 }
 
-const isFor = (input: AttemptInput, requestId: string): input is Given =>
+const isFor = (input: AttemptInput, requestId: string): input is PermissionInput =>
   input.type === 'permission' && input.request_id === requestId
 
 const causes = {

@@ -20,14 +20,14 @@ type Answer = z.input<typeof BulkDone>
 const KEPT_ANSWERS = 256
 
 /** Identifies a request with a key; `since` is when it first arrived. */
-interface Place {
+interface KeyedRequest {
   place: string
   since: string
   isAgain: boolean
 }
 
 /** Returns the id of the retry of a run that such a request makes; it is the same each time. */
-function newIdAt({ place, since }: Place, runId: string): string {
+function newIdAt({ place, since }: KeyedRequest, runId: string): string {
   const text = hash('sha256', `${place}\n${since}\n${runId}`)
   return newRunId(Date.parse(since)).slice(0, -11) + text.slice(0, 20)
 }
@@ -65,7 +65,7 @@ export function runListHandlers(context: ApiContext) {
   const { engine, accounts } = context
   const answered = new Map<string, Promise<Answer>>()
 
-  const change = async (identity: Identity, run: RunRecord, { action, only }: Bulk, place?: Place) => {
+  const change = async (identity: Identity, run: RunRecord, { action, only }: Bulk, place?: KeyedRequest) => {
     if (action === 'delete') return void (await deleteRun(engine, accounts, run))
     const { name } = identity.user
     if (action === 'cancel') return void (await engine.cancel(run.run_id, { by: name }))
@@ -74,7 +74,7 @@ export function runListHandlers(context: ApiContext) {
     return (there || (await engine.retry(run.run_id, { only, owner: name, run_id }))).run_id
   }
 
-  const carryOut = async (identity: Identity, ids: readonly string[], body: Bulk, place?: Place) => {
+  const carryOut = async (identity: Identity, ids: readonly string[], body: Bulk, place?: KeyedRequest) => {
     const results: Answer['results'] = []
     for (const run_id of ids)
       try {

@@ -4,7 +4,7 @@ import type { Share } from '../../contract/runs/shares.ts'
 import type { RunStore } from '../../engine/ports.ts'
 import type { Log } from '../../platform/log.ts'
 
-type Told = (runId: string, events: readonly RunEvent[]) => void
+type EventsListener = (runId: string, events: readonly RunEvent[]) => void
 
 /**
  * Wraps a store with observers, which must not throw. `changed` gets each run whose record has changed, with its
@@ -16,7 +16,11 @@ export function observedStore(
     seen,
     read,
     changed,
-  }: { seen: Told; read: Told; changed(runId: string, sharedBefore?: readonly Share[]): void },
+  }: {
+    seen: EventsListener
+    read: EventsListener
+    changed(runId: string, sharedBefore?: readonly Share[]): void
+  },
 ): RunStore {
   return {
     capabilities: store.capabilities,

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ChangePool, Pool, PoolView, ProvisionedEnd } from '../../contract/fleet/provisioning.ts'
 import type { Log } from '../../platform/log.ts'
-import { Backoff, patiently } from '../../platform/time.ts'
+import { Backoff } from '../../platform/time.ts'
 import type { ProvisionedRow, ProvisionedRunnerStore } from '../../stores/sqlite/provisioned-runners.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
 import type { Demand } from '../fleet/provisioned-groups.ts'
@@ -11,14 +11,7 @@ import { EngineLooks } from './engine-looks.ts'
 import { GroupSizes } from './group-sizes.ts'
 import { envOf, isNameOf, nameOf, spareStem, stemOf } from './names.ts'
 import { areAlike, PoolDrivers } from './pool-drivers.ts'
-import {
-  hopeless,
-  isFailedStart,
-  OTHER_SETTINGS,
-  type PoolFleet,
-  planPool,
-  type RunnerLiveness,
-} from './pool-plan.ts'
+import { hopeless, isFailedStart, OTHER_SETTINGS, type PoolFleet, planPool } from './pool-plan.ts'
 import { noPool, type PoolSettings } from './pool-settings.ts'
 import { poolView, whyWaits } from './pool-view.ts'
 import type { ProvisionedTokens } from './provisioned-tokens.ts'
@@ -256,17 +249,15 @@ export class Pools {
       const known = this.#sizes.of(pool, nowMs)
       const sizes = (tenant: string) =>
         known.length === 0 ? known : [...known, ...fleet.sizesBeside(pool.group, tenant)]
-      const given = hopeless({
+      const lost = {
         ...{ pool, rows, liveness, demands: waiting, open: breaker.open, sizes },
         nowMs: performance.now(),
-      })
+      }
+      const given = hopeless(lost)
       for (const { demand, end } of given) fleet.giveUp(pool.group, demand, end)
       const { moves, removals, starts } = planPool({
-        pool,
-        rows,
+        ...{ pool, rows, liveness, isOpen, setAsideSince },
         demands: given.length > 0 ? fleet.demands(pool.group) : waiting,
-        liveness,
-        ...{ isOpen, setAsideSince },
         idleSince: (name) => this.#tracked.get(name)?.idleSinceMs,
         paused: pool.paused,
         breakerRoom: (starting) => breaker.room(starting, nowMs),
@@ -292,12 +283,8 @@ export class Pools {
     this.#told()
   }
 
-  #note(
-    entry: TrackedRunner,
-    { connected, attempts, size }: RunnerLiveness,
-    pool: Pool,
-    nowMs: number,
-  ): void {
+  #note(entry: TrackedRunner, liveness: ReturnType<PoolFleet['liveness']>, pool: Pool, nowMs: number): void {
+    const { connected, attempts, size } = liveness
     const { row, away } = entry
     if (size !== undefined && areAlike(row.pool, pool)) this.#sizes.note(pool, size, nowMs)
     entry.away = !connected && (row.state === 'idle' || row.state === 'working')
@@ -309,16 +296,16 @@ export class Pools {
 
   #start(pool: Pool, demand: Demand | undefined): void {
     const { hub } = this.#options
-    const of = demand && JSON.stringify([pool.group, demand.run_id, demand.workspace])
-    const stem = of === undefined ? spareStem(hub) : stemOf(hub, of)
+    const stem =
+      demand === undefined
+        ? spareStem(hub)
+        : stemOf(hub, JSON.stringify([pool.group, demand.run_id, demand.workspace]))
     const before = [...this.#past, ...[...this.#tracked.values()].map(({ row }) => row)]
     const epoch = 1 + Math.max(0, ...before.filter((row) => row.stem === stem).map((row) => row.epoch))
     const now = Date.now()
     const row: ProvisionedRow = {
       name: nameOf(stem, epoch),
-      stem,
-      epoch,
-      group: pool.group,
+      ...{ stem, epoch, group: pool.group },
       tenant: demand?.tenant ?? pool.spare_tenant ?? DEFAULT_TENANT,
       ...(demand && { run_id: demand.run_id, workspace: demand.workspace }),
       state: 'wanted',
@@ -497,4 +484,17 @@ export class Pools {
         await this.#removals.run(() => driver.remove(name, this.#stop.signal), this.#stop.signal)
       }
   }
+}
+
+/** Repeats the work until it succeeds: the store may be full or unreachable. */
+async function patiently(work: () => Promise<unknown>, signal: AbortSignal): Promise<void> {
+  const backoff = new Backoff({ firstMs: 200, maxMs: 10_000 })
+  for (;;)
+    try {
+      await work()
+      return
+    } catch (error) {
+      if (signal.aborted) throw error
+      await sleep(backoff.next(), undefined, { signal })
+    }
 }

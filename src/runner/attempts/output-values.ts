@@ -9,7 +9,7 @@ const MAX_SEARCHED_BYTES = 4 * 1024 * 1024
 
 type Source = Exclude<OutputSource, string>
 /** Names a value that an agent's attempt reports beside its streams. */
-export type Told = 'answer' | 'files' | 'value'
+export type OutputValue = 'answer' | 'files' | 'value'
 
 const isStream = (from: Source['from']): from is StreamName => from === 'stdout' || from === 'stderr'
 
@@ -17,7 +17,7 @@ const isStream = (from: Source['from']): from is StreamName => from === 'stdout'
 export class OutputValues {
   readonly #sources: readonly (readonly [string, Source])[]
   readonly #attemptId: string
-  readonly #told = new Map<Told, string>()
+  readonly #values = new Map<OutputValue, string>()
   readonly #heads = new Map<StreamName, { parts: Buffer[]; kept: number; limit: number; length: number }>()
 
   constructor(spec: Pick<AttemptSpec, 'attempt_id' | 'outputs'>) {
@@ -39,8 +39,8 @@ export class OutputValues {
     return this.#sources.some(([, source]) => source.from === from)
   }
 
-  tell(what: Told, text: string): void {
-    this.#told.set(what, text)
+  tell(what: OutputValue, text: string): void {
+    this.#values.set(what, text)
   }
 
   push(stream: StreamName, chunk: Buffer): void {
@@ -90,8 +90,8 @@ export class OutputValues {
     ]
   }
 
-  #toldValue(name: string, source: Source, from: Told): [string, string][] {
-    const told = this.#told.get(from)
+  #toldValue(name: string, source: Source, from: OutputValue): [string, string][] {
+    const told = this.#values.get(from)
     if (told === undefined) throw new Error(`there is no ${from}, which only an agent's step has`)
     const text = Buffer.from(select(told, source))
     if (text.length <= MAX_VALUE_BYTES) return [[name, text.toString('utf8')]]

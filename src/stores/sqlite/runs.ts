@@ -353,12 +353,12 @@ class RunLists {
       values.push(...(given as string[]))
     }
     const special = query.blueprint === 'workflow' ? undefined : query.blueprint
-    type Given = ['run_inputs' | 'run_labels', string, string | undefined]
-    const given: Given[] = [
+    type InputFilter = ['run_inputs' | 'run_labels', string, string | undefined]
+    const given: InputFilter[] = [
       ...Object.entries(query.inputs ?? {}).map(
-        ([name, value]): Given => ['run_inputs', name, inputText(value)],
+        ([name, value]): InputFilter => ['run_inputs', name, inputText(value)],
       ),
-      ...Object.entries(query.labels ?? {}).map(([name, value]): Given => ['run_labels', name, value]),
+      ...Object.entries(query.labels ?? {}).map(([name, value]): InputFilter => ['run_labels', name, value]),
     ]
     // The index of the first gives the order; the others are checked for each of its runs. There are few open runs.
     const first = isOfOpen(query) ? undefined : given[0]

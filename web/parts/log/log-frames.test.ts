@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type Frame, Frames, frameOf } from './log-frames.ts'
-import { RowPlaces } from './row-places.ts'
+import { RowOffsets } from './row-offsets.ts'
 
-const at = (line: number, total = 10_000) => frameOf(new RowPlaces(20), total, (line - 1) * 20, 200)
+const at = (line: number, total = 10_000) => frameOf(new RowOffsets(20), total, (line - 1) * 20, 200)
 
 test('a frame has the lines in view and some beyond, and says where they stand', () => {
-  const { numbers, inView, offset } = frameOf(new RowPlaces(20, [[102, 105]]), 10_000, 100 * 20 - 5, 100)
+  const { numbers, inView, offset } = frameOf(new RowOffsets(20, [[102, 105]]), 10_000, 100 * 20 - 5, 100)
   assert.deepEqual(inView, [100, 101, 106, 107, 108, 109])
   assert.deepEqual([numbers[0], numbers.at(-1)], [92, 117])
   assert.equal(offset, 91 * 20 - (100 * 20 - 5))
-  assert.deepEqual(frameOf(new RowPlaces(20), 0, 0, 100), { numbers: [], inView: [], offset: 0 })
+  assert.deepEqual(frameOf(new RowOffsets(20), 0, 0, 100), { numbers: [], inView: [], offset: 0 })
 })
 
 test('the last frame with text stays until lines of another are here', () => {

@@ -1,4 +1,4 @@
-import type { RowPlaces } from './row-places.ts'
+import type { RowOffsets } from './row-offsets.ts'
 
 /** Number of rows rendered beyond each edge of the view. */
 const BEYOND = 8
@@ -13,18 +13,18 @@ export interface Frame {
 }
 
 /** Returns the frame of a log of `total` lines whose view begins `top` pixels below its first line. */
-export function frameOf(places: RowPlaces, total: number, top: number, height: number): Frame {
+export function frameOf(offsets: RowOffsets, total: number, top: number, height: number): Frame {
   const numbers: number[] = []
   const inView: number[] = []
-  const first = places.at(top, total)
-  const bottom = places.at(top + height, total)
+  const first = offsets.at(top, total)
+  const bottom = offsets.at(top + height, total)
   for (let number = first, rest = BEYOND; rest > 0 && number > 1; rest--) {
     number--
-    if (places.hiddenUntil(number) === undefined) numbers.unshift(number)
+    if (offsets.hiddenUntil(number) === undefined) numbers.unshift(number)
   }
   let beyond = 0
   for (let number = first; number <= total && beyond < BEYOND; number++) {
-    const until = places.hiddenUntil(number)
+    const until = offsets.hiddenUntil(number)
     if (until !== undefined) number = until
     else {
       numbers.push(number)
@@ -32,7 +32,7 @@ export function frameOf(places: RowPlaces, total: number, top: number, height: n
     }
     if (number > bottom) beyond++
   }
-  return { numbers, inView, offset: places.top(numbers[0] ?? 1) - top }
+  return { numbers, inView, offset: offsets.top(numbers[0] ?? 1) - top }
 }
 
 /**

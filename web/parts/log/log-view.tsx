@@ -18,7 +18,7 @@ import { LogLines } from './log-lines.ts'
 import { LogRow, sizeText } from './log-row.tsx'
 import { LogSearch } from './log-search.ts'
 import { type Stream, useOtherStream } from './log-streams.ts'
-import { RowPlaces } from './row-places.ts'
+import { RowOffsets } from './row-offsets.ts'
 import { joined } from './stretches.ts'
 
 const ROW = 20
@@ -110,8 +110,11 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
   )
   // Heights are valid for one width and one way of showing lines.
   // biome-ignore lint/correctness/useExhaustiveDependencies: a row's height follows from them
-  const places = useMemo(() => new RowPlaces(ROW, hidden), [hidden, wrap, wrap && view.width, wrap && times])
-  const placesBefore = useRef(places)
+  const offsets = useMemo(
+    () => new RowOffsets(ROW, hidden),
+    [hidden, wrap, wrap && view.width, wrap && times],
+  )
+  const offsetsBefore = useRef(offsets)
   const [, measured] = useState(0)
   /** The line at the top, and how far it is scrolled out of view: it keeps its place when heights change. */
   const anchor = useRef({ line: 1, px: 0 })
@@ -120,7 +123,7 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
   const scrolledTo = useRef({ top: 0, height: 0, size: '' })
   const scaleBefore = useRef(1)
 
-  const height = places.top(total + 1) + 2 * EDGE
+  const height = offsets.top(total + 1) + 2 * EDGE
   const shownHeight = Math.min(height, MOST_PX)
   const scale = height > MOST_PX ? (height - view.height) / Math.max(1, shownHeight - view.height) : 1
   const top = view.top * scale - EDGE
@@ -153,8 +156,8 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
       setFolds((was) => new Map(was).set(around.from, false))
       return
     }
-    const px = Math.max(0, places.top(line) + EDGE - Math.min(4 * ROW, view.height / 4))
-    anchor.current = { line: places.at(px - EDGE, total), px: 0 }
+    const px = Math.max(0, offsets.top(line) + EDGE - Math.min(4 * ROW, view.height / 4))
+    anchor.current = { line: offsets.at(px - EDGE, total), px: 0 }
     scrollTo(px)
   }
 
@@ -237,7 +240,7 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: another log has frames of its own
   const frames = useMemo(() => new Frames(), [source])
-  const { numbers, offset } = frames.choose(frameOf(places, total, top, view.height), source.isHere)
+  const { numbers, offset } = frames.choose(frameOf(offsets, total, top, view.height), source.isHere)
   const { wanted } = frames
   const wantedLines = wanted.join()
   // biome-ignore lint/correctness/useExhaustiveDependencies: the same numbers are the same lines
@@ -247,14 +250,14 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
     const { current } = box
     if (current === null || !isKnown) return
     // The height of a row that is higher than one line is known once it is rendered.
-    let changed = placesBefore.current !== places || scaleBefore.current !== scale
-    placesBefore.current = places
+    let changed = offsetsBefore.current !== offsets || scaleBefore.current !== scale
+    offsetsBefore.current = offsets
     scaleBefore.current = scale
     if (wrap)
       for (const row of rows.current?.children ?? []) {
         const { line } = (row as HTMLElement).dataset
         if (line === undefined) continue
-        if (places.set(Number(line), (row as HTMLElement).offsetHeight)) changed = true
+        if (offsets.set(Number(line), (row as HTMLElement).offsetHeight)) changed = true
       }
     if (goal.current !== undefined) {
       const line = goal.current
@@ -266,14 +269,14 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
       if (marked !== undefined) return goTo(marked[0])
       if (failed && lastStderr !== undefined && !given.find?.q) {
         const { from } = lastStderr
-        if (places.top(from) < height - view.height) return goTo(from)
+        if (offsets.top(from) < height - view.height) return goTo(from)
       }
     }
     if (following) {
       current.scrollTop = current.scrollHeight
       noteScroll(current)
     } else if (changed) {
-      current.scrollTop = (places.top(anchor.current.line) + anchor.current.px + EDGE) / scale
+      current.scrollTop = (offsets.top(anchor.current.line) + anchor.current.px + EDGE) / scale
       measured((count) => count + 1)
     }
     if (following && changed) measured((count) => count + 1)
@@ -300,8 +303,8 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
       if (isSameView && scrollTop < before.top - ROW) pause()
     } else if (scrollTop + clientHeight >= scrollHeight - 2) setFollowing(true)
     const px = current.scrollTop * scale - EDGE
-    const line = places.at(px, total)
-    anchor.current = { line, px: px - places.top(line) }
+    const line = offsets.at(px, total)
+    anchor.current = { line, px: px - offsets.top(line) }
     setView({ top: current.scrollTop, height: current.clientHeight, width: current.clientWidth })
   }
   const linkTo = useCallback(
@@ -382,7 +385,7 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
         leave={() => box.current?.focus()}
         lines={
           source.behind === undefined ? (
-            `${stream === undefined ? '' : `${figure(places.count(total))} of `}${figure(total)} ${total === 1 ? 'line' : 'lines'}`
+            `${stream === undefined ? '' : `${figure(offsets.count(total))} of `}${figure(total)} ${total === 1 ? 'line' : 'lines'}`
           ) : (
             <>
               counting lines, {sizeText(source.behind.done_bytes)} of {sizeText(source.behind.of_bytes)}
@@ -436,7 +439,7 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
               </div>
             </div>
           </div>
-          {stream !== undefined && total > 0 && places.count(total) === 0 && (
+          {stream !== undefined && total > 0 && offsets.count(total) === 0 && (
             <p className="absolute top-3 px-4 font-sans text-meta text-ink3">No line is on {stream}.</p>
           )}
           {total === 0 && source.isKnown && (

@@ -5,7 +5,7 @@ import { countOf } from '../../data/instances.ts'
 import { outlineQuery, type Shown, type WholeRun } from '../../data/runs.ts'
 import { StatusMark, statusWord } from '../../parts/status-mark.tsx'
 import { Took } from '../../parts/times.tsx'
-import { firstOf, instanceWord, type Place } from '../chosen-instance.ts'
+import { firstOf, type InstanceRef, instanceWord } from '../chosen-instance.ts'
 import { layoutOf, type Placed } from './layout.ts'
 import { nodeId, nodesOf, type StepNode } from './nodes.ts'
 
@@ -14,8 +14,8 @@ const [SMALLEST, LARGEST] = [0.3, 1.5]
 
 interface Props {
   run: WholeRun
-  chosen: Place | undefined
-  choose: (place: Place) => void
+  chosen: InstanceRef | undefined
+  choose: (ref: InstanceRef) => void
   /** Shown at the top right. */
   views: ReactNode
 }

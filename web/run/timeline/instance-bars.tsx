@@ -7,7 +7,13 @@ import { countOf, countsOf, isWhole, overviewQuery } from '../../data/instances.
 import { wordsOf } from '../../data/page-words.ts'
 import { type Instance, type Shown, type Step, shownStep, type WholeRun } from '../../data/runs.ts'
 import { StatusMark, statusWord } from '../../parts/status-mark.tsx'
-import { instanceShown, instanceWord, type Place, placesOf, statusOrder } from '../chosen-instance.ts'
+import {
+  type InstanceRef,
+  instanceShown,
+  instancesOf,
+  instanceWord,
+  statusOrder,
+} from '../chosen-instance.ts'
 import { type InstanceFilter, noMatch, useFoundCounts, useInstancesOf } from '../instance-filter.tsx'
 import { mergeParts, type Part, partsOf } from './bars.ts'
 import type { Span } from './time-table.tsx'
@@ -127,7 +133,7 @@ interface Many {
   step: Step
   axis: Axis
   filter: InstanceFilter
-  open: (place: Place) => void
+  open: (ref: InstanceRef) => void
 }
 
 function InstanceBar({
@@ -135,7 +141,7 @@ function InstanceBar({
   depth,
   axis,
   open,
-}: Pick<Many, 'axis' | 'open'> & { place: Place; depth: 1 | 2 }) {
+}: Pick<Many, 'axis' | 'open'> & { place: InstanceRef; depth: 1 | 2 }) {
   const { instance } = place
   return (
     <Row
@@ -154,7 +160,7 @@ function InstanceBar({
 export const isFiltering = ({ text, status }: InstanceFilter): boolean => text !== '' || status !== undefined
 
 /** Reports whether an instance at hand matches the filter, as the hub would decide. */
-function fits({ instance }: Place, { text, status }: InstanceFilter): boolean {
+function fits({ instance }: InstanceRef, { text, status }: InstanceFilter): boolean {
   const { host, vars, message } = instance
   const words = [host, ...Object.values(vars ?? {}), message ?? '']
   return (
@@ -176,7 +182,7 @@ export function InstanceBars({ run, step, axis, filter, open }: Many) {
   const { text, status: only } = filter
   const found = useFoundCounts(run, step, text, !isWhole(step))
   const isFiltered = isFiltering(filter)
-  const all = placesOf(step)
+  const all = instancesOf(step)
   const places = isWhole(step) ? all.filter((place) => fits(place, filter)) : text === '' ? all : []
   const instances = places.map(({ instance }) => instance)
   const counts = isWhole(step) ? countsOf({ ...step, instances }) : found.counts
@@ -241,7 +247,7 @@ interface FoldProps extends Many {
   count: number
   /** Number of instances of this status listed above the fold; they are the first of those at hand. */
   skip: number
-  here: readonly Place[]
+  here: readonly InstanceRef[]
   of: Group | undefined
   until: string | undefined
 }

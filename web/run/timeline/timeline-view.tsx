@@ -7,7 +7,7 @@ import { countOf, isWhole, overviewQuery } from '../../data/instances.ts'
 import { useLastGood } from '../../data/last-good.ts'
 import { outlineQuery, type Step, shownStep, type WholeRun } from '../../data/runs.ts'
 import { StatusMark, statusWord } from '../../parts/status-mark.tsx'
-import { firstOf, MAP_OVER, type Place } from '../chosen-instance.ts'
+import { firstOf, type InstanceRef, MAP_OVER } from '../chosen-instance.ts'
 import { nodeId, nodesOf } from '../graph/nodes.ts'
 import { FILTER_OVER, InstanceField, useInstanceFilter } from '../instance-filter.tsx'
 import { InstanceMap } from '../instance-map.tsx'
@@ -21,9 +21,9 @@ const MOST_STEPS = 60
 
 interface Props {
   run: WholeRun
-  chosen: Place | undefined
+  chosen: InstanceRef | undefined
   /** Opens a place with its log. */
-  open: (place: Place) => void
+  open: (ref: InstanceRef) => void
   views: ReactNode
 }
 

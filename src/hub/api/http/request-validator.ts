@@ -41,13 +41,13 @@ export function checked<S extends z.ZodType>(schema: S, value: unknown, place: s
   throw refusal(problems, findings.length > MOST_FAULTS)
 }
 
-interface Told {
+interface ReportedIssue {
   field: string
   message: string
   hint?: string
 }
 
-function told(place: string, { path, at, says, hint, expected }: Finding, schema: z.ZodType): Told {
+function told(place: string, { path, at, says, hint, expected }: Finding, schema: z.ZodType): ReportedIssue {
   const field = `${place}${path.length === 0 || typeof path[0] === 'number' ? '' : '.'}${formatPath(path)}`
   const message = says === unknownKey ? 'is not known here' : says
   // Hints about values are about YAML.
@@ -84,7 +84,7 @@ function inJson(path: ValuePath, given: readonly unknown[], expected = ''): stri
   return typeof name === 'string' ? `Write it as ${JSON.stringify(name)}: ${text}.` : `Write each as ${text}.`
 }
 
-function refusal(problems: readonly Told[], areMore = false): ErrandError {
+function refusal(problems: readonly ReportedIssue[], areMore = false): ErrandError {
   const [first] = problems
   const count = areMore ? `at least ${MOST_FAULTS} more` : `${problems.length - 1} more`
   const more = problems.length > 1 ? ` (and ${count})` : ''

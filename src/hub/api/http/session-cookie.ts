@@ -8,18 +8,22 @@ const BROWSER = 'errand_browser'
 /** Seconds that a browser is recognized without a login. Browsers allow no longer time. */
 const BROWSER_SECONDS = 400 * 24 * 60 * 60
 
-type Asked = Pick<FastifyRequest, 'headers'>
+type CookieRequest = Pick<FastifyRequest, 'headers'>
 type Served = Pick<BuiltPage, 'basePath'> | undefined
 
 /** Returns the session in the request's cookie. An API token in it is ignored. */
-export const cookieToken = (request: Asked): string | undefined =>
+export const cookieToken = (request: CookieRequest): string | undefined =>
   cookieNamed(request, NAME, /^[\w-]+\.[\w-]+\.[\w-]+$/)
 
 /** Returns the mark of a browser in which somebody has logged in, as it was sent. */
-export const browserMark = (request: Asked): string | undefined =>
+export const browserMark = (request: CookieRequest): string | undefined =>
   cookieNamed(request, BROWSER, /^[\w-]{22}\.[\w-]{43}$/)
 
-function cookieNamed({ headers: { cookie = '' } }: Asked, name: string, form: RegExp): string | undefined {
+function cookieNamed(
+  { headers: { cookie = '' } }: CookieRequest,
+  name: string,
+  form: RegExp,
+): string | undefined {
   for (const part of cookie.split(';')) {
     const at = part.indexOf('=')
     if (part.slice(0, at).trim() !== name) continue
@@ -31,7 +35,7 @@ function cookieNamed({ headers: { cookie = '' } }: Asked, name: string, form: Re
 
 /** Returns the `Set-Cookie` header that sets or clears the session. */
 export function sessionCookie(
-  request: Asked,
+  request: CookieRequest,
   { token = '', expires_at, page }: { token?: string; expires_at?: string; page?: Served },
 ): string {
   const seconds =
@@ -40,15 +44,17 @@ export function sessionCookie(
 }
 
 /** Returns the `Set-Cookie` header that marks a browser. The mark outlives the session and grants no access. */
-export const browserCookie = (request: Asked, { mark, page }: { mark: string; page?: Served }): string =>
-  cookieText(request, { name: BROWSER, value: mark, seconds: BROWSER_SECONDS, page })
+export const browserCookie = (
+  request: CookieRequest,
+  { mark, page }: { mark: string; page?: Served },
+): string => cookieText(request, { name: BROWSER, value: mark, seconds: BROWSER_SECONDS, page })
 
 /**
  * Formats a cookie, with `Secure` if the browser says that it uses https. The hub itself speaks http, also behind a
  * proxy.
  */
 function cookieText(
-  { headers: { origin } }: Asked,
+  { headers: { origin } }: CookieRequest,
   { name, value, seconds, page }: { name: string; value: string; seconds: number; page?: Served },
 ): string {
   const parts = [`${name}=${value}`, `Path=${page?.basePath || '/'}`, `Max-Age=${seconds}`]

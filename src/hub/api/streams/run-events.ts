@@ -37,7 +37,7 @@ export function runEventHandlers(context: ApiContext) {
   } satisfies Partial<Handlers>
 }
 
-interface Wanted {
+interface StreamRequest {
   record: RunRecord
   after: number
   outputBytes?: number
@@ -47,7 +47,7 @@ function sendStream(
   context: ApiContext,
   request: FastifyRequest,
   reply: FastifyReply,
-  { record, after, outputBytes }: Wanted,
+  { record, after, outputBytes }: StreamRequest,
 ): Promise<void> {
   const { engine, metrics } = context
   const about = {
@@ -76,7 +76,7 @@ async function sendList(
   context: ApiContext,
   request: FastifyRequest,
   reply: FastifyReply,
-  { record, after, outputBytes, limit, attempt }: Wanted & { limit: number; attempt?: number },
+  { record, after, outputBytes, limit, attempt }: StreamRequest & { limit: number; attempt?: number },
 ): Promise<void> {
   const paced = openStream(context, request, reply, 'application/json; charset=utf-8')
   const texts = eventText(context, request, record, outputBytes)

@@ -1,10 +1,10 @@
 const BLOCK = 256
 
 /**
- * Computes each line's place in pixels from the top, for rows of one height with some exceptions and some hidden
+ * Computes each line's offset in pixels from the top, for rows of one height with some exceptions and some hidden
  * lines.
  */
-export class RowPlaces {
+export class RowOffsets {
   readonly #rowPx: number
   readonly #heights = new Map<number, number>()
   /** Extra height of each block's rows beyond the common height, and the sums of it before each block. */
@@ -73,7 +73,7 @@ export class RowPlaces {
     return px
   }
 
-  /** Returns the line at a place, out of `total` lines. */
+  /** Returns the line at an offset, out of `total` lines. */
   at(px: number, total: number): number {
     let low = 1
     let high = Math.max(1, total)

@@ -4,7 +4,7 @@
 export type NoticeKind = 'done' | 'failed' | 'asks' | 'ended'
 
 /** A notice for a person; it has an `id` if it may be sent twice. */
-export interface Told {
+export interface ToastMessage {
   id?: string
   kind: NoticeKind
   text: string
@@ -13,19 +13,19 @@ export interface Told {
   to?: string
 }
 
-const waiting: Told[] = []
-let taker: ((told: Told) => void) | undefined
+const waiting: ToastMessage[] = []
+let taker: ((message: ToastMessage) => void) | undefined
 
 /** Tells a person about something that has left the screen: in a toast and in the list of notices. */
-export function tell(told: Told): void {
-  if (taker === undefined) waiting.push(told)
-  else taker(told)
+export function showToast(message: ToastMessage): void {
+  if (taker === undefined) waiting.push(message)
+  else taker(message)
 }
 
 /** Passes all notices to the list of notices, once that is loaded. Returns how to stop. */
-export function takeTold(take: (told: Told) => void): () => void {
+export function takeToasts(take: (message: ToastMessage) => void): () => void {
   taker = take
-  for (const told of waiting.splice(0)) take(told)
+  for (const message of waiting.splice(0)) take(message)
   return () => {
     if (taker === take) taker = undefined
   }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addressOf, fillPath, hrefOf, isAt, paramsOf, parseSearch } from './places.ts'
+import { addressOf, fillPath, hrefOf, isAt, paramsOf, parseSearch } from './paths.ts'
 
 test('an address is taken apart and put together again', () => {
   const href = '/runs/run_1?step=a+%3E+b%401&find=%26%3D%23#step:a:27-31'
