@@ -1,4 +1,4 @@
-import type { CreateChannelInput, ChannelCreated, ChannelList } from '../contract/channels.ts'
+import type { ChannelCreated, ChannelList, CreateChannelInput } from '../contract/channels.ts'
 import type { HubHttp } from './http.ts'
 
 /** Manages the channels at which the caller is notified. */

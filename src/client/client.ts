@@ -5,9 +5,9 @@ import type { RunEvent } from '../contract/events.ts'
 import type { HubFacts, ServicesHealth } from '../contract/hub-api.ts'
 import type { Health } from '../contract/run-api.ts'
 import type { TaskEvent } from '../contract/tasks/task-log.ts'
+import { ChannelsClient } from './channels.ts'
 import { type FollowOptions, followEvents, followTask } from './events.ts'
 import { type ClientOptions, HubHttp } from './http.ts'
-import { ChannelsClient } from './channels.ts'
 import {
   AuthClient,
   BotsClient,

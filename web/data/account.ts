@@ -9,8 +9,8 @@ import type {
   UserList,
   UserView,
 } from '../../src/contract/account-api.ts'
+import type { ChannelCreated, ChannelList, CreateChannelInput } from '../../src/contract/channels.ts'
 import type { HubFacts } from '../../src/contract/hub-api.ts'
-import type { CreateChannelInput, ChannelCreated, ChannelList } from '../../src/contract/channels.ts'
 import type { PutSecret, SecretAddress, SecretKept, SecretList } from '../../src/contract/secrets.ts'
 import { ask } from './api.ts'
 

@@ -2,10 +2,10 @@ import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { Bell, Mail, Webhook } from 'lucide-react'
 import { useState } from 'react'
 import type {
-  CreateChannelInput,
   ChannelKind,
   ChannelTopic,
   ChannelView,
+  CreateChannelInput,
 } from '../../src/contract/channels.ts'
 import { addChannel, listChannels, removeChannel, testChannel } from '../data/account.ts'
 import { ApiError } from '../data/api.ts'

@@ -19,7 +19,7 @@ import {
   UserList,
   UserView,
 } from '../account-api.ts'
-import { CreateChannel, ChannelCreated, ChannelList, ChannelTested } from '../channels.ts'
+import { ChannelCreated, ChannelList, ChannelTested, CreateChannel } from '../channels.ts'
 import { ListSecrets, PutSecret, SecretAddress, SecretKept, SecretList, SecretName } from '../secrets.ts'
 import { nothing, routeTable } from './route.ts'
 

@@ -1,16 +1,16 @@
 import { randomBytes } from 'node:crypto'
+import type { ChannelTopic, WebhookNotice } from '../../contract/channels.ts'
 import { ErrandError, messageOf } from '../../contract/errors.ts'
 import type { RunEvent } from '../../contract/events.ts'
-import type { ChannelTopic, WebhookNotice } from '../../contract/channels.ts'
 import type { RunListRow, RunRecord } from '../../contract/run.ts'
 import type { Log } from '../../platform/log.ts'
 import type { AccountStore } from '../../stores/accounts.ts'
-import type { Notice, NotificationChannel, ChannelStore } from '../../stores/sqlite/channels.ts'
+import type { ChannelStore, Notice, NotificationChannel } from '../../stores/sqlite/channels.ts'
 import { mayAnswer } from '../approvals/approvers.ts'
 import type { OutsideServiceKey, OutsideServices } from '../ops/outside-services.ts'
 import type { Secrets } from '../secrets.ts'
 import { failureNotice, type NoticeBody, questionNotice, testNotice } from './notice-texts.ts'
-import { mailServer, NoticeSender, type ChannelValue, type SenderOptions } from './send-notice.ts'
+import { type ChannelValue, mailServer, NoticeSender, type SenderOptions } from './send-notice.ts'
 
 export interface NotifierOptions extends SenderOptions {
   store: ChannelStore

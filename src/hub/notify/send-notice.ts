@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto'
-import { ErrandError, messageOf } from '../../contract/errors.ts'
 import type { WebhookNotice } from '../../contract/channels.ts'
+import { ErrandError, messageOf } from '../../contract/errors.ts'
 import { jsonOf } from '../../platform/text.ts'
 
 /** Settings of a channel, stored sealed. */

@@ -18,7 +18,7 @@ import { LogLines } from './log-lines.ts'
 import { LogRow, sizeText } from './log-row.tsx'
 import { LogSearch } from './log-search.ts'
 import { type Stream, useOtherStream } from './log-streams.ts'
-import { RowOffsets } from './row-offsets.ts'
+import { RowOffsets } from './row-tops.ts'
 import { joined } from './stretches.ts'
 
 const ROW = 20
@@ -110,11 +110,8 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
   )
   // Heights are valid for one width and one way of showing lines.
   // biome-ignore lint/correctness/useExhaustiveDependencies: a row's height follows from them
-  const offsets = useMemo(
-    () => new RowOffsets(ROW, hidden),
-    [hidden, wrap, wrap && view.width, wrap && times],
-  )
-  const offsetsBefore = useRef(offsets)
+  const tops = useMemo(() => new RowOffsets(ROW, hidden), [hidden, wrap, wrap && view.width, wrap && times])
+  const topsBefore = useRef(tops)
   const [, measured] = useState(0)
   /** The line at the top, and how far it is scrolled out of view: it keeps its place when heights change. */
   const anchor = useRef({ line: 1, px: 0 })
@@ -123,7 +120,7 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
   const scrolledTo = useRef({ top: 0, height: 0, size: '' })
   const scaleBefore = useRef(1)
 
-  const height = offsets.top(total + 1) + 2 * EDGE
+  const height = tops.top(total + 1) + 2 * EDGE
   const shownHeight = Math.min(height, MOST_PX)
   const scale = height > MOST_PX ? (height - view.height) / Math.max(1, shownHeight - view.height) : 1
   const top = view.top * scale - EDGE
@@ -156,8 +153,8 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
       setFolds((was) => new Map(was).set(around.from, false))
       return
     }
-    const px = Math.max(0, offsets.top(line) + EDGE - Math.min(4 * ROW, view.height / 4))
-    anchor.current = { line: offsets.at(px - EDGE, total), px: 0 }
+    const px = Math.max(0, tops.top(line) + EDGE - Math.min(4 * ROW, view.height / 4))
+    anchor.current = { line: tops.at(px - EDGE, total), px: 0 }
     scrollTo(px)
   }
 
@@ -240,7 +237,7 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: another log has frames of its own
   const frames = useMemo(() => new Frames(), [source])
-  const { numbers, offset } = frames.choose(frameOf(offsets, total, top, view.height), source.isHere)
+  const { numbers, offset } = frames.choose(frameOf(tops, total, top, view.height), source.isHere)
   const { wanted } = frames
   const wantedLines = wanted.join()
   // biome-ignore lint/correctness/useExhaustiveDependencies: the same numbers are the same lines
@@ -250,14 +247,14 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
     const { current } = box
     if (current === null || !isKnown) return
     // The height of a row that is higher than one line is known once it is rendered.
-    let changed = offsetsBefore.current !== offsets || scaleBefore.current !== scale
-    offsetsBefore.current = offsets
+    let changed = topsBefore.current !== tops || scaleBefore.current !== scale
+    topsBefore.current = tops
     scaleBefore.current = scale
     if (wrap)
       for (const row of rows.current?.children ?? []) {
         const { line } = (row as HTMLElement).dataset
         if (line === undefined) continue
-        if (offsets.set(Number(line), (row as HTMLElement).offsetHeight)) changed = true
+        if (tops.set(Number(line), (row as HTMLElement).offsetHeight)) changed = true
       }
     if (goal.current !== undefined) {
       const line = goal.current
@@ -269,14 +266,14 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
       if (marked !== undefined) return goTo(marked[0])
       if (failed && lastStderr !== undefined && !given.find?.q) {
         const { from } = lastStderr
-        if (offsets.top(from) < height - view.height) return goTo(from)
+        if (tops.top(from) < height - view.height) return goTo(from)
       }
     }
     if (following) {
       current.scrollTop = current.scrollHeight
       noteScroll(current)
     } else if (changed) {
-      current.scrollTop = (offsets.top(anchor.current.line) + anchor.current.px + EDGE) / scale
+      current.scrollTop = (tops.top(anchor.current.line) + anchor.current.px + EDGE) / scale
       measured((count) => count + 1)
     }
     if (following && changed) measured((count) => count + 1)
@@ -303,8 +300,8 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
       if (isSameView && scrollTop < before.top - ROW) pause()
     } else if (scrollTop + clientHeight >= scrollHeight - 2) setFollowing(true)
     const px = current.scrollTop * scale - EDGE
-    const line = offsets.at(px, total)
-    anchor.current = { line, px: px - offsets.top(line) }
+    const line = tops.at(px, total)
+    anchor.current = { line, px: px - tops.top(line) }
     setView({ top: current.scrollTop, height: current.clientHeight, width: current.clientWidth })
   }
   const linkTo = useCallback(
@@ -385,7 +382,7 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
         leave={() => box.current?.focus()}
         lines={
           source.behind === undefined ? (
-            `${stream === undefined ? '' : `${figure(offsets.count(total))} of `}${figure(total)} ${total === 1 ? 'line' : 'lines'}`
+            `${stream === undefined ? '' : `${figure(tops.count(total))} of `}${figure(total)} ${total === 1 ? 'line' : 'lines'}`
           ) : (
             <>
               counting lines, {sizeText(source.behind.done_bytes)} of {sizeText(source.behind.of_bytes)}
@@ -439,7 +436,7 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
               </div>
             </div>
           </div>
-          {stream !== undefined && total > 0 && offsets.count(total) === 0 && (
+          {stream !== undefined && total > 0 && tops.count(total) === 0 && (
             <p className="absolute top-3 px-4 font-sans text-meta text-ink3">No line is on {stream}.</p>
           )}
           {total === 0 && source.isKnown && (

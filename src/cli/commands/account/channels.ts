@@ -1,5 +1,5 @@
 import { text } from 'node:stream/consumers'
-import type { CreateChannelInput, ChannelView } from '../../../contract/channels.ts'
+import type { ChannelView, CreateChannelInput } from '../../../contract/channels.ts'
 import { type CommandGroup, command, UsageError } from '../../command.ts'
 import { connect } from '../../connection.ts'
 import { hubOptions, oneOf } from '../../option-values.ts'
