@@ -18,7 +18,7 @@ import { LogLines } from './log-lines.ts'
 import { LogRow, sizeText } from './log-row.tsx'
 import { LogSearch } from './log-search.ts'
 import { type Stream, useOtherStream } from './log-streams.ts'
-import { RowOffsets } from './row-tops.ts'
+import { RowOffsets } from './row-offsets.ts'
 import { joined } from './stretches.ts'
 
 const ROW = 20
