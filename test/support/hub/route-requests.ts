@@ -15,7 +15,7 @@ type ResourceKind =
   | 'token'
   | 'user'
   | 'secret'
-  | 'place'
+  | 'channel'
   | 'stream'
   | 'view'
   | 'group'
@@ -38,7 +38,7 @@ const things: Readonly<Record<string, ResourceKind>> = {
   '/api/tokens/:id': 'token',
   '/api/users/:id': 'user',
   '/api/secrets/:name': 'secret',
-  '/api/me/channels/:id': 'place',
+  '/api/me/channels/:id': 'channel',
   '/api/events/:id': 'stream',
   '/api/views/:id': 'view',
   '/api/runner-groups/:name': 'group',
@@ -125,7 +125,7 @@ export async function thingsOf(t: TestContext, hub: Awaited<ReturnType<typeof te
   const held = { repo_url: task.repo_url, required_by: '7' }
   const slot = await hub.call('POST', '/api/pool/slots/allocate', ann.token, held)
   hub.host.asks.mostSlots = 100
-  const told = await hub.call('POST', '/api/me/channels', ann.token, bodies['POST /api/me/channels'])
+  const channel = await hub.call('POST', '/api/me/channels', ann.token, bodies['POST /api/me/channels'])
   const view = await hub.call('POST', '/api/views', ann.token, bodies['POST /api/views'])
   await hub.call('POST', '/api/runner-groups', boss.token, { name: 'build-group' })
   const stop = new AbortController()
@@ -134,7 +134,7 @@ export async function thingsOf(t: TestContext, hub: Awaited<ReturnType<typeof te
   const open = await fetch(`${hub.url}/api/events`, { headers: { authorization }, signal: stop.signal })
   const { value: start } = await open.body!.pipeThrough(new TextDecoderStream()).getReader().read()
   const ids = {
-    place: told.json.id,
+    channel: channel.json.id,
     view: view.json.id,
     group: 'build-group',
     stream: /"stream":"(\w+)"/.exec(start!)![1]!,
