@@ -23,9 +23,6 @@ const PHRASES: readonly (readonly [not: RegExp, instead: string])[] = [
   [/\bbe it\b/, 'whether'],
 ]
 
-/** Sentences that may have such a phrase, with the reason. */
-const EXCEPTIONS: readonly (readonly [text: string, reason: string])[] = []
-
 /** Blanks out what is not prose, and keeps the lines: blocks and spans of code, and addresses of links. */
 function proseOf(markdown: string): string {
   const blank = (text: string) => text.replaceAll(/[^\n]/g, ' ')
@@ -37,7 +34,7 @@ function proseOf(markdown: string): string {
 
 /** Returns what is wrong in a page of Markdown, as `file:line: phrase (instead)`. */
 function wrongIn(file: string, markdown: string): string[] {
-  const prose = EXCEPTIONS.reduce((text, [allowed]) => text.replaceAll(allowed, ''), proseOf(markdown))
+  const prose = proseOf(markdown)
   return PHRASES.flatMap(([not, instead]) =>
     [...prose.matchAll(new RegExp(not, `${not.flags}gm`))].map(
       ({ index, 0: said }) => `${file}:${prose.slice(0, index).split('\n').length}: "${said}" (${instead})`,

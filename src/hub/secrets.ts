@@ -31,6 +31,7 @@ interface ChannelOwner {
   tenant: string
   owner: string
 }
+/** Returns where a channel's value is stored. Its scope has an older name: sealed values are bound to it. */
 const placeOfChannel = ({ id, tenant, owner }: ChannelOwner) =>
   ({ tenant, owner, scope: 'place', scope_name: id, name: 'place' }) as const
 

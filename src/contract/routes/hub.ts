@@ -38,7 +38,7 @@ export const hubRoutes = routeTable({
     who: 'admin',
     tag,
     summary:
-      'External services (forges, mail, places, task registry, Kubernetes, Docker) that fail now, and since when: those that users of the tenant have configured; for an admin of the first tenant, also those of the operator',
+      'External services (forges, mail, notification channels, task registry, Kubernetes, Docker) that fail now, and since when: those that users of the tenant have configured; for an admin of the first tenant, also those of the operator',
     answers: { 200: ServicesHealth },
   },
   'GET /api/openapi.json': {

@@ -28,7 +28,7 @@ export function readBodies(app: ApiApp, { requestMs }: Pick<ApiLimits, 'requestM
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
     const route = request.routeOptions.config.route
     if (route?.raw) return done(null, body)
-    if (route?.archive) return done(notTaken(request, BYTES))
+    if (route?.archive) return done(notAccepted(request, BYTES))
     if (body === '') return done(null, undefined)
     serialize(request, body as string, (later) => {
       void json(request, body as string, (error, value) => {
@@ -65,18 +65,18 @@ export function readBodies(app: ApiApp, { requestMs }: Pick<ApiLimits, 'requestM
   ]
   app.addContentTypeParser(archives, (request, payload, done) => {
     if (request.routeOptions.config.route?.archive) return done(null, payload)
-    done(notTaken(request, 'Send JSON.'))
+    done(notAccepted(request, 'Send JSON.'))
   })
   const yaml = ['application/yaml', 'application/x-yaml', 'text/yaml', 'text/x-yaml']
   app.addContentTypeParser(yaml, { parseAs: 'string' }, (request, body, done) => {
-    if (request.routeOptions.config.route?.archive) return done(notTaken(request, BYTES))
+    if (request.routeOptions.config.route?.archive) return done(notAccepted(request, BYTES))
     serialize(request, body as string, () => done(null, { yaml: body }))
   })
 }
 
 const BYTES = 'Send the bytes of the file with the content type application/octet-stream.'
 
-const notTaken = ({ headers }: FastifyRequest, hint: string): ErrandError =>
+const notAccepted = ({ headers }: FastifyRequest, hint: string): ErrandError =>
   new ErrandError(
     'unsupported_media_type',
     `This address does not accept a body of ${headers['content-type']}.`,
