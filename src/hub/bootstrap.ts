@@ -24,13 +24,13 @@ export interface StoresOptions {
 /** Opens the hub's database. Throws `store_failed` if it is gone or cannot be opened. */
 export async function openStores({ data, database, isNew, log }: StoresOptions): Promise<SqliteStores> {
   const aside = isNew ? startAnew(data) : undefined
-  if (aside !== undefined) log(`What an earlier hub had left is in ${aside} now.`)
+  if (aside !== undefined) log(`The files of an earlier hub were moved to ${aside}.`)
   const lost = lostDatabase(data)
   if (lost !== undefined) throw lost
   const stores = await openSqliteStores({ file: database ?? join(data, 'errand.db') })
   if (stores.missingCommits > 0)
     log(
-      `The database has lost its last ${stores.missingCommits} commits: its write-ahead log (errand.db-wal) was cut short or is gone. Runs go on from what is left; see docs/operations.md.`,
+      `The database has lost its last ${stores.missingCommits} commits: its write-ahead log (errand.db-wal) was cut short or is missing. Runs continue from the remaining state. See docs/operations.md.`,
       { level: 'error' },
     )
   return stores
@@ -55,7 +55,7 @@ export async function openAuth({
   await keepGivenTokens(accounts, givenTokens)
   const given = Object.values(givenTokens).filter((text) => text !== undefined)
   const secret = await secrets.ofHub('sessions', ({ message, hint = '' }) =>
-    log(`Log-ins from before have ended, and those from now on end with this process: ${message} ${hint}`, {
+    log(`Earlier log-ins have ended, and new ones end when this process ends: ${message} ${hint}`, {
       level: 'warn',
     }),
   )
@@ -77,7 +77,7 @@ export async function resealed(secrets: Secrets, log: Log): Promise<void> {
   try {
     const count = await secrets.reseal()
     if (count > 0)
-      log(`Secrets sealed with the first key now: ${count}. The hub needs the other keys no more.`)
+      log(`Secrets resealed with the first key: ${count}. The hub no longer needs the other keys.`)
   } catch (error) {
     const { message, hint = '' } = error as ErrandError
     log(`Steps that have secrets will fail: ${message} ${hint}`)

@@ -71,9 +71,9 @@ export class IdempotentRuns {
     if (earlier !== undefined && earlier.request_hash !== request_hash)
       throw new ErrandError(
         'idempotency_mismatch',
-        `The Idempotency-Key "${key}" was used for another request.`,
+        `The Idempotency-Key "${key}" was already used for another request.`,
         {
-          hint: 'Use a new key for a new request; a repeat must have the same body.',
+          hint: 'Use a new key for a new request. A repeated request must have the same body.',
           details: { run_id: earlier.run_id },
         },
       )

@@ -103,7 +103,7 @@ test("the workflow's secret goes before the repository's, and that before the te
   await secrets.set(place({ tenant: 'other' }), 'of others', 'x')
   await assert.rejects(seen({}), {
     code: 'secret_not_found',
-    message: /no secret "TOKEN" .*workflow "deploy"/,
+    message: /Secret "TOKEN" not found .*workflow "deploy"/,
   })
   await secrets.set(place(), 'tenant', 'x')
   await secrets.set(place({ scope: 'repository', scope_name: 'shop' }), 'repository', 'x')
@@ -246,7 +246,7 @@ test('a wrong key and a key that is none are told without the key', async (t) =>
   await open({ ERRAND_SECRETS_KEY: newKey() }).set(place(), VALUE, 'x')
   await assert.rejects(open({ ERRAND_SECRETS_KEY: newKey() }).reveal(spec()), {
     code: 'store_failed',
-    message: /"TOKEN" was sealed with the key [0-9a-f]{16}, and ERRAND_SECRETS_KEY has [0-9a-f]{16}/,
+    message: /"TOKEN" was sealed with the key [0-9a-f]{16}, but ERRAND_SECRETS_KEY has [0-9a-f]{16}/,
   })
   await assert.rejects(open({ ERRAND_SECRETS_KEY: 'c2hvcnQ=' }).reveal(spec()), ({ message }: Error) => {
     assert.match(message, /Key 1 of ERRAND_SECRETS_KEY is no key of secrets: it must be 32 bytes/)

@@ -136,8 +136,7 @@ export class Secrets implements SecretSource, RunSecrets {
    */
   async admit({ run_id, tenant, owner, repository, workflow, blueprint }: RunSpec): Promise<void> {
     const [forge] = forgesOf(workflow as Workflow)
-    if (forge !== undefined && blueprint !== 'task')
-      throw refusedToken(forge, 'only coding tasks are given one')
+    if (forge !== undefined && blueprint !== 'task') throw refusedToken(forge, 'only coding tasks get one')
     for (const { workflow_name, names } of hubSecrets(workflow as Workflow))
       await this.#seenBy({ run_id, tenant, owner, repository, workflow_name }, names, 'invalid_argument')
   }
@@ -270,7 +269,7 @@ export class Secrets implements SecretSource, RunSecrets {
     const made: Record<string, string> = {}
     for (const [variable, { forge }] of all) {
       if (forge === undefined) continue
-      const fault = this.#forges ? this.#forges.fault(spec, variable, forge) : 'this hub makes none'
+      const fault = this.#forges ? this.#forges.fault(spec, variable, forge) : 'this hub does not create any'
       if (this.#forges === undefined || fault !== undefined) throw refusedToken(forge.host, fault!)
       made[variable] = await this.#forges.token(forge, (name) =>
         this.#ofTenant(spec.tenant ?? DEFAULT_TENANT, name),
@@ -283,10 +282,14 @@ export class Secrets implements SecretSource, RunSecrets {
   async #ofTenant(tenant: string, name: string): Promise<string> {
     const secret = await this.#store.get({ tenant, scope: 'tenant', scope_name: '', name })
     if (secret !== undefined) return opened(secret, this.#keys.keys({ make: false }))
-    throw new ErrandError('secret_not_found', `There is no secret "${name}" for all runs, by an admin.`, {
-      hint: `Set it with: errand secrets set ${name}=@FILE`,
-      details: { secrets: [name] },
-    })
+    throw new ErrandError(
+      'secret_not_found',
+      `Secret "${name}" not found for all runs. An admin must set it.`,
+      {
+        hint: `Set it with: errand secrets set ${name}=@FILE`,
+        details: { secrets: [name] },
+      },
+    )
   }
 
   /** Returns the secrets. Throws the code with the names of all missing ones. */
@@ -302,9 +305,9 @@ export class Secrets implements SecretSource, RunSecrets {
     if (key !== undefined)
       throw new ErrandError(
         code,
-        `The secret "${key}" is the key of an App or of webhooks, and no step is given it.`,
+        `The secret "${key}" is the key of an App or of webhooks. No step may use it.`,
         {
-          hint: 'Leave it out: a task that talks to the repository has a token made with it.',
+          hint: 'Leave it out: a task that uses the repository gets a token that the hub creates with this key.',
           details: { secrets: [key] },
         },
       )
@@ -329,8 +332,8 @@ export class Secrets implements SecretSource, RunSecrets {
 }
 
 const refusedToken = (host: string, why: string) =>
-  new ErrandError('invalid_argument', `No token of ${host} is made for the step: ${why}.`, {
-    hint: 'Give the step one of your own: secrets: [GIT_TOKEN].',
+  new ErrandError('invalid_argument', `The step cannot get a token for ${host}: ${why}.`, {
+    hint: 'Give the step a token of your own: secrets: [GIT_TOKEN].',
   })
 
 /** Reports whether people have set it and may look at it. Secrets of a run, a notification channel or the hub are excluded. */
@@ -372,8 +375,8 @@ function opened(secret: StoredSecret, { all, from }: Keys): string {
   if (key === undefined)
     throw new ErrandError(
       'store_failed',
-      `The secret "${secret.name}" was sealed with the key ${secret.key_id}, and ${from} has ${all.map(({ id }) => id).join(', ')}.`,
-      { hint: 'Give the hub the key that it had before, or set the secret again.' },
+      `The secret "${secret.name}" was sealed with the key ${secret.key_id}, but ${from} has ${all.map(({ id }) => id).join(', ')}.`,
+      { hint: 'Give the hub its earlier key, or set the secret again.' },
     )
   try {
     return unseal(secret.sealed, key, secret)
@@ -391,13 +394,13 @@ function notFound(
   code: ErrorCode,
 ): ErrandError {
   const names = missing.map((name) => `"${name}"`).join(', ')
-  const what = missing.length === 1 ? `is no secret ${names}` : `are no secrets ${names}`
+  const what = missing.length === 1 ? `Secret ${names}` : `Secrets ${names}`
   const scopes = [
     `workflow "${workflow_name}"`,
     ...(repository === undefined ? [] : [`repository "${repository}"`]),
     'all runs',
   ]
-  return new ErrandError(code, `There ${what} for ${scopes.join(', or ')}.`, {
+  return new ErrandError(code, `${what} not found for ${scopes.join(' or ')}.`, {
     hint: `Set it with: errand secrets set ${missing[0]}`,
     details: { secrets: missing },
   })

@@ -19,11 +19,11 @@ export function mayAnswer(approvers: Approvers | undefined, person: Person, owne
   return users?.includes(person.name) === true || roles?.includes(person.role) === true
 }
 
-/** Says who may answer, such as `bob, any admin, not ann whose run it is`. */
+/** Says who may answer, such as `bob, any admin, not ann (the owner of the run)`. */
 export function whoMay({ users, roles, requester = true }: Approvers, owner: string): string {
   const named = [...(users ?? []), ...(roles ?? []).map((role) => `any ${role}`)]
   if (named.length === 0) named.push('any admin')
-  return [...named, ...(requester ? [] : [`not ${owner}, whose run it is`])].join(', ')
+  return [...named, ...(requester ? [] : [`not ${owner} (the owner of the run)`])].join(', ')
 }
 
 /** Throws `forbidden` with the names of those who may. */
@@ -35,7 +35,7 @@ export function needApprover(
   if (mayAnswer(approvers, person, owner)) return
   const may = whoMay(approvers ?? {}, owner)
   throw new ErrandError('forbidden', `"${person.name}" may not answer this approval of run ${run_id}.`, {
-    hint: `These may: ${may}. Send one of them a link to the run.`,
+    hint: `Allowed: ${may}. Send one of them a link to the run.`,
     details: { approvers: approvers ?? {}, owner },
   })
 }

@@ -101,7 +101,7 @@ test('a session ends with a new password, and with its user', async (t) => {
   await auth.authenticate(token)
   await accounts.updateUser(user.id, { password_hash: await auth.passwords.hash('another one') })
   auth.changed()
-  await assert.rejects(auth.authenticate(token), { code: 'unauthorized', message: /password was changed/ })
+  await assert.rejects(auth.authenticate(token), { code: 'unauthorized', message: /password has changed/ })
 
   const again = await auth.login({ username: 'admin', password: 'another one' }, '127.0.0.1')
   await accounts.updateUser(user.id, { disabled: true })
@@ -109,7 +109,7 @@ test('a session ends with a new password, and with its user', async (t) => {
   await assert.rejects(auth.authenticate(again.token), { code: 'unauthorized', message: /disabled/ })
   await accounts.deleteUser(user.id)
   auth.changed()
-  await assert.rejects(auth.authenticate(again.token), { code: 'unauthorized', message: /gone/ })
+  await assert.rejects(auth.authenticate(again.token), { code: 'unauthorized', message: /was deleted/ })
 })
 
 test('a session that was logged out is refused, another of the same user is not', async (t) => {
@@ -129,7 +129,7 @@ test('who changes the password knows the one before, and goes on with the only s
   await assert.rejects(change(admin.password), { code: 'rate_limited' })
   clock.ms += 15 * 60_000
   const { token } = await change(admin.password)
-  await assert.rejects(auth.authenticate(before.token), { message: /password was changed/ })
+  await assert.rejects(auth.authenticate(before.token), { message: /password has changed/ })
   assert.equal((await auth.authenticate(token)).user.name, 'admin')
   await auth.login({ username: 'admin', password: 'another one' }, '127.0.0.1')
 })
@@ -146,13 +146,19 @@ test('a session signed with another secret, or not at all, is unknown', async (t
   const [, payload] = token.split('.')
   const unsigned = `${Buffer.from('{"alg":"none"}').toString('base64url')}.${payload}.`
   for (const text of [forged, unsigned, 'nonsense', `${token}x`])
-    await assert.rejects(auth.authenticate(text), { code: 'unauthorized', message: /unknown/ })
+    await assert.rejects(auth.authenticate(text), {
+      code: 'unauthorized',
+      message: /does not know this token/,
+    })
 })
 
 test('a token that is missing, unknown, expired or revoked is refused with the reason', async (t) => {
   const { accounts, auth, user, clock } = await accountsWithAdmin(t)
   await assert.rejects(auth.authenticate(undefined), { code: 'unauthorized', message: /none was sent/ })
-  await assert.rejects(auth.authenticate(newTokenText('api')), { code: 'unauthorized', message: /unknown/ })
+  await assert.rejects(auth.authenticate(newTokenText('api')), {
+    code: 'unauthorized',
+    message: /does not know this token/,
+  })
   const expires_at = new Date(clock.ms + HOUR_MS).toISOString()
   const text = await makeToken(accounts, user.id, { expires_at })
   assert.equal((await auth.authenticate(text)).user.id, user.id)
@@ -192,9 +198,9 @@ test("what only an admin's token may do ends with its user's role, and comes bac
   }
   await auth.authenticate(metrics, 'metrics')
   await become('user')
-  const refusal = { code: 'unauthorized', message: /"admin", who made it, is an admin no more/ }
+  const refusal = { code: 'unauthorized', message: /"admin", who created it, is no longer an admin/ }
   await assert.rejects(auth.authenticate(metrics, 'metrics'), refusal)
-  assert.match(JSON.stringify(await auth.authenticateRunner(runner)), /is an admin no more/)
+  assert.match(JSON.stringify(await auth.authenticateRunner(runner)), /is no longer an admin/)
   assert.equal((await auth.authenticate(api)).user.role, 'user')
   await become('admin')
   await auth.authenticate(metrics, 'metrics')

@@ -78,7 +78,7 @@ export class Auth {
         'unauthorized',
         'The user name or the password is wrong, or the user is disabled.',
         {
-          hint: `Ask an admin for a new password if it is lost. A user of another tenant than "${DEFAULT_TENANT}" logs in as TENANT/NAME.`,
+          hint: `If you lost the password, ask an admin for a new one. Users of a tenant other than "${DEFAULT_TENANT}" log in as TENANT/NAME.`,
         },
       )
     this.#limit.forgive(limitKey(account), place, this.#now())
@@ -117,7 +117,7 @@ export class Auth {
     const place = knownPlace(user.id)
     if (!(await this.#isRight(user, user, current_password, place)))
       throw new ErrandError('unauthorized', 'The current password is wrong.', {
-        hint: 'Ask an admin for a new password if it is lost.',
+        hint: 'If you lost it, ask an admin for a new password.',
       })
     this.#limit.forgive(limitKey(user), place, this.#now())
     const password_hash = await this.passwords.hash(new_password)
@@ -150,9 +150,13 @@ export class Auth {
   /** Ends the session, or all sessions of its user. Throws `bad_request` if there is no session. */
   async logout({ session, token }: Identity, everywhere = false): Promise<void> {
     if (session === undefined)
-      throw new ErrandError('bad_request', `The token "${token?.name}" is no session: it cannot log out.`, {
-        hint: `Revoke it with: errand tokens revoke ${token?.id}`,
-      })
+      throw new ErrandError(
+        'bad_request',
+        `The token "${token?.name}" is not a session, so it cannot log out.`,
+        {
+          hint: `Revoke it with: errand tokens revoke ${token?.id}`,
+        },
+      )
     await (everywhere ? this.#sessions.endAll(session) : this.#sessions.end(session))
     this.changed()
   }
@@ -163,28 +167,24 @@ export class Auth {
    */
   async authenticate(text: string | undefined, also?: 'metrics'): Promise<Identity> {
     if (text === undefined || text === '')
-      throw new ErrandError('unauthorized', 'This needs a token, and none was sent.', {
-        hint: 'Log in with: errand login URL. A program sends "Authorization: Bearer <token>", made with: errand tokens create.',
+      throw new ErrandError('unauthorized', 'This requires a token, but none was sent.', {
+        hint: 'Log in with: errand login URL. Programs: create a token with errand tokens create, and send "Authorization: Bearer <token>".',
       })
     const { user, token, session } = await this.identify(text)
     if (token?.scope === 'enroll')
       throw new ErrandError(
         'forbidden',
-        'This is an enrolment token: it is exchanged for a runner token and does nothing else.',
-        { hint: 'On the machine: errand runner enroll --hub URL --token TOKEN' },
+        'This is an enrolment token: it can only be exchanged for a runner token.',
+        { hint: 'On the machine, run: errand runner enroll --hub URL --token TOKEN' },
       )
     if (token?.scope === 'metrics' && also !== 'metrics')
-      throw new ErrandError('forbidden', 'This is a metrics token: it reads /metrics and nothing else.', {
+      throw new ErrandError('forbidden', 'This is a metrics token: it can only read /metrics.', {
         hint: 'Use an API token (errand_api_…) or log in.',
       })
     if (token?.scope === 'runner' || user === undefined)
-      throw new ErrandError(
-        'forbidden',
-        'This is a runner token: it opens the runner link and nothing else.',
-        {
-          hint: 'Use an API token (errand_api_…) or log in.',
-        },
-      )
+      throw new ErrandError('forbidden', 'This is a runner token: only runners can use it.', {
+        hint: 'Use an API token (errand_api_…) or log in.',
+      })
     const idTag = user.tenant === DEFAULT_TENANT ? undefined : this.#tagOf(user.tenant)
     return { user, token, session, idTag }
   }
@@ -193,7 +193,7 @@ export class Auth {
   async authenticateRunner(text: string | undefined): Promise<RunnerIdentity> {
     if (text === undefined || text === '')
       return { refused: 'No token was sent. Set ERRAND_TOKEN to a runner token.' }
-    if (!this.#isStored(text)) return { refused: 'This is no runner token (errand_runner_…).' }
+    if (!this.#isStored(text)) return { refused: 'This is not a runner token (errand_runner_…).' }
     try {
       const { user, token } = await this.identify(text)
       if (token?.scope === 'enroll')
@@ -255,11 +255,11 @@ export class Auth {
     const make = `errand ${isEnrolmentToken(text) ? 'runners enroll-token' : 'tokens create'}`
     const found = await this.#accounts.tokenByHash(tokenSha256(text))
     if (found === undefined)
-      throw new ErrandError('unauthorized', 'This token is unknown here.', {
-        hint: `Check that it is whole and of this hub. Make one with: ${make}`,
+      throw new ErrandError('unauthorized', 'This hub does not know this token.', {
+        hint: `Check that it is complete and belongs to this hub. Create one with: ${make}`,
       })
     const { token, user } = found
-    const hint = `Make a new one with: ${make}`
+    const hint = `Create a new one with: ${make}`
     if (token.revoked_at !== undefined)
       throw new ErrandError(
         'token_revoked',
@@ -278,7 +278,7 @@ export class Auth {
     if (user !== undefined && user.role !== 'admin' && token.scope !== 'api')
       throw new ErrandError(
         'unauthorized',
-        `The token "${token.name}" is for what admins may do, and "${user.name}", who made it, is an admin no more.`,
+        `The token "${token.name}" requires an admin, but "${user.name}", who created it, is no longer an admin.`,
         { hint: 'Ask an admin for a new one.' },
       )
     this.#accounts.touchToken(token.id, new Date(nowMs).toISOString())

@@ -156,7 +156,7 @@ test('no value of a copied database opens a hub with that data, with the key or 
   const login = await restored.call('POST', '/api/auth/login', undefined, again)
   assert.deepEqual([login.status, await me(login.json.token)], [200, 200])
   assert.ok(
-    restored.log.some((line) => /Log-ins from before have ended.*key of the secrets is missing/.test(line)),
+    restored.log.some((line) => /Earlier log-ins have ended.*key of the secrets is missing/.test(line)),
     restored.log.join('\n'),
   )
   await restored.close()

@@ -44,10 +44,10 @@ test('a used, expired, revoked, foreign or other token is refused, saying which'
     })
   const used = await make()
   const { token: runnerToken } = await enrolments.exchange({ token: used.token, runner_id: 'r1' }, '10.0.1.1')
-  await refusal(used.token, 'unauthorized', /was used at 2.*, by the runner "r1"/)
-  await refusal(runnerToken, 'unauthorized', /no enrolment token/)
-  await refusal('of-no-hub', 'unauthorized', /no enrolment token/)
-  await refusal('errand_enroll_of-another-hub', 'unauthorized', /unknown here/)
+  await refusal(used.token, 'unauthorized', /was used by the runner "r1" at 2/)
+  await refusal(runnerToken, 'unauthorized', /not an enrolment token/)
+  await refusal('of-no-hub', 'unauthorized', /not an enrolment token/)
+  await refusal('errand_enroll_of-another-hub', 'unauthorized', /does not know this token/)
   const revoked = await make()
   await accounts.revokeToken(revoked.id, new Date().toISOString())
   await refusal(revoked.token, 'token_revoked', /was revoked/)
@@ -66,12 +66,12 @@ test('the id of a runner that is connected is refused, and the token stays good 
   for (let i = 0; i < 5; i++)
     await assert.rejects(enrolments.exchange({ token, runner_id: 'web' }, '10.0.0.1'), {
       code: 'conflict',
-      message: /"web" is taken: a runner on machine-1 has it/,
-      hint: /still good.*--id NAME/,
+      message: /"web" is in use by a runner on machine-1/,
+      hint: /still valid.*--id NAME/,
     })
   assert.equal((await enrolments.exchange({ token, runner_id: 'mine' }, '10.0.0.1')).runner_id, 'mine')
   await assert.rejects(enrolments.exchange({ token, runner_id: 'web' }, '10.0.0.1'), {
-    message: /was used at/,
+    message: /was used by/,
   })
   there.clear()
   const { token: later } = await make()
@@ -89,7 +89,7 @@ test('an enrolled runner goes on when its admin is demoted, disabled and removed
     assert.deepEqual(await auth.authenticateRunner(token), principal)
     await assert.rejects(enrolments.exchange({ token: unused.token, runner_id: 'r2' }, '10.0.0.2'), {
       code: 'unauthorized',
-      message: /is an admin no more|is disabled/,
+      message: /is no longer an admin|is disabled/,
     })
   }
   await accounts.deleteUser(admin.id)

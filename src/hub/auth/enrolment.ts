@@ -86,24 +86,24 @@ export class Enrolments {
     const { user, token } = isEnrolmentToken(text) ? await this.#auth.identify(text) : {}
     const tenant = user?.tenant ?? token?.tenant
     if (tenant === undefined || token?.scope !== 'enroll')
-      throw new ErrandError('unauthorized', 'This is no enrolment token (errand_enroll_…).', {
-        hint: 'Make one with: errand runners enroll-token',
+      throw new ErrandError('unauthorized', 'This is not an enrolment token (errand_enroll_…).', {
+        hint: 'Create one with: errand runners enroll-token',
       })
     // If the token was used, the check below reports by which runner.
     if (token.used_at === undefined && token.runner_id !== undefined && token.runner_id !== runner_id)
       throw new ErrandError(
         'forbidden',
         `This enrolment token is for the runner "${token.runner_id}", not for "${runner_id}".`,
-        { hint: 'Make one for this machine with: errand runners enroll-token' },
+        { hint: 'Create one for this machine with: errand runners enroll-token' },
       )
     const other = await this.#connected({ tenant, id: runner_id })
     // `identify` may have cached the token from some seconds ago.
     if (other !== undefined && (await this.#accounts.token(token.id))?.used_at === undefined)
       throw new ErrandError(
         'conflict',
-        `The runner id "${runner_id}" is taken: a runner on ${other.hostname} has it, connected since ${other.connected_at}.`,
+        `The runner id "${runner_id}" is in use by a runner on ${other.hostname}, connected since ${other.connected_at}.`,
         {
-          hint: 'The token is still good. Give this machine an id of its own: errand runner enroll --id NAME. To enrol that runner anew, stop it first.',
+          hint: 'The token is still valid. Give this machine its own id: errand runner enroll --id NAME. To enrol the other runner again, stop it first.',
         },
       )
     const maker = token.made_by === undefined ? undefined : await this.#accounts.token(token.made_by)
@@ -127,13 +127,13 @@ export class Enrolments {
 
   async #notGood(id: string): Promise<ErrandError> {
     const now = await this.#accounts.token(id)
-    const hint = 'Make a new one with: errand runners enroll-token'
+    const hint = 'Create a new one with: errand runners enroll-token'
     if (now?.used_at === undefined)
       return new ErrandError('token_revoked', 'This enrolment token was revoked.', { hint })
     return new ErrandError(
       'unauthorized',
-      `This enrolment token was used at ${now.used_at}, by the runner "${now.runner_id}".`,
-      { hint: `Each is good once. ${hint}` },
+      `This enrolment token was used by the runner "${now.runner_id}" at ${now.used_at}.`,
+      { hint: `Each token is valid for one use. ${hint}` },
     )
   }
 }

@@ -98,7 +98,7 @@ export class LoginLimit {
     const semaphore = this.#paced.get(key) ?? new FairSemaphore(1)
     const line = this.lineOf(address, nowMs)
     const ahead = semaphore.ahead(line)
-    if (ahead >= MOST_AHEAD) throw limited('Too many logins of this user at once.', ahead * paceMs)
+    if (ahead >= MOST_AHEAD) throw limited('Too many simultaneous logins for this user.', ahead * paceMs)
     this.#paced.set(key, semaphore)
     const turn = await semaphore.acquire(line)
     void this.#wait(paceMs).finally(() => {

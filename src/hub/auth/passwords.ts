@@ -66,7 +66,7 @@ export class Passwords {
     const ahead = this.#semaphore.ahead(from)
     if (ahead >= MOST_AHEAD) {
       const retry_after_seconds = Math.ceil((ahead * this.#lastMs) / AT_ONCE / 1000)
-      throw new ErrandError('rate_limited', 'Too many logins at once.', {
+      throw new ErrandError('rate_limited', 'Too many simultaneous logins.', {
         hint: `Try again in ${retry_after_seconds} s.`,
         details: { retry_after_seconds },
       })

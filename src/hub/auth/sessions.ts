@@ -60,15 +60,15 @@ export class Sessions {
     }).catch((cause) => {
       throw cause instanceof errors.JWTExpired
         ? new ErrandError('token_expired', 'This session has expired.', { hint: LOG_IN, cause })
-        : refuse('This token is unknown here.', cause)
+        : refuse('This hub does not know this token.', cause)
     })
     const found = await this.#accounts.session(tokenSha256(payload.jti!))
     if (found === undefined && (await this.#accounts.user(payload.sub!)) === undefined)
-      throw refuse('The user of this session is gone.')
-    if (found === undefined) throw refuse('This session has ended: its user logged out.')
+      throw refuse('The user of this session was deleted.')
+    if (found === undefined) throw refuse('This session has ended because its user logged out.')
     const { user, session } = found
     if (user.disabled) throw refuse(`The user "${user.name}" is disabled.`, undefined, 'Ask an admin.')
-    if (payload.gen !== generation(user)) throw refuse('The password was changed since this login.')
+    if (payload.gen !== generation(user)) throw refuse('The password has changed since this login.')
     return { user, session }
   }
 

@@ -99,7 +99,7 @@ export async function ownToken({ accounts, scope, name, file }: OwnToken): Promi
   }
   if (found !== undefined) await accounts.revokeToken(found.token.id, new Date().toISOString())
   const admin = scope === 'runner' ? undefined : await hubAdmin(accounts)
-  if (scope !== 'runner' && admin === undefined) throw new Error('there is no admin left who is not disabled')
+  if (scope !== 'runner' && admin === undefined) throw new Error('all admins are disabled or deleted')
   const text = newTokenText(scope)
   await accounts.createToken({
     id: newId('token'),
