@@ -48,7 +48,7 @@ export function questionNotice(
   },
 ): NoticeBody {
   const { step, host, question, text, expires_at, at } = asked
-  const until = expires_at === undefined ? '' : `\nIt can be answered until ${expires_at}.`
+  const until = expires_at === undefined ? '' : `\nAnswer by ${expires_at}.`
   return {
     kind: 'question',
     title: cut(plain(`${workflow_name}: ${step} asks`), MOST_TITLE),
@@ -70,7 +70,7 @@ export function failureNotice(
   return {
     kind: 'failure',
     title: cut(plain(`${workflow_name} ${status}`), MOST_TITLE),
-    text: cut(plainLines(why.join(' · ')), MOST_TEXT) || `The run ${status}.`,
+    text: cut(plainLines(why.join(' · ')), MOST_TEXT) || `Status of the run: ${status}.`,
     run_id,
     workflow_name: cut(plain(workflow_name), MOST_TITLE),
     step: step === undefined ? undefined : cut(plain(step), MOST_TITLE),
@@ -81,8 +81,8 @@ export function failureNotice(
 
 export const testNotice = (at: string): NoticeBody => ({
   kind: 'test',
-  title: 'Errand: a test',
-  text: 'Questions and failures of runs will come here.',
+  title: 'Errand: test',
+  text: 'Notices about questions and failed runs will be sent here.',
   path: '/settings/me',
   at,
 })

@@ -71,7 +71,7 @@ export class Notifier {
       if (!isNews(event)) continue
       if (this.#news.length < MOST_NEWS) this.#news.push({ run_id, event })
       else
-        this.#options.log('So much happens that notification channels do not get all of it.', {
+        this.#options.log('Too many events: notification channels do not get all notices.', {
           level: 'warn',
         })
     }
@@ -86,7 +86,10 @@ export class Notifier {
     try {
       for (const run of await failed()) await this.#failed(run)
     } catch (error) {
-      this.#options.log(`Failures before the start are not told: ${messageOf(error)}`, { level: 'warn' })
+      this.#options.log(
+        `Failures from before the start are not reported to notification channels: ${messageOf(error)}`,
+        { level: 'warn' },
+      )
     }
     this.#ready = true
     this.#look()
@@ -222,7 +225,7 @@ export class Notifier {
     this.#telling = (this.#telling ?? Promise.resolve())
       .then(() => this.#tell())
       .catch((error) => {
-        this.#options.log(`Notification channels get their notices later: ${messageOf(error)}`, {
+        this.#options.log(`Notices to channels are delayed: ${messageOf(error)}`, {
           level: 'warn',
         })
         this.#wake(60_000)
@@ -273,7 +276,9 @@ export class Notifier {
       const due_at = over ? undefined : new Date(now + waitMs).toISOString()
       await store
         .failed(id, { now: new Date(now).toISOString(), message, due_at })
-        .catch((failure) => log(`A notice could not be noted: ${messageOf(failure)}`, { level: 'warn' }))
+        .catch((failure) =>
+          log(`The failure of a notice could not be stored: ${messageOf(failure)}`, { level: 'warn' }),
+        )
       if (over)
         log(`The notification channel ${channel_id} did not get a notice: ${message}`, { level: 'warn' })
     }
@@ -283,7 +288,7 @@ export class Notifier {
     const { secrets, address } = this.#options
     const text = await secrets.ofChannel(channel)
     if (text === undefined)
-      throw new ErrandError('unavailable', 'The address of this channel is gone.', {
+      throw new ErrandError('unavailable', 'The address of this channel is no longer stored.', {
         hint: 'Remove it and add it again.',
       })
     const notice: WebhookNotice = { id, ...body, url: `${address()}${path}` }
@@ -364,7 +369,7 @@ function openQuestions(events: readonly RunEvent[]) {
       const text = [title, input].filter((part) => part !== undefined && part !== '').join('\n')
       open.set(question, {
         ...{ seq, time, step: event.step, host, question, link: `${request_id}@${attempt}`, expires_at },
-        text: text || 'The agent asks for a permission.',
+        text: text || 'The agent asks for permission.',
         isApproval: false,
       })
     } else for (const id of answeredIn([event])) open.delete(id)

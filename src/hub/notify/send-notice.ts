@@ -99,24 +99,24 @@ export class NoticeSender {
       if (error instanceof ErrandError) throw error
       const why = error instanceof Error && error.cause !== undefined ? error.cause : error
       throw new ErrandError('host_unreachable', `${host} does not answer: ${messageOf(why)}`, {
-        hint: 'Look at the address of the channel; it is tried again.',
+        hint: 'Check the address of the channel. The hub tries again.',
       })
     }
     if (answer.ok && taken) return
     if (answer.ok)
-      throw new ErrandError('host_refused', `${host} does not answer as ntfy does.`, {
-        hint: 'Look at the address of the channel, and at a proxy in between; it is tried again.',
+      throw new ErrandError('host_refused', `${host} does not answer like an ntfy server.`, {
+        hint: 'Check the address of the channel, and any proxy in between. The hub tries again.',
       })
     throw new ErrandError('host_refused', `${host} answered ${answer.status}.`, {
-      hint: 'Look at the address and the token of the channel; it is tried again.',
+      hint: 'Check the address and the token of the channel. The hub tries again.',
     })
   }
 
   async #mail(to: string, notice: WebhookNotice): Promise<void> {
     const { mail, timeoutMs = 15_000 } = this.#options
     if (mail === undefined)
-      throw new ErrandError('unavailable', 'This hub knows no mail server.', {
-        hint: 'Its operator gives it one with ERRAND_SMTP_URL.',
+      throw new ErrandError('unavailable', 'No mail server is configured on this hub.', {
+        hint: 'Ask the operator of the hub to set ERRAND_SMTP_URL.',
       })
     const { createTransport } = await import('nodemailer')
     const transport = createTransport({
@@ -142,7 +142,7 @@ export class NoticeSender {
       throw new ErrandError(
         responseCode === undefined ? 'host_unreachable' : 'host_refused',
         `The mail server ${mailServer(mail.url)} ${responseCode === undefined ? `cannot be used (${code ?? 'no answer'})` : `answered ${responseCode}`}.`,
-        { hint: 'It is tried again. The operator of the hub sets the server with ERRAND_SMTP_URL.' },
+        { hint: 'The hub tries again. The operator of the hub sets the server with ERRAND_SMTP_URL.' },
       )
     } finally {
       transport.close()

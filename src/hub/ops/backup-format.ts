@@ -32,7 +32,7 @@ export async function backupTarget(to: string): Promise<BackupTarget> {
   const target = path.resolve(to)
   try {
     if (await isThere(target))
-      throw new ErrandError('conflict', `${to} is there already.`, { hint: 'Name another file or folder.' })
+      throw new ErrandError('conflict', `${to} already exists.`, { hint: 'Name another file or folder.' })
     const making = `${target}.${process.pid}.making`
     await makeFolder(path.dirname(target))
     return archive.test(target) ? archiveTarget(target, making) : await folderTarget(target, making)
@@ -156,8 +156,8 @@ interface BackupEntry {
 export async function* backupEntries(from: string): AsyncGenerator<BackupEntry> {
   const found = await stat(from).catch(() => undefined)
   if (found === undefined)
-    throw new ErrandError('not_found', `There is no backup ${from}.`, {
-      hint: `Name what errand backup --to has made; a path is seen from ${process.cwd()}`,
+    throw new ErrandError('not_found', `Backup ${from} not found.`, {
+      hint: `Name the file or folder that errand backup --to created. Relative paths start at ${process.cwd()}`,
     })
   if (found.isDirectory()) yield* folderEntries(from)
   else yield* archiveEntries(from)
@@ -168,7 +168,7 @@ async function* folderEntries(folder: string): AsyncGenerator<BackupEntry> {
     if (entry.isDirectory()) continue
     const file = path.join(entry.parentPath, entry.name)
     const name = path.relative(folder, file)
-    if (!entry.isFile()) throw damaged(folder, `${name} is no file`)
+    if (!entry.isFile()) throw damaged(folder, `${name} is not a file`)
     yield { name, content: createReadStream(file) }
   }
 }
@@ -183,7 +183,7 @@ async function* archiveEntries(file: string): AsyncGenerator<BackupEntry> {
   try {
     for await (const entry of entries) {
       const { name, type } = entry.header
-      if (type !== 'file') throw damaged(file, `${name} is no file`)
+      if (type !== 'file') throw damaged(file, `${name} is not a file`)
       yield { name, content: entry as unknown as AsyncIterable<Uint8Array> }
     }
   } catch (error) {

@@ -47,12 +47,12 @@ export interface Backup extends BackupHead {
 export async function backUp({ data, to, withKey, version }: BackupOptions): Promise<Backup> {
   const source = path.join(data, DATABASE)
   if (!existsSync(source))
-    throw new ErrandError('not_found', `There is no hub's data in ${data}: it has no ${DATABASE}.`, {
+    throw new ErrandError('not_found', `No hub data found in ${data}: ${DATABASE} is missing.`, {
       hint: 'Name the data folder with --data.',
     })
   if (withKey && !existsSync(path.join(data, KEY)))
-    throw new ErrandError('not_found', `There is no ${KEY} in ${data}.`, {
-      hint: 'The key is elsewhere (ERRAND_SECRETS_KEY), or there are no secrets. Leave --with-key out.',
+    throw new ErrandError('not_found', `${KEY} not found in ${data}.`, {
+      hint: 'Leave --with-key out: the key is elsewhere (ERRAND_SECRETS_KEY), or there are no secrets.',
     })
   const target = await backupTarget(to)
   try {
@@ -216,7 +216,7 @@ async function* firstBytes(handle: FileHandle, bytes: number, hash: Hash): Async
   for (let at = 0; at < bytes; ) {
     const piece = Buffer.allocUnsafe(Math.min(PIECE_BYTES, bytes - at))
     const { bytesRead } = await handle.read(piece, 0, piece.length, at)
-    if (bytesRead === 0) throw new Error(`a file ended ${bytes - at} bytes early`)
+    if (bytesRead === 0) throw new Error(`a file is ${bytes - at} bytes too short`)
     at += bytesRead
     const read = piece.subarray(0, bytesRead)
     hash.update(read)

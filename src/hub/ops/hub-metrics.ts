@@ -33,17 +33,17 @@ export class HubMetrics {
   readonly #metrics = new Metrics()
   readonly #stop: () => void
   readonly #delays: PlacementDelays
-  readonly #created = this.#metrics.counter('errand_runs_created_total', 'Runs that were created.')
-  readonly #finished = this.#metrics.counter('errand_runs_finished_total', 'Runs that ended, by status.')
+  readonly #created = this.#metrics.counter('errand_runs_created_total', 'Runs created.')
+  readonly #finished = this.#metrics.counter('errand_runs_finished_total', 'Runs ended, by status.')
   readonly #attempts = this.#metrics.counter(
     'errand_attempts_finished_total',
-    'Attempts that ended, by outcome and reason.',
+    'Attempts ended, by outcome and reason.',
   )
   readonly #events = this.#metrics.counter('errand_events_total', 'Events committed.')
-  readonly #output = this.#metrics.counter('errand_output_bytes_total', 'Bytes of output told by events.')
+  readonly #output = this.#metrics.counter('errand_output_bytes_total', 'Bytes of output reported by events.')
   readonly #resumed = this.#metrics.counter(
     'errand_event_readers_resumed_total',
-    'Readers of events that came back after a broken connection.',
+    'Readers of events that reconnected after a broken connection.',
   )
   #readers = 0
 
@@ -52,7 +52,7 @@ export class HubMetrics {
     this.#delays = new PlacementDelays(
       metrics.histogram(
         'errand_placement_delay_seconds',
-        'From the creation of an attempt until it has a runner.',
+        'Time from the creation of an attempt until it has a runner.',
         DELAY_SECONDS,
       ),
     )
@@ -60,11 +60,9 @@ export class HubMetrics {
     for (const status of finalRunStatuses) this.#finished.add(0, { status })
     metrics.gauge('errand_info', 'The version, as a label.', () => [{ value: 1, labels: { version } }])
     metrics.gauge('errand_runs', 'Open runs, by status.', () => byLabel('status', Object.entries(openRuns())))
-    metrics.gauge(
-      'errand_runs_set_aside',
-      'Open runs with which nothing goes on until they are resumed.',
-      () => [{ value: setAside() }],
-    )
+    metrics.gauge('errand_runs_set_aside', 'Open runs that are set aside until they are resumed.', () => [
+      { value: setAside() },
+    ])
     metrics.gauge('errand_event_readers', 'Requests that follow events.', () => [{ value: this.#readers }])
     metrics.gauge('errand_queue_depth', 'Attempts that wait for a runner, by group.', () =>
       byLabel('group', queues(fleet())),
@@ -83,7 +81,7 @@ export class HubMetrics {
         ({ slots }) => slots,
       ),
     )
-    metrics.gauge('errand_runner_slots_used', 'Slots that are taken, by group.', () =>
+    metrics.gauge('errand_runner_slots_used', 'Used slots of the connected runners, by group.', () =>
       sums(
         present(fleet()),
         ({ group }) => ({ group }),
@@ -99,7 +97,7 @@ export class HubMetrics {
     )
     metrics.gauge(
       'errand_runner_boxes',
-      'Connected runners that can put steps into boxes, by group and kind.',
+      'Connected runners that can run steps in boxes, by group and kind.',
       () =>
         (['sandbox', 'container'] as const).flatMap((kind) =>
           sums(
@@ -109,13 +107,13 @@ export class HubMetrics {
           ),
         ),
     )
-    metrics.counted('errand_runner_links_total', 'Links of runners that were opened, and that ended.', () =>
+    metrics.counted('errand_runner_links_total', 'Links of runners, opened and closed.', () =>
       byLabel('event', Object.entries(fleet().links)),
     )
-    metrics.counted('errand_runner_reconnects_total', 'Runners that came back.', () => [
+    metrics.counted('errand_runner_reconnects_total', 'Runners that reconnected.', () => [
       { value: fleet().reconnects },
     ])
-    metrics.gauge('errand_outside_services_failing', 'Outside services that fail now, by kind.', () => {
+    metrics.gauge('errand_outside_services_failing', 'Outside services that are failing, by kind.', () => {
       const counts = failingServices()
       return byLabel(
         'service',

@@ -34,8 +34,8 @@ test('a service fails since its first failure after it has worked, and is told o
   outside.worked(mail)
   assert.deepEqual(outside.list('default', true), [])
   assert.deepEqual(log, [
-    'The mail server at mail.example:587 fails: no answer',
-    'The mail server at mail.example:587 works again; it had failed since 2026-01-01T00:00:00.000Z.',
+    'The mail server at mail.example:587 is failing: no answer',
+    'The mail server at mail.example:587 works again. It had been failing since 2026-01-01T00:00:00.000Z.',
   ])
 })
 

@@ -40,7 +40,7 @@ export class OutsideServices {
     this.#forget()
     const before = this.#failing.get(key)
     if (before === undefined)
-      this.#log(`The ${nameOf(service)} at ${address} fails: ${message}`, { level: 'warn' })
+      this.#log(`The ${nameOf(service)} at ${address} is failing: ${message}`, { level: 'warn' })
     const { since = last_at, times = 0 } = before ?? {}
     // Order by last failure, the latest at the end.
     this.#failing.delete(key)
@@ -53,7 +53,7 @@ export class OutsideServices {
     const before = this.#failing.get(key)
     if (before === undefined) return
     this.#failing.delete(key)
-    this.#log(`The ${nameOf(service)} at ${address} works again; it had failed since ${before.since}.`)
+    this.#log(`The ${nameOf(service)} at ${address} works again. It had been failing since ${before.since}.`)
   }
 
   /**
@@ -91,7 +91,7 @@ const names: Readonly<Partial<Record<OutsideServiceName, string>>> = {
   smtp: 'mail server',
   task_registry: 'task registry',
   docker: 'Docker engine',
-  kubernetes: 'API server of Kubernetes',
+  kubernetes: 'Kubernetes API server',
   ntfy: 'ntfy server',
 }
 const nameOf = (service: OutsideServiceName): string => names[service] ?? service

@@ -28,8 +28,8 @@ export async function restore({ from, data, lockFile }: RestoreOptions): Promise
     // Left by an interrupted restore.
     if (name.startsWith(MAKING)) await rm(path.join(data, name), { recursive: true, force: true })
     else if (name !== lockFile)
-      throw new ErrandError('conflict', `The data folder ${data} is not empty: it has ${name}.`, {
-        hint: 'Name an empty or a new folder with --data.',
+      throw new ErrandError('conflict', `The data folder ${data} is not empty: it contains ${name}.`, {
+        hint: 'Name an empty or new folder with --data.',
       })
   }
   const making = path.join(data, `${MAKING}${process.pid}`)
@@ -59,8 +59,9 @@ async function unpack(from: string, folder: string): Promise<UnpackedBackup> {
   const found: UnpackedBackup = new Map()
   const names = new Set<string>()
   for await (const { name, content } of backupEntries(from)) {
-    if (!isKnown(name)) throw damaged(from, `it holds ${JSON.stringify(name)}, which no backup does`)
-    if (names.has(name)) throw damaged(from, `it holds ${name} twice`)
+    if (!isKnown(name))
+      throw damaged(from, `it contains ${JSON.stringify(name)}, which does not belong in a backup`)
+    if (names.has(name)) throw damaged(from, `it contains ${name} twice`)
     names.add(name)
     const file = path.join(folder, name)
     await mkdir(path.dirname(file), { recursive: true, mode: 0o700 })
@@ -85,14 +86,15 @@ async function compare(from: string, listFile: string, found: UnpackedBackup): P
   })
   const [first = '', ...lines] = text.trimEnd().split('\n')
   const head = BackupHead.safeParse(jsonOf(first))
-  if (!head.success) throw damaged(from, `${LIST} is no list that this version of Errand knows`)
+  if (!head.success) throw damaged(from, `${LIST} is not a list that this version of Errand can read`)
   for (const line of lines) {
     const file = BackupFile.safeParse(jsonOf(line))
-    if (!file.success) throw damaged(from, `${LIST} has a line that is none`)
+    if (!file.success) throw damaged(from, `${LIST} has an invalid line`)
     const { path: name, bytes, sha256 } = file.data
     const there = found.get(name)
     if (there === undefined) throw damaged(from, `${name} is missing`)
-    if (there.bytes !== bytes || there.sha256 !== sha256) throw damaged(from, `${name} is not as it was`)
+    if (there.bytes !== bytes || there.sha256 !== sha256)
+      throw damaged(from, `${name} has changed since the backup`)
     found.delete(name)
   }
   const [more] = found.keys()

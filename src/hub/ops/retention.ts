@@ -61,10 +61,10 @@ export class Retention {
           keptMs === undefined
             ? 0
             : await sweep({ engine, accounts, tasks, stored, keptMs }, Date.now(), signal)
-        if (removed > 0) log(`Runs removed since the time for which they are kept is over: ${removed}.`)
+        if (removed > 0) log(`Runs removed because their retention time is over: ${removed}.`)
       } catch (error) {
         const why = error instanceof Error ? error.message : error
-        log(`Old runs and tokens could not be removed; it is tried again later: ${why}`, { level: 'warn' })
+        log(`Old runs and tokens could not be removed. The hub tries again later: ${why}`, { level: 'warn' })
       }
       await sleep(HOUR_MS, undefined, { signal, ref: false }).catch(() => {})
     }
@@ -172,14 +172,18 @@ export async function deleteRun(
 ): Promise<string[]> {
   const parentId = run.parent?.run_id
   if (parentId !== undefined && (await engine.get(parentId)) !== undefined)
-    throw new ErrandError('conflict', `Run ${run.run_id} belongs to run ${parentId}, which has started it.`, {
-      hint: `errand runs delete ${parentId} deletes both.`,
+    throw new ErrandError('conflict', `Run ${run.run_id} belongs to run ${parentId}, which started it.`, {
+      hint: `Delete both with: errand runs delete ${parentId}`,
     })
   const { rolls_back } = run
   if (rolls_back !== undefined && run.status === 'success' && (await engine.get(rolls_back)) !== undefined)
-    throw new ErrandError('conflict', `Run ${rolls_back} is known to be rolled back by run ${run.run_id}.`, {
-      hint: `Delete that run first: errand runs delete ${rolls_back}`,
-    })
+    throw new ErrandError(
+      'conflict',
+      `Run ${run.run_id} is the record that run ${rolls_back} was rolled back.`,
+      {
+        hint: `Delete run ${rolls_back} first: errand runs delete ${rolls_back}`,
+      },
+    )
   const ids = (await withChildren(engine, run)).map(({ run_id }) => run_id)
   await engine.remove(ids)
   await accounts.forgetKeys(ids)

@@ -35,7 +35,8 @@ export function fillRows({ store, engine, log, pauseMs = PAUSE_MS }: FillRowsOpt
     }
   }
   const done = work().catch((error) => {
-    if (!stop.signal.aborted) log(`rows of older runs are not all filled in: ${error}`, { level: 'warn' })
+    if (!stop.signal.aborted)
+      log(`Some list rows of older runs could not be filled in: ${error}`, { level: 'warn' })
   })
   return {
     done,
