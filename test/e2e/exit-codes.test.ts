@@ -18,7 +18,7 @@ test('what cannot be done ends with its documented code, and says what is wrong 
     [2, ['runs', 'list', '--limit', '0'], /1 to 500/],
     [2, ['runs', 'list', '--since', 'yesterday'], /2026-01-31/],
     [2, ['runs', 'list', '--json=yes'], /takes no value/],
-    [2, ['runs', 'list', '--status', 'over'], /"over" is no status/],
+    [2, ['runs', 'list', '--status', 'over'], /"over" is not a valid status/],
     [2, ['runs', 'show'], /usage: errand runs show <id>/],
     [2, ['tokens', 'create', 'x', '--expires-in', 'soon'], /90s, 15m, 1h or 7d/],
     [2, ['tokens', 'create', 'a\nb'], /U\+000A at position 2/],
@@ -51,7 +51,7 @@ test('what cannot be done ends with its documented code, and says what is wrong 
     [7, ['secrets', 'delete', 'NONE'], /errand secrets list/],
     [7, ['bot', 'status', 'none'], /errand bot list/],
     [7, ['backup', '--to', join(home, 'b.tar'), '--data', home], /--data/],
-    [7, ['restore', join(home, 'none.tar'), '--data', join(home, 'new')], /There is no backup/],
+    [7, ['restore', join(home, 'none.tar'), '--data', join(home, 'new')], /Backup .* not found/],
   ]
   for (const [wanted, args, says] of cases) {
     const { code, stderr } = await programs.call(...args)

@@ -155,7 +155,7 @@ test('ended runs are deleted by hand, and by the hub when their time is over', a
       env: programs.env,
     },
   )
-  await up.until('Runs removed since')
+  await up.until('Runs removed because')
   assert.equal(output(two), false)
   const { runs } = await client.runs.list()
   assert.deepEqual(

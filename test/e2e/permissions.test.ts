@@ -29,7 +29,7 @@ test('a token makes tokens, users and secrets only if it was made for that, and 
   for (const [permission, args] of refusals) {
     const { code, stderr } = await call(...args, '--token', plain.token)
     assert.equal(code, 6, `${args}: ${stderr}`)
-    assert.match(stderr, new RegExp(`The token "plain" was made without the permission "${permission}"`))
+    assert.match(stderr, new RegExp(`The token "plain" does not have the permission "${permission}"`))
     assert.match(stderr, new RegExp(`errand login.*errand tokens create NAME --allow ${permission}`))
   }
   assert.equal((await call('secrets', 'set', 'KEY=long enough', '--token', ci.token)).code, 0)

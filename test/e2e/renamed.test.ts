@@ -26,7 +26,7 @@ test('an address under its old name is refused with the new one', async (t) => {
     for (const path of [old, `${old}/some`]) {
       const { status, json } = await hub.call('GET', path, token)
       assert.equal(status, 404)
-      assert.equal(json.error.hint, `Its address is now ${path.replace(old, now)}.`)
+      assert.equal(json.error.hint, `Use ${path.replace(old, now)} instead.`)
     }
     assert.equal(newPathOf(`${old}x`), undefined)
   }

@@ -26,7 +26,7 @@ test('what the command line shares stands after the hub was killed, also of a ru
     assert.match(stdout, /bob +take-part +/)
   }
   const whose = await call('sessions', 'share', run_id, '--with', 'nobody')
-  assert.match(whose.stderr, /no user "nobody"/)
+  assert.match(whose.stderr, /User "nobody" not found/)
   for (const wrong of [['--can', 'all'], ['--with', 'x', '--with-role', 'user'], []])
     assert.equal((await call('sessions', 'share', run_id, ...wrong)).code, 2, wrong.join(' '))
   assert.equal((await call('sessions', 'unshare', run_id, '--with', 'bob')).code, 0)

@@ -213,7 +213,7 @@ test('people settle where they are told, their tokens and password, and admins w
     await servers.fill('')
     await page.getByRole('button', { name: 'Save secret' }).click()
     await row.getByText('sent to no server').waitFor()
-    await page.getByText('It is sent to no server').waitFor()
+    await page.getByText('The secret is not sent to any server').waitFor()
     await client.secrets.remove('GIT_TOKEN')
   })
 

@@ -5,13 +5,13 @@ import { pageWords, reasonWords, wordsOf } from './page-words.ts'
 test('what the hub says to programs is left out on the page', () => {
   const hints: readonly (readonly [string, string | undefined])[] = [
     [
-      'Log in with: errand login URL. A program sends "Authorization: Bearer <token>", made with: errand tokens create.',
+      'Log in with: errand login URL. Programs: create a token with errand tokens create, and send "Authorization: Bearer <token>".',
       'Log in with: errand login URL.',
     ],
-    ['GET /api/me answers it. A program sends a token instead.', 'A program sends a token instead.'],
+    ['Get the value from GET /api/me. Programs: send a token instead.', 'Programs: send a token instead.'],
     ['Release some: POST /api/pool/slots/ID/release', undefined],
-    ['Such as {"run_ids": ["run_0123"]}', undefined],
-    ['This request came by cookie without the right "x-errand-csrf".', undefined],
+    ['For example: {"run_ids": ["run_0123"]}', undefined],
+    ['This request was sent with a cookie but without the right "x-errand-csrf" header.', undefined],
     ['body.permissions.ask_timeout_seconds: too small.', 'ask timeout seconds: too small.'],
     ['body: exactly one of the two is needed.', 'exactly one of the two is needed.'],
   ]
@@ -20,7 +20,7 @@ test('what the hub says to programs is left out on the page', () => {
 
 test('what people have named stays as it is', () => {
   for (const text of [
-    'There is no secret "API_KEY".',
+    'Secret "API_KEY" not found.',
     'The step get_post failed. It ended with exit code 3.',
     'The command POST_ALL was not found.',
   ])

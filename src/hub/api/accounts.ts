@@ -39,13 +39,13 @@ export function userHandlers({ accounts, auth, bots, engine, secrets, ownRunner 
     },
 
     'POST /api/users': async ({ identity, body }) => {
-      if (body.role === 'admin') needLogin(identity, 'An admin is made')
+      if (body.role === 'admin') needLogin(identity, 'Creating an admin')
       const { tenant = identity.user.tenant } = body
       if (tenant !== identity.user.tenant && identity.user.tenant !== DEFAULT_TENANT)
         throw new ErrandError(
           'forbidden',
-          `Users of another tenant are for admins of the tenant "${DEFAULT_TENANT}" to make.`,
-          { hint: 'Ask one of them.' },
+          `Only admins of the tenant "${DEFAULT_TENANT}" may create users of another tenant.`,
+          { hint: 'Ask one of these admins.' },
         )
       // Runs name their owner: whoever has the name sees them.
       if ((await engine.list({ owner: body.name, tenant, limit: 1 })).runs.length > 0)
@@ -54,7 +54,7 @@ export function userHandlers({ accounts, auth, bots, engine, secrets, ownRunner 
             'conflict',
             `The name "${body.name}" belonged to someone who still has runs here.`,
             {
-              hint: 'Take another name, so that the new user does not see them.',
+              hint: 'Choose another name, so that the new user does not see these runs.',
             },
           )
       const user: User = {
@@ -72,7 +72,7 @@ export function userHandlers({ accounts, auth, bots, engine, secrets, ownRunner 
 
     'PATCH /api/users/:id': async ({ identity, params, body }) => {
       const user = await sameTenant(identity, params.id)
-      if (user.role === 'admin' || body.role === 'admin') needLogin(identity, 'An admin is made or changed')
+      if (user.role === 'admin' || body.role === 'admin') needLogin(identity, 'Creating or changing an admin')
       if (body.disabled === true || body.role === 'user') notYourself(identity, user)
       const { password, ...rest } = body
       const patch =
@@ -84,14 +84,14 @@ export function userHandlers({ accounts, auth, bots, engine, secrets, ownRunner 
 
     'POST /api/users/:id/logout': async ({ identity, params }) => {
       const user = await sameTenant(identity, params.id)
-      if (user.role === 'admin') needLogin(identity, 'An admin is logged out')
+      if (user.role === 'admin') needLogin(identity, 'Logging out an admin')
       await accounts.deleteSessionsOf(user.id)
       auth.changed()
     },
 
     'DELETE /api/users/:id': async ({ identity, params }) => {
       const user = await sameTenant(identity, params.id)
-      if (user.role === 'admin') needLogin(identity, 'An admin is removed')
+      if (user.role === 'admin') needLogin(identity, 'Removing an admin')
       notYourself(identity, user)
       const { tenant, name: owner } = user
       const { data } = await bots.data.list({ tenant, owner })
@@ -99,9 +99,9 @@ export function userHandlers({ accounts, auth, bots, engine, secrets, ownRunner 
         // These are stored by name: the next person with the name would get them.
         throw new ErrandError(
           'conflict',
-          `The user "${owner}" has data of bots: ${data.map(({ bot_id }) => bot_id).join(', ')}.`,
+          `User "${owner}" still has data of bots: ${data.map(({ bot_id }) => bot_id).join(', ')}.`,
           {
-            hint: `Take out what is still needed, and remove them: errand bot data remove ${data[0]!.bot_id} --owner ${owner}`,
+            hint: `Export what is still needed, then remove the data: errand bot data remove ${data[0]!.bot_id} --owner ${owner}`,
             details: { bots: data.map(({ bot_id }) => bot_id) },
           },
         )
@@ -114,8 +114,8 @@ export function userHandlers({ accounts, auth, bots, engine, secrets, ownRunner 
   async function sameTenant(identity: Identity, id: string): Promise<User> {
     const user = await accounts.user(id)
     if (user === undefined || user.tenant !== identity.user.tenant)
-      throw new ErrandError('not_found', `There is no user with the id "${id}".`, {
-        hint: 'List them with: errand users list',
+      throw new ErrandError('not_found', `User with the id "${id}" not found.`, {
+        hint: 'List users with: errand users list',
       })
     return user
   }
@@ -126,7 +126,7 @@ const separationWarnings = ({ name, role, tenant }: User): string[] =>
   role === 'admin' || tenant !== DEFAULT_TENANT
     ? []
     : [
-        `Steps and agents of "${name}" can read this hub's files, its admin token among them: the hub's own runner carries them out as the hub's user. With users that you trust less than an admin start it with --no-runner, and runners as another user or on other machines.`,
+        `Steps and agents of "${name}" can read this hub's files, including its admin token: the hub's own runner executes them as the hub's user. If you trust some users less than an admin, start the hub with --no-runner, and start runners as another user or on other machines.`,
       ]
 
 /** Throws `forbidden` for a token, whatever its permissions: whoever has a token must not get more rights with it. */
@@ -134,7 +134,7 @@ function needLogin(identity: Identity, what: string): void {
   if (!isLogin(identity))
     throw new ErrandError(
       'forbidden',
-      `${what} by a log-in alone, and this is the token "${identity.token!.name}".`,
+      `${what} requires a log-in, but this request was sent with the token "${identity.token!.name}".`,
       {
         hint: 'Log in with: errand login',
       },
@@ -144,8 +144,8 @@ function needLogin(identity: Identity, what: string): void {
 /** Refuses to change one's own user, so that there is always an admin left. */
 function notYourself(identity: Identity, user: User): void {
   if (user.id === identity.user.id)
-    throw new ErrandError('conflict', 'You cannot take your own access away.', {
-      hint: 'Let another admin do it.',
+    throw new ErrandError('conflict', 'You cannot remove your own access.', {
+      hint: 'Ask another admin to do it.',
     })
 }
 
@@ -267,19 +267,19 @@ export function tokenHandlers({ accounts, auth }: ApiContext) {
       if (body.scope !== 'api') needAdmin(identity)
       if (body.scope !== 'runner' && body.group !== undefined)
         throw new ErrandError('bad_request', 'body.group: only a runner token has a group.', {
-          hint: 'Leave it out, or make a token of the scope "runner".',
+          hint: 'Leave it out, or create a token with the scope "runner".',
         })
       const allow = [...new Set(body.allow)]
       if (body.scope !== 'api' && allow.length > 0)
         throw new ErrandError('bad_request', 'body.allow: only an API token has permissions.', {
-          hint: 'Leave it out, or make a token of the scope "api".',
+          hint: 'Leave it out, or create a token with the scope "api".',
         })
       const maker = identity.token
       const more = isLogin(identity) ? [] : allow.filter((one) => !maker?.allow?.includes(one))
       if (more.length > 0)
         throw new ErrandError(
           'forbidden',
-          `The token "${maker!.name}" cannot give a permission that it has not itself: ${more.join(', ')}.`,
+          `The token "${maker!.name}" cannot grant a permission that it does not have: ${more.join(', ')}.`,
           { hint: 'Log in with: errand login', details: { permission: more[0] } },
         )
       const text = newTokenText(body.scope)
@@ -311,8 +311,8 @@ export function tokenHandlers({ accounts, auth }: ApiContext) {
         ? (owner?.tenant ?? token?.tenant) === identity.user.tenant
         : owner?.id === identity.user.id
       if (token === undefined || !theirs)
-        throw new ErrandError('not_found', `There is no token with the id "${params.id}".`, {
-          hint: 'List them with: errand tokens list',
+        throw new ErrandError('not_found', `Token with the id "${params.id}" not found.`, {
+          hint: 'List tokens with: errand tokens list',
         })
       await accounts.revokeToken(token.id, new Date().toISOString())
       auth.changed()

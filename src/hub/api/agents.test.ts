@@ -78,7 +78,7 @@ test('a request that says too little, too much or two things is refused with wha
     [{}, 400, /exactly one of/],
     [{ blueprint: 'agent' }, 400, /exactly one of/],
     [{ agent: { prompt: 'x' }, yaml: 'x' }, 400, /not "yaml" and "agent" at once/],
-    [{ blueprint: 'workflow', agent: { prompt: 'x' } }, 400, /does not take "agent"/],
+    [{ blueprint: 'workflow', agent: { prompt: 'x' } }, 400, /does not accept "agent"/],
     [{ blueprint: 'bot' }, 400, /body\.blueprint/],
     [{ agent: { prompt: '' } }, 400, /body\.agent\.prompt/],
     [{ agent: { prompt: 'x', agnt: 'codex' } }, 400, /agnt/],
@@ -97,7 +97,7 @@ test('a request that says too little, too much or two things is refused with wha
     [{ agent: { prompt: 'x'.repeat(5_000_000) } }, 413, /prompt has 5000002 bytes/],
     [{ input: { text: 'x' }, metadata: { cwd: '/a', working_dir: '/b' } }, 400, /different folders/],
     [{ input: { text: 'x' }, metadata: { agent: 'codex' } }, 400, /agent/],
-    [{ agent: { prompt: 'x' }, metadata: {} }, 400, /beside "input"/],
+    [{ agent: { prompt: 'x' }, metadata: {} }, 400, /only allowed with "input"/],
   ]
   for (const [body, status, message] of bad) {
     const answer = await post('/api/runs', body)

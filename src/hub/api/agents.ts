@@ -69,16 +69,18 @@ export function chatHandlers({ engine, limits, runners }: ApiContext, app: ApiAp
     if (answer.finished) return answer
     const details = { run_id: runId }
     if (stopping.signal.aborted && !left.signal.aborted)
-      throw new ErrandError('unavailable', `The hub is stopping; run ${runId} goes on.`, {
+      throw new ErrandError('unavailable', `The hub is stopping; run ${runId} continues.`, {
         hint: `Follow it with: errand runs events ${runId}`,
         details,
       })
-    const message = left.signal.aborted ? 'nobody waits for the answer any more' : 'the answer took too long'
+    const message = left.signal.aborted
+      ? 'nobody is waiting for the answer anymore'
+      : 'the answer took too long'
     // The run may end at this very moment.
     await engine.cancel(runId, { message }).catch(() => {})
-    const why = answer.waiting === undefined ? '' : ` It waited: ${answer.waiting}.`
+    const why = answer.waiting === undefined ? '' : ` The run was waiting: ${answer.waiting}.`
     throw new ErrandError('unavailable', `There was no answer within ${limits.chatSeconds} s.${why}`, {
-      hint: 'Begin a run with POST /api/runs for what takes longer; its events are a stream.',
+      hint: 'For longer work, create a run with POST /api/runs and follow its stream of events.',
       details,
     })
   }
@@ -127,33 +129,45 @@ function givenInput({ input_id, prompt, permission, queue, model, ...rest }: Run
       'bad_request',
       `body: exactly one of ${kinds.map((each) => `"${each}"`).join(', ')} is needed.`,
       {
-        hint: 'Such as {"prompt": "..."} or {"permission": {"request_id": "...", "decision": "allow"}}.',
+        hint: 'For example: {"prompt": "..."} or {"permission": {"request_id": "...", "decision": "allow"}}',
       },
     )
   if (prompt !== undefined) return { type: 'prompt', input_id, text: prompt, now: rest.now }
   const stray = ofPrompts.find((name) => rest[name] !== undefined)
   if (stray !== undefined)
-    throw new ErrandError('bad_request', `body: "${stray}" stands beside "prompt" only.`, {
+    throw new ErrandError('bad_request', `body: "${stray}" is only allowed with "prompt".`, {
       hint: 'Leave it out.',
     })
   if (model !== undefined) return { type: 'model', input_id, model }
   if (queue !== undefined) {
     if ((queue.change === 'edit') !== (queue.text !== undefined))
-      throw new ErrandError('bad_request', 'body.queue: "text" is for an edit, which needs it.', {
-        hint: 'Such as {"queue": {"prompt_id": "...", "change": "edit", "text": "..."}}.',
-      })
+      throw new ErrandError(
+        'bad_request',
+        'body.queue: "text" is required for "edit", and only allowed there.',
+        {
+          hint: 'For example: {"queue": {"prompt_id": "...", "change": "edit", "text": "..."}}',
+        },
+      )
     return { type: 'queue', input_id, ...queue }
   }
   if (permission !== undefined) {
     const { decision, scope, reason, input, ...named } = permission
     if (input !== undefined && (decision !== 'allow' || scope !== undefined))
-      throw new ErrandError('bad_request', 'body.permission: "input" is for allow, and for this once.', {
-        hint: 'Leave it out, or answer otherwise.',
-      })
+      throw new ErrandError(
+        'bad_request',
+        'body.permission: "input" is only allowed with "allow", and without "scope".',
+        {
+          hint: 'Leave it out, or change the decision.',
+        },
+      )
     if ((scope !== undefined && decision !== 'allow') || (reason !== undefined && decision !== 'deny'))
-      throw new ErrandError('bad_request', 'body.permission: "scope" is for allow, and "reason" for deny.', {
-        hint: 'Leave it out, or answer otherwise.',
-      })
+      throw new ErrandError(
+        'bad_request',
+        'body.permission: "scope" is only allowed with "allow", and "reason" only with "deny".',
+        {
+          hint: 'Leave it out, or change the decision.',
+        },
+      )
     const edited = input === undefined ? {} : { input: JSON.stringify(input) }
     return { type: 'permission', input_id, decision, scope, reason, ...named, ...edited }
   }

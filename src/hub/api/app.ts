@@ -164,7 +164,9 @@ export function createApi(options: ApiOptions): ApiApp {
   let isStopping = false
   app.addHook('onRequest', async (_request, reply) => {
     if (!isStopping) return
-    const told = new ErrandError('unavailable', 'This hub is stopping.', { hint: 'Try again once it is up.' })
+    const told = new ErrandError('unavailable', 'This hub is stopping.', {
+      hint: 'Try again once it has restarted.',
+    })
     return reply.code(told.status).header('connection', 'close').send(told.toBody())
   })
   app.decorateRequest('caller', '')
@@ -269,13 +271,13 @@ export async function listen(app: ApiApp, { host, port }: { host: string; port: 
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException
     if (code === 'EADDRINUSE') {
-      throw new ErrandError('address_in_use', `Port ${port} on ${host} is taken by another program.`, {
-        hint: `Choose another with --port, such as: errand up --port ${port + 1}`,
+      throw new ErrandError('address_in_use', `Port ${port} on ${host} is in use by another program.`, {
+        hint: `Choose another port, for example: errand up --port ${port + 1}`,
         cause,
       })
     }
     throw new ErrandError('invalid_argument', `Cannot listen on ${host}:${port}: ${message}`, {
-      hint: 'Name an address of this machine with --host, and a port that this user may take with --port.',
+      hint: 'Give an address of this machine with --host, and a port that this user may use with --port.',
       cause,
     })
   }

@@ -41,7 +41,7 @@ test('an approval is given by those whom its step names alone, and they see its 
   for (const who of ['ann', 'root'] as const) {
     const refused = await answer(who)
     assert.deepEqual([refused.status, refused.json.error.code], [403, 'forbidden'])
-    assert.match(refused.json.error.hint, /These may: bob\./)
+    assert.match(refused.json.error.hint, /Allowed: bob\./)
     assert.deepEqual(refused.json.error.details.approvers, { users: ['bob'] })
   }
   for (const who of ['cid', 'far'] as const)
@@ -61,7 +61,7 @@ test('not the requester: whoever else may', async (t) => {
   const { answer } = await world(t, { requester: false })
   const refused = await answer('ann')
   assert.equal(refused.status, 403)
-  assert.match(refused.json.error.hint, /any admin, not ann, whose run it is/)
+  assert.match(refused.json.error.hint, /any admin, not ann \(the owner of the run\)/)
   assert.equal((await answer('root', 'reject')).status, 200)
 })
 

@@ -21,7 +21,7 @@ export function artifactHandlers({ engine, tasks, artifacts, stored, streams, lo
     const { id: found, byOwner } = await attachmentOf(engine, run, id)
     const record = await stored.attached(run.tenant, found)
     if (!byOwner || record.owner === run.owner) return record
-    throw new ErrandError('not_found', `No prompt of run "${run.run_id}" has an attachment "${id}".`)
+    throw new ErrandError('not_found', `Attachment "${id}" not found in the prompts of run "${run.run_id}".`)
   }
   const send = (
     reply: FastifyReply,
@@ -81,7 +81,7 @@ export function artifactHandlers({ engine, tasks, artifacts, stored, streams, lo
     'GET /api/runner-attachments/:run_id/:attachment_id': async ({ runnerTenant, params }, reply) => {
       const run = await engine.get(params.run_id)
       if (run?.tenant !== runnerTenant)
-        throw new ErrandError('not_found', `There is no run "${params.run_id}".`)
+        throw new ErrandError('not_found', `Run "${params.run_id}" not found.`)
       const record = await attachedTo(run, params.attachment_id)
       reply
         .header('content-length', record.bytes)
@@ -102,7 +102,7 @@ export function artifactHandlers({ engine, tasks, artifacts, stored, streams, lo
       const { run_id, artifact } = changeAsked(task, query.commit)
       const run = await engine.get(run_id)
       if (run === undefined)
-        throw new ErrandError('not_found', `The run ${run_id}, which has made the change, is deleted.`)
+        throw new ErrandError('not_found', `Run ${run_id}, which made the change, was deleted.`)
       const listed = await artifacts.find(run_id, artifact.artifact_id)
       const asked = { user: identity.user.id, onlyHead: method === 'HEAD', range: headers.range }
       return void (await send(reply, run, listed, asked))
@@ -132,13 +132,13 @@ function changeAsked(
 ) {
   const change = lastChange(fold.artifacts)
   if (change === undefined)
-    throw new ErrandError('not_found', `No try of task ${id} has kept a change.`, {
-      hint: `Tries keep one once it is carried out of the box. errand task show ${id} tells where it is.`,
+    throw new ErrandError('not_found', `No try of task ${id} has saved a change.`, {
+      hint: `A try saves its change when it exports it from the box. See where the task is with: errand task show ${id}`,
     })
   const artifact = commit === undefined ? change.diff : patchOf(change, commit)
   if (artifact === undefined)
-    throw new ErrandError('not_found', `The change of task ${id} has no patch of a commit ${commit}.`, {
-      hint: `errand task artifacts ${id} lists what there is.`,
+    throw new ErrandError('not_found', `The change of task ${id} has no patch for commit ${commit}.`, {
+      hint: `List the artifacts with: errand task artifacts ${id}`,
     })
   return { run_id: change.run_id, artifact }
 }

@@ -32,7 +32,7 @@ export function botDataHandlers({ bots, limits }: ApiContext) {
 
     'PUT /api/runner-answers/:id': async ({ runnerTenant, params, body }) => {
       if (typeof (body as Readable | undefined)?.pipe !== 'function')
-        throw new ErrandError('unsupported_media_type', 'An answer is sent as it is.', {
+        throw new ErrandError('unsupported_media_type', 'The answer must be sent as raw bytes.', {
           hint: 'Send it as application/x-tar.',
         })
       await bots.data.take(runnerTenant, params.id, body as Readable)

@@ -45,7 +45,7 @@ async function sendLines(
   const about = {
     what: 'log',
     runId: run_id,
-    goOn: 'Ask again.',
+    goOn: 'Read the log again.',
     allow: (identity: Identity) => visibleRun(engine, identity, run_id),
   } as const
   await sendEventStream(context, request, reply, about, async (paced) => {
@@ -73,7 +73,7 @@ async function sendLines(
 function moment(text: string): number {
   const ms = Date.parse(text)
   if (!Number.isNaN(ms)) return ms
-  throw new ErrandError('bad_request', `query.since: "${text}" is no time.`, {
+  throw new ErrandError('bad_request', `query.since: "${text}" is not a valid time.`, {
     hint: 'Write it as 2026-01-31T10:00:00Z.',
   })
 }

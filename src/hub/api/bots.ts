@@ -51,8 +51,8 @@ function states(text: string): BotState[] {
   return text.split(',').map((each) => {
     const state = BotState.safeParse(each.trim())
     if (state.success) return state.data
-    throw new ErrandError('bad_request', `query.state: "${each}" is no state of a bot.`, {
-      hint: `One or several of ${BotState.options.join(', ')}.`,
+    throw new ErrandError('bad_request', `query.state: "${each}" is not a state of a bot.`, {
+      hint: `Use one or more of ${BotState.options.join(', ')}.`,
     })
   })
 }

@@ -141,7 +141,7 @@ test('a topic of ntfy gets a title, a text and a link, with the token of the cha
   const sent = JSON.parse(body)
   assert.deepEqual(
     [sent.topic, sent.title, sent.click],
-    ['my-topic', 'Errand: a test', `${hub.url}/settings/me`],
+    ['my-topic', 'Errand: test', `${hub.url}/settings/me`],
   )
   assert.equal(channel.received.length, 1)
 })

@@ -30,8 +30,8 @@ export function channelHandlers({ channels, notifier, secrets }: ApiContext) {
   const own = async (identity: Identity, id: string): Promise<NotificationChannel> => {
     const channel = await channels.get(id)
     if (channel?.user_id === identity.user.id) return channel
-    throw new ErrandError('not_found', `You have no channel with the id "${id}".`, {
-      hint: 'List them with: errand channels list',
+    throw new ErrandError('not_found', `Channel with the id "${id}" not found among your channels.`, {
+      hint: 'List your channels with: errand channels list',
     })
   }
 
@@ -48,12 +48,16 @@ export function channelHandlers({ channels, notifier, secrets }: ApiContext) {
 
     'POST /api/me/channels': async ({ identity: { user }, body }, reply) => {
       if ((await channels.ofUser(user.id)).length >= MOST_CHANNELS)
-        throw new ErrandError('quota_exceeded', `You have ${MOST_CHANNELS} channels, which is the most.`, {
-          hint: 'Remove one first: errand channels list',
-        })
+        throw new ErrandError(
+          'quota_exceeded',
+          `You already have ${MOST_CHANNELS} channels, which is the maximum.`,
+          {
+            hint: 'Remove one first. List your channels with: errand channels list',
+          },
+        )
       if (body.kind === 'email' && !notifier.sender.canMail)
-        throw new ErrandError('unavailable', 'This hub sends no mail: it knows no mail server.', {
-          hint: 'Its operator gives it one with ERRAND_SMTP_URL.',
+        throw new ErrandError('unavailable', 'This hub cannot send e-mail: no mail server is configured.', {
+          hint: 'Ask the operator of the hub to set ERRAND_SMTP_URL.',
         })
       const { value, to, secret } = channelValue(body)
       const channel = {
@@ -78,7 +82,7 @@ export function channelHandlers({ channels, notifier, secrets }: ApiContext) {
       const channel = await own(identity, params.id)
       const waitMs = (tested.get(channel.id) ?? 0) + TEST_PAUSE_MS - Date.now()
       if (waitMs > 0)
-        throw new ErrandError('rate_limited', 'A test was sent there just now.', {
+        throw new ErrandError('rate_limited', 'A test was sent to this channel just now.', {
           hint: `Try again in ${Math.ceil(waitMs / 1000)} s.`,
         })
       if (tested.size > 10_000) tested.clear()
@@ -103,8 +107,8 @@ function channelValue(body: CreateChannel): { value: ChannelValue; to: string; s
   if (body.kind === 'email') return { value: { kind: 'email', address: body.address }, to: body.address }
   const url = new URL(body.url)
   if (url.username !== '' || url.password !== '')
-    throw new ErrandError('bad_request', 'body.url: holds a user name or a password.', {
-      hint: 'Leave them out; a topic of ntfy takes a "token".',
+    throw new ErrandError('bad_request', 'body.url: contains a user name or a password.', {
+      hint: 'Leave them out. For an ntfy topic, use "token" instead.',
     })
   const to = url.host.slice(0, 200)
   if (body.kind === 'webhook') {
@@ -113,8 +117,8 @@ function channelValue(body: CreateChannel): { value: ChannelValue; to: string; s
     return { value: { kind: 'webhook', url: url.href, secret }, to, secret: made }
   }
   if (url.pathname.replace(/\//g, '') === '')
-    throw new ErrandError('bad_request', 'body.url: names no topic.', {
-      hint: 'Such as https://ntfy.sh/TOPIC.',
+    throw new ErrandError('bad_request', 'body.url: does not name a topic.', {
+      hint: 'For example: https://ntfy.sh/TOPIC',
     })
   return { value: { kind: 'ntfy', url: url.href, token: body.token }, to }
 }

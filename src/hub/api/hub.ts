@@ -32,7 +32,7 @@ export function hubFactsHandlers({ version, engine, accounts, dataFolder, runsKe
   const size = new DataSize(dataFolder)
   return {
     'GET /api/hub': async ({ identity }) => {
-      needOperator(identity, 'This is')
+      needOperator(identity, 'read this')
       const aside = engine.setAside()
       const named = await Promise.all(aside.slice(0, MOST_NAMED).map((runId) => engine.get(runId)))
       const byTenant = Map.groupBy(await accounts.users(), ({ tenant }) => tenant)
@@ -62,8 +62,8 @@ export function metricsHandlers({ metrics }: ApiContext) {
       // Absent if everybody on the hub's machine may read them.
       if (identity !== null) needAdmin(identity)
       if (identity !== null && identity.user.tenant !== DEFAULT_TENANT)
-        throw new ErrandError('forbidden', 'The figures of the hub are for the admins of its first tenant.', {
-          hint: 'One of them makes a token that reads them: errand tokens create NAME --scope metrics',
+        throw new ErrandError('forbidden', "Only admins of the hub's first tenant may read its metrics.", {
+          hint: 'Ask one of them for a metrics token: errand tokens create NAME --scope metrics',
         })
       reply.header('cache-control', 'no-store').type('text/plain; version=0.0.4; charset=utf-8')
       return reply.serializer((text) => text as string).send(metrics.text())

@@ -60,7 +60,7 @@ export async function describeApi(version: string): Promise<ApiDocs> {
 }
 
 const Unavailable = ErrorAnswer.meta({
-  description: 'The hub is stopping, or a runner or a service that this needs is away: try again later',
+  description: 'The hub is stopping, or a required runner or service is unavailable: try again later',
 })
 
 type Document = ReturnType<ReturnType<typeof Fastify>['swagger']>

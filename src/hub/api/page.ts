@@ -13,8 +13,8 @@ export function pageHandlers({ page }: ApiContext) {
     'GET /assets/:name': async ({ params: { name }, headers }, reply) => {
       const file = await page?.asset(name, headers['accept-encoding'])
       if (file === undefined)
-        throw new ErrandError('not_found', `There is nothing at /assets/${name}.`, {
-          hint: 'The hub may be another version by now: load the page again.',
+        throw new ErrandError('not_found', `Nothing found at /assets/${name}.`, {
+          hint: 'The hub may have a new version: reload the page.',
         })
       // A changed file gets a new name with each build.
       reply.header('cache-control', 'public, max-age=31536000, immutable').header('vary', 'accept-encoding')

@@ -25,8 +25,8 @@ export function runLineHandlers({ engine, lines: runLines, streams }: ApiContext
     }
     const found = await runLines.of(record, number, { read, untilMs: performance.now() + COUNT_MS })
     if (found === undefined)
-      throw new ErrandError('not_found', `The run "${id}" has no attempt ${number}.`, {
-        hint: 'GET /api/runs/:id names the attempts of each step.',
+      throw new ErrandError('not_found', `Run "${id}" has no attempt ${number}.`, {
+        hint: 'List the attempts of each step with: GET /api/runs/:id',
       })
     return { ...found, record, read }
   }

@@ -115,9 +115,9 @@ export function runListHandlers(context: ApiContext) {
     if (earlier !== undefined && earlier.request_hash !== request_hash)
       throw new ErrandError(
         'idempotency_mismatch',
-        `The Idempotency-Key "${key}" was used for another request.`,
+        `The Idempotency-Key "${key}" was already used for another request.`,
         {
-          hint: 'Use a new key for a new request; a repeat must have the same body.',
+          hint: 'Use a new key for a new request. A repeated request must have the same body.',
         },
       )
     const before = answered.get(place)
@@ -156,7 +156,7 @@ export function runListHandlers(context: ApiContext) {
     'POST /api/runs/bulk': async ({ identity, body, headers }) => {
       if ((body.ids === undefined) === (body.filter === undefined))
         throw new ErrandError('bad_request', 'body: exactly one of "ids" and "filter" is needed.', {
-          hint: 'Such as {"action": "cancel", "ids": ["run_0123"]}',
+          hint: 'For example: {"action": "cancel", "ids": ["run_0123"]}',
         })
       const key = headers['idempotency-key']
       if (key !== undefined) return await once(identity, key, body)
@@ -183,7 +183,7 @@ async function matching({ engine }: ApiContext, identity: Identity, body: Bulk):
     cursor = page.next_cursor
     if (found.length > MOST_IN_BULK || (found.length === MOST_IN_BULK && cursor !== undefined))
       throw new ErrandError('bad_request', `More than ${MOST_IN_BULK} runs match.`, {
-        hint: 'Narrow the filter, such as by a time.',
+        hint: 'Narrow the filter, for example by time.',
         details: { limit: MOST_IN_BULK },
       })
     if (cursor === undefined) return found
@@ -196,8 +196,8 @@ function checkExpected(runs: readonly RunRecord[], expect: NonNullable<Bulk['exp
   if (runs.length <= agreed) return
   const by_status: Partial<Record<RunStatus, number>> = {}
   for (const { status } of runs) by_status[status] = (by_status[status] ?? 0) + 1
-  throw new ErrandError('conflict', `${runs.length} runs match by now, and ${agreed} were agreed to.`, {
-    hint: 'Nothing was done. Look at the counts again.',
+  throw new ErrandError('conflict', `${runs.length} runs match now, but only ${agreed} were confirmed.`, {
+    hint: 'Nothing was changed. Check the counts again.',
     details: { by_status },
   })
 }
@@ -207,8 +207,8 @@ function inputs(pairs: readonly string[]): Record<string, string> {
     pairs.map((pair) => {
       const at = pair.indexOf('=')
       if (at > 0) return [pair.slice(0, at), pair.slice(at + 1)]
-      throw new ErrandError('bad_request', 'query.input: the value of an input is written NAME=value.', {
-        hint: 'Such as ?input=region=eu, any number of times.',
+      throw new ErrandError('bad_request', 'query.input: must have the form NAME=value.', {
+        hint: 'For example: ?input=region=eu. You may repeat it.',
       })
     }),
   )
@@ -230,8 +230,8 @@ export function statusesIn<T extends string>(
   return text.split(',').map((each) => {
     const { data } = known.safeParse(each.trim())
     if (data !== undefined) return data
-    throw new ErrandError('bad_request', `query.status: "${each}" is no status.`, {
-      hint: `One or several of ${known.options.join(', ')}.`,
+    throw new ErrandError('bad_request', `query.status: "${each}" is not a valid status.`, {
+      hint: `Use one or more of ${known.options.join(', ')}.`,
     })
   })
 }
@@ -240,7 +240,7 @@ function moment(field: string, text: string | undefined): string | undefined {
   if (text === undefined) return undefined
   const ms = Date.parse(text)
   if (!Number.isNaN(ms)) return new Date(ms).toISOString()
-  throw new ErrandError('bad_request', `query.${field}: "${text}" is no time.`, {
+  throw new ErrandError('bad_request', `query.${field}: "${text}" is not a valid time.`, {
     hint: 'Write it as 2026-01-31T10:00:00Z.',
   })
 }

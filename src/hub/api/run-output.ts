@@ -25,15 +25,15 @@ export function runOutputHandlers({ engine, streams, log }: ApiContext) {
       const known = await told.of(record, number, stream)
       const length = await engine.outputLength(id, number, stream)
       if (known === undefined)
-        throw new ErrandError('not_found', `The run "${id}" has no attempt ${number}.`, {
-          hint: 'GET /api/runs/:id names the attempts of each step.',
+        throw new ErrandError('not_found', `Run "${id}" has no attempt ${number}.`, {
+          hint: 'List the attempts of each step with: GET /api/runs/:id',
         })
       if (length < known && !query.damaged)
         throw new ErrandError(
           'output_damaged',
-          `Of ${stream} of attempt ${number} the hub has ${length} of ${known} bytes: its file was cut short, or is gone.`,
+          `The hub has only ${length} of ${known} bytes of ${stream} of attempt ${number}: the file was cut short or is missing.`,
           {
-            hint: 'To get what is there ask with ?damaged=true. A backup may have the whole.',
+            hint: 'Add ?damaged=true to get what is there. A backup may have all of it.',
             details: { length: known, there: length },
           },
         )

@@ -27,13 +27,17 @@ export function runShareHandlers({ engine, accounts }: ApiContext) {
     if (user === undefined) return { role }
     const found = await accounts.userByName({ tenant, name: user })
     if (found === undefined || found.disabled)
-      throw new ErrandError('not_found', `There is no user "${user}" to share run ${run_id} with.`, {
-        hint: 'An admin lists them with: errand users list',
+      throw new ErrandError('not_found', `User "${user}" not found, so run ${run_id} was not shared.`, {
+        hint: 'Admins list users with: errand users list',
       })
     if (found.name === owner)
-      throw new ErrandError('bad_request', `Run ${run_id} is ${owner}'s own: it need not be shared.`, {
-        hint: 'Name somebody else.',
-      })
+      throw new ErrandError(
+        'bad_request',
+        `Run ${run_id} belongs to ${owner}: there is no need to share it.`,
+        {
+          hint: 'Name another user.',
+        },
+      )
     return { user: found.name }
   }
 
@@ -61,7 +65,7 @@ export function runShareHandlers({ engine, accounts }: ApiContext) {
           'not_found',
           `Run ${run.run_id} is not shared with ${user ?? `the role "${role}"`}.`,
           {
-            hint: `errand sessions shares ${run.run_id} lists with whom it is.`,
+            hint: `List its shares with: errand sessions shares ${run.run_id}`,
           },
         )
       const change = { user: there.user, role: there.role, by: identity.user.name }

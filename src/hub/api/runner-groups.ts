@@ -124,31 +124,31 @@ export function runnerGroupHandlers({ runners, accounts, repositories, pools }: 
   async function unused(identity: Identity, name: string): Promise<void> {
     const found = (await groupsFor(identity)).find((each) => each.name === name)
     if (found === undefined || (!found.made && isEmpty(found) && name !== DEFAULT_GROUP))
-      throw new ErrandError('not_found', `There is no group "${name}".`, {
-        hint: 'List them with: errand runners groups',
+      throw new ErrandError('not_found', `Group "${name}" not found.`, {
+        hint: 'List groups with: errand runners groups',
       })
     const { runners: ids, tokens, repositories: repos, waiting, isolation } = found
     const uses = [
       ids.length > 0 && `runners ${ids.slice(0, 5).join(', ')}${ids.length > 5 ? ', …' : ''}`,
       tokens.length > 0 && `${tokens.length} ${tokens.length === 1 ? 'token' : 'tokens'}`,
-      repos.length > 0 && `repositories ${repos.slice(0, 5).join(', ')} of errand.yaml`,
+      repos.length > 0 && `repositories ${repos.slice(0, 5).join(', ')} in errand.yaml`,
       isolation !== undefined && 'its box in errand.yaml',
       found.pool !== undefined && 'its provisioner in errand.yaml',
-      waiting > 0 && `${waiting} ${waiting === 1 ? 'run that waits' : 'runs that wait'}`,
+      waiting > 0 && `${waiting} ${waiting === 1 ? 'waiting run' : 'waiting runs'}`,
     ].filter((use) => use !== false)
     if (uses.length > 0)
       throw new ErrandError('conflict', `The group "${name}" is in use: ${uses.join('; ')}.`, {
-        hint: 'A runner names its group itself: start it with another --group. Revoke the tokens, and change errand.yaml.',
+        hint: 'Start the runners with another --group, revoke the tokens, and change errand.yaml.',
         details: { runners: ids, tokens: tokens.map(({ id }) => id), repositories: repos, waiting },
       })
     if (!found.made)
-      throw new ErrandError('conflict', `The group "${name}" is always there.`, {
-        hint: 'Runs that name no group go to it.',
+      throw new ErrandError('conflict', `The group "${name}" always exists.`, {
+        hint: 'Keep it: runs without a group use it.',
       })
   }
 
   const taken = (name: string) =>
-    new ErrandError('conflict', `There is a group "${name}" already.`, { hint: 'Choose another name.' })
+    new ErrandError('conflict', `The group "${name}" already exists.`, { hint: 'Choose another name.' })
 
   return {
     'GET /api/runner-waits': ({ identity, query: { group } }) => {
@@ -183,14 +183,14 @@ export function runnerGroupHandlers({ runners, accounts, repositories, pools }: 
     },
 
     'PATCH /api/runner-groups/:name/pool': async ({ identity, params: { name }, body }) => {
-      needOperator(identity, 'How runners are made is')
+      needOperator(identity, 'change how runners are provisioned')
       if (pools === undefined) throw noPool(name)
       await pools.change(name, body, identity.user.name)
       return pools.list(identity.user.tenant).find(({ group }) => group === name)!
     },
 
     'POST /api/runner-groups/:name/empty': ({ identity, params: { name }, body: { working } }) => {
-      needOperator(identity, 'The runners of all tenants are')
+      needOperator(identity, 'remove runners of all tenants')
       if (pools === undefined) throw noPool(name)
       return { removed: pools.empty(name, { working, by: identity.user.name }) }
     },

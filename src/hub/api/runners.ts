@@ -49,7 +49,7 @@ export function runnerHandlers({ runners, accounts, auth }: ApiContext) {
       const { status } = await here(identity, id)
       if (status !== 'disconnected' && !query.force)
         throw new ErrandError('conflict', `The runner "${id}" is connected.`, {
-          hint: `Drain and stop it first; or remove it by force, which loses what it is at: errand runners remove ${id} --force`,
+          hint: `Drain and stop it first, or remove it by force and lose its current work: errand runners remove ${id} --force`,
         })
       const runner = { tenant: identity.user.tenant, id }
       await accounts.revokeRunnerTokens(runner, new Date().toISOString())
@@ -64,8 +64,8 @@ function fitting({ status, group, label }: RunnersQuery): (runner: RunnerView) =
   const wanted = status?.split(',').map((each) => {
     const parsed = RunnerView.shape.status.safeParse(each.trim())
     if (parsed.success) return parsed.data
-    throw new ErrandError('bad_request', `query.status: "${each}" is no status of a runner.`, {
-      hint: `One or several of ${RunnerView.shape.status.options.join(', ')}.`,
+    throw new ErrandError('bad_request', `query.status: "${each}" is not a status of a runner.`, {
+      hint: `Use one or more of ${RunnerView.shape.status.options.join(', ')}.`,
     })
   })
   const labels = [label ?? []].flat().map((text) => text.split(/=(.*)/s))
@@ -112,7 +112,9 @@ const attemptView = ({ attempt_id, run_id, workflow_name, step, host, owner }: A
 })
 
 const unknownRunner = (id: string) =>
-  new ErrandError('not_found', `There is no runner "${id}".`, { hint: 'List them with: errand runners list' })
+  new ErrandError('not_found', `Runner "${id}" not found.`, {
+    hint: 'List runners with: errand runners list',
+  })
 
 export function enrolmentHandlers({ accounts, auth, runners }: ApiContext) {
   const enrolments = new Enrolments({

@@ -141,7 +141,7 @@ function givenLabels(pairs: readonly string[]): Record<string, string> {
   const { data, error } = RunLabels.safeParse(variables(pairs, 'label'))
   if (data !== undefined) return data
   throw new ErrandError('bad_request', `query.label: ${error.issues[0]?.message}.`, {
-    hint: 'Such as ?label=team=db, any number of times.',
+    hint: 'For example: ?label=team=db. You may repeat it.',
   })
 }
 
@@ -150,8 +150,8 @@ function variables(pairs: readonly string[], field = 'var'): Record<string, stri
     pairs.map((pair) => {
       const at = pair.indexOf('=')
       if (at > 0) return [pair.slice(0, at), pair.slice(at + 1)]
-      throw new ErrandError('bad_request', `query.${field}: it is written KEY=value.`, {
-        hint: `Such as ?${field}=NAME=world, any number of times.`,
+      throw new ErrandError('bad_request', `query.${field}: must have the form KEY=value.`, {
+        hint: `For example: ?${field}=NAME=world. You may repeat it.`,
       })
     }),
   )
@@ -184,22 +184,22 @@ async function blueprintRun(
       'bad_request',
       `body: exactly one of "yaml", "workflow" and "agent" is needed${listed(given)}.`,
       {
-        hint: 'A workflow: its text as "yaml", or the same as JSON in "workflow". An agent: {"agent": {"prompt": "..."}}.',
+        hint: 'For a workflow, send its text as "yaml", or the same as JSON in "workflow". For an agent, send {"agent": {"prompt": "..."}}.',
       },
     )
   const blueprint = shape === 'yaml' || shape === 'workflow' ? 'workflow' : 'agent'
   if (body.blueprint !== undefined && body.blueprint !== blueprint)
-    throw new ErrandError('bad_request', `body: blueprint "${body.blueprint}" does not take "${shape}".`, {
-      hint: `It takes ${body.blueprint === 'agent' ? '"agent"' : '"yaml" or "workflow"'}.`,
+    throw new ErrandError('bad_request', `body: blueprint "${body.blueprint}" does not accept "${shape}".`, {
+      hint: `Send ${body.blueprint === 'agent' ? '"agent"' : '"yaml" or "workflow"'}.`,
     })
   if (body.metadata !== undefined && shape !== 'input')
-    throw new ErrandError('bad_request', 'body: "metadata" stands beside "input" only.', {
-      hint: 'Leave it out, or ask as the agent API does: {"input": {"text": "..."}, "metadata": {...}}',
+    throw new ErrandError('bad_request', 'body: "metadata" is only allowed with "input".', {
+      hint: 'Leave it out, or send a request of the agent API: {"input": {"text": "..."}, "metadata": {...}}',
     })
   if (blueprint === 'workflow') return workflowRun(body)
   if (Object.keys(body.vars).length > 0)
-    throw new ErrandError('bad_request', 'body.vars: a run of an agent has no variables.', {
-      hint: 'What the agent is to see in its environment goes into "agent": {"env": {...}}.',
+    throw new ErrandError('bad_request', 'body.vars: an agent run has no variables.', {
+      hint: 'Set environment variables for the agent in "agent": {"env": {...}}.',
     })
   const asked = body.agent ?? oldAgentRequest(body.input!, body.metadata)
   const made = agentRun(asked, await attachments(asked.attachments))

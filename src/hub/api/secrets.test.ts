@@ -135,7 +135,7 @@ test('a run that names a secret which is not there is refused, and one whose sec
   const run = (body: object) => hub.call('POST', '/api/runs', token, body)
   const refused = await run({ yaml: flow('[A, B]') })
   assert.equal(refused.status, 400)
-  assert.match(refused.json.error.message, /There are no secrets "A", "B" for workflow "demo", or all runs/)
+  assert.match(refused.json.error.message, /Secrets "A", "B" not found for workflow "demo" or all runs/)
   assert.deepEqual(refused.json.error.details, { secrets: ['A', 'B'] })
   await hub.call('PUT', '/api/secrets/A', token, { value: VALUE, repository: 'shop' })
   assert.equal((await run({ yaml: flow('[A]') })).status, 400)
@@ -200,7 +200,7 @@ test('the servers of a token are named with it or later, without its value, and 
     hub.call('PUT', `/api/secrets/${name}`, token, body)
   const none = await put('GIT_TOKEN', { value: 'a token of mine' })
   assert.deepEqual([none.status, none.json.hosts], [201, []])
-  assert.match(none.json.warnings[0], /sent to no server.*errand secrets set GIT_TOKEN --host HOST/)
+  assert.match(none.json.warnings[0], /not sent to any server.*errand secrets set GIT_TOKEN --host HOST/)
   const hosts = ['GitHub.com', 'github.com:443', 'git.example.org:8443', '[::1]:3000']
   const named = await put('GIT_TOKEN', { hosts })
   assert.deepEqual(

@@ -19,7 +19,9 @@ const secretView = (secret: Parameters<typeof whence>[0]): SecretView => ({
 
 const hostWarnings = (secret: Parameters<typeof whence>[0]): string[] =>
   tokenHosts(secret)?.length === 0
-    ? [`It is sent to no server, as none was named. Name each: ${allowing(secret, 'HOST')}`]
+    ? [
+        `The secret is not sent to any server, because none was named. Name each server: ${allowing(secret, 'HOST')}`,
+      ]
     : []
 
 export function secretHandlers({ secrets }: ApiContext) {
@@ -47,13 +49,9 @@ export function secretHandlers({ secrets }: ApiContext) {
         const place = placeOf(identity, params.name, address)
         const changed = await secrets.setHosts(place, hosts!, identity.user.name)
         if (changed !== undefined) return { ...secretView(changed), warnings: hostWarnings(changed) }
-        throw new ErrandError(
-          'secret_not_found',
-          `There is no secret "${params.name}"${scopeText(place)} yet.`,
-          {
-            hint: `Give its value too: errand secrets set ${params.name}`,
-          },
-        )
+        throw new ErrandError('secret_not_found', `Secret "${params.name}" not found${scopeText(place)}.`, {
+          hint: `Set its value too: errand secrets set ${params.name}`,
+        })
       }
       const fault = secretFault(value)
       if (fault !== undefined)
@@ -72,8 +70,8 @@ export function secretHandlers({ secrets }: ApiContext) {
     'DELETE /api/secrets/:name': async ({ identity, params, query }) => {
       const place = placeOf(identity, params.name, query)
       if (!(await secrets.remove(place)))
-        throw new ErrandError('secret_not_found', `There is no secret "${params.name}"${scopeText(place)}.`, {
-          hint: 'List them with: errand secrets list',
+        throw new ErrandError('secret_not_found', `Secret "${params.name}" not found${scopeText(place)}.`, {
+          hint: 'List secrets with: errand secrets list',
         })
     },
   } satisfies Partial<Handlers>

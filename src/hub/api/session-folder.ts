@@ -24,26 +24,26 @@ export function sessionFolderHandlers({ engine, asks, limits }: ApiContext) {
     if (step === undefined)
       throw new ErrandError(
         'not_found',
-        `Run ${run_id} is no session with an agent: it has no folder to show.`,
+        `Run ${run_id} is not a session with an agent, so it has no folder to show.`,
         {
-          hint: 'The artifacts of a run are what its steps have kept.',
+          hint: `List the artifacts that its steps saved with: errand runs artifacts ${run_id}`,
         },
       )
     const last = step.instances[0]?.attempts.at(-1)
     if (isFinalRun(status) || last?.outcome !== undefined)
       throw new ErrandError(
         'not_found',
-        `The session of run ${run_id} is over, and its folder is shown no more.`,
+        `The session of run ${run_id} has ended, so its folder is no longer available.`,
         {
-          hint: `What it has changed is kept where it was in a repository: errand runs diff ${run_id}`,
+          hint: `If it worked in a repository, see its change with: errand runs diff ${run_id}`,
         },
       )
     if (last?.runner === undefined)
       throw new ErrandError(
         'not_found',
-        `The session of run ${run_id} has no runner yet, and so no folder.`,
+        `The session of run ${run_id} has no runner yet, so it has no folder.`,
         {
-          hint: 'Wait until it has begun.',
+          hint: 'Wait until it has started.',
         },
       )
     return { of: { tenant, id: last.runner }, attempt_id: last.attempt_id }
@@ -63,7 +63,7 @@ export function sessionFolderHandlers({ engine, asks, limits }: ApiContext) {
     const answer = await asks.answer(of, { ...query, attempt_id } as WorkspaceQuery, WITHIN_MS)
     const found = answer[part]
     if (found !== undefined) return found
-    throw new ErrandError('internal', `Runner "${of.id}" has answered something else.`)
+    throw new ErrandError('internal', `Runner "${of.id}" sent an unexpected answer.`)
   }
 
   return {

@@ -292,8 +292,14 @@ test('the question of a task is answered by those whom its step names alone', as
     return here.json.error
   }
   const cases = [
-    { title: 'by name', not: ['ann', 'root'], unseen: ['cid', 'far'], may: 'bob', hint: /These may: bob\./ },
-    { title: 'by role', not: ['ann', 'root'], unseen: ['far'], may: 'cid', hint: /any user, not ann, whose/ },
+    { title: 'by name', not: ['ann', 'root'], unseen: ['cid', 'far'], may: 'bob', hint: /Allowed: bob\./ },
+    {
+      title: 'by role',
+      not: ['ann', 'root'],
+      unseen: ['far'],
+      may: 'cid',
+      hint: /any user, not ann \(the owner/,
+    },
     { title: 'not ann', not: ['ann'], unseen: ['bob', 'far'], may: 'root', hint: /any admin, not ann/ },
   ] as const
   for (const [index, { title, not, unseen, may, hint }] of cases.entries()) {

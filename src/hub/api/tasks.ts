@@ -34,11 +34,11 @@ export function taskHandlers(context: ApiContext) {
       const { task, tasks: several, issue, defaults, limit } = body
       if ([task, several, issue].filter((each) => each !== undefined).length !== 1)
         throw new ErrandError('bad_request', 'body: exactly one of "task", "tasks" and "issue" is needed.', {
-          hint: 'Such as {"task": {"title": "...", "repo_url": "https://..."}}.',
+          hint: 'For example: {"task": {"title": "...", "repo_url": "https://..."}}',
         })
       if (defaults !== undefined && issue === undefined)
-        throw new ErrandError('bad_request', 'body.defaults: stands beside "issue" alone.', {
-          hint: 'Write these fields into the task.',
+        throw new ErrandError('bad_request', 'body.defaults: is only allowed with "issue".', {
+          hint: 'Put these fields into the task.',
         })
       const given =
         task === undefined ? { tasks: several!, field: 'body.tasks' } : { tasks: [task], field: 'body.task' }
@@ -152,7 +152,7 @@ function sendEvents(
   const about = {
     what: 'events',
     runId: id,
-    goOn: 'Go on with Last-Event-ID.',
+    goOn: 'Reconnect with Last-Event-ID.',
     allow: (identity: Identity) => tasks.get({ by: askerOf(identity), ref: id }),
   } as const
   return sendEventStream(context, request, reply, about, async (paced) => {
@@ -169,8 +169,8 @@ function states(text: string): TaskState[] {
   return text.split(',').map((word) => {
     const state = taskState(word)
     if (state !== undefined) return state
-    throw new ErrandError('bad_request', `query.state: "${word}" is no state of a task.`, {
-      hint: `One or several of ${taskStateWords.join(', ')}.`,
+    throw new ErrandError('bad_request', `query.state: "${word}" is not a state of a task.`, {
+      hint: `Use one or more of ${taskStateWords.join(', ')}.`,
     })
   })
 }

@@ -9,7 +9,7 @@ export function uploadHandlers({ uploads }: ApiContext) {
       if (typeof (body as Readable | undefined)?.pipe !== 'function')
         throw new ErrandError(
           'unsupported_media_type',
-          'An upload is a zip, a tar or a tar.gz, sent as it is.',
+          'An upload must be a zip, tar or tar.gz file, sent as raw bytes.',
           {
             hint: 'curl -X PUT --data-binary @code.tar.gz -H "content-type: application/gzip" URL/api/uploads',
           },

@@ -24,25 +24,25 @@ export function viewHandlers({ personal }: ApiContext) {
     const view = await personal.view(id)
     const { user } = identity
     if (view?.tenant === user.tenant && (view.shared || view.user_id === user.id)) return view
-    throw new ErrandError('not_found', `There is no view "${id}".`, {
-      hint: 'List them with: errand views list',
+    throw new ErrandError('not_found', `View "${id}" not found.`, {
+      hint: 'List views with: errand views list',
     })
   }
 
   const changeable = async (identity: Identity, id: string): Promise<View> => {
     const view = await seen(identity, id)
     if (mayChange(identity, view)) return view
-    throw new ErrandError('forbidden', `The view "${view.name}" is ${view.owner}'s, who shares it.`, {
-      hint: `Ask ${view.owner} or an admin, or save one of your own.`,
+    throw new ErrandError('forbidden', `The view "${view.name}" belongs to ${view.owner}, who shares it.`, {
+      hint: `Ask ${view.owner} or an admin to do it, or save a view of your own.`,
     })
   }
 
   const keep = async (view: View): Promise<void> => {
     const { owner: _, ...kept } = view
     if (await personal.keepView(kept)) return
-    const whose = view.shared ? 'a view of all' : 'a view'
-    throw new ErrandError('conflict', `There is ${whose} with the name "${view.name}" already.`, {
-      hint: 'Choose another name, or delete that one first: errand views list',
+    const whose = view.shared ? 'A shared view' : 'A view'
+    throw new ErrandError('conflict', `${whose} with the name "${view.name}" already exists.`, {
+      hint: 'Choose another name, or delete that view first. List views with: errand views list',
     })
   }
 
@@ -66,9 +66,13 @@ export function viewHandlers({ personal }: ApiContext) {
         return shown(identity, same)
       }
       if (own.length >= MOST_VIEWS)
-        throw new ErrandError('quota_exceeded', `You have ${MOST_VIEWS} views, which is the most.`, {
-          hint: 'Delete one first: errand views list',
-        })
+        throw new ErrandError(
+          'quota_exceeded',
+          `You already have ${MOST_VIEWS} views, which is the maximum.`,
+          {
+            hint: 'Delete one first. List views with: errand views list',
+          },
+        )
       const view: View = {
         ...body,
         id: newId('view'),
@@ -108,13 +112,13 @@ export function seenHandlers({ personal, engine }: ApiContext) {
       const { run_ids, until } = body
       if ((run_ids === undefined) === (until === undefined))
         throw new ErrandError('bad_request', 'body: exactly one of "run_ids" and "until" is needed.', {
-          hint: 'Such as {"run_ids": ["run_0123"]}',
+          hint: 'For example: {"run_ids": ["run_0123"]}',
         })
       const now = new Date()
       if (run_ids !== undefined) return { since: await personal.markSeen(user, run_ids, now) }
       const time = new Date(until!)
       if (Number.isNaN(time.getTime()))
-        throw new ErrandError('bad_request', `body.until: "${until}" is no time.`, {
+        throw new ErrandError('bad_request', `body.until: "${until}" is not a valid time.`, {
           hint: 'Write it as 2026-01-31T10:00:00Z.',
         })
       const upTo = time > now ? now : time

@@ -53,9 +53,9 @@ export function guard(app: ApiApp, rules: AccessRules): void {
     else if (!anyHost && !isSafeHost(request.headers.host, request.socket.localAddress, rules.hosts))
       throw new ErrandError(
         'forbidden',
-        `This hub does not answer to the name "${request.headers.host}" here.`,
+        `This hub does not accept the host name "${request.headers.host}" on this route.`,
         {
-          hint: 'Use its address, or start the hub with the name in ERRAND_HOST_ALLOW; with a token neither is needed.',
+          hint: 'Use the address of the hub, or add the name to ERRAND_HOST_ALLOW and restart the hub. Routes that require a token accept any name.',
         },
       )
   })
@@ -79,15 +79,19 @@ async function identify(request: FastifyRequest, { auth, hosts }: AccessRules): 
   if (request.method === 'GET' || request.method === 'HEAD') return
   const csrf = request.headers['x-errand-csrf']
   if (session !== undefined && typeof csrf === 'string' && auth.isCsrfOf(session, csrf)) return
-  throw new ErrandError('forbidden', 'This request came by cookie without the right "x-errand-csrf".', {
-    hint: 'GET /api/me answers it. A program sends a token instead.',
-  })
+  throw new ErrandError(
+    'forbidden',
+    'This request was sent with a cookie but without the right "x-errand-csrf" header.',
+    {
+      hint: 'Get the value from GET /api/me. Programs: send a token instead.',
+    },
+  )
 }
 
 async function runnerTenant(auth: Auth, token: string | undefined): Promise<string> {
   const runner = await auth.authenticateRunner(token)
   if ('tenant' in runner) return runner.tenant
-  throw new ErrandError('unauthorized', runner.refused, { hint: 'Only runners read this.' })
+  throw new ErrandError('unauthorized', runner.refused, { hint: 'Only runners may use this route.' })
 }
 
 /** Reports whether the request comes from this machine and no proxy passed it on. */
@@ -104,9 +108,13 @@ export function bearer(request: FastifyRequest): string | undefined {
   if (header !== undefined) {
     const [, token] = /^Bearer +(\S+) *$/i.exec(header) ?? []
     if (token === undefined)
-      throw new ErrandError('unauthorized', 'The Authorization header is not of the form "Bearer <token>".', {
-        hint: 'Send "Authorization: Bearer <token>".',
-      })
+      throw new ErrandError(
+        'unauthorized',
+        'The Authorization header does not have the form "Bearer <token>".',
+        {
+          hint: 'Send "Authorization: Bearer <token>".',
+        },
+      )
     return token
   }
   const tokenIn = request.routeOptions.config.route?.tokenIn
@@ -121,9 +129,13 @@ export const isAdmin = ({ user }: Identity): boolean => user.role === 'admin'
 
 export function needAdmin(identity: Identity): void {
   if (!isAdmin(identity))
-    throw new ErrandError('forbidden', `Only an admin may do this; "${identity.user.name}" is none.`, {
-      hint: 'Ask an admin.',
-    })
+    throw new ErrandError(
+      'forbidden',
+      `Only an admin may do this, and "${identity.user.name}" is not an admin.`,
+      {
+        hint: 'Ask an admin.',
+      },
+    )
 }
 
 /** Reports whether the identity is a log-in by password, or that of the hub's own machine. */
@@ -135,9 +147,9 @@ function needPermission(identity: Identity, permission: Permission): void {
   if (isLogin(identity) || token?.allow?.includes(permission)) return
   throw new ErrandError(
     'forbidden',
-    `The token "${token!.name}" was made without the permission "${permission}", which this needs.`,
+    `The token "${token!.name}" does not have the permission "${permission}", which this request requires.`,
     {
-      hint: `Log in (errand login), or use a token that may: errand tokens create NAME --allow ${permission}`,
+      hint: `Log in (errand login), or use a token that has it: errand tokens create NAME --allow ${permission}`,
       details: { permission },
     },
   )
@@ -146,7 +158,7 @@ function needPermission(identity: Identity, permission: Permission): void {
 /** Throws `forbidden` unless the user is an operator of the hub. */
 export function needOperator({ user }: Identity, what: string): void {
   if (user.tenant !== DEFAULT_TENANT)
-    throw new ErrandError('forbidden', `${what} for the admins of the hub's first tenant.`, {
+    throw new ErrandError('forbidden', `Only admins of the hub's first tenant may ${what}.`, {
       hint: `Ask an admin of the tenant "${DEFAULT_TENANT}".`,
     })
 }
@@ -193,18 +205,18 @@ export async function visibleRun(engine: EngineFace, identity: Identity, runId: 
   const can = shareOf(record, user)
   if (can === undefined) throw noRun(runId)
   const may = can === 'watch' ? 'watch it' : 'prompt and answer its agent'
-  throw new ErrandError('forbidden', `Run ${runId} is ${record.owner}'s; you may ${may}, and no more.`, {
+  throw new ErrandError('forbidden', `Run ${runId} belongs to ${record.owner}; you may only ${may}.`, {
     hint:
       can === 'watch'
-        ? `To take part ask ${record.owner}: errand sessions share ${runId} --with ${user.name} --can take-part`
+        ? `To take part, ask ${record.owner} to run: errand sessions share ${runId} --with ${user.name} --can take-part`
         : `Ask ${record.owner}, or an admin, to do it.`,
     details: { owner: record.owner, can },
   })
 }
 
 const noRun = (runId: string): ErrandError =>
-  new ErrandError('run_not_found', `There is no run "${runId}".`, {
-    hint: 'List yours with: errand runs list',
+  new ErrandError('run_not_found', `Run "${runId}" not found.`, {
+    hint: 'List runs with: errand runs list',
   })
 
 const mayChange = (identity: Identity, record: RunRecord): boolean =>

@@ -41,7 +41,7 @@ export function readBodies(app: ApiApp, { requestMs }: Pick<ApiLimits, 'requestM
         if (refused) return done(refused)
         done(
           new ErrandError('bad_request', `The body is not valid JSON: ${withoutBody(error.message)}`, {
-            hint: 'Send JSON with the content type application/json; a workflow may be sent as application/yaml.',
+            hint: 'Send JSON with the content type application/json. You may send a workflow as application/yaml.',
           }),
         )
       })
@@ -51,7 +51,7 @@ export function readBodies(app: ApiApp, { requestMs }: Pick<ApiLimits, 'requestM
   app.addContentTypeParser('multipart/form-data', (request, payload, done) => {
     if (request.routeOptions.config.route?.form) return done(null, payload)
     done(
-      new ErrandError('unsupported_media_type', 'A form is not taken here.', {
+      new ErrandError('unsupported_media_type', 'This route does not accept a form.', {
         hint: 'Send JSON.',
       }),
     )
@@ -79,7 +79,7 @@ const BYTES = 'Send the bytes of the file with the content type application/octe
 const notAccepted = ({ headers }: FastifyRequest, hint: string): ErrandError =>
   new ErrandError(
     'unsupported_media_type',
-    `This address does not accept a body of ${headers['content-type']}.`,
+    `This route does not accept a body of the type ${headers['content-type']}.`,
     {
       hint,
     },
@@ -146,14 +146,18 @@ function tooMuch(body: unknown): ErrandError | null {
 }
 
 const tooMany = (): ErrandError =>
-  new ErrandError('body_too_large', `The lists and objects of the body have over ${MOST_ENTRIES} entries.`, {
-    hint: 'Split it. A workflow may be sent as the text of a file.',
-    details: { limit_entries: MOST_ENTRIES },
-  })
+  new ErrandError(
+    'body_too_large',
+    `The lists and objects in the body have more than ${MOST_ENTRIES} entries.`,
+    {
+      hint: 'Split it. You may send a workflow as the text of a file.',
+      details: { limit_entries: MOST_ENTRIES },
+    },
+  )
 
 const tooDeep = (): ErrandError =>
-  new ErrandError('bad_request', `The body is over ${MOST_DEEP} lists or objects deep.`, {
-    hint: 'Send it flatter: what is deep may stand in a text.',
+  new ErrandError('bad_request', `The body is nested more than ${MOST_DEEP} levels deep.`, {
+    hint: 'Reduce the nesting, for example by sending the deep part as a text.',
   })
 
 /** Removes the part of the body from a parser's message: a body may contain a secret. */
@@ -184,7 +188,7 @@ function refusedIn(value: unknown, where: string): ErrandError | undefined {
       inner !== null &&
       Object.hasOwn(inner, 'prototype')
     )
-      return refusal(where, '"constructor" that has a "prototype"')
+      return refusal(where, '"constructor" if it has a "prototype"')
     const found = refusedIn(inner, `${where}.${key}`)
     if (found) return found
   }
@@ -192,6 +196,6 @@ function refusedIn(value: unknown, where: string): ErrandError | undefined {
 }
 
 const refusal = (where: string, what: string) =>
-  new ErrandError('bad_request', `${where.slice(0, SHOWN_CHARACTERS)}: nothing can be named ${what}.`, {
+  new ErrandError('bad_request', `${where.slice(0, SHOWN_CHARACTERS)}: a key cannot be named ${what}.`, {
     hint: 'Choose another name.',
   })

@@ -42,22 +42,22 @@ test('every refusal has one shape, the right status, and says what is wrong', as
     /^body: nothing .*"__proto__"/,
   )
   const inArgs = '{"workflow": {"steps": [{"args": {"a": 1, "__proto__": {"x": 1}}}]}}'
-  const atArgs = /^body\.workflow\.steps\.0\.args: nothing can be named "__proto__"/
+  const atArgs = /^body\.workflow\.steps\.0\.args: a key cannot be named "__proto__"/
   assertError(await post(inArgs), 400, 'bad_request', atArgs)
   const built = '{"vars": {"constructor": {"prototype": 1}}}'
-  assertError(await post(built), 400, 'bad_request', /^body\.vars: .*"constructor" that has a "prototype"/)
+  assertError(await post(built), 400, 'bad_request', /^body\.vars: .*"constructor" if it has a "prototype"/)
   const deep = `${'['.repeat(4000)}{"__proto__": 1}${']'.repeat(4000)}`
   assertError(await post(deep), 400, 'bad_request', /^body\.0\.0|not valid JSON/)
   const nested = `{"a":${'['.repeat(1500)}${']'.repeat(1500)}}`
   const deepArgs = `{"workflow": {"version": "v0.1", "name": "x", "steps": [{"name": "a", "action": "noop", "args": ${nested}}]}}`
-  assertError(await post(deepArgs), 400, 'bad_request', /^The body is over 1000 lists or objects deep\./)
+  assertError(await post(deepArgs), 400, 'bad_request', /^The body is nested more than 1000 levels deep\./)
   assertError(await post(undefined), 400, 'bad_request', /^body is missing\./)
   assertError(await post([1]), 400, 'bad_request', /^body must be a map of keys and values, but is a list\./)
   assertError(
     await post({ yaml, vras: {} }),
     400,
     'bad_request',
-    /^body\.vras is not known here\. did you mean "vars"\?/,
+    /^body\.vras is not a known field\. did you mean "vars"\?/,
   )
   const two = await post({ yaml: 3, vars: { A: [] } })
   assertError(two, 400, 'bad_request', /^body\.yaml must be text, but is the number 3 \(and 1 more\)\./)

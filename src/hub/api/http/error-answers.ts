@@ -35,12 +35,12 @@ export function answerErrors(
     const methods = app.methodsOf(path)
     if (methods.length === 0) {
       const now = newPathOf(path)
-      throw new ErrandError('not_found', `There is nothing at ${path}.`, {
-        hint: now === undefined ? 'See /docs for what there is.' : `Its address is now ${now}.`,
+      throw new ErrandError('not_found', `Nothing found at ${path}.`, {
+        hint: now === undefined ? 'See /docs for the list of routes.' : `Use ${now} instead.`,
       })
     }
-    throw new ErrandError('method_not_allowed', `${path} does not take ${request.method}.`, {
-      hint: `It takes ${methods.join(', ')}.`,
+    throw new ErrandError('method_not_allowed', `${path} does not support ${request.method}.`, {
+      hint: `Use ${methods.join(', ')}.`,
       details: { allow: methods },
     })
   }
@@ -73,8 +73,8 @@ function errorText(
   }
   const told =
     known ??
-    new ErrandError('internal', 'The hub failed at this request.', {
-      hint: `Its log says more, under request ${request.id}.`,
+    new ErrandError('internal', 'The hub failed to process this request.', {
+      hint: `See the hub's log for request ${request.id}.`,
       details: { request_id: request.id },
     })
   if (told.status === 401) reply.header('www-authenticate', 'Bearer')
@@ -148,8 +148,8 @@ function translate(error: FastifyError, bodyBytes: number | undefined): ErrandEr
       details: { limit_bytes: bodyBytes },
     })
   if (error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE')
-    return new ErrandError('unsupported_media_type', 'This content type is not understood here.', {
-      hint: 'Send application/json; a workflow may also be sent as application/yaml.',
+    return new ErrandError('unsupported_media_type', 'This route does not accept this content type.', {
+      hint: 'Send application/json. You may also send a workflow as application/yaml.',
     })
   const status = error.statusCode ?? 500
   if (status < 400 || status > 499) return undefined

@@ -30,9 +30,13 @@ export async function sendEventStream(
 ): Promise<void> {
   const { limits, log, auth } = context
   const token = bearer(request) ?? cookieToken(request)
-  const tooSlow = new ErrandError('unavailable', `Nothing was read for ${limits.slowReaderMs / 1000} s.`, {
-    hint: goOn,
-  })
+  const tooSlow = new ErrandError(
+    'unavailable',
+    `The reader read nothing for ${limits.slowReaderMs / 1000} s.`,
+    {
+      hint: goOn,
+    },
+  )
   const paced = openStream(context, request, reply, 'text/event-stream; charset=utf-8', errorEvent(tooSlow))
   const keepAlive = setInterval(() => {
     if (!paced.waiting) void paced.write(': keep-alive\n\n')
@@ -47,7 +51,7 @@ export async function sendEventStream(
     await send(paced)
   } catch (error) {
     if (paced.gone.aborted) return
-    log(`${what} of ${runId ?? 'runs'} broke off: ${(error as Error).stack}`, {
+    log(`sending the ${what} of ${runId ?? 'runs'} failed: ${(error as Error).stack}`, {
       level: 'error',
       run_id: runId,
     })

@@ -38,13 +38,13 @@ export async function readForm<Received>(
 
   parser.on('field', (name, value, isNameCut, isCut) => {
     if (isNameCut || isCut || fields.size >= MAX_FIELDS)
-      over.reject(noForm(`Its field "${name.slice(0, 100)}" is too much`))
+      over.reject(noForm(`Its field "${name.slice(0, 100)}" exceeds a limit`))
     else fields.set(name, value)
   })
   parser.on('file', (field, content, name, _encoding, media_type) => {
     if (field !== 'file' || found !== undefined) {
       content.resume()
-      over.reject(noForm(found === undefined ? `It has a file "${field}"` : 'It has two files'))
+      over.reject(noForm(found === undefined ? `It has a file named "${field}"` : 'It has two files'))
       return
     }
     // The receiver reports errors, or, once it has everything, the parser.
@@ -54,12 +54,12 @@ export async function readForm<Received>(
     found = { content, file, name: name ?? '', media_type }
   })
   parser.once('finish', over.resolve).once('error', (error) => over.reject(noForm(messageOf(error))))
-  const onClose = () => body.readableEnded || over.reject(noForm('It broke off'))
+  const onClose = () => body.readableEnded || over.reject(noForm('It ended early'))
   body.once('close', onClose).once('error', onClose)
   body.pipe(parser)
   try {
     await over.promise
-    if (found === undefined) throw noForm('It has no file')
+    if (found === undefined) throw noForm('It has no file named "file"')
     const { name, media_type } = found
     return { file: await found.file, name, media_type, fields }
   } catch (error) {

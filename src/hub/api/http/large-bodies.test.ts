@@ -55,7 +55,7 @@ test('a body of more entries than can be checked is refused as too large', async
   const wide = JSON.stringify({ workflow: { steps: [Array.from({ length: 100_000 }, () => 0)] } })
   const answer = await hub.call('POST', '/api/runs', token, wide)
   assert.equal(answer.status, 413)
-  assert.match(answer.json.error.message, /over 100000 entries/)
+  assert.match(answer.json.error.message, /more than 100000 entries/)
 })
 
 test('without a token a large body is refused before it has come, on every route', async (t) => {

@@ -119,9 +119,9 @@ export class PacedResponses {
     if (open < readersPerUser) return
     throw new ErrandError(
       'rate_limited',
-      `This user reads ${open} streams of events, logs or output already.`,
+      `This user already has ${open} open streams of events, logs or output.`,
       {
-        hint: 'Close some, or let the hub have more of them for each user: ERRAND_MAX_READERS.',
+        hint: 'Close some, or raise the limit for each user with ERRAND_MAX_READERS on the hub.',
         details: { limit: readersPerUser },
       },
     )

@@ -61,7 +61,7 @@ test('no route makes a token, a user or a secret for a token without that permis
         [status, json.error.code, json.error.details],
         [403, 'forbidden', { permission: makes }],
       )
-      assert.match(json.error.message, new RegExp(`without the permission "${makes}"`))
+      assert.match(json.error.message, new RegExp(`does not have the permission "${makes}"`))
       assert.match(json.error.hint, new RegExp(`errand login.*errand tokens create NAME --allow ${makes}`))
     }
     if (makes === undefined) continue
@@ -176,9 +176,9 @@ test('a token gives no permission that it has not, and makes or changes no admin
     'POST',
     '/api/tokens',
     { name: 'more', allow: ['users', 'secrets'] },
-    /has not itself: secrets/,
+    /does not have: secrets/,
   )
-  const alone = /by a log-in alone/
+  const alone = /requires a log-in, but/
   await refused('POST', '/api/users', { name: 'evil', password: 'long enough', role: 'admin' }, alone)
   await refused('PATCH', `/api/users/${ann.id}`, { role: 'admin' }, alone)
   for (const change of [

@@ -26,10 +26,14 @@ export async function sendRange(
   const range = onlyHead ? undefined : readRange(header, length)
   if (range === 'unsatisfiable') {
     reply.header('content-range', `bytes */${length}`)
-    throw new ErrandError('range_not_satisfiable', `${name} has ${length} bytes; "${header}" is past them.`, {
-      hint: 'Ask again when there is more.',
-      details: { length },
-    })
+    throw new ErrandError(
+      'range_not_satisfiable',
+      `${name} has ${length} bytes; "${header}" is outside them.`,
+      {
+        hint: 'Try again when there is more content.',
+        details: { length },
+      },
+    )
   }
   const { start, end } = range ?? { start: 0, end: length }
   if (!onlyHead) streams.admit(user)
@@ -53,10 +57,10 @@ export async function sendRange(
       await paced.write(piece)
       if (paced.gone.aborted) return
     }
-    if (at !== end) throw new Error(`it ends at ${at} of ${end} bytes`)
+    if (at !== end) throw new Error(`it ended at byte ${at} instead of byte ${end}`)
     paced.end()
   } catch (error) {
-    log(`${name} broke off: ${(error as Error).message}`, { level: 'error' })
+    log(`${name} could not be sent completely: ${(error as Error).message}`, { level: 'error' })
     paced.destroy()
   }
 }

@@ -49,7 +49,7 @@ interface ReportedIssue {
 
 function told(place: string, { path, at, says, hint, expected }: Finding, schema: z.ZodType): ReportedIssue {
   const field = `${place}${path.length === 0 || typeof path[0] === 'number' ? '' : '.'}${formatPath(path)}`
-  const message = says === unknownKey ? 'is not known here' : says
+  const message = says === unknownKey ? 'is not a known field' : says
   // Hints about values are about YAML.
   const meant =
     at === 'key'
@@ -80,7 +80,7 @@ function inJson(path: ValuePath, given: readonly unknown[], expected = ''): stri
   if (example === undefined) return undefined
   const text = JSON.stringify(example)
   const name = path.at(-1)
-  if (name === undefined) return `Send it as JSON such as ${text}.`
+  if (name === undefined) return `Send it as JSON, for example ${text}.`
   return typeof name === 'string' ? `Write it as ${JSON.stringify(name)}: ${text}.` : `Write each as ${text}.`
 }
 
@@ -89,7 +89,7 @@ function refusal(problems: readonly ReportedIssue[], areMore = false): ErrandErr
   const count = areMore ? `at least ${MOST_FAULTS} more` : `${problems.length - 1} more`
   const more = problems.length > 1 ? ` (and ${count})` : ''
   return new ErrandError('bad_request', `${first!.field} ${first!.message}${more}.`, {
-    hint: first!.hint ?? 'The fields are described at /docs.',
+    hint: first!.hint ?? 'See /docs for the fields.',
     details: problems,
   })
 }

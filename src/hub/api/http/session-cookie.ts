@@ -70,8 +70,8 @@ export function checkOrigin({ headers }: Pick<FastifyRequest, 'headers'>, hosts:
   const { 'sec-fetch-site': site, origin, host } = headers
   if (site === 'same-origin' || site === 'none') return
   if (site === undefined && (origin === undefined || isOwn(origin, host, hosts))) return
-  throw new ErrandError('forbidden', `This request comes from a page of another origin${named(origin)}.`, {
-    hint: "Where that is this hub's own behind a proxy: let the proxy pass on the Host, or put the name into ERRAND_HOST_ALLOW.",
+  throw new ErrandError('forbidden', `This request comes from a page with another origin${named(origin)}.`, {
+    hint: "If the page is this hub's own, behind a proxy: make the proxy forward the Host header, or add the name to ERRAND_HOST_ALLOW.",
   })
 }
 

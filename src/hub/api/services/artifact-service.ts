@@ -41,9 +41,9 @@ export function artifactServiceHandlers({ stored, contents, streams, log }: ApiC
         if (asked !== undefined && asked !== received.sha256)
           throw new ErrandError(
             'bad_request',
-            `What came has the SHA-256 ${received.sha256}, and not ${asked}.`,
+            `The received file has the SHA-256 ${received.sha256}, not ${asked}.`,
             {
-              hint: 'Send it again; Content-SHA256 is that of the file alone.',
+              hint: 'Send it again. Content-SHA256 must be the SHA-256 of the file alone.',
             },
           )
         const { id, isNew } = await stored.add(askerOf(identity), received, told())
@@ -106,8 +106,8 @@ class Comings {
   begin(user: string): Disposable {
     const count = (this.#byUser.get(user) ?? 0) + 1
     if (count > MOST_AT_ONCE)
-      throw new ErrandError('rate_limited', `${MOST_AT_ONCE} files of yours are on their way already.`, {
-        hint: 'Send no more at once.',
+      throw new ErrandError('rate_limited', `You are already uploading ${MOST_AT_ONCE} files.`, {
+        hint: 'Wait until one of the uploads has ended.',
       })
     this.#byUser.set(user, count)
     return {
@@ -132,8 +132,8 @@ function asTold({
 }: Omit<ToBeStored, 'type'> & { type?: string }): ToBeStored {
   const own = name === '' ? type : name
   if (!ArtifactName.safeParse(own).success)
-    throw new ErrandError('bad_request', 'The name of the file cannot be kept.', {
-      hint: 'It is a path of a file without "." and "..", such as out/report.html.',
+    throw new ErrandError('bad_request', 'The name of the file is not valid.', {
+      hint: 'Use the path of a file without "." and "..", for example out/report.html.',
     })
   return { type, name: own, media_type, metadata }
 }
@@ -148,7 +148,11 @@ function metadataOf(text: string | undefined): Record<string, unknown> {
   }
   const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
   if (isObject && !isNestedDeeper(value, MOST_DEEP)) return value as Record<string, unknown>
-  throw new ErrandError('bad_request', `form.metadata is no JSON object, or over ${MOST_DEEP} deep.`, {
-    hint: 'Write it as {"task_id": "7"}.',
-  })
+  throw new ErrandError(
+    'bad_request',
+    `form.metadata is not a JSON object, or is nested more than ${MOST_DEEP} levels deep.`,
+    {
+      hint: 'Write it as {"task_id": "7"}.',
+    },
+  )
 }

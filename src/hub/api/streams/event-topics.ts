@@ -89,7 +89,7 @@ export class EventTopics {
     for (const name of dropped) left.delete(name)
     for (const topic of runs) left.add(nameOf(topic))
     if (left.size > MOST_TOPICS)
-      throw new ErrandError('rate_limited', `A stream follows at most ${MOST_TOPICS} runs.`, {
+      throw new ErrandError('rate_limited', `A stream can follow at most ${MOST_TOPICS} runs.`, {
         hint: 'Drop some, or open another stream.',
         details: { limit: MOST_TOPICS },
       })
@@ -192,7 +192,7 @@ export class EventTopics {
     this.#followed.set(name, following)
     void send(following.signal).catch((error) => {
       if (following.signal.aborted) return
-      this.#context.log(`events of ${name} broke off: ${(error as Error).stack}`, { level: 'error' })
+      this.#context.log(`sending the events of ${name} failed: ${(error as Error).stack}`, { level: 'error' })
       // The reader opens it again and continues after what it has read.
       this.#paced.finish()
     })

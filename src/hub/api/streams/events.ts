@@ -22,7 +22,7 @@ export function eventHandlers(context: ApiContext) {
       // A user with another role or tenant counts as another reader: the stream always shows what its user may see.
       const about = {
         what: 'events',
-        goOn: 'Go on with Last-Event-ID.',
+        goOn: 'Reconnect with Last-Event-ID.',
         allow: async (now: Identity) => await topics?.recheck(now),
       } as const
       await sendEventStream(context, request, reply, about, async (paced) => {
@@ -43,8 +43,8 @@ export function eventHandlers(context: ApiContext) {
     'POST /api/events/:id': async ({ identity, params, body }) => {
       const found = open.get(params.id)
       if (found === undefined || found.identity.user.id !== identity.user.id)
-        throw new ErrandError('not_found', `There is no open stream "${params.id}".`, {
-          hint: 'GET /api/events opens one; its first message names it.',
+        throw new ErrandError('not_found', `Open stream "${params.id}" not found.`, {
+          hint: 'Open one with GET /api/events: its first message contains its id.',
         })
       await found.change(body.add, body.drop)
       return { topics: found.topics }

@@ -53,7 +53,7 @@ function sendStream(
   const about = {
     what: 'events',
     runId: record.run_id,
-    goOn: 'Go on with Last-Event-ID.',
+    goOn: 'Reconnect with Last-Event-ID.',
     allow: (identity: Identity) => readableRun(engine, identity, record.run_id),
   } as const
   return sendEventStream(context, request, reply, about, async (paced) => {
@@ -96,7 +96,7 @@ async function sendList(
     paced.end(lead === '[' ? '[]' : ']')
   } catch (error) {
     if (paced.gone.aborted) return
-    context.log(`events of ${record.run_id} broke off: ${(error as Error).stack}`, {
+    context.log(`sending the events of ${record.run_id} failed: ${(error as Error).stack}`, {
       level: 'error',
       run_id: record.run_id,
     })
