@@ -160,7 +160,7 @@ export class Assignments {
     const { spec } = assignment
     const why = error instanceof Error ? error.message : error
     this.#options.log(
-      `What runners tell of ${spec.attempt_id} could not be kept; it is tried again: ${why}`,
+      `Reports about attempt ${spec.attempt_id} could not be saved; trying again: ${why}`,
       {
         level: 'error',
         run_id: spec.run_id,
