@@ -51,9 +51,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const)
     assert.ok(!JSON.stringify(server.requests.map((each) => each.body)).includes(token))
 
     const ours = () => issue.notes.filter((note) => note.body.includes('<!-- errand:task'))
-    await eventually('the comment', () =>
-      ours().some((note) => note.body.includes('Pull request: http')),
-    )
+    await eventually('the comment', () => ours().some((note) => note.body.includes('Pull request: http')))
     assert.equal(ours().length, 1)
 
     // Asking again gives the same task, whatever was said since. A closed issue, or one that does not exist, gives

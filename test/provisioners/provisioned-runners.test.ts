@@ -118,10 +118,7 @@ test('a group whose runners do not start says why, in the run that waits, and tr
     const said = JSON.stringify(await programs.client.runs.get(id))
     return said.includes('could be started') && said
   })
-  assert.match(
-    told,
-    /could be started since 20.*Z: .* ended with exit code 3: no quota\. Next try at 20/,
-  )
+  assert.match(told, /could be started since 20.*Z: .* ended with exit code 3: no quota\. Next try at 20/)
   writeGroup(programs.data, {})
   assert.equal((await programs.ended(id)).status, 'success', 'once it is mended')
   await nothingLeft(programs)

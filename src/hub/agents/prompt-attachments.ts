@@ -36,9 +36,13 @@ export async function givenAttachments(
         for await (const piece of await stored.open(record, { start: 0, end: Math.min(bytes, 16) - 1 }))
           begins = Buffer.concat([begins, piece as Buffer])
       if (beginnings[media_type.toLowerCase()]?.test(begins.toString('latin1')) !== true)
-        throw new ErrandError('invalid_argument', `"${name}" is not ${media_type}, although its media type says so.`, {
-          hint: 'Attach a PNG, JPEG, GIF or WebP image.',
-        })
+        throw new ErrandError(
+          'invalid_argument',
+          `"${name}" is not ${media_type}, although its media type says so.`,
+          {
+            hint: 'Attach a PNG, JPEG, GIF or WebP image.',
+          },
+        )
     }
     found.push({ id, name, media_type, bytes, sha256 })
   }

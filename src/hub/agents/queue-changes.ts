@@ -86,5 +86,8 @@ const taken = (fate: TakenPrompt) =>
     fate.by === undefined
       ? `The prompt "${fate.prompt_id}" is no longer in the queue: it was taken at ${fate.at}.`
       : `The prompt "${fate.prompt_id}" is no longer in the queue: ${fate.by} withdrew it at ${fate.at}.`,
-    { hint: 'Give another prompt, or stop the turn if the agent should not continue with this one.', details: fate },
+    {
+      hint: 'Give another prompt, or stop the turn if the agent should not continue with this one.',
+      details: fate,
+    },
   )

@@ -66,7 +66,10 @@ export class RunArtifacts {
     const { runId } = splitAttemptId(attemptId)
     const run = await this.#runOf(tenant, runId)
     if (isFinalRun(run.status))
-      throw new ErrandError('run_ended', `Run ${runId} has ended (${run.status}) and accepts no more artifacts.`)
+      throw new ErrandError(
+        'run_ended',
+        `Run ${runId} has ended (${run.status}) and accepts no more artifacts.`,
+      )
     await this.#options.store.put(placeOf(run), measured, content)
   }
 

@@ -32,9 +32,13 @@ export class BotSubmissions {
         hint: `Restart the bot with: errand bot restart ${run.workflow_name}`,
       })
     if (servesBots(run.workflow))
-      throw new ErrandError('invalid_argument', 'A workflow on a hub cannot have steps with the action bot.serve.', {
-        hint: 'Start the bot with: errand bot start',
-      })
+      throw new ErrandError(
+        'invalid_argument',
+        'A workflow on a hub cannot have steps with the action bot.serve.',
+        {
+          hint: 'Start the bot with: errand bot start',
+        },
+      )
   }
 
   async submit({ owner, tenant }: BotOwner, submission: BotSubmission): Promise<void> {

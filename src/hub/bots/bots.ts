@@ -180,9 +180,13 @@ export class Bots {
     return this.#locked(of, async () => {
       const { current, update } = await this.#known.runs(of, botId)
       if (isFinalRun(current.status))
-        throw new ErrandError('conflict', `The bot "${botId}" is not running, so there is nothing to update.`, {
-          hint: `Restart it unchanged with: errand bot restart ${botId}, or start it again with its source: errand bot start ${botId} ...`,
-        })
+        throw new ErrandError(
+          'conflict',
+          `The bot "${botId}" is not running, so there is nothing to update.`,
+          {
+            hint: `Restart it unchanged with: errand bot restart ${botId}, or start it again with its source: errand bot start ${botId} ...`,
+          },
+        )
       if (update !== undefined && !isFinalRun(update.status)) throw underWay(botId, update)
       const { maxSeconds } = this.#options.quota
       const run_id = newRunId()

@@ -141,7 +141,10 @@ test('a run waits for the runner with its files, whose boxes are not known while
   runner.hello = { ...runner.hello!, isolation: undefined }
   world.connect('r2', { isolation: both })
   const second = world.submit('ann', {}, { ...run, attempt_id: 'run_x.2', isolation: 'sandbox' })
-  assert.equal(world.whys.get(second)!.at(-1), 'runner "r1", which has the files of this run, is not connected')
+  assert.equal(
+    world.whys.get(second)!.at(-1),
+    'runner "r1", which has the files of this run, is not connected',
+  )
   world.connect('r1', { isolation: sandboxOnly })
   assert.equal(runnerOf(second), key('r1'))
 })

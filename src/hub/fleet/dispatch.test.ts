@@ -238,7 +238,10 @@ test('steps of a run wait for the runner that has its files while it is expected
   world.end(second)
   assert.deepEqual([third, fourth].map(runnerOfIt), ['waiting', 'waiting'])
   t.mock.timers.tick(500)
-  assert.equal(world.whys.get(fourth)!.at(-1), 'runner "r1", which has the files of this run, is not connected')
+  assert.equal(
+    world.whys.get(fourth)!.at(-1),
+    'runner "r1", which has the files of this run, is not connected',
+  )
 
   world.connect('r1', { slots: 1 })
   assert.deepEqual([third, fourth].map(runnerOfIt), [key('r1'), 'waiting'])

@@ -214,7 +214,10 @@ function noRoom(requires: Requirements, willing: readonly Candidate[], which: st
   }
   const kept = willing.filter((runner) => runner.kept && hasRoom(runner, requires))
   if (kept.length > 0)
-    return wait('kept', `runner "${kept[0]!.id}"${which} is reserved for a larger step that has waited longer`)
+    return wait(
+      'kept',
+      `runner "${kept[0]!.id}"${which} is reserved for a larger step that has waited longer`,
+    )
   const wanted = [
     takesSlot(requires) && 'a slot',
     cpus > 0 && cpusText(cpus),

@@ -166,7 +166,12 @@ test("what was given to a runner of which nothing is known waits for its tenant'
   )
   await theirs.until(4)
   assert.deepEqual(theirs.answer.attempts, [
-    { state: 'superseded', attempt_id: 'run_1.1', epoch: 1, why: 'it has ended at the hub, or another runner has it' },
+    {
+      state: 'superseded',
+      attempt_id: 'run_1.1',
+      epoch: 1,
+      why: 'it has ended at the hub, or another runner has it',
+    },
   ])
   assert.deepEqual(
     theirs.frames.slice(1).map(({ type, run_id }) => `${type} ${run_id}`),

@@ -56,6 +56,9 @@ test('a runner that is away, goes, or does not know the question is unavailable'
   await assert.rejects(broken, { code: 'unavailable', message: /connection/ })
   await assert.rejects(asks.answer(of, ask, 1), { code: 'unavailable', hint: /earlier version/ })
   runner.link = undefined
-  await assert.rejects(asks.answer(of, ask, LONG_MS), { code: 'unavailable', message: /"box" is not connected/ })
+  await assert.rejects(asks.answer(of, ask, LONG_MS), {
+    code: 'unavailable',
+    message: /"box" is not connected/,
+  })
   await assert.rejects(asks.answer({ tenant: 'other', id: 'box' }, ask, LONG_MS), { code: 'unavailable' })
 })

@@ -60,7 +60,9 @@ export class RunnerAsks {
   async take(tenant: string, askId: string, body: Readable): Promise<void> {
     const pending = this.#pending.get(askId)
     if (pending?.tenant !== tenant)
-      throw new ErrandError('not_found', 'Nobody is waiting for this any more.', { hint: 'Send the request again.' })
+      throw new ErrandError('not_found', 'Nobody is waiting for this any more.', {
+        hint: 'Send the request again.',
+      })
     pending.settle(body)
     await finished(body)
   }

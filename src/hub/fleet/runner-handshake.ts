@@ -287,7 +287,9 @@ function reconcile(
       stock.going.push(assignment)
       named.add(assignment)
     } else {
-      const why = assignment ? `its epoch is now ${assignment.epoch}` : 'it has ended at the hub, or another runner has it'
+      const why = assignment
+        ? `its epoch is now ${assignment.epoch}`
+        : 'it has ended at the hub, or another runner has it'
       stock.answers.push({ state: 'superseded', attempt_id, epoch, why })
     }
   }

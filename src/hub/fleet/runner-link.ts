@@ -292,8 +292,7 @@ function needCommonProtocol(oldest: unknown, newest: unknown = oldest): void {
   if (numbers && commonProtocol(said) !== undefined) return
   const span = (from: string, to: string) => (from === to ? from : `${from} to ${to}`)
   const here = span(String(OLDEST_PROTOCOL_VERSION), String(PROTOCOL_VERSION))
-  const old =
-    numbers && said.protocol > PROTOCOL_VERSION ? 'on the hub' : "on the runner's machine"
+  const old = numbers && said.protocol > PROTOCOL_VERSION ? 'on the hub' : "on the runner's machine"
   throw new ErrandError(
     'protocol_mismatch',
     `The runner speaks protocol ${span(nameOf(oldest), nameOf(newest))}, this hub speaks ${here}. Update Errand ${old}.`,

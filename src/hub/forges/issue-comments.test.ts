@@ -80,6 +80,9 @@ test('that nobody follows a pull request any more stands there, unless a person 
     const of = { id: 'task_1', tenant: 'default', owner: 'ada', spec_name: 's', own_id: '1' }
     return commentOf({ ...of, state: 'in_review', fold }).text
   }
-  assert.match(text('tries'), /git\.example\/1\n\nA person must continue from here\. Said @\u2060often enough\./)
+  assert.match(
+    text('tries'),
+    /git\.example\/1\n\nA person must continue from here\. Said @\u2060often enough\./,
+  )
   assert.doesNotMatch(text('off'), /person must continue/)
 })

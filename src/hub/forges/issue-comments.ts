@@ -99,7 +99,10 @@ export class IssueComments {
           if (signal.aborted) return
           failed++
           this.#changed.add(id)
-          log(`The comment on the issue of task ${id} could not be written; trying again: ${messageOf(error)}`, { level: 'warn' })
+          log(
+            `The comment on the issue of task ${id} could not be written; trying again: ${messageOf(error)}`,
+            { level: 'warn' },
+          )
         }
       }
       if (failed === 0) backoff.reset()
@@ -158,7 +161,8 @@ export function commentOf({ id, state, reason, message, fold }: Omit<CommentedTa
       : pushed && `Errand pushed the branch \`${pushed.branch}\`.`
   const told = made === undefined ? '' : `\n\n${made}`
   const ended = follow?.stopped?.why === 'off' ? undefined : follow?.stopped
-  const left = ended === undefined ? '' : `\n\nA person must continue from here. ${harmlessLine(ended.message)}`
+  const left =
+    ended === undefined ? '' : `\n\nA person must continue from here. ${harmlessLine(ended.message)}`
   switch (state) {
     case 'in_review':
       return { text: `${made ?? 'Errand has finished this task.'}${left}`, isLast: false }
@@ -167,7 +171,10 @@ export function commentOf({ id, state, reason, message, fold }: Omit<CommentedTa
     case 'no_change':
       return { text: `Errand changed nothing.${why}`, isLast: true }
     case 'failed':
-      return { text: `Errand could not complete this task (${reason ?? 'internal'}).${why}${told}`, isLast: true }
+      return {
+        text: `Errand could not complete this task (${reason ?? 'internal'}).${why}${told}`,
+        isLast: true,
+      }
     case 'canceled':
       return { text: `Errand's work on this issue was canceled.${told}`, isLast: true }
     default:

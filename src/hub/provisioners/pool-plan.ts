@@ -73,7 +73,8 @@ export interface PoolPlan {
 export const SET_ASIDE_MS = 24 * 3_600_000
 
 /** Reason for removing a runner that has not started yet. */
-export const OTHER_SETTINGS = 'The settings of its group have changed. Another runner is started with the new ones.'
+export const OTHER_SETTINGS =
+  'The settings of its group have changed. Another runner is started with the new ones.'
 
 /** Reports whether runners of the group would do for the demand. */
 export const canServe = ({ labels }: Pool, { labels: needed }: Pick<Demand, 'labels'>): boolean =>

@@ -211,8 +211,7 @@ export class Pools {
     const all = this.#rowsOf(group).filter(
       ({ state }) => state !== 'removing' && (working || state !== 'working'),
     )
-    for (const { name } of all)
-      this.#remove(this.#tracked.get(name)!, 'emptied', `${by} emptied its group.`)
+    for (const { name } of all) this.#remove(this.#tracked.get(name)!, 'emptied', `${by} emptied its group.`)
     this.#options.log(`${by} emptied group "${group}": ${all.length} runners are being removed.`)
     return all.length
   }

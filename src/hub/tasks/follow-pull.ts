@@ -105,8 +105,7 @@ function said({ checks, notes }: Extract<FollowIntent, { type: 'try' }>): string
   }
   const parts: string[] = []
   if (checks.length > 0) parts.push(`checks failed (${list(checks.map(({ name }) => name))})`)
-  if (notes.length > 0)
-    parts.push(`changes requested by ${list(notes.map(({ author }) => author.login))}`)
+  if (notes.length > 0) parts.push(`changes requested by ${list(notes.map(({ author }) => author.login))}`)
   return parts.join('; ')
 }
 

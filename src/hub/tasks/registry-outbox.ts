@@ -76,7 +76,9 @@ export class RegistryOutbox {
       } catch (error) {
         if (signal.aborted) return
         outside?.failed(service, error)
-        log(`The task registry at ${registry.url} could not be updated; trying again: ${messageOf(error)}`, { level: 'warn' })
+        log(`The task registry at ${registry.url} could not be updated; trying again: ${messageOf(error)}`, {
+          level: 'warn',
+        })
         await sleep(backoff.next(), undefined, { signal }).catch(() => {})
       }
     }

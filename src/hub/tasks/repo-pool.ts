@@ -67,9 +67,13 @@ export class RepoPool {
       const user = JSON.stringify([tenant, owner])
       const making = this.#making.get(user) ?? 0
       if (making + (await store.count(held, new Date().toISOString())) >= MOST_HELD)
-        throw new ErrandError('quota_exceeded', `You hold ${MOST_HELD} slots, which is the limit for a user.`, {
-          hint: 'Release some: POST /api/pool/slots/ID/release',
-        })
+        throw new ErrandError(
+          'quota_exceeded',
+          `You hold ${MOST_HELD} slots, which is the limit for a user.`,
+          {
+            hint: 'Release some: POST /api/pool/slots/ID/release',
+          },
+        )
       this.#making.set(user, (this.#making.get(user) ?? 0) + 1)
       const slot = await this.#made(held, ask).finally(() => {
         const left = this.#making.get(user)! - 1
@@ -147,7 +151,8 @@ export class RepoPool {
         try {
           const asked = this.#options.asks.answer({ tenant, id }, ask, MADE_WITHIN_MS)
           const { slot_path } = await asked
-          if (slot_path === undefined) throw new ErrandError('unavailable', `Runner "${id}" does not support slots.`)
+          if (slot_path === undefined)
+            throw new ErrandError('unavailable', `Runner "${id}" does not support slots.`)
           const lease_expires_at = new Date(Date.now() + lease_ms).toISOString()
           const fence = randomText(16)
           return { ...held, slot_id, runner: id, slot_path, fence, lease_expires_at, is_released: false }

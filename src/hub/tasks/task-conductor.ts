@@ -214,7 +214,12 @@ export class TaskConductor {
     const there = await engine.get(run_id)
     if (there !== undefined && there.blueprint === 'task') return true
     if (there !== undefined)
-      return await this.#endWithoutRun(id, run_id, 'internal', `The run ${run_id} exists, but it is not the run of a task.`)
+      return await this.#endWithoutRun(
+        id,
+        run_id,
+        'internal',
+        `The run ${run_id} exists, but it is not the run of a task.`,
+      )
     if (fold.read[run_id] !== undefined)
       return await this.#endWithoutRun(id, run_id, 'lost', `Its run ${run_id} was removed.`)
     if (isFinalTask(fold.state))

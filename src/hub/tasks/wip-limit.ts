@@ -48,11 +48,7 @@ export class WipLimit {
       (spec.batch &&
         full(batch(task), spec.batch.limit, 'the limit of its file for tasks in progress is reached')) ??
       full(owner(task), perOwner, `the limit of tasks in progress for ${spec.owner} is reached`) ??
-      full(
-        repository(task),
-        perRepository,
-        'the limit of tasks in progress for its repository is reached',
-      ) ??
+      full(repository(task), perRepository, 'the limit of tasks in progress for its repository is reached') ??
       // Another try of a task that waits to be merged does not raise that count.
       full(
         reviewed(task),

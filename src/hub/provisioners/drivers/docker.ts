@@ -90,7 +90,7 @@ export class DockerProvisioner implements Provisioner {
         return made.Id
       } catch (error) {
         if (isNoImage(error))
-          throw new ProvisionError(`The image ${this.#options.image} has just been removed.`, { cause: error })
+          throw new ProvisionError(`The image ${this.#options.image} was just removed.`, { cause: error })
         if (!isConflict(error)) throw error
         // An earlier call has made it already.
         return undefined

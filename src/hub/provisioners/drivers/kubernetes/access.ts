@@ -92,7 +92,11 @@ async function ofKubeconfig(file: string, wanted: string | undefined): Promise<A
   try {
     value = parse(source)
   } catch (error) {
-    throw broken(`${file} is not valid YAML: ${(error as Error).message}`, 'Check that it is a kubeconfig.', error)
+    throw broken(
+      `${file} is not valid YAML: ${(error as Error).message}`,
+      'Check that it is a kubeconfig.',
+      error,
+    )
   }
   const config = shaped(Kubeconfig, value, file)
   const name = wanted ?? config['current-context'] ?? ''

@@ -181,7 +181,9 @@ export class KubernetesApi {
               const retryAfterMs = Number.isFinite(seconds) ? Math.max(0, seconds) * 1000 : 1000
               resolve({ status: response.statusCode!, retryAfterMs, text, body: jsonOf(text) })
             })
-            response.once('close', () => reject(new Error('it closed the connection in the middle of its answer')))
+            response.once('close', () =>
+              reject(new Error('it closed the connection in the middle of its answer')),
+            )
           },
         )
         sent.once('error', (error) => {
@@ -199,7 +201,8 @@ export class KubernetesApi {
       })
     } catch (error) {
       if (error instanceof ProvisionError) throw error
-      if (signal.aborted) throw new ProvisionError('The call was stopped because the hub is stopping.', { cause: error })
+      if (signal.aborted)
+        throw new ProvisionError('The call was stopped because the hub is stopping.', { cause: error })
       if (late.aborted)
         throw new ProvisionError(`${access.server} did not answer within ${timeoutMs / 1000} s.`, {
           unanswered: true,
@@ -277,11 +280,16 @@ function refusal({ status, body, text }: Answer, { server }: Access): Kubernetes
   if (status === 403)
     return no(true, 'The verbs that the hub needs are in deploy/kubernetes/rbac.yaml (docs/kubernetes.md).')
   if (status === 404 && details?.kind === 'namespaces')
-    return no(true, `Create it (kubectl create namespace ${details.name}), or set another one in the group: namespace`)
+    return no(
+      true,
+      `Create it (kubectl create namespace ${details.name}), or set another one in the group: namespace`,
+    )
   if (status === 400 || status === 422) return no(true, 'A setting of the group does not fit this cluster.')
   if (status === 429) return no(false, 'The hub tries again.')
   return no(
     false,
-    reason === undefined && body === undefined ? 'Check that this is the address of an API server.' : undefined,
+    reason === undefined && body === undefined
+      ? 'Check that this is the address of an API server.'
+      : undefined,
   )
 }
