@@ -352,7 +352,7 @@ test('a step that would send GIT_TOKEN to a server that it was not set for gets 
   const refused = async (asked: AttemptSpec, host: string) =>
     assert.rejects(secrets.reveal(asked), {
       code: 'forbidden',
-      message: new RegExp(`GIT_TOKEN is not for ${host}`),
+      message: new RegExp(`GIT_TOKEN may not be sent to ${host}`),
       hint: `Allow it with: errand secrets set GIT_TOKEN --host ${host}`,
     })
   const by = { tenant: 'default', owner: 'ann' }

@@ -58,7 +58,7 @@ test('twenty small bots run on two cores beside workflows, which have all slots 
   const huge = ['bot', 'start', 'huge', '--image', hub.images.busybox, '--memory']
   const refused = await hub.call(...huge, '999GB')
   assert.equal(refused.code, 2)
-  assert.match(refused.stderr, /limits\.memory is 999GB; the most that a bot may have here is 2 GB/)
+  assert.match(refused.stderr, /limits\.memory is 999GB; a bot may have at most 2 GB here/)
   assert.equal((await hub.call(...huge, '1.9GB', '--detach')).code, 0)
   const { message } = await hub.until('huge', 'start')
   assert.match(message!, /^runner "apart" .* has less than 1\.9 GB free \(1\.6 GB\)$/)

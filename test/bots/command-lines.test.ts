@@ -54,7 +54,7 @@ test('the command lines of the bot runner do what they did', { skip }, async (t)
   assert.equal(over.code, 1)
   assert.match(over.stderr, /Maximum 3 bots[\s\S]*errand bot stop files/)
   const twice = await call('start', 'made', '--custom', './project/')
-  assert.match(twice.stderr, /You have a bot "made" already[\s\S]*errand bot update made/)
+  assert.match(twice.stderr, /You already have a bot "made"[\s\S]*errand bot update made/)
 
   const list = await call('list')
   assert.deepEqual(

@@ -118,14 +118,14 @@ test('data outlive restart, update, stop, and the death of runner and hub; they 
     '--data-size',
     '2.5GB',
   )
-  assert.match(tooMuch.stderr, /would have 3\.5 GB; 3 GB is the most/)
+  assert.match(tooMuch.stderr, /would have 3\.5 GB; the limit is 3 GB/)
   const other = await hub.startShell('other', 'ls /data; echo up; while :; do sleep 1; done', { data: true })
   assert.equal(await hub.untilPrinted(other.run_id, 'up'), 'up\n')
   await hub.client.bots.stop('other')
   await hub.until('other', 'stopped')
   for (const id of ['keeper', 'other']) assert.equal((await cli('data', 'remove', id)).code, 0)
   assert.deepEqual(await volumes(hub), [])
-  assert.match((await cli('data', 'export', 'keeper', '-o', '-')).stderr, /no data of a bot "keeper"/)
+  assert.match((await cli('data', 'export', 'keeper', '-o', '-')).stderr, /Bot "keeper" has no data/)
 })
 
 test('a bot with data waits for its runner while that is away, and says so', { skip }, async (t) => {

@@ -20,7 +20,7 @@ test('a bot ends at its time, and one that fails is begun again as often as it i
   assert.equal(await hub.printed(once.run_id), 'the last words\n')
   await assert.rejects(hub.client.bots.update('once', { env: { A: '1' } }), {
     code: 'conflict',
-    hint: /errand bot restart once, .*, its source given too/,
+    hint: /errand bot restart once, .* with its source/,
   })
   const loops = await hub.until('loops', 'crashed')
   assert.equal(loops.restarts, 2)

@@ -73,5 +73,5 @@ test("a bot's token is in no image, log, answer or file of the hub, and nowhere 
   await hub.until('teller', 'stopped')
   await eventually('no container', async () => (await hub.containers()).length === 0)
   await eventually('no file that has it', () => filesWith(hub.home, forms).length === 0)
-  await assert.rejects(hub.client.bots.restart('teller'), { code: 'conflict', message: /went with it/ })
+  await assert.rejects(hub.client.bots.restart('teller'), { code: 'conflict', message: /deleted with it/ })
 })

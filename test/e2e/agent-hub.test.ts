@@ -106,7 +106,7 @@ test('a folder that the runner does not allow, an unknown agent and a missing ke
   assert.match(listed.stdout, /^acp +yes +yes +no +\S+$/m)
   // Before the runner has reported its agents, the name could have been one of its own.
   const unknown = await call('agent', '--hub', 'x', '--agent', 'nope')
-  assert.match(unknown.stderr, /There is no agent "nope"\.\s+hint: There are: claude_code/)
+  assert.match(unknown.stderr, /Unknown agent "nope"\.\s+hint: Known agents: claude_code/)
   assert.doesNotMatch(unknown.stdout, /^run /m)
   const health = (await (await fetch(`${url}/health/agents`)).json()) as {
     agents: Record<string, { usable: boolean }>

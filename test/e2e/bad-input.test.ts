@@ -262,7 +262,7 @@ test('an upload that is far too large is refused with what the limit is, and the
   const refused = {
     status: 413,
     code: 'body_too_large',
-    message: 'An upload has 52428800 bytes (50 MB) at most.',
+    message: 'An upload may have at most 52428800 bytes (50 MB).',
   }
   assert.deepEqual(await put(60), refused)
   assert.deepEqual(await put(150), refused)

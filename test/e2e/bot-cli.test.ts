@@ -260,7 +260,7 @@ test('what is typed wrong is told with what to write', async (t) => {
     [['start', 'a', ...simple, '--max-time', 'unlimited'], /the maximum here is .*24 hours/],
     [['start', 'a', ...simple, '--max-time', '48h'], /the maximum here is .*24 hours/],
     [['logs', 'a', '--tail', 'all'], /--tail is "all"/],
-    [['status', 'nobody'], /There is no bot "nobody"/, 7],
+    [['status', 'nobody'], /Bot "nobody" not found/, 7],
   ]
   for (const [args, message, code = 2] of wrong) {
     const answered = await bot(args)

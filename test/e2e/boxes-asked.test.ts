@@ -38,7 +38,8 @@ test('a run waits for a runner that can give its box, also over a restart of the
   assert.equal((await programs.ended('plain')).status, 'success')
   await start('boxed', '--isolation', 'sandbox')
   await start('limited', '--network', 'models')
-  const why = /^no runner in group "default" can give a sandbox: runner "apart": bubblewrap is not installed/
+  const why =
+    /^no runner in group "default" can provide a sandbox: runner "apart": bubblewrap is not installed/
   for (const id of ['boxed', 'limited']) assert.match((await client.runs.get(id)).waiting ?? '', why)
   await programs.kill('hub')
   await programs.startHub()
@@ -79,7 +80,9 @@ test('a run waits for a runner that can give its box, also over a restart of the
   assert.equal((await call('run', '--hub', '--detach', '--run-id', 'grouped', shared)).code, 0)
   await runner('weak', 'shared', NO_PROGRAMS)
   await eventually('the reason of the group', async () =>
-    /group "shared" can give a sandbox: runner "weak"/.test((await client.runs.get('grouped')).waiting ?? ''),
+    /group "shared" can provide a sandbox: runner "weak"/.test(
+      (await client.runs.get('grouped')).waiting ?? '',
+    ),
   )
   await runner('also-strong', 'shared')
   assert.deepEqual(await attempt('grouped'), { runner: 'also-strong', isolation: 'sandbox', network: 'none' })

@@ -118,7 +118,7 @@ test('a run waits for the restarted runner that has its files, also over a resta
   await stop(programs, 'runner')
   await client.runs.approve(run_id, { step: 'ask' })
   const away = async () =>
-    (await step('read'))?.waiting === 'runner "apart", which has the files of this run, is away'
+    (await step('read'))?.waiting === 'runner "apart", which has the files of this run, is not connected'
   await eventually('the wait for the runner', away)
 
   other.child.kill('SIGTERM')

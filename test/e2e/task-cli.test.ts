@@ -63,7 +63,7 @@ test('a file of tasks runs as a graph, and all of its mistakes are told', async 
   writeFileSync(file, tasks('a, nobody'))
   const wrong = await call('run', file)
   assert.equal(wrong.code, 2)
-  assert.match(wrong.stderr, /body\.tasks\[1\]\.dependencies\[1\]: there is no task "nobody"/)
+  assert.match(wrong.stderr, /body\.tasks\[1\]\.dependencies\[1\]: task "nobody" not found/)
   writeFileSync(file, tasks('a'))
   const ran = await call('run', file)
   assert.equal(ran.code, 0, ran.stderr)

@@ -192,7 +192,7 @@ test('what a runner had is lost when it stays away, and is superseded when it co
   await until('it is lost', () => kept.end !== undefined)
   assert.equal(kept.end?.outcome, 'failed')
   assert.equal(kept.end?.reason, 'lost')
-  assert.match(kept.end?.message ?? '', /Runner "r1" has not been heard of since \d{4}-/)
+  assert.match(kept.end?.message ?? '', /Runner "r1" has not been heard from since \d{4}-/)
   connect(hub.url, attempts)
   await until('the runner dropped it', () => attempts.released.includes(kept.spec.attempt_id))
   assert.equal(kept.reports.length, 2)
@@ -211,7 +211,7 @@ test('of a runner that does not come back after a restart of the hub the hub tel
   assert.equal(kept.end?.reason, 'lost')
   assert.match(
     kept.end?.message ?? '',
-    /^Runner "r1" has not come back since the hub was started at \d{4}-.*Z\.$/,
+    /^Runner "r1" has not reconnected since the hub was started at \d{4}-.*Z\.$/,
   )
 })
 
@@ -288,7 +288,7 @@ test('what a runner may have begun before its storage became another one is lost
   await until('both ended', () => [placed, older].every((kept) => kept.end !== undefined))
   for (const { end } of [placed, older]) {
     assert.deepEqual([end?.outcome, end?.reason], ['interrupted', 'lost'])
-    assert.match(end!.message!, /machine was started anew/)
+    assert.match(end!.message!, /machine was restarted/)
   }
   assert.deepEqual(attempts.begun, [])
 })
@@ -393,7 +393,7 @@ test('a runner id in use is refused to another process, and given to it when the
   const second = connect(hub.url, new AttemptsStandIn(() => hello), { hostname: 'second' })
   await until('it is refused', () =>
     second.logged.some((line) =>
-      /"r1" is taken by another process, on first \(127\.0\.0\.1\), connected since \d/.test(line),
+      /"r1" is in use by another process, on first \(127\.0\.0\.1\), connected since \d/.test(line),
     ),
   )
   assert.equal(second.link.connected, false)
@@ -416,7 +416,7 @@ test('a store that fails holds the runner back, and loses nothing', async () => 
   const kept = engine.start(hub.fleet, spec())
   await until(
     'it was tried twice',
-    () => hub.logged.filter((line) => /could not be kept/.test(line)).length >= 2,
+    () => hub.logged.filter((line) => /could not be saved/.test(line)).length >= 2,
   )
   assert.equal(kept.length('stdout'), 0)
   engine.faults.failing = 0

@@ -244,7 +244,7 @@ test('a hub that no container reaches says so in the run that waits, and with wh
   const hub = await opened(t, { hub_url: 'http://127.0.0.1:3000' })
   const id = await hub.start(onBuilders('echo hello'))
   await eventually('the reason', async () =>
-    /No container reaches the hub at http:\/\/127\.0\.0\.1:3000\. Start the hub with --host [\d.]+,/.test(
+    /Containers cannot reach the hub at http:\/\/127\.0\.0\.1:3000\. Start the hub with --host [\d.]+,/.test(
       JSON.stringify(await hub.client.runs.get(id)),
     ),
   )

@@ -118,10 +118,7 @@ test('a group whose runners do not start says why, in the run that waits, and tr
     const said = JSON.stringify(await programs.client.runs.get(id))
     return said.includes('could be started') && said
   })
-  assert.match(
-    told,
-    /could be started since 20.*Z: .* ended with exit code 3: no quota\. The next try is at 20/,
-  )
+  assert.match(told, /could be started since 20.*Z: .* ended with exit code 3: no quota\. Next try at 20/)
   writeGroup(programs.data, {})
   assert.equal((await programs.ended(id)).status, 'success', 'once it is mended')
   await nothingLeft(programs)
@@ -238,7 +235,7 @@ test('a run waits for one of its own while the only runner that there may be is 
   const second = await startRun(programs, onBuilders('echo hello'))
   await eventually('why the second waits', async () =>
     JSON.stringify(await programs.client.runs.get(second)).includes(
-      'has as many runners as it may (1), and all are taken',
+      'has reached its max of 1, and all runners are in use',
     ),
   )
   writeFileSync(go, '')
@@ -336,7 +333,7 @@ test('a run that asks for more than the runners of its group have is rejected on
   assert.deepEqual([rejected.status, reason, run.status], ['failed', 'rejected', 'success'], message)
   assert.match(
     message!,
-    /^it asks for 500 cpus, and the runners of group "builders" have \d+ cpus? and [\d.]+ [MG]B of memory: ask for less, or use a group with larger runners$/,
+    /^it requests 500 cpus, but the runners of group "builders" have \d+ cpus? and [\d.]+ [MG]B of memory: request less, or use a group with larger runners$/,
   )
   assert.equal(runnerOf(rejected), undefined)
   await nothingLeft(programs)

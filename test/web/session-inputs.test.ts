@@ -80,7 +80,7 @@ test('what a person gives to a session on its page', { skip }, async (t) => {
     await field.fill('say no')
     await page.locator('button[aria-disabled="false"]', { hasText: 'Send' }).waitFor()
     await field.press('Enter')
-    await page.getByText('"fake.png" is no image/png, though it says so.').waitFor()
+    await page.getByText('"fake.png" is not image/png, although its media type says so.').waitFor()
     assert.equal(await field.inputValue(), 'say no')
     await client.runs.input(run, { close: true })
     await programs.ended(run)

@@ -51,9 +51,9 @@ export class FollowUps {
     if (fork)
       throw new ErrandError(
         'conflict',
-        `Run ${run_id} has not ended: a branch is made of a session at rest.`,
+        `Run ${run_id} has not ended. Only a session that has ended can be forked.`,
         {
-          hint: 'Wait for its end, or end it; or give the prompt to the session itself.',
+          hint: 'Wait until it ends, end it, or give the prompt to the session itself.',
         },
       )
     try {
@@ -184,7 +184,7 @@ export class AgentAnswer {
     const code = reason === 'invalid_argument' ? 'invalid_argument' : 'run_failed'
     const why = message ?? `The run ended as ${status}${reason === undefined ? '' : ` (${reason})`}.`
     return new ErrandError(code, why, {
-      hint: `Its events say more: errand runs events ${runId}`,
+      hint: `See its events: errand runs events ${runId}`,
       details: { run_id: runId, status, reason },
     })
   }

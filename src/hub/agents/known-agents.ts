@@ -39,7 +39,7 @@ function untold(name: string, connected: readonly RunnerView[]): AgentState {
     connected.length === 0
       ? 'no runner is connected'
       : connected.every(({ agents }) => agents === undefined)
-        ? 'the runners have not told yet what they have'
+        ? 'the runners have not reported their agents yet'
         : 'no connected runner knows it'
   return { name, title: name, installed: false, usable: false, why }
 }
@@ -56,7 +56,7 @@ export function checkAgentName(name: string, runners: readonly RunnerView[]): vo
   if (runners.some(({ agents }) => agents === undefined)) return
   const names = new Set<string>([...shippedAgents, ...agentsOf(runners)])
   if (names.has(name)) return
-  throw new ErrandError('invalid_argument', `There is no agent "${name.slice(0, 80)}".`, {
-    hint: `There are: ${[...names].join(', ')}.`,
+  throw new ErrandError('invalid_argument', `Unknown agent "${name.slice(0, 80)}".`, {
+    hint: `Known agents: ${[...names].join(', ')}.`,
   })
 }

@@ -36,21 +36,25 @@ export async function givenAttachments(
         for await (const piece of await stored.open(record, { start: 0, end: Math.min(bytes, 16) - 1 }))
           begins = Buffer.concat([begins, piece as Buffer])
       if (beginnings[media_type.toLowerCase()]?.test(begins.toString('latin1')) !== true)
-        throw new ErrandError('invalid_argument', `"${name}" is no ${media_type}, though it says so.`, {
-          hint: 'Attach the image itself, as PNG, JPEG, GIF or WebP.',
-        })
+        throw new ErrandError(
+          'invalid_argument',
+          `"${name}" is not ${media_type}, although its media type says so.`,
+          {
+            hint: 'Attach a PNG, JPEG, GIF or WebP image.',
+          },
+        )
     }
     found.push({ id, name, media_type, bytes, sha256 })
   }
   const bytes = found.reduce((sum, each) => sum + each.bytes, 0)
   if (bytes > MAX_PROMPT_ATTACHED_BYTES)
-    throw tooLarge(`The attachments have ${bytes} bytes together`, MAX_PROMPT_ATTACHED_BYTES)
+    throw tooLarge(`The attachments have ${bytes} bytes in total`, MAX_PROMPT_ATTACHED_BYTES)
   return found
 }
 
 const tooLarge = (what: string, most: number) =>
-  new ErrandError('body_too_large', `${what}; the most is ${most} (${most / 1024 / 1024} MiB).`, {
-    hint: 'Put what is large where the agent can read it, and name it in the prompt.',
+  new ErrandError('body_too_large', `${what}; the limit is ${most} (${most / 1024 / 1024} MiB).`, {
+    hint: 'Put large data where the agent can read it, and name it in the prompt.',
   })
 
 /**

@@ -31,9 +31,9 @@ export async function answerQuestion(
     const { answered } = found
     throw new ErrandError(
       'conflict',
-      `The question "${answer.request_id}" is answered: ${worded(answered)}.`,
+      `The question "${answer.request_id}" was already answered: ${worded(answered)}.`,
       {
-        hint: 'A question takes one answer, the first that comes.',
+        hint: 'Only the first answer to a question counts.',
         details: answered,
       },
     )
@@ -82,13 +82,13 @@ const isFor = (input: AttemptInput, requestId: string): input is PermissionInput
   input.type === 'permission' && input.request_id === requestId
 
 const causes = {
-  person: 'a person',
-  rule: 'a rule',
-  policy: 'its permissions',
-  timeout: 'nobody, in time',
-  canceled: 'the end of its turn',
-  nobody: 'nobody, who could not be asked',
+  person: 'by a person',
+  rule: 'by a rule',
+  policy: 'by its permissions',
+  timeout: 'because nobody answered in time',
+  canceled: 'because the turn ended',
+  nobody: 'because nobody could be asked',
 }
 
 const worded = ({ decision, by, cause, at }: AnsweredQuestion): string =>
-  `${decision === 'allow' ? 'allowed' : 'denied'} by ${by ?? causes[cause]} at ${at}`
+  `${decision === 'allow' ? 'allowed' : 'denied'} at ${at} ${by === undefined ? causes[cause] : `by ${by}`}`

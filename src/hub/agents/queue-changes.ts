@@ -37,9 +37,9 @@ export async function changeQueue(
   if (done === undefined && fate === undefined)
     throw new ErrandError(
       'unavailable',
-      `The runner of run ${runId} has not told within ${waitMs / 1000} s.`,
+      `The runner of run ${runId} did not answer within ${waitMs / 1000} s.`,
       {
-        hint: 'The change is on its way to it, and counts if the agent has not taken the prompt by then; its events tell.',
+        hint: 'The change is on its way. It counts if the agent has not taken the prompt by then. The events of the run show the result.',
       },
     )
   throw taken(fate ?? { prompt_id, at: new Date().toISOString() })
@@ -84,7 +84,10 @@ const taken = (fate: TakenPrompt) =>
   new ErrandError(
     'conflict',
     fate.by === undefined
-      ? `The prompt "${fate.prompt_id}" is in the queue no more: it was taken at ${fate.at}.`
-      : `The prompt "${fate.prompt_id}" is in the queue no more: ${fate.by} withdrew it at ${fate.at}.`,
-    { hint: 'Give another prompt; stop the turn where the agent is not to go on with it.', details: fate },
+      ? `The prompt "${fate.prompt_id}" is no longer in the queue: it was taken at ${fate.at}.`
+      : `The prompt "${fate.prompt_id}" is no longer in the queue: ${fate.by} withdrew it at ${fate.at}.`,
+    {
+      hint: 'Give another prompt, or stop the turn if the agent should not continue with this one.',
+      details: fate,
+    },
   )

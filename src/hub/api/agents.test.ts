@@ -443,7 +443,7 @@ test('an agent that neither ships with Errand nor is one of a runner is refused 
     const { status, json } = await call('POST', path, token, body)
     assert.deepEqual(
       [status, json.error.code, json.error.message],
-      [400, 'invalid_argument', 'There is no agent "claud".'],
+      [400, 'invalid_argument', 'Unknown agent "claud".'],
     )
     assert.match(json.error.hint, /^There are: claude_code, codex, .*builtin, mine\.$/)
   }

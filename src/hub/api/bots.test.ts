@@ -498,7 +498,7 @@ test('an update of a bot with a check takes over once it is healthy; one that is
   const ended = await hub.engine.done(bad.run_id)
   assert.deepEqual(
     [ended.status, ended.message],
-    ['canceled', 'It was unhealthy, so the one before goes on: not yet'],
+    ['canceled', 'It was unhealthy, so the previous run continues: not yet'],
   )
   const { run_id, attempt_id } = await update('starting')
   const view = await until(async () => {
@@ -708,7 +708,7 @@ test('a bot has no other way in than its own', async (t) => {
   const retried = await hub.call('POST', `/api/runs/${run_id}/retry`, token)
   assert.deepEqual(
     [retried.status, retried.json.error.hint],
-    [409, 'Begin the bot again with: errand bot restart one'],
+    [409, 'Restart the bot with: errand bot restart one'],
   )
 })
 
@@ -736,7 +736,7 @@ test('what is wrong with a request is told with a code, what and a hint', async 
       /"git_url" contains a user name or a password/,
     ],
     [{ bot_id: 'a', archive: '%%%' }, /"archive" is not base64/],
-    [{ bot_id: 'a', upload: '0'.repeat(64) }, /no upload "0000/, 404],
+    [{ bot_id: 'a', upload: '0'.repeat(64) }, /Upload "0000.* not found/, 404],
     [{ bot_id: 'a', code: 'x', timeout_seconds: 1e6 }, /the maximum here is 86400 seconds \(24 hours\)/],
     [{ bot_id: 'a', code: 'x', limits: { memory: 'lots' } }, /a size is written/],
     [{ bot_id: 'a', code: 'x', env_vars: { '1A': 'secret-value' } }, /not a valid variable name/],

@@ -110,7 +110,7 @@ test('a file of tasks is kept whole or not at all, with every fault told at once
   assert.deepEqual(told.map(({ field }: { field: string }) => field).sort(), [
     ...['body.tasks', 'body.tasks[0].dependencies[1]', 'body.tasks[2].repo_url', 'body.tasks[3].task_id'],
   ])
-  assert.ok(told.some(({ message }: { message: string }) => /circle: a → c → b → a/.test(message)))
+  assert.ok(told.some(({ message }: { message: string }) => /cycle: a → c → b → a/.test(message)))
   for (const [body, field] of [
     [{ task: { title: ' ' } }, 'body.task.title'],
     [{ task: titled('x', { titel: 'x' }) }, 'body.task.titel'],
@@ -190,7 +190,7 @@ test('no more of a file are at work than it allows', async (t) => {
   const { json } = await hub.create({ tasks, limit: 2 })
   const ids: string[] = json.tasks.map(({ id }: { id: string }) => id)
   await until(hub, hub.ann.token, ids[2]!, ({ type }) => type === 'task.waiting')
-  assert.match((await hub.get(ids[2]!)).why!, /as many of its file are worked on as it allows at once: 2/)
+  assert.match((await hub.get(ids[2]!)).why!, /the limit of its file for tasks in progress is reached: 2/)
   await hub.call('POST', `/api/tasks/${ids[0]}/cancel`, hub.ann.token)
   await until(hub, hub.ann.token, ids[2]!, ({ type }) => type === 'task.try_started')
 })

@@ -35,7 +35,7 @@ export class RunArtifacts {
     const found = (await this.list(runId)).find(({ artifact_id }) => artifact_id === artifactId)
     if (found) return found
     throw new ErrandError('not_found', `The run "${runId}" has no artifact "${artifactId}".`, {
-      hint: `errand runs artifacts ${runId} lists those that it has.`,
+      hint: `List its artifacts with: errand runs artifacts ${runId}`,
     })
   }
 
@@ -50,11 +50,11 @@ export class RunArtifacts {
     const found = listed.find((each) => each.artifact_id === artifact?.artifact_id)
     if (found) return found
     if (change !== undefined)
-      throw new ErrandError('not_found', `The change of run "${runId}" has no patch of a commit ${commit}.`, {
-        hint: `errand runs artifacts ${runId} lists what there is.`,
+      throw new ErrandError('not_found', `The change of run "${runId}" has no patch for commit ${commit}.`, {
+        hint: `List its artifacts with: errand runs artifacts ${runId}`,
       })
-    throw new ErrandError('not_found', `The run "${runId}" has kept no diff.`, {
-      hint: 'Runs of tasks keep one once their change is carried out of the box.',
+    throw new ErrandError('not_found', `The run "${runId}" has no diff.`, {
+      hint: 'The run of a task stores its diff when the change is taken out of the box.',
     })
   }
 
@@ -66,7 +66,10 @@ export class RunArtifacts {
     const { runId } = splitAttemptId(attemptId)
     const run = await this.#runOf(tenant, runId)
     if (isFinalRun(run.status))
-      throw new ErrandError('run_ended', `Run ${runId} has ended (${run.status}): it keeps nothing more.`)
+      throw new ErrandError(
+        'run_ended',
+        `Run ${runId} has ended (${run.status}) and accepts no more artifacts.`,
+      )
     await this.#options.store.put(placeOf(run), measured, content)
   }
 
@@ -87,7 +90,7 @@ export class RunArtifacts {
     const { log } = this.#options
     const sweep = () =>
       void this.sweep(Date.now()).catch((error: Error) =>
-        log(`Artifacts that nobody tells of could not be removed: ${error.message}`, { level: 'warn' }),
+        log(`Artifacts that no log mentions could not be removed: ${error.message}`, { level: 'warn' }),
       )
     this.close()
     this.#timer = setInterval(sweep, SWEEP_MS).unref()
@@ -111,7 +114,7 @@ export class RunArtifacts {
   async #runOf(tenant: string, runId: string): Promise<RunRecord> {
     const run = await this.#options.engine.get(runId)
     if (run?.tenant === tenant) return run
-    throw new ErrandError('not_found', `There is no run "${runId}".`)
+    throw new ErrandError('not_found', `Run "${runId}" not found.`)
   }
 }
 

@@ -82,8 +82,8 @@ export class StoredArtifacts {
   async attached(tenant: string, id: string): Promise<StoredArtifactRecord> {
     const found = await this.#options.store.get(id)
     if (found !== undefined && found.tenant === tenant) return found
-    throw new ErrandError('not_found', `The attachment "${id}" is not kept any more.`, {
-      hint: 'Attachments are kept as long as ended runs are, from the day that they came.',
+    throw new ErrandError('not_found', `The attachment "${id}" is no longer stored.`, {
+      hint: 'Attachments are kept as long as ended runs, counted from the day of their upload.',
     })
   }
 
@@ -111,7 +111,7 @@ export class StoredArtifacts {
     const { log } = this.#options
     const sweep = () =>
       void this.sweep(Date.now()).catch((error: Error) =>
-        log(`Stored artifacts that nobody tells of could not be removed: ${error.message}`, {
+        log(`Stored artifacts that no record mentions could not be removed: ${error.message}`, {
           level: 'warn',
         }),
       )

@@ -28,13 +28,17 @@ export class BotSubmissions {
   admit(run: RunSpec): void {
     if (this.#underWay.has(run.run_id)) return
     if (run.blueprint === 'bot')
-      throw new ErrandError('conflict', 'The run of a bot is not repeated by itself.', {
-        hint: `Begin the bot again with: errand bot restart ${run.workflow_name}`,
+      throw new ErrandError('conflict', 'The run of a bot cannot be repeated on its own.', {
+        hint: `Restart the bot with: errand bot restart ${run.workflow_name}`,
       })
     if (servesBots(run.workflow))
-      throw new ErrandError('invalid_argument', 'A workflow has no steps of the action bot.serve on a hub.', {
-        hint: 'Start the bot with: errand bot start',
-      })
+      throw new ErrandError(
+        'invalid_argument',
+        'A workflow on a hub cannot have steps with the action bot.serve.',
+        {
+          hint: 'Start the bot with: errand bot start',
+        },
+      )
   }
 
   async submit({ owner, tenant }: BotOwner, submission: BotSubmission): Promise<void> {
@@ -87,8 +91,8 @@ export const defaultSeconds = ({ maxSeconds, defaultSeconds }: BotQuota): number
 export function checkQuota(botId: string, open: readonly RunRecord[], { maxBots }: BotQuota): void {
   const same = open.find(({ workflow_name }) => workflow_name === botId)
   if (same !== undefined)
-    throw new ErrandError('bot_exists', `You have a bot "${botId}" already: run ${same.run_id}.`, {
-      hint: `Change it with: errand bot update ${botId}, begin it again with: errand bot restart ${botId}, or choose another id.`,
+    throw new ErrandError('bot_exists', `You already have a bot "${botId}": run ${same.run_id}.`, {
+      hint: `Change it with: errand bot update ${botId}, restart it with: errand bot restart ${botId}, or choose another id.`,
       details: { run_id: same.run_id },
     })
   const bots = [...new Set(open.map(({ workflow_name }) => workflow_name))].sort()
@@ -96,7 +100,7 @@ export function checkQuota(botId: string, open: readonly RunRecord[], { maxBots 
   throw new ErrandError('quota_exceeded', `Maximum ${maxBots} ${maxBots === 1 ? 'bot' : 'bots'}`, {
     hint:
       bots.length === 0
-        ? 'No bots are allowed on this hub.'
+        ? 'This hub does not allow bots.'
         : `You have ${bots.map((id) => `"${id}"`).join(', ')}. End one with: errand bot stop ${bots[0]}`,
     details: { bots, max: maxBots },
   })

@@ -82,7 +82,7 @@ export class BotDataPlaces {
         'conflict',
         `The data of the bot "${botId}" are on the runner "${home}", not on "${runner}".`,
         {
-          hint: `Leave --runner out; or take them out (errand bot data export ${botId}), remove them (errand bot data remove ${botId}), and start anew there.`,
+          hint: `Omit --runner. Or export the data (errand bot data export ${botId}), remove them (errand bot data remove ${botId}), and start the bot again there.`,
         },
       )
     return runner === undefined && home !== undefined ? { ...data, runner: home } : data
@@ -154,7 +154,7 @@ export class BotDataPlaces {
     const { store, asks, known } = this.#options
     const { runner } = await this.#kept(of, botId)
     if ((await known.openRuns(of, botId)).length > 0)
-      throw new ErrandError('conflict', `The bot "${botId}" has not ended, and its data are in use.`, {
+      throw new ErrandError('conflict', `The bot "${botId}" has not ended, so its data are in use.`, {
         hint: `Stop it first (errand bot stop ${botId}), or do both with --force.`,
       })
     const ask = { what: 'remove', bot_id: botId, ...of } as const
@@ -164,7 +164,7 @@ export class BotDataPlaces {
       if (!(error instanceof ErrandError && error.code === 'unavailable')) throw error
       if (!forget)
         throw new ErrandError('unavailable', error.message, {
-          hint: `Try again when the runner is back; --force forgets the data, which are then left on it.`,
+          hint: `Try again when the runner is connected. With --force, the hub forgets the data, which then stay on the runner.`,
           cause: error,
         })
     }
@@ -179,8 +179,8 @@ export class BotDataPlaces {
   async #kept(of: BotOwner, botId: string): Promise<KeptData> {
     const kept = await this.#options.store.get({ ...of, bot_id: botId })
     if (kept !== undefined) return kept
-    throw new ErrandError('not_found', `There are no data of a bot "${botId}".`, {
-      hint: 'List what there is with: errand bot data list. A bot has data once it was up with --data.',
+    throw new ErrandError('not_found', `Bot "${botId}" has no data.`, {
+      hint: 'List data with: errand bot data list. A bot has data once it has been up with --data.',
     })
   }
 
@@ -212,7 +212,7 @@ export class BotDataPlaces {
       if (data !== undefined && bytes(data) > wanted)
         throw new ErrandError(
           'conflict',
-          `The bot "${botId}" runs, and may write ${sizeText(bytes(data))} of data: they cannot have ${sizeText(wanted)} beside it.`,
+          `The bot "${botId}" is running and may write ${sizeText(bytes(data))} of data, so their limit cannot be ${sizeText(wanted)}.`,
           { hint: `Stop it first (errand bot stop ${botId}), then start it with less.` },
         )
     }
@@ -220,13 +220,13 @@ export class BotDataPlaces {
     if (standing !== undefined && standing <= wanted) return
     const there =
       standing === undefined
-        ? `had ${sizeText(kept!.limit_bytes)}, and how much stands there is not known now`
-        : `have ${sizeText(standing)}`
+        ? `it was ${sizeText(kept!.limit_bytes)}, and their current size is not known`
+        : `they have ${sizeText(standing)}`
     throw new ErrandError(
       'conflict',
-      `The data of the bot "${botId}" ${there}: they cannot have ${sizeText(wanted)}.`,
+      `The limit for the data of the bot "${botId}" cannot be ${sizeText(wanted)}: ${there}.`,
       {
-        hint: `Leave them their room with --data-size ${sizeText(kept!.limit_bytes).replace(' ', '')}, or take them out (errand bot data export ${botId}) and remove them: errand bot data remove ${botId}`,
+        hint: `Keep the limit with --data-size ${sizeText(kept!.limit_bytes).replace(' ', '')}, or export the data (errand bot data export ${botId}) and remove them: errand bot data remove ${botId}`,
       },
     )
   }
@@ -247,12 +247,12 @@ export class BotDataPlaces {
     const ids = [...byBot.keys()].sort()
     throw new ErrandError(
       'quota_exceeded',
-      `The data of your bots would have ${sizeText(others + wanted)}; ${sizeText(limitBytes)} is the most.`,
+      `The data of your bots would have ${sizeText(others + wanted)}; the limit is ${sizeText(limitBytes)}.`,
       {
         hint:
           ids.length === 0
-            ? 'Ask for less with --data-size, or have the operator set ERRAND_BOT_DATA.'
-            : `Ask for less with --data-size, or remove what you need no more: errand bot data remove ${ids[0]}`,
+            ? 'Set a smaller --data-size, or ask the operator to raise ERRAND_BOT_DATA.'
+            : `Set a smaller --data-size, or remove data that you no longer need: errand bot data remove ${ids[0]}`,
         details: { bots: ids, wanted_bytes: wanted, used_bytes: others, max_bytes: limitBytes },
       },
     )
@@ -265,9 +265,9 @@ export class BotDataPlaces {
     if (runner !== undefined) return runner
     throw new ErrandError(
       'conflict',
-      `The run ${run_id} of this bot has no runner yet, and so no place for its data.`,
+      `The run ${run_id} of this bot has no runner yet, so its data have no place.`,
       {
-        hint: 'Wait until it is up, or stop it and start it anew.',
+        hint: 'Wait until it is up, or stop it and start it again.',
       },
     )
   }

@@ -73,7 +73,7 @@ export class BotSecretCleanup {
       await secrets.dropOfRun(run, name)
     })().catch((error: Error) =>
       log(
-        `The secrets of run ${runId} could not be deleted; the next start of the hub does it: ${error.message}`,
+        `The secrets of run ${runId} could not be deleted. The hub deletes them at its next start: ${error.message}`,
         { level: 'warn', run_id: runId },
       ),
     )

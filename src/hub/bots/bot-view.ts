@@ -137,10 +137,10 @@ const STEP_ENDED = new RegExp(`^Step "${BOT_STEP}" (failed|interrupted): `)
 /** Returns why a run waits. A restart waits for only one run, whatever its slot is called. */
 function waitsFor({ status, waiting, replaces, workflow, workflow_name }: RunRecord): string | undefined {
   if (waiting === undefined) return undefined
-  if (status === 'queued' && replaces !== undefined) return `It waits for the end of ${replaces}.`
+  if (status === 'queued' && replaces !== undefined) return `Waiting for the end of ${replaces}.`
   const { data } = botOf(workflow).args
   if (data?.runner === undefined) return waiting
-  return `${waiting} (its data are on runner "${data.runner}"; to go on without them: errand bot stop ${workflow_name}, and start it without --data)`
+  return `${waiting} (its data are on runner "${data.runner}"; to continue without them: errand bot stop ${workflow_name}, then start it without --data)`
 }
 
 /** The facts that determine the state of a bot. */
@@ -220,8 +220,8 @@ export class KnownBots {
   async runs(of: BotOwner, botId: string): Promise<BotRuns> {
     const found = botRuns(await this.#runs({ ...of, botId }))
     if (found !== undefined) return found
-    throw new ErrandError('not_found', `There is no bot "${botId}".`, {
-      hint: 'List yours with: errand bot list',
+    throw new ErrandError('not_found', `Bot "${botId}" not found.`, {
+      hint: 'List bots with: errand bot list',
     })
   }
 

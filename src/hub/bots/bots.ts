@@ -110,7 +110,7 @@ export class Bots {
       .up(runId)
       .catch((error: Error) =>
         this.#options.log(
-          `Where the data of run ${runId} are could not be kept; the next start of the hub does it: ${error.message}`,
+          `The place of the data of run ${runId} could not be saved. The hub saves it at its next start: ${error.message}`,
           { level: 'warn', run_id: runId },
         ),
       )
@@ -180,9 +180,13 @@ export class Bots {
     return this.#locked(of, async () => {
       const { current, update } = await this.#known.runs(of, botId)
       if (isFinalRun(current.status))
-        throw new ErrandError('conflict', `The bot "${botId}" does not run: there is nothing to update.`, {
-          hint: `Begin it again as it was with: errand bot restart ${botId}, or start it anew, its source given too: errand bot start ${botId} ...`,
-        })
+        throw new ErrandError(
+          'conflict',
+          `The bot "${botId}" is not running, so there is nothing to update.`,
+          {
+            hint: `Restart it unchanged with: errand bot restart ${botId}, or start it again with its source: errand bot start ${botId} ...`,
+          },
+        )
       if (update !== undefined && !isFinalRun(update.status)) throw underWay(botId, update)
       const { maxSeconds } = this.#options.quota
       const run_id = newRunId()
@@ -235,7 +239,7 @@ export class Bots {
   ): Promise<void> {
     if (force)
       for (const run of await this.#known.openRuns(of, botId)) {
-        await this.#cancel(run, 'Its data are removed.', by)
+        await this.#cancel(run, 'Its data are being removed.', by)
         for await (const _ of this.#options.engine.watch(run.run_id, 0, undefined, { outputBytes: 0 }));
       }
     await this.#locked(of, () => this.data.remove(of, botId, { forget: force }))
@@ -306,8 +310,8 @@ export class Bots {
 const isUp = (view: RunView): boolean => pulledBy(view) !== undefined
 
 const underWay = (botId: string, { run_id }: RunRecord): ErrandError =>
-  new ErrandError('conflict', `An update of the bot "${botId}" is under way: run ${run_id}.`, {
-    hint: `Wait for it, or end it with: errand runs cancel ${run_id}`,
+  new ErrandError('conflict', `An update of the bot "${botId}" is in progress: run ${run_id}.`, {
+    hint: `Wait for it, or cancel it with: errand runs cancel ${run_id}`,
     details: { run_id },
   })
 

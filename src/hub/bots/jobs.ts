@@ -60,8 +60,8 @@ export class Jobs {
     const isStop = jobId.startsWith(STOP)
     const run = await this.#options.engine.get(isStop ? jobId.slice(STOP.length) : jobId)
     if (run?.blueprint !== 'bot' || run.owner !== of.owner || run.tenant !== of.tenant)
-      throw new ErrandError('not_found', `There is no job "${jobId}".`, {
-        hint: 'Jobs that neither start nor stop a bot are kept for a while only.',
+      throw new ErrandError('not_found', `Job "${jobId}" not found.`, {
+        hint: 'Jobs that neither start nor stop a bot are only kept for a while.',
       })
     if (isStop) return await this.#stop(of, jobId, run)
     return await this.#start(jobId, { bot_id: run.workflow_name, run_id: jobId })

@@ -128,8 +128,8 @@ export function mustStartAnew(botId: string, { source, names, storedPassword }: 
   const variables = names.filter((name) => name !== SOURCE_PASSWORD).map((name) => `-e ${name}`)
   const given = startOptions(source, storedPassword).map(shellWord)
   const command = ['errand bot start', botId, ...given, ...variables].join(' ')
-  return new ErrandError('conflict', `The bot "${botId}" has ended, and its secrets went with it.`, {
-    hint: `Start it anew under the same id, its secrets given again: ${command}`,
+  return new ErrandError('conflict', `The bot "${botId}" has ended, and its secrets were deleted with it.`, {
+    hint: `Start it again under the same id, with its secrets: ${command}`,
   })
 }
 

@@ -77,7 +77,7 @@ export class RollingUpdates {
           return await this.#retire(oldId, `Updated to ${runId}.`)
         if (isKnown && health?.state === 'unhealthy') {
           const said = health.output ? `: ${health.output}` : ''
-          await this.#retire(runId, `It was unhealthy, so the one before goes on${said}`)
+          await this.#retire(runId, `It was unhealthy, so the previous run continues${said}`)
           return await stays(oldId)
         }
         await sleep(LOOK_MS, undefined, { signal })

@@ -66,7 +66,7 @@ export class Uploads {
       await rm(part, { force: true })
       const { code } = error as NodeJS.ErrnoException
       if (code === 'ERR_STREAM_PREMATURE_CLOSE' || code === 'ECONNRESET')
-        throw new ErrandError('bad_request', 'The upload broke off.', {
+        throw new ErrandError('bad_request', 'The upload was interrupted.', {
           hint: 'Send it again.',
           cause: error,
         })
@@ -165,18 +165,18 @@ async function filesBelow(dir: string): Promise<string[]> {
 }
 
 const notFound = (upload: string) =>
-  new ErrandError('not_found', `There is no upload "${upload}".`, {
-    hint: 'Send the archive with: PUT /api/uploads. One that no bot uses is kept for an hour.',
+  new ErrandError('not_found', `Upload "${upload}" not found.`, {
+    hint: 'Send the archive with: PUT /api/uploads. An upload that no bot uses is kept for an hour.',
   })
 
 const tooLarge = () =>
-  new ErrandError('body_too_large', `An upload has ${MAX_UPLOAD_BYTES} bytes (50 MB) at most.`, {
-    hint: 'Leave out what is not needed to build, such as data and installed dependencies.',
+  new ErrandError('body_too_large', `An upload may have at most ${MAX_UPLOAD_BYTES} bytes (50 MB).`, {
+    hint: 'Leave out files that the build does not need, such as data and installed dependencies.',
   })
 
 const full = (most: number) =>
-  new ErrandError('quota_exceeded', `The uploads of this tenant have ${most} bytes at most.`, {
-    hint: 'Those that no bot uses are removed within two hours; deleting ended runs of bots lets go of theirs.',
+  new ErrandError('quota_exceeded', `The uploads of this tenant may have at most ${most} bytes.`, {
+    hint: 'Uploads that no bot uses are removed within two hours. To free others, delete ended runs of bots.',
   })
 
 /** Turns an archive in the request into an upload. An upload that is named must exist. */

@@ -159,14 +159,11 @@ export class Assignments {
     if (isAside(assignment)) return
     const { spec } = assignment
     const why = error instanceof Error ? error.message : error
-    this.#options.log(
-      `What runners tell of ${spec.attempt_id} could not be kept; it is tried again: ${why}`,
-      {
-        level: 'error',
-        run_id: spec.run_id,
-        attempt_id: spec.attempt_id,
-      },
-    )
+    this.#options.log(`Reports about attempt ${spec.attempt_id} could not be saved; trying again: ${why}`, {
+      level: 'error',
+      run_id: spec.run_id,
+      attempt_id: spec.attempt_id,
+    })
   }
 
   async #tell(assignment: Assignment, end: AttemptEnd): Promise<void> {

@@ -26,13 +26,13 @@ test('what no runner that is there could ever hold is refused with both numbers'
   check({ memory: '15GB', cpus: 1 })
   check({ memory: '8GB', cpus: 2 })
   const refused: [object, RegExp][] = [
-    [{ memory: '999GB' }, /^limits\.memory is 999GB; .* is 15\.9 GB \(on runner "b"\)\.$/],
-    [{ memory: 16 * GB }, /^limits\.memory is 17179869184; .* is 15\.9 GB/],
-    [{ cpus: 2.5 }, /^limits\.cpus is 2\.5; .* is 2 \(on runner "a"\)/],
-    [{ cpus: 2, memory: '9GB' }, /^No connected runner may hold a bot of 2 cpus, 9 GB of memory/],
+    [{ memory: '999GB' }, /^limits\.memory is 999GB; .* at most 15\.9 GB here \(on runner "b"\)\.$/],
+    [{ memory: 16 * GB }, /^limits\.memory is 17179869184; .* at most 15\.9 GB here/],
+    [{ cpus: 2.5 }, /^limits\.cpus is 2\.5; .* at most 2 here \(on runner "a"\)/],
+    [{ cpus: 2, memory: '9GB' }, /^No connected runner allows a bot with 2 cpus, 9 GB of memory/],
   ]
   for (const [limits, message] of refused)
-    assert.throws(() => check(limits), { code: 'invalid_argument', message, hint: /Ask for less/ })
+    assert.throws(() => check(limits), { code: 'invalid_argument', message, hint: /^Lower / })
 })
 
 test('what operators allow counts, each of the limits', () => {
@@ -53,11 +53,11 @@ test('what operators allow counts, each of the limits', () => {
   ] as const)
     assert.throws(() => check({ [name]: value }), {
       code: 'invalid_argument',
-      message: `limits.${name} is ${value}; the most that a bot may have here is ${told} (on runner "a").`,
+      message: `limits.${name} is ${value}; a bot may have at most ${told} here (on runner "a").`,
       hint: new RegExp(`ERRAND_BOT_MAX_${name.toUpperCase()}`),
     })
   connect('small', { bots: { most: { work_bytes: GB / 2 } } })
-  assert.throws(() => check({}, { runner: 'small' }), { message: /^limits\.work is 1GB; .* is 512 MB/ })
+  assert.throws(() => check({}, { runner: 'small' }), { message: /^limits\.work is 1GB; .* at most 512 MB/ })
   // A runner of an older release reports no limits: it refuses by itself.
   connect('old')
   check({ processes: 100_000, memory: '2GB', cpus: 4 })

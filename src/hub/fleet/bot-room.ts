@@ -36,19 +36,19 @@ export function checkBotRoom(runners: Iterable<Runner>, { tenant, host, limits: 
   if (limit === undefined)
     throw new ErrandError(
       'invalid_argument',
-      `No connected runner may hold a bot of ${asked.cpus} cpus, ${textOf('memory', wanted.memory)} of memory and ${asked.processes} processes, for all that each of these can be had.`,
-      { hint: 'Ask for less of one of them. What the runners have: errand runners list' },
+      `No connected runner allows a bot with ${asked.cpus} cpus, ${textOf('memory', wanted.memory)} of memory and ${asked.processes} processes together, although each of these alone is possible.`,
+      { hint: 'Lower one of them. To see what the runners have: errand runners list' },
     )
   const largest = present.reduce((a, b) => (mostOf(b)[limit] > mostOf(a)[limit] ? b : a))
   const most = mostOf(largest)[limit]
   const isSet = capOf(largest)[limit] === most
   throw new ErrandError(
     'invalid_argument',
-    `limits.${limit} is ${asked[limit] ?? DEFAULT_WORK}; the most that a bot may have here is ${textOf(limit, most)} (on runner "${largest.id}").`,
+    `limits.${limit} is ${asked[limit] ?? DEFAULT_WORK}; a bot may have at most ${textOf(limit, most)} here (on runner "${largest.id}").`,
     {
       hint: isSet
-        ? `Ask for less, or have the operator of the runner set ERRAND_BOT_MAX_${limit.toUpperCase()}.`
-        : 'Ask for less, or connect a larger runner.',
+        ? `Lower it, or ask the operator of the runner to raise ERRAND_BOT_MAX_${limit.toUpperCase()}.`
+        : 'Lower it, or connect a larger runner.',
       details: { limit, most },
     },
   )

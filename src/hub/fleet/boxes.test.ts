@@ -28,11 +28,11 @@ test('a run that asks for more than runners can give waits with their reasons, u
   world.connect('bare', { isolation: { ...both, sandbox: no('bubblewrap is not installed.') } })
   const asked = world.submit('ann', {}, { isolation: 'sandbox' })
   assert.deepEqual(world.whys.get(asked), [
-    'no runner in group "default" can give a sandbox: runner "old": its release of Errand makes none; runner "bare": bubblewrap is not installed',
+    'no runner in group "default" can provide a sandbox: runner "old": its version of Errand provides none; runner "bare": bubblewrap is not installed',
   ])
   const named = world.submit('ann', { runner: 'old' }, { isolation: 'container' })
   assert.deepEqual(world.whys.get(named), [
-    'runner "old" can give no container: its release of Errand makes none',
+    'runner "old" cannot provide a container: its version of Errand provides none',
   ])
   const free = world.submit('ann')
   assert.notEqual(runnerOf(free), undefined)
@@ -47,7 +47,7 @@ test('a limited network needs a box, also where the file says none', () => {
   const world = openWorld()
   world.connect('old')
   const limited = world.submit('ann', {}, { isolation: 'none', network: 'models' })
-  assert.match(world.whys.get(limited)!.at(-1)!, /can give a sandbox/)
+  assert.match(world.whys.get(limited)!.at(-1)!, /can provide a sandbox/)
 })
 
 test('a box that its machine can make from now on is given at once', () => {
@@ -58,7 +58,7 @@ test('a box that its machine can make from now on is given at once', () => {
   const asked = world.submit('ann', {}, { isolation: 'container' })
   assert.equal(
     world.whys.get(asked)!.at(-1),
-    'no runner in group "default" can give a container: runner "r1": There is no container engine',
+    'no runner in group "default" can provide a container: runner "r1": There is no container engine',
   )
   runner.hello!.isolation = both
   world.dispatch.rosterChanged(runner)
@@ -74,7 +74,7 @@ test('what a group asks for is added where it is placed, and kept with that', as
   const asked = world.submit('ann', { group: 'shared' })
   assert.match(
     world.whys.get(asked)!.at(-1)!,
-    /^no runner in group "shared" can give a sandbox: runner "weak"/,
+    /^no runner in group "shared" can provide a sandbox: runner "weak"/,
   )
   world.connect('r1', { group: 'shared', isolation: both })
   await setImmediate()
@@ -123,7 +123,7 @@ test('a runner that comes back without the box is not sent what it was given bef
   world.dispatch.startOn(asked, runner)
   await setImmediate()
   assert.equal(asked.stage.type, 'waiting')
-  assert.match(world.whys.get(asked)!.at(-1)!, /can give a sandbox: runner "r1": its release/)
+  assert.match(world.whys.get(asked)!.at(-1)!, /can provide a sandbox: runner "r1": its version/)
   world.connect('r2', { isolation: both })
   assert.equal(runnerOf(asked), key('r2'))
 })
@@ -141,7 +141,10 @@ test('a run waits for the runner with its files, whose boxes are not known while
   runner.hello = { ...runner.hello!, isolation: undefined }
   world.connect('r2', { isolation: both })
   const second = world.submit('ann', {}, { ...run, attempt_id: 'run_x.2', isolation: 'sandbox' })
-  assert.equal(world.whys.get(second)!.at(-1), 'runner "r1", which has the files of this run, is away')
+  assert.equal(
+    world.whys.get(second)!.at(-1),
+    'runner "r1", which has the files of this run, is not connected',
+  )
   world.connect('r1', { isolation: sandboxOnly })
   assert.equal(runnerOf(second), key('r1'))
 })
@@ -170,7 +173,7 @@ test('a run goes where all of its steps can have their boxes, for it stays there
   const first = world.submit('ann', requires, { isolation: 'sandbox' })
   assert.equal(
     world.whys.get(first)!.at(-1),
-    'no runner in group "default" can give a container: runner "r1": There is no container engine',
+    'no runner in group "default" can provide a container: runner "r1": There is no container engine',
   )
   world.connect('r2', { isolation: both })
   assert.equal(runnerOf(first), key('r2'))

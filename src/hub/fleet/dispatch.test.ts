@@ -157,7 +157,7 @@ test('what is large gets a runner kept for it after it was passed over so often,
   assert.ok(runner.kept)
   assert.deepEqual(small.map(isRunning), [true, true, false, false])
   t.mock.timers.tick(500)
-  assert.match(world.whys.get(small[2]!)!.at(-1)!, /is kept free for a larger step/)
+  assert.match(world.whys.get(small[2]!)!.at(-1)!, /is reserved for a larger step/)
 
   t.mock.timers.tick(60_000)
   assert.deepEqual(small.map(isRunning), [true, true, true, false])
@@ -238,7 +238,10 @@ test('steps of a run wait for the runner that has its files while it is expected
   world.end(second)
   assert.deepEqual([third, fourth].map(runnerOfIt), ['waiting', 'waiting'])
   t.mock.timers.tick(500)
-  assert.equal(world.whys.get(fourth)!.at(-1), 'runner "r1", which has the files of this run, is away')
+  assert.equal(
+    world.whys.get(fourth)!.at(-1),
+    'runner "r1", which has the files of this run, is not connected',
+  )
 
   world.connect('r1', { slots: 1 })
   assert.deepEqual([third, fourth].map(runnerOfIt), [key('r1'), 'waiting'])

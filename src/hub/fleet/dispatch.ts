@@ -138,7 +138,7 @@ export class Dispatch {
       this.#hold(spec, choice.key)
       return { ...this.#placeOn(choice.key), epoch: 1 }
     }
-    const waiting = choice.type === 'wait' ? choice.why : 'no runner takes it'
+    const waiting = choice.type === 'wait' ? choice.why : 'no runner accepts it'
     this.#reserved.set(spec.attempt_id, { arrival, waiting })
     return { waiting }
   }

@@ -98,7 +98,7 @@ for (const [what, said, message] of [
     { protocol: 2, newest_protocol: 7 },
     /protocol 2 to 7, this hub speaks 1\. Update Errand where/,
   ],
-  ['older', { protocol: 0 }, /protocol 0, this hub speaks 1\. Update Errand on the machine of the runner\./],
+  ['older', { protocol: 0 }, /protocol 0, this hub speaks 1\. Update Errand on the runner's machine\./],
   ['impossible', { protocol: 2, newest_protocol: 1 }, /protocol 2 to 1, this hub speaks 1/],
   ['no number', { protocol: 1, newest_protocol: 'all' }, /protocol 1 to "all", this hub/],
 ] as const)
@@ -156,9 +156,9 @@ test('frames and fields that only a newer runner knows are left aside with one l
     JSON.stringify(heard),
   )
   assert.deepEqual(
-    logged.filter((line) => line.includes('left aside')),
+    logged.filter((line) => line.includes('frames that')),
     [
-      'info: Runner "newer" sends frames that this hub does not know, such as of type weather: they are left aside.',
+      'info: Runner "newer" sends frames that this hub does not know, for example of type weather. They are ignored.',
     ],
   )
   ws.close()
@@ -238,7 +238,7 @@ test('who says no hello is sent away', async (t) => {
   const hurried = await openFleet(300)
   t.after(hurried.close)
   const [refused] = await say([], undefined, hurried.port)
-  assert.match(String(refused?.message), /no hello within 300 ms/)
+  assert.match(String(refused?.message), /No hello arrived within 300 ms/)
 })
 
 test('a token of one group admits runners of that group only', async () => {

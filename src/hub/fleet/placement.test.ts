@@ -64,7 +64,7 @@ test('a run waits for the runner with its files while that one is expected back,
   const away = runner('a', { status: 'disconnected', awaited: true })
   assert.equal(
     why({}, [away, runner('b')], { home: key('a') }),
-    'runner "a", which has the files of this run, is away',
+    'runner "a", which has the files of this run, is not connected',
   )
   const elsewhere = { type: 'runner', key: key('b') }
   assert.deepEqual(chosen({}, [away, runner('b')]), elsewhere)
@@ -122,7 +122,7 @@ test('a runner takes what its mode is for', () => {
   const chat = [runner('a', { mode: 'chat' })]
   assert.equal(why({}, chat), 'no runner in group "default" has mode all')
   assert.equal(why({ mode: 'issue' }, chat), 'no runner in group "default" has mode issue or all')
-  assert.equal(why({ runner: 'a' }, chat), 'runner "a" has mode chat, and mode all is needed')
+  assert.equal(why({ runner: 'a' }, chat), 'runner "a" has mode chat, but mode all is needed')
   assert.deepEqual(chosen({ mode: 'chat' }, chat), { type: 'runner', key: key('a') })
   assert.deepEqual(chosen({ mode: 'issue' }, [...chat, runner('b')]), { type: 'runner', key: key('b') })
 })
@@ -138,7 +138,7 @@ test('what no connected runner could ever take is told other than what is busy',
     why({ cpus: 2, memory_bytes: 16 * GB }, small),
     'no runner in group "default" offers 2 cpus and 16 GB of memory together',
   )
-  assert.equal(why({ runner: 'b', cpus: 4 }, small), 'runner "b" offers 1 cpu, and 4 are needed')
+  assert.equal(why({ runner: 'b', cpus: 4 }, small), 'runner "b" offers 1 cpu, but 4 are needed')
   const choice = chosen({ cpus: 4 }, small)
   assert.equal(choice.type === 'wait' && choice.cause, 'none')
 })
@@ -156,7 +156,7 @@ test('free cpus and memory count, and what lacks is told', () => {
   )
   assert.equal(
     why({ cpus: 1, memory_bytes: GB }, taken),
-    `${where} are busy: none has a slot, 1 cpu, 1 GB free at once`,
+    `${where} are busy: none has a slot, 1 cpu, 1 GB free at the same time`,
   )
   assert.deepEqual(chosen({ cpus: 1.5 }, taken), { type: 'runner', key: key('a') })
   assert.deepEqual(chosen({ memory_bytes: GB }, taken), { type: 'runner', key: key('b') })
@@ -169,7 +169,7 @@ test('free cpus and memory count, and what lacks is told', () => {
 test('a runner that is kept free for what is larger is given nothing else', () => {
   assert.equal(
     why({}, [runner('a', { kept: true })]),
-    'runner "a" of group "default" is kept free for a larger step, which waits longer',
+    'runner "a" of group "default" is reserved for a larger step that has waited longer',
   )
 })
 
@@ -179,7 +179,7 @@ test('what all have rejected is rejected, while it waits for those that may come
   const other = runner('b', { status: 'disconnected' })
   assert.equal(
     why({}, [...runners, other], { not: new Set([key('a')]) }),
-    'those that are connected of group "default" rejected it',
+    'the connected runners of group "default" rejected it',
   )
 })
 

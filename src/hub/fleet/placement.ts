@@ -80,7 +80,7 @@ function whyWaits(
 ): Waiting | { type: 'rejected' } {
   const { tenant, requires } = need
   if (home !== undefined && runners[0]?.awaited)
-    return wait('away', `runner "${runners[0].id}", which has the files of this run, is away`)
+    return wait('away', `runner "${runners[0].id}", which has the files of this run, is not connected`)
   // Runs do not see runners that were provisioned for another run.
   const known = runners.filter((runner) => runner.tenant === tenant && isForRun(runner, need))
   const present = known.filter((runner) => runner.status !== 'disconnected')
@@ -107,7 +107,7 @@ function whyWaits(
   const willing = taking.filter((runner) => !not?.has(runner.key))
   if (willing.length === 0) {
     const others = known.some((runner) => !not?.has(runner.key) && offers(runner, need))
-    return others ? wait('rejected', `those that are connected${where} rejected it`) : { type: 'rejected' }
+    return others ? wait('rejected', `the connected runners${where} rejected it`) : { type: 'rejected' }
   }
   const which = home === undefined ? where : ', which has the files of this run,'
   return noRoom(requires, willing, which)
@@ -130,7 +130,7 @@ function whatIsLacking(need: Need, runners: readonly Candidate[]): { none: strin
   let left = runners.filter((runner) => suits(runner, { mode }))
   if (left.length === 0) {
     const modes = mode === undefined ? 'all' : `${mode} or all`
-    return { none: `has mode ${modes}`, one: `has mode ${runners[0]!.mode}, and mode ${modes} is needed` }
+    return { none: `has mode ${modes}`, one: `has mode ${runners[0]!.mode}, but mode ${modes} is needed` }
   }
   left = left.filter((runner) => suits(runner, { mode, labels }))
   if (left.length === 0) {
@@ -154,7 +154,7 @@ function whatIsLacking(need: Need, runners: readonly Candidate[]): { none: strin
     const { id, cpus: has } = most((runner) => runner.cpus)
     return {
       none: `offers ${cpusText(cpus)} (most: ${has} on "${id}")`,
-      one: `offers ${cpusText(has)}, and ${cpus} are needed`,
+      one: `offers ${cpusText(has)}, but ${cpus} are needed`,
     }
   }
   if (enough.some((runner) => runner.memoryBytes >= memoryBytes)) return undefined
@@ -163,7 +163,7 @@ function whatIsLacking(need: Need, runners: readonly Candidate[]): { none: strin
   if (has < memoryBytes)
     return {
       none: `offers ${size} of memory (most: ${sizeText(has)} on "${id}")`,
-      one: `offers ${sizeText(has)} of memory, and ${size} is needed`,
+      one: `offers ${sizeText(has)} of memory, but ${size} is needed`,
     }
   const both = `offers ${cpusText(cpus)} and ${size} of memory together`
   return { none: both, one: both }
@@ -177,13 +177,13 @@ function noBox(need: Need, runners: readonly Candidate[]): { none: string; one: 
   const reasons = runners.slice(0, MAX_NAMED).map((runner) => {
     const kind = lackingBox(runner, need)!
     const { why } = runner.isolation?.[kind] ?? {}
-    const text = why ?? (runner.isolation ? 'it says no reason' : 'its release of Errand makes none')
+    const text = why ?? (runner.isolation ? 'it gives no reason' : 'its version of Errand provides none')
     return { kind, id: runner.id, why: text.slice(0, MAX_REASON).replace(/\.$/, '') }
   })
   const [{ kind, why }] = reasons as [(typeof reasons)[number]]
   const more = runners.length > MAX_NAMED ? `; and ${runners.length - MAX_NAMED} more` : ''
   const each = reasons.map(({ id, why }) => `runner "${id}": ${why}`).join('; ')
-  return { none: `can give a ${kind}: ${each}${more}`, one: `can give no ${kind}: ${why}` }
+  return { none: `can provide a ${kind}: ${each}${more}`, one: `cannot provide a ${kind}: ${why}` }
 }
 
 /** Explains why willing runners have no room now. `which` follows their number or name in the text. */
@@ -214,13 +214,16 @@ function noRoom(requires: Requirements, willing: readonly Candidate[], which: st
   }
   const kept = willing.filter((runner) => runner.kept && hasRoom(runner, requires))
   if (kept.length > 0)
-    return wait('kept', `runner "${kept[0]!.id}"${which} is kept free for a larger step, which waits longer`)
+    return wait(
+      'kept',
+      `runner "${kept[0]!.id}"${which} is reserved for a larger step that has waited longer`,
+    )
   const wanted = [
     takesSlot(requires) && 'a slot',
     cpus > 0 && cpusText(cpus),
     memory_bytes > 0 && sizeText(memory_bytes),
   ].filter(Boolean)
-  return wait('room', `${who} ${are} busy: none has ${wanted.join(', ')} free at once`)
+  return wait('room', `${who} ${are} busy: none has ${wanted.join(', ')} free at the same time`)
 }
 
 const wait = (cause: Waiting['cause'], why: string): Waiting => ({ type: 'wait', cause, why })

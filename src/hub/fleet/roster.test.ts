@@ -84,7 +84,7 @@ test('a capacity that is no number is refused, saying which', async (t) => {
   for (const wrong of [{ cpus: 'four' }, { cpus: 0 }, { memory_bytes: null }, { slots: 1.5 }]) {
     const { answer } = await connect(wrong)
     assert.deepEqual([answer.code, answer.retry], ['invalid_argument', false])
-    assert.match(String(answer.message), new RegExp(`"hello" is wrong at "${Object.keys(wrong)[0]}"`))
+    assert.match(String(answer.message), new RegExp(`"hello" is not valid at "${Object.keys(wrong)[0]}"`))
   }
 })
 
@@ -166,7 +166,12 @@ test("what was given to a runner of which nothing is known waits for its tenant'
   )
   await theirs.until(4)
   assert.deepEqual(theirs.answer.attempts, [
-    { state: 'superseded', attempt_id: 'run_1.1', epoch: 1, why: 'it ended here, or was handed on' },
+    {
+      state: 'superseded',
+      attempt_id: 'run_1.1',
+      epoch: 1,
+      why: 'it has ended at the hub, or another runner has it',
+    },
   ])
   assert.deepEqual(
     theirs.frames.slice(1).map(({ type, run_id }) => `${type} ${run_id}`),
@@ -215,7 +220,7 @@ test('a machine that came back takes the place of its link that is dead; while t
   const { ws } = await connect()
   const { answer } = await connect({ boot_id: 'b2' })
   assert.deepEqual([answer.code, answer.retry], ['conflict', true])
-  assert.match(String(answer.message), /"r1" is taken by another process, on server-01 \(198\.51\.100\.7\)/)
+  assert.match(String(answer.message), /"r1" is in use by another process, on server-01 \(198\.51\.100\.7\)/)
   // Like a machine that lost power: nothing says that the link is gone.
   ws.pause()
   assert.equal((await connect({ boot_id: 'b2' })).answer.type, 'welcome')
@@ -255,7 +260,7 @@ test('what was placed before a restart is sent with the box of its group, to a r
       ['run_grouped', undefined],
     ],
   )
-  assert.match(whys.at(-1)!, /can give a sandbox: runner "r1": its release/)
+  assert.match(whys.at(-1)!, /can provide a sandbox: runner "r1": its version/)
   const isolation = { sandbox: { usable: true }, container: { usable: false, why: 'There is no engine.' } }
   ours.ws.send(JSON.stringify({ type: 'isolation', isolation }))
   await ours.until(4)

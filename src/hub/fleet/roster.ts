@@ -234,7 +234,9 @@ export class KnownRunners {
 
   /** Runs store work that nobody waits for, and logs its failure. */
   inPassing({ id }: TenantRunner, work: Promise<void>): void {
-    work.catch((error: Error) => this.#log(`What is known of runner "${id}" is not kept: ${error.message}`))
+    work.catch((error: Error) =>
+      this.#log(`The record of runner "${id}" could not be saved: ${error.message}`),
+    )
   }
 }
 

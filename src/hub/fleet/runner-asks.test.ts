@@ -53,9 +53,12 @@ test('a runner that is away, goes, or does not know the question is unavailable'
   const { asks, link, runner } = setUp()
   const broken = asks.answer(of, ask, LONG_MS)
   asks.closed(link)
-  await assert.rejects(broken, { code: 'unavailable', message: /link/ })
+  await assert.rejects(broken, { code: 'unavailable', message: /connection/ })
   await assert.rejects(asks.answer(of, ask, 1), { code: 'unavailable', hint: /earlier version/ })
   runner.link = undefined
-  await assert.rejects(asks.answer(of, ask, LONG_MS), { code: 'unavailable', message: /"box" is away/ })
+  await assert.rejects(asks.answer(of, ask, LONG_MS), {
+    code: 'unavailable',
+    message: /"box" is not connected/,
+  })
   await assert.rejects(asks.answer({ tenant: 'other', id: 'box' }, ask, LONG_MS), { code: 'unavailable' })
 })

@@ -31,14 +31,14 @@ export class RunnerAsks {
   async answer(of: TenantRunner, ask: RunnerAsk, withinMs: number): Promise<RunnerAnswer> {
     const settled = await this.#asked(of, ask, withinMs)
     if ('exists' in settled) return settled
-    throw new ErrandError('internal', `Runner "${of.id}" sent a body where none was asked for.`)
+    throw new ErrandError('internal', `Runner "${of.id}" sent a body that was not requested.`)
   }
 
   /** Asks and returns the bytes as they arrive. Throws the error that the runner reports, or `unavailable`. */
   async body(of: TenantRunner, ask: DataAsk | WorkspaceQuery, withinMs: number): Promise<Readable> {
     const settled = await this.#asked(of, ask, withinMs)
     if (!('exists' in settled)) return settled
-    throw new ErrandError('internal', `Runner "${of.id}" sent nothing.`)
+    throw new ErrandError('internal', `Runner "${of.id}" sent no data.`)
   }
 
   /** Takes an answer of the runner. Ignores it if nobody waits for it any more. */
@@ -60,7 +60,9 @@ export class RunnerAsks {
   async take(tenant: string, askId: string, body: Readable): Promise<void> {
     const pending = this.#pending.get(askId)
     if (pending?.tenant !== tenant)
-      throw new ErrandError('not_found', 'Nobody waits for this any more.', { hint: 'Ask anew.' })
+      throw new ErrandError('not_found', 'Nobody is waiting for this any more.', {
+        hint: 'Send the request again.',
+      })
     pending.settle(body)
     await finished(body)
   }
@@ -69,7 +71,7 @@ export class RunnerAsks {
     for (const pending of this.#pending.values())
       if (pending.link === link)
         pending.settle(
-          new ErrandError('unavailable', 'The link to the runner broke.', { hint: 'Try again.' }),
+          new ErrandError('unavailable', 'The connection to the runner was lost.', { hint: 'Try again.' }),
         )
   }
 
@@ -77,8 +79,8 @@ export class RunnerAsks {
     const { tenant, id } = of
     const link = this.#runners.get(runnerKey(tenant, id))?.link
     if (link === undefined)
-      throw new ErrandError('unavailable', `Runner "${id}" is away.`, {
-        hint: 'Try again when it is back: errand runners',
+      throw new ErrandError('unavailable', `Runner "${id}" is not connected.`, {
+        hint: 'Try again when it is connected. To check: errand runners',
       })
     const askId = randomUUID()
     const { promise, resolve } = Promise.withResolvers<RunnerAnswer | Readable | ErrandError>()
@@ -86,8 +88,8 @@ export class RunnerAsks {
     try {
       link.send({ type: 'ask', ask_id: askId, ask })
       const settled = await within(withinMs, promise, () => {
-        throw new ErrandError('unavailable', `Runner "${id}" has not answered within ${withinMs / 1000} s.`, {
-          hint: 'Try again; a runner of an earlier version has to be updated for this.',
+        throw new ErrandError('unavailable', `Runner "${id}" did not answer within ${withinMs / 1000} s.`, {
+          hint: 'Try again. A runner with an earlier version of Errand must be updated first.',
         })
       })
       if (settled instanceof Error) throw settled

@@ -58,7 +58,7 @@ async function revealed(
   source: SecretSource | undefined,
   tell: (taken: TakenSecrets) => void,
 ) {
-  if (source === undefined) throw new ErrandError('secret_not_found', 'This hub keeps no secrets.')
+  if (source === undefined) throw new ErrandError('secret_not_found', 'This hub stores no secrets.')
   return source.reveal(spec, tell)
 }
 
@@ -87,7 +87,7 @@ function sendStart(
       type: 'ended',
       outcome: 'failed',
       reason: 'invalid_argument',
-      message: `Its arguments, variables and secrets are over ${MAX_FRAME_BYTES} bytes, the most a runner is sent. Put them in a file.`,
+      message: `The arguments, variables and secrets have more than ${MAX_FRAME_BYTES} bytes together, the limit for a message to a runner. Put large values in a file.`,
     })
     return
   }

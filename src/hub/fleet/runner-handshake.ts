@@ -42,7 +42,7 @@ export class RunnerHandshake {
    * Message for runners that never came back. The stored "last seen" time changes only when a runner comes or goes,
    * so it would be too old for a runner of a killed hub.
    */
-  readonly #neverBack = `has not come back since the hub was started at ${new Date().toISOString()}`
+  readonly #neverBack = `has not reconnected since the hub was started at ${new Date().toISOString()}`
   /** Attempts whose `start` had no answer at the last check, each with its epoch. */
   #unanswered = new Map<Assignment, number>()
   readonly #looks: NodeJS.Timeout
@@ -104,7 +104,7 @@ export class RunnerHandshake {
     if (link.left) this.#options.log(`Runner "${runner.id}" has stopped.`, { runner_id: runner.id })
     else this.#options.log(`Runner "${runner.id}" is disconnected.`, { level: 'warn', runner_id: runner.id })
     const since = new Date(runner.lastSeenAtMs).toISOString()
-    this.#awaitReturn(runner, `has not been heard of since ${since}`)
+    this.#awaitReturn(runner, `has not been heard from since ${since}`)
     this.#options.dispatch.rosterChanged(runner)
   }
 
@@ -148,8 +148,8 @@ export class RunnerHandshake {
         const since = new Date(connectedAtMs).toISOString()
         link.refuse(
           'conflict',
-          `The runner id "${id}" is taken by another process, on ${there?.hostname} (${older.address}), connected since ${since}. ` +
-            'Give each an id of its own, a copied machine too: errand runner enroll --id NAME, with a new enrolment token.',
+          `The runner id "${id}" is in use by another process, on ${there?.hostname} (${older.address}), connected since ${since}. ` +
+            'Give each runner its own id, also on a copied machine: errand runner enroll --id NAME, with a new enrolment token.',
           true,
         )
         return
@@ -226,8 +226,8 @@ export class RunnerHandshake {
     const { sent } = assignment
     const isWhole = sent.type !== 'never' && sent.storage === hello?.storage_id
     const message = isWhole
-      ? `Runner "${id}" was restarted and has nothing left of it.`
-      : `Runner "${id}" has lost it: its machine was started anew, or its folder is another one. It may have begun.`
+      ? `Runner "${id}" was restarted and no longer has this attempt.`
+      : `Runner "${id}" has lost this attempt: its machine was restarted, or it uses another folder. The attempt may have started.`
     const end = { type: 'ended', outcome: 'interrupted', reason: 'lost', message } as const
     this.#options.assignments.settleVanished(assignment, end)
   }
@@ -277,7 +277,7 @@ function reconcile(
       const { reports, stdout, stderr } = assignment.inbox.committed
       if (has < reports) {
         // Its next report would have a number that is already known, and would never count.
-        const why = 'the runner has lost what it told of it'
+        const why = 'the runner has lost its earlier reports about it'
         stock.answers.push({ state: 'superseded', attempt_id, epoch, why })
         stock.gone.push(assignment)
         named.add(assignment)
@@ -287,7 +287,9 @@ function reconcile(
       stock.going.push(assignment)
       named.add(assignment)
     } else {
-      const why = assignment ? `it has epoch ${assignment.epoch} now` : 'it ended here, or was handed on'
+      const why = assignment
+        ? `its epoch is now ${assignment.epoch}`
+        : 'it has ended at the hub, or another runner has it'
       stock.answers.push({ state: 'superseded', attempt_id, epoch, why })
     }
   }

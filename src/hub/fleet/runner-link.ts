@@ -83,7 +83,7 @@ export class RunnerLink implements Meter {
     this.#handlers = handlers
     this.#liveness = new Liveness(ws, timing.heartbeatMs, () => this.terminate())
     this.#helloTimer = setTimeout(
-      () => this.refuse('bad_request', `The link said no hello within ${timing.helloTimeoutMs} ms.`, true),
+      () => this.refuse('bad_request', `No hello arrived within ${timing.helloTimeoutMs} ms.`, true),
       timing.helloTimeoutMs,
     )
     ws.on('message', (data, isBinary) => this.#receive(data as Buffer, isBinary))
@@ -182,7 +182,7 @@ export class RunnerLink implements Meter {
       if (data.length > MAX_FRAME_BYTES)
         throw new ErrandError(
           'frame_too_large',
-          `A frame has ${data.length} bytes; ${MAX_FRAME_BYTES} are the most.`,
+          `A frame has ${data.length} bytes; the limit is ${MAX_FRAME_BYTES}.`,
         )
       if (isBinary) {
         const known = isOutputFrame(data)
@@ -269,7 +269,7 @@ function parseRunnerFrame(text: string): RunnerFrame | string {
   try {
     value = JSON.parse(text)
   } catch (cause) {
-    throw new ErrandError('bad_request', 'A text frame is no JSON.', { cause })
+    throw new ErrandError('bad_request', 'A text frame is not valid JSON.', { cause })
   }
   const { type, protocol, newest_protocol } = (value ?? {}) as Record<string, unknown>
   // Check the version first: the rest may look different in another version.
@@ -281,7 +281,7 @@ function parseRunnerFrame(text: string): RunnerFrame | string {
   throw new ErrandError(
     // A hello would be wrong again the next time, so it is refused for good.
     type === 'hello' ? 'invalid_argument' : 'bad_request',
-    `A frame of type ${nameOf(type)} is wrong at "${issue?.path.join('.')}": ${issue?.message}`,
+    `A frame of type ${nameOf(type)} is not valid at "${issue?.path.join('.')}": ${issue?.message}`,
     { cause: parsed.error },
   )
 }
@@ -292,8 +292,7 @@ function needCommonProtocol(oldest: unknown, newest: unknown = oldest): void {
   if (numbers && commonProtocol(said) !== undefined) return
   const span = (from: string, to: string) => (from === to ? from : `${from} to ${to}`)
   const here = span(String(OLDEST_PROTOCOL_VERSION), String(PROTOCOL_VERSION))
-  const old =
-    numbers && said.protocol > PROTOCOL_VERSION ? 'where the hub is' : 'on the machine of the runner'
+  const old = numbers && said.protocol > PROTOCOL_VERSION ? 'on the hub' : "on the runner's machine"
   throw new ErrandError(
     'protocol_mismatch',
     `The runner speaks protocol ${span(nameOf(oldest), nameOf(newest))}, this hub speaks ${here}. Update Errand ${old}.`,
@@ -308,7 +307,7 @@ function nameOf(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.slice(0, 100))
   return value === null || typeof value !== 'object'
     ? String(value)
-    : `that is no name but ${Array.isArray(value) ? 'a list' : 'an object'}`
+    : `(${Array.isArray(value) ? 'a list' : 'an object'})`
 }
 
 /** Reports whether the same runner would fail again. With a `protocol_mismatch`, it waits until one side is updated. */

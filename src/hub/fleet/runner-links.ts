@@ -54,7 +54,7 @@ export class RunnerLinks {
         const name = /^[\w.-]{1,100}$/.test(kind) ? kind : '(no name)'
         const runner_id = link.hello?.runner_id
         this.#options.log(
-          `Runner "${runner_id}" sends frames that this hub does not know, such as of type ${name}: they are left aside.`,
+          `Runner "${runner_id}" sends frames that this hub does not know, for example of type ${name}. They are ignored.`,
           { runner_id },
         )
       },
@@ -297,7 +297,7 @@ export class Incoming {
     if (assignment?.epoch === epoch && stage?.type === 'placed' && stage.runner === runner.key)
       return assignment
     if (this.#options.assignments.isAside(splitAttemptId(attempt_id).runId, runner.key)) return undefined
-    const why = 'it ended here, or was handed on'
+    const why = 'it has ended at the hub, or another runner has it'
     if (worksOnIt) link.send({ type: 'superseded', attempt_id, epoch, why })
     return undefined
   }

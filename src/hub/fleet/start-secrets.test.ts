@@ -129,7 +129,7 @@ test('a hub without secrets says so', async (t) => {
   const hub = await started(t, undefined)
   hub.start()
   await hub.until(() => hub.reports.length > 0)
-  assert.match(JSON.stringify(hub.reports), /This hub keeps no secrets/)
+  assert.match(JSON.stringify(hub.reports), /This hub stores no secrets/)
 })
 
 test('one that is canceled while its secrets are opened is never sent', async (t) => {

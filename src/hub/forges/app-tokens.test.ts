@@ -17,8 +17,8 @@ test('a token is for a step that talks to that repository, in the variable that 
   assert.equal(fault('git.push', { repo: 'git@git.example.org:acme/app' }), undefined)
   assert.equal(fault('forge.pull_request', {}, { rights: 'pull_request' }), undefined)
   for (const action of ['cmd.run', 'agent.run', 'playbook.run', 'git.carry', 'toString'])
-    assert.match(fault(action)!, /is no step that talks to a repository/, action)
-  assert.match(fault('git.workspace')!, /no use for the right "write"/)
+    assert.match(fault(action)!, /is not an action that uses a repository/, action)
+  assert.match(fault('git.workspace')!, /does not need the right "write"/)
   assert.match(fault('git.push', { token_env: 'OTHER' })!, /token_env/)
   for (const repo of [
     'https://git.example.org.evil/acme/app',

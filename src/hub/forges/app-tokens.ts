@@ -54,8 +54,8 @@ export class AppTokens implements ForgeTokens {
     { host, repository, rights }: ForgeSecret,
   ): string | undefined {
     const { repo, token_env = 'GIT_TOKEN' } = args as { repo?: unknown; token_env?: unknown }
-    if (!Object.hasOwn(allowed, action)) return `"${action}" is no step that talks to a repository`
-    if (!allowed[action]!.includes(rights)) return `"${action}" has no use for the right "${rights}"`
+    if (!Object.hasOwn(allowed, action)) return `"${action}" is not an action that uses a repository`
+    if (!allowed[action]!.includes(rights)) return `"${action}" does not need the right "${rights}"`
     if (token_env !== variable) return `its token_env does not name ${variable}`
     const address = typeof repo === 'string' ? addressOf(repo) : undefined
     const isSame = address?.host === host && address.path.toLowerCase() === repository.toLowerCase()
@@ -80,7 +80,7 @@ export class AppTokens implements ForgeTokens {
     const forge = this.#config.forgeOf(host)
     if (forge?.app === undefined)
       throw new ErrandError('invalid_argument', `No App is configured for ${host}.`, {
-        hint: 'Retry the task: its steps ask for a token in another way now.',
+        hint: 'Retry the task. Its steps then get a token in another way.',
       })
     const { id, private_key } = forge.app
     const privateKey = await keyOf(private_key)

@@ -80,7 +80,7 @@ function newsOf(body: string): Omit<ForgeNews, 'host'> | undefined {
     // The check below reports it.
   }
   if (typeof message !== 'object' || message === null)
-    throw new ErrandError('bad_request', 'The message is no JSON object.', {
+    throw new ErrandError('bad_request', 'The message is not a JSON object.', {
       hint: 'Choose application/json as the content type of the webhook.',
     })
   const part = (name: string): Json => {

@@ -55,8 +55,8 @@ test('an issue has one comment, which a forge that was away and the next process
   first.changed('task_1')
   first.changed('task_2')
   await eventually('the comment', () => bodies().length === 1)
-  assert.match(bodies()[0]!, /taken this up, as task task_1/)
-  assert.match(log.join('\n'), /told later/)
+  assert.match(bodies()[0]!, /has created task task_1 for this issue/)
+  assert.match(log.join('\n'), /could not be written; trying again/)
   await first.close()
   assert.deepEqual(kept(), ['task_1'])
 
@@ -68,7 +68,7 @@ test('an issue has one comment, which a forge that was away and the next process
   await eventually('all is told', () => kept().length === 0)
   await next.close()
   assert.equal(bodies().length, 1)
-  assert.match(bodies()[0]!, /has failed at this \(test\)/)
+  assert.match(bodies()[0]!, /could not complete this task \(test\)/)
   assert.doesNotMatch(bodies()[0]!, /@everyone|closes #7|^> \/merge/m)
 })
 
@@ -80,6 +80,9 @@ test('that nobody follows a pull request any more stands there, unless a person 
     const of = { id: 'task_1', tenant: 'default', owner: 'ada', spec_name: 's', own_id: '1' }
     return commentOf({ ...of, state: 'in_review', fold }).text
   }
-  assert.match(text('tries'), /git\.example\/1\n\nIt is left to a person\. Said @\u2060often enough\./)
-  assert.doesNotMatch(text('off'), /left to a person/)
+  assert.match(
+    text('tries'),
+    /git\.example\/1\n\nA person must continue from here\. Said @\u2060often enough\./,
+  )
+  assert.doesNotMatch(text('off'), /person must continue/)
 })

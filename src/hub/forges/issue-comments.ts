@@ -99,7 +99,10 @@ export class IssueComments {
           if (signal.aborted) return
           failed++
           this.#changed.add(id)
-          log(`The issue of task ${id} is told later: ${messageOf(error)}`, { level: 'warn' })
+          log(
+            `The comment on the issue of task ${id} could not be written; trying again: ${messageOf(error)}`,
+            { level: 'warn' },
+          )
         }
       }
       if (failed === 0) backoff.reset()
@@ -130,7 +133,7 @@ export class IssueComments {
         await ensureComment(forge, talk, { key: `task:${id}`, body: text, since }, { signal })
       } catch (error) {
         if (!(error instanceof ErrandError) || LATER.includes(error.code)) throw error
-        log(`The issue of task ${id} takes no comment: ${error.message}`, { level: 'warn' })
+        log(`The forge refused the comment on the issue of task ${id}: ${error.message}`, { level: 'warn' })
       }
       this.#told.set(id, text)
     }
@@ -154,23 +157,27 @@ export function commentOf({ id, state, reason, message, fold }: Omit<CommentedTa
   const why = message === undefined ? '' : `\n\n${harmless(message).replace(/^/gm, '> ')}`
   const made =
     pull_request !== undefined
-      ? `There is a pull request: ${pull_request.url}`
-      : pushed && `The branch \`${pushed.branch}\` is pushed.`
+      ? `Pull request: ${pull_request.url}`
+      : pushed && `Errand pushed the branch \`${pushed.branch}\`.`
   const told = made === undefined ? '' : `\n\n${made}`
   const ended = follow?.stopped?.why === 'off' ? undefined : follow?.stopped
-  const left = ended === undefined ? '' : `\n\nIt is left to a person. ${harmlessLine(ended.message)}`
+  const left =
+    ended === undefined ? '' : `\n\nA person must continue from here. ${harmlessLine(ended.message)}`
   switch (state) {
     case 'in_review':
-      return { text: `${made ?? 'Errand is done with this.'}${left}`, isLast: false }
+      return { text: `${made ?? 'Errand has finished this task.'}${left}`, isLast: false }
     case 'done':
-      return { text: made ?? 'Errand is done with this.', isLast: true }
+      return { text: made ?? 'Errand has finished this task.', isLast: true }
     case 'no_change':
-      return { text: `Errand has changed nothing.${why}`, isLast: true }
+      return { text: `Errand changed nothing.${why}`, isLast: true }
     case 'failed':
-      return { text: `Errand has failed at this (${reason ?? 'internal'}).${why}${told}`, isLast: true }
+      return {
+        text: `Errand could not complete this task (${reason ?? 'internal'}).${why}${told}`,
+        isLast: true,
+      }
     case 'canceled':
-      return { text: `Errand's work on this was canceled.${told}`, isLast: true }
+      return { text: `Errand's work on this issue was canceled.${told}`, isLast: true }
     default:
-      return { text: `Errand has taken this up, as task ${id}.${told}`, isLast: false }
+      return { text: `Errand has created task ${id} for this issue.${told}`, isLast: false }
   }
 }

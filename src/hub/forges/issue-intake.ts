@@ -29,9 +29,9 @@ export const issueIntake =
   async (user, url, defaults, options = {}) => {
     const address = issueAddress(url)
     if (address === undefined)
-      throw new ErrandError('bad_request', 'body.issue: is no address of an issue.', {
+      throw new ErrandError('bad_request', 'body.issue: is not the address of an issue.', {
         hint: isPullAddress(url)
-          ? "It is a pull request's: name the issue that it is about."
+          ? 'This is the address of a pull request. Name the issue that it is about.'
           : 'Write it as https://HOST/OWNER/NAME/issues/12.',
       })
     const forge = await forgeOf(address, user, options)
@@ -41,7 +41,7 @@ export const issueIntake =
     if (before === undefined) {
       if (found.issue.state === 'closed')
         throw new ErrandError('task_invalid', `Issue ${address.number} of ${address.path} is closed.`, {
-          hint: 'Open it again at the forge, and ask again.',
+          hint: 'Reopen it at the forge, and try again.',
         })
       return task
     }

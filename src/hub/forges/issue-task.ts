@@ -62,7 +62,7 @@ export function taskOfIssue(
   const { title, body } = labelling ?? issue
   if (title === undefined || body === undefined)
     throw new ErrandError('task_invalid', `Issue ${number} of ${path} was changed after it was labelled.`, {
-      hint: 'Take the label off and put it on again: then the text is taken as it is.',
+      hint: 'Remove the label and add it again. Errand then uses the current text.',
     })
   const { criteria, rest } = withoutCriteria(visible(body))
   const talk = talkOf(comments, labelling?.at)
@@ -85,8 +85,8 @@ export function taskOfIssue(
   const [fault] = parsed.error.issues
   throw new ErrandError(
     'task_invalid',
-    `Issue ${number} of ${path} makes no task: ${fault!.path.join('.')}: ${fault!.message}.`,
-    { hint: 'Change the issue, and ask again.' },
+    `Issue ${number} of ${path} cannot become a task: ${fault!.path.join('.')}: ${fault!.message}.`,
+    { hint: 'Change the issue, and try again.' },
   )
 }
 

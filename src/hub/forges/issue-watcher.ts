@@ -93,7 +93,7 @@ export class IssueWatcher {
       } catch (error) {
         if (signal.aborted) return
         waitMs = backoff.next()
-        this.#options.log(`The issues of ${watched.url} are looked at later: ${messageOf(error)}`, {
+        this.#options.log(`The issues of ${watched.url} cannot be read; trying again: ${messageOf(error)}`, {
           level: 'warn',
         })
       }
@@ -105,7 +105,10 @@ export class IssueWatcher {
     const { accounts, forgeOf, tasks, log } = this.#options
     const user = await accounts.userByName({ tenant: DEFAULT_TENANT, name: owner })
     if (user === undefined || user.disabled)
-      throw new ErrandError('invalid_argument', `There is no user "${owner}", whose tasks they are to be.`)
+      throw new ErrandError(
+        'invalid_argument',
+        `The user "${owner}", who is to own the tasks, does not exist or is disabled.`,
+      )
     const of = { tenant: user.tenant, owner: user.name }
     const address = repositoryAddress(url)
     const watch = { address, label, defaults: task }

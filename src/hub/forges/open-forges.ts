@@ -52,7 +52,7 @@ const appRights: Readonly<Record<string, 'read' | 'write'>> = {
 
 function noKey(name: string): never {
   throw new ErrandError('secret_not_found', `The hub has no secret ${name}, the private key of its App.`, {
-    hint: `Keep it there: errand secrets set ${name}`,
+    hint: `Set it with: errand secrets set ${name}`,
   })
 }
 
@@ -87,7 +87,7 @@ export const openForges =
     const forge = watched(openForge(found, path, { ...patience, tokens: givenToken(token) }), tell)
     if (token !== undefined) return forge
     const refusal = await secrets.refusal(of, names, server)
-    const none = `The hub has no token for it. Keep one with: ${allowing({ name: names[0]! }, host)}`
+    const none = `The hub has no token for it. Set one with: ${allowing({ name: names[0]! }, host)}`
     return saying(forge, refusal === undefined ? none : `${refusal.message} ${refusal.hint}`)
   }
 

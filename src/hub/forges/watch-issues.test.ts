@@ -49,7 +49,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const)
       made.map(({ title, agent, description }) => [title, agent, description]),
       [['One', 'codex', 'text']],
     )
-    assert.match(log.join('\n'), /Issue 2 of .* left aside: eve/)
+    assert.match(log.join('\n'), /Issue 2 of .* is ignored: eve/)
     state.comment(repository, issue, 'eve', 'more')
     assert.equal(await take(), 0)
     // A person with the right does what the other one could not.

@@ -67,7 +67,7 @@ export async function takeIssues(
       options.signal?.throwIfAborted()
       // A problem of this issue alone does not hold up the others. Its next change brings it here again.
       if (!(error instanceof ErrandError && ofTheIssue.has(error.code))) throw error
-      log(`${where} is left aside: ${messageOf(error)}`)
+      log(`${where} is ignored: ${messageOf(error)}`)
     }
   }
   if (JSON.stringify(cursor) !== JSON.stringify(from)) await cursors.set(key, cursor)
@@ -84,12 +84,12 @@ async function taskOfLabelled(
 ): Promise<Task> {
   const labelling = await forge.labelling(number, label, options)
   if (labelling === undefined)
-    throw new ErrandError('forbidden', `nobody is known to have put the label "${label}" on it.`)
+    throw new ErrandError('forbidden', `it is not known who added the label "${label}".`)
   const { by, right } = labelling
   if (by.isBot || !mayWrite(right))
     throw new ErrandError(
       'forbidden',
-      `${by.login}, who put the label "${label}" on it, ${by.isBot ? 'is no person' : `has the right "${right}"`}.`,
+      `${by.login}, who added the label "${label}", ${by.isBot ? 'is not a person' : `has the right "${right}"`}.`,
     )
   const text = await readIssue(forge, { ...address, number, kind: undefined }, options)
   return taskOfIssue({ ...text, labelling }, defaults)

@@ -91,7 +91,7 @@ function compiled({ text, re, case: isCased }: Pattern): { source: string; flags
     const position = brokenAt(source, flags)
     const why = (error as Error).message.replace(/^Invalid regular expression: \/.*\/[a-z]*: /s, '')
     throw new ErrandError('bad_request', `query.q: ${why} at character ${position} of "${text}".`, {
-      hint: 'It is a regular expression of JavaScript. To look for the text as it is, leave out "re".',
+      hint: 'It must be a JavaScript regular expression. To search for the literal text, omit "re".',
       details: { position },
       cause: error,
     })
@@ -136,7 +136,7 @@ function brokenAt(source: string, flags: string): number {
 
 const tooCostly = (source: string) =>
   new ErrandError('bad_request', `query.q: the expression "${source}" takes too long on these lines.`, {
-    hint: 'Repetitions within repetitions, such as (a+)+, are costly: write a simpler one, or look for a text.',
+    hint: 'Nested repetitions such as (a+)+ are slow. Write a simpler expression, or search for literal text.',
   })
 
 /** Program of the thread. It is passed as text, so it cannot use anything outside it. */

@@ -96,7 +96,7 @@ export class EngineLooks {
     const said = provisionText(error)
     const text = silent ? `${who} has not answered since ${since}: ${said}` : said
     if (before?.text !== text)
-      log(`The runners of group "${group}" cannot be looked at: ${text}`, { level: 'warn' })
+      log(`The runners of group "${group}" cannot be checked: ${text}`, { level: 'warn' })
     this.#failing.set(group, { since, text, silent })
   }
 

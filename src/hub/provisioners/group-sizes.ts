@@ -51,5 +51,5 @@ export function tooLarge(group: string, asked: Size, sizes: readonly Size[]): st
   const have = sizes.map((size) => `${cpusText(size.cpus)} and ${sizeText(size.memoryBytes)} of memory`)
   const named = have.slice(0, MOST_NAMED).join(', or ')
   const asks = wanted.filter(Boolean).join(' and ')
-  return `it asks for ${asks}, and the runners of group "${group}" have ${named}: ask for less, or use a group with larger runners`
+  return `it requests ${asks}, but the runners of group "${group}" have ${named}: request less, or use a group with larger runners`
 }

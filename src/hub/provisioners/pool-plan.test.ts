@@ -142,7 +142,7 @@ test('one goes when its run is over and it has told all, when it is late, lost, 
   assert.deepEqual(endsOf({ rows: [forRun('x', 'a')], ended: ['a'] }), [['x', 'unwanted']])
   assert.deepEqual(endsOf({ rows: [forRun('x', 'a', { due_at: at(-1) })] }), [['x', 'late']])
   const [late] = plan({ rows: [row('x', { due_at: at(-1), waits_for: 'no image' })] }).removals
-  assert.equal(late?.message, 'It was not connected within 300 s. Last heard of it: no image')
+  assert.equal(late?.message, 'It did not connect within 300 s. Its last report: no image')
 })
 
 test('the runner of a run that is set aside is held for a day', () => {
@@ -234,7 +234,7 @@ test('a run that asks for more than any runner of its group has ends at once, an
   const ends = (run: string, asks: string, have: string) => [
     run,
     'rejected',
-    `it asks for ${asks}, and the runners of group "builders" have ${have}: ask for less, or use a group with larger runners`,
+    `it requests ${asks}, but the runners of group "builders" have ${have}: request less, or use a group with larger runners`,
   ]
   const [two, four] = ['2 cpus and 8 GB of memory', '4 cpus and 2 GB of memory']
   assert.deepEqual(given({ cpus: 2, memoryBytes: 8 * GB }), [
@@ -254,13 +254,13 @@ test('while an engine is silent, what is said of runners that are away is not th
   const late = [row('x', { due_at: at(-1), waits_for: 'no image' })]
   assert.equal(
     plan({ rows: late, silence }).removals[0]?.message,
-    `It was not connected within 300 s. ${silence}`,
+    `It did not connect within 300 s. ${silence}`,
   )
   const lost = { rows: [forRun('x', 'a', { state: 'working' })], liveness: { x: { lost: true } } }
   assert.equal(plan(lost).removals[0]?.message, 'It was connected, and has vanished.')
   assert.equal(
     plan({ ...lost, silence }).removals[0]?.message,
-    `It was connected and has not been heard from since. Whether it is running is not known. ${silence}`,
+    `It was connected and has not been heard from since. It is not known whether it is running. ${silence}`,
   )
 })
 

@@ -73,7 +73,8 @@ export interface PoolPlan {
 export const SET_ASIDE_MS = 24 * 3_600_000
 
 /** Reason for removing a runner that has not started yet. */
-export const OTHER_SETTINGS = 'Its group has other settings now: another is made by them.'
+export const OTHER_SETTINGS =
+  'The settings of its group have changed. Another runner is started with the new ones.'
 
 /** Reports whether runners of the group would do for the demand. */
 export const canServe = ({ labels }: Pool, { labels: needed }: Pick<Demand, 'labels'>): boolean =>
@@ -151,18 +152,18 @@ function whyRemoved(
   const { run_id } = row
   if (isStarting(row) && !connected) {
     if (run_id !== undefined && !isOpen(run_id))
-      return { end: 'unwanted', message: 'Its run ended, or was set aside, before the runner was there.' }
+      return { end: 'unwanted', message: 'Its run ended, or was set aside, before the runner connected.' }
     if (row.state !== 'wanted' && !areAlike(row.pool, pool))
       return { end: 'unwanted', message: OTHER_SETTINGS }
     if (nowMs <= Date.parse(row.due_at) || row.state === 'wanted') return undefined
-    const heard = row.waits_for === undefined ? '' : ` Last heard of it: ${row.waits_for}`
+    const heard = row.waits_for === undefined ? '' : ` Its last report: ${row.waits_for}`
     const waits = silence === undefined ? heard : ` ${silence}`
-    return { end: 'late', message: `It was not connected within ${pool.start_seconds} s.${waits}` }
+    return { end: 'late', message: `It did not connect within ${pool.start_seconds} s.${waits}` }
   }
   // The runner first reports what is left of an ended run.
   if (run_id !== undefined && !isOpen(run_id) && attempts === 0) {
     const since = setAsideSince(run_id)
-    if (since === undefined) return { end: 'done', message: 'Its run is over.' }
+    if (since === undefined) return { end: 'done', message: 'Its run has ended.' }
     // A resumed run continues where its files are.
     if (nowMs - Date.parse(since) >= SET_ASIDE_MS)
       return { end: 'done', message: `Its run has been set aside since ${since}.` }
@@ -173,7 +174,7 @@ function whyRemoved(
       message:
         silence === undefined
           ? 'It was connected, and has vanished.'
-          : `It was connected and has not been heard from since. Whether it is running is not known. ${silence}`,
+          : `It was connected and has not been heard from since. It is not known whether it is running. ${silence}`,
     }
   return undefined
 }
@@ -195,7 +196,7 @@ function trimIdle(
     if (before >= surplusOf(tenant)) continue
     if (since === undefined || nowMs - since < pool.idle_seconds * 1000) continue
     removed.set(tenant, before + 1)
-    plan.removals.push({ name, end: 'idle', message: `It had nothing to do for ${pool.idle_seconds} s.` })
+    plan.removals.push({ name, end: 'idle', message: `It was idle for ${pool.idle_seconds} s.` })
   }
 }
 

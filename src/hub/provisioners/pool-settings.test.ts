@@ -50,8 +50,8 @@ test('what an admin changes counts before the file, is told with the word of the
   }
   assert.equal(settings.pools(), settings.pools(), 'one list until something changes')
   assert.deepEqual(said, [
-    'ann has changed group "builders": max: 9, paused: true.',
-    'bob has changed group "builders": spare: 3.',
+    'ann changed group "builders": max: 9, paused: true.',
+    'bob changed group "builders": spare: 3.',
   ])
 })
 

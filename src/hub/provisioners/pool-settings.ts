@@ -74,7 +74,7 @@ export class PoolSettings {
       const { max, spare } = { ...pool, ...valuesOf(changes) }
       if (spare > max)
         throw new ErrandError('invalid_argument', `spare is ${spare}, which is more than max (${max}).`, {
-          hint: 'Change both, or one of them to less.',
+          hint: 'Lower spare, or raise max.',
         })
       this.#set(group, changes)
       try {
@@ -86,8 +86,8 @@ export class PoolSettings {
       }
       const words = poolKeys
         .filter((key) => change[key] !== undefined)
-        .map((key) => `${key}: ${change[key] ?? 'as the file'}`)
-      this.#options.log(`${by} has changed group "${group}": ${words.join(', ')}.`)
+        .map((key) => `${key}: ${change[key] ?? 'as in the file'}`)
+      this.#options.log(`${by} changed group "${group}": ${words.join(', ')}.`)
     })
     this.#last = changing.catch(() => {})
     return changing
@@ -109,7 +109,7 @@ export class PoolSettings {
       if (good.length === changes.length) continue
       const gone = changes.filter((each) => !good.includes(each))
       this.#options.log(
-        `Of group "${group}" the file's word counts again: ${gone.map(({ key }) => key).join(', ')}.`,
+        `Group "${group}" uses the values of the file again: ${gone.map(({ key }) => key).join(', ')}.`,
       )
       this.#set(group, good)
       // If the write is lost, the next process does it again.
@@ -124,8 +124,8 @@ export class PoolSettings {
 
 /** Returns the error that the group makes no runners. */
 export const noPool = (group: string): ErrandError =>
-  new ErrandError('not_found', `No group "${group}" has its runners made.`, {
-    hint: 'Such groups have a provisioner in errand.yaml; list them with: errand runners groups',
+  new ErrandError('not_found', `Group "${group}" has no provisioner.`, {
+    hint: 'Only a group with a provisioner in errand.yaml can do this. List the groups with: errand runners groups',
   })
 
 const valuesOf = (changes: readonly PoolChange[]): Partial<Pick<Pool, PoolKey>> =>

@@ -36,7 +36,7 @@ test('a tenant sees the counts of all, its own runners and runs, and of the past
     rows: [row('1'), row('2', { state: 'working', tenant: 'other' }), row('3', { state: 'removing' })],
     past: [
       row('4', { state: 'removed', end: 'done' }),
-      row('5', { state: 'removed', end: 'late', message: 'It was not connected within 300 s.' }),
+      row('5', { state: 'removed', end: 'late', message: 'It did not connect within 300 s.' }),
     ],
     demands: [
       { tenant: 'default', run_id: 'a', workspace: 'w', labels: {}, size },
@@ -72,12 +72,12 @@ test('a run that waits for a place is told what keeps it', () => {
   const why = (rows: ProvisionedRow[], silence?: string) =>
     whyWaits({ pool: { ...pool, max: 1 }, rows, open: undefined, silence }, waiting)
   assert.equal(why([]), undefined)
-  const full = 'group "builders" has as many runners as it may (1), and'
-  assert.equal(why([row('1', { state: 'working' })]), `${full} all are taken`)
-  assert.equal(why([row('1', { state: 'removing' })]), `${full} all are taken`)
+  const full = 'group "builders" has reached its max of 1, and'
+  assert.equal(why([row('1', { state: 'working' })]), `${full} all runners are in use`)
+  assert.equal(why([row('1', { state: 'removing' })]), `${full} all runners are in use`)
   assert.equal(
     why([row('1', { state: 'removing', waits_for: 'Docker hangs.' })]),
-    `${full} 1 of them cannot be taken away yet: Docker hangs.`,
+    `${full} 1 of its runners cannot be removed yet: Docker hangs.`,
   )
   const own = row('1', {
     state: 'starting',

@@ -65,7 +65,7 @@ export function whyWaits(
   const { group, max } = pool
   if (!canServe(pool, demand)) {
     const missing = Object.entries(demand.labels).filter(([name, value]) => pool.labels[name] !== value)
-    return `the runners that group "${group}" makes do not have the label ${missing.map((each) => each.join('=')).join(', ')}`
+    return `the runners that group "${group}" provisions do not have the label ${missing.map((each) => each.join('=')).join(', ')}`
   }
   const mine = rows.find(
     ({ run_id, workspace, state }) =>
@@ -76,11 +76,11 @@ export function whyWaits(
   const waitsFor = silence ?? mine?.waits_for
   if (mine !== undefined)
     return `a runner of group "${group}" is being started for it${waitsFor === undefined ? '' : `: ${waitsFor}`}`
-  if (pool.paused) return `group "${group}" is paused: no runner is started for it`
+  if (pool.paused) return `group "${group}" is paused, so no runner is started for it`
   if (open !== undefined)
-    return `no runner of group "${group}" could be started since ${new Date(open.sinceMs).toISOString()}: ${sentence(open.message)} The next try is at ${new Date(open.untilMs).toISOString()}`
+    return `no runner of group "${group}" could be started since ${new Date(open.sinceMs).toISOString()}: ${sentence(open.message)} Next try at ${new Date(open.untilMs).toISOString()}`
   const stuck = rows.filter(({ state, waits_for }) => state === 'removing' && waits_for !== undefined)
   if (rows.length >= max)
-    return `group "${group}" has as many runners as it may (${max}), and ${stuck.length === 0 ? 'all are taken' : `${stuck.length} of them cannot be taken away yet: ${stuck[0]!.waits_for}`}`
+    return `group "${group}" has reached its max of ${max}, and ${stuck.length === 0 ? 'all runners are in use' : `${stuck.length} of its runners cannot be removed yet: ${stuck[0]!.waits_for}`}`
   return undefined
 }

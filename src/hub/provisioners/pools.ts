@@ -211,9 +211,8 @@ export class Pools {
     const all = this.#rowsOf(group).filter(
       ({ state }) => state !== 'removing' && (working || state !== 'working'),
     )
-    for (const { name } of all)
-      this.#remove(this.#tracked.get(name)!, 'emptied', `${by} has emptied its group.`)
-    this.#options.log(`${by} has emptied group "${group}": ${all.length} runners are taken away.`)
+    for (const { name } of all) this.#remove(this.#tracked.get(name)!, 'emptied', `${by} emptied its group.`)
+    this.#options.log(`${by} emptied group "${group}": ${all.length} runners are being removed.`)
     return all.length
   }
 
@@ -278,7 +277,7 @@ export class Pools {
         !pools.some(({ group }) => group === entry.row.group) &&
         (entry.row.run_id === undefined || !isOpen(entry.row.run_id))
       )
-        this.#remove(entry, 'emptied', 'Its group makes no runners any more.')
+        this.#remove(entry, 'emptied', 'Its group no longer provisions runners.')
     if (pools.length > 0) fleet.retell()
     this.#told()
   }
@@ -337,7 +336,7 @@ export class Pools {
   #move(entry: TrackedRunner, change: Partial<ProvisionedRow>): void {
     entry.row = { ...entry.row, ...change, changed_at: new Date().toISOString() }
     this.#options.store.save(entry.row).catch((error: Error) => {
-      this.#options.log(`What became of runner "${entry.row.name}" is not kept: ${error.message}`, {
+      this.#options.log(`The state of runner "${entry.row.name}" could not be saved: ${error.message}`, {
         level: 'error',
       })
     })
@@ -371,7 +370,7 @@ export class Pools {
     const { signal } = this.#stop
     const { name, group, epoch, run_id = '' } = entry.row
     const pool = this.#poolOf(group)
-    if (pool === undefined) return this.#remove(entry, 'emptied', 'Its group makes no runners any more.')
+    if (pool === undefined) return this.#remove(entry, 'emptied', 'Its group no longer provisions runners.')
     // An earlier hub may have asked for it with the settings of that time.
     if (entry.row.state === 'asked' && !areAlike(entry.row.pool, pool))
       return this.#remove(entry, 'unwanted', OTHER_SETTINGS)
@@ -430,7 +429,7 @@ export class Pools {
         if (signal.aborted) return
         const text = provisionText(error)
         if (text !== told) {
-          log(`Runner "${name}" cannot be taken away yet: ${text}`, { level: 'warn', runner_id: name })
+          log(`Runner "${name}" cannot be removed yet: ${text}`, { level: 'warn', runner_id: name })
           this.#move(entry, { waits_for: text })
           this.changed()
         }
@@ -475,12 +474,12 @@ export class Pools {
       // A runner that speaks to the hub is there, whatever its engine says.
       if (this.#fleet?.liveness({ tenant, id: name }).connected) continue
       const isStarting = entry.row.state === 'starting'
-      const message = there?.message ?? (isStarting ? 'It is not there any more.' : 'It has vanished.')
+      const message = there?.message ?? (isStarting ? 'It no longer exists.' : 'It has vanished.')
       this.#remove(entry, isStarting ? 'failed' : (there?.reason ?? 'lost'), message, there?.permanent)
     }
     for (const { name } of found)
       if (!this.#tracked.has(name) && isNameOf(hub, name)) {
-        this.#options.log(`Runner "${name}" is nobody's any more, and is taken away.`)
+        this.#options.log(`Runner "${name}" is no longer known to the hub and is being removed.`)
         await this.#removals.run(() => driver.remove(name, this.#stop.signal), this.#stop.signal)
       }
   }

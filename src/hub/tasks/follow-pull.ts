@@ -105,17 +105,16 @@ function said({ checks, notes }: Extract<FollowIntent, { type: 'try' }>): string
   }
   const parts: string[] = []
   if (checks.length > 0) parts.push(`checks failed (${list(checks.map(({ name }) => name))})`)
-  if (notes.length > 0)
-    parts.push(`changes are asked for by ${list(notes.map(({ author }) => author.login))}`)
+  if (notes.length > 0) parts.push(`changes requested by ${list(notes.map(({ author }) => author.login))}`)
   return parts.join('; ')
 }
 
 const ends: Readonly<Record<Exclude<FollowEnd, 'merged' | 'closed'>, string>> = {
-  pushed: 'Somebody else has pushed to its branch; the pull request is theirs.',
+  pushed: 'Somebody else pushed to its branch, so the pull request is now theirs.',
   conflict: 'The pull request conflicts with its base.',
   too_long: `The pull request was followed for ${MOST_DAYS} days.`,
   same_failure: 'The same checks fail with the same errors as before the last try.',
-  unchanged: 'The last try has pushed nothing.',
-  tries: `There were ${MOST_TRIES} tries, and something is still said against it.`,
+  unchanged: 'The last try pushed nothing.',
+  tries: `There were ${MOST_TRIES} tries, and checks or reviewers still object.`,
   budget: "The task's budget is used up.",
 }

@@ -60,13 +60,13 @@ export async function planTasks(
     else
       faults.push({
         field: place(index, '.task_id'),
-        message: `"${own_id}" is the id of ${place(before)} too`,
+        message: `"${own_id}" is already the id of ${place(before)}`,
       })
     if (task.follow && !opensPull(task))
       faults.push({
         field: place(index, '.follow'),
-        message: 'is of a pull request, and the task opens none',
-        hint: 'Leave it out, or "push: false" and "pull_request: false".',
+        message: 'needs a pull request, but the task opens none',
+        hint: 'Remove it, or remove "push: false" and "pull_request: false".',
       })
     faults.push(
       ...[...agentFaults(task), ...credentialsIn(task)].map((fault) => ({
@@ -77,8 +77,8 @@ export async function planTasks(
     if (task.slot_id !== undefined && task.slot_path === undefined)
       faults.push({
         field: place(index, '.slot_id'),
-        message: 'names a slot, and no folder is said where it is',
-        hint: 'Write its slot_path too, or leave both to a pool.',
+        message: 'names a slot, but slot_path does not say where it is',
+        hint: 'Set slot_path too, or omit both so that a pool provides them.',
       })
     if (repositoryOf(task) === undefined)
       faults.push({
@@ -102,8 +102,8 @@ export async function planTasks(
       else
         faults.push({
           field: place(index, `.dependencies[${at}]`),
-          message: `there is no task "${text}"`,
-          hint: `A task of the spec "${task.spec_name}" is named by its task_id, others as spec/id or task_….`,
+          message: `task "${text}" not found`,
+          hint: `Name a task of the spec "${task.spec_name}" by its task_id, and others as spec/id or task_….`,
         })
     }
     depends.push([...new Set(found)])
@@ -114,8 +114,8 @@ export async function planTasks(
   if (circle !== undefined)
     faults.push({
       field: given.field,
-      message: `the dependencies run in a circle: ${circle.map((id) => names.get(id) ?? id).join(' → ')}`,
-      hint: 'Take one of these dependencies away.',
+      message: `the dependencies form a cycle: ${circle.map((id) => names.get(id) ?? id).join(' → ')}`,
+      hint: 'Remove one of these dependencies.',
     })
   if (faults.length > 0) throw invalid(faults)
   refuseTaken(named, there, owner)
@@ -158,15 +158,15 @@ function credentialsIn(task: Task): Fault[] {
     if (credentialText(name, value) !== undefined)
       faults.push({
         field: `.env.${name}`,
-        message: 'holds a credential, which would be kept and shown with the task',
-        hint: `Keep it with: errand secrets set ${name}, and name it in "secrets".`,
+        message: 'contains a credential, which would be stored and shown with the task',
+        hint: `Store it with: errand secrets set ${name}, and name it in "secrets".`,
       })
   const url = repositoryOf(task) ?? ''
   if (URL.canParse(url) && new URL(url).password !== '')
     faults.push({
       field: '.repo_url',
-      message: 'holds a password, which would be kept and shown with the task',
-      hint: 'Leave it out: the hub has the tokens of repositories among its secrets.',
+      message: 'contains a password, which would be stored and shown with the task',
+      hint: 'Remove it. The hub takes the tokens of repositories from its secrets.',
     })
   return faults
 }
@@ -181,7 +181,7 @@ function invalid(faults: readonly Fault[]): ErrandError {
   const [first] = faults
   const more = faults.length > 1 ? ` (and ${faults.length - 1} more)` : ''
   return new ErrandError('task_invalid', `${first!.field}: ${first!.message}${more}.`, {
-    hint: first!.hint ?? 'Nothing was kept. The fields are described at /docs.',
+    hint: first!.hint ?? 'Nothing was saved. The fields are described at /docs.',
     details: faults.slice(0, MOST_FAULTS),
   })
 }
@@ -209,11 +209,11 @@ function refuseTaken(
   })
   const [one] = taken
   if (one === undefined) return
-  const fields = one.differ ? `, which differs in ${one.differ.join(', ')}` : ''
+  const fields = one.differ ? ` and differs in ${one.differ.join(', ')}` : ''
   const more = taken.length > 1 ? ` (and ${taken.length - 1} more)` : ''
   throw new ErrandError(
     'task_exists',
-    `There is another task "${one.task_id}" of "${one.spec_name}"${fields}${more}.`,
-    { hint: 'A repeat must be the same; give another task_id to a new task.', details: taken },
+    `Task "${one.task_id}" of "${one.spec_name}" already exists${fields}${more}.`,
+    { hint: 'A repeated request must be the same. Give a new task another task_id.', details: taken },
   )
 }

@@ -125,6 +125,6 @@ test('what it refuses is left out and told to the operator, and what it fails at
     took.filter((what) => what.startsWith('b')),
     [...['b pending', ...whole('b').slice(3)]],
   )
-  assert.ok(lines.some((line) => /does not take event 2 of task .*: HTTP 404/.test(line)))
+  assert.ok(lines.some((line) => /did not accept event 2 of task .*: HTTP 404/.test(line)))
   await outbox.close()
 })

@@ -76,7 +76,9 @@ export class RegistryOutbox {
       } catch (error) {
         if (signal.aborted) return
         outside?.failed(service, error)
-        log(`The task registry at ${registry.url} is told later: ${messageOf(error)}`, { level: 'warn' })
+        log(`The task registry at ${registry.url} could not be updated; trying again: ${messageOf(error)}`, {
+          level: 'warn',
+        })
         await sleep(backoff.next(), undefined, { signal }).catch(() => {})
       }
     }
@@ -133,7 +135,7 @@ export class RegistryOutbox {
       )
     } catch (error) {
       if (!(error instanceof ErrandError) || error.code !== 'service_answer' || !isRefused(error)) throw error
-      log(`The task registry does not take event ${event.seq} of task ${id}: ${error.message}`, {
+      log(`The task registry did not accept event ${event.seq} of task ${id}: ${error.message}`, {
         level: 'warn',
       })
     }

@@ -67,9 +67,13 @@ export class RepoPool {
       const user = JSON.stringify([tenant, owner])
       const making = this.#making.get(user) ?? 0
       if (making + (await store.count(held, new Date().toISOString())) >= MOST_HELD)
-        throw new ErrandError('quota_exceeded', `You hold ${MOST_HELD} slots, the most that a user may.`, {
-          hint: 'Release some: POST /api/pool/slots/ID/release',
-        })
+        throw new ErrandError(
+          'quota_exceeded',
+          `You hold ${MOST_HELD} slots, which is the limit for a user.`,
+          {
+            hint: 'Release some: POST /api/pool/slots/ID/release',
+          },
+        )
       this.#making.set(user, (this.#making.get(user) ?? 0) + 1)
       const slot = await this.#made(held, ask).finally(() => {
         const left = this.#making.get(user)! - 1
@@ -115,7 +119,7 @@ export class RepoPool {
     const isOver =
       !isHeld(slot) || !(await this.#ask(slot, { what: 'renew_slot', slot_id: slotId, lease_ms })).exists
     if (isOver)
-      throw new ErrandError('conflict', `The lease of ${slotId} is over.`, {
+      throw new ErrandError('conflict', `The lease of ${slotId} has ended.`, {
         hint: 'Allocate another slot.',
       })
     await this.#options.store.renew(slotId, lease_expires_at)
@@ -147,7 +151,8 @@ export class RepoPool {
         try {
           const asked = this.#options.asks.answer({ tenant, id }, ask, MADE_WITHIN_MS)
           const { slot_path } = await asked
-          if (slot_path === undefined) throw new ErrandError('unavailable', `Runner "${id}" knows no slots.`)
+          if (slot_path === undefined)
+            throw new ErrandError('unavailable', `Runner "${id}" does not support slots.`)
           const lease_expires_at = new Date(Date.now() + lease_ms).toISOString()
           const fence = randomText(16)
           return { ...held, slot_id, runner: id, slot_path, fence, lease_expires_at, is_released: false }
@@ -158,7 +163,7 @@ export class RepoPool {
       }
       if (performance.now() + ASKED_AGAIN_MS > untilMs || this.#stop.signal.aborted)
         throw new ErrandError('no_slot', `No slot was free within ${timeout_seconds} s. ${why}.`, {
-          hint: 'Try again later, release a slot, or ask for more time with timeout_seconds.',
+          hint: 'Try again later, release a slot, or raise timeout_seconds.',
           details: { retry_after_seconds: RETRY_AFTER_SECONDS },
         })
       await sleep(ASKED_AGAIN_MS, undefined, { signal: this.#stop.signal }).catch(() => undefined)
@@ -188,12 +193,12 @@ export class RepoPool {
   async #slot({ tenant, owner, isAdmin }: Asker, slotId: string, fence?: string): Promise<PoolSlot> {
     const slot = await this.#options.store.get(slotId)
     if (slot === undefined || slot.tenant !== tenant || !(isAdmin || slot.owner === owner))
-      throw new ErrandError('not_found', `There is no slot "${slotId}".`, {
-        hint: 'Its id is what it was allocated with.',
+      throw new ErrandError('not_found', `Slot "${slotId}" not found.`, {
+        hint: 'Use the slot_id that the allocation returned.',
       })
     if (fence === undefined || fence === slot.fence) return slot
-    throw new ErrandError('conflict', `The lease of ${slotId} is not the one that If-Match names.`, {
-      hint: 'Send the fence that the slot was allocated with, or none.',
+    throw new ErrandError('conflict', `The lease of ${slotId} does not match the fence in If-Match.`, {
+      hint: 'Send the fence that the allocation returned, or omit If-Match.',
     })
   }
 }

@@ -42,7 +42,7 @@ test("a token goes to the servers that it was set for, and an address that hides
 
 test('a refusal names the command that allows the server, for the very secret', () => {
   const { message, hint } = notFor({ name: 'GIT_TOKEN' }, 'https://github.com/o/r')
-  assert.match(message, /GIT_TOKEN is not for github\.com: it was set without the servers/)
+  assert.match(message, /GIT_TOKEN may not be sent to github\.com: it was set without any servers/)
   assert.equal(hint, 'Allow it with: errand secrets set GIT_TOKEN --host github.com')
   const bound = {
     name: 'GIT_TOKEN',
@@ -51,7 +51,7 @@ test('a refusal names the command that allows the server, for the very secret', 
     scope_name: 'o/r',
   } as const
   const other = notFor(bound, 'http://10.0.0.1:3000/o/r')
-  assert.match(other.message, /it is for a\.org, b\.org:1\./)
+  assert.match(other.message, /it is only for a\.org, b\.org:1\./)
   assert.equal(
     other.hint,
     'Allow it with: errand secrets set GIT_TOKEN --repository "o/r" --host 10.0.0.1:3000',

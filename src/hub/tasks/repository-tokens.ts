@@ -35,9 +35,9 @@ export function notFor(secret: Bound & Partial<StoredSecret>, address: string | 
   const hosts = tokenHosts(secret) ?? []
   const forWhom =
     hosts.length === 0
-      ? 'it was set without the servers that it may be sent to'
-      : `it is for ${hosts.join(', ')}`
-  return new ErrandError('forbidden', `The secret ${secret.name} is not for ${host}: ${forWhom}.`, {
+      ? 'it was set without any servers that it may be sent to'
+      : `it is only for ${hosts.join(', ')}`
+  return new ErrandError('forbidden', `The secret ${secret.name} may not be sent to ${host}: ${forWhom}.`, {
     hint: `Allow it with: ${allowing(secret, host)}`,
     details: { secret: secret.name, host },
   })

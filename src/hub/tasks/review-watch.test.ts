@@ -167,7 +167,7 @@ test('a forge that is away ends no task, and is told of once', async (t) => {
   state.merge(repository, one.ticket)
   assert.equal((await stateAtEnd(logs, one.id))[0], 'done')
   assert.equal(said.length, 1, said.join('\n'))
-  assert.match(said[0]!, /cannot be looked at/)
+  assert.match(said[0]!, /cannot be checked/)
 })
 
 const failing = { github: 'failure', gitea: 'failure', gitlab: 'failed' } as const

@@ -117,7 +117,7 @@ export class ReviewWatch {
         const why = messageOf(error)
         // Log each reason once, not at each look.
         if (told !== why)
-          log(`The pull request of task ${id} cannot be looked at; it is tried again: ${why}`, {
+          log(`The pull request of task ${id} cannot be checked; trying again: ${why}`, {
             level: 'warn',
           })
         told = why

@@ -118,7 +118,7 @@ export class TaskConductor {
         try {
           wakeMs = Math.min(wakeMs, await this.#lookAt(spec.id, wipLimit))
         } catch (error) {
-          log(`Task ${spec.id} cannot be conducted; it is tried again: ${messageOf(error)}`, {
+          log(`Task ${spec.id} cannot be conducted; trying again: ${messageOf(error)}`, {
             level: 'error',
           })
           wakeMs = Math.min(wakeMs, this.#nowMs() + 1000)
@@ -198,7 +198,7 @@ export class TaskConductor {
       } catch (error) {
         if (signal.aborted) return
         const why = messageOf(error)
-        this.#options.log(`Run ${of.run_id} of task ${id} cannot be followed; it is tried again: ${why}`, {
+        this.#options.log(`Run ${of.run_id} of task ${id} cannot be followed; trying again: ${why}`, {
           level: 'error',
           run_id: of.run_id,
         })
@@ -214,11 +214,16 @@ export class TaskConductor {
     const there = await engine.get(run_id)
     if (there !== undefined && there.blueprint === 'task') return true
     if (there !== undefined)
-      return await this.#endWithoutRun(id, run_id, 'internal', `There is another run ${run_id}.`)
+      return await this.#endWithoutRun(
+        id,
+        run_id,
+        'internal',
+        `The run ${run_id} exists, but it is not the run of a task.`,
+      )
     if (fold.read[run_id] !== undefined)
       return await this.#endWithoutRun(id, run_id, 'lost', `Its run ${run_id} was removed.`)
     if (isFinalTask(fold.state))
-      return await this.#endWithoutRun(id, run_id, 'canceled', 'It was ended before its run began.')
+      return await this.#endWithoutRun(id, run_id, 'canceled', 'It was ended before its run started.')
     const task = { ...spec.task, budget: budgetLeft({ task: spec.task, fold }) }
     try {
       const made = await taskRun(task, {

@@ -144,7 +144,7 @@ export class TaskLogs {
     await this.#serialize(id, async () => {
       const task = await this.get(id)
       if (this.#open.has(id))
-        throw new ErrandError('task_running', `Task ${id} is ${task.fold.state}, and not over.`, {
+        throw new ErrandError('task_running', `Task ${id} has not ended: it is ${task.fold.state}.`, {
           hint: `End it first: errand task cancel ${id}`,
         })
       const above = [...this.#open.values()].find(({ spec }) => spec.depends_on.includes(id))

@@ -138,7 +138,7 @@ export class Tasks {
     { issue, defaults = {} }: Pick<CreateTasks, 'defaults'> & { issue: string },
   ): Promise<{ tasks: TaskRecord[]; fresh: boolean }> {
     const { issueTask } = this.#options
-    if (issueTask === undefined) throw new ErrandError('internal', 'This hub reads no issues.')
+    if (issueTask === undefined) throw new ErrandError('internal', 'This hub does not read issues.')
     const task = await issueTask(by, issue, defaults)
     return await this.create(by, { tasks: [task], field: 'body.task' })
   }
@@ -218,8 +218,8 @@ export class Tasks {
    */
   async retry(named: Named, { from, prompt }: { from?: TaskStage; prompt?: string }): Promise<TaskRecord> {
     if (prompt !== undefined && from !== undefined && isBefore('implement', from))
-      throw new ErrandError('bad_request', `body.prompt: no agent is asked from "${from}" on.`, {
-        hint: 'Begin with "implement", or before it.',
+      throw new ErrandError('bad_request', `body.prompt: no agent works on the task from "${from}" on.`, {
+        hint: 'Start from "implement", or from an earlier stage.',
       })
     const { id } = await this.#record(named)
     await this.#change(id, ({ fold, spec }) => {
@@ -230,9 +230,9 @@ export class Tasks {
       if (fold.checkpoint === undefined && !isBefore(stage, 'carry'))
         throw new ErrandError(
           'conflict',
-          `Task ${id} has no kept work that a try could begin at "${stage}" with.`,
+          `Task ${id} has no saved work from which a try could start at "${stage}".`,
           {
-            hint: 'Begin with "implement", or before it.',
+            hint: 'Start from "implement", or from an earlier stage.',
           },
         )
       return [{ type: 'task.state', state: 'pending', stage, prompt, by: named.by.owner }]
@@ -248,9 +248,9 @@ export class Tasks {
       if (spec.elsewhere) throw elsewhere(id)
       if (isFollowed(spec.task, fold.follow) === follow) return []
       if (!follow)
-        return [{ type: 'task.follow', action: 'stop', why: 'off', message: `${by} has ended it.`, by }]
+        return [{ type: 'task.follow', action: 'stop', why: 'off', message: `Stopped by ${by}.`, by }]
       if (isFinalTask(fold.state) || !opensPull(spec.task)) throw notToFollow(id, fold)
-      return [{ type: 'task.follow', action: 'begin', message: `${by} has asked for it.`, by }]
+      return [{ type: 'task.follow', action: 'begin', message: `Requested by ${by}.`, by }]
     })
     return await this.#record(named)
   }
@@ -286,9 +286,9 @@ export class Tasks {
     if (run === undefined || waits === undefined)
       throw new ErrandError(
         'approval_not_pending',
-        `Task ${id} asks nobody${answer.step === undefined ? '' : ` at "${answer.step}"`}.`,
+        `Task ${id} has no open question${answer.step === undefined ? '' : ` at "${answer.step}"`}.`,
         {
-          hint: `errand task show ${id} tells where it is.`,
+          hint: `See its state with: errand task show ${id}`,
         },
       )
     const { decision, comment } = answer
@@ -304,8 +304,8 @@ export class Tasks {
   ): Promise<{ run_id: string; input_id: string }> {
     const { id, open_run } = await this.#record(named)
     if (open_run === undefined)
-      throw new ErrandError('no_input', `No agent is at task ${id}.`, {
-        hint: `errand task retry ${id} begins another try.`,
+      throw new ErrandError('no_input', `No agent is working on task ${id}.`, {
+        hint: `Start another try with: errand task retry ${id}`,
       })
     const given = { type: 'prompt', input_id, text: prompt } as const
     const { input_id: had } = await this.#options.engine.input(open_run, given, { by: named.by.owner })
@@ -316,8 +316,8 @@ export class Tasks {
   async setStatus(named: Named, word: string, metadata?: Record<string, unknown>): Promise<TaskRecord> {
     const state = taskState(word)
     if (state === undefined)
-      throw new ErrandError('bad_request', `body.status: "${word}" is no state of a task.`, {
-        hint: `One of ${taskStateWords.join(', ')}.`,
+      throw new ErrandError('bad_request', `body.status: "${word}" is not a state of a task.`, {
+        hint: `Use one of ${taskStateWords.join(', ')}.`,
       })
     const { id } = await this.#record(named, { unknown: { title: named.ref } })
     await this.#change(id, ({ fold }) => told(id, fold, state, named.by.owner, metadata))
@@ -335,7 +335,7 @@ export class Tasks {
     const text = JSON.stringify([event_type, data])
     if (Buffer.byteLength(text) > MAX_EVENT_BYTES)
       throw new ErrandError('body_too_large', `The event has more than ${MAX_EVENT_BYTES} bytes.`, {
-        hint: 'Keep what is long as an artifact, and name it in the event.',
+        hint: 'Store long data as an artifact, and name it in the event.',
       })
     const { id, own_id } = await this.#record(named, { unknown: { title: named.ref } })
     const made = event_id ?? hash('sha256', text)
@@ -347,9 +347,9 @@ export class Tasks {
       if (before === undefined && Object.keys(foreign_events).length >= MAX_TASK_EVENTS)
         throw new ErrandError(
           'quota_exceeded',
-          `Task ${id} has ${MAX_TASK_EVENTS} events of other systems.`,
+          `Task ${id} already has ${MAX_TASK_EVENTS} events of other systems, which is the limit.`,
           {
-            hint: 'Tell of less, or of several things in one event.',
+            hint: 'Report less, or combine several reports in one event.',
           },
         )
       return [{ type: 'task.external_event', event_id: made, event_type, data }]
@@ -442,8 +442,10 @@ function told(
     return metadata === undefined ? [] : [{ ...event, state: fold.state }]
   if (isOurs && !isFinalTask(state)) throw taskRunning(id, fold)
   if (!mayMove(fold.state, state))
-    throw new ErrandError('conflict', `Task ${id} is ${fold.state}; it cannot become ${state} from there.`, {
-      hint: isFinalTask(fold.state) ? 'Only "pending" follows: it begins again.' : 'Read the task again.',
+    throw new ErrandError('conflict', `Task ${id} is ${fold.state} and cannot become ${state}.`, {
+      hint: isFinalTask(fold.state)
+        ? 'It can only become "pending", which starts it again.'
+        : 'Read the task again.',
     })
   return [event]
 }
@@ -474,23 +476,23 @@ const notToFollow = (id: string, { state }: TaskFold): ErrandError =>
   new ErrandError(
     'conflict',
     isFinalTask(state) ? `Task ${id} is ${state}.` : `Task ${id} opens no pull request.`,
-    { hint: 'Only a pull request that is open, or is going to be, is followed.' },
+    { hint: 'Errand only follows a pull request that is open or will be opened.' },
   )
 
 const taskRunning = (id: string, fold: TaskFold): ErrandError =>
   new ErrandError('task_running', `Task ${id} is ${fold.state}, and ${whatGoesOn(fold)}.`, {
-    hint: `errand task cancel ${id} ends it.`,
+    hint: `End it with: errand task cancel ${id}`,
   })
 
 function whatGoesOn(fold: TaskFold): string {
   const open = openTry(fold)
-  if (open !== undefined) return `its run ${open.run_id} goes on`
+  if (open !== undefined) return `its run ${open.run_id} is still open`
   return fold.retry_at === undefined
-    ? 'begins by itself when it can'
-    : `its next try begins at ${fold.retry_at}`
+    ? 'starts by itself when it can'
+    : `its next try starts at ${fold.retry_at}`
 }
 
 const elsewhere = (id: string): ErrandError =>
-  new ErrandError('conflict', `Task ${id} is worked on by another system, which told of it.`, {
-    hint: 'Ask that system.',
+  new ErrandError('conflict', `Another system, which reported task ${id}, is working on it.`, {
+    hint: 'Use that system instead.',
   })

@@ -50,7 +50,7 @@ export const tryWorkflow =
       // A usual name that is missing counts as not named at all.
       if (asked === undefined || names.includes(asked)) return undefined
       throw new ErrandError('task_invalid', `${field}: the hub has no secret ${asked}.`, {
-        hint: `Keep it there: errand secrets set ${asked}`,
+        hint: `Set it with: errand secrets set ${asked}`,
       })
     }
     const address = addressOf(task)

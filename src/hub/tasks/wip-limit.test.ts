@@ -18,8 +18,8 @@ test('a task that is tried again for its pull request keeps its place among thos
   const other = { spec: testTaskSpec('b'), fold: foldOf() }
   const wipLimit = new WipLimit({ inReviewPerRepository: 1 }, [proposed, other])
   assert.equal(wipLimit.refusal(proposed), undefined)
-  assert.match(wipLimit.refusal(other) ?? '', /wait to be merged/)
+  assert.match(wipLimit.refusal(other) ?? '', /tasks that wait to be merged/)
   const full = new WipLimit({ perOwner: 1 }, [proposed, other])
   full.take(other)
-  assert.match(full.refusal(proposed) ?? '', /as many tasks of ada/)
+  assert.match(full.refusal(proposed) ?? '', /tasks in progress for ada/)
 })

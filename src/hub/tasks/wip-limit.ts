@@ -46,18 +46,14 @@ export class WipLimit {
       most !== undefined && (this.#counts.get(key) ?? 0) >= most ? `${whose}: ${most}` : undefined
     return (
       (spec.batch &&
-        full(batch(task), spec.batch.limit, 'as many of its file are worked on as it allows at once')) ??
-      full(owner(task), perOwner, `as many tasks of ${spec.owner} are worked on as may be at once`) ??
-      full(
-        repository(task),
-        perRepository,
-        'as many tasks of its repository are worked on as may be at once',
-      ) ??
+        full(batch(task), spec.batch.limit, 'the limit of its file for tasks in progress is reached')) ??
+      full(owner(task), perOwner, `the limit of tasks in progress for ${spec.owner} is reached`) ??
+      full(repository(task), perRepository, 'the limit of tasks in progress for its repository is reached') ??
       // Another try of a task that waits to be merged does not raise that count.
       full(
         reviewed(task),
         isProposed(task) ? undefined : inReviewPerRepository,
-        'as many tasks of its repository wait to be merged as may',
+        'the limit of tasks that wait to be merged is reached for its repository',
       )
     )
   }

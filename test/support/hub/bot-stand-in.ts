@@ -83,10 +83,10 @@ export class StandInAsks implements DataAsks, SlotAsks, WorkspaceQueries {
   }
 
   async take(): Promise<void> {
-    throw new ErrandError('not_found', 'Nobody waits for this any more.')
+    throw new ErrandError('not_found', 'Nobody is waiting for this any more.')
   }
 
   #checkThere(runner: string): void {
-    if (this.away.has(runner)) throw new ErrandError('unavailable', `Runner "${runner}" is away.`)
+    if (this.away.has(runner)) throw new ErrandError('unavailable', `Runner "${runner}" is not connected.`)
   }
 }

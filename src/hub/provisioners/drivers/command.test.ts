@@ -72,8 +72,8 @@ test('each thing that a program can do wrong is told, with the call and a hint',
     throw new Error('it was taken')
   }
   const cases: [string, RegExp][] = [
-    ['echo hello', /provision printed what is no answer: "hello\\n"\.$/],
-    ['true', /printed what is no answer: nothing\.$/],
+    ['echo hello', /provision printed an invalid answer: "hello\\n"\.$/],
+    ['true', /printed an invalid answer: nothing\.$/],
     ['echo "no quota left" >&2; exit 3', /provision ended with exit code 3: no quota left$/],
     ['kill -9 $$', /ended with SIGKILL\.$/],
     ['yes x', /printed more than 1048576 bytes\.$/],

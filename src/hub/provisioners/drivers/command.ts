@@ -100,14 +100,14 @@ export class CommandProvisioner implements Provisioner {
       // A process that has left its session may hold the pipes open forever. By now they contain all output from
       // before the end.
       await within(LAST_WORDS_MS, closed, () => undefined)
-      if (signal.aborted) throw new ProvisionError(`${which} was stopped: the hub stops.`)
+      if (signal.aborted) throw new ProvisionError(`${which} was stopped because the hub is stopping.`)
       if (late.aborted)
         throw new ProvisionError(`${which} did not end within ${timeoutMs / 1000} s.`, {
           hint: 'It was killed.',
         })
       if (said.stdout.length > MAX_ANSWER_BYTES)
         throw new ProvisionError(`${which} printed more than ${MAX_ANSWER_BYTES} bytes.`, {
-          hint: 'It prints its answer on standard output, and all else on standard error.',
+          hint: 'Print only the answer to standard output, and everything else to standard error.',
         })
       const answer = jsonOf(said.stdout)
       const refused = Refused.safeParse(answer)
@@ -121,8 +121,8 @@ export class CommandProvisioner implements Provisioner {
         )
       const right = Answer.safeParse(answer)
       if (right.success) return right.data
-      throw new ProvisionError(`${which} printed what is no answer: ${shownAnswer(said.stdout)}.`, {
-        hint: `It answers JSON: ${call === 'find' ? '{"runners": [{"name": "…", "state": "running"}]}' : '{}'}, and prints all else on standard error.`,
+      throw new ProvisionError(`${which} printed an invalid answer: ${shownAnswer(said.stdout)}.`, {
+        hint: `It must answer with JSON: ${call === 'find' ? '{"runners": [{"name": "…", "state": "running"}]}' : '{}'}, and print everything else to standard error.`,
       })
     } catch (error) {
       if (error instanceof ProvisionError) throw error

@@ -112,13 +112,13 @@ test('of one that ended it is told how: by which code, with which words, for its
     [
       // It stays alive for a moment: an engine misses what happened in a group that is gone at once.
       `sh -c 'x=$(head -c 60000000 /dev/zero | tr "\\0" x)'; code=$?; sleep 1; exit $code`,
-      /^It ran out of memory: it may have 16MB\.$/,
+      /^It ran out of memory: its limit is 16MB\.$/,
     ],
     [
       'kill -KILL $$',
       /^It ended with exit code 137 \(killed, perhaps for lack of memory: its limit is 16MB\)\.$/,
     ],
-    ['exec sleep 600', /^Its time was over\.$/, 1],
+    ['exec sleep 600', /^Its time limit was reached\.$/, 1],
   ]
   for (const [body, said, deadlineMs] of cases) {
     const need = { ...bodyOf(hub, body), ...(deadlineMs && { deadlineMs }) }
@@ -139,12 +139,12 @@ test('each thing that keeps a runner from being made is told with what to do, on
   const image = await scriptedImage(t)
   const plain = await scriptedImage(t, { label: 'some=label' })
   const cases: [Partial<DockerProvisionerOptions>, RegExp, boolean][] = [
-    [{ image: plain }, /has no runner of Errand in it/, true],
+    [{ image: plain }, /does not contain an Errand runner/, true],
     [{ image: 'errand.test/none', pull: 'never' }, /Docker has no image errand\.test\/none/, true],
     [{ image: 'UPPER/Case' }, /invalid reference format/, true],
     [{ image, volumes: ['/no/such/folder:/x'] }, /bind source path does not exist: \/no\/such\/folder/, true],
     [{ image, docker_network: 'no-such-network' }, /network no-such-network not found/, true],
-    [{ image, docker_network: 'bridge' }, /No container reaches the hub at http:\/\/127/, true],
+    [{ image, docker_network: 'bridge' }, /Containers cannot reach the hub at http:\/\/127/, true],
     [{ image, memory: '1MB' }, /Minimum memory limit/, true],
     [
       { image, env: { DOCKER_HOST: 'unix:///no/such.sock' } },
@@ -153,7 +153,7 @@ test('each thing that keeps a runner from being made is told with what to do, on
     ],
     [
       { image, env: { DOCKER_HOST: 'tcp://127.0.0.1:1', DOCKER_TLS_VERIFY: '1', DOCKER_CERT_PATH: '/none' } },
-      /cannot be spoken to: \S+ca\.pem cannot be read: ENOENT.*[^.]\.$/,
+      /cannot be used: \S+ca\.pem cannot be read: ENOENT.*[^.]\.$/,
       true,
     ],
   ]
@@ -177,7 +177,7 @@ test('a container that somebody else has made is never touched, whatever it is c
   const docker = dockerFor(t)
   const need = needOf(hub)
   const other = await engine.createContainer({ name: need.name, Image: image, Labels: docker.labels })
-  await assert.rejects(provisioner.provision(need, signal), /Docker has another container named/)
+  await assert.rejects(provisioner.provision(need, signal), /Docker already has another container named/)
   assert.deepEqual(await provisioner.find(signal), [])
   await provisioner.remove(need.name, signal)
   assert.equal((await other.inspect()).State.Status, 'created')
@@ -256,7 +256,7 @@ test('one that is removed by hand between its making and its start is a failed s
   const need = needOf(hub)
   cable.on(/^POST .*\/start$/, 'held')
   const asked = assert.rejects(provisioner.provision(need, signal), {
-    message: `The container ${need.name} was removed before it began.`,
+    message: `The container ${need.name} was removed before it started.`,
     ...{ end: 'failed', permanent: false },
   })
   await eventually('its start', () => cable.count(/^POST .*\/start$/) === 1)
@@ -316,7 +316,7 @@ test('an image comes from its registry, and why it does not is told', { skip }, 
   registry.pause()
   const silent = await opened(t, { image: name, pullSilenceMs: 300 })
   await assert.rejects(silent.provisioner.provision(needOf(silent.hub), signal), {
-    message: /could not be pulled: nothing came for 0\.3 s/,
+    message: /could not be pulled: no data arrived for 0\.3 s/,
     permanent: false,
   })
   registry.resume()
@@ -352,7 +352,7 @@ test('an engine that is killed, stopped or hangs is told of, and what it had is 
   const short = new AbortController()
   const asked = provisioner.find(short.signal)
   short.abort()
-  await assert.rejects(asked, /The hub stops/)
+  await assert.rejects(asked, /The hub is stopping/)
   engine.goOn()
   await provisioner.remove(second.name, signal)
   assert.deepEqual(await provisioner.find(signal), [])

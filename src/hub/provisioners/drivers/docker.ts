@@ -90,7 +90,7 @@ export class DockerProvisioner implements Provisioner {
         return made.Id
       } catch (error) {
         if (isNoImage(error))
-          throw new ProvisionError(`The image ${this.#options.image} was removed just now.`, { cause: error })
+          throw new ProvisionError(`The image ${this.#options.image} was just removed.`, { cause: error })
         if (!isConflict(error)) throw error
         // An earlier call has made it already.
         return undefined
@@ -100,8 +100,8 @@ export class DockerProvisioner implements Provisioner {
     const there = await this.#inspect(docker, need.name, signal)
     if (there === undefined) throw vanished(need.name)
     if (there.Config.Labels[HUB] !== this.#options.hub)
-      throw new ProvisionError(`Docker has another container named ${need.name}.`, {
-        hint: 'The next try has another name; look who has made that one.',
+      throw new ProvisionError(`Docker already has another container named ${need.name}.`, {
+        hint: 'The hub tries again with another name. Check who created this container.',
       })
     if (there.State.Status === 'created') await this.#start(docker, { Id: there.Id, name: need.name }, signal)
   }
@@ -186,10 +186,10 @@ export class DockerProvisioner implements Provisioner {
       return new DockerClient(this.#options.env)
     } catch (cause) {
       throw new ProvisionError(
-        `Docker at ${this.#address} cannot be spoken to: ${(cause as Error).message.replace(/\.$/, '')}.`,
+        `Docker at ${this.#address} cannot be used: ${(cause as Error).message.replace(/\.$/, '')}.`,
         {
           permanent: true,
-          hint: 'DOCKER_CERT_PATH names the folder of ca.pem, cert.pem and key.pem.',
+          hint: 'DOCKER_CERT_PATH must name the folder with ca.pem, cert.pem and key.pem.',
           cause,
         },
       )
@@ -211,14 +211,14 @@ export class DockerProvisioner implements Provisioner {
       return { url: url.replace(hostname, MACHINE), hosts: [`${MACHINE}:host-gateway`] }
     if (!isAny && !isLoopback(hostname)) return { url, hosts: [] }
     if (!docker.isHere)
-      throw new ProvisionError(`No container of Docker at ${this.#address} reaches the hub at ${url}.`, {
+      throw new ProvisionError(`Containers of Docker at ${this.#address} cannot reach the hub at ${url}.`, {
         permanent: true,
-        hint: "Write the hub's address, as that machine reaches it, into the group: hub_url: https://errand.example.com",
+        hint: "Set the hub's address in the group, as that machine reaches it: hub_url: https://errand.example.com",
       })
     const gateway = await this.#gateway(docker, network, signal)
-    throw new ProvisionError(`No container reaches the hub at ${url}.`, {
+    throw new ProvisionError(`Containers cannot reach the hub at ${url}.`, {
       permanent: true,
-      hint: `Start the hub ${gateway === undefined ? 'at an address (--host)' : `with --host ${gateway}`}, which the containers of this machine reach, or write into the group: docker_network: host`,
+      hint: `Start the hub ${gateway === undefined ? 'at another address (--host)' : `with --host ${gateway}`}, so that the containers of this machine can reach it, or set in the group: docker_network: host`,
     })
   }
 
@@ -247,7 +247,7 @@ export class DockerProvisioner implements Provisioner {
       if (when === 'never')
         throw new ProvisionError(`Docker has no image ${image}.`, {
           permanent: true,
-          hint: 'Build or pull it there, or write into the group: pull: missing',
+          hint: 'Build or pull it there, or set in the group: pull: missing',
         })
       // Runners that start together share one pull.
       this.#pulling ??= this.#pull(docker, signal).finally(() => {
@@ -259,9 +259,9 @@ export class DockerProvisioner implements Provisioner {
     if (there === undefined)
       throw new ProvisionError(`The image ${image} was removed just after it was pulled.`)
     if (there.Config?.Labels?.[HAS_RUNNER] === undefined)
-      throw new ProvisionError(`The image ${image} has no runner of Errand in it.`, {
+      throw new ProvisionError(`The image ${image} does not contain an Errand runner.`, {
         permanent: true,
-        hint: 'Take one that is built from deploy/Dockerfile, or begin your Dockerfile with it, such as: FROM errand',
+        hint: 'Use an image that is built from deploy/Dockerfile, or base your Dockerfile on it, for example: FROM errand',
       })
     return there
   }
@@ -280,8 +280,8 @@ export class DockerProvisioner implements Provisioner {
     } catch (error) {
       if (silent.signal.aborted && !signal.aborted)
         throw new ProvisionError(
-          `The image ${image} could not be pulled: nothing came for ${pullSilenceMs / 1000} s.`,
-          { hint: 'Look whether its registry answers.', cause: error },
+          `The image ${image} could not be pulled: no data arrived for ${pullSilenceMs / 1000} s.`,
+          { hint: 'Check whether its registry answers.', cause: error },
         )
       if (isErrandError(error) && error.code === 'pull_refused')
         throw new ProvisionError(error.message, {
@@ -411,11 +411,11 @@ export class DockerProvisioner implements Provisioner {
     if (State.OOMKilled && ExitCode !== 0)
       return {
         reason: 'oom',
-        message: `It ran out of memory${memory === undefined ? '' : `: it may have ${memory}`}.`,
+        message: `It ran out of memory${memory === undefined ? '' : `: its limit is ${memory}`}.`,
       }
     if (fault !== '') return { message: `Docker ended it: ${fault}` }
     if (Date.parse(FinishedAt) >= Date.parse(Config.Labels[DEADLINE] ?? ''))
-      return { message: 'Its time was over.' }
+      return { message: 'Its time limit was reached.' }
     const said = await this.#logTail(docker, Id, signal)
     const perhaps =
       ExitCode === KILLED && memory !== undefined
@@ -444,7 +444,7 @@ export class DockerProvisioner implements Provisioner {
       return await call(AbortSignal.any([signal, late]))
     } catch (error) {
       if (error instanceof ProvisionError) throw error
-      if (signal.aborted) throw new ProvisionError('The hub stops.', { cause: error })
+      if (signal.aborted) throw new ProvisionError('The hub is stopping.', { cause: error })
       if (late.aborted || isTimeout(error))
         throw provisionError(unanswered(this.#address, doing, withinMs), true)
       // An error about a connection that breaks in the middle sometimes has no code.
@@ -458,7 +458,7 @@ export class DockerProvisioner implements Provisioner {
 }
 
 const vanished = (name: string, cause?: unknown): ProvisionError =>
-  new ProvisionError(`The container ${name} was removed before it began.`, { end: 'failed', cause })
+  new ProvisionError(`The container ${name} was removed before it started.`, { end: 'failed', cause })
 
 interface Inspected extends ContainerAnswer {
   State: StateAnswer

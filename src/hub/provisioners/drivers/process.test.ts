@@ -68,7 +68,7 @@ test('one that is there at its deadline is ended with what it has left, also whe
   // A shell that sees its child end first reports it too.
   assert.match(
     message!,
-    /^Its process was ended by SIGKILL\. Its last output: The time of this runner is over\./,
+    /^Its process was ended by SIGKILL\. Its last output: The time limit of this runner was reached\./,
   )
   assert.equal(found.get(long.name)?.state, 'running')
   await Promise.all([provisioner.remove(short.name), provisioner.remove(long.name)])

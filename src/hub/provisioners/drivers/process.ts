@@ -55,7 +55,7 @@ while [ "$left" -gt 0 ]; do
   gone=$((gone + 1))
   [ $gone -le $most ] || break
 done 2>/dev/null
-[ "$left" -gt 0 ] || echo "The time of this runner is over." >&2
+[ "$left" -gt 0 ] || echo "The time limit of this runner was reached." >&2
 for signal in TERM KILL KILL; do
   found=
   for each in /proc/[0-9]*; do
@@ -165,7 +165,7 @@ export class ProcessProvisioner implements Provisioner {
     const gone =
       (await endProcesses(runner, graceMs)) &&
       (await endTree({ mark: `${MARK}=${name}`, members: () => holdersOf(folder) }, 0))
-    if (!gone) throw new ProvisionError('A process of it cannot be ended.')
+    if (!gone) throw new ProvisionError('A process of the runner cannot be ended.')
     try {
       await rm(folder, { recursive: true, force: true, maxRetries: 3 })
     } catch (cause) {

@@ -64,15 +64,15 @@ test('each thing that is wrong with it is named, with what to do', async (t) => 
     empty: 'contexts: []\nclusters: []\nusers: []\n',
   })
   const cases: [string, string | undefined, RegExp, RegExp][] = [
-    ['none', undefined, /none cannot be read: ENOENT/, /must be able to/],
-    ['list', undefined, /no kubeconfig that can be used: /, /kubectl config view/],
-    ['broken', undefined, /is no YAML/, /a kubeconfig\?/],
-    ['empty', undefined, /has no current context\.$/, /none at all/],
+    ['none', undefined, /none cannot be read: ENOENT/, /must be able to read it/],
+    ['list', undefined, /is not a valid kubeconfig: /, /kubectl config view/],
+    ['broken', undefined, /is not valid YAML/, /is a kubeconfig/],
+    ['empty', undefined, /has no current context\.$/, /has none/],
     ['config', 'other', /has no context "other"\.$/, /It has: test, token/],
     ['config', 'hole', /has no cluster "three"\.$/, /It has: one, two/],
-    ['config', 'exec', /credentials by a program \(exec\)/, /service account/],
-    ['config', 'provider', /credentials by an auth-provider/, /service account/],
-    ['config', 'basic', /credentials by name and password/, /service account/],
+    ['config', 'exec', /logs in with a program \(exec\)/, /service account/],
+    ['config', 'provider', /logs in with an auth-provider/, /service account/],
+    ['config', 'basic', /logs in with a name and password/, /service account/],
     ['config', 'test', /key\.pem cannot be read: ENOENT/, /names it/],
   ]
   for (const [file, context, message, hint] of cases)
@@ -85,7 +85,7 @@ test('each thing that is wrong with it is named, with what to do', async (t) => 
       },
     )
   await assert.rejects(readAccess({ env: {} }), (error: ProvisionError) => {
-    assert.match(error.message, /the hub runs in no pod, and its group names no kubeconfig\.$/)
+    assert.match(error.message, /the hub does not run in a pod, and the group names no kubeconfig\.$/)
     return error.permanent
   })
 })

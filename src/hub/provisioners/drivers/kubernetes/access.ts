@@ -33,7 +33,7 @@ export interface AccessOptions {
 
 const text = z.string().min(1)
 const Cluster = z.object({
-  server: z.string().regex(/^https:\/\/[^\s/]+/, 'is no address such as https://10.0.0.1:6443'),
+  server: z.string().regex(/^https:\/\/[^\s/]+/, 'is not an address such as https://10.0.0.1:6443'),
   'certificate-authority': text.optional(),
   'certificate-authority-data': text.optional(),
   'insecure-skip-tls-verify': z.boolean().optional(),
@@ -75,8 +75,8 @@ async function ofPod({
   const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port = '443' } = env
   if (!host)
     throw broken(
-      'It is not known where Kubernetes is: the hub runs in no pod, and its group names no kubeconfig.',
-      'Write into the group: kubeconfig: /path/to/a/kubeconfig',
+      'The address of Kubernetes is unknown: the hub does not run in a pod, and the group names no kubeconfig.',
+      'Set in the group: kubeconfig: /path/to/a/kubeconfig',
     )
   const hint = 'The pod of the hub needs a service account with automountServiceAccountToken: true.'
   const read = (name: string) => fileText(join(serviceAccount, name), hint)
@@ -86,13 +86,17 @@ async function ofPod({
 }
 
 async function ofKubeconfig(file: string, wanted: string | undefined): Promise<Access> {
-  const hint = 'The hub reads it each minute, and its user must be able to.'
+  const hint = "The hub reads this file every minute. The hub's user must be able to read it."
   const source = await fileText(resolve(file), hint)
   let value: unknown
   try {
     value = parse(source)
   } catch (error) {
-    throw broken(`${file} is no YAML: ${(error as Error).message}`, 'Is it a kubeconfig?', error)
+    throw broken(
+      `${file} is not valid YAML: ${(error as Error).message}`,
+      'Check that it is a kubeconfig.',
+      error,
+    )
   }
   const config = shaped(Kubeconfig, value, file)
   const name = wanted ?? config['current-context'] ?? ''
@@ -101,8 +105,8 @@ async function ofKubeconfig(file: string, wanted: string | undefined): Promise<A
   const user = shaped(User, pick(config.users, context.user, 'user', file).user ?? {}, file)
   if (user.exec != null || user['auth-provider'] != null || user.username !== undefined)
     throw broken(
-      `User "${context.user}" of ${file} gets its credentials by ${user.username !== undefined ? 'name and password' : user.exec != null ? 'a program (exec)' : 'an auth-provider'}, which Errand does not do.`,
-      'Make a service account for the hub, and a kubeconfig with its token (docs/kubernetes.md).',
+      `User "${context.user}" of ${file} logs in with ${user.username !== undefined ? 'a name and password' : user.exec != null ? 'a program (exec)' : 'an auth-provider'}, which Errand does not support.`,
+      'Create a service account for the hub, and a kubeconfig with its token (docs/kubernetes.md).',
     )
   const at = (path: string) => resolve(dirname(resolve(file)), path)
   const given = async (data: string | undefined, path: string | undefined) =>
@@ -138,8 +142,8 @@ function shaped<T>(Shape: z.ZodType<T>, value: unknown, file: string): T {
   const [issue] = parsed.error.issues
   const where = issue!.path.join('.')
   throw broken(
-    `${file} is no kubeconfig that can be used${where === '' ? '' : `, at ${where}`}: ${issue!.message}.`,
-    'kubectl config view --raw --minify --flatten prints a whole one.',
+    `${file} is not a valid kubeconfig${where === '' ? '' : `, at ${where}`}: ${issue!.message}.`,
+    'To print a complete one: kubectl config view --raw --minify --flatten',
   )
 }
 
@@ -149,6 +153,6 @@ function pick<T extends { name: string }>(from: readonly T[], name: string, what
   const names = from.map((each) => each.name).join(', ')
   throw broken(
     name === '' ? `${file} has no current ${what}.` : `${file} has no ${what} "${name}".`,
-    names === '' ? `It has none at all.` : `It has: ${names}.`,
+    names === '' ? `It has none.` : `It has: ${names}.`,
   )
 }

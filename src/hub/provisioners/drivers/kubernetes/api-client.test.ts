@@ -74,7 +74,7 @@ test('a token is read again where it is no longer taken', async (t) => {
     else json(response, 401, { message: 'Unauthorized' })
   })
   const old = await refusalOf(api.call('GET', '/x', signal))
-  assert.match(old.message, /does not take the credentials of the hub \(401\): Unauthorized\.$/)
+  assert.match(old.message, /does not accept the credentials of the hub \(401\): Unauthorized\.$/)
   assert.ok(old.permanent)
   writeFileSync(join(folder, 'token'), 'second\n')
   assert.deepEqual(await api.call('GET', '/x', signal), { ok: true })
@@ -90,7 +90,7 @@ test('each no says which it is, what to do, and whether asking again is of use',
     [403, { message: forbidden }, /\(403\): .*cannot create resource "jobs".*\.$/, /rbac\.yaml/, true],
     [403, { message: quota('count/jobs.batch=0') }, /exceeded quota/, /ResourceQuota/, true],
     [403, { message: quota('count/jobs.batch=10') }, /exceeded quota/, /ResourceQuota/, false],
-    [403, { message: 'failed quota: q: must specify memory' }, /must specify/, /set memory and cpus/, true],
+    [403, { message: 'failed quota: q: must specify memory' }, /must specify/, /Set memory and cpus/, true],
     [403, { message: 'because it is being terminated' }, /terminated/, /another one/, true],
     [
       404,
@@ -150,17 +150,17 @@ test('what answers late, in part, or not as Kubernetes does, is told', async (t)
     setImmediate(() => response.destroy())
   })
   const cut = await refusalOf(part.api.call('GET', '/x', signal))
-  assert.match(cut.message, /is not reached: |gave no whole answer: /)
+  assert.match(cut.message, /cannot be reached: |gave an incomplete answer: /)
   const other = await scripted(t, (_, response) => response.end('<html>Welcome</html>'))
   const page = await refusalOf(other.api.call('GET', '/x', signal))
-  assert.match(page.message, /answered what Kubernetes never does: "<html>Welcome<\/html>"\.$/)
+  assert.match(page.message, /did not answer like Kubernetes: "<html>Welcome<\/html>"\.$/)
   // A load balancer shows such a page while the API server is away.
   assert.equal(page.permanent, false)
   other.server.closeAllConnections()
   other.server.close()
   await once(other.server, 'close')
   const gone = await refusalOf(other.api.call('GET', '/x', signal))
-  assert.match(gone.message, /The API server https:\S+ is not reached: connect ECONNREFUSED/)
+  assert.match(gone.message, /The API server https:\S+ cannot be reached: connect ECONNREFUSED/)
   assert.equal(gone.permanent, false)
 })
 
@@ -180,7 +180,7 @@ test('a call ends with the hub', async (t) => {
   const stop = new AbortController()
   const call = refusalOf(api.call('GET', '/x', stop.signal))
   setImmediate(() => stop.abort())
-  assert.match((await call).message, /the hub stops/)
+  assert.match((await call).message, /the hub is stopping/)
 })
 
 test('connections that are kept end when it is closed, those under way after their answer, and no later one is kept', async (t) => {

@@ -112,7 +112,7 @@ export class KubernetesApi {
     const shown = shownAnswer(JSON.stringify(answer))
     return new ProvisionError(`${server} did not answer with a list: ${shown}.`, {
       unanswered: true,
-      hint: 'Is it the address of an API server, with nothing in between?',
+      hint: 'Check that this address leads directly to an API server.',
     })
   }
 
@@ -181,7 +181,9 @@ export class KubernetesApi {
               const retryAfterMs = Number.isFinite(seconds) ? Math.max(0, seconds) * 1000 : 1000
               resolve({ status: response.statusCode!, retryAfterMs, text, body: jsonOf(text) })
             })
-            response.once('close', () => reject(new Error('it closed the connection in the middle')))
+            response.once('close', () =>
+              reject(new Error('it closed the connection in the middle of its answer')),
+            )
           },
         )
         sent.once('error', (error) => {
@@ -192,18 +194,19 @@ export class KubernetesApi {
       }).then((answer) => {
         if (answer.status < 300 && answer.body === undefined)
           throw new ProvisionError(
-            `${access.server} answered what Kubernetes never does: ${shownAnswer(answer.text)}.`,
-            { unanswered: true, hint: 'Is it the address of an API server, with nothing in between?' },
+            `${access.server} did not answer like Kubernetes: ${shownAnswer(answer.text)}.`,
+            { unanswered: true, hint: 'Check that this address leads directly to an API server.' },
           )
         return answer
       })
     } catch (error) {
       if (error instanceof ProvisionError) throw error
-      if (signal.aborted) throw new ProvisionError('It was stopped: the hub stops.', { cause: error })
+      if (signal.aborted)
+        throw new ProvisionError('The call was stopped because the hub is stopping.', { cause: error })
       if (late.aborted)
         throw new ProvisionError(`${access.server} did not answer within ${timeoutMs / 1000} s.`, {
           unanswered: true,
-          hint: 'It is asked again.',
+          hint: 'The hub tries again.',
           cause: error,
         })
       // The server had closed a reused connection. Each call may safely arrive twice.
@@ -226,20 +229,20 @@ const CERTIFICATE =
 function unreachable({ server }: Access, error: NodeJS.ErrnoException): ProvisionError {
   const { code = '', message, cause } = error
   if (/^(ECONN|ENOTFOUND|EHOST|ENET|EAI_|ETIMEDOUT|EPIPE)/.test(code))
-    return new ProvisionError(`The API server ${server} is not reached: ${message}.`, {
+    return new ProvisionError(`The API server ${server} cannot be reached: ${message}.`, {
       unanswered: true,
-      hint: 'It is asked again; runners that are there go on.',
+      hint: 'The hub tries again. Existing runners continue.',
       cause,
     })
   if (CERTIFICATE.test(code))
     return new ProvisionError(`The TLS connection to ${server} failed: ${message}.`, {
       permanent: true,
-      hint: 'The certificate authority, the client certificate or the address of the kubeconfig is not (or no longer) right.',
+      hint: 'Check the certificate authority, the client certificate and the address in the kubeconfig. One of them is wrong or out of date.',
       cause,
     })
-  return new ProvisionError(`The API server ${server} gave no whole answer: ${message}.`, {
+  return new ProvisionError(`The API server ${server} gave an incomplete answer: ${message}.`, {
     unanswered: true,
-    hint: 'It is asked again.',
+    hint: 'The hub tries again.',
     cause,
   })
 }
@@ -252,7 +255,7 @@ interface StatusBody {
 
 function refusal({ status, body, text }: Answer, { server }: Access): KubernetesError {
   const { message, details, reason } = (body ?? {}) as StatusBody
-  const said = `Kubernetes refused it (${status}): ${sentence(message ?? shownAnswer(text))}`
+  const said = `Kubernetes refused the request (${status}): ${sentence(message ?? shownAnswer(text))}`
   const no = (permanent: boolean, hint?: string, what = said) =>
     new KubernetesError(what, {
       status: body === undefined ? 0 : status,
@@ -262,26 +265,31 @@ function refusal({ status, body, text }: Answer, { server }: Access): Kubernetes
   if (status === 401)
     return no(
       true,
-      'The token or client certificate has expired or was revoked; the hub reads it again each minute.',
-      `${server} does not take the credentials of the hub (401): ${sentence(message ?? 'Unauthorized')}`,
+      'The token or client certificate has expired or was revoked. The hub reads it again every minute.',
+      `${server} does not accept the credentials of the hub (401): ${sentence(message ?? 'Unauthorized')}`,
     )
   if (status === 403 && /exceeded quota/.test(message ?? ''))
     return no(
       /limited: [^ ]*\b[^ =]+=0\b/.test(message!),
-      'The namespace has a ResourceQuota: raise it, or lower max, memory or cpus of the group.',
+      'The namespace has a ResourceQuota. Raise it, or lower max, memory or cpus of the group.',
     )
   if (status === 403 && /failed quota|must specify/.test(message ?? ''))
-    return no(true, 'The ResourceQuota of the namespace asks for them: set memory and cpus of the group.')
+    return no(true, 'The ResourceQuota of the namespace requires limits. Set memory and cpus of the group.')
   if (status === 403 && /is being terminated/.test(message ?? ''))
-    return no(true, 'Its namespace is being deleted: name another one.')
+    return no(true, 'The namespace is being deleted. Set another one in the group: namespace')
   if (status === 403)
     return no(true, 'The verbs that the hub needs are in deploy/kubernetes/rbac.yaml (docs/kubernetes.md).')
   if (status === 404 && details?.kind === 'namespaces')
-    return no(true, `Make it: kubectl create namespace ${details.name}, or name another one: namespace.`)
+    return no(
+      true,
+      `Create it (kubectl create namespace ${details.name}), or set another one in the group: namespace`,
+    )
   if (status === 400 || status === 422) return no(true, 'A setting of the group does not fit this cluster.')
-  if (status === 429) return no(false, 'It is asked again.')
+  if (status === 429) return no(false, 'The hub tries again.')
   return no(
     false,
-    reason === undefined && body === undefined ? 'Is it the address of an API server?' : undefined,
+    reason === undefined && body === undefined
+      ? 'Check that this is the address of an API server.'
+      : undefined,
   )
 }

@@ -60,7 +60,7 @@ test('one that starts says what it waits for, in the words of Kubernetes', () =>
   })
   assert.deepEqual(seen(job, [unplaced]), {
     state: 'starting',
-    message: 'No node takes its pod (Unschedulable): 0/1 nodes are available.',
+    message: 'No node accepts its pod (Unschedulable): 0/1 nodes are available.',
   })
   const volume = [warning('FailedMount', 'secret "s" not found', at(5))]
   assert.deepEqual(seen(job, [waiting('ContainerCreating')], 10_000, volume), {
@@ -86,7 +86,7 @@ test('one that is over says how', () => {
     seen(ended('Failed', 'BackoffLimitExceeded', 'x'), [over({ exitCode: 137, reason: 'OOMKilled' })]),
     {
       ...{ state: 'ended', reason: 'oom' },
-      message: 'Its pod was ended for want of memory (OOMKilled): memory of its group is the limit.',
+      message: 'Its pod ran out of memory (OOMKilled). Its limit is the memory of its group.',
     },
   )
   assert.deepEqual(seen(job, [over({ exitCode: 4, message: 'no hub\n' })]), {
@@ -107,7 +107,7 @@ test('one that is over says how', () => {
     state: 'ended',
     message: 'Its pod was evicted (Evicted): low on memory.',
   })
-  const late = 'It was there for longer than a runner may be (DeadlineExceeded).'
+  const late = 'It reached the longest lifetime of a runner (DeadlineExceeded).'
   assert.deepEqual(seen(ended('Failed', 'DeadlineExceeded'), []), { state: 'ended', message: late })
   assert.equal(seen(ended('Failed', 'DeadlineExceeded'), [over({})]).message, late)
   assert.match(seen(ended('Failed', 'BackoffLimitExceeded', 'limit'), []).message!, /Its pod is gone\.$/)
@@ -138,7 +138,7 @@ test('a pod that is deleted is the end of its runner, and so is another one in i
   const late = foundRunner(ended('Failed', 'DeadlineExceeded'), [], {
     ...{ nowMs: 10_000, known: { uid: 'u', why: 'Its pod was deleted.' } },
   })
-  assert.equal(late.message, 'It was there for longer than a runner may be (DeadlineExceeded).')
+  assert.equal(late.message, 'It reached the longest lifetime of a runner (DeadlineExceeded).')
   const away = { ...leaving, status: { ...leaving.status, reason: 'NodeLost' } }
   assert.deepEqual(seen(job, [away]), { state: 'running', message: 'Its node node-1 does not answer.' })
   assert.deepEqual(seen(job, [away, next]), { state: 'ended', message: 'Its node node-1 does not answer.' })
@@ -169,7 +169,7 @@ test('a pod that finds its token used is told as the second of its Job', () => {
   assert.equal(seen(job, [second], STUCK_MS - 1).state, 'starting')
   assert.deepEqual(seen(job, [second], STUCK_MS), {
     state: 'ended',
-    message: 'Its pod was deleted. The pod in its place cannot use its token again.',
+    message: 'Its pod was deleted. The pod that replaces it cannot use its token again.',
   })
 })
 

@@ -59,10 +59,10 @@ const STUCK: Readonly<Record<string, string>> = {
   ImagePullBackOff: 'Its image cannot be pulled',
   RegistryUnavailable: 'Its image cannot be pulled',
   ImageInspectError: 'Its image cannot be read',
-  InvalidImageName: 'The name of its image is none',
+  InvalidImageName: 'The name of its image is not valid',
   ErrImageNeverPull: 'Its image is not on the node, and may not be pulled',
-  CreateContainerConfigError: 'Its container cannot be made',
-  CreateContainerError: 'Its container cannot be made',
+  CreateContainerConfigError: 'Its container cannot be created',
+  CreateContainerError: 'Its container cannot be created',
   RunContainerError: 'Its container cannot be started',
 }
 
@@ -161,9 +161,9 @@ export function foundRunner(
       return {
         name,
         state: 'ended',
-        message: 'Its pod was deleted. The pod in its place cannot use its token again.',
+        message: 'Its pod was deleted. The pod that replaces it cannot use its token again.',
       }
-    const message = `${words} (${waiting!.reason}): ${sentence(waiting!.message ?? 'Kubernetes says no more')}`
+    const message = `${words} (${waiting!.reason}): ${sentence(waiting!.message ?? 'Kubernetes gives no reason')}`
     const isStuck = nowMs - scheduledAtMs(pod) >= STUCK_MS
     const permanent = NEVER.includes(waiting!.reason!)
     if (permanent) return { name, state: 'ended', message, permanent }
@@ -176,7 +176,7 @@ export function foundRunner(
     return {
       name,
       state: 'starting',
-      message: `No node takes its pod (${unplaced.reason}): ${sentence(unplaced.message ?? '')}`,
+      message: `No node accepts its pod (${unplaced.reason}): ${sentence(unplaced.message ?? '')}`,
     }
   return { name, state: 'starting', ...waits(lastOf(events)) }
 }
@@ -203,10 +203,10 @@ function howEnded(pod: Pod, jobReason: string | undefined): Omit<FoundRunner, 'n
   if (terminated?.reason === 'OOMKilled')
     return {
       reason: 'oom',
-      message: 'Its pod was ended for want of memory (OOMKilled): memory of its group is the limit.',
+      message: 'Its pod ran out of memory (OOMKilled). Its limit is the memory of its group.',
     }
   if (jobReason === 'DeadlineExceeded' || reason === 'DeadlineExceeded')
-    return { message: 'It was there for longer than a runner may be (DeadlineExceeded).' }
+    return { message: 'It reached the longest lifetime of a runner (DeadlineExceeded).' }
   if (reason !== undefined) return { message: `Its pod was ended (${reason}): ${sentence(message ?? '')}` }
   // The runner ended because of this.
   const why = whyGoes(pod)
@@ -229,9 +229,9 @@ function processEnd(
 
 const jobEnd = ({ reason, message }: { reason?: string; message?: string }): string =>
   reason === 'DeadlineExceeded'
-    ? 'It was there for longer than a runner may be (DeadlineExceeded).'
+    ? 'It reached the longest lifetime of a runner (DeadlineExceeded).'
     : reason === undefined
-      ? 'Its Job is over.'
+      ? 'Its Job has ended.'
       : `Its Job has failed (${reason}): ${sentence(message ?? '')}${reason === 'BackoffLimitExceeded' ? ' Its pod is gone.' : ''}`
 
 /** Reports whether the kubelet of the pod's node has been silent for some time. */

@@ -160,7 +160,7 @@ export class KubernetesProvisioner implements Provisioner {
   async #taken(name: string, signal: AbortSignal): Promise<Job> {
     const job = await this.#api.call<Job>('GET', await this.#path('jobs', name), signal)
     if (job.metadata.labels?.[HUB_LABEL] !== this.#options.hub)
-      throw new ProvisionError(`There is a Job "${name}" that this hub has not made.`, {
+      throw new ProvisionError(`There is already a Job "${name}", which this hub did not create.`, {
         permanent: true,
         hint: `Rename or delete it.`,
       })
@@ -190,8 +190,8 @@ export class KubernetesProvisioner implements Provisioner {
 
 const stays = ({ metadata, spec }: Pod) =>
   new ProvisionError(
-    `The pod "${metadata.name}" is still there: its node ${spec.nodeName ?? '(none)'} has not said that it ended.`,
-    { hint: 'Where that node is gone for good, delete the node: Kubernetes then removes its pods.' },
+    `The pod "${metadata.name}" is still there: its node ${spec.nodeName ?? '(none)'} has not reported its end.`,
+    { hint: 'If that node is gone for good, delete the node. Kubernetes then removes its pods.' },
   )
 
 /** Returns undefined if the answer has this status. */
