@@ -110,8 +110,8 @@ test('a budget that is used up says so in the words of the proxy', () => {
   const news = new EndpointUsage({ agent: claude, counts: true })
   assert.equal(news.breach, undefined)
   news.follow(
-    [{ type: 'over_budget', message: "The run's budget of 9 tokens is used up (10 are used)." }],
+    [{ type: 'over_budget', message: "The run's budget of 9 tokens is used up (10 used)." }],
     false,
   )
-  assert.match(news.breach!, /refused\. The run's budget of 9 tokens is used up \(10 are used\)$/)
+  assert.match(news.breach!, /refused\. The run's budget of 9 tokens is used up \(10 used\)$/)
 })
