@@ -285,7 +285,7 @@ test('a large repository is cut off: in what is sent, in what it unpacks to, and
   const unpacked = repository([{ path: 'a', content: Buffer.alloc(64 * 1024 * 1024) }])
   assert.match(
     (await refused({ url: unpacked.url }, { limits })).message,
-    /repository holds more than \d+ bytes/,
+    /repository has more than \d+ bytes/,
   )
   const many = repository(Array.from({ length: 51 }, (_, n) => ({ path: `f${n}`, content: '' })))
   assert.match((await refused({ url: many.url }, { limits })).message, /more than 50 files/)
@@ -402,7 +402,7 @@ test('what is not there is told by name, with what git says', async () => {
   const { url } = repository([{ path: 'a', content: '' }])
   assert.match((await refused({ url, ref: 'gone' })).message, /git says: fatal: .*remote ref gone/)
   assert.match((await refused({ url, ref: 'a'.repeat(40) })).message, /git says: .*not our ref/)
-  assert.match((await refused({ url: `${plain.origin()}/none.git` })).message, /no public repository.*404/)
+  assert.match((await refused({ url: `${plain.origin()}/none.git` })).message, /No public repository.*404/)
   plain.intercept = (_path, response) => {
     response.writeHead(200, { 'content-type': 'text/plain' }).end('0000')
     return true
