@@ -165,7 +165,10 @@ test('branches that cannot be joined are named with their files', { skip }, asyn
   here.others('README.md', base.replace('one', 'eins'), 'two')
   const end = await here.ended(attemptSpec('git.workspace', { repo: here.url, join: ['one', 'two'] }))
   assert.deepEqual([end.outcome, end.reason], ['failed', 'conflict'])
-  assert.match(end.message!, /^The branches that this task starts from conflict: "two" conflicts in "README\.md"\./)
+  assert.match(
+    end.message!,
+    /^The branches that this task starts from conflict: "two" conflicts in "README\.md"\./,
+  )
 })
 
 const tenCommits = (here: WorkingPlace, name: string, to?: string) =>

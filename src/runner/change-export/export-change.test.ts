@@ -268,7 +268,11 @@ test('names, links, modes and submodules that other machines stumble over are re
   link('d/l2', '../../x')
   link('d/l3', 'e/../../../x')
   link('l4', '.GIT/config')
-  const said = await fails(place.exportChange(), 'unsafe_change', /"LIB(\/x)?" differs from "lib(\/x)?" only in case/)
+  const said = await fails(
+    place.exportChange(),
+    'unsafe_change',
+    /"LIB(\/x)?" differs from "lib(\/x)?" only in case/,
+  )
   assert.match(said, /"a\\nb" has a control character/)
   assert.match(said, /"a\\\\b" has a backslash/)
   assert.match(said, /"l1" is a link that leads outside the repository or into .git \("\/etc"\)/)

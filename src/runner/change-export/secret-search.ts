@@ -65,8 +65,7 @@ export async function refuseSecrets(repository: OurRepository, ask: SecretAsk): 
     for (const { name, masker: one } of ask.secrets.each()) {
       const found = isKnown ? await look(repository, { ...ask, shapes: false }, one) : []
       told.push(...found.map(({ path, line }) => wordsOf(path, line, `the secret ${name}`)))
-      if (one.maskText(words) !== words)
-        told.push(`a commit message or a file name: the secret ${name}`)
+      if (one.maskText(words) !== words) told.push(`a commit message or a file name: the secret ${name}`)
     }
   if (told.length === 0) return
   const all = [...new Set(told)].slice(0, MAX_PLACES)

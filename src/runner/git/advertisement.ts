@@ -30,10 +30,14 @@ export async function readAdvertisement(body: Readable, host: string): Promise<A
     }
   } catch (error) {
     if (error instanceof GitRefused) throw error
-    throw new GitRefused('host_unreachable', `The answer of ${host} was cut off: ${(error as Error).message}.`, {
-      hint: 'Try again later.',
-      cause: error,
-    })
+    throw new GitRefused(
+      'host_unreachable',
+      `The answer of ${host} was cut off: ${(error as Error).message}.`,
+      {
+        hint: 'Try again later.',
+        cause: error,
+      },
+    )
   }
   return parse(Buffer.concat(chunks), host)
 }

@@ -114,10 +114,7 @@ function checkAnswer(
   if (statusCode === 401 || statusCode === 403 || statusCode === 404) {
     const http = `(HTTP ${statusCode})`
     if (!given)
-      throw refuse(
-        `No public repository found at ${url.href} ${http}.`,
-        `Check the address. ${PRIVATE_HINT}`,
-      )
+      throw refuse(`No public repository found at ${url.href} ${http}.`, `Check the address. ${PRIVATE_HINT}`)
     if (!sent)
       throw refuse(
         `The address redirects to another server, ${url.href}, and the token is not sent there ${http}.`,

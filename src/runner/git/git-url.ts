@@ -32,7 +32,8 @@ export function gitUrl(text: string, allow: Pick<AllowedOrigins, 'has'>, variabl
 
 export const URL_EXAMPLE = 'Write it as https://host/owner/repository.git.'
 /** Hint for a repository that needs a login. */
-export const PRIVATE_HINT = 'For a private repository, provide a token: --git-token, or "git_auth" beside "git_url".'
+export const PRIVATE_HINT =
+  'For a private repository, provide a token: --git-token, or "git_auth" beside "git_url".'
 
 const MAX_REF_LENGTH = 255
 

@@ -109,7 +109,9 @@ export function reasonOfWords(lines: readonly string[]): GitReason | undefined {
 export function refusalOf(error: unknown, what: string, otherwise: GitReason = 'workspace'): unknown {
   if (error instanceof GitRefused || !(error instanceof GitFailure)) {
     const full = ['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException | undefined)?.code ?? '')
-    return full ? new GitRefused('disk_full', `${what}: no space is left on the disk.`, { hint: hints.disk_full }) : error
+    return full
+      ? new GitRefused('disk_full', `${what}: no space is left on the disk.`, { hint: hints.disk_full })
+      : error
   }
   const reason = reasonOfWords(error.lines) ?? otherwise
   const said = error.said === '' ? `git ended with ${error.end}` : error.said

@@ -140,7 +140,8 @@ function sshPlace(given: string, scp: RegExpExecArray | null): SshPlace {
   const [, user = 'git', host, port, path] =
     /^ssh:\/\/(?:([^@/:]*)@)?([A-Za-z0-9.-]+)(?::(\d{1,5}))?\/(.+)$/i.exec(given) ??
     (scp === null ? [] : [scp[0], scp[1], scp[2], undefined, scp[3]])
-  if (host === undefined || path === undefined) throw refuse('is not a valid SSH address, or contains a password')
+  if (host === undefined || path === undefined)
+    throw refuse('is not a valid SSH address, or contains a password')
   if (!/^[A-Za-z0-9_][A-Za-z0-9._-]*$/.test(user)) throw refuse('contains an invalid user name')
   if (!/^[A-Za-z0-9]/.test(host) || host.endsWith('.')) throw refuse('contains an invalid server name')
   if (/[\s\\\p{Cc}?#'"`$]/u.test(path) || path.startsWith('-'))

@@ -214,7 +214,12 @@ export class Egress {
     })
     const failed = (error: Error) => {
       if (response.headersSent) response.destroy()
-      else this.#refuse(response, target, new Unreachable(`The connection to ${target.host} failed: ${error.message}.`))
+      else
+        this.#refuse(
+          response,
+          target,
+          new Unreachable(`The connection to ${target.host} failed: ${error.message}.`),
+        )
       upstream.destroy()
     }
     asked.on('error', failed)

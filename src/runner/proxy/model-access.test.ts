@@ -137,7 +137,8 @@ describe('the way of an agent to its models', () => {
     const mine = { ANTHROPIC_BASE_URL: 'http://169.254.169.254/v1' }
     assert.throws(() => access('claude_code', { ...machine, ...mine }, { machine, step: mine }), {
       code: 'invalid_argument',
-      message: "The step sets ANTHROPIC_BASE_URL, and the machine's own ANTHROPIC_API_KEY is not sent to that address.",
+      message:
+        "The step sets ANTHROPIC_BASE_URL, and the machine's own ANTHROPIC_API_KEY is not sent to that address.",
     })
     const withKey = { ...mine, CLAUDE_CODE_OAUTH_TOKEN: 'the step’s' }
     const [rule] = access('claude_code', { ...machine, ...withKey }, { machine, step: withKey }).rules

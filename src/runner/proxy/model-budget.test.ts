@@ -341,10 +341,7 @@ describe('an endpoint with a budget', () => {
     assert.equal((await asked(messages(1, { speed: 'fast' }))).status, 400)
     assert.equal((await asked(messages(1, { service_tier: 'auto' }))).status, 200)
     assert.equal((await asked(messages(1))).status, 400)
-    assert.match(
-      endpoint.of('over_budget')[0]?.message ?? '',
-      /budget of \$1 is used up \(\$1\.5000 spent\)/,
-    )
+    assert.match(endpoint.of('over_budget')[0]?.message ?? '', /budget of \$1 is used up \(\$1\.5000 spent\)/)
     const background = await ask(endpoint.url('openai'), '/responses', {
       body: { model: 'm', background: true },
     })

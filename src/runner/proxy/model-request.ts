@@ -127,7 +127,8 @@ export function readAsked(
   network: Network,
 ): AskedModel | Refusal {
   const bad = (message: string): Refusal => ({ status: 400, message: `Errand's proxy: ${message}.` })
-  if ((headers['content-encoding'] ?? 'identity') !== 'identity') return bad('the body must not be compressed')
+  if ((headers['content-encoding'] ?? 'identity') !== 'identity')
+    return bad('the body must not be compressed')
   const json = JsonBody.read(bytes)
   if ('wrong' in json) return bad(json.wrong)
   const limits = api === undefined ? [] : limitsOf[api]

@@ -184,10 +184,7 @@ test('places that cannot be given are refused before anything begins', { skip },
   mkdirSync(project)
   assert.equal(refused({ writable: [project] }, project), 'taken')
   process.env.HOME = HOME
-  assert.match(
-    refused({ readable: ['/proc/1'] }),
-    /\/proc\/1 cannot be mounted .*: a sandbox has its own one\.$/,
-  )
+  assert.match(refused({ readable: ['/proc/1'] }), /\/proc\/1 cannot be mounted .*: a sandbox has its own\.$/)
   assert.equal(spawnSync('mkfifo', [join(here.path, 'pipe')]).status, 0)
   assert.match(refused({ readable: [join(here.path, 'pipe')] }), /neither a folder nor a file/)
   assert.match(refused({}, here.path), /The working folder .* is not in the sandbox/)

@@ -55,7 +55,7 @@ const depth = (path: string): number => path.split(sep).filter((part) => part !=
 function mounted(kind: 'writable' | 'readable', path: string): Mount {
   const refused = (why: string, hint?: string) =>
     new ErrandError('invalid_argument', `${path} cannot be mounted in a sandbox: ${why}.`, { hint })
-  if (OWN.some((own) => isBelow(path, own))) throw refused('a sandbox has its own one')
+  if (OWN.some((own) => isBelow(path, own))) throw refused('a sandbox has its own')
   try {
     const source = realPath(path, '/')
     const stat = statSync(source)

@@ -81,7 +81,7 @@ export interface TaskStore {
 export const taskExists = (ids: readonly string[]): ErrandError =>
   new ErrandError(
     'task_exists',
-    `${ids.length === 1 ? 'This task exists' : 'These tasks exist'} already: ${ids.join(', ')}.`,
+    `${ids.length === 1 ? 'Task already exists' : 'Tasks already exist'}: ${ids.join(', ')}.`,
     {
       hint: 'Use another task_id, or leave it out.',
       details: ids,
