@@ -66,7 +66,7 @@ test('a fault of the disk is told with its file and what to do, and any other er
     new RegExp(`^error: ${below} could not be read or written: ENOTDIR: .*\\.\n {2}hint: A file`),
   )
   const full =
-    'error: No space is left to write a file.\n  hint: Free some space on that disk; what is kept already is whole.\n'
+    'error: No space is left to write a file.\n  hint: Free some space on that disk. Everything that is already stored is intact.\n'
   assert.deepEqual(
     told(() => writeFileSync('/dev/full', 'mine')),
     [exitCodes.failed, full],

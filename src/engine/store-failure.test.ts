@@ -98,7 +98,7 @@ test('a run that something else has written to is set aside, its group goes on, 
   await assert.rejects(host.endOf('a'), { code: 'run_set_aside' })
   await until(async () => (await engine.get(first))?.set_aside !== undefined)
   assert.deepEqual(engine.setAside(), [first])
-  assert.match((await engine.get(first))!.set_aside!.why, /expects event \d+ next, and was given/)
+  assert.match((await engine.get(first))!.set_aside!.why, /expects event \d+ next, but got/)
   await until(() => host.ran.includes('b'))
   await host.endOf('b')
   assert.equal((await engine.done(second)).status, 'success')

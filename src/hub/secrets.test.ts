@@ -249,7 +249,7 @@ test('a wrong key and a key that is none are told without the key', async (t) =>
     message: /"TOKEN" was sealed with the key [0-9a-f]{16}, but ERRAND_SECRETS_KEY has [0-9a-f]{16}/,
   })
   await assert.rejects(open({ ERRAND_SECRETS_KEY: 'c2hvcnQ=' }).reveal(spec()), ({ message }: Error) => {
-    assert.match(message, /Key 1 of ERRAND_SECRETS_KEY is no key of secrets: it must be 32 bytes/)
+    assert.match(message, /Key 1 of ERRAND_SECRETS_KEY is not a valid key for secrets: it must be 32 bytes/)
     return !message.includes('c2hvcnQ=')
   })
   writeFileSync(join(dir, 'empty'), '\n')
@@ -261,7 +261,7 @@ test('a given key that is none is told before there are secrets', async (t) => {
   const { dir, open } = await here(t)
   assert.equal(await open().reseal(), 0)
   assert.equal(await open({ ERRAND_SECRETS_KEY: newKey() }).reseal(), 0)
-  await assert.rejects(open({ ERRAND_SECRETS_KEY: 'c2hvcnQ=' }).reseal(), /is no key of secrets/)
+  await assert.rejects(open({ ERRAND_SECRETS_KEY: 'c2hvcnQ=' }).reseal(), /is not a valid key for secrets/)
   await assert.rejects(open({ ERRAND_SECRETS_KEY_FILE: join(dir, 'none') }).reseal(), /is missing/)
 })
 

@@ -68,7 +68,7 @@ test('what leads out of the folder is refused, and nothing outside has changed',
   assert.equal(await why('deep/more/kept'), 'a link or a file is on the way')
   assert.equal(await why('file'), 'it is a link')
   assert.equal(await why('dangling'), 'it is a link')
-  assert.equal(await why('pipe'), 'it is no file')
+  assert.equal(await why('pipe'), 'it is not a file')
   assert.deepEqual(readdirSync(outside), ['kept'])
   assert.equal(readFileSync(join(outside, 'kept'), 'utf8'), 'as it was')
 })

@@ -59,7 +59,7 @@ export async function openBeneath(
     const file = await open(`${place}/${name}`, careful, mode).catch(noLink)
     if ((await file.stat()).isFile()) return file
     await file.close()
-    throw new LeadsOut('it is no file')
+    throw new LeadsOut('it is not a file')
   }
   return await withFolderBeneath(folder, names.join(sep), use, (flags & constants.O_CREAT) !== 0)
 }
@@ -113,6 +113,6 @@ function noFolder(error: unknown): unknown {
 function noLink(error: unknown): never {
   const { code } = error as NodeJS.ErrnoException
   if (code === 'ELOOP') throw new LeadsOut('it is a link')
-  if (code === 'ENXIO') throw new LeadsOut('it is no file')
+  if (code === 'ENXIO') throw new LeadsOut('it is not a file')
   throw error
 }

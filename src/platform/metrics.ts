@@ -149,7 +149,7 @@ export function addProcessMetrics(metrics: Metrics): () => void {
   )
   metrics.gauge(
     'nodejs_eventloop_lag_seconds',
-    'The most that the event loop was late since these figures were last read.',
+    'Longest delay of the event loop since these figures were last read.',
     () => one(worstLag()),
   )
   return () => clearInterval(timer)

@@ -1,15 +1,15 @@
 import { ErrandError, messageOf } from '../contract/errors.ts'
 
-const fileInTheWay = 'A file stands where a folder is needed. Move it away, or name another folder.'
+const fileInTheWay = 'A file is in the way where a folder is needed. Move it away, or use another folder.'
 const hints: Record<string, string> = {
-  EROFS: 'The file system is mounted read-only. Mount it writable, or name another folder.',
+  EROFS: 'The file system is mounted read-only. Mount it writable, or use another folder.',
   EACCES: 'Make it readable and writable for this user.',
   EPERM: 'Make it readable and writable for this user.',
   EEXIST: fileInTheWay,
   ENOTDIR: fileInTheWay,
   EMFILE: 'Too many files are open. Raise the limit (ulimit -n).',
   ENFILE: 'Too many files are open on this machine. Raise its limit.',
-  EIO: 'Look at the disk: the system reports input or output errors there.',
+  EIO: 'Check the disk: the system reports I/O errors there.',
 }
 
 const systemCode = (error: unknown): string | undefined =>
@@ -36,11 +36,11 @@ export function diskError(error: unknown, path: string): ErrandError {
   const code = systemCode(error)
   if (isFull(code))
     return new ErrandError('disk_full', `No space is left to write ${path}.`, {
-      hint: 'Free some space on that disk; what is kept already is whole.',
+      hint: 'Free some space on that disk. Everything that is already stored is intact.',
       cause: error,
     })
   return new ErrandError('store_failed', `${path} could not be read or written: ${messageOf(error)}.`, {
-    hint: (code === undefined ? undefined : hints[code]) ?? 'Look at that path, then try again.',
+    hint: (code === undefined ? undefined : hints[code]) ?? 'Check that path, then try again.',
     cause: error,
   })
 }

@@ -80,7 +80,10 @@ test("a step names a service with the machine's key on one's own machine alone, 
   }
   const rule = access()
   assert.deepEqual([rule?.upstream, rule?.checked], [step.OPENAI_BASE_URL, undefined])
-  assert.throws(() => access('r1'), { code: 'invalid_argument', message: /OPENAI_API_KEY is not sent there/ })
+  assert.throws(() => access('r1'), {
+    code: 'invalid_argument',
+    message: /OPENAI_API_KEY is not sent to that address/,
+  })
 })
 
 test('each install that an agent declares has its flag, at one version', () => {

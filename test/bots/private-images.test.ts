@@ -128,10 +128,10 @@ test('a token of a Git server serves one fetch: then it is nowhere, and the bot 
   await bots.start({ bot_id: 'public', git_url })
   const refused = await hub.until('public', 'crashed')
   assert.equal(refused.reason, 'source_refused')
-  assert.match(refused.message!, /no public repository.*--git-token/)
+  assert.match(refused.message!, /No public repository.*--git-token/)
   await bots.start({ bot_id: 'wrong', git_url, git_auth: { password: 'another-token' } })
   const wrong = await hub.until('wrong', 'crashed')
-  assert.match(wrong.message!, /may be read with this token/)
+  assert.match(wrong.message!, /can be read with this token/)
   const events: unknown[] = []
   for await (const event of hub.client.events(wrong.run_id)) events.push(event)
   assert.ok(events.length > 3 && !JSON.stringify([wrong, events]).includes('another-token'))

@@ -107,7 +107,7 @@ test('whether agents and steps can be put into boxes is told, and is a problem w
     assert.deepEqual([isolation, /bubblewrap is not installed/.test(isolation_why!)], ['none', true])
   const shown = await errand.run(['agents', 'list'], { env })
   assert.match(shown.stdout, /^AGENT .*BOX/)
-  assert.match(shown.stdout, /\nIt runs without a sandbox/)
+  assert.match(shown.stdout, /\nThe agent runs without a sandbox/)
 })
 
 test('a port that is taken, a folder that is a file and no Docker are told with what to do', async (t) => {

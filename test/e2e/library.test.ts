@@ -26,7 +26,7 @@ test('the example of an embedded engine runs its own action, tells its notifier 
   ]) {
     assert.ok(lines.includes(line), `"${line}" is not in:\n${stdout}`)
   }
-  assert.match(stderr, /nothing of them lasts/)
+  assert.match(stderr, /lost when this process ends/)
   assert.deepEqual(readdirSync(folder), [])
 })
 

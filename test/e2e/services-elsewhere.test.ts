@@ -45,7 +45,7 @@ test('a runner works with a repo pool and an artifact store elsewhere', async (t
   ])
   const refused = await call('run', '--hub', code)
   assert.equal(refused.code, 1)
-  assert.match(refused.stdout + refused.stderr, /outside of the folders that slots may be in/)
+  assert.match(refused.stdout + refused.stderr, /outside the folders that may contain slots/)
   await eventually('the slot to be given back', () => asked.length === 3)
   assert.deepEqual(
     asked.slice(1).map(({ path, token }) => [path, token]),

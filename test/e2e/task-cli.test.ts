@@ -36,7 +36,7 @@ test('a task is given on the command line, shown as it runs, and found again by 
     [...['task.created', 'task.try_started', 'task.try_ended', 'task.state']],
   )
   const gone = await call('show', 'nobody')
-  assert.deepEqual([gone.code, /There is no task "nobody"/.test(gone.stderr)], [7, true])
+  assert.deepEqual([gone.code, /Task "nobody" not found/.test(gone.stderr)], [7, true])
 })
 
 test('how a task ends is the exit code, and one that failed is tried again', async (t) => {

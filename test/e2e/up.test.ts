@@ -178,7 +178,7 @@ test('a file where the outputs belong is told at the start, not by each run', as
   writeFileSync(join(errand.data, 'output'), '')
   const { code, stderr } = await errand.call('up', '--port', '0')
   assert.equal(code, 1)
-  assert.match(stderr, /data\/output could not be read or written: EEXIST[\s\S]+hint: A file stands where/)
+  assert.match(stderr, /data\/output could not be read or written: EEXIST[\s\S]+hint: A file is in the way/)
 })
 
 test('a hub whose database is gone, empty or cut short says so, and begins anew when told to', async (t) => {
@@ -198,14 +198,14 @@ test('a hub whose database is gone, empty or cut short says so, and begins anew 
   truncateSync(join(data, 'errand.db-wal'), statSync(join(data, 'errand.db-wal')).size - 1)
   const [cut] = await ofDatabase()
   assert.equal(cut.status, 'problem')
-  assert.match(cut.message, /its last \d+ commits are gone/)
+  assert.match(cut.message, /its last \d+ commits are missing/)
   const second = await up('--no-runner')
   await eventually('the word of it', () => /lost its last \d+ commits/.test(second.printed.stderr))
   second.child.kill('SIGTERM')
   await second.finished
 
   for (const [how, lose] of [
-    ['gone', () => rmSync(join(data, 'errand.db'))],
+    ['missing', () => rmSync(join(data, 'errand.db'))],
     ['empty', () => writeFileSync(join(data, 'errand.db'), '')],
   ] as const) {
     lose()

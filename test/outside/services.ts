@@ -127,6 +127,6 @@ export const internal: Readonly<Record<string, string>> = {
   'src/runner/link/hub-connection.ts': "the runner's link to its hub",
   'src/runner/model-gate/join-gate.ts': 'a socket of this machine, between two processes of the runner',
   'src/runner/containers/container-streams.ts': 'descriptors that this process has already',
-  'src/runner/proxy/proxy-supervisor.ts': 'the control socket of the proxy of sandboxes',
+  'src/runner/proxy/proxy-supervisor.ts': 'the control socket of the sandbox proxy',
   'src/agents/install/npm-install.ts': 'npm, called by a person who waits for its own words',
 }

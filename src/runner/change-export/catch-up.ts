@@ -43,7 +43,7 @@ export async function catchUp(ask: CatchUpAsk, own_git: string, context: Platfor
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   try {
-    context.phase('catch_up', `${moved}: the change is put on ${onto}.`)
+    context.phase('catch_up', `${moved}: combining the change with ${onto}.`)
     const message = `Merge ${onto.slice(0, 12)}: ${moved}`
     const replayed = await replay(repository, {
       start,
@@ -74,8 +74,8 @@ export async function catchUp(ask: CatchUpAsk, own_git: string, context: Platfor
 const conflict = (moved: string, files: readonly string[]) =>
   new StepFailure(
     'conflict',
-    `${moved}, and the change conflicts with that in ${named(files)}.`,
-    'Try the task again from the start, or write conflicts: agent to have an agent mend it. The change is kept as an artifact.',
+    `${moved}, and the change now conflicts in ${named(files)}.`,
+    'Try the task again from the start, or write conflicts: agent to have an agent resolve them. The change is saved as an artifact.',
   )
 
 /** Reports whether others have changed what the change touches, or what tests it. */
@@ -166,7 +166,7 @@ async function putInWorkspace(
   if (ended.type === 'exited' && ended.code === 0) return
   throw new StepFailure(
     'workspace',
-    'What others have pushed could not be put into the workspace: the output says why.',
-    'Try the task again. The change is kept as an artifact.',
+    'The commits that others have pushed could not be put into the workspace: the output says why.',
+    'Try the task again. The change is saved as an artifact.',
   )
 }

@@ -43,7 +43,7 @@ export async function newCommits(repository: OurRepository, plan: CommitPlan): P
         throw new StepFailure(
           'too_large',
           `The change has more than ${MAX_COMMITS} commits.`,
-          'Take them as one: commits: squash.',
+          'Combine them into one: commits: squash.',
         )
     },
     input,
@@ -130,7 +130,7 @@ export async function storeCommits(
     const args = ['hash-object', '-t', 'commit', '-w', '--no-filters', '--stdin-paths']
     const stored = await repository.text(args, paths.map((path) => `${path}\n`).join(''))
     if (stored !== bodies.map(({ id }) => id).join('\n'))
-      throw new Error('Git has given commits other names.')
+      throw new Error('Git returned other commit ids than expected.')
   } finally {
     rmSync(scratch, { recursive: true, force: true })
   }
@@ -140,7 +140,7 @@ const bytesText = (text: string) => Buffer.from(text).toString('latin1')
 
 function checkIdentity(identity: string): void {
   if (/^[^<>\p{Cc}]+ <[^<>\s\p{Cc}]+>$/u.test(identity)) return
-  throw new ErrandError('invalid_argument', `${JSON.stringify(identity)} is nobody who can make a commit.`, {
+  throw new ErrandError('invalid_argument', `${JSON.stringify(identity)} is not a valid commit identity.`, {
     hint: 'Write it as Name <address>.',
   })
 }

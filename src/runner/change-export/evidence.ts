@@ -93,7 +93,7 @@ export async function keepEvidence(
     file: listFile,
     media_type: 'application/json',
   })
-  if (await keepDiff(repository, evidence, keep)) leftOut.push('The diff is too large to be kept.')
+  if (await keepDiff(repository, evidence, keep)) leftOut.push('The diff is too large to store.')
   const patches = join(folder, 'patches')
   mkdirSync(patches)
   const format = [
@@ -111,7 +111,7 @@ export async function keepEvidence(
   for (const number of numbers.sort((a, b) => a - b)) {
     const file = join(patches, String(number))
     const name = `patch/${String(number).padStart(4, '0')}.patch`
-    if (statSync(file).size > MAX_ARTIFACT_BYTES) leftOut.push(`${name} is too large to be kept.`)
+    if (statSync(file).size > MAX_ARTIFACT_BYTES) leftOut.push(`${name} is too large to store.`)
     else await keep({ kind: 'patch', name, file, media_type: 'text/x-diff' })
   }
   return leftOut

@@ -80,7 +80,7 @@ test('a conflict names each file, and leaves the branch alone', { skip }, async 
   assert.deepEqual([end.outcome, end.reason], ['failed', 'conflict'])
   assert.match(
     end.message!,
-    /^Others have pushed to errand\/x, and the change conflicts with that in "README.md"\./,
+    /^Others have pushed to errand\/x, and the change now conflicts in "README.md"\./,
   )
   assert.equal(run(here.folder, ['rev-parse', branch]), theirs)
 })
@@ -96,7 +96,7 @@ test('an agent finds both sides of a conflict, and what it makes of them is expo
   const args = { ...exportArgs(theirs), mended: true }
   const marked = await here.ended(attemptSpec('git.carry', args))
   assert.equal(marked.reason, 'conflict')
-  assert.match(marked.message!, /^Marks of conflicts are left in "README.md"\./)
+  assert.match(marked.message!, /^Conflict markers are left in "README.md"\./)
   await here.done(command(`test -f new && sed -i '/^<<<<<<< /d;/^=======$/d;/^>>>>>>> /d' README.md`))
   const { TIP_SHA } = await here.done(attemptSpec('git.carry', args))
   await here.done(here.push({ start: theirs, tip: TIP_SHA! }))
@@ -165,7 +165,10 @@ test('branches that cannot be joined are named with their files', { skip }, asyn
   here.others('README.md', base.replace('one', 'eins'), 'two')
   const end = await here.ended(attemptSpec('git.workspace', { repo: here.url, join: ['one', 'two'] }))
   assert.deepEqual([end.outcome, end.reason], ['failed', 'conflict'])
-  assert.match(end.message!, /^The branches that this stands on conflict: "two" does in "README\.md"\./)
+  assert.match(
+    end.message!,
+    /^The branches that this task starts from conflict: "two" conflicts in "README\.md"\./,
+  )
 })
 
 const tenCommits = (here: WorkingPlace, name: string, to?: string) =>

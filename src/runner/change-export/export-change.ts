@@ -69,12 +69,12 @@ export async function exportChange(args: ExportArgs, options: ExportOptions): Pr
   } catch (error) {
     options.signal.throwIfAborted()
     if (late.aborted)
-      throw new StepFailure('too_large', `Looking at the change has taken more than ${MAX_MS / 60_000} min.`)
+      throw new StepFailure('too_large', `Exporting the change took more than ${MAX_MS / 60_000} min.`)
     if (!(error instanceof GitFailure)) throw error
     const isTooMuch = /out of memory|malloc|mmap failed/i.test(error.lines.join('\n'))
     const reason =
       reasonOfWords(error.lines) === 'disk_full' ? 'disk_full' : isTooMuch ? 'too_large' : 'workspace'
-    throw new StepFailure(reason, `The change could not be looked at: ${error.said}.`)
+    throw new StepFailure(reason, `The change could not be exported: ${error.said}.`)
   } finally {
     rmSync(work, { recursive: true, force: true })
   }
@@ -149,8 +149,8 @@ class ChangeExport {
     if (left.size === 0) return
     throw new StepFailure(
       'conflict',
-      `Marks of conflicts are left in ${named([...left])}.`,
-      'Mend them by hand: the work so far is kept.',
+      `Conflict markers are left in ${named([...left])}.`,
+      'Resolve the conflicts by hand: the work so far is saved.',
     )
   }
 
@@ -161,15 +161,15 @@ class ChangeExport {
       await this.#repository.takePack(file, max_bytes)
       const said = await this.#repository.text(['rev-parse', `${all}^{tree}`, `${all}^@`])
       if (said !== `${tree}\n${head}`)
-        throw new StepFailure('unsafe_change', 'The pack does not hold what it was said to hold.')
+        throw new StepFailure('unsafe_change', 'The pack does not match its header.')
     } catch (error) {
       if (!(error instanceof GitFailure)) throw error
       if (/exceeds maximum allowed size|out of memory|File too large|malloc/i.test(error.lines.join('\n')))
         throw tooMuch(max_bytes)
       throw new StepFailure(
         'unsafe_change',
-        `What came out of the box is refused by git: ${error.said}.`,
-        'Objects of a repository are made so by no usual command: look at the log of the agent.',
+        `Git refused the pack from the box: ${error.said}.`,
+        'No common Git command creates such objects: check the log of the agent.',
       )
     }
   }
@@ -187,7 +187,7 @@ class ChangeExport {
     if (commits === 'squash') return { plan: squashed, history: 'squashed' }
     if (!(await this.#repository.holds(['merge-base', '--is-ancestor', start, head]))) {
       this.#options.tell(
-        `The agent has rewritten the history below ${start}: its change is taken as one commit (history_rewritten).`,
+        `The agent has rewritten history: its commits do not descend from ${start}, so the change becomes one commit (history_rewritten).`,
       )
       return { plan: squashed, history: 'rewritten' }
     }

@@ -131,8 +131,8 @@ test('commits of others on the branch are never lost, but by a lease that was as
   const { push, branch, server, start, first, tip, commit } = pushPlace()
   const theirs = commit(start, 'theirs', server)
   run(server, ['update-ref', 'refs/heads/errand/x', theirs])
-  await refuses(push(), 'branch_moved', /"errand\/x" has been moved to \w+ meanwhile/)
-  await refuses(push({ expected: theirs }), 'branch_moved', /has commits that are not among these/)
+  await refuses(push(), 'branch_moved', /"errand\/x" has since been moved to \w+/)
+  await refuses(push({ expected: theirs }), 'branch_moved', /has commits that this push does not include/)
   await refuses(push({ force: 'lease', expected: first }), 'branch_moved', /moved/)
   assert.equal(branch(), theirs)
   assert.equal(received(), 0)
@@ -164,7 +164,7 @@ test("what the server's rules refuse has its words, and the default branch is ne
   await refuses(push({ branch: 'main', tip: first, expected: main }), 'protected_branch', /default branch/)
   assert.equal(run(server, ['rev-parse', 'main']), main)
   for (const bad of ['a..b', '-x', 'x.lock', 'a b'])
-    await refuses(push({ branch: bad }), 'push_refused', /no name of a branch/)
+    await refuses(push({ branch: bad }), 'push_refused', /not a valid branch name/)
 })
 
 test('a token that may read and not write, and none at all, are told apart', async () => {

@@ -50,7 +50,7 @@ export async function pushBranch(ask: PushAsk, context: PushContext): Promise<Pu
 
 async function pushOnce(ask: PushAsk, context: PushContext): Promise<Pushed> {
   const { branch, tip } = ask
-  context.phase('look', `${branch} is to be ${tip}`)
+  context.phase('look', `setting ${branch} to ${tip}`)
   const remote = await context.open()
   const now = shaOf(remote, branch)
   if (branch === remote.advertisement.defaultBranch)
@@ -81,12 +81,12 @@ async function pushOnce(ask: PushAsk, context: PushContext): Promise<Pushed> {
   if (after === '')
     throw new GitRefused(
       'push_refused',
-      `The server took the push, and has no branch ${JSON.stringify(branch)}.`,
+      `The server accepted the push but has no branch ${JSON.stringify(branch)}.`,
       {
         hint: hintOf('push_refused'),
       },
     )
-  if (after !== tip) context.tell(`${branch} was pushed, and somebody has moved it to ${after} since.`)
+  if (after !== tip) context.tell(`${branch} was pushed, but somebody has since moved it to ${after}.`)
   return { sha: tip, branch, forced, before: false }
 }
 
@@ -107,8 +107,8 @@ async function checkBranch({ folder, branch }: PushAsk, { signal }: PushContext)
     },
   )
   if (!isGood)
-    throw new GitRefused('push_refused', `${JSON.stringify(branch)} is no name of a branch.`, {
-      hint: 'Give branch_name another one: letters, digits, "/", "-" and ".".',
+    throw new GitRefused('push_refused', `${JSON.stringify(branch)} is not a valid branch name.`, {
+      hint: 'Choose another branch_name: letters, digits, "/", "-" and ".".',
     })
 }
 
@@ -120,7 +120,7 @@ async function checkMove(
 ): Promise<boolean> {
   const moved = (why: string) =>
     new GitRefused('branch_moved', `The branch ${JSON.stringify(branch)} ${why}.`, {
-      hint: 'Try the task again: it begins at what is there now. The commits so far are kept as an artifact.',
+      hint: 'Try the task again: it starts from the current state of the branch. The commits so far are saved as an artifact.',
     })
   if (now === '' && expected !== '') throw moved('is gone: somebody has deleted it')
   if (now === '') return false
@@ -134,7 +134,7 @@ async function checkMove(
   if (isBelow) return false
   if (force === 'lease' && now === expected) return true
   throw moved(
-    now === expected ? 'has commits that are not among these' : `has been moved to ${now} meanwhile`,
+    now === expected ? 'has commits that this push does not include' : `has since been moved to ${now}`,
   )
 }
 

@@ -39,8 +39,8 @@ export async function joinTips({ own_git, start, others, folder, signal }: Joini
       if (joined.type === 'conflict')
         throw new StepFailure(
           'conflict',
-          `The branches that this stands on conflict: ${JSON.stringify(branch)} does in ${named(joined.files)}.`,
-          'Have one of them merged first, or write base: merged.',
+          `The branches that this task starts from conflict: ${JSON.stringify(branch)} conflicts in ${named(joined.files)}.`,
+          'Merge one of them first, or write base: merged.',
         )
       tip = joined.tip
     }

@@ -107,8 +107,8 @@ async function refuseOfLfs(repository: OurRepository, changes: readonly TreeChan
   if (kept.length === 0) return
   throw new StepFailure(
     'unsafe_change',
-    `The change touches what Git LFS keeps: ${named(kept)}.`,
-    'Have it made without them, and change these by hand.',
+    `The change modifies files in Git LFS: ${named(kept)}.`,
+    'Have the agent leave them alone, and change them by hand.',
   )
 }
 
@@ -126,7 +126,7 @@ function refuseForbidden({ forbidden }: Judged): void {
   if (forbidden.length > 0)
     throw new StepFailure(
       'protected_path',
-      `The change touches what may not be changed: ${named(forbidden)}.`,
-      'Have it made without, or change protect.',
+      `The change touches protected paths: ${named(forbidden)}.`,
+      'Have the agent leave them alone, or change protect.',
     )
 }

@@ -123,7 +123,7 @@ async function eachPart(output: Readable, end: number, take: (part: string) => v
     }
     rest = all.subarray(from)
     if (rest.length > MAX_RECORD_BYTES)
-      throw new RangeError(`Git names what has more than ${MAX_RECORD_BYTES} bytes.`)
+      throw new RangeError(`Git printed a record of more than ${MAX_RECORD_BYTES} bytes.`)
   }
   if (rest.length > 0) take(rest.toString())
 }

@@ -139,11 +139,11 @@ export async function packInBox(
   const argv = ['/bin/sh', '-c', PACK, 'sh', start, snapshot, commits, mirror, format, blocksOf(maxBytes)]
   const ended = await boxed({ argv, stdout: { file }, offline: true, timeout_ms: timeoutMs })
   if (ended.type === 'timed_out')
-    throw new StepFailure('too_large', `Packing the change has taken more than ${timeoutMs / 1000} s.`)
+    throw new StepFailure('too_large', `Packing the change took more than ${timeoutMs / 1000} s.`)
   const bytes = statSync(file).size
   if (bytes >= maxBytes) throw tooMuch(maxBytes)
   if (ended.type !== 'exited' || ended.code !== 0)
-    throw new StepFailure('workspace', 'What was made could not be packed.', 'The log of this step says why.')
+    throw new StepFailure('workspace', 'The change could not be packed.', 'The log of this step says why.')
   const { offset, ...ids } = readHeader(file)
   const pack = join(folder, 'boxed.pack')
   await pipeline(createReadStream(file, { start: offset }), createWriteStream(pack, { mode: 0o600 }))
@@ -186,11 +186,11 @@ export const tooMuch = (maxBytes: number) =>
   new StepFailure(
     'too_large',
     `The change has more than ${maxBytes} bytes.`,
-    'Leave out what is generated, by .gitignore, or raise max_bytes.',
+    'Exclude generated files with .gitignore, or raise max_bytes.',
   )
 
 export const tooMany = (objects: number) =>
-  new StepFailure('too_large', `The change has ${objects} objects; ${MAX_OBJECTS} are the most.`)
+  new StepFailure('too_large', `The change has ${objects} objects; the limit is ${MAX_OBJECTS}.`)
 
 function readHeader(file: string): Omit<BoxedPack, 'file'> & { offset: number } {
   const start = Buffer.alloc(HEADER_BYTES)
@@ -204,7 +204,7 @@ function readHeader(file: string): Omit<BoxedPack, 'file'> & { offset: number } 
   const found = new RegExp(`^${id} ${id} ${id}\\n`).exec(start.toString('latin1'))
   const offset = found?.[0].length ?? 0
   if (!found || start.toString('latin1', offset, offset + 4) !== 'PACK')
-    throw new StepFailure('unsafe_change', 'What came out of the box is no pack of git.')
+    throw new StepFailure('unsafe_change', 'The output of the box is not a Git pack.')
   const objects = start.readUInt32BE(offset + 8)
   if (objects > MAX_OBJECTS) throw tooMany(objects)
   return { offset, head: found[1]!, tree: found[2]!, all: found[3]! }

@@ -157,7 +157,7 @@ class Push {
       this.#token = now
       this.#parts.context.write(
         'stderr',
-        'The token was refused; there is another one by now, which is tried.\n',
+        'The token was refused. There is a different one now: trying again with it.\n',
       )
       return await work(now)
     }
@@ -213,8 +213,8 @@ class Push {
     if (last)
       throw (
         refused ??
-        new GitRefused('branch_moved', `${moved} again and again while the change was tested.`, {
-          hint: 'Try the task again: it begins at what is there now. The commits so far are kept as an artifact.',
+        new GitRefused('branch_moved', `${moved} repeatedly while the change was being tested.`, {
+          hint: 'Try the task again: it starts from the current state of the branch. The commits so far are saved as an artifact.',
         })
       )
     return this.#waits(moved, caught)
@@ -222,7 +222,7 @@ class Push {
 
   #waits(moved: string, caught: CaughtUp): PlatformResult {
     const conflicts = caught.type === 'conflict' ? named(caught.files) : ''
-    const what = conflicts === '' ? 'it is to be tested again' : `it conflicts in ${conflicts}`
+    const what = conflicts === '' ? 'the change must be tested again' : `the change conflicts in ${conflicts}`
     this.#parts.context.write('stdout', `Not pushed yet: ${moved}; ${what}.\n`)
     return { exports: { ...this.#ours(), MOVED: 'yes', CONFLICTS: conflicts } }
   }
@@ -230,7 +230,7 @@ class Push {
   #done({ sha, branch, forced, before }: Pushed): PlatformResult {
     const { args, context } = this.#parts
     context.report({ type: 'pushed', repo: args.repo, branch, sha, forced })
-    context.write('stdout', `${branch} is ${sha}${before ? ' already' : ''}\n`)
+    context.write('stdout', `${branch} is ${before ? 'already ' : ''}at ${sha}\n`)
     return {
       exports: {
         ...{ PUSHED_SHA: sha, BRANCH: branch },

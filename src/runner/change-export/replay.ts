@@ -141,7 +141,7 @@ class Replay {
 function readMergeTree(said: string): { tree: string; files: string[]; says: string[] } {
   const [tree = '', ...rest] = said.split('\0')
   if (!/^[0-9a-f]{40}([0-9a-f]{24})?$/.test(tree))
-    throw new Error(`Git says ${JSON.stringify(said.slice(0, 200))}.`)
+    throw new Error(`Git printed something unexpected: ${JSON.stringify(said.slice(0, 200))}.`)
   const end = rest.indexOf('')
   const files = [...new Set(end === -1 ? [] : rest.slice(0, end))]
   return { tree, files, says: end === -1 ? [] : wordsOf(rest.slice(end + 1)) }
@@ -164,7 +164,7 @@ function tooOld(error: unknown): unknown {
   if (!(error instanceof GitFailure) || error.end !== 129) return error
   return new StepFailure(
     'workspace',
-    'The Git of this runner is too old to put the change on what others have pushed.',
-    'Install Git 2.38 or newer there, or try the task again.',
+    "This runner's Git is too old to combine the change with the commits that others have pushed.",
+    'Install Git 2.38 or newer on the runner, or try the task again.',
   )
 }

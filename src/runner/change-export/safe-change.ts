@@ -33,14 +33,14 @@ export async function checkSizes(
     const [id, type, size] = line.split(' ')
     const bytes = Number(size)
     if (!Number.isSafeInteger(bytes))
-      throw new StepFailure('unsafe_change', `The change is not whole: object ${id} is missing.`)
+      throw new StepFailure('unsafe_change', `The change is incomplete: object ${id} is missing.`)
     const most = type === 'commit' || type === 'tag' ? Math.min(MAX_COMMIT_BYTES, maxFileBytes) : maxFileBytes
     if (bytes > most) {
       const name = names.get(id!)
       throw new StepFailure(
         'too_large',
-        `${name ? JSON.stringify(name) : `The ${type} ${id}`} has ${bytes} bytes; ${most} are the most.`,
-        'Leave it out by .gitignore, or raise max_file_bytes.',
+        `${name ? JSON.stringify(name) : `The ${type} ${id}`} has ${bytes} bytes; the limit is ${most}.`,
+        'Exclude it with .gitignore, or raise max_file_bytes.',
       )
     }
     sum += bytes
@@ -90,15 +90,15 @@ export async function checkSafe(
   const all = found.map(({ path, why }) => `${JSON.stringify(path)} ${why}`)
   throw new StepFailure(
     'unsafe_change',
-    `The change may not leave its box: ${all.join('; ')}.`,
-    'Have it made without them.',
+    `The change is unsafe: ${all.join('; ')}.`,
+    'Have the agent leave them out.',
   )
 }
 
 const MODES = ['100644', '100755', '120000', '160000', '000000']
 
 function nameOffence({ path, status, mode, oldMode }: TreeChange): Offence[] {
-  if (!MODES.includes(mode) && mode !== oldMode) return [{ path, why: `has the mode ${mode}` }]
+  if (!MODES.includes(mode) && mode !== oldMode) return [{ path, why: `has mode ${mode}` }]
   if (status !== 'A') return []
   if (/\p{Cc}/u.test(path)) return [{ path, why: 'has a control character in its name', ofName: true }]
   if (path.includes('\\')) return [{ path, why: 'has a backslash in its name', ofName: true }]
@@ -122,7 +122,7 @@ async function linkOffences(repository: OurRepository, changes: readonly TreeCha
     if (target === undefined || leadsOutside(path, target))
       offences.push({
         path,
-        why: `is a link that leads outside${target ? ` (${JSON.stringify(target)})` : ''}`,
+        why: `is a link that leads outside the repository or into .git${target ? ` (${JSON.stringify(target)})` : ''}`,
       })
   }
   return offences
@@ -165,14 +165,14 @@ async function submoduleOffences(
         ? [
             {
               path: '.gitmodules',
-              why: `has an address that is none of https:// or ssh:// (${JSON.stringify(value)})`,
+              why: `has a submodule address that is not https:// or ssh:// (${JSON.stringify(value)})`,
             },
           ]
         : [],
     ),
     ...changes.flatMap(({ path, mode, oldMode }): Offence[] =>
       mode === SUBMODULE && oldMode !== SUBMODULE && !paths.has(path)
-        ? [{ path, why: 'is a repository within the repository, and no submodule' }]
+        ? [{ path, why: 'is a repository inside the repository but not a submodule' }]
         : [],
     ),
   ]
@@ -221,7 +221,7 @@ async function collisions(
     if ((await isThere(repository, start, path)) && (await isThere(repository, start, other))) continue
     // A name that a later commit has removed collides with nothing.
     if (!(await isThere(repository, tip, path))) continue
-    offences.push({ path, why: `is the same name as ${JSON.stringify(other)} where cases do not count` })
+    offences.push({ path, why: `differs from ${JSON.stringify(other)} only in case or Unicode form` })
   }
   return offences
 }

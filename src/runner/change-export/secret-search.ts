@@ -15,19 +15,19 @@ interface SecretPlace {
 /** Formats that only keys have. */
 const shapes: readonly [kind: string, RegExp][] = [
   ['a private key', /-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----/],
-  ['a token of GitHub', /\bgh[opsru]_[A-Za-z0-9]{36,}|\bgithub_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{30,}/],
-  ['a token of GitLab', /\bgl(?:pat|ptt|rt|oas|dt)-[A-Za-z0-9_-]{20,}/],
-  ['a key of AWS', /\b(?:AKIA|ASIA)[A-Z2-7]{16}\b/],
-  ['a key of Anthropic', /\bsk-ant-[A-Za-z0-9]{3,12}-[A-Za-z0-9_-]{40,}/],
+  ['a GitHub token', /\bgh[opsru]_[A-Za-z0-9]{36,}|\bgithub_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{30,}/],
+  ['a GitLab token', /\bgl(?:pat|ptt|rt|oas|dt)-[A-Za-z0-9_-]{20,}/],
+  ['an AWS key', /\b(?:AKIA|ASIA)[A-Z2-7]{16}\b/],
+  ['an Anthropic key', /\bsk-ant-[A-Za-z0-9]{3,12}-[A-Za-z0-9_-]{40,}/],
   [
-    'a key of OpenAI',
+    'an OpenAI key',
     /\bsk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{40,}|\bsk-[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20}/,
   ],
-  ['a key of Google', /\bAIza[A-Za-z0-9_-]{35}\b/],
-  ['a token of Slack', /\bxox[abeoprs]-[A-Za-z0-9]{6,}-[A-Za-z0-9-]{10,}/],
-  ['a token of npm', /\bnpm_[A-Za-z0-9]{36}\b/],
-  ['a token of PyPI', /\bpypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,}/],
-  ['a key of Stripe', /\b[rs]k_live_[A-Za-z0-9]{24,}/],
+  ['a Google key', /\bAIza[A-Za-z0-9_-]{35}\b/],
+  ['a Slack token', /\bxox[abeoprs]-[A-Za-z0-9]{6,}-[A-Za-z0-9-]{10,}/],
+  ['an npm token', /\bnpm_[A-Za-z0-9]{36}\b/],
+  ['a PyPI token', /\bpypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,}/],
+  ['a Stripe key', /\b[rs]k_live_[A-Za-z0-9]{24,}/],
 ]
 
 const shapeOf = (text: string): string | undefined => shapes.find(([, shape]) => shape.test(text))?.[0]
@@ -65,15 +65,14 @@ export async function refuseSecrets(repository: OurRepository, ask: SecretAsk): 
     for (const { name, masker: one } of ask.secrets.each()) {
       const found = isKnown ? await look(repository, { ...ask, shapes: false }, one) : []
       told.push(...found.map(({ path, line }) => wordsOf(path, line, `the secret ${name}`)))
-      if (one.maskText(words) !== words)
-        told.push(`the words of a commit, or the name of a file: the secret ${name}`)
+      if (one.maskText(words) !== words) told.push(`a commit message or a file name: the secret ${name}`)
     }
   if (told.length === 0) return
   const all = [...new Set(told)].slice(0, MAX_PLACES)
   throw new StepFailure(
     'unsafe_change',
-    `The change holds what is secret. ${all.map((each) => masker.maskText(each)).join('; ')}.`,
-    'Have it read secrets from its environment, and name files that hold them in .gitignore.',
+    `The change contains secrets. ${all.map((each) => masker.maskText(each)).join('; ')}.`,
+    'Have the code read secrets from its environment, and list files that contain them in .gitignore.',
   )
 }
 

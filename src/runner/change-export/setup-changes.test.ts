@@ -101,7 +101,7 @@ for (const [what, shell, place] of [
   [
     'the words of a commit',
     `git commit -q --allow-empty -m "$(cut -c4- .env)"; echo y > y`,
-    'the words of a commit',
+    'a commit message or a file name',
   ],
 ] as const)
   test(`a secret of setup does not leave in ${what}`, { skip }, async (t) => {
@@ -109,7 +109,7 @@ for (const [what, shell, place] of [
     await here.done(here.prepare, values)
     await here.agent(shell)
     const message = await here.refused()
-    assert.ok(message.startsWith('The change holds what is secret. '), message)
+    assert.ok(message.startsWith('The change contains secrets. '), message)
     assert.ok(message.includes(place) && message.includes('the secret TEST_DB'), message)
   })
 

@@ -131,8 +131,8 @@ function readListing(bytes: Buffer): Listing {
   if (bytes.length > MAX_LIST_BYTES)
     throw new StepFailure(
       'too_large',
-      'The setup leaves more files than a change may have.',
-      'Name what it installs or builds in .gitignore.',
+      'The setup leaves more files behind than a change may have.',
+      'List what it installs or builds in .gitignore.',
     )
   const records = bytes.toString('utf8').split('\0')
   const listing: Listing = new Map()

@@ -88,7 +88,7 @@ function readEntry(record: string): Omit<TreeChange, 'path'> {
   const parents = /^:+/.exec(record)?.[0].length ?? 0
   const words = record.slice(parents).split(' ')
   if (parents === 0 || words.length !== 2 * parents + 3)
-    throw new Error(`Git says ${JSON.stringify(record)}.`)
+    throw new Error(`Git printed something unexpected: ${JSON.stringify(record)}.`)
   const status = words.at(-1)![0]
   return {
     status: status as TreeChange['status'],
@@ -158,7 +158,7 @@ export async function changedFiles(
       continue
     }
     const [, added, deleted, same] = /^(\d+|-)\t(\d+|-)\t([\s\S]*)$/.exec(record) ?? []
-    if (added === undefined) throw new Error(`Git says ${JSON.stringify(record)}.`)
+    if (added === undefined) throw new Error(`Git printed something unexpected: ${JSON.stringify(record)}.`)
     const path = same === '' ? all[at + 1]! : same!
     if (same === '') at += 2
     const file = files.get(path)

@@ -25,22 +25,26 @@ export async function readAdvertisement(body: Readable, host: string): Promise<A
       if (length > MAX_BYTES)
         throw new GitRefused(
           'repo_refused',
-          `${host} tells of more than ${MAX_BYTES} bytes of branches and tags.`,
+          `${host} lists more than ${MAX_BYTES} bytes of branches and tags.`,
         )
     }
   } catch (error) {
     if (error instanceof GitRefused) throw error
-    throw new GitRefused('host_unreachable', `${host} broke off its answer: ${(error as Error).message}.`, {
-      hint: 'Try again later.',
-      cause: error,
-    })
+    throw new GitRefused(
+      'host_unreachable',
+      `The answer of ${host} was cut off: ${(error as Error).message}.`,
+      {
+        hint: 'Try again later.',
+        cause: error,
+      },
+    )
   }
   return parse(Buffer.concat(chunks), host)
 }
 
 function parse(all: Buffer, host: string): Advertisement {
   const garbage = () =>
-    new GitRefused('repo_refused', `${host} answers what is no list of branches and tags.`, {
+    new GitRefused('repo_refused', `The answer of ${host} is not a list of branches and tags.`, {
       hint: 'Check the address of the repository.',
     })
   const lines: [id: string, name: string][] = []

@@ -58,7 +58,10 @@ test('git is given the password for its own address and no other, which is told'
   ]) {
     told.length = 0
     await assert.rejects(asked(wrong), /git says/)
-    assert.match(told.join('\n'), /Git asked for credentials of .*, which are not those of the repository/)
+    assert.match(
+      told.join('\n'),
+      /Git asked for credentials for .* and got none: they are not those of the repository/,
+    )
   }
 })
 

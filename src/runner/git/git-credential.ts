@@ -54,7 +54,7 @@ export function answerCredentials(
     if (isRight) isAnswered = true
     else
       tell(
-        `Git asked for credentials of ${shown(asked)}, which are not those of the repository: it got none.`,
+        `Git asked for credentials for ${shown(asked)} and got none: they are not those of the repository.`,
       )
     socket.write(`${answer.join('\n')}\n\n`)
   })

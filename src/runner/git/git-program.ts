@@ -219,7 +219,7 @@ export async function checkGitVersion(options: GitOptions): Promise<void> {
   })
   const [major, minor] = /(\d+)\.(\d+)/.exec(said)?.slice(1).map(Number) ?? []
   if (major === undefined || minor === undefined)
-    throw unknownGit(`The runner's Git says ${JSON.stringify(said)}`)
+    throw unknownGit(`The runner's Git does not report its version: ${JSON.stringify(said)}`)
   if (major < LEAST[0] || (major === LEAST[0] && minor < LEAST[1]))
     throw unknownGit(`The runner's Git is too old: ${major}.${minor}`)
 }

@@ -71,7 +71,7 @@ export async function gitServer(text: string, options: GitServerOptions): Promis
     url = redirected(url, location, options)
   }
   throw new GitRefused('repo_refused', `${url.host} redirects more than ${MAX_REDIRECTS} times.`, {
-    hint: 'Name the address that the repository has now.',
+    hint: "Use the repository's current address.",
   })
 }
 
@@ -87,13 +87,13 @@ function redirected(
   const request = firstRequest(service)
   const refuse = (why: string, cause?: unknown) =>
     new GitRefused('repo_refused', `${from.host} redirects ${why}.`, {
-      hint: 'Name the address that the repository has now.',
+      hint: "Use the repository's current address.",
       cause,
     })
   const to = URL.parse(location, `${from.href}${request}`)
-  if (to === null || !to.href.endsWith(request)) throw refuse('to what is no repository')
+  if (to === null || !to.href.endsWith(request)) throw refuse('to an address that is not a repository')
   if (from.protocol === 'https:' && to.protocol !== 'https:')
-    throw refuse('from https to what is not encrypted')
+    throw refuse('from https to an unencrypted address')
   try {
     return gitUrl(to.href.slice(0, -request.length), allow, variable)
   } catch (error) {
@@ -114,18 +114,15 @@ function checkAnswer(
   if (statusCode === 401 || statusCode === 403 || statusCode === 404) {
     const http = `(HTTP ${statusCode})`
     if (!given)
-      throw refuse(
-        `There is no public repository at ${url.href} ${http}.`,
-        `Check the address. ${PRIVATE_HINT}`,
-      )
+      throw refuse(`No public repository found at ${url.href} ${http}.`, `Check the address. ${PRIVATE_HINT}`)
     if (!sent)
       throw refuse(
-        `The address redirects to ${url.href}, another server, to which the token is not sent ${http}.`,
-        'Name the address that the repository has now.',
+        `The address redirects to another server, ${url.href}, and the token is not sent there ${http}.`,
+        "Use the repository's current address.",
       )
     throw refuse(
-      `There is no repository at ${url.href} that may be read with this token ${http}.`,
-      'Check the address and the token; some servers want the user name that it belongs to, with --username.',
+      `No repository at ${url.href} can be read with this token ${http}.`,
+      'Check the address and the token. Some servers also need the user name of the token: --username.',
     )
   }
   if (statusCode !== 200)
@@ -137,7 +134,7 @@ function checkAnswer(
       },
     )
   if (headers['content-type']?.split(';')[0] !== `application/x-${service}-advertisement`)
-    throw refuse(`${url.href} is no Git repository with smart HTTP.`, URL_EXAMPLE)
+    throw refuse(`${url.href} is not a Git repository with smart HTTP.`, URL_EXAMPLE)
 }
 
 async function ask(
@@ -185,7 +182,7 @@ async function ask(
 
 /** Ends a request, and its answer, after this long without data in either direction. */
 export function endWhenSilent(request: ClientRequest, silenceMs: number): void {
-  const silent = new Error(`nothing comes for ${silenceMs / 1000} s`)
+  const silent = new Error(`no data for ${silenceMs / 1000} s`)
   let answer: IncomingMessage | undefined
   request.once('response', (response) => {
     answer = response

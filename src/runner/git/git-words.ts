@@ -76,20 +76,20 @@ const words: readonly [RegExp, GitReason][] = [
 
 const hints: Readonly<Record<GitReason, string>> = {
   repo_not_found:
-    'Check the address. Servers say the same of private repositories that the token may not see.',
+    'Check the address. Servers answer the same for private repositories that the token cannot see.',
   repo_auth:
-    'Give a token that may read it, or allow that server to the one that is there: errand secrets set GIT_TOKEN --host HOST. For a token of the runner ERRAND_GIT_TOKEN_HOSTS, where it is set, has to name the server. Some want a user name beside it.',
+    'Provide a token that can read the repository, or allow the existing token for that server: errand secrets set GIT_TOKEN --host HOST. For a token of the runner, ERRAND_GIT_TOKEN_HOSTS must list the server if it is set. Some servers also need a user name.',
   repo_refused: 'Use another repository, or ask the operator of the runner to allow this one.',
-  base_missing: 'Name a branch, a tag or a full commit id that is there.',
-  history_missing: 'Work without a limit of commits (depth), without rebase and join.',
+  base_missing: 'Name an existing branch, tag or full commit id.',
+  history_missing: 'Remove the limit of commits (depth), or work without rebase and join.',
   push_denied:
-    'Give a token with the right to write to the contents of this repository, or allow that server to the one that is there: errand secrets set GIT_TOKEN --host HOST',
-  branch_taken: 'Name another branch.',
-  branch_moved: 'Fetch what is new there, and try again.',
+    'Provide a token that can write to the contents of this repository, or allow the existing token for that server: errand secrets set GIT_TOKEN --host HOST',
+  branch_taken: 'Choose another branch.',
+  branch_moved: 'Fetch the new commits, and try again.',
   protected_branch: 'Push to another branch, and open a pull request from there.',
-  push_refused: 'The server has rules for what it takes: its words say which.',
-  workspace: 'Look at the log of the step.',
-  disk_full: 'Make room on the disk of the runner, or give it less to keep (ERRAND_POOL_SPACE).',
+  push_refused: 'The server has rules for pushes: its message says which one refused this push.',
+  workspace: 'Check the log of the step.',
+  disk_full: "Free space on the runner's disk, or lower the limit of its workspace pool (ERRAND_POOL_SPACE).",
   host_unreachable: "Try again later; check the server, and the runner's network.",
 }
 
@@ -109,12 +109,14 @@ export function reasonOfWords(lines: readonly string[]): GitReason | undefined {
 export function refusalOf(error: unknown, what: string, otherwise: GitReason = 'workspace'): unknown {
   if (error instanceof GitRefused || !(error instanceof GitFailure)) {
     const full = ['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException | undefined)?.code ?? '')
-    return full ? new GitRefused('disk_full', `${what}: no space is left.`, { hint: hints.disk_full }) : error
+    return full
+      ? new GitRefused('disk_full', `${what}: no space is left on the disk.`, { hint: hints.disk_full })
+      : error
   }
   const reason = reasonOfWords(error.lines) ?? otherwise
   const said = error.said === '' ? `git ended with ${error.end}` : error.said
   // Its last message only describes a consequence.
-  const last = reason === 'disk_full' ? 'no space is left.' : said
+  const last = reason === 'disk_full' ? 'no space is left on the disk.' : said
   return new GitRefused(reason, `${what}: ${last}`, { hint: hints[reason], cause: error })
 }
 

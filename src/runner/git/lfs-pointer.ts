@@ -15,7 +15,7 @@ export function pointersIn(printed: Buffer): Map<string, LfsPointer> {
     const [id = '', , size] = printed.toString('latin1', at, end).split(' ')
     const from = end + 1
     const to = from + Number(size)
-    if (!Number.isInteger(to)) throw new Error('Git has printed what cannot be read.')
+    if (!Number.isInteger(to)) throw new Error('The output of git cannot be read.')
     const pointer = readPointer(printed.toString('utf8', from, to))
     if (pointer !== undefined) pointers.set(id, pointer)
     at = to + 1

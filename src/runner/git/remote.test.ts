@@ -74,7 +74,7 @@ test('who may not read or write is told so, each by its reason', async () => {
   assert.equal((await refused({ url: `${host.origin()}/o/gone.git` })).reason, 'repo_not_found')
   const denied = await refused({ service: 'git-receive-pack' })
   assert.equal(denied.reason, 'push_denied')
-  assert.match(denied.hint!, /right to write/)
+  assert.match(denied.hint!, /can write/)
   run(repository, ['config', 'http.receivepack', 'true'])
   await open({ service: 'git-receive-pack' })
   host.intercept = needsLogin({ username: 'x-access-token', password: 'right' })

@@ -113,7 +113,7 @@ interface FilePlace {
 }
 
 const CREDENTIALS_HINT =
-  'Leave them out of the address: give the token as the secret GIT_TOKEN, which stands in no file and no log.'
+  'Leave them out of the address. Provide the token as the secret GIT_TOKEN, which does not appear in any file or log.'
 
 function placeOf(given: string, policy: GitPolicy): HttpPlace | SshPlace | FilePlace {
   const refuse = (why: string, hint: string) =>
@@ -123,7 +123,7 @@ function placeOf(given: string, policy: GitPolicy): HttpPlace | SshPlace | FileP
   const scp = /^(?:([A-Za-z0-9._-]+)@)?([A-Za-z0-9.-]+):(?!\/\/)([^:].*)$/.exec(given)
   if (isSsh || (scp !== null && !/^[a-z]+::/i.test(given))) return sshPlace(given, scp)
   if (/^[a-z][a-z0-9+.-]*:\/\/[^/]*@/i.test(given))
-    throw refuse('has a user name or a password in it', CREDENTIALS_HINT)
+    throw refuse('contains a user name or a password', CREDENTIALS_HINT)
   try {
     const url = gitUrl(given, policy.allow, policy.variable)
     return { kind: 'http', url: url.href, identity: url.href }
@@ -140,11 +140,12 @@ function sshPlace(given: string, scp: RegExpExecArray | null): SshPlace {
   const [, user = 'git', host, port, path] =
     /^ssh:\/\/(?:([^@/:]*)@)?([A-Za-z0-9.-]+)(?::(\d{1,5}))?\/(.+)$/i.exec(given) ??
     (scp === null ? [] : [scp[0], scp[1], scp[2], undefined, scp[3]])
-  if (host === undefined || path === undefined) throw refuse('is no address of SSH, or has a password in it')
-  if (!/^[A-Za-z0-9_][A-Za-z0-9._-]*$/.test(user)) throw refuse('has a wrong user name in it')
-  if (!/^[A-Za-z0-9]/.test(host) || host.endsWith('.')) throw refuse('has a wrong server name in it')
+  if (host === undefined || path === undefined)
+    throw refuse('is not a valid SSH address, or contains a password')
+  if (!/^[A-Za-z0-9_][A-Za-z0-9._-]*$/.test(user)) throw refuse('contains an invalid user name')
+  if (!/^[A-Za-z0-9]/.test(host) || host.endsWith('.')) throw refuse('contains an invalid server name')
   if (/[\s\\\p{Cc}?#'"`$]/u.test(path) || path.startsWith('-'))
-    throw refuse('has a character in its path that may not be there')
+    throw refuse('contains a character that is not allowed in its path')
   const at = port === undefined || port === '22' ? '' : `:${Number(port)}`
   const name = host.toLowerCase()
   const url =
@@ -158,8 +159,8 @@ function filePlace(given: string, policy: GitPolicy): FilePlace {
   const local = url !== null && url.hostname === '' && url.search === '' && url.hash === ''
   const path = local ? realPath(fileURLToPath(url), '/') : undefined
   if (path === undefined || !policy.folders.some((folder) => isBelow(path, realPath(folder, '/'))))
-    throw new GitRefused('repo_refused', 'The address of the repository names a file of the runner.', {
-      hint: 'Its operator can allow the folder: ERRAND_GIT_FOLDERS=/srv/git.',
+    throw new GitRefused('repo_refused', 'The address of the repository points to a file on the runner.', {
+      hint: 'The operator of the runner can allow the folder: ERRAND_GIT_FOLDERS=/srv/git.',
     })
   return { kind: 'file', url: `file://${path}`, identity: `file://${path}` }
 }
@@ -201,15 +202,15 @@ function hinted(error: unknown, service: GitService | undefined, host: string): 
   const { reason } = error
   if (!['repo_auth', 'repo_not_found', 'push_denied'].includes(reason)) return error
   const message =
-    service === 'git-receive-pack' ? `It may not be written to: ${error.message}` : error.message
+    service === 'git-receive-pack' ? `The repository cannot be written to: ${error.message}` : error.message
   return new GitRefused(reason, message, { hint: hintOf(reason, host), cause: error })
 }
 
 async function sshAccess({ host, port }: SshPlace, policy: GitPolicy): Promise<Remote['access']> {
   const { allow, variable, lookup, sshKeyFile, knownHostsFile } = policy
   if (sshKeyFile === undefined)
-    throw new GitRefused('repo_auth', 'This runner has no key for repositories by SSH.', {
-      hint: 'Name it by https:// with a token, or let the operator of the runner give it a key: ERRAND_GIT_SSH_KEY=FILE.',
+    throw new GitRefused('repo_auth', 'This runner has no SSH key for repositories.', {
+      hint: 'Use an https:// address with a token, or have the operator of the runner provide a key: ERRAND_GIT_SSH_KEY=FILE.',
     })
   const at = port === undefined ? host : `${host}:${port}`
   const [address] = await serverAddresses(new URL(`https://${at}`), { allow, variable, lookup })

@@ -14,7 +14,7 @@ export const boundedLookup =
   (look: Lookup, withinMs = LOOKED_UP_WITHIN_MS): Lookup =>
   (host) =>
     new Promise((resolve, reject) => {
-      const late = () => reject(new Error(`no name server answers within ${withinMs / 1000} s`))
+      const late = () => reject(new Error(`no name server answered within ${withinMs / 1000} s`))
       const timer = setTimeout(late, withinMs)
       look(host)
         .then(resolve, reject)
@@ -139,7 +139,7 @@ function origin(entry: string, variable: string): string {
   if (web && !entry.includes('*') && url.href === `${url.origin}/`) return url.origin
   throw new ErrandError(
     'invalid_argument',
-    `${variable} names ${JSON.stringify(entry)}, which is no server.`,
+    `${variable} contains ${JSON.stringify(entry)}, which is not a server.`,
     {
       hint: 'Write host, host:port or http://host:port, separated by commas.',
     },

@@ -117,7 +117,7 @@ test('more than can be given is refused before anything begins, in words', { ski
   const end = async (spec: AttemptSpec) => (await run(spec)).end!
   const elsewhere = await end(boxed('echo no', { args: { cwd: '/root' } }))
   assert.equal(elsewhere.reason, 'start_failed')
-  assert.match(elsewhere.message!, /^The working folder \/root does not stand in the sandbox\. Put it into/)
+  assert.match(elsewhere.message!, /^The working folder \/root is not in the sandbox\. Put it into/)
   const none = hostIn(t, { boxes: undefined })
   const without = (await none.run(boxed('echo no'))).end!
   assert.deepEqual([without.outcome, without.message], ['failed', 'There are no sandboxes here.'])

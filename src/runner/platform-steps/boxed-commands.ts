@@ -43,7 +43,7 @@ export class BoxedCommands {
 
   /** Resolves when nothing of it is left. Throws if a command is running already. */
   async run(command: BoxedCommand): Promise<BoxedEnd> {
-    if (this.#running) throw new Error('A command of the step is running already.')
+    if (this.#running) throw new Error('A command of the step is already running.')
     const { box } = this.#options
     this.#prepared ??= box?.prepare()
     await this.#prepared

@@ -43,7 +43,7 @@ export const forgePullRequest = ({ tokenOf = stepToken, policy }: ForgeStepOptio
       byHand = `${address.protocol}://${address.host}/${address.path}`
       if (!token)
         throw new ErrandError('repo_auth', `There is no token in ${args.token_env}.`, {
-          hint: `Give the task one that may open pull requests: errand secrets set GIT_TOKEN --host ${address.host}`,
+          hint: `Give the task a token that can open pull requests: errand secrets set GIT_TOKEN --host ${address.host}`,
         })
       const hosts =
         args.forge === undefined ? [] : [{ ...args.forge, host: address.host, kind: args.forge.kind }]
@@ -101,10 +101,10 @@ async function carriedOut(
 
 const words: Readonly<Record<EnsuredPull['outcome'], string>> = {
   created: 'is open now',
-  updated: 'is brought up to date',
-  unchanged: 'is open already, as it is to be',
-  closed: 'was closed by somebody, and is left so',
-  merged: 'was merged already',
+  updated: 'was updated',
+  unchanged: 'is already open and up to date',
+  closed: 'was closed by somebody and stays closed',
+  merged: 'is already merged',
 }
 
 /** Writes a line to the step's log; a forge's text may have several. */

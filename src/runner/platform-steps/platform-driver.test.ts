@@ -86,7 +86,7 @@ test('a step keeps what it makes before it goes on, and takes what the run has k
   assert.ok(kept?.type === 'artifact' && kept.artifact.name === 'plan.md')
   await attempts.close()
   const without = here.open(opened(run))
-  assert.match((await endOf(await without.start(spec(), 1))).message!, /keeps nothing beside the logs/)
+  assert.match((await endOf(await without.start(spec(), 1))).message!, /stores nothing except the logs/)
   await without.close()
 })
 
@@ -130,7 +130,7 @@ test('a step whose command the stopping machine has ended is lost, whatever it w
   const attempts = here.open({ ...opened(fails), stop })
   const { outcome, reason, message } = await endOf(await attempts.start(spec(), 1))
   assert.deepEqual([outcome, reason], ['interrupted', 'lost'])
-  assert.match(message!, /^A command of it was ended by SIGTERM while its machine/)
+  assert.match(message!, /^A command of the step was ended by SIGTERM while its machine/)
   await attempts.close()
 })
 

@@ -83,7 +83,7 @@ class PlatformDriver implements Driver {
     await this.kill()
     await this.#attempt.finish({
       type: 'lost',
-      why: 'Its runner was started anew in the middle of it. Done again, the step goes on from what is done.',
+      why: 'The runner was restarted in the middle of the step. If the step is run again, it continues from what is already done.',
     })
   }
 
@@ -118,12 +118,12 @@ class PlatformDriver implements Driver {
       const { facts, secrets } = this.#kept
       const spec = secrets?.filledSpec ?? facts.spec
       const action = this.#action()
-      if (action.kind !== 'platform') throw new Error(`"${spec.action}" is no platform step any more.`)
+      if (action.kind !== 'platform') throw new Error(`"${spec.action}" is no longer a platform step.`)
       const args = action.prepare(spec)
       const step = await this.#options.step(spec.action)
       if (!step)
-        throw new ErrandError('invalid_argument', `This runner does not carry out "${spec.action}".`, {
-          hint: 'Give the task to a runner that has a folder for repositories.',
+        throw new ErrandError('invalid_argument', `This runner does not run "${spec.action}".`, {
+          hint: 'Use a runner that has a folder for repositories.',
         })
       exports = (await step.run(this.#context(spec, args))).exports
       return { type: 'done' }
@@ -161,7 +161,7 @@ class PlatformDriver implements Driver {
       report: (fact: StepFact) => {
         if (attempt.journal.add(fact)) return
         attempt.failUnwritten()
-        throw new ErrandError('disk_full', 'What the step did could not be kept on the runner.')
+        throw new ErrandError('disk_full', 'What the step reported could not be saved on the runner.')
       },
       keep: async (artifact) =>
         await this.#keeper.keep(
@@ -191,7 +191,7 @@ class PlatformDriver implements Driver {
   get #keeper(): ArtifactKeeper {
     const { artifacts } = this.#options
     if (artifacts) return artifacts
-    throw new ErrandError('unavailable', 'This machine keeps nothing beside the logs of runs.')
+    throw new ErrandError('unavailable', 'This machine stores nothing except the logs of runs.')
   }
 
   #failure(error: unknown): Ending {
@@ -207,7 +207,7 @@ class PlatformDriver implements Driver {
 
 class StoppedWithMachine extends Error {
   constructor(signal: string) {
-    super(`A command of it was ended by ${signal} while its machine, or its runner, was being stopped.`)
+    super(`A command of the step was ended by ${signal} while its machine or runner was being stopped.`)
   }
 }
 

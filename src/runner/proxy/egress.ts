@@ -214,17 +214,22 @@ export class Egress {
     })
     const failed = (error: Error) => {
       if (response.headersSent) response.destroy()
-      else this.#refuse(response, target, new Unreachable(`${target.host} broke off: ${error.message}.`))
+      else
+        this.#refuse(
+          response,
+          target,
+          new Unreachable(`The connection to ${target.host} failed: ${error.message}.`),
+        )
       upstream.destroy()
     }
     asked.on('error', failed)
     asked.on('upgrade', (_answer, socket) => {
       socket.destroy()
-      failed(new Error('it changes the protocol, which was not asked for'))
+      failed(new Error('it switched protocols without being asked'))
     })
     asked.on('response', (answer) => {
       answer.on('error', failed)
-      answer.on('aborted', () => failed(new Error('its answer was cut')))
+      answer.on('aborted', () => failed(new Error('its answer was cut off')))
       try {
         response.sendDate = false
         response.writeHead(answer.statusCode!, answer.statusMessage, passedOn(answer.rawHeaders))
@@ -267,7 +272,7 @@ export class Egress {
     try {
       const looked = this.#lookups.take(async () => (over ? [] : await lookup(host)))
       const addresses = await within(connectMs, looked, () => {
-        throw new Error('no name server answers')
+        throw new Error('no name server answered')
       })
       if (addresses.length > 0 && addresses.every((address) => isIP(address) !== 0)) return addresses
       throw new Error('it has none')
@@ -282,7 +287,7 @@ export class Egress {
   #dial(target: Target, addresses: readonly string[], asker: Duplex | ServerResponse): Promise<Socket> {
     const { dial = dialAny, log, connectMs = CONNECT_MS } = this.#options
     return new Promise((resolve, reject) => {
-      if (asker.destroyed) return reject(new Unreachable('It is gone.'))
+      if (asker.destroyed) return reject(new Unreachable('The client has left.'))
       const upstream = dial(addresses, target.port)
       this.#hold(upstream)
       const end = (error: Error) => {
@@ -291,7 +296,7 @@ export class Egress {
         reject(error)
       }
       const timer = setTimeout(() => end(new Unreachable(`${target.host} does not answer.`, 504)), connectMs)
-      const gone = () => end(new Unreachable('It is gone.'))
+      const gone = () => end(new Unreachable('The client has left.'))
       asker.once('close', gone)
       upstream.once('error', (error) =>
         end(new Unreachable(`${target.host} cannot be reached: ${error.message}.`)),
@@ -341,7 +346,7 @@ export class Egress {
       return { status, text: `${error.message}\n` }
     }
     console.error(error)
-    return { status: '500 Internal Server Error', text: 'The proxy has failed.\n' }
+    return { status: '500 Internal Server Error', text: 'The proxy failed.\n' }
   }
 }
 

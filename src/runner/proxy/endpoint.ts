@@ -152,7 +152,7 @@ export class ProxyEndpoint {
     if (!url.startsWith('/')) return await this.#egress.request(request, response)
     if (url !== '/' && !url.startsWith('/model/'))
       return refuse(response, 404, 'This is the proxy of a runner.')
-    if (!this.#models) return refuse(response, 501, 'This proxy knows no services of models.')
+    if (!this.#models) return refuse(response, 501, 'This proxy has no model services.')
     await this.#models.handle(request, response, this.#rules, this.#log.append)
   }
 }

@@ -137,7 +137,8 @@ describe('the way of an agent to its models', () => {
     const mine = { ANTHROPIC_BASE_URL: 'http://169.254.169.254/v1' }
     assert.throws(() => access('claude_code', { ...machine, ...mine }, { machine, step: mine }), {
       code: 'invalid_argument',
-      message: "The step sets ANTHROPIC_BASE_URL, and the machine's own ANTHROPIC_API_KEY is not sent there.",
+      message:
+        "The step sets ANTHROPIC_BASE_URL, and the machine's own ANTHROPIC_API_KEY is not sent to that address.",
     })
     const withKey = { ...mine, CLAUDE_CODE_OAUTH_TOKEN: 'the step’s' }
     const [rule] = access('claude_code', { ...machine, ...withKey }, { machine, step: withKey }).rules
@@ -168,7 +169,7 @@ describe('the way of an agent to its models', () => {
     const key = { OPENAI_API_KEY: 'the machine’s' }
     assert.throws(
       () => access('builtin', { ...key, ...local }, { machine: key, step: local }),
-      /not sent there/,
+      /not sent to that address/,
     )
     assert.equal(access('builtin', local, { step: local }).rules[0]?.checked, true)
     // On one's own machine, what the owner sets is the machine's.
@@ -206,7 +207,7 @@ describe('the way of an agent to its models', () => {
     ])
       assert.throws(() => access('codex', { OPENAI_API_KEY: 'x', OPENAI_BASE_URL: url }), {
         code: 'invalid_argument',
-        message: /^OPENAI_BASE_URL (is|has) (?!.*secret)/,
+        message: /^OPENAI_BASE_URL (is|contains) (?!.*secret)/,
       })
   })
 

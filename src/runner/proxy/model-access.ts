@@ -144,9 +144,9 @@ function headersOf(
 const foreignUrl = ({ url }: ModelService, variable: string): ErrandError =>
   new ErrandError(
     'invalid_argument',
-    `The step sets ${url}, and the machine's own ${variable} is not sent there.`,
+    `The step sets ${url}, and the machine's own ${variable} is not sent to that address.`,
     {
-      hint: `Give the step a key of that service as well (${variable}), or set ${url} on the runner.`,
+      hint: `Give the step a key for that service too (${variable}), or set ${url} on the runner.`,
     },
   )
 
@@ -154,18 +154,18 @@ function upstreamOf({ url: variable, shape, addsVersion }: ModelService, text: s
   const url = URL.canParse(text) ? new URL(text) : undefined
   const fault =
     url === undefined || !/^https?:$/.test(url.protocol)
-      ? 'is no http or https URL'
+      ? 'is not an http or https URL'
       : url.username !== ''
-        ? 'has a user name in it'
+        ? 'contains a user name'
         : url.search !== '' || url.hash !== ''
-          ? 'has a query in it'
+          ? 'contains a query or a fragment'
           : undefined
   if (fault !== undefined)
     throw new ErrandError(
       'invalid_argument',
       `${variable} ${fault}, so the service cannot be reached from a sandbox.`,
       {
-        hint: 'Give the base URL of the service alone, such as https://gateway.example/v1, or isolation: none.',
+        hint: 'Set it to the base URL of the service alone, such as https://gateway.example/v1, or use isolation: none.',
       },
     )
   const base = `${url!.origin}${url!.pathname}`.replace(/\/+$/, '')

@@ -70,7 +70,7 @@ describe('the budget of an endpoint', () => {
     await settled()
     assert.deepEqual(small.leave, {
       type: 'refused',
-      message: "The run's budget of 1000 tokens is used up (1010 are used).",
+      message: "The run's budget of 1000 tokens is used up (1010 used).",
     })
   })
 
@@ -120,7 +120,7 @@ describe('the budget of an endpoint', () => {
     await settled()
     assert.deepEqual(next.leave, {
       type: 'refused',
-      message: "The run's budget of $0.1 is used up ($0.1000 are spent).",
+      message: "The run's budget of $0.1 is used up ($0.1000 spent).",
     })
   })
 
@@ -341,10 +341,7 @@ describe('an endpoint with a budget', () => {
     assert.equal((await asked(messages(1, { speed: 'fast' }))).status, 400)
     assert.equal((await asked(messages(1, { service_tier: 'auto' }))).status, 200)
     assert.equal((await asked(messages(1))).status, 400)
-    assert.match(
-      endpoint.of('over_budget')[0]?.message ?? '',
-      /budget of \$1 is used up \(\$1\.5000 are spent\)/,
-    )
+    assert.match(endpoint.of('over_budget')[0]?.message ?? '', /budget of \$1 is used up \(\$1\.5000 spent\)/)
     const background = await ask(endpoint.url('openai'), '/responses', {
       body: { model: 'm', background: true },
     })

@@ -92,9 +92,9 @@ export class ModelBudget {
 
   #usedUp({ tokens, cost_usd }: Limits): string | undefined {
     if (tokens !== undefined && this.spent.tokens >= tokens)
-      return `The run's budget of ${tokens} tokens is used up (${this.spent.tokens} are used).`
+      return `The run's budget of ${tokens} tokens is used up (${this.spent.tokens} used).`
     if (cost_usd !== undefined && this.spent.cost >= cost_usd)
-      return `The run's budget of $${cost_usd} is used up ($${this.spent.cost.toFixed(4)} are spent).`
+      return `The run's budget of $${cost_usd} is used up ($${this.spent.cost.toFixed(4)} spent).`
     return undefined
   }
 

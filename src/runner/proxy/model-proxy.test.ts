@@ -211,7 +211,7 @@ describe('the model proxy of an endpoint', () => {
       assert.equal((await ask(endpoint.url(), path, { method: 'HEAD' })).status, 200)
     const other = await ask(endpoint.url('openai'), '/responses', { body: {} })
     assert.equal(other.status, 404)
-    assert.match(says(other), /no service of models here. It has anthropic\./)
+    assert.match(says(other), /no model service by that name. Available: anthropic\./)
   })
 
   it('keeps to the models that may be used', async () => {
@@ -224,7 +224,7 @@ describe('the model proxy of an endpoint', () => {
     assert.equal(answer.status, 400)
     assert.match(
       says(answer),
-      /invalid_request_error: The model "claude-sonnet-4-5" may not be used .* claude-haiku-4-5\./,
+      /invalid_request_error: The model "claude-sonnet-4-5" is not allowed .* claude-haiku-4-5\./,
     )
     assert.equal((await ask(endpoint.url(), '/v1/messages/count_tokens', { body: messages() })).status, 400)
     // Two readers could understand these as different requests.
@@ -454,7 +454,7 @@ describe('the model proxy of an endpoint', () => {
     }
     const zipped = await ask(endpoint.url(), '/v1/messages', { body: messages() })
     assert.equal(zipped.status, 502)
-    assert.match(says(zipped), /not compressed/)
+    assert.match(says(zipped), /uncompressed/)
     service.answer = (_, response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream', 'content-length': '1000' })
       response.write('data: {"type":"ping"}\n\n', () => response.destroy())
@@ -469,7 +469,7 @@ describe('the model proxy of an endpoint', () => {
     await using endpoint = await openEndpoint({ rules: [{ upstream: service.url }] })
     const answer = await ask(endpoint.url(), '/v1/messages', { body: messages() })
     assert.equal(answer.status, 502)
-    assert.match(says(answer), /changes the protocol/)
+    assert.match(says(answer), /switched protocols/)
   })
 
   it('passes failures of the service with their headers', async () => {

@@ -129,10 +129,10 @@ export class ModelProxy {
     const rule = rules.models.find((each) => each.name === name)
     if (rule === undefined) {
       const names = rules.models.map((each) => each.name)
-      const there = names.length === 0 ? 'It has none' : `It has ${names.join(', ')}`
+      const there = names.length === 0 ? 'There are none' : `Available: ${names.join(', ')}`
       return refuse(request, response, undefined, {
         status: 404,
-        message: `Errand's proxy has no service of models here. ${there}.`,
+        message: `Errand's proxy has no model service by that name. ${there}.`,
       })
     }
     const route = routeOf(rule, method, rest)
@@ -241,7 +241,7 @@ export class ModelProxy {
     const encoding = headers['content-encoding'] ?? 'identity'
     if (encoding !== 'identity') {
       answer.destroy()
-      const message = `Errand's proxy asked ${new URL(rule.upstream).host} for an answer that is not compressed, and got one in ${masker.maskText(encoding)}.`
+      const message = `Errand's proxy asked ${new URL(rule.upstream).host} for an uncompressed answer but got one in ${masker.maskText(encoding)}.`
       refuse(request, response, rule, { status: 502, message })
       return { status: 502, tokens: unanswered, estimated: true }
     }

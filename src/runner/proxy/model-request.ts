@@ -48,7 +48,7 @@ export function routeOf({ shape }: ModelRule, method: string, path: string): Rou
 
 export const noPath = (method: string, path: string): Refusal => ({
   status: 404,
-  message: `Errand's proxy lets through requests to models alone, not ${method} ${path.slice(0, 200)}.`,
+  message: `Errand's proxy passes on only requests to models, not ${method} ${path.slice(0, 200)}.`,
   why: 'model_path',
 })
 
@@ -63,7 +63,7 @@ export function badQuery(query: string): Refusal | undefined {
   if (/^\?[\w.~=&,:+-]*$/.test(query) && odd === undefined) return undefined
   return {
     status: 400,
-    message: `Errand's proxy takes no such query: ${odd ?? 'it has characters that no model needs'}.`,
+    message: `Errand's proxy does not accept this query: ${odd ?? 'it contains characters that no model needs'}.`,
   }
 }
 
@@ -80,10 +80,10 @@ export function foreignKey(
   )
   const keys = [...bearers, ...(headersDistinct['x-api-key'] ?? []), ...(headersDistinct['api-key'] ?? [])]
   if (keys.length > 0 && keys.map((key) => isSame(key, sentinel)).every(Boolean)) return undefined
-  const what = keys.length === 0 ? 'without a key' : 'with a key that is not the one it was given'
+  const what = keys.length === 0 ? 'without a key' : 'with a key that is not the placeholder key of this run'
   return {
     status: 401,
-    message: `Errand's proxy was asked ${what}. The real key is put in by the proxy, and for no other.`,
+    message: `Errand's proxy received a request ${what}. It inserts the real key only for the placeholder key that this run was given.`,
     why: 'foreign_key',
   }
 }
@@ -93,7 +93,7 @@ const isSame = (a: string, b: string): boolean => timingSafeEqual(digest(a), dig
 
 export const tooLarge: Refusal = {
   status: 413,
-  message: `Errand's proxy takes requests of ${MOST_REQUEST_BYTES / 1024 / 1024} MiB at most.`,
+  message: `Errand's proxy accepts requests of at most ${MOST_REQUEST_BYTES / 1024 / 1024} MiB.`,
 }
 
 /** Fields, by API, that limit the tokens of output. */
@@ -127,19 +127,20 @@ export function readAsked(
   network: Network,
 ): AskedModel | Refusal {
   const bad = (message: string): Refusal => ({ status: 400, message: `Errand's proxy: ${message}.` })
-  if ((headers['content-encoding'] ?? 'identity') !== 'identity') return bad('a body must not be compressed')
+  if ((headers['content-encoding'] ?? 'identity') !== 'identity')
+    return bad('the body must not be compressed')
   const json = JsonBody.read(bytes)
   if ('wrong' in json) return bad(json.wrong)
   const limits = api === undefined ? [] : limitsOf[api]
   const odd = [...READ, ...limits].find((name) => json.hasOtherSpelling(name))
-  if (odd !== undefined) return bad(`the field "${odd}" is spelled otherwise`)
+  if (odd !== undefined) return bad(`the body spells the field "${odd}" differently`)
   const model = typeof json.value.model === 'string' ? json.value.model : undefined
   // The name is in each report of the request.
   if (model !== undefined && model.length > MOST_NAME) return bad('the name of the model is too long')
   if (rule.models !== undefined && (model === undefined || !isAllowedModel(rule.models, model)))
     return {
       status: NOT_AGAIN,
-      message: `The model ${model === undefined ? 'that was asked for' : `"${model}"`} may not be used in this run. Allowed are: ${rule.models.join(', ')}.`,
+      message: `${model === undefined ? 'A request without a model' : `The model "${model}"`} is not allowed in this run. Allowed models: ${rule.models.join(', ')}.`,
       why: 'model_not_allowed',
     }
   // Its tokens would be used after its answer, unseen.
@@ -148,7 +149,7 @@ export function readAsked(
     json.value.background !== false &&
     json.value.background !== null
   )
-    return bad('answers in the background cannot be counted, and are not let through')
+    return bad('background answers cannot be counted, so they are not allowed')
   const counts = [...limits, 'n'].map((name) => json.value[name] ?? undefined)
   if (counts.some((value) => value !== undefined && typeof value !== 'number'))
     return bad(`${limits.join(', ')} and n must be numbers`)
@@ -173,7 +174,7 @@ export function noPrice(
   if (price === undefined)
     return {
       status: NOT_AGAIN,
-      message: `${name} has no known price, so the run's budget of cost cannot be kept. Give it one in ERRAND_MODEL_PRICES, or a budget of tokens.`,
+      message: `${name} has no known price, so the run's cost budget cannot be enforced. Set a price in ERRAND_MODEL_PRICES, or use a token budget.`,
     }
   const tier = [json.value.service_tier, json.value.speed].find(
     (each) =>
@@ -185,7 +186,7 @@ export function noPrice(
     ? undefined
     : {
         status: NOT_AGAIN,
-        message: `The price of the tier "${String(tier).slice(0, 50)}" is not known, so the run's budget of cost cannot be kept.`,
+        message: `The price of the tier "${String(tier).slice(0, 50)}" is not known, so the run's cost budget cannot be enforced.`,
       }
 }
 
@@ -248,7 +249,7 @@ function withinNetwork({ value }: JsonBody, network: Network): { edits: Edit[] }
   if (what !== undefined)
     return {
       status: NOT_AGAIN,
-      message: `The network of this run does not let the service of the model reach others for it (${what}).`,
+      message: `The network of this run does not allow the model service to contact other hosts for it (${what}).`,
       why: 'service_reaches_out',
     }
   const edits: Edit[] = kept.length === tools.length ? [] : [{ name: 'tools', value: kept }]

@@ -136,7 +136,7 @@ export function pricesFrom(file: string | undefined): Prices {
   if (file === undefined) return listPrices
   const wrong = (why: string) =>
     new ErrandError('invalid_argument', `ERRAND_MODEL_PRICES names ${file}, which cannot be used: ${why}.`, {
-      hint: 'It is a JSON file such as {"my-model": {"input": 1, "output": 5, "cache_read": 0.1, "cache_write": 1.25}}, in US dollars for a million tokens.',
+      hint: 'Write a JSON file such as {"my-model": {"input": 1, "output": 5, "cache_read": 0.1, "cache_write": 1.25}}, in US dollars per million tokens.',
     })
   let parsed: unknown
   try {
@@ -146,6 +146,6 @@ export function pricesFrom(file: string | undefined): Prices {
   }
   const own = z.record(z.string(), Price).safeParse(parsed)
   if (own.success) return { ...listPrices, ...own.data }
-  const [{ path, message } = { path: [], message: 'it is no table of prices' }] = own.error.issues
+  const [{ path, message } = { path: [], message: 'it is not a price table' }] = own.error.issues
   throw wrong([path.join('.'), message].filter((part) => part !== '').join(': '))
 }

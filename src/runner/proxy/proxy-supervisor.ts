@@ -309,7 +309,7 @@ export class ProxySupervisor {
     const log = this.#options.log ?? (() => undefined)
     try {
       await this.#run()
-      log('The proxy of sandboxes had ended, and was begun again.')
+      log('The sandbox proxy had ended and was restarted.')
     } catch (error) {
       log((error as Error).message)
       if (!this.#stopped) void this.#again()
@@ -343,7 +343,7 @@ export class ProxySupervisor {
         response.on('end', () => {
           const body = JSON.parse(text) as { message?: string }
           if (response.statusCode === 200) resolve(body)
-          else reject(new Denied(body.message ?? `it answers ${response.statusCode}`))
+          else reject(new Denied(body.message ?? `it answered ${response.statusCode}`))
         })
       })
       asked.end()
@@ -367,7 +367,7 @@ async function ended(pid: number): Promise<void> {
 class Denied extends Error {}
 
 const unavailable = (cause: Error): ErrandError =>
-  new ErrandError('unavailable', `The proxy of sandboxes cannot be used: ${cause.message}.`, {
+  new ErrandError('unavailable', `The sandbox proxy cannot be used: ${cause.message}.`, {
     hint: 'See its log in the state folder (proxy/log).',
     cause,
   })

@@ -17,7 +17,7 @@ export function readBody(request: IncomingMessage, most = MOST_REQUEST_BYTES): P
   return new Promise((resolve, reject) => {
     const parts: Buffer[] = []
     let length = 0
-    const gone = () => reject(new Error('The client went before the end of its request.'))
+    const gone = () => reject(new Error('The client left before the end of its request.'))
     request.on('data', (part: Buffer) => {
       length += part.length
       if (length <= most) return void parts.push(part)
@@ -62,11 +62,11 @@ export class JsonBody {
    */
   static read(bytes: Buffer): JsonBody | { wrong: string } {
     const { depth, values, members } = measured(bytes)
-    if (depth > MOST_DEPTH) return { wrong: 'the body is nested too deep' }
+    if (depth > MOST_DEPTH) return { wrong: 'the body is nested too deeply' }
     if (values > MOST_VALUES) return { wrong: `the body has more than ${MOST_VALUES} values` }
     const value = isUtf8(bytes) ? jsonOf(bytes.toString()) : undefined
     if (typeof value !== 'object' || value === null || Array.isArray(value))
-      return { wrong: 'the body is no JSON object' }
+      return { wrong: 'the body is not a JSON object' }
     if (Object.keys(value).length > MOST_FIELDS)
       return { wrong: `the body has more than ${MOST_FIELDS} fields` }
     const places = new Map<string, Place>()
@@ -77,7 +77,7 @@ export class JsonBody {
       folded.add(fold)
       places.set(place.name, place)
     }
-    if (membersOf(value) !== members) return { wrong: 'a part of the body has a field twice' }
+    if (membersOf(value) !== members) return { wrong: 'an object in the body has the same field twice' }
     return new JsonBody(bytes, value as Record<string, unknown>, places)
   }
 

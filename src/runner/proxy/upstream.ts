@@ -92,7 +92,7 @@ export class Upstream {
       // Node reports this in no other way.
       request.once('upgrade', (_answer, socket) => {
         socket.destroy()
-        reject(new Error('it changes the protocol, which was not asked for'))
+        reject(new Error('it switched protocols without being asked'))
       })
       request.on('error', reject)
       request.end(asked.body)

@@ -90,6 +90,6 @@ export function unboxed(
   if (code === null || code === 0 || code >= 128 || box.began(name)) return undefined
   return {
     type: 'start_failed',
-    message: box.whyNot?.(name) ?? `Its ${box.isolation} could not be made: its standard error says why.`,
+    message: box.whyNot?.(name) ?? `The ${box.isolation} could not be created: its stderr says why.`,
   }
 }

@@ -56,9 +56,12 @@ test('what cannot be given is refused with what to do, never given as less', () 
 test('what gets no box where the runner was made for one run stands in that, whose network counts as open', async () => {
   using place = boxPlace({ least: 'auto', bubblewrap: unusable, madeBox: 'pod' })
   const { boxes } = place
-  assert.match(boxes.without({} as AttemptSpec)!, /^Its box is the pod .* network of the pod counts as open/)
+  assert.match(
+    boxes.without({} as AttemptSpec)!,
+    /^The agent's box is the pod .* network of the pod counts as open/,
+  )
   assert.equal(boxes.without({ isolation: 'none' } as AttemptSpec), undefined)
-  assert.match(boxes.text, /^The pod that this runner is/)
+  assert.match(boxes.text, /^This runner is a pod/)
   assert.deepEqual([boxes.given.made_box, boxes.given.sandbox.usable], ['pod', false])
   // It makes no boxes of its own.
   assert.throws(() => boxes.facts({ isolation: 'sandbox' } as AttemptSpec, 'process'), {

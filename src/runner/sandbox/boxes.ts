@@ -104,10 +104,10 @@ export class Boxes {
   get text(): string {
     const { least, bubblewrap, madeBox } = this.#options
     if (madeBox !== undefined)
-      return `The ${madeBox} that this runner is was made for one run, and is its box.`
-    if (bubblewrap.type === 'usable') return `Sandboxes are made by bubblewrap ${bubblewrap.version}.`
+      return `This runner is a ${madeBox} that was created for one run. The ${madeBox} is the box of that run.`
+    if (bubblewrap.type === 'usable') return `Sandboxes use bubblewrap ${bubblewrap.version}.`
     const agents = least === 'auto' ? ' Agents run without one.' : ''
-    return `There are no sandboxes: ${bubblewrap.why}${agents} ${bubblewrap.hint}`
+    return `Sandboxes are not available: ${bubblewrap.why}${agents} ${bubblewrap.hint}`
   }
 
   /** Boxes that it can provide, as a runner reports them to its hub. */
@@ -144,8 +144,8 @@ export class Boxes {
       if (!required || kind === 'process') return undefined
       if (bubblewrap.type !== 'usable') throw unavailable(bubblewrap.why, bubblewrap.hint)
       throw unavailable(
-        'This machine runs agents in a sandbox only, and this one is to have none.',
-        'Leave isolation: none out, or change ERRAND_SANDBOX_REQUIRED where the runner is started.',
+        'This machine runs agents only in a sandbox, but this agent has isolation: none.',
+        'Remove isolation: none, or change ERRAND_SANDBOX_REQUIRED where the runner is started.',
       )
     }
     const reached = this.#reachOf(spec)
@@ -186,8 +186,8 @@ export class Boxes {
     const { least, bubblewrap, madeBox } = this.#options
     if (least !== 'auto' || spec.isolation !== undefined || bubblewrap.type === 'usable') return undefined
     if (madeBox !== undefined)
-      return `Its box is the ${madeBox} that was made for its run: in there it reaches all that the runner does. The network of the ${madeBox} counts as open, since nobody has checked what it lets through.`
-    return `It runs without a sandbox, and so reaches all that the user of this machine's runner does. ${bubblewrap.why} ${bubblewrap.hint}`
+      return `The agent's box is the ${madeBox} that was created for its run. In it, the agent can reach everything that the runner can reach. The network of the ${madeBox} counts as open, because nobody has checked what it lets through.`
+    return `The agent runs without a sandbox, so it can reach everything that the user of this machine's runner can reach. ${bubblewrap.why} ${bubblewrap.hint}`
   }
 
   /** Removes the containers of attempts that are gone. Never rejects. */
@@ -217,7 +217,7 @@ export class Boxes {
     if (!containers) throw unavailable(NO_CONTAINERS)
     const named = image ?? containers.image
     if (named !== undefined) return named
-    throw new ErrandError('invalid_argument', 'It is to run in a container, and names no image.', {
+    throw new ErrandError('invalid_argument', 'The step runs in a container but names no image.', {
       hint: 'Write image: beside isolation: container, or set ERRAND_SANDBOX_IMAGE where the runner is started.',
     })
   }
@@ -260,6 +260,6 @@ function gitConfig({ name, email }: NonNullable<BoxesOptions['identity']> = {}):
 
 const LOOKED_EVERY_MS = 30_000
 
-const NO_CONTAINERS = 'This machine runs no containers for attempts.'
+const NO_CONTAINERS = 'This machine does not run attempts in containers.'
 
 const unavailable = (why: string, hint?: string): ErrandError => new ErrandError('unavailable', why, { hint })

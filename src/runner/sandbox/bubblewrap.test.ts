@@ -132,7 +132,7 @@ test('exit codes, signals and what could not be begun are told apart', { skip },
   assert.equal(missing.reason, 'start_failed')
   assert.match(
     missing.message!,
-    /The working folder \/root does not stand in the sandbox\. Put it into the workspace/,
+    /The working folder \/root is not in the sandbox\. Put it into the workspace/,
   )
   const script = await attempts.start(
     attemptSpec('shell.run', { script: `#!/usr/bin/env sh\necho of a file; : ${'x'.repeat(120_000)}` }),
@@ -157,17 +157,20 @@ test('places that cannot be given are refused before anything begins', { skip },
     }
   }
   writeFileSync(join(here.path, 'file'), '')
-  assert.match(refused({ readable: [join(here.path, 'none')] }), /none cannot be put .*: it is not there\.$/)
-  assert.match(refused({ writable: [join(here.path, 'file')] }), /file cannot be put .*: it is no folder\.$/)
   assert.match(
-    refused({ writable: ['/'] }),
-    /^A sandbox cannot work in \/: all of the machine shares that\.$/,
+    refused({ readable: [join(here.path, 'none')] }),
+    /none cannot be mounted .*: it does not exist\.$/,
   )
+  assert.match(
+    refused({ writable: [join(here.path, 'file')] }),
+    /file cannot be mounted .*: it is not a folder\.$/,
+  )
+  assert.match(refused({ writable: ['/'] }), /^A sandbox cannot work in \/: the whole machine shares it\.$/)
   assert.match(refused({ writable: ['/tmp'] }), /cannot work in \/tmp/)
   symlinkSync('/tmp', join(here.path, 'shared'))
   assert.match(
     refused({ writable: [join(here.path, 'shared')] }),
-    /cannot work in .*shared: all of the machine/,
+    /cannot work in .*shared: the whole machine/,
   )
   const { HOME } = process.env
   process.env.HOME = join(here.path, 'home')
@@ -181,10 +184,10 @@ test('places that cannot be given are refused before anything begins', { skip },
   mkdirSync(project)
   assert.equal(refused({ writable: [project] }, project), 'taken')
   process.env.HOME = HOME
-  assert.match(refused({ readable: ['/proc/1'] }), /\/proc\/1 cannot be put .*: a sandbox has its own\.$/)
+  assert.match(refused({ readable: ['/proc/1'] }), /\/proc\/1 cannot be mounted .*: a sandbox has its own\.$/)
   assert.equal(spawnSync('mkfifo', [join(here.path, 'pipe')]).status, 0)
   assert.match(refused({ readable: [join(here.path, 'pipe')] }), /neither a folder nor a file/)
-  assert.match(refused({}, here.path), /The working folder .* does not stand in the sandbox/)
+  assert.match(refused({}, here.path), /The working folder .* is not in the sandbox/)
   const large = () => here.words(box, 'true', { env: { HUGE: 'x'.repeat(200_000) } })
   assert.throws(large, /the largest is HUGE with 200000 bytes/)
 })
@@ -226,7 +229,7 @@ test('what is hidden is empty wherever a folder that is given holds it, but for 
   assert.ok(existsSync(join(deep, 'token')) && existsSync(join(here.workspace, 'a/b/made')))
   await assert.rejects(
     inside(hiding, 'true', { mounts: { writable: [own], readable: [] }, cwd: own }),
-    /A sandbox cannot have .*\.errand: Errand keeps its own there\./,
+    /A sandbox cannot have .*\.errand: Errand stores its own files there\./,
   )
 })
 

@@ -237,6 +237,6 @@ test('a box that cannot be made is a failure to start, and not one of the progra
   const attempt = await attempts.start(command('echo ran'), 1)
   const end = await endOf(attempt)
   assert.deepEqual([end.outcome, end.reason, await textOf(attempt)], ['failed', 'start_failed', ''])
-  assert.match(end.message!, /^Its sandbox could not be made: its standard error says why\.$/)
+  assert.match(end.message!, /^The sandbox could not be created: its stderr says why\.$/)
   await attempts.close()
 })

@@ -24,8 +24,8 @@ export function checkLaunch({ argv, cwd, env }: Launch): string {
     throw new ErrandError(
       'invalid_argument',
       argv[0]!.includes('/')
-        ? `The program ${argv[0]} does not exist or may not be run.`
-        : `The program "${argv[0]}" is not installed: it is in none of the folders of PATH (${env.PATH}).`,
+        ? `The program ${argv[0]} does not exist or cannot be run.`
+        : `The program "${argv[0]}" is not installed: it is not in any folder of PATH (${env.PATH}).`,
     )
   return program
 }
@@ -56,7 +56,7 @@ export function startFailure(error: unknown, launch: Launch): string {
     }
   }
   if (code === 'EAGAIN')
-    return 'This machine has no room for another process (EAGAIN): its limit of processes is reached.'
+    return 'This machine cannot start another process (EAGAIN): its process limit is reached.'
   return `${launch.argv[0]} could not be started: ${message}.`
 }
 
@@ -68,7 +68,7 @@ function tooBig({ argv, env }: Launch): string {
     0,
   )
   return (
-    `The variables are too large to start a process with (${bytes} bytes in all); the largest is ${largest.name} ` +
-    `with ${largest.bytes} bytes. Write it to a file and hand over its path.`
+    `The variables are too large to start a process (${bytes} bytes in total). The largest is ${largest.name} ` +
+    `with ${largest.bytes} bytes. Write it to a file and pass its path.`
   )
 }

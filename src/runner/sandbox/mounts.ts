@@ -54,19 +54,19 @@ const depth = (path: string): number => path.split(sep).filter((part) => part !=
 
 function mounted(kind: 'writable' | 'readable', path: string): Mount {
   const refused = (why: string, hint?: string) =>
-    new ErrandError('invalid_argument', `${path} cannot be put into a sandbox: ${why}.`, { hint })
+    new ErrandError('invalid_argument', `${path} cannot be mounted in a sandbox: ${why}.`, { hint })
   if (OWN.some((own) => isBelow(path, own))) throw refused('a sandbox has its own')
   try {
     const source = realPath(path, '/')
     const stat = statSync(source)
     if (!stat.isDirectory() && !stat.isFile()) throw refused('it is neither a folder nor a file')
-    if (kind === 'writable' && !stat.isDirectory()) throw refused('it is no folder')
+    if (kind === 'writable' && !stat.isDirectory()) throw refused('it is not a folder')
     return { kind, path, source }
   } catch (error) {
     if (error instanceof ErrandError) throw error
     const { code, message } = error as NodeJS.ErrnoException
-    if (code === 'ENOENT' || code === 'ENOTDIR') throw refused('it is not there')
-    if (code === 'EACCES') throw refused('this user may not look into it')
+    if (code === 'ENOENT' || code === 'ENOTDIR') throw refused('it does not exist')
+    if (code === 'EACCES') throw refused('this user has no access to it')
     throw refused(message)
   }
 }
@@ -78,15 +78,15 @@ function checkWritable(path: string): void {
       'invalid_argument',
       `A sandbox cannot work in ${path}: it is the home of this user.`,
       {
-        hint: 'Keys and what shells begin with stand there. Work in a folder of the project, or without a sandbox (isolation: none).',
+        hint: 'It contains keys and the startup files of shells. Work in a project folder, or without a sandbox (isolation: none).',
       },
     )
   if (!SHARED.includes(real) && !SHARED_TOO.includes(real)) return
   throw new ErrandError(
     'invalid_argument',
-    `A sandbox cannot work in ${path}: all of the machine shares that.`,
+    `A sandbox cannot work in ${path}: the whole machine shares it.`,
     {
-      hint: 'Work in a folder of the project.',
+      hint: 'Work in a project folder.',
     },
   )
 }
@@ -100,7 +100,7 @@ function coversOf(hidden: string, given: readonly Mount[]): Mount[] {
     if (source === real && stat.isDirectory())
       throw new ErrandError(
         'invalid_argument',
-        `A sandbox cannot have ${path}: Errand keeps its own there.`,
+        `A sandbox cannot have ${path}: Errand stores its own files there.`,
         {
           hint: 'Work in another folder.',
         },
@@ -125,7 +125,7 @@ function foldersTo(path: string): string[] {
 export function checkInside(program: string, cwd: string, mounts: readonly Mount[]): void {
   const hint = `Put it into the workspace, or let the runner mount its folder (ERRAND_SANDBOX_MOUNTS).`
   if (!holds(mounts, cwd))
-    throw new ErrandError('invalid_argument', `The working folder ${cwd} does not stand in the sandbox.`, {
+    throw new ErrandError('invalid_argument', `The working folder ${cwd} is not in the sandbox.`, {
       hint,
     })
   const system = ['/usr', ...TOP.map((name) => `/${name}`)]
@@ -134,7 +134,7 @@ export function checkInside(program: string, cwd: string, mounts: readonly Mount
     system.some((each) => isBelow(path, each) || isBelow(path, realPath(each, '/')))
   const isThere = (path: string) => isSystem(path) || holds(mounts, path)
   if (isThere(program) && isThere(real)) return
-  throw new ErrandError('invalid_argument', `The program ${program} does not stand in the sandbox.`, { hint })
+  throw new ErrandError('invalid_argument', `The program ${program} is not in the sandbox.`, { hint })
 }
 
 /** Reports whether the innermost mount around the path shows it. */

@@ -43,21 +43,21 @@ test('what is missing, old or of another machine is told with what to do', async
   )
   assert.match(
     sentence(await findBubblewrap({ env: path, platform: 'darwin' })),
-    /^There is no sandbox on macOS/,
+    /^Sandboxes are not available on macOS/,
   )
   assert.match(
     sentence(await findBubblewrap({ env: path, platform: 'win32' })),
-    /^There is no sandbox on win32/,
+    /^Sandboxes are not available on win32/,
   )
   assert.match(
     sentence(await findBubblewrap({ env: path, arch: 'riscv64' })),
-    /^There is no filter of system calls for this kind of processor \(riscv64\)/,
+    /^Sandboxes are not available on this type of processor \(riscv64\)/,
   )
   assert.match(
     await told('bubblewrap 0.3.3', 'exit 0'),
     /^bubblewrap 0\.3\.3 is too old: a sandbox needs 0\.4 or newer\./,
   )
-  assert.match(await told('', says('cannot')), /does not tell its version/)
+  assert.match(await told('', says('cannot')), /does not report its version/)
 })
 
 test('each way in which a machine keeps from making namespaces has a sentence of its own', async () => {
@@ -76,32 +76,32 @@ test('each way in which a machine keeps from making namespaces has a sentence of
     [
       'setting up uid map: Permission denied',
       { apparmorRestricts: 1 },
-      /^AppArmor lets no program .*bwrap-userns-restrict/,
+      /^AppArmor does not let a user's program .*bwrap-userns-restrict/,
     ],
     [
       'loopback: Failed RTM_NEWADDR: Operation not permitted',
       { apparmorRestricts: 1 },
-      /^AppArmor lets no program .* rather than switching that off/,
+      /^AppArmor does not let a user's program .* instead of disabling this restriction/,
     ],
     [
       DENIED,
       { isRoot: true, isFiltered: true, container: 'container' },
-      /^The container around this program lets it make no namespaces \(its default seccomp profile\)\. .* a container of its own/,
+      /^The container around this program does not let it create namespaces \(its default seccomp profile\)\. .* its own container/,
     ],
-    [DENIED, { isFiltered: true, container: 'pod' }, /^The pod around this program .* a pod of its own/],
+    [DENIED, { isFiltered: true, container: 'pod' }, /^The pod around this program .* its own pod/],
     [
       "Can't mount proc on /newroot/proc: Operation not permitted",
       { container: 'container' },
-      /^A sandbox can have no \/proc of its own here, as the container .* systempaths=unconfined/,
+      /^A sandbox cannot have its own \/proc here, because the container .* systempaths=unconfined/,
     ],
-    [DENIED, {}, /^The kernel lets this user make no namespaces\. .*RestrictNamespaces=/],
-    ['something else', {}, /^No sandbox could be made\. bubblewrap says: something else\. Try it by hand/],
+    [DENIED, {}, /^The kernel does not let this user create namespaces\. .*RestrictNamespaces=/],
+    ['something else', {}, /^No sandbox could be created\. bubblewrap says: something else\. Try it by hand/],
   ]
   for (const [said, facts, expected] of cases)
     assert.match(await told(old, says(said), facts), expected, said)
   assert.match(
     await told(old, 'exit 0'),
-    /^No sandbox could be made\. bubblewrap says: what is seen in a sandbox is ""/,
+    /^No sandbox could be created\. bubblewrap says: a sandbox shows "" instead of/,
   )
 })
 
@@ -115,7 +115,7 @@ test('a bubblewrap that is setuid root is not used by a plain user', async () =>
 
 test('without a word of bubblewrap what the machine says of itself tells nothing', () => {
   const found = explained('hang', { ...PLAIN, apparmorRestricts: 1, unprivilegedClone: 0 })
-  assert.match(sentence(found), /^No sandbox could be made/)
+  assert.match(sentence(found), /^No sandbox could be created/)
 })
 
 const skip = sandboxMissing()
@@ -189,10 +189,13 @@ test('in a container of Docker it is told what keeps it from a sandbox, and what
   const open = ['--security-opt', 'seccomp=unconfined']
   assert.match(
     await find(),
-    /^The container around this program lets it make no namespaces \(its default seccomp/,
+    /^The container around this program does not let it create namespaces \(its default seccomp/,
   )
-  assert.match(await find('--user', '1000'), /^The container around this program lets it make no namespaces/)
-  assert.match(await find(...open), /^A sandbox can have no \/proc of its own here/)
+  assert.match(
+    await find('--user', '1000'),
+    /^The container around this program does not let it create namespaces/,
+  )
+  assert.match(await find(...open), /^A sandbox cannot have its own \/proc here/)
   assert.equal(await find(...open, '--security-opt', 'systempaths=unconfined'), 'usable')
   // The settings of the compose file of a runner; then without each of the calls that its profile adds.
   const file = parse(readFileSync(join(root, 'deploy/compose.runner.yaml'), 'utf8'))

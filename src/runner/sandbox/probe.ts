@@ -65,13 +65,13 @@ export async function findBubblewrap(options: ProbeOptions): Promise<Found> {
   const { env, stateDir, platform = process.platform, arch = process.arch } = options
   if (platform !== 'linux')
     return unusable(
-      `There is no sandbox on ${platform === 'darwin' ? 'macOS' : platform}: it is made by Linux.`,
-      'Let a runner on a Linux machine do it.',
+      `Sandboxes are not available on ${platform === 'darwin' ? 'macOS' : platform}: they need Linux.`,
+      'Use a runner on a Linux machine.',
     )
   if (seccompFilter(arch) === undefined)
     return unusable(
-      `There is no filter of system calls for this kind of processor (${arch}), and so no sandbox.`,
-      'It can be had on x64 and arm64.',
+      `Sandboxes are not available on this type of processor (${arch}): there is no system call filter for it.`,
+      'They are available on x64 and arm64.',
     )
   const path = findProgram('bwrap', env.PATH ?? OUTSIDE_PATH, '/')
   if (path === undefined)
@@ -92,22 +92,22 @@ export async function findBubblewrap(options: ProbeOptions): Promise<Found> {
 async function tryBubblewrap(path: string, facts: MachineFacts, arch: string): Promise<Found> {
   if (!facts.isRoot && (statSync(path).mode & 0o4000) !== 0)
     return unusable(
-      `${path} is setuid root, as it was needed where users could make no namespaces: it then lacks options that a sandbox needs.`,
-      `Take that away (chmod u-s ${path}) where users may make namespaces: sysctl user.max_user_namespaces is not 0.`,
+      `${path} is setuid root, which was needed where users could not create namespaces. It then lacks options that a sandbox needs.`,
+      `If users may create namespaces (sysctl user.max_user_namespaces is not 0), remove the setuid bit: chmod u-s ${path}.`,
     )
   const said = await run([path, '--version'], '/')
   const version = /^bubblewrap (\d+)\.(\d+)\S*/.exec(said.stdout)
   if (version === null)
     return unusable(
-      `${path} does not tell its version: ${lastLine(said.stderr) || lastLine(said.stdout) || 'it says nothing'}.`,
-      'Install bubblewrap anew.',
+      `${path} does not report its version: ${lastLine(said.stderr) || lastLine(said.stdout) || 'it prints nothing'}.`,
+      'Reinstall bubblewrap.',
     )
   const number = [Number(version[1]), Number(version[2])]
   const text = version[0].slice('bubblewrap '.length)
   if (!isAtLeast(number, OLDEST))
     return unusable(
       `bubblewrap ${text} is too old: a sandbox needs ${OLDEST.join('.')} or newer.`,
-      'Install a newer one, such as that of a newer release of the system.',
+      'Install a newer version, for example from a newer release of the system.',
     )
   const usable: Usable = {
     type: 'usable',
@@ -157,7 +157,7 @@ async function tryBox({ path, disablesUserNamespaces, sizesTemp, closesDevices }
     const { stdout, stderr } = await run(argv, folder)
     const seen = stdout.trim().split('\n').sort().join(' ')
     if (seen === SEEN) return undefined
-    return lastLine(stderr) || `what is seen in a sandbox is "${seen}" in place of "${SEEN}"`
+    return lastLine(stderr) || `a sandbox shows "${seen}" instead of "${SEEN}"`
   } catch (error) {
     return (error as Error).message
   } finally {
@@ -203,40 +203,40 @@ export function explained(said: string, facts: MachineFacts): Found {
     return unusable(
       `User namespaces are off on this machine (user.max_user_namespaces is 0). ${words}`,
       container === undefined
-        ? 'Switch them on: sysctl -w user.max_user_namespaces=15000, and write that into /etc/sysctl.d to keep it.'
-        : 'Switch them on where the container runs: sysctl -w user.max_user_namespaces=15000.',
+        ? 'Enable them: sysctl -w user.max_user_namespaces=15000, and add that to /etc/sysctl.d to make it permanent.'
+        : 'Enable them where the container runs: sysctl -w user.max_user_namespaces=15000.',
     )
   if (unprivilegedClone === 0 && !isRoot && noNamespaces)
     return unusable(
-      `Users other than root may make no namespaces on this machine (kernel.unprivileged_userns_clone is 0). ${words}`,
-      'Let them: sysctl -w kernel.unprivileged_userns_clone=1, and write that into /etc/sysctl.d to keep it.',
+      `Users other than root may not create namespaces on this machine (kernel.unprivileged_userns_clone is 0). ${words}`,
+      'Allow it: sysctl -w kernel.unprivileged_userns_clone=1, and add that to /etc/sysctl.d to make it permanent.',
     )
   if (apparmorRestricts === 1 && (noNamespaces || /uid map|gid map|RTM_NEWADDR|loopback/i.test(said)))
     return unusable(
-      `AppArmor lets no program of a user make namespaces that has no profile for it (kernel.apparmor_restrict_unprivileged_userns is 1). ${words}`,
-      'Install its profile for bubblewrap rather than switching that off: apt-get install apparmor-profiles, then cp /usr/share/apparmor/extra-profiles/bwrap-userns-restrict /etc/apparmor.d/ && apparmor_parser -r /etc/apparmor.d/bwrap-userns-restrict.',
+      `AppArmor does not let a user's program create namespaces unless a profile allows it (kernel.apparmor_restrict_unprivileged_userns is 1). ${words}`,
+      'Install the AppArmor profile for bubblewrap instead of disabling this restriction: apt-get install apparmor-profiles, then cp /usr/share/apparmor/extra-profiles/bwrap-userns-restrict /etc/apparmor.d/ && apparmor_parser -r /etc/apparmor.d/bwrap-userns-restrict.',
     )
   if (/mount proc|\/newroot\/proc/i.test(said))
     return unusable(
-      `A sandbox can have no /proc of its own here, as the ${container ?? 'container'} around this program hides a part of it. ${words}`,
+      `A sandbox cannot have its own /proc here, because the ${container ?? 'container'} around this program hides part of it. ${words}`,
       container === 'pod'
-        ? 'Give the pod procMount: Unmasked, or each run a pod of its own, which then is its sandbox.'
-        : 'Start the container with --security-opt systempaths=unconfined, or give each run a container of its own, which then is its sandbox.',
+        ? 'Give the pod procMount: Unmasked, or give each run its own pod, which is then its sandbox.'
+        : 'Start the container with --security-opt systempaths=unconfined, or give each run its own container, which is then its sandbox.',
     )
   if (container !== undefined && noNamespaces && (isFiltered || isRoot))
     return unusable(
-      `The ${container} around this program lets it make no namespaces (${isFiltered ? 'its default seccomp profile' : 'it lacks the rights for it'}). ${words}`,
+      `The ${container} around this program does not let it create namespaces (${isFiltered ? 'its default seccomp profile' : 'it lacks the rights'}). ${words}`,
       container === 'pod'
-        ? 'Give each run a pod of its own, which then is its sandbox; or give this one a seccompProfile that allows unshare and clone with new namespaces (type: Unconfined does), and procMount: Unmasked.'
-        : 'Give each run a container of its own, which then is its sandbox; or start this one with --security-opt seccomp=PROFILE, such as deploy/seccomp-sandbox.json of Errand, --security-opt systempaths=unconfined and, on a machine with AppArmor, --security-opt apparmor=unconfined.',
+        ? 'Give each run its own pod, which is then its sandbox. Or give this pod a seccompProfile that allows unshare and clone with new namespaces (type: Unconfined does), and procMount: Unmasked.'
+        : 'Give each run its own container, which is then its sandbox. Or start this container with --security-opt seccomp=PROFILE (such as deploy/seccomp-sandbox.json of Errand), --security-opt systempaths=unconfined and, on a machine with AppArmor, --security-opt apparmor=unconfined.',
     )
   if (noNamespaces)
     return unusable(
-      `The kernel lets ${isRoot ? 'this program' : 'this user'} make no namespaces. ${words}`,
-      "Look at what forbids them: a security module, a service manager (RestrictNamespaces=, PrivateUsers= of systemd) or the kernel's own configuration (CONFIG_USER_NS).",
+      `The kernel does not let ${isRoot ? 'this program' : 'this user'} create namespaces. ${words}`,
+      "Find out what forbids them: a security module, a service manager (RestrictNamespaces=, PrivateUsers= of systemd) or the kernel's own configuration (CONFIG_USER_NS).",
     )
   return unusable(
-    `No sandbox could be made. ${words}`,
+    `No sandbox could be created. ${words}`,
     'Try it by hand: bwrap --unshare-all --ro-bind / / --proc /proc --dev /dev true',
   )
 }

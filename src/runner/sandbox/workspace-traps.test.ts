@@ -43,7 +43,7 @@ test('file.write of a boxed step goes nowhere by a link, and writes in the works
   assert.deepEqual(said, [
     ['failed', 'invalid_argument', `a link or a file is on the way. ${hint}`],
     ['failed', 'invalid_argument', `it is a link. ${hint}`],
-    ['failed', 'invalid_argument', `it is no file. ${hint}`],
+    ['failed', 'invalid_argument', `it is not a file. ${hint}`],
     ['failed', 'invalid_argument', `it is not below ${here.path}/workspaces/run_test. ${hint}`],
     ['success', undefined, undefined],
   ])

@@ -21,12 +21,15 @@ export function entryPath(name: string): string {
   if (/\p{Cc}/u.test(name)) throw refuse('has a control character in its name', 'Rename the file.')
   if (name.includes('�')) throw refuse('has a name that is not UTF-8', 'Rename the file.')
   if (name.includes('\\'))
-    throw refuse('has a backslash in its name', 'Separate folders with "/", and rename files that hold one.')
+    throw refuse(
+      'has a backslash in its name',
+      'Separate folders with "/", and rename files that have a backslash in their names.',
+    )
   if (/^[A-Za-z]:/.test(name)) throw refuse('begins with a drive letter', relative)
   if (name.startsWith('/')) throw refuse('has an absolute path', relative)
   const parts = name.split('/').filter((part) => part !== '' && part !== '.')
-  if (parts.includes('..')) throw refuse('leads out of its folder by ".."', relative)
-  if (parts.length > MAX_DEPTH) throw refuse(`lies more than ${MAX_DEPTH} folders deep`, 'Use fewer folders.')
+  if (parts.includes('..')) throw refuse('leads out of its folder with ".."', relative)
+  if (parts.length > MAX_DEPTH) throw refuse(`is more than ${MAX_DEPTH} folders deep`, 'Use fewer folders.')
   if (parts.some((part) => Buffer.byteLength(part) > MAX_NAME_BYTES))
     throw refuse(`has a name of more than ${MAX_NAME_BYTES} bytes`, 'Shorten it.')
   const path = parts.join('/')
@@ -35,7 +38,7 @@ export function entryPath(name: string): string {
   return path
 }
 
-const relative = 'Pack the folder with paths that are relative to it: tar -czf code.tar.gz -C folder .'
+const relative = 'Pack the folder with relative paths: tar -czf code.tar.gz -C folder .'
 
 export type EntryKind = 'file' | 'folder' | 'link'
 
@@ -72,17 +75,13 @@ export class EntryNames {
     if (before.path !== path)
       throw refusedEntry(
         entry,
-        `collides with ${JSON.stringify(before.path)}, which differs by case or Unicode form only`,
+        `collides with ${JSON.stringify(before.path)}, which differs only in case or Unicode form`,
         'Rename one of them.',
       )
     if (kind === 'folder' && before.kind === 'folder') return
     if (path !== entry && before.kind === 'link')
-      throw refusedEntry(
-        entry,
-        `lies below ${JSON.stringify(path)}, which is a link`,
-        'Pack the folder again.',
-      )
-    throw refusedEntry(entry, 'stands there a second time', 'Pack each file once.')
+      throw refusedEntry(entry, `is below ${JSON.stringify(path)}, which is a link`, 'Pack the folder again.')
+    throw refusedEntry(entry, 'appears a second time', 'Pack each file once.')
   }
 }
 
@@ -110,7 +109,8 @@ export function checkLinks(links: EntryLinks, names: EntryNames): void {
 
 function targetFault(target: string): string | undefined {
   if (target === '') return 'leads nowhere'
-  if (Buffer.byteLength(target) > MAX_TARGET_BYTES) return `leads further than ${MAX_TARGET_BYTES} bytes`
+  if (Buffer.byteLength(target) > MAX_TARGET_BYTES)
+    return `has a target of more than ${MAX_TARGET_BYTES} bytes`
   if (/[\p{Cc}\\�]/u.test(target)) return 'leads to a name with a control character or a backslash in it'
   if (target.startsWith('/') || /^[A-Za-z]:/.test(target))
     return 'leads out of the folder: its path is absolute'
@@ -123,7 +123,7 @@ function wayFault(path: string, links: EntryLinks, names: EntryNames): string | 
   const left = links.get(path)!.split('/').reverse()
   let hops = 0
   for (let steps = 0; left.length > 0; steps++) {
-    if (steps > MAX_STEPS) return 'leads too far round'
+    if (steps > MAX_STEPS) return 'takes too many steps'
     const part = left.pop()!
     if (part === '' || part === '.') continue
     if (part === '..') {
@@ -133,15 +133,15 @@ function wayFault(path: string, links: EntryLinks, names: EntryNames): string | 
     const here = [...at, part].join('/')
     const found = names.at(here)
     if (found !== undefined && found.path !== here)
-      return `leads to ${JSON.stringify(found.path)} in other case or another Unicode form`
+      return `leads to ${JSON.stringify(found.path)} in a different case or Unicode form`
     const further = found?.kind === 'link' ? links.get(here) : undefined
     if (further === undefined) at.push(part)
-    else if (further.startsWith('/')) return 'leads out of the folder through another one'
-    else if (++hops > MAX_HOPS) return 'leads in a circle, or through too many others'
+    else if (further.startsWith('/')) return 'leads out of the folder through another link'
+    else if (++hops > MAX_HOPS) return 'leads in a circle, or through too many other links'
     else left.push(...further.split('/').reverse())
   }
   return undefined
 }
 
 const LINK_HINT =
-  'Let it lead, by a relative path, to what is inside the folder; or put a copy in its place, or name it in .dockerignore.'
+  'Use a relative path to something inside the folder, replace the link with a copy, or list it in .dockerignore.'

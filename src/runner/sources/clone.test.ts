@@ -140,11 +140,11 @@ test('a private repository is fetched with a token, which no argument and no fil
   plain.intercept = needsLogin({ username: 'ann', password: token })
   await cloned({ url, auth: { username: 'ann', password: token } })
   const none = await refused({ url })
-  assert.match(none.message, /no public repository at .* \(HTTP 401\)/)
+  assert.match(none.message, /No public repository found at .* \(HTTP 401\)/)
   assert.match(none.hint!, /--git-token/)
   for (const auth of [{ password: token }, { username: 'ann', password: `${token}.` }]) {
     const wrong = await refused({ url, auth })
-    assert.match(wrong.message, /no repository at .* that may be read with this token \(HTTP 401\)/)
+    assert.match(wrong.message, /No repository at .* can be read with this token \(HTTP 401\)/)
     assert.ok(!`${wrong.message}${wrong.hint}`.includes(token))
   }
   // Here the server changes its mind, so Git reports the error.
@@ -183,7 +183,7 @@ test('a token goes to the server that was named, and to none that this redirects
 
     elsewhere.intercept = needsLogin(auth, there)
     const error = await refused({ url: `${plain.origin()}/away.git`, auth }, options)
-    assert.match(error.message, /redirects to .*, another server, to which the token is not sent/)
+    assert.match(error.message, /redirects to another server, .*, and the token is not sent there/)
 
     here.length = 0
     elsewhere.intercept = (_path, response) => redirect(response, `${url}${QUERY}`)
@@ -285,7 +285,7 @@ test('a large repository is cut off: in what is sent, in what it unpacks to, and
   const unpacked = repository([{ path: 'a', content: Buffer.alloc(64 * 1024 * 1024) }])
   assert.match(
     (await refused({ url: unpacked.url }, { limits })).message,
-    /repository holds more than \d+ bytes/,
+    /repository has more than \d+ bytes/,
   )
   const many = repository(Array.from({ length: 51 }, (_, n) => ({ path: `f${n}`, content: '' })))
   assert.match((await refused({ url: many.url }, { limits })).message, /more than 50 files/)
@@ -372,11 +372,11 @@ test('a redirect to what is private, not encrypted or no repository is refused',
   assert.match(await to(`http://169.254.169.254/${name}${QUERY}`), /not encrypted/)
   assert.match(await to(`file:///etc${QUERY}`), /does not begin with https/)
   assert.match(await to(`https://u:hunter2@git.test/x${QUERY}`), /user name or a password/)
-  assert.match(await to('https://git.test/login'), /to what is no repository/)
+  assert.match(await to('https://git.test/login'), /to an address that is not a repository/)
   const trusted = { caFile: certificate.file }
   assert.match(
     await to(`${plain.origin()}/${name}${QUERY}`, secure.origin('git.test'), trusted),
-    /from https to what is not encrypted/,
+    /from https to an unencrypted address/,
   )
 })
 
@@ -402,14 +402,14 @@ test('what is not there is told by name, with what git says', async () => {
   const { url } = repository([{ path: 'a', content: '' }])
   assert.match((await refused({ url, ref: 'gone' })).message, /git says: fatal: .*remote ref gone/)
   assert.match((await refused({ url, ref: 'a'.repeat(40) })).message, /git says: .*not our ref/)
-  assert.match((await refused({ url: `${plain.origin()}/none.git` })).message, /no public repository.*404/)
+  assert.match((await refused({ url: `${plain.origin()}/none.git` })).message, /No public repository.*404/)
   plain.intercept = (_path, response) => {
     response.writeHead(200, { 'content-type': 'text/plain' }).end('0000')
     return true
   }
-  assert.match((await refused({ url })).message, /no Git repository with smart HTTP/)
+  assert.match((await refused({ url })).message, /not a Git repository with smart HTTP/)
   for (const ref of ['--upload-pack=id', '-x', 'a:b', '+a:b'])
-    assert.match((await refused({ url, ref })).message, /and so is no branch, tag or commit/)
+    assert.match((await refused({ url, ref })).message, /is not a valid branch, tag or commit/)
 })
 
 test('a server that hangs is given up on, and a cancel ends it at once; nothing is left', async () => {

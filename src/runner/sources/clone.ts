@@ -60,10 +60,14 @@ export async function clone(repository: Repository, target: string, options: Clo
   } catch (error) {
     options.signal?.throwIfAborted()
     if (!late.aborted) throw error
-    throw new ErrandError('source_refused', `The repository took longer than ${timeoutMs / 1000} s.`, {
-      hint: 'Try again, or send the code as an archive.',
-      cause: error,
-    })
+    throw new ErrandError(
+      'source_refused',
+      `Fetching the repository took longer than ${timeoutMs / 1000} s.`,
+      {
+        hint: 'Try again, or send the code as an archive.',
+        cause: error,
+      },
+    )
   }
 }
 
@@ -142,7 +146,7 @@ async function fetched(server: GitServer, ref: string | undefined, options: GitO
         'source_refused',
         `The repository is larger than ${options.maxFileBytes} bytes.`,
         {
-          hint: 'Leave out what is not needed to build, or send the code as an archive.',
+          hint: 'Remove what the build does not need, or send the code as an archive.',
           cause: error,
         },
       )

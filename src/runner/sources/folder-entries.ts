@@ -43,7 +43,7 @@ async function entryAt(top: string, path: string, found: Stats): Promise<FolderE
   const entry = { path, file, size: found.size, executable: (found.mode & 0o111) !== 0 }
   if (found.isSymbolicLink()) return { ...entry, kind: 'link', size: 0, target: await targetOf(file, top) }
   if (!found.isDirectory() && !found.isFile())
-    throw refusedEntry(path, 'is neither a file nor a folder', 'Take it out, or name it in .dockerignore.')
+    throw refusedEntry(path, 'is neither a file nor a folder', 'Remove it, or list it in .dockerignore.')
   return { ...entry, kind: found.isDirectory() ? 'folder' : 'file' }
 }
 
@@ -86,9 +86,9 @@ export class SkippedPaths {
     if (bytes > MAX_BYTES)
       throw new ErrandError(
         'invalid_argument',
-        `.dockerignore has ${bytes} bytes, and may have ${MAX_BYTES}.`,
+        `.dockerignore has ${bytes} bytes; the limit is ${MAX_BYTES}.`,
         {
-          hint: 'Name folders in it, or patterns, in place of single files.',
+          hint: 'List folders or patterns in it instead of single files.',
         },
       )
     const lines = [...ALWAYS, ...dockerignore.split(/\r?\n/)]
@@ -131,6 +131,6 @@ export async function readIgnoreFile(folder: string): Promise<string> {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOENT') return ''
     if (code !== 'EISDIR') throw error
-    throw refusedEntry('.dockerignore', 'is a folder', 'Rename it, or put a file of patterns in its place.')
+    throw refusedEntry('.dockerignore', 'is a folder', 'Rename it, or replace it with a file of patterns.')
   }
 }

@@ -51,8 +51,8 @@ export async function pack(folder: string, options: PackOptions = {}): Promise<P
 async function mustBeFolder(folder: string): Promise<void> {
   const found = await stat(folder).catch(() => undefined)
   if (found?.isDirectory() === true) return
-  throw new ErrandError('source_refused', `There is no folder ${JSON.stringify(folder)}.`, {
-    hint: 'Name the folder that holds the code.',
+  throw new ErrandError('source_refused', `Folder ${JSON.stringify(folder)} not found.`, {
+    hint: 'Name the folder that contains the code.',
   })
 }
 
@@ -66,14 +66,14 @@ function check(entries: readonly FolderEntry[], limits: UnpackLimits): void {
   )
   const size = entries.reduce((sum, entry) => sum + (entry.kind === 'file' ? entry.size : 0), 0)
   if (size > limits.maxBytes)
-    throw tooLarge(`The folder holds more than ${megabytes(limits.maxBytes)}.`, entries)
+    throw tooLarge(`The folder contains more than ${megabytes(limits.maxBytes)}.`, entries)
   if (names.count > limits.maxEntries)
-    throw new ErrandError('source_refused', `The folder holds ${names.count} files and folders.`, {
-      hint: `At most ${limits.maxEntries} are taken. Name in .dockerignore what is not needed to build.`,
+    throw new ErrandError('source_refused', `The folder contains ${names.count} files and folders.`, {
+      hint: `The limit is ${limits.maxEntries}. List in .dockerignore what the build does not need.`,
     })
   if (!entries.some(({ kind }) => kind === 'file'))
-    throw new ErrandError('source_refused', 'The folder holds no files to pack.', {
-      hint: 'Name the folder that holds the code; see also its .dockerignore.',
+    throw new ErrandError('source_refused', 'The folder contains no files to pack.', {
+      hint: 'Name the folder that contains the code, and check its .dockerignore.',
     })
 }
 
@@ -105,7 +105,7 @@ function tooLarge(message: string, entries: readonly FolderEntry[]): ErrandError
     .slice(0, 3)
     .map(({ path, size }) => `${path} (${megabytes(size)})`)
   return new ErrandError('source_refused', message, {
-    hint: `Name in .dockerignore what is not needed to build. The largest: ${largest.join(', ')}.`,
+    hint: `List in .dockerignore what the build does not need. The largest: ${largest.join(', ')}.`,
   })
 }
 

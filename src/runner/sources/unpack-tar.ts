@@ -72,13 +72,12 @@ const kinds: Readonly<Record<string, string>> = {
 function check({ name, type, mode = 0, pax }: Header): void {
   entryPath(name)
   if (type !== 'file' && type !== 'contiguous-file' && type !== 'directory' && type !== 'symlink') {
-    const what = kinds[String(type)] ?? 'of a kind that is not known here'
-    throw refusedEntry(name, `is ${what}`, 'Only files, folders and symbolic links are taken.')
+    const what = kinds[String(type)] ?? 'of an unknown type'
+    throw refusedEntry(name, `is ${what}`, 'Only files, folders and symbolic links are accepted.')
   }
   if (Object.keys(pax ?? {}).some((key) => key.startsWith('GNU.sparse')))
     throw refusedEntry(name, 'is a sparse file', 'Pack without --sparse.')
-  if ((mode & 0o6000) !== 0)
-    throw refusedEntry(name, 'has a setuid or setgid bit', 'Take it away: chmod ug-s.')
+  if ((mode & 0o6000) !== 0) throw refusedEntry(name, 'has a setuid or setgid bit', 'Remove it: chmod ug-s.')
 }
 
 /** Bytes of the zero blocks at the end of a tar. */
@@ -157,8 +156,8 @@ class TarHeaderGuard {
       const most = maxHeaderBytes[String.fromCharCode(bytes[at + TYPE_AT]!)]
       if (most === undefined || MAGIC.compare(bytes, at + MAGIC_AT, at + MAGIC_AT + MAGIC.length) !== 0)
         continue
-      if (!(sizeOf(bytes, at) <= most)) return 'holds a header that is too large'
-      if (++this.#headers > this.#maxHeaders) return 'holds too many headers'
+      if (!(sizeOf(bytes, at) <= most)) return 'contains a header that is too large'
+      if (++this.#headers > this.#maxHeaders) return 'contains too many headers'
     }
     return undefined
   }

@@ -82,8 +82,8 @@ function kindOf(entry: Entry, name: string): Pick<ListedEntry, 'mode' | 'kind'> 
   if (entry.compressionMethod !== STORED && entry.compressionMethod !== DEFLATED)
     throw refusedEntry(
       name,
-      `is compressed in a way that is not taken (method ${entry.compressionMethod})`,
-      'Pack it with deflate, which is what zip does by itself.',
+      `uses an unsupported compression method (${entry.compressionMethod})`,
+      'Pack it with deflate, the default of zip.',
     )
   const isFolder = name.endsWith('/')
   const system = entry.versionMadeBy >>> 8
@@ -91,14 +91,14 @@ function kindOf(entry: Entry, name: string): Pick<ListedEntry, 'mode' | 'kind'> 
   const bits = mode & kindBits.mask
   if (bits === kindBits.link && !isFolder) {
     if (entry.uncompressedSize <= MAX_TARGET_BYTES) return { mode, kind: 'link' }
-    throw refusedEntry(name, `is a link of more than ${MAX_TARGET_BYTES} bytes`, 'Put a copy in its place.')
+    throw refusedEntry(name, `is a link of more than ${MAX_TARGET_BYTES} bytes`, 'Replace it with a copy.')
   }
   if (bits === 0 || bits === (isFolder ? kindBits.folder : kindBits.file))
     return { mode, kind: isFolder ? 'folder' : 'file' }
   throw refusedEntry(
     name,
     'is neither a file, a folder nor a symbolic link',
-    'Pack it without devices and the like.',
+    'Pack it without devices and other special files.',
   )
 }
 
@@ -110,7 +110,7 @@ function checkPlaces(entries: readonly ListedEntry[]): void {
   let end = 0
   for (const { entry, name } of sorted) {
     const { relativeOffsetOfLocalHeader: at, fileNameLength, compressedSize } = entry
-    if (at < end) throw refusedEntry(name, 'shares bytes with another one', 'Pack the folder again.')
+    if (at < end) throw refusedEntry(name, 'shares bytes with another entry', 'Pack the folder again.')
     end = at + HEADER_BYTES + fileNameLength + compressedSize
   }
 }
@@ -124,10 +124,10 @@ async function* whole({ entry, name }: ListedEntry, zip: ZipFile, size: ByteCoun
       size.add(chunk.length)
       yield chunk
     }
-    if (sum !== entry.crc32) throw new Error('its sum is another')
+    if (sum !== entry.crc32) throw new Error('its checksum is wrong')
   } catch (error) {
     if (error instanceof ErrandError) throw error
-    throw refusedEntry(name, `is damaged: ${(error as Error).message}`, 'Pack it again, and send it again.')
+    throw refusedEntry(name, `is damaged: ${(error as Error).message}`, 'Pack and send it again.')
   }
 }
 

@@ -111,7 +111,9 @@ function refusal(error: unknown, what: string): unknown {
   const { name, message, code } = error as NodeJS.ErrnoException
   if (name === 'AbortError') return error
   if (code === 'ENOSPC')
-    return new ErrandError('disk_full', `There is no room to unpack the ${what}.`, { cause: error })
+    return new ErrandError('disk_full', `There is not enough disk space to unpack the ${what}.`, {
+      cause: error,
+    })
   return new ErrandError('source_refused', `The ${what} cannot be read: ${message.replace(/\.$/, '')}.`, {
     hint: PACKING,
     cause: error,

@@ -50,7 +50,7 @@ export class UnpackedFiles {
   ): Promise<void> {
     const path = this.#path(name, 'file')
     if ((mode & 0o6000) !== 0)
-      throw refusedEntry(name, 'has a setuid or setgid bit', 'Take it away: chmod ug-s.')
+      throw refusedEntry(name, 'has a setuid or setgid bit', 'Remove it: chmod ug-s.')
     this.#names.add(path, 'file')
     this.#count()
     this.#files++
@@ -72,7 +72,7 @@ export class UnpackedFiles {
   async end(): Promise<void> {
     checkLinks(this.#links, this.#names)
     if (this.#files === 0)
-      throw new ErrandError('source_refused', `The ${this.#what} holds no files.`, {
+      throw new ErrandError('source_refused', `The ${this.#what} contains no files.`, {
         hint: 'Pack the folder with the code.',
       })
     for (const path of this.#links.keys())
@@ -93,12 +93,12 @@ export class UnpackedFiles {
 }
 
 export const tooManyEntries = (what: string, maxEntries: number): ErrandError =>
-  new ErrandError('source_refused', `The ${what} holds more than ${maxEntries} files and folders.`, {
-    hint: 'Leave out what is not needed to build, such as installed dependencies.',
+  new ErrandError('source_refused', `The ${what} contains more than ${maxEntries} files and folders.`, {
+    hint: 'Leave out what the build does not need, such as installed dependencies.',
   })
 
 /** Builds the error; `what` names what is limited. */
 export const tooManyBytes = (what: string, maxBytes: number): ErrandError =>
-  new ErrandError('source_refused', `The ${what} holds more than ${maxBytes} bytes when unpacked.`, {
-    hint: 'Leave out what is not needed to build: data, dependencies, the .git folder.',
+  new ErrandError('source_refused', `The ${what} has more than ${maxBytes} bytes when unpacked.`, {
+    hint: 'Leave out what the build does not need: data, dependencies, the .git folder.',
   })

@@ -49,7 +49,10 @@ export async function freshCheckout(
     readable: hasEdge ? [objects, edge] : [objects],
   })
   if (ended.type === 'exited' && ended.code === 0) return folder
-  throw new StepFailure('workspace', `No fresh checkout of ${commit} could be made: its output says why.`)
+  throw new StepFailure(
+    'workspace',
+    `A fresh checkout of ${commit} could not be created: its output says why.`,
+  )
 }
 
 /** Returns the paths that now differ from a commit, including those that Git does not know. */
@@ -62,9 +65,6 @@ export async function pathsChanged(context: PlatformContext, commit: string): Pr
     offline: true,
   })
   if (ended.type !== 'exited' || ended.code !== 0)
-    throw new StepFailure(
-      'workspace',
-      'It could not be found out which files have changed: the output says why.',
-    )
+    throw new StepFailure('workspace', 'The changed files could not be determined: the output says why.')
   return (await readFile(file, 'utf8')).split('\0').filter((path) => path !== '')
 }

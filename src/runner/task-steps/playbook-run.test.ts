@@ -274,5 +274,5 @@ test('a verdict ends a try with its reason', async () => {
     'task.verdict',
   )
   assert.deepEqual([outcome, reason], ['failed', 'gave_up'])
-  assert.match(message!, /^The agent says: no What/)
+  assert.match(message!, /^The agent says: no The work/)
 })

@@ -75,7 +75,7 @@ function mistakesOf({ message, details }: ErrandError): string {
   const errors = problems.filter(({ severity }) => severity === 'error')
   if (errors.length < 2) return message
   const lines = errors.slice(0, MAX_MISTAKES).map((one) => `line ${one.line ?? '?'}: ${one.message}`)
-  return `${message}. All of them: ${lines.join('; ')}.`
+  return `${message}. All mistakes: ${lines.join('; ')}.`
 }
 
 const MAX_MISTAKES = 10
@@ -252,8 +252,8 @@ class PlaybookRun {
     const failed = names.length === 0 ? '' : ` Failed: ${names.join('; ')}.`
     const hint =
       reason === 'test'
-        ? 'The output of the step says more; what was made is kept.'
-        : 'The steps with phase: setup of the playbook must work on the branch that the task begins at.'
+        ? 'The output of the step says more. The work so far is saved.'
+        : 'The steps with phase: setup of the playbook must work on the branch that the task starts from.'
     throw new StepFailure(reason, this.#context.shown(`${summary.message}${failed}`), hint)
   }
 }

@@ -6,8 +6,8 @@ const MAX_MESSAGE = 2000
 
 const hints = {
   gave_up:
-    'What it has done is kept: errand task diff. Say more in the task, or choose another agent or model.',
-  review: 'They are among the artifacts of the run. Mend them, or write review: {must_pass: false}.',
+    'The work so far is saved: errand task diff. Add details to the task, or choose another agent or model.',
+  review: 'The findings are among the artifacts of the run. Fix them, or write review: {must_pass: false}.',
 } as const
 
 /** Ends a try that did not succeed, after everything to be stored of it is stored. */

@@ -80,7 +80,7 @@ async function allFigures(
       writable: ended.writable,
     })
     if (copied.type === 'exited' && copied.code === 0) await take(file, path)
-    else notes.push(`${path}: it could not be read.`)
+    else notes.push(`${path} could not be read.`)
   }
   if (figures.length === 0 && tap.test(await headOf(ended.stdout))) await take(ended.stdout, ended.name)
   return { figures, notes }
@@ -111,10 +111,10 @@ async function named(
       return relative.filter((path) => patterns.some((pattern) => pattern.test(path)))
     })
     if (found.length > MAX_FILES)
-      notes.push(`${name}: of ${found.length} files of results ${MAX_FILES} are read.`)
+      notes.push(`${name}: only ${MAX_FILES} of ${found.length} result files are read.`)
     return found.sort().slice(0, MAX_FILES)
   } catch (error) {
-    notes.push(`${name}: its files of results are not looked for: ${(error as Error).message}.`)
+    notes.push(`${name}: its result files cannot be searched: ${(error as Error).message}.`)
     return []
   }
 }

@@ -12,8 +12,8 @@ export async function answerOf(
   try {
     const attempt = attempts.get(ask.attempt_id)
     if (attempt?.viewFolder === undefined)
-      throw new ErrandError('not_found', `Attempt ${ask.attempt_id} is not here any more.`, {
-        hint: 'The folder of an agent is shown while its session goes on; its change is kept at the end.',
+      throw new ErrandError('not_found', `Attempt ${ask.attempt_id} is no longer here.`, {
+        hint: 'The folder of an agent is shown while its session is open. Its change is saved at the end.',
       })
     return await attempt.viewFolder(ask, send)
   } catch (error) {

@@ -128,7 +128,10 @@ test('without a repository there is nothing to compare, and without commits all 
   const { git, write, viewed } = world(t)
   write('a', 'x\n')
   assert.equal((await tellChange(viewed(undefined))).repository, false)
-  await assert.rejects(readChange(viewed(undefined)), { code: 'not_found', message: /no repository/ })
+  await assert.rejects(readChange(viewed(undefined)), {
+    code: 'not_found',
+    message: /not in a Git repository/,
+  })
   git('init', '-q')
   assert.match(await readChange(viewed('')), /\+\+\+ b\/a\n@@ -0,0 \+1 @@\n\+x\n/)
   git('add', '.')

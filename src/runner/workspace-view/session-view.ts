@@ -120,8 +120,8 @@ export async function readChange(viewed: ViewedFolder, commit?: number): Promise
   const { cwd, base, git, masker } = viewed
   const root = repositoryOf(cwd)
   if (base === undefined || root === undefined)
-    throw new ErrandError('not_found', 'The folder of the session is in no repository of git.', {
-      hint: 'Its files are there all the same.',
+    throw new ErrandError('not_found', 'The folder of the session is not in a Git repository.', {
+      hint: 'You can still view its files.',
     })
   const place = { cwd, root }
   const plain = [
@@ -137,7 +137,7 @@ export async function readChange(viewed: ViewedFolder, commit?: number): Promise
     if (commit !== undefined) {
       const sha = (await commitsOf(viewed))[commit - 1]?.sha
       if (sha === undefined)
-        throw new ErrandError('not_found', `The session has made no commit ${commit}.`, {
+        throw new ErrandError('not_found', `The session has no commit ${commit}.`, {
           hint: 'Commits are counted from 1, the oldest first.',
         })
       return bounded(shown(masker, await git.run(place, ['show', '--format=', ...plain, sha, '--', '.'])))
@@ -158,7 +158,7 @@ export async function readChange(viewed: ViewedFolder, commit?: number): Promise
     if (isErrandError(error)) throw error
     if ((error as { code?: string }).code === 'ERR_CHILD_PROCESS_STDIO_MAXBUFFER') throw tooLarge()
     throw new ErrandError('unavailable', `git could not compare the session's folder: ${firstLine(error)}`, {
-      hint: 'It may be in the middle of something: try again.',
+      hint: 'It may be in the middle of an operation: try again.',
     })
   }
 }
@@ -177,7 +177,7 @@ function bounded(text: string): string {
 const tooLarge = (): ErrandError =>
   new ErrandError(
     'body_too_large',
-    `The change is larger than ${MOST_CHANGE_BYTES / 1024 ** 2} MiB, which is the most that is shown.`,
+    `The change is larger than ${MOST_CHANGE_BYTES / 1024 ** 2} MiB, the largest size that is shown.`,
     { hint: 'Look at single commits, or at the folder on its machine.' },
   )
 
@@ -218,15 +218,15 @@ async function seen<T>(path: string, read: () => Promise<T>): Promise<T> {
     const { code } = error as NodeJS.ErrnoException
     if (error instanceof LeadsOut)
       throw new ErrandError('forbidden', `"${path}" is not shown: ${error.message}.`, {
-        hint: "Only files and folders that stand in the session's folder are, and no links.",
+        hint: "Only files and folders in the session's folder are shown, and no links.",
       })
     if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ENAMETOOLONG')
-      throw new ErrandError('not_found', `There is no "${path}" in the folder of the session.`, {
-        hint: 'Its agent may have removed it: list the folder again.',
+      throw new ErrandError('not_found', `"${path}" does not exist in the folder of the session.`, {
+        hint: 'The agent may have removed it: list the folder again.',
       })
     if (code === 'EACCES' || code === 'EPERM')
       throw new ErrandError('forbidden', `The runner may not read "${path}".`, {
-        hint: 'Its mode keeps it from others: ask the agent to show it.',
+        hint: 'Its mode denies access to others: ask the agent to show it.',
       })
     throw error
   }

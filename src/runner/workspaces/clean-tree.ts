@@ -18,7 +18,7 @@ export async function unlockTree(root: string): Promise<void> {
   const uid = process.getuid?.()
   let entries = 0
   await walk(root, async (path, stat) => {
-    if (++entries > MOST_ENTRIES) throw new SlotDamaged(`it holds more than ${MOST_ENTRIES} files`)
+    if (++entries > MOST_ENTRIES) throw new SlotDamaged(`it contains more than ${MOST_ENTRIES} files`)
     if (uid !== undefined && stat.uid !== uid) throw new SlotDamaged('a file in it belongs to another user')
     if (stat.dev !== dev) throw new SlotDamaged('another file system is mounted in it')
     if (stat.isDirectory()) {
@@ -56,7 +56,7 @@ export async function keepTracked(root: string, tracked: Tracked): Promise<numbe
     found++
     bytes += stat.blocks * 512
     if (mode === '160000' ? !stat.isDirectory() : mode === '120000' ? !stat.isSymbolicLink() : !stat.isFile())
-      throw new SlotDamaged(`${JSON.stringify(name)} is not the kind of file that it is in its commit`)
+      throw new SlotDamaged(`${JSON.stringify(name)} is not the same type of file as in the commit`)
     if (mode.startsWith('100')) {
       const wanted = fileMode(mode === '100755')
       if ((stat.mode & 0o7777) !== wanted) await chmod(path, wanted)

@@ -90,6 +90,6 @@ async function answer(context: PlatformContext, argv: readonly string[]): Promis
   const ended = await context.boxed(quiet(argv, { file }))
   if (ended.type !== 'exited' || ended.code !== 0) return ''
   if (statSync(file).size > MAX_ANSWER_BYTES)
-    throw new StepFailure('workspace', 'Git said too much in the box.')
+    throw new StepFailure('workspace', 'Git printed too much in the box.')
   return readFileSync(file, 'utf8')
 }

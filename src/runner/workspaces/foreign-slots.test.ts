@@ -122,16 +122,16 @@ test('a pool that is away, and a slot that is none or in no allowed folder, end 
   symlinkSync(elsewhere, join(folder, 'link'))
   writeFileSync(join(folder, 'file'), '')
   for (const [path, words] of [
-    ['slot', /no folder of this machine/],
-    [join(folder, 'gone'), /no folder of this machine/],
-    [join(folder, 'file'), /no folder of this machine/],
-    [elsewhere, /outside of the folders/],
-    [join(folder, 'link'), /outside of the folders/],
-    [`${folder}/slot/../../elsewhere`, /outside of the folders/],
-    [folder, /outside of the folders/],
-    [root, /outside of the folders/],
-    [join(folder, 'runs/run_2'), /outside of the folders/],
-    [join(folder, 'runs'), /outside of the folders/],
+    ['slot', /not a folder on this machine/],
+    [join(folder, 'gone'), /not a folder on this machine/],
+    [join(folder, 'file'), /not a folder on this machine/],
+    [elsewhere, /outside the folders/],
+    [join(folder, 'link'), /outside the folders/],
+    [`${folder}/slot/../../elsewhere`, /outside the folders/],
+    [folder, /outside the folders/],
+    [root, /outside the folders/],
+    [join(folder, 'runs/run_2'), /outside the folders/],
+    [join(folder, 'runs'), /outside the folders/],
   ] as const) {
     pool.path = path
     await assert.rejects(run(), { reason: 'workspace', message: words }, path)

@@ -148,7 +148,7 @@ export class ForeignSlots {
           const isRefused = typeof status === 'number' && status >= 300 && status < 500 && status !== 429
           if (isRefused) this.#note(runId, undefined)
           else isAway = true
-          const what = isRefused ? 'is left to' : 'is given back later to'
+          const what = isRefused ? 'is left to' : 'will be returned later to'
           log(`The slot ${slot_id} ${what} the pool at ${service.url}: ${messageOf(error)}`, {
             level: 'warn',
           })

@@ -30,7 +30,7 @@ export function baseOf(
   if (ref !== undefined && isCommitId(ref)) return { name: ref.toLowerCase(), sha: ref.toLowerCase() }
   if (ref === undefined)
     throw new GitRefused('base_missing', `${identity} has no commits yet.`, {
-      hint: 'Push a first commit, on the branch that it is to start with.',
+      hint: 'Push a first commit to the branch that the repository should start with.',
     })
   const { defaultBranch } = advertisement
   throw new GitRefused('base_missing', `${identity} has no branch or tag "${ref}".`, {

@@ -59,9 +59,9 @@ export async function checkRepository(ask: CheckAsk, context: RemoteContext): Pr
   }
   throw new GitRefused(
     'branch_taken',
-    `The branch "${branch}" and ${MOST_SUFFIXES - 1} like it are there already.`,
+    `The branch "${branch}" and ${MOST_SUFFIXES - 1} like it already exist.`,
     {
-      hint: 'Name another branch, or reuse this one.',
+      hint: 'Choose another branch, or reuse this one.',
     },
   )
 }
@@ -69,16 +69,16 @@ export async function checkRepository(ask: CheckAsk, context: RemoteContext): Pr
 function checkBranch(branch: string, { advertisement, identity }: Remote): void {
   try {
     checkGitRef(branch)
-    if (/^(refs\/|HEAD$)/.test(branch)) throw new Error(`"${branch}" is no name for a branch`)
+    if (/^(refs\/|HEAD$)/.test(branch)) throw new Error(`"${branch}" is not a valid branch name`)
   } catch (cause) {
-    throw new GitRefused('branch_taken', `The branch cannot be made: ${(cause as Error).message}`, {
-      hint: 'Name it in letters, digits, "-", "_" and "/".',
+    throw new GitRefused('branch_taken', `The branch cannot be created: ${(cause as Error).message}`, {
+      hint: 'Use letters, digits, "-", "_" and "/" in its name.',
       cause,
     })
   }
   if (branch !== advertisement.defaultBranch) return
   throw new GitRefused('branch_taken', `"${branch}" is the default branch of ${identity}.`, {
-    hint: 'Name another branch: that one changes by pull requests.',
+    hint: 'Choose another branch: the default branch changes through pull requests.',
   })
 }
 
@@ -89,8 +89,8 @@ function checkBeside(branch: string, refs: ReadonlyMap<string, string>): void {
   if (other === undefined) return
   throw new GitRefused(
     'branch_taken',
-    `There can be no branch "${branch}" beside "${other.slice('refs/heads/'.length)}".`,
-    { hint: 'Name another branch.' },
+    `A branch "${branch}" cannot exist beside "${other.slice('refs/heads/'.length)}".`,
+    { hint: 'Choose another branch.' },
   )
 }
 

@@ -17,18 +17,18 @@ export interface SlotFolders {
 export function slotFolder(path: string, { allowed, own }: SlotFolders, whose: string): string {
   const real = realPath(path, '/')
   if (!path.startsWith(sep) || !isFolder(real))
-    throw new StepFailure('workspace', `The slot ${whose} is no folder of this machine: ${path}.`)
+    throw new StepFailure('workspace', `The slot ${whose} is not a folder on this machine: ${path}.`)
   const isAllowed = allowed.some((folder) => real.startsWith(realPath(folder, '/') + sep))
   const isOwn = own.some((folder) => {
     const place = realPath(folder, '/') + sep
     return `${real}${sep}`.startsWith(place) || place.startsWith(`${real}${sep}`)
   })
   if (isAllowed && !isOwn) return real
-  const named = allowed.length === 0 ? 'none is allowed' : `allowed are ${allowed.join(', ')}`
+  const named = allowed.length === 0 ? 'No folder is allowed yet' : `Allowed: ${allowed.join(', ')}`
   throw new StepFailure(
     'workspace',
-    `The slot ${whose} is outside of the folders that slots may be in: ${path}.`,
-    `Start the runner with --allow-dir for it; ${named}.`,
+    `The slot ${whose} is outside the folders that may contain slots: ${path}.`,
+    `Start the runner with --allow-dir for it. ${named}.`,
   )
 }
 
@@ -46,6 +46,6 @@ export async function headOfSlot(context: PlatformContext): Promise<string> {
   if (isCommitId(said)) return said
   throw new StepFailure(
     'workspace',
-    'The slot is no checkout of a repository with a commit: the output says what git says of it.',
+    'The slot is not a checkout of a repository with a commit: the output has the message of git.',
   )
 }

@@ -81,8 +81,8 @@ export class LeasedSlots {
       const user = { run_id: LEASED + slot_id, tenant }
       const { work } = await pool.lease(user, { repo: repo_url, ref }, credential, { signal, tell })
       if (!this.#leases.has(slot_id))
-        throw new ErrandError('conflict', 'The lease was over before the slot was made.', {
-          hint: 'Ask for a longer one with lease_seconds.',
+        throw new ErrandError('conflict', 'The lease ended before the slot was created.', {
+          hint: 'Request a longer lease with lease_seconds.',
         })
       // It begins when it is handed out.
       this.#note(slot_id, Date.now() + lease_ms)
@@ -110,7 +110,7 @@ export class LeasedSlots {
     for (const [slotId, untilMs] of this.#leases)
       if (untilMs <= now)
         this.#release(slotId).catch((error: Error) =>
-          this.#options.log(`The slot ${slotId} could not be given back: ${error.message}`, {
+          this.#options.log(`The slot ${slotId} could not be released: ${error.message}`, {
             level: 'warn',
           }),
         )

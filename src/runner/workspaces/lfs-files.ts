@@ -69,16 +69,16 @@ export async function placeLfsFiles(ask: LfsAsk, context: LfsContext): Promise<v
   if (pointers.length > MOST_FILES || bytes > context.maxBytes)
     throw new GitRefused(
       'workspace',
-      `Git LFS has ${pointers.length} files with ${bytes} bytes: that is too much.`,
+      `Git LFS has ${pointers.length} files with ${bytes} bytes, which is too much.`,
       {
-        hint: 'Leave lfs out, and have the setup of the playbook fetch those that are needed.',
+        hint: 'Do without lfs: true, and let the setup of the playbook fetch the files that are needed.',
       },
     )
   if (!/^https?:/i.test(ask.identity))
-    throw new GitRefused('workspace', 'Files of Git LFS are fetched by http and https alone.', {
-      hint: 'Name the repository by https://, or leave lfs out.',
+    throw new GitRefused('workspace', 'Git LFS files are fetched only over HTTP and HTTPS.', {
+      hint: 'Use an https:// address for the repository, or do without lfs: true.',
     })
-  context.tell(`${pointers.length} files of Git LFS are fetched (${bytes} bytes).`)
+  context.tell(`Fetching ${pointers.length} Git LFS files (${bytes} bytes).`)
   const base = ask.identity.endsWith('.git') ? ask.identity : `${ask.identity}.git`
   const own = { ...ask, base }
   for (let at = 0; at < pointers.length; at += AT_A_TIME)
@@ -136,9 +136,9 @@ async function fetchSome(
       const why = error?.message ?? 'the server has no address for it'
       throw new GitRefused(
         'base_missing',
-        `${JSON.stringify(path)} of Git LFS cannot be had: ${why.slice(0, 300)}.`,
+        `The Git LFS file ${JSON.stringify(path)} cannot be fetched: ${why.slice(0, 300)}.`,
         {
-          hint: 'Push it with git lfs push, or leave lfs out.',
+          hint: 'Push it with git lfs push, or do without lfs: true.',
         },
       )
     }
@@ -152,7 +152,7 @@ async function fetchSome(
       if (each.oid === oid) {
         const to = join(work, each.path)
         if (!lstatSync(to).isFile())
-          throw new GitRefused('workspace', `${JSON.stringify(each.path)} is no file.`)
+          throw new GitRefused('workspace', `${JSON.stringify(each.path)} is not a file.`)
         copyFileSync(file, to)
       }
     rmSync(file, { force: true })
@@ -182,7 +182,9 @@ async function asked({ fetch, signal }: LfsContext, url: string, init: RequestIn
   if (answer.ok) return answer
   await answer.body?.cancel()
   const reason = reasons[answer.status] ?? 'host_unreachable'
-  throw new GitRefused(reason, `Git LFS at ${host} answers ${answer.status}.`, { hint: hintOf(reason, host) })
+  throw new GitRefused(reason, `Git LFS at ${host} answered ${answer.status}.`, {
+    hint: hintOf(reason, host),
+  })
 }
 
 /** Rethrows an error that broke off an answer, with the name of the server. */
@@ -196,7 +198,7 @@ const brokenOff =
     const { host } = new URL(url)
     throw new GitRefused(
       'host_unreachable',
-      `Git LFS at ${host} broke off its answer: ${messageOf(error)}.`,
+      `The answer of Git LFS at ${host} was cut off: ${messageOf(error)}.`,
       {
         cause: error,
       },
@@ -213,7 +215,7 @@ async function readAnswer(
     return Answer.parse(JSON.parse(bytes.toString()))
   } catch (cause) {
     const { host } = new URL(url)
-    throw new GitRefused('host_unreachable', `What Git LFS at ${host} answers cannot be read.`, { cause })
+    throw new GitRefused('host_unreachable', `The answer of Git LFS at ${host} cannot be read.`, { cause })
   }
 }
 
@@ -222,7 +224,8 @@ async function limited(answer: Response, most: number): Promise<Buffer> {
   let bytes = 0
   for await (const part of Readable.fromWeb(answer.body as never)) {
     bytes += (part as Buffer).length
-    if (bytes > most) throw new GitRefused('host_unreachable', 'The server of Git LFS answers too much.')
+    if (bytes > most)
+      throw new GitRefused('host_unreachable', 'The answer of the Git LFS server is too long.')
     parts.push(Buffer.from(part as Buffer))
   }
   return Buffer.concat(parts)
@@ -237,9 +240,9 @@ async function download(
   const wrong = (why: string) =>
     new GitRefused(
       'base_missing',
-      `${JSON.stringify(path)} of Git LFS is not what its pointer says: ${why}.`,
+      `The Git LFS file ${JSON.stringify(path)} does not match its pointer: ${why}.`,
       {
-        hint: 'Have it pushed anew with git lfs push.',
+        hint: 'Push it again with git lfs push.',
       },
     )
   const measured = new Transform({
@@ -251,8 +254,8 @@ async function download(
   })
   if (answer.body === null) throw wrong('it is empty')
   await pipeline(Readable.fromWeb(answer.body as never), measured, createWriteStream(file, { mode: 0o600 }))
-  if (bytes !== size) throw wrong(`it has ${bytes} bytes, and not ${size}`)
-  if (hash.digest('hex') !== oid) throw wrong('its SHA-256 is another one')
+  if (bytes !== size) throw wrong(`it has ${bytes} bytes instead of ${size}`)
+  if (hash.digest('hex') !== oid) throw wrong('its SHA-256 is different')
 }
 
 const gitOptions = (folder: string, { signal, maxBytes }: LfsContext): GitOptions => ({

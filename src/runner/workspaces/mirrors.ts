@@ -139,8 +139,10 @@ export class Mirrors {
       }
       throw new GitRefused(
         'history_missing',
-        `${remote.identity} lacks commits in which ${commits[0]} and ${commits[1]} part: it is a shallow copy itself.`,
-        { hint: 'Have the server fetch all of it (git fetch --unshallow), or work without rebase and join.' },
+        `${remote.identity} lacks the commits in which ${commits[0]} and ${commits[1]} differ: it is a shallow copy itself.`,
+        {
+          hint: 'Have the server fetch the whole history (git fetch --unshallow), or work without rebase and join.',
+        },
       )
     })
   }
@@ -153,7 +155,7 @@ export class Mirrors {
     if (bytesOf(join(path, 'objects')) < maxBytes) return
     throw new GitRefused(
       'disk_full',
-      `More commits of ${identity} are needed, and those that are there take all the space of the pool.`,
+      `More commits of ${identity} are needed, but its commits already fill the pool.`,
       { hint: hintOf('disk_full') },
     )
   }
@@ -226,7 +228,7 @@ export class Mirrors {
       throw refusalOf(error, `${remote.identity} has no commit ${sha}`, 'base_missing')
     })
     await git(there, options, text).catch((cause: unknown) => {
-      throw new GitRefused('base_missing', `${sha} is no commit of ${remote.identity}.`, {
+      throw new GitRefused('base_missing', `${sha} is not a commit of ${remote.identity}.`, {
         hint: 'Name a branch, a tag or a full commit id.',
         cause,
       })

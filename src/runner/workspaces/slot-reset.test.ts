@@ -204,8 +204,8 @@ test('a slot that cannot be made as new for sure is given up, told, and another 
   const pool = place.pool({ log: (message) => told.push(message) })
   await pool.settled()
   const damages: Readonly<Record<string, (work: string) => unknown>> = {
-    'still works in it': (work) => spawn('sleep', ['1000'], { cwd: join(work, 'deep'), stdio: 'ignore' }),
-    'parts of it are gone': (work) => rmSync(work, { recursive: true }),
+    'is still using it': (work) => spawn('sleep', ['1000'], { cwd: join(work, 'deep'), stdio: 'ignore' }),
+    'parts of it are missing': (work) => rmSync(work, { recursive: true }),
     'too long': (work) => {
       const half = Array.from({ length: 150 }, () => 'a'.repeat(20)).join('/')
       const script = `mkdir -p ${half} && cd ${half} && mkdir -p ${half}`

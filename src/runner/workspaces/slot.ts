@@ -139,9 +139,9 @@ export class Slot {
       // Whatever the text is, it does not come from a server.
       throw new GitRefused(
         'workspace',
-        `The commits to begin with are not sound: ${error.said || error.end}.`,
+        `The commits to start from are not valid: ${error.said || error.end}.`,
         {
-          hint: 'Begin without them: an earlier try is not gone on with then.',
+          hint: 'Start without them. The work of the earlier try is then not continued.',
           cause: error,
         },
       )
@@ -154,9 +154,9 @@ export class Slot {
    */
   async reset(base: string, signal: AbortSignal): Promise<number> {
     const { work, ownGit } = this
-    if (!isFolder(work) || !existsSync(join(ownGit, 'HEAD'))) throw new SlotDamaged('parts of it are gone')
+    if (!isFolder(work) || !existsSync(join(ownGit, 'HEAD'))) throw new SlotDamaged('parts of it are missing')
     const holder = holderOf(this.#options.path)
-    if (holder !== undefined) throw new SlotDamaged(`process ${holder} still works in it`)
+    if (holder !== undefined) throw new SlotDamaged(`process ${holder} is still using it`)
     await unlockTree(work)
     await rm(join(work, '.git'), { recursive: true, force: true })
     removeLocks(ownGit)

@@ -91,7 +91,7 @@ export const gitWorkspaceStep = (
           context.phase(WAITING_FOR_WORKSPACE, message)
         },
       })
-      if (hasWaited) tell('Another run has left its workspace.')
+      if (hasWaited) tell('Another run has released its workspace.')
       const openedRemote = () =>
         openRemote({ url: repo, ...credential }, { policy, folder: context.folder, signal })
       const asItIs = async () => {
@@ -200,7 +200,7 @@ async function begin(
   } catch (error) {
     // It is not handed out in this state: a repeated step begins anew.
     await pool.release(leased.run_id)
-    throw refusalOf(error, 'The workspace cannot be made')
+    throw refusalOf(error, 'The workspace cannot be created')
   }
 }
 
@@ -217,8 +217,8 @@ function refuseForSlot({ submodules, lfs, slot_path }: WorkspaceArgs): void {
   if (slot_path === undefined || !(submodules || lfs)) return
   throw new StepFailure(
     'invalid_argument',
-    'A slot is used as it is, and so with the submodules and the files of Git LFS that are there.',
-    'Leave out "submodules" and "lfs", or "slot_path".',
+    'A slot is used as it is, with the submodules and Git LFS files that it already has.',
+    'Remove "submodules" and "lfs", or "slot_path".',
   )
 }
 

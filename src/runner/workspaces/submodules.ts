@@ -62,18 +62,18 @@ export async function placeSubmodules(ask: SubmodulesAsk, context: SubmodulesCon
       if (depth > DEEPEST || ++count > MOST)
         throw new GitRefused(
           'workspace',
-          `There are more than ${MOST} submodules, or they lie deeper than ${DEEPEST}.`,
+          `There are more than ${MOST} submodules, or they are nested more than ${DEEPEST} levels deep.`,
           {
-            hint: 'Leave submodules out, and have the setup of the playbook fetch those that are needed.',
+            hint: 'Do without submodules: true, and let the setup of the playbook fetch those that are needed.',
           },
         )
-      context.tell(`The submodule ${shown} is fetched.`)
+      context.tell(`Fetching the submodule ${shown}.`)
       try {
         const address = addressOf(url, of.identity)
         const isSame = sameOwner(address, ask.identity)
         if (!isSame && isSsh(address))
-          throw new GitRefused('repo_refused', 'it is by SSH, and of another server or owner.', {
-            hint: "The runner's key is for the server and owner of the repository itself.",
+          throw new GitRefused('repo_refused', 'it uses SSH, but belongs to another server or owner.', {
+            hint: "The runner's key is only for the server and owner of the repository itself.",
           })
         const { token, username, scope } = isSame ? context.credential : { scope: 'none' }
         const { home: folder, signal } = context
@@ -128,7 +128,7 @@ async function listSubmodules(
 function addressOf(url: string, of: string): string {
   if (!/^\.\.?\//.test(url)) return url
   const found = URL.parse(url, `${of}/`)
-  if (found === null) throw new GitRefused('repo_refused', `its address ${JSON.stringify(url)} is none.`)
+  if (found === null) throw new GitRefused('repo_refused', `its address ${JSON.stringify(url)} is not valid.`)
   return found.href
 }
 

@@ -102,8 +102,8 @@ export class WorkspacePool {
         this.#write(slot, { ...slot.state, phase: 'ready', last_used_ms: Date.now() })
         return this.#workspace(slot)
       }
-      throw new GitRefused('workspace', `The run has a workspace already, of ${slot.state.repo}.`, {
-        hint: 'A run has one workspace: give each repository a run of its own.',
+      throw new GitRefused('workspace', `The run already has a workspace, of ${slot.state.repo}.`, {
+        hint: 'A run has one workspace: use a separate run for each repository.',
       })
     }
     const there = this.#leases.get(user.run_id)
@@ -114,7 +114,7 @@ export class WorkspacePool {
       return await lease
     } catch (error) {
       context.signal.throwIfAborted()
-      throw refusalOf(error, 'The workspace cannot be made')
+      throw refusalOf(error, 'The workspace cannot be created')
     } finally {
       this.#leases.delete(user.run_id)
       this.#borrowing.delete(user.run_id)
@@ -326,7 +326,7 @@ export class WorkspacePool {
     const user = [...this.#slots.values()].find(({ state }) => state.slot_path === slotPath)?.state.run_id
     if (user !== undefined)
       throw new GitRefused('workspace', `The slot ${slotPath} is in use by ${user}.`, {
-        hint: 'Wait until that run is over, or give another slot.',
+        hint: 'Wait until that run has ended, or use another slot.',
       })
     const held = newSlot(this.#options.dir, this.#slots, { mirror: mirror.key, repo: remote.identity })
     held.state = { ...held.state, slot_path: slotPath }
@@ -356,7 +356,7 @@ export class WorkspacePool {
     } catch (error) {
       // A full disk: the slot is free anyway, and is not used again.
       held.state = { ...rest, phase: 'resetting' }
-      this.#warn(`A workspace could not be noted as free: ${(error as Error).message}.`)
+      this.#warn(`A workspace could not be marked as free: ${(error as Error).message}.`)
     }
     held.busy = this.#reset(held).finally(() => {
       held.busy = undefined
@@ -368,7 +368,7 @@ export class WorkspacePool {
     this.#sweeping = this.#sweeping.then(async () => {
       await busy
       await this.#sweep().catch((error: Error) => {
-        this.#warn(`Old workspaces could not be given up: ${error.message}.`)
+        this.#warn(`Old workspaces could not be deleted: ${error.message}.`)
       })
     })
   }
@@ -376,7 +376,7 @@ export class WorkspacePool {
   async #reset(held: Held): Promise<void> {
     try {
       const { base_sha } = held.state
-      if (base_sha === undefined) throw new SlotDamaged('it was never whole')
+      if (base_sha === undefined) throw new SlotDamaged('it was never complete')
       await this.#orphansEnded
       const bytes = await this.#opened(held).reset(base_sha, this.#abort.signal)
       this.#write(held, { ...held.state, phase: 'free', bytes })
@@ -385,7 +385,7 @@ export class WorkspacePool {
       if (this.#abort.signal.aborted) return
       this.#evict(held)
       const why = error instanceof GitFailure ? `git says: ${error.said}` : (error as Error).message
-      this.#warn(`The workspace ${held.path} is made anew: ${why}.`)
+      this.#warn(`The workspace ${held.path} is recreated: ${why}.`)
     }
   }
 
@@ -475,7 +475,7 @@ export class WorkspacePool {
 
   #heldBy(runId: string): Held {
     const held = this.#slotOf(runId)
-    if (!held) throw new GitRefused('workspace', 'The run has no workspace any more.')
+    if (!held) throw new GitRefused('workspace', 'The run no longer has a workspace.')
     return held
   }
 

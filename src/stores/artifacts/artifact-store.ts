@@ -85,7 +85,7 @@ export class ArtifactStore {
    */
   async put(place: ArtifactPlace, measured: Measured, content: Readable): Promise<void> {
     const { bytes, sha256 } = measured
-    if (!SHA256.test(sha256)) throw new ErrandError('bad_request', `"${sha256}" is no SHA-256 in hex.`)
+    if (!SHA256.test(sha256)) throw new ErrandError('bad_request', `"${sha256}" is not a SHA-256 in hex.`)
     if (bytes > this.#limits.bytes) throw tooLarge(this.#limits.bytes)
     await this.#keep(place, measured, (folder, file) => writeWhole(folder, file, measured, content))
   }
@@ -150,14 +150,14 @@ export class ArtifactStore {
     const file = join(this.#folder(place), SHA256.test(sha256) ? sha256 : 'none')
     const size = await sizeOf(file)
     if (size === undefined)
-      throw new ErrandError('not_found', `The bytes of ${sha256} of ${nameOf(place)} are gone.`, {
+      throw new ErrandError('not_found', `The content of ${sha256} of ${nameOf(place)} is missing.`, {
         hint: 'A backup may have them.',
       })
     if (size !== bytes || !(await this.#isGood(file, sha256)))
       throw new ErrandError(
         'output_damaged',
-        `An artifact of ${nameOf(place)} is damaged: its ${size} bytes are not those with the SHA-256 ${sha256}.`,
-        { hint: 'Look at the disk of the hub. A backup may have the whole.' },
+        `An artifact of ${nameOf(place)} is damaged: its ${size} bytes do not match the SHA-256 ${sha256}.`,
+        { hint: "Check the hub's disk. A backup may have the complete artifact." },
       )
     return start >= end ? none() : createReadStream(file, { start, end: end - 1 })
   }
@@ -220,15 +220,17 @@ export class ArtifactStore {
     const { perRunBytes, perRunCount, perUserBytes } = this.#limits
     const run = await usageOf(folder)
     if (run.count >= perRunCount)
-      throw full(`${capital(nameOf(place))} has ${run.count} artifacts, the most that are kept of one.`)
+      throw full(`${capital(nameOf(place))} already has ${run.count} artifacts, which is the limit.`)
     if (run.bytes + this.#coming.get(folder)! > perRunBytes)
-      throw full(`${capital(nameOf(place))} keeps more than ${perRunBytes} bytes (ERRAND_MAX_ARTIFACTS_RUN).`)
+      throw full(
+        `${capital(nameOf(place))} may have at most ${perRunBytes} bytes of artifacts (ERRAND_MAX_ARTIFACTS_RUN).`,
+      )
     if (perUserBytes === Number.POSITIVE_INFINITY) return
     let bytes = this.#coming.get(user)!
     for (const name of await namesIn(user)) bytes += (await usageOf(join(user, name))).bytes
     if (bytes > perUserBytes)
       throw full(
-        `The runs of ${place.owner} keep more than ${perUserBytes} bytes (ERRAND_MAX_ARTIFACTS_USER).`,
+        `The runs of ${place.owner} may have at most ${perUserBytes} bytes of artifacts (ERRAND_MAX_ARTIFACTS_USER).`,
       )
   }
 
@@ -265,7 +267,7 @@ export class ArtifactStore {
 
   #folder(place: ArtifactPlace): string {
     if ('run_id' in place) return join(this.#userFolder(place), RunId.parse(place.run_id))
-    if (!HEX_NAME.test(place.stored)) throw new Error(`"${place.stored}" is no name of a folder`)
+    if (!HEX_NAME.test(place.stored)) throw new Error(`"${place.stored}" is not a valid folder name`)
     return join(this.#userFolder(place), `${STORED}${place.stored}`)
   }
 
@@ -286,8 +288,7 @@ export class ArtifactStore {
   }
 }
 
-const nameOf = (place: ArtifactPlace): string =>
-  'run_id' in place ? `run ${place.run_id}` : 'what is stored for this task'
+const nameOf = (place: ArtifactPlace): string => ('run_id' in place ? `run ${place.run_id}` : 'this task')
 const capital = (text: string): string => text[0]!.toUpperCase() + text.slice(1)
 
 /** Makes the folders, and the names that lead to them, durable. */
@@ -335,7 +336,7 @@ async function writeWhole(
     if (written?.bytes !== bytes || written.sha256 !== sha256)
       throw new ErrandError(
         'bad_request',
-        `What came is not the ${bytes} bytes with the SHA-256 ${sha256}.`,
+        `The received content does not match: expected ${bytes} bytes with the SHA-256 ${sha256}.`,
         {
           hint: 'Send it again.',
         },
@@ -382,15 +383,18 @@ async function* none(): AsyncGenerator<Buffer> {}
 function broken(cause: unknown): ErrandError | undefined {
   const { code } = cause as NodeJS.ErrnoException
   if (code !== 'ERR_STREAM_PREMATURE_CLOSE' && code !== 'ECONNRESET') return undefined
-  return new ErrandError('bad_request', 'The artifact broke off.', { hint: 'Send it again.', cause })
+  return new ErrandError('bad_request', 'The transfer of the artifact was interrupted.', {
+    hint: 'Send it again.',
+    cause,
+  })
 }
 
 const tooLarge = (most: number) =>
-  new ErrandError('body_too_large', `An artifact has ${most} bytes at most.`, {
-    hint: 'Keep less of it, or pack it.',
+  new ErrandError('body_too_large', `An artifact may have at most ${most} bytes.`, {
+    hint: 'Store a smaller part of it, or compress it.',
   })
 
 const full = (why: string) =>
   new ErrandError('quota_exceeded', why, {
-    hint: 'Keep less with it, or delete runs that have ended: errand runs delete ID',
+    hint: 'Store less in it, or delete runs that have ended: errand runs delete ID',
   })

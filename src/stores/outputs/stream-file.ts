@@ -117,8 +117,8 @@ async function hashFile(handle: FileHandle, length: number): Promise<Hash> {
 export function streamPlace(attemptId: string, stream: StreamName): { runId: string; file: string } {
   const { runId, number } = splitAttemptId(attemptId)
   if (!RunId.safeParse(runId).success || !Number.isSafeInteger(number) || number < 1)
-    throw new ErrandError('bad_request', `This is no attempt's id: ${attemptId}`, {
-      hint: "An attempt's id is its run's id, a dot and its number, such as run_a.1.",
+    throw new ErrandError('bad_request', `"${attemptId}" is not a valid attempt id.`, {
+      hint: 'An attempt id is the id of its run, a dot and its number, such as run_a.1.',
     })
   return { runId, file: `${number}.${stream}` }
 }
@@ -136,7 +136,7 @@ export function newBytes(
       'conflict',
       `Bytes ${kept} to ${offset} of ${stream} of ${attemptId} are missing.`,
       {
-        hint: `Send again from byte ${kept} on.`,
+        hint: `Send again from byte ${kept}.`,
       },
     )
   return bytes.subarray(kept - offset)

@@ -113,7 +113,7 @@ export class RunLog {
 
   #damaged(at: number): ErrandError {
     return new ErrandError('store_failed', `${this.#file} is damaged at byte ${at}.`, {
-      hint: 'Put a backup of it in its place, or move the folder of that run away.',
+      hint: 'Replace it with a backup, or move the folder of that run away.',
     })
   }
 }

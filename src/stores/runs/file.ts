@@ -55,7 +55,7 @@ export class FileRunStore implements RunStore {
 
   async create(spec: RunSpec, events: readonly RunEvent[], patch?: RunPatch): Promise<void> {
     if (!RunId.safeParse(spec.run_id).success)
-      throw new ErrandError('bad_request', `This cannot be a run's id: ${spec.run_id}`, {
+      throw new ErrandError('bad_request', `"${spec.run_id}" is not a valid run id.`, {
         hint: 'A run id is 1-100 letters, digits, "_" or "-".',
       })
     checkOrder(spec.run_id, 0, events)

@@ -10,5 +10,5 @@ it('warns once, with the first run, that nothing lasts', async () => {
   await store.create(testSpec('run_a'), [])
   await store.create(testSpec('run_b'), [])
   assert.equal(warnings.length, 1)
-  assert.match(warnings[0]!, /nothing of them lasts/)
+  assert.match(warnings[0]!, /lost when this process ends/)
 })

@@ -35,7 +35,7 @@ export class MemoryRunStore implements RunStore {
     const run: KeptRun = { record: newRecord(spec), events: [] }
     append(run, { events, patch })
     this.#runs.set(spec.run_id, run)
-    this.#warn?.('Runs are kept in memory only: nothing of them lasts when this process ends.')
+    this.#warn?.('Runs are stored only in memory. They are lost when this process ends.')
     this.#warn = undefined
   }
 

@@ -19,8 +19,8 @@ export interface CheckedQuery extends Omit<RunQuery, 'cursor'> {
 export function checkQuery(query: RunQuery): CheckedQuery {
   const { cursor, ...rest } = query
   if (!Number.isInteger(query.limit) || query.limit < 1 || query.limit > 500)
-    throw new ErrandError('bad_request', `A list of ${query.limit} runs was asked for.`, {
-      hint: 'Ask for 1 to 500, and for the rest by the cursor.',
+    throw new ErrandError('bad_request', `${query.limit} is not a valid limit for a list of runs.`, {
+      hint: 'Request 1 to 500 runs, and the rest with the cursor.',
     })
   return {
     ...rest,
@@ -34,7 +34,7 @@ function checkTime(name: string, value: string | undefined): string | undefined 
   if (value === undefined) return undefined
   const time = new Date(value)
   if (Number.isNaN(time.getTime()))
-    throw new ErrandError('bad_request', `${name} is no time: ${value}`, {
+    throw new ErrandError('bad_request', `${name} is not a valid time: ${value}`, {
       hint: 'Write it as 2025-01-15T10:00:00Z.',
     })
   return time.toISOString()
@@ -60,8 +60,8 @@ function readCursor(cursor: string, sort: RunSort | undefined): ListKey {
   } catch {
     // Not a valid cursor: continues below.
   }
-  throw new ErrandError('bad_request', `This is no cursor of such a list of runs: ${cursor}`, {
-    hint: 'Send next_cursor of the page before, unchanged and with the same sort, or none.',
+  throw new ErrandError('bad_request', `This is not a cursor of this list of runs: ${cursor}`, {
+    hint: 'Send next_cursor of the previous page, unchanged and with the same sort, or no cursor.',
   })
 }
 

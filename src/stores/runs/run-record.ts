@@ -57,14 +57,14 @@ export function checkOrder(runId: string, lastSeq: number, events: readonly RunE
 }
 
 export const outOfOrder = (runId: string, expected: number, found: number): ErrandError =>
-  new ErrandError('conflict', `Run ${runId} expects event ${expected} next, and was given ${found}.`, {
+  new ErrandError('conflict', `Run ${runId} expects event ${expected} next, but got ${found}.`, {
     hint: 'Something else has written to this run. Read it again before writing.',
   })
 
 export const runExists = (runId: string): ErrandError =>
-  new ErrandError('run_exists', `There is a run ${runId} already.`, {
+  new ErrandError('run_exists', `Run ${runId} already exists.`, {
     hint: 'Choose another run id, or leave it out.',
   })
 
 export const runNotFound = (runId: string): ErrandError =>
-  new ErrandError('run_not_found', `There is no run ${runId}.`, { hint: 'List the runs to see their ids.' })
+  new ErrandError('run_not_found', `Run ${runId} not found.`, { hint: 'List the runs to see their ids.' })

@@ -53,9 +53,9 @@ export class GivenSecrets implements SecretSource, RunSecrets {
     if (forge !== undefined)
       throw new ErrandError(
         'invalid_argument',
-        `Tokens of ${forge} are made by hubs alone, for coding tasks.`,
+        `Only hubs create tokens for ${forge}, and only for coding tasks.`,
         {
-          hint: 'Give the step a token of your own: secrets: [GIT_TOKEN].',
+          hint: 'Give the step your own token: secrets: [GIT_TOKEN].',
         },
       )
     const names = hubSecrets(workflow as Workflow).flatMap(({ names }) => names)

@@ -68,8 +68,8 @@ export class KeyRing {
 const missing = (from: string, named: boolean): ErrandError =>
   new ErrandError('store_failed', `The key of the secrets is missing: there is no file ${from}.`, {
     hint: named
-      ? 'Make one: openssl rand -base64 32 > FILE, readable for the user of the hub only.'
-      : 'Put the file back, or give the key with ERRAND_SECRETS_KEY. If it is lost, delete the secrets and set them again.',
+      ? 'Create one: openssl rand -base64 32 > FILE, readable only for the user of the hub.'
+      : 'Restore the file, or set the key in ERRAND_SECRETS_KEY. If it is lost, delete the secrets and set them again.',
   })
 
 /** Parses Base64: one key, or several separated by blanks or commas. Its errors do not quote a key. */
@@ -82,13 +82,13 @@ function parse(text: string, from: string): Keys {
       if (bytes.length === KEY_BYTES && /^[A-Za-z0-9+/_-]{43}=?$/.test(part)) return secretKey(bytes)
       throw new ErrandError(
         'store_failed',
-        `Key ${index + 1} of ${from} is no key of secrets: it must be ${KEY_BYTES} bytes in base64.`,
-        { hint: 'Make one with: openssl rand -base64 32' },
+        `Key ${index + 1} of ${from} is not a valid key for secrets: it must be ${KEY_BYTES} bytes in base64.`,
+        { hint: 'Create one with: openssl rand -base64 32' },
       )
     })
   if (first === undefined)
     throw new ErrandError('store_failed', `There is no key in ${from}.`, {
-      hint: 'Put the key back; a new one is made with: openssl rand -base64 32',
+      hint: 'Restore the key. To create a new one: openssl rand -base64 32',
     })
   return { all: [first, ...others], from }
 }

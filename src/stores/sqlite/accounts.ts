@@ -111,10 +111,10 @@ export const sqliteUsers = (session: SqlSession): Users => ({
 })
 
 const userExists = (user: User): ErrandError =>
-  new ErrandError('conflict', `There is a user ${user.name} already.`, { hint: 'Choose another name.' })
+  new ErrandError('conflict', `User ${user.name} already exists.`, { hint: 'Choose another name.' })
 
 const userNotFound = (id: string): ErrandError =>
-  new ErrandError('not_found', `There is no user ${id}.`, { hint: 'List the users to see their ids.' })
+  new ErrandError('not_found', `User ${id} not found.`, { hint: 'List the users to see their ids.' })
 
 type Row = Record<string, SQLOutputValue>
 
@@ -207,11 +207,11 @@ export const sqliteTokens = (session: SqlSession): Tokens => {
     if (user_id !== undefined && session.get(userById, user_id) === undefined) throw userNotFound(user_id)
     const sql = 'SELECT id FROM tokens WHERE id = ? AND revoked_at IS NULL'
     if (made_by !== undefined && session.get(sql, made_by) === undefined)
-      throw new ErrandError('token_revoked', 'The token that makes this one was revoked.', {
-        hint: 'Make it with another token, or log in: errand login',
+      throw new ErrandError('token_revoked', 'The token that creates this one was revoked.', {
+        hint: 'Create it with another token, or log in: errand login',
       })
     if (session.get('SELECT id FROM tokens WHERE id = ? OR token_sha256 = ?', id, token_sha256) !== undefined)
-      throw new ErrandError('conflict', `There is a token ${id} already.`, { hint: 'Make another token.' })
+      throw new ErrandError('conflict', `Token ${id} already exists.`, { hint: 'Create another token.' })
     session.run(
       `INSERT INTO tokens (id, name, user_id, tenant, created_by, scope, token_sha256, created_at, expires_at,
          runner_group, runner_id, allow, made_by, as_login)

@@ -165,7 +165,7 @@ it("refuses another program's database, and a file that is none", (t) => {
   )
   assert.throws(() => openDatabase(`${file}.text`, {}), {
     code: 'store_failed',
-    hint: 'Name another file, or move this one away.',
+    hint: 'Use another file, or move this one away.',
   })
 })
 

@@ -121,7 +121,7 @@ function checkOwner(db: DatabaseSync, file: string): void {
   const tables = db.prepare('SELECT count(*) AS n FROM sqlite_schema').get()?.n
   if (id === 0 && tables === 0) return
   throw new ErrandError('store_failed', `The database ${file} belongs to another program.`, {
-    hint: 'Name another file, or move this one away.',
+    hint: 'Use another file, or move this one away.',
   })
 }
 

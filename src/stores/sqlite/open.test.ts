@@ -31,7 +31,7 @@ test('a database that is gone or empty is missed beside what a hub has left, whi
     writeFileSync(join(data, 'secrets.key'), 'a key')
     const gone = lostDatabase(data)!
     assert.equal(gone.code, 'store_failed')
-    assert.match(gone.message, /errand\.db is gone/)
+    assert.match(gone.message, /errand\.db is missing/)
     assert.match(gone.hint!, /errand restore.*errand up --new/)
     writeFileSync(join(data, 'errand.db'), '')
     writeFileSync(join(data, 'errand.db-wal'), 'what may be left of it')

@@ -56,9 +56,9 @@ export function lostDatabase(data: string): ErrandError | undefined {
   if (left.length === 0) return undefined
   return new ErrandError(
     'store_failed',
-    `The database ${file} is ${bytes === undefined ? 'gone' : 'empty'}, but a hub has been here: there is ${left.join(' and ')}.`,
+    `The database ${file} is ${bytes === undefined ? 'missing' : 'empty'}, but a hub has used this folder: it contains ${left.join(' and ')}.`,
     {
-      hint: 'Put it back, or restore a backup into another folder (errand restore). To begin anew here, with no runs and no users: errand up --new',
+      hint: 'Put the file back, or restore a backup into another folder (errand restore). To start fresh here, without runs and users: errand up --new',
     },
   )
 }

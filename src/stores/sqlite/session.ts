@@ -13,13 +13,13 @@ const CANTOPEN = 14
 const NOTADB = 26
 
 const hints: Record<number, string> = {
-  [BUSY]: 'Another program holds it. End that program, then try again.',
-  [LOCKED]: 'Another program holds it. End that program, then try again.',
+  [BUSY]: 'Another program is using it. End that program, then try again.',
+  [LOCKED]: 'Another program is using it. End that program, then try again.',
   [READONLY]: 'Make the file and its folder writable for this user.',
-  [IOERR]: 'Look at the disk: it is full, or the system reports input or output errors there.',
-  [CORRUPT]: 'The file is damaged. Put a backup of it in its place.',
+  [IOERR]: 'Check the disk: it is full, or the system reports I/O errors there.',
+  [CORRUPT]: 'The file is damaged. Replace it with a backup.',
   [CANTOPEN]: 'Make sure that its folder exists and is writable for this user.',
-  [NOTADB]: 'Name another file, or move this one away.',
+  [NOTADB]: 'Use another file, or move this one away.',
 }
 
 const primaryCode = (error: unknown): number | undefined => {
@@ -34,13 +34,13 @@ export function sqliteError(error: unknown, file: string): ErrandError {
   const code = primaryCode(error)
   if (code === FULL)
     return new ErrandError('disk_full', `No space is left for the database ${file}.`, {
-      hint: 'Free some space on that disk; nothing of what is kept already is lost.',
+      hint: 'Free some space on that disk. Nothing that is already stored is lost.',
       cause: error,
     })
   return new ErrandError('store_failed', `The database ${file} failed: ${messageOf(error)}.`, {
     hint:
       (code === undefined ? undefined : hints[code]) ??
-      'This is a bug of Errand: please report it with this message.',
+      'This is a bug in Errand: please report it with this message.',
     cause: error,
   })
 }

@@ -101,7 +101,7 @@ export class DatabaseReader {
         if (count > 0) found.push(`${count} rows of ${table} cannot be read`)
       }
       const missing = missingCommits(this.#db, this.#file)
-      if (missing > 0) found.push(`its last ${missing} commits are gone`)
+      if (missing > 0) found.push(`its last ${missing} commits are missing`)
       return found
     } catch (error) {
       return [sqliteError(error, this.#file).message]

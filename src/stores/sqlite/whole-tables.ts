@@ -80,6 +80,6 @@ function readEnds(db: DatabaseSync, file: string, { type, name, table, sql }: Pa
 
 const damaged = (file: string, how: string, cause?: unknown): ErrandError =>
   new ErrandError('store_failed', `The database ${file} is damaged: ${how}.`, {
-    hint: 'Keep a copy of the data folder, and restore a backup into another one: errand restore (docs/operations.md). errand doctor reads all of the database, and names what is damaged.',
+    hint: 'Keep a copy of the data folder, and restore a backup into another one: errand restore (docs/operations.md). errand doctor reads the whole database and names the damaged parts.',
     cause,
   })

@@ -81,21 +81,21 @@ export interface TaskStore {
 export const taskExists = (ids: readonly string[]): ErrandError =>
   new ErrandError(
     'task_exists',
-    `There ${ids.length === 1 ? 'is such a task' : 'are such tasks'} already: ${ids.join(', ')}.`,
+    `${ids.length === 1 ? 'Task already exists' : 'Tasks already exist'}: ${ids.join(', ')}.`,
     {
-      hint: 'Give another task_id, or leave it out.',
+      hint: 'Use another task_id, or leave it out.',
       details: ids,
     },
   )
 
 export const taskNotFound = (id: string): ErrandError =>
-  new ErrandError('task_not_found', `There is no task "${id}".`, {
-    hint: 'List yours with: errand task list',
+  new ErrandError('task_not_found', `Task "${id}" not found.`, {
+    hint: 'List tasks with: errand task list',
   })
 
 export const taskOutOfOrder = (id: string, expected: number, got: number): ErrandError =>
   new ErrandError('conflict', `Task ${id} is at event ${expected - 1}: event ${got} does not follow.`, {
-    hint: 'Something else has changed the task meanwhile; read it again.',
+    hint: 'Something else has changed the task. Read it again.',
   })
 
 /** Throws `conflict` unless the events follow one another from `last + 1`. */
@@ -128,8 +128,8 @@ export function readTaskCursor({ cursor, sort }: TaskQuery): TaskPlace | undefin
   } catch {
     // Not a valid cursor: continues below.
   }
-  throw new ErrandError('bad_request', `This is no cursor of such a list of tasks: ${cursor}`, {
-    hint: 'Send next_cursor of the page before, unchanged and with the same sort, or none.',
+  throw new ErrandError('bad_request', `This is not a cursor of this list of tasks: ${cursor}`, {
+    hint: 'Send next_cursor of the previous page, unchanged and with the same sort, or no cursor.',
   })
 }
 

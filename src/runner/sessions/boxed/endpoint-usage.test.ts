@@ -109,9 +109,6 @@ test('where keys are in the box nothing is counted for the agent', () => {
 test('a budget that is used up says so in the words of the proxy', () => {
   const news = new EndpointUsage({ agent: claude, counts: true })
   assert.equal(news.breach, undefined)
-  news.follow(
-    [{ type: 'over_budget', message: "The run's budget of 9 tokens is used up (10 are used)." }],
-    false,
-  )
-  assert.match(news.breach!, /refused\. The run's budget of 9 tokens is used up \(10 are used\)$/)
+  news.follow([{ type: 'over_budget', message: "The run's budget of 9 tokens is used up (10 used)." }], false)
+  assert.match(news.breach!, /refused\. The run's budget of 9 tokens is used up \(10 used\)$/)
 })
