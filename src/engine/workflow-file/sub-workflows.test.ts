@@ -39,7 +39,7 @@ test("a sub-workflow's mistakes carry its file's name, from folder to folder", (
     'flows/flow.yaml',
   )
   assert.deepEqual(told, [
-    'flows/parts/more/b.yaml:3 action in step "x" names "nop", and there is no such action',
+    'flows/parts/more/b.yaml:3 action in step "x" names "nop", but there is no such action',
   ])
   assert.match(
     check({ 'flow.yaml': run('file: a.yaml'), 'a.yaml': 'a: [' }).told[0]!,
