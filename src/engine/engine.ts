@@ -279,13 +279,9 @@ export class Engine implements EngineFace {
   async retryPlan(runId: string, asked: RetryRun): Promise<RetryPlan> {
     const { record, ...folded } = await this.#ended(runId)
     if (record.rolls_back !== undefined)
-      throw new ErrandError(
-        'invalid_argument',
-        `Run ${runId} is a rollback, and a rollback is retried as a whole.`,
-        {
-          hint: 'Retry it without a plan. What was already rolled back is not rolled back again.',
-        },
-      )
+      throw new ErrandError('invalid_argument', `Run ${runId} is a rollback, which is retried as a whole.`, {
+        hint: 'Retry it without a plan. What was already rolled back is not rolled back again.',
+      })
     const { steps } = await this.#retryOf(runId, folded, asked)
     const own = steps.filter(({ isInner }) => !isInner).map(({ step }) => step)
     return {

@@ -494,5 +494,5 @@ const notSetAside = (runId: string, status: string): ErrandError =>
 
 const groupFull = (runId: string, waiting: string): ErrandError =>
   new ErrandError('conflict', `Run ${runId} cannot continue yet: ${waiting}.`, {
-    hint: `Resume it when the group has a free slot: errand runs resume ${runId}`,
+    hint: `Resume it when the group has room: errand runs resume ${runId}`,
   })

@@ -96,7 +96,7 @@ steps:
 })
 
 test('a file that is no workflow says what one begins with', () => {
-  assert.match(only(''), /the workflow is empty \| begin with version: v0\.1/)
+  assert.match(only(''), /the workflow is empty \| start with version: v0\.1/)
   assert.match(only('# only a comment'), /the workflow is empty/)
   assert.match(only('- a'), /but this is a list/)
   assert.match(only('hello'), /but this is text "hello"/)

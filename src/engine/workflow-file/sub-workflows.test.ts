@@ -96,7 +96,7 @@ test('inputs fit what the sub-workflow asks for, as far as they are known', () =
 test('exactly one of file and workflow is given, and a file needs someone to read it', () => {
   assert.match(check({ 'flow.yaml': run('inputs: {}') }).told[0]!, /step "sub" names no workflow to run/)
   assert.match(check({ 'flow.yaml': run('file: a, workflow: {}') }).told[0]!, /has both file and workflow/)
-  assert.match(check({ 'flow.yaml': run('file: "${F}"') }).told[0]!, /cannot hold a variable/)
+  assert.match(check({ 'flow.yaml': run('file: "${F}"') }).told[0]!, /cannot contain a variable/)
   const [problem] = parseWorkflow(run('file: a.yaml'), { catalog }).problems
   assert.match(problem!.message, /cannot be read here/)
   assert.match(problem!.hint!, /args\.workflow/)
