@@ -23,7 +23,7 @@ export const httpRequestWithin = (silenceMs = SILENCE_MS): Action => ({
     const name = `${args.method} ${shown(args.url).split(/[?#]/, 1)[0]}`
     const silence = new AbortController()
     const silent = setTimeout(
-      () => silence.abort(new Error(`nothing came for ${silenceMs / 1000} s`)),
+      () => silence.abort(new Error(`nothing was received for ${silenceMs / 1000} s`)),
       silenceMs,
     )
     let request: Request

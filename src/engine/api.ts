@@ -231,14 +231,14 @@ export const engineClosed = (): ErrandError =>
   new ErrandError('unavailable', 'The engine is closed.', { hint: 'Try again when it is up.' })
 
 export const runExists = (runId: string): ErrandError =>
-  new ErrandError('run_exists', `There is a run ${runId} already.`, {
+  new ErrandError('run_exists', `Run ${runId} already exists.`, {
     hint: 'Choose another run id, or leave it out.',
   })
 
 /** Makes the refusal of any request to a run that is set aside, except to end it. */
 export const runSetAside = (runId: string, why: string): ErrandError =>
   new ErrandError('run_set_aside', `Run ${runId} is set aside: ${why}`, {
-    hint: `Once the cause is mended, such as by an update of Errand, an admin resumes it: errand runs resume ${runId}. errand runs cancel ${runId} ends it.`,
+    hint: `Once the cause is fixed, for example by an update of Errand, an admin can resume it: errand runs resume ${runId}. To end it: errand runs cancel ${runId}`,
   })
 
 export const runEnded = (runId: string, status: string): ErrandError =>
@@ -249,14 +249,14 @@ export const runEnded = (runId: string, status: string): ErrandError =>
 /** Makes the refusal of a second rollback: a run has one at a time, and none once it is undone. */
 export const alreadyRolledBack = (runId: string, by: Pick<RunRecord, 'run_id' | 'status'>): ErrandError =>
   isFinalRun(by.status)
-    ? new ErrandError('conflict', `Run ${runId} was rolled back already, by run ${by.run_id}.`, {
-        hint: `errand runs show ${by.run_id} shows what was undone.`,
+    ? new ErrandError('conflict', `Run ${runId} was already rolled back by run ${by.run_id}.`, {
+        hint: `See what was rolled back: errand runs show ${by.run_id}`,
       })
-    : new ErrandError('conflict', `Run ${runId} is being rolled back, by run ${by.run_id}.`, {
-        hint: `errand runs logs ${by.run_id} --follow follows it.`,
+    : new ErrandError('conflict', `Run ${runId} is being rolled back by run ${by.run_id}.`, {
+        hint: `Follow it: errand runs logs ${by.run_id} --follow`,
       })
 
 export const runNotEnded = (runId: string, status: string): ErrandError =>
   new ErrandError('run_not_ended', `Run ${runId} is ${status}; it has to end first.`, {
-    hint: `errand runs cancel ${runId} ends it.`,
+    hint: `End it: errand runs cancel ${runId}`,
   })

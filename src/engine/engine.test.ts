@@ -81,7 +81,7 @@ test('where runs are not set aside, an error in deciding ends the run with its t
   await host.endOf('a')
   const record = await engine.done(runId)
   assert.deepEqual([record.status, record.reason, record.message], ['failed', 'internal', 'place is broken'])
-  assert.match(told[0]!, /is broken off: place is broken/)
+  assert.match(told[0]!, /is aborted: place is broken/)
   assert.deepEqual(host.canceled, [{ id: `${runId}.2`, reason: 'internal', force: true }])
   await sink.report({ type: 'ended', outcome: 'canceled' }, 1)
   const log = await events(runId)

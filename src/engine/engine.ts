@@ -150,7 +150,7 @@ export class Engine implements EngineFace {
     const step = state[phase][state.positions[phase].get(name) ?? -1]
     if (step) return { step, state }
     throw new ErrandError('not_found', `Run ${runId} has no step "${name}" (${phase}).`, {
-      hint: `errand runs show ${runId} names its steps; those of rollback and finally have a phase.`,
+      hint: `List its steps: errand runs show ${runId}. Rollback and finally steps have a phase.`,
     })
   }
 
@@ -280,7 +280,7 @@ export class Engine implements EngineFace {
     const { record, ...folded } = await this.#ended(runId)
     if (record.rolls_back !== undefined)
       throw new ErrandError('invalid_argument', `Run ${runId} is a rollback, which is retried as a whole.`, {
-        hint: 'Retry it without a plan: what it has undone stays undone.',
+        hint: 'Retry it without a plan. What was already rolled back is not rolled back again.',
       })
     const { steps } = await this.#retryOf(runId, folded, asked)
     const own = steps.filter(({ isInner }) => !isInner).map(({ step }) => step)
@@ -335,7 +335,7 @@ export class Engine implements EngineFace {
       this.#runs.needNotLost(runId)
       if (this.#runs.closed)
         throw new ErrandError('unavailable', `The engine was closed before run ${runId} ended.`, {
-          hint: 'A store that lasts keeps the run: the next start goes on with it.',
+          hint: 'If the store is persistent, the next start resumes the run.',
         })
       await follower.news()
     }

@@ -215,7 +215,7 @@ test('a run that is submitted while others are taken up waits for those that are
   held.resolve()
   await resumed
   const { status, waiting } = await submitted
-  assert.deepEqual([status, waiting], ['queued', 'concurrency group "g" runs 1 of 1; 0 wait before'])
+  assert.deepEqual([status, waiting], ['queued', 'concurrency group "g" runs 1 of 1; next in line'])
   await host.endOf('inside')
   await until(() => host.ran.includes('next'))
 })
@@ -241,7 +241,7 @@ test('where runs are not set aside, one whose log is damaged is interrupted, and
   await after.resume()
   const bad = await after.done('bad')
   assert.deepEqual([bad.status, bad.reason], ['interrupted', 'interrupted'])
-  assert.match(log[0]!, /bad: It could not be taken up again: Event 4 follows event 2/)
+  assert.match(log[0]!, /bad: It could not be resumed: Event 4 follows event 2/)
   await host.endOf('b')
   assert.equal((await after.done('good')).status, 'success')
   await until(() => host.ran.includes('c'))

@@ -96,13 +96,13 @@ test('a run that was undone is so for good, also when many ask at once, another 
   for (const one of asked)
     if (one.status === 'rejected') {
       assert.equal(one.reason.code, 'conflict')
-      assert.match(one.reason.message, new RegExp(`${run_id} is being rolled back, by run ${undo}`))
+      assert.match(one.reason.message, new RegExp(`${run_id} is being rolled back by run ${undo}`))
     }
   assert.deepEqual((await engine.view(run_id)).rollback, { run_id: undo, status: 'running' })
   await host.endOf('a')
   await engine.done(undo)
   const next = again()
-  const already = { code: 'conflict', message: `Run ${run_id} was rolled back already, by run ${undo}.` }
+  const already = { code: 'conflict', message: `Run ${run_id} was already rolled back by run ${undo}.` }
   await assert.rejects(next.rollback(run_id), already)
   await assert.rejects(next.retry(undo, { only: 'all' }), already)
   assert.deepEqual((await next.view(run_id)).rollback, { run_id: undo, status: 'success' })
@@ -134,7 +134,7 @@ test('a rollback that failed may be tried again, and what it has undone is not u
   assert.equal((await engine.done(second.run_id)).status, 'success')
   assert.deepEqual([second.retry_of, second.rolls_back], [run_id, run_id])
   assert.deepEqual(undone(host.begun.slice(before)), ['a (2)@y'])
-  await assert.rejects(engine.rollback(run_id), { code: 'conflict', message: /was rolled back already/ })
+  await assert.rejects(engine.rollback(run_id), { code: 'conflict', message: /was already rolled back/ })
 })
 
 test('a run that has undone a part of itself is rolled back on the hosts that are left', async (t) => {

@@ -249,12 +249,12 @@ test('that it is set aside is kept once the store works again', async (t) => {
   fails = true
   await refuse(world, 'a')
   await until(async () => (await kept.get(runId))?.set_aside !== undefined)
-  assert.match(world.log.join('\n'), /that it is set aside cannot be kept: The disk is full/)
+  assert.match(world.log.join('\n'), /is set aside, but this cannot be stored: The disk is full/)
 })
 
 for (const [what, missing, said] of [
   ['has a hole', 3, /Run bad is set aside: Event 4 follows event 2/],
-  ['lacks its end', 4, /Run bad is set aside: The log of run bad has 3 events, its record says 4/],
+  ['lacks its end', 4, /Run bad is set aside: The log of run bad has 3 events, but its record says 4/],
 ] as const)
   test(`a run whose log ${what} is set aside at the start, shows what can be read, can be canceled, and the others go on`, async (t) => {
     const kept = new MemoryRunStore()

@@ -54,7 +54,7 @@ test('while the store fails nothing moves on, and once it works again nothing is
   const ended = host.endOf('a', { outcome: 'success', exports: { V: '1' }, writes: 'hello\n' })
   await until(() => failing.times === 2)
   assert.deepEqual(host.ran, ['a'])
-  assert.match(told[0]!, /events cannot be kept \(try 1\): The disk is full/)
+  assert.match(told[0]!, /events cannot be stored \(try 1\): The disk is full/)
   failing.with = undefined
   await ended
   await until(() => host.ran.includes('b'))

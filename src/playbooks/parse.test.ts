@@ -94,7 +94,7 @@ steps:
       '3:33 unknown key "timeout" in step "a" | write timeout_seconds',
       '4:59 condition in step "b" cannot be read at character 14: "=" is not an operator | write ==',
       '4:81 retry_count in step "b" must be at least 0 | write retry_count: 1, or more',
-      '5:12 name in step 3 is not possible: it is empty',
+      '5:12 name in step 3 is not valid: it is empty',
       '5:25 command in step 3 must be text, but is the number 7 | put it in quotes: "7"',
       `5:48 condition in step 3 cannot be read at character 9: '[z-a]' is not a valid glob: Range out of order in character class | write it as in changed("src/**/*.ts")`,
       '5:71 artifacts[0] in step 3 leads outside the repository | write it relative to the root of the repository',
@@ -111,7 +111,7 @@ test('words of other systems are answered with ours', () => {
     'continueOnError: true': /write allow_failure: true, or fail_fast: false/,
     'fail-fast: true': /write fail_fast: true$/,
     'required_skill: backend': /write required_skill at the top level$/,
-    'needs: [b]': /possible here: name, command, condition, timeout_seconds/,
+    'needs: [b]': /allowed here: name, command, condition, timeout_seconds/,
   }
   for (const [keys, hint] of Object.entries(hints)) {
     const all = told(step(keys))

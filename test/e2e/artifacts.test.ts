@@ -102,7 +102,7 @@ test('a later step on another runner has what an earlier one has kept, and says 
   const bad = await run('lacks', 'dist/other')
   const { reason, message } = bad.steps[1]!.instances[0]!
   assert.equal(reason, 'invalid_argument')
-  assert.match(message!, /Step "build" has kept no file dist\/other/)
+  assert.match(message!, /Step "build" saved no file dist\/other/)
 })
 
 test('a run without a hub keeps its files in the folder of its user', async (t) => {

@@ -350,7 +350,7 @@ test('the same run id twice is refused, and the first is as it was', async (t) =
   const file = writeWorkflow(join(programs.home, 'flow.yaml'), [{ name: 'one', cmd: 'echo hi' }])
   const twice = await programs.call('run', '--hub', '--run-id', 'first', file)
   assert.equal(twice.code, 1, twice.stderr)
-  assert.match(twice.stderr, /a run first already/)
+  assert.match(twice.stderr, /[Rr]un "?first"? already/)
   const headers = { ...programs.headers, 'content-type': 'application/json' }
   const body = JSON.stringify({ run_id: 'first', yaml: workflowText([{ name: 'one', cmd: 'echo hi' }]) })
   const answer = await ask(programs, '/api/runs', { method: 'POST', headers, body })

@@ -31,13 +31,13 @@ test('errand run waits for another one of its group, says for whom, and goes on 
   await eventually('the first', () => log().includes('a begins'))
   const second = begin('b')
   await second.until(
-    `waiting: concurrency group "deploy here" runs 1 of 1 (run-a of process ${first.child.pid}); 0 wait before`,
+    `waiting: concurrency group "deploy here" runs 1 of 1 (run-a of process ${first.child.pid}); next in line`,
   )
   const elsewhere = begin('c', '--var', 'WHERE=there')
   go('c')
   assert.equal((await elsewhere.finished).code, 0)
   const canceled = begin('d')
-  await canceled.until('1 wait before')
+  await canceled.until('1 ahead in line')
   canceled.child.kill('SIGINT')
   assert.equal((await canceled.finished).code, 3)
   go('a')

@@ -81,7 +81,7 @@ test('lines of a step are printed by number, from the end and by what is in them
     [['--step', 'first', '--lines', 'x'], /--lines is "x"/],
     [['--step', 'first', '--lines', '9-2'], /--lines is "9-2"/],
     [['--step', 'first', '--grep', 'a(b', '--regex'], /at character 3/],
-    [['--step', 'first', '--follow'], /--follow does not go with/],
+    [['--step', 'first', '--follow'], /--follow cannot be combined with/],
     [['--regex'], /--grep/],
   ] as const) {
     const { code, stderr } = await logs(...args)

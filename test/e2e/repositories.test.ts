@@ -42,7 +42,7 @@ test('a run for a repository goes to runners of its group alone', async (t) => {
   assert.equal(refused.code, 2)
   assert.match(
     refused.stderr,
-    /Host "box" .* of group "backend-runners", but .* go to group "frontend-runners"/,
+    /Host "box" .* in group "backend-runners", but .* run in group "frontend-runners"/,
   )
   assert.match(refused.stderr, /hint: /)
 

@@ -61,5 +61,5 @@ test('a run is rolled back once, runs show says so, and a restart of the hub doe
   assert.deepEqual(shown.rollback, { run_id: undo, status: 'success' })
   const again = await programs.call('runs', 'rollback', 'made')
   assert.equal(again.code, 1)
-  assert.match(again.stderr, new RegExp(`was rolled back already, by run ${undo}`))
+  assert.match(again.stderr, new RegExp(`was already rolled back by run ${undo}`))
 })

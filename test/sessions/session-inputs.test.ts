@@ -115,7 +115,7 @@ test('what people give to a session beside words', async (t) => {
     await says(other, 'here')
     const no = await refused(client.runs.input(other, { prompt: 'say x', attachments: [text] }))
     assert.equal(no.code, 'invalid_argument')
-    assert.match(no.message, /takes no "a\.txt" \(text\/plain\)/)
+    assert.match(no.message, /does not accept "a\.txt" \(text\/plain\)/)
     const fake = await client.sessions.attach({
       name: 'b.png',
       media_type: 'image/png',

@@ -152,7 +152,7 @@ test('runs with many instances, and runs within runs', { skip }, async (t) => {
     await steps.getByRole('button', { name: 'none' }).click()
     await page.getByText('There was nothing to do').waitFor()
     await steps.getByRole('button', { name: 'after' }).click()
-    await page.getByText('It did not run: needs "breaks", which is failed').waitFor()
+    await page.getByText('It did not run: "breaks" failed').waitFor()
     await page.getByRole('button', { name: 'failed breaks' }).last().click()
     await page.waitForURL(/step=breaks/)
   })

@@ -127,7 +127,7 @@ test('a workflow is begun with its inputs, again with the same, and out of a lin
     const query = `from=${first}&input.region=mars&input.version=7&input.regio=us&input.API_TOKEN=of-the-link`
     await page.goto(`${programs.url}/new?${query}`)
     await form.getByText('must be eu, us or both').waitFor()
-    await form.getByText(/no input of this name; did you mean "region"/).waitFor()
+    await form.getByText(/no input with this name; did you mean "region"/).waitFor()
     await form.getByText('a secret is not taken out of a link').waitFor()
     assert.equal(await form.getByLabel('API_TOKEN').inputValue(), '')
     assert.equal(await form.getByLabel('version').inputValue(), '7')

@@ -183,7 +183,10 @@ export class AcpProtocol implements AgentProtocol {
         // Nobody canceled: some agents end a turn like this after a denied tool.
         return this.#permissions.denied.size > 0
           ? { stop_reason: 'end_turn', message: 'The agent ended the turn after a denied tool.' }
-          : { stop_reason: 'error', message: 'The agent broke off its turn, although nobody canceled it.' }
+          : {
+              stop_reason: 'error',
+              message: 'The agent stopped in the middle of its turn, although nobody canceled it.',
+            }
       default:
         return { stop_reason: 'error', message: `The agent ended the turn for an unknown reason: ${reason}` }
     }

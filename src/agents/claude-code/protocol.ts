@@ -172,7 +172,11 @@ export class ClaudeProtocol implements AgentProtocol {
     const answered = typeof error_status === 'number'
     const cut = this.#messages.midMessage
     const failure = answered ? claudeFailure(error_status, error, '') : cut ? 'broken_stream' : 'unreachable'
-    const what = answered ? `answered ${error_status}` : cut ? 'broke off' : 'could not be reached'
+    const what = answered
+      ? `answered ${error_status}`
+      : cut
+        ? 'stopped in the middle of its answer'
+        : 'could not be reached'
     const message = `The model's service ${what}; Claude Code is retrying (${attempt} of ${max_retries}).`
     this.#port.update({ kind: 'retry', failure, message, attempt: count(attempt) })
   }

@@ -164,7 +164,7 @@ export class Questions {
   }
 
   #decide(id: string, input: JsonObject, allowed: boolean, reason?: string): void {
-    const why = reason === undefined ? 'this is not permitted here. Go on without it.' : reason
+    const why = reason === undefined ? 'this is not permitted here. Continue without it.' : reason
     const response = allowed
       ? { behavior: 'allow', updatedInput: input }
       : { behavior: 'deny', message: `Denied: ${why}` }

@@ -100,7 +100,7 @@ describe('the protocol of codex', () => {
   it('tells of a turn that codex breaks off by itself as failed, not as canceled', () => {
     const { updates, tells } = inTurn()
     tells('turn/completed', completed('interrupted'))
-    const message = 'Codex broke off its turn, although nobody canceled it.'
+    const message = 'Codex stopped in the middle of its turn, although nobody canceled it.'
     assert.deepEqual(updates.at(-1), { kind: 'turn_ended', stop_reason: 'error', message })
   })
 

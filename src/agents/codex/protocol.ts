@@ -203,7 +203,10 @@ export class CodexProtocol implements AgentProtocol {
 function ending(turn: JsonObject): TurnEnd {
   const error = object(turn.error)
   if (turn.status === 'interrupted')
-    return { stop_reason: 'error', message: 'Codex broke off its turn, although nobody canceled it.' }
+    return {
+      stop_reason: 'error',
+      message: 'Codex stopped in the middle of its turn, although nobody canceled it.',
+    }
   if (turn.status === 'completed' && error === undefined) return { stop_reason: 'end_turn' }
   return { stop_reason: 'error', ...codexError(error ?? {}) }
 }

@@ -84,7 +84,7 @@ export const outsideServices: Check = {
     return failing.map(({ service, address, since, times, message }) =>
       warning(
         `${service} at ${address} has failed since ${since} (${times === 1 ? 'once' : `${times} times in a row`}): ${message}`,
-        'Check that it is up and that the hub can reach it. The hub tries again by itself and needs no restart.',
+        'Check that it is up and that the hub can reach it. The hub tries again automatically and needs no restart.',
       ),
     )
   },

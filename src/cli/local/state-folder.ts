@@ -34,7 +34,7 @@ async function resume(store: RunStore, engine: Engine, folder: string, runId: st
     const { runs } = await store.list({ limit: 20, statuses: ['queued', 'running'] })
     const hint =
       runs.length === 0
-        ? 'No runs there are open.'
+        ? 'That folder has no open runs.'
         : `Open runs there: ${runs.map((run) => run.run_id).join(', ')}`
     throw new ErrandError('run_not_found', `Run ${runId} not found in ${folder}.`, { hint })
   }

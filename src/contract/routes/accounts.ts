@@ -74,7 +74,7 @@ export const accountRoutes = routeTable({
     who: 'user',
     tag,
     summary:
-      'Change your password. This ends all your sessions and answers a new one, as a cookie (201) if the request came with one',
+      'Change your password. This ends all your sessions and returns a new one, as a cookie (201) if the request came with one',
     body: ChangePassword,
     answers: { 200: LoginAnswer, 201: CookieLogin },
   },

@@ -60,7 +60,10 @@ test('what is told of an end goes on to stand beside the exports that are missin
     step('a', { ...{ action: 'cmd.run', args: { cmd: 'x', export_vars: true } }, expect_vars: ['T'] }),
   ])
   assert.equal(view.reason, 'expect_vars')
-  assert.match(view.message!, /Step "a" failed: T was not exported\. A line is no export\.$/)
+  assert.match(
+    view.message!,
+    /Step "a" failed: did not export T, which expect_vars requires\. A line is no export\.$/,
+  )
 })
 
 test('the last line on stderr stays with what failed, and not with a success', async (t) => {

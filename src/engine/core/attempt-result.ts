@@ -30,9 +30,9 @@ export function attemptResult(
   if (finished.outcome === 'success' && missing.length > 0) {
     finished.outcome = 'failed'
     finished.reason = 'expect_vars'
-    const message = `${missing.join(', ')} ${missing.length === 1 ? 'was' : 'were'} not exported.`
+    const message = `did not export ${missing.join(', ')}, which expect_vars requires`
     // The attempt's own message may say that a line is not an export.
-    finished.message = end.message === undefined ? message : `${message} ${end.message}`
+    finished.message = end.message === undefined ? message : `${message}. ${end.message}`
   }
   if (attempt.cancel && finished.outcome === 'canceled') {
     finished.reason = attempt.cancel

@@ -97,8 +97,8 @@ function neededArtifacts(state: RunState, { step: from, name, glob, to }: Needed
   if (found.length === 0)
     throw new ErrandError(
       'invalid_argument',
-      `Step "${from}" has kept no file ${name ?? `that ${glob} fits`}, which is needed; it has kept ${kept.size}.`,
-      { hint: `Name it under artifacts of "${from}", and see: errand runs artifacts RUN` },
+      `Step "${from}" saved no file ${name ?? `that matches ${glob}`}, which this step needs. It saved ${kept.size}.`,
+      { hint: `Add the file to artifacts of "${from}". To see what was saved: errand runs artifacts RUN` },
     )
   return found.map(({ artifact_id, name: file, bytes, sha256 }) => ({
     ...{ artifact_id, name: file, bytes, sha256 },

@@ -206,7 +206,7 @@ function startInstance(planned: PlannedStep, index: number, instance: InstanceSt
       return { type: 'start_child', planned, instance: index }
     default:
       if (planned.place === 'engine')
-        throw new ErrandError('internal', `The engine cannot carry out action ${planned.step.action}.`)
+        throw new ErrandError('internal', `The engine cannot run action ${planned.step.action}.`)
       return { type: 'start_attempt', planned, instance: index, try: instance.attempts.length + 1 }
   }
 }

@@ -57,7 +57,7 @@ test('with needs, independent branches go on after a failure, and only what need
     'slow: success',
     'after-slow: success',
   ])
-  assert.equal(view.steps[1]!.message, 'needs "bad", which is failed')
+  assert.equal(view.steps[1]!.message, '"bad" failed')
   assert.equal(view.status, 'failed')
 })
 
@@ -113,7 +113,7 @@ test('a step that does not export what it must fails at once, unless it may', as
   const must = { action: 'vars.set', args: { vars: { OTHER: '1' } }, expect_vars: ['TOKEN'] }
   const view = await play([step('a', must), step('b')])
   assert.deepEqual(told(view), ['a: failed expect_vars', 'b: skipped upstream'])
-  assert.match(view.message ?? '', /TOKEN was not exported/)
+  assert.match(view.message ?? '', /did not export TOKEN, which expect_vars requires/)
   const may = await play([step('a', { ...must, continue_on_error: true }), step('b')])
   assert.deepEqual([may.status, ...told(may)], ['success', 'a: failed expect_vars', 'b: success'])
 })

@@ -67,7 +67,7 @@ function decideMain(facts: Facts): Intent[] {
           type: 'skip_step',
           planned,
           reason: 'upstream',
-          message: `needs "${name}", which is ${status}`,
+          message: `"${name}" ${status === 'failed' ? 'failed' : `was ${status}`}`,
         })
         continue
       }

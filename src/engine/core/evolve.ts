@@ -21,7 +21,10 @@ import { setWaits, updateActivity } from './work.ts'
 /** Folds one event into the state, in place. Throws for an event that is not possible here. */
 export function evolve(state: RunState, event: RunEvent): void {
   if (event.seq !== state.seq + 1)
-    throw new ErrandError('internal', `Event ${event.seq} follows event ${state.seq}: the log has a hole.`)
+    throw new ErrandError(
+      'internal',
+      `Event ${event.seq} follows event ${state.seq}: events are missing from the log.`,
+    )
   fold(state, event)
   foldWork(state, event)
   state.seq = event.seq

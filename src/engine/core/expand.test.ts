@@ -44,13 +44,13 @@ test('an empty list is a success of nothing, and a broken one fails the step', a
   assert.deepEqual(host.ran, ['b'])
   const broken = await play([step('a', { foreach: '${LIST}' })], {}, { vars: { LIST: '["a",' } })
   assert.deepEqual(told(broken), ['a: failed invalid_argument'])
-  assert.match(broken.message ?? '', /Write a whole list, such as \["a", "b"\]/)
+  assert.match(broken.message ?? '', /Write a complete list, such as \["a", "b"\]/)
   const many = await play(
     [step('a', { foreach: '${LIST}' })],
     {},
     { vars: { LIST: JSON.stringify(Array(10_001).fill(1)) } },
   )
-  assert.match(many.message ?? '', /would run 10001 times; the limit is 10000\. Give it fewer hosts/)
+  assert.match(many.message ?? '', /would run 10001 times; the limit is 10000\. Use fewer hosts/)
 })
 
 test('max_parallel holds, a failed instance does not keep the others from running', async (t) => {

@@ -19,7 +19,7 @@ export function expand(plan: Plan, { step, place }: PlannedStep, lookup: Lookup)
     throw new ErrandError(
       'invalid_argument',
       `Step "${step.name}" would run ${hosts.length * items.length} times; the limit is ${MAX_INSTANCES}.`,
-      { hint: 'Give it fewer hosts, combinations or items, or spread them over several steps.' },
+      { hint: 'Use fewer hosts, combinations or items, or split them over several steps.' },
     )
   return items.flatMap((vars) => hosts.map((host) => (vars ? { host, vars } : { host })))
 }
@@ -61,8 +61,8 @@ function listIn(text: string): unknown[] {
     } catch (cause) {
       throw new ErrandError(
         'invalid_argument',
-        `foreach begins like a JSON list, and is none: ${text.trim().slice(0, 60)}`,
-        { hint: 'Write a whole list, such as ["a", "b"], or one item a line.', cause },
+        `foreach begins with "[" but is not a valid JSON list: ${text.trim().slice(0, 60)}`,
+        { hint: 'Write a complete list, such as ["a", "b"], or one item per line.', cause },
       )
     }
   return text

@@ -20,8 +20,8 @@ test('a prompt for a step that takes none is refused with those that do', async 
   const runId = await submit([step('talk', { action: 'agent.run', args: { prompt: 'x' } })])
   await assert.rejects(engine.input(runId, { type: 'prompt', text: 'a' }, { step: 'walk' }), {
     code: 'no_input',
-    message: `No step "walk" in run ${runId} takes a prompt now.`,
-    hint: 'What does: "talk" on local.',
+    message: `No attempt of step "walk" in run ${runId} accepts a prompt now.`,
+    hint: 'Accepted by: "talk" on local.',
   })
 })
 

@@ -28,8 +28,8 @@ export function addressInput(runId: string, state: RunState, given: GivenInput, 
   const input = { ...given, input_id: given.input_id ?? randomUUID() } as AttemptInput
   if (input.type === 'permission' || input.type === 'queue' || input.type === 'model') input.who = to.by
   if (Buffer.byteLength(JSON.stringify(input)) > MAX_INPUT_BYTES)
-    throw new ErrandError('body_too_large', `The prompt is over ${MAX_INPUT_BYTES} bytes.`, {
-      hint: 'Put what is long into a file, and name the file in the prompt.',
+    throw new ErrandError('body_too_large', `The prompt is larger than ${MAX_INPUT_BYTES} bytes.`, {
+      hint: 'Put the long part into a file, and name the file in the prompt.',
     })
   const taking = state.attempts.filter((attempt) => attempt.talk && !attempt.end)
   const open = taking.filter((attempt) => fits(attempt, to))
@@ -43,24 +43,24 @@ export function addressInput(runId: string, state: RunState, given: GivenInput, 
   if (input.type === 'queue') return { attempt: queueing(runId, open, input), input, known: false }
   const [attempt, other] = open
   if (!attempt) {
-    const where = to.step === undefined ? 'Nothing' : `No step "${to.step}"`
-    throw new ErrandError('no_input', `${where} in run ${runId} takes a ${wordFor(input)} now.`, {
+    const where = to.step === undefined ? 'No step' : `No attempt of step "${to.step}"`
+    throw new ErrandError('no_input', `${where} in run ${runId} accepts a ${wordFor(input)} now.`, {
       hint:
         taking.length > 0
-          ? `What does: ${names(taking)}.`
-          : 'Only a running agent step does; a step with interactive: true waits for prompts.',
+          ? `Accepted by: ${names(taking)}.`
+          : 'Only a running agent step does. A step with interactive: true waits for prompts.',
     })
   }
   if (other)
-    throw new ErrandError('conflict', `Several steps of run ${runId} take prompts: ${names(open)}.`, {
-      hint: 'Name the step, or the number of the attempt.',
+    throw new ErrandError('conflict', `Several steps of run ${runId} accept prompts: ${names(open)}.`, {
+      hint: 'Name the step, or give the number of the attempt.',
     })
   if (input.type === 'prompt' && attempt.talk!.closed)
     throw new ErrandError(
       'no_input',
-      `Step "${attempt.step}" of run ${runId} was closed: it takes no prompt any more.`,
+      `Step "${attempt.step}" of run ${runId} was closed and no longer accepts prompts.`,
       {
-        hint: `Once it has ended, its session goes on with: errand agent --continue ${runId} (and --hub on a hub)`,
+        hint: `Once it has ended, continue its session: errand agent --continue ${runId} (on a hub, add --hub)`,
       },
     )
   if (input.type === 'prompt') checkTaken(runId, attempt, input)
@@ -73,35 +73,35 @@ type InputOf<T extends AttemptInput['type']> = Extract<AttemptInput, { type: T }
 /** Throws `invalid_argument` for an attachment that the agent does not accept, `conflict` while that is unknown. */
 function checkTaken(runId: string, { talk }: AttemptState, { attachments = [] }: InputOf<'prompt'>): void {
   if (attachments.length === 0) return
-  if (talk!.agent === undefined) throw notBegun(runId, 'which attachments it takes')
+  if (talk!.agent === undefined) throw notBegun(runId, 'which attachments it accepts')
   const { takes } = talk!.agent
   const refused = attachments.find(({ media_type }) => !takes.includes(attachmentKind(media_type)))
   if (refused === undefined) return
-  const what = takes.length === 0 ? 'no attachments' : `no "${refused.name}" (${refused.media_type})`
-  throw new ErrandError('invalid_argument', `The agent of run ${runId} takes ${what}.`, {
+  const what = takes.length === 0 ? 'attachments' : `"${refused.name}" (${refused.media_type})`
+  throw new ErrandError('invalid_argument', `The agent of run ${runId} does not accept ${what}.`, {
     hint:
       takes.length === 0
-        ? 'Put the file where the agent can read it, and name it in the prompt.'
-        : `It takes: ${takes.join(', ')}. Else put the file where it can read it, and name it in the prompt.`,
+        ? 'Put the file where the agent can read it, and name the file in the prompt.'
+        : `It accepts: ${takes.join(', ')}. Otherwise put the file where the agent can read it, and name the file in the prompt.`,
   })
 }
 
 /** Throws `invalid_argument` for a model that the agent does not offer, `conflict` while that is unknown. */
 function checkModel(runId: string, { talk }: AttemptState, { model }: InputOf<'model'>): void {
-  if (talk!.agent === undefined) throw notBegun(runId, 'which models it has')
+  if (talk!.agent === undefined) throw notBegun(runId, 'which models it offers')
   const { models } = talk!.agent
   if (models.some(({ id }) => id === model)) return
   throw new ErrandError('invalid_argument', `The agent of run ${runId} cannot be switched to "${model}".`, {
     hint:
       models.length === 0
-        ? 'It lets no model be chosen while it is in a session: begin another with --model.'
+        ? 'It cannot change its model during a session. Start another session with --model.'
         : `It offers: ${models.map(({ id }) => id).join(', ')}.`,
   })
 }
 
 const notBegun = (runId: string, what: string) =>
-  new ErrandError('conflict', `The agent of run ${runId} has not begun: ${what} is not known yet.`, {
-    hint: 'Try again once it has told its session.',
+  new ErrandError('conflict', `The agent of run ${runId} has not started: ${what} is not known yet.`, {
+    hint: 'Try again once it has reported its session.',
   })
 
 /** Throws `invalid_argument` when the agent does not accept an edited tool input. */
@@ -109,8 +109,8 @@ function checkEdited({ talk }: AttemptState, { request_id, input }: InputOf<'per
   if (input === undefined || talk!.editable.has(request_id)) return
   throw new ErrandError(
     'invalid_argument',
-    `What "${request_id}" asks for cannot be changed: the agent takes a yes or a no.`,
-    { hint: 'Deny it with a reason that says what it is to do instead.' },
+    `The tool input of "${request_id}" cannot be edited: the agent accepts only yes or no.`,
+    { hint: 'Deny it, and say in the reason what the agent should do instead.' },
   )
 }
 
@@ -127,9 +127,9 @@ function queueing(
   throw new ErrandError(
     was ? 'conflict' : 'not_found',
     was
-      ? `The prompt "${prompt_id}" is in the queue of run ${runId} no more.`
-      : `There is no prompt "${prompt_id}" in the queue of run ${runId}.`,
-    { hint: 'Its events tell of each prompt that was given, and of each that was taken.' },
+      ? `Prompt "${prompt_id}" is no longer in the queue of run ${runId}.`
+      : `Prompt "${prompt_id}" is not in the queue of run ${runId}.`,
+    { hint: 'The events of the run show each prompt that was given, and each that the agent received.' },
   )
 }
 
@@ -144,8 +144,8 @@ function asking(runId: string, open: readonly AttemptState[], { request_id }: { 
   const found = open.find(({ talk }) => talk!.questions.has(request_id))
   if (found) return found
   const waiting = open.flatMap(({ talk }) => [...talk!.questions.keys()])
-  throw new ErrandError('conflict', `Nothing in run ${runId} waits for an answer to "${request_id}".`, {
-    hint: waiting.length > 0 ? `Waiting: ${waiting.join(', ')}.` : 'It was answered, or its time is over.',
+  throw new ErrandError('conflict', `No step of run ${runId} waits for an answer to "${request_id}".`, {
+    hint: waiting.length > 0 ? `Waiting: ${waiting.join(', ')}.` : 'It was answered, or it expired.',
   })
 }
 

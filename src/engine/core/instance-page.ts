@@ -120,8 +120,8 @@ const hasText = ({ host, vars, message }: InstanceState, text: string): boolean 
 function readCursor(cursor: string): [number, number] {
   const [, rank, index] = /^(\d{1,2})\.(\d{1,9})$/.exec(cursor) ?? []
   if (rank === undefined)
-    throw new ErrandError('bad_request', `This is no cursor of a list of instances: ${cursor}`, {
-      hint: 'Send next_cursor of the page before, unchanged, or none.',
+    throw new ErrandError('bad_request', `This is not a cursor of a list of instances: ${cursor}`, {
+      hint: 'Send the next_cursor of the previous page unchanged, or no cursor.',
     })
   return [Number(rank), Number(index)]
 }

@@ -115,7 +115,7 @@ test('a question of an agent has its command, and its id where nothing of it is 
   const long = await asked({ ...input({ command: 'x'.repeat(201) }), title: 'x'.repeat(201) })
   assert.deepEqual([long.text.length, long.request_id], [200, undefined])
   assert.deepEqual(await asked({ title: 'Write a.ts', input: '{"content":"…' }), { text: 'Write a.ts' })
-  assert.deepEqual(await asked({ title: '' }), { text: 'The agent asks for a permission.' })
+  assert.deepEqual(await asked({ title: '' }), { text: 'The agent asks for permission.' })
 })
 
 test('a step runs, or waits for room', async (t) => {

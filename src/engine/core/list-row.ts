@@ -128,7 +128,7 @@ export function askedPermission(update: AgentUpdateOf<'permission'>): AskedPermi
   const { request_id, title, input = '', paths = [], expires_at } = update
   const { command, description, ...others } = commandIn(input)
   if (command === undefined) {
-    const text = cut((title || input || 'The agent asks for a permission.').trim())
+    const text = cut((title || input || 'The agent asks for permission.').trim())
     return expires_at === undefined ? { text } : { text, expires_at }
   }
   const [path] = paths

@@ -97,8 +97,8 @@ function rollbackStep(step: Step): Step {
 }
 
 function missing(what: string): never {
-  throw new ErrandError('invalid_workflow', `The workflow names ${what}, which is not known here.`, {
-    hint: 'Check the file with: errand validate. A run of another version of Errand may need that version.',
+  throw new ErrandError('invalid_workflow', `The workflow names ${what}, which is unknown here.`, {
+    hint: 'Check the file: errand validate FILE. A run from another version of Errand may need that version.',
   })
 }
 

@@ -156,7 +156,11 @@ function approvalArgs(planned: PlannedStep, instance: number, { plan, state, nam
   const args = ApprovalArgs.safeParse(fillArgs(planned.step.args, planned.raw, lookup))
   if (args.success) return args.data
   const wrong = args.error.issues.map(({ path }) => ['args', ...path].join('.'))
-  throw new ErrandError('invalid_argument', `${wrong.join(', ')} cannot be used as filled in.`, {
-    hint: 'Correct its args, or the variables that they are filled in from.',
-  })
+  throw new ErrandError(
+    'invalid_argument',
+    `Invalid after its variables were filled in: ${wrong.join(', ')}.`,
+    {
+      hint: 'Correct the args, or the variables that they use.',
+    },
+  )
 }

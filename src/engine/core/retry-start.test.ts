@@ -219,15 +219,15 @@ test('what makes no sense is refused, with what to do', async (t) => {
   const { run_id } = await play([step('a'), step('b', { when: "'x' == 'x'" })], inventory('x'))
   const refused: [Parameters<typeof engine.retryPlan>[1], RegExp][] = [
     [{ from: 'nowhere' }, /no main step "nowhere"/],
-    [{ from: 'a > x' }, /"a" is no sub-workflow/],
-    [{ only: 'failed', from: 'a' }, /exclude each other/],
-    [{ hosts: ['x'] }, /of one step/],
+    [{ from: 'a > x' }, /"a" is not a sub-workflow/],
+    [{ only: 'failed', from: 'a' }, /cannot be combined/],
+    [{ hosts: ['x'] }, /apply to one step/],
     [{ step: 'a', hosts: ['x'] }, /no instance on "x"/],
     [{ step: 'a', instances: [1] }, /no instance 1/],
-    [{ step: 'a', hosts: ['local'], instances: [0] }, /exclude each other/],
-    [{ skip: ['b'], run_anyway: ['b'] }, /both to be skipped/],
+    [{ step: 'a', hosts: ['local'], instances: [0] }, /cannot be combined/],
+    [{ skip: ['b'], run_anyway: ['b'] }, /both skip and run_anyway/],
     [{ from: 'a', skip: ['a'] }, /cannot be skipped/],
-    [{ only: 'failed', skip: ['a'] }, /taken over as done/],
+    [{ only: 'failed', skip: ['a'] }, /takes over the result/],
     [{ run_anyway: ['a'] }, /has no "when"/],
   ]
   for (const [asked, message] of refused) {

@@ -52,23 +52,17 @@ const filled = (key: 'kept' | 'children', record: object) =>
 
 function checkShape({ only, from, step, hosts, instances, run_anyway = [], skip = [] }: RetryRun): void {
   if ([only, from, step].filter((one) => one !== undefined).length > 1)
-    refuse(
-      '"only", "from" and "step" exclude each other.',
-      'Send one of them; none is the same as only: all.',
-    )
+    refuse('"only", "from" and "step" cannot be combined.', 'Send one of them. Sending none means only: all.')
   if (step === undefined && (hosts ?? instances) !== undefined)
-    refuse('"hosts" and "instances" are of one step.', 'Name it with "step".')
+    refuse('"hosts" and "instances" apply to one step.', 'Name it with "step".')
   if (hosts !== undefined && instances !== undefined)
-    refuse('"hosts" and "instances" exclude each other.', 'Name the instances either way.')
+    refuse('"hosts" and "instances" cannot be combined.', 'Use one of them to select the instances.')
   const both = skip.find((name) => run_anyway.includes(name))
   if (both !== undefined)
-    refuse(`Step "${both}" is both to be skipped and to run anyway.`, 'Name it in one of the two.')
+    refuse(`Step "${both}" is in both skip and run_anyway.`, 'Name it in only one of them.')
   const target = from ?? step
   if (target !== undefined && skip.includes(target))
-    refuse(
-      `Step "${target}" is what the retry is of, and cannot be skipped.`,
-      'Retry from the step after it.',
-    )
+    refuse(`The retry is of step "${target}", so it cannot be skipped.`, 'Retry from the next step instead.')
 }
 
 /** Works out one retry. */
@@ -156,7 +150,7 @@ class Choice {
       const { name } = plan.main[index]!.step
       if (rest !== undefined && children?.[name] === undefined)
         refuse(
-          `Step "${name}" has no sub-run that this retry goes on with, so "${rest}" in it cannot be named.`,
+          `This retry does not continue a sub-run of step "${name}", so "${rest}" in it cannot be named.`,
           `Name "${name}" itself.`,
         )
     }
@@ -165,7 +159,7 @@ class Choice {
         const all = this.#instances(index).length
         if (all > 0 && carried?.[name]?.length === all)
           refuse(
-            `Step "${name}" is taken over as done, so it neither runs nor is skipped.`,
+            `The retry takes over the result of step "${name}", so it neither runs nor skips it.`,
             `Leave it out, or retry from "${name}".`,
           )
       }
@@ -218,12 +212,12 @@ class Choice {
     const host = hosts.find((one) => !known.includes(one))
     if (host !== undefined)
       refuse(
-        `Step "${step}" had no instance on "${host}".`,
-        known.length === 0 ? 'It never began.' : `It was on ${shown(known)}.`,
+        `Step "${step}" has no instance on "${host}".`,
+        known.length === 0 ? 'It never started.' : `It ran on ${shown(known)}.`,
       )
     const position = instances.find((one) => one >= there.length)
     if (position !== undefined)
-      refuse(`Step "${step}" has no instance ${position}.`, `It has ${there.length}, counted from 0.`)
+      refuse(`Step "${step}" has no instance ${position}.`, `It has ${there.length}, numbered from 0.`)
   }
 
   /** Returns the retry to request of a step's sub-runs; undefined when they start from the beginning. */
@@ -262,10 +256,10 @@ function resolve({ main }: Plan, name: string): Named {
   if (found === undefined)
     refuse(
       `The run has no main step "${name}".`,
-      `It has ${shown(main.map(({ step }) => step.name))}. Rollbacks and finally steps follow by themselves.`,
+      `It has ${shown(main.map(({ step }) => step.name))}. Rollbacks and finally steps follow automatically.`,
     )
   if (main[found.index]!.step.action !== 'workflow.run')
-    refuse(`Step "${main[found.index]!.step.name}" is no sub-workflow.`, 'Name the step itself.')
+    refuse(`Step "${main[found.index]!.step.name}" is not a sub-workflow.`, 'Name the step itself.')
   return found
 }
 

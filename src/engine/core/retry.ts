@@ -84,9 +84,9 @@ export function rollbackWorkflow(plan: Plan, state: RunState, undone: ReadonlySe
   if (steps.length === 0)
     throw new ErrandError(
       'conflict',
-      'There is nothing to roll back: no step that succeeded has a rollback left to run.',
+      'There is nothing to roll back: no successful step has a rollback left to run.',
       {
-        hint: 'A step is undone by its "rollback:", once it has succeeded; errand runs show tells which have.',
+        hint: 'Only a step that succeeded and has a "rollback:" is rolled back. See the steps: errand runs show RUN',
       },
     )
   const { inventory, name, isolation, network, image } = plan.workflow
@@ -139,7 +139,11 @@ export const doneBy = ({ steps }: Workflow): string =>
 export function refuseParts({ only: _, ...parts }: RetryRun): void {
   const given = Object.entries(parts).find(([, value]) => value !== undefined)
   if (given)
-    throw new ErrandError('invalid_argument', `A rollback is retried as a whole, without "${given[0]}".`, {
-      hint: 'Leave it out: what the rollback has undone stays undone.',
-    })
+    throw new ErrandError(
+      'invalid_argument',
+      `A rollback is retried as a whole, so "${given[0]}" is not allowed.`,
+      {
+        hint: 'Leave it out. What was already rolled back is not rolled back again.',
+      },
+    )
 }

@@ -241,7 +241,7 @@ export function stepOf(state: RunState, phase: StepPhase, name: string): StepSta
   if (!step)
     throw new ErrandError(
       'internal',
-      `The event log names step "${name}" (${phase}), which the workflow has not.`,
+      `The event log names step "${name}" (${phase}), which is not in the workflow.`,
     )
   return step
 }
@@ -253,7 +253,10 @@ export function instanceOf(
   const step = stepOf(state, at.phase, at.step)
   const instance = step.instances[at.instance]
   if (!instance)
-    throw new ErrandError('internal', `The event log names instance ${at.instance} of step "${at.step}".`)
+    throw new ErrandError(
+      'internal',
+      `The event log names instance ${at.instance} of step "${at.step}", which does not exist.`,
+    )
   return { step, instance }
 }
 

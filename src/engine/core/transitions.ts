@@ -55,7 +55,7 @@ export function move<W extends keyof Statuses, S extends Statuses[W]>(
 ): S {
   if (!moves[what][from]?.includes(to))
     throw new ErrandError('internal', `The event log moves ${what} ${which} from ${from} to ${to}.`, {
-      hint: 'The log is damaged, or was written by another version.',
+      hint: 'The log is damaged, or was written by another version of Errand.',
     })
   return to
 }

@@ -127,8 +127,8 @@ export class ActiveRuns {
     this.#aside.needNot(runId)
     const { status } = await recordOf(this.#options.store, runId)
     if (isFinalRun(status)) throw runEnded(runId, status)
-    throw new ErrandError('unavailable', `Run ${runId} is ${status}, but not conducted here.`, {
-      hint: 'Another process conducts it, or it could not be taken up again: the log of the hub says why.',
+    throw new ErrandError('unavailable', `Run ${runId} is ${status}, but this process does not conduct it.`, {
+      hint: 'Another process conducts it, or it could not be resumed. The log of the hub says why.',
     })
   }
 
@@ -209,8 +209,8 @@ export class ActiveRuns {
     }
     if (Object.keys(values).length === 0) return false
     if (!runSecrets)
-      throw new ErrandError('invalid_argument', 'This engine keeps no secrets of single runs.', {
-        hint: 'Give it EngineOptions.runSecrets.',
+      throw new ErrandError('invalid_argument', 'This engine does not store secrets of single runs.', {
+        hint: 'Set EngineOptions.runSecrets.',
       })
     try {
       await runSecrets.setOfRun(spec, values)
@@ -382,7 +382,7 @@ export class ActiveRuns {
   /** Ends a run that cannot be resumed. */
   async #interrupt(run: Pick<RunSpec, 'run_id' | 'parent'>, error: unknown): Promise<void> {
     const { run_id } = run
-    const message = `It could not be taken up again: ${messageOf(error)}`
+    const message = `It could not be resumed: ${messageOf(error)}`
     this.#options.log?.(`Run ${run_id}: ${message}`, { level: 'error', run_id })
     const conductor = this.#conductors.get(run_id)
     this.#letGo(run_id)
@@ -460,7 +460,7 @@ export class ActiveRuns {
   #storeFailed(run_id: string, error: unknown, tries: number): number | undefined {
     const code = error instanceof ErrandError ? error.code : 'internal'
     const hopeless = ['run_exists', 'run_not_found', 'conflict'].includes(code)
-    const message = `Run ${run_id}: its events cannot be kept (try ${tries}): ${messageOf(error)}`
+    const message = `Run ${run_id}: its events cannot be stored (try ${tries}): ${messageOf(error)}`
     this.#options.log?.(message, { level: 'error', run_id })
     if (!hopeless && this.#options.onStoreFailure !== 'abandon') return 1000
     if (!hopeless && tries < 3) return 100
@@ -482,14 +482,17 @@ export class ActiveRuns {
 const isSetAside = (error: unknown): boolean => error instanceof ErrandError && error.code === 'run_set_aside'
 
 const cutShort = ({ run_id, last_seq }: RunRecord, length: number): ErrandError =>
-  new ErrandError('internal', `The log of run ${run_id} has ${length} events, its record says ${last_seq}.`)
+  new ErrandError(
+    'internal',
+    `The log of run ${run_id} has ${length} events, but its record says ${last_seq}.`,
+  )
 
 const notSetAside = (runId: string, status: string): ErrandError =>
-  new ErrandError('conflict', `Run ${runId} is ${status}, and not set aside.`, {
-    hint: `errand runs show ${runId} says where it is.`,
+  new ErrandError('conflict', `Run ${runId} is ${status}; it is not set aside.`, {
+    hint: `See its state: errand runs show ${runId}`,
   })
 
 const groupFull = (runId: string, waiting: string): ErrandError =>
-  new ErrandError('conflict', `Run ${runId} cannot go on yet: ${waiting}.`, {
+  new ErrandError('conflict', `Run ${runId} cannot continue yet: ${waiting}.`, {
     hint: `Resume it when the group has room: errand runs resume ${runId}`,
   })

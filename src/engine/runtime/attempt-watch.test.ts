@@ -221,7 +221,7 @@ test('a success whose output differs at the two ends is a failure, and says so',
   }))
   const view = await play([step('a')])
   assert.deepEqual(told(view), ['a: failed output_mismatch'])
-  assert.match(view.message ?? '', /stdout is 5 bytes where it was made and 3 bytes here/)
+  assert.match(view.message ?? '', /stdout is 5 bytes on the machine that produced it and 3 bytes here/)
 })
 
 test('a failure keeps its own reason where the output differs too', async (t) => {
@@ -238,7 +238,7 @@ test('an output that cannot be sealed fails the attempt rather than keeping it f
   outputs.seal = async () => Promise.reject(new ErrandError('disk_full', 'The disk is full.'))
   const view = await play([step('a')])
   assert.deepEqual(told(view), ['a: failed output_failed'])
-  assert.match(view.message ?? '', /stdout could not be kept: The disk is full/)
+  assert.match(view.message ?? '', /stdout could not be stored: The disk is full/)
 })
 
 test('output is told of once it lasts, and what comes meanwhile with the next event', async (t) => {

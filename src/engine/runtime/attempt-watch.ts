@@ -337,7 +337,7 @@ async function sealed(
       if (file) output_files[stream] ??= file
       return there && differing(stream, there, kept)
     } catch (error) {
-      return { reason: 'output_failed', message: `${stream} could not be kept: ${messageOf(error)}` }
+      return { reason: 'output_failed', message: `${stream} could not be stored: ${messageOf(error)}` }
     }
   }
   const all = new Set([...known, ...(Object.keys(sent) as StreamName[])])
@@ -353,6 +353,6 @@ async function sealed(
 
 function differing(stream: StreamName, there: StreamEnd, kept: StreamEnd): Failure | undefined {
   if (there.length === kept.length && there.sha256 === kept.sha256) return undefined
-  const message = `${stream} is ${there.length} bytes where it was made and ${kept.length} bytes here, or differs.`
+  const message = `${stream} is ${there.length} bytes on the machine that produced it and ${kept.length} bytes here, or its content differs.`
   return { reason: 'output_mismatch', message }
 }

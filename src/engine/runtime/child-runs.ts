@@ -38,8 +38,8 @@ function childSubmission({ plan, state, spec }: ParentRun, child: ChildStart) {
   if (depth > MAX_DEPTH)
     throw new ErrandError(
       'invalid_workflow',
-      `Sub-workflows stand more than ${MAX_DEPTH} deep in one another.`,
-      { hint: 'Flatten them, or see whether one runs itself.' },
+      `Sub-workflows are nested more than ${MAX_DEPTH} levels deep.`,
+      { hint: 'Flatten them, or check whether one runs itself.' },
     )
   const planned = plannedStep(plan, child.phase, child.step)
   const { instance } = instanceOf(state, child)
@@ -47,7 +47,7 @@ function childSubmission({ plan, state, spec }: ParentRun, child: ChildStart) {
   const { workflow, inputs } = WorkflowRunArgs.parse(fillArgs(planned.step.args, planned.raw, lookup))
   if (!workflow)
     throw new ErrandError('invalid_workflow', `Step "${child.step}" names a file that was not read.`, {
-      hint: 'Write the workflow itself under args.workflow, or submit with the CLI, which puts the file in.',
+      hint: 'Write the workflow itself under args.workflow, or submit with the CLI, which includes the file.',
     })
   return { workflow: { ...workflow, ...atLeast(plan.workflow, planned.step, workflow) }, vars: inputs, depth }
 }

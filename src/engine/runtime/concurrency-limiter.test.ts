@@ -12,7 +12,7 @@ test('runs of a group wait for their turn in order, and say what they wait for',
   assert.deepEqual(host.ran, ['r1', 'other'])
   assert.equal(
     (await engine.get('r3'))?.waiting,
-    'concurrency group "deploy here" runs 1 of 1; 1 wait before',
+    'concurrency group "deploy here" runs 1 of 1; 1 ahead in line',
   )
   await host.endOf('r1')
   await until(() => host.ran.includes('r2'))

@@ -128,7 +128,8 @@ export class ConcurrencyGroups {
     const full = gate.enter(name, concurrency.limit, run_id, running, start)
     if (!full) return undefined
     const holders = full.holders ? ` (${full.holders})` : ''
-    return `concurrency group "${group}" runs ${full.inside} of ${concurrency.limit}${holders}; ${full.before} wait before`
+    const place = full.before === 0 ? 'next in line' : `${full.before} ahead in line`
+    return `concurrency group "${group}" runs ${full.inside} of ${concurrency.limit}${holders}; ${place}`
   }
 
   /** Removes a run that has ended, or is no longer conducted here. */

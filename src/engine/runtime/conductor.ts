@@ -201,9 +201,13 @@ export function changesShares(
   const there = shares.find((share) => isSameShare(share, of))
   if (there !== undefined || can === undefined) return there?.can !== can
   if (shares.length < MOST_SHARES) return true
-  throw new ErrandError('quota_exceeded', `Run ${runId} is shared with ${MOST_SHARES} already.`, {
-    hint: 'Share it with a role instead, or take one back first.',
-  })
+  throw new ErrandError(
+    'quota_exceeded',
+    `Run ${runId} is already shared with ${MOST_SHARES} users or roles, which is the limit.`,
+    {
+      hint: 'Share it with a role instead, or stop sharing it with someone first.',
+    },
+  )
 }
 
 /** An answer, and a check of who may give it, as `EngineFace.answer` takes them. */
@@ -233,12 +237,12 @@ export function approvalAnswers(
   if (answered) throw answeredBefore(runId, answer.step, answered)
   throw new ErrandError(
     'approval_not_pending',
-    `Step "${answer.step}" of run ${runId} waits for no approval.`,
+    `Step "${answer.step}" of run ${runId} is not waiting for an approval.`,
     {
       hint:
         waiting.length > 0
           ? `Waiting: ${waiting.map(({ name }) => `"${name}"`).join(', ')}.`
-          : 'No step of this run waits for one.',
+          : 'No step of this run is waiting for an approval.',
     },
   )
 }
@@ -249,12 +253,12 @@ function answeredBefore(
   { decision, by, at, comment }: GivenAnswer,
 ): ErrandError {
   const done = decision === 'approve' ? 'approved' : 'rejected'
-  const who = by === 'timeout' ? 'nobody: its time had passed' : (by ?? 'somebody')
+  const who = by === 'timeout' ? 'nobody (it expired)' : (by ?? 'somebody')
   return new ErrandError(
     'approval_not_pending',
-    `Step "${step}" of run ${runId} was ${done} already, by ${who}, at ${at}.`,
+    `Step "${step}" of run ${runId} was already ${done} by ${who} at ${at}.`,
     {
-      hint: `The first answer holds: errand runs show ${runId}`,
+      hint: `The first answer counts. See: errand runs show ${runId}`,
       details: { answered_by: by, answer: decision, answered_at: at, comment },
     },
   )

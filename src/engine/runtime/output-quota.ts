@@ -35,27 +35,27 @@ export class OutputQuota {
     const most = sizeText(this.#perUserBytes)
     throw new ErrandError(
       'quota_exceeded',
-      `The runs of ${run.owner} have ${most} of output, which is the most.`,
+      `The runs of ${run.owner} have reached the limit of ${most} of output.`,
       {
-        hint: `Remove runs that have ended: errand runs delete RUN. The hub's operator may raise ERRAND_MAX_OUTPUT_USER, or have runs removed sooner (--retention).`,
+        hint: `Delete runs that have ended: errand runs delete RUN. The hub's operator can raise ERRAND_MAX_OUTPUT_USER, or shorten the retention of runs (--retention).`,
       },
     )
   }
 
   ofRun(run: User & Pick<RunSpec, 'run_id'>): RunOutput {
     const { run_id, owner } = run
-    const ofRun = `Run ${run_id} has put out more than ${sizeText(this.#perRunBytes)}, the most that this hub keeps of one run (ERRAND_MAX_OUTPUT_RUN).`
-    const ofUser = `The runs of ${owner} have put out more than ${sizeText(this.#perUserBytes)}, the most that this hub keeps of one user (ERRAND_MAX_OUTPUT_USER).`
+    const ofRun = `Run ${run_id} exceeded the output limit of ${sizeText(this.#perRunBytes)} per run (ERRAND_MAX_OUTPUT_RUN).`
+    const ofUser = `The runs of ${owner} exceeded the output limit of ${sizeText(this.#perUserBytes)} per user (ERRAND_MAX_OUTPUT_USER).`
     return new RunOutput([
       {
         count: { bytes: 0 },
         mostBytes: this.#perRunBytes,
-        message: `${ofRun} What came before is kept. Print less, or into a file.`,
+        message: `${ofRun} The output before that is stored. Print less, or write to a file.`,
       },
       {
         count: this.#user(run),
         mostBytes: this.#perUserBytes,
-        message: `${ofUser} What came before is kept. Print less, or remove runs that have ended: errand runs delete RUN.`,
+        message: `${ofUser} The output before that is stored. Print less, or delete runs that have ended: errand runs delete RUN.`,
       },
     ])
   }

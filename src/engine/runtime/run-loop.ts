@@ -176,7 +176,7 @@ export class RunLoop {
   /** Handles a failure of deciding itself: the run ends here rather than never, and its running work is ended. */
   #breakOff(error: unknown, log: RunEvent[]): Effect[] {
     const message = messageOf(error)
-    this.#complain(` is broken off: ${message}`)
+    this.#complain(` is aborted: ${message}`)
     this.#wakeUp.at(undefined)
     const effect = this.#ports.brokenOff()
     if (!this.ended) this.#fold({ type: 'run.finished', status: 'failed', reason: 'internal', message }, log)

@@ -97,7 +97,7 @@ export class SetAsideRuns {
       } catch (error) {
         // Its first commit failed; the caller has received that error.
         if (error instanceof ErrandError && error.code === 'run_not_found') return this.delete(runId)
-        const text = `Run ${runId}: that it is set aside cannot be kept: ${messageOf(error)}`
+        const text = `Run ${runId} is set aside, but this cannot be stored: ${messageOf(error)}`
         this.#log(text, { level: 'error', run_id: runId })
         await sleep(AGAIN_MS, undefined, { signal: this.#stop.signal }).catch(() => {})
       }

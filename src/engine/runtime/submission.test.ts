@@ -53,6 +53,6 @@ test('a host of another group is refused, with both groups and the repository na
   for (const yaml of [nested('back'), `${head}inventory: {hosts: {box: {group: back}}}\nsteps:\n${step}`])
     assert.throws(() => withinGroup(parsed(yaml), 'front', 'app'), {
       code: 'invalid_argument',
-      message: /Host "box" .* is of group "back", but runs for the repository "app" go to group "front"/,
+      message: /Host "box" .* is in group "back", but runs for the repository "app" run in group "front"/,
     })
 })

@@ -68,8 +68,8 @@ export class Loader {
   #loaded(submission: Loadable): Loaded {
     const { yaml, workflow } = submission
     if ((yaml === undefined) === (workflow === undefined))
-      throw new ErrandError('bad_request', 'Give the workflow either as "yaml" or as "workflow".', {
-        hint: '"yaml" is the text of a file, "workflow" the same as JSON; send one of them.',
+      throw new ErrandError('bad_request', 'The workflow must be in either "yaml" or "workflow".', {
+        hint: '"yaml" is the text of a file, "workflow" is the same as JSON. Send one of them.',
       })
     // A file may not contain everything that a value may, even when it reads the same.
     const text = yaml === undefined ? `value ${JSON.stringify(workflow)}` : `file ${yaml}`
@@ -133,8 +133,8 @@ export function newRun(
   if (!run_id.success)
     throw new ErrandError(
       'invalid_argument',
-      `"${submission.run_id}" is no run id: ${run_id.error.issues[0]?.message}.`,
-      { hint: 'Such as deploy-42; or leave it out, and one is made.' },
+      `"${submission.run_id}" is not a valid run id: ${run_id.error.issues[0]?.message}.`,
+      { hint: 'Use an id such as deploy-42, or leave it out to get a generated one.' },
     )
   const labels = { ...workflow.labels, ...submission.labels }
   return {
@@ -168,9 +168,9 @@ export function withBox(workflow: Workflow, box: BoxAsk = {}): Workflow {
   if (box.image === undefined || isContainer) return boxed
   throw new ErrandError(
     'invalid_argument',
-    `The image ${box.image} is for no step: none runs in a container.`,
+    `No step uses the image ${box.image}: none runs in a container.`,
     {
-      hint: 'Ask for isolation: container too, or leave the image out.',
+      hint: 'Add isolation: container, or leave the image out.',
     },
   )
 }
@@ -185,7 +185,7 @@ export function withinGroup(workflow: Workflow, group: string, repository: strin
     if (host?.group !== undefined && host.group !== group)
       throw new ErrandError(
         'invalid_argument',
-        `Host "${name}" of workflow "${workflow.name}" is of group "${host.group}", but runs for the repository "${repository}" go to group "${group}".`,
+        `Host "${name}" of workflow "${workflow.name}" is in group "${host.group}", but runs for the repository "${repository}" run in group "${group}".`,
         { hint: "Leave the host's group out, or start the run without the repository." },
       )
   return {

@@ -131,8 +131,8 @@ const LOG_PAGE = 1000
 export async function recordOf(store: RunStore, runId: string): Promise<RunRecord> {
   const record = await store.get(runId)
   if (record) return record
-  throw new ErrandError('run_not_found', `There is no run ${runId}.`, {
-    hint: 'errand runs list shows the runs there are.',
+  throw new ErrandError('run_not_found', `Run "${runId}" not found.`, {
+    hint: 'List runs with: errand runs list',
   })
 }
 

@@ -58,7 +58,7 @@ function decideBeginning(facts: TaskFacts): TaskIntent | undefined {
   const { fold, task, dependencies, no_room } = facts
   const blocking = dependencies.find(({ state = 'gone' }) => state in blocks)
   if (blocking !== undefined) {
-    const message = `task ${blocking.name}, which it depends on, ${blocks[blocking.state ?? 'gone']}`
+    const message = `depends on task ${blocking.name}, which ${blocks[blocking.state ?? 'gone']}`
     if (fold.state === 'blocked' && fold.message === message) return undefined
     return tell({ type: 'task.state', state: 'blocked', message })
   }
@@ -66,17 +66,17 @@ function decideBeginning(facts: TaskFacts): TaskIntent | undefined {
   const spent = overBudget(facts)
   if (spent !== undefined) return tell({ type: 'task.state', state: 'failed', ...spent })
   const waitsFor = dependencies.find(({ state }) => !isMet(state, task.base))
-  const why = waitsFor === undefined ? no_room : `task ${waitsFor.name} comes before it`
+  const why = waitsFor === undefined ? no_room : `it runs after task ${waitsFor.name}`
   if (why === undefined) return nextTry(fold)
   return fold.why === why ? undefined : tell({ type: 'task.waiting', why })
 }
 
 /** States of a dependency in which the task cannot begin until a person acts. */
 const blocks: Readonly<Record<string, string>> = {
-  failed: 'has failed',
+  failed: 'failed',
   canceled: 'was canceled',
-  blocked: 'is blocked itself',
-  gone: 'is not there any more',
+  blocked: 'is blocked',
+  gone: 'no longer exists',
 }
 
 /** Reports whether work that depends on a task in this state can begin. */
@@ -119,7 +119,7 @@ export function overBudget({
   for (const [key, unit] of budgets) {
     const [used, most] = [spent[key] ?? 0, task.budget[key]]
     if (most !== undefined && used >= most)
-      return { reason: 'budget', message: `Its tries have used up its budget of ${most}${unit}.` }
+      return { reason: 'budget', message: `Its tries have used up the budget of ${most}${unit}.` }
   }
   return undefined
 }
@@ -170,7 +170,7 @@ function followedOn(fold: TaskFold, { event, no_change, answer }: TryEnd): NewTa
   if (status === 'success' && !no_change) return undefined
   const why = no_change ? 'unchanged' : 'failed'
   const said = no_change ? answer : (event.message ?? reason)
-  const message = `A try for what was said of the pull request ${no_change ? 'has left nothing of the change' : 'has failed'}${said ? `: ${said}` : '.'}`
+  const message = `A try that followed up on the pull request ${no_change ? 'left no change' : 'failed'}${said ? `: ${said}` : '.'}`
   return [
     event,
     { type: 'task.follow', action: 'stop', why, message },

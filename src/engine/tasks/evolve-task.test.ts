@@ -40,7 +40,7 @@ test('a crashed try leaves the task running, with the time of the next one in it
     ended('run_1', { status: 'interrupted', reason: 'lost', retry_at }),
   )
   assert.deepEqual([fold.state, fold.retry_at, fold.no_verdicts], ['running', retry_at, 1])
-  assert.match(standOf(fold).why!, /the next try begins at .*: lost/)
+  assert.match(standOf(fold).why!, /the next try starts at .*: lost/)
   const next = foldOf(begun('run_1'), ended('run_1', { retry_at }), begun('run_2', 2))
   assert.deepEqual([next.no_verdicts, next.retry_at, openTry(next)?.run_id], [1, undefined, 'run_2'])
 })

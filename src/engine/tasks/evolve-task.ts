@@ -166,7 +166,7 @@ function ended(state: TaskFold, event: TaskEventOf<'task.try_ended'>): TaskFold 
     why:
       retry_at === undefined
         ? undefined
-        : `the next try begins at ${retry_at}: ${message ?? reason ?? status}`,
+        : `the next try starts at ${retry_at}: ${message ?? reason ?? status}`,
   }
 }
 

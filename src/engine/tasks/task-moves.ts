@@ -25,6 +25,6 @@ export const mayMove = (from: TaskState, to: TaskState): boolean => taskMoves[fr
 export function moveTask(from: TaskState, to: TaskState): TaskState {
   if (mayMove(from, to)) return to
   throw new ErrandError('internal', `The event log moves the task from ${from} to ${to}.`, {
-    hint: 'The log is damaged, or was written by another version.',
+    hint: 'The log is damaged, or was written by another version of Errand.',
   })
 }

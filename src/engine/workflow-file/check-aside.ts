@@ -41,17 +41,17 @@ function inThread(workerData: AskedCheck): Promise<Checked> {
   })
   worker.once('message', resolve)
   worker.once('error', (error: NodeJS.ErrnoException) =>
-    reject(error.code === 'ERR_WORKER_OUT_OF_MEMORY' ? tooLarge(`takes over ${MEMORY_MB} MB`) : error),
+    reject(error.code === 'ERR_WORKER_OUT_OF_MEMORY' ? tooLarge(`takes more than ${MEMORY_MB} MB`) : error),
   )
   worker.once('exit', () => reject(new Error('The thread that checks workflows ended without an answer.')))
   return within(LONGEST_MS, promise, () => {
-    throw tooLarge(`takes over ${LONGEST_MS / 1000} s`)
+    throw tooLarge(`takes more than ${LONGEST_MS / 1000} s`)
   }).finally(() => worker.terminate())
 }
 
 const tooLarge = (why: string): ErrandError =>
-  new ErrandError('body_too_large', `The workflow cannot be checked: that ${why}.`, {
-    hint: 'Split it, or let steps of one kind be a matrix or foreach.',
+  new ErrandError('body_too_large', `The workflow cannot be checked: checking it ${why}.`, {
+    hint: 'Split it, or replace similar steps by one step with matrix or foreach.',
   })
 
 /** Returns the program's path: beside this file, or in the folder of bundles. */

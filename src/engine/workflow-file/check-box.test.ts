@@ -53,10 +53,10 @@ test('what it may not is told with its place and what to write', () => {
       '4:46 allow in network of step "a" must not be empty | write allow: [api.example.com]',
     ],
     'isolation: none, network: models': [
-      '4:46 network in step "a" needs a box, and isolation is none | without a box processes open sockets of their own and reach everything; write isolation: sandbox, or leave isolation out',
+      '4:46 network in step "a" needs a box, but isolation is none | without a box, processes open their own sockets and can reach everything; write isolation: sandbox, or leave isolation out',
     ],
     'image: "node:22"': [
-      '4:29 image in step "a" has no effect: the step runs in no container | write isolation: container beside it, or leave image out',
+      '4:29 image in step "a" has no effect: the step does not run in a container | write isolation: container beside it, or leave image out',
     ],
     'isolation: container, image: "--privileged"': [
       '4:58 image in step "a" is text "--privileged", but an image is written as name, name:tag or registry/name:tag | write isolation: container and image: node:22',
@@ -65,10 +65,10 @@ test('what it may not is told with its place and what to write', () => {
   for (const [keys, problems] of Object.entries(expected))
     assert.deepEqual(told(inStep(keys)), problems, keys)
   assert.deepEqual(told(atTop('isolation: none\nnetwork: none')), [
-    '4:1 network needs a box, and isolation is none | without a box processes open sockets of their own and reach everything; write isolation: sandbox, or leave isolation out',
+    '4:1 network needs a box, but isolation is none | without a box, processes open their own sockets and can reach everything; write isolation: sandbox, or leave isolation out',
   ])
   const waits = inStep('isolation: sandbox, args: {message: "?"}').replace('noop', 'approval.wait')
   assert.deepEqual(told(waits), [
-    '4:38 isolation in step "a" cannot be used: approval.wait runs on no host | leave isolation out',
+    '4:38 isolation in step "a" cannot be used: approval.wait does not run on a host | leave isolation out',
   ])
 })

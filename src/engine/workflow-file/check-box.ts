@@ -22,14 +22,15 @@ export function checkBoxes(report: Report, workflow: unknown): void {
 function checkNetwork(report: Report, path: ValuePath, at: unknown): void {
   const network = own(at, 'network')
   if (own(at, 'isolation') !== 'none' || network === undefined || network === 'all') return
-  report.say([...path, 'network'], 'needs a box, and isolation is none', {
+  report.say([...path, 'network'], 'needs a box, but isolation is none', {
     at: 'key',
-    hint: 'without a box processes open sockets of their own and reach everything; write isolation: sandbox, or leave isolation out',
+    hint: 'without a box, processes open their own sockets and can reach everything; write isolation: sandbox, or leave isolation out',
   })
 }
 
 function sayNoContainer(report: Report, path: ValuePath): void {
-  report.say([...path, 'image'], 'has no effect: the step runs in no container', {
+  const what = path.length === 0 ? 'no step runs in a container' : 'the step does not run in a container'
+  report.say([...path, 'image'], `has no effect: ${what}`, {
     at: 'key',
     hint: 'write isolation: container beside it, or leave image out',
   })
@@ -44,7 +45,7 @@ function checkEngineStep(report: Report, path: ValuePath, step: unknown): void {
   if (action !== 'approval.wait') return
   for (const key of ['isolation', 'network', 'image'])
     if (own(step, key) !== undefined)
-      report.say([...path, key], `cannot be used: ${action} runs on no host`, {
+      report.say([...path, key], `cannot be used: ${action} does not run on a host`, {
         at: 'key',
         hint: `leave ${key} out`,
       })

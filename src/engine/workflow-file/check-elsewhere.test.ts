@@ -14,7 +14,7 @@ const cmd = (text: string, more = '') => `{name: s, action: cmd.run, args: {cmd:
 
 test('a variable that only your own shell can give is reported once, where it is read', () => {
   assert.deepEqual(warnings([cmd('echo $EDITOR "${EDITOR}"')]), [
-    '4:50 cmd in args of step "s" reads EDITOR, which a runner of a hub does not have',
+    '4:50 cmd in args of step "s" reads EDITOR, which is not set on a runner of a hub',
   ])
 })
 
@@ -38,11 +38,11 @@ test('nothing is said of variables where a program may export them', () => {
 
 test('a path beside your folder is reported, in a command and as its folder', () => {
   assert.deepEqual(warnings([cmd('./deploy.sh prod && cat ../secret.txt')]), [
-    '4:45 cmd in args of step "s" names ./deploy.sh, and the workspace of a run on a hub begins empty',
-    '4:69 cmd in args of step "s" names ../secret.txt, and the workspace of a run on a hub begins empty',
+    '4:45 cmd in args of step "s" names ./deploy.sh, but the workspace of a run on a hub starts empty',
+    '4:69 cmd in args of step "s" names ../secret.txt, but the workspace of a run on a hub starts empty',
   ])
   assert.deepEqual(warnings(["{name: s, action: cmd.run, args: {cmd: 'make', cwd: app}}"]), [
-    '4:57 cwd in args of step "s" names app, and the workspace of a run on a hub begins empty',
+    '4:57 cwd in args of step "s" names app, but the workspace of a run on a hub starts empty',
   ])
 })
 

@@ -58,10 +58,10 @@ function warnOfVariables(report: Report, path: ValuePath, step: Step, given: Rea
   for (const { name, index } of shellReads(text)) {
     if (known.has(name) || always.test(name) || hasDefault.test(text.slice(index))) continue
     known.add(name)
-    report.say([...path, key!], `reads ${name}, which a runner of a hub does not have`, {
+    report.say([...path, key!], `reads ${name}, which is not set on a runner of a hub`, {
       severity: 'warning',
       at: index,
-      hint: `on this machine it comes from your shell; give it as an input, in env, or with --var ${name}=...`,
+      hint: `on this machine it comes from your shell; set it as an input, in env, or with --var ${name}=...`,
     })
   }
 }
@@ -81,10 +81,10 @@ function warnOfPaths(report: Report, path: ValuePath, step: Step, texts: string)
 }
 
 const warnOfPath = (report: Report, path: ValuePath, name: string, at?: number): void =>
-  report.say(path, `names ${name}, and the workspace of a run on a hub begins empty`, {
+  report.say(path, `names ${name}, but the workspace of a run on a hub starts empty`, {
     severity: 'warning',
     at,
-    hint: 'on this machine it is seen from the folder you are in; check out the repository with workspace, or write the whole path',
+    hint: 'on this machine it is in your current folder; check out the repository with workspace, or write the absolute path',
   })
 
 /** Reports whether no other text of the file contains the name: a step that creates the file or folder would. */

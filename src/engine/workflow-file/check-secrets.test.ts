@@ -13,7 +13,7 @@ for (const [what, text, expected] of [
   [
     'when',
     'when: ${S} == "x"',
-    /^8: when in step "one" uses the secret "S" \(secrets can be used in args only/,
+    /^8: when in step "one" uses the secret "S" \(secrets can be used only in args/,
   ],
   ['targets', 'targets: ["${S}"]', /^8: .*uses the secret "S"/],
   ['foreach', 'foreach: ${S}', /^8: foreach in step "one" uses the secret "S"/],
@@ -75,7 +75,7 @@ steps:
   assert.equal(found.length, 7, found.join('\n'))
   assert.match(
     found[0]!,
-    /is called "A", which is an input \(give it another variable: secrets: {OTHER_NAME: A}/,
+    /is called "A", which is an input \(use another variable for it: secrets: {OTHER_NAME: A}/,
   )
   assert.match(found[4]!, /"E", which is a variable that step "two" sets/)
 })
@@ -99,11 +99,11 @@ steps:
   const all = found.join('\n')
   for (const part of [
     /5: secrets in step "one" names a secret twice/,
-    /6: mounted in secrets.A of step "two" cannot stand beside secret/,
+    /6: mounted in secrets.A of step "two" cannot be combined with secret/,
     /as in secrets.B of step "two" must be "env", "file" or "mask"/,
     /mounted in secrets.C of step "two" .*must be the name of a file, not a path/,
     /unknown key "form" in secrets.D of step "two"/,
-    /7: secrets in step "three" cannot be used: approval.wait runs on no host/,
+    /7: secrets in step "three" cannot be used: approval.wait does not run on a host/,
   ])
     assert.match(all, part)
 })
@@ -132,6 +132,6 @@ steps:
     ],
   )
   assert.match(shown[0]!, /API_KEY in env looks like a credential[\s\S]+errand secrets set API_KEY/)
-  assert.match(shown[1]!, /stands in clear in the run/)
+  assert.match(shown[1]!, /is stored as plain text/)
   assert.match(shown[2]!, /too short to be masked/)
 })

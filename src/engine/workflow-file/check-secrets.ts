@@ -52,7 +52,7 @@ function plainVariables(workflow: unknown): Map<string, string> {
     for (const name of names) found.set(name, from)
   }
   add(Object.keys(asMap(own(workflow, 'inputs')) ?? {}), 'an input')
-  add(Object.keys(asMap(own(workflow, 'env')) ?? {}), 'a variable of env')
+  add(Object.keys(asMap(own(workflow, 'env')) ?? {}), 'a variable in env')
   for (const list of ['steps', 'finally'] as const)
     for (const step of asList(own(workflow, list))) {
       const name = own(step, 'name')
@@ -76,17 +76,20 @@ function checkNames(
   for (const name of secrets) {
     const other =
       variables.get(name) ??
-      (own(own(step, 'env'), name) !== undefined ? 'a variable of env of the step' : undefined) ??
+      (own(own(step, 'env'), name) !== undefined ? "a variable in the step's env" : undefined) ??
       (own(own(step, 'matrix'), name) !== undefined ? 'a variable of its matrix' : undefined) ??
       (name === 'ITEM' && own(step, 'foreach') !== undefined ? 'the item of foreach' : undefined) ??
-      (name.startsWith('ERRAND_') ? 'a name that Errand keeps for itself' : undefined)
+      (name.startsWith('ERRAND_') ? 'a name that is reserved for Errand' : undefined)
     if (other !== undefined)
       report.say(at(name), `is called ${JSON.stringify(name)}, which is ${other}`, {
-        hint: `give it another variable: secrets: {OTHER_NAME: ${name}}`,
+        hint: `use another variable for it: secrets: {OTHER_NAME: ${name}}`,
       })
     const source = asMap(own(given, name))
     if (source && Object.hasOwn(source, 'mounted') && Object.hasOwn(source, 'secret'))
-      report.say([...at(name), 'mounted'], 'cannot stand beside secret', { at: 'key', hint: 'keep one' })
+      report.say([...at(name), 'mounted'], 'cannot be combined with secret', {
+        at: 'key',
+        hint: 'keep one of them',
+      })
   }
   if (Array.isArray(given) && given.length > secrets.size)
     report.say([...path, 'secrets'], 'names a secret twice', { hint: 'name it once' })
@@ -110,7 +113,13 @@ function checkUses(
       if (raw.includes(key)) continue
       const to = [...at, 'args', key]
       if (action === 'vars.set')
-        refuse(report, to, value, all, 'a secret cannot become a variable; name it where it is used')
+        refuse(
+          report,
+          to,
+          value,
+          all,
+          'a secret cannot become a variable; add it to the secrets of the step that uses it',
+        )
       else if (key === 'output_path') refuse(report, to, value, all)
       else
         eachUse(to, value, all, (where, index, name) => {
@@ -122,7 +131,7 @@ function checkUses(
   }
 }
 
-const argsOnly = 'secrets can be used in args only'
+const argsOnly = 'secrets can be used only in args'
 
 function refuse(
   report: Report,
@@ -146,13 +155,13 @@ export function checkCredentials(report: Report, workflow: Workflow, catalog: Ac
       if (text === undefined) continue
       const short = secretWarnings(text).length > 0 ? '; it is too short to be masked in output' : ''
       const says = read.has(name)
-        ? 'looks like a credential, and stands in clear in the run, which reads it itself (when, targets, outputs and the like)'
-        : `looks like a credential, and stands in the file${short}`
+        ? 'looks like a credential, and is stored as plain text, because the run itself reads it (in when, targets, outputs and so on)'
+        : `looks like a credential, and is written in the file${short}`
       report.say([...path, 'env', name], says, {
         severity: 'warning',
         at: 'key',
         confidential: true,
-        hint: `keep it with errand secrets set ${name}, and name it in the steps: secrets: [${name}]; what is no secret can be an input`,
+        hint: `store it with errand secrets set ${name}, and add it to the steps: secrets: [${name}]; if it is not a secret, make it an input`,
       })
     }
   }

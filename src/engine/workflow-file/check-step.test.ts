@@ -13,8 +13,8 @@ test('an agent that is not known is warned of, with those there are, and the wor
   assert.deepEqual(problems, [
     {
       severity: 'warning',
-      message: 'agent in args of step "a" names "claud_code", which is not known here',
-      hint: 'did you mean "claude_code"? there are claude_code, codex, opencode, copilot, acp, builtin, or an agent that was added to a runner',
+      message: 'agent in args of step "a" names "claud_code", which is unknown here',
+      hint: 'did you mean "claude_code"? use claude_code, codex, opencode, copilot, acp, builtin, or an agent that was added to a runner',
       line: 4,
       column: 39,
       path: 'steps[0].args.agent',

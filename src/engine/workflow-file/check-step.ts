@@ -51,7 +51,7 @@ function checkRollback(report: Report, path: ValuePath, rollback: unknown, catal
   }
   const action = checkAction(report, [...path, 'action'], own(rollback, 'action'), catalog)
   if (action?.place === 'engine') {
-    const message = `cannot be ${String(own(rollback, 'action'))}, which runs on no host`
+    const message = `cannot be ${String(own(rollback, 'action'))}, which does not run on a host`
     report.say([...path, 'action'], message, { hint: 'a rollback runs where its step ran' })
     return undefined
   }
@@ -71,8 +71,7 @@ function checkTargets(
   for (const [index, target] of asList(targets).entries()) {
     if (typeof target !== 'string' || target === '' || isTemplate(target)) continue
     const quoted = JSON.stringify(target)
-    if (seen.has(target))
-      report.say([...path, index], `names ${quoted} a second time`, { hint: 'name it once' })
+    if (seen.has(target)) report.say([...path, index], `names ${quoted} twice`, { hint: 'name it once' })
     seen.add(target)
     if (hosts === undefined || target === DEFAULT_HOST || hosts.has(target)) continue
     report.say([...path, index], `names ${quoted}, which is not in inventory.hosts`, {
@@ -93,8 +92,8 @@ function checkInstances(report: Report, path: ValuePath, step: unknown): void {
   const foreach = own(step, 'foreach')
   if (typeof foreach === 'string') checkTemplates(report, [...path, 'foreach'], foreach)
   if (matrix !== undefined && foreach !== undefined) {
-    const hint = 'keep one; a matrix of one variable is a foreach with a name'
-    report.say([...path, 'foreach'], 'cannot stand beside matrix', { at: 'key', hint })
+    const hint = 'keep one of them; a matrix with one variable is a foreach with a named item'
+    report.say([...path, 'foreach'], 'cannot be combined with matrix', { at: 'key', hint })
   }
   const items = asMap(matrix)
     ? entriesOf(matrix).reduce((product, [, values]) => product * Math.max(1, asList(values).length), 1)
@@ -104,7 +103,7 @@ function checkInstances(report: Report, path: ValuePath, step: unknown): void {
   const key = matrix === undefined ? 'foreach' : 'matrix'
   report.say([...path, key], `makes the step run ${times} times`, {
     at: 'key',
-    hint: `at most ${MAX_INSTANCES} are possible`,
+    hint: `the limit is ${MAX_INSTANCES}`,
   })
 }
 
@@ -119,14 +118,14 @@ function checkAction(
   if (!name) return undefined
   const contract = Object.hasOwn(catalog, name) ? catalog[name] : undefined
   if (contract?.made_by !== undefined) {
-    report.say(path, `names "${name}", which no file can have`, {
+    report.say(path, `names "${name}", which a file cannot use`, {
       hint: `start it with: ${contract.made_by}`,
     })
     return undefined
   }
   if (contract) return contract
   const all = Object.keys(catalog).filter((known) => catalog[known]!.made_by === undefined)
-  report.say(path, `names ${JSON.stringify(name.slice(0, 80))}, and there is no such action`, {
+  report.say(path, `names ${JSON.stringify(name.slice(0, 80))}, but there is no such action`, {
     hint: () => actionHint(name, all),
   })
   return undefined
@@ -135,23 +134,23 @@ function checkAction(
 /** Keys that a step which the engine itself runs cannot have, and what to do instead. */
 const hostOnly: Readonly<Record<string, string>> = {
   targets: 'leave targets out',
-  retry: 'leave retry out, or put it on the steps of the sub-workflow',
-  on_disconnect: 'leave on_disconnect out, or write it on the steps of the sub-workflow',
+  retry: 'leave retry out, or write it in the steps of the sub-workflow',
+  on_disconnect: 'leave on_disconnect out, or write it in the steps of the sub-workflow',
   expect_vars: 'leave expect_vars out',
   secrets: 'leave secrets out; the steps of a sub-workflow name their own',
-  resources: 'leave resources out, or write them on the steps of the sub-workflow',
-  limits: 'leave limits out, or write them on the steps of the sub-workflow',
-  needs_files: 'leave needs_files out, or write them on the steps of the sub-workflow',
-  artifacts: 'leave artifacts out, or write them on the steps of the sub-workflow',
-  outputs: 'leave outputs out; the outputs of a sub-workflow become variables by themselves',
+  resources: 'leave resources out, or write them in the steps of the sub-workflow',
+  limits: 'leave limits out, or write them in the steps of the sub-workflow',
+  needs_files: 'leave needs_files out, or write them in the steps of the sub-workflow',
+  artifacts: 'leave artifacts out, or write them in the steps of the sub-workflow',
+  outputs: 'leave outputs out; the outputs of a sub-workflow become variables automatically',
   timeout_seconds:
-    'for an approval write timeout_seconds under args; for a sub-workflow write it in that workflow',
+    'for an approval, write timeout_seconds under args; for a sub-workflow, write it in that workflow',
 }
 
 function checkEngineStep(report: Report, path: ValuePath, step: unknown, action: string): void {
   for (const [key, hint] of Object.entries(hostOnly)) {
     if (own(step, key) !== undefined)
-      report.say([...path, key], `cannot be used: ${action} runs on no host`, { at: 'key', hint })
+      report.say([...path, key], `cannot be used: ${action} does not run on a host`, { at: 'key', hint })
   }
 }
 
@@ -223,7 +222,7 @@ export function checkTemplates(report: Report, path: ValuePath, value: unknown, 
     report.say(path, 'is nested too deeply', { hint: `at most ${maxDepth} levels` })
   } else if (typeof value === 'string') {
     for (const { index, message, hint } of templateMistakes(value))
-      report.say(path, `is wrong: ${message}`, { at: index, hint })
+      report.say(path, `is not valid: ${message}`, { at: index, hint })
   } else if (Array.isArray(value)) {
     for (const [index, inner] of value.entries()) checkTemplates(report, [...path, index], inner, depth + 1)
   } else {
@@ -236,11 +235,13 @@ function checkNeededFiles(report: Report, path: ValuePath, needed: unknown): voi
   for (const [index, one] of asList(needed).entries()) {
     const [name, glob, to] = [own(one, 'name'), own(one, 'glob'), asText(own(one, 'to'))]
     if ((name === undefined) === (glob === undefined))
-      report.say([...path, index], name === undefined ? 'names no file' : 'has a name and a glob', {
-        hint: 'write name for one file, or glob for all that it fits',
+      report.say([...path, index], name === undefined ? 'names no file' : 'has both a name and a glob', {
+        hint: 'write name for one file, or glob for all files that match',
       })
     if (to !== undefined && (to.startsWith('/') || to.split('/').includes('..')))
-      report.say([...path, index, 'to'], 'leads out of the workspace', { hint: 'name a path below it' })
+      report.say([...path, index, 'to'], 'leads out of the workspace', {
+        hint: 'use a path inside the workspace',
+      })
   }
 }
 
@@ -250,7 +251,7 @@ function checkWhen(report: Report, path: ValuePath, when: unknown): void {
   try {
     const bare = bareWord(parseWhen(text))
     if (bare !== undefined)
-      report.say(path, `compares no variable: ${bare} is plain text, so it always ends the same`, {
+      report.say(path, `uses no variable: ${bare} is plain text, so the result is always the same`, {
         hint: `a variable is written \${${bare}}`,
         severity: 'warning',
       })
@@ -290,7 +291,7 @@ function checkShellText(report: Report, path: ValuePath, text: unknown): void {
   const [written, names] = found
   const [kind, name = 'NAME'] = names!.split('.')
   const variable = `"$${/^[A-Za-z_]\w*$/.test(name) ? name : 'NAME'}"`
-  report.say(path, `has ${written}, which no shell knows`, {
+  report.say(path, `contains ${written}, which is not shell syntax`, {
     at: found.index,
     severity: 'warning',
     hint: kind === 'secrets' ? `write ${variable}, and secrets: [${name}] in the step` : `write ${variable}`,
@@ -306,8 +307,8 @@ function checkOutputs(report: Report, path: ValuePath, outputs: unknown): void {
       outputRegex(regex)
     } catch (error) {
       const why = (error as Error).message.replace(/^Invalid regular expression: /, '')
-      const hint = 'it is one of JavaScript, with the flags m and u'
-      report.say([...path, name, 'regex'], `is no regular expression: ${why}`, { hint })
+      const hint = 'use the syntax of JavaScript with the flags m and u'
+      report.say([...path, name, 'regex'], `is not a valid regular expression: ${why}`, { hint })
     }
   }
 }
@@ -326,11 +327,11 @@ function checkAgent(report: Report, path: ValuePath, step: unknown, known: reado
   const agent = own(own(step, 'args'), 'agent')
   if (own(step, 'action') !== 'agent.run' || typeof agent !== 'string' || agent === '') return
   if (isTemplate(agent) || known.includes(agent)) return
-  const there = `there are ${known.join(', ')}, or an agent that was added to a runner`
+  const there = `use ${known.join(', ')}, or an agent that was added to a runner`
   const near = nearest(agent, known)
   report.say(
     [...path, 'args', 'agent'],
-    `names ${JSON.stringify(agent.slice(0, 80))}, which is not known here`,
+    `names ${JSON.stringify(agent.slice(0, 80))}, which is unknown here`,
     {
       hint: near === undefined ? there : `did you mean "${near}"? ${there}`,
       severity: 'warning',

@@ -16,7 +16,7 @@ const set = '{name: s0, action: vars.set, args: {vars: {V: x}}, needs: []}'
 
 test('a step that reads what another sets, where neither needs the other, is warned of', () => {
   assert.deepEqual(told([set, `{name: b, action: noop, when: '\${V:-none} != "none"'}`]), [
-    '5:36 warning: when in step "b" reads V, which step "s0" sets, and it is chance which of them is first | write needs: ["s0"]; or give one of the variables another name',
+    '5:36 warning: when in step "b" reads V, which step "s0" sets, but the order of the two steps is undefined | write needs: ["s0"], or rename one of the variables',
   ])
 })
 
@@ -33,7 +33,7 @@ test('what is needed, directly or through others, or needs the reader itself, do
 test('a variable that one needed step sets hangs on timing where another sets it too', () => {
   const other = '{name: s1, action: vars.set, args: {vars: {V: y}}}'
   const [only, ...more] = told([set, other, `{name: b, action: noop, when: '\${V}', needs: [s0]}`])
-  assert.match(only!, /reads V, which step "s1" sets.*\| add "s1" to its needs; or give one/)
+  assert.match(only!, /reads V, which step "s1" sets.*\| add "s1" to its needs, or rename one/)
   assert.deepEqual(more, [])
 })
 

@@ -33,11 +33,15 @@ export function checkTiming(report: Report, workflow: Workflow, catalog: ActionC
       told.add(name)
       const setter = JSON.stringify(steps[first(open)]!.name)
       const needs = step.needs?.length ? `add ${setter} to its needs` : `write needs: [${setter}]`
-      report.say(path, `reads ${name}, which step ${setter} sets, and it is chance which of them is first`, {
-        severity: 'warning',
-        at,
-        hint: `${needs}; or give one of the variables another name`,
-      })
+      report.say(
+        path,
+        `reads ${name}, which step ${setter} sets, but the order of the two steps is undefined`,
+        {
+          severity: 'warning',
+          at,
+          hint: `${needs}, or rename one of the variables`,
+        },
+      )
     })
   }
 }

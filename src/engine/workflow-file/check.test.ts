@@ -83,20 +83,20 @@ steps:
     '1:10 version must be "v0.1", but is text "v0.2" | write version: v0.1',
     '2:1 unknown key "nam" at the top level | did you mean "name"?',
     '5:21 address in inventory.hosts.web1 is text "ftp://x", but an address starts with http:// or https:// | write address: http://x:7072',
-    '8:5 unknown key "target" in step "one" | write targets: [web1]; each is a host of inventory.hosts',
-    '9:13 action in step "one" names "cmd.runn", and there is no such action | did you mean "cmd.run"?',
+    '8:5 unknown key "target" in step "one" | write targets: [web1]; each one is a host in inventory.hosts',
+    '9:13 action in step "one" names "cmd.runn", but there is no such action | did you mean "cmd.run"?',
     '11:15 targets[0] in step "two" names "web2", which is not in inventory.hosts | did you mean "web1"?',
     '13:5 script in args of step "two" is missing | write script: echo hello',
     '13:12 unknown key "scrip" in args of step "two" | did you mean "script"?',
     '13:32 shell in args of step "two" must be "sh" or "bash", but is text "zsh" | did you mean "sh"?',
-    '14:13 needs[0] in step "two" names "onee", and there is no such step | did you mean "one"?',
+    '14:13 needs[0] in step "two" names "onee", but there is no such step | did you mean "one"?',
     '15:16 when in step "two" does not parse: "=" is not an operator (at character 6) | write ==',
     '16:22 timeout_seconds in step "two" must be a number, but is text "5m" | write timeout_seconds: 300',
   ])
 })
 
 test('a file that is no workflow says what one begins with', () => {
-  assert.match(only(''), /the workflow is empty \| begin with version: v0\.1/)
+  assert.match(only(''), /the workflow is empty \| start with version: v0\.1/)
   assert.match(only('# only a comment'), /the workflow is empty/)
   assert.match(only('- a'), /but this is a list/)
   assert.match(only('hello'), /but this is text "hello"/)
@@ -115,7 +115,7 @@ test('wrong types say what is expected, what is there and often what to write', 
   assert.match(noop('timeout_seconds: 0'), /timeout_seconds in step "a" must be more than 0/)
   assert.match(noop('retry: {max_attempts: 1.5}'), /max_attempts in retry of step "a" must be a whole number/)
   assert.match(noop('env:'), /env in step "a" must be .*, but is empty \| give it a value/)
-  assert.match(noop('env: {1A: x}'), /1A in env of step "a" is no good key: a variable name/)
+  assert.match(noop('env: {1A: x}'), /1A in env of step "a" is not a valid key: a variable name/)
   assert.match(noop('env: {A: [x]}'), /must be text, a number or true or false, but is a list/)
   assert.match(
     noop('outputs: {A: stdot}'),
@@ -149,7 +149,10 @@ test('arguments are checked by their action, and rollbacks too', () => {
     only(steps(['{name: a, action: noop, rollback: {action: nope}}'])),
     /action in rollback of step "a" names "nope"/,
   )
-  assert.match(only(steps(['{name: a, action: noop, rollback: {action: approval.wait}}'])), /runs on no host/)
+  assert.match(
+    only(steps(['{name: a, action: noop, rollback: {action: approval.wait}}'])),
+    /does not run on a host/,
+  )
 })
 
 test('what a command alone makes is refused in a file, also in a sub-workflow, with that command', () => {
@@ -161,7 +164,7 @@ test('what a command alone makes is refused in a file, also in a sub-workflow, w
     }).problems.map(({ line, message, hint }) => [line, message, hint])
   const says = [
     3,
-    'action in step "s" names "bot.serve", which no file can have',
+    'action in step "s" names "bot.serve", which a file cannot use',
     'start it with: errand bot start',
   ]
   assert.deepEqual(told(step), [says])
@@ -211,8 +214,8 @@ test('a ${ that is no variable is found in every text but commands and scripts',
 test('step names are unique, and needs name other steps without a circle', () => {
   const noop = (name: string, needs?: string) =>
     `{name: ${name}, action: noop${needs === undefined ? '' : `, needs: [${needs}]`}}`
-  assert.match(only(steps([noop('a'), noop('a')])), /^5:12 name "a" is taken already, by steps\[0\]/)
-  assert.match(only(`${steps([noop('a')])}finally:\n  - ${noop('a')}\n`), /name "a" is taken already/)
+  assert.match(only(steps([noop('a'), noop('a')])), /^5:12 name "a" is already used by steps\[0\]/)
+  assert.match(only(`${steps([noop('a')])}finally:\n  - ${noop('a')}\n`), /name "a" is already used/)
   assert.match(
     only(`${steps([noop('a')])}finally:\n  - ${noop('b', 'a')}\n`),
     /needs in step "b" cannot be used/,
@@ -222,7 +225,7 @@ test('step names are unique, and needs name other steps without a circle', () =>
     /names "b", which is a finally step/,
   )
   assert.match(only(steps([noop('a', 'a')])), /names the step itself/)
-  assert.match(only(steps([noop('a'), noop('b', 'a, a')])), /names "a" a second time/)
+  assert.match(only(steps([noop('a'), noop('b', 'a, a')])), /names "a" twice/)
   assert.match(
     only(steps([noop('a', 'c'), noop('b', 'a'), noop('c', 'b')])),
     /wait for each other: a -> c -> b -> a/,
@@ -244,13 +247,13 @@ test('needed files are those of steps that are over by then, one name or glob ea
   for (const [list, problem] of [
     [
       [step('a', '{step: b, name: x}'), step('b')],
-      /step in needs_files\[0\] .*names "b", which does not come before/,
+      /step in needs_files\[0\] .*names "b", which does not run before this step/,
     ],
-    [[step('a', '{step: a, name: x}')], /does not come before/],
+    [[step('a', '{step: a, name: x}')], /does not run before this step/],
     [[step('a'), step('b', '{step: a, name: x}'), step('c', undefined, 'a')], /write needs: \[a\]/],
     [[step('aa'), step('b', '{step: ab, name: x}')], /there is no such step \| did you mean "aa"/],
     [[step('a'), step('b', '{step: a}')], /names no file/],
-    [[step('a'), step('b', '{step: a, name: x, glob: y}')], /has a name and a glob/],
+    [[step('a'), step('b', '{step: a, name: x, glob: y}')], /has both a name and a glob/],
     [[step('a'), step('b', '{step: a, name: x, to: ../y}')], /leads out of the workspace/],
   ] as const)
     assert.match(only(steps([...list])), problem)
@@ -262,18 +265,18 @@ test('targets are hosts of the inventory, or local', () => {
   assert.deepEqual(check(of('web1, local, "${H}"')).problems, [])
   assert.match(only(of('web2')), /did you mean "web1"/)
   assert.match(only(of('database')), /write inventory: \{hosts: \{database: /)
-  assert.match(only(of('web1, web1')), /a second time/)
+  assert.match(only(of('web1, web1')), /twice/)
   assert.match(only(of('any', '[web1]')), /hosts in inventory must be a map/)
 })
 
 test('what excludes or cannot reach each other is refused', () => {
   assert.match(
     only(steps(['{name: a, action: noop, matrix: {A: [1]}, foreach: [1]}'])),
-    /foreach in step "a" cannot stand beside matrix/,
+    /foreach in step "a" cannot be combined with matrix/,
   )
   assert.match(
     only(steps(['{name: a, action: approval.wait, targets: [local]}'])),
-    /targets in step "a" cannot be used: approval\.wait runs on no host/,
+    /targets in step "a" cannot be used: approval\.wait does not run on a host/,
   )
   assert.match(
     only(steps(['{name: a, action: approval.wait, retry: {max_attempts: 2}}'])),
@@ -296,7 +299,7 @@ test('what excludes or cannot reach each other is refused', () => {
   )
   assert.match(
     only(steps(['{name: a, action: noop, outputs: {A: {from: stdout, regex: "("}}}'])),
-    /is no regular expression/,
+    /is not a valid regular expression/,
   )
   assert.match(
     only(
@@ -326,7 +329,7 @@ test('what reads like a variable and is none is warned of', () => {
       steps(['{name: a, action: noop, when: OK == "true" && ${B}}'.replace(/when: (.*)}$/, "when: '$1'}")]),
     ),
     [
-      '4:35 when in step "a" compares no variable: OK is plain text, so it always ends the same | a variable is written ${OK}',
+      '4:35 when in step "a" uses no variable: OK is plain text, so the result is always the same | a variable is written ${OK}',
     ],
   )
   assert.match(only(steps(["{name: a, action: noop, when: '!deploy'}"])), /deploy is plain text/)
@@ -341,7 +344,7 @@ test('what reads like a variable and is none is warned of', () => {
       [
         50,
         'warning',
-        'cmd in args of step "a" has ${{ secrets.TOKEN }}, which no shell knows',
+        'cmd in args of step "a" contains ${{ secrets.TOKEN }}, which is not shell syntax',
         'write "$TOKEN", and secrets: [TOKEN] in the step',
       ],
     ],

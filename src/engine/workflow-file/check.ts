@@ -107,14 +107,14 @@ function putArgs(step: Workflow['steps'][number], checked: CheckedArgs): void {
 function isWorkflowMap(report: Report, value: unknown): boolean {
   if (asMap(value)) return true
   const hint = Array.isArray(value)
-    ? 'begin with version: v0.1 and name: demo; the list of steps stands under steps:'
-    : 'begin with version: v0.1, then name: demo and steps:'
+    ? 'start with version: v0.1 and name: demo, and put the list of steps under steps:'
+    : 'start with version: v0.1, then name: demo and steps:'
   const empty = value === null || value === undefined
   report.add(
     [],
     empty
       ? 'the workflow is empty'
-      : `a workflow is a map of keys and values, but this is ${describe(value)}`,
+      : `a workflow must be a map of keys and values, but this is ${describe(value)}`,
     { hint },
   )
   return false
@@ -143,9 +143,9 @@ function checkNamesAndNeeds(report: Report, workflow: unknown): void {
       const first = names.get(name)
       if (first === undefined) names.set(name, `${list}[${index}]`)
       else {
-        const message = `name ${JSON.stringify(name)} is taken already, by ${first}`
+        const message = `name ${JSON.stringify(name)} is already used by ${first}`
         report.add([list, index, 'name'], message, {
-          hint: 'each step has a name of its own, in steps and finally together',
+          hint: 'step names must be unique across steps and finally',
         })
       }
     }
@@ -171,7 +171,7 @@ function checkNeeds(report: Report, main: readonly unknown[], names: ReadonlyMap
       const path = ['steps', index, 'needs', at] as const
       if (typeof need !== 'string') return []
       const quoted = JSON.stringify(need)
-      if (seen.has(need)) report.say(path, `names ${quoted} a second time`, { hint: 'name it once' })
+      if (seen.has(need)) report.say(path, `names ${quoted} twice`, { hint: 'name it once' })
       seen.add(need)
       const position = positions.get(need)
       if (need === own(step, 'name'))
@@ -179,10 +179,10 @@ function checkNeeds(report: Report, main: readonly unknown[], names: ReadonlyMap
       else if (position !== undefined) return [position]
       else if (names.has(need))
         report.say(path, `names ${quoted}, which is a finally step`, {
-          hint: 'finally steps come after all others',
+          hint: 'finally steps run after all others',
         })
       else
-        report.say(path, `names ${quoted}, and there is no such step`, {
+        report.say(path, `names ${quoted}, but there is no such step`, {
           hint: () =>
             didYouMean(
               need,
@@ -198,7 +198,7 @@ function checkNeeds(report: Report, main: readonly unknown[], names: ReadonlyMap
     const label = (index: number) => asText(own(main[index], 'name')) ?? String(index + 1)
     const shown = circle.length > 12 ? [...circle.slice(0, 11), circle.at(-1)!] : circle
     const text = [...shown, shown[0]!].map(label).join(' -> ')
-    const hint = 'take one of these needs away'
+    const hint = 'remove one of these needs'
     report.add(['steps', circle[0]!, 'needs'], `these steps wait for each other: ${text}`, {
       at: 'key',
       hint,
@@ -223,12 +223,12 @@ function checkNeededFiles(
       const position = positions.get(from)
       const path = ['steps', index, 'needs_files', at, 'step'] as const
       if (position === undefined)
-        report.say(path, `names ${JSON.stringify(from)}, and there is no such step`, {
-          hint: () => didYouMean(from, positions.keys(), 'name a step that comes before'),
+        report.say(path, `names ${JSON.stringify(from)}, but there is no such step`, {
+          hint: () => didYouMean(from, positions.keys(), 'name an earlier step'),
         })
       else if (isGraph ? !leadsTo(edges, index, position) : position >= index)
-        report.say(path, `names ${JSON.stringify(from)}, which does not come before`, {
-          hint: isGraph ? `write needs: [${from}]` : 'put that step before this one',
+        report.say(path, `names ${JSON.stringify(from)}, which does not run before this step`, {
+          hint: isGraph ? `write needs: [${from}]` : 'move that step before this one',
         })
     }
 }

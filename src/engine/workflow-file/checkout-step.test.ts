@@ -88,11 +88,11 @@ test('mistakes in it are told with their place', () => {
   assert.match(told(`version: v0.1\nname: w\nworkspace: {ref: v1}\n${noop}`)[0]!, /^3 .*repo/)
   assert.match(
     told(`${head}steps: [{name: workspace, action: noop}]\n`)[0]!,
-    /^4 name "workspace" is that of/,
+    /^4 name "workspace" is reserved/,
   )
   const target = '"${HOST}"'
   assert.match(
     told(`${head}steps: [{name: a, action: noop, targets: [${target}], matrix: {HOST: [x]}}]\n`)[0]!,
-    /^4 .*holds a variable.* \| name the hosts/,
+    /^4 .*contains a variable.* \| name the hosts/,
   )
 })

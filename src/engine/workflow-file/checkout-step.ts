@@ -15,20 +15,24 @@ export function checkCheckout(report: Report, workflow: unknown, catalog: Action
   const asked = own(workflow, 'workspace')
   if (!asMap(asked)) return
   if (catalog[ACTION] === undefined)
-    report.say(['workspace'], 'cannot be used: no checkouts are made here', { at: 'key' })
+    report.say(['workspace'], 'cannot be used: checkouts are not available here', { at: 'key' })
   for (const key of ['repo', 'ref', 'branch', 'username'] as const)
     checkTemplates(report, ['workspace', key], own(asked, key))
   for (const list of ['steps', 'finally'] as const)
     for (const [index, step] of asList(own(workflow, list)).entries()) {
       if (asText(own(step, 'name')) === CHECKOUT_STEP)
-        report.add([list, index, 'name'], `name "${CHECKOUT_STEP}" is that of the checkout`, {
-          hint: 'workspace: makes a first step of this name; give this one another',
+        report.add([list, index, 'name'], `name "${CHECKOUT_STEP}" is reserved for the checkout step`, {
+          hint: 'workspace: adds a first step with this name; rename this one',
         })
       for (const [at, target] of asList(own(step, 'targets')).entries())
         if (asText(target)?.includes('${'))
-          report.say([list, index, 'targets', at], 'holds a variable, and workspace: has to know each host', {
-            hint: `name the hosts; or leave workspace: out, and write steps with action: ${ACTION}`,
-          })
+          report.say(
+            [list, index, 'targets', at],
+            'contains a variable, but workspace: must know each host',
+            {
+              hint: `name the hosts, or leave workspace: out and write steps with action: ${ACTION}`,
+            },
+          )
     }
 }
 

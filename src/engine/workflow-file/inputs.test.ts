@@ -59,7 +59,7 @@ test('what is wrong is told at its field, a name that is no input too', () => {
   assert.deepEqual(fieldProblems(workflow, { count: 'many', lout: 'true' }), [
     { name: 'env', message: 'needs a value' },
     { name: 'count', message: 'must be a number, but is text "many"' },
-    { name: 'lout', message: '"w" has no input of this name', hint: 'did you mean "loud"?' },
+    { name: 'lout', message: '"w" has no input with this name', hint: 'did you mean "loud"?' },
   ])
 })
 

@@ -22,7 +22,7 @@ export function resolveInputs(workflow: Workflow, given: InputValues): Record<st
       'invalid_argument',
       `Workflow "${workflow.name}": ${problems.map(({ message }) => message).join('; ')}.`,
       {
-        hint: missing ? `Give a value, such as --var ${missing.input}=…` : undefined,
+        hint: missing ? `Set it, for example with --var ${missing.input}=…` : undefined,
         details: problems,
       },
     )
@@ -76,7 +76,7 @@ export function fieldProblems(
   const known = new Set([...Object.keys(inputs), ...Object.keys(workflow.env ?? {})])
   const others = firstOf(Object.keys(given), MOST_FAULTS - ofInputs.length, (name) => {
     if (known.has(name)) return []
-    const message = `"${workflow.name}" has no input of this name`
+    const message = `"${workflow.name}" has no input with this name`
     const near = nearest(name, Object.keys(inputs))
     return [{ name, message, ...(near !== undefined && { hint: `did you mean "${near}"?` }) }]
   })

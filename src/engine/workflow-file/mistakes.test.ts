@@ -24,10 +24,10 @@ const inAStep: Mistakes = {
     '4:29 unknown key "retry_count" in step "a" | write retry: {max_attempts: 3}; the first try counts too',
   ],
   'loop: [a, b]': [
-    '4:29 unknown key "loop" in step "a" | write foreach: [a, b]; each is ${ITEM}, in a command "$ITEM"',
+    '4:29 unknown key "loop" in step "a" | write foreach: [a, b]; each item is ${ITEM}, or "$ITEM" in a command',
   ],
   'with_items: [a, b]': [
-    '4:29 unknown key "with_items" in step "a" | write foreach: [a, b]; each is ${ITEM}, in a command "$ITEM"',
+    '4:29 unknown key "with_items" in step "a" | write foreach: [a, b]; each item is ${ITEM}, or "$ITEM" in a command',
   ],
   'strategy: {matrix: {NODE: [20, 22]}}': [
     '4:29 unknown key "strategy" in step "a" | write matrix: {NODE: [20, 22]}',
@@ -35,7 +35,7 @@ const inAStep: Mistakes = {
   'vars: {A: 1}': ['4:29 unknown key "vars" in step "a" | write env: {A: 1}'],
   'environment: [A=1]': ['4:29 unknown key "environment" in step "a" | write env: {A: "1"}'],
   'notify: restart': [
-    '4:29 unknown key "notify" in step "a" | leave it out: what comes after it is a step of its own, with when: where it is not always wanted',
+    '4:29 unknown key "notify" in step "a" | leave it out: write a separate step after it, with when: if it should not always run',
   ],
   'timeout: 30s': ['4:29 unknown key "timeout" in step "a" | write timeout_seconds: 30'],
   'timeout_seconds: 1h30m': [
@@ -44,7 +44,7 @@ const inAStep: Mistakes = {
   'timeout-minutes: 5': ['4:29 unknown key "timeout-minutes" in step "a" | write timeout_seconds: 300'],
   'must_vars: [A]': ['4:29 unknown key "must_vars" in step "a" | write expect_vars: [A]'],
   'hosts: [web]': [
-    '4:29 unknown key "hosts" in step "a" | write targets: [web]; each is a host of inventory.hosts',
+    '4:29 unknown key "hosts" in step "a" | write targets: [web]; each one is a host in inventory.hosts',
   ],
   'targets: local': ['4:38 targets in step "a" must be a list, but is text "local" | write targets: [local]'],
   'runs-on: ubuntu-latest': [
@@ -61,7 +61,7 @@ const inAStep: Mistakes = {
   'depends: [b]': ['4:29 unknown key "depends" in step "a" | write needs: [b]'],
   'dependsOn: b': ['4:29 unknown key "dependsOn" in step "a" | write needs: [b]'],
   'parallel: true': [
-    '4:29 unknown key "parallel" in step "a" | steps run at once where they name what comes before them: needs: [other-step]',
+    '4:29 unknown key "parallel" in step "a" | steps run in parallel if they name the steps that come before them: needs: [other-step]',
   ],
   'continueOnError: true': ['4:29 unknown key "continueOnError" in step "a" | write continue_on_error: true'],
   'ignore_errors: true': ['4:29 unknown key "ignore_errors" in step "a" | write continue_on_error: true'],
@@ -81,7 +81,7 @@ const inAStep: Mistakes = {
     '4:38 secrets in step "a" must be a list or a map of keys and values, but is text "A" | write secrets: [A]',
   ],
   'become: true': [
-    '4:29 unknown key "become" in step "a" | write action: cmd.run and args: {cmd: sudo systemctl restart shop}; sudo is a part of the command',
+    '4:29 unknown key "become" in step "a" | write action: cmd.run and args: {cmd: sudo systemctl restart shop}; sudo is part of the command',
   ],
   'rollback: rm x': [
     '4:39 rollback in step "a" must be a map of keys and values, but is text "rm x" | write rollback: {action: cmd.run, args: {cmd: rm x}}',
@@ -93,12 +93,12 @@ const inAStep: Mistakes = {
     '4:29 unknown key "rescue" in step "a" | write finally: [{name: tell, when: \'${ERRAND_RUN_STATUS} == "failed"\', action: cmd.run, args: {cmd: echo "it failed"}}] at the top level; or rollback: in this step, to undo it',
   ],
   'with: {a: b}': [
-    '4:29 unknown key "with" in step "a" | write args: {cmd: echo hello}; what an action takes is in docs/workflows.md',
+    '4:29 unknown key "with" in step "a" | write args: {cmd: echo hello}; see docs/workflows.md for the arguments of each action',
   ],
   'description: x': ['4:29 unknown key "description" in step "a" | write it as a comment: # …'],
   'concurrency: 2': ['4:29 unknown key "concurrency" in step "a" | write max_parallel: 2'],
   'env: {MY-VAR: 1}': [
-    '4:35 MY-VAR in env of step "a" is no good key: a variable name is at most 128 letters, digits or "_", does not start with a digit, and is not "__proto__" | write MY_VAR',
+    '4:35 MY-VAR in env of step "a" is not a valid key: a variable name is at most 128 letters, digits or "_", does not start with a digit, and is not "__proto__" | write MY_VAR',
   ],
   'env: {A: }': [
     '4:38 A in env of step "a" must be text, a number or true or false, but is empty | write "" for an empty text',
@@ -122,7 +122,7 @@ const insteadOfAnAction: Mistakes = {
     '4:15 unknown key "shell" in step "a" | write action: shell.run and args: {shell: bash, script: echo hello}',
   ],
   'uses: actions/checkout@v4': [
-    '4:15 unknown key "uses" in step "a" | write action: cmd.run and args: {cmd: git clone --depth 1 https://example.org/shop.git .}; no action of others can be used; write what it does as a command',
+    '4:15 unknown key "uses" in step "a" | write action: cmd.run and args: {cmd: git clone --depth 1 https://example.org/shop.git .}; actions of other systems cannot be used; write what it does as a command',
   ],
   'copy: {src: a, dest: b}': [
     '4:15 unknown key "copy" in step "a" | write action: file.write and args: {path: /etc/shop.conf, content: "level = ${LEVEL}\\n"}',
@@ -134,28 +134,28 @@ const insteadOfAnAction: Mistakes = {
 
 const actions: Mistakes = {
   'env.set': [
-    '4:23 action in step "a" names "env.set", and there is no such action | write action: vars.set and args: {vars: {NAME: value}}',
+    '4:23 action in step "a" names "env.set", but there is no such action | write action: vars.set and args: {vars: {NAME: value}}',
   ],
   'script.shell': [
-    '4:23 action in step "a" names "script.shell", and there is no such action | write action: shell.run and args: {script: echo hello}',
+    '4:23 action in step "a" names "script.shell", but there is no such action | write action: shell.run and args: {script: echo hello}',
   ],
   'script.python': [
-    '4:23 action in step "a" names "script.python", and there is no such action | write action: shell.run and args: {script: "#!/usr/bin/env python3\\nprint(\\"hello\\")\\n"}; the first line of the script names the program that runs it',
+    '4:23 action in step "a" names "script.python", but there is no such action | write action: shell.run and args: {script: "#!/usr/bin/env python3\\nprint(\\"hello\\")\\n"}; the first line of the script names the program that runs it',
   ],
   'template.render': [
-    '4:23 action in step "a" names "template.render", and there is no such action | write action: file.write and args: {path: /tmp/app.conf, content: "level = ${LEVEL}\\n"}; variables in content are filled in',
+    '4:23 action in step "a" names "template.render", but there is no such action | write action: file.write and args: {path: /tmp/app.conf, content: "level = ${LEVEL}\\n"}; variables in content are filled in',
   ],
   shell: [
-    '4:23 action in step "a" names "shell", and there is no such action | write action: shell.run and args: {script: echo hello}',
+    '4:23 action in step "a" names "shell", but there is no such action | write action: shell.run and args: {script: echo hello}',
   ],
   'docker.run': [
-    '4:23 action in step "a" names "docker.run", and there is no such action | write action: cmd.run, args: {cmd: node --version}, isolation: container and image: node:22',
+    '4:23 action in step "a" names "docker.run", but there is no such action | write action: cmd.run, args: {cmd: node --version}, isolation: container and image: node:22',
   ],
   'actions/checkout@v4': [
-    '4:23 action in step "a" names "actions/checkout@v4", and there is no such action | no action of others can be used; write what it does as a command: action: cmd.run',
+    '4:23 action in step "a" names "actions/checkout@v4", but there is no such action | actions of other systems cannot be used; write what it does as a command: action: cmd.run',
   ],
   'ansible.builtin.copy': [
-    '4:23 action in step "a" names "ansible.builtin.copy", and there is no such action | write action: file.write and args: {path: /tmp/app.conf, content: "level = ${LEVEL}\\n"}; variables in content are filled in',
+    '4:23 action in step "a" names "ansible.builtin.copy", but there is no such action | write action: file.write and args: {path: /tmp/app.conf, content: "level = ${LEVEL}\\n"}; variables in content are filled in',
   ],
 }
 
@@ -170,10 +170,10 @@ const args: Mistakes = {
     '4:47 unknown key "timeout" in args of step "a" | write timeout_seconds: 60 beside args',
   ],
   'action: cmd.run, args: {cmd: x, shell: bash}': [
-    '4:47 unknown key "shell" in args of step "a" | write action: shell.run and args: {shell: bash, script: echo hello} in the step; cmd.run is run by /bin/sh',
+    '4:47 unknown key "shell" in args of step "a" | write action: shell.run and args: {shell: bash, script: echo hello} in the step; cmd.run always uses /bin/sh',
   ],
   'action: cmd.run, args: {cmd: [echo, hi]}': [
-    '4:44 cmd in args of step "a" must be text, but is a list | write cmd: "echo\\nhi"; one text, a command on each line after "cmd: |"',
+    '4:44 cmd in args of step "a" must be text, but is a list | write cmd: "echo\\nhi"; it is one text; put each command on its own line after "cmd: |"',
   ],
   'action: cmd.run, args: {script: x}': ['4:39 unknown key "script" in args of step "a" | write cmd: x'],
   'action: cmd.run, args: {cmd: x, when: y}': [
@@ -201,30 +201,30 @@ const args: Mistakes = {
 
 const atTheTop: Mistakes = {
   'jobs: {}': [
-    '3:1 unknown key "jobs" at the top level | write steps: [{name: hello, action: cmd.run, args: {cmd: echo hello}}]; steps are one list; needs: orders them where they are not one after another',
+    '3:1 unknown key "jobs" at the top level | write steps: [{name: hello, action: cmd.run, args: {cmd: echo hello}}]; steps are one list; add needs: if they should not run one after another',
   ],
   'tasks: []': [
-    '3:1 unknown key "tasks" at the top level | write steps: [{name: hello, action: cmd.run, args: {cmd: echo hello}}]; steps are one list; needs: orders them where they are not one after another',
+    '3:1 unknown key "tasks" at the top level | write steps: [{name: hello, action: cmd.run, args: {cmd: echo hello}}]; steps are one list; add needs: if they should not run one after another',
   ],
   'stages: [a]': [
-    '3:1 unknown key "stages" at the top level | leave it out: steps run in the order of their list; where some have needs: [other-step], they are a graph',
+    '3:1 unknown key "stages" at the top level | leave it out: steps run in the order of the list; with needs: [other-step] they form a graph',
   ],
   'schedule: "0 2 * * *"': [
-    '3:1 unknown key "schedule" at the top level | leave it out: a file does not say when it runs; start it from cron or another system, with: errand run FILE',
+    '3:1 unknown key "schedule" at the top level | leave it out: a file has no schedule; start it from cron or another system with: errand run FILE',
   ],
   'on: push': [
-    '3:1 unknown key "on" at the top level | leave it out: a file does not say when it runs; start it from cron or another system, with: errand run FILE',
+    '3:1 unknown key "on" at the top level | leave it out: a file has no schedule; start it from cron or another system with: errand run FILE',
   ],
   'vars: {A: 1}': ['3:1 unknown key "vars" at the top level | write env: {A: 1}'],
   'params: {A: 1}': ['3:1 unknown key "params" at the top level | write inputs: {A: {default: 1}}'],
   'handlers: []': [
-    '3:1 unknown key "handlers" at the top level | write finally: [{name: restart, action: cmd.run, args: {cmd: echo hello}}]; what runs only after a change is a step with when:',
+    '3:1 unknown key "handlers" at the top level | write finally: [{name: restart, action: cmd.run, args: {cmd: echo hello}}]; to run a step only after a change, add when: to it',
   ],
   'hosts: [web]': [
     '3:1 unknown key "hosts" at the top level | write inventory: {hosts: {web: {address: http://10.0.0.5:7072}}}; and name it in the steps: targets: [web]',
   ],
   'groups: {web: [a]}': [
-    '3:1 unknown key "groups" at the top level | write inventory: {hosts: {web1: {group: web}}}; hosts have no groups of their own: targets names each host; group: is a group of runners on a hub',
+    '3:1 unknown key "groups" at the top level | write inventory: {hosts: {web1: {group: web}}}; there are no groups of hosts: name each host in targets; group: is a group of runners on a hub',
   ],
   'inventory: hosts.ini': [
     '3:12 inventory must be a map of keys and values, but is text "hosts.ini" | write inventory: {hosts: {web: {address: http://10.0.0.5:7072}}}',
@@ -239,7 +239,7 @@ const atTheTop: Mistakes = {
     '3:27 unknown key "ansible_host" in inventory.hosts.web | write address: http://10.0.0.5:7072',
   ],
   'inventory: {hosts: {web: {ansible_user: root}}}': [
-    '3:27 unknown key "ansible_user" in inventory.hosts.web | leave it out: Errand uses no SSH; start "errand agent-server" on that host, or a runner of a hub',
+    '3:27 unknown key "ansible_user" in inventory.hosts.web | leave it out: Errand does not use SSH; start "errand agent-server" on that host, or a runner of a hub',
   ],
   'inventory: {hosts: {web: {address: "10.0.0.5:7072"}}}': [
     '3:36 address in inventory.hosts.web is text "10.0.0.5:7072", but an address starts with http:// or https:// | write address: http://10.0.0.5:7072',
@@ -255,13 +255,13 @@ const atTheTop: Mistakes = {
     '3:1 unknown key "on_failure" at the top level | write finally: [{name: tell, when: \'${ERRAND_RUN_STATUS} == "failed"\', action: cmd.run, args: {cmd: echo "it failed"}}]',
   ],
   'before_script: [x]': [
-    '3:1 unknown key "before_script" at the top level | write steps: [{name: prepare, action: cmd.run, args: {cmd: echo hello}}]; it is the first of the steps',
+    '3:1 unknown key "before_script" at the top level | write steps: [{name: prepare, action: cmd.run, args: {cmd: echo hello}}]; put it first in the list of steps',
   ],
   'concurrency: deploy': [
     '3:14 concurrency must be a map of keys and values, but is text "deploy" | write concurrency: {group: deploy}',
   ],
   'concurrency: {group: a, cancel-in-progress: true}': [
-    '3:25 unknown key "cancel-in-progress" in concurrency | leave it out: the runs after it wait for their turn',
+    '3:25 unknown key "cancel-in-progress" in concurrency | leave it out: later runs wait for their turn',
   ],
   'inputs: [A]': [
     '3:9 inputs must be a map of keys and values, but is a list | write inputs: {A: {required: true}}',
@@ -282,17 +282,17 @@ const atTheTop: Mistakes = {
     '3:1 unknown key "build" at the top level | write steps: [{name: build, action: cmd.run, args: {cmd: make}}]',
   ],
   'services: {web: {image: nginx}}': [
-    '3:1 unknown key "services" at the top level | steps run commands that end; what goes on running is a bot: errand bot start web --image nginx',
+    '3:1 unknown key "services" at the top level | steps run commands that end; for a program that keeps running, start a bot: errand bot start web --image nginx',
   ],
   'apiVersion: argoproj.io/v1alpha1': [
-    '3:1 unknown key "apiVersion" at the top level | this is no file of Errand: one begins with version: v0.1, then name: and steps:',
+    '3:1 unknown key "apiVersion" at the top level | this is not a workflow file of Errand; such a file starts with version: v0.1, then name: and steps:',
   ],
 }
 
 const wholeFiles: Mistakes = {
-  '': ['undefined:undefined the workflow is empty | begin with version: v0.1, then name: demo and steps:'],
+  '': ['undefined:undefined the workflow is empty | start with version: v0.1, then name: demo and steps:'],
   '- hosts: web\n  tasks: []\n': [
-    '1:1 a workflow is a map of keys and values, but this is a list | begin with version: v0.1 and name: demo; the list of steps stands under steps:',
+    '1:1 a workflow must be a map of keys and values, but this is a list | start with version: v0.1 and name: demo, and put the list of steps under steps:',
   ],
   'version: v0.1\nname: w\n': [
     '1:1 steps is missing | write steps: [{name: hello, action: cmd.run, args: {cmd: echo hello}}]',
@@ -307,13 +307,13 @@ const wholeFiles: Mistakes = {
     '3:8 steps must be a list, but is text "echo hi" | write steps: [{name: run, action: cmd.run, args: {cmd: echo hi}}]',
   ],
   'version: v0.1\nname: w\nsteps:\n  build: {run: make}\n': [
-    '4:3 steps must be a list, but is a map | write steps: [{name: build, action: cmd.run, args: {cmd: make}}]; each step is an entry of a list, with its name in it',
+    '4:3 steps must be a list, but is a map | write steps: [{name: build, action: cmd.run, args: {cmd: make}}]; steps is a list, and each entry has its own name',
   ],
   'version: v0.1\nname: w\nsteps:\n  - echo hi\n': [
     '4:5 step 1 must be a map of keys and values, but is text "echo hi" | write name: build, action: cmd.run and args: {cmd: echo hi}',
   ],
   'version: v0.1\nname: w\nsteps:\n  - build: {action: noop}\n': [
-    '4:5 unknown key "build" in step 1 | write name: build and action: noop; name is a key beside the others',
+    '4:5 unknown key "build" in step 1 | write name: build and action: noop; name is a key like the others',
   ],
   'version: 1\nname: w\nsteps: [{name: a, action: noop}]\n': [
     '1:10 version must be "v0.1", but is the number 1 | write version: v0.1',
@@ -329,7 +329,7 @@ const wholeFiles: Mistakes = {
     '4:5 args in step "a" is missing | write args: {cmd: echo hello}',
   ],
   'version: v0.1\nname: w\nsteps:\n\t- {name: a}\n': [
-    '4:1 a tab is used to indent | YAML is indented with spaces only',
+    '4:1 a tab is used for indentation | indent YAML only with spaces',
   ],
 }
 

@@ -163,10 +163,10 @@ function unreadable(error: unknown): Problem {
 }
 
 function tooMuchByAliases(): Problem {
-  return { ...atStart('the file is too large with its aliases written out'), hint: aliasHint }
+  return { ...atStart('the file is too large once its aliases are expanded'), hint: aliasHint }
 }
 
-const aliasHint = 'an alias (*name) repeats all that its anchor (&name) holds; use fewer'
+const aliasHint = 'an alias (*name) repeats everything in its anchor (&name); use fewer'
 
 function atStart(message: string): Problem {
   return { severity: 'error', path: '', line: 1, column: 1, message }
@@ -177,28 +177,31 @@ function explain(code: string, message: string, before: string): Pick<Problem, '
   switch (code) {
     case 'MULTIPLE_DOCS':
       return {
-        message: 'the file holds several YAML documents',
-        hint: 'keep one in a file, without a second "---"',
+        message: 'the file contains several YAML documents',
+        hint: 'keep one document per file, without a second "---"',
       }
     case 'DUPLICATE_KEY':
-      return { message: `key "${message}" is written twice`, hint: 'keep one of them' }
+      return { message: `key "${message}" appears twice`, hint: 'keep one of them' }
     case 'RESERVED_KEY':
-      return { message: `nothing can be named "${message}"`, hint: 'choose another name' }
+      return { message: `"${message}" is not allowed as a name`, hint: 'choose another name' }
     case 'TAB_AS_INDENT':
-      return { message: 'a tab is used to indent', hint: 'YAML is indented with spaces only' }
+      return { message: 'a tab is used for indentation', hint: 'indent YAML only with spaces' }
     case 'TAG_RESOLVE_FAILED':
       return {
         message: `YAML reads "!" here as a tag: ${firstLine(message)}`,
         hint: 'put the whole value in quotes',
       }
     case 'TOO_MANY_ALIASES':
-      return { message: 'the file has too many anchors and aliases', hint: 'write some of them out' }
+      return {
+        message: 'the file has too many anchors and aliases',
+        hint: 'replace some of them by their content',
+      }
     case 'CIRCULAR_ALIAS':
-      return { message: `alias *${message} stands inside its own anchor`, hint: aliasHint }
+      return { message: `alias *${message} is inside its own anchor`, hint: aliasHint }
     case 'BAD_ALIAS':
       return {
-        message: `no anchor &${message} stands before this alias`,
-        hint: 'put text that begins with "*" in quotes',
+        message: `there is no anchor &${message} before this alias`,
+        hint: 'put text that starts with "*" in quotes',
       }
     default:
       return { message: `not valid YAML: ${firstLine(message)}`, hint: quotesHint(code, before) }
@@ -206,20 +209,20 @@ function explain(code: string, message: string, before: string): Pick<Problem, '
 }
 
 const slips: Readonly<Record<string, string | undefined>> = {
-  BLOCK_IN_FLOW: 'within { } and [ ] put a text that has ": " or "- " in it in quotes as a whole',
-  BAD_INDENT: 'give this line the indentation of the line that it belongs to; YAML counts spaces',
-  MULTILINE_IMPLICIT_KEY: 'a key stands on one line, with ": " behind it',
-  BAD_DQ_ESCAPE: 'within "…" a \\ is written \\\\; or use single quotes',
+  BLOCK_IN_FLOW: 'inside { } and [ ], put a whole text in quotes if it contains ": " or "- "',
+  BAD_INDENT: 'indent this line like the line that it belongs to; YAML counts spaces',
+  MULTILINE_IMPLICIT_KEY: 'write a key on one line, followed by ": "',
+  BAD_DQ_ESCAPE: 'inside "…", write \\\\ for a \\, or use single quotes',
 }
 
 /** Suggests quotes: most often a value contains a character that has a meaning in YAML. */
 function quotesHint(code: string, before: string): string | undefined {
   const slip = slips[code]
-  if (before.endsWith('$')) return 'within [ ] and { } put it in quotes: "${NAME}"'
+  if (before.endsWith('$')) return 'inside [ ] and { }, put it in quotes: "${NAME}"'
   const quotable = ['BAD_SCALAR_START', 'UNEXPECTED_TOKEN', 'MISSING_CHAR', 'BLOCK_AS_IMPLICIT_KEY']
   if (!quotable.includes(code))
-    return slip ?? 'look at the indentation and the quotes of this line and the one before'
-  return 'a value with : # { } [ ] & * ! or quotes in it goes in quotes as a whole'
+    return slip ?? 'check the indentation and the quotes of this line and the one before'
+  return 'put the whole value in quotes if it contains : # { } [ ] & * ! or quotes'
 }
 
 function firstLine(message: string): string {

@@ -140,7 +140,7 @@ export class Report {
     if (length === MOST_FAULTS) {
       this.problems.push({
         severity,
-        message: `more than ${length} ${severity === 'error' ? 'problems' : 'warnings'}; the rest is left out`,
+        message: `more than ${length} ${severity === 'error' ? 'problems' : 'warnings'}; the rest is not shown`,
         ...(this.#file === undefined ? {} : { file: this.#file }),
         path: '',
       })

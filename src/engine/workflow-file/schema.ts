@@ -25,7 +25,7 @@ export function workflowSchema(catalog: ActionCatalog): Json {
   return {
     $schema,
     title: 'Errand workflow',
-    description: 'A workflow file of Errand, version v0.1',
+    description: 'An Errand workflow file, version v0.1',
     ...rest,
     definitions: { step: { title: 'Step', ...step }, ...Object.fromEntries(actions) },
   }

@@ -105,7 +105,7 @@ function findingOf(issue: Issue, { schema, value, root }: GivenValue): Finding[]
         {
           path,
           at: 'key',
-          says: `is no good key: ${innerSays(issue.issues, { schema, value: path.at(-1), root })}`,
+          says: `is not a valid key: ${innerSays(issue.issues, { schema, value: path.at(-1), root })}`,
           hint: variableHint(String(path.at(-1))) ?? last,
         },
       ]
@@ -122,13 +122,13 @@ function findingOf(issue: Issue, { schema, value, root }: GivenValue): Finding[]
       return finding(
         limit(issue.origin, issue.inclusive ? 'at most' : 'less than', Number(issue.maximum)),
         issue.origin === 'string' || issue.origin === 'array'
-          ? 'write less, or spread it over several'
+          ? 'shorten it, or split it into several'
           : `write ${path.at(-1)}: ${Number(issue.maximum)}, or less`,
       )
     case 'invalid_element':
-      return finding(`has a wrong element: ${innerSays(issue.issues, { schema, value: found, root })}`)
+      return finding(`has an invalid element: ${innerSays(issue.issues, { schema, value: found, root })}`)
     case 'custom':
-      return finding(`is not possible: ${issue.message}`)
+      return finding(`is not valid: ${issue.message}`)
     default:
       return finding(`is ${describe(found)}, but ${issue.message}`)
   }
@@ -145,7 +145,7 @@ const innerSays = (issues: readonly Issue[], given: GivenValue): string =>
   }).join('; ')
 
 /** The hint when there is no better one. */
-const lastHint = 'what can stand here: docs/workflows.md, or errand schema'
+const lastHint = 'see what is allowed here: docs/workflows.md, or errand schema'
 
 /** Marks an unknown key; its final wording depends on its place. */
 export const unknownKey = 'is not a key'
@@ -177,7 +177,7 @@ function unionFindings(
   })
   const says =
     expected.length === 0
-      ? `fits nothing that is possible here: ${describe(found)}`
+      ? `is ${describe(found)}, which is not allowed here`
       : `must be ${oneOf([...new Set(expected)])}, but is ${describe(found)}`
   const otherwise = found === null ? emptyHint : given.root === '' ? undefined : lastHint
   return [{ path, at: 'value', says, hint: () => instead() ?? otherwise }]
@@ -236,11 +236,11 @@ function typeHint(expected: string, found: unknown, instead: () => string | unde
         : undefined
     case 'object':
     case 'record':
-      return Array.isArray(found) ? 'leave out the "- " in front of the keys' : undefined
+      return Array.isArray(found) ? 'remove the "- " before the keys' : undefined
     case 'number':
     case 'int':
-      if (isText && found.trim() !== '' && Number.isFinite(Number(found))) return 'leave out the quotes'
-      return isText && /^\d+(\.\d+)?\s*[a-z]+$/i.test(found) ? 'write the number alone' : undefined
+      if (isText && found.trim() !== '' && Number.isFinite(Number(found))) return 'remove the quotes'
+      return isText && /^\d+(\.\d+)?\s*[a-z]+$/i.test(found) ? 'write only the number' : undefined
     case 'boolean':
       return isText ? 'write true or false, without quotes' : 'write true or false'
     default:
@@ -288,7 +288,7 @@ export function safeParse<T extends z.core.$ZodType>(
     if (!(error instanceof RangeError)) throw error
     // Zod passes the issues along on the call stack, which too many overflow. Its class of errors would bring all of
     // zod into each bundle.
-    const issue = { code: 'custom', path: [], message: 'it has too many mistakes to tell any', input: value }
+    const issue = { code: 'custom', path: [], message: 'it has too many mistakes to list', input: value }
     return { success: false, error: { issues: [issue] } } as never
   }
 }

@@ -39,7 +39,7 @@ test("a sub-workflow's mistakes carry its file's name, from folder to folder", (
     'flows/flow.yaml',
   )
   assert.deepEqual(told, [
-    'flows/parts/more/b.yaml:3 action in step "x" names "nop", and there is no such action',
+    'flows/parts/more/b.yaml:3 action in step "x" names "nop", but there is no such action',
   ])
   assert.match(
     check({ 'flow.yaml': run('file: a.yaml'), 'a.yaml': 'a: [' }).told[0]!,
@@ -96,7 +96,7 @@ test('inputs fit what the sub-workflow asks for, as far as they are known', () =
 test('exactly one of file and workflow is given, and a file needs someone to read it', () => {
   assert.match(check({ 'flow.yaml': run('inputs: {}') }).told[0]!, /step "sub" names no workflow to run/)
   assert.match(check({ 'flow.yaml': run('file: a, workflow: {}') }).told[0]!, /has both file and workflow/)
-  assert.match(check({ 'flow.yaml': run('file: "${F}"') }).told[0]!, /cannot hold a variable/)
+  assert.match(check({ 'flow.yaml': run('file: "${F}"') }).told[0]!, /cannot contain a variable/)
   const [problem] = parseWorkflow(run('file: a.yaml'), { catalog }).problems
   assert.match(problem!.message, /cannot be read here/)
   assert.match(problem!.hint!, /args\.workflow/)

@@ -63,7 +63,9 @@ export function inlineWorkflow(
   const next = { ...subs, depth: subs.depth + 1 }
   const key = file === undefined ? 'workflow' : 'file'
   if (next.depth > maxDepth) {
-    report.say([...path, key], `is nested more than ${maxDepth} deep`, { hint: 'flatten the workflows' })
+    report.say([...path, key], `is nested more than ${maxDepth} levels deep`, {
+      hint: 'flatten the workflows',
+    })
     return undefined
   }
   const child =
@@ -86,7 +88,10 @@ function fileWorkflow(
 ): Workflow | undefined {
   const say = (says: string, hint?: string) => report.say(path, says, { hint })
   if (isTemplate(file))
-    return void say('cannot hold a variable', 'files are read before the run begins; write the path itself')
+    return void say(
+      'cannot contain a variable',
+      'files are read before the run starts; write the path itself',
+    )
   if (!subs.readFile)
     return void say(
       'cannot be read here',
@@ -101,14 +106,14 @@ function fileWorkflow(
     )
   }
   if (--subs.budget.files < 0)
-    return void say('is one file too many', `one workflow can hold at most ${maxFiles} others`)
+    return void say('is one file too many', `a workflow can contain at most ${maxFiles} others`)
   let text: string
   try {
     text = subs.readFile(name)
   } catch (error) {
     return void say(
       `cannot be read: ${(error as Error).message}`,
-      'the path is taken from the folder of this workflow file',
+      'the path is relative to the folder of this workflow file',
     )
   }
   const shown = posix.isAbsolute(name) ? name : posix.join(subs.shownFolder, name)

@@ -58,7 +58,9 @@ export function variableValue(use: VariableUse, lookup: Lookup): string {
   if (value !== undefined) return value
   const near = nearest(use.name, lookup.names())
   throw new ErrandError('unset_variable', `Variable "${use.name}" is not set.`, {
-    hint: near ? `Did you mean "${near}"?` : `Set it before, or write \${${use.name}:-} to let it be empty.`,
+    hint: near
+      ? `Did you mean "${near}"?`
+      : `Set it first, or write \${${use.name}:-} to allow an empty value.`,
     details: { name: use.name },
   })
 }
@@ -106,9 +108,9 @@ export function templateMistakes(text: string): TemplateMistake[] {
     mistakes.push({
       index: match.index,
       message: nested
-        ? `"${written}" has a variable inside its default, which is not possible`
+        ? `"${written}" has a variable inside its default, which is not supported`
         : `"${written}" is not a variable`,
-      hint: `write ${meant(written) ?? '${NAME} or ${NAME:-default}'}; for a plain "\${" write "$\${"`,
+      hint: `write ${meant(written) ?? '${NAME} or ${NAME:-default}'}; for a literal "\${" write "$\${"`,
     })
   }
   return mistakes

@@ -27,7 +27,7 @@ const maxLength = 10_000
 export function parseWhen(text: string): WhenAst {
   if (text.length > maxLength) {
     throw new ErrandError('invalid_workflow', `the expression has ${text.length} characters`, {
-      hint: `at most ${maxLength} are possible`,
+      hint: `the limit is ${maxLength}`,
       details: { column: 1 },
     })
   }
@@ -118,7 +118,7 @@ class Parser {
         hint === undefined
           ? `expected && or || before ${rest.written}`
           : `"${rest.written}" is not an operator`,
-        hint ?? 'text of several words stands in quotes',
+        hint ?? 'put text with several words in quotes',
       )
     }
     if (rest) throw this.#mistake(`${rest.written} is not expected here`, comparisonHint(rest.written))
@@ -146,7 +146,7 @@ class Parser {
       if (inner.type === 'test') return this.#comparison({ operand: inner.operand, at })
       if (this.#operator() === undefined) return inner
       throw this.#mistake(
-        `what stands in the parentheses before ${this.#tokens[this.#at]!.written} is true or false, and no value`,
+        `the expression in parentheses before ${this.#tokens[this.#at]!.written} is true or false, not a value`,
         'compare values, such as ${A} == "x", and join comparisons with && or ||',
       )
     } finally {
@@ -175,7 +175,10 @@ class Parser {
     if (operand.type === 'variable' || operand.text.includes('${') || numeric.test(operand.text)) return
     this.#at = at
     const shown = operand.type === 'quoted' ? JSON.stringify(operand.text) : operand.text
-    throw this.#mistake(`"${operator}" compares numbers, and ${shown} is none`, 'compare text with == or !=')
+    throw this.#mistake(
+      `"${operator}" compares numbers, but ${shown} is not a number`,
+      'compare text with == or !=',
+    )
   }
 
   /** Parses the other side of a comparison: one value, optionally in parentheses. */
@@ -231,11 +234,11 @@ interface Placed {
   at: number
 }
 
-const set = 'compare with an empty text: ${NAME:-} != ""'
-const sums = 'nothing is calculated here; let a command do it, and take its result with outputs'
+const set = 'compare with empty text: ${NAME:-} != ""'
+const sums = 'expressions cannot calculate; let a command do it, and read its result with outputs'
 
 const noPattern =
-  'only == and != compare text; cut out what counts with outputs: {NAME: {from: stdout, regex: …}}'
+  'only == and != compare text; extract the part that matters with outputs: {NAME: {from: stdout, regex: …}}'
 
 /** Words that other languages put between two values. */
 const otherWords: Readonly<Record<string, string>> = {
@@ -297,7 +300,7 @@ function readWhen(text: string): WhenToken[] {
       const previous = tokens.at(-1)
       if (previous?.type === 'operand' && previous.column - 1 + previous.written.length === start) {
         throw mistake(
-          'two values stand side by side',
+          'there is no operator between two values',
           start,
           'put the whole text in quotes: "v${MAJOR}.${MINOR}"',
         )
@@ -336,9 +339,9 @@ function readWhen(text: string): WhenToken[] {
 }
 
 function functionHint(name: string): string {
-  if (name === 'success') return 'leave it out: a step runs only where those before it succeeded'
+  if (name === 'success') return 'leave it out: a step runs only if the steps before it succeeded'
   if (name === 'failure') return 'put the step under finally:, with when: ${ERRAND_RUN_STATUS} == "failed"'
-  if (name === 'always') return 'put the step under finally:, whose steps run whatever came before'
+  if (name === 'always') return 'put the step under finally:, where steps run even after a failure'
   return noPattern
 }
 
@@ -355,12 +358,16 @@ function unreadable(text: string, at: number): ErrandError {
     const [wrong] = templateMistakes(text.slice(at))
     if (wrong?.index === 0) return mistake(wrong.message, at, wrong.hint)
     if (text.startsWith('$(', at))
-      return mistake('no command runs here', at, 'run it in a step before, and compare what its outputs take')
+      return mistake(
+        'an expression cannot run a command',
+        at,
+        'run it in an earlier step, and compare a variable from its outputs',
+      )
     const name = /^\$([A-Za-z_]\w*)/.exec(text.slice(at, at + 130))?.[1] ?? 'NAME'
-    return mistake('"$" begins no variable', at, `write \${${name}}`)
+    return mistake('"$" does not begin a variable', at, `write \${${name}}`)
   }
-  if (character === '{') return mistake('"{" begins no variable', at, 'a variable is written ${NAME}')
-  return mistake(`"${character}" is not expected here`, at, 'text stands in quotes')
+  if (character === '{') return mistake('"{" does not begin a variable', at, 'a variable is written ${NAME}')
+  return mistake(`"${character}" is not expected here`, at, 'put text in quotes')
 }
 
 function mistake(message: string, index: number, hint: string): ErrandError {

@@ -171,11 +171,11 @@ test('tasks come after those that they depend on, and are blocked by what fails 
     string,
   ]
   await until(hub, hub.ann.token, stuck, becomes('blocked'))
-  assert.match((await hub.get(stuck)).message!, /task bad, which it depends on, has failed/)
+  assert.match((await hub.get(stuck)).message!, /depends on task bad, which failed/)
   await until(hub, hub.ann.token, high, ({ type }) => type === 'task.waiting')
   assert.deepEqual(
     [(await hub.get(high)).why, (await hub.get(low)).state],
-    ['task low comes before it', 'running'],
+    ['it runs after task low', 'running'],
   )
   hub.host.release()
   await until(hub, hub.ann.token, high, becomes('done'))
@@ -214,7 +214,7 @@ test('a canceled task is over when its run is, and what hangs on it is blocked o
   const end = log.find((event) => event.type === 'task.try_ended')
   assert.equal(end?.type === 'task.try_ended' && end.status, 'canceled')
   await until(hub, hub.ann.token, high, becomes('blocked'))
-  assert.match((await hub.get(mid)).message!, /low, which it depends on, was canceled/)
+  assert.match((await hub.get(mid)).message!, /depends on task low, which was canceled/)
   const all = await hub.call('POST', `/api/tasks/${mid}/cancel`, hub.ann.token, { with_dependants: true })
   assert.equal(all.status, 202)
   assert.deepEqual([(await hub.get(mid)).state, (await hub.get(high)).state], ['canceled', 'canceled'])

@@ -58,7 +58,7 @@ const add = command({
     const kind = oneOf('the kind', kindGiven, kinds)!
     const only = oneOf('--only', given, ['needs_me', 'failures'])
     if (read && kind === 'email')
-      throw new UsageError('--value-from-stdin does not go with e-mail', 'leave it out')
+      throw new UsageError('--value-from-stdin cannot be used with e-mail', 'leave it out')
     const value = read ? (await text(process.stdin)).replace(/\r?\n$/, '') : undefined
     const more = { name, ...(only !== undefined && { tells: [only] }) }
     const channel: CreateChannelInput =

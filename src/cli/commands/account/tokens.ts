@@ -79,7 +79,7 @@ const create = command({
   ],
   async run({ scope: given, group, 'expires-in': expires, never, allow: allowed, json, ...hub }, [name]) {
     if (never && expires !== undefined)
-      throw new UsageError('--never and --expires-in exclude each other', 'leave one out')
+      throw new UsageError('--never and --expires-in cannot be combined', 'leave one out')
     const scope = oneOf('--scope', given, ['api', 'runner', 'metrics'])
     const expires_in_seconds = never ? null : lifetimeSeconds('--expires-in', expires)
     const allow = allowed?.split(',').flatMap((one) => oneOf('--allow', one.trim(), permissions) ?? [])

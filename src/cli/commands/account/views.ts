@@ -52,7 +52,7 @@ const change = command({
   },
   examples: ['errand views change broken --name red', 'errand views change red status:failed --shared'],
   async run({ name, own, shared, json, ...hub }, [view, ...words]) {
-    if (own && shared) throw new UsageError('--own and --shared exclude each other', 'leave one out')
+    if (own && shared) throw new UsageError('--own and --shared cannot be combined', 'leave one out')
     if (name === undefined && !own && !shared && words.length === 0)
       throw new UsageError('there is nothing to change', 'give --name, --own, --shared, or words of a filter')
     const client = connect(hub)

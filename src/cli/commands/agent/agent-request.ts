@@ -118,7 +118,7 @@ export function agentRequest(
     return found
   }
   if (given['fail-on-denied'] && given['allow-denied'])
-    throw new UsageError('--fail-on-denied and --allow-denied exclude each other', 'leave one out')
+    throw new UsageError('--fail-on-denied and --allow-denied cannot be combined', 'leave one out')
   const request = withoutUnset({
     prompt,
     agent: given.agent?.replaceAll('-', '_'),

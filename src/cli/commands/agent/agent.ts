@@ -40,7 +40,7 @@ export const agent = command({
     const earlier = options.continue
     if (detach && !hub)
       throw new UsageError('--detach needs --hub', 'a run on this machine ends with the command')
-    if (detach && interactive) throw new UsageError('--detach and --interactive exclude each other')
+    if (detach && interactive) throw new UsageError('--detach and --interactive cannot be combined')
     if (interactive && (json || !process.stdin.isTTY || args[0] === '-'))
       throw new UsageError('--interactive needs a terminal to ask for prompts', 'leave it out')
     const fixed = Object.keys(agentOptions).find(

@@ -124,9 +124,9 @@ const answer = command({
     if (decision !== 'allow' && decision !== 'deny')
       throw new UsageError(`the answer is "${decision}"`, 'use allow or deny')
     if (decision === 'deny' && forSession)
-      throw new UsageError('--for-session goes with allow only', 'leave it out')
+      throw new UsageError('--for-session works only with allow', 'leave it out')
     if (decision === 'allow' && reason !== undefined)
-      throw new UsageError('--reason goes with deny only', 'leave it out')
+      throw new UsageError('--reason works only with deny', 'leave it out')
     const input = edited === undefined ? undefined : editedInput(edited, decision, forSession)
     const scope = forSession ? ('session' as const) : undefined
     await connect(hub).runs.input(runId!, {
@@ -141,7 +141,7 @@ const answer = command({
 /** Throws `UsageError`. */
 function editedInput(text: string, decision: string, forSession = false): Record<string, unknown> {
   if (decision === 'deny' || forSession)
-    throw new UsageError('--input goes with allow only, without --for-session')
+    throw new UsageError('--input works only with allow, and without --for-session')
   let value: unknown
   try {
     value = JSON.parse(text)

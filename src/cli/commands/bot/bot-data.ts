@@ -49,7 +49,7 @@ export const botData = command({
       ['force', 'remove', force],
     ] as const)
       if (given !== undefined && action !== of)
-        throw new UsageError(`--${option} goes with "errand bot data ${of}" only`)
+        throw new UsageError(`--${option} works only with "errand bot data ${of}"`)
     const client = connect(hub)
     if (action === 'list') await list(client, { owner }, json)
     else if (action === 'export') {

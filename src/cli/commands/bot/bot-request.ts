@@ -168,11 +168,11 @@ function checkMode(given: BotRequestValues, more: readonly string[]): void {
   for (const [option, of] of Object.entries(ofMode) as [keyof typeof ofMode, readonly string[]][])
     if (given[option] !== undefined && !of.includes(modes[0] ?? ''))
       throw new UsageError(
-        `--${option} goes with --${of.join(' or --')} only`,
+        `--${option} works only with --${of.join(' or --')}`,
         'run "errand bot start --help" to see what each takes',
       )
   if (more.length > 0 && modes[0] !== 'simple')
-    throw new UsageError(`unexpected argument "${more[0]}"`, 'further files go with --simple only')
+    throw new UsageError(`unexpected argument "${more[0]}"`, 'further files work only with --simple')
 }
 
 function limitsOf(given: BotRequestValues): Pick<UpdateBotInput, 'limits'> {
@@ -222,7 +222,10 @@ async function healthOf(given: BotRequestValues): Promise<Pick<UpdateBotInput, '
   const times = ['health-interval', 'health-timeout', 'health-start-period'] as const
   const alone = [...times, 'health-retries' as const].find((option) => given[option] !== undefined)
   if (given['no-healthcheck'] && (cmd ?? alone) !== undefined)
-    throw new UsageError('--no-healthcheck does not go with other health options', 'leave one of them out')
+    throw new UsageError(
+      '--no-healthcheck cannot be combined with other health options',
+      'leave one of them out',
+    )
   if (given['no-healthcheck']) return { health: 'none' }
   if (cmd === undefined) {
     if (alone === undefined) return {}

@@ -66,7 +66,7 @@ export async function customSource(
     (option) => given[option] !== undefined,
   )
   if (stray !== undefined)
-    throw new UsageError(`--${stray} goes with a Git URL only`, 'write --custom https://...')
+    throw new UsageError(`--${stray} works only with a Git URL`, 'write --custom https://...')
   const found = statSync(custom, { throwIfNoEntry: false })
   if (found === undefined)
     throw new UsageError(`folder or archive ${custom} not found`, 'write a Git repository as https://...')

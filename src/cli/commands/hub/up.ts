@@ -194,7 +194,7 @@ function ownSlots({
 }): number | undefined {
   if (!none) runnerEnvironment(process.env)
   else if (slots !== undefined)
-    throw new UsageError('--slots and --no-runner exclude each other', 'a hub without a runner runs no steps')
+    throw new UsageError('--slots and --no-runner cannot be combined', 'a hub without a runner runs no steps')
   return slotsOption(slots)
 }
 

@@ -61,7 +61,7 @@ export const runsLogs = command({
     if (step !== undefined || lines !== undefined || grep !== undefined || isOfOne) {
       if (follow)
         throw new UsageError(
-          '--follow does not go with --step, --lines, --grep and --stream',
+          '--follow cannot be combined with --step, --lines, --grep or --stream',
           'leave one of them out',
         )
       const only = stream === undefined ? undefined : streamNamed(stream)

@@ -20,7 +20,7 @@ export const followOption = {
 const many = { type: 'string', multiple: true } as const
 
 export const runsRetry = command({
-  summary: 'Retry a run as a new run: all of it, what failed, from a step on, or one step.',
+  summary: 'Retry a run as a new run: all of it, what failed, from a step onward, or one step.',
   args: '[id]',
   options: {
     failed: { type: 'boolean', help: 'Run only what did not succeed; take over the other results' },
@@ -66,7 +66,7 @@ export const runsRetry = command({
     const words = onlyOne(id, filter)
     if (words !== undefined) {
       if (from ?? step ?? host ?? instance ?? run_anyway ?? skip ?? dryRun ?? wait)
-        throw new UsageError('--filter goes only with --failed', 'name one run to retry a part of it')
+        throw new UsageError('--filter works only with --failed', 'name one run to retry a part of it')
       return await changeRuns(
         client,
         { action: 'retry', words, only: failed ? 'failed' : 'all' },

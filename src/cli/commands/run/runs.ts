@@ -85,7 +85,7 @@ const remove = command({
 })
 
 const runsRollback = command({
-  summary: 'Roll back what succeeded, in reverse order, as a new run.',
+  summary: 'Roll back the steps that succeeded, in reverse order, as a new run.',
   args: '<id>',
   options: { ...followOption, ...hubOptions },
   examples: ['errand runs rollback run_0123'],

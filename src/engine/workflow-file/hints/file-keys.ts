@@ -15,9 +15,7 @@ import {
   type Words,
 } from './instead.ts'
 
-const noSchedule = leave(
-  'a file does not say when it runs; start it from cron or another system, with: errand run FILE',
-)
+const noSchedule = leave('a file has no schedule; start it from cron or another system with: errand run FILE')
 const inEachStep = (example: Keys): Instead => ({ write: example, at: 'in the step' })
 
 /** Keys at the top level. */
@@ -26,16 +24,15 @@ export const wordsOfFile: Words = [
     'jobs tasks job task plays playbook pipeline nodes spec templates',
     {
       write: { steps: [example] },
-      say: 'steps are one list; needs: orders them where they are not one after another',
+      say: 'steps are one list; add needs: if they should not run one after another',
     },
   ],
-  [
-    'stages stage',
-    leave('steps run in the order of their list; where some have needs: [other-step], they are a graph'),
-  ],
+  ['stages stage', leave('steps run in the order of the list; with needs: [other-step] they form a graph')],
   [
     'services containers',
-    { say: 'steps run commands that end; what goes on running is a bot: errand bot start web --image nginx' },
+    {
+      say: 'steps run commands that end; for a program that keeps running, start a bot: errand bot start web --image nginx',
+    },
   ],
   ['on schedule schedules cron trigger triggers interval every timer timers start_at', noSchedule],
   [
@@ -46,7 +43,7 @@ export const wordsOfFile: Words = [
     'vars_files env_file dotenv env_from',
     {
       write: { env: { NAME: 'value' } },
-      say: 'values from outside are given by: errand run FILE --var NAME=value',
+      say: 'pass values from outside with: errand run FILE --var NAME=value',
     },
   ],
   [
@@ -79,28 +76,28 @@ export const wordsOfFile: Words = [
     'groups host_groups children inventories',
     {
       write: { inventory: { hosts: { web1: { group: 'web' } } } },
-      say: 'hosts have no groups of their own: targets names each host; group: is a group of runners on a hub',
+      say: 'there are no groups of hosts: name each host in targets; group: is a group of runners on a hub',
     },
   ],
   [
     'handlers',
     {
       write: { finally: [{ ...example, name: 'restart' }] },
-      say: 'what runs only after a change is a step with when:',
+      say: 'to run a step only after a change, add when: to it',
     },
   ],
   ['on_failure on_error rescue on_fail', { write: { finally: [failed] } }],
   [
     'after_script post always cleanup teardown on_exit handler_on on_success after after_all post_tasks after_each',
-    { write: { finally: [{ ...example, name: 'tidy' }] }, say: 'they run at the end, whatever came before' },
+    { write: { finally: [{ ...example, name: 'tidy' }] }, say: 'they run at the end, even after a failure' },
   ],
   [
     'before_script pre_tasks setup init before before_all pre',
-    { write: { steps: [{ ...example, name: 'prepare' }] }, say: 'it is the first of the steps' },
+    { write: { steps: [{ ...example, name: 'prepare' }] }, say: 'put it first in the list of steps' },
   ],
   [
     'defaults default',
-    leave('each step says for itself what differs, such as shell: bash under args of shell.run'),
+    leave('there are no defaults; set it in each step, such as shell: bash under args of shell.run'),
   ],
   [
     'include includes import imports import_playbook uses extends',
@@ -108,7 +105,7 @@ export const wordsOfFile: Words = [
   ],
   [
     'permissions run_name log_dir mail_on smtp error_mail info_mail hist_retention_days gather_facts become remote_user connection strategy image cache artifacts dotenv_files silent set shopt tags any_errors_fatal entrypoint networks volumes',
-    leave('Errand has nothing by that name'),
+    leave('Errand has no such key'),
   ],
   ['timeout timeout_sec timeout_secs time_limit max_time', timeout],
   ['timeout_minutes timeout_in_minutes', minutes],
@@ -117,10 +114,10 @@ export const wordsOfFile: Words = [
     'max_active_runs max_concurrent_runs parallelism max_parallel parallel serial forks',
     {
       write: (given) => ({ concurrency: { group: 'NAME', limit: count(given, 1) } }),
-      say: 'that counts runs; steps run at once where they have needs:',
+      say: 'this limits runs; steps run in parallel if they have needs:',
     },
   ],
-  ['max_active_steps', leave('a step with matrix or foreach has max_parallel')],
+  ['max_active_steps', leave('a step with matrix or foreach can have max_parallel')],
   ['secrets secret', inEachStep({ secrets: ['TOKEN'] })],
   ['when if condition preconditions only except rules', inEachStep({ when: '${STAGE} == "prod"' })],
   ['needs depends depends_on dependencies', inEachStep({ needs: ['other-step'] })],
@@ -132,7 +129,7 @@ export const wordsOfFile: Words = [
     {
       write: (given) => ({ cwd: texts(given, '/srv/app')[0] }),
       at: 'under args',
-      say: 'each step says it for itself',
+      say: 'set it in each step',
     },
   ],
   [
@@ -151,6 +148,8 @@ export const wordsOfFile: Words = [
   ['output', { write: { outputs: { RESULT: '${VAR}' } } }],
   [
     'api_version kind metadata connections settings static_data entry_point',
-    { say: 'this is no file of Errand: one begins with version: v0.1, then name: and steps:' },
+    {
+      say: 'this is not a workflow file of Errand; such a file starts with version: v0.1, then name: and steps:',
+    },
   ],
 ]

@@ -45,7 +45,7 @@ export function insteadOfKey(place: string, key: string, given: unknown): Instea
   if (place === 'step' && (given === null || own(given, 'action') !== undefined))
     return {
       write: { name: key, action: own(given, 'action') ?? 'noop' },
-      say: 'name is a key beside the others',
+      say: 'name is a key like the others',
     }
   if (place === 'file' && Object.hasOwn(Step.shape, word)) return { say: `write ${word} in the step` }
   return place === 'file' ? insteadOfJob(key, given) : undefined
@@ -100,7 +100,7 @@ export function keyHint(
   const instead = insteadOfKey(place, key, given)
   if (instead) return textOf(instead, given)
   const otherwise =
-    allowed.length > 0 ? `possible here: ${allowed.join(', ')}` : 'nothing can stand here; leave it out'
+    allowed.length > 0 ? `allowed here: ${allowed.join(', ')}` : 'no keys are allowed here; leave it out'
   return didYouMean(key, allowed, place === '' && allowed.length === 0 ? undefined : otherwise)
 }
 
@@ -131,8 +131,8 @@ export function actionHint(name: string, all: readonly string[]): string {
   const instead = find(otherActions, name.toLowerCase())
   if (instead) return textOf(instead, name)!
   return name.includes('/')
-    ? 'no action of others can be used; write what it does as a command: action: cmd.run'
-    : didYouMean(name, all, `the actions are ${all.join(', ')}`)!
+    ? 'actions of other systems cannot be used; write what it does as a command: action: cmd.run'
+    : didYouMean(name, all, `available actions: ${all.join(', ')}`)!
 }
 
 export function keysOf({ write }: Instead, given: unknown): Keys | undefined {

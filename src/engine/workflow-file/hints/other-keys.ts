@@ -16,7 +16,7 @@ import {
 } from './instead.ts'
 
 const folder: Instead = { write: (given) => ({ cwd: texts(given, '/srv/app')[0] }) }
-const noSsh = leave('Errand uses no SSH; start "errand agent-server" on that host, or a runner of a hub')
+const noSsh = leave('Errand does not use SSH; start "errand agent-server" on that host, or a runner of a hub')
 const wait: Instead = { write: (given) => ({ backoff: { delay_seconds: seconds(given, 5) } }) }
 
 /** Keys of the arguments of any action. */
@@ -59,7 +59,7 @@ export const wordsByPlace: Readonly<Record<string, Words>> = {
       {
         write: { action: 'shell.run', args: { shell: 'bash', script: 'echo hello' } },
         at: 'in the step',
-        say: 'cmd.run is run by /bin/sh',
+        say: 'cmd.run always uses /bin/sh',
       },
     ],
     ['path', folder],
@@ -82,7 +82,7 @@ export const wordsByPlace: Readonly<Record<string, Words>> = {
       {
         write: (given) => ({ action: 'cmd.run', args: { cmd: `sh ${texts(given, 'deploy.sh')[0]}` } }),
         at: 'in the step',
-        say: 'the script stands in the file itself',
+        say: 'the script is written in the workflow file itself',
       },
     ],
     ...ofProcess,
@@ -100,7 +100,7 @@ export const wordsByPlace: Readonly<Record<string, Words>> = {
     ],
     [
       'params query query_params',
-      { say: 'they are a part of the URL: write url: https://example.org/api?name=value' },
+      { say: 'they are part of the URL: write url: https://example.org/api?name=value' },
     ],
     [
       'status status_code expected_status expect success_codes status_codes',
@@ -115,7 +115,7 @@ export const wordsByPlace: Readonly<Record<string, Words>> = {
       'auth token bearer user password username',
       { write: { headers: { authorization: 'Bearer ${TOKEN}' } }, say: 'and secrets: [TOKEN] beside args' },
     ],
-    ['verify insecure validate_certs follow_redirects', leave('Errand has nothing by that name')],
+    ['verify insecure validate_certs follow_redirects', leave('Errand has no such key')],
     ...ofOutput,
   ],
   'file.write': [
@@ -131,7 +131,7 @@ export const wordsByPlace: Readonly<Record<string, Words>> = {
       'src source from',
       {
         write: { content: 'level = ${LEVEL}\n' },
-        say: 'the content stands here itself; to copy a file, write action: cmd.run and args: {cmd: cp FROM TO}',
+        say: 'content is the text itself; to copy a file, write action: cmd.run and args: {cmd: cp FROM TO}',
       },
     ],
     ['permissions chmod', { write: { mode: '644' } }],
@@ -189,7 +189,7 @@ export const wordsByPlace: Readonly<Record<string, Words>> = {
       'factor multiplier exponential max_delay max_delay_seconds',
       { write: { backoff: { delay_seconds: 1, factor: 2, max_delay_seconds: 300 } } },
     ],
-    ['when on exit_code retry_on retry_policy', leave('every failure is tried again')],
+    ['when on exit_code retry_on retry_policy', leave('every failure is retried')],
   ],
   'step.retry.backoff': [
     [
@@ -207,7 +207,7 @@ export const wordsByPlace: Readonly<Record<string, Words>> = {
       'groups children all host_groups',
       {
         write: { hosts: { web1: { group: 'web' } } },
-        say: 'hosts have no groups of their own: targets names each host; group: is a group of runners on a hub',
+        say: 'there are no groups of hosts: name each host in targets; group: is a group of runners on a hub',
       },
     ],
     ['vars env', { write: (given) => ({ env: variables(given) }), at: 'at the top level' }],
@@ -223,7 +223,7 @@ export const wordsByPlace: Readonly<Record<string, Words>> = {
       'token password secret api_key',
       {
         write: { token_env: 'WEB_TOKEN' },
-        say: 'the environment variable that holds it; no token stands in a file',
+        say: 'this names the environment variable with the token; never write a token in a file',
       },
     ],
     [
@@ -253,7 +253,7 @@ export const wordsByPlace: Readonly<Record<string, Words>> = {
   'file.concurrency': [
     ['max count max_parallel parallel max_active_runs', { write: (given) => ({ limit: count(given, 1) }) }],
     ['name key id', { write: (given) => ({ group: texts(given, 'deploy')[0] }) }],
-    ['cancel_in_progress cancel', leave('the runs after it wait for their turn')],
+    ['cancel_in_progress cancel', leave('later runs wait for their turn')],
   ],
   'step.resources': [
     ['cpu cores cpu_count vcpus', { write: (given) => ({ cpus: cores(given) }) }],
@@ -263,7 +263,7 @@ export const wordsByPlace: Readonly<Record<string, Words>> = {
       {
         write: { inventory: { hosts: { gpu: { labels: { gpu: 'yes' } } } } },
         at: 'at the top level',
-        say: 'and targets: [gpu] in the step: labels choose a runner',
+        say: 'and targets: [gpu] in the step; labels select the runner',
       },
     ],
     ['requests', { write: { cpus: 1, memory: '2GB' } }],

@@ -24,7 +24,7 @@ const loops: Instead = {
   write: (given) => ({
     foreach: asList(given).length > 0 && asList(given).every(scalar) ? given : ['a', 'b'],
   }),
-  say: 'each is ${ITEM}, in a command "$ITEM"',
+  say: 'each item is ${ITEM}, or "$ITEM" in a command',
 }
 const machine: Instead = {
   say: 'name a host: write targets: [build] here, and inventory: {hosts: {build: {labels: {os: linux}}}} at the top level',
@@ -86,7 +86,7 @@ export const wordsOfStep: Words = [
             : 'npm test',
         },
       }),
-      say: 'no action of others can be used; write what it does as a command',
+      say: 'actions of other systems cannot be used; write what it does as a command',
     },
   ],
   [
@@ -95,7 +95,7 @@ export const wordsOfStep: Words = [
       write: (given) => ({
         args: takesArgs.some((name) => own(given, name)) ? given : { cmd: 'echo hello' },
       }),
-      say: 'what an action takes is in docs/workflows.md',
+      say: 'see docs/workflows.md for the arguments of each action',
     },
   ],
   [
@@ -103,7 +103,7 @@ export const wordsOfStep: Words = [
     {
       write: (given) => ({ inputs: variables(given) }),
       at: 'under args',
-      say: 'of workflow.run; other actions have no inputs',
+      say: 'only workflow.run has inputs',
     },
   ],
   ['vars variables environment env_vars environ', { write: (given) => ({ env: variables(given) }) }],
@@ -114,7 +114,7 @@ export const wordsOfStep: Words = [
   ['unless skip_if except', { write: { when: '${STAGE} != "prod"' } }],
   [
     'failed_when changed_when check_mode',
-    leave('a step fails where its command ends with another code than 0: write exit 1 in it'),
+    leave('a step fails if its command exits with a code other than 0; use exit 1 in the command'),
   ],
   [
     'depends depends_on dependencies deps after requires wait_for need depend',
@@ -139,7 +139,7 @@ export const wordsOfStep: Words = [
     'until repeat_policy repeat',
     {
       write: { retry: { max_attempts: 10, backoff: { delay_seconds: 5, factor: 1 } } },
-      say: 'and let the command fail until it is so',
+      say: 'and let the command fail until the condition is met',
     },
   ],
   [
@@ -157,7 +157,7 @@ export const wordsOfStep: Words = [
     'parallel',
     {
       write: (given) => (typeof given === 'number' ? { max_parallel: count(given) } : undefined),
-      say: 'steps run at once where they name what comes before them: needs: [other-step]',
+      say: 'steps run in parallel if they name the steps that come before them: needs: [other-step]',
     },
   ],
   [
@@ -166,7 +166,7 @@ export const wordsOfStep: Words = [
   ],
   [
     'hosts host target node nodes delegate_to',
-    { write: (given) => ({ targets: texts(given, 'web') }), say: 'each is a host of inventory.hosts' },
+    { write: (given) => ({ targets: texts(given, 'web') }), say: 'each one is a host in inventory.hosts' },
   ],
   ['runs_on tags agent pool node_selector runner group', machine],
   ['container docker', docker],
@@ -206,18 +206,15 @@ export const wordsOfStep: Words = [
   ],
   [
     'id title label step display_name task',
-    { write: (given) => ({ name: texts(given, 'build')[0] }), say: 'a step has this name alone' },
+    { write: (given) => ({ name: texts(given, 'build')[0] }), say: 'a step has no other name' },
   ],
   ['secret', { write: (given) => ({ secrets: names(given, 'TOKEN') }) }],
-  [
-    'notify handlers listen',
-    leave('what comes after it is a step of its own, with when: where it is not always wanted'),
-  ],
+  ['notify handlers listen', leave('write a separate step after it, with when: if it should not always run')],
   [
     'become become_user sudo user run_as',
     {
       write: { action: 'cmd.run', args: { cmd: 'sudo systemctl restart shop' } },
-      say: 'sudo is a part of the command',
+      say: 'sudo is part of the command',
     },
   ],
   ['rescue on_failure on_error on_fail', afterFailure],
@@ -235,12 +232,12 @@ export const wordsOfStep: Words = [
     'archive_artifacts',
     {
       write: { action: 'cmd.run', args: { cmd: 'cp -r dist /srv/artifacts/' } },
-      say: 'files stay where a command puts them',
+      say: 'files stay where the command puts them',
     },
   ],
   [
     'cache before_script checkout services gather_facts no_log no_tty environment_url coverage interruptible resource_group delegate_facts run_once position type_version parameters_ui mail_on_error signal_on_stop silent',
-    leave('Errand has nothing by that name'),
+    leave('Errand has no such key'),
   ],
   [
     'sleep pause wait',

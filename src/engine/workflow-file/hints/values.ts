@@ -103,7 +103,7 @@ const steps: Value = (given) => {
           },
         ],
       },
-      say: 'each step is an entry of a list, with its name in it',
+      say: 'steps is a list, and each entry has its own name',
     }
   return { write: { steps: [asText(given) ? { name: 'run', ...command(given) } : example] } }
 }
@@ -160,7 +160,7 @@ const variable: Value = (given) => ({
   say:
     given === null
       ? 'write "" for an empty text'
-      : 'a variable is one text; of several values make several variables',
+      : 'a variable is one text; use a separate variable for each value',
 })
 
 /** Values of the wrong kind, by their place; also required values that are missing. */
@@ -253,7 +253,7 @@ export const otherValues: Readonly<Record<string, Value>> = {
   }),
   'step.outputs.*.from': () => ({ write: { from: 'stdout' } }),
   'step.matrix': () => ({ write: { matrix: { NODE: [22, 24] } } }),
-  'step.matrix.*.*': () => ({ say: 'each key of matrix is a variable with the list of its values' }),
+  'step.matrix.*.*': () => ({ say: 'each key of matrix is a variable, and its value is a list' }),
   'step.matrix.*': (given) =>
     given === null || asMap(given) ? undefined : { say: `write a list: [${plain(given)}]` },
   'step.foreach': () => ({ write: { foreach: ['a', 'b'] } }),
@@ -279,11 +279,11 @@ export const otherValues: Readonly<Record<string, Value>> = {
   'step.limits.disk': size('disk', '10GB'),
   'cmd.run.cmd': (given) => ({
     write: { cmd: texts(given, 'echo hello').join('\n') },
-    say: Array.isArray(given) ? 'one text, a command on each line after "cmd: |"' : undefined,
+    say: Array.isArray(given) ? 'it is one text; put each command on its own line after "cmd: |"' : undefined,
   }),
   'shell.run.script': (given) => ({
     write: { script: texts(given, 'echo hello').join('\n') },
-    say: Array.isArray(given) ? 'one text, its lines after "script: |"' : undefined,
+    say: Array.isArray(given) ? 'it is one text; put its lines after "script: |"' : undefined,
   }),
   'file.write.path': () => ({ write: { path: '/tmp/note.txt' } }),
   'file.write.content': (given) => ({
@@ -292,7 +292,7 @@ export const otherValues: Readonly<Record<string, Value>> = {
   'http.request.url': () => ({ write: { url: 'https://example.org/api' } }),
   'http.request.body': (given) => ({
     write: { body: json(given) },
-    say: 'it is sent as it stands',
+    say: 'it is sent unchanged',
   }),
   'http.request.expect_status': (given) => ({ write: { expect_status: [count(given, 200, 600)] } }),
   'http.request.headers': () => ({ write: { headers: { accept: 'application/json' } } }),

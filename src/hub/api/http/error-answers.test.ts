@@ -183,7 +183,7 @@ test('a field of the wrong kind is told with what was given, what is wanted, and
       'body.limits.cpus must be a number, but is text "1".',
       'Write it as "cpus": 1.',
     ],
-    ['/api/bots', { ...bot, files: { '': 'x' } }, 'body.files. is no good key: it is empty.', /docs/],
+    ['/api/bots', { ...bot, files: { '': 'x' } }, 'body.files. is not a valid key: it is empty.', /docs/],
     ['/api/bots', [], 'body must be a map of keys and values, but is a list.', /Send it as JSON/],
     [
       '/api/runs',
