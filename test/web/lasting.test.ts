@@ -88,7 +88,7 @@ test('while the hub is away one goes to other pages, and one that was not loaded
   await page.goBack()
   await page.getByText('It is tried again once the hub is back.').waitFor()
   await programs.startHub()
-  await page.getByText('Make a token').first().waitFor()
+  await page.getByText('Create token').first().waitFor()
   assert.equal(await page.evaluate('window.sameDocument'), true)
 })
 
