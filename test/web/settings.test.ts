@@ -243,7 +243,7 @@ test('people settle where they are told, their tokens and password, and admins w
 
   await t.test('a session that ends asks over the page, and nothing on the page is lost', async () => {
     await page.goto(`${url}/new`)
-    const editor = page.getByLabel('Workflow, as YAML')
+    const editor = page.getByLabel('Workflow YAML')
     const text = 'version: v0.1\nname: draft\n# not lost\n'
     await editor.fill(text)
     const [ann] = (await client.users.list({ name: 'ann' })).users
