@@ -180,7 +180,7 @@ function Tests({ of }: { of: Task['test_figures'] }) {
   const all = of.passed + of.failed
   return of.failed > 0 ? (
     <span className="text-bad">
-      {of.failed} of {all} failed
+      {of.failed}/{all} failed
     </span>
   ) : (
     <span className="text-ink2">{of.passed} passed</span>
