@@ -256,9 +256,9 @@ export function Enrol({ enrolled, runners, become, close }: Props) {
                 <p>
                   Only the hub's own machine can reach {location.hostname}. To add another machine, start the
                   hub with{' '}
-                  <code className="font-mono break-all">ERRAND_ADDR=ADDRESS:{location.port || '80'}</code>: an
-                  address of the hub's machine in a network that both machines share. Then open this page at
-                  that address.
+                  <code className="font-mono break-all">ERRAND_ADDR=ADDRESS:{location.port || '80'}</code>,
+                  where ADDRESS is an address of the hub's machine in a network that both machines share. Then
+                  open this page at that address.
                 </p>
               ) : (
                 <p>
