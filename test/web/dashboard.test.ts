@@ -58,7 +58,7 @@ test('people log in, paste a workflow, watch it, find why one failed, and retry 
       await page.getByRole('link', { name: 'Run the example' }).waitFor()
       await isAccessible(page, 'no runs')
       await page.keyboard.press('n')
-      const editor = page.getByLabel('Workflow, as YAML')
+      const editor = page.getByLabel('Workflow YAML')
       await editor.fill(
         'version: v0.1\nname: pasted\nsteps:\n  - name: one\n    action: cmd.rum\n    args: {cmd: echo}\n',
       )

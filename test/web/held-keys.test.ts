@@ -105,7 +105,7 @@ test('keys that are pressed before the code of a page has come are carried out o
   })
 
   await t.test('letters that end or answer something are not, nor any after five seconds', async () => {
-    const keys = page.getByRole('dialog', { name: 'All keys' })
+    const keys = page.getByRole('dialog', { name: 'Keyboard shortcuts' })
     await openCold(page, `${url}/runs/${run_id}`, () => keyboard.type('xadx?'))
     await keys.waitFor()
     assert.equal(await page.locator('dialog').count(), 1)

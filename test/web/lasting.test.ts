@@ -33,7 +33,7 @@ test('a hub of another version is told of, and the page is loaded anew only when
   const other = await page.context().newPage()
   await other.goto(`${programs.url}/runs`)
   await page.goto(`${programs.url}/new`)
-  const field = page.getByLabel('Workflow, as YAML')
+  const field = page.getByLabel('Workflow YAML')
   await field.fill('version: v0.1\nname: half\n')
   await page.evaluate('window.sameDocument = true')
   const notice = page.getByRole('status').filter({ hasText: 'Errand was updated.' })
@@ -84,11 +84,11 @@ test('while the hub is away one goes to other pages, and one that was not loaded
   await page.getByRole('button', { name: 'Try again' }).click()
   // The side bar stays, and its links work.
   await bar.getByRole('link', { name: 'New run' }).click()
-  await page.getByLabel('Workflow, as YAML').waitFor()
+  await page.getByLabel('Workflow YAML').waitFor()
   await page.goBack()
   await page.getByText('It is tried again once the hub is back.').waitFor()
   await programs.startHub()
-  await page.getByText('Make a token').first().waitFor()
+  await page.getByText('Create token').first().waitFor()
   assert.equal(await page.evaluate('window.sameDocument'), true)
 })
 
@@ -149,7 +149,7 @@ test('what is typed outlives a reload, a logout and the hub, and is nobody elseâ
   })
   const browser = await startBrowser(t)
   const page = await openPage(t, browser, programs)
-  const field = page.getByLabel('Workflow, as YAML')
+  const field = page.getByLabel('Workflow YAML')
   const prompt = page.getByLabel('Next prompt')
   const comment = page.getByText('What about b?', { exact: true })
   const session = async () => {
@@ -168,8 +168,8 @@ test('what is typed outlives a reload, a logout and the hub, and is nobody elseâ
     await field.waitFor()
     const yaml = await field.inputValue()
     await page.goto(`${url}/new?kind=task`)
-    await page.getByLabel('Address of the issue').waitFor()
-    return [...ofSession, /anns own/.test(yaml), await page.getByLabel('Address of the issue').inputValue()]
+    await page.getByLabel('Issue URL').waitFor()
+    return [...ofSession, /anns own/.test(yaml), await page.getByLabel('Issue URL').inputValue()]
   }
   const logOut = async () => {
     await page.getByRole('button', { name: /: theme, log out$/ }).click()
@@ -187,7 +187,7 @@ test('what is typed outlives a reload, a logout and the hub, and is nobody elseâ
   await page.goto(`${url}/new`)
   await field.fill('version: v0.1\nname: anns own\n')
   await page.goto(`${url}/new?kind=task`)
-  await page.getByLabel('Address of the issue').fill('https://git.example/shop/web/issues/12')
+  await page.getByLabel('Issue URL').fill('https://git.example/shop/web/issues/12')
   await session()
   await prompt.fill('and then this')
   // A comment that was being written is a draft after the reload.

@@ -24,7 +24,7 @@ test('a workflow is begun with its inputs, again with the same, and out of a lin
   const programs = await startPrograms(t)
   await programs.client.users.create({ name: 'ann', password, role: 'admin' })
   const page = await openPage(t, await startBrowser(t), programs)
-  const editor = page.getByLabel('Workflow, as YAML')
+  const editor = page.getByLabel('Workflow YAML')
   const form = page.getByRole('region', { name: 'Inputs' })
   const shot = async (name: string) => {
     if (!shots) return
@@ -111,7 +111,7 @@ test('a workflow is begun with its inputs, again with the same, and out of a lin
     assert.equal(await form.getByLabel('DB_PASSWORD').inputValue(), '')
     assert.doesNotMatch(await editor.inputValue(), /kept-nowhere|ERRAND_ENV/)
     await page.getByRole('button', { name: 'Run again' }).click()
-    await form.getByText('type it anew').waitFor()
+    await form.getByText('enter it again').waitFor()
     await form.getByLabel('DB_PASSWORD').fill('it"s: new #9')
     await shot('again')
     await form.getByLabel('DB_PASSWORD').press('Control+Enter')
@@ -128,7 +128,7 @@ test('a workflow is begun with its inputs, again with the same, and out of a lin
     await page.goto(`${programs.url}/new?${query}`)
     await form.getByText('must be eu, us or both').waitFor()
     await form.getByText(/no input with this name; did you mean "region"/).waitFor()
-    await form.getByText('a secret is not taken out of a link').waitFor()
+    await form.getByText('a link cannot fill in a secret').waitFor()
     assert.equal(await form.getByLabel('API_TOKEN').inputValue(), '')
     assert.equal(await form.getByLabel('version').inputValue(), '7')
     await shot('link')
@@ -137,7 +137,7 @@ test('a workflow is begun with its inputs, again with the same, and out of a lin
     await page.locator('[name="region"]:focus').waitFor()
     assert.equal((await programs.client.runs.list()).runs.length, 2)
     await form.getByLabel('region').fill('us')
-    await form.getByRole('button', { name: 'Drop regio' }).click()
+    await form.getByRole('button', { name: 'Remove regio' }).click()
     await form.getByLabel('API_TOKEN').fill('1234')
     await page.getByText('must be eu').waitFor({ state: 'detached' })
     await page.getByRole('button', { name: 'Run again' }).click()
@@ -151,7 +151,7 @@ test('a workflow is begun with its inputs, again with the same, and out of a lin
     await page.goto(`${programs.url}/new?from=run_none`)
     await page.getByRole('alert').waitFor()
     await page.goto(`${programs.url}/new?from=example:none`)
-    await page.getByText('There is no example none.').waitFor()
+    await page.getByText('Example none not found.').waitFor()
   })
 
   await t.test('a session and a task are begun as an earlier one was', async () => {
@@ -159,9 +159,9 @@ test('a workflow is begun with its inputs, again with the same, and out of a lin
     const agent = { agent: 'builtin' as const, model: 'm', prompt, permissions: 'deny' as const }
     const { run_id } = await programs.client.runs.create({ agent })
     await page.goto(`${programs.url}/new?kind=agent&from=${run_id}`)
-    assert.equal(await page.getByLabel('What the agent is to do').inputValue(), prompt)
+    assert.equal(await page.getByLabel('Prompt').inputValue(), prompt)
     assert.equal(await page.getByLabel('Model').inputValue(), 'm')
-    assert.equal(await page.getByLabel('Tools that change something').inputValue(), 'deny')
+    assert.equal(await page.getByLabel('Permissions').inputValue(), 'deny')
     await shot('agent')
     await isAccessible(page, 'a session again')
     const { tasks } = await programs.client.tasks.create({

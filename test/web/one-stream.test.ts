@@ -264,7 +264,7 @@ test('a login that ends is asked for in all tabs, and what was typed is there af
   await other.goto(`${programs.url}/settings/me`)
   await other.getByRole('heading', { name: 'Account' }).waitFor()
   await page.goto(`${programs.url}/new`)
-  const field = page.getByLabel('Workflow, as YAML')
+  const field = page.getByLabel('Workflow YAML')
   const draft = 'version: v0.1\nname: draft\n# not lost\n'
   await field.fill(draft)
   const asked = (one: Page) => one.getByRole('dialog', { name: 'Your login has ended' })

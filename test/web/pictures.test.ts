@@ -99,7 +99,7 @@ const all: Shown[] = [
   { name: 'a new task', path: () => '/new?kind=task', there: heading('New task') },
   { name: 'runners', path: () => '/settings/runners', there: text('gpu-1') },
   { name: 'me', path: () => '/settings/me', there: text('Notification channels') },
-  { name: 'tokens', path: () => '/settings/tokens', there: text('Make a token') },
+  { name: 'tokens', path: () => '/settings/tokens', there: text('Create token') },
   { name: 'users', path: () => '/settings/users', there: text('chi') },
   { name: 'about', path: () => '/settings/about', there: text('errand login') },
 ]

@@ -14,15 +14,15 @@ test('a runner that comes, works, is drained and goes is seen without asking for
   const page = await openPage(t, await startBrowser(t), programs)
   const asked: string[] = []
   await page.goto(`${url}/settings/runners`)
-  await page.getByText('No machine is connected, so work waits').waitFor()
+  await page.getByText('No runner is connected, so work waits').waitFor()
   await page.getByRole('button', { name: 'Add a runner' }).click()
   const adding = page.getByRole('region', { name: 'Add a runner' })
-  await adding.getByText('Waiting for it to call').waitFor()
+  await adding.getByText('Waiting for the runner to connect').waitFor()
   page.on('request', (request) => {
     if (request.method() === 'GET' && /\/api\/runners$/.test(request.url())) asked.push(request.url())
   })
   await programs.startRunner()
-  await adding.getByText('apart is here, 64 slots').waitFor()
+  await adding.getByText('apart is connected, 64 slots').waitFor()
   const row = page.getByRole('listitem').filter({ hasText: 'apart' })
   await row.getByText('connected', { exact: true }).waitFor()
   await isAccessible(page, 'a runner that came')
@@ -34,15 +34,15 @@ test('a runner that comes, works, is drained and goes is seen without asking for
   await row.getByRole('button', { name: 'More for apart' }).click()
   await row.getByRole('button', { name: 'Drain…' }).click()
   const drain = page.getByRole('dialog')
-  await drain.getByText('63 free slots less. 1 attempt ends there in peace: hold of flow.').waitFor()
+  await drain.getByText('63 fewer free slots. 1 attempt finishes normally: hold of flow.').waitFor()
   await drain.getByRole('button', { name: 'Drain runner' }).click()
   await drain.waitFor({ state: 'detached' })
   await row.getByText('draining', { exact: true }).waitFor()
-  await row.getByText('ends when hold of flow ends').waitFor()
+  await row.getByText('drained when hold of flow ends').waitFor()
 
   // Work that no runner takes now says why, and has a link to the run.
   const waits = await client.runs.create({ yaml: workflowText([{ name: 'later', cmd: 'true' }]) })
-  await page.getByRole('button', { name: '1 run waits: runner "apart" is draining' }).click()
+  await page.getByRole('button', { name: '1 run waiting: runner "apart" is draining' }).click()
   const waiting = page.getByRole('link', { name: 'later of flow' })
   assert.match((await waiting.getAttribute('href'))!, new RegExp(`/runs/${waits.run_id}\\?step=later`))
 
@@ -50,7 +50,7 @@ test('a runner that comes, works, is drained and goes is seen without asking for
   await programs.kill('runner')
   await row.getByText('disconnected', { exact: true }).waitFor()
   await row
-    .getByText(/1 attempt is lost in 0:\d\d if it doesn't come back/)
+    .getByText(/1 attempt will be lost in 0:\d\d unless it reconnects/)
     .first()
     .waitFor()
   await isAccessible(page, 'a runner that is away, and work that waits')
@@ -81,15 +81,15 @@ test('the command for a new runner works as it is pasted, for a group that is ma
   const adding = page.getByRole('region', { name: 'Add a runner' })
   const command = adding.locator('pre')
   const first = /errand_enroll_\S+/.exec(await command.innerText())![0]
-  await adding.getByLabel('group').selectOption({ label: 'New group…' })
-  await adding.getByLabel('Name of the group').fill('gpu')
-  await adding.getByRole('button', { name: 'Make the group' }).click()
-  await adding.getByLabel('Name of the group').waitFor({ state: 'detached' })
+  await adding.getByLabel('Group').selectOption({ label: 'New group…' })
+  await adding.getByLabel('Group name').fill('gpu')
+  await adding.getByRole('button', { name: 'Create group' }).click()
+  await adding.getByLabel('Group name').waitFor({ state: 'detached' })
   // The token from before can no longer be used.
   const refused = await errand.run(['runner', 'enroll', '--hub', url, '--token', first])
   assert.match(refused.stderr, /revoked/)
-  await adding.getByLabel('Its name').fill('runner-9')
-  await adding.getByLabel('Labels that steps can ask for').fill('gpu=a100, disk=ssd')
+  await adding.getByLabel('Runner name').fill('runner-9')
+  await adding.getByLabel('Labels (steps can request them)').fill('gpu=a100, disk=ssd')
   await adding.getByRole('tab', { name: 'Command' }).press('ArrowRight')
   for (const [way, text] of [
     ['Docker', 'docker run -d'],
@@ -110,7 +110,7 @@ test('the command for a new runner works as it is pasted, for a group that is ma
   const enrolled = await errand.run(words(enroll!))
   assert.equal(enrolled.code, 0, enrolled.stderr)
   errand.start(words(start!))
-  await adding.getByText(/^runner-9 is here, \d+ slots/).waitFor()
+  await adding.getByText(/^runner-9 is connected, \d+ slots/).waitFor()
   const [runner] = await client.runners.list()
   assert.deepEqual([runner!.group, runner!.labels], ['gpu', { gpu: 'a100', disk: 'ssd' }])
   await page.goto(`${url}/settings/groups`)

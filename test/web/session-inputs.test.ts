@@ -202,7 +202,7 @@ test('what a person gives to a session on its page', { skip }, async (t) => {
   await t.test('files go with the first prompt of a session, and with it as it is begun again', async (t) => {
     const page = await openPage(t, browser, programs)
     await page.goto(`${programs.url}/new?kind=agent`)
-    const prompt = page.getByLabel('What the agent is to do')
+    const prompt = page.getByLabel('Prompt')
     await prompt.fill('What is wrong here?')
     await page.getByLabel('Model').fill('m')
     await page.getByLabel(/^Agent/).selectOption('builtin')
@@ -253,7 +253,7 @@ test('what a person gives to a session on its page', { skip }, async (t) => {
     await talk.waitFor()
     await programs.ended(run)
     await page.goto(`${programs.url}/new?kind=agent`)
-    await page.getByText('Files and images may go with it').waitFor()
+    await page.getByText('You can attach files and images').waitFor()
     assert.equal(await prompt.inputValue(), '')
     await page.goto(`${programs.url}/new?kind=agent&from=${run}`)
     await chips.getByText('screen.png').waitFor()

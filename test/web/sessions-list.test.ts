@@ -94,7 +94,7 @@ test('the list of sessions is filtered, and has those that others share, live', 
     await page.getByRole('button', { name: 'More of this session' }).click()
     await page.getByRole('button', { name: 'Share…' }).click()
     const sheet = page.getByRole('dialog', { name: 'Share this session' })
-    await sheet.getByLabel('User of your tenant').fill('bob')
+    await sheet.getByLabel('User in your tenant').fill('bob')
     await sheet.getByRole('button', { name: 'Share', exact: true }).click()
     await sheet.getByRole('list', { name: 'Shared with' }).getByText('bob').waitFor()
     await isAccessible(page, 'sharing on a phone')

@@ -34,7 +34,7 @@ test('a run that is set aside says so and why on its page, until it goes on', {
     `run_id = ? AND json ->> '$.type' = 'attempt.started' AND json ->> '$.attempt' = ${attempt}`
   change(`UPDATE events SET json = json_set(json, '$.attempt', 99) WHERE ${ofStart(1)}`, run_id)
   await programs.startHub()
-  const notice = page.getByRole('alert').filter({ hasText: 'nothing goes on with this run' })
+  const notice = page.getByRole('alert').filter({ hasText: 'this run does not continue' })
   await notice.waitFor()
   await notice.getByText(/attempt 99/).waitFor()
   const picture = async (what: string) => {

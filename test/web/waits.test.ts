@@ -29,7 +29,7 @@ test('what a run waited stands apart from its work, in lists, header, timeline a
 
   await t.test('while it waits, its step is ahead and the wait ticks', async () => {
     await row.getByText(/^waits 0:\d\d$/).waitFor()
-    await row.getByRole('img', { name: 'waits for room' }).first().waitFor()
+    await row.getByRole('img', { name: 'waiting for capacity' }).first().waitFor()
     await row.getByRole('img', { name: '0 of 1 step done, 1 waiting' }).first().waitFor()
     assert.equal(await row.locator('path[stroke-dasharray]').count(), 0)
     await page.goto(`${url}/runs/${waits}?view=timeline`)

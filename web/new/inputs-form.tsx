@@ -33,7 +33,7 @@ export function InputsForm({ inputs, values, secrets, emptied, faults, change, c
       key={`secret ${name}`}
       label={name}
       name={name}
-      tag={needed ? 'secret, needed' : 'secret'}
+      tag={needed ? 'secret, required' : 'secret'}
       type="password"
       mono
       value={secrets[name] ?? ''}
@@ -49,7 +49,7 @@ export function InputsForm({ inputs, values, secrets, emptied, faults, change, c
           secret(
             input.name,
             input.description ??
-              'Typed anew each time. The run keeps it in clear: what must not be read goes by secrets:',
+              'Enter it for each run. The run stores it in plain text. For confidential values, use secrets:',
             isNeeded(input),
           )
         ) : (
@@ -63,7 +63,11 @@ export function InputsForm({ inputs, values, secrets, emptied, faults, change, c
         ),
       )}
       {emptied.map((name) =>
-        secret(name, 'It stood in env of that run; it is put into the text as the run begins', true),
+        secret(
+          name,
+          'It was in env of that run. It is inserted into the workflow when the run starts.',
+          true,
+        ),
       )}
       {others.map((name) => (
         <div key={`other ${name}`} className="flex items-start gap-2">
@@ -71,7 +75,7 @@ export function InputsForm({ inputs, values, secrets, emptied, faults, change, c
             <TextField
               label={name}
               name={name}
-              tag="a variable"
+              tag="variable"
               mono
               value={values[name] ?? ''}
               change={(value) => change(name, value)}
@@ -81,10 +85,10 @@ export function InputsForm({ inputs, values, secrets, emptied, faults, change, c
           <button
             type="button"
             className="button button-plain mt-6"
-            aria-label={`Drop ${name}`}
+            aria-label={`Remove ${name}`}
             onClick={() => change(name, undefined)}
           >
-            <X size={14} strokeWidth={1.75} aria-hidden /> Drop
+            <X size={14} strokeWidth={1.75} aria-hidden /> Remove
           </button>
         </div>
       ))}
@@ -116,7 +120,7 @@ function InputField({ input, value, fault, change }: FieldProps) {
           value={value ?? ''}
           change={given}
           options={[
-            { value: '', word: fallback === undefined ? 'choose…' : `${left} (as in the file)` },
+            { value: '', word: fallback === undefined ? 'choose…' : `${left} (default)` },
             ...choices.map((one) => ({ value: one, word: one })),
           ]}
         />
@@ -155,6 +159,6 @@ function InputField({ input, value, fault, change }: FieldProps) {
 }
 
 function tagOf(input: WorkflowInput): string | undefined {
-  const words = [input.type === 'number' ? 'number' : '', isNeeded(input) ? 'needed' : '']
+  const words = [input.type === 'number' ? 'number' : '', isNeeded(input) ? 'required' : '']
   return words.filter(Boolean).join(', ') || undefined
 }

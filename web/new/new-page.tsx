@@ -128,9 +128,9 @@ function Workbench({ search, draft: first, emptied: atFirst, began }: WorkbenchP
     }
     for (const name of secretNames)
       if (linked.some(([one]) => one === name) && !secrets[name])
-        faults.set(name, 'a secret is not taken out of a link: type it')
+        faults.set(name, 'a link cannot fill in a secret: enter it here')
     for (const name of empty)
-      if (!secrets[name]) faults.set(name, 'type it anew, or take its line out of env')
+      if (!secrets[name]) faults.set(name, 'enter it again, or remove its line from env')
     return faults
   }
   const faults = new Map([...faultsOf(checked?.vars), ...refused])
@@ -192,7 +192,7 @@ function Workbench({ search, draft: first, emptied: atFirst, began }: WorkbenchP
   const hasForm =
     checked !== undefined && (inputs.length > 0 || empty.length > 0 || Object.keys(plain).length > 0)
   const hasOutput = isRun(from)
-  const cannot = text.trim() === '' ? 'There is no workflow yet' : undefined
+  const cannot = text.trim() === '' ? 'Paste a workflow first' : undefined
   return (
     <>
       <NewHead title="New run" kind={undefined}>

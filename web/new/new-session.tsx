@@ -55,8 +55,8 @@ async function sessionOf(run: string, signal: AbortSignal): Promise<Before> {
     throw new ApiError(404, {
       error: {
         code: 'not_found',
-        message: `${run} asked no agent.`,
-        hint: 'Begin a workflow again with /new?from=.',
+        message: `${run} did not use an agent.`,
+        hint: 'To run a workflow again, open /new?from=RUN.',
       },
     })
   const checkout = steps.find(({ action }) => action === 'git.workspace')?.args
@@ -114,11 +114,11 @@ function SessionForm({ from, first }: { from: string | undefined; first: Before 
 
   const needs =
     prompt.trim() === ''
-      ? 'It still needs a prompt'
+      ? 'Enter a prompt'
       : files.some(({ failure }) => failure !== undefined)
-        ? 'Remove the file that is not taken'
+        ? 'Remove the file that was refused'
         : ids === undefined
-          ? 'A file is on its way to the hub'
+          ? 'A file is still uploading'
           : undefined
   const ready = !busy && needs === undefined && agent !== undefined && !badCost
 
@@ -220,17 +220,12 @@ function SessionForm({ from, first }: { from: string | undefined; first: Before 
             }}
             onPaste={(event) => take(event, event.clipboardData)}
           >
-            <TextField
-              label="What the agent is to do"
-              rows={8}
-              value={prompt}
-              change={(prompt) => set({ prompt })}
-            />
+            <TextField label="Prompt" rows={8} value={prompt} change={(prompt) => set({ prompt })} />
             <div className="flex items-start gap-2">
               <AttachButton add={add} />
               <div className="min-w-0 flex-1 self-center">
                 {files.length === 0 ? (
-                  <span className="text-meta text-ink2">Files and images may go with it</span>
+                  <span className="text-meta text-ink2">You can attach files and images</span>
                 ) : (
                   <AttachedChips files={files} remove={remove} />
                 )}
@@ -243,7 +238,7 @@ function SessionForm({ from, first }: { from: string | undefined; first: Before 
             value={agent ?? ''}
             change={(agent) => set({ agent })}
             options={[
-              ...(chosen === undefined ? [{ value: agent ?? '', word: agent ?? 'none is usable' }] : []),
+              ...(chosen === undefined ? [{ value: agent ?? '', word: agent ?? 'no usable agent' }] : []),
               ...agents.map(({ name, title, usable }) => ({
                 value: name,
                 word: usable ? title : `${title} (not usable)`,
@@ -253,13 +248,13 @@ function SessionForm({ from, first }: { from: string | undefined; first: Before 
           />
           <TextField
             label="Model"
-            note="The agent's own, where none is given"
+            note="If empty, the agent's default"
             value={model}
             change={(model) => set({ model })}
           />
           <TextField
             label="Repository"
-            note="A checkout of its own is made; without one the workspace is empty"
+            note="The session gets its own checkout. Without a repository, its workspace is empty."
             placeholder="https://github.com/o/r"
             mono
             value={repo}
@@ -267,14 +262,14 @@ function SessionForm({ from, first }: { from: string | undefined; first: Before 
           />
           <TextField
             label="Branch, tag or commit"
-            note="Where it begins"
+            note="Where the session starts"
             mono
             value={ref}
             change={(ref) => set({ ref })}
           />
           <ChoiceField
-            label="Tools that change something"
-            note="Who decides whether it may use them"
+            label="Permissions"
+            note="Whether the agent may use tools that change something"
             value={permissions}
             change={(permissions) => set({ permissions })}
             options={[
@@ -285,19 +280,19 @@ function SessionForm({ from, first }: { from: string | undefined; first: Before 
           />
           <ChoiceField
             label="Isolation"
-            note="The least that stands between it and the machine"
+            note="Minimum isolation from the machine"
             value={isolation}
             change={(isolation) => set({ isolation })}
             options={[
-              { value: '', word: 'as the runner does' },
+              { value: '', word: "the runner's default" },
               { value: 'sandbox', word: 'sandbox' },
               { value: 'container', word: 'container' },
             ]}
           />
           <TextField
-            label="Most cost, in US dollars"
-            note="It is stopped there"
-            error={badCost ? 'a number above 0, such as 2.00' : undefined}
+            label="Budget (USD)"
+            note="The session stops when it has cost this much"
+            error={badCost ? 'must be a number above 0, such as 2.00' : undefined}
             placeholder="2.00"
             value={cost}
             change={(cost) => set({ cost })}

@@ -53,7 +53,9 @@ export function Output({ id }: { id: string }) {
             <CopyButton text={run.run_id} label="Copy the run's id" />
           </p>
           <p className="truncate text-label text-ink2">
-            {run.waiting ?? run.message ?? (runner === undefined ? 'waits to begin' : `on runner ${runner}`)}
+            {run.waiting ??
+              run.message ??
+              (runner === undefined ? 'waiting to start' : `on runner ${runner}`)}
             <FirstLine feed={feed} since={run.created_at} />
           </p>
         </div>
@@ -110,7 +112,7 @@ export function Output({ id }: { id: string }) {
       ) : (
         <p className="flex-1 bg-sunken p-4 text-meta text-ink3">
           {place?.step.approval === undefined ? (
-            'Nothing has begun yet.'
+            'Nothing has started yet.'
           ) : (
             <VisibleText text={place.step.approval.message} />
           )}

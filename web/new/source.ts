@@ -36,12 +36,12 @@ async function readSource(from: string, signal: AbortSignal): Promise<Source> {
     new ApiError(404, { error: { code: 'not_found', message, hint } })
   if (example !== undefined) {
     const yaml = await exampleText(example)
-    if (yaml === undefined) throw refuse(`There is no example ${example}.`, 'Take one of the list.')
+    if (yaml === undefined) throw refuse(`Example ${example} not found.`, 'Choose one from the list.')
     return { yaml, given: {}, left_out: [] }
   }
   const { yaml, given = {}, left_out = [], repository } = await getWorkflow(from, signal)
   if (yaml === undefined)
-    throw refuse(`${from} is no run of a workflow.`, 'A session or a task is begun again from its own page.')
+    throw refuse(`${from} is not a run of a workflow.`, 'Start a session or a task again from its own page.')
   return { yaml, given, left_out, repository }
 }
 

@@ -138,7 +138,7 @@ function Form({ first, issue }: { first: Draft | undefined; issue: string | unde
   }
   const missing =
     draft.from === 'issue'
-      ? draft.issue.trim() === '' && 'the address of an issue'
+      ? draft.issue.trim() === '' && 'the URL of an issue'
       : draft.repo.trim() === ''
         ? 'a repository'
         : draft.title.trim() === '' && 'a title'
@@ -171,7 +171,7 @@ function Form({ first, issue }: { first: Draft | undefined; issue: string | unde
           aria-disabled={busy || missing !== false}
         >
           <GitPullRequest size={14} strokeWidth={1.75} aria-hidden />
-          {busy ? 'Giving…' : 'Give the task'}
+          {busy ? 'Creating…' : 'Create task'}
           <kbd className="key max-sm:hidden">Ctrl ↵</kbd>
         </button>
       </NewHead>
@@ -190,7 +190,7 @@ function Form({ first, issue }: { first: Draft | undefined; issue: string | unde
           }}
         >
           {failure !== undefined && <Refusal error={failure} />}
-          <fieldset className="segments w-fit" aria-label="Where it comes from">
+          <fieldset className="segments w-fit" aria-label="Source">
             {(['issue', 'words'] as const).map((one) => (
               <button
                 key={one}
@@ -199,14 +199,14 @@ function Form({ first, issue }: { first: Draft | undefined; issue: string | unde
                 className="segment px-3 sm:h-7"
                 onClick={() => set({ from: one })}
               >
-                {one === 'issue' ? 'From an issue' : 'In my words'}
+                {one === 'issue' ? 'From an issue' : 'From a description'}
               </button>
             ))}
           </fieldset>
           {draft.from === 'issue' ? (
             <TextField
-              label="Address of the issue"
-              note="Of GitHub, Gitea, Forgejo or GitLab. Its title, text and criteria are read, and it is told how it goes."
+              label="Issue URL"
+              note="On GitHub, Gitea, Forgejo or GitLab. The task takes its title, text and criteria from the issue, and reports its progress there."
               type="url"
               placeholder="https://git.example.com/shop/web/issues/12"
               value={draft.issue}
@@ -225,13 +225,13 @@ function Form({ first, issue }: { first: Draft | undefined; issue: string | unde
               <TextField
                 label="Title"
                 maxLength={256}
-                placeholder="Say what is wrong when a login fails"
+                placeholder="Show the reason when a login fails"
                 value={draft.title}
                 change={(title) => set({ title })}
               />
               <TextField
                 label="Description"
-                note="What is so today, and what should be."
+                note="What happens today, and what should happen instead"
                 rows={6}
                 value={draft.description}
                 change={(description) => set({ description })}
@@ -241,7 +241,7 @@ function Form({ first, issue }: { first: Draft | undefined; issue: string | unde
           <Criteria criteria={draft.criteria} set={(criteria) => set({ criteria })} of={draft.from} />
           <TextField
             label="Tests"
-            note="Commands, one a line; without them the playbook of the repository, or what is found in it."
+            note="Commands, one per line. If empty, those of the repository's playbook, or those that are detected."
             rows={3}
             mono
             placeholder={'npm ci\nnpm test'}
@@ -252,34 +252,34 @@ function Form({ first, issue }: { first: Draft | undefined; issue: string | unde
             <TextField label="Agent" offers={agents} value={draft.agent} change={(agent) => set({ agent })} />
             <TextField
               label="Model"
-              placeholder="the agent's own"
+              placeholder="the agent's default"
               value={draft.model}
               change={(model) => set({ model })}
             />
             <TextField
-              label="Begins at"
+              label="Base branch"
               mono
-              placeholder="the repository's branch"
+              placeholder="the default branch"
               value={draft.ref}
               change={(ref) => set({ ref })}
             />
           </div>
           <div className="flex flex-col gap-2">
             <Check checked={draft.plan} set={(plan) => set({ plan })}>
-              I approve its plan first
+              Wait for approval of the plan
             </Check>
             <Check checked={draft.pull} set={(pull) => set({ pull })}>
-              Open a pull request, as a draft
+              Open a draft pull request
             </Check>
           </div>
           <p className="text-meta text-ink2">
             {missing === false ? (
               <>
-                It needs a token that may push, as the secret <code className="font-mono">GIT_TOKEN</code> for
-                the repository's server: agents never have it.
+                Pushing needs a token with push access, stored as the secret{' '}
+                <code className="font-mono">GIT_TOKEN</code> for the repository's server. Agents never get it.
               </>
             ) : (
-              <>It still needs {missing}.</>
+              <>Enter {missing}.</>
             )}
           </p>
         </form>
@@ -322,7 +322,7 @@ function Criteria({
   return (
     <fieldset>
       <legend className="mb-1 font-medium">
-        {of === 'issue' ? 'Further criteria' : 'Acceptance criteria'}
+        {of === 'issue' ? 'Additional criteria' : 'Acceptance criteria'}
       </legend>
       <ul className="flex flex-col gap-2">
         {criteria.map((criterion, index) => (
@@ -339,7 +339,7 @@ function Criteria({
               <button
                 type="button"
                 className="button button-plain"
-                aria-label={`Drop criterion ${index + 1}`}
+                aria-label={`Remove criterion ${index + 1}`}
                 onClick={() => set(criteria.filter((_, at) => at !== index))}
               >
                 <X size={14} strokeWidth={1.75} aria-hidden />
@@ -349,7 +349,7 @@ function Criteria({
         ))}
       </ul>
       <button type="button" className="button button-plain mt-1" onClick={() => set([...criteria, ''])}>
-        <Plus size={14} strokeWidth={1.75} aria-hidden /> Criterion
+        <Plus size={14} strokeWidth={1.75} aria-hidden /> Add criterion
       </button>
     </fieldset>
   )

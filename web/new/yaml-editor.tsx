@@ -101,7 +101,7 @@ export function YamlEditor({ text, change, problems, run }: Props) {
       </div>
       <textarea
         ref={field}
-        aria-label="Workflow, as YAML"
+        aria-label="Workflow YAML"
         id="yaml"
         className={`absolute inset-0 h-full w-full resize-none overflow-auto bg-transparent pr-6 pl-12 text-transparent caret-ink outline-none selection:bg-accent/25 selection:text-transparent focus-visible:shadow-[inset_2px_0_0_var(--accent)] ${shared}`}
         value={text}

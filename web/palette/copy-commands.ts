@@ -20,7 +20,7 @@ function actionsAt(path: string, client: QueryClient): [string, Action][] {
     return [
       ['retry the task', { do: 'task-retry', task }],
       ['cancel the task', { do: 'task-cancel', task }],
-      ['its diff', { do: 'diff', of: 'task', id: task }],
+      ['diff of the task', { do: 'diff', of: 'task', id: task }],
     ]
   if (of !== 'settings' || id !== 'runners') return []
   const runners = client.getQueryData<RunnerView[]>(runnersQuery.queryKey) ?? []

@@ -10,8 +10,8 @@ const keys: readonly { where: string; of: readonly (readonly [string, string])[]
       ['g s', 'sessions'],
       ['g t', 'tasks'],
       ['g m', 'runners'],
-      ['[', 'fold the side bar'],
-      ['?', 'these keys'],
+      ['[', 'fold the sidebar'],
+      ['?', 'all shortcuts'],
       ['Esc', 'back, close'],
     ],
   },
@@ -36,7 +36,7 @@ const keys: readonly { where: string; of: readonly (readonly [string, string])[]
   {
     where: 'A log',
     of: [
-      ['Ctrl F', 'search all of it'],
+      ['Ctrl F', 'search the whole log'],
       ['End', 'follow'],
       ['w', 'wrap'],
       ['t', 'times'],
@@ -46,8 +46,8 @@ const keys: readonly { where: string; of: readonly (readonly [string, string])[]
   {
     where: 'A new run',
     of: [
-      ['Ctrl Enter', 'run the text'],
-      ['Alt Enter', 'mend what a hint names'],
+      ['Ctrl Enter', 'run the workflow'],
+      ['Alt Enter', 'apply the suggested fix'],
       ['F8', 'next mistake'],
     ],
   },
@@ -66,7 +66,7 @@ export function KeysSheet({ close }: { close: () => void }) {
     >
       <div className="mb-4 flex items-center justify-between">
         <h2 id="keys-title" className="text-page font-semibold">
-          All keys
+          Keyboard shortcuts
         </h2>
         <button type="button" className="button" onClick={() => dialog.current?.close()}>
           Close <kbd className="key">Esc</kbd>

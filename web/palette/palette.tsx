@@ -57,7 +57,7 @@ function itemsOf(
   }
   const id = idOf(search)
   if (id !== undefined)
-    add('Go', [
+    add('Go to', [
       { id: `id ${id}`, word: `Open ${id}`, to: `/${id.startsWith('run_') ? 'runs' : 'tasks'}/${id}` },
     ])
   if (!onlyIds && !onlyCommands)
@@ -71,7 +71,7 @@ function itemsOf(
               id: `${answer} ${run.run_id} ${question!.step}`,
               word: `${answer === 'approve' ? 'Approve' : 'Reject'}: ${run.workflow_name}`,
               about,
-              asks: `Enter again ${answer === 'approve' ? 'approves' : 'rejects'} it`,
+              asks: `Press Enter again to ${answer}`,
               act: () => answerApproval(run.run_id, answer, question!.step),
             }))
           : []
@@ -80,16 +80,16 @@ function itemsOf(
     }
   if (!onlyIds) {
     if (words === '' && !onlyCommands) add('Recent', recentCommands())
-    add('Do', page)
+    add('Actions', page)
     add(
-      'Do',
+      'Actions',
       general.filter(({ to }) => to === undefined),
     )
   }
   if (!onlyCommands) {
     if (!onlyIds)
       add(
-        'Go',
+        'Go to',
         general.filter(({ to }) => to !== undefined),
       )
     for (const run of runs) {
@@ -101,16 +101,16 @@ function itemsOf(
   }
   const failed = runs.find(({ status }) => status === 'failed' || status === 'interrupted')
   if (failed !== undefined && !onlyIds)
-    add('Do', [
+    add('Actions', [
       {
         id: `retry ${failed.run_id}`,
         word: `Retry last ${failed.workflow_name}`,
-        about: `${failed.run_id} · what failed of it, in a new run`,
-        asks: 'Enter again retries it',
+        about: `${failed.run_id} · only what failed, in a new run`,
+        asks: 'Press Enter again to retry',
         act: async () => ({ to: (await beginRetry(failed.run_id, { only: 'failed' }, newKey())).run_id }),
       },
     ])
-  const groups = ['Needs you', 'Recent', 'Do', 'Go', 'Runs']
+  const groups = ['Needs you', 'Recent', 'Actions', 'Go to', 'Runs']
   return items.sort((a, b) => groups.indexOf(a.group) - groups.indexOf(b.group)).slice(0, 60)
 }
 
@@ -230,7 +230,7 @@ export function Palette(props: Props) {
       <div
         id={listId}
         role="listbox"
-        aria-label="What was found"
+        aria-label="Results"
         className="max-h-[min(24rem,60vh)] overflow-y-auto p-2"
       >
         {items.map((item, index) => (
@@ -267,7 +267,7 @@ export function Palette(props: Props) {
           </div>
         ))}
       </div>
-      {items.length === 0 && <p className="px-5 pb-4 text-ink2">Nothing has these words.</p>}
+      {items.length === 0 && <p className="px-5 pb-4 text-ink2">No results.</p>}
       <div role="status" className="sr-only">
         {asked !== undefined ? items.find(({ id }) => id === asked)?.asks : `${items.length} found`}
       </div>
@@ -276,23 +276,23 @@ export function Palette(props: Props) {
           <kbd className="key">
             <CornerDownLeft size={10} aria-label="Enter" />
           </kbd>{' '}
-          do it
+          select
         </span>
         <span>
           <kbd className="key">Ctrl</kbd>{' '}
           <kbd className="key">
             <CornerDownLeft size={10} aria-label="Enter" />
           </kbd>{' '}
-          in a new tab
+          open in a new tab
         </span>
         <span>
           <kbd className="key">{'>'}</kbd> commands only
         </span>
         <span>
-          <kbd className="key">#</kbd> ids
+          <kbd className="key">#</kbd> ids only
         </span>
         <span className="ml-auto">
-          <kbd className="key">?</kbd> all keys
+          <kbd className="key">?</kbd> shortcuts
         </span>
       </div>
     </dialog>

@@ -57,7 +57,7 @@ export function Confirm({
       {typed !== undefined && (
         <label className="mb-4 flex flex-col gap-1 text-meta text-ink2">
           <span>
-            Type <bdi className="font-mono text-ink">{typed}</bdi> to go on
+            Type <bdi className="font-mono text-ink">{typed}</bdi> to continue
           </span>
           <input
             className="field"

@@ -49,7 +49,7 @@ export default function CopyAsCli({ actions, of, className = '' }: Props) {
       )}
       <span role="status" className={copied === false ? 'text-meta text-ink2' : 'sr-only'}>
         {copied === true && 'Copied'}
-        {copied === false && 'It could not be copied'}
+        {copied === false && 'Could not copy'}
       </span>
     </span>
   )

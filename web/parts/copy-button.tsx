@@ -38,7 +38,7 @@ export function CopyButton({ text, label, word }: { text: string; label: string;
           : 'button'
       }
       aria-label={label}
-      title={copied === false ? 'It could not be copied: select it' : label}
+      title={copied === false ? 'Could not copy: select the text' : label}
       onClick={copy}
     >
       <Icon size={14} strokeWidth={1.75} aria-hidden />

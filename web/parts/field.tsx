@@ -6,7 +6,7 @@ interface Of {
   note?: ReactNode
   /** Says what is wrong with the value, in place of the note. */
   error?: string | undefined
-  /** Text after the label, such as `needed`. */
+  /** Text after the label, such as `required`. */
   tag?: ReactNode
 }
 

@@ -36,7 +36,7 @@ export function FilterChip({ word, value, drop }: { word: string; value: string;
     <button
       type="button"
       className="flex h-7 items-center gap-1.5 rounded-md border border-line2 px-2 text-meta max-sm:h-11"
-      aria-label={`Drop ${word}: ${value}`}
+      aria-label={`Remove ${word}: ${value}`}
       onClick={drop}
     >
       <span className="text-ink2">{word}</span>

@@ -14,8 +14,8 @@ export function SetAsideNotice({ run }: { run: WholeRun }) {
   return (
     <div className="flex shrink-0 flex-wrap items-center gap-x-3 gap-y-2 border-b border-line bg-bad-soft px-edge py-2 text-meta">
       <span role="alert" className="min-w-0 flex-1 [overflow-wrap:anywhere]">
-        <b className="font-semibold text-bad">Set aside</b> <When time={run.set_aside.since} />: nothing goes
-        on with this run. <bdi>{run.set_aside.why}</bdi>
+        <b className="font-semibold text-bad">Set aside</b> <When time={run.set_aside.since} />: this run does
+        not continue. <bdi>{run.set_aside.why}</bdi>
         <span className="block text-ink2">
           This is a bug in Errand, or its data is damaged. After a fix, such as an update, an admin can resume
           the run. Canceling ends it without its last steps.

@@ -8,10 +8,10 @@ const words: Record<Shown, string> = {
   canceled: 'canceled',
   interrupted: 'interrupted',
   skipped: 'skipped',
-  room: 'waits for room',
+  room: 'waiting for capacity',
   waiting: 'waiting',
-  asks: 'waits for a person',
-  ahead: 'not begun',
+  asks: 'waiting for a person',
+  ahead: 'not started',
   aside: 'set aside',
 }
 export const statusWord = (shown: Shown): string => words[shown]

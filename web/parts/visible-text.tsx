@@ -23,7 +23,7 @@ export function VisibleText({ text }: { text: string }) {
           {before}
           <span
             className="mx-px rounded-sm border border-bad px-0.5 text-[0.85em] whitespace-nowrap text-bad"
-            title="A character that is not seen"
+            title="Invisible character"
           >
             {numberOf(mark!)}
           </span>

@@ -94,7 +94,7 @@ export function Enrol({ enrolled, runners, become, close }: Props) {
     >
       <header className="flex min-h-12 flex-wrap items-center gap-x-3 gap-y-2 border-b border-line px-4 py-2">
         <h2 className="font-semibold">Add a runner</h2>
-        <div role="tablist" aria-label="How" className="segments">
+        <div role="tablist" aria-label="Method" className="segments">
           {enrolWays.map((one) => (
             <button
               key={one.way}
@@ -120,7 +120,7 @@ export function Enrol({ enrolled, runners, become, close }: Props) {
         </div>
         <span className="ml-auto flex items-center gap-2 max-sm:w-full">
           <label className="flex items-center gap-2 text-meta text-ink2 max-sm:flex-1">
-            group
+            Group
             <select
               className="field max-w-44 min-w-0 pr-1 max-sm:flex-1"
               value={fresh === undefined ? group : NEW}
@@ -138,7 +138,7 @@ export function Enrol({ enrolled, runners, become, close }: Props) {
               <option value={NEW}>New group…</option>
             </select>
           </label>
-          <CopyAsCli of="a token for it" actions={[['Make a token', { do: 'enrol-token', group }]]} />
+          <CopyAsCli of="token" actions={[['Create token', { do: 'enrol-token', group }]]} />
           <button
             type="button"
             aria-label="Close"
@@ -154,7 +154,7 @@ export function Enrol({ enrolled, runners, become, close }: Props) {
           {fresh !== undefined && (
             <div className="mb-3 flex flex-wrap items-end gap-2">
               <label className="flex flex-col gap-1 text-meta text-ink2 max-sm:basis-full">
-                Name of the group
+                Group name
                 <input
                   className="field"
                   autoComplete="off"
@@ -163,7 +163,7 @@ export function Enrol({ enrolled, runners, become, close }: Props) {
                 />
               </label>
               <ActionButton
-                doing="Making it…"
+                doing="Creating…"
                 onFailure={setFailure}
                 act={async (key) => {
                   const name = fresh.trim()
@@ -172,7 +172,7 @@ export function Enrol({ enrolled, runners, become, close }: Props) {
                   await change(name)
                 }}
               >
-                Make the group
+                Create group
               </ActionButton>
               <button type="button" className="button button-plain" onClick={() => setFresh(undefined)}>
                 Keep {group}
@@ -186,19 +186,19 @@ export function Enrol({ enrolled, runners, become, close }: Props) {
           )}
           <div className="mb-3 flex flex-wrap gap-3">
             <label className="flex min-w-0 flex-col gap-1 text-meta text-ink2 max-sm:basis-full">
-              Its name
+              Runner name
               <input
                 className="field w-48 max-sm:w-auto"
                 autoComplete="off"
                 autoCapitalize="none"
                 spellCheck={false}
-                placeholder={way === 'command' || way === 'systemd' ? "the machine's own" : 'runner-9'}
+                placeholder={way === 'command' || way === 'systemd' ? "the machine's name" : 'runner-9'}
                 value={id}
                 onChange={({ target }) => setName(target.value.trim())}
               />
             </label>
             <label className="flex min-w-0 flex-1 basis-48 flex-col gap-1 text-meta text-ink2 max-sm:basis-full">
-              Labels that steps can ask for
+              Labels (steps can request them)
               <input
                 className="field"
                 autoComplete="off"
@@ -213,26 +213,26 @@ export function Enrol({ enrolled, runners, become, close }: Props) {
           </div>
           {!labelsAreRight && (
             <p role="alert" className="mb-3 text-meta text-bad">
-              A label is KEY=value; several stand with commas.
+              Write a label as KEY=value. Separate labels with commas.
             </p>
           )}
           <p className="mb-2 text-ink2 [&_code]:font-mono [&_code]:text-meta">{about[way]}</p>
           {enrolled === undefined ? (
             <ActionButton
               kind="main"
-              doing="Making a command…"
+              doing="Creating the command…"
               onFailure={setFailure}
               act={(key) => change(group, key)}
             >
-              Make the command
+              Create command
             </ActionButton>
           ) : (
             <Command text={enrolCommand(way, { hub, token: enrolled.token, id, labels, unit })} />
           )}
           {enrolled !== undefined && (
             <p className="mt-2 text-label text-ink2">
-              Good once, for one machine, until <When time={enrolled.expires_at} />. The token is shown this
-              one time.
+              Valid for one use on one machine, until <When time={enrolled.expires_at} />. The token is shown
+              only once.
             </p>
           )}
         </div>
@@ -248,20 +248,21 @@ export function Enrol({ enrolled, runners, become, close }: Props) {
           {came.length > 0 ? (
             came.map((runner) => <Came key={runner.id} runner={runner} />)
           ) : enrolled === undefined ? (
-            <p>The command has a token in it that is good for one machine.</p>
+            <p>The command contains a token that is valid for one machine.</p>
           ) : (
             <>
-              <p className="mb-1 font-medium text-accent">Waiting for it to call</p>
+              <p className="mb-1 font-medium text-accent">Waiting for the runner to connect</p>
               {isOfHub ? (
                 <p>
-                  {location.hostname} is reached from the hub's own machine alone. For another one start the
+                  Only the hub's own machine can reach {location.hostname}. To add another machine, start the
                   hub with{' '}
-                  <code className="font-mono break-all">ERRAND_ADDR=ADDRESS:{location.port || '80'}</code>, an
-                  address of its machine in a network that both are in, and open this page there.
+                  <code className="font-mono break-all">ERRAND_ADDR=ADDRESS:{location.port || '80'}</code>,
+                  where ADDRESS is an address of the hub's machine in a network that both machines share. Then
+                  open this page at that address.
                 </p>
               ) : (
                 <p>
-                  Nothing after two minutes? Is the hub reachable from there:{' '}
+                  Nothing after two minutes? Check whether the new machine can reach the hub:{' '}
                   <code className="font-mono break-all">curl {hub}/health</code>
                 </p>
               )}
@@ -275,23 +276,24 @@ export function Enrol({ enrolled, runners, become, close }: Props) {
 
 const image = (
   <>
-    On the new machine, with the image that <code>docker build -t errand -f deploy/Dockerfile .</code> makes
-    of Errand.
+    Run this on the new machine. It needs an image of Errand: build it with{' '}
+    <code>docker build -t errand -f deploy/Dockerfile .</code>
   </>
 )
 const about: Record<EnrolWay, ReactNode> = {
   command: (
     <>
-      On the new machine, where <code>npm install && npm link</code> in a checkout of Errand have made{' '}
-      <code>errand</code> a command. It only calls out, so nothing has to be opened there.
+      Run this on the new machine. It needs the command <code>errand</code>: run{' '}
+      <code>npm install && npm link</code> in a checkout of Errand. The runner only makes outgoing
+      connections, so no port has to be opened.
     </>
   ),
   docker: image,
   compose: image,
   systemd: (
     <>
-      On the new machine, where <code>/usr/local/bin/errand</code> is Errand. It starts with the machine, as a
-      user of its own.
+      Run this on the new machine. It needs Errand at <code>/usr/local/bin/errand</code>. The runner starts
+      with the machine, as its own user.
     </>
   ),
 }
@@ -313,14 +315,14 @@ function Command({ text }: { text: string }) {
   )
 }
 
-/** Reports a new runner: `runner-9 is here, 8 slots, Codex usable`. */
+/** Reports a new runner: `runner-9 is connected, 8 slots, Codex usable`. */
 function Came({ runner }: { runner: ListedRunner }) {
   const usable = (runner.agents ?? [])
     .filter(({ name, usable }) => usable && name !== 'acp')
     .map(({ title }) => title)
   return (
     <p className="font-medium text-ok">
-      <bdi>{runner.id}</bdi> is here, {runner.slots} slots
+      <bdi>{runner.id}</bdi> is connected, {runner.slots} slots
       {usable.length > 0 && `, ${usable.join(', ')} usable`}
     </p>
   )

@@ -22,15 +22,15 @@ export function RunnerFacts({ id, runner }: { id: string; runner: ListedRunner }
         .map(([name, value]) => `${name}=${value}`)
         .join(', ') || 'none',
     ],
-    ['Takes', runner.mode === 'all' ? 'everything' : runner.mode],
-    ['Bots', runner.bots ? `${runner.bots}, for which ${runner.bots_memory} are kept` : 'none'],
+    ['Accepts', runner.mode === 'all' ? 'everything' : runner.mode],
+    ['Bots', runner.bots ? `${runner.bots}, with ${runner.bots_memory} reserved for them` : 'none'],
     ...(isolation?.made_box === undefined
       ? []
-      : [['Box', `the ${isolation.made_box} that it is, made for one run`] as [string, string]]),
-    ['Sandbox', isolation?.sandbox.usable ? 'yes' : `no: ${isolation?.sandbox.why ?? 'it makes none'}`],
+      : [['Box', `its own ${isolation.made_box}, provisioned for one run`] as [string, string]]),
+    ['Sandbox', isolation?.sandbox.usable ? 'yes' : `no: ${isolation?.sandbox.why ?? 'not available'}`],
     ['Containers', containers === undefined ? 'no engine' : `${containers.engine} ${containers.version}`],
     [
-      runner.status === 'disconnected' ? 'Came last' : 'Connected',
+      runner.status === 'disconnected' ? 'Last connected' : 'Connected',
       <When key="at" time={runner.connected_at} />,
     ],
   ]
@@ -49,7 +49,7 @@ export function RunnerFacts({ id, runner }: { id: string; runner: ListedRunner }
       </dl>
       <div>
         <h3 className="mb-1 text-ink2">Agents</h3>
-        {(agents ?? []).length === 0 && <p>It has told of none.</p>}
+        {(agents ?? []).length === 0 && <p>None reported.</p>}
         <ul className="flex flex-col gap-1">
           {(agents ?? []).map((agent) => (
             <li key={agent.name}>
@@ -70,7 +70,7 @@ export function RunnerFacts({ id, runner }: { id: string; runner: ListedRunner }
         </ul>
       </div>
       <div>
-        <h3 className="mb-1 text-ink2">At work on</h3>
+        <h3 className="mb-1 text-ink2">Current work</h3>
         {error instanceof ApiError && <Failure error={error} />}
         {data?.attempts.length === 0 && <p>Nothing{runner.running > 0 && ' of yours'}.</p>}
         <ul className="flex flex-col gap-1">

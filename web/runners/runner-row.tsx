@@ -59,7 +59,7 @@ export function RunnerRow({ runner, hubVersion, isAdmin, isOpen, toggle, again }
           <span className="block truncate text-label text-ink2">
             {runner.status === 'disconnected' ? (
               <>
-                last heard <When time={runner.last_seen_at} />
+                last seen <When time={runner.last_seen_at} />
               </>
             ) : (
               <bdi>{[runner.hostname, ...labels].join(' · ')}</bdi>
@@ -75,10 +75,12 @@ export function RunnerRow({ runner, hubVersion, isAdmin, isOpen, toggle, again }
         <Agents runner={runner} />
         <span
           className={`flex items-center gap-0.5 font-mono text-meta max-lg:hidden ${isOther ? 'text-ask' : 'text-ink2'}`}
-          title={isOther ? `The hub is ${hubVersion}` : undefined}
+          title={isOther ? `The hub has version ${hubVersion}` : undefined}
         >
           {runner.version}
-          {isOther && <ArrowUp size={12} strokeWidth={1.75} aria-label={`the hub is ${hubVersion}`} />}
+          {isOther && (
+            <ArrowUp size={12} strokeWidth={1.75} aria-label={`the hub has version ${hubVersion}`} />
+          )}
         </span>
         <span className="max-lg:col-start-4 max-lg:row-start-1">
           {isAdmin && (
@@ -118,20 +120,20 @@ function Doing({ runner }: { runner: ListedRunner }) {
   const { status, running, bots = 0, lost_at, doing } = runner
   const attempts = running + bots
   if (status === 'disconnected') {
-    if (attempts === 0) return <span className="text-ink3">had nothing</span>
-    if (lost_at === undefined) return <>{count(attempts, 'attempt')} of it</>
+    if (attempts === 0) return <span className="text-ink3">had no work</span>
+    if (lost_at === undefined) return <>had {count(attempts, 'attempt')}</>
     return (
       <>
-        {count(attempts, 'attempt')} {attempts === 1 ? 'is' : 'are'}{' '}
+        {count(attempts, 'attempt')} will be{' '}
         <span className="font-medium text-gone">
           lost in <Countdown to={lost_at} />
         </span>{' '}
-        if it doesn't come back
+        unless it reconnects
       </>
     )
   }
   if (attempts === 0)
-    return <span className="text-ink3">{status === 'draining' ? 'has nothing left' : 'nothing'}</span>
+    return <span className="text-ink3">{status === 'draining' ? 'no work left' : 'idle'}</span>
   const alike = Map.groupBy(doing, ({ step, workflow_name }) => `${step}\n${workflow_name}`)
   const shown = [...alike.values()].slice(0, 2).map((works) => ({
     ...works[0]!,
@@ -141,7 +143,7 @@ function Doing({ runner }: { runner: ListedRunner }) {
   const others = attempts - shown.reduce((sum, { attempts }) => sum + attempts, 0)
   return (
     <>
-      {status === 'draining' && 'ends when '}
+      {status === 'draining' && 'drained when '}
       {shown.map((work, index) => (
         <span key={`${work.run_id} ${work.step}`}>
           {index > 0 && ', '}
@@ -228,7 +230,7 @@ function Cores({ runner: { cpus, free_cpus = cpus } }: { runner: ListedRunner })
   return (
     <span
       className="flex items-center gap-2 max-lg:hidden"
-      title={`${used} of ${all} cores are kept for what it has`}
+      title={`${used} of ${all} cores are reserved for its work`}
     >
       <Bar part={all === 0 ? 0 : used / all} className={used >= all ? 'text-ask-fill' : 'text-ink2'} />
       <span className="font-mono text-meta text-ink2">
@@ -285,7 +287,7 @@ interface SureProps {
 function Sure({ what, runner, again, close }: SureProps) {
   const { data } = useQuery(runnerQuery(runner.id))
   const attempts = data?.attempts
-  const figure = attempts === undefined ? 'What it is at' : count(attempts.length, 'attempt')
+  const figure = attempts === undefined ? 'Its current work' : count(attempts.length, 'attempt')
   const named =
     attempts === undefined || attempts.length === 0
       ? ''
@@ -298,23 +300,23 @@ function Sure({ what, runner, again, close }: SureProps) {
   const asked = {
     drain: {
       title: `Drain ${runner.id}?`,
-      keep: 'Leave it',
+      keep: 'Cancel',
       verb: 'Drain runner',
       doing: 'Draining…',
       act: () => drainRunner(runner),
-      text: `It takes nothing new until it is resumed: ${count(free, 'free slot')} less. ${
+      text: `It accepts no new work until you resume it: ${count(free, 'fewer free slot')}. ${
         attempts?.length === 0
-          ? 'It is at nothing.'
-          : `${figure} ${is ? 'ends' : 'end'} there in peace${named}.`
+          ? 'Nothing is running on it.'
+          : `${figure} ${is ? 'finishes' : 'finish'} normally${named}.`
       }`,
     },
     resume: {
       title: `Resume ${runner.id}?`,
-      keep: 'Leave it',
+      keep: 'Cancel',
       verb: 'Resume runner',
       doing: 'Resuming…',
       act: () => resumeRunner(runner),
-      text: `It is given work again: ${count(free, 'free slot')} more.`,
+      text: `It accepts work again: ${count(free, 'more free slot')}.`,
     },
     remove: {
       title: `Remove ${runner.id}?`,
@@ -322,8 +324,8 @@ function Sure({ what, runner, again, close }: SureProps) {
       verb: 'Remove runner',
       doing: 'Removing…',
       act: () => removeRunner(runner),
-      text: `Its token is revoked, and it has to be enrolled anew. ${
-        attempts?.length === 0 ? 'It is at nothing.' : `${figure} ${is ? 'is' : 'are'} lost${named}.`
+      text: `Its token is revoked. To use it again, enroll it again. ${
+        attempts?.length === 0 ? 'Nothing is running on it.' : `${figure} ${is ? 'is' : 'are'} lost${named}.`
       }${runner.status === 'disconnected' || attempts?.length === 0 ? '' : ' To lose nothing, drain it first.'}`,
     },
   }[what]

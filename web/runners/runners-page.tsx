@@ -69,7 +69,7 @@ export function RunnersPage() {
   const adding = isAdmin && (
     <ActionButton
       {...(add === undefined ? { kind: 'main' as const } : {})}
-      doing="Making a command…"
+      doing="Creating the command…"
       act={async (key) => {
         setEnrolled(await enrolOne('default', data, key))
         show({ add: '1' })
@@ -88,7 +88,7 @@ export function RunnersPage() {
             {waiting > 0 && (
               <span className="font-medium text-ask">
                 {slots > 0 && ', '}
-                {count(waiting, 'run')} {waiting === 1 ? 'waits' : 'wait'}
+                {count(waiting, 'run')} waiting
               </span>
             )}
           </span>
@@ -114,9 +114,9 @@ export function RunnersPage() {
       )}
       {data?.length === 0 && (
         <div className="px-edge py-16 text-center">
-          <p className="text-empty font-semibold">No machine is connected, so work waits</p>
+          <p className="text-empty font-semibold">No runner is connected, so work waits</p>
           <p className="mt-1 mb-6 text-ink2">
-            {isAdmin ? 'Any machine that reaches this hub can be one.' : 'An admin can add one.'}
+            {isAdmin ? 'Any machine that can reach this hub can be a runner.' : 'An admin can add one.'}
           </p>
           {adding}
         </div>
@@ -126,7 +126,7 @@ export function RunnersPage() {
           <span />
           <span>Runner</span>
           <span>State</span>
-          <span>Doing now</span>
+          <span>Current work</span>
           <span>Slots</span>
           <span>Cores used</span>
           <span>Agents</span>
@@ -135,7 +135,7 @@ export function RunnersPage() {
         </div>
       )}
       {nameless !== undefined && (
-        <section aria-label="Waits for a runner by name" className="pt-3">
+        <section aria-label="Waiting for a runner by name" className="pt-3">
           <Waits wait={nameless} />
         </section>
       )}
@@ -146,7 +146,7 @@ export function RunnersPage() {
               <bdi>{name}</bdi>
             </h2>
             <span className="text-meta text-ink2">
-              {runners.length === 0 ? 'no runner' : count(runners.length, 'runner')}
+              {runners.length === 0 ? 'no runners' : count(runners.length, 'runner')}
               {repositories.length > 0 && `, ${count(repositories.length, 'repository', 'repositories')}`}
             </span>
             <span className="order-last ml-auto max-sm:hidden">
@@ -219,7 +219,7 @@ function Waits({ wait: { runs, attempts, steps } }: { wait: RunnerWait }) {
       >
         <Hourglass size={12} strokeWidth={1.75} aria-hidden className="shrink-0" />
         <span className="min-w-0 truncate">
-          {count(runs, 'run')} {runs === 1 ? 'waits' : 'wait'}
+          {count(runs, 'run')} waiting
           {why[0] !== undefined && `: ${why[0]}`}
           {why.length > 1 && `, and ${why.length - 1} other ${why.length === 2 ? 'reason' : 'reasons'}`}
         </span>
@@ -248,7 +248,7 @@ function Waits({ wait: { runs, attempts, steps } }: { wait: RunnerWait }) {
           ))}
           {steps.reduce((sum, step) => sum + step.attempts, 0) < attempts && (
             <li className="text-ink2">
-              {count(attempts - steps.reduce((sum, step) => sum + step.attempts, 0), 'attempt')} more, of
+              {count(attempts - steps.reduce((sum, step) => sum + step.attempts, 0), 'more attempt')}, in
               steps that are not shown here
             </li>
           )}

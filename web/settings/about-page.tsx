@@ -25,7 +25,7 @@ export function AboutPage() {
         : `${health.status}, up for ${clockOf(health.uptime_seconds * 1000)}${
             health.taking_up === undefined
               ? ''
-              : `, takes up runs: ${health.taking_up.done} of ${health.taking_up.of}`
+              : `, resuming runs: ${health.taking_up.done} of ${health.taking_up.of}`
           }`,
     ],
     ['Address', hub],
@@ -35,13 +35,13 @@ export function AboutPage() {
       : ([
           [
             'Data',
-            `${about.data.is_whole ? '' : 'more than '}${size(about.data.bytes)}; its disk has ${size(about.data.free_bytes)} left`,
+            `${about.data.is_whole ? '' : 'more than '}${size(about.data.bytes)}; ${size(about.data.free_bytes)} free on its disk`,
           ],
           [
             'Ended runs',
             about.runs_kept_seconds === undefined
-              ? 'are kept for ever (ERRAND_RETENTION says otherwise)'
-              : `are kept for ${Math.round((about.runs_kept_seconds / 86_400) * 10) / 10} days`,
+              ? 'kept forever (set ERRAND_RETENTION to change this)'
+              : `kept for ${Math.round((about.runs_kept_seconds / 86_400) * 10) / 10} days`,
           ],
         ] as const)),
   ] as const
@@ -57,16 +57,16 @@ export function AboutPage() {
           ))}
         </dl>
       </Part>
-      <Part title="From a command line" about="Then the commands of errand find this hub.">
+      <Part title="Command line" about="After this login, errand commands use this hub.">
         <div className="flex items-center gap-3 rounded-lg border border-line bg-sunken p-3">
           <code className="min-w-0 flex-1 font-mono text-meta break-all">{login}</code>
           <CopyButton text={login} label="Copy the command" word="Copy" />
         </div>
       </Part>
-      <Part title="From a program">
+      <Part title="API">
         <p className="flex flex-wrap gap-x-6 gap-y-2">
           <a className="reach text-accent hover:underline" href={`${basePath}/docs`}>
-            The API, described
+            API reference
           </a>
           <a className="reach text-accent hover:underline" href={`${basePath}/api/openapi.json`}>
             openapi.json

@@ -16,11 +16,11 @@ import { When } from '../parts/times.tsx'
 import { Labelled, Part, ShownOnce } from './settings-frame.tsx'
 
 const kinds: Record<ChannelKind, { word: string; Icon: typeof Mail; address: string; example: string }> = {
-  ntfy: { word: 'ntfy', Icon: Bell, address: 'Address of the topic', example: 'https://ntfy.sh/my-topic' },
+  ntfy: { word: 'ntfy', Icon: Bell, address: 'Topic URL', example: 'https://ntfy.sh/my-topic' },
   webhook: {
     word: 'Webhook',
     Icon: Webhook,
-    address: 'Address',
+    address: 'URL',
     example: 'https://hooks.example.org/errand',
   },
   email: { word: 'E-mail', Icon: Mail, address: 'E-mail address', example: 'ann@example.org' },
@@ -41,7 +41,7 @@ export function Channels() {
   return (
     <Part
       title="Notification channels"
-      about="Errand notifies you here of questions that you may answer and of your failed runs. The link opens the question; you answer it on the page."
+      about="Errand sends notifications about questions that you can answer and about your failed runs to these channels. Each links to the page where you answer."
     >
       {secret !== undefined && (
         <ShownOnce
@@ -98,12 +98,12 @@ function Row({ channel, again }: { channel: ChannelView; again: () => Promise<vo
               last sent <When time={channel.last_sent_at} />
             </>
           )}
-          {channel.waiting > 0 && <span className="text-ask"> · {channel.waiting} to send</span>}
+          {channel.waiting > 0 && <span className="text-ask"> · {channel.waiting} pending</span>}
         </span>
         <span className="flex items-center gap-1">
           {sent && (
             <span role="status" className="text-meta font-medium text-ok">
-              It was sent
+              Test sent
             </span>
           )}
           <ActionButton
@@ -118,7 +118,7 @@ function Row({ channel, again }: { channel: ChannelView; again: () => Promise<vo
               setSent(true)
             }}
           >
-            Send a test
+            Send test
           </ActionButton>
           <button type="button" className="button button-plain" onClick={() => setRemoving(true)}>
             Remove
@@ -132,7 +132,7 @@ function Row({ channel, again }: { channel: ChannelView; again: () => Promise<vo
       )}
       {failure === undefined && channel.failure !== undefined && (
         <p className="mt-1 text-meta break-words text-bad">
-          {channel.failure.dropped ? 'Given up' : 'Not sent'} <When time={channel.failure.at} />:{' '}
+          {channel.failure.dropped ? 'Gave up' : 'Not sent'} <When time={channel.failure.at} />:{' '}
           <bdi>{channel.failure.message}</bdi>
         </p>
       )}
@@ -148,8 +148,8 @@ function Row({ channel, again }: { channel: ChannelView; again: () => Promise<vo
           }}
           close={() => setRemoving(false)}
         >
-          You get no more notifications there
-          {channel.waiting > 0 && `, and the ${channel.waiting} that are still to be sent are dropped`}.
+          This channel gets no more notifications
+          {channel.waiting > 0 && `. Pending ones (${channel.waiting}) are dropped`}.
         </Confirm>
       )}
     </li>
@@ -181,7 +181,7 @@ function Add({ canMail, done }: { canMail: boolean; done: (secret: string | unde
             {(Object.keys(kinds) as ChannelKind[]).map((one) => (
               <option key={one} value={one} disabled={one === 'email' && !canMail}>
                 {kinds[one].word}
-                {one === 'email' && !canMail ? ' (the hub knows no mail server)' : ''}
+                {one === 'email' && !canMail ? ' (the hub has no mail server configured)' : ''}
               </option>
             ))}
           </select>
@@ -199,7 +199,7 @@ function Add({ canMail, done }: { canMail: boolean; done: (secret: string | unde
           </Labelled>
         </span>
         {kind === 'ntfy' && (
-          <Labelled word="Token, if the topic needs one">
+          <Labelled word="Token (if the topic needs one)">
             <input
               className="field"
               type="password"

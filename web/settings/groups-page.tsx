@@ -36,8 +36,8 @@ export function GroupsPage() {
     <SettingsFrame title="Groups">
       {isAdmin && (
         <Part
-          title="A new group"
-          about="Runners of a group stand in for each other. A host of a workflow's inventory names its group; a runner that is enrolled for one serves it alone."
+          title="New group"
+          about="Runners in a group can replace each other. A host in a workflow's inventory names its group. A runner enrolled for a group serves only that group."
         >
           <Make again={again} />
         </Part>
@@ -82,7 +82,7 @@ export function GroupsPage() {
                       >
                         <bdi>{id}</bdi>
                         {here.find((one) => one.id === id)?.status === 'disconnected' && (
-                          <span className="text-gone"> away</span>
+                          <span className="text-gone"> disconnected</span>
                         )}
                       </Link>
                     ))}
@@ -93,41 +93,42 @@ export function GroupsPage() {
                 {group.running} of {group.slots} in use
                 {group.waiting > 0 && (
                   <span className="text-ask">
-                    , {group.waiting} {group.waiting === 1 ? 'run waits' : 'runs wait'}
+                    , {group.waiting} {group.waiting === 1 ? 'run waiting' : 'runs waiting'}
                   </span>
                 )}
               </Fact>
               {group.pool !== undefined && (
-                <Fact word="Made by">
+                <Fact word="Provisioner">
                   <PoolFacts pool={group.pool} />
                 </Fact>
               )}
               {(group.isolation !== undefined || group.network !== undefined) && (
-                <Fact word="Least box">
+                <Fact word="Box rules">
                   {[group.isolation, group.network === undefined ? undefined : `network ${group.network}`]
                     .filter((each) => each !== undefined)
-                    .join(', ')}
-                  , by <code className="font-mono">errand.yaml</code>
+                    .join(', ')}{' '}
+                  (set in <code className="font-mono">errand.yaml</code>)
                 </Fact>
               )}
               {group.repositories.length > 0 && (
                 <Fact word="Repositories">
                   <bdi>{group.repositories.join(', ')}</bdi>
                   <span className="text-ink2">
-                    , by <code className="font-mono">errand.yaml</code>
+                    {' '}
+                    (set in <code className="font-mono">errand.yaml</code>)
                   </span>
                 </Fact>
               )}
               {group.tokens.length > 0 && (
                 <Fact word="Tokens">
-                  {group.tokens.length} for it alone,{' '}
+                  {group.tokens.length} only for this group,{' '}
                   <Link to="/settings/tokens" className="text-accent underline">
-                    look at them
+                    view tokens
                   </Link>
                 </Fact>
               )}
               {group.created_at !== undefined && (
-                <Fact word="Made">
+                <Fact word="Created">
                   by <bdi>{group.created_by}</bdi>, <When time={group.created_at} />
                 </Fact>
               )}
@@ -148,8 +149,8 @@ export function GroupsPage() {
           close={() => setAsked(undefined)}
         >
           {usesOf(asked.group) === undefined
-            ? 'No runner, token or repository uses it. Steps that ask for it wait.'
-            : `It is in use: ${usesOf(asked.group)}. It can be deleted once nothing uses it.`}
+            ? 'No runner, token or repository uses it. Steps that request it will wait.'
+            : `It is in use: ${usesOf(asked.group)}. You can delete it once nothing uses it.`}
         </Confirm>
       )}
       {asked?.what === 'rename' && (
@@ -164,8 +165,8 @@ function usesOf({ runners, tokens, repositories, waiting, isolation }: RunnerGro
     [runners.length, 'runner', 'runners'],
     [tokens.length, 'token', 'tokens'],
     [repositories.length, 'repository', 'repositories'],
-    [waiting, 'run that waits', 'runs that wait'],
-    [isolation === undefined ? 0 : 1, 'box in errand.yaml', ''],
+    [waiting, 'waiting run', 'waiting runs'],
+    [isolation === undefined ? 0 : 1, 'box rule in errand.yaml', ''],
   ] as const
   const said = uses.filter(([figure]) => figure > 0)
   if (said.length === 0) return undefined
@@ -197,7 +198,7 @@ function Make({ again }: { again: () => Promise<void> }) {
         </Labelled>
         <ActionButton
           className="max-sm:w-full"
-          doing="Making it…"
+          doing="Creating…"
           onFailure={setFailure}
           act={async (key) => {
             setFailure(undefined)
@@ -206,7 +207,7 @@ function Make({ again }: { again: () => Promise<void> }) {
             await again()
           }}
         >
-          Make group
+          Create group
         </ActionButton>
       </div>
       {failure !== undefined && <Failure error={failure} />}
@@ -227,7 +228,7 @@ function Rename({
   return (
     <Confirm
       title={`Rename ${group.name}?`}
-      keep="Leave it"
+      keep="Cancel"
       verb="Rename group"
       doing="Renaming…"
       destructive={false}
@@ -238,8 +239,8 @@ function Rename({
       close={close}
     >
       <p className="mb-3">
-        Runners name their group themselves, so only a group that nothing uses can be renamed
-        {usesOf(group) === undefined ? '.' : `; this one is in use: ${usesOf(group)}.`}
+        Runners name their group themselves, so you can rename only a group that nothing uses.
+        {usesOf(group) === undefined ? '' : ` This one is in use: ${usesOf(group)}.`}
       </p>
       <Labelled word="New name">
         <input

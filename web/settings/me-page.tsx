@@ -15,7 +15,7 @@ export function MePage() {
   const { data: me } = useQuery(meQuery)
   const [letters, setLetters] = useState(areLettersOn)
   return (
-    <SettingsFrame title="You and your notifications">
+    <SettingsFrame title="Profile and notifications">
       <Part title="Account">
         <p>
           <bdi className="font-medium">{me?.name}</bdi>
@@ -25,7 +25,7 @@ export function MePage() {
         </p>
       </Part>
       <Channels />
-      <Part title="Looks and keys" about="Kept in this browser.">
+      <Part title="Appearance and shortcuts" about="Saved in this browser.">
         <div className="flex flex-wrap items-center gap-x-8 gap-y-3">
           <ThemeChoice className="w-60" />
           <label className="flex items-center gap-2 max-sm:min-h-11">
@@ -38,14 +38,14 @@ export function MePage() {
                 setLetters(target.checked)
               }}
             />
-            Single letters are keys (n, g r, [)
+            Single-letter shortcuts (n, g r, [)
           </label>
         </div>
       </Part>
-      <Part title="Password" about="Changing it ends all your other log-ins. Tokens go on.">
+      <Part title="Password" about="Changing it ends all your other logins. Tokens stay valid.">
         <Password name={me?.name} />
       </Part>
-      <Part title="Log-ins" about="In browsers and on command lines. Tokens are none.">
+      <Part title="Logins" about="In browsers and on command lines. Tokens are separate.">
         <Everywhere />
       </Part>
     </SettingsFrame>
@@ -81,7 +81,7 @@ function Password({ name }: { name: string | undefined }) {
     <form className="flex flex-col gap-3" onSubmit={submit}>
       <input type="hidden" autoComplete="username" value={name ?? ''} readOnly />
       <div className="flex flex-wrap items-end gap-3">
-        <Labelled word="Password now">
+        <Labelled word="Current password">
           <input className="field" type="password" name="now" autoComplete="current-password" required />
         </Labelled>
         <Labelled word="New password">
@@ -94,7 +94,7 @@ function Password({ name }: { name: string | undefined }) {
             required
           />
         </Labelled>
-        <Labelled word="New password again">
+        <Labelled word="Confirm new password">
           <input
             className="field"
             type="password"
@@ -110,13 +110,13 @@ function Password({ name }: { name: string | undefined }) {
       </div>
       {state.unlike && (
         <p role="alert" className="text-meta text-bad">
-          The two new passwords differ.
+          The new passwords do not match.
         </p>
       )}
       {state.failure !== undefined && <Failure error={state.failure} />}
       {state.done && (
         <p role="status" className="text-meta font-medium text-ok">
-          The password is changed; other log-ins have ended.
+          Password changed. Your other logins have ended.
         </p>
       )}
     </form>
@@ -144,7 +144,8 @@ function Everywhere() {
           }}
           close={() => setAsked(false)}
         >
-          All your log-ins end now, this one too, in browsers and on command lines. Tokens go on; runs do too.
+          All your logins end now, including this one, in browsers and on command lines. Tokens stay valid,
+          and runs continue.
         </Confirm>
       )}
     </>

@@ -11,8 +11,8 @@ import { Labelled } from './settings-frame.tsx'
 const states = {
   starting: 'starting',
   idle: 'idle',
-  working: 'at work',
-  removing: 'being taken away',
+  working: 'working',
+  removing: 'being removed',
 } as const
 
 /** Shows how a group's runners are provisioned, what is under way, why nothing is, and what admins have changed. */
@@ -26,23 +26,22 @@ export function PoolFacts({ pool }: { pool: PoolView }) {
     <div className="flex min-w-0 flex-col gap-1 text-meta break-words">
       <span>
         <code className="font-mono">{provisioner}</code>, at most {max}
-        {spare > 0 && `, ${spare} ahead of need`}
+        {spare > 0 && `, ${spare} spare`}
         <span className="text-ink2">
           {there.length === 0
             ? ': none now'
             : `: ${there.map(([state, word]) => `${counts[state as keyof typeof states]} ${word}`).join(', ')}`}
         </span>
-        {paused && <span className="font-medium text-ask"> Paused: nothing new is made.</span>}
+        {paused && <span className="font-medium text-ask"> Paused: no new runners.</span>}
       </span>
       {stuck.map(({ name, state, waits_for }) => (
         <span key={name} className="text-ask">
-          <bdi>{name}</bdi> {state === 'removing' ? 'cannot be taken away yet' : 'waits'}:{' '}
-          <bdi>{waits_for}</bdi>
+          <bdi>{name}</bdi> {state === 'removing' ? 'cannot be removed yet' : 'waits'}: <bdi>{waits_for}</bdi>
         </span>
       ))}
       {breaker !== undefined && (
         <span className="text-bad">
-          None starts: <bdi>{breaker.message}</bdi> <NextTry at={breaker.until} />
+          No runner starts: <bdi>{breaker.message}</bdi> <NextTry at={breaker.until} />
         </span>
       )}
       {changes.map((change) => (
@@ -54,17 +53,17 @@ export function PoolFacts({ pool }: { pool: PoolView }) {
 
 function NextTry({ at }: { at: string }) {
   const left = useLeft(at)
-  if (left === 0) return 'One is tried now.'
+  if (left === 0) return 'Trying now.'
   return (
     <>
-      The next try is in <span className="tabular-nums">{clockOf(left)}</span>.
+      Next try in <span className="tabular-nums">{clockOf(left)}</span>.
     </>
   )
 }
 
 const said = (key: PoolChange['key'], value: PoolChange['value']): string =>
   key === 'paused' ? (value ? 'paused' : 'not paused') : `${words[key]} ${value}`
-const words = { max: 'at most', spare: 'ahead of need', idle_seconds: 'idle for' } as const
+const words = { max: 'at most', spare: 'spare', idle_seconds: 'idle time' } as const
 const unit = ({ key }: PoolChange) => (key === 'idle_seconds' ? ' s' : '')
 
 /** Shows a setting that overrides the one in the file. */
@@ -73,8 +72,8 @@ function Changed({ change }: { change: PoolChange }) {
   return (
     <span className="text-ink2">
       Changed: {said(key, value)}
-      {unit(change)}, by <bdi>{by}</bdi>, <When time={at} />; <code className="font-mono">errand.yaml</code>{' '}
-      says {key === 'paused' ? said(key, file) : `${file}${unit(change)}`}
+      {unit(change)}, by <bdi>{by}</bdi>, <When time={at} /> (<code className="font-mono">errand.yaml</code>:{' '}
+      {key === 'paused' ? said(key, file) : `${file}${unit(change)}`})
     </span>
   )
 }
@@ -104,7 +103,7 @@ export function PoolMenu({ pool, again }: Props) {
             : []),
           ...(paused ? [] : [{ word: 'Pause…', act: () => setAsked('pause') }]),
           { word: 'Change…', act: () => setAsked('change') },
-          ...(changes.length > 0 ? [{ word: 'As the file says…', act: () => setAsked('reset') }] : []),
+          ...(changes.length > 0 ? [{ word: 'Reset to the file…', act: () => setAsked('reset') }] : []),
           { word: 'Empty…', bad: true, act: () => setAsked('empty') },
         ]}
       />
@@ -112,35 +111,35 @@ export function PoolMenu({ pool, again }: Props) {
         <Confirm
           {...sheet}
           title={`Pause ${group}?`}
-          keep="Leave it"
+          keep="Cancel"
           verb="Pause group"
           doing="Pausing…"
           act={() => change({ paused: true })}
         >
-          Nothing new is made. {there(pool)} What waits goes on waiting.
+          No new runners are provisioned. {there(pool)} Waiting runs keep waiting.
         </Confirm>
       )}
       {asked === 'resume' && (
         <Confirm
           {...sheet}
           title={paused ? `Resume ${group}?` : `Try ${group} again now?`}
-          keep="Leave it"
+          keep="Cancel"
           verb={paused ? 'Resume group' : 'Try again'}
           doing={paused ? 'Resuming…' : 'Trying…'}
           act={() => change({ paused: false })}
         >
           {pool.waiting === 0
-            ? 'Nothing waits for it.'
-            : `Runners are made for what waits: ${pool.waiting} ${pool.waiting === 1 ? 'run' : 'runs'}.`}
+            ? 'No runs are waiting for it.'
+            : `Runners are provisioned for ${pool.waiting} waiting ${pool.waiting === 1 ? 'run' : 'runs'}.`}
         </Confirm>
       )}
       {asked === 'reset' && (
         <Confirm
           {...sheet}
-          title={`Have ${group} as the file says?`}
-          keep="Leave it"
-          verb="Take back changes"
-          doing="Taking back…"
+          title={`Reset ${group} to the file?`}
+          keep="Cancel"
+          verb="Reset group"
+          doing="Resetting…"
           act={() => change({ max: null, spare: null, idle_seconds: null, paused: null })}
         >
           {changes.map((each) => (
@@ -159,13 +158,13 @@ export function PoolMenu({ pool, again }: Props) {
 
 const there = ({ counts: { starting, idle, working } }: PoolView): string =>
   starting + idle + working === 0
-    ? 'There is no runner of it now.'
-    : `${starting} starting, ${idle} idle and ${working} at work go on.`
+    ? 'It has no runners now.'
+    : `Its runners continue: ${starting} starting, ${idle} idle, ${working} working.`
 
 const figures = [
-  { key: 'max', word: 'At most', least: 1 },
-  { key: 'spare', word: 'Ahead of need', least: 0 },
-  { key: 'idle_seconds', word: 'Seconds that an idle one stays', least: 0 },
+  { key: 'max', word: 'Maximum', least: 1 },
+  { key: 'spare', word: 'Spare', least: 0 },
+  { key: 'idle_seconds', word: 'Idle time (seconds)', least: 0 },
 ] as const
 
 function Change({
@@ -193,7 +192,7 @@ function Change({
   return (
     <Confirm
       title={`Change ${pool.group}?`}
-      keep="Leave it"
+      keep="Cancel"
       verb="Change group"
       doing="Changing…"
       destructive={false}
@@ -201,8 +200,8 @@ function Change({
       close={close}
     >
       <p className="mb-3">
-        It holds until it is taken back, or <code className="font-mono">errand.yaml</code> says something else
-        of it. An empty field is what the file says.
+        The change lasts until you reset the group, or <code className="font-mono">errand.yaml</code> gets
+        another value for it. An empty field uses the value from the file.
       </p>
       <div className="flex flex-col gap-3">
         {figures.map(({ key, word, least }) => (
@@ -238,8 +237,8 @@ function Empty({ pool, again, close }: Props & { close: () => void }) {
       close={close}
     >
       <p className="mb-3">
-        {counts.starting} starting and {counts.idle} idle are taken away.{' '}
-        {paused ? 'No others are made, as it is paused.' : 'What waits gets others.'}
+        This removes {counts.starting} starting and {counts.idle} idle runners.{' '}
+        {paused ? 'The group is paused, so it gets no new ones.' : 'Waiting runs get new ones.'}
       </p>
       <label className="flex items-center gap-2 max-sm:min-h-11">
         <input
@@ -248,7 +247,7 @@ function Empty({ pool, again, close }: Props & { close: () => void }) {
           checked={working}
           onChange={({ target }) => setWorking(target.checked)}
         />
-        Also those at work ({counts.working}): what they are at is lost
+        Also working runners ({counts.working}); their work is lost
       </label>
     </Confirm>
   )

@@ -68,8 +68,8 @@ export function SecretsPage() {
   return (
     <SettingsFrame title="Secrets">
       <Part
-        title={now.replaces ? 'Another value' : 'A new secret'}
-        about="Steps name it and are given its value on their machine. Logs show *** in its place. Nobody can read it here again."
+        title={now.replaces ? 'Replace secret' : 'New secret'}
+        about="Steps refer to a secret by its name, and get its value on their machine. Logs show *** instead. Nobody can read the value here again."
       >
         <Form
           key={now.replaces ? now.name : ''}
@@ -96,9 +96,9 @@ export function SecretsPage() {
           </p>
         ))}
       </Part>
-      <Part title="Kept here">
+      <Part title="Stored secrets">
         {error instanceof ApiError && <Failure error={error} />}
-        {data !== undefined && secrets.length === 0 && <p className="text-ink2">There is none yet.</p>}
+        {data !== undefined && secrets.length === 0 && <p className="text-ink2">No secrets yet.</p>}
         <ul className="overflow-clip rounded-[10px] border border-line empty:hidden">
           {secrets.map((secret) => (
             <li
@@ -155,8 +155,8 @@ export function SecretsPage() {
           }}
           close={() => setDeleting(undefined)}
         >
-          It is given to {givenTo(deleting)}. Steps that name it fail from now on, those that wait too; what
-          runs keeps what it was given. Its value cannot be brought back.
+          It is available to {givenTo(deleting)}. From now on, steps that need it fail, including waiting
+          ones. Running steps keep the value they got. The value cannot be restored.
         </Confirm>
       )}
     </SettingsFrame>
@@ -196,7 +196,7 @@ function Form({ draft, isAdmin, isThere, isDirty, change, drop, done }: FormProp
             onChange={({ target }) => change({ name: target.value })}
           />
         </Labelled>
-        <Labelled word="For">
+        <Labelled word="Available to">
           <select
             className="field"
             value={kind}
@@ -209,7 +209,7 @@ function Form({ draft, isAdmin, isThere, isDirty, change, drop, done }: FormProp
           </select>
         </Labelled>
         {kind !== 'tenant' && (
-          <Labelled word={kind === 'workflow' ? 'Name of the workflow' : 'Name of the repository'}>
+          <Labelled word={kind === 'workflow' ? 'Workflow name' : 'Repository name'}>
             <input
               className="field"
               autoComplete="off"
@@ -226,13 +226,13 @@ function Form({ draft, isAdmin, isThere, isDirty, change, drop, done }: FormProp
           autoComplete="off"
           spellCheck={false}
           rows={2}
-          placeholder={replaces && isBound ? 'Leave it empty to change the servers alone' : ''}
+          placeholder={replaces && isBound ? 'Leave empty to change only the servers' : ''}
           value={value}
           onChange={({ target }) => change({ value: target.value })}
         />
       </Labelled>
       {isBound && (
-        <Labelled word="Servers that it may be sent to, and no others">
+        <Labelled word="Allowed servers">
           <input
             className="field font-mono"
             autoComplete="off"
@@ -247,8 +247,8 @@ function Form({ draft, isAdmin, isThere, isDirty, change, drop, done }: FormProp
       {isThere && !keepsValue && (
         <p className="text-meta text-ask">
           {replaces
-            ? 'Its value of now is replaced, and cannot be brought back.'
-            : 'There is one of this name: it is replaced.'}
+            ? 'The current value is replaced and cannot be restored.'
+            : 'A secret with this name exists. Saving replaces it.'}
         </p>
       )}
       {failure !== undefined && <Failure error={failure} />}
@@ -272,7 +272,7 @@ function Form({ draft, isAdmin, isThere, isDirty, change, drop, done }: FormProp
         </ActionButton>
         {isDirty && (
           <button type="button" className="button button-plain" onClick={drop}>
-            Drop it
+            Discard
           </button>
         )}
       </div>
@@ -285,7 +285,7 @@ function Form({ draft, isAdmin, isThere, isDirty, change, drop, done }: FormProp
           act={async () => leaving.go()}
           close={() => leaving.stay()}
         >
-          The secret {name === '' ? '' : `${name} `}is not saved, and what was typed is kept nowhere.
+          The secret {name === '' ? '' : `${name} `}is not saved, and your input will be lost.
         </Confirm>
       )}
     </form>

@@ -10,7 +10,7 @@ const entries = [
   { group: 'Hub', to: '/settings/secrets', word: 'Secrets', Icon: KeyRound, admin: false },
   { group: 'Hub', to: '/settings/users', word: 'Users', Icon: Users, admin: true },
   { group: 'Hub', to: '/settings/tenants', word: 'Tenants', Icon: Building2, admin: 'of the hub' },
-  { group: 'You', to: '/settings/me', word: 'You, notifications', Icon: User, admin: false },
+  { group: 'You', to: '/settings/me', word: 'Profile', Icon: User, admin: false },
   { group: 'You', to: '/settings/tokens', word: 'Tokens', Icon: Ticket, admin: false },
   { group: 'About', to: '/settings/about', word: 'Version', Icon: Info, admin: false },
 ] as const
@@ -148,7 +148,7 @@ export function ShownOnce({
         {copy}
       </div>
       <button type="button" className="button mt-3" onClick={close}>
-        I have it
+        Done
       </button>
     </div>
   )

@@ -15,8 +15,8 @@ export function TenantsPage() {
   return (
     <SettingsFrame title="Tenants">
       <Part
-        title="A new tenant"
-        about="Users, runs, runners, secrets and names of one are not there for another. It is made with its first admin, who logs in as TENANT/NAME."
+        title="New tenant"
+        about="A tenant cannot see the users, runs, runners, secrets and names of another. You create it with its first admin, who logs in as TENANT/NAME."
       >
         <Add
           done={async (text) => {
@@ -73,22 +73,22 @@ function Add({ done }: { done: (text: string) => Promise<void> }) {
   return (
     <form className="flex flex-col gap-3" onSubmit={(event) => event.preventDefault()}>
       <div className="flex flex-wrap items-end gap-3">
-        {field('tenant', 'Name of the tenant')}
-        {field('name', 'Its first admin')}
-        {field('password', 'First password', 'password')}
+        {field('tenant', 'Tenant name')}
+        {field('name', 'First admin')}
+        {field('password', 'Initial password', 'password')}
         <ActionButton
           className="max-sm:w-full"
-          doing="Making it…"
+          doing="Creating…"
           onFailure={setFailure}
           act={async (key) => {
             setFailure(undefined)
             const [tenant, name] = [given.tenant.trim(), given.name.trim()]
             await addUser({ tenant, name, password: given.password, role: 'admin' }, key)
             setGiven({ tenant: '', name: '', password: '' })
-            await done(`${tenant} is made; its admin logs in as ${tenant}/${name}.`)
+            await done(`Created ${tenant}. Its admin logs in as ${tenant}/${name}.`)
           }}
         >
-          Make tenant
+          Create tenant
         </ActionButton>
       </div>
       {failure !== undefined && <Failure error={failure} />}

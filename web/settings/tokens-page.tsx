@@ -15,12 +15,12 @@ const lives: Record<string, number | null> = {
   '30 days': 30 * 86_400,
   '90 days': 90 * 86_400,
   '1 year': 365 * 86_400,
-  'until revoked': null,
+  'no expiration': null,
 }
 
 const permissions = ['tokens', 'users', 'secrets'] as const satisfies readonly Permission[]
 
-const scopes = { api: 'acts as you', runner: 'connects a runner', metrics: 'reads the figures' } as const
+const scopes = { api: 'acts as you', runner: 'connects a runner', metrics: 'reads metrics' } as const
 
 /** Lists tokens that act for the person; an admin sees all tokens of the tenant. */
 export function TokensPage() {
@@ -40,12 +40,12 @@ export function TokensPage() {
   const over = all.filter(({ status }) => status !== 'good').length
   return (
     <SettingsFrame title="Tokens">
-      <Part title="A new token" about="For scripts, CI and other programs. It is shown once.">
+      <Part title="New token" about="For scripts, CI and other programs. You see a token only once.">
         {made !== undefined && (
           <ShownOnce
             what={
               <>
-                <bdi className="font-medium">{made.name}</bdi>: copy it now, it is shown this once.
+                Copy the token <bdi className="font-medium">{made.name}</bdi> now. It is not shown again.
               </>
             }
             text={made.token}
@@ -71,10 +71,10 @@ export function TokensPage() {
               checked={ended}
               onChange={({ target }) => setEnded(target.checked)}
             />
-            Show the {over} that {over === 1 ? 'is' : 'are'} used, expired or revoked
+            Show used, expired and revoked tokens ({over})
           </label>
         )}
-        {data !== undefined && shown.length === 0 && <p className="text-ink2">There are none.</p>}
+        {data !== undefined && shown.length === 0 && <p className="text-ink2">No tokens.</p>}
         <ul className="overflow-clip rounded-[10px] border border-line empty:hidden">
           {shown.map((token) => (
             <li
@@ -87,8 +87,8 @@ export function TokensPage() {
                 </span>
                 <span className="block truncate text-label text-ink2">
                   {token.scope}
-                  {token.allow !== undefined && ` · may make ${token.allow.join(', ')}`}
-                  {token.made_by !== undefined && ' · made by a token'}
+                  {token.allow !== undefined && ` · can manage ${token.allow.join(', ')}`}
+                  {token.made_by !== undefined && ' · created by a token'}
                   {token.user !== '' && token.user !== me?.name && (
                     <>
                       {' '}
@@ -119,7 +119,7 @@ export function TokensPage() {
                   'does not expire'
                 ) : (
                   <>
-                    until <When time={token.expires_at} />
+                    expires <When time={token.expires_at} />
                   </>
                 )}
               </span>
@@ -150,7 +150,7 @@ export function TokensPage() {
           }}
           close={() => setRevoking(undefined)}
         >
-          Whatever uses it is refused from now on. It cannot be made good again.
+          Programs that use it lose access now. You cannot undo this.
         </Confirm>
       )}
     </SettingsFrame>
@@ -178,7 +178,7 @@ function Create({ isAdmin, done }: { isAdmin: boolean; done: (token: TokenCreate
           </Labelled>
         </span>
         {isAdmin && (
-          <Labelled word="What for">
+          <Labelled word="Scope">
             <select
               className="field"
               value={scope}
@@ -192,7 +192,7 @@ function Create({ isAdmin, done }: { isAdmin: boolean; done: (token: TokenCreate
             </select>
           </Labelled>
         )}
-        <Labelled word="Good for">
+        <Labelled word="Expiration">
           <select className="field" value={life} onChange={({ target }) => setLife(target.value)}>
             {Object.keys(lives).map((one) => (
               <option key={one}>{one}</option>
@@ -201,7 +201,7 @@ function Create({ isAdmin, done }: { isAdmin: boolean; done: (token: TokenCreate
         </Labelled>
         <ActionButton
           className="max-sm:w-full"
-          doing="Making…"
+          doing="Creating…"
           onFailure={setFailure}
           act={async (key) => {
             setFailure(undefined)
@@ -215,12 +215,12 @@ function Create({ isAdmin, done }: { isAdmin: boolean; done: (token: TokenCreate
             await done(token)
           }}
         >
-          Make a token
+          Create token
         </ActionButton>
       </div>
       {scope === 'api' && (
         <fieldset className="flex flex-wrap items-center gap-x-4 gap-y-1 text-meta text-ink2">
-          <legend className="float-left mr-4">It may also make and change</legend>
+          <legend className="float-left mr-4">Can also manage</legend>
           {permissions
             .filter((one) => isAdmin || one !== 'users')
             .map((one) => (

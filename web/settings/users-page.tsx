@@ -30,8 +30,8 @@ export function UsersPage() {
   return (
     <SettingsFrame title="Users">
       <Part
-        title="A new user"
-        about="Who logs in with a name and a password. Users see their own runs, admins all of the tenant."
+        title="New user"
+        about="Users log in with a name and a password. They see their own runs; admins see all runs of the tenant."
       >
         <Add
           done={async (found) => {
@@ -51,8 +51,8 @@ export function UsersPage() {
           <ShownOnce
             what={
               <>
-                The new password of <bdi className="font-medium">{given.name}</bdi>, who changes it under
-                Settings. It is shown this once; their log-ins have ended.
+                The new password of <bdi className="font-medium">{given.name}</bdi>. Copy it now: it is not
+                shown again. Their logins have ended. They can change the password in Settings.
               </>
             }
             text={given.password}
@@ -72,7 +72,7 @@ export function UsersPage() {
                   {user.name === me?.name && <span className="font-normal text-ink2"> (you)</span>}
                 </span>
                 <span className="block text-label text-ink2">
-                  since <When time={user.created_at} />
+                  created <When time={user.created_at} />
                 </span>
               </span>
               <span className="w-12 text-meta sm:w-20">{user.role}</span>
@@ -104,9 +104,9 @@ export function UsersPage() {
 }
 
 const actionsFor = (user: UserView, ask: (what: Change['what']) => void): RowAction[] => [
-  { word: 'New password…', act: () => ask('reset') },
+  { word: 'Reset password…', act: () => ask('reset') },
   { word: 'Log out everywhere…', act: () => ask('logout') },
-  { word: user.role === 'admin' ? 'Make a user…' : 'Make an admin…', act: () => ask('role') },
+  { word: user.role === 'admin' ? 'Change to user…' : 'Change to admin…', act: () => ask('role') },
   user.disabled
     ? { word: 'Enable…', act: () => ask('enable') }
     : { word: 'Disable…', bad: true, act: () => ask('disable') },
@@ -125,34 +125,34 @@ function Sure({
   const to = role === 'admin' ? 'user' : 'admin'
   const asked = {
     role: {
-      title: to === 'admin' ? `Make ${name} an admin?` : `Make ${name} a user?`,
+      title: to === 'admin' ? `Change ${name} to admin?` : `Change ${name} to user?`,
       text:
         to === 'admin'
           ? 'They see and control all runs, secrets, runners and users of the tenant.'
-          : 'They see and control their own runs alone from now on.',
-      verb: to === 'admin' ? 'Make an admin' : 'Make a user',
+          : 'From now on, they see and control only their own runs.',
+      verb: to === 'admin' ? 'Change to admin' : 'Change to user',
       doing: 'Changing…',
       act: () => changeUser(id, { role: to }),
     },
     disable: {
       title: `Disable ${name}?`,
-      text: 'Their log-ins and tokens are refused at once, and they cannot log in. Their runs go on.',
+      text: 'Their logins and tokens stop working now, and they cannot log in. Their runs continue.',
       verb: 'Disable user',
       doing: 'Disabling…',
       act: () => changeUser(id, { disabled: true }),
     },
     enable: {
       title: `Enable ${name}?`,
-      text: 'They can log in again, and their tokens are good again.',
+      text: 'They can log in again, and their tokens work again.',
       verb: 'Enable user',
       doing: 'Enabling…',
       act: () => changeUser(id, { disabled: false }),
     },
     reset: {
-      title: `Give ${name} a new password?`,
-      text: 'One is made up and shown to you once. All their log-ins end now; tokens and runs go on.',
-      verb: 'Make a password',
-      doing: 'Making it…',
+      title: `Reset the password of ${name}?`,
+      text: 'You see the new password once. All their logins end now. Their tokens stay valid, and their runs continue.',
+      verb: 'Reset password',
+      doing: 'Resetting…',
       act: async () => {
         const password = newPassword()
         await changeUser(id, { password })
@@ -161,14 +161,14 @@ function Sure({
     },
     logout: {
       title: `Log ${name} out everywhere?`,
-      text: 'All their log-ins end now, in browsers and on command lines. Their password, tokens and runs stay.',
+      text: 'All their logins end now, in browsers and on command lines. Their password, tokens and runs stay.',
       verb: 'Log out everywhere',
       doing: 'Logging out…',
       act: () => logOutUser(id),
     },
     remove: {
       title: `Remove ${name}?`,
-      text: 'Their tokens and own secrets go with them, and cannot be brought back. Their runs stay, under their name.',
+      text: 'Their tokens and own secrets are deleted too and cannot be restored. Their runs stay under their name.',
       verb: 'Remove user',
       doing: 'Removing…',
       act: () => removeUser(id),
@@ -178,7 +178,7 @@ function Sure({
   return (
     <Confirm
       title={title}
-      keep="Leave it"
+      keep="Cancel"
       verb={verb}
       doing={doing}
       destructive={what === 'disable' || what === 'remove'}
@@ -212,7 +212,7 @@ function Add({ done }: { done: (warnings: readonly string[]) => Promise<void> })
             onChange={({ target }) => setName(target.value)}
           />
         </Labelled>
-        <Labelled word="First password">
+        <Labelled word="Initial password">
           <input
             className="field"
             type="password"

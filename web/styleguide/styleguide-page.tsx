@@ -57,14 +57,14 @@ const refusal = new ApiError(409, {
 })
 const nobody: Me = { name: 'nobody', role: 'user', tenant: 'parts', csrf: '' }
 const told: ToastMessage[] = [
-  { kind: 'done', text: 'Approved. deploy-web goes on.', to: '/styleguide' },
+  { kind: 'done', text: 'Approved. deploy-web continues.', to: '/styleguide' },
   {
     kind: 'failed',
     text: 'Not approved: bob has rejected it already, 11:53.',
     hint: 'Open the run to see why.',
   },
   { kind: 'asks', text: 'deploy-web asks: “Ship 2026.11.4 to eu and us?”', to: '/styleguide' },
-  { kind: 'ended', text: 'nightly-db has failed at verify-dump: exit code.', to: '/styleguide' },
+  { kind: 'ended', text: 'nightly-db failed at verify-dump: exit code.', to: '/styleguide' },
   { kind: 'ended', text: 'rotate-certificates was interrupted.', to: '/styleguide' },
 ]
 const wait = () => new Promise((resolve) => setTimeout(resolve, 2000))
@@ -134,8 +134,8 @@ export function StyleguidePage() {
           <ActionButton kind="plain" doing="Adding…" act={wait}>
             <Plus size={14} strokeWidth={1.75} aria-hidden /> Add filter
           </ActionButton>
-          <button type="button" className="button" disabled title="The hub is away">
-            Can't yet
+          <button type="button" className="button" disabled title="The hub does not answer">
+            Not yet
           </button>
           <button type="button" className="button">
             Save <kbd className="key">Ctrl+Enter</kbd>
@@ -174,7 +174,7 @@ export function StyleguidePage() {
           <span className="chip bg-ok-soft text-ok">success</span>
           <span className="chip bg-bad-soft text-bad">failed</span>
           <span className="chip bg-accent-soft text-accent">running</span>
-          <span className="chip bg-ask-soft text-ask">waits for a person</span>
+          <span className="chip bg-ask-soft text-ask">waiting for a person</span>
           <span className="chip bg-gone-soft text-gone">interrupted</span>
           <kbd className="key">n</kbd>
         </Section>
@@ -194,7 +194,7 @@ export function StyleguidePage() {
           </label>
           <ThemeChoice className="w-60" />
           <RowMenu
-            label="What can be done with runner-1"
+            label="More for runner-1"
             actions={[
               { word: 'Drain', act: () => setPicked('Drain') },
               { word: 'Remove…', bad: true, act: () => setPicked('Remove') },
@@ -231,7 +231,7 @@ export function StyleguidePage() {
           <FilterForm label="A filter in words" placeholder="status:failed text…" submit={setPicked} />
         </Section>
         <Section name="Long texts">
-          <LongText text="A short one stands whole." />
+          <LongText text="A short text is shown in full." />
           <LongText text={Array.from({ length: 40 }, (_, at) => `line ${at + 1}`).join('\n')} />
         </Section>
         <Section name="Times">
@@ -280,8 +280,8 @@ export function StyleguidePage() {
           act={wait}
           close={() => setAsking(false)}
         >
-          48 instances are ended now (10 s to finish, then killed). 3,120 are done and stay. 1,830 never
-          start. Its rollback doesn't run.
+          This ends 48 instances now (10 s to finish, then killed). 3,120 are done and stay. 1,830 never
+          start. The rollback does not run.
         </Confirm>
       )}
     </div>

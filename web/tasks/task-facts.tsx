@@ -82,12 +82,12 @@ function Standing({ task }: { task: WholeTask }) {
       {words !== undefined && <LongText text={words} />}
       {retry_at !== undefined && (
         <p className="mt-1 text-ink2">
-          The next try begins at <When time={retry_at} />.
+          The next try starts at <When time={retry_at} />.
         </p>
       )}
       {open.map((one) => (
         <p key={one.id} className="mt-1 text-ink2">
-          after{' '}
+          depends on{' '}
           <Link
             to="/tasks/$task"
             params={{ task: one.id }}
@@ -107,7 +107,7 @@ function NeedsYou({ task, asks }: Pick<Props, 'task' | 'asks'>) {
   const client = useQueryClient()
   const [comment, setComment] = useState('')
   const [failure, setFailure] = useState<ApiError>()
-  const text = asks?.message ?? task.message ?? 'A person is asked.'
+  const text = asks?.message ?? task.message ?? 'Waiting for a person.'
   const answer = (decision: 'approve' | 'reject') => async (key: string) => {
     setFailure(undefined)
     await answerTask(task.id, decision, comment.trim() === '' ? undefined : comment, key)
@@ -120,7 +120,7 @@ function NeedsYou({ task, asks }: Pick<Props, 'task' | 'asks'>) {
       className="rounded-lg border border-(--ask-line) bg-ask-soft px-3 py-3 max-lg:col-span-2"
     >
       <h2 className="flex items-center gap-2 font-semibold">
-        <StatusMark shown="asks" beside /> It asks you
+        <StatusMark shown="asks" beside /> Needs your answer
       </h2>
       <p className="mt-2 break-words whitespace-pre-wrap">
         <bdi>{text}</bdi>
@@ -128,12 +128,12 @@ function NeedsYou({ task, asks }: Pick<Props, 'task' | 'asks'>) {
       {asks !== undefined && (
         <>
           <label className="sr-only" htmlFor="answer-comment">
-            Comment to the answer
+            Comment
           </label>
           <textarea
             id="answer-comment"
             className="field mt-3 h-16! w-full resize-y py-1.5"
-            placeholder="Comment; to a plan: what is to be otherwise"
+            placeholder="Comment; for a plan, say what to change"
             value={comment}
             onChange={({ target }) => setComment(target.value)}
           />
@@ -197,21 +197,21 @@ function PullRequest({ task }: { task: WholeTask }) {
         <div className="mt-2 flex items-center gap-2 border-t border-line pt-2 text-meta text-ink2">
           <span className="min-w-0">
             {following
-              ? `What checks and reviews say goes back to ${task.task.agent}${task.follow!.tries > 0 ? `, ${task.follow!.tries} so far` : ''}.`
-              : (task.follow?.message ?? 'Nobody looks at its checks and reviews.')}
+              ? `Check results and reviews go back to ${task.task.agent}${task.follow!.tries > 0 ? ` (${task.follow!.tries} ${task.follow!.tries === 1 ? 'try' : 'tries'} so far)` : ''}.`
+              : (task.follow?.message ?? 'Checks and reviews are not followed.')}
           </span>
           <span className="ml-auto" />
           <ActionButton
-            doing={following ? 'Ending…' : 'Beginning…'}
+            doing={following ? 'Stopping…' : 'Starting…'}
             act={async (key) => {
               await followTask(task.id, !following, key)
               await client.invalidateQueries({ queryKey: ['task', task.id] })
             }}
           >
-            {following ? 'Follow no more' : 'Follow'}
+            {following ? 'Stop following' : 'Follow'}
           </ActionButton>
           <CopyAsCli
-            of="to follow"
+            of="follow"
             actions={[['Follow', { do: 'task-follow', task: task.id, follow: !following }]]}
           />
         </div>
@@ -230,7 +230,7 @@ function Tests({ task, change }: Pick<Props, 'task' | 'change'>) {
     const count = judged.filter((file) => kindOf(file) === kind).length
     return count === 0 ? [] : [{ kind, count }]
   })
-  const words = { test: 'tests', ci: 'CI', hook: 'hooks', owners: 'owners of code' }
+  const words = { test: 'test', ci: 'CI', hook: 'hook', owners: 'code owners' }
   const { tests } = task
   const sum = (name: 'passed' | 'failed' | 'skipped') => tests.reduce((all, one) => all + one[name], 0)
   const [passed, failed, skipped] = [sum('passed'), sum('failed'), sum('skipped')]
@@ -242,8 +242,8 @@ function Tests({ task, change }: Pick<Props, 'task' | 'change'>) {
       {tests.length === 0 ? (
         <p className="text-meta text-ink2">
           {task.run_id === undefined && task.tries.length > 0
-            ? 'No figures of tests were kept.'
-            : 'None ran yet.'}
+            ? 'No test results were stored.'
+            : 'No tests have run yet.'}
         </p>
       ) : (
         <>
@@ -262,7 +262,7 @@ function Tests({ task, change }: Pick<Props, 'task' | 'change'>) {
           </p>
           <Bar figures={{ passed, failed, skipped }} />
           {names.length > 0 && (
-            <ul className="mt-2 flex flex-col gap-1 text-meta" aria-label="Tests that failed">
+            <ul className="mt-2 flex flex-col gap-1 text-meta" aria-label="Failed tests">
               {names.slice(0, MOST_NAMES).map((name, index) => (
                 // biome-ignore lint/suspicious/noArrayIndexKey: two may have one name
                 <li key={index} className="flex gap-2">
@@ -283,10 +283,10 @@ function Tests({ task, change }: Pick<Props, 'task' | 'change'>) {
         <p className="mt-2 flex items-start gap-1.5 text-meta text-ask">
           <ShieldAlert size={14} strokeWidth={1.75} aria-hidden className="mt-0.5 shrink-0" />
           <span>
+            The agent changed{' '}
             {apart
-              .map(({ kind, count }) => `${count} ${count === 1 ? 'file' : 'files'} of ${words[kind]}`)
-              .join(', ')}{' '}
-            {apart.length === 1 && apart[0]!.count === 1 ? 'was' : 'were'} changed by the agent
+              .map(({ kind, count }) => `${count} ${words[kind]} ${count === 1 ? 'file' : 'files'}`)
+              .join(', ')}
           </span>
         </p>
       )}
@@ -326,7 +326,7 @@ function Criteria({ task }: { task: WholeTask }) {
     <Card
       icon={Target}
       title="Criteria"
-      beside={criteria.length === 1 ? 'not shown yet' : `none of ${criteria.length} shown yet`}
+      beside={criteria.length === 1 ? 'not verified yet' : `none of ${criteria.length} verified yet`}
     >
       <ul aria-label="Criteria" className="flex flex-col gap-2.5">
         {criteria.map((criterion, index) => (
@@ -337,7 +337,7 @@ function Criteria({ task }: { task: WholeTask }) {
             </span>
             <span className="min-w-0">
               <bdi className="block break-words whitespace-pre-wrap">{criterion}</bdi>
-              <span className="text-label text-ink2">nothing shows this yet</span>
+              <span className="text-label text-ink2">no evidence yet</span>
             </span>
           </li>
         ))}
@@ -356,7 +356,7 @@ function Description({ task }: { task: WholeTask }) {
       beside={<bdi>{task.repo === undefined ? '' : repoName(task.repo)}</bdi>}
     >
       {description.trim() === '' ? (
-        <p className="text-meta text-ink2">It has no description.</p>
+        <p className="text-meta text-ink2">No description.</p>
       ) : (
         <LongText text={description} />
       )}
@@ -365,7 +365,7 @@ function Description({ task }: { task: WholeTask }) {
       )}
       <p className="mt-2 flex flex-wrap gap-x-3 text-label text-ink2">
         <span>
-          given <When time={task.created_at} />
+          created <When time={task.created_at} />
         </span>
         {ref !== undefined && <bdi>on {ref}</bdi>}
         {link !== undefined && (
@@ -383,14 +383,14 @@ function Prompt({ task }: { task: WholeTask }) {
   const [text, setText] = useState('')
   const { agent } = task.task
   return (
-    <Card icon={MessageSquare} title={`Tell ${agent}`} beside="it is at work">
+    <Card icon={MessageSquare} title={`Message ${agent}`} beside="working">
       <label className="sr-only" htmlFor="task-prompt">
-        A prompt for {agent}
+        Prompt for {agent}
       </label>
       <textarea
         id="task-prompt"
         className="field h-16! w-full resize-y py-1.5"
-        placeholder="A prompt; it is read when the turn ends"
+        placeholder="Prompt; the agent reads it when its turn ends"
         value={text}
         onChange={({ target }) => setText(target.value)}
       />

@@ -61,7 +61,7 @@ export function TaskPage() {
     <main className="flex flex-1 flex-col items-center justify-center gap-4 px-edge text-center">
       <h1 className="text-empty font-semibold">{error.message}</h1>
       <Link to="/tasks" className="button">
-        To the tasks
+        Go to tasks
       </Link>
     </main>
   )
@@ -120,7 +120,7 @@ function ShownTask({ task }: { task: WholeTask }) {
         >
           <ChevronLeft size={22} strokeWidth={1.75} aria-hidden />
         </Link>
-        <nav aria-label="Where this is" className="flex min-w-0 items-center gap-2 text-ink2">
+        <nav aria-label="Breadcrumb" className="flex min-w-0 items-center gap-2 text-ink2">
           <Link to="/tasks" className="reach hover:text-ink max-sm:hidden">
             Tasks
           </Link>
@@ -144,7 +144,7 @@ function ShownTask({ task }: { task: WholeTask }) {
               href={issue}
               target="_blank"
               rel="noopener noreferrer"
-              aria-label="The issue, at its forge"
+              aria-label="Open the issue on its forge"
               className="flex size-6 shrink-0 items-center justify-center text-ink3 hover:text-ink"
             >
               <ExternalLink size={13} strokeWidth={1.75} aria-hidden />
@@ -179,7 +179,7 @@ function ShownTask({ task }: { task: WholeTask }) {
             )}
           </div>
           <div className="mt-0.5 flex flex-wrap items-center gap-x-4 gap-y-0.5 text-meta text-ink2">
-            <span>asked by {task.owner}</span>
+            <span>created by {task.owner}</span>
             <bdi>
               {given.agent}
               {given.model === undefined ? '' : ` · ${given.model}`}
@@ -190,7 +190,7 @@ function ShownTask({ task }: { task: WholeTask }) {
               <span className="flex min-w-0 items-center gap-1.5">
                 <GitBranch size={13} strokeWidth={1.75} aria-hidden className="shrink-0" />
                 <bdi className="truncate font-mono">{task.pushed.branch}</bdi>
-                <CopyButton text={task.pushed.branch} label="Copy the branch" />
+                <CopyButton text={task.pushed.branch} label="Copy the branch name" />
               </span>
             )}
           </div>
@@ -267,13 +267,13 @@ function TaskDiff({ task, change, shownTry, search, show }: DiffProps) {
     return (
       <>
         <p className="flex min-h-9 shrink-0 items-center gap-3 border-b border-line bg-ask-soft px-3 text-meta text-ask">
-          This is the change of try {shownTry.number} of {task.tries.length}.
+          You see the changes of try {shownTry.number} of {task.tries.length}.
           <button
             type="button"
             className="min-h-6 text-accent hover:underline"
             onClick={() => show({ ...search, try: undefined, against: undefined })}
           >
-            Show the last one
+            Show the latest
           </button>
         </p>
         <RunChanges run={shownTry.run_id} version={shownTry.status} view={view} show={showView} />
@@ -290,8 +290,8 @@ function TaskDiff({ task, change, shownTry, search, show }: DiffProps) {
       send={sendTo(task)}
       none={
         isOverTask(task.state)
-          ? 'No try of it has kept a change.'
-          : 'No change is kept yet: one is as soon as the agent says that it is done.'
+          ? 'No try has stored a change.'
+          : 'No changes yet. They appear when the agent reports that it is done.'
       }
     />
   )
@@ -339,7 +339,9 @@ function sendTo(task: WholeTask): Send {
   return {
     to,
     act: (prompt, key) => retryTask(task.id, { prompt }, key),
-    why: canRetry(task) ? undefined : `It is ${taskStateWord(task.state)}: there is nobody to read them now.`,
+    why: canRetry(task)
+      ? undefined
+      : `No agent can read them now. State of the task: ${taskStateWord(task.state)}.`,
   }
 }
 
@@ -373,9 +375,9 @@ function Actions({ task, ask }: { task: WholeTask; ask: (what: TaskAction) => vo
 }
 
 const starts = {
-  '': 'the first step whose work is not kept',
-  workspace: 'workspace: forget the work, begin anew',
-  implement: 'implement: the agent goes on with the work',
+  '': 'the first step without stored work',
+  workspace: 'workspace: discard the work and start over',
+  implement: 'implement: the agent continues the work',
   test: 'test',
   push: 'push',
   pull_request: 'pull request',
@@ -400,18 +402,18 @@ function AskedDialog({ asked, task, close }: { asked: TaskAction; task: WholeTas
         close={close}
       >
         {task.run_id === undefined
-          ? 'Nothing of it is running.'
-          : 'The try that is open is ended now; what it has not kept is lost.'}{' '}
-        {task.pull_request?.state === 'open' && 'Its pull request stays open at the forge.'}
+          ? 'It is not running.'
+          : 'This ends the open try. Work that it has not stored is lost.'}{' '}
+        {task.pull_request?.state === 'open' && 'Its pull request stays open on the forge.'}
       </Confirm>
     )
   if (asked === 'retry')
     return (
       <Confirm
         title={`Try ${task.title} again?`}
-        keep="Leave it"
-        verb="Begin another try"
-        doing="Beginning…"
+        keep="Not now"
+        verb="Start another try"
+        doing="Starting…"
         destructive={false}
         act={(key) =>
           retryTask(
@@ -424,7 +426,7 @@ function AskedDialog({ asked, task, close }: { asked: TaskAction; task: WholeTas
         close={close}
       >
         <label className="mt-2 block text-meta" htmlFor="retry-from">
-          It begins at
+          Start at
         </label>
         <select
           id="retry-from"
@@ -439,7 +441,7 @@ function AskedDialog({ asked, task, close }: { asked: TaskAction; task: WholeTas
           ))}
         </select>
         <label className="mt-3 block text-meta" htmlFor="retry-prompt">
-          Words for {task.task.agent}, where it is asked again
+          Prompt for {task.task.agent}, if it runs again
         </label>
         <textarea
           id="retry-prompt"
@@ -461,7 +463,7 @@ function AskedDialog({ asked, task, close }: { asked: TaskAction; task: WholeTas
           throw new ApiError(400, {
             error: {
               code: 'bad_request',
-              message: `Type ${task.task_id} to delete it: it cannot come back.`,
+              message: `Type ${task.task_id} to delete it. It cannot be restored.`,
             },
           })
         await deleteTask(task.id)
@@ -474,7 +476,7 @@ function AskedDialog({ asked, task, close }: { asked: TaskAction; task: WholeTas
       {task.tries.length === 1 ? 'run of its try' : `runs of its ${task.tries.length} tries`}
       {task.artifact_count > 0 &&
         ` and ${task.artifact_count === 1 ? '1 artifact' : `${task.artifact_count} artifacts`}`}{' '}
-      go, and cannot come back.
+      are deleted and cannot be restored.
       {task.pull_request !== undefined && ' Its pull request and branch stay.'}
       <label className="mt-3 block text-meta" htmlFor="delete-typed">
         Type <b className="font-mono text-ink">{task.task_id}</b>

@@ -54,7 +54,7 @@ function TryLine({ run, tries, shown, search, show }: OfTry) {
           search={{}}
           className="ml-auto shrink-0 text-accent hover:underline"
         >
-          Open its run
+          Open run
         </Link>
       )}
     </div>
@@ -71,7 +71,7 @@ const isToCome = ({ step, phase, status }: WholeRun['steps'][number]): boolean =
 /** Lists the steps of a try; each links to the page of its run. */
 export function TaskSteps(of: OfTry) {
   const { run } = of
-  if (of.shown === undefined) return <p className="p-5 text-ink2">No try has begun yet.</p>
+  if (of.shown === undefined) return <p className="p-5 text-ink2">No try has started yet.</p>
   return (
     <>
       <TryLine {...of} />
@@ -118,7 +118,7 @@ export function TaskSteps(of: OfTry) {
 /** Shows the log of one step of a try, live. */
 export function TaskLog({ feed, ...of }: OfTry & { feed: RunFeed | undefined }) {
   const { run, search, show } = of
-  if (of.shown === undefined) return <p className="p-5 text-ink2">No try has begun yet.</p>
+  if (of.shown === undefined) return <p className="p-5 text-ink2">No try has started yet.</p>
   const begun = run?.steps.flatMap(instancesOf).filter(({ instance }) => instance.attempts.length > 0) ?? []
   const place =
     begun.find((one) => instanceName(one) === search.step) ??
@@ -146,7 +146,7 @@ export function TaskLog({ feed, ...of }: OfTry & { feed: RunFeed | undefined }) 
         ))}
       </fieldset>
       {run === undefined || feed === undefined || attempt === undefined ? (
-        <p className="flex-1 bg-sunken p-4 text-meta text-ink2">Nothing of it has begun yet.</p>
+        <p className="flex-1 bg-sunken p-4 text-meta text-ink2">Nothing has started yet.</p>
       ) : (
         <Log
           key={`${run.run_id} ${attempt.number}`}
@@ -181,7 +181,7 @@ export function TaskArtifacts({
 }) {
   if (kept === undefined) return <div className="flex-1" aria-busy="true" />
   if (kept.artifacts.length + kept.external.length === 0)
-    return <p className="p-5 text-ink2">Nothing was kept yet.</p>
+    return <p className="p-5 text-ink2">No artifacts yet.</p>
   return (
     <ul className="min-h-0 flex-1 overflow-y-auto py-1" aria-label="Artifacts, newest first">
       {[...kept.artifacts].reverse().map(({ run_id, artifact }) => (
@@ -215,7 +215,7 @@ export function TaskArtifacts({
           <bdi className="min-w-0 flex-1 truncate font-mono text-meta" title={uri}>
             {uri}
           </bdi>
-          <span className="text-meta text-ink2">kept elsewhere</span>
+          <span className="text-meta text-ink2">stored elsewhere</span>
           <span className="w-16 text-right text-meta text-ink2">
             {size_bytes === undefined ? '' : bytesText(size_bytes)}
           </span>
@@ -227,7 +227,7 @@ export function TaskArtifacts({
 
 /** Lists the tries, newest first: how and why each ended, and how long it took. */
 export function TaskTries({ task, show }: { task: WholeTask; show: (search: TaskSearch) => void }) {
-  if (task.tries.length === 0) return <p className="p-5 text-ink2">No try has begun yet.</p>
+  if (task.tries.length === 0) return <p className="p-5 text-ink2">No try has started yet.</p>
   return (
     <ol className="min-h-0 flex-1 overflow-y-auto" aria-label="Tries, newest first">
       {[...task.tries].reverse().map((one) => {
@@ -257,7 +257,7 @@ export function TaskTries({ task, show }: { task: WholeTask; show: (search: Task
                     className="text-accent hover:underline max-sm:min-h-11"
                     onClick={() => show({ try: String(one.number) })}
                   >
-                    Change
+                    Changes
                   </button>
                 )}
                 <button

@@ -98,7 +98,7 @@ export function TasksPage() {
             <div className="flex flex-col items-center gap-3 px-edge py-24">
               <p className="text-empty font-semibold">No task matches</p>
               <button type="button" className="button" onClick={() => navigate({ to: '/tasks', search: {} })}>
-                Drop the filter
+                Clear filter
               </button>
             </div>
           ) : (
@@ -116,7 +116,7 @@ export function TasksPage() {
               <span className="max-lg:hidden">Agent</span>
               <span>Tests</span>
               <span className="max-lg:hidden">Pull request</span>
-              <span className="text-right">Changed</span>
+              <span className="text-right">Updated</span>
             </div>
             <Newer of={rows.window} what="tasks" />
             {rows.window.shown.map(([name, some]) => (
@@ -180,10 +180,10 @@ function Tests({ of }: { of: Task['test_figures'] }) {
   const all = of.passed + of.failed
   return of.failed > 0 ? (
     <span className="text-bad">
-      {of.failed} of {all} fail
+      {of.failed}/{all} failed
     </span>
   ) : (
-    <span className="text-ink2">{of.passed} pass</span>
+    <span className="text-ink2">{of.passed} passed</span>
   )
 }
 
@@ -259,7 +259,7 @@ function TaskFilterLine({ filter, tasks }: { filter: TaskFilter; tasks: readonly
     agent: known(({ agent }) => agent).map((agent) => [agent, agent] as const),
     user: known(({ owner }) => owner).map((owner) => [owner, owner] as const),
   }
-  const titles = { state: 'State', repo: 'Repository', agent: 'Agent', user: 'Who' }
+  const titles = { state: 'State', repo: 'Repository', agent: 'Agent', user: 'User' }
   return (
     <FilterForm
       label="Filter: words such as state:running, or part of a title or id"
@@ -285,12 +285,12 @@ function TaskFilterLine({ filter, tasks }: { filter: TaskFilter; tasks: readonly
 function Empty() {
   return (
     <div className="flex flex-col items-center px-edge py-24 text-center">
-      <p className="mb-1 text-empty font-semibold">No task has been given yet</p>
+      <p className="mb-1 text-empty font-semibold">No tasks yet</p>
       <p className="mb-6 max-w-md text-ink2">
-        A task is an issue in, and a pull request out: an agent works on it, tests say whether it holds.
+        A task turns an issue into a pull request: an agent does the work, and tests check it.
       </p>
       <Link to="/new" search={{ kind: 'task' }} className="button button-main">
-        <Plus size={14} strokeWidth={1.75} aria-hidden /> Give a task
+        <Plus size={14} strokeWidth={1.75} aria-hidden /> Create task
       </Link>
       <p className="mt-6 text-meta text-ink2">
         or from a shell: <code className="font-mono">errand task run ISSUE-URL</code>

@@ -87,7 +87,7 @@ export function Changes({ of, scope, change, base, view, show, send, none }: Pro
   return (
     <div className="flex min-h-0 min-w-0 flex-1 flex-col">
       <div className="flex h-9 shrink-0 items-center gap-3 border-b border-line px-3 text-meta max-sm:h-12">
-        <fieldset aria-label="Compared with" className="segments">
+        <fieldset aria-label="Compare with" className="segments">
           <Choice chosen={view.commit === undefined} choose={() => show({ ...view, commit: undefined })}>
             against {base ?? 'the base'}
           </Choice>
@@ -156,7 +156,7 @@ export function Changes({ of, scope, change, base, view, show, send, none }: Pro
       </div>
       {cutAt !== undefined && (
         <p className="shrink-0 border-b border-line bg-ask-soft px-3 py-1.5 text-meta text-ask">
-          These are the first {Math.round(cutAt / 1024 / 1024)} MB of the change; Raw has all of it.
+          Only the first {Math.round(cutAt / 1024 / 1024)} MB of the change are shown. Raw has all of it.
         </p>
       )}
       {error instanceof ApiError ? (
@@ -219,7 +219,7 @@ export function RunChanges({ run, version, view, show, send, otherwise }: RunCha
       view={view ?? own}
       show={show ?? setOwn}
       send={send}
-      none="This run has kept no change yet."
+      none="This run has not stored any changes yet."
     />
   )
 }

@@ -122,13 +122,13 @@ export function DiffView({ files, scope, chosen, choose, kinds, send }: Props) {
     put(draft)
     keepCommented(scope, [...prints.values()])
   }
-  if (file === undefined) return <p className="p-5 text-ink2">Nothing is changed.</p>
+  if (file === undefined) return <p className="p-5 text-ink2">No changes.</p>
   const words = drafts.length === 1 ? '1 comment' : `${drafts.length} comments`
   return (
     <div ref={place} className="@container flex min-h-0 min-w-0 flex-1 flex-col">
       <div className="flex min-h-0 flex-1 flex-col @3xl:flex-row">
         <nav
-          aria-label="Files that are changed"
+          aria-label="Changed files"
           className="max-h-[30%] shrink-0 overflow-y-auto border-line py-1 max-@3xl:border-b @3xl:max-h-none @3xl:w-60 @3xl:border-r"
         >
           {groups.map(([kind, all], index) => {
@@ -172,7 +172,7 @@ export function DiffView({ files, scope, chosen, choose, kinds, send }: Props) {
           })}
           {sorted.length > listed && (
             <button type="button" className="button mx-3 my-2" onClick={() => setMore(listed + MOST_FILES)}>
-              Show more, {(sorted.length - listed).toLocaleString('en')} are left
+              Show more ({(sorted.length - listed).toLocaleString('en')} left)
             </button>
           )}
         </nav>
@@ -206,21 +206,21 @@ export function DiffView({ files, scope, chosen, choose, kinds, send }: Props) {
       </div>
       {send === 'later' && drafts.length > 0 && (
         <p className="flex shrink-0 items-center border-t border-line bg-surface px-3 py-1.5 text-meta text-ink2">
-          {words} {drafts.length === 1 ? 'goes' : 'go'} with your next prompt
+          {words} to send with your next prompt
           <button type="button" className="button button-plain ml-auto" onClick={() => drop(drafts)}>
-            Drop {drafts.length === 1 ? 'it' : 'all'}
+            Discard{drafts.length === 1 ? '' : ' all'}
           </button>
         </p>
       )}
       {send !== undefined && send !== 'later' && drafts.length > 0 && (
         <div className="flex shrink-0 flex-wrap items-center gap-2 border-t border-line bg-surface px-3 py-2">
           <span className="text-meta text-ink2">
-            {words}, {drafts.length === 1 ? 'a draft' : 'drafts'} that only you see
+            {words}: {drafts.length === 1 ? 'a draft' : 'drafts'} that only you can see
             {send.why !== undefined && <span className="block">{send.why}</span>}
           </span>
           <span className="ml-auto" />
           <button type="button" className="button button-plain" onClick={() => drop(drafts)}>
-            Drop {drafts.length === 1 ? 'it' : 'all'}
+            Discard{drafts.length === 1 ? '' : ' all'}
           </button>
           {send.why === undefined ? (
             <ActionButton
@@ -269,17 +269,17 @@ function Lines({
           <>
             {why}
             <button type="button" className="button" onClick={() => setUnfolded(true)}>
-              Show it
+              Show file
             </button>
           </>
         ) : file.isBinary ? (
-          'It is binary: its content is not shown.'
+          'The content of a binary file is not shown.'
         ) : file.mode !== undefined ? (
-          `Its mode alone is changed: ${file.mode}.`
+          `Only its mode has changed: ${file.mode}.`
         ) : file.change === 'changed' ? (
-          'Nothing of its text is changed.'
+          'Its text has not changed.'
         ) : (
-          `It is ${{ added: 'new, and empty', removed: 'removed; it was empty', renamed: 'moved, and otherwise the same', copied: 'copied, and otherwise the same' }[file.change]}.`
+          `${{ added: 'New empty file', removed: 'An empty file was removed', renamed: 'Moved without other changes', copied: 'Copied without other changes' }[file.change]}.`
         )}
       </div>
     </>
@@ -290,7 +290,7 @@ function From({ file }: { file: DiffFile }) {
   if (file.oldPath === undefined) return null
   return (
     <p className="truncate border-b border-line px-3 py-1 text-label text-ink2">
-      {file.change === 'copied' ? 'copied from' : 'was'}{' '}
+      {file.change === 'copied' ? 'copied from' : 'moved from'}{' '}
       <bdi className="font-mono">
         <Shown text={file.oldPath} />
       </bdi>

@@ -264,7 +264,7 @@ function LineRow({ row: { line, hunk }, hasDraft, focusable, comment }: LineProp
             </span>
           ))
         )}
-        {line.unended && <span className="text-ink2 select-none"> no line break at the end</span>}
+        {line.unended && <span className="text-ink2 select-none"> no newline at end of file</span>}
       </span>
     </div>
   )
@@ -328,18 +328,18 @@ function Comment({ place, draft, writing, write, put }: CommentProps) {
     addEventListener('pagehide', left)
     return () => removeEventListener('pagehide', left)
   }, [])
-  const where = `line ${place.line}${place.side === 'before' ? ' before' : ''}`
+  const where = `line ${place.line}${place.side === 'before' ? ' before the change' : ''}`
   if (!writing)
     return (
       <div className="rounded-lg border border-line2 bg-surface text-body">
-        <p className="px-3 pt-2 text-meta text-ink2">{where} · draft, only you see it</p>
+        <p className="px-3 pt-2 text-meta text-ink2">{where} · draft, only you can see it</p>
         <p className="px-3 pt-0.5 pb-2 break-words whitespace-pre-wrap">{draft?.text}</p>
         <p className="flex gap-1 rounded-b-lg border-t border-line bg-sunken px-1.5 py-1">
           <button type="button" className="button button-plain" onClick={() => write(true)}>
             Edit
           </button>
           <button type="button" className="button button-plain" onClick={() => put({ ...place, text: '' })}>
-            Drop
+            Discard
           </button>
         </p>
       </div>
@@ -369,7 +369,7 @@ function Comment({ place, draft, writing, write, put }: CommentProps) {
       />
       <p className="mt-2 flex gap-2">
         <button type="submit" className="button" aria-disabled={text.trim() === ''}>
-          Keep as draft <kbd className="key max-sm:hidden">Ctrl ↵</kbd>
+          Save draft <kbd className="key max-sm:hidden">Ctrl ↵</kbd>
         </button>
         <button type="button" className="button button-plain" onClick={() => write(false)}>
           Cancel

@@ -16,6 +16,6 @@ test('tests, CI and hooks stand apart, and what a tool made is folded', () => {
   ].map(kindOfPath)
   assert.deepEqual(kinds, ['code', 'test', 'test', 'ci', 'hook', 'made', 'owners', 'code'])
   const [file] = parseDiff('diff --git a/go.sum b/go.sum\n--- a/go.sum\n+++ b/go.sum\n@@ -1 +1 @@\n-a\n+b\n')
-  assert.match(foldedWhy(file!)!, /made by a tool: 2 lines/)
+  assert.match(foldedWhy(file!)!, /^Generated file: 2 lines/)
   assert.notEqual(fingerprint(file!), fingerprint({ ...file!, path: 'go.mod' }))
 })

@@ -5,11 +5,11 @@ export type FileKind = 'code' | 'test' | 'ci' | 'hook' | 'owners' | 'made'
 
 export const kindNames: Record<FileKind, string> = {
   code: 'Changes',
-  test: 'Tests, shown apart',
-  ci: 'CI, shown apart',
-  hook: 'Hooks, shown apart',
-  owners: 'Owners of code, shown apart',
-  made: 'Made by tools',
+  test: 'Tests',
+  ci: 'CI',
+  hook: 'Hooks',
+  owners: 'Code owners',
+  made: 'Generated files',
 }
 
 const kinds: [FileKind, RegExp][] = [
@@ -39,8 +39,8 @@ export const LONG_FILE = 3000
 export function foldedWhy({ path, added, removed, hunks }: DiffFile): string | undefined {
   const kind = kindOfPath(path)
   const lines = hunks.reduce((sum, hunk) => sum + hunk.lines.length, 0)
-  if (kind === 'made') return `It is made by a tool: ${lines.toLocaleString('en')} lines.`
-  if (lines > LONG_FILE) return `It is long: ${(added + removed).toLocaleString('en')} lines are changed.`
+  if (kind === 'made') return `Generated file: ${lines.toLocaleString('en')} lines.`
+  if (lines > LONG_FILE) return `Large file: ${(added + removed).toLocaleString('en')} changed lines.`
   return undefined
 }
 

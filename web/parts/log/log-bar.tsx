@@ -135,7 +135,7 @@ export function LogBar({ find, setFind, search, current, step, input, leave, ...
           {find.q !== '' && (
             <button
               type="button"
-              aria-label="Clear the search"
+              aria-label="Clear search"
               className="reach flex size-6 items-center justify-center text-ink3 hover:text-ink"
               onClick={() => setFind({ ...find, q: '' })}
             >
@@ -184,7 +184,7 @@ export function LogBar({ find, setFind, search, current, step, input, leave, ...
             <option value="stderr">stderr</option>
           </select>
         )}
-        <IconButton label="Times (t)" pressed={times} onClick={() => setTimes(!times)}>
+        <IconButton label="Timestamps (t)" pressed={times} onClick={() => setTimes(!times)}>
           <Clock {...icon} />
         </IconButton>
         <IconButton label="Wrap long lines (w)" pressed={wrap} onClick={() => setWrap(!wrap)}>
@@ -207,7 +207,7 @@ export function LogBar({ find, setFind, search, current, step, input, leave, ...
               className="inline-flex h-7 items-center justify-center gap-1 text-ink2 hover:text-ink max-sm:size-11"
               href={address(outputPath(run, attempt, stream))}
               download={`${run}.${attempt}.${stream}.txt`}
-              title={`Raw: the bytes of ${stream} as they are`}
+              title={`Raw bytes of ${stream}`}
             >
               <Download {...icon} size={13} /> <span className="max-sm:sr-only">{stream}</span>
             </a>

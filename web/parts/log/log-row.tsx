@@ -108,8 +108,8 @@ const Unordered = () => (
   <span
     role="img"
     className="pr-2 text-ink3 select-none"
-    title="stdout and stderr grew too fast to know their order: this line may belong more than 64 KB further up"
-    aria-label="Its place among the lines of the other stream is not known"
+    title="stdout and stderr grew too fast to know their order. This line may belong more than 64 KB further up."
+    aria-label="Order relative to the other stream unknown"
   >
     ≈
   </span>

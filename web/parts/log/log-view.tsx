@@ -437,11 +437,11 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
             </div>
           </div>
           {stream !== undefined && total > 0 && tops.count(total) === 0 && (
-            <p className="absolute top-3 px-4 font-sans text-meta text-ink3">No line is on {stream}.</p>
+            <p className="absolute top-3 px-4 font-sans text-meta text-ink3">No lines on {stream}.</p>
           )}
           {total === 0 && source.isKnown && (
             <p className="absolute top-3 px-4 font-sans text-meta text-ink3">
-              {running ? 'Nothing is put out yet.' : 'It put nothing out.'}
+              {running ? 'No output yet.' : 'No output.'}
             </p>
           )}
         </section>

@@ -24,8 +24,8 @@ export function LinkToShare({ link }: { link: string }) {
         </button>
       </div>
       <p role="status" className="mt-1 min-h-[18px] text-meta text-ink2">
-        {copied === true && 'The link is copied.'}
-        {copied === false && 'The link could not be copied. Select it and copy it yourself.'}
+        {copied === true && 'Link copied.'}
+        {copied === false && 'Could not copy the link. Select it and copy it yourself.'}
       </p>
     </div>
   )

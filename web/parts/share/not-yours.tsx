@@ -24,7 +24,7 @@ export default function NotYours({ what, id, to }: Props) {
       {data !== undefined && (
         <p className="max-w-prose text-ink2">
           The owner of a {what} and the admins of its tenant can open it
-          {what === 'run' && ', and those with whom it is shared'}. You are in the tenant{' '}
+          {what === 'run' && ', and so can people with whom it is shared'}. You are in the tenant{' '}
           <bdi className="font-medium text-ink">{data.tenant}</bdi>
           {admins.length > 0 && (
             <>
@@ -33,12 +33,12 @@ export default function NotYours({ what, id, to }: Props) {
               {more && ' and others'}
             </>
           )}
-          : ask one of them, or whoever sent you the link, who also knows whether it belongs to another
-          tenant.
+          . Ask one of them, or the person who sent you the link. That person also knows whether it belongs to
+          another tenant.
         </p>
       )}
       <Link to={to} className="button">
-        To the {what}s
+        Go to {what}s
       </Link>
     </main>
   )

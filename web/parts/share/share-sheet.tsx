@@ -16,7 +16,7 @@ interface Props {
 }
 
 const words: Record<ShareCan, string> = { watch: 'watch', 'take-part': 'take part' }
-const nameOf = ({ user, role }: Pick<Share, 'user' | 'role'>) => user ?? `everyone who is ${role}`
+const nameOf = ({ user, role }: Pick<Share, 'user' | 'role'>) => user ?? `everyone with the role ${role}`
 
 /**
  * Shows the link to a run, who can open it, and with whom it is shared: for watching, or also for prompts and
@@ -62,9 +62,9 @@ export default function ShareSheet({ run, link, close }: Props) {
       <LinkToShare link={link} />
       <p className="mb-3 text-ink2">
         <bdi className="font-medium text-ink">{run.owner}</bdi> and the admins of the tenant{' '}
-        <bdi>{me?.tenant}</bdi> can open it, and so can those below and anyone whom a step asks for approval.
-        For others it does not exist. A person who takes part prompts and answers under their own name, and
-        can use the files and secrets of the {what}.
+        <bdi>{me?.tenant}</bdi> can open it. So can the people below, and anyone whom a step asks for
+        approval. Nobody else can see that it exists. A person who takes part sends prompts and answers under
+        their own name, and can use the files and secrets of the {what}.
       </p>
       <ul aria-label="Shared with" className="mb-3 border-b border-line">
         {shares.map((share) => (
@@ -84,24 +84,24 @@ export default function ShareSheet({ run, link, close }: Props) {
             {mayChange && (
               <ActionButton
                 kind="plain"
-                doing="Taking back…"
+                doing="Removing…"
                 act={() => change('DELETE', { user: share.user, role: share.role } as { user?: string })}
               >
-                Take back
+                Remove
               </ActionButton>
             )}
           </li>
         ))}
         {shares.length === 0 && (
           <li className="border-t border-line py-3 text-meta text-ink2">
-            {error !== null ? error.message : isPending ? '…' : 'It is shared with nobody else.'}
+            {error !== null ? error.message : isPending ? '…' : 'Not shared with anyone else.'}
           </li>
         )}
       </ul>
       {mayChange && (
         <div className="mb-4 flex flex-wrap items-end gap-2">
           <label className="flex min-w-40 flex-1 flex-col gap-1 text-meta text-ink2">
-            User of your tenant
+            User in your tenant
             <input
               className="field text-ink"
               value={whom === '*' ? '' : whom}
@@ -114,7 +114,7 @@ export default function ShareSheet({ run, link, close }: Props) {
             />
           </label>
           <label className="flex flex-col gap-1 text-meta text-ink2">
-            May
+            Permission
             <select
               className="field text-ink"
               value={can}

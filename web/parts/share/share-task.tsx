@@ -22,8 +22,8 @@ export default function ShareTask({ link, owner, close }: Props) {
       <LinkToShare link={link} />
       <p className="mb-4 text-ink2">
         <bdi className="font-medium text-ink">{owner}</bdi> and the admins of the tenant{' '}
-        <bdi>{me?.tenant}</bdi> can open it. For others it does not exist. You can share the runs of its tries
-        one by one.
+        <bdi>{me?.tenant}</bdi> can open it. Nobody else can see that it exists. You can share the runs of its
+        tries individually.
       </p>
       <div className="flex justify-end">
         <button type="button" className="button" onClick={() => dialog.current?.close()}>
