@@ -10,6 +10,7 @@ import type { RetryPlan, RetryRun, RetryStep } from '../contract/runs/retry.ts'
 import type { InstancePage, LastGood, StepOverview } from '../contract/runs/run-parts.ts'
 import type { Share } from '../contract/runs/shares.ts'
 import { isFinalRun } from '../contract/status.ts'
+import { KeyedMutex } from '../platform/sync.ts'
 import {
   alreadyRolledBack,
   type EngineFace,
@@ -58,7 +59,7 @@ export class Engine implements EngineFace {
   readonly #feed = new Feed()
   readonly #runs: ActiveRuns
   /** The last of the operations of each name that are under way. */
-  readonly #pending = new Map<string, Promise<void>>()
+  readonly #pending = new KeyedMutex()
   /** Ended runs that were requested recently, folded: clients that page through a run repeat requests. */
   readonly #lately = new Map<string, { plan: Plan; state: RunState }>()
 
@@ -202,11 +203,11 @@ export class Engine implements EngineFace {
   ): Promise<void> {
     const how = { ...options, force: options.force ?? false }
     // Waits for a running `resumeRun`, because nobody conducts a run that is set aside.
-    await this.#serialize(`cancel ${runId}`, () => this.#runs.cancel(runId, how))
+    await this.#pending.run(`cancel ${runId}`, () => this.#runs.cancel(runId, how))
   }
 
   async resumeRun(runId: string): Promise<RunRecord> {
-    await this.#serialize(`cancel ${runId}`, () => this.#runs.takeBack(runId))
+    await this.#pending.run(`cancel ${runId}`, () => this.#runs.takeBack(runId))
     return await this.#record(runId)
   }
 
@@ -235,7 +236,7 @@ export class Engine implements EngineFace {
   }
 
   share(runId: string, change: ShareChange): Promise<readonly Share[]> {
-    return this.#serialize(`share ${runId}`, async () => {
+    return this.#pending.run(`share ${runId}`, async () => {
       const { shares, status } = await this.#record(runId)
       if (!changesShares(runId, shares, change)) return shares ?? []
       if (!isFinalRun(status))
@@ -270,7 +271,7 @@ export class Engine implements EngineFace {
     const boxed = withBoxesHad(plan.workflow, state)
     const again = boxed === plan.workflow ? plan : this.#loader.again(boxed)
     // One after another, since each gets its own number.
-    return this.#serialize(record.first_run ?? runId, async () => {
+    return this.#pending.run(record.first_run ?? runId, async () => {
       const place = await this.#nextTry(record)
       return this.#runs.begin(again, submission, { retry_of: runId, ...start, ...place })
     })
@@ -295,7 +296,7 @@ export class Engine implements EngineFace {
 
   rollback(runId: string, options: { owner?: string; run_id?: string } = {}): Promise<RunRecord> {
     // One after another: each finds in the store what the one before has started.
-    return this.#serialize(`rollback ${runId}`, () => this.#rollBack(runId, options))
+    return this.#pending.run(`rollback ${runId}`, () => this.#rollBack(runId, options))
   }
 
   async remove(runIds: readonly string[]): Promise<void> {
@@ -372,19 +373,6 @@ export class Engine implements EngineFace {
     const state = damagedToo ? foldedAsFar(plan, log) : folded(plan, log)
     if (isFinalRun(state.status)) this.#keep(runId, { plan, state })
     return { record, plan, state }
-  }
-
-  /** Runs the work after the previous work of the same name. */
-  #serialize<T>(name: string, work: () => Promise<T>): Promise<T> {
-    const begun = (this.#pending.get(name) ?? Promise.resolve()).then(work)
-    const settled = begun
-      .then(() => {})
-      .catch(() => {})
-      .then(() => {
-        if (this.#pending.get(name) === settled) this.#pending.delete(name)
-      })
-    this.#pending.set(name, settled)
-    return begun
   }
 
   /** Returns the tries of the run's chain; empty when it is the only one. */
