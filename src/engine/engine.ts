@@ -1,3 +1,4 @@
+import { BoundedMap } from '../platform/bounded-map.ts'
 import { isDeepStrictEqual } from 'node:util'
 import { type ActionCatalog, builtinActions } from '../contract/actions.ts'
 import type { GivenInput } from '../contract/agent.ts'
@@ -61,7 +62,7 @@ export class Engine implements EngineFace {
   /** The last of the operations of each name that are under way. */
   readonly #pending = new KeyedMutex()
   /** Ended runs that were requested recently, folded: clients that page through a run repeat requests. */
-  readonly #lately = new Map<string, { plan: Plan; state: RunState }>()
+  readonly #lately = new BoundedMap<string, { plan: Plan; state: RunState }>(KEPT_RUNS)
 
   constructor(options: EngineOptions) {
     this.#store = options.store
@@ -449,9 +450,7 @@ export class Engine implements EngineFace {
 
   /** Remembers a folded run; evicts the oldest to make room. */
   #keep(runId: string, folded: { plan: Plan; state: RunState }): void {
-    this.#lately.delete(runId)
     this.#lately.set(runId, folded)
-    if (this.#lately.size > KEPT_RUNS) this.#lately.delete(this.#lately.keys().next().value!)
   }
 
   async #rollBack(runId: string, { owner, run_id }: { owner?: string; run_id?: string }): Promise<RunRecord> {
