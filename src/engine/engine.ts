@@ -1,3 +1,4 @@
+import { BoundedMap } from '../platform/bounded-map.ts'
 import { isDeepStrictEqual } from 'node:util'
 import { type ActionCatalog, builtinActions } from '../contract/actions.ts'
 import type { GivenInput } from '../contract/agent.ts'
@@ -10,6 +11,7 @@ import type { RetryPlan, RetryRun, RetryStep } from '../contract/runs/retry.ts'
 import type { InstancePage, LastGood, StepOverview } from '../contract/runs/run-parts.ts'
 import type { Share } from '../contract/runs/shares.ts'
 import { isFinalRun } from '../contract/status.ts'
+import { KeyedMutex } from '../platform/sync.ts'
 import {
   alreadyRolledBack,
   type EngineFace,
@@ -58,9 +60,9 @@ export class Engine implements EngineFace {
   readonly #feed = new Feed()
   readonly #runs: ActiveRuns
   /** The last of the operations of each name that are under way. */
-  readonly #pending = new Map<string, Promise<void>>()
+  readonly #pending = new KeyedMutex()
   /** Ended runs that were requested recently, folded: clients that page through a run repeat requests. */
-  readonly #lately = new Map<string, { plan: Plan; state: RunState }>()
+  readonly #lately = new BoundedMap<string, { plan: Plan; state: RunState }>(KEPT_RUNS)
 
   constructor(options: EngineOptions) {
     this.#store = options.store
@@ -202,11 +204,11 @@ export class Engine implements EngineFace {
   ): Promise<void> {
     const how = { ...options, force: options.force ?? false }
     // Waits for a running `resumeRun`, because nobody conducts a run that is set aside.
-    await this.#serialize(`cancel ${runId}`, () => this.#runs.cancel(runId, how))
+    await this.#pending.run(`cancel ${runId}`, () => this.#runs.cancel(runId, how))
   }
 
   async resumeRun(runId: string): Promise<RunRecord> {
-    await this.#serialize(`cancel ${runId}`, () => this.#runs.takeBack(runId))
+    await this.#pending.run(`cancel ${runId}`, () => this.#runs.takeBack(runId))
     return await this.#record(runId)
   }
 
@@ -235,7 +237,7 @@ export class Engine implements EngineFace {
   }
 
   share(runId: string, change: ShareChange): Promise<readonly Share[]> {
-    return this.#serialize(`share ${runId}`, async () => {
+    return this.#pending.run(`share ${runId}`, async () => {
       const { shares, status } = await this.#record(runId)
       if (!changesShares(runId, shares, change)) return shares ?? []
       if (!isFinalRun(status))
@@ -270,7 +272,7 @@ export class Engine implements EngineFace {
     const boxed = withBoxesHad(plan.workflow, state)
     const again = boxed === plan.workflow ? plan : this.#loader.again(boxed)
     // One after another, since each gets its own number.
-    return this.#serialize(record.first_run ?? runId, async () => {
+    return this.#pending.run(record.first_run ?? runId, async () => {
       const place = await this.#nextTry(record)
       return this.#runs.begin(again, submission, { retry_of: runId, ...start, ...place })
     })
@@ -295,7 +297,7 @@ export class Engine implements EngineFace {
 
   rollback(runId: string, options: { owner?: string; run_id?: string } = {}): Promise<RunRecord> {
     // One after another: each finds in the store what the one before has started.
-    return this.#serialize(`rollback ${runId}`, () => this.#rollBack(runId, options))
+    return this.#pending.run(`rollback ${runId}`, () => this.#rollBack(runId, options))
   }
 
   async remove(runIds: readonly string[]): Promise<void> {
@@ -374,19 +376,6 @@ export class Engine implements EngineFace {
     return { record, plan, state }
   }
 
-  /** Runs the work after the previous work of the same name. */
-  #serialize<T>(name: string, work: () => Promise<T>): Promise<T> {
-    const begun = (this.#pending.get(name) ?? Promise.resolve()).then(work)
-    const settled = begun
-      .then(() => {})
-      .catch(() => {})
-      .then(() => {
-        if (this.#pending.get(name) === settled) this.#pending.delete(name)
-      })
-    this.#pending.set(name, settled)
-    return begun
-  }
-
   /** Returns the tries of the run's chain; empty when it is the only one. */
   async #chainOf({ run_id, first_run = run_id }: RunRecord): Promise<Pick<RunView, 'chain' | 'retried_as'>> {
     const { runs } = await this.#store.list({ first_run, limit: MOST_TRIES })
@@ -461,9 +450,7 @@ export class Engine implements EngineFace {
 
   /** Remembers a folded run; evicts the oldest to make room. */
   #keep(runId: string, folded: { plan: Plan; state: RunState }): void {
-    this.#lately.delete(runId)
     this.#lately.set(runId, folded)
-    if (this.#lately.size > KEPT_RUNS) this.#lately.delete(this.#lately.keys().next().value!)
   }
 
   async #rollBack(runId: string, { owner, run_id }: { owner?: string; run_id?: string }): Promise<RunRecord> {

@@ -1,6 +1,7 @@
-import { appendFileSync, closeSync, ftruncateSync, mkdirSync, openSync, readFileSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import * as z from 'zod'
+import { JsonLines, readJsonLines } from '../../platform/json-lines.ts'
 
 /** Describes a message of the conversation, in the form of Chat Completions and of the conversation's file. */
 export const Message = z.discriminatedUnion('role', [
@@ -30,9 +31,11 @@ type Line = z.infer<typeof Line>
 
 const fileOf = (home: string): string => join(home, 'conversation.jsonl')
 
+const parse = (text: string): Line | undefined => Line.safeParse(JSON.parse(text)).data
+
 /** Returns the id of the session that is stored in this folder, if there is one. */
 export function sessionIn(home: string): string | undefined {
-  const first = readLines(home).lines[0]
+  const [first] = readJsonLines(fileOf(home), 0, parse).entries
   return first?.type === 'session' ? first.session_id : undefined
 }
 
@@ -41,31 +44,24 @@ export class Conversation {
   /** Bytes at the end of the file that could not be read and were removed. */
   readonly dropped: number
   readonly #messages: Message[]
-  readonly #file: number
-  #bytes: number
-  #closed = false
+  readonly #file: JsonLines<Line>
 
-  private constructor(file: number, bytes: number, messages: Message[], dropped: number) {
+  private constructor(file: JsonLines<Line>) {
     this.#file = file
-    this.#bytes = bytes
-    this.#messages = messages
-    this.dropped = dropped
+    this.#messages = file.entries.flatMap((line) => (line.type === 'message' ? [line.message] : []))
+    this.dropped = file.dropped
   }
 
   static begin(home: string, sessionId: string): Conversation {
     mkdirSync(home, { recursive: true, mode: 0o700 })
-    const conversation = new Conversation(openSync(fileOf(home), 'w', 0o600), 0, [], 0)
-    conversation.#write({ type: 'session', session_id: sessionId })
-    return conversation
+    const file = new JsonLines<Line>(fileOf(home), { parse, fresh: true })
+    file.append({ type: 'session', session_id: sessionId })
+    return new Conversation(file)
   }
 
   /** Loads a conversation that `sessionIn` found. Tool calls without a result get `INTERRUPTED` as their answer. */
   static load(home: string): Conversation {
-    const { lines, bytes, dropped } = readLines(home)
-    const messages = lines.flatMap((line) => (line.type === 'message' ? [line.message] : []))
-    const file = openSync(fileOf(home), 'a')
-    ftruncateSync(file, bytes)
-    const conversation = new Conversation(file, bytes, messages, dropped)
+    const conversation = new Conversation(new JsonLines<Line>(fileOf(home), { parse }))
     conversation.answerOpenCalls()
     return conversation
   }
@@ -75,7 +71,7 @@ export class Conversation {
   }
 
   add(message: Message): void {
-    this.#write({ type: 'message', message })
+    this.#file.append({ type: 'message', message })
     this.#messages.push(message)
   }
 
@@ -85,49 +81,7 @@ export class Conversation {
   }
 
   close(): void {
-    if (this.#closed) return
-    this.#closed = true
-    closeSync(this.#file)
-  }
-
-  #write(line: Line): void {
-    const bytes = Buffer.from(`${JSON.stringify(line)}\n`)
-    try {
-      appendFileSync(this.#file, bytes)
-    } catch (error) {
-      // On a full disk, a partial line would corrupt the next one.
-      ftruncateSync(this.#file, this.#bytes)
-      throw error
-    }
-    this.#bytes += bytes.length
-  }
-}
-
-/** Reads the complete lines from the start; a process that was killed while it wrote leaves a partial one. */
-function readLines(home: string): { lines: Line[]; bytes: number; dropped: number } {
-  const lines: Line[] = []
-  let content: Buffer
-  try {
-    content = readFileSync(fileOf(home))
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { lines, bytes: 0, dropped: 0 }
-    throw error
-  }
-  let bytes = 0
-  for (let end = content.indexOf(10); end >= 0; end = content.indexOf(10, bytes)) {
-    const line = parsed(content.toString('utf8', bytes, end))
-    if (line === undefined) break
-    lines.push(line)
-    bytes = end + 1
-  }
-  return { lines, bytes, dropped: content.length - bytes }
-}
-
-function parsed(text: string): Line | undefined {
-  try {
-    return Line.safeParse(JSON.parse(text)).data
-  } catch {
-    return undefined
+    this.#file.close()
   }
 }
 

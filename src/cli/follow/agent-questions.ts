@@ -1,5 +1,6 @@
 import { createInterface } from 'node:readline'
 import type { AgentUpdate, AgentUpdateOf, GivenInput } from '../../contract/agent.ts'
+import { Mutex } from '../../platform/sync.ts'
 import { CLEAR_LINE } from '../render/terminal-text.ts'
 
 export interface QuestionsOptions {
@@ -120,7 +121,7 @@ export function askLine(
 
 /** Asks the person at the terminal questions that are answered with yes or no, one after another. */
 export class YesNoQuestions {
-  #last: Promise<unknown> = Promise.resolve()
+  readonly #mutex = new Mutex()
   #open = 0
   #again: (() => void) | undefined
 
@@ -139,9 +140,7 @@ export class YesNoQuestions {
   /** Asks until the answer is yes or no (the default). Resolves to undefined at the end of input or on abort. */
   ask(question: string, signal: AbortSignal): Promise<boolean | undefined> {
     this.#open++
-    const answer = this.#last.then(() => this.#ask(question, signal))
-    this.#last = answer.finally(() => this.#open--)
-    return answer
+    return this.#mutex.run(() => this.#ask(question, signal)).finally(() => this.#open--)
   }
 
   async #ask(question: string, signal: AbortSignal): Promise<boolean | undefined> {

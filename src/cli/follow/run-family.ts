@@ -3,6 +3,7 @@ import type { StreamName } from '../../contract/attempt.ts'
 import type { ErrandError } from '../../contract/errors.ts'
 import type { EventOf, RunEvent, StepInstance } from '../../contract/events.ts'
 import { firstOf } from '../../platform/races.ts'
+import { Semaphore } from '../../platform/sync.ts'
 import { RunDisplay } from '../render/run-display.ts'
 import { instanceName } from '../render/run-rows.ts'
 import { palette, type TextRules } from '../render/terminal-text.ts'
@@ -164,13 +165,19 @@ class Child {
     return this.#done
   }
 
+  /** Follows when the semaphore allows it, or at once when the parent's log has the child's end. */
   async #follow(semaphore: Semaphore): Promise<void> {
-    const turn = semaphore.acquire()
-    await firstOf(turn, this.#over.promise)
+    const free = Promise.withResolvers<void>()
+    const done = Promise.withResolvers<void>()
+    void semaphore.run(() => {
+      free.resolve()
+      return done.promise
+    })
+    await firstOf(free.promise, this.#over.promise)
     try {
       await this.#untilTold()
     } finally {
-      void turn.then(() => semaphore.release())
+      done.resolve()
     }
   }
 
@@ -186,27 +193,5 @@ class Child {
         else throw error
       }
     }
-  }
-}
-
-/** Limits how many callers proceed at a time. */
-class Semaphore {
-  readonly #waiting: (() => void)[] = []
-  #free: number
-
-  constructor(most: number) {
-    this.#free = most
-  }
-
-  /** Resolves when the caller's turn comes; the caller ends it with `give`. */
-  async acquire(): Promise<void> {
-    if (this.#free > 0) this.#free--
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve))
-  }
-
-  release(): void {
-    const next = this.#waiting.shift()
-    if (next) next()
-    else this.#free++
   }
 }

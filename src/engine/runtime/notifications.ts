@@ -2,6 +2,7 @@ import { messageOf } from '../../contract/errors.ts'
 import type { RunEvent } from '../../contract/events.ts'
 import type { RunStatus } from '../../contract/status.ts'
 import { unlessAborted, within } from '../../platform/races.ts'
+import { KeyedMutex } from '../../platform/sync.ts'
 import type { Notification, Notifier } from '../ports.ts'
 
 export interface NotifyOptions {
@@ -18,7 +19,7 @@ export class Notifications {
   readonly #notifier: Notifier
   readonly #options: Required<NotifyOptions>
   readonly #failed: (runId: string, error: string) => Promise<void>
-  readonly #chains = new Map<string, Promise<void>>()
+  readonly #queue = new KeyedMutex()
   readonly #abort = new AbortController()
 
   constructor(
@@ -33,23 +34,18 @@ export class Notifications {
   }
 
   add(notification: Notification): void {
-    const { run_id } = notification
-    const chain = (this.#chains.get(run_id) ?? Promise.resolve()).then(() => this.#send(notification))
-    this.#chains.set(run_id, chain)
-    void chain.then(() => {
-      if (this.#chains.get(run_id) === chain) this.#chains.delete(run_id)
-    })
+    void this.#queue.run(notification.run_id, () => this.#send(notification))
   }
 
   /** Resolves when all that was added for the run is sent or given up. */
   async settled(runId: string): Promise<void> {
-    await this.#chains.get(runId)
+    await this.#queue.settled(runId)
   }
 
   /** Gives up what has not been sent. */
   async close(): Promise<void> {
     this.#abort.abort()
-    await Promise.all(this.#chains.values())
+    await this.#queue.settled()
   }
 
   async #send(notification: Notification): Promise<void> {

@@ -1,3 +1,4 @@
+import { BoundedMap } from '../../platform/bounded-map.ts'
 import type { ActionCatalog } from '../../contract/actions.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { newRunId, RunId } from '../../contract/ids.ts'
@@ -32,7 +33,7 @@ export class Loader {
   /** The catalog for workflows given as values, which commands also make. */
   readonly #ofValues: ActionCatalog
   readonly #checkAside: CheckAside | undefined
-  readonly #kept = new Map<string, Loaded>()
+  readonly #kept = new BoundedMap<string, Loaded>(KEPT)
 
   constructor(catalog: ActionCatalog, checkAside?: CheckAside) {
     this.#catalog = catalog
@@ -89,7 +90,6 @@ export class Loader {
 
   #keep(key: string, loaded: Loaded): void {
     if (key.length <= KEPT_LENGTH) this.#kept.set(key, loaded)
-    if (this.#kept.size > KEPT) this.#kept.delete(this.#kept.keys().next().value!)
   }
 }
 

@@ -1,3 +1,4 @@
+import { BoundedMap } from '../../platform/bounded-map.ts'
 import { hash } from 'node:crypto'
 import type * as z from 'zod'
 import { ErrandError } from '../../contract/errors.ts'
@@ -63,7 +64,7 @@ export function runQuery(
 
 export function runListHandlers(context: ApiContext) {
   const { engine, accounts } = context
-  const answered = new Map<string, Promise<Answer>>()
+  const answered = new BoundedMap<string, Promise<Answer>>(KEPT_ANSWERS)
 
   const change = async (identity: Identity, run: RunRecord, { action, only }: Bulk, place?: KeyedRequest) => {
     if (action === 'delete') return void (await deleteRun(engine, accounts, run))
@@ -135,7 +136,6 @@ export function runListHandlers(context: ApiContext) {
     }
     const mine = work()
     answered.set(place, mine)
-    if (answered.size > KEPT_ANSWERS) answered.delete(answered.keys().next().value!)
     try {
       return await mine
     } catch (error) {

@@ -1,3 +1,4 @@
+import { BoundedMap } from '../../platform/bounded-map.ts'
 import type { StreamName } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { RunRecord, RunView } from '../../contract/run.ts'
@@ -71,7 +72,7 @@ const KEPT_RUNS = 100
 class ToldLengths {
   readonly #engine: EngineFace
   /** Ended runs, least recently used first, so that a long log is not folded again for each range. */
-  readonly #ended = new Map<string, ReadonlyMap<number, Lengths>>()
+  readonly #ended = new BoundedMap<string, ReadonlyMap<number, Lengths>>(KEPT_RUNS)
 
   constructor(engine: EngineFace) {
     this.#engine = engine
@@ -82,9 +83,7 @@ class ToldLengths {
     const known = this.#ended.get(run_id)
     const lengths = known ?? lengthsIn(await this.#engine.view(run_id))
     if (known !== undefined || isFinalRun(status)) {
-      this.#ended.delete(run_id)
       this.#ended.set(run_id, lengths)
-      if (this.#ended.size > KEPT_RUNS) this.#ended.delete(this.#ended.keys().next().value!)
     }
     const attempt = lengths.get(number)
     return attempt && (attempt[stream]?.length ?? 0)

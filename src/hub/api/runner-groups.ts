@@ -1,6 +1,7 @@
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { RunnerGroup, RunnerWait, WaitingStep } from '../../contract/fleet/runner-groups.ts'
+import { Mutex } from '../../platform/sync.ts'
 import type { Identity } from '../auth/auth.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
 import { DEFAULT_GROUP, groupOf } from '../fleet/matching.ts'
@@ -52,7 +53,7 @@ interface CreatedGroup {
 /** Manages the groups that admins have made. They are a setting of each tenant, and changes run one after another. */
 class CreatedGroups {
   readonly #accounts: ApiContext['accounts']
-  #last: Promise<unknown> = Promise.resolve()
+  readonly #changes = new Mutex()
 
   constructor(accounts: ApiContext['accounts']) {
     this.#accounts = accounts
@@ -64,11 +65,9 @@ class CreatedGroups {
 
   /** Changes the groups, one change after another. A change that throws changes nothing. */
   change(tenant: string, to: (groups: CreatedGroup[]) => CreatedGroup[]): Promise<void> {
-    const changing = this.#last.then(async () => {
+    return this.#changes.run(async () => {
       await this.#accounts.setSetting(keyOf(tenant), JSON.stringify(to(await this.of(tenant))))
     })
-    this.#last = changing.catch(() => {})
-    return changing
   }
 }
 const keyOf = (tenant: string) => `runner_groups ${tenant}`

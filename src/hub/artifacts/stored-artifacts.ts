@@ -1,9 +1,9 @@
 import { hash } from 'node:crypto'
 import { ErrandError } from '../../contract/errors.ts'
 import type { Log } from '../../platform/log.ts'
+import { KeyedMutex } from '../../platform/sync.ts'
 import type { ArtifactPlace, ArtifactStore, Received } from '../../stores/artifacts/artifact-store.ts'
 import type { StoredArtifactRecord, StoredArtifactStore } from '../../stores/sqlite/stored-artifacts.ts'
-import { KeyedMutex } from '../bots/bot-admission.ts'
 
 export interface StoredArtifactsOptions {
   store: StoredArtifactStore

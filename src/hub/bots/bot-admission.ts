@@ -106,28 +106,6 @@ export function checkQuota(botId: string, open: readonly RunRecord[], { maxBots 
   })
 }
 
-/**
- * Runs one piece of work at a time for each key, in the order of the calls. It covers only this process, which is
- * enough: a second hub on the same data does not start (`data_folder_locked`).
- */
-export class KeyedMutex {
-  readonly #last = new Map<string, Promise<unknown>>()
-
-  async run<T>(key: string, work: () => Promise<T>): Promise<T> {
-    const before = this.#last.get(key)
-    const mine = (async () => {
-      await before?.catch(() => {})
-      return await work()
-    })()
-    this.#last.set(key, mine)
-    try {
-      return await mine
-    } finally {
-      if (this.#last.get(key) === mine) this.#last.delete(key)
-    }
-  }
-}
-
 /** Identifies the owner of bots: names are unique within a tenant. */
 export interface BotOwner {
   owner: string

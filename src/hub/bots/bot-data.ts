@@ -13,10 +13,11 @@ import { ErrandError } from '../../contract/errors.ts'
 import type { RunRecord } from '../../contract/run.ts'
 import { isFinalRun } from '../../contract/status.ts'
 import type { EngineFace } from '../../engine/api.ts'
+import { KeyedMutex } from '../../platform/sync.ts'
 import { sizeText } from '../../platform/text.ts'
 import type { TenantRunner } from '../../stores/accounts.ts'
 import type { BotDataStore, KeptData } from '../../stores/sqlite/bot-data.ts'
-import { type BotOwner, KeyedMutex } from './bot-admission.ts'
+import type { BotOwner } from './bot-admission.ts'
 import type { KnownBots } from './bot-view.ts'
 
 /** Asks the runner that has the data. */

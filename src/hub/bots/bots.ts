@@ -10,18 +10,12 @@ import { secretWarnings } from '../../contract/step-secrets.ts'
 import { DEFAULT_HOST, type Workflow } from '../../contract/workflow.ts'
 import type { EngineFace } from '../../engine/api.ts'
 import type { Log } from '../../platform/log.ts'
+import { KeyedMutex } from '../../platform/sync.ts'
 import type { BotDataStore } from '../../stores/sqlite/bot-data.ts'
 import type { BotAsk } from '../fleet/bot-room.ts'
 import { allRuns } from '../ops/retention.ts'
 import type { Secrets } from '../secrets.ts'
-import {
-  type BotOwner,
-  type BotQuota,
-  BotSubmissions,
-  checkQuota,
-  defaultSeconds,
-  KeyedMutex,
-} from './bot-admission.ts'
+import { type BotOwner, type BotQuota, BotSubmissions, checkQuota, defaultSeconds } from './bot-admission.ts'
 import { BotDataPlaces, type DataAsks } from './bot-data.ts'
 import { BotSecretCleanup, pulledBy } from './bot-secret-cleanup.ts'
 import { isUpdate, KnownBots, open } from './bot-view.ts'

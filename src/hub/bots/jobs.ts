@@ -1,3 +1,4 @@
+import { BoundedMap } from '../../platform/bounded-map.ts'
 import { type Job, jobErrorCode } from '../../compat/jobs.ts'
 import type { BotView } from '../../contract/bots/bot-api.ts'
 import type { JobAnswer } from '../../contract/bots/job-api.ts'
@@ -36,7 +37,7 @@ export interface JobsOptions {
  */
 export class Jobs {
   readonly #options: JobsOptions
-  readonly #kept = new Map<string, { of: BotOwner; answer: JobAnswer }>()
+  readonly #kept = new BoundedMap<string, { of: BotOwner; answer: JobAnswer }>(KEPT_ANSWERS)
 
   constructor(options: JobsOptions) {
     this.#options = options
@@ -148,7 +149,6 @@ export class Jobs {
 
   #keep(of: BotOwner, answer: JobAnswer): JobAnswer {
     this.#kept.set(answer.job_id, { of, answer })
-    if (this.#kept.size > KEPT_ANSWERS) this.#kept.delete(this.#kept.keys().next().value!)
     return answer
   }
 }

@@ -1,6 +1,7 @@
 import { setImmediate as nextRound } from 'node:timers/promises'
 import type { StreamName } from '../../contract/attempt.ts'
 import type { EventOf, RunEvent } from '../../contract/events.ts'
+import { Mutex } from '../../platform/sync.ts'
 import { LineIndex, type Piece } from './line-index.ts'
 
 const WINDOW_BYTES = 256 * 1024
@@ -65,7 +66,7 @@ export class AttemptLog {
   /** Bytes and events since the index was last stored. */
   unkept = { bytes: 0, events: 0 }
   readonly #number: number
-  #growing: Promise<boolean> = Promise.resolve(true)
+  readonly #growth = new Mutex()
 
   constructor(number: number, index: LineIndex = LineIndex.empty()) {
     this.#number = number
@@ -77,8 +78,7 @@ export class AttemptLog {
    * came first; the next call continues.
    */
   grow(from: GrowFrom): Promise<boolean> {
-    this.#growing = this.#growing.catch(() => {}).then(() => this.#grow(from))
-    return this.#growing
+    return this.#growth.run(() => this.#grow(from))
   }
 
   async #grow({ events, read, lastSeq, untilMs }: GrowFrom): Promise<boolean> {

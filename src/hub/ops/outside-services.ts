@@ -1,3 +1,4 @@
+import { BoundedMap } from '../../platform/bounded-map.ts'
 import { messageOf } from '../../contract/errors.ts'
 import type { FailingService, OutsideServiceName } from '../../contract/hub-api.ts'
 import type { Log } from '../../platform/log.ts'
@@ -26,7 +27,7 @@ const MOST = 1_000
 export class OutsideServices {
   readonly #log: Log
   readonly #now: () => number
-  readonly #failing = new Map<string, FailingService & { tenant?: string }>()
+  readonly #failing = new BoundedMap<string, FailingService & { tenant?: string }>(MOST)
 
   constructor(log: Log, now: () => number = Date.now) {
     this.#log = log
@@ -43,9 +44,7 @@ export class OutsideServices {
       this.#log(`The ${nameOf(service)} at ${address} is failing: ${message}`, { level: 'warn' })
     const { since = last_at, times = 0 } = before ?? {}
     // Order by last failure, the latest at the end.
-    this.#failing.delete(key)
     this.#failing.set(key, { service, address, since, last_at, message, times: times + 1, tenant })
-    if (this.#failing.size > MOST) this.#failing.delete(this.#failing.keys().next().value!)
   }
 
   worked({ service, address, tenant }: OutsideServiceKey): void {

@@ -1,3 +1,4 @@
+import { BoundedMap } from '../../platform/bounded-map.ts'
 import { randomBytes } from 'node:crypto'
 import type { RunRecord, RunSummary } from '../../contract/run.ts'
 import type { Share } from '../../contract/runs/shares.ts'
@@ -43,7 +44,7 @@ export class Changes {
   readonly #ring: { id: string; atMs: number }[] = []
   /** Number of each row's last change in the ring. */
   readonly #latest = new Map<string, number>()
-  readonly #rows = new Map<string, { number: number; row: Promise<ChangedRow | undefined> }>()
+  readonly #rows = new BoundedMap<string, { number: number; row: Promise<ChangedRow | undefined> }>(ROWS)
   #count = 0
   #waiting = Promise.withResolvers<void>()
 
@@ -113,9 +114,7 @@ export class Changes {
     const known = this.#rows.get(id)
     if (known !== undefined && known.number === number && number >= 0) return known.row
     const row = this.#options.read(id)
-    this.#rows.delete(id)
     this.#rows.set(id, { number, row })
-    if (this.#rows.size > ROWS) this.#rows.delete(this.#rows.keys().next().value!)
     // A failed read is not cached.
     row.catch(() => this.#rows.delete(id))
     return row
@@ -134,16 +133,14 @@ const WITHDRAWN = 2048
 
 /** Remembers, within this process, with whom runs are no longer shared: the lists of those users must drop the row. */
 export class FormerShares {
-  readonly #runs = new Map<string, readonly Share[]>()
+  readonly #runs = new BoundedMap<string, readonly Share[]>(WITHDRAWN)
 
   /** Notes the shares of a run before they change. */
   add(runId: string, shares: readonly Share[] | undefined): void {
     if (shares === undefined || shares.length === 0) return
     const all = [...(this.#runs.get(runId) ?? []), ...shares]
     const each = new Map(all.map((share) => [`${share.user ?? ''}\n${share.role ?? ''}`, share]))
-    this.#runs.delete(runId)
     this.#runs.set(runId, [...each.values()])
-    if (this.#runs.size > WITHDRAWN) this.#runs.delete(this.#runs.keys().next().value!)
   }
   of(runId: string): readonly Share[] | undefined {
     return this.#runs.get(runId)

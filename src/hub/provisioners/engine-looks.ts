@@ -1,9 +1,9 @@
 import type { Pool } from '../../contract/fleet/provisioning.ts'
 import type { Log } from '../../platform/log.ts'
+import type { Semaphore } from '../../platform/sync.ts'
 import type { OutsideServices } from '../ops/outside-services.ts'
 import type { PoolDrivers } from './pool-drivers.ts'
 import { type FoundRunner, ProvisionError, type Provisioner, provisionText } from './provisioner.ts'
-import type { Semaphore } from './semaphore.ts'
 
 export interface EngineLooksOptions {
   pools(): readonly Pool[]

@@ -7,6 +7,7 @@ import {
   poolKeys,
 } from '../../contract/fleet/provisioning.ts'
 import type { Log } from '../../platform/log.ts'
+import { Mutex } from '../../platform/sync.ts'
 import type { AccountStore } from '../../stores/accounts.ts'
 
 export interface PoolSettingsOptions {
@@ -27,7 +28,7 @@ export class PoolSettings {
   readonly #options: PoolSettingsOptions
   #changes = new Map<string, readonly PoolChange[]>()
   #read: { file: readonly Pool[]; pools: readonly Pool[] } | undefined
-  #last: Promise<unknown> = Promise.resolve()
+  readonly #mutex = new Mutex()
 
   constructor(options: PoolSettingsOptions) {
     this.#options = options
@@ -59,7 +60,7 @@ export class PoolSettings {
    * `invalid_argument`.
    */
   change(group: string, change: ChangePool, by: string): Promise<void> {
-    const changing = this.#last.then(async () => {
+    return this.#mutex.run(async () => {
       const before = this.#changes
       const pool = this.#options.file().find((each) => each.group === group)
       if (pool === undefined) throw noPool(group)
@@ -89,8 +90,6 @@ export class PoolSettings {
         .map((key) => `${key}: ${change[key] ?? 'as in the file'}`)
       this.#options.log(`${by} changed group "${group}": ${words.join(', ')}.`)
     })
-    this.#last = changing.catch(() => {})
-    return changing
   }
 
   #set(group: string, changes: readonly PoolChange[]): void {
@@ -113,7 +112,7 @@ export class PoolSettings {
       )
       this.#set(group, good)
       // If the write is lost, the next process does it again.
-      this.#last = this.#last.then(() => this.#keep()).catch(() => {})
+      this.#mutex.run(() => this.#keep()).catch(() => {})
     }
   }
 

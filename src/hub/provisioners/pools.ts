@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ChangePool, Pool, PoolView, ProvisionedEnd } from '../../contract/fleet/provisioning.ts'
 import type { Log } from '../../platform/log.ts'
+import { Semaphore } from '../../platform/sync.ts'
 import { Backoff } from '../../platform/time.ts'
 import type { ProvisionedRow, ProvisionedRunnerStore } from '../../stores/sqlite/provisioned-runners.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
@@ -22,7 +23,6 @@ import {
   type ProvisionNeed,
   provisionText,
 } from './provisioner.ts'
-import { Semaphore } from './semaphore.ts'
 
 export interface PoolsOptions {
   /** Id that marks what is this hub's wherever runners are made: eight hex digits. */

@@ -4,6 +4,7 @@ import type { NewTaskEvent, TaskEvent } from '../../contract/tasks/task-log.ts'
 import type { TaskRecord, TaskSpec } from '../../contract/tasks/task-record.ts'
 import { Feed } from '../../engine/runtime/watch.ts'
 import { foldTask, isOver, standOf, type TaskFold } from '../../engine/tasks/evolve-task.ts'
+import { KeyedMutex } from '../../platform/sync.ts'
 import { type NewTask, type TaskStore, taskNotFound } from '../../stores/tasks/task-store.ts'
 
 /** A task with its current state. A later change makes a new object. */
@@ -29,7 +30,7 @@ export class TaskLogs {
   readonly #depended = new Set<string>()
   readonly #over = new Map<string, { state: TaskState; name: string } | undefined>()
   /** End of the last change of each task that has one in progress. */
-  readonly #pending = new Map<string, Promise<unknown>>()
+  readonly #pending = new KeyedMutex()
   readonly #now: () => number
   #closed = false
 
@@ -114,7 +115,7 @@ export class TaskLogs {
     id: string,
     decide: (task: LoadedTask) => readonly NewTaskEvent[] | Promise<readonly NewTaskEvent[]>,
   ): Promise<LoadedTask> {
-    return await this.#serialize(id, () => this.#change(id, decide))
+    return await this.#pending.run(id, () => this.#change(id, decide))
   }
 
   /**
@@ -126,7 +127,7 @@ export class TaskLogs {
     let removed = 0
     for (const id of await this.#store.over(before, REMOVED_AT_ONCE))
       if (!needed.has(id))
-        await this.#serialize(id, async () => {
+        await this.#pending.run(id, async () => {
           // The task may have started again in the meantime.
           if (this.#open.has(id)) return
           await this.#store.remove(id)
@@ -141,7 +142,7 @@ export class TaskLogs {
    * over, `conflict` if an open task depends on it, and `task_not_found`.
    */
   async remove(id: string, before: (task: LoadedTask) => Promise<void>): Promise<void> {
-    await this.#serialize(id, async () => {
+    await this.#pending.run(id, async () => {
       const task = await this.get(id)
       if (this.#open.has(id))
         throw new ErrandError('task_running', `Task ${id} has not ended: it is ${task.fold.state}.`, {
@@ -187,7 +188,7 @@ export class TaskLogs {
   async close(): Promise<void> {
     this.#closed = true
     this.#feed.close()
-    await Promise.allSettled(this.#pending.values())
+    await this.#pending.settled()
   }
 
   async #change(id: string, decide: Parameters<TaskLogs['change']>[1]): Promise<LoadedTask> {
@@ -214,7 +215,7 @@ export class TaskLogs {
 
   /** Loads a task from the store into memory; a repeat changes nothing. */
   #adopt(id: string): Promise<void> {
-    return this.#serialize(id, async () => {
+    return this.#pending.run(id, async () => {
       if (this.#open.has(id)) return
       const record = await this.#store.get(id)
       const task = record && (await this.#loaded(record))
@@ -239,17 +240,6 @@ export class TaskLogs {
   #leave({ spec, fold }: LoadedTask): void {
     this.#open.delete(spec.id)
     if (this.#depended.has(spec.id)) this.#over.set(spec.id, { state: fold.state, name: spec.own_id })
-  }
-
-  async #serialize<T>(id: string, work: () => Promise<T>): Promise<T> {
-    const before = this.#pending.get(id) ?? Promise.resolve()
-    const mine = before.catch(() => {}).then(work)
-    this.#pending.set(id, mine)
-    try {
-      return await mine
-    } finally {
-      if (this.#pending.get(id) === mine) this.#pending.delete(id)
-    }
   }
 
   async #loaded(record: TaskRecord): Promise<LoadedTask> {

@@ -15,6 +15,7 @@ import {
   MAX_RUN_ARTIFACT_BYTES,
   MAX_RUN_ARTIFACTS,
 } from '../../contract/tasks/artifact.ts'
+import { KeyedMutex } from '../../platform/sync.ts'
 import type { AttemptJournal } from '../attempts/journal.ts'
 import { type Asking, HubRetry } from '../link/hub-retry.ts'
 import { KnownSecrets } from '../masking/known-secrets.ts'
@@ -92,8 +93,8 @@ export class ArtifactKeeper {
   readonly #sink: ArtifactSink
   readonly #limits: Required<KeeperLimits>
   readonly #retry: HubRetry
-  /** Last task of each attempt; tasks run one at a time, because the ids are consecutive. */
-  readonly #turns = new WeakMap<AttemptJournal, Promise<unknown>>()
+  /** Stores an attempt's artifacts one at a time, because their ids are consecutive. */
+  readonly #mutex = new KeyedMutex<AttemptJournal>()
 
   constructor(sink: ArtifactSink, limits: KeeperLimits = {}) {
     this.#sink = sink
@@ -144,14 +145,8 @@ export class ArtifactKeeper {
   /**
    * Stores one thing, and reports it. Throws the sink's refusal, `disk_full`, and `unavailable` if its time is over.
    */
-  async keep(attempt: KeepingAttempt, keepable: Keepable): Promise<Artifact> {
-    const before = this.#turns.get(attempt.journal) ?? Promise.resolve()
-    const kept = before.then(() => this.#keep(attempt, keepable))
-    this.#turns.set(
-      attempt.journal,
-      kept.catch(() => undefined),
-    )
-    return await kept
+  keep(attempt: KeepingAttempt, keepable: Keepable): Promise<Artifact> {
+    return this.#mutex.run(attempt.journal, () => this.#keep(attempt, keepable))
   }
 
   async #keep(attempt: KeepingAttempt, keepable: Keepable): Promise<Artifact> {

@@ -1,5 +1,5 @@
-import { createReadStream } from 'node:fs'
-import { appendFile, copyFile, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { createReadStream, existsSync } from 'node:fs'
+import { copyFile, mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Readable } from 'node:stream'
 import type { AttemptSpec } from '../../contract/attempt.ts'
@@ -7,6 +7,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import { RunId, splitAttemptId } from '../../contract/ids.ts'
 import type { ListedArtifact } from '../../contract/run-api.ts'
 import type { Artifact } from '../../contract/tasks/artifact.ts'
+import { JsonLines, readJsonLines } from '../../platform/json-lines.ts'
 import type { ArtifactSink } from './artifact-keeper.ts'
 
 const KEPT_DAYS = 90
@@ -37,7 +38,12 @@ export class FolderArtifacts implements ArtifactSink {
       const part = join(folder, `.${artifact.artifact_id}.part`)
       await copyFile(file, part)
       await rename(part, target)
-      await appendFile(join(folder, INDEX), `${JSON.stringify(listed)}\n`, { mode: 0o600 })
+      const index = new JsonLines<ListedArtifact>(join(folder, INDEX))
+      try {
+        index.append(listed)
+      } finally {
+        index.close()
+      }
     } catch (error) {
       const { message } = error as Error
       // Nobody comes to make room: the step continues without it.
@@ -52,12 +58,11 @@ export class FolderArtifacts implements ArtifactSink {
   async list(runId: string): Promise<ListedArtifact[] | undefined> {
     const id = RunId.safeParse(runId)
     if (!id.success) return undefined
-    const lines = await readFile(join(this.#dir, id.data, INDEX), 'utf8').catch(() => undefined)
-    const all = lines
-      ?.split('\n')
-      .flatMap((line) => (line === '' ? [] : [JSON.parse(line) as ListedArtifact]))
+    const index = join(this.#dir, id.data, INDEX)
+    if (!existsSync(index)) return undefined
+    const { entries } = readJsonLines(index, 0, (line) => JSON.parse(line) as ListedArtifact)
     // One that was stored again after a crash is listed twice.
-    return all && [...new Map(all.map((each) => [each.artifact_id, each])).values()]
+    return [...new Map(entries.map((each) => [each.artifact_id, each])).values()]
   }
 
   async get(runId: string, artifactId: string): Promise<Readable> {

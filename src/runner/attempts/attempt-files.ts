@@ -1,9 +1,10 @@
+import { JsonLines } from '../../platform/json-lines.ts'
 import type { Scope } from '../limits/scope.ts'
 import type { Box } from '../sandbox/box.ts'
 import { type AttemptSecrets, discardSecrets } from '../secrets/attempt-secrets.ts'
 import { type AttemptFacts, type AttemptFolder, outlivesBoot } from './attempt-folder.ts'
 import { FileOutput } from './file-output.ts'
-import { AttemptJournal, JournalFile } from './journal.ts'
+import { AttemptJournal, type JournalEntry } from './journal.ts'
 import { markOf } from './launch.ts'
 
 /** Describes an attempt that is new, or that an earlier process of this runner left. */
@@ -36,7 +37,7 @@ export function openFiles(
   { folder, facts, secrets }: Left,
   { cage, box, mend }: Pick<AttemptFiles, 'cage' | 'box'> & { mend(): void },
 ): AttemptFiles {
-  const file = new JournalFile(folder.file('reports'), { durable: outlivesBoot(facts) })
+  const file = new JsonLines<JournalEntry>(folder.file('reports'), { durable: outlivesBoot(facts) })
   const journal = new AttemptJournal(file)
   const mark = markOf(facts.key)
   const onMore = () => journal.changed()

@@ -1,5 +1,5 @@
-import { closeSync, fdatasyncSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs'
 import type { AttemptReport } from '../../contract/attempt.ts'
+import type { JsonLines } from '../../platform/json-lines.ts'
 import type { SessionEvent } from '../sessions/session-state.ts'
 import type { Cause } from './verdict.ts'
 
@@ -14,62 +14,6 @@ export type JournalEntry =
   /** `at`: how many bytes of the agent's lines came before it. */
   | { type: 'event'; at: number; event: SessionEvent }
 
-/** Stores the reports of an attempt, one JSON text per line, numbered from 1. */
-export class JournalFile {
-  readonly entries: readonly JournalEntry[]
-  readonly #path: string
-  #fd: number | undefined
-  #bytes: number
-  readonly #durable: boolean
-
-  /**
-   * Opens the file and cuts off everything after the last complete line. `durable` puts each appended line on the disk,
-   * even if the power fails. Throws if the file cannot be opened.
-   */
-  constructor(path: string, { durable }: { durable: boolean }) {
-    this.#path = path
-    this.#durable = durable
-    this.#fd = openSync(path, 'a+', 0o600)
-    const data = readFileSync(this.#fd)
-    const { entries, bytes } = parseLines(data)
-    if (bytes < data.length) ftruncateSync(this.#fd, bytes)
-    this.entries = entries
-    this.#bytes = bytes
-  }
-
-  /** Appends an entry. If it cannot be written completely, it is removed again and this throws. */
-  append(entry: JournalEntry): void {
-    if (this.#fd === undefined) throw new Error(`${this.#path} is closed`)
-    const line = Buffer.from(`${JSON.stringify(entry)}\n`)
-    const written = writeSync(this.#fd, line)
-    if (written < line.length) {
-      ftruncateSync(this.#fd, this.#bytes)
-      throw new Error(`${this.#path} could not be written: no space left`)
-    }
-    this.#bytes += written
-    if (this.#durable) fdatasyncSync(this.#fd)
-  }
-
-  close(): void {
-    if (this.#fd !== undefined) closeSync(this.#fd)
-    this.#fd = undefined
-  }
-}
-
-function parseLines(data: Buffer): { entries: JournalEntry[]; bytes: number } {
-  const entries: JournalEntry[] = []
-  let bytes = 0
-  for (let end = data.indexOf(10); end >= 0; end = data.indexOf(10, bytes)) {
-    try {
-      entries.push(JSON.parse(data.toString('utf8', bytes, end)))
-    } catch {
-      break
-    }
-    bytes = end + 1
-  }
-  return { entries, bytes }
-}
-
 /**
  * Stores the reports of one attempt, and notifies listeners. With a journal, a report is stored before anyone hears of
  * it, so it is still there after a restart; without one, the reports are gone with this process.
@@ -80,12 +24,12 @@ export class AttemptJournal {
   readonly events: { at: number; event: SessionEvent }[] = []
   /** Number of session items that the reports hold. */
   covered = 0
-  readonly #journal: JournalFile | undefined
+  readonly #journal: JsonLines<JournalEntry> | undefined
   readonly #listeners = new Set<() => void>()
   readonly #end = Promise.withResolvers<void>()
   #cause: Cause | undefined
 
-  constructor(journal?: JournalFile) {
+  constructor(journal?: JsonLines<JournalEntry>) {
     this.#journal = journal
     for (const entry of journal?.entries ?? [])
       if (entry.type === 'report') {

@@ -1,3 +1,4 @@
+import { BoundedMap } from '../../platform/bounded-map.ts'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ContainerEvent, DockerEngine } from '../docker/docker-engine.ts'
 
@@ -29,7 +30,7 @@ export class DockerPresence {
   readonly #stop = new AbortController()
   readonly #listeners = new Set<PresenceListener>()
   readonly #timer: NodeJS.Timeout
-  readonly #signaled = new Map<string, number>()
+  readonly #signaled = new BoundedMap<string, number>(MOST_SIGNALED)
   #awaySinceMs: number | undefined
   #lastGoneMs = Number.NEGATIVE_INFINITY
   #listensSinceMs = Number.POSITIVE_INFINITY
@@ -109,9 +110,7 @@ export class DockerPresence {
 
   #take(event: ContainerEvent): void {
     if (event.type === 'signaled') {
-      this.#signaled.delete(event.id)
       this.#signaled.set(event.id, event.atMs)
-      if (this.#signaled.size > MOST_SIGNALED) this.#signaled.delete(this.#signaled.keys().next().value!)
     }
     for (const listener of [...this.#listeners]) listener(event)
   }

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { ErrandError } from '../../contract/errors.ts'
 import type { NetworkAnswer } from '../../docker/docker-answers.ts'
 import type { DockerClient } from '../../docker/docker-client.ts'
+import { Mutex } from '../../platform/sync.ts'
 import { BRIDGE, ICC, makeBridge } from './bridge.ts'
 import { BuildPlaces } from './build-places.ts'
 import {
@@ -40,7 +41,8 @@ export class BotNetwork {
   readonly #docker: DockerClient
   readonly #settings: NetworkSettings
   readonly #guard = new NetworkGuard()
-  #changing: Promise<void> = Promise.resolve()
+  /** Serializes changes: two could create the same network twice, or one could remove what the other has just created. */
+  readonly #mutex = new Mutex()
   #isUsed = false
 
   constructor(docker: DockerClient, settings: NetworkSettings, runner: string) {
@@ -52,16 +54,7 @@ export class BotNetwork {
 
   prepare(): Promise<void> {
     this.#isUsed = true
-    return this.#oneAtATime(() => this.#prepare())
-  }
-
-  /**
-   * Serializes changes: two could create the same network twice, or one could remove what the other has just created.
-   */
-  #oneAtATime(change: () => Promise<void>): Promise<void> {
-    const changed = this.#changing.then(change)
-    this.#changing = changed.catch(() => {})
-    return changed
+    return this.#mutex.run(() => this.#prepare())
   }
 
   async #prepare(): Promise<void> {
@@ -90,7 +83,7 @@ export class BotNetwork {
     const removed = await this.builds.sweep(runner)
     await this.#removeEarlier()
     if (this.#settings.guard === 'external') return removed
-    await this.#oneAtATime(async () => {
+    await this.#mutex.run(async () => {
       // A bot or a build of this process may be about to need it.
       if (!this.#isUsed) await this.#removeUnused(this.bots)
       await this.#removeUnused(this.#settings.name)
@@ -102,7 +95,7 @@ export class BotNetwork {
   /** Removes its network and the rules for it, if no bot of the runner is left. Nothing can be prepared afterwards. */
   async release(): Promise<void> {
     if (this.#settings.guard === 'external' || !this.#isUsed) return
-    await this.#oneAtATime(async () => {
+    await this.#mutex.run(async () => {
       await this.#removeUnused(this.bots)
       await this.#guard.removeStale()
     })

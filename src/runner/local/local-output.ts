@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream'
 import type { AttemptSpec, StreamName } from '../../contract/attempt.ts'
 import type { AttemptSink } from '../../engine/ports.ts'
+import { Mutex } from '../../platform/sync.ts'
 import { ExportScanner } from '../attempts/exported-variables.ts'
 import type { AttemptOutput } from '../attempts/measured-end.ts'
 import { PushedOutput } from '../attempts/pushed-output.ts'
@@ -21,7 +22,7 @@ export class SinkOutput implements AttemptOutput {
   readonly #sink: AttemptSink
   readonly #pushed: PushedOutput
   readonly #offsets: Record<StreamName, number> = { stdout: 0, stderr: 0 }
-  readonly #last: Record<StreamName, Promise<void>> = { stdout: Promise.resolve(), stderr: Promise.resolve() }
+  readonly #order: Record<StreamName, Mutex> = { stdout: new Mutex(), stderr: new Mutex() }
 
   constructor({ spec, sink, masker, exportsVars }: SinkOutputOptions) {
     if (exportsVars) this.scanner = new ExportScanner()
@@ -69,12 +70,10 @@ export class SinkOutput implements AttemptOutput {
   /** Passes the bytes on, after the bytes of the stream that the sink has not taken yet. */
   #handOn(stream: StreamName, bytes: Buffer): Promise<void> {
     if (stream === 'stdout') this.scanner?.push(bytes)
-    const taken = this.#last[stream].then(async () => {
+    return this.#order[stream].run(async () => {
       await this.#sink.output(stream, this.#offsets[stream], bytes)
       this.#offsets[stream] += bytes.length
     })
-    this.#last[stream] = taken.catch(() => undefined)
-    return taken
   }
 }
 

@@ -3,6 +3,7 @@ import { connect, isIP, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type Refusal, refusals } from '../../contract/isolation.ts'
 import { within } from '../../platform/races.ts'
+import { Semaphore } from '../../platform/sync.ts'
 import {
   type Allowance,
   allowance,
@@ -67,7 +68,7 @@ class Refused extends Error {
 /** Sends the requests of a box to other machines, each according to the rules of its endpoint. */
 export class Egress {
   readonly #options: EgressOptions
-  readonly #lookups = new Turns(LOOKUPS_AT_ONCE)
+  readonly #lookups = new Semaphore(LOOKUPS_AT_ONCE)
   /** Connections to others, which end with the endpoint. */
   readonly #open = new Set<Duplex>()
   readonly #targets = new WeakMap<object, Target>()
@@ -270,7 +271,7 @@ export class Egress {
     const { lookup, connectMs = CONNECT_MS } = this.#options
     let over = false
     try {
-      const looked = this.#lookups.take(async () => (over ? [] : await lookup(host)))
+      const looked = this.#lookups.run(async () => (over ? [] : await lookup(host)))
       const addresses = await within(connectMs, looked, () => {
         throw new Error('no name server answered')
       })
@@ -375,28 +376,6 @@ const dialAny: Dial = (addresses, port) =>
         addresses.map((address) => ({ address, family: isIP(address) })),
       ),
   })
-
-/** Limits how many tasks run at once; the others wait in order. */
-class Turns {
-  readonly #waiting: (() => void)[] = []
-  #free: number
-
-  constructor(count: number) {
-    this.#free = count
-  }
-
-  async take<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#free === 0) await new Promise<void>((resolve) => this.#waiting.push(resolve))
-    else this.#free--
-    try {
-      return await work()
-    } finally {
-      const next = this.#waiting.shift()
-      if (next) next()
-      else this.#free++
-    }
-  }
-}
 
 function valuesOf(rawHeaders: readonly string[], name: string): string[] {
   return rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1]!.toLowerCase() === name)

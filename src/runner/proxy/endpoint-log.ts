@@ -1,17 +1,9 @@
-import {
-  appendFileSync,
-  closeSync,
-  fstatSync,
-  openSync,
-  readFileSync,
-  readSync,
-  rmSync,
-  statSync,
-} from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import type { Refusal } from '../../contract/isolation.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
+import { JsonLines, readJsonLines } from '../../platform/json-lines.ts'
 import { LogEntry } from './rules.ts'
 
 const LOG = 'told.jsonl'
@@ -34,7 +26,7 @@ interface Used {
 /** Writes the log of an endpoint into its folder, line by line, so that its process can lose only the last moment. */
 export class EndpointLog {
   readonly #folder: string
-  readonly #file: number
+  readonly #file: JsonLines<LogEntry>
   readonly #used: Map<string, Used>
   readonly #joined = new Map<string, { count: number; timer: NodeJS.Timeout }>()
   readonly #live = new Map<Socket, { host: string } & Used>()
@@ -45,18 +37,14 @@ export class EndpointLog {
 
   constructor(folder: string) {
     this.#folder = folder
-    const file = join(folder, LOG)
-    this.#file = openSync(file, 'a', 0o600)
-    const before = readFileSync(file, 'utf8')
-    // An incomplete line stays on its own.
-    if (before !== '' && !before.endsWith('\n')) appendFileSync(this.#file, '\n')
-    this.#refusals = before.split('\n').filter((line) => line.startsWith('{"type":"refused"')).length
+    this.#file = new JsonLines(join(folder, LOG))
+    this.#refusals = this.#file.entries.filter(({ type }) => type === 'refused').length
     this.#used = new Map(Object.entries(readUsed(folder)))
   }
 
   readonly append = (line: LogEntry): void => {
     try {
-      appendFileSync(this.#file, `${JSON.stringify(line)}\n`)
+      this.#file.append(line)
     } catch {
       // A full disk: nothing else can be done here, and traffic through the endpoint continues.
     }
@@ -117,7 +105,7 @@ export class EndpointLog {
       this.append({ type: 'refused', host: OTHERS, port: 0, why: 'host_not_allowed', count: this.#others })
     for (const socket of this.#live.keys()) this.#take(socket)
     this.#write()
-    closeSync(this.#file)
+    this.#file.close()
     if (used) logUsed(this.#folder)
   }
 
@@ -163,10 +151,10 @@ export function closeEndpoint(folder: string): void {
 function logUsed(folder: string): void {
   const used = Object.entries(readUsed(folder))
   if (used.length === 0) return
-  const lines = used.map(([host, { sent, received }]): LogEntry => {
-    return { type: 'used', host, sent_bytes: sent, received_bytes: received }
-  })
-  appendFileSync(join(folder, LOG), lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
+  const log = new JsonLines<LogEntry>(join(folder, LOG))
+  for (const [host, { sent, received }] of used)
+    log.append({ type: 'used', host, sent_bytes: sent, received_bytes: received })
+  log.close()
   rmSync(join(folder, USED), { force: true })
 }
 
@@ -186,26 +174,10 @@ export interface LogSince {
 
 /** Returns all complete lines of an endpoint's folder from that byte on; skips invalid ones. */
 export function readSince(folder: string, offset: number): LogSince {
-  const file = join(folder, LOG)
-  const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0
-  if (size <= offset) return { lines: [], offset }
-  const descriptor = openSync(file, 'r')
-  try {
-    const bytes = Buffer.alloc(fstatSync(descriptor).size - offset)
-    const read = bytes.subarray(0, readSync(descriptor, bytes, 0, bytes.length, offset))
-    const end = read.lastIndexOf(0x0a) + 1
-    const lines = read.toString('utf8', 0, end).split('\n').flatMap(parsed)
-    return { lines, offset: offset + end }
-  } finally {
-    closeSync(descriptor)
-  }
-}
-
-function parsed(line: string): LogEntry[] {
-  try {
-    const entry = LogEntry.safeParse(JSON.parse(line))
-    return entry.success ? [entry.data] : []
-  } catch {
-    return []
-  }
+  const { entries: lines, offset: next } = readJsonLines(
+    join(folder, LOG),
+    offset,
+    (line) => LogEntry.safeParse(JSON.parse(line)).data,
+  )
+  return { lines, offset: next }
 }

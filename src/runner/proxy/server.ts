@@ -6,6 +6,7 @@ import { removeTree } from '../../platform/files.ts'
 import { lockHolder, takePidLock } from '../../platform/pid-lock.ts'
 import { procText } from '../../platform/proc.ts'
 import { type SocketPath, socketPath } from '../../platform/socket-path.ts'
+import { KeyedMutex } from '../../platform/sync.ts'
 import { systemLookup } from '../git/server-addresses.ts'
 import { ClosedPlaces, type Lookup } from './addresses.ts'
 import type { Dial } from './egress.ts'
@@ -82,7 +83,7 @@ class ProxyServer {
   readonly #options: Required<Pick<ProxyOptions, 'lookup'>> & ProxyOptions & { onEnd(): void }
   readonly #endpoints = new Map<string, ProxyEndpoint>()
   /** Pending changes by endpoint, applied one after the other. */
-  readonly #changes = new Map<string, Promise<unknown>>()
+  readonly #changes = new KeyedMutex()
   readonly #closed: ClosedPlaces
   readonly #control: Server
   readonly #mostConnections: number
@@ -141,7 +142,7 @@ class ProxyServer {
     for (const id of this.#endpoints.keys()) {
       try {
         if (!isForsaken(this.#folder(id))) continue
-        await this.#inTurn(id, () => this.#shut(id))
+        await this.#changes.run(id, () => this.#shut(id))
         await removeTree(this.#folder(id))
       } catch {
         // It is just being created or removed, or is checked another time.
@@ -167,10 +168,10 @@ class ProxyServer {
         answer(200, { ends })
         if (ends) this.#options.onEnd()
       } else if (asked === 'PUT doors' && ENDPOINT_ID.test(id)) {
-        await this.#inTurn(id, () => this.#open(id))
+        await this.#changes.run(id, () => this.#open(id))
         answer(200)
       } else if (asked === 'DELETE doors' && ENDPOINT_ID.test(id)) {
-        await this.#inTurn(id, () => this.#shut(id))
+        await this.#changes.run(id, () => this.#shut(id))
         answer(200)
       } else answer(404)
     } catch (error) {
@@ -193,16 +194,6 @@ class ProxyServer {
     })
     response.writeHead(200).flushHeaders()
     this.#changed()
-  }
-
-  async #inTurn(id: string, work: () => Promise<void>): Promise<void> {
-    const turn = (this.#changes.get(id) ?? Promise.resolve()).catch(() => undefined).then(work)
-    this.#changes.set(id, turn)
-    try {
-      await turn
-    } finally {
-      if (this.#changes.get(id) === turn) this.#changes.delete(id)
-    }
   }
 
   async #open(id: string): Promise<void> {

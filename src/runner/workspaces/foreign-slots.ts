@@ -4,6 +4,7 @@ import * as z from 'zod'
 import { isErrandError, messageOf, messageWithHint } from '../../contract/errors.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
 import type { Log } from '../../platform/log.ts'
+import { Mutex } from '../../platform/sync.ts'
 import { Backoff } from '../../platform/time.ts'
 import type { RunCheckouts } from '../attempts/workspaces.ts'
 import { type PlatformStep, StepFailure } from '../platform-steps/platform-step.ts'
@@ -54,7 +55,7 @@ export class ForeignSlots {
   readonly #stop = new AbortController()
   readonly #backoff: Backoff
   #timer: NodeJS.Timeout | undefined
-  #giving: Promise<void> = Promise.resolve()
+  readonly #returns = new Mutex()
 
   constructor(options: ForeignSlotsOptions) {
     const { dir, retryMs: firstMs = 1000 } = options
@@ -108,7 +109,7 @@ export class ForeignSlots {
   async close(): Promise<void> {
     this.#stop.abort()
     clearTimeout(this.#timer)
-    await this.#giving
+    await this.#returns.settled()
   }
 
   async #run(inner: PlatformStep, context: Parameters<PlatformStep['run']>[0]) {
@@ -134,7 +135,7 @@ export class ForeignSlots {
 
   #giveBack(): void {
     clearTimeout(this.#timer)
-    this.#giving = this.#giving.then(async () => {
+    void this.#returns.run(async () => {
       let isAway = false
       for (const [runId, { slot_id, fence, is_over }] of Object.entries(this.#noted)) {
         if (!is_over || this.#stop.signal.aborted) continue

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import * as z from 'zod'
 import { writeFileAtomic } from '../../platform/files.ts'
+import { KeyedMutex } from '../../platform/sync.ts'
 import { type GitOptions, git } from '../git/git-program.ts'
 import { GitRefused, hintOf, refusalOf } from '../git/git-words.ts'
 import type { Remote } from '../git/remote.ts'
@@ -57,7 +58,7 @@ const DEEPER = [100, 1_000, 10_000]
  */
 export class Mirrors {
   readonly #options: MirrorsOptions
-  readonly #pending = new Map<string, Promise<unknown>>()
+  readonly #pending = new KeyedMutex()
   readonly #looked = new Set<string>()
   /** Refs of each copy since this process looked; nobody else fetches into them. */
   readonly #refs = new Map<string, ReadonlyMap<string, string>>()
@@ -83,7 +84,7 @@ export class Mirrors {
   async withCommit(remote: Remote, owner: MirrorOwner, sha: string, context: MirrorContext): Promise<Mirror> {
     const key = this.key(remote.identity, owner)
     const mirror = { key, path: this.path(key), isSha256: remote.advertisement.isSha256 }
-    return await this.#serialize(key, async () => {
+    return await this.#pending.run(key, async () => {
       context.signal.throwIfAborted()
       this.#prepare(mirror)
       const options = this.#git(mirror.path, context)
@@ -115,7 +116,7 @@ export class Mirrors {
   ): Promise<void> {
     const key = this.key(remote.identity, owner)
     const path = this.path(key)
-    await this.#serialize(key, async () => {
+    await this.#pending.run(key, async () => {
       const options = this.#git(path, context)
       const isCut = () => isCutBetween(commits, options)
       if (!(await isCut())) return
@@ -204,7 +205,7 @@ export class Mirrors {
 
   /** Deletes a copy that no slot may borrow from any more. */
   async remove(key: string): Promise<void> {
-    await this.#serialize(key, async () => {
+    await this.#pending.run(key, async () => {
       this.#options.trash.take(join(this.#options.dir, key))
       this.#looked.delete(key)
       this.#refs.delete(key)
@@ -265,20 +266,6 @@ export class Mirrors {
     const bytes = meta.bytes ?? this.#meta(key)?.bytes ?? 0
     const file = join(this.#options.dir, key, 'meta.json')
     writeFileAtomic(file, JSON.stringify({ ...meta, bytes }), { durable: false })
-  }
-
-  async #serialize<T>(key: string, work: () => Promise<T>): Promise<T> {
-    const before = this.#pending.get(key)
-    const turn = (async () => {
-      await before?.catch(() => undefined)
-      return await work()
-    })()
-    this.#pending.set(key, turn)
-    try {
-      return await turn
-    } finally {
-      if (this.#pending.get(key) === turn) this.#pending.delete(key)
-    }
   }
 }
 

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { spawnGroup } from '../../platform/child-tree.ts'
+import { Mutex } from '../../platform/sync.ts'
 
 /**
  * Script that deletes a folder. Its content may be deeper than the longest path, and closed to its own user: `rm`
@@ -13,7 +14,7 @@ const EMPTY = 'chmod -R u+rwX -- "$1" 2>/dev/null; exec rm -rf -- "$1"'
 /** Deletes folders: renames them at once, so that nobody finds them, and deletes them in the background. */
 export class Trash {
   readonly #dir: string
-  #last: Promise<unknown> = Promise.resolve()
+  readonly #deletions = new Mutex()
 
   /** Opens the trash, and deletes everything that an earlier process has left in it. */
   constructor(dir: string) {
@@ -32,11 +33,11 @@ export class Trash {
 
   /** Resolves when the trash is empty, or as empty as possible. */
   async emptied(): Promise<void> {
-    await this.#last
+    await this.#deletions.settled()
   }
 
   #delete(path: string): void {
-    this.#last = this.#last.then(async () => {
+    void this.#deletions.run(async () => {
       try {
         await once(spawnGroup(['/bin/sh', '-c', EMPTY, 'sh', path], { stdio: 'ignore' }), 'exit')
       } catch {

@@ -6,6 +6,7 @@ import { RunId } from '../../contract/ids.ts'
 import type { SlotView } from '../../contract/tasks/services.ts'
 import { endTree } from '../../platform/child-tree.ts'
 import { unlessAborted } from '../../platform/races.ts'
+import { Mutex } from '../../platform/sync.ts'
 import { GitFailure } from '../git/git-program.ts'
 import { GitRefused, hintOf, refusalOf, withRetries } from '../git/git-words.ts'
 import { openRemote, type Remote } from '../git/remote.ts'
@@ -69,7 +70,7 @@ export class WorkspacePool {
   readonly #orphansEnded: Promise<unknown>
   #room = Promise.withResolvers<void>()
   readonly #warn = (message: string) => this.#options.log?.(message, { level: 'warn' })
-  #sweeping: Promise<void> = Promise.resolve()
+  readonly #sweeps = new Mutex()
 
   constructor(options: WorkspacePoolOptions) {
     const { dir, limits = DEFAULT_POOL_LIMITS } = options
@@ -238,7 +239,7 @@ export class WorkspacePool {
     await this.#orphansEnded
     while ([...this.#slots.values()].some(({ busy }) => busy))
       await Promise.all([...this.#slots.values()].map(({ busy }) => busy))
-    await this.#sweeping
+    await this.#sweeps.settled()
     await this.#trash.emptied()
   }
 
@@ -360,12 +361,11 @@ export class WorkspacePool {
     }
     held.busy = this.#reset(held).finally(() => {
       held.busy = undefined
-      const room = this.#room
+      this.#room.resolve()
       this.#room = Promise.withResolvers()
-      room.resolve()
     })
     const { busy } = held
-    this.#sweeping = this.#sweeping.then(async () => {
+    void this.#sweeps.run(async () => {
       await busy
       await this.#sweep().catch((error: Error) => {
         this.#warn(`Old workspaces could not be deleted: ${error.message}.`)

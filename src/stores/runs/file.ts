@@ -1,3 +1,4 @@
+import { BoundedMap } from '../../platform/bounded-map.ts'
 import {
   closeSync,
   fsyncSync,
@@ -40,8 +41,7 @@ const MAX_LOGS = 256
 export class FileRunStore implements RunStore {
   readonly capabilities = { durable: true }
   readonly #folders: RunFolders
-  readonly #maxLogs: number
-  readonly #logs = new Map<string, RunLog>()
+  readonly #logs: BoundedMap<string, RunLog>
   readonly #listed = new Map<string, Listed>()
 
   /**
@@ -50,7 +50,7 @@ export class FileRunStore implements RunStore {
    */
   constructor(options: { dir: string; maxLogs?: number }) {
     this.#folders = new RunFolders(options.dir)
-    this.#maxLogs = options.maxLogs ?? MAX_LOGS
+    this.#logs = new BoundedMap(options.maxLogs ?? MAX_LOGS)
   }
 
   async create(spec: RunSpec, events: readonly RunEvent[], patch?: RunPatch): Promise<void> {
@@ -137,9 +137,7 @@ export class FileRunStore implements RunStore {
     if (bytes === undefined) return undefined
     const log = this.#logs.get(runId) ?? new RunLog(this.#folders.logFile(runId))
     if (log.bytes !== bytes) log.refresh()
-    this.#logs.delete(runId)
     this.#logs.set(runId, log)
-    if (this.#logs.size > this.#maxLogs) this.#logs.delete(this.#logs.keys().next().value!)
     return log.record === undefined ? undefined : log
   }
 
