@@ -36,7 +36,7 @@ export function gitPolicy(env: Env): GitPolicy {
 
 function mustBeThere(name: string, file: string | undefined): void {
   if (file === undefined || existsSync(file)) return
-  throw new ErrandError('invalid_argument', `${name} names ${file}, which is not there.`, {
+  throw new ErrandError('invalid_argument', `${name} names ${file}, which does not exist.`, {
     hint: 'Name a file that the runner can read.',
   })
 }

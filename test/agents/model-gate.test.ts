@@ -48,7 +48,7 @@ test('a gate without keys says which it takes', async (t) => {
   const { errand, home } = await startPrograms(t, { runner: 'none' })
   const none = await errand.run(['runner', 'model-gate', '--folder', home], { env: {} })
   assert.equal(none.code, 2)
-  assert.match(none.stderr, /The gate to models has no key\.\n.*It takes .*ANTHROPIC_API_KEY/)
+  assert.match(none.stderr, /The model gate has no key\.\n.*It can replace .*ANTHROPIC_API_KEY/)
   const nowhere = await errand.run(['runner', 'model-gate'], { env: {} })
   assert.match(nowhere.stderr, /the folder of the gate is missing/)
 })

@@ -157,7 +157,7 @@ test('what bots attack holds', { skip }, async (t) => {
     // The engine itself drops log that is not read in time.
     const [, counted] = /\n\[errand: ([\d,]+) bytes of log left out\]\n$/.exec(text) ?? []
     assert.ok(Number(counted?.replaceAll(',', '')) >= bytes / 10, `${counted} bytes left out`)
-    assert.match(text, /^\[errand: limit of 1,048,576 bytes of log a day reached/m)
+    assert.match(text, /^\[errand: limit of 1,048,576 bytes of log per day reached/m)
   })
 
   await aliveMore()

@@ -95,7 +95,7 @@ test('a folder that the runner does not allow, an unknown agent and a missing ke
   const outside = await call('agent', '--hub', 'say x', '--cwd', home, ...standInOptions)
   assert.match(
     outside.stdout,
-    /failed in .*On runner ".+": Agents may not work in .* Start the runner, or errand up, with --allow-dir/,
+    /failed in .*On runner ".+": Agents may not work in .* Start the runner or errand up with --allow-dir/,
   )
   const keyless = await call('agent', '--hub', 'x', '--agent', 'builtin')
   assert.match(keyless.stdout, /failed in .*OPENAI_API_KEY/)

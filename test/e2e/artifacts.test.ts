@@ -49,7 +49,7 @@ test('files of a step that fails are kept once, though hub and runner are killed
   assert.deepEqual(readdirSync(join(all, 'out')).sort(), ['a.xml', 'b.xml'])
   const logs = await programs.call('runs', 'logs', 'kept')
   assert.match(logs.stdout, /stored out\/a\.xml \(5 bytes\)/)
-  assert.match(logs.stdout, /out\/c\.xml was not kept: it is a link/)
+  assert.match(logs.stdout, /out\/c\.xml was not stored: it is a link/)
   assert.match((await programs.call('runs', 'diff', 'kept')).stderr, /has no diff/)
   await client.runs.delete('kept')
   const left = readdirSync(join(programs.data, 'artifacts'), { recursive: true, encoding: 'utf8' })

@@ -202,13 +202,13 @@ test('a check of health, a policy and a life without end are asked for, and show
   live.set(attempt_id, {
     attempt_id,
     health: { state: 'unhealthy', output: 'no answer\nat all' },
-    cannot_reach: 'No address is found for db.internal, which ERRAND_BOT_ALLOW names.',
+    cannot_reach: 'No address was found for db.internal, which ERRAND_BOT_ALLOW names.',
     usage: { cpus: 0.254, peak_cpus: 0.5, cpu_ms: 61_000, memory_bytes: 5e6, peak_memory_bytes: 7.5e6 },
   })
   const { stdout } = await bot(['status', 'echo'])
   for (const row of [
     /^health +unhealthy: no answer$/m,
-    /^cannot reach +what its runner allows: No address is found for db\.internal, which/m,
+    /^cannot reach +what its runner allows: No address was found for db\.internal, which/m,
     /^restart +unless-stopped$/m,
     /^time +unlimited$/m,
     /^cpu +0\.25 cores, at most 0\.5 cores, 1 m 01 s so far$/m,

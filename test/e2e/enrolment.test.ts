@@ -143,8 +143,8 @@ test('a runner that was removed while it was away ends what it has, once the hub
   assert.equal((await programs.ended('long')).status, 'failed')
   assert.notDeepEqual(working(), [])
   runner.child.kill('SIGCONT')
-  await runner.until('does not know the token any more')
-  await runner.until('What runs here is ended')
+  await runner.until('no longer knows the token')
+  await runner.until('Ending everything that runs here')
   await eventually('the end of the process', () => working().length === 0)
   runner.child.kill('SIGTERM')
   await runner.finished

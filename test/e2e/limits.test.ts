@@ -44,7 +44,7 @@ async function programsWith(t: TestContext, holder: string): Promise<Programs> {
 for (const holder of holders()) {
   test(`a runner killed midway: limits hold, the usage is recorded, nothing is left (${holder})`, async (t) => {
     const programs = await programsWith(t, holder)
-    assert.match(programs.runner!.printed.stderr, /Limits are held by/)
+    assert.match(programs.runner!.printed.stderr, /Limits are enforced by/)
     const go = (name: string) => `touch ${name}; until [ -e go-${name} ]; do sleep 0.05; done`
     const hog = await create(programs, [
       step('hog', `${go('hog')}; ${HOG}`, { limits: { memory: '200MB', cpus: 1 } }),

@@ -17,7 +17,7 @@ test('a runner beside a container engine that says nothing starts, does its work
   }
   const { usable, why } = (await programs.client.runners.list())[0]!.isolation!.container
   assert.equal(usable, false)
-  assert.match(why!, /hangs: it did not tell of itself within 2 s\. Find out what blocks it/)
+  assert.match(why!, /hangs: it did not describe itself within 2 s\. Find out what blocks it/)
   assert.equal(programs.runner!.child.exitCode, null)
 })
 

@@ -42,7 +42,7 @@ for (const isolation of ['none', 'sandbox'] as const)
     }
     const ran = await task('first')
     assert.equal(ran.code, 0, ran.stdout + ran.stderr)
-    assert.match(ran.stdout, /\.env was not kept: it holds the secret TEST_DB/)
+    assert.match(ran.stdout, /\.env was not stored: it contains the secret TEST_DB/)
     const [pull] = repository.tickets.filter((each) => each.pull !== undefined)
     const git = (...args: string[]) => forge.state.git(repository.path, args).trim()
     assert.equal(git('ls-tree', '-r', '--name-only', pull!.pull!.head), 'README.md\nmade.txt')

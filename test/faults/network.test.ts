@@ -8,7 +8,7 @@ import { outputHash, readIfThere, sha256, textOf, wholeLog } from '../support/pr
 import { Cable, noCable } from './cable.ts'
 
 const options = { skip: noCable() }
-const SILENT = 'has not been heard of for three heartbeats'
+const SILENT = 'was silent for three heartbeats'
 
 /** Starts a hub, and a runner at the other end of a cable. */
 async function start(t: TestContext, lostAfter: string): Promise<{ cable: Cable; programs: Programs }> {

@@ -35,7 +35,7 @@ for (const then of ['goes on', 'is killed and started again'] as const) {
     writeFileSync(at('go'), '')
     for (const id of ids)
       await eventually(`the end of the work of ${id}`, () => existsSync(at(`${id}.ended`)))
-    await programs.runner!.until('has not been heard of for three heartbeats')
+    await programs.runner!.until('was silent for three heartbeats')
     // The system accepts the next connection for the hub, which does not answer on it.
     await programs.runner!.until(/Opening handshake has timed out/)
     if (then === 'goes on') programs.hub.child.kill('SIGCONT')

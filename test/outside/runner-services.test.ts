@@ -124,7 +124,7 @@ test('an artifact store fails in every manner, and has each artifact once it is 
       await outbox.put(spec, artifact, file, signal)
       assert.equal(kept.at(-1), name)
       const line = await eventually('word of the store', () => log[0])
-      assert.ok(line.startsWith(`The artifact store at ${url} is sent to later, since 20`), line)
+      assert.ok(line.startsWith(`Uploads to the artifact store at ${url} have been delayed since 20`), line)
     },
     async mended() {
       await eventually('the artifact', taken)

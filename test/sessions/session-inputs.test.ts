@@ -109,7 +109,10 @@ test('what people give to a session beside words', async (t) => {
     assert.equal(status, 'failed')
     const { reason, message } = steps[0]!.instances[0]!
     assert.equal(reason, 'invalid_argument')
-    assert.match(message!, /does not take the attachment "screen\.png" \(image\/png\).*Nothing was asked/)
+    assert.match(
+      message!,
+      /does not accept the attachment "screen\.png" \(image\/png\).*It received no prompt/,
+    )
     assert.equal(await said(run), '')
     const other = await ask({ ...able('image'), prompt: 'say here', interactive: true })
     await says(other, 'here')

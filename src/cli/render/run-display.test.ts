@@ -166,7 +166,7 @@ test('the summary tells which instances were skipped or failed by their conditio
 })
 
 test('what is to be told of an attempt that succeeded is shown', () => {
-  const message = 'A line is no export: "BOPS_EXPORT:A" (it has no "=").'
+  const message = 'A line is not a valid export: "BOPS_EXPORT:A" (it has no "=").'
   const events = [started('a', 'web'), created(1, 'a', 'web')]
   const text = show([...events, finished(1, 'a', 'web', { outcome: 'success', message }), ended('a')])
   assert.equal(text, `> a\nweb | ${message}\n`)

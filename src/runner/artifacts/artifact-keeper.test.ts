@@ -80,8 +80,8 @@ test('limits leave out what is over them, and the rest is kept', async (t) => {
   })
   assert.equal(await keeper.keepFiles(attempt, dir), undefined)
   assert.deepEqual(told(), [
-    'artifacts: b.txt, c.txt was not kept: it has more than 2 bytes, of 12 that all may have.',
-    'artifacts: f.txt was not kept: there are more than 3.',
+    'artifacts: b.txt, c.txt was not stored: it has more than the 2 bytes that are left of 12 for all files.',
+    'artifacts: f.txt was not stored: there are more than 3 files.',
     'a.txt',
     'd.txt',
     'e.txt',
@@ -98,9 +98,9 @@ test('a sink that is away is tried again until it is there; one that refuses is 
   write({ 'a.txt': 'one', 'b.txt': 'two' })
   assert.equal(await keeper.keepFiles(attempt, dir), undefined)
   assert.deepEqual(told(), [
-    'artifacts: The hub does not answer. It is asked again.',
+    'artifacts: The hub does not answer. Trying again.',
     'a.txt',
-    'artifacts: b.txt was not kept: Run x keeps too much.',
+    'artifacts: b.txt was not stored: Run x keeps too much.',
   ])
 })
 
@@ -112,7 +112,7 @@ test('where its time is over, or it is to end, the end says what could not be ke
   late.write({ 'a.txt': 'one', 'b.txt': 'two' })
   assert.equal(
     await late.keeper.keepFiles(late.attempt, late.dir),
-    'artifact_upload: a.txt, b.txt could not be kept: The hub does not answer.',
+    'artifact_upload: a.txt, b.txt could not be stored: The hub does not answer.',
   )
   const ended = place(t, {
     put: async () => {
@@ -123,10 +123,10 @@ test('where its time is over, or it is to end, the end says what could not be ke
   ended.write({ 'a.txt': 'one' })
   assert.equal(
     await ended.keeper.keepFiles(ended.attempt, ended.dir),
-    'artifact_upload: a.txt could not be kept: it was to end.',
+    'artifact_upload: a.txt could not be stored: the attempt had to end.',
   )
   assert.deepEqual(ended.told(), [])
-  assert.deepEqual(late.told(), ['artifacts: The hub does not answer. It is asked again.'])
+  assert.deepEqual(late.told(), ['artifacts: The hub does not answer. Trying again.'])
 })
 
 test('what breaks off is fetched again from its beginning, into the same file', async (t) => {
@@ -143,7 +143,7 @@ test('what breaks off is fetched again from its beginning, into the same file', 
   const asking = { signal: attempt.signal, waiting: (why: string) => void said.push(why) }
   await keeper.fetch('run_1', '1.1', join(dir, 'it'), asking)
   assert.equal(readFileSync(join(dir, 'it'), 'utf8'), 'whole')
-  assert.deepEqual([tries, said], [3, ['It broke off. It is asked again.']])
+  assert.deepEqual([tries, said], [3, ['It broke off. Trying again.']])
 })
 
 test('globs that lead out, and a workspace that is gone, are told and nothing else', async (t) => {
@@ -151,7 +151,9 @@ test('globs that lead out, and a workspace that is gone, are told and nothing el
   const spec = { ...attempt.spec, artifacts: ['../*'] }
   assert.equal(await keeper.keepFiles({ ...attempt, spec }, dir), undefined)
   assert.equal(await keeper.keepFiles(attempt, join(dir, 'gone')), undefined)
-  assert.deepEqual(told(), ['artifacts: Files could not be kept: the glob ../* leads out of the workspace.'])
+  assert.deepEqual(told(), [
+    'artifacts: Files could not be stored: the glob ../* leads out of the workspace.',
+  ])
 })
 
 test('a step keeps bytes and files of its own under any kind, and takes them again', async (t) => {

@@ -126,20 +126,20 @@ export class ArtifactKeeper {
           if (why === '') await this.#send(attempt, { ...artifact, artifact_id: nextId(spec, journal) }, file)
           else unsent.push(artifact.name)
         } catch (error) {
-          if (isRefusal(error)) tell(`${artifact.name} was not kept: ${messageOf(error)}`)
+          if (isRefusal(error)) tell(`${artifact.name} was not stored: ${messageOf(error)}`)
           else {
-            why = signal.aborted ? 'it was to end' : messageOf(error)
+            why = signal.aborted ? 'the attempt had to end' : messageOf(error)
             unsent.push(artifact.name)
           }
         }
     } catch (error) {
       why = messageOf(error)
-      tell(`Files could not be kept: ${why}.`)
+      tell(`Files could not be stored: ${why}.`)
     } finally {
       await rm(scratch, { recursive: true, force: true }).catch(() => undefined)
     }
     if (unsent.length === 0) return undefined
-    return `artifact_upload: ${listed(unsent)} could not be kept: ${why.replace(/\.$/, '')}.`
+    return `artifact_upload: ${listed(unsent)} could not be stored: ${why.replace(/\.$/, '')}.`
   }
 
   /**
@@ -199,9 +199,9 @@ export class ArtifactKeeper {
     for await (const { path, file, why } of matchingFiles(workspace, globs)) {
       if (told.has(path)) continue
       if (why !== undefined) leave(why, path)
-      else if (!ArtifactName.safeParse(path).success) leave('its name cannot be shown', path)
+      else if (!ArtifactName.safeParse(path).success) leave('its name is not a valid artifact name', path)
       else if (taken.length + told.size >= this.#limits.count)
-        leave(`there are more than ${this.#limits.count}`, path)
+        leave(`there are more than ${this.#limits.count} files`, path)
       else {
         const target = join(scratch, String(taken.length))
         const most = Math.min(this.#limits.bytes, this.#limits.totalBytes - total)
@@ -212,7 +212,7 @@ export class ArtifactKeeper {
           leave(
             most === bytes
               ? `it has more than ${bytes} bytes`
-              : `it has more than ${most} bytes, of ${totalBytes} that all may have`,
+              : `it has more than the ${most} bytes that are left of ${totalBytes} for all files`,
             path,
           )
           continue
@@ -220,7 +220,7 @@ export class ArtifactKeeper {
         const [secret] = await secrets.inFile(target)
         if (secret !== undefined) {
           await rm(target, { force: true })
-          leave(`it holds the secret ${secret}`, path)
+          leave(`it contains the secret ${secret}`, path)
           continue
         }
         total += copied.bytes
@@ -228,7 +228,7 @@ export class ArtifactKeeper {
         taken.push({ artifact, file: target })
       }
     }
-    for (const [why, paths] of left) tell(`${listed(paths)} was not kept: ${why}.`)
+    for (const [why, paths] of left) tell(`${listed(paths)} was not stored: ${why}.`)
     return taken
   }
 
@@ -239,7 +239,7 @@ export class ArtifactKeeper {
     const options = { signal, isAway, waiting, linkedMs: this.#limits.triedMs }
     await this.#retry.whileAway(() => this.#sink.put(spec, artifact, file, signal), options)
     if (journal.add({ type: 'artifact', artifact })) return
-    throw new ErrandError('disk_full', 'What the attempt keeps could not be written down on its machine.')
+    throw new ErrandError('disk_full', "The artifact could not be recorded in the attempt's journal.")
   }
 }
 

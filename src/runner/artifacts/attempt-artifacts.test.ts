@@ -85,7 +85,7 @@ test('one whose hub stays away is lost, and has said once that it waits', async 
   )
   assert.ok(asks > 1)
   assert.deepEqual(attempt.reports.slice(0, -1), [
-    { type: 'phase', phase: 'needs_files', message: 'The hub does not answer. It is asked again.' },
+    { type: 'phase', phase: 'needs_files', message: 'The hub does not answer. Trying again.' },
   ])
   await attempts.close()
 })
@@ -99,6 +99,9 @@ test('a cancel ends the wait for a hub that is away, and the end says what is lo
   attempt.cancel(5_000, 'canceled')
   const end = await endOf(attempt)
   assert.equal(end.outcome, 'success')
-  assert.match(end.message!, /^artifact_upload: in\.txt, out\.txt could not be kept: it was to end\.$/)
+  assert.match(
+    end.message!,
+    /^artifact_upload: in\.txt, out\.txt could not be stored: the attempt had to end\.$/,
+  )
   await attempts.close()
 })

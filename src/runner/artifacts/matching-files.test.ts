@@ -55,7 +55,7 @@ test('what is no regular file of the workspace is left out with its reason, and 
   execFileSync('mkfifo', [join(dir, 'pipe.xml')])
   assert.deepEqual(await found(dir, ['**/*.xml']), [
     'link.xml: it is a link',
-    'pipe.xml: it is no regular file',
+    'pipe.xml: it is not a regular file',
     'real.xml=real.xml',
   ])
   assert.deepEqual(await found(dir, ['folder/*.xml', 'up/**']), [])
@@ -82,7 +82,7 @@ test('a folder that becomes a link while it is looked at leads nowhere else', as
 test('many names and deep folders have an end, which is told', async (t) => {
   const deep = `${'d/'.repeat(5)}x`
   const dir = workspace(t, ...['1', '2', '3', '4'].map((name) => `many/${name}`), deep)
-  assert.deepEqual(await found(dir, ['d/**'], { names: 100, depth: 3 }), ['d/d/d: it is too deep'])
+  assert.deepEqual(await found(dir, ['d/**'], { names: 100, depth: 3 }), ['d/d/d: it is nested too deeply'])
   assert.deepEqual(await found(dir, ['many/*'], { names: 4, depth: 9 }), [
     'many/1=many/1',
     'many/2=many/2',

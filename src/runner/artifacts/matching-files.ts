@@ -55,7 +55,7 @@ export async function* matchingFiles(
         if (!isFolder) {
           if (fits) yield { path, bytes, file: handle }
         } else if (leadsOn)
-          if (depth >= mostDepth) yield { path, why: 'it is too deep' }
+          if (depth >= mostDepth) yield { path, why: 'it is nested too deeply' }
           else yield* within(handle, path, depth + 1)
       } finally {
         await handle.close()
@@ -101,13 +101,13 @@ async function openAt(
     const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOENT') return { why: undefined }
     if (code === 'ELOOP') return { why: 'it is a link' }
-    if (code === 'ENXIO') return { why: 'it is no regular file' }
-    return { why: code === 'EACCES' ? 'it may not be read' : `it cannot be read (${code})` }
+    if (code === 'ENXIO') return { why: 'it is not a regular file' }
+    return { why: code === 'EACCES' ? 'it is not readable' : `it cannot be read (${code})` }
   }
   const stat = await handle.stat()
   if (stat.isDirectory() || stat.isFile()) return { handle, isFolder: stat.isDirectory(), bytes: stat.size }
   await handle.close()
-  return { why: 'it is no regular file' }
+  return { why: 'it is not a regular file' }
 }
 
 interface Wanted {
@@ -141,7 +141,7 @@ export function checkGlobs(globs: readonly string[]): void {
     try {
       globPattern(glob)
     } catch {
-      throw new Error(`the glob ${glob} cannot be understood`)
+      throw new Error(`the glob ${glob} is not valid`)
     }
   }
 }

@@ -45,7 +45,7 @@ test('no path and no link leads out of the workspace', async (t) => {
   for (const path of ['../x', 'folder/file', 'folder/new', 'link', 'dangling', '/etc/errand-none'])
     await assert.rejects(fetchFile(path, 'right'), {
       code: 'invalid_argument',
-      message: /kept\.txt cannot be put/,
+      message: /kept\.txt cannot be written/,
     })
   assert.equal(readFileSync(join(outside, 'file'), 'utf8'), 'as it was')
   assert.ok(!existsSync(join(outside, 'new')))

@@ -55,18 +55,18 @@ async function fetchFile(
     await file.close()
   }
   if (length === bytes && found.digest('hex') === sha256) return
-  throw new ErrandError('output_damaged', `What came of ${name} is not what was kept of it.`, {
-    hint: 'Start the run again; look at the disk of the hub.',
+  throw new ErrandError('output_damaged', `The received content of ${name} differs from what was stored.`, {
+    hint: 'Start the run again, and check the disk of the hub.',
   })
 }
 
 function worded(error: unknown, { name, to }: NeededArtifact): unknown {
   if (error instanceof LeadsOut)
-    return new ErrandError('invalid_argument', `${name} cannot be put to ${to}: ${error.message}.`, {
-      hint: 'Name a path below the workspace that no link is on.',
+    return new ErrandError('invalid_argument', `${name} cannot be written to ${to}: ${error.message}.`, {
+      hint: 'Use a path inside the workspace that contains no symbolic link.',
     })
   const { code } = error as NodeJS.ErrnoException
   if (code === 'ENOSPC' || code === 'EDQUOT')
-    return new ErrandError('disk_full', `No space is left to put ${name} to ${to}.`)
+    return new ErrandError('disk_full', `No space is left to write ${name} to ${to}.`)
   return error
 }

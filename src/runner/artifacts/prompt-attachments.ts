@@ -43,9 +43,9 @@ export class PromptAttachments {
         if (source === undefined)
           throw new ErrandError(
             'invalid_argument',
-            `"${attachment.name}" cannot be fetched: attachments are kept by a hub.`,
+            `"${attachment.name}" cannot be fetched: only a hub stores attachments.`,
             {
-              hint: 'Ask on a hub (errand agent --hub --attach FILE), or name the file in the prompt.',
+              hint: 'Run the agent on a hub (errand agent --hub --attach FILE), or name the file in the prompt.',
             },
           )
         await source.retry.whileAway(() => this.#fetch(source, attachment), asking)
@@ -81,9 +81,13 @@ export class PromptAttachments {
     }
     const content = Buffer.concat(pieces)
     if (length !== bytes || createHash('sha256').update(content).digest('hex') !== sha256)
-      throw new ErrandError('output_damaged', `What came of "${name}" is not what was attached.`, {
-        hint: 'Attach it again; look at the disk of the hub.',
-      })
+      throw new ErrandError(
+        'output_damaged',
+        `The received content of "${name}" differs from what was attached.`,
+        {
+          hint: 'Attach it again, and check the disk of the hub.',
+        },
+      )
     mkdirSync(join(folder, 'attachments'), { recursive: true, mode: 0o700 })
     writeFileAtomic(this.#path(attachment), content, { mode: 0o600, durable: true })
   }

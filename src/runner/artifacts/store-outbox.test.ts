@@ -88,5 +88,9 @@ test('what is not taken for so long is given up and told, and holds up nothing e
   const hasty = open(0)
   await until(() => left().length === 0)
   await hasty.close()
-  assert.ok(log.some((line) => /^artifact_upload: bad of run_1 .*https:\/\/store\.example: away/.test(line)))
+  assert.ok(
+    log.some((line) =>
+      /^artifact_upload: gave up sending bad of run_1 .*https:\/\/store\.example: away/.test(line),
+    ),
+  )
 })

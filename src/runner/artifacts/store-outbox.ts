@@ -117,14 +117,17 @@ export class StoreOutbox implements ArtifactSink {
       if (failure === undefined) {
         backoff.reset()
         if (since !== undefined)
-          log(`The artifact store at ${service.url} is back; it was sent nothing since ${since}.`)
+          log(`The artifact store at ${service.url} is back. Nothing was sent to it since ${since}.`)
         since = undefined
         await this.#news.promise
       } else {
         since ??= new Date().toISOString()
-        log(`The artifact store at ${service.url} is sent to later, since ${since}: ${messageOf(failure)}`, {
-          level: 'warn',
-        })
+        log(
+          `Uploads to the artifact store at ${service.url} have been delayed since ${since}: ${messageOf(failure)}`,
+          {
+            level: 'warn',
+          },
+        )
         await sleep(backoff.next(), undefined, { signal }).catch(() => undefined)
       }
     }
@@ -155,7 +158,7 @@ export class StoreOutbox implements ArtifactSink {
       forget()
       const { run_id } = artifact.metadata as { run_id: string }
       log(
-        `artifact_upload: ${artifact.name} of ${run_id} is given up for the artifact store at ${service.url}: ${messageOf(error)}`,
+        `artifact_upload: gave up sending ${artifact.name} of ${run_id} to the artifact store at ${service.url}: ${messageOf(error)}`,
         { level: 'error', run_id },
       )
     }

@@ -368,7 +368,7 @@ test('after a boot of the machine what has told no end is lost, whatever is left
   for (const spec of specs) {
     const end = await endOf(after.get(spec.attempt_id)!)
     assert.deepEqual([end.outcome, end.reason], ['interrupted', 'lost'])
-    assert.match(end.message!, /machine was started anew/)
+    assert.match(end.message!, /machine restarted/)
   }
   assert.equal(await textOf(after.get(specs[3]!.attempt_id)!), 'half of ')
   assert.equal(read(inWorkspace(here, 'runs')), '')

@@ -240,7 +240,7 @@ export class AttemptFolders {
    */
   of(spec: AttemptSpec): AttemptFolder {
     if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,150}$/.test(spec.attempt_id))
-      throw new ErrandError('invalid_argument', `"${spec.attempt_id}" is no attempt id.`)
+      throw new ErrandError('invalid_argument', `"${spec.attempt_id}" is not a valid attempt id.`)
     return new AttemptFolder(join(this.#dir, spec.attempt_id))
   }
 }

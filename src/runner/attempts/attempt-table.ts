@@ -80,7 +80,8 @@ export class AttemptTable {
     this.workspaces = workspaces
     this.outputDir = resolve(outputDir ?? '.')
     this.timeoutGraceMs = timeoutGraceMs ?? 5_000
-    this.limits = limits ?? new LimitKeeper({ choice: { heldBy: 'watchdog', why: 'it was not asked for' } })
+    this.limits =
+      limits ?? new LimitKeeper({ choice: { heldBy: 'watchdog', why: 'they were not requested' } })
     this.boxes = boxes
     this.#artifacts = options.artifacts
     this.#stop = options.stop
@@ -157,7 +158,7 @@ export class AttemptTable {
     // complete exit code.
     await attempt.finish({
       type: 'lost',
-      why: 'Its machine was started anew before its end was told. What became of it is not known.',
+      why: 'Its machine restarted before its end was reported. Its outcome is unknown.',
     })
     return undefined
   }
@@ -265,13 +266,13 @@ export class AttemptTable {
     if (kind === 'bot') return undefined
     if (this.boxes) return this.boxes.facts(spec, kind ?? 'process')
     if (!asksForBox(spec.isolation)) return undefined
-    throw new ErrandError('unavailable', `This machine has no ${spec.isolation} for the attempt.`)
+    throw new ErrandError('unavailable', `This machine cannot provide a ${spec.isolation} for the attempt.`)
   }
 
   #box({ box, key, cage }: AttemptFacts, folder: string): Box | undefined {
     if (!box) return undefined
     if (this.boxes) return this.boxes.box(box, folder, key, cage?.limits)
-    throw new ErrandError('unavailable', `This machine has no ${box.isolation} any more.`)
+    throw new ErrandError('unavailable', `This machine can no longer provide a ${box.isolation}.`)
   }
 
   #cage({ spec, key, cage }: AttemptFacts, box: Box | undefined): Scope {

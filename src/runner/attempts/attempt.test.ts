@@ -160,7 +160,10 @@ test('a driver that fails at the end fails the attempt alone, and what is left o
   const { attempt, of, told } = driven({ sweep: () => Promise.reject(new Error('no way')) })
   await of.finish({ type: 'done' })
   const { outcome, reason, message } = endOf(attempt)
-  assert.deepEqual([outcome, reason, message], ['failed', 'internal', 'Its end could not be told: no way.'])
+  assert.deepEqual(
+    [outcome, reason, message],
+    ['failed', 'internal', 'Its end could not be reported: no way.'],
+  )
   assert.deepEqual(told, ['beforeSweep done', 'kill', 'drop secrets'])
 })
 

@@ -158,9 +158,13 @@ export class Attempt implements HeldAttempt, Driven, Polled {
   async viewFolder(ask: WorkspaceQuery, send: (text: string) => Promise<void>): Promise<RunnerAnswer> {
     const view = this.#isOver ? undefined : this.#driver?.viewFolder
     if (view === undefined)
-      throw new ErrandError('not_found', `Attempt ${this.spec.attempt_id} shows no folder, or is over.`, {
-        hint: 'The folder of an agent is shown while its session goes on; its change is kept at the end.',
-      })
+      throw new ErrandError(
+        'not_found',
+        `Attempt ${this.spec.attempt_id} has no folder to show, or has ended.`,
+        {
+          hint: 'You can view the folder of an agent while its session runs. Its change is stored at the end.',
+        },
+      )
     return await view.call(this.#driver, ask, send)
   }
 
@@ -299,7 +303,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
       const usage = driver.usage ? driver.usage() : this.#cage?.usage()
       if (usage !== undefined) end.usage = usage
     }
-    if (survives) end.message = `${end.message ?? ''} A process of it could not be killed.`.trimStart()
+    if (survives) end.message = `${end.message ?? ''} One of its processes could not be killed.`.trimStart()
     if (filesMessage !== undefined) end.message = `${end.message ?? ''} ${filesMessage}`.trimStart()
     this.#tellEnd(end)
   }
@@ -312,7 +316,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     try {
       const { fetchNeededFiles } = this.#options
       if (!fetchNeededFiles)
-        throw new ErrandError('unavailable', 'This machine takes no files of other steps.')
+        throw new ErrandError('unavailable', 'This machine cannot receive files of other steps.')
       const waiting = (message: string) =>
         void this.journal.add({ type: 'phase', phase: 'needs_files', message })
       await fetchNeededFiles({ signal: fetching.signal, waiting })
@@ -339,7 +343,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     if (!spec.artifacts?.length || journal.startedAtMs === undefined) return undefined
     const { keepFiles } = this.#options
     if (keepFiles) return await keepFiles(journal, this.#keeping.signal)
-    journal.add({ type: 'phase', phase: 'artifacts', message: 'This machine keeps no files of steps.' })
+    journal.add({ type: 'phase', phase: 'artifacts', message: 'This machine does not store files of steps.' })
     return undefined
   }
 
@@ -347,7 +351,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
   async #finishAnyway(error: unknown): Promise<void> {
     await this.#driver?.kill().catch(() => undefined)
     if (this.#state.now !== 'measuring') return
-    const text = `Its end could not be told: ${messageOf(error)}.`
+    const text = `Its end could not be reported: ${messageOf(error)}.`
     const message = this.masker?.maskText(text) ?? text
     this.#output.freeze()
     this.#tellEnd({ type: 'ended', outcome: 'failed', reason: 'internal', message })

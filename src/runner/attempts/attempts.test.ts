@@ -117,7 +117,7 @@ test('exit codes, signals and what cannot start are told apart', async () => {
   assert.match(tooBig.message!, /the largest is HUGE with 200000 bytes/)
   assert.equal((await endFor('cmd.run', { cmd: '' })).reason, 'invalid_argument')
   await assert.rejects(attempts.start(attemptSpec('constructor', {}), 1), /no action "constructor"/)
-  await assert.rejects(attempts.start(command('true', { attempt_id: '../x.1' }), 1), /no attempt id/)
+  await assert.rejects(attempts.start(command('true', { attempt_id: '../x.1' }), 1), /not a valid attempt id/)
   await attempts.close()
 })
 
@@ -189,7 +189,7 @@ test('an attempt whose end cannot be made out fails alone, with why, and leaves 
   const attempt = await attempts.start(command(spoil), 1)
   const { outcome, reason, message } = await endOf(attempt)
   assert.deepEqual([outcome, reason], ['failed', 'internal'])
-  assert.match(message!, /^Its end could not be told: EISDIR/)
+  assert.match(message!, /^Its end could not be reported: EISDIR/)
   assert.equal(await textOf(attempt), 'said\n')
   const pid = Number(readFileSync(join(here.path, 'workspaces/run_test/pid'), 'utf8'))
   assert.equal(processStat(pid), undefined)

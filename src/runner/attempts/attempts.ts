@@ -65,7 +65,8 @@ export class DurableAttempts implements Attempts {
     const action = this.#action(spec)
     if (action.kind !== 'inline') await this.#drivers[action.kind]?.load?.()
     for (;;) {
-      if (this.#closed) throw new ErrandError('unavailable', 'This runner is closing and starts nothing new.')
+      if (this.#closed)
+        throw new ErrandError('unavailable', 'This runner is shutting down and starts nothing new.')
       const there = held.get(spec.attempt_id)
       // Nothing is awaited in between, so that two calls for one attempt cannot both start it.
       if (there === undefined) {
@@ -81,7 +82,7 @@ export class DurableAttempts implements Attempts {
       if (there.epoch > epoch)
         throw new ErrandError(
           'conflict',
-          `Attempt ${spec.attempt_id} is here with the newer epoch ${there.epoch}.`,
+          `Attempt ${spec.attempt_id} is already here with the newer epoch ${there.epoch}.`,
         )
       await there.release()
     }
@@ -120,13 +121,13 @@ export class DurableAttempts implements Attempts {
     } catch (error) {
       // All of it continues with a later start.
       if (noDescriptors(error))
-        throw new ErrandError('unavailable', `${folder.path} could not be taken up: ${messageOf(error)}.`, {
-          hint: 'Let it open more files (ulimit -n, LimitNOFILE=) and start it again: what runs goes on meanwhile.',
+        throw new ErrandError('unavailable', `${folder.path} could not be resumed: ${messageOf(error)}.`, {
+          hint: 'Raise its limit of open files (ulimit -n, LimitNOFILE=) and start it again. Running attempts continue meanwhile.',
           cause: error,
         })
       // Not held: the sender is told that it is lost, so nothing of it may continue.
       if (facts) await this.#services.endLeft(folder, facts).catch(() => undefined)
-      const message = `${folder.path} could not be taken up, and is left as it is: ${messageOf(error)}.`
+      const message = `${folder.path} could not be resumed and is left unchanged: ${messageOf(error)}.`
       this.#log?.(message, { level: 'warn', attempt_id: facts?.spec.attempt_id })
     }
   }
@@ -146,7 +147,7 @@ export class DurableAttempts implements Attempts {
     if (kind !== undefined) return kind
     throw new ErrandError(
       'invalid_argument',
-      `This machine carries out no ${name === 'platform' ? 'coding tasks' : `${name}s`}, as "${action}" needs.`,
+      `This machine does not run ${name === 'platform' ? 'coding tasks' : `${name}s`}, which "${action}" needs.`,
     )
   }
 

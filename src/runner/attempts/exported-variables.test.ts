@@ -42,12 +42,12 @@ test('lines that begin like an export and are none are told, with why, and no mo
   assert.equal(warningOf('BOPS_EXPORT:A=1\nx BOPS_EXPORT:B\nBOPS_EXPORT\n'), undefined)
   assert.equal(
     warningOf('BOPS_EXPORT:TOKEN abc\r\nBOPS_EXPORT:A=1\n'),
-    'A line is no export: "BOPS_EXPORT:TOKEN abc" (it has no "=").',
+    'A line is not a valid export: "BOPS_EXPORT:TOKEN abc" (it has no "=").',
   )
   const long = 'x'.repeat(500)
   assert.equal(
     warningOf(`BOPS_EXPORT:1A=x\nBOPS_EXPORT:=\x1b[2J\nBOPS_EXPORT:${long}\nBOPS_EXPORT:\nBOPS_EXPORT: A=1`),
-    `5 lines are no exports: "BOPS_EXPORT:1A=x" (${VAR_NAME_RULE}); "BOPS_EXPORT:=\\u001b[2J" (${VAR_NAME_RULE}); ` +
+    `5 lines are not valid exports: "BOPS_EXPORT:1A=x" (${VAR_NAME_RULE}); "BOPS_EXPORT:=\\u001b[2J" (${VAR_NAME_RULE}); ` +
       `"BOPS_EXPORT:${'x'.repeat(100)}…" (it has no "="); and 2 more.`,
   )
 })

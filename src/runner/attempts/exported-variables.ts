@@ -24,7 +24,9 @@ export class ExportScanner {
   get warning(): string | undefined {
     if (this.#malformedLines === 0) return undefined
     const lines =
-      this.#malformedLines === 1 ? 'A line is no export' : `${this.#malformedLines} lines are no exports`
+      this.#malformedLines === 1
+        ? 'A line is not a valid export'
+        : `${this.#malformedLines} lines are not valid exports`
     const more = this.#malformedLines - this.#malformed.length
     return `${lines}: ${this.#malformed.join('; ')}${more > 0 ? `; and ${more} more` : ''}.`
   }

@@ -78,7 +78,7 @@ export async function measuredEnd(attempt: Measurable): Promise<AttemptEnd> {
       output_files = await placeOutputFiles(spec, folder, output, within)
     } catch (error) {
       // The reason for the failure is worth more.
-      if (!failed) fail(`Its output could not be put into ${folder}: ${(error as Error).message}.`)
+      if (!failed) fail(`Its output could not be written to ${folder}: ${(error as Error).message}.`)
     }
   }
   const cause = unread ?? journal.cause

@@ -104,7 +104,7 @@ export class MemoryOutput implements AttemptOutput {
     try {
       await this.#streams[stream].append(bytes)
     } catch (cause) {
-      throw new ErrandError('disk_full', `Its output could not be kept: ${(cause as Error).message}.`, {
+      throw new ErrandError('disk_full', `Its output could not be stored: ${(cause as Error).message}.`, {
         cause,
       })
     }

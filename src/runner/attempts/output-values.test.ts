@@ -36,7 +36,7 @@ test('what is not there leaves the variable unset and says why', () => {
     'Output A was not set: its JSON has nothing at a.constructor.',
     'Output B was not set: nothing matches /nothing/.',
   ])
-  assert.match(valuesOf({ A: { from: 'stdout', json: 'a' } }, 'no json').unset[0]!, /it is no JSON/)
+  assert.match(valuesOf({ A: { from: 'stdout', json: 'a' } }, 'no json').unset[0]!, /it is not valid JSON/)
 })
 
 test('a long value is cut between characters, with its size and a reference beside it', () => {

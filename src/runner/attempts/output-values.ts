@@ -77,7 +77,7 @@ export class OutputValues {
     const head = this.#heads.get(source.from)!
     const bytes = Buffer.concat(head.parts)
     if (source.json !== undefined && head.length > head.limit)
-      throw new Error(`${source.from} is larger than the ${MAX_SEARCHED_BYTES} bytes that JSON is read from`)
+      throw new Error(`${source.from} is larger than ${MAX_SEARCHED_BYTES} bytes, the limit for JSON`)
     const whole = trimNewline(bytes)
     const searched = source.json !== undefined || source.regex !== undefined
     const text = searched ? Buffer.from(select(whole.toString('utf8'), source)) : whole
@@ -92,7 +92,7 @@ export class OutputValues {
 
   #toldValue(name: string, source: Source, from: OutputValue): [string, string][] {
     const told = this.#values.get(from)
-    if (told === undefined) throw new Error(`there is no ${from}, which only an agent's step has`)
+    if (told === undefined) throw new Error(`there is no ${from}: only the step of an agent has one`)
     const text = Buffer.from(select(told, source))
     if (text.length <= MAX_VALUE_BYTES) return [[name, text.toString('utf8')]]
     return [
@@ -123,7 +123,7 @@ function atPath(text: string, path: string): string {
   try {
     value = JSON.parse(text)
   } catch (error) {
-    throw new Error(`it is no JSON (${(error as Error).message})`)
+    throw new Error(`it is not valid JSON (${(error as Error).message})`)
   }
   // `a[0].b` is read as `a.0.b`; other tools write a leading dot or `$.`.
   const keys = path

@@ -42,7 +42,7 @@ test('a step that SIGTERM ends before its runner hears of the stop is lost, and 
   for (const attempt of [before, after]) {
     const { outcome, reason, message, exit_code } = await endOf(attempt)
     assert.deepEqual([outcome, reason, exit_code], ['interrupted', 'lost', undefined])
-    assert.match(message!, /^It was ended by SIGTERM while its machine, or its runner, was being stopped/)
+    assert.match(message!, /^SIGTERM ended it while its machine or its runner was being stopped/)
   }
   await attempts.close()
 })

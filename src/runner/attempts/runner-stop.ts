@@ -66,7 +66,7 @@ export class RunnerStop {
     if (signal === undefined || !(await this.wasNear(endedAtMs))) return ending
     return {
       type: 'lost',
-      why: `It was ended by ${signal} while its machine, or its runner, was being stopped. What became of it is not known.`,
+      why: `${signal} ended it while its machine or its runner was being stopped. Its outcome is unknown.`,
     }
   }
 

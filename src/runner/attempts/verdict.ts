@@ -156,7 +156,7 @@ function unmaskedEnd({
       ...end,
       outcome: 'failed',
       reason: 'exports_too_large',
-      message: `The exported variables are larger than ${MAX_EXPORT_BYTES} bytes in all. Write what is large to a file.`,
+      message: `The exported variables are larger than ${MAX_EXPORT_BYTES} bytes in total. Write large values to a file.`,
     }
   const texts = [end.message, scanner?.warning, ...(taken?.unset ?? [])]
   const message = texts.filter((text) => text !== undefined).join(' ')
@@ -173,6 +173,6 @@ function maskedEnd(end: AttemptEnd, masker: Masker, hidden: boolean): AttemptEnd
     if (exports[name] !== value || (hidden && value.includes(MASK))) without.push(name)
   }
   if (without.length === 0) return { ...end, exports, message }
-  const warning = `A secret cannot be exported: it is ${MASK} in ${without.join(', ')}.`
+  const warning = `A secret cannot be exported: it was replaced by ${MASK} in ${without.join(', ')}.`
   return { ...end, exports, message: message ? `${message} ${warning}` : warning }
 }

@@ -100,7 +100,7 @@ test('of four bots two are built at once, the others say that they wait, and all
     assert.equal(await textOf(attempt), `built ${n}\n`)
   }
   assert.equal(atOnce.most, 2)
-  const waits = /^building: It waits for its turn: this runner builds 2 images at once\.$/
+  const waits = /^building: Waiting for other builds: this runner builds at most 2 images at once\.$/
   assert.ok(started.some((attempt) => told(attempt).some((line) => waits.test(line))))
   await attempts.close()
 })
@@ -134,7 +134,10 @@ test('an upload that is not there, or not what its name says, is an error that n
   assert.deepEqual([ends[0]!.outcome, ends[0]!.reason], ['failed', 'source_refused'])
   assert.match(ends[0]!.message!, /The hub has no upload [0-9a-f]{64}\. Upload the archive again/)
   assert.equal(ends[1]!.outcome, 'failed')
-  assert.match(ends[1]!.message!, /could not be fetched from the hub: what came is [0-9a-f]{64}/)
+  assert.match(
+    ends[1]!.message!,
+    /could not be fetched from the hub: the SHA-256 of the received data is [0-9a-f]{64}/,
+  )
   await attempts.close()
 })
 
@@ -190,7 +193,7 @@ test('a secret goes into no image, and is no file of a bot', { skip }, async (t)
   const attempt = await attempts.start(here.bot('true', {}, { secrets }), 1, { KEY: 'k'.repeat(20) })
   const end = await endOf(attempt)
   assert.deepEqual([end.outcome, end.reason], ['failed', 'invalid_argument'])
-  assert.match(end.message!, /Secret KEY of bot "test-\d+" is to be a file/)
+  assert.match(end.message!, /Secret KEY of bot "test-\d+" cannot be a file/)
   const inside = here.bot(
     'true',
     {
@@ -200,6 +203,6 @@ test('a secret goes into no image, and is no file of a bot', { skip }, async (t)
   )
   const refused = await endOf(await attempts.start(inside, 1, { KEY: 'k'.repeat(20) }))
   assert.deepEqual([refused.outcome, refused.reason], ['failed', 'invalid_argument'])
-  assert.match(refused.message!, /would then stand in its image/)
+  assert.match(refused.message!, /would then be in its image/)
   await attempts.close()
 })

@@ -17,12 +17,12 @@ test('what is asked for beyond the most of the runner is refused with both numbe
   checkCaps(plan({}), caps)
   checkCaps(plan({ limits: { memory: '1024MB', cpus: 1.5, processes: 200, disk: 67_108_864 } }), caps)
   const refused: [object, RegExp][] = [
-    [{ memory: '1025MB' }, /^limits\.memory is 1025MB; .* may ask for 1GB at most/],
-    [{ memory: 1024 ** 3 + 1 }, /^limits\.memory is 1073741825; .* 1GB/],
-    [{ cpus: 2 }, /^limits\.cpus is 2; .* 1\.5/],
-    [{ processes: 201 }, /^limits\.processes is 201; .* 200/],
-    [{ disk: '1TB' }, /^limits\.disk is 1TB; .* 64MB/],
-    [{ log: '51MB' }, /^limits\.log is 51MB; .* 50MB/],
+    [{ memory: '1025MB' }, /^limits\.memory is 1025MB, but .* may have at most 1GB\./],
+    [{ memory: 1024 ** 3 + 1 }, /^limits\.memory is 1073741825, .* 1GB/],
+    [{ cpus: 2 }, /^limits\.cpus is 2, .* 1\.5/],
+    [{ processes: 201 }, /^limits\.processes is 201, .* 200/],
+    [{ disk: '1TB' }, /^limits\.disk is 1TB, .* 64MB/],
+    [{ log: '51MB' }, /^limits\.log is 51MB, .* 50MB/],
   ]
   for (const [limits, message] of refused)
     assert.throws(() => checkCaps(plan({ limits }), caps), {
@@ -35,8 +35,8 @@ test('what is asked for beyond the most of the runner is refused with both numbe
 test('without settings memory and cores are what the machine has, processes and log bounded', () => {
   const caps = botCaps({})
   checkCaps(plan({ limits: { memory: '900GB', cpus: 1000, disk: '900GB' }, runtime: 'runsc' }), caps)
-  assert.throws(() => checkCaps(plan({ limits: { processes: 5000 } }), caps), /5000; .* 4096/)
-  assert.throws(() => checkCaps(plan({ limits: { log: '2GB' } }), caps), /2GB; .* 1GB/)
+  assert.throws(() => checkCaps(plan({ limits: { processes: 5000 } }), caps), /5000, .* 4096/)
+  assert.throws(() => checkCaps(plan({ limits: { log: '2GB' } }), caps), /2GB, .* 1GB/)
 })
 
 test('where the operator names runtimes a bot asks for none beside them', () => {
@@ -45,7 +45,7 @@ test('where the operator names runtimes a bot asks for none beside them', () => 
   for (const runtime of [undefined, 'runsc', 'kata']) checkCaps(plan({ runtime }), caps)
   assert.throws(() => checkCaps(plan({ runtime: 'runc' }), caps), {
     code: 'invalid_argument',
-    message: /"runc" .*: runsc, kata\./,
+    message: /"runc"\. Allowed: runsc, kata\./,
   })
 })
 

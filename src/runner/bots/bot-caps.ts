@@ -78,15 +78,15 @@ export function checkCaps({ limits: asked, runtime }: BotPlan, { most, runtimes 
     if (cap === undefined || (typeof value === 'number' ? value : bytes(value)) <= cap.value) continue
     throw new ErrandError(
       'invalid_argument',
-      `limits.${limit} is ${value}; a bot on this runner may ask for ${cap.text} at most.`,
-      { hint: `Ask for less, or have the operator of the runner set ${variables[limit]}.` },
+      `limits.${limit} is ${value}, but a bot on this runner may have at most ${cap.text}.`,
+      { hint: `Request less, or have the operator of the runner set ${variables[limit]}.` },
     )
   }
   if (runtime === undefined || runtimes.length === 0 || runtimes.includes(runtime)) return
   throw new ErrandError(
     'invalid_argument',
-    `The runtime "${runtime}" is none that bots on this runner may use: ${runtimes.join(', ')}.`,
-    { hint: `Leave it out, or have the operator of the runner add it to ${RUNTIME}.` },
+    `Bots on this runner may not use the runtime "${runtime}". Allowed: ${runtimes.join(', ')}.`,
+    { hint: `Omit it, or have the operator of the runner add it to ${RUNTIME}.` },
   )
 }
 
@@ -130,21 +130,21 @@ export function checkPlan(plan: BotPlan, spec: AttemptSpec): void {
   if (inFile)
     throw new ErrandError(
       'invalid_argument',
-      `Secret ${inFile[0]} of bot "${plan.bot_id}" is to be a file, and a bot sees no files of its machine.`,
-      { hint: 'Leave "as: file" out: it is then a variable of the bot.' },
+      `Secret ${inFile[0]} of bot "${plan.bot_id}" cannot be a file: a bot does not see the files of its machine.`,
+      { hint: 'Remove "as: file". The secret is then a variable of the bot.' },
     )
   const password = pullSecret(spec)
   if (password !== undefined && !Object.hasOwn(spec.secrets ?? {}, password))
     throw new ErrandError(
       'invalid_argument',
       `The step of bot "${plan.bot_id}" has no secret "${password}", which its source names.`,
-      { hint: 'Name it among the secrets of the step.' },
+      { hint: 'Add it to the secrets of the step.' },
     )
   // The unfilled spec marks a secret in a text with characters that no other text can have.
   if (JSON.stringify(spec.args.source ?? {}).includes('\\u0000'))
     throw new ErrandError(
       'invalid_argument',
-      `The source of bot "${plan.bot_id}" names a secret, which would then stand in its image.`,
+      `The source of bot "${plan.bot_id}" names a secret, which would then be in its image.`,
       { hint: "Read it from the bot's environment." },
     )
 }

@@ -88,9 +88,9 @@ export class BotContainer {
       await engine.remove(id)
       const what = Number.isFinite(imageBytes)
         ? `${sizeText(imageBytes)} or more`
-        : 'paths that are too long to be measured'
+        : 'paths that are too long to measure'
       throw new ErrandError('invalid_argument', `The image has ${what} in its working folder and volumes.`, {
-        hint: 'Build it with less there, in shorter paths.',
+        hint: 'Build it with less data there, and with shorter paths.',
       })
     }
     record.keep({ container: id, places: { work: volumes, imageBytes, data: this.#data?.volume } })

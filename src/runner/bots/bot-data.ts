@@ -44,10 +44,10 @@ function boundedTar({ bot_id, limit_bytes }: DataAsk): Transform {
     transform(chunk: Uint8Array, _, done) {
       bytes += chunk.length
       if (bytes <= mostBytes) return done(null, chunk)
-      const longest = `${sizeText(mostBytes)} is the most for data that may have ${sizeText(limit_bytes!)}`
+      const longest = `for a data limit of ${sizeText(limit_bytes!)}, a tar may have at most ${sizeText(mostBytes)}`
       done(
         new ErrandError('quota_exceeded', `The tar of the data of bot "${bot_id}" is too long: ${longest}.`, {
-          hint: 'Large files with holes in them (sparse files) are the likely cause: remove them.',
+          hint: 'The likely cause is large sparse files (files with holes). Remove them.',
         }),
       )
     },

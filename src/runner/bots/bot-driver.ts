@@ -139,7 +139,7 @@ class BotDriver implements Driver {
   #plan(): BotPlan {
     const { facts, secrets } = this.#kept
     const action = this.#action()
-    if (action.kind !== 'bot') throw new Error(`"${facts.spec.action}" is no bot any more.`)
+    if (action.kind !== 'bot') throw new Error(`"${facts.spec.action}" is no longer a bot.`)
     return action.prepare(secrets?.filledSpec ?? facts.spec)
   }
 

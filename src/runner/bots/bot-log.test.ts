@@ -124,7 +124,7 @@ test('what the engine has dropped meanwhile is told', (t) => {
   log.take([piece(at(9), 'nine\n'), piece(at(10), 'ten\n')])
   assert.equal(
     log.text(),
-    'one\ntwo\n[errand: a part of the log is missing here, dropped by the engine before it could be read]\nnine\nten\n',
+    'one\ntwo\n[errand: a part of the log is missing here: the engine dropped it before it could be read]\nnine\nten\n',
   )
 })
 
@@ -151,7 +151,10 @@ test('beyond the limit of a day bytes are left out and counted, the same however
   assert.equal(often.text(), whole.text())
   const lines = whole.text().split('\n')
   assert.equal(lines.filter((each) => each === line).length, 1000)
-  assert.equal(lines[1000], '[errand: limit of 100,000 bytes of log a day reached, what follows is left out]')
+  assert.equal(
+    lines[1000],
+    '[errand: limit of 100,000 bytes of log per day reached, further output is left out]',
+  )
   // A hundredth of it is available again after a quarter of an hour.
   assert.match(lines[1001]!, /^\[errand: 200,\d{3} bytes of log left out\]$/)
   assert.equal(lines[1002], 'minute 15')

@@ -75,7 +75,7 @@ export class BotLog {
     const { stream, time, bytes } = piece
     // The newest piece taken comes again, unless the engine has dropped it meanwhile, along with later ones.
     if (this.#isFirst && this.#newest !== '' && time > this.#newest)
-      this.#say(stream, 'a part of the log is missing here, dropped by the engine before it could be read')
+      this.#say(stream, 'a part of the log is missing here: the engine dropped it before it could be read')
     this.#isFirst = false
     if (this.#wasTaken(piece)) return
     const cursor = this.#cursor[stream]
@@ -89,7 +89,7 @@ export class BotLog {
       if (cursor.leftOut === 0)
         this.#say(
           stream,
-          `limit of ${number(this.#options.perDayBytes)} bytes of log a day reached, what follows is left out`,
+          `limit of ${number(this.#options.perDayBytes)} bytes of log per day reached, further output is left out`,
         )
       cursor.leftOut += bytes.length
     }

@@ -50,7 +50,7 @@ test('so many images are built at once, owners take turns, and one that waits is
   assert.deepEqual(going.slice(3).sort(), ['ann 3', 'cem 1'])
   assert.equal(
     told.find((line) => line.startsWith('cem 1')),
-    'cem 1: It waits for its turn: this runner builds 2 images at once.',
+    'cem 1: Waiting for other builds: this runner builds at most 2 images at once.',
   )
   assert.ok(!told.some((line) => line.startsWith('ann 1')))
 })
@@ -101,7 +101,7 @@ test('a tar that is far longer than the data may be ends with both numbers', asy
   assert.equal(sentBytes, gb)
   const { error } = await exported(3 * gb, gb / 1024)
   assert.equal(error?.code, 'quota_exceeded')
-  assert.match(error!.message, /1 GB is the most for data that may have 1 MB/)
+  assert.match(error!.message, /for a data limit of 1 MB, a tar may have at most 1 GB/)
   assert.equal(sentBytes, gb)
   // A hub of an earlier version sends no limit.
   assert.deepEqual(await exported(2 * gb), { exists: true })
@@ -109,7 +109,7 @@ test('a tar that is far longer than the data may be ends with both numbers', asy
 })
 
 test('why bots may not reach what they are allowed is told of each, until it is mended', async (t) => {
-  let fault: Error | undefined = new Error('No address is found for db.internal')
+  let fault: Error | undefined = new Error('No address was found for db.internal')
   const engine = {
     prepareNetwork: async () => {
       if (fault !== undefined) throw fault
@@ -134,5 +134,5 @@ test('why bots may not reach what they are allowed is told of each, until it is 
   await until(() => told.length > 0)
   fault = undefined
   await until(() => told.length > 1)
-  assert.deepEqual(told, ['No address is found for db.internal', undefined])
+  assert.deepEqual(told, ['No address was found for db.internal', undefined])
 })

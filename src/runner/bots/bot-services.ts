@@ -126,7 +126,7 @@ export class BotServices {
     const { builds } = this.caps
     if (this.#builds.ahead(owner) >= builds)
       tell(
-        `It waits for its turn: this runner builds ${builds} ${builds === 1 ? 'image' : 'images'} at once.`,
+        `Waiting for other builds: this runner builds at most ${builds} ${builds === 1 ? 'image' : 'images'} at once.`,
       )
     const turn = this.#builds.acquire(owner)
     try {

@@ -61,20 +61,20 @@ export class BotSweeps {
   async #sweepContainers(engine: DockerEngine): Promise<void> {
     const { services, holds, log } = this.#options
     for (const { name } of await sweepContainers(engine, services.runner, holds, Date.now()))
-      log(`Container ${name}, of no attempt that is here, was removed.`)
+      log(`Removed container ${name}, which belongs to no attempt on this runner.`)
   }
 
   async #sweepVolumes(engine: DockerEngine): Promise<void> {
     const { services, holds, log } = this.#options
     const volumes = await sweepVolumes(engine, services.runner, holds)
-    if (volumes > 0) log(`${volumes} working folders of bots that are no more were removed.`)
+    if (volumes > 0) log(`Removed ${volumes} working folders of bots that no longer exist.`)
   }
 
   async #sweepNetworks(engine: DockerEngine): Promise<void> {
     const { services, log } = this.#options
     const { runner } = services
     for (const name of await engine.sweepNetworks(runner))
-      log(`Network ${name}, of a build that is over, was removed.`)
+      log(`Removed network ${name} of a build that has ended.`)
     if ((await engine.containers({ runner })).length > 0) await services.networkReady(engine)
   }
 
@@ -93,11 +93,11 @@ export class BotSweeps {
     const names = await pulled.sweep(this.#kept.days * DAY_MS, Date.now())
     if (removed.length + names.length === 0) return
     uses.forget(removed.map(({ id }) => id))
-    log(`${removed.length + names.length} images of bots that were no longer used were removed.`)
+    log(`Removed ${removed.length + names.length} unused images of bots.`)
   }
 }
 
-const failed = (message: string): string => `What bots left could not be looked for: ${message}`
+const failed = (message: string): string => `Could not look for leftovers of bots: ${message}`
 
 function keptImages(env: NodeJS.ProcessEnv): { days: number; bytes: number } {
   return { days: setting(env, 'ERRAND_BOT_IMAGE_DAYS'), bytes: setting(env, 'ERRAND_BOT_IMAGE_SPACE') }

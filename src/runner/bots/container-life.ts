@@ -174,7 +174,7 @@ export class ContainerLife {
       } catch (error) {
         this.#haltOrLeave.throwIfAborted()
         if (!presence.wasAwaySince(beganAtMs) && (await answers(engine))) throw error
-        progress.line('The container engine has gone away: this begins anew when it is back.')
+        progress.line('The container engine is not reachable. This starts over when the engine is back.')
       }
     }
   }

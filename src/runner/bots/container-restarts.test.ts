@@ -35,7 +35,7 @@ async function endOf(t: TestContext, boot: string, seen: ContainerEvent['type'][
 }
 
 test('an end that the engine has not seen since a boot is of the machine, however busy the engine was', async (t) => {
-  const lost = { type: 'lost', why: 'Its machine was started anew, and it has no --restart.' }
+  const lost = { type: 'lost', why: 'Its machine restarted, and it has no --restart.' }
   assert.deepEqual(await endOf(t, 'another', []), lost)
   assert.equal((await endOf(t, bootId(), []))?.type, 'exited')
   assert.equal((await endOf(t, 'another', ['start', 'ended']))?.type, 'exited')

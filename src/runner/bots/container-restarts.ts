@@ -17,7 +17,7 @@ const ANSWERS_WITHIN_MS = 20_000
 /** Milliseconds after the end of a container within which a stopping engine is away. */
 const AWAY_SOON_MS = 60_000
 const UNSEEN_END =
-  'It ended by itself while its container engine was away, as far as that can be told: nothing was heard of a signal.'
+  'It apparently ended by itself while its container engine was away: no signal was observed.'
 
 export interface ContainerRestartsOptions {
   engine: DockerEngine
@@ -79,10 +79,10 @@ export class ContainerRestarts {
   async #takenAlong(exit: Exited, by: 'engine' | 'machine'): Promise<Ending | undefined> {
     const { plan, record, engine, patiently } = this.#options
     if (by === 'machine' && plan.restart.policy === 'no')
-      return { type: 'lost', why: 'Its machine was started anew, and it has no --restart.' }
+      return { type: 'lost', why: 'Its machine restarted, and it has no --restart.' }
     const inARow = record.facts.restart?.inARow ?? 0
-    const what = by === 'machine' ? 'machine was started anew' : 'container engine was stopped'
-    const message = `Its ${what}, and the bot with it (${exitText(exit).toLowerCase()}). It is started again.`
+    const what = by === 'machine' ? 'machine restarted' : 'container engine stopped'
+    const message = `Its ${what}, which ended the bot (${exitText(exit).toLowerCase()}). The bot is being restarted.`
     this.#plan({ after: exit.finishedAt, inARow, dueAtMs: Date.now() }, message, 'engine_restarted')
     // A stopping engine would start it, and end it again.
     await patiently(() => engine.ping(ANSWERS_WITHIN_MS))

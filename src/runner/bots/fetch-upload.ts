@@ -27,7 +27,7 @@ async function fetchOnce(hub: HubRequests, sha256: string, file: string, signal:
   const content = await hub.body(`uploads/${sha256}`, what, signal).catch((error: unknown) => {
     if (!isErrandError(error) || error.code !== 'not_found') throw error
     throw new ErrandError('source_refused', `The hub has no upload ${sha256}.`, {
-      hint: 'Upload the archive again; the hub deletes those that no bot needs.',
+      hint: 'Upload the archive again. The hub deletes uploads that no bot needs.',
     })
   })
   const hash = createHash('sha256')
@@ -44,7 +44,7 @@ async function fetchOnce(hub: HubRequests, sha256: string, file: string, signal:
     throw isErrandError(error) ? error : failed(error.message)
   })
   const found = hash.digest('hex')
-  if (found !== sha256) throw failed(`what came is ${found}`)
+  if (found !== sha256) throw failed(`the SHA-256 of the received data is ${found}`)
 }
 
 /**

@@ -32,7 +32,7 @@ export async function retryWhileDockerAway<T>(
       if (!isAway(error)) throw error
       if (isWorthIt()) until = performance.now() + PATIENCE_MS
       if (performance.now() > until)
-        throw new DockerLost(`${error.message} This has been so for ${PATIENCE_MS / 60_000} minutes.`)
+        throw new DockerLost(`${error.message} This has lasted for ${PATIENCE_MS / 60_000} minutes.`)
     }
     await sleep(backoff.next(), undefined, { signal })
   }

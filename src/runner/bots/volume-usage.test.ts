@@ -41,7 +41,7 @@ test('a bot that writes more into its working folder than it may is ended, with 
   const attempt = await attempts.start(spec, 1)
   const end = await endOf(attempt)
   assert.deepEqual([end.outcome, end.reason], ['failed', 'quota'])
-  assert.match(end.message!, /written .* MB or more into its working folder .* may write 5 MB/)
+  assert.match(end.message!, /written .* MB or more to its working folder .* the limit is 5 MB/)
   assert.match(await textOf(attempt), /^within\n/)
   assert.deepEqual(await volumesOf(here), [])
   await attempts.close()
@@ -111,7 +111,7 @@ test('data outlive their bot, are found again, and one that is over its limit en
   const full = await attempts.start(bot('head -c 8m /dev/zero >/state/large; while :; do sleep 1; done'), 1)
   const end = await endOf(full)
   assert.deepEqual([end.outcome, end.reason], ['failed', 'quota'])
-  assert.match(end.message!, /data has .* or more and may have 5 MB/)
+  assert.match(end.message!, /data has .* or more, but the limit is 5 MB/)
   const ask = { bot_id: 'keeper', owner: 'ann', tenant: 'default' }
   const { bytes } = await answerData('a', { ...ask, what: 'measure' }, here.services, never)
   assert.ok(bytes! > 8 * 1024 ** 2)

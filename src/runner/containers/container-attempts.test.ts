@@ -332,7 +332,7 @@ test('no engine and one of another machine are told apart', async (t) => {
     await unusable(t, { DOCKER_HOST: 'unix:///nowhere/docker.sock' }),
     /^Docker is not reachable at \/nowhere/,
   )
-  assert.match(await unusable(t, { DOCKER_HOST: 'tcp://127.0.0.1:1' }), /another machine's/)
+  assert.match(await unusable(t, { DOCKER_HOST: 'tcp://127.0.0.1:1' }), /is on another machine/)
 })
 
 containerTest('an engine that hangs is told', async (t) => {
@@ -340,7 +340,7 @@ containerTest('an engine that hangs is told', async (t) => {
   cable.on(/^GET \/info$/, 'held')
   assert.match(
     await unusable(t, { DOCKER_HOST: cable.address }),
-    /hangs: it did not tell of itself within 2 s/,
+    /hangs: it did not describe itself within 2 s/,
   )
 })
 
@@ -352,7 +352,7 @@ containerTest('what it may write is limited by its workspace', async (t) => {
   })
   const end = await endOf(await attempts.start(spec, 1))
   assert.deepEqual([end.outcome, end.reason], ['failed', 'quota'], JSON.stringify(end))
-  assert.match(end.message ?? '', /^Too much on disk: its workspace holds \d+ MB of 8 MB\.$/)
+  assert.match(end.message ?? '', /^Disk limit exceeded: its workspace uses \d+ MB of 8 MB\.$/)
   assert.deepEqual(await here.left(), [])
   await attempts.close()
 })

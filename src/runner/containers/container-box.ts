@@ -256,7 +256,7 @@ export class ContainerBox implements Box {
     const has = image.loaders.length === 0 ? 'no libc' : libcOf(image.loaders[0]!)
     throw new ErrandError(
       'invalid_argument',
-      `The program ${program} is made for ${libcOf(loader)} (${loader}), and the image ${image.name} has ${has}.`,
+      `The program ${program} is built for ${libcOf(loader)} (${loader}), but the image ${image.name} has ${has}.`,
       { hint: `Use an image with ${libcOf(loader)}, or a build of the program for that image.` },
     )
   }

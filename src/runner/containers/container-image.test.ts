@@ -81,7 +81,7 @@ test('an image of another architecture is refused, with both named', { skip }, a
   const image = await emptyImage(t, other)
   const { reason, message } = await endIn(t, image)
   assert.equal(reason, 'start_failed')
-  assert.match(message, new RegExp(`^The image ${image} is made for ${other}, and this machine is \\w+\\.`))
+  assert.match(message, new RegExp(`^The image ${image} is built for ${other}, but this machine is \\w+\\.`))
 })
 
 test('an image that is not here is pulled, and the run says so', { skip }, async (t) => {
@@ -90,7 +90,7 @@ test('an image that is not here is pulled, and the run says so', { skip }, async
   cable.on(/^POST \/images\/create$/, { status: 200, message: '' })
   const { outcome, phases } = await endIn(t, IMAGE, { DOCKER_HOST: cable.address })
   assert.equal(outcome, 'success')
-  assert.deepEqual(phases, [`Pulling the image ${IMAGE}.`, `The image ${IMAGE} is here.`])
+  assert.deepEqual(phases, [`Pulling the image ${IMAGE}.`, `Pulled the image ${IMAGE}.`])
 })
 
 test('an engine that does not see the files of its runner is found out by a trial', { skip }, async (t) => {
@@ -107,7 +107,7 @@ test('an engine that lets containers write to /proc is found out by a trial', { 
   cable.change(/^POST \/containers\/create$/, ({ HostConfig }) => delete HostConfig.ReadonlyPaths)
   const { reason, message } = await endIn(t, IMAGE, { DOCKER_HOST: cable.address })
   assert.equal(reason, 'start_failed')
-  assert.match(message, /keeps no container from writing to \/proc.*Docker 18\.09/s)
+  assert.match(message, /does not prevent containers from writing to \/proc.*Docker 18\.09/s)
 })
 
 test('a program made for another libc than the image has is refused, with both named', {
@@ -134,7 +134,7 @@ test('a program made for another libc than the image has is refused, with both n
   for (const each of [launch('/bin', './agent'), launch(`/bin:${cwd}`, 'agent')])
     assert.throws(() => box.enclose(each, mounts, 'main'), {
       code: 'invalid_argument',
-      message: `The program ${cwd}/agent is made for musl (${loader}), and the image ${IMAGE} has no libc.`,
+      message: `The program ${cwd}/agent is built for musl (${loader}), but the image ${IMAGE} has no libc.`,
     })
 })
 

@@ -112,15 +112,15 @@ export async function containerImage(
     tell(`Pulling the image ${name}.`)
     await pull(docker, { image: name, progress: () => undefined, signal: new AbortController().signal })
     found = await lookUp(docker, name)
-    tell(`The image ${name} is here.`)
+    tell(`Pulled the image ${name}.`)
   }
   if (found === undefined)
-    throw new ErrandError('not_found', `The image ${name} is gone again.`, { hint: 'Try it once more.' })
+    throw new ErrandError('not_found', `The image ${name} no longer exists.`, { hint: 'Try again.' })
   if (found.Architecture !== engine.arch)
     throw new ErrandError(
       'invalid_argument',
-      `The image ${name} is made for ${found.Architecture}, and this machine is ${engine.arch}.`,
-      { hint: `Name an image for ${engine.arch}.` },
+      `The image ${name} is built for ${found.Architecture}, but this machine is ${engine.arch}.`,
+      { hint: `Use an image for ${engine.arch}.` },
     )
   const path = found.Config?.Env?.find((each) => each.startsWith('PATH='))?.slice('PATH='.length)
   const { runsSocat, ...trial } = await trialOf(known, found.Id, name)
@@ -191,19 +191,19 @@ async function tryImage(known: Known, id: string, name: string): Promise<Trial> 
     if (tried.type === 'works') return { ...as, ...tried.found }
     if (tried.type === 'no_shell')
       throw new ErrandError('invalid_argument', `The image ${name} has no /bin/sh.`, {
-        hint: 'Steps and agents begin by it: name an image that has a shell.',
+        hint: 'Steps and agents start with it. Use an image that has a shell.',
       })
     if (tried.type === 'elsewhere') throw elsewhere(known, tried.why)
     if (tried.type === 'open_proc')
       throw new ErrandError(
         'unavailable',
-        `Docker at ${known.docker.address} keeps no container from writing to /proc, so what runs in one could change what is said of its end.`,
+        `Docker at ${known.docker.address} does not prevent containers from writing to /proc, so a program in a container could falsify how it ended.`,
         { hint: 'Use Docker 18.09 or newer, or isolation: sandbox.' },
       )
     why = tried.why
   }
-  throw new ErrandError('unavailable', `A container may not write what belongs to this user: ${why}.`, {
-    hint: 'Docker maps users (userns-remap): run the runner as the user that its containers have, or let it be done by isolation: sandbox.',
+  throw new ErrandError('unavailable', `A container cannot exchange files with this user: ${why}.`, {
+    hint: 'Docker maps users (userns-remap). Run the runner as the user that its containers have, or use isolation: sandbox.',
   })
 }
 
@@ -275,8 +275,7 @@ async function outcome(dir: string, question: string, code: number): Promise<Tri
   try {
     const { text, uid } = await written(dir, 'answer')
     if (text.trim() !== question) return { type: 'elsewhere', why: 'it read another file' }
-    if (uid !== process.getuid?.())
-      return { type: 'not_ours', why: `what it writes belongs to the user ${uid}` }
+    if (uid !== process.getuid?.()) return { type: 'not_ours', why: `its files belong to the user ${uid}` }
     const lines = async (name: string) => (await written(dir, name)).text.split('\n').filter(Boolean)
     const tools = (await lines('tools')).map((line) => line.split(' ') as [string, string])
     const [runsNode, runsSocat] = [existsSync(join(dir, 'node')), existsSync(join(dir, 'socat'))]
@@ -309,7 +308,7 @@ const elsewhere = ({ docker, folder }: Known, why: string): ErrandError =>
     'unavailable',
     `Docker at ${docker.address} does not see the files of this runner, such as ${folder} (${why.trim()}).`,
     {
-      hint: 'A runner that itself runs in a container: mount its folders into it at the same paths that they have on the machine of the engine (-v /srv/errand:/srv/errand, ERRAND_HOME=/srv/errand).',
+      hint: 'If the runner itself runs in a container, mount its folders at the same paths as on the machine of the engine (-v /srv/errand:/srv/errand, ERRAND_HOME=/srv/errand).',
     },
   )
 
@@ -333,9 +332,9 @@ export function imageBridge({ name, tools, runsNode, socat: carried }: Container
   if (bridge === undefined)
     throw new ErrandError(
       'invalid_argument',
-      `The image ${name} has neither socat nor Node, and this machine's do not run in it: it has no way to a network.`,
+      `The image ${name} has neither socat nor Node, and this machine's do not run in it, so it cannot reach a network.`,
       {
-        hint: 'Write network: none, or use an image with socat or Node, or install socat on this machine.',
+        hint: 'Set network: none, use an image with socat or Node, or install socat on this machine.',
       },
     )
   const { command, mounts } = bridge

@@ -182,7 +182,12 @@ export class ContainerRun {
   /** Asks the engine for the end, once it knows: the kernel is faster. */
   async #exit(): Promise<{ exitCode: number; oom: boolean }> {
     const path = `/containers/${this.#id}/wait`
-    const { StatusCode } = await this.#ask<{ StatusCode: number }>('POST', path, {}, 'tell of an end')
+    const { StatusCode } = await this.#ask<{ StatusCode: number }>(
+      'POST',
+      path,
+      {},
+      'report how the container ended',
+    )
     return { exitCode: StatusCode, oom: (await this.#inspect()).State.OOMKilled }
   }
 

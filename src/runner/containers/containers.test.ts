@@ -16,7 +16,7 @@ function folderOf(t: TestContext): string {
 
 const hanging = (address: string) => ({
   type: 'unusable',
-  why: `Docker at ${address.slice('unix://'.length)} hangs: it did not tell of itself within 2 s.`,
+  why: `Docker at ${address.slice('unix://'.length)} hangs: it did not describe itself within 2 s.`,
   hint: 'Find out what blocks it; restarting Docker may help.',
 })
 

@@ -70,7 +70,7 @@ export class Containers {
     const late = AbortSignal.timeout(FOUND_WITHIN_MS)
     try {
       await unlessAborted(late, this.#present(late), () => {
-        throw unanswered(this.docker.address, 'tell of itself', FOUND_WITHIN_MS)
+        throw unanswered(this.docker.address, 'describe itself', FOUND_WITHIN_MS)
       })
       return { type: 'usable' }
     } catch (error) {
@@ -190,14 +190,14 @@ export class Containers {
     if (!docker.isHere)
       throw new ErrandError(
         'unavailable',
-        `Docker at ${docker.address} is another machine's: what stands on this one cannot be mounted there.`,
-        { hint: 'Use an engine of this machine: leave out DOCKER_HOST, or set it to unix:///…/docker.sock.' },
+        `Docker at ${docker.address} is on another machine, so files of this machine cannot be mounted there.`,
+        { hint: 'Use an engine on this machine: unset DOCKER_HOST, or set it to unix:///…/docker.sock.' },
       )
     const within = { signal: AbortSignal.timeout(ANSWERS_WITHIN_MS) }
     const asked = docker.ask<DockerInfo>('GET', '/info', within)
-    const { ID, OSType, NCPU, SecurityOptions = [] } = await this.#told('tell of itself', asked)
+    const { ID, OSType, NCPU, SecurityOptions = [] } = await this.#told('describe itself', asked)
     const version = docker.ask<{ Arch: string }>('GET', '/version', within)
-    const { Arch } = await this.#told('tell its version', version)
+    const { Arch } = await this.#told('report its version', version)
     if (OSType !== 'linux')
       throw new ErrandError('unavailable', `Docker at ${docker.address} runs containers of ${OSType} only.`, {
         hint: 'Switch it to Linux containers.',

@@ -16,7 +16,7 @@ export interface MachineContainersOptions extends ContainersOptions {
 export class MachineContainers implements ContainerMaker {
   readonly #options: MachineContainersOptions
   readonly #containers: Containers
-  #unusable: string | undefined = 'Its container engine was not looked for yet.'
+  #unusable: string | undefined = 'The container engine has not been checked yet.'
 
   /** Takes the options; asks nothing of the engine. */
   constructor(options: MachineContainersOptions) {
@@ -50,8 +50,9 @@ export class MachineContainers implements ContainerMaker {
 
   async sweep(log: (message: string) => void = () => undefined): Promise<void> {
     await this.#containers.sweep().then(
-      (removed) => removed > 0 && log(`${removed} containers that attempts had left are removed.`),
-      (error: Error) => log(`What attempts have left at the container engine stays: ${error.message}`),
+      (removed) => removed > 0 && log(`Removed ${removed} containers that attempts had left behind.`),
+      (error: Error) =>
+        log(`Could not remove what attempts left behind at the container engine: ${error.message}`),
     )
   }
 }

@@ -61,9 +61,9 @@ export class BotNetwork {
     const bots = guardedBridge((await this.#find(this.bots)) ?? (await this.#make()))
     if (this.#settings.guard === 'external') return
     if (!existsSync(`/sys/class/net/${bots.bridge}`))
-      throw notClosed(`its bridge ${bots.bridge} is not on this machine, or not seen from this container`)
+      throw notClosed(`its bridge ${bots.bridge} is not on this machine, or not visible from this container`)
     const bridgedToo = await readFile(BRIDGED_TOO, 'utf8').catch(() => '')
-    if (bridgedToo.trim() !== '1') throw notClosed(`${BRIDGED_TOO} is not 1, so bots would reach each other`)
+    if (bridgedToo.trim() !== '1') throw notClosed(`${BRIDGED_TOO} is not 1, so bots could reach each other`)
     const builds: GuardedBridge = {
       chain: buildsChain(this.bots),
       bridge: `${buildBridges(this.bots)}+`,
@@ -156,8 +156,8 @@ export class BotNetwork {
 function guardedBridge(info: NetworkAnswer): GuardedBridge {
   const difference = differs(info)
   if (difference !== undefined)
-    throw new ErrandError('conflict', `The network ${info.Name} is there, but ${difference}.`, {
-      hint: `Remove it (docker network rm ${info.Name}) and it is made as it must be, or set DOCKER_NETWORK to another name.`,
+    throw new ErrandError('conflict', `The network ${info.Name} exists, but ${difference}.`, {
+      hint: `Remove it (docker network rm ${info.Name}) so that it is recreated correctly, or set DOCKER_NETWORK to another name.`,
     })
   return {
     chain: guardChain(info.Name),
@@ -169,7 +169,7 @@ function guardedBridge(info: NetworkAnswer): GuardedBridge {
 
 function differs({ Driver, EnableIPv6, Options }: NetworkAnswer): string | undefined {
   if (Driver !== 'bridge') return `its driver is "${Driver}", not "bridge"`
-  if (EnableIPv6) return 'it has IPv6'
-  if (Options?.[ICC] !== 'false') return `its containers reach each other (${ICC} is not "false")`
+  if (EnableIPv6) return 'IPv6 is enabled'
+  if (Options?.[ICC] !== 'false') return `its containers can reach each other (${ICC} is not "false")`
   return undefined
 }

@@ -48,7 +48,7 @@ export async function makeBridge(
     if (!/non-overlapping IPv4 address pool|predefined address pools/.test((error as Error).message))
       throw error
     throw new ErrandError('unavailable', `Docker has no addresses left for the network ${name}.`, {
-      hint: 'Remove networks that are not used (docker network prune), or give Docker more "default-address-pools" in its daemon.json.',
+      hint: 'Remove unused networks (docker network prune), or give Docker more "default-address-pools" in its daemon.json.',
       cause: error,
     })
   }

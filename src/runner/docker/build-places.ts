@@ -91,7 +91,7 @@ export class BuildPlaces {
         if (!isTaken(error)) throw error
       }
     }
-    throw new ErrandError('unavailable', `No addresses are free for a build in ${rangeText(buildSubnets)}.`, {
+    throw new ErrandError('unavailable', `No free addresses for a build in ${rangeText(buildSubnets)}.`, {
       hint: 'Set ERRAND_BUILD_SUBNETS of the runner to a range of IPv4 addresses that its machine uses for nothing else, such as 10.213.0.0/16.',
     })
   }

@@ -41,7 +41,7 @@ export async function build(docker: DockerClient, place: BuildPlace, order: Buil
     const until = { ...order, progress, signal: AbortSignal.any([signal, ended.signal]) }
     const imageId = await despiteRemovals(
       () => builtOnce(docker, place, until),
-      () => progress('Docker has just removed a layer that this build stood on; it begins anew.'),
+      () => progress('Docker has just removed a layer that this build needs. The build starts over.'),
     )
     try {
       await checkImageSize(docker, imageId, limits)
@@ -83,7 +83,7 @@ async function builtOnce(docker: DockerClient, place: BuildPlace, order: BuildOr
     }
     const answer = await docker.open('POST', '/build', { query, tar: context, signal })
     const imageId = await readProgress(answer, order.progress)
-    if (imageId === undefined) throw new Error('the engine has ended the build without an image')
+    if (imageId === undefined) throw new Error('the engine ended the build without an image')
     return imageId
   } finally {
     context.destroy()
@@ -91,8 +91,8 @@ async function builtOnce(docker: DockerClient, place: BuildPlace, order: BuildOr
 }
 
 const diskFull = () =>
-  new ErrandError('disk_full', 'The build was ended: the disk of Docker is almost full.', {
-    hint: 'Free space where Docker keeps its data; `docker system df` says what takes it, and `df -i` whether it has no room for more files.',
+  new ErrandError('disk_full', 'The build was stopped: the disk of Docker is almost full.', {
+    hint: 'Free disk space where Docker stores its data. `docker system df` shows what uses it, and `df -i` whether the disk is out of inodes.',
   })
 
 /**

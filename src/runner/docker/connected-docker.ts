@@ -74,7 +74,7 @@ class ConnectedDocker implements DockerEngine {
     const until = { ...order, signal: this.#until(order.signal) }
     const place = { runner: order.labels.runner, processes: order.limits.processes }
     const built = this.#network.builds.use(place, (place) => build(this.#docker, place, until))
-    return this.#known(await this.#told('make a network for a build', built))
+    return this.#known(await this.#told('create a network for a build', built))
   }
 
   image(nameOrId: string): Promise<ImageInfo | undefined> {
@@ -86,7 +86,7 @@ class ConnectedDocker implements DockerEngine {
   }
 
   tag(id: string, name: string): Promise<void> {
-    return this.#told(`name an image ${name}`, tag(this.#docker, id, name))
+    return this.#told(`tag an image as ${name}`, tag(this.#docker, id, name))
   }
 
   removeImage(nameOrId: string): Promise<boolean> {
@@ -115,14 +115,14 @@ class ConnectedDocker implements DockerEngine {
 
   history(id: string, since: string): Promise<ContainerHistory> {
     const asked = containerHistory(this.#docker, id, Date.parse(since))
-    return this.#learned(`look up what has ended the container ${id}`, asked)
+    return this.#learned(`find out what ended the container ${id}`, asked)
   }
 
   wasOutOfMemory(id: string, since: string): Promise<boolean> {
     const from = Math.floor(Date.parse(since) / 1000)
     const until = Math.ceil(Date.now() / 1000) + LATE_SECONDS
     const asked = { since: from, until, filters: { container: [id], event: ['oom'] } }
-    return this.#learned(`look up what has ended the container ${id}`, hadEvent(this.#docker, asked))
+    return this.#learned(`find out what ended the container ${id}`, hadEvent(this.#docker, asked))
   }
 
   async *events(
@@ -132,7 +132,7 @@ class ConnectedDocker implements DockerEngine {
     const events = containerEvents(this.#docker, labels, this.#until(signal))
     try {
       for (;;) {
-        const next = await this.#learned('tell what happens to containers', events.next())
+        const next = await this.#learned('report the events of containers', events.next())
         if (next.done) break
         yield next.value
       }
@@ -148,7 +148,7 @@ class ConnectedDocker implements DockerEngine {
 
   async use(id: string): Promise<ContainerUse | undefined> {
     const asked = containerUse(this.#docker, id)
-    return await this.#learned(`look up what the container ${id} uses`, asked)
+    return await this.#learned(`measure what the container ${id} uses`, asked)
   }
 
   async wait(id: string, signal: AbortSignal): Promise<ContainerState> {
@@ -237,7 +237,7 @@ class ConnectedDocker implements DockerEngine {
   }
 
   sweepNetworks(runner: string): Promise<string[]> {
-    return this.#told('remove what builds have left', this.#network.sweep(runner))
+    return this.#told('remove what builds have left behind', this.#network.sweep(runner))
   }
 
   releaseNetwork(): Promise<void> {
@@ -269,8 +269,8 @@ class ConnectedDocker implements DockerEngine {
   async #known(nameOrId: string): Promise<ImageInfo> {
     const found = await this.image(nameOrId)
     if (found === undefined)
-      throw new ErrandError('not_found', `The image ${nameOrId} is gone again.`, {
-        hint: 'Try it once more.',
+      throw new ErrandError('not_found', `The image ${nameOrId} no longer exists.`, {
+        hint: 'Try again.',
       })
     return found
   }

@@ -42,9 +42,9 @@ export async function createContainer(
     if (difference !== undefined)
       throw new ErrandError(
         'unavailable',
-        `Docker does not hold the container to its limits: ${difference}.`,
+        `Docker does not apply the limits of the container: ${difference}.`,
         {
-          hint: '`docker info` warns of what the kernel lacks; for swap, boot it with swapaccount=1 or use cgroup v2.',
+          hint: '`docker info` shows what the kernel lacks. For swap, boot it with swapaccount=1 or use cgroup v2.',
         },
       )
     const mounted = info.Mounts.flatMap(({ Name, Destination, Source }) =>
@@ -111,8 +111,8 @@ function workPlaces(image: ImageConfig | undefined, data?: string): string[] {
   if (data === folder)
     throw new ErrandError(
       'invalid_argument',
-      `The place for data is ${data}, which is the working folder of the image: what stands there would stay as it is now, and no update would change it.`,
-      { hint: `Take a folder of its own, such as ${posix.join(folder, 'data')}.` },
+      `The data folder is ${data}, which is the working folder of the image: its files would stay as they are now, and no update would change them.`,
+      { hint: `Use a separate folder, such as ${posix.join(folder, 'data')}.` },
     )
   const paths = new Set(imageVolumes(image).map((path) => posix.resolve('/', path)))
   if (isOwnFolder(folder)) paths.add(folder)
@@ -123,10 +123,12 @@ function workPlaces(image: ImageConfig | undefined, data?: string): string[] {
   const depthOf = (path: string) => places.filter((place) => path.startsWith(`${place}/`)).length
   const fault =
     places.length > MOST_PLACES
-      ? `${places.length} volumes; ${MOST_PLACES} are taken`
+      ? `${places.length} volumes; at most ${MOST_PLACES} are supported`
       : places.some((path) => depthOf(path) > MOST_WITHIN)
         ? 'volumes within volumes within volumes'
         : undefined
   if (fault === undefined) return places
-  throw new ErrandError('invalid_argument', `The image has ${fault}.`, { hint: 'Use an image with fewer.' })
+  throw new ErrandError('invalid_argument', `The image has ${fault}.`, {
+    hint: 'Use an image with fewer volumes.',
+  })
 }

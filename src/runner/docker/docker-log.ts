@@ -56,8 +56,8 @@ async function hasEnded(docker: DockerClient, id: string): Promise<boolean> {
   try {
     const { Id, State } = await docker.ask<ContainerAnswer>('GET', `/containers/${id}/json`)
     if (!State.Running) return true
-    throw new ErrandError('unavailable', `The log of the container ${Id} has ended before the container.`, {
-      hint: 'Read on from the last piece.',
+    throw new ErrandError('unavailable', `The log of the container ${Id} ended before the container did.`, {
+      hint: 'Continue from the last piece.',
     })
   } catch (error) {
     if (isGone(error)) return false
@@ -109,7 +109,7 @@ function logPiece(kind: number, content: Buffer): LogPiece {
   const stream = streams[kind]
   const space = content.indexOf(SPACE)
   if (stream === undefined || space < 0)
-    throw new Error(`a log's frame of kind ${kind} with no time cannot be read`)
+    throw new Error(`a log frame of kind ${kind} without a time cannot be read`)
   return { stream, time: content.toString('latin1', 0, space), bytes: content.subarray(space + 1) }
 }
 

@@ -141,7 +141,7 @@ async function folderHeader(docker: DockerClient, container: string, path: strin
   tar.pipe(entries)
   try {
     for await (const { header } of entries) return header
-    throw new Error(`${path} is no folder`)
+    throw new Error(`${path} is not a folder`)
   } finally {
     tar.destroy()
     entries.destroy()

@@ -109,7 +109,7 @@ export async function checkImageSize(
   const [has, most] = [image.Size, diskBytes].map((bytes) => `${Math.round(bytes / 1024 ** 2)} MB`)
   throw new ErrandError(
     'build_failed',
-    `The image has ${has}, and one that is built here may have ${most} of disk.`,
-    { hint: 'Leave out of it what is not needed; its base image counts too.' },
+    `The image uses ${has} of disk space, but an image that is built here may use at most ${most}.`,
+    { hint: 'Remove what it does not need. Its base image counts too.' },
   )
 }

@@ -115,7 +115,7 @@ function why(
 /** Returns the error that prevents the start of bots if their network cannot be closed. */
 export function notClosed(reason: string, cause?: unknown): ErrandError {
   return new ErrandError('unavailable', `The network of bots cannot be closed: ${reason}.`, {
-    hint: 'Run the runner as root on the machine of its engine, with iptables installed; or close the network yourself and set ERRAND_BOT_NETWORK_GUARD=external (docs/runners.md).',
+    hint: 'Run the runner as root on the machine of its engine, with iptables installed. Or close the network yourself and set ERRAND_BOT_NETWORK_GUARD=external (docs/runners.md).',
     cause,
   })
 }
@@ -274,10 +274,10 @@ async function nameServers(file: string): Promise<string[]> {
 async function placesOf({ host, port }: AllowedPlace): Promise<OpenPlace[]> {
   try {
     const found = (await systemLookup(host)).filter(isIPv4)
-    if (found.length === 0) throw new Error('it has none of IPv4')
+    if (found.length === 0) throw new Error('it has no IPv4 address')
     return found.map((address) => ({ address, port }))
   } catch (error) {
-    throw new ErrandError('unavailable', `No address is found for ${host}, which ERRAND_BOT_ALLOW names.`, {
+    throw new ErrandError('unavailable', `No address was found for ${host}, which ERRAND_BOT_ALLOW names.`, {
       hint: 'Correct the name, or write its IPv4 address.',
       cause: error,
     })

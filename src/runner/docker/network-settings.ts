@@ -34,7 +34,7 @@ export function networkSettings(env: Env): NetworkSettings {
     throw refused(
       'DOCKER_NETWORK',
       name,
-      'Name a network of its own for bots, of letters, digits, "_", "." and "-".',
+      'Name a separate network for bots. Use only letters, digits, "_", "." and "-".',
     )
   const guard = setting(env, 'ERRAND_BOT_NETWORK_GUARD')
   const allow = setting(env, 'ERRAND_BOT_ALLOW').map(allowedPlace)
@@ -49,7 +49,7 @@ function range(text: string): Ipv4Range {
     throw refused(
       'ERRAND_BUILD_SUBNETS',
       text,
-      'It is a range of IPv4 addresses that is used for nothing else, such as 198.18.0.0/16: from /8 to /28.',
+      'Set a range of IPv4 addresses that is used for nothing else, from /8 to /28, such as 198.18.0.0/16.',
     )
   return { first, bits: Number(bits) }
 }
@@ -66,14 +66,12 @@ function allowedPlace(text: string): AllowedPlace {
   const port = Number(text.slice(colon + 1))
   const isHost = /^[\d.]*$/.test(host) ? isIPv4(host) : HOST_NAME.test(host)
   if (!isHost || !Number.isInteger(port) || port < 1 || port > 65_535)
-    throw refused('ERRAND_BOT_ALLOW', text, 'It is a list such as db.internal:5432,10.0.0.7:8080.')
+    throw refused('ERRAND_BOT_ALLOW', text, 'Write a list such as db.internal:5432,10.0.0.7:8080.')
   return { host, port }
 }
 
 function refused(variable: string, value: string, hint: string): ErrandError {
-  return new ErrandError(
-    'invalid_argument',
-    `${variable} is ${JSON.stringify(value)}, which cannot be used.`,
-    { hint },
-  )
+  return new ErrandError('invalid_argument', `${variable} is ${JSON.stringify(value)}, which is not valid.`, {
+    hint,
+  })
 }

@@ -149,4 +149,4 @@ export const UNHELD = 75
 
 /** Says why a command did not begin. */
 export const unheldText = (cgroup: string): string =>
-  `It could not be put under its limits: ${cgroup}/cgroup.procs could not be written to.`
+  `Its limits could not be applied: ${cgroup}/cgroup.procs could not be written.`

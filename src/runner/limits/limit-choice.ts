@@ -31,7 +31,7 @@ const NEEDED = ['memory', 'pids'] as const
  * wanted.
  */
 export function chooseLimits(name: string, wanted?: HeldBy): LimitChoice {
-  if (wanted === 'watchdog') return { heldBy: 'watchdog', why: 'ERRAND_LIMITS asks for it' }
+  if (wanted === 'watchdog') return { heldBy: 'watchdog', why: 'ERRAND_LIMITS is watchdog' }
   const text = (file: string) => procText('self', file) ?? ''
   const { v1, v2 } = cgroupPlaces(text('mountinfo'), text('cgroup'))
   const whys: string[] = []
@@ -57,7 +57,7 @@ function chooseV1(own: ReadonlyMap<string, string>, name: string): LimitChoice |
   if (memory === undefined || pids === undefined || cpuacct === undefined)
     return 'the controllers memory, pids and cpuacct are not all mounted'
   for (const folder of [memory, pids, cpuacct])
-    if (!makeCgroup(folder) || !writable(folder)) return `${folder} cannot be made or written`
+    if (!makeCgroup(folder) || !writable(folder)) return `${folder} cannot be created or written`
   const limitsCpu = cpu !== undefined && makeCgroup(cpu) && writable(cpu) && has(cpu, 'cpu.cfs_quota_us')
   return { heldBy: 'cgroup_v1', bases: { memory, pids, cpuacct, cpu: limitsCpu ? cpu : undefined } }
 }
@@ -77,12 +77,12 @@ function chooseV2(own: string, name: string): LimitChoice | string {
 function prepareV2(place: string, isOwn: boolean, name: string): LimitChoice | string {
   const offered = readControl(`${place}/cgroup.controllers`)?.trim().split(' ') ?? []
   if (!NEEDED.every((each) => offered.includes(each)))
-    return `${place} has not the controllers memory and pids (it has: ${offered.join(' ') || 'none'})`
-  if (!writable(place)) return `${place} may not be written to`
+    return `${place} does not have the controllers memory and pids (it has: ${offered.join(' ') || 'none'})`
+  if (!writable(place)) return `${place} is not writable`
   if (!enable(place, offered) && !(isOwn && moveAside(place) && enable(place, offered)))
-    return `${place} holds processes of others, so that nothing can be limited below it`
+    return `${place} contains other processes, so nothing can be limited below it`
   const base = join(place, name)
-  if (!makeCgroup(base) || !enable(base, offered)) return `${base} cannot be made`
+  if (!makeCgroup(base) || !enable(base, offered)) return `${base} cannot be created`
   return { heldBy: 'cgroup_v2', base, cpu: controllersBelow(base).includes('cpu') }
 }
 

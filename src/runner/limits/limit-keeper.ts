@@ -151,10 +151,10 @@ export const cgroupName = (dir: string): string =>
 export function limitsText(choice: LimitChoice): string {
   switch (choice.heldBy) {
     case 'cgroup_v2':
-      return `Limits are held by cgroups (v2)${choice.cpu ? '' : '; CPU limits are not held'}.`
+      return `Limits are enforced by cgroups (v2)${choice.cpu ? '' : ', except CPU limits'}.`
     case 'cgroup_v1':
-      return `Limits are held by cgroups (v1)${choice.bases.cpu ? '' : '; CPU limits are not held'}.`
+      return `Limits are enforced by cgroups (v1)${choice.bases.cpu ? '' : ', except CPU limits'}.`
     case 'watchdog':
-      return `Limits are held by a watchdog, CPU limits not at all: no cgroups can be had (${choice.why}).`
+      return `Limits are enforced by a watchdog, except CPU limits. No cgroups are used: ${choice.why}.`
   }
 }

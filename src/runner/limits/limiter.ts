@@ -42,16 +42,16 @@ export const outOfMemory = (usedBytes: number, limitBytes: number): Breach => ({
 export const machineOutOfMemory = (usedBytes: number | undefined): Breach => ({
   reason: 'oom',
   message:
-    'The machine was out of memory and killed a process of it' +
-    `${usedBytes === undefined ? '' : `; all of them used ${sizeText(usedBytes)}`}.`,
+    'The machine ran out of memory and killed a process of this attempt' +
+    `${usedBytes === undefined ? '' : `; its processes used ${sizeText(usedBytes)}`}.`,
 })
 
 export const tooManyProcesses = (count: number, limit: number): Breach => ({
   reason: 'quota',
-  message: `Too many processes: it had ${count} of ${limit}, threads counted.`,
+  message: `Too many processes: ${count} of ${limit}, including threads.`,
 })
 
 export const diskFull = (usedBytes: number, limitBytes: number): Breach => ({
   reason: 'quota',
-  message: `Too much on disk: its workspace holds ${sizeText(usedBytes)} of ${sizeText(limitBytes)}.`,
+  message: `Disk limit exceeded: its workspace uses ${sizeText(usedBytes)} of ${sizeText(limitBytes)}.`,
 })

@@ -9,7 +9,7 @@ import { OomKills } from './oom-kills.ts'
 
 const EVENTS = 'low 0\nhigh 0\nmax 9\noom 9\noom_kill COUNT\noom_group_kill 0\n'
 const CONTROL = 'oom_kill_disable 0\nunder_oom 0\noom_kill COUNT\n'
-const KILLED = 'Out of memory: the kernel killed it. This runner and all that it runs may use 256 MB.'
+const KILLED = 'Out of memory: the kernel killed it. This runner and everything that it runs may use 256 MB.'
 
 /** Makes a runner in a folder that looks like its cgroup, and shell commands that make the kernel count there. */
 function machine() {

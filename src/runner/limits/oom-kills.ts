@@ -57,7 +57,7 @@ const countOf = (cgroup: string): number | undefined => {
 function limitText(cgroup: string): string {
   const bytes =
     readNumber(join(cgroup, 'memory.max')) ?? readNumber(join(cgroup, 'memory.limit_in_bytes')) ?? NO_LIMIT
-  return bytes < NO_LIMIT ? ` This runner and all that it runs may use ${sizeText(bytes)}.` : ''
+  return bytes < NO_LIMIT ? ` This runner and everything that it runs may use ${sizeText(bytes)}.` : ''
 }
 
 function ownCgroup(): string | undefined {

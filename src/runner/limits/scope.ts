@@ -36,7 +36,7 @@ export class Scope {
       this.#limiter.make()
     } catch (cause) {
       const { message } = cause as Error
-      throw new ErrandError('unavailable', `It could not be put under its limits: ${message}.`, { cause })
+      throw new ErrandError('unavailable', `Its limits could not be applied: ${message}.`, { cause })
     }
   }
 

@@ -57,7 +57,7 @@ export class AttemptGateway {
     try {
       const taken = await held
       const about = { level: 'debug', run_id: spec.run_id, attempt_id: id } as const
-      this.#log(`Attempt ${id} of step "${spec.step}" was taken.`, about)
+      this.#log(`Accepted attempt ${id} of step "${spec.step}".`, about)
       return taken
     } finally {
       if (this.#starting.get(id)?.held === held) this.#starting.delete(id)
@@ -130,7 +130,7 @@ export class AttemptGateway {
     const id = spec.attempt_id
     const there = this.#attempts.get(id)
     if (there && there.epoch > epoch)
-      throw new ErrandError('conflict', `${id} runs here under epoch ${there.epoch}, which is newer.`)
+      throw new ErrandError('conflict', `${id} already runs here with the newer epoch ${there.epoch}.`)
     if (there && there.epoch < epoch) await this.#release(there)
     await this.#releasing.get(id)
     return this.#attempts.start(spec, epoch, secrets)

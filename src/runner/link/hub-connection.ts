@@ -188,7 +188,7 @@ export class HubConnection {
     const speaks = { protocol: OLDEST_PROTOCOL_VERSION, newest_protocol: PROTOCOL_VERSION }
     this.#send({ type: 'hello', ...speaks, ...this.#options.identity, attempts, runs })
     const welcomeMs = WELCOME_HANDSHAKES * this.#options.handshakeTimeoutMs
-    const why = `the hub has not welcomed this runner within ${welcomeMs / 1000} s`
+    const why = `the hub did not welcome this runner within ${welcomeMs / 1000} s`
     this.#unwelcome = setTimeout(() => {
       this.#ws.terminate()
       this.#end({ type: 'broken', why })
@@ -206,7 +206,7 @@ export class HubConnection {
     this.#liveness?.stop()
     this.#liveness = new Liveness(this.#ws, intervalMs, () => {
       this.#ws.terminate()
-      this.#end({ type: 'broken', why: 'the hub has not been heard of for three heartbeats' })
+      this.#end({ type: 'broken', why: 'the hub was silent for three heartbeats' })
     })
   }
 
@@ -217,7 +217,7 @@ export class HubConnection {
       // The hub sends no binary frames yet.
       value = isBinary ? { type: 'binary' } : (JSON.parse(data.toString()) ?? {})
     } catch (error) {
-      this.#misunderstand(`the hub sent what is no frame: ${messageOf(error)}`)
+      this.#misunderstand(`the hub sent something that is not a frame: ${messageOf(error)}`)
       return
     }
     const { type, protocol } = value
@@ -240,9 +240,9 @@ export class HubConnection {
     // Another runner may support it, and the link is needed for what runs here.
     if (start.success) {
       const { epoch, spec } = start.data
-      const message = `this runner cannot read it: ${why}`
+      const message = `this runner cannot read the attempt: ${why}`
       this.#send({ type: 'rejected', attempt_id: spec.attempt_id, epoch, message })
-    } else this.#misunderstand(`the hub sent what is no frame: ${why}`)
+    } else this.#misunderstand(`the hub sent something that is not a frame: ${why}`)
   }
 
   #misunderstand(why: string): void {
@@ -258,7 +258,7 @@ export class HubConnection {
       OLDEST_PROTOCOL_VERSION === PROTOCOL_VERSION
         ? PROTOCOL_VERSION
         : `${OLDEST_PROTOCOL_VERSION} to ${PROTOCOL_VERSION}`
-    const message = `The hub speaks protocol ${theirs}, this runner speaks ${mine}. Update Errand ${newer ? 'on this machine' : 'where the hub is'}.`
+    const message = `The hub speaks protocol ${theirs}, this runner speaks ${mine}. Update Errand ${newer ? 'on this machine' : 'on the machine of the hub'}.`
     this.#end({ type: 'refused', code: 'protocol_mismatch', message, retry: true })
   }
 

@@ -195,7 +195,7 @@ async function welcomedThenDenied(attempts: Attempts, lostAfterMs: number): Prom
   while (!link!.connected) await new Promise((resolve) => setTimeout(resolve, 5))
   status = 401
   ws.terminate()
-  while (!logged.some((line) => /does not know the token any more: The token was revoked/.test(line)))
+  while (!logged.some((line) => /no longer knows the token: The token was revoked/.test(line)))
     await new Promise((resolve) => setTimeout(resolve, 5))
 }
 
@@ -209,7 +209,7 @@ test('what the hub has given up by then is ended where the token was revoked', a
   const { attempts, released } = oneHeld()
   await welcomedThenDenied(attempts, 0)
   assert.deepEqual(released, ['run_x.1'])
-  assert.ok(logged.some((line) => /What runs here is ended: .* given up run_x\.1\./.test(line)))
+  assert.ok(logged.some((line) => /Ending everything that runs here\. .* given up run_x\.1\./.test(line)))
 })
 
 test('a hub that merely does not know the token ends nothing', async () => {
@@ -274,7 +274,7 @@ for (const [what, answer, says] of [
   [
     'that is older',
     { ...JSON.parse(welcome), protocol: 0 },
-    /The hub speaks protocol 0, this runner speaks 1\. Update Errand where the hub is\./,
+    /The hub speaks protocol 0, this runner speaks 1\. Update Errand on the machine of the hub\./,
   ],
   [
     'that says none',
@@ -356,10 +356,10 @@ test('frames and fields that only a newer hub knows are left aside with one line
   const [unreadable] = await once(ws, 'message')
   const answer = JSON.parse(String(unreadable))
   assert.deepEqual([answer.type, answer.attempt_id, answer.epoch], ['rejected', 'run_x.1', 2])
-  assert.match(answer.message, /this runner cannot read it: .*group/s)
+  assert.match(answer.message, /this runner cannot read the attempt: .*group/s)
   assert.deepEqual(
-    logged.filter((line) => line.includes('left aside')),
-    ['The hub sends frames that this runner does not know, such as of type progress: they are left aside.'],
+    logged.filter((line) => line.includes('are ignored')),
+    ['The hub sends frames that this runner does not know, such as type progress. They are ignored.'],
   )
   assert.equal(sockets.clients.size, 1)
 })

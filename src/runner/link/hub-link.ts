@@ -186,7 +186,7 @@ export class HubLink {
     const left = holdings.all()
     if (left.length === 0 || performance.now() - this.#revokedAtMs < this.#lostAfterMs) return
     this.#options.log(
-      `What runs here is ended: its hub has revoked the token, and given up ${left.map(({ spec }) => spec.attempt_id).join(', ')}.`,
+      `Ending everything that runs here. The hub has revoked the token and given up ${left.map(({ spec }) => spec.attempt_id).join(', ')}.`,
       { level: 'warn' },
     )
     for (const { spec, epoch } of left) holdings.release(spec.attempt_id, epoch)
@@ -206,12 +206,12 @@ export class HubLink {
     } else if (end.status === 401) {
       const message = end.message || 'The token is wrong.'
       const hint =
-        'Enrol this machine (errand runners enroll-token, then errand runner enroll), or set ERRAND_TOKEN to a runner token.'
+        'Enroll this machine (errand runners enroll-token, then errand runner enroll), or set ERRAND_TOKEN to a runner token.'
       if (this.#lostAfterMs === undefined) throw new ErrandError('unauthorized', message, { hint })
-      this.#say(`The hub at ${url} does not know the token any more: ${message} ${hint}`)
+      this.#say(`The hub at ${url} no longer knows the token: ${message} ${hint}`)
       return backoff.slowest()
     } else {
-      const why = end.message || 'is there no hub at this URL?'
+      const why = end.message || 'is there a hub at this URL?'
       this.#say(`The hub at ${url} answered ${end.status} instead of a link: ${why} Trying again.`)
     }
     return backoff.next()
@@ -222,7 +222,7 @@ export class HubLink {
     this.#leftAside.add(kind)
     const name = /^[\w.-]{1,100}$/.test(kind) ? kind : '(no name)'
     this.#options.log(
-      `The hub sends frames that this runner does not know, such as of type ${name}: they are left aside.`,
+      `The hub sends frames that this runner does not know, such as type ${name}. They are ignored.`,
     )
   }
 

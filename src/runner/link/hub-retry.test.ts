@@ -27,7 +27,7 @@ test('while there is a link a hub is asked until lost-after is over, and that is
   await assert.rejects(retry.whileAway(ask, asking), HubAway)
   assert.ok(performance.now() - sinceMs >= LOST_AFTER_MS)
   assert.ok(asked.times > 1)
-  assert.deepEqual(said, ['It does not answer. It is asked again.'])
+  assert.deepEqual(said, ['It does not answer. Trying again.'])
 })
 
 test('while there is no link the wait goes on, and lost-after begins with the next one', async () => {

@@ -78,7 +78,7 @@ export class HubRetry {
       } catch (error) {
         signal.throwIfAborted()
         if (!isAway(error)) throw error
-        if (sinceMs === undefined) waiting?.(`${sentence(messageOf(error))} It is asked again.`)
+        if (sinceMs === undefined) waiting?.(`${sentence(messageOf(error))} Trying again.`)
         sinceMs ??= askedAtMs
         if (this.#isOver(sinceMs, options.linkedMs)) throw error
       }

@@ -49,12 +49,12 @@ test('what could begin elsewhere is ended once, so early that its grace is over 
   assert.equal(ended.length, 1)
   assert.match(
     ended[0]!,
-    /^stop 10000 Runner "r1" was cut off from the hub for 48 s, and ended it before another try/,
+    /^stop 10000 Runner "r1" was cut off from the hub for 48 s, and ended this attempt before another one/,
   )
   pass(60_000)
   assert.equal(ended.length, 1)
   assert.equal(logged.length, 1)
-  assert.match(logged[0]!, /which is run_stop\.1\.$/)
+  assert.match(logged[0]!, /\(on_disconnect: stop\): run_stop\.1\.$/)
 })
 
 test('it counts from when what was answered had been sent, not from the answer', (t) => {

@@ -138,12 +138,12 @@ export class Lease {
     const since = this.#answeredAtMs === 0 ? '' : ` for ${Math.round((nowMs - this.#answeredAtMs) / 1000)} s`
     const ids = due.map(({ spec }) => spec.attempt_id).join(', ')
     log(
-      `Cut off from the hub${since}: what could begin elsewhere is ended (on_disconnect: stop), which is ${ids}.`,
+      `Cut off from the hub${since}. Ending attempts that could start elsewhere (on_disconnect: stop): ${ids}.`,
       {
         level: 'warn',
       },
     )
-    const message = `Runner "${runnerId}" was cut off from the hub${since}, and ended it before another try could begin elsewhere (on_disconnect: stop).`
+    const message = `Runner "${runnerId}" was cut off from the hub${since}, and ended this attempt before another one could start elsewhere (on_disconnect: stop).`
     const graceMs = Math.max(0, this.#killAtMs - nowMs)
     for (const held of due) {
       this.#ending.add(held)

@@ -10,11 +10,11 @@ const schemes: Readonly<Record<string, string>> = {
 /** Returns the URL of the link for a hub's URL, whose path is kept. */
 export function linkUrl(hubUrl: string): URL {
   const hint = 'Set ERRAND_HUB_URL to the address of the hub, like https://errand.example.com.'
-  if (!URL.canParse(hubUrl)) throw new ErrandError('invalid_argument', `"${hubUrl}" is no URL.`, { hint })
+  if (!URL.canParse(hubUrl)) throw new ErrandError('invalid_argument', `"${hubUrl}" is not a URL.`, { hint })
   const url = new URL(hubUrl)
   const scheme = schemes[url.protocol]
   if (scheme === undefined)
-    throw new ErrandError('invalid_argument', `"${hubUrl}" is no http or https URL.`, { hint })
+    throw new ErrandError('invalid_argument', `"${hubUrl}" is not an http or https URL.`, { hint })
   url.protocol = scheme
   url.pathname = `${url.pathname.replace(/\/+$/, '')}/api/runner-link`
   url.search = ''

@@ -151,9 +151,9 @@ function oldWords(report: LaterReport): string {
         : `${where} was used: ${sent_bytes} bytes sent, ${received_bytes} received`
     }
     case 'artifact':
-      return `${report.artifact.name} is kept: ${report.artifact.bytes} bytes`
+      return `${report.artifact.name} was stored: ${report.artifact.bytes} bytes`
     case 'pushed':
-      return `${report.branch} is pushed: ${report.sha}`
+      return `${report.branch} was pushed: ${report.sha}`
     case 'pull_request':
       return `pull request ${report.pull_request.url} is ${report.pull_request.state}`
     case 'tests': {

@@ -91,7 +91,7 @@ export class AttemptsHost implements StepHost {
     const held = attempts?.get(spec.attempt_id)
     if (!held && !known.started) return await this.#start(spec, epoch, sink)
     if (!held) {
-      const message = 'Nothing of it is left on this machine.'
+      const message = 'This machine no longer has this attempt.'
       const end = { type: 'ended', outcome: 'interrupted', reason: 'lost', message } as const
       return void (await deliver(() => sink.report(end, epoch), this.#stop.signal))
     }

@@ -136,7 +136,7 @@ export class ChildDriver implements Driver {
   }
 
   readonly #refused = (error: unknown): void => {
-    const message = `Its output could not be kept: ${(error as Error).message}.`
+    const message = `Its output could not be stored: ${(error as Error).message}.`
     const cause: Cause = { type: 'failed', reason: 'output_failed', message }
     // If the process has ended already, there is nothing to stop, but the cause counts.
     this.#attempt.journal.keepCause(cause)

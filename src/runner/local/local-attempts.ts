@@ -111,7 +111,7 @@ export class LocalAttempts {
           : this.#inline(order, action, secrets, this.#apart(order.spec))
       }
       case 'agent':
-        return this.#refused(order, refusal('This machine carries out no agents here.'), secrets)
+        return this.#refused(order, refusal('Agents are not available here.'), secrets)
       case 'platform':
         return this.#refused(
           order,
@@ -159,7 +159,7 @@ export class LocalAttempts {
     try {
       const found = await boxes?.()
       this.#boxes = found
-      if (!found) throw new ErrandError('unavailable', 'There are no sandboxes here.')
+      if (!found) throw new ErrandError('unavailable', 'No sandboxes are available here.')
       const facts = found.facts(spec, 'process')
       if (!facts) return this.#process(order, action, secrets)
       folder = mkdtempSync(join(tmpdir(), `errand-${key}-${spec.attempt_id}-`))

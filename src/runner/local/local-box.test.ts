@@ -120,7 +120,7 @@ test('more than can be given is refused before anything begins, in words', { ski
   assert.match(elsewhere.message!, /^The working folder \/root is not in the sandbox\. Put it into/)
   const none = hostIn(t, { boxes: undefined })
   const without = (await none.run(boxed('echo no'))).end!
-  assert.deepEqual([without.outcome, without.message], ['failed', 'There are no sandboxes here.'])
+  assert.deepEqual([without.outcome, without.message], ['failed', 'No sandboxes are available here.'])
   const write = attemptSpec(
     'file.write',
     { path: '/tmp/no', content: '', mode: '0644' },

@@ -112,7 +112,7 @@ test('secrets are given to a command and an action here, and hidden in all that 
   assert.equal(sink.end!.outcome, 'success')
   assert.deepEqual(sink.end!.exports, { COPY: '***' })
   assert.match(sink.end!.message!, /A secret cannot be exported/)
-  assert.match(sink.end!.message!, /A line is no export: "BOPS_EXPORT:\*\*\*" \(it has no "="\)/)
+  assert.match(sink.end!.message!, /A line is not a valid export: "BOPS_EXPORT:\*\*\*" \(it has no "="\)/)
   assert.deepEqual(found(sink.text() + sink.text('stderr') + JSON.stringify(reports)), [])
   // Text that only began like a secret came at the end.
   assert.ok(sink.text('stderr').endsWith(token.slice(0, 9)))
@@ -335,7 +335,7 @@ test('beyond the limit attempts wait in order, and a waiting one can be canceled
   ]
   const sinks = specs.map((spec) => start(spec))
   assert.deepEqual(host.place(command('true')), {
-    waiting: '2 steps run on this machine already, which is its limit',
+    waiting: 'this machine already runs 2 steps, which is its limit',
   })
   assert.deepEqual(readdirSync(cwd), [])
   host.cancel(specs[3]!.attempt_id, 'canceled')

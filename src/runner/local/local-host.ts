@@ -112,7 +112,7 @@ export class LocalHost implements StepHost {
       this.start(spec, undefined, sink)
       return
     }
-    const message = 'It ran within a process that has ended.'
+    const message = 'It ran in a process that has ended.'
     void this.#report(
       sink,
       { type: 'ended', outcome: 'interrupted', reason: 'lost', message },
@@ -221,7 +221,7 @@ class LocalQueue {
 
   place({ attempt_id }: AttemptSpec): Placement | { waiting: string } {
     if (this.#queued.size > 0 || this.#full())
-      return { waiting: `${this.#options.limit} steps run on this machine already, which is its limit` }
+      return { waiting: `this machine already runs ${this.#options.limit} steps, which is its limit` }
     this.#placed.add(attempt_id)
     return { epoch: EPOCH }
   }

@@ -13,7 +13,7 @@ const PREFIX = 'errand-run-'
 /** Provides the scopes of the steps of a local run. A separate module, since most local steps need none. */
 export class LocalScopes {
   readonly #env: NodeJS.ProcessEnv
-  readonly #measuring = new LimitKeeper({ choice: { heldBy: 'watchdog', why: 'there is no limit' } })
+  readonly #measuring = new LimitKeeper({ choice: { heldBy: 'watchdog', why: 'no limits are set' } })
   #keeper: LimitKeeper | undefined
   #made = 0
 

@@ -102,8 +102,8 @@ function withTexts(value: unknown, change: (text: string) => string): unknown {
 
 function warningOf(which: string, bytes: number): string | undefined {
   if (bytes < MIN_SECRET_BYTES)
-    return `${which} has ${bytes} bytes and is not masked: at least ${MIN_SECRET_BYTES} are needed. Use a longer one.`
+    return `${which} has ${bytes} bytes and is not masked: masking needs at least ${MIN_SECRET_BYTES} bytes. Use a longer secret.`
   if (bytes > MAX_WHOLE_BYTES)
-    return `${which} has ${bytes} bytes; more than ${MAX_WHOLE_BYTES} are masked as they stand only, not encoded.`
+    return `${which} has ${bytes} bytes. Secrets of more than ${MAX_WHOLE_BYTES} bytes are masked only in plain form, not in encoded forms.`
   return undefined
 }

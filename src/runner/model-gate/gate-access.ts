@@ -58,11 +58,9 @@ export function gateRules(
   if (rules.length === 0)
     throw new ErrandError(
       'invalid_argument',
-      left.length === 0
-        ? 'The gate to models has no key.'
-        : `The gate to models cannot stand for ${left.join(', ')}.`,
+      left.length === 0 ? 'The model gate has no key.' : `The model gate cannot replace ${left.join(', ')}.`,
       {
-        hint: `It takes ${[...new Set(services.flatMap(({ keys }) => keys.map(({ variable }) => variable)))].join(', ')}.`,
+        hint: `It can replace ${[...new Set(services.flatMap(({ keys }) => keys.map(({ variable }) => variable)))].join(', ')}.`,
       },
     )
   return { env: told, models: rules, left }

@@ -51,9 +51,9 @@ export async function joinGate(
       if (performance.now() > until)
         throw new ErrandError(
           'unavailable',
-          `There is no gate to models in ${folder}: ${(cause as Error).message}.`,
+          `There is no model gate in ${folder}: ${(cause as Error).message}.`,
           {
-            hint: 'Start errand runner model-gate beside this runner, with the same ERRAND_MODEL_GATE; its log says why it does not start.',
+            hint: 'Start errand runner model-gate beside this runner, with the same ERRAND_MODEL_GATE. If it does not start, its log says why.',
             cause,
           },
         )

@@ -78,7 +78,7 @@ test('a runner waits for its gate, and says in the end that there is none', asyn
   const folder = folderOf(t)
   await assert.rejects(joinGate(folder, { signal, onGone: () => {}, waitMs: 1 }), {
     code: 'unavailable',
-    message: /^There is no gate to models in /,
+    message: /^There is no model gate in /,
   })
   const joining = joinGate(folder, { signal, onGone: () => {} })
   await opened(t, folder, { OPENAI_API_KEY: 'sk-real-key-of-openai' })
@@ -108,7 +108,7 @@ test('a gate takes the keys of all agents, and is not opened without one', () =>
   assert.equal(rules.env.CODEX_API_KEY, rules.env.OPENAI_API_KEY)
   assert.throws(() => gateRules(agentRegistry, { PATH: '/bin' }), {
     code: 'invalid_argument',
-    message: 'The gate to models has no key.',
+    message: 'The model gate has no key.',
   })
   assert.throws(
     () => gateRules(agentRegistry, { OPENAI_API_KEY: 'x', OPENAI_BASE_URL: 'ftp://x' }),

@@ -54,7 +54,7 @@ export class ModelGate {
       const { models, env: told, left } = gateRules(agents, env, (server.address() as AddressInfo).port)
       rules.models = models
       if (left.length > 0)
-        log(`The gate to models cannot stand for ${left.join(', ')}: agents do without.`, { level: 'warn' })
+        log(`The model gate cannot replace ${left.join(', ')}. Agents do not get them.`, { level: 'warn' })
       await runners.listen(folder)
       const access: GateAccess = { version: 1, env: told }
       // For a runner with another user. The content is secret only for that runner.
@@ -63,14 +63,10 @@ export class ModelGate {
       server.close()
       runners.close()
       if (isErrandError(cause)) throw cause
-      throw new ErrandError(
-        'unavailable',
-        `The gate to models cannot be opened: ${(cause as Error).message}.`,
-        {
-          hint: `It needs the folder ${folder}, to be written to, and port ${port} of 127.0.0.1.`,
-          cause,
-        },
-      )
+      throw new ErrandError('unavailable', `The model gate cannot be opened: ${(cause as Error).message}.`, {
+        hint: `It needs write access to the folder ${folder}, and port ${port} of 127.0.0.1.`,
+        cause,
+      })
     }
     return new ModelGate(runners, async () => {
       rmSync(join(folder, ACCESS_FILE), { force: true })

@@ -62,7 +62,7 @@ test('one without work ends a minute after its hub has given it up, and not befo
   await eventually('its end', () => ends() === 1)
   assert.match(
     said[0]!,
-    /^This provisioned runner has not reached its hub for 2 s and has no work: it ends\.$/,
+    /^This provisioned runner has not reached its hub for 2 s and has no work, so it exits\.$/,
   )
   assert.equal(own.folderGone, false)
 })
@@ -96,7 +96,7 @@ test('where its folder is gone, or another one, what runs is ended first, also w
     await eventually('its end', () => ends() === 1)
     assert.ok(own.folderGone)
     assert.deepEqual(told, [`50 The folder ${folder} of its runner is gone.`])
-    assert.match(said[0]!, /is gone, so nothing can be reported: this runner ends, and with it run_a\.1\.$/)
+    assert.match(said[0]!, /is gone, so nothing can be reported\. This runner exits and ends run_a\.1\.$/)
   }
 })
 

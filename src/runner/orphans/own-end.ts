@@ -66,7 +66,7 @@ export class OwnEnd {
     if (awayMs < retry.lostAfterMs + spareMs || this.#hasWork(awayMs)) return
     this.close()
     log(
-      `This provisioned runner has not reached its hub for ${Math.round(awayMs / 1000)} s and has no work: it ends.`,
+      `This provisioned runner has not reached its hub for ${Math.round(awayMs / 1000)} s and has no work, so it exits.`,
       { level: 'warn' },
     )
     end()
@@ -84,7 +84,7 @@ export class OwnEnd {
     const ids = going().map(({ spec }) => spec.attempt_id)
     const message = `The folder ${folder} of its runner is gone.`
     log(
-      `The folder ${folder} is gone, so nothing can be reported: this runner ends${ids.length === 0 ? '' : `, and with it ${ids.join(', ')}`}.`,
+      `The folder ${folder} is gone, so nothing can be reported. This runner exits${ids.length === 0 ? '' : ` and ends ${ids.join(', ')}`}.`,
       { level: 'error' },
     )
     for (const attempt of going()) attempt.endAsLost(graceMs, message)

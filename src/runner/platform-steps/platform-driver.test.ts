@@ -113,7 +113,7 @@ test('a step that waits for its hub says so once; one whose hub stays away is lo
   )
   assert.ok(asks > 1)
   const said = attempt.reports.flatMap((report) => (report.type === 'phase' ? [report.message] : []))
-  assert.deepEqual(said, ['The hub does not answer. It is asked again.'])
+  assert.deepEqual(said, ['The hub does not answer. Trying again.'])
   await attempts.close()
 })
 

@@ -199,7 +199,7 @@ test('one that fills its workspace is ended, with the figure', { skip }, async (
   const attempt = await attempts.start(command(cmd, { limits: { disk_bytes: 8 * 1024 ** 2 } }), 1)
   const end = await endOf(attempt)
   assert.deepEqual([end.outcome, end.reason], ['failed', 'quota'], JSON.stringify(end))
-  assert.match(end.message ?? '', /^Too much on disk: its workspace holds 64 MB of 8 MB\.$/)
+  assert.match(end.message ?? '', /^Disk limit exceeded: its workspace uses 64 MB of 8 MB\.$/)
   await attempts.close()
 })
 

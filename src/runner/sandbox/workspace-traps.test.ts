@@ -66,7 +66,7 @@ test('the output of a boxed step is put through no link, and is a copy that chan
     echo('true', 'outside'),
   )
   assert.deepEqual([linked!.outcome, linked!.reason], ['failed', 'output_failed'])
-  assert.match(linked!.message!, /could not be put into .*\/out: a link or a file is on the way\.$/)
+  assert.match(linked!.message!, /could not be written to .*\/out: a link or a file is on the way\.$/)
   assert.equal(plain!.outcome, 'success')
   const file = plain!.output_files!.stdout!
   assert.ok(file.startsWith(join(here.path, below('real'))), file)

@@ -53,8 +53,8 @@ test('a command has its secrets, and nothing that it puts out holds one, in any 
   assert.deepEqual([end.exports!.TOKEN_COPY, end.exports!.FINE], ['***', '1'])
   assert.equal(end.last_error_line, stderr.trimEnd().split('\n').at(-1))
   assert.match(end.last_error_line!, /\*\*\*/)
-  assert.match(end.message!, /A secret cannot be exported: it is \*\*\* in .*TOKEN_COPY/)
-  assert.match(end.message!, /A line is no export: "BOPS_EXPORT:\*\*\*" /)
+  assert.match(end.message!, /A secret cannot be exported: it was replaced by \*\*\* in .*TOKEN_COPY/)
+  assert.match(end.message!, /A line is not a valid export: "BOPS_EXPORT:\*\*\*" /)
   assert.match(end.message!, /Output ERR was not set: nothing matches/)
   for (const [stream, text] of Object.entries({ stdout, stderr })) {
     const { length, sha256 } = end.streams![stream as 'stdout']!
@@ -132,7 +132,7 @@ test('a mounted secret is read on this machine; a missing one says which and whe
   const spec = command('printf "%s|" "$TOKEN"', { secrets })
   await assert.rejects(attempts.start(spec, 1), {
     code: 'invalid_argument',
-    message: `The mounted secret db.pass is not there in ${here.path} on this machine.`,
+    message: `The mounted secret db.pass does not exist in ${here.path} on this machine.`,
     hint: /ERRAND_SECRETS_DIR/,
   })
   writeFileSync(join(here.path, 'db.pass'), `${token}\n`)
@@ -188,7 +188,7 @@ test('an action within the runner gets its secrets in texts and environment, and
   const set = attemptSpec('vars.set', { vars: { COPY: `<${secretMark('TOKEN')}>` } }, { secrets })
   const { exports, message: warning } = await endOf(await attempts.start(set, 1, values))
   assert.deepEqual(exports, { COPY: '<***>' })
-  assert.match(warning!, /it is \*\*\* in COPY/)
+  assert.match(warning!, /it was replaced by \*\*\* in COPY/)
   assert.deepEqual(
     filesWithSecrets(here.path, (path) => path === netrc),
     [],
@@ -222,7 +222,7 @@ test('a secret that is too short to be masked is told with the attempt, once', a
   const phases = attempt.reports.filter((report) => report.type === 'phase')
   assert.deepEqual(
     phases.map(({ message }) => message),
-    ['Secret "PIN" has 4 bytes and is not masked: at least 6 are needed. Use a longer one.'],
+    ['Secret "PIN" has 4 bytes and is not masked: masking needs at least 6 bytes. Use a longer secret.'],
   )
   assert.equal(await textOf(attempt), '1234\n')
   await attempts.close()

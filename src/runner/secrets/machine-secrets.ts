@@ -89,14 +89,17 @@ export function secretValues(
     uses.map(([variable, { from, name }]) => {
       if (from === 'mounted') return [variable, withoutNul(variable, mountedSecret(mountedDir, name))]
       if (Object.hasOwn(given, variable)) return [variable, withoutNul(variable, given[variable]!)]
-      throw new ErrandError('invalid_argument', `The value of the secret ${name} has not come with the step.`)
+      throw new ErrandError('invalid_argument', `The step came without the value of the secret ${name}.`)
     }),
   )
 }
 
 function withoutNul(variable: string, value: string): string {
   if (!value.includes('\0')) return value
-  throw new ErrandError('invalid_argument', `The secret ${variable} holds a NUL, which no variable can hold.`)
+  throw new ErrandError(
+    'invalid_argument',
+    `The secret ${variable} contains a NUL character, which a variable cannot contain.`,
+  )
 }
 
 /** Returns the folder of this machine's mounted secrets. */
@@ -108,12 +111,12 @@ export function mountedSecret(folder: string, name: string): string {
     return readFileSync(join(folder, name), 'utf8').replace(/\r?\n$/, '')
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException
-    const why = code === 'ENOENT' ? 'is not there' : `could not be read (${message})`
+    const why = code === 'ENOENT' ? 'does not exist' : `could not be read (${message})`
     throw new ErrandError(
       'invalid_argument',
       `The mounted secret ${name} ${why} in ${folder} on this machine.`,
       {
-        hint: 'Mount it there, or name the folder that it is in by ERRAND_SECRETS_DIR.',
+        hint: 'Mount it there, or set ERRAND_SECRETS_DIR to its folder.',
         cause,
       },
     )

@@ -85,7 +85,7 @@ test('an agent that needs a model is refused where it may reach nothing', { skip
   const held = await (await here.open()).start(here.spec('builtin', { prompt: 'Go.' }), 1)
   const end = await endOf(held)
   assert.equal(end.reason, 'invalid_argument')
-  assert.match(end.message!, /would reach no model: the network of the step is none.*network: models/)
+  assert.match(end.message!, /could not reach a model: the step has network: none.*network: models/)
 })
 
 test('a model that may not be used is refused before its agent begins', { skip }, async (context) => {
@@ -102,7 +102,7 @@ test('a model that may not be used is refused before its agent begins', { skip }
     assert.equal(end.reason, 'invalid_argument')
     assert.match(
       end.message!,
-      /may not be used on this machine\. Allowed are claude-haiku-\*, gpt-5-mini \(ERRAND_MODELS/,
+      /is not allowed on this machine\. Allowed: claude-haiku-\*, gpt-5-mini \(ERRAND_MODELS/,
     )
   }
   for (const model of ['openai/gpt-5-mini', 'claude-haiku-4-5'])
@@ -154,7 +154,7 @@ test('a budget of tokens is held at the endpoint, for an agent that never tells 
   const held = await (await here.open()).start(spec, 1)
   const end = await endOf(held)
   assert.equal(end.reason, 'budget', JSON.stringify(held.reports).slice(-3000))
-  assert.match(end.message!, /110 tokens of 100 are used/)
+  assert.match(end.message!, /110 of 100 tokens are used/)
   assert.equal(server.requests.length, 1)
   assert.ok(server.requests.every(({ key }) => key === 'sk-of-the-step'))
   const last = updatesOf(held).findLast((each) => each.kind === 'usage')
@@ -174,7 +174,7 @@ test('a sign-in goes in only as a copy that was asked for, and the run says so',
   await until(() => held.ended || JSON.stringify(held.reports).includes('"isolation"'), 'the phase')
   if (held.ended) return context.skip('OpenCode is not installed here')
   const phase = held.reports.find((report) => report.type === 'phase' && report.phase === 'isolation')
-  assert.match(JSON.stringify(phase), /sign-in of OpenCode stands in the sandbox/)
+  assert.match(JSON.stringify(phase), /sign-in of OpenCode is in the sandbox/)
   const [home] = readdirSync(join(here.path, 'sessions', 'homes'))
   assert.match(
     readFileSync(join(here.path, 'sessions/homes', home!, 'opencode/data/opencode/auth.json'), 'utf8'),

@@ -63,8 +63,8 @@ export class AgentBox {
     const signIn = this.#signInFiles.length > 0 ? [`The sign-in of ${agent.title}`] : []
     const names = [...signIn, ...this.#access.inside]
     if (names.length === 0) return undefined
-    const [stand, it] = names.length === 1 ? ['stands', 'it'] : ['stand', 'them']
-    return `${names.join(', ')} ${stand} in the sandbox, where the agent can read ${it}: no proxy stands between.`
+    const [are, it] = names.length === 1 ? ['is', 'it'] : ['are', 'them']
+    return `${names.join(', ')} ${are} in the sandbox, where the agent can read ${it}: no proxy protects ${it}.`
   }
 
   /** Opens the box, once for each process of the runner, or more often. Throws `invalid_argument`, `unavailable`. */
@@ -73,8 +73,8 @@ export class AgentBox {
     if (network === 'none' && agent.keys.length > 0)
       throw new ErrandError(
         'invalid_argument',
-        `${agent.title} would reach no model: the network of the step is none.`,
-        { hint: 'With network: models it reaches the service of its model, and nothing else.' },
+        `${agent.title} could not reach a model: the step has network: none.`,
+        { hint: 'Set network: models, with which it reaches only the service of its model.' },
       )
     this.#checkModel()
     const { tokens, cost_usd } = plan.budget
@@ -129,8 +129,8 @@ export class AgentBox {
     const models = this.#access.rules[0]?.models
     if (model === undefined || models === undefined) return
     if ([model, model.slice(model.lastIndexOf('/') + 1)].some((name) => isAllowedModel(models, name))) return
-    throw new ErrandError('invalid_argument', `The model "${model}" may not be used on this machine.`, {
-      hint: `Allowed are ${models.join(', ')} (ERRAND_MODELS where the runner is started).`,
+    throw new ErrandError('invalid_argument', `The model "${model}" is not allowed on this machine.`, {
+      hint: `Allowed: ${models.join(', ')} (ERRAND_MODELS of the runner).`,
     })
   }
 

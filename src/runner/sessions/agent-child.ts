@@ -151,7 +151,7 @@ export class AgentChild {
     this.#reading = true
     void this.#read()
       .catch((error) =>
-        this.#options.onUnwritten(`What the agent says could not be read: ${(error as Error).message}.`),
+        this.#options.onUnwritten(`The output of the agent could not be read: ${(error as Error).message}.`),
       )
       .finally(() => {
         this.#reading = false
@@ -163,7 +163,7 @@ export class AgentChild {
     try {
       this.#input.send(line)
     } catch (error) {
-      this.#options.onUnwritten(`What the agent is told could not be kept: ${(error as Error).message}.`)
+      this.#options.onUnwritten(`The input for the agent could not be stored: ${(error as Error).message}.`)
     }
   }
 

@@ -179,8 +179,8 @@ test('an idle session ends after its time, and a canceled turn does not end it',
 
 const budgets = [
   ['seconds', 'hang', { seconds: 0.5 }, /0\.5 s/],
-  ['inactivity', 'hang', { inactivity_seconds: 0.5 }, /nothing was heard/],
-  ['tokens', 'use 100 50', { tokens: 120 }, /150 tokens of 120/],
+  ['inactivity', 'hang', { inactivity_seconds: 0.5 }, /the agent was silent/],
+  ['tokens', 'use 100 50', { tokens: 120 }, /150 of 120 tokens/],
   ['turns', 'write a\nsay 1\nwrite b\nsay 2\nwrite c\nsay 3\nhang', { turns: 2 }, /2 turns/],
 ] as const
 for (const [name, prompt, budget, message] of budgets)
@@ -202,12 +202,12 @@ test('a number of tokens is refused before the start of an agent that does not t
   for (const [usage, words] of [
     ['each_turn', /at the end of a turn/],
     ['last_call', /the last call of its model/],
-    ['unknown', /is not known to tell/],
+    ['unknown', /is not known to report/],
   ] as const) {
     const attempts = here.open({ agents: { ...here.agents, known: [{ ...acp, usage }] } })
     const end = await endOf(await attempts.start(here.spec('say x', { budget: { tokens: 2000 } }), 1))
     assert.deepEqual([end.outcome, end.reason], ['failed', 'invalid_argument'])
-    assert.match(end.message!, /^budget\.tokens cannot be kept: .* Give budget\.turns or budget\.seconds/)
+    assert.match(end.message!, /^budget\.tokens cannot be enforced: .* Set budget\.turns or budget\.seconds/)
     assert.match(end.message!, words)
     await attempts.close()
   }
@@ -320,7 +320,13 @@ test('the answer holds a value that fits its schema, or is asked for once more',
 const failures = [
   ['an agent that ends mid-turn', 'exit 3', {}, 'action_failed', /exit code 3.*its last words/],
   ['a model service that fails', 'fail 500 Internal Server Error', {}, 'model', /Internal Server Error/],
-  ['an unknown agent', '', { agent: 'nobody' }, 'invalid_argument', /no agent "nobody"\. There are: acp/],
+  [
+    'an unknown agent',
+    '',
+    { agent: 'nobody' },
+    'invalid_argument',
+    /no agent "nobody"\. Available agents: acp/,
+  ],
   [
     'a folder that is not there',
     '',
@@ -438,10 +444,7 @@ test('an agent that is silent since the model service failed has failed by that,
   const waits = await attempts.start(here.spec('say x\nthink slow down\nhang', { budget }), 1)
   const end = await endOf(waits)
   assert.deepEqual([end.outcome, end.reason], ['failed', 'model'])
-  assert.match(
-    end.message!,
-    /^rate_limit: slow down \(the agent waits to try again, and nothing was heard of/,
-  )
+  assert.match(end.message!, /^rate_limit: slow down \(while waiting to try again, the agent was silent/)
   const hangs = await attempts.start(here.spec('think slow down\nsay x\nhang', { budget }), 1)
   assert.equal((await endOf(hangs)).reason, 'budget')
   await attempts.close()
@@ -473,7 +476,7 @@ test('a budget of time that is over while the agent waits to try again names wha
     assert.equal(end.reason, 'budget')
     if (kindsOf(held).includes('retry')) message = end.message
   }
-  assert.match(message!, /s have passed, and the agent waited to try again: rate_limit: slow down\.$/)
+  assert.match(message!, /s have passed, and the agent was waiting to try again: rate_limit: slow down\.$/)
   await attempts.close()
 })
 
@@ -535,7 +538,7 @@ test('a rule whose path is no glob is refused before anything begins', async () 
   const held = await attempts.start(here.spec('ask a.txt', { permissions }), 1)
   const { reason, message } = await endOf(held)
   assert.equal(reason, 'invalid_argument')
-  assert.match(message ?? '', /names "\[z-a\]", which is no glob/)
+  assert.match(message ?? '', /names "\[z-a\]", which is not a valid glob/)
   assert.deepEqual(linesOf(here.log), [])
   await attempts.close()
 })

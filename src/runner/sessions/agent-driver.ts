@@ -95,7 +95,7 @@ class AgentDriver implements Driver {
       folder: folder.path,
       runId: kept.facts.spec.run_id,
       source: options.services.options.attachments,
-      asking: { signal: this.#left.signal, waiting: (why) => this.#note(`A prompt waits: ${why}`) },
+      asking: { signal: this.#left.signal, waiting: (why) => this.#note(`A prompt is waiting: ${why}`) },
     })
     const before = join(folder.path, 'files-before')
     this.#baseline = new Baseline(before, passedOn(options.env), kept.box, beside)
@@ -132,7 +132,7 @@ class AgentDriver implements Driver {
   async viewFolder(ask: WorkspaceQuery, send: (text: string) => Promise<void>): Promise<RunnerAnswer> {
     const viewed = this.#viewed()
     if (viewed === undefined)
-      throw new ErrandError('unavailable', 'The agent has not been started yet: there is nothing to see.', {
+      throw new ErrandError('unavailable', 'The agent has not started yet, so there is nothing to see.', {
         hint: 'Try again in a moment.',
       })
     const { answerQuery } = await import('../workspace-view/session-view.ts')
@@ -172,7 +172,7 @@ class AgentDriver implements Driver {
       if (await this.#attachments.fetchAll(attachments)) journaled?.input(input)
     } catch (error) {
       if (error instanceof HubAway) return void this.#attempt.finish({ type: 'lost', why: error.message })
-      this.#note(`A prompt waits, since its attachment could not be had: ${messageWithHint(error)}`)
+      this.#note(`A prompt is waiting because its attachment could not be fetched: ${messageWithHint(error)}`)
     }
   }
 
@@ -283,7 +283,7 @@ class AgentDriver implements Driver {
       const { keepChange } = await import('../workspace-view/keep-change.ts')
       await keepChange(viewed, (keepable) => artifacts.keep(keeping, keepable))
     } catch (error) {
-      const text = `The change of the session was not kept: ${messageOf(error)}`
+      const text = `The change of the session was not stored: ${messageOf(error)}`
       const message = this.#attempt.masker?.maskText(text) ?? text
       journal.add({ type: 'phase', phase: 'artifacts', message })
     }
@@ -374,6 +374,6 @@ class AgentDriver implements Driver {
 
 /** Returns the plan of an action. Throws if it cannot run, or is not an agent any more. */
 function planOf(action: Action, spec: AttemptSpec): AgentPlan {
-  if (action.kind !== 'agent') throw new Error(`"${spec.action}" is no agent any more.`)
+  if (action.kind !== 'agent') throw new Error(`"${spec.action}" is no longer an agent.`)
   return action.prepare(spec)
 }

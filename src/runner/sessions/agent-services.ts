@@ -70,7 +70,7 @@ export class AgentServices {
     const agent = known.find((each) => each.name === name)
     if (agent) return agent
     throw new ErrandError('invalid_argument', `There is no agent "${name}".`, {
-      hint: `There are: ${known.map((each) => each.name).join(', ')}.`,
+      hint: `Available agents: ${known.map((each) => each.name).join(', ')}.`,
     })
   }
 
@@ -86,7 +86,7 @@ export class AgentServices {
     if (located.type === 'found') return located.program
     this.#located.delete(agent.name)
     const what = located.type === 'missing' ? 'is not installed here' : 'cannot be used'
-    const hint = agent.install && `${installCommand(agent.name)} installs it.`
+    const hint = agent.install && `Install it with ${installCommand(agent.name)}.`
     throw new ErrandError('invalid_argument', `${agent.title} ${what}: ${located.why}.`, { hint })
   }
 
@@ -152,7 +152,7 @@ export class AgentServices {
     const allowed = [workspace, ...allowedDirs].map((each) => realPath(each, '/'))
     if (allowed.some((each) => isBelow(real, each))) return folder
     throw new ErrandError('invalid_argument', `Agents may not work in ${folder} on this runner.`, {
-      hint: `Start the runner, or errand up, with --allow-dir ${folder}, or leave cwd out. Allowed are ${allowed.join(', ')}.`,
+      hint: `Start the runner or errand up with --allow-dir ${folder}, or omit cwd. Allowed: ${allowed.join(', ')}.`,
     })
   }
 }

@@ -87,7 +87,7 @@ test('the value is the whole answer, its last block of JSON, or the last object 
 
 test('what does not fit is told in words', () => {
   const read = answerValue(schema)
-  assert.deepEqual(read('nothing here'), { wrong: 'the answer holds no JSON value' })
+  assert.deepEqual(read('nothing here'), { wrong: 'the answer contains no JSON value' })
   const wrong = read('{"n": "x", "tags": [1]}')
   assert.ok('wrong' in wrong)
   assert.match(wrong.wrong, /at n: .*at tags\.0: /)
@@ -98,7 +98,9 @@ test('braces without end are looked through in no time', () => {
 })
 
 test('openings of blocks that nothing closes are looked through in no time', () => {
-  assert.deepEqual(answerValue(schema)('a```\n'.repeat(500_000)), { wrong: 'the answer holds no JSON value' })
+  assert.deepEqual(answerValue(schema)('a```\n'.repeat(500_000)), {
+    wrong: 'the answer contains no JSON value',
+  })
 })
 
 test('a value that cannot be checked does not fit', () => {

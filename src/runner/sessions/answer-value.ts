@@ -27,10 +27,10 @@ export function answerValue(schema: Record<string, unknown>): (answer: string) =
   }
   return (answer) => {
     const found = lastJson(answer)
-    if (found === undefined) return { wrong: 'the answer holds no JSON value' }
+    if (found === undefined) return { wrong: 'the answer contains no JSON value' }
     try {
       if (isNestedDeeper(found.value, MOST_DEEP))
-        throw new Error(`it is over ${MOST_DEEP} lists or objects deep`)
+        throw new Error(`it is nested more than ${MOST_DEEP} lists or objects deep`)
       const problems = check(found.value)
       if (problems.length === 0) return { json: JSON.stringify(found.value) }
       const more = problems.length - MOST_PROBLEMS

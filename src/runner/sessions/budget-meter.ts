@@ -3,9 +3,9 @@ import type { AgentUpdate, AgentUpdateOf, Budget, Usage } from '../../contract/a
 import { ErrandError } from '../../contract/errors.ts'
 
 const told: Record<Exclude<Agent['usage'], 'each_call'>, string> = {
-  each_turn: 'tells how many tokens it used at the end of a turn',
-  last_call: 'tells how many tokens the last call of its model used, and no others',
-  unknown: 'is not known to tell how many tokens each call of its model used',
+  each_turn: 'reports the tokens that it used only at the end of a turn',
+  last_call: 'reports only the tokens of the last call of its model',
+  unknown: 'is not known to report the tokens of each call of its model',
 }
 
 /**
@@ -16,8 +16,8 @@ export function checkBudget({ title, usage }: Pick<Agent, 'title' | 'usage'>, { 
   if (tokens === undefined || usage === 'each_call') return
   throw new ErrandError(
     'invalid_argument',
-    `budget.tokens cannot be kept: ${title} ${told[usage]}, so ${tokens} could be passed many times over unseen.`,
-    { hint: 'Give budget.turns or budget.seconds, or use claude_code, codex or builtin.' },
+    `budget.tokens cannot be enforced: ${title} ${told[usage]}, so it could exceed ${tokens} tokens many times over unnoticed.`,
+    { hint: 'Set budget.turns or budget.seconds, or use claude_code, codex or builtin.' },
   )
 }
 
@@ -69,10 +69,10 @@ export class BudgetMeter {
 
   #reached(): string | undefined {
     const { tokens, cost_usd, turns } = this.#budget
-    if (tokens !== undefined && this.#tokens >= tokens) return `${this.#tokens} tokens of ${tokens} are used`
+    if (tokens !== undefined && this.#tokens >= tokens) return `${this.#tokens} of ${tokens} tokens are used`
     if (cost_usd !== undefined && this.#cost >= cost_usd)
-      return `$${this.#cost.toFixed(4)} of $${cost_usd} are spent`
-    if (turns !== undefined && this.#rounds > turns) return `the model has had its ${turns} turns`
+      return `$${this.#cost.toFixed(4)} of $${cost_usd} is spent`
+    if (turns !== undefined && this.#rounds > turns) return `the model has used its ${turns} turns`
     return undefined
   }
 

@@ -161,7 +161,7 @@ export class Checks {
     }
     this.#wrongValues++
     if (this.#wrongValues > 1)
-      return { reason: 'verify', message: `The answer does not fit output_schema: ${found.wrong}.` }
+      return { reason: 'verify', message: `The answer does not match output_schema: ${found.wrong}.` }
     this.#prompts.ask('value-1', valueWrong(found.wrong, output_schema))
     return undefined
   }

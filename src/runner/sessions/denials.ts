@@ -63,7 +63,7 @@ export class Denials {
     const ofPerson = this.#asked.size === 1 && this.#asked.has('person')
     const nothing = !this.#through && this.#ended.size === 0 && !ofPerson
     if (!(fail_on_denied ?? (unasked || nothing))) return undefined
-    return `The agent says that it is done, but ${this.summary} With fail_on_denied: false this does not fail it.`
+    return `The agent says that it is done, but ${this.summary} With fail_on_denied: false, this does not fail the step.`
   }
 
   /** Starts a new request: earlier denials are still reported, but do not fail the session any more. */

@@ -80,7 +80,7 @@ export class LineWriter {
     const there = this.#before.subarray(this.#position, this.#position + bytes.length)
     if (!there.equals(bytes.subarray(0, there.length)))
       throw new Error(
-        `${this.#path} holds something else at ${this.#position}: another version of Errand began it`,
+        `${this.#path} contains something else at ${this.#position}: another version of Errand wrote it`,
       )
     this.#position += bytes.length
     // If the file ended within a line, its rest follows.

@@ -52,10 +52,7 @@ test('where there is none, it says why; where one is required, it cannot be used
   assert.deepEqual([without.mine!.usable, without.mine!.isolation], [true, 'none'])
   assert.match(without.mine!.isolation_why!, /without a sandbox.*bubblewrap is not installed\. Install it\./)
   const asked = await states({ least: 'none' })
-  assert.deepEqual(
-    [asked.mine!.isolation, asked.mine!.isolation_why],
-    ['none', 'ERRAND_ISOLATION asks for none.'],
-  )
+  assert.deepEqual([asked.mine!.isolation, asked.mine!.isolation_why], ['none', 'ERRAND_ISOLATION is none.'])
   const required = await states({ least: 'auto', required: true, bubblewrap: NO_BUBBLEWRAP })
   assert.deepEqual([required.mine!.usable, required.mine!.isolation], [false, 'none'])
   assert.match(required.mine!.why!, /bubblewrap is not installed.*Install it/)

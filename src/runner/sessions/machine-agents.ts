@@ -62,7 +62,7 @@ function isolationOf(boxes: AgentBoxes | undefined): (state: AgentState) => Part
   try {
     const facts = boxes.facts(asked, 'agent')
     if (facts !== undefined) return () => ({ isolation: facts.isolation })
-    const isolation_why = boxes.without(asked) ?? 'ERRAND_ISOLATION asks for none.'
+    const isolation_why = boxes.without(asked) ?? 'ERRAND_ISOLATION is none.'
     return () => ({ isolation: 'none', isolation_why })
   } catch (error) {
     const why = messageWithHint(error)

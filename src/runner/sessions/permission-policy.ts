@@ -22,8 +22,11 @@ export function checkRules({ rules }: Permissions): void {
     } catch (cause) {
       throw new ErrandError(
         'invalid_argument',
-        `args.permissions names "${path}", which is no glob: ${(cause as Error).message}.`,
-        { cause, hint: 'A set in brackets goes from the lower character to the higher one, as in [a-z].' },
+        `args.permissions names "${path}", which is not a valid glob: ${(cause as Error).message}.`,
+        {
+          cause,
+          hint: 'In a set in brackets, write the lower character before the higher one, as in [a-z].',
+        },
       )
     }
 }

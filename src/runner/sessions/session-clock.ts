@@ -60,7 +60,7 @@ export class SessionClock {
   silence(session: Pick<Session, 'busy'>): string | undefined {
     const { inactivity_seconds } = this.#plan.budget
     const silent = session.busy && this.#clocks.steady() >= this.#heardAtMs + inactivity_seconds * 1000
-    return silent ? `nothing was heard of the agent for ${inactivity_seconds} s` : undefined
+    return silent ? `the agent was silent for ${inactivity_seconds} s` : undefined
   }
 
   /** Returns due events, in the state of the session when each is requested. */

@@ -202,7 +202,7 @@ export class SessionDriver {
     const silence = this.#clock.silence(session)
     if (silence !== undefined && session.retry) {
       // Some agents wait as long as the service tells them to, such as an hour, and write nothing.
-      const message = `${session.retry.failure}: ${session.retry.message} (the agent waits to try again, and ${silence})`
+      const message = `${session.retry.failure}: ${session.retry.message} (while waiting to try again, ${silence})`
       return void attempt.stop({ type: 'failed', reason: 'model', message }, STOP_GRACE_MS)
     }
     if (silence !== undefined) return void this.#stopForBudget(silence)
@@ -212,7 +212,8 @@ export class SessionDriver {
   /** Ends the attempt because of its budget; `retry` is what the agent waited for then. */
   #stopForBudget(limit: string, retry?: AgentUpdateOf<'retry'>): void {
     const why =
-      retry && `, and the agent waited to try again: ${retry.failure}: ${retry.message.replace(/\.$/, '')}`
+      retry &&
+      `, and the agent was waiting to try again: ${retry.failure}: ${retry.message.replace(/\.$/, '')}`
     const message = `The budget is used up: ${limit}${why ?? ''}.`
     this.#options.attempt.stop({ type: 'failed', reason: 'budget', message }, STOP_GRACE_MS)
   }
@@ -227,7 +228,7 @@ export class SessionDriver {
 
   async #enter(): Promise<void> {
     await this.#options.start.enter((runId) => {
-      const text = `Run ${runId} is in this session: this one goes on with it once that has ended.`
+      const text = `Run ${runId} is using this session. This run continues it once that run has ended.`
       this.journaled.apply({ type: 'note', text })
     })
   }

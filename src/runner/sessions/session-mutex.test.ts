@@ -33,7 +33,7 @@ test('of attempts in one session the next begins when nothing is left of the one
   const second = await attempts.start(goesOn(here, 'run_b', 'say two'), 1)
   const third = await attempts.start(goesOn(here, 'run_c', 'say three'), 1)
   const fourth = await attempts.start(goesOn(here, 'run_d', 'say four'), 1)
-  assert.match((await update(second, 'notice')).text, /^Run run_a is in this session/)
+  assert.match((await update(second, 'notice')).text, /^Run run_a is using this session/)
   await update(fourth, 'notice')
   third.cancel(1000, 'canceled')
   assert.equal((await endOf(third)).outcome, 'canceled')

@@ -26,14 +26,14 @@ export function endOfTurn({ stop_reason, message, failure }: AgentUpdateOf<'turn
     case 'canceled':
       return { type: 'canceled' }
     case 'max_turns':
-      return failed('budget', message ?? 'The model has had as many turns as it may.')
+      return failed('budget', message ?? 'The model has used all its turns.')
     case 'max_tokens':
-      return failed('model', message ?? 'The answer reached the most tokens that the model gives.')
+      return failed('model', message ?? 'The answer reached the token limit of the model.')
     case 'refusal':
       return failed('model', message ?? 'The model refused.')
     case 'error':
       if (failure === undefined)
-        return failed('action_failed', message ?? 'The agent failed and does not say why.')
+        return failed('action_failed', message ?? 'The agent failed and did not say why.')
       return failed('model', `${failure}: ${message ?? 'the model service failed'}`)
   }
 }
@@ -43,7 +43,8 @@ export function endOfExit(title: string, exit: Exited, phase: Phase): SessionEnd
   const how = exit.signal === undefined ? `exit code ${exit.code ?? 'unknown'}` : exit.signal
   const words = stderrTail(exit)
   const ended = `${title} ended (${how})`
-  if (phase === 'starting') return failed('start_failed', `${ended} before it took a prompt. ${words}`.trim())
+  if (phase === 'starting')
+    return failed('start_failed', `${ended} before it accepted a prompt. ${words}`.trim())
   if (phase === 'busy') return failed('action_failed', `${ended} in the middle of its turn. ${words}`.trim())
   return undefined
 }

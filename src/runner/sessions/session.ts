@@ -257,7 +257,7 @@ export class Session {
 
   #warnOfCost(usage: AgentUpdateOf<'usage'>): void {
     if (this.#endpoint?.counts || !this.#meter.findsNoCost(usage)) return
-    const text = `${this.#options.title} does not tell what it costs: budget.cost_usd cannot be kept.`
+    const text = `${this.#options.title} does not report its cost, so budget.cost_usd cannot be enforced.`
     this.#options.updates.tell({ kind: 'notice', text })
   }
 
@@ -319,7 +319,7 @@ export class Session {
     else if (agent === 'starting') this.#wanted = input
     else if (this.#protocol.setModel)
       this.#protocol.setModel(model, (no) => this.#calls.add(() => switched(no)))
-    else switched('it lets none be chosen while it is in a session')
+    else switched('it cannot change its model during a session')
   }
 
   #cancelTurn(): void {
@@ -405,7 +405,7 @@ export class Session {
     if (refused !== undefined) {
       const { name, media_type } = refused
       const takes = this.#takes.length === 0 ? 'none' : this.#takes.join(', ')
-      const message = `${title} does not take the attachment "${name}" (${media_type}); it takes: ${takes}. Nothing was asked of it.`
+      const message = `${title} does not accept the attachment "${name}" (${media_type}). It accepts: ${takes}. It received no prompt.`
       return void this.#fail('invalid_argument', message)
     }
     this.#state.move('prompted')

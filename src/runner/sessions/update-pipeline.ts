@@ -102,7 +102,7 @@ export class UpdatePipeline {
     try {
       for (let at = known; at < bytes.length; ) at += writeSync(stdout.fd, bytes, at)
     } catch (error) {
-      onUnwritten(`Its output could not be kept: ${(error as Error).message}.`)
+      onUnwritten(`Its output could not be stored: ${(error as Error).message}.`)
     }
   }
 

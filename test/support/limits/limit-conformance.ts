@@ -137,7 +137,7 @@ export function limitConformance(heldBy: HeldBy, test: RegisterTest = registerHe
     } else {
       const end = await endOf(attempt)
       assert.equal(end.reason, 'quota')
-      assert.match(end.message!, /Too many processes: it had \d+ of 40/)
+      assert.match(end.message!, /Too many processes: \d+ of 40/)
     }
     assert.deepEqual(survivors(attempt.spec.attempt_id), [])
     await attempts.close()
@@ -179,7 +179,7 @@ export function limitConformance(heldBy: HeldBy, test: RegisterTest = registerHe
     const cmd = `mkdir -p a/b; head -c 30000000 /dev/urandom >a/b/file; sleep 1000`
     const end = await endOf(await attempts.start(limited(cmd, { disk_bytes: 10 * MiB }), 1))
     assert.equal(end.reason, 'quota')
-    assert.match(end.message!, /its workspace holds \d+ MB of 10 MB/)
+    assert.match(end.message!, /its workspace uses \d+ MB of 10 MB/)
     await attempts.close()
   })
 

@@ -300,8 +300,7 @@ async function gateHere(env: NodeJS.ProcessEnv, signal: AbortSignal, log: Log) {
   const folder = setting(env, 'ERRAND_MODEL_GATE')
   if (folder === undefined) return undefined
   const { joinGate } = await import('../../../runner/model-gate/join-gate.ts')
-  const onGone = () =>
-    log('The gate to models is gone. Agents cannot reach models any more.', { level: 'error' })
+  const onGone = () => log('The model gate is gone. Agents can no longer reach models.', { level: 'error' })
   const gate = await joinGate(folder, { signal, onGone })
   Object.assign(env, gate?.env)
   return gate
@@ -317,7 +316,7 @@ function givenLabels(given: string[] | undefined, where: string): Record<string,
 }
 
 const modelGate = command({
-  summary: 'Start the gate to models: answer model requests for a runner that has no keys.',
+  summary: 'Start the model gate: answer model requests for a runner that has no keys.',
   options: {
     folder: {
       type: 'string',
@@ -342,7 +341,7 @@ const modelGate = command({
       port: options.port === undefined ? undefined : portOption(options.port),
       prices: pricesFrom(setting(process.env, 'ERRAND_MODEL_PRICES')),
     })
-    log('The gate to models is open.')
+    log('The model gate is open.')
     // A pod stops all of its containers at once, and the runner may still have work to finish.
     void untilSignal().then(() => gate.leaveUnused())
     await gate.left

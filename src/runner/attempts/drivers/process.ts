@@ -77,7 +77,7 @@ class ProcessDriver implements Driver {
       await this.kill()
       await attempt.finish({
         type: 'lost',
-        why: `What is left of it could not be read: ${messageOf(error)}.`,
+        why: `What it left behind could not be read: ${messageOf(error)}.`,
       })
     }
   }
@@ -149,7 +149,7 @@ class ProcessDriver implements Driver {
       const message =
         error instanceof ErrandError
           ? messageWithHint(error)
-          : `The workspace could not be made: ${(error as Error).message}.`
+          : `The workspace could not be created: ${(error as Error).message}.`
       return void this.#attempt.finish({ type: 'start_failed', message })
     }
     const { stdout, stderr } = this.#kept.output.files
@@ -187,6 +187,6 @@ class ProcessDriver implements Driver {
 
 /** Returns the plan of an action. Throws if it cannot run, or is not a process any more. */
 function planOf(action: Action, spec: AttemptSpec): ProcessPlan {
-  if (action.kind !== 'process') throw new Error(`"${spec.action}" is no process any more.`)
+  if (action.kind !== 'process') throw new Error(`"${spec.action}" is no longer a process.`)
   return action.prepare(spec)
 }

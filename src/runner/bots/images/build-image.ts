@@ -49,7 +49,7 @@ export async function buildImage(
     signal.throwIfAborted()
     if (late.aborted)
       throw failed(`The build took longer than ${settings.buildTimeoutMs / 1000} s.`, last, {
-        hint: 'Do less in it, or have the operator of the runner set ERRAND_BUILD_SECONDS.',
+        hint: 'Do less in the build, or have the operator of the runner set ERRAND_BUILD_SECONDS.',
         cause: error,
       })
     if (!(error instanceof ErrandError) || error.code !== 'build_failed') throw error

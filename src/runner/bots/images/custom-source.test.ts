@@ -204,7 +204,7 @@ CMD ["sh", "-c", "mount | grep -E ' on (/var/data|/more|/my data) ' | grep -vc t
   await second({ Dockerfile: `FROM ${few}` })
   await assert.rejects(second({ Dockerfile: `FROM ${many}` }), {
     code: 'source_refused',
-    message: /has 5 volumes; 4 are taken/,
+    message: /has 5 volumes; at most 4 are supported/,
   })
 })
 
@@ -252,7 +252,7 @@ test('neither a name of a stage nor a base image leads to the image of another u
   for (const name of [stolen, stolen.slice(0, 6), stolen.toUpperCase()])
     await assert.rejects(
       build({ Dockerfile: `FROM errand.test/busybox AS ${name}\nCOPY --from=${name} /secret /stolen\n` }),
-      { code: 'source_refused', message: /^Line 2 .* is no stage before it/ },
+      { code: 'source_refused', message: /^Line 2 .* is not an earlier stage/ },
     )
   // An image made by other means than a Dockerfile can contain this.
   const container = await docker.engine.createContainer({

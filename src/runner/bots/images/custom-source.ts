@@ -84,7 +84,7 @@ function labelledStages(file: Dockerfile, runner: string): Dockerfile {
 
 async function dockerfileIn(file: string, bytes: number): Promise<string> {
   const refused = (why: string) =>
-    new ErrandError('source_refused', `The Dockerfile ${why}.`, { hint: 'Write it as plain text.' })
+    new ErrandError('source_refused', `The Dockerfile ${why}.`, { hint: 'Save it as plain text.' })
   if (bytes > DOCKERFILE_BYTES) throw refused(`has more than ${DOCKERFILE_BYTES} bytes`)
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(await readFile(file))
@@ -101,10 +101,10 @@ async function missing(folder: string, dockerfile: string): Promise<ErrandError>
   const hint =
     others.length === 0
       ? 'Put a Dockerfile into the top folder, or use the simple mode, which needs none.'
-      : `There is ${others
+      : `Found: ${others
           .slice(0, 5)
           .map(({ path }) => path)
-          .join(', ')}: pack the folder that it is in, or say "dockerfile".`
+          .join(', ')}. Pack its folder, or set "dockerfile".`
   return new ErrandError('source_refused', `There is no file ${JSON.stringify(dockerfile)} to build from.`, {
     hint,
   })

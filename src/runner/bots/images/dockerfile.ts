@@ -39,8 +39,7 @@ export function parseDockerfile(text: string): Dockerfile {
     const trimmed = raw.trimStart()
     if (trimmed === '' || trimmed.startsWith('#')) continue
     const line = open?.line ?? index + 1
-    if (/[^\P{Cc}\t]/u.test(raw))
-      throw refusedLine(index + 1, 'has a control character in it', 'Take it out.')
+    if (/[^\P{Cc}\t]/u.test(raw)) throw refusedLine(index + 1, 'contains a control character', 'Remove it.')
     const end = trimmed.trimEnd()
     const goesOn = end.endsWith(joiner)
     if (end.endsWith(joiner + joiner))
@@ -90,8 +89,8 @@ function numbered(line: number, text: string, joiner: string): NumberedInstructi
   const word = JSON.stringify(text.trim().slice(0, 40))
   throw refusedLine(
     line,
-    `is no instruction, or has options that are not written plainly: ${word}`,
-    'Write one of the instructions of a Dockerfile, with options such as --from=build; texts over several lines (<<EOF) are not taken.',
+    `is not an instruction, or has options in a form that is not supported: ${word}`,
+    'Write a Dockerfile instruction, with options such as --from=build. Here-documents (<<EOF) are not supported.',
   )
 }
 

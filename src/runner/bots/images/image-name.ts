@@ -32,7 +32,7 @@ export function imageName(text: string): ImageName {
   const fault = faultOf({ host, path, tag, digest })
   if (fault !== undefined) throw noName(text, fault)
   if (path === PRIVATE_PART || path.startsWith(`${PRIVATE_PART}/`))
-    throw noName(text, `"${PRIVATE_PART}" is where the images of other bots lie`)
+    throw noName(text, `"${PRIVATE_PART}" is reserved for the images of other bots`)
   const repository = host === undefined ? path : `${host}/${path}`
   return {
     text: digest === undefined ? `${repository}:${tag ?? 'latest'}` : `${repository}@${digest}`,
@@ -56,22 +56,22 @@ function split(repository: string): { host?: string; path: string } {
 
 function faultOf(parts: { host?: string; path: string; tag?: string; digest?: string }): string | undefined {
   const { host, path, tag, digest } = parts
-  if (host !== undefined && !HOST.test(host)) return 'its registry is no host'
+  if (host !== undefined && !HOST.test(host)) return 'its registry is not a valid host'
   if (path === 'sha256' || path === 'sha512' || (host === undefined && /^[0-9a-f]{64}$/.test(path)))
-    return 'ids are not taken'
+    return 'image ids are not accepted'
   if (!PATH.test(path))
-    return 'its path has other than lower-case letters, digits and single ".", "_", "-", "/"'
+    return 'its path may contain only lower-case letters, digits and single ".", "_", "-", "/"'
   if ((host?.length ?? 0) + path.length >= NAME_CHARACTERS)
     return `it is longer than ${NAME_CHARACTERS} characters`
-  if (tag !== undefined && !TAG.test(tag)) return 'its tag has other than letters, digits, ".", "_" and "-"'
+  if (tag !== undefined && !TAG.test(tag)) return 'its tag may contain only letters, digits, ".", "_" and "-"'
   if (digest !== undefined && !DIGEST.test(digest))
-    return 'its digest is not sha256: and 64 hexadecimal digits'
+    return 'its digest is not sha256: followed by 64 hexadecimal digits'
   return undefined
 }
 
 function noName(text: string, fault: string): ErrandError {
   const shown = JSON.stringify(text.length > 200 ? `${text.slice(0, 200)}…` : text)
-  return new ErrandError('invalid_argument', `${shown} is no name of an image to use: ${fault}.`, {
+  return new ErrandError('invalid_argument', `${shown} is not a valid image name: ${fault}.`, {
     hint: 'Write it as name:tag or registry.example.com/path/name:tag.',
   })
 }

@@ -58,7 +58,7 @@ export async function pulledImage(
     if ((await engine.image(name.text)) === undefined) await pulledNames.forget(name.text)
     if (!(error instanceof ErrandError) || error.code !== 'unavailable') throw error
     throw new ErrandError('pull_refused', error.message, {
-      hint: `Try again later. The operator of the runner can let images be used as they are there: ${LOCAL_IMAGES}=${name.text}.`,
+      hint: `Try again later. The operator of the runner can allow the local copy to be used: ${LOCAL_IMAGES}=${name.text}.`,
       cause: error,
     })
   }
@@ -71,7 +71,7 @@ export async function isOurs(name: ImageName, { engine, pulledNames }: ImageSupp
 
 function checkRegistry({ registry }: ImageName, { settings }: ImageSupply): void {
   if (isPublicRegistry(registry) || settings.registries.has(new URL(`https://${registry}`))) return
-  throw new ErrandError('source_refused', `No images are pulled from the registry ${registry} here.`, {
+  throw new ErrandError('source_refused', `This runner does not pull images from the registry ${registry}.`, {
     hint: `The operator of the runner can allow it: ${REGISTRY_ALLOW}=${registry}.`,
   })
 }
@@ -150,7 +150,7 @@ async function operatorsImage(name: ImageName, supply: ImageSupply): Promise<Ima
   return await pulledImage(name, supply).catch((error: Error) => {
     supply.signal.throwIfAborted()
     supply.progress(
-      `Base image ${name.text} could not be pulled anew, and is used as it is here: ${error.message}`,
+      `Base image ${name.text} could not be pulled again, so the local copy is used: ${error.message}`,
     )
     return here
   })
@@ -162,7 +162,7 @@ function checkTriggers(text: string, { onBuild = [] }: ImageInfo): void {
   if (refused === undefined) return
   throw new ErrandError(
     'source_refused',
-    `The base image ${text} has an ONBUILD instruction that is not taken: ${refused.slice(0, 200)}.`,
+    `The base image ${text} has an ONBUILD instruction that is not supported: ${refused.slice(0, 200)}.`,
     {
       hint: 'Use a base image without ONBUILD COPY --from, ONBUILD ADD, ONBUILD VOLUME and ONBUILD RUN --mount.',
     },
@@ -173,7 +173,7 @@ function checkVolumes(text: string, { volumes = [] }: ImageInfo): void {
   if (volumes.length <= MOST_VOLUMES) return
   throw new ErrandError(
     'source_refused',
-    `The base image ${text} has ${volumes.length} volumes; ${MOST_VOLUMES} are taken.`,
-    { hint: 'Use a base image with fewer.' },
+    `The base image ${text} has ${volumes.length} volumes; at most ${MOST_VOLUMES} are supported.`,
+    { hint: 'Use a base image with fewer volumes.' },
   )
 }

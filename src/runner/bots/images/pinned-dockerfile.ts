@@ -71,7 +71,11 @@ export async function pinnedDockerfile(
     const isNumber = /^\d+$/.test(from)
     if (isNumber && Number(from) < stageCount - 1) return `${FROM_FLAG}${Number(from)}`
     if (isNumber || from.toLowerCase() === present)
-      throw refusedLine(line, `copies from "${from}", which is no stage before it`, 'Name an earlier stage.')
+      throw refusedLine(
+        line,
+        `copies from "${from}", which is not an earlier stage`,
+        'Name an earlier stage.',
+      )
     return `${FROM_FLAG}${(await imageOf(from)).id}`
   }
   const instructions: NumberedInstruction[] = []
@@ -89,22 +93,26 @@ function pinnedRun(instruction: NumberedInstruction, shell: readonly string[]): 
   return run
 }
 
-const TEXT = ['begins a text over several lines (<<)', 'Put the text into a file, and COPY it.'] as const
+const TEXT = ['begins a here-document (<<)', 'Put the text into a file, and COPY it.'] as const
 
 function check(instruction: NumberedInstruction): void {
   const { line, keyword, rest } = instruction
   if (addsAddress(instruction))
     throw refusedLine(
       line,
-      'adds from an address, or a path with ":", "$" or a backslash',
-      'Fetch it in a RUN, or name the file plainly.',
+      'adds from a URL, or from a path with ":", "$" or a backslash',
+      'Download it in a RUN, or use a plain file name.',
     )
   if (unpacks(instruction))
     throw refusedLine(line, 'adds an archive, which would be unpacked', 'COPY it, and unpack it in a RUN.')
   if (opensText(instruction)) throw refusedLine(line, ...TEXT)
   if (keyword === 'ONBUILD' && isRefusedTrigger(rest))
-    throw refusedLine(line, 'has an ONBUILD that is not taken', 'Leave it out: nothing is built on a bot.')
-  if (copiedFrom(instruction).length > 1) throw refusedLine(line, 'has --from twice', 'Leave one of them.')
+    throw refusedLine(
+      line,
+      'has an ONBUILD that is not supported',
+      'Remove it: nothing is built on top of a bot.',
+    )
+  if (copiedFrom(instruction).length > 1) throw refusedLine(line, 'has --from twice', 'Remove one of them.')
 }
 
 function readFrom(
@@ -114,13 +122,13 @@ function readFrom(
   const [name, as, stage, ...more] = rest.split(/[ \t]+/)
   const isPlain = as === undefined || (as.toUpperCase() === 'AS' && /^[a-z][a-z0-9_.-]*$/i.test(stage ?? ''))
   if (name === undefined || name === '' || !isPlain || more.length > 0)
-    throw refusedLine(line, 'is no FROM', 'Write it as FROM image or FROM image AS stage.')
+    throw refusedLine(line, 'is not a valid FROM', 'Write it as FROM image or FROM image AS stage.')
   const image = expanded(name, variables)
   if (image !== undefined) return { image, stage }
   throw refusedLine(
     line,
     `has a variable without a value: ${JSON.stringify(name.slice(0, 100))}`,
-    'Give it one before, such as ARG TAG=3.11-slim; ${TAG} and ${TAG:-value} are known here.',
+    'Give it one in an earlier line, such as ARG TAG=3.11-slim. FROM supports ${TAG} and ${TAG:-value}.',
   )
 }
 
@@ -143,7 +151,7 @@ function volumePaths({ line, rest }: NumberedInstruction): string[] {
     return paths as string[]
   throw refusedLine(
     line,
-    'has a path that is not written plainly',
+    'has a path that is not plain text',
     'Write it as VOLUME /data /more, or as VOLUME ["/data"].',
   )
 }

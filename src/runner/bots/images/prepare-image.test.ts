@@ -146,7 +146,7 @@ test("an operator's base image is looked up anew where that is asked for, and it
   assert.equal(await idOf(true), 'sha256:new')
   assert.match(
     lines.join('\n'),
-    /could not be pulled anew, and is used as it is here: The registry does not answer/,
+    /could not be pulled again, so the local copy is used: The registry does not answer/,
   )
 })
 
@@ -211,11 +211,11 @@ test('a source that is refused says which and what to do, and builds nothing', {
   await refused(python({ 'bot.py': '', 'Bot.py': '' }), { code: 'source_refused', message: /collides/ })
   await refused(python({ bot: '' }, { base_image: undefined }), {
     code: 'invalid_argument',
-    message: /tells no language/,
+    message: /does not identify a language/,
   })
   await refused(python({ 'bot.py': '' }, { requirements: ['ok', 'x\nRUN id'] }), {
     code: 'source_refused',
-    message: /^Line 2 of requirements has a line break/,
+    message: /^Line 2 of requirements contains a line break/,
   })
   await refused(python({ 'bot.py': '', 'requirements.txt': 'a\n-r /etc/passwd' }), {
     code: 'source_refused',
@@ -223,6 +223,6 @@ test('a source that is refused says which and what to do, and builds nothing', {
   })
   await refused(python({ 'bot.py': '' }, { base_image: 'python\nRUN id' }), {
     code: 'invalid_argument',
-    message: /is no name of an image/,
+    message: /is not a valid image name/,
   })
 })

@@ -73,7 +73,7 @@ async function privateRepository(
   if (password === undefined) {
     const { username } = git_auth ?? built ?? {}
     throw goneImage(
-      `The image that was built of ${url} is not on this runner, and the token that it was fetched with is kept nowhere.`,
+      `The image that was built from ${url} is not on this runner, and the token that fetched its source is not stored.`,
       ['--custom', url, ...(ref ? ['--ref', ref] : []), ...(username ? ['--username', username] : [])],
       order,
       '--git-token',
@@ -106,7 +106,7 @@ function goneImage(
 ): ErrandError {
   const command = ['errand bot start', labels.bot, ...options.map(shellWord), last].join(' ').trimEnd()
   return new ErrandError('pull_refused', message, {
-    hint: `Start the bot anew, its password and secret variables given again: ${command}`,
+    hint: `Start the bot again with its password and secret variables: ${command}`,
   })
 }
 
@@ -145,7 +145,7 @@ async function withPassword(
   const password = registry_auth && order.secret(registry_auth.password_secret)
   if (password === undefined)
     throw goneImage(
-      `The image ${image} is not on this runner, and the password that it was pulled with is kept nowhere.`,
+      `The image ${image} is not on this runner, and the password that it was pulled with is not stored.`,
       ['--image', image, '--username', username],
       order,
     )

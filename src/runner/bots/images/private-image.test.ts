@@ -143,13 +143,13 @@ test('an image that cannot be had says why, and what the operator can do', { ski
   const { prepare, engine, address, name, source } = await privateRegistry(t, { ERRAND_REGISTRY_ALLOW: '' })
   await assert.rejects(prepare(source(name)), {
     code: 'source_refused',
-    message: `No images are pulled from the registry ${address} here.`,
+    message: `This runner does not pull images from the registry ${address}.`,
     hint: `The operator of the runner can allow it: ERRAND_REGISTRY_ALLOW=${address}.`,
   })
   await assert.rejects(prepare(source(name, 'bot')), {
     code: 'pull_refused',
-    message: /is not on this runner, and the password that it was pulled with is kept nowhere/,
-    hint: `Start the bot anew, its password and secret variables given again: errand bot start my-Bot --image ${name} --username bot`,
+    message: /is not on this runner, and the password that it was pulled with is not stored/,
+    hint: `Start the bot again with its password and secret variables: errand bot start my-Bot --image ${name} --username bot`,
   })
   const { prepare: allowed } = await imagesUnderTest(t, { ERRAND_REGISTRY_ALLOW: '127.0.0.1:1' })
   await assert.rejects(allowed(source('127.0.0.1:1/none')), {

@@ -23,8 +23,8 @@ export function requirementLines(list: readonly string[], file: string): Require
     if (/[^\P{Cc}\t]/u.test(raw) || /[\u2028\u2029]/.test(raw))
       throw refusedRequirement(
         line,
-        'has a line break or control character in it',
-        'Write each requirement as a line of its own.',
+        'contains a line break or control character',
+        'Write each requirement on its own line.',
       )
     if (text.length > LINE_CHARACTERS)
       throw refusedRequirement(line, `is longer than ${LINE_CHARACTERS} characters`, 'Shorten it.')
@@ -57,9 +57,9 @@ export function nodeRequirements(lines: readonly RequirementLine[]): Record<stri
       const name = (at < 0 ? line.text : line.text.slice(0, at)).trim()
       const range = at < 0 ? 'latest' : line.text.slice(at + 1).trim()
       if (!NPM_NAME.test(name) || name.length > NAME_CHARACTERS)
-        throw refusedRequirement(line, `does not begin with the name of a package of npm`, npmHint)
+        throw refusedRequirement(line, `does not begin with the name of an npm package`, npmHint)
       if (!isRange(range) && !NPM_TAG.test(range))
-        throw refusedRequirement(line, 'has no range of versions after the "@"', npmHint)
+        throw refusedRequirement(line, 'has no version range after the "@"', npmHint)
       return [name, range]
     }),
   )
@@ -73,7 +73,7 @@ const isRange = (text: string): boolean =>
     .every((set) => SET.test(set.trim()))
 
 const npmHint =
-  'Write a name with versions, such as telegraf@^4.16 or @grammyjs/menu@1; addresses, files and aliases are not taken.'
+  'Write a name with a version, such as telegraf@^4.16 or @grammyjs/menu@1. URLs, files and aliases are not supported.'
 
 const PYTHON_NAME = '[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?'
 const EXTRAS = `\\[\\s*(?:${PYTHON_NAME}(?:\\s*,\\s*${PYTHON_NAME})*)?\\s*\\]`
@@ -102,12 +102,12 @@ export function pythonRequirements(lines: readonly RequirementLine[]): string[] 
 }
 
 const pythonHint =
-  'Write a name with versions, such as aiogram>=3.0 or requests[socks]==2.32.*; python_version < "3.12".'
+  'Write a name with a version, such as aiogram>=3.0 or requests[socks]==2.32.*; python_version < "3.12".'
 
 function why(text: string): string {
-  if (text.startsWith('-')) return 'is an option, and options are not taken'
-  if (/@|:\/\//.test(text.split(';')[0]!)) return 'is an address, and only names are taken'
-  if (text.includes(';') && REQUIREMENT.test(text)) return 'has a marker that is none of PEP 508'
+  if (text.startsWith('-')) return 'is an option, and options are not supported'
+  if (/@|:\/\//.test(text.split(';')[0]!)) return 'is a URL, and only names are supported'
+  if (text.includes(';') && REQUIREMENT.test(text)) return 'has a marker that is not valid in PEP 508'
   return 'is not a requirement of PEP 508'
 }
 

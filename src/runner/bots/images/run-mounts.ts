@@ -36,9 +36,9 @@ export function withoutMounts(run: NumberedInstruction, shell: readonly string[]
     throw refusedLine(
       line,
       `has the option ${other.split('=')[0]}`,
-      'Leave it out: of the options of RUN --mount=type=cache alone is taken.',
+      'Remove it: RUN supports only the option --mount=type=cache.',
     )
-  if (rest === '') throw refusedLine(line, 'has no command', 'Write it behind the options of RUN.')
+  if (rest === '') throw refusedLine(line, 'has no command', 'Write it after the options of RUN.')
   const mounts = flags.map((flag) => cacheMount(line, flag.slice(MOUNT.length)))
   // A nested one is created later, and removed earlier.
   mounts.sort((a, b) => a.target.length - b.target.length)
@@ -76,11 +76,11 @@ export function execForm(rest: string): string[] | undefined {
 }
 
 const instead: Readonly<Record<string, string>> = {
-  bind: 'COPY the files that it needs, in a step before.',
-  tmpfs: 'Leave it out: write below /tmp, and remove that in the same RUN.',
+  bind: 'COPY the files that it needs in an earlier step.',
+  tmpfs: 'Remove it. Write below /tmp, and delete the files in the same RUN.',
   secret:
-    'A build has no secrets: what needs one is fetched before it is packed, or by the bot when it runs.',
-  ssh: 'A build has no keys: fetch private code before it is packed.',
+    'A build has no secrets. Fetch what needs one before you pack the folder, or let the bot fetch it when it runs.',
+  ssh: 'A build has no keys. Fetch private code before you pack the folder.',
 }
 
 /** Keys that have no meaning if a cache is always new. */
@@ -97,13 +97,16 @@ function cacheMount(line: number, text: string): CacheMount {
   )
   const type = options.get('type') ?? 'bind'
   if (type !== 'cache')
-    throw refuse(`mounts what is no cache (type=${type})`, instead[type] ?? 'Leave the mount out.')
+    throw refuse(`mounts something other than a cache (type=${type})`, instead[type] ?? 'Remove the mount.')
   if (options.has('from') || options.has('source'))
-    throw refuse('has a cache with files of an image or of the build (from=)', 'COPY them in a step before.')
+    throw refuse(
+      'has a cache with files of an image or of the build (from=)',
+      'COPY them in an earlier step.',
+    )
   const given = options.get('target') ?? options.get('dst') ?? options.get('destination') ?? ''
   const target = posix.normalize(given).replace(/\/+$/, '')
   if (given === '' || target === '' || target === '.' || /^\.\.(?:\/|$)/.test(target))
-    throw refuse('has a cache without a target, or with one that holds all')
+    throw refuse('has a cache without a target, or with a target that contains everything')
   const {
     mode = '0755',
     uid = '',
@@ -115,9 +118,12 @@ function cacheMount(line: number, text: string): CacheMount {
     ),
   )
   const [unknown] = Object.keys(rest)
-  if (unknown !== undefined) throw refuse(`has a cache with ${JSON.stringify(unknown)}, which is not known`)
+  if (unknown !== undefined) throw refuse(`has a cache with the unknown option ${JSON.stringify(unknown)}`)
   if (!/^[0-7]{3,4}$/.test(mode) || !/^\d*$/.test(uid) || !/^\d*$/.test(gid))
-    throw refuse('has a cache with a mode, uid or gid that is no number', 'Write it as mode=0755,uid=1000.')
+    throw refuse(
+      'has a cache with a mode, uid or gid that is not a number',
+      'Write it as mode=0755,uid=1000.',
+    )
   const owner = (gid === '' ? uid : `${uid}:${gid}`) || '-'
   return { target: target.startsWith('/') ? target : `./${target}`, mode, owner }
 }

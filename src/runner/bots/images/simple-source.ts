@@ -38,9 +38,9 @@ export function languageOf({ language, entrypoint }: SimpleSource): Language {
   if (found !== undefined) return found
   throw new ErrandError(
     'invalid_argument',
-    `The ending of ${JSON.stringify(entrypoint)} tells no language.`,
+    `The extension of ${JSON.stringify(entrypoint)} does not identify a language.`,
     {
-      hint: 'Name the entrypoint .py, .js, .mjs or .cjs, or say the language: python or node.',
+      hint: 'Use an entrypoint that ends with .py, .js, .mjs or .cjs, or set the language to python or node.',
     },
   )
 }
@@ -96,7 +96,7 @@ function cleanFiles(files: Readonly<Record<string, string>>): Map<string, string
     Object.entries(files).map(([name, text]) => {
       const path = entryPath(name)
       if (path === '' || name.endsWith('/') || !name.isWellFormed())
-        throw refusedEntry(name, 'is no name of a file', 'Write it as bot.py or lib/texts.py.')
+        throw refusedEntry(name, 'is not a valid file name', 'Write it as bot.py or lib/texts.py.')
       names.add(path, 'file')
       return [path, text]
     }),
@@ -144,11 +144,11 @@ function packageJson(text: string): Manifest {
   try {
     manifest = JSON.parse(text)
   } catch (error) {
-    throw refused(`is no JSON: ${(error as Error).message}`, error)
+    throw refused(`is not valid JSON: ${(error as Error).message}`, error)
   }
-  if (!isObject(manifest)) throw refused('is no object')
+  if (!isObject(manifest)) throw refused('is not an object')
   if (manifest.dependencies !== undefined && !isObject(manifest.dependencies))
-    throw refused('has "dependencies" that are no object')
+    throw refused('has "dependencies" that are not an object')
   return manifest
 }
 

@@ -86,7 +86,7 @@ test('a difference of more than a twentieth is told once, at the end', () => {
     return notices(news.follow([], true))
   }
   assert.deepEqual(told(usage(860, 100)), [])
-  assert.match(told(usage(700, 100))[0]!, /Claude Code tells of 800 tokens, and 1000 were counted/)
+  assert.match(told(usage(700, 100))[0]!, /Claude Code reports 800 tokens, but 1000 were counted/)
 })
 
 test('turns of an agent that tells them one by one are added up for that', () => {

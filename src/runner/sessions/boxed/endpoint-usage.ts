@@ -115,7 +115,7 @@ export class EndpointUsage {
     if (!told) return undefined
     const [says, counted] = [tokensOf(told), tokensOf(this.#total)]
     if (Math.abs(says - counted) <= TOLERANCE * Math.max(says, counted)) return undefined
-    return `${this.#agent.title} tells of ${says} tokens, and ${counted} were counted on the way to its models.`
+    return `${this.#agent.title} reports ${says} tokens, but ${counted} were counted on the way to its models.`
   }
 }
 
