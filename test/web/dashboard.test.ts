@@ -103,8 +103,8 @@ test('people log in, paste a workflow, watch it, find why one failed, and retry 
       await isAccessible(page, 'a failed run')
       writeFileSync(mended, '')
       await page.getByRole('button', { name: 'Retry failed' }).first().click()
-      await page.getByRole('button', { name: 'Start try 2' }).click()
-      await page.getByText('try 2 of 2').waitFor()
+      await page.getByRole('button', { name: 'Start attempt 2' }).click()
+      await page.getByText('attempt 2 of 2').waitFor()
       await page.getByRole('img', { name: '3 of 3 steps done' }).waitFor()
       await page.getByText('shipped', { exact: true }).waitFor()
     },

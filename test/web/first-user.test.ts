@@ -91,10 +91,10 @@ test('a new user gets from the first start to a finished workflow, a retried hos
     writeFileSync(mended, '')
     await tabTo(/^\s*Retry eu-2/)
     await keys.press('Enter')
-    await page.getByRole('dialog').getByText('Start try 2').waitFor()
-    await tabTo(/^\s*Start try 2/)
+    await page.getByRole('dialog').getByText('Start attempt 2').waitFor()
+    await tabTo(/^\s*Start attempt 2/)
     await keys.press('Enter')
-    await page.getByText('try 2 of 2').waitFor()
+    await page.getByText('attempt 2 of 2').waitFor()
     await page.getByRole('img', { name: '2 of 2 steps done' }).waitFor()
   })
 

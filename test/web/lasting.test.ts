@@ -258,7 +258,7 @@ test('a login that has ended loses no answer: it is asked for over the page, and
   const { run_id } = await client.runs.create({ workflow: { version: 'v0.1', name: 'release', steps } })
   const page = await openPage(t, browser, programs)
   await page.goto(`${url}/runs/${run_id}`)
-  const card = page.getByRole('region', { name: 'Waits for your answer' })
+  const card = page.getByRole('region', { name: 'Waiting for your answer' })
   await card.getByLabel('Comment').fill('looked at it')
   // The session ends while the answer is on its way. If it ended earlier, the page would ask before the press.
   const [ann] = (await client.users.list({ name: 'ann' })).users

@@ -65,7 +65,7 @@ const all: Shown[] = [
   {
     name: 'its comparison',
     path: ({ failed }) => `/runs/${failed}?compare=last-good`,
-    there: text(/Beside the last good run/),
+    there: text(/Compared with the last good run/),
   },
   {
     name: 'a timeline',
