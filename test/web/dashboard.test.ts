@@ -168,7 +168,7 @@ test('people log in, paste a workflow, watch it, find why one failed, and retry 
       await page.getByRole('status').filter({ hasText: 'live' }).first().waitFor()
       const yaml = workflowText([{ name: 'wait', cmd: `while [ ! -e '${end}' ]; do sleep 0.05; done` }])
       const { run_id } = await programs.client.runs.create({ yaml })
-      const goingOn = page.getByRole('region', { name: 'Going on' }).locator(`[data-run="${run_id}"]`)
+      const goingOn = page.getByRole('region', { name: 'In progress' }).locator(`[data-run="${run_id}"]`)
       await goingOn.waitFor()
       await page.getByLabel('status', { exact: true }).selectOption('running')
       await page.waitForURL('**/runs?status=running')

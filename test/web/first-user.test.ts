@@ -128,7 +128,7 @@ test('a new user gets from the first start to a finished workflow, a retried hos
     await page.getByText('It is made.').waitFor()
     assert.ok(existsSync(made))
     await page.getByPlaceholder('Next prompt…', { exact: true }).waitFor()
-    await tabTo(/^\s*More of this session/, 'Shift+Tab')
+    await tabTo(/^\s*More actions for this session/, 'Shift+Tab')
     await keys.press('Enter')
     await tabTo(/^\s*End…/)
     await keys.press('Enter')
@@ -137,7 +137,7 @@ test('a new user gets from the first start to a finished workflow, a retried hos
     await tabTo(/^\s*End session/)
     await keys.press('Enter')
     await sure.waitFor({ state: 'detached' })
-    await page.getByPlaceholder('Go on with this session…').waitFor()
+    await page.getByPlaceholder('Continue this session…').waitFor()
     await page.setViewportSize({ width: 1440, height: 900 })
   })
 

@@ -116,7 +116,7 @@ test('a failure that needs somebody is retried in place, and during a run it say
   await isAccessible(page, 'a retry in the list')
   await page.keyboard.press('Escape')
   await sheet.waitFor({ state: 'detached' })
-  await needs.getByRole('link', { name: 'Last lines on stderr of smoke-test' }).click()
+  await needs.getByRole('link', { name: 'Last stderr lines of smoke-test' }).click()
   await page.getByRole('region', { name: 'Log of smoke-test@eu-2' }).getByText('no room').waitFor()
 
   const going = await ann.runs.create({

@@ -51,16 +51,16 @@ const colours = [
 const refusal = new ApiError(409, {
   error: {
     code: 'conflict',
-    message: 'Not approved: bob has rejected it already, 11:53.',
+    message: 'Not approved: bob already rejected it, 11:53.',
     hint: 'Open the run to see why.',
   },
 })
 const nobody: Me = { name: 'nobody', role: 'user', tenant: 'parts', csrf: '' }
 const told: ToastMessage[] = [
-  { kind: 'done', text: 'Approved. deploy-web goes on.', to: '/styleguide' },
+  { kind: 'done', text: 'Approved. deploy-web continues.', to: '/styleguide' },
   {
     kind: 'failed',
-    text: 'Not approved: bob has rejected it already, 11:53.',
+    text: 'Not approved: bob already rejected it, 11:53.',
     hint: 'Open the run to see why.',
   },
   { kind: 'asks', text: 'deploy-web asks: “Ship 2026.11.4 to eu and us?”', to: '/styleguide' },
@@ -280,8 +280,8 @@ export function StyleguidePage() {
           act={wait}
           close={() => setAsking(false)}
         >
-          48 instances are ended now (10 s to finish, then killed). 3,120 are done and stay. 1,830 never
-          start. Its rollback doesn't run.
+          48 instances end now (10 s to finish, then killed). 3,120 are done and stay. 1,830 more never
+          start. The rollback doesn't run.
         </Confirm>
       )}
     </div>
