@@ -228,7 +228,9 @@ test('a page goes on through the end of its hub without losing a row or a line, 
   await page.goto(`${programs.url}/runs/${run_id}`)
   await page.getByText('begun', { exact: true }).waitFor()
   await programs.kill('hub')
-  const banner = page.getByText(/^The hub is not responding\. This page shows data from \d\d:\d\d:\d\d; trying again/)
+  const banner = page.getByText(
+    /^The hub isn't responding\. This page shows data from \d\d:\d\d:\d\d; trying again/,
+  )
   await eventually('reconnecting', async () => {
     await page.clock.runFor(1000)
     return (await page.getByText('reconnecting', { exact: true }).count()) > 0

@@ -315,7 +315,10 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
     const page = await openPage(t, browser, programs)
     await page.goto(`${programs.url}/runs/${run_id}`)
     await page.getByRole('tab', { name: 'session', selected: true }).waitFor()
-    await page.getByRole('region', { name: 'Conversation' }).getByText('looked at it', { exact: true }).waitFor()
+    await page
+      .getByRole('region', { name: 'Conversation' })
+      .getByText('looked at it', { exact: true })
+      .waitFor()
     await page.getByRole('tab', { name: 'log' }).click()
     await page.waitForURL('**tab=log**')
     await page.getByText('looked at it', { exact: true }).waitFor()

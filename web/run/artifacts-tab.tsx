@@ -125,7 +125,10 @@ function Artifact({ run, artifact, from }: { run: string; artifact: ListedArtifa
         >
           <Download size={14} strokeWidth={1.75} aria-hidden />
         </a>
-        <CopyAsCli of={artifact.name} actions={[['Download', { do: 'artifact', run, name: artifact.name }]]} />
+        <CopyAsCli
+          of={artifact.name}
+          actions={[['Download', { do: 'artifact', run, name: artifact.name }]]}
+        />
       </div>
       {open && kind === 'image' && (
         <img

@@ -168,7 +168,9 @@ export default function CompareView({ run, compare }: { run: WholeRun; compare: 
           </p>
         )}
         {asked.data === null && (
-          <p className="py-4 text-ink2">No earlier run of this workflow succeeded. Paste the ID of another run.</p>
+          <p className="py-4 text-ink2">
+            No earlier run of this workflow succeeded. Paste the ID of another run.
+          </p>
         )}
         {groups.map(([title, lines]) => (
           <Group key={title} title={title} lines={equal ? lines : lines.filter((line) => !line.equal)} />

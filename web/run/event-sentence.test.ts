@@ -47,14 +47,19 @@ const samples: Samples = {
       'Attempt 1 on db-1 is waiting: no runner is free.',
     ],
   ],
-  'attempt.waiting': [[{ ...attempt, why: 'no runner is free' }, 'The attempt is waiting: no runner is free.']],
+  'attempt.waiting': [
+    [{ ...attempt, why: 'no runner is free' }, 'The attempt is waiting: no runner is free.'],
+  ],
   'attempt.assigned': [[{ ...attempt, runner: 'r1', epoch: 2 }, 'The attempt was assigned to runner r1.']],
   'attempt.started': [
     [{ ...attempt, pid: 7, isolation: 'sandbox' }, 'The attempt started in a sandbox as process 7.'],
     [attempt, 'The attempt started.'],
   ],
   'attempt.phase': [
-    [{ ...attempt, phase: 'waiting_for_workspace' }, 'The attempt is now in the phase “waiting for workspace”.'],
+    [
+      { ...attempt, phase: 'waiting_for_workspace' },
+      'The attempt is now in the phase “waiting for workspace”.',
+    ],
   ],
   'network.refused': [
     [

@@ -72,7 +72,8 @@ const updates: { [K in AgentUpdate['kind']]: (update: AgentUpdateOf<K>) => strin
   permission_answered: ({ decision, by: kind, who }) =>
     `The permission was ${decision === 'allow' ? 'granted' : 'denied'}${kind === 'person' ? by(who ?? 'a person') : DECIDED[kind]}.`,
   retry: ({ message }) => `The agent is retrying its model: ${message}`,
-  verify: ({ command, status }) => `The check ${quoted(command)} ${status === 'running' ? 'started' : status}.`,
+  verify: ({ command, status }) =>
+    `The check ${quoted(command)} ${status === 'running' ? 'started' : status}.`,
   turn_ended: ({ stop_reason, message }) =>
     `The agent's turn ended (${wordsOf(stop_reason)})${colon(message)}`,
   idle: () => 'The agent is waiting for a prompt.',
@@ -101,7 +102,8 @@ const sentences: { [T in EventType]: (event: EventOf<T>) => string } = {
   'attempt.created': ({ try: number, host, runner, waiting }) =>
     `Attempt ${number} on ${host} ${runner ? `was assigned to runner ${runner}.` : waiting ? `is waiting: ${waiting}` : 'was created.'}`,
   'attempt.waiting': ({ why }) => `The attempt is waiting: ${why}`,
-  'attempt.assigned': ({ runner }) => `The attempt was assigned to ${runner ? `runner ${runner}` : 'the hub'}.`,
+  'attempt.assigned': ({ runner }) =>
+    `The attempt was assigned to ${runner ? `runner ${runner}` : 'the hub'}.`,
   'attempt.started': ({ pid, isolation, made_box }) => {
     const box = isolation && isolation !== 'none' ? isolation : made_box
     return `The attempt started${box ? ` in a ${box}` : ''}${pid === undefined ? '' : ` as process ${pid}`}.`

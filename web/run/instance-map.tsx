@@ -100,8 +100,8 @@ export function InstanceMap({
   return (
     <div className="max-w-full">
       <p className="mb-1.5 text-label text-ink2">
-        In order{each > 1 ? `, ${each} per mark. A mark shows the worst of its ${each}` : ''}. Use the arrow keys
-        to move and Enter to open.
+        In order{each > 1 ? `, ${each} per mark. A mark shows the worst of its ${each}` : ''}. Use the arrow
+        keys to move and Enter to open.
       </p>
       <div
         role="slider"

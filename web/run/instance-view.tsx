@@ -153,7 +153,9 @@ export function InstanceView({ path, open, feed, search, lines, linked }: Props)
               >
                 {reasonWords(reason ?? instance.status, instance.exit_code)}
               </b>
-              <bdi>{message ?? `The step ${instance.status === 'failed' ? 'failed' : 'was interrupted'}.`}</bdi>
+              <bdi>
+                {message ?? `The step ${instance.status === 'failed' ? 'failed' : 'was interrupted'}.`}
+              </bdi>
             </p>
             {instance.last_error_line !== undefined && (
               <p className="mt-0.5 line-clamp-3 break-words">
@@ -263,8 +265,8 @@ function Others({ place }: { place: InstanceRef }) {
   if (good === 0) return null
   return (
     <p className="text-meta text-ink2">
-      {good.toLocaleString('en')} of {countOf(step).toLocaleString('en')} succeeded. Check what is different on{' '}
-      <bdi>{instanceWord(place)}</bdi>.
+      {good.toLocaleString('en')} of {countOf(step).toLocaleString('en')} succeeded. Check what is different
+      on <bdi>{instanceWord(place)}</bdi>.
     </p>
   )
 }

@@ -263,7 +263,6 @@ function lineText(step: RetryStep, does: keyof typeof marks): string {
   const many = all > 1 ? `${all} ` : ''
   if (does === 'skipped')
     return taken_over > 0 ? `${skipped} skipped, ${taken_over} reused` : `${many}skipped`
-  if (does === 'kept')
-    return taken_over > 0 ? `${kept} unchanged, ${taken_over} reused` : 'stays unchanged'
+  if (does === 'kept') return taken_over > 0 ? `${kept} unchanged, ${taken_over} reused` : 'stays unchanged'
   return `${many}reused`
 }

@@ -80,7 +80,8 @@ export function EndNow({ run }: { run: WholeRun }) {
           as={{ do: 'cancel', run: run.run_id, force: true }}
           close={() => setAsking(false)}
         >
-          The run is being canceled. Ending it now also ends its last steps (finally), so what they would clean up stays.
+          The run is being canceled. Ending it now also ends its last steps (finally), so what they would
+          clean up stays.
         </Confirm>
       )}
     </>
@@ -106,8 +107,7 @@ export function CancelRun({ run, close }: { run: WholeRun; close: () => void }) 
       {running.toLocaleString('en')} {running === 1 ? 'instance ends' : 'instances end'} now.{' '}
       {done > 0 &&
         `${done.toLocaleString('en')} ${done === 1 ? 'is' : 'are'} done and ${done === 1 ? 'stays' : 'stay'}. `}
-      {ahead.toLocaleString('en')} more never {ahead === 1 ? 'starts' : 'start'}. The rollback
-      doesn't run.
+      {ahead.toLocaleString('en')} more never {ahead === 1 ? 'starts' : 'start'}. The rollback doesn't run.
     </Confirm>
   )
 }

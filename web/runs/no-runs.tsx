@@ -52,7 +52,8 @@ export function Empty() {
   const { data: me } = useQuery(meQuery)
   const here = runners?.filter(({ status }) => status !== 'disconnected') ?? []
   const isAlone = runners !== undefined && here.length === 0
-  const machines = here.length === 1 ? `runner “${here[0]!.id}” is connected` : `${here.length} runners are connected`
+  const machines =
+    here.length === 1 ? `runner “${here[0]!.id}” is connected` : `${here.length} runners are connected`
   const run = ['Run something', 'takes half a minute']
   const add = ['Add a machine', isAlone ? 'to run anything' : 'or an agent']
   const stops = [

@@ -264,9 +264,7 @@ function ToolCall({ row }: { row: RowOf<'tool'> }) {
         row.output.trim() !== '' &&
         (row.diffs.length === 0 || row.status !== 'completed') && <Block text={row.output.trimEnd()} />}
       {row.input === undefined && row.output === undefined && row.diffs.length === 0 && (
-        <p className="border-t border-line px-3 py-2 text-meta text-ink2">
-          The agent reported no details.
-        </p>
+        <p className="border-t border-line px-3 py-2 text-meta text-ink2">The agent reported no details.</p>
       )}
     </Fold>
   )

@@ -78,8 +78,7 @@ function FolderList({
     )
   if (data === undefined) return <div className="h-6" aria-busy="true" />
   const indent = indents[Math.min(depth, indents.length - 1)]
-  if (data.entries.length === 0)
-    return <p className={`py-1 text-meta text-ink2 ${indent}`}>Empty folder.</p>
+  if (data.entries.length === 0) return <p className={`py-1 text-meta text-ink2 ${indent}`}>Empty folder.</p>
   return (
     <ul>
       {data.entries.map(({ name, kind, bytes }) => {
@@ -119,7 +118,11 @@ function FolderList({
           </li>
         )
       })}
-      {data.more && <li className={`py-1 text-meta text-ink2 ${indent}`}>This folder has more entries than are listed.</li>}
+      {data.more && (
+        <li className={`py-1 text-meta text-ink2 ${indent}`}>
+          This folder has more entries than are listed.
+        </li>
+      )}
     </ul>
   )
 }

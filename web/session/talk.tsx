@@ -144,9 +144,7 @@ export function Talk({
               </button>
             )}
             {shown.length === 0 && (
-              <p className="text-ink2">
-                {run.waiting ?? (over ? 'No messages.' : 'The agent is starting.')}
-              </p>
+              <p className="text-ink2">{run.waiting ?? (over ? 'No messages.' : 'The agent is starting.')}</p>
             )}
             {talk.busy && question === undefined && !over && (
               <p className="flex items-center gap-2 text-meta text-ink2">
@@ -156,7 +154,9 @@ export function Talk({
             )}
             {over && <LaterTalks run={run.run_id} />}
             {talk.idleUntil !== undefined && !over && (
-              <p className="text-meta text-ink2">{talk.agent ?? 'The agent'} is waiting for your next prompt.</p>
+              <p className="text-meta text-ink2">
+                {talk.agent ?? 'The agent'} is waiting for your next prompt.
+              </p>
             )}
           </div>
         </section>
@@ -186,8 +186,8 @@ export function Talk({
         {!mayPrompt && (
           <p className="rounded-lg bg-idle px-3 py-2 text-meta text-ink2 max-sm:m-2">
             You can only watch this session of {run.owner}.
-            {question !== undefined && !over && ` ${question.agent ?? 'The agent'} is waiting for an answer.`} To
-            take part, ask {run.owner} for access.
+            {question !== undefined && !over && ` ${question.agent ?? 'The agent'} is waiting for an answer.`}{' '}
+            To take part, ask {run.owner} for access.
           </p>
         )}
         {question !== undefined && !over && mayPrompt && (

@@ -424,9 +424,9 @@ export function Trouble({ error, again }: { error: unknown; again: () => void })
     wasAway.current = isAway
   }, [isAway])
   const words = isAway
-    ? "The hub is not responding, and this page was not loaded before. It loads when the hub is back."
+    ? "The hub isn't responding, and this page was not loaded before. It loads when the hub is back."
     : isUnloaded
-      ? "A part of the page could not be loaded. Either Errand was updated, or the hub is not responding."
+      ? "A part of the page could not be loaded. Either Errand was updated, or the hub isn't responding."
       : error instanceof Error
         ? error.message
         : String(error)

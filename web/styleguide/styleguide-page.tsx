@@ -280,8 +280,8 @@ export function StyleguidePage() {
           act={wait}
           close={() => setAsking(false)}
         >
-          48 instances end now (10 s to finish, then killed). 3,120 are done and stay. 1,830 more never
-          start. The rollback doesn't run.
+          48 instances end now (10 s to finish, then killed). 3,120 are done and stay. 1,830 more never start.
+          The rollback doesn't run.
         </Confirm>
       )}
     </div>
