@@ -21,7 +21,7 @@ async function listIsSeen(page: Page, what: string): Promise<void> {
   await row.waitFor()
   await eventually(`the first row above the fold, ${what}`, async () => {
     const { y, height } = (await row.boundingBox())!
-    const bar = page.getByRole('navigation', { name: 'Bottom bar' })
+    const bar = page.getByRole('navigation', { name: 'Errand, bottom bar' })
     const fold = (await bar.isVisible()) ? (await bar.boundingBox())!.y : page.viewportSize()!.height
     return y > 0 && y + height <= fold
   })

@@ -325,7 +325,7 @@ test('in a low window, as a large one zoomed in is, the question of a run stands
     // On a phone, the question scrolls, its invisible characters are shown, and nothing covers the answers.
     await page.setViewportSize({ width: 390, height: 844 })
     if (step.action === 'approval.wait') await page.getByText('U+202E').first().waitFor()
-    const bar = (await page.getByRole('navigation', { name: 'Bottom bar' }).boundingBox())!
+    const bar = (await page.getByRole('navigation', { name: 'Errand, bottom bar' }).boundingBox())!
     for (const button of buttons) {
       const { y, height } = (await button.boundingBox())!
       assert.ok(y + height <= bar.y)

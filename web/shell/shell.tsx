@@ -318,7 +318,7 @@ export function Shell({ children }: { children: ReactNode }) {
         </div>
       </nav>
       <nav
-        aria-label="Bottom bar"
+        aria-label="Errand, bottom bar"
         className="hidden h-16 shrink-0 items-stretch justify-around border-t border-line bg-surface pb-[env(safe-area-inset-bottom)] max-sm:flex"
       >
         {below.map(({ to, word, Icon }) => (
