@@ -198,7 +198,7 @@ test('runs with many instances, and runs within runs', { skip }, async (t) => {
     )
     const deep = await done(nested)
     await page.goto(at(deep, '?step=l1 > l2 > l3 > l4'))
-    await steps.getByRole('link', { name: 'Open the run l5' }).click()
+    await steps.getByRole('link', { name: 'Open run l5' }).click()
     await page.getByText('deep', { exact: true }).waitFor()
     assert.ok(!page.url().includes(deep))
   })

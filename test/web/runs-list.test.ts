@@ -76,7 +76,7 @@ test('runs are found by what they were given, counted, and changed together', { 
       await page.getByText('2 of 5', { exact: true }).waitFor()
       await page.locator('[data-run] a').first().focus()
       await page.keyboard.press('x')
-      await page.getByRole('button', { name: 'Select all 2 that match' }).click()
+      await page.getByRole('button', { name: 'Select all 2 matching runs' }).click()
       await page.getByText('2 selected', { exact: true }).waitFor()
       await isAccessible(page, 'a selection')
       await page.getByRole('button', { name: 'Cancel 2…' }).click()

@@ -194,7 +194,7 @@ test('what a person gives to a session on its page', { skip }, async (t) => {
     await page.waitForURL((url) => url.pathname.includes('/runs/run_') && !url.pathname.endsWith(run))
     await page.getByText('at large').waitFor()
     await page.getByText('This is a branch of an earlier session.').waitFor()
-    await page.getByRole('link', { name: 'Open its run' }).click()
+    await page.getByRole('link', { name: 'Open that run' }).click()
     await page.getByRole('region', { name: 'Continued in' }).getByRole('link', { name: 'model' }).waitFor()
     await isAccessible(page, 'a session that was forked')
   })
