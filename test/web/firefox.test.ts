@@ -68,8 +68,8 @@ test('Firefox shows what Chromium does', { skip: skipFirefox }, async (t) => {
       await firefox.goto(`${url}/runs/${run_id}`)
       await firefox.click('button', 'Retry look')
       await firefox.waitFor('dialog[open]', 'look')
-      await firefox.click('dialog[open] button', 'Start try 2')
-      await firefox.waitFor('body', 'try 2 of 2')
+      await firefox.click('dialog[open] button', 'Start attempt 2')
+      await firefox.waitFor('body', 'attempt 2 of 2')
     })
 
     await t.test('a question is answered, and a hub that was away goes on', async () => {

@@ -80,13 +80,13 @@ test('while the hub is away one goes to other pages, and one that was not loaded
   await bar.getByRole('link', { name: 'Settings' }).click()
   await page.getByRole('heading', { name: 'Account' }).waitFor()
   await page.getByRole('link', { name: 'Tokens' }).click()
-  await page.getByText('It is tried again once the hub is back.').waitFor()
+  await page.getByText('It loads when the hub is back.').waitFor()
   await page.getByRole('button', { name: 'Try again' }).click()
   // The side bar stays, and its links work.
   await bar.getByRole('link', { name: 'New run' }).click()
   await page.getByLabel('Workflow YAML').waitFor()
   await page.goBack()
-  await page.getByText('It is tried again once the hub is back.').waitFor()
+  await page.getByText('It loads when the hub is back.').waitFor()
   await programs.startHub()
   await page.getByText('Create token').first().waitFor()
   assert.equal(await page.evaluate('window.sameDocument'), true)
@@ -154,7 +154,7 @@ test('what is typed outlives a reload, a logout and the hub, and is nobody elseâ
   const comment = page.getByText('What about b?', { exact: true })
   const session = async () => {
     await page.goto(`${url}/runs/${run_id}?panel=changes&file=new.ts`)
-    await page.getByText('waits for your next prompt').waitFor()
+    await page.getByText('is waiting for your next prompt').waitFor()
     await page
       .getByRole('button', { name: /omment on line 2/ })
       .first()
@@ -220,7 +220,7 @@ test('what is typed outlives a reload, a logout and the hub, and is nobody elseâ
   await field.fill('version: v0.1\nname: bobs own\n# more')
   await page.context().clearCookies()
   await page.getByRole('link', { name: 'Tasks' }).hover()
-  const dialog = page.getByRole('dialog', { name: 'Your login has ended' })
+  const dialog = page.getByRole('dialog', { name: 'Your login has expired' })
   await dialog.waitFor()
   await dialog.getByLabel('Name').fill('ann')
   await dialog.getByLabel('Password', { exact: true }).fill(password)
@@ -258,7 +258,7 @@ test('a login that has ended loses no answer: it is asked for over the page, and
   const { run_id } = await client.runs.create({ workflow: { version: 'v0.1', name: 'release', steps } })
   const page = await openPage(t, browser, programs)
   await page.goto(`${url}/runs/${run_id}`)
-  const card = page.getByRole('region', { name: 'Waits for your answer' })
+  const card = page.getByRole('region', { name: 'Waiting for your answer' })
   await card.getByLabel('Comment').fill('looked at it')
   // The session ends while the answer is on its way. If it ended earlier, the page would ask before the press.
   const [ann] = (await client.users.list({ name: 'ann' })).users
@@ -267,7 +267,7 @@ test('a login that has ended loses no answer: it is asked for over the page, and
     await route.continue()
   })
   await card.getByRole('button', { name: 'Approve' }).click()
-  const dialog = page.getByRole('dialog', { name: 'Your login has ended' })
+  const dialog = page.getByRole('dialog', { name: 'Your login has expired' })
   await dialog.waitFor()
   assert.equal((await client.runs.get(run_id)).steps[0]!.status, 'waiting')
   await page.unrouteAll()

@@ -31,7 +31,7 @@ test('a run that goes on is first in page and command line, however many have en
   await page.goto(`${url}/runs`)
   await page.getByText('111 runs', { exact: true }).waitFor()
   await page.getByRole('status').filter({ hasText: 'live' }).first().waitFor()
-  const goingOn = page.getByRole('region', { name: 'Going on' })
+  const goingOn = page.getByRole('region', { name: 'In progress' })
   const today = page.getByRole('region', { name: /Today|Yesterday/ }).last()
   const row = page.locator(`[data-run="${first}"]`)
   assert.equal(await page.locator('[data-run]').first().getAttribute('data-run'), first)

@@ -206,7 +206,7 @@ test('nothing but a person ends following, and a log that is followed stands at 
 
   // The hub is away long enough for the page to say so.
   await programs.kill('hub')
-  const away = page.getByRole('alert').filter({ hasText: "The hub doesn't answer" })
+  const away = page.getByRole('alert').filter({ hasText: "The hub isn't responding" })
   await away.waitFor()
   await stands('second', 'without its hub')
   writeFileSync(two, '')

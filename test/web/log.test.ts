@@ -306,7 +306,7 @@ test('a log of any length is read, followed and searched on its page', { skip },
     const lines = ({ pathname }: URL) => pathname.endsWith('/lines')
     await page.route(lines, (route) => route.abort('connectionreset'))
     await page.goto(`${programs.url}/runs/${id}#step:print:1500`)
-    const failure = page.getByRole('alert').filter({ hasText: 'The hub does not answer.' })
+    const failure = page.getByRole('alert').filter({ hasText: 'The hub is not responding.' })
     await failure.waitFor()
     await page.unroute(lines)
     await line(1500).getByText('line 1500').waitFor()

@@ -21,7 +21,7 @@ async function listIsSeen(page: Page, what: string): Promise<void> {
   await row.waitFor()
   await eventually(`the first row above the fold, ${what}`, async () => {
     const { y, height } = (await row.boundingBox())!
-    const bar = page.getByRole('navigation', { name: 'Errand, below' })
+    const bar = page.getByRole('navigation', { name: 'Errand, bottom bar' })
     const fold = (await bar.isVisible()) ? (await bar.boundingBox())!.y : page.viewportSize()!.height
     return y > 0 && y + height <= fold
   })
@@ -57,7 +57,7 @@ test('questions alone are counted, failures alike are one row, and the list begi
   const icon = () => page.locator('link[rel="icon"]').getAttribute('href')
 
   await t.test('failures are in no count, title or icon, and twelve alike stand in one row', async () => {
-    await needs.getByText('Failed since you looked').waitFor()
+    await needs.getByText('Failed since you last looked').waitFor()
     await needs.getByText('18', { exact: true }).waitFor()
     await eventually('the title', async () => (await page.title()) === 'Runs · Errand')
     await page.getByRole('link', { name: 'Runs', exact: true }).first().waitFor()
@@ -66,7 +66,7 @@ test('questions alone are counted, failures alike are one row, and the list begi
       await page.setViewportSize({ width, height })
       await listIsSeen(page, `failures, ${width}`)
     }
-    await needs.getByRole('button', { name: /^Show all 7 kinds of failure$/ }).click()
+    await needs.getByRole('button', { name: /^Show all 7 failure groups$/ }).click()
     await needs.getByText('× 12').waitFor()
     assert.equal(await needs.getByText('nightly-db').count(), 1)
     const group = needs.getByRole('listitem').filter({ hasText: 'nightly-db' })
@@ -98,7 +98,7 @@ test('questions alone are counted, failures alike are one row, and the list begi
       await shoot(page, 'bounded')
       await listIsSeen(page, `questions and failures, ${width}`)
       const question = (await needs.getByText(/asks:/).first().boundingBox())!
-      const failure = (await needs.getByText('Failed since you looked').boundingBox())!
+      const failure = (await needs.getByText('Failed since you last looked').boundingBox())!
       assert.ok(question.y < failure.y)
       if (width === 390) await isAccessible(page, 'questions and failures on a phone')
       await show.click()
@@ -113,7 +113,7 @@ test('questions alone are counted, failures alike are one row, and the list begi
   })
 
   await t.test('each of twelve is opened, and all of them are marked as seen', async () => {
-    await needs.getByRole('button', { name: 'Show all 7 kinds of failure' }).click()
+    await needs.getByRole('button', { name: 'Show all 7 failure groups' }).click()
     await needs.getByRole('button', { name: /^Show the 12 runs of nightly-db/ }).click()
     const opens = needs.getByRole('link', { name: /^Open nightly-db, which failed/ })
     await eventually('a link for each', async () => (await opens.count()) === 12)
@@ -125,7 +125,7 @@ test('questions alone are counted, failures alike are one row, and the list begi
     const isUnseen = async () => (await ann.views.failures()).runs.some((run) => run.run_id === failed[0])
     await eventually('it to be seen', async () => !(await isUnseen()))
     await page.goto(`${programs.url}/runs`)
-    await needs.getByRole('button', { name: 'Show all 7 kinds of failure' }).click()
+    await needs.getByRole('button', { name: 'Show all 7 failure groups' }).click()
     await needs.getByText('× 11').waitFor()
     await needs.getByRole('button', { name: 'Mark 11 as seen' }).click()
     await needs.getByText('nightly-db').waitFor({ state: 'detached' })

@@ -103,7 +103,7 @@ test('a workflow is begun with its inputs, again with the same, and out of a lin
   await t.test('again with these inputs is one click, and asks anew for what was secret', async () => {
     await page.evaluate('localStorage.clear()')
     await page.goto(`${programs.url}/runs/${first}`)
-    await page.getByRole('button', { name: 'Other ways to retry' }).first().click()
+    await page.getByRole('button', { name: 'More retry options' }).first().click()
     await page.getByRole('link', { name: 'Run again with these inputs' }).first().click()
     await form.getByLabel('version').waitFor()
     assert.equal(await form.getByLabel('version').inputValue(), '2026.11.4')

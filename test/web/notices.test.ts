@@ -25,10 +25,10 @@ test('what ends or asks elsewhere is told in a toast and kept behind the bell un
   const page = await openPage(t, browser, programs)
   await page.clock.install()
   await page.goto(`${programs.url}/settings/me`)
-  await page.getByRole('button', { name: 'Notices', exact: true }).waitFor()
+  await page.getByRole('button', { name: 'Notifications', exact: true }).waitFor()
 
   await ann.runs.create({ yaml: yaml('fine', 'true') })
-  await toast(page, 'fine has succeeded.').waitFor()
+  await toast(page, 'fine succeeded.').waitFor()
   // A notice under the pointer stays, and other ones go after six seconds. One of an error stays until it is closed.
   await toast(page, 'fine').hover()
   await page.clock.runFor(7000)
@@ -39,10 +39,10 @@ test('what ends or asks elsewhere is told in a toast and kept behind the bell un
 
   for (const name of ['a', 'b', 'c', 'd']) {
     await ann.runs.create({ yaml: yaml(name, 'exit 3') })
-    await toast(page, `${name} has failed at one: exit code`).waitFor()
+    await toast(page, `${name} failed at one: exit code`).waitFor()
   }
   assert.equal(await page.locator('[data-toast]').count(), 3)
-  assert.equal(await toast(page, 'a has failed').count(), 0)
+  assert.equal(await toast(page, 'a failed').count(), 0)
 
   const asked = await ann.runs.create({ yaml: asking('Ship <b>it</b>?') })
   await toast(page, 'ship asks: “Ship <b>it</b>?”').waitFor()
@@ -52,8 +52,8 @@ test('what ends or asks elsewhere is told in a toast and kept behind the bell un
 
   const other = await page.context().newPage()
   await other.goto(`${programs.url}/runs`)
-  await other.getByRole('button', { name: 'Notices, 6 new' }).click()
-  const list = other.getByRole('dialog', { name: 'Notices' })
+  await other.getByRole('button', { name: 'Notifications, 6 new' }).click()
+  const list = other.getByRole('dialog', { name: 'Notifications' })
   await list.getByRole('listitem').first().waitFor()
   assert.equal(await list.getByRole('listitem').count(), 6)
   assert.equal(await other.locator('[data-toast]').count(), 0)
@@ -65,7 +65,7 @@ test('what ends or asks elsewhere is told in a toast and kept behind the bell un
     .click()
   await other.waitForURL(`**/runs/${asked.run_id}#question:gate`)
   // A notice that was seen in another tab counts as seen.
-  await page.getByRole('button', { name: 'Notices', exact: true }).waitFor()
+  await page.getByRole('button', { name: 'Notifications', exact: true }).waitFor()
 
   await ann.runs.approve(asked.run_id, { step: 'gate' })
   await eventually('no count in the title', async () => !(await page.title()).startsWith('('))
@@ -95,14 +95,14 @@ test('of a run that is on the screen there is no toast, and one goes when its ru
   await page.getByText('out', { exact: true }).waitFor()
   // The next notice shows that the page has heard of the first run's end.
   const other = await ann.runs.create({ yaml: yaml('other', 'exit 3') })
-  await toast(page, 'other has failed').waitFor()
+  await toast(page, 'other failed').waitFor()
   assert.equal(await toast(page, 'pasted').count(), 0)
-  await page.getByRole('button', { name: 'Notices, 1 new' }).waitFor()
+  await page.getByRole('button', { name: 'Notifications, 1 new' }).waitFor()
   // On a phone, the bell is in a sheet, which makes room for the list.
   await page.setViewportSize({ width: 390, height: 844 })
   await page.getByRole('button', { name: 'More', exact: true }).click()
-  await page.getByRole('button', { name: 'Notices, 1 new' }).click()
-  await page.getByRole('dialog', { name: 'Notices' }).getByText('other has failed').waitFor()
+  await page.getByRole('button', { name: 'Notifications, 1 new' }).click()
+  await page.getByRole('dialog', { name: 'Notifications' }).getByText('other failed').waitFor()
   await page.getByRole('button', { name: 'Log out', exact: true }).waitFor({ state: 'hidden' })
   await page.keyboard.press('Escape')
   await page.setViewportSize({ width: 1280, height: 800 })
@@ -112,7 +112,7 @@ test('of a run that is on the screen there is no toast, and one goes when its ru
   await page.locator(`[data-run="${other.run_id}"] a`).press('Enter')
   await page.getByRole('heading', { name: 'other' }).waitFor()
   await page.locator('[data-toast]').waitFor({ state: 'detached' })
-  await page.getByRole('button', { name: 'Notices', exact: true }).waitFor()
+  await page.getByRole('button', { name: 'Notifications', exact: true }).waitFor()
 })
 
 test('an answer that came second is told after its question has gone', { skip }, async (t) => {
@@ -134,5 +134,5 @@ test('an answer that came second is told after its question has gone', { skip },
   await bob.runs.reject(run_id, { step: 'gate' })
   await page.getByRole('button', { name: 'Approving…' }).waitFor({ state: 'detached' })
   held.resolve()
-  await toast(page, /^Not approved: bob has rejected it already, \d\d:\d\d:\d\d\./).waitFor()
+  await toast(page, /^Not approved: bob already rejected it, \d\d:\d\d:\d\d\./).waitFor()
 })

@@ -228,7 +228,9 @@ test('a page goes on through the end of its hub without losing a row or a line, 
   await page.goto(`${programs.url}/runs/${run_id}`)
   await page.getByText('begun', { exact: true }).waitFor()
   await programs.kill('hub')
-  const banner = page.getByText(/^The hub doesn't answer\. What you see is from \d\d:\d\d:\d\d; trying again/)
+  const banner = page.getByText(
+    /^The hub isn't responding\. This page shows data from \d\d:\d\d:\d\d; trying again/,
+  )
   await eventually('reconnecting', async () => {
     await page.clock.runFor(1000)
     return (await page.getByText('reconnecting', { exact: true }).count()) > 0
@@ -267,7 +269,7 @@ test('a login that ends is asked for in all tabs, and what was typed is there af
   const field = page.getByLabel('Workflow YAML')
   const draft = 'version: v0.1\nname: draft\n# not lost\n'
   await field.fill(draft)
-  const asked = (one: Page) => one.getByRole('dialog', { name: 'Your login has ended' })
+  const asked = (one: Page) => one.getByRole('dialog', { name: 'Your login has expired' })
 
   // The hub forgets the session. The other tab sends a request, and this one only hears of it.
   await page.context().clearCookies()

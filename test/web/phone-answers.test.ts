@@ -68,7 +68,7 @@ test("an agent's question is answered on a phone in two touches, its whole comma
     if (request.url().endsWith('/input')) inputs.push(request.method())
   })
   const question = page.getByRole('region', { name: 'Question', exact: true })
-  const box = question.getByRole('region', { name: 'What it wants to do' })
+  const box = question.getByRole('region', { name: 'Requested action' })
   const allow = question.getByRole('button', { name: 'Allow once' })
   const deny = question.getByRole('button', { name: 'Deny', exact: true })
   const bright = question.locator('button[aria-disabled="false"]', { hasText: 'Allow once' })
@@ -148,7 +148,7 @@ test("an agent's question is answered on a phone in two touches, its whole comma
     const { run_id } = await client.runs.create({ agent: { ...asking('long', command), isolation: 'none' } })
     await openFirst(command)
     await isAccessible(page, 'a question on a phone')
-    await question.getByText('scroll to its end to allow it').waitFor()
+    await question.getByText('scroll to the end to allow it').waitFor()
     // Denying needs no more than a look. So this button shows when touches count.
     await question.locator('button[aria-disabled="false"]', { hasText: 'Deny' }).last().waitFor()
     assert.equal(await allow.getAttribute('aria-disabled'), 'true')
@@ -164,7 +164,7 @@ test("an agent's question is answered on a phone in two touches, its whole comma
       await fingers.send('Input.dispatchTouchEvent', { type: 'touchEnd', touchPoints: [] })
     }
     const scrolled = page.evaluate(
-      `new Promise((done) => document.querySelector('section[aria-label="What it wants to do"]').addEventListener('scroll', done, { once: true }))`,
+      `new Promise((done) => document.querySelector('section[aria-label="Requested action"]').addEventListener('scroll', done, { once: true }))`,
     )
     await swipe()
     await scrolled
@@ -240,19 +240,19 @@ test("an agent's question is answered on a phone in two touches, its whole comma
     }
     await page.goto(`${url}/runs`)
     const needs = page.getByRole('region', { name: 'Needs you' })
-    await needs.getByText('2 more ask:').waitFor()
+    await needs.getByText('2 more questions:').waitFor()
     const third = needs.getByRole('link', { name: /^mend on .*, 3$/ })
     assert.ok((await third.boundingBox())!.height >= 44)
     await isAccessible(page, 'several questions in the list')
     await third.tap()
     await shows(commands[2]!)
     const strip = page.getByRole('navigation', { name: 'Questions' })
-    await strip.getByText('3 wait for an answer').waitFor()
+    await strip.getByText('3 waiting for an answer').waitFor()
     assert.match((await strip.locator('[aria-current="true"]').textContent())!, /, 3$/)
     await isAccessible(page, 'several questions of a run')
     await bright.waitFor()
     await allow.tap()
-    await strip.getByText('2 wait for an answer').waitFor()
+    await strip.getByText('2 waiting for an answer').waitFor()
     await strip.getByRole('button', { name: /, 2$/ }).tap()
     await shows(commands[1]!)
     await deny.and(page.locator('[aria-disabled="false"]')).tap()
@@ -325,7 +325,7 @@ test('in a low window, as a large one zoomed in is, the question of a run stands
     // On a phone, the question scrolls, its invisible characters are shown, and nothing covers the answers.
     await page.setViewportSize({ width: 390, height: 844 })
     if (step.action === 'approval.wait') await page.getByText('U+202E').first().waitFor()
-    const bar = (await page.getByRole('navigation', { name: 'Errand, below' }).boundingBox())!
+    const bar = (await page.getByRole('navigation', { name: 'Errand, bottom bar' }).boundingBox())!
     for (const button of buttons) {
       const { y, height } = (await button.boundingBox())!
       assert.ok(y + height <= bar.y)

@@ -41,7 +41,7 @@ const all: Shown[] = [
   {
     name: 'runs',
     path: () => '/runs',
-    there: needsYou('Going on'),
+    there: needsYou('In progress'),
     picture: { name: 'runs', ...wide },
   },
   {
@@ -50,7 +50,7 @@ const all: Shown[] = [
     there: needsYou('nightly-db'),
     picture: { name: 'runs-phone', ...phone },
   },
-  { name: 'no match', path: () => '/runs?q=nowhere', there: text('No run matches') },
+  { name: 'no match', path: () => '/runs?q=nowhere', there: text('No runs match') },
   {
     name: 'a failed run',
     path: ({ failed }) => `/runs/${failed}?view=graph`,
@@ -65,7 +65,7 @@ const all: Shown[] = [
   {
     name: 'its comparison',
     path: ({ failed }) => `/runs/${failed}?compare=last-good`,
-    there: text(/Beside the last good run/),
+    there: text(/Compared with the last good run/),
   },
   {
     name: 'a timeline',
@@ -167,7 +167,7 @@ test('every page is well made and accessible, in both themes and widths, enlarge
   await t.test('the first Tab leads past the side bar, and a dialog gives the focus back', async () => {
     await open(all[0]!, 1440, 900)
     await page.keyboard.press('Tab')
-    const skipLink = page.getByRole('link', { name: 'Skip to the page' })
+    const skipLink = page.getByRole('link', { name: 'Skip to content' })
     await skipLink.and(page.locator(':focus')).waitFor()
     await page.keyboard.press('Enter')
     await page.locator('#content:focus').waitFor()

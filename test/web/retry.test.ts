@@ -29,17 +29,17 @@ test('a run is retried from the narrowest on, and says before what runs again', 
   const page = await openPage(t, browser, programs)
   await page.goto(`${programs.url}/runs/${run_id}?step=smoke-test@eu-2`)
   const sheet = page.getByRole('dialog')
-  const become = sheet.getByRole('list', { name: 'What becomes of each step' })
+  const become = sheet.getByRole('list', { name: 'What happens to each step' })
 
   await page.getByRole('button', { name: 'Retry eu-2' }).click()
-  await sheet.getByText('2 taken over as done').waitFor()
-  await become.getByText('runs on eu-2, 1 taken over, 1 stays as ended').waitFor()
+  await sheet.getByText('2 results reused').waitFor()
+  await become.getByText('runs on eu-2, 1 reused, 1 stays unchanged').waitFor()
   assert.match((await sheet.locator('code').textContent()) ?? '', /--step smoke-test --host eu-2$/)
   await isAccessible(page, 'a retry')
   assert.equal((await programs.client.runs.list()).runs.length, 1)
   writeFileSync(join(programs.home, 'eu-2'), '')
-  await sheet.getByRole('button', { name: 'Start try 2' }).click()
-  await page.getByText('try 2 of 2').waitFor()
+  await sheet.getByRole('button', { name: 'Start attempt 2' }).click()
+  await page.getByText('attempt 2 of 2').waitFor()
   const second = page.url().split('/').at(-1)!.split('?')[0]!
   const { steps } = await programs.ended(second)
   assert.deepEqual(
@@ -57,14 +57,14 @@ test('a run is retried from the narrowest on, and says before what runs again', 
   await page.keyboard.press('r')
   await page.getByRole('button', { name: 'Retry from smoke-test' }).click()
   await become.getByText('runs on eu-1, eu-2, us-1').waitFor()
-  await sheet.getByRole('button', { name: 'what failed' }).click()
-  await become.getByText('runs on us-1, 2 taken over').waitFor()
+  await sheet.getByRole('button', { name: 'failed steps' }).click()
+  await become.getByText('runs on us-1, 2 reused').waitFor()
   await sheet.getByRole('button', { name: 'skip: smoke-test' }).click()
-  await become.getByText('1 left out, 2 taken over').waitFor()
-  await sheet.getByRole('button', { name: 'past its condition: audit' }).click()
+  await become.getByText('1 skipped, 2 reused').waitFor()
+  await sheet.getByRole('button', { name: 'ignore condition: audit' }).click()
   await sheet.getByText(/--failed --run-anyway audit --skip smoke-test$/).waitFor()
-  await sheet.getByRole('button', { name: 'Start try 3' }).click()
-  await page.getByText('try 3 of 3').waitFor()
+  await sheet.getByRole('button', { name: 'Start attempt 3' }).click()
+  await page.getByText('attempt 3 of 3').waitFor()
   const third = page.url().split('/').at(-1)!.split('?')[0]!
   const view = await programs.ended(third)
   assert.deepEqual(
@@ -77,8 +77,8 @@ test('a run is retried from the narrowest on, and says before what runs again', 
       ['tell', 'success'],
     ],
   )
-  await page.getByRole('link', { name: `Try 1, failed: ${run_id}` }).click()
-  await page.getByText('try 1 of 3').waitFor()
+  await page.getByRole('link', { name: `Attempt 1, failed: ${run_id}` }).click()
+  await page.getByText('attempt 1 of 3').waitFor()
 })
 
 test('a try that is begun elsewhere appears on the page of those before it', { skip }, async (t) => {
@@ -91,8 +91,8 @@ test('a try that is begun elsewhere appears on the page of those before it', { s
   await page.goto(`${programs.url}/runs/${run_id}`)
   await page.getByRole('button', { name: 'Retry failed' }).first().waitFor()
   const again = await programs.client.runs.retry(run_id, { only: 'failed' })
-  await page.getByText('try 1 of 2').waitFor()
-  await page.getByRole('link', { name: `Try 2, failed: ${again.run_id}` }).waitFor()
+  await page.getByText('attempt 1 of 2').waitFor()
+  await page.getByRole('link', { name: `Attempt 2, failed: ${again.run_id}` }).waitFor()
 })
 
 test('a failure that needs somebody is retried in place, and during a run it says when', {
@@ -111,12 +111,12 @@ test('a failure that needs somebody is retried in place, and during a run it say
 
   await needs.getByRole('button', { name: 'Retry eu-2…' }).click()
   const sheet = page.getByRole('dialog')
-  await sheet.getByText('runs on eu-2, 1 taken over, 1 stays as ended').waitFor()
+  await sheet.getByText('runs on eu-2, 1 reused, 1 stays unchanged').waitFor()
   assert.match((await sheet.locator('code').textContent()) ?? '', /--step smoke-test --host eu-2$/)
   await isAccessible(page, 'a retry in the list')
   await page.keyboard.press('Escape')
   await sheet.waitFor({ state: 'detached' })
-  await needs.getByRole('link', { name: 'Last lines on stderr of smoke-test' }).click()
+  await needs.getByRole('link', { name: 'Last stderr lines of smoke-test' }).click()
   await page.getByRole('region', { name: 'Log of smoke-test@eu-2' }).getByText('no room').waitFor()
 
   const going = await ann.runs.create({
@@ -131,8 +131,8 @@ steps:
 `,
   })
   await page.goto(`${programs.url}/runs/${going.run_id}?step=check@eu-2`)
-  await page.getByText('It can be retried once the run has ended.').waitFor()
+  await page.getByText('You can retry it when the run has ended.').waitFor()
   writeFileSync(join(programs.home, 'go'), '')
   await page.getByRole('button', { name: 'Retry eu-2' }).waitFor()
-  assert.equal(await page.getByText('It can be retried once').count(), 0)
+  assert.equal(await page.getByText('You can retry it when').count(), 0)
 })

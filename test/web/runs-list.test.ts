@@ -39,15 +39,15 @@ test('runs are found by what they were given, counted, and changed together', { 
     await isAccessible(page, 'a filtered list')
     await page.reload()
     await page.getByText('1 of 3', { exact: true }).waitFor()
-    await page.getByRole('button', { name: 'Drop input.region: eu' }).click()
+    await page.getByRole('button', { name: 'Remove input.region: eu' }).click()
     await page.getByText('2 of 3', { exact: true }).waitFor()
   })
 
   await t.test('a filter without runs says which word leaves them out', async () => {
     await page.goto(`${programs.url}/runs?status=canceled&workflow=nightly`)
-    await page.getByText('No run matches').waitFor()
-    await page.getByText(/^2 would without/).waitFor()
-    await page.getByRole('button', { name: 'Drop it' }).click()
+    await page.getByText('No runs match').waitFor()
+    await page.getByText(/^2 would match without/).waitFor()
+    await page.getByRole('button', { name: 'Remove it' }).click()
     await page.waitForURL('**/runs?workflow=nightly')
     await page.getByText('2 of 3', { exact: true }).waitFor()
   })
@@ -76,7 +76,7 @@ test('runs are found by what they were given, counted, and changed together', { 
       await page.getByText('2 of 5', { exact: true }).waitFor()
       await page.locator('[data-run] a').first().focus()
       await page.keyboard.press('x')
-      await page.getByRole('button', { name: 'Select all 2 that match' }).click()
+      await page.getByRole('button', { name: 'Select all 2 matching runs' }).click()
       await page.getByText('2 selected', { exact: true }).waitFor()
       await isAccessible(page, 'a selection')
       await page.getByRole('button', { name: 'Cancel 2…' }).click()
@@ -139,7 +139,7 @@ test('however much happens at the hub, nothing under the pointer moves, and it i
   const stop = makeManyRuns(ann)
   // A run that no longer asks keeps its place, too.
   await ann.runs.cancel(first)
-  await needs.getByText('Asks no more').waitFor()
+  await needs.getByText('No longer asking').waitFor()
   const told = () =>
     page.getByRole('button', { name: /^\d+ more need you · \d+ more failed · \d+ new runs$/ })
   const rows = sized('rows that change under the pointer', 600, 2_000)

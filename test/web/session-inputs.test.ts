@@ -62,7 +62,7 @@ test('what a person gives to a session on its page', { skip }, async (t) => {
     await isAccessible(page, 'attachments of a prompt')
     await page.locator('button[aria-disabled="false"]', { hasText: 'Send' }).waitFor()
     await field.press('Enter')
-    const talk = page.getByRole('region', { name: 'Talk' })
+    const talk = page.getByRole('region', { name: 'Conversation' })
     await talk.getByText('resource text/plain pasted words').waitFor()
     const shown = talk.getByRole('img', { name: 'screen.png' })
     await shown.waitFor()
@@ -74,7 +74,7 @@ test('what a person gives to a session on its page', { skip }, async (t) => {
     await picker.setInputFiles([
       { name: 'large.bin', mimeType: 'image/png', buffer: Buffer.alloc(6 * 1024 * 1024) },
     ])
-    await page.getByText('it is larger than 5 MiB').waitFor()
+    await page.getByText('larger than 5 MiB').waitFor()
     await page.getByRole('button', { name: 'Remove large.bin' }).click()
     await picker.setInputFiles([{ name: 'fake.png', mimeType: 'image/png', buffer: Buffer.from('no') }])
     await field.fill('say no')
@@ -99,7 +99,7 @@ test('what a person gives to a session on its page', { skip }, async (t) => {
       await queue.getByText(`say ${name} words`).waitFor()
     }
     await queue.getByRole('button', { name: 'Edit “say first words”' }).click()
-    const edited = page.getByLabel('The queued prompt')
+    const edited = page.getByLabel('Edit queued prompt')
     await edited.fill('say other words')
     await edited.press('Control+Enter')
     await queue.getByText('say other words').waitFor()
@@ -111,8 +111,8 @@ test('what a person gives to a session on its page', { skip }, async (t) => {
     await field.fill('say urgent words')
     await field.press('Control+Enter')
     await page.getByText('The turn was stopped.').waitFor()
-    await page.getByText('waits for your next prompt').waitFor()
-    const said = await page.getByRole('region', { name: 'Talk' }).innerText()
+    await page.getByText('is waiting for your next prompt').waitFor()
+    const said = await page.getByRole('region', { name: 'Conversation' }).innerText()
     assert.match(said, /urgent words[\s\S]*other words[\s\S]*third words/)
     assert.equal(await queue.count(), 0)
     await client.runs.input(run, { close: true })
@@ -123,7 +123,7 @@ test('what a person gives to a session on its page', { skip }, async (t) => {
     const run = await ask({ ...able('text'), prompt: 'say begun', interactive: true })
     const page = await openPage(t, browser, programs)
     await page.goto(`${programs.url}/runs/${run}`)
-    await page.getByText('waits for your next prompt').waitFor()
+    await page.getByText('is waiting for your next prompt').waitFor()
     const field = page.getByLabel('Next prompt')
     const chips = page.getByRole('list', { name: 'Attachments' })
     const attach = async (name: string) => {
@@ -160,7 +160,7 @@ test('what a person gives to a session on its page', { skip }, async (t) => {
 
     // An ended run continues in another one, and so does the text that is being typed.
     await page.getByRole('button', { name: 'End', exact: true }).click()
-    await field.and(page.getByPlaceholder('Go on with this session…')).waitFor()
+    await field.and(page.getByPlaceholder('Continue this session…')).waitFor()
     await field.fill('say third words')
     await sendAndType(' and more of it')
     await page.waitForURL((url) => url.pathname.includes('/runs/run_') && !url.pathname.endsWith(run))
@@ -188,14 +188,14 @@ test('what a person gives to a session on its page', { skip }, async (t) => {
     await page.getByText('The model was not switched to refused: not today').waitFor()
     assert.equal(await model.inputValue(), 'large')
     await page.getByRole('button', { name: 'End', exact: true }).click()
-    const field = page.getByPlaceholder('Go on with this session…')
+    const field = page.getByPlaceholder('Continue this session…')
     await field.fill('model')
     await page.getByRole('button', { name: 'Fork' }).click()
     await page.waitForURL((url) => url.pathname.includes('/runs/run_') && !url.pathname.endsWith(run))
     await page.getByText('at large').waitFor()
-    await page.getByText('It is a branch of an earlier session.').waitFor()
-    await page.getByRole('link', { name: 'Open its run' }).click()
-    await page.getByRole('region', { name: 'Goes on in' }).getByRole('link', { name: 'model' }).waitFor()
+    await page.getByText('This is a branch of an earlier session.').waitFor()
+    await page.getByRole('link', { name: 'Open that run' }).click()
+    await page.getByRole('region', { name: 'Continued in' }).getByRole('link', { name: 'model' }).waitFor()
     await isAccessible(page, 'a session that was forked')
   })
 
@@ -210,7 +210,7 @@ test('what a person gives to a session on its page', { skip }, async (t) => {
       { name: 'screen.png', mimeType: 'image/png', buffer: PNG },
       { name: 'large.bin', mimeType: 'image/png', buffer: Buffer.alloc(6 * 1024 * 1024) },
     ])
-    await page.getByText('it is larger than 5 MiB').waitFor()
+    await page.getByText('larger than 5 MiB').waitFor()
     const start = page.getByRole('button', { name: /^Start/ })
     assert.equal(await start.getAttribute('aria-disabled'), 'true')
     await isAccessible(page, 'a new session with attachments')
@@ -243,7 +243,7 @@ test('what a person gives to a session on its page', { skip }, async (t) => {
     await start.click()
     await page.waitForURL('**/runs/run_*')
     const run = new URL(page.url()).pathname.split('/').at(-1)!
-    const talk = page.getByRole('region', { name: 'Talk' })
+    const talk = page.getByRole('region', { name: 'Conversation' })
     const { workflow } = await client.runs.workflow(run)
     const { steps = [] } = workflow as Partial<Workflow>
     const { attachments = [] } = steps.find(({ action }) => action === 'agent.run')!

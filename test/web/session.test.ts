@@ -72,7 +72,7 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
       assert.equal(await page.evaluate('"taken" in window'), false)
       assert.deepEqual(new Set(asked), new Set([new URL(programs.url).host]))
       await programs.ended(run)
-      await page.getByPlaceholder('Go on with this session…').waitFor()
+      await page.getByPlaceholder('Continue this session…').waitFor()
       await isAccessible(page, 'a session')
     },
   )
@@ -83,7 +83,7 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
     await page.goto(`${programs.url}/runs/${deep}`)
     await page.getByText('the end').waitFor()
     await programs.ended(deep)
-    await page.getByPlaceholder('Go on with this session…').waitFor()
+    await page.getByPlaceholder('Continue this session…').waitFor()
     const text = 'before\n\n```never-drawn\necho of the code\n```\n'
     const broken = await scripted('broken', [{ text }], { prompt: 'the prompt above it' })
     await page.addInitScript(`
@@ -97,7 +97,7 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
     await page.locator('pre', { hasText: '```never-drawn' }).waitFor()
     await page.getByText('the prompt above it').first().waitFor()
     await programs.ended(broken)
-    await page.getByPlaceholder('Go on with this session…').waitFor()
+    await page.getByPlaceholder('Continue this session…').waitFor()
   })
 
   await t.test('two people answer a question at once: one counts, the other is told by whom', async (t) => {
@@ -125,7 +125,7 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
       const allow = question.getByRole('button', { name: 'Allow once' })
       assert.equal(await allow.getAttribute('aria-disabled'), 'true')
       await isAccessible(page, 'a question')
-      await question.getByRole('region', { name: 'What it wants to do' }).press('End')
+      await question.getByRole('region', { name: 'Requested action' }).press('End')
       await question.locator('button[aria-disabled="false"]', { hasText: 'Allow once' }).waitFor()
     }
     await anns.getByRole('button', { name: 'Copy as CLI', exact: true }).click()
@@ -148,7 +148,7 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
       .getByRole('heading', { level: 1, name: 'talk of asking' })
       .evaluate(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)
     assert.equal(cut, 0)
-    await anns.getByRole('button', { name: 'More of this session' }).waitFor()
+    await anns.getByRole('button', { name: 'More actions for this session' }).waitFor()
     await anns.setViewportSize({ width: 1280, height: 800 })
     // Both press before the hub hears of either.
     const pressed = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
@@ -162,7 +162,7 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
       anns.getByRole('button', { name: 'Allow once' }).click(),
       bobs.getByRole('button', { name: 'Deny', exact: true }).click(),
     ])
-    const lost = /Not (allowed|denied): (ann|bob) has (allowed|denied) it already, \d\d:\d\d:\d\d\./
+    const lost = /Not (allowed|denied): (ann|bob) already (allowed|denied) it, \d\d:\d\d:\d\d\./
     const told = await Promise.any(
       [anns, bobs].map((page) => page.getByRole('alert').filter({ hasText: lost }).textContent()),
     )
@@ -170,7 +170,7 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
     assert.equal(others.length, 0)
     const { who, decision } = answer!
     const done = decision === 'allow' ? 'allowed' : 'denied'
-    assert.match(told!, new RegExp(`${who} has ${done} it already`))
+    assert.match(told!, new RegExp(`${who} already ${done} it`))
     for (const page of [anns, bobs]) await page.getByText(`by ${who},`).waitFor()
     await programs.ended(run)
   })
@@ -192,7 +192,7 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
         .catch(() => undefined)
     await other.waitFor()
     await question.getByRole('button', { name: 'Deny with a reason…' }).click()
-    const field = question.getByLabel('Why it is denied')
+    const field = question.getByLabel('Reason for denying')
     await field.fill('Use the other echo.')
     await field.press('Enter')
     await page.getByText('“Use the other echo.”').waitFor()
@@ -224,15 +224,15 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
       await page.getByRole('button', { name: 'Stop turn' }).click()
       await page.getByText('The turn was stopped.').waitFor()
       await page.getByText('second words', { exact: true }).waitFor()
-      await page.getByText('waits for your next prompt').waitFor()
+      await page.getByText('is waiting for your next prompt').waitFor()
       await page.getByRole('button', { name: 'End', exact: true }).click()
-      await field.and(page.getByPlaceholder('Go on with this session…')).waitFor()
+      await field.and(page.getByPlaceholder('Continue this session…')).waitFor()
       await field.fill('say third words\nwrite a.txt')
       await page.getByRole('button', { name: 'Continue' }).click()
       await page.waitForURL((url) => url.pathname.includes('/runs/run_') && !url.pathname.endsWith(run))
       await page.getByText('third words', { exact: true }).waitFor()
       await page.getByText('+1').first().waitFor()
-      await page.getByRole('button', { name: 'Show it' }).click()
+      await page.getByRole('button', { name: 'Show earlier session' }).click()
       await page.getByText('first words', { exact: true }).waitFor()
       await page.keyboard.press('Escape')
       await page.getByRole('main').click()
@@ -257,7 +257,7 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
       await programs.ended(run)
       const page = await openPage(t, browser, programs)
       await page.goto(`${programs.url}/runs/${run}`)
-      const beside = page.getByRole('complementary', { name: 'Of this session' })
+      const beside = page.getByRole('complementary', { name: 'Session details' })
       const told = beside.getByText('3 of 3 turns', { exact: true })
       await told.waitFor()
       assert.match((await told.getAttribute('class')) ?? '', /text-ask/)
@@ -287,7 +287,7 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
     await page.getByRole('button', { name: 'Start' }).click()
     await page.getByText('Here I am.', { exact: true }).waitFor()
     await page.getByRole('button', { name: 'End', exact: true }).click()
-    await page.getByPlaceholder('Go on with this session…').waitFor()
+    await page.getByPlaceholder('Continue this session…').waitFor()
   })
 
   await t.test('ten thousand updates keep the page quick, with few of them in it', async (t) => {
@@ -300,7 +300,7 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
     assert.ok((await page.locator('main *').count()) < 6000)
     await page.getByRole('button', { name: /^\d+ earlier$/ }).click()
     await page.getByRole('button', { name: /^\d+ later$/ }).waitFor()
-    await page.getByRole('button', { name: 'To the end' }).click()
+    await page.getByRole('button', { name: 'Jump to the end' }).click()
     await page.getByText('the last words', { exact: true }).waitFor()
   })
 
@@ -315,7 +315,10 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
     const page = await openPage(t, browser, programs)
     await page.goto(`${programs.url}/runs/${run_id}`)
     await page.getByRole('tab', { name: 'session', selected: true }).waitFor()
-    await page.getByRole('region', { name: 'Talk' }).getByText('looked at it', { exact: true }).waitFor()
+    await page
+      .getByRole('region', { name: 'Conversation' })
+      .getByText('looked at it', { exact: true })
+      .waitFor()
     await page.getByRole('tab', { name: 'log' }).click()
     await page.waitForURL('**tab=log**')
     await page.getByText('looked at it', { exact: true }).waitFor()

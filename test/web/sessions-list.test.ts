@@ -55,8 +55,8 @@ test('the list of sessions is filtered, and has those that others share, live', 
     const words = page.getByLabel(/^Filter: words/)
     await words.fill('agent:codex')
     await words.press('Enter')
-    await page.getByText('No session matches').waitFor()
-    await page.getByRole('link', { name: 'Drop the filter' }).click()
+    await page.getByText('No sessions match').waitFor()
+    await page.getByRole('link', { name: 'Clear filter' }).click()
     await row(site).waitFor()
   })
 
@@ -91,7 +91,7 @@ test('the list of sessions is filtered, and has those that others share, live', 
   await t.test('a session is shared on a phone', async () => {
     await page.setViewportSize({ width: 390, height: 844 })
     await page.goto(`${url}/runs/${shop}`)
-    await page.getByRole('button', { name: 'More of this session' }).click()
+    await page.getByRole('button', { name: 'More actions for this session' }).click()
     await page.getByRole('button', { name: 'Share…' }).click()
     const sheet = page.getByRole('dialog', { name: 'Share this session' })
     await sheet.getByLabel('User in your tenant').fill('bob')

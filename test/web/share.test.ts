@@ -60,7 +60,7 @@ test('a run is shared by its link, over plain http too, and who may not see it i
   await t.test('the menu of its row does so where a browser has no clipboard for pages', async () => {
     await page.addInitScript("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
     await page.goto(`${url}/runs`)
-    await page.getByRole('button', { name: `More of nightly, ${run_id}` }).click()
+    await page.getByRole('button', { name: `More actions for nightly, ${run_id}` }).click()
     await page.getByRole('button', { name: 'Share…' }).click()
     await sheet.getByText('Link copied.').waitFor()
     const field = sheet.getByLabel('User in your tenant')

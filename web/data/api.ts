@@ -101,13 +101,13 @@ export async function request(method: string, path: string, options: Ask & { hea
     })
   } catch (error) {
     if (options.signal?.aborted) throw error
-    throw new ApiError(0, { error: { code: 'unavailable', message: 'The hub does not answer.' } })
+    throw new ApiError(0, { error: { code: 'unavailable', message: 'The hub is not responding.' } })
   }
   if (response.ok) return response
   const answer = await response.json().catch(() => undefined)
   const given = answer?.error ?? {
     code: 'internal',
-    message: response.status < 500 ? UNREADABLE : 'The hub, or a proxy in front of it, failed to answer.',
+    message: response.status < 500 ? UNREADABLE : 'The hub, or a proxy in front of it, failed to respond.',
   }
   if (response.status === 401 && path !== '/api/auth/login') onRefused()
   throw new ApiError(response.status, { error: given })

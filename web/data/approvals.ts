@@ -31,11 +31,11 @@ export function whoMay(approvers: Approvers | undefined): string[] | undefined {
   return named.length > 0 ? named : approvers.requester === false ? ['any admin'] : undefined
 }
 
-/** Reads from a refusal who answered first: `bob has rejected it already`. Returns undefined if it does not say. */
+/** Reads from a refusal who answered first: `bob already rejected it`. Returns undefined if it does not say. */
 export function fasterThan(error: ApiError): { by: string; did: string; at: string | undefined } | undefined {
   const details = (error.details ?? {}) as { answered_by?: string; answer?: string; answered_at?: string }
   if (error.status !== 409 || details.answer === undefined) return undefined
-  const by = details.answered_by === 'timeout' ? 'its time limit' : (details.answered_by ?? 'somebody')
+  const by = details.answered_by === 'timeout' ? 'the time limit' : (details.answered_by ?? 'someone')
   return {
     by,
     did: /^(approve|allow)/.test(details.answer) ? 'approved' : 'rejected',
@@ -49,7 +49,7 @@ export function permissionLost(decision: 'allow' | 'deny', error: ApiError): str
   if (error.status !== 409 || was === undefined) return undefined
   const not = decision === 'allow' ? 'Not allowed' : 'Not denied'
   const when = at === undefined ? '' : `, ${timeOf(at, hubNow())}`
-  return `${not}: ${by ?? 'somebody'} has ${was === 'allow' ? 'allowed' : 'denied'} it already${when}.`
+  return `${not}: ${by ?? 'someone'} already ${was === 'allow' ? 'allowed' : 'denied'} it${when}.`
 }
 
 /** Returns the message about an answer whose question has left the screen, or about the refusal of that answer. */
@@ -58,11 +58,11 @@ export const saidOfAnswer =
   (error?: ApiError): string => {
     const did = answer === 'approve' ? 'approved' : 'rejected'
     if (error === undefined)
-      return answer === 'approve' ? `Approved. ${name} goes on.` : `Rejected. ${name} doesn't go on.`
+      return answer === 'approve' ? `Approved. ${name} continues.` : `Rejected. ${name} doesn't continue.`
     const faster = fasterThan(error)
     if (faster === undefined) return `Not ${did}: ${error.message}`
     const at = faster.at === undefined ? '' : `, ${timeOf(faster.at, hubNow())}`
-    return `Not ${did}: ${faster.by} has ${faster.did} it already${at}.`
+    return `Not ${did}: ${faster.by} already ${faster.did} it${at}.`
   }
 
 /** Returns the same message as `saidOfAnswer`, for an agent's question. */
@@ -70,6 +70,6 @@ export const saidOfPermission =
   (decision: 'allow' | 'deny', name: string) =>
   (error?: ApiError): string => {
     const did = decision === 'allow' ? 'allowed' : 'denied'
-    if (error === undefined) return `${decision === 'allow' ? 'Allowed' : 'Denied'}. ${name} goes on.`
+    if (error === undefined) return `${decision === 'allow' ? 'Allowed' : 'Denied'}. ${name} continues.`
     return permissionLost(decision, error) ?? `Not ${did}: ${error.message}`
   }

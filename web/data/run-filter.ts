@@ -76,9 +76,9 @@ function hasLabel({ labels = {} }: Run, given: string): boolean {
   return at < 0 ? Object.hasOwn(labels, given) : labels[given.slice(0, at)] === given.slice(at + 1)
 }
 
-export const GOING_ON = 'Going on'
+export const GOING_ON = 'In progress'
 
-/** Returns the group in which a row is listed: `Going on`, `Today`, `Yesterday` or a date. */
+/** Returns the group in which a row is listed: `In progress`, `Today`, `Yesterday` or a date. */
 export function groupOf(run: Run, nowMs: number): string {
   if (run.status === 'queued' || run.status === 'running') return GOING_ON
   const day = dayOf(run.created_at, nowMs)

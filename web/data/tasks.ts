@@ -69,7 +69,7 @@ const words: Record<TaskState, string> = {
   pending: 'ready',
   blocked: 'blocked',
   running: 'working',
-  waiting: 'asks you',
+  waiting: 'waiting for you',
   in_review: 'in review',
   done: 'done',
   no_change: 'no change',

@@ -61,7 +61,7 @@ export function LoginForm({ name, done }: { name?: string; done: () => void }) {
         />
         <button
           type="button"
-          aria-label={shown ? 'Hide the password' : 'Show the password'}
+          aria-label={shown ? 'Hide password' : 'Show password'}
           className="absolute inset-y-0 right-0 flex w-10 items-center justify-center text-ink2"
           onClick={() => setShown(!shown)}
         >

@@ -50,7 +50,7 @@ export function LoginPage() {
         <LoginForm done={done} />
       </div>
       <p className="relative mt-4 max-w-[360px] text-center text-meta text-ink2">
-        First time? The first user's password was printed when the hub started. Lost it:{' '}
+        First time? The hub printed the first user's password when it started. If you lost it:{' '}
         <code className="font-mono">errand users password admin</code>
       </p>
       <p className="relative mt-6 flex gap-3 text-label text-ink3">

@@ -29,8 +29,8 @@ function useNotices(me: Me) {
 }
 
 const ends: Partial<Record<Run['status'], string>> = {
-  success: 'has succeeded',
-  failed: 'has failed',
+  success: 'succeeded',
+  failed: 'failed',
   interrupted: 'was interrupted',
 }
 
@@ -150,7 +150,7 @@ function Toast({ notice, close }: { notice: Notice; close: () => void }) {
 
 function mark({ kind, text }: Notice) {
   if (kind === 'asks') return 'asks' as const
-  if (kind === 'failed' || / has failed\b/.test(text)) return 'failed' as const
+  if (kind === 'failed' || / failed(?: at |\.$)/.test(text)) return 'failed' as const
   return / was interrupted/.test(text) ? ('interrupted' as const) : ('success' as const)
 }
 
@@ -202,7 +202,7 @@ function Panel({ notices, list }: { notices: Notices; list: readonly Notice[] })
     >
       <header className="sticky top-0 flex h-11 items-center gap-2 border-b border-line bg-raised px-4">
         <h2 id="notices-title" className="font-semibold">
-          Notices
+          Notifications
         </h2>
         {list.length > 0 && (
           <button type="button" className="button button-plain ml-auto" onClick={() => notices.clear()}>
@@ -212,7 +212,7 @@ function Panel({ notices, list }: { notices: Notices; list: readonly Notice[] })
       </header>
       {!open ? null : list.length === 0 ? (
         <p className="px-4 py-8 text-center text-ink2">
-          Nothing yet. What ends or asks you while you look elsewhere is kept here.
+          Nothing yet. Runs that end or ask you something while you are on another page are listed here.
         </p>
       ) : (
         <ul>
@@ -253,10 +253,10 @@ export function NoticeBell({ me, className, word }: { me: Me; className: string;
       className={className}
       // On a phone the bell is in a sheet, which would be below the list.
       onClick={({ currentTarget }) => currentTarget.closest<HTMLElement>('[popover]')?.hidePopover()}
-      aria-label={unseen > 0 ? `Notices, ${unseen} new` : 'Notices'}
+      aria-label={unseen > 0 ? `Notifications, ${unseen} new` : 'Notifications'}
     >
       <Bell size={15} strokeWidth={1.75} aria-hidden className="shrink-0" />
-      <span className={word}>Notices</span>
+      <span className={word}>Notifications</span>
       {unseen > 0 && <span className={`ml-auto text-meta font-semibold text-accent ${word}`}>{unseen}</span>}
     </button>
   )

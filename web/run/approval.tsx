@@ -46,7 +46,7 @@ export function Approval({ run, step, linked }: { run: WholeRun; step: Step; lin
       className="flex max-h-[70%] shrink-0 flex-col gap-3 overflow-y-auto border-b border-ask-line bg-ask-soft px-4 py-3 -outline-offset-2"
     >
       <section
-        aria-label="What is asked"
+        aria-label="Approval request"
         // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is scrolled by keys as well
         tabIndex={0}
         className="flex min-h-16 flex-col gap-3 overflow-y-auto"
@@ -55,7 +55,7 @@ export function Approval({ run, step, linked }: { run: WholeRun; step: Step; lin
           <StatusMark shown="asks" size={18} beside />
           <div className="min-w-0 flex-1">
             <h3 id={id} className="font-semibold">
-              {left === 0 ? 'Its time is over' : may ? 'Waits for your answer' : 'Waits for an answer'}
+              {left === 0 ? 'Time is up' : may ? 'Waiting for your answer' : 'Waiting for an answer'}
             </h3>
             <p className="break-words whitespace-pre-wrap">
               <bdi>
@@ -70,7 +70,7 @@ export function Approval({ run, step, linked }: { run: WholeRun; step: Step; lin
         <p className="text-meta text-ink2">
           {named !== undefined && (
             <>
-              Asked of{' '}
+              Approvers:{' '}
               {named.map((name, index) => (
                 <span key={name}>
                   {index > 0 && ', '}
@@ -82,7 +82,7 @@ export function Approval({ run, step, linked }: { run: WholeRun; step: Step; lin
           )}
           {asked.approvers?.requester === false && (
             <>
-              Not of <bdi className="font-medium text-ink">{run.owner}</bdi>, whose run it is.{' '}
+              <bdi className="font-medium text-ink">{run.owner}</bdi> can't answer: it is their own run.{' '}
             </>
           )}
           {asked.expires_at !== undefined && <Late at={asked.expires_at} as={taken} isOver={left === 0} />}
@@ -92,7 +92,7 @@ export function Approval({ run, step, linked }: { run: WholeRun; step: Step; lin
       {left === 0 ? null : may ? (
         <div className="flex flex-wrap items-end gap-2">
           <label className="flex min-w-48 flex-1 flex-col gap-1 text-meta text-ink2 max-sm:basis-full">
-            Comment, kept with the answer
+            Comment, saved with the answer
             <input
               className="field h-7 max-sm:h-11 max-sm:text-base"
               value={comment}
@@ -132,8 +132,8 @@ export function Approval({ run, step, linked }: { run: WholeRun; step: Step; lin
         me !== undefined && (
           <p className="text-meta font-medium text-ask">
             {asked.approvers?.requester === false && me.name === run.owner
-              ? "You can't answer: it is your own run. Send one of them the address of this page."
-              : "You can't answer: its workflow names others. Send one of them the address of this page."}
+              ? "You can't answer because this is your own run. Send an approver the link to this page."
+              : "You can't answer because the workflow names other approvers. Send one of them the link to this page."}
           </p>
         )
       )}
@@ -150,10 +150,10 @@ export function Answered({ answered }: { answered: NonNullable<Step['answered']>
     <p className="shrink-0 border-b border-line px-4 py-2 text-meta break-words text-ink2">
       {done}{' '}
       {by === 'timeout' ? (
-        'by itself: nobody had answered in time'
+        'automatically: nobody answered in time'
       ) : (
         <>
-          by <bdi className="font-medium text-ink">{by ?? 'somebody'}</bdi>
+          by <bdi className="font-medium text-ink">{by ?? 'someone'}</bdi>
         </>
       )}
       , {timeOf(at, now)}
@@ -176,7 +176,7 @@ export function Refused({ error }: { error: ApiError }) {
   if (faster === undefined) return <Failure error={error} />
   return (
     <p role="alert" className="text-meta font-medium">
-      <bdi>{faster.by}</bdi> has {faster.did} it already
+      <bdi>{faster.by}</bdi> already {faster.did} it
       {faster.at !== undefined && `, ${timeOf(faster.at, now)}`}.
     </p>
   )
@@ -186,11 +186,11 @@ function Late({ at, as, isOver }: { at: string; as: string; isOver: boolean }) {
   const now = useNow()
   return isOver ? (
     <>
-      Nobody can answer any more: it is {as}, since {timeOf(at, now)}.
+      Too late to answer: it was {as} at {timeOf(at, now)}.
     </>
   ) : (
     <>
-      With no answer it is {as} at {timeOf(at, now)}.
+      If nobody answers, it will be {as} at {timeOf(at, now)}.
     </>
   )
 }

@@ -46,7 +46,7 @@ export default function ArtifactsTab({ run, step, host, version }: Props) {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is scrolled by keys as well
     <section tabIndex={0} aria-label="Artifacts" className="min-h-0 flex-1 overflow-auto p-4">
-      {shown.length === 0 && <p className="text-meta text-ink2">This step kept no files.</p>}
+      {shown.length === 0 && <p className="text-meta text-ink2">This step saved no files.</p>}
       <ul className="divide-y divide-line">
         {shown.map((one) => (
           <Artifact key={one.artifact_id} run={run} artifact={one} from={all} />
@@ -54,7 +54,7 @@ export default function ArtifactsTab({ run, step, host, version }: Props) {
       </ul>
       {others > 0 && (
         <button type="button" className="button mt-3" onClick={() => setAll(!all)}>
-          {all ? 'Only those of this step' : `${others} more of other steps`}
+          {all ? 'Only this step' : `Show ${others} more from other steps`}
         </button>
       )}
     </section>
@@ -119,13 +119,16 @@ function Artifact({ run, artifact, from }: { run: string; artifact: ListedArtifa
         <a
           href={address(pathOf(run, artifact.artifact_id))}
           download={artifact.name.slice(artifact.name.lastIndexOf('/') + 1)}
-          aria-label={`Save ${artifact.name}`}
-          title="Save"
+          aria-label={`Download ${artifact.name}`}
+          title="Download"
           className="flex size-6 items-center justify-center text-ink2 hover:text-ink max-sm:size-11"
         >
           <Download size={14} strokeWidth={1.75} aria-hidden />
         </a>
-        <CopyAsCli of={artifact.name} actions={[['Save', { do: 'artifact', run, name: artifact.name }]]} />
+        <CopyAsCli
+          of={artifact.name}
+          actions={[['Download', { do: 'artifact', run, name: artifact.name }]]}
+        />
       </div>
       {open && kind === 'image' && (
         <img
@@ -165,7 +168,7 @@ function Content({ run, artifact, kind }: { run: string; artifact: ListedArtifac
       )}
       {!isWhole && (
         <p className="mt-1 text-meta text-ink2">
-          The first {bytesWord(MOST_BYTES)} of {bytesWord(artifact.bytes)}: save it to read the rest.
+          The first {bytesWord(MOST_BYTES)} of {bytesWord(artifact.bytes)}. Download it to read the rest.
         </p>
       )}
     </div>

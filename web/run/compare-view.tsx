@@ -35,7 +35,7 @@ function stepLines(run: WholeRun, other: WholeRun): Line[] {
     const differs = Math.abs(by) >= MARGIN_MS && Math.abs(by) >= (b ?? 0) / 10
     const word = (step: Step | undefined, ms: number | undefined) =>
       step === undefined
-        ? 'not there'
+        ? 'no such step'
         : `${statusWord(shownStep(step))}${ms === undefined ? '' : `, ${duration(ms)}`}`
     return {
       name,
@@ -110,8 +110,8 @@ export default function CompareView({ run, compare }: { run: WholeRun; compare: 
           {other === undefined
             ? 'Compare'
             : isLastGood
-              ? `Beside the last good run, ${timeOf(other.created_at, now)}`
-              : 'Beside another run'}
+              ? `Compared with the last good run, ${timeOf(other.created_at, now)}`
+              : 'Compared with another run'}
         </h2>
         {other !== undefined && (
           <span className="text-meta text-ink2">
@@ -131,7 +131,7 @@ export default function CompareView({ run, compare }: { run: WholeRun; compare: 
           <input
             name="run"
             className="field w-56 font-mono text-meta"
-            aria-label="Id of a run to compare with"
+            aria-label="ID of the run to compare with"
             placeholder="run_…"
             defaultValue={isLastGood ? '' : compare}
           />
@@ -144,12 +144,12 @@ export default function CompareView({ run, compare }: { run: WholeRun; compare: 
             </button>
           )}
           <button type="button" className="button" aria-pressed={equal} onClick={() => setEqual(!equal)}>
-            {equal ? 'Differences only' : 'Show equal'}
+            {equal ? 'Differences only' : 'Show all'}
           </button>
           <button
             type="button"
             className="button button-plain max-sm:min-w-11"
-            aria-label="Close the comparison"
+            aria-label="Close comparison"
             onClick={() => go(undefined)}
           >
             <X size={14} strokeWidth={1.75} aria-hidden />
@@ -168,13 +168,15 @@ export default function CompareView({ run, compare }: { run: WholeRun; compare: 
           </p>
         )}
         {asked.data === null && (
-          <p className="py-4 text-ink2">No run of this workflow succeeded before. Paste the id of another.</p>
+          <p className="py-4 text-ink2">
+            No earlier run of this workflow succeeded. Paste the ID of another run.
+          </p>
         )}
         {groups.map(([title, lines]) => (
           <Group key={title} title={title} lines={equal ? lines : lines.filter((line) => !line.equal)} />
         ))}
         {other !== undefined && differences === 0 && !equal && (
-          <p className="py-4 text-ink2">Steps, inputs, outputs and workflow are the same in both.</p>
+          <p className="py-4 text-ink2">Steps, inputs, outputs and workflow are the same in both runs.</p>
         )}
       </section>
     </main>
@@ -183,7 +185,7 @@ export default function CompareView({ run, compare }: { run: WholeRun; compare: 
 
 function Group({ title, lines }: { title: string; lines: Line[] }): ReactNode {
   if (lines.length === 0) return null
-  const words = ['Name', 'This run', 'The other', ...(lines.some(({ more }) => more) ? ['By'] : [])]
+  const words = ['Name', 'This run', 'Other run', ...(lines.some(({ more }) => more) ? ['Change'] : [])]
   return (
     <table className="mt-4 w-full table-fixed text-left text-meta">
       <caption className="pb-1 text-left font-semibold">{title}</caption>

@@ -16,17 +16,17 @@ const samples: Samples = {
   'run.started': [[{}, 'The run started.']],
   'run.cancel_requested': [
     [{ by: 'ann', force: false }, 'The run was canceled by ann.'],
-    [{ force: true, message: 'wrong host' }, 'The run was canceled, with everything at once: wrong host.'],
+    [{ force: true, message: 'wrong host' }, 'The run was canceled, killing everything now: wrong host.'],
   ],
   'run.shared': [
-    [{ by: 'ann', user: 'bob', can: 'watch' }, 'ann shared the run with bob, to watch.'],
+    [{ by: 'ann', user: 'bob', can: 'watch' }, 'ann shared the run with bob, who can watch.'],
     [
       { by: 'ann', role: 'user', can: 'take-part' },
-      'ann shared the run with everyone with the role user, to take part.',
+      'ann shared the run with everyone with the role user, who can take part.',
     ],
   ],
   'run.unshared': [[{ by: 'ann', user: 'bob' }, 'ann stopped sharing the run with bob.']],
-  'run.timed_out': [[{}, 'The time limit of the run has passed.']],
+  'run.timed_out': [[{}, 'The run reached its time limit.']],
   'run.finished': [
     [{ status: 'success' }, 'The run succeeded.'],
     [{ status: 'failed', reason: 'exit_code' }, 'The run failed: exit code.'],
@@ -40,21 +40,26 @@ const samples: Samples = {
   'attempt.created': [
     [
       { ...attempt, ...step, host: 'db-1', try: 2, runner: 'r1', epoch: 1 },
-      'Attempt 2 on db-1 goes to runner r1.',
+      'Attempt 2 on db-1 was assigned to runner r1.',
     ],
     [
       { ...attempt, ...step, host: 'db-1', try: 1, epoch: 0, waiting: 'no runner is free' },
-      'Attempt 1 on db-1 waits: no runner is free.',
+      'Attempt 1 on db-1 is waiting: no runner is free.',
     ],
   ],
-  'attempt.waiting': [[{ ...attempt, why: 'no runner is free' }, 'The attempt waits: no runner is free.']],
-  'attempt.assigned': [[{ ...attempt, runner: 'r1', epoch: 2 }, 'The attempt goes to runner r1.']],
+  'attempt.waiting': [
+    [{ ...attempt, why: 'no runner is free' }, 'The attempt is waiting: no runner is free.'],
+  ],
+  'attempt.assigned': [[{ ...attempt, runner: 'r1', epoch: 2 }, 'The attempt was assigned to runner r1.']],
   'attempt.started': [
     [{ ...attempt, pid: 7, isolation: 'sandbox' }, 'The attempt started in a sandbox as process 7.'],
     [attempt, 'The attempt started.'],
   ],
   'attempt.phase': [
-    [{ ...attempt, phase: 'waiting_for_workspace' }, 'The attempt is at: waiting for workspace.'],
+    [
+      { ...attempt, phase: 'waiting_for_workspace' },
+      'The attempt is now in the phase “waiting for workspace”.',
+    ],
   ],
   'network.refused': [
     [
@@ -65,7 +70,7 @@ const samples: Samples = {
   'network.used': [
     [
       { ...attempt, to: 'example.com', sent_bytes: 1, received_bytes: 2000 },
-      '1 byte went to example.com, 2,000 bytes came back.',
+      'The attempt sent 1 byte to example.com and received 2,000 bytes.',
     ],
   ],
   'artifact.kept': [
@@ -95,7 +100,7 @@ const samples: Samples = {
   'test.results': [
     [
       { ...attempt, tests: { suite: 'unit', passed: 3, failed: 1, skipped: 0, failed_names: ['a'] } },
-      'Tests of unit: 3 passed, 1 failed, 0 skipped.',
+      'Test suite unit: 3 passed, 1 failed, 0 skipped.',
     ],
   ],
   'attempt.secrets': [[{ ...attempt, secrets: { TOKEN: secret } }, 'The attempt receives 1 secret: TOKEN.']],
@@ -103,7 +108,7 @@ const samples: Samples = {
   output: [
     [
       { ...attempt, step: 'dump', host: 'db-1', stream: 'stderr', offset: 0, length: 5 },
-      '5 bytes on stderr.',
+      'The attempt wrote 5 bytes to stderr.',
     ],
   ],
   'attempt.finished': [
@@ -113,7 +118,7 @@ const samples: Samples = {
     ],
     [
       { ...attempt, step: 'dump', host: 'db-1', outcome: 'interrupted', reason: 'lost', retry_at: 'soon' },
-      'The attempt was interrupted: lost (it is tried again)',
+      'The attempt was interrupted: lost (it will be retried)',
     ],
   ],
   'agent.update': [
@@ -128,14 +133,14 @@ const samples: Samples = {
     ],
     [
       { ...attempt, step: 'dump', host: 'db-1', update: { kind: 'usage', turn: usage, session: usage } },
-      'The agent reported what it has used.',
+      'The agent reported its usage.',
     ],
     [
       {
         ...{ ...attempt, step: 'dump', host: 'db-1' },
         update: { kind: 'permission_answered', request_id: 'q', decision: 'deny', by: 'nobody' },
       },
-      'The permission was denied, since nobody could be asked.',
+      'The permission was denied, because nobody could be asked.',
     ],
   ],
   'input.given': [
@@ -144,7 +149,7 @@ const samples: Samples = {
       'A prompt was sent by ann.',
     ],
   ],
-  'input.taken': [[{ ...attempt, input_id: 'i' }, 'The agent took an input.']],
+  'input.taken': [[{ ...attempt, input_id: 'i' }, 'The agent accepted an input.']],
   'input.passed_on': [
     [
       { ...attempt, input_id: 'i', run_id: 'run_2' },
@@ -160,10 +165,10 @@ const samples: Samples = {
   'approval.requested': [[{ ...step, message: 'Deploy?' }, 'Step dump asks for approval: Deploy?']],
   'approval.answered': [
     [{ ...step, decision: 'approve', by: 'ann' }, 'Step dump was approved by ann.'],
-    [{ ...step, decision: 'reject', reason: 'timeout' }, 'The question of step dump ended: timeout.'],
+    [{ ...step, decision: 'reject', reason: 'timeout' }, 'The question of step dump was closed: timeout.'],
   ],
-  'child.started': [[{ ...step, run_id: 'run_2' }, 'The run run_2 was started.']],
-  'child.finished': [[{ ...step, run_id: 'run_2', status: 'success' }, 'The run run_2 succeeded.']],
+  'child.started': [[{ ...step, run_id: 'run_2' }, 'Run run_2 was started.']],
+  'child.finished': [[{ ...step, run_id: 'run_2', status: 'success' }, 'Run run_2 succeeded.']],
 }
 
 test('every event is a sentence', () => {

@@ -33,9 +33,9 @@ const ended = (status: string): string => ENDS[status] ?? `is ${wordsOf(status)}
 
 const INPUTS: Readonly<Record<EventOf<'input.given'>['input']['type'], string>> = {
   prompt: 'A prompt',
-  queue: 'A change to the queue of prompts',
-  model: 'Another model',
-  permission: 'An answer to a question of the agent',
+  queue: 'A change to the prompt queue',
+  model: 'A model change',
+  permission: "An answer to the agent's question",
   cancel_turn: 'A request to end the turn',
   close: 'A request to end the session',
 }
@@ -44,14 +44,14 @@ const INPUTS: Readonly<Record<EventOf<'input.given'>['input']['type'], string>> 
 const DECIDED: Readonly<Record<Exclude<AgentUpdateOf<'permission_answered'>['by'], 'person'>, string>> = {
   rule: ' by a rule',
   policy: ' by a policy',
-  timeout: ', since nobody answered in time',
-  canceled: ', since the turn was canceled',
-  nobody: ', since nobody could be asked',
+  timeout: ', because nobody answered in time',
+  canceled: ', because the turn was canceled',
+  nobody: ', because nobody could be asked',
 }
 
 const updates: { [K in AgentUpdate['kind']]: (update: AgentUpdateOf<K>) => string } = {
   session: ({ agent, model, origin }) =>
-    `${agent} ${origin === 'new' ? 'began a session' : 'continued its session'}${model ? ` with ${model}` : ''}.`,
+    `${agent} ${origin === 'new' ? 'started a session' : 'continued its session'}${model ? ` with ${model}` : ''}.`,
   prompt: ({ text }) => `The agent received a prompt: ${quoted(text)}`,
   model: ({ model, refused, who }) =>
     refused === undefined
@@ -60,22 +60,23 @@ const updates: { [K in AgentUpdate['kind']]: (update: AgentUpdateOf<K>) => strin
   queue: ({ change, done, who }) =>
     done
       ? `A queued prompt was ${{ edit: 'edited', withdraw: 'withdrawn', up: 'moved up' }[change]}${by(who)}.`
-      : 'A queued prompt could not be changed: the agent had it already.',
+      : 'A queued prompt could not be changed: the agent already had it.',
   message: ({ text }) => `The agent wrote: ${quoted(text)}`,
   thought: ({ text }) => `The agent thought: ${quoted(text)}`,
   tool: ({ title, status }) =>
     `The agent used a tool${title ? `: ${quoted(title)}` : ''}${status ? ` (${wordsOf(status)})` : ''}.`,
   plan: ({ entries }) =>
     `The agent's plan has ${count(entries.length, 'entry', 'entries')}, ${entries.filter(({ status }) => status === 'completed').length} done.`,
-  usage: () => 'The agent reported what it has used.',
+  usage: () => 'The agent reported its usage.',
   permission: ({ title }) => `The agent asked for permission: ${quoted(title)}`,
   permission_answered: ({ decision, by: kind, who }) =>
-    `The permission was ${decision === 'allow' ? 'given' : 'denied'}${kind === 'person' ? by(who ?? 'a person') : DECIDED[kind]}.`,
-  retry: ({ message }) => `The agent tries its model again: ${message}`,
-  verify: ({ command, status }) => `The check ${quoted(command)} ${status === 'running' ? 'began' : status}.`,
+    `The permission was ${decision === 'allow' ? 'granted' : 'denied'}${kind === 'person' ? by(who ?? 'a person') : DECIDED[kind]}.`,
+  retry: ({ message }) => `The agent is retrying its model: ${message}`,
+  verify: ({ command, status }) =>
+    `The check ${quoted(command)} ${status === 'running' ? 'started' : status}.`,
   turn_ended: ({ stop_reason, message }) =>
     `The agent's turn ended (${wordsOf(stop_reason)})${colon(message)}`,
-  idle: () => 'The agent waits for a prompt.',
+  idle: () => 'The agent is waiting for a prompt.',
   notice: ({ text }) => text,
 }
 
@@ -84,12 +85,12 @@ const sentences: { [T in EventType]: (event: EventOf<T>) => string } = {
   'run.waiting': ({ why }) => `The run is queued: ${why}`,
   'run.started': () => 'The run started.',
   'run.cancel_requested': ({ by: who, force, message }) =>
-    `The run was canceled${by(who)}${force ? ', with everything at once' : ''}${colon(message)}`,
+    `The run was canceled${by(who)}${force ? ', killing everything now' : ''}${colon(message)}`,
   'run.shared': ({ by: who, user, role, can }) =>
-    `${who} shared the run with ${user ?? `everyone with the role ${role}`}, to ${can === 'watch' ? 'watch' : 'take part'}.`,
+    `${who} shared the run with ${user ?? `everyone with the role ${role}`}, who can ${can === 'watch' ? 'watch' : 'take part'}.`,
   'run.unshared': ({ by: who, user, role }) =>
     `${who} stopped sharing the run with ${user ?? `everyone with the role ${role}`}.`,
-  'run.timed_out': () => 'The time limit of the run has passed.',
+  'run.timed_out': () => 'The run reached its time limit.',
   'run.finished': ({ status, reason, message }) =>
     `The run ${ended(status)}${message ? colon(message) : because(reason)}`,
   'step.started': ({ step, instances }) =>
@@ -99,47 +100,48 @@ const sentences: { [T in EventType]: (event: EventOf<T>) => string } = {
   'step.finished': ({ step, status, reason, message }) =>
     `Step ${step} ${ended(status)}${message ? colon(message) : because(reason)}`,
   'attempt.created': ({ try: number, host, runner, waiting }) =>
-    `Attempt ${number} on ${host} ${runner ? `goes to runner ${runner}.` : waiting ? `waits: ${waiting}` : 'was created.'}`,
-  'attempt.waiting': ({ why }) => `The attempt waits: ${why}`,
-  'attempt.assigned': ({ runner }) => `The attempt goes to ${runner ? `runner ${runner}` : 'the hub'}.`,
+    `Attempt ${number} on ${host} ${runner ? `was assigned to runner ${runner}.` : waiting ? `is waiting: ${waiting}` : 'was created.'}`,
+  'attempt.waiting': ({ why }) => `The attempt is waiting: ${why}`,
+  'attempt.assigned': ({ runner }) =>
+    `The attempt was assigned to ${runner ? `runner ${runner}` : 'the hub'}.`,
   'attempt.started': ({ pid, isolation, made_box }) => {
     const box = isolation && isolation !== 'none' ? isolation : made_box
     return `The attempt started${box ? ` in a ${box}` : ''}${pid === undefined ? '' : ` as process ${pid}`}.`
   },
   'attempt.phase': ({ phase, message, reason }) =>
-    `The attempt is at: ${wordsOf(phase)}${message ? `, ${message}` : because(reason)}`,
+    `The attempt is now in the phase “${wordsOf(phase)}”${message ? colon(message) : because(reason)}`,
   'network.refused': ({ to, port, why, count: times }) =>
     `A connection to ${hostPort(to, port)} was refused${times > 1 ? ` ${times.toLocaleString('en')} times` : ''}: ${why}`,
   'network.used': ({ to, port, sent_bytes, received_bytes }) =>
-    `${count(sent_bytes, 'byte')} went to ${hostPort(to, port)}, ${count(received_bytes, 'byte')} came back.`,
+    `The attempt sent ${count(sent_bytes, 'byte')} to ${hostPort(to, port)} and received ${count(received_bytes, 'byte')}.`,
   'artifact.kept': ({ artifact: { name, bytes } }) => `${name} was saved (${count(bytes, 'byte')}).`,
   'git.pushed': ({ branch, repo, forced }) =>
     `Branch ${branch} was pushed to ${repo}${forced ? ', replacing what was there' : ''}.`,
   'pull_request.changed': ({ pull_request: { number, state, draft } }) =>
     `Pull request ${number} is ${draft ? 'an open draft' : state}.`,
   'test.results': ({ tests: { suite, passed, failed, skipped } }) =>
-    `Tests of ${suite}: ${passed} passed, ${failed} failed, ${skipped} skipped.`,
+    `Test suite ${suite}: ${passed} passed, ${failed} failed, ${skipped} skipped.`,
   'attempt.secrets': ({ secrets }) =>
     `The attempt receives ${count(Object.keys(secrets).length, 'secret')}: ${Object.keys(secrets).join(', ')}`,
   'attempt.cancel_requested': ({ reason, message }) =>
     `The attempt is being stopped${message ? colon(message) : because(reason)}`,
-  output: ({ stream, length }) => `${count(length, 'byte')} on ${stream}.`,
+  output: ({ stream, length }) => `The attempt wrote ${count(length, 'byte')} to ${stream}.`,
   'attempt.finished': ({ outcome, reason, message, exit_code, signal, duration_ms, retry_at }) =>
     `The attempt ${ended(outcome)}${duration_ms === undefined ? '' : ` after ${duration(duration_ms)}`}${
       message ? colon(message) : signal ? `: ${signal}` : because(reason, exit_code)
-    }${retry_at === undefined ? '' : ' (it is tried again)'}`,
+    }${retry_at === undefined ? '' : ' (it will be retried)'}`,
   'agent.update': ({ update }) => (updates[update.kind] as (update: AgentUpdate) => string)(update),
   'input.given': ({ input, by: who }) => `${INPUTS[input.type]} was sent${by(who)}.`,
-  'input.taken': () => 'The agent took an input.',
+  'input.taken': () => 'The agent accepted an input.',
   'input.passed_on': ({ run_id }) => `A prompt came too late and continues the session in ${run_id}.`,
   'input.dropped': ({ message }) => `A prompt came too late: ${message}`,
   'approval.requested': ({ step, message }) => `Step ${step} asks for approval${colon(message)}`,
   'approval.answered': ({ step, decision, by: who, comment, reason }) =>
     reason === undefined
       ? `Step ${step} was ${decision === 'approve' ? 'approved' : 'rejected'}${by(who)}${colon(comment)}`
-      : `The question of step ${step} ended${because(reason)}`,
-  'child.started': ({ run_id }) => `The run ${run_id} was started.`,
-  'child.finished': ({ run_id, status, message }) => `The run ${run_id} ${ended(status)}${colon(message)}`,
+      : `The question of step ${step} was closed${because(reason)}`,
+  'child.started': ({ run_id }) => `Run ${run_id} was started.`,
+  'child.finished': ({ run_id, status, message }) => `Run ${run_id} ${ended(status)}${colon(message)}`,
 }
 
 /** Returns what an event reports, as one sentence. An event that this page does not know yet is named by its type. */

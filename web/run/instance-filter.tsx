@@ -94,7 +94,7 @@ export function useFoundCounts(run: WholeRun, step: Step, text: string, enabled 
 
 /** Returns the message to show if the filter matches no instance. */
 export const noMatch = (all: number, isFetching: boolean): string =>
-  isFetching ? 'Looking…' : `No instance matches. ${all.toLocaleString('en')} without the filter.`
+  isFetching ? 'Searching…' : `No instances match. ${all.toLocaleString('en')} without the filter.`
 
 interface OneStatus {
   run: WholeRun

@@ -100,8 +100,8 @@ export function InstanceMap({
   return (
     <div className="max-w-full">
       <p className="mb-1.5 text-label text-ink2">
-        in order{each > 1 ? `, ${each} to a mark; a mark shows the worst of its ${each}` : ''}; arrow keys
-        walk, Enter opens
+        In order{each > 1 ? `, ${each} per mark. A mark shows the worst of its ${each}` : ''}. Use the arrow
+        keys to move and Enter to open.
       </p>
       <div
         role="slider"

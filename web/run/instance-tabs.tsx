@@ -23,8 +23,8 @@ interface Props {
 export default function InstanceTab({ run, place, attempt, feed, tab }: Props) {
   const of = { run: run.run_id, feed, attempt: attempt?.number }
   if (tab === 'inputs')
-    return <Values of={{ ...run.vars, ...place.instance.vars }} none="The run was given no inputs." />
-  if (tab === 'outputs') return <Values of={run.outputs ?? {}} none="The run has no outputs." />
+    return <Values of={{ ...run.vars, ...place.instance.vars }} none="This run has no inputs." />
+  if (tab === 'outputs') return <Values of={run.outputs ?? {}} none="This run has no outputs." />
   if (tab === 'exports') return <Exports {...of} />
   if (tab === 'usage') return <Usage run={run.run_id} attempt={attempt} feed={feed} />
   return <Events {...of} step={place.step.step} />
@@ -69,14 +69,14 @@ function Exports({ run, feed, attempt }: { run: string; feed: RunFeed; attempt: 
     (event) => event.type === 'attempt.finished' && event.attempt === attempt,
   )
   const given = end?.type === 'attempt.finished' ? end.exports : undefined
-  return <Values of={given ?? {}} none="This try exported no variables." />
+  return <Values of={given ?? {}} none="This attempt exported no variables." />
 }
 
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`
 
 /** Describes the box of a try and the network that it could reach; returns nothing if there was no box. */
 function boxOf({ isolation = 'none', made_box, network = 'all' }: Partial<Attempt>): Record<string, string> {
-  const box = isolation !== 'none' ? isolation : made_box && `the ${made_box} made for its run`
+  const box = isolation !== 'none' ? isolation : made_box && `the ${made_box} provisioned for this run`
   if (box === undefined) return {}
   return { box, network: typeof network === 'string' ? network : network.allow.join(', ') }
 }
@@ -99,7 +99,7 @@ function Usage({ run, attempt, feed }: { run: string; attempt: Attempt | undefin
   for (const [name, value] of Object.entries(said))
     if (typeof value === 'number' || typeof value === 'string')
       figures[name.replaceAll('_', ' ')] = typeof value === 'number' ? value.toLocaleString('en') : value
-  return <Values of={figures} none="Nothing is measured of it yet." />
+  return <Values of={figures} none="No usage measured yet." />
 }
 
 /** Maximum number of characters shown of an event's JSON. */

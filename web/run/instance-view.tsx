@@ -114,14 +114,14 @@ export function InstanceView({ path, open, feed, search, lines, linked }: Props)
                   navigate({ search: (was) => ({ ...was, step: name, try: String(one.try) }), hash: '' })
                 }
               >
-                try {one.try}
+                attempt {one.try}
               </button>
             ))}
           </span>
         )}
         <div
           role="tablist"
-          aria-label="Of this step"
+          aria-label="Step details"
           className="-mr-2.5 ml-auto flex max-w-full self-stretch overflow-x-auto max-sm:-mx-2.5 max-sm:max-w-none lg:shrink-0"
         >
           {(step.action === 'agent.run' ? agentTabs : otherTabs).map((one) => (
@@ -153,7 +153,9 @@ export function InstanceView({ path, open, feed, search, lines, linked }: Props)
               >
                 {reasonWords(reason ?? instance.status, instance.exit_code)}
               </b>
-              <bdi>{message ?? `The step ${instance.status}.`}</bdi>
+              <bdi>
+                {message ?? `The step ${instance.status === 'failed' ? 'failed' : 'was interrupted'}.`}
+              </bdi>
             </p>
             {instance.last_error_line !== undefined && (
               <p className="mt-0.5 line-clamp-3 break-words">
@@ -188,13 +190,13 @@ export function InstanceView({ path, open, feed, search, lines, linked }: Props)
           <StartedRun
             key={instance.child_run_id}
             id={instance.child_run_id}
-            where={path.length > MOST_DEEP ? 'on a page of its own' : 'below the step'}
+            where={path.length > MOST_DEEP ? 'on its own page' : 'below the step'}
           />
         </Suspense>
       )}
       {tab === 'session' &&
         (attempt === undefined ? (
-          <p className="p-4 text-meta text-ink2">{message ?? 'Its session has not begun.'}</p>
+          <p className="p-4 text-meta text-ink2">{message ?? 'The session has not started.'}</p>
         ) : (
           <Suspense fallback={null}>
             <SessionTab
@@ -208,14 +210,14 @@ export function InstanceView({ path, open, feed, search, lines, linked }: Props)
         (attempt === undefined ? (
           <p className="p-4 text-meta text-ink2">
             {instance.status === 'skipped'
-              ? `It did not run: ${message ?? wordsOf(reason ?? 'its condition does not hold')}.`
+              ? `Did not run: ${message ?? wordsOf(reason ?? 'its condition is false')}.`
               : step.approval !== undefined
-                ? 'It waits for an answer, and has no log.'
+                ? 'Waiting for an answer. There is no log.'
                 : instance.child_run_id !== undefined
                   ? path.length > MOST_DEEP
-                    ? 'Its steps have the logs: they are on the page of its run.'
-                    : 'Its steps have the logs: they stand below it.'
-                  : 'It has no log.'}
+                    ? 'The logs are on the page of the run that this step started.'
+                    : 'The logs are in the steps listed below this one.'
+                  : 'No log.'}
           </p>
         ) : (
           <Log
@@ -263,8 +265,8 @@ function Others({ place }: { place: InstanceRef }) {
   if (good === 0) return null
   return (
     <p className="text-meta text-ink2">
-      {good.toLocaleString('en')} of {countOf(step).toLocaleString('en')} passed: look at what is different on{' '}
-      <bdi>{instanceWord(place)}</bdi>.
+      {good.toLocaleString('en')} of {countOf(step).toLocaleString('en')} succeeded. Check what is different
+      on <bdi>{instanceWord(place)}</bdi>.
     </p>
   )
 }

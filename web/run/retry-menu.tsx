@@ -89,7 +89,7 @@ export function RetryMenu({ run, path }: Props) {
       <button
         type="button"
         className="button button-main rounded-l-none border-l-surface/30 px-1.5 max-sm:w-11"
-        aria-label="Other ways to retry"
+        aria-label="More retry options"
         onClick={({ currentTarget }) => openMenu(menu.current!, currentTarget)}
       >
         <ChevronDown size={14} strokeWidth={1.75} aria-hidden />
@@ -126,7 +126,7 @@ export function RetryMenu({ run, path }: Props) {
           </Link>
         )}
         <p className="px-2 pt-1.5 pb-1 text-label text-ink3">
-          Each shows first what runs again. Steps can be left out or run past their condition there.
+          Each option first shows what will run again. There you can skip steps or ignore their conditions.
         </p>
       </div>
       <Sheet run={run} target={target} scope={asked} scopes={scopes} close={() => setAsked(undefined)} />
@@ -141,7 +141,7 @@ export function RetryHere({ path }: { path: readonly Level[] }) {
   const { place } = path.at(-1)!
   const target = targetOf(path)
   if (target === undefined || run.rolls_back !== undefined) return null
-  if (!isOver(run)) return <p className="text-meta text-ink2">It can be retried once the run has ended.</p>
+  if (!isOver(run)) return <p className="text-meta text-ink2">You can retry it when the run has ended.</p>
   const button = (ask: typeof asked, children: ReactNode, title?: string) => (
     <button type="button" className="button" title={title} onClick={() => setAsked(ask)}>
       {children}
@@ -156,7 +156,7 @@ export function RetryHere({ path }: { path: readonly Level[] }) {
             button(
               { scope: 'instance', anyway: target.step },
               'Run it anyway…',
-              'A new run, past its condition',
+              'Start a new run that ignores the condition of this step',
             )}
           {from}
         </>
@@ -167,7 +167,7 @@ export function RetryHere({ path }: { path: readonly Level[] }) {
             <>
               <ChevronsRight size={14} strokeWidth={1.75} aria-hidden /> Skip…
             </>,
-            'A new run without it: what needs it runs all the same',
+            'Start a new run without this step. Steps that need it run anyway.',
           )}
           {from}
           {button(
@@ -206,7 +206,7 @@ export function RetryFailure({ run }: { run: Run }) {
   return (
     <>
       <ActionButton
-        doing="Reading…"
+        doing="Loading…"
         act={async () => setWhole(await client.fetchQuery({ ...runQuery(run.run_id), staleTime: 0 }))}
       >
         <RotateCcw size={14} strokeWidth={1.75} aria-hidden />{' '}
@@ -255,9 +255,9 @@ export function RunChain({ run }: { run: WholeRun }) {
   if (chain.length < 2 || run.try === undefined) return null
   const shown = chain.length <= FEW ? chain : [chain[0]!, ...chain.slice(1 - FEW)]
   return (
-    <nav aria-label="Tries of this run" className="flex items-center gap-1.5">
+    <nav aria-label="Attempts of this run" className="flex items-center gap-1.5">
       <span>
-        try {run.try} of {run.tries}
+        attempt {run.try} of {run.tries}
       </span>
       <span className="segments">
         {shown.map((link, index) => (
@@ -267,7 +267,7 @@ export function RunChain({ run }: { run: WholeRun }) {
             params={{ run: link.run_id }}
             search={{}}
             aria-current={link.run_id === run.run_id ? 'page' : undefined}
-            aria-label={`Try ${link.try}, ${statusWord(shownStatus(link))}: ${link.run_id}`}
+            aria-label={`Attempt ${link.try}, ${statusWord(shownStatus(link))}: ${link.run_id}`}
             title={link.run_id}
             className="segment h-5 gap-1 px-1.5 max-sm:h-8"
           >

@@ -83,8 +83,8 @@ export function RetrySheet({
       </h2>
       <p className="mt-1 text-ink2">
         {run.rolls_back === undefined
-          ? `A new run of ${run.workflow_name}${plan === undefined ? '' : `: try ${plan.try}`}. This one stays as it is.`
-          : 'What this rollback has undone stays undone; the rest of it is tried again.'}
+          ? `Starts a new run of ${run.workflow_name}${plan === undefined ? '' : ` (attempt ${plan.try})`}. This run does not change.`
+          : 'Steps that this rollback has undone stay undone. It retries the others.'}
       </p>
       {scopes.length > 1 && run.rolls_back === undefined && (
         <fieldset className="segments mt-3 shrink-0 max-sm:flex-col">
@@ -111,7 +111,7 @@ export function RetrySheet({
         <>
           <Figures plan={plan} />
           <ul
-            aria-label="What becomes of each step"
+            aria-label="What happens to each step"
             className="min-h-0 flex-1 overflow-y-auto rounded-lg border border-line"
           >
             {plan.steps.map((step) => (
@@ -151,7 +151,7 @@ export function RetrySheet({
               await navigate({ to: '/runs/$run', params: { run: run_id }, search: {}, hash: '' })
             }}
           >
-            {plan === undefined ? 'Start' : `Start try ${plan.try}`}
+            {plan === undefined ? 'Start' : `Start attempt ${plan.try}`}
           </ActionButton>
         )}
       </div>
@@ -162,15 +162,15 @@ export function RetrySheet({
 function shortWords(scope: Scope, target: Target | undefined): string {
   if (scope === 'instance') return target?.word ?? ''
   if (scope === 'from') return `from ${target?.step ?? ''}`
-  return scope === 'failed' ? 'what failed' : 'all of it'
+  return scope === 'failed' ? 'failed steps' : 'everything'
 }
 
 function Figures({ plan }: { plan: RetryPlan }) {
   const parts: [number, string][] = [
     [plan.again, plan.again === 1 ? 'runs' : 'run'],
-    [plan.taken_over, 'taken over as done'],
-    [plan.kept, plan.kept === 1 ? 'stays as it ended' : 'stay as they ended'],
-    [plan.skipped, 'left out'],
+    [plan.taken_over, plan.taken_over === 1 ? 'result reused' : 'results reused'],
+    [plan.kept, plan.kept === 1 ? 'stays unchanged' : 'stay unchanged'],
+    [plan.skipped, 'skipped'],
   ]
   return (
     <p className="mt-3 mb-2 flex flex-wrap gap-x-4 gap-y-1" aria-live="polite">
@@ -220,7 +220,7 @@ function StepLine({ step, isNamed, skipped, anyway, skip, runAnyway }: LineProps
         <bdi className="text-meta text-ink2">{lineText(step, does)}</bdi>
       </span>
       {canChoose && (step.conditional || anyway) && !skipped && (
-        <Toggle on={anyway} press={runAnyway} word="past its condition" of={step.step} />
+        <Toggle on={anyway} press={runAnyway} word="ignore condition" of={step.step} />
       )}
       {canChoose && !isNamed && <Toggle on={skipped} press={skip} word="skip" of={step.step} />}
     </li>
@@ -248,13 +248,13 @@ function lineText(step: RetryStep, does: keyof typeof marks): string {
   const all = taken_over + kept + skipped + again
   const running = step.instances.filter((one) => one.does === 'again')
   if (does === 'again') {
-    if (step.unknown && again === 0) return 'runs; where and how often only the run tells'
+    if (step.unknown && again === 0) return 'runs; hosts and instances are not known yet'
     const names = running.slice(0, 3).map(({ host, vars }) => [host, ...Object.values(vars ?? {})].join(' '))
     const more = again > names.length ? ` and ${again - names.length} more` : ''
     const rest = [
-      taken_over > 0 ? `${taken_over} taken over` : '',
-      kept > 0 ? `${kept} ${kept === 1 ? 'stays' : 'stay'} as ended` : '',
-      step.conditional ? 'if its condition holds' : '',
+      taken_over > 0 ? `${taken_over} reused` : '',
+      kept > 0 ? `${kept} ${kept === 1 ? 'stays' : 'stay'} unchanged` : '',
+      step.conditional ? 'if its condition is true' : '',
     ].filter((text) => text !== '')
     const where =
       names.length === 1 && names[0] === 'local' && all === 1 ? 'runs' : `runs on ${names.join(', ')}${more}`
@@ -262,8 +262,7 @@ function lineText(step: RetryStep, does: keyof typeof marks): string {
   }
   const many = all > 1 ? `${all} ` : ''
   if (does === 'skipped')
-    return taken_over > 0 ? `${skipped} left out, ${taken_over} taken over` : `${many}left out`
-  if (does === 'kept')
-    return taken_over > 0 ? `${kept} as ended, ${taken_over} taken over` : 'stays as it ended'
-  return `${many}taken over`
+    return taken_over > 0 ? `${skipped} skipped, ${taken_over} reused` : `${many}skipped`
+  if (does === 'kept') return taken_over > 0 ? `${kept} unchanged, ${taken_over} reused` : 'stays unchanged'
+  return `${many}reused`
 }

@@ -51,9 +51,9 @@ export function RollBack({ run }: { run: WholeRun }) {
           as={{ do: 'rollback', run: run.run_id }}
           close={() => setAsking(false)}
         >
-          A new run undoes {names.length === 1 ? 'one step' : `${names.length} steps`}, in this order:{' '}
+          A new run undoes {names.length === 1 ? 'one step' : `${names.length} steps`} in this order:{' '}
           <bdi className="font-medium text-ink">{names.slice(0, 12).join(', ')}</bdi>
-          {names.length > 12 && ` and ${names.length - 12} more`}. All else stays as it is.
+          {names.length > 12 && ` and ${names.length - 12} more`}. Nothing else changes.
         </Confirm>
       )}
     </>
@@ -80,7 +80,8 @@ export function EndNow({ run }: { run: WholeRun }) {
           as={{ do: 'cancel', run: run.run_id, force: true }}
           close={() => setAsking(false)}
         >
-          It is being canceled. Its last steps (finally) are ended too, and what they would tidy up stays.
+          The run is being canceled. Ending it now also ends its last steps (finally), so what they would
+          clean up stays.
         </Confirm>
       )}
     </>
@@ -103,11 +104,10 @@ export function CancelRun({ run, close }: { run: WholeRun; close: () => void }) 
       as={{ do: 'cancel', run: run.run_id }}
       close={close}
     >
-      {running.toLocaleString('en')} {running === 1 ? 'instance is' : 'instances are'} ended now.{' '}
+      {running.toLocaleString('en')} {running === 1 ? 'instance ends' : 'instances end'} now.{' '}
       {done > 0 &&
         `${done.toLocaleString('en')} ${done === 1 ? 'is' : 'are'} done and ${done === 1 ? 'stays' : 'stay'}. `}
-      {ahead.toLocaleString('en')} of what is ahead never {ahead === 1 ? 'starts' : 'start'}. Its rollback
-      doesn't run.
+      {ahead.toLocaleString('en')} more never {ahead === 1 ? 'starts' : 'start'}. The rollback doesn't run.
     </Confirm>
   )
 }
@@ -128,8 +128,8 @@ export function AgainstLastGood({ run }: { run: WholeRun }) {
   return (
     <span className="flex flex-wrap items-center gap-x-3">
       {left !== undefined && (
-        <span title={`the last good run took ${duration(took!)}`}>
-          {left > 0 ? `about ${clockOf(left)} left` : `about ${clockOf(-left)} over the last good run`}
+        <span title={`The last good run took ${duration(took!)}`}>
+          {left > 0 ? `about ${clockOf(left)} left` : `about ${clockOf(-left)} longer than the last good run`}
         </span>
       )}
       <Link
@@ -138,7 +138,7 @@ export function AgainstLastGood({ run }: { run: WholeRun }) {
         title={good.run_id}
         className="reach text-accent hover:underline max-sm:hidden"
       >
-        Against the last good run, {timeOf(good.created_at, now)}
+        Compare with the last good run, {timeOf(good.created_at, now)}
       </Link>
     </span>
   )
@@ -152,7 +152,7 @@ export function StartedRun({ id, where }: { id: string; where: string }) {
   return (
     <div className="flex min-h-10 shrink-0 flex-wrap items-center gap-x-3 gap-y-1 border-b border-line px-4 py-1.5 text-meta text-ink2">
       <p>
-        It started{' '}
+        Started{' '}
         <Link
           to="/runs/$run"
           params={{ run: id }}
@@ -162,13 +162,13 @@ export function StartedRun({ id, where }: { id: string; where: string }) {
         >
           <bdi>{run?.workflow_name ?? id}</bdi>
         </Link>
-        , whose steps stand {where}.
+        . Its steps are {where}.
       </p>
       {isOpen && (
         <span className="ml-auto flex gap-2">
           {run.cancel !== undefined && <EndNow run={run} />}
           <button type="button" className="button button-quiet-bad" onClick={() => setAsking(true)}>
-            Cancel it…
+            Cancel this run…
           </button>
         </span>
       )}

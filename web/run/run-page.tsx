@@ -104,7 +104,7 @@ export function RunPage() {
     <main className="flex flex-1 flex-col items-center justify-center gap-4 px-edge text-center">
       <h1 className="text-empty font-semibold">{error.message}</h1>
       <Link to="/runs" className="button">
-        To the runs
+        Back to runs
       </Link>
     </main>
   )
@@ -183,7 +183,7 @@ function ShownRun({ run }: { run: WholeRun }) {
         >
           <ChevronLeft size={22} strokeWidth={1.75} aria-hidden />
         </Link>
-        <nav aria-label="Where this is" className="flex min-w-0 items-center gap-2 text-ink2">
+        <nav aria-label="Breadcrumb" className="flex min-w-0 items-center gap-2 text-ink2">
           <Link to="/runs" className="reach hover:text-ink max-sm:hidden">
             Runs
           </Link>
@@ -191,7 +191,7 @@ function ShownRun({ run }: { run: WholeRun }) {
           <bdi className="truncate max-sm:hidden">{run.workflow_name}</bdi>
           <span className="text-ink3 max-sm:hidden">/</span>
           <span className="truncate font-mono text-meta sm:shrink-0">{run.run_id}</span>
-          <CopyButton text={run.run_id} label="Copy the run's id" />
+          <CopyButton text={run.run_id} label="Copy run ID" />
         </nav>
         <div className="ml-auto flex gap-2">
           <button
@@ -249,7 +249,7 @@ function ShownRun({ run }: { run: WholeRun }) {
             </Suspense>
             {run.rolls_back !== undefined && (
               <Link to="/runs/$run" params={{ run: run.rolls_back }} className="text-accent hover:underline">
-                undoes {run.rolls_back}
+                rolls back {run.rolls_back}
               </Link>
             )}
           </div>
@@ -309,7 +309,7 @@ function ShownRun({ run }: { run: WholeRun }) {
           {pending ? (
             <section aria-label="Step" aria-busy="true" className="flex-1" />
           ) : chosen === undefined || feed === undefined ? (
-            <p className="p-5 text-ink2">{run.waiting ?? 'Nothing of it has begun yet.'}</p>
+            <p className="p-5 text-ink2">{run.waiting ?? 'Nothing has started yet.'}</p>
           ) : (
             <Opened
               key={path.map(({ place }) => `${place.step.phase} ${instanceName(place)}`).join(' > ')}
@@ -432,7 +432,7 @@ function Questions({
       aria-label="Questions"
       className="flex shrink-0 flex-wrap items-center gap-2 border-b border-ask-line bg-ask-soft px-edge py-1.5 text-meta"
     >
-      <span className="text-ask">{asked_too.count + 1} wait for an answer</span>
+      <span className="text-ask">{asked_too.count + 1} waiting for an answer</span>
       {all.map((place) => (
         <button
           key={askingName(place)}

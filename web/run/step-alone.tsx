@@ -58,7 +58,7 @@ export default function StepAlone({
           </p>
           {needed.length > 0 && (
             <p className="mt-1.5 flex flex-wrap items-center gap-x-3 gap-y-1 text-meta text-ink2">
-              It needs
+              Needs
               {needed.map((one) => (
                 <button
                   key={one.step}
@@ -94,32 +94,32 @@ function Why({
   if (reason === 'condition')
     return (
       <>
-        It did not run: its condition is false
+        Did not run: its condition is false
         {written?.when === undefined ? '.' : <>: {code(written.when)}</>}
       </>
     )
-  if (reason === 'upstream') return <>It did not run: {message ?? 'a step that it needs did not succeed'}.</>
-  if (reason === 'left_out') return <>It was left out, as whoever retried the run asked.</>
+  if (reason === 'upstream') return <>Did not run: {message ?? 'a needed step did not succeed'}.</>
+  if (reason === 'left_out') return <>Skipped by the person who retried the run.</>
   if (status === 'queued')
     return over ? (
-      <>The run ended before it began.</>
+      <>The run ended before this step started.</>
     ) : on_demand ? (
-      <>It begins only if it is needed.</>
+      <>Runs only if it is needed.</>
     ) : (
-      <>It has not begun. It will when the steps that it needs are done.</>
+      <>Not started yet. It starts when the steps that it needs are done.</>
     )
   if (status === 'success')
-    return <>There was nothing to do: its list{list === undefined ? '' : <> {code(list)}</>} is empty.</>
+    return <>Nothing to do: the list{list === undefined ? '' : <> {code(list)}</>} is empty.</>
   if (status === 'failed')
     return (
       <>
         <b className="mr-2 font-mono font-semibold text-bad">{wordsOf(reason ?? 'failed')}</b>
-        <bdi>{message ?? 'It failed before an instance of it began.'}</bdi>
+        <bdi>{message ?? 'Failed before any instance started.'}</bdi>
       </>
     )
   return (
     <>
-      It has no instance{reason === undefined ? '' : <> ({wordsOf(reason)})</>}
+      No instances{reason === undefined ? '' : <> ({wordsOf(reason)})</>}
       {message === undefined ? '.' : <>: {message}</>}
     </>
   )

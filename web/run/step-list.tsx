@@ -69,7 +69,7 @@ function SubRun({ id, depth = 0, ...props }: Omit<Props, 'run'> & { id: string }
         to="/runs/$run"
         params={{ run: id }}
         search={{}}
-        aria-label={`Open the run ${run?.workflow_name ?? id}`}
+        aria-label={`Open run ${run?.workflow_name ?? id}`}
         title={id}
         className={`${row} pl-2.5 text-meta text-accent hover:underline`}
       >

@@ -69,7 +69,7 @@ export function BulkBar({ chosen, filter, counts, isAll, chooseAll, clear }: Pro
         <span className="px-1 font-medium">{number(isAll ? total : chosen.length)} selected</span>
         {canAll && (
           <button type="button" className="button button-plain" onClick={chooseAll}>
-            Select all {number(total)} that match
+            Select all {number(total)} matching runs
           </button>
         )}
         {again.length > 0 && (
@@ -99,8 +99,8 @@ export function BulkBar({ chosen, filter, counts, isAll, chooseAll, clear }: Pro
         >
           {parts.map(([status, count]) => `${number(count)} ${status}`).join(', ')}.{' '}
           {asking === 'cancel'
-            ? 'What runs is ended now, what is queued never starts.'
-            : 'Each becomes a new run, which takes over what succeeded.'}
+            ? 'Running runs end now. Queued runs never start.'
+            : 'Each starts a new run that reuses the results that succeeded.'}
         </Confirm>
       )}
     </>

@@ -32,13 +32,13 @@ export function FailedList({ groups, more, opened, toggle, most, rest }: Props) 
   return (
     <>
       <h2 className="mt-3 mb-1.5 flex min-h-7 items-center gap-2 font-semibold first:mt-0">
-        Failed since you looked <span className="chip font-medium">{`${count}${more ? '+' : ''}`}</span>
+        Failed since you last looked <span className="chip font-medium">{`${count}${more ? '+' : ''}`}</span>
         {rest}
         <span className="ml-auto font-normal">
           <ActionButton
             kind="plain"
             doing="Marking…"
-            title="Failures leave this list once you have opened them, or marked them as seen"
+            title="Failures leave this list when you open them or mark them as seen"
             act={() => markSeen(client, { until: new Date(hubNow() + 1000).toISOString() })}
           >
             <CheckCheck size={14} strokeWidth={1.75} aria-hidden />
@@ -48,7 +48,7 @@ export function FailedList({ groups, more, opened, toggle, most, rest }: Props) 
       </h2>
       {most > 0 && (
         <ul
-          aria-label="Failed since you looked"
+          aria-label="Failed since you last looked"
           className="overflow-clip rounded-[10px] border border-line max-sm:rounded-xl"
         >
           {groups
@@ -67,7 +67,7 @@ export function FailedList({ groups, more, opened, toggle, most, rest }: Props) 
                 search={{ status: 'failed,interrupted', user: groups[0]!.runs[0].owner, latest: '1' }}
                 className="inline-flex min-h-6 items-center text-meta text-accent max-sm:min-h-11"
               >
-                Older runs that failed
+                Older failed runs
               </Link>
             </li>
           )}
@@ -109,7 +109,7 @@ function FailedGroup({
         <button
           type="button"
           aria-expanded={isOpen}
-          aria-label={`${isOpen ? 'Hide' : 'Show'} the ${runs.length} runs of ${newest.workflow_name} that failed alike`}
+          aria-label={`${isOpen ? 'Hide' : 'Show'} the ${runs.length} runs of ${newest.workflow_name} that failed in the same way`}
           className="button"
           onClick={toggle}
         >
@@ -131,7 +131,7 @@ function FailedGroup({
             search={{ status: 'failed,interrupted', workflow: newest.workflow_name, user: newest.owner }}
             className="inline-flex min-h-6 items-center text-meta text-accent max-sm:min-h-11"
           >
-            {runs.length - MOST_OPEN} older ones, in the list of runs
+            {runs.length - MOST_OPEN} older ones in the list of runs
           </Link>
         </li>
       )}
@@ -222,8 +222,8 @@ function Row({ run, name, isInGroup = false, children }: RowProps) {
             step: failure.host === undefined ? failure.step : `${failure.step}@${failure.host}`,
             tab: 'log',
           }}
-          aria-label={`Last lines on stderr of ${failure.step}`}
-          title="Its log, at the last lines on stderr"
+          aria-label={`Last stderr lines of ${failure.step}`}
+          title="Open the log at the last stderr lines"
           className="inline-flex min-h-6 items-center text-meta text-accent hover:underline max-sm:order-4 max-sm:min-h-11 max-sm:pr-2"
         >
           stderr

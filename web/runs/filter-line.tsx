@@ -12,14 +12,14 @@ const choices = {
 
 /** Labels of choices that say more than their value. */
 const sorts: Readonly<Record<string, string>> = {
-  started: 'last started',
-  '-started': 'first started',
+  started: 'newest first',
+  '-started': 'oldest first',
   finished: 'last ended',
   '-finished': 'first ended',
   duration: 'longest',
   '-duration': 'shortest',
   name: 'name',
-  '-name': 'name, from Z',
+  '-name': 'name, Z to A',
 }
 const MOST_WORDS = 12
 
@@ -62,7 +62,7 @@ export function FilterLine({
   )
   return (
     <FilterForm
-      label="Filter: words such as status:failed, or a name or id"
+      label="Filter: words such as status:failed, a name or an ID"
       placeholder="status:failed input.region:eu text…"
       submit={(words) => void set({ ...filter, ...filterOfWords(words) })}
       completions={(text) => completions(text, runs)}
@@ -89,18 +89,18 @@ export function FilterLine({
       <button
         type="button"
         aria-pressed={filter.latest !== undefined}
-        title="Of runs that were retried only the newest try"
+        title="Show only the latest attempt of retried runs"
         className={`h-7 rounded-md border px-2 text-meta max-sm:h-11 ${filter.latest === undefined ? 'border-dashed border-line2 text-ink2' : 'border-accent bg-accent-soft font-medium text-accent'}`}
         onClick={() => set({ ...filter, latest: filter.latest === undefined ? '1' : undefined })}
       >
-        Newest tries
+        Latest attempt only
       </button>
       {others.map((name) => (
         <button
           key={name}
           type="button"
           className="flex h-7 items-center gap-1.5 rounded-md border border-line2 px-2 text-meta max-sm:h-11"
-          aria-label={`Drop ${name}: ${filter[name]}`}
+          aria-label={`Remove ${name}: ${filter[name]}`}
           onClick={() => set({ ...filter, [name]: undefined })}
         >
           <span className="text-ink2">{name === 'q' ? 'Text' : name}</span>

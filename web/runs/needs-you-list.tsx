@@ -40,7 +40,7 @@ function useItems(runs: readonly Run[], answers: ReadonlyMap<string, string>, st
     const gone = before.current.flatMap((run, at) =>
       runs.some((one) => one.run_id === run.run_id)
         ? []
-        : [{ run, at, said: answers.get(keyOf(run)) ?? 'Asks no more' }],
+        : [{ run, at, said: answers.get(keyOf(run)) ?? 'No longer asking' }],
     )
     before.current = runs
     if (gone.length === 0) return
@@ -248,7 +248,7 @@ export function NeedsYou({ runs, failures, stays }: NeedsYouProps) {
               shown={mostGroups}
               isAll={isAllFailed}
               set={(next) => set(next, setAllFailed)}
-              what="kinds of failure"
+              what="failure groups"
             />
           }
         />
@@ -332,7 +332,7 @@ function Asking({ run, said, deaf, answered }: AskingProps) {
       </span>
       {left !== undefined && left > 0 && (
         <span className="text-meta whitespace-nowrap text-ink2">
-          {question?.kind === 'approval' && `${taken} in `}
+          {question?.kind === 'approval' && `will be ${taken} in `}
           <span className="font-medium text-ink">{clockOf(left)}</span>
           {question?.kind === 'agent' && ' left'}
         </span>
@@ -342,7 +342,7 @@ function Asking({ run, said, deaf, answered }: AskingProps) {
           {said}
         </span>
       ) : left === 0 && question?.kind === 'approval' ? (
-        <span className="text-meta text-ink2">its time is over: {taken}</span>
+        <span className="text-meta text-ink2">time is up: {taken}</span>
       ) : question?.kind === 'approval' && isWhole(question.text) ? (
         <Answers
           key={keyOf(run)}
@@ -383,7 +383,7 @@ function Asking({ run, said, deaf, answered }: AskingProps) {
         />
       ) : (
         <Link {...to} className="button max-sm:order-4 max-sm:h-11 max-sm:basis-full">
-          {question?.kind === 'approval' ? 'Read it whole…' : 'Open'}
+          {question?.kind === 'approval' ? 'Read in full…' : 'Open'}
         </Link>
       )}
     </li>
@@ -423,7 +423,7 @@ function AskingToo({ run }: { run: Run }) {
   const link = 'mr-3 text-accent hover:underline max-sm:inline-flex max-sm:min-h-11 max-sm:items-center'
   return (
     <span className="block truncate text-meta max-sm:whitespace-normal">
-      {count} more {count === 1 ? 'asks' : 'ask'}:{' '}
+      {count} more {count === 1 ? 'question' : 'questions'}:{' '}
       {places.map((place) => (
         <Link
           key={askingName(place)}

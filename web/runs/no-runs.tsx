@@ -23,10 +23,10 @@ export function NoMatch({ filter }: { filter: RunFilter }) {
   const total = counted[at]?.data?.total ?? 0
   return (
     <div className="flex flex-col items-center gap-3 px-edge py-24 text-center">
-      <p className="text-empty font-semibold">No run matches</p>
+      <p className="text-empty font-semibold">No runs match</p>
       {name !== undefined && (
         <p className="text-ink2">
-          {total.toLocaleString('en')} would without{' '}
+          {total.toLocaleString('en')} would match without{' '}
           <span className="font-mono">
             <bdi>{`${name}:${filter[name]}`}</bdi>
           </span>
@@ -40,7 +40,7 @@ export function NoMatch({ filter }: { filter: RunFilter }) {
           navigate({ to: '/runs', search: name === undefined ? {} : { ...filter, [name]: undefined } })
         }
       >
-        {name === undefined ? 'Drop the filter' : 'Drop it'}
+        {name === undefined ? 'Clear filter' : 'Remove it'}
       </button>
     </div>
   )
@@ -52,11 +52,12 @@ export function Empty() {
   const { data: me } = useQuery(meQuery)
   const here = runners?.filter(({ status }) => status !== 'disconnected') ?? []
   const isAlone = runners !== undefined && here.length === 0
-  const machines = here.length === 1 ? `runner “${here[0]!.id}” is connected` : `${here.length} runners`
-  const run = ['Run something', 'half a minute']
-  const add = ['Add a machine', isAlone ? 'work waits for one' : 'or an agent']
+  const machines =
+    here.length === 1 ? `runner “${here[0]!.id}” is connected` : `${here.length} runners are connected`
+  const run = ['Run something', 'takes half a minute']
+  const add = ['Add a machine', isAlone ? 'to run anything' : 'or an agent']
   const stops = [
-    ['Hub is up', here.length > 0 ? machines : 'it listens'],
+    ['Hub is up', here.length > 0 ? machines : 'listening'],
     ...(isAlone ? [add, run] : [run, add]),
   ] as const
   return (
@@ -121,7 +122,7 @@ export function Empty() {
       <p className="mt-10 mb-1 text-empty font-semibold">Nothing has run here yet</p>
       <p className="mb-6 text-ink2">
         {isAlone
-          ? 'No machine is connected, so work waits.'
+          ? 'No machine is connected, so runs have to wait.'
           : 'Paste a workflow, press run, and watch it here.'}
       </p>
       {isAlone && me?.role === 'admin' ? (

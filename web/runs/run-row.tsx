@@ -20,7 +20,7 @@ export function Now({ run }: { run: Run }) {
     return (
       <>
         <bdi className="font-medium text-ask">{now!.question!.step}</bdi>
-        <span className="text-ink2"> · waits for a person</span>
+        <span className="text-ink2"> · waiting for a person</span>
       </>
     )
   if (shown === 'aside')
@@ -34,7 +34,7 @@ export function Now({ run }: { run: Run }) {
     return (
       <span className="text-ask">
         {run.waiting ??
-          (shown === 'queued' ? 'waits to begin' : `${now?.step ?? 'it'} waits to be tried again`)}
+          (shown === 'queued' ? 'waiting to start' : `${now?.step ?? 'the run'} is waiting to be retried`)}
       </span>
     )
   if (shown === 'running')
@@ -172,7 +172,7 @@ export const RunRow = memo(function RunRow({ run, marked, mark, share }: Props) 
       </span>
       <span className="relative z-10 flex justify-end">
         <RowMenu
-          label={`More of ${run.workflow_name}, ${run.run_id}`}
+          label={`More actions for ${run.workflow_name}, ${run.run_id}`}
           actions={[{ word: 'Share…', act: () => share(run) }]}
         />
       </span>

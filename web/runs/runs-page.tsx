@@ -44,7 +44,7 @@ const grouping: Grouping<Run> = {
   first: [GOING_ON],
 }
 // In an order other than by creation, new runs have no place until the list is read again.
-const sorted: Grouping<Run> = { ...grouping, group: () => 'All that match', first: [], isSorted: true }
+const sorted: Grouping<Run> = { ...grouping, group: () => 'All matches', first: [], isSorted: true }
 
 /** Counts the runs that match a filter, again when runs change. */
 function useCounts(filter: RunFilter) {
@@ -261,7 +261,7 @@ export function RunsPage() {
                   Now
                 </span>
                 <span aria-hidden="true" className="max-lg:hidden">
-                  Who
+                  Owner
                 </span>
                 <SortHead
                   word="Started"
@@ -270,7 +270,7 @@ export function RunsPage() {
                   className="justify-self-end max-md:hidden"
                 />
                 <SortHead
-                  word="Took"
+                  word="Duration"
                   by={['-duration', 'duration']}
                   filter={filter}
                   className="justify-self-end"

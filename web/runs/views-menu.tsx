@@ -31,7 +31,7 @@ export function ViewsMenu({ filter }: { filter: RunFilter }) {
           title={words(view.filter)}
           className={`flex h-7 max-w-40 min-w-0 items-center gap-1.5 rounded-md border px-2 text-meta max-lg:hidden ${view === current ? 'border-accent bg-accent-soft font-medium text-accent' : 'border-line2 text-ink2 hover:bg-hover'}`}
         >
-          {view.shared && <Users size={12} strokeWidth={1.75} aria-label="of all" className="shrink-0" />}
+          {view.shared && <Users size={12} strokeWidth={1.75} aria-label="shared" className="shrink-0" />}
           <span className="truncate">
             <bdi>{view.name}</bdi>
           </span>
@@ -51,7 +51,7 @@ export function ViewsMenu({ filter }: { filter: RunFilter }) {
       >
         {views.length === 0 ? (
           <p className="px-1 pb-2 text-meta text-ink2">
-            No filter is saved yet. One that you use often gets a name here.
+            No saved filters yet. Save the filters that you use often under a name.
           </p>
         ) : (
           <ul className="mb-2">
@@ -80,7 +80,7 @@ function ViewRow({ view, isHere, close }: { view: KeptView; isHere: boolean; clo
     return (
       <li className="flex items-center gap-2 py-1">
         <input
-          aria-label={`New name of ${view.name}`}
+          aria-label={`New name for ${view.name}`}
           className="field min-w-0 flex-1"
           value={name}
           maxLength={100}
@@ -119,7 +119,7 @@ function ViewRow({ view, isHere, close }: { view: KeptView; isHere: boolean; clo
           <bdi>{words(view.filter)}</bdi>
         </span>
       </Link>
-      {view.shared && <span className="chip">{view.may_change ? 'of all' : `${view.owner}'s, for all`}</span>}
+      {view.shared && <span className="chip">{view.may_change ? 'shared' : `shared by ${view.owner}`}</span>}
       {view.may_change && !asks && (
         <>
           <button type="button" className="button button-plain" onClick={() => setName(view.name)}>
@@ -148,7 +148,7 @@ function ViewRow({ view, isHere, close }: { view: KeptView; isHere: boolean; clo
               await again()
             }}
           >
-            {view.shared ? 'Delete for all' : 'Delete'}
+            {view.shared ? 'Delete for everyone' : 'Delete'}
           </ActionButton>
         </>
       )}
@@ -168,7 +168,7 @@ function SaveForm({ filter, current }: { filter: RunFilter; current: KeptView | 
   if (Object.keys(given).length === 0)
     return (
       <p className="border-t border-line px-1 pt-2 text-meta text-ink2">
-        Filter the list to save a view of it.
+        Filter the list to save it as a view.
       </p>
     )
   if (current !== undefined)
@@ -203,10 +203,10 @@ function SaveForm({ filter, current }: { filter: RunFilter; current: KeptView | 
             checked={shared}
             onChange={({ target }) => setShared(target.checked)}
           />
-          For all of this tenant
+          Share with the whole tenant
         </label>
         {name.trim() === '' ? (
-          <button type="button" className="button" aria-disabled="true" title="It needs a name">
+          <button type="button" className="button" aria-disabled="true" title="Enter a name first">
             Save view
           </button>
         ) : (

@@ -39,9 +39,9 @@ export function useAttachments(draft: string, first?: readonly Attached[]) {
       const one: Attached = { key: `${Date.now()}.${count.current++}`, name, media_type: typeOf(file) }
       const failure =
         before + index >= MOST
-          ? `a prompt takes ${MOST} files`
+          ? `a prompt can have at most ${MOST} files`
           : file.size > MOST_BYTES
-            ? `it is larger than ${MOST_BYTES / 1024 / 1024} MiB`
+            ? `larger than ${MOST_BYTES / 1024 / 1024} MiB`
             : undefined
       setFiles((all) => [...all, failure === undefined ? one : { ...one, failure }])
       if (failure !== undefined) continue
@@ -93,7 +93,7 @@ export function AttachButton({ add }: { add: (files: Iterable<File>) => void }) 
       <button
         type="button"
         aria-label="Attach files"
-        title="Attach files; a paste or a drop does it too"
+        title="Attach files (you can also paste or drop them)"
         className="flex size-8 items-center justify-center rounded-md text-ink2 hover:bg-idle hover:text-ink max-sm:size-11"
         onClick={() => input.current?.click()}
       >

@@ -136,7 +136,7 @@ export function Composer({ run, busy, over, queue, step, attempt, forks, goesOn 
             {[...new Set(drafts.map(({ path, line }) => `${path}:${line}`))].join(', ')}
           </span>
           <button type="button" className="button button-plain ml-auto" onClick={() => dropDrafts(drafts)}>
-            Drop {drafts.length === 1 ? 'it' : 'them'}
+            Discard {drafts.length === 1 ? 'it' : 'them'}
           </button>
         </p>
       )}
@@ -146,7 +146,7 @@ export function Composer({ run, busy, over, queue, step, attempt, forks, goesOn 
         rows={2}
         value={text}
         placeholder={
-          over ? 'Go on with this session…' : busy ? 'Next prompt, sent when this turn ends…' : 'Next prompt…'
+          over ? 'Continue this session…' : busy ? 'Next prompt, sent when this turn ends…' : 'Next prompt…'
         }
         className="field-sizing-content max-h-[30dvh] min-h-11 w-full resize-none bg-transparent px-1 outline-none placeholder:text-ink3 max-sm:text-base"
         onChange={({ target }) => setText(target.value)}
@@ -172,7 +172,7 @@ export function Composer({ run, busy, over, queue, step, attempt, forks, goesOn 
             type="button"
             className="button button-plain"
             aria-disabled={!ready}
-            title="Begins a branch with this prompt: the session itself stays as it is"
+            title="Starts a branch with this prompt. The session itself does not change."
             onClick={() => send({ fork: true })}
           >
             <GitFork size={13} strokeWidth={1.75} aria-hidden /> Fork
@@ -183,7 +183,7 @@ export function Composer({ run, busy, over, queue, step, attempt, forks, goesOn 
             doing="Stopping…"
             kind="plain"
             act={stop}
-            title="Ends what the agent is at, not the session"
+            title="Ends the current turn, not the session"
           >
             <Square size={12} strokeWidth={1.75} aria-hidden /> Stop turn
           </ActionButton>
@@ -192,7 +192,7 @@ export function Composer({ run, busy, over, queue, step, attempt, forks, goesOn 
           type="button"
           className="button"
           aria-disabled={!ready}
-          title={busy && !over ? 'Ctrl Enter stops the turn and sends it now' : undefined}
+          title={busy && !over ? 'Ctrl+Enter stops the turn and sends the prompt now' : undefined}
           onClick={() => send()}
         >
           {sending ? (

@@ -73,7 +73,7 @@ test('prompts wait in the queue with who gave them, until they are taken or come
   talk.readOn(events)
   assert.deepEqual(talk.queue, [])
   const told = talk.rows.map((row) => ('text' in row ? row.text : ''))
-  assert.match(told.join('\n'), /“b” was not carried out: it was stopped\n.*run_next goes on/)
+  assert.match(told.join('\n'), /“b” was not delivered: it was stopped\n.*run_next continues/)
   assert.ok(talk.rows[0]?.kind === 'prompt' && talk.rows[0].by === 'bob')
 })
 

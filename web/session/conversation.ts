@@ -168,8 +168,8 @@ export class Conversation {
         const what = queued === undefined ? 'A prompt' : `“${short(queued.text)}”`
         this.#note(
           event.type === 'input.dropped'
-            ? `${what} was not carried out: ${event.message}`
-            : `${what} came too late for this run: ${event.run_id} goes on with it.`,
+            ? `${what} was not delivered: ${event.message}`
+            : `${what} came too late for this run. ${event.run_id} continues with it.`,
           'warning',
           event,
         )
@@ -213,7 +213,7 @@ export class Conversation {
         return
       case 'model': {
         this.modelAnswers++
-        const { model, who = 'Somebody', refused } = update
+        const { model, who = 'Someone', refused } = update
         if (refused === undefined) this.model = model
         const text =
           refused === undefined
@@ -293,7 +293,7 @@ export class Conversation {
         })
       case 'retry':
         return void this.#note(
-          `The model service failed (${update.failure}) and is tried again: ${update.message}`,
+          `The model service failed (${update.failure}). The agent is retrying: ${update.message}`,
           'warning',
           { seq, time },
         )
@@ -334,7 +334,7 @@ export class Conversation {
   }
 
   #requeue(update: AgentUpdateOf<'queue'>, at: { seq: number; time: string }): void {
-    const { prompt_id, change, text, who = 'Somebody', done } = update
+    const { prompt_id, change, text, who = 'Someone', done } = update
     const queued = this.#queue.get(prompt_id)
     if (!done || queued === undefined) return
     if (change === 'edit') this.#queue.set(prompt_id, { ...queued, text: text ?? queued.text })
@@ -393,9 +393,9 @@ function answerer({ by, who, rule, scope }: Answer): string {
     person: 'a person',
     rule: rule === undefined ? 'a rule' : `the rules (${rule})`,
     policy: 'its permissions',
-    timeout: 'itself, its time was over',
-    canceled: 'the end of its turn',
-    nobody: 'itself, nobody could be asked',
+    timeout: 'default (nobody answered in time)',
+    canceled: 'the end of the turn',
+    nobody: 'default (nobody could be asked)',
   }
   return words[by]
 }

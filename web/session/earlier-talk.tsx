@@ -42,12 +42,12 @@ export function EarlierTalk({ run, branch = false }: { run: string; branch?: boo
   if (!open)
     return (
       <p className="flex items-center justify-center gap-3 text-meta text-ink2">
-        {branch ? 'It is a branch of an earlier session.' : 'It goes on with an earlier session.'}
+        {branch ? 'This is a branch of an earlier session.' : 'This continues an earlier session.'}
         <button type="button" className="button" onClick={() => setOpen(true)}>
-          Show it
+          Show earlier session
         </button>
         <Link to="/runs/$run" params={{ run }} className="text-accent hover:underline">
-          Open its run
+          Open that run
         </Link>
       </p>
     )
@@ -56,7 +56,7 @@ export function EarlierTalk({ run, branch = false }: { run: string; branch?: boo
       {data?.run.continues !== undefined && <EarlierTalk run={data.run.continues} />}
       {rows.length > MOST_ROWS && (
         <Link to="/runs/$run" params={{ run }} className="self-center text-accent hover:underline">
-          {rows.length - MOST_ROWS} earlier, on its own page
+          {rows.length - MOST_ROWS} earlier entries on the page of that run
         </Link>
       )}
       <TalkOfRun value={run}>
@@ -79,8 +79,8 @@ export function LaterTalks({ run }: { run: string }) {
   const runs = data?.runs ?? []
   if (runs.length === 0) return null
   return (
-    <section aria-label="Goes on in" className="flex flex-col gap-1 text-meta text-ink2">
-      <h2>Goes on in</h2>
+    <section aria-label="Continued in" className="flex flex-col gap-1 text-meta text-ink2">
+      <h2>Continued in</h2>
       <ul className="flex flex-col gap-1">
         {runs.map(({ run_id, workflow_name, owner }) => (
           <li key={run_id} className="truncate">

@@ -21,7 +21,7 @@ export function EditedInput({ input, busy, allow, close }: Props) {
   const wrong = texts.find(({ isText, text }) => !isText && parsed(text) === undefined)
   return (
     <form
-      aria-label="Edit what it wants to do"
+      aria-label="Edit the request"
       className="flex flex-col gap-2"
       onSubmit={(event) => {
         event.preventDefault()
@@ -50,7 +50,7 @@ export function EditedInput({ input, busy, allow, close }: Props) {
         </label>
       ))}
       <span className="flex items-center gap-2">
-        {wrong !== undefined && <span className="text-meta text-bad">“{wrong.name}” is no JSON.</span>}
+        {wrong !== undefined && <span className="text-meta text-bad">“{wrong.name}” is not valid JSON.</span>}
         <button
           type="submit"
           className="button button-main ml-auto"

@@ -40,13 +40,13 @@ export function ModelChoice({ run, step, model, models, answers }: Props) {
     <span className="flex min-w-0 items-center gap-2">
       <select
         aria-label="Model"
-        title="The model of the session: another counts from its next call on"
+        title="The model of this session. A change applies from the next call."
         className="h-6 max-w-44 truncate rounded border border-transparent bg-transparent text-ink2 hover:border-line2 hover:text-ink"
         value={model ?? ''}
         aria-busy={wanted !== undefined}
         onChange={({ target }) => void choose(target.value)}
       >
-        {!known && <option value={model ?? ''}>{model ?? 'its own model'}</option>}
+        {!known && <option value={model ?? ''}>{model ?? 'default model'}</option>}
         {models.map(({ id, name }) => (
           <option key={id} value={id}>
             {name ?? id}

@@ -141,8 +141,8 @@ export function QuestionCard({ run, question, attempt, more, runner, byItself, l
         </h2>
         {more > 0 && <span className="text-meta text-ask">{more} more</span>}
         {left !== undefined && (
-          <span className="shrink-0 text-meta text-ask" title={`With no answer it is ${byItself} then`}>
-            <span className="max-sm:hidden">{byItself} by itself in </span>
+          <span className="shrink-0 text-meta text-ask" title={`If nobody answers, it will be ${byItself}`}>
+            <span className="max-sm:hidden">{byItself} automatically in </span>
             <span className="font-mono">{clockOf(left)}</span>
           </span>
         )}
@@ -151,7 +151,7 @@ export function QuestionCard({ run, question, attempt, more, runner, byItself, l
         ref={box}
         // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is scrolled by keys as well
         tabIndex={0}
-        aria-label="What it wants to do"
+        aria-label="Requested action"
         className="max-h-[min(16rem,32dvh)] overflow-y-auto rounded-lg border border-ask-line bg-surface px-3 py-2.5 font-mono text-meta"
       >
         {command !== undefined && (
@@ -196,7 +196,7 @@ export function QuestionCard({ run, question, attempt, more, runner, byItself, l
             <>
               in{' '}
               {folder.endsWith(`/runs/${run}`) ? (
-                <span title={folder}>the folder of this run</span>
+                <span title={folder}>this run's folder</span>
               ) : (
                 <bdi className="font-mono">
                   <VisibleText text={folder} />
@@ -205,7 +205,7 @@ export function QuestionCard({ run, question, attempt, more, runner, byItself, l
             </>
           )}
           on <bdi className="font-mono">{runner}</bdi>
-          {!seen && ' · scroll to its end to allow it'}
+          {!seen && ' · scroll to the end to allow it'}
         </p>
       )}
       <div className="flex flex-row-reverse gap-2 max-sm:*:flex-1 sm:flex-row sm:flex-wrap">
@@ -228,7 +228,7 @@ export function QuestionCard({ run, question, attempt, more, runner, byItself, l
             type="button"
             className="button max-sm:hidden"
             aria-disabled={dullAllow}
-            title="The same command, or a change of the same files, is not asked again in this session"
+            title="In this session, the agent will not ask again about the same command or about changes to the same files"
             onClick={() => answer('allow', { scope: 'session' })}
           >
             Allow for this session
@@ -337,9 +337,9 @@ export function QuestionCard({ run, question, attempt, more, runner, byItself, l
         >
           <input
             ref={field}
-            aria-label="Why it is denied, for the agent"
+            aria-label="Reason for denying, shown to the agent"
             className="field min-w-0 flex-1"
-            placeholder="Why, for the agent"
+            placeholder="Reason, shown to the agent"
             maxLength={4000}
             value={reason}
             onChange={({ target }) => setReason(target.value)}

@@ -48,7 +48,7 @@ export function Queue({
       if (refused.status !== 0) keys.current = {}
       const { at, by } = (refused.details ?? {}) as { at?: string; by?: string }
       const late = refused.status === 409 && at !== undefined
-      const message = `Not changed: ${by === undefined ? 'the agent has taken it' : `${by} has withdrawn it`}, ${timeOf(at ?? '', now)}.`
+      const message = `Not changed: ${by === undefined ? 'the agent already has it' : `${by} already withdrew it`}, ${timeOf(at ?? '', now)}.`
       setFailure(late ? new ApiError(409, { error: { code: refused.code as 'conflict', message } }) : refused)
     }
     setBusy(undefined)
@@ -108,7 +108,7 @@ export function Queue({
           <textarea
             // biome-ignore lint/a11y/noAutofocus: it was opened to be written in
             autoFocus
-            aria-label="The queued prompt"
+            aria-label="Edit queued prompt"
             rows={2}
             value={editing.text}
             className="field-sizing-content max-h-[30dvh] w-full resize-none bg-transparent outline-none max-sm:text-base"
@@ -120,9 +120,9 @@ export function Queue({
             }}
           />
           <span className="flex items-center justify-end gap-2">
-            {gone && <span className="mr-auto text-meta text-bad">It is in the queue no more.</span>}
+            {gone && <span className="mr-auto text-meta text-bad">It is no longer in the queue.</span>}
             <button type="button" className="button button-plain" onClick={() => setEditing(undefined)}>
-              Keep as it was
+              Discard changes
             </button>
             <button type="submit" className="button" aria-disabled={busy !== undefined || gone}>
               {busy === editing.inputId ? 'Saving…' : 'Save'}

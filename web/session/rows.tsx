@@ -264,9 +264,7 @@ function ToolCall({ row }: { row: RowOf<'tool'> }) {
         row.output.trim() !== '' &&
         (row.diffs.length === 0 || row.status !== 'completed') && <Block text={row.output.trimEnd()} />}
       {row.input === undefined && row.output === undefined && row.diffs.length === 0 && (
-        <p className="border-t border-line px-3 py-2 text-meta text-ink2">
-          The agent tells nothing more of it.
-        </p>
+        <p className="border-t border-line px-3 py-2 text-meta text-ink2">The agent reported no details.</p>
       )}
     </Fold>
   )
@@ -337,7 +335,7 @@ export function DiffView({ diff, named }: { diff: FileDiff; named: boolean }) {
       <section
         // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is scrolled by keys as well
         tabIndex={0}
-        aria-label={`Change of ${diff.path}`}
+        aria-label={`Changes to ${diff.path}`}
         className="overflow-x-auto font-mono text-meta"
       >
         <div className="w-max min-w-full">

@@ -32,7 +32,7 @@ export default function SessionFiles({ run, live, version, file, choose }: Props
   if (!live)
     return (
       <p className="p-4 text-meta text-ink2">
-        The session is over, and its folder is shown no more. What it has changed is kept under Changes.
+        The session has ended, so its folder is no longer shown. Its changes are saved under Changes.
       </p>
     )
   return (
@@ -78,8 +78,7 @@ function FolderList({
     )
   if (data === undefined) return <div className="h-6" aria-busy="true" />
   const indent = indents[Math.min(depth, indents.length - 1)]
-  if (data.entries.length === 0)
-    return <p className={`py-1 text-meta text-ink2 ${indent}`}>Nothing is in it.</p>
+  if (data.entries.length === 0) return <p className={`py-1 text-meta text-ink2 ${indent}`}>Empty folder.</p>
   return (
     <ul>
       {data.entries.map(({ name, kind, bytes }) => {
@@ -99,7 +98,7 @@ function FolderList({
               aria-expanded={kind === 'folder' ? isOpen : undefined}
               aria-current={whole === file || undefined}
               aria-disabled={!canOpen}
-              title={canOpen ? undefined : 'Links are not followed, and what is no file is not shown'}
+              title={canOpen ? undefined : 'Links are not followed, and only regular files are shown'}
               className={`flex h-7 w-full items-center gap-2 pr-3 text-left text-meta hover:bg-hover aria-[current]:bg-sel max-sm:h-11 ${indent} ${canOpen ? '' : 'text-ink3'}`}
               onClick={() => (kind === 'folder' ? toggle() : kind === 'file' && choose(whole))}
             >
@@ -119,7 +118,11 @@ function FolderList({
           </li>
         )
       })}
-      {data.more && <li className={`py-1 text-meta text-ink2 ${indent}`}>More is in it than is listed.</li>}
+      {data.more && (
+        <li className={`py-1 text-meta text-ink2 ${indent}`}>
+          This folder has more entries than are listed.
+        </li>
+      )}
     </ul>
   )
 }
@@ -138,7 +141,7 @@ function Shown({ run, version, path, choose }: Omit<Props, 'live' | 'file'> & { 
         <h2 className="min-w-0 truncate font-mono text-meta font-medium" title={path}>
           <bdi>{path}</bdi>
         </h2>
-        <CopyButton text={path} label="Copy the path" />
+        <CopyButton text={path} label="Copy path" />
         {data !== undefined && <span className="text-label text-ink2">{sizeOf(data.bytes)}</span>}
         <button type="button" className="button button-plain ml-auto" onClick={() => choose(undefined)}>
           Close
@@ -152,10 +155,10 @@ function Shown({ run, version, path, choose }: Omit<Props, 'live' | 'file'> & { 
         <div className="flex-1" aria-busy="true" />
       ) : data.binary ? (
         <p className="p-4 text-meta text-ink2">
-          It is binary, of {sizeOf(data.bytes)}: its content is not shown.
+          Binary file of {sizeOf(data.bytes)}. Its content is not shown.
         </p>
       ) : data.text === '' ? (
-        <p className="p-4 text-meta text-ink2">It is empty.</p>
+        <p className="p-4 text-meta text-ink2">Empty file.</p>
       ) : (
         // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is scrolled by keys as well
         <div tabIndex={0} className="min-h-0 flex-1 overflow-auto font-mono text-meta">
@@ -177,11 +180,11 @@ function Shown({ run, version, path, choose }: Omit<Props, 'live' | 'file'> & { 
           </table>
           {lines.length > most && (
             <button type="button" className="button m-3" onClick={() => setMost(most + MOST_LINES)}>
-              Show more, {(lines.length - most).toLocaleString('en')} lines are left
+              Show more ({(lines.length - most).toLocaleString('en')} lines left)
             </button>
           )}
           {data.cut && lines.length <= most && (
-            <p className="p-3 text-ink2">This is the begin of it: it has {sizeOf(data.bytes)}.</p>
+            <p className="p-3 text-ink2">Only the beginning is shown. The file has {sizeOf(data.bytes)}.</p>
           )}
         </div>
       )}

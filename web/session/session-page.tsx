@@ -101,7 +101,7 @@ export function SessionPage({
   const over = run.finished_at !== undefined
   const shown = !over && !run.set_aside && talk.questions.length > 0 ? 'asks' : shownStatus(run)
   const waits = !over && talk.idleUntil !== undefined
-  const word = shown === 'asks' ? 'asks you' : waits ? 'waits for a prompt' : statusWord(shown)
+  const word = shown === 'asks' ? 'waiting for you' : waits ? 'waiting for a prompt' : statusWord(shown)
   const runner = lastRunner(run, step)
   const chooses = !over && talk.models.length > 0
   const agent = [talk.agent, chooses ? undefined : talk.model].filter((one) => one !== undefined).join(' · ')
@@ -131,7 +131,7 @@ export function SessionPage({
         >
           <ChevronLeft size={22} strokeWidth={1.75} aria-hidden />
         </Link>
-        <nav aria-label="Where this is" className="text-ink2 max-sm:hidden">
+        <nav aria-label="Breadcrumb" className="text-ink2 max-sm:hidden">
           <Link to="/sessions" className="hover:text-ink">
             Sessions
           </Link>
@@ -174,7 +174,7 @@ export function SessionPage({
           search={(was) => ({ ...was, panel: was.panel === undefined ? ('changes' as const) : undefined })}
           className="button button-plain hidden max-lg:ml-auto max-lg:inline-flex max-sm:min-h-11"
         >
-          {search.panel === undefined ? 'Changes' : 'Talk'}
+          {search.panel === undefined ? 'Changes' : 'Conversation'}
         </Link>
         <div className="ml-auto flex shrink-0 items-center gap-2 max-lg:ml-0 max-sm:hidden">
           <span className="text-meta text-ink2">
@@ -184,7 +184,7 @@ export function SessionPage({
             </span>
           </span>
           <span className="contents max-lg:hidden">
-            <CopyButton text={run.run_id} label="Copy the run's id" />
+            <CopyButton text={run.run_id} label="Copy run ID" />
             <Link
               to="/runs/$run"
               params={{ run: run.run_id }}
@@ -206,7 +206,7 @@ export function SessionPage({
               <ActionButton
                 doing="Ending…"
                 act={end}
-                title="No more prompts: the session can be gone on with later"
+                title="Accepts no more prompts. The session can be continued later."
               >
                 End
               </ActionButton>
@@ -219,7 +219,7 @@ export function SessionPage({
           </span>
         </div>
         <span className="hidden max-lg:inline-flex">
-          <RowMenu label="More of this session" actions={actions} />
+          <RowMenu label="More actions for this session" actions={actions} />
         </span>
       </header>
       {run.set_aside !== undefined && (
@@ -285,7 +285,7 @@ export function SessionPage({
           act={end}
           close={() => setAsked(undefined)}
         >
-          It takes no more prompts; the session can be gone on with later.
+          It will accept no more prompts. The session can be continued later.
         </Confirm>
       )}
       {asked === 'cancel' && (
@@ -298,8 +298,8 @@ export function SessionPage({
           as={{ do: 'cancel', run: run.run_id }}
           close={() => setAsked(undefined)}
         >
-          The agent and all that it started are ended now. What it has changed stays, and its session can be
-          gone on with.
+          The agent and everything that it started end now. Its changes stay, and the session can be
+          continued.
         </Confirm>
       )}
     </>

@@ -57,19 +57,19 @@ export function SidePanel({
   ]
   return (
     <aside
-      aria-label="Of this session"
+      aria-label="Session details"
       className={`flex w-[42%] max-w-[560px] min-w-72 shrink-0 flex-col border-l border-line max-lg:w-full max-lg:max-w-none max-lg:border-0 ${chosen === undefined ? 'max-lg:hidden' : ''}`}
     >
       <div className="flex shrink-0 border-b border-line px-1.5">
         <button
           type="button"
-          aria-label="Back to the talk"
+          aria-label="Back to the conversation"
           className="hidden px-2 max-lg:block max-sm:min-h-11 max-sm:min-w-11"
           onClick={() => choose(undefined)}
         >
           <ChevronLeft size={18} strokeWidth={1.75} aria-hidden />
         </button>
-        <div role="tablist" aria-label="Beside the talk" className="flex min-w-0">
+        <div role="tablist" aria-label="Session panels" className="flex min-w-0">
           {tabs.map(([one, word, count]) => (
             <button
               key={one}
@@ -108,7 +108,7 @@ export function SidePanel({
 }
 
 function Changes({ files, file, choose }: Pick<Props, 'files' | 'file' | 'choose'>) {
-  if (files.length === 0) return <p className="p-4 text-meta text-ink2">It has changed no file yet.</p>
+  if (files.length === 0) return <p className="p-4 text-meta text-ink2">No files changed yet.</p>
   const chosen = files.find(({ path }) => path === file) ?? files[0]!
   const base = commonFolder(files.map(({ path }) => path))
   return (
@@ -131,7 +131,7 @@ function Changes({ files, file, choose }: Pick<Props, 'files' | 'file' | 'choose
               {whole === undefined && (
                 <span
                   className="font-sans text-label text-ink3"
-                  title="The sum of what each edit has changed: how much of it is left is not known"
+                  title="The sum of all edits. How many of these lines are still changed is not known."
                 >
                   in {edits.length} edits
                 </span>
@@ -165,10 +165,10 @@ function commonFolder([first = '', ...others]: readonly string[]): string {
 }
 
 const planMarks = { pending: Circle, in_progress: CircleDot, completed: Check }
-const planWords = { pending: 'to do', in_progress: 'at it', completed: 'done' }
+const planWords = { pending: 'to do', in_progress: 'in progress', completed: 'done' }
 
 function Plan({ talk }: { talk: Conversation }) {
-  if (talk.plan.length === 0) return <p className="p-4 text-meta text-ink2">It has told no plan.</p>
+  if (talk.plan.length === 0) return <p className="p-4 text-meta text-ink2">No plan yet.</p>
   return (
     <ol className="flex flex-col gap-2 p-4">
       {talk.plan.map(({ text, status }, at) => {
@@ -212,15 +212,15 @@ function Used({
   const rows: [string, string, string | undefined][] = [
     [
       'Cost',
-      usage?.cost_usd === undefined ? 'not told' : money(usage.cost_usd),
+      usage?.cost_usd === undefined ? 'not reported' : money(usage.cost_usd),
       limit(budget.cost_usd, money),
     ],
-    ['Tokens', tokens === undefined ? 'not told' : count(tokens), limit(budget.tokens, count)],
-    ['in', count(usage?.input_tokens ?? 0), undefined],
-    ['from a cache', count(usage?.cached_input_tokens ?? 0), undefined],
-    ['out', count(usage?.output_tokens ?? 0), undefined],
-    ['Turns of this talk', String(turns), undefined],
-    ['Turns of the model', String(modelTurns), limit(budget.turns, String)],
+    ['Tokens', tokens === undefined ? 'not reported' : count(tokens), limit(budget.tokens, count)],
+    ['Input', count(usage?.input_tokens ?? 0), undefined],
+    ['Cached input', count(usage?.cached_input_tokens ?? 0), undefined],
+    ['Output', count(usage?.output_tokens ?? 0), undefined],
+    ['Turns in this session', String(turns), undefined],
+    ['Model turns', String(modelTurns), limit(budget.turns, String)],
     ['Time', clockOf(worked), limit(budget.seconds, (seconds) => clockOf(seconds * 1000))],
   ]
   return (
@@ -250,7 +250,7 @@ export function TurnsUsed({ talk: { modelTurns }, budget: { turns } }: Pick<Prop
   return (
     <span
       className={`whitespace-nowrap ${modelTurns >= NEAR * turns ? 'text-ask' : ''}`}
-      title="Turns of the model, as far as the agent shows them"
+      title="Model turns, as far as the agent reports them"
     >
       {Math.min(modelTurns, turns)} of {turns} {turns === 1 ? 'turn' : 'turns'}
     </span>
@@ -278,7 +278,7 @@ function Cost({ talk, budget, until }: Pick<Props, 'talk' | 'budget' | 'until'>)
             <span className="whitespace-nowrap">of {word(most)}</span>
             <svg
               role="img"
-              aria-label={`${Math.round(part * 100)} % of the budget`}
+              aria-label={`${Math.round(part * 100)}% of the budget`}
               className="h-1.5 min-w-8 flex-1 overflow-hidden rounded-full bg-idle"
               viewBox="0 0 100 6"
               preserveAspectRatio="none"

@@ -106,7 +106,7 @@ export function Talk({
     if (row?.kind !== 'answered') return
     looked.current = linked
     const done = row.decision === 'allow' ? 'allowed' : 'denied'
-    setLost(`This question is answered: ${row.by} has ${done} it, ${timeOf(row.time, hubNow())}.`)
+    setLost(`This question was already answered: ${done} by ${row.by}, ${timeOf(row.time, hubNow())}.`)
   }, [linked, rows])
   const tellLost = useCallback((said: string) => setLost(said), [])
   return (
@@ -116,7 +116,7 @@ export function Talk({
           ref={list}
           // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is scrolled by keys as well
           tabIndex={0}
-          aria-label="Talk"
+          aria-label="Conversation"
           className="min-h-0 flex-1 overflow-y-auto"
           onScroll={scrolled}
         >
@@ -144,19 +144,19 @@ export function Talk({
               </button>
             )}
             {shown.length === 0 && (
-              <p className="text-ink2">
-                {run.waiting ?? (over ? 'Nothing was said.' : 'The agent is being started.')}
-              </p>
+              <p className="text-ink2">{run.waiting ?? (over ? 'No messages.' : 'The agent is starting.')}</p>
             )}
             {talk.busy && question === undefined && !over && (
               <p className="flex items-center gap-2 text-meta text-ink2">
                 <span className="size-1.5 animate-pulse rounded-full bg-accent motion-reduce:animate-none" />
-                {talk.agent ?? 'The agent'} is at work
+                {talk.agent ?? 'The agent'} is working
               </p>
             )}
             {over && <LaterTalks run={run.run_id} />}
             {talk.idleUntil !== undefined && !over && (
-              <p className="text-meta text-ink2">{talk.agent ?? 'The agent'} waits for your next prompt.</p>
+              <p className="text-meta text-ink2">
+                {talk.agent ?? 'The agent'} is waiting for your next prompt.
+              </p>
             )}
           </div>
         </section>
@@ -166,7 +166,7 @@ export function Talk({
             className="button absolute bottom-3 left-1/2 -translate-x-1/2 shadow-(--float)"
             onClick={() => setEnd(undefined)}
           >
-            <ArrowDown size={14} strokeWidth={1.75} aria-hidden /> To the end
+            <ArrowDown size={14} strokeWidth={1.75} aria-hidden /> Jump to the end
           </button>
         )}
       </div>
@@ -185,9 +185,9 @@ export function Talk({
         </span>
         {!mayPrompt && (
           <p className="rounded-lg bg-idle px-3 py-2 text-meta text-ink2 max-sm:m-2">
-            You watch this session of {run.owner}
-            {question !== undefined && !over && `: ${question.agent ?? 'the agent'} waits for an answer`}. To
-            take part, ask {run.owner} to share it so.
+            You can only watch this session of {run.owner}.
+            {question !== undefined && !over && ` ${question.agent ?? 'The agent'} is waiting for an answer.`}{' '}
+            To take part, ask {run.owner} for access.
           </p>
         )}
         {question !== undefined && !over && mayPrompt && (

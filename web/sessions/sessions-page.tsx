@@ -24,7 +24,7 @@ const grouping: Grouping<Run> = {
   group: (run) => (shownStatus(run) === 'asks' ? NEEDS_YOU : groupOf(run, hubNow())),
   first: [NEEDS_YOU, GOING_ON],
 }
-const sorted: Grouping<Run> = { ...grouping, group: () => 'All that match', first: [], isSorted: true }
+const sorted: Grouping<Run> = { ...grouping, group: () => 'All matches', first: [], isSorted: true }
 
 /** Lists sessions with agents: those that ask and active ones first, then by day. Each has its last words. */
 export function SessionsPage() {
@@ -155,11 +155,11 @@ function Row({ run }: { run: Run }) {
   )
 }
 
-const titles = { state: 'State', agent: 'Agent', repository: 'Repository', user: 'Who' } as const
+const titles = { state: 'State', agent: 'Agent', repository: 'Repository', user: 'Owner' } as const
 const names = { since: 'Since', until: 'Until', label: 'Label', workflow: 'Name', q: 'Text' } as const
 const states = [
-  [ASKS, 'asks you'],
-  ['running', 'going on'],
+  [ASKS, 'waiting for you'],
+  ['running', 'in progress'],
   ['success', statusWord('success')],
   ['failed', 'failed'],
   ['canceled', 'canceled'],
@@ -181,7 +181,7 @@ function Filter({ filter, runs }: { filter: RunFilter; runs: readonly Run[] }) {
   const isShared = filter.shared !== undefined
   return (
     <FilterForm
-      label="Filter: words such as agent:codex, or part of a name, its last words or id"
+      label="Filter: words such as agent:codex, or part of a name, of the last words or of an ID"
       placeholder="agent:codex repository:shop/web text…"
       submit={(text) => {
         const { kind: _, ...words } = filterOfWords(text)
@@ -212,7 +212,7 @@ function Filter({ filter, runs }: { filter: RunFilter; runs: readonly Run[] }) {
       <button
         type="button"
         aria-pressed={isShared}
-        title="Sessions of others that they have shared with you"
+        title="Sessions that others have shared with you"
         className={`h-7 rounded-md border px-2 text-meta max-sm:h-11 ${isShared ? 'border-accent bg-accent-soft font-medium text-accent' : 'border-dashed border-line2 text-ink2'}`}
         onClick={() => set({ ...filter, shared: isShared ? undefined : '1' })}
       >
@@ -242,20 +242,20 @@ function Empty({ isFiltered, isShared }: { isFiltered: boolean; isShared: boolea
         {isShared
           ? 'Nobody has shared a session with you'
           : isFiltered
-            ? 'No session matches'
-            : 'No agent has worked here yet'}
+            ? 'No sessions match'
+            : 'No sessions yet'}
       </h2>
       {isFiltered ? (
         <Link to="/sessions" search={{}} className="button">
-          {isShared ? 'Show mine' : 'Drop the filter'}
+          {isShared ? 'Show mine' : 'Clear filter'}
         </Link>
       ) : (
         <>
           <p className="-mt-2 mb-3 text-ink2">
-            A session is a talk with an agent: it works on your machines, and asks you first.
+            A session is a conversation with an agent. It works on your machines, and asks you first.
           </p>
           <Link to="/new" search={{ kind: 'agent' }} className="button button-main">
-            Begin a session
+            Start a session
           </Link>
           <p className="mt-3 text-meta text-ink2">
             or from a shell: <code className="font-mono">errand agent "Explain this repository" --hub</code>

@@ -37,7 +37,7 @@ export function ConnectionBanner() {
     >
       <Unplug size={14} strokeWidth={1.75} aria-hidden />
       <span>
-        The hub doesn't answer. What you see is from {timeOf(new Date(sinceMs).toISOString(), now)};{' '}
+        The hub isn't responding. This page shows data from {timeOf(new Date(sinceMs).toISOString(), now)};{' '}
         <span aria-live="off">{left > 0 ? `trying again in ${left} s` : 'trying again'}</span>.
       </span>
       <button

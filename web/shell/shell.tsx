@@ -153,15 +153,15 @@ export function Shell({ children }: { children: ReactNode }) {
     () => [
       { id: 'go new', word: 'New run', keys: 'n', to: '/new' },
       { id: 'go runs', word: 'Runs', keys: 'g r', to: '/runs' },
-      { id: 'go failed', word: 'Runs that failed', about: 'status:failed', to: '/runs?status=failed' },
+      { id: 'go failed', word: 'Failed runs', about: 'status:failed', to: '/runs?status=failed' },
       { id: 'go sessions', word: 'Sessions', keys: 'g s', to: '/sessions' },
       { id: 'go tasks', word: 'Tasks', keys: 'g t', to: '/tasks' },
       { id: 'go runners', word: 'Runners', keys: 'g m', to: '/settings/runners' },
       { id: 'go settings', word: 'Settings', to: '/settings/me' },
       { id: 'theme light', word: 'Light theme', act: () => chooseTheme('light') },
       { id: 'theme dark', word: 'Dark theme', act: () => chooseTheme('dark') },
-      { id: 'theme system', word: "The system's theme", act: () => chooseTheme('system') },
-      { id: 'fold', word: 'Fold the side bar', keys: '[', act: () => setFolded((was) => !was) },
+      { id: 'theme system', word: 'System theme', act: () => chooseTheme('system') },
+      { id: 'fold', word: 'Collapse sidebar', keys: '[', act: () => setFolded((was) => !was) },
     ],
     [],
   )
@@ -206,7 +206,7 @@ export function Shell({ children }: { children: ReactNode }) {
           document.getElementById('content')?.focus()
         }}
       >
-        Skip to the page
+        Skip to content
       </a>
       <nav
         aria-label="Errand"
@@ -222,8 +222,8 @@ export function Shell({ children }: { children: ReactNode }) {
           </span>
           <button
             type="button"
-            aria-label="Fold the side bar"
-            title="Fold the side bar  ["
+            aria-label="Collapse sidebar"
+            title="Collapse sidebar  ["
             className="reach text-ink2 hover:text-ink group-data-folded:hidden max-xl:hidden"
             onClick={() => setFolded(true)}
           >
@@ -318,7 +318,7 @@ export function Shell({ children }: { children: ReactNode }) {
         </div>
       </nav>
       <nav
-        aria-label="Errand, below"
+        aria-label="Errand, bottom bar"
         className="hidden h-16 shrink-0 items-stretch justify-around border-t border-line bg-surface pb-[env(safe-area-inset-bottom)] max-sm:flex"
       >
         {below.map(({ to, word, Icon }) => (
@@ -389,9 +389,9 @@ function LoginAgain({ name }: { name: string | undefined }) {
       onCancel={(event) => event.preventDefault()}
     >
       <h2 id="again" className="mb-1 text-page font-semibold">
-        Your login has ended
+        Your login has expired
       </h2>
-      <p className="mb-4 text-ink2">Log in again; what is on the page stays.</p>
+      <p className="mb-4 text-ink2">Log in again. Nothing on this page is lost.</p>
       <Suspense>
         <LoginForm name={name} done={async () => liveRuns.tellSessionBack()} />
       </Suspense>
@@ -402,9 +402,9 @@ function LoginAgain({ name }: { name: string | undefined }) {
 export function NotThere() {
   return (
     <main className="flex h-full flex-col items-center justify-center gap-3">
-      <h1 className="text-empty font-semibold">There is no such page</h1>
+      <h1 className="text-empty font-semibold">Page not found</h1>
       <a className="button" href={`${basePath}/runs`}>
-        To the runs
+        Back to runs
       </a>
     </main>
   )
@@ -424,9 +424,9 @@ export function Trouble({ error, again }: { error: unknown; again: () => void })
     wasAway.current = isAway
   }, [isAway])
   const words = isAway
-    ? "The hub doesn't answer, and this page was not loaded before. It is tried again once the hub is back."
+    ? "The hub isn't responding, and this page was not loaded before. It loads when the hub is back."
     : isUnloaded
-      ? "A part of it could not be loaded: Errand was updated, or the hub doesn't answer."
+      ? "A part of the page could not be loaded. Either Errand was updated, or the hub isn't responding."
       : error instanceof Error
         ? error.message
         : String(error)

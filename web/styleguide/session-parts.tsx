@@ -74,7 +74,14 @@ const rows: Shown[] = [
     ...{ title: 'npm publish', reason: undefined, input: '{"command":"npm publish --tag next"}' },
   },
   {
-    ...{ kind: 'answered', key: 'refused', id: '2', time, decision: 'deny', by: 'itself, its time was over' },
+    ...{
+      kind: 'answered',
+      key: 'refused',
+      id: '2',
+      time,
+      decision: 'deny',
+      by: 'default (nobody answered in time)',
+    },
     ...{ title: 'curl https://example.com', reason: 'the tests need no network', input: undefined },
   },
 ]

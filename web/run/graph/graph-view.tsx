@@ -199,7 +199,7 @@ export default function GraphView({ run, chosen, choose, views }: Props) {
       <div
         ref={box}
         role="listbox"
-        aria-label="Steps as a graph"
+        aria-label="Step graph"
         aria-orientation="horizontal"
         tabIndex={-1}
         className="graph-dots absolute inset-0 cursor-grab touch-none overflow-hidden active:cursor-grabbing"
@@ -267,9 +267,9 @@ export default function GraphView({ run, chosen, choose, views }: Props) {
       <div className="absolute right-3 bottom-2.5 flex gap-1.5">
         {(
           [
-            ['Smaller', Minus, () => zoom(1 / 1.25)],
-            ['Larger', Plus, () => zoom(1.25)],
-            ['Fit all', Maximize, fitAgain],
+            ['Zoom out', Minus, () => zoom(1 / 1.25)],
+            ['Zoom in', Plus, () => zoom(1.25)],
+            ['Zoom to fit', Maximize, fitAgain],
           ] as const
         ).map(([word, Icon, act]) => (
           <button
@@ -359,13 +359,13 @@ function aboutOf({ step, shown }: StepNode): ReactNode {
   const { instances } = step
   const count = countOf(step)
   const bad = countOf(step, 'failed', 'interrupted')
-  if (shown === 'asks') return 'waits for a person'
-  if (shown === 'room') return step.waiting ?? 'waits for room'
+  if (shown === 'asks') return 'waiting for a person'
+  if (shown === 'room') return step.waiting ?? 'waiting for capacity'
   if (shown === 'skipped')
     return step.reason === 'condition'
       ? 'its condition is false'
       : step.reason === 'upstream'
-        ? 'a step before it failed'
+        ? 'an earlier step failed'
         : (step.reason ?? 'did not run')
   if (step.started_at === undefined) return step.action
   const where =

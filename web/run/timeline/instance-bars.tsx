@@ -50,7 +50,7 @@ export function Parts({ parts, shown, axis }: { parts: readonly Part[]; shown: S
       <span
         // biome-ignore lint/suspicious/noArrayIndexKey: parts have no other name
         key={index}
-        title={`${part.kind === 'waits' ? 'waits' : part.kind}, ${duration((part.to ?? axis.end) - part.from)}`}
+        title={`${part.kind === 'waits' ? 'waiting' : part.kind}, ${duration((part.to ?? axis.end) - part.from)}`}
         data-part={kind}
         className={
           kind === 'waits'

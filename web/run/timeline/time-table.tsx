@@ -28,7 +28,7 @@ export function TimeTable({
     <table className="w-full text-left text-meta">
       <thead className="text-label text-ink2">
         <tr>
-          {['Step', 'Status', 'Began', 'Waited', 'Took', 'Last good run'].map((word) => (
+          {['Step', 'Status', 'Started', 'Waited', 'Duration', 'Last good run'].map((word) => (
             <th
               key={word}
               scope="col"

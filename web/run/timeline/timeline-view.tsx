@@ -71,10 +71,10 @@ export default function TimelineView({ run, chosen, open, views }: Props) {
         {!asTable && run.steps.some((step) => countOf(step) > FILTER_OVER) && <Filter run={run} />}
         <span className="ml-auto flex flex-wrap gap-4 text-meta text-ink2 max-sm:hidden">
           <Legend className="h-0.5 bg-ink">critical path</Legend>
-          <Legend className="border-t-2 border-dotted border-ask">waits</Legend>
+          <Legend className="border-t-2 border-dotted border-ask">waiting</Legend>
           {good ? (
             <Legend className="border-t-2 border-dotted border-ink3">
-              the last good run, {timeOf(good.created_at, now)}
+              last good run, {timeOf(good.created_at, now)}
             </Legend>
           ) : null}
         </span>
@@ -172,7 +172,7 @@ export default function TimelineView({ run, chosen, open, views }: Props) {
                       {ghost !== undefined && (
                         <span
                           data-last-good
-                          title={`the last good run: ${duration(ghost.to - ghost.from)}`}
+                          title={`Last good run: ${duration(ghost.to - ghost.from)}`}
                           className="absolute top-6 h-0 min-w-[3px] border-t-2 border-dotted border-ink3"
                           style={place(ghost)}
                         />
@@ -210,7 +210,7 @@ function Filter({ run }: Pick<Props, 'run'>) {
   return (
     <>
       <InstanceField label="Filter instances" className="w-60 max-sm:w-full" />
-      <fieldset aria-label="Status of instances" className="segments max-w-full overflow-x-auto">
+      <fieldset aria-label="Instance status" className="segments max-w-full overflow-x-auto">
         {[undefined, ...statuses].map((one) => (
           <button
             key={one ?? 'all'}
