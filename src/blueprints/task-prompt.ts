@@ -82,10 +82,10 @@ const fixed = (text: string): string => plain(text) as string
 const todo: Readonly<Record<TaskPromptKind, string>> = {
   plan: 'Write a plan for the task below: which files, what changes, how it is tested, what could go wrong. Change nothing; your last message must be the plan.',
   implement: 'Carry out the task below in the repository that is your working folder.',
-  fix: 'The task below was carried out in the repository that is your working folder, and a reviewer has findings. Fix the findings that are right.',
-  mend: 'The task below was carried out, and others have pushed in the meantime. The repository that is your working folder contains what they pushed, with your change on top. Where both changed the same lines, both versions are between the markers <<<<<<<, ======= and >>>>>>>. Resolve each of these conflicts so that both changes keep their purpose, and leave no markers.',
+  fix: 'The task below was completed in the repository that is your working folder, and a reviewer has findings. Fix the findings that are right.',
+  mend: 'The task below was completed, and others have pushed in the meantime. The repository that is your working folder contains what they pushed, with your change on top. Where both changed the same lines, both versions are between the markers <<<<<<<, ======= and >>>>>>>. Resolve each of these conflicts so that both changes keep their purpose, and leave no markers.',
   review:
-    'The task below was carried out in the repository that is your working folder. Review the change: git diff ${START_SHA} shows it. Look for what is wrong, missing or unsafe. Change nothing.',
+    'The task below was completed in the repository that is your working folder. Review the change: git diff ${START_SHA} shows it. Look for what is wrong, missing or unsafe. Change nothing.',
 }
 
 function rules({ kind, forbidden = [], begun }: TaskPromptFacts): string {

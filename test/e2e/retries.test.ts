@@ -38,7 +38,7 @@ test('a run is retried in part from the command line, within its sub-run too, af
   assert.equal(dry.code, 0, dry.stderr)
   assert.match(dry.stdout, /^release > pack +1$/m)
   assert.match(dry.stdout, /^release > push +1 +1 .*ITEM=eu/m)
-  assert.match(dry.stdout, /try 2: 2 run, 1 taken over\. Nothing was started\./)
+  assert.match(dry.stdout, /attempt 2: 2 run, 1 reused\. Nothing was started\./)
   assert.match(dry.stdout, /errand runs retry first --failed$/m)
   const wrong = await programs.call('runs', 'retry', 'first', '--from', 'nowhere')
   assert.equal(wrong.code, 2, wrong.stderr)
@@ -61,7 +61,7 @@ test('a run is retried in part from the command line, within its sub-run too, af
     ],
   )
   const shown = await programs.call('runs', 'show', 'first')
-  assert.match(shown.stdout, /^try 1 of 3; others: run_\S+ success, run_\S+ success$/m)
+  assert.match(shown.stdout, /^attempt 1 of 3; others: run_\S+ success, run_\S+ success$/m)
   const latest = await programs.call('runs', 'list', '--latest', '--workflow', 'flow')
   assert.match(latest.stdout, new RegExp(`^${third.run_id} `, 'm'))
   assert.doesNotMatch(latest.stdout, /^first /m)

@@ -50,7 +50,7 @@ export function Output({ id }: { id: string }) {
               <bdi>{run.workflow_name}</bdi>
             </span>
             <span className="shrink-0 font-mono text-meta text-ink2 max-lg:hidden">{run.run_id}</span>
-            <CopyButton text={run.run_id} label="Copy the run's id" />
+            <CopyButton text={run.run_id} label="Copy run ID" />
           </p>
           <p className="truncate text-label text-ink2">
             {run.waiting ??

@@ -122,7 +122,7 @@ export function Empty() {
       <p className="mt-10 mb-1 text-empty font-semibold">Nothing has run here yet</p>
       <p className="mb-6 text-ink2">
         {isAlone
-          ? 'No machine is connected, so runs have to wait.'
+          ? 'No runner is connected, so runs have to wait.'
           : 'Paste a workflow, press run, and watch it here.'}
       </p>
       {isAlone && me?.role === 'admin' ? (

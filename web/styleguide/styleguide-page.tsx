@@ -140,7 +140,7 @@ export function StyleguidePage() {
           <button type="button" className="button">
             Save <kbd className="key">Ctrl+Enter</kbd>
           </button>
-          <CopyButton text="run_0123" label="Copy the run's id" />
+          <CopyButton text="run_0123" label="Copy run ID" />
           <CopyButton text="errand runs retry run_0123" label="Copy the command" word="Copy as CLI" />
         </Section>
         <Section name="Refusals">

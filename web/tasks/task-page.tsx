@@ -150,7 +150,7 @@ function ShownTask({ task }: { task: WholeTask }) {
               <ExternalLink size={13} strokeWidth={1.75} aria-hidden />
             </a>
           )}
-          <CopyButton text={task.id} label="Copy the task's id" />
+          <CopyButton text={task.id} label="Copy task ID" />
           <button
             type="button"
             aria-label="Share"

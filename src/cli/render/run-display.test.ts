@@ -129,7 +129,7 @@ test('the summary has a row for each host, with why it failed and how often it w
   assert.equal(
     table,
     'STEP  HOST  STATUS   TIME   WHY\n' +
-      'a     web   failed   4.0 s  2 tries; timeout\n' +
+      'a     web   failed   4.0 s  2 attempts; timeout\n' +
       'a     db    success  4.0 s\n' +
       'b           skipped         upstream\n' +
       '\nfailed in 10.0 s: timeout: step a failed\n',
@@ -251,7 +251,7 @@ test('a failure is told once, where it happens, and named in the summary before 
       'bad failed on web: exit code 3, retrying in 1.0 s\n' +
       'bad failed on web: exit code 3\n\n' +
       'STEP  HOST  STATUS   TIME   WHY\n' +
-      'bad   web   failed   3.0 s  2 tries; exit code 3\n' +
+      'bad   web   failed   3.0 s  2 attempts; exit code 3\n' +
       'ok    web   success  1.0 s\n' +
       '\nfailed in 11.0 s: step "bad"\n',
   )

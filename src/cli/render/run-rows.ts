@@ -32,7 +32,7 @@ export class RunRows {
             host: instanceName(host, vars),
             status: ended?.status ?? (carried === undefined ? 'queued' : 'success'),
             reason: ended?.reason,
-            message: ended?.message ?? (carried === undefined ? undefined : 'taken over'),
+            message: ended?.message ?? (carried === undefined ? undefined : 'result reused'),
           })),
         )
         break

@@ -138,7 +138,7 @@ export function summary(rows: readonly Row[], { paint, verbose, allRows }: Summa
 
 function rowWhy({ tries, reason, message, exitCode }: Row): string {
   const why = reason === undefined ? message : whyText({ reason, exitCode })
-  return [tries > 1 ? `${tries} tries` : '', why ?? ''].filter((text) => text !== '').join('; ')
+  return [tries > 1 ? `${tries} attempts` : '', why ?? ''].filter((text) => text !== '').join('; ')
 }
 
 interface Line extends Row {
@@ -156,7 +156,7 @@ function allSucceeded(lines: readonly Line[]): Line {
     ...span(lines),
     name: `${numberText(steps)} steps${steps < lines.length ? ` (${numberText(lines.length)} instances)` : ''}`,
     host: '',
-    why: tried === 0 ? '' : `${numberText(tried)} with several tries`,
+    why: tried === 0 ? '' : `${numberText(tried)} with several attempts`,
   }
 }
 

@@ -29,7 +29,7 @@ export interface IssueCommentsOptions {
 }
 
 /** Key of the setting with the ids of the tasks whose last comment may be missing. */
-const SETTING = 'tasks to be told to their issues'
+const SETTING = 'tasks to report to their issues'
 const MAX_WAIT_MS = 2 * 60_000
 const A_DAY_MS = 86_400_000
 const LATER = ['forge_away', 'forge_busy', 'service_answer', 'store_failed', 'disk_full']

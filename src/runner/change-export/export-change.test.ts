@@ -361,7 +361,7 @@ test('secrets are found in every form, with file and line, and are not told', as
   place.write('src/a.txt', `one\ntwo\nfour\n${Buffer.from(secret).toString('base64')}\n`)
   assert.ok(
     !(
-      await fails(exportChange(), 'unsafe_change', /secret\. "src\/a.txt", line 4: the secret TEST_DB\./)
+      await fails(exportChange(), 'unsafe_change', /secrets\. "src\/a.txt", line 4: the secret TEST_DB\./)
     ).includes(secret),
   )
   assert.equal(place.kept.size, 0)

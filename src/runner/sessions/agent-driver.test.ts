@@ -353,7 +353,7 @@ test('what a runner of a fleet lacks is told with its name', async () => {
   const agents = { ...here.agents, known: [acp, codex], runnerId: 'build-7' }
   const attempts = here.open({ agents, env: { ...process.env, PATH: '/nowhere' } })
   const unknown = await attempts.start(here.spec('say x', { agent: 'nobody' }), 1)
-  assert.match((await endOf(unknown)).message!, /^On runner "build-7": There is no agent "nobody"\./)
+  assert.match((await endOf(unknown)).message!, /^On runner "build-7": Unknown agent "nobody"\./)
   const absent = here.spec('say x', { agent: 'codex', command: undefined }, { attempt_id: 'run_test.2' })
   const message = (await endOf(await attempts.start(absent, 1))).message!
   assert.match(message, /^On runner "build-7": Codex is not installed here: .*errand agents install --codex/)

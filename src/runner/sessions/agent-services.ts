@@ -69,7 +69,7 @@ export class AgentServices {
     const { known } = this.options
     const agent = known.find((each) => each.name === name)
     if (agent) return agent
-    throw new ErrandError('invalid_argument', `There is no agent "${name}".`, {
+    throw new ErrandError('invalid_argument', `Unknown agent "${name}".`, {
       hint: `Available agents: ${known.map((each) => each.name).join(', ')}.`,
     })
   }

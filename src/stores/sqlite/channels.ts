@@ -74,7 +74,7 @@ export interface ChannelStore {
 export const channelMigrations: readonly Migration[] = [
   {
     version: 1,
-    name: 'places of users, and what they are to be told',
+    name: 'notification channels of users, and their notices',
     sql: `
       CREATE TABLE places (
         id TEXT PRIMARY KEY,

@@ -32,7 +32,7 @@ export const runsList = command({
       value: 'TIME',
       help: 'Only runs created since then, such as 2026-01-31 or 12h (ago)',
     },
-    latest: { type: 'boolean', help: 'Only the newest try of runs that were retried' },
+    latest: { type: 'boolean', help: 'Only the latest attempt of runs that were retried' },
     until: { type: 'string', value: 'TIME', help: 'Only runs created before then' },
     input: {
       type: 'string',

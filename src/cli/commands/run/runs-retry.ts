@@ -38,7 +38,7 @@ export const runsRetry = command({
     instance: { ...many, value: 'N', help: 'With --step: only this instance, counted from 0' },
     'run-anyway': { ...many, value: 'STEP', help: 'Run this step although its when is false' },
     skip: { ...many, value: 'STEP', help: 'Skip this step; steps that need it run anyway' },
-    'dry-run': { type: 'boolean', help: 'Only print what would run again and what would be taken over' },
+    'dry-run': { type: 'boolean', help: 'Only print what would run again and which results would be reused' },
     ...bulkOptions,
     ...followOption,
     ...hubOptions,
@@ -101,11 +101,11 @@ function printPlan(plan: RetryPlan): void {
     ]),
     'The run has no steps.',
   )
-  const parts = [`${plan.again} run`, `${plan.taken_over} taken over`]
+  const parts = [`${plan.again} run`, `${plan.taken_over} reused`]
   if (plan.kept > 0) parts.push(`${plan.kept} stay as they are`)
   if (plan.skipped > 0) parts.push(`${plan.skipped} skipped`)
   process.stdout.write(
-    `try ${number}: ${parts.join(', ')}. Nothing was started.\nTo start it: ${lineText(cli)}\n`,
+    `attempt ${number}: ${parts.join(', ')}. Nothing was started.\nTo start it: ${lineText(cli)}\n`,
   )
 }
 

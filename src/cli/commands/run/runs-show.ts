@@ -124,7 +124,7 @@ function chainText({ run_id, try: number, tries, chain = [] }: RunView): string 
   if (number === undefined || chain.length === 0) return ''
   const others = chain.filter((one) => one.run_id !== run_id).slice(-10)
   const told = others.map((one) => `${lineText(one.run_id)} ${one.status}`).join(', ')
-  return `try ${number} of ${tries}; others: ${told}\n`
+  return `attempt ${number} of ${tries}; others: ${told}\n`
 }
 
 /** Returns whether the run is rolled back, and by which run. */

@@ -209,10 +209,10 @@ test('the container that has the keys counts where it keeps the runner from its 
     state: 'ended',
     message: 'Its process ended with exit code 0.',
   })
-  const noKey = { terminated: { exitCode: 2, message: 'The gate to models has no key.\n' } }
+  const noKey = { terminated: { exitCode: 2, message: 'The model gate has no key.\n' } }
   assert.deepEqual(seen(job, [both({ terminated: { exitCode: 1, message: 'no gate' } }, noKey)]), {
     state: 'ended',
     message:
-      'Its gate to models ended with exit code 2: The gate to models has no key. Its process ended with exit code 1: no gate',
+      'Its model gate ended with exit code 2: The model gate has no key. Its process ended with exit code 1: no gate',
   })
 })

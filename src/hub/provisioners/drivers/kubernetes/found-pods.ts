@@ -215,7 +215,7 @@ function howEnded(pod: Pod, jobReason: string | undefined): Omit<FoundRunner, 'n
   const gate = stateOf(pod, GATE).terminated
   return {
     message:
-      (gate?.exitCode ? `${processEnd('gate to models', gate)} ` : '') + processEnd('process', terminated),
+      (gate?.exitCode ? `${processEnd('model gate', gate)} ` : '') + processEnd('process', terminated),
   }
 }
 
