@@ -22,6 +22,8 @@ const PHRASES: readonly (readonly [not: RegExp, instead: string])[] = [
   [/\bso (?:many|much) (?:\w+ )?(?:at once|of)\b/, 'give the number'],
   [/\bended success\b/, 'succeeded'],
   [/\bbe it\b/, 'whether'],
+  [/\bgood once\b/i, 'valid for one use'],
+  [/\bnewest tr(?:y|ies)\b/i, 'latest attempt'],
 ]
 
 /** Blanks out what is not prose, and keeps the lines: blocks and spans of code, and addresses of links. */
@@ -112,7 +114,7 @@ test('a phrase in code is found with its line: in strings, templates and text be
     "// It goes on.\nconst a = 'x is no file'\nconst b = `\n${a} goes on`\nconst c = <p>It is told.</p>\nconst d = 'told'\n"
   assert.deepEqual(wrongInCode('a.tsx', source), [
     'a.tsx:2: "is no " (is not a)',
-    'a.tsx:3: "goes on" (continue)',
+    'a.tsx:4: "goes on" (continue)',
     'a.tsx:5: "is told" (is reported, learns)',
   ])
 })

@@ -240,7 +240,7 @@ export const RunSummary = z.object({
   retry_of: z.string().optional(),
   first_run: z.string().optional().describe('For a retry: the first run of its chain of tries'),
   try: z.number().int().optional().describe('Number of this run in its chain of tries; absent if alone'),
-  tries: z.number().int().optional().describe('Number of the newest try in that chain'),
+  tries: z.number().int().optional().describe('Number of the latest attempt in that chain'),
   rolls_back: z.string().optional().describe('The run whose steps this run rolls back'),
   continues: z.string().optional().describe('The run whose agent session this run continues'),
   replaces: z.string().optional().describe('The run of the same bot that this run replaces'),
@@ -457,7 +457,7 @@ export const ListRuns = z.strictObject({
     .describe(
       'Default: by creation. `active`: runs that have not ended come first, then all others, newest first in both groups. `started`, `finished`: latest first. `duration`: longest first. `name`: from A. `-` reverses the order. A run that has not ended counts as the last to finish, and as the shortest',
     ),
-  latest: z.stringbool().optional().describe('Only the newest try of each chain'),
+  latest: z.stringbool().optional().describe('Only the latest attempt of each chain'),
   continues: z
     .string()
     .optional()

@@ -213,7 +213,7 @@ test('a run whose workflow names what is not there is refused, with all the name
   await secrets.admit(run([step('one', { secrets: { A: { mounted: 'x' } } })]))
   await assert.rejects(secrets.admit(run([step('one', { secrets: ['TOKEN', 'B', 'C'] })])), {
     code: 'invalid_argument',
-    message: /no secrets "TOKEN", "B", "C"/,
+    message: /^Secrets "TOKEN", "B", "C" not found/,
     hint: /errand secrets set TOKEN/,
   })
 })
@@ -228,7 +228,7 @@ test('a lost key is told, and no new one is made in its place', async (t) => {
   const missing = {
     code: 'store_failed',
     message: /key of the secrets is missing.*secrets\.key/,
-    hint: /back/,
+    hint: /^Restore the file/,
   }
   await assert.rejects(secrets.reveal(spec()), missing)
   await assert.rejects(secrets.set(place(), 'new', 'x'), missing)

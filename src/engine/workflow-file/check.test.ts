@@ -198,16 +198,16 @@ test('a ${ that is no variable is found in every text but commands and scripts',
   )
   assert.match(
     only(steps(['{name: a, action: cmd.run, args: {cmd: x, cwd: "a${1}"}}'])),
-    /^4:\d+ cwd in args of step "a" is wrong: "\$\{1\}" is not a variable/,
+    /^4:\d+ cwd in args of step "a" is not valid: "\$\{1\}" is not a variable/,
   )
   assert.match(only(steps(['{name: a, action: noop, env: {A: "${b c}"}}'])), /A in env of step "a"/)
   assert.match(only(steps(['{name: a, action: noop, foreach: "${b c}"}'])), /foreach in step "a"/)
   assert.match(only(steps(['{name: a, action: noop, targets: ["${b c}"]}'])), /targets\[0\] in step "a"/)
-  assert.match(only(steps(['{name: a, action: noop}'], 'env: {A: "${"}\n')), /A in env is wrong/)
-  assert.match(only(steps(['{name: a, action: noop}'], 'outputs: {A: "${"}\n')), /A in outputs is wrong/)
+  assert.match(only(steps(['{name: a, action: noop}'], 'env: {A: "${"}\n')), /A in env is not valid/)
+  assert.match(only(steps(['{name: a, action: noop}'], 'outputs: {A: "${"}\n')), /A in outputs is not valid/)
   assert.match(
     only(steps(['{name: a, action: noop}'], 'concurrency: {group: "${"}\n')),
-    /group in concurrency is wrong/,
+    /group in concurrency is not valid/,
   )
 })
 
@@ -310,7 +310,7 @@ test('what excludes or cannot reach each other is refused', () => {
   const wide = `[${Array.from({ length: 101 }, (_, i) => i).join(', ')}]`
   assert.match(
     only(steps([`{name: a, action: noop, matrix: {A: ${wide}, B: ${wide}}}`])),
-    /run 10201 times \| at most 10000/,
+    /run 10201 times \| the limit is 10000/,
   )
 })
 

@@ -57,7 +57,7 @@ test('a file that leads back to itself, is not there or is too deep is refused',
   const deep = Object.fromEntries(
     Array.from({ length: 13 }, (_, i) => [`f${i}.yaml`, run(`file: f${i + 1}.yaml`)]),
   )
-  assert.match(check({ 'flow.yaml': run('file: f0.yaml'), ...deep }).told[0]!, /nested more than 10 deep/)
+  assert.match(check({ 'flow.yaml': run('file: f0.yaml'), ...deep }).told[0]!, /nested more than 10 levels deep/)
 })
 
 test('files that use each other twice over do not make a workflow without bound', () => {

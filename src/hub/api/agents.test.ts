@@ -91,7 +91,7 @@ test('a request that says too little, too much or two things is refused with wha
     [{ agent: { prompt: 'x', network: { allow: ['https://x'] } } }, 400, /body\.agent\.network/],
     [{ agent: { prompt: 'x', isolation: 'none', network: 'models' } }, 400, /network needs a box/],
     [{ agent: { prompt: 'x', image: 'node:22' } }, 400, /image is set, but no container is requested/],
-    [{ agent: { prompt: 'x' }, image: 'node:22' }, 400, /image node:22 is for no step/],
+    [{ agent: { prompt: 'x' }, image: 'node:22' }, 400, /No step uses the image node:22/],
     [{ agent: { prompt: 'x' }, isolation: 'none', network: 'none' }, 400, /network needs a box/],
     [{ agent: { prompt: 'x' }, vars: { A: 1 } }, 400, /no variables/],
     [{ agent: { prompt: 'x'.repeat(5_000_000) } }, 413, /prompt has 5000002 bytes/],
@@ -308,7 +308,7 @@ test('of answers that come at once one counts, and the others are told by whom, 
   const { details, message } = lost.json.error
   const { at, ...told } = AnsweredQuestion.parse(details)
   assert.deepEqual(told, { request_id: 'q1', decision, by, cause: 'person' })
-  assert.ok(message.includes(`by ${by} at ${at}`), message)
+  assert.ok(message.includes(`at ${at} by ${by}`), message)
   await until(id, isIdle)
   await call('POST', `/api/runs/${id}/input`, token, { close: true })
   await engine.done(id)
@@ -445,7 +445,7 @@ test('an agent that neither ships with Errand nor is one of a runner is refused 
       [status, json.error.code, json.error.message],
       [400, 'invalid_argument', 'Unknown agent "claud".'],
     )
-    assert.match(json.error.hint, /^There are: claude_code, codex, .*builtin, mine\.$/)
+    assert.match(json.error.hint, /^Known agents: claude_code, codex, .*builtin, mine\.$/)
   }
   assert.equal((await engine.list({ limit: 1 })).runs.length, 0)
   // In a file it is only a warning: a runner that has the agent may still connect.

@@ -113,7 +113,7 @@ test('what cannot be a secret is refused without a word of it', async (t) => {
     [{ value: `${VALUE}\0` }, /NUL/],
     [{ value: `${VALUE}\ud800` }, /UTF-8/],
     [{ value: VALUE.repeat(4000) }, /has 84000 bytes; the maximum is 65536/],
-    [{ value: VALUE, repo: 'x' }, /body.repo is not known/],
+    [{ value: VALUE, repo: 'x' }, /body.repo is not a known field/],
     [{ value: VALUE, repository: 'x', workflow: 'y' }, /not for both/],
     [`{"value": ${VALUE}}`, /not valid JSON/],
     [`{"value": "${VALUE}`, /not valid JSON/],

@@ -82,5 +82,5 @@ test('it waits where no runner is there that could have it, or a large one may c
   world.disconnect('large', true)
   check(large)
   world.disconnect('large')
-  assert.throws(() => check(large), /4 GB \(on runner "small"\)/)
+  assert.throws(() => check(large), /4 GB here \(on runner "small"\)/)
 })

@@ -92,11 +92,11 @@ test('a WebSocket elsewhere is answered 404', async () => {
 })
 
 for (const [what, said, message] of [
-  ['newer', { protocol: 99 }, /protocol 99, this hub speaks 1\. Update Errand where the hub is\./],
+  ['newer', { protocol: 99 }, /protocol 99, this hub speaks 1\. Update Errand on the hub\./],
   [
     'newer, of several versions',
     { protocol: 2, newest_protocol: 7 },
-    /protocol 2 to 7, this hub speaks 1\. Update Errand where/,
+    /protocol 2 to 7, this hub speaks 1\. Update Errand on/,
   ],
   ['older', { protocol: 0 }, /protocol 0, this hub speaks 1\. Update Errand on the runner's machine\./],
   ['impossible', { protocol: 2, newest_protocol: 1 }, /protocol 2 to 1, this hub speaks 1/],

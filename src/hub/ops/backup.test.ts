@@ -240,7 +240,7 @@ test('what is damaged, strange or cut short is not restored, and nothing of it i
   writeFileSync(hub.to, bytes.subarray(0, bytes.length / 2))
   await refused(/b\.tar\.gz is damaged/, hub.to)
   writeFileSync(hub.to, gzipSync(Buffer.concat([gunzipSync(bytes).subarray(0, -1024), gunzipSync(bytes)])))
-  await refused(/is damaged: it holds \S+ twice/, hub.to)
+  await refused(/is damaged: it contains \S+ twice/, hub.to)
   writeFileSync(hub.to, 'no archive')
   await refused(/b\.tar\.gz is damaged/, hub.to)
 })

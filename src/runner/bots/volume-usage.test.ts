@@ -111,7 +111,7 @@ test('data outlive their bot, are found again, and one that is over its limit en
   const full = await attempts.start(bot('head -c 8m /dev/zero >/state/large; while :; do sleep 1; done'), 1)
   const end = await endOf(full)
   assert.deepEqual([end.outcome, end.reason], ['failed', 'quota'])
-  assert.match(end.message!, /data has .* or more, but the limit is 5 MB/)
+  assert.match(end.message!, /data folder has .* or more, but the limit is 5 MB/)
   const ask = { bot_id: 'keeper', owner: 'ann', tenant: 'default' }
   const { bytes } = await answerData('a', { ...ask, what: 'measure' }, here.services, never)
   assert.ok(bytes! > 8 * 1024 ** 2)

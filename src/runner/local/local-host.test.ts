@@ -126,7 +126,7 @@ test('secrets are given to a command and an action here, and hidden in all that 
   const folder = await run(command('true', { secrets, args: { cwd: `/no ${secretMark('TOKEN')}` } }))
   assert.equal(folder.end!.message, 'The working folder /no *** does not exist.')
   const missing = await run(command('true', { secrets: { NO: fromHub('NO') } }))
-  assert.match(missing.end!.message!, /secret NO has not come/)
+  assert.match(missing.end!.message!, /without the value of the secret NO/)
 })
 
 test('the start of a command is told in the turn in which it starts, so that it shares the commit of its placement', async (t) => {
@@ -174,7 +174,7 @@ test('exit codes, signals, exports, outputs and failures to start are told as on
   assert.match(messages[0]!, /^start_failed: The working folder \/nowhere does not exist\.$/)
   assert.match(messages[1]!, /^start_failed: The program \/nowhere\/python does not exist/)
   assert.equal(messages[2], 'start_failed: The working folder /etc/passwd is a file, not a folder.')
-  assert.match(messages[3]!, /^start_failed: .*the largest is HUGE with 200000 bytes/)
+  assert.match(messages[3]!, /^start_failed: .*The largest is HUGE with 200000 bytes/)
   assert.equal((await end('cmd.run', { cmd: '' })).reason, 'invalid_argument')
   assert.equal((await end('constructor', {})).reason, 'host_refused')
   assert.match((await end('bot.serve', {})).message!, /^Bots need a hub and a runner: .*errand up/)

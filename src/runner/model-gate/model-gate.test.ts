@@ -112,6 +112,6 @@ test('a gate takes the keys of all agents, and is not opened without one', () =>
   })
   assert.throws(
     () => gateRules(agentRegistry, { OPENAI_API_KEY: 'x', OPENAI_BASE_URL: 'ftp://x' }),
-    /OPENAI_BASE_URL is no http or https URL/,
+    /OPENAI_BASE_URL is not an http or https URL/,
   )
 })

@@ -189,7 +189,7 @@ test('places that cannot be given are refused before anything begins', { skip },
   assert.match(refused({ readable: [join(here.path, 'pipe')] }), /neither a folder nor a file/)
   assert.match(refused({}, here.path), /The working folder .* is not in the sandbox/)
   const large = () => here.words(box, 'true', { env: { HUGE: 'x'.repeat(200_000) } })
-  assert.throws(large, /the largest is HUGE with 200000 bytes/)
+  assert.throws(large, /The largest is HUGE with 200000 bytes/)
 })
 
 test('what is hidden is empty wherever a folder that is given holds it, but for what is given below', {

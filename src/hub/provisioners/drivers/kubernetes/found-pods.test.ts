@@ -77,7 +77,7 @@ test('an image that cannot be pulled is waited for a minute, a name that is none
   assert.deepEqual(seen(job, [pull], STUCK_MS), { state: 'ended', message })
   assert.deepEqual(seen(job, [waiting('InvalidImageName', 'bad')], 1), {
     ...{ state: 'ended', permanent: true },
-    message: 'The name of its image is none (InvalidImageName): bad.',
+    message: 'The name of its image is not valid (InvalidImageName): bad.',
   })
 })
 
@@ -202,7 +202,7 @@ test('the container that has the keys counts where it keeps the runner from its 
   const noSecret = { waiting: { reason: 'CreateContainerConfigError', message: 'secret "keys" not found' } }
   assert.deepEqual(seen(job, [both({ running: {} }, noSecret, 'Pending')]), {
     state: 'starting',
-    message: 'Its container cannot be made (CreateContainerConfigError): secret "keys" not found.',
+    message: 'Its container cannot be created (CreateContainerConfigError): secret "keys" not found.',
   })
   assert.deepEqual(seen(job, [both({ running: {} }, { running: {} })]), { state: 'running' })
   assert.deepEqual(seen(job, [both({ terminated: { exitCode: 0 } }, { running: {} })]), {
