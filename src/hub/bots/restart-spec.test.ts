@@ -6,7 +6,7 @@ import { mustStartAnew } from './restart-spec.ts'
 test('how a bot is started anew is told for each source, with nothing that a shell would take for more', () => {
   const told = (source: object, names = ['TOKEN', 'OTHER'], storedPassword?: string) =>
     mustStartAnew('bot', { source: BotSource.parse(source), names, storedPassword }).hint!.replace(
-      /^.*again: errand bot start bot /,
+      /^.*: errand bot start bot /,
       '',
     )
   const files = { 'lib/a b.py': '', "x'; rm -rf ~ '": '', 'bot.py': '' }

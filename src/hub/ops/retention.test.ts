@@ -190,7 +190,7 @@ test('an ended run is deleted over the API with what it has started, and a repea
   assert.equal((await hub.call('DELETE', '/api/runs/run_a', other)).status, 404)
   const part = await hub.call('DELETE', '/api/runs/run_a1', token)
   assert.equal(part.json.error.code, 'conflict')
-  assert.match(part.json.error.hint, /runs delete run_a /)
+  assert.match(part.json.error.hint, /errand runs delete run_a$/)
   const answer = await hub.call('DELETE', '/api/runs/run_a', token)
   assert.deepEqual(answer.json, { deleted: ['run_a', 'run_a1'] })
   assert.equal((await hub.call('DELETE', '/api/runs/run_a', token)).status, 404)

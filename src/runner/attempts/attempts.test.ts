@@ -114,7 +114,7 @@ test('exit codes, signals and what cannot start are told apart', async () => {
   assert.match(noProgram.message!, /\/nowhere\/python does not exist/)
   const tooBig = await endFor('cmd.run', { cmd: 'true' }, { env: { SMALL: 'x', HUGE: 'x'.repeat(200_000) } })
   assert.equal(tooBig.reason, 'start_failed')
-  assert.match(tooBig.message!, /the largest is HUGE with 200000 bytes/)
+  assert.match(tooBig.message!, /The largest is HUGE with 200000 bytes/)
   assert.equal((await endFor('cmd.run', { cmd: '' })).reason, 'invalid_argument')
   await assert.rejects(attempts.start(attemptSpec('constructor', {}), 1), /no action "constructor"/)
   await assert.rejects(attempts.start(command('true', { attempt_id: '../x.1' }), 1), /not a valid attempt id/)
