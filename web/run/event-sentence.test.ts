@@ -58,7 +58,7 @@ const samples: Samples = {
   'attempt.phase': [
     [
       { ...attempt, phase: 'waiting_for_workspace' },
-      'The attempt is now in the phase “waiting for workspace”.',
+      'The attempt entered its phase waiting for workspace.',
     ],
   ],
   'network.refused': [

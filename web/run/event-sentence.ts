@@ -109,7 +109,7 @@ const sentences: { [T in EventType]: (event: EventOf<T>) => string } = {
     return `The attempt started${box ? ` in a ${box}` : ''}${pid === undefined ? '' : ` as process ${pid}`}.`
   },
   'attempt.phase': ({ phase, message, reason }) =>
-    `The attempt is now in the phase “${wordsOf(phase)}”${message ? colon(message) : because(reason)}`,
+    `The attempt entered its phase ${wordsOf(phase)}${message ? colon(message) : because(reason)}`,
   'network.refused': ({ to, port, why, count: times }) =>
     `A connection to ${hostPort(to, port)} was refused${times > 1 ? ` ${times.toLocaleString('en')} times` : ''}: ${why}`,
   'network.used': ({ to, port, sent_bytes, received_bytes }) =>

@@ -65,7 +65,7 @@ test('a run is its own until it is shared: to watch, then to take part, then no 
   assert.deepEqual([await readBy('bob'), await readBy('cid'), await readBy('far')], [[200], [404], [404]])
   const refused = await prompt('bob')
   assert.deepEqual([refused.status, refused.json.error.code], [403, 'forbidden'])
-  assert.match(refused.json.error.message, /is ann's; you may watch it/)
+  assert.match(refused.json.error.message, /belongs to ann; you may only watch it/)
   assert.match(refused.json.error.hint, /sessions share .* --with bob --can take-part/)
   for (const act of ['cancel', 'retry', 'rollback', 'retry-plan'])
     assert.equal((await call('bob', 'POST', `/api/runs/${run}/${act}`, {})).status, 403, act)
