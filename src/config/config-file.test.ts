@@ -26,14 +26,14 @@ async function until(condition: () => boolean): Promise<void> {
   for (const end = Date.now() + 120_000; !condition(); await sleep(20)) assert.ok(Date.now() < end, 'in time')
 }
 
-test('a repository has the group that the file says, another has none', (t) => {
+test('a repository has the group that the file says, another one has none', (t) => {
   const { config } = open(t, sample)
   assert.equal(config.groupOf('frontend-app'), 'frontend-runners')
   assert.equal(config.groupOf('backend-app'), undefined)
   assert.equal(config.groupOf(undefined), undefined)
 })
 
-test('an empty file, one without repositories and none at all say nothing', () => {
+test('an empty file, a file without repositories and a missing file set nothing', () => {
   for (const text of ['', '# nothing yet\n', 'repos:\n', 'repos: []\n', 'repos: [{name: app}]\n'])
     assert.equal(parseConfig(text, 'errand.yaml').groups.size, 0, text)
   const none = new ConfigFile({ file: undefined, log: () => assert.fail('nothing to tell') })
@@ -41,7 +41,7 @@ test('an empty file, one without repositories and none at all say nothing', () =
   assert.equal(none.groupOf('app'), undefined)
 })
 
-test('keys that are not known are warned of, with their line, and the rest holds', () => {
+test('warns of unknown keys with their line, and the rest applies', () => {
   const text = `theme: dark\nrepos:\n  - name: app\n    work_runner_grp: x\n  - {name: web, work_runner_group: g}\n`
   const { groups, warnings } = parseConfig(text, 'ados.yaml')
   assert.deepEqual([...groups], [['web', 'g']])
@@ -50,7 +50,7 @@ test('keys that are not known are warned of, with their line, and the rest holds
   assert.match(warnings[1]!, /^ados.yaml:4:5: .*\n {2}hint: did you mean "work_runner_group"\?/)
 })
 
-test('a mistake is told with file, line and hint', () => {
+test('reports a mistake with file, line and hint', () => {
   for (const [text, message] of [
     ['repos: [', /^errand.yaml:/],
     ['repos: yes\n', /^errand.yaml:1:8: repos .*must be a list/],
@@ -67,7 +67,7 @@ test('a mistake is told with file, line and hint', () => {
     )
 })
 
-test('a file that is not there is an error at the start', () => {
+test('a missing file is an error at the start', () => {
   const file = join(tmpdir(), 'errand-there-is-no-such.yaml')
   assert.throws(() => new ConfigFile({ file, log: () => {} }), {
     code: 'invalid_argument',
@@ -75,7 +75,7 @@ test('a file that is not there is an error at the start', () => {
   })
 })
 
-test('a change is read, a wrong one is told and changes nothing', async (t) => {
+test('reads a change; reports an invalid one, which changes nothing', async (t) => {
   const { config, file, logged } = open(t, sample)
   writeFileSync(file, sample.replace('frontend-runners', 'other'))
   await until(() => config.groupOf('frontend-app') === 'other')
@@ -89,7 +89,7 @@ test('a change is read, a wrong one is told and changes nothing', async (t) => {
   await until(() => config.groupOf('frontend-app') === 'frontend-runners')
 })
 
-test('a runner group has the least box that the file says, now and after each change', async (t) => {
+test('a runner group has the minimum box that the file says, now and after each change', async (t) => {
   const { config, file } = open(
     t,
     'groups:\n  shared: {isolation: sandbox, network: {allow: [a.example]}}\n  own:  {}\n',
@@ -109,7 +109,7 @@ test('a runner group has the least box that the file says, now and after each ch
   assert.equal(told, 1)
 })
 
-test('what is wrong in a group is a mistake, also a key that is not known', () => {
+test('an invalid setting in a group is a mistake, including an unknown key', () => {
   for (const [text, message] of [
     ['groups: {g: {isolaton: sandbox}}\n', /^errand.yaml:1:14: .*isolaton.*/],
     ['groups: {g: {isolation: docker}}\n', /^errand.yaml:1:25: .*"none", "sandbox" or "container"/],
@@ -139,7 +139,7 @@ test('a watched repository has an address and an owner, and no unknown keys', ()
   refused('url: "git.test/shop/web", watch: {owner: ada}', /must be an address/)
 })
 
-test('a forge has one source of tokens, and whatever is not understood of it is a mistake', () => {
+test('a forge has one source of tokens, and any unknown setting of it is a mistake', () => {
   const parse = (forge: object) => parseConfig(JSON.stringify({ theme: 1, forges: [forge] }), 'errand.yaml')
   const app = { id: 12, private_key: 'APP_KEY' }
   const { forges, warnings } = parse({ host: 'Git.Example.org', kind: 'github', app })
@@ -163,7 +163,7 @@ test('a forge has one source of tokens, and whatever is not understood of it is 
     )
 })
 
-test('playbooks of the hub are checked as those of a repository, and what is wrong in them is a mistake', () => {
+test('playbooks of the hub are checked like those of a repository, and errors in them are mistakes', () => {
   const text =
     'playbooks:\n  - name: backend\n    required_skill: rust\n    steps: [{name: unit, command: cargo test}]\n'
   const [one] = parseConfig(text, 'errand.yaml').playbooks
@@ -177,7 +177,7 @@ test('playbooks of the hub are checked as those of a repository, and what is wro
     assert.throws(() => parseConfig(wrong, 'errand.yaml'), { code: 'invalid_argument', message: complaint })
 })
 
-test('a group says how its runners are made, and what is missing or of no use there is told', () => {
+test('a group says how its runners are provisioned, and missing or useless settings there are reported', () => {
   const { pools, boxes } = parseConfig(
     'groups:\n  builders: {provisioner: process, spare: 1, isolation: sandbox}\n  plain: {}\n',
     'errand.yaml',

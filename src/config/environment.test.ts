@@ -14,7 +14,7 @@ import {
 } from './environment.ts'
 import { setting } from './read-setting.ts'
 
-test('what a runner is not told is measured', () => {
+test('measures what is not set for a runner', () => {
   const found = runnerEnvironment({})
   assert.equal(found.hostname, hostname())
   assert.equal(found.cpus, cpus().length)
@@ -27,7 +27,7 @@ test('what a runner is not told is measured', () => {
   assert.equal(found.hubUrl, undefined)
 })
 
-test('the old names of every variable are taken', () => {
+test('accepts the old names of every variable', () => {
   const found = runnerEnvironment({
     ADOS_API_URL: 'http://hub',
     ADOS_TOKEN: 't',
@@ -71,7 +71,7 @@ test("Errand's own name wins, and an empty value counts as not set", () => {
   assert.equal(runnerEnvironment({ ERRAND_GROUP: '', ADOS_GROUP: 'old' }).group, 'old')
 })
 
-test('memory is read in the units people write', () => {
+test('reads memory in the usual units', () => {
   for (const [text, bytes] of [
     ['512MB', 512 * 1024 ** 2],
     ['1.5 GiB', 1.5 * 1024 ** 3],
@@ -82,7 +82,7 @@ test('memory is read in the units people write', () => {
   }
 })
 
-test('a wrong value is refused under the name it was given', () => {
+test('refuses an invalid value under the name that was used', () => {
   for (const [name, value] of [
     ['ERRAND_MODE', 'talk'],
     ['ADOS_CPUS', 'four'],
@@ -101,7 +101,7 @@ test('a wrong value is refused under the name it was given', () => {
   }
 })
 
-test('a name that misleads is refused under the name it was given, with the character', () => {
+test('refuses a misleading name under the variable that was used, with the character', () => {
   for (const [name, value, says] of [
     ['WORKER_ID', 'a\nb', 'U+000A at position 2'],
     ['ADOS_GROUP', 'gpu ', 'ends with a blank'],
@@ -116,7 +116,7 @@ test('a name that misleads is refused under the name it was given, with the char
     )
 })
 
-test('the quota of bots is read under both names, and checked', () => {
+test('reads the quota of bots under both names, and checks it', () => {
   assert.deepEqual(botEnvironment({}), {})
   assert.deepEqual(botEnvironment({ ERRAND_BOT_DATA: '2GB' }), { maxDataBytes: 2 * 1024 ** 3 })
   assert.deepEqual(botEnvironment({ ERRAND_BOT_DATA: '0' }), { maxDataBytes: 0 })
@@ -135,7 +135,7 @@ test('the quota of bots is read under both names, and checked', () => {
     assert.throws(() => botEnvironment(wrong), { code: 'invalid_argument', message: /is "/ })
 })
 
-test("the operator's own tokens are read under both names; a short one is refused without being told", () => {
+test("reads the operator's own tokens under both names; refuses a short one without showing it", () => {
   const [client, runner] = ['a client token of 16', 'x'.repeat(16)].map((text) => text.replaceAll(' ', '-'))
   assert.deepEqual(givenTokens({ CLIENT_TOKEN: client, GLOBAL_WORKER_TOKEN: runner }), { client, runner })
   assert.deepEqual(givenTokens({}), { client: undefined, runner: undefined })
@@ -145,7 +145,7 @@ test("the operator's own tokens are read under both names; a short one is refuse
   )
 })
 
-test('names of the hub are read one by one; what is no name is refused', () => {
+test('reads names of the hub one by one; refuses an invalid name', () => {
   assert.deepEqual(allowedHosts({}), [])
   assert.deepEqual(allowedHosts({ ERRAND_HOST_ALLOW: ' Hub.Example.com, hub,' }), ['hub.example.com', 'hub'])
   for (const wrong of ['https://hub', 'hub:3000', 'a b', '*.example.com'])
@@ -154,7 +154,7 @@ test('names of the hub are read one by one; what is no name is refused', () => {
     })
 })
 
-test('trusted proxies are addresses and ranges; what is neither is refused at the start', () => {
+test('trusted proxies are addresses and ranges; anything else is refused at the start', () => {
   assert.deepEqual(trustedProxies({}), [])
   const given = { ERRAND_TRUSTED_PROXIES: ' 127.0.0.1, 10.0.0.0/8,fd00::/8,' }
   assert.deepEqual(trustedProxies(given), ['127.0.0.1', '10.0.0.0/8', 'fd00::/8'])
@@ -166,7 +166,7 @@ test('trusted proxies are addresses and ranges; what is neither is refused at th
     })
 })
 
-test('figures are open where that is said, and nothing else can be', () => {
+test('metrics are open only if that is set, and no other value is valid', () => {
   assert.deepEqual(
     [setting({}, 'ERRAND_METRICS'), setting({ ERRAND_METRICS: 'open' }, 'ERRAND_METRICS')],
     [undefined, 'open'],
@@ -174,7 +174,7 @@ test('figures are open where that is said, and nothing else can be', () => {
   assert.throws(() => setting({ ERRAND_METRICS: 'yes' }, 'ERRAND_METRICS'), /ERRAND_METRICS is "yes"/)
 })
 
-test('how much output a hub keeps is read as an amount; each limit can be taken away', () => {
+test('reads limits for stored output as amounts; each limit can be turned off', () => {
   const read = (run?: string, user?: string) =>
     outputLimits({ ERRAND_MAX_OUTPUT_RUN: run, ERRAND_MAX_OUTPUT_USER: user })
   assert.deepEqual(read(), { perRunBytes: 10 * 1024 ** 3, perUserBytes: undefined })
@@ -185,14 +185,14 @@ test('how much output a hub keeps is read as an amount; each limit can be taken 
   assert.throws(() => read('', 'lots'), /ERRAND_MAX_OUTPUT_USER is "lots"/)
 })
 
-test('heartbeat and lease come from the options, else the environment, else they are the usual', () => {
+test('heartbeat and lease come from the options, then the environment, then the defaults', () => {
   assert.deepEqual(leaseOf({}, {}), { heartbeatMs: 5_000, lostAfterMs: 60_000 })
   const env = { ERRAND_HEARTBEAT: '2s', ERRAND_LOST_AFTER: '10m' }
   assert.deepEqual(leaseOf({}, env), { heartbeatMs: 2_000, lostAfterMs: 600_000 })
   assert.deepEqual(leaseOf({ heartbeat: '0.5s' }, env), { heartbeatMs: 500, lostAfterMs: 600_000 })
 })
 
-test('a time that is none, too short or too long is refused, and said which', () => {
+test('refuses a time that is invalid, too short or too long, and says which', () => {
   for (const text of ['5', 'soon', '0s', '0.05s', '4w', '-1s'])
     assert.throws(() => leaseOf({ 'lost-after': text }, {}), {
       code: 'bad_request',

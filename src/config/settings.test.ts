@@ -32,7 +32,7 @@ const codeOf = (text: string): string =>
     ' ',
   )
 
-test('no variable is read but through the table', () => {
+test('variables are read only through the table', () => {
   const names = [...new Set(settingKeys.flatMap(namesOf))]
   const word = new RegExp(`\\b(?:${names.join('|')})\\b`)
   const quoted = new RegExp(`\\benv(?:ironment)?\\s*(?:\\?\\.)?\\[\\s*['"\`](?:${names.join('|')})['"\`]`)
@@ -51,7 +51,7 @@ test('no variable is read but through the table', () => {
   assert.deepEqual(found.sort(), Object.keys(NAMING).sort())
 })
 
-test('every default can be read, and every value that cannot be used is refused with a hint and its name', () => {
+test('every default can be read, and every unusable value is refused with a hint and its name', () => {
   for (const { key, row } of rows) {
     assert.ok(row.about !== '')
     if (row.default !== undefined)
@@ -66,7 +66,7 @@ test('every default can be read, and every value that cannot be used is refused 
   }
 })
 
-test("Errand's own name wins over the old ones, in their order, and an empty one is not set", () => {
+test("Errand's own name wins over the old ones, in their order, and an empty value is not set", () => {
   for (const { key } of rows) {
     const names = namesOf(key)
     const env = Object.fromEntries(names.map((name) => [name, name]))
@@ -78,14 +78,14 @@ test("Errand's own name wins over the old ones, in their order, and an empty one
   }
 })
 
-test('a variable of two readers is told apart by its key, and found by its own old names', () => {
+test('a variable with two readers is identified by its key, and found by its own old names', () => {
   const env = { ADOS_TOKEN: 'of a runner', AVTOMATIKA_TOKEN: 'of a user' }
   assert.equal(setting(env, 'ERRAND_TOKEN of runner'), 'of a runner')
   assert.equal(setting(env, 'ERRAND_TOKEN'), 'of a user')
   assert.equal(setting(env, 'ERRAND_TOKEN of agent servers'), undefined)
 })
 
-test('tokens of Errand are known by all their names', () => {
+test('recognizes tokens of Errand by all their names', () => {
   assert.deepEqual([...tokenVariables].sort(), [
     ...[
       'ADOS_TOKEN',
@@ -102,7 +102,7 @@ test('tokens of Errand are known by all their names', () => {
   ])
 })
 
-test("the docs have every setting, with its old names; a runner's page says the same", () => {
+test('the docs have every setting, with its old names; the page about runners says the same', () => {
   const pages = { cli: 'cli.md', bots: 'runners.md', agents: 'agents.md' }
   for (const { key, row } of rows)
     if (row.page !== undefined)

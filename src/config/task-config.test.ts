@@ -11,7 +11,7 @@ import { readTaskConfig, TASK_GROUP, withTaskConfig } from './task-config.ts'
 const examples = join(import.meta.dirname, '../../examples/coding-tasks')
 const sample = (name: string) => readFileSync(join(examples, name), 'utf8')
 
-test('the sample for this machine is read, and its task is one', () => {
+test('reads the sample for this machine, and its task is valid', () => {
   const config = readTaskConfig(sample('local.yaml'), 'local.yaml')
   const task = Task.parse(withTaskConfig(parse(sample('task.yaml')), config))
   assert.deepEqual(task.llm, {
@@ -25,7 +25,7 @@ test('the sample for this machine is read, and its task is one', () => {
   assert.deepEqual([log_level, log_format, warnings], ['info', 'json', []])
 })
 
-test('the samples for containers and pods say how the runners of tasks are made, and a hub starts with them', () => {
+test('the samples for containers and pods say how task runners are provisioned, and a hub starts with them', () => {
   const { pool: docker, warnings } = readTaskConfig(sample('docker.yaml'), 'docker.yaml')
   assert.deepEqual(
     [docker, warnings],
@@ -48,7 +48,7 @@ test('the samples for containers and pods say how the runners of tasks are made,
   assert.deepEqual(parseConfig(sample('local.yaml'), 'local.yaml').pools, [])
 })
 
-test('volumes are a list or a map, and what does not fit a way of carrying out is refused with its line, or told', () => {
+test('volumes are a list or a map; settings that do not fit the execution mode are refused or reported', () => {
   const volumes = (text: string) =>
     readTaskConfig(`execution_mode: docker\ndocker_image: errand\ndocker_volumes: ${text}\n`, 'c.yaml').pool
       ?.volumes
@@ -82,7 +82,7 @@ test('volumes are a list or a map, and what does not fit a way of carrying out i
   assert.match(warnings.join(), /k8s_namespace, k8s_image, k8s_secrets are not used/)
 })
 
-test('the environment counts before the file, also by the names that it had', () => {
+test('the environment takes precedence over the file, including its old names', () => {
   const text = 'task_registry_url: http://a.test\ndefault_timeout_seconds: 60\nlog_level: WARNING\n'
   assert.deepEqual(readTaskConfig(text, 'c.yaml').services, { task_registry_url: 'http://a.test' })
   assert.equal(readTaskConfig(text, 'c.yaml').log_level, 'warn')
@@ -99,7 +99,7 @@ test('the environment counts before the file, also by the names that it had', ()
     )
 })
 
-test('a task says more than the configuration, and no default of a task hides it', () => {
+test("a task takes precedence over the configuration, and a task's defaults do not hide the configuration", () => {
   const config = readTaskConfig('llm: {model: a, max_tokens: 5}\nmax_memory_mb: 100\n', 'c.yaml')
   const given = withTaskConfig(
     { title: 'x', llm: { model: 'b' }, limits: { processes: 7 }, timeout_seconds: 5 },
@@ -111,7 +111,7 @@ test('a task says more than the configuration, and no default of a task hides it
   assert.equal(Task.parse(withTaskConfig({ title: 'x' }, readTaskConfig('', 'c.yaml'))).timeout_seconds, 1800)
 })
 
-test('every mistake is told with its line, and a secret is masked whatever is said', () => {
+test('reports every mistake with its line, and masks secrets whatever the file says', () => {
   assert.throws(
     () => readTaskConfig('llm:\n  modell: x\nmax_cpu_percent: 0\n', 'c.yaml'),
     ({ message, details }: Error & { details?: { problems: unknown[] } }) =>

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { RunEvent } from './events.ts'
 import { Reason } from './status.ts'
 
-test('docs/events.md tells of every event and every reason, and of no other', () => {
+test('docs/events.md mentions every event and every reason, and no others', () => {
   const docs = readFileSync(new URL('../../docs/events.md', import.meta.url), 'utf8')
   const [events = '', reasons = ''] = docs.split('## Reasons')
   const named = (text: string) =>

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { newRunId, randomText } from './ids.ts'
 
-test('a text of chance is as long as asked for and no other is the same', () => {
+test('a random text has the requested length, and no two are the same', () => {
   assert.match(randomText(26), /^[0-9a-v]{26}$/)
   assert.equal(randomText(0), '')
   const made = new Set(Array.from({ length: 1000 }, () => randomText(26)))

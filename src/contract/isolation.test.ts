@@ -36,7 +36,7 @@ function reaches(network: Network | undefined, host: string): boolean {
   )
 }
 
-test('the stricter of any demands holds, in whatever order they are made', () => {
+test('the stricter of any demands applies, in any order', () => {
   const rank = (isolation: Isolation | undefined) => Isolation.options.indexOf(isolation ?? 'none')
   fc.assert(
     fc.property(asks, asks, asks, (a, b, c) => {
@@ -54,7 +54,7 @@ test('the stricter of any demands holds, in whatever order they are made', () =>
   )
 })
 
-test('a limited network needs a box at least, whoever asks for it', () => {
+test('a limited network needs at least a sandbox, whoever asks for it', () => {
   assert.equal(boxFor(undefined, undefined), undefined)
   assert.equal(boxFor('none', 'all'), 'none')
   assert.equal(boxFor('none', 'models'), 'sandbox')
@@ -65,7 +65,7 @@ test('a limited network needs a box at least, whoever asks for it', () => {
   })
 })
 
-test('lists of hosts are cut to what both let through', () => {
+test('lists of hosts are reduced to what both allow', () => {
   const both = (a: string[], b: string[]) => strictestNetwork({ allow: a }, { allow: b })
   assert.deepEqual(both(['*.example', 'x.org'], ['a.example']), { allow: ['a.example'] })
   assert.equal(both(['a.example'], ['b.example']), 'models')
@@ -78,7 +78,7 @@ test('lists of hosts are cut to what both let through', () => {
   assert.equal(strictestIsolation(undefined, undefined), undefined)
 })
 
-test('private hosts are opened by the operator alone', () => {
+test('only the operator opens private hosts', () => {
   const asked: Network = { allow: ['db:5432@private', 'a.example'] }
   const closed = { allow: ['db:5432', 'a.example'] }
   for (const operators of [
@@ -94,7 +94,7 @@ test('private hosts are opened by the operator alone', () => {
   assert.equal(permitted(undefined, asked), undefined)
 })
 
-test('hosts, networks and images are read as people write them, and nothing else', () => {
+test('reads hosts, networks and images in the usual notation, and nothing else', () => {
   for (const host of [
     'github.com',
     '*.npmjs.org',
@@ -127,7 +127,7 @@ test('hosts, networks and images are read as people write them, and nothing else
     assert.ok(!ImageName.safeParse(image).success, image)
 })
 
-test('a long list of hosts is named by its first ones, and counted', () => {
+test('a long list of hosts shows its first ones and the number of the others', () => {
   const allow = Array.from({ length: 500 }, (_, n) => `h${n}.example`)
   assert.deepEqual(toldNetwork({ allow }), { allow: allow.slice(0, 20) })
   assert.ok(networkText({ allow }).endsWith(', h19.example and 480 more'))

@@ -4,7 +4,7 @@ import { nameFault } from './names.ts'
 import { Labels, PlainName } from './plain-name.ts'
 import { Hello } from './protocol.ts'
 
-test('a name of any script is taken, and a fault says which character stands where', () => {
+test('accepts a name in any script, and the error names the character and its position', () => {
   for (const name of ['server-01', 'Rechner im Keller', 'сервер', '機械', 'a😀b', 'می‌خواهم', 'x'.repeat(200)])
     assert.equal(nameFault(name, 200), undefined, name)
   for (const [name, fault] of [
@@ -28,13 +28,13 @@ test('a name of any script is taken, and a fault says which character stands whe
   )
 })
 
-test('a label may have no value, but no misleading one, nor a misleading name', () => {
+test('a label may have no value, but no misleading value or name', () => {
   assert.equal(Labels.safeParse({ gpu: '', zone: 'a b' }).success, true)
   for (const wrong of [{ '': 'x' }, { 'a\n': 'x' }, { a: 'x\n' }, { a: 'x'.repeat(201) }])
     assert.equal(Labels.safeParse(wrong).success, false, JSON.stringify(wrong))
 })
 
-test('what a runner says of itself and is shown in lists misleads nobody', () => {
+test('refuses misleading text in what a runner reports about itself and lists show', () => {
   const hello = {
     ...{ type: 'hello', protocol: 1, version: '0.1.0', runner_id: 'r', boot_id: 'b', group: 'g', labels: {} },
     ...{ mode: 'all', hostname: 'h', cpus: 1, memory_bytes: 1, slots: 1, attempts: [] },

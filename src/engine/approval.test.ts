@@ -5,7 +5,7 @@ import { scriptedEngine, step, told, until } from '../../test/support/scripted-e
 const ask = (args: Record<string, unknown> = {}, more = {}) =>
   step('ask', { action: 'approval.wait', args, ...more })
 
-test('an approval waits until it is answered, and then its run goes on', async (t) => {
+test('an approval waits until it is answered, and then its run continues', async (t) => {
   const { submit, engine, host, clock } = scriptedEngine(t)
   const runId = await submit([ask({ message: 'Ship ${V}?' }), step('ship')], {}, { vars: { V: '1.2' } })
   const [waiting] = (await engine.view(runId)).steps
@@ -18,7 +18,7 @@ test('an approval waits until it is answered, and then its run goes on', async (
   assert.deepEqual(host.ran, ['ship'])
 })
 
-test('a rejected approval fails its step and says by whom and why', async (t) => {
+test('a rejected approval fails its step, and says who rejected it and why', async (t) => {
   const { submit, engine } = scriptedEngine(t)
   const runId = await submit([ask(), step('ship')])
   await engine.answer(runId, { step: 'ask', decision: 'reject', by: 'me', comment: 'not today' })
@@ -28,7 +28,7 @@ test('a rejected approval fails its step and says by whom and why', async (t) =>
   assert.equal(view.steps[0]!.message, 'rejected by me: not today')
 })
 
-test('a no with a comment is gone on with, where a variable takes it', async (t) => {
+test('a run continues after a rejection with a comment if a variable takes the comment', async (t) => {
   const answered = async (...answers: { decision: 'approve' | 'reject'; comment?: string }[]) => {
     const { submit, engine, host } = scriptedEngine(t)
     const again = step('again', { when: '${CHANGE:-} != ""' })
@@ -45,7 +45,7 @@ test('a no with a comment is gone on with, where a variable takes it', async (t)
     assert.deepEqual(await answered({ decision: 'reject', comment }), ['failed', 'rejected'])
 })
 
-test('the time in which a person is asked counts to that of the run, but where only work does', async (t) => {
+test('the wait for a person counts toward the time limit of the run, unless only work counts', async (t) => {
   const limited = async (timeout_counts?: 'work') => {
     const world = scriptedEngine(t, () => 'hold')
     const steps = [ask(), ask({}, { name: 'more' }), step('ship')]
@@ -67,7 +67,7 @@ test('the time in which a person is asked counts to that of the run, but where o
   assert.equal((await engine.done(runId)).reason, 'timeout')
 })
 
-test('an answer to a step that waits for none is refused, and says which do', async (t) => {
+test('refuses an answer to a step that waits for none, and says which steps do', async (t) => {
   const { submit, engine } = scriptedEngine(t)
   const runId = await submit([ask(), step('ship')])
   await assert.rejects(engine.answer(runId, { step: 'ship', decision: 'approve' }), {
@@ -86,7 +86,7 @@ for (const [on_timeout, status] of [
   ['approve', 'success'],
   ['reject', 'failed'],
 ] as const)
-  test(`an approval nobody answers in time is taken as ${on_timeout}`, async (t) => {
+  test(`an approval that nobody answers in time counts as ${on_timeout}`, async (t) => {
     const { submit, engine, clock } = scriptedEngine(t)
     const runId = await submit([ask({ timeout_seconds: 60, on_timeout })])
     assert.deepEqual(clock.pendingMs, [60_000])
@@ -94,7 +94,7 @@ for (const [on_timeout, status] of [
     assert.equal((await engine.done(runId)).status, status)
   })
 
-test('a time that no calendar has is refused, for an approval and for the questions of an agent', async (t) => {
+test('refuses a time beyond the calendar, for an approval and for the questions of an agent', async (t) => {
   const { submit } = scriptedEngine(t)
   const permissions = { mode: 'ask', ask_timeout_seconds: 1e13 }
   const agent = step('agent', { action: 'agent.run', args: { prompt: 'Hello', permissions } })
@@ -109,7 +109,7 @@ test('an approval that cannot be asked fails its step with the reason', async (t
   assert.match(unset.message ?? '', /NOWHERE/)
 })
 
-test('a cancellation ends the waiting, and nothing waits for an answer any more', async (t) => {
+test('a cancellation ends the wait, and nothing waits for an answer any more', async (t) => {
   const { submit, engine, clock } = scriptedEngine(t)
   const runId = await submit([ask({ timeout_seconds: 60 })], { finally: [ask({}, { name: 'last' })] })
   await engine.cancel(runId)
@@ -123,7 +123,7 @@ test('a cancellation ends the waiting, and nothing waits for an answer any more'
   assert.equal((await engine.done(runId)).status, 'canceled')
 })
 
-test('with max_parallel, one is asked for at a time', async (t) => {
+test('with max_parallel, one approval is asked for at a time', async (t) => {
   const { submit, engine, events } = scriptedEngine(t)
   const runId = await submit([ask({ message: '${ITEM}?' }, { foreach: ['a', 'b'], max_parallel: 1 })])
   const asked = async () =>

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { scriptedEngine, step, told, until } from '../../test/support/scripted-engine.ts'
 
-test('a canceled run ends its attempts, skips what is left, and runs its finally steps', async (t) => {
+test('a canceled run ends its attempts, skips the remaining steps, and runs its finally steps', async (t) => {
   const { submit, engine, host } = scriptedEngine(t, ({ step }) => (step === 'a' ? 'hold' : 'success'))
   const runId = await submit([step('a'), step('b')], {
     finally: [step('clean', { env: { HOW: '${ERRAND_RUN_STATUS}' } })],
@@ -22,7 +22,7 @@ test('a canceled run ends its attempts, skips what is left, and runs its finally
   )
 })
 
-test('a second cancellation by force ends running finally steps and skips the others', async (t) => {
+test('a second, forced cancellation ends running finally steps and skips the others', async (t) => {
   const { submit, engine, host } = scriptedEngine(t, () => 'hold')
   const runId = await submit([step('a')], { finally: [step('clean'), step('tell')] })
   await engine.cancel(runId)
@@ -39,7 +39,7 @@ test('a second cancellation by force ends running finally steps and skips the ot
   assert.ok(host.canceled.some(({ id, force }) => id === `${runId}.2` && force))
 })
 
-test('a cancellation by force from the start runs no finally step', async (t) => {
+test('a run that is canceled by force from the start runs no finally step', async (t) => {
   const { submit, engine, host } = scriptedEngine(t, () => 'hold')
   const runId = await submit([step('a')], { finally: [step('clean')] })
   await engine.cancel(runId, { force: true })
@@ -47,7 +47,7 @@ test('a cancellation by force from the start runs no finally step', async (t) =>
   assert.deepEqual(host.ran, ['a'])
 })
 
-test('cancelling what has ended, or was never there, is refused and changes nothing', async (t) => {
+test('refuses to cancel a run that has ended or does not exist, and changes nothing', async (t) => {
   const { play, engine, events } = scriptedEngine(t)
   const { run_id } = await play([step('a')])
   const before = await events(run_id)
@@ -56,7 +56,7 @@ test('cancelling what has ended, or was never there, is refused and changes noth
   assert.deepEqual(await events(run_id), before)
 })
 
-test('a cancellation while the rollback runs lets it go on, and the failure stays the cause', async (t) => {
+test('a rollback continues despite a cancellation, and the failure stays the cause', async (t) => {
   const { submit, engine, host } = scriptedEngine(t, ({ step, action }) =>
     step === 'b' ? 'failed' : action === 'vars.set' ? 'hold' : 'success',
   )
@@ -78,7 +78,7 @@ test('a cancellation while the rollback runs lets it go on, and the failure stay
   ])
 })
 
-test('a cancellation while finally steps run lets them go on, and the run is canceled', async (t) => {
+test('running finally steps continue despite a cancellation, and the run is canceled', async (t) => {
   const { submit, engine, host } = scriptedEngine(t, ({ step }) => (step === 'clean' ? 'hold' : 'success'))
   const runId = await submit([step('a')], { finally: [step('clean'), step('tell')] })
   await until(() => host.held.size === 1)
@@ -88,7 +88,7 @@ test('a cancellation while finally steps run lets them go on, and the run is can
   assert.equal(host.begun.at(-1)?.env.ERRAND_RUN_STATUS, 'success')
 })
 
-test('a run that takes too long is ended for it, rolled back and cleaned up', async (t) => {
+test('a run that takes too long is ended for that reason, rolled back and cleaned up', async (t) => {
   const { submit, engine, host, clock } = scriptedEngine(t, ({ step, action }) =>
     step === 'b' && action === 'noop' ? 'hold' : 'success',
   )
@@ -110,13 +110,13 @@ test('a run that takes too long is ended for it, rolled back and cleaned up', as
   assert.deepEqual(clock.pendingMs, [])
 })
 
-test('a run that ends in time leaves no wake behind', async (t) => {
+test('a run that ends in time leaves no timer behind', async (t) => {
   const { play, clock } = scriptedEngine(t)
   await play([step('a')], { timeout_seconds: 3600 })
   assert.deepEqual(clock.pendingMs, [])
 })
 
-test('a cancellation after the time was up does not hide that it was', async (t) => {
+test('a cancellation after the timeout does not hide the timeout', async (t) => {
   const { submit, engine, host, clock } = scriptedEngine(t, () => 'hold')
   host.obeys = false
   const runId = await submit([step('a')], { timeout_seconds: 5 })

@@ -6,7 +6,7 @@ import { alteredStore } from '../../test/support/altered-store.ts'
 import { scriptedEngine, step, told, until } from '../../test/support/scripted-engine.ts'
 import { MemoryRunStore } from '../stores/runs/memory.ts'
 
-test('a run has the id it is given, once', async (t) => {
+test('a run has the id that it is given, once', async (t) => {
   const { submit, engine, host } = scriptedEngine(t)
   const both = await Promise.allSettled([1, 2].map(() => submit([step('a')], {}, { run_id: 'mine' })))
   assert.deepEqual(both.map(({ status }) => status).toSorted(), ['fulfilled', 'rejected'])
@@ -16,7 +16,7 @@ test('a run has the id it is given, once', async (t) => {
   assert.deepEqual([host.ran, host.placed.size], [['a'], 0])
 })
 
-test('what is no workflow is refused with every problem, and leaves no run', async (t) => {
+test('refuses an invalid workflow with every problem, and creates no run', async (t) => {
   const { engine } = scriptedEngine(t)
   const yaml =
     'version: v0.1\nname: x\nsteps:\n  - name: a\n    action: cmd.rum\n  - name: a\n    action: noop\n'
@@ -53,7 +53,7 @@ test('a run can be canceled while it is being created', async (t) => {
   assert.deepEqual([told(await engine.view('r')), host.held.size], [['a: canceled canceled'], 0])
 })
 
-test('waiting for the end of a run that is not there is refused, and of one that ended answers at once', async (t) => {
+test('refuses to wait for a run that does not exist, and returns at once for an ended one', async (t) => {
   const { play, engine } = scriptedEngine(t)
   await assert.rejects(engine.done('nowhere'), { code: 'run_not_found' })
   await assert.rejects(engine.view('nowhere'), { code: 'run_not_found' })
@@ -62,7 +62,7 @@ test('waiting for the end of a run that is not there is refused, and of one that
   assert.deepEqual(one, two)
 })
 
-test('where runs are not set aside, an error in deciding ends the run with its text, and leaves neither a process nor a hole', async (t) => {
+test('without setting aside, an error in deciding ends the run with its text, and leaves no process and no gap', async (t) => {
   const told: string[] = []
   const { submit, engine, host, events } = scriptedEngine(t, () => 'hold', {
     log: (message) => told.push(message),
@@ -94,7 +94,7 @@ test('where runs are not set aside, an error in deciding ends the run with its t
   assert.equal((await engine.view(runId)).steps[2]!.status, 'interrupted')
 })
 
-test('a host that throws where it must not holds up no other run', async (t) => {
+test('a host that throws unexpectedly delays no other run', async (t) => {
   const { submit, engine, host } = scriptedEngine(t, () => 'success', { log: () => {} })
   host.runEnded = () => {
     throw new Error('runEnded is broken')
@@ -105,7 +105,7 @@ test('a host that throws where it must not holds up no other run', async (t) => 
   }
 })
 
-test('a closed engine takes nothing up, and closing it again does no harm', async (t) => {
+test('a closed engine starts nothing, and closing it again does no harm', async (t) => {
   const { submit, engine } = scriptedEngine(t, () => 'hold')
   const runId = await submit([step('a')])
   const done = assert.rejects(engine.done(runId), { code: 'unavailable' })
@@ -117,7 +117,7 @@ test('a closed engine takes nothing up, and closing it again does no harm', asyn
   assert.equal((await engine.get(runId))?.status, 'running')
 })
 
-test('a program ends by itself once it has closed the engine', async () => {
+test('a program exits by itself once it has closed the engine', async () => {
   const program = `
     import { Engine } from './src/engine/engine.ts'
     import { MemoryRunStore } from './src/stores/runs/memory.ts'

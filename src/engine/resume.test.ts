@@ -4,7 +4,7 @@ import { alteredStore } from '../../test/support/altered-store.ts'
 import { scriptedEngine, step, told, until } from '../../test/support/scripted-engine.ts'
 import { MemoryRunStore } from '../stores/runs/memory.ts'
 
-test('an attempt that runs is taken up where it is, with what the log has of it', async (t) => {
+test('a running attempt resumes where it is, with what the log knows of it', async (t) => {
   const { submit, engine, host, again, store } = scriptedEngine(t, () => 'hold')
   const runId = await submit([step('a'), step('b')])
   const { sink } = host.of('a')
@@ -31,7 +31,7 @@ test('an attempt that runs is taken up where it is, with what the log has of it'
   assert.equal((await store.events(runId, 0, 100)).filter(({ type }) => type === 'attempt.created').length, 2)
 })
 
-test('an attempt that waits again when the engine stops has no machine after it, and is handed out under its next epoch', async (t) => {
+test('an attempt that waits again when the engine stops has no machine, and gets its next epoch', async (t) => {
   const { submit, engine, host, again, events } = scriptedEngine(t, () => 'hold')
   const runId = await submit([step('a')])
   // Its machine began to drain between the commit of its placement and its start.
@@ -52,7 +52,7 @@ test('an attempt that waits again when the engine stops has no machine after it,
   assert.deepEqual(epochs, [1, 2])
 })
 
-test('what the group of its runner asked for is kept with the placement, whatever that asks for later', async (t) => {
+test("the box that the runner's group required is stored with the placement, even if it changes later", async (t) => {
   const { submit, engine, host, again } = scriptedEngine(t, () => 'hold')
   const ofGroup = { isolation: 'sandbox', network: { allow: ['a.example'] } } as const
   const place = host.place.bind(host)
@@ -75,7 +75,7 @@ test('what the group of its runner asked for is kept with the placement, whateve
   )
 })
 
-test('output that is kept but not in the log is told of, without cutting a character', async (t) => {
+test('output that is stored but not in the log is recorded, without splitting a character', async (t) => {
   const { submit, engine, host, again, outputs, events } = scriptedEngine(t, () => 'hold')
   const runId = await submit([step('a')])
   const text = Buffer.from('one é two €\n')
@@ -102,7 +102,7 @@ test('output that is kept but not in the log is told of, without cutting a chara
   assert.equal(told, text.length)
 })
 
-test('a log that has lost bytes on disk is told of no byte twice', async (t) => {
+test('if stored output was lost, no byte is recorded twice', async (t) => {
   const { submit, engine, host, again, outputs, events } = scriptedEngine(t, () => 'hold')
   const runId = await submit([step('a')])
   await host.of('a').sink.output('stdout', 0, Buffer.from('0123456789'))
@@ -124,7 +124,7 @@ test('a log that has lost bytes on disk is told of no byte twice', async (t) => 
   ])
 })
 
-test('what happens while outputs are looked up is not taken up a second time', async (t) => {
+test('what happens while outputs are looked up is not handled a second time', async (t) => {
   const world = scriptedEngine(t, () => 'hold')
   const { submit, engine, host, again, outputs } = world
   const runId = await submit([
@@ -157,7 +157,7 @@ test('what happens while outputs are looked up is not taken up a second time', a
   assert.equal((await after.done(runId)).status, 'success')
 })
 
-test('a cancellation that was committed is passed on again', async (t) => {
+test('a committed cancellation is passed on again', async (t) => {
   const { submit, engine, host, again } = scriptedEngine(t, () => 'hold')
   host.obeys = false
   const runId = await submit([step('a')])
@@ -169,7 +169,7 @@ test('a cancellation that was committed is passed on again', async (t) => {
   assert.equal((await after.done(runId)).status, 'canceled')
 })
 
-test('waiting tries and approvals wait on after a restart', async (t) => {
+test('waiting tries and approvals continue to wait after a restart', async (t) => {
   const { submit, engine, host, again, clock } = scriptedEngine(t, ({ try: tries }) =>
     tries === 1 ? 'failed' : 'success',
   )
@@ -191,7 +191,7 @@ test('waiting tries and approvals wait on after a restart', async (t) => {
   assert.equal(host.begun.length, 2)
 })
 
-test('a run that is submitted while others are taken up waits for those that are inside its concurrency group', async (t) => {
+test('a run submitted while others resume waits for the runs inside its concurrency group', async (t) => {
   const { submit, engine, host, again, outputs } = scriptedEngine(t, () => 'hold')
   const group = { concurrency: { group: 'g' } }
   await submit([step('plain')])
@@ -220,7 +220,7 @@ test('a run that is submitted while others are taken up waits for those that are
   await until(() => host.ran.includes('next'))
 })
 
-test('where runs are not set aside, one whose log is damaged is interrupted, and the others go on', async (t) => {
+test('without setting aside, a run with a damaged log is interrupted, and the others continue', async (t) => {
   const kept = new MemoryRunStore()
   const store = alteredStore(kept, {
     events: async (id, ...args) =>
@@ -247,7 +247,7 @@ test('where runs are not set aside, one whose log is damaged is interrupted, and
   await until(() => host.ran.includes('c'))
 })
 
-test('where runs are not set aside, a sub-workflow that cannot be taken up again fails the step that waits for it', async (t) => {
+test('without setting aside, a sub-workflow that cannot resume fails the step that waits for it', async (t) => {
   const kept = new MemoryRunStore()
   let childId: string | undefined
   const store = alteredStore(kept, {
@@ -266,7 +266,7 @@ test('where runs are not set aside, a sub-workflow that cannot be taken up again
   assert.deepEqual(told(await after.view(runId)), ['child: failed child_failed'])
 })
 
-test('a run whose record cannot be read is set aside, and the others are taken up', async (t) => {
+test('a run whose record cannot be read is set aside, and the others resume', async (t) => {
   const kept = new MemoryRunStore()
   const store = alteredStore(kept, {
     get: async (id) => (id === 'bad' ? Promise.reject(new Error('It is no JSON.')) : kept.get(id)),
@@ -288,7 +288,7 @@ test('a run whose record cannot be read is set aside, and the others are taken u
   assert.match(log[0]!, /Run bad is set aside: It is no JSON/)
 })
 
-test('only the runs asked for are taken up, and none twice', async (t) => {
+test('only the requested runs resume, and none twice', async (t) => {
   const { submit, engine, host, again } = scriptedEngine(t, () => 'hold')
   await submit([step('a')], {}, { run_id: 'r1' })
   await submit([step('b')], {}, { run_id: 'r2' })
@@ -305,7 +305,7 @@ test('only the runs asked for are taken up, and none twice', async (t) => {
   await assert.rejects(after.cancel('r1'), { code: 'unavailable' })
 })
 
-test('the host is told which runners have the workspace of a run taken up again', async (t) => {
+test('the host learns which runners have the workspace of a resumed run', async (t) => {
   const { submit, engine, host, again } = scriptedEngine(t, ({ step }) => (step === 'a' ? 'success' : 'hold'))
   const inventory = { hosts: { gpu: { labels: { gpu: '1' } } } }
   const runId = await submit([step('a', { targets: ['gpu'] }), step('b', { targets: ['gpu'] })], {
@@ -335,7 +335,7 @@ async function manyOpen(t: TestContext, count: number, more: object = {}) {
   return { ...world, runIds, letAll, after: world.again() }
 }
 
-test('while open runs are taken up, one that is asked for is first, and how far it is can be seen', async (t) => {
+test('while open runs resume, a requested one comes first, and the progress is visible', async (t) => {
   const { runIds, letAll, after, store, host } = await manyOpen(t, 20)
   const held = store.events
   assert.equal(after.takingUp(), undefined)
@@ -351,11 +351,11 @@ test('while open runs are taken up, one that is asked for is first, and how far 
   await resumed
   assert.equal(after.takingUp(), undefined)
   assert.equal((await after.done(last)).status, 'canceled')
-  assert.equal(host.resumed.length, 20, 'each was taken up once')
+  assert.equal(host.resumed.length, 20, 'each resumed once')
   assert.equal(store.events, held)
 })
 
-test('a queued run that is asked for meanwhile does not pass those that are in its concurrency group', async (t) => {
+test('a requested queued run does not pass the runs that are in its concurrency group', async (t) => {
   const { runIds, letAll, after, host } = await manyOpen(t, 5, { concurrency: { group: 'one' } })
   const begun = host.begun.length
   const resumed = after.resume()
@@ -364,10 +364,10 @@ test('a queued run that is asked for meanwhile does not pass those that are in i
   await Promise.all([canceled, resumed])
   assert.equal((await after.done(runIds[4]!)).status, 'canceled')
   assert.equal((await after.get(runIds[1]!))!.status, 'queued')
-  assert.equal(host.begun.length, begun, 'the first is in it, and holds it')
+  assert.equal(host.begun.length, begun, 'the first run is in the group, and holds it')
 })
 
-test('requests have their turn while open runs are taken up', async (t) => {
+test('requests get their turn while open runs resume', async (t) => {
   const { letAll, after, store } = await manyOpen(t, 50)
   letAll()
   const events = store.events

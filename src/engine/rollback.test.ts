@@ -8,7 +8,7 @@ const rollback = { action: 'vars.set', args: { vars: {} } }
 const undone = (of: { step: string; host: string; action: string }[]) =>
   of.filter(({ action }) => action === 'vars.set').map(({ step, host }) => `${step}@${host}`)
 
-test('after a failure what succeeded is undone in reverse, also on the hosts that succeeded where others failed', async (t) => {
+test('after a failure, successful steps are undone in reverse, also on hosts that succeeded where others failed', async (t) => {
   const { play, host } = scriptedEngine(t, (spec) =>
     spec.step === 'c' && spec.host === 'y' ? 'failed' : 'success',
   )
@@ -38,7 +38,7 @@ test('a success and a cancellation undo nothing', async (t) => {
   assert.deepEqual(undone(host.begun), [])
 })
 
-test('a rollback that fails does not keep the others from running', async (t) => {
+test('a failing rollback does not stop the other rollbacks', async (t) => {
   const { play, host } = scriptedEngine(t, ({ step, action }) =>
     step === 'c' || (step === 'b' && action === 'vars.set') ? 'failed' : 'success',
   )
@@ -48,7 +48,7 @@ test('a rollback that fails does not keep the others from running', async (t) =>
   assert.match(view.message ?? '', /Step "c" failed/)
 })
 
-test('a failing finally step fails what was a success, and the others run all the same', async (t) => {
+test('a failing finally step fails a successful run, and the other finally steps still run', async (t) => {
   const { play } = scriptedEngine(t, ({ step }) => (step === 'f1' ? 'failed' : 'success'))
   const view = await play([step('a')], { finally: [step('f1'), step('f2')] })
   assert.deepEqual(
@@ -59,7 +59,7 @@ test('a failing finally step fails what was a success, and the others run all th
   assert.equal(forgiven.status, 'success')
 })
 
-test('on demand, a run that succeeded is undone in reverse by a run of its own, with the variables each host saw', async (t) => {
+test('on demand, a separate run undoes a successful run in reverse, with the variables that each host saw', async (t) => {
   const { play, engine, host } = scriptedEngine(t, (spec) =>
     spec.step === 'a' ? { exports: { V: `\${x} of ${spec.host}` } } : 'success',
   )
@@ -84,7 +84,7 @@ test('on demand, a run that succeeded is undone in reverse by a run of its own, 
   assert.equal(undo[2]!.args.content, '${x} of y')
 })
 
-test('a run that was undone is so for good, also when many ask at once, another engine does, or it is a retry', async (t) => {
+test('a run can be undone only once, even for simultaneous requests, another engine, or a retry', async (t) => {
   const { play, engine, host, again } = scriptedEngine(t, ({ action }) =>
     action === 'vars.set' ? 'hold' : 'success',
   )
@@ -109,7 +109,7 @@ test('a run that was undone is so for good, also when many ask at once, another 
   assert.equal(undone(host.begun).length, 1)
 })
 
-test('a rollback that failed may be tried again, and what it has undone is not undone twice', async (t) => {
+test('a failed rollback can be repeated, and undoes nothing twice', async (t) => {
   let broken = true
   const { play, engine, host } = scriptedEngine(t, ({ step, action }) =>
     action === 'vars.set' && step === 'a (2)' && broken ? 'failed' : 'success',
@@ -137,7 +137,7 @@ test('a rollback that failed may be tried again, and what it has undone is not u
   await assert.rejects(engine.rollback(run_id), { code: 'conflict', message: /was already rolled back/ })
 })
 
-test('a run that has undone a part of itself is rolled back on the hosts that are left', async (t) => {
+test('a run that has undone part of itself is rolled back on the remaining hosts', async (t) => {
   let broken = true
   const { play, engine, host } = scriptedEngine(t, ({ step, host, action }) =>
     step === 'bad' || (action === 'vars.set' && host === 'y' && broken) ? 'failed' : 'success',
@@ -165,7 +165,7 @@ test('on demand, there may be nothing to undo, or it may be too early', async (t
   await assert.rejects(engine.rollback('nowhere'), { code: 'run_not_found' })
 })
 
-test('what an earlier release has undone under a name with a number is not undone again', async (t) => {
+test('what an earlier release has undone under a numbered name is not undone again', async (t) => {
   let earlier = ''
   const kept = new MemoryRunStore()
   const store = alteredStore(kept, {
@@ -185,7 +185,7 @@ test('what an earlier release has undone under a name with a number is not undon
   assert.deepEqual(undone(host.begun), ['a@local'])
 })
 
-test('steps that are named like the number of another are undone by names of their own', async (t) => {
+test('steps whose names look like a numbered name are undone under names of their own', async (t) => {
   const { play, engine, host } = scriptedEngine(t)
   const on = { targets: ['x', 'y'], rollback }
   const { run_id } = await play([step('a', on), step('a (1)', { rollback })], inventory('x', 'y'))
@@ -193,7 +193,7 @@ test('steps that are named like the number of another are undone by names of the
   assert.deepEqual(undone(host.begun), ['a (1)@local', 'a (1) (1)@x', 'a (2)@y'])
 })
 
-test('a run whose steps have long names that begin alike is rolled back', async (t) => {
+test('a run whose steps have long names with the same beginning can be rolled back', async (t) => {
   const { play, engine } = scriptedEngine(t)
   const steps = [1, 2].map((number) => step('n'.repeat(160) + number, { rollback: { action: 'noop' } }))
   const { run_id } = await play(steps)

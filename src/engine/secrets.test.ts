@@ -6,7 +6,7 @@ import { secretMark } from '../contract/step-secrets.ts'
 const write = (content: string) => ({ action: 'file.write', args: { path: 'a', content } })
 const mark = secretMark('TOKEN')
 
-test('a step that names a secret gets a mark for it, whatever a variable of that name says', async (t) => {
+test('a step that names a secret gets a mark for it, whatever a variable of that name contains', async (t) => {
   const { play, host } = scriptedEngine(t)
   const steps = [
     step('with', { ...write('${TOKEN} ${OTHER}'), secrets: ['TOKEN'] }),
@@ -20,7 +20,7 @@ test('a step that names a secret gets a mark for it, whatever a variable of that
   assert.deepEqual([second!.secrets, second!.env.TOKEN], [undefined, 'given'])
 })
 
-test('rollbacks, at once and on demand, and retries have the secrets of their step', async (t) => {
+test('rollbacks, immediate and on demand, and retries have the secrets of their step', async (t) => {
   const { play, host, engine } = scriptedEngine(t, ({ step }) => (step === 'bad' ? 'failed' : 'success'))
   const one = step('one', { ...write('${TOKEN}'), secrets: ['TOKEN'], rollback: write('undo ${TOKEN}') })
   const done = await play([one], {}, { vars: { TOKEN: 'given' }, repository: 'shop' })
@@ -41,7 +41,7 @@ test('rollbacks, at once and on demand, and retries have the secrets of their st
   assert.deepEqual(writes.map(({ repository }) => repository).slice(0, 3), ['shop', 'shop', 'shop'])
 })
 
-test('a sub-workflow is for the same repository, and is asked about too', async (t) => {
+test('a sub-workflow belongs to the same repository, and is also checked', async (t) => {
   const asked: string[] = []
   const admit = async (run: { workflow_name: string; repository?: string }) => {
     asked.push(`${run.workflow_name} ${run.repository}`)
@@ -52,7 +52,7 @@ test('a sub-workflow is for the same repository, and is asked about too', async 
   assert.deepEqual(asked, ['test shop', 'inner shop'])
 })
 
-test('a run that is not admitted leaves nothing', async (t) => {
+test('a run that is not admitted leaves nothing behind', async (t) => {
   const { submit, engine, host } = scriptedEngine(t, undefined, {
     admit: () => Promise.reject(new Error('no')),
   })

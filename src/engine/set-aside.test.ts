@@ -28,7 +28,7 @@ async function refuse({ host }: World, name: string): Promise<void> {
   await assert.rejects(sink.report({ type: 'started', pid: 7 }, 1), { code: 'run_set_aside' })
 }
 
-test('a report that the states refuse sets its run aside: it stays open, is told of, and nothing of the report is kept', async (t) => {
+test('an invalid report sets its run aside: it stays open, is reported, and nothing of the report is stored', async (t) => {
   const world = asideWorld(t)
   const { submit, engine, store, events, log, asked } = world
   const runId = await submit([step('a')])
@@ -52,7 +52,7 @@ test('a report that the states refuse sets its run aside: it stays open, is told
   assert.equal(engine.isOpen(runId), false)
 })
 
-test('what its log had before goes on once an admin resumes it, and ends as it would have', async (t) => {
+test('a run set aside continues from its log once an admin resumes it, and ends as usual', async (t) => {
   const world = asideWorld(t)
   const { submit, engine, host, events, asked } = world
   const runId = await submit([
@@ -97,7 +97,7 @@ test('only a run that is set aside can be resumed', async (t) => {
   await assert.rejects(engine.resumeRun('nothing'), { code: 'run_not_found' })
 })
 
-test('it holds no place in its concurrency group, and goes on only where there is one', async (t) => {
+test('a run set aside holds no place in its concurrency group, and resumes only if there is one', async (t) => {
   const world = asideWorld(t)
   const { submit, engine, host } = world
   const group = { concurrency: { group: 'g' } }
@@ -117,7 +117,7 @@ test('it holds no place in its concurrency group, and goes on only where there i
   assert.equal((await engine.resumeRun(first)).status, 'running')
 })
 
-test('it can be canceled: it ends at once, its children end, and its machines hear of that', async (t) => {
+test('a run set aside can be canceled: it and its children end, and its machines learn of that', async (t) => {
   const world = asideWorld(t)
   const { submit, engine, host, events } = world
   const workflow = { version: 'v0.1', name: 'inner', steps: [step('work')] }
@@ -144,7 +144,7 @@ test('it can be canceled: it ends at once, its children end, and its machines he
   await engine.remove([runId])
 })
 
-test('a child that is set aside keeps its parent waiting, and its cancel ends the step', async (t) => {
+test('a child that is set aside keeps its parent waiting, and canceling it ends the step', async (t) => {
   const world = asideWorld(t)
   const { submit, engine, host } = world
   const workflow = { version: 'v0.1', name: 'inner', steps: [step('work')] }
@@ -158,7 +158,7 @@ test('a child that is set aside keeps its parent waiting, and its cancel ends th
   assert.deepEqual(told(await engine.view(runId)), ['child: canceled canceled'])
 })
 
-test('a parent that is set aside goes on with the end of its child', async (t) => {
+test('a parent that is set aside continues with the end of its child', async (t) => {
   const world = asideWorld(t)
   const { submit, engine, host } = world
   const workflow = { version: 'v0.1', name: 'inner', steps: [step('work')] }
@@ -174,7 +174,7 @@ test('a parent that is set aside goes on with the end of its child', async (t) =
   assert.equal((await engine.done(runId)).status, 'success')
 })
 
-test('an error in deciding sets the run aside too, and another release goes on with it at its start', async (t) => {
+test('an error in deciding also sets the run aside, and another release resumes it at its start', async (t) => {
   const world = asideWorld(t)
   const { submit, engine, host, store, again: newEngine, log } = world
   const runId = await submit([
@@ -214,7 +214,7 @@ test('an error in deciding sets the run aside too, and another release goes on w
   assert.equal(log.filter((line) => line.includes('is set aside')).length, 3)
 })
 
-test('an event of several that come at once leaves nothing of the others where it is refused', async (t) => {
+test('if one of several simultaneous events is refused, none of them is stored', async (t) => {
   const world = asideWorld(t)
   const { submit, engine, host, events } = world
   const runId = await submit([step('a', inventoryTargets)], inventory('x', 'y'))
@@ -232,7 +232,7 @@ test('an event of several that come at once leaves nothing of the others where i
 })
 const inventoryTargets = { targets: ['x', 'y'] }
 
-test('that it is set aside is kept once the store works again', async (t) => {
+test('the fact that a run is set aside is stored once the store works again', async (t) => {
   const kept = new MemoryRunStore()
   let fails = false
   const store = alteredStore(kept, {
@@ -253,10 +253,10 @@ test('that it is set aside is kept once the store works again', async (t) => {
 })
 
 for (const [what, missing, said] of [
-  ['has a hole', 3, /Run bad is set aside: Event 4 follows event 2/],
+  ['has a gap', 3, /Run bad is set aside: Event 4 follows event 2/],
   ['lacks its end', 4, /Run bad is set aside: The log of run bad has 3 events, but its record says 4/],
 ] as const)
-  test(`a run whose log ${what} is set aside at the start, shows what can be read, can be canceled, and the others go on`, async (t) => {
+  test(`a run whose log ${what} is set aside at the start, can be read and canceled, and the others continue`, async (t) => {
     const kept = new MemoryRunStore()
     const store = alteredStore(kept, {
       events: async (id, ...args) =>

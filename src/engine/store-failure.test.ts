@@ -32,7 +32,7 @@ function failingWorld(t: TestContext, script: () => Script, options: Partial<Eng
 
 const full = new ErrandError('store_failed', 'The disk is full.')
 
-test('a run that cannot be created is refused, leaves nothing, and gives back what was placed', async (t) => {
+test('refuses a run that cannot be created, leaves nothing, and releases what was placed', async (t) => {
   const { failing, submit, engine, host } = failingWorld(t, () => 'success')
   failing.with = full
   const more = { concurrency: { group: 'g' } }
@@ -44,7 +44,7 @@ test('a run that cannot be created is refused, leaves nothing, and gives back wh
   assert.equal((await engine.done('r')).status, 'success')
 })
 
-test('while the store fails nothing moves on, and once it works again nothing is lost', async (t) => {
+test('nothing moves while the store fails, and nothing is lost once it works again', async (t) => {
   const told: string[] = []
   const { failing, submit, engine, host, events } = failingWorld(t, () => 'hold', {
     log: (message) => told.push(message),
@@ -68,7 +68,7 @@ test('while the store fails nothing moves on, and once it works again nothing is
   )
 })
 
-test('an engine that is to abandon ends the processes of the run, and waiting for it fails', async (t) => {
+test('an engine that aborts on failure ends the processes of the run, and waiting for it fails', async (t) => {
   const { failing, submit, engine, host } = failingWorld(t, () => 'hold', { onStoreFailure: 'abandon' })
   host.obeys = false
   const runId = await submit([step('a', { needs: [] }), step('b', { needs: [] })])
@@ -85,7 +85,7 @@ test('an engine that is to abandon ends the processes of the run, and waiting fo
   await assert.rejects(engine.cancel(runId), { code: 'unavailable' })
 })
 
-test('a run that something else has written to is set aside, its group goes on, and it goes on from its log', async (t) => {
+test('a run with a foreign write is set aside, its group continues, and it resumes from its log', async (t) => {
   const { submit, engine, host, store, events } = failingWorld(t, () => 'hold')
   const group = { concurrency: { group: 'g' } }
   const first = await submit([step('a'), step('c')], group)
@@ -113,7 +113,7 @@ test('a run that something else has written to is set aside, its group goes on, 
   )
 })
 
-test('a run that something else has ended is over here too, and its machines hear of that', async (t) => {
+test('a run that something else has ended is over here too, and its machines learn of that', async (t) => {
   const { submit, engine, host, store } = failingWorld(t, () => 'hold')
   const runId = await submit([step('a')])
   const done = engine.done(runId)

@@ -46,7 +46,7 @@ async function here(t: TestContext) {
   return { dir, stores, open }
 }
 
-test('a secret is kept so that no file of the hub holds it, and is given to an attempt', async (t) => {
+test('no file of the hub contains a secret, and an attempt gets it', async (t) => {
   const { dir, open } = await here(t)
   const secrets = open()
   const kept = await secrets.set(place(), VALUE, 'ann')
@@ -66,7 +66,7 @@ test('a secret is kept so that no file of the hub holds it, and is given to an a
   assert.ok(!JSON.stringify(kept).includes(VALUE))
 })
 
-test('of what is deleted the database keeps no sealed value either', async (t) => {
+test('the database also keeps no sealed value of a deleted secret', async (t) => {
   const { dir, open, stores } = await here(t)
   const secrets = open()
   const run = { run_id: 'run_1', tenant: 'default', owner: 'ann' }
@@ -85,7 +85,7 @@ test('of what is deleted the database keeps no sealed value either', async (t) =
   assert.ok(!written())
 })
 
-test('setting it again changes the value, and keeps who made it', async (t) => {
+test('setting a secret again changes the value, and keeps its creator', async (t) => {
   const { open } = await here(t)
   const secrets = open()
   const before = await secrets.set(place(), 'one', 'ann')
@@ -96,7 +96,7 @@ test('setting it again changes the value, and keeps who made it', async (t) => {
   assert.equal(await secrets.remove(place()), false)
 })
 
-test("the workflow's secret goes before the repository's, and that before the tenant's", async (t) => {
+test("the workflow's secret takes precedence over the repository's, and that over the tenant's", async (t) => {
   const { open } = await here(t)
   const secrets = open()
   const seen = (over: Partial<AttemptSpec>) => secrets.reveal(spec(over)).then(({ TOKEN }) => TOKEN)
@@ -116,7 +116,7 @@ test("the workflow's secret goes before the repository's, and that before the te
   assert.equal(await seen({ tenant: 'other' }), 'of others')
 })
 
-test("a user's secret is given to that user's runs alone, and goes before the one of all there", async (t) => {
+test("a user's secret is only for that user's runs, and takes precedence over the shared one", async (t) => {
   const { open } = await here(t)
   const secrets = open()
   const told: unknown[] = []
@@ -153,7 +153,7 @@ test("a user's secret is given to that user's runs alone, and goes before the on
   await assert.rejects(secrets.admit(run('eve')), { code: 'invalid_argument' })
 })
 
-test("a secret that a user had set before they had owners is that user's, and opens", async (t) => {
+test("a user's secret from before secrets had owners belongs to that user, and can be opened", async (t) => {
   const { dir, stores, open } = await here(t)
   const secrets = open()
   const deploy = { scope: 'workflow', scope_name: 'deploy' } as const
@@ -201,7 +201,7 @@ test("a secret that a user had set before they had owners is that user's, and op
   assert.deepEqual(await now.reveal(spec({ owner: 'boss' })), { TOKEN: 'for all runs' })
 })
 
-test('a run whose workflow names what is not there is refused, with all the names', async (t) => {
+test('refuses a run whose workflow names missing secrets, and lists all their names', async (t) => {
   const { open } = await here(t)
   const secrets = open()
   await secrets.set(place({ scope: 'workflow', scope_name: 'inner' }), VALUE, 'x')
@@ -218,7 +218,7 @@ test('a run whose workflow names what is not there is refused, with all the name
   })
 })
 
-test('a lost key is told, and no new one is made in its place', async (t) => {
+test('reports a lost key, and creates no new one in its place', async (t) => {
   const { dir, open } = await here(t)
   const secrets = open()
   await secrets.set(place(), VALUE, 'x')
@@ -241,7 +241,7 @@ test('a lost key is told, and no new one is made in its place', async (t) => {
   assert.deepEqual(await secrets.reveal(spec()), { TOKEN: 'new' })
 })
 
-test('a wrong key and a key that is none are told without the key', async (t) => {
+test('reports a wrong key and an invalid key without showing the key', async (t) => {
   const { dir, open } = await here(t)
   await open({ ERRAND_SECRETS_KEY: newKey() }).set(place(), VALUE, 'x')
   await assert.rejects(open({ ERRAND_SECRETS_KEY: newKey() }).reveal(spec()), {
@@ -257,7 +257,7 @@ test('a wrong key and a key that is none are told without the key', async (t) =>
     await assert.rejects(open({ ERRAND_SECRETS_KEY_FILE }).reveal(spec()), { code: 'store_failed' })
 })
 
-test('a given key that is none is told before there are secrets', async (t) => {
+test('reports an invalid given key before there are secrets', async (t) => {
   const { dir, open } = await here(t)
   assert.equal(await open().reseal(), 0)
   assert.equal(await open({ ERRAND_SECRETS_KEY: newKey() }).reseal(), 0)
@@ -265,7 +265,7 @@ test('a given key that is none is told before there are secrets', async (t) => {
   await assert.rejects(open({ ERRAND_SECRETS_KEY_FILE: join(dir, 'none') }).reseal(), /is missing/)
 })
 
-test('with a new key put first all is sealed anew, and the old one is needed no more', async (t) => {
+test('with a new key in first place, seals everything again, and no longer needs the old key', async (t) => {
   const { dir, open } = await here(t)
   const [old, fresh] = [newKey(), newKey()]
   await open({ ERRAND_SECRETS_KEY: old }).set(place(), VALUE, 'ann')
@@ -279,7 +279,7 @@ test('with a new key put first all is sealed anew, and the old one is needed no 
   await assert.rejects(open({ ERRAND_SECRETS_KEY: old }).reveal(spec()), { code: 'store_failed' })
 })
 
-test('what was sealed for one place opens at no other, and changed bytes at none', async (t) => {
+test('a value sealed for one place opens nowhere else, and changed bytes open nowhere', async (t) => {
   const { stores, open } = await here(t)
   const secrets = open()
   const kept = await secrets.set(place(), VALUE, 'x')
@@ -293,7 +293,7 @@ test('what was sealed for one place opens at no other, and changed bytes at none
   await assert.rejects(secrets.reveal(spec()), { message: /damaged/ })
 })
 
-test("the hub's own secret stays the same, is sealed anew with another key, and is no secret of people", async (t) => {
+test("the hub's own secret stays the same, is sealed again with a new key, and is not shown to users", async (t) => {
   const { dir, open, stores } = await here(t)
   const told: string[] = []
   const tell = ({ message }: Error) => void told.push(message)
@@ -313,7 +313,7 @@ test("the hub's own secret stays the same, is sealed anew with another key, and 
   assert.ok(!readdirSync(dir).includes('secrets.key'), 'a key was given')
 })
 
-test("with its key lost the hub's own secret is replaced, or stays for that key where secrets of people need it", async (t) => {
+test("if its key is lost, the hub's own secret is replaced, unless users' secrets still need that key", async (t) => {
   const { dir, open } = await here(t)
   const told: string[] = []
   const tell = ({ message }: Error) => void told.push(message)
@@ -342,7 +342,7 @@ test("with its key lost the hub's own secret is replaced, or stays for that key 
   assert.equal(told.length, 4)
 })
 
-test('a step that would send GIT_TOKEN to a server that it was not set for gets nothing, and is told how to allow it', async (t) => {
+test('a step that would send GIT_TOKEN to a server that is not allowed gets nothing, and a hint how to allow it', async (t) => {
   const { open } = await here(t)
   const secrets = open()
   const [github, other] = ['https://github.com/o/r', 'https://git.example.org:8443/o/r']

@@ -18,7 +18,7 @@ function options(t: TestContext): HubOptions & { admins: string[] } {
   }
 }
 
-test('a hub is stopped once however often it is told, and goes on from its folder with the same tokens', async (t) => {
+test('a hub stops once however often it is asked, and continues from its folder with the same tokens', async (t) => {
   const here = options(t)
   const opened: { url: string; localToken: string }[] = []
   const hub = await startHub({ ...here, own: { ...here.own!, opened: (told) => void opened.push(told) } })
@@ -34,7 +34,7 @@ test('a hub is stopped once however often it is told, and goes on from its folde
   assert.deepEqual(here.admins, ['admin'])
 })
 
-test('a start that fails closes again what it had opened', async (t) => {
+test('a start that fails closes what it had opened', async (t) => {
   const first = await startHub(options(t))
   t.after(first.close)
   const here = { ...options(t), port: Number(new URL(first.url).port) }

@@ -47,7 +47,7 @@ const runner = (id: string, over: Partial<SeenRunner> = {}): SeenRunner => ({
   ...over,
 })
 
-it('keeps users, each name once whatever its case', async (t) => {
+it('stores users, each name once regardless of case', async (t) => {
   const accounts = await open(t)
   const ada = user('Ada', { role: 'admin' })
   await accounts.createUser(ada)
@@ -67,7 +67,7 @@ it('keeps users, each name once whatever its case', async (t) => {
   )
 })
 
-it('has one user of a name in each tenant', async (t) => {
+it('stores a user name once per tenant', async (t) => {
   const accounts = await open(t)
   const [here, there] = [user('ada'), user('ADA', { tenant: 'acme' })]
   await accounts.createUser(here)
@@ -78,7 +78,7 @@ it('has one user of a name in each tenant', async (t) => {
   await assert.rejects(accounts.createUser(user('Ada', { id: 'x', tenant: 'acme' })), { code: 'conflict' })
 })
 
-it('gives a name to one of two that ask for it at once', async (t) => {
+it('gives a name to one of two simultaneous requests', async (t) => {
   const accounts = await open(t)
   const both = ['1', '2'].map((id) => accounts.createUser(user('ada', { id })))
   const results = await Promise.allSettled(both)
@@ -88,7 +88,7 @@ it('gives a name to one of two that ask for it at once', async (t) => {
   )
 })
 
-it('changes what is named of a user and nothing else', async (t) => {
+it('changes only the given fields of a user', async (t) => {
   const accounts = await open(t)
   await accounts.createUser(user('ada'))
   assert.deepEqual(await accounts.updateUser('user_ada', { disabled: true }), user('ada', { disabled: true }))
@@ -101,7 +101,7 @@ it('changes what is named of a user and nothing else', async (t) => {
   await assert.rejects(accounts.updateUser('user_x', { disabled: true }), { code: 'not_found' })
 })
 
-it('finds a token with its user by its hash, and forgets it with the user', async (t) => {
+it('finds a token with its user by its hash, and deletes it with the user', async (t) => {
   const accounts = await open(t)
   await accounts.createUser(user('ada'))
   await accounts.createUser(user('bob', { tenant: 'acme' }))
@@ -126,7 +126,7 @@ it('finds a token with its user by its hash, and forgets it with the user', asyn
   assert.equal(await accounts.tokenByHash('sha of one'), undefined)
 })
 
-it('keeps sessions until they end, expire or lose their user', async (t) => {
+it('stores sessions until they end, expire or lose their user', async (t) => {
   const accounts = await open(t)
   await accounts.createUser(user('ada'))
   const session = (id: string, day: string) => ({
@@ -144,7 +144,7 @@ it('keeps sessions until they end, expire or lose their user', async (t) => {
   await assert.rejects(accounts.createSession(session('d', '17')), { code: 'not_found' })
 })
 
-it('forgets tokens that have been no good for long, and no others', async (t) => {
+it('deletes tokens that have long been invalid, and no others', async (t) => {
   const accounts = await open(t)
   await accounts.createUser(user('ada'))
   const [early, late] = ['2025-02-01T00:00:00.000Z', '2025-04-01T00:00:00.000Z']
@@ -171,7 +171,7 @@ it('forgets tokens that have been no good for long, and no others', async (t) =>
   assert.equal(await accounts.forgetTokens('2025-03-01T00:00:00.000Z'), 0)
 })
 
-it('revokes a token once, and notes its use at most once a minute', async (t) => {
+it('revokes a token once, and records its use at most once a minute', async (t) => {
   const accounts = await open(t)
   await accounts.createUser(user('ada'))
   await accounts.createToken(token('one', 'user_ada'))
@@ -190,7 +190,7 @@ it('revokes a token once, and notes its use at most once a minute', async (t) =>
   assert.equal(await accounts.revokeToken('token_x', 'first'), false)
 })
 
-it('exchanges an enrolment token once, and revokes what a runner has by its id and tenant', async (t) => {
+it("exchanges an enrollment token once, and revokes a runner's tokens by its id and tenant", async (t) => {
   const accounts = await open(t)
   await accounts.createUser(user('ada', { role: 'admin' }))
   await accounts.createUser(user('eve', { role: 'admin', tenant: 'acme' }))
@@ -219,7 +219,7 @@ it('exchanges an enrolment token once, and revokes what a runner has by its id a
   assert.equal((await accounts.token('token_foreign'))?.revoked_at, undefined)
 })
 
-it('gives an idempotency key to one, for a day, each owner its own', async (t) => {
+it('gives an idempotency key to one request, for a day, separately for each owner', async (t) => {
   const accounts = await open(t)
   const claim = (run_id: string, created_at = '2025-01-15T10:00:00.000Z', owner = 'ada') =>
     accounts.claimKey({ key: 'k', owner, request_hash: `h ${run_id}`, run_id, created_at })
@@ -236,7 +236,7 @@ it('gives an idempotency key to one, for a day, each owner its own', async (t) =
   assert.equal(await claim('run_7'), undefined)
 })
 
-it('remembers runners by tenant and id, and when each was first and last seen', async (t) => {
+it('stores runners by tenant and id, with the times when each was first and last seen', async (t) => {
   const accounts = await open(t)
   await accounts.saveRunner(runner('b'))
   await accounts.saveRunner(runner('a', { labels: {} }))
@@ -255,7 +255,7 @@ it('remembers runners by tenant and id, and when each was first and last seen', 
   assert.deepEqual(await accounts.runners(), [b])
 })
 
-it('keeps settings, and the first value of one that two make at once', async (t) => {
+it('stores settings, and the first value if two are created at once', async (t) => {
   const accounts = await open(t)
   assert.equal(await accounts.setting('a'), undefined)
   assert.deepEqual(await Promise.all([accounts.initSetting('a', '1'), accounts.initSetting('a', '2')]), [
@@ -266,7 +266,7 @@ it('keeps settings, and the first value of one that two make at once', async (t)
   assert.equal(await accounts.setting('a'), '3')
 })
 
-it('finds all again when it is opened again', async (t) => {
+it('finds everything again after it is reopened', async (t) => {
   const dir = mkdtempSync(path.join(tmpdir(), 'errand-accounts-'))
   t.after(() => rmSync(dir, { recursive: true, force: true }))
   const file = path.join(dir, 'errand.db')

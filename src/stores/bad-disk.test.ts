@@ -26,8 +26,8 @@ function withSmallDisk(t: TestContext, program: URL): void {
   assert.equal(status, 0, stderr)
 }
 
-it('every store says that the disk is full, loses nothing by it, and goes on when there is space', (t) =>
+it('every store reports a full disk, loses nothing, and continues when there is space', (t) =>
   withSmallDisk(t, new URL('../../test/support/stores/full-disk-fixture.ts', import.meta.url)))
 
-it('every store says that the disk is read-only, and those of files can still be read', (t) =>
+it('every store reports a read-only disk, and file stores can still be read', (t) =>
   withSmallDisk(t, new URL('../../test/support/stores/read-only-disk-fixture.ts', import.meta.url)))

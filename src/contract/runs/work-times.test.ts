@@ -4,7 +4,7 @@ import { workOf } from './work-times.ts'
 
 const at = (second: number) => new Date(Date.UTC(2026, 0, 1) + second * 1000).toISOString()
 
-test('work and waits of runs and steps stand apart, while they last too', () => {
+test('work and waits of runs and steps are separate, even while they last', () => {
   const now = Date.parse(at(1000))
   const table = [
     ['one that has not begun', {}, undefined],

@@ -15,7 +15,7 @@ const of = (run_id: string, artifact_id: string, kind: ArtifactKind, name: strin
   } as Artifact,
 })
 
-test('the last change is that of the last diff, with the patches of the same attempt alone', () => {
+test('the last change belongs to the last diff, with only the patches of the same attempt', () => {
   assert.equal(lastChange([of('run_a', '3.1', 'pack', 'checkpoint.pack')]), undefined)
   const change = lastChange([
     of('run_a', '3.1', 'diff', 'change.diff'),

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { scriptedEngine, step, told, until } from '../../../test/support/scripted-engine.ts'
 
-test('a failed try is repeated after a delay that grows up to its most', async (t) => {
+test('repeats a failed try after a delay that grows up to a maximum', async (t) => {
   const { submit, engine, host, clock } = scriptedEngine(t, (spec) => (spec.try < 5 ? 'failed' : 'success'))
   const retry = { max_attempts: 5, backoff: { delay_seconds: 2, factor: 3, max_delay_seconds: 20 } }
   const runId = await submit([step('a', { retry })])
@@ -19,7 +19,7 @@ test('a failed try is repeated after a delay that grows up to its most', async (
   )
 })
 
-test('after the last try the step fails with the last reason', async (t) => {
+test('after the last try, the step fails with the last reason', async (t) => {
   const { submit, engine, clock } = scriptedEngine(t, (spec) => ({
     outcome: 'failed',
     reason: spec.try === 1 ? 'signal' : 'oom',
@@ -33,7 +33,7 @@ test('after the last try the step fails with the last reason', async (t) => {
   )
 })
 
-test('what was lost is tried again too, and missing exports count as a failure', async (t) => {
+test('retries a lost attempt too, and treats missing exports as a failure', async (t) => {
   const { submit, engine, clock } = scriptedEngine(t, (spec) =>
     spec.try === 1
       ? { outcome: 'interrupted', reason: 'lost' }
@@ -54,7 +54,7 @@ test('what was lost is tried again too, and missing exports count as a failure',
   assert.equal((await engine.done(runId)).status, 'success')
 })
 
-test('what is told of an end goes on to stand beside the exports that are missing', async (t) => {
+test('the message of an end stays next to the report of missing exports', async (t) => {
   const { play } = scriptedEngine(t, () => ({ message: 'A line is no export.' }))
   const view = await play([
     step('a', { ...{ action: 'cmd.run', args: { cmd: 'x', export_vars: true } }, expect_vars: ['T'] }),
@@ -66,7 +66,7 @@ test('what is told of an end goes on to stand beside the exports that are missin
   )
 })
 
-test('the last line on stderr stays with what failed, and not with a success', async (t) => {
+test('a failure keeps the last line on stderr, a success does not', async (t) => {
   const { play } = scriptedEngine(t, ({ step }) => ({
     ...(step === 'bad' && { outcome: 'failed' as const, reason: 'exit_code' as const }),
     last_error_line: `${step} said this`,
@@ -78,7 +78,7 @@ test('the last line on stderr stays with what failed, and not with a success', a
   )
 })
 
-test('no try follows a cancellation, neither of what waits for one nor of what was running', async (t) => {
+test('no try follows a cancellation, neither of a waiting step nor of a running one', async (t) => {
   const { submit, engine, host, clock } = scriptedEngine(t, () => 'hold')
   const retry = { max_attempts: 3, backoff: { delay_seconds: 60 } }
   const waits = await submit([step('a', { retry })])
@@ -94,7 +94,7 @@ test('no try follows a cancellation, neither of what waits for one nor of what w
   assert.deepEqual(host.ran, ['a', 'b'])
 })
 
-test('a step that came through before its cancellation reached it is a success', async (t) => {
+test('a step that succeeds before its cancellation reaches it counts as a success', async (t) => {
   const { submit, engine, host } = scriptedEngine(t, () => 'hold')
   host.obeys = false
   const runId = await submit([step('a'), step('b')])
@@ -104,7 +104,7 @@ test('a step that came through before its cancellation reached it is a success',
   assert.deepEqual(told(await engine.view(runId)), ['a: success', 'b: skipped canceled'])
 })
 
-test('a try that another may follow is not to go on without the hub; the last one is, unless the step says so', async (t) => {
+test('a try that may be repeated must not continue without the hub; the last one may, unless the step forbids it', async (t) => {
   const { submit, engine, host, clock } = scriptedEngine(t, (spec) => (spec.try < 2 ? 'failed' : 'success'))
   const retry = { max_attempts: 2, backoff: { delay_seconds: 0 } }
   const steps = [

@@ -31,7 +31,7 @@ test('a secret is a mark in the arguments until the machine fills in its value',
   assert.deepEqual([filled.headers, filled.list], [{ a: 'Bearer $& t' }, ['/folder/KEY', 1]])
 })
 
-test('neither a variable nor the file itself can pass for a mark', () => {
+test('neither a variable nor the file itself can forge a mark', () => {
   const forged = secretMark('TOKEN')
   const args = { a: '${EVIL}', b: forged, c: { d: [forged] }, raw: forged }
   const marked = argsWithMarks(args, ['raw'], { get: () => forged, names: () => [] }, uses)
@@ -43,7 +43,7 @@ test('neither a variable nor the file itself can pass for a mark', () => {
   })
 })
 
-test('a mark of what was not given stays as it is', () => {
+test('a mark without a given secret stays unchanged', () => {
   assert.equal(withSecrets(secretMark('TOKEN'), {}), secretMark('TOKEN'))
 })
 
@@ -53,7 +53,7 @@ const boxes = (begun: readonly AttemptSpec[]) =>
     [`${step}:`, isolation, network && networkText(network), image].filter(Boolean).join(' '),
   )
 
-test('the strictest of the file, the step and the request is what a machine is asked for', async (t) => {
+test('a machine is asked for the strictest box of the file, the step and the request', async (t) => {
   const { play, host } = scriptedEngine(t)
   const steps = [
     step('plain'),
@@ -93,7 +93,7 @@ test('the strictest of the file, the step and the request is what a machine is a
   await assert.rejects(play([step('a')], {}, { box: { image: 'node:22' } }), { code: 'invalid_argument' })
 })
 
-test('instances, finally steps, rollbacks, sub-workflows and theirs have the box of what they belong to', async (t) => {
+test('instances, finally steps, rollbacks and sub-workflows have the box of what they belong to', async (t) => {
   const { play, engine, host } = scriptedEngine(t, ({ step }) => (step === 'breaks' ? 'failed' : 'success'))
   const rollback = { action: 'noop', args: {} }
   const inner = (steps: unknown[], more: object = {}) => ({ version: 'v0.1', name: 'inner', steps, ...more })
@@ -128,7 +128,7 @@ test('instances, finally steps, rollbacks, sub-workflows and theirs have the box
   assert.deepEqual(boxes(host.begun), ['a: container none', 'a: container none'])
 })
 
-test('another try, and a retry of the run, are in no lesser box than the one before was, and reach no more', async (t) => {
+test('another try and a retry of the run get no weaker box than the one before, and no more network', async (t) => {
   const { engine, host, play, submit, clock } = scriptedEngine(t, () => 'hold')
   const runId = await submit([
     step('a', { retry: { max_attempts: 2, backoff: { delay_seconds: 1 } } }),

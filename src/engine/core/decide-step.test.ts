@@ -10,7 +10,7 @@ import { initialState } from './state.ts'
 
 const statuses = (view: RunView, at = 0) => view.steps[at]!.instances.map(({ status }) => status)
 
-test('each host has its own value of what an earlier step exported, and only where it holds the step runs', async (t) => {
+test('each host has its own exports, and a step runs only on the hosts where its condition holds', async (t) => {
   const { play, host } = scriptedEngine(t, (spec) =>
     spec.step === 'probe' ? { exports: { OLD: spec.host === 'x' ? 'yes' : 'no' } } : 'success',
   )
@@ -58,7 +58,7 @@ test('a condition sees the host, the step, its env, and the variables of a combi
   )
 })
 
-test('a step none of whose instances is to run is skipped, whether its items and env work out or not', async (t) => {
+test('a step without an instance to run is skipped, whether its items and env can be evaluated or not', async (t) => {
   const { play } = scriptedEngine(t)
   const when = '${FILES:-} != ""'
   const view = await play([
@@ -78,7 +78,7 @@ test('a step none of whose instances is to run is skipped, whether its items and
   assert.equal(view.steps[0]!.message, 'when: ${N} > 2 is false')
 })
 
-test('a condition that is false shows the values of its variables, and hides those of credentials', async (t) => {
+test('a false condition shows the values of its variables, and hides those of credentials', async (t) => {
   const { play } = scriptedEngine(t)
   const view = await play(
     [
@@ -103,7 +103,7 @@ test('a condition that is false shows the values of its variables, and hides tho
   )
 })
 
-test('where a condition cannot be evaluated that instance fails with the reason, and the others run', async (t) => {
+test('if a condition cannot be evaluated, that instance fails with the reason, and the others run', async (t) => {
   const { play, host } = scriptedEngine(t, (spec) =>
     spec.step === 'probe'
       ? { exports: { N: spec.host === 'y' ? 'many' : spec.host === 'z' ? '0' : '2' } }
@@ -121,7 +121,7 @@ test('where a condition cannot be evaluated that instance fails with the reason,
   assert.deepEqual(host.ran, ['probe@x', 'probe@y', 'probe@z', 'a@x'])
 })
 
-test('skipped instances take no place of max_parallel, export nothing, and are not rolled back', async (t) => {
+test('skipped instances use no place of max_parallel, export nothing, and are not rolled back', async (t) => {
   const rollback = { action: 'vars.set', args: { vars: {} } }
   const { submit, engine, host } = scriptedEngine(t, ({ step, action }) =>
     step === 'bad' ? 'failed' : step === 'a' && action === 'noop' ? 'hold' : 'success',
@@ -147,7 +147,7 @@ test('skipped instances take no place of max_parallel, export nothing, and are n
   assert.deepEqual(undone, ['1', '3', '4'])
 })
 
-test('a retry of what failed takes over what succeeded, and asks the condition of the others again', async (t) => {
+test('a retry of failed instances takes over successful ones, and evaluates the condition of the others again', async (t) => {
   let bad = true
   const { play, engine, host } = scriptedEngine(t, ({ env }) =>
     bad && env.ITEM === 'b' ? 'failed' : 'success',
@@ -164,7 +164,7 @@ test('a retry of what failed takes over what succeeded, and asks the condition o
   )
 })
 
-test('finally steps, approvals and sub-workflows are decided by instance too, and a restart keeps what was', async (t) => {
+test('finally steps, approvals and sub-workflows are also decided per instance, and a restart keeps decisions', async (t) => {
   const { submit, engine, host, again, events } = scriptedEngine(t, () => 'hold')
   const items = { foreach: ['a', 'b'], when: '${ITEM} == b' }
   const inner = {
@@ -206,7 +206,7 @@ test('finally steps, approvals and sub-workflows are decided by instance too, an
   assert.ok((await events(runId)).filter(({ type }) => type === 'child.started').length === 1)
 })
 
-test('a log from before conditions were decided by instance folds to the same state', () => {
+test('a log from before conditions were decided per instance folds to the same state', () => {
   const workflow = Workflow.parse({
     version: 'v0.1',
     name: 'old',

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { inventory, scriptedEngine, step, told, until } from '../../../test/support/scripted-engine.ts'
 
-test('steps run one after another, in the order they are written', async (t) => {
+test('steps run one after another, in the order in which they are written', async (t) => {
   const { play, host, events } = scriptedEngine(t)
   const view = await play([step('a'), step('b'), step('c')])
   assert.equal(view.status, 'success')
@@ -35,7 +35,7 @@ test('after a step fails, the later ones are skipped for upstream, and the run f
   assert.deepEqual(host.ran, ['a', 'b'])
 })
 
-test('with needs, independent branches go on after a failure, and only what needs it is skipped', async (t) => {
+test('with needs, independent branches continue after a failure, and only dependent steps are skipped', async (t) => {
   const { submit, engine, host } = scriptedEngine(t, ({ step }) =>
     step === 'bad' ? 'failed' : step === 'slow' ? 'hold' : 'success',
   )
@@ -79,7 +79,7 @@ test('a diamond joins only when both of its sides have ended', async (t) => {
   assert.equal(host.ran.at(-1), 'join')
 })
 
-test('a step whose condition is false is skipped for it, and later steps still run', async (t) => {
+test('a step whose condition is false is skipped for that reason, and later steps still run', async (t) => {
   const { play, host } = scriptedEngine(t)
   const view = await play([step('a', { when: '${OK} == "yes"' }), step('b')], {}, { vars: { OK: 'no' } })
   assert.deepEqual(told(view), ['a: skipped condition', 'b: success'])
@@ -101,14 +101,14 @@ test('a condition that cannot be evaluated fails its step with the reason', asyn
   assert.equal(wrong.status, 'success')
 })
 
-test('a variable never set fails the step that uses it, before anything is placed', async (t) => {
+test('a variable that was never set fails the step that uses it, before anything is placed', async (t) => {
   const { play, host } = scriptedEngine(t)
   const view = await play([step('a', { env: { X: '${NOWHERE}' }, continue_on_error: true }), step('b')])
   assert.deepEqual(told(view), ['a: failed unset_variable', 'b: success'])
   assert.deepEqual([host.ran, host.placed.size], [['b'], 0])
 })
 
-test('a step that does not export what it must fails at once, unless it may', async (t) => {
+test('a step that does not export a required variable fails at once, unless failures are allowed', async (t) => {
   const { play } = scriptedEngine(t, () => ({ exports: { OTHER: '1' } }))
   const must = { action: 'vars.set', args: { vars: { OTHER: '1' } }, expect_vars: ['TOKEN'] }
   const view = await play([step('a', must), step('b')])
@@ -118,7 +118,7 @@ test('a step that does not export what it must fails at once, unless it may', as
   assert.deepEqual([may.status, ...told(may)], ['success', 'a: failed expect_vars', 'b: success'])
 })
 
-test('a step on several hosts runs on all at once, and fails where one of them fails', async (t) => {
+test('a step on several hosts runs on all at once, and fails if one of them fails', async (t) => {
   const { play, host } = scriptedEngine(t, (spec) => (spec.host === 'y' ? 'failed' : 'success'))
   const view = await play([step('a', { targets: ['x', 'y', 'z'] })], inventory('x', 'y', 'z'))
   assert.deepEqual(host.ran, ['a@x', 'a@y', 'a@z'])
@@ -138,7 +138,7 @@ test('a target that is not in the inventory fails the step', async (t) => {
   assert.match(view.message ?? '', /"nowhere" is not in inventory\.hosts.*Known hosts: x/)
 })
 
-test('what vanished makes the run interrupted, and what the host canceled makes it fail', async (t) => {
+test('a lost attempt makes the run interrupted, and an attempt canceled by the host makes it fail', async (t) => {
   const { play } = scriptedEngine(t, ({ step }) => ({
     outcome: step === 'gone' ? 'interrupted' : 'canceled',
     reason: 'lost',
@@ -147,7 +147,7 @@ test('what vanished makes the run interrupted, and what the host canceled makes 
   assert.equal((await play([step('stopped')])).status, 'failed')
 })
 
-test('outputs of the workflow are filled in at the end; one that cannot be fails what was a success', async (t) => {
+test('outputs of the workflow are filled in at the end; an invalid one fails a successful run', async (t) => {
   const { play, store } = scriptedEngine(t, () => ({ exports: { V: '7' } }))
   const good = await play([step('a')], { outputs: { RESULT: 'v${V}', STATUS: '${ERRAND_RUN_STATUS}' } })
   assert.deepEqual(good.outputs, { RESULT: 'v7', STATUS: 'success' })

@@ -35,7 +35,7 @@ test('foreach takes a list, a JSON list in a variable, or its lines', async (t) 
   assert.deepEqual(items(lines), ['one', 'two'])
 })
 
-test('an empty list is a success of nothing, and a broken one fails the step', async (t) => {
+test('an empty list succeeds with no instances, and an invalid one fails the step', async (t) => {
   const { play, host } = scriptedEngine(t)
   assert.deepEqual(
     told(await play([step('a', { foreach: '${LIST}' }), step('b')], {}, { vars: { LIST: '[]' } })),
@@ -53,7 +53,7 @@ test('an empty list is a success of nothing, and a broken one fails the step', a
   assert.match(many.message ?? '', /would run 10001 times; the limit is 10000\. Use fewer hosts/)
 })
 
-test('max_parallel holds, a failed instance does not keep the others from running', async (t) => {
+test('max_parallel is respected, and a failed instance does not stop the others', async (t) => {
   const { submit, engine, host } = scriptedEngine(t, () => 'hold')
   const runId = await submit([step('a', { foreach: [1, 2, 3, 4, 5], max_parallel: 2 })])
   for (let ended = 0; ended < 5; ended++) {

@@ -15,7 +15,7 @@ const fates = (events: RunEvent[]) =>
         : [],
   )
 
-test('a prompt for a step that takes none is refused with those that do', async (t) => {
+test('refuses a prompt for a step that takes none, and names the steps that take prompts', async (t) => {
   const { submit, engine } = scriptedEngine(t, () => 'hold')
   const runId = await submit([step('talk', { action: 'agent.run', args: { prompt: 'x' } })])
   await assert.rejects(engine.input(runId, { type: 'prompt', text: 'a' }, { step: 'walk' }), {
@@ -25,7 +25,7 @@ test('a prompt for a step that takes none is refused with those that do', async 
   })
 })
 
-test('prompts that an attempt has not taken when it ends are passed on, before its end is told', async (t) => {
+test('prompts that an attempt has not taken when it ends are passed on before its end is recorded', async (t) => {
   const asked: string[][] = []
   const { submit, engine, host, events } = scriptedEngine(t, () => 'hold', {
     passOn: async (runId, inputIds) => {
@@ -55,7 +55,7 @@ test('prompts that an attempt has not taken when it ends are passed on, before i
   assert.ok(types.indexOf('input.passed_on') < types.indexOf('attempt.finished'))
 })
 
-test('what is refused, stopped, failed or has nobody to go on with it is told as dropped', async (t) => {
+test('a prompt that is refused, stopped, failed or cannot be passed on is reported as dropped', async (t) => {
   const refusal = new ErrandError('no_input', 'there is no session')
   const cases = [
     [undefined, { outcome: 'success' }, 'a: The session ended before its turn came.'],
@@ -82,7 +82,7 @@ test('what is refused, stopped, failed or has nobody to go on with it is told as
   assert.deepEqual(fates(await events(runId)), ['a: The run was stopped before its turn came.'])
 })
 
-test('an end whose prompts cannot be passed on now is not taken, and is passed on when it is told again', async (t) => {
+test('an end whose prompts cannot be passed on yet is refused, and succeeds when it is reported again', async (t) => {
   let tries = 0
   const passOn = async () => {
     if (++tries === 1) throw new ErrandError('store_failed', 'the disk is full')
@@ -100,7 +100,7 @@ test('an end whose prompts cannot be passed on now is not taken, and is passed o
   assert.deepEqual(fates(await events(runId)), ['a in run_b'])
 })
 
-test('an engine that is gone while it passes prompts on does so after its restart', async (t) => {
+test('an engine that stops while it passes prompts on does so after its restart', async (t) => {
   const died = Promise.withResolvers<void>()
   const first = scriptedEngine(t, () => 'hold', {
     dies: true,

@@ -4,7 +4,7 @@ import { inventory, scriptedEngine, step } from '../../../test/support/scripted-
 
 const items = (count: number) => Array.from({ length: count }, (_, index) => `item-${index}`)
 
-test('instances come by page, what failed first, with counts by status', async (t) => {
+test('instances are returned by page, failures first, with counts by status', async (t) => {
   const { play, engine } = scriptedEngine(t, ({ env }) =>
     ['item-3', 'item-17'].includes(env.ITEM!) ? 'failed' : 'success',
   )
@@ -40,7 +40,7 @@ test('instances come by page, what failed first, with counts by status', async (
   })
 })
 
-test('one instance is found by its position, and those of a host by its name', async (t) => {
+test('an instance can be found by its position, and those of a host by its name', async (t) => {
   const { play, engine } = scriptedEngine(t, () => 'success')
   const { run_id } = await play([step('a', { foreach: items(25) })])
   const at = { phase: 'main', name: 'a' } as const
@@ -54,7 +54,7 @@ test('one instance is found by its position, and those of a host by its name', a
   assert.equal((await engine.instances(run_id, at, { limit: 10, host })).instances.length, 10)
 })
 
-test('an overview has a letter for each instance and medians by status, and instances their times', async (t) => {
+test('an overview has a letter per instance and medians by status, and instances have their times', async (t) => {
   const { play, engine } = scriptedEngine(t, ({ env }) => (env.ITEM === 'item-3' ? 'failed' : 'success'))
   const { run_id } = await play([step('a', { foreach: items(5) }), step('b')])
   const at = { phase: 'main', name: 'a' } as const
@@ -71,7 +71,7 @@ test('an overview has a letter for each instance and medians by status, and inst
   assert.ok(attempt!.created_at! <= attempt!.finished_at!)
 })
 
-test('a view with a bound has the first instances of each step and counts for all', async (t) => {
+test('a limited view has the first instances of each step and counts for all', async (t) => {
   const { play, engine } = scriptedEngine(t, ({ env }) => (env.ITEM === 'item-9' ? 'failed' : 'success'))
   const { run_id } = await play([step('a', { foreach: items(10) }), step('b')])
   const { steps } = await engine.view(run_id, { instances: 2 })
@@ -88,7 +88,7 @@ test('a view with a bound has the first instances of each step and counts for al
   assert.equal(whole.steps[0]!.instances[0]!.index, undefined)
 })
 
-test('the last good run is the newest success before it of the same workflow and owner', async (t) => {
+test('the last good run is the newest earlier success of the same workflow and owner', async (t) => {
   let outcome: 'failed' | 'success' = 'success'
   const { play, engine, clock } = scriptedEngine(t, ({ host }) =>
     outcome === 'failed' ? 'failed' : { exports: { ON: host, LONG: 'x'.repeat(3000) } },

@@ -5,7 +5,7 @@ import type { AgentUpdate } from '../../contract/agent.ts'
 import type { RunListRow } from '../../contract/run.ts'
 import { runSummary } from './view.ts'
 
-test('a row says which step runs, who is asked what, and how it ended, with a stop for each step', async (t) => {
+test('a row says which step runs, who is asked what, and how the run ended, with a stop for each step', async (t) => {
   const { engine, submit, store } = scriptedEngine(t)
   const ask = step('ask', { action: 'approval.wait', args: { message: `Go on? ${'x'.repeat(500)}` } })
   const id = await submit([step('one'), ask, step('three', { when: 'false' }), step('four')])
@@ -20,7 +20,7 @@ test('a row says which step runs, who is asked what, and how it ended, with a st
   assert.deepEqual(await row().then(({ route, now }) => [route, now]), [{ stops: 'ddkd' }, undefined])
 })
 
-test('a step that comes only on demand has a stop where it runs, and no other', async (t) => {
+test('an on-demand step has a stop only if it runs', async (t) => {
   const { play } = scriptedEngine(t)
   const idle = step('idle', { on_demand: true, when: 'false' })
   const needed = step('needed', { on_demand: true })
@@ -54,7 +54,7 @@ test('a row keeps the first failure of a run', async (t) => {
   assert.ok(Buffer.byteLength(JSON.stringify({ route, now })) < 1024)
 })
 
-test('many steps are counted, and so are many instances of one', async (t) => {
+test('many steps are counted, and so are many instances of one step', async (t) => {
   const { play } = scriptedEngine(t, ({ env }) =>
     env.N === '3' ? { outcome: 'failed', reason: 'exit_code' } : 'success',
   )
@@ -68,7 +68,7 @@ test('many steps are counted, and so are many instances of one', async (t) => {
   })
 })
 
-test('a row says how far the instances of the step are that runs', async (t) => {
+test('a row shows the progress of the instances of the running step', async (t) => {
   const { submit, store, host } = scriptedEngine(t, ({ env }) =>
     env.N === '3' ? { outcome: 'failed', reason: 'exit_code' } : env.N === '4' ? 'hold' : 'success',
   )
@@ -81,7 +81,7 @@ test('a row says how far the instances of the step are that runs', async (t) => 
   assert.ok(host.of('many'))
 })
 
-test('a question of an agent has its command, and its id where nothing of it is left out', async (t) => {
+test('a question of an agent has its command, and its id if nothing of the command is left out', async (t) => {
   const { submit, store, host } = scriptedEngine(t, () => 'hold')
   const id = await submit([step('talk', { action: 'agent.run', args: { prompt: 'x' } })])
   const { sink } = host.of('talk')
@@ -130,7 +130,7 @@ test('a step runs, or waits for room', async (t) => {
   await stops(await submit([machine, step('two')]), 'wa')
 })
 
-test('a row tells of the latest session, with its last words once they are said', async (t) => {
+test('a row shows the latest session, with its last words once they are complete', async (t) => {
   const { submit, store, host } = scriptedEngine(t, () => 'hold')
   const id = await submit([step('talk', { action: 'agent.run', args: { prompt: 'x' } })])
   const { sink } = host.of('talk')
@@ -154,7 +154,7 @@ test('a row tells of the latest session, with its last words once they are said'
   assert.equal((await row())!.last_words, 'Second.')
 })
 
-test('a row says where else a person is asked, and each answer goes to the agent that asks', async (t) => {
+test('a row says where else a person is asked, and each answer goes to the agent that asked', async (t) => {
   const { engine, submit, store, host, events } = scriptedEngine(t, () => 'hold')
   const items = ['a', 'b', 'c', 'd', 'e', 'f']
   const id = await submit([step('mend', { action: 'agent.run', foreach: items, args: { prompt: 'x' } })])

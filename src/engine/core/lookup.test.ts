@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { inventory, scriptedEngine, step } from '../../../test/support/scripted-engine.ts'
 
-test('what a host exported is seen by later steps on it; elsewhere the last instance counts', async (t) => {
+test('later steps on a host see its exports; on other hosts the last instance counts', async (t) => {
   const { play, host } = scriptedEngine(t, (spec) =>
     spec.step === 'a' ? { exports: { V: `from ${spec.host}` } } : 'success',
   )
@@ -38,7 +38,7 @@ test('a later export replaces an earlier one on every host', async (t) => {
   assert.equal(host.begun.at(-1)?.env.V, 'b')
 })
 
-test('workflow env gives way to given values, those to exports, those to the step, and that to its item', async (t) => {
+test('precedence from low to high: workflow env, given values, exports, step env, item', async (t) => {
   const { play, host } = scriptedEngine(t, ({ step }) =>
     step === 'set' ? { exports: { C: 'export', D: 'export', ITEM: 'export' } } : 'success',
   )
@@ -52,7 +52,7 @@ test('workflow env gives way to given values, those to exports, those to the ste
   assert.deepEqual({ A, B, C, D, ITEM }, { A: 'workflow', B: 'given', C: 'export', D: 'step', ITEM: 'item' })
 })
 
-test('texts of env see what stands before them, and the step and host are known by name', async (t) => {
+test('an env text sees the variables before it, and the names of the step and host', async (t) => {
   const { play, host } = scriptedEngine(t)
   const env = { BASE: '/srv', FULL: '${BASE}/app' }
   await play(
@@ -67,7 +67,7 @@ test('texts of env see what stands before them, and the step and host are known 
   assert.equal(host.begun[0]?.env.HERE, '/srv/app a x test')
 })
 
-test('what is filled in is not read again, and names of the language are no variables', async (t) => {
+test('filled-in text is not evaluated again, and names built into the language are not variables', async (t) => {
   const { play, host } = scriptedEngine(t)
   await play(
     [step('a', { env: { X: '${GIVEN}', Y: '${constructor:-none} ${toString:-none}' } })],
@@ -78,7 +78,7 @@ test('what is filled in is not read again, and names of the language are no vari
   assert.deepEqual([X, Y, Z], ['${HOME}', 'none none', 'none'])
 })
 
-test('raw arguments are handed over as written, others filled in', async (t) => {
+test('raw arguments are passed on as written, others are filled in', async (t) => {
   const { play, host } = scriptedEngine(t)
   const args = { cmd: 'echo ${V}', cwd: '/srv/${V}' }
   await play([step('a', { action: 'cmd.run', args })], {}, { vars: { V: 'one' } })
@@ -86,7 +86,7 @@ test('raw arguments are handed over as written, others filled in', async (t) => 
   assert.equal(host.begun[0]?.args.cwd, '/srv/one')
 })
 
-test('a variable that is not set is told with the nearest that is', async (t) => {
+test('an unset variable is reported with the nearest set one', async (t) => {
   const { play } = scriptedEngine(t)
   const hintOf = async (more: object) => {
     const { steps } = await play([step('a', more)], { env: { VERSION: '1' } })

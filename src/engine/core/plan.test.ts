@@ -27,7 +27,7 @@ function asked(text: string, host = 'local', blueprint = 'workflow') {
   return JSON.parse(JSON.stringify(requires))
 }
 
-test('a step asks for its resources, else for what it may use at most', () => {
+test('a step requests its resources, or else its limits', () => {
   const text = (keys: string) => `steps: [{name: a, action: noop, ${keys}}]`
   const amounts = { cpus: 2, memory_bytes: GB }
   assert.deepEqual(asked(text('timeout_seconds: 5')), {})
@@ -38,7 +38,7 @@ test('a step asks for its resources, else for what it may use at most', () => {
   })
 })
 
-test('each step says what the largest step on its host asks for', () => {
+test('each step says what the largest step on its host requests', () => {
   const text = `
 inventory: {hosts: {box: {group: x}, other: {group: y}}}
 steps:
@@ -53,7 +53,7 @@ finally:
   assert.deepEqual(asked(text, 'local').largest, { cpus: 2, memory_bytes: 2 * GB })
 })
 
-test('each step says which boxes are asked for on its host, by it and by others', () => {
+test('each step says which boxes it and the other steps on its host request', () => {
   const text = `
 network: models
 inventory: {hosts: {box: {group: x}, other: {group: y}}}
@@ -69,7 +69,7 @@ finally:
   assert.deepEqual(asked(text, 'local').boxes, ['sandbox'])
 })
 
-test('a run that asks an agent is a conversation, which runners for those alone take', () => {
+test('an agent run is a conversation, which chat-only runners take', () => {
   const text = 'steps: [{name: a, action: noop}]'
   assert.deepEqual(asked(text, 'local', 'agent'), { mode: 'chat' })
   assert.deepEqual(asked(text, 'local', 'workflow'), {})

@@ -12,7 +12,7 @@ const sub = (name: string, steps: WorkflowFile['steps'], more: object = {}, inpu
 
 const figures = ({ taken_over, again, kept, skipped }: RetryPlan) => [taken_over, again, kept, skipped]
 
-test('a retry from a step runs it and all that follows, and takes over what came before with its exports', async (t) => {
+test('a retry from a step runs it and all later steps, and takes over earlier ones with their exports', async (t) => {
   const { play, engine, host } = scriptedEngine(t, ({ step }) => ({ exports: { [`FROM_${step}`]: 'first' } }))
   const first = await play([step('a'), step('b'), step('c')])
   const plan = await engine.retryPlan(first.run_id, { from: 'b' })
@@ -25,7 +25,7 @@ test('a retry from a step runs it and all that follows, and takes over what came
   assert.equal(host.begun[3]?.env.FROM_a, 'first')
 })
 
-test('in a graph only what needs the step runs again, whatever stands below it', async (t) => {
+test('in a graph, only the steps that need the step run again, whatever is below it', async (t) => {
   const { play, engine, host } = scriptedEngine(t)
   const first = await play([
     step('c', { needs: ['a'] }),
@@ -38,7 +38,7 @@ test('in a graph only what needs the step runs again, whatever stands below it',
   assert.deepEqual(host.ran.slice(4), ['a', 'c', 'd'])
 })
 
-test('one host of a step runs again with what needs it; another that failed stays as it was', async (t) => {
+test('one host of a step runs again with what needs it; another failed host stays unchanged', async (t) => {
   let broken = ['y', 'z']
   const { play, engine, host } = scriptedEngine(t, (spec) =>
     spec.step === 'b' && broken.includes(spec.host) ? 'failed' : 'success',
@@ -69,7 +69,7 @@ test('one host of a step runs again with what needs it; another that failed stay
   assert.deepEqual(host.ran.slice(before), ['b@y', 'b@z', 'c'])
 })
 
-test('items that are alike are each found once', async (t) => {
+test('identical items are each found once', async (t) => {
   let failing = 1
   const { play, engine, host } = scriptedEngine(t, () => (failing-- > 0 ? 'failed' : 'success'))
   const first = await play([step('a', { foreach: ['same', 'same'] })])
@@ -78,7 +78,7 @@ test('items that are alike are each found once', async (t) => {
   assert.equal(host.begun.length, 3)
 })
 
-test('a step runs past its condition by explicit choice, and one that is left out keeps nothing from going on', async (t) => {
+test('a step can be forced past its condition, and a left-out step does not block the others', async (t) => {
   const { play, engine, host } = scriptedEngine(t, ({ step }) => (step === 'b' ? 'failed' : 'success'))
   const first = await play([step('a', { when: "${GO} == 'yes'" }), step('b'), step('c')], {
     env: { GO: 'no' },
@@ -95,7 +95,7 @@ test('a step runs past its condition by explicit choice, and one that is left ou
   assert.deepEqual(host.ran, ['b', 'a', 'c'])
 })
 
-test('of a step that is left out, the hosts that succeeded are taken over', async (t) => {
+test('the hosts of a left-out step that succeeded are taken over', async (t) => {
   const { play, engine, host } = scriptedEngine(t, ({ step, host }) =>
     step === 'a' && host === 'y' ? 'failed' : { exports: { OF: host } },
   )
@@ -110,7 +110,7 @@ test('of a step that is left out, the hosts that succeeded are taken over', asyn
   )
 })
 
-test('a sub-run that failed is retried itself, unless its inputs are others now', async (t) => {
+test('a failed sub-run is retried itself, unless its inputs have changed', async (t) => {
   let broken = true
   const { play, engine, host } = scriptedEngine(t, ({ step }) =>
     step === 'two' && broken ? 'failed' : { exports: { V: broken ? 'first' : 'second' } },
@@ -172,7 +172,7 @@ test('a sub-run that failed is retried itself, unless its inputs are others now'
   assert.deepEqual(host.ran.slice(begun), ['before', 'one', 'two', 'after'])
 })
 
-test('a failed sub-run whose inputs have changed begins anew', async (t) => {
+test('a failed sub-run with changed inputs starts from the beginning', async (t) => {
   let broken = true
   const { play, engine, host } = scriptedEngine(t, ({ step }) =>
     step === 'two' && broken ? 'failed' : { exports: { V: broken ? 'first' : 'second' } },
@@ -214,7 +214,7 @@ test('tries form a chain, which each of them shows', async (t) => {
   )
 })
 
-test('what makes no sense is refused, with what to do', async (t) => {
+test('refuses a retry that makes no sense, and says what to do', async (t) => {
   const { play, engine } = scriptedEngine(t)
   const { run_id } = await play([step('a'), step('b', { when: "'x' == 'x'" })], inventory('x'))
   const refused: [Parameters<typeof engine.retryPlan>[1], RegExp][] = [

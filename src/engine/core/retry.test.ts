@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { inventory, scriptedEngine, step, told } from '../../../test/support/scripted-engine.ts'
 
-test('a retry of all runs every step again, with the same variables', async (t) => {
+test('a full retry runs every step again, with the same variables', async (t) => {
   const { play, engine, host } = scriptedEngine(t)
   const first = await play([step('a'), step('b')], { env: { E: '1' } }, { vars: { V: 'x' }, owner: 'me' })
   const again = await engine.retry(first.run_id, { only: 'all' })
@@ -12,7 +12,7 @@ test('a retry of all runs every step again, with the same variables', async (t) 
   assert.deepEqual([host.begun.at(-1)?.env.V, host.begun.at(-1)?.env.E], ['x', '1'])
 })
 
-test('a retry of the failed takes over the steps and single hosts that succeeded, with what they exported', async (t) => {
+test('a retry of failures takes over the steps and single hosts that succeeded, with their exports', async (t) => {
   let broken = true
   const { play, engine, host } = scriptedEngine(t, (spec) =>
     spec.step === 'b' && spec.host === 'y' && broken
@@ -32,7 +32,7 @@ test('a retry of the failed takes over the steps and single hosts that succeeded
   assert.deepEqual([FROM_a, FROM_b], ['local', 'x'])
 })
 
-test('items are told apart, and what was rolled back is run again', async (t) => {
+test('a retry distinguishes items, and runs rolled-back steps again', async (t) => {
   let broken = true
   const rollback = { action: 'vars.set', args: { vars: {} } }
   const { play, engine, host } = scriptedEngine(t, ({ step, env }) =>
@@ -49,7 +49,7 @@ test('items are told apart, and what was rolled back is run again', async (t) =>
   )
 })
 
-test('a retry of a retry takes over from both', async (t) => {
+test('a retry of a retry takes over results from both', async (t) => {
   let fails = 'b'
   const { play, engine, host } = scriptedEngine(t, ({ step }) => (step === fails ? 'failed' : 'success'))
   const first = await play([step('a'), step('b'), step('c')])
@@ -62,7 +62,7 @@ test('a retry of a retry takes over from both', async (t) => {
   assert.deepEqual(host.ran, ['a', 'b', 'b', 'c', 'c'])
 })
 
-test('what has not ended, or is not there, is not retried', async (t) => {
+test('refuses to retry a run that has not ended or does not exist', async (t) => {
   const { submit, engine } = scriptedEngine(t, () => 'hold')
   const runId = await submit([step('a')])
   await assert.rejects(engine.retry(runId, { only: 'all' }), { code: 'run_not_ended' })

@@ -36,7 +36,7 @@ function statuses(...log: NewEvent[]): string[] {
   })
 }
 
-test('an attempt waits, is assigned, starts and ends, and may be handed out anew in between', () => {
+test('an attempt waits, is assigned, starts and ends, and may be handed out again in between', () => {
   assert.deepEqual(statuses(created(1), started, ended), ['assigned', 'started', 'ended'])
   assert.deepEqual(
     statuses(created(0, 'full'), waits('still full'), assigned(1), waits('gone'), assigned(2)),
@@ -47,7 +47,7 @@ test('an attempt waits, is assigned, starts and ends, and may be handed out anew
   ])
 })
 
-test('a log in which an attempt goes on after its end, or starts without a machine, is not one of ours', () => {
+test('refuses a log in which an attempt continues after its end, or starts without a machine', () => {
   for (const after of [waits('x'), assigned(2), started, ended])
     assert.throws(() => statuses(created(1), ended, after), {
       code: 'internal',

@@ -9,7 +9,7 @@ import { plan } from './plan.ts'
 import { initialState, type RunState } from './state.ts'
 import { activityOf } from './work.ts'
 
-test('what waits for a machine, a slot, a lock, its next try or a person is not worked on', () => {
+test('waiting for a machine, a slot, a lock, the next try or a person does not count as work', () => {
   const asking = freshTalk()
   asking.questions.set('q', { text: 'May I?' })
   const approval = { message: 'go?' }
@@ -71,7 +71,7 @@ const begin: [number, EventBody][] = [
   [20, { type: 'run.started' }],
 ]
 
-test('a run that waited ten minutes for a machine and was worked on for five seconds says both', () => {
+test('a run that waited ten minutes for a machine and worked five seconds shows both', () => {
   const state = stateAfter(
     [one],
     ...begin,
@@ -87,7 +87,7 @@ test('a run that waited ten minutes for a machine and was worked on for five sec
   assert.equal(state.main[0]!.instances[0]!.waited_ms, 600_000)
 })
 
-test('a run waits only while nothing of it is worked on, a next try and a person among what it waits for', () => {
+test('a run waits only while none of it is worked on, including waits for a next try or a person', () => {
   const state = stateAfter(
     [one],
     ...begin,
@@ -106,7 +106,7 @@ test('a run waits only while nothing of it is worked on, a next try and a person
   assert.equal(listRow(state)!.waiting_since, at(60))
 })
 
-test('of many instances those that wait are counted as waiting', () => {
+test('waiting instances of a step are counted as waiting', () => {
   const state = stateAfter(
     [one],
     ...begin,

@@ -8,7 +8,7 @@ import { MemoryRunStore } from '../../stores/runs/memory.ts'
 const types = (events: { type: string }[]) =>
   events.map(({ type }) => type).filter((type) => type.startsWith('attempt.'))
 
-test('an attempt that waits says why, and is assigned later', async (t) => {
+test('a waiting attempt says why, and is assigned later', async (t) => {
   const { submit, engine, host, events } = scriptedEngine(t, () => 'hold')
   host.full = () => 'no runner is free'
   const runId = await submit([step('a')])
@@ -41,7 +41,7 @@ test('an attempt that waits says why, and is assigned later', async (t) => {
   ])
 })
 
-test('the box that was made for its run is told and shown, and asks for nothing of the next try', async (t) => {
+test('the box provisioned for the run is recorded and shown, and the next try does not require it', async (t) => {
   const { submit, engine, host, events } = scriptedEngine(t, () => 'hold')
   const runId = await submit([step('a', { retry: { max_attempts: 2, backoff: { delay_seconds: 0 } } })])
   await host.of('a').sink.report({ type: 'started', made_box: 'pod', network: 'all' }, 1)
@@ -55,7 +55,7 @@ test('the box that was made for its run is told and shown, and asks for nothing 
   assert.deepEqual([host.begun[1]!.isolation, host.begun[1]!.network], [undefined, undefined])
 })
 
-test('the box that it got, and what it was refused there, is told, counted and shown', async (t) => {
+test('the box that an attempt got, and what it was denied there, is recorded, counted and shown', async (t) => {
   const { submit, engine, host, again, events } = scriptedEngine(t, () => 'hold')
   const runId = await submit([step('a')])
   const { sink } = host.of('a')
@@ -111,7 +111,7 @@ test('the box that it got, and what it was refused there, is told, counted and s
   ])
 })
 
-test('which secrets an attempt is given is told once, and again where it was given others', async (t) => {
+test('the secrets given to an attempt are recorded once, and again if they change', async (t) => {
   const { submit, engine, host, events } = scriptedEngine(t, () => 'hold')
   const runId = await submit([step('a')])
   const { sink } = host.of('a')
@@ -128,7 +128,7 @@ test('which secrets an attempt is given is told once, and again where it was giv
   assert.deepEqual(attempt?.secrets, given('ann'))
 })
 
-test('the run tells of the attempt that has waited longest', async (t) => {
+test('the run shows the attempt that has waited longest', async (t) => {
   const { submit, engine, host } = scriptedEngine(t, () => 'hold')
   host.full = ({ step }) => `no runner for ${step}`
   const runId = await submit(['a', 'b', 'c'].map((name) => step(name, { needs: [] })))
@@ -137,7 +137,7 @@ test('the run tells of the attempt that has waited longest', async (t) => {
   assert.equal((await engine.get(runId))?.waiting, 'no runner for b')
 })
 
-test('what was canceled while it waited is not wanted any more', async (t) => {
+test('an attempt canceled while it waited is no longer wanted', async (t) => {
   const { submit, engine, host } = scriptedEngine(t, () => 'hold')
   host.full = () => 'full'
   host.obeys = false
@@ -150,7 +150,7 @@ test('what was canceled while it waited is not wanted any more', async (t) => {
   assert.equal(await sink.assigned({ epoch: 1 }), false)
 })
 
-test('a host that is not to begin what it has room for has heard by then that it was canceled', async (t) => {
+test('a host that must not start an attempt has learned of its cancellation by then', async (t) => {
   const store = new MemoryRunStore()
   const keeping = Promise.withResolvers<void>()
   const keep = Promise.withResolvers<void>()
@@ -178,7 +178,7 @@ test('a host that is not to begin what it has room for has heard by then that it
   assert.equal((await engine.done(runId)).status, 'canceled')
 })
 
-test('handed out again, reports of the older epoch change nothing', async (t) => {
+test('after an attempt is handed out again, reports of the older epoch change nothing', async (t) => {
   const { submit, engine, host, events } = scriptedEngine(t, () => 'hold')
   const runId = await submit([step('a')])
   const { sink } = host.of('a')
@@ -199,7 +199,7 @@ test('handed out again, reports of the older epoch change nothing', async (t) =>
   ])
 })
 
-test('the first end counts; what comes after it changes nothing', async (t) => {
+test('the first end counts; later reports change nothing', async (t) => {
   const { submit, engine, host, events } = scriptedEngine(t, () => 'hold')
   const runId = await submit([step('a'), step('b')])
   const { sink } = host.of('a')
@@ -214,7 +214,7 @@ test('the first end counts; what comes after it changes nothing', async (t) => {
   assert.equal((await events(runId)).at(-1)?.type, 'run.finished')
 })
 
-test('a success whose output differs at the two ends is a failure, and says so', async (t) => {
+test('a success whose output differs at the two sides is a failure, and says so', async (t) => {
   const { play } = scriptedEngine(t, () => ({
     writes: 'abc',
     streams: { stdout: { length: 5, sha256: 'x' } },
@@ -224,7 +224,7 @@ test('a success whose output differs at the two ends is a failure, and says so',
   assert.match(view.message ?? '', /stdout is 5 bytes on the machine that produced it and 3 bytes here/)
 })
 
-test('a failure keeps its own reason where the output differs too', async (t) => {
+test('a failure keeps its own reason even if the output differs', async (t) => {
   const { play } = scriptedEngine(t, () => ({
     outcome: 'failed',
     reason: 'oom',
@@ -233,7 +233,7 @@ test('a failure keeps its own reason where the output differs too', async (t) =>
   assert.deepEqual(told(await play([step('a')])), ['a: failed oom'])
 })
 
-test('an output that cannot be sealed fails the attempt rather than keeping it for ever', async (t) => {
+test('output that cannot be sealed fails the attempt instead of keeping it open forever', async (t) => {
   const { play, outputs } = scriptedEngine(t, () => ({ writes: 'abc' }))
   outputs.seal = async () => Promise.reject(new ErrandError('disk_full', 'The disk is full.'))
   const view = await play([step('a')])
@@ -241,7 +241,7 @@ test('an output that cannot be sealed fails the attempt rather than keeping it f
   assert.match(view.message ?? '', /stdout could not be stored: The disk is full/)
 })
 
-test('output is told of once it lasts, and what comes meanwhile with the next event', async (t) => {
+test('output is recorded once it is durable, and later output with the next event', async (t) => {
   const { submit, engine, host, events, outputs } = scriptedEngine(t, () => 'hold')
   const syncs: PromiseWithResolvers<void>[] = []
   outputs.sync = () => {
@@ -268,7 +268,7 @@ test('output is told of once it lasts, and what comes meanwhile with the next ev
   assert.deepEqual(await toldLengths(), [5, 9])
 })
 
-test('output that may not last is told of at the end alone, which waits for it', async (t) => {
+test('output that may not be durable is recorded only at the end, which waits for it', async (t) => {
   const { submit, engine, host, events, outputs } = scriptedEngine(t, () => 'hold')
   let failed = false
   outputs.sync = async () => {
@@ -286,7 +286,7 @@ test('output that may not last is told of at the end alone, which waits for it',
   assert.deepEqual(types, ['output', 'attempt.finished', 'step.finished', 'run.finished'])
 })
 
-test('an output that cannot be begun fails the attempt, and gives its place back', async (t) => {
+test('output that cannot be started fails the attempt, and frees its place', async (t) => {
   const { play, outputs, host } = scriptedEngine(t)
   outputs.begin = () => {
     throw new ErrandError('disk_full', 'The folder cannot be made.')

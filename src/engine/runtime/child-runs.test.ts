@@ -12,7 +12,7 @@ const sub = (name: string, steps: WorkflowFile['steps'], more: object = {}, inpu
     args: { inputs, workflow: { version: 'v0.1', name: `${name} inner`, steps, ...more } },
   })
 
-test('a sub-workflow is a run of its own: inputs go in, and its outputs become variables', async (t) => {
+test('a sub-workflow is a separate run: inputs go in, and its outputs become variables', async (t) => {
   const { play, engine, host } = scriptedEngine(t, ({ env, step }) =>
     step === 'work' ? { exports: { R: `${env.N}0` } } : 'success',
   )
@@ -34,7 +34,7 @@ test('a sub-workflow is a run of its own: inputs go in, and its outputs become v
   )
 })
 
-test('a sub-workflow that fails, or cannot begin, fails its step', async (t) => {
+test('a sub-workflow that fails or cannot start fails its step', async (t) => {
   const { play } = scriptedEngine(t, () => 'failed')
   const view = await play([sub('child', [step('work')]), step('after')])
   assert.deepEqual(told(view), ['child: failed child_failed', 'after: skipped upstream'])
@@ -65,7 +65,7 @@ test('a cancellation reaches down to the attempts, and the parent waits for thei
   )
 })
 
-test('a sub-workflow canceled by itself cancels its step', async (t) => {
+test('a sub-workflow that is canceled by itself cancels its step', async (t) => {
   const { submit, engine, host } = scriptedEngine(t, () => 'hold')
   const runId = await submit([sub('child', [step('work')])])
   await until(() => host.held.size === 1)
@@ -75,7 +75,7 @@ test('a sub-workflow canceled by itself cancels its step', async (t) => {
   assert.deepEqual(told(await engine.view(runId)), ['child: canceled canceled'])
 })
 
-test('a parent canceled before its child is there leaves none running', async (t) => {
+test('a parent that is canceled before its child exists leaves no running child', async (t) => {
   const kept = new MemoryRunStore()
   const { promise: released, resolve: release } = Promise.withResolvers<void>()
   let looked = false
@@ -97,7 +97,7 @@ test('a parent canceled before its child is there leaves none running', async (t
   assert.deepEqual(host.ran, [])
 })
 
-test('a parent that is broken off takes its children with it', async (t) => {
+test('a parent that ends with an internal error cancels its children', async (t) => {
   const { submit, engine, host } = scriptedEngine(t, () => 'hold', { onStoreFailure: 'abandon' })
   const runId = await submit([
     { ...sub('child', [step('work')]), needs: [] },
@@ -116,7 +116,7 @@ test('a parent that is broken off takes its children with it', async (t) => {
   assert.equal((await engine.done(childId!)).status, 'canceled')
 })
 
-test('sub-workflows stand ten deep in one another, and no deeper', async (t) => {
+test('sub-workflows can be nested ten deep, and no deeper', async (t) => {
   const { play, engine } = scriptedEngine(t)
   const nested = (depth: number): WorkflowFile['steps'][number] =>
     depth === 0 ? step('work') : sub('child', [nested(depth - 1)])
@@ -127,7 +127,7 @@ test('sub-workflows stand ten deep in one another, and no deeper', async (t) => 
   assert.ok((await engine.list({ limit: 100 })).runs.every(({ status }) => status !== 'running'))
 })
 
-test('killed after any commit, parent and child are taken up again and end once', async (t) => {
+test('killed after any commit, parent and child resume and end once', async (t) => {
   const steps = [
     sub('child', [step('one'), step('two')], { outputs: { R: 'done' } }),
     step('after', { env: { SEEN: '${R}' } }),
@@ -159,7 +159,7 @@ test('killed after any commit, parent and child are taken up again and end once'
   }
 })
 
-test('a cancellation committed before a crash still reaches the child after it, whichever is taken up first', async (t) => {
+test('a cancellation committed before a crash still reaches the child, whichever run resumes first', async (t) => {
   const { submit, engine, host, store, again } = scriptedEngine(t, () => 'hold')
   host.obeys = false
   const runId = await submit([sub('child', [step('work')])])

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import type { RunEvent } from '../../contract/events.ts'
 import { Committer } from './committer.ts'
 
-test('what comes in one go is one commit, however much it is, and its effects follow', async () => {
+test('simultaneous events are one commit, however many, and their effects follow', async () => {
   const count = 300_000
   const written: RunEvent[][] = []
   let effects = 0

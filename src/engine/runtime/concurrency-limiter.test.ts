@@ -24,13 +24,13 @@ test('runs of a group wait for their turn in order, and say what they wait for',
   assert.equal((await engine.done('r3')).status, 'success')
 })
 
-test('as many run at once as the limit says', async (t) => {
+test('as many runs run at once as the limit allows', async (t) => {
   const { submit, host } = scriptedEngine(t, () => 'hold')
   for (const id of ['r1', 'r2', 'r3']) await submit([step(id)], deploys(2), at(id))
   assert.deepEqual(host.ran, ['r1', 'r2'])
 })
 
-test('a later run with a higher limit lets in what waits, in order', async (t) => {
+test('a later run with a higher limit lets waiting runs in, in order', async (t) => {
   const { submit, host } = scriptedEngine(t, () => 'hold')
   for (const id of ['r1', 'r2']) await submit([step(id)], deploys(), at(id))
   await submit([step('r3')], deploys(3), at('r3'))
@@ -38,7 +38,7 @@ test('a later run with a higher limit lets in what waits, in order', async (t) =
   assert.deepEqual(host.ran.toSorted(), ['r1', 'r2', 'r3'])
 })
 
-test('a queued run that is canceled never runs, and does not hold the others up', async (t) => {
+test('a queued run that is canceled never runs, and does not delay the others', async (t) => {
   const { submit, engine, host } = scriptedEngine(t, () => 'hold')
   for (const id of ['r1', 'r2', 'r3'])
     await submit([step(id)], { ...deploys(), finally: [step('last')] }, at(id))
@@ -51,7 +51,7 @@ test('a queued run that is canceled never runs, and does not hold the others up'
   assert.deepEqual(host.ran, ['r1', 'last', 'r3'])
 })
 
-test('a turn that comes in the moment of a cancellation harms neither run', async (t) => {
+test('a turn that comes at the moment of a cancellation harms neither run', async (t) => {
   const { submit, engine, host } = scriptedEngine(t, () => 'hold')
   for (const id of ['r1', 'r2', 'r3']) await submit([step(id)], deploys(), at(id))
   await Promise.all([host.endOf('r1'), engine.cancel('r2').catch(() => {})])
@@ -65,7 +65,7 @@ test('a turn that comes in the moment of a cancellation harms neither run', asyn
   )
 })
 
-test('after a restart the order stays, and what ran is inside its group', async (t) => {
+test('a restart keeps the order, and running runs stay inside their group', async (t) => {
   const { submit, engine, host, again } = scriptedEngine(t, () => 'hold')
   for (const id of ['r1', 'r2', 'r3']) await submit([step(id)], deploys(), at(id))
   await engine.close()
@@ -96,7 +96,7 @@ test('a sub-workflow of the same group shares the place of the run that waits fo
   assert.deepEqual(host.ran, ['work', 'next'])
 })
 
-test('a group whose name does not work out refuses the run and holds nothing', async (t) => {
+test('refuses a run whose group name cannot be evaluated, and holds nothing', async (t) => {
   const { submit, engine } = scriptedEngine(t)
   await assert.rejects(submit([step('a')], deploys(), { run_id: 'r1' }), { code: 'unset_variable' })
   assert.equal(await engine.get('r1'), undefined)

@@ -8,7 +8,7 @@ import type { Notification } from '../ports.ts'
 const heard = (list: Notification[]) =>
   list.map(({ status, step: name, error }) => [status, name, error].filter(Boolean).join(' '))
 
-test('a notifier is called on each change of state, in order, with what it is about', async (t) => {
+test('a notifier is called on each change of state, in order, with the details', async (t) => {
   const list: Notification[] = []
   const notifier = { notify: async (of: Notification) => void list.push(of) }
   const script = ({ step }: { step: string }) =>
@@ -36,7 +36,7 @@ test('a notifier is called on each change of state, in order, with what it is ab
   assert.match(timestamp, /^2026-01-01T00:00:00\.\d{3}Z$/)
 })
 
-test('a call that fails is made again, and then all is well', async (t) => {
+test('a failed call is repeated, and then succeeds', async (t) => {
   let calls = 0
   const notifier = { notify: async () => (++calls % 2 === 1 ? Promise.reject(new Error('busy')) : undefined) }
   const { play, engine } = scriptedEngine(t, undefined, { notifier, notify: { maxAttempts: 2, delayMs: 1 } })
@@ -45,7 +45,7 @@ test('a call that fails is made again, and then all is well', async (t) => {
   assert.equal(calls, 10)
 })
 
-test('a notifier that fails for good changes no result, and its last error is kept', async (t) => {
+test('a notifier that fails permanently changes no result, and its last error is stored', async (t) => {
   let calls = 0
   const notifier = {
     notify: (): Promise<void> => {
@@ -58,7 +58,7 @@ test('a notifier that fails for good changes no result, and its last error is ke
   assert.equal((await engine.get(view.run_id))?.last_notify_error, 'no route (10)')
 })
 
-test('the store is given one write of a run at a time, those of notifiers too', async (t) => {
+test('the store gets one write of a run at a time, including those of notifiers', async (t) => {
   const kept = new MemoryRunStore()
   let busy = 0
   let most = 0
@@ -76,7 +76,7 @@ test('the store is given one write of a run at a time, those of notifiers too', 
   assert.deepEqual([view.last_notify_error, most], ['no', 1])
 })
 
-test('a slow notifier slows no run, and one that never answers is given up', async (t) => {
+test('a slow notifier delays no run, and one that never answers is given up', async (t) => {
   const signals: AbortSignal[] = []
   const notifier = {
     notify: (_: Notification, signal: AbortSignal) => new Promise<void>(() => signals.push(signal)),
@@ -91,7 +91,7 @@ test('a slow notifier slows no run, and one that never answers is given up', asy
   assert.deepEqual([signals.length, signals.every(({ aborted }) => aborted)], [5, true])
 })
 
-test('closing gives up what was not sent, at once', async (t) => {
+test('closing gives up unsent notifications at once', async (t) => {
   const notifier = { notify: () => new Promise<void>(() => {}) }
   const { submit, engine, store } = scriptedEngine(t, undefined, { notifier })
   const runId = await submit([step('a')])

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import type { StreamName } from '../../contract/attempt.ts'
 import { OUTPUT_EVENT_BYTES, OutputJoiner } from './output-joiner.ts'
 
-test('however text is split, sent again and told of, its ranges join without a hole and cut no character', () => {
+test('however text is split, resent and recorded, its ranges join without a gap and cut no character', () => {
   const text = fc.string({ unit: 'binary', maxLength: 60 }).map((value) => Buffer.from(value))
   fc.assert(
     fc.property(text, fc.array(fc.tuple(fc.nat(9), fc.nat(4), fc.boolean())), (bytes, moves) => {
@@ -31,13 +31,13 @@ test('however text is split, sent again and told of, its ranges join without a h
   )
 })
 
-test('bytes that are no text are not held back', () => {
+test('bytes that are not text are not held back', () => {
   const joiner = new OutputJoiner()
   joiner.add('stdout', Buffer.from([0x80, 0x80, 0x80, 0x80]), 4)
   assert.deepEqual(joiner.take(joiner.due(false)), [{ stream: 'stdout', offset: 0, length: 4 }])
 })
 
-test('a large amount is due at once, and told of in pieces', () => {
+test('a large amount is due at once, and recorded in pieces', () => {
   const joiner = new OutputJoiner()
   assert.equal(joiner.add('stdout', Buffer.alloc(10), 10), false)
   assert.equal(joiner.add('stdout', Buffer.alloc(2 * OUTPUT_EVENT_BYTES), 10 + 2 * OUTPUT_EVENT_BYTES), true)
@@ -47,7 +47,7 @@ test('a large amount is due at once, and told of in pieces', () => {
   )
 })
 
-test('both streams are told of in the order in which they came, near their place where the parts are many', () => {
+test('both streams are recorded in order of arrival, or close to it if there are many pieces', () => {
   const piece = fc.tuple(
     fc.constantFrom<StreamName>('stdout', 'stderr'),
     fc.integer({ min: 1, max: 9_000 }),
@@ -81,7 +81,7 @@ test('both streams are told of in the order in which they came, near their place
   )
 })
 
-test('bytes whose place is not known are told of apart, and a character stays whole beside the other stream', () => {
+test('bytes with an unknown position are recorded separately, and characters stay whole across streams', () => {
   const joiner = new OutputJoiner()
   joiner.add('stdout', Buffer.from('a€').subarray(0, 2), 2)
   joiner.add('stderr', Buffer.from('xyz'), 3, true)

@@ -8,7 +8,7 @@ const run = (run_id: string, owner = 'ann', tenant = 'default') => ({ run_id, ow
 type User = { tenant: string; owner: string }
 const tenA = Buffer.from('a'.repeat(10))
 
-test('takes what fits, and names the limit that holds back the rest', () => {
+test('accepts what fits, and names the limit that rejects the rest', () => {
   const quota = new OutputQuota({ perRunBytes: 10, perUserBytes: 15 })
   const first = quota.ofRun(run('run_a'))
   assert.deepEqual(first.take(10), { fitting: 10, message: undefined })
@@ -24,11 +24,11 @@ test('takes what fits, and names the limit that holds back the rest', () => {
   assert.equal(quota.ofRun(run('run_d')).take(8).fitting, 2)
 })
 
-test('has no limit where none is given', () => {
+test('has no limit if none is given', () => {
   assert.deepEqual(new OutputQuota({}).ofRun(run('run_a')).take(1e15), { fitting: 1e15, message: undefined })
 })
 
-test('refuses a run of a user who has no room left, until some of it is removed', () => {
+test('refuses a run of a user who has no room left, until some output is removed', () => {
   const [ann, bob] = ['ann', 'bob'].map((owner) => ({ tenant: 'default', owner })) as [User, User]
   const quota = new OutputQuota({ perUserBytes: 10 }, [
     { ...ann, bytes: 10 },
@@ -47,7 +47,7 @@ test('refuses a run of a user who has no room left, until some of it is removed'
   assert.equal(quota.ofRun(run('run_b')).take(11).fitting, 10)
 })
 
-test('a step over the limit of its run is ended, what came before is kept, and its end is a failure that says so', async (t) => {
+test('a step over the limit of its run is ended, earlier output is kept, and its failure says so', async (t) => {
   const outputQuota = new OutputQuota({ perRunBytes: 25 })
   const { submit, engine, host, outputs, events } = scriptedEngine(t, () => 'hold', { outputQuota })
   host.obeys = false
@@ -88,7 +88,7 @@ test('a step over the limit of its run is ended, what came before is kept, and i
   )
 })
 
-test('a step that has ended well before the limit was seen is none that succeeded', async (t) => {
+test('a step that succeeded before the limit was noticed does not count as successful', async (t) => {
   const outputQuota = new OutputQuota({ perRunBytes: 5 })
   const script = () => ({ writes: tenA, streams: { stdout: { length: 10, sha256: 'x' } } })
   const { play, host } = scriptedEngine(t, script, { outputQuota })
@@ -96,7 +96,7 @@ test('a step that has ended well before the limit was seen is none that succeede
   assert.deepEqual(told(await play([step('a')])), ['a: failed output_limit'])
 })
 
-test('a step that failed by itself, or was canceled, keeps its reason and says that output is missing', async (t) => {
+test('a step that failed by itself or was canceled keeps its reason, and says that output is missing', async (t) => {
   const outputQuota = new OutputQuota({ perRunBytes: 5 })
   const failing = () => ({ writes: tenA, outcome: 'failed' as const, message: 'It broke.' })
   const first = scriptedEngine(t, failing, { outputQuota })
@@ -116,7 +116,7 @@ test('a step that failed by itself, or was canceled, keeps its reason and says t
   assert.match((await second.engine.view(runId)).steps[0]!.instances[0]!.message!, /ERRAND_MAX_OUTPUT_RUN/)
 })
 
-test('what cleans up goes on over the limit to its own end, which is a failure', async (t) => {
+test('cleanup steps continue over the limit to their own end, which is a failure', async (t) => {
   const outputQuota = new OutputQuota({ perRunBytes: 5 })
   const { play, host } = scriptedEngine(t, () => ({ writes: tenA }), { outputQuota })
   host.obeys = false
@@ -128,7 +128,7 @@ test('what cleans up goes on over the limit to its own end, which is a failure',
   )
 })
 
-test('a user at the limit is stopped in all runs, others in none; what is removed makes room', async (t) => {
+test('a user at the limit is stopped in all runs, other users in none; removal makes room', async (t) => {
   const outputQuota = new OutputQuota({ perUserBytes: 15 })
   const { submit, engine, host, store } = scriptedEngine(t, () => 'hold', { outputQuota })
   const [first, second, other] = [
@@ -154,10 +154,10 @@ test('a user at the limit is stopped in all runs, others in none; what is remove
 })
 
 for (const [when, told] of [
-  ['before its end was asked for', false],
-  ['after its end was asked for', true],
+  ['before its end was requested', false],
+  ['after its end was requested', true],
 ] as const)
-  test(`a restart over the limit, ${when}, comes to the same result`, async (t) => {
+  test(`a restart over the limit, ${when}, has the same result`, async (t) => {
     const limits = { perRunBytes: 15 }
     const world = scriptedEngine(t, () => 'hold', { outputQuota: new OutputQuota(limits) })
     const { submit, engine, host, again, outputs, events } = world
@@ -186,7 +186,7 @@ for (const [when, told] of [
     assert.equal((await after.get(runId))?.output_bytes, 15)
   })
 
-test('what is not sent again, as it is over the limit, is synced before that counts, and taken over whole', async (t) => {
+test('output that is over the limit and not sent again is synced before it counts, and resumes whole', async (t) => {
   const outputQuota = new OutputQuota({ perRunBytes: 15 })
   const { submit, engine, host, outputs, events, again } = scriptedEngine(t, () => 'hold', { outputQuota })
   host.obeys = false
@@ -206,7 +206,7 @@ test('what is not sent again, as it is over the limit, is synced before that cou
   assert.deepEqual(host.resumed[0]!.known.streams, { stdout: 15 })
 })
 
-test('after a restart the host is asked for all again that no event tells of', async (t) => {
+test('after a restart, the host is asked again for everything that no event has recorded', async (t) => {
   const { submit, engine, host, outputs, again } = scriptedEngine(t, () => 'hold')
   const runId = await submit([step('a')])
   await host.of('a').sink.output('stdout', 0, tenA)
@@ -226,7 +226,7 @@ test('after a restart the host is asked for all again that no event tells of', a
   assert.equal(outputs.kept.get(`${runId}.1/stdout`)!.length, 10)
 })
 
-test('bytes that could not be kept are not counted', async (t) => {
+test('bytes that could not be stored are not counted', async (t) => {
   const outputQuota = new OutputQuota({ perRunBytes: 15 })
   const { submit, engine, host, outputs } = scriptedEngine(t, () => 'hold', { outputQuota })
   const runId = await submit([step('a')])

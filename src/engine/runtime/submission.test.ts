@@ -13,7 +13,7 @@ const parsed = (yaml: string): Workflow => {
 const head = 'version: v0.1\nname: flow\n'
 const step = '  - name: one\n    action: cmd.run\n    args: {cmd: ls}\n'
 
-test('every host is put into the group, also the one that nobody has written down', () => {
+test('puts every host into the group, including the one that is not in the file', () => {
   const bare = withinGroup(parsed(`${head}steps:\n${step}`), 'front', 'app')
   assert.deepEqual(bare.inventory, { hosts: { local: { group: 'front' } } })
   const yaml = `${head}inventory:\n  hosts:\n    a:\n    b: {labels: {gpu: "1"}}\n    c: {group: front}\nsteps:\n${step}`
@@ -40,7 +40,7 @@ const nested = (group: string) => `${head}steps:
             args: {cmd: ls}
 `
 
-test('sub-workflows are put into the group too, and the given workflow stays as it was', () => {
+test('puts sub-workflows into the group too, and leaves the given workflow unchanged', () => {
   const workflow = parsed(nested('front'))
   const before = structuredClone(workflow)
   const within = withinGroup(workflow, 'front', 'app')
@@ -49,7 +49,7 @@ test('sub-workflows are put into the group too, and the given workflow stays as 
   assert.deepEqual(workflow, before)
 })
 
-test('a host of another group is refused, with both groups and the repository named', () => {
+test('refuses a host of another group, and names both groups and the repository', () => {
   for (const yaml of [nested('back'), `${head}inventory: {hosts: {box: {group: back}}}\nsteps:\n${step}`])
     assert.throws(() => withinGroup(parsed(yaml), 'front', 'app'), {
       code: 'invalid_argument',

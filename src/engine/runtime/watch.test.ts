@@ -9,7 +9,7 @@ async function all(events: AsyncIterable<RunEvent>): Promise<RunEvent[]> {
   return list
 }
 
-test('several readers get every event once, in order: those there were, and then those that come', async (t) => {
+test('several readers get every event once, in order: first existing ones, then new ones', async (t) => {
   const { submit, engine, host, events } = scriptedEngine(t, () => 'hold')
   const runId = await submit([step('a'), step('b')])
   const early = [all(engine.watch(runId, 0)), all(engine.watch(runId, 3))]
@@ -24,13 +24,13 @@ test('several readers get every event once, in order: those there were, and then
   assert.deepEqual(await all(engine.watch(runId, 0)), log)
 })
 
-test('a log longer than what is read at once is replayed whole', async (t) => {
+test('a log longer than one read is replayed whole', async (t) => {
   const { play, engine, events } = scriptedEngine(t)
   const { run_id } = await play([step('a', { foreach: Array.from({ length: 300 }, (_, index) => index) })])
   assert.deepEqual(await all(engine.watch(run_id, 0)), await events(run_id))
 })
 
-test('a reader beyond the end of an ended run gets nothing, and one of no run an error', async (t) => {
+test('a reader beyond the end of an ended run gets nothing, and a reader of a missing run gets an error', async (t) => {
   const { play, engine } = scriptedEngine(t)
   const { run_id, last_seq } = await play([step('a')])
   assert.deepEqual(await all(engine.watch(run_id, last_seq)), [])
@@ -52,7 +52,7 @@ test('a reader ends when it is aborted and when the engine closes', async (t) =>
   assert.deepEqual(await all(engine.watch(runId, 0)), [])
 })
 
-test('a reader that stops in the middle leaves the others alone', async (t) => {
+test('a reader that stops in the middle does not affect the others', async (t) => {
   const { submit, engine, host } = scriptedEngine(t, () => 'hold')
   const runId = await submit([step('a')])
   const whole = all(engine.watch(runId, 0))
@@ -83,7 +83,7 @@ test('output events carry their text, and no character is cut in two', async (t)
   assert.ok((await events(runId)).every((event) => event.type !== 'output' || event.text === undefined))
 })
 
-test('output comes out in few events, none of them too large', async (t) => {
+test('output arrives in few events, none of them too large', async (t) => {
   const { submit, engine, host, events } = scriptedEngine(t, () => 'hold')
   const runId = await submit([step('a')])
   const { sink } = host.of('a')

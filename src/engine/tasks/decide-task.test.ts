@@ -24,14 +24,14 @@ test('a task begins when nothing is in its way', () => {
   assert.equal(decideTask(facts({ fold: foldOf(begun) })), undefined)
 })
 
-test('why a task waits is told once', () => {
+test('the reason for a wait is recorded once', () => {
   const waits = facts({ no_room: 'full: 1' })
   assert.deepEqual(decideTask(waits), { type: 'tell', event: { type: 'task.waiting', why: 'full: 1' } })
   const fold = foldOf({ type: 'task.waiting', why: 'full: 1' })
   assert.equal(decideTask({ ...waits, fold }), undefined)
 })
 
-test('what a task depends on lets it begin, makes it wait, or blocks it', () => {
+test('the dependencies of a task let it begin, make it wait, or block it', () => {
   const then = (state: TaskState | undefined, base: 'stacked' | 'merged' = 'stacked') => {
     const intent = decideTask(facts({ task: testTask({ base }), dependencies: [{ name: 'below', state }] }))
     if (intent?.type !== 'tell') return intent?.type
@@ -51,7 +51,7 @@ test('what a task depends on lets it begin, makes it wait, or blocks it', () => 
   assert.deepEqual(freed, { type: 'tell', event: to('pending') })
 })
 
-test('the run of a task that was ended is canceled, and nothing follows it', () => {
+test('the run of a canceled task is canceled, and nothing follows it', () => {
   assert.deepEqual(decideTask(facts({ fold: foldOf(begun, to('canceled')) })), {
     type: 'cancel',
     run_id: 'run_1',
@@ -59,7 +59,7 @@ test('the run of a task that was ended is canceled, and nothing follows it', () 
   assert.equal(decideTask(facts({ fold: foldOf(begun, to('canceled'), ended()) })), undefined)
 })
 
-test('after a try without a verdict another follows in its time, from the last kept work; so many times', () => {
+test('after a try without a verdict, another follows after a delay from the last saved work, up to a limit', () => {
   const end: TryEnd = {
     event: ended({ status: 'interrupted', reason: 'lost' }),
     without_verdict: true,
@@ -121,7 +121,7 @@ test('the end of a try is the outcome of the task', () => {
   assert.deepEqual(outcome({ status: 'canceled' }), ['canceled', 'canceled'])
 })
 
-test('a budget is that of all tries', () => {
+test('a budget covers all tries', () => {
   const task = testTask({ budget: { tokens: 100, cost_usd: 2 } })
   const fold = foldOf(
     begun,

@@ -25,14 +25,14 @@ const checkpoint: Checkpoint = {
   ...{ start: 'a'.repeat(40), tip: 'b'.repeat(40), artifact_id: '4.1', run_id: 'run_1', next: 'push' },
 }
 
-test('a task that was ended stays ended when its run is over, and is over only then', () => {
+test('a canceled task stays canceled, and is over only once its run has ended', () => {
   const canceled = foldOf(begun('run_1'), state('canceled'))
   assert.equal(isOver(canceled), false)
   const over = foldOf(begun('run_1'), state('canceled'), ended('run_1', { status: 'failed' }))
   assert.deepEqual([over.state, isOver(over), openTry(over)], ['canceled', true, undefined])
 })
 
-test('a crashed try leaves the task running, with the time of the next one in its stand', () => {
+test('a crashed try leaves the task running, and its status shows the time of the next one', () => {
   const retry_at = '2026-01-31T10:00:30.000Z'
   const fold = foldOf(
     begun('run_1'),
@@ -45,7 +45,7 @@ test('a crashed try leaves the task running, with the time of the next one in it
   assert.deepEqual([next.no_verdicts, next.retry_at, openTry(next)?.run_id], [1, undefined, 'run_2'])
 })
 
-test('a retry counts crashes anew; begun before the agent it forgets the kept work, and else goes on with it', () => {
+test('a retry resets the crash count; before the agent it drops the saved work, otherwise it uses it', () => {
   const kept: NewTaskEvent = { type: 'task.checkpoint', from: { run_id: 'run_1', seq: 5 }, checkpoint }
   const before = [
     begun('run_1'),
@@ -64,7 +64,7 @@ test('a retry counts crashes anew; begun before the agent it forgets the kept wo
   assert.deepEqual([asBefore.from, asBefore.checkpoint], [undefined, checkpoint])
 })
 
-test('what is told of a task in its state leaves all else as it is', () => {
+test('a repeated state of a task adds its details and changes nothing else', () => {
   const failed = state('failed', { reason: 'test', message: 'two failed' })
   const fold = foldOf(
     failed,
@@ -74,7 +74,7 @@ test('what is told of a task in its state leaves all else as it is', () => {
   assert.deepEqual([fold.message, fold.metadata], ['two failed', { a: 1, b: 2 }])
 })
 
-test('what was spent is the sum over its tries', () => {
+test('the total spent is the sum over all tries', () => {
   const fold = foldOf(
     ...[begun('run_1'), ended('run_1', { spent: { seconds: 2, tokens: 10 }, retry_at: time })],
     ...[begun('run_2', 2), ended('run_2', { spent: { seconds: 3, tokens: 5, cost_usd: 0.5 } })],
@@ -82,7 +82,7 @@ test('what was spent is the sum over its tries', () => {
   assert.deepEqual(spentOf(fold), { seconds: 5, tokens: 15, cost_usd: 0.5 })
 })
 
-test('figures of a suite stand once, and how far a run was read is known', () => {
+test('results of a suite are stored once, and so is how far a run was read', () => {
   const tests = (failed: number, seq: number): NewTaskEvent => ({
     ...{ type: 'task.tests', from: { run_id: 'run_1', seq } },
     tests: { suite: 'unit', passed: 3, failed, skipped: 0, failed_names: [] },
@@ -95,13 +95,13 @@ test('figures of a suite stand once, and how far a run was read is known', () =>
   assert.deepEqual(fold.read, { run_1: 7 })
 })
 
-test('a log with a move that is in no table is not one of ours', () => {
+test('refuses a log with a transition that is not in the table', () => {
   const done = foldOf(state('done'))
   const [wrong] = asLog([state('canceled')], 3)
   assert.throws(() => evolveTask(done, wrong!), { code: 'internal', message: /from done to canceled/ })
 })
 
-test('steps that come again stand for the same stage', () => {
+test('repeated steps belong to the same stage', () => {
   assert.deepEqual(['carry', 'carry.2', 'test_3', 'fix.1', 'pull_request'].map(stageOf), [
     ...['carry', 'carry', 'test', undefined, 'pull_request'],
   ])

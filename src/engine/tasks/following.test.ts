@@ -29,7 +29,7 @@ const ended = (more: object) =>
   }) as Extract<NewTaskEvent, { type: 'task.try_ended' }>
 const task = testTask({ follow: true })
 
-test('the prompt of a try is there until that has come to a verdict', () => {
+test('the prompt of a try is stored until that try has a verdict', () => {
   const prompt = (...events: NewTaskEvent[]) => foldOf(...reviewed, ...again, ...events).follow.prompt
   assert.equal(prompt(), 'mend it')
   assert.equal(prompt(second, ended({ status: 'interrupted', reason: 'lost', retry_at: time })), 'mend it')
@@ -41,7 +41,7 @@ test('the prompt of a try is there until that has come to a verdict', () => {
   )
 })
 
-test('a try that comes to nothing leaves the task in review, and is the last', () => {
+test('a try without a result leaves the task in review, and is the last', () => {
   const fold = foldOf(...reviewed, ...again, second)
   const then = (more: object, no_change = false) => {
     const end = { event: ended(more), without_verdict: false, no_change }
@@ -62,7 +62,7 @@ test('a try that comes to nothing leaves the task in review, and is the last', (
   assert.deepEqual(then({ status: 'canceled' }), ['canceled', undefined, true])
 })
 
-test('a person ends it and begins it anew: with as many tries as ever, for what no try was given', () => {
+test('a person can stop and restart following, with all tries, for what no try was given', () => {
   const off: NewTaskEvent = { type: 'task.follow', action: 'stop', why: 'off', message: 'ada', by: 'ada' }
   const on: NewTaskEvent = { type: 'task.follow', action: 'begin', message: 'ada', by: 'ada' }
   const view = (of: typeof task, ...events: NewTaskEvent[]) => {

@@ -3,7 +3,7 @@ import test from 'node:test'
 import { testTask } from '../../../test/support/tasks/tasks-fixture.ts'
 import { differences, findCircle, readTaskRef, repositoryKey } from './task-graph.ts'
 
-test('a circle is found wherever one comes in, and written from where it closes', () => {
+test('finds a cycle from any starting point, and writes it from where it closes', () => {
   const circle = (edges: Record<string, string[]>) =>
     findCircle(Object.keys(edges), (name) => edges[name] ?? [])
   assert.equal(circle({ a: ['b', 'c'], b: ['d'], c: ['d'], d: [] }), undefined)
@@ -13,13 +13,13 @@ test('a circle is found wherever one comes in, and written from where it closes'
   assert.equal(circle(long), undefined)
 })
 
-test('a dependency is an id, one of its spec, or one of another', () => {
+test('a dependency is an id, one in its own spec, or one in another', () => {
   assert.deepEqual(readTaskRef('task_0123456789abcdefghij', 's'), { id: 'task_0123456789abcdefghij' })
   assert.deepEqual(readTaskRef('12', 's'), { spec_name: 's', own_id: '12' })
   assert.deepEqual(readTaskRef('other/12', 's'), { spec_name: 'other', own_id: '12' })
 })
 
-test('one repository is known by all ways to write it, and its credentials are left out', () => {
+test('recognizes one repository in every notation, and ignores its credentials', () => {
   const same = [
     'https://git.example/shop/web.git',
     'https://ann:secret@git.EXAMPLE/shop/web/',

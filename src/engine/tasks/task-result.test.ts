@@ -12,7 +12,7 @@ const begun = (number: number): NewTaskEvent => ({
   ...{ type: 'task.try_started', run_id: `run_${number}`, number, stage: 'check' },
 })
 
-test('a task at work has no result; one that failed tells the stage, and all that its tries used', () => {
+test('an open task has no result; a failed one shows the stage and the usage of all its tries', () => {
   assert.equal(taskResult(fold(begun(1))), undefined)
   const spent = { seconds: 10, tokens: 5, cpu_ms: 5_000, peak_memory_bytes: 3 * 1024 ** 2, model: 'a' }
   const ended = { type: 'task.try_ended', status: 'failed', reason: 'test', step: 'test.2' } as const

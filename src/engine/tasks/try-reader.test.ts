@@ -40,7 +40,7 @@ const pack: Artifact = {
 }
 const finished = (more: object = {}): NewEvent => ({ type: 'run.finished', status: 'success', ...more })
 
-test('work that was carried out of the box is a checkpoint, which moves on as tests and the push succeed', () => {
+test('work copied out of the box is a checkpoint, which advances as tests and the push succeed', () => {
   const { events, end } = readings([
     { type: 'run.started' },
     attempt(1, 'workspace'),
@@ -79,7 +79,7 @@ test('work that was carried out of the box is a checkpoint, which moves on as te
   assert.equal(end?.event.spent?.seconds, 15)
 })
 
-test('commits that were put on others’ are the checkpoint from then on, and nothing counts as pushed before it is', () => {
+test('commits moved onto others’ commits become the checkpoint, and count as pushed only when they are', () => {
   const caught = (number: number, step: string, MOVED: string) => [
     attempt(number, step),
     { type: 'artifact.kept', attempt: number, artifact: { ...pack, artifact_id: `${number}.1` } } as const,
@@ -105,7 +105,7 @@ test('commits that were put on others’ are the checkpoint from then on, and no
   )
 })
 
-test('work of a try that has failed is kept, for the agent to go on with', () => {
+test('work of a failed try is saved, and the agent continues with it', () => {
   const { events } = readings([
     attempt(1, 'keep'),
     { type: 'artifact.kept', attempt: 1, artifact: pack },
@@ -116,7 +116,7 @@ test('work of a try that has failed is kept, for the agent to go on with', () =>
   assert.equal(kept?.type === 'task.checkpoint' && kept.checkpoint.next, 'implement')
 })
 
-test('nothing changed is an outcome of its own, with what the agent said', () => {
+test('no change is a separate outcome, with what the agent said', () => {
   const { events, end } = readings([
     attempt(1, 'carry'),
     ...over(1, 'carry', { TIP_SHA: '' }),
@@ -125,7 +125,7 @@ test('nothing changed is an outcome of its own, with what the agent said', () =>
   assert.deepEqual([events, end?.no_change, end?.answer], [[], true, 'it is there already'])
 })
 
-test('a person is asked until all questions are answered, or those who asked are gone', () => {
+test('a task waits for a person until all questions are answered, or their agents are gone', () => {
   const asks = (request_id: string): NewEvent => ({
     ...{ type: 'agent.update', attempt: 1, step: 'implement', host: 'local' },
     update: { kind: 'permission', request_id, title: 'write a.txt' },
@@ -154,7 +154,7 @@ test('a person is asked until all questions are answered, or those who asked are
   )
 })
 
-test('the time in which a person is asked is not spent', () => {
+test('the time spent waiting for a person is not counted', () => {
   const ask = (step: string): NewEvent => ({
     ...{ type: 'approval.requested', step, phase: 'main', instance: 0, message: '' },
   })
@@ -169,7 +169,7 @@ test('the time in which a person is asked is not spent', () => {
   assert.equal(spent(ask('a'), attempt(1, 'x')), 1)
 })
 
-test('a run that is lost, or whose model was away, says nothing of its task', () => {
+test('a run that is lost, or whose model was unavailable, gives no verdict on its task', () => {
   const verdict = (end: object, failure?: 'rate_limit' | 'auth') =>
     readings([
       ...(failure === undefined
@@ -190,7 +190,7 @@ test('a run that is lost, or whose model was away, says nothing of its task', ()
   assert.equal(verdict({ status: 'canceled', reason: 'canceled' }), false)
 })
 
-test('a try whose step was lost, since its hub stayed away from it, is tried again', () => {
+test('a try whose step was lost because its hub did not respond is repeated', () => {
   const message = 'The artifact 2.1 of run_0 could not be fetched from the hub: it does not answer.'
   const lost = { reason: 'lost', message } as const
   const { end } = readings([
@@ -212,7 +212,7 @@ test('a try whose step was lost, since its hub stayed away from it, is tried aga
   assert.ok(event?.type === 'task.try_ended' && event.retry_at === new Date(1_000).toISOString())
 })
 
-test('the step that failed first is told, and what its agents used', () => {
+test('reports the step that failed first, and what its agents used', () => {
   const usage = (tokens: number): NewEvent => {
     const used = { input_tokens: tokens, cached_input_tokens: 1, output_tokens: 2, cost_usd: 0.1 }
     return {

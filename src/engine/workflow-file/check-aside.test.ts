@@ -7,7 +7,7 @@ import { checksAside } from './check-aside.ts'
 const steps = (count: number, step: (index: number) => string): string =>
   `version: v0.1\nname: large\nsteps:\n${Array.from({ length: count }, (_, index) => `  - ${step(index)}\n`).join('')}`
 
-test('a file that is checked aside is checked as in place, while all else goes on', async () => {
+test('checking a file in another thread gives the same result, while everything else continues', async () => {
   const checkAside = checksAside()
   for (const text of [
     steps(2000, (index) => `{name: s${index}, action: cmd.run, args: {cmd: "echo \${HOST_NAME}"}}`),
@@ -24,7 +24,7 @@ test('a file that is checked aside is checked as in place, while all else goes o
   }
 })
 
-test('several who ask at once are all answered', async () => {
+test('answers all simultaneous requests', async () => {
   const checkAside = checksAside()
   const asked = ['ann', 'ann', 'bob'].map((asker, index) =>
     checkAside({ text: steps(1, () => `{name: of-${asker}-${index}, action: noop}`) }, asker),

@@ -11,7 +11,7 @@ const told = (text: string) => {
 const inStep = (keys: string) => `version: v0.1\nname: w\nsteps:\n  - {name: a, action: noop, ${keys}}\n`
 const atTop = (keys: string) => `version: v0.1\nname: w\n${keys}\nsteps: [{name: a, action: noop}]\n`
 
-test('what a file may ask for', () => {
+test('accepts what a file may request', () => {
   for (const keys of [
     'isolation: none',
     'isolation: sandbox',
@@ -29,7 +29,7 @@ test('what a file may ask for', () => {
   assert.deepEqual(told(inStep(`isolation: sandbox, ${sub}`).replace('noop', 'workflow.run')), [])
 })
 
-test('what it may not is told with its place and what to write', () => {
+test('reports what a file may not request with its place and what to write', () => {
   const expected: Record<string, string[]> = {
     'isolation: docker': [
       '4:40 isolation in step "a" must be "none", "sandbox" or "container", but is text "docker" | write isolation: container',

@@ -12,13 +12,13 @@ function warnings(steps: readonly string[], more = ''): string[] {
 }
 const cmd = (text: string, more = '') => `{name: s, action: cmd.run, args: {cmd: '${text}'}${more}}`
 
-test('a variable that only your own shell can give is reported once, where it is read', () => {
+test('a variable that only your own shell can set is reported once, where it is read', () => {
   assert.deepEqual(warnings([cmd('echo $EDITOR "${EDITOR}"')]), [
     '4:50 cmd in args of step "s" reads EDITOR, which is not set on a runner of a hub',
   ])
 })
 
-test('what a runner passes on, the shell sets or the file gives is not reported', () => {
+test('does not report variables that a runner passes on, the shell sets or the file gives', () => {
   const fine = 'echo $HOME $PATH $PWD $RANDOM $ERRAND_RUN_ID $1 $# ${NAME:-none} ${CI:+x}'
   assert.deepEqual(warnings([cmd(fine)]), [])
   assert.deepEqual(warnings([cmd('echo $A $B $C', ', env: {C: x}')], 'env: {A: x}\ninputs: {B: {}}\n'), [])
@@ -31,12 +31,12 @@ test('what a runner passes on, the shell sets or the file gives is not reported'
   )
 })
 
-test('nothing is said of variables where a program may export them', () => {
+test('says nothing about variables if a program may export them', () => {
   const exporting = '{name: v, action: cmd.run, args: {cmd: ./print, cwd: /opt, export_vars: true}}'
   assert.deepEqual(warnings([exporting, cmd('echo $A')]), [])
 })
 
-test('a path beside your folder is reported, in a command and as its folder', () => {
+test('reports a path in your own folder, in a command and as its folder', () => {
   assert.deepEqual(warnings([cmd('./deploy.sh prod && cat ../secret.txt')]), [
     '4:45 cmd in args of step "s" names ./deploy.sh, but the workspace of a run on a hub starts empty',
     '4:69 cmd in args of step "s" names ../secret.txt, but the workspace of a run on a hub starts empty',
@@ -46,7 +46,7 @@ test('a path beside your folder is reported, in a command and as its folder', ()
   ])
 })
 
-test('a path that a checkout or a step can have made is not reported', () => {
+test('does not report a path that a checkout or a step can have created', () => {
   const run = cmd('./deploy.sh')
   assert.deepEqual(warnings([run], 'workspace: {repo: "https://example.org/a.git"}\n'), [])
   const made = '{name: m, action: file.write, args: {path: deploy.sh, content: x}}'
@@ -58,7 +58,7 @@ test('a path that a checkout or a step can have made is not reported', () => {
   assert.deepEqual(warnings([cmd('find . -name x; ls ..; echo 1.5/2 https://x.org/./y')]), [])
 })
 
-test('only who asks is warned', () => {
+test('warns only on request', () => {
   const text = `version: v0.1\nname: w\nsteps:\n  - ${cmd('./deploy.sh $EDITOR')}\n`
   assert.deepEqual(parseWorkflow(text, { catalog }).problems, [])
 })

@@ -45,7 +45,7 @@ finally:
   assert.deepEqual(problems(text), [])
 })
 
-test('a secret in texts of the file, in other steps, in output_path and in vars.set is an error', () => {
+test('a secret in texts of the file, in other steps, in output_path or in vars.set is an error', () => {
   const found = problems(`
 env: {A: "\${S}"}
 outputs: {B: "\${S}"}
@@ -80,7 +80,7 @@ steps:
   assert.match(found[4]!, /"E", which is a variable that step "two" sets/)
 })
 
-test('a variable of a step without a name is told as that of another step', () => {
+test('reports a variable of an unnamed step as belonging to another step', () => {
   const found = problems(`
 steps:
   - {action: cmd.run, args: {cmd: x}, outputs: {E: stdout}}
@@ -89,7 +89,7 @@ steps:
   assert.match(found.join('\n'), /"E", which is a variable that another step sets/)
 })
 
-test('wrong entries of secrets are told with their places', () => {
+test('reports invalid entries of secrets with their places', () => {
   const found = problems(`
 steps:
   - {name: one, action: noop, secrets: [A, A]}
@@ -108,7 +108,7 @@ steps:
     assert.match(all, part)
 })
 
-test('a credential in env is warned of by its name, and its line is not shown', () => {
+test('warns of a credential in env by its name, and does not show its line', () => {
   const text = `version: v0.1
 name: w
 env: {API_KEY: sesame-open, SORT_KEY: name, TABLE_TOKEN: sesame-2, OTHER_TOKEN: "\${API_KEY}"}

@@ -7,7 +7,7 @@ const head = 'version: v0.1\nname: w\nsteps:\n'
 const ask = (agent: string) => `{action: agent.run, args: {agent: "${agent}", prompt: x}`
 const check = (text: string, more: object = {}) => parseWorkflow(text, { catalog, agents: [], ...more })
 
-test('an agent that is not known is warned of, with those there are, and the workflow is valid', () => {
+test('warns of an unknown agent and names the known ones, and the workflow stays valid', () => {
   const { workflow, problems } = check(`${head}  - ${ask('claud_code')}, name: a}\n`)
   assert.ok(workflow)
   assert.deepEqual(problems, [
@@ -22,13 +22,13 @@ test('an agent that is not known is warned of, with those there are, and the wor
   ])
 })
 
-test('an agent that ships, that a runner has or that a variable names is not warned of', () => {
+test('does not warn of an agent that ships with Errand, that a runner has or that a variable names', () => {
   for (const agent of ['codex', 'builtin', '${AGENT}', 'mine'])
     assert.deepEqual(check(`${head}  - ${ask(agent)}, name: a}\n`, { agents: ['mine'] }).problems, [], agent)
   assert.deepEqual(check(`${head}  - {name: a, action: agent.run, args: {prompt: x}}\n`).problems, [])
 })
 
-test('agents of rollbacks, finally steps and sub-workflows are looked at, too', () => {
+test('also checks agents of rollbacks, finally steps and sub-workflows', () => {
   const sub = `${head}  - ${ask('two')}, name: b}\n`
   const text = `${head}  - {name: a, action: noop, rollback: ${ask('one')}}}
   - {name: sub, action: workflow.run, args: {file: sub.yaml}}

@@ -14,13 +14,13 @@ function told(steps: readonly string[], more = ''): string[] {
 }
 const set = '{name: s0, action: vars.set, args: {vars: {V: x}}, needs: []}'
 
-test('a step that reads what another sets, where neither needs the other, is warned of', () => {
+test('warns of a step that reads what another step sets, if neither needs the other', () => {
   assert.deepEqual(told([set, `{name: b, action: noop, when: '\${V:-none} != "none"'}`]), [
     '5:36 warning: when in step "b" reads V, which step "s0" sets, but the order of the two steps is undefined | write needs: ["s0"], or rename one of the variables',
   ])
 })
 
-test('what is needed, directly or through others, or needs the reader itself, does not hang on timing', () => {
+test('steps that need each other, directly or through others, do not depend on timing', () => {
   const read = (name: string, needs: string) =>
     `{name: ${name}, action: noop, when: '\${V}', needs: [${needs}]}`
   const through = '{name: through, action: noop, needs: [s0]}'
@@ -30,7 +30,7 @@ test('what is needed, directly or through others, or needs the reader itself, do
   assert.deepEqual(told([`{name: a, action: vars.set, args: {vars: {V: "\${V:-}x"}}, needs: []}`]), [])
 })
 
-test('a variable that one needed step sets hangs on timing where another sets it too', () => {
+test('a variable set by a needed step depends on timing if another step sets it too', () => {
   const other = '{name: s1, action: vars.set, args: {vars: {V: y}}}'
   const [only, ...more] = told([set, other, `{name: b, action: noop, when: '\${V}', needs: [s0]}`])
   assert.match(only!, /reads V, which step "s1" sets.*\| add "s1" to its needs, or rename one/)
@@ -45,7 +45,7 @@ test('steps without needs run in order, and so do finally steps and rollbacks', 
   assert.deepEqual(told([set], `finally: [{name: f, action: noop, when: '\${V}'}]\n`), [])
 })
 
-test('a variable that the file gives, or the step itself, is not the other step’s', () => {
+test('a variable that the file or the step itself sets does not come from the other step', () => {
   const read = `{name: b, action: noop, when: '\${V}'}`
   assert.deepEqual(told([set, read], 'inputs: {V: {}}\n'), [])
   assert.deepEqual(told([set, read], 'env: {V: x}\n'), [])
@@ -65,7 +65,7 @@ test('a variable that the file gives, or the step itself, is not the other step�
     )
 })
 
-test('every place that is filled in is looked at, each variable once a step', () => {
+test('checks every place that is filled in, each variable once per step', () => {
   const places = (step: string) => told([set, step]).map((line) => line.split(' reads')[0]!.split(': ')[1])
   const write = 'action: file.write, args: {path: "${V}", content: "${V}"}'
   assert.deepEqual(places(`{name: b, ${write}}`), ['path in args of step "b"'])
@@ -82,7 +82,7 @@ test('every place that is filled in is looked at, each variable once a step', ()
   ])
 })
 
-test('what a step sets is known from outputs, expect_vars, its script and a sub-workflow', () => {
+test('knows what a step sets from outputs, expect_vars, its script and a sub-workflow', () => {
   const read = '{name: b, action: noop, when: "${V}"}'
   for (const setter of [
     'action: cmd.run, args: {cmd: x}, outputs: {V: stdout}',
@@ -98,7 +98,7 @@ test('what a step sets is known from outputs, expect_vars, its script and a sub-
   )
 })
 
-test('commands and scripts are looked at as far as it is sure that the variable is the environment’s', () => {
+test('checks commands and scripts as far as the variable surely comes from the environment', () => {
   const reads = (cmd: string) =>
     told([set, `{name: b, action: shell.run, args: {script: ${JSON.stringify(cmd)}}}`]).length === 1
   for (const text of ['echo "$V"', 'echo ${V:-x}', "echo 'a' $V", '#!/bin/bash\necho $V', 'echo "it\'s $V"'])
@@ -123,7 +123,7 @@ test('commands and scripts are looked at as far as it is sure that the variable 
   )
 })
 
-test('a sub-workflow is a graph of its own, and warned of by itself', () => {
+test('a sub-workflow is a separate graph with its own warnings', () => {
   const inner = `{version: v0.1, name: i, steps: [${set}, {name: b, action: noop, when: "\${V}"}]}`
   assert.match(
     told([`{name: w, action: workflow.run, args: {workflow: ${inner}}}`]).join(),
@@ -131,7 +131,7 @@ test('a sub-workflow is a graph of its own, and warned of by itself', () => {
   )
 })
 
-test('thousands of steps are looked at in a moment', () => {
+test('checks thousands of steps in a moment', () => {
   const steps = Array.from({ length: 2000 }, (_, index) => {
     const needs = index === 0 ? '[]' : `[s${index - 1}]`
     return `{name: s${index}, action: vars.set, args: {vars: {V: "\${V:-}x"}}, needs: ${needs}}`
@@ -141,7 +141,7 @@ test('thousands of steps are looked at in a moment', () => {
   assert.match(only!, /step "last" reads V, which step "s0" sets/)
 })
 
-test('however many are warned of, the file is valid, and no mistake is hidden', () => {
+test('however many warnings there are, the file is valid, and no mistake is hidden', () => {
   const reads = Array.from({ length: 150 }, (_, index) => `{name: r${index}, action: noop, when: "\${V}"}`)
   const all = told([set, ...reads])
   assert.equal(all.length, 21)

@@ -52,7 +52,7 @@ steps:
   assert.equal(workflow?.steps[2]?.continue_on_error, false)
 })
 
-test('a checked workflow checks again to the same', () => {
+test('checking a checked workflow again gives the same result', () => {
   const { workflow } = check(
     steps(['{name: a, action: file.write, args: {path: p, content: "${X}"}, retry: {max_attempts: 2}}']),
   )
@@ -60,7 +60,7 @@ test('a checked workflow checks again to the same', () => {
   assert.deepEqual(checkWorkflow(workflow, { catalog }), { workflow, problems: [] })
 })
 
-test('every mistake is told at once, with its line and column', () => {
+test('reports every mistake at once, with its line and column', () => {
   const text = `version: v0.2
 nam: demo
 inventory:
@@ -95,7 +95,7 @@ steps:
   ])
 })
 
-test('a file that is no workflow says what one begins with', () => {
+test('a file that is not a workflow gets a message with the first lines of one', () => {
   assert.match(only(''), /the workflow is empty \| start with version: v0\.1/)
   assert.match(only('# only a comment'), /the workflow is empty/)
   assert.match(only('- a'), /but this is a list/)
@@ -106,7 +106,7 @@ test('a file that is no workflow says what one begins with', () => {
     assert.equal(checkWorkflow(value, { catalog }).problems.length, 1)
 })
 
-test('wrong types say what is expected, what is there and often what to write', () => {
+test('a wrong type says what is expected, what is there and often what to write', () => {
   const noop = (more: string) => only(steps([`{name: a, action: noop, ${more}}`]))
   assert.match(noop('targets: local'), /must be a list, but is text "local" \| write targets: \[local\]/)
   assert.match(noop('env: [a]'), /must be a map of keys and values, but is a list/)
@@ -135,7 +135,7 @@ test('wrong types say what is expected, what is there and often what to write', 
   assert.match(only('version: v0.1\nname: w\nsteps: []'), /steps must not be empty/)
 })
 
-test('arguments are checked by their action, and rollbacks too', () => {
+test('arguments are checked by their action, including those of rollbacks', () => {
   assert.match(
     only(steps(['{name: a, action: cmd.run}'])),
     /args in step "a" is missing \| write args: \{cmd: echo hello\}/,
@@ -155,7 +155,7 @@ test('arguments are checked by their action, and rollbacks too', () => {
   )
 })
 
-test('what a command alone makes is refused in a file, also in a sub-workflow, with that command', () => {
+test('refuses in a file, and in a sub-workflow, what only a command may create, and names that command', () => {
   const step = 'steps: [{name: s, action: bot.serve, args: {}}]'
   const told = (text: string) =>
     parseWorkflow(`version: v0.1\nname: b\n${text}`, {
@@ -171,7 +171,7 @@ test('what a command alone makes is refused in a file, also in a sub-workflow, w
   assert.deepEqual(told('steps: [{name: w, action: workflow.run, args: {file: c.yaml}}]'), [says])
 })
 
-test('what a variable will hold is left to the run', () => {
+test('leaves the content of a variable to the run', () => {
   const { workflow } = check(
     steps([
       '{name: a, targets: ["${HOST}"], action: file.write, args: {path: "${P}", content: "", mode: "${MODE}"}}',
@@ -184,14 +184,14 @@ test('what a variable will hold is left to the run', () => {
   )
 })
 
-test('what the engine carries out itself has to fit at once', () => {
+test('arguments that the engine itself uses must be valid at once', () => {
   assert.match(
     only(steps(['{name: a, action: approval.wait, args: {on_timeout: "${X}"}}'])),
     /on_timeout in args of step "a" must be "approve" or "reject"/,
   )
 })
 
-test('a ${ that is no variable is found in every text but commands and scripts', () => {
+test('finds a ${ that is not a variable in every text except commands and scripts', () => {
   assert.deepEqual(
     check(steps(['{name: a, action: cmd.run, args: {cmd: "echo ${1} ${x%%.*}"}}'])).problems,
     [],
@@ -211,7 +211,7 @@ test('a ${ that is no variable is found in every text but commands and scripts',
   )
 })
 
-test('step names are unique, and needs name other steps without a circle', () => {
+test('step names are unique, and needs name other steps without a cycle', () => {
   const noop = (name: string, needs?: string) =>
     `{name: ${name}, action: noop${needs === undefined ? '' : `, needs: [${needs}]`}}`
   assert.match(only(steps([noop('a'), noop('a')])), /^5:12 name "a" is already used by steps\[0\]/)
@@ -235,7 +235,7 @@ test('step names are unique, and needs name other steps without a circle', () =>
   assert.match(only(steps(long)), /wait for each other/)
 })
 
-test('needed files are those of steps that are over by then, one name or glob each, and stay in the workspace', () => {
+test('needed files come from steps that have ended by then, one name or glob each, inside the workspace', () => {
   const step = (name: string, file?: string, needs?: string) =>
     `{name: ${name}, action: noop${needs === undefined ? '' : `, needs: [${needs}]`}${file === undefined ? '' : `, needs_files: [${file}]`}}`
   assert.deepEqual(
@@ -269,7 +269,7 @@ test('targets are hosts of the inventory, or local', () => {
   assert.match(only(of('any', '[web1]')), /hosts in inventory must be a map/)
 })
 
-test('what excludes or cannot reach each other is refused', () => {
+test('refuses settings that exclude each other, and steps that cannot reach each other', () => {
   assert.match(
     only(steps(['{name: a, action: noop, matrix: {A: [1]}, foreach: [1]}'])),
     /foreach in step "a" cannot be combined with matrix/,
@@ -323,7 +323,7 @@ test('the default and choices of an input fit its type', () => {
   assert.match(of('type: int'), /must be "string", "number" or "boolean"/)
 })
 
-test('what reads like a variable and is none is warned of', () => {
+test('warns of text that looks like a variable but is not', () => {
   assert.deepEqual(
     told(
       steps(['{name: a, action: noop, when: OK == "true" && ${B}}'.replace(/when: (.*)}$/, "when: '$1'}")]),
@@ -351,13 +351,13 @@ test('what reads like a variable and is none is warned of', () => {
   )
 })
 
-test('many mistakes are told up to a bound', () => {
+test('reports many mistakes up to a limit', () => {
   const { problems } = check(steps(Array.from({ length: 3000 }, (_, i) => `{name: s${i}, action: nope}`)))
   assert.equal(problems.length, 21)
   assert.match(problems.map(({ message }) => message).join(), /more than 20 problems/)
 })
 
-test('mistakes by the thousand, and names of any length, make no long list', () => {
+test('thousands of mistakes and very long names do not make a long list', () => {
   const key = (index: number) => `k${index}: 1`
   const many = Array.from({ length: 5000 }, (_, index) => key(index))
   const long = 'x'.repeat(200_000)
@@ -375,7 +375,7 @@ test('mistakes by the thousand, and names of any length, make no long list', () 
   }
 })
 
-test('whatever value is given, checking answers with problems and does not throw', () => {
+test('checking any value returns problems and does not throw', () => {
   const key = fc.constantFrom(
     'version',
     'name',
@@ -431,7 +431,7 @@ test('whatever value is given, checking answers with problems and does not throw
   )
 })
 
-test('an object without the usual prototype is told like any other', () => {
+test('reports an object without the usual prototype like any other', () => {
   const strange = Object.assign(Object.create(null), { constructor: { name: Object.create(null) } })
   const { problems } = checkWorkflow(
     { version: 'v0.1', name: strange, steps: [{ name: 'a', action: 'noop' }] },

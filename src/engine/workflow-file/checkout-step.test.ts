@@ -54,7 +54,7 @@ finally: [{name: c, action: noop}]
   )
 })
 
-test('its token is the secret that the file names, else the one that the hub has', () => {
+test("its token is the secret that the file names, or else the hub's", () => {
   const steps = 'steps: [{name: a, action: noop}]\n'
   const own = read(head.replace('ref: v1', 'secrets: {TOKEN: deploy}') + steps)
   assert.deepEqual([own.steps[0]!.secrets, own.steps[0]!.args.token_env], [{ TOKEN: 'deploy' }, 'TOKEN'])
@@ -68,7 +68,7 @@ test('its token is the secret that the file names, else the one that the hub has
   assert.equal(withCheckoutToken(none, 'GIT_TOKEN'), none)
 })
 
-test('a sub-workflow has a checkout of its own where it asks for one', () => {
+test('a sub-workflow has its own checkout if it asks for one', () => {
   const inner = `{version: v0.1, name: i, workspace: {repo: "${REPO}"}, steps: [{name: x, action: noop}]}`
   const { steps } = read(
     `version: v0.1\nname: w\nsteps: [{name: a, action: workflow.run, args: {workflow: ${inner}}}]\n`,
@@ -80,7 +80,7 @@ test('a sub-workflow has a checkout of its own where it asks for one', () => {
   )
 })
 
-test('mistakes in it are told with their place', () => {
+test('reports mistakes in it with their place', () => {
   const told = (text: string) =>
     parseWorkflow(text, { catalog }).problems.map(({ line, message, hint }) => `${line} ${message} | ${hint}`)
   const noop = 'steps: [{name: a, action: noop}]\n'

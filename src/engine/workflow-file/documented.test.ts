@@ -7,7 +7,7 @@ import { parseWorkflow } from './check.ts'
 
 const page = readFileSync(new URL('../../../docs/workflows.md', import.meta.url), 'utf8')
 
-test('every example of the page on workflow files is valid', () => {
+test('every example on the page about workflow files is valid', () => {
   const examples = [...page.matchAll(/```yaml\n(.*?)```/gs)].map((match) => match[1]!)
   assert.ok(examples.length > 15)
   for (const example of examples) {
@@ -16,7 +16,7 @@ test('every example of the page on workflow files is valid', () => {
   }
 })
 
-test('the page tells of every key, action and argument', () => {
+test('the page mentions every key, action and argument', () => {
   const arguments_ = Object.values(catalog).flatMap(({ args }) =>
     Object.keys((args as { shape?: object }).shape ?? {}),
   )

@@ -16,7 +16,7 @@ const workflow = Workflow.parse({
   steps: [{ name: 'a', action: 'noop' }],
 })
 
-test('what is given and the defaults become variables, as text', () => {
+test('given values and defaults become variables, as text', () => {
   assert.deepEqual(resolveInputs(workflow, { env: 'dev', loud: true }), {
     env: 'dev',
     count: '3',
@@ -29,7 +29,7 @@ test('what is given and the defaults become variables, as text', () => {
   })
 })
 
-test('all that is wrong is told at once', () => {
+test('reports all mistakes at once', () => {
   try {
     resolveInputs(workflow, { enw: 'dev', count: 'many', loud: 'yes' })
     assert.fail('nothing was thrown')
@@ -47,14 +47,14 @@ test('all that is wrong is told at once', () => {
   }
 })
 
-test('a value outside the choices is refused', () => {
+test('refuses a value outside the choices', () => {
   assert.throws(
     () => resolveInputs(workflow, { env: 'test' }),
     /input env must be dev or prod, but is text "test"/,
   )
 })
 
-test('what is wrong is told at its field, a name that is no input too', () => {
+test('reports a mistake at its field, including a name that is not an input', () => {
   assert.deepEqual(fieldProblems(workflow, { env: 'dev', count: '4' }), [])
   assert.deepEqual(fieldProblems(workflow, { count: 'many', lout: 'true' }), [
     { name: 'env', message: 'needs a value' },
@@ -63,7 +63,7 @@ test('what is wrong is told at its field, a name that is no input too', () => {
   ])
 })
 
-test('what a run was given is told apart from what its file says, and no credential is among it', () => {
+test("given values are only those that differ from the file's, without credentials", () => {
   const file = Workflow.parse({
     version: 'v0.1',
     name: 'w',
@@ -80,7 +80,7 @@ test('what a run was given is told apart from what its file says, and no credent
   })
 })
 
-test('of thousands of wrong values the first are told', () => {
+test('reports the first of thousands of wrong values', () => {
   const many = <T>(value: T, of = 'many') =>
     Object.fromEntries(Array.from({ length: 5_000 }, (_, index) => [`${of}${index}`, value]))
   const wide = Workflow.parse({ ...workflow, inputs: many({ required: true }, 'wanted') })

@@ -335,7 +335,7 @@ const wholeFiles: Mistakes = {
 
 const head = 'version: v0.1\nname: w\n'
 
-test('every mistake is told with its place and with what to write instead', () => {
+test('reports every mistake with its place and what to write instead', () => {
   const all: [Mistakes, (written: string) => string][] = [
     [inAStep, (key) => `${head}steps:\n  - {name: a, action: noop, ${key}}\n`],
     [insteadOfAnAction, (key) => `${head}steps:\n  - {name: a, ${key}}\n`],

@@ -9,7 +9,7 @@ const first = (text: string) => {
   )
 }
 
-test('keys, values and characters are found again in the file', () => {
+test('finds keys, values and characters in the file', () => {
   const text = [
     'name: demo',
     'steps:',
@@ -61,7 +61,7 @@ test('a number that becomes a variable keeps its digits', () => {
   })
 })
 
-test('mistakes of YAML say where, what and what to do', () => {
+test('a YAML mistake says where, what and what to do', () => {
   const cases: [string, string, RegExp, RegExp?][] = [
     ['a: 1\nb: 2\na: 3', '3:1', /key "a" appears twice/],
     ['a: {b: 1, __proto__: 2}', '1:11', /"__proto__" is not allowed as a name/, /another/],
@@ -93,7 +93,7 @@ test('aliases cannot make a small file large', () => {
   assert.match(first(`x: &x 1\nl:\n${'- *x\n'.repeat(3000)}`)!.message, /too many anchors and aliases/)
 })
 
-test('one mistake is told for a line, and twenty in all', () => {
+test('reports one mistake per line, and twenty in total', () => {
   assert.equal(parseYaml('a: 1\n'.repeat(100)).problems.length, 20)
   assert.equal(parseYaml('- a\nb: 1').problems.length, 1)
 })

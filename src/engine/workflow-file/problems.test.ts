@@ -12,7 +12,7 @@ const problem: Problem = {
   path: 'steps[0].target',
 }
 
-test('a problem is shown with its place and hint', () => {
+test('shows a problem with its place and hint', () => {
   assert.equal(
     formatProblem(problem),
     'flow.yaml:2:3: error: unknown key "target" in step "x"\n  hint: did you mean "targets"?',
@@ -20,14 +20,14 @@ test('a problem is shown with its place and hint', () => {
   assert.equal(formatProblem({ severity: 'warning', message: 'm', path: '' }), 'warning: m')
 })
 
-test('with the source a caret stands under the place', () => {
+test('with the source, a caret is under the place', () => {
   assert.equal(
     formatProblemWithSource(problem, 'a:\n  target: x\r\n'),
     'flow.yaml:2:3: error: unknown key "target" in step "x"\n  2 |   target: x\n    |   ^\n  hint: did you mean "targets"?',
   )
 })
 
-test('of a long line the part around the place is shown', () => {
+test('shows the part of a long line around the place', () => {
   const [, line, caret] = formatProblemWithSource(
     { ...problem, column: 501 },
     `\n${'.'.repeat(500)}X${'.'.repeat(500)}`,
@@ -36,12 +36,12 @@ test('of a long line the part around the place is shown', () => {
   assert.equal(line![caret!.indexOf('^')], 'X')
 })
 
-test('what a file holds cannot steer the terminal', () => {
+test('the content of a file cannot steer the terminal', () => {
   const shown = formatProblemWithSource({ ...problem, message: 'a\u001b[2J' }, 'x\n\u001b[31m\n')
   assert.ok(!shown.includes('\u001b'))
 })
 
-test('problems come by file and place, each once', () => {
+test('problems are ordered by file and place, each once', () => {
   const at = (file: string, line: number): Problem => ({ ...problem, file, line })
   const sorted = sortProblems([at('b', 2), at('a', 1), at('b', 1), at('b', 2)])
   assert.deepEqual(

@@ -32,7 +32,7 @@ test('the schema knows the keys of a step and the arguments of each action', () 
   assert.equal(step.allOf.length, inFiles.length + 1)
 })
 
-test('whatever it refers to is in it', () => {
+test('the schema contains everything that it refers to', () => {
   const found = references(schema)
   assert.ok(found.length > 10)
   for (const reference of found) {
@@ -41,7 +41,7 @@ test('whatever it refers to is in it', () => {
   }
 })
 
-test('every key has words for the editor to show', () => {
+test('every key has a description for the editor', () => {
   const step = schema.definitions!.step as { properties: Record<string, { description?: string }> }
   for (const [name, { description }] of Object.entries(step.properties)) assert.ok(description, name)
 })
@@ -51,7 +51,7 @@ test('a choice may be a variable', () => {
   assert.equal(args.properties.word.anyOf.length, 2)
 })
 
-test('the published schema is this one (else: errand schema > docs/schema/workflow.json, and format it)', () => {
+test('the published schema is up to date (if not: errand schema > docs/schema/workflow.json, and format it)', () => {
   const published = readFileSync(new URL('../../../docs/schema/workflow.json', import.meta.url), 'utf8')
   assert.deepEqual(JSON.parse(published), JSON.parse(JSON.stringify(workflowSchema(builtinActions))))
 })

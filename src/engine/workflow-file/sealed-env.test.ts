@@ -17,7 +17,7 @@ const step = (over: object = {}) => ({ name: 'a', action: 'cmd.run', args: { cmd
 const seal = (file: Omit<WorkflowFile, 'version' | 'name'>, given: string[] = []) =>
   sealedEnv(workflow(file), new Set(given), builtinActions)
 
-test('credentials of steps become secrets of the steps, and everything else stays', () => {
+test('credentials of steps become secrets of the steps, and everything else stays unchanged', () => {
   const { workflow, values } = seal({
     env: { REGION: 'north' },
     steps: [
@@ -46,7 +46,7 @@ test('credentials of steps become secrets of the steps, and everything else stay
   assert.ok(!JSON.stringify(workflow).includes('sesame'))
 })
 
-test("the workflow's own go to each step that does not hide them, with what is made of them", () => {
+test("the workflow's own credentials go to each step that does not override them, with derived variables", () => {
   const { workflow, values } = seal({
     env: { DB_PASSWORD: 'sesame-1', URL: 'db://u:${DB_PASSWORD}@h', LONG: '${URL}?x', REGION: 'north' },
     steps: [
@@ -67,7 +67,7 @@ test("the workflow's own go to each step that does not hide them, with what is m
   assert.deepEqual(Object.keys(workflow.finally![0]!.secrets!), ['DB_PASSWORD'])
 })
 
-test('what the engine reads itself stays, and nothing is kept of what the caller has given another value', () => {
+test('what the engine itself reads stays, and values that the caller has overridden are not stored', () => {
   const file = {
     env: {
       A_KEY: 'sesame-1',
@@ -91,7 +91,7 @@ test('what the engine reads itself stays, and nothing is kept of what the caller
   assert.equal(sealedEnv(checked, new Set(), builtinActions).workflow, checked)
 })
 
-test('sub-workflows are sealed too, and can be checked again', () => {
+test('seals sub-workflows too, and the result can be checked again', () => {
   const inner = {
     version: 'v0.1',
     name: 'inner',

@@ -16,7 +16,7 @@ function check(files: Record<string, string>, file = 'flow.yaml') {
   return { workflow, told: problems.map((one) => `${one.file}:${one.line} ${one.message}`), problems }
 }
 
-test('a file is read, checked and put in its place', () => {
+test('reads and checks a file, and inserts it', () => {
   const { workflow, told } = check({
     'flow.yaml': run('file: parts/leaf.yaml, inputs: {a: 1}'),
     'parts/leaf.yaml': leaf,
@@ -29,7 +29,7 @@ test('a file is read, checked and put in its place', () => {
   assert.deepEqual(checkWorkflow(workflow, { catalog }).problems, [])
 })
 
-test("a sub-workflow's mistakes carry its file's name, from folder to folder", () => {
+test("a sub-workflow's mistakes have the name of its file, across folders", () => {
   const { told } = check(
     {
       'flow.yaml': run('file: parts/a.yaml'),
@@ -47,7 +47,7 @@ test("a sub-workflow's mistakes carry its file's name, from folder to folder", (
   )
 })
 
-test('a file that leads back to itself, is not there or is too deep is refused', () => {
+test('refuses a file that leads back to itself, is missing or is nested too deep', () => {
   const circle = { 'flow.yaml': run('file: sub/a.yaml'), 'sub/a.yaml': run('file: ../flow.yaml') }
   assert.match(
     check(circle).told[0]!,
@@ -57,10 +57,13 @@ test('a file that leads back to itself, is not there or is too deep is refused',
   const deep = Object.fromEntries(
     Array.from({ length: 13 }, (_, i) => [`f${i}.yaml`, run(`file: f${i + 1}.yaml`)]),
   )
-  assert.match(check({ 'flow.yaml': run('file: f0.yaml'), ...deep }).told[0]!, /nested more than 10 levels deep/)
+  assert.match(
+    check({ 'flow.yaml': run('file: f0.yaml'), ...deep }).told[0]!,
+    /nested more than 10 levels deep/,
+  )
 })
 
-test('files that use each other twice over do not make a workflow without bound', () => {
+test('files that use each other twice cannot make a workflow grow without limit', () => {
   const twice = (next: string) =>
     `${head}steps:\n${Array.from({ length: 8 }, (_, i) => `  - {name: s${i}, action: workflow.run, args: {file: ${next}}}\n`).join('')}`
   const files = Object.fromEntries(
@@ -74,7 +77,7 @@ test('files that use each other twice over do not make a workflow without bound'
   assert.match(told.join('\n'), /at most|one file too many/)
 })
 
-test('a workflow written in place is checked where it stands', () => {
+test('checks an inline workflow in its place', () => {
   const nested = `${head}steps:\n  - name: sub\n    action: workflow.run\n    args:\n      workflow:\n        version: v0.1\n        name: inner\n        steps:\n          - {name: x, actoin: noop}\n`
   const { problems } = check({ 'flow.yaml': nested })
   assert.deepEqual(
@@ -86,14 +89,14 @@ test('a workflow written in place is checked where it stands', () => {
   )
 })
 
-test('inputs fit what the sub-workflow asks for, as far as they are known', () => {
+test('inputs must fit the sub-workflow, as far as they are known', () => {
   const of = (args: string) => check({ 'flow.yaml': run(args), 'l.yaml': leaf }).told
   assert.match(of('file: l.yaml')[0]!, /inputs of step "sub" does not fit workflow "w": input a is missing/)
   assert.match(of('file: l.yaml, inputs: {a: x}')[0]!, /input a must be a number/)
   assert.deepEqual(of('file: l.yaml, inputs: {a: "${N}", other: 1}'), [])
 })
 
-test('exactly one of file and workflow is given, and a file needs someone to read it', () => {
+test('exactly one of file and workflow is required, and a file needs a reader', () => {
   assert.match(check({ 'flow.yaml': run('inputs: {}') }).told[0]!, /step "sub" names no workflow to run/)
   assert.match(check({ 'flow.yaml': run('file: a, workflow: {}') }).told[0]!, /has both file and workflow/)
   assert.match(check({ 'flow.yaml': run('file: "${F}"') }).told[0]!, /cannot contain a variable/)

@@ -5,7 +5,7 @@ import { fillArgs, fillText, lookupIn, templateMistakes } from './template.ts'
 
 const lookup = lookupIn({ A: '1', EMPTY: '', TRICK: '${A} $& $1' })
 
-test('variables and their defaults are filled in', () => {
+test('fills in variables and their defaults', () => {
   assert.equal(fillText('a ${A}${A} ${B:-x y} ${EMPTY:-z} [${EMPTY}]', lookup), 'a 11 x y z []')
 })
 
@@ -17,11 +17,11 @@ test('a doubled dollar writes a plain ${', () => {
   assert.equal(fillText('$${A} $$${A}', lookup), '${A} $${A}')
 })
 
-test('what is filled in is not read again', () => {
+test('filled-in text is not evaluated again', () => {
   assert.equal(fillText('${TRICK}', lookup), '${A} $& $1')
 })
 
-test('an unset variable names itself and the nearest that is set', () => {
+test('an unset variable names itself and the nearest set one', () => {
   assert.throws(() => fillText('${HOTS}', lookupIn({ HOST: 'a', A: '1' })), {
     code: 'unset_variable',
     message: 'Variable "HOTS" is not set.',
@@ -29,7 +29,7 @@ test('an unset variable names itself and the nearest that is set', () => {
   })
 })
 
-test('arguments are filled in at any depth, but for the raw ones and keys', () => {
+test('fills in arguments at any depth, except raw ones and keys', () => {
   const args = { cmd: 'echo ${A}', headers: { '${A}': ['${A}', 5, null, { x: '${A}' }] }, __proto__: null }
   assert.deepEqual(fillArgs(args, ['cmd'], lookup), {
     cmd: 'echo ${A}',
@@ -37,7 +37,7 @@ test('arguments are filled in at any depth, but for the raw ones and keys', () =
   })
 })
 
-test('each ${ that is no variable is a mistake with its place', () => {
+test('each ${ that is not a variable is a mistake with its place', () => {
   assert.deepEqual(
     templateMistakes('${A} ${1} $${x} ${A:-${B}} ${').map(({ index }) => index),
     [5, 16, 27],
@@ -46,7 +46,7 @@ test('each ${ that is no variable is a mistake with its place', () => {
   assert.equal(templateMistakes('${'.repeat(1000)).length, 20)
 })
 
-test('text without mistakes is filled in wholly, for any values', () => {
+test('text without mistakes is filled in completely, for any values', () => {
   const part = fc.oneof(
     fc
       .constantFrom('${V}', '${V:-d}', '$', '{', '}', 'x', ' ')

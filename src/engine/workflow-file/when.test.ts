@@ -27,7 +27,7 @@ function errorOf(act: () => unknown): ErrandError {
   throw new Error('nothing was thrown')
 }
 
-test('expressions hold or not as they read', () => {
+test('expressions evaluate as written', () => {
   const cases: [string, boolean][] = [
     ['${OK} == "true" && ${COUNT} > 1', true],
     ['${OK} == true', true],
@@ -63,12 +63,12 @@ test('expressions hold or not as they read', () => {
   for (const [text, expected] of cases) assert.equal(holds(text), expected, text)
 })
 
-test('quotes make equality one of text', () => {
+test('quotes make an equality compare text', () => {
   assert.equal(holds('1.10 == 1.1'), true)
   assert.equal(holds('"1.10" == 1.1'), false)
 })
 
-test('whole numbers are compared exactly however long they are', () => {
+test('whole numbers are compared exactly, however long they are', () => {
   assert.equal(holds('${BIG} == 9007199254740992'), false)
   assert.equal(holds('${BIG} > 9007199254740992'), true)
 })
@@ -78,7 +78,7 @@ test('a value never becomes part of the expression', () => {
   assert.equal(holds('"${QUOTE}" == "x"'), false)
 })
 
-test('what decides nothing is not looked at', () => {
+test('does not evaluate what decides nothing', () => {
   assert.equal(holds('${OK} || ${MISSING}'), true)
   assert.equal(holds('${NO} && ${MISSING}'), false)
 })
@@ -91,13 +91,13 @@ test('an unset variable is an error that suggests the nearest name', () => {
   assert.match(errorOf(() => holds('${MISSING}')).hint!, /\$\{MISSING:-\}/)
 })
 
-test('text that is no number cannot be compared by size', () => {
+test('text that is not a number cannot be compared by size', () => {
   const error = errorOf(() => holds('${NAME} > 1'))
   assert.equal(error.code, 'invalid_argument')
   assert.match(error.message, /"a b" is not a number/)
 })
 
-test('mistakes are told with their column and what to write instead', () => {
+test('reports a mistake with its column and what to write instead', () => {
   const cases: [string, number, RegExp, RegExp?][] = [
     ['', 1, /empty/],
     ['${OK} = true', 7, /"=" is not an operator/, /write ==/],
@@ -145,7 +145,7 @@ test('mistakes are told with their column and what to write instead', () => {
   }
 })
 
-test('whatever is written, it parses or says where it does not', () => {
+test('any text either parses or gets an error with a place', () => {
   const piece = fc.constantFrom(
     '${A}',
     '"x"',

@@ -15,7 +15,7 @@ function read(yaml: string, folder = '.'): Workflow {
   return workflow
 }
 
-test('each example, written again, reads as it was', () => {
+test('each example reads the same after it is written again', () => {
   const files = globSync('examples/*.yaml', { cwd: join(import.meta.dirname, '../../..') })
   assert.ok(files.length > 8)
   for (const file of files) {
@@ -32,7 +32,7 @@ test('each example, written again, reads as it was', () => {
 const dropFile = (workflow: Workflow): unknown =>
   JSON.parse(JSON.stringify(workflow), (key, value) => (key === 'file' ? undefined : value))
 
-test('what is so by default is not written, and what is not is', () => {
+test('writes only what differs from the defaults', () => {
   const text = `version: v0.1
 name: w
 inputs:
@@ -55,7 +55,7 @@ steps:
   assert.equal(writtenWorkflow(read(text), catalog).yaml, text)
 })
 
-test('a checkout is written as it was asked for', () => {
+test('writes a checkout as it was requested', () => {
   const text = `version: v0.1
 name: w
 workspace:
@@ -71,7 +71,7 @@ steps:
   assert.equal(writtenWorkflow(read(graph), catalog).yaml, graph)
 })
 
-test('credentials that were taken out of env come back empty, and named', () => {
+test('credentials taken out of env come back empty, with their names', () => {
   const text = `version: v0.1
 name: w
 env:

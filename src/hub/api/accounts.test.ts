@@ -53,7 +53,7 @@ test('users log out and change their password by themselves', async (t) => {
   assert.equal(changed.headers.get('cache-control'), 'no-store')
   assert.equal((await me(two)).status, 401)
   assert.equal((await me(LoginAnswer.parse(changed.json).token)).json.name, 'ann')
-  assert.equal((await me(token)).status, 200, 'API tokens go on')
+  assert.equal((await me(token)).status, 200, 'API tokens stay valid')
   assert.equal((await login('first password')).status, 401)
   assert.equal((await login('second password')).status, 200)
   const none = await hub.call('POST', '/api/auth/logout', token)
@@ -61,7 +61,7 @@ test('users log out and change their password by themselves', async (t) => {
   assert.match(none.json.error.hint, /errand tokens revoke token_/)
 })
 
-test('an API token expires in 90 days unless told otherwise, others do not', async (t) => {
+test('an API token expires in 90 days by default; other tokens do not expire', async (t) => {
   const hub = await testingHub(t)
   const { token: boss, id } = await hub.user('boss', 'admin')
   const days = async (more: object) => {
@@ -86,7 +86,7 @@ test('an API token expires in 90 days unless told otherwise, others do not', asy
   assert.equal((await hub.call('GET', '/api/auth/me', boss)).json.expires_at, undefined)
 })
 
-test('an admin of the first tenant makes users of others, and they make their own', async (t) => {
+test('an admin of the first tenant creates users of other tenants, and those admins create their own users', async (t) => {
   const hub = await testingHub(t)
   const boss = await hub.user('boss', 'admin')
   const make = (token: string, more: object) =>
@@ -111,7 +111,7 @@ test('an admin of the first tenant makes users of others, and they make their ow
   assert.ok(!(await hub.call('GET', '/api/users', boss.token)).text.includes('near'))
 })
 
-test('a name that would mislead in a list is refused, with the field and the character', async (t) => {
+test('refuses a name that would be misleading in a list, and names the field and the character', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('boss', 'admin')
   for (const [method, path, body, message] of [
@@ -143,7 +143,7 @@ test('a name that would mislead in a list is refused, with the field and the cha
   }
 })
 
-test('failed logins are slowed down, with the time to wait', async (t) => {
+test('slows down failed logins, and reports how long to wait', async (t) => {
   const loginLimits = { perAccount: 2, perAddress: 10, windowMs: 60_000, entries: 100 }
   const hub = await testingHub(t, { loginLimits })
   const login = () => hub.call('POST', '/api/auth/login', undefined, { username: 'ann', password: 'wrong' })
@@ -155,7 +155,7 @@ test('failed logins are slowed down, with the time to wait', async (t) => {
   assert.ok(Number(limited.headers.get('retry-after')) > 0)
 })
 
-test('the text of a token is shown once, and a revoked one is refused at once', async (t) => {
+test('shows the text of a token once, and refuses a revoked token immediately', async (t) => {
   const hub = await testingHub(t)
   const ann = await hub.user('ann')
   const made = TokenCreated.parse(
@@ -170,7 +170,7 @@ test('the text of a token is shown once, and a revoked one is refused at once', 
   assert.equal((await hub.call('GET', '/api/auth/me', made.token)).json.error.code, 'token_revoked')
 })
 
-test('tokens of others are not there, but for an admin', async (t) => {
+test('only admins see the tokens of other users', async (t) => {
   const hub = await testingHub(t)
   const [ann, bob, boss, far] = [
     await hub.user('ann'),
@@ -186,7 +186,7 @@ test('tokens of others are not there, but for an admin', async (t) => {
   assert.equal((await hub.call('GET', '/api/auth/me', ann.token)).status, 401)
 })
 
-test('runner tokens are for admins to make', async (t) => {
+test('only admins create runner tokens', async (t) => {
   const hub = await testingHub(t)
   const [ann, boss] = [await hub.user('ann'), await hub.user('boss', 'admin')]
   const runner = { name: 'r1', scope: 'runner', group: 'gpu' }
@@ -201,7 +201,7 @@ test('runner tokens are for admins to make', async (t) => {
   assert.equal((await hub.call('POST', '/api/tokens', boss.token, { name: 'x', group: 'gpu' })).status, 400)
 })
 
-test('users are for admins to manage, never to lock themselves out', async (t) => {
+test('only admins manage users, and an admin cannot lock themselves out', async (t) => {
   const hub = await testingHub(t)
   const [ann, boss, far] = [
     await hub.user('ann'),
@@ -222,7 +222,7 @@ test('users are for admins to manage, never to lock themselves out', async (t) =
   assert.match((await hub.call('GET', '/api/auth/me', ann.token)).json.error.message, /disabled/)
 })
 
-test('a name that still owns runs is not given to someone new', async (t) => {
+test('refuses to give the name of a removed user who still has runs to a new user', async (t) => {
   const hub = await testingHub(t)
   const [ann, boss] = [await hub.user('ann'), await hub.user('boss', 'admin')]
   await hub.call('POST', '/api/runs', ann.token, { yaml: oneStep('say hi') })
@@ -232,7 +232,7 @@ test('a name that still owns runs is not given to someone new', async (t) => {
   assert.match(again.json.error.message, /still has runs/)
 })
 
-test('runners are a bare list; an admin drains, resumes and removes them', async (t) => {
+test('the list of runners is a plain array; an admin drains, resumes and removes runners', async (t) => {
   const hub = await testingHub(t)
   const [ann, boss, far] = [
     await hub.user('ann'),
@@ -281,7 +281,7 @@ test('runners are a bare list; an admin drains, resumes and removes them', async
   assert.ok(!('refused' in (await hub.auth.authenticateRunner(foreign))))
 })
 
-test('the list of runners is narrowed by status, group and label', async (t) => {
+test('filters the list of runners by status, group and label', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const count = async (query: string) => (await hub.call('GET', `/api/runners?${query}`, token)).json.length
@@ -308,7 +308,7 @@ test('the list of runners is narrowed by status, group and label', async (t) => 
   assert.equal((await hub.call('GET', '/api/runners/nobody', token)).status, 404)
 })
 
-test('a login under a strange host name is refused, health and requests with a token are not', async (t) => {
+test('refuses a login under an unknown host name, but not health checks or requests with a token', async (t) => {
   const hub = await testingHub(t, { hosts: ['errand.example.com'], openMetrics: true })
   const { token } = await hub.user('ann')
   // fetch does not allow setting the host name.
@@ -342,7 +342,7 @@ test('health answers without a token', async (t) => {
   assert.equal(typeof json.uptime_seconds, 'number')
 })
 
-test('what is of the hub as a whole is for its operators, and a logout of others for admins of their tenant', async (t) => {
+test('only operators see facts about the whole hub, and only admins log out users of their tenant', async (t) => {
   const hub = await testingHub(t)
   const [ann, boss, far] = [
     await hub.user('ann', 'user', 'default', 'long enough'),
@@ -371,7 +371,7 @@ test('what is of the hub as a whole is for its operators, and a logout of others
   assert.equal((await hub.call('GET', '/api/me', ann.token)).status, 200)
 })
 
-test('a user learns the names of the admins of their own tenant, of those who can log in', async (t) => {
+test('a user sees the names of the admins of their own tenant who can log in', async (t) => {
   const hub = await testingHub(t)
   const [ann, boss] = [await hub.user('ann'), await hub.user('boss', 'admin')]
   const away = await hub.user('away', 'admin')

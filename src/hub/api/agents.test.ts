@@ -26,7 +26,7 @@ async function setup(t: TestContext, options: Parameters<typeof testingHub>[1] =
 
 const isIdle = (event: RunEvent) => event.type === 'agent.update' && event.update.kind === 'turn_ended'
 
-test('an agent is asked in our shape, and what is in the prompt is taken as it stands', async (t) => {
+test('an agent request in Errand’s own format passes its prompt and arguments to the agent unchanged', async (t) => {
   const { engine, agent, args, host, call, token } = await setup(t)
   const prompt = 'say ${HOME} and $${this} cost $5\nsecond line'
   const id = await agent({
@@ -57,7 +57,7 @@ test('an agent is asked in our shape, and what is in the prompt is taken as it s
   assert.equal((await call('GET', '/api/runs?blueprint=workflow', token)).json.runs.length, 0)
 })
 
-test("an agent is asked in the agent API's shape, with its defaults", async (t) => {
+test('an agent request in the format of the agent API gets its defaults', async (t) => {
   const { post, args, host, engine } = await setup(t)
   const made = await post('/api/runs', {
     input: { text: 'say hi' },
@@ -72,7 +72,7 @@ test("an agent is asked in the agent API's shape, with its defaults", async (t) 
   assert.equal(args().agent, 'claude_code')
 })
 
-test('a request that says too little, too much or two things is refused with what to do', async (t) => {
+test('refuses an incomplete, oversized or ambiguous request and says what to do', async (t) => {
   const { post, engine } = await setup(t)
   const bad: [object, number, RegExp][] = [
     [{}, 400, /exactly one of/],
@@ -107,7 +107,7 @@ test('a request that says too little, too much or two things is refused with wha
   assert.equal((await engine.list({ limit: 1 })).runs.length, 0)
 })
 
-test('the box of an agent is asked for in each of the shapes, and its session goes on in no lesser one', async (t) => {
+test('each request format can ask for the box of an agent, and a continued session keeps that box', async (t) => {
   const { post, host, engine, call, token } = await setup(t)
   const box = { isolation: 'container', network: { allow: ['a.example'] }, image: 'node:22' }
   const asked = () => {
@@ -147,7 +147,7 @@ test('the box of an agent is asked for in each of the shapes, and its session go
   assert.deepEqual([kept.isolation, kept.network], ['sandbox', 'models'])
 })
 
-test('attachments are refused with what to do instead, and a list of none is not', async (t) => {
+test('refuses attachments and says what to do instead, but accepts an empty list', async (t) => {
   const { post, engine } = await setup(t)
   const attachments = [{ name: 'notes.txt', content: 'aGVsbG8=' }]
   const asked = [
@@ -165,7 +165,7 @@ test('attachments are refused with what to do instead, and a list of none is not
   assert.equal((await post('/api/chat', { message: 'say x', attachments: [] })).status, 200)
 })
 
-test('a chat waits for the whole answer', async (t) => {
+test('a chat request waits for the whole answer', async (t) => {
   const { post, args, engine } = await setup(t)
   const { status, json } = await post('/api/chat', {
     message: 'say hello\nyou',
@@ -183,7 +183,7 @@ test('a chat waits for the whole answer', async (t) => {
   assert.deepEqual([args().agent, args().model], ['codex', 'gpt-5'])
 })
 
-test('a chat that fails is an error with the reason, and one nobody waits for is canceled', async (t) => {
+test('a chat that fails reports the reason, and a chat that nobody waits for is canceled', async (t) => {
   const { post, url, token, engine, host, log } = await setup(t)
   const failed = await post('/api/chat', { message: 'fail model' })
   assert.equal(failed.status, 502)
@@ -211,7 +211,7 @@ test('a chat that fails is an error with the reason, and one nobody waits for is
   assert.equal((await engine.done(run!.run_id)).status, 'canceled')
 })
 
-test('a chat that is left before its run is there cancels it', async (t) => {
+test('a chat whose client disconnects before its run exists cancels the run', async (t) => {
   const { url, token, engine, app, host } = await setup(t)
   const submit = engine.submit.bind(engine)
   const submitted = Promise.withResolvers<string>()
@@ -236,7 +236,7 @@ test('a chat that is left before its run is there cancels it', async (t) => {
   assert.equal((await engine.done(await submitted.promise)).status, 'canceled')
 })
 
-test('a chat gives up in the end, and a hub that stops says so', async (t) => {
+test('a chat gives up after its time limit, and says so when the hub stops', async (t) => {
   const { post, engine } = await setup(t, { apiLimits: { chatSeconds: 0.2 } })
   const late = await post('/api/chat', { message: 'hold' })
   assert.equal(late.status, 503)
@@ -287,7 +287,7 @@ test('a follow-up goes to the same run while it waits, and a question is answere
     assert.equal((await input(body)).status, 400, JSON.stringify(body))
 })
 
-test('of answers that come at once one counts, and the others are told by whom, how and when', async (t) => {
+test('when several answers arrive at once, the first counts and the others learn who answered, how and when', async (t) => {
   const { agent, until, engine, call, user, token } = await setup(t)
   const id = await agent({ prompt: 'ask', interactive: true })
   await until(id, (event) => event.type === 'agent.update' && event.update.kind === 'permission')
@@ -317,7 +317,7 @@ test('of answers that come at once one counts, and the others are told by whom, 
   assert.equal((await answer(as, decision, 'other')).json.error.details.by, by)
 })
 
-test('a prompt for a run that has ended goes on with its session, on the same runner', async (t) => {
+test('a prompt for an ended run continues its session on the same runner', async (t) => {
   const { post, agent, engine, host, args, call, token } = await setup(t)
   const id = await agent({
     prompt: 'say hi',
@@ -351,7 +351,7 @@ test('a prompt for a run that has ended goes on with its session, on the same ru
     assert.equal((await post(`/api/runs/${id}/input`, body)).json.error.code, 'run_ended')
 })
 
-test('prompts that come too late for a run are those of one that goes on with its session, and are given once', async (t) => {
+test('a prompt that arrives too late for its run starts one run that continues the session', async (t) => {
   const { post, agent, engine, host, events, until, call, token } = await setup(t)
   const id = await agent({ prompt: 'hold', agent: 'codex', model: 'm' })
   await until(id, (event) => event.type === 'agent.update' && event.update.kind === 'prompt')
@@ -390,7 +390,7 @@ test('prompts that come too late for a run are those of one that goes on with it
   assert.deepEqual(said.sort(), ['a', 'b'])
 })
 
-test('a prompt repeated after the end of the run that took it begins no other', async (t) => {
+test('repeating a prompt after its run has ended starts no new run', async (t) => {
   const { post, agent, engine, until, host } = await setup(t)
   const id = await agent({ prompt: 'say one', interactive: true })
   await until(id, isIdle)
@@ -401,7 +401,7 @@ test('a prompt repeated after the end of the run that took it begins no other', 
   assert.equal(host.specs.length, 1)
 })
 
-test('a prompt that waits for a run which is canceled or has failed is dropped, and can be given again', async (t) => {
+test('drops a waiting prompt when its run is canceled or fails, and accepts the same prompt again', async (t) => {
   const { post, agent, engine, events, until } = await setup(t)
   const id = await agent({ prompt: 'hold' })
   await until(id, (event) => event.type === 'agent.update' && event.update.kind === 'prompt')
@@ -417,7 +417,7 @@ test('a prompt that waits for a run which is canceled or has failed is dropped, 
   assert.equal((await engine.done(run_id)).status, 'success')
 })
 
-test('what cannot be gone on with says why', async (t) => {
+test('says why a run cannot be continued', async (t) => {
   const { post, agent, engine, call, token } = await setup(t)
   const mute = await agent({ prompt: 'mute' })
   await engine.done(mute)
@@ -430,7 +430,7 @@ test('what cannot be gone on with says why', async (t) => {
   assert.equal((await post(`/api/runs/${run_id}/input`, { prompt: 'x' })).json.error.code, 'run_ended')
 })
 
-test('an agent that neither ships with Errand nor is one of a runner is refused before a run is made', async (t) => {
+test('refuses an agent that neither Errand nor a runner provides, and creates no run', async (t) => {
   const mine = { name: 'mine', title: 'Mine', installed: true, usable: true }
   const views = [runner('a', [mine]), runner('b', [])]
   const { call, token, engine } = await setup(t, { machines: { list: () => views } })
@@ -466,7 +466,7 @@ test('an agent that neither ships with Errand nor is one of a runner is refused 
 const runner = (id: string, agents: RunnerView['agents'], status: RunnerView['status'] = 'connected') =>
   ({ id, agents, status, group: 'default' }) as RunnerView
 
-test('the agents of the fleet are shown, without the names of runners to those who have no token', async (t) => {
+test('lists the agents of the fleet, and names runners only to callers with a token', async (t) => {
   const box = { isolation: 'sandbox' as const }
   const none = { isolation: 'none' as const, isolation_why: 'bubblewrap is not installed.' }
   const have = { name: 'codex', title: 'Codex', installed: true, version: '1.0.0', usable: true, ...box }

@@ -35,7 +35,7 @@ async function world(t: TestContext, approvers?: object, more: object = {}) {
   return { hub, people, run, answer, read, asked }
 }
 
-test('an approval is given by those whom its step names alone, and they see its run', async (t) => {
+test('only the approvers that a step names can answer its approval, and they see its run', async (t) => {
   const { hub, run, answer, read, asked, people } = await world(t, { users: ['bob'] })
   assert.deepEqual([await asked('bob'), await asked('cid'), await asked('far')], [[run], [], []])
   for (const who of ['ann', 'root'] as const) {
@@ -57,7 +57,7 @@ test('an approval is given by those whom its step names alone, and they see its 
   assert.deepEqual([answered.decision, answered.by, answered.comment], ['approve', 'bob', 'looked at it'])
 })
 
-test('not the requester: whoever else may', async (t) => {
+test('with `requester: false`, any other permitted person may answer, but not the requester', async (t) => {
   const { answer } = await world(t, { requester: false })
   const refused = await answer('ann')
   assert.equal(refused.status, 403)
@@ -65,7 +65,7 @@ test('not the requester: whoever else may', async (t) => {
   assert.equal((await answer('root', 'reject')).status, 200)
 })
 
-test('a role lets in all who have it', async (t) => {
+test('a role admits everyone who has it', async (t) => {
   const { answer, asked, run } = await world(t, { roles: ['user'], requester: false })
   assert.deepEqual([await asked('cid'), await asked('ann'), await asked('root')], [[run], [], []])
   assert.equal((await answer('root')).status, 403)
@@ -73,7 +73,7 @@ test('a role lets in all who have it', async (t) => {
   assert.equal((await answer('cid')).status, 200)
 })
 
-test('who comes second learns who has answered, what and when, also once the run has ended', async (t) => {
+test('a second answer learns who answered, what and when, even after the run has ended', async (t) => {
   const { hub, answer, run } = await world(t, undefined)
   assert.equal((await answer('root', 'reject', 'not today')).status, 200)
   await hub.engine.done(run)
@@ -84,14 +84,14 @@ test('who comes second learns who has answered, what and when, also once the run
   assert.ok(Date.parse(answered_at) <= Date.now())
 })
 
-test('an approval that expires says when, and what no answer is taken as', async (t) => {
+test('an approval that expires shows when, and what counts as the answer if nobody answers', async (t) => {
   const { read } = await world(t, undefined, { timeout_seconds: 3600, on_timeout: 'approve' })
   const { approval } = (await read('ann')).json.steps[0]
   assert.equal(approval.on_timeout, 'approve')
   assert.ok(Date.parse(approval.expires_at) > Date.now())
 })
 
-test('rows of runs that ask a person come to them as they change, apart from those of their own', async (t) => {
+test('the stream sends changed runs that ask a person to that person, separate from their own runs', async (t) => {
   const { hub, people, run, answer } = await world(t, { users: ['bob'] })
   const response = await fetch(`${hub.url}/api/events?topics=runs`, {
     headers: { authorization: `Bearer ${people.bob.token}` },
@@ -108,7 +108,7 @@ test('rows of runs that ask a person come to them as they change, apart from tho
   assert.ok(!text.includes('event: run'))
 })
 
-test('approvers that are no names, no roles or unknown keys are refused with the place', async (t) => {
+test('refuses approvers with invalid names, unknown roles or unknown keys, and says where', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   for (const approvers of [{ users: [] }, { users: ['${WHO}'] }, { roles: ['boss'] }, { people: ['bob'] }]) {

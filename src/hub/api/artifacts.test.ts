@@ -53,7 +53,7 @@ async function running(t: TestContext, options: Parameters<typeof testingHub>[1]
   return { ...hub, ann, bob, far, boss, runner, farRunner, run_id, put, goOn, get }
 }
 
-test('what a runner has sent and told of is listed and fetched by those who see the run', async (t) => {
+test('users who see the run can list and fetch the artifacts that its runner has sent and reported', async (t) => {
   const hub = await running(t)
   const { put, get, ann, bob, far, boss, run_id } = hub
   for (const text of texts) assert.equal((await put(text)).status, 204, text)
@@ -100,7 +100,7 @@ test('what a runner has sent and told of is listed and fetched by those who see 
   assert.equal(linked.text, texts[2])
 })
 
-test('runners of the tenant alone send to a run that goes on, and take what it has kept', async (t) => {
+test('only runners of the tenant send artifacts to a run, only while it runs, and fetch stored ones', async (t) => {
   const { put, runner, farRunner, ann, run_id, call, goOn } = await running(t)
   assert.equal((await put('x', farRunner)).json.error.code, 'not_found')
   assert.equal((await put('x', ann.token)).status, 401)
@@ -120,7 +120,7 @@ test('runners of the tenant alone send to a run that goes on, and take what it h
     assert.equal((await take(token, id)).json.error.code, 'not_found')
 })
 
-test('what is over a limit is refused with its reason, damage is said, and a run takes all of it along', async (t) => {
+test('refuses artifacts over a limit, reports damage, and deletes artifacts together with their run', async (t) => {
   const hub = await running(t, { artifactLimits: { perRunBytes: 60, bytes: 50 } })
   const { put, get, goOn, engine, run_id } = hub
   for (const text of texts) await put(text)
@@ -140,7 +140,7 @@ test('what is over a limit is refused with its reason, damage is said, and a run
   )
 })
 
-test('names and types of strangers make no header of their own', () => {
+test('artifact names and media types from outside cannot inject headers', () => {
   const headers = contentHeaders({ name: 'a/"é\u{1f600}(1).html', media_type: 'text/html\r\nx: y' })
   assert.equal(headers['content-type'], 'application/octet-stream')
   assert.equal(

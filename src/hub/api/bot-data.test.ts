@@ -46,7 +46,7 @@ async function setUp(t: TestContext, options?: Parameters<typeof testingHub>[1])
   return { hub, call, start, botOn, up, runnerOf, stop }
 }
 
-test('data of a bot are known once it was up, and it goes back to where they are', async (t) => {
+test('the location of bot data is known once the bot was up, and its next run goes to that runner', async (t) => {
   const { hub, call, start, up, runnerOf, stop } = await setUp(t)
   const first = (await start('echo', { data: { path: '/state', size: '2GB' } })).json
   assert.deepEqual([first.data.path, first.data.limit_bytes], ['/state', 2 * GB])
@@ -84,7 +84,7 @@ test('data of a bot are known once it was up, and it goes back to where they are
   assert.equal((await call('GET', '/bots/echo/data')).json.in_use, false)
 })
 
-test('a hub that was killed before it kept where data are learns it at its next start', async (t) => {
+test('a hub that was killed before it stored the location of bot data learns it at its next start', async (t) => {
   const { hub, call, start, up } = await setUp(t)
   await start('echo')
   await up('echo')
@@ -99,7 +99,7 @@ test('a hub that was killed before it kept where data are learns it at its next 
   assert.equal((await call('GET', '/bots/echo/data')).json.runner, 'stand-in')
 })
 
-test('data of a run that was up and has ended in one commit are known', async (t) => {
+test('knows the data of a run that went up and ended in one commit', async (t) => {
   const { hub, call, start, botOn } = await setUp(t)
   const { run_id } = (await start('echo')).json
   const bot = await botOn('echo')
@@ -115,7 +115,7 @@ test('data of a run that was up and has ended in one commit are known', async (t
     await new Promise((resolve) => setTimeout(resolve, 5))
 })
 
-test('a user who has data of bots is not removed: the next of that name would have them', async (t) => {
+test('refuses to remove a user who has bot data, since the next user of that name would get it', async (t) => {
   const { hub, call, start, up, stop } = await setUp(t)
   const { token: boss } = await hub.user('boss', 'admin')
   await start('echo')
@@ -130,7 +130,7 @@ test('a user who has data of bots is not removed: the next of that name would ha
   assert.equal((await remove()).status, 204)
 })
 
-test('an update has its own place for data while it is under way; one that fails leaves the one before', async (t) => {
+test('an update has separate data while it is in progress; a failed update leaves the old data', async (t) => {
   const live = new Map<string, BotLive>()
   const { hub, call, start, botOn, up } = await setUp(t, { machines: { liveBot: (id) => live.get(id) } })
   const place = async () => {
@@ -176,7 +176,7 @@ test('an update has its own place for data while it is under way; one that fails
   assert.equal((await hub.engine.get(old))!.status, 'running')
 })
 
-test('a run that has no runner yet is not begun again beside itself: its data would be in two places', async (t) => {
+test('refuses to update a run that has no runner yet, since its data would be in two places', async (t) => {
   const { hub, call, start } = await setUp(t)
   hub.host.place = () => ({ waiting: 'for a runner' }) as never
   await start('echo')
@@ -184,7 +184,7 @@ test('a run that has no runner yet is not begun again beside itself: its data wo
   assert.deepEqual([update.status, update.json.error.code], [409, 'conflict'])
 })
 
-test('data count for a quota of their owner, with both numbers in its refusal', async (t) => {
+test('bot data count toward the quota of their owner, and the refusal names both numbers', async (t) => {
   const { call, start, up, stop } = await setUp(t, {
     botQuota: { maxBots: 9, maxSeconds: 3600, maxDataBytes: 3 * GB },
   })
@@ -202,7 +202,7 @@ test('data count for a quota of their owner, with both numbers in its refusal', 
   assert.equal((await call('GET', '/bot-data')).json.limit_bytes, 3 * GB)
 })
 
-test('less room than before is had only by data that fit it', async (t) => {
+test('the data limit can shrink only if the data fit it', async (t) => {
   const { hub, call, start, up, stop } = await setUp(t, {
     botQuota: { maxBots: 9, maxSeconds: 3600, maxDataBytes: 3 * GB },
   })
@@ -240,7 +240,7 @@ test('less room than before is had only by data that fit it', async (t) => {
   assert.equal((await start('two', { data: { size: '2GB' } })).status, 201)
 })
 
-test('a place for data is a plain path of its own', async (t) => {
+test('accepts only a plain path outside the system folders as the place for data', async (t) => {
   const { start } = await setUp(t)
   for (const path of [
     'data',
@@ -257,7 +257,7 @@ test('a place for data is a plain path of its own', async (t) => {
     assert.equal((await start('echo', { data: { path } })).status, 400, path)
 })
 
-test('data are exported as they are, and removed once their bot has ended', async (t) => {
+test('exports data unchanged, and removes them once their bot has ended', async (t) => {
   const { hub, call, start, up, stop } = await setUp(t)
   const { token: bob } = await hub.user('bob')
   const { token: boss } = await hub.user('boss', 'admin')
@@ -303,7 +303,7 @@ test('force ends the bot first, and forgets data whose runner is away', async (t
   assert.equal((await call('GET', '/bots/echo/data')).status, 404)
 })
 
-test('what a runner sends may take as long as it comes; any other body has its time', async (t) => {
+test('a body from a runner has no time limit while it arrives; any other body has one', async (t) => {
   const requestMs = 2000
   const { hub } = await setUp(t, { apiLimits: { requestMs } })
   const runner = await hub.user('runner', 'admin')

@@ -15,7 +15,7 @@ async function bot(t: test.TestContext) {
 
 const texts = (lines: readonly LogLine[]) => lines.map(({ stream, text }) => `${stream}: ${text}`)
 
-test('the log is shown by its last lines, searched, and by stream', async (t) => {
+test('shows the last lines of the log, searches it, and filters it by stream', async (t) => {
   const { bot: echo, logs, run_id } = await bot(t)
   await echo.say('one\ntwo\n')
   await echo.say('Error: no\n', 'stderr')
@@ -38,7 +38,7 @@ test('the log is shown by its last lines, searched, and by stream', async (t) =>
   assert.match((await logs('?tail=100000')).error.message, /query.tail/)
 })
 
-test('who follows gets each line once, until the bot ends', async (t) => {
+test('a follower gets each line once, until the bot ends', async (t) => {
   const { hub, token, bot: echo } = await bot(t)
   await echo.say('one\ntw')
   const response = await fetch(`${hub.url}/api/bots/echo/logs?follow=true&tail=10`, {
@@ -57,7 +57,7 @@ test('who follows gets each line once, until the bot ends', async (t) => {
   assert.deepEqual([data.at(-1).status, events.at(-1)!.split('\n')[0]], ['failed', 'event: end'])
 })
 
-test('who follows a search gets the last lines that hold it, however many came after them', async (t) => {
+test('a follower of a search gets the last matching lines, however many lines came after them', async (t) => {
   const { hub, token, bot: echo, logs } = await bot(t)
   await echo.say(`error 1\nerror 2\nerror 3\n${'fine\n'.repeat(50)}err`)
   while ((await logs('?search=fine')).lines.length < 50) await sleep(5)

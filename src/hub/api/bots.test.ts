@@ -26,7 +26,7 @@ async function until<T>(look: () => Promise<T | undefined | false> | T | undefin
   for (const deadline = Date.now() + 120_000; ; ) {
     const found = await look()
     if (found) return found
-    assert.ok(Date.now() < deadline, 'it did not come about')
+    assert.ok(Date.now() < deadline, 'the condition did not hold in time')
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
 }
@@ -37,7 +37,7 @@ const botOn = (hub: Hub, id = 'echo', runId?: string) =>
     return bot !== undefined && (runId === undefined || bot.spec.run_id === runId) && bot
   })
 
-test('a bot goes from start over building to running, and stop ends it, twice as once', async (t) => {
+test('a bot goes from start through building to running; stop ends it, and a second stop changes nothing', async (t) => {
   const { hub, call } = await setUp(t)
   const started = await call('POST', '', echo)
   assert.equal(started.status, 201, started.text)
@@ -66,7 +66,7 @@ test('a bot goes from start over building to running, and stop ends it, twice as
   assert.equal((await call('GET', '?state=stopped')).json.bots.length, 1)
 })
 
-test('how a bot ended is told with its state, reason and exit code', async (t) => {
+test('shows how a bot ended: its state, reason and exit code', async (t) => {
   const { hub, call } = await setUp(t)
   const ends = [
     [{ outcome: 'success', exit_code: 0, message: 'ended by itself' }, 'stopped', undefined],
@@ -88,11 +88,15 @@ test('how a bot ended is told with its state, reason and exit code', async (t) =
     if ('exit_code' in end) assert.equal(view.exit_code, end.exit_code)
     const listed = (await call('GET', '?all=true')).json.bots.find((bot: BotView) => bot.bot_id === id)
     assert.equal(listed.state, state)
-    assert.deepEqual([view.restarts, listed.restarts], [0, undefined], 'a list says nothing rather than none')
+    assert.deepEqual(
+      [view.restarts, listed.restarts],
+      [0, undefined],
+      'a list omits the count instead of showing zero',
+    )
   }
 })
 
-test('of 20 starts at once exactly three begin, and the others are told what to do', async (t) => {
+test('of 20 simultaneous starts exactly three begin, and the refusals say what to do', async (t) => {
   const { hub, token, call } = await setUp(t)
   const starts = Array.from({ length: 20 }, (_, index) =>
     call('POST', '', { bot_id: `bot-${index}`, code: 'x' }),
@@ -110,7 +114,7 @@ test('of 20 starts at once exactly three begin, and the others are told what to 
   assert.equal((await hub.call('POST', '/api/bots', bobs, { bot_id: 'one', code: 'x' })).status, 201)
 })
 
-test('what no runner could hold is refused before anything begins, and a restart of it ends nothing', async (t) => {
+test('refuses a bot that no runner could hold before anything begins, and such a restart ends nothing', async (t) => {
   let most = 999
   const checkRoom = ({ limits }: { limits: { cpus: number } }) => {
     if (limits.cpus <= most) return
@@ -134,7 +138,7 @@ test('what no runner could hold is refused before anything begins, and a restart
   assert.equal((await call('POST', '/echo/update', { limits: { cpus: 1 } })).status, 202)
 })
 
-test('20 starts of one bot begin it once', async (t) => {
+test('20 simultaneous starts of one bot start it once', async (t) => {
   const { call } = await setUp(t)
   const answers = await Promise.all(Array.from({ length: 20 }, () => call('POST', '', echo)))
   assert.equal(answers.filter(({ status }) => status === 201).length, 1)
@@ -143,7 +147,7 @@ test('20 starts of one bot begin it once', async (t) => {
   assert.match(refused.json.error.hint, /bot update echo/)
 })
 
-test('a bot of another user is not there; an admin sees it', async (t) => {
+test('other users do not see a bot; an admin does', async (t) => {
   const { hub, call } = await setUp(t)
   await call('POST', '', echo)
   const { token: bob } = await hub.user('bob')
@@ -167,7 +171,7 @@ test('a bot of another user is not there; an admin sees it', async (t) => {
   assert.equal((await of(boss, 'GET', '/echo?owner=ann')).json.bot_id, 'echo')
 })
 
-test('secret variables reach the machine, stand nowhere else, and go when the bot ends', async (t) => {
+test('secret variables reach only the machine, and are deleted when the bot ends', async (t) => {
   const { hub, token, call } = await setUp(t)
   const image = {
     bot_id: 'echo',
@@ -207,7 +211,7 @@ test('secret variables reach the machine, stand nowhere else, and go when the bo
   await until(async () => Object.keys(await hub.secrets.ofRun({ tenant: 'default', run_id })).length === 0)
 })
 
-test('a restart waits for the end of the run before, and keeps secrets and settings', async (t) => {
+test('a restart waits for the end of the previous run, and keeps secrets and settings', async (t) => {
   const { hub, call } = await setUp(t)
   const { run_id } = (await call('POST', '', { ...echo, limits: { memory: '300MB' } })).json
   await botOn(hub)
@@ -226,7 +230,7 @@ test('a restart waits for the end of the run before, and keeps secrets and setti
   assert.match(gone.json.error.hint, /errand bot start echo --simple bot\.py -e BOT_TOKEN$/)
 })
 
-test("a registry's password is kept until the bot runs; begun again it takes the image that is there", async (t) => {
+test('stores a registry password until the bot runs; a restart uses the image that exists', async (t) => {
   const { hub, call } = await setUp(t)
   const auth = { username: 'ann', password: 'hunter2-of-ann' }
   const image = { docker_image: 'registry.example/echo', group: 'own' }
@@ -261,7 +265,7 @@ test("a registry's password is kept until the bot runs; begun again it takes the
   )
 })
 
-test("a Git server's token is kept until the bot runs; begun again it takes what was built of it", async (t) => {
+test('stores a Git server token until the bot runs; a restart uses the image that was built', async (t) => {
   const { hub, call } = await setUp(t)
   const git = { git_url: 'https://git.example/a.git', git_ref: 'v1' }
   const git_auth = { username: 'ann', password: 'a token of ann' }
@@ -287,7 +291,7 @@ test("a Git server's token is kept until the bot runs; begun again it takes what
   assert.deepEqual((await botOn(hub, 'echo', update.run_id)).spec.args.source, { ...source, built })
 })
 
-test('a token that the hub keeps serves each start of its bot, and is told by its name alone', async (t) => {
+test('a token stored on the hub serves each start of its bot, and only its name is shown', async (t) => {
   const { hub, call } = await setUp(t)
   const git = { bot_id: 'echo', git_url: 'https://git.example/a.git' }
   const missing = await call('POST', '', { ...git, git_auth: { secret: 'GIT_TOKEN' } })
@@ -325,7 +329,7 @@ test('a token that the hub keeps serves each start of its bot, and is told by it
   assert.ok(!stray.text.includes('of nobody'))
 })
 
-test('a refresh is for one start: that of a restart is none, and only what is built is built anew', async (t) => {
+test('a refresh applies to one start, not to a restart, and rebuilds only images that Errand builds', async (t) => {
   const { hub, call } = await setUp(t)
   await call('POST', '', { bot_id: 'echo', code: 'x', refresh: true })
   const first = await botOn(hub)
@@ -347,7 +351,7 @@ test('a refresh is for one start: that of a restart is none, and only what is bu
   assert.match(ready.json.error.message, /"refresh" cannot rebuild "b": it uses an existing image/)
 })
 
-test('an update of a private image takes what is there, or what its own credentials give, on any runner', async (t) => {
+test('an update of a private image uses the existing image or its own credentials, on any runner', async (t) => {
   const { hub, call } = await setUp(t)
   const auth = { username: 'ann', password: 'hunter2-of-ann' }
   const image = { docker_image: 'registry.example/echo', registry_auth: auth }
@@ -375,7 +379,7 @@ test('an update of a private image takes what is there, or what its own credenti
   ])
 })
 
-test('a bot that has ended and had no secrets can be restarted, within the quota', async (t) => {
+test('an ended bot without secrets can be restarted, within the quota', async (t) => {
   const { hub, call } = await setUp(t, {
     botQuota: { maxBots: 1, maxSeconds: 3600, maxDataBytes: 5 * 1024 ** 3 },
   })
@@ -389,7 +393,7 @@ test('a bot that has ended and had no secrets can be restarted, within the quota
   assert.equal((await call('POST', '/one/restart')).json.error.code, 'quota_exceeded')
 })
 
-test('a bot that has crashed begins again with its secrets, which go once it is stopped or another takes its place', async (t) => {
+test('a crashed bot restarts with its secrets, which are deleted once it is stopped or replaced', async (t) => {
   const { hub, call } = await setUp(t)
   const crash = async (
     run_id: string,
@@ -422,7 +426,7 @@ test('a bot that has crashed begins again with its secrets, which go once it is 
   assert.match(refused.json.error.hint, /-e BOT_TOKEN$/)
 })
 
-test('code that is updated keeps what it needs, unless that is given or of another language', async (t) => {
+test('an update of the code keeps the dependencies, unless they are given or the language changes', async (t) => {
   const { hub, call } = await setUp(t)
   const needs = { requirements: ['aiogram>=3.0'], base_image: 'python:3.12-slim' }
   await call('POST', '', { bot_id: 'echo', code: 'old', ...needs })
@@ -447,7 +451,7 @@ test('code that is updated keeps what it needs, unless that is given or of anoth
   assert.deepEqual([node.requirements, node.base_image], [[], undefined])
 })
 
-test('a bot that is begun again lives no longer than bots may by then', async (t) => {
+test('a restarted bot lives no longer than the current limit allows', async (t) => {
   const quota = { maxBots: 3, maxSeconds: 86_400, maxDataBytes: 5 * 1024 ** 3 }
   const { call } = await setUp(t, { botQuota: quota })
   assert.equal((await call('POST', '', { bot_id: 'one', code: 'x' })).json.timeout_seconds, 86_400)
@@ -479,7 +483,7 @@ test('an update ends the old bot once the new one is up', async (t) => {
   assert.deepEqual([now.run_id, now.state, now.update], [run_id, 'running', undefined])
 })
 
-test('an update of a bot with a check takes over once it is healthy; one that is unhealthy is ended', async (t) => {
+test('an update of a bot with a health check takes over once healthy; an unhealthy one is ended', async (t) => {
   const live = new Map<string, BotLive>()
   const { hub, call } = await setUp(t, { machines: { liveBot: (id) => live.get(id) } })
   const health = { cmd: 'true', interval_seconds: 5 }
@@ -513,7 +517,7 @@ test('an update of a bot with a check takes over once it is healthy; one that is
   assert.deepEqual([now.run_id, now.state, now.health], [run_id, 'running', { state: 'healthy' }])
 })
 
-test('an update takes over only when its container engine has told whether it is healthy', async (t) => {
+test('an update takes over only after its container engine has reported whether it is healthy', async (t) => {
   const away = new Map<string, BotLive>()
   let looks = 0
   const live = (id: string) => {
@@ -536,7 +540,7 @@ test('an update takes over only when its container engine has told whether it is
   assert.equal((await hub.engine.done(old)).message, `Updated to ${run_id}.`)
 })
 
-test('what its runner tells of a bot is shown while it lives; an engine that is away stands before what it is at', async (t) => {
+test('shows what the runner reports about a live bot; an unreachable engine takes precedence over its phase', async (t) => {
   const live = new Map<string, BotLive>()
   const { hub, call } = await setUp(t, { machines: { liveBot: (id) => live.get(id) } })
   await call('POST', '', { ...echo, restart: { policy: 'always' } })
@@ -575,7 +579,7 @@ test('what its runner tells of a bot is shown while it lives; an engine that is 
   assert.deepEqual(ended.usage, { peak_memory_bytes: 3e6, cpu_ms: 7 })
 })
 
-test('a life without end is had where the operator allows it, and asked for', async (t) => {
+test('a bot lives without limit only if the operator allows it and the request asks for it', async (t) => {
   const quota: BotQuota = { ...DEFAULT_BOT_QUOTA, maxBots: 9 }
   const { hub, call } = await setUp(t, { botQuota: quota })
   for (const timeout_seconds of [null, 'unlimited']) {
@@ -603,7 +607,7 @@ test('a life without end is had where the operator allows it, and asked for', as
   assert.equal((await call('POST', '/endless/restart')).json.timeout_seconds, 7200)
 })
 
-test('an update that fails leaves the old bot, and says so', async (t) => {
+test('an update that fails leaves the old bot running, and says so', async (t) => {
   const { hub, call } = await setUp(t)
   const { run_id: old } = (await call('POST', '', echo)).json
   await (await botOn(hub)).phase('running')
@@ -625,7 +629,7 @@ test('an update that fails leaves the old bot, and says so', async (t) => {
   assert.equal((await call('GET', '/echo')).json.state, 'stopped')
 })
 
-test('an update is finished by a hub that was restarted in between', async (t) => {
+test('a hub that restarts during an update finishes it', async (t) => {
   const { hub, call } = await setUp(t, { botSettleMs: 3_600_000 })
   const { run_id: old } = (await call('POST', '', echo)).json
   await botOn(hub)
@@ -641,7 +645,7 @@ test('an update is finished by a hub that was restarted in between', async (t) =
   assert.equal((await engine.get(run_id))!.status, 'running')
 })
 
-test('a restart is finished by a hub that was killed in between, and lost secrets are swept', async (t) => {
+test('a hub that was killed during a restart of a bot finishes it, and deletes orphaned secrets', async (t) => {
   const { hub, call } = await setUp(t)
   const { run_id: old } = (await call('POST', '', { bot_id: 'echo', code: 'x' })).json
   await botOn(hub)
@@ -663,7 +667,7 @@ test('a restart is finished by a hub that was killed in between, and lost secret
   assert.deepEqual(await secrets.runs(), [])
 })
 
-test('a password that has served is deleted by a hub that was killed before it could', async (t) => {
+test('a hub that was killed before it deleted a used password deletes it', async (t) => {
   const { hub, call } = await setUp(t)
   const { engine, secrets, uploads, bots } = hub
   let isUp = false
@@ -686,7 +690,7 @@ test('a password that has served is deleted by a hub that was killed before it c
   assert.deepEqual((await namesOf(waits)).sort(), ['BOT_REGISTRY_PASSWORD', 'BOT_TOKEN'])
 })
 
-test('a bot has no other way in than its own', async (t) => {
+test('a bot can only be started through its own commands', async (t) => {
   const { hub, token, call } = await setUp(t)
   const args = { bot_id: 'x', source: { mode: 'image', image: 'busybox' } }
   const workflow = { version: 'v0.1', name: 'x', steps: [{ name: 'a', action: 'bot.serve', args }] }
@@ -712,7 +716,7 @@ test('a bot has no other way in than its own', async (t) => {
   )
 })
 
-test('what is wrong with a request is told with a code, what and a hint', async (t) => {
+test('refuses an invalid request with a code, what is wrong and a hint', async (t) => {
   const { call } = await setUp(t)
   const wrong: [object, RegExp, number?][] = [
     [{ bot_id: '../x', code: 'x' }, /but a bot id is at most 63 letters/],

@@ -24,19 +24,23 @@ async function hubBehind(t: Parameters<typeof testingHub>[0], proxies?: string[]
   return { hub, login, enroll, callers }
 }
 
-test('behind a trusted proxy each client has limits of its own, whatever it writes into the header', async (t) => {
+test('behind a trusted proxy each client has its own limits, whatever it writes into the header', async (t) => {
   const { login, callers } = await hubBehind(t, ['127.0.0.1', '10.0.0.0/8', 'fd00::/8'])
   assert.equal(await login('ann', '198.51.100.1'), 401)
-  assert.equal(await login('ann', '6.6.6.6, 198.51.100.1'), 429, 'a forged hop is no other client')
-  assert.equal(await login('ann', '198.51.100.1, 10.1.2.3, fd00::7'), 429, 'further proxies are gone past')
+  assert.equal(
+    await login('ann', '6.6.6.6, 198.51.100.1'),
+    429,
+    'a forged hop does not count as another client',
+  )
+  assert.equal(await login('ann', '198.51.100.1, 10.1.2.3, fd00::7'), 429, 'skips further trusted proxies')
   assert.equal(await login('ann', '::ffff:198.51.100.1'), 429)
-  assert.equal(await login('ann', '198.51.100.2'), 401, 'another client is not closed out')
+  assert.equal(await login('ann', '198.51.100.2'), 401, 'another client is not locked out')
   assert.equal(await login('ann', '2001:db8:0:1::1'), 401)
-  assert.equal(await login('ann', '[2001:db8:0:1::2]:443'), 429, 'of one network of IPv6')
+  assert.equal(await login('ann', '[2001:db8:0:1::2]:443'), 429, 'an address of the same IPv6 network')
   assert.deepEqual(callers.slice(0, 5), [...Array(4).fill('198.51.100.1'), '198.51.100.2'])
 })
 
-test('enrolment counts the tries of the client too', async (t) => {
+test('enrollment also counts the attempts of the client', async (t) => {
   const { enroll } = await hubBehind(t, ['127.0.0.1'])
   const statuses = await Promise.all(Array.from({ length: 21 }, () => enroll('198.51.100.1')))
   assert.deepEqual(statuses.filter((status) => status === 429).length, 1)

@@ -10,7 +10,7 @@ const asking = (args: Record<string, unknown>, name = 'release') => ({
 })
 const noticeOf = ({ body }: Received) => WebhookNotice.parse(JSON.parse(body))
 
-test('a webhook is told once, signed, of what a person may answer and of their failed runs alone', async (t) => {
+test('sends a signed webhook once, only for questions that the user may answer and their own failed runs', async (t) => {
   const channel = await webStandIn(t)
   const hub = await testingHub(t, { notify: { publicUrl: 'https://errand.example/at/' } })
   const [ann, bob] = [await hub.user('ann'), await hub.user('bob')]
@@ -54,7 +54,7 @@ test('a webhook is told once, signed, of what a person may answer and of their f
   assert.equal(channel.received.length, 2)
 })
 
-test('a channel that is away is tried again, and told no more of what was answered meanwhile', async (t) => {
+test('retries an unreachable channel, but no longer sends what was answered in the meantime', async (t) => {
   const channel = await webStandIn(t)
   channel.answer.status = 503
   const hub = await testingHub(t, { notify: { retryMs: 1 } })
@@ -76,7 +76,7 @@ test('a channel that is away is tried again, and told no more of what was answer
   while ((await state()).failure !== undefined) await new Promise(setImmediate)
 })
 
-test('a notice whose question is answered during its delivery is not due again when that fails', async (t) => {
+test('a notice whose question is answered during a failed delivery is not due again', async (t) => {
   const { stores, user } = await testingHub(t)
   const { id: user_id } = await user('ann')
   const at = { created_at: '2026-01-01T00:00:00.000Z', due_at: '2026-01-01T00:00:00.000Z' }
@@ -110,7 +110,7 @@ test('a notice whose question is answered during its delivery is not due again w
   )
 })
 
-test('a notice that nobody takes is given up in the end, with the reason', async (t) => {
+test('gives up a notice that cannot be delivered in the end, with the reason', async (t) => {
   const channel = await webStandIn(t)
   channel.answer.status = 500
   const hub = await testingHub(t, { notify: { retryMs: 1, patienceMs: 1 } })
@@ -126,7 +126,7 @@ test('a notice that nobody takes is given up in the end, with the reason', async
   assert.ok(hub.log.some((line) => /did not get a notice/.test(line)))
 })
 
-test('a topic of ntfy gets a title, a text and a link, with the token of the channel', async (t) => {
+test('an ntfy topic gets a title, a text and a link, sent with the token of the channel', async (t) => {
   const channel = await webStandIn(t)
   const hub = await testingHub(t)
   const ann = await hub.user('ann')
@@ -146,7 +146,7 @@ test('a topic of ntfy gets a title, a text and a link, with the token of the cha
   assert.equal(channel.received.length, 1)
 })
 
-test('e-mail goes by the server of the hub; without one, none is taken', async (t) => {
+test('sends e-mail through the mail server of the hub; without one, refuses e-mail channels', async (t) => {
   const mail = await mailStandIn(t)
   const hub = await testingHub(t, { notify: { mail: { url: mail.url, from: 'errand@hub.example' } } })
   const ann = await hub.user('ann')
@@ -174,7 +174,7 @@ test('e-mail goes by the server of the hub; without one, none is taken', async (
   assert.deepEqual([refused.status, refused.json.error.code], [503, 'unavailable'])
 })
 
-test("a channel is its user's alone, goes with its secrets, and there are ten at most", async (t) => {
+test('only its user sees a channel; it is deleted with its secrets; a user has at most ten', async (t) => {
   const hub = await testingHub(t)
   const [ann, root] = [await hub.user('ann'), await hub.user('root', 'admin')]
   const add = () =>

@@ -8,7 +8,7 @@ const figure = (text: string, name: string): number | undefined => {
   return line === undefined ? undefined : Number(line.slice(name.length + 1))
 }
 
-test('the figures tell of runs, output, runners, readers and the process', async (t) => {
+test('metrics cover runs, output, runners, readers and the process', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('boss', 'admin')
   const create = async (cmd: string) =>
@@ -48,7 +48,7 @@ test('the figures tell of runs, output, runners, readers and the process', async
   await reader.text().catch(() => {})
 })
 
-test('the figures are for admins of the first tenant, and for a token that does nothing else', async (t) => {
+test('only admins of the first tenant and metrics tokens read metrics, and such a token does nothing else', async (t) => {
   const hub = await testingHub(t)
   const boss = await hub.user('boss', 'admin')
   const ann = await hub.user('ann')
@@ -69,7 +69,7 @@ test('the figures are for admins of the first tenant, and for a token that does 
   assert.deepEqual([await status(boss.token), await status(token)], [403, 401])
 })
 
-test('open figures are for this machine alone', async (t) => {
+test('open metrics are readable only from the same machine', async (t) => {
   const hub = await testingHub(t, { openMetrics: true })
   assert.equal((await hub.call('GET', '/metrics')).status, 200)
   const passedOn = { 'x-forwarded-for': '203.0.113.7' }

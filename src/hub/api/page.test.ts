@@ -19,7 +19,7 @@ async function pageFolder(t: TestContext): Promise<string> {
   return folder
 }
 
-test('the page is at each of its addresses, and what others ask for there is as before', async (t) => {
+test('serves the page at each of its addresses, and other requests there behave as before', async (t) => {
   const folder = await pageFolder(t)
   const hub = await testingHub(t, { page: { folder, basePath: '/errand' } })
   const get = (path: string, headers: Record<string, string> = {}) =>
@@ -51,7 +51,7 @@ test('the page is at each of its addresses, and what others ask for there is as 
   assert.equal((await get('/runs', HTML)).status, 404)
 })
 
-test('assets are sent as small as can be read, kept for ever, and nothing beside them is', async (t) => {
+test('sends assets compressed and cacheable without end, and serves nothing outside of their folder', async (t) => {
   const hub = await testingHub(t, { page: { folder: await pageFolder(t) } })
   const ask = async (path: string, encoding: string) => {
     const { request } = await import('node:http')
@@ -87,7 +87,7 @@ test('assets are sent as small as can be read, kept for ever, and nothing beside
     assert.equal((await ask(`/assets/${name}`, '')).status, 404, name)
 })
 
-test('a login by cookie acts as its user, from a page of the hub alone', async (t) => {
+test('a login by cookie acts as its user, but only from a page of the hub', async (t) => {
   const hub = await testingHub(t, { page: { folder: await pageFolder(t), basePath: '/errand' } })
   const ann = await hub.user('ann', 'user', 'default', 'first password')
   await hub.user('bob', 'user', 'default', 'first password')
@@ -113,9 +113,9 @@ test('a login by cookie acts as its user, from a page of the hub alone', async (
     /^errand_browser=[\w-]+\.[\w-]+; Path=\/errand; Max-Age=34560000; HttpOnly; SameSite=Strict$/,
   )
   const known = await login('ann', { origin: hub.url, cookie: browser.split(';')[0]! })
-  assert.equal(known.headers.getSetCookie().length, 1, 'a browser that is known already')
+  assert.equal(known.headers.getSetCookie().length, 1, 'a browser that is already known')
   const bobsLogin = await login('bob', { origin: hub.url, cookie: browser.split(';')[0]! })
-  assert.equal(bobsLogin.headers.getSetCookie().length, 2, 'by ann, not by bob')
+  assert.equal(bobsLogin.headers.getSetCookie().length, 2, 'known for ann, not for bob')
   assert.match(set, /^errand_session=[\w.-]+; Path=\/errand; Max-Age=43\d\d\d; HttpOnly; SameSite=Strict$/)
   assert.match(
     (await login('ann', { origin: `https://${new URL(hub.url).host}` })).headers.get('set-cookie')!,
@@ -144,10 +144,18 @@ test('a login by cookie acts as its user, from a page of the hub alone', async (
   assert.equal(
     (await post({ cookie: 'errand_session=none' }, ann.token)).status,
     201,
-    'a token needs neither',
+    'a request with a token needs neither',
   )
-  assert.equal((await post({ cookie }, 'errand_api_wrong')).status, 401, 'what is sent as a token counts')
-  assert.equal((await post({ cookie: `errand_session=${ann.token}` })).status, 401, 'a token is no session')
+  assert.equal(
+    (await post({ cookie }, 'errand_api_wrong')).status,
+    401,
+    'the token takes precedence over the cookie',
+  )
+  assert.equal(
+    (await post({ cookie: `errand_session=${ann.token}` })).status,
+    401,
+    'a token is not a session',
+  )
 
   await hub.engine.done(fine.json.run_id)
   const events = `/api/runs/${fine.json.run_id}/events`
@@ -157,7 +165,7 @@ test('a login by cookie acts as its user, from a page of the hub alone', async (
   assert.equal((await hub.call('GET', events, undefined, undefined, { cookie: bobs })).status, 404)
 })
 
-test('a logout ends the session of the cookie, or all of its user, and takes the cookie back', async (t) => {
+test('a logout ends the session of the cookie or all sessions of its user, and clears the cookie', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann', 'user', 'default', 'first password')
   const login = async () => {
@@ -180,10 +188,10 @@ test('a logout ends the session of the cookie, or all of its user, and takes the
   assert.deepEqual([await me(one), await me(two)], [401, 200])
   assert.equal((await logout(two, { everywhere: true })).status, 204)
   assert.deepEqual([await me(two), await me(three)], [401, 401])
-  assert.equal((await hub.call('GET', '/api/me', token)).status, 200, 'tokens go on')
+  assert.equal((await hub.call('GET', '/api/me', token)).status, 200, 'API tokens stay valid')
 })
 
-test('a password that is changed by cookie answers a new cookie and no token', async (t) => {
+test('a password change by cookie returns a new cookie and no token', async (t) => {
   const hub = await testingHub(t)
   await hub.user('ann', 'user', undefined, 'first password')
   const login = (password: string, cookie: boolean) =>
@@ -203,7 +211,7 @@ test('a password that is changed by cookie answers a new cookie and no token', a
     (await hub.call('GET', '/api/me', undefined, undefined, sent)).status
   assert.deepEqual([await me(before), await me(after)], [401, 200])
   const out = await hub.call('POST', '/api/auth/logout', undefined, undefined, after)
-  assert.equal(out.status, 204, 'the csrf of the answer is that of the new session')
+  assert.equal(out.status, 204, 'the csrf value in the answer belongs to the new session')
   // By token nothing has changed.
   const { token } = (await login('second password', false)).json
   const back = { current_password: 'second password', new_password: 'third password' }

@@ -13,7 +13,7 @@ steps:
   - {name: c, action: noop, when: '\${A} == "two"'}
 `
 
-test('a retry is foreseen, begun from a step on, and shown as one of a chain', async (t) => {
+test('a retry is planned, starts at a step, and is shown as part of a chain', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const { run_id } = (await hub.call('POST', '/api/runs', token, { yaml })).json
@@ -54,7 +54,7 @@ test('a retry is foreseen, begun from a step on, and shown as one of a chain', a
   )
 })
 
-test('what makes no sense, or is not theirs, is refused before anything is begun', async (t) => {
+test("refuses a retry that makes no sense or is for another user's run, before anything begins", async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const other = await hub.user('bob')
@@ -71,7 +71,7 @@ test('what makes no sense, or is not theirs, is refused before anything is begun
   assert.equal((await hub.call('GET', '/api/runs', token)).json.runs.length, 1)
 })
 
-test('a try of another user is in the chain that an admin sees, and hides none of theirs', async (t) => {
+test('a try by another user appears in the chain only for an admin, and hides no run of the owner', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const admin = await hub.user('root', 'admin')
@@ -91,7 +91,7 @@ test('a try of another user is in the chain that an admin sees, and hides none o
   assert.deepEqual(await latest(admin.token), [again.run_id])
 })
 
-test('a retry that is asked for twice with one key is begun once', async (t) => {
+test('two retry requests with the same key start one retry', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const { run_id } = (await hub.call('POST', '/api/runs', token, { yaml })).json

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import test from 'node:test'
 import { oneStep, testingHub } from '../../../test/support/hub/hub-fixture.ts'
 
-test('lines are read by number and from the end, by who may see the run alone', async (t) => {
+test('only users who may see the run read its lines, by number and from the end', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const { token: other } = await hub.user('bob')
@@ -46,7 +46,7 @@ test('lines are read by number and from the end, by who may see the run alone', 
   }
 })
 
-test('a search finds texts and expressions, tells where they stand, and refuses what it cannot read', async (t) => {
+test('a search finds text and expressions, returns their positions, and refuses an invalid expression', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const { run_id } = (
@@ -85,7 +85,7 @@ test('a search finds texts and expressions, tells where they stand, and refuses 
   assert.match(error.hint, /JavaScript/)
 })
 
-test('an expression that would go on for ever is ended, and the hub answers meanwhile', async (t) => {
+test('ends an expression that takes too long, and the hub answers other requests in the meantime', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const { run_id } = (await hub.call('POST', '/api/runs', token, { yaml: oneStep(`say ${'a'.repeat(60)}!`) }))
@@ -101,7 +101,7 @@ test('an expression that would go on for ever is ended, and the hub answers mean
   assert.match(json.error.message, /takes too long/)
 })
 
-test('the index of a long log is kept beside it, and made anew where it is damaged', async (t) => {
+test('stores the index of a long log next to it, and rebuilds a damaged one', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const bytes = 8 * 1024 * 1024

@@ -17,7 +17,7 @@ async function hubWithRuns(t: test.TestContext) {
   return { ...hub, ann, bob, boss, eve, create, counts, bulk }
 }
 
-test('a filter by inputs and its counts tell each user of its own runs, and rows have their inputs', async (t) => {
+test('a filter by inputs and its counts show each user only their own runs, and rows show the inputs', async (t) => {
   const hub = await hubWithRuns(t)
   const more = { A: '1', B: '2', C: '3', region: 'eu' }
   const first = await hub.create(withInputs, 'ann', more)
@@ -46,7 +46,7 @@ test('a filter by inputs and its counts tell each user of its own runs, and rows
   assert.deepEqual([wrong.status, wrong.json.error.code], [400, 'bad_request'])
 })
 
-test('many runs are canceled, retried and deleted, each told of, and none of another', async (t) => {
+test('cancels, retries and deletes many runs, reports each one, and touches none of another user', async (t) => {
   const hub = await hubWithRuns(t)
   const [one, two] = [await hub.create(oneStep('hold'), 'ann'), await hub.create(oneStep('hold'), 'ann')]
   const [bobs, eves] = [await hub.create(oneStep('hold'), 'bob'), await hub.create(oneStep('hold'), 'eve')]
@@ -84,7 +84,7 @@ test('many runs are canceled, retried and deleted, each told of, and none of ano
   assert.deepEqual([deleted.json.done, (await hub.counts(hub.ann.token)).by_status], [2, { running: 2 }])
 })
 
-test('runs carry the labels of their workflow and of their start, and lists are filtered and sorted', async (t) => {
+test('runs have the labels of their workflow and of their start; lists filter and sort by them', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const yaml = `${oneStep('fail')}labels: {team: db, env: test}\n`
@@ -129,7 +129,7 @@ test('runs carry the labels of their workflow and of their start, and lists are 
   }
 })
 
-test('a repeat of what was left half done does the rest, and answers as one', async (t) => {
+test('repeating a half-finished bulk request does the rest, and answers like a single request', async (t) => {
   const hub = await hubWithRuns(t)
   const ids = await Promise.all(Array.from({ length: 4 }, () => hub.create(oneStep('fail'), 'ann')))
   await Promise.all(ids.map((id) => hub.engine.done(id)))

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import test from 'node:test'
 import { oneStep, testingHub } from '../../../test/support/hub/hub-fixture.ts'
 
-test('an output is read whole and by range', async (t) => {
+test('an output can be read whole and by range', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const { run_id } = (await hub.call('POST', '/api/runs', token, { yaml: oneStep('say 0123456789') })).json
@@ -69,7 +69,7 @@ test('a large output arrives whole', async (t) => {
   assert.equal(text.slice(-5), '01234')
 })
 
-test('an output whose file was cut short or is gone is told as damaged, with what is there when asked for', async (t) => {
+test('reports an output whose file is truncated or missing as damaged, and returns what exists on request', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const { run_id } = (await hub.call('POST', '/api/runs', token, { yaml: oneStep('say 0123456789') })).json

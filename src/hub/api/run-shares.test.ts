@@ -46,7 +46,7 @@ const reads = (id: string) => [
   `/run-status?run_id=${id}`,
 ]
 
-test('a run is its own until it is shared: to watch, then to take part, then no more', async (t) => {
+test('only the owner sees a run until it is shared: to watch, then to take part, then no longer', async (t) => {
   const { run, call, share, unshare, prompt, log } = await world(t)
   const readBy = async (who: Who) => {
     const statuses = new Set<number>()
@@ -93,7 +93,7 @@ test('a run is its own until it is shared: to watch, then to take part, then no 
   ])
 })
 
-test('a role is shared with too, and what names nobody, two or the owner is refused', async (t) => {
+test('a run can be shared with a role; refuses a share with nobody, with two, or with the owner', async (t) => {
   const { run, call, share } = await world(t)
   assert.equal((await share('ann', { role: 'user' })).status, 200)
   assert.equal((await call('cid', 'GET', `/api/runs/${run}`)).status, 200)
@@ -108,7 +108,7 @@ test('a role is shared with too, and what names nobody, two or the owner is refu
   }
 })
 
-test('what is shared is listed for whom it is, with the filters and pages of any list', async (t) => {
+test('lists shared runs for the users that they are shared with, with the usual filters and pages', async (t) => {
   const { hub, people, run, call, share } = await world(t)
   const other = await hub.engine.submit({ yaml: oneStep('say hi'), owner: 'ann', tenant: 'default' })
   await hub.engine.done(other.run_id)
@@ -131,7 +131,7 @@ test('what is shared is listed for whom it is, with the filters and pages of any
   assert.deepEqual(counts.by_status, { running: 1, success: 1 })
 })
 
-test('a session that somebody else goes on with stays in the sight of those who had it', async (t) => {
+test('a session that another user continues stays visible to those who could see it', async (t) => {
   const { hub, run, call, share, prompt } = await world(t)
   await share('ann', { user: 'bob', can: 'take-part' })
   await share('ann', { user: 'cid' })
@@ -152,7 +152,7 @@ test('a session that somebody else goes on with stays in the sight of those who 
   )
 })
 
-test('a stream ends for one with whom the run is no more shared', async (t) => {
+test('a stream ends for a user once the run is no longer shared with them', async (t) => {
   const { hub, people, run, share, unshare } = await world(t)
   await share('ann', { user: 'bob' })
   const authorization = `Bearer ${people.bob.token}`

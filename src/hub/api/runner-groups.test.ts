@@ -33,7 +33,7 @@ async function hubThatWaits(t: Parameters<typeof testingHub>[0]) {
   return { hub, ann, boss, far, busy }
 }
 
-test('what waits and what runners are at is told by group and step, of others in figures alone', async (t) => {
+test("reports what waits and what runners do by group and step; for other users' runs only the numbers", async (t) => {
   const { hub, ann, boss, far, busy } = await hubThatWaits(t)
   const waits = async (token: string, query = '') =>
     (await hub.call('GET', `/api/runner-waits${query}`, token)).json.waits
@@ -57,7 +57,7 @@ test('what waits and what runners are at is told by group and step, of others in
   assert.ok(told.includes('event: runners') && !told.includes('secret-step'))
 })
 
-test('an admin makes, renames and deletes groups; one in use stays, and says by what', async (t) => {
+test('an admin creates, renames and deletes groups; deleting a group in use is refused, with its users', async (t) => {
   const { hub, ann, boss, far } = await hubThatWaits(t)
   const call = (method: string, path: string, token = boss.token, body?: unknown) =>
     hub.call(method, `/api/runner-groups${path}`, token, body)

@@ -4,7 +4,7 @@ import { oneStep, testingHub } from '../../../test/support/hub/hub-fixture.ts'
 import { RunSummary, RunView } from '../../contract/run.ts'
 import { RunCreated, RunList } from '../../contract/run-api.ts'
 
-test('a run is created from JSON, from a workflow as a value, and from YAML with variables in the address', async (t) => {
+test('creates a run from JSON, from a workflow as a value, and from YAML with variables in the address', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const json = await hub.call('POST', '/api/runs', token, { yaml: oneStep('say hi'), vars: { A: 1 } })
@@ -42,7 +42,7 @@ test('a run is created from JSON, from a workflow as a value, and from YAML with
   assert.equal(again.workflow_name, made.workflow_name)
 })
 
-test('values are checked before a run is begun with them, and nothing runs', async (t) => {
+test('checks values before a run begins, and runs nothing if they are invalid', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const yaml = `${oneStep('say hi')}inputs:\n  region: {enum: [eu, us], required: true}\n  API_TOKEN: {}\n`
@@ -67,7 +67,7 @@ test('values are checked before a run is begun with them, and nothing runs', asy
   assert.equal((await hub.call('GET', '/api/runs', token)).json.runs.length, 0)
 })
 
-test('a list is filtered, and paged without a gap', async (t) => {
+test('a list can be filtered, and paged without a gap', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const made: string[] = []
@@ -92,7 +92,7 @@ test('a list is filtered, and paged without a gap', async (t) => {
   assert.equal((await list('created_before=2001-01-01')).runs.length, 0)
 })
 
-test('the same key and body give the same run, another body is refused', async (t) => {
+test('the same key and body return the same run; the same key with another body is refused', async (t) => {
   const hub = await testingHub(t)
   const [ann, bob] = [await hub.user('ann'), await hub.user('bob')]
   const create = (token: string, cmd: string, key = 'k1') =>
@@ -109,7 +109,7 @@ test('the same key and body give the same run, another body is refused', async (
   assert.equal((await create(ann.token, 'say ho', 'k2')).status, 201)
 })
 
-test('twenty requests at once with one key make one run', async (t) => {
+test('twenty simultaneous requests with one key create one run', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const answers = await Promise.all(
@@ -122,7 +122,7 @@ test('twenty requests at once with one key make one run', async (t) => {
   assert.equal((await hub.call('GET', '/api/runs', token)).json.runs.length, 1)
 })
 
-test('a refused request gives its key back, and a key whose run was never made makes it', async (t) => {
+test('a refused request releases its key, and so does a key whose run was never created', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const create = (yaml: string) => hub.call('POST', '/api/runs', token, { yaml }, { 'idempotency-key': 'k' })
@@ -136,7 +136,7 @@ test('a refused request gives its key back, and a key whose run was never made m
   assert.equal((await create(oneStep('say hi'))).json.run_id, made.json.run_id)
 })
 
-test('a failed run is retried and shown as the workflow runner shows it', async (t) => {
+test('retries a failed run, and shows it in the format of the workflow runner', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const { run_id } = (await hub.call('POST', '/api/runs', token, { yaml: oneStep('fail') })).json
@@ -183,7 +183,7 @@ test('an approval is answered in the name of the user', async (t) => {
   }
 })
 
-test('what the check of a workflow warns of is in the answer, each time', async (t) => {
+test('the answer contains the warnings from the check of the workflow, each time', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const yaml =
@@ -201,7 +201,7 @@ test('what the check of a workflow warns of is in the answer, each time', async 
   assert.equal(one.json.warnings, undefined)
 })
 
-test('a file is checked without running anything', async (t) => {
+test('checks a file without running anything', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const good = await hub.call('POST', '/api/validate', token, { yaml: oneStep('say hi') })

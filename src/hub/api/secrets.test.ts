@@ -7,7 +7,7 @@ const VALUE = 'correct horse battery'
 const flow = (secrets: string) =>
   `version: v0.1\nname: demo\nsteps:\n  - {name: one, action: cmd.run, secrets: ${secrets}, args: {cmd: say x}}\n`
 
-test('a secret is set, listed without its value, changed and deleted', async (t) => {
+test('a secret can be set, listed without its value, changed and deleted', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('boss', 'admin')
   const set = (value: string) => hub.call('PUT', '/api/secrets/TOKEN', token, { value })
@@ -28,7 +28,7 @@ test('a secret is set, listed without its value, changed and deleted', async (t)
   assert.deepEqual([gone.status, gone.json.error.code], [404, 'secret_not_found'])
 })
 
-test('secrets of a repository and of a workflow stand beside those of the tenant, and are filtered', async (t) => {
+test('lists secrets of a repository and of a workflow next to those of the tenant, and filters them', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('boss', 'admin')
   for (const address of [{}, { repository: 'shop' }, { workflow: 'deploy' }, { workflow: 'test' }])
@@ -49,7 +49,7 @@ test('secrets of a repository and of a workflow stand beside those of the tenant
   assert.match(both.json.error.message, /not for both/)
 })
 
-test('what a user sets is for that user alone, what an admin sets for all, and neither changes the other', async (t) => {
+test("a user's secret is only for that user, an admin's secret is for all, and neither changes the other", async (t) => {
   const hub = await testingHub(t)
   const [ann, bob, boss, far] = [
     await hub.user('ann'),
@@ -84,7 +84,7 @@ test('what a user sets is for that user alone, what an admin sets for all, and n
   assert.deepEqual(await owners(boss.token), ['undefined boss'])
 })
 
-test('what a user has set goes with the user, and what an admin sets takes the place of what they had before', async (t) => {
+test("a user's secrets are deleted with the user; a secret set as an admin replaces the admin's own earlier one", async (t) => {
   const hub = await testingHub(t)
   const [ann, boss] = [await hub.user('ann'), await hub.user('boss', 'admin')]
   const put = (token: string) =>
@@ -102,7 +102,7 @@ test('what a user has set goes with the user, and what an admin sets takes the p
   assert.deepEqual(await owners(), [undefined])
 })
 
-test('what cannot be a secret is refused without a word of it', async (t) => {
+test('refuses a value that cannot be a secret, and never shows it', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('boss', 'admin')
   const bad: [unknown, RegExp][] = [
@@ -129,7 +129,7 @@ test('what cannot be a secret is refused without a word of it', async (t) => {
   assert.ok(!hub.log.join('\n').includes('horse'))
 })
 
-test('a run that names a secret which is not there is refused, and one whose secret is there begins', async (t) => {
+test('refuses a run that names a missing secret, and starts one whose secret exists', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('boss', 'admin')
   const run = (body: object) => hub.call('POST', '/api/runs', token, body)
@@ -153,7 +153,7 @@ test('a run that names a secret which is not there is refused, and one whose sec
   assert.equal((await hub.call('POST', `/api/runs/${made.json.run_id}/retry`, token, {})).status, 400)
 })
 
-test('a credential in the env of any request is kept for its run alone, until the run is removed', async (t) => {
+test('stores a credential in the env of any request only for its run, until the run is removed', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const env = { OPENAI_API_KEY: VALUE, REGION: 'north' }
@@ -193,7 +193,7 @@ test('a credential in the env of any request is kept for its run alone, until th
   assert.deepEqual(await hub.secrets.ofRun(record!), { BOT_TOKEN: VALUE })
 })
 
-test('the servers of a token are named with it or later, without its value, and its list shows them', async (t) => {
+test('the servers of a token can be set with it or later, without its value, and the list shows them', async (t) => {
   const hub = await testingHub(t)
   const boss = await hub.user('boss', 'admin')
   const put = (name: string, body: object, token = boss.token) =>

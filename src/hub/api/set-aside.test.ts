@@ -12,14 +12,14 @@ const workflow = {
   ],
 }
 
-test('a run that is set aside is told of, an admin resumes it, and its owner may cancel it', async (t) => {
+test('a run that is set aside is reported, an admin can resume it, and its owner can cancel it', async (t) => {
   const hub = await testingHub(t)
   const boss = await hub.user('boss', 'admin')
   const ann = await hub.user('ann')
   const ids: string[] = []
   for (const _ of [1, 2]) ids.push((await hub.call('POST', '/api/runs', ann.token, { workflow })).json.run_id)
   const [goesOn, ends] = ids as [string, string]
-  await eventually('both at their first step', () => hub.host.holding === 2)
+  await eventually('both runs to reach their first step', () => hub.host.holding === 2)
   const { place } = hub.host
   hub.host.place = () => {
     throw new TypeError('place is broken')
@@ -27,7 +27,7 @@ test('a run that is set aside is told of, an admin resumes it, and its owner may
   hub.host.release()
   const get = async (runId: string) => (await hub.call('GET', `/api/runs/${runId}`, ann.token)).json
   for (const runId of ids)
-    await eventually('that it is set aside', async () => {
+    await eventually('the run to be set aside', async () => {
       const { status, set_aside } = await get(runId)
       return status === 'running' && set_aside?.why === 'place is broken'
     })
@@ -50,7 +50,7 @@ test('a run that is set aside is told of, an admin resumes it, and its owner may
   assert.equal((await resume(ann.token)).status, 403)
   const resumed = await resume(boss.token)
   assert.deepEqual([resumed.status, resumed.json.set_aside], [200, undefined])
-  await eventually('its first step', () => hub.host.holding === 1)
+  await eventually('the first step of the resumed run', () => hub.host.holding === 1)
   hub.host.release()
   assert.equal((await hub.engine.done(goesOn)).status, 'success')
   assert.equal((await resume(boss.token)).json.error.code, 'run_ended')

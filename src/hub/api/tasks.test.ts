@@ -59,7 +59,7 @@ async function until(
 const becomes = (state: string) => (event: TaskEvent) => event.type === 'task.state' && event.state === state
 const never = () => false
 
-test('a task is begun at once, its run followed, and its log told until it is over', async (t) => {
+test('a task starts at once, its run can be followed, and its log is streamed until the task ends', async (t) => {
   const hub = await hubOf(t)
   const id = await hub.made('say hi', { task_id: 'T-1', metadata: { team: 'web' } })
   const log = await until(hub, hub.ann.token, id, never)
@@ -95,7 +95,7 @@ test('a task is begun at once, its run followed, and its log told until it is ov
     assert.equal((await hub.call('GET', `/api/tasks/${ref}`, hub.ann.token)).json.id, id)
 })
 
-test('a file of tasks is kept whole or not at all, with every fault told at once', async (t) => {
+test('stores a file of tasks completely or not at all, and reports all mistakes at once', async (t) => {
   const hub = await hubOf(t)
   const wrong = await hub.create({
     tasks: [
@@ -134,7 +134,7 @@ test('a file of tasks is kept whole or not at all, with every fault told at once
   assert.deepEqual((await hub.call('GET', '/api/tasks', hub.ann.token)).json.tasks, [])
 })
 
-test('the same task again is the one that is there, and another of its name is refused', async (t) => {
+test('repeating a task returns the existing one, and another task with the same name is refused', async (t) => {
   const hub = await hubOf(t)
   const id = await hub.made('say hi', { task_id: 'T-1' })
   const again = await hub.create({ task: titled('say hi', { task_id: 'T-1' }) })
@@ -154,7 +154,7 @@ test('the same task again is the one that is there, and another of its name is r
   assert.equal(new Set(atOnce.map(({ json }) => json.tasks[0].id)).size, 1)
 })
 
-test('tasks come after those that they depend on, and are blocked by what fails until it is tried again', async (t) => {
+test('tasks wait for their dependencies, and a failed dependency blocks them until it is retried', async (t) => {
   const hub = await hubOf(t)
   const { json } = await hub.create({
     tasks: [
@@ -184,7 +184,7 @@ test('tasks come after those that they depend on, and are blocked by what fails 
   await until(hub, hub.ann.token, bad, (event) => event.type === 'task.try_started' && event.number === 2)
 })
 
-test('no more of a file are at work than it allows', async (t) => {
+test('no more tasks of a file run at once than the file allows', async (t) => {
   const hub = await hubOf(t)
   const tasks = ['a', 'b', 'c'].map((task_id) => titled('hold', { task_id }))
   const { json } = await hub.create({ tasks, limit: 2 })
@@ -195,7 +195,7 @@ test('no more of a file are at work than it allows', async (t) => {
   await until(hub, hub.ann.token, ids[2]!, ({ type }) => type === 'task.try_started')
 })
 
-test('a canceled task is over when its run is, and what hangs on it is blocked or goes with it', async (t) => {
+test('a canceled task ends with its run, and its dependents are blocked or canceled with it', async (t) => {
   const hub = await hubOf(t)
   const { json } = await hub.create({
     tasks: [
@@ -228,7 +228,7 @@ test('a canceled task is over when its run is, and what hangs on it is blocked o
   assert.deepEqual([unheard.status, unheard.json.error.code], [400, 'bad_request'])
 })
 
-test('a task that cannot be carried out as it is written fails with the words of why', async (t) => {
+test('a task that cannot be executed as written fails with the reason', async (t) => {
   const run = async () => {
     throw new ErrandError('task_invalid', 'The playbook has no steps.', { hint: 'Write one.' })
   }
@@ -242,7 +242,7 @@ test('a task that cannot be carried out as it is written fails with the words of
   )
 })
 
-test('a task waits where its run asks a person, and goes on with the answer', async (t) => {
+test('a task waits while its run asks a person, and continues with the answer', async (t) => {
   const steps = [{ name: 'plan_approval', action: 'approval.wait', args: { message: 'like this?' } }]
   const hub = await hubOf(t, { run: async () => ({ workflow: { version: 'v0.1', name: 'asks', steps } }) })
   const id = await hub.made('say hi')
@@ -257,7 +257,7 @@ test('a task waits where its run asks a person, and goes on with the answer', as
   assert.deepEqual([prompt.status, prompt.json.error.code], [409, 'no_input'])
 })
 
-test('the question of a task is answered by those whom its step names alone', async (t) => {
+test('only the people that the step names can answer the question of a task', async (t) => {
   const asking = (approvers: object) => [
     { name: 'ask', action: 'approval.wait', args: { message: 'Ship?', approvers } },
   ]
@@ -316,7 +316,7 @@ test('the question of a task is answered by those whom its step names alone', as
   }
 })
 
-test("a list has one's own tasks, filtered by any system's word; an admin's has all of the tenant", async (t) => {
+test("a list shows a user their own tasks, filtered by any system's status names; an admin sees all of the tenant", async (t) => {
   const hub = await hubOf(t)
   const [bob, boss, eve] = [
     await hub.user('bob'),
@@ -342,7 +342,7 @@ test("a list has one's own tasks, filtered by any system's word; an admin's has 
     assert.equal((await hub.call('GET', `/api/tasks/${id}`, token)).status, 404)
 })
 
-test('a task that is over is deleted with the runs of its tries, and no other', async (t) => {
+test('only a task that has ended can be deleted, and the runs of its tries are deleted with it', async (t) => {
   const hub = await hubOf(t)
   const remove = async (ref: string, token = hub.ann.token) =>
     await hub.call('DELETE', `/api/tasks/${ref}`, token)
@@ -369,7 +369,7 @@ test('a task that is over is deleted with the runs of its tries, and no other', 
   assert.notEqual(await hub.made('say hi', { task_id: 'T-1' }), first)
 })
 
-test('a hub that is started again goes on with its tasks, and with the tries that they have', async (t) => {
+test('a restarted hub continues its tasks and their open tries', async (t) => {
   const data = mkdtempSync(join(tmpdir(), 'errand-tasks-'))
   t.after(() => rmSync(data, { recursive: true, force: true }))
   const steps = [{ name: 'plan_approval', action: 'approval.wait', args: { message: 'like this?' } }]
@@ -391,7 +391,7 @@ test('a hub that is started again goes on with its tasks, and with the tries tha
   )
 })
 
-test('a person says whether a pull request is followed, as often as wanted, of a task that is not over', async (t) => {
+test('a user can turn following of a pull request on and off any number of times until the task ends', async (t) => {
   const hub = await hubOf(t, { limits: { perOwner: 1 } })
   const first = await hub.made('hold')
   await until(hub, hub.ann.token, first, ({ type }) => type === 'task.try_started')

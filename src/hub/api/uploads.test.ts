@@ -11,7 +11,7 @@ const bytes = 'the bytes of an archive'
 const sha256 = hash('sha256', bytes)
 const gzip = { 'content-type': 'application/gzip' }
 
-test('an upload is named by its SHA-256, kept once, and read by runners of its tenant alone', async (t) => {
+test('an upload is identified by its SHA-256, stored once, and readable only by runners of its tenant', async (t) => {
   const hub = await testingHub(t)
   const ann = await hub.user('ann')
   const [far, boss] = [await hub.user('far', 'admin', 'elsewhere'), await hub.user('boss', 'admin')]
@@ -42,7 +42,7 @@ test('an upload is named by its SHA-256, kept once, and read by runners of its t
   assert.equal((await start(ann.token)).status, 201)
 })
 
-test('what is too large, empty or no archive is refused, and nothing of it stays', async (t) => {
+test('refuses an upload that is too large, empty or not an archive, and stores nothing of it', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const put = (body: string | undefined, headers: Record<string, string>) =>
@@ -60,7 +60,7 @@ test('what is too large, empty or no archive is refused, and nothing of it stays
   assert.deepEqual(readdirSync(dirname(hub.uploads.pathOf('default', sha256))), [])
 })
 
-test('the uploads of a tenant have a bound', async (t) => {
+test('limits the uploads of a tenant', async (t) => {
   const hub = await testingHub(t)
   const dir = dirname(dirname(hub.uploads.pathOf('default', sha256)))
   const small = new Uploads({ dir, maxTenantBytes: 30, log: () => {} })
@@ -71,7 +71,7 @@ test('the uploads of a tenant have a bound', async (t) => {
   await small.put('other', Readable.from([Buffer.from('more bytes')]))
 })
 
-test('an upload that no bot has goes after an hour, one in use stays', async (t) => {
+test('deletes an upload without a bot after an hour, and keeps one in use', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const { upload: used } = await hub.uploads.put('default', Readable.from([Buffer.from(bytes)]))

@@ -3,7 +3,7 @@ import test from 'node:test'
 import { oneStep, testingHub } from '../../../test/support/hub/hub-fixture.ts'
 import { MOST_VIEWS } from '../../contract/runs/kept-views.ts'
 
-test('a view is its user’s or of all of the tenant; who saved it and admins change it', async (t) => {
+test('a view belongs to its user or to the whole tenant; its creator and admins can change it', async (t) => {
   const hub = await testingHub(t)
   const [ann, bob, boss] = [await hub.user('ann'), await hub.user('bob'), await hub.user('boss', 'admin')]
   const eve = await hub.user('eve', 'admin', 'elsewhere')
@@ -50,7 +50,7 @@ test('a view is its user’s or of all of the tenant; who saved it and admins ch
   assert.equal((await save(ann.token, { name: 'one more', filter: {} })).json.error.code, 'quota_exceeded')
 })
 
-test('failures since a person looked: their own, the newest try, until each or all were seen', async (t) => {
+test("failures since the last look are the user's own latest tries, until each one or all were seen", async (t) => {
   const hub = await testingHub(t)
   const [ann, boss] = [await hub.user('ann'), await hub.user('boss', 'admin')]
   const run = async (cmd: string, token = ann.token) => {

@@ -36,7 +36,7 @@ async function makeToken(accounts: AccountStore, user_id: string, extra: object 
   return text
 }
 
-test('the first start makes an admin with a password of chance, once', async (t) => {
+test('the first start creates an admin with a random password, once', async (t) => {
   const { accounts, admin, auth } = await accountsWithAdmin(t)
   assert.equal(admin.username, 'admin')
   assert.ok(admin.password.length >= 20)
@@ -46,7 +46,7 @@ test('the first start makes an admin with a password of chance, once', async (t)
   assert.equal((await auth.authenticate(token)).user.name, 'admin')
 })
 
-test('a wrong password, an unknown and a disabled user get the same answer', async (t) => {
+test('a wrong password, an unknown user and a disabled user get the same answer', async (t) => {
   const { accounts, auth, admin, user } = await accountsWithAdmin(t)
   const answers: unknown[] = []
   const failure = async (username: string, password: string) => {
@@ -66,7 +66,7 @@ test('a wrong password, an unknown and a disabled user get the same answer', asy
   assert.deepEqual(answers[0], answers[2])
 })
 
-test('right passwords at once from one address are no failures, and of wrong ones at once no more count than are allowed', async (t) => {
+test('simultaneous correct passwords are not failures, and only the allowed number of wrong ones is checked', async (t) => {
   const stores = await openSqliteStores({ file: ':memory:' })
   t.after(() => stores.close())
   const admin = (await ensureAdmin(stores.accounts))!
@@ -112,7 +112,7 @@ test('a session ends with a new password, and with its user', async (t) => {
   await assert.rejects(auth.authenticate(again.token), { code: 'unauthorized', message: /was deleted/ })
 })
 
-test('a session that was logged out is refused, another of the same user is not', async (t) => {
+test('refuses a session that was logged out, but not another session of the same user', async (t) => {
   const { auth, admin } = await accountsWithAdmin(t)
   const [first, second] = [await auth.login(admin, '127.0.0.1'), await auth.login(admin, '127.0.0.1')]
   await auth.logout(await auth.authenticate(first.token))
@@ -120,7 +120,7 @@ test('a session that was logged out is refused, another of the same user is not'
   await auth.authenticate(second.token)
 })
 
-test('who changes the password knows the one before, and goes on with the only session that is left', async (t) => {
+test('a password change requires the current password, and its new session is the only one left', async (t) => {
   const { auth, admin, user, clock } = await accountsWithAdmin(t)
   const before = await auth.login(admin, '127.0.0.1')
   const change = (current_password: string) =>
@@ -134,7 +134,7 @@ test('who changes the password knows the one before, and goes on with the only s
   await auth.login({ username: 'admin', password: 'another one' }, '127.0.0.1')
 })
 
-test('a session signed with another secret, or not at all, is unknown', async (t) => {
+test('a session signed with another secret or not signed is unknown', async (t) => {
   const { auth, user, admin } = await accountsWithAdmin(t)
   const forged = await new SignJWT({ gen: 'x' })
     .setProtectedHeader({ alg: 'HS256' })
@@ -152,7 +152,7 @@ test('a session signed with another secret, or not at all, is unknown', async (t
     })
 })
 
-test('a token that is missing, unknown, expired or revoked is refused with the reason', async (t) => {
+test('refuses a missing, unknown, expired or revoked token with the reason', async (t) => {
   const { accounts, auth, user, clock } = await accountsWithAdmin(t)
   await assert.rejects(auth.authenticate(undefined), { code: 'unauthorized', message: /none was sent/ })
   await assert.rejects(auth.authenticate(newTokenText('api')), {
@@ -172,7 +172,7 @@ test('a token that is missing, unknown, expired or revoked is refused with the r
   await assert.rejects(auth.authenticate(text), { code: 'token_revoked', message: /revoked at/ })
 })
 
-test('a token revoked here is refused at once, one revoked by another hub within seconds', async (t) => {
+test('refuses a token revoked here at once, and one revoked by another hub within seconds', async (t) => {
   const { accounts, auth, user, clock } = await accountsWithAdmin(t)
   const text = await makeToken(accounts, user.id)
   await auth.authenticate(text)
@@ -187,7 +187,7 @@ test('a token revoked here is refused at once, one revoked by another hub within
   await assert.rejects(auth.authenticate(other), { code: 'token_revoked' })
 })
 
-test("what only an admin's token may do ends with its user's role, and comes back with it", async (t) => {
+test("a token loses what only admins may do with its user's admin role, and regains it with the role", async (t) => {
   const { accounts, auth, user } = await accountsWithAdmin(t)
   const metrics = await makeToken(accounts, user.id, { id: 'token_m', scope: 'metrics' })
   const runner = await makeToken(accounts, user.id, { id: 'token_r', scope: 'runner' })
@@ -207,7 +207,7 @@ test("what only an admin's token may do ends with its user's role, and comes bac
   assert.ok('tenant' in (await auth.authenticateRunner(runner)))
 })
 
-test('a runner token opens the runner link only, and an API token never does', async (t) => {
+test('a runner token opens only the runner link, and an API token never does', async (t) => {
   const { accounts, auth, user, admin } = await accountsWithAdmin(t)
   const api = await makeToken(accounts, user.id)
   const runner = newTokenText('runner')
@@ -231,7 +231,7 @@ test('a runner token opens the runner link only, and an API token never does', a
     assert.ok('refused' in (await auth.authenticateRunner(text)))
 })
 
-test('a right login comes through in its turn, however many wrong ones of other addresses wait', async (t) => {
+test('a correct login gets its turn, however many wrong ones from other addresses wait', async (t) => {
   const { accounts, admin, user } = await accountsWithAdmin(t)
   // Only about the turns: a user with many failed logins would be slowed down.
   const loginLimits = { ...DEFAULT_LOGIN_LIMITS, everywhere: undefined }
@@ -245,7 +245,7 @@ test('a right login comes through in its turn, however many wrong ones of other 
   // The first login from each address waits in that network's line; then they are known to have failed.
   const first = await Promise.allSettled(addresses.map(attack))
   assert.equal(first.length, 60)
-  assert.ok(order.includes('rate_limited'), 'the queue is bounded')
+  assert.ok(order.includes('rate_limited'), 'the queue is limited')
   await Promise.all(addresses.map(attack))
   order.length = 0
   const attacks = addresses.flatMap((address) => [attack(address), attack(address)])
@@ -257,7 +257,7 @@ test('a right login comes through in its turn, however many wrong ones of other 
   assert.ok(answered.length > 20, `${answered.length} were answered`)
 })
 
-test('failures of many addresses slow a user down, and close nobody out', async (t) => {
+test('failed logins from many addresses slow a user down, but lock nobody out', async (t) => {
   const { accounts, admin } = await accountsWithAdmin(t)
   const loginLimits = {
     ...DEFAULT_LOGIN_LIMITS,
@@ -266,11 +266,11 @@ test('failures of many addresses slow a user down, and close nobody out', async 
   const auth = new Auth({ accounts, secret, loginLimits })
   const guess = (address: string) => auth.login({ ...admin, password: 'a guess' }, address)
   for (const n of [1, 2, 3, 4, 5, 6])
-    await assert.rejects(guess(`10.1.0.${n}`), { code: 'unauthorized' }, 'it is slower, and no other answer')
+    await assert.rejects(guess(`10.1.0.${n}`), { code: 'unauthorized' }, 'the answer is slower, but the same')
   assert.equal((await auth.login(admin, '10.2.0.1')).user.name, 'admin')
 })
 
-test('a stranger who fails constantly from the same address holds up nobody who has logged in with their browser before', async (t) => {
+test('constant failures from the same address do not delay users whose browser has logged in before', async (t) => {
   const { accounts, admin, user } = await accountsWithAdmin(t)
   const loginLimits = {
     ...{ perAccount: 3, perAddress: 5, windowMs: 900_000, entries: 100 },
@@ -287,7 +287,7 @@ test('a stranger who fails constantly from the same address holds up nobody who 
   const marks = [undefined, 'AAAAAAAAAAAAAAAAAAAAAA.AAAA', bobs]
   for (const mark of marks) await assert.rejects(guess(mark), { code: 'unauthorized' })
   for (const mark of marks) await assert.rejects(guess(mark), { code: 'rate_limited' }, mark)
-  await assert.rejects(auth.login(admin, address), { code: 'rate_limited' }, 'without the mark')
+  await assert.rejects(auth.login(admin, address), { code: 'rate_limited' }, 'without the browser cookie')
   for (const _ of 'three times') {
     const again = await auth.login(admin, address, browser)
     assert.deepEqual([again.user.name, again.browser], ['admin', undefined])

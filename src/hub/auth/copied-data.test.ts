@@ -67,7 +67,7 @@ async function usedHub(t: TestContext) {
     env: 'a-credential-in-env',
   }
   for (const [what, text] of Object.entries(credentials))
-    assert.ok(typeof text === 'string' && text.length > 7, `there is no ${what}`)
+    assert.ok(typeof text === 'string' && text.length > 7, `${what} is missing`)
   return { hub, data, credentials, provisionedName: row.name }
 }
 
@@ -116,7 +116,7 @@ async function opening(hub: TestHub, texts: readonly string[], { credentials, pr
   return found
 }
 
-test('nothing secret stands in a copy of the database or in a backup, in no form that is looked for', async (t) => {
+test('no secret appears in a copy of the database or in a backup, in any encoding checked', async (t) => {
   const { hub, data, credentials } = await usedHub(t)
   const backup = join(folder(t), 'backup')
   await backUp({ data, to: backup, withKey: false, version: '0.0.0-test' })
@@ -131,12 +131,12 @@ test('nothing secret stands in a copy of the database or in a backup, in no form
     for (const [what, text] of Object.entries({ ...credentials, key }))
       for (const form of ['utf8', 'base64', 'base64url', 'hex'] as const) {
         const looked = Buffer.from(text).toString(form).replace(/=+$/, '')
-        assert.ok(!bytes.includes(looked), `${what} stands in the ${where} (${form})`)
+        assert.ok(!bytes.includes(looked), `${what} is in the ${where} (${form})`)
       }
   await hub.close()
 })
 
-test('no value of a copied database opens a hub with that data, with the key or without it', async (t) => {
+test('no value from a copied database gives access to a hub with that data, with or without the key', async (t) => {
   const used = await usedHub(t)
   const { hub, data, credentials } = used
   const backup = join(folder(t), 'backup')
@@ -168,7 +168,7 @@ test('no value of a copied database opens a hub with that data, with the key or 
   assert.deepEqual(await opening(whole, texts, used), [])
 })
 
-test('the ids of sessions in a copied database open none, even for who can sign them', async (t) => {
+test('session ids from a copied database give no access, even to someone who can sign them', async (t) => {
   const { hub, data } = await usedHub(t)
   const key = new TextEncoder().encode(await hub.secrets.ofHub('sessions', (error) => assert.fail(error)))
   const db = new DatabaseSync(join(data, DATABASE), { readOnly: true })

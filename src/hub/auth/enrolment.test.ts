@@ -23,7 +23,7 @@ async function setup(t: TestContext) {
   return { accounts, admin, auth, clock, enrolments, make, there }
 }
 
-test('an enrolment token becomes the token of one runner, of its tenant and group', async (t) => {
+test('an enrollment token becomes the token of one runner, with its tenant and group', async (t) => {
   const { auth, enrolments, make } = await setup(t)
   const made = await make('gpu')
   assert.match(made.token, /^errand_enroll_/)
@@ -33,7 +33,7 @@ test('an enrolment token becomes the token of one runner, of its tenant and grou
   assert.deepEqual(await auth.authenticateRunner(enrolled.token), principal)
 })
 
-test('a used, expired, revoked, foreign or other token is refused, saying which', async (t) => {
+test('refuses a used, expired, revoked, foreign or other token, and says which it is', async (t) => {
   const { accounts, auth, clock, enrolments, make } = await setup(t)
   let address = 0
   const refusal = async (token: string, code: string, message: RegExp) =>
@@ -57,7 +57,7 @@ test('a used, expired, revoked, foreign or other token is refused, saying which'
   assert.match(JSON.stringify(await auth.authenticateRunner(used.token)), /errand runner enroll|expired/)
 })
 
-test('the id of a runner that is connected is refused, and the token stays good for another', async (t) => {
+test('refuses the id of a connected runner, and the token stays valid for another id', async (t) => {
   const { enrolments, make, there } = await setup(t)
   const { token } = await make()
   const at = { hostname: 'machine-1', connected_at: '2026-01-01T00:00:00.000Z' }
@@ -78,7 +78,7 @@ test('the id of a runner that is connected is refused, and the token stays good 
   assert.equal((await enrolments.exchange({ token: later, runner_id: 'web' }, '10.0.0.1')).runner_id, 'web')
 })
 
-test('an enrolled runner goes on when its admin is demoted, disabled and removed; what the admin made to enrol does not', async (t) => {
+test("an enrolled runner outlives its admin's role, but the admin's unused enrollment tokens do not", async (t) => {
   const { accounts, admin, auth, enrolments, make } = await setup(t)
   const { token } = await enrolments.exchange({ token: (await make()).token, runner_id: 'r1' }, '10.0.0.1')
   const unused = await make()
@@ -105,14 +105,14 @@ test('an enrolled runner goes on when its admin is demoted, disabled and removed
   assert.match(JSON.stringify(await auth.authenticateRunner(token)), /was revoked/)
 })
 
-test('an enrolment token opens neither the API nor the link', async (t) => {
+test('an enrollment token opens neither the API nor the link', async (t) => {
   const { auth, make } = await setup(t)
   const { token } = await make()
   await assert.rejects(auth.authenticate(token), { code: 'forbidden', message: /enrolment token/ })
   assert.match(JSON.stringify(await auth.authenticateRunner(token)), /enrolment token/)
 })
 
-test('of two machines with one enrolment token at once, one is enrolled', async (t) => {
+test('when two machines use one enrollment token at once, one is enrolled', async (t) => {
   const { enrolments, make } = await setup(t)
   const { token } = await make()
   const both = ['r1', 'r2'].map((runner_id) => enrolments.exchange({ token, runner_id }, '10.0.0.1'))
@@ -120,7 +120,7 @@ test('of two machines with one enrolment token at once, one is enrolled', async 
   assert.deepEqual(results.map(({ status }) => status).sort(), ['fulfilled', 'rejected'])
 })
 
-test('an address that tries wrong tokens has to wait, one that enrols many machines has not', async (t) => {
+test('an address that tries wrong tokens has to wait; one that enrolls many machines does not', async (t) => {
   const { enrolments, make } = await setup(t)
   const exchange = (token: string, address: string) => enrolments.exchange({ token, runner_id: 'r' }, address)
   for (let i = 0; i < 3; i++) await assert.rejects(exchange('wrong', '10.0.0.1'), { code: 'unauthorized' })

@@ -6,7 +6,7 @@ const limits = { perAccount: 3, perAddress: 6, windowMs: 60_000, entries: 100 }
 const limited = { code: 'rate_limited' }
 const times = (count: number, act: () => void) => Array.from({ length: count }).forEach(act)
 
-test('an account is closed to an address after its failures, and open to others', () => {
+test('an account is locked for an address after its failures, and open to others', () => {
   const limit = new LoginLimit(limits)
   times(3, () => limit.take('ann', '10.0.0.1', 0))
   assert.throws(() => limit.take('ANN', '10.0.0.1', 0), limited)
@@ -14,13 +14,13 @@ test('an account is closed to an address after its failures, and open to others'
   limit.take('bob', '10.0.0.1', 0)
 })
 
-test('an address is closed after failures with many accounts', () => {
+test('an address is locked after failures with many accounts', () => {
   const limit = new LoginLimit(limits)
   for (const name of 'abcdef') limit.take(name, '10.0.0.1', 0)
   assert.throws(() => limit.take('g', '10.0.0.1', 0), limited)
 })
 
-test('it opens again with time, as the error says', () => {
+test('an address is unlocked after some time, which the error states', () => {
   const limit = new LoginLimit(limits)
   times(3, () => limit.take('ann', '10.0.0.1', 0))
   try {
@@ -33,7 +33,7 @@ test('it opens again with time, as the error says', () => {
   }
 })
 
-test('right passwords never close anything', () => {
+test('correct passwords never lock anything', () => {
   const limit = new LoginLimit(limits)
   times(50, () => {
     limit.take('ann', '10.0.0.1', 0)
@@ -41,7 +41,7 @@ test('right passwords never close anything', () => {
   })
 })
 
-test('a clock that is set back closes nothing, and opens nothing', () => {
+test('a clock that is set back locks and unlocks nothing', () => {
   const limit = new LoginLimit(limits)
   const hourMs = 3_600_000
   limit.take('ann', '10.0.0.1', hourMs)
@@ -50,7 +50,7 @@ test('a clock that is set back closes nothing, and opens nothing', () => {
   assert.throws(() => limit.take('ann', '10.0.0.1', 0), limited)
 })
 
-test('the addresses of one IPv6 network count as one, and IPv4 written as IPv6 as itself', () => {
+test('the addresses of one IPv6 network count as one, and IPv4 written as IPv6 counts as IPv4', () => {
   const limit = new LoginLimit(limits)
   times(3, () => limit.take('ann', '2001:db8:0:1::1', 0))
   assert.throws(() => limit.take('ann', '2001:db8:0:1:9:9:9:9', 0), limited)
@@ -59,13 +59,13 @@ test('the addresses of one IPv6 network count as one, and IPv4 written as IPv6 a
   assert.throws(() => limit.take('ann', '10.0.0.1', 0), limited)
 })
 
-test('its memory is bounded', () => {
+test('its memory is limited', () => {
   const limit = new LoginLimit(limits)
   for (let i = 0; i < 1000; i++) limit.take('ann', `10.0.${i >> 8}.${i & 255}`, 0)
   assert.ok(limit.size <= limits.entries)
 })
 
-test('networks that logins have failed from wait in one line, others each in their own', () => {
+test('networks with failed logins share one queue; other networks have their own', () => {
   const limit = new LoginLimit(limits)
   const lines = (nowMs = 0) => [limit.lineOf('10.0.0.1', nowMs), limit.lineOf('10.0.0.2', nowMs)]
   const [one, other] = lines()
@@ -102,18 +102,18 @@ function pacedLimit() {
   return { limit, wants, settled, next }
 }
 
-test('after failures from everywhere an account is tried one by one, and never closed', async () => {
+test('after failures from everywhere, an account takes one login at a time, and is never locked', async () => {
   const { limit, wants, settled, next } = pacedLimit()
   for (const address of ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4']) {
     void wants(address)
-    assert.deepEqual(await settled(), [address], 'not before there were so many')
+    assert.deepEqual(await settled(), [address], 'below the limit, logins do not wait')
     limit.take('ann', address, 0)
   }
   limit.check('ann', '10.9.9.9', 0)
   void wants('10.0.0.1')
   assert.deepEqual(await settled(), ['10.0.0.1'])
   for (const address of ['10.0.0.1', '10.0.0.2', '10.0.0.3']) void wants(address)
-  assert.deepEqual(await settled(), [], 'the next one waits')
+  assert.deepEqual(await settled(), [], 'the next login waits')
   // The owner, from a network without failures, waits for one try and not for all of them.
   void wants('10.9.9.9')
   const order = [...(await next()), ...(await next()), ...(await next()), ...(await next())]
@@ -124,7 +124,7 @@ test('after failures from everywhere an account is tried one by one, and never c
   await limit.pace('ann', '10.0.0.1', limits.windowMs)
 })
 
-test('who has logged in from a network is neither slowed down nor closed out by what others do', async () => {
+test('failures elsewhere neither slow down nor lock out a user who has logged in from a network', async () => {
   const { limit, settled, wants } = pacedLimit()
   limit.take('ann', '10.0.0.1', 0)
   limit.forgive('ann', '10.0.0.1', 0)
@@ -141,7 +141,7 @@ test('who has logged in from a network is neither slowed down nor closed out by 
   assert.throws(() => limit.check('ann', '10.0.0.1', 0), limited)
 })
 
-test('of an account that is slowed down only so many tries wait', async () => {
+test('limits how many logins wait for a slowed-down account', async () => {
   const { limit, wants, settled, next } = pacedLimit()
   for (let i = 0; i < 4; i++) limit.take('ann', `10.1.0.${i}`, 0)
   const tries = Array.from({ length: 40 }, () => wants('10.1.0.1').catch(({ code }) => code as string))
@@ -152,7 +152,7 @@ test('of an account that is slowed down only so many tries wait', async () => {
   assert.ok([...(await next()), ...(await next())].includes('10.9.9.9'))
 })
 
-test('memory is bounded of those too that have logged in', () => {
+test('memory is also limited for users who have logged in', () => {
   const { limit } = pacedLimit()
   for (let i = 0; i < 1000; i++) {
     limit.take(`user${i}`, `10.0.${i >> 8}.${i & 255}`, 0)

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { Passwords } from './passwords.ts'
 
-test('a password is told from another one, and two hashes of it differ', async () => {
+test('a password differs from another one, and two hashes of it differ', async () => {
   const passwords = new Passwords()
   const [one, other] = await Promise.all([passwords.hash('correct horse'), passwords.hash('correct horse')])
   assert.notEqual(one, other)
@@ -11,7 +11,7 @@ test('a password is told from another one, and two hashes of it differ', async (
   assert.equal(await passwords.verify('Correct horse', one), false)
 })
 
-test('a hash made with other costs is still understood', async () => {
+test('verifies a hash made with other cost parameters', async () => {
   // scrypt of "pleaseletmein" with salt "SodiumChloride", N=16384, r=8, p=1: RFC 7914, section 12.
   const key = Buffer.from(
     '7023bdcb3afd7348461c06cd81fd38ebfda8fbba904f8e3ea9b543f6545da1f2d5432955613f0fcf62d49705242a9af9e61e85dc0d651e40dfcf017b45575887',
@@ -21,13 +21,13 @@ test('a hash made with other costs is still understood', async () => {
   assert.equal(await new Passwords().verify('pleaseletmein', hash), true)
 })
 
-test('without a hash, and with one that is none, every password is wrong', async () => {
+test('without a hash, or with an invalid one, every password is wrong', async () => {
   const passwords = new Passwords()
   assert.equal(await passwords.verify('anything', undefined), false)
   assert.equal(await passwords.verify('anything', 'none'), false)
 })
 
-test('more than a queue of logins at once is refused at once, and those before are answered', async () => {
+test('refuses logins beyond the queue at once, and answers the earlier ones', async () => {
   const passwords = new Passwords()
   const cheap = 'scrypt$2$1$1$AAAA$AAAA'
   const order: string[] = []

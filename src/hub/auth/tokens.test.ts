@@ -38,7 +38,7 @@ async function hub(t: TestContext) {
   return { accounts, tenantOf, add }
 }
 
-test("the operator's tokens are of the first tenant, whatever users of others are called", async (t) => {
+test("the operator's tokens belong to the first tenant, whatever the users of others are called", async (t) => {
   const { accounts, tenantOf, add } = await hub(t)
   await add('aaron', { tenant: 'acme' })
   await keepGivenTokens(accounts, { runner: first })
@@ -49,7 +49,7 @@ test("the operator's tokens are of the first tenant, whatever users of others ar
   assert.deepEqual(clients.map(({ tenant }) => tenant).sort(), ['acme', 'default'])
 })
 
-test("the operator's runner token is nobody's who could be demoted", async (t) => {
+test("the operator's runner token does not depend on a user who could be demoted", async (t) => {
   const { accounts, tenantOf } = await hub(t)
   await keepGivenTokens(accounts, { runner: first })
   const [admin] = await accounts.users()
@@ -57,16 +57,16 @@ test("the operator's runner token is nobody's who could be demoted", async (t) =
   assert.equal(await tenantOf(first), 'default')
 })
 
-test('a token that was chosen before is revoked, also where another admin comes first now', async (t) => {
+test("an earlier operator's token is revoked, even if another admin comes first now", async (t) => {
   const { accounts, tenantOf, add } = await hub(t)
   await keepGivenTokens(accounts, { runner: first })
   await add('aaron', { created_at: '2020-01-01T00:00:00.000Z' })
   await keepGivenTokens(accounts, { runner: second })
-  assert.equal(await tenantOf(first), undefined, 'it is revoked')
+  assert.equal(await tenantOf(first), undefined, 'the token is revoked')
   assert.equal(await tenantOf(second), 'default')
 })
 
-test("the hub's own tokens are of an admin of its first tenant, whoever of another comes first by name", async (t) => {
+test("the hub's own tokens belong to an admin of its first tenant, whatever other tenants' admins are called", async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'errand-own-token-'))
   t.after(() => rmSync(folder, { recursive: true }))
   const stores = await openSqliteStores({ file: ':memory:' })
@@ -86,14 +86,18 @@ test("the hub's own tokens are of an admin of its first tenant, whoever of anoth
   await accounts.updateUser(admin.id, { disabled: true })
   assert.equal(await owner(), 'zoe')
   await accounts.updateUser(admin.id, { disabled: false })
-  assert.equal(await owner(), 'zoe', 'the one of the last start is good')
+  assert.equal(await owner(), 'zoe', 'the token of the last start is still valid')
   await accounts.updateUser('user_z', { role: 'user' })
   assert.equal(await owner(), 'admin')
   const [of_zoe] = (await accounts.tokens({ user_id: 'user_z' })).filter(({ name }) => name === 'own')
-  assert.notEqual(of_zoe?.revoked_at, undefined, 'a user has no token that the hub made for itself')
+  assert.notEqual(
+    of_zoe?.revoked_at,
+    undefined,
+    'a user without the admin role has no token that the hub created for itself',
+  )
 })
 
-test("the hub's own token of an API counts as a log-in, also one that an earlier start made", async (t) => {
+test("the hub's own API token counts as a log-in, even if an earlier start created it", async (t) => {
   const { accounts } = await hub(t)
   const folder = mkdtempSync(join(tmpdir(), 'errand-own-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
@@ -113,7 +117,7 @@ test("the hub's own token of an API counts as a log-in, also one that an earlier
   assert.equal(await asLogin('errand_api_old'), true)
 })
 
-test("the hub's own runner has a token of the tenant, and one that an earlier start made in an admin's name is revoked", async (t) => {
+test("the hub's own runner has a token of the tenant; an earlier one in an admin's name is revoked", async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'errand-own-token-'))
   t.after(() => rmSync(folder, { recursive: true }))
   const stores = await openSqliteStores({ file: ':memory:' })
@@ -136,7 +140,7 @@ test("the hub's own runner has a token of the tenant, and one that an earlier st
   assert.deepEqual(await auth.authenticateRunner(text), principal)
 })
 
-test('a folder in the place of the file of a token is named', async (t) => {
+test('names a folder that is in the place of the token file', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'errand-own-token-'))
   t.after(() => rmSync(folder, { recursive: true }))
   const stores = await openSqliteStores({ file: ':memory:' })

@@ -16,7 +16,7 @@ const phases: Readonly<Record<string, readonly string[]>> = {
   restarting: ['running'],
 }
 
-test('every status, phase and reason has the state that stands in this table', () => {
+test('every status, phase and reason has the state listed in this table', () => {
   const open: Record<string, BotState> = {
     none: 'start',
     building: 'building',
@@ -48,7 +48,7 @@ test('every status, phase and reason has the state that stands in this table', (
       }
 })
 
-test('a bot goes from state to state as its run and its phases do, and no other way', () => {
+test('a bot moves between states only as its run and its phases do', () => {
   const named = (phase: string) => (phase === 'none' ? undefined : phase)
   const led = new Set<string>()
   const note = (from: BotStatusFacts, to: BotStatusFacts) => {
@@ -65,7 +65,7 @@ test('a bot goes from state to state as its run and its phases do, and no other 
   assert.deepEqual([...led].sort(), table.sort())
 })
 
-test('a bot that lives on is listed, however many runs of others came after it', async () => {
+test('a running bot is listed, however many runs of other bots came after it', async () => {
   const store = new MemoryRunStore()
   const of = { owner: 'ann', tenant: 'default' }
   let count = 0

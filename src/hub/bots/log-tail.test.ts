@@ -40,7 +40,7 @@ function forward(pieces: readonly Piece[]): string[] {
   return [...all, ...lines.rest().map(([stream, text]) => `${stream}: ${text} (open)`)].sort()
 }
 
-test('read from the end, in portions, the lines are those of the whole log, whatever the cuts', async () => {
+test('reading from the end in portions returns the same lines as the whole log, however it is cut', async () => {
   const piece = fc.record({
     stream: fc.constantFrom('stdout' as const, 'stderr' as const),
     text: fc.array(fc.constantFrom('a', 'bc', '\n', '\r\n', 'é')).map((parts) => parts.join('')),
@@ -63,7 +63,7 @@ test('read from the end, in portions, the lines are those of the whole log, what
   )
 })
 
-test('the last lines are answered without looking at all, and a search looks on', async () => {
+test('the last lines are returned without a full read, and a search reads further', async () => {
   const pieces = Array.from({ length: 5000 }, (_, index) => ({
     stream: 'stdout' as const,
     text: `line ${index}\n`,
@@ -84,7 +84,7 @@ test('the last lines are answered without looking at all, and a search looks on'
     tail.lines.map(({ text }) => text),
     ['line 4997', 'line 4998', 'line 4999'],
   )
-  assert.ok(looked <= 10, 'an event may have much text')
+  assert.ok(looked <= 10, 'an event can contain much text')
   const found = await logTail(engine, run, last, { tail: 100, search: 'LINE 17' })
   assert.equal(found.lines.length, 100)
   assert.equal(
@@ -95,7 +95,7 @@ test('the last lines are answered without looking at all, and a search looks on'
   assert.equal(since.lines.length, 11)
 })
 
-test('what is answered is bounded, and says so', async () => {
+test('the answer is limited, and says so', async () => {
   const text = `${'x'.repeat(50_000)}\n`
   const pieces = Array.from({ length: 2000 }, () => ({ stream: 'stdout' as const, text }))
   const { engine, last, run } = logOf(pieces)
@@ -104,7 +104,7 @@ test('what is answered is bounded, and says so', async () => {
   assert.ok(lines.length * 50_000 <= 4 * 1024 * 1024)
 })
 
-test('a line that is shown, or searched, up to its bound only is told', async () => {
+test('a line that is shown or searched only up to a limit is marked', async () => {
   const long = `${'x'.repeat(100_000)}END\n`
   const parts = Array.from({ length: 10 }, (_, at) => long.slice(at * 11_000, (at + 1) * 11_000))
   const pieces = ['before\n', ...parts, 'after\n'].map((text) => ({ stream: 'stdout' as const, text }))

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { BotSource } from '../../contract/bots/bot.ts'
 import { mustStartAnew } from './restart-spec.ts'
 
-test('how a bot is started anew is told for each source, with nothing that a shell would take for more', () => {
+test('shows how to restart a bot for each source, with nothing that a shell would interpret', () => {
   const told = (source: object, names = ['TOKEN', 'OTHER'], storedPassword?: string) =>
     mustStartAnew('bot', { source: BotSource.parse(source), names, storedPassword }).hint!.replace(
       /^.*: errand bot start bot /,

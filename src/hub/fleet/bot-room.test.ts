@@ -19,7 +19,7 @@ function openWorld() {
   return { world, check, connect }
 }
 
-test('what no runner that is there could ever hold is refused with both numbers', () => {
+test('refuses a bot that no current runner could ever hold, and names both numbers', () => {
   const { check, connect } = openWorld()
   connect('a', { cpus: 2, memory_bytes: 8 * GB })
   connect('b', { cpus: 1, memory_bytes: 15.99 * GB })
@@ -35,7 +35,7 @@ test('what no runner that is there could ever hold is refused with both numbers'
     assert.throws(() => check(limits), { code: 'invalid_argument', message, hint: /^Lower / })
 })
 
-test('what operators allow counts, each of the limits', () => {
+test('each limit that operators set applies', () => {
   const { check, connect } = openWorld()
   const most = {
     ...{ memory_bytes: GB, cpus: 0.5, processes: 200, disk_bytes: 64 * 1024 ** 2 },
@@ -63,7 +63,7 @@ test('what operators allow counts, each of the limits', () => {
   check({ processes: 100_000, memory: '2GB', cpus: 4 })
 })
 
-test('it waits where no runner is there that could have it, or a large one may come back', () => {
+test('a bot waits if no suitable runner is connected, or if a large one may come back', () => {
   const { world, check, connect } = openWorld()
   const large = { memory: '999GB' }
   check(large)

@@ -22,7 +22,7 @@ const both: GivenIsolation = { sandbox: usable, container: usable }
 const no = (why: string) => ({ usable: false, why })
 const sandboxOnly: GivenIsolation = { sandbox: usable, container: no('There is no container engine.') }
 
-test('a run that asks for more than runners can give waits with their reasons, until a fitting one connects', () => {
+test('a run that no runner can isolate as asked waits with their reasons, until a suitable one connects', () => {
   const world = openWorld()
   world.connect('old')
   world.connect('bare', { isolation: { ...both, sandbox: no('bubblewrap is not installed.') } })
@@ -43,14 +43,14 @@ test('a run that asks for more than runners can give waits with their reasons, u
   assert.equal(runnerOf(contained), key('bare'))
 })
 
-test('a limited network needs a box, also where the file says none', () => {
+test('a limited network needs a box, even if the file asks for none', () => {
   const world = openWorld()
   world.connect('old')
   const limited = world.submit('ann', {}, { isolation: 'none', network: 'models' })
   assert.match(world.whys.get(limited)!.at(-1)!, /can provide a sandbox/)
 })
 
-test('a box that its machine can make from now on is given at once', () => {
+test('uses a box at once that its machine has become able to provide', () => {
   const world = openWorld()
   const runner = world.connect('r1', {
     isolation: { ...both, container: no('There is no container engine.') },
@@ -65,7 +65,7 @@ test('a box that its machine can make from now on is given at once', () => {
   assert.equal(runnerOf(asked), key('r1'))
 })
 
-test('what a group asks for is added where it is placed, and kept with that', async () => {
+test('adds the box that a group requires when it places an attempt, and stores it with the placement', async () => {
   const world = openWorld()
   world.groupBoxes = {
     shared: { isolation: 'sandbox', network: { allow: ['a.example', 'db:5432@private'] } },
@@ -112,7 +112,7 @@ test('what a group asks for is added where it is placed, and kept with that', as
   assert.equal(world.sent.at(-1)!.spec.isolation, 'sandbox')
 })
 
-test('a runner that comes back without the box is not sent what it was given before', async () => {
+test('a runner that comes back without the box is not sent the attempt that it had', async () => {
   const world = openWorld()
   const runner = world.connect('r1', { isolation: both })
   const asked = world.submit('ann', {}, { isolation: 'sandbox' })
@@ -128,7 +128,7 @@ test('a runner that comes back without the box is not sent what it was given bef
   assert.equal(runnerOf(asked), key('r2'))
 })
 
-test('a run waits for the runner with its files, whose boxes are not known while it is away', () => {
+test('a run waits for the runner with its files, whose boxes are unknown while it is away', () => {
   const world = openWorld()
   world.connect('r1', { isolation: sandboxOnly })
   const run = { run_id: 'run_x' }
@@ -149,7 +149,7 @@ test('a run waits for the runner with its files, whose boxes are not known while
   assert.equal(runnerOf(second), key('r1'))
 })
 
-test('a bot stands in a container of its own, whatever its group asks for', () => {
+test('a bot runs in its own container, whatever its group requires', () => {
   const world = openWorld()
   world.groupBoxes = { default: { isolation: 'sandbox', network: 'none' } }
   world.connect('r1', { containers: { engine: 'docker', version: '1' } })
@@ -158,7 +158,7 @@ test('a bot stands in a container of its own, whatever its group asks for', () =
   assert.equal(withGroupBox(bot.spec, { isolation: 'sandbox' }), bot.spec)
 })
 
-test('private hosts of a run reach no runner, but for those that its group opens', () => {
+test('the private hosts of a run reach a runner only if its group opens them', () => {
   const spec = { requires: {}, network: { allow: ['db@private', 'a.example'] } as Network } as never
   assert.deepEqual(withGroupBox(spec, {}).network, { allow: ['db', 'a.example'] })
   assert.deepEqual(withGroupBox(spec, { network: { allow: ['db@private'] } }).network, {
@@ -166,7 +166,7 @@ test('private hosts of a run reach no runner, but for those that its group opens
   })
 })
 
-test('a run goes where all of its steps can have their boxes, for it stays there', () => {
+test('a run goes to a runner that has the boxes for all of its steps, since it stays there', () => {
   const world = openWorld()
   world.connect('r1', { isolation: sandboxOnly })
   const requires = { boxes: ['container' as const, 'sandbox' as const] }

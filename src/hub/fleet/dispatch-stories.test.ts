@@ -20,7 +20,7 @@ const chapter = fc.record({
 const withEngine = { containers: { engine: 'docker', version: '0' } }
 type Chapter = typeof chapter extends fc.Arbitrary<infer T> ? T : never
 
-test('runners come, go, stop, are drained and come back with less: what can be placed is, and nothing is twice', async () => {
+test('however runners come, go, drain and shrink, everything that fits is placed, and nothing twice', async () => {
   const story = fc.array(chapter, { maxLength: 60, size: 'max' })
   await fc.assert(
     fc.asyncProperty(story, async (chapters) => {

@@ -18,7 +18,7 @@ function openWorld(patience?: Patience): TestingDispatch {
 const isRunning = ({ stage }: Assignment) => stage.type === 'assigning' || stage.type === 'placed'
 const users = ['ann', 'bob', 'cem', 'dia']
 
-test('a user that comes later gets every second slot that becomes free, until both have as many', () => {
+test('a user who arrives later gets every second freed slot, until both have the same number', () => {
   const world = openWorld()
   world.connect('r1')
   for (let i = 0; i < 12; i++) world.submit('ann')
@@ -43,7 +43,7 @@ test('users of two tenants do not count for each other', () => {
   assert.ok(isRunning(own))
 })
 
-test('each slot goes to a user with the fewest, and of one user to what came first', () => {
+test('each slot goes to a user with the fewest, and within one user to the oldest step', () => {
   const operation = fc.record({
     submit: fc.boolean(),
     user: fc.constantFrom(...users),
@@ -80,7 +80,7 @@ test('each slot goes to a user with the fewest, and of one user to what came fir
   )
 })
 
-test('at saturation no two users with work are more than one slot apart, once the first lot has ended', () => {
+test('at saturation, users with work differ by at most one slot, once the first steps have ended', () => {
   fc.assert(
     fc.property(fc.array(fc.nat(), { minLength: 60, maxLength: 60 }), (choices) => {
       const world = openWorld()
@@ -103,7 +103,7 @@ test('at saturation no two users with work are more than one slot apart, once th
   )
 })
 
-test('nothing waits for ever, however large it is and however much is small', () => {
+test('nothing waits forever, however large it is and however many small steps there are', () => {
   const work = fc.record({
     user: fc.constantFrom(...users),
     cpus: fc.constantFrom(undefined, 1, 2, 4),
@@ -141,7 +141,7 @@ test('nothing waits for ever, however large it is and however much is small', ()
   )
 })
 
-test('what is large gets a runner kept for it after it was passed over so often, and that for a time only', (t) => {
+test('a large step that was passed over often enough gets a runner reserved, for a limited time', (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] })
   const world = openWorld({ patience: 2, keepMs: 60_000 })
   const runner = world.connect('r1', { slots: 8 })
@@ -169,7 +169,7 @@ test('what is large gets a runner kept for it after it was passed over so often,
   assert.ok(!runner.kept)
 })
 
-test('one that is canceled while a runner is kept for it gives the runner back', () => {
+test('canceling a step releases the runner that is reserved for it', () => {
   const world = openWorld({ patience: 1 })
   const runner = world.connect('r1', { cpus: 2 })
   const first = [1, 2].map(() => world.submit('ann', { cpus: 1 }))
@@ -203,7 +203,7 @@ test('steps of a run wait for the runner that has its files, and move on when it
   assert.deepEqual(third.stage.type === 'assigning' && third.stage.runner, key('r2'))
 })
 
-test('two steps of a run that wait with different needs move on when its runner goes, and leave no empty line', async () => {
+test('two waiting steps of a run with different needs move on when its runner goes, and leave no empty queue', async () => {
   const world = openWorld()
   world.connect('r1', { slots: 1 })
   const step = (number: number, cpus: number) =>
@@ -247,10 +247,10 @@ test('steps of a run wait for the runner that has its files while it is expected
   assert.deepEqual([third, fourth].map(runnerOfIt), [key('r1'), 'waiting'])
   world.disconnect('r1', true)
   world.disconnect('r1')
-  assert.equal(runnerOfIt(fourth), key('r2'), 'it was given up')
+  assert.equal(runnerOfIt(fourth), key('r2'), 'the runner was given up')
 })
 
-test('a drained runner takes the next steps of the runs whose files it has, as slots become free, and nothing else', () => {
+test('a drained runner takes only the next steps of the runs whose files it has, as slots become free', () => {
   const world = openWorld()
   const runner = world.connect('r1', { slots: 1 })
   const first = world.submit('ann', {}, { run_id: 'run' })
@@ -266,7 +266,7 @@ test('a drained runner takes the next steps of the runs whose files it has, as s
   assert.deepEqual([isRunning(third), isRunning(other)], [true, false])
 })
 
-test('a run of which nothing has begun waits for no runner that goes, and each step is given once', async () => {
+test('a run that has not begun does not wait for a runner that goes, and each step is handed out once', async () => {
   const world = openWorld()
   const runner = world.connect('r1', { slots: 1 })
   const first = world.submit('ann', {}, { run_id: 'run' })
@@ -283,7 +283,7 @@ test('a run of which nothing has begun waits for no runner that goes, and each s
   assert.equal(world.given.length, 3)
 })
 
-test('a runner that comes back gets what waits for its files, though another was kept for that meanwhile', () => {
+test('a runner that returns gets the step that waits for its files, even if another was reserved for it', () => {
   const world = openWorld({ patience: 1 })
   world.connect('home')
   const step = (number: number) =>
@@ -306,7 +306,7 @@ test('a runner that comes back gets what waits for its files, though another was
 const small = { containers: true, cpus: 0.5, memory_bytes: 64 * 1024 ** 2 }
 const withEngine = { containers: { engine: 'docker', version: '0' } }
 
-test('twenty bots of half a core stand beside a workflow on two cores, and leave it all slots and cores', () => {
+test('twenty bots of half a core run next to a workflow on two cores, and leave it all slots and cores', () => {
   const world = openWorld()
   const runner = world.connect('r1', { cpus: 2, memory_bytes: 2 * GB, slots: 8, ...withEngine })
   const steps = Array.from({ length: 4 }, () => world.submit('ann', { cpus: 0.5 }))
@@ -321,7 +321,7 @@ test('twenty bots of half a core stand beside a workflow on two cores, and leave
   assert.equal(
     world.whys.get(last)!.at(-1),
     'runner "r1" of group "default" has less than 64 MB free (0 MB)',
-    'and bots find room while no slot is free, until the memory ends',
+    'bots also fit while no slot is free, until the memory is used up',
   )
   world.end(bots[0]!)
   assert.ok(isRunning(last))
@@ -329,7 +329,7 @@ test('twenty bots of half a core stand beside a workflow on two cores, and leave
   assert.deepEqual([runner.used, runner.freeCpus, runner.freeMemoryBytes], [0, 2, 2 * GB])
 })
 
-test('where its operator says so a runner keeps cores for bots, and a change of that counts for those it has', () => {
+test('a runner reserves cores for bots if its operator says so, and a change applies to its current bots', () => {
   const world = openWorld()
   const runner = world.connect('r1', { cpus: 2, ...withEngine, bots: { cpu_overcommit: 3 } })
   const bots = Array.from({ length: 13 }, () => world.submit('bob', small))
@@ -341,7 +341,7 @@ test('where its operator says so a runner keeps cores for bots, and a change of 
   assert.equal(Math.round(runner.freeCpus * 1000), 417)
 })
 
-test('a bot counts for no step of its owner, and among bots whoever has fewer comes first', () => {
+test('a bot does not count as a step of its owner, and among bots the owner with fewer comes first', () => {
   const world = openWorld()
   world.connect('r1', { slots: 1, memory_bytes: 192 * 1024 ** 2, ...withEngine })
   for (let i = 0; i < 3; i++) world.submit('ann', small)
@@ -352,7 +352,7 @@ test('a bot counts for no step of its owner, and among bots whoever has fewer co
   assert.deepEqual(
     [bobs, anns].map((each) => isRunning(each!)),
     [true, false],
-    'as they came',
+    'in order of arrival',
   )
   world.end(world.running.find(({ spec }) => spec.requires.containers)!)
   assert.deepEqual(
@@ -361,7 +361,7 @@ test('a bot counts for no step of its owner, and among bots whoever has fewer co
   )
 })
 
-test('bots that begin pass no step over that waits for a slot, and no runner is kept for a bot', () => {
+test('starting bots do not pass over a step that waits for a slot, and no runner is reserved for a bot', () => {
   const world = openWorld({ patience: 2 })
   const runner = world.connect('r1', { slots: 1, memory_bytes: GB, ...withEngine })
   const [, waiting] = [world.submit('ann', { memory_bytes: GB / 2 }), world.submit('ann')]
@@ -379,7 +379,7 @@ test('bots that begin pass no step over that waits for a slot, and no runner is 
   assert.ok(!runner.kept)
 })
 
-test('no runner is kept for a step that its bots leave no room for', () => {
+test('no runner is reserved for a step that its bots leave no room for', () => {
   const world = openWorld({ patience: 2 })
   const runner = world.connect('r1', { memory_bytes: GB, ...withEngine })
   const bot = world.submit('cem', small)
@@ -393,12 +393,12 @@ test('no runner is kept for a step that its bots leave no room for', () => {
   const filling = world.submit('ann', { memory_bytes: GB / 2 })
   world.end(bot)
   for (let i = 0; i < 2; i++) world.submit('ann')
-  assert.ok(runner.kept, 'of a step it is known that it ends')
+  assert.ok(runner.kept, 'a step is known to end')
   world.end(filling)
   assert.ok(isRunning(large))
 })
 
-test('what waits learns of another cause, and a hundred of them of other figures', (t) => {
+test('waiting steps learn a new cause, and a hundred of them new numbers', (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] })
   const world = openWorld()
   const waiting = Array.from({ length: 150 }, () => world.submit('ann'))
@@ -415,7 +415,7 @@ test('what waits learns of another cause, and a hundred of them of other figures
   assert.equal(told().filter((whys) => whys.at(-1) === three).length, 100)
 })
 
-test('what all runners have rejected ends with what they said', () => {
+test('an attempt that all runners have rejected ends with their reasons', () => {
   const world = openWorld()
   world.connect('r1')
   const assignment = world.submit('ann')
@@ -424,7 +424,7 @@ test('what all runners have rejected ends with what they said', () => {
   assert.equal(assignment.stage.type, 'ending')
 })
 
-test('what was canceled and is rejected ends, and waits for no other runner', () => {
+test('a canceled attempt that is rejected ends, and waits for no other runner', () => {
   const world = openWorld()
   const { held } = world.connect('r1')
   const assignment = world.submit('ann')

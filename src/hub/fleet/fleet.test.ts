@@ -83,11 +83,11 @@ async function assertWell(): Promise<void> {
   await once(ws, 'close')
 }
 
-test('a wrong token is answered 401 with the error body', async () => {
+test('answers a wrong token with 401 and the error body', async () => {
   assert.deepEqual(await answerTo('wrong'), { status: 401, code: 'unauthorized' })
 })
 
-test('a WebSocket elsewhere is answered 404', async () => {
+test('answers a WebSocket at another path with 404', async () => {
   assert.deepEqual(await answerTo('good', '/api/nothing'), { status: 404, code: 'not_found' })
 })
 
@@ -100,16 +100,16 @@ for (const [what, said, message] of [
   ],
   ['older', { protocol: 0 }, /protocol 0, this hub speaks 1\. Update Errand on the runner's machine\./],
   ['impossible', { protocol: 2, newest_protocol: 1 }, /protocol 2 to 1, this hub speaks 1/],
-  ['no number', { protocol: 1, newest_protocol: 'all' }, /protocol 1 to "all", this hub/],
+  ['not a number', { protocol: 1, newest_protocol: 'all' }, /protocol 1 to "all", this hub/],
 ] as const)
-  test(`a protocol that is ${what} is refused with both versions and the side to update, and may be tried again`, async () => {
+  test(`refuses a protocol that is ${what} with both versions and the side to update, and allows a retry`, async () => {
     const [refused] = await say([{ type: 'hello', ...said, something: 'else' }])
     assert.equal(refused?.code, 'protocol_mismatch')
     assert.equal(refused?.retry, true)
     assert.match(String(refused?.message), message)
   })
 
-test('a runner that speaks newer versions too is welcomed in the one of this hub', async () => {
+test('welcomes a runner that also speaks newer versions, in the version of this hub', async () => {
   const ws = open()
   await once(ws, 'open')
   ws.send(JSON.stringify({ ...hello, runner_id: 'newer', newest_protocol: 7 }))
@@ -119,7 +119,7 @@ test('a runner that speaks newer versions too is welcomed in the one of this hub
   await once(ws, 'close')
 })
 
-test('frames and fields that only a newer runner knows are left aside with one line, and the link goes on', async () => {
+test('ignores frames and fields that only a newer runner knows, logs one line, and keeps the link', async () => {
   logged.length = 0
   const ws = open()
   const heard: Record<string, unknown>[] = []
@@ -165,7 +165,7 @@ test('frames and fields that only a newer runner knows are left aside with one l
   await once(ws, 'close')
 })
 
-test('a frame that is known and wrong is still refused after hello, and so is a binary one', async () => {
+test('still refuses an invalid known frame after hello, and a binary one', async () => {
   const attempt = { attempt_id: 'run_x.1', epoch: 1 }
   for (const frame of [
     { type: 'claimed', attempt_id: 'run_x.1' },
@@ -182,7 +182,7 @@ test('a frame that is known and wrong is still refused after hello, and so is a 
   await assertWell()
 })
 
-test('another protocol that is no text is refused too, and the hub is well', async () => {
+test('also refuses a protocol that is not text, and the hub stays well', async () => {
   const nested = `{"type":"hello","protocol":${'['.repeat(100_000)}${']'.repeat(100_000)}}`
   for (const frame of [nested, { type: 'hello', protocol: { toString: 1, valueOf: 1 } }]) {
     const [refused] = await say([frame])
@@ -198,13 +198,17 @@ for (const [what, wrong, message] of [
     { runner_id: 'a\nb' },
     /"runner_id": it contains the character U\+000A at position 2/,
   ],
-  ['with a group that turns the text', { group: 'gpu\u202e' }, /"group": .*U\+202E at position 4/],
-  ['with a host that colours the terminal', { hostname: '\x1b[31m' }, /"hostname": .*U\+001B at position 1/],
+  ['with a group that reverses the text', { group: 'gpu\u202e' }, /"group": .*U\+202E at position 4/],
+  ['with a host that colors the terminal', { hostname: '\x1b[31m' }, /"hostname": .*U\+001B at position 1/],
   ['with a label of two lines', { labels: { zone: 'a\r\n' } }, /"labels.zone": .*U\+000D at position 2/],
   ['with a label that has no name', { labels: { '': 'a' } }, /"labels.*": /],
-  ['with an endless group', { group: 'x'.repeat(201) }, /"group": it has 201 characters; the maximum is 200/],
+  [
+    'with a group that is too long',
+    { group: 'x'.repeat(201) },
+    /"group": it has 201 characters; the maximum is 200/,
+  ],
 ] as const)
-  test(`a hello ${what} is refused for good, with what is wrong`, async () => {
+  test(`permanently refuses a hello ${what}, and says what is wrong`, async () => {
     const [refused] = await say([{ ...hello, ...wrong }])
     assert.deepEqual([refused?.type, refused?.code, refused?.retry], ['refused', 'invalid_argument', false])
     assert.match(String(refused?.message), message)
@@ -212,14 +216,14 @@ for (const [what, wrong, message] of [
   })
 
 for (const [name, frame] of [
-  ['text that is no JSON', '{"type":'],
-  ['JSON that is no frame', { type: 'surprise' }],
+  ['text that is not JSON', '{"type":'],
+  ['JSON that is not a frame', { type: 'surprise' }],
   ['null', 'null'],
-  ['a frame whose type is nested deep', `{"type":${'['.repeat(100_000)}${']'.repeat(100_000)}}`],
-  ['a binary frame that is no output', Buffer.from([9, 9, 9])],
+  ['a frame with a deeply nested type', `{"type":${'['.repeat(100_000)}${']'.repeat(100_000)}}`],
+  ['a binary frame that is not output', Buffer.from([9, 9, 9])],
   ['a report before hello', { type: 'draining' }],
 ] as const)
-  test(`${name} is refused with the reason, and the hub is well`, async () => {
+  test(`refuses ${name} with the reason, and the hub stays well`, async () => {
     const [refused] = await say([frame])
     assert.equal(refused?.type, 'refused')
     assert.equal(refused?.code, 'bad_request')
@@ -227,14 +231,14 @@ for (const [name, frame] of [
     await assertWell()
   })
 
-test('a frame over the limit is refused, a much larger one is cut off, and the hub is well', async () => {
+test('refuses a frame over the limit, disconnects on a much larger one, and stays well', async () => {
   const [refused] = await say([Buffer.alloc(MAX_FRAME_BYTES + 1)])
   assert.equal(refused?.code, 'frame_too_large')
   assert.deepEqual(await say([Buffer.alloc(3 * MAX_FRAME_BYTES)]), [])
   await assertWell()
 })
 
-test('who says no hello is sent away', async (t) => {
+test('disconnects a client that sends no hello', async (t) => {
   const hurried = await openFleet(300)
   t.after(hurried.close)
   const [refused] = await say([], undefined, hurried.port)
@@ -247,7 +251,7 @@ test('a token of one group admits runners of that group only', async () => {
   assert.equal(refused?.retry, false)
 })
 
-test('an id that a runner of one tenant has is to another tenant as good as any', async () => {
+test('a runner id of one tenant is free to use in another tenant', async () => {
   await assertWell()
   const answers = ['well', 'nobody'].map(async (runner_id) => {
     const ws = open('other')
@@ -262,7 +266,7 @@ test('an id that a runner of one tenant has is to another tenant as good as any'
   assert.deepEqual(taken, free)
 })
 
-test('how a bot is counts from the runner that has it, as long as that is there', async () => {
+test('the state of a bot comes from the runner that has it, as long as that is connected', async () => {
   const connect = async (runner_id: string) => {
     const ws = open()
     await once(ws, 'open')
@@ -320,7 +324,7 @@ test('how a bot is counts from the runner that has it, as long as that is there'
   other!.close()
 })
 
-test('an attempt that the hub does not know is superseded, in hello and in later frames', async () => {
+test('an attempt unknown to the hub is superseded, in hello and in later frames', async () => {
   const ws = open()
   const heard: { type: string; attempts?: { state: string }[] }[] = []
   ws.on('message', (data) => heard.push(JSON.parse(String(data))))
@@ -336,8 +340,16 @@ test('an attempt that the hub does not know is superseded, in hello and in later
 })
 
 for (const [what, leave, line] of [
-  ['that ends in order is no warning', (ws: WebSocket) => ws.close(1001), 'info: Runner "goes" has stopped.'],
-  ['that is lost is a warning', (ws: WebSocket) => ws.terminate(), 'warn: Runner "goes" is disconnected.'],
+  [
+    'that stops normally is not logged as a warning',
+    (ws: WebSocket) => ws.close(1001),
+    'info: Runner "goes" has stopped.',
+  ],
+  [
+    'that is lost is logged as a warning',
+    (ws: WebSocket) => ws.terminate(),
+    'warn: Runner "goes" is disconnected.',
+  ],
 ] as const)
   test(`a runner ${what}`, async () => {
     logged.length = 0

@@ -57,7 +57,7 @@ const ended = (length: number): AttemptReport => ({
   streams: { stdout: { length, sha256: '' } },
 })
 
-test('doubled and overlapping output is kept once', async () => {
+test('stores duplicate and overlapping output once', async () => {
   const { output, kept, told } = open()
   output('stdout', 0, 'abc')
   output('stdout', 0, 'abc')
@@ -70,7 +70,7 @@ test('doubled and overlapping output is kept once', async () => {
   assert.ok(told.acks.every((resend) => !resend))
 })
 
-test('a gap is asked for once, however much follows it', async () => {
+test('requests a gap once, however much follows it', async () => {
   const { output, kept, told } = open()
   output('stdout', 3, 'def')
   output('stdout', 6, 'ghi')
@@ -82,7 +82,7 @@ test('a gap is asked for once, however much follows it', async () => {
   assert.equal(told.acks.filter((resend) => resend).length, 2)
 })
 
-test('reports are taken in order, and the end only after all its output', async () => {
+test('takes reports in order, and the end only after all its output', async () => {
   const { inbox, output, kept, told } = open()
   inbox.report(2, ended(3))
   inbox.report(1, { type: 'started' })
@@ -99,7 +99,7 @@ test('reports are taken in order, and the end only after all its output', async 
   assert.equal(inbox.committed.reports, 2)
 })
 
-test('what was sent and did not come is asked for, and what came is acknowledged again', async () => {
+test('requests output that was sent but did not arrive, and acknowledges again what arrived', async () => {
   const { inbox, output, told } = open()
   output('stdout', 0, 'abc')
   inbox.report(1, { type: 'started' })
@@ -114,7 +114,7 @@ test('what was sent and did not come is asked for, and what came is acknowledged
   assert.deepEqual(asked({ reports: 1, stdout: 3, stderr: 1 }), [true])
 })
 
-test('what the store does not take is dropped, and asked for again later', async () => {
+test('drops output that the store refuses, and requests it again later', async () => {
   const { inbox, output, kept, told, faults, resendAsked } = open()
   faults.failing = true
   output('stdout', 0, 'abc')

@@ -33,12 +33,12 @@ const why = (...args: Parameters<typeof chosen>) => {
   return choice.type === 'wait' ? choice.why : choice
 }
 
-test('the runner with most free slots is chosen, the first among equals', () => {
+test('chooses the runner with most free slots, the first among equals', () => {
   const runners = [runner('a', { used: 3 }), runner('b', { used: 1 }), runner('c', { used: 1 })]
   assert.deepEqual(chosen({}, runners), { type: 'runner', key: key('b') })
 })
 
-test('without a group the default one is meant, unless a runner is named', () => {
+test('uses the default group if none is given, unless a runner is named', () => {
   const runners = [runner('a', { group: 'x' })]
   assert.equal(why({}, runners), 'no runner in group "default"')
   assert.deepEqual(chosen({ runner: 'a' }, runners), { type: 'runner', key: key('a') })
@@ -60,7 +60,7 @@ test('a run stays where its files are, and waits for that runner', () => {
   assert.deepEqual(chosen({}, gone, { home: key('a') }), { type: 'runner', key: key('b') })
 })
 
-test('a run waits for the runner with its files while that one is expected back, where it would take the step', () => {
+test('a run waits for the runner with its files while that is expected back, if it would take the step', () => {
   const away = runner('a', { status: 'disconnected', awaited: true })
   assert.equal(
     why({}, [away, runner('b')], { home: key('a') }),
@@ -72,7 +72,7 @@ test('a run waits for the runner with its files while that one is expected back,
   assert.deepEqual(chosen({}, [away, runner('b')], { home: key('a'), not: new Set([key('a')]) }), elsewhere)
 })
 
-test('a run stays on the drained runner with its files, and others go elsewhere', () => {
+test('a run stays on the drained runner with its files, and other runs go elsewhere', () => {
   const drained = runner('a', { status: 'draining', finishing: true })
   assert.deepEqual(chosen({}, [drained, runner('b')], { home: key('a') }), { type: 'runner', key: key('a') })
   assert.deepEqual(chosen({}, [drained, runner('b')]), { type: 'runner', key: key('b') })
@@ -82,13 +82,13 @@ test('a run stays on the drained runner with its files, and others go elsewhere'
   )
 })
 
-test('a run goes where there is room for the largest of its steps, for it stays there', () => {
+test('a run goes to a runner with room for its largest step, since it stays there', () => {
   const runners = [runner('a', { cpus: 2 }), runner('b', { cpus: 8, used: 3 })]
   assert.deepEqual(chosen({ cpus: 1 }, runners), { type: 'runner', key: key('a') })
   assert.deepEqual(chosen({ cpus: 1, largest: { cpus: 8 } }, runners), { type: 'runner', key: key('b') })
 })
 
-test('what waits is told why', () => {
+test('says why a step waits', () => {
   const busy = [runner('a', { used: 4 }), runner('b', { used: 4 })]
   assert.equal(why({}, []), 'no runner is connected')
   assert.equal(why({}, [runner('a', { status: 'disconnected' })]), 'no runner is connected')
@@ -111,7 +111,7 @@ test('what waits is told why', () => {
   )
 })
 
-test('runners of another tenant are neither used nor told of', () => {
+test('runners of another tenant are neither used nor mentioned', () => {
   const others = [runner('a', { tenant: 'other' }), runner('b', { tenant: 'third' })]
   assert.equal(why({}, others), 'no runner is connected')
   assert.equal(why({ runner: 'a' }, [...others, runner('c')]), 'runner "a" is not connected')
@@ -127,7 +127,7 @@ test('a runner takes what its mode is for', () => {
   assert.deepEqual(chosen({ mode: 'issue' }, [...chat, runner('b')]), { type: 'runner', key: key('b') })
 })
 
-test('what no connected runner could ever take is told other than what is busy', () => {
+test('the reason distinguishes steps that no connected runner could ever take from busy runners', () => {
   const small = [runner('a', { cpus: 2 }), runner('b', { cpus: 1, memoryBytes: 32 * GB })]
   assert.equal(why({ cpus: 4 }, small), 'no runner in group "default" offers 4 cpus (most: 2 on "a")')
   assert.equal(
@@ -143,7 +143,7 @@ test('what no connected runner could ever take is told other than what is busy',
   assert.equal(choice.type === 'wait' && choice.cause, 'none')
 })
 
-test('free cpus and memory count, and what lacks is told', () => {
+test('free cpus and memory count, and the reason says what is missing', () => {
   const taken = [
     runner('a', { freeCpus: 1.5, freeMemoryBytes: 0.5 * GB }),
     runner('b', { freeCpus: 0.25, freeMemoryBytes: 1.25 * GB }),
@@ -166,14 +166,14 @@ test('free cpus and memory count, and what lacks is told', () => {
   })
 })
 
-test('a runner that is kept free for what is larger is given nothing else', () => {
+test('a runner that is reserved for a larger step gets nothing else', () => {
   assert.equal(
     why({}, [runner('a', { kept: true })]),
     'runner "a" of group "default" is reserved for a larger step that has waited longer',
   )
 })
 
-test('what all have rejected is rejected, while it waits for those that may come back', () => {
+test('a step that all runners have rejected is rejected, but waits for runners that may come back', () => {
   const runners = [runner('a')]
   assert.deepEqual(chosen({}, runners, { not: new Set([key('a')]) }), { type: 'rejected' })
   const other = runner('b', { status: 'disconnected' })
@@ -192,7 +192,7 @@ test('equal requirements have equal keys, whatever the order of labels', () => {
   assert.equal(workspaceKey({ cpus: 1, group: 'x' }), workspaceKey({ cpus: 2, group: 'x' }))
 })
 
-test('a runner that was made for a run takes that run alone, and one without a run any that have theirs made', () => {
+test('a runner provisioned for a run takes only that run; a spare one takes any run that gets its own runner', () => {
   const choiceOf = (run: string | undefined, ...runners: Candidate[]) =>
     choose(
       { tenant: 'acme', requires: {}, ...(run !== undefined && { run }) },

@@ -63,7 +63,7 @@ async function setup(t: TestContext, options: Partial<FleetOptions> = {}) {
   return { good, restart, connect, fleet: await restart() }
 }
 
-test('a token of one runner opens the link for that runner alone', async (t) => {
+test('a token of one runner opens the link only for that runner', async (t) => {
   const { connect } = await setup(t)
   const { answer } = await connect({ runner_id: 'r2' }, 'own')
   assert.deepEqual([answer.type, answer.code, answer.retry], ['refused', 'forbidden', false])
@@ -71,7 +71,7 @@ test('a token of one runner opens the link for that runner alone', async (t) => 
   assert.equal((await connect({}, 'own')).answer.type, 'welcome')
 })
 
-test('a runner that was told another tenant than its token has is refused', async (t) => {
+test('refuses a runner that names another tenant than its token', async (t) => {
   const { connect } = await setup(t)
   const { answer } = await connect({ tenant: 'elsewhere' })
   assert.equal(answer.code, 'forbidden')
@@ -79,7 +79,7 @@ test('a runner that was told another tenant than its token has is refused', asyn
   assert.equal((await connect({ tenant: 'acme' })).answer.type, 'welcome')
 })
 
-test('a capacity that is no number is refused, saying which', async (t) => {
+test('refuses a capacity that is not a number, and says which', async (t) => {
   const { connect } = await setup(t)
   for (const wrong of [{ cpus: 'four' }, { cpus: 0 }, { memory_bytes: null }, { slots: 1.5 }]) {
     const { answer } = await connect(wrong)
@@ -88,7 +88,7 @@ test('a capacity that is no number is refused, saying which', async (t) => {
   }
 })
 
-test("a runner stays drained over its restart and the hub's, until it is resumed", async (t) => {
+test("a runner stays drained across restarts, its own and the hub's, until it is resumed", async (t) => {
   const { connect, restart, fleet } = await setup(t)
   const { ws } = await connect()
   assert.equal(await fleet.runners.drain({ tenant: 'acme', id: 'r1' }), true)
@@ -107,7 +107,7 @@ test("a runner stays drained over its restart and the hub's, until it is resumed
   assert.equal(now.runners.list()[0]?.status, 'connected')
 })
 
-test('two tenants have a runner of one id at once, each kept, drained and removed alone', async (t) => {
+test('two tenants can have runners with the same id; each is stored, drained and removed separately', async (t) => {
   const { connect, restart, fleet } = await setup(t)
   const here = { tenant: 'acme', id: 'r1' }
   const there = { tenant: 'other', id: 'r1' }
@@ -142,7 +142,7 @@ test('two tenants have a runner of one id at once, each kept, drained and remove
   assert.deepEqual(statuses(await restart()), ['r1 disconnected', ''])
 })
 
-test("what was given to a runner of which nothing is known waits for its tenant's, and no other learns of the run", async (t) => {
+test('work of an unknown runner waits for the runner of its tenant, and no other runner learns of the run', async (t) => {
   const { connect, fleet } = await setup(t)
   const sink: AttemptSink = {
     waiting: () => {},
@@ -192,7 +192,7 @@ test("what was given to a runner of which nothing is known waits for its tenant'
   assert.equal(theirs.frames.length, 4)
 })
 
-test('a link whose token is revoked is closed, another stays', async (t) => {
+test('closes a link whose token is revoked, and keeps another one', async (t) => {
   const { good, connect, fleet } = await setup(t)
   const own = await connect({}, 'own')
   await connect({ runner_id: 'r2' })
@@ -207,7 +207,7 @@ test('a link whose token is revoked is closed, another stays', async (t) => {
   )
 })
 
-test('a link whose token is good no more is closed though nothing tells of that', async (t) => {
+test('closes a link whose token is no longer valid, even without a notification', async (t) => {
   const { good, connect } = await setup(t, { recheckMs: 10 })
   const { ws } = await connect({}, 'own')
   const refused = once(ws, 'message')
@@ -215,7 +215,7 @@ test('a link whose token is good no more is closed though nothing tells of that'
   assert.equal(JSON.parse(String((await refused)[0])).code, 'unauthorized')
 })
 
-test('a machine that came back takes the place of its link that is dead; while that one answers it is told', async (t) => {
+test('a machine that returns replaces its dead link, and is refused while the old link still answers', async (t) => {
   const { connect } = await setup(t)
   const { ws } = await connect()
   const { answer } = await connect({ boot_id: 'b2' })
@@ -226,7 +226,7 @@ test('a machine that came back takes the place of its link that is dead; while t
   assert.equal((await connect({ boot_id: 'b2' })).answer.type, 'welcome')
 })
 
-test('what was placed before a restart is sent with the box of its group, to a runner that can give it alone', async (t) => {
+test("an attempt placed before a restart goes out with its group's box, only to a runner that has the box", async (t) => {
   const { connect, fleet } = await setup(t)
   const whys: string[] = []
   const sink: AttemptSink = {

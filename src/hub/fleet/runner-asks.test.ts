@@ -22,7 +22,7 @@ function setUp() {
   return { asks: new RunnerAsks(new Map([[runnerKey(of.tenant, of.id), runner]])), link, sent, runner }
 }
 
-test('an answer counts where it comes over the link that was asked', async () => {
+test('an answer counts only over the link that was asked', async () => {
   const { asks, link, sent } = setUp()
   const answer = asks.answer(of, ask, LONG_MS)
   const { ask_id } = sent[0]!
@@ -38,7 +38,7 @@ test('an answer counts where it comes over the link that was asked', async () =>
   await assert.rejects(refused, error)
 })
 
-test('bytes are taken of the tenant alone, and once', async () => {
+test('accepts bytes only from the tenant, and once', async () => {
   const { asks, sent } = setUp()
   const body = asks.body(of, { ...ask, what: 'export' }, LONG_MS)
   const { ask_id } = sent[0]!
@@ -49,7 +49,7 @@ test('bytes are taken of the tenant alone, and once', async () => {
   await assert.rejects(asks.take('default', ask_id, Readable.from(['x'])), { code: 'not_found' })
 })
 
-test('a runner that is away, goes, or does not know the question is unavailable', async () => {
+test('a runner that is away, disconnects, or does not know the question is unavailable', async () => {
   const { asks, link, runner } = setUp()
   const broken = asks.answer(of, ask, LONG_MS)
   asks.closed(link)

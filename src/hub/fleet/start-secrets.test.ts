@@ -84,7 +84,7 @@ async function started(t: TestContext, secrets: SecretSource | undefined) {
   }
 }
 
-test('which secrets it is given is told before it is sent', async (t) => {
+test('reports which secrets an attempt gets before it is sent', async (t) => {
   const TOKEN = { name: 'TOKEN', scope: 'tenant', updated_by: 'boss' } as const
   const hub = await started(t, {
     reveal: async (_spec, tell) => {
@@ -97,7 +97,7 @@ test('which secrets it is given is told before it is sent', async (t) => {
   assert.deepEqual(hub.taken, [{ TOKEN }])
 })
 
-test('values go with the start, and are asked for anew when it is sent again', async (t) => {
+test('values are sent with the start, and looked up again when it is sent again', async (t) => {
   let asked = 0
   const hub = await started(t, { reveal: async () => ({ TOKEN: `value ${++asked}` }) })
   hub.start()
@@ -110,7 +110,7 @@ test('values go with the start, and are asked for anew when it is sent again', a
   assert.deepEqual(hub.starts()[1]!.secrets, { TOKEN: 'value 2' })
 })
 
-test('an attempt whose secret is missing or cannot be opened fails with what to do, and is not sent', async (t) => {
+test('an attempt whose secret is missing or cannot be opened fails with a hint, and is not sent', async (t) => {
   for (const [error, reason] of [
     [new ErrandError('secret_not_found', 'There is none.', { hint: 'Set it.' }), 'invalid_argument'],
     [new ErrandError('store_failed', 'There is none.', { hint: 'Set it.' }), 'start_failed'],
@@ -132,7 +132,7 @@ test('a hub without secrets says so', async (t) => {
   assert.match(JSON.stringify(hub.reports), /This hub stores no secrets/)
 })
 
-test('one that is canceled while its secrets are opened is never sent', async (t) => {
+test('an attempt canceled while its secrets are opened is never sent', async (t) => {
   const opened = Promise.withResolvers<Record<string, string>>()
   const hub = await started(t, { reveal: () => opened.promise })
   hub.start()
@@ -143,7 +143,7 @@ test('one that is canceled while its secrets are opened is never sent', async (t
   assert.deepEqual(hub.starts(), [])
 })
 
-test('one whose link breaks while its secrets are opened is sent over the next, once', async (t) => {
+test('an attempt whose link breaks while its secrets are opened is sent over the next link, once', async (t) => {
   const values: PromiseWithResolvers<Record<string, string>>[] = []
   const hub = await started(t, {
     reveal: () => {

@@ -6,7 +6,7 @@ import { AppTokens } from './app-tokens.ts'
 
 const forge = { host: 'git.example.org', repository: 'acme/app', rights: 'write' } as const
 
-test('a token is for a step that talks to that repository, in the variable that the step reads, and for no other', () => {
+test('only a step that talks to that repository gets the token, in the variable that the step reads', () => {
   const tokens = new AppTokens({ forgeOf: () => undefined, isAppKey: () => false })
   const fault = (action: string, args: object = {}, more: object = {}) =>
     tokens.fault({ action, args: { repo: 'https://git.example.org/Acme/app.git', ...args } }, 'GIT_TOKEN', {
@@ -30,7 +30,7 @@ test('a token is for a step that talks to that repository, in the variable that 
     assert.match(fault('git.push', { repo })!, /its repository is not/, String(repo))
 })
 
-test('each is new, of its own rights, and none is made without a key that opens the App', async (t) => {
+test('each token is new and has its own rights, and creating one needs a key that opens the App', async (t) => {
   const standIn = await startForge({ flavour: 'github' })
   t.after(() => standIn.stop())
   const repository = standIn.makeRepository('acme/app', { files: { 'a.txt': 'one\n' }, isPrivate: true })

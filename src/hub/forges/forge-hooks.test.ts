@@ -63,7 +63,7 @@ for (const kind of ['github', 'gitea', 'gitlab'] as const)
     assert.deepEqual(woken, [{ host, path: 'acme/app', number: 3 }])
   })
 
-test('a message that names no number is of the whole repository, one of no repository is of nothing', async () => {
+test('a message without a number applies to the whole repository, and one without a repository to nothing', async () => {
   const { taken, woken } = hooks()
   const send = (text: string) =>
     taken.take('github.example:8443', { headers: signed.github(text), body: text })

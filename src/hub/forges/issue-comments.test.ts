@@ -10,7 +10,7 @@ import { issueTaskName } from './issue-task.ts'
 
 type CommentedTask = NonNullable<Awaited<ReturnType<IssueCommentsOptions['get']>>>
 
-test('an issue has one comment, which a forge that was away and the next process edit', async (t) => {
+test('an issue has one comment, which is edited after an outage of the forge and after a restart', async (t) => {
   const standIn = await startForge({ flavour: 'github' })
   t.after(async () => await standIn.stop())
   const repository = standIn.makeRepository('acme/app', { rights: { errand: 'write' } })
@@ -65,14 +65,14 @@ test('an issue has one comment, which a forge that was away and the next process
   tasks.set('task_1', { ...tasks.get('task_1')!, state: 'failed', reason: 'test', message })
   const next = open()
   await next.resume()
-  await eventually('all is told', () => kept().length === 0)
+  await eventually('all updates to be sent', () => kept().length === 0)
   await next.close()
   assert.equal(bodies().length, 1)
   assert.match(bodies()[0]!, /could not complete this task \(test\)/)
   assert.doesNotMatch(bodies()[0]!, /@everyone|closes #7|^> \/merge/m)
 })
 
-test('that nobody follows a pull request any more stands there, unless a person said so', () => {
+test('the comment says that a pull request is no longer followed, unless a person turned it off', () => {
   const pull_request = { url: 'https://git.example/1', number: 1, state: 'open' } as const
   const text = (why: 'tries' | 'off') => {
     const follow = { tries: [], notes: [], stopped: { why, message: 'Said @often enough.' } }

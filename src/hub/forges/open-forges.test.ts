@@ -6,7 +6,7 @@ import { openForges } from './open-forges.ts'
 
 const user = { tenant: 'default', owner: 'ada' }
 
-test('a forge whose name means another address by now gets no request of the hub', async (t) => {
+test('a forge whose name now resolves to another address gets no request from the hub', async (t) => {
   const standIn = await startForge({ flavour: 'gitea' })
   t.after(() => standIn.stop())
   standIn.makeRepository('acme/app', { files: { a: '1' }, rights: { errand: 'write' } })
@@ -37,7 +37,7 @@ test('a forge whose name means another address by now gets no request of the hub
   })
 })
 
-test('a forge that the hub may not speak to is told as such, and not as one that is away', async () => {
+test('a forge that the hub may not reach is reported as such, not as unavailable', async () => {
   const forgeOf = openForges({
     secrets: { valueSeen: async () => undefined, refusal: async () => undefined },
     forgeFetch: forgeFetch('', 'ERRAND_GIT_ALLOW', async () => ['10.0.0.7']),

@@ -38,7 +38,7 @@ async function world(t: TestContext, flavour: Flavour) {
 }
 
 for (const flavour of ['github', 'gitea', 'gitlab'] as const)
-  test(`${flavour}: issues labelled by who may write become tasks, each once`, async (t) => {
+  test(`${flavour}: issues labeled by people with write access become tasks, each once`, async (t) => {
     const { state, repository, take, made, log } = await world(t, flavour)
     const issue = state.addIssue(repository, { title: 'One', body: 'text', by: 'eve', labels: [] })
     state.label(repository, issue, 'errand', 'ada')
@@ -62,7 +62,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const)
     )
   })
 
-test('text that was changed after the label starts nothing', async (t) => {
+test('text changed after the label starts nothing', async (t) => {
   const { state, repository, take, made, log } = await world(t, 'github')
   const issue = state.addIssue(repository, { title: 'One', body: 'harmless', by: 'eve' })
   state.label(repository, issue, 'errand', 'ada')
@@ -72,7 +72,7 @@ test('text that was changed after the label starts nothing', async (t) => {
   assert.match(log.join(), /changed after it was labelled/)
 })
 
-test('what was not kept is taken again, whatever ended the look before', async (t) => {
+test('what was not stored is processed again, however the previous look ended', async (t) => {
   const { standIn, state, repository, ports, take, made } = await world(t, 'github')
   for (const title of ['One', 'Two'])
     state.label(repository, state.addIssue(repository, { title, body: '', by: 'ada' }), 'errand', 'ada')
@@ -87,5 +87,5 @@ test('what was not kept is taken again, whatever ended the look before', async (
   )
   const before = standIn.seen.length
   assert.equal(await take(), 0)
-  assert.ok(standIn.seen.length - before <= 2, 'nothing is asked of issues that are tasks')
+  assert.ok(standIn.seen.length - before <= 2, 'does not request issues that are already tasks')
 })

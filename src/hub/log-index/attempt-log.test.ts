@@ -78,7 +78,7 @@ const shown = (bytes: Buffer) => {
   return (isReturn ? bytes.subarray(0, -1) : bytes).toString('utf8')
 }
 
-test('lines are those of a naive merge, however the outputs were cut, and also when asked for in between', async () => {
+test('lines equal those of a naive merge, however the outputs are split, even if read in between', async () => {
   const alphabet = ['a', 'é', '€', '\n', '\n', '\r\n', '\r', '\0', '\x1b[31m', 'long '.repeat(30)]
   for (let seed = 1; seed <= 12; seed++) {
     const random = chance(seed)
@@ -154,7 +154,7 @@ test('lines are those of a naive merge, however the outputs were cut, and also w
   }
 })
 
-test('a search finds what a look at each line finds, forward and backward, in parts', async () => {
+test('a search finds the same lines as a scan of each line, forward and backward, in parts', async () => {
   for (let seed = 1; seed <= 3; seed++) {
     const random = chance(seed)
     const log = new Log()
@@ -194,7 +194,7 @@ test('a search finds what a look at each line finds, forward and backward, in pa
   }
 })
 
-test('a line of 100 MB is cut, with its length, and read no further than that', async () => {
+test('a line of 100 MB is cut, with its length, and not read further', async () => {
   const log = new Log()
   log.add('stdout', 'first\n')
   log.bytes.stdout = Buffer.concat([log.bytes.stdout, Buffer.alloc(100 * 1024 * 1024, 'x')])
@@ -219,7 +219,7 @@ test('a line of 100 MB is cut, with its length, and read no further than that', 
   assert.deepEqual(await attemptLog.lines(5, 10, 100, log.read), [])
 })
 
-test('of a long line that is drawn anew the last states come, and no character is cut in two', async () => {
+test('a long line that is redrawn shows its last states, and no character is cut in two', async () => {
   const log = new Log()
   log.add('stdout', `${Array.from({ length: 500 }, (_, at) => `${at} %\r`).join('')}\n`)
   log.add('stdout', `${'€'.repeat(50)}\n`)
@@ -231,7 +231,7 @@ test('of a long line that is drawn anew the last states come, and no character i
   assert.deepEqual([euros!.text, euros!.length], ['€'.repeat(21), 150])
 })
 
-test('an index that is not whole, or of another run, is none', () => {
+test('ignores an index that is incomplete or belongs to another run', () => {
   const index = LineIndex.empty()
   index.add('stdout', Buffer.from('a\nb\n'), 1)
   const file = index.toFile('then')
@@ -244,7 +244,7 @@ test('an index that is not whole, or of another run, is none', () => {
   assert.equal(LineIndex.fromFile(Buffer.alloc(0), 'then'), undefined)
 })
 
-test('lines whose place is not known are marked, also in an index from a file', async () => {
+test('marks lines whose position is unknown, even in an index from a file', async () => {
   const log = new Log()
   log.add('stdout', 'one\ntwo\n', 0)
   log.add('stderr', 'lost\nopen', 0, true)

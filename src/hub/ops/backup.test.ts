@@ -101,7 +101,7 @@ async function restored(dir: string, from: string) {
 }
 
 for (const name of ['b.tar', 'b.tar.gz', 'folder'])
-  test(`a data folder comes back as it was from ${name}, with as much output as its log tells of`, async (t) => {
+  test(`a data folder is restored from ${name} as it was, with as much output as its log mentions`, async (t) => {
     const hub = await hubData(t)
     const to = path.join(hub.dir, name)
     const made = await backUp({ ...hub, ...options, to })
@@ -128,7 +128,7 @@ for (const name of ['b.tar', 'b.tar.gz', 'folder'])
     )
   })
 
-test('the key of the secrets is in it only when asked for', async (t) => {
+test('a backup contains the key of the secrets only on request', async (t) => {
   const hub = await hubData(t)
   await backUp({ ...hub, ...options, withKey: true })
   const { data, head } = await restored(hub.dir, hub.to)
@@ -140,7 +140,7 @@ test('the key of the secrets is in it only when asked for', async (t) => {
   await assert.rejects(backUp({ ...hub, ...options, to, withKey: true }), { code: 'not_found' })
 })
 
-test('outputs that are not as the log says are told, and uploads and artifacts that are not what they were', async (t) => {
+test('reports outputs that differ from the log, and changed uploads and artifacts', async (t) => {
   const hub = await hubData(t)
   writeFileSync(path.join(hub.data, 'output/run_done/1.stdout'), 'HELLO world')
   const changed = await backUp({ ...hub, ...options })
@@ -157,7 +157,7 @@ test('outputs that are not as the log says are told, and uploads and artifacts t
   ])
 })
 
-test('runs that are removed while they are backed up are in it whole or not at all', async (t) => {
+test('a run removed during the backup is in it completely or not at all', async (t) => {
   const hub = await hubData(t)
   const ids = Array.from({ length: 400 }, (_, n) => `run_${n}`)
   await Promise.all(
@@ -187,7 +187,7 @@ test('runs that are removed while they are backed up are in it whole or not at a
   assert.equal(made.runs, count + 2)
 })
 
-test('a backup does not overwrite, and needs a data folder', async (t) => {
+test('a backup does not overwrite anything, and needs a data folder', async (t) => {
   const hub = await hubData(t)
   await backUp({ ...hub, ...options })
   const before = readFileSync(hub.to)
@@ -198,7 +198,7 @@ test('a backup does not overwrite, and needs a data folder', async (t) => {
   })
 })
 
-test('a backup to where nothing can be written says so', async (t) => {
+test('a backup to a place that cannot be written says so', async (t) => {
   const { dir, ...hub } = await hubData(t)
   writeFileSync(path.join(dir, 'file'), '')
   for (const to of [path.join(dir, 'file/x.tar'), path.join(dir, 'file/x'), '/proc/errand/x'])
@@ -208,7 +208,7 @@ test('a backup to where nothing can be written says so', async (t) => {
     })
 })
 
-test('what is damaged, strange or cut short is not restored, and nothing of it is left', async (t) => {
+test('does not restore a damaged, foreign or truncated backup, and leaves nothing of it', async (t) => {
   const hub = await hubData(t)
   const folder = path.join(hub.dir, 'folder')
   const fresh = async () => {
@@ -245,7 +245,7 @@ test('what is damaged, strange or cut short is not restored, and nothing of it i
   await refused(/b\.tar\.gz is damaged/, hub.to)
 })
 
-test('only an empty folder is restored into; what a killed one has left is no matter', async (t) => {
+test('restores only into an empty folder, and ignores what a killed restore has left', async (t) => {
   const hub = await hubData(t)
   await backUp({ ...hub, ...options })
   await assert.rejects(restore({ from: hub.to, data: hub.data, lockFile: 'lock' }), { code: 'conflict' })

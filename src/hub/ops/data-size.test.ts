@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { DataSize } from './data-size.ts'
 
-test('a folder is counted with all below it, no link is followed, and it is told where there is more', async (t) => {
+test('counts a folder with everything below it, follows no link, and says when there is more', async (t) => {
   const dir = mkdtempSync(join(tmpdir(), 'errand-size-'))
   t.after(() => rmSync(dir, { recursive: true, force: true }))
   mkdirSync(join(dir, 'a/b'), { recursive: true })

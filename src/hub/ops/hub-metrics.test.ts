@@ -24,7 +24,7 @@ function delays() {
   }
 }
 
-test('the delay is the time from the creation to the runner; one that has it at once waits for nothing', () => {
+test('the delay runs from creation until a runner is there; an immediate runner means no delay', () => {
   const { tested, lines } = delays()
   tested.seen('run_a', event('attempt.created', 100))
   tested.seen('run_a', event('attempt.assigned', 105, 1))
@@ -32,7 +32,7 @@ test('the delay is the time from the creation to the runner; one that has it at 
   assert.deepEqual(lines(), ['delay_sum 5', 'delay_count 2'])
 })
 
-test('what waits since before the start is counted with all of its time, what had its runner is not', () => {
+test('a step that waits since before the start counts with its whole wait; one that had its runner does not', () => {
   const { tested, lines } = delays()
   tested.recall('waits', [event('attempt.created', 100)])
   tested.recall('had', [event('attempt.created', 100), event('attempt.assigned', 101, 1)])

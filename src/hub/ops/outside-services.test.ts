@@ -15,7 +15,7 @@ function place() {
 const mail = { service: 'smtp', address: 'mail.example:587' } as const
 const hook = { service: 'webhook', address: 'chat.example', tenant: 'shop' } as const
 
-test('a service fails since its first failure after it has worked, and is told of once', () => {
+test('a service that had worked fails from its first failure on, and is reported once', () => {
   const { outside, log, clock } = place()
   outside.worked(mail)
   assert.deepEqual(outside.list('default', true), [])
@@ -39,7 +39,7 @@ test('a service fails since its first failure after it has worked, and is told o
   ])
 })
 
-test('what users of a tenant have named is told to that tenant alone, and what the operator has to operators', () => {
+test("services named by users of a tenant are reported only to that tenant, the operator's to operators", () => {
   const { outside } = place()
   outside.failed(mail, new Error('away'))
   outside.failed(hook, new Error('away'))
@@ -55,7 +55,7 @@ test('what users of a tenant have named is told to that tenant alone, and what t
   ])
 })
 
-test('one that nobody asks any more is forgotten, and there are never too many', () => {
+test('a service that nobody uses any more is forgotten, and their number is limited', () => {
   const { outside, clock } = place()
   outside.failed(hook, new Error('away'))
   clock.ms += 3_600_000

@@ -36,7 +36,7 @@ const child = (run_id: string) => ({
   parent: { run_id, step: 's', phase: 'main' as const, instance: 0, depth: 1 },
 })
 
-test('a run goes when its time is over, with its output, and no other does', async (t) => {
+test('a run is deleted when its time is over, with its output, and no other run is', async (t) => {
   const hub = await hubWithRuns(t)
   await hub.run('run_old', 31)
   await hub.run('run_young', 29)
@@ -49,7 +49,7 @@ test('a run goes when its time is over, with its output, and no other does', asy
   assert.deepEqual(await hub.store.events('run_old', 0, 10), [])
 })
 
-test('a run goes together with those that it has started and those that go on with it', async (t) => {
+test('a run is deleted together with the runs that it has started and those that continue it', async (t) => {
   const hub = await hubWithRuns(t)
   await hub.run('run_a', 31)
   await hub.run('run_a1', 32, child('run_a'))
@@ -66,7 +66,7 @@ test('a run goes together with those that it has started and those that go on wi
   assert.equal(await hub.left(), 'c c1')
 })
 
-test('a task that is over goes as runs do, and what its tries have left not before it', async (t) => {
+test('an ended task is deleted like a run, and the data of its tries not before it', async (t) => {
   const hub = await hubWithRuns(t)
   const ann = await hub.user('ann')
   const given = { task: { task_id: 'T1', title: 'x', repo_url: 'https://git.example/o/r' } }
@@ -88,7 +88,7 @@ test('a task that is over goes as runs do, and what its tries have left not befo
   assert.deepEqual([await tries(), await hub.left()], [404, ''])
 })
 
-test('a run stays as long as the one that undoes it, and what is known to be undone is not forgotten', async (t) => {
+test('a run stays as long as the run that undoes it, and remains known as undone', async (t) => {
   const hub = await hubWithRuns(t)
   const { token } = await hub.user('ann')
   await hub.run('run_a', 40)
@@ -108,7 +108,7 @@ test('a run stays as long as the one that undoes it, and what is known to be und
   assert.equal(await hub.left(), '')
 })
 
-test('what other systems have stored goes when its time is over', async (t) => {
+test('data stored by other systems is deleted when its time is over', async (t) => {
   const hub = await hubWithRuns(t)
   const { token } = await hub.user('ann')
   const octets = { 'content-type': 'application/octet-stream' }
@@ -124,7 +124,7 @@ test('what other systems have stored goes when its time is over', async (t) => {
   assert.equal(await there(), 404)
 })
 
-test('many runs go in small portions, and the hub answers meanwhile', async (t) => {
+test('deletes many runs in small batches, and the hub answers in the meantime', async (t) => {
   const hub = await hubWithRuns(t)
   for (let n = 0; n < 230; n++) await hub.run(`run_${n}`, 50)
   let answered = 0
@@ -136,7 +136,7 @@ test('many runs go in small portions, and the hub answers meanwhile', async (t) 
   assert.equal(await hub.left(), '')
 })
 
-test('it sweeps by itself, and can be closed twice', async (t) => {
+test('it sweeps automatically, and can be closed twice', async (t) => {
   const hub = await hubWithRuns(t)
   await hub.run('run_old', 31)
   const { id } = await hub.user('ann')
@@ -165,7 +165,7 @@ test('it sweeps by itself, and can be closed twice', async (t) => {
   assert.notEqual((await hub.accounts.tokenByHash(token.token_sha256))!.token.revoked_at, undefined)
 })
 
-test('runs that are kept for ever stay, and tokens go all the same', async (t) => {
+test('runs kept forever stay, and tokens are still deleted', async (t) => {
   const hub = await hubWithRuns(t)
   await hub.run('run_old', 4000)
   const { promise, resolve } = Promise.withResolvers<void>()
@@ -180,7 +180,7 @@ test('runs that are kept for ever stay, and tokens go all the same', async (t) =
   assert.equal(await hub.left(), 'old')
 })
 
-test('an ended run is deleted over the API with what it has started, and a repeat of its request makes a new one', async (t) => {
+test('an ended run can be deleted with the runs that it started; repeating its request creates a new one', async (t) => {
   const hub = await hubWithRuns(t)
   const { token } = await hub.user('ann')
   const { token: other } = await hub.user('bob')

@@ -17,7 +17,7 @@ const at = (kept?: number, now?: () => number) => {
 }
 const ids = (found: { id: string }[] | undefined) => found?.map(({ id }) => id)
 
-test('a run that has changed often comes once, in the order of last changes, and no more after its place', () => {
+test('a run that changed often is listed once, in the order of last changes, and not again after that place', () => {
   const { changes } = at()
   const { place } = changes.placeOf(undefined)
   for (const id of ['a', 'b', 'a', 'c', 'b']) changes.changed(id)
@@ -29,7 +29,7 @@ test('a run that has changed often comes once, in the order of last changes, and
   assert.deepEqual(ids(changes.after(changes.placeOf(cursor).place)), ['b'])
 })
 
-test('a place that is too old, of another process or none at all leads to a reset', () => {
+test('a place that is too old, invalid or from another process causes a reset', () => {
   const { changes } = at(4)
   const first = changes.cursorOf(changes.placeOf(undefined).place)
   for (const id of ['a', 'b', 'c', 'd']) changes.changed(id)
@@ -42,7 +42,7 @@ test('a place that is too old, of another process or none at all leads to a rese
     assert.equal(changes.placeOf(wrong).reset, true, wrong)
 })
 
-test('a reader that names no place begins with what has just changed', () => {
+test('a reader without a place begins with the latest change', () => {
   let nowMs = 0
   const { changes } = at(undefined, () => nowMs)
   changes.changed('long ago')
@@ -51,7 +51,7 @@ test('a reader that names no place begins with what has just changed', () => {
   assert.deepEqual(ids(changes.after(changes.placeOf(undefined).place)), ['just now'])
 })
 
-test('a row is read once for all readers, and anew after the next change', async () => {
+test('a row is read once for all readers, and again after the next change', async () => {
   const { changes, reads } = at()
   changes.changed('a')
   const [one, two] = await Promise.all([changes.row('a'), changes.row('a')])
@@ -61,7 +61,7 @@ test('a row is read once for all readers, and anew after the next change', async
   assert.equal(await changes.row('gone'), undefined)
 })
 
-test('who waits is woken by the next change, and by leaving', async () => {
+test('a waiting reader wakes up on the next change, and when it leaves', async () => {
   const { changes } = at()
   const [stay, leave] = [new AbortController(), new AbortController()]
   const woken = changes.more(0, stay.signal)

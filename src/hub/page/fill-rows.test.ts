@@ -7,7 +7,7 @@ import test from 'node:test'
 import { oneStep, testingHub } from '../../../test/support/hub/hub-fixture.ts'
 import { fillRows } from './fill-rows.ts'
 
-test('runs of an older database get their rows, also after the hub was ended in between', async (t) => {
+test('runs of an older database get their rows, even if the hub stopped in between', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'errand-rows-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
   const database = join(folder, 'errand.db')

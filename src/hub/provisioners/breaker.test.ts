@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { Breaker } from './breaker.ts'
 
-test('three failures in a row keep a group from starting more, for longer each time, and one at a time after that', () => {
+test('three failures in a row pause a group, for longer each time, and then it starts one runner at a time', () => {
   const breaker = new Breaker()
   const fail = (nowMs: number) => breaker.failed('failed', 'It died.', { nowMs })
   fail(0)
@@ -24,7 +24,7 @@ test('three failures in a row keep a group from starting more, for longer each t
   assert.equal(breaker.room(5, 0), Number.POSITIVE_INFINITY)
 })
 
-test('a failure that a person has to mend opens it at once', () => {
+test('a failure that a person has to fix opens the breaker at once', () => {
   const breaker = new Breaker()
   breaker.failed('refused', 'There is no such program.', { permanent: true, nowMs: 0 })
   assert.equal(breaker.room(0, 1), 0)

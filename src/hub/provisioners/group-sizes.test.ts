@@ -14,7 +14,7 @@ const [small, large] = [
   { cpus: 8, memoryBytes: GB },
 ]
 
-test('the largest size that runners have reported within an hour counts, of each group its own', () => {
+test('the largest size that runners have reported within an hour counts, separately for each group', () => {
   const sizes = new GroupSizes()
   assert.deepEqual(sizes.of(pool, 0), [])
   sizes.note(pool, large, 0)
@@ -27,7 +27,7 @@ test('the largest size that runners have reported within an hour counts, of each
   assert.deepEqual(sizes.of(pool, HOUR_MS), [high], 'the large one has not been seen for an hour')
 })
 
-test('once a group makes other runners, what those of before had counts no more', () => {
+test('once the runners of a group change, the sizes of the earlier ones no longer count', () => {
   const sizes = new GroupSizes()
   sizes.note(pool, small, 0)
   assert.deepEqual(sizes.of({ ...pool, max: 9 }, 0), [small])

@@ -17,7 +17,7 @@ function opened() {
   return { drivers, closed }
 }
 
-test('a group keeps its provisioner while its runners are made in the same way', () => {
+test('a group keeps its provisioner as long as its runners are created in the same way', () => {
   const { drivers, closed } = opened()
   assert.deepEqual(drivers.know([pool]), [])
   const first = drivers.of(pool)
@@ -27,7 +27,7 @@ test('a group keeps its provisioner while its runners are made in the same way',
   assert.deepEqual(closed, [])
 })
 
-test('one that is replaced, whose group is gone, or that is of settings of before keeps no connection', () => {
+test('a provisioner that is replaced, outdated or without a group keeps no connection', () => {
   const { drivers, closed } = opened()
   const other = { ...pool, group: 'others', image: 'errand:3' }
   drivers.know([pool, other])
@@ -40,7 +40,7 @@ test('one that is replaced, whose group is gone, or that is of settings of befor
   assert.deepEqual(closed, ['errand:2'])
 })
 
-test('runners are alike whose own settings are the same, also as they are kept', () => {
+test('runners are alike if their own settings are equal, even after storage', () => {
   assert.ok(areAlike(pool, JSON.parse(JSON.stringify({ ...pool, max: 9, slots: undefined }))))
   for (const change of [{ image: 'x' }, { labels: { a: 'b' } }, { slots: 2 }, { hub_url: 'http://h' }])
     assert.ok(!areAlike(pool, { ...pool, ...change }), JSON.stringify(change))

@@ -59,20 +59,20 @@ function plan(
 const startsOf = (facts: Parameters<typeof plan>[0]) => plan(facts).starts.map((each) => each?.run_id)
 const endsOf = (facts: Parameters<typeof plan>[0]) => plan(facts).removals.map(({ name, end }) => [name, end])
 
-test('each run that waits gets a runner of its own, once, and no more than the group may have', () => {
+test('each waiting run gets its own runner, once, up to the maximum of the group', () => {
   const demands = ['a', 'b', 'c', 'd'].map((id) => demand(id))
   assert.deepEqual(startsOf({ demands }), ['a', 'b', 'c'])
   assert.deepEqual(startsOf({ demands, rows: [forRun('x', 'a')] }), ['b', 'c'])
   // A runner that is being removed counts until it is gone.
   assert.deepEqual(startsOf({ demands, rows: [forRun('x', 'z', { state: 'removing' })] }), ['a', 'b'])
   const failed = forRun('x', 'z', { state: 'removing', end: 'failed' })
-  assert.deepEqual(startsOf({ demands, rows: [failed] }), ['a', 'b', 'c'], 'it never was')
+  assert.deepEqual(startsOf({ demands, rows: [failed] }), ['a', 'b', 'c'], 'it never existed')
   // Steps of one run that do not share files get a runner each.
   const twice = [demand('a'), demand('a', { workspace: 'v' })]
   assert.deepEqual(startsOf({ demands: twice, rows: [forRun('x', 'a')] }), ['a'])
 })
 
-test('a runner made ahead of need is taken before another is made, and another takes its place', () => {
+test('uses a spare runner before it creates another, and replaces the spare', () => {
   const spare = { ...pool, spare: 1 }
   assert.deepEqual(startsOf({ pool: spare }), [undefined])
   assert.deepEqual(startsOf({ pool: spare, rows: [row('s')] }), [])
@@ -83,7 +83,7 @@ test('a runner made ahead of need is taken before another is made, and another t
   ])
 })
 
-test('of many that wait only so many are looked at as may be started', () => {
+test('looks at only as many waiting runs as can be started', () => {
   const ids = ['a', 'b', 'c', 'd', 'e']
   const looked: string[] = []
   const demands = ids.map((id) => ({
@@ -102,7 +102,7 @@ test('of many that wait only so many are looked at as may be started', () => {
   assert.deepEqual(looked, ['a', 'b'])
 })
 
-test('nothing is made for labels that the group does not give, while it is paused, or where the breaker is open', () => {
+test('creates nothing for labels that the group lacks, while it is paused, or with an open breaker', () => {
   const gpu = demand('a', { labels: { gpu: '1' } })
   assert.deepEqual(startsOf({ demands: [gpu] }), [])
   assert.deepEqual(startsOf({ demands: [gpu], pool: { ...pool, labels: { gpu: '1', zone: 'eu' } } }), ['a'])
@@ -114,7 +114,7 @@ test('nothing is made for labels that the group does not give, while it is pause
   ])
 })
 
-test('one that connects is idle or at work, and one that gets its run is at work', () => {
+test('a connecting runner is idle or working, and one that gets its run is working', () => {
   const rows = [row('s'), forRun('x', 'a'), forRun('y', 'b', { state: 'idle' }), row('z')]
   const liveness = { s: { connected: true }, x: { connected: true }, y: { connected: true } }
   assert.deepEqual(plan({ rows, liveness }).moves, [
@@ -124,7 +124,7 @@ test('one that connects is idle or at work, and one that gets its run is at work
   ])
 })
 
-test('one goes when its run is over and it has told all, when it is late, lost, or not wanted any more', () => {
+test('removes a runner that is done and has reported everything, is late, lost, or no longer wanted', () => {
   const there = { x: { connected: true } }
   const working = [forRun('x', 'a', { state: 'working' })]
   assert.deepEqual(endsOf({ rows: working, liveness: there }), [])
@@ -145,7 +145,7 @@ test('one goes when its run is over and it has told all, when it is late, lost, 
   assert.equal(late?.message, 'It did not connect within 300 s. Its last report: no image')
 })
 
-test('the runner of a run that is set aside is held for a day', () => {
+test('the runner of a run that is set aside is kept for a day', () => {
   const rows = [forRun('x', 'a', { state: 'working' })]
   const aside = (hours: number) => ({
     ...{ rows, liveness: { x: { connected: true } }, ended: ['a'] },
@@ -159,7 +159,7 @@ test('the runner of a run that is set aside is held for a day', () => {
   assert.deepEqual(endsOf({ ...aside(1), rows: [forRun('x', 'a')], liveness: {} }), [['x', 'unwanted']])
 })
 
-test('one that has not started by the settings of before goes, and one by those of now is made', () => {
+test('removes a runner that has not started with the old settings, and creates one with the new ones', () => {
   const rows = [forRun('x', 'a'), forRun('w', 'b', { state: 'wanted' }), forRun('c', 'c')]
   const facts = { rows, liveness: { c: { connected: true } }, demands: [demand('a')] }
   assert.deepEqual(endsOf({ ...facts, pool: { ...pool, max: 9, idle_seconds: 9 } }), [])
@@ -168,7 +168,7 @@ test('one that has not started by the settings of before goes, and one by those 
   assert.deepEqual(startsOf(other), ['a'])
 })
 
-test('one without work goes after its time, beside the spares, and the one that was there first stays', () => {
+test('removes an idle runner after its time, except the spares, and keeps the oldest', () => {
   const rows = [row('old', { state: 'idle' }), row('new', { state: 'idle' })]
   const liveness = { old: { connected: true }, new: { connected: true } }
   const idle = (seconds: number) => ({ rows, liveness, idleSince: () => NOW - seconds * 1000 })
@@ -181,7 +181,7 @@ test('one without work goes after its time, beside the spares, and the one that 
   assert.deepEqual(endsOf({ ...idle(60), demands: [demand('a')] }), [['new', 'idle']])
 })
 
-test('a run ends whose wait has no end: none starts until a person mends it, or its own runner does not take it', () => {
+test('ends a run that would wait forever: no runner can start, or its own runner does not take it', () => {
   const permanent = {
     reason: 'refused',
     message: 'No such image.',
@@ -216,10 +216,10 @@ test('a run ends whose wait has no end: none starts until a person mends it, or 
     [],
     'it is at another step',
   )
-  assert.deepEqual(ends({ rows, liveness: livenessOf({ x: { connected: true } }) }), [], 'it ends just now')
+  assert.deepEqual(ends({ rows, liveness: livenessOf({ x: { connected: true } }) }), [], 'it is just ending')
 })
 
-test('a run that asks for more than any runner of its group has ends at once, and no other', () => {
+test('ends a run that asks for more than any runner of its group has at once, and no other run', () => {
   const GB = 1024 ** 3
   const large = { ...demand('a', { size: { cpus: 500, memoryBytes: 0 } }), waitsSinceMs: 0 }
   const small = { ...demand('b', { size: { cpus: 2, memoryBytes: GB } }), waitsSinceMs: 0 }
@@ -249,7 +249,7 @@ test('a run that asks for more than any runner of its group has ends at once, an
   assert.deepEqual(given({ cpus: 500, memoryBytes: 3 * GB }), [])
 })
 
-test('while an engine is silent, what is said of runners that are away is not that they are gone', () => {
+test('while an engine is silent, the message does not claim that an absent runner has vanished', () => {
   const silence = 'The Kubernetes API at k has not answered since noon: no answer within 15 s.'
   const late = [row('x', { due_at: at(-1), waits_for: 'no image' })]
   assert.equal(
@@ -264,7 +264,7 @@ test('while an engine is silent, what is said of runners that are away is not th
   )
 })
 
-test('a spare is for runs of its tenant alone: those of others get runners of their own', () => {
+test('a spare is only for runs of its tenant: other tenants get their own runners', () => {
   const idle = (name: string, tenant = 'default') => row(name, { state: 'idle', tenant })
   const demands = [demand('a', { tenant: 'acme' }), demand('b')]
   assert.deepEqual(startsOf({ demands, rows: [idle('x')] }), ['a'])

@@ -32,7 +32,7 @@ async function settingsOf() {
   return { settings: await again(), again, place, said }
 }
 
-test('what an admin changes counts before the file, is told with the word of the file, and outlives the process', async () => {
+test("an admin's change takes precedence over the file, is shown with the file's value, and survives restarts", async () => {
   const { settings, again, said } = await settingsOf()
   await settings.change('builders', { max: 9, paused: true }, 'ann')
   await settings.change('builders', { spare: 3 }, 'bob')
@@ -48,14 +48,14 @@ test('what an admin changes counts before the file, is told with the word of the
       ],
     )
   }
-  assert.equal(settings.pools(), settings.pools(), 'one list until something changes')
+  assert.equal(settings.pools(), settings.pools(), 'the list stays the same object until something changes')
   assert.deepEqual(said, [
     'ann changed group "builders": max: 9, paused: true.',
     'bob changed group "builders": spare: 3.',
   ])
 })
 
-test('a change is gone when it is taken back, says what the file says, or the file says something else of it later', async () => {
+test('a change ends when it is withdrawn, matches the file, or the file later changes that key', async () => {
   const { settings, again, place } = await settingsOf()
   await settings.change('builders', { max: 9, spare: 2, paused: true }, 'ann')
   await settings.change('builders', { spare: null, paused: false }, 'ann')
@@ -68,16 +68,16 @@ test('a change is gone when it is taken back, says what the file says, or the fi
   place.file = [pool({ max: 5 })]
   assert.equal(settings.pools()[0]?.max, 5)
   place.file = [pool()]
-  assert.equal(settings.pools()[0]?.max, 4, 'it does not come back')
+  assert.equal(settings.pools()[0]?.max, 4, 'the change does not come back')
   await settings.change('builders', { spare: 2 }, 'ann')
   place.file = []
   const next = await again()
   assert.deepEqual(next.pools(), [])
   place.file = [pool()]
-  assert.equal(next.pools()[0]?.spare, 1, 'nor does that of a group that was gone')
+  assert.equal(next.pools()[0]?.spare, 1, 'the change of a removed group does not come back either')
 })
 
-test('what does not fit, or cannot be kept, changes nothing', async () => {
+test('a change that is invalid or cannot be stored changes nothing', async () => {
   const { settings, place } = await settingsOf()
   await assert.rejects(settings.change('others', { max: 2 }, 'ann'), { code: 'not_found' })
   await assert.rejects(settings.change('builders', { spare: 5 }, 'ann'), {

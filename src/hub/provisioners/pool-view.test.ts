@@ -29,7 +29,7 @@ const row = (name: string, change: Partial<ProvisionedRow> = {}): ProvisionedRow
 
 const size = { cpus: 0, memoryBytes: 0 }
 
-test('a tenant sees the counts of all, its own runners and runs, and of the past what went wrong', () => {
+test('a tenant sees the counts of all, its own runners and runs, and what went wrong in the past', () => {
   const view = poolView({
     pool,
     changes: [],
@@ -67,7 +67,7 @@ test('a tenant sees the counts of all, its own runners and runs, and of the past
   assert.equal(view.breaker?.until, '2026-01-01T12:10:00.000Z')
 })
 
-test('a run that waits for a place is told what keeps it', () => {
+test('a run that waits for a place learns what prevents it', () => {
   const waiting = { tenant: 'default', run_id: 'a', workspace: 'w', labels: {}, size }
   const why = (rows: ProvisionedRow[], silence?: string) =>
     whyWaits({ pool: { ...pool, max: 1 }, rows, open: undefined, silence }, waiting)

@@ -29,7 +29,7 @@ const decided = (given: Partial<FollowSeen>, more: Partial<FollowState> = {}): s
 }
 const failed = [check('unit', 'failed')]
 
-test('a failing check that counts gets a try, as soon as all that count have ended', () => {
+test('a relevant failing check gets a try, as soon as all relevant checks have ended', () => {
   assert.equal(decided({ checks: failed }), 'try')
   assert.equal(decided({ checks: [check('a', 'other'), check('b', 'passed')] }), 'wait')
   assert.equal(decided({ checks: [...failed, check('slow', 'running')] }), 'wait')
@@ -38,7 +38,7 @@ test('a failing check that counts gets a try, as soon as all that count have end
   assert.equal(decided({ checks: [check('a', 'failed', true), check('b', 'running', false)] }), 'try')
 })
 
-test('words count where people with write access ask for changes, or name us', () => {
+test('comments count if people with write access request changes, or mention Errand', () => {
   const plain = { asksForChanges: false }
   const cases: [ReviewNote, string][] = [
     [note('1'), 'try'],
@@ -60,7 +60,7 @@ test('words count where people with write access ask for changes, or name us', (
   assert.equal(decided({ notes: [note('1'), note('2')], pull }, given), 'try')
 })
 
-test('following ends where a person decides', () => {
+test('following ends when a person has to decide', () => {
   const pull = seen().pull
   const ends: [Partial<FollowSeen>, Partial<FollowState>, string][] = [
     [{ pull: { ...pull, state: 'merged' } }, {}, 'merged'],
@@ -78,7 +78,7 @@ test('following ends where a person decides', () => {
   for (const [given, more, why] of ends) assert.equal(decided({ checks: failed, ...given }, more), why)
 })
 
-test('the same failure is known again by its first error, whatever the time', () => {
+test('recognizes the same failure by its first error, whatever the time', () => {
   const log = (second: number, what: string) =>
     `2026-01-01T00:00:${second}Z start\n12:00:${second} Error: ${what} in ${second} ms at 0a1b2c3d4e${second}\nmore ${second}`
   const before = failureOf(failed, { unit: log(10, 'no b') })
@@ -89,7 +89,7 @@ test('the same failure is known again by its first error, whatever the time', ()
   assert.equal(decided({ checks: failed, logs: { unit: log(30, 'no b') } }, { tries }), 'same_failure')
 })
 
-test('whatever forges tell, each head has one try at most, a task three, and none without a cause', () => {
+test('whatever forges report, each head has at most one try, a task three, and none without a cause', () => {
   const results = ['running', 'passed', 'failed', 'other'] as const
   const step = fc.record({
     minutes: fc.integer({ min: 0, max: 400 }),

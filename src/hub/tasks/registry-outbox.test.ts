@@ -63,7 +63,7 @@ const until = async (condition: () => boolean | Promise<boolean>) => {
   while (!(await condition())) await new Promise((resolve) => setImmediate(resolve))
 }
 
-test('a registry is told of all in order, and of what comes later when it does', async () => {
+test('a registry gets everything in order, and later news as it happens', async () => {
   const store = await storeOf('a')
   const { took, registry } = registryOf()
   const outbox = new RegistryOutbox({ store, registry, log: () => {} })
@@ -78,7 +78,7 @@ test('a registry is told of all in order, and of what comes later when it does',
   await outbox.close()
 })
 
-test('a registry that is away is told later, by another process too, from where it was', async () => {
+test('a registry that was unavailable gets the rest later, even from another process', async () => {
   const store = await storeOf('a')
   let isAway = false
   const away = registryOf((what) => {
@@ -103,7 +103,7 @@ test('a registry that is away is told later, by another process too, from where 
   await second.close()
 })
 
-test('what it refuses is left out and told to the operator, and what it fails at holds up no other task', async () => {
+test('leaves out what the registry refuses and logs it; a failing entry delays no other task', async () => {
   const store = await storeOf('a', 'b')
   const answer = (status: number) =>
     new ErrandError('service_answer', `HTTP ${status}`, { details: { status } })

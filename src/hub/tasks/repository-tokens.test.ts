@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { mayGoTo, notFor, sentTo } from './repository-tokens.ts'
 
-test("a token goes to the servers that it was set for, and an address that hides its server's gets none", () => {
+test('a token goes only to its allowed servers, and an address that hides its server gets none', () => {
   const hosts = ['git.example.org', '10.0.0.1:3000']
   const unset = { name: 'GIT_TOKEN' }
   const bound = { name: 'GIT_TOKEN', hosts }
@@ -40,7 +40,7 @@ test("a token goes to the servers that it was set for, and an address that hides
   }
 })
 
-test('a refusal names the command that allows the server, for the very secret', () => {
+test('a refusal names the command that allows the server, for exactly that secret', () => {
   const { message, hint } = notFor({ name: 'GIT_TOKEN' }, 'https://github.com/o/r')
   assert.match(message, /GIT_TOKEN may not be sent to github\.com: it was set without any servers/)
   assert.equal(hint, 'Allow it with: errand secrets set GIT_TOKEN --host github.com')
@@ -58,7 +58,7 @@ test('a refusal names the command that allows the server, for the very secret', 
   )
 })
 
-test('each action that sends a token says where to, and the API of a repository counts unless it is the operator’s', () => {
+test('an action with a token names its server, and the API server unless the operator configured that', () => {
   const repo = 'https://git.example.org/o/r'
   const of = (action: string, args: object, variable = 'GIT_TOKEN') =>
     sentTo({ action, args } as Parameters<typeof sentTo>[0], variable, (host) =>
@@ -72,7 +72,7 @@ test('each action that sends a token says where to, and the API of a repository 
   const api = (api_url: string) => of('forge.pull_request', { repo, forge: { kind: 'gitea', api_url } })
   assert.deepEqual(api('https://api.example.org/v1'), [repo])
   assert.deepEqual(api('https://evil.org/v1'), [repo, 'https://evil.org/v1'])
-  assert.deepEqual(of('git.check', {}), [''], 'no address is no server')
+  assert.deepEqual(of('git.check', {}), [''], 'a step without an address names no server')
   const bot = (source: object) => of('bot.serve', { source }, 'PASSWORD')
   const auth = { password_secret: 'PASSWORD' }
   assert.deepEqual(bot({ url: repo, git_auth: auth }), [repo])

@@ -115,7 +115,7 @@ async function stateAtEnd(logs: TaskLogs, id: string) {
 }
 
 for (const flavour of ['github', 'gitea', 'gitlab'] as const)
-  test(`${flavour}: a merge ends a task as done, a close as canceled, also after a restart`, async (t) => {
+  test(`${flavour}: a merge ends a task as done, a close as canceled, even after a restart`, async (t) => {
     const { standIn, state, repository, start, reviewed, asked, said } = await world(t, flavour)
     const first = await start()
     const one = await reviewed(first.logs, 'a')
@@ -141,7 +141,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const)
     assert.deepEqual(said, [])
   })
 
-test('a pull request on the branch of another task goes over to its base when that is merged', async (t) => {
+test('a pull request based on the branch of another task moves to its base when that is merged', async (t) => {
   const { state, repository, start, reviewed } = await world(t, 'github')
   const { logs, watch } = await start()
   t.after(() => watch.close())
@@ -154,7 +154,7 @@ test('a pull request on the branch of another task goes over to its base when th
   assert.equal((await stateAtEnd(logs, above.id))[0], 'done')
 })
 
-test('a forge that is away ends no task, and is told of once', async (t) => {
+test('an unavailable forge ends no task, and is reported once', async (t) => {
   const { standIn, state, repository, start, reviewed, said } = await world(t, 'github')
   const { logs, watch } = await start()
   t.after(() => watch.close())
@@ -173,7 +173,7 @@ test('a forge that is away ends no task, and is told of once', async (t) => {
 const failing = { github: 'failure', gitea: 'failure', gitlab: 'failed' } as const
 
 for (const flavour of ['github', 'gitea', 'gitlab'] as const)
-  test(`${flavour}: what checks and reviewers say is given to another try, once for each head, also after a restart`, async (t) => {
+  test(`${flavour}: another try gets what checks and reviewers say, once per head, even after a restart`, async (t) => {
     const { state, repository, start, reviewed, tried, followed, said } = await world(t, flavour)
     state.user('cleo')
     // Gitea reveals the rights of others only to admins.
@@ -210,7 +210,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const)
     assert.deepEqual(said, [])
   })
 
-test('a person who pushes, the same failure, and a try that pushes nothing end it, and the task waits to be merged', async (t) => {
+test('a push by a person, the same failure and a try without a push end following, and the task waits for a merge', async (t) => {
   const { state, repository, start, reviewed, tried, followed } = await world(t, 'github')
   const { logs, watch } = await start()
   t.after(() => watch.close())
@@ -235,7 +235,7 @@ test('a person who pushes, the same failure, and a try that pushes nothing end i
   assert.equal((await stateAtEnd(logs, id))[0], 'done')
 })
 
-test('one that is merged while it is tried again is done', async (t) => {
+test('a pull request merged during another try is done', async (t) => {
   const { state, repository, start, reviewed, followed } = await world(t, 'github')
   const { logs, watch } = await start()
   t.after(() => watch.close())
@@ -247,7 +247,7 @@ test('one that is merged while it is tried again is done', async (t) => {
   await until(() => logs.openTask(id)?.fold.state === 'done')
 })
 
-test('a call of the forge ends the wait between two looks, for its repository and pull request', async (t) => {
+test('a webhook of the forge ends the wait between two looks, for its repository and pull request', async (t) => {
   const { state, repository, standIn, start, reviewed } = await world(t, 'github')
   const { logs, watch } = await start({ first: 3_600_000, most: 3_600_000 })
   t.after(() => watch.close())

@@ -153,23 +153,23 @@ async function check(
     const sources = log.map((event: TaskEvent) =>
       'from' in event && event.from ? JSON.stringify([event.type, event.from]) : event.seq,
     )
-    assert.equal(new Set(sources).size, sources.length, `${own_id} tells something twice, ${what}`)
+    assert.equal(new Set(sources).size, sources.length, `${own_id} reports something twice, ${what}`)
     assert.equal(fold.artifacts.length, 2 * story.tries)
     for (const { run_id } of fold.tries) assert.ok(runs.runs.has(run_id))
     tries += fold.tries.length
   }
-  assert.equal(runs.runs.size, tries, `a run for each try, ${what}`)
+  assert.equal(runs.runs.size, tries, `one run per try, ${what}`)
   return commits
 }
 
-test('tasks end the same, with a run for each try, wherever the hub is killed on the way', async () => {
+test('tasks end the same, with one run per try, wherever the hub is killed', async () => {
   const commits = await check(await conduct([], 2), 'not killed')
   for (let kill = 1; kill <= commits; kill++) await check(await conduct([kill], 2), `killed after ${kill}`)
   for (let every = 1; every <= 4; every++)
     await check(await conduct(Array(60).fill(every), 1), `killed after every ${every}`)
 })
 
-test('a try for what was said of a pull request is made once, with that, wherever the hub is killed', async () => {
+test('a try for review comments is created once, with those comments, wherever the hub is killed', async () => {
   const before = { run_id: 'run_before', seq: 1 }
   const log: NewTaskEvent[] = [
     { type: 'task.try_started', run_id: before.run_id, number: 1, stage: 'check' },
@@ -219,7 +219,7 @@ test('a try for what was said of a pull request is made once, with that, whereve
   }
 })
 
-test('no more tasks are at work than may be, the most urgent first', async () => {
+test('no more tasks run than allowed, and the most urgent ones first', async () => {
   const store = new MemoryTaskStore()
   const runs = new ScriptedRuns()
   const logs = new TaskLogs(store)

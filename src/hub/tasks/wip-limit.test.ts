@@ -13,7 +13,7 @@ const reviewed: NewTaskEvent[] = [
 ]
 const again: NewTaskEvent = { type: 'task.state', state: 'pending', stage: 'implement' }
 
-test('a task that is tried again for its pull request keeps its place among those that wait to be merged', () => {
+test('a task that is retried for its pull request keeps its place among those that wait for a merge', () => {
   const proposed = { spec: testTaskSpec('a'), fold: foldOf(...reviewed, again) }
   const other = { spec: testTaskSpec('b'), fold: foldOf() }
   const wipLimit = new WipLimit({ inReviewPerRepository: 1 }, [proposed, other])

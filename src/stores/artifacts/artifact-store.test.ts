@@ -37,7 +37,7 @@ function storeIn(t: TestContext, limits?: ArtifactLimits) {
   return { dir, store, put, read, files, fileOf }
 }
 
-test('a content is kept once for its run, read whole and by range, and nobody else has it', async (t) => {
+test('stores content once for its run, reads it whole and by range, and gives it to no other run', async (t) => {
   const { put, read, files, store } = storeIn(t)
   await put('hello world')
   await put('hello world')
@@ -58,7 +58,7 @@ test('a content is kept once for its run, read whole and by range, and nobody el
     await assert.rejects(store.put(place, { bytes: 1, sha256 }, content('x')), { code: 'bad_request' })
 })
 
-test('what is not as it was announced leaves nothing', async (t) => {
+test('content that differs from its announcement leaves nothing', async (t) => {
   const { store, files } = storeIn(t, { bytes: 20 })
   const { sha256 } = measured('hello')
   const broken = Readable.from(
@@ -81,7 +81,7 @@ test('what is not as it was announced leaves nothing', async (t) => {
   )
 })
 
-test('a run and a user have a bound, also for what comes at once; what is removed makes room', async (t) => {
+test('limits a run and a user, even for simultaneous uploads; removal makes room', async (t) => {
   const { put, store } = storeIn(t, { perRunBytes: 10, perUserBytes: 15, perRunCount: 3 })
   const results = await Promise.allSettled([put('aaaaaa'), put('bbbbbb')])
   assert.deepEqual(results.map(({ status }) => status).sort(), ['fulfilled', 'rejected'])
@@ -97,7 +97,7 @@ test('a run and a user have a bound, also for what comes at once; what is remove
   await assert.rejects(put('z', b), { code: 'quota_exceeded', message: /3 artifacts/ })
 })
 
-test('damaged bytes are said to be, and are mended when they come again', async (t) => {
+test('reports damaged bytes, and repairs them when they are sent again', async (t) => {
   const { put, read, fileOf } = storeIn(t)
   await put('hello')
   assert.equal(await read('hello'), 'hello')
@@ -109,7 +109,7 @@ test('damaged bytes are said to be, and are mended when they come again', async 
   }
 })
 
-test('what no log tells of goes after a day, and what is on its way stays', async (t) => {
+test('deletes after a day what no log mentions, and keeps what is still arriving', async (t) => {
   const { put, files, fileOf, store, dir } = storeIn(t)
   for (const text of ['told', 'orphan', 'fresh']) await put(text)
   await put('of no run', { ...place, run_id: 'run_gone' })
@@ -129,7 +129,7 @@ test('what no log tells of goes after a day, and what is on its way stays', asyn
   assert.equal(await store.sweep(told, Date.now()), 0)
 })
 
-test('a hub that is killed while bytes come leaves no half of them under their name', async (t) => {
+test('a hub killed during an upload leaves no partial content under its name', async (t) => {
   const { dir, files, put, read } = storeIn(t)
   const text = 'x'.repeat(1000)
   const script = `

@@ -16,7 +16,7 @@ import { testAttempt } from '../../../test/support/stores/outputs-fixture.ts'
 import { outputFileName } from '../../contract/ids.ts'
 import { BoundedOutputStore } from './bounded.ts'
 
-it('keeps small output in memory and makes no folder', async (t) => {
+it('keeps small output in memory and creates no folder', async (t) => {
   const spillDir = path.join(tempFolder(t), 'spill')
   const store = new BoundedOutputStore({ spillDir })
   t.after(() => store.close())
@@ -30,7 +30,7 @@ it('keeps small output in memory and makes no folder', async (t) => {
   await store.remove('run_a')
 })
 
-it('puts a stream that outgrows its limit whole into a file, and the other one not', async (t) => {
+it('moves a stream over its limit completely into a file, but not the other stream', async (t) => {
   const spillDir = path.join(tempFolder(t), 'spill')
   const store = new BoundedOutputStore({ spillDir })
   t.after(() => store.close())
@@ -51,7 +51,7 @@ it('puts a stream that outgrows its limit whole into a file, and the other one n
   assert.deepEqual(readdirSync(spillDir), [])
 })
 
-it('writes to output_path from the first byte, over what an earlier run left there, and leaves it there', async (t) => {
+it('writes to output_path from the first byte, over the output of an earlier run, and leaves it there', async (t) => {
   const cwd = tempFolder(t)
   const spillDir = path.join(cwd, 'spill')
   const file = path.join(cwd, 'out', 'deep', 'run_a.build_it__.local.2.stdout.log')
@@ -70,7 +70,7 @@ it('writes to output_path from the first byte, over what an earlier run left the
   assert.equal(existsSync(spillDir), false)
 })
 
-it('refuses an output_path that cannot be made, naming it, and keeps nothing of those bytes', async (t) => {
+it('refuses an output_path that cannot be created, names it, and keeps none of those bytes', async (t) => {
   const store = new BoundedOutputStore({ spillDir: tempFolder(t) })
   t.after(() => store.close())
   store.begin(testAttempt('run_a.1', { output_path: path.join(import.meta.filename, 'x') }))
@@ -82,7 +82,7 @@ it('refuses an output_path that cannot be made, naming it, and keeps nothing of 
   assert.equal(await store.length('run_a.1', 'stdout'), 0)
 })
 
-it('moves ended streams of long ago to disk when they are many, and reads them all the same', async (t) => {
+it('moves streams that ended long ago to disk if there are many, and can still read them', async (t) => {
   const spillDir = tempFolder(t)
   const store = new BoundedOutputStore({ spillDir, maxEndedBytes: 250 })
   t.after(() => store.close())
@@ -96,7 +96,7 @@ it('moves ended streams of long ago to disk when they are many, and reads them a
     assert.equal((await store.read(`run_a.${n}`, 'stdout', 0, 200)).toString(), `${n}`.repeat(100))
 })
 
-it('takes 200 MB with memory flat', async (t) => {
+it('takes 200 MB with constant memory', async (t) => {
   const spillDir = tempFolder(t)
   const store = new BoundedOutputStore({ spillDir })
   t.after(() => store.close())
@@ -117,7 +117,7 @@ it('takes 200 MB with memory flat', async (t) => {
   assert.ok(peak - before < 50 * 1024 * 1024, `it grew by ${Math.round((peak - before) / 1024 / 1024)} MiB`)
 })
 
-it('puts the output of a step in a box into its file by no link, and where that leads stays as it was', {
+it('writes the output of a boxed step to its file through no link, and the target of a link stays unchanged', {
   skip: process.platform !== 'linux' && 'it takes Linux',
 }, async (t) => {
   const folder = tempFolder(t)

@@ -7,7 +7,7 @@ import { it } from 'node:test'
 import { openBelow, sha256, tempFolder } from '../../../test/support/stores/output-store-conformance.ts'
 import { FileOutputStore } from './files.ts'
 
-it('a hub that starts again goes on where the file ends, and hashes the whole', async (t) => {
+it('a restarted hub continues at the end of the file, and hashes all of it', async (t) => {
   const dir = tempFolder(t)
   const bytes = randomBytes(3_000_000)
   const first = new FileOutputStore({ dir })
@@ -28,7 +28,7 @@ it('a hub that starts again goes on where the file ends, and hashes the whole', 
   assert.deepEqual(openBelow(dir), [])
 })
 
-it('takes nothing that was not synced over from an earlier hub, as the power may have failed', async (t) => {
+it('takes over only synced bytes from an earlier hub, since the power may have failed', async (t) => {
   const dir = tempFolder(t)
   const first = new FileOutputStore({ dir })
   await first.append('run_a.1', 'stdout', 0, Buffer.from('synced\0and not\0\0'))
@@ -36,7 +36,7 @@ it('takes nothing that was not synced over from an earlier hub, as the power may
   const second = new FileOutputStore({ dir })
   t.after(() => second.close())
   assert.equal(await second.recover('run_a.1', 'stdout', 7), 7)
-  assert.equal(await second.recover('run_a.1', 'stdout', 100), 7, 'what is gone is not made up')
+  assert.equal(await second.recover('run_a.1', 'stdout', 100), 7, 'lost bytes are not invented')
   assert.equal(await second.recover('run_a.1', 'stderr', 0), 0)
   await second.append('run_a.1', 'stdout', 7, Buffer.from('again'))
   const whole = Buffer.from('synced\0again')
@@ -44,7 +44,7 @@ it('takes nothing that was not synced over from an earlier hub, as the power may
   assert.deepEqual(readFileSync(path.join(dir, 'run_a', '1.stdout')), whole)
 })
 
-it('measures a stream that an earlier hub has written whole', async (t) => {
+it('measures a stream that an earlier hub wrote completely', async (t) => {
   const dir = tempFolder(t)
   const first = new FileOutputStore({ dir })
   await first.append('run_a.1', 'stderr', 0, Buffer.from('hello'))
@@ -57,7 +57,7 @@ it('measures a stream that an earlier hub has written whole', async (t) => {
   })
 })
 
-it('refuses to seal a stream that could not be synced, though a second try would not fail', async (t) => {
+it('refuses to seal a stream that could not be synced, even if a second try would succeed', async (t) => {
   const store = new FileOutputStore({ dir: tempFolder(t) })
   t.after(() => store.close())
   await store.append('run_a.1', 'stdout', 0, Buffer.from('hello'))
@@ -72,7 +72,7 @@ it('refuses to seal a stream that could not be synced, though a second try would
   await assert.rejects(store.seal('run_a.1', 'stdout'), /the disk is broken/)
 })
 
-it('keeps no more files open than it may, and closes the others', async (t) => {
+it('keeps no more files open than allowed, and closes the others', async (t) => {
   const dir = tempFolder(t)
   const store = new FileOutputStore({ dir, maxOpenFiles: 4 })
   t.after(() => store.close())
@@ -84,7 +84,7 @@ it('keeps no more files open than it may, and closes the others', async (t) => {
   }
 })
 
-it('says which file cannot be written where a file stands in the way of the folder', async (t) => {
+it('names the file that cannot be written if a file is in the place of the folder', async (t) => {
   const dir = tempFolder(t)
   const store = new FileOutputStore({ dir: path.join(import.meta.filename, 'x') })
   t.after(() => store.close())
@@ -96,7 +96,7 @@ it('says which file cannot be written where a file stands in the way of the fold
   assert.deepEqual(openBelow(dir), [])
 })
 
-it('lets nobody else into the folder of the outputs, nor into those of the runs', async (t) => {
+it('gives nobody else access to the folder of the outputs, nor to those of the runs', async (t) => {
   const dir = path.join(tempFolder(t), 'output')
   const store = new FileOutputStore({ dir })
   t.after(() => store.close())

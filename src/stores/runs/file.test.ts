@@ -26,7 +26,7 @@ async function oneRun(t: TestContext) {
   return { dir, store, log, summary: path.join(dir, 'run_a', 'run.json') }
 }
 
-it('a last commit that was torn, wherever, never was, and the next one takes its place', async (t) => {
+it('ignores an incomplete last commit, wherever it is cut, and the next commit replaces it', async (t) => {
   const { dir, store, log } = await oneRun(t)
   const before = readFileSync(log)
   await store.update('run_a', { events: testEvents(4, 2), patch: { message: 'torn' } })
@@ -44,12 +44,12 @@ it('a last commit that was torn, wherever, never was, and the next one takes its
   }
 })
 
-it('lets nobody else into the folder of a run', async (t) => {
+it('gives nobody else access to the folder of a run', async (t) => {
   const { dir } = await oneRun(t)
   assert.equal(statSync(path.join(dir, 'run_a')).mode & 0o777, 0o700)
 })
 
-it('zeros that a power failure leaves at the end count for nothing', async (t) => {
+it('ignores zeros that a power failure leaves at the end', async (t) => {
   const { dir, log } = await oneRun(t)
   appendFileSync(log, Buffer.alloc(5000))
   const again = new FileRunStore({ dir })
@@ -57,7 +57,7 @@ it('zeros that a power failure leaves at the end count for nothing', async (t) =
   assert.deepEqual(await again.events('run_a', 0, 10), testEvents(1, 4))
 })
 
-it('a log that is damaged before its end is not cut, and the error names the file and the place', async (t) => {
+it('does not cut a log that is damaged before its end, and the error names the file and the place', async (t) => {
   const { dir, log } = await oneRun(t)
   const text = readFileSync(log, 'utf8').replace('event 2', 'event "2')
   writeFileSync(log, text)
@@ -69,7 +69,7 @@ it('a log that is damaged before its end is not cut, and the error names the fil
   assert.equal(readFileSync(log, 'utf8'), text)
 })
 
-it('a run.json that is missing, old or garbled is made up for by the log', async (t) => {
+it('the log makes up for a missing, old or corrupt run.json', async (t) => {
   const { dir, store, summary } = await oneRun(t)
   const old = readFileSync(summary)
   await store.update('run_a', { events: testEvents(4), patch: { status: 'success' } })
@@ -112,7 +112,7 @@ it('reads logs again that it no longer holds in memory', async (t) => {
   assert.deepEqual(await store.events('run_a', 0, 10), testEvents(1, 4))
 })
 
-it('clears away what a crash left half made, and leaves alone what is none of its', async (t) => {
+it('removes what a crash left unfinished, and leaves foreign files alone', async (t) => {
   const { dir } = await oneRun(t)
   const stale = path.join(dir, '.new-run_x-1')
   for (const folder of [stale, path.join(dir, '.new-run_y-2'), path.join(dir, 'empty')]) mkdirSync(folder)
@@ -123,7 +123,7 @@ it('clears away what a crash left half made, and leaves alone what is none of it
   assert.deepEqual(readdirSync(dir).sort(), ['.new-run_y-2', 'empty', 'notes.txt', 'run_a'])
 })
 
-it('refuses a run id that is no name of a folder', async (t) => {
+it('refuses a run id that is not a valid folder name', async (t) => {
   const { store } = await oneRun(t)
   for (const id of ['../x', 'a/b', '.', '', 'x'.repeat(101)])
     await assert.rejects(store.create(testSpec(id), []), { code: 'bad_request' })

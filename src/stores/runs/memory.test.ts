@@ -3,7 +3,7 @@ import { it } from 'node:test'
 import { testSpec } from '../../../test/support/stores/runs-fixture.ts'
 import { MemoryRunStore } from './memory.ts'
 
-it('warns once, with the first run, that nothing lasts', async () => {
+it('warns once, with the first run, that nothing is stored permanently', async () => {
   const warnings: string[] = []
   const store = new MemoryRunStore({ warn: (message) => warnings.push(message) })
   assert.deepEqual(warnings, [])

@@ -12,7 +12,7 @@ import { openTestStore, testEvents } from '../../../test/support/stores/runs-fix
 const writer = fileURLToPath(new URL('../../../test/support/stores/writer-fixture.ts', import.meta.url))
 
 for (const kind of ['sqlite', 'file'] as const)
-  it(`${kind}: what was acknowledged is there after kill -9 in the middle of writing, and no commit is halved`, async (t) => {
+  it(`${kind}: acknowledged commits survive kill -9 in the middle of writing, and no commit is halved`, async (t) => {
     const dir = mkdtempSync(path.join(tmpdir(), 'errand-kill-'))
     t.after(() => rmSync(dir, { recursive: true, force: true }))
     let acknowledged = new Map<string, number>()
@@ -51,7 +51,7 @@ async function checkStore(
   for (const [runId, seq] of acknowledged) {
     const run = await store.get(runId)
     const events = await store.events(runId, 0, 1_000_000)
-    assert.ok(run!.last_seq >= seq, `${runId}: ${run?.last_seq} is kept, ${seq} was acknowledged`)
+    assert.ok(run!.last_seq >= seq, `${runId}: ${run?.last_seq} is stored, ${seq} was acknowledged`)
     assert.equal(run!.last_seq % 3, 0)
     assert.equal(run!.message, `seq ${run!.last_seq}`)
     assert.deepEqual(events, testEvents(1, run!.last_seq))

@@ -6,7 +6,7 @@ import { GivenSecrets } from './given-secrets.ts'
 
 const spec = (secrets: Parameters<typeof secretUses>[0]) => ({ secrets: secretUses(secrets) }) as AttemptSpec
 
-test('an attempt is given those that it names, under the variables that it names', async () => {
+test('an attempt gets the secrets that it names, under the variables that it names', async () => {
   const given = new GivenSecrets({ A: 'a', B: 'b' })
   assert.deepEqual(await given.reveal(spec({ X: 'A', KEY: { mounted: 'key', as: 'env' } })), { X: 'a' })
   assert.deepEqual(await given.reveal({} as AttemptSpec), {})
@@ -16,7 +16,7 @@ test('an attempt is given those that it names, under the variables that it names
   })
 })
 
-test('a run is refused with the names of all that are missing, also in sub-workflows', async () => {
+test('refuses a run with the names of all missing secrets, including those in sub-workflows', async () => {
   const step = (secrets: string[]) => ({ name: 'one', action: 'noop', args: {}, secrets })
   const inner = { name: 'inner', steps: [step(['B', 'C'])] }
   const workflow = {

@@ -30,12 +30,12 @@ async function missingAt(t: TestContext, file: string): Promise<number> {
   return stores.missingCommits
 }
 
-it('a database of a hub that was killed lacks nothing', async (t) => {
+it('the database of a killed hub lacks nothing', async (t) => {
   const copy = await killedHub(t, 20)
   assert.equal(await missingAt(t, copy('whole')), 0)
 })
 
-it('a write-ahead log that is cut short, or gone, is told with how many commits are missing, once', async (t) => {
+it('reports how many commits a truncated or missing write-ahead log lacks, once', async (t) => {
   const copy = await killedHub(t, 20)
   const cut = copy('cut')
   const wal = `${cut}-wal`
@@ -50,7 +50,7 @@ it('a write-ahead log that is cut short, or gone, is told with how many commits 
   assert.equal(await missingAt(t, gone), 0)
 })
 
-it('a mark that is behind, as after a power cut, or that is no number, tells of nothing missing', async (t) => {
+it('a mark that is behind, as after a power failure, or unreadable reports nothing missing', async (t) => {
   const copy = await killedHub(t, 20)
   const behind = copy('behind')
   truncateSync(`${behind}-commits`, 0)
@@ -60,7 +60,7 @@ it('a mark that is behind, as after a power cut, or that is no number, tells of 
   assert.equal(await missingAt(t, unknown), 0)
 })
 
-it('the count goes round at 32 bits', (t) => {
+it('the count wraps around at 32 bits', (t) => {
   const dir = mkdtempSync(path.join(tmpdir(), 'errand-mark-'))
   const file = path.join(dir, 'errand.db')
   const db = new DatabaseSync(file)

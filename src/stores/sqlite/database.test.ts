@@ -17,7 +17,7 @@ function tempFile(t: TestContext): string {
 const one = { version: 1, name: 'one', sql: 'CREATE TABLE a (x)' }
 const two = { version: 2, name: 'two', sql: 'CREATE TABLE b (x)' }
 
-it('applies each migration once, and those that came later', (t) => {
+it('applies each migration once, and later ones afterwards', (t) => {
   const file = tempFile(t)
   for (const list of [[one], [one], [one, two], [one, two]]) openDatabase(file, { part: list }).close()
   openDatabase(file, { part: [one, two], other: [{ ...one, sql: 'CREATE TABLE c (x)' }] }).close()
@@ -38,7 +38,7 @@ it('a migration that fails changes nothing', (t) => {
   openDatabase(file, { part: [one, two] }).close()
 })
 
-it('gives the tokens of enrolled runners to their tenant, and leaves those that people made theirs', async (t) => {
+it('gives the tokens of enrolled runners to their tenant, and leaves tokens that people created to them', async (t) => {
   const file = tempFile(t)
   const accounts = hubMigrations.accounts!.filter(({ version }) => version <= 2)
   const db = openDatabase(file, { ...hubMigrations, accounts })
@@ -73,7 +73,7 @@ it('gives the tokens of enrolled runners to their tenant, and leaves those that 
   )
 })
 
-it('keeps users and tokens when names become those of a tenant', async (t) => {
+it('keeps users and tokens when names become specific to a tenant', async (t) => {
   const file = tempFile(t)
   const accounts = hubMigrations.accounts!.filter(({ version }) => version <= 4)
   const db = openDatabase(file, { ...hubMigrations, accounts })
@@ -90,7 +90,7 @@ it('keeps users and tokens when names become those of a tenant', async (t) => {
   assert.equal(await stores.accounts.token('t1'), undefined)
 })
 
-it('ends sessions whose ids stood open, with what signed them, and gives tokens no permission', async (t) => {
+it('ends sessions with readable ids, deletes their signing secret, and gives tokens no permission', async (t) => {
   const file = tempFile(t)
   const accounts = hubMigrations.accounts!.filter(({ version }) => version <= 6)
   const db = openDatabase(file, { ...hubMigrations, accounts })
@@ -111,7 +111,7 @@ it('ends sessions whose ids stood open, with what signed them, and gives tokens 
     assert.ok(!bytes.includes(text), text)
 })
 
-it('keeps the runners of all tenants when ids become those of a tenant', async (t) => {
+it('keeps the runners of all tenants when ids become specific to a tenant', async (t) => {
   const file = tempFile(t)
   const accounts = hubMigrations.accounts!.filter(({ version }) => version <= 5)
   const db = openDatabase(file, { ...hubMigrations, accounts })
@@ -138,7 +138,7 @@ it('keeps the runners of all tenants when ids become those of a tenant', async (
   )
 })
 
-it('refuses a database that a newer version wrote, and leaves it as it is', (t) => {
+it('refuses a database that a newer version wrote, and leaves it unchanged', (t) => {
   const file = tempFile(t)
   openDatabase(file, { part: [one, two] }).close()
   const before = readFileSync(file)
@@ -148,7 +148,7 @@ it('refuses a database that a newer version wrote, and leaves it as it is', (t) 
   assert.deepEqual(readFileSync(file), before)
 })
 
-it("refuses another program's database, and a file that is none", (t) => {
+it("refuses another program's database, and a file that is not a database", (t) => {
   const file = tempFile(t)
   openDatabase(file, {}).close()
   const foreign = `${file}.foreign`
@@ -169,7 +169,7 @@ it("refuses another program's database, and a file that is none", (t) => {
   })
 })
 
-it('says which file cannot be opened where a file stands in the way of the folder', () => {
+it('names the file that cannot be opened if a file is in the place of the folder', () => {
   const file = path.join(import.meta.filename, 'errand.db')
   assert.throws(
     () => openDatabase(file, {}),
@@ -181,7 +181,7 @@ it('says which file cannot be opened where a file stands in the way of the folde
   )
 })
 
-it('only its owner may read the database, whatever folder it stands in', async (t) => {
+it('only its owner can read the database, whatever folder it is in', async (t) => {
   const dir = mkdtempSync(path.join(tmpdir(), 'errand-sqlite-'))
   t.after(() => rmSync(dir, { recursive: true, force: true }))
   const stores = await openSqliteStores({ file: path.join(dir, 'errand.db') })
@@ -196,7 +196,7 @@ it('only its owner may read the database, whatever folder it stands in', async (
   ])
 })
 
-it('the stores answer plainly after they were closed', async () => {
+it('closed stores answer with a clear error', async () => {
   const stores = await openSqliteStores({ file: ':memory:' })
   stores.close()
   stores.close()
@@ -205,7 +205,7 @@ it('the stores answer plainly after they were closed', async () => {
   await stores.runs.close()
 })
 
-it('a run that was undone before this was kept apart is known to be', async (t) => {
+it('recognizes a rolled-back run from before this was stored separately', async (t) => {
   const file = tempFile(t)
   const before = openDatabase(file, { runs: runMigrations.filter(({ version }) => version < 4) })
   const insert = before.prepare(
@@ -232,7 +232,7 @@ it('a run that was undone before this was kept apart is known to be', async (t) 
   assert.deepEqual(await ids('run_undo'), [])
 })
 
-it('counts the output of runs that have ended when the database is brought to this form', async (t) => {
+it('counts the output of ended runs when the database is migrated', async (t) => {
   const file = tempFile(t)
   const runs = runMigrations.filter(({ version }) => version <= 4)
   const db = openDatabase(file, { ...hubMigrations, runs })
@@ -262,7 +262,7 @@ it('counts the output of runs that have ended when the database is brought to th
   assert.equal((await stores.runs.outputByUser())[0]!.bytes, 120)
 })
 
-it('numbers the tries of runs from before chains were kept, but no rollback among them', async (t) => {
+it('numbers the tries of runs from before chains were stored, but no rollback among them', async (t) => {
   const file = tempFile(t)
   const before = openDatabase(file, { runs: runMigrations.filter(({ version }) => version < 7) })
   const insert = before.prepare(

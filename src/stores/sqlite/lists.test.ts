@@ -31,7 +31,7 @@ async function openExplained(t: TestContext): Promise<() => ExplainedSession> {
   return () => new ExplainedSession(db, file, undefined as never)
 }
 
-test('a list that begins with what is open reads by indexes alone, whatever it is narrowed by', async (t) => {
+test('a list that begins with open runs reads only from indexes, whatever the filter', async (t) => {
   const explained = await openExplained(t)
   const tenant = 'default'
   const narrowed: Partial<RunQuery>[] = [
@@ -62,7 +62,7 @@ test('a list that begins with what is open reads by indexes alone, whatever it i
   }
 })
 
-test('a list of tasks that begins with what waits and goes on reads by indexes alone', async (t) => {
+test('a list of tasks that begins with waiting and running ones reads only from indexes', async (t) => {
   const explained = await openExplained(t)
   for (const query of [{}, { owner: 'ada' }, { states: ['running' as const, 'done' as const] }]) {
     const session = explained()

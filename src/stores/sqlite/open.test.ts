@@ -11,7 +11,7 @@ function folder(t: TestContext): string {
   return dir
 }
 
-test('an empty folder, one with a database, and a first start that was broken off have lost none', (t) => {
+test('an empty folder, one with a database, and an aborted first start have lost no database', (t) => {
   const data = folder(t)
   assert.equal(lostDatabase(join(data, 'not there')), undefined)
   mkdirSync(join(data, 'output'))
@@ -23,7 +23,7 @@ test('an empty folder, one with a database, and a first start that was broken of
   assert.equal(lostDatabase(data), undefined)
 })
 
-test('a database that is gone or empty is missed beside what a hub has left, which can be put aside', (t) => {
+test("reports a missing or empty database next to a hub's other files, which can be moved aside", (t) => {
   for (const left of ['local-token', 'output/run_a', 'artifacts/run_a']) {
     const data = folder(t)
     for (const name of ['output', 'artifacts']) mkdirSync(join(data, name))

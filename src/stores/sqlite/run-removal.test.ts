@@ -13,7 +13,7 @@ function tempFile(t: TestContext): string {
   return path.join(dir, 'errand.db')
 }
 
-it('gives the space of removed runs back to the system', async (t) => {
+it('returns the space of removed runs to the system', async (t) => {
   const file = tempFile(t)
   const { runs, close } = await openSqliteStores({ file })
   const ids = Array.from({ length: 20 }, (_, n) => `run_${n}`)
@@ -28,7 +28,7 @@ it('gives the space of removed runs back to the system', async (t) => {
   assert.ok(statSync(file).size < full / 8, `${statSync(file).size} of ${full} bytes are left`)
 })
 
-it('finishes what a kill has left of a removal, and does not give the id to another run before', async (t) => {
+it('finishes a removal that was interrupted by a kill, and does not reuse the id before', async (t) => {
   const file = tempFile(t)
   const first = await openSqliteStores({ file })
   await first.runs.create(testSpec('run_a'), testEvents(1, 10), { status: 'success' })

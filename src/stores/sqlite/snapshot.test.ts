@@ -22,7 +22,7 @@ function damageOf(file: string): string[] {
   }
 }
 
-it('a page of the database that is lost is found, whichever table it is of', async (t) => {
+it('finds a lost page of the database, whichever table it belongs to', async (t) => {
   const dir = mkdtempSync(path.join(tmpdir(), 'errand-damage-'))
   t.after(() => rmSync(dir, { recursive: true }))
   const file = path.join(dir, 'errand.db')

@@ -28,7 +28,7 @@ for (const [what, sql, said] of [
   ['an index that is gone', 'DROP INDEX runs_shared', /it lacks index runs_shared/],
   ['a column that is gone', 'ALTER TABLE runs DROP COLUMN list_row', /it lacks/],
 ] as const)
-  it(`a hub's database with ${what} is refused when it is opened, with what to do`, async (t) => {
+  it(`refuses to open a hub's database with ${what}, and says what to do`, async (t) => {
     const { file, alter } = await closedDatabase(t)
     if (what === 'a column that is gone') alter('DROP INDEX runs_without_row')
     alter(sql)
@@ -45,7 +45,7 @@ for (const [name, page] of [
   ['runs', 'table runs'],
   ['runs_by_time', 'index runs_by_time'],
 ] as const)
-  it(`a hub's database in which the pages of ${page} are damaged is refused when it is opened`, async (t) => {
+  it(`refuses to open a hub's database in which the pages of ${page} are damaged`, async (t) => {
     const { file } = await closedDatabase(t)
     const db = new DatabaseSync(file)
     db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
@@ -61,7 +61,7 @@ for (const [name, page] of [
     })
   })
 
-it('a database that is whole is opened again, with what it has', async (t) => {
+it('reopens an intact database with its content', async (t) => {
   const { file } = await closedDatabase(t)
   const stores = await openSqliteStores({ file })
   t.after(() => stores.close())

@@ -17,7 +17,7 @@ function setUp(t: TestContext) {
   return { db, writer: new Writer(db, 'test.db'), rows, add }
 }
 
-it('commits together what is asked for in one turn, and answers only then', async (t) => {
+it('commits together what is requested in one turn, and answers only then', async (t) => {
   const { writer, add } = setUp(t)
   const order: string[] = []
   const write = async (x: number) => {
@@ -31,7 +31,7 @@ it('commits together what is asked for in one turn, and answers only then', asyn
   assert.deepEqual(order, ['work 1', 'work 2', 'done 1', 'done 2'])
 })
 
-it('one that is refused before it wrote, and one that fails halfway, take nothing from their neighbours', async (t) => {
+it('a request refused before it wrote and one that fails halfway do not affect the others', async (t) => {
   const { writer, rows, add } = setUp(t)
   const results = await Promise.allSettled([
     writer.write(add(1)),
@@ -50,7 +50,7 @@ it('one that is refused before it wrote, and one that fails halfway, take nothin
   assert.deepEqual(codes, ['kept', 'conflict', 'store_failed', 'store_failed', 'kept'])
 })
 
-it('commits thousands asked for at once', async (t) => {
+it('commits thousands of simultaneous requests', async (t) => {
   const { writer, rows, add } = setUp(t)
   await Promise.all(Array.from({ length: 2500 }, (_, x) => writer.write(add(x))))
   assert.equal(rows().length, 2500)
@@ -64,7 +64,7 @@ it('flush commits at once', async (t) => {
   await writing
 })
 
-it('refuses what comes after the database was closed', async (t) => {
+it('refuses requests after the database was closed', async (t) => {
   const { db, writer, add } = setUp(t)
   db.close()
   await assert.rejects(writer.write(add(1)), { code: 'store_failed', message: /test\.db has been closed/ })

@@ -87,7 +87,7 @@ function mistakes(workflow: unknown): string[] {
     .map(({ path, message, hint }) => `${path}: ${message} | ${hint}`)
 }
 
-test('what a hint says to write is right where it says to', () => {
+test('what a hint says to write is valid where it says so', () => {
   const places: [string, Words][] = [
     ['file', wordsOfFile],
     ['step', wordsOfStep],
@@ -114,7 +114,7 @@ test('what a hint says to write is right where it says to', () => {
   assert.ok(written > 1000)
 })
 
-test('what a hint says to write for a value of a wrong kind is right', () => {
+test('what a hint says to write instead of a value of the wrong type is valid', () => {
   for (const [place, value] of Object.entries(otherValues)) {
     const action = Object.keys(catalog).find((name) => place.startsWith(`${name}.`))
     const itself = ['step', 'file.inventory.hosts.*', 'file.inputs.*'].includes(place)
@@ -149,7 +149,7 @@ function assertHelpful(problems: readonly Problem[]): void {
   }
 }
 
-test('whatever stands under whatever key, each mistake is told in plain words, with a hint', () => {
+test('whatever value a key has, each mistake is reported in plain words, with a hint', () => {
   const words = [wordsOfFile, wordsOfStep, ...Object.values(wordsByPlace)].flatMap((all) =>
     all.flatMap(([names]) => names.split(' ')),
   )

@@ -3,7 +3,7 @@ import test from 'node:test'
 import { testingHub } from '../../../../test/support/hub/hub-fixture.ts'
 import { routes } from '../../../contract/routes/table.ts'
 
-test('a route that takes the bytes of a file refuses a body of JSON or YAML', async (t) => {
+test('a route that takes the bytes of a file refuses a JSON or YAML body', async (t) => {
   const hub = await testingHub(t)
   const ann = await hub.user('ann')
   const runner = await hub.tokenOf((await hub.user('boss', 'admin')).id, 'runner')

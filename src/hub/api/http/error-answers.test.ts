@@ -23,7 +23,7 @@ function assertError(answer: Answer, status: number, code: string, says?: RegExp
     assert.match(`${error.message} ${error.hint} ${JSON.stringify(error.details)}`, says)
 }
 
-test('every refusal has one shape, the right status, and says what is wrong', async (t) => {
+test('every refusal has the same format, the right status, and says what is wrong', async (t) => {
   const hub = await testingHub(t, { apiLimits: { bodyBytes: 10_000 } })
   const { token } = await hub.user('ann')
   const post = (body: unknown, headers?: Record<string, string>) =>
@@ -99,7 +99,7 @@ test('every refusal has one shape, the right status, and says what is wrong', as
   assertError(await hub.call('GET', '/run-status', token), 400, 'bad_request', /run_id/)
 })
 
-test('what does not fit the state of a run is refused, and harms nothing', async (t) => {
+test('refuses a request that does not fit the state of a run, without side effects', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const post = (path: string, body: unknown = {}) => hub.call('POST', path, token, body)
@@ -114,7 +114,7 @@ test('what does not fit the state of a run is refused, and harms nothing', async
   assert.equal((await hub.call('GET', `/api/runs/${held}`, token)).json.status, 'canceled')
 })
 
-test('a failure inside tells the client nothing but where to look', async (t) => {
+test('an internal failure tells the client nothing but where to look', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   hub.engine.list = () => Promise.reject(new Error('secret internals'))
@@ -127,7 +127,7 @@ test('a failure inside tells the client nothing but where to look', async (t) =>
   assert.match(told[0]!, new RegExp(`${request_id}: GET /api/runs failed: Error: secret internals`))
 })
 
-test('what is no HTTP, or no address, gets an answer in the same shape', async (t) => {
+test('a malformed HTTP request or address gets an error in the same format', async (t) => {
   const hub = await testingHub(t)
   const port = Number(new URL(hub.url).port)
   for (const request of [
@@ -142,7 +142,7 @@ test('what is no HTTP, or no address, gets an answer in the same shape', async (
   }
 })
 
-test('a field of the wrong kind is told with what was given, what is wanted, and an example, wherever it came', async (t) => {
+test('a field of the wrong type gets an error with the given value, the expected type and an example', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const bot = { bot_id: 'a', code: 'x' }
@@ -219,7 +219,7 @@ test('a field of the wrong kind is told with what was given, what is wanted, and
   assert.equal((await job({ ...bot, fils: 1 })).hint, 'did you mean "files"?')
 })
 
-test('a hub that stops answers a request that comes then as every other error', async (t) => {
+test('a stopping hub answers a late request like every other error', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const asked = Promise.withResolvers<void>()

@@ -14,7 +14,7 @@ const listed = (answer: { json: { error: { details: unknown[] } } }) => answer.j
 
 const strangers = Object.entries<Route>(routes).filter(([, { who }]) => who === 'anyone')
 
-test('of a body with thousands of faults the first are told, and that there are more', async (t) => {
+test('for a body with thousands of mistakes, reports the first ones and that there are more', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const bodies: [string, unknown][] = [
@@ -38,7 +38,7 @@ test('of a body with thousands of faults the first are told, and that there are 
   assert.equal(listed(few).length, 20)
 })
 
-test('names and values of a body make no long answer', async (t) => {
+test('long names and values in a body do not make a long answer', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const long = 'x'.repeat(1_000_000)
@@ -49,7 +49,7 @@ test('names and values of a body make no long answer', async (t) => {
   }
 })
 
-test('a body of more entries than can be checked is refused as too large', async (t) => {
+test('refuses a body with too many entries to check as too large', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const wide = JSON.stringify({ workflow: { steps: [Array.from({ length: 100_000 }, () => 0)] } })
@@ -58,7 +58,7 @@ test('a body of more entries than can be checked is refused as too large', async
   assert.match(answer.json.error.message, /more than 100000 entries/)
 })
 
-test('without a token a large body is refused before it has come, on every route', async (t) => {
+test('without a token, refuses a large body before it has arrived, on every route', async (t) => {
   const hub = await testingHub(t)
   const taking = strangers.filter(([, { body, raw }]) => body !== undefined && !raw).map(([name]) => name)
   assert.deepEqual(taking.toSorted(), ['POST /api/auth/login', 'POST /api/runners/enroll'])
@@ -71,7 +71,7 @@ test('without a token a large body is refused before it has come, on every route
   }
 })
 
-test('a body that comes in pieces is refused at the same size', async (t) => {
+test('refuses a body sent in chunks at the same size', async (t) => {
   const hub = await testingHub(t)
   const call = request(`${hub.url}/api/auth/login`, {
     method: 'POST',
@@ -85,7 +85,7 @@ test('a body that comes in pieces is refused at the same size', async (t) => {
   call.destroy()
 })
 
-test('nothing is read of a body for an address at which there is nothing', async (t) => {
+test('does not read the body of a request to an unknown address', async (t) => {
   const hub = await testingHub(t)
   const { status, error } = await announced(`${hub.url}/nothing`, 'POST', 5_000_000)
   assert.equal(status, 404)
@@ -107,7 +107,7 @@ async function announced(url: string, method: string, bytes: number) {
   return { status: answer.statusCode as number, error: JSON.parse(String(body)).error }
 }
 
-test('a large workflow file is checked while others are answered', async (t) => {
+test('answers other requests while it checks a large workflow file', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const file = (action: string) =>
@@ -127,7 +127,7 @@ test('a large workflow file is checked while others are answered', async (t) => 
       assert.equal((await hub.call('GET', '/health')).status, 200)
       answered++
     }
-    assert.ok(answered > 5, `${answered} others were answered meanwhile`)
+    assert.ok(answered > 5, `${answered} other requests were answered in the meantime`)
     const { json, status: was } = await asked
     assert.equal(was, status)
     assert.equal((json.problems ?? json.error.details.problems).length, 21)

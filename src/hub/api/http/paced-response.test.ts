@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { PacedResponses } from './paced-response.ts'
 
-test('a stream that is opened once the hub stops is ended, with its connection', async () => {
+test('ends a stream that opens while the hub stops, and closes its connection', async () => {
   const streams = new PacedResponses({ slowReaderMs: 60_000, readersPerUser: 10 })
   const server = createServer((_, response) => {
     streams.close()

@@ -27,7 +27,7 @@ const changing = Object.entries<Route>(routes).filter(
   ([name, { who }]) => !name.startsWith('GET ') && who !== 'anyone' && who !== 'runner',
 )
 
-test('no route makes a token, a user or a secret for a token without that permission', async (t) => {
+test('no route creates a token, user or secret for a token without that permission', async (t) => {
   const data = mkdtempSync(join(tmpdir(), 'errand-permissions-'))
   t.after(() => rmSync(data, { recursive: true, force: true }))
   const hub = await testingHub(t, { data, database: join(data, 'errand.db') })
@@ -55,7 +55,11 @@ test('no route makes a token, a user or a secret for a token without that permis
       const before = new Set(rows())
       const { status, json, text } = await hub.call(methods[0]!, url, token, body, headers)
       const made = rows().filter((row) => !before.has(row))
-      assert.deepEqual(made, [], `${name} makes this (${text}): its row in the table of routes needs "makes"`)
+      assert.deepEqual(
+        made,
+        [],
+        `${name} creates this (${text}): its row in the table of routes needs "makes"`,
+      )
       if (makes === undefined) continue
       assert.deepEqual(
         [status, json.error.code, json.error.details],
@@ -102,7 +106,7 @@ function propertiesOf(schema: unknown, found = new Set<string>()): Set<string> {
   return found
 }
 
-test('a route that takes or answers a credential or a right needs a permission, or says why not', () => {
+test('a route that takes or returns a credential or a right needs a permission, or says why not', () => {
   const CREDENTIAL = /(^|_)(token|secret|password|passphrase|private_key|api_key|credential|role)$/
   const open: string[] = []
   for (const [name, { makes, body, answers }] of Object.entries<Route>(routes)) {
@@ -116,7 +120,7 @@ test('a route that takes or answers a credential or a right needs a permission, 
   assert.deepEqual(open.sort(), Object.keys(withoutPermission).sort())
 })
 
-test('what a token makes ends no later than the token, and with it, at any remove', async (t) => {
+test('what a token creates expires no later than the token, and ends with it, through any number of steps', async (t) => {
   const hub = await testingHub(t)
   const boss = await hub.user('boss', 'admin')
   const soon = new Date(Date.now() + 3_600_000).toISOString()
@@ -158,7 +162,7 @@ test('what a token makes ends no later than the token, and with it, at any remov
   assert.deepEqual([free.expires_at, free.made_by], [undefined, undefined])
 })
 
-test('a token gives no permission that it has not, and makes or changes no admin', async (t) => {
+test('a token cannot grant a permission that it does not have, nor create or change an admin', async (t) => {
   const hub = await testingHub(t)
   const [boss, chief, ann] = [
     await hub.user('boss', 'admin'),

@@ -16,7 +16,7 @@ const ofOperators: readonly RouteName[] = [
   'POST /api/runner-groups/:name/empty',
 ]
 
-test('what the table of routes has is served, and nothing else is', async (t) => {
+test('serves exactly the routes in the table', async (t) => {
   const served = (names: readonly string[]) => [...names].sort()
   const inTable = Object.entries<Route>(routes).flatMap(([name, { head }]) =>
     head ? [name, name.replace('GET', 'HEAD')] : [name],
@@ -24,7 +24,7 @@ test('what the table of routes has is served, and nothing else is', async (t) =>
   assert.deepEqual(served((await testingHub(t)).app.routeNames()), served(inTable))
 })
 
-test('every route is open to the right token alone, and tells another tenant nothing', async (t) => {
+test('every route admits only the right token, and reveals nothing to another tenant', async (t) => {
   const hub = await testingHub(t)
   const { run, place, ids, ann, bob, boss } = await thingsOf(t, hub)
   const eve = await hub.user('eve', 'admin', 'elsewhere')
@@ -69,13 +69,10 @@ test('every route is open to the right token alone, and tells another tenant not
       // The tenant has no runner.
       else if (name === 'POST /api/pool/slots/allocate') assert.equal(answer.status, 503, name)
       else if (thing === undefined) {
-        assert.ok(
-          answer.status < 300,
-          `${name}: ${answer.text} (a body that is whole can be put into route-requests.ts)`,
-        )
+        assert.ok(answer.status < 300, `${name}: ${answer.text} (add a complete body to route-requests.ts)`)
         assert.ok(Object.keys(route.answers).includes(`${answer.status}`), `${name} answers ${answer.status}`)
         for (const mark of [...Object.values(ids), 'ann', 'boss', 'nobody sees'])
-          assert.doesNotMatch(answer.text, new RegExp(`\\b${mark}\\b`), `${name} tells of ${mark}`)
+          assert.doesNotMatch(answer.text, new RegExp(`\\b${mark}\\b`), `${name} reveals ${mark}`)
       } else {
         const absent = await hub.call(method, requestOf(name, 'NOBODY_HERE').url, eve.token, body)
         assert.deepEqual([answer.status, absent.status], [404, 404], name)
@@ -101,7 +98,7 @@ test('every route is open to the right token alone, and tells another tenant not
   assert.equal((await hub.secrets.get(place))?.created_by, 'ann')
 })
 
-test('a body that is wrong is refused by every route that takes one, once it is known who asks', async (t) => {
+test('every route that takes a body refuses an invalid one, after it has checked the caller', async (t) => {
   const hub = await testingHub(t)
   const [ann, boss] = [await hub.user('ann'), await hub.user('boss', 'admin')]
   for (const [key, { who, body }] of Object.entries<Route>(routes)) {
@@ -121,7 +118,7 @@ test('a body that is wrong is refused by every route that takes one, once it is 
   }
 })
 
-test('the documentation has each route with what it answers', async (t) => {
+test('the documentation lists each route with what it answers', async (t) => {
   const { paths } = (await (await testingHub(t)).call('GET', '/api/openapi.json')).json
   for (const [name, { tag, summary, answers }] of Object.entries<Route>(routes)) {
     const [method, path] = name.split(' ') as [string, string]
@@ -136,7 +133,7 @@ test('the documentation has each route with what it answers', async (t) => {
   }
 })
 
-test('the open routes take a wrong token for what it is', async (t) => {
+test('open routes refuse a wrong token', async (t) => {
   const hub = await testingHub(t)
   const document = (await hub.call('GET', '/api/openapi.json')).json
   const open = Object.entries<Record<string, { security?: unknown[] }>>(document.paths).flatMap(
@@ -159,7 +156,7 @@ test('the open routes take a wrong token for what it is', async (t) => {
   assert.equal((await hub.call('GET', '/health/agents', 'errand_api_wrong')).status, 401)
 })
 
-test('that an id, a key or a name is taken in another tenant shows in no answer', async (t) => {
+test('no answer reveals that an id, a key or a name exists in another tenant', async (t) => {
   const hub = await testingHub(t)
   const [ann, eve] = [await hub.user('ann', 'admin'), await hub.user('eve', 'admin', 'elsewhere')]
   const put = { 'content-type': 'application/gzip' }
@@ -200,14 +197,18 @@ test('that an id, a key or a name is taken in another tenant shows in no answer'
   assert.equal((await keyed(own, 'say b')).json.error.code, 'idempotency_mismatch')
   assert.equal((await hub.call('GET', '/api/runs', twin.token)).json.runs.length, 1)
   const again = await hub.call('POST', '/api/runs', eve.token, { yaml: oneStep('say hi'), run_id: 'taken' })
-  assert.deepEqual([again.status, again.json.error.code], [409, 'run_exists'], 'what is its own is told')
+  assert.deepEqual(
+    [again.status, again.json.error.code],
+    [409, 'run_exists'],
+    'the tenant learns about its own run',
+  )
   const ids = (await hub.call('GET', '/api/runs', eve.token)).json.runs.map(({ run_id }: RunRecord) => run_id)
   assert.equal(ids.filter((id: string) => /^(taken|free)2?-[0-9a-f]{12}$/.test(id)).length, 4, ids.join())
   assert.equal((await hub.call('GET', '/api/runs/taken', eve.token)).status, 404)
   assert.equal((await hub.call('GET', '/api/runs/taken', ann.token)).json.run_id, 'taken')
 })
 
-test("a runner's id means the one of the caller's tenant", async (t) => {
+test("the id of a runner refers to the runner of the caller's tenant", async (t) => {
   const hub = await testingHub(t)
   const path = '/api/runners/runner-001'
   const [here, there] = [await hub.user('ann', 'admin'), await hub.user('bob', 'admin', 'twins')]
@@ -237,7 +238,7 @@ test("a runner's id means the one of the caller's tenant", async (t) => {
   )
 })
 
-test('an admin sees the runs of the tenant, a user only its own', async (t) => {
+test('an admin sees all runs of the tenant, a user only their own', async (t) => {
   const hub = await testingHub(t)
   const [ann, bob, boss, far] = [
     await hub.user('ann'),
@@ -255,7 +256,7 @@ test('an admin sees the runs of the tenant, a user only its own', async (t) => {
   assert.deepEqual(await owners(far.token), [])
 })
 
-test('the token in the address is taken by events and output alone', async (t) => {
+test('only events and output accept the token in the address', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const { run_id } = (await hub.call('POST', '/api/runs', token, { yaml: oneStep('say hi') })).json
@@ -268,7 +269,7 @@ test('the token in the address is taken by events and output alone', async (t) =
   assert.ok(!hub.log.join().includes(token))
 })
 
-test('the documentation can be read, and names what a body holds', async (t) => {
+test('the documentation is readable, and names the fields of bodies', async (t) => {
   const hub = await testingHub(t)
   const page = await hub.call('GET', '/docs')
   assert.equal(page.status, 200)

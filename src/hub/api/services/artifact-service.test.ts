@@ -44,7 +44,7 @@ function formOf(...parts: [string, string | Blob, string?][]): FormData {
 
 const idOf = (uri: string) => uri.slice('errand://artifact/'.length)
 
-test('a file that is stored as older systems do is fetched by its URI, whole, by range, and by its own alone', async (t) => {
+test('a file stored as older systems do can be fetched by its URI, whole or by range, only by its own users', async (t) => {
   const { ann, bob, far, boss, client, get, url } = await storing(t)
   const file = { name: 'change.diff', type: 'diff', content: { bytes: 'a change' } }
   const { uri } = await client(ann.token).put({ ...file, metadata: { task_id: '7' } })
@@ -83,7 +83,7 @@ test('a file that is stored as older systems do is fetched by its URI, whole, by
   assert.equal(new Set([uri, ...others.map((each) => each.uri)]).size, 6)
 })
 
-test('a file comes in any place of a form, or as it is, and is what its sum says', async (t) => {
+test('accepts a file in any part of a form or as a raw body, and checks its checksum', async (t) => {
   const { post, raw, get } = await storing(t)
   const blob = new Blob(['text'], { type: 'text/plain' })
   const [first, last] = [
@@ -102,7 +102,7 @@ test('a file comes in any place of a form, or as it is, and is what its sum says
   assert.equal((await get(idOf(empty.json.uri))).text, '')
 })
 
-test('what is no such form is refused, and leaves nothing behind', async (t) => {
+test('refuses an invalid form, and leaves nothing behind', async (t) => {
   const hub = await storing(t, { artifactLimits: { bytes: 100, perRunBytes: 150, perUserBytes: 220 } })
   const { post, raw, app, ann, log } = hub
   const blob = (text: string) => new Blob([text])
@@ -168,7 +168,7 @@ test('what is no such form is refused, and leaves nothing behind', async (t) => 
   )
 })
 
-test('a file that is removed gives its room back, unless another one has the same content', async (t) => {
+test('removing a file frees its space, unless another file has the same content', async (t) => {
   const { post, raw, get, stored, stores } = await storing(t, { artifactLimits: { perUserBytes: 10 } })
   const store = async (name: string, text: string) =>
     await post(text, { query: `?name=${name}&task_id=1`, headers: raw })
@@ -185,7 +185,7 @@ test('a file that is removed gives its room back, unless another one has the sam
   assert.equal((await store('three', 'more text')).status, 201)
 })
 
-test('what is stored is there for the next process, and what nobody was told of is not for long', async (t) => {
+test('stored files survive a restart of the hub, and files without a record are soon deleted', async (t) => {
   const data = mkdtempSync(join(tmpdir(), 'errand-stored-'))
   t.after(() => rmSync(data, { recursive: true, force: true }))
   const kept = { data, database: join(data, 'errand.db') }
@@ -209,7 +209,7 @@ test('what is stored is there for the next process, and what nobody was told of 
   assert.deepEqual(readdirSync(join(data, 'artifacts/.incoming')), [])
 })
 
-test('a user may send so many files at once, and no more', async (t) => {
+test('limits how many files a user can send at once', async (t) => {
   const { app, ann, bob, post, raw } = await storing(t)
   const { port } = app.server.address() as { port: number }
   const sockets = Array.from({ length: 16 }, () => {
@@ -227,7 +227,7 @@ test('a user may send so many files at once, and no more', async (t) => {
   while ((await one(ann.token)) === 429) await new Promise((resolve) => setImmediate(resolve))
 })
 
-test('the services say that they are there, and are described', async (t) => {
+test('the services report that they are available, and are documented', async (t) => {
   const { call } = await storing(t)
   for (const name of ['store', 'registry'])
     assert.deepEqual((await call('GET', `/api/${name}/health`)).json, { status: 'ok' })

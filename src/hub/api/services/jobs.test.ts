@@ -49,19 +49,23 @@ test('a job stops a bot, and is completed once that has ended', async (t) => {
   const stopped = await look(stopping.job_id)
   assert.deepEqual([stopped.status, stopped.state, stopped.data.state], ['success', 'completed', 'stopped'])
   assert.equal((await job({ ...start, bot_id: 'my-bot' })).json.status, 'running')
-  assert.deepEqual(await look(stopping.job_id), stopped, 'as it was then')
+  assert.deepEqual(await look(stopping.job_id), stopped, 'the answer is still the old one')
   const later = new Jobs({ bots: hub.bots, engine: hub.engine, logMs: 0 })
   const ann = { owner: 'ann', tenant: 'default' }
-  assert.deepEqual(pick(await later.get(ann, stopping.job_id)), ['success', 'completed'], 'a restarted hub')
+  assert.deepEqual(
+    pick(await later.get(ann, stopping.job_id)),
+    ['success', 'completed'],
+    'after a restart of the hub',
+  )
   await assert.rejects(later.get({ ...ann, owner: 'bob' }, stopping.job_id), { code: 'not_found' })
   hub.host.deaf = false
   const second = (await job({ action: 'stop', bot_id: 'my-bot' })).json
   while ((await look(second.job_id)).state !== 'completed') await sleep(5)
   const again = (await job({ action: 'stop', bot_id: 'my-bot' })).json
-  assert.deepEqual([again.status, again.state], ['success', 'completed'], 'of one that has ended at once')
+  assert.deepEqual([again.status, again.state], ['success', 'completed'], 'for a bot that has already ended')
 })
 
-test('a job that stops a bot with an update under way is completed once both have ended', async (t) => {
+test('a job that stops a bot during an update is completed once both runs have ended', async (t) => {
   const { hub, token, job, look } = await setUp(t)
   const { job_id } = (await job({ ...start, bot_id: 'my-bot' })).json
   while (hub.host.bots.get('my-bot') === undefined) await sleep(5)
@@ -79,7 +83,7 @@ test('a job that stops a bot with an update under way is completed once both hav
   assert.deepEqual(pick(await look(stopping.job_id)), ['success', 'completed'])
 })
 
-test('a job that starts a bot is in init while it waits for a runner, and no success before the bot is up', async (t) => {
+test('a job that starts a bot is in init while it waits for a runner, and succeeds only once the bot is up', async (t) => {
   const { hub, job, look } = await setUp(t)
   hub.host.full = true
   const { json } = await job({ ...start, bot_id: 'my-bot' })
@@ -94,10 +98,10 @@ test('a job that starts a bot is in init while it waits for a runner, and no suc
   assert.deepEqual(pick(await look(json.job_id)), ['success', 'completed'])
   hub.host.deaf = true
   const again = (await job({ action: 'restart', bot_id: 'my-bot' })).json
-  assert.deepEqual(pick(again), ['running', 'init'], 'it waits for the end of the one before')
+  assert.deepEqual(pick(again), ['running', 'init'], 'it waits for the end of the previous run')
 })
 
-test('a log that takes long is seen in get_logs, then as it was read, or as what went wrong', async (t) => {
+test('a slow log read shows get_logs, then the log or the error', async (t) => {
   const { hub, token, job, look } = await setUp(t, { apiLimits: { jobSeconds: 0 } })
   await job({ ...start, bot_id: 'my-bot' })
   while (hub.host.bots.get('my-bot') === undefined) await sleep(5)
@@ -174,14 +178,14 @@ test('a refusal is a failure with its code in capitals', async (t) => {
   )
 })
 
-test('jobs of others are not there', async (t) => {
+test('other users do not see a job', async (t) => {
   const { hub, job } = await setUp(t)
   const { json: mine } = await job({ action: 'list' })
   const { token: bob } = await hub.user('bob')
   assert.equal((await hub.call('GET', `/jobs/${mine.job_id}`, bob)).status, 404)
 })
 
-test("the operator's own tokens are taken, the client's in its header too, and no more once they change", async (t) => {
+test("accepts the operator's own tokens, the client token also in its own header, until they change", async (t) => {
   const given = { client: 'client-token-of-old', runner: 'worker-token-of-old' }
   const hub = await testingHub(t, { givenTokens: given })
   await hub.user('boss', 'admin')

@@ -26,7 +26,7 @@ async function pooling(t: TestContext, options: Parameters<typeof testingHub>[1]
   return { ...hub, asks: hub.host.asks, ann, bob, far, boss, allocate, slot }
 }
 
-test('a slot is handed out as older systems ask for one, to one holder, until it gives it back', async (t) => {
+test('a slot is handed out in the format of older systems, to one holder, until it is released', async (t) => {
   const { asks, allocate, slot, call } = await pooling(t)
   assert.deepEqual((await call('GET', '/api/pool/health')).json, { status: 'ok' })
   // Two requests at once from the same holder get one slot.
@@ -61,7 +61,7 @@ test('a slot is handed out as older systems ask for one, to one holder, until it
   assert.equal(new Set([slot_id, next.json.slot_id, last]).size, 3)
 })
 
-test('a lease is its own, of its tenant and user, and is over when its runner says so', async (t) => {
+test('a lease belongs to its tenant and user, and ends when its runner says so', async (t) => {
   const { asks, allocate, slot, bob, far, boss } = await pooling(t)
   asks.mostSlots = 10
   const [anns, bobs, fars] = [await allocate(), await allocate({}, bob.token), await allocate({}, far.token)]
@@ -85,7 +85,7 @@ test('a lease is its own, of its tenant and user, and is over when its runner sa
   assert.notEqual((await allocate()).json.slot_id, slot_id)
 })
 
-test('the next process of a hub knows the leases of the one before', async (t) => {
+test('a restarted hub still knows the leases', async (t) => {
   const data = mkdtempSync(join(tmpdir(), 'errand-pool-'))
   t.after(() => rmSync(data, { recursive: true, force: true }))
   const kept = { data, database: join(data, 'errand.db') }
@@ -100,7 +100,7 @@ test('the next process of a hub knows the leases of the one before', async (t) =
   assert.deepEqual([again.json.slot_id, again.json.fence], [slot_id, fence])
 })
 
-test('a user holds so many slots and no more', async (t) => {
+test('limits how many slots a user can hold', async (t) => {
   const { asks, allocate, slot, bob } = await pooling(t)
   asks.mostSlots = 100
   const held = await Promise.all(Array.from({ length: 32 }, (_, n) => allocate({ required_by: `${n}` })))
@@ -112,7 +112,7 @@ test('a user holds so many slots and no more', async (t) => {
   assert.equal((await allocate({ required_by: 'more' })).status, 200)
 })
 
-test('what a runner says of a repository is told, and no other runner is asked', async (t) => {
+test('reports what a runner says about a repository, and asks no other runner', async (t) => {
   const { asks, allocate } = await pooling(t)
   for (const body of [{ repo_url: '' }, { required_by: undefined }, { lease_seconds: 0 }])
     assert.equal((await allocate(body)).json.error.code, 'bad_request')

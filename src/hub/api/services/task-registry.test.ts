@@ -18,7 +18,7 @@ async function hubOf(t: TestContext, createUnknown = false) {
   return { ...hub, token, asAnn: call, events, made, state }
 }
 
-test("another system's tasks are kept by its words, where the operator wants that", async (t) => {
+test('stores the tasks of another system under its own status names if the operator allows it', async (t) => {
   const hub = await hubOf(t, true)
   const status = async (word: string, metadata?: object) =>
     await hub.asAnn('PUT', '42/status', { status: word, metadata })
@@ -36,7 +36,7 @@ test("another system's tasks are kept by its words, where the operator wants tha
   assert.equal(others.status, 404)
 })
 
-test('a task that is not known is refused where nobody wants it made', async (t) => {
+test('refuses an unknown task if creating tasks is not allowed', async (t) => {
   const hub = await hubOf(t)
   for (const [method, path, body] of [
     ['PUT', '42/status', { status: 'done' }],
@@ -48,7 +48,7 @@ test('a task that is not known is refused where nobody wants it made', async (t)
   }
 })
 
-test('while a try of ours is open, only its end can be told from outside', async (t) => {
+test('while a try of Errand is open, only its end can be reported from outside', async (t) => {
   const hub = await hubOf(t)
   const id = await hub.made('hold')
   while ((await hub.state(id)) !== 'running') await new Promise((resolve) => setImmediate(resolve))
@@ -61,7 +61,7 @@ test('while a try of ours is open, only its end can be told from outside', async
   assert.deepEqual([end?.type === 'task.try_ended' && end.status, await hub.state(id)], ['canceled', 'done'])
 })
 
-test('an event or an artifact that is told twice stands once', async (t) => {
+test('stores an event or artifact that is reported twice only once', async (t) => {
   const hub = await hubOf(t, true)
   const told = async (body: object) => {
     const { status, json } = await hub.asAnn('POST', '42/events', body)

@@ -49,7 +49,7 @@ async function reader(url: string, token: string, headers: Record<string, string
 
 const runOf = ({ data }: Message) => RunSummary.parse(JSON.parse(data))
 
-test('a stream tells of each run of its user as lists show it, and goes on where it was left', async (t) => {
+test('a stream shows each run of its user as lists do, and resumes where it stopped', async (t) => {
   const hub = await testingHub(t)
   const [ann, bob, boss] = [await hub.user('ann'), await hub.user('bob'), await hub.user('boss', 'admin')]
   const eve = await hub.user('eve', 'admin', 'elsewhere')
@@ -96,7 +96,7 @@ test('a stream tells of each run of its user as lists show it, and goes on where
   )
 })
 
-test('a stream tells of runs of others that are shared with its user, until they are not, and of no other', async (t) => {
+test('a stream includes runs of others only while they are shared with its user', async (t) => {
   const hub = await testingHub(t)
   const [ann, bob, cid] = [await hub.user('ann'), await hub.user('bob'), await hub.user('cid')]
   const boss = await hub.user('boss', 'admin')
@@ -144,7 +144,7 @@ test('a stream tells of runs of others that are shared with its user, until they
 
 const eventOf = ({ data }: Message) => TopicEvent.parse(JSON.parse(data))
 
-test('one stream tells the logs of several runs, added and dropped while it is open, from a seq', async (t) => {
+test('one stream delivers the logs of several runs, which can be added and dropped, each from a seq', async (t) => {
   const hub = await testingHub(t, { apiLimits: { keepAliveMs: 20 } })
   const ann = await hub.user('ann')
   const bob = await hub.user('bob')
@@ -201,7 +201,7 @@ test('one stream tells the logs of several runs, added and dropped while it is o
   assert.deepEqual((await change(ann.token, { drop: [`run:${held}`] })).json.topics, ['runs'])
 })
 
-test('a topic of an open stream ends when its run is taken away', async (t) => {
+test('a topic of an open stream ends when access to its run is withdrawn', async (t) => {
   const hub = await testingHub(t, { apiLimits: { keepAliveMs: 20 } })
   const boss = await hub.user('boss', 'admin')
   const { run_id } = await hub.engine.submit({ yaml: oneStep('hold'), owner: 'ann', tenant: 'default' })
@@ -248,7 +248,7 @@ test('a stream ends with the session that opened it', async (t) => {
 
 const taskOf = ({ data }: Message) => TaskSummary.parse(JSON.parse(data))
 
-test('a stream tells each task of its user as lists show it, to nobody else, and goes on where it was left', async (t) => {
+test('a stream shows each task only to its user, as lists do, and resumes where it stopped', async (t) => {
   const hub = await testingHub(t, { tasks: { retryMs: 1 } })
   const [ann, bob, boss] = [await hub.user('ann'), await hub.user('bob'), await hub.user('boss', 'admin')]
   const eve = await hub.user('eve', 'admin', 'elsewhere')
@@ -299,7 +299,7 @@ test('a stream tells each task of its user as lists show it, to nobody else, and
   assert.deepEqual(JSON.parse(begun.at(-1)!.data), { topic: 'tasks', state: 'reset' })
 })
 
-test('lists are added to an open stream and dropped; the runners come whole, and at once', async (t) => {
+test('lists can be added to an open stream and dropped; the runners arrive at once, as a whole', async (t) => {
   const hub = await testingHub(t, { tasks: { retryMs: 1 } })
   const ann = await hub.user('ann')
   const stream = await reader(`${hub.url}/api/events?topics=runners`, ann.token)

@@ -27,7 +27,7 @@ async function ended(hub: Hub, token: string, cmd: string): Promise<string> {
   return run_id
 }
 
-test('the events of a run come as a stream that ends with it, each in order and whole', async (t) => {
+test('streams the events of a run in order and complete, and ends with the run', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const { run_id } = (await hub.call('POST', '/api/runs', token, { yaml: oneStep('hold') })).json
@@ -48,7 +48,7 @@ test('the events of a run come as a stream that ends with it, each in order and 
   assert.match(blocks.at(-1)!, /event: run\.finished/)
 })
 
-test('a reader goes on where it was: by Last-Event-ID, which goes before ?after=', async (t) => {
+test('a reader resumes where it stopped: by Last-Event-ID, which takes precedence over ?after=', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const run = await ended(hub, token, 'say line\nbreak')
@@ -60,7 +60,7 @@ test('a reader goes on where it was: by Last-Event-ID, which goes before ?after=
   assert.deepEqual(await rest('?after=2', { 'last-event-id': '5' }), all.slice(5))
 })
 
-test('beyond the end of an ended run there is nothing; an EventSource that comes back is told to stop', async (t) => {
+test('there are no events beyond the end of a run, and an EventSource that reconnects gets 204', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const run = await ended(hub, token, 'say hi')
@@ -73,7 +73,7 @@ test('beyond the end of an ended run there is nothing; an EventSource that comes
   assert.equal((await hub.call('GET', path, token, undefined, { 'last-event-id': 'x' })).status, 400)
 })
 
-test('as JSON the events that are there come as a list, also of a run that goes on', async (t) => {
+test('returns the existing events as a JSON list, also for a run that has not ended', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const list = async (run: string, query = '') =>
@@ -95,7 +95,7 @@ test('as JSON the events that are there come as a list, also of a run that goes 
   assert.equal((await list(run_id))[0].type, 'run.created')
 })
 
-test('a quiet stream says that it is there, and ends with its token', async (t) => {
+test('a quiet stream sends signs of life, and ends with its token', async (t) => {
   const hub = await testingHub(t, { apiLimits: { keepAliveMs: 10 } })
   const { token } = await hub.user('ann')
   const { run_id } = (await hub.call('POST', '/api/runs', token, { yaml: oneStep('hold') })).json
@@ -112,7 +112,7 @@ test('a quiet stream says that it is there, and ends with its token', async (t) 
   assert.match(text, /event: error\ndata: \{"error":\{"code":"token_revoked"/)
 })
 
-test("an admin who is one no more sees no further event of another's run", async (t) => {
+test("an admin who loses the role sees no further events of another user's run", async (t) => {
   const hub = await testingHub(t, { apiLimits: { keepAliveMs: 10 } })
   const [ann, boss, chief] = [
     await hub.user('ann'),
@@ -138,7 +138,7 @@ async function stoppedReader(hub: Hub, path: string, token: string): Promise<Soc
   return socket
 }
 
-test('a reader that takes nothing is cut off, costs no memory, and can go on later', async (t) => {
+test('a reader that takes no data is disconnected, uses no memory, and can resume later', async (t) => {
   const hub = await testingHub(t, { apiLimits: { slowReaderMs: 300 } })
   const { token } = await hub.user('ann')
   const run = await ended(hub, token, `flood ${64 * 1024 * 1024}`)
@@ -156,7 +156,7 @@ test('a reader that takes nothing is cut off, costs no memory, and can go on lat
   assert.match(whole.text, /event: run\.finished/)
 })
 
-test('a user has only so many readers at once, of events and of output, whatever others have', async (t) => {
+test('limits the readers of one user, of events and of output, regardless of other users', async (t) => {
   const hub = await testingHub(t, { apiLimits: { readersPerUser: 3 } })
   const [ann, bob] = [await hub.user('ann'), await hub.user('bob')]
   const held = async (token: string) =>
@@ -184,7 +184,7 @@ test('a user has only so many readers at once, of events and of output, whatever
   assert.equal(again.status, 200)
 })
 
-test('a request of one user is answered while many readers of another begin', async (t) => {
+test('answers a request of one user while many readers of another user start', async (t) => {
   const hub = await testingHub(t)
   const [ann, bob] = [await hub.user('ann'), await hub.user('bob')]
   const run = await ended(hub, ann.token, `flood ${32 * 1024 * 1024}`)
@@ -213,7 +213,7 @@ test('a request of one user is answered while many readers of another begin', as
     const before = bytes
     assert.equal((await hub.call('GET', `/api/runs/${bobs}`, bob.token)).status, 200)
     const meanwhile = bytes - before
-    assert.ok(meanwhile < 4 * 1024 * 1024, `${meanwhile} bytes were read for others before the answer`)
+    assert.ok(meanwhile < 4 * 1024 * 1024, `${meanwhile} bytes were read for other users before the answer`)
   }
   await until('all readers', () => hub.readers() === 100)
 })
@@ -247,7 +247,7 @@ test('a reader that leaves before its stream begins is gone', async (t) => {
   await until('the end of the reader', () => hub.readers() === 0)
 })
 
-test('the streams end when the hub stops', async (t) => {
+test('streams end when the hub stops', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const { run_id } = (await hub.call('POST', '/api/runs', token, { yaml: oneStep('hold') })).json
@@ -257,7 +257,7 @@ test('the streams end when the hub stops', async (t) => {
   assert.ok(!(await stream).text.includes('run.finished'))
 })
 
-test('only so much of each output comes as text as a reader asks for', async (t) => {
+test('a reader limits how much of each output arrives as text', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const { run_id } = (await hub.call('POST', '/api/runs', token, { yaml: oneStep('say grüße') })).json
@@ -301,7 +301,7 @@ async function jsonOf(texts: EventText, event: RunEvent): Promise<string[]> {
   return pieces
 }
 
-test('an output event in pieces is the JSON of the event with its text, whatever bytes it has', async () => {
+test('an output event sent in pieces is the JSON of the event with its text, with any bytes', async () => {
   const valid = Buffer.from('"grüße" \\ 🙂\n\u0000\u2028'.repeat(9_000))
   for (const bytes of [
     Buffer.from('one line\n'),
@@ -326,11 +326,11 @@ test('an output event in pieces is the JSON of the event with its text, whatever
       const text = bytes.subarray(offset).toString('utf8')
       assert.equal(pieces.join(''), `<${JSON.stringify({ ...event, text })}>`)
       assert.ok(Math.max(...reads) <= 64 * 1024, `${Math.max(...reads)} bytes were held`)
-      assert.equal(pieces.length, reads.length, 'one write for each piece')
+      assert.equal(pieces.length, reads.length, 'there is one write per piece')
     }
 })
 
-test('of an output only as much comes as text as was asked for', async () => {
+test('sends only the requested amount of an output as text', async () => {
   const bytes = Buffer.from('x'.repeat(200_000))
   const event: RunEvent = { seq: 1, time, type: 'output', attempt: 1, ...names, offset: 0, length: 200_000 }
   const { texts, reads } = reader(bytes, 100_000)
@@ -344,7 +344,7 @@ test('of an output only as much comes as text as was asked for', async () => {
   assert.deepEqual(await jsonOf(texts, beyond), [`<${JSON.stringify(beyond)}>`])
 })
 
-test('an output that is cut short or gone is given as far as it is there, and says how much is missing', async () => {
+test('sends as much of a truncated or missing output as exists, and reports how much is missing', async () => {
   const event: RunEvent = { seq: 1, time, type: 'output', attempt: 1, ...names, offset: 0, length: 100_000 }
   for (const there of [0, 10, 70_000]) {
     const { texts } = reader(Buffer.alloc(there, 'x'))

@@ -61,7 +61,7 @@ provisionerSuite('a program of the operator', (t) => {
 const script = (text: string, change: { timeoutMs?: number } = {}) =>
   new CommandProvisioner({ command: ['sh', '-c', text, 'maker'], hub: '00000000', env, ...change })
 
-test('each thing that a program can do wrong is told, with the call and a hint', async () => {
+test('reports each mistake of a program, with the call and a hint', async () => {
   const need = needOf('00000000')
   const refusalOf = async (text: string, change = {}): Promise<ProvisionError> => {
     try {
@@ -99,7 +99,7 @@ test('what a program leaves in the background ends with the call', async (t) => 
   assert.equal(processStat(Number(readFileSync(join(folder, 'pid'), 'utf8'))), undefined)
 })
 
-test('what leaves the session of a program and holds its output keeps no call', async (t) => {
+test('a process that leaves the session of its program and holds its output does not block a call', async (t) => {
   const file = join(folderOf(t), 'pid')
   const leaves = `setsid env -i sh -c 'echo $$ > ${file}; exec sleep 600' & until test -s ${file}; do sleep 0.05; done; echo '{}'`
   await script(leaves).provision(needOf('00000000'), signal)
@@ -109,7 +109,7 @@ test('what leaves the session of a program and holds its output keeps no call', 
   assert.ok(processStat(pid) !== undefined)
 })
 
-test('of what a program says of a runner so much is kept as people read', async () => {
+test('stores a limited, readable part of what a program says about a runner', async () => {
   const long = `echo '{"runners": [{"name": "a", "state": "starting", "message": "'$(head -c 9000 /dev/zero | tr '\\0' x)'"}]}'`
   const [found] = await script(long).find(signal)
   assert.equal(found?.message?.length, 2_000)

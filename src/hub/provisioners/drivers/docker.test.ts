@@ -56,7 +56,7 @@ const bodyOf = (hub: string, BODY: string) => {
 if (skip === false) provisionerSuite('docker', opened)
 else test('docker', { skip }, () => {})
 
-test('a runner is held as its group says, and its words stand in labels and environment alone', {
+test('a runner has the limits of its group, and group texts appear only in labels and environment', {
   skip,
 }, async (t) => {
   const docker = dockerFor(t)
@@ -98,11 +98,11 @@ test('a runner is held as its group says, and its words stand in labels and envi
   assert.equal(
     (await labelled(`errand.test=${docker.labels['errand.test']}`)).volumes.length,
     1,
-    'not its own',
+    'the volume does not belong to the runner',
   )
 })
 
-test('of one that ended it is told how: by which code, with which words, for its memory, for its time', {
+test('reports how an ended runner ended: its code, its last output, out of memory, or over its time', {
   skip,
 }, async (t) => {
   const { provisioner, hub, left } = await opened(t, { memory: '16MB' })
@@ -133,7 +133,7 @@ test('of one that ended it is told how: by which code, with which words, for its
   assert.deepEqual(await left(), NOTHING)
 })
 
-test('each thing that keeps a runner from being made is told with what to do, once and for all where it stays so', {
+test('reports each obstacle to a runner and what to do, permanently if it will not go away', {
   skip,
 }, async (t) => {
   const image = await scriptedImage(t)
@@ -170,7 +170,7 @@ test('each thing that keeps a runner from being made is told with what to do, on
   }
 })
 
-test('a container that somebody else has made is never touched, whatever it is called', {
+test('never touches a container that someone else created, whatever its name', {
   skip,
 }, async (t) => {
   const { provisioner, hub, image, engine } = await opened(t)
@@ -183,7 +183,9 @@ test('a container that somebody else has made is never touched, whatever it is c
   assert.equal((await other.inspect()).State.Status, 'created')
 })
 
-test("two hubs on one engine leave alone what is the other's, also while it ends", { skip }, async (t) => {
+test("two hubs on one engine leave each other's containers alone, even while one ends", {
+  skip,
+}, async (t) => {
   const [one, other] = [await opened(t), await opened(t)]
   const [mine, theirs] = [needOf(one.hub), needOf(other.hub)]
   await Promise.all([one.provisioner.provision(mine, signal), other.provisioner.provision(theirs, signal)])
@@ -201,7 +203,7 @@ test("two hubs on one engine leave alone what is the other's, also while it ends
   )
 })
 
-test('one that hangs is removed all the same: paused, deaf to its signal, or on its way out', {
+test('removes a hanging container anyway: paused, ignoring its signal, or being removed', {
   skip,
 }, async (t) => {
   const { provisioner, hub, engine, left } = await opened(t, { graceMs: 500 })
@@ -219,7 +221,7 @@ test('one that hangs is removed all the same: paused, deaf to its signal, or on 
   assert.deepEqual(await left(), NOTHING)
 })
 
-test('one that was made and not begun is begun, and one that was removed by hand leaves nothing', {
+test('starts a container that was created but not started, and cleans up after one removed by hand', {
   skip,
 }, async (t) => {
   const { provisioner, hub, image, engine, left } = await opened(t)
@@ -248,7 +250,7 @@ test('one that was made and not begun is begun, and one that was removed by hand
   assert.deepEqual(await left(), NOTHING)
 })
 
-test('one that is removed by hand between its making and its start is a failed start, and no refusal for good', {
+test('a container removed by hand between creation and start is a failed start that can be retried', {
   skip,
 }, async (t) => {
   const cable = await EngineCable.open(t)
@@ -269,7 +271,7 @@ test('one that is removed by hand between its making and its start is a failed s
   assert.deepEqual(await provisioner.find(signal), [{ name: need.name, state: 'running' }])
 })
 
-test('an image comes from its registry, and why it does not is told', { skip }, async (t) => {
+test('pulls an image from its registry, and reports why that fails', { skip }, async (t) => {
   const registry = await startImageRegistry(t)
   const docker = dockerFor(t)
   const name = `${registry.address}/runner:1`
@@ -324,7 +326,7 @@ test('an image comes from its registry, and why it does not is told', { skip }, 
 
 const ownEngine = skip || (await ownEngineHere())
 
-test('an engine that is killed, stopped or hangs is told of, and what it had is found when it is back', {
+test('reports an engine that is killed, stopped or hangs, and finds its runners when it is back', {
   skip: ownEngine,
 }, async (t) => {
   const engine = await OwnEngine.start(t)

@@ -26,7 +26,7 @@ function opened(t: TestContext, runner: readonly string[] = WAITS) {
 
 provisionerSuite('processes', opened)
 
-test('what a runner leaves behind goes with it', async (t) => {
+test('removing a runner also removes what it left behind', async (t) => {
   const leaves =
     'setsid sh -c "exec env -i sleep 600" & cd work 2>/dev/null; mkdir -p work; cd work; setsid env -i sleep 600 & sleep 600'
   const { provisioner, hub, folder, pids } = opened(t, ['sh', '-c', leaves])
@@ -39,7 +39,7 @@ test('what a runner leaves behind goes with it', async (t) => {
   assert.ok(!existsSync(join(folder, need.name)))
 })
 
-test('a step gets no signal while its runner lives, neither at a removal nor at a deadline', async (t) => {
+test('a step gets no signal while its runner lives, neither on removal nor at a deadline', async (t) => {
   const noted = mkdtempSync(join(tmpdir(), 'errand-made-'))
   t.after(() => rmSync(noted, { recursive: true }))
   const step = `trap "echo >${noted}/asked" TERM; echo >ready; while :; do sleep 0.05; done`
@@ -56,7 +56,7 @@ test('a step gets no signal while its runner lives, neither at a removal nor at 
   }
 })
 
-test('one that is there at its deadline is ended with what it has left, also where nobody looks after it', async (t) => {
+test('a runner still alive at its deadline is ended with what it left, even if nobody checks on it', async (t) => {
   const deaf = 'trap "" TERM; mkdir -p work; (cd work; setsid env -i sleep 600) & while :; do sleep 1; done'
   const { provisioner, hub, folder, again } = opened(t, ['sh', '-c', deaf])
   const [short, long] = [needOf(hub, { deadlineMs: Date.now() + 1_000 }), needOf(hub)]
@@ -78,25 +78,25 @@ test('one that is there at its deadline is ended with what it has left, also whe
 /** Shell code that holds the lock of its folder as a runner does, and leaves a process that works there. */
 const LOCKED = `printf '{"pid":%s,"started":""}' $$ >lock; mkdir work; (cd work; echo >begun; exec setsid env -i sleep 600) & sleep 600`
 
-test('what a runner leaves that was killed is ended, also where no hub takes it away', async (t) => {
+test('what a killed runner leaves is ended, even if no hub removes it', async (t) => {
   const { provisioner, hub, folder, kill } = opened(t, ['sh', '-c', LOCKED])
   const need = needOf(hub)
   const own = join(folder, need.name)
   await provisioner.provision(need)
   await eventually('its step', () => existsSync(join(own, 'work/begun')))
   kill(need.name)
-  await eventually('an end of all that works there', () => holdersOf(own).length === 0)
+  await eventually('the end of all processes in the folder', () => holdersOf(own).length === 0)
   assert.ok(existsSync(own))
 })
 
-test('where the folder is gone, what is left there ends, and the runner where it does not by itself', async (t) => {
+test('if the folder is gone, what is left there ends, and the runner too if it does not end itself', async (t) => {
   const { provisioner, hub, folder } = opened(t, ['sh', '-c', LOCKED])
   const need = needOf(hub)
   const own = join(folder, need.name)
   await provisioner.provision(need)
   await eventually('its step', () => existsSync(join(own, 'work/begun')))
   rmSync(own, { recursive: true })
-  await eventually('an end of all that worked there', () =>
+  await eventually('the end of all processes that ran in the folder', () =>
     visibleProcesses().every(({ pid }) => !linkOf(`/proc/${pid}/cwd`).startsWith(own)),
   )
 })
@@ -109,13 +109,13 @@ const linkOf = (path: string): string => {
   }
 }
 
-test('a program that is not there, and a folder that cannot be made, say so', async (t) => {
+test('reports a program that is missing, and a folder that cannot be created', async (t) => {
   const { provisioner, hub, folder } = opened(t, ['/no/such/program'])
   await assert.rejects(provisioner.provision(needOf(hub)), {
     name: 'Error',
     message: /^The runner could not be started: spawn \/no\/such\/program ENOENT\.$/,
   })
-  await eventually('no process of it', () => holdersOf(folder).length === 0)
+  await eventually('the end of its processes', () => holdersOf(folder).length === 0)
   const file = join(mkdtempSync(join(tmpdir(), 'errand-made-')), 'file')
   t.after(() => rmSync(join(file, '..'), { recursive: true, force: true }))
   writeFileSync(file, '')
@@ -124,7 +124,7 @@ test('a program that is not there, and a folder that cannot be made, say so', as
   await assert.rejects(blocked.find(), /cannot be read: ENOTDIR/)
 })
 
-test('of one that ended, what it said last is told', async (t) => {
+test('reports the last output of an ended runner', async (t) => {
   const { provisioner, hub } = opened(t, ['sh', '-c', 'echo "the hub is not there" >&2; exit 4'])
   const need = needOf(hub)
   await provisioner.provision(need)
@@ -139,7 +139,7 @@ test('of one that ended, what it said last is told', async (t) => {
   await provisioner.remove(need.name)
 })
 
-test('of one that was killed, the signal is told, by a later hub too', async (t) => {
+test('reports the signal that killed a runner, even from a later hub', async (t) => {
   const { provisioner, hub, again, pids, folder } = opened(t, ['sh', '-c', 'echo connected; exec sleep 600'])
   for (const signal of ['SIGKILL', 'SIGSEGV'] as const) {
     const need = needOf(hub)
@@ -153,7 +153,7 @@ test('of one that was killed, the signal is told, by a later hub too', async (t)
       return found?.state === 'ended' && found
     })
     assert.equal(ended.message, message)
-    await eventually('the same by a later hub', async () => (await again().find())[0]?.message === message)
+    await eventually('the same from a later hub', async () => (await again().find())[0]?.message === message)
     await provisioner.remove(need.name)
   }
 })

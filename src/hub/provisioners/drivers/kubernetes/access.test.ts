@@ -34,7 +34,7 @@ contexts:
   - {name: hole, context: {cluster: three, user: cert}}
 `
 
-test('a kubeconfig says how the cluster is reached, by data or by files beside it', async (t) => {
+test('a kubeconfig says how to reach the cluster, inline or with files next to it', async (t) => {
   const folder = folderOf(t, { config: CONFIG, 'key.pem': 'KEY', token: 'fresh\n' })
   const kubeconfig = join(folder, 'config')
   assert.deepEqual(await readAccess({ kubeconfig, env: {} }), {
@@ -47,7 +47,7 @@ test('a kubeconfig says how the cluster is reached, by data or by files beside i
   })
 })
 
-test('in a pod, its service account says it', async (t) => {
+test('in a pod, the service account says how to reach the cluster', async (t) => {
   const serviceAccount = folderOf(t, { token: 'tok\n', 'ca.crt': 'CA', namespace: 'errand' })
   const env = { KUBERNETES_SERVICE_HOST: 'fd00::1', KUBERNETES_SERVICE_PORT: '6443' }
   assert.deepEqual(await readAccess({ env, serviceAccount }), {
@@ -56,7 +56,7 @@ test('in a pod, its service account says it', async (t) => {
   await assert.rejects(readAccess({ env, serviceAccount: join(serviceAccount, 'no') }), /cannot be read/)
 })
 
-test('each thing that is wrong with it is named, with what to do', async (t) => {
+test('names each mistake, and says what to do', async (t) => {
   const folder = folderOf(t, {
     config: CONFIG,
     list: '- a\n',

@@ -68,7 +68,7 @@ async function refusalOf(work: Promise<unknown>): Promise<ProvisionError> {
   throw new Error('it was taken')
 }
 
-test('a token is read again where it is no longer taken', async (t) => {
+test('reads a token again when it is no longer accepted', async (t) => {
   const { api, folder } = await scripted(t, ({ headers }, response) => {
     if (headers.authorization === 'Bearer second') json(response, 200, { ok: true })
     else json(response, 401, { message: 'Unauthorized' })
@@ -80,7 +80,7 @@ test('a token is read again where it is no longer taken', async (t) => {
   assert.deepEqual(await api.call('GET', '/x', signal), { ok: true })
 })
 
-test('each no says which it is, what to do, and whether asking again is of use', async (t) => {
+test('each refusal says which it is, what to do, and whether a retry helps', async (t) => {
   const said: { status: number; body: object } = { status: 200, body: {} }
   const { api } = await scripted(t, (_, response) => json(response, said.status, said.body))
   const forbidden = 'jobs.batch is forbidden: User "u" cannot create resource "jobs" in API group "batch"'
@@ -114,7 +114,7 @@ test('each no says which it is, what to do, and whether asking again is of use',
   }
 })
 
-test('one that is busy is asked again a few times, as it says', async (t) => {
+test('retries a busy API a few times, as it asks', async (t) => {
   let busy = 2
   const { api } = await scripted(t, (_, response) => {
     if (busy-- > 0) json(response, 429, { message: 'too many requests' }, { 'retry-after': '0' })
@@ -127,7 +127,7 @@ test('one that is busy is asked again a few times, as it says', async (t) => {
   assert.equal(error.permanent, false)
 })
 
-test('a list is read page by page, and anew where its pages have become too old', async (t) => {
+test('reads a list page by page, and restarts it when its pages have expired', async (t) => {
   const asked: (string | null)[] = []
   const { api } = await scripted(t, ({ url }, response, count) => {
     const next = new URL(url!, 'https://x').searchParams.get('continue')
@@ -140,7 +140,7 @@ test('a list is read page by page, and anew where its pages have become too old'
   assert.deepEqual(asked, [null, 'two', null, 'two'])
 })
 
-test('what answers late, in part, or not as Kubernetes does, is told', async (t) => {
+test('reports an answer that is late, incomplete, or not from Kubernetes', async (t) => {
   const away = await scripted(t, () => {}, { timeoutMs: 200 })
   const late = await refusalOf(away.api.call('GET', '/x', signal))
   assert.match(late.message, /did not answer within 0\.2 s\.$/)
@@ -164,7 +164,7 @@ test('what answers late, in part, or not as Kubernetes does, is told', async (t)
   assert.equal(gone.permanent, false)
 })
 
-test('a certificate that is not the right one is told as that', async (t) => {
+test('reports a certificate that is not the right one as such', async (t) => {
   const { api } = await scripted(t, (_, response) => response.end('{}'), { host: 'localhost' })
   const name = await refusalOf(api.call('GET', '/x', signal))
   assert.match(name.message, /The TLS connection to https:\/\/localhost:\d+ failed: .*altnames/)
@@ -183,7 +183,7 @@ test('a call ends with the hub', async (t) => {
   assert.match((await call).message, /the hub is stopping/)
 })
 
-test('connections that are kept end when it is closed, those under way after their answer, and no later one is kept', async (t) => {
+test('closing ends idle connections, active ones after their answer, and keeps no later one open', async (t) => {
   let answer = () => {}
   const { api, server } = await scripted(t, ({ url }, response) => {
     if (url === '/held') answer = () => json(response, 200, { held: true })
@@ -197,9 +197,9 @@ test('connections that are kept end when it is closed, those under way after the
   await api.call('GET', '/x', signal)
   assert.equal(await open(), 2)
   api.close()
-  await eventually('the end of one', async () => (await open()) === 1)
+  await eventually('the end of one connection', async () => (await open()) === 1)
   await api.call('GET', '/x', signal)
   answer()
   assert.deepEqual(await held, { held: true })
-  await eventually('the end of all', async () => (await open()) === 0)
+  await eventually('the end of all connections', async () => (await open()) === 0)
 })

@@ -42,7 +42,7 @@ const warning = (reason: string, message: string, lastTimestamp: string): Event 
   ...{ involvedObject: { name: 'x' }, type: 'Warning', reason, message, lastTimestamp },
 })
 
-test('one that starts says what it waits for, in the words of Kubernetes', () => {
+test('a starting runner says what it waits for, in the words of Kubernetes', () => {
   assert.deepEqual(seen(job, []), { state: 'starting' })
   const quota = [
     warning('Old', 'of before', at(1)),
@@ -70,7 +70,7 @@ test('one that starts says what it waits for, in the words of Kubernetes', () =>
   assert.deepEqual(seen(job, [running]), { state: 'running' })
 })
 
-test('an image that cannot be pulled is waited for a minute, a name that is none not at all', () => {
+test('waits a minute for an image that cannot be pulled, and not at all for an invalid name', () => {
   const pull = waiting('ImagePullBackOff', 'Back-off pulling image "x:1"')
   const message = 'Its image cannot be pulled (ImagePullBackOff): Back-off pulling image "x:1".'
   assert.deepEqual(seen(job, [pull], STUCK_MS - 1), { state: 'starting', message })
@@ -81,7 +81,7 @@ test('an image that cannot be pulled is waited for a minute, a name that is none
   })
 })
 
-test('one that is over says how', () => {
+test('an ended runner says how it ended', () => {
   assert.deepEqual(
     seen(ended('Failed', 'BackoffLimitExceeded', 'x'), [over({ exitCode: 137, reason: 'OOMKilled' })]),
     {
@@ -117,7 +117,7 @@ test('one that is over says how', () => {
   })
 })
 
-test('a pod that is deleted is the end of its runner, and so is another one in its place', () => {
+test('deleting or replacing the pod of a runner ends the runner', () => {
   const leaving = { ...running, metadata: { ...running.metadata, deletionTimestamp: at(5) } }
   const next = { ...running, metadata: { ...running.metadata, uid: 'v', creationTimestamp: at(9_000) } }
   const gone = { state: 'ended', message: 'Its pod was deleted.' }
@@ -126,7 +126,7 @@ test('a pod that is deleted is the end of its runner, and so is another one in i
   assert.deepEqual(seen(job, [next, leaving]), gone)
   const evicted = over({}, { reason: 'Evicted', message: 'low on disk' })
   const low = { state: 'ended', message: 'Its pod was evicted (Evicted): low on disk.' }
-  assert.deepEqual(seen(job, [next, evicted]), low, 'whatever has come after it')
+  assert.deepEqual(seen(job, [next, evicted]), low, 'whatever came after it')
   // The first pod is gone. What was known about it tells it from the next one.
   const known = (pods: Pod[], why?: string) =>
     foundRunner(job, pods, { nowMs: 10_000, known: { uid: 'u', why } })
@@ -144,7 +144,7 @@ test('a pod that is deleted is the end of its runner, and so is another one in i
   assert.deepEqual(seen(job, [away, next]), { state: 'ended', message: 'Its node node-1 does not answer.' })
 })
 
-test('who deleted a pod is told where Kubernetes says so, also of a runner that ended for it in order', () => {
+test('says who deleted a pod if Kubernetes does, even if the runner then ended normally', () => {
   const conditions = [
     {
       type: 'DisruptionTarget',
@@ -164,7 +164,7 @@ test('who deleted a pod is told where Kubernetes says so, also of a runner that 
   assert.deepEqual(seen(job, [left]), { state: 'ended', message })
 })
 
-test('a pod that finds its token used is told as the second of its Job', () => {
+test('reports a pod whose token was already used as the second of its Job', () => {
   const second = waiting('CreateContainerConfigError', 'secret "errand-x" not found')
   assert.equal(seen(job, [second], STUCK_MS - 1).state, 'starting')
   assert.deepEqual(seen(job, [second], STUCK_MS), {
@@ -173,14 +173,14 @@ test('a pod that finds its token used is told as the second of its Job', () => {
   })
 })
 
-test('a Job is kept for a look only as long as nothing of it can begin any more', () => {
+test('keeps a failed Job for inspection only once nothing in it can start any more', () => {
   const failed = over({ finishedAt: at(7_000) })
   assert.equal(failedAtMs(job, [failed]), 7_000)
   const going = { ...failed, metadata: { ...failed.metadata, deletionTimestamp: at(8_000) } }
-  assert.equal(failedAtMs(job, [going]), undefined, 'its Job makes another one')
+  assert.equal(failedAtMs(job, [going]), undefined, 'its Job creates another pod')
 })
 
-test('events are asked for only where nothing else says why it takes so long', () => {
+test('requests events only if nothing else says why it takes so long', () => {
   assert.equal(needsEvents(job, undefined, 1), undefined)
   assert.equal(needsEvents(job, undefined, 60_000), 'errand-x')
   assert.equal(needsEvents(job, waiting('ContainerCreating'), 60_000), 'errand-x-abcde')
@@ -189,7 +189,7 @@ test('events are asked for only where nothing else says why it takes so long', (
   assert.equal(needsEvents(ended('Failed'), undefined, 60_000), undefined)
 })
 
-test('the container that has the keys counts where it keeps the runner from its work, and no longer than that', () => {
+test('the state of the container with the keys counts only while it keeps the runner from working', () => {
   const both = (runner: object, gate: object, phase = 'Running') =>
     podOf({
       phase,

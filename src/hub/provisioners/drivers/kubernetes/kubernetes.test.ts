@@ -61,7 +61,7 @@ else
     }
   })
 
-test('a Job that failed is kept for a while out of the way of the hub', { skip }, async (t) => {
+test('keeps a failed Job for a while without showing it to the hub', { skip }, async (t) => {
   const { signal } = t
   const { provisioner, again, hub, jobs } = await opened(t, { failed_seconds: 600 })
   const need = needOf(hub)
@@ -78,7 +78,7 @@ test('a Job that failed is kept for a while out of the way of the hub', { skip }
   assert.deepEqual([await later.find(signal), await jobs()], [[], [need.name]])
 })
 
-test('a start that ended before its Secret was made is made whole', { skip }, async (t) => {
+test('completes a start that ended before its Secret was created', { skip }, async (t) => {
   const { signal } = t
   const { provisioner, again, hub, cluster, namespace, jobs } = await opened(t)
   const need = needOf(hub)
