@@ -75,7 +75,7 @@ const whole = JSON.stringify(record({ a: { usual: [100, 50] } }, { last_passed: 
 const unusable: Record<string, unknown> = {
   'is cut off': whole.slice(0, -5),
   'is empty': '',
-  'is no JSON': 'durations',
+  'is not JSON': 'durations',
   'is null': null,
   'is a list': [1],
   'has no files': { version: 1, last_passed: 'abc' },
