@@ -63,18 +63,18 @@ function linesOf({ moves: arrows, begins }: (typeof tables)[string]): string[] {
 }
 
 for (const [heading, table] of Object.entries(tables))
-  test(`the diagram "${heading}" in ARCHITECTURE.md has each move of its table, and no other`, () => {
+  test(`the diagram "${heading}" in ARCHITECTURE.md shows exactly the moves of its table`, () => {
     assert.deepEqual((drawn.get(heading) ?? []).toSorted(), linesOf(table).toSorted())
   })
 
-test('no diagram of states in ARCHITECTURE.md goes unchecked', () => {
+test('every state diagram in ARCHITECTURE.md is checked', () => {
   assert.equal(page.split('stateDiagram').length - 1, drawn.size)
   assert.deepEqual([...drawn.keys()].sort(), Object.keys(tables).sort())
 })
 
 const classes = /^export class (\w+) implements (.+) \{$/gm
 
-test('the table of ports in ARCHITECTURE.md names each class that carries one out', () => {
+test('the ports table in ARCHITECTURE.md names every class that implements a port', () => {
   const ports = new Map(
     [...page.matchAll(/^\| (`\w+`(?:, `\w+`)*) \| (.*`.*) \|$/gm)].flatMap(([, names, carriers]) =>
       names!.split(', ').map((name) => [name.slice(1, -1), carriers!] as const),
@@ -103,7 +103,7 @@ const root = new URL('../', import.meta.url)
 const sources = readdirSync(new URL('src/', root), { recursive: true, encoding: 'utf8' })
 const named = [...page.matchAll(/`([\w.-]+(?:\/[\w.-]*)*)`/g)].map(([, name]) => name!)
 
-test('every file and every folder of the source that ARCHITECTURE.md names is there', () => {
+test('every source file and folder that ARCHITECTURE.md names exists', () => {
   const rooms = new Set(sources.filter((path) => !path.includes('/')))
   const isPath = (name: string) =>
     name.endsWith('.ts') || (name.includes('/') && rooms.has(name.split('/')[0]!))
@@ -118,7 +118,7 @@ test('every file and every folder of the source that ARCHITECTURE.md names is th
   assert.ok(named.includes('run-loop.ts') && named.includes('hub/bots'))
 })
 
-test('each walk in ARCHITECTURE.md says how many files it names, each once', () => {
+test('each walk in ARCHITECTURE.md states how many files it names, and names each once', () => {
   const section = /^## Walks\n([\s\S]*?)^## /m.exec(page)?.[1] ?? ''
   const walks = section.split('\n\n').filter((paragraph) => paragraph.startsWith('**'))
   for (const walk of walks) {

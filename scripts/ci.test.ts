@@ -32,7 +32,7 @@ const stepsOf = ({ steps }: Job): string[] =>
     })
     .filter((line) => line.startsWith('+ '))
 
-test('the workflow runs the gate on a push, and all tests at night', () => {
+test('the workflow runs the gate on a push and all tests at night', () => {
   assert.equal(workflow.on.push, null)
   assert.match(workflow.on.schedule[0]!.cron, /^\d+ \d+ \* \* \*$/)
   assert.equal(workflow.jobs.gate.if, "github.event_name == 'push'")
@@ -53,17 +53,17 @@ test('the workflow runs the gate on a push, and all tests at night', () => {
   )
 })
 
-test('the gate refuses words that it does not know', () => {
+test('the gate refuses unknown words', () => {
   const { status, stderr } = spawnSync('.ci/run', ['--nightly'], { cwd: root, encoding: 'utf8' })
   assert.equal(status, 2)
   assert.match(stderr, /takes --all or nothing, not: --nightly/)
 })
 
-test('each test is in the gate or in test:all, and CONTRIBUTING.md has what is in the second alone', () => {
+test('each test is in the gate or in test:all, and CONTRIBUTING.md lists those only in test:all', () => {
   const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   assert.match(scripts['test:all'], /scripts\/test\.ts --all$/)
   for (const file of onlyInAll.keys())
-    assert.ok(tests.includes(file), `${file} is in the list, and not there`)
+    assert.ok(tests.includes(file), `${file} is in the list but does not exist`)
   const all = listed('--all')
   const gate = listed()
   assert.deepEqual(all, [...tests].sort())
@@ -74,7 +74,7 @@ test('each test is in the gate or in test:all, and CONTRIBUTING.md has what is i
   assert.ok(readFileSync(join(root, 'CONTRIBUTING.md'), 'utf8').includes(runsTable(root)))
 })
 
-test('a file that takes more than a minute is in the list, with the reason', () => {
+test('a file that takes more than a minute is in the list, with a reason', () => {
   const { files } = JSON.parse(readFileSync(join(root, 'scripts/test-durations.json'), 'utf8'))
   const slow = Object.entries(files as Record<string, { usual?: [number, number] }>)
     .filter(([file, { usual }]) => tests.includes(file) && usual !== undefined && usual[0] > 60_000)
@@ -85,10 +85,10 @@ test('a file that takes more than a minute is in the list, with the reason', () 
     'make it faster, or give the reason in scripts/slow-tests.ts',
   )
   for (const file of slowTests.keys())
-    assert.ok(tests.includes(file), `${file} is in the list, and not there`)
+    assert.ok(tests.includes(file), `${file} is in the list but does not exist`)
 })
 
-test('the durations in the checkout are those of test files that are there', () => {
+test('the checked-in durations are only of existing test files', () => {
   const { version, files } = JSON.parse(readFileSync(join(root, 'scripts/test-durations.json'), 'utf8'))
   assert.equal(version, 1)
   assert.deepEqual(
@@ -97,7 +97,7 @@ test('the durations in the checkout are those of test files that are there', () 
   )
 })
 
-test('a file that runs in other surroundings is there, and asks for no service', () => {
+test('a file that runs in other surroundings exists and asks for no service', () => {
   const asks = servicesOf(root)
   assert.ok(surroundings.size >= 40)
   for (const file of surroundings.keys()) {

@@ -17,7 +17,7 @@ function withoutSubject(file: string, text: string): string[] {
   )
 }
 
-test('a doc comment without its subject is found, on one line and on several', () => {
+test('a doc comment without its subject is found, on one line or several', () => {
   const text =
     '/** What it is. */\n/** Returns it. */\n  /**\n   * Of a run.\n   */\n/** Item of a list. */\n// What'
   assert.deepEqual(withoutSubject('a.ts', text), ['a.ts:1', 'a.ts:3'])

@@ -13,13 +13,13 @@ function breaks(given: Record<string, Partial<Source>>, allowed: { where: string
 
 const uses = (name: string) => ({ text: `import { a } from './${name}.ts'\n` })
 
-test('a short file that only its neighbour imports is told, with the neighbour', () => {
+test('a short file that only its neighbour imports is reported, with the neighbour', () => {
   const [only, ...more] = breaks({ 'src/a/whole.ts': uses('part'), 'src/a/part.ts': {} })
   assert.match(only!, /^src\/a\/part\.ts: only whole\.ts imports it/)
   assert.deepEqual(more, [])
 })
 
-test('one with a test, with two importers, with one elsewhere, or of some length may stand apart', () => {
+test('a file with a test, two importers, an importer elsewhere or some length may be separate', () => {
   const long = { text: 'x\n'.repeat(SHORT_LINES + 1) }
   const apart: Record<string, Partial<Source>>[] = [
     { 'src/a/whole.ts': uses('part'), 'src/a/part.ts': { tested: true } },
@@ -30,7 +30,7 @@ test('one with a test, with two importers, with one elsewhere, or of some length
   for (const files of apart) assert.deepEqual(breaks(files), [])
 })
 
-test('what stands apart for a reason is allowed, by file or folder, as long as it is there', () => {
+test('a file or folder that is separate for a reason is allowed while it exists', () => {
   const files = { 'src/a/whole.ts': uses('part'), 'src/a/part.ts': {} }
   for (const where of ['src/a', 'src/a/part.ts']) assert.deepEqual(breaks(files, [{ where, why: 'so' }]), [])
   assert.match(breaks({}, [{ where: 'src/a', why: 'so' }])[0]!, /remove it from smallApart/)

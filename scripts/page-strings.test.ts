@@ -51,7 +51,7 @@ const wrongOf = (file: string, source: string): string[] =>
 /** Matches files whose subject is the API: they copy commands or requests. */
 const ABOUT_THE_API = /^web\/(?:data\/as-command|palette\/copy-commands|runners\/enrol-commands)\.ts$/
 
-test('the page speaks to people: no words of the API in its strings', () => {
+test("the page's strings contain no words of the API", () => {
   const files = globSync('web/**/*.{ts,tsx}', { cwd: root })
     .filter((file) => !/\.test\.ts$|^web\/styleguide\//.test(file) && !ABOUT_THE_API.test(file))
     .toSorted()
@@ -62,7 +62,7 @@ test('the page speaks to people: no words of the API in its strings', () => {
   )
 })
 
-test('it finds what would be wrong, in tags, attributes and templates', () => {
+test('finds wrong words in tags, attributes and templates', () => {
   const wrong = [
     'const a = <p>Send Authorization: Bearer</p>',
     'const a = <p>exit_code</p>',

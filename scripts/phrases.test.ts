@@ -92,7 +92,7 @@ test('the pages for people are in plain English', () => {
   )
 })
 
-test('a phrase is found with its line, and code is no prose', () => {
+test('a phrase is found with its line, and code does not count as prose', () => {
   const page =
     'A run.\n\n```sh\nerrand up # begin anew\n```\n\nThe run goes on. `is no JSON`\nThere is no queue. "a" is no run.\n'
   assert.deepEqual(wrongIn('a.md', page), ['a.md:8: "is no " (is not a)', 'a.md:7: "goes on" (continue)'])
@@ -109,7 +109,7 @@ test('the texts of the CLI, the API, the page and all messages are in plain Engl
   )
 })
 
-test('a phrase in code is found with its line: in strings, templates and text between tags, not in comments', () => {
+test('a phrase in code is found with its line in strings, templates and text between tags, but not in comments', () => {
   const source =
     "// It goes on.\nconst a = 'x is no file'\nconst b = `\n${a} goes on`\nconst c = <p>It is told.</p>\nconst d = 'told'\n"
   assert.deepEqual(wrongInCode('a.tsx', source), [

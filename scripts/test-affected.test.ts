@@ -52,7 +52,7 @@ const changed = (folder: string, lastPassed?: string) => {
 }
 const since = (commit: string) => commit.slice(0, 8)
 
-test('what differs from the merge base with the branch that is followed counts, committed or not', (t) => {
+test('changes since the merge base with the upstream branch count, committed or not', (t) => {
   const { origin, folder, base } = cloned(t, 'kept', 'edited', 'staged', 'gone', 'moved')
   commit(folder, 'first')
   commit(folder, 'src/second')
@@ -72,14 +72,14 @@ test('what differs from the merge base with the branch that is followed counts, 
   })
 })
 
-test('the last commit that passed does not matter where the branch is ahead of the one that it follows', (t) => {
+test('the last commit that passed does not matter when the branch is ahead of its upstream', (t) => {
   const { folder, base } = cloned(t, 'a')
   const passed = commit(folder, 'b')
   commit(folder, 'c')
   assert.deepEqual(changed(folder, passed), { files: ['b', 'c'], since: since(base) })
 })
 
-test('a branch that follows none is compared with what is checked out at the origin', (t) => {
+test('a branch without an upstream is compared with what is checked out at the origin', (t) => {
   const { folder, base } = cloned(t, 'a')
   git(folder, 'checkout', '-q', '--no-track', '-b', 'mine')
   commit(folder, 'b')
@@ -87,7 +87,7 @@ test('a branch that follows none is compared with what is checked out at the ori
   assert.deepEqual(changed(folder), { files: ['b', 'c'], since: since(base) })
 })
 
-test('a fresh clone is compared with the last commit that passed here, else with the commit before', (t) => {
+test('a fresh clone is compared with the last commit that passed here, or else with the previous commit', (t) => {
   const origin = repository(t)
   const [first, second] = [commit(origin, 'a'), commit(origin, 'b')]
   const third = commit(origin, 'c')
@@ -99,7 +99,7 @@ test('a fresh clone is compared with the last commit that passed here, else with
   assert.deepEqual(changed(folder, third), { files: ['c'], since: since(second) })
 })
 
-test('a last commit that passed counts from where the branches part, and not at all where it is unknown', (t) => {
+test('a last passed commit counts from the merge base, and an unknown one does not count', (t) => {
   const folder = repository(t)
   const [first, second] = [commit(folder, 'a'), commit(folder, 'b')]
   const third = commit(folder, 'c')
@@ -116,7 +116,7 @@ test('a last commit that passed counts from where the branches part, and not at 
   assert.deepEqual(changed(folder, third), { files: ['b'], since: since(first) })
 })
 
-test('of a single commit only what is not committed counts', (t) => {
+test('with a single commit, only uncommitted changes count', (t) => {
   const folder = repository(t)
   const first = commit(folder, 'a')
   assert.deepEqual(changed(folder), { files: [], since: since(first) })
@@ -125,7 +125,7 @@ test('of a single commit only what is not committed counts', (t) => {
   assert.deepEqual(changed(folder), { files: ['a', 'b'], since: since(first) })
 })
 
-test('a name that Git would quote is told as it is', (t) => {
+test('a name that Git would quote is returned unquoted', (t) => {
   const folder = repository(t)
   commit(folder, 'a')
   commit(folder, 'src/größe "2".ts')
@@ -133,7 +133,7 @@ test('a name that Git would quote is told as it is', (t) => {
   assert.deepEqual(changed(folder)?.files, ['src/größe "2".ts', 'src/naïve.ts'])
 })
 
-test('outside a checkout, before its first commit and in a folder of another one nothing is known', (t) => {
+test('outside a checkout, before its first commit and in a folder inside one, nothing is known', (t) => {
   assert.equal(changesSince(folderWith(t, { a: '' }), undefined), undefined)
   const folder = repository(t)
   assert.equal(changesSince(folder, undefined), undefined)
@@ -181,7 +181,7 @@ const imports = {
 }
 const tests = Object.keys(imports).filter((file) => file.endsWith('.test.ts'))
 
-test('tests are affected through static, late and passed-on imports, the fewest of them count, and types do not', (t) => {
+test('static, dynamic and re-exported imports affect tests, by the shortest path; type imports do not', (t) => {
   const root = folderWith(t, imports)
   const affected = (...files: string[]) =>
     Object.fromEntries([...(affectedTests(root, tests, files) ?? [])].sort())
@@ -205,7 +205,7 @@ test('tests are affected through static, late and passed-on imports, the fewest 
   assert.deepEqual(affected('README.md', 'src/gone.test.ts'), {})
 })
 
-test('files that import each other do not go round for ever', (t) => {
+test('files that import each other do not cause an endless loop', (t) => {
   const root = folderWith(t, {
     'src/a.ts': "import './b.ts'\n",
     'src/b.ts': "import './a.ts'\n",
@@ -214,7 +214,7 @@ test('files that import each other do not go round for ever', (t) => {
   assert.deepEqual([...affectedTests(root, ['src/a.test.ts'], ['src/b.ts'])!], [['src/a.test.ts', 2]])
 })
 
-test('what imports a file that was removed is affected', (t) => {
+test('a file that imports a removed file is affected', (t) => {
   const root = folderWith(t, {
     'src/a.test.ts': "import './gone.ts'\n",
     'web/b.test.ts': "import './gone'\n",
@@ -225,7 +225,7 @@ test('what imports a file that was removed is affected', (t) => {
   assert.deepEqual([...affected!.keys()], all)
 })
 
-test('a change that decides how every test runs affects none before the others', (t) => {
+test('a change that decides how every test runs puts no test before the others', (t) => {
   const root = folderWith(t, imports)
   for (const file of [
     'package.json',

@@ -25,7 +25,7 @@ function places(t: TestContext) {
 const record = (files: unknown, also: object = {}) => ({ version: 1, ...also, files })
 const all = () => true
 
-test('each variant has its own duration, and the usual one stands for those that are not known', (t) => {
+test('each variant has its own duration, and the usual one is used for unknown variants', (t) => {
   const { open } = places(t)
   const durations = open()
   assert.equal(durations.of('a', 'usual'), undefined)
@@ -60,7 +60,7 @@ test('a longer time for about the same processor time, as on a busy machine, is 
   assert.deepEqual(after(unknown, unknown), unknown)
 })
 
-test('what this machine has measured comes before the copy in the checkout, variant by variant', (t) => {
+test('durations measured on this machine precede the checked-in ones, variant by variant', (t) => {
   const { open, writeCache, writeCheckedIn } = places(t)
   writeCheckedIn(record({ a: { usual: [100, 50], large: [900, 800] }, b: { usual: [7] } }))
   writeCache(record({ a: { usual: [200, 60] }, c: { usual: [8] } }))
@@ -75,7 +75,7 @@ const whole = JSON.stringify(record({ a: { usual: [100, 50] } }, { last_passed: 
 const unusable: Record<string, unknown> = {
   'is cut off': whole.slice(0, -5),
   'is empty': '',
-  'is no JSON': 'durations',
+  'is not JSON': 'durations',
   'is null': null,
   'is a list': [1],
   'has no files': { version: 1, last_passed: 'abc' },
@@ -84,7 +84,7 @@ const unusable: Record<string, unknown> = {
   'has no version': { files: { a: { usual: [100, 50] } }, last_passed: 'abc' },
 }
 for (const [what, text] of Object.entries(unusable))
-  test(`a record that ${what} counts as empty, and is replaced`, (t) => {
+  test(`a record that ${what} counts as empty and is replaced`, (t) => {
     const { cache, open, writeCache } = places(t)
     writeCache(text)
     const durations = open()
@@ -95,14 +95,14 @@ for (const [what, text] of Object.entries(unusable))
     assert.deepEqual(JSON.parse(readFileSync(cache, 'utf8')), record({ b: { usual: [3] } }))
   })
 
-test('a damaged copy in the checkout does not hide what this machine has measured', (t) => {
+test("a damaged checked-in record does not hide this machine's measurements", (t) => {
   const { open, writeCache, writeCheckedIn } = places(t)
   writeCheckedIn(whole.slice(0, -5))
   writeCache(record({ a: { usual: [200] } }))
   assert.deepEqual(open().of('a', 'usual'), { wallMs: 200 })
 })
 
-test('an entry with figures that cannot be is ignored, the others are used', (t) => {
+test('an entry with impossible figures is ignored, and the others are used', (t) => {
   const { open, writeCache, writeCheckedIn } = places(t)
   const wrong = {
     negative: [-1, 5],
@@ -137,7 +137,7 @@ test('a number too large for JSON is ignored', (t) => {
   assert.deepEqual(open().of('b', 'usual'), { wallMs: 1 })
 })
 
-test('saving keeps what another run has saved meanwhile', (t) => {
+test('saving keeps what another run saved in the meantime', (t) => {
   const { open } = places(t)
   const [one, other] = [open(), open()]
   one.record('a', 'usual', { wallMs: 1 })
@@ -154,7 +154,7 @@ test('saving keeps what another run has saved meanwhile', (t) => {
   assert.deepEqual(read.of('both', 'large'), { wallMs: 3 })
 })
 
-test('what a run only read does not undo what another has measured since', (t) => {
+test('a duration that a run only read does not undo a newer one from another run', (t) => {
   const { open, writeCache } = places(t)
   writeCache(record({ a: { usual: [1] } }))
   const [one, other] = [open(), open()]
@@ -165,7 +165,7 @@ test('what a run only read does not undo what another has measured since', (t) =
   assert.deepEqual(open().of('a', 'usual'), { wallMs: 2 })
 })
 
-test('files that are gone are dropped, one of this run too', (t) => {
+test('missing files are dropped, even one of this run', (t) => {
   const { cache, open, writeCache } = places(t)
   writeCache(record({ gone: { usual: [1] }, here: { usual: [2] } }))
   const durations = open()
@@ -174,7 +174,7 @@ test('files that are gone are dropped, one of this run too', (t) => {
   assert.deepEqual(JSON.parse(readFileSync(cache, 'utf8')), record({ here: { usual: [2] } }))
 })
 
-test('only what was measured here is saved, in whole milliseconds, sorted by file, and nothing else is left', (t) => {
+test('only durations measured here are saved, in whole milliseconds, sorted by file, with no other file left', (t) => {
   const { cache, open, writeCheckedIn } = places(t)
   writeCheckedIn(record({ a: { usual: [1] } }))
   const durations = open()
@@ -187,7 +187,7 @@ test('only what was measured here is saved, in whole milliseconds, sorted by fil
   assert.deepEqual(readdirSync(dirname(cache)), ['durations.json'])
 })
 
-test('the last commit that passed is this machine’s, and is kept by a run that does not change it', (t) => {
+test("the last passed commit is this machine's, and a run that does not change it keeps it", (t) => {
   const { open, writeCheckedIn } = places(t)
   writeCheckedIn(record({}, { last_passed: 'elsewhere' }))
   assert.equal(open().lastPassed, undefined)
@@ -202,7 +202,7 @@ test('the last commit that passed is this machine’s, and is kept by a run that
   assert.deepEqual(open().of('a', 'usual'), { wallMs: 1 })
 })
 
-test('a run that has not passed keeps the commit that another run has noted meanwhile', (t) => {
+test('a run that has not passed keeps the commit that another run recorded in the meantime', (t) => {
   const { open } = places(t)
   const [red, green] = [open(), open()]
   green.lastPassed = 'abc'

@@ -81,14 +81,14 @@ function leave() {
 `
 const hanging = `${leaves('left')}test('hangs', async () => { leave(); await new Promise(() => setInterval(() => {}, 1000)) })\n`
 
-test('a file may be silent for longer while the machine has more work than processors, and not for ever', () => {
+test('a file may be silent for longer while the machine is overloaded, up to a limit', () => {
   assert.deepEqual(
     [0, 4, 8, 12, 16, 100].map((load) => patience(load, 2)),
     [1, 1, 2, 3, 4, 4],
   )
 })
 
-test('a process that dies of a rejection nobody has handled fails its file, with its command and stack', async (t) => {
+test('a process that dies of an unhandled rejection fails its file, with its command and stack', async (t) => {
   const starts = (...words: string[]) =>
     `spawn(process.execPath, ${JSON.stringify(words)}, { env: {} }).on('exit', resolve)`
   const dies = starts('-e', 'Promise.reject(new Error("unheard"))', 'the runner')
@@ -106,7 +106,7 @@ test('a process that dies of a rejection nobody has handled fails its file, with
   )
 })
 
-test('also what errand starts is looked at, through each of its own processes, and what a step sees is as before', async (t) => {
+test('every process that errand starts is watched too, and a step sees its usual environment', async (t) => {
   const { folder, run } = project(t, {
     'errand.test.ts':
       "test('passes', () => new Promise((resolve) => spawn('sh', ['-c', 'exec \"$0\" \"$1\"', 'bin/errand', 'hub.cjs'], { env: {} }).on('exit', resolve)))",
@@ -124,7 +124,7 @@ test('also what errand starts is looked at, through each of its own processes, a
   assert.equal(readFileSync(join(folder, 'seen'), 'utf8'), 'b-')
 })
 
-test('a failure is told with what its file has printed; a file that dies has failed', async (t) => {
+test("a failure is shown with its file's output, and a file that dies has failed", async (t) => {
   const { run } = project(t, { 'a.test.ts': passing + failing, 'b.test.ts': passing, 'c.test.ts': exiting })
   const { status, output } = await run()
   assert.equal(status, 1)
@@ -134,7 +134,7 @@ test('a failure is told with what its file has printed; a file that dies has fai
   assert.match(output, /\n2 passed, 2 failed\n/)
 })
 
-test('each file is told as it ends, with how many there are', async (t) => {
+test('each file is reported as it ends, with the number of files', async (t) => {
   const { run } = project(t, { 'a.test.ts': passing, 'b.test.ts': passing + skipped })
   const { output } = await run()
   assert.match(
@@ -144,7 +144,7 @@ test('each file is told as it ends, with how many there are', async (t) => {
   assert.match(output, /b\.test\.ts: 1 passed, 1 skipped in/)
 })
 
-test('a file that gives no sign is ended with what it started, has failed, and tells what it has found', async (t) => {
+test('a silent file is ended with its children, has failed, and reports what it found', async (t) => {
   const { run, pidIn } = project(t, {
     'a.test.ts': endless,
     'b.test.ts': `${passing}${hanging}`,
@@ -158,7 +158,7 @@ test('a file that gives no sign is ended with what it started, has failed, and t
   assert.equal(processStat(await pidIn('left')), undefined)
 })
 
-test('output is a sign, and so is the end of a test', async (t) => {
+test('output and the end of a test both count as signs', async (t) => {
   // Sleeps: a file that lives on by its signs alone must live for longer than it may be silent.
   const wait = 'const wait = () => new Promise((done) => setTimeout(done, 500))\n'
   const { run } = project(t, {
@@ -169,7 +169,7 @@ test('output is a sign, and so is the end of a test', async (t) => {
   assert.equal(status, 0, output)
 })
 
-test('a file that leaves a process has failed, and the process is ended', async (t) => {
+test('a file that leaves a process behind has failed, and the process is ended', async (t) => {
   const { run, pidIn } = project(t, {
     'a.test.ts': `${leaves('left')}test('passes', leave)\n`,
     'b.test.ts': passing,
@@ -185,7 +185,7 @@ test('a file that leaves a process has failed, and the process is ended', async 
 })
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-  test(`${signal} ends all that runs, and what was known is told`, async (t) => {
+  test(`${signal} ends everything that runs, and the results so far are shown`, async (t) => {
     const { start, pidIn } = project(t, {
       'a.test.ts': passing + failing,
       'b.test.ts': hanging,
@@ -203,7 +203,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     assert.deepEqual(pids.map(processStat), [undefined, undefined])
   })
 
-test('a terminal that is closed ends all that runs, and so does a reader that goes away', async (t) => {
+test('closing the terminal ends everything that runs, and so does a reader that goes away', async (t) => {
   const { folder, start, pidIn } = project(t, {
     'a.test.ts': hanging,
     // Its end is printed only after the other file has begun.
@@ -219,11 +219,11 @@ test('a terminal that is closed ends all that runs, and so does a reader that go
     const { child } = start({}, within)
     const pid = await pidIn('left')
     child.kill('SIGKILL')
-    await eventually('the end of what it started', () => processStat(pid) === undefined)
+    await eventually('everything it started ends', () => processStat(pid) === undefined)
   }
 })
 
-test('tests have the same environment on each machine: no colours, no terminal, a zone, a home of their own', async (t) => {
+test('tests have the same environment on each machine: no colours, no terminal, one time zone, their own home', async (t) => {
   const shows = `test('shows', () => {
     const { TZ, LANG, LC_ALL, HOME, TMPDIR, FORCE_COLOR, NO_COLOR, TERM, NODE_OPTIONS } = process.env
     let terminal = true
@@ -258,7 +258,7 @@ test('tests have the same environment on each machine: no colours, no terminal, 
   assert.match(output, /\r\x1b\[K1 of 1 files left, about \d+ seconds, running: src\/a\.test\.ts/)
 })
 
-test('files share what was compiled, which goes at the end, and what they start knows nothing of it', async (t) => {
+test('test files share a compile cache that is removed at the end and hidden from their children', async (t) => {
   const shows = (name: string) => `import module from 'node:module'
 test('shows', () => {
     const told = [module.getCompileCacheDir() ?? '', process.env.NODE_COMPILE_CACHE ?? 'none']
@@ -281,7 +281,7 @@ test('on a terminal a failure fails the command', async (t) => {
   assert.equal(status, 1, output)
 })
 
-test('skips are told as a line for each reason; where none is allowed they fail, each with its name', async (t) => {
+test('skips are shown as one line per reason, and fail with their names where none is allowed', async (t) => {
   const { run } = project(t, {
     'a.test.ts': passing + skipped + skipped,
     'b.test.ts': skipped.replace('no engine', 'no agent'),
@@ -295,7 +295,7 @@ test('skips are told as a line for each reason; where none is allowed they fail,
     assert.match(strict.output, new RegExp(`no test may be skipped here:\n.*  src/${name} skipped\n`, 's'))
 })
 
-test('files with failures are run again alone where so many may be: what passes then is told as unstable', async (t) => {
+test('failed files run again alone if the limit allows it, and passing then counts as unstable', async (t) => {
   const files = { 'a.test.ts': failingOnce + passing, 'b.test.ts': passing }
   assert.equal((await project(t, files).run()).status, 1)
   const { status, output } = await project(t, files).run({ ERRAND_TEST_UNSTABLE: '1' })
@@ -304,7 +304,7 @@ test('files with failures are run again alone where so many may be: what passes 
   assert.match(output, /\n3 passed, 0 failed\n$/)
 })
 
-test('what fails again alone has failed, and more than so many files are not run again', async (t) => {
+test('a file that fails again alone has failed, and more files than the limit are not run again', async (t) => {
   const broken = await project(t, { 'a.test.ts': failing + passing }).run({ ERRAND_TEST_UNSTABLE: '1' })
   assert.equal(broken.status, 1)
   assert.match(broken.output, /FAILED AGAIN src\/a\.test\.ts.*1 passed, 1 failed/s)
@@ -319,7 +319,7 @@ test('what fails again alone has failed, and more than so many files are not run
 const ranIn = (output: string) =>
   [...output.matchAll(/^\d+\/\d+ src\/(\w+)\.test\.ts: /gm)].map(([, name]) => name).sort()
 
-test('--only-failed goes on with the files that have not passed, until all have', async (t) => {
+test('--only-failed continues with the files that have not passed, until all have', async (t) => {
   const files = { 'a.test.ts': passing, 'b.test.ts': failing, 'c.test.ts': exiting }
   const { folder, run, write } = project(t, files)
   const only = (env?: Record<string, string>) => run(env, '--only-failed')
@@ -350,7 +350,7 @@ test('--only-failed goes on with the files that have not passed, until all have'
   assert.deepEqual(ranIn((await run()).output), ['a', 'b', 'c', 'd'])
 })
 
-test('--only-failed runs again what was skipped where nothing may be', async (t) => {
+test('--only-failed reruns skipped files where no skip is allowed', async (t) => {
   const { run } = project(t, { 'a.test.ts': passing, 'b.test.ts': passing + skipped })
   const strict = { ERRAND_TEST_NO_SKIPS: '1' }
   assert.equal((await run(strict)).status, 1)
@@ -359,7 +359,7 @@ test('--only-failed runs again what was skipped where nothing may be', async (t)
   assert.equal(again.status, 1)
 })
 
-test('only a run of all files that passes notes its commit as passed', async (t) => {
+test('only a passing run of all files records its commit as passed', async (t) => {
   const { folder, run } = project(t, { 'a.test.ts': passing, 'b.test.ts': passing + skipped })
   const git = (...args: string[]) => {
     const person = ['-c', 'user.name=A', '-c', 'user.email=a@example.org']
@@ -394,7 +394,7 @@ const engine = { [HOST]: 'unix:///var/run/docker.sock' }
 const asking = `const skip = process.env.${HOST} === 'unix:///nonexistent' && 'no engine'\n`
 const skipping = `${asking}${passing}test('uses it', { skip }, () => {})\n`
 
-test('the second pass runs what asks for a service, without any: a file that skips nothing then has failed', async (t) => {
+test('the second pass runs files that ask for a service without it, and one that skips nothing fails', async (t) => {
   const { run } = project(t, {
     'a.test.ts': passing,
     'pretends.test.ts': asking + passing,
@@ -410,7 +410,7 @@ test('the second pass runs what asks for a service, without any: a file that ski
   assert.match(output, /\n2 passed, 1 failed\n$/)
 })
 
-test('the second pass passes where each file that asks for a service skips, and leaves the record of the first', async (t) => {
+test('the second pass passes if every such file skips, and keeps the record of the first', async (t) => {
   const { run } = project(t, {
     'a.test.ts': passing,
     'skips.test.ts': skipping,
@@ -435,7 +435,7 @@ function preparing(folder: string, script: string): void {
   writeFileSync(path, `#!/bin/sh\n${script}\n`, { mode: 0o755 })
 }
 
-test('a file waits until its service is ready; a preparation that fails is told, and fails the run', async (t) => {
+test('a file waits until its service is ready, and a failed preparation is shown and fails the run', async (t) => {
   const looks = "test('looks', () => { if (!fs.existsSync('tried')) throw new Error('too early') })\n"
   const { folder, run } = project(t, { 'a.test.ts': passing, 'b.test.ts': asking + looks })
   const strict = { ...engine, ERRAND_TEST_NO_SKIPS: '1' }
@@ -465,5 +465,5 @@ test('a signal ends a preparation that files wait for, with its children', async
   assert.equal(status, 130)
   assert.match(output, /Stopped by SIGINT: 0 of 1 files had ended/)
   assert.match(output, /\n0 passed, 0 failed\n$/)
-  await eventually('their end', () => pids.every((pid) => processStat(pid) === undefined))
+  await eventually('they end', () => pids.every((pid) => processStat(pid) === undefined))
 })

@@ -11,7 +11,7 @@ function checkout(t: TestContext): string {
   return folder
 }
 
-test('the files that passed are known in the next run of the same kind, and only those', (t) => {
+test('the next run of the same kind knows the files that passed, and only those', (t) => {
   const root = checkout(t)
   assert.deepEqual(new LastRun(root, 'usual').read(), new Set())
   new LastRun(root, 'usual').write(new Set(['src/b.test.ts', 'src/a.test.ts']))
@@ -23,7 +23,7 @@ test('the files that passed are known in the next run of the same kind, and only
   assert.deepEqual(new LastRun(root, 'all').read(), new Set(['src/d.test.ts']))
 })
 
-test('a record that is damaged counts as none, and is replaced', (t) => {
+test('a damaged record counts as none and is replaced', (t) => {
   const root = checkout(t)
   const lastRun = new LastRun(root, 'usual')
   for (const text of ['', '{"passed":["src/a', 'null', '[]', '{}', '{"passed":"all"}', '{"passed":null}']) {

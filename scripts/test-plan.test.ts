@@ -50,7 +50,7 @@ function projectWith(t: TestContext, files: Record<string, string> = {}) {
   return { folder, durations, committed, commit, plan }
 }
 
-test('files that import what has changed come first, the nearest before, each time the longest first', (t) => {
+test('files that import the change come first, the nearest before the others, the longest first in each group', (t) => {
   const { folder, committed, plan } = projectWith(t, {
     'src/base.ts': '',
     'src/one.ts': importing('./base.ts'),
@@ -67,7 +67,7 @@ test('files that import what has changed come first, the nearest before, each ti
   assert.equal(note, `what has changed since ${head} affects 5 files, which come first`)
 })
 
-test('where half of all files are affected, only those that import it directly come first, and the note says so', (t) => {
+test('if half of all files are affected, only direct importers come first, and the note says so', (t) => {
   const far = many.slice(0, 9)
   const { folder, committed, plan } = projectWith(t, {
     'src/base.ts': '',
@@ -83,7 +83,7 @@ test('where half of all files are affected, only those that import it directly c
   assert.equal(note, `usual order after 2 files: what has changed since ${head} affects 11 files`)
 })
 
-test('where fewer than half are affected, those further away come first too', (t) => {
+test('if fewer than half are affected, indirect importers come first too', (t) => {
   const far = many.slice(0, 10)
   const { folder, committed, plan } = projectWith(t, {
     'src/base.ts': '',
@@ -97,7 +97,7 @@ test('where fewer than half are affected, those further away come first too', (t
   assert.match(note, /affects 10 files, which come first$/)
 })
 
-test('the last commit that passed is what a checkout of no branch is compared with', (t) => {
+test('a checkout without a branch is compared with the last commit that passed', (t) => {
   const { folder, committed, commit, plan } = projectWith(t)
   const passed = committed()
   write(folder, { [many[2]!]: '// changed\n' })
@@ -111,7 +111,7 @@ test('the last commit that passed is what a checkout of no branch is compared wi
   assert.match(note, new RegExp(`since ${passed}`))
 })
 
-test('outside a checkout the longest come first, and the note says why', (t) => {
+test('outside a checkout the longest files come first, and the note says why', (t) => {
   const { files, note } = projectWith(t).plan()
   assert.deepEqual(files, longestFirst)
   assert.equal(note, 'usual order: this is not a Git checkout')
@@ -126,7 +126,7 @@ test('a change that decides how every file runs gives the usual order, and the n
   assert.equal(note, `usual order: what has changed since ${head} affects all files`)
 })
 
-test('of few files the longest come first, whatever has changed, and there is nothing to say', (t) => {
+test('with few files the longest come first regardless of changes, without a note', (t) => {
   const { folder, committed, plan } = projectWith(t)
   committed()
   write(folder, { [many[0]!]: '// changed\n' })
@@ -136,7 +136,7 @@ test('of few files the longest come first, whatever has changed, and there is no
   assert.notEqual(plan(many.slice(0, 21)).note, '')
 })
 
-test('for a person who waits the fast files come before the long ones, after those that are affected', (t) => {
+test('for a person who waits, fast files come before long ones, after the affected files', (t) => {
   const { folder, committed, plan } = projectWith(t)
   committed()
   const [fast, long] = [longestFirst.slice(12), longestFirst.slice(0, 12)]
@@ -154,7 +154,7 @@ test('for a person who waits the fast files come before the long ones, after tho
   ])
 })
 
-test('a new file is expected to be an average one, and files that take the same are in the order of their names', (t) => {
+test('a new file counts as average, and files of equal duration are sorted by name', (t) => {
   const { durations, folder } = projectWith(t)
   durations.record('src/long.test.ts', 'usual', { wallMs: 3001 })
   durations.record('src/short.test.ts', 'usual', { wallMs: 2999 })
@@ -171,7 +171,7 @@ test('a new file is expected to be an average one, and files that take the same 
   )
 })
 
-test('the order is that of the durations at the size that is run', (t) => {
+test('the order uses the durations at the size of the run', (t) => {
   const { durations, plan } = projectWith(t)
   durations.record(many[0]!, 'large', { wallMs: 60_000 })
   assert.equal(plan().files[0], many[21])
@@ -183,7 +183,7 @@ test('the order is that of the durations at the size that is run', (t) => {
 // Concatenated, so that this file asks for neither.
 const [CLUSTER, ENGINE] = ['kubernetesHere()', 'dockerHere()']
 
-test('each file bears the services that it asks for, and whether it must be alone with the cluster', (t) => {
+test('each file has its services, and whether it must be alone with the cluster', (t) => {
   const { plan } = projectWith(t, {
     [many[1]!]: `await ${CLUSTER}\n`,
     [many[2]!]: `await ${CLUSTER}\nkubernetesFor({ alone: true })\n`,

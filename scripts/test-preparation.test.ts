@@ -28,13 +28,13 @@ const sh = (script: string) => ['sh', '-c', script]
 /** Returns a command that waits for the file. */
 const waitFor = (name: string) => sh(`until [ -e ${name} ]; do sleep 0.05; done`)
 
-test('a service is ready after the last of its commands, which run one after the other in the project’s folder', async (t) => {
+test("a service is ready after the last of its commands, which run one by one in the project's folder", async (t) => {
   const docker = [sh('echo first >> done'), waitFor('go'), sh('echo last >> done')]
   const { preparation, path, textOf, until } = prepare(t, { docker })
   assert.equal(preparation.isReady('docker'), true)
   preparation.start(['docker'])
   assert.equal(preparation.isReady('docker'), false)
-  await eventually('the first command', () => textOf('done') === 'first\n')
+  await eventually('the first command starts', () => textOf('done') === 'first\n')
   assert.equal(preparation.isReady('docker'), false)
   writeFileSync(path('go'), '')
   await until('docker')
@@ -42,7 +42,7 @@ test('a service is ready after the last of its commands, which run one after the
   assert.deepEqual(preparation.failures, [])
 })
 
-test('services are made ready at the same time, and each is told when it is', async (t) => {
+test('services are prepared in parallel, and each is reported when it is ready', async (t) => {
   const commands = { docker: [waitFor('docker')], agents: [waitFor('agents')] }
   const { preparation, path } = prepare(t, commands)
   preparation.start(['docker', 'agents'])
@@ -58,14 +58,14 @@ test('services are made ready at the same time, and each is told when it is', as
   }
 })
 
-test('a service that needs no preparation, or that nobody wants, is ready at once', (t) => {
+test('a service that needs no preparation, or that no file needs, is ready at once', (t) => {
   const { preparation } = prepare(t, { docker: [waitFor('never')] })
   preparation.start(['browsers'])
   assert.equal(preparation.isReady('browsers'), true)
   assert.equal(preparation.isReady('docker'), true)
 })
 
-test('a program in TypeScript is run by Node, with the real names of the machine', async (t) => {
+test("Node runs a TypeScript program, with the machine's real variables", async (t) => {
   const { preparation, path, textOf, until } = prepare(t, { agents: [['install.ts', 'word']] })
   const program = `import { writeFileSync } from 'node:fs'
 const words: string[] = [process.env.ERRAND_TEST_REAL_NAMES!, process.execPath, ...process.argv.slice(2)]
@@ -78,7 +78,7 @@ writeFileSync('seen', words.join(' '))
   assert.equal(textOf('seen'), `1 ${process.execPath} word`)
 })
 
-test('a command that fails is told with what it has printed, the next one does not run, and nothing waits for it', async (t) => {
+test('a failed command is reported with its output, the next one does not run, and nothing waits for it', async (t) => {
   const fails = sh('echo out; echo err >&2; exit 3')
   const { preparation, path, until } = prepare(t, { docker: [fails, sh('touch next')] })
   preparation.start(['docker'])
@@ -92,7 +92,7 @@ test('a command that fails is told with what it has printed, the next one does n
   assert.equal(existsSync(path('next')), false)
 })
 
-test('of a command that prints much and fails the end is told', async (t) => {
+test('a failed command with a lot of output is reported with the end of the output', async (t) => {
   const fails = sh('seq 1 20000; echo the reason; exit 1')
   const { preparation, until } = prepare(t, { docker: [fails] })
   preparation.start(['docker'])
@@ -109,7 +109,7 @@ test('a command that a signal ends has failed', async (t) => {
   assert.match(preparation.failures[0]!.text, /ended with SIGKILL/)
 })
 
-test('a program that is missing has failed, and closing the preparation does not fail for it', async (t) => {
+test('a missing program counts as a failure, and closing the preparation still succeeds', async (t) => {
   const { preparation, until } = prepare(t, { docker: [['./missing.sh']] })
   preparation.start(['docker'])
   await until('docker')
@@ -117,7 +117,7 @@ test('a program that is missing has failed, and closing the preparation does not
   await preparation.close()
 })
 
-test('what stays and holds the output keeps no command from its end', async (t) => {
+test('a background process that holds the output does not keep a command from ending', async (t) => {
   const stays = sh('setsid sleep 1000 & echo $! > pid')
   const { preparation, textOf, until } = prepare(t, { docker: [stays] })
   preparation.start(['docker'])
@@ -129,21 +129,21 @@ test('what stays and holds the output keeps no command from its end', async (t) 
   assert.deepEqual(preparation.failures, [])
 })
 
-test('closing ends what runs with its children, begins nothing more, and is no failure', async (t) => {
+test('closing ends running commands with their children, starts no others, and is not a failure', async (t) => {
   const hangs = sh('sleep 1000 & echo $! > child; echo $$ > parent; wait')
   const { preparation, path, textOf } = prepare(t, { docker: [hangs, sh('touch next')] })
   preparation.start(['docker'])
-  await eventually('both processes', () => textOf('child') !== '' && textOf('parent') !== '')
+  await eventually('both processes start', () => textOf('child') !== '' && textOf('parent') !== '')
   const pids = [Number(textOf('child')), Number(textOf('parent'))]
   await Promise.all([preparation.close(), preparation.close()])
   await preparation.close()
-  await eventually('their end', () => pids.every((pid) => processStat(pid) === undefined))
+  await eventually('they end', () => pids.every((pid) => processStat(pid) === undefined))
   assert.equal(existsSync(path('next')), false)
   assert.deepEqual(preparation.failures, [])
   assert.equal(preparation.isReady('docker'), true)
 })
 
-test('a preparation that was never started, or was closed before, starts nothing', async (t) => {
+test('a preparation that was never started, or was closed first, starts nothing', async (t) => {
   const { preparation, path } = prepare(t, { docker: [sh('touch begun')] })
   await preparation.close()
   preparation.start(['docker'])

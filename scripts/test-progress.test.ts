@@ -4,7 +4,7 @@ import { TestProgress, timeText, wrapped } from './test-progress.ts'
 
 const work = { file: 'src/a.test.ts', services: [] }
 
-test('a time is in seconds up to a minute and a half, then in minutes', () => {
+test('a time is shown in seconds up to a minute and a half, then in minutes', () => {
   assert.deepEqual([0, 1, 1000, 40_000, 89_000, 90_000, 540_000].map(timeText), [
     '0 seconds',
     '1 second',
@@ -16,7 +16,7 @@ test('a time is in seconds up to a minute and a half, then in minutes', () => {
   ])
 })
 
-test('a line is parted at blanks so that it fits the terminal, and one word that is longer stays whole', () => {
+test('a line wraps at spaces to fit the terminal, and a longer word stays whole', () => {
   assert.equal(wrapped('nothing to part'), 'nothing to part')
   assert.equal(wrapped('no Docker engine answers; start one', 20), 'no Docker engine\n  answers; start one')
   assert.equal(
@@ -27,7 +27,7 @@ test('a line is parted at blanks so that it fits the terminal, and one word that
     assert.ok(line.length <= 30, line)
 })
 
-test('on a terminal a live line says how many files are left and about how long that takes, as wide as it fits', (t) => {
+test('a live line on a terminal shows how many files are left and the time, cut to its width', (t) => {
   const pieces: string[] = []
   const screen = { write: (text: string) => pieces.push(text), isTTY: true, columns: 60 }
   const progress = new TestProgress(screen, 3, (runningMs) => 120_000 - runningMs.size)

@@ -22,7 +22,7 @@ function begin(schedule: Schedule): Work[] {
   return begun
 }
 
-test('the weight of a file is the share of a processor that it kept busy, within limits', () => {
+test('the weight of a file is the share of a processor that it used, within limits', () => {
   assert.equal(weightOf(work('a', 0.5)), 0.5)
   assert.equal(weightOf(work('a', 0.01)), 0.2)
   assert.equal(weightOf(work('a', 3)), 1)
@@ -37,7 +37,7 @@ test('a file with a browser counts as one that computes most of the time', () =>
   assert.equal(weightOf({ file: '', services: ['browsers'], duration: { wallMs: 1000, cpuMs: 900 } }), 0.9)
 })
 
-test('files begin in their order', () => {
+test('files start in their order', () => {
   const works = ['a', 'b', 'c', 'd'].map((file) => work(file, 1))
   const schedule = new Schedule(works, { cores: 1, most: 3 })
   for (const expected of works) {
@@ -49,7 +49,7 @@ test('files begin in their order', () => {
   assert.equal(works.length, 4)
 })
 
-test('files that wait run beside files that compute, and a later one may begin before one that does not fit', () => {
+test('waiting files run beside computing ones, and a later file may overtake one that does not fit', () => {
   const works = [work('busy', 1), work('busy too', 1), work('waits', 0), work('waits too', 0)]
   const schedule = new Schedule(works, { cores: 1, most: 8 })
   assert.equal(namesOf(begin(schedule)), 'busy waits')
@@ -60,7 +60,7 @@ test('files that wait run beside files that compute, and a later one may begin b
   assert.equal(namesOf(begin(schedule)), 'busy too')
 })
 
-test('never more than the most files run, however little they compute', () => {
+test('no more than the maximum number of files run, however little they compute', () => {
   const works = Array.from({ length: 9 }, (_, n) => work(`${n}`, 0))
   const schedule = new Schedule(works, { cores: 8, most: 3 })
   assert.equal(namesOf(begin(schedule)), '0 1 2')
@@ -68,12 +68,12 @@ test('never more than the most files run, however little they compute', () => {
   assert.equal(namesOf(begin(schedule)), '3')
 })
 
-test('where nothing runs the first file begins, whatever it weighs', () => {
+test('the first file starts when nothing runs, however heavy it is', () => {
   const schedule = new Schedule([work('a', 1), work('b', 1)], { cores: 0.5, most: 3 })
   assert.equal(namesOf(begin(schedule)), 'a')
 })
 
-test('a file whose service is not ready waits while others run, and then has its turn', () => {
+test('a file whose service is not ready waits while others run, and then takes its turn', () => {
   const ready = new Set<string>(['agents'])
   const works = [
     work('cluster', 0, { services: ['agents', 'kubernetes'] }),
@@ -91,7 +91,7 @@ test('a file whose service is not ready waits while others run, and then has its
 
 const wide: Width = { cores: 8, most: 8 }
 
-test('a file that is alone with a service begins when no other uses it, and none uses it meanwhile', () => {
+test('a file that needs a service to itself starts when no other uses it, and none uses it meanwhile', () => {
   const works = [work('user', 0, kubernetes), work('alone', 0, alone), work('other', 0)]
   const schedule = new Schedule(works, wide)
   assert.equal(namesOf(begin(schedule)), 'user other')
@@ -112,7 +112,7 @@ test('a file that is alone with a service begins when no other uses it, and none
   assert.equal(namesOf(begin(next)), 'too')
 })
 
-test('a file that waits to be alone is not passed by later files that ask for its service', () => {
+test('later files that ask for its service do not overtake a file that waits to be alone', () => {
   const works = [work('user', 0, kubernetes), work('alone', 0, alone), work('later', 0, kubernetes)]
   const schedule = new Schedule(works, wide)
   assert.equal(namesOf(begin(schedule)), 'user')
@@ -120,7 +120,7 @@ test('a file that waits to be alone is not passed by later files that ask for it
   assert.equal(namesOf(begin(schedule)), 'alone')
 })
 
-test('a file that is to be alone and does not fit yet is not passed by such files either', () => {
+test('such files do not overtake a file that must be alone and does not fit yet either', () => {
   const works = [
     work('busy', 1),
     work('alone', 1, alone),
@@ -169,7 +169,7 @@ test('the expected end is that of the last file', () => {
   assert.equal(expectedEnd([took('a', 300, alone), took('b', 300, alone)], { cores: 4, most: 8 }), 600)
 })
 
-test('of a file that runs only the rest is expected, and a quarter more of one that takes longer than it did', () => {
+test('for a running file the rest is expected, and a quarter more once it takes longer than before', () => {
   const one = { cores: 1, most: 3 }
   const [runs, waits] = [took('runs', 300), took('waits', 200)]
   assert.equal(expectedEnd([], one, new Map([[runs, 100]])), 200)
@@ -201,7 +201,7 @@ const someWork = fc
     }
   })
 
-test('each file begins exactly once, and at no moment is a rule broken', () => {
+test('each file starts exactly once, and no rule is ever broken', () => {
   const setting = fc.record({
     works: fc.array(someWork, { maxLength: 30 }),
     cores: fc.integer({ min: 1, max: 4 }),

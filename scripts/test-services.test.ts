@@ -21,7 +21,7 @@ function folderWith(t: TestContext, files: Record<string, string>): string {
 const HERE = 'dockerHere'
 const BROWSERS = 'browsers'
 
-test('a file asks for a service by itself, or through the tests’ support that it imports', (t) => {
+test('a file asks for a service by itself, or through the test support that it imports', (t) => {
   const asks = servicesOf(
     folderWith(t, {
       'test/support/docker.ts': `import './circle.ts'\nexport async function ${HERE}() {}\n`,
@@ -56,7 +56,7 @@ test('each service has tests that ask for it', () => {
   )
 })
 
-test('what is known of a circle of files does not hang on which of them is asked first', (t) => {
+test('the services of files in an import cycle do not depend on which file is asked first', (t) => {
   const folder = folderWith(t, {
     'test/a.ts': "import './b.ts'\nimport './c.ts'\n",
     'test/b.ts': "import './a.ts'\n",

@@ -24,7 +24,7 @@ function unexplainedSleeps(text: string): number[] {
   })
 }
 
-test('a test waits for a condition, or says in a line why it must wait for a time', () => {
+test('a test waits for a condition, or a line says why it must sleep', () => {
   const files = globSync(['{src,web,scripts,bench}/**/*.test.{ts,tsx}', 'test/**/*.ts'], { cwd: root })
   const found = files
     .filter((file) => file !== 'scripts/test-sleeps.test.ts')
@@ -34,7 +34,7 @@ test('a test waits for a condition, or says in a line why it must wait for a tim
   assert.deepEqual(found, [], 'wait for a condition (eventually), or write "// Sleeps: why" above the line')
 })
 
-test('each way to wait for a time is found, in a loop it is not', () => {
+test('every kind of sleep is found, except in a while loop', () => {
   const found = (text: string) => unexplainedSleeps(text)
   assert.deepEqual(found('await sleep(20)'), [1])
   assert.deepEqual(found('await new Promise((resolve) => setTimeout(resolve, 5))'), [1])

@@ -4,7 +4,7 @@ import { importsOf } from './imports.ts'
 import { roomsTable } from './rooms.ts'
 import { breaksOf, circleBreaks, circlesOf, twoWayPairs, withTable } from './walls.ts'
 
-test('a forbidden import is found, whether static, dynamic, type-only or passed on', () => {
+test('a forbidden import is found, whether static, dynamic, type-only or re-exported', () => {
   for (const text of [
     "import { a } from '../hub/a.ts'",
     "import type { A } from '../hub/a.ts'",
@@ -22,25 +22,25 @@ test('a forbidden import is found, whether static, dynamic, type-only or passed 
   }
 })
 
-test('a break is told with its line', () => {
+test('a violation is reported with its line', () => {
   assert.equal(breaksOf('src/contract/x.ts', "import 'node:fs'\n\nimport '../engine/x.ts'")[0]!.line, 3)
 })
 
-test('a room may import its own files, packages, and what the table says', () => {
+test('a room may import its own files, packages, and what the table allows', () => {
   const text = "import './y.ts'\nimport '../contract/z.ts'\nimport 'zod'\nimport '../runner/ports.ts'"
   assert.deepEqual(breaksOf('src/actions/x.ts', text), [])
 })
 
-test('one file of a room being allowed does not allow the others', () => {
+test('allowing one file of a room does not allow the others', () => {
   assert.equal(breaksOf('src/actions/x.ts', "import '../runner/attempts/x.ts'").length, 1)
 })
 
-test('an import from outside src, and a folder that is not a room, are breaks', () => {
+test('an import from outside src and a folder that is not a room are violations', () => {
   assert.equal(breaksOf('src/engine/x.ts', "import '../../scripts/walls.ts'").length, 1)
   assert.equal(breaksOf('src/misc/x.ts', '').length, 1)
 })
 
-test('a room may be a folder of another, and whom a room may import a folder of one', () => {
+test('a room may be a folder of another, and a room may be allowed to import just a folder of one', () => {
   const known = {
     hub: { holds: '', may: ['engine/file'] },
     'hub/stores': { holds: '', may: [] },
@@ -57,7 +57,7 @@ test('a room may be a folder of another, and whom a room may import a folder of 
   ])
 })
 
-test('imports are told apart: of values, of types alone, and those that are only come to', () => {
+test('imports are classified as value, type or dynamic', () => {
   const text = [
     "import { a, type B } from './value.ts'",
     "import { type A, type B } from './type.ts'",
@@ -76,7 +76,7 @@ test('imports are told apart: of values, of types alone, and those that are only
 const files = (texts: Record<string, string>) =>
   new Map(Object.entries(texts).map(([file, text]) => [file, importsOf(file, text)]))
 
-test('two folders that import each other are found below them too, but for types and for a folder in the other', () => {
+test('mutual imports of two folders are found in subfolders too, except types and a folder inside the other', () => {
   const texts = {
     'src/r/a/deep/x.ts': "import '../../b/y.ts'\nimport '../../b/z.ts'",
     'src/r/b/y.ts': "import('../a/other.ts')",
@@ -96,7 +96,7 @@ test('two folders that import each other are found below them too, but for types
   )
 })
 
-test('a circle of files is found with its way; one of types or of what is only come to is none', () => {
+test('an import cycle of files is found with its path, but not one of types or dynamic imports', () => {
   const texts = {
     'src/a.ts': "import './b.ts'",
     'src/b.ts': "import { c } from './c.ts'",
@@ -112,7 +112,7 @@ test('a circle of files is found with its way; one of types or of what is only c
   assert.match(circleBreaks(files({}), [{ files: circle, why: '' }])[0]!.message, /is gone/)
 })
 
-test('a table is put into its place in a page, and the absence of that told', () => {
+test('a table is inserted at its place in a page, and a missing place is reported', () => {
   const right = withTable('# A\n<!-- rooms -->\nold\n<!-- /rooms -->\nend\n', 'rooms', roomsTable())
   assert.deepEqual(right, { text: `# A\n<!-- rooms -->\n${roomsTable()}\n<!-- /rooms -->\nend\n` })
   assert.ok('message' in withTable('# A', 'rooms', ''))

@@ -30,7 +30,7 @@ function folders(t: TestContext) {
   return { inside, outside }
 }
 
-test('a file is written with its folders and its mode, in the place of one that is there', {
+test('a file is written with its folders and its mode, and replaces an existing one', {
   skip,
 }, async (t) => {
   const { inside } = folders(t)
@@ -44,7 +44,7 @@ test('a file is written with its folders and its mode, in the place of one that 
   rmSync(`${inside}-link`)
 })
 
-test('what leads out of the folder is refused, and nothing outside has changed', { skip }, async (t) => {
+test('a path that leads out of the folder is refused, and nothing outside changes', { skip }, async (t) => {
   const { inside, outside } = folders(t)
   symlinkSync(outside, join(inside, 'folder'))
   symlinkSync(join(outside, 'kept'), join(inside, 'file'))
@@ -73,7 +73,7 @@ test('what leads out of the folder is refused, and nothing outside has changed',
   assert.equal(readFileSync(join(outside, 'kept'), 'utf8'), 'as it was')
 })
 
-test('a folder that is in use stays the one it was, whatever is put in its place', { skip }, async (t) => {
+test('a folder in use stays the same folder even when another takes its place', { skip }, async (t) => {
   const { inside, outside } = folders(t)
   await withFolderBeneath(inside, 'out/here', async (place) => {
     renameSync(join(inside, 'out'), join(inside, 'moved'))

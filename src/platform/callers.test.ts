@@ -13,24 +13,24 @@ test('without proxies the header is ignored', () => {
   assert.equal(caller([], '::ffff:203.0.113.9'), '203.0.113.9')
 })
 
-test('who is no proxy is not believed', () => {
+test('an address that is not a proxy is not believed', () => {
   assert.equal(caller(['10.0.0.0/8'], '203.0.113.9', '198.51.100.1'), '203.0.113.9')
   assert.equal(caller(['127.0.0.1'], '127.0.0.2', '198.51.100.1'), '127.0.0.2')
 })
 
-test('the caller is the last that is no proxy, whatever the caller sent before', () => {
+test('the caller is the last address that is not a proxy, regardless of earlier ones', () => {
   assert.equal(caller(['10.0.0.1'], '10.0.0.1', '198.51.100.1'), '198.51.100.1')
   assert.equal(caller(['10.0.0.1'], '10.0.0.1', '1.1.1.1, 127.0.0.1, 198.51.100.1'), '198.51.100.1')
   assert.equal(caller(['10.0.0.0/8'], '10.0.0.1', '6.6.6.6,198.51.100.1 , 10.2.3.4,10.9.9.9'), '198.51.100.1')
   assert.equal(caller(['10.0.0.0/8'], '10.0.0.1', '10.0.0.7, 10.0.0.8'), '10.0.0.7')
 })
 
-test('a proxy that does not say where from is the caller', () => {
+test('a proxy that does not name the caller is the caller itself', () => {
   for (const header of [undefined, '', 'unknown', '1.2.3.4, unknown', '1.2.3.4,', '_hidden', '999.1.1.1'])
     assert.equal(caller(['10.0.0.1'], '10.0.0.1', header), '10.0.0.1', header)
 })
 
-test('addresses of IPv6, of IPv4 within it, with a port, a zone or brackets are the same ones', () => {
+test('IPv6, IPv4 in IPv6, and addresses with a port, zone or brackets are recognized as the same', () => {
   const v6 = ['2001:db8::/32', '::1']
   assert.equal(caller(v6, '::1', '2001:DB9:0:0::0:1'), '2001:db9::1')
   assert.equal(caller(v6, '2001:db8:7::1', '[2001:db9::1]:443, [2001:db8::9]'), '2001:db9::1')
@@ -40,7 +40,7 @@ test('addresses of IPv6, of IPv4 within it, with a port, a zone or brackets are 
   assert.equal(caller(['fe80::/10'], 'fe80::1%eth0', '"[2001:db9::1]"'), '2001:db9::1')
 })
 
-test('what is no address and no range is refused by its name', () => {
+test('a value that is neither an address nor a range is refused by name', () => {
   for (const wrong of [
     'proxy',
     '10.0.0.1/33',

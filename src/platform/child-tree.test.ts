@@ -24,7 +24,7 @@ async function shell(
 
 const dead = (pid: number) => processStat(pid) === undefined
 
-test('a tree ends with its children, also those in a session of their own', async () => {
+test('a tree ends with its children, even those in their own session', async () => {
   const { group, mark, line } = await shell(
     'setsid sleep 1000 & setsid sh -c "sleep 1000; :" & sleep 1000 & echo $!; wait',
   )
@@ -38,7 +38,7 @@ test('a tree ends with its children, also those in a session of their own', asyn
   )
 })
 
-test('what ignores SIGTERM is killed after the grace, and the grace can be cut short', async () => {
+test('a process that ignores SIGTERM is killed after the grace period, which can be cut short', async () => {
   const force = new AbortController()
   const { child, group, mark } = await shell('trap "" TERM; echo ready; while :; do sleep 1; done')
   const gone = endTree({ group, mark }, 600_000, force.signal)
@@ -49,7 +49,7 @@ test('what ignores SIGTERM is killed after the grace, and the grace can be cut s
   assert.equal(child.signalCode, 'SIGKILL')
 })
 
-test('a sweep ends what a command left in its group, and answers at once where there is nothing', async () => {
+test('a sweep ends what a command left in its group, and returns at once if there is nothing', async () => {
   const left = await shell('sleep 1000 & echo $!')
   if (left.child.exitCode === null) await once(left.child, 'exit')
   assert.equal(await sweepGroup(left.group, 10_000), true)
@@ -57,7 +57,7 @@ test('a sweep ends what a command left in its group, and answers at once where t
   assert.equal(sweepGroup(left.group, 10_000), undefined)
 })
 
-test('a sweep leaves alone what is not ours', async () => {
+test('a sweep leaves other processes alone', async () => {
   const left = await shell('sleep 1000 & echo $!')
   if (left.child.exitCode === null) await once(left.child, 'exit')
   assert.equal(
@@ -68,7 +68,7 @@ test('a sweep leaves alone what is not ours', async () => {
   await endTree(left, 0)
 })
 
-test('a tree that was started is told by its mark, and ends whole', async () => {
+test('a started tree is found by its mark and ends completely', async () => {
   const { child, tree } = spawnTree<'stdout'>(
     ['/bin/sh', '-c', 'setsid sleep 1000 & echo $TEST_MARK; wait'],
     {
@@ -84,7 +84,7 @@ test('a tree that was started is told by its mark, and ends whole', async () => 
   assert.ok(members.every(({ pid }) => dead(pid)))
 })
 
-test('a tree ends once: asked again it can only go quicker, and what is stopped is not swept beside that', async () => {
+test('a tree ends once: a second request can only speed it up, and a sweep does not run beside it', async () => {
   const { child, group, mark } = await shell('trap "" TERM; echo ready; while :; do sleep 1; done')
   let sealed = 0
   const tree = new ChildTree(mark, { seal: () => void sealed++ })
@@ -101,7 +101,7 @@ test('a tree ends once: asked again it can only go quicker, and what is stopped 
   assert.equal(child.signalCode, 'SIGKILL')
 })
 
-test('what was hurried gets no grace', async () => {
+test('an expedited tree gets no grace period', async () => {
   const { group, mark } = await shell('trap "" TERM; echo ready; while :; do sleep 1; done')
   const tree = new ChildTree(mark)
   tree.group = group
@@ -109,7 +109,7 @@ test('what was hurried gets no grace', async () => {
   assert.equal(await tree.stop(600_000), true)
 })
 
-test('no other file starts a process in a group of its own, or signals one by its number', () => {
+test('no other file starts a process in its own group or signals one by its number', () => {
   const root = join(import.meta.dirname, '../..')
   const files = globSync('src/**/*.ts', { cwd: root }).filter(
     (file) => !/\.test\.ts$|fixture|conformance/.test(file) && !file.startsWith('src/platform/'),

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { FairSemaphore } from './fair-semaphore.ts'
 
-test('so many have a turn at once, and keys that wait take turns however many wait under each', async () => {
+test('a limited number take turns at once, and keys take turns however many wait under each', async () => {
   const semaphore = new FairSemaphore(2)
   const begun: string[] = []
   const open: Disposable[] = []
@@ -12,7 +12,7 @@ test('so many have a turn at once, and keys that wait take turns however many wa
   }
   for (let n = 1; n <= 4; n++) void ask('greedy', `greedy ${n}`)
   void ask('modest', 'modest 1')
-  assert.deepEqual(begun, [], 'no turn begins before the event loop has gone round')
+  assert.deepEqual(begun, [], 'no turn starts before the event loop has completed a round')
   await new Promise(setImmediate)
   assert.deepEqual(begun, ['greedy 1', 'modest 1'])
   assert.deepEqual([semaphore.ahead('greedy'), semaphore.ahead('modest')], [5, 3])
@@ -26,7 +26,7 @@ test('so many have a turn at once, and keys that wait take turns however many wa
   assert.deepEqual(begun.slice(2), ['greedy 2', 'modest 2', 'greedy 3', 'greedy 4'])
 })
 
-test('others get a round of the event loop between two turns', async () => {
+test('other work gets a round of the event loop between two turns', async () => {
   const semaphore = new FairSemaphore(1)
   let rounds = 0
   const count = () => {

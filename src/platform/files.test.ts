@@ -14,7 +14,7 @@ import path, { join } from 'node:path'
 import test, { it } from 'node:test'
 import { makeFolder, makeFolderSync, writeFileAtomic } from './files.ts'
 
-it('replaces a file whole, with the mode asked for, and leaves nothing beside it', (t) => {
+it('replaces a whole file with the requested mode, and leaves nothing beside it', (t) => {
   const dir = mkdtempSync(path.join(tmpdir(), 'errand-atomic-'))
   t.after(() => rmSync(dir, { recursive: true, force: true }))
   const file = path.join(dir, 'a.json')
@@ -26,7 +26,7 @@ it('replaces a file whole, with the mode asked for, and leaves nothing beside it
   assert.deepEqual(readdirSync(dir), ['a.json'])
 })
 
-it('leaves the old one and nothing else where the new one cannot be put', (t) => {
+it('leaves only the old file when the new one cannot be put in place', (t) => {
   const dir = mkdtempSync(path.join(tmpdir(), 'errand-atomic-'))
   t.after(() => rmSync(dir, { recursive: true, force: true }))
   mkdirSync(path.join(dir, 'taken', 'deep'), { recursive: true })
@@ -35,7 +35,7 @@ it('leaves the old one and nothing else where the new one cannot be put', (t) =>
   assert.deepEqual(readdirSync(dir), ['taken'])
 })
 
-test('a folder is made with those on the way, by two at once, and may be there or be a link to one', async (t) => {
+test('a folder is created with its parents, also twice at once, and may already exist or be a link to one', async (t) => {
   const here = mkdtempSync(join(tmpdir(), 'errand-test-'))
   t.after(() => rmSync(here, { recursive: true }))
   await Promise.all([makeFolder(join(here, 'a/b/c')), makeFolder(join(here, 'a/b/c'))])
@@ -48,7 +48,7 @@ test('a folder is made with those on the way, by two at once, and may be there o
   assert.ok(statSync(join(here, 'a/b/g')).isDirectory())
 })
 
-test('where none can be made it says so, also where the system takes no new folders', async (t) => {
+test('a folder that cannot be created is an error, also where the system accepts no new folders', async (t) => {
   const here = mkdtempSync(join(tmpdir(), 'errand-test-'))
   t.after(() => rmSync(here, { recursive: true }))
   writeFileSync(join(here, 'file'), '')

@@ -3,7 +3,7 @@ import test from 'node:test'
 import fc from 'fast-check'
 import { Heap } from './heap.ts'
 
-test('the first is the least, whatever is added, moved and taken out', () => {
+test('the first entry is the smallest after any adds, moves and removals', () => {
   const step = fc.record({
     what: fc.constantFrom('add', 'move', 'delete', 'shift'),
     which: fc.nat(),

@@ -16,7 +16,7 @@ const number = (text: string): number | undefined => {
   return typeof value === 'number' ? value : undefined
 }
 
-test('entries are there when the file is opened again, and only its user may read it', (t) => {
+test('entries are there when the file is reopened, and only its user may read it', (t) => {
   const file = newFile(t)
   const log = new JsonLines<{ a: string }>(file)
   assert.deepEqual(log.entries, [])
@@ -48,7 +48,7 @@ for (const [what, end] of [
     assert.equal(readFileSync(file, 'utf8'), '1\n2\n4\n')
   })
 
-test('a fresh log is empty, whatever the file held', (t) => {
+test('a fresh log is empty even if the file had content', (t) => {
   const file = newFile(t)
   writeFileSync(file, '1\n2\n')
   const log = new JsonLines<number>(file, { fresh: true })
@@ -57,7 +57,7 @@ test('a fresh log is empty, whatever the file held', (t) => {
   assert.deepEqual([log.entries, readFileSync(file, 'utf8')], [[], '3\n'])
 })
 
-test('a reader continues from its byte, skips what is not an entry, and waits for the end of a line', (t) => {
+test('a reader continues from its byte, skips invalid entries, and waits for the end of a line', (t) => {
   const file = newFile(t)
   assert.deepEqual(readJsonLines(file, 0, number), { entries: [], offset: 0 })
   writeFileSync(file, '1\n"x"\n2\n3')

@@ -7,7 +7,7 @@ function logged(format: LogFormat, level: LogLevel, fields?: { runner_id: string
   return { lines, log: createLog({ format, level, fields, write: (line) => lines.push(line) }) }
 }
 
-test('a JSON line says when, how grave, what, and what it is about', () => {
+test('a JSON line has its time, level, message and context', () => {
   const { lines, log } = logged('json', 'info', { runner_id: 'r1' })
   log('Run run_a: "odd"\nnews', { level: 'warn', run_id: 'run_a', attempt_id: undefined })
   log('seen by nobody', { level: 'debug' })
@@ -17,14 +17,14 @@ test('a JSON line says when, how grave, what, and what it is about', () => {
   assert.deepEqual([lines.length, lines[0]!.indexOf('\n')], [1, lines[0]!.length - 1])
 })
 
-test('a line for people is its message, with what it does not say itself', () => {
+test('a line for people is its message, with the details that the message leaves out', () => {
   const { lines, log } = logged('text', 'debug')
   log('The hub is there.')
   log('Run run_a is broken off.', { level: 'error', run_id: 'run_a', attempt_id: 'run_a.1' })
   assert.deepEqual(lines, ['The hub is there.\n', 'error: Run run_a is broken off. attempt_id=run_a.1\n'])
 })
 
-test('no token stands in a line', () => {
+test('no line contains a token', () => {
   const { lines, log } = logged('json', 'info')
   const tokens = [
     'errand_api_0123456789abcdef',
@@ -35,7 +35,7 @@ test('no token stands in a line', () => {
   assert.equal(JSON.parse(lines[0]!).msg, 'GET /?access_token=*** with ***, *** and Bearer ***')
 })
 
-test('no token stands in a field of a line, whatever its format and level, nor where it comes behind an escape', () => {
+test('no field of a line contains a token, in any format or level, nor after an escape', () => {
   const path =
     '/api/runs/errand_api_0123456789abcdef/a%2Ferrand_enroll_0123456789abcdef%2FeyJhbGciOiJI.eyJzdWIiOiIx.c2ln'
   const hidden = '/api/runs/***/a%2F***%2F***'

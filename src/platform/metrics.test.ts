@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { Metrics } from './metrics.ts'
 
-test('figures are told in the text format of Prometheus', () => {
+test('metrics are written in the text format of Prometheus', () => {
   const metrics = new Metrics()
   const runs = metrics.counter('runs_total', 'Runs that ended')
   const delay = metrics.histogram('delay_seconds', 'Delay', [0.1, 1, 10])

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import test from 'node:test'
 import { ownProgram } from './own-program.ts'
 
-test('a program is its source, else its bundle beside the bundles or above their parts', (t) => {
+test('a program is its source, or else its bundle next to the bundles or above their parts', (t) => {
   const dir = mkdtempSync(join(tmpdir(), 'errand-own-program-'))
   t.after(() => rmSync(dir, { recursive: true }))
   const parts = join(dir, 'parts')

@@ -14,7 +14,7 @@ function lockFile(t: TestContext): string {
   return join(folder, 'lock')
 }
 
-test('a lock is taken once, names its holder, and is free after its release', (t) => {
+test('a lock can be taken once, names its holder, and is free after its release', (t) => {
   const file = lockFile(t)
   const first = takePidLock(file)
   assert.ok('release' in first)
@@ -43,7 +43,7 @@ test('a lock that a killed process left is taken over', async (t) => {
 })
 
 const noProc = !existsSync('/proc/self/stat') && 'this system has no /proc'
-test('a process that was killed holds nothing while its parent has not asked for its end', {
+test('a killed process holds no lock even before its parent reaps it', {
   skip: noProc,
 }, async (t) => {
   const file = lockFile(t)
@@ -60,7 +60,7 @@ test('a process that was killed holds nothing while its parent has not asked for
   assert.ok('release' in takePidLock(file))
 })
 
-test('a process that only has the number of the old one holds nothing', (t) => {
+test('another process with the number of the old one holds no lock', (t) => {
   const file = lockFile(t)
   writeFileSync(file, JSON.stringify({ pid: process.pid, started: 'another boot 1' }))
   assert.ok('release' in takePidLock(file))

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { environmentOf, parseStat, processStat, procText, spentCpuMs, visibleProcesses } from './proc.ts'
 
-test('a process is known by its environment also while it begins one program after another', async (t) => {
+test('a process is recognized by its environment even while it starts one program after another', async (t) => {
   const again = 'exec sh -c "$AGAIN"'
   const child = spawn('sh', ['-c', again], { env: { PATH: process.env.PATH, AGAIN: again, MARK: 'x' } })
   t.after(() => child.kill('SIGKILL'))
@@ -21,7 +21,7 @@ test('a process is known by its environment also while it begins one program aft
   assert.ok(seen > 0)
 })
 
-test('a process without an environment, one that is gone and the first one of the machine are answered', async (t) => {
+test("a process without an environment, one that has ended and the machine's first one can be read", async (t) => {
   const child = spawn('/bin/sleep', ['1000'], { env: {} })
   t.after(() => child.kill('SIGKILL'))
   await once(child, 'spawn')
@@ -35,7 +35,7 @@ test('a process without an environment, one that is gone and the first one of th
 const LINE =
   '42 (a) b (c) R 7 40 41 0 -1 4194304 1 0 0 0 100 20 3 4 20 0 5 0 9001 1000 17 18446744073709551615'
 
-test('a process is read from its line, whatever its name', () => {
+test('a process is read from its line, with any name', () => {
   assert.deepEqual(parseStat(`${LINE}\n`), {
     pid: 42,
     parent: 7,
@@ -52,7 +52,7 @@ test('a process is read from its line, whatever its name', () => {
   assert.equal(parseStat('42 (cut) R 7 40'), undefined)
 })
 
-test('what a child has used is known until it is reaped, and of nobody else', async () => {
+test("a child's usage is known until it is reaped, and no other process's is", async () => {
   const burn = 'i=0; while [ $i -lt 200000 ]; do i=$((i + 1)); done'
   const child = spawn('sh', ['-c', `${burn}; echo done; read _`], { stdio: ['pipe', 'pipe', 'inherit'] })
   await once(child.stdout, 'data')
@@ -65,14 +65,14 @@ test('what a child has used is known until it is reaped, and of nobody else', as
   assert.equal(spentCpuMs(1), undefined)
 })
 
-test('this process is among those that may be looked at', () => {
+test('this process is among the visible ones', () => {
   const own = visibleProcesses().find(({ pid }) => pid === process.pid)
   assert.equal(own?.start, processStat(process.pid)!.start)
   assert.ok(own!.residentPages > 0)
   assert.equal(procText('self', 'no such file'), undefined)
 })
 
-test('no other file reads what /proc has of a process', () => {
+test('no other file reads processes from /proc', () => {
   const root = join(import.meta.dirname, '../..')
   const own = join(import.meta.filename, '..', import.meta.filename.replace(/.*\/(.*)\.test\.ts$/, '$1.ts'))
   // The paths of a process's descriptors (`fd`) and namespaces (`ns`) may be read like other files.
@@ -87,7 +87,7 @@ test('no other file reads what /proc has of a process', () => {
   )
 })
 
-test('what a program was handed by the one that started it goes no further, and what it opens itself stays', {
+test('a program closes the descriptors it inherited, but not those it opened itself', {
   skip: process.platform !== 'linux' && 'it takes /proc',
 }, () => {
   const script = `

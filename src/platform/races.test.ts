@@ -13,7 +13,7 @@ const fails = (text: string) => (): never => {
 /** Gives the process, and so the test, the time to fail on a rejection that nobody has handled. */
 const allTold = () => new Promise((resolve) => setImmediate(resolve))
 
-test('work that settles in time is answered, fulfilled or rejected, and its timer goes', async () => {
+test('work that settles in time gives its result or rejection, and its timer is cleared', async () => {
   const before = timers()
   assert.equal(await within(LONG_MS, Promise.resolve('done'), fails('late')), 'done')
   await assert.rejects(within(LONG_MS, Promise.reject(new Error('broken')), fails('late')), /^Error: broken$/)
@@ -21,7 +21,7 @@ test('work that settles in time is answered, fulfilled or rejected, and its time
   assert.equal(timers(), before)
 })
 
-test('work that is late is answered for, by a value or an error, and its own rejection comes to nothing', async () => {
+test('late work is replaced by a value or an error, and its own rejection is ignored', async () => {
   const work = Promise.withResolvers<string>()
   assert.equal(await within(1, work.promise, () => 'late'), 'late')
   await assert.rejects(within(1, work.promise, fails('late')), /^Error: late$/)
@@ -29,7 +29,7 @@ test('work that is late is answered for, by a value or an error, and its own rej
   await allTold()
 })
 
-test('work beside a signal is answered, and nothing stays at the signal', async () => {
+test('work with a signal gives its result, and leaves no listener on the signal', async () => {
   const { signal } = new AbortController()
   assert.equal(await unlessAborted(signal, Promise.resolve('done')), 'done')
   await assert.rejects(unlessAborted(signal, Promise.reject(new Error('broken'))), /^Error: broken$/)
@@ -37,7 +37,7 @@ test('work beside a signal is answered, and nothing stays at the signal', async 
   assert.equal(listeners(signal), 0)
 })
 
-test('an abort, also one from before, is the answer, by the reason or what is given; a rejection of the work after that comes to nothing', async () => {
+test('an abort, even an earlier one, rejects with its reason or the given one, and later rejections are ignored', async () => {
   const stop = new AbortController()
   const work = Promise.withResolvers<string>()
   const rejected = unlessAborted(stop.signal, work.promise)
@@ -51,7 +51,7 @@ test('an abort, also one from before, is the answer, by the reason or what is gi
   await allTold()
 })
 
-test('the first of several is the answer, and a rejection of another after that comes to nothing', async () => {
+test('the first of several settles the race, and a later rejection is ignored', async () => {
   const slow = Promise.withResolvers<string>()
   assert.equal(await firstOf(slow.promise, Promise.resolve(1)), 1)
   await assert.rejects(firstOf(slow.promise, Promise.reject(new Error('broken'))), /^Error: broken$/)

@@ -7,7 +7,7 @@ const lan = { address: '192.168.1.7', family: 'IPv4', internal: false }
 const v6 = { address: 'fe80::1', family: 'IPv6', internal: false }
 const of = (...all: object[]) => (() => ({ lo: all.slice(0, 1), eth0: all.slice(1) })) as never
 
-test('where a server listens on all addresses, one is shown that can be gone to', () => {
+test('a server that listens on all addresses is shown with one that can be opened', () => {
   for (const url of ['http://0.0.0.0:3000', 'http://[::]:3000']) {
     assert.equal(shownHere(url), 'http://127.0.0.1:3000')
     assert.equal(shownElsewhere(url, of(lo, v6, lan)), 'http://192.168.1.7:3000')

@@ -19,7 +19,7 @@ const rounds = async (): Promise<void> => {
   for (let round = 0; round < 5; round++) await new Promise(setImmediate)
 }
 
-test('a mutex runs one piece at a time, in order, after one that failed too', async () => {
+test('a mutex runs one piece of work at a time, in order, even after a failure', async () => {
   const { begun, work, end } = recordedWork()
   const mutex = new Mutex()
   const results = Promise.allSettled([mutex.run(work('first')), mutex.run(work('second'))])
@@ -40,7 +40,7 @@ test('a mutex runs one piece at a time, in order, after one that failed too', as
   await settled
 })
 
-test('a keyed mutex keeps the order of one key, lets keys run beside each other, and forgets keys without work', async () => {
+test('a keyed mutex keeps the order within a key, runs keys in parallel, and forgets keys without work', async () => {
   const { begun, work, end } = recordedWork()
   const mutex = new KeyedMutex()
   const results = Promise.allSettled([
@@ -74,7 +74,7 @@ test('a key is free when the caller learns that its work has ended', async () =>
   assert.equal(mutex.size, 0)
 })
 
-test('a semaphore runs a limited number at once, the others in order, and frees the place of one that failed', async () => {
+test('a semaphore runs a limited number at once, the others in order, and frees the place of a failed one', async () => {
   const { begun, work, end } = recordedWork()
   const semaphore = new Semaphore(2)
   const results = Promise.allSettled(
@@ -95,7 +95,7 @@ test('a semaphore runs a limited number at once, the others in order, and frees 
   )
 })
 
-test('a semaphore does not begin work whose signal is aborted, and frees its place', async () => {
+test('a semaphore does not start work whose signal is aborted, and frees its place', async () => {
   const stop = new AbortController()
   stop.abort(new Error('the hub stops'))
   const semaphore = new Semaphore(1)

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { TailFile } from './tail-file.ts'
 
-test('a file is read by position while it grows, and after it was closed', async (t) => {
+test('a file is read by position while it grows, and after it is closed', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'errand-test-'))
   t.after(() => rmSync(folder, { recursive: true }))
   const file = new TailFile(join(folder, 'out'))
@@ -26,7 +26,7 @@ test('a file is read by position while it grows, and after it was closed', async
   assert.equal((await file.read(1_000_000, 100)).toString(), 'xxxxx')
 })
 
-test('a length that somebody has set, and not written, counts nothing', (t) => {
+test('a file length that was set but not written does not count', (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'errand-test-'))
   t.after(() => rmSync(folder, { recursive: true }))
   const file = new TailFile(join(folder, 'out'))

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { StreamLines } from './text.ts'
 
-test('each stream is cut into lines by itself, wherever its text was cut', () => {
+test('each stream is split into lines on its own, however its text was cut', () => {
   const lines = new StreamLines<'out' | 'err'>()
   assert.deepEqual(lines.push('out', 'one\r\ntw'), ['one'])
   assert.deepEqual(lines.push('err', 'oh'), [])
@@ -14,7 +14,7 @@ test('each stream is cut into lines by itself, wherever its text was cut', () =>
   assert.deepEqual(lines.rest(), [])
 })
 
-test('a line without an end is handed on in parts, and nothing of it is lost', () => {
+test('a line without an end is passed on in parts, without loss', () => {
   const lines = new StreamLines<'out'>()
   const text = '0123456789'.repeat(20_000)
   const parts = lines.push('out', text)

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { Backoff, ChangeWatch, Moments, parseDuration } from './time.ts'
 
-test('a moment comes when its time is over, however the clock is set meanwhile', () => {
+test('a moment comes when its time is over, even if the clock is set in the meantime', () => {
   let [now, steady] = [1_000_000, 50]
   const moments = new Moments({ now: () => now, steady: () => steady })
   assert.equal(moments.due(1_000_000), true)
@@ -25,7 +25,7 @@ test('a duration is a number and a unit', () => {
     assert.equal(parseDuration(text), undefined)
 })
 
-test('the wait doubles up to the longest, and begins anew after a reset', () => {
+test('the wait doubles up to the maximum, and starts over after a reset', () => {
   const backoff = new Backoff({ firstMs: 100, maxMs: 1_000, random: () => 0 })
   assert.deepEqual(
     [1, 2, 3, 4, 5, 6].map(() => backoff.next()),
@@ -36,25 +36,25 @@ test('the wait doubles up to the longest, and begins anew after a reset', () => 
   assert.equal(backoff.slowest(), 1_000)
 })
 
-test('chance takes at most half of it', () => {
+test('jitter removes at most half of the wait', () => {
   const backoff = new Backoff({ firstMs: 100, maxMs: 1_000, random: () => 0.999 })
   const waitMs = backoff.next()
   assert.ok(waitMs > 50 && waitMs < 51)
 })
 
-test('with full jitter any part of the wait may be left, and of the longest at least half', () => {
+test('full jitter may leave any part of the wait, and at least half of the longest', () => {
   const backoff = new Backoff({ firstMs: 100, maxMs: 1_000, jitter: 1, random: () => 0.75 })
   assert.equal(backoff.next(), 25)
   assert.equal(backoff.slowest(), 625)
 })
 
-test('after thousands of tries it still is the longest wait', () => {
+test('after thousands of tries the wait is still the maximum', () => {
   const backoff = new Backoff({ firstMs: 100, maxMs: 1_000, random: () => 0 })
   for (let i = 0; i < 5_000; i++) backoff.next()
   assert.equal(backoff.next(), 1_000)
 })
 
-test('a look that fails tells nothing, and the next one is made all the same', async () => {
+test('a failed look reports nothing, and the next one still happens', async () => {
   let looks = 0
   const told = await new Promise<string>((resolve) => {
     const watch = new ChangeWatch({

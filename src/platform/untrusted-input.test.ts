@@ -5,7 +5,7 @@ import { globPattern, isNestedDeeper, passedLimit } from './untrusted-input.ts'
 const fits = (glob: string, ...paths: string[]): string[] =>
   paths.filter((path) => globPattern(glob).test(path))
 
-test('signs stand for what they stand for in a shell, all else for itself', () => {
+test('glob characters mean what they mean in a shell, and all others match themselves', () => {
   assert.deepEqual(fits('*.t?', 'a.ts', '.ts', 'a.tsx', 'b/a.ts', 'a.t/'), ['a.ts', '.ts'])
   assert.deepEqual(fits('a/**/b', 'a/b', 'a/x/b', 'a/x/y/b', 'a//b', 'ab'), ['a/b', 'a/x/b', 'a/x/y/b'])
   assert.deepEqual(fits('**/*-[!0-9].{js,{c,m}ts}', 'x/a-b.js', 'a-b.mts', 'a-1.js', 'a-b.ts'), [
@@ -20,7 +20,7 @@ test('signs stand for what they stand for in a shell, all else for itself', () =
   assert.throws(() => globPattern('[z-a]'))
 })
 
-test('what would keep a regular expression busy for years is answered', () => {
+test('an input that would keep a regular expression busy for years is answered', () => {
   for (const [glob, path] of [
     [`${'*a'.repeat(100)}b`, 'a'.repeat(1000)],
     [`${'**a'.repeat(100)}b`, 'a'.repeat(1000)],
@@ -32,7 +32,7 @@ test('what would keep a regular expression busy for years is answered', () => {
   }
 })
 
-test('a limit of entries counts those of all lists and objects, and one of depth the lists and objects in one another', () => {
+test('the entry limit counts entries of all lists and objects, and the depth limit counts nesting', () => {
   const value = JSON.parse('{"a": [1, {"b": 2}], "c": {"d": []}, "e": "text"}')
   assert.equal(passedLimit(value, { entries: 7, depth: 3 }), undefined)
   assert.equal(passedLimit(value, { entries: 6, depth: 3 }), 'entries')

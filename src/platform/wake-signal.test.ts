@@ -4,7 +4,7 @@ import { WakeSignal } from './wake-signal.ts'
 
 const LONG_MS = 2 ** 31 - 1
 
-test('a notification ends the wait, also one from before it, once', async () => {
+test('a notification ends the wait once, even one from before it', async () => {
   const wakeSignal = new WakeSignal()
   const waiting = wakeSignal.wait(LONG_MS)
   wakeSignal.notify()
@@ -23,7 +23,7 @@ test('a notification ends the wait, also one from before it, once', async () => 
   assert.deepEqual(order, ['notified', 'waited'])
 })
 
-test('notifications that come faster than the least wait count as one', async (t) => {
+test('notifications that come faster than the minimum wait count as one', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] })
   const wakeSignal = new WakeSignal()
   wakeSignal.notify()
@@ -39,7 +39,7 @@ test('notifications that come faster than the least wait count as one', async (t
   await waiting
 })
 
-test('whoever stops waits for nothing', async () => {
+test('an aborted signal ends the wait', async () => {
   const stop = new AbortController()
   const wakeSignal = new WakeSignal()
   const waiting = wakeSignal.wait(LONG_MS, { signal: stop.signal })

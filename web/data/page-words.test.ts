@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { pageWords, reasonWords, wordsOf } from './page-words.ts'
 
-test('what the hub says to programs is left out on the page', () => {
+test('the page omits what the hub says to programs', () => {
   const hints: readonly (readonly [string, string | undefined])[] = [
     [
       'Log in with: errand login URL. Programs: create a token with errand tokens create, and send "Authorization: Bearer <token>".',
@@ -18,7 +18,7 @@ test('what the hub says to programs is left out on the page', () => {
   for (const [text, words] of hints) assert.equal(pageWords(text), words)
 })
 
-test('what people have named stays as it is', () => {
+test('names that people chose stay unchanged', () => {
   for (const text of [
     'Secret "API_KEY" not found.',
     'The step get_post failed. It ended with exit code 3.',
@@ -27,7 +27,7 @@ test('what people have named stays as it is', () => {
     assert.equal(pageWords(text), text)
 })
 
-test('reasons are words, with the number of the exit code', () => {
+test('reasons are shown as words, with the number of the exit code', () => {
   assert.equal(reasonWords('exit_code', 3), 'exit code 3')
   assert.equal(reasonWords('exit_code'), 'exit code')
   assert.equal(reasonWords('oom'), 'oom')

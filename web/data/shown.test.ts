@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { shownStatus, shownStep } from './shown.ts'
 
-test('a run is shown by what it is at: a question before a wait, and a wait only where nothing of it works', () => {
+test('a run is shown by its current state: a question before a wait, and a wait only if nothing of it works', () => {
   const since = '2026-01-01T00:00:00.000Z'
   const now = { question: { kind: 'agent' as const, step: 'one', text: 'May I?' } }
   const table = [
@@ -19,7 +19,7 @@ test('a run is shown by what it is at: a question before a wait, and a wait only
   for (const [run, expected] of table) assert.equal(shownStatus(run), expected, JSON.stringify(run))
 })
 
-test('a step and an instance are shown by what they are at', () => {
+test('a step and an instance are shown by their current state', () => {
   const asking = { host: 'a', status: 'waiting' as const, asks: true as const, attempts: [] }
   const table = [
     [{ status: 'queued' }, 'ahead'],

@@ -10,21 +10,21 @@ const problem = (line: number, column: number, message: string, hint?: string) =
 const mended = (mend: ReturnType<typeof mendOf>) =>
   mend === undefined ? undefined : text.slice(0, mend.from) + mend.word + text.slice(mend.to)
 
-test('the word that is quoted gives way to the one that was meant, on its line alone', () => {
+test('the quoted word is replaced by the suggested one, on its line only', () => {
   const key = problem(2, 1, 'unknown key "stps" at the top level', 'did you mean "steps"?')
   assert.equal(mended(mendOf(text, key)), text.replace('stps', 'steps'))
   const value = problem(3, 12, 'there is no action "cmd.rum"', 'did you mean "cmd.run"? See docs')
   assert.equal(mended(mendOf(text, value)), text.replace('cmd.rum\n', 'cmd.run\n'))
 })
 
-test('what names no word, or one that is not there, is not mended', () => {
+test('a problem without a suggested word, or whose word is not there, is not fixed', () => {
   assert.equal(mendOf(text, problem(2, 1, 'unknown key "stps"', 'write steps')), undefined)
   assert.equal(mendOf(text, problem(1, 1, 'unknown key "stps"', 'did you mean "steps"?')), undefined)
   assert.equal(mendOf(text, problem(3, 5, 'unknown key "cto"', 'did you mean "x"?')), undefined)
   assert.equal(mendOf(text, problem(99, 5, '"a"', 'did you mean "b"?')), undefined)
 })
 
-test('the problem of the line goes first, then the next one below, then the first', () => {
+test('the problem on the line comes first, then the next one below, then the first', () => {
   const problems = [
     problem(2, 1, '"stps"', 'did you mean "steps"?'),
     problem(3, 5, '"acton"', 'did you mean "action"?'),

@@ -5,17 +5,17 @@ import { fitting, rank } from './commands.ts'
 const named = (...words: string[]) => words.map((word) => ({ id: word, word }))
 const words = (search: string, ...of: string[]) => fitting(named(...of), search).map(({ word }) => word)
 
-test('each word of a search has to be there, in any order and case', () => {
+test('each word of a search must occur, in any order and case', () => {
   assert.ok(rank('Retry last deploy-web', 'WEB retry') > 0)
   assert.equal(rank('Retry last deploy-web', 'retry docs'), 0)
   assert.ok(rank('anything', '') > 0)
 })
 
-test('the beginning of the text goes before that of a word, and this before the middle', () => {
+test('a match at the start of the text comes before one at the start of a word, and that before others', () => {
   assert.deepEqual(words('dep', 'undepicted', 'Run deploy', 'deploy'), ['deploy', 'Run deploy', 'undepicted'])
 })
 
-test('of equals the order stays, and signs of patterns are letters', () => {
+test('equal matches stay in order, and pattern characters are literal', () => {
   assert.deepEqual(words('', 'b', 'a'), ['b', 'a'])
   assert.deepEqual(words('.*', 'all', 'a .* b'), ['a .* b'])
 })

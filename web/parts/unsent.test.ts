@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { unsentOf } from './unsent.ts'
 
-test('what was typed while a text was being sent is left of it', () => {
+test('text that was typed while another was being sent is left', () => {
   assert.equal(unsentOf('say a', 'say a'), '')
   assert.equal(unsentOf('say a and b', 'say a'), 'and b')
   assert.equal(unsentOf('something else', 'say a'), 'something else')

@@ -171,7 +171,7 @@ const samples: Samples = {
   'child.finished': [[{ ...step, run_id: 'run_2', status: 'success' }, 'Run run_2 succeeded.']],
 }
 
-test('every event is a sentence', () => {
+test('every event becomes a sentence', () => {
   const types = RunEvent.options.map(({ shape }) => shape.type.value)
   assert.deepEqual(Object.keys(samples).toSorted(), types.toSorted())
   for (const [type, some] of Object.entries(samples))
@@ -182,7 +182,7 @@ test('every event is a sentence', () => {
     }
 })
 
-test('an event of a newer hub is named by its type, and a long text is cut', () => {
+test('an event of a newer hub is shown by its type, and a long text is cut', () => {
   assert.equal(eventSentence({ ...at, type: 'run.paused_here' } as unknown as RunEvent), 'run.paused here.')
   const update = { kind: 'thought', text: 'x'.repeat(5000) } as const
   const text = eventSentence({ ...at, type: 'agent.update', ...attempt, step: 's', host: 'h', update })

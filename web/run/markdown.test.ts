@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { blocksOf, inlineOf } from './markdown.ts'
 
-test('headings, lists, code and text are blocks, and HTML stays text', () => {
+test('headings, lists, code and text become blocks, and HTML stays text', () => {
   const text =
     '# Report\n\nAll good,\nreally.\n\n- one\n- two\n  more\n\n1. first\n\n```sh\n# no heading\n```\n---\n<b>x</b>'
   assert.deepEqual(blocksOf(text), [
@@ -16,7 +16,7 @@ test('headings, lists, code and text are blocks, and HTML stays text', () => {
   ])
 })
 
-test('a table has its rows, and what only looks like one stays text', () => {
+test('a table has its rows, and a lookalike stays text', () => {
   const text = 'Figures:\n\n| name | ms |\n|:-----|---:|\n| a \\| b | 12 |\n| `c` | |\n\nafter | it\n'
   const rows = [
     ['name', 'ms'],
@@ -41,7 +41,7 @@ test('a table has its rows, and what only looks like one stays text', () => {
   assert.ok(blocksOf(`| a |\n${'|-'.repeat(50_000)}x`).length > 0)
 })
 
-test('a link is its words and its address, never a link', () => {
+test('a link becomes its words and its address, and never a link', () => {
   assert.deepEqual(inlineOf('see **this** `a*b*` [here](javascript:alert(1))'), [
     { kind: 'plain', text: 'see ' },
     { kind: 'strong', text: 'this' },
@@ -53,11 +53,11 @@ test('a link is its words and its address, never a link', () => {
   ])
 })
 
-test('a long text without an end of a fence ends', () => {
+test('a long text with an unclosed fence finishes', () => {
   assert.equal(blocksOf('```\n'.repeat(3) + 'x\n\n'.repeat(10_000)).length <= 500, true)
 })
 
-test('a long line of spaces, marks, columns or brackets stays as it is', () => {
+test('a long line of spaces, marks, columns or brackets stays unchanged', () => {
   const long = 200_000
   const under = `${' '.repeat(long)}x`
   assert.deepEqual(blocksOf(`| a |\n${under}`), [{ kind: 'text', text: `| a |\n${under}` }])

@@ -36,7 +36,7 @@ function pasted(t: TestContext, way: EnrolWay, given = hostile) {
   return { calls: lines.map((line) => line.split('\0')), file }
 }
 
-test('the plain command enrols and starts, whatever the names hold', (t) => {
+test('the plain command enrols and starts the runner, with any characters in names', (t) => {
   const { calls } = pasted(t, 'command')
   const { hub, token, id } = hostile
   assert.deepEqual(calls, [
@@ -47,7 +47,7 @@ test('the plain command enrols and starts, whatever the names hold', (t) => {
   assert.equal(plain, `errand runner enroll --hub ${hub} --token ${token}\nerrand runner`)
 })
 
-test('that of Docker hands the same on as variables', (t) => {
+test('the Docker command passes the same values as variables', (t) => {
   const [call] = pasted(t, 'docker').calls
   assert.deepEqual(
     call!.slice(0, 7),
@@ -61,7 +61,7 @@ test('that of Docker hands the same on as variables', (t) => {
   assert.equal(near[near.indexOf('--network') + 1], 'host')
 })
 
-test('that of Compose is a file that it can read', (t) => {
+test('the Compose command writes a file that Compose can read', (t) => {
   const { calls, file } = pasted(t, 'compose')
   assert.deepEqual(calls, [['docker', 'compose', '-f', 'errand-runner.yaml', 'up', '-d']])
   const { services, volumes } = parse(file('errand-runner.yaml'))
@@ -71,7 +71,7 @@ test('that of Compose is a file that it can read', (t) => {
   assert.ok(services.runner.environment.includes('ERRAND_LABELS=gpu=a100,note=two "words" $$HOME'))
 })
 
-test('that of systemd writes the unit that is shipped, and its variables', (t) => {
+test('the systemd command writes the shipped unit and its variables', (t) => {
   const { calls, file } = pasted(t, 'systemd')
   assert.equal(file('errand-runner.service'), unit)
   assert.equal(file('errand-runner.conf'), 'u errand-runner - "Errand runner" /var/lib/errand-runner\n')
@@ -79,13 +79,13 @@ test('that of systemd writes the unit that is shipped, and its variables', (t) =
   assert.deepEqual(calls.at(-1), ['systemctl', 'enable', '--now', 'errand-runner'])
 })
 
-test('labels are KEY=value with commas', () => {
+test('labels are KEY=value pairs with commas', () => {
   assert.deepEqual(labelsOf(' gpu=a100 ,, disk=ssd=2'), ['gpu=a100', 'disk=ssd=2'])
   assert.deepEqual(labelsOf(''), [])
   for (const wrong of ['gpu', '=a']) assert.equal(labelsOf(wrong), undefined, wrong)
 })
 
-test('a second runner on the machine of the hub gets a name that none has', () => {
+test("a second runner on the hub's machine gets an unused name", () => {
   assert.deepEqual([[], ['vm'], ['vm', 'runner-3'], ['vm', 'runner-2', 'gone']].map(freeName), [
     '',
     'runner-2',

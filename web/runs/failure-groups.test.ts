@@ -13,7 +13,7 @@ const failed = (id: string, workflow: string, step: string | undefined, reason: 
     ...(step === undefined ? { reason } : { now: { failure: { step, reason, message: '' } } }),
   }) as Run
 
-test('failures are folded by workflow, step and reason, each group with its newest first', () => {
+test('failures are grouped by workflow, step and reason, with the newest first in each group', () => {
   const groups = failureGroups([
     failed('a1', 'nightly', 'dump', 'exit_code', 1),
     failed('a3', 'nightly', 'dump', 'exit_code', 9),
@@ -29,7 +29,7 @@ test('failures are folded by workflow, step and reason, each group with its newe
   assert.deepEqual(failureGroups([]), [])
 })
 
-test('names with separators of their own are not taken for each other', () => {
+test('names that contain separators are not confused', () => {
   const groups = failureGroups([
     failed('a', 'x","y', 'z', 'exit_code', 1),
     failed('b', 'x', 'y","z', 'exit_code', 2),

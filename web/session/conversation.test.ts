@@ -16,7 +16,7 @@ const read = (...events: RunEvent[]): Conversation => {
   return talk
 }
 
-test('pieces of a message are one row, and a tool call is told once with all that is known of it', () => {
+test('pieces of a message are one row, and a tool call is shown once with all its details', () => {
   const talk = read(
     says({ kind: 'prompt', input_id: 'first', text: 'Go.' }),
     says({ kind: 'message', text: 'Of another' }, 'other'),
@@ -42,7 +42,7 @@ test('pieces of a message are one row, and a tool call is told once with all tha
   assert.equal(talk.busy, true)
 })
 
-test('that it has no box, or which, stands in the talk', () => {
+test("the conversation shows the session's box, or that there is none", () => {
   const phase = (phase: string, message?: string) =>
     event({ type: 'attempt.phase', attempt: 1, phase, message })
   const talk = read(phase('isolation', 'Its box is the pod.'), phase('isolation'), phase('secrets', 'One.'))
@@ -52,7 +52,7 @@ test('that it has no box, or which, stands in the talk', () => {
   )
 })
 
-test('prompts wait in the queue with who gave them, until they are taken or come to nothing', () => {
+test('prompts wait in the queue with their author until they are used or dropped', () => {
   const prompt = (input_id: string) =>
     event({ type: 'input.given', attempt: 1, by: 'bob', input: { type: 'prompt', input_id, text: input_id } })
   const events = [prompt('a'), prompt('b'), prompt('c')]
@@ -77,7 +77,7 @@ test('prompts wait in the queue with who gave them, until they are taken or come
   assert.ok(talk.rows[0]?.kind === 'prompt' && talk.rows[0].by === 'bob')
 })
 
-test('a question is open until it is answered, and says by whom', () => {
+test('a question is open until someone answers it, and then shows who did', () => {
   const events = [
     says({ kind: 'permission', request_id: 'q', title: 'rm x', expires_at: '2026-01-01T01:00:00Z' }),
     says({ kind: 'permission', request_id: 'r', title: 'of a rule' }),
@@ -99,7 +99,7 @@ test('a question is open until it is answered, and says by whom', () => {
   assert.ok(talk.rows[0]?.kind === 'answered' && talk.rows[0].title === 'rm x' && talk.rows[0].by === 'bob')
 })
 
-test('turns of the model are counted: what it does after its tools have ended is a new one', () => {
+test('turns of the model are counted: work after its tools have ended is a new turn', () => {
   const tool = (tool_id: string, status: 'running' | 'completed') => says({ kind: 'tool', tool_id, status })
   const events = [
     event({ type: 'attempt.started', attempt: 1, step: 'agent', host: 'local' } as NewEvent),
@@ -120,7 +120,7 @@ test('turns of the model are counted: what it does after its tools have ended is
   assert.deepEqual([talk.turns, talk.modelTurns], [2, 3])
 })
 
-test('many finished calls in a row are one line, and each file has its changes', () => {
+test('many finished calls in a row become one line, and each file has its changes', () => {
   const call = (number: number): RunEvent =>
     says({
       ...{ kind: 'tool', tool_id: `t${number}`, tool_kind: 'edit', status: 'completed' },
@@ -141,7 +141,7 @@ test('many finished calls in a row are one line, and each file has its changes',
   )
 })
 
-test('edits of a file that go on from each other are one change, others are told each', () => {
+test('consecutive edits of a file become one change, and others are shown separately', () => {
   const edited = (...edits: FileDiff[]) =>
     changedFiles(
       read(
@@ -165,7 +165,7 @@ test('edits of a file that go on from each other are one change, others are told
   assert.deepEqual(edited(unified('-a\n+b\n')), [[1, 1, 1]])
 })
 
-test('a change is told by its lines and their numbers, of whole texts and of a unified diff', () => {
+test('a change shows its lines and line numbers, from whole texts or a unified diff', () => {
   const told = (lines: ReturnType<typeof diffLines>) =>
     lines.map((line) => `${line.sign}${line.old ?? ''}:${line.new ?? ''} ${line.text}`)
   const old_text = 'a\nb\nc\nd\ne\n'

@@ -13,7 +13,7 @@ function depthOf(tokens: readonly Token[]): number {
   return depth
 }
 
-test('however deep a text nests its marks, what is made of it is not, and all of its words are there', () => {
+test('deeply nested marks give limited nesting, and all words remain', () => {
   const nests = ['> ', '- ', '1. ', '- > ', '> 1. ', '**a *b ', '[', '![', '~~a **b ', '*', '_']
   for (const mark of nests) {
     const tokens = tokensOf(`${mark.repeat(5000)}the end`)
@@ -26,7 +26,7 @@ test('however deep a text nests its marks, what is made of it is not, and all of
   assert.match(JSON.stringify(tokens), /level 299/)
 })
 
-test('what people write is as before', () => {
+test('ordinary text is parsed as before', () => {
   const [quote, list] = tokensOf('> > twice\n\n- one\n  - two\n    - **three**\n').filter(
     ({ type }) => type !== 'space',
   )

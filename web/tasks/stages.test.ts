@@ -5,7 +5,7 @@ import { routeOfStages, stagesOf } from './stages.ts'
 
 const steps = (...given: [string, Shown][]) => given.map(([step, shown]) => ({ step, shown, phase: 'main' }))
 
-test('the steps of a try are stages; rounds count to theirs, and what was skipped is left out', () => {
+test('the steps of a try are stages, rounds belong to their stage, and skipped steps are left out', () => {
   const going = stagesOf(
     steps(
       ['check', 'success'],

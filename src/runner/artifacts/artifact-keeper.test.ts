@@ -38,7 +38,7 @@ function place(t: TestContext, sink: Partial<ArtifactSink> = {}, limits?: Keeper
   return { dir, keeper, kept, journal, stop, scratch, attempt, write, told }
 }
 
-test('files are kept one after the other, each told with its size and hash, and once', async (t) => {
+test('files are stored one by one, and each is reported once with its size and hash', async (t) => {
   const { dir, keeper, kept, journal, attempt, write, told, scratch } = place(t)
   write({ 'b.txt': 'two', 'a.txt': 'one', 'c.xml': 'no' })
   assert.equal(await keeper.keepFiles(attempt, dir), undefined)
@@ -68,7 +68,7 @@ test('files are kept one after the other, each told with its size and hash, and 
   assert.ok(!existsSync(scratch))
 })
 
-test('limits leave out what is over them, and the rest is kept', async (t) => {
+test('files over the limits are left out, and the rest is stored', async (t) => {
   const { dir, keeper, attempt, write, told } = place(t, {}, { bytes: 10, totalBytes: 12, count: 3 })
   write({
     'a.txt': '0123456789',
@@ -88,7 +88,7 @@ test('limits leave out what is over them, and the rest is kept', async (t) => {
   ])
 })
 
-test('a sink that is away is tried again until it is there; one that refuses is not', async (t) => {
+test('an unavailable sink is retried until it answers, and one that refuses is not', async (t) => {
   let tries = 0
   const put = async (_spec: unknown, { name }: { name: string }) => {
     if (name === 'b.txt') throw new ErrandError('quota_exceeded', 'Run x keeps too much.')
@@ -104,7 +104,7 @@ test('a sink that is away is tried again until it is there; one that refuses is 
   ])
 })
 
-test('where its time is over, or it is to end, the end says what could not be kept', async (t) => {
+test('when its time is over or it must end, the end says which files could not be stored', async (t) => {
   const put = async () => Promise.reject(new ErrandError('unavailable', 'The hub does not answer.'))
   const retry = new HubRetry()
   retry.linked(60_000)
@@ -129,7 +129,7 @@ test('where its time is over, or it is to end, the end says what could not be ke
   assert.deepEqual(late.told(), ['artifacts: The hub does not answer. Trying again.'])
 })
 
-test('what breaks off is fetched again from its beginning, into the same file', async (t) => {
+test('a broken download starts over from the beginning, into the same file', async (t) => {
   let tries = 0
   const get = async () =>
     Readable.from(
@@ -146,7 +146,7 @@ test('what breaks off is fetched again from its beginning, into the same file', 
   assert.deepEqual([tries, said], [3, ['It broke off. Trying again.']])
 })
 
-test('globs that lead out, and a workspace that is gone, are told and nothing else', async (t) => {
+test('globs that lead out of the workspace and a missing workspace are reported, and nothing else', async (t) => {
   const { dir, keeper, attempt, told } = place(t)
   const spec = { ...attempt.spec, artifacts: ['../*'] }
   assert.equal(await keeper.keepFiles({ ...attempt, spec }, dir), undefined)
@@ -156,7 +156,7 @@ test('globs that lead out, and a workspace that is gone, are told and nothing el
   ])
 })
 
-test('a step keeps bytes and files of its own under any kind, and takes them again', async (t) => {
+test('a step stores its own bytes and files under any kind, and fetches them again', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'errand-kept-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
   const { dir, attempt, told } = place(t)

@@ -21,7 +21,7 @@ const opened = (sink: ArtifactSink) => ({
   artifacts: new ArtifactKeeper(sink),
 })
 
-test('an attempt has what it needs before it begins, and keeps what it leaves before its end', async () => {
+test('an attempt has the files it needs before it starts, and its artifacts are stored before its end', async () => {
   using here = place()
   const attempts = here.open(opened({ put, get: bytes }))
   const attempt = await attempts.start(spec(), 1)
@@ -34,7 +34,7 @@ test('an attempt has what it needs before it begins, and keeps what it leaves be
   await attempts.close()
 })
 
-test('one that waits for its files is canceled, fails with their reason, or goes on after a restart', async () => {
+test('an attempt that waits for its files is canceled, fails with their reason, or resumes after a restart', async () => {
   using here = place()
   let asks = 0
   const attempts = here.open(opened({ put, get: () => away(asks++) }))
@@ -71,7 +71,7 @@ test('one that waits for its files is canceled, fails with their reason, or goes
   await without.close()
 })
 
-test('one whose hub stays away is lost, and has said once that it waits', async () => {
+test('an attempt whose hub stays away is lost, and has reported once that it waits', async () => {
   using here = place()
   let asks = 0
   const retry = new HubRetry()
@@ -90,7 +90,7 @@ test('one whose hub stays away is lost, and has said once that it waits', async 
   await attempts.close()
 })
 
-test('a cancel ends the wait for a hub that is away, and the end says what is lost', async () => {
+test('a cancel ends the wait for an unavailable hub, and the end says what is lost', async () => {
   using here = place()
   let asks = 0
   const attempts = here.open(opened({ put: () => away(asks++), get: bytes }))

@@ -23,7 +23,7 @@ async function found(folder: string, globs: string[], limits?: { names: number; 
   return paths
 }
 
-test('globs fit regular files below the workspace, in the order of their names', async (t) => {
+test('globs match regular files below the workspace, sorted by name', async (t) => {
   const dir = workspace(t, 'a.xml', 'b.txt', 'out/c.xml', 'out/deep/d.xml', '.git/e.xml', 'other/f.xml')
   const cases: [globs: string[], paths: string[]][] = [
     [['*.xml'], ['a.xml']],
@@ -46,7 +46,7 @@ test('globs fit regular files below the workspace, in the order of their names',
   assert.deepEqual(await found(join(dir, 'gone'), ['**']), [])
 })
 
-test('what is no regular file of the workspace is left out with its reason, and never waited for', async (t) => {
+test('anything but a regular file of the workspace is left out with its reason, and never waited for', async (t) => {
   const outside = workspace(t, 'secret.xml', 'inner/secret.xml')
   const dir = workspace(t, 'real.xml')
   symlinkSync(join(outside, 'secret.xml'), join(dir, 'link.xml'))
@@ -62,7 +62,7 @@ test('what is no regular file of the workspace is left out with its reason, and 
   for (const glob of ['../*', 'a/../../b']) assert.throws(() => checkGlobs([glob]), /leads out/)
 })
 
-test('a folder that becomes a link while it is looked at leads nowhere else', async (t) => {
+test('a folder that becomes a link while it is read leads nowhere else', async (t) => {
   const outside = workspace(t, 'two.xml')
   const dir = workspace(t, 'a/one.xml', 'a/two.xml', 'b/one.xml')
   const paths: string[] = []
@@ -79,7 +79,7 @@ test('a folder that becomes a link while it is looked at leads nowhere else', as
   assert.ok(!paths.join().includes('=two.xml'), paths.join())
 })
 
-test('many names and deep folders have an end, which is told', async (t) => {
+test('many names and deep folders hit a limit, which is reported', async (t) => {
   const deep = `${'d/'.repeat(5)}x`
   const dir = workspace(t, ...['1', '2', '3', '4'].map((name) => `many/${name}`), deep)
   assert.deepEqual(await found(dir, ['d/**'], { names: 100, depth: 3 }), ['d/d/d: it is nested too deeply'])
@@ -90,7 +90,7 @@ test('many names and deep folders have an end, which is told', async (t) => {
   ])
 })
 
-test('a folder with more names than are looked at is not read to its end', async (t) => {
+test('a folder with more names than the limit is not read to the end', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'errand-names-'))
   t.after(() => rmSync(folder, { recursive: true }))
   for (let index = 0; index < 2000; index++) writeFileSync(join(folder, `${index}`), '')

@@ -23,7 +23,7 @@ function workspace(t: TestContext) {
   return { dir, fetchFile }
 }
 
-test('a file is put where it is needed, in the place of one that is there, as it was kept', async (t) => {
+test('a file is put where it is needed, as it was stored, and replaces an existing one', async (t) => {
   const { dir, fetchFile } = workspace(t)
   writeFileSync(join(dir, 'there.txt'), 'something longer')
   for (const path of ['new/folder/it.txt', 'there.txt']) {
@@ -51,7 +51,7 @@ test('no path and no link leads out of the workspace', async (t) => {
   assert.ok(!existsSync(join(outside, 'new')))
 })
 
-test('a hub that is away is asked again, one that has it not is told as it says', async (t) => {
+test('an unavailable hub is asked again, and the answer of one without the file is passed on', async (t) => {
   const { dir, fetchFile } = workspace(t)
   let tries = 0
   await fetchFile('it.txt', 'right', async () => {

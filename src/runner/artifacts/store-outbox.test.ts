@@ -54,7 +54,7 @@ function place(t: TestContext) {
   return { open, put, stored, kept, log, store, left: () => readdirSync(join(dir, 'outbox')) }
 }
 
-test('a store that is away delays nothing, and has all of it later, from the next process too', async (t) => {
+test('an unavailable store delays nothing and gets everything later, even from the next process', async (t) => {
   const { open, put, stored, kept, store, left } = place(t)
   const first = open()
   await put(first, 'one')
@@ -76,7 +76,7 @@ test('a store that is away delays nothing, and has all of it later, from the nex
   await second.close()
 })
 
-test('what is not taken for so long is given up and told, and holds up nothing else', async (t) => {
+test('bytes that the store does not accept for too long are dropped and reported, and block nothing else', async (t) => {
   const { open, put, stored, store, log, left } = place(t)
   Object.assign(store, { away: false, refuses: 'bad' })
   const patient = open()

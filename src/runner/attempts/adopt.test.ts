@@ -66,7 +66,7 @@ const random = seeded()
 const read = (file: string) => (existsSync(file) ? readFileSync(file, 'utf8') : '')
 const inWorkspace = (here: Place, file: string) => join(here.path, 'workspaces/run_test', file)
 
-test('a command outlives its runner: found again, every line is there once and it ran once', async () => {
+test('a command outlives its runner: after recovery each line is there once, and it ran once', async () => {
   using here = place()
   const spec = command(
     'echo begun >>runs; i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo $i; [ $i = 100 ] && while [ ! -e go ]; do sleep 0.02; done; done; exit 5',
@@ -91,7 +91,7 @@ test('a command outlives its runner: found again, every line is there once and i
   await attempts.close()
 })
 
-test('what ended while no runner was there has its exit code, and a held end is held again', async () => {
+test('a command that ended without a runner has its exit code, and a stored end is restored', async () => {
   using here = place()
   const spec = command('while [ ! -e go ]; do sleep 0.02; done; echo BOPS_EXPORT:A=late; exit 3', {
     args: { export_vars: true },
@@ -121,7 +121,7 @@ test('what ended while no runner was there has its exit code, and a held end is 
   await attempts.close()
 })
 
-test('a process that vanished with its machine or was killed is lost, and nothing of it is left', async () => {
+test('a process that vanished or was killed is lost, and no process of it is left', async () => {
   using here = place()
   const spec = command('sleep 1000 & echo $!; wait')
   await (await otherRunner(here, [spec]))()
@@ -139,7 +139,7 @@ test('a process that vanished with its machine or was killed is lost, and nothin
   await attempts.close()
 })
 
-test('another process with the same number is not taken for it', async () => {
+test('another process with the same number is not mistaken for it', async () => {
   using here = place()
   const spec = command('true')
   const folder = new AttemptFolder(join(here.path, 'attempts', spec.attempt_id))
@@ -157,7 +157,7 @@ test('another process with the same number is not taken for it', async () => {
   await attempts.close()
 })
 
-test('what was kept and never begun is begun, and its first wrapper can then never run it', async () => {
+test('an attempt that was stored but not started is started, and its first wrapper can never run it', async () => {
   using here = place()
   const spec = command('echo ran >>runs')
   const folder = new AttemptFolder(join(here.path, 'attempts', spec.attempt_id))
@@ -181,7 +181,7 @@ test('what was kept and never begun is begun, and its first wrapper can then nev
   await attempts.close()
 })
 
-test('of a wrapper and a runner that claim at the same time exactly one wins', async () => {
+test('when a wrapper and a runner claim an attempt at the same time, exactly one wins', async () => {
   using here = place()
   for (let round = 0; round < 30; round++) {
     const folder = new AttemptFolder(join(here.path, `a${round}`))
@@ -206,7 +206,7 @@ test('of a wrapper and a runner that claim at the same time exactly one wins', a
   }
 })
 
-test('runners killed at any moment run each attempt once', async () => {
+test('runners that are killed at any moment run each attempt once', async () => {
   using here = place()
   const specs = Array.from({ length: 12 }, () => command('echo $ERRAND_ATTEMPT_ID >>runs; echo out'))
   for (let at = 0; at < specs.length; at += 4) {
@@ -227,7 +227,7 @@ test('runners killed at any moment run each attempt once', async () => {
   await attempts.close()
 })
 
-test('a spec that was not written whole was never taken: its folder goes', async () => {
+test('an attempt with an incomplete spec was never accepted, and its folder is removed', async () => {
   using here = place()
   const folder = join(here.path, 'attempts', 'run_test.1')
   mkdirSync(folder, { recursive: true })
@@ -252,7 +252,7 @@ test('a claim that was never written counts as none', async () => {
   await attempts.close()
 })
 
-test('timeouts count from the first start, and a cancel ordered before the restart is carried on', async () => {
+test('timeouts count from the first start, and a cancel from before the restart is still performed', async () => {
   using here = place()
   const timed = command('sleep 1000', { timeout_ms: 1 })
   const canceled = command('sleep 1000')
@@ -272,7 +272,7 @@ test('timeouts count from the first start, and a cancel ordered before the resta
   await attempts.close()
 })
 
-test('an attempt found again can be canceled', async () => {
+test('a recovered attempt can be canceled', async () => {
   using here = place()
   const spec = command('trap "" TERM; echo $$; while :; do sleep 0.1; done')
   await (await otherRunner(here, [spec]))()
@@ -286,7 +286,7 @@ test('an attempt found again can be canceled', async () => {
   await attempts.close()
 })
 
-test('what an earlier runner left and cannot be read keeps no runner from starting, and is not deleted', async () => {
+test('unreadable data of an earlier runner does not keep a runner from starting, and is not deleted', async () => {
   using here = place()
   const good = command('while [ ! -e go ]; do sleep 0.02; done; echo good')
   const unended = command('exit 3')
@@ -337,7 +337,7 @@ test('what an earlier runner left and cannot be read keeps no runner from starti
 /** Imitates a boot of the machine: the name of the boot before is gone, and the kernel has another name. */
 const boot = (here: Place) => rmSync(join(here.path, 'attempts.storage'))
 
-test('after a boot of the machine what has told no end is lost, whatever is left of it, and nothing is begun again', async () => {
+test('after a reboot an attempt that reported no end is lost, no matter what is left of it, and nothing reruns', async () => {
   using here = place()
   const attempts = here.open()
   const { storageId: storage } = attempts
@@ -375,7 +375,7 @@ test('after a boot of the machine what has told no end is lost, whatever is left
   await after.close()
 })
 
-test('after a boot of the machine what had told its end is told as it was', async () => {
+test('after a reboot an end that was reported stays as it was', async () => {
   using here = place()
   const spec = command("printf 'whole\\n\\0\\0'; exit 3")
   const attempts = here.open()
@@ -389,7 +389,7 @@ test('after a boot of the machine what had told its end is told as it was', asyn
   await after.close()
 })
 
-test('the storage is the same as long as nothing in it can be lost', async () => {
+test('the storage id stays the same while nothing in the storage can be lost', async () => {
   using here = place()
   const idNow = async () => {
     const attempts = here.open()
@@ -428,7 +428,7 @@ await attempts.close()
 console.log(said)
 `
 
-test('a runner with no descriptors left takes nothing up, and what runs goes on', async () => {
+test('a runner without free descriptors recovers nothing, and running commands continue', async () => {
   using here = place()
   const spec = command('while [ ! -e go ]; do sleep 0.02; done; echo went on')
   await (await otherRunner(here, [spec]))()

@@ -22,7 +22,7 @@ const ways: Record<AttemptStateName, AttemptStateName[]> = {
   released: ['left', 'released'],
 }
 
-test('an attempt moves as the table says, and by no other way', () => {
+test('an attempt moves as the table says, and in no other way', () => {
   for (const from of names)
     for (const to of names) {
       const state = after(...ways[from])
@@ -33,7 +33,7 @@ test('an attempt moves as the table says, and by no other way', () => {
     }
 })
 
-test('nothing goes back, every state is reached, and from each one it comes to its release', () => {
+test('no move goes back, every state is reached, and each leads to the release', () => {
   const order: AttemptStateName[] = [
     'starting',
     'running',
@@ -53,7 +53,7 @@ test('nothing goes back, every state is reached, and from each one it comes to i
   }
 })
 
-test('an end is told only once it was measured, and what was let go of is taken up by a later process alone', () => {
+test('an end is reported only after it was measured, and only a later process resumes a left attempt', () => {
   assert.deepEqual(
     names.filter((from) => moves[from].includes('ended')),
     ['measuring'],
@@ -62,7 +62,7 @@ test('an end is told only once it was measured, and what was let go of is taken 
   assert.deepEqual(moves.released, [])
 })
 
-test('what had ended before this process can only be released', () => {
+test('an attempt that ended before this process can only be released', () => {
   const state = new AttemptState('ended')
   for (const to of names) if (to !== 'released') assert.equal(state.move(to), false)
   assert.equal(state.move('released'), true)

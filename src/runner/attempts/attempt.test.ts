@@ -45,7 +45,7 @@ function driven(own: Partial<Driver> = {}, more: Partial<AttemptOptions> = {}, t
 const endOf = ({ reports }: Attempt) => reports.at(-1) as AttemptEnd
 const types = ({ reports }: Attempt) => reports.map(({ type }) => type)
 
-test('an attempt that ends by itself is swept, measured and told once', async () => {
+test('an attempt that ends by itself is swept, measured and reported once', async () => {
   const { attempt, of, told, output } = driven()
   attempt.begin()
   of.running(7, Date.now())
@@ -66,7 +66,7 @@ test('an attempt that ends by itself is swept, measured and told once', async ()
   assert.deepEqual(told.slice(4), ['remove', 'released'])
 })
 
-test('the first order to end counts, and later ones only make it quicker', async () => {
+test('the first order to end counts, and later ones can only speed it up', async () => {
   const { attempt, of, told } = driven({
     sweep: async () => {
       attempt.cancel(0, 'canceled')
@@ -84,7 +84,7 @@ test('the first order to end counts, and later ones only make it quicker', async
   assert.deepEqual([outcome, reason], ['canceled', 'rejected'])
 })
 
-test('what outlives this process is let go of, and nothing more is told of it', async () => {
+test('an attempt that outlives this process is left, and nothing more is reported about it', async () => {
   const { attempt, of, told } = driven()
   of.running(1, Date.now())
   await attempt.close()
@@ -94,7 +94,7 @@ test('what outlives this process is let go of, and nothing more is told of it', 
   assert.deepEqual([types(attempt), told], [['started'], ['leave']])
 })
 
-test('what is let go of while it is measured is told by a later process', async () => {
+test('a later process reports an attempt that was left while it was measured', async () => {
   const swept = Promise.withResolvers<object>()
   const { attempt, of, told } = driven({ sweep: () => swept.promise })
   const finished = of.finish({ type: 'done' })
@@ -104,7 +104,7 @@ test('what is let go of while it is measured is told by a later process', async 
   assert.deepEqual([types(attempt), told], [[], ['beforeSweep done', 'leave']])
 })
 
-test('what cannot go on without this process is ended with it', async () => {
+test('an attempt that cannot continue without this process ends with it', async () => {
   const { attempt, of } = driven({
     leave: undefined,
     stop: () => void of.finish({ type: 'stopped' }),
@@ -114,7 +114,7 @@ test('what cannot go on without this process is ended with it', async () => {
   assert.equal(endOf(attempt).outcome, 'interrupted')
 })
 
-test('what is released while it runs is ended first; what is abandoned is killed, and tells nothing', async () => {
+test('a running attempt ends before its release, and an abandoned one is killed and reports nothing', async () => {
   const released = driven({ stop: () => void released.of.finish({ type: 'stopped' }) })
   await released.attempt.release()
   assert.equal(endOf(released.attempt).outcome, 'canceled')
@@ -124,7 +124,7 @@ test('what is released while it runs is ended first; what is abandoned is killed
   assert.deepEqual([abandoned.attempt.reports, abandoned.told], [[], ['leave', 'kill', 'released', 'remove']])
 })
 
-test('an order to end from before a restart is carried out when there is something to end', () => {
+test('an order to end from before a restart is performed if there is something to end', () => {
   const journal = new AttemptJournal()
   journal.keepCause({ type: 'canceled', reason: 'rejected' })
   const { of, told } = driven({}, { journal })
@@ -136,7 +136,7 @@ test('an order to end from before a restart is carried out when there is somethi
   assert.deepEqual(nothing, [])
 })
 
-test('its time is over so long after its first start, and a limit that it has gone past ends it at once', async () => {
+test('the timeout counts from the first start, and an exceeded limit ends the attempt at once', async () => {
   const timed = driven({ stop: () => void timed.of.finish({ type: 'stopped' }) }, {}, 1000)
   timed.of.running(1, Date.now() - 2000)
   await timed.attempt.journal.whenEnded
@@ -156,7 +156,7 @@ test('its time is over so long after its first start, and a limit that it has go
   assert.deepEqual([endOf(attempt).reason, endOf(attempt).usage], ['oom', { held_by: 'watchdog' }])
 })
 
-test('a driver that fails at the end fails the attempt alone, and what is left of it is killed', async () => {
+test('a driver that fails at the end fails only its attempt, and what is left of it is killed', async () => {
   const { attempt, of, told } = driven({ sweep: () => Promise.reject(new Error('no way')) })
   await of.finish({ type: 'done' })
   const { outcome, reason, message } = endOf(attempt)
@@ -167,7 +167,7 @@ test('a driver that fails at the end fails the attempt alone, and what is left o
   assert.deepEqual(told, ['beforeSweep done', 'kill', 'drop secrets'])
 })
 
-test('what had ended before this process is not driven, and can be released', async () => {
+test('an attempt that ended before this process is not driven, and can be released', async () => {
   const journal = new AttemptJournal()
   journal.add({ type: 'ended', outcome: 'success' })
   const driver = () => assert.fail('it was driven')

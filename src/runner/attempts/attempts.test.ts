@@ -15,7 +15,7 @@ import { processStat } from '../../platform/proc.ts'
 
 const sha256 = (bytes: string | Buffer) => createHash('sha256').update(bytes).digest('hex')
 
-test("a command runs in its run's workspace, and its output and end are kept until it is released", async () => {
+test("a command runs in its run's workspace, and its output and end are stored until its release", async () => {
   using here = place()
   const attempts = here.open()
   const spec = command('echo out $A; echo err >&2; pwd', { env: { A: 'one two' } })
@@ -42,7 +42,7 @@ test("a command runs in its run's workspace, and its output and end are kept unt
   await attempts.close()
 })
 
-test("a run's folder is its user's alone, also where the folder around it is open to all", async (t) => {
+test("only the user can open a run's folder, even if the folder around it is open to all", async (t) => {
   using here = place()
   const umask = process.umask(0o022)
   t.after(() => process.umask(umask))
@@ -58,7 +58,7 @@ test("a run's folder is its user's alone, also where the folder around it is ope
   }
 })
 
-test('listeners hear of output while the command runs', async () => {
+test('listeners learn of output while the command runs', async () => {
   using here = place()
   const attempts = here.open()
   const attempt = await attempts.start(
@@ -77,7 +77,7 @@ test('listeners hear of output while the command runs', async () => {
   await attempts.close()
 })
 
-test('exit codes, signals and what cannot start are told apart', async () => {
+test('exit codes, signals and failed starts are distinguished', async () => {
   using here = place()
   const attempts = here.open()
   const endFor = async (...spec: Parameters<typeof attemptSpec>) => {
@@ -153,7 +153,7 @@ test('a command gets the listed variables of the runner and none of its secrets'
   await attempts.close()
 })
 
-test('exports, outputs and binary output come out as they are', async () => {
+test('exports, outputs and binary output stay unchanged', async () => {
   using here = place()
   const attempts = here.open()
   const attempt = await attempts.start(
@@ -182,7 +182,7 @@ test('exports, outputs and binary output come out as they are', async () => {
   await attempts.close()
 })
 
-test('an attempt whose end cannot be made out fails alone, with why, and leaves nothing running', async () => {
+test('an attempt whose end cannot be determined fails alone, with the reason, and leaves nothing running', async () => {
   using here = place()
   const attempts = here.open()
   const spoil = 'mkdir "../../attempts/$ERRAND_ATTEMPT_ID/exit"; echo said; setsid sleep 1000 & echo $! >pid'
@@ -210,7 +210,7 @@ test('200 MB of output have the right length and hash', async () => {
   await attempts.close()
 })
 
-test('the whole output is also put where output_path says, under a safe name', async () => {
+test('the whole output is also written to output_path, under a safe name', async () => {
   using here = place()
   const attempts = here.open()
   const folder = join(here.path, 'logs', 'deep')
@@ -228,7 +228,7 @@ test('the whole output is also put where output_path says, under a safe name', a
   await attempts.close()
 })
 
-test('a relative output_path is seen from the folder that the runner names', async () => {
+test('a relative output_path starts from the folder that the runner names', async () => {
   using here = place()
   const attempts = here.open({ outputDir: here.path })
   const end = await endOf(await attempts.start(command('echo out', { args: { output_path: 'logs' } }), 1))
@@ -236,7 +236,7 @@ test('a relative output_path is seen from the folder that the runner names', asy
   await attempts.close()
 })
 
-test('an output_path where no folder can be made is told', async () => {
+test('an output_path where no folder can be created is reported', async () => {
   using here = place()
   const attempts = here.open()
   const args = { output_path: '/proc/errand/logs' }
@@ -245,7 +245,7 @@ test('an output_path where no folder can be made is told', async () => {
   await attempts.close()
 })
 
-test('names of any length fit into the name of the file under output_path', async () => {
+test('names of any length fit into the file name under output_path', async () => {
   using here = place()
   const attempts = here.open()
   const run_id = 'r'.repeat(100)
@@ -257,7 +257,7 @@ test('names of any length fit into the name of the file under output_path', asyn
   await attempts.close()
 })
 
-test('cancel ends all of it, also what ignores SIGTERM and what has a session of its own', async () => {
+test('cancel ends all processes, even those that ignore SIGTERM or have their own session', async () => {
   using here = place()
   const attempts = here.open()
   const attempt = await attempts.start(
@@ -278,7 +278,7 @@ test('cancel ends all of it, also what ignores SIGTERM and what has a session of
   await attempts.close()
 })
 
-test('a command that ends well on SIGTERM within the grace is canceled all the same', async () => {
+test('a command that exits with success on SIGTERM within the grace period is still canceled', async () => {
   using here = place()
   const attempts = here.open()
   const attempt = await attempts.start(
@@ -303,7 +303,7 @@ test('a timeout fails the attempt and leaves nothing running', async () => {
   await attempts.close()
 })
 
-test('no background process of its group outlives a step', async () => {
+test('no background process in its group outlives a step', async () => {
   using here = place()
   const attempts = here.open()
   const attempt = await attempts.start(command('sleep 1000 & echo $!'), 1)
@@ -312,7 +312,7 @@ test('no background process of its group outlives a step', async () => {
   await attempts.close()
 })
 
-test('a newer epoch takes the place of an older one, whose process ends', async () => {
+test('a newer epoch replaces an older one, whose process ends', async () => {
   using here = place()
   const attempts = here.open()
   const spec = command('echo $$; exec sleep 1000')
@@ -326,7 +326,7 @@ test('a newer epoch takes the place of an older one, whose process ends', async 
   await attempts.close()
 })
 
-test('large commands and scripts with an interpreter go through a private file', async () => {
+test('large commands and scripts with an interpreter are passed in a private file', async () => {
   using here = place()
   const attempts = here.open()
   const large = await attempts.start(command(`${'# filler\n'.repeat(20_000)}echo $#`), 1)

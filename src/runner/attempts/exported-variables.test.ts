@@ -11,7 +11,7 @@ function scan(...chunks: (string | Buffer)[]) {
   return { ...scanner.found.toRecord() }
 }
 
-test('lines that start with the prefix become variables, and the last of a name counts', () => {
+test('lines that start with the prefix become variables, and the last one of a name counts', () => {
   assert.deepEqual(scan('a\nBOPS_EXPORT:A=1\nx BOPS_EXPORT:B=2\nBOPS_EXPORT:A=3=4\nBOPS_EXPORT:C=\n'), {
     A: '3=4',
     C: '',
@@ -32,7 +32,7 @@ test('bad names, NUL and invalid UTF-8 break nothing', () => {
   ])
 })
 
-test('lines that begin like an export and are none are told, with why, and no more of them than a person reads', () => {
+test('lines that look like exports but are invalid are reported with the reason, up to a readable number', () => {
   const warningOf = (text: string) => {
     const scanner = new ExportScanner()
     for (const byte of Buffer.from(text)) scanner.push(Buffer.from([byte]))
@@ -52,7 +52,7 @@ test('lines that begin like an export and are none are told, with why, and no mo
   )
 })
 
-test('a variable over 1 MiB is told as too large, and the lines after it are read', () => {
+test('a variable over 1 MiB is reported as too large, and the following lines are read', () => {
   const long = `BOPS_EXPORT:LONG=${'x'.repeat(1024 * 1024)}`
   for (const chunks of [
     [long.slice(0, 500_000), long.slice(500_000), '\nBOPS_EXPORT:A=1\n'],
@@ -66,7 +66,7 @@ test('a variable over 1 MiB is told as too large, and the lines after it are rea
   }
 })
 
-test('a long line that names no variable is nothing, however it begins', () => {
+test('a long line that names no variable is ignored, however it begins', () => {
   const long = 'x'.repeat(1024 * 1024)
   for (const line of [long, `BOPS_EXPORT:${long}`, `BOPS_EXPORT:1A=${long}`, `x BOPS_EXPORT:A=${long}`]) {
     const scanner = new ExportScanner()
@@ -76,7 +76,7 @@ test('a long line that names no variable is nothing, however it begins', () => {
   }
 })
 
-test('more than the limit in all is told, whatever comes after', () => {
+test('exceeding the total limit is reported, no matter what follows', () => {
   const scanner = new ExportScanner()
   const value = 'x'.repeat(700_000)
   scanner.push(Buffer.from(`BOPS_EXPORT:A=${value}\nBOPS_EXPORT:A=${value}\n`))
@@ -85,7 +85,7 @@ test('more than the limit in all is told, whatever comes after', () => {
   assert.equal(scanner.found.tooLarge, true)
 })
 
-test('however a stream is cut into chunks, the same variables are found', () => {
+test('the same variables are found however a stream is cut into chunks', () => {
   const piece = fc.constantFrom('BOPS_EXPORT:', 'BOPS_', 'EXPORT:', 'A=', 'B=1', '\n', '\r\n', 'ü', '=', ' ')
   fc.assert(
     fc.property(

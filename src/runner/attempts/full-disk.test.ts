@@ -40,7 +40,7 @@ function onFullDisk(path: string, blocks: number, cmd: string) {
 
 const skip = noMountNamespace()
 
-test('on a full disk an attempt is refused or fails, and is never a success', { skip }, () => {
+test('on a full disk an attempt is refused or fails, and never succeeds', { skip }, () => {
   using here = place()
   const results = [0, 1, 2, 3].map((blocks) => {
     const { stdout, stderr } = onFullDisk(here.path, blocks, 'echo a; echo b')
@@ -52,7 +52,7 @@ test('on a full disk an attempt is refused or fails, and is never a success', { 
     assert.ok(result.code === 'disk_full' || result.outcome === 'failed', JSON.stringify(result))
 })
 
-test('a command that fills the disk sees that itself, and what it wrote is kept', { skip }, () => {
+test('a command that fills the disk sees the error itself, and its output so far is stored', { skip }, () => {
   using here = place()
   const { stdout } = onFullDisk(here.path, 32, 'head -c 10000000 /dev/zero || exit 9')
   const end = JSON.parse(stdout)

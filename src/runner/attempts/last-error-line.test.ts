@@ -9,7 +9,7 @@ function lastOf(text: string | Buffer, pieceBytes = 7): string | undefined {
   return line.text
 }
 
-test('the last line that says something counts, without colours and controls, however it is cut', () => {
+test('the last line with content counts, without colours and control codes, however it is cut', () => {
   assert.equal(lastOf(''), undefined)
   assert.equal(lastOf('\n \n\x1b[0m\n'), undefined)
   assert.equal(
@@ -20,7 +20,7 @@ test('the last line that says something counts, without colours and controls, ho
   assert.equal(lastOf('\x1b]8;;http://x\x07link\x1b]8;;\x07\x08\tend\u202e!'), 'link  end !')
 })
 
-test('a long line is cut after 200 characters and at no half of one', () => {
+test('a long line is cut after 200 characters, and not inside one', () => {
   assert.equal(lastOf('x'.repeat(200)), 'x'.repeat(200))
   assert.equal(lastOf(`${'x'.repeat(198)}😀😀`), `${'x'.repeat(198)}…`)
   const seenFromWithin = lastOf(`head ${'ü'.repeat(10_000)}`, 999)!

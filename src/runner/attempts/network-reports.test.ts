@@ -22,7 +22,7 @@ function endpoint(lines: LogEntry[]) {
   }
 }
 
-test('each host is reported once, also by a later process, and what was used at the end', async () => {
+test('each host is reported once, even across processes, and the usage at the end', async () => {
   const journal = new AttemptJournal()
   const log = endpoint([refused('a.test'), { type: 'asked', id: 1, service: 'x', input_tokens: 1 }])
   new NetworkReports(journal, log, undefined).look()

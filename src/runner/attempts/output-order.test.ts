@@ -20,7 +20,7 @@ function partsOf(order: OutputOrder, known: Record<StreamName, number> = { stdou
   return parts
 }
 
-test('what grew alone between two looks has its place; what grew with much of the other is unordered', () => {
+test('output that grew alone between two looks is ordered, and output that grew with much of the other is not', () => {
   const order = new OutputOrder()
   order.look({ stdout: 10, stderr: 0, sure: SURE })
   order.look({ stdout: 1_000_000, stderr: 0, sure: SURE })
@@ -42,14 +42,14 @@ test('what grew alone between two looks has its place; what grew with much of th
   ])
 })
 
-test('whoever has told another order gets the rest of each stream, once', () => {
+test('a reader that received another order gets the rest of each stream, once', () => {
   const order = new OutputOrder()
   for (const stream of ['stdout', 'stderr', 'stdout', 'stderr'] as const) order.extend(stream, 10)
   assert.deepEqual(partsOf(order, { stdout: 15, stderr: 0 }), ['stderr 10', 'stdout 5', 'stderr 10'])
   assert.deepEqual(partsOf(order, { stdout: 20, stderr: 3 }), ['stderr 7', 'stderr 10'])
 })
 
-test('a part stands in a text as it is, and no further than its file is long', () => {
+test('parts are restored from text, up to the length of their files', () => {
   const order = new OutputOrder()
   order.extend('stdout', 100)
   order.extend('stderr', 7, true)
@@ -60,7 +60,7 @@ test('a part stands in a text as it is, and no further than its file is long', (
   assert.deepEqual(partsOf(again), ['stdout 100', 'stderr 7?', 'stdout 20'])
 })
 
-test('however many parts there are, few are held, and no byte stands far from its place', () => {
+test('however many parts there are, few are stored, and no byte is far from its place', () => {
   const piece = fc.tuple(fc.constantFrom<StreamName>('stdout', 'stderr'), fc.integer({ min: 1, max: 400 }))
   fc.assert(
     fc.property(fc.array(piece, { minLength: 30, maxLength: 30 }), (pieces) => {

@@ -11,12 +11,12 @@ function valuesOf(outputs: Record<string, OutputSource>, stdout: string | Buffer
   return { ...Object.fromEntries(found), unset }
 }
 
-test('a stream loses one newline at its end, and the exit code is a value', () => {
+test('a stream loses one trailing newline, and the exit code is a value', () => {
   const outputs: Record<string, OutputSource> = { A: 'stdout', E: 'stderr', C: 'exit_code' }
   assert.deepEqual(valuesOf(outputs, 'two\nlines\n\n', 3), { A: 'two\nlines\n', E: '', C: '3', unset: [] })
 })
 
-test('json takes what stands at a path, regex its first group', () => {
+test('json takes the value at a path, and regex its first group', () => {
   const outputs: Record<string, OutputSource> = {
     NAME: { from: 'stdout', json: 'items[0].name' },
     DEEP: { from: 'stdout', json: '.items.0' },
@@ -27,7 +27,7 @@ test('json takes what stands at a path, regex its first group', () => {
   assert.deepEqual(found, { NAME: 'ü', DEEP: '{"name":"ü","n":42}', ALL: '"n":42', GROUP: '42', unset: [] })
 })
 
-test('what is not there leaves the variable unset and says why', () => {
+test('a missing value leaves the variable unset and says why', () => {
   const outputs: Record<string, OutputSource> = {
     A: { from: 'stdout', json: 'a.constructor' },
     B: { from: 'stdout', regex: 'nothing' },
@@ -39,7 +39,7 @@ test('what is not there leaves the variable unset and says why', () => {
   assert.match(valuesOf({ A: { from: 'stdout', json: 'a' } }, 'no json').unset[0]!, /it is not valid JSON/)
 })
 
-test('a long value is cut between characters, with its size and a reference beside it', () => {
+test('a long value is cut between characters, with its size and a reference', () => {
   const text = 'ü'.repeat(MAX_VALUE_BYTES)
   const found = valuesOf({ A: 'stdout' }, `x${text}`) as Record<string, unknown>
   assert.equal(found.A, `x${'ü'.repeat(MAX_VALUE_BYTES / 2 - 1)}`)
@@ -47,12 +47,12 @@ test('a long value is cut between characters, with its size and a reference besi
   assert.equal(found.A_REF, 'r.1/stdout')
 })
 
-test('a value of just the limit is kept whole', () => {
+test('a value exactly at the limit is stored whole', () => {
   const text = 'x'.repeat(MAX_VALUE_BYTES)
   assert.deepEqual(valuesOf({ A: 'stdout' }, `${text}\n`), { A: text, unset: [] })
 })
 
-test('a pattern that takes for ever holds nothing up: its variable is unset, the others are not', () => {
+test('a pattern that never finishes blocks nothing: its variable is unset, and the others are set', () => {
   const outputs: Record<string, OutputSource> = {
     BAD: { from: 'stdout', regex: '^(a+)+$' },
     GOOD: { from: 'stdout', regex: '^a' },
@@ -62,7 +62,7 @@ test('a pattern that takes for ever holds nothing up: its variable is unset, the
   assert.deepEqual(unset, ['Output BAD was not set: the pattern takes too long: use a simpler one.'])
 })
 
-test('where there is nothing, a default is the value, and nothing is told', () => {
+test('if there is no value the default is used, and nothing is reported', () => {
   const outputs: Record<string, OutputSource> = { A: { from: 'stdout', regex: 'nothing', default: '' } }
   assert.deepEqual(valuesOf(outputs, 'text'), { A: '', unset: [] })
 })

@@ -25,7 +25,7 @@ const running = async (attempt: HeldAttempt): Promise<void> =>
 const isWritten = (exit: string) => existsSync(exit) && readFileSync(exit, 'utf8').endsWith('\n')
 const script = 'echo up; exec sleep 1000'
 
-test('a step that SIGTERM ends before its runner hears of the stop is lost, and so is one after that', async () => {
+test('a step that SIGTERM ends just before or after its runner learns of the stop is lost', async () => {
   using here = place()
   const stop = new RunnerStop({ file: fileIn(here), holdMs: LONG_MS })
   const attempts = here.open({ stop })
@@ -47,7 +47,7 @@ test('a step that SIGTERM ends before its runner hears of the stop is lost, and 
   await attempts.close()
 })
 
-test('a step that a signal of nobody ends while its runner goes on has failed with that', async () => {
+test('a step that an unrelated signal ends while its runner keeps running has failed with that signal', async () => {
   using here = place()
   const attempts = here.open({ stop: new RunnerStop({ file: fileIn(here), holdMs: 1 }) })
   for (const [index, script] of ['echo up; exec sleep 1000', 'kill -KILL $$', 'exit 143'].entries()) {
@@ -62,7 +62,7 @@ test('a step that a signal of nobody ends while its runner goes on has failed wi
   await attempts.close()
 })
 
-test('a cancel and other exit codes are what they are, also while the runner is being stopped', async () => {
+test('a cancel and other exit codes stay the same even while the runner is stopping', async () => {
   using here = place()
   const stop = new RunnerStop({ file: fileIn(here), holdMs: LONG_MS })
   stop.told()
@@ -76,7 +76,7 @@ test('a cancel and other exit codes are what they are, also while the runner is 
   await attempts.close()
 })
 
-test('what ended when the runner had gone is lost too where it was told to stop; what ended long after is not', async () => {
+test('a step that ends just after its runner stopped on request is lost too, but not one long after', async () => {
   for (const [told, reason] of [
     [true, 'lost'],
     [false, 'signal'],

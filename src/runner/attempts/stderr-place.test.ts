@@ -83,7 +83,7 @@ const ways: [string, string | false, (t: import('node:test').TestContext) => Her
 
 for (const [way, skip, make] of ways) {
   for (const count of [20_000, 1_000_000])
-    test(`a line of stderr stands in its place between ${count} lines of ${way}, or is marked`, {
+    test(`a line of stderr is in its place between ${count} lines of ${way}, or is marked`, {
       skip,
     }, async (t) => {
       const here = make(t)
@@ -104,7 +104,7 @@ for (const [way, skip, make] of ways) {
       await again.close()
     })
 
-  test(`a line of stderr of ${way} that comes alone is seen in its place, live, after a restart and at the end`, {
+  test(`a single line of stderr of ${way} is in its place, live, after a restart and at the end`, {
     skip,
   }, async (t) => {
     const here = make(t)

@@ -57,7 +57,7 @@ async function withUploads(t: TestContext, options?: Parameters<typeof botPlace>
 const told = ({ reports }: HeldAttempt): string[] =>
   reports.flatMap((report) => (report.type === 'phase' ? [`${report.phase}: ${report.message}`] : []))
 
-test('a bot is built of an archive that the hub has, and its build tells how it goes', {
+test('a bot is built from an archive of the hub, and its build reports its progress', {
   skip,
 }, async (t) => {
   const here = await withUploads(t)
@@ -73,7 +73,7 @@ test('a bot is built of an archive that the hub has, and its build tells how it 
   await attempts.close()
 })
 
-test('of four bots two are built at once, the others say that they wait, and all run', {
+test('two of four bots are built at once, the others report that they wait, and all run', {
   skip,
 }, async (t) => {
   const atOnce = { now: 0, most: 0 }
@@ -105,7 +105,7 @@ test('of four bots two are built at once, the others say that they wait, and all
   await attempts.close()
 })
 
-test('a build that fails has its last lines in the message, and none of the secrets', { skip }, async (t) => {
+test('a failed build has its last lines in the message, and none of the secrets', { skip }, async (t) => {
   const here = await withUploads(t)
   const attempts = here.open()
   const spec = await here.archive(['RUN echo "the secret-text-9"; exit 9'], {
@@ -119,7 +119,7 @@ test('a build that fails has its last lines in the message, and none of the secr
   await attempts.close()
 })
 
-test('an upload that is not there, or not what its name says, is an error that names it', {
+test('an upload that is missing or does not match its name is an error that names it', {
   skip,
 }, async (t) => {
   const here = await withUploads(t)
@@ -141,7 +141,9 @@ test('an upload that is not there, or not what its name says, is an error that n
   await attempts.close()
 })
 
-test('a hub that is away, or goes away, while an upload is fetched is asked again', { skip }, async (t) => {
+test('a hub that is or becomes unavailable while an upload is fetched is asked again', {
+  skip,
+}, async (t) => {
   const here = await withUploads(t)
   const attempts = here.open()
   const spec = await here.archive(['CMD ["echo", "built and run"]'])
@@ -158,7 +160,7 @@ test('a hub that is away, or goes away, while an upload is fetched is asked agai
   await attempts.close()
 })
 
-test('a bot is canceled while it is built, and nothing of the build is left; a closed runner builds again', {
+test('a bot is canceled during its build, and nothing of the build is left; a closed runner builds again', {
   skip,
 }, async (t) => {
   const here = await withUploads(t)
@@ -186,7 +188,7 @@ test('a bot is canceled while it is built, and nothing of the build is left; a c
   await attempts.close()
 })
 
-test('a secret goes into no image, and is no file of a bot', { skip }, async (t) => {
+test('no secret ends up in an image or a file of a bot', { skip }, async (t) => {
   const here = await withUploads(t)
   const attempts = here.open()
   const secrets = { KEY: fromHub('KEY', 'file') }

@@ -6,7 +6,7 @@ import { botCaps, checkCaps, containerLimits, toldCaps } from './bot-caps.ts'
 const plan = (more: object) =>
   BotServeArgs.parse({ bot_id: 'bot', source: { mode: 'image', image: 'busybox' }, ...more })
 
-test('what is asked for beyond the most of the runner is refused with both numbers', () => {
+test("a request over the runner's maximum is refused with both numbers", () => {
   const caps = botCaps({
     ERRAND_BOT_MAX_MEMORY: '1GB',
     ERRAND_BOT_MAX_CPUS: '1.5',
@@ -32,14 +32,14 @@ test('what is asked for beyond the most of the runner is refused with both numbe
     })
 })
 
-test('without settings memory and cores are what the machine has, processes and log bounded', () => {
+test("without settings, memory and cores are the machine's, and processes and log are limited", () => {
   const caps = botCaps({})
   checkCaps(plan({ limits: { memory: '900GB', cpus: 1000, disk: '900GB' }, runtime: 'runsc' }), caps)
   assert.throws(() => checkCaps(plan({ limits: { processes: 5000 } }), caps), /5000, .* 4096/)
   assert.throws(() => checkCaps(plan({ limits: { log: '2GB' } }), caps), /2GB, .* 1GB/)
 })
 
-test('where the operator names runtimes a bot asks for none beside them', () => {
+test('when the operator names runtimes, a bot may use no other', () => {
   const caps = botCaps({ ERRAND_BOT_RUNTIME: 'runsc, kata' })
   assert.equal(caps.runtimes[0], 'runsc')
   for (const runtime of [undefined, 'runsc', 'kata']) checkCaps(plan({ runtime }), caps)
@@ -49,7 +49,7 @@ test('where the operator names runtimes a bot asks for none beside them', () => 
   })
 })
 
-test('the weight of a bot is its part of the cores that are kept for bots, and its hub is told what is kept', () => {
+test("a bot's weight is its share of the cores for bots, and the hub learns the limits", () => {
   const weight = (env: object, limits: object) =>
     containerLimits(plan({ limits }).limits, undefined, botCaps({ ...env }).cpuOvercommit).cpuShares
   assert.deepEqual([weight({}, {}), weight({}, { cpus: 2 }), weight({}, { cpus: 0.001 })], [51, 205, 2])
@@ -66,7 +66,7 @@ test('the weight of a bot is its part of the cores that are kept for bots, and i
   assert.equal(toldCaps(botCaps({}))!.cpu_overcommit, undefined)
 })
 
-test('a setting that cannot be meant is refused with its name', () => {
+test('an invalid setting is refused by name', () => {
   for (const [name, value] of [
     ['MEMORY', 'much'],
     ['CPUS', '-1'],

@@ -14,7 +14,7 @@ const phases = ({ reports }: HeldAttempt): string[] =>
   reports.flatMap((report) => (report.type === 'phase' ? [report.phase] : []))
 const isRunning = (attempt: HeldAttempt) => until(() => phases(attempt).includes('running'), 'running')
 
-test('a bot that ends by itself with code 0 is a success, with its log on both streams', {
+test('a bot that ends by itself with code 0 succeeds, with its log on both streams', {
   skip,
 }, async (t) => {
   const here = await botPlace(t)
@@ -40,7 +40,7 @@ test('a bot that ends by itself with code 0 is a success, with its log on both s
   await attempts.close()
 })
 
-test('a bot that fails says its exit code and its last lines; out of memory and a signal say so', {
+test('a failed bot reports its exit code and last lines, or the signal or lack of memory', {
   skip,
 }, async (t) => {
   const here = await botPlace(t)
@@ -62,7 +62,9 @@ test('a bot that fails says its exit code and its last lines; out of memory and 
   await attempts.close()
 })
 
-test('a bot is canceled with its grace, ends at its timeout, and is gone both times', { skip }, async (t) => {
+test('a bot is canceled with its grace period, ends at its timeout, and is gone both times', {
+  skip,
+}, async (t) => {
   const here = await botPlace(t)
   const attempts = here.open()
   const polite = await attempts.start(
@@ -93,7 +95,7 @@ test('a bot is canceled with its grace, ends at its timeout, and is gone both ti
   await attempts.close()
 })
 
-test('a bot is started again after a failure, each time later, until it fails too often', {
+test('a bot restarts after a failure, each time later, until it fails too often', {
   skip,
 }, async (t) => {
   const here = await botPlace(t)
@@ -125,7 +127,7 @@ test('a bot is started again after a failure, each time later, until it fails to
   await attempts.close()
 })
 
-test('a bot with always is started again after a good end too, and one that someone stops', {
+test('with always or unless-stopped a bot also restarts after it succeeds or someone stops it', {
   skip,
 }, async (t) => {
   const here = await botPlace(t)
@@ -150,7 +152,7 @@ test('a bot with always is started again after a good end too, and one that some
   await attempts.close()
 })
 
-test('a bot that someone else stops has not succeeded, however well it takes it', { skip }, async (t) => {
+test('a bot that someone else stops has not succeeded, even if it exits with 0', { skip }, async (t) => {
   const here = await botPlace(t)
   const attempts = here.open()
   const attempt = await attempts.start(

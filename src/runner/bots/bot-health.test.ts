@@ -24,7 +24,7 @@ async function setUp(t: TestContext) {
   return { here, live, health, attempts: here.open() }
 }
 
-test("the check of a bot's image counts, what it says is masked, and a bot may leave it out", {
+test("the check of a bot's image counts, its output is masked, and a bot may leave it out", {
   skip,
 }, async (t) => {
   const { here, health, attempts } = await setUp(t)
@@ -55,7 +55,7 @@ test("the check of a bot's image counts, what it says is masked, and a bot may l
   await attempts.close()
 })
 
-test('an unhealthy bot is started again by its policy, as after a failure, and only shown without one', {
+test('an unhealthy bot restarts by its policy as after a failure, and is only shown as such without one', {
   skip,
 }, async (t) => {
   const { here, health, attempts } = await setUp(t)
@@ -80,7 +80,7 @@ test('an unhealthy bot is started again by its policy, as after a failure, and o
   await attempts.close()
 })
 
-test('what a bot uses is told while it runs, over restarts of the runner too, and with its end', {
+test("a bot's usage is reported while it runs, across restarts of the runner, and with its end", {
   skip,
 }, async (t) => {
   const { here, live, attempts } = await setUp(t)

@@ -63,7 +63,7 @@ function logFiles(t: TestContext) {
   }
 }
 
-test('where no more can be written the log keeps what it had, also where its cursor cannot be read', (t) => {
+test('when writing fails the log keeps what it had, even if its cursor is unreadable', (t) => {
   const log = logFiles(t)
   log.take([piece(at(1), 'a\n')])
   // First for writing, then only for reading, so that nothing can be cut off again either.
@@ -88,7 +88,7 @@ test('where no more can be written the log keeps what it had, also where its cur
   }
 })
 
-test('pieces of one time are told apart, and what was not noted is read again', (t) => {
+test('pieces with the same time are distinguished, and unrecorded ones are read again', (t) => {
   const log = logFiles(t)
   const same = at(5, 7)
   const pieces = [
@@ -107,7 +107,7 @@ test('pieces of one time are told apart, and what was not noted is read again', 
   assert.deepEqual([log.text(), log.errors()], ['a\nb\nc\nd\ne\n', 'B\n'])
 })
 
-test('a stream that is late is not missed: a slow line, and one written before the newest of the other', (t) => {
+test("a late stream loses nothing: neither a slow line nor one older than the other stream's newest", (t) => {
   const log = logFiles(t)
   const begun = piece(at(1), 'begun…')
   const newest = piece(at(900), 'newest\n', 'stderr')
@@ -117,7 +117,7 @@ test('a stream that is late is not missed: a slow line, and one written before t
   assert.deepEqual([log.text(), log.errors()], ['begun…ended\nlate\n', 'newest\n'])
 })
 
-test('what the engine has dropped meanwhile is told', (t) => {
+test('output that the engine dropped in the meantime is reported', (t) => {
   const log = logFiles(t)
   log.take([piece(at(1), 'one\n'), piece(at(2), 'two')])
   log.take([piece(at(9), 'nine\n')])
@@ -128,7 +128,7 @@ test('what the engine has dropped meanwhile is told', (t) => {
   )
 })
 
-test('files shorter than they were noted are read anew', (t) => {
+test('files shorter than recorded are read again', (t) => {
   const log = logFiles(t)
   const pieces = [piece(at(1), 'one\n'), piece(at(2), 'two\n')]
   log.take(pieces)
@@ -137,7 +137,7 @@ test('files shorter than they were noted are read anew', (t) => {
   assert.equal(log.text(), 'one\ntwo\n')
 })
 
-test('beyond the limit of a day bytes are left out and counted, the same however often it is read again', (t) => {
+test('bytes over the daily limit are left out and counted, with the same result on each reading', (t) => {
   const line = 'x'.repeat(99)
   // 3,000 lines at once, and one in each minute of the following hours.
   const pieces = Array.from({ length: 3000 }, (_, n) => piece(at(0, n), `${line}\n`))
@@ -161,7 +161,7 @@ test('beyond the limit of a day bytes are left out and counted, the same however
   assert.equal(lines.at(-2), 'minute 59')
 })
 
-test('a bot that floods its log is bounded, says so, and takes no memory of the runner', {
+test('the log of a bot that floods it is limited, says so, and uses no memory of the runner', {
   skip,
 }, async (t) => {
   const here = await botPlace(t)

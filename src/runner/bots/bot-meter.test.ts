@@ -15,7 +15,7 @@ const use = (second: number, cpuMs: number, memoryBytes: number, bytes = 0): Con
   heldBy: 'cgroup_v1',
 })
 
-test('what is used now is measured between two looks, and the most that was seen is kept', () => {
+test('current usage is measured between two looks, and the peak is stored', () => {
   const meter = new BotMeter(undefined)
   assert.equal(meter.total(), undefined)
   assert.equal(meter.take(use(10, 5_000, 700), at(0)).cpus, 0.5)
@@ -26,7 +26,7 @@ test('what is used now is measured between two looks, and the most that was seen
   assert.deepEqual([idle.network_bytes_per_second, idle.peak_network_bytes_per_second], [0, 500])
 })
 
-test('what stands on the disk is told with the next look, and the most outlives this process', () => {
+test('disk usage is reported with the next look, and its peak outlives this process', () => {
   const first = new BotMeter(undefined)
   first.onDisk(900)
   first.onDisk(300)
@@ -38,7 +38,7 @@ test('what stands on the disk is told with the next look, and the most outlives 
   assert.deepEqual([again.disk_bytes, again.peak_disk_bytes], [50, 900])
 })
 
-test('what was used is added up over restarts of the container and of the runner', () => {
+test('usage is added up across restarts of the container and the runner', () => {
   const first = new BotMeter(undefined)
   first.take(use(10, 5_000, 700, 40), at(0))
   assert.equal(first.take(use(15, 1_000, 10, 2), at(12)).cpu_ms, 6_000)

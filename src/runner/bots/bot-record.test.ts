@@ -12,7 +12,7 @@ const exited = (minute: number, more: Partial<Exited> = {}): Exited => ({
   ...more,
 })
 
-test('waits double from one second to a minute, until there were too many', () => {
+test('waits double from one second to a minute until the maximum number of restarts', () => {
   const waits: number[] = []
   let before: PlannedRestart | undefined
   for (let minute = 1; ; minute++) {
@@ -24,19 +24,19 @@ test('waits double from one second to a minute, until there were too many', () =
   assert.deepEqual(waits, [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000])
 })
 
-test('ten minutes of life begin the count anew; an end that was counted is not counted again', () => {
+test('ten minutes of running reset the count, and an end is never counted twice', () => {
   const before = { after: exited(1).finishedAt, inARow: 8, dueAtMs: 77 }
   const long = exited(2, { finishedAt: new Date(12 * 60_000).toISOString() })
   assert.equal(nextRestart(policy, long, before, 0)?.inARow, 1)
   assert.equal(nextRestart(policy, exited(1), before, 5_000), before)
 })
 
-test('a good end, and a policy that says no, are left as they are', () => {
+test('a success, and any end with the policy no, causes no restart', () => {
   assert.equal(nextRestart(policy, exited(1, { exitCode: 0 }), undefined, 0), undefined)
   assert.equal(nextRestart({ policy: 'no', max_restarts: 5 }, exited(1), undefined, 0), undefined)
 })
 
-test('always and unless-stopped begin again after a good end too, as often as it takes', () => {
+test('always and unless-stopped also restart after a success, without limit', () => {
   for (const policy of ['always', 'unless-stopped'] as const) {
     const kept = { policy, max_restarts: 1 }
     let before: PlannedRestart | undefined
@@ -46,7 +46,7 @@ test('always and unless-stopped begin again after a good end too, as often as it
   }
 })
 
-test('an end that counts as a failure is one whatever the exit code', () => {
+test('an end that counts as a failure is one with any exit code', () => {
   const good = exited(1, { exitCode: 0 })
   assert.equal(nextRestart(policy, good, undefined, 0, { failed: true })?.inARow, 1)
   assert.equal(nextRestart({ ...policy, policy: 'no' }, good, undefined, 0, { failed: true }), undefined)

@@ -52,7 +52,7 @@ async function killedRunner(
   await exited
 }
 
-test('a runner killed before the pull pulls with the password, which is kept no longer than that', {
+test('a runner killed before the pull still pulls with the password, which is then deleted', {
   skip,
 }, async (t) => {
   const here = await botPlace(t)
@@ -109,7 +109,7 @@ const bytesIn = (here: BotPlace, spec: AttemptSpec, file = 'stdout'): number => 
   return existsSync(path) ? statSync(path).size : 0
 }
 
-test('a chatty bot is taken up by one killed runner after another: no line is missing, none is double', {
+test('one killed runner after another recovers a chatty bot, and no line is missing or doubled', {
   skip,
 }, async (t) => {
   const here = await botPlace(t)
@@ -145,7 +145,7 @@ test('a chatty bot is taken up by one killed runner after another: no line is mi
   await attempts.close()
 })
 
-test('a bot that ended while no runner was there tells of it, and its log is whole', { skip }, async (t) => {
+test('a bot that ended without a runner is reported, and its log is complete', { skip }, async (t) => {
   const here = await botPlace(t)
   const spec = here.bot('echo one; sleep 1; echo two; exit 4')
   await killedRunner(here, spec, () => bytesIn(here, spec) > 0)
@@ -160,7 +160,7 @@ test('a bot that ended while no runner was there tells of it, and its log is who
   await attempts.close()
 })
 
-test('after a boot of its machine a bot goes on by its restarts, in its own container', {
+test('after its machine reboots a bot restarts in its own container', {
   skip,
 }, async (t) => {
   const here = await botPlace(t)
@@ -180,7 +180,7 @@ test('after a boot of its machine a bot goes on by its restarts, in its own cont
   await attempts.close()
 })
 
-test('a container that someone has given another name is taken up all the same', { skip }, async (t) => {
+test('a container that someone renamed is recovered all the same', { skip }, async (t) => {
   const here = await botPlace(t)
   const spec = here.bot('echo one; sleep 3; echo two; exit 4')
   await killedRunner(here, spec, () => bytesIn(here, spec) > 0)
@@ -195,7 +195,9 @@ test('a container that someone has given another name is taken up all the same',
   await attempts.close()
 })
 
-test('a runner that is closed leaves its bots, and masks what they go on to say', { skip }, async (t) => {
+test('a runner that closes leaves its bots running, and the next one masks their further output', {
+  skip,
+}, async (t) => {
   const here = await botPlace(t)
   const spec = here.bot(
     'while :; do echo "my token is $TOKEN"; sleep 0.1; done',
@@ -223,7 +225,7 @@ test('a runner that is closed leaves its bots, and masks what they go on to say'
   await attempts.close()
 })
 
-test('a runner killed in the midst of a stop goes on with it, and the bot is canceled', {
+test('after a runner is killed during a stop the next one completes it, and the bot is canceled', {
   skip,
 }, async (t) => {
   const here = await botPlace(t)
@@ -241,7 +243,7 @@ test('a runner killed in the midst of a stop goes on with it, and the bot is can
   await attempts.close()
 })
 
-test('a container that was made and not noted is replaced; one that no attempt has is swept away', {
+test('a container that was created but not recorded is replaced, and one without an attempt is removed', {
   skip,
 }, async (t) => {
   const here = await botPlace(t)

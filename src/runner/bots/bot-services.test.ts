@@ -25,7 +25,7 @@ async function settled(): Promise<void> {
   for (let i = 0; i < 5; i++) await setImmediate()
 }
 
-test('so many images are built at once, owners take turns, and one that waits is told so', async () => {
+test('the number of parallel builds is limited, owners take turns, and a waiting build learns that it waits', async () => {
   const services = servicesWith({ ERRAND_BUILDS: '2' })
   const going: string[] = []
   const told: string[] = []
@@ -55,7 +55,7 @@ test('so many images are built at once, owners take turns, and one that waits is
   assert.ok(!told.some((line) => line.startsWith('ann 1')))
 })
 
-test('a build that is given up while it waits holds nobody up', async () => {
+test('a build that is aborted while it waits blocks no other', async () => {
   const services = servicesWith({ ERRAND_BUILDS: '1' })
   const first = await services.buildTurn('ann', new AbortController().signal, () => {})
   const halt = new AbortController()
@@ -71,7 +71,7 @@ test('a build that is given up while it waits holds nobody up', async () => {
   ;(await next)[Symbol.dispose]()
 })
 
-test('a tar that is far longer than the data may be ends with both numbers', async () => {
+test('a tar far longer than the data limit is ended with both numbers', async () => {
   const gb = 1024 ** 3
   const block = Buffer.alloc(1024 ** 2)
   let tarBytes = 0
@@ -108,7 +108,7 @@ test('a tar that is far longer than the data may be ends with both numbers', asy
   assert.deepEqual(await exported(2 * gb, gb / 4), { exists: true })
 })
 
-test('why bots may not reach what they are allowed is told of each, until it is mended', async (t) => {
+test('each allowed destination that bots cannot reach is reported with the reason, until that is fixed', async (t) => {
   let fault: Error | undefined = new Error('No address was found for db.internal')
   const engine = {
     prepareNetwork: async () => {

@@ -8,7 +8,7 @@ import type { BotServices } from './bot-services.ts'
 import { BotSweeps } from './bot-sweeps.ts'
 import { dockerName } from './docker-here.ts'
 
-test('a part of the sweep that fails is told, and the others are done', async (t) => {
+test('a failed part of the sweep is reported, and the others still run', async (t) => {
   const stateDir = mkdtempSync(join(tmpdir(), 'errand-sweeps-'))
   t.after(() => rmSync(stateDir, { recursive: true }))
   const runner = dockerName(stateDir)

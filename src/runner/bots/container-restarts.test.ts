@@ -34,7 +34,7 @@ async function endOf(t: TestContext, boot: string, seen: ContainerEvent['type'][
   return await restarts.after(exited)
 }
 
-test('an end that the engine has not seen since a boot is of the machine, however busy the engine was', async (t) => {
+test("an end that the engine has not seen since a reboot counts as the machine's, however busy the engine was", async (t) => {
   const lost = { type: 'lost', why: 'Its machine restarted, and it has no --restart.' }
   assert.deepEqual(await endOf(t, 'another', []), lost)
   assert.equal((await endOf(t, bootId(), []))?.type, 'exited')

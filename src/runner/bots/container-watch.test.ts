@@ -43,7 +43,7 @@ async function shown(health: ContainerHealth): Promise<BotHealth> {
   return told
 }
 
-test('what a check says is masked whole, and where the engine has cut a secret its beginning is hidden too', async () => {
+test("a check's output is masked whole, and the start of a secret that the engine cut is hidden too", async () => {
   const plain = await shown({ state: 'healthy', output: `ok ${SECRET}\n` })
   assert.equal(plain.output, 'ok ***')
   // Masking shortens it so much that the cut end becomes visible.

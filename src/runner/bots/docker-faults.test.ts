@@ -24,7 +24,7 @@ async function wired(t: TestContext) {
   return { cable, here, attempts: here.open() }
 }
 
-test('connections to the engine that break leave the bot as it is, and its log without a gap or a doubled line', {
+test('broken connections to the engine leave the bot running, and its log without gaps or doubled lines', {
   skip,
 }, async (t) => {
   const { cable, here, attempts } = await wired(t)
@@ -50,7 +50,7 @@ test('connections to the engine that break leave the bot as it is, and its log w
   await attempts.close()
 })
 
-test('an engine that fails to answer about a container is asked again, and the bot goes on', {
+test('an engine that fails to answer about a container is asked again, and the bot keeps running', {
   skip,
 }, async (t) => {
   for (const status of [500, 503]) {
@@ -70,7 +70,7 @@ test('an engine that fails to answer about a container is asked again, and the b
   }
 })
 
-test('an order to stop that comes while the container is being started stops it', { skip }, async (t) => {
+test('a stop that is requested while the container starts stops it', { skip }, async (t) => {
   const { cable, here, attempts } = await wired(t)
   cable.on(START, 'held')
   const script = 'trap "echo bye; exit 0" TERM; echo up; while :; do sleep 0.1; done'
@@ -85,7 +85,7 @@ test('an order to stop that comes while the container is being started stops it'
   await attempts.close()
 })
 
-test('a runner whose engine hangs can be closed, and the next one takes the bot up', { skip }, async (t) => {
+test('a runner whose engine hangs can be closed, and the next one recovers the bot', { skip }, async (t) => {
   const { cable, here, attempts } = await wired(t)
   const script = 'echo up; while [ ! -e /tmp/end ]; do sleep 0.1; done; echo bye'
   await attempts.start(here.bot(script), 1)
@@ -107,7 +107,9 @@ test('a runner whose engine hangs can be closed, and the next one takes the bot 
   await next.close()
 })
 
-test('an engine that takes calls and never answers holds no bot for good', { skip }, async (t) => {
+test('an engine that accepts connections but never answers does not block a bot forever', {
+  skip,
+}, async (t) => {
   const { cable, here, attempts } = await wired(t)
   cable.on(/./, 'held', Number.POSITIVE_INFINITY)
   const attempt = await attempts.start(here.bot('echo up'), 1)
@@ -117,7 +119,7 @@ test('an engine that takes calls and never answers holds no bot for good', { ski
   await attempts.close()
 })
 
-test('an answer about the end of a container that breaks off is asked for again', { skip }, async (t) => {
+test("an interrupted answer about a container's end is requested again", { skip }, async (t) => {
   const { cable, here, attempts } = await wired(t)
   cable.on(/^GET .*\/events$/, 'cut_short')
   const end = await endOf(await attempts.start(here.bot('kill -9 $$'), 1))
@@ -125,7 +127,7 @@ test('an answer about the end of a container that breaks off is asked for again'
   await attempts.close()
 })
 
-test('an image that is removed before its container is made is brought there again', { skip }, async (t) => {
+test('an image that is removed before its container is created is fetched again', { skip }, async (t) => {
   const { cable, here, attempts } = await wired(t)
   cable.on(/^POST .*\/containers\/create$/, { status: 404, message: 'No such image: sha256:0123' })
   const attempt = await attempts.start(here.bot('echo up'), 1)
@@ -133,7 +135,7 @@ test('an image that is removed before its container is made is brought there aga
   await attempts.close()
 })
 
-test('a bot that never comes up leaves no place for data, unless that was there before it', {
+test('a bot that never starts leaves no data volume, unless it existed before', {
   skip,
 }, async (t) => {
   const { cable, here, attempts } = await wired(t)
@@ -152,7 +154,7 @@ test('a bot that never comes up leaves no place for data, unless that was there 
   await attempts.close()
 })
 
-test('the stop of an unhealthy bot that its engine did not carry out is not that of its next start', {
+test('a stop of an unhealthy bot that its engine did not perform does not affect its next start', {
   skip,
 }, async (t) => {
   const { cable, here, attempts } = await wired(t)

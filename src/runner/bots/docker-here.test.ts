@@ -22,7 +22,7 @@ async function listening(t: TestContext, status: number, body: string): Promise<
   return `unix://${folder}/engine.sock`
 }
 
-test('an engine is known by its version; what is none, or answers nothing of use, is none', async (t) => {
+test('an engine is recognized by its version, and anything without a usable answer is not one', async (t) => {
   assert.equal(await askVersion({ DOCKER_HOST: await listening(t, 200, '{"Version":"27.1"}') }), '27.1')
   assert.equal(await askVersion({ DOCKER_HOST: await listening(t, 200, 'hello') }), undefined)
   assert.equal(await askVersion({ DOCKER_HOST: await listening(t, 500, '{"Version":"27.1"}') }), undefined)
@@ -31,7 +31,7 @@ test('an engine is known by its version; what is none, or answers nothing of use
   assert.equal(await askVersion({ DOCKER_HOST: 'what is this' }), undefined)
 })
 
-test('a watch tells of an engine that it finds', async (t) => {
+test('a watch reports an engine that it finds', async (t) => {
   const seen: unknown[] = []
   const env = { DOCKER_HOST: await listening(t, 200, '{"Version":"27.1"}') }
   const watch = watchDocker(env, (engine) => seen.push(engine))

@@ -56,7 +56,7 @@ function checkLines(all: readonly string[], lives: number): void {
   }
 }
 
-test('a stop of the engine ends no bot, whatever it makes of the signal: it comes back with it, and its log is whole', {
+test('stopping the engine ends no bot, however it handles the signal: it comes back, with a complete log', {
   skip,
 }, async (t) => {
   const { engine, here } = await setUp(t)
@@ -85,7 +85,7 @@ test('a stop of the engine ends no bot, whatever it makes of the signal: it come
   await attempts.close()
 })
 
-test('a crash of the engine leaves bots running; one that it ends when it is back is started again, one that ended has ended', {
+test('bots survive a crash of the engine, restart if it ends them afterwards, and stay ended if they ended', {
   skip,
 }, async (t) => {
   const { engine, here } = await setUp(t)
@@ -118,7 +118,7 @@ test('a crash of the engine leaves bots running; one that it ends when it is bac
   await attempts.close()
 })
 
-test('an engine that keeps containers while it is away leaves a bot as it is, and an end by hand after that is one', {
+test('a bot survives while its engine is down with live-restore, and a later end by hand counts', {
   skip,
 }, async (t) => {
   const { engine, here } = await setUp(t, ['--live-restore'])
@@ -140,7 +140,7 @@ test('an engine that keeps containers while it is away leaves a bot as it is, an
   await attempts.close()
 })
 
-test('a runner that is started anew with its engine takes its bots up again; after a boot their policy decides', {
+test('a runner that restarts with its engine recovers its bots, and after a reboot their policy decides', {
   skip,
 }, async (t) => {
   const { engine, here, again } = await setUp(t)
@@ -184,7 +184,7 @@ test('a runner that is started anew with its engine takes its bots up again; aft
   await next.attempts.close()
 })
 
-test('an engine that hangs is told to be away, and that it is back', { skip }, async (t) => {
+test('an engine that hangs is reported as unavailable, and again when it is back', { skip }, async (t) => {
   const { engine, here } = await setUp(t)
   const attempts = here.open()
   const bot = await attempts.start(here.bot(talker(0)), 1)
@@ -199,7 +199,7 @@ test('an engine that hangs is told to be away, and that it is back', { skip }, a
   await attempts.close()
 })
 
-test('a bot whose image is being made while the engine goes begins that anew', { skip }, async (t) => {
+test('a bot whose engine stops while its image is built starts the build again', { skip }, async (t) => {
   const begun = Promise.withResolvers<void>()
   const gone = Promise.withResolvers<void>()
   let count = 0

@@ -25,7 +25,7 @@ async function withFolder(t: Parameters<typeof dockerFor>[0], folder = '/app'): 
   return `${repo}:${tag}`
 }
 
-test('a bot that writes more into its working folder than it may is ended, with both numbers', {
+test('a bot that writes more into its working folder than allowed is ended, with both numbers', {
   skip,
 }, async (t) => {
   const here = await botPlace(t)
@@ -47,7 +47,7 @@ test('a bot that writes more into its working folder than it may is ended, with 
   await attempts.close()
 })
 
-test('a bot that writes too much while it is stopped is ended at once, and its end keeps its cause', {
+test('a bot that writes too much while it stops is ended at once, and its end keeps its cause', {
   skip,
 }, async (t) => {
   const here = await botPlace(t)
@@ -68,7 +68,7 @@ test('a bot that writes too much while it is stopped is ended at once, and its e
   await attempts.close()
 })
 
-test('a bot that hides what it writes, in files without a name or paths without an end, is ended', {
+test('a bot that hides what it writes, in deleted files or endless paths, is ended', {
   skip,
 }, async (t) => {
   const here = await botPlace(t)
@@ -87,7 +87,7 @@ test('a bot that hides what it writes, in files without a name or paths without 
   await attempts.close()
 })
 
-test('data outlive their bot, are found again, and one that is over its limit ends', { skip }, async (t) => {
+test('data outlives its bot and is found again, and a bot over its limit ends', { skip }, async (t) => {
   const here = await botPlace(t)
   const attempts = here.open()
   const data = { path: '/state', size: '5MB' }
@@ -118,7 +118,7 @@ test('data outlive their bot, are found again, and one that is over its limit en
   await attempts.close()
 })
 
-test('data are exported byte for byte while the bot runs and after, and removed only then', {
+test('data is exported byte for byte while the bot runs and after, and removed only then', {
   skip,
 }, async (t) => {
   const sent: Buffer[] = []
@@ -172,7 +172,7 @@ test('data are exported byte for byte while the bot runs and after, and removed 
   await attempts.close()
 })
 
-test('the sweep removes working folders that no attempt has any more, and leaves data', {
+test('the sweep removes working folders without an attempt, and leaves data', {
   skip,
 }, async (t) => {
   const here = await botPlace(t)
@@ -209,6 +209,6 @@ test('the sweep removes working folders that no attempt has any more, and leaves
   await attempts.close()
 })
 
-test('a bot whose places take long to measure is looked at each ten seconds all the same', () => {
+test('a bot whose folders take long to measure is still checked every ten seconds', () => {
   assert.deepEqual([10, 1_000, 60_000].map(pauseMs), [1_000, 5_000, 10_000])
 })

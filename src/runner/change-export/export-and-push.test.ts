@@ -27,7 +27,7 @@ test('a checkout is changed in the sandbox, and the change is pushed', { skip },
   assert.equal(here.shown(`${branch}:README.md`), 'changed')
 })
 
-test('what others have pushed meanwhile is kept, and the change comes after it', { skip }, async (t) => {
+test('commits that others pushed in the meantime stay, and the change follows them', { skip }, async (t) => {
   const here = await workingPlace(t, base)
   const { start, tip } = await here.exported(
     'echo mine > mine; git add mine; git commit -qm Mine; echo two >> mine',
@@ -47,7 +47,7 @@ test('what others have pushed meanwhile is kept, and the change comes after it',
   assert.equal(run(here.folder, ['rev-parse', branch]), pushed.PUSHED_SHA)
 })
 
-test('where others have touched the same file, it is tested before it is pushed', { skip }, async (t) => {
+test('if others touched the same file, the change is tested before the push', { skip }, async (t) => {
   const here = await workingPlace(t, base)
   const { start, tip } = await here.exported("sed -i 's/one/ONE/' README.md; echo junk > junk.log")
   const theirs = here.others('README.md', base.replace('seven', 'SEVEN'))
@@ -63,7 +63,7 @@ test('where others have touched the same file, it is tested before it is pushed'
   assert.deepEqual([pushed.PUSHED_SHA, pushed.MOVED], [waits.TIP_SHA, ''])
 })
 
-test('where nothing can be tested any more the branch stays as others have left it', { skip }, async (t) => {
+test('if no test is possible any more, the branch stays as others left it', { skip }, async (t) => {
   const here = await workingPlace(t, base)
   const made = await here.exported("sed -i 's/one/ONE/' README.md")
   const theirs = here.others('README.md', base.replace('seven', 'SEVEN'))
@@ -85,7 +85,7 @@ test('a conflict names each file, and leaves the branch alone', { skip }, async 
   assert.equal(run(here.folder, ['rev-parse', branch]), theirs)
 })
 
-test('an agent finds both sides of a conflict, and what it makes of them is exported', {
+test('an agent gets both sides of a conflict, and its resolution is exported', {
   skip,
 }, async (t) => {
   const here = await workingPlace(t, base)
@@ -106,7 +106,7 @@ test('an agent finds both sides of a conflict, and what it makes of them is expo
 })
 
 for (const how of ['rebase', 'merge'] as const)
-  test(`a base that has moved on comes first: ${how}`, { skip }, async (t) => {
+  test(`a base that has moved comes first: ${how}`, { skip }, async (t) => {
     const here = await workingPlace(t, base)
     const made = await here.exported('echo mine > mine')
     const theirs = here.others('theirs', 'theirs\n', 'main')
@@ -119,7 +119,7 @@ for (const how of ['rebase', 'merge'] as const)
     assert.equal(here.shown(`${branch}:mine`), 'mine')
   })
 
-test('a token that is refused in mid-run is looked up once more', { skip }, async (t) => {
+test('a token that is refused in the middle of a run is looked up once more', { skip }, async (t) => {
   let token = 'old'
   const here = await workingPlace(t, base, () => ({ token, scope: 'none' }))
   const made = await here.exported('echo x > mine')
@@ -140,7 +140,7 @@ test('a token that is refused in mid-run is looked up once more', { skip }, asyn
   assert.deepEqual([end.outcome, end.reason], ['failed', 'repo_auth'])
 })
 
-test('work begins on several branches joined, and shows its own change alone', { skip }, async (t) => {
+test('work that starts from several merged branches shows only its own change', { skip }, async (t) => {
   const here = await workingPlace(t, base)
   const tips = ['one', 'two', 'three'].map((name) => here.others(name, name, name))
   const made = await here.exported('test -f one && test -f two && test -f three && echo x > mine', [
@@ -159,7 +159,7 @@ test('work begins on several branches joined, and shows its own change alone', {
   assert.equal(run(join(later, 'r.git'), ['show', `${made.tip}:three`]), 'three')
 })
 
-test('branches that cannot be joined are named with their files', { skip }, async (t) => {
+test('branches that cannot be merged are named with their files', { skip }, async (t) => {
   const here = await workingPlace(t, base)
   here.others('README.md', base.replace('one', 'ONE'), 'one')
   here.others('README.md', base.replace('one', 'eins'), 'two')
@@ -174,7 +174,7 @@ test('branches that cannot be joined are named with their files', { skip }, asyn
 const tenCommits = (here: WorkingPlace, name: string, to?: string) =>
   Array.from({ length: 10 }, (_, n) => here.others(`${name}${n}`, name, to)).at(-1)!
 
-test('a checkout of few commits is put on many that others have pushed', { skip }, async (t) => {
+test('a shallow checkout is put on many commits that others pushed', { skip }, async (t) => {
   const here = await workingPlace(t, base)
   const made = await here.exported('echo mine > mine; git add mine; git commit -qm Mine', [], { depth: 1 })
   const theirs = tenCommits(here, 'theirs')
@@ -185,7 +185,7 @@ test('a checkout of few commits is put on many that others have pushed', { skip 
 })
 
 for (const how of ['rebase', 'merge'] as const)
-  test(`a checkout of few commits whose base has moved far: ${how}`, { skip }, async (t) => {
+  test(`a shallow checkout whose base has moved far: ${how}`, { skip }, async (t) => {
     const here = await workingPlace(t, base)
     const made = await here.exported('echo mine > mine', [], { depth: 1 })
     const theirs = tenCommits(here, 'theirs', 'main')
@@ -201,7 +201,7 @@ for (const how of ['rebase', 'merge'] as const)
     run(here.folder, ['fsck', '--connectivity-only', '--strict'])
   })
 
-test('branches far apart are joined in a checkout of few commits', { skip }, async (t) => {
+test('distant branches are merged in a shallow checkout', { skip }, async (t) => {
   const here = await workingPlace(t, base)
   tenCommits(here, 'one', 'one')
   tenCommits(here, 'two', 'two')
@@ -213,7 +213,7 @@ test('branches far apart are joined in a checkout of few commits', { skip }, asy
   run(here.folder, ['fsck', '--connectivity-only', '--strict'])
 })
 
-test('a branch far from its base is put on it in a checkout of few commits', { skip }, async (t) => {
+test('a branch far from its base is put on it in a shallow checkout', { skip }, async (t) => {
   const here = await workingPlace(t, base)
   tenCommits(here, 'work', branch)
   const moved = tenCommits(here, 'base', 'main')

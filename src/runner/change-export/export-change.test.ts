@@ -24,7 +24,7 @@ const fails = async (work: Promise<unknown>, reason: string, words: RegExp): Pro
   return error.message
 }
 
-test('commits and what is not committed come out as ours, the same each time', async () => {
+test('commits and uncommitted changes are exported as ours, the same each time', async () => {
   using place = exportFixture()
   const { git, write, own_git, start } = place
   write('src/b.txt', 'new\n')
@@ -70,7 +70,7 @@ test('commits and what is not committed come out as ours, the same each time', a
   assert.ok(!existsSync(join(place.dir, 'attempt/carry')))
 })
 
-test('the snapshot that passed is taken, not what tests left; squashed it is one commit', async () => {
+test('the snapshot that passed is exported without what tests left, and squashing gives one commit', async () => {
   using place = exportFixture()
   const { git, write, own_git, start } = place
   write('src/a.txt', 'good\n')
@@ -85,7 +85,7 @@ test('the snapshot that passed is taken, not what tests left; squashed it is one
   assert.equal(place.list().history, 'squashed')
 })
 
-test('nothing changed is no commit; a history that was rewritten is taken as one commit', async () => {
+test('no change means no commit, and a rewritten history is exported as one commit', async () => {
   using place = exportFixture()
   const { git, write, own_git, start } = place
   git('commit', '-q', '--allow-empty', '-m', 'empty')
@@ -100,7 +100,7 @@ test('nothing changed is no commit; a history that was rewritten is taken as one
   assert.match(place.told.join(), /history_rewritten/)
 })
 
-test('what Git LFS keeps is not exported, and is told', async () => {
+test('Git LFS content is not exported, which is reported', async () => {
   const oid = createHash('sha256').update('big\n').digest('hex')
   const content = `version https://git-lfs.github.com/spec/v1\noid sha256:${oid}\nsize 4\n`
   using place = exportFixture([
@@ -123,7 +123,7 @@ test('what Git LFS keeps is not exported, and is told', async () => {
   })
 })
 
-test('what is changed within a submodule is told, and left out', async () => {
+test('a change within a submodule is reported and left out', async () => {
   using place = exportFixture()
   const sub = join(place.dir, 'sub.git')
   makeRepository(sub, [{ path: 'in.txt', content: 'in\n' }])
@@ -174,7 +174,7 @@ test('no setting, hook, filter, attribute or nested repository of the agent runs
   assert.equal((await place.exportChange()).tip, tip)
 })
 
-test('a pack that is none, is cut, lacks objects or holds what git forbids is refused', async () => {
+test('a pack that is invalid, cut off, lacks objects or holds what git forbids is refused', async () => {
   using place = exportFixture()
   const { folder, commit } = forge(place)
   const blob = run(folder, ['hash-object', '-w', '--stdin'], 'x')
@@ -242,7 +242,7 @@ test('bombs are refused by their size before anything reads them', async () => {
   await fails(exportChange(tree), 'too_large', /more than 100000 paths/)
 })
 
-test('names, links, modes and submodules that other machines stumble over are refused where they are new', async () => {
+test('new names, links, modes and submodules that break on other machines are refused', async () => {
   const old = [
     { path: 'Readme', content: 'a' },
     { path: 'readme', content: 'b' },
@@ -301,7 +301,7 @@ test('names, links, modes and submodules that other machines stumble over are re
   assert.equal(place.list().files.find(({ path }) => path === 's')?.kind, 'submodule')
 })
 
-test('what one commit adds and the next takes away is looked at, too', async () => {
+test('a file that one commit adds and the next removes is checked too', async () => {
   using place = exportFixture()
   const { git, write, start } = place
   const addAndTakeAway = (x: string) => {
@@ -322,7 +322,7 @@ test('what one commit adds and the next takes away is looked at, too', async () 
   assert.deepEqual((await place.exportChange()).asked, ['.github/workflows/ci.yml'])
 })
 
-test('protected files are refused or asked about under both names, and tests are shown apart', async () => {
+test('protected files are refused or need approval under both names, and tests are listed separately', async () => {
   using place = exportFixture([
     { path: '.github/workflows/ci.yml', content: 'on: push\n' },
     { path: 'test/a.test.ts', content: 'old\n' },
@@ -353,7 +353,7 @@ test('protected files are refused or asked about under both names, and tests are
   assert.equal(place.list().files[0]?.decision, 'ask')
 })
 
-test('secrets are found in every form, with file and line, and are not told', async () => {
+test('secrets are found in every form, with file and line, and are not shown', async () => {
   using place = exportFixture()
   const secret = 'correct horse battery staple'
   const exportChange = (at: ExportFixture = place) =>

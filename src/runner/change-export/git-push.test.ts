@@ -82,7 +82,7 @@ const refuses = async (work: Promise<unknown>, reason: string, words: RegExp) =>
   assert.ok(error.hint)
 }
 
-test('pushed twice is pushed once, and later commits follow', async () => {
+test('pushing twice pushes once, and later commits follow', async () => {
   const { push, branch, first, tip } = pushPlace()
   const pushed = { sha: first, branch: 'errand/x', forced: false }
   assert.deepEqual(await push({ tip: first }), { ...pushed, before: false })
@@ -92,7 +92,7 @@ test('pushed twice is pushed once, and later commits follow', async () => {
   assert.equal(branch(), tip)
 })
 
-test('killed before and after each part, it is pushed once in the end', async () => {
+test('a push killed before and after each part is pushed exactly once', async () => {
   for (const point of ['look', 'push', 'verify', 'end']) {
     const { ours, url, tip, push, branch } = pushPlace()
     const module = (path: string) => JSON.stringify(new URL(path, import.meta.url).href)
@@ -127,7 +127,7 @@ test('killed before and after each part, it is pushed once in the end', async ()
   }
 })
 
-test('commits of others on the branch are never lost, but by a lease that was asked for', async () => {
+test('commits of others on the branch are never lost, except with an explicit lease', async () => {
   const { push, branch, server, start, first, tip, commit } = pushPlace()
   const theirs = commit(start, 'theirs', server)
   run(server, ['update-ref', 'refs/heads/errand/x', theirs])
@@ -142,7 +142,7 @@ test('commits of others on the branch are never lost, but by a lease that was as
   await refuses(push({ expected: first }), 'branch_moved', /is gone/)
 })
 
-test('a branch that moves between the look and the push stays as it is', async () => {
+test('a branch that moves between the check and the push stays as it is', async () => {
   const { push, branch, server, start, commit } = pushPlace()
   const theirs = commit(start, 'theirs', server)
   const phase = (name: string) => {
@@ -152,7 +152,7 @@ test('a branch that moves between the look and the push stays as it is', async (
   assert.equal(branch(), theirs)
 })
 
-test("what the server's rules refuse has its words, and the default branch is never pushed to", async () => {
+test("a refusal by the server's rules has the server's words, and the default branch is never pushed to", async () => {
   const { push, hook, branch, first, server } = pushPlace()
   hook('echo "GH006: Protected branch update failed" >&2; exit 1')
   await refuses(push(), 'protected_branch', /hook declined.*Protected branch update failed/)
@@ -167,7 +167,7 @@ test("what the server's rules refuse has its words, and the default branch is ne
     await refuses(push({ branch: bad }), 'push_refused', /not a valid branch name/)
 })
 
-test('a token that may read and not write, and none at all, are told apart', async () => {
+test('a read-only token and no token give different errors', async () => {
   const { push } = pushPlace()
   const login = needsLogin({ username: 'x-access-token', password: 'reader-token' })
   host.intercept = (path, response, request) => {
@@ -180,7 +180,7 @@ test('a token that may read and not write, and none at all, are told apart', asy
   await refuses(push({}), 'repo_auth', /./)
 })
 
-test('a server that breaks off is tried again, and a push whose answer was lost counts', async () => {
+test('a server that drops the connection is retried, and a push whose answer was lost counts', async () => {
   const { push, branch, tip, pauses } = pushPlace()
   let left = 2
   host.intercept = (_path, response) => {
@@ -206,7 +206,7 @@ test('a server that breaks off is tried again, and a push whose answer was lost 
   assert.equal(other.branch(), other.tip)
 })
 
-test('no setting of the machine and no file of the repository sends it elsewhere', async () => {
+test('no setting of the machine and no file of the repository redirects the push', async () => {
   const { push, ours, branch, tip } = pushPlace()
   const home = join(dir, 'home')
   mkdirSync(home, { recursive: true })

@@ -35,7 +35,7 @@ async function exportBoxed(place: ExportFixture, args: object = {}) {
   return { ...end, said }
 }
 
-test('a change comes out of the sandbox', { skip }, async () => {
+test('a change is exported from the sandbox', { skip }, async () => {
   using place = exportFixture()
   place.write('src/a.txt', 'from inside\n')
   const { outcome, exports, message } = await exportBoxed(place)
@@ -47,7 +47,7 @@ test('a change comes out of the sandbox', { skip }, async () => {
   assert.equal(place.file(exports!.TIP_SHA!, 'src/a.txt'), 'from inside')
 })
 
-test("another tenant's repository cannot be read by way of the agent's", { skip }, async () => {
+test("another tenant's repository cannot be read through the agent's", { skip }, async () => {
   using place = exportFixture()
   const other = join(place.dir, 'other.git')
   const theirs = makeRepository(other, [{ path: 'secret', content: 'of another tenant' }])

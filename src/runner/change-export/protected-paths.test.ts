@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { judge, pathKind, protector } from './protected-paths.ts'
 
-test("the first rule that fits decides, the task's before the usual ones, whatever the case", () => {
+test("the first matching rule decides, the task's before the defaults, ignoring case", () => {
   const protect = protector([
     { paths: ['.github/workflows/docs.yml', 'test/**'], decision: 'flag' },
     { paths: ['src/secret/**', 'test/fixed.ts'], decision: 'forbid' },
@@ -28,7 +28,7 @@ test("the first rule that fits decides, the task's before the usual ones, whatev
   })
 })
 
-test('tests, files of CI, hooks and owners are told from others', () => {
+test('tests, CI files, hooks and owners are distinguished from others', () => {
   const kinds = {
     'test/a.ts': 'test',
     'pkg/a_test.go': 'test',

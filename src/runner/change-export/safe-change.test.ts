@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { leadsOutside } from './safe-change.ts'
 
-test('a link may lead to what is surely within its repository', () => {
+test('a link may lead to a target that is certainly within its repository', () => {
   const inside = [
     ['l', 'a'],
     ['l', './a/b'],

@@ -52,7 +52,7 @@ async function preparedPlace(t: TestContext, ...setup: (string | { command: stri
 
 const writesEnv = 'printf "DB=%s\\n" "$TEST_DB" > .env'
 
-test('what setup leaves is not committed; what the agent changed is', { skip }, async (t) => {
+test("files that setup leaves are not committed, and the agent's changes are", { skip }, async (t) => {
   const here = await preparedPlace(
     t,
     `${writesEnv}; mkdir -p gen; echo a > gen/a; echo b > gen/b; echo two >> README.md; echo c > 'c "c"'`,
@@ -73,7 +73,7 @@ test('what setup leaves is not committed; what the agent changed is', { skip }, 
   assert.equal(run(here.ownGit(), ['show', `${again.TIP_SHA}:README.md`]), 'one\ntwo\nthree')
 })
 
-test('commits of an agent that takes all there is are without it, and its words stay', {
+test("commits of an agent that adds everything leave out setup's files, and keep their messages", {
   skip,
 }, async (t) => {
   const here = await preparedPlace(t, writesEnv, 'echo two >> README.md')
@@ -125,7 +125,7 @@ test('work that was exported before the secret was known is not pushed', { skip 
   assert.equal(run(here.folder, ['for-each-ref', `refs/heads/${branch}`]), '')
 })
 
-test('what a follow-up puts on the work of others is looked at as well', { skip }, async (t) => {
+test("a follow-up's additions to the work of others are checked too", { skip }, async (t) => {
   const here = await preparedPlace(t)
   const made = await here.exported(`printf %s '${value}' > config`)
   const theirs = here.others('theirs', 'theirs\n')
@@ -137,7 +137,7 @@ test('what a follow-up puts on the work of others is looked at as well', { skip 
   assert.equal(run(here.folder, ['rev-parse', branch]), theirs)
 })
 
-test('a setup that fails, or is begun again, leaves nothing for the commit', { skip }, async (t) => {
+test('a setup that fails or restarts leaves nothing for the commit', { skip }, async (t) => {
   const here = await preparedPlace(t, writesEnv, 'echo first > first; test -f .git/go')
   const end = await here.ended(here.prepare, values)
   assert.deepEqual([end.outcome, end.reason], ['failed', 'workspace'])
@@ -155,7 +155,7 @@ test('a setup that fails, or is begun again, leaves nothing for the commit', { s
   assert.equal(here.names(), 'mine')
 })
 
-test('a step of setup that is to be committed is, and the ones around it are not', { skip }, async (t) => {
+test('a setup step marked for commit is committed, and the steps around it are not', { skip }, async (t) => {
   const here = await preparedPlace(
     t,
     'echo a > a; echo shared > shared',
@@ -169,7 +169,7 @@ test('a step of setup that is to be committed is, and the ones around it are not
   assert.equal(here.names(), 'b\nmine\nshared')
 })
 
-test('others that have changed what setup changed, too, keep their change', { skip }, async (t) => {
+test('others who changed the same files as setup keep their change', { skip }, async (t) => {
   const here = await preparedPlace(t, 'echo two >> README.md')
   await here.done(here.prepare, values)
   await here.agent('echo mine > mine')

@@ -10,7 +10,7 @@ import { elfLoader } from './elf-loader.ts'
 const program = '/bin/ls'
 const skip = elfLoader(program) === undefined && `${program} loads nothing here`
 
-test('a program is kept with all that it loads, once, and what is older goes', { skip }, async (t) => {
+test('a program is stored once with all that it loads, and older copies are removed', { skip }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'errand-socat-'))
   t.after(() => rmSync(folder, { recursive: true }))
   mkdirSync(join(folder, 'socat-0123456789abcdef'))

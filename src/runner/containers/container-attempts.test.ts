@@ -70,7 +70,7 @@ for (const [what, spec, message] of [
   ],
   ['no image at all', { image: undefined }, /names no image/],
 ] as const)
-  containerTest(`${what} is told before anything begins`, async (t) => {
+  containerTest(`${what} is reported before anything starts`, async (t) => {
     const here = containerPlace(t, { image: undefined })
     const attempts = here.open()
     const told = await attempts
@@ -83,7 +83,7 @@ for (const [what, spec, message] of [
     await attempts.close()
   })
 
-containerTest('a program that the image does not have is a failure to start', async (t) => {
+containerTest('a program that the image lacks is a start failure', async (t) => {
   const here = containerPlace(t)
   const box = here.boxes.box({ isolation: 'container', network: 'none', image: IMAGE }, here.path, 'program')
   await box.prepare()
@@ -97,7 +97,7 @@ containerTest('a program that the image does not have is a failure to start', as
   assert.equal(await box.end(), true)
 })
 
-containerTest('past its memory it is ended, with the figure', async (t) => {
+containerTest('a step over its memory limit is ended, with the figure', async (t) => {
   const here = containerPlace(t)
   const attempts = here.open()
   const spec = command('awk \'BEGIN { s = "x"; while (1) s = s s }\'', {
@@ -110,7 +110,7 @@ containerTest('past its memory it is ended, with the figure', async (t) => {
   await attempts.close()
 })
 
-containerTest('its processes are limited, as are its cores', async (t) => {
+containerTest('its processes and its cores are limited', async (t) => {
   const here = containerPlace(t)
   const attempts = here.open()
   const spec = command('i=0; while [ $i -lt 60 ]; do sleep 30 & i=$((i+1)); done; echo all', {
@@ -123,7 +123,7 @@ containerTest('its processes are limited, as are its cores', async (t) => {
   await attempts.close()
 })
 
-containerTest('canceled it has its grace and says its last, then all of it is gone', async (t) => {
+containerTest('a canceled step has its grace period and last words, then all of it is gone', async (t) => {
   const here = containerPlace(t)
   const attempts = here.open()
   const spec = command('trap "echo bye; exit 0" TERM; echo up; while :; do sleep 0.05; done')
@@ -137,7 +137,7 @@ containerTest('canceled it has its grace and says its last, then all of it is go
   await attempts.close()
 })
 
-containerTest('one that heeds no signal is killed at the end of its time', async (t) => {
+containerTest('a step that ignores signals is killed when its time is over', async (t) => {
   const here = containerPlace(t)
   const attempts = here.open({ timeoutGraceMs: 50 })
   const cmd = 'trap "" TERM; echo up; while :; do sleep 0.05; done'
@@ -152,7 +152,7 @@ containerTest('one that heeds no signal is killed at the end of its time', async
   await attempts.close()
 })
 
-containerTest('a container that somebody kills or removes is told as killed', async (t) => {
+containerTest('a container that somebody kills or removes is reported as killed', async (t) => {
   const here = containerPlace(t)
   const attempts = here.open()
   for (const ends of ['kill', 'remove'] as const) {
@@ -206,7 +206,7 @@ async function otherRunner(path: string, spec: AttemptSpec) {
 const read = (file: string) => (existsSync(file) ? readFileSync(file, 'utf8') : '')
 
 containerTest(
-  'a step outlives its runner: all that it says is there once, and its code is kept',
+  'a step outlives its runner: all its output is there once, and so is its exit code',
   async (t) => {
     const here = containerPlace(t)
     const spec = command(
@@ -229,23 +229,26 @@ containerTest(
   },
 )
 
-containerTest('what ended while no runner was there has its code, and nothing of it is left', async (t) => {
-  const here = containerPlace(t)
-  const spec = command('echo up; while [ ! -e go ]; do sleep 0.02; done; echo late; exit 3')
-  const kill = await otherRunner(here.path, spec)
-  await until(() => read(join(here.path, 'attempts', spec.attempt_id, 'stdout')) === 'up\n')
-  await kill()
-  writeFileSync(inWorkspace(here.path, 'go'), '')
-  await until(() => read(join(here.path, 'attempts', spec.attempt_id, 'exit')) !== '')
-  assert.deepEqual(await here.left(), [])
-  const attempts = here.open()
-  const [attempt] = await attempts.recover()
-  const end = await endOf(attempt!)
-  assert.deepEqual([end.exit_code, await textOf(attempt!)], [3, 'up\nlate\n'])
-  await attempts.close()
-})
+containerTest(
+  'a step that ended without a runner has its exit code, and nothing of it is left',
+  async (t) => {
+    const here = containerPlace(t)
+    const spec = command('echo up; while [ ! -e go ]; do sleep 0.02; done; echo late; exit 3')
+    const kill = await otherRunner(here.path, spec)
+    await until(() => read(join(here.path, 'attempts', spec.attempt_id, 'stdout')) === 'up\n')
+    await kill()
+    writeFileSync(inWorkspace(here.path, 'go'), '')
+    await until(() => read(join(here.path, 'attempts', spec.attempt_id, 'exit')) !== '')
+    assert.deepEqual(await here.left(), [])
+    const attempts = here.open()
+    const [attempt] = await attempts.recover()
+    const end = await endOf(attempt!)
+    assert.deepEqual([end.exit_code, await textOf(attempt!)], [3, 'up\nlate\n'])
+    await attempts.close()
+  },
+)
 
-containerTest('where the program outside is killed its container goes with the step', async (t) => {
+containerTest('when the program outside is killed its container ends with the step', async (t) => {
   const here = containerPlace(t)
   const attempts = here.open()
   const attempt = await attempts.start(command('echo up; while :; do sleep 0.05; done'), 1)
@@ -264,28 +267,25 @@ containerTest('where the program outside is killed its container goes with the s
   await attempts.close()
 })
 
-containerTest(
-  'what a crash has left is removed when a runner starts, and nothing that is held',
-  async (t) => {
-    const here = containerPlace(t)
-    const attempts = here.open()
-    const attempt = await attempts.start(command('echo up; while [ ! -e go ]; do sleep 0.02; done'), 1)
-    await until(async () => (await textOf(attempt)) === 'up\n')
-    const { Id } = await new DockerApi().client.ask<{ Id: string }>('POST', '/containers/create', {
-      body: {
-        Image: IMAGE,
-        Cmd: ['sh'],
-        Labels: { 'errand.box': here.containers.name, 'errand.box_folder': join(here.path, 'gone') },
-      },
-    })
-    await here.boxes.sweep()
-    const left = await here.left()
-    assert.ok(left.length === 1 && !left.includes(Id))
-    writeFileSync(inWorkspace(here.path, 'go'), '')
-    assert.equal((await endOf(attempt)).outcome, 'success')
-    await attempts.close()
-  },
-)
+containerTest('a starting runner removes what a crash left, but nothing that is in use', async (t) => {
+  const here = containerPlace(t)
+  const attempts = here.open()
+  const attempt = await attempts.start(command('echo up; while [ ! -e go ]; do sleep 0.02; done'), 1)
+  await until(async () => (await textOf(attempt)) === 'up\n')
+  const { Id } = await new DockerApi().client.ask<{ Id: string }>('POST', '/containers/create', {
+    body: {
+      Image: IMAGE,
+      Cmd: ['sh'],
+      Labels: { 'errand.box': here.containers.name, 'errand.box_folder': join(here.path, 'gone') },
+    },
+  })
+  await here.boxes.sweep()
+  const left = await here.left()
+  assert.ok(left.length === 1 && !left.includes(Id))
+  writeFileSync(inWorkspace(here.path, 'go'), '')
+  assert.equal((await endOf(attempt)).outcome, 'success')
+  await attempts.close()
+})
 
 containerTest('an engine that goes away in the middle loses nothing of the step', async (t) => {
   const cable = await EngineCable.open(t)
@@ -308,7 +308,7 @@ containerTest('an engine that goes away in the middle loses nothing of the step'
   await attempts.close()
 })
 
-containerTest('what the engine refuses is told as it says it', async (t) => {
+containerTest('a refusal by the engine is reported with its reason', async (t) => {
   const cable = await EngineCable.open(t)
   const here = containerPlace(t, { env: { DOCKER_HOST: cable.address } })
   const attempts = here.open()
@@ -327,7 +327,7 @@ async function unusable(t: TestContext, env: Record<string, string>): Promise<st
   return containers.unusable ?? 'usable'
 }
 
-test('no engine and one of another machine are told apart', async (t) => {
+test('no engine and one on another machine give different errors', async (t) => {
   assert.match(
     await unusable(t, { DOCKER_HOST: 'unix:///nowhere/docker.sock' }),
     /^Docker is not reachable at \/nowhere/,
@@ -335,7 +335,7 @@ test('no engine and one of another machine are told apart', async (t) => {
   assert.match(await unusable(t, { DOCKER_HOST: 'tcp://127.0.0.1:1' }), /is on another machine/)
 })
 
-containerTest('an engine that hangs is told', async (t) => {
+containerTest('an engine that hangs is reported', async (t) => {
   const cable = await EngineCable.open(t)
   cable.on(/^GET \/info$/, 'held')
   assert.match(
@@ -344,7 +344,7 @@ containerTest('an engine that hangs is told', async (t) => {
   )
 })
 
-containerTest('what it may write is limited by its workspace', async (t) => {
+containerTest('its workspace limits what it may write', async (t) => {
   const here = containerPlace(t)
   const attempts = here.open()
   const spec = command('dd if=/dev/zero of=big bs=1M count=64 2>/dev/null; while :; do sleep 0.1; done', {
@@ -357,7 +357,7 @@ containerTest('what it may write is limited by its workspace', async (t) => {
   await attempts.close()
 })
 
-containerTest('that an engine comes and goes is told', async (t) => {
+containerTest('the watch reports that an engine comes and goes', async (t) => {
   const cable = await EngineCable.open(t)
   const { boxes } = containerPlace(t, { env: { DOCKER_HOST: cable.address } })
   const told: string[] = []

@@ -11,7 +11,7 @@ const V1 = [
 ].join('\n')
 const V2 = mount('/sys/fs/cgroup', 'cgroup2', 'nsdelegate')
 
-test('figures are those of the container, and never of the whole machine once its process is dead', () => {
+test("the figures are the container's, and never the whole machine's once its process is dead", () => {
   const alive = '4:memory:/docker/abc\n2:cpuacct:/docker/abc\n0::/docker/abc\n'
   const dead = '4:memory:/\n2:cpuacct:/\n0::/docker/abc\n'
   const folders = ownFolders('abc', V1, alive)

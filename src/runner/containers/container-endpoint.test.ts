@@ -9,7 +9,7 @@ import {
 } from '../../../test/support/runner/container-fixture.ts'
 import { PUBLIC, proxyFixture, webServer } from '../../../test/support/runner/proxy-fixture.ts'
 
-test('by its endpoint a container reaches what it may, and is told of what it may not', {
+test('through its endpoint a container reaches allowed hosts, and learns which ones are refused', {
   skip,
 }, async (t) => {
   const image = await baseImage('node:24-slim')
@@ -41,7 +41,9 @@ test('by its endpoint a container reaches what it may, and is told of what it ma
   await attempts.close()
 })
 
-test('an image that has nothing reaches its network by the socat of this machine', { skip }, async (t) => {
+test("a container from an image without tools reaches its network with this machine's socat", {
+  skip,
+}, async (t) => {
   const { supervisor, world } = proxyFixture(t)
   const port = await webServer(t, (_request, response) => void response.end('from the server\n'))
   world({ names: { 'allowed.test': [[PUBLIC]] }, servers: { [`${PUBLIC}:80`]: port } })

@@ -50,14 +50,14 @@ async function emptyImage(t: TestContext, architecture: string): Promise<string>
   return image
 }
 
-test('an image without a shell is refused before anything begins', { skip }, async (t) => {
+test('an image without a shell is refused before anything starts', { skip }, async (t) => {
   const image = await emptyImage(t, process.arch === 'arm64' ? 'arm64' : 'amd64')
   const { reason, message } = await endIn(t, image)
   assert.equal(reason, 'start_failed')
   assert.match(message, new RegExp(`^The image ${image} has no /bin/sh\\.`))
 })
 
-test('an image whose shell leaves a pipe or a device in place of its answer holds nobody up', {
+test('an image whose shell leaves a pipe or a device instead of its answer blocks nothing', {
   skip,
 }, async (t) => {
   const { engine, labels, name } = dockerFor(t)
@@ -84,7 +84,7 @@ test('an image of another architecture is refused, with both named', { skip }, a
   assert.match(message, new RegExp(`^The image ${image} is built for ${other}, but this machine is \\w+\\.`))
 })
 
-test('an image that is not here is pulled, and the run says so', { skip }, async (t) => {
+test('a missing image is pulled, and the run says so', { skip }, async (t) => {
   const cable = await EngineCable.open(t)
   cable.on(/^GET \/images\/.*\/json$/, { status: 404, message: `No such image: ${IMAGE}` })
   cable.on(/^POST \/images\/create$/, { status: 200, message: '' })
@@ -93,7 +93,7 @@ test('an image that is not here is pulled, and the run says so', { skip }, async
   assert.deepEqual(phases, [`Pulling the image ${IMAGE}.`, `Pulled the image ${IMAGE}.`])
 })
 
-test('an engine that does not see the files of its runner is found out by a trial', { skip }, async (t) => {
+test("a trial detects an engine that does not see its runner's files", { skip }, async (t) => {
   const cable = await EngineCable.open(t)
   const message = 'invalid mount config for type "bind": bind source path does not exist: /there'
   cable.on(/^POST \/containers\/create$/, { status: 400, message })
@@ -102,7 +102,7 @@ test('an engine that does not see the files of its runner is found out by a tria
   assert.match(end.message, /does not see the files of this runner.*at the same paths/s)
 })
 
-test('an engine that lets containers write to /proc is found out by a trial', { skip }, async (t) => {
+test('a trial detects an engine that lets containers write to /proc', { skip }, async (t) => {
   const cable = await EngineCable.open(t)
   cable.change(/^POST \/containers\/create$/, ({ HostConfig }) => delete HostConfig.ReadonlyPaths)
   const { reason, message } = await endIn(t, IMAGE, { DOCKER_HOST: cable.address })
@@ -110,7 +110,7 @@ test('an engine that lets containers write to /proc is found out by a trial', { 
   assert.match(message, /does not prevent containers from writing to \/proc.*Docker 18\.09/s)
 })
 
-test('a program made for another libc than the image has is refused, with both named', {
+test("a program for another libc than the image's is refused, with both named", {
   skip,
 }, async (t) => {
   const here = containerPlace(t)
@@ -138,7 +138,7 @@ test('a program made for another libc than the image has is refused, with both n
     })
 })
 
-test('an engine that hangs as an image is looked up is not waited for', { skip }, async (t) => {
+test('an engine that hangs during an image lookup is not waited for', { skip }, async (t) => {
   const cable = await EngineCable.open(t)
   cable.on(/^GET \/images\/.*\/json$/, 'held')
   const { reason, message } = await endIn(t, IMAGE, { DOCKER_HOST: cable.address })
@@ -146,7 +146,7 @@ test('an engine that hangs as an image is looked up is not waited for', { skip }
   assert.match(message, /hangs: it did not look up the image/)
 })
 
-test('a bridge is made of what there is in an image', () => {
+test('a bridge uses the tools that the image has', () => {
   const image = { name: 'image', tools: {}, runsNode: false } as Parameters<typeof imageBridge>[0]
   const first = (more: Partial<typeof image>) => imageBridge({ ...image, ...more }).command[0]
   assert.equal(first({ tools: { socat: '/bin/socat', node: '/bin/node' }, runsNode: true }), '/bin/socat')

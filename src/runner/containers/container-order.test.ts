@@ -18,7 +18,7 @@ function order(mounts: readonly Mount[], limits = {}) {
   return { ...rest, host: HostConfig as typeof HostConfig & { Tmpfs: Record<string, string> } }
 }
 
-test('each path is mounted once: what may be written before what may be read, and ours before all', () => {
+test('each path is mounted once: writable before readable, and our own before all others', () => {
   const { host } = order([
     { kind: 'readable', path: '/etc/ca.crt', source: '/one' },
     { kind: 'readable', path: '/etc/ca.crt', source: '/one' },
@@ -42,7 +42,7 @@ test('each path is mounted once: what may be written before what may be read, an
   assert.deepEqual(Object.keys(host.Tmpfs), ['/tmp', '/home/errand', '/data', '/w/own'])
 })
 
-test('nothing is asked beyond the limits, and no more cores than there are', () => {
+test('an order stays within the limits, and asks for no more cores than there are', () => {
   const { host } = order([], { cpus: 8, memory_bytes: 1024 })
   assert.deepEqual(
     [host.NanoCpus, host.Memory, host.MemorySwap, host.PidsLimit],
@@ -51,7 +51,7 @@ test('nothing is asked beyond the limits, and no more cores than there are', () 
   assert.deepEqual([host.NetworkMode, host.CapDrop, host.ReadonlyRootfs], ['none', ['ALL'], true])
 })
 
-test('the filter lets nothing through that a sandbox refuses, and sockets of networks alone', () => {
+test('the filter allows nothing that a sandbox refuses, and only network sockets', () => {
   const { host } = order([])
   const text = (host.SecurityOpt as string[]).find((each) => each.startsWith('seccomp='))!
   const { defaultAction, syscalls } = JSON.parse(text.slice('seccomp='.length))

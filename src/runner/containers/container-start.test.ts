@@ -8,7 +8,7 @@ const launch = {
   env: { PLAIN: 'a', QUOTED: "it's $HOME\n`x`", 'odd.name': 'b', UID: '7', _: 'c' },
 }
 
-test('the script quotes what it is given, and leaves what shells keep for themselves to the engine', () => {
+test('the script quotes its input, and leaves variables that shells reserve to the engine', () => {
   const script = startScript(launch)
   assert.match(script, /^cd '\/place\/it'\\''s' /m)
   assert.match(script, /^set -- 'sh' '-c' 'echo it'\\''s' "\$@"$/m)

@@ -35,7 +35,7 @@ async function heardOf(t: TestContext, script: string): Promise<{ heard: Said[];
   return { heard, printed }
 }
 
-test('a script is let begin once nobody else can open its pipes', async (t) => {
+test('a script may start once nobody else can open its pipes', async (t) => {
   const { heard, printed } = await heardOf(
     t,
     'exec 8>said 9<go; echo began >&8; read -r go <&9; stat -c %a said go; echo done 3 >&8',
@@ -44,7 +44,7 @@ test('a script is let begin once nobody else can open its pipes', async (t) => {
   assert.deepEqual(heard, [{ type: 'began' }, { type: 'done', code: 3 }, { type: 'gone' }])
 })
 
-test('what an image floods the pipe of its script with is not kept', async (t) => {
+test('data with which an image floods the pipe of its script is discarded', async (t) => {
   const { heard, printed } = await heardOf(t, 'trap : PIPE; cat /dev/zero >said; echo "ended by $?"')
   assert.equal(heard[0]?.type, 'garbled')
   assert.equal(printed, `ended by ${128 + 13}\n`)

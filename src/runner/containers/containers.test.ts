@@ -20,7 +20,7 @@ const hanging = (address: string) => ({
   hint: 'Find out what blocks it; restarting Docker may help.',
 })
 
-test('an engine that takes the connection and says nothing is unusable, each time it is looked for', async (t) => {
+test('an engine that accepts the connection and says nothing is unusable on every check', async (t) => {
   const address = await silentEngine(t)
   const containers = new Containers({ stateDir: folderOf(t), env: { DOCKER_HOST: address } })
   // An unhandled rejection would end this process.
@@ -28,7 +28,7 @@ test('an engine that takes the connection and says nothing is unusable, each tim
   assert.deepEqual(await containers.find(), hanging(address))
 })
 
-test('an engine that names its version and then hangs is unusable, and usable once it answers', async (t) => {
+test('an engine that names its version and then hangs is unusable, until it answers', async (t) => {
   const folder = folderOf(t)
   const address = `unix://${folder}/docker.sock`
   let hangs = true

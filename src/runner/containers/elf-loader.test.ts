@@ -47,7 +47,7 @@ test('the loader of a program is the one that its header names', (t) => {
   assert.equal(elfLoader(join(dir, 'none')), undefined)
 })
 
-test('of the Node that runs this it is a file of this machine', {
+test('the loader of the running Node is a file of this machine', {
   skip: process.platform !== 'linux',
 }, () => {
   assert.match(elfLoader(process.execPath) ?? '', /\/ld-/)

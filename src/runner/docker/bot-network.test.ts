@@ -63,7 +63,7 @@ test('neither a bot nor a build reaches this machine, another bot or a metadata 
   assert.match((await free.logs({ stdout: true })).toString(), /host reached/)
 })
 
-test('names are still looked up, and what the operator allows is reached', { skip }, async (t) => {
+test('names still resolve, and destinations that the operator allows can be reached', { skip }, async (t) => {
   const port = await listening(t)
   const other = await listening(t)
   const here = await dockerUnderTest(t, { ERRAND_BOT_ALLOW: `${ownAddress()}:${port}` })
@@ -80,7 +80,7 @@ test('names are still looked up, and what the operator allows is reached', { ski
   )
 })
 
-test('two runners on a machine let their bots reach what each allows, and nothing that the other does', {
+test("with two runners on a machine, bots reach what their own runner allows and nothing of the other's", {
   skip,
 }, async (t) => {
   const ports = [await listening(t), await listening(t)]
@@ -95,7 +95,7 @@ test('two runners on a machine let their bots reach what each allows, and nothin
   assert.ok([one, other].every(({ network }) => buildsChain(network).length <= MOST_CHAIN_CHARACTERS))
 })
 
-test('the network of a runner goes with its rules when no bot is left, running or not', {
+test('the network of a runner is removed with its rules when no bot is left, running or not', {
   skip,
 }, async (t) => {
   const here = await dockerUnderTest(t)
@@ -114,7 +114,7 @@ test('the network of a runner goes with its rules when no bot is left, running o
   assert.deepEqual(await networks(t, here.base), [])
 })
 
-test('the network that runners of earlier versions shared is closed while a bot is on it, and goes then', {
+test('the network that runners of earlier versions shared is closed while it has a bot, then removed', {
   skip,
 }, async (t) => {
   const here = await dockerUnderTest(t)
@@ -135,7 +135,7 @@ test('the network that runners of earlier versions shared is closed while a bot 
   assert.ok((await rulesOf(here.network)).length > 10)
 })
 
-test('rules that someone has removed are set again', { skip }, async (t) => {
+test('rules that someone removed are set again', { skip }, async (t) => {
   const here = await dockerUnderTest(t)
   await Promise.all([here.engine.prepareNetwork(), here.engine.prepareNetwork()])
   const before = await rulesOf(here.network)
@@ -147,7 +147,7 @@ test('rules that someone has removed are set again', { skip }, async (t) => {
   assert.deepEqual(await rulesOf(here.network), before)
 })
 
-test('where someone else closes the network no rule is set, and its name is as it was told', {
+test('if someone else guards the network no rule is set, and it keeps its configured name', {
   skip,
 }, async (t) => {
   const here = await dockerUnderTest(t, { ERRAND_BOT_NETWORK_GUARD: 'external' })

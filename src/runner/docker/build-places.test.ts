@@ -63,7 +63,7 @@ if gateway_mac:
     for n in range(5): raw.send(gateway_mac + mac + b'\\x08\\0' + head(~total & 0xffff) + struct.pack('!HHHH', 9, 9, 16, 0) + b'forged !')
 `
 
-test('two builds at once neither see nor reach each other, nor speak in each other’s name', {
+test('two parallel builds can neither see nor reach each other, nor impersonate each other', {
   skip,
 }, async (t) => {
   const here = await dockerUnderTest(t)
@@ -126,7 +126,7 @@ test('two builds at once neither see nor reach each other, nor speak in each oth
   assert.match((await attacker.logs({ stdout: true, stderr: true })).toString(), /sees others/)
 })
 
-test('a bot can open no socket that reads or forges what is on its network', { skip }, async (t) => {
+test('a bot can open no socket that reads or forges traffic on its network', { skip }, async (t) => {
   const here = await dockerUnderTest(t)
   await here.engine.prepareNetwork()
   const { id } = await here.engine.create({
@@ -154,7 +154,7 @@ for family, kind, protocol in (socket.AF_PACKET, socket.SOCK_RAW, 3), (socket.AF
   assert.equal(printed, 'refused\nrefused\nrefused\n')
 })
 
-test('the network of a build and its cgroup are gone when it has ended, however it ends', {
+test('the network and cgroup of a build are removed when it ends, however it ends', {
   skip,
 }, async (t) => {
   const here = await dockerUnderTest(t)
@@ -186,7 +186,9 @@ test('the network of a build and its cgroup are gone when it has ended, however 
   )
 })
 
-test('what a killed runner’s build has left is swept, what another is at stays', { skip }, async (t) => {
+test("leftovers of a killed runner's build are swept, and those that another one uses stay", {
+  skip,
+}, async (t) => {
   const here = await dockerUnderTest(t)
   await here.engine.prepareNetwork()
   const child = await buildingProcess(t, here)
@@ -219,7 +221,7 @@ test('what a killed runner’s build has left is swept, what another is at stays
   assert.deepEqual(buildCgroups(cgroupName(here.runner, '')), [])
 })
 
-test('the rules of a network that someone has removed go with the next sweep', { skip }, async (t) => {
+test('the next sweep removes the rules of a network that someone removed', { skip }, async (t) => {
   const here = await dockerUnderTest(t)
   await here.engine.prepareNetwork()
   const rules = async () => {
@@ -251,7 +253,7 @@ test('the rules of a network that someone has removed go with the next sweep', {
   assert.equal((await rules()).length, before.length)
 })
 
-test('a build is given addresses that no route leads to, and told where there are none', {
+test('a build gets addresses that no route uses, and a clear error if there are none', {
   skip,
 }, async (t) => {
   const range = { first: 0x0a00_0000, bits: 26 }
@@ -285,7 +287,7 @@ test('a build is given addresses that no route leads to, and told where there ar
   })
 })
 
-test('an engine that has no addresses left is told apart, with what to do', async () => {
+test('an engine without free addresses gives its own error, with what to do', async () => {
   // The messages of Docker 20.10 and 29.
   for (const message of [
     'could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the network',
@@ -303,7 +305,7 @@ test('an engine that has no addresses left is told apart, with what to do', asyn
   }
 })
 
-test('what is still being made for a build when the rest fails is made before it is taken away', {
+test('parts still being created when the rest of a build fails are completed and then removed', {
   skip: existsSync('/proc/self/ns/cgroup') ? false : 'cgroups are a thing of Linux',
 }, async () => {
   const steps: string[] = []
@@ -335,7 +337,7 @@ test('what is still being made for a build when the rest fails is made before it
   assert.deepEqual(steps, ['made', 'taken away'])
 })
 
-test('where systemd has the cgroups it is told the limit before the slice begins, and without it there is none', {
+test('the systemd driver sets the limit before the slice starts, and without systemctl there is no cgroup', {
   skip: existsSync('/proc/self/ns/cgroup') ? false : 'cgroups are a thing of Linux',
 }, async (t) => {
   const dir = mkdtempSync(join(tmpdir(), 'errand-systemctl-'))

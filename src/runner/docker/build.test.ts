@@ -30,7 +30,7 @@ while time.time() < until:
 if own: print('at most', most, 'processes', flush=True)
 else: time.sleep(1000)`
 
-test('a container that takes the engine long to measure keeps no other from being held, nor a build from its end', {
+test('slow measuring of one container does not keep others from their limits, nor a build from its end', {
   skip,
 }, async (t) => {
   const cable = await EngineCable.open(t)
@@ -58,7 +58,7 @@ RUN dd if=/dev/zero of=/large bs=1M count=30; sleep 1000`
   assert.ok(cable.count(measuring) > 1)
 })
 
-test('a fork bomb in a build never has more processes than it may, from the first one on', {
+test('a fork bomb in a build never exceeds its process limit, from the first process on', {
   skip,
 }, async (t) => {
   const { engine, runner } = await dockerUnderTest(t)
@@ -72,7 +72,7 @@ test('a fork bomb in a build never has more processes than it may, from the firs
   assert.ok(most > 40 && most <= 50, `${most} processes`)
 })
 
-test('a disk is almost full that has few bytes left, or room for few files', {
+test('a disk with few free bytes or room for few files counts as almost full', {
   skip: noSmallDisk,
 }, async (t) => {
   const disk = (options: string): string => {

@@ -5,7 +5,7 @@ import { logFrames, RepeatedPieces } from './docker-log.ts'
 
 const TIME = '2026-01-31T10:20:30.123456789Z'
 
-test('frames are the same however their bytes come cut', async () => {
+test('frames are the same however their bytes are cut', async () => {
   const whole = Buffer.concat([frame(1, `${TIME} one\n`), frame(2, `${TIME} `), frame(1, `${TIME} ä b\n`)])
   for (let size = 1; size <= whole.length; size++) {
     const pieces: LogPiece[] = []
@@ -21,7 +21,7 @@ test('frames are the same however their bytes come cut', async () => {
   }
 })
 
-test('what is no frame is an error, not a wrong line', async () => {
+test('an invalid frame is an error, not a wrong line', async () => {
   for (const bytes of [frame(9, `${TIME} x`), frame(1, 'notime')])
     await assert.rejects(logFrames(cut(bytes, bytes.length)).next(), /cannot be read/)
 })
@@ -50,13 +50,13 @@ function newOnes(pieces: string, repeated = new RepeatedPieces()): string {
   return pieces.split(' ').filter(isNew).join(' ')
 }
 
-test('pieces of a stream that come again are told from new ones, also where several have one time', () => {
+test('repeated pieces of a stream are distinguished from new ones, even if several have the same time', () => {
   assert.equal(newOnes('o1 o2 o2 o3 o2 o2 o3 o4'), 'o1 o2 o2 o3 o4')
   assert.equal(newOnes('o1 o2 o3 o3 o2 o3 o3 o3 o4'), 'o1 o2 o3 o3 o3 o4')
   assert.equal(newOnes('o1 o3 o3 o1 o3 o1 o3 o3 o4'), 'o1 o3 o3 o4')
 })
 
-test('the newest line alone that comes again is told from pieces that follow in it', () => {
+test('a repeated newest line is distinguished from pieces that continue it', () => {
   assert.equal(newOnes('o1a. o1a. o2b. o2b. o3b.'), 'o1a. o2b. o3b.')
   assert.equal(newOnes('o1a o1a o1c. o1a o1a o1c. o2a.'), 'o1a o1a o1c. o2a.')
   assert.equal(newOnes('o1a o1a o1a. o2a'), 'o1a o1a o1a. o2a')
@@ -64,18 +64,18 @@ test('the newest line alone that comes again is told from pieces that follow in 
   assert.equal(newOnes('o1a. o1b. o2a.'), 'o1a. o1b. o2a.')
 })
 
-test('each stream has its own time: one may be a little behind the other', () => {
+test('each stream has its own time, and one may be a little behind the other', () => {
   assert.equal(newOnes('o1 o5 e4 e6 o7 e4 e6 o5 o7 o8'), 'o1 o5 e4 e6 o7 o8')
 })
 
-test('what is read a second time from the newest time on is known', () => {
+test('pieces that are read again from the newest time on are recognized', () => {
   const repeated = new RepeatedPieces()
   newOnes('o1 o2 e2 o3 o3', repeated)
   repeated.readAgain()
   assert.equal(newOnes('o3 o3 o3 e4', repeated), 'o3 e4')
 })
 
-test('after the clock was set back the earlier times are new', () => {
+test('after the clock is set back the earlier times count as new', () => {
   let clockMs = 10_000
   const repeated = new RepeatedPieces(() => clockMs)
   assert.equal(newOnes('o5 e5 o6 o5', repeated), 'o5 e5 o6')

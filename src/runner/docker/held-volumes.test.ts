@@ -12,7 +12,7 @@ import { namelessBytes, removeVolume, volumeBytes } from './volumes.ts'
 const skip = await dockerHere()
 const client = new DockerClient(process.env)
 
-test('where the disk of the engine is elsewhere its folders are opened, measured and let go all the same', {
+test("if the engine's disk is elsewhere, its folders are still opened, measured and released", {
   skip,
 }, async (t) => {
   const docker = dockerFor(t)

@@ -52,7 +52,7 @@ new Worker('require("node:worker_threads").parentPort.postMessage("thread")', { 
 const S = 1e9
 const order = { intervalSeconds: 7, timeoutSeconds: 2, retries: 4, startPeriodSeconds: 9 }
 
-test('a bot can neither set up io_uring, use sockets of the kernel or the machine below, nor make files that run as their owner', {
+test('a bot cannot set up io_uring, use kernel or VM sockets, or make setuid files', {
   skip,
 }, async (t) => {
   const here = await dockerUnderTest(t)
@@ -100,7 +100,7 @@ served
   assert.equal((await run('node:20-slim', ['node', '-e', NODE])).printed, 'thread child\nserved\n')
 })
 
-test('a check that is ordered counts before that of the image, and none is none', () => {
+test("an ordered check precedes the image's, and ordering none means none", () => {
   const image = { Test: ['CMD', 'old'], Interval: 60 * S }
   const times = { Interval: 7 * S, Timeout: 2 * S, Retries: 4, StartPeriod: 9 * S }
   assert.deepEqual(healthcheck({ ...order, cmd: 'curl x | grep y' }, image), {
@@ -114,7 +114,7 @@ test('a check that is ordered counts before that of the image, and none is none'
   assert.deepEqual(healthcheck('none', image), { Test: ['NONE'] })
 })
 
-test("an image's check counts within bounds, and one without has none", () => {
+test("an image's check counts within limits, and an image without one has none", () => {
   const fast = { Test: ['CMD-SHELL', 'true'], Interval: 1e6, Timeout: 1e6, Retries: 1e9, StartPeriod: 1e18 }
   assert.deepEqual(healthcheck(undefined, fast), {
     Test: ['CMD-SHELL', 'true'],

@@ -12,7 +12,7 @@ import { connectDocker } from './connected-docker.ts'
 const skip = await dockerHere()
 const never = new AbortController().signal
 
-test('a pull tells right credentials from wrong ones and none, and what is not there', {
+test('a pull distinguishes right, wrong and missing credentials, and a missing image', {
   skip,
 }, async (t) => {
   const { engine, image } = await dockerUnderTest(t)
@@ -46,7 +46,7 @@ test('a pull tells right credentials from wrong ones and none, and what is not t
   assert.equal(await engine.removeImage(name), true)
 })
 
-test('what a registry has the engine ask elsewhere is told to nobody', { skip }, async (t) => {
+test('an answer that a registry makes the engine request elsewhere is not disclosed', { skip }, async (t) => {
   const { engine } = await dockerUnderTest(t)
   const asked: string[] = []
   let status = 200
@@ -79,7 +79,7 @@ async function served(t: TestContext, answer: RequestListener): Promise<string> 
   return `127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
-test('no Docker is said with where it was looked for and what to do', async () => {
+test('a missing Docker is reported with where it was looked for and what to do', async () => {
   await assert.rejects(connectDocker({ DOCKER_HOST: 'unix:///no/such/docker.sock' }, 'none'), {
     code: 'unavailable',
     message: 'Docker is not reachable at /no/such/docker.sock.',

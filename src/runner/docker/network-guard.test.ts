@@ -19,7 +19,7 @@ const skip = process.platform === 'linux' ? false : 'iptables is a thing of Linu
 
 const bridge = { chain: 'ERRAND-bots', bridge: 'errand-bots', subnets: ['203.0.113.0/24'], forges: false }
 
-test('who may not set rules is told so, with what to do', { skip }, async () => {
+test('someone who may not set rules learns that, and what to do', { skip }, async () => {
   const isRoot = process.geteuid!() === 0
   if (isRoot) process.seteuid!(NOBODY)
   try {
@@ -34,7 +34,7 @@ test('who may not set rules is told so, with what to do', { skip }, async () => 
   }
 })
 
-test('several guards take away the same rules at once', {
+test('several guards remove the same rules at once', {
   skip: (await dockerHere()) || (process.geteuid!() === 0 ? false : 'only root sets rules'),
 }, async () => {
   const networks = ['a', 'b', 'c'].map((name) => `errand-test-${process.pid}-${name}`)
@@ -54,7 +54,7 @@ test('several guards take away the same rules at once', {
   }
 })
 
-test('what is open comes before what is closed, and the own subnet is closed too', () => {
+test('open destinations come before closed ones, and the own subnet is closed too', () => {
   const lines = guardRules([bridge], [{ address: '10.0.0.2', port: 53 }], []).split('\n')
   const open = lines.findIndex((line) => line.includes('-d 10.0.0.2 -p udp --dport 53 -j RETURN'))
   const machine = lines.findIndex((line) => line.includes('! --dst-type UNICAST -j DROP'))
@@ -63,7 +63,7 @@ test('what is open comes before what is closed, and the own subnet is closed too
     assert.ok(lines.findIndex((line) => line.endsWith(`-d ${range} -j DROP`)) > machine, range)
 })
 
-test('a name of any length gives a bridge that Linux takes', () => {
+test('a name of any length gives a bridge name that Linux accepts', () => {
   for (const name of ['a', 'n'.repeat(100)]) {
     assert.ok(bridgeName(name).length <= 15)
     assert.ok(`${buildBridges(name)}12345`.length <= 15)
@@ -71,7 +71,7 @@ test('a name of any length gives a bridge that Linux takes', () => {
   assert.notEqual(bridgeName('bots'), bridgeName('bots-2'))
 })
 
-test('a forged sender is dropped before anything is let through, where one can be forged', () => {
+test('a forged sender is dropped before anything is let through, if forging is possible', () => {
   const open = [{ address: '10.0.0.2', port: 53 }]
   const forged = '-A ERRAND-bots -m rpfilter --invert -j DROP'
   const lines = guardRules([{ ...bridge, forges: true }], open, []).split('\n')
@@ -82,7 +82,7 @@ test('a forged sender is dropped before anything is let through, where one can b
   assert.ok(!guardRules([bridge], open, []).includes('rpfilter'))
 })
 
-test('rules of networks that are gone are taken away, with those of their builds, and no others', () => {
+test('rules of removed networks and of their builds are removed, and no others', () => {
   const rulesOf = (name: string, bridge = bridgeName(name)) => ({
     chains: [guardChain(name), buildsChain(name)],
     hooks: [
@@ -113,7 +113,7 @@ test('rules of networks that are gone are taken away, with those of their builds
   })
 })
 
-test('the hook is put first, moved there, or left where it stands among its like', () => {
+test('the hook is put first, moved there, or left among others like it', () => {
   const own = '-i errand-1 -j ERRAND-1'
   const other = '-A PREROUTING -i errand-2 -j ERRAND-2'
   const foreign = '-A PREROUTING -i errand-1 -j ACCEPT'

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ipv4Number, networkSettings } from './network-settings.ts'
 
-test('settings of the network are read, with what stands for unset', () => {
+test('network settings are read, with defaults for unset ones', () => {
   const buildSubnets = { first: ipv4Number('198.18.0.0'), bits: 16 }
   assert.deepEqual(networkSettings({}), {
     name: 'bot_runner_network',
@@ -29,7 +29,7 @@ test('settings of the network are read, with what stands for unset', () => {
   )
 })
 
-test('a setting that cannot be meant is refused with its name and value', () => {
+test('an invalid setting is refused with its name and value', () => {
   const refused = [
     { DOCKER_NETWORK: 'host' },
     { DOCKER_NETWORK: '-x' },

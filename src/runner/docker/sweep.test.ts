@@ -9,7 +9,7 @@ import { sweepContainers, sweepImages } from './sweep.ts'
 const skip = await dockerHere()
 const DAY_MS = 86_400_000
 
-test('containers whose attempt is not held are removed, and those of nobody else', { skip }, async (t) => {
+test("containers without a current attempt are removed, but nobody else's", { skip }, async (t) => {
   const here = await dockerUnderTest(t)
   await here.engine.prepareNetwork()
   const docker = dockerFor(t)
@@ -51,7 +51,7 @@ test('containers whose attempt is not held are removed, and those of nobody else
   )
 })
 
-test('images go when they are old or too large together, oldest first, and never one in use', {
+test('images that are old or too large in total are removed, oldest first, and never one in use', {
   skip,
 }, async (t) => {
   const here = await dockerUnderTest(t)

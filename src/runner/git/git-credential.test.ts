@@ -43,7 +43,7 @@ const asked = (address: string) => {
   return git(['credential', 'fill'], { ...options, input }, text)
 }
 
-test('git is given the password for its own address and no other, which is told', async () => {
+test('git gets the password only for its own address, and a refusal is reported', async () => {
   assert.match(await asked(url.href), new RegExp(`username=me\npassword=${password}\n`))
   assert.deepEqual(told, [])
   const other = new URL(url)
@@ -65,7 +65,7 @@ test('git is given the password for its own address and no other, which is told'
   }
 })
 
-test('a private repository answers, and the password is in no argument, variable or file', async () => {
+test('a private repository is readable, and no argument, variable or file holds the password', async () => {
   const check = needsLogin({ username: 'me', password })
   const seen: string[] = []
   host.intercept = (path, response: ServerResponse, request) => {
@@ -89,7 +89,7 @@ test('a private repository answers, and the password is in no argument, variable
   )
 })
 
-test('a password that the server does not take is not offered twice', async () => {
+test('a password that the server rejects is not offered twice', async () => {
   let asked = 0
   host.intercept = (_path, response) => {
     asked++

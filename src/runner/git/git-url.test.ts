@@ -57,7 +57,7 @@ for (const [url, message] of evil) {
   })
 }
 
-test('good addresses come out in one form', () => {
+test('valid addresses get one canonical form', () => {
   const form = (url: string) => gitUrl(url, none, VARIABLE).href
   assert.equal(form('https://github.com/o/r.git'), 'https://github.com/o/r.git')
   assert.equal(form('HTTPS://GitHub.com:443/o/r/'), 'https://github.com/o/r')
@@ -65,7 +65,7 @@ test('good addresses come out in one form', () => {
   assert.equal(form('https://bücher.example:8443/x'), 'https://xn--bcher-kva.example:8443/x')
 })
 
-test('what the operator allows is told by scheme, host and port', () => {
+test('the operator allows servers by scheme, host and port', () => {
   const allow = new AllowedOrigins('git.corp, git.corp:8443,http://localhost:3000', VARIABLE)
   assert.equal(gitUrl('http://localhost:3000/x', allow, VARIABLE).port, '3000')
   assert.throws(() => gitUrl('http://localhost:3001/x', allow, VARIABLE), {
@@ -121,7 +121,7 @@ const refs = [
 ]
 const options = ['-x', '--upload-pack=id', '-', '--']
 
-test('a name is taken for a branch or tag as git itself takes it, and no option is', () => {
+test('a name is accepted as a branch or tag exactly as git accepts it, and an option never is', () => {
   const taken = (ref: string) => {
     try {
       checkGitRef(ref)

@@ -33,11 +33,11 @@ const said: readonly [string, string | undefined][] = [
   ['fatal: something that nobody has seen', undefined],
 ]
 
-test('the words of git and of servers are told apart by their reason', () => {
+test('messages of git and of servers are classified by their reason', () => {
   for (const [words, reason] of said) assert.equal(reasonOfWords(words.split('\n')), reason, words)
 })
 
-test('a server that cannot be reached is asked again, later each time, and nothing else is', async () => {
+test('an unreachable server is asked again after growing waits, and other errors are not retried', async () => {
   const pauses: number[] = []
   const told: string[] = []
   let tries = 0

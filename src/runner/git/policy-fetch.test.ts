@@ -17,7 +17,7 @@ async function serve(t: TestContext, listener: RequestListener, host = '127.0.0.
   return (server.address() as AddressInfo).port
 }
 
-test('a request goes to the address that was checked, whatever its name means a moment later', async (t) => {
+test('a request goes to the checked address even if its name changes a moment later', async (t) => {
   const reached: string[] = []
   const answer =
     (name: string): RequestListener =>
@@ -37,7 +37,7 @@ test('a request goes to the address that was checked, whatever its name means a 
   assert.equal(await (await fetch(`${origin}/api`)).text(), 'other')
 })
 
-test('what is not of the public internet is reached only where the operator named it', async (t) => {
+test('an address outside the public internet is reached only if the operator named it', async (t) => {
   let count = 0
   const port = await serve(t, (_, response) => {
     count++
@@ -58,7 +58,7 @@ test('what is not of the public internet is reached only where the operator name
   await assert.rejects(named(`http://other.invalid:${port}/`), { code: 'source_refused' })
 })
 
-test('a redirect is followed to nowhere', async (t) => {
+test('no redirect is followed', async (t) => {
   let count = 0
   const port = await serve(t, (request, response) => {
     count++

@@ -49,7 +49,7 @@ async function refused(ask: Partial<RemoteAsk>, more: Partial<GitPolicy> = {}): 
   return error
 }
 
-test('one request tells the branches, the tags and the default branch, without starting git', async () => {
+test('one request returns the branches, the tags and the default branch, without starting git', async () => {
   const { advertisement } = await open({})
   assert.equal(advertisement.defaultBranch, 'main')
   assert.equal(advertisement.isSha256, false)
@@ -58,7 +58,7 @@ test('one request tells the branches, the tags and the default branch, without s
   assert.equal(findRef(advertisement, 'gone'), undefined)
 })
 
-test('an empty repository has no default branch, and one of SHA-256 says so', async () => {
+test('an empty repository has no default branch, and a SHA-256 one says so', async () => {
   for (const [name, format] of [
     ['empty', 'sha1'],
     ['wide', 'sha256'],
@@ -70,7 +70,7 @@ test('an empty repository has no default branch, and one of SHA-256 says so', as
   assert.equal((await open({ url: `${host.origin()}/wide` })).advertisement.isSha256, true)
 })
 
-test('who may not read or write is told so, each by its reason', async () => {
+test('missing read or write access is reported, each with its reason', async () => {
   assert.equal((await refused({ url: `${host.origin()}/o/gone.git` })).reason, 'repo_not_found')
   const denied = await refused({ service: 'git-receive-pack' })
   assert.equal(denied.reason, 'push_denied')
@@ -90,7 +90,7 @@ test('who may not read or write is told so, each by its reason', async () => {
   assert.equal((await refused({})).reason, 'host_unreachable')
 })
 
-test('answers that are garbage, cut or too long are refused', async () => {
+test('garbage, truncated and oversized answers are refused', async () => {
   const answers: [body: string, reason: string][] = [
     ['hello', 'repo_refused'],
     ['001e# service=git-upload-pack\n0000ffff', 'repo_refused'],
@@ -110,7 +110,7 @@ test('answers that are garbage, cut or too long are refused', async () => {
   }
 })
 
-test('addresses with credentials, of programs, files and inner networks are refused, and no password is repeated', async () => {
+test('addresses with credentials or of programs, files and inner networks are refused, without the password', async () => {
   const wrong = [
     'https://me:hunter2@example.org/o/r.git',
     'https://hunter2@example.org/o/r.git',
@@ -136,7 +136,7 @@ test('addresses with credentials, of programs, files and inner networks are refu
   assert.equal((await refused({ url: 'git@example.org:o/r.git' }, nobody)).reason, 'repo_auth')
 })
 
-test('one repository has one identity, however it is written', () => {
+test('one repository has one identity in every spelling of its address', () => {
   const same = [
     'ssh://git@Example.org/o/r.git',
     'git@example.org:o/r.git',
@@ -149,7 +149,7 @@ test('one repository has one identity, however it is written', () => {
   )
 })
 
-test('over SSH the key of the operator counts, and the address that was checked', async () => {
+test("over SSH the operator's key and the checked address are used", async () => {
   // A fake ssh: it records its words and does what the far end would.
   const bin = join(top, 'bin')
   mkdirSync(bin)
@@ -187,7 +187,7 @@ test('over SSH the key of the operator counts, and the address that was checked'
   }
 })
 
-test('a repository of the machine is used where the operator allows its folder', async () => {
+test('a local repository is used if the operator allows its folder', async () => {
   const local = { folders: [join(top, 'server')] }
   assert.equal(
     findRef((await open({ url: `file://${repository}` }, local)).advertisement, 'main')?.sha,

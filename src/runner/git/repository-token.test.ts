@@ -20,7 +20,7 @@ const ask = (repo: string, more: Partial<TokenAsk> = {}): TokenAsk => ({
   ...more,
 })
 
-test("the step's own token counts before the machine's, whether it is a value or a file", (t) => {
+test("the step's own token precedes the machine's, as a value or a file", (t) => {
   const file = join(folder(t), 'token')
   writeFileSync(file, 'of-the-file\n')
   const tokenOf = tokenLookup({ GIT_TOKEN: 'of-the-machine' })
@@ -38,7 +38,7 @@ test("the step's own token counts before the machine's, whether it is a value or
   assert.deepEqual(given({}), { token: 'of-the-machine', scope: 'runner:GIT_TOKEN:' })
 })
 
-test("a machine's own token goes to no server that it is not for, and no workflow chooses another variable of it", (t) => {
+test("a machine's token goes only to its own servers, and no workflow chooses another variable of the machine", (t) => {
   const mounted = folder(t)
   const token = (env: Record<string, string>, repo: string, token_env = 'GIT_TOKEN') =>
     tokenLookup({ ERRAND_SECRETS_DIR: mounted, ...env })(ask(repo, { args: { repo, token_env } })).token
@@ -64,7 +64,7 @@ test("a machine's own token goes to no server that it is not for, and no workflo
   assert.equal(token(other, 'https://evil.example/o/r', 'toString'), undefined)
 })
 
-test('a token in a file is read as it is now, and hidden with all others', (t) => {
+test('a token file is read again on each use, and its token is masked like all others', (t) => {
   const dir = folder(t)
   const file = join(dir, 'elsewhere')
   const env = { GIT_TOKEN_FILE: file, ERRAND_SECRETS_DIR: dir, GITHUB_TOKEN: 'of-github' }

@@ -18,11 +18,11 @@ const taken = `
 `
 const list = (text: string) => text.trim().split(/\s+/)
 
-test('addresses of this machine, of private networks and of metadata services are not public, in any form', () => {
+test('addresses of this machine, private networks and metadata services are not public, in any form', () => {
   for (const address of [...list(refused), '', ' 8.8.8.8'])
     assert.equal(isPublicAddress(address), false, address)
 })
 
-test('addresses of the internet are public, to the edges of what is not', () => {
+test('internet addresses are public, right up to the edges of the non-public ranges', () => {
   for (const address of list(taken)) assert.equal(isPublicAddress(address), true, address)
 })

@@ -21,13 +21,13 @@ function conformanceInGuest(): void {
     test(`${name} (in a guest)`, { skip }, async () => {
       const { tests, lastLines } = await ended()
       const found = tests.find((each) => each.name === name)
-      assert.ok(found, `the guest has not run it. Its console's last lines:\n${lastLines}`)
-      assert.equal(found.skipped, undefined, 'the guest has skipped it')
+      assert.ok(found, `the guest did not run it. Its console's last lines:\n${lastLines}`)
+      assert.equal(found.skipped, undefined, 'the guest skipped it')
       assert.ok(found.passed, `in the guest: ${found.error}`)
     })
   })
 
-  test('cgroup_v2: the guest ran these tests and no others, and its run ended well', { skip }, async () => {
+  test('cgroup_v2: the guest ran exactly these tests, and its run succeeded', { skip }, async () => {
     const { tests, code, lastLines } = await ended()
     assert.deepEqual(new Set(tests.map(({ name }) => name)), names)
     assert.equal(tests.length, names.size)

@@ -22,7 +22,7 @@ function linked(t: TestContext): string {
   return folder
 }
 
-test('further names of a file count what a name takes at least, and its content counts once', async (t) => {
+test('further names of a file count only a minimum each, and its content counts once', async (t) => {
   const folder = linked(t)
   const content = await folderSize(folder, { signal, enoughBytes })
   assert.ok(content >= 60_000 && content < 90_000, String(content))
@@ -30,7 +30,7 @@ test('further names of a file count what a name takes at least, and its content 
   assert.ok(names >= 60_000 + (NAMES - 1) * 4096 && names < 90_000 + NAMES * 4096, String(names))
 })
 
-test('a folder of names without end is counted no further than to what is enough', async (t) => {
+test('an endless folder is counted only until the size is enough', async (t) => {
   const bytes = await folderSize(linked(t), { signal, enoughBytes: 200_000, leastBytes: 4096 })
   assert.ok(bytes > 200_000 && bytes < 300_000, String(bytes))
 })

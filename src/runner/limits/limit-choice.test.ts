@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { defaultLimits, wantedHolder } from './limit-choice.ts'
 import { minLimits } from './limit-keeper.ts'
 
-test('limits of the machine are read from its environment', () => {
+test("the machine's limits are read from its environment", () => {
   const env = {
     ERRAND_LIMIT_MEMORY: '2GB',
     ERRAND_LIMIT_CPUS: '1.5',
@@ -16,7 +16,7 @@ test('limits of the machine are read from its environment', () => {
   assert.equal(wantedHolder({ ERRAND_LIMITS: 'watchdog' }), 'watchdog')
 })
 
-test('what is no limit is refused by name, with what it should be', () => {
+test('an invalid limit is refused by name, with what it should be', () => {
   assert.throws(() => defaultLimits({ ERRAND_LIMIT_CPUS: '-1' }), {
     code: 'invalid_argument',
     message: 'ERRAND_LIMIT_CPUS is "-1", which is not valid.',
@@ -26,12 +26,12 @@ test('what is no limit is refused by name, with what it should be', () => {
     assert.throws(
       () => defaultLimits({ [name]: '4' }),
       { message: `${name} is "4", which is not valid.` },
-      'its unit was forgotten',
+      'the unit is missing',
     )
   assert.throws(() => wantedHolder({ ERRAND_LIMITS: 'toString' }), { code: 'invalid_argument' })
 })
 
-test('of two limits the lower counts, and one is enough', () => {
+test('the lower of two limits counts, and one alone is enough', () => {
   assert.deepEqual(minLimits({ cpus: 2, processes: 5 }, { cpus: 1, memory_bytes: 7 }), {
     cpus: 1,
     memory_bytes: 7,

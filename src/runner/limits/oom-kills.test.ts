@@ -32,7 +32,7 @@ function machine() {
   return { ...here, cgroup, count, open, counted, [Symbol.dispose]: () => here[Symbol.dispose]() }
 }
 
-test('a command that SIGKILL ends is out of memory where the kernel has killed a process since it began', async () => {
+test('a command that SIGKILL ends is out of memory if the kernel killed a process since it started', async () => {
   using here = machine()
   const attempts = here.open()
   const of = async (cmd: string) => await endOf(await attempts.start(command(cmd), 1))
@@ -47,7 +47,7 @@ test('a command that SIGKILL ends is out of memory where the kernel has killed a
   await attempts.close()
 })
 
-test('of attempts at the same time one is out of memory for each process that the kernel has killed', async () => {
+test('one of several parallel attempts is out of memory for each process that the kernel killed', async () => {
   using here = machine()
   const attempts = here.open()
   const other = await attempts.start(
@@ -62,7 +62,7 @@ test('of attempts at the same time one is out of memory for each process that th
   await attempts.close()
 })
 
-test('what was canceled is canceled, whatever the kernel has killed', async () => {
+test('a canceled attempt stays canceled even if the kernel killed a process', async () => {
   using here = machine()
   const attempts = here.open()
   const attempt = await attempts.start(
@@ -75,7 +75,7 @@ test('what was canceled is canceled, whatever the kernel has killed', async () =
   await attempts.close()
 })
 
-test('a later process of the runner knows it too, wherever that is', async () => {
+test('a later process of the runner knows about the kill too, wherever it runs', async () => {
   using here = machine()
   const first = here.open()
   const spec = command(`until test -e go; do sleep 0.05; done; ${here.counted(4)} kill -9 $$`)
@@ -89,7 +89,7 @@ test('a later process of the runner knows it too, wherever that is', async () =>
   await second.close()
 })
 
-test('an agent whose program is killed so has no memory either', async () => {
+test('an agent whose program the kernel killed is out of memory too', async () => {
   using here = machine()
   const attempts = here.open()
   const go = join(here.path, 'go')
@@ -102,7 +102,7 @@ test('an agent whose program is killed so has no memory either', async () => {
   await attempts.close()
 })
 
-test('version 2 counts what it says of the cgroup alone, older kernels with those below it', () => {
+test('version 2 counts only the cgroup itself, and older kernels also count those below it', () => {
   using here = machine()
   const kills = new OomKills(here.cgroup)
   here.count(1, EVENTS, 'memory.events')
@@ -117,7 +117,7 @@ test('version 2 counts what it says of the cgroup alone, older kernels with thos
   assert.equal(new OomKills(join(here.path, 'none')).mark(), undefined)
 })
 
-test('without a limit of the cgroup none is told', () => {
+test('without a cgroup limit the message names none', () => {
   using here = machine()
   writeFileSync(join(here.cgroup, 'memory.limit_in_bytes'), '9223372036854771712\n')
   const kills = new OomKills(here.cgroup)

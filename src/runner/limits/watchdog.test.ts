@@ -11,7 +11,7 @@ const MiB = 1024 ** 2
 
 limitConformance('watchdog')
 
-test('watchdog: what has ended since the processes were listed counts no more', {
+test('watchdog: processes that ended since they were listed no longer count', {
   skip: noPerl(),
 }, async (t) => {
   const forks = `my $held = "x" x (50 << 20); for (1..5) { fork or do { sleep 1000; exit } } $| = 1; print "forked"; sleep 1000`

@@ -4,7 +4,7 @@ import { AttemptsStandIn } from '../../../test/link/attempts-stand-in.ts'
 import { command } from '../../../test/support/runner/attempt-fixture.ts'
 import { AttemptGateway } from './attempt-gateway.ts'
 
-test('the workspace of a run goes after what was released in the same moment, and may still run in it', async () => {
+test('the workspace of a run is removed after attempts released at the same moment, which may still use it', async () => {
   const attempts = new AttemptsStandIn(() => ({ chunks: [], forever: true }))
   const holdings = new AttemptGateway(attempts, () => {})
   const spec = command('sleep 1000')

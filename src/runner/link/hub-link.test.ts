@@ -111,7 +111,7 @@ const welcome = JSON.stringify({
   attempts: [],
 })
 
-test('it says hello with its token, and comes back after a break as the same process', async () => {
+test('the link says hello with its token, and reconnects after a break as the same process', async () => {
   run()
   const first = await nextLink()
   assert.equal(first.authorization, 'Bearer secret')
@@ -122,7 +122,7 @@ test('it says hello with its token, and comes back after a break as the same pro
   assert.equal(second.hello.boot_id, first.hello.boot_id)
 })
 
-test('how its bots are is told over each new link, and then what changes; nothing of it is said again', async () => {
+test('each new link reports the state of the bots and then changes, without repetition', async () => {
   const bots = [{ attempt_id: 'run_x.1', health: { state: 'healthy' as const } }]
   run({ bots: () => bots })
   for (const _ of ['first', 'second']) {
@@ -139,7 +139,7 @@ test('how its bots are is told over each new link, and then what changes; nothin
   }
 })
 
-test('a hub that is not there is tried again, and said once', async () => {
+test('an unreachable hub is retried, and reported once', async () => {
   const { port } = server.address() as AddressInfo
   run()
   server.close()
@@ -150,7 +150,7 @@ test('a hub that is not there is tried again, and said once', async () => {
   assert.match(logged[0]!, /ECONNREFUSED/)
 })
 
-test('a wrong token at the first try is an error with a hint', async () => {
+test('a wrong token on the first try is an error with a hint', async () => {
   status = 401
   run()
   await assert.rejects(done!, {
@@ -199,20 +199,20 @@ async function welcomedThenDenied(attempts: Attempts, lostAfterMs: number): Prom
     await new Promise((resolve) => setTimeout(resolve, 5))
 }
 
-test('a token revoked later is said, and tried again slowly; what runs goes on meanwhile', async () => {
+test('a token revoked later is reported and retried slowly, while running work continues', async () => {
   const { attempts, released } = oneHeld()
   await welcomedThenDenied(attempts, 600_000)
   assert.deepEqual(released, [])
 })
 
-test('what the hub has given up by then is ended where the token was revoked', async () => {
+test('with a revoked token, attempts that the hub has given up by then are ended', async () => {
   const { attempts, released } = oneHeld()
   await welcomedThenDenied(attempts, 0)
   assert.deepEqual(released, ['run_x.1'])
   assert.ok(logged.some((line) => /Ending everything that runs here\. .* given up run_x\.1\./.test(line)))
 })
 
-test('a hub that merely does not know the token ends nothing', async () => {
+test('a hub that only does not know the token ends nothing', async () => {
   const { attempts, released } = oneHeld()
   code = 'unauthorized'
   await welcomedThenDenied(attempts, 0)
@@ -220,7 +220,7 @@ test('a hub that merely does not know the token ends nothing', async () => {
 })
 
 for (const stopped of [true, false])
-  test(`a hub that ${stopped ? 'stopped in order' : 'went without a word'} and stays away ${stopped ? 'costs nothing' : 'may hand on what runs here'}`, async () => {
+  test(`running work ${stopped ? 'continues while a hub that stopped cleanly' : 'is ended when a hub that vanished'} stays away`, async () => {
     const { attempts, ended } = oneHeld()
     const clock = { ms: 1_000_000 }
     run({ attempts, now: () => clock.ms })
@@ -242,14 +242,14 @@ for (const stopped of [true, false])
     assert.equal(ended.length, stopped ? 0 : 1)
   })
 
-test('a hub that refuses for good ends it with the reason', async () => {
+test('a hub that refuses permanently ends the link with the reason', async () => {
   run()
   const { ws } = await nextLink()
   ws.send(JSON.stringify({ type: 'refused', code: 'forbidden', message: 'No.', retry: false }))
   await assert.rejects(done!, { code: 'forbidden', message: 'No.' })
 })
 
-test('a runner that is refused for good while a step still runs on it goes on, and says so', async () => {
+test('a runner that is permanently refused while a step runs on it keeps running, and says so', async () => {
   const { attempts, released } = oneHeld()
   run({ attempts })
   for (let tries = 0; tries < 2; tries++) {
@@ -277,12 +277,12 @@ for (const [what, answer, says] of [
     /The hub speaks protocol 0, this runner speaks 1\. Update Errand on the machine of the hub\./,
   ],
   [
-    'that says none',
+    'that names none',
     { ...JSON.parse(welcome), protocol: undefined },
     /The hub speaks protocol none, this runner speaks 1\./,
   ],
 ] as const)
-  test(`a hub of another protocol ${what} is tried again slowly, and what runs goes on`, async (t) => {
+  test(`a hub of another protocol ${what} is retried slowly, and running work continues`, async (t) => {
     t.mock.method(Math, 'random', () => 0)
     const { attempts, released } = oneHeld()
     run({ attempts })
@@ -290,7 +290,7 @@ for (const [what, answer, says] of [
     const atMs = performance.now()
     first.ws.send(JSON.stringify(answer))
     const second = await nextLink()
-    assert.ok(performance.now() - atMs > 900, 'the first wait is a second, none is shorter')
+    assert.ok(performance.now() - atMs > 900, 'the first wait is a second, and none is shorter')
     second.ws.send(welcome)
     while (!link!.connected) await new Promise((resolve) => setTimeout(resolve, 5))
     assert.deepEqual(released, [])
@@ -300,7 +300,7 @@ for (const [what, answer, says] of [
     )
   })
 
-test('a hub that sends what is no frame is left, and each time later tried again', async (t) => {
+test('the link leaves a hub that sends invalid frames, and retries it later each time', async (t) => {
   t.mock.method(Math, 'random', () => 0)
   run()
   const atMs = performance.now()
@@ -310,10 +310,10 @@ test('a hub that sends what is no frame is left, and each time later tried again
     ws.send(wrong)
   }
   await nextLink()
-  assert.ok(performance.now() - atMs > 1_400, 'it waits 0.1, 0.2, 0.4 and 0.8 seconds')
+  assert.ok(performance.now() - atMs > 1_400, 'the waits are 0.1, 0.2, 0.4 and 0.8 seconds')
 })
 
-test('a hub that takes no frame of the runner is each time later tried again', async (t) => {
+test('a hub that accepts no frame of the runner is retried later each time', async (t) => {
   t.mock.method(Math, 'random', () => 0)
   run()
   const atMs = performance.now()
@@ -327,10 +327,10 @@ test('a hub that takes no frame of the runner is each time later tried again', a
     end(ws)
   }
   await nextLink()
-  assert.ok(performance.now() - atMs > 650, 'it waits 0.1, 0.2 and 0.4 seconds')
+  assert.ok(performance.now() - atMs > 650, 'the waits are 0.1, 0.2 and 0.4 seconds')
 })
 
-test('frames and fields that only a newer hub knows are left aside with one line, and the link goes on', async () => {
+test('frames and fields of a newer hub are ignored with one line, and the link stays', async () => {
   run()
   const { ws } = await nextLink()
   const more = { newer: { nested: [1, 'two', null] } }
@@ -351,7 +351,7 @@ test('frames and fields that only a newer hub knows are left aside with one line
   ws.send(Buffer.from([7, 7]), { binary: true })
   const [data] = await once(ws, 'message')
   const { type, message } = JSON.parse(String(data))
-  assert.deepEqual([type, message], ['rejected', 'nothing is started here'], 'the start was read')
+  assert.deepEqual([type, message], ['rejected', 'nothing is started here'], 'the start is read')
   ws.send(JSON.stringify({ type: 'start', epoch: 2, spec: { ...spec, requires: { group: 7 } } }))
   const [unreadable] = await once(ws, 'message')
   const answer = JSON.parse(String(unreadable))
@@ -364,7 +364,7 @@ test('frames and fields that only a newer hub knows are left aside with one line
   assert.equal(sockets.clients.size, 1)
 })
 
-test('what a box tells of the network goes to an older hub in words that it knows, and is counted as it is', async () => {
+test("an older hub gets a box's network reports in words that it knows, with the same counts", async () => {
   const refused = {
     type: 'network',
     kind: 'refused',
@@ -401,7 +401,7 @@ test('what a box tells of the network goes to an older hub in words that it know
   ])
 })
 
-test('an agent tells an older hub of it in its session', async () => {
+test("an older hub gets an agent's network reports in its session", async () => {
   const refused = { type: 'network', kind: 'refused', host: 'x.org', why: 'not allowed' } as const
   run(oneHeld({ reports: [refused], action: 'agent.run' }))
   const { ws } = await nextLink()
@@ -415,7 +415,7 @@ test('an agent tells an older hub of it in its session', async () => {
   })
 })
 
-test('the boxes of its machine are told in each hello, as they were found last', async () => {
+test("each hello reports the machine's boxes as last found", async () => {
   const no = { usable: false, why: 'bubblewrap is not installed' }
   run()
   const connected = async () => {
@@ -439,7 +439,7 @@ test('the boxes of its machine are told in each hello, as they were found last',
   assert.equal(JSON.parse(String(next)).type, 'agents')
 })
 
-test('what it cannot start it rejects, and with it all else while it drains', async () => {
+test('a runner rejects what it cannot start, and everything else while it drains', async () => {
   run()
   const { ws } = await nextLink()
   ws.send(welcome)
@@ -458,7 +458,7 @@ test('what it cannot start it rejects, and with it all else while it drains', as
   ])
 })
 
-test('the signal ends it', async () => {
+test('the signal ends the link', async () => {
   const stop = new AbortController()
   run({ signal: stop.signal })
   await nextLink()

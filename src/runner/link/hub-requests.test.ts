@@ -21,7 +21,7 @@ async function hubThat(t: TestContext, answers: RequestListener): Promise<HubReq
   return new HubRequests({ url: `ws://127.0.0.1:${port}/under/`, token: 'its-token' })
 }
 
-test('bytes come whole, with the token and below the path that the hub stands under', async (t) => {
+test("bytes arrive complete, with the token and below the hub's base path", async (t) => {
   const hub = await hubThat(t, (request, response) => {
     const known = request.headers.authorization === 'Bearer its-token'
     response.writeHead(known ? 200 : 401).end(`${request.method} ${request.url}`)
@@ -30,7 +30,7 @@ test('bytes come whole, with the token and below the path that the hub stands un
   assert.equal((await buffer(body)).toString(), 'GET /under/api/it/1?a=b')
 })
 
-test('what a hub cannot do just now is an absence, what it refuses is not', async (t) => {
+test('a temporary failure of the hub means that it is unavailable, and a refusal does not', async (t) => {
   const refused = (status: number, code?: string): RequestListener => {
     const body = code === undefined ? '<html>' : JSON.stringify({ error: { code, message: 'So it is.' } })
     return (_, response) => void response.writeHead(status).end(body)
@@ -62,7 +62,7 @@ test('what a hub cannot do just now is an absence, what it refuses is not', asyn
   }
 })
 
-test('an answer that breaks off is an absence', async (t) => {
+test('an interrupted answer means that the hub is unavailable', async (t) => {
   const hub = await hubThat(t, (_, response) => {
     response.writeHead(200, { 'content-length': 100 })
     response.write('half', () => response.destroy())

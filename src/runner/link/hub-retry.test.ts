@@ -19,7 +19,7 @@ function question(isThere: () => boolean, signal = new AbortController().signal)
 
 const never = () => false
 
-test('while there is a link a hub is asked until lost-after is over, and that is said once', async () => {
+test('while linked, a hub is asked until lost-after is over, and that is reported once', async () => {
   const retry = new HubRetry()
   retry.linked(LOST_AFTER_MS)
   const sinceMs = performance.now()
@@ -30,7 +30,7 @@ test('while there is a link a hub is asked until lost-after is over, and that is
   assert.deepEqual(said, ['It does not answer. Trying again.'])
 })
 
-test('while there is no link the wait goes on, and lost-after begins with the next one', async () => {
+test('without a link the wait continues, and lost-after starts with the next link', async () => {
   const retry = new HubRetry()
   retry.linked(LOST_AFTER_MS)
   retry.unlinked()
@@ -48,7 +48,7 @@ test('while there is no link the wait goes on, and lost-after begins with the ne
   assert.ok(late.asked.times > 3)
 })
 
-test('an answer that is a refusal, and an attempt that ends, are not waited for', async () => {
+test('a refusal and the end of the attempt end the wait', async () => {
   const retry = new HubRetry()
   const refuse = () => Promise.reject(new ErrandError('not_found', 'It is gone.'))
   const { signal } = new AbortController()

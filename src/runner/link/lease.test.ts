@@ -40,7 +40,7 @@ function tempFile(t: TestContext): string {
   return join(dir, 'lease.json')
 }
 
-test('what could begin elsewhere is ended once, so early that its grace is over when the hub gives it up', (t) => {
+test('work that could start elsewhere is ended once, with its grace period over before the hub gives it up', (t) => {
   const { lease: it, ended, clock, logged, pass } = lease(t)
   it.welcomed(60_000, clock.ms)
   pass(47_500)
@@ -57,7 +57,7 @@ test('what could begin elsewhere is ended once, so early that its grace is over 
   assert.match(logged[0]!, /\(on_disconnect: stop\): run_stop\.1\.$/)
 })
 
-test('it counts from when what was answered had been sent, not from the answer', (t) => {
+test('the lease counts from when the answered message was sent, not from the answer', (t) => {
   const { lease: it, ended, clock, pass } = lease(t)
   it.welcomed(60_000, clock.ms)
   const sentAtMs = clock.ms
@@ -69,7 +69,7 @@ test('it counts from when what was answered had been sent, not from the answer',
   assert.equal(ended.length, 1)
 })
 
-test('answers that are older, invented or no time at all change nothing', (t) => {
+test('older, invented and invalid answers change nothing', (t) => {
   const { lease: it, ended, clock, pass } = lease(t)
   it.welcomed(60_000, clock.ms)
   for (const sentAtMs of [clock.ms + 1_000_000, clock.ms - 50_000, Number.NaN, Number.POSITIVE_INFINITY])
@@ -78,7 +78,7 @@ test('answers that are older, invented or no time at all change nothing', (t) =>
   assert.equal(ended.length, 1)
 })
 
-test('a short lease leaves a share of itself for the grace and for what may be late', (t) => {
+test('a short lease reserves a share of itself for the grace period and for delays', (t) => {
   const { lease: it, ended, clock, pass } = lease(t)
   it.welcomed(4_000, clock.ms)
   pass(2_500)
@@ -87,7 +87,7 @@ test('a short lease leaves a share of itself for the grace and for what may be l
   assert.match(ended[0]!, /^stop 600 /)
 })
 
-test('a hub that is not welcomed by yet keeps the lease, but does not renew one that is over', (t) => {
+test('a hub that has not yet said welcome keeps the lease, but does not renew an expired one', (t) => {
   const { lease: it, ended, clock, pass } = lease(t)
   it.welcomed(60_000, clock.ms)
   pass(40_000)
@@ -106,18 +106,18 @@ test('a machine that was asleep asks the hub before it ends anything', (t) => {
   clock.ms += 3_600_000
   it.look()
   pass(4_500)
-  assert.deepEqual(ended, [], 'it asks')
+  assert.deepEqual(ended, [], 'the lease asks')
   it.answered(clock.ms, true)
   pass(47_500)
-  assert.deepEqual(ended, [], 'the link was as before')
+  assert.deepEqual(ended, [], 'the link is as before')
   clock.ms += 3_600_000
   it.look()
   pass(5_000)
-  assert.equal(ended.length, 1, 'nobody answered')
-  assert.match(ended[0]!, /^stop 0 /, 'no time is left for a grace')
+  assert.equal(ended.length, 1, 'nobody answers')
+  assert.match(ended[0]!, /^stop 0 /, 'no time is left for a grace period')
 })
 
-test('the next process of the runner counts on from where the one before was', (t) => {
+test("the next process of the runner continues the previous one's count", (t) => {
   const file = tempFile(t)
   const first = lease(t, { file })
   first.lease.welcomed(60_000, first.clock.ms)
@@ -129,7 +129,7 @@ test('the next process of the runner counts on from where the one before was', (
   assert.match(next.ended[0]!, /cut off from the hub for 48 s/)
 })
 
-test('a process that was away for longer asks first, and so does one that finds no lease', (t) => {
+test('a process that was away for longer asks first, and so does one without a stored lease', (t) => {
   const file = tempFile(t)
   const first = lease(t, { file })
   first.lease.welcomed(60_000, first.clock.ms)
@@ -138,7 +138,7 @@ test('a process that was away for longer asks first, and so does one that finds 
   assert.deepEqual(late.ended, [])
   late.lease.welcomed(60_000, late.clock.ms)
   late.pass(40_000)
-  assert.deepEqual(late.ended, [], 'the hub was away as well')
+  assert.deepEqual(late.ended, [], 'the hub is away as well')
 
   for (const text of ['', '{"boot_id":"another boot","answered_at_ms":1000000,"lost_after_ms":60000}']) {
     writeFileSync(file, text)
@@ -148,5 +148,5 @@ test('a process that was away for longer asks first, and so does one that finds 
     unknowing.pass(500)
     assert.equal(unknowing.ended.length, 1, text)
   }
-  assert.match(readFileSync(file, 'utf8'), /another boot/, 'who was not welcomed writes nothing')
+  assert.match(readFileSync(file, 'utf8'), /another boot/, 'a process without a welcome writes nothing')
 })

@@ -58,7 +58,7 @@ async function waitFor(engine: Engine, runId: string, fits: (event: RunEvent) =>
 
 const asked = (event: RunEvent) => event.type === 'agent.update' && event.update.kind === 'permission'
 
-test('an agent is a step of a workflow run here: asked, answered, and its answer goes to the next step', async () => {
+test('an agent is a step of a local workflow: it asks, gets its answer, and passes it to the next step', async () => {
   using here = sessionPlace()
   const { engine, close, cwd } = open(here)
   const { run_id } = await engine.submit({
@@ -97,7 +97,7 @@ test('prompts and a close reach an interactive session; a cancel ends one', asyn
   await close()
 })
 
-test('a step that is no agent takes no input', async () => {
+test('a step that is not an agent accepts no input', async () => {
   using here = sessionPlace()
   const { engine, close, cwd } = open(here)
   const steps = [{ name: 'wait', action: 'cmd.run', args: { cmd: 'while [ ! -e go ]; do sleep 0.02; done' } }]

@@ -64,7 +64,7 @@ function hostIn(t: TestContext, options: Partial<LocalHostOptions> = {}) {
 const boxed = (cmd: string, more: Partial<AttemptSpec> = {}) =>
   command(cmd, { isolation: 'sandbox', network: 'none', ...more })
 
-test('a local step that asks for a sandbox has its folder, its variables, and nothing of the machine', {
+test('a local step in a sandbox has its folder and its variables, and nothing else of the machine', {
   skip,
 }, async (t) => {
   process.env.TEST_HELD_BACK = 'held back'
@@ -83,7 +83,7 @@ test('a local step that asks for a sandbox has its folder, its variables, and no
   assert.equal((await run(command('echo "$TEST_HELD_BACK"'))).text.stdout, 'held back\n')
 })
 
-test('scripts and secrets in files stand in it', { skip }, async (t) => {
+test('the sandbox contains scripts and secret files', { skip }, async (t) => {
   const secrets = { KEY: { from: 'hub', name: 'KEY', as: 'file' } } as unknown as AttemptSpec['secrets']
   const { run } = hostIn(t, { secrets: { reveal: async () => ({ KEY: 'a-secret-value' }) } })
   const script = `#!/usr/bin/env sh\necho of a file; : ${'x'.repeat(120_000)}`
@@ -93,7 +93,7 @@ test('scripts and secrets in files stand in it', { skip }, async (t) => {
   assert.equal(read.text.stdout.trim(), '14', read.end!.message ?? read.text.stderr)
 })
 
-test('nothing of it is left, neither processes nor files, however it ends', { skip }, async (t) => {
+test('nothing of a sandbox is left, neither processes nor files, however it ends', { skip }, async (t) => {
   const { run, start, host } = hostIn(t)
   const mark = randomUUID()
   const hides = `env -i /usr/bin/setsid -f /bin/sh -c "trap '' TERM; while :; do sleep 0.1; done # ${mark}" <&- >&- 2>&-`
@@ -112,7 +112,9 @@ test('nothing of it is left, neither processes nor files, however it ends', { sk
   assert.deepEqual(made(), before)
 })
 
-test('more than can be given is refused before anything begins, in words', { skip }, async (t) => {
+test('a request that cannot be met is refused before anything starts, with the reason', {
+  skip,
+}, async (t) => {
   const { run } = hostIn(t)
   const end = async (spec: AttemptSpec) => (await run(spec)).end!
   const elsewhere = await end(boxed('echo no', { args: { cwd: '/root' } }))
@@ -143,7 +145,7 @@ host.start(JSON.parse(process.argv[1]), { epoch: 1 }, sink)
 setInterval(() => {}, 1000)
 `
 
-test('a boxed step ends with the program that runs it, also by kill -9', { skip }, async (t) => {
+test('a boxed step ends with the program that runs it, even after kill -9', { skip }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'errand-test-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
   const mark = randomUUID()
@@ -161,7 +163,7 @@ test('a boxed step ends with the program that runs it, also by kill -9', { skip 
   assert.ok(existsSync(folder))
 })
 
-test('the folder of its attempt says whose it is, so that its endpoint is shut when that process is gone', {
+test("an attempt's folder names its process, so that its endpoint closes when that process is gone", {
   skip,
 }, async (t) => {
   const { start, host, here } = hostIn(t)

@@ -71,7 +71,7 @@ function hostIn(t: TestContext, options: Partial<LocalHostOptions> = {}) {
   return { host, cwd, start, run }
 }
 
-test("a command gets this process's environment but for its tokens, and its folder", async (t) => {
+test("a command gets this process's environment except its tokens, and its own folder", async (t) => {
   process.env.ERRAND_TOKEN = 'secret'
   process.env.AVTOMATIKA_TOKEN = 'secret'
   process.env.TEST_PASSED_ON = 'passed'
@@ -98,7 +98,7 @@ test("a command gets this process's environment but for its tokens, and its fold
   assert.deepEqual([sink.end?.outcome, sink.end?.exit_code], ['success', 0])
 })
 
-test('secrets are given to a command and an action here, and hidden in all that they put out', async (t) => {
+test('secrets reach local commands and actions, and are masked in all output', async (t) => {
   const values = { TOKEN: token, KEY: key, PIN: '12345' }
   const secrets = { TOKEN: fromHub('TOKEN'), KEY: fromHub('KEY', 'file'), PIN: fromHub('PIN') }
   const { run, cwd } = hostIn(t, { secrets: { reveal: async () => values } })
@@ -129,7 +129,7 @@ test('secrets are given to a command and an action here, and hidden in all that 
   assert.match(missing.end!.message!, /without the value of the secret NO/)
 })
 
-test('the start of a command is told in the turn in which it starts, so that it shares the commit of its placement', async (t) => {
+test('the start of a command is reported in the same turn, so that it shares the commit of its placement', async (t) => {
   const { start } = hostIn(t)
   const sink = start(command('true'))
   assert.deepEqual(
@@ -139,7 +139,7 @@ test('the start of a command is told in the turn in which it starts, so that it 
   await until(() => sink.end !== undefined)
 })
 
-test('an attempt that is canceled while its secrets are fetched never begins', async (t) => {
+test('an attempt that is canceled while its secrets are fetched never starts', async (t) => {
   const asked = Promise.withResolvers<Record<string, string>>()
   const { run, host, start } = hostIn(t, { secrets: { reveal: () => asked.promise } })
   const spec = command('echo no', { secrets: { A: fromHub('A') } })
@@ -151,7 +151,7 @@ test('an attempt that is canceled while its secrets are fetched never begins', a
   assert.equal((await run(command('true'))).end!.outcome, 'success')
 })
 
-test('exit codes, signals, exports, outputs and failures to start are told as on a runner', async (t) => {
+test('exit codes, signals, exports, outputs and failed starts are reported as on a runner', async (t) => {
   const { run } = hostIn(t)
   const end = async (...spec: Parameters<typeof attemptSpec>) => (await run(attemptSpec(...spec))).end!
   assert.equal((await end('cmd.run', { cmd: 'exit 3' })).exit_code, 3)
@@ -180,7 +180,7 @@ test('exit codes, signals, exports, outputs and failures to start are told as on
   assert.match((await end('bot.serve', {})).message!, /^Bots need a hub and a runner: .*errand up/)
 })
 
-test('a step ends here as it does on a runner, and leaves nothing on the disk', async (t) => {
+test('a step ends here as on a runner, and leaves nothing on disk', async (t) => {
   const key = randomUUID()
   const { run, cwd } = hostIn(t, { key })
   using there = place()
@@ -211,7 +211,7 @@ test('a step ends here as it does on a runner, and leaves nothing on the disk', 
   assert.deepEqual(own, [])
 })
 
-test('a script file is gone after its step', async (t) => {
+test('a script file is removed after its step', async (t) => {
   const { run } = hostIn(t)
   const sink = await run(attemptSpec('shell.run', { script: '#!/bin/sh\necho "$0"' }))
   const file = sink.text().trim()
@@ -219,7 +219,7 @@ test('a script file is gone after its step', async (t) => {
   assert.equal(existsSync(file), false)
 })
 
-test('a script for which there is no temporary folder fails its step alone, and says so', async (t) => {
+test('a script without a temporary folder fails only its step, with the reason', async (t) => {
   const { run } = hostIn(t)
   const before = process.env.TMPDIR
   process.env.TMPDIR = join(tmpdir(), 'errand-not-there')
@@ -233,7 +233,7 @@ test('a script for which there is no temporary folder fails its step alone, and 
   assert.match(failed.end!.message!, /could not be started: ENOENT.*errand-not-there/)
 })
 
-test('a slow sink holds the process, and every byte comes through in order', async (t) => {
+test('a slow sink slows down the process, and every byte arrives in order', async (t) => {
   const { run } = hostIn(t)
   const sink = new KeptSink()
   let largest = 0
@@ -249,7 +249,7 @@ test('a slow sink holds the process, and every byte comes through in order', asy
   assert.ok(largest < 1024 * 1024, `pieces of up to ${largest} bytes`)
 })
 
-test('output that cannot be kept ends the process and fails the step', async (t) => {
+test('output that cannot be stored ends the process and fails the step', async (t) => {
   const { run } = hostIn(t)
   const sink = new KeptSink()
   sink.onOutput = () => Promise.reject(new ErrandError('disk_full', 'no space left'))
@@ -257,7 +257,7 @@ test('output that cannot be kept ends the process and fails the step', async (t)
   assert.deepEqual([sink.end?.outcome, sink.end?.reason], ['failed', 'output_failed'])
 })
 
-test('behind output that was refused nothing of its stream follows, also not what was held back as a beginning of a secret', async (t) => {
+test('after refused output nothing more of its stream follows, not even a withheld start of a secret', async (t) => {
   const { run } = hostIn(t, { secrets: { reveal: async () => ({ TOKEN: token }) } })
   const sink = new KeptSink()
   let refused = false
@@ -270,7 +270,7 @@ test('behind output that was refused nothing of its stream follows, also not wha
   assert.deepEqual([sink.end?.reason, sink.text()], ['output_failed', ''])
 })
 
-test('a background process that holds the pipe does not hold the step', async (t) => {
+test('a background process that holds the pipe does not delay the end of the step', async (t) => {
   const { run } = hostIn(t)
   const swept = await run(command('sleep 1000 & echo $!'))
   assert.equal(swept.end?.outcome, 'success')
@@ -282,7 +282,7 @@ test('a background process that holds the pipe does not hold the step', async (t
   signal(pid, 'SIGKILL')
 })
 
-test('cancel and timeout leave nothing running, whatever it ignores', async (t) => {
+test('cancel and timeout leave nothing running, even processes that ignore signals', async (t) => {
   const { host, run, start, cwd } = hostIn(t)
   const spec = command(
     'trap "" TERM; setsid sh -c \'echo $$ >daemon; while :; do sleep 1; done\' & while :; do sleep 1; done',
@@ -299,7 +299,7 @@ test('cancel and timeout leave nothing running, whatever it ignores', async (t) 
   assert.deepEqual([timed.end?.outcome, timed.end?.reason], ['failed', 'timeout'])
 })
 
-test('a forced cancel does not wait for the grace', async (t) => {
+test('a forced cancel does not wait for the grace period', async (t) => {
   const { host, start } = hostIn(t, { graceMs: 600_000 })
   const spec = command('trap "" TERM; echo up; while :; do sleep 1; done')
   const sink = start(spec)
@@ -310,7 +310,7 @@ test('a forced cancel does not wait for the grace', async (t) => {
   assert.equal(sink.end?.outcome, 'canceled')
 })
 
-test('a forced cancel does not wait for what a command that has ended leaves behind', async (t) => {
+test('a forced cancel does not wait for processes that a finished command leaves behind', async (t) => {
   const { host, start } = hostIn(t, { graceMs: 600_000 })
   const left = '(trap "" TERM; exec 1>&- 2>&-; while :; do sleep 1; done) &'
   const spec = command(`${left} trap 'exit 5' TERM; echo $$; while :; do sleep 0.01; done`)
@@ -323,7 +323,7 @@ test('a forced cancel does not wait for what a command that has ended leaves beh
   assert.deepEqual([sink.end?.outcome, sink.end?.exit_code], ['canceled', 5])
 })
 
-test('beyond the limit attempts wait in order, and a waiting one can be canceled', async (t) => {
+test('over the limit attempts wait in order, and a waiting one can be canceled', async (t) => {
   const { host, cwd, start } = hostIn(t, { limit: 2 })
   const gate = 'while [ ! -e go ]; do sleep 0.02; done; echo $ERRAND_ATTEMPT_ID >>order'
   const specs = [
@@ -351,7 +351,7 @@ test('beyond the limit attempts wait in order, and a waiting one can be canceled
   assert.equal(readFileSync(join(cwd, 'order'), 'utf8').includes('never'), false)
 })
 
-test('one that is canceled when its turn comes ends, also where the engine wants it no more', async (t) => {
+test('an attempt that is canceled when its turn comes ends, even if the engine no longer wants it', async (t) => {
   const { host, start } = hostIn(t, { limit: 1 })
   const first = start(command('true'))
   const spec = command('echo never')
@@ -366,7 +366,7 @@ test('one that is canceled when its turn comes ends, also where the engine wants
   await until(() => 'epoch' in host.place(command('true')))
 })
 
-test('a place that is not used is given back', async (t) => {
+test('an unused place is given back', async (t) => {
   const { host } = hostIn(t, { limit: 1 })
   const spec = command('true')
   assert.deepEqual(host.place(spec), { epoch: 1 })
@@ -375,7 +375,7 @@ test('a place that is not used is given back', async (t) => {
   assert.deepEqual(host.place(command('true')), { epoch: 1 })
 })
 
-test('what ran in an earlier process is lost, and what had not begun is begun', async (t) => {
+test('an attempt that ran in an earlier process is lost, and one that had not started is started', async (t) => {
   const { host } = hostIn(t)
   const [lost, begun] = [new KeptSink(), new KeptSink()]
   host.resume(command('true'), { epoch: 1 }, { started: true }, lost)
@@ -385,7 +385,7 @@ test('what ran in an earlier process is lost, and what had not begun is begun', 
   assert.equal(begun.text(), 'begun\n')
 })
 
-test('a report that the engine could not keep is sent again', async (t) => {
+test('a report that the engine could not store is sent again', async (t) => {
   const { run } = hostIn(t)
   const sink = new KeptSink()
   const report = sink.report.bind(sink)
@@ -399,7 +399,7 @@ test('a report that the engine could not keep is sent again', async (t) => {
   )
 })
 
-test('closing ends what runs, and may be done twice', async (t) => {
+test('closing ends running attempts, and closing twice is allowed', async (t) => {
   const { host, start } = hostIn(t)
   const sink = start(command('echo $$; exec sleep 1000'))
   await until(() => sink.kept.stdout > 0)
@@ -409,7 +409,7 @@ test('closing ends what runs, and may be done twice', async (t) => {
   assert.equal(processStat(Number(sink.text())), undefined)
 })
 
-test('an attempt that cannot be made for a fault of its action ends with that, and its place is free again', async (t) => {
+test('an attempt that its action cannot create fails with the error, and its place is free again', async (t) => {
   const odd = { kind: 'odd' } as unknown as ActionRegistry[string]
   const { run } = hostIn(t, { registry: { ...builtinActionRegistry, odd }, limit: 1 })
   const { outcome, reason, message } = (await run(attemptSpec('odd', {}))).end!

@@ -45,21 +45,21 @@ const holders = () => {
 }
 
 for (const holder of holders()) {
-  test(`a local step past its memory ends as oom (${holder})`, async (t) => {
+  test(`a local step over its memory limit ends as oom (${holder})`, async (t) => {
     const end = await run(t, command(HOG, { limits: { memory_bytes: 200 * MiB } }), holder)
     assert.equal(end.reason, 'oom', JSON.stringify(end))
     assert.match(end.message!, /of 200 MB/)
     assert.equal(end.usage!.held_by === 'watchdog', holder === 'watchdog')
   })
 
-  test(`a local step within its limits tells its CPU time and its peak (${holder})`, async (t) => {
+  test(`a local step within its limits reports its CPU time and its peak (${holder})`, async (t) => {
     const end = await run(t, command(BURN, { limits: { memory_bytes: 900 * MiB, processes: 100 } }), holder)
     assert.equal(end.outcome, 'success')
     assert.ok(end.usage!.cpu_ms! >= 290, JSON.stringify(end.usage))
     assert.ok(end.usage!.peak_memory_bytes! > 5 * MiB, JSON.stringify(end.usage))
   })
 
-  test(`a local step that cannot be started says so under limits as well (${holder})`, async (t) => {
+  test(`a local step that cannot start says so under limits too (${holder})`, async (t) => {
     const spec = attemptSpec('shell.run', { script: '#!/nowhere/python\n' }, { limits: { processes: 10 } })
     const end = await run(t, spec, holder)
     assert.equal(end.reason, 'start_failed')
@@ -68,12 +68,12 @@ for (const holder of holders()) {
   })
 }
 
-test('without limits a local step tells the CPU time of all its processes', async (t) => {
+test('without limits a local step reports the CPU time of all its processes', async (t) => {
   const end = await run(t, command(`${BURN} & ${BURN}; wait`))
   assert.ok(end.usage!.cpu_ms! >= 580, JSON.stringify(end.usage))
 })
 
-test('of a local folder only what the step adds counts', async (t) => {
+test('in a local folder only what the step adds counts', async (t) => {
   const spec = command('sleep 1', { limits: { disk_bytes: 5 * MiB } })
   const within = await run(t, spec, 'watchdog', Buffer.alloc(20 * MiB, 1))
   assert.equal(within.outcome, 'success', JSON.stringify(within))

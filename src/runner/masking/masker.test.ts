@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createMasker } from './masker.ts'
 
-test('a secret under six bytes is not masked, and a warning says which', () => {
+test('a secret under six bytes is not masked, and a warning names it', () => {
   const masker = createMasker([{ name: 'PIN', value: '12345' }, 'abc', '   \n\n   ', 'sixsix'])
   assert.deepEqual(
     masker.warnings.map((warning) => warning.split(' and ')[0]),
@@ -12,7 +12,7 @@ test('a secret under six bytes is not masked, and a warning says which', () => {
   assert.ok(!masker.warnings.join().includes('12345'))
 })
 
-test('without a secret everything goes through as it is', () => {
+test('without a secret everything passes unchanged', () => {
   const masker = createMasker([])
   const stream = masker.stream()
   const bytes = Buffer.from('text')
@@ -21,14 +21,14 @@ test('without a secret everything goes through as it is', () => {
   assert.equal(masker.maskText('text'), 'text')
 })
 
-test('a chunk with nothing in it that could be a secret goes through without being copied', () => {
+test('a chunk without any possible secret passes without a copy', () => {
   const bytes = Buffer.from('some line\n')
   const out = createMasker(['hunter22']).stream().push(bytes)
   assert.equal(out.buffer, bytes.buffer)
   assert.equal(out.toString(), 'some line\n')
 })
 
-test('a line goes out when it ends, and only what may begin a secret is held back', () => {
+test('a line is passed on when it ends, and only a possible start of a secret is withheld', () => {
   const stream = createMasker(['hunter22']).stream()
   assert.equal(stream.push(Buffer.from('Password: ')).toString(), 'Password: ')
   assert.equal(stream.push(Buffer.from('hunt')).toString(), '')
@@ -39,7 +39,7 @@ test('a line goes out when it ends, and only what may begin a secret is held bac
   assert.equal(stream.end().toString(), '')
 })
 
-test('the streams of a masker know nothing of one another', () => {
+test('the streams of a masker are independent', () => {
   const masker = createMasker(['hunter22'])
   const [one, other] = [masker.stream(), masker.stream()]
   assert.equal(one.push(Buffer.from('hunt')).toString(), '')
@@ -47,7 +47,7 @@ test('the streams of a masker know nothing of one another', () => {
   assert.equal(one.push(Buffer.from('er22\n')).toString(), '***\n')
 })
 
-test('a large output has the same bytes whatever the chunks, and no more is held back than a secret is long', () => {
+test("a large output has the same bytes for any chunks, and withholds no more than a secret's length", () => {
   const secrets = ['hunter22', 'a'.repeat(300), `${'k'.repeat(70)}\n${'l'.repeat(70)}`]
   const masker = createMasker(secrets)
   const lines = Array.from(
@@ -67,7 +67,7 @@ test('a large output has the same bytes whatever the chunks, and no more is held
   assert.ok(!expected.includes('hunter22') && expected.includes('*** b') === false && expected.endsWith('b'))
 })
 
-test('bytes that are no UTF-8 come through', () => {
+test('bytes that are not UTF-8 pass through', () => {
   const stream = createMasker(['hunter22']).stream()
   const bytes = Buffer.from([0xff, 0, 0xfe, 0x80, 0x0a, 0xc3])
   assert.deepEqual(
@@ -76,7 +76,7 @@ test('bytes that are no UTF-8 come through', () => {
   )
 })
 
-test('all texts of a JSON value are masked, and nothing else of it', () => {
+test('all texts of a JSON value are masked, and nothing else in it', () => {
   const masker = createMasker(['hunter22', '123456'])
   const report = {
     type: 'ended',
@@ -94,7 +94,7 @@ test('all texts of a JSON value are masked, and nothing else of it', () => {
   })
 })
 
-test('text made to be slow is not', () => {
+test('text designed to slow the masker down is masked quickly', () => {
   // Every byte ends a match of 5,000; if each were checked from its start, this would take minutes.
   const masker = createMasker(['ab'.repeat(2_500), 'a'.repeat(5_000)])
   assert.equal(masker.maskText('a'.repeat(500_000)), '***')

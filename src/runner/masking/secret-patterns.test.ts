@@ -69,7 +69,7 @@ for (const [name, encode] of Object.entries(encoders))
     }
   })
 
-test('the password of a URL is masked as URL writes it', () => {
+test('the password of a URL is masked as the URL encodes it', () => {
   for (const secret of ['p@ss:w/rd+1', 'a b"c<d>e?f', 'wait|what^now'].filter(
     (each) => !each.includes('%'),
   )) {
@@ -79,7 +79,7 @@ test('the password of a URL is masked as URL writes it', () => {
   }
 })
 
-test('a secret is masked in a path that it was a part of', () => {
+test('a secret is masked in a path that contained it', () => {
   for (const secret of [
     'tok//ab/c+d',
     'tok/./abcd',
@@ -104,7 +104,7 @@ test('a secret is masked in a path that it was a part of', () => {
     assert.equal(createMasker([secret]).maskText('/ab/c abcd ..'), '/ab/c abcd ..')
 })
 
-test('in base64 of a longer text, all characters are masked that only the secret decides', () => {
+test('in base64 of a longer text, all characters that depend only on the secret are masked', () => {
   for (const secret of secrets)
     for (const before of ['', '1', '12', 'user:', '{"a":"'])
       for (const after of ['', '\n', 'z', 'zz', '"}\n']) {
@@ -119,7 +119,7 @@ test('in base64 of a longer text, all characters are masked that only the secret
       }
 })
 
-test('wherever wrapped base64 of a text is cut, the secret in it is masked', () => {
+test('in wrapped base64 the secret is masked at every cut', () => {
   const secret = 'correct-horse-battery'
   const masker = createMasker([secret])
   for (let before = 0; before < 80; before++)
@@ -134,7 +134,7 @@ test('wherever wrapped base64 of a text is cut, the secret in it is masked', () 
       }
 })
 
-test('every line of a key is masked by itself, and what only names its kind is not', () => {
+test('every line of a key is masked on its own, except the lines that only name its kind', () => {
   const masker = createMasker([rsaKey])
   for (const line of rsaKey.trim().split('\n')) {
     const isBoundary = line.startsWith('-----')
@@ -142,7 +142,7 @@ test('every line of a key is masked by itself, and what only names its kind is n
   }
 })
 
-test('a value too long for all its forms is masked as it stands', () => {
+test('a value too long for all its forms is masked as it is', () => {
   const long = randomBytes(9_000).toString('base64')
   const masker = createMasker([{ name: 'BIG', value: long }])
   assert.match(masker.warnings.join(), /"BIG" has 12000 bytes/)
@@ -151,7 +151,7 @@ test('a value too long for all its forms is masked as it stands', () => {
   assert.equal(createMasker([lines]).maskText(`a ${lines.slice(65, 129)} b`), 'a *** b')
 })
 
-test('ordinary text is left as it is', () => {
+test('ordinary text stays unchanged', () => {
   const masker = createMasker([
     ...secrets,
     ...Array.from({ length: 50 }, () => randomBytes(24).toString('base64url')),

@@ -60,20 +60,20 @@ for (const [what, secret, parts] of [
   ['settings', settings, ['DB_PASSWORD', 'DATABASE_URL', 'BUILD_ID']],
 ] as const)
   for (const part of parts)
-    test(`a file that has a telling line of ${what} is found: ${part.slice(0, 20)}`, () => {
+    test(`a file with a telling line of ${what} is found: ${part.slice(0, 20)}`, () => {
       const line = lineWith(secret, part)
       assert.ok(holds(secret, `one\n  ${line}\ntwo\n`))
       assert.ok(holds(secret, JSON.stringify({ text: line })))
     })
 
-test('two lines of prose that follow one another are found, and one alone is not', () => {
+test('two consecutive lines of prose are found, and one alone is not', () => {
   const [first, second, third] = phrase.split('\n') as [string, string, string]
   assert.ok(holds(phrase, `a\n${first}\n${second}\n`))
   assert.ok(holds(phrase, JSON.stringify(`${second}\n${third}`)))
   for (const one of [first, second, third]) assert.ok(!holds(phrase, `a\n${one}\nb\n`), one)
 })
 
-test('a whole secret of common lines is found', () => {
+test('a whole secret that consists of common lines is found', () => {
   const common = 'version: 1\nkind: Config\nusers: everybody'
   assert.ok(holds(common, `# mine\n${common}\n`))
   assert.ok(holds(common, Buffer.from(common).toString('base64')))
@@ -102,7 +102,7 @@ for (const [what, secret, text] of [
     'DB_HOST=database.internal\nDB_USER=application\nDB_PASSWORD=\nBUILD_ID=1\n',
   ],
 ] as const)
-  test(`${what} is no secret, though it shares lines with one`, () => {
+  test(`${what} is not a secret, though it shares lines with one`, () => {
     assert.ok(!holds(secret, text))
-    assert.ok(what.startsWith('a frame') || createMasker([secret]).maskText(text) !== text, 'output hides it')
+    assert.ok(what.startsWith('a frame') || createMasker([secret]).maskText(text) !== text, 'output masks it')
   })

@@ -34,7 +34,7 @@ async function opened(t: TestContext, folder: string, env: Record<string, string
   return gate
 }
 
-test('a runner beside the gate reaches models with what stands for their keys, and with nothing else', async (t) => {
+test('a runner beside the gate reaches models with sentinels for their keys, and with nothing else', async (t) => {
   await using service = await startService(hello)
   const folder = folderOf(t)
   await opened(t, folder, { ANTHROPIC_API_KEY: KEY, ANTHROPIC_BASE_URL: service.url })
@@ -57,7 +57,7 @@ test('a runner beside the gate reaches models with what stands for their keys, a
   gate.close()
 })
 
-test('a gate ends when its runner has gone, and the runner hears of its end', async (t) => {
+test("a gate ends when its runner is gone, and the runner learns of the gate's end", async (t) => {
   const folder = folderOf(t)
   const env = { OPENAI_API_KEY: 'sk-real-key-of-openai' }
   const first = await opened(t, folder, env)
@@ -74,7 +74,7 @@ test('a gate ends when its runner has gone, and the runner hears of its end', as
   await gone.promise
 })
 
-test('a runner waits for its gate, and says in the end that there is none', async (t) => {
+test('a runner waits for its gate, and finally reports that there is none', async (t) => {
   const folder = folderOf(t)
   await assert.rejects(joinGate(folder, { signal, onGone: () => {}, waitMs: 1 }), {
     code: 'unavailable',
@@ -89,7 +89,7 @@ test('a runner waits for its gate, and says in the end that there is none', asyn
   assert.equal(await joinGate(folderOf(t), calledOff), undefined)
 })
 
-test('a gate takes the keys of all agents, and is not opened without one', () => {
+test('a gate receives the keys of all agents, and does not open without one', () => {
   const rules = gateRules(agentRegistry, {
     ANTHROPIC_API_KEY: 'sk-ant-real-key-one',
     CODEX_API_KEY: 'sk-real-key-two',

@@ -46,12 +46,12 @@ function opened(t: TestContext, work: () => { attempts: HeldAttempt[]; runs: str
   t.after(() => own.close())
   const looked = async () => {
     const before = looks
-    await eventually('some looks', () => looks > before + 3)
+    await eventually('some looks happen', () => looks > before + 3)
   }
   return { own, folder, away, said, looked, ends: () => ends }
 }
 
-test('one without work ends a minute after its hub has given it up, and not before', async (t) => {
+test('an idle provisioned runner ends a minute after its hub has given it up, and not before', async (t) => {
   const { away, said, ends, own, looked } = opened(t, () => ({ attempts: [], runs: [] }))
   for (const ms of [undefined, 1_499]) {
     away.ms = ms
@@ -59,7 +59,7 @@ test('one without work ends a minute after its hub has given it up, and not befo
     assert.equal(ends(), 0)
   }
   away.ms = 1_500
-  await eventually('its end', () => ends() === 1)
+  await eventually('it ends', () => ends() === 1)
   assert.match(
     said[0]!,
     /^This provisioned runner has not reached its hub for 2 s and has no work, so it exits\.$/,
@@ -67,7 +67,7 @@ test('one without work ends a minute after its hub has given it up, and not befo
   assert.equal(own.folderGone, false)
 })
 
-test('what runs keeps it for as long as that takes, and what nobody has asked for keeps it a day', async (t) => {
+test('running work keeps the runner until it ends, and unrequested results keep it for a day', async (t) => {
   const [going, over] = [attempt(), attempt({ ended: true })]
   const work = { attempts: [going.held], runs: ['run_a'] }
   const { away, ends, looked } = opened(t, () => work)
@@ -84,31 +84,31 @@ test('what runs keeps it for as long as that takes, and what nobody has asked fo
   }
   assert.deepEqual(going.told, [])
   away.ms = 24 * 3_600_000
-  await eventually('its end', () => ends() === 1)
+  await eventually('it ends', () => ends() === 1)
 })
 
-test('where its folder is gone, or another one, what runs is ended first, also while the hub is there', async (t) => {
+test('if the folder is gone or replaced, running work is ended first, even while the hub is reachable', async (t) => {
   for (const again of [false, true]) {
     const { held, told } = attempt()
     const { own, folder, said, ends } = opened(t, () => ({ attempts: [held], runs: [] }))
     rmSync(folder, { recursive: true })
     if (again) mkdirSync(folder)
-    await eventually('its end', () => ends() === 1)
+    await eventually('it ends', () => ends() === 1)
     assert.ok(own.folderGone)
     assert.deepEqual(told, [`50 The folder ${folder} of its runner is gone.`])
     assert.match(said[0]!, /is gone, so nothing can be reported\. This runner exits and ends run_a\.1\.$/)
   }
 })
 
-test('the retry knows how long there has been no link', async () => {
+test('the retry knows how long the link has been down', async () => {
   const retry = new HubRetry()
-  await eventually('some time', () => retry.unlinkedMs! > 20)
+  await eventually('some time passes', () => retry.unlinkedMs! > 20)
   const linkedAtMs = performance.now()
   retry.linked(5_000)
   assert.deepEqual([retry.unlinkedMs, retry.lostAfterMs], [undefined, 5_000])
   retry.unlinked()
   assert.ok(retry.unlinkedMs! <= performance.now() - linkedAtMs)
-  await eventually('some time', () => retry.unlinkedMs! > 20)
+  await eventually('some time passes', () => retry.unlinkedMs! > 20)
   // A try that fails.
   retry.unlinked()
   assert.ok(retry.unlinkedMs! > 20)

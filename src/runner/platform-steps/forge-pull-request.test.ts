@@ -71,7 +71,7 @@ const module = (path: string) => JSON.stringify(new URL(path, import.meta.url).h
 for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
   const posts = flavour === 'gitlab' ? /\/merge_requests$/ : /\/pulls$/
 
-  test(`${flavour}: a killed step, done again, reports the one pull request that it made`, async (t) => {
+  test(`${flavour}: a killed step that runs again reports the single pull request that it created`, async (t) => {
     const { repository, run, given, sha, token } = await world(t, flavour)
     // Killed as the answer comes: the forge has it, and nobody knows.
     const script = `
@@ -109,7 +109,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
     assert.ok(!log.includes(token))
   })
 
-  test(`${flavour}: what the forge refuses names the branch, and where it is done by hand`, async (t) => {
+  test(`${flavour}: a refusal by the forge names the branch, and where to open the pull request by hand`, async (t) => {
     const { standIn, repository, run, url, token } = await world(t, flavour)
     const read = standIn.makeToken('eve', { right: 'read' })
     repository.rights.eve = 'read'
@@ -130,7 +130,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
   })
 }
 
-test('labels, reviewers and a status that cannot be set are told, and fail nothing', async (t) => {
+test('labels, reviewers and a status that cannot be set are reported, and fail nothing', async (t) => {
   const { standIn, run } = await world(t, 'github')
   standIn.fault({ match: /\/(labels|requested_reviewers|statuses)/, times: 20, how: { status: 403 } })
   const { exports, log, reports } = await run()
@@ -141,7 +141,7 @@ test('labels, reviewers and a status that cannot be set are told, and fail nothi
   assert.match(log, /The status of commit [0-9a-f]+ could not be set/)
 })
 
-test('a pull request that a person closed is left so, and one that was merged is told', async (t) => {
+test('a pull request that a person closed stays closed, and a merged one is reported', async (t) => {
   const { standIn, repository, run } = await world(t, 'github')
   await run()
   const [ticket] = repository.tickets
@@ -153,7 +153,7 @@ test('a pull request that a person closed is left so, and one that was merged is
   assert.equal(repository.tickets.length, 1)
 })
 
-test('names of branches are written into addresses as they must be', () => {
+test('branch names are encoded correctly in addresses', () => {
   const at = { protocol: 'https', host: 'forge.example', path: 'acme/app' } as const
   const branches = { head: 'errand/a#b', base: 'v1 x' }
   assert.equal(
@@ -166,7 +166,7 @@ test('names of branches are written into addresses as they must be', () => {
   )
 })
 
-test("requests go by the machine's rules, and its own token to the repository's host alone", async (t) => {
+test("requests follow the machine's rules, and its token goes only to the repository's host", async (t) => {
   const { standIn, run, token, sha } = await world(t, 'gitea')
   const elsewhere = await startForge({ flavour: 'gitea' })
   t.after(async () => await elsewhere.stop())
@@ -186,7 +186,7 @@ test("requests go by the machine's rules, and its own token to the repository's 
   assert.equal(done.exports?.PR_STATE, 'open', JSON.stringify([done.failure?.message, sha]))
 })
 
-test('a runner that has checkouts carries it out', async () => {
+test('a runner that has checkouts runs the step', async () => {
   using here = place()
   const { checkouts, platformStep } = openCheckouts(here.path, {}, () => undefined)
   assert.equal(typeof (await platformStep('forge.pull_request'))?.run, 'function')

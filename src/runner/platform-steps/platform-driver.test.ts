@@ -25,7 +25,7 @@ const opened = (run: PlatformStep['run']) => ({
 })
 const spec = (more: Parameters<typeof attemptSpec>[2] = {}) => attemptSpec('test', {}, more)
 
-test('a step runs programs in the box, tells facts and exports, and its secret is masked', {
+test('a step runs programs in the box, reports facts and exports, and its secret is masked', {
   skip,
 }, async () => {
   using here = boxPlace()
@@ -66,7 +66,7 @@ test('a step runs programs in the box, tells facts and exports, and its secret i
   await attempts.close()
 })
 
-test('a step keeps what it makes before it goes on, and takes what the run has kept', { skip }, async (t) => {
+test('a step stores its artifacts before it continues, and fetches those of the run', { skip }, async (t) => {
   using here = boxPlace()
   const folder = mkdtempSync(join(tmpdir(), 'errand-kept-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
@@ -90,7 +90,9 @@ test('a step keeps what it makes before it goes on, and takes what the run has k
   await without.close()
 })
 
-test('a step that waits for its hub says so once; one whose hub stays away is lost', { skip }, async () => {
+test('a step that waits for its hub says so once, and one whose hub stays away is lost', {
+  skip,
+}, async () => {
   using here = boxPlace()
   let asks = 0
   const retry = new HubRetry()
@@ -117,7 +119,7 @@ test('a step that waits for its hub says so once; one whose hub stays away is lo
   await attempts.close()
 })
 
-test('a step whose command the stopping machine has ended is lost, whatever it would make of that', {
+test('a step whose command ends because the machine stops is lost, even if it reports another failure', {
   skip,
 }, async () => {
   using here = boxPlace()
@@ -134,7 +136,7 @@ test('a step whose command the stopping machine has ended is lost, whatever it w
   await attempts.close()
 })
 
-test('what fails has its reason, its words and its hint', { skip }, async () => {
+test('a failure has its reason, its message and its hint', { skip }, async () => {
   using here = boxPlace()
   const failures = [
     new StepFailure('base_missing', 'There is no branch "main".', 'Name another.'),
@@ -153,7 +155,7 @@ test('what fails has its reason, its words and its hint', { skip }, async () => 
   await attempts.close()
 })
 
-test('cancel, the timeout and the time of one command leave nothing that runs', { skip }, async () => {
+test('cancel, the timeout and the time limit of one command leave nothing running', { skip }, async () => {
   using here = boxPlace()
   const marks: string[] = []
   const late = async (context: PlatformContext) => {
@@ -182,7 +184,7 @@ test('cancel, the timeout and the time of one command leave nothing that runs', 
 
 const module = (path: string) => JSON.stringify(new URL(path, import.meta.url).href)
 
-test('of a step whose runner was killed nothing goes on, and it is lost', async () => {
+test('after its runner is killed nothing of a step continues, and the step is lost', async () => {
   using here = place()
   const mark = randomUUID()
   const folders = {

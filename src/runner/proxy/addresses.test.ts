@@ -3,7 +3,7 @@ import { networkInterfaces } from 'node:os'
 import test from 'node:test'
 import { allowance, ClosedPlaces, parseTarget, refusedAddress } from './addresses.ts'
 
-test('a target is a name or an address in its usual form', () => {
+test('a target is a name or an address in canonical form', () => {
   const targets: Record<string, unknown> = {
     'Example.COM:443': { host: 'example.com', port: 443 },
     'example.com.:443': { host: 'example.com', port: 443 },
@@ -50,7 +50,7 @@ test('a target is a name or an address in its usual form', () => {
   assert.equal(parseTarget('a.test'), 'bad_request')
 })
 
-test('only addresses of the public internet are connected to', () => {
+test('only public internet addresses are connected to', () => {
   const refused = [
     ...['0.0.0.0', '0.1.2.3', '10.0.0.1', '100.64.0.1', '100.100.100.200', '127.0.0.1', '127.255.0.1'],
     ...[
@@ -106,7 +106,7 @@ test('only addresses of the public internet are connected to', () => {
     assert.equal(refusedAddress(address, { isPrivate: false }), undefined, address)
 })
 
-test('a private host may have private addresses, but none of this machine alone, of a link or of a metadata service', () => {
+test('a private host may have private addresses, but no loopback, link-local or metadata address', () => {
   for (const address of [
     '10.0.0.1',
     '172.16.0.1',
@@ -143,7 +143,7 @@ test('a private host may have private addresses, but none of this machine alone,
     assert.equal(refusedAddress(address, { isPrivate: true }), 'private_address', address)
 })
 
-test('hosts are allowed by name, below a name, by port, and not otherwise', () => {
+test('hosts are allowed by name, by wildcard and by port, and in no other way', () => {
   const network = {
     allow: ['a.test', '*.b.test', 'c.test:8443', 'd.test@private', 'e.test:22@private', '8.8.8.8'],
   }
@@ -178,7 +178,7 @@ test('hosts are allowed by name, below a name, by port, and not otherwise', () =
   for (const port of [25, 8080, 3306, 6443]) assert.equal(all(port), 'port_not_allowed')
 })
 
-test('the places of the hub are closed by name, by address, and at all addresses of this machine where it listens there', async () => {
+test("the hub's places are closed by name, by address, and at all local addresses if it listens on this machine", async () => {
   const closed = new ClosedPlaces(async (host) => (host === 'hub.test' ? ['10.0.0.7'] : []))
   const has = (places: string[], host: string, port: number, addresses: string[]) =>
     closed.has(places, { host, port }, addresses)

@@ -44,13 +44,13 @@ test('the name that TLS asks for is found, however it is cut', async (t) => {
   }
 })
 
-test('TLS that names no server is known as that', async (t) => {
+test('TLS that names no server is recognized as such', async (t) => {
   const old = await helloOf(t, { maxVersion: 'TLSv1.2' })
   assert.deepEqual(clientHello(old), { type: 'tls', name: undefined })
   assert.deepEqual(clientHello(await helloOf(t, {})), { type: 'tls', name: undefined })
 })
 
-test('what is not TLS, or names two servers, is something else', async (t) => {
+test('anything that is not TLS, or that names two servers, counts as other', async (t) => {
   for (const text of ['GET / HTTP/1.1\r\n', 'SSH-2.0-x\r\n', '\r\n', 'PROXY TCP4 '])
     assert.deepEqual(clientHello(Buffer.from(text)), { type: 'other' }, text)
   const hello = await helloOf(t, { servername: 'files.test' })
@@ -64,7 +64,7 @@ test('what is not TLS, or names two servers, is something else', async (t) => {
   assert.deepEqual(clientHello(inRecords(hello, 3)), { type: 'other' })
 })
 
-test('no bytes make it fail', async (t) => {
+test('no bytes make the parser fail', async (t) => {
   const hello = await helloOf(t, { servername: 'files.test' })
   for (let at = 0; at < hello.length; at++)
     for (const value of [0, 1, 127, 255]) {

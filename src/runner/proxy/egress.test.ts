@@ -44,7 +44,7 @@ function tlsServer(t: TestContext, answer: (socket: Socket) => void): Promise<nu
   return tcpServer(t, (socket) => server.emit('connection', socket))
 }
 
-test('TLS passes untouched where it names the host, and is cut with its own word where it names another', async (t) => {
+test('TLS passes untouched if it names the host, and ends with a TLS alert if it names another', async (t) => {
   const { socket, log } = await endpointTo(t, await tlsServer(t, (inner) => inner.pipe(inner)))
   const { through } = await tunnel(t, socket, 'files.test:443')
   const right = connectTls({ socket: through, servername: 'files.test', rejectUnauthorized: false })
@@ -60,7 +60,7 @@ test('TLS passes untouched where it names the host, and is cut with its own word
   ])
 })
 
-test('to port 443 goes nothing but TLS that names its server', async (t) => {
+test('port 443 accepts only TLS that names its server', async (t) => {
   const got: string[] = []
   const { socket, log } = await endpointTo(
     t,
@@ -80,7 +80,7 @@ test('to port 443 goes nothing but TLS that names its server', async (t) => {
   assert.ok(whys.every((why) => why === 'no_tls') && whys.length > 0, String(whys))
 })
 
-test('to a port that a rule names goes anything, and the server may speak first', async (t) => {
+test('a port that a rule names accepts anything, and the server may speak first', async (t) => {
   const { socket } = await endpointTo(
     t,
     await tcpServer(t, (inner) => {
@@ -99,7 +99,7 @@ test('to a port that a rule names goes anything, and the server may speak first'
   await once(wrong, 'error')
 })
 
-test('what is sent after one end has half closed arrives', async (t) => {
+test('data that is sent after one end has half closed arrives', async (t) => {
   const { socket } = await endpointTo(
     t,
     await tcpServer(t, (inner) => void buffer(inner).then((all) => inner.end(Buffer.concat([all, all])))),
@@ -109,7 +109,7 @@ test('what is sent after one end has half closed arrives', async (t) => {
   assert.equal((await buffer(through)).length, 6_000_000)
 })
 
-test('a name is looked up anew for each request, and refused where it has become a private address', async (t) => {
+test('a name is resolved again for each request, and refused once it has a private address', async (t) => {
   const port = await webServer(t, (_request, response) => response.end('reached'))
   const proxy = proxyFixture(t)
   const names = {
@@ -144,7 +144,7 @@ test('a name is looked up anew for each request, and refused where it has become
   assert.match(head, / 200 /)
 })
 
-test('tunnels to addresses and ports that are not allowed are refused before anything is connected to', async (t) => {
+test('tunnels to disallowed addresses and ports are refused before any connection', async (t) => {
   let reached = 0
   const { socket, log, open } = await endpointTo(t, await tcpServer(t, () => reached++), [
     'files.test',
@@ -188,7 +188,7 @@ test('tunnels to addresses and ports that are not allowed are refused before any
   )
 })
 
-test('plain requests are passed on as they are, without what is of one connection', async (t) => {
+test('plain requests are passed on unchanged, without hop-by-hop headers', async (t) => {
   const seen: IncomingMessage[] = []
   const { socket } = await endpointTo(
     t,
@@ -223,7 +223,7 @@ test('plain requests are passed on as they are, without what is of one connectio
   assert.match(body, /hello/)
 })
 
-test('no request is smuggled in another', async (t) => {
+test('no request can be smuggled in another', async (t) => {
   const seen: string[] = []
   const { socket, log } = await endpointTo(
     t,
@@ -270,7 +270,7 @@ test('no request is smuggled in another', async (t) => {
   assert.ok(log('one').some((line) => line.type === 'refused' && line.why === 'name_mismatch'))
 })
 
-test('a tunnel to port 80 holds requests, each for the host that was asked for', async (t) => {
+test('a tunnel to port 80 carries requests, and only for the requested host', async (t) => {
   const seen: string[] = []
   const { socket, log } = await endpointTo(
     t,
@@ -292,7 +292,7 @@ test('a tunnel to port 80 holds requests, each for the host that was asked for',
   assert.ok(log('one').some((line) => line.type === 'refused' && line.why === 'name_mismatch'))
 })
 
-test('names and servers that do not answer are given up, and keep no others waiting', async (t) => {
+test('names and servers that do not answer are given up, and delay no others', async (t) => {
   const port = await webServer(t, (_request, response) => response.end('ok'))
   const proxy = proxyFixture(t)
   const silent = { [`${PUBLIC}:443`]: 'silent', [`${PUBLIC}:80`]: 'silent' } as const
@@ -320,7 +320,7 @@ test('names and servers that do not answer are given up, and keep no others wait
   assert.match((await tunnel(t, bad, 'silent.test:443')).head, / 504 /)
 })
 
-test('a server that changes the protocol unasked, or says nothing that is HTTP, is told as a bad gateway', async (t) => {
+test('a server that changes the protocol unasked, or answers with anything but HTTP, gives a bad gateway', async (t) => {
   const answers = [
     'HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n',
     'garbage\r\n\r\n',
@@ -334,7 +334,7 @@ test('a server that changes the protocol unasked, or says nothing that is HTTP, 
   for (const _ of [1, 2, 3]) assert.match((await askRaw(t, socket, get)).head, / 502 /)
 })
 
-test('an answer that is cut is cut, and one that is slow is not', async (t) => {
+test('a truncated answer stays truncated, and a slow one arrives complete', async (t) => {
   let release: (() => void) | undefined
   const { socket } = await endpointTo(
     t,
@@ -361,7 +361,7 @@ test('an answer that is cut is cut, and one that is slow is not', async (t) => {
   await until(() => got.endsWith('1234567890'))
 })
 
-test('a reader that stops holds up the server, and memory stays flat', async (t) => {
+test('a reader that stops slows down the server, and memory use stays flat', async (t) => {
   const size = 400 * 1024 * 1024
   let written = 0
   const { socket, pid, log, supervisor } = await endpointTo(
@@ -387,7 +387,7 @@ test('a reader that stops holds up the server, and memory stays flat', async (t)
     await new Promise((resolve) => setTimeout(resolve, 50))
     return stands && written > 0
   })
-  assert.ok(written < 64 * 1024 * 1024, `${written} bytes were taken that nobody reads`)
+  assert.ok(written < 64 * 1024 * 1024, `${written} bytes were accepted that nobody reads`)
   const peak = () => Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid()}/status`, 'utf8'))?.[1]) / 1024
   const peakBefore = peak()
   let received = 0
@@ -399,7 +399,7 @@ test('a reader that stops holds up the server, and memory stays flat', async (t)
   assert.equal(used?.type === 'used' && used.received_bytes, size)
 })
 
-test('connections beyond the most are closed at once, and the others go on', async (t) => {
+test('connections over the maximum are closed at once, and the others continue', async (t) => {
   const { socket } = await endpointTo(t, await webServer(t, (_request, response) => response.end('ok')))
   const { through } = await tunnel(t, socket, 'files.test:9000')
   let closed = 0
@@ -417,7 +417,7 @@ test('connections beyond the most are closed at once, and the others go on', asy
   assert.match(await text(through), /ok$/)
 })
 
-test('a box that takes all connections that it can leaves half of them to others', async (t) => {
+test('a box that opens all the connections it can leaves half of them to others', async (t) => {
   const port = await webServer(t, (_request, response) => response.end('ok'))
   const proxy = proxyFixture(t)
   const names = { 'files.test': [[PUBLIC]] }
@@ -438,7 +438,7 @@ test('a box that takes all connections that it can leaves half of them to others
   assert.match(head, / 200 /)
 })
 
-test('requests that are sent at once have one connection to their server at a time', async (t) => {
+test('requests that are sent at once use one connection to their server at a time', async (t) => {
   let connections = 0
   const { socket, folder } = await endpointTo(t, await tcpServer(t, () => connections++))
   const request = 'GET http://files.test/ HTTP/1.1\r\nHost: files.test\r\n\r\n'
@@ -452,7 +452,7 @@ test('requests that are sent at once have one connection to their server at a ti
   assert.equal(connections, 2)
 })
 
-test('a client that is through before the way is found is heard to the end, and let go of', async (t) => {
+test('a client that finishes early is read to the end and then released', async (t) => {
   const got: string[] = []
   const port = await tcpServer(
     t,
@@ -486,7 +486,7 @@ const SEEDS = [
   'GET /model/x/v1/messages HTTP/1.1\r\nHost: a\r\n\r\n',
 ]
 
-test('no garbage ends the proxy, or leaves a connection behind that its client has left', async (t) => {
+test('garbage neither ends the proxy nor leaves connections open that the client has left', async (t) => {
   const { socket, pid, folder } = await endpointTo(
     t,
     await webServer(t, (request, response) => {

@@ -8,8 +8,8 @@ const agentOf = (name: string) => agentRegistry.find((each) => each.name === nam
 const access = (name: string, env: Record<string, string>, options: Partial<AccessOptions> = {}) =>
   modelAccess(agentOf(name), env, { key: 'attempt', ...options })
 
-describe('the way of an agent to its models', () => {
-  it('puts sentinels for the keys of all agents, and no key stays', () => {
+describe("an agent's access to its models", () => {
+  it('replaces the keys of all agents with sentinels, and leaves no key', () => {
     for (const { name, services = [] } of agentRegistry)
       for (const service of services)
         for (const { variable, begins } of service.keys) {
@@ -34,7 +34,7 @@ describe('the way of an agent to its models', () => {
         }
   })
 
-  it('says of every key of an agent that no service stands for, that it goes inside', () => {
+  it('reports every key of an agent without a service as passed inside', () => {
     for (const agent of agentRegistry) {
       const served = new Set(
         (agent.services ?? []).flatMap(({ keys }) => keys.map(({ variable }) => variable)),
@@ -44,7 +44,7 @@ describe('the way of an agent to its models', () => {
     }
   })
 
-  it('takes the key that Claude Code itself would take, and leaves the others out', () => {
+  it('uses the key that Claude Code itself would use, and leaves the others out', () => {
     const env = {
       CLAUDE_CODE_OAUTH_TOKEN: 'sk-ant-oat01-x',
       ANTHROPIC_API_KEY: 'sk-ant-api03-x',
@@ -59,7 +59,7 @@ describe('the way of an agent to its models', () => {
     assert.match(login.env.CLAUDE_CODE_OAUTH_TOKEN ?? '', /^sk-ant-oat01-errand-[0-9a-f]{40}$/)
   })
 
-  it('has the same sentinel each time, and another for another attempt and service', () => {
+  it('uses the same sentinel each time, and another for another attempt or service', () => {
     const env = { ANTHROPIC_API_KEY: 'one', OPENAI_API_KEY: 'two', GROQ_API_KEY: 'three' }
     assert.deepEqual(access('opencode', env), access('opencode', env))
     const all = ['a', 'b'].flatMap((key) =>
@@ -68,14 +68,14 @@ describe('the way of an agent to its models', () => {
     assert.equal(new Set(all).size, 6)
   })
 
-  it('takes secret headers out of the environment', () => {
+  it('removes secret headers from the environment', () => {
     const env = { ANTHROPIC_API_KEY: 'x', ANTHROPIC_CUSTOM_HEADERS: 'X-Gate: secret\nbad line\n Team:ours ' }
     const { env: inside, rules } = access('claude_code', env)
     assert.equal(inside.ANTHROPIC_CUSTOM_HEADERS, undefined)
     assert.deepEqual(rules[0]?.headers, { 'X-Gate': 'secret', Team: 'ours' })
   })
 
-  it('says which secrets go inside where another service is used', () => {
+  it('reports which secrets are passed inside when another service is used', () => {
     const bedrock = { CLAUDE_CODE_USE_BEDROCK: '1', AWS_SECRET_ACCESS_KEY: 'x', AWS_ACCESS_KEY_ID: 'y' }
     assert.deepEqual(access('claude_code', bedrock).inside, ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY'])
     assert.deepEqual(access('claude_code', bedrock).rules, [])
@@ -95,7 +95,7 @@ describe('the way of an agent to its models', () => {
     )
   })
 
-  it("leaves the machine's GitHub token out where Copilot has a provider, unless the step itself sets one", () => {
+  it("leaves the machine's GitHub token out if Copilot has a provider, unless the step itself sets one", () => {
     const env = {
       COPILOT_PROVIDER_BASE_URL: 'http://localhost:11434/v1',
       GITHUB_TOKEN: 'ghp_x',
@@ -109,7 +109,7 @@ describe('the way of an agent to its models', () => {
     assert.deepEqual(access('copilot', { GITHUB_TOKEN: 'x' }, { step: {} }).inside, ['GITHUB_TOKEN'])
   })
 
-  it('lets an agent that is known by its command alone name the variables of its keys', () => {
+  it('lets an agent that only a command defines name the variables of its keys', () => {
     const env = { MY_KEY: 'x', SECOND: 'y', ANTHROPIC_BASE_URL: 'https://gate.example/v1/' }
     const { env: inside, rules } = access('acp', env, { proxyEnv: { MY_KEY: 'anthropic', SECOND: 'openai' } })
     assert.deepEqual(
@@ -124,7 +124,7 @@ describe('the way of an agent to its models', () => {
     assert.deepEqual(access('acp', env).rules, [])
   })
 
-  it('needs no key for a service of one’s own', () => {
+  it('needs no key for a self-hosted service', () => {
     const { env, rules } = access('builtin', { OPENAI_BASE_URL: 'http://localhost:8000/v1' })
     assert.equal(rules[0]?.key, 'none')
     assert.equal(env.OPENAI_API_KEY, rules[0]?.sentinel)
@@ -132,7 +132,7 @@ describe('the way of an agent to its models', () => {
     assert.deepEqual(access('claude_code', { ANTHROPIC_BASE_URL: 'http://x.example' }).rules, [])
   })
 
-  it('sends no key of the machine where a step says, and has such a place checked', () => {
+  it('sends no key of the machine to an address from a step, and checks such an address', () => {
     const machine = { ANTHROPIC_API_KEY: 'the machine’s', ANTHROPIC_AUTH_TOKEN: '' }
     const mine = { ANTHROPIC_BASE_URL: 'http://169.254.169.254/v1' }
     assert.throws(() => access('claude_code', { ...machine, ...mine }, { machine, step: mine }), {
@@ -176,7 +176,7 @@ describe('the way of an agent to its models', () => {
     assert.equal(access('builtin', { ...key, ...local }, { machine: key }).rules[0]?.key, 'the machine’s')
   })
 
-  it('has the account chosen by whoever has given the key, and by nobody in the box', () => {
+  it('lets whoever provides the key choose the account, and nobody in the box', () => {
     const machine = { OPENAI_API_KEY: 'the machine’s', OPENAI_ORG_ID: 'org-m', OPENAI_PROJECT_ID: 'proj-m' }
     const ofMachine = { 'openai-organization': 'org-m', 'openai-project': 'proj-m' }
     const others = { OPENAI_ORG_ID: 'org-s' }
@@ -198,7 +198,7 @@ describe('the way of an agent to its models', () => {
     assert.deepEqual(rule?.headers, { 'Anthropic-Beta': 'b', 'X-Team': 'ours' })
   })
 
-  it('refuses an address that is none', () => {
+  it('refuses an invalid address', () => {
     for (const url of [
       'gate.example',
       'ftp://x',
@@ -222,7 +222,7 @@ describe('the way of an agent to its models', () => {
     ['https://api.openai.com/v1', { HTTPS_PROXY: 'http://p', no_proxy: '*' }, undefined],
     ['https://myopenai.com/v1', { HTTPS_PROXY: 'http://p', NO_PROXY: 'openai.com' }, 'http://p'],
   ]
-  it("goes by the machine's own proxy", () => {
+  it("uses the machine's own proxy", () => {
     for (const [url, env, proxy] of proxied)
       assert.equal(proxyFor(url, env), proxy, JSON.stringify([url, env]))
     const { rules } = access('codex', { OPENAI_API_KEY: 'x' }, { machine: { HTTPS_PROXY: 'http://p:3128' } })

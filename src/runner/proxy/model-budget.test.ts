@@ -38,7 +38,7 @@ function entering(
 const settled = () => new Promise(setImmediate)
 
 describe('the budget of an endpoint', () => {
-  it('lets those go together that fit, and the others one after another in their order', async () => {
+  it('lets requests that fit run together, and the others one after another in order', async () => {
     const budget = new ModelBudget({ tokens: 0, cost: 0 })
     const limits = { tokens: 1000 }
     const enters = (output: number) => entering(budget, limits, 100, output)
@@ -58,7 +58,7 @@ describe('the budget of an endpoint', () => {
     assert.equal(now()[3], 'go')
   })
 
-  it('lets one that is too large for what is left go alone, and write no more than that', async () => {
+  it('lets a request that is too large for the rest run alone, limited to the rest', async () => {
     const budget = new ModelBudget({ tokens: 900, cost: 0 })
     const large = entering(budget, { tokens: 1000 }, 5000, 32_000)
     const small = entering(budget, { tokens: 1000 }, 1, 1)
@@ -74,7 +74,7 @@ describe('the budget of an endpoint', () => {
     })
   })
 
-  it('lets one that sets itself no limit go alone', async () => {
+  it('lets a request without its own limit run alone', async () => {
     const budget = new ModelBudget({ tokens: 0, cost: 0 })
     const [open, small] = [entering(budget, { tokens: 1000 }, 1), entering(budget, { tokens: 1000 }, 1, 1)]
     await settled()
@@ -83,14 +83,14 @@ describe('the budget of an endpoint', () => {
     assert.equal(small!.leave, undefined)
   })
 
-  it('holds nothing back where there is no limit', async () => {
+  it('delays nothing if there is no limit', async () => {
     const budget = new ModelBudget({ tokens: 1e9, cost: 1e9 })
     const all = [1, 2, 3].map(() => entering(budget, {}, 1e9))
     await settled()
     for (const { leave } of all) assert.ok(leave?.type === 'go')
   })
 
-  it('lets one out of the queue whose client goes, and those behind it move up', async () => {
+  it('removes a request from the queue when its client leaves, and those behind it move up', async () => {
     const budget = new ModelBudget({ tokens: 0, cost: 0 })
     const abort = new AbortController()
     const limits = { tokens: 100 }
@@ -108,7 +108,7 @@ describe('the budget of an endpoint', () => {
     assert.equal(late.leave?.type, 'gone')
   })
 
-  it('limits what is written by what is left of the cost', async () => {
+  it('limits the output by what is left of the cost', async () => {
     // $15 for a million tokens of output.
     const budget = new ModelBudget({ tokens: 0, cost: 0.097 })
     const only = entering(budget, { cost_usd: 0.1 }, 10, 5000)
@@ -124,7 +124,7 @@ describe('the budget of an endpoint', () => {
     })
   })
 
-  it('is never passed by more than one answer, whatever comes in which order', async () => {
+  it('is never exceeded by more than one answer, in any order of events', async () => {
     const asked = fc.record({
       input: fc.nat(500),
       output: fc.option(fc.nat(800), { nil: undefined }),
@@ -199,7 +199,7 @@ describe('an endpoint with a budget', () => {
     return { all, most, sum, endpoint, service }
   }
 
-  it('keeps ten at once within it', async () => {
+  it('keeps ten simultaneous requests within the budget', async () => {
     const { all, most, sum, endpoint } = await ten(1000, 300, 3)
     assert.ok(sum <= 1000, `${sum}`)
     assert.equal(most, 3)
@@ -212,12 +212,12 @@ describe('an endpoint with a budget', () => {
     assert.equal(endpoint.of('asked').length, 10 - refused.length)
   })
 
-  it('lets ten large ones go one by one', async () => {
+  it('lets ten large requests run one by one', async () => {
     const { sum, most } = await ten(1000, 32_000, 1)
     assert.deepEqual([sum, most], [1000, 1])
   })
 
-  it('goes on from what was told before a restart, and counts what was never answered', async () => {
+  it('continues from what was logged before a restart, and counts requests that were never answered', async () => {
     await using service = await startService((_, response) => response.end(answerOf({ output_tokens: 1 })))
     const asked = { type: 'asked', service: 'anthropic', model: 'claude-sonnet-4-5' } as const
     const log: LogEntry[] = [
@@ -235,7 +235,7 @@ describe('an endpoint with a budget', () => {
     assert.equal((await ask(endpoint.url(), '/v1/messages', { body: messages() })).status, 400)
   })
 
-  it('lowers what a request may let the model write, each by its own name for it', async () => {
+  it("lowers the output limit of a request, under each API's own name for it", async () => {
     const answers: Record<string, string> = {
       '/v1/messages': answerOf({ input_tokens: 1, output_tokens: 1 }),
       '/v1/responses': JSON.stringify({ usage: { input_tokens: 1, output_tokens: 1 } }),
@@ -289,7 +289,7 @@ describe('an endpoint with a budget', () => {
     assert.equal(service.seen.length, before)
   })
 
-  it('is held whatever a service answers instead of counts', async () => {
+  it('holds no matter what a service answers instead of counts', async () => {
     const text = 'word '.repeat(2000)
     const wrong: unknown[] = [0, -1000, '0', '9000', null, 0.2, [], {}, true]
     for (const value of wrong) {
@@ -323,7 +323,7 @@ describe('an endpoint with a budget', () => {
     }
   })
 
-  it('refuses what cannot be counted', async () => {
+  it('refuses requests that cannot be counted', async () => {
     await using service = await startService((_, response) =>
       response.end(answerOf({ input_tokens: 1, output_tokens: 100_000 })),
     )
@@ -349,7 +349,7 @@ describe('an endpoint with a budget', () => {
     assert.equal(service.seen.length, 1)
   })
 
-  it('lets a client that waits go, and holds up nobody for it', async () => {
+  it('releases a waiting client that leaves, and delays nobody for it', async () => {
     const answers: (() => void)[] = []
     await using service = await startService((_, response) => {
       answers.push(() => response.end(answerOf({ output_tokens: 1 })))

@@ -23,7 +23,7 @@ const hello = (_: unknown, response: { setHeader(a: string, b: string): void; en
 const says = ({ json }: Answered) => `${json.error?.type}: ${json.error?.message}`
 
 describe('the model proxy of an endpoint', () => {
-  it('puts the key in, and takes off whatever else could say who asks', async () => {
+  it('adds the key, and removes everything else that could identify the caller', async () => {
     await using service = await startService(hello)
     await using endpoint = await openEndpoint({
       rules: [{ upstream: service.url, headers: { 'X-Team': 'ours' } }],
@@ -77,7 +77,7 @@ describe('the model proxy of an endpoint', () => {
     ])
   })
 
-  it('sends the key as Bearer where the service wants it so', async () => {
+  it('sends the key as Bearer if the service requires it', async () => {
     await using service = await startService(hello)
     await using endpoint = await openEndpoint({
       rules: [{ upstream: `${service.url}/base/`, header: 'bearer' }],
@@ -99,7 +99,7 @@ describe('the model proxy of an endpoint', () => {
     'in another header': { 'api-key': 'other', 'x-api-key': SENTINEL },
   }
   for (const [what, headers] of Object.entries(foreign))
-    it(`refuses a key that is not its own: ${what}`, async () => {
+    it(`refuses a foreign key: ${what}`, async () => {
       await using service = await startService(hello)
       await using endpoint = await openEndpoint({ rules: [{ upstream: service.url }] })
       const answer = await ask(endpoint.url(), '/v1/messages', { body: messages(), headers })
@@ -132,7 +132,7 @@ describe('the model proxy of an endpoint', () => {
     ['POST', '/responses'],
     ['POST', '/v1/chat/completions'],
   ]
-  it('lets no other path of the service through', async () => {
+  it('allows no other path of the service', async () => {
     await using service = await startService(hello)
     await using endpoint = await openEndpoint({ rules: [{ upstream: service.url }] })
     for (const [method, path] of paths) {
@@ -150,7 +150,7 @@ describe('the model proxy of an endpoint', () => {
     )
   })
 
-  it('has the paths of a service like OpenAI, with and without their version', async () => {
+  it('serves the paths of an OpenAI-like service with and without their version', async () => {
     await using service = await startService(hello)
     const upstream = `${service.url}/v1`
     await using endpoint = await openEndpoint({
@@ -185,7 +185,7 @@ describe('the model proxy of an endpoint', () => {
     assert.deepEqual(Object.keys(json.error ?? {}), ['message', 'type', 'param', 'code'])
   })
 
-  it('takes no credential in a query', async () => {
+  it('accepts no credential in a query', async () => {
     await using service = await startService(hello)
     await using endpoint = await openEndpoint({ rules: [{ upstream: service.url }] })
     for (const query of [
@@ -205,7 +205,7 @@ describe('the model proxy of an endpoint', () => {
     assert.equal((await ask(endpoint.url(), '/v1/models?limit=1000&after_id=x')).status, 200)
   })
 
-  it('answers by itself who asks whether it is there', async () => {
+  it('answers a check of its availability by itself', async () => {
     await using endpoint = await openEndpoint({ rules: [{ upstream: 'http://127.0.0.1:9' }] })
     for (const path of ['', '/'])
       assert.equal((await ask(endpoint.url(), path, { method: 'HEAD' })).status, 200)
@@ -214,7 +214,7 @@ describe('the model proxy of an endpoint', () => {
     assert.match(says(other), /no model service by that name. Available: anthropic\./)
   })
 
-  it('keeps to the models that may be used', async () => {
+  it('allows only the permitted models', async () => {
     await using service = await startService(hello)
     await using endpoint = await openEndpoint({
       rules: [{ upstream: service.url, models: ['claude-haiku-4-5'] }],
@@ -254,7 +254,7 @@ describe('the model proxy of an endpoint', () => {
     assert.equal((await ask(some.url(), '/v1/messages', { body: messages() })).status, 200)
   })
 
-  it('reads no body that would hold up all other boxes', async () => {
+  it('reads no body that would delay all other boxes', async () => {
     await using service = await startService(hello)
     await using endpoint = await openEndpoint({ rules: [{ upstream: service.url }] })
     const many = (part: string, count: number) =>
@@ -274,7 +274,7 @@ describe('the model proxy of an endpoint', () => {
     assert.equal((await ask(endpoint.url(), '/v1/messages', { body: texts })).status, 200)
   })
 
-  it('passes a body on as it was written', async () => {
+  it('passes a body on exactly as written', async () => {
     await using service = await startService(hello)
     await using endpoint = await openEndpoint({ rules: [{ upstream: service.url }] })
     const body =
@@ -283,7 +283,7 @@ describe('the model proxy of an endpoint', () => {
     assert.equal(service.seen[0]?.body, body)
   })
 
-  it('takes no body that is too large, compressed, or never ends', async () => {
+  it('refuses a body that is too large, compressed, or never ends', async () => {
     await using service = await startService(hello)
     await using endpoint = await openEndpoint({ rules: [{ upstream: service.url }] })
     const large = await ask(endpoint.url(), '/v1/messages', {
@@ -316,7 +316,7 @@ describe('the model proxy of an endpoint', () => {
     assert.deepEqual(service.seen, [])
   })
 
-  it('refuses requests that a second reader could cut otherwise', async () => {
+  it('refuses ambiguous requests that another reader could split differently', async () => {
     await using service = await startService(hello)
     await using endpoint = await openEndpoint({ rules: [{ upstream: service.url }] })
     const body = JSON.stringify(messages())
@@ -342,7 +342,7 @@ describe('the model proxy of an endpoint', () => {
     assert.deepEqual(service.seen, [])
   })
 
-  it('masks the key in an answer, in its headers and in errors, wherever it is cut', async () => {
+  it('masks the key in answers, headers and errors, wherever it is cut', async () => {
     const event = (text: string) =>
       `event: x\ndata: {"type":"content_block_delta","delta":{"text":"${text}"}}\n\n`
     let size = 1
@@ -398,7 +398,7 @@ describe('the model proxy of an endpoint', () => {
     await ended
   })
 
-  it('aborts the service where its client leaves, and counts what was seen', async () => {
+  it('aborts the service request when its client leaves, and counts what was seen', async () => {
     let cut = false
     await using service = await startService((_, response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' })
@@ -434,7 +434,7 @@ describe('the model proxy of an endpoint', () => {
     assert.equal(service.seen.length, 1)
   })
 
-  it('says so where the service is not there, breaks or answers garbage, and asks it once', async () => {
+  it('reports a service that is missing, breaks or answers garbage, and asks it once', async () => {
     await using refused = await openEndpoint({ rules: [{ upstream: 'http://127.0.0.1:9' }] })
     const none = await ask(refused.url(), '/v1/messages', { body: messages() })
     assert.equal(none.status, 502)
@@ -462,7 +462,7 @@ describe('the model proxy of an endpoint', () => {
     await assert.rejects(ask(endpoint.url(), '/v1/messages', { body: messages() }))
   })
 
-  it('says so where the service changes the protocol', async () => {
+  it('reports a service that changes the protocol', async () => {
     await using service = await startService(({ socket }) =>
       socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n'),
     )
@@ -472,7 +472,7 @@ describe('the model proxy of an endpoint', () => {
     assert.match(says(answer), /switched protocols/)
   })
 
-  it('passes failures of the service with their headers', async () => {
+  it('passes failures of the service on with their headers', async () => {
     await using service = await startService((_, response) => {
       response.writeHead(429, {
         'retry-after': '11',
@@ -500,7 +500,7 @@ describe('the model proxy of an endpoint', () => {
     })
   })
 
-  it('lets no service reach others for a box whose network is not open to them', async () => {
+  it('lets no service reach other hosts for a box whose network does not allow them', async () => {
     await using service = await startService(hello)
     await using endpoint = await openEndpoint({
       rules: [{ upstream: service.url }, { upstream: service.url, name: 'openai', shape: 'openai' }],
@@ -584,7 +584,7 @@ describe('the model proxy of an endpoint', () => {
     )
   })
 
-  it('slows down one who asks for nothing but failures', async () => {
+  it('slows down a client that causes nothing but failures', async () => {
     let pauses = 0
     let fails = true
     await using service = await startService((_, response) => {
@@ -609,7 +609,7 @@ describe('the model proxy of an endpoint', () => {
     assert.ok(endpoint.of('refused').length < 200)
   })
 
-  it('holds little of an answer whose reader is slow', async () => {
+  it('buffers little of an answer whose reader is slow', async () => {
     const MIB = 1024 * 1024
     let sent = 0
     let ended = false

@@ -21,7 +21,7 @@ async function connected(t: TestContext, answer: RequestListener): Promise<Socke
 
 const request = (path: string, more = ''): string => `GET ${path} HTTP/1.1\r\nHost: x\r\n${more}\r\n`
 
-test('requests that are sent at once are answered one after the other, in their order', async (t) => {
+test('requests that are sent at once are answered one after the other, in order', async (t) => {
   const begun: { url: string; response: ServerResponse }[] = []
   const client = await connected(t, ({ url = '' }, response) => void begun.push({ url, response }))
   client.write(request('/0') + request('/1') + request('/2', 'Connection: close\r\n'))
@@ -39,7 +39,7 @@ test('requests that are sent at once are answered one after the other, in their 
   assert.deepEqual((await all).match(/answer \d/g), ['answer 0', 'answer 1', 'answer 2'])
 })
 
-test('a connection with too many of them is cut, and none of those that waited is begun', async (t) => {
+test('a connection with too many requests is cut, and none of those that waited starts', async (t) => {
   const begun: string[] = []
   const client = await connected(t, ({ url = '' }) => void begun.push(url))
   client.write(Array.from({ length: 102 }, (_, n) => request(`/${n}`)).join(''))

@@ -41,7 +41,7 @@ async function get(socket: string, url: string): Promise<{ status: number; text:
   return { status: response.statusCode, text: await text(response) }
 }
 
-test('an endpoint opens for the hosts of its rules, tells what it refused and what was used, and is shut for good', async (t) => {
+test('an endpoint opens for the hosts of its rules, reports refusals and usage, and closes for good', async (t) => {
   const proxy = proxyFixture(t)
   const port = await webServer(t, ({ method, url }, response) => response.end(`${method} ${url}`))
   proxy.world({ names: { 'files.test': [[PUBLIC]] }, servers: { [`${PUBLIC}:80`]: port } })
@@ -73,7 +73,7 @@ async function withWeb(t: TestContext, options: Parameters<typeof proxyFixture>[
   return { ...proxy, socket: await proxy.open('one', { allow: ['files.test'] }) }
 }
 
-test('a proxy that is killed in the middle of an answer is there again at the same endpoint, and has lost no count', async (t) => {
+test('a proxy that is killed in the middle of an answer returns at the same endpoint without losing a count', async (t) => {
   const proxy = proxyFixture(t)
   const size = 300_000
   const port = await webServer(t, (_request, response) => {
@@ -119,7 +119,7 @@ const answers = (socket: string) =>
     () => undefined,
   )
 
-test('a proxy outlives its runner, and a later one has the same', async (t) => {
+test('a proxy outlives its runner, and a later runner uses the same one', async (t) => {
   const { supervisor, more, pid, socket, log } = await withWeb(t)
   const before = pid()
   supervisor.stop()
@@ -138,7 +138,7 @@ test('a proxy outlives its runner, and a later one has the same', async (t) => {
   )
 })
 
-test('a proxy that ended while no runner was there is begun by the next one, with the same endpoints', async (t) => {
+test('the next runner restarts a proxy that ended in the meantime, with the same endpoints', async (t) => {
   const { supervisor, more, pid, socket } = await withWeb(t)
   const before = pid()
   supervisor.stop()
@@ -148,14 +148,14 @@ test('a proxy that ended while no runner was there is begun by the next one, wit
   assert.equal((await page(socket)).text, 'reached')
 })
 
-test('an endpoint whose attempt is gone is removed by the next runner', async (t) => {
+test('the next runner removes an endpoint whose attempt is gone', async (t) => {
   const { supervisor, more, folder } = await withWeb(t)
   await supervisor.open('stray', { network: 'all', models: [], budget: {} }, join(folder, 'not-there'))
   await more().resume()
   assert.deepEqual(readdirSync(join(folder, 'doors')), ['one'])
 })
 
-test('a proxy that nobody watches shuts the endpoints of processes that are gone, and ends', async (t) => {
+test('an unwatched proxy closes the endpoints of ended processes, and ends', async (t) => {
   const { supervisor, more, folder, pid, socket } = await withWeb(t)
   const attempt = join(folder, 'attempt-of-another')
   mkdirSync(attempt)
@@ -167,7 +167,7 @@ test('a proxy that nobody watches shuts the endpoints of processes that are gone
   await connectTo(t, join(inside, 'proxy'))
   const other = more()
   await other.resume()
-  assert.ok(existsSync(join(inside, 'proxy')), 'its process lives')
+  assert.ok(existsSync(join(inside, 'proxy')), 'its process is alive')
   await supervisor.remove('one')
   other.stop()
   supervisor.stop()
@@ -179,7 +179,7 @@ test('a proxy that nobody watches shuts the endpoints of processes that are gone
   assert.ok(!existsSync(socket))
 })
 
-test('of two proxies that begin at once in one folder one stays, and the other says so by its code', async (t) => {
+test('when two proxies start at once in one folder, one stays and the other exits with its own code', async (t) => {
   const { folder, more, pid } = await withWeb(t)
   const program = join(import.meta.dirname, 'program.ts')
   const second = spawn(process.execPath, [program, folder], { stdio: 'ignore' })
@@ -193,7 +193,7 @@ test('of two proxies that begin at once in one folder one stays, and the other s
 
 const ALL: Parameters<ProxySupervisor['open']>[1] = { network: 'all', models: [], budget: {} }
 
-test('an endpoint works however long its path is', async (t) => {
+test('an endpoint works with a path of any length', async (t) => {
   const { socket, supervisor, log } = await withWeb(t, { below: 'a'.repeat(200) })
   assert.ok(Buffer.byteLength(socket) > 200, socket)
   assert.equal((await page(socket)).text, 'reached')
@@ -215,7 +215,7 @@ async function withOldProxy(t: TestContext) {
   return { ...web, old }
 }
 
-test('a proxy of another version is replaced once nothing passes through it', async (t) => {
+test('a proxy of another version is replaced once it has no traffic', async (t) => {
   const { folder, more, pid, socket, old } = await withOldProxy(t)
   const hanging = await connectTo(t, socket)
   hanging.write('POST http://files.test/ HTTP/1.1\r\nHost: files.test\r\nContent-Length: 10\r\n\r\n')
@@ -228,7 +228,7 @@ test('a proxy of another version is replaced once nothing passes through it', as
   await until(async () => (await answers(socket)) === 403 && pid() !== old)
 })
 
-test('a proxy of another version through which nothing passes is replaced before the next endpoint opens', async (t) => {
+test('a proxy of another version without traffic is replaced before the next endpoint opens', async (t) => {
   const { folder, more, pid, socket, old } = await withOldProxy(t)
   const next = more()
   await next.open('two', { network: { allow: ['files.test'] }, models: [], budget: {} }, folder)
@@ -236,7 +236,7 @@ test('a proxy of another version through which nothing passes is replaced before
   await until(() => pid() !== old)
 })
 
-test('wrong rules keep one endpoint shut and disturb no other', async (t) => {
+test('wrong rules keep only their own endpoint closed', async (t) => {
   const { supervisor, folder, pid, socket } = await withWeb(t)
   const wrong = { network: { allow: ['no host!'] }, models: [], budget: {} }
   await assert.rejects(supervisor.open('two', wrong, folder), { code: 'unavailable' })
@@ -247,7 +247,7 @@ test('wrong rules keep one endpoint shut and disturb no other', async (t) => {
   assert.match(readFileSync(join(folder, 'log'), 'utf8'), /door two: /)
 })
 
-test('a proxy that cannot begin is told with its last words', async (t) => {
+test('a proxy that cannot start is reported with its last words', async (t) => {
   const { more, folder } = proxyFixture(t)
   const program = join(folder, 'program.mjs')
   writeFileSync(program, 'console.error("no luck today"); process.exit(9)')
@@ -257,7 +257,7 @@ test('a proxy that cannot begin is told with its last words', async (t) => {
   })
 })
 
-test('what is told is read once, whole line by whole line, also behind a torn one', async (t) => {
+test('reports are read once, in complete lines, even after a torn one', async (t) => {
   const { supervisor, folder, pid, socket } = await withWeb(t)
   const file = join(folder, 'doors/one/told.jsonl')
   await page(socket)
@@ -276,7 +276,7 @@ test('what is told is read once, whole line by whole line, also behind a torn on
   assert.deepEqual(supervisor.logSince('one', second.offset).lines, [])
 })
 
-test('refusals are joined to one line a second and host, and 200 of an endpoint', async (t) => {
+test('refusals are merged to one line per second and host, up to 200 per endpoint', async (t) => {
   const { supervisor, socket, log } = await withWeb(t)
   await Promise.all(Array.from({ length: 30 }, () => answers(socket)))
   await until(() => sum(log('one')) === 30)
@@ -293,7 +293,7 @@ test('refusals are joined to one line a second and host, and 200 of an endpoint'
 const sum = (lines: readonly LogEntry[]): number =>
   lines.reduce((all, line) => all + (line.type === 'refused' ? line.count : 0), 0)
 
-test('a proxy without endpoints ends by itself, and the next endpoint has another', async (t) => {
+test('a proxy without endpoints ends by itself, and the next endpoint gets a new one', async (t) => {
   const proxy = proxyFixture(t)
   proxy.world({ names: {}, servers: {}, aloneMs: 500 })
   const socket = await proxy.open('one', 'all')
@@ -304,7 +304,7 @@ test('a proxy without endpoints ends by itself, and the next endpoint has anothe
   assert.equal(await answers(await proxy.open('two', 'all')), 502)
 })
 
-test('who lets go of the proxy waits for its end, unless an endpoint or another process needs it', async (t) => {
+test('leaving the proxy waits for its end, unless an endpoint or another process needs it', async (t) => {
   const { supervisor, more, pid, folder, socket } = await withWeb(t)
   const before = pid()
   await supervisor.leave()
@@ -315,7 +315,7 @@ test('who lets go of the proxy waits for its end, unless an endpoint or another 
   const again = await supervisor.open('two', ALL, folder)
   await supervisor.remove('two')
   await supervisor.leave()
-  assert.ok(processStat(before) !== undefined, 'another process watches it')
+  assert.ok(processStat(before) !== undefined, 'another process watches the proxy')
   await other.leave()
   assert.equal(processStat(before), undefined)
   await Promise.all([supervisor.leave(), other.leave()])
@@ -333,7 +333,7 @@ test('a proxy whose folder is removed ends', async (t) => {
   await until(() => processStat(pid) === undefined)
 })
 
-test('no endpoint leads to the hub, whatever is allowed', async (t) => {
+test('no endpoint leads to the hub, regardless of the rules', async (t) => {
   const proxy = proxyFixture(t, { never: ['hub.test:80'] })
   const port = await webServer(t, (_request, response) => response.end('reached'))
   const names = { 'hub.test': [['10.0.0.7']], 'alias.test': [['10.0.0.7']], 'other.test': [['10.0.0.8']] }
@@ -344,7 +344,7 @@ test('no endpoint leads to the hub, whatever is allowed', async (t) => {
   assert.ok(proxy.log('one').every((line) => line.type === 'refused' && line.why === 'own_address'))
 })
 
-test('no secret stands in the arguments, the environment or a readable file of the proxy', async (t) => {
+test('no argument, environment variable or readable file of the proxy contains a secret', async (t) => {
   const proxy = proxyFixture(t, { env: { ...process.env, SECRET_TOKEN: 'errand-test-secret', TZ: 'UTC' } })
   const key = 'sk-real-key-of-a-test'
   const model = {

@@ -98,7 +98,7 @@ describe('counting', () => {
     const { parts, textEnds, tokens } = streams[api]
     const bytes = Buffer.from(parts.join(''))
 
-    it(`reads ${api} however they are cut`, () => {
+    it(`reads ${api}, however the bytes are cut`, () => {
       fc.assert(
         fc.property(fc.array(fc.nat(bytes.length), { maxLength: 20 }), fc.boolean(), (cuts, crlf) => {
           const all = crlf ? Buffer.from(bytes.toString().replaceAll('\n', '\r\n')) : bytes
@@ -110,7 +110,7 @@ describe('counting', () => {
       )
     })
 
-    it(`counts a stream of ${api} that breaks at any byte as far as it was seen`, () => {
+    it(`counts a stream of ${api} that breaks at any byte up to that byte`, () => {
       const told = Buffer.byteLength(parts.slice(0, textEnds).join(''))
       let before = 0
       for (let length = 0; length <= bytes.length; length++) {
@@ -124,7 +124,7 @@ describe('counting', () => {
         const known = input + cache_read + cache_write
         assert.ok(known === 777 || known === 4312, `${known} at ${length}`)
         if (length >= told) assert.ok(output + reasoning >= estimateOf(textBytes), `${output} at ${length}`)
-        assert.ok(output >= before, `less at ${length}`)
+        assert.ok(output >= before, `fewer at ${length}`)
         before = output
       }
       assert.ok(before > 0)
@@ -132,7 +132,7 @@ describe('counting', () => {
     })
   }
 
-  it('takes the last of usages that come with each chunk, of a service that counts thoughts beside the output', () => {
+  it('uses the last of several usages in chunks, also of a service that counts reasoning separately', () => {
     const chunk = (completion_tokens: number, total_tokens: number) =>
       event({
         choices: [{ delta: { content: 'x' } }],
@@ -147,7 +147,7 @@ describe('counting', () => {
     assert.equal(count('chat', [bytes.subarray(0, -14)], { whole: false }).estimated, true)
   })
 
-  it('estimates a stream whose counts are zero, negative or no number, as one without any', () => {
+  it('estimates a stream whose counts are zero, negative or invalid like one without counts', () => {
     const value = (text: string) => JSON.parse(text) as unknown
     for (const wrong of ['0', '-7', '"55"', 'null', '{}', '0.4'])
       for (const api of apis) {
@@ -167,7 +167,7 @@ describe('counting', () => {
       }
   })
 
-  it('has one count estimated where the other is told', () => {
+  it('estimates one count if only the other is reported', () => {
     const usage = { input_tokens: 300, output_tokens: 0 }
     const completed = (output: unknown) => event({ type: 'response.completed', response: { usage, output } })
     const whole = count('responses', [Buffer.from(completed([{ content: [{ text }] }]))])
@@ -188,7 +188,7 @@ describe('counting', () => {
     assert.deepEqual([tokens.input, tokens.output, estimated], [9, 50, false])
   })
 
-  it('reads answers that are no stream', () => {
+  it('reads answers that are not streams', () => {
     const body = (usage: object) => [Buffer.from(JSON.stringify({ id: 'x', usage }))]
     const options = { stream: false }
     assert.deepEqual(count('messages', body({ input_tokens: 3, output_tokens: 4 }), options).tokens.output, 4)
@@ -201,7 +201,7 @@ describe('counting', () => {
     assert.deepEqual([cut.estimated, cut.tokens.input, cut.tokens.output], [true, 777, 10])
   })
 
-  it('is led astray by nothing that a service answers', () => {
+  it('survives every invalid answer of a service', () => {
     const numbers = [-5, 1e308, Number.NaN, '7', null, {}, [], 3.7, undefined]
     for (const api of apis)
       for (const value of numbers) {
@@ -234,7 +234,7 @@ describe('counting', () => {
     )
   })
 
-  it('holds no more of a line than it must', () => {
+  it('buffers no more of a line than necessary', () => {
     const counter = new AnswerCount('responses', { stream: true, estimatedInput: 5 })
     const chunk = Buffer.alloc(1024 * 1024, 'x')
     const before = process.memoryUsage().arrayBuffers
@@ -249,11 +249,11 @@ describe('counting', () => {
   })
 })
 
-describe('the sum of what an endpoint has told', () => {
+describe("the sum of an endpoint's log", () => {
   const used = { input: 1_000_000, output: 100_000, cache_read: 0, cache_write: 0, reasoning: 100_000 }
   const asked = { type: 'asked', service: 'anthropic', model: 'claude-sonnet-4-5' } as const
 
-  it('adds answers, and guesses at those that never came', () => {
+  it('adds answers, and estimates those that never came', () => {
     const lines: LogEntry[] = [
       { ...asked, id: 1, input_tokens: 5 },
       { type: 'over_budget', message: 'x' },
@@ -296,7 +296,7 @@ describe('prices', () => {
   const cost = (model: string, more: object = {}) =>
     costOf(priceOf(listPrices, model)!, { ...tokens, ...more })
 
-  it('counts each kind of token once, by its own price', () => {
+  it('counts each kind of token once, at its own price', () => {
     assert.ok(Math.abs(cost('claude-sonnet-4-5') - (0.3 + 0.3 + 0.015 + 0.075)) < 1e-9)
     assert.ok(
       Math.abs(cost('claude-sonnet-4-5', { cache_write_hour: 20_000 }) - (0.3 + 0.3 + 0.015 + 0.12)) < 1e-9,
@@ -305,7 +305,7 @@ describe('prices', () => {
     assert.ok(Math.abs(cost('gpt-5.5', { input: 300_000 }) - (3 + 0.9 + 0.05 + 0.2)) < 1e-9)
   })
 
-  it('knows a snapshot of a model, and no other of a like name', () => {
+  it('knows snapshots of a model, and no other model with a similar name', () => {
     const known = [
       'claude-haiku-4-5-20251001',
       'claude-sonnet-4-5[1m]',
@@ -318,7 +318,7 @@ describe('prices', () => {
       assert.equal(priceOf(listPrices, name), undefined, name)
   })
 
-  it("takes the operator's own over them, and says what is wrong with a file", () => {
+  it("prefers the operator's prices, and reports what is wrong with a file", () => {
     const folder = mkdtempSync(join(tmpdir(), 'errand-test-'))
     try {
       const file = join(folder, 'prices.json')

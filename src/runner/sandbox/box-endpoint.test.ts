@@ -56,7 +56,7 @@ const programs: Readonly<Record<string, string>> = {
 }
 
 for (const [name, asks] of Object.entries(clients))
-  test(`${name} finds the way out of a box, and nothing beside it`, {
+  test(`${name} finds the way out of a box, and nothing else`, {
     skip: skip || (!existsSync(programs[name]!) && `there is no ${programs[name]}`),
   }, async (t) => {
     const { here, seen } = await boxes(t)
@@ -72,7 +72,7 @@ for (const [name, asks] of Object.entries(clients))
     await box.remove()
   })
 
-test('ssh finds the way out of a box, and what it is refused is told', {
+test('ssh finds the way out of a box, and its refusals are reported', {
   skip:
     skip || (!['ssh', 'socat'].every((name) => existsSync(`/usr/bin/${name}`)) && 'there is no ssh or socat'),
 }, async (t) => {
@@ -101,7 +101,7 @@ test('ssh finds the way out of a box, and what it is refused is told', {
   await box.remove()
 })
 
-test('a box has one way out, and that of no other', { skip }, async (t) => {
+test("a box has one way out, and never another box's", { skip }, async (t) => {
   const { here, seen } = await boxes(t)
   const box = here.box(undefined, { allow: ['files.test'] })
   await box.prepare()
@@ -136,7 +136,7 @@ test('a box has one way out, and that of no other', { skip }, async (t) => {
   await Promise.all([box.remove(), second.remove()])
 })
 
-test('a box without a network has no endpoint, nor one of models that has none, nor what is offline', {
+test('a box without a network, without models to reach, or offline has no endpoint', {
   skip,
 }, async (t) => {
   const { here, proxy } = await boxes(t)
@@ -154,7 +154,7 @@ test('a box without a network has no endpoint, nor one of models that has none, 
   assert.ok(existsSync(join(proxy.folder, 'world.json')))
 })
 
-test('a step in a box reports what was refused as it goes on, and what was used at its end, and leaves no endpoint', {
+test('a boxed step reports refusals as they happen and usage at its end, and leaves no endpoint', {
   skip,
 }, async (t) => {
   const { here, proxy } = await boxes(t)
@@ -178,7 +178,7 @@ test('a step in a box reports what was refused as it goes on, and what was used 
   await attempts.close()
 })
 
-test('what was refused is reported once, by whichever runner is there', { skip }, async (t) => {
+test('a refusal is reported once, by whichever runner is present', { skip }, async (t) => {
   const { here } = await boxes(t)
   const first = here.open()
   const wait = (file: string) => `while [ ! -e ${file} ]; do sleep 0.05; done`
@@ -201,7 +201,7 @@ test('what was refused is reported once, by whichever runner is there', { skip }
   await second.close()
 })
 
-test('what is canceled has the network for its last words', { skip }, async (t) => {
+test('a canceled step has the network for its last words', { skip }, async (t) => {
   const { here, seen } = await boxes(t)
   const attempts = here.open()
   const cmd =
@@ -215,7 +215,7 @@ test('what is canceled has the network for its last words', { skip }, async (t) 
   await attempts.close()
 })
 
-test('a box that ends its bridge, or asks for too many connections, harms no other', { skip }, async (t) => {
+test('a box that ends its bridge or opens too many connections harms no other', { skip }, async (t) => {
   const { here } = await boxes(t)
   const [bad, good] = [here.box(undefined, 'all'), here.box(undefined, 'all')]
   await Promise.all([bad.prepare(), good.prepare()])
@@ -265,7 +265,7 @@ process.stdout.write('started')
 setInterval(() => {}, 1000)
 `
 
-test('a step whose runner and proxy are killed reaches the same hosts once a runner is there, and no others', {
+test('a step whose runner and proxy are killed reaches only the same hosts once a runner returns', {
   skip,
 }, async (t) => {
   const { here, proxy, seen } = await boxes(t)

@@ -27,7 +27,7 @@ function got(
   return facts && [facts.isolation, facts.network]
 }
 
-test('the strictest of the attempt and the machine is what it gets', () => {
+test("an attempt gets the strictest of its own and the machine's settings", () => {
   assert.deepEqual(got('agent', {}), ['sandbox', 'all'])
   assert.equal(got('process', {}), undefined)
   assert.equal(got('agent', { isolation: 'none' }), undefined)
@@ -41,7 +41,7 @@ test('the strictest of the attempt and the machine is what it gets', () => {
   assert.deepEqual(got('agent', {}, { network: 'models' }), ['sandbox', 'models'])
 })
 
-test('what cannot be given is refused with what to do, never given as less', () => {
+test('an unavailable box is refused with what to do, and never replaced by a weaker one', () => {
   assert.equal(got('agent', {}, { bubblewrap: unusable }), undefined)
   for (const [kind, asked, options] of [
     ['process', { isolation: 'sandbox' }, {}],
@@ -53,7 +53,7 @@ test('what cannot be given is refused with what to do, never given as less', () 
     assert.throws(() => got(kind, asked, { bubblewrap: unusable, ...options }), { code: 'unavailable' })
 })
 
-test('what gets no box where the runner was made for one run stands in that, whose network counts as open', async () => {
+test("an attempt without a box of its own runs in its provisioned runner's box, whose network counts as open", async () => {
   using place = boxPlace({ least: 'auto', bubblewrap: unusable, madeBox: 'pod' })
   const { boxes } = place
   assert.match(
@@ -85,7 +85,7 @@ test('what gets no box where the runner was made for one run stands in that, who
   assert.match(other.boxes.without({} as AttemptSpec)!, /without a sandbox/)
 })
 
-test('a private host that a file names is opened by the operator alone, of the machine or of the group of a hub', () => {
+test("only the operator, of the machine or of the hub's group, opens a private host that a file names", () => {
   const asked = { isolation: 'sandbox', network: { allow: ['db:5432@private', 'a.example'] } } as const
   const file = { ...asked, network: { allow: [...asked.network.allow] } }
   assert.deepEqual(got('process', file), ['sandbox', { allow: ['db:5432', 'a.example'] }])

@@ -66,7 +66,7 @@ const kinds: readonly [string, Bridge][] = [
 ]
 
 for (const [name, bridge] of kinds) {
-  test(`a bridge of ${name} stands when the program begins, which has no child and no stream of it`, async (t) => {
+  test(`a bridge of ${name} is up when the program starts, which has no child and no stream of it`, async (t) => {
     const script = `
       exec 3<>/dev/tcp/127.0.0.1/3128
       echo hello >&3
@@ -87,7 +87,7 @@ for (const [name, bridge] of kinds) {
     assert.ok(Number(children) <= 2, children)
   })
 
-  test(`a bridge of ${name} passes what comes after one end has half closed`, async (t) => {
+  test(`a bridge of ${name} passes on what comes after one end has half closed`, async (t) => {
     const size = 3_000_000
     const script = `exec python3 -c '
 import socket, hashlib
@@ -112,7 +112,7 @@ print(got)'`
 }
 
 for (const [name, bridge] of kinds)
-  test(`a bridge of ${name} waits for a proxy that is not there yet, and loses nothing meanwhile`, async (t) => {
+  test(`a bridge of ${name} waits for a proxy that is not there yet, and loses nothing`, async (t) => {
     const script = `
       exec 3<>/dev/tcp/127.0.0.1/3128
       echo hello >&3
@@ -123,7 +123,7 @@ for (const [name, bridge] of kinds)
     assert.deepEqual([code, stdout], [0, 'hello\n'])
   })
 
-test('a bridge that cannot stand is told at once, and the program is not begun', async (t) => {
+test('a bridge that cannot start is reported at once, and the program does not start', async (t) => {
   const broken = { command: ['/nonexistent/bridge'], readable: [] }
   const { code, stdout, stderr } = await inBox(t, broken, 'echo begun')
   assert.deepEqual([code, stdout], [126, ''])

@@ -32,7 +32,7 @@ async function inside(here: BoxPlace, text: string, more?: Parameters<BoxPlace['
   return ran
 }
 
-test('in a box there are its places, the programs of the machine, and nothing else of it', {
+test("a box contains its folders and the machine's programs, and nothing else of the machine", {
   skip,
 }, async () => {
   using here = boxPlace()
@@ -69,7 +69,7 @@ test('in a box there are its places, the programs of the machine, and nothing el
   )
 })
 
-test('nobody in a box has rights, other processes, a network or descriptors beyond the three', {
+test('a box has no privileges, other processes, network or descriptors beyond the three', {
   skip,
 }, async () => {
   using here = boxPlace()
@@ -89,7 +89,7 @@ test('nobody in a box has rights, other processes, a network or descriptors beyo
   assert.equal(descriptors, handed.trim())
 })
 
-test('variables are those of the step inside, and outside none that a program there would heed', {
+test("variables inside are the step's, and outside there are none that a program would obey", {
   skip,
 }, async () => {
   using here = boxPlace()
@@ -116,7 +116,7 @@ test('variables are those of the step inside, and outside none that a program th
   assert.ok(!existsSync(join(here.path, 'box-1/box/args.main')))
 })
 
-test('exit codes, signals and what could not be begun are told apart', { skip }, async () => {
+test('exit codes, signals and failed starts are distinguished', { skip }, async () => {
   using here = boxPlace()
   const attempts = here.open()
   const end = async (cmd: string, args = {}) => {
@@ -143,7 +143,7 @@ test('exit codes, signals and what could not be begun are told apart', { skip },
   await attempts.close()
 })
 
-test('places that cannot be given are refused before anything begins', { skip }, async () => {
+test('places that cannot be provided are refused before anything starts', { skip }, async () => {
   using here = boxPlace({ hidden: [] })
   const box = here.box()
   await box.prepare()
@@ -192,7 +192,7 @@ test('places that cannot be given are refused before anything begins', { skip },
   assert.throws(large, /The largest is HUGE with 200000 bytes/)
 })
 
-test('what is hidden is empty wherever a folder that is given holds it, but for what is given below', {
+test('hidden paths are empty in every folder that contains them, except for what is provided below', {
   skip,
 }, async () => {
   using here = boxPlace()
@@ -233,7 +233,7 @@ test('what is hidden is empty wherever a folder that is given holds it, but for 
   )
 })
 
-test('200 places with any names are given', { skip }, async () => {
+test('200 places with arbitrary names are provided', { skip }, async () => {
   using here = boxPlace()
   const names = [...Array(197).keys()].map(String).concat('a b', 'c:d', 'e\nf"g$(h)')
   const readable = names.map((name) => join(here.path, 'many', name))
@@ -269,7 +269,7 @@ for folder, folders, files in os.walk('/proc'):
             except OSError: pass
 `
 
-test("nothing of /proc that is the whole machine's can be written, nor read where it is root's", {
+test("nothing of /proc that belongs to the whole machine is writable, nor readable if it is root's", {
   skip,
 }, async () => {
   using here = boxPlace()
@@ -291,7 +291,7 @@ test("nothing of /proc that is the whole machine's can be written, nor read wher
   assert.equal(readFileSync('/proc/sys/kernel/core_pattern', 'utf8'), before)
 })
 
-test("a program that would be its user's wherever it is run cannot be left behind", { skip }, async () => {
+test('a setuid program that works for its user everywhere cannot be left behind', { skip }, async () => {
   using here = boxPlace()
   const text = `cp /bin/sh sh; chmod 4755 sh; chmod u+s sh; chmod 755 sh; mkdir shared; chmod 2775 shared; touch file; chmod 600 file; install -m 4755 /bin/sh other; ls`
   const { stdout, stderr } = await inside(here, text)
@@ -302,7 +302,7 @@ test("a program that would be its user's wherever it is run cannot be left behin
   assert.deepEqual([...modes, mode('other') & 0o4000], [0o755, 0o600, 0o755, 0])
 })
 
-test("the machine's devices keep their modes and times, and can be used", { skip }, async () => {
+test("the machine's devices keep their modes and times, and are usable", { skip }, async () => {
   using here = boxPlace()
   const devices = () =>
     ['full', 'null'].map((name) => statSync(`/dev/${name}`)).map((each) => [each.mode, each.mtimeMs])

@@ -22,7 +22,7 @@ const hiding = (mark: string) =>
 const inWorkspace = (here: Place, file: string) => join(here.path, 'workspaces/run_test', file)
 const read = (file: string) => (existsSync(file) ? readFileSync(file, 'utf8') : '')
 
-test('what a good step has left behind is gone, however it hides', { skip }, async () => {
+test('a successful step leaves nothing running, even if it hides', { skip }, async () => {
   using here = boxPlace()
   const attempts = here.open()
   const mark = randomUUID()
@@ -33,7 +33,7 @@ test('what a good step has left behind is gone, however it hides', { skip }, asy
   await attempts.close()
 })
 
-test('a cancel lets the program end by itself, and then ends all', { skip }, async () => {
+test('a cancel lets the program end by itself, and then ends everything', { skip }, async () => {
   using here = boxPlace()
   const attempts = here.open()
   const mark = randomUUID()
@@ -49,7 +49,9 @@ test('a cancel lets the program end by itself, and then ends all', { skip }, asy
   await attempts.close()
 })
 
-test('one that heeds no SIGTERM is killed after the grace, at a timeout as well', { skip }, async () => {
+test('a program that ignores SIGTERM is killed after the grace period, also at a timeout', {
+  skip,
+}, async () => {
   using here = boxPlace()
   const attempts = here.open({ timeoutGraceMs: 50 })
   const mark = randomUUID()
@@ -92,7 +94,7 @@ async function otherRunner(here: Place, spec: AttemptSpec) {
   }
 }
 
-test('a boxed step outlives its runner: all it says is there once, its code is kept, and nothing is left', {
+test('a boxed step outlives its runner: output and exit code are there once, and nothing is left', {
   skip,
 }, async () => {
   using here = boxPlace()
@@ -115,7 +117,7 @@ test('a boxed step outlives its runner: all it says is there once, its code is k
   await attempts.close()
 })
 
-test('what ended while no runner was there has its code, and what it left is ended by the next one', {
+test('a step that ended without a runner has its exit code, and the next runner ends what it left', {
   skip,
 }, async () => {
   using here = boxPlace()
@@ -139,7 +141,7 @@ for (const [victim, of] of [
   ['bubblewrap', (pids: readonly number[]) => pids[1]!],
   ['the first process inside', (pids: readonly number[]) => pids[2]!],
 ] as const)
-  test(`where ${victim} is killed all of the box is gone, and the step has failed`, { skip }, async () => {
+  test(`when ${victim} is killed the whole box ends, and the step has failed`, { skip }, async () => {
     using here = boxPlace()
     const attempts = here.open()
     const mark = randomUUID()
@@ -161,7 +163,7 @@ for (const [victim, of] of [
     await attempts.close()
   })
 
-test('an attempt whose box never began is begun by the next runner, once', { skip }, async () => {
+test('the next runner starts an attempt whose box never started, once', { skip }, async () => {
   using here = boxPlace()
   const first = here.open()
   const spec = command('echo ran >>runs; echo out')
@@ -175,11 +177,11 @@ test('an attempt whose box never began is begun by the next runner, once', { ski
   const [attempt] = await second.recover()
   assert.equal((await endOf(attempt!)).outcome, 'success')
   assert.equal(await textOf(attempt!), 'out\n')
-  assert.equal(read(inWorkspace(here, 'runs')), 'ran\n', `begun before: ${began}`)
+  assert.equal(read(inWorkspace(here, 'runs')), 'ran\n', `started before: ${began}`)
   await second.close()
 })
 
-test('one that forks until its limit is ended, with all that it forked', { skip }, async () => {
+test('a step that forks up to its limit is ended, with all its processes', { skip }, async () => {
   using here = boxPlace()
   const attempts = here.open()
   const mark = randomUUID()
@@ -192,7 +194,7 @@ test('one that forks until its limit is ended, with all that it forked', { skip 
   await attempts.close()
 })
 
-test('one that fills its workspace is ended, with the figure', { skip }, async () => {
+test('a step that fills its workspace is ended, with the figure', { skip }, async () => {
   using here = boxPlace()
   const attempts = here.open()
   const cmd = 'dd if=/dev/zero of=big bs=1M count=64 2>/dev/null; while :; do sleep 0.1; done'
@@ -203,7 +205,7 @@ test('one that fills its workspace is ended, with the figure', { skip }, async (
   await attempts.close()
 })
 
-test('a box stands in the cgroups of its attempt, with all that it starts', {
+test('a box with all its processes is in the cgroups of its attempt', {
   skip: skip || noCgroups(),
 }, async () => {
   using here = boxPlace()
@@ -227,7 +229,9 @@ function noCgroups(): string | false {
   return choice.heldBy === 'watchdog' && `there are no cgroups: ${choice.why}`
 }
 
-test('a box that cannot be made is a failure to start, and not one of the program', { skip }, async () => {
+test('a box that cannot be created is a start failure, and not a failure of the program', {
+  skip,
+}, async () => {
   using here = boxPlace()
   const attempts = here.open()
   const gone = join(here.path, 'sandbox/filter')

@@ -9,7 +9,7 @@ import { etcArguments } from './etc.ts'
 
 const skip = sandboxMissing()
 
-test('a file of the machine is copied where it has changed, and one of the programs is linked to', () => {
+test('a file that differs is copied, and one from the programs is a link', () => {
   const folder = mkdtempSync(join(tmpdir(), 'errand-etc-'))
   try {
     writeFileSync(join(folder, 'passwd'), 'one of its own')
@@ -33,7 +33,7 @@ test('a file of the machine is copied where it has changed, and one of the progr
   }
 })
 
-test('nothing in the /etc of a box can be changed, and the operator can put more into it', {
+test('nothing in the /etc of a box can be changed, and the operator can add to it', {
   skip,
 }, async () => {
   const given = ['/etc/hosts', '/etc/group-', '/etc/ssh/ssh_config'].filter((path) => existsSync(path))

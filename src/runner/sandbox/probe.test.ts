@@ -35,7 +35,7 @@ const says = (text: string) => `echo "bwrap: ${text}" >&2; exit 1`
 const DENIED =
   'No permissions to create new namespace, likely because the kernel does not allow non-privileged user namespaces.'
 
-test('what is missing, old or of another machine is told with what to do', async () => {
+test('a missing, old or unsupported bubblewrap is reported with what to do', async () => {
   const path = { PATH: '/nonexistent' }
   assert.match(
     sentence(await findBubblewrap({ env: path })),
@@ -60,7 +60,7 @@ test('what is missing, old or of another machine is told with what to do', async
   assert.match(await told('', says('cannot')), /does not report its version/)
 })
 
-test('each way in which a machine keeps from making namespaces has a sentence of its own', async () => {
+test('each way a machine prevents namespaces has its own sentence', async () => {
   const old = 'bubblewrap 0.8.0'
   const cases: [said: string, facts: Partial<MachineFacts>, sentence: RegExp][] = [
     [
@@ -105,7 +105,7 @@ test('each way in which a machine keeps from making namespaces has a sentence of
   )
 })
 
-test('a bubblewrap that is setuid root is not used by a plain user', async () => {
+test('a plain user does not use a bubblewrap that is setuid root', async () => {
   using here = place()
   const bin = standIn(here, 'bubblewrap 0.8.0', 'exit 0')
   chmodSync(join(bin, 'bwrap'), 0o4755)
@@ -113,14 +113,14 @@ test('a bubblewrap that is setuid root is not used by a plain user', async () =>
   assert.match(sentence(found), /bwrap is setuid root, .*chmod u-s/)
 })
 
-test('without a word of bubblewrap what the machine says of itself tells nothing', () => {
+test("the machine's settings explain nothing without a message from bubblewrap", () => {
   const found = explained('hang', { ...PLAIN, apparmorRestricts: 1, unprivilegedClone: 0 })
   assert.match(sentence(found), /^No sandbox could be created/)
 })
 
 const skip = sandboxMissing()
 
-test('a sandbox that can be made is tried once, and again where something has changed', {
+test('a working sandbox is tested once, and again after a change', {
   skip,
 }, async () => {
   using here = place()
@@ -140,7 +140,7 @@ test('a sandbox that can be made is tried once, and again where something has ch
   assert.equal(tries(), 3)
 })
 
-test('one that knows fewer options is used without them', { skip }, async () => {
+test('a bubblewrap with fewer options is used without them', { skip }, async () => {
   using here = place()
   const bin = standIn(here, 'bubblewrap 0.4.1', 'exec /usr/bin/bwrap "$@"')
   const found = await findBubblewrap({ env: { PATH: bin } })
@@ -148,7 +148,7 @@ test('one that knows fewer options is used without them', { skip }, async () => 
   assert.deepEqual([found.version, found.sizesTemp, found.disablesUserNamespaces], ['0.4.1', false, false])
 })
 
-test('where user namespaces are really off, that is what is told', { skip: skip || notRoot() }, () => {
+test('when user namespaces are really off, the message says so', { skip: skip || notRoot() }, () => {
   const script = `
     import { findBubblewrap } from ${JSON.stringify(new URL('./probe.ts', import.meta.url).href)}
     console.log(JSON.stringify(await findBubblewrap({ env: process.env })))`
@@ -164,7 +164,7 @@ test('where user namespaces are really off, that is what is told', { skip: skip 
 
 const noDocker = skip || (await dockerHere())
 
-test('in a container of Docker it is told what keeps it from a sandbox, and what lets it have one', {
+test('in a Docker container the message says what prevents a sandbox, and what allows one', {
   skip: noDocker,
 }, async (t) => {
   using here = place()

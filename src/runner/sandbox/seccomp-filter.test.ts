@@ -43,7 +43,7 @@ for (const [arch, clone, ioctl, personality, socket] of [
   ['x64', 56, 16, 135, 41],
   ['arm64', 220, 29, 92, 198],
 ] as const)
-  test(`the filter for ${arch} refuses what is listed and what makes namespaces, and lets the rest through`, () => {
+  test(`the filter for ${arch} refuses the listed calls and new namespaces, and allows the rest`, () => {
     for (const numbers of Object.values(REFUSED)) {
       const number = numbers[arch === 'x64' ? 0 : 1]
       if (number !== undefined) assert.equal(answerOf(arch, number), EPERM, String(number))
@@ -103,7 +103,7 @@ for (const [index, arch, file] of [
   [0, 'x64', '/usr/include/x86_64-linux-gnu/asm/unistd_64.h'],
   [1, 'arm64', '/usr/include/asm-generic/unistd.h'],
 ] as const)
-  test(`the numbers for ${arch} are those of the kernel's headers`, (t) => {
+  test(`the numbers for ${arch} match the kernel's headers`, (t) => {
     if (!existsSync(file)) return t.skip(`there is no ${file} (Debian's package linux-libc-dev)`)
     const known = numbersIn(file)
     for (const [name, numbers] of Object.entries(REFUSED)) assert.equal(numbers[index], known.get(name), name)
@@ -124,7 +124,7 @@ for name, number, args in json.load(sys.stdin):
 print(json.dumps(told))
 `
 
-test('in a box each of them is refused with EPERM, and what programs need is not', {
+test('in a box each of these calls is refused with EPERM, and what programs need is not', {
   skip: sandboxMissing() || (process.arch !== 'x64' && 'it is written for x64'),
 }, async () => {
   using here = boxPlace()

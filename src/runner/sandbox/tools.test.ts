@@ -28,12 +28,12 @@ async function inside(text: string, env: NodeJS.ProcessEnv = {}) {
   return stdout.trim()
 }
 
-test('git commits as the one that the machine knows', { skip: without('git') }, async () => {
+test("git commits with the machine's identity", { skip: without('git') }, async () => {
   const text = `git init -q; git add .; git commit -qm first; git log --format='%an <%ae>'; git status --porcelain`
   assert.equal(await inside(text), 'Ann "A" Lee <ann@example.org>')
 })
 
-test('git works in a repository that belongs to a user the box does not know', {
+test('git works in a repository of a user that the box does not know', {
   skip: without('git') || notRoot(),
 }, async () => {
   using here = boxPlace()
@@ -57,17 +57,17 @@ test('npm packs, and node runs', { skip: without('npm') }, async () => {
   )
 })
 
-test('python makes an environment of its own', { skip: without('python3') }, async () => {
+test('python creates a virtual environment', { skip: without('python3') }, async () => {
   const text = `/usr/bin/python3 -m venv --without-pip env; env/bin/python -c 'import ssl, tempfile, getpass; print(tempfile.gettempdir(), getpass.getuser())'`
   assert.equal(await inside(text), '/tmp errand')
 })
 
-test('a C compiler compiles, and what it makes runs', { skip: without('cc') }, async () => {
+test('a C compiler works, and its programs run', { skip: without('cc') }, async () => {
   const text = `echo '#include <stdio.h>\nint main(void) { puts("compiled"); }' >a.c; cc a.c -o a; ./a`
   assert.equal(await inside(text), 'compiled')
 })
 
-test('names and the locale are those of a plain user of a plain machine', { skip }, async () => {
+test('names and the locale are those of a plain user on a plain machine', { skip }, async () => {
   const text = `id -un; id -gn; hostname; getent hosts localhost | cut -d' ' -f1; LC_ALL=C.UTF-8 locale charmap; test -w "$HOME"; test -w /dev/shm; echo >/dev/null; test -c /dev/urandom; tty || true; find / -xdev -type d -writable 2>/dev/null`
   const lines = (await inside(text)).split('\n')
   assert.deepEqual(lines.slice(0, 3), ['errand', 'errand', 'errand'])
@@ -99,7 +99,7 @@ const { stdout, stderr } = spawnSync(argv[0], argv.slice(1), { cwd: launch.cwd, 
 console.log(JSON.stringify({ bubblewrap, stdout, stderr, uid: process.getuid(), gone: await box.end() }))
 `
 
-test('a plain user has boxes as root has them', {
+test('a plain user can have boxes just like root', {
   skip: without('node') || notRoot(),
 }, async () => {
   using here = boxPlace()

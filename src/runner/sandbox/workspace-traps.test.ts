@@ -22,7 +22,7 @@ async function run(here: BoxPlace, ...specs: AttemptSpec[]) {
   return ends
 }
 
-test('file.write of a boxed step goes nowhere by a link, and writes in the workspace alone', {
+test('file.write of a boxed step follows no link out, and writes only in the workspace', {
   skip,
 }, async () => {
   using here = boxPlace()
@@ -51,7 +51,7 @@ test('file.write of a boxed step goes nowhere by a link, and writes in the works
   assert.equal(readFileSync(join(here.path, 'workspaces/run_test/own/file'), 'utf8'), 'taken over')
 })
 
-test('the output of a boxed step is put through no link, and is a copy that changes nothing', {
+test('the output file of a boxed step follows no link, and is a copy that changes nothing', {
   skip,
 }, async () => {
   using here = boxPlace()
@@ -76,14 +76,14 @@ test('the output of a boxed step is put through no link, and is a copy that chan
   assert.deepEqual(readdirSync(outside).length, 2)
 })
 
-test('http.request is no way around the network of a boxed step', { skip }, async () => {
+test('http.request does not bypass the network of a boxed step', { skip }, async () => {
   using here = boxPlace()
   const [end] = await run(here, attemptSpec('http.request', { url: 'http://127.0.0.1:1/' }))
   assert.deepEqual([end!.outcome, end!.reason], ['failed', 'invalid_argument'])
   assert.match(end!.message!, /^http\.request is sent by the runner itself, so a step/)
 })
 
-test('where there are no boxes an action of a step that asks for one keeps to the workspace as well', async () => {
+test('without boxes, an action of a step that asks for one still stays in the workspace', async () => {
   using here = boxPlace()
   const attempts = here.open({ boxes: undefined })
   const spec = attemptSpec(
@@ -101,7 +101,7 @@ const git = (cwd: string, ...args: string[]) => {
   assert.equal(status, 0, stderr)
 }
 
-test('a repository that has git run its own programs has them run in a box', { skip }, async () => {
+test('a repository that makes git run its own programs has them run in a box', { skip }, async () => {
   using here = boxPlace()
   const repository = here.workspace
   git(repository, 'init', '-q')
@@ -138,7 +138,7 @@ test('a repository that has git run its own programs has them run in a box', { s
   for (const pid of processesOf(mark)) process.kill(pid, 'SIGKILL')
 })
 
-test('a repository in a folder above is seen as a whole, and only to be read', { skip }, async () => {
+test('a repository in a parent folder is visible as a whole, but read-only', { skip }, async () => {
   using here = boxPlace()
   const below = join(here.workspace, 'deep/er')
   mkdirSync(below, { recursive: true })
@@ -153,7 +153,7 @@ test('a repository in a folder above is seen as a whole, and only to be read', {
   assert.deepEqual(await baseline.changed(['/told']), ['/told', 'b'])
 })
 
-test('a verify command of a session in a box reaches what that does', { skip }, async () => {
+test('a verify command of a boxed session has the same access as the session', { skip }, async () => {
   using here = boxPlace()
   writeFileSync(join(here.path, 'outside'), 'held back')
   const box = here.box()

@@ -28,7 +28,7 @@ const values = { TOKEN: token, KEY: key }
 const secrets = { TOKEN: fromHub('TOKEN'), KEY: fromHub('KEY') }
 const withSecrets = (cmd: string, more: Partial<AttemptSpec> = {}) => command(cmd, { secrets, ...more })
 
-test('a command has its secrets, and nothing that it puts out holds one, in any form', async () => {
+test('a command has its secrets, and its output contains none in any form', async () => {
   using here = place()
   const attempts = here.open({ outputDir: here.path })
   const spec = withSecrets(
@@ -74,7 +74,7 @@ test('a command has its secrets, and nothing that it puts out holds one, in any 
   await again.close()
 })
 
-test('what a daemon of a step that has ended writes is in no output file', async () => {
+test('output that a daemon writes after its step has ended is in no output file', async () => {
   using here = place()
   const attempts = here.open({ outputDir: here.path })
   const daemon = 'while [ ! -e go ]; do sleep 0.05; done; echo "$TOKEN"; touch said'
@@ -90,7 +90,7 @@ test('what a daemon of a step that has ended writes is in no output file', async
   await attempts.close()
 })
 
-test('a secret may name the working folder of a command, and is hidden where that is not there', async () => {
+test('a secret may name the working folder of a command, and is masked if the folder does not exist', async () => {
   using here = place()
   const attempts = here.open()
   const spec = withSecrets('pwd', { args: { cwd: `${here.path}/${secretMark('NAME')}` } })
@@ -106,7 +106,7 @@ test('a secret may name the working folder of a command, and is hidden where tha
   await attempts.close()
 })
 
-test('a secret as a file is private, outside the workspace, and gone with its attempt', async () => {
+test('a secret file is private, outside the workspace, and removed with its attempt', async () => {
   using here = place()
   const attempts = here.open()
   const spec = command('stat -c %a "$KEY"; cmp "$KEY" - <expected && echo "$KEY"; cat "$KEY"', {
@@ -124,7 +124,7 @@ test('a secret as a file is private, outside the workspace, and gone with its at
   await attempts.close()
 })
 
-test('a mounted secret is read on this machine; a missing one says which and where', async () => {
+test('a mounted secret is read on this machine, and a missing one is reported with its name and place', async () => {
   using here = place()
   const mountedSecretsDir = here.path
   const attempts = here.open({ mountedSecretsDir })
@@ -142,7 +142,7 @@ test('a mounted secret is read on this machine; a missing one says which and whe
   await attempts.close()
 })
 
-test('an action within the runner gets its secrets in texts and environment, and is masked as well', async () => {
+test('an action inside the runner gets its secrets in texts and environment, and is masked too', async () => {
   using here = place()
   const server = createServer((request, response) => {
     response.end(JSON.stringify({ url: request.url, header: request.headers['x-token'] }))
@@ -196,7 +196,7 @@ test('an action within the runner gets its secrets in texts and environment, and
   await attempts.close()
 })
 
-test('what belongs to the machine is masked for every attempt; output without it stands on disk once', async () => {
+test("the machine's secrets are masked for every attempt, and output without secrets is stored once", async () => {
   using here = place()
   const attempts = here.open({ ownSecrets: { ERRAND_TOKEN: token } })
   const attempt = await attempts.start(command(`echo 'see ${token}'; echo plain >&2`), 1)
@@ -213,7 +213,7 @@ test('what belongs to the machine is masked for every attempt; output without it
   await attempts.close()
 })
 
-test('a secret that is too short to be masked is told with the attempt, once', async () => {
+test('a secret that is too short to be masked is reported once with the attempt', async () => {
   using here = place()
   const attempts = here.open({ ownSecrets: { SHORT: 'x' } })
   const spec = command('echo "$PIN"', { secrets: { PIN: fromHub('PIN') } })
@@ -228,7 +228,7 @@ test('a secret that is too short to be masked is told with the attempt, once', a
   await attempts.close()
 })
 
-test('what cannot begin a secret is shown while the command runs, and what might is once it ends', async () => {
+test('output that cannot start a secret is shown while the command runs, and the rest once it ends', async () => {
   using here = place()
   const attempts = here.open()
   const spec = command('printf "no secret: %s" "abcdef"; while [ ! -e go ]; do sleep 0.02; done', {
@@ -242,7 +242,7 @@ test('what cannot begin a secret is shown while the command runs, and what might
   await attempts.close()
 })
 
-test('60 MB with secrets come out whole, and a start that fails leaves no secret behind', async () => {
+test('60 MB with secrets arrive complete, and a failed start leaves no secret behind', async () => {
   using here = place()
   const attempts = here.open()
   const program = `for (let n = 0; n < 600; n++) process.stdout.write(("x".repeat(99_950) + " " + process.env.TOKEN + "\\n"))`

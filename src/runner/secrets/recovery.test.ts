@@ -45,7 +45,7 @@ async function killedRunner(here: Place, spec: AttemptSpec, condition: () => boo
   await exited
 }
 
-test('a runner that was killed midway masks the whole output again, as it was', async () => {
+test('after a runner is killed midway the whole output is masked again, exactly as before', async () => {
   using here = place()
   const go = join(here.path, 'workspaces/run_test/go')
   const spec = command(
@@ -84,7 +84,7 @@ test('a runner that was killed midway masks the whole output again, as it was', 
   await attempts.close()
 })
 
-test('of an attempt that ended while no runner was there, no secret is left once it is found', async () => {
+test('after recovery of an attempt that ended without a runner, none of its secrets is left', async () => {
   using here = place()
   const spec = command('cat "$KEY"; echo "$TOKEN" >&2', { secrets })
   const folder = join(here.path, 'attempts', spec.attempt_id)
@@ -97,7 +97,7 @@ test('of an attempt that ended while no runner was there, no secret is left once
   await attempts.close()
 })
 
-test('an attempt whose secrets are gone is ended, and nothing of it is told', async () => {
+test('an attempt whose secrets are gone is ended, and nothing of its output is shown', async () => {
   using here = place()
   const spec = command('echo $$; echo "$TOKEN"; sleep 1000', { secrets })
   const folder = join(here.path, 'attempts', spec.attempt_id)

@@ -28,7 +28,7 @@ async function written(held: HeldAttempt, file: string): Promise<string> {
   return readFileSync(file, 'utf8')
 }
 
-test('an agent in a box has a home of its session, and no folder, proxy or key of the machine', {
+test("an agent in a box has its session's home, and no folder, proxy or key of the machine", {
   skip,
 }, async (context) => {
   const env = {
@@ -52,7 +52,7 @@ test('an agent in a box has a home of its session, and no folder, proxy or key o
   assert.doesNotMatch(text, /CODEX_HOME|XDG_CONFIG_HOME|sk-ant/)
 })
 
-test('a file that the step calls one by which servers are trusted is not let in', {
+test('a file that the step declares a certificate file does not enter the box', {
   skip,
 }, async (context) => {
   const here = placed(context)
@@ -66,7 +66,7 @@ test('a file that the step calls one by which servers are trusted is not let in'
   assert.doesNotMatch(text, /the hub itself/)
 })
 
-test('a program that the step names is tried in the box as well', { skip }, async (context) => {
+test('a program that the step names is also tested inside the box', { skip }, async (context) => {
   const here = placed(context, { asks: true })
   const mark = join(here.path, 'outside')
   const script = `echo tried >>${mark}; exec "$@"`
@@ -80,7 +80,7 @@ test('a program that the step names is tried in the box as well', { skip }, asyn
   assert.ok(!existsSync(mark))
 })
 
-test('an agent that needs a model is refused where it may reach nothing', { skip }, async (context) => {
+test('an agent that needs a model is refused if it may reach nothing', { skip }, async (context) => {
   const here = placed(context, { network: 'none', env: { OPENAI_API_KEY: 'key' } })
   const held = await (await here.open()).start(here.spec('builtin', { prompt: 'Go.' }), 1)
   const end = await endOf(held)
@@ -88,7 +88,7 @@ test('an agent that needs a model is refused where it may reach nothing', { skip
   assert.match(end.message!, /could not reach a model: the step has network: none.*network: models/)
 })
 
-test('a model that may not be used is refused before its agent begins', { skip }, async (context) => {
+test('a model that is not allowed is refused before its agent starts', { skip }, async (context) => {
   const models = ['claude-haiku-*', 'gpt-5-mini']
   const here = placed(context, {
     models,
@@ -109,7 +109,7 @@ test('a model that may not be used is refused before its agent begins', { skip }
     assert.equal((await ended(model)).reason, 'model')
 })
 
-test('what was refused is told once in the stream, also where the runner was killed since', {
+test('a refusal appears once in the stream, even if the runner was killed in between', {
   skip,
 }, async (context) => {
   const here = placed(context)
@@ -136,7 +136,7 @@ test('what was refused is told once in the stream, also where the runner was kil
   )
 })
 
-test('a budget of tokens is held at the endpoint, for an agent that never tells what it uses too', {
+test('the endpoint enforces a token budget, even for an agent that never reports its usage', {
   skip,
 }, async (context) => {
   const server = await startModelServer({
@@ -162,7 +162,7 @@ test('a budget of tokens is held at the endpoint, for an agent that never tells 
   assert.deepEqual([last.session.input_tokens, last.session.output_tokens], [100, 10])
 })
 
-test('a sign-in goes in only as a copy that was asked for, and the run says so', {
+test('a sign-in enters the box only as a requested copy, and the run says so', {
   skip,
 }, async (context) => {
   const here = placed(context, { signIn: 'copy' })
@@ -184,7 +184,7 @@ test('a sign-in goes in only as a copy that was asked for, and the run says so',
   await endOf(held)
 })
 
-test('the sign-in of the user stays at the proxy, which sends it in place of a sentinel', {
+test("the user's sign-in stays at the proxy, which sends it in place of a sentinel", {
   skip,
 }, async (context) => {
   const token = 'sk-ant-oat01-of-a-file-0123456789'
@@ -208,7 +208,7 @@ test('the sign-in of the user stays at the proxy, which sends it in place of a s
   assert.ok(!held.reports.some((report) => report.type === 'phase' && report.phase === 'isolation'))
 })
 
-test('a verify command stands in the box, without the key that the step gave its agent', {
+test('a verify command runs in the box, without the key that the step gave its agent', {
   skip,
 }, async (context) => {
   const key = 'sk-the-steps-own-key-0123456789'

@@ -20,7 +20,7 @@ const inWorkspace = (here: { path: string }, file: string) => join(here.path, 'w
 const keyOf = (here: { path: string }, id: string) =>
   JSON.parse(readFileSync(join(here.path, 'attempts', id, 'spec.json'), 'utf8')).key as string
 
-test('a session tells what the agent says, its text is the output, and nothing of it is left', async () => {
+test('a session reports what the agent says, its text is the output, and nothing of it is left', async () => {
   using here = sessionPlace()
   const attempts = here.open()
   const spec = here.spec(
@@ -47,7 +47,7 @@ test('a session tells what the agent says, its text is the output, and nothing o
   await attempts.close()
 })
 
-test('a question waits for its answer; the same answer twice and one for nothing change nothing', async () => {
+test('a question waits for its answer, and a repeated or unrelated answer changes nothing', async () => {
   using here = sessionPlace()
   const attempts = here.open()
   const held = await attempts.start(here.spec('ask a.txt\nask b.txt\nsay end', { permissions: 'ask' }), 1)
@@ -82,7 +82,7 @@ test('a question waits for its answer; the same answer twice and one for nothing
   await attempts.close()
 })
 
-test('a question that nobody answers has a default after its time', async () => {
+test('an unanswered question gets its default when its time is over', async () => {
   using here = sessionPlace()
   const attempts = here.open()
   const permissions = { mode: 'ask', ask_timeout_seconds: 0.1, on_ask_timeout: 'allow' }
@@ -93,7 +93,7 @@ test('a question that nobody answers has a default after its time', async () => 
   await attempts.close()
 })
 
-test('rules decide by kind of tool and path', async () => {
+test('rules decide by tool kind and path', async () => {
   using here = sessionPlace()
   const attempts = here.open()
   const permissions = {
@@ -119,7 +119,7 @@ test('rules decide by kind of tool and path', async () => {
   await attempts.close()
 })
 
-test('an agent whose every use of a tool was denied has not done what it says, and the end tells which', async () => {
+test('an agent whose every tool use was denied has failed, and the end says which ones', async () => {
   using here = sessionPlace()
   const attempts = here.open()
   const rules = { mode: 'rules', rules: [{ decision: 'deny', tools: ['edit'] }], otherwise: 'allow' }
@@ -146,7 +146,7 @@ test('an agent whose every use of a tool was denied has not done what it says, a
   await attempts.close()
 })
 
-test('follow-up prompts go to the same session in order, then it waits, and ends when it is closed', async () => {
+test('follow-up prompts go to the same session in order, which then waits and ends when it is closed', async () => {
   using here = sessionPlace()
   const attempts = here.open()
   const held = await attempts.start(here.spec('wait go\nsay one', { interactive: true }), 1)
@@ -165,7 +165,7 @@ test('follow-up prompts go to the same session in order, then it waits, and ends
   await attempts.close()
 })
 
-test('an idle session ends after its time, and a canceled turn does not end it', async () => {
+test('an idle session ends when its time is over, and a canceled turn does not end it', async () => {
   using here = sessionPlace()
   const attempts = here.open()
   const held = await attempts.start(here.spec('hang', { interactive: true, idle_timeout_seconds: 0.3 }), 1)
@@ -197,7 +197,7 @@ for (const [name, prompt, budget, message] of budgets)
     await attempts.close()
   })
 
-test('a number of tokens is refused before the start of an agent that does not tell them of each call', async () => {
+test('a token budget is refused before the start of an agent that does not report each call', async () => {
   using here = sessionPlace()
   for (const [usage, words] of [
     ['each_turn', /at the end of a turn/],
@@ -214,7 +214,7 @@ test('a number of tokens is refused before the start of an agent that does not t
   assert.deepEqual(linesOf(here.log), [])
 })
 
-test('what verify finds goes back to the agent, until it passes', async () => {
+test('failures of verify go back to the agent until it passes', async () => {
   using here = sessionPlace()
   const attempts = here.open()
   const verify = ['echo x >>tries; [ $(wc -l <tries) = 3 ] || { echo not yet; exit 4; }', 'test -e made']
@@ -228,7 +228,7 @@ test('what verify finds goes back to the agent, until it passes', async () => {
   await attempts.close()
 })
 
-test('verify ends with its turn: the session goes on, and what is asked next is verified anew', async () => {
+test('verify ends with its turn, the session continues, and the next prompt is verified again', async () => {
   using here = sessionPlace()
   const attempts = here.open()
   const verify = ['echo $$ >>begun; [ -e end ] || sleep 600']
@@ -254,7 +254,7 @@ test('verify ends with its turn: the session goes on, and what is asked next is 
   await attempts.close()
 })
 
-test('a run that waits for nothing more is canceled with its verify', async () => {
+test('a run that no longer waits for input is canceled with its verify', async () => {
   using here = sessionPlace()
   const attempts = here.open()
   const held = await attempts.start(here.spec('say one', { verify: ['sleep 600'] }), 1)
@@ -266,7 +266,7 @@ test('a run that waits for nothing more is canceled with its verify', async () =
   await attempts.close()
 })
 
-test('what never passes verify fails with its reason', async () => {
+test('an agent that never passes verify fails with that reason', async () => {
   using here = sessionPlace()
   const attempts = here.open()
   const held = await attempts.start(
@@ -279,7 +279,7 @@ test('what never passes verify fails with its reason', async () => {
   await attempts.close()
 })
 
-test('what says that it cannot is not asked again while verify fails, and ends with its reason', async () => {
+test('an agent that gives up is not asked again while verify fails, and ends with its reason', async () => {
   using here = sessionPlace()
   const attempts = here.open()
   const args = { verify: ['test -e made'], verify_attempts: 5, gives_up_with: 'CANNOT:' }
@@ -301,7 +301,7 @@ test('what says that it cannot is not asked again while verify fails, and ends w
   await attempts.close()
 })
 
-test('the answer holds a value that fits its schema, or is asked for once more', async () => {
+test('the answer contains a value that matches its schema, or is requested once more', async () => {
   using here = sessionPlace()
   const attempts = here.open()
   const output_schema = { type: 'object', properties: { n: { type: 'number' } }, required: ['n'] }
@@ -348,7 +348,7 @@ for (const [name, prompt, args, reason, message] of failures)
     await attempts.close()
   })
 
-test('what a runner of a fleet lacks is told with its name', async () => {
+test('a fleet runner that lacks something reports it with its own name', async () => {
   using here = sessionPlace()
   const agents = { ...here.agents, known: [acp, codex], runnerId: 'build-7' }
   const attempts = here.open({ agents, env: { ...process.env, PATH: '/nowhere' } })
@@ -360,7 +360,7 @@ test('what a runner of a fleet lacks is told with its name', async () => {
   await attempts.close()
 })
 
-test('an agent that ends at once is told with its last words', async () => {
+test('an agent that ends at once is reported with its last words', async () => {
   using here = sessionPlace()
   const attempts = here.open()
   const held = await attempts.start(here.spec('say x', {}, { env: { STAND_IN_EXITS: '7' } }), 1)
@@ -370,7 +370,7 @@ test('an agent that ends at once is told with its last words', async () => {
   await attempts.close()
 })
 
-test('an agent that prints garbage is none the worse for it', async () => {
+test('an agent that prints garbage still works', async () => {
   using here = sessionPlace()
   const attempts = here.open()
   const held = await attempts.start(here.spec('garbage\nsay fine'), 1)
@@ -379,7 +379,7 @@ test('an agent that prints garbage is none the worse for it', async () => {
   await attempts.close()
 })
 
-test('a canceled session ends canceled, mid-turn or waiting for an answer, and nothing is left', async () => {
+test('a canceled session ends as canceled, mid-turn or waiting for an answer, and nothing is left', async () => {
   using here = sessionPlace()
   const attempts = here.open()
   for (const [prompt, kind] of [
@@ -410,7 +410,7 @@ test('many pieces become few updates, and none is lost', async () => {
   await attempts.close()
 })
 
-test('a folder that is not allowed is refused, whatever link leads there', async () => {
+test('a folder that is not allowed is refused, even through a link', async () => {
   using here = sessionPlace()
   const attempts = here.open({
     agents: { ...here.agents, allowedDirs: [join(here.path, 'allowed')] },
@@ -437,7 +437,7 @@ const thinksOfRetries = {
     }),
 }
 
-test('an agent that is silent since the model service failed has failed by that, not by its budget', async () => {
+test('an agent that is silent after a failure of the model service fails with it, not with its budget', async () => {
   using here = sessionPlace()
   const attempts = here.open({ agents: { ...here.agents, known: [thinksOfRetries] } })
   const budget = { inactivity_seconds: 3 }
@@ -450,7 +450,7 @@ test('an agent that is silent since the model service failed has failed by that,
   await attempts.close()
 })
 
-test('a program that does not show that it asks is refused where it is to ask, and only there', async () => {
+test('a program that was not seen to ask is refused where it must ask, and only there', async () => {
   using here = sessionPlace()
   const why = 'it wrote a file without asking'
   const attempts = here.open({
@@ -465,7 +465,7 @@ test('a program that does not show that it asks is refused where it is to ask, a
   await attempts.close()
 })
 
-test('a budget of time that is over while the agent waits to try again names what it waits for', async () => {
+test('a time budget that is over while the agent waits to retry names the reason for the wait', async () => {
   using here = sessionPlace()
   const attempts = here.open({ agents: { ...here.agents, known: [thinksOfRetries] } })
   let message: string | undefined
@@ -480,7 +480,7 @@ test('a budget of time that is over while the agent waits to try again names wha
   await attempts.close()
 })
 
-test("what an agent leaves in its temporary folder goes with the attempt, and a step's own is taken", async () => {
+test("an agent's temporary folder is removed with the attempt, and a step's own folder is used", async () => {
   using here = sessionPlace()
   const attempts = here.open()
   const leaves =
@@ -501,7 +501,7 @@ test("what an agent leaves in its temporary folder goes with the attempt, and a 
   await attempts.close()
 })
 
-test('twenty sessions at once all end, and nothing of them is left', async () => {
+test('twenty simultaneous sessions all end, and nothing of them is left', async () => {
   using here = sessionPlace()
   const attempts = here.open()
   const all = await Promise.all(
@@ -518,7 +518,7 @@ test('twenty sessions at once all end, and nothing of them is left', async () =>
   await attempts.close()
 })
 
-test('a verify command that cannot be started does not pass, and the runner goes on', async () => {
+test('a verify command that cannot start does not pass, and the runner keeps running', async () => {
   using here = sessionPlace()
   const attempts = here.open()
   const fileInItsPlace = ['rm -r "$PWD"; echo >"$PWD"', 'true']
@@ -531,7 +531,7 @@ test('a verify command that cannot be started does not pass, and the runner goes
   await attempts.close()
 })
 
-test('a rule whose path is no glob is refused before anything begins', async () => {
+test('a rule whose path is not a valid glob is refused before anything starts', async () => {
   using here = sessionPlace()
   const attempts = here.open()
   const permissions = { mode: 'rules', rules: [{ decision: 'deny', paths: ['[z-a]'] }] }

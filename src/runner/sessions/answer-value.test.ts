@@ -70,7 +70,7 @@ const cases: [schema: Record<string, unknown>, fitting: unknown[], wrong: unknow
   [{ type: 'object', properties: { a: {} }, unevaluatedProperties: false }, [{ a: 1 }], [{ b: 1 }]],
 ]
 
-test('the value is the whole answer, its last block of JSON, or the last object in it', () => {
+test('the value is the whole answer, its last JSON block, or the last object in it', () => {
   const read = answerValue(schema)
   const answers = [
     '{"n": 1}',
@@ -85,7 +85,7 @@ test('the value is the whole answer, its last block of JSON, or the last object 
   }
 })
 
-test('what does not fit is told in words', () => {
+test('a mismatch is described in words', () => {
   const read = answerValue(schema)
   assert.deepEqual(read('nothing here'), { wrong: 'the answer contains no JSON value' })
   const wrong = read('{"n": "x", "tags": [1]}')
@@ -93,17 +93,17 @@ test('what does not fit is told in words', () => {
   assert.match(wrong.wrong, /at n: .*at tags\.0: /)
 })
 
-test('braces without end are looked through in no time', () => {
+test('endless braces are searched quickly', () => {
   assert.ok('wrong' in answerValue(schema)(`${'{'.repeat(200_000)}}`))
 })
 
-test('openings of blocks that nothing closes are looked through in no time', () => {
+test('blocks that are opened and never closed are searched quickly', () => {
   assert.deepEqual(answerValue(schema)('a```\n'.repeat(500_000)), {
     wrong: 'the answer contains no JSON value',
   })
 })
 
-test('a value that cannot be checked does not fit', () => {
+test('a value that cannot be checked does not match', () => {
   const deep = '['.repeat(200_000) + ']'.repeat(200_000)
   // It could be checked, but not masked.
   const lessDeep = '{"a":'.repeat(4_000) + 1 + '}'.repeat(4_000)
@@ -118,7 +118,7 @@ test('a value that cannot be checked does not fit', () => {
   }
 })
 
-test('of many mistakes the first are told', () => {
+test('only the first of many mistakes are listed', () => {
   const found = answerValue({ items: { type: 'string' } })(JSON.stringify(Array(1000).fill(1)))
   assert.ok('wrong' in found && found.wrong.length < 1000, JSON.stringify(found))
   assert.match(found.wrong, /; and 980 more$/)
@@ -134,7 +134,7 @@ test('an update is cut to its limit', () => {
   assert.equal(boundedUpdate(small), small)
 })
 
-test('each keyword holds, also beside no type and for names that are not described', () => {
+test('each keyword works, even without a type and for undeclared names', () => {
   for (const [schema, fitting, wrong] of cases) {
     const check = schemaCheck(schema)
     for (const value of fitting) assert.deepEqual(check(value), [], JSON.stringify([schema, value]))
@@ -142,7 +142,7 @@ test('each keyword holds, also beside no type and for names that are not describ
   }
 })
 
-test('what is wrong is told with its place', () => {
+test('a mistake is reported with its place', () => {
   const check = schemaCheck({
     properties: { a: { items: { required: ['b'], additionalProperties: { enum: [1, 2] } } } },
   })
@@ -152,7 +152,7 @@ test('what is wrong is told with its place', () => {
   ])
 })
 
-test('a schema of draft 7 is read as one', () => {
+test('a draft 7 schema is read as draft 7', () => {
   const check = schemaCheck({
     $schema: 'http://json-schema.org/draft-07/schema#',
     items: [{ type: 'string' }],
@@ -162,7 +162,7 @@ test('a schema of draft 7 is read as one', () => {
   assert.equal(check([1]).length + check({ a: 1 }).length, 2)
 })
 
-test('what is no schema is refused', () => {
+test('an invalid schema is refused', () => {
   const wrong: [Record<string, unknown>, RegExp][] = [
     [{ type: 'obejct' }, /data\/type must be equal to one of the allowed values/],
     [{ properties: { a: 'string' } }, /data\/properties\/a must be object/],

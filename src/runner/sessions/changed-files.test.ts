@@ -15,7 +15,7 @@ function workingFolder(name: string): string {
   return path
 }
 
-test('what a repository was like before outlives a restart: only what changed since is told', async () => {
+test('the state of a repository before the run survives a restart, and only later changes are listed', async () => {
   const cwd = workingFolder('repository')
   execFileSync('git', ['init', '-q'], { cwd })
   writeFileSync(join(cwd, 'before'), 'there already')
@@ -28,7 +28,7 @@ test('what a repository was like before outlives a restart: only what changed si
   assert.deepEqual(await later.changed([]), ['new'])
 })
 
-test('where there was no repository nothing is kept, and after a restart what the agent tells is all', async () => {
+test("without a repository nothing is stored, and after a restart only the agent's own list counts", async () => {
   const cwd = workingFolder('plain')
   const file = join(folder, 'plain-before')
   await new Baseline(file, process.env).take(cwd)

@@ -24,7 +24,7 @@ function denials(mode: Mode, fail_on_denied?: boolean) {
   }
 }
 
-test('a use is counted once, however its agent tells that it was denied', () => {
+test('a denied use is counted once, however its agent reports the denial', () => {
   const { found, tool, no } = denials('rules')
   tool('1', 'pending')
   no('1', 'rule', 'rule 2')
@@ -45,7 +45,7 @@ test('a use is counted once, however its agent tells that it was denied', () => 
   )
 })
 
-test('another turn may use the same ids, and only the first uses are told one by one', () => {
+test('another turn may use the same ids, and only the first uses are listed one by one', () => {
   const { found, no } = denials('ask')
   for (let turn = 0; turn < 30; turn++) {
     found.turnBegins()
@@ -56,7 +56,7 @@ test('another turn may use the same ids, and only the first uses are told one by
   assert.match(found.summary!, /^30 uses of tools were denied: (Tool 1 \(by a person\), ){3}and 27 more\.$/)
 })
 
-test('by default it fails where nobody was there to be asked, or nothing went through', () => {
+test('by default a session fails if nobody was there to ask, or if no use of a tool succeeded', () => {
   const cases: [by: By, through: boolean, fails: boolean][] = [
     ['nobody', true, true],
     ['timeout', true, true],
@@ -79,7 +79,7 @@ test('by default it fails where nobody was there to be asked, or nothing went th
   }
 })
 
-test('the step may say that any denial fails it, or none', () => {
+test('the step may choose that any denial fails it, or none', () => {
   for (const by of ['person', 'rule', 'nobody'] as const) {
     const [any, none] = [denials('rules', true), denials('rules', false)]
     for (const { tool, no } of [any, none]) {
@@ -93,7 +93,7 @@ test('the step may say that any denial fails it, or none', () => {
   assert.equal(denials('rules', true).found.failure, undefined)
 })
 
-test('where something new is asked for, what was denied before fails it no more', () => {
+test('after a new prompt, earlier denials no longer fail the session', () => {
   const { found, tool, no } = denials('ask')
   no('1', 'timeout')
   assert.notEqual(found.failure, undefined)
@@ -104,7 +104,7 @@ test('where something new is asked for, what was denied before fails it no more'
   assert.equal(found.told?.count, 1)
 })
 
-test('an agent that denies by itself under the mode deny does what that says', () => {
+test("an agent's own denial under the mode deny counts as the policy's", () => {
   const { found, tool } = denials('deny')
   tool('1', 'denied')
   assert.equal(found.told?.first[0]?.by, 'policy')

@@ -18,7 +18,7 @@ console.log(readFileSync(folder + '/reports', 'utf8') === line.repeat(1000))
 `
 const UNSHARE = ['--map-root-user', '--mount']
 
-test('on a full disk a conversation that cannot be dropped goes with its folder, and its reports stay', {
+test('on a full disk a conversation that cannot be dropped is removed with its folder, and its reports stay', {
   skip: noMountNamespace(),
 }, () => {
   using here = place()

@@ -9,7 +9,7 @@ import { LineReader, LineWriter, MAX_LINE_BYTES } from './line-files.ts'
 const folder = mkdtempSync(join(tmpdir(), 'errand-test-'))
 after(() => rmSync(folder, { recursive: true, force: true }))
 
-test('lines are handed out once they are whole, up to where they are asked for', async () => {
+test('lines are passed on once they are complete, up to the requested offset', async () => {
   const path = join(folder, 'wire')
   writeFileSync(path, 'one\ntwo\nthr')
   const file = new TailFile(path)
@@ -27,7 +27,7 @@ test('lines are handed out once they are whole, up to where they are asked for',
   file.close()
 })
 
-test('reading stops where it is told to, and goes on there', async () => {
+test('reading stops on request, and continues from there', async () => {
   const path = join(folder, 'stop')
   writeFileSync(path, 'a\nb\nc\n')
   const file = new TailFile(path)
@@ -38,7 +38,7 @@ test('reading stops where it is told to, and goes on there', async () => {
   file.close()
 })
 
-test('a line that no protocol has is left out, and does not stay in memory', async () => {
+test('a line too long for any protocol is skipped, and does not stay in memory', async () => {
   const path = join(folder, 'long')
   writeFileSync(path, `${'x'.repeat(MAX_LINE_BYTES + 1)}\nfine\n`)
   const file = new TailFile(path)
@@ -48,7 +48,7 @@ test('a line that no protocol has is left out, and does not stay in memory', asy
   file.close()
 })
 
-test('what is sent again is compared, a line that was cut off is completed, and another is refused', () => {
+test('resent lines are compared: a line that was cut off is completed, and a different one is refused', () => {
   const path = join(folder, 'input')
   const first = new LineWriter(path)
   first.send('one')

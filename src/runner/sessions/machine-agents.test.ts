@@ -39,7 +39,7 @@ async function states(options?: Partial<BoxesOptions>): Promise<Record<string, P
   )
 }
 
-test('each agent says in which box its sessions are where nobody asks for another', {
+test('each agent reports the default box of its sessions', {
   skip: sandboxMissing(),
 }, async () => {
   const { mine, gone } = await states({ least: 'auto' })
@@ -47,7 +47,7 @@ test('each agent says in which box its sessions are where nobody asks for anothe
   assert.deepEqual([gone!.usable, gone!.isolation], [false, 'sandbox'])
 })
 
-test('where there is none, it says why; where one is required, it cannot be used', async () => {
+test('an agent without a box says why, and is unusable if one is required', async () => {
   const without = await states({ least: 'auto', bubblewrap: NO_BUBBLEWRAP })
   assert.deepEqual([without.mine!.usable, without.mine!.isolation], [true, 'none'])
   assert.match(without.mine!.isolation_why!, /without a sandbox.*bubblewrap is not installed\. Install it\./)

@@ -18,7 +18,7 @@ symlinkSync(join(folder, 'outside/new.txt'), join(cwd, 'src/dangling'))
 symlinkSync('round', join(cwd, 'round'))
 symlinkSync(cwd, join(folder, 'other-name'))
 
-test('a path is where the kernel would find it', () => {
+test('a path is resolved as the kernel would resolve it', () => {
   const cases: [string, string][] = [
     ['src/a.txt', 'work/src/a.txt'],
     ['src/../b', 'work/b'],
@@ -34,7 +34,7 @@ test('a path is where the kernel would find it', () => {
   assert.throws(() => realPath('round/x', cwd), /too many links/)
 })
 
-test('globs match whole paths, and names that begin with a dot like others', () => {
+test('globs match whole paths, including names that begin with a dot', () => {
   const cases: [string, string, boolean][] = [
     ['src/**', 'src/a/b.ts', true],
     ['src/**', 'src', false],
@@ -69,7 +69,7 @@ const ask = (tool_kind: AgentUpdateOf<'permission'>['tool_kind'], ...paths: stri
 const outcome = (permissions: unknown, question: AgentUpdateOf<'permission'>) =>
   decide(Permissions.parse(permissions), question, cwd).decision
 
-test('a rule that allows fits only where every path is named and matches, wherever it really leads', () => {
+test('an allow rule applies only if every path is named and matches, after links are resolved', () => {
   const rules = { mode: 'rules', rules: [{ decision: 'allow', paths: ['src/**'] }], otherwise: 'deny' }
   assert.equal(outcome(rules, ask('edit', 'src/a')), 'allow')
   assert.equal(outcome(rules, ask('edit', join(cwd, 'src/a'))), 'allow')
@@ -78,7 +78,7 @@ test('a rule that allows fits only where every path is named and matches, wherev
     assert.equal(outcome(rules, ask('edit', ...paths)), 'deny', paths.join())
 })
 
-test('a rule that denies or asks fits where any path matches, also one that leads nowhere', () => {
+test('a deny or ask rule applies if any path matches, even one that leads nowhere', () => {
   const rules = {
     mode: 'rules',
     rules: [{ decision: 'deny', paths: ['secret/**', '/**/outside/**'] }],
@@ -90,7 +90,7 @@ test('a rule that denies or asks fits where any path matches, also one that lead
   assert.equal(outcome(rules, ask('execute')), 'allow')
 })
 
-test('a tool that is always about files and names none is held by rules about paths', () => {
+test('rules about paths apply to a file tool that names no file', () => {
   const rules = {
     mode: 'rules',
     rules: [{ decision: 'deny', paths: ['**/.env'] }],
@@ -104,7 +104,7 @@ test('a tool that is always about files and names none is held by rules about pa
   assert.equal(outcome(folder, ask('search')), 'allow')
 })
 
-test('kinds of tools are heeded, the first rule that fits decides, and the modes are what they say', () => {
+test('tool kinds count, the first matching rule decides, and the modes work as named', () => {
   const rules = {
     mode: 'rules',
     rules: [
@@ -151,7 +151,7 @@ test('the same command in the same folder is allowed again, and nothing else', (
     assert.equal(grants.allows(other), undefined, JSON.stringify(other))
 })
 
-test('a change of files is allowed again for these files alone', () => {
+test('a change of files is allowed again for these files only', () => {
   const grants = new SessionGrants()
   const edit = (...paths: string[]) => question({ tool_kind: 'edit', paths })
   grants.add(edit('/w/a', '/w/b'), undefined)
@@ -161,7 +161,7 @@ test('a change of files is allowed again for these files alone', () => {
   assert.equal(grants.allows(edit()), undefined)
 })
 
-test('what was cut off is asked each time', () => {
+test('a truncated request is asked about each time', () => {
   const grants = new SessionGrants()
   const cut = question({ input: '{"command":"echo long\n… (20000 bytes in all)' })
   grants.add(cut, 'ann')

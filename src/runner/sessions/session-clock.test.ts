@@ -18,7 +18,7 @@ function clocks() {
 const isDue = (clock: SessionClock, expiresAt: string) =>
   [...clock.due({ asked: [{ requestId: 'q', expiresAt }], waits: false, waitsUntil: undefined })].length > 0
 
-test('a question whose time was over while the runner was away waits for what was answered meanwhile', () => {
+test('a question that expired while the runner was away still waits for answers given in the meantime', () => {
   const { time, clocks: set } = clocks()
   const before = new SessionClock(plan, set)
   const asked = before.asked('q')

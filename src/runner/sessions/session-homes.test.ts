@@ -36,7 +36,7 @@ console.log(JSON.stringify([readdirSync(homes), over, readdirSync(path + '/works
 `
 const UNSHARE = ['--map-root-user', '--mount']
 
-test('an old session that cannot be deleted keeps no runner from starting', {
+test('an old session that cannot be deleted does not keep a runner from starting', {
   skip: noMountNamespace(),
 }, () => {
   using here = place()
@@ -47,7 +47,7 @@ test('an old session that cannot be deleted keeps no runner from starting', {
   assert.deepEqual(JSON.parse(stdout), [['run_kept.1'], ['run_old'], ['run_kept', 'run_old']])
 })
 
-test("an agent that names another's session does not take it over, unless that is gone", () => {
+test("an agent that names another's session does not take it over, unless that one is gone", () => {
   using here = place()
   const homes = new SessionHomes(here.path)
   const own = homes.take('acp', undefined, 'run_a.1')

@@ -25,7 +25,7 @@ const go = (here: SessionPlace, name: string) => {
   writeFileSync(join(here.path, 'workspaces/run_test', name), '')
 }
 
-test('of attempts in one session the next begins when nothing is left of the one before', async () => {
+test('in one session an attempt starts only when nothing is left of the previous one', async () => {
   using here = sessionPlace()
   const attempts = here.open()
   const first = await attempts.start(goesOn(here, 'run_a', 'wait go\nsay one'), 1)
@@ -44,7 +44,7 @@ test('of attempts in one session the next begins when nothing is left of the one
   await attempts.close()
 })
 
-test('an attempt that has ended before it was its turn holds up no other', async () => {
+test('an attempt that ended before its turn blocks no other', async () => {
   const mutex = new SessionMutex()
   const attempt = (run_id: string) => ({ run_id, attempt_id: `${run_id}.1` })
   const waited: string[] = []
@@ -55,7 +55,7 @@ test('an attempt that has ended before it was its turn holds up no other', async
   assert.deepEqual(waited, [])
 })
 
-test('a session that a runner left going is waited for by the next runner too', async () => {
+test('the next runner also waits for a session that a runner left running', async () => {
   using here = sessionPlace()
   const before = here.open()
   const spec = goesOn(here, 'run_a', 'wait go\nsay one')
@@ -74,7 +74,7 @@ test('a session that a runner left going is waited for by the next runner too', 
   await attempts.close()
 })
 
-test('a session that has gone on for longer than sessions are kept is there after a restart of its runner', async () => {
+test('a session older than the retention time is still there after a restart if it was in use', async () => {
   using here = sessionPlace()
   const before = here.open()
   const first = await before.start(here.spec('say one', {}, { attempt_id: 'run_test.1' }), 1)

@@ -72,7 +72,7 @@ const messages = (held: HeldAttempt) =>
     .flatMap((each) => (each.kind === 'message' ? [each.text] : []))
     .join('')
 
-test('a runner killed in the middle of a turn: the next one goes on with the same process, and nothing is doubled', async () => {
+test('after a runner is killed mid-turn the next one continues with the same process, without duplicates', async () => {
   using here = sessionPlace()
   const spec = here.spec('chatter 500\nwait go\nchatter 300')
   const kill = await otherRunner(here, [spec])
@@ -116,7 +116,7 @@ function loggingBoxes(log: LogEntry[]): Boxes {
   return { ...all, close: async () => none() } as Boxes
 }
 
-test('what an endpoint has told while no runner was there comes behind all that the agent had said', async () => {
+test("an endpoint's reports without a runner come after everything that the agent had said", async () => {
   using here = sessionPlace()
   const log: LogEntry[] = []
   const boxes = loggingBoxes(log)
@@ -145,7 +145,7 @@ test('what an endpoint has told while no runner was there comes behind all that 
   await attempts.close()
 })
 
-test('a question that waits when the runner is killed can be answered after, once', async () => {
+test('a question that waits when the runner is killed can be answered afterwards, once', async () => {
   using here = sessionPlace()
   const spec = here.spec('ask a.txt\nsay end', { permissions: 'ask' })
   const kill = await otherRunner(here, [spec])
@@ -169,7 +169,7 @@ test('a question that waits when the runner is killed can be answered after, onc
   await attempts.close()
 })
 
-test('a runner killed at any moments: each prompt is given once, and every update is there once, in order', async () => {
+test('with a runner killed at any moments, each prompt and every update is there once, in order', async () => {
   using here = sessionPlace()
   const prompt = ['chatter 40', 'think hm', 'ask a.txt', 'write b.txt', 'wait go', 'chatter 40'].join('\n')
   const permissions = { mode: 'ask', ask_timeout_seconds: 0.2, on_ask_timeout: 'allow' }
@@ -205,7 +205,7 @@ test('a runner killed at any moments: each prompt is given once, and every updat
   await attempts.close()
 })
 
-test('the built-in agent goes on when its runner is killed: no word lost or doubled, no call or command made again', async (t) => {
+test('the built-in agent survives its runner: no word is lost or doubled, no call or command repeated', async (t) => {
   using here = sessionPlace()
   const said = (name: string) => Array.from({ length: 60 }, (_, i) => `${name} ${i + 1}\n`).join('')
   const command = 'echo run >>ran; until [ -e go ]; do sleep 0.05; done'
@@ -250,7 +250,7 @@ test('the built-in agent goes on when its runner is killed: no word lost or doub
   await attempts.close()
 })
 
-test('a verify that was ended with its turn is not run again by the next runner, what follows is', async () => {
+test('the next runner does not rerun a verify that ended with its turn, and runs what follows', async () => {
   using here = sessionPlace()
   const verify = ['echo $$ >>begun; [ -e end ] || sleep 600']
   const spec = here.spec('say one', { interactive: true, verify })
@@ -278,7 +278,7 @@ test('a verify that was ended with its turn is not run again by the next runner,
   await third.close()
 })
 
-test('an agent that ended while no runner was there: all that it said counts', async () => {
+test('all output counts of an agent that ended without a runner', async () => {
   using here = sessionPlace()
   const spec = here.spec('wait go\nsay last\nexit 0')
   const kill = await otherRunner(here, [spec])
@@ -317,7 +317,7 @@ test('a turn that vanished with its machine is lost', async () => {
   await attempts.close()
 })
 
-test('a turn that the stopping machine has ended is lost, whether its runner is still there or the next one finds it', async () => {
+test('a turn that ends because the machine stops is lost, whether this runner or the next one finds it', async () => {
   for (const isThere of [true, false]) {
     using here = sessionPlace()
     const spec = here.spec('hang')
@@ -342,7 +342,7 @@ test('a turn that the stopping machine has ended is lost, whether its runner is 
   }
 })
 
-test('after a boot of its machine a session is lost, also one that waited: what it had done last may be missing', async () => {
+test('after a reboot a session is lost, even a waiting one, because its last work may be missing', async () => {
   using here = sessionPlace()
   const spec = here.spec('say one', { interactive: true })
   const kill = await otherRunner(here, [spec])
@@ -384,7 +384,7 @@ test('an idle session whose process vanished is loaded again with the next promp
   await attempts.close()
 })
 
-test('a later attempt takes the session of an earlier one up, with its folder', async () => {
+test('a later attempt continues the session of an earlier one, with its folder', async () => {
   using here = sessionPlace()
   const attempts = here.open()
   const first = await attempts.start(here.spec('say one'), 1)
@@ -401,7 +401,7 @@ test('a later attempt takes the session of an earlier one up, with its folder', 
   await attempts.close()
 })
 
-test('a cancel ordered before the restart is carried on', async () => {
+test('a cancel from before the restart is still performed', async () => {
   using here = sessionPlace()
   const spec = here.spec('run sleep 600\nhang')
   const kill = await otherRunner(here, [spec])

@@ -10,7 +10,7 @@ import { secretMark } from '../../contract/step-secrets.ts'
 const half = Math.floor(token.length / 2)
 const secrets = { TOKEN: fromHub('TOKEN') }
 
-test('an agent has its secrets, and nothing that is told of the session holds one', async () => {
+test('an agent has its secrets, and nothing reported about the session contains one', async () => {
   using here = sessionPlace()
   const attempts = here.open({ outputDir: here.path })
   const mark = secretMark('TOKEN')
@@ -58,7 +58,7 @@ test('an agent has its secrets, and nothing that is told of the session holds on
   await attempts.close()
 })
 
-test('a session that a later runner goes on with is masked as before', async () => {
+test('a session that a later runner continues is masked as before', async () => {
   using here = sessionPlace()
   const go = join(here.path, 'workspaces/run_test/go')
   const spec = here.spec(
@@ -82,7 +82,7 @@ test('a session that a later runner goes on with is masked as before', async () 
   await second.close()
 })
 
-test('the last words of an agent that fails are masked', async () => {
+test('the last words of a failed agent are masked', async () => {
   using here = sessionPlace()
   const attempts = here.open()
   const command = ['/bin/sh', '-c', 'echo "bad key $TOKEN" >&2; exit 3']

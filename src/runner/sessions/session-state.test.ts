@@ -8,7 +8,7 @@ const after = (moves: readonly SessionMove[]) => {
   return { agent: state.agent, work: state.work, made }
 }
 
-test('a session goes through its turns, verifies what was done, and is over once', () => {
+test('a session goes through its turns, verifies the work, and ends once', () => {
   const turn: SessionMove[] = ['launched', 'ready', 'prompted', 'turn_ended']
   assert.deepEqual(after(turn), { agent: 'ended', work: 'open', made: turn })
   const verified: SessionMove[] = [...turn, 'verify', 'ready', 'checked', 'prompted']
@@ -21,7 +21,7 @@ test('a session goes through its turns, verifies what was done, and is over once
   })
 })
 
-test('no move leads out of a stop, and none of the agent changes whether it is asked anything', () => {
+test('no move leads out of a stop', () => {
   for (const move of Object.keys(sessionMoves) as SessionMove[]) {
     const state = new SessionState()
     state.move('stopped')
@@ -31,7 +31,7 @@ test('no move leads out of a stop, and none of the agent changes whether it is a
   }
 })
 
-test('each state can be reached, and a process that is over leaves none but down', () => {
+test('each state can be reached, and after the process ends the agent is only down', () => {
   const reached = new Set<Phase | Work>(['down', 'open'])
   for (const { agent = {}, work = {} } of Object.values(sessionMoves) as { agent?: object; work?: object }[])
     for (const to of [...Object.values(agent), ...Object.values(work)]) reached.add(to)

@@ -14,7 +14,7 @@ function masked(update: AgentUpdate): AgentUpdate {
   return told[0]!
 }
 
-test('a text that was cut in the middle of a secret shows nothing of the secret', () => {
+test('a text cut in the middle of a secret shows nothing of the secret', () => {
   for (let shown = 1; shown <= secret.length + 8; shown++) {
     const before = '.'.repeat(TOOL_TEXT_BYTES - 40)
     const text = `${before}${' '.repeat(secret.length + 8 - shown)}${secret}${' more'.repeat(20)}`
@@ -27,7 +27,7 @@ test('a text that was cut in the middle of a secret shows nothing of the secret'
   }
 })
 
-test('a text that was cut behind what is no secret is as it was', () => {
+test('a text cut after something that is not a secret stays unchanged', () => {
   const output = clippedValue('..'.repeat(TOOL_TEXT_BYTES))
   const update = masked({ kind: 'tool', tool_id: '1', output })
   assert.ok(update.kind === 'tool' && update.output === output)

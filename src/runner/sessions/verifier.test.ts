@@ -26,7 +26,7 @@ function opened(t: TestContext, holdMs: number) {
   const pid = join(folder, 'pid')
   /** Signals the first process of the command, like a machine that stops. */
   const killed = async (signal: NodeJS.Signals) => {
-    await eventually('its begin', () => existsSync(pid) && readFileSync(pid, 'utf8').endsWith('\n'))
+    await eventually('it starts', () => existsSync(pid) && readFileSync(pid, 'utf8').endsWith('\n'))
     process.kill(Number(readFileSync(pid, 'utf8')), signal)
   }
   return { folder, verifier, stop, results, killed }
@@ -34,7 +34,7 @@ function opened(t: TestContext, holdMs: number) {
 
 const WAITS = 'test -e done || { echo $$ >pid; exec sleep 600; }'
 
-test('a verify command that the stopping machine has ended says nothing of the work, whichever comes first', async (t) => {
+test('a verify command that ends because the machine stops does not count, in either order of events', async (t) => {
   const { folder, verifier, stop, results, killed } = opened(t, LONG_MS)
   const over = verifier.run({ command: WAITS, number: 1 }, folder)
   await killed('SIGTERM')
@@ -47,7 +47,7 @@ test('a verify command that the stopping machine has ended says nothing of the w
   assert.deepEqual(results, [])
 })
 
-test('one that was killed in a stop of the process before is run again by this one', async (t) => {
+test('a verify command that was killed in a stop of the previous process runs again', async (t) => {
   const { folder, results, killed } = opened(t, LONG_MS)
   const file = join(folder, 'before.json')
   new RunnerStop({ file }).told()
@@ -59,14 +59,14 @@ test('one that was killed in a stop of the process before is run again by this o
   })
   t.after(() => verifier.stop())
   const over = verifier.run({ command: WAITS, number: 1 }, folder)
-  await eventually('its begin', () => existsSync(join(folder, 'pid')))
+  await eventually('it starts', () => existsSync(join(folder, 'pid')))
   writeFileSync(join(folder, 'done'), '')
   await killed('SIGKILL')
   await over
   assert.deepEqual(results, [{ passed: true, how: 'exit code 0' }])
 })
 
-test('one that a signal of nobody ends while the runner goes on has failed', async (t) => {
+test('a verify command that an unrelated signal ends while the runner keeps running has failed', async (t) => {
   const { folder, verifier, results, killed } = opened(t, 1)
   const over = verifier.run({ command: WAITS, number: 1 }, folder)
   await killed('SIGKILL')

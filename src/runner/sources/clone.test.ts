@@ -81,7 +81,7 @@ const redirect = (response: ServerResponse, location: string, status = 302) => {
 }
 const QUERY = '/info/refs?service=git-upload-pack'
 
-test('a branch, a tag, a commit and the default come out as their files, with the id of the commit', async () => {
+test('a branch, a tag, a commit and the default give their files, with the commit id', async () => {
   const { url, commit } = repository([
     { path: 'bot.py', content: 'print(1)\n' },
     { path: 'bin/run', content: '#!/bin/sh\n', mode: '100755' },
@@ -109,7 +109,7 @@ test('a branch, a tag, a commit and the default come out as their files, with th
   )
 })
 
-test('a private repository is fetched with a token, which no argument and no file has', async () => {
+test('a private repository is fetched with a token that is in no argument and no file', async () => {
   const { url } = repository([{ path: 'bot.py', content: 'print(1)' }])
   const token = `token-${randomBytes(9).toString('hex')}`
   const forms = [token, Buffer.from(`x-access-token:${token}`).toString('base64')]
@@ -156,7 +156,7 @@ test('a private repository is fetched with a token, which no argument and no fil
   assert.ok(!`${later.message}${later.hint}`.includes(token))
 })
 
-test('a token goes to the server that was named, and to none that this redirects to, nor back', async () => {
+test('a token goes only to the named server, and to none that it redirects to, nor back', async () => {
   const { name, url } = repository([{ path: 'bot.py', content: 'print(1)' }])
   const auth = { username: 'ann', password: 'a token of ann' }
   const here: (string | undefined)[] = []
@@ -213,7 +213,7 @@ test('an old commit is fetched by its id, and only that one', async () => {
   assert.match((await refused({ url, ref: tree })).message, /not the id of a commit|cannot be fetched/)
 })
 
-test('files are the bytes of the commit: attributes convert and leave out nothing, filters do not run', async () => {
+test('files are the bytes of the commit: attributes convert and omit nothing, and filters do not run', async () => {
   const attributes = '*.txt text eol=crlf ident export-subst filter=lfs\nhidden export-ignore\n'
   const { url } = repository([
     { path: '.gitattributes', content: attributes },
@@ -225,7 +225,7 @@ test('files are the bytes of the commit: attributes convert and leave out nothin
   assert.ok(existsSync(join(target, 'hidden')))
 })
 
-test('submodules are not fetched, and that is said', async () => {
+test('submodules are not fetched, which is reported', async () => {
   const lines: string[] = []
   const { url } = repository([
     { path: '.gitmodules', content: '[submodule "x"]\n\tpath = x\n\turl = ext::id\n' },
@@ -236,7 +236,7 @@ test('submodules are not fetched, and that is said', async () => {
   assert.ok(lines.includes('Submodules are left out.'))
 })
 
-test('links that stay inside a repository are kept', async () => {
+test('links that stay inside a repository are preserved', async () => {
   const { url } = repository([
     { path: 'inner', content: 'lib/current', mode: '120000' },
     { path: 'lib/current', content: '../bot.py', mode: '120000' },
@@ -247,7 +247,7 @@ test('links that stay inside a repository are kept', async () => {
   assert.equal(readlinkSync(join(target, 'inner')), 'lib/current')
 })
 
-test('a tree with links that lead out, or names that no archive may have, is refused with the entry named', async () => {
+test('a tree with links that lead out or with forbidden names is refused, with the entry named', async () => {
   const cases: [TreeEntry[], RegExp][] = [
     [
       [{ path: 'a/link', content: '../../../etc/passwd', mode: '120000' }],
@@ -275,7 +275,7 @@ test('a tree with links that lead out, or names that no archive may have, is ref
     assert.match((await refused({ url: repository(entries).url })).message, message)
 })
 
-test('a large repository is cut off: in what is sent, in what it unpacks to, and in its number of files', async () => {
+test('a large repository is cut off by its transfer, its unpacked size and its number of files', async () => {
   const limits = { ...DEFAULT_CLONE_LIMITS, maxBytes: 1024 * 1024, maxEntries: 50 }
   const sent = repository([{ path: 'a', content: randomBytes(8 * 1024 * 1024) }])
   assert.match(
@@ -291,7 +291,7 @@ test('a large repository is cut off: in what is sent, in what it unpacks to, and
   assert.match((await refused({ url: many.url }, { limits })).message, /more than 50 files/)
 })
 
-test('a tree that holds itself many times over is not walked to its end', async () => {
+test('a tree that contains itself many times over is not walked to its end', async () => {
   const { url, folder } = repository([{ path: 'a', content: 'x' }])
   let entry = `100644 blob ${run(folder, ['hash-object', '-w', '--stdin'], 'x')}`
   for (let depth = 0; depth < 10; depth++) {
@@ -304,7 +304,7 @@ test('a tree that holds itself many times over is not walked to its end', async 
   assert.match((await refused({ url }, { limits })).message, /more than 100 files/)
 })
 
-test('addresses that are not public are refused before anything is connected to', async () => {
+test('addresses that are not public are refused before any connection', async () => {
   const { name } = repository([{ path: 'a', content: '' }])
   const nobody = { allow: new AllowedOrigins('', GIT_ALLOW) }
   const port = secure.port
@@ -334,7 +334,7 @@ test('addresses that are not public are refused before anything is connected to'
   assert.deepEqual(secure.requests, [])
 })
 
-test('git connects to the address that was checked: a name is looked up once, whatever it means later', async () => {
+test('git connects to the checked address: a name is resolved once, even if it changes later', async () => {
   const { name, commit } = repository([{ path: 'a', content: '' }])
   const asked: string[] = []
   const once = async (host: string) => {
@@ -347,7 +347,7 @@ test('git connects to the address that was checked: a name is looked up once, wh
   assert.deepEqual(asked, ['git.test'])
 })
 
-test('redirects are followed to the repository, each checked, at most five', async () => {
+test('redirects to the repository are followed, each checked, at most five', async () => {
   const { name, commit } = repository([{ path: 'a', content: '' }])
   plain.intercept = (path, response) => {
     const hop = /^\/hop(\d+)\/info/.exec(path)
@@ -359,7 +359,7 @@ test('redirects are followed to the repository, each checked, at most five', asy
   assert.match((await refused({ url: `${plain.origin()}/hop6` })).message, /redirects more than 5 times/)
 })
 
-test('a redirect to what is private, not encrypted or no repository is refused', async () => {
+test('a redirect to an address that is private, unencrypted or not a repository is refused', async () => {
   const { name } = repository([{ path: 'a', content: '' }])
   const to = async (location: string, origin = plain.origin(), options = {}) => {
     const answer = (_path: string, response: ServerResponse) => redirect(response, location)
@@ -380,7 +380,7 @@ test('a redirect to what is private, not encrypted or no repository is refused',
   )
 })
 
-test('a server that redirects git itself, after it was checked, is not followed', async () => {
+test('a server that redirects git itself after the check is not followed', async () => {
   const { name } = repository([{ path: 'a', content: '' }])
   const elsewhere = repository([{ path: 'secret', content: '' }])
   let asked = 0
@@ -391,14 +391,14 @@ test('a server that redirects git itself, after it was checked, is not followed'
   assert.ok(!plain.requests.some((path) => path.startsWith(`/${elsewhere.name}`)))
 })
 
-test('https works with the certificate that the operator trusts, and not without', async () => {
+test('https works with the certificate that the operator trusts, and not without it', async () => {
   const { name, commit } = repository([{ path: 'a', content: '' }])
   const url = `${secure.origin('git.test')}/${name}`
   assert.equal((await cloned({ url }, { caFile: certificate.file })).commit, commit)
   assert.match((await refused({ url })).message, /git\.test:\d+ cannot be reached: .*self.signed/)
 })
 
-test('what is not there is told by name, with what git says', async () => {
+test("a missing branch or repository is reported by name, with git's message", async () => {
   const { url } = repository([{ path: 'a', content: '' }])
   assert.match((await refused({ url, ref: 'gone' })).message, /git says: fatal: .*remote ref gone/)
   assert.match((await refused({ url, ref: 'a'.repeat(40) })).message, /git says: .*not our ref/)
@@ -412,7 +412,7 @@ test('what is not there is told by name, with what git says', async () => {
     assert.match((await refused({ url, ref })).message, /is not a valid branch, tag or commit/)
 })
 
-test('a server that hangs is given up on, and a cancel ends it at once; nothing is left', async () => {
+test('a server that hangs is given up, a cancel ends it at once, and nothing is left', async () => {
   const { url } = repository([{ path: 'a', content: '' }])
   let reached = () => {}
   plain.intercept = (path) => {
@@ -431,7 +431,7 @@ test('a server that hangs is given up on, and a cancel ends it at once; nothing 
   assert.deepEqual(processesIn(parent), [])
 })
 
-test('nothing of the environment of the runner reaches git', async () => {
+test("nothing of the runner's environment reaches git", async () => {
   const { url } = repository([{ path: 'a', content: '' }])
   const evil = {
     GIT_SSH_COMMAND: 'false',

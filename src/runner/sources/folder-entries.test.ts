@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { folderEntries, SkippedPaths } from './folder-entries.ts'
 
-test('the look through a folder ends with its signal, however many files are left', async (t) => {
+test('a walk through a folder ends with its signal, however many files are left', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'errand-entries-'))
   t.after(() => rmSync(folder, { recursive: true }))
   for (const name of ['a', 'b']) writeFileSync(join(folder, name), '')

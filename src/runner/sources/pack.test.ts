@@ -48,7 +48,7 @@ const refused = (from: string, options?: Parameters<typeof pack>[1]) =>
     (error) => error,
   )
 
-test('the same files make the same bytes, whenever and in whatever order they were written', async () => {
+test('the same files give the same bytes, whenever and in any order they were written', async () => {
   const one = folder({ 'b.py': 'b', 'a/x.py': 'x', 'a-b': '', 'Ж.txt': 'ж' })
   const two = folder({ 'Ж.txt': 'ж', 'a-b': '', 'a/x.py': 'x', 'b.py': 'b' })
   utimesSync(join(two, 'b.py'), 1, 1)
@@ -57,7 +57,7 @@ test('the same files make the same bytes, whenever and in whatever order they we
   assert.equal((await pack(one)).files, 4)
 })
 
-test('what comes out is what went in, also for the tar program', async () => {
+test('a packed folder unpacks to the same files, also with the tar program', async () => {
   const from = folder({
     'bot.py': 'print(1)',
     'run.sh': '#!/bin/sh',
@@ -88,7 +88,7 @@ test('what comes out is what went in, also for the tar program', async () => {
   ])
 })
 
-test('.git, node_modules, __pycache__ and .venv are left out at any depth, unless asked for', async () => {
+test('.git, node_modules, __pycache__ and .venv are left out at any depth, unless requested', async () => {
   const files = {
     'bot.py': '',
     '.git/config': '',
@@ -102,7 +102,7 @@ test('.git, node_modules, __pycache__ and .venv are left out at any depth, unles
   assert.ok(!asked.includes('.git'))
 })
 
-test('.dockerignore is heeded: comments, folders, stars and exceptions, the last line that fits', async () => {
+test('.dockerignore works: comments, folders, stars and exceptions, and the last matching line counts', async () => {
   const from = folder({
     'bot.py': '',
     'notes.md': '',
@@ -124,7 +124,7 @@ test('.dockerignore is heeded: comments, folders, stars and exceptions, the last
   assert.ok((await packed(from, { keep: ['Dockerfile'] })).includes('Dockerfile'))
 })
 
-test('links that stay inside are packed as links, to files, to folders, and to what is not there yet', async () => {
+test('links that stay inside are packed as links, to files, folders and missing targets', async () => {
   const from = folder({ 'pkg/a.py': 'a', 'node_modules/x': '' })
   for (const [path, to] of [
     ['x.py', 'pkg/a.py'],
@@ -148,7 +148,7 @@ test('links that stay inside are packed as links, to files, to folders, and to w
   )
 })
 
-test('links that lead out or in a circle, and what is no file, are refused by name', async () => {
+test('links that lead out or in a circle, and special files, are refused by name', async () => {
   const cases: [string, RegExp][] = [
     ['/etc/passwd', /"x" is a link that leads out/],
     ['..', /"x" is a link that leads out/],
@@ -170,7 +170,7 @@ test('links that lead out or in a circle, and what is no file, are refused by na
   assert.match((await refused(from)).message, /"pipe" is neither a file nor a folder/)
 })
 
-test('what the other side would refuse is refused before it is sent', async () => {
+test('files that the other side would refuse are refused before sending', async () => {
   assert.match((await refused(folder({ 'Bot.py': '', 'bot.py': '' }))).message, /collides with "Bot.py"/)
   assert.match((await refused(folder({ 'a\\b': '' }))).message, /backslash/)
   assert.match((await refused(folder({ '.git/x': '' }))).message, /contains no files to pack/)
@@ -183,7 +183,7 @@ test('what the other side would refuse is refused before it is sent', async () =
   assert.match(zipped.message, /packed folder is larger than 1 MB/)
 })
 
-test('a .dockerignore that is a folder, or of more rules than it may have, is refused', async () => {
+test('a .dockerignore that is a folder or has too many rules is refused', async () => {
   const isFolder = await refused(folder({ 'a.py': '', '.dockerignore/x': '' }))
   assert.equal(isFolder.code, 'source_refused')
   assert.equal(isFolder.message, 'Entry ".dockerignore" is a folder.')

@@ -49,7 +49,7 @@ async function refused(bytes: Buffer, options?: Parameters<typeof unpack>[2]): P
   return error
 }
 
-test('files and folders come out as they went in, from tar and tar.gz, with tame modes', async () => {
+test('files and folders unpack unchanged, from tar and tar.gz, with safe modes', async () => {
   const entries: RawEntry[] = [
     { name: './', type: '5', mode: 0o755 },
     { name: './bot.py', content: 'print(1)\n' },
@@ -73,7 +73,7 @@ test('files and folders come out as they went in, from tar and tar.gz, with tame
 const symlink = (name: string, linkname: string): RawEntry => ({ name, type: '2', linkname })
 const file = (name: string): RawEntry => ({ name, content: `of ${name}` })
 
-test('symbolic links that stay inside are kept, in whatever order they come', async () => {
+test('symbolic links that stay inside are preserved, in any order of entries', async () => {
   const target = await unpacked(
     rawTar([
       symlink('early', 'later/file'),
@@ -228,7 +228,7 @@ for (const [what, entries, message] of evil) {
   })
 }
 
-test('a lying size, a cut-off archive, and what is no archive', async () => {
+test('a false size, a truncated archive and anything but an archive are refused', async () => {
   const whole = rawTar([{ name: 'a', content: Buffer.alloc(5000, 1) }])
   assert.match(
     (await refused(rawTar([{ name: 'a', content: 'x', size: 10 ** 9 }]))).message,
@@ -245,7 +245,7 @@ test('a lying size, a cut-off archive, and what is no archive', async () => {
   )
 })
 
-test('bombs are bounded by real bytes and by the number of entries', async () => {
+test('bombs are limited by their real bytes and the number of entries', async () => {
   const limits = { maxBytes: 1024 * 1024, maxEntries: 100 }
   const bomb = gzipSync(rawTar([{ name: 'a', content: Buffer.alloc(20 * 1024 * 1024) }]))
   assert.ok(bomb.length < 100_000)
@@ -254,7 +254,7 @@ test('bombs are bounded by real bytes and by the number of entries', async () =>
   assert.match((await refused(many, { limits })).message, /more than 100 files/)
 })
 
-test('what stands at the target is neither followed nor replaced', async () => {
+test('an existing link at the target is neither followed nor replaced', async () => {
   const parent = join(top, String(count++))
   mkdirSync(join(parent, 'elsewhere'), { recursive: true })
   symlinkSync(join(parent, 'elsewhere'), join(parent, 'code'))
@@ -270,7 +270,7 @@ function attempt<T>(work: () => T): T | undefined {
   }
 }
 
-test('whatever an archive holds, it is unpacked below its target or refused whole', async () => {
+test('any archive is either unpacked below its target or refused whole', async () => {
   const part = fc.constantFrom('a', 'A', '..', '.', '', 'b.py', 'é', 'é', 'C:', '\\', '~', ' ')
   const entry = fc.record({
     name: fc.array(part, { minLength: 1, maxLength: 5 }).map((parts) => parts.join('/')),
@@ -307,7 +307,7 @@ test('whatever an archive holds, it is unpacked below its target or refused whol
   )
 })
 
-test('headers that cost more than the files they stand for are refused at once', async () => {
+test('headers that cost more than their files are refused at once', async () => {
   const records = Array.from({ length: 400 }, (_, n) => `12 k${100000 + n}=\n`).join('')
   const large: RawEntry = { name: 'g', type: 'g', content: records }
   const one: RawEntry = { name: 'a', content: 'x' }
@@ -320,7 +320,7 @@ test('headers that cost more than the files they stand for are refused at once',
   assert.match((await refused(rawTar(folders), { limits })).message, /more than 100 files/)
 })
 
-test('an abort ends it while nothing comes, and nothing is left', async () => {
+test('an abort ends the unpacking while no data comes, and nothing is left', async () => {
   const parent = join(top, String(count++))
   const abort = new AbortController()
   const silent = new Readable({ read() {} })

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { place, until } from '../../../test/support/runner/attempt-fixture.ts'
 import { FollowedOutput } from './followed-output.ts'
 
-test('output is passed on as it comes, no character in two', async () => {
+test('output is passed on as it comes, and no character is split', async () => {
   using here = place()
   const file = join(here.path, 'out')
   const parts: string[] = []

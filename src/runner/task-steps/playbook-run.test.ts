@@ -72,7 +72,7 @@ const figures = (more: Partial<TestFigures>): Partial<TestFigures> => ({
 const junit =
   '<testsuite name="unit"><testcase name="a"/><testcase name="b"><failure/></testcase></testsuite>'
 
-test('the playbook is the one of the start, and not what an agent made of it', { skip }, async () => {
+test("the playbook is the one from the start, and not the agent's version", { skip }, async () => {
   const playbook = 'name: p\nsteps:\n  - {name: ok, command: "echo from-start"}\n'
   await using here = placed({ '.errand/playbook.yaml': playbook })
   write(here.work, { '.errand/playbook.yaml': playbook.replace('from-start', 'from-agent') })
@@ -83,7 +83,7 @@ test('the playbook is the one of the start, and not what an agent made of it', {
   assert.doesNotMatch(text, /from-agent/)
 })
 
-test("the hub's playbook is used where the repository has none that fits, and an event says so", {
+test("the hub's playbook is used if the repository has no suitable one, and an event says so", {
   skip,
 }, async () => {
   const of = (name: string, skill?: string) => ({
@@ -103,7 +103,7 @@ test("the hub's playbook is used where the repository has none that fits, and an
   assert.equal(broken.reason, 'task_invalid')
 })
 
-test('setup says what an agent is verified by: a snapshot, and the tests that count', { skip }, async () => {
+test('setup reports what verifies an agent: a snapshot, and the tests that count', { skip }, async () => {
   const steps = [
     { name: 'install', command: 'touch installed', phase: 'setup' },
     { name: 'lint', command: 'lint', condition: 'lint_enabled == true' },
@@ -120,7 +120,7 @@ test('setup says what an agent is verified by: a snapshot, and the tests that co
   assert.equal(exports?.TEST_COMMANDS, 'asked\nunit ${X}')
 })
 
-test('figures are read from files that a command has written, not from older ones, nor through links', {
+test('figures come only from files that a command wrote, not from older ones or through links', {
   skip,
 }, async () => {
   await using here = placed({ 'reports/old.xml': junit, 'secret.xml': junit })
@@ -141,7 +141,7 @@ test('figures are read from files that a command has written, not from older one
   assert.match(text, /went on/)
 })
 
-test('figures are read from what a command puts out, which is shown as it comes', { skip }, async () => {
+test("figures are read from a command's output, which is shown as it comes", { skip }, async () => {
   await using here = placed({})
   const command = 'echo "> npm test"; printf "TAP version 13\\nok 1 - a\\nok 2 - b # SKIP\\n1..2\\n"'
   const { outcome, exports, tests, text } = await here.run({ test_commands: [command] })
@@ -154,7 +154,7 @@ test('figures are read from what a command puts out, which is shown as it comes'
   assert.match(text, /ok 1 - a/)
 })
 
-test('where nothing says how to test, it is said, and nothing has passed', { skip }, async () => {
+test('if nothing defines the tests, the step says so, and nothing has passed', { skip }, async () => {
   await using here = placed({ 'README.md': 'x' })
   const { outcome, exports, tests } = await here.run({})
   assert.deepEqual([outcome, exports?.TESTS, tests], ['success', '', []])
@@ -163,7 +163,7 @@ test('where nothing says how to test, it is said, and nothing has passed', { ski
   assert.deepEqual(JSON.parse(setup.exports!.VERIFY!), [SNAPSHOT_COMMAND])
 })
 
-test('on a fresh checkout there is the commit alone, prepared anew', { skip }, async () => {
+test('a fresh checkout contains only the commit, and is prepared again', { skip }, async () => {
   await using here = placed({ 'a.txt': 'committed' })
   write(here.work, { 'a.txt': 'changed since', 'left-over': 'x' })
   const steps = [
@@ -176,7 +176,7 @@ test('on a fresh checkout there is the commit alone, prepared anew', { skip }, a
   assert.equal((await here.run({ playbook })).reason, 'test')
 })
 
-test('a condition sees what was changed, by commits and since, and what a task says', { skip }, async () => {
+test("a condition sees committed and uncommitted changes, and the task's settings", { skip }, async () => {
   await using here = placed({ 'src/a.ts': '1', 'docs/b.md': '1' })
   const step = (name: string, condition: string) => ({ name, command: `echo ran-${name}`, condition })
   const steps = [
@@ -199,7 +199,7 @@ test('a condition sees what was changed, by commits and since, and what a task s
   )
 })
 
-test('a mistake in a playbook, an install that fails and a time that is over have their own ends', {
+test('a mistake in a playbook, a failed install and a timeout end with different reasons', {
   skip,
 }, async () => {
   await using here = placed({ '.errand/playbook.yaml': 'name: p\nstepz: []\n' })
@@ -214,7 +214,7 @@ test('a mistake in a playbook, an install that fails and a time that is over hav
   assert.match(late.message!, /"one" \(.*0\.3/)
 })
 
-test('what an agent made of its repository is parsed in the box, and is no way out of it', {
+test("the agent's version of its repository is parsed in the box, and gives no way out of it", {
   skip,
 }, async () => {
   await using here = placed({ 'a.txt': '1' })
@@ -235,7 +235,7 @@ test('what an agent made of its repository is parsed in the box, and is no way o
   assert.equal(refused.reason, 'workspace')
 })
 
-test('a step that is canceled ends, and nothing is tried again', { skip }, async () => {
+test('a canceled step ends, and nothing is retried', { skip }, async () => {
   await using here = placed({})
   const playbook = {
     name: 'p',
@@ -247,7 +247,7 @@ test('a step that is canceled ends, and nothing is tried again', { skip }, async
   assert.equal((await endOf(attempt)).outcome, 'canceled')
 })
 
-test('files of a commit are read without following links, and the first of a large one', async () => {
+test('files of a commit are read without following links, and a large one only up to the limit', async () => {
   await using here = placed({ 'a.txt': 'x'.repeat(1000), 'dir/b.txt': 'b', ':(glob)*': 'odd' })
   symlinkSync('a.txt', join(here.work, 'link'))
   git(here.work, 'add', '-A')

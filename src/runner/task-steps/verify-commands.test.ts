@@ -19,7 +19,7 @@ function write(folder: string, files: Record<string, string>): void {
   }
 }
 
-test('a snapshot is all that is there but what is ignored, and the index stays as it was', () => {
+test('a snapshot contains all files except ignored ones, and leaves the index unchanged', () => {
   using here = place()
   const { path } = here
   git(path, 'init', '-q')
@@ -34,7 +34,7 @@ test('a snapshot is all that is there but what is ignored, and the index stays a
   assert.equal(git(path, 'status', '--porcelain'), ' M a.txt\n?? new/')
 })
 
-test('what was changed in the moment of the commit before is in the snapshot', () => {
+test('a change in the same moment as the previous commit is in the snapshot', () => {
   using here = place()
   const { path } = here
   const moment = new Date(Date.now() - 60_000)
@@ -52,7 +52,7 @@ test('what was changed in the moment of the commit before is in the snapshot', (
   assert.equal(git(path, 'show', 'refs/errand/snapshot:a.txt'), '2')
 })
 
-test('what a formatter changes is in the snapshot, what tests leave behind is not', () => {
+test("a formatter's changes are in the snapshot, and files left by tests are not", () => {
   using here = place()
   const { path } = here
   git(path, 'init', '-q')

@@ -27,7 +27,7 @@ function world(t: TestContext) {
   return { root, cwd, git, write, viewed }
 }
 
-test('nothing outside of the folder is shown, and viewing makes nothing', async (t) => {
+test('nothing outside the folder is shown, and viewing creates nothing', async (t) => {
   const { cwd, root, write, viewed } = world(t)
   mkdirSync(join(cwd, 'src'))
   write('src/a.ts', 'one\nthe key is hunter2222\n')
@@ -66,7 +66,7 @@ test('nothing outside of the folder is shown, and viewing makes nothing', async 
   assert.equal(existsSync(join(cwd, 'nope')), false)
 })
 
-test('a long file is cut, a secret at the cut too, and a binary one told by its size', async (t) => {
+test('a long file is cut, also inside a secret, and a binary one is shown by its size', async (t) => {
   const { write, viewed } = world(t)
   write('long', `${'x'.repeat(512 * 1024 - 4)}hunter2222${'y'.repeat(100_000)}`)
   write('binary', Buffer.from([1, 0, 2]))
@@ -77,7 +77,7 @@ test('a long file is cut, a secret at the cut too, and a binary one told by its 
   assert.deepEqual(binary, { path: 'binary', bytes: 3, binary: true, cut: false })
 })
 
-test('the change is what stands otherwise than at the begin, committed or not, and of each commit', async (t) => {
+test('the change is the difference from the start, committed or not, and of each commit', async (t) => {
   const { git, write, viewed } = world(t)
   git('init', '-q', '-b', 'main')
   write('kept', 'same\n')
@@ -124,7 +124,7 @@ test('the change is what stands otherwise than at the begin, committed or not, a
   assert.deepEqual(kept, ['patch 0001.patch', 'diff session.diff'])
 })
 
-test('without a repository there is nothing to compare, and without commits all is new', async (t) => {
+test('without a repository there is nothing to compare, and without commits everything is new', async (t) => {
   const { git, write, viewed } = world(t)
   write('a', 'x\n')
   assert.equal((await tellChange(viewed(undefined))).repository, false)

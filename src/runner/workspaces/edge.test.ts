@@ -42,7 +42,7 @@ async function withHistory(pool: WorkspacePool, url: string, commits: readonly [
   await pool.withCommit({ run_id: 'run_e', tenant: 't' }, remote, ask, { signal, tell: () => undefined })
 }
 
-test('commits that a checkout of few lacks are fetched until it is known where two part, and no more', async (t) => {
+test('commits that a shallow checkout lacks are fetched up to the merge base, and no more', async (t) => {
   const pool = opened(t)
   const { url, folder, commits } = apart(120)
   const found = await lease(pool, 'run_e', { repo: url, ref: 'work', depth: 1 })
@@ -60,7 +60,7 @@ test('commits that a checkout of few lacks are fetched until it is known where t
   run(other.own_git, ['fsck', '--connectivity-only', commits[0]])
 })
 
-test('a server that lacks the commits itself is told, and what has them all asks for nothing', async (t) => {
+test('a server that itself lacks the commits is reported, and a complete checkout requests nothing', async (t) => {
   const pool = opened(t)
   const { url, folder, commits } = apart(5)
   run(place.dir, [

@@ -67,7 +67,7 @@ function machine(t: TestContext) {
   return { root, folder, elsewhere, pool, given, open }
 }
 
-test('a run works in a slot of the pool, and gives it back when it is over', async (t) => {
+test('a run works in a slot of the pool, and returns it when it is over', async (t) => {
   const { folder, pool, given, open } = machine(t)
   const { slots, run } = open()
   await run()
@@ -97,7 +97,7 @@ test('a run works in a slot of the pool, and gives it back when it is over', asy
   await slots.close()
 })
 
-test('a slot is given back once the pool is there again, by a later process too', async (t) => {
+test('a slot is returned once the pool is available again, even by a later process', async (t) => {
   const { pool, open } = machine(t)
   const first = open()
   await first.run()
@@ -116,7 +116,7 @@ test('a slot is given back once the pool is there again, by a later process too'
   assert.equal(pool.released.length, 1)
 })
 
-test('a pool that is away, and a slot that is none or in no allowed folder, end the step before anything works there', async (t) => {
+test('an unavailable pool or an invalid or forbidden slot ends the step before anything works there', async (t) => {
   const { root, folder, elsewhere, pool, given, open } = machine(t)
   const { slots, run } = open()
   symlinkSync(elsewhere, join(folder, 'link'))

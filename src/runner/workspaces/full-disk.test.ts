@@ -9,7 +9,7 @@ import { lease, poolPlace } from '../../../test/support/workspaces/pool-fixture.
 const MB = 1024 ** 2
 const full = { reason: 'disk_full', hint: /ERRAND_POOL_SPACE/ }
 
-test('a disk that is full, or fills in the middle of a fetch or a checkout, is told, and of use once there is space', {
+test('a disk that is full or fills during a fetch or checkout is reported, and works once there is space', {
   skip: noSmallDisk,
 }, async (t) => {
   const disk = new SmallDisk(t, 24)

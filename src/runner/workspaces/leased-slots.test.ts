@@ -32,7 +32,7 @@ function opened({ slots = 64, isNew = false } = {}) {
   }
 }
 
-test('a slot is a checkout for who leases it, beside those of runs, until it is given back', async () => {
+test('a slot is a checkout for its lease holder, next to those of runs, until it is returned', async () => {
   const { url } = place.repository()
   const { pool, answer, close } = opened({ slots: 2, isNew: true })
   const first = await answer(allocate(url, 'a'))
@@ -40,7 +40,7 @@ test('a slot is a checkout for who leases it, beside those of runs, until it is 
   writeFileSync(join(first.slot_path!, 'mine'), '')
   assert.deepEqual(await answer(allocate(url, 'a')), first)
   await lease(pool, 'run_1', { repo: url })
-  assert.deepEqual(pool.runs(), ['run_1'], 'a hub is told of runs alone')
+  assert.deepEqual(pool.runs(), ['run_1'], 'a hub learns only of runs')
   assert.equal((await answer(allocate(url, 'b'))).error?.code, 'no_slot')
   assert.deepEqual(await answer({ what: 'look_at_slot', slot_id: 'b' }), { exists: false })
   for (let times = 0; times < 2; times++)
@@ -51,7 +51,7 @@ test('a slot is a checkout for who leases it, beside those of runs, until it is 
   await close()
 })
 
-test('a lease ends at its time, also where the runner was away then, and a slot without one is given back', async () => {
+test('a lease ends on time, even if the runner was away then, and a slot without a lease is returned', async () => {
   const { url } = place.repository()
   const first = opened({ isNew: true })
   await first.answer(allocate(url, 'short', { lease_ms: 50 }))
@@ -76,7 +76,7 @@ test('a lease ends at its time, also where the runner was away then, and a slot 
   await third.close()
 })
 
-test('a repository that cannot be had is told of, and its slot and token are left nowhere', async () => {
+test('an unavailable repository is reported, and leaves neither a slot nor a token behind', async () => {
   const { url } = place.repository()
   const { pool, answer, close } = opened({ isNew: true })
   const missing = await answer(allocate(`${place.host.origin()}/none.git`, 'a'))

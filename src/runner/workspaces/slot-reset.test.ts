@@ -166,7 +166,7 @@ const traps: Readonly<Record<string, (work: string) => void | Promise<void>>> = 
   },
 }
 
-test('a slot is as new after all that its user may leave, and no program of theirs has run', async () => {
+test('a slot is like new after everything that its user may leave, and no program of theirs has run', async () => {
   const pool = place.pool({ log: (message) => assert.fail(message) })
   const first = await lease(pool, 'run_0', { repo: url })
   const clean = stateOf(first.work)
@@ -199,7 +199,7 @@ test('a slot is as new after all that its user may leave, and no program of thei
   await pool.close()
 })
 
-test('a slot that cannot be made as new for sure is given up, told, and another is made', async () => {
+test('a slot that cannot reliably be made like new is dropped and reported, and another is created', async () => {
   const told: string[] = []
   const pool = place.pool({ log: (message) => told.push(message) })
   await pool.settled()

@@ -68,7 +68,7 @@ async function said(attempts: Attempts, run_id: string, cmd: string): Promise<st
   return (await textOf(attempt)).trim()
 }
 
-test('a check tells base and branch, and refuses what could not be pushed before anything else is done', async () => {
+test('a check reports base and branch, and first refuses what could not be pushed', async () => {
   using here = boxPlace()
   const attempts = opened(here)
   const { url, folder, commit } = place.repository()
@@ -123,7 +123,7 @@ test('a check tells base and branch, and refuses what could not be pushed before
   await attempts.close()
 })
 
-test("a run's steps work in its checkout, in the box with the copy to read and nothing of ours to see", {
+test("a run's steps work in its checkout, in the box, with the mirror read-only and none of our files visible", {
   skip,
 }, async () => {
   using here = boxPlace({ hidden: [place.dir] })
@@ -171,7 +171,7 @@ test("a run's steps work in its checkout, in the box with the copy to read and n
   await attempts.close()
 })
 
-test('a branch that is there is rebased in the box, and where that conflicts each file is named', {
+test('an existing branch is rebased in the box, and a conflict names each file', {
   skip,
 }, async () => {
   using here = boxPlace({ hidden: [place.dir] })
@@ -230,7 +230,7 @@ function withSubmodules(modules: Record<string, { url: string; sha: string }>) {
 }
 const nameOf = (url: string) => url.split('/').at(-1)!
 
-test('submodules are there before anybody works, those of submodules too, and the next run finds nothing of them', {
+test('nested submodules are there before anybody works, and the next run finds nothing of them', {
   skip,
 }, async () => {
   using here = boxPlace({ hidden: [place.dir] })
@@ -262,7 +262,7 @@ test('submodules are there before anybody works, those of submodules too, and th
   await attempts.close()
 })
 
-test('a submodule is fetched by the rules of repositories, and no other server or owner is given the token', async () => {
+test('a submodule is fetched by the rules of repositories, and no other server or owner gets the token', async () => {
   using here = boxPlace()
   const attempts = opened(here)
   const inner = place.repository()
@@ -316,7 +316,7 @@ test('a submodule is fetched by the rules of repositories, and no other server o
   await attempts.close()
 })
 
-test('files of Git LFS are there, checked, and stay pointers for the repository', { skip }, async () => {
+test('Git LFS files are there, checked, and stay pointers for the repository', { skip }, async () => {
   using here = boxPlace({ hidden: [place.dir] })
   const attempts = opened(here)
   const content = Buffer.from('the large file\n')
@@ -379,7 +379,7 @@ test('files of Git LFS are there, checked, and stay pointers for the repository'
   await attempts.close()
 })
 
-test("somebody else's checkout is used as it is, by one run at a time, and stays", { skip }, async (t) => {
+test('a foreign checkout is used as it is, by one run at a time, and stays', { skip }, async (t) => {
   using here = boxPlace()
   const slots = mkdtempSync(join(tmpdir(), 'errand-slots-'))
   t.after(() => rmSync(slots, { recursive: true, force: true }))
@@ -412,7 +412,7 @@ test("somebody else's checkout is used as it is, by one run at a time, and stays
   await attempts.close()
 })
 
-test("an earlier try's work is put on top, from the pack that was kept of it", async () => {
+test("an earlier try's work is applied from its stored pack", async () => {
   using here = boxPlace()
   const { url, folder, commit } = place.repository()
   const tip = place.commit(folder, 'try', 'made.txt', 'made\n')

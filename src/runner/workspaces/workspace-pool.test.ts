@@ -35,7 +35,7 @@ const reasonOf = (work: Promise<unknown>): Promise<string | undefined> =>
     (error: GitRefused) => error.reason ?? String(error),
   )
 
-test('a run gets a checkout with a repository of its own, asked again the same, and after it the next run gets it', async () => {
+test('a run gets a checkout with its own repository, the same one on each request, and the next run reuses it', async () => {
   const pool = freshPool()
   const { url, commit } = place.repository([
     { path: 'README.md', content: 'hello\n' },
@@ -74,7 +74,7 @@ test('a run gets a checkout with a repository of its own, asked again the same, 
   await pool.close()
 })
 
-test('what is new at the server is there, and a branch that is there is taken up', async () => {
+test('new commits of the server are there, and an existing branch is continued', async () => {
   const pool = freshPool()
   const { url, folder, commit } = place.repository()
   await lease(pool, 'run_1', { repo: url })
@@ -97,7 +97,7 @@ test('what is new at the server is there, and a branch that is there is taken up
   await pool.close()
 })
 
-test('twenty at once get twenty checkouts by one fetch', async () => {
+test('twenty simultaneous runs get twenty checkouts with one fetch', async () => {
   const pool = freshPool()
   const { url } = place.repository()
   const all = await Promise.all(Array.from({ length: 20 }, (_, n) => lease(pool, `run_${n}`, { repo: url })))
@@ -108,7 +108,7 @@ test('twenty at once get twenty checkouts by one fetch', async () => {
   await pool.close()
 })
 
-test('no copy serves another tenant or credential, and each has to be let in by the server', async () => {
+test('no copy serves another tenant or credential, and the server must admit each', async () => {
   const pool = freshPool()
   const { url } = place.repository()
   const password = 'the token'
@@ -129,11 +129,11 @@ test('no copy serves another tenant or credential, and each has to be let in by 
   const next = await lease(pool, 'run_8', { repo: url }, { tenant: 'other', credential: mine })
   assert.notEqual(next.work, first.work)
   const found = spawnSync('grep', ['-rl', password, join(place.dir, 'pool')], { encoding: 'utf8' })
-  assert.deepEqual([found.status, found.stdout], [1, ''], 'no file holds the token')
+  assert.deepEqual([found.status, found.stdout], [1, ''], 'no file contains the token')
   await pool.close()
 })
 
-test('what cannot be had has its reason, and leaves no slot in use', async () => {
+test('an unavailable repository has its reason, and leaves no slot in use', async () => {
   const pool = freshPool({ retries: 0 })
   const { url } = place.repository()
   const cases: [Parameters<typeof lease>[2], string][] = [
@@ -161,7 +161,7 @@ test('what cannot be had has its reason, and leaves no slot in use', async () =>
   await Promise.all([pool.close(), full.close()])
 })
 
-test('where all are in use one waits, a run that is over and kept makes room, and the longest unused goes', async () => {
+test('if all slots are in use a run waits, a finished run makes room, and the longest unused slot goes', async () => {
   const pool = freshPool({ limits: { slots: 1 } })
   const one = place.repository()
   const other = place.repository()
@@ -189,7 +189,7 @@ test('where all are in use one waits, a run that is over and kept makes room, an
   await pool.close()
 })
 
-test('of one repository few are kept for runs that are over, and the next run gets the oldest of others', async () => {
+test('only a few checkouts of a repository are saved for finished runs, and the next run gets the oldest', async () => {
   const pool = freshPool()
   const { url } = place.repository()
   const runs = ['a', 'b', 'c', 'd', 'e']
@@ -202,7 +202,7 @@ test('of one repository few are kept for runs that are over, and the next run ge
   await pool.close()
 })
 
-test('more than the space for it, or older than it may be, goes once nobody uses it', async () => {
+test('data over the space limit or too old is removed once nobody uses it', async () => {
   const pool = freshPool({ limits: { bytes: 256 * 1024 } })
   const { url } = place.repository([{ path: 'big', content: 'x'.repeat(200 * 1024) }])
   const { mirror } = await lease(pool, 'run_1', { repo: url })
@@ -225,7 +225,7 @@ test('more than the space for it, or older than it may be, goes once nobody uses
   await old.close()
 })
 
-test('a mirror shares no file with a slot, and nothing that is done in a slot reaches it or our own repository', async () => {
+test('a mirror shares no file with a slot, and nothing in a slot affects it or our own repository', async () => {
   const pool = freshPool()
   const { url, commit } = place.repository()
   const { work, mirror, own_git } = await lease(pool, 'run_1', { repo: url })
@@ -246,7 +246,7 @@ test('a mirror shares no file with a slot, and nothing that is done in a slot re
   await pool.close()
 })
 
-test('handed-out checkouts survive a restart, and all that a kill left half done is made anew', async () => {
+test('leased checkouts survive a restart, and anything half done after a kill is recreated', async () => {
   const pool = freshPool()
   const { url, commit } = place.repository()
   const kept = await lease(pool, 'run_kept', { repo: url })
@@ -284,7 +284,7 @@ test('handed-out checkouts survive a restart, and all that a kill left half done
   await again.close()
 })
 
-test('a runner that is killed in the middle of a fetch leaves nothing that runs, and the next one fetches', async () => {
+test('a runner killed during a fetch leaves nothing running, and the next one fetches', async () => {
   const pool = freshPool()
   await pool.close()
   const { url, commit } = place.repository()
@@ -320,7 +320,7 @@ test('a runner that is killed in the middle of a fetch leaves nothing that runs,
   await again.close()
 })
 
-test('a repository of SHA-256, a shallow one and few commits of one are checked out', async () => {
+test('shallow clones, shallow repositories and SHA-256 repositories are checked out', async () => {
   const pool = freshPool()
   const { url, folder } = place.repository()
   for (const n of [1, 2, 3]) place.commit(folder, 'main', `f${n}`, 'x')
@@ -349,7 +349,7 @@ test('a repository of SHA-256, a shallow one and few commits of one are checked 
   await pool.close()
 })
 
-test('a workspace that cannot be taken away is left where it is, and told of', async () => {
+test('a workspace that cannot be removed is left in place and reported', async () => {
   const logged: string[] = []
   const pool = freshPool({ log: (line) => logged.push(line) })
   const { url } = place.repository()

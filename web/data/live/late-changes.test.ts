@@ -17,7 +17,7 @@ function reading() {
   return { client, late, take, applied, read }
 }
 
-test('a change that comes while its list is read is applied again once the list is there, as it was last', async () => {
+test('a change that arrives during a read of its list is applied again afterwards, in its last version', async () => {
   const { take, applied, read } = reading()
   const list = read('runs')
   take('a', 'a running')
@@ -30,10 +30,10 @@ test('a change that comes while its list is read is applied again once the list 
   const again = read('runs')
   again.answer([])
   await again.done
-  assert.deepEqual(applied, [], 'the second answer was asked for after the change')
+  assert.deepEqual(applied, [], 'the second read started after the change')
 })
 
-test('a change counts for each list that is being read at the time', async () => {
+test('a change counts for each list that is being read at that time', async () => {
   const { take, applied, read } = reading()
   const [runs, open] = [read('runs'), read('open-runs')]
   take('a', 'a running')
@@ -44,7 +44,7 @@ test('a change counts for each list that is being read at the time', async () =>
   assert.deepEqual(applied, ['a running', 'a running', 'a running'])
 })
 
-test('a change while no list is read, or another list, is applied once', async () => {
+test('a change while no list or another list is read is applied once', async () => {
   const { client, take, applied, read } = reading()
   take('a', 'a running')
   const other = read('tasks')
@@ -55,7 +55,7 @@ test('a change while no list is read, or another list, is applied once', async (
   assert.deepEqual(applied, ['a running', 'a failed'])
 })
 
-test('after a read that fails a change is applied with the next one, and after the stop not again', async () => {
+test('after a failed read a change is applied with the next one, and after the stop not again', async () => {
   const { late, take, applied, read } = reading()
   const list = read('runs')
   take('a', 'a running')

@@ -3,7 +3,7 @@ import test from 'node:test'
 import { changedWords, pairsOf } from './changed-words.ts'
 import { parseDiff } from './parse-diff.ts'
 
-test('changed words are marked, of lines that have something in common', () => {
+test('changed words are marked in lines that have something in common', () => {
   const marked = (parts: { text: string; changed: boolean }[]) =>
     parts.map(({ text, changed }) => (changed ? `[${text}]` : text)).join('')
   const [before, after] = changedWords('return {rows, encode(next)}', 'return {rows, encode(next, filter)}')!

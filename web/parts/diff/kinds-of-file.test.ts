@@ -3,7 +3,7 @@ import test from 'node:test'
 import { fingerprint, foldedWhy, kindOfPath } from './kinds-of-file.ts'
 import { parseDiff } from './parse-diff.ts'
 
-test('tests, CI and hooks stand apart, and what a tool made is folded', () => {
+test('tests, CI and hooks are listed separately, and generated files are folded', () => {
   const kinds = [
     'src/a.ts',
     'src/a.test.ts',

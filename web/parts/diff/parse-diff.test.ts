@@ -30,7 +30,7 @@ function diffOf(
 const short = ({ path, oldPath, change, added, removed }: DiffFile) =>
   [path, oldPath, change, added, removed] as const
 
-test('what git writes of files that came, went, moved, changed their mode or are binary is read', (t) => {
+test("git's output for added, deleted, moved, mode-changed and binary files is read", (t) => {
   const long = Array.from({ length: 30 }, (_, index) => `line ${index}\n`).join('')
   const text = diffOf(
     t,
@@ -73,7 +73,7 @@ test('what git writes of files that came, went, moved, changed their mode or are
   )
 })
 
-test('a patch with a message before it, a text that is cut off, and none give what is there', () => {
+test('a patch after a message, a truncated patch and an empty one give what they contain', () => {
   const patch = `From 0 Mon\nSubject: it\n\n---\n a | 1 +\n\ndiff --git a/a b/a\nnew file mode 100644\nindex 0..1\n--- /dev/null\n+++ b/a\n@@ -0,0 +1,3 @@\n+one\n+tw`
   assert.deepEqual(parseDiff(patch).map(short), [['a', undefined, 'added', 2, 0]])
   assert.deepEqual(parseDiff(''), [])

@@ -7,7 +7,7 @@ const plain = (line: string) =>
     .map(({ text }) => text)
     .join('')
 
-test('colours become classes; of other control codes nothing is left', () => {
+test('colours become classes, and other control codes are removed', () => {
   assert.deepEqual(piecesOf('\x1b[1;31mred\x1b[0m plain\x1b[38;5;2m green\x1b[38;2;1;2;3m true'), [
     { text: 'red', classes: 'sgr-bold sgr-31' },
     { text: ' plain', classes: '' },
@@ -17,7 +17,7 @@ test('colours become classes; of other control codes nothing is left', () => {
   assert.equal(plain('\x1b]8;;javascript:alert(1)\x07link\x1b]8;;\x07\x1b[2J\x1b[10;10Hend\x07'), 'linkend')
 })
 
-test('a text on a colour, turned round or of many colours has the nearest of the theme', () => {
+test('background, inverted and extended colours become the nearest of the theme', () => {
   const classes = (line: string) => piecesOf(line).map(({ classes: one }) => one)
   assert.deepEqual(classes('\x1b[1;97;41m FAIL \x1b[49mx\x1b[0m'), [
     'sgr-bold sgr-97 sgr-back-31',
@@ -42,16 +42,16 @@ test('a text on a colour, turned round or of many colours has the nearest of the
   ])
 })
 
-test('of a progress bar the last state stays', () => {
+test('a progress bar is shown in its last state', () => {
   assert.equal(plain('10 %\r50 %\r100 %'), '100 %')
   assert.equal(plain('100 %\r\x1b[K'), '100 %')
 })
 
-test('marks that turn the writing around are shown', () => {
+test('marks that reverse the writing direction are shown', () => {
   assert.equal(plain('rm \u202etxt.exe'), 'rm <U+202E>txt.exe')
 })
 
-test('what is searched for is marked through colours and behind carriage returns', () => {
+test('search hits are marked across colours and after carriage returns', () => {
   const hits = (line: string, ...ranges: [number, number][]) =>
     piecesOf(line, ranges).flatMap(({ text, isHit }) => (isHit ? [text] : []))
   assert.deepEqual(hits('a ti\x1b[31mmeo\x1b[0mut b timeout', [2, 9], [12, 19]), [
@@ -64,7 +64,7 @@ test('what is searched for is marked through colours and behind carriage returns
   assert.deepEqual(hits('10 %\r100 %', [0, 2]), [])
 })
 
-test('addresses of the web may be followed, and others may not', () => {
+test('web addresses become links, and others do not', () => {
   const links = (line: string) => piecesOf(line).flatMap(({ href }) => (href === undefined ? [] : [href]))
   assert.deepEqual(links('see https://a.example/b?c=1, (http://d.example/).'), [
     'https://a.example/b?c=1',

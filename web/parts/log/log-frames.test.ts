@@ -5,7 +5,7 @@ import { RowOffsets } from './row-offsets.ts'
 
 const at = (line: number, total = 10_000) => frameOf(new RowOffsets(20), total, (line - 1) * 20, 200)
 
-test('a frame has the lines in view and some beyond, and says where they stand', () => {
+test('a frame has the visible lines and some more, and their position', () => {
   const { numbers, inView, offset } = frameOf(new RowOffsets(20, [[102, 105]]), 10_000, 100 * 20 - 5, 100)
   assert.deepEqual(inView, [100, 101, 106, 107, 108, 109])
   assert.deepEqual([numbers[0], numbers.at(-1)], [92, 117])
@@ -13,7 +13,7 @@ test('a frame has the lines in view and some beyond, and says where they stand',
   assert.deepEqual(frameOf(new RowOffsets(20), 0, 0, 100), { numbers: [], inView: [], offset: 0 })
 })
 
-test('the last frame with text stays until lines of another are here', () => {
+test('the last frame with text stays until lines of another arrive', () => {
   const frames = new Frames()
   const here = new Set<number>()
   const isHere = (number: number) => here.has(number)

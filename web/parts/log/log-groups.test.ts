@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { groupsOf, hiddenLines } from './log-groups.ts'
 
-test('marks make groups, also where one begins before the other has ended or is left open', () => {
+test('marks form groups, even if one starts before the other ends or is left open', () => {
   const marks = [
     { number: 2, text: '::group::Set up' },
     { number: 9, text: '::endgroup::' },

@@ -27,7 +27,7 @@ const settle = async () => {
   for (let at = 0; at < 20; at++) await new Promise((resolve) => setImmediate(resolve))
 }
 
-test('lines that the hub has only later come without another event', async (t) => {
+test('lines that the hub has only later arrive without another event', async (t) => {
   Object.assign(globalThis, { document: { baseURI: 'http://hub.test/' } })
   const { LogLines } = await import('./log-lines.ts')
   t.mock.timers.enable({ apis: ['setTimeout'] })
@@ -48,7 +48,7 @@ test('lines that the hub has only later come without another event', async (t) =
   assert.equal(lines.line(1)?.text, 'one')
   const before = asked
   await pass(60_000)
-  assert.ok(asked - before <= 24, `a hub that has no more is asked ${asked - before} times in a minute`)
+  assert.ok(asked - before <= 24, `a hub without more lines is asked ${asked - before} times in a minute`)
   known = ['one', 'two']
   await pass(31_000)
   assert.equal(lines.line(2)?.text, 'two')

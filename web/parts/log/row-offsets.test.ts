@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { RowOffsets } from './row-offsets.ts'
 
-test('rows stand behind those that are higher', () => {
+test('the position of a row includes the heights of earlier ones', () => {
   const offsets = new RowOffsets(20)
   assert.equal(offsets.top(1_000_001), 20_000_000)
   assert.equal(offsets.set(2, 60), true)
@@ -21,7 +21,7 @@ test('rows stand behind those that are higher', () => {
   assert.equal(offsets.top(3), 40)
 })
 
-test('lines out of view take no room', () => {
+test('hidden lines take no space', () => {
   const offsets = new RowOffsets(20, [
     [3, 9],
     [13, 13],

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { joined, restOf } from './stretches.ts'
 
-test('the rest of a log is what none of its stretches has', () => {
+test('the rest of a log is what none of its stretches contains', () => {
   assert.deepEqual(restOf([], 0), [])
   assert.deepEqual(restOf([], 3), [[1, 3]])
   assert.deepEqual(restOf([[1, 3]], 3), [])

@@ -17,7 +17,7 @@ const places = (newest = ''): Places => ({ newest, groups: new Map() })
 const said = (groups: ReadonlyMap<string, Row[]>) =>
   [...groups].map(([name, rows]) => `${name}: ${rows.map(({ id }) => id).join(' ')}`)
 
-test('what goes on is first, and what has ended stands in its day, each row once', () => {
+test('running rows come first, ended rows are in the group of their day, and each row appears once', () => {
   const rows = [row('21', true), row('02', true), row('22'), row('12'), row('22'), row('03')]
   assert.deepEqual(said(groupRows(rows, places(), false, grouping).groups), [
     'Going on: 21 02',
@@ -27,7 +27,7 @@ test('what goes on is first, and what has ended stands in its day, each row once
   ])
 })
 
-test('a row that ends moves to its place in its day, and while rows are held it stays where it was', () => {
+test('a row that ends moves to its place in its day, but stays where it was while rows are held', () => {
   const before = [row('21', true), row('02', true), row('22'), row('03')]
   const after = [row('21'), ...before.slice(1)]
   const held = places('2026-01-22')
@@ -44,20 +44,20 @@ test('a row that ends moves to its place in its day, and while rows are held it 
   ])
 })
 
-test('what is newer waits while rows are held, and older rows that are loaded meanwhile stand in their groups', () => {
+test('newer rows wait while rows are held, and older ones that load meanwhile appear in their groups', () => {
   const held = places('2026-01-22')
   const { groups, waiting } = groupRows([row('23', true), row('22'), row('04')], held, true, grouping)
   assert.equal(waiting, 1)
   assert.deepEqual(said(groups), ['day 2: 22', 'day 0: 04'])
 })
 
-test('rows in an order of their own keep it', () => {
+test('rows with their own order keep it', () => {
   const sorted = { ...grouping, group: () => 'All that match', first: [], isSorted: true }
   const { groups } = groupRows([row('02'), row('22', true), row('12')], places(), false, sorted)
   assert.deepEqual(said(groups), ['All that match: 02 22 12'])
 })
 
-test('so many rows stand in the page at once, over the bounds of groups', () => {
+test('the number of rows on the page is limited, across groups', () => {
   const some = (count: number) => Array.from({ length: count }, (_, n) => row(String(n)))
   const groups = new Map([
     ['a', some(120)],

@@ -4,7 +4,7 @@ import { layoutOf } from './layout.ts'
 
 const node = (id: string, needs: string[] = [], quiet = true) => ({ id, needs, quiet })
 
-test('a step stands behind all that it needs, and steps beside each other have rows of their own', () => {
+test('a step comes after everything that it needs, and parallel steps have their own rows', () => {
   const { nodes, columns, rows } = layoutOf([
     node('checkout'),
     node('build', ['checkout']),
@@ -28,7 +28,7 @@ test('a step stands behind all that it needs, and steps beside each other have r
   assert.ok(Math.abs(at.get('build')!.row - at.get('migrate')!.row) >= 1)
 })
 
-test('a long chain is folded around what asks for a look, and opens on demand', () => {
+test('a long chain is folded around steps that need attention, and opens on demand', () => {
   const chain = Array.from({ length: 100 }, (_, at) =>
     node(`s${at}`, at === 0 ? [] : [`s${at - 1}`], at !== 60),
   )
@@ -44,7 +44,7 @@ test('a long chain is folded around what asks for a look, and opens on demand', 
   assert.equal(layoutOf(chain, new Set(nodes[2]!.members)).nodes.length, 41)
 })
 
-test('parallel chains of the same ends are one node, and nothing is lost', () => {
+test('parallel chains with the same ends become one node, and no step is lost', () => {
   const wide = Array.from({ length: 300 }, (_, at) => [
     node(`a${at}`, ['begin']),
     node(`b${at}`, [`a${at}`], at !== 7),
@@ -62,6 +62,6 @@ test('parallel chains of the same ends are one node, and nothing is lost', () =>
   assert.equal(new Set(nodes.map(({ column, row }) => `${column} ${row}`)).size, nodes.length)
 })
 
-test('a circle and needs of unknown names end in a picture as well', () => {
+test('a cycle and unknown needs still give a picture', () => {
   assert.equal(layoutOf([node('a', ['b']), node('b', ['a']), node('c', ['nobody'])]).nodes.length, 3)
 })

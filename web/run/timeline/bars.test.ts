@@ -5,7 +5,7 @@ import { criticalPath, mergeParts, type Part, partsOf, stepParts, ticksOf } from
 
 const time = (second: number) => new Date(second * 1000).toISOString()
 
-test('tries of an instance are parts, with what it waited between them', () => {
+test('tries of an instance become parts, with the waits between them', () => {
   const tried = (number: number, created: number, started: number, ended?: number) => ({
     ...{ attempt_id: `run_a.${number}`, number, try: number },
     ...{ created_at: time(created), started_at: time(started) },
@@ -23,7 +23,7 @@ test('tries of an instance are parts, with what it waited between them', () => {
   )
 })
 
-test('an instance that waits for its next try or an answer has a part for that, as long as it lasts', () => {
+test('an instance that waits for its next try or an answer has an open part for the wait', () => {
   const attempt = { attempt_id: 'run_a.1', number: 1, try: 1, created_at: time(0), started_at: time(0) }
   const ended = { ...attempt, finished_at: time(5), outcome: 'failed' as const }
   assert.deepEqual(inSeconds(partsOf({ status: 'waiting', waiting_since: time(5), attempts: [ended] })), [
@@ -41,7 +41,7 @@ test('an instance that waits for its next try or an answer has a part for that, 
 const inSeconds = (parts: readonly Part[]) =>
   parts.map(({ kind, from, to }) => [kind, from / 1000, to === undefined ? undefined : to / 1000])
 
-test('the bar of many instances is time: at each moment what counts most of them, and waits where nothing runs', () => {
+test('the bar of many instances shows the most important state at each moment, and a wait when none runs', () => {
   const part = (kind: Part['kind'], from: number, to?: number): Part => ({
     ...{ kind, from: from * 1000 },
     to: to === undefined ? undefined : to * 1000,
@@ -64,7 +64,7 @@ test('the bar of many instances is time: at each moment what counts most of them
   ])
 })
 
-test('a step without instances at hand has a bar from its start to its end, and an approval waits', () => {
+test('a step without loaded instances has a bar from its start to its end, and an approval waits', () => {
   const step = { step: 'one', phase: 'main' as const, action: 'noop', instances: [], started_at: time(3) }
   const bar = (more: object) => inSeconds(stepParts({ ...step, status: 'running', ...more }, true, 20_000))
   assert.deepEqual(bar({ status: 'success', finished_at: time(7) }), [['success', 3, 7]])
@@ -76,7 +76,7 @@ test('a step without instances at hand has a bar from its start to its end, and 
   assert.deepEqual(stepParts({ ...step, status: 'queued', started_at: undefined }, true, 20_000), [])
 })
 
-test('the critical path goes back by what each step waited for longest', () => {
+test('the critical path follows back what each step waited for longest', () => {
   const node = (name: string, from: number, to: number | undefined, ...needs: string[]) => ({
     id: name,
     needs,
@@ -95,7 +95,7 @@ test('the critical path goes back by what each step waited for longest', () => {
   assert.deepEqual([...criticalPath([...all, node('e', 1, undefined, 'c')])], ['e', 'c', 'a'])
 })
 
-test('an axis has few places, with round words', () => {
+test('an axis has few ticks, with round labels', () => {
   assert.deepEqual(
     ticksOf(50 * 60_000).map(({ word }) => word),
     ['10 min', '20 min', '30 min', '40 min', '50 min'],

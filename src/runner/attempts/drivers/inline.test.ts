@@ -10,7 +10,7 @@ import type { Action, ActionRegistry } from '../../ports.ts'
 type Run = Extract<Action, { kind: 'inline' }>['run']
 const registry = (run: Run): ActionRegistry => ({ test: { kind: 'inline', run } })
 
-test('an inline action leaves nothing on disk, and its end is there at once', async () => {
+test('an inline action leaves nothing on disk, and its end is available at once', async () => {
   using here = place()
   const attempts = here.open()
   const attempt = await attempts.start(attemptSpec('vars.set', { vars: { A: 1, B: true } }), 1)
@@ -22,7 +22,7 @@ test('an inline action leaves nothing on disk, and its end is there at once', as
   await attempts.close()
 })
 
-test('large output goes from memory to a file, byte for byte, and to output_path', async () => {
+test('large output moves from memory to a file, byte for byte, and to output_path', async () => {
   using here = place()
   const piece = Buffer.alloc(300_000, 'abc')
   const attempts = here.open({
@@ -71,7 +71,7 @@ test('a failing action fails its attempt with its message', async () => {
   await attempts.close()
 })
 
-test('cancel, timeout and close end an action, also one that does not listen', async () => {
+test('cancel, timeout and close end an action, even one that does not listen', async () => {
   using here = place()
   const attempts = here.open({ registry: registry(() => new Promise(() => undefined)) })
   const canceled = await attempts.start(attemptSpec('test', {}), 1)

@@ -30,7 +30,7 @@ async function archivesUnderTest(t: TestContext, env: Readonly<Record<string, st
   return { ...images, build }
 }
 
-test('an archive becomes the image that its Dockerfile says, without what .dockerignore names', {
+test('an archive becomes the image of its Dockerfile, without the files that .dockerignore names', {
   skip,
 }, async (t) => {
   const { build, run, phases, lines, docker } = await archivesUnderTest(t)
@@ -64,7 +64,7 @@ CMD cat /word /app/file && ls -1 /app && wc -l < /copied
   assert.ok(unnamed.some(({ Labels }) => Labels?.['errand.runner'] === runner))
 })
 
-test('a zip is built like a tar, with its links as links, and with a Dockerfile behind one', {
+test('a zip is built like a tar, with its links as links, and with a Dockerfile behind a link', {
   skip,
 }, async (t) => {
   const { prepare, run } = await imagesUnderTest(t)
@@ -108,7 +108,7 @@ test('a zip is built like a tar, with its links as links, and with a Dockerfile 
   })
 })
 
-test('the image of a stage that calls itself that of another runner can be found again too', {
+test("the image of a stage labelled as another runner's can be found again too", {
   skip,
 }, async (t) => {
   const { build, docker } = await archivesUnderTest(t)
@@ -125,7 +125,7 @@ COPY --from=build /word /word
   assert.equal((await docker.engine.listImages({ filters })).length, 1)
 })
 
-test('a build that fails shows its last lines, and one that takes too long is ended', { skip }, async (t) => {
+test('a failed build shows its last lines, and one that takes too long is ended', { skip }, async (t) => {
   const { build, docker } = await archivesUnderTest(t, { ERRAND_BUILD_SECONDS: '5' })
   await assert.rejects(
     build({ Dockerfile: 'FROM errand.test/busybox\nRUN echo so far; echo it failed >&2; exit 3' }),
@@ -158,7 +158,7 @@ test('a build that fails shows its last lines, and one that takes too long is en
   })
 })
 
-test('volumes are places of the bot with what its image has there, and nothing at all in its build', {
+test("volumes hold what the bot's image has there, and do not exist during its build", {
   skip,
 }, async (t) => {
   const { build, engine, docker } = await archivesUnderTest(t)
@@ -208,7 +208,7 @@ CMD ["sh", "-c", "mount | grep -E ' on (/var/data|/more|/my data) ' | grep -vc t
   })
 })
 
-test('an archive without its Dockerfile, or with one that is refused, builds nothing', {
+test('an archive without its Dockerfile, or with a refused one, builds nothing', {
   skip,
 }, async (t) => {
   const { build, lines } = await archivesUnderTest(t)
@@ -240,7 +240,7 @@ test('an archive without its Dockerfile, or with one that is refused, builds not
   )
 })
 
-test('neither a name of a stage nor a base image leads to the image of another user', { skip }, async (t) => {
+test('neither a stage name nor a base image leads to the image of another user', { skip }, async (t) => {
   const { build, engine, docker } = await archivesUnderTest(t, { ERRAND_LOCAL_IMAGES: 'errand*' })
   const dockerfile = (secret: number) => `FROM errand.test/busybox\nRUN echo ${secret} >/secret\n`
   let { id } = await build({ Dockerfile: dockerfile(0) })

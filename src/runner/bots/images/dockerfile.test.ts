@@ -13,7 +13,7 @@ async function pinned(text: string): Promise<{ text: string; asked: string[] }> 
   return { text: dockerfileText(file), asked }
 }
 
-test('every image is named by its id, also behind defaults, stages and joined lines', async () => {
+test('every image is replaced by its id, even with defaults, stages and joined lines', async () => {
   const { text, asked } = await pinned(`# syntax=docker/dockerfile:1
 ARG VERSION=3.11 FLAVOUR="slim"
 ARG BASE=python:\${VERSION}-$FLAVOUR
@@ -55,7 +55,7 @@ COPY --chown=1:1 files/ /app/
   )
 })
 
-test('what would have the engine itself fetch something, or could be read in two ways, is refused', async () => {
+test('anything that makes the engine itself fetch, or that is ambiguous, is refused', async () => {
   const refused: [string, RegExp][] = [
     ['RUN id', /has no FROM/],
     ['FROM a\nADD http://169.254.169.254/x /x', /^Line 2 .*adds from a URL/],
@@ -106,7 +106,7 @@ test('what would have the engine itself fetch something, or could be read in two
     await assert.rejects(pinned(text), { code: 'source_refused', message }, JSON.stringify(text))
 })
 
-test('what an image has ready for builds on it is one plain instruction, or refused', () => {
+test("an image's ONBUILD trigger must be one plain instruction, or it is refused", () => {
   for (const text of ['RUN npm ci', 'COPY . /app', 'COPY --chown=1:1 . /app', 'WORKDIR /app', 'ENV A="\\"'])
     assert.ok(!isRefusedTrigger(text), text)
   for (const text of [
@@ -125,7 +125,7 @@ test('what an image has ready for builds on it is one plain instruction, or refu
     assert.ok(isRefusedTrigger(text), JSON.stringify(text))
 })
 
-test('a volume is a label, which no step of the build gets anything of', async () => {
+test('a volume becomes a label, and no build step gets any of it', async () => {
   const { text } = await pinned('FROM a\nVOLUME /data  $MORE/x\nFROM b\nvolume ["/my data", "/d"]\nRUN x')
   assert.equal(
     text,
@@ -139,7 +139,7 @@ RUN x
   )
 })
 
-test('the sign that joins lines is the one that the file names', async () => {
+test('the character that joins lines is the one that the file names', async () => {
   const { text } = await pinned('# escape=`\nFROM a\nRUN one `\n two\nRUN three \\\nRUN four')
   assert.equal(text, '# escape=`\nFROM sha256:a\nRUN one  two\nRUN three \\\nRUN four\n')
 })

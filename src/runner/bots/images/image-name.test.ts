@@ -6,7 +6,7 @@ import { imageSettings } from './image-supply.ts'
 
 const digest = `sha256:${'0f'.repeat(32)}`
 
-test('a registry of a large provider is known, what only looks like one is not', () => {
+test('the registry of a large provider is recognized, and a lookalike is not', () => {
   for (const host of ['docker.io', 'ghcr.io', 'eu.gcr.io', 'europe-west1-docker.pkg.dev', 'me.azurecr.io'])
     assert.ok(isPublicRegistry(host), host)
   for (const host of [
@@ -21,7 +21,7 @@ test('a registry of a large provider is known, what only looks like one is not',
     assert.ok(!isPublicRegistry(host), host)
 })
 
-test('names of images are read as engines read them', () => {
+test('image names are read as engines read them', () => {
   const cases: [string, string, string, string][] = [
     ['python', 'python:latest', 'python', 'docker.io'],
     ['docker.io/library/python:3.11', 'python:3.11', 'python', 'docker.io'],
@@ -36,7 +36,7 @@ test('names of images are read as engines read them', () => {
     assert.deepEqual(imageName(given), { text, repository, registry })
 })
 
-test('ids, names of bots’ own images and what is no name are refused', () => {
+test("ids, names of bots' own images and invalid names are refused", () => {
   const bad = [
     '',
     ' ',
@@ -73,7 +73,7 @@ test('ids, names of bots’ own images and what is no name are refused', () => {
   for (const name of bad) assert.throws(() => imageName(name), { code: 'invalid_argument' }, name)
 })
 
-test('patterns of local images fit whole names, of every tag where they have none', () => {
+test('patterns of local images match whole names, and every tag if they have none', () => {
   const fits = (patterns: string, name: string) =>
     imageSettings({ ERRAND_LOCAL_IMAGES: patterns }).localImages.some((pattern) =>
       pattern.test(imageName(name).text),
@@ -88,7 +88,7 @@ test('patterns of local images fit whole names, of every tag where they have non
   assert.ok(!fits('', 'a'))
 })
 
-test('a setting that cannot be used is named', () => {
+test('an unusable setting is named', () => {
   const wrong = {
     ERRAND_BUILD_MEMORY: 'much',
     ERRAND_BUILD_CPUS: '-1',

@@ -48,7 +48,7 @@ ENV PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels
   return name
 }
 
-test('files of Python become an image that runs the entrypoint, not as root', { skip }, async (t) => {
+test('Python files become an image that runs the entrypoint, not as root', { skip }, async (t) => {
   await baseImage('python:3.11-slim')
   const { prepare, run, phases, engine } = await imagesUnderTest(t)
   const { id, title } = await prepare(
@@ -72,7 +72,7 @@ print(HELLO, os.getuid(), os.getcwd(), os.environ['HOME'], os.path.basename(sys.
   assert.match(names[0]!, /^errand-bot\/[0-9a-f]{40}\/built:my-Bot$/)
 })
 
-test('what is refreshed is installed anew: a version that came out since is seen then, and not before', {
+test('a refresh reinstalls requirements, and only then finds a version released since', {
   skip,
 }, async (t) => {
   const { prepare, run } = await imagesUnderTest(t, { ERRAND_LOCAL_IMAGES: 'errand-test-*' })
@@ -111,7 +111,7 @@ ENV PYTHONPATH=/site PIP_NO_INDEX=1 PIP_FIND_LINKS=/tmp/wheels
   assert.equal(await version(), second)
 })
 
-test("an operator's base image is looked up anew where that is asked for, and it can be had", async (t) => {
+test("an operator's base image is looked up again on request, if it is available", async (t) => {
   const dir = mkdtempSync(join(tmpdir(), 'errand-base-'))
   t.after(() => rmSync(dir, { recursive: true }))
   const image = (id: string): ImageInfo => ({
@@ -150,7 +150,7 @@ test("an operator's base image is looked up anew where that is asked for, and it
   )
 })
 
-test('a change of code alone does not install the requirements again', { skip }, async (t) => {
+test('a change of code alone does not reinstall the requirements', { skip }, async (t) => {
   // Its images are removed before the one that they are built on.
   const { prepare, run, lines } = await imagesUnderTest(t, { ERRAND_LOCAL_IMAGES: 'errand-test-*' })
   const wheels = await pythonWithWheels(t)
@@ -178,7 +178,7 @@ test('a change of code alone does not install the requirements again', { skip },
   )
 })
 
-test('files of Node become an image with packages of npm', { skip }, async (t) => {
+test('Node files become an image with npm packages', { skip }, async (t) => {
   await baseImage('node:20-slim')
   const { prepare, run } = await imagesUnderTest(t)
   const { id } = await prepare({
@@ -191,7 +191,7 @@ test('files of Node become an image with packages of npm', { skip }, async (t) =
   assert.equal(await run(id), '172800000 production\n')
 })
 
-test('a source that is refused says which and what to do, and builds nothing', { skip }, async (t) => {
+test('a refused source says which one and what to do, and builds nothing', { skip }, async (t) => {
   await baseImage('python:3.11-slim')
   const { prepare, lines } = await imagesUnderTest(t)
   const refused = async (source: Simple, expected: { code: string; message: RegExp; hint?: RegExp }) => {

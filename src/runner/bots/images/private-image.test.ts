@@ -42,7 +42,7 @@ async function privateRegistry(t: TestContext, env: Readonly<Record<string, stri
   return { ...images, registry, address, name, digest: `${repository}@${digest}`, source, username, password }
 }
 
-test('an image pulled with credentials is its owner’s alone', { skip }, async (t) => {
+test('an image pulled with credentials belongs to its owner alone', { skip }, async (t) => {
   const { prepare, run, engine, docker, name, digest, source, username, password, lines, stateDir } =
     await privateRegistry(t)
   const ann = { owner: 'default/ann', secret: () => password }
@@ -87,7 +87,7 @@ test('an image pulled with credentials is its owner’s alone', { skip }, async 
   assert.equal((await engine.image(id))!.names.length, 1)
 })
 
-test('once pulled it is taken as it is here, by its owner, without the registry', { skip }, async (t) => {
+test('once pulled, its owner uses the local image without the registry', { skip }, async (t) => {
   const { prepare, run, engine, name, source, username, password, registry } = await privateRegistry(t)
   const labels = { runner: 'r', bot: 'my-Bot', attempt: 'run_1.1', owner: 'default/ann' }
   const { id } = await prepare(source(name, username), { labels, secret: () => password })
@@ -108,7 +108,7 @@ test('once pulled it is taken as it is here, by its owner, without the registry'
   await assert.rejects(again(), { code: 'pull_refused' })
 })
 
-test('pulls of one image at once, with credentials and without, leave no name that others know', {
+test('simultaneous pulls of one image, with and without credentials, leave no name that others know', {
   skip,
 }, async (t) => {
   const { prepare, engine, name, source, username, password } = await privateRegistry(t)
@@ -124,7 +124,7 @@ test('pulls of one image at once, with credentials and without, leave no name th
   assert.deepEqual([names.length, digests], [3, []])
 })
 
-test('a name that was on the engine before means there what it meant', { skip }, async (t) => {
+test('a name that was already on the engine keeps its meaning', { skip }, async (t) => {
   const { prepare, engine, docker, name, source, username, password } = await privateRegistry(t)
   const container = await docker.engine.createContainer({
     Image: await baseImage('busybox:latest'),
@@ -139,7 +139,7 @@ test('a name that was on the engine before means there what it meant', { skip },
   assert.equal((await prepare(source(name))).id, before.id)
 })
 
-test('an image that cannot be had says why, and what the operator can do', { skip }, async (t) => {
+test('an unavailable image says why, and what the operator can do', { skip }, async (t) => {
   const { prepare, engine, address, name, source } = await privateRegistry(t, { ERRAND_REGISTRY_ALLOW: '' })
   await assert.rejects(prepare(source(name)), {
     code: 'source_refused',

@@ -6,7 +6,7 @@ import { nodeRecipe } from './simple-source.ts'
 const python = (...list: string[]) => pythonRequirements(requirementLines(list, 'requirements'))
 const node = (...list: string[]) => nodeRequirements(requirementLines(list, 'requirements'))
 
-test('requirements of Python are those of PEP 508', () => {
+test('Python requirements follow PEP 508', () => {
   const good = [
     'aiogram',
     'aiogram>=3.0',
@@ -21,7 +21,7 @@ test('requirements of Python are those of PEP 508', () => {
   assert.deepEqual(python('', '# comment', ' a==1  # why', '\t'), ['a==1'])
 })
 
-test('requirements of Python that are anything else are refused with their line', () => {
+test('any other Python requirements are refused with their line', () => {
   const bad: [string, RegExp][] = [
     ['-r other.txt', /^Line 1 of requirements is an option/],
     ['--index-url http://x', /is an option/],
@@ -48,7 +48,7 @@ test('requirements of Python that are anything else are refused with their line'
   assert.throws(() => python('a', '', '-e .'), { message: /^Line 3 / })
 })
 
-test('requirements of Node are names of npm with a range or a tag', () => {
+test('Node requirements are npm names with a range or a tag', () => {
   assert.deepEqual(
     node('telegraf', '@grammyjs/menu@1', 'ms@^2.1', 'a@>=1.2 <3 || 5.x', 'b@1.0.0 - 2.0.0', 'c@next', 'd@*'),
     {
@@ -84,13 +84,13 @@ test('requirements of Node are names of npm with a range or a tag', () => {
     assert.throws(() => node(text), { code: 'source_refused', message: /^Line 1 / }, text)
 })
 
-test('a long range that does not fit is refused, and not tried in all the ways that it could', () => {
+test('a long range that does not match is refused quickly, without trying every combination', () => {
   for (const part of ['1 || ', '1 = ', '>=1 ', 'v= 1 ', '1 - 1 '])
     assert.throws(() => node(`a@${part.repeat(900 / part.length)}!`), { code: 'source_refused' }, part)
   assert.deepEqual(node('a@>= 1.2 < 3 || ~> 4 || =v5 - 6'), { a: '>= 1.2 < 3 || ~> 4 || =v5 - 6' })
 })
 
-test('a package.json and a list are joined, and its lock is used where it says all', () => {
+test('a package.json and a list are merged, and the lock file is used if it covers everything', () => {
   const own = JSON.stringify({ type: 'module', dependencies: { a: '1' } })
   const lock = '{"lockfileVersion": 3}'
   const files = new Map([

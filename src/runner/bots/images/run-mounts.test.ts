@@ -77,7 +77,7 @@ RUN --mount=type=cache,dst=/var/cache/apt/archives/,sharing=locked,id=x --mount=
   )
 })
 
-test('other mounts and options of RUN are refused with what to write instead', async () => {
+test('other mounts and options of RUN are refused, and the error says what to write instead', async () => {
   const refused: [string, RegExp, RegExp][] = [
     ['--mount=type=bind,target=/x', /^Line 2 .*type=bind/, /COPY the files/],
     ['--mount=target=/x', /type=bind/, /COPY the files/],
@@ -114,7 +114,7 @@ test('other mounts and options of RUN are refused with what to write instead', a
   await assert.rejects(pinned('FROM a\nONBUILD RUN --mount=type=cache,target=/x y'), { message: /ONBUILD/ })
 })
 
-test('what stood at a target is out of sight for the command, and as it was after it, whatever that does', async (t) => {
+test('existing files at a target are hidden from the command and restored after it, no matter what it does', async (t) => {
   const dir = mkdtempSync(join(tmpdir(), 'errand-mounts-'))
   t.after(() => rmSync(dir, { recursive: true }))
   const run = async (target: string, script: string, more = '') => {
@@ -148,7 +148,7 @@ test('what stood at a target is out of sight for the command, and as it was afte
   assert.equal(impossible.stdout, '')
 })
 
-test("a build with pip's cache, and with two of them, works, and its layers have neither", {
+test('a build with one or two pip caches works, and its layers contain neither', {
   skip,
 }, async (t) => {
   const base = await baseImage('python:3.11-slim')

@@ -40,7 +40,7 @@ const tells = (turn: Usage, session = turn): Extract<AgentUpdate, { kind: 'usage
 const notices = (updates: AgentUpdate[]) =>
   updates.flatMap((each) => (each.kind === 'notice' ? [each.text] : []))
 
-test('the first refusal of each host is a notice, of twenty hosts at most', () => {
+test('the first refusal of each host is a notice, up to twenty hosts', () => {
   const news = new EndpointUsage({ agent: claude, counts: true })
   const [first] = notices(
     news.follow([refused('a.example'), refused('a.example', 80), refused('b.example')], false),
@@ -54,7 +54,7 @@ test('the first refusal of each host is a notice, of twenty hosts at most', () =
   assert.equal(notices(news.follow(many, false)).length, 18)
 })
 
-test('for an agent that tells only its last call the counted figures stand in place of its own', () => {
+test('for an agent that reports only its last call the counted figures replace its own', () => {
   const news = new EndpointUsage({ agent: opencode, counts: true })
   news.turnBegins()
   assert.equal(news.agentTells(tells(usage(1, 1))), 'instead')
@@ -68,7 +68,7 @@ test('for an agent that tells only its last call the counted figures stand in pl
   assert.deepEqual([second.session.input_tokens, second.session.output_tokens], [155, 18])
 })
 
-test('what was cut off counts as it was estimated once nothing more comes', () => {
+test('an unfinished call counts with its estimate once nothing more comes', () => {
   const news = new EndpointUsage({ agent: opencode, counts: true })
   news.turnBegins()
   assert.deepEqual(news.follow([asked(1, 40)], false), [])
@@ -77,7 +77,7 @@ test('what was cut off counts as it was estimated once nothing more comes', () =
   assert.equal(last.session.input_tokens, 40)
 })
 
-test('a difference of more than a twentieth is told once, at the end', () => {
+test('a difference of more than a twentieth is reported once, at the end', () => {
   const told = (says: Usage) => {
     const news = new EndpointUsage({ agent: claude, counts: true })
     news.turnBegins()
@@ -89,7 +89,7 @@ test('a difference of more than a twentieth is told once, at the end', () => {
   assert.match(told(usage(700, 100))[0]!, /Claude Code reports 800 tokens, but 1000 were counted/)
 })
 
-test('turns of an agent that tells them one by one are added up for that', () => {
+test('turns of an agent that reports each one are added up for the comparison', () => {
   const news = new EndpointUsage({ agent: claude, counts: true })
   for (const id of [1, 2]) {
     news.turnBegins()
@@ -99,14 +99,14 @@ test('turns of an agent that tells them one by one are added up for that', () =>
   assert.deepEqual(news.follow([], true), [])
 })
 
-test('where keys are in the box nothing is counted for the agent', () => {
+test('if the keys are in the box nothing is counted for the agent', () => {
   const news = new EndpointUsage({ agent: opencode, counts: false })
   news.turnBegins()
   assert.equal(news.agentTells(tells(usage(1, 1))), 'beside')
   assert.deepEqual(news.follow([asked(1), answered(1, 100, 10)], true), [])
 })
 
-test('a budget that is used up says so in the words of the proxy', () => {
+test('a budget that is used up is reported in the words of the proxy', () => {
   const news = new EndpointUsage({ agent: claude, counts: true })
   assert.equal(news.breach, undefined)
   news.follow([{ type: 'over_budget', message: "The run's budget of 9 tokens is used up (10 used)." }], false)

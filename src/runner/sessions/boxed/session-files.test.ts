@@ -22,7 +22,7 @@ function folders(context: TestContext): { home: string; outside: string } {
   return { home, outside }
 }
 
-test('a file of a session is private, also in folders that were not there', (context) => {
+test('a file of a session is private, even in folders that did not exist', (context) => {
   const { home } = folders(context)
   const file = join(home, 'codex', 'deep', 'config.toml')
   writeBelow(home, file, 'one')
@@ -33,7 +33,7 @@ test('a file of a session is private, also in folders that were not there', (con
   assert.equal(readFileSync(join(home, 'top'), 'utf8'), 'three')
 })
 
-test('a link that an agent has left is replaced, not followed: the file, its folder, a folder above', (context) => {
+test('a link that an agent left as the file, its folder or a folder above is replaced, not followed', (context) => {
   const { home, outside } = folders(context)
   const kept = join(outside, 'config.toml')
   writeFileSync(kept, 'the hub')
@@ -51,7 +51,7 @@ test('a link that an agent has left is replaced, not followed: the file, its fol
   assert.equal(readFileSync(join(home, 'codex', 'config.toml'), 'utf8'), 'ours')
 })
 
-test('a folder in the place of a file, and a file in the place of a folder, are replaced', (context) => {
+test('a folder in place of a file and a file in place of a folder are replaced', (context) => {
   const { home } = folders(context)
   mkdirSync(join(home, 'config.toml', 'full'), { recursive: true })
   writeFileSync(join(home, 'codex'), '')
@@ -61,7 +61,7 @@ test('a folder in the place of a file, and a file in the place of a folder, are 
   assert.equal(readFileSync(join(home, 'codex', 'auth.json'), 'utf8'), 'ours')
 })
 
-test('nothing is written beside the home', (context) => {
+test('nothing is written outside the home', (context) => {
   const { home, outside } = folders(context)
   assert.throws(() => writeBelow(home, join(outside, 'file'), 'ours'), /is not below/)
 })
