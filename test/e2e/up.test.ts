@@ -160,7 +160,7 @@ test('a taken port and a data folder in use are errors that say what to do', asy
   const { port } = server.address() as AddressInfo
   const taken = await errand.call('up', '--port', String(port))
   assert.equal(taken.code, 1)
-  assert.match(taken.stderr, new RegExp(`Port ${port} .* taken[\\s\\S]+--port ${port + 1}`))
+  assert.match(taken.stderr, new RegExp(`Port ${port} .* in use by another program[\\s\\S]+--port ${port + 1}`))
 
   const first = await errand.up('--no-runner')
   // No later start shows it.
