@@ -39,7 +39,7 @@ const PASSED_ON =
   /^(PATH|DOCKER_HOST|DOCKER_SOCK|NODE_EXTRA_CA_CERTS|\w*_CA_BUNDLE|SSL_CERT_(FILE|DIR)|\w+_proxy|npm_config_registry|ERRAND_TEST_\w+)$/i
 
 /** A test, or its file, with the reason. */
-export interface Told {
+export interface TestLineReport {
   title: string
   text: string
 }
@@ -47,8 +47,8 @@ export interface Told {
 /** The result of the tests of one file. */
 export interface FileResult {
   passed: number
-  failures: Told[]
-  skips: Told[]
+  failures: TestLineReport[]
+  skips: TestLineReport[]
   printed: string
   ms: number
   /** Processor time of its processes; undefined if the file could not report it. */
@@ -310,21 +310,21 @@ function commandLine(pid: number): string {
   }
 }
 
-function take(root: string, result: FileResult, running: Map<number, string>, told: TestLine): void {
-  if (told.type === 'sign') return
-  if (told.type === 'cpu') {
-    result.cpuMs = told.ms
+function take(root: string, result: FileResult, running: Map<number, string>, line: TestLine): void {
+  if (line.type === 'sign') return
+  if (line.type === 'cpu') {
+    result.cpuMs = line.ms
     return
   }
-  const file = told.file === undefined ? '' : relative(root, told.file)
-  const title = `${file}${told.line === undefined || file === '' ? '' : `:${told.line}`} ${told.name}`
-  if (told.type === 'begun') {
-    running.set(told.id, title)
+  const file = line.file === undefined ? '' : relative(root, line.file)
+  const title = `${file}${line.line === undefined || file === '' ? '' : `:${line.line}`} ${line.name}`
+  if (line.type === 'begun') {
+    running.set(line.id, title)
     return
   }
-  running.delete(told.id)
-  if (told.skipped !== undefined) result.skips.push({ title, text: told.skipped })
-  else if (told.passed) result.passed += told.suite ? 0 : 1
+  running.delete(line.id)
+  if (line.skipped !== undefined) result.skips.push({ title, text: line.skipped })
+  else if (line.passed) result.passed += line.suite ? 0 : 1
   // A test with subtests fails because they did; they are reported separately.
-  else if (told.error !== undefined) result.failures.push({ title, text: told.error })
+  else if (line.error !== undefined) result.failures.push({ title, text: line.error })
 }

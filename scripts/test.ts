@@ -230,6 +230,6 @@ function remember(isGreen: boolean): void {
   }
 }
 
-function titles(told: readonly { title: string }[]): string {
-  return told.map(({ title }) => `  ${title}`).join('\n')
+function titles(tests: readonly { title: string }[]): string {
+  return tests.map(({ title }) => `  ${title}`).join('\n')
 }

@@ -38,13 +38,13 @@ test('the samples for containers and pods say how the runners of tasks are made,
   })
   const [group] = parseConfig(sample('kubernetes.yaml'), 'kubernetes.yaml').pools
   assert.deepEqual([group?.namespace, group?.secrets], [pods?.namespace, pods?.secrets])
-  const { pools, warnings: told } = parseConfig(sample('docker.yaml'), 'docker.yaml')
+  const { pools, warnings: reported } = parseConfig(sample('docker.yaml'), 'docker.yaml')
   const [{ group: name, provisioner, image, volumes } = {}] = pools as Partial<Pool>[]
   assert.deepEqual(
     [name, provisioner, image, volumes, pools.length],
     [TASK_GROUP, 'docker', 'errand', docker?.volumes, 1],
   )
-  assert.deepEqual(told, [])
+  assert.deepEqual(reported, [])
   assert.deepEqual(parseConfig(sample('local.yaml'), 'local.yaml').pools, [])
 })
 

@@ -13,7 +13,7 @@ import {
   strictestAsk,
   strictestIsolation,
   strictestNetwork,
-  toldNetwork,
+  shownNetwork,
 } from './isolation.ts'
 
 const isolations = fc.option(fc.constantFrom(...Isolation.options), { nil: undefined })
@@ -129,8 +129,8 @@ test('hosts, networks and images are read as people write them, and nothing else
 
 test('a long list of hosts is named by its first ones, and counted', () => {
   const allow = Array.from({ length: 500 }, (_, n) => `h${n}.example`)
-  assert.deepEqual(toldNetwork({ allow }), { allow: allow.slice(0, 20) })
+  assert.deepEqual(shownNetwork({ allow }), { allow: allow.slice(0, 20) })
   assert.ok(networkText({ allow }).endsWith(', h19.example and 480 more'))
   assert.equal(networkText({ allow: ['a', 'b'] }), 'a, b')
-  assert.equal(toldNetwork('models'), 'models')
+  assert.equal(shownNetwork('models'), 'models')
 })

@@ -104,7 +104,7 @@ const MOST_NAMED = 20
 /**
  * Shortens a network for the reports of each attempt to its first hosts, since a step may have thousands of instances.
  */
-export const toldNetwork = (network: Network): Network =>
+export const shownNetwork = (network: Network): Network =>
   typeof network === 'string' ? network : { allow: network.allow.slice(0, MOST_NAMED) }
 
 /**

@@ -70,10 +70,10 @@ test('a request is sent with its query, body, archive and credentials as the eng
     [sent.url, sent.body, sent.headers['content-type']],
     ['/build', 'onetwo', 'application/tar'],
   )
-  const told = sent.headers['x-registry-auth']!
-  assert.match(told, /^[\w-]+=*$/)
-  assert.equal(told.length % 4, 0)
-  assert.deepEqual(JSON.parse(Buffer.from(told, 'base64url').toString()), auth)
+  const authHeader = sent.headers['x-registry-auth']!
+  assert.match(authHeader, /^[\w-]+=*$/)
+  assert.equal(authHeader.length % 4, 0)
+  assert.deepEqual(JSON.parse(Buffer.from(authHeader, 'base64url').toString()), auth)
 
   const plain = await docker.ask<Heard>('POST', '/containers/1/start')
   assert.deepEqual(

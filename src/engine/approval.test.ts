@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { scriptedEngine, step, told, until } from '../../test/support/scripted-engine.ts'
+import { scriptedEngine, step, statusesOf, until } from '../../test/support/scripted-engine.ts'
 
 const ask = (args: Record<string, unknown> = {}, more = {}) =>
   step('ask', { action: 'approval.wait', args, ...more })
@@ -24,7 +24,7 @@ test('a rejected approval fails its step and says by whom and why', async (t) =>
   await engine.answer(runId, { step: 'ask', decision: 'reject', by: 'me', comment: 'not today' })
   assert.equal((await engine.done(runId)).reason, 'rejected')
   const view = await engine.view(runId)
-  assert.deepEqual(told(view), ['ask: failed rejected', 'ship: skipped upstream'])
+  assert.deepEqual(statusesOf(view), ['ask: failed rejected', 'ship: skipped upstream'])
   assert.equal(view.steps[0]!.message, 'rejected by me: not today')
 })
 
@@ -105,7 +105,7 @@ test('a time that no calendar has is refused, for an approval and for the questi
 test('an approval that cannot be asked fails its step with the reason', async (t) => {
   const { play } = scriptedEngine(t)
   const unset = await play([ask({ message: 'Ship ${NOWHERE}?' })])
-  assert.deepEqual(told(unset), ['ask: failed unset_variable'])
+  assert.deepEqual(statusesOf(unset), ['ask: failed unset_variable'])
   assert.match(unset.message ?? '', /NOWHERE/)
 })
 

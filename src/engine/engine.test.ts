@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { test } from 'node:test'
 import { alteredStore } from '../../test/support/altered-store.ts'
-import { scriptedEngine, step, told, until } from '../../test/support/scripted-engine.ts'
+import { scriptedEngine, step, statusesOf, until } from '../../test/support/scripted-engine.ts'
 import { MemoryRunStore } from '../stores/runs/memory.ts'
 
 test('a run has the id it is given, once', async (t) => {
@@ -50,7 +50,7 @@ test('a run can be canceled while it is being created', async (t) => {
   release()
   await Promise.all([submitted, canceled])
   assert.equal((await engine.done('r')).status, 'canceled')
-  assert.deepEqual([told(await engine.view('r')), host.held.size], [['a: canceled canceled'], 0])
+  assert.deepEqual([statusesOf(await engine.view('r')), host.held.size], [['a: canceled canceled'], 0])
 })
 
 test('waiting for the end of a run that is not there is refused, and of one that ended answers at once', async (t) => {
@@ -63,9 +63,9 @@ test('waiting for the end of a run that is not there is refused, and of one that
 })
 
 test('where runs are not set aside, an error in deciding ends the run with its text, and leaves neither a process nor a hole', async (t) => {
-  const told: string[] = []
+  const reported: string[] = []
   const { submit, engine, host, events } = scriptedEngine(t, () => 'hold', {
-    log: (message) => told.push(message),
+    log: (message) => reported.push(message),
     onStoreFailure: 'abandon',
   })
   const runId = await submit([
@@ -81,7 +81,7 @@ test('where runs are not set aside, an error in deciding ends the run with its t
   await host.endOf('a')
   const record = await engine.done(runId)
   assert.deepEqual([record.status, record.reason, record.message], ['failed', 'internal', 'place is broken'])
-  assert.match(told[0]!, /is broken off: place is broken/)
+  assert.match(reported[0]!, /is broken off: place is broken/)
   assert.deepEqual(host.canceled, [{ id: `${runId}.2`, reason: 'internal', force: true }])
   await sink.report({ type: 'ended', outcome: 'canceled' }, 1)
   const log = await events(runId)

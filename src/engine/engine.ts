@@ -318,7 +318,7 @@ export class Engine implements EngineFace {
     for (const runId of runIds) {
       this.#runs.forget(runId)
       this.#lately.delete(runId)
-      this.#feed.tell(runId)
+      this.#feed.report(runId)
     }
   }
 
@@ -329,7 +329,7 @@ export class Engine implements EngineFace {
       follower.reads()
       const record = await this.#record(runId)
       if (isFinalRun(record.status)) {
-        await this.#runs.told(runId)
+        await this.#runs.notified(runId)
         return await this.#record(runId)
       }
       this.#runs.needNotLost(runId)

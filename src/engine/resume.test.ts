@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { alteredStore } from '../../test/support/altered-store.ts'
-import { scriptedEngine, step, told, until } from '../../test/support/scripted-engine.ts'
+import { scriptedEngine, step, statusesOf, until } from '../../test/support/scripted-engine.ts'
 import { MemoryRunStore } from '../stores/runs/memory.ts'
 
 test('an attempt that runs is taken up where it is, with what the log has of it', async (t) => {
@@ -93,13 +93,13 @@ test('output that is kept but not in the log is told of, without cutting a chara
   const texts: string[] = []
   for await (const event of reader) if (event.type === 'output') texts.push(event.text!)
   assert.equal(texts.join(''), text.toString())
-  let told = 0
+  let reported = 0
   for (const event of await events(runId))
     if (event.type === 'output') {
-      assert.equal(event.offset, told)
-      told += event.length
+      assert.equal(event.offset, reported)
+      reported += event.length
     }
-  assert.equal(told, text.length)
+  assert.equal(reported, text.length)
 })
 
 test('a log that has lost bytes on disk is told of no byte twice', async (t) => {
@@ -263,7 +263,7 @@ test('where runs are not set aside, a sub-workflow that cannot be taken up again
   const after = again()
   await after.resume()
   assert.equal((await after.done(runId)).status, 'failed')
-  assert.deepEqual(told(await after.view(runId)), ['child: failed child_failed'])
+  assert.deepEqual(statusesOf(await after.view(runId)), ['child: failed child_failed'])
 })
 
 test('a run whose record cannot be read is set aside, and the others are taken up', async (t) => {

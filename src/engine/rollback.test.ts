@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { alteredStore } from '../../test/support/altered-store.ts'
-import { inventory, scriptedEngine, step, told } from '../../test/support/scripted-engine.ts'
+import { inventory, scriptedEngine, step, statusesOf } from '../../test/support/scripted-engine.ts'
 import { MemoryRunStore } from '../stores/runs/memory.ts'
 
 const rollback = { action: 'vars.set', args: { vars: {} } }
@@ -19,7 +19,7 @@ test('after a failure what succeeded is undone in reverse, also on the hosts tha
   })
   assert.equal(view.status, 'failed')
   assert.deepEqual(undone(host.begun), ['c@x', 'a@x', 'a@y'])
-  assert.deepEqual(told(view).slice(4), [
+  assert.deepEqual(statusesOf(view).slice(4), [
     'rollback a: success',
     'rollback c: success',
     'finally clean: success',
@@ -44,7 +44,7 @@ test('a rollback that fails does not keep the others from running', async (t) =>
   )
   const view = await play([step('a', { rollback }), step('b', { rollback }), step('c')])
   assert.deepEqual(undone(host.begun), ['b@local', 'a@local'])
-  assert.deepEqual(told(view).slice(3), ['rollback a: success', 'rollback b: failed exit_code'])
+  assert.deepEqual(statusesOf(view).slice(3), ['rollback a: success', 'rollback b: failed exit_code'])
   assert.match(view.message ?? '', /Step "c" failed/)
 })
 
@@ -52,7 +52,7 @@ test('a failing finally step fails what was a success, and the others run all th
   const { play } = scriptedEngine(t, ({ step }) => (step === 'f1' ? 'failed' : 'success'))
   const view = await play([step('a')], { finally: [step('f1'), step('f2')] })
   assert.deepEqual(
-    [view.status, view.reason, ...told(view)],
+    [view.status, view.reason, ...statusesOf(view)],
     ['failed', 'exit_code', 'a: success', 'finally f1: failed exit_code', 'finally f2: success'],
   )
   const forgiven = await play([step('a')], { finally: [step('f1', { continue_on_error: true })] })

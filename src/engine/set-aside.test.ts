@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { alteredStore } from '../../test/support/altered-store.ts'
-import { inventory, scriptedEngine, step, told, until } from '../../test/support/scripted-engine.ts'
+import { inventory, scriptedEngine, step, statusesOf, until } from '../../test/support/scripted-engine.ts'
 import type { AttemptReport } from '../contract/attempt.ts'
 import { MemoryRunStore } from '../stores/runs/memory.ts'
 import type { EngineOptions } from './api.ts'
@@ -155,7 +155,7 @@ test('a child that is set aside keeps its parent waiting, and its cancel ends th
   assert.equal((await engine.get(runId))!.status, 'running')
   await engine.cancel(childId!)
   assert.equal((await engine.done(runId)).status, 'failed')
-  assert.deepEqual(told(await engine.view(runId)), ['child: canceled canceled'])
+  assert.deepEqual(statusesOf(await engine.view(runId)), ['child: canceled canceled'])
 })
 
 test('a parent that is set aside goes on with the end of its child', async (t) => {
@@ -274,7 +274,7 @@ for (const [what, missing, said] of [
     assert.deepEqual(asked, ['aside bad'])
     assert.match(log.join('\n'), said)
     const view = await after.view('bad')
-    assert.deepEqual([view.status, told(view)], ['running', [missing === 3 ? 'a: queued' : 'a: running']])
+    assert.deepEqual([view.status, statusesOf(view)], ['running', [missing === 3 ? 'a: queued' : 'a: running']])
     await assert.rejects(after.resumeRun('bad'), { code: 'run_set_aside', message: said })
     await host.endOf('b')
     assert.equal((await after.done('good')).status, 'success')

@@ -45,16 +45,16 @@ test('a run that cannot be created is refused, leaves nothing, and gives back wh
 })
 
 test('while the store fails nothing moves on, and once it works again nothing is lost', async (t) => {
-  const told: string[] = []
+  const reported: string[] = []
   const { failing, submit, engine, host, events } = failingWorld(t, () => 'hold', {
-    log: (message) => told.push(message),
+    log: (message) => reported.push(message),
   })
   const runId = await submit([step('a'), step('b')])
   failing.with = full
   const ended = host.endOf('a', { outcome: 'success', exports: { V: '1' }, writes: 'hello\n' })
   await until(() => failing.times === 2)
   assert.deepEqual(host.ran, ['a'])
-  assert.match(told[0]!, /events cannot be kept \(try 1\): The disk is full/)
+  assert.match(reported[0]!, /events cannot be kept \(try 1\): The disk is full/)
   failing.with = undefined
   await ended
   await until(() => host.ran.includes('b'))

@@ -119,9 +119,9 @@ test("the workflow's secret goes before the repository's, and that before the te
 test("a user's secret is given to that user's runs alone, and goes before the one of all there", async (t) => {
   const { open } = await here(t)
   const secrets = open()
-  const told: unknown[] = []
+  const reported: unknown[] = []
   const seen = (over: Partial<AttemptSpec>) =>
-    secrets.reveal(spec(over), ({ TOKEN }) => told.push(TOKEN)).then(({ TOKEN }) => TOKEN)
+    secrets.reveal(spec(over), ({ TOKEN }) => reported.push(TOKEN)).then(({ TOKEN }) => TOKEN)
   const deploy = { scope: 'workflow', scope_name: 'deploy' } as const
   await secrets.set(place(), 'for all runs', 'boss')
   await secrets.set(place({ ...deploy, owner: 'eve' }), 'put there by eve', 'eve')
@@ -131,11 +131,11 @@ test("a user's secret is given to that user's runs alone, and goes before the on
   await secrets.set(place(deploy), 'for runs of it', 'boss')
   assert.equal(await seen({ owner: 'ann' }), 'for runs of it')
   assert.equal(await seen({ owner: 'eve' }), 'put there by eve')
-  assert.deepEqual(told.slice(-2), [
+  assert.deepEqual(reported.slice(-2), [
     { name: 'TOKEN', scope: 'workflow', workflow: 'deploy', updated_by: 'boss' },
     { name: 'TOKEN', scope: 'workflow', workflow: 'deploy', owner: 'eve', updated_by: 'eve' },
   ])
-  assert.deepEqual(told[0], { name: 'TOKEN', scope: 'tenant', updated_by: 'boss' })
+  assert.deepEqual(reported[0], { name: 'TOKEN', scope: 'tenant', updated_by: 'boss' })
   await secrets.remove(place())
   await secrets.remove(place(deploy))
   await assert.rejects(seen({ owner: 'boss' }), { code: 'secret_not_found' })
@@ -295,36 +295,36 @@ test('what was sealed for one place opens at no other, and changed bytes at none
 
 test("the hub's own secret stays the same, is sealed anew with another key, and is no secret of people", async (t) => {
   const { dir, open, stores } = await here(t)
-  const told: string[] = []
-  const tell = ({ message }: Error) => void told.push(message)
+  const reported: string[] = []
+  const report = ({ message }: Error) => void reported.push(message)
   const first = newKey()
-  const made = await open({ ERRAND_SECRETS_KEY: first }).ofHub('sessions', tell)
+  const made = await open({ ERRAND_SECRETS_KEY: first }).ofHub('sessions', report)
   assert.equal(made.length, 43)
-  assert.notEqual(await open({ ERRAND_SECRETS_KEY: first }).ofHub('made_runners', tell), made)
+  assert.notEqual(await open({ ERRAND_SECRETS_KEY: first }).ofHub('made_runners', report), made)
   const second = newKey()
   const both = open({ ERRAND_SECRETS_KEY: `${second} ${first}` })
-  assert.equal(await both.ofHub('sessions', tell), made)
+  assert.equal(await both.ofHub('sessions', report), made)
   assert.equal(await both.reseal(), 2)
   const alone = open({ ERRAND_SECRETS_KEY: second })
-  assert.equal(await alone.ofHub('sessions', tell), made)
+  assert.equal(await alone.ofHub('sessions', report), made)
   assert.deepEqual(await alone.list({ tenant: 'default' }), [])
   assert.deepEqual(await stores.secrets.named('', 'sessions'), [])
-  assert.deepEqual(told, [])
+  assert.deepEqual(reported, [])
   assert.ok(!readdirSync(dir).includes('secrets.key'), 'a key was given')
 })
 
 test("with its key lost the hub's own secret is replaced, or stays for that key where secrets of people need it", async (t) => {
   const { dir, open } = await here(t)
-  const told: string[] = []
-  const tell = ({ message }: Error) => void told.push(message)
+  const reported: string[] = []
+  const report = ({ message }: Error) => void reported.push(message)
   const key = join(dir, 'secrets.key')
-  const first = await open().ofHub('sessions', tell)
+  const first = await open().ofHub('sessions', report)
   rmSync(key)
-  const second = await open().ofHub('sessions', tell)
+  const second = await open().ofHub('sessions', report)
   assert.notEqual(second, first)
-  assert.equal(await open().ofHub('sessions', tell), second)
+  assert.equal(await open().ofHub('sessions', report), second)
   assert.equal(await open().reseal(), 0)
-  assert.deepEqual(told, [])
+  assert.deepEqual(reported, [])
 
   await open().set(place(), VALUE, 'ann')
   const kept = readFileSync(key)
@@ -332,14 +332,14 @@ test("with its key lost the hub's own secret is replaced, or stays for that key 
   for (const other of others) {
     if (other === undefined) rmSync(key)
     else writeFileSync(key, other)
-    const mean = await Promise.all([1, 2].map(() => open().ofHub('sessions', tell)))
+    const mean = await Promise.all([1, 2].map(() => open().ofHub('sessions', report)))
     assert.equal(new Set([second, ...mean]).size, 3)
   }
-  assert.match(told[0]!, /key of the secrets is missing/)
-  assert.match(told[2]!, /was sealed with the key/)
+  assert.match(reported[0]!, /key of the secrets is missing/)
+  assert.match(reported[2]!, /was sealed with the key/)
   writeFileSync(key, kept)
-  assert.equal(await open().ofHub('sessions', tell), second)
-  assert.equal(told.length, 4)
+  assert.equal(await open().ofHub('sessions', report), second)
+  assert.equal(reported.length, 4)
 })
 
 test('a step that would send GIT_TOKEN to a server that it was not set for gets nothing, and is told how to allow it', async (t) => {

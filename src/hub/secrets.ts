@@ -105,7 +105,7 @@ export class Secrets implements SecretSource, RunSecrets {
     return this.#store.remove(place)
   }
 
-  async reveal(spec: AttemptSpec, tell?: (taken: TakenSecrets) => void): Promise<Record<string, string>> {
+  async reveal(spec: AttemptSpec, onTaken?: (taken: TakenSecrets) => void): Promise<Record<string, string>> {
     const all = Object.entries(spec.secrets ?? {}).filter(([, { from }]) => from === 'hub')
     const uses = all.filter(([, { forge }]) => forge === undefined)
     const found = await this.#seenBy(
@@ -119,7 +119,7 @@ export class Secrets implements SecretSource, RunSecrets {
       }
     const keys = this.#keys.keys({ make: false })
     const values = uses.map(([variable, { name }]) => [variable, opened(found.get(name)!, keys)])
-    tell?.(
+    onTaken?.(
       Object.fromEntries(
         uses.flatMap(([variable, { name, as }]) => {
           const secret = found.get(name)!
@@ -198,7 +198,7 @@ export class Secrets implements SecretSource, RunSecrets {
    * only for this process, because the key may be put back, and `tell` gets the reason. If no secret of people needs
    * the lost key, the hub's secret is replaced.
    */
-  async ofHub(name: HubSecret, tell: (error: ErrandError) => void): Promise<string> {
+  async ofHub(name: HubSecret, report: (error: ErrandError) => void): Promise<string> {
     const place = placeOfHub(name)
     const kept = await this.#store.get(place)
     const made = randomBytes(32).toString('base64url')
@@ -210,7 +210,7 @@ export class Secrets implements SecretSource, RunSecrets {
       if (kept !== undefined && (!isLost || isNeeded)) return opened(kept, keys)
     } catch (error) {
       if (!(error instanceof ErrandError)) throw error
-      tell(error)
+      report(error)
       return made
     }
     await this.set(place, made, 'the hub')

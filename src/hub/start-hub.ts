@@ -82,7 +82,7 @@ export interface OwnAccess {
    * Called at once at the first start on this folder: later steps may fail, and the next start does not know the
    * password.
    */
-  tellAdmin(admin: { username: string; password: string }): void
+  reportAdmin(admin: { username: string; password: string }): void
   /**
    * Called when requests are answered, before open runs are resumed. The token is for the commands of this machine's
    * user.
@@ -217,7 +217,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   closers.push(() => stores.close())
   const { accounts } = stores
   const admin = own && (await ensureAdmin(accounts))
-  if (admin !== undefined) own!.tellAdmin(admin)
+  if (admin !== undefined) own!.reportAdmin(admin)
   const outputs = new FileOutputStore({ dir: madeFolder(join(data, 'output')) })
   closers.push(() => outputs.close())
   const contents = new ArtifactStore({ dir: join(data, 'artifacts'), limits: options.artifactLimits })

@@ -56,7 +56,7 @@ test('after thousands of tries it still is the longest wait', () => {
 
 test('a look that fails tells nothing, and the next one is made all the same', async () => {
   let looks = 0
-  const told = await new Promise<string>((resolve) => {
+  const changed = await new Promise<string>((resolve) => {
     const watch = new ChangeWatch({
       everyMs: 1,
       look: async () => {
@@ -69,5 +69,5 @@ test('a look that fails tells nothing, and the next one is made all the same', a
       },
     })
   })
-  assert.deepEqual([told, looks], ['found', 3])
+  assert.deepEqual([changed, looks], ['found', 3])
 })

@@ -124,7 +124,7 @@ function only(all: readonly Playbook[], skill: string | undefined, file: string,
     throw new ErrandError('invalid_playbook', `${file} contains no playbook.`, {
       hint: 'Write one with name: and steps:.',
     })
-  tellOthers(all, one, file, notes)
+  noteOthers(all, one, file, notes)
   return one
 }
 
@@ -136,7 +136,7 @@ function fitting(all: readonly Playbook[], skill: string | undefined): Playbook[
   ]
 }
 
-function tellOthers(all: readonly Playbook[], used: Playbook, file: string, notes: string[]): void {
+function noteOthers(all: readonly Playbook[], used: Playbook, file: string, notes: string[]): void {
   const others = all.filter((one) => one !== used).map(({ name }) => `"${name}"`)
   if (others.length > 0) notes.push(`Not used from ${file}: ${others.slice(0, 20).join(', ')}.`)
 }
@@ -200,7 +200,7 @@ async function ofRepository(
       notes.push(`${source.file} only has playbooks for other skills: ${skillsOf(all)}.`)
       continue
     }
-    tellOthers(all, one, source.file, notes)
+    noteOthers(all, one, source.file, notes)
     const why = `Playbook "${one.name}" from ${source.file} in the repository${forSkill(skill, one)}.`
     chosen = { playbook: one, source: 'repository', why }
   }

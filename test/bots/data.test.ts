@@ -86,8 +86,8 @@ test('data outlive restart, update, stop, and the death of runner and hub; they 
   )
   const sum = (await container.exec('sh', '-c', 'sha256sum </data/noise')).slice(0, 64)
   // A measured size is valid for a second.
-  const told = /^data +\/data, 4\.8 MB of 1 GB, on \S+$/m
-  await eventually('its size', async () => told.test((await cli('status', 'keeper')).stdout))
+  const line = /^data +\/data, 4\.8 MB of 1 GB, on \S+$/m
+  await eventually('its size', async () => line.test((await cli('status', 'keeper')).stdout))
   const file = join(folder, 'keeper.tar')
   for (const state of ['running', 'stopped']) {
     if (state === 'stopped') {

@@ -100,9 +100,9 @@ test('a workflow with a mistake is refused in every way to run it, with the plac
     const headers = { ...programs.headers, 'content-type': 'application/yaml' }
     const answer = await ask(programs, '/api/runs', { method: 'POST', headers, body: yaml })
     assert.equal(answer.status, 400, what)
-    const told = JSON.stringify(answer.error).replaceAll('\\"', '"')
-    if (yaml !== '') assert.equal(answer.error.code, 'invalid_workflow', told)
-    for (const text of says.filter((each) => !/:\d|flow/.test(each.source))) assert.match(told, text, what)
+    const error = JSON.stringify(answer.error).replaceAll('\\"', '"')
+    if (yaml !== '') assert.equal(answer.error.code, 'invalid_workflow', error)
+    for (const text of says.filter((each) => !/:\d|flow/.test(each.source))) assert.match(error, text, what)
   }
   await programs.check()
 })
@@ -172,9 +172,9 @@ test('a host that is down, refuses, hangs or is no agent fails its step, within 
       const { code, stdout, stderr } = await errand.run(['dispatch', '--token', 'T', file])
       assert.equal(code, reason === 'host unreachable' ? 5 : 1, `${name}: ${stdout}\n${stderr}`)
       assert.match(stdout, /good \| on good\n/)
-      const told = stdout.split('\n').find((line) => line.startsWith(`one failed on ${name}: `))
-      assert.ok(told?.includes(reason) && told.includes(address), `${name}: ${told}`)
-      assert.ok(told?.includes(`"${name}"`), told)
+      const line = stdout.split('\n').find((line) => line.startsWith(`one failed on ${name}: `))
+      assert.ok(line?.includes(reason) && line.includes(address), `${name}: ${line}`)
+      assert.ok(line?.includes(`"${name}"`), line)
     }),
   )
 })

@@ -68,10 +68,10 @@ test('hub and runner are restarted, alone and together, and no run and no reader
 /** Starts a server that answers a request when told to. */
 async function slowServer(t: TestContext) {
   const { promise: asked, resolve: onAsked } = Promise.withResolvers<void>()
-  const { promise: told, resolve: answer } = Promise.withResolvers<void>()
+  const { promise: answered, resolve: answer } = Promise.withResolvers<void>()
   const server = createServer((_, response) => {
     onAsked()
-    void told.then(() => response.end('done'))
+    void answered.then(() => response.end('done'))
   }).listen(0, '127.0.0.1')
   await new Promise((resolve) => server.once('listening', resolve))
   t.after(() => server.close())

@@ -77,8 +77,8 @@ async function killed(t: TestContext, which: readonly ('hub' | 'runner')[]): Pro
   }
   t.after(open)
   const pushes: string[] = []
-  const { told } = forge.state
-  forge.state.told = (repository, event, payload) => {
+  const { onEvent: told } = forge.state
+  forge.state.onEvent = (repository, event, payload) => {
     if (event === 'push') pushes.push(repository.path)
     told(repository, event, payload)
   }
@@ -155,16 +155,16 @@ async function killed(t: TestContext, which: readonly ('hub' | 'runner')[]): Pro
   for (const { moment, repository } of made) {
     const { name, isKept } = moment
     const view = views.get(name)!
-    const told = `${name}: ${JSON.stringify({ state: view.state, message: view.message, tries: view.tries })}`
-    assert.equal(view.state, 'in_review', told)
+    const description = `${name}: ${JSON.stringify({ state: view.state, message: view.message, tries: view.tries })}`
+    assert.equal(view.state, 'in_review', description)
     const branches = forge.state.git(repository.path, ['for-each-ref', '--format=%(refname:short)'])
-    assert.deepEqual(branches.split('\n').sort(), [view.pushed?.branch, 'main'].sort(), told)
+    assert.deepEqual(branches.split('\n').sort(), [view.pushed?.branch, 'main'].sort(), description)
     const commits = forge.state.git(repository.path, ['rev-list', '--count', `main..${view.pushed!.branch}`])
-    assert.equal(commits, '1', told)
-    assert.equal(pushes.filter((path) => path === repository.path).length, 1, told)
-    assert.equal(repository.tickets.length, 1, told)
-    assert.deepEqual(repository.tickets[0]?.pull?.reviewers, ['ada'], told)
-    if (isKept) assert.equal(asked(name), askedBefore.get(name), `no model was asked again: ${told}`)
+    assert.equal(commits, '1', description)
+    assert.equal(pushes.filter((path) => path === repository.path).length, 1, description)
+    assert.equal(repository.tickets.length, 1, description)
+    assert.deepEqual(repository.tickets[0]?.pull?.reviewers, ['ada'], description)
+    if (isKept) assert.equal(asked(name), askedBefore.get(name), `no model was asked again: ${description}`)
   }
   await eventually('checkouts that are given back', () => {
     const slots = globSync('**/slots/*/state.json', { cwd: programs.runnerFolder })

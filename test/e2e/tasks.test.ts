@@ -283,15 +283,15 @@ test('tasks end as their agents say, by what is protected, and with another plan
   assert.ok(
     server.requests.some(({ prompts }) => /the approved plan[^<]*<<<[^>]*PLAN TWO/.test(prompts.join('\n'))),
   )
-  const told = async (id: string) => {
+  const reported = async (id: string) => {
     const { state, reason, message } = await view(id)
     return [state, reason, message]
   }
-  const [state, reason, message] = await told('forbidden')
+  const [state, reason, message] = await reported('forbidden')
   assert.deepEqual([state, reason], ['failed', 'protected_path'])
   assert.match(message!, /lock\.json/)
-  assert.deepEqual(await told('nothing'), ['no_change', undefined, 'NOTHING TO DO: it is there'])
-  const cannot = await told('cannot')
+  assert.deepEqual(await reported('nothing'), ['no_change', undefined, 'NOTHING TO DO: it is there'])
+  const cannot = await reported('cannot')
   assert.deepEqual(cannot.slice(0, 2), ['failed', 'gave_up'])
   assert.match(cannot[2]!, /says that it cannot: there is no such library/)
 })

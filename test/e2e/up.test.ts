@@ -309,7 +309,7 @@ test("the hub's own token is masked in what its runner's steps put out, and that
       stdin: 'a long password',
       env: { ERRAND_DATA: errand.data },
     })
-  const told = async () => (await errand.call('doctor')).stdout
+  const report = async () => (await errand.call('doctor')).stdout
   assert.equal((await add('boss', '--admin')).stderr, '')
   assert.equal((await add('far', '--tenant', 'acme')).stderr, '', 'of a tenant that has no runner of the hub')
   const far = await errand.run(['login', url, '-u', 'acme/far', '--password-stdin'], {
@@ -317,9 +317,9 @@ test("the hub's own token is masked in what its runner's steps put out, and that
   })
   assert.match(far.stdout, /as far \(user\)/, far.stderr)
   await errand.run(['logout'])
-  assert.ok(!(await told()).includes('Nothing separates'))
+  assert.ok(!(await report()).includes('Nothing separates'))
   assert.match((await add('anna')).stderr, /^warning: .*can read this hub's files.*--no-runner/)
-  assert.match(await told(), /Nothing separates the steps of 1 user from this hub/)
+  assert.match(await report(), /Nothing separates the steps of 1 user from this hub/)
 })
 
 test('people change their password and log out from the command line, and their tokens tell when they expire', async (t) => {

@@ -137,15 +137,15 @@ function checkLog(given: Scenario, events: RunEvent[], outputs: SimulatedOutputs
   const again = initialState(graph)
   for (const event of JSON.parse(JSON.stringify(events))) evolve(again, event)
   assert.equal(JSON.stringify(again), JSON.stringify(whole))
-  const told = new Map<string, number>()
+  const reported = new Map<string, number>()
   for (const event of events) {
     if (event.type !== 'output') continue
     const key = `r.${event.attempt}/${event.stream}`
-    assert.equal(event.offset, told.get(key) ?? 0, `output events of ${key} leave a hole or overlap`)
-    told.set(key, event.offset + event.length)
+    assert.equal(event.offset, reported.get(key) ?? 0, `output events of ${key} leave a hole or overlap`)
+    reported.set(key, event.offset + event.length)
   }
   for (const [key, bytes] of outputs.kept)
-    assert.equal(told.get(key), bytes.length, `the log tells of all of ${key}`)
+    assert.equal(reported.get(key), bytes.length, `the log tells of all of ${key}`)
   for (const attempt of whole.attempts) assert.ok(attempt.end, `attempt ${attempt.number} has an end`)
   checkConditions(given, whole)
 }

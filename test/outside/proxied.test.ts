@@ -108,7 +108,7 @@ test('a host agent fails in every manner: it is waited for and named with since 
   }
   let sink = begun()
   assert.equal((await sink.ended).outcome, 'success')
-  const told = () =>
+  const received = () =>
     sink.reports
       .filter((report) => report.type === 'phase' || report.type === 'ended')
       .map(({ message }) => message ?? '')
@@ -118,7 +118,7 @@ test('a host agent fails in every manner: it is waited for and named with since 
     works,
     async spoiled(manner) {
       sink = begun()
-      const message = await eventually('word of the host', told)
+      const message = await eventually('word of the host', received)
       const end = sink.reports.find(({ type }) => type === 'ended')
       if (end === undefined) assert.match(message, /It has been silent since \d\d:\d\d:\d\d UTC/)
       else assert.notEqual(end.type === 'ended' && end.outcome, 'success', manner)

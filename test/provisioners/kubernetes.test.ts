@@ -198,12 +198,12 @@ largeTest(
         /Its pod was evicted \(Evicted\): Usage of EmptyDir volume "tmp" exceeds the limit/,
       ],
     ]
-    for (const [command, evict, told] of ways) {
+    for (const [command, evict, reported] of ways) {
       const id = await startRun(programs, onBuilders(`echo begun; ${command} sleep 600`))
       await begun(programs, id)
       const { reason, message, others } = await evicted(programs, id, evict)
       assert.equal(reason, 'lost', message)
-      assert.match(message, told)
+      assert.match(message, reported)
       assert.ok(
         others.every((hasBegun) => !hasBegun),
         message,
@@ -223,7 +223,7 @@ largeTest(
     const { cluster } = programs
     const { namespace } = cluster
     let max = 10
-    const told = async (group: Group, why: RegExp): Promise<string> => {
+    const reported = async (group: Group, why: RegExp): Promise<string> => {
       writeGroup(programs.data, { namespace, ...group, max: ++max })
       await eventually('the file to be read again', async () => {
         const groups = await programs.client.runners.groups()
@@ -248,14 +248,14 @@ largeTest(
       [{ kubeconfig }, /cannot create resource \\"jobs\\" in API group.*rbac\.yaml/],
     ]
     for (const [group, why] of cases) {
-      const id = await told(group, why)
+      const id = await reported(group, why)
       await programs.client.runs.cancel(id)
       await eventually('an end of it', async () => (await count(programs)) === 0)
     }
     const quotas = `/api/v1/namespaces/${namespace}/resourcequotas`
     await cluster.ask('POST', quotas, { metadata: { name: 'none' }, spec: { hard: { pods: '0' } } })
     await cluster.until(`${quotas}/none`, ({ status }) => status?.hard?.pods === '0')
-    const id = await told({}, /FailedCreate: .*exceeded quota: none/)
+    const id = await reported({}, /FailedCreate: .*exceeded quota: none/)
     await cluster.ask('DELETE', `${quotas}/none`)
     assert.equal((await programs.ended(id)).status, 'success')
     await nothingLeft(programs)

@@ -114,12 +114,12 @@ test('a group whose runners do not start says why, in the run that waits, and tr
     command: ['sh', '-c', REFUSES, 'maker'],
   })
   const id = await startRun(programs, onBuilders('echo hello'))
-  const told = await eventually('the reason', async () => {
+  const text = await eventually('the reason', async () => {
     const said = JSON.stringify(await programs.client.runs.get(id))
     return said.includes('could be started') && said
   })
   assert.match(
-    told,
+    text,
     /could be started since 20.*Z: .* ended with exit code 3: no quota\. The next try is at 20/,
   )
   writeGroup(programs.data, {})

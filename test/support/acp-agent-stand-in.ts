@@ -84,7 +84,7 @@ async function write(path: string, askFirst: boolean): Promise<void> {
 }
 
 /** Follows a line that asks in plain words to write or read a file. Returns false for any other line. */
-async function told(line: string): Promise<boolean> {
+async function ask(line: string): Promise<boolean> {
   const [, what, path] = /^(Write|Read) the file (\S+) in this folder/.exec(line) ?? []
   if (what === undefined || path === undefined) return false
   const asks = !(process.env.STAND_IN_UNASKED ?? '').includes(what.toLowerCase())
@@ -93,7 +93,7 @@ async function told(line: string): Promise<boolean> {
 }
 
 async function perform(line: string): Promise<void> {
-  if (await told(line)) return
+  if (await ask(line)) return
   const [word, ...rest] = line.trim().split(' ')
   const text = rest.join(' ')
   if (word === 'say') say(text)

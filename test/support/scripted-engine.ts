@@ -82,7 +82,7 @@ export const inventory = (...names: string[]) => ({
  * Returns a `name: status` line for each step, with the reason if there is one. Steps of rollback and finally have
  * their phase in front.
  */
-export const told = (view: RunView): string[] =>
+export const statusesOf = (view: RunView): string[] =>
   view.steps.map(
     ({ step, phase, status, reason }) =>
       `${phase === 'main' ? '' : `${phase} `}${step}: ${status}${reason ? ` ${reason}` : ''}`,

@@ -163,14 +163,14 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
       bobs.getByRole('button', { name: 'Deny', exact: true }).click(),
     ])
     const lost = /Not (allowed|denied): (ann|bob) has (allowed|denied) it already, \d\d:\d\d:\d\d\./
-    const told = await Promise.any(
+    const reported = await Promise.any(
       [anns, bobs].map((page) => page.getByRole('alert').filter({ hasText: lost }).textContent()),
     )
     const [answer, ...others] = await answers(run)
     assert.equal(others.length, 0)
     const { who, decision } = answer!
     const done = decision === 'allow' ? 'allowed' : 'denied'
-    assert.match(told!, new RegExp(`${who} has ${done} it already`))
+    assert.match(reported!, new RegExp(`${who} has ${done} it already`))
     for (const page of [anns, bobs]) await page.getByText(`by ${who},`).waitFor()
     await programs.ended(run)
   })
@@ -258,9 +258,9 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
       const page = await openPage(t, browser, programs)
       await page.goto(`${programs.url}/runs/${run}`)
       const beside = page.getByRole('complementary', { name: 'Of this session' })
-      const told = beside.getByText('3 of 3 turns', { exact: true })
-      await told.waitFor()
-      assert.match((await told.getAttribute('class')) ?? '', /text-ask/)
+      const reported = beside.getByText('3 of 3 turns', { exact: true })
+      await reported.waitFor()
+      assert.match((await reported.getAttribute('class')) ?? '', /text-ask/)
       await isAccessible(page, 'turns of a budget')
       await page.setViewportSize({ width: 390, height: 844 })
       await page.getByText('3 of 3 turns', { exact: true }).filter({ visible: true }).waitFor()

@@ -71,7 +71,7 @@ export function sessionBack(): Promise<void> {
   return new Promise((resolve) => waiting.add(resolve))
 }
 /** Reports that there is a session again, and resolves all calls that wait for one. */
-export function tellSessionBack(): void {
+export function announceSessionBack(): void {
   for (const resolve of waiting) resolve()
   waiting.clear()
   onBack()

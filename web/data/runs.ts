@@ -145,8 +145,8 @@ const of = (id: string) => `/api/runs/${encodeURIComponent(id)}`
  */
 export async function getRun(id: string, signal?: AbortSignal): Promise<WholeRun> {
   const run = await ask<WholeRun>('GET', of(id), { query: { instances: FIRST_INSTANCES }, signal })
-  const isTold = ({ on_demand, status }: Step) => !on_demand || (status !== 'queued' && status !== 'skipped')
-  return { ...run, steps: run.steps.filter(isTold) }
+  const isShown = ({ on_demand, status }: Step) => !on_demand || (status !== 'queued' && status !== 'skipped')
+  return { ...run, steps: run.steps.filter(isShown) }
 }
 /** Resumes a run that is set aside; admins only. */
 export const resumeRun = (id: string) => ask<Run>('POST', `${of(id)}/resume`, { body: {} })

@@ -180,11 +180,11 @@ function Workbench({ search, draft: first, emptied: atFirst, began }: WorkbenchP
         await navigate({ search: { from: run_id }, replace: isRun(from) })
       }
     } catch (error) {
-      const told = asApiError(error)
-      if (told.status !== 0) key.current = undefined
-      const mistake = (told.details as { problems?: Problem[] } | undefined)?.problems?.[0]
+      const apiError = asApiError(error)
+      if (apiError.status !== 0) key.current = undefined
+      const mistake = (apiError.details as { problems?: Problem[] } | undefined)?.problems?.[0]
       if (mistake !== undefined) goTo(mistake)
-      setFailure(told)
+      setFailure(apiError)
     }
     setBusy(false)
   }

@@ -84,11 +84,11 @@ function boxOf({ isolation = 'none', made_box, network = 'all' }: Partial<Attemp
 /** Shows the box, time and memory of a try, and for an agent the last tokens and cost that it reported. */
 function Usage({ run, attempt, feed }: { run: string; attempt: Attempt | undefined; feed: RunFeed }) {
   const { usage } = attempt ?? {}
-  const told = useEventsOf(run, feed, attempt?.number).findLast(
+  const usageEvent = useEventsOf(run, feed, attempt?.number).findLast(
     (event) =>
       event.type === 'agent.update' && event.attempt === attempt?.number && event.update.kind === 'usage',
   )
-  const said = told?.type === 'agent.update' && told.update.kind === 'usage' ? told.update.session : {}
+  const said = usageEvent?.type === 'agent.update' && usageEvent.update.kind === 'usage' ? usageEvent.update.session : {}
   const figures: Record<string, string> = {
     ...(attempt?.runner === undefined ? {} : { runner: attempt.runner }),
     ...boxOf(attempt ?? {}),

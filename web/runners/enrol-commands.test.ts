@@ -25,8 +25,8 @@ function pasted(t: TestContext, way: EnrolWay, given = hostile) {
     writeFileSync(join(dir, name), `#!/bin/sh\n${text}\n`)
     chmodSync(join(dir, name), 0o755)
   }
-  const tell = `printf '%s\\0' "$(basename "$0")" "$@" >>'${called}'; printf '\\n' >>'${called}'`
-  for (const name of ['errand', 'docker', 'systemctl', 'systemd-sysusers', 'install']) program(name, tell)
+  const record = `printf '%s\\0' "$(basename "$0")" "$@" >>'${called}'; printf '\\n' >>'${called}'`
+  for (const name of ['errand', 'docker', 'systemctl', 'systemd-sysusers', 'install']) program(name, record)
   program('sudo', 'exec "$@"')
   program('tee', `cat >'${dir}'/"$(basename "$1")"`)
   const env = { PATH: `${dir}:${process.env.PATH}`, HOME: '/home/somebody' }

@@ -72,8 +72,8 @@ test('prompts wait in the queue with who gave them, until they are taken or come
   )
   talk.readOn(events)
   assert.deepEqual(talk.queue, [])
-  const told = talk.rows.map((row) => ('text' in row ? row.text : ''))
-  assert.match(told.join('\n'), /“b” was not carried out: it was stopped\n.*run_next goes on/)
+  const texts = talk.rows.map((row) => ('text' in row ? row.text : ''))
+  assert.match(texts.join('\n'), /“b” was not carried out: it was stopped\n.*run_next goes on/)
   assert.ok(talk.rows[0]?.kind === 'prompt' && talk.rows[0].by === 'bob')
 })
 
@@ -166,10 +166,10 @@ test('edits of a file that go on from each other are one change, others are told
 })
 
 test('a change is told by its lines and their numbers, of whole texts and of a unified diff', () => {
-  const told = (lines: ReturnType<typeof diffLines>) =>
+  const shown = (lines: ReturnType<typeof diffLines>) =>
     lines.map((line) => `${line.sign}${line.old ?? ''}:${line.new ?? ''} ${line.text}`)
   const old_text = 'a\nb\nc\nd\ne\n'
-  assert.deepEqual(told(diffLines({ path: 'x', old_text, new_text: 'a\nb\nC\nC\nd\ne\n' })), [
+  assert.deepEqual(shown(diffLines({ path: 'x', old_text, new_text: 'a\nb\nC\nC\nd\ne\n' })), [
     ' 1:1 a',
     ' 2:2 b',
     '-3: c',
@@ -180,11 +180,11 @@ test('a change is told by its lines and their numbers, of whole texts and of a u
   ])
   const far = Array.from({ length: 9 }, (_, at) => `${at + 1}\n`).join('')
   const both = far.replace('1\n', 'one\n').replace('9\n', 'nine\n')
-  assert.deepEqual(told(diffLines({ path: 'x', old_text: far, new_text: both })), [
+  assert.deepEqual(shown(diffLines({ path: 'x', old_text: far, new_text: both })), [
     ...['-1: 1', '+:1 one', ' 2:2 2', ' 3:3 3', '@: ', ' 7:7 7', ' 8:8 8', '-9: 9', '+:9 nine'],
   ])
   const unified = '--- x\n+++ x\n@@ -7,2 +7,2 @@ f()\n same\n--- gone\n+++ come\n'
-  assert.deepEqual(told(diffLines({ path: 'x', unified })), [
+  assert.deepEqual(shown(diffLines({ path: 'x', unified })), [
     '@: f()',
     ' 7:7 same',
     '-8: -- gone',

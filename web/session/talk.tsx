@@ -108,7 +108,7 @@ export function Talk({
     const done = row.decision === 'allow' ? 'allowed' : 'denied'
     setLost(`This question is answered: ${row.by} has ${done} it, ${timeOf(row.time, hubNow())}.`)
   }, [linked, rows])
-  const tellLost = useCallback((said: string) => setLost(said), [])
+  const reportLost = useCallback((said: string) => setLost(said), [])
   return (
     <div className="flex min-h-0 min-w-0 flex-1 flex-col max-sm:justify-end">
       <div className="relative flex min-h-0 flex-1 flex-col">
@@ -198,7 +198,7 @@ export function Talk({
             more={talk.questions.length - 1}
             runner={runner}
             byItself={byItself}
-            lost={tellLost}
+            lost={reportLost}
           />
         )}
         {(!over || canGoOn) && mayPrompt && (

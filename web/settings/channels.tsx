@@ -160,11 +160,11 @@ function Add({ canMail, done }: { canMail: boolean; done: (secret: string | unde
   const [kind, setKind] = useState<ChannelKind>('ntfy')
   const [address, setAddress] = useState('')
   const [token, setToken] = useState('')
-  const [tells, setTells] = useState<readonly ChannelTopic[]>(['needs_me', 'failures'])
+  const [reports, setReports] = useState<readonly ChannelTopic[]>(['needs_me', 'failures'])
   const [failure, setFailure] = useState<ApiError>()
   const { address: word, example } = kinds[kind]
   const channel = (): CreateChannelInput => {
-    const more = { tells: [...tells] }
+    const more = { tells: [...reports] }
     if (kind === 'email') return { kind, address: address.trim(), ...more }
     if (kind === 'webhook') return { kind, url: address.trim(), ...more }
     return { kind, url: address.trim(), ...(token === '' ? {} : { token }), ...more }
@@ -216,9 +216,9 @@ function Add({ canMail, done }: { canMail: boolean; done: (secret: string | unde
             <input
               type="checkbox"
               className="size-4 accent-accent"
-              checked={tells.includes(one)}
+              checked={reports.includes(one)}
               onChange={({ target }) =>
-                setTells(target.checked ? [...tells, one] : tells.filter((other) => other !== one))
+                setReports(target.checked ? [...reports, one] : reports.filter((other) => other !== one))
               }
             />
             {says[one]}

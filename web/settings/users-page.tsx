@@ -96,7 +96,7 @@ export function UsersPage() {
           {...change}
           again={again}
           close={() => setChange(undefined)}
-          tell={(password) => setGiven({ name: change.user.name, password })}
+          report={(password) => setGiven({ name: change.user.name, password })}
         />
       )}
     </SettingsFrame>
@@ -119,8 +119,8 @@ function Sure({
   what,
   again,
   close,
-  tell,
-}: Change & { again: () => Promise<void>; close: () => void; tell: (password: string) => void }) {
+  report: tell,
+}: Change & { again: () => Promise<void>; close: () => void; report: (password: string) => void }) {
   const { id, name, role } = user
   const to = role === 'admin' ? 'user' : 'admin'
   const asked = {

@@ -17,8 +17,8 @@ import { present } from './session-updates.ts'
 const PROTOCOL_VERSION = 1
 const AUTH_REQUIRED = -32000
 /** Most models of an agent that an error names. */
-const CHOICES_TOLD = 20
-const MODELS_TOLD = 100
+const MAX_REPORTED_CHOICES = 20
+const MAX_REPORTED_MODELS = 100
 
 export interface HandshakePort {
   begun(sessionId: string, update: AgentUpdateOf<'session'>): void
@@ -129,7 +129,7 @@ export class Handshake {
     this.#rpc.request(method, params, (answer) => {
       if (answer.type === 'result') return void this.#begun(sessionId, wanted)
       const known = choice.choices
-        .slice(0, CHOICES_TOLD)
+        .slice(0, MAX_REPORTED_CHOICES)
         .map(({ id }) => id)
         .join(', ')
       const message = `The agent refuses the model ${wanted}: ${errorText(answer.error)}. Available models: ${known}`
@@ -138,7 +138,7 @@ export class Handshake {
   }
 
   #begun(sessionId: string, model: string | undefined): void {
-    const models = (this.#choice?.choices ?? []).slice(0, MODELS_TOLD)
+    const models = (this.#choice?.choices ?? []).slice(0, MAX_REPORTED_MODELS)
     this.#port.begun(
       sessionId,
       present({

@@ -227,6 +227,6 @@ function outputOf(call: JsonObject, content: readonly JsonObject[]): string | un
 }
 
 function emptyObject(value: unknown): boolean {
-  const given = object(value)
-  return given !== undefined && Object.keys(given).length === 0
+  const fields = object(value)
+  return fields !== undefined && Object.keys(fields).length === 0
 }

@@ -18,7 +18,7 @@ const profile: AcpProfile = {
   // It reports its usage after each answer of the model.
   usage: { counts: 'prompt', cachedInInput: false, thoughtsApart: false },
   model: 'launch',
-  told: (method, params) => (method === UPDATE ? AgentUpdate.safeParse(params).data : undefined),
+  reported: (method, params) => (method === UPDATE ? AgentUpdate.safeParse(params).data : undefined),
 }
 
 /**

@@ -55,10 +55,10 @@ function failureOf({ asked }: { asked: Asked }) {
 }
 
 test('a request says what the service needs to know, and its answer is read however it comes cut', async (t) => {
-  let told: { url?: string; headers?: IncomingMessage['headers']; body?: unknown } = {}
+  let sent: { url?: string; headers?: IncomingMessage['headers']; body?: unknown } = {}
   const text = `: a comment\r\n\r\n${piece('Gr')}${piece('üße')}${end}${event('[DONE]')}${piece('more')}`
   const serve: Serve = async (response, { url, headers }, body) => {
-    told = { url, headers, body }
+    sent = { url, headers, body }
     response.writeHead(200, { 'content-type': 'text/event-stream' })
     for (const byte of Buffer.from(text)) {
       response.write(Buffer.from([byte]))
@@ -69,10 +69,10 @@ test('a request says what the service needs to know, and its answer is read howe
   const { asked, heard } = await ask(t, serve, { organization: 'org', project: 'proj', maxTokens: 7 })
   assert.equal(asked.type, 'answered')
   assert.deepEqual([asked.answer.text, asked.answer.finish, heard], ['Grüße', 'stop', 'Grüße'])
-  assert.equal(told.url, '/v1/chat/completions')
-  const { authorization, 'openai-organization': organization, 'openai-project': project } = told.headers!
+  assert.equal(sent.url, '/v1/chat/completions')
+  const { authorization, 'openai-organization': organization, 'openai-project': project } = sent.headers!
   assert.deepEqual([authorization, organization, project], ['Bearer key', 'org', 'proj'])
-  assert.deepEqual(told.body, {
+  assert.deepEqual(sent.body, {
     model: 'm',
     messages: [
       { role: 'system', content: 'be brief' },

@@ -39,7 +39,7 @@ export class Model {
       if (answer.finish !== undefined) return { type: 'answered', answer }
       if (signal.aborted) return { type: 'canceled', answer }
       const error = silence.signal.aborted ? silence.signal.reason : thrown
-      return { type: 'failed', answer, failure: this.#told(callFailure(error, begun)) }
+      return { type: 'failed', answer, failure: this.#withModel(callFailure(error, begun)) }
     }
     try {
       const until = AbortSignal.any([signal, silence.signal])
@@ -89,7 +89,7 @@ export class Model {
     throw await refusalOf(response)
   }
 
-  #told(failure: CallFailure): CallFailure {
+  #withModel(failure: CallFailure): CallFailure {
     const { baseUrl, model } = this.#settings
     const { origin, pathname } = new URL(baseUrl ?? OPENAI_URL)
     return { ...failure, message: `${model} at ${origin}${pathname}: ${failure.message}` }

@@ -204,7 +204,7 @@ describe('the protocol of Claude Code', () => {
       tool_use_result: { filePath: '/srv/project/a', originalFile: 'one\ntwo\n', structuredPatch },
     })
     const unified = '@@ -1,2 +1,2 @@\n one\n-two\n+2\n'
-    const told = updates.at(-1)
-    assert.deepEqual(told?.kind === 'tool' && told.diffs, [{ path: '/srv/project/a', unified }])
+    const reported = updates.at(-1)
+    assert.deepEqual(reported?.kind === 'tool' && reported.diffs, [{ path: '/srv/project/a', unified }])
   })
 })

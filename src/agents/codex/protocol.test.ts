@@ -23,12 +23,12 @@ function begun(ask: SessionRequest['ask'] = 'allow') {
     },
   )
   const says = (message: object) => protocol.line(JSON.stringify(message))
-  const tells = (method: string, params: object) =>
+  const reports = (method: string, params: object) =>
     says({ method, params: { threadId: THREAD, turnId: TURN, ...params } })
   protocol.begin()
   says({ id: 1, result: { userAgent: 'errand/0.169.0 (Linux)' } })
   says({ id: 2, result: { thread: { id: THREAD }, model: 'm' } })
-  return { protocol, sent, updates, failures, says, tells }
+  return { protocol, sent, updates, failures, says, tells: reports }
 }
 
 function inTurn(ask?: SessionRequest['ask']) {

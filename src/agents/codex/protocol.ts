@@ -71,7 +71,7 @@ export class CodexProtocol implements AgentProtocol {
       if (answer.type === 'error') return this.#failed(`Codex refused to start: ${errorText(answer.error)}`)
       this.#rpc.notify('initialized', {})
       // Nothing waits for the models: a session continues even if they come late or never.
-      this.#rpc.request('model/list', { limit: MOST_MODELS }, (list) => this.#modelsTold(list), 'models')
+      this.#rpc.request('model/list', { limit: MOST_MODELS }, (list) => this.#modelsReported(list), 'models')
       const { method, params } = threadRequest(this.#request)
       this.#rpc.request(method, params, (thread) => this.#threadAnswered(thread, answer.result))
     })
@@ -131,21 +131,21 @@ export class CodexProtocol implements AgentProtocol {
     }
     this.#threadId = string(object(answer.result.thread)?.id) ?? ''
     this.#session = sessionUpdate(answer.result, server, this.#request.session_id !== undefined)
-    this.#tellSession()
+    this.#reportSession()
     this.#phase = 'idle'
     this.#port.ready()
   }
 
-  #modelsTold(answer: RpcAnswer): void {
+  #modelsReported(answer: RpcAnswer): void {
     if (answer.type === 'error') return
     this.#models = objects(answer.result.data).flatMap(({ model, displayName, hidden }) => {
       const [id, name] = [string(model), string(displayName)]
       return id === undefined || hidden === true ? [] : [present({ id, name })]
     })
-    if (this.#session !== undefined) this.#tellSession()
+    if (this.#session !== undefined) this.#reportSession()
   }
 
-  #tellSession(): void {
+  #reportSession(): void {
     const models = this.#models.length === 0 ? {} : { models: this.#models }
     this.#port.update({ ...this.#session!, ...models })
   }

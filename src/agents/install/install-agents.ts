@@ -134,8 +134,8 @@ async function withInstallLock<T>(
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   const lock = new DatabaseSync(join(folder, '.install-lock'), { timeout: 0 })
   try {
-    for (let told = false; !taken(lock); told = true) {
-      if (!told) options.waiting()
+    for (let isReported = false; !taken(lock); isReported = true) {
+      if (!isReported) options.waiting()
       await sleep(200, undefined, { signal: options.signal })
     }
     return await body()

@@ -19,7 +19,7 @@ const profile: AcpProfile = {
   model: 'session',
   keyHint:
     'Set ANTHROPIC_API_KEY (or the key of another provider) for the step, or run "opencode auth login" on the runner.',
-  told: (method, params) => (method === RETRY ? retryOf(params) : undefined),
+  reported: (method, params) => (method === RETRY ? retryOf(params) : undefined),
   // Its write tool reports no diff if it may write without asking.
   diff: ({ filePath, content }) =>
     typeof filePath === 'string' && typeof content === 'string'
@@ -32,7 +32,7 @@ const RETRY = '_errand/retry'
  * Source of a plugin that reports OpenCode's retries, which are otherwise silent for over a minute and a half. The
  * Agent Client Protocol reserves methods with an underscore for extensions.
  */
-const TELLS_RETRIES = `export const ErrandRetries = async () => ({
+const RETRY_PLUGIN = `export const ErrandRetries = async () => ({
   event: async ({ event }) => {
     const status = event.type === 'session.status' ? event.properties?.status : undefined
     if (status?.type !== 'retry') return
@@ -43,8 +43,8 @@ const TELLS_RETRIES = `export const ErrandRetries = async () => ({
 `
 function retryOf({ message, attempt }: JsonObject): AgentUpdateOf<'retry'> {
   const text = string(message) ?? 'The model service failed.'
-  const told = Number.isInteger(attempt) ? { attempt: Number(attempt) } : {}
-  return { kind: 'retry', failure: modelFailureOf(text), message: text, ...told }
+  const attemptField = Number.isInteger(attempt) ? { attempt: Number(attempt) } : {}
+  return { kind: 'retry', failure: modelFailureOf(text), message: text, ...attemptField }
 }
 
 const retriesPlugin = ({ home }: SessionRequest): string => join(home, 'opencode', 'errand-retries.js')
@@ -120,7 +120,7 @@ export const opencode: Agent = {
       args: ['acp', ...request.extra_args],
       env: environment(request, own),
       files: [
-        { path: retriesPlugin(request), content: TELLS_RETRIES },
+        { path: retriesPlugin(request), content: RETRY_PLUGIN },
         ...(own ? nothingToInstall(join(own.XDG_CONFIG_HOME!, 'opencode')) : []),
       ],
     }

@@ -41,7 +41,7 @@ export const orphans: Check = {
 }
 
 /** Lists the orphans as `--json` shows them. */
-export const orphansNow = (only: Place['only']): Orphan[] => findOrphans(only).map(toldOf)
+export const orphansNow = (only: Place['only']): Orphan[] => findOrphans(only).map(orphanOf)
 
 /** Ends all orphans, and reports for each whether it is gone. */
 export async function endOrphans(only: Place['only']): Promise<(Orphan & { gone: boolean })[]> {
@@ -52,7 +52,7 @@ export async function endOrphans(only: Place['only']): Promise<(Orphan & { gone:
     found = found.filter(({ key }) => still.has(key))
   }
   return await Promise.all(
-    found.map(async (each) => ({ ...toldOf(each), gone: await endAttempt(each.key, GRACE_MS) })),
+    found.map(async (each) => ({ ...orphanOf(each), gone: await endAttempt(each.key, GRACE_MS) })),
   )
 }
 
@@ -86,7 +86,7 @@ function linksOf(folder: string): string[] {
 }
 
 function findingOf(orphan: Found): Finding {
-  const { attempt_id = 'of unknown id', folder, why, processes } = toldOf(orphan)
+  const { attempt_id = 'of unknown id', folder, why, processes } = orphanOf(orphan)
   const named = processes
     .slice(0, MOST_NAMED)
     .map(({ pid, since, command }) => `${pid} since ${since} (${command})`)
@@ -100,7 +100,7 @@ function findingOf(orphan: Found): Finding {
   )
 }
 
-const toldOf = ({ attemptId, folder, why, processes }: Found): Orphan => ({
+const orphanOf = ({ attemptId, folder, why, processes }: Found): Orphan => ({
   attempt_id: attemptId,
   folder,
   why,

@@ -62,7 +62,7 @@ export async function followAgent(
   })
   const lines = new JsonLines(run.runId)
   const ended = new AbortController()
-  const signals = new Interrupts(run, { tell: !json, turnFirst: interactive || run.joined !== undefined })
+  const signals = new Interrupts(run, { report: !json, turnFirst: interactive || run.joined !== undefined })
   out.whenGone(() => signals.cancel())
 
   let status: RunStatus = 'running'
@@ -137,7 +137,7 @@ async function askNext(
  */
 class Interrupts {
   readonly #run: FollowedAgent
-  readonly #tell: boolean
+  readonly #report: boolean
   readonly #first: number
   #asked: number
   readonly #onInterrupt = (): void => {
@@ -147,15 +147,15 @@ class Interrupts {
       'the turn. Press Ctrl-C again to cancel the run',
       'the run. Press Ctrl-C again to kill it now',
     ][this.#asked]
-    if (this.#tell && next) process.stderr.write(`\nCanceling ${next}.\n`)
+    if (this.#report && next) process.stderr.write(`\nCanceling ${next}.\n`)
     if (this.#asked === 1) this.#run.give({ type: 'cancel_turn' }).catch(() => this.cancel())
     else if (this.#asked <= 3) this.cancel(this.#asked === 3)
   }
   readonly #onSignal = (): void => this.cancel()
 
-  constructor(run: FollowedAgent, { tell, turnFirst }: { tell: boolean; turnFirst: boolean }) {
+  constructor(run: FollowedAgent, { report: tell, turnFirst }: { report: boolean; turnFirst: boolean }) {
     this.#run = run
-    this.#tell = tell
+    this.#report = tell
     // If no more turns can follow, ending this turn means ending the run.
     this.#first = turnFirst ? 0 : 1
     this.#asked = this.#first

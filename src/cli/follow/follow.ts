@@ -65,7 +65,7 @@ export async function follow(run: FollowedRun, options: FollowOptions): Promise<
     : out.meanwhile(displays, { isLive: hasLiveLines(tty, process.env), isPaused: () => terminal.isAsking })
   let exitCode = exitCodeOfRun('running')
   try {
-    const tell = async (event: RunEvent, member: FamilyMember): Promise<void> => {
+    const report = async (event: RunEvent, member: FamilyMember): Promise<void> => {
       const { runId } = member
       const isChild = runId !== run.runId
       if (event.type === 'approval.answered' || event.type === 'step.finished')
@@ -76,7 +76,7 @@ export async function follow(run: FollowedRun, options: FollowOptions): Promise<
       if (event.type === 'agent.update') questions.follow(event.update, event.attempt, runId)
       if (event.type === 'run.finished' && !isChild) exitCode = exitCodeOfRun(event.status, event.reason)
     }
-    await eachEvent(run.runId, { events: run.events, tell, childrenAtOnce: run.childrenAtOnce })
+    await eachEvent(run.runId, { events: run.events, report, childrenAtOnce: run.childrenAtOnce })
     if (options.json) await out.write(lines.result(await run.view()))
   } finally {
     quiet?.()

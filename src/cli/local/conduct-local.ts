@@ -16,7 +16,7 @@ import { follow } from '../follow/follow.ts'
 import { variableValues } from '../option-values.ts'
 import { checkApproved, colorChoice, setOutputPath, shownBytes } from '../run-options.ts'
 import { productVersion } from '../version.ts'
-import { problemsText, readSource, tellProblems, type WorkflowSource } from '../workflow-source.ts'
+import { problemsText, readSource, reportProblems, type WorkflowSource } from '../workflow-source.ts'
 import { errandHome } from './errand-home.ts'
 import { keepSecretsIn } from './local-sessions.ts'
 import { openStateFolder } from './state-folder.ts'
@@ -109,7 +109,7 @@ export async function conductHere(
     if (options.state === undefined) dropOldSpills(spill, runId)
     return exitCode
   } catch (error) {
-    if (source !== undefined && tellProblems(error, source, options.json)) return exitCodes.usage
+    if (source !== undefined && reportProblems(error, source, options.json)) return exitCodes.usage
     throw error
   } finally {
     await close()

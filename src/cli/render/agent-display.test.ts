@@ -173,11 +173,11 @@ test('a line that passes stays one line, however narrow the terminal and wide it
 
 test('a tool that failed or was denied says why, in its first line', () => {
   const output = '\n/etc/x is outside the working folder\nmore'
-  const told = (status: 'failed' | 'denied' | 'completed') =>
+  const lineOf = (status: 'failed' | 'denied' | 'completed') =>
     shown([tool({ title: 'Write', status, output })])
-  assert.equal(told('denied'), 'denied    Write\n    /etc/x is outside the working folder ...\n')
-  assert.equal(told('failed'), 'failed    Write\n    /etc/x is outside the working folder ...\n')
-  assert.equal(told('completed'), 'completed Write\n')
+  assert.equal(lineOf('denied'), 'denied    Write\n    /etc/x is outside the working folder ...\n')
+  assert.equal(lineOf('failed'), 'failed    Write\n    /etc/x is outside the working folder ...\n')
+  assert.equal(lineOf('completed'), 'completed Write\n')
 })
 
 test('that an agent runs in no box has a line of its own', () => {

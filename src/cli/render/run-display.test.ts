@@ -423,9 +423,9 @@ test('a quiet step is told to be running, at growing intervals and for how long'
   const { add, due } = atClock()
   add(0, started('build', 'a'))
   add(0, created(1, 'build', 'a'))
-  const told = Array.from({ length: 1200 }, (_, second) => due(second)).filter((text) => text !== '')
+  const printed = Array.from({ length: 1200 }, (_, second) => due(second)).filter((text) => text !== '')
   const line = (time: string) => `… still running: build on a (${time})\n`
-  assert.deepEqual(told, ['30 s', '1 m 00 s', '2 m 00 s', '5 m 00 s', '10 m 00 s', '15 m 00 s'].map(line))
+  assert.deepEqual(printed, ['30 s', '1 m 00 s', '2 m 00 s', '5 m 00 s', '10 m 00 s', '15 m 00 s'].map(line))
   add(1200, output(1, 'build', 'a', 'a sign of life\n'))
   assert.equal(due(1499), '')
   assert.equal(due(1500), line('25 m 00 s'))

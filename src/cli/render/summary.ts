@@ -243,10 +243,10 @@ export function boxesText(steps: readonly Pick<StepView, 'step' | 'instances'>[]
       if (box === '') return []
       const more =
         refused.length > MOST_REFUSED ? [`and ${refused.length - MOST_REFUSED} more hosts refused`] : []
-      const told = refused
+      const reported = refused
         .slice(0, MOST_REFUSED)
         .map(({ host, ...rest }) => refusedText({ to: host, ...rest }))
-      return [`${step} ${box}`, ...[...told, ...more].map((text) => `  ${text}`)]
+      return [`${step} ${box}`, ...[...reported, ...more].map((text) => `  ${text}`)]
     }),
   )
   return [...new Set(lines)].map((line) => `${lineText(line)}\n`).join('')

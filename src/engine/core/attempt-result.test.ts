@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { scriptedEngine, step, told, until } from '../../../test/support/scripted-engine.ts'
+import { scriptedEngine, step, statusesOf, until } from '../../../test/support/scripted-engine.ts'
 
 test('a failed try is repeated after a delay that grows up to its most', async (t) => {
   const { submit, engine, host, clock } = scriptedEngine(t, (spec) => (spec.try < 5 ? 'failed' : 'success'))
@@ -82,7 +82,7 @@ test('no try follows a cancellation, neither of what waits for one nor of what w
   await host.endOf('a', 'failed')
   await engine.cancel(waits)
   assert.equal((await engine.done(waits)).status, 'canceled')
-  assert.deepEqual([told(await engine.view(waits)), clock.pendingMs], [['a: canceled canceled'], []])
+  assert.deepEqual([statusesOf(await engine.view(waits)), clock.pendingMs], [['a: canceled canceled'], []])
   host.obeys = false
   const runs = await submit([step('b', { retry })])
   await engine.cancel(runs)
@@ -98,7 +98,7 @@ test('a step that came through before its cancellation reached it is a success',
   await engine.cancel(runId)
   await host.endOf('a', 'success')
   await engine.done(runId)
-  assert.deepEqual(told(await engine.view(runId)), ['a: success', 'b: skipped canceled'])
+  assert.deepEqual(statusesOf(await engine.view(runId)), ['a: success', 'b: skipped canceled'])
 })
 
 test('a try that another may follow is not to go on without the hub; the last one is, unless the step says so', async (t) => {

@@ -105,8 +105,8 @@ test('a question of an agent has its command, and its id where nothing of it is 
   assert.deepEqual(await asked({ ...test, expires_at: 'T' }), { ...all('q1'), expires_at: 'T' })
   assert.deepEqual(await asked({ ...test, paths: ['/w/runs/run_1a'] }), all('q3'))
   assert.deepEqual(await asked({ ...test, paths: ['/w/shop'] }), { ...all('q5'), folder: '/w/shop' })
-  const told = input({ command: 'npm test', description: 'Run the tests' })
-  assert.deepEqual(await asked({ ...told, title: 'Run the tests' }), all('q7'))
+  const title = input({ command: 'npm test', description: 'Run the tests' })
+  assert.deepEqual(await asked({ ...title, title: 'Run the tests' }), all('q7'))
   // A field left out here must be read before the request can be allowed.
   const bare = { text: 'npm test' }
   assert.deepEqual(await asked(input({ command: 'npm test', sandbox: false })), bare)
@@ -136,21 +136,21 @@ test('a row tells of the latest session, with its last words once they are said'
   const { sink } = host.of('talk')
   const row = async () => runSummary((await store.get(id))!).session
   let seq = 0
-  const tell = (update: AgentUpdate) => sink.report({ type: 'update', update }, ++seq)
-  await tell({ kind: 'message', text: 'of no session' })
+  const report = (update: AgentUpdate) => sink.report({ type: 'update', update }, ++seq)
+  await report({ kind: 'message', text: 'of no session' })
   assert.equal(await row(), undefined)
-  await tell({ kind: 'session', agent: 'acp', model: 'm', origin: 'new' })
-  await tell({ kind: 'message', text: '\n First\n' })
-  await tell({ kind: 'message', text: `words ${'x'.repeat(900)}` })
+  await report({ kind: 'session', agent: 'acp', model: 'm', origin: 'new' })
+  await report({ kind: 'message', text: '\n First\n' })
+  await report({ kind: 'message', text: `words ${'x'.repeat(900)}` })
   assert.deepEqual(await row(), { agent: 'acp', model: 'm' })
   const used = { input_tokens: 1, cached_input_tokens: 20, output_tokens: 300, cost_usd: 0.5 }
-  await tell({ kind: 'usage', turn: used, session: used })
+  await report({ kind: 'usage', turn: used, session: used })
   const { last_words, ...rest } = (await row())!
   assert.deepEqual(rest, { agent: 'acp', model: 'm', tokens: 321, cost_usd: 0.5 })
   assert.match(last_words!, /^First words x+…$/)
   assert.equal(last_words!.length, 200)
-  await tell({ kind: 'message', text: 'Second.' })
-  await tell({ kind: 'turn_ended', stop_reason: 'end_turn' })
+  await report({ kind: 'message', text: 'Second.' })
+  await report({ kind: 'turn_ended', stop_reason: 'end_turn' })
   assert.equal((await row())!.last_words, 'Second.')
 })
 

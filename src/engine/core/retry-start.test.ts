@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { inventory, scriptedEngine, step, told } from '../../../test/support/scripted-engine.ts'
+import { inventory, scriptedEngine, step, statusesOf } from '../../../test/support/scripted-engine.ts'
 import type { RetryPlan } from '../../contract/runs/retry.ts'
 import type { WorkflowFile } from '../../contract/workflow.ts'
 
@@ -55,7 +55,7 @@ test('one host of a step runs again with what needs it; another that failed stay
   await engine.done(second.run_id)
   const view = await engine.view(second.run_id)
   assert.deepEqual(host.ran.slice(before), ['b@y'])
-  assert.deepEqual(told(view), ['a: success', 'b: failed exit_code', 'c: skipped upstream'])
+  assert.deepEqual(statusesOf(view), ['a: success', 'b: failed exit_code', 'c: skipped upstream'])
   assert.deepEqual(
     view.steps[1]!.instances.map(({ host, status, reason }) => [host, status, reason]),
     [
@@ -83,7 +83,7 @@ test('a step runs past its condition by explicit choice, and one that is left ou
   const first = await play([step('a', { when: "${GO} == 'yes'" }), step('b'), step('c')], {
     env: { GO: 'no' },
   })
-  assert.deepEqual(told(first), ['a: skipped condition', 'b: failed exit_code', 'c: skipped upstream'])
+  assert.deepEqual(statusesOf(first), ['a: skipped condition', 'b: failed exit_code', 'c: skipped upstream'])
   const asked = { only: 'failed', run_anyway: ['a'], skip: ['b'] } as const
   const request = { ...asked, run_anyway: [...asked.run_anyway], skip: [...asked.skip] }
   const plan = await engine.retryPlan(first.run_id, request)
@@ -91,7 +91,7 @@ test('a step runs past its condition by explicit choice, and one that is left ou
   assert.equal(plan.cli, `errand runs retry ${first.run_id} --failed --run-anyway a --skip b`)
   const { run_id } = await engine.retry(first.run_id, request)
   assert.equal((await engine.done(run_id)).status, 'success')
-  assert.deepEqual(told(await engine.view(run_id)), ['a: success', 'b: skipped left_out', 'c: success'])
+  assert.deepEqual(statusesOf(await engine.view(run_id)), ['a: success', 'b: skipped left_out', 'c: success'])
   assert.deepEqual(host.ran, ['b', 'a', 'c'])
 })
 

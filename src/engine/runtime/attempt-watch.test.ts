@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { alteredStore } from '../../../test/support/altered-store.ts'
-import { scriptedEngine, step, told, until } from '../../../test/support/scripted-engine.ts'
+import { scriptedEngine, step, statusesOf, until } from '../../../test/support/scripted-engine.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { MemoryRunStore } from '../../stores/runs/memory.ts'
 
@@ -120,10 +120,10 @@ test('which secrets an attempt is given is told once, and again where it was giv
   await sink.report({ type: 'ended', outcome: 'success' }, 1)
   await engine.done(runId)
   sink.secrets!(given('late'))
-  const told = (await events(runId)).flatMap((event) =>
+  const reported = (await events(runId)).flatMap((event) =>
     event.type === 'attempt.secrets' ? [event.secrets] : [],
   )
-  assert.deepEqual(told, [given('boss'), given('ann')])
+  assert.deepEqual(reported, [given('boss'), given('ann')])
   const [attempt] = (await engine.view(runId)).steps[0]!.instances[0]!.attempts
   assert.deepEqual(attempt?.secrets, given('ann'))
 })
@@ -210,7 +210,7 @@ test('the first end counts; what comes after it changes nothing', async (t) => {
   await host.endOf('b')
   await sink.report({ type: 'ended', outcome: 'failed' }, 1)
   await engine.done(runId)
-  assert.deepEqual(told(await engine.view(runId)), ['a: success', 'b: success'])
+  assert.deepEqual(statusesOf(await engine.view(runId)), ['a: success', 'b: success'])
   assert.equal((await events(runId)).at(-1)?.type, 'run.finished')
 })
 
@@ -220,7 +220,7 @@ test('a success whose output differs at the two ends is a failure, and says so',
     streams: { stdout: { length: 5, sha256: 'x' } },
   }))
   const view = await play([step('a')])
-  assert.deepEqual(told(view), ['a: failed output_mismatch'])
+  assert.deepEqual(statusesOf(view), ['a: failed output_mismatch'])
   assert.match(view.message ?? '', /stdout is 5 bytes where it was made and 3 bytes here/)
 })
 
@@ -230,14 +230,14 @@ test('a failure keeps its own reason where the output differs too', async (t) =>
     reason: 'oom',
     streams: { stdout: { length: 5, sha256: 'x' } },
   }))
-  assert.deepEqual(told(await play([step('a')])), ['a: failed oom'])
+  assert.deepEqual(statusesOf(await play([step('a')])), ['a: failed oom'])
 })
 
 test('an output that cannot be sealed fails the attempt rather than keeping it for ever', async (t) => {
   const { play, outputs } = scriptedEngine(t, () => ({ writes: 'abc' }))
   outputs.seal = async () => Promise.reject(new ErrandError('disk_full', 'The disk is full.'))
   const view = await play([step('a')])
-  assert.deepEqual(told(view), ['a: failed output_failed'])
+  assert.deepEqual(statusesOf(view), ['a: failed output_failed'])
   assert.match(view.message ?? '', /stdout could not be kept: The disk is full/)
 })
 
@@ -250,22 +250,22 @@ test('output is told of once it lasts, and what comes meanwhile with the next ev
   }
   const runId = await submit([step('a')])
   const { sink } = host.of('a')
-  const toldLengths = async () =>
+  const reportedLengths = async () =>
     (await events(runId)).flatMap((event) => (event.type === 'output' ? [event.length] : []))
   await sink.output('stdout', 0, Buffer.from('first'))
   await until(() => syncs.length === 1)
   await sink.output('stdout', 5, Buffer.from(' and more'))
   await sink.report({ type: 'phase', phase: 'later' }, 1)
-  assert.deepEqual(await toldLengths(), [])
+  assert.deepEqual(await reportedLengths(), [])
   syncs[0]!.resolve()
   await until(() => syncs.length === 2)
   await sink.report({ type: 'phase', phase: 'even later' }, 1)
-  assert.deepEqual(await toldLengths(), [5])
+  assert.deepEqual(await reportedLengths(), [5])
   const ended = sink.report({ type: 'ended', outcome: 'success' }, 1)
   syncs[1]!.resolve()
   await ended
   await engine.done(runId)
-  assert.deepEqual(await toldLengths(), [5, 9])
+  assert.deepEqual(await reportedLengths(), [5, 9])
 })
 
 test('output that may not last is told of at the end alone, which waits for it', async (t) => {
@@ -291,7 +291,7 @@ test('an output that cannot be begun fails the attempt, and gives its place back
   outputs.begin = () => {
     throw new ErrandError('disk_full', 'The folder cannot be made.')
   }
-  assert.deepEqual(told(await play([step('a')])), ['a: failed output_failed'])
+  assert.deepEqual(statusesOf(await play([step('a')])), ['a: failed output_failed'])
   assert.deepEqual([host.ran, host.placed.size], [[], 0])
 })
 

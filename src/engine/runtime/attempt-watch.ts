@@ -32,8 +32,8 @@ export class AttemptWatch implements AttemptSink {
   readonly #forget: () => void
   #joiner = new OutputJoiner()
   #timer: NodeJS.Timeout | undefined
-  #toldAtMs = Number.NEGATIVE_INFINITY
-  #telling: Promise<void> | undefined
+  #reportedAtMs = Number.NEGATIVE_INFINITY
+  #reporting: Promise<void> | undefined
   /** True when some output may not be on disk. */
   #unsynced = false
   #ending: Promise<void> | undefined
@@ -58,23 +58,23 @@ export class AttemptWatch implements AttemptSink {
   }
 
   /** Reports, after a restart, what the output store has beyond the log. Returns the stored lengths. */
-  async recover(told: Partial<Record<StreamName, number>>): Promise<Partial<Record<StreamName, number>>> {
+  async recover(reported: Partial<Record<StreamName, number>>): Promise<Partial<Record<StreamName, number>>> {
     const { outputs } = this.#ports
     const overLimit = this.#attempt.cancel === 'output_limit'
     const known = []
     for (const stream of ['stdout', 'stderr'] as const) {
-      const synced = told[stream] ?? 0
+      const synced = reported[stream] ?? 0
       // Over the limit nothing is sent again; the bytes were synced before the limit counted.
       const cut = overLimit ? undefined : outputs.recover?.(this.#id, stream, synced)
       const kept = await (cut ?? outputs.length(this.#id, stream))
       if (kept === 0 && synced === 0) continue
       const tail = await outputs.read(this.#id, stream, Math.max(0, kept - 3), kept)
-      known.push({ stream, told: synced, kept, tail })
+      known.push({ stream, reported: synced, stored: kept, tail })
     }
     this.#joiner = new OutputJoiner(known)
-    for (const { kept } of known) this.#output?.count(kept)
+    for (const { stored } of known) this.#output?.count(stored)
     if (overLimit) this.#overLimit = this.#attempt.cancel_message
-    return Object.fromEntries(known.map(({ stream, kept }) => [stream, kept]))
+    return Object.fromEntries(known.map(({ stream, stored }) => [stream, stored]))
   }
 
   waiting(why: string): void {
@@ -158,8 +158,8 @@ export class AttemptWatch implements AttemptSink {
   ): Promise<number> {
     try {
       const kept = await this.#ports.outputs.append(this.#id, stream, offset, bytes)
-      if (this.#joiner.add(stream, bytes, kept, unordered)) this.#tell()
-      else this.#timer ??= setTimeout(() => this.#tell(), this.#waitMs())
+      if (this.#joiner.add(stream, bytes, kept, unordered)) this.#report()
+      else this.#timer ??= setTimeout(() => this.#report(), this.#waitMs())
       return kept
     } catch (error) {
       this.#output?.giveBack(counted)
@@ -223,26 +223,26 @@ export class AttemptWatch implements AttemptSink {
   }
 
   #waitMs(): number {
-    return Math.max(FIRST_OUTPUT_EVENT_MS, this.#toldAtMs + OUTPUT_EVENT_MS - performance.now())
+    return Math.max(FIRST_OUTPUT_EVENT_MS, this.#reportedAtMs + OUTPUT_EVENT_MS - performance.now())
   }
 
-  #tell(): void {
+  #report(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
-    if (this.#closed || this.#over || this.#ending || this.#telling || this.#unsynced) return
-    const isFirst = performance.now() - this.#toldAtMs > 2 * OUTPUT_EVENT_MS
-    this.#toldAtMs = performance.now()
-    this.#telling = this.#tellSynced(!isFirst).finally(() => {
-      this.#telling = undefined
+    if (this.#closed || this.#over || this.#ending || this.#reporting || this.#unsynced) return
+    const isFirst = performance.now() - this.#reportedAtMs > 2 * OUTPUT_EVENT_MS
+    this.#reportedAtMs = performance.now()
+    this.#reporting = this.#reportSynced(!isFirst).finally(() => {
+      this.#reporting = undefined
       if (this.#closed || this.#ending || this.#over) return
-      if (this.#joiner.isFull) this.#tell()
+      if (this.#joiner.isFull) this.#report()
       else if (this.#joiner.due(false).size > 0)
-        this.#timer ??= setTimeout(() => this.#tell(), this.#waitMs())
+        this.#timer ??= setTimeout(() => this.#report(), this.#waitMs())
     })
   }
 
   /** Syncs and records the output that is due; output that comes meanwhile goes into the next event. */
-  async #tellSynced(lazy: boolean): Promise<void> {
+  async #reportSynced(lazy: boolean): Promise<void> {
     const due = this.#joiner.due(false)
     try {
       await Promise.all([...due.keys()].map((stream) => this.#ports.outputs.sync(this.#id, stream)))
@@ -262,7 +262,7 @@ export class AttemptWatch implements AttemptSink {
   }
 
   async #end(reported: AttemptEnd): Promise<void> {
-    await this.#telling
+    await this.#reporting
     const end = await sealed(this.#ports.outputs, this.#id, this.#joiner.streams, this.#withLimit(reported))
     clearTimeout(this.#timer)
     let late: Late[] = []

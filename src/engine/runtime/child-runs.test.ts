@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { alteredStore } from '../../../test/support/altered-store.ts'
-import { scriptedEngine, step, told, until } from '../../../test/support/scripted-engine.ts'
+import { scriptedEngine, step, statusesOf, until } from '../../../test/support/scripted-engine.ts'
 import { dyingStore } from '../../../test/support/simulated-world.ts'
 import type { WorkflowFile } from '../../contract/workflow.ts'
 import { MemoryRunStore } from '../../stores/runs/memory.ts'
@@ -25,7 +25,7 @@ test('a sub-workflow is a run of its own: inputs go in, and its outputs become v
     {},
     { vars: { M: 4 }, owner: 'me' },
   )
-  assert.deepEqual([view.status, ...told(view)], ['success', 'child: success', 'after: success'])
+  assert.deepEqual([view.status, ...statusesOf(view)], ['success', 'child: success', 'after: success'])
   assert.equal(host.begun.at(-1)?.env.RESULT, 'r40')
   const child = await engine.get(view.steps[0]!.child_run_ids![0]!)
   assert.deepEqual(
@@ -37,7 +37,7 @@ test('a sub-workflow is a run of its own: inputs go in, and its outputs become v
 test('a sub-workflow that fails, or cannot begin, fails its step', async (t) => {
   const { play } = scriptedEngine(t, () => 'failed')
   const view = await play([sub('child', [step('work')]), step('after')])
-  assert.deepEqual(told(view), ['child: failed child_failed', 'after: skipped upstream'])
+  assert.deepEqual(statusesOf(view), ['child: failed child_failed', 'after: skipped upstream'])
   assert.match(view.message ?? '', /Step "child > work" failed/)
   const missing = await play(
     [sub('child', [step('work')], { inputs: { N: { type: 'number' } } }, { N: '${M}' })],
@@ -72,7 +72,7 @@ test('a sub-workflow canceled by itself cancels its step', async (t) => {
   const [childId] = (await engine.view(runId)).steps[0]!.child_run_ids!
   await engine.cancel(childId!)
   await engine.done(runId)
-  assert.deepEqual(told(await engine.view(runId)), ['child: canceled canceled'])
+  assert.deepEqual(statusesOf(await engine.view(runId)), ['child: canceled canceled'])
 })
 
 test('a parent canceled before its child is there leaves none running', async (t) => {

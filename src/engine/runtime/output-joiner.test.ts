@@ -21,12 +21,12 @@ test('however text is split, sent again and told of, its ranges join without a h
       for (const { offset, length } of ranges)
         assert.equal(Buffer.from(bytes.subarray(offset, offset + length).toString()).length, length)
       ranges.push(...joiner.take(joiner.due(true)))
-      let told = 0
+      let reported = 0
       for (const { offset, length } of ranges) {
-        assert.equal(offset, told)
-        told += length
+        assert.equal(offset, reported)
+        reported += length
       }
-      assert.equal(told, kept)
+      assert.equal(reported, kept)
     }),
   )
 })
@@ -68,15 +68,15 @@ test('both streams are told of in the order in which they came, near their place
       const before = ranges.length
       ranges.push(...joiner.take(joiner.due(true)))
       assert.ok(ranges.length - before <= 2 * Math.ceil((kept.stdout + kept.stderr) / 16_384) + 8)
-      const told = { stdout: 0, stderr: 0 }
+      const reported = { stdout: 0, stderr: 0 }
       let seen = 0
       for (const { stream, offset, length } of ranges) {
-        assert.equal(offset, told[stream])
-        told[stream] += length
-        for (; seen < places.length && places[seen]![0] <= told.stderr; seen++)
-          assert.ok(Math.abs(places[seen]![1] - told.stdout) <= 16_384)
+        assert.equal(offset, reported[stream])
+        reported[stream] += length
+        for (; seen < places.length && places[seen]![0] <= reported.stderr; seen++)
+          assert.ok(Math.abs(places[seen]![1] - reported.stdout) <= 16_384)
       }
-      assert.deepEqual(told, kept)
+      assert.deepEqual(reported, kept)
     }),
   )
 })

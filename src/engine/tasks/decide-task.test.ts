@@ -101,8 +101,8 @@ test('after a try without a verdict another follows in its time, from the last k
 test('the end of a try is the outcome of the task', () => {
   const outcome = (event: object, more: Partial<TryEnd> = {}, task = testTask(), ...log: NewTaskEvent[]) => {
     const end = { event: ended(event), without_verdict: false, no_change: false, ...more }
-    const told = endTry({ task, fold: foldOf(begun, ...log), now_ms }, end, { first_ms: 1, chance: 0 })[1]
-    return told?.type === 'task.state' ? [told.state, told.reason ?? told.message] : told
+    const emitted = endTry({ task, fold: foldOf(begun, ...log), now_ms }, end, { first_ms: 1, chance: 0 })[1]
+    return emitted?.type === 'task.state' ? [emitted.state, emitted.reason ?? emitted.message] : emitted
   }
   const from = { run_id: 'run_1', seq: 5 }
   const request = (state: 'open' | 'merged'): NewTaskEvent => ({

@@ -55,9 +55,9 @@ test('a retry counts crashes anew; begun before the agent it forgets the kept wo
   ]
   const again = foldOf(...before, state('pending', { stage: 'implement' }))
   assert.deepEqual([again.from, again.checkpoint?.next, again.no_verdicts], ['implement', 'implement', 0])
-  const told = [...before, state('pending', { stage: 'implement', prompt: 'smaller' }), begun('run_2', 2)]
-  assert.equal(foldOf(...told).follow.prompt, 'smaller')
-  assert.equal(foldOf(...told, ended('run_2')).follow.prompt, undefined)
+  const reported = [...before, state('pending', { stage: 'implement', prompt: 'smaller' }), begun('run_2', 2)]
+  assert.equal(foldOf(...reported).follow.prompt, 'smaller')
+  assert.equal(foldOf(...reported, ended('run_2')).follow.prompt, undefined)
   const anew = foldOf(...before, state('pending', { stage: 'workspace' }))
   assert.deepEqual([anew.from, anew.checkpoint], ['workspace', undefined])
   const asBefore = foldOf(...before, state('pending'))

@@ -172,13 +172,13 @@ function ended(state: TaskFold, event: TaskEventOf<'task.try_ended'>): TaskFold 
 
 function moved(state: TaskFold, event: TaskEventOf<'task.state'>): TaskFold {
   const { reason, message, stage, prompt, metadata } = event
-  const told = metadata === undefined ? state.metadata : { ...state.metadata, ...metadata }
+  const merged = metadata === undefined ? state.metadata : { ...state.metadata, ...metadata }
   // Adds facts without a change of state.
   if (event.state === state.state)
-    return { ...state, reason: reason ?? state.reason, message: message ?? state.message, metadata: told }
+    return { ...state, reason: reason ?? state.reason, message: message ?? state.message, metadata: merged }
   const to = moveTask(state.state, event.state)
   const next: TaskFold = {
-    ...{ ...state, state: to, reason, message, why: undefined, metadata: told },
+    ...{ ...state, state: to, reason, message, why: undefined, metadata: merged },
     follow: followAfter(state.follow, to, event.time),
   }
   if (isFinalTask(to) || to === 'in_review') return { ...next, retry_at: undefined, no_verdicts: 0 }

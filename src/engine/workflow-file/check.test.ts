@@ -8,14 +8,14 @@ const check = (text: string) => parseWorkflow(text, { catalog, file: 'flow.yaml'
 /** Makes a workflow of the given steps, each a line of YAML. */
 const steps = (lines: readonly string[], more = '') =>
   `version: v0.1\nname: w\n${more}steps:\n${lines.map((line) => `  - ${line}\n`).join('')}`
-const told = (text: string) =>
+const problemsOf = (text: string) =>
   check(text).problems.map(
     ({ line, column, message, hint }) => `${line}:${column} ${message}${hint ? ` | ${hint}` : ''}`,
   )
 
 /** Returns the only problem of a workflow. */
 function only(text: string): string {
-  const all = told(text)
+  const all = problemsOf(text)
   assert.equal(all.length, 1, all.join('\n'))
   return all[0]!
 }
@@ -78,7 +78,7 @@ steps:
     when: \${A} = 1
     timeout_seconds: 5m
 `
-  assert.deepEqual(told(text), [
+  assert.deepEqual(problemsOf(text), [
     '1:1 name is missing | write name: demo',
     '1:10 version must be "v0.1", but is text "v0.2" | write version: v0.1',
     '2:1 unknown key "nam" at the top level | did you mean "name"?',
@@ -100,7 +100,7 @@ test('a file that is no workflow says what one begins with', () => {
   assert.match(only('# only a comment'), /the workflow is empty/)
   assert.match(only('- a'), /but this is a list/)
   assert.match(only('hello'), /but this is text "hello"/)
-  assert.match(told('name: x')[0]!, /version is missing \| write version: v0\.1/)
+  assert.match(problemsOf('name: x')[0]!, /version is missing \| write version: v0\.1/)
   assert.match(only('a: [1'), /not valid YAML/)
   for (const value of [undefined, null, 5, [], 'x'])
     assert.equal(checkWorkflow(value, { catalog }).problems.length, 1)
@@ -154,7 +154,7 @@ test('arguments are checked by their action, and rollbacks too', () => {
 
 test('what a command alone makes is refused in a file, also in a sub-workflow, with that command', () => {
   const step = 'steps: [{name: s, action: bot.serve, args: {}}]'
-  const told = (text: string) =>
+  const problemsOf = (text: string) =>
     parseWorkflow(`version: v0.1\nname: b\n${text}`, {
       catalog,
       readFile: () => `version: v0.1\nname: c\n${step}`,
@@ -164,8 +164,8 @@ test('what a command alone makes is refused in a file, also in a sub-workflow, w
     'action in step "s" names "bot.serve", which no file can have',
     'start it with: errand bot start',
   ]
-  assert.deepEqual(told(step), [says])
-  assert.deepEqual(told('steps: [{name: w, action: workflow.run, args: {file: c.yaml}}]'), [says])
+  assert.deepEqual(problemsOf(step), [says])
+  assert.deepEqual(problemsOf('steps: [{name: w, action: workflow.run, args: {file: c.yaml}}]'), [says])
 })
 
 test('what a variable will hold is left to the run', () => {
@@ -322,7 +322,7 @@ test('the default and choices of an input fit its type', () => {
 
 test('what reads like a variable and is none is warned of', () => {
   assert.deepEqual(
-    told(
+    problemsOf(
       steps(['{name: a, action: noop, when: OK == "true" && ${B}}'.replace(/when: (.*)}$/, "when: '$1'}")]),
     ),
     [
@@ -331,7 +331,7 @@ test('what reads like a variable and is none is warned of', () => {
   )
   assert.match(only(steps(["{name: a, action: noop, when: '!deploy'}"])), /deploy is plain text/)
   for (const fine of ['true', '1 == 1', '${A} == ok', 'ok == "${A}"', '"a" == "b"', 'linux-x64 == "x"'])
-    assert.deepEqual(told(steps([`{name: a, action: noop, when: '${fine}'}`])), [])
+    assert.deepEqual(problemsOf(steps([`{name: a, action: noop, when: '${fine}'}`])), [])
   const cmd = 'echo ${{ secrets.TOKEN }}'
   const { workflow, problems } = check(steps([`{name: a, action: cmd.run, args: {cmd: '${cmd}'}}`]))
   assert.ok(workflow)

@@ -74,10 +74,10 @@ function visible(text: string): string {
 }
 
 /** Longest text of a problem: names in it may come from strangers. */
-const MAX_TOLD = 1_000
+const MAX_REPORTED = 1_000
 
 /** Returns the text, or its beginning when it is too long. */
-export const cutShort = (text: string, most = MAX_TOLD): string =>
+export const cutShort = (text: string, most = MAX_REPORTED): string =>
   text.length <= most ? text : `${text.slice(0, most - 3)}...`
 
 interface Complaint {

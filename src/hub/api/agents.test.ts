@@ -306,8 +306,8 @@ test('of answers that come at once one counts, and the others are told by whom, 
   const [by, decision, key, as] = won === both[0] ? ['ann', 'allow', 'a', token] : ['bob', 'deny', 'b', bobs]
   assert.equal(won.json.input_id, key)
   const { details, message } = lost.json.error
-  const { at, ...told } = AnsweredQuestion.parse(details)
-  assert.deepEqual(told, { request_id: 'q1', decision, by, cause: 'person' })
+  const { at, ...reported } = AnsweredQuestion.parse(details)
+  assert.deepEqual(reported, { request_id: 'q1', decision, by, cause: 'person' })
   assert.ok(message.includes(`by ${by} at ${at}`), message)
   await until(id, isIdle)
   await call('POST', `/api/runs/${id}/input`, token, { close: true })

@@ -83,10 +83,10 @@ test('a run is its own until it is shared: to watch, then to take part, then no 
   assert.deepEqual((await unshare('ann', 'user=bob')).json.shares, [])
   assert.deepEqual([await readBy('bob'), (await prompt('bob')).status], [[404], 404])
   assert.equal((await unshare('ann', 'user=bob')).status, 404)
-  const told = (await log()).flatMap((event) =>
+  const entries = (await log()).flatMap((event) =>
     event.type === 'run.shared' || event.type === 'run.unshared' ? [[event.type, event.by]] : [],
   )
-  assert.deepEqual(told, [
+  assert.deepEqual(entries, [
     ['run.shared', 'ann'],
     ['run.shared', 'root'],
     ['run.unshared', 'ann'],

@@ -51,10 +51,10 @@ test('what waits and what runners are at is told by group and step, of others in
 
   const events = await fetch(`${hub.url}/api/events?topics=runners&access_token=${ann.token}`)
   const reader = events.body!.pipeThrough(new TextDecoderStream()).getReader()
-  let told = ''
-  while (!told.includes('event: waits')) told += (await reader.read()).value
+  let body = ''
+  while (!body.includes('event: waits')) body += (await reader.read()).value
   await reader.cancel()
-  assert.ok(told.includes('event: runners') && !told.includes('secret-step'))
+  assert.ok(body.includes('event: runners') && !body.includes('secret-step'))
 })
 
 test('an admin makes, renames and deletes groups; one in use stays, and says by what', async (t) => {

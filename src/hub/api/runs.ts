@@ -236,10 +236,10 @@ export function runStatusHandlers({ engine }: ApiContext) {
   } satisfies Partial<Handlers>
 }
 
-const telling: readonly StepStatus[] = ['failed', 'interrupted', 'canceled', 'running', 'waiting']
+const reportedFirst: readonly StepStatus[] = ['failed', 'interrupted', 'canceled', 'running', 'waiting']
 
 function runStatus(record: RunRecord, steps: readonly StepView[]): RunStatusView {
-  const wanted = record.finished_at === undefined ? telling.slice(3) : telling.slice(0, 3)
+  const wanted = record.finished_at === undefined ? reportedFirst.slice(3) : reportedFirst.slice(0, 3)
   const step = record.status === 'success' ? undefined : steps.find(({ status }) => wanted.includes(status))
   const instance = step?.instances.find(({ status }) => wanted.includes(status))
   const failed = record.status !== 'success' && record.finished_at !== undefined

@@ -106,11 +106,11 @@ test('a file of tasks is kept whole or not at all, with every fault told at once
     ],
   })
   assert.deepEqual([wrong.status, wrong.json.error.code], [400, 'task_invalid'])
-  const told = wrong.json.error.details.map((fault: { field: string; message: string }) => fault)
-  assert.deepEqual(told.map(({ field }: { field: string }) => field).sort(), [
+  const faults = wrong.json.error.details.map((fault: { field: string; message: string }) => fault)
+  assert.deepEqual(faults.map(({ field }: { field: string }) => field).sort(), [
     ...['body.tasks', 'body.tasks[0].dependencies[1]', 'body.tasks[2].repo_url', 'body.tasks[3].task_id'],
   ])
-  assert.ok(told.some(({ message }: { message: string }) => /circle: a → c → b → a/.test(message)))
+  assert.ok(faults.some(({ message }: { message: string }) => /circle: a → c → b → a/.test(message)))
   for (const [body, field] of [
     [{ task: { title: ' ' } }, 'body.task.title'],
     [{ task: titled('x', { titel: 'x' }) }, 'body.task.titel'],

@@ -52,16 +52,16 @@ export class StoredArtifacts {
   async add(
     { tenant, owner }: Asker,
     received: Received,
-    told: ToBeStored,
+    description: ToBeStored,
   ): Promise<{ id: string; isNew: boolean }> {
-    const task = taskOf(told.metadata)
+    const task = taskOf(description.metadata)
     const { bytes, sha256 } = received
     const gathered_by = named([tenant, owner, task])
-    const id = `art_${named([tenant, owner, task, told.name, sha256])}`
+    const id = `art_${named([tenant, owner, task, description.name, sha256])}`
     return await this.#mutex.run(gathered_by, async () => {
       await received.keep({ tenant, owner, stored: gathered_by })
       const created_at = new Date().toISOString()
-      const { name, type, media_type, metadata } = told
+      const { name, type, media_type, metadata } = description
       const isNew = await this.#options.store.add({
         ...{ id, tenant, owner, gathered_by, name, type, media_type, bytes, sha256, metadata, created_at },
       })
@@ -123,8 +123,8 @@ export class StoredArtifacts {
   /** Returns how many were removed. */
   async sweep(nowMs: number): Promise<number> {
     const { contents, store } = this.#options
-    const told = async (by: string) => new Set((await store.gathered(by)).map(({ sha256 }) => sha256))
-    return await contents.sweep(told, nowMs, 'stored')
+    const gathered = async (by: string) => new Set((await store.gathered(by)).map(({ sha256 }) => sha256))
+    return await contents.sweep(gathered, nowMs, 'stored')
   }
 
   /** Stops the daily removal; may be called twice. */

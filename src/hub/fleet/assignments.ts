@@ -146,7 +146,7 @@ export class Assignments {
     if (assignment.stage.type === 'ending' || isAside(assignment)) return
     this.#options.drop(assignment)
     assignment.stage = { type: 'ending' }
-    void this.#tell(assignment, end)
+    void this.#reportEnd(assignment, end)
   }
 
   /** Settles an attempt that has vanished. If it was canceled before, it ends as canceled. */
@@ -169,7 +169,7 @@ export class Assignments {
     )
   }
 
-  async #tell(assignment: Assignment, end: AttemptEnd): Promise<void> {
+  async #reportEnd(assignment: Assignment, end: AttemptEnd): Promise<void> {
     const { signal } = this.#options
     const backoff = new Backoff({ firstMs: 100, maxMs: 10_000 })
     while (!signal.aborted)

@@ -12,7 +12,7 @@ afterEach(() => {
   for (const world of open.splice(0)) world.close()
 })
 function openWorld(): TestingDispatch {
-  const world = new TestingDispatch({ tellEveryMs: 1 })
+  const world = new TestingDispatch({ reportIntervalMs: 1 })
   open.push(world)
   return world
 }

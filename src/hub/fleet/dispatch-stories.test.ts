@@ -40,8 +40,8 @@ test('runners come, go, stop, are drained and come back with less: what can be p
   )
 })
 
-function happen(world: TestingDispatch, index: number, told: Chapter): void {
-  const { what, which, user, cpus, memory_bytes, run, containers, overcommit } = told
+function happen(world: TestingDispatch, index: number, chapter: Chapter): void {
+  const { what, which, user, cpus, memory_bytes, run, containers, overcommit } = chapter
   const id = `r${which % 3}`
   const runner = world.runners.get(key(id))
   const list = what === 'cancel' ? world.waiting : world.running

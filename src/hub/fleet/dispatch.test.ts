@@ -402,14 +402,14 @@ test('what waits learns of another cause, and a hundred of them of other figures
   world.connect('r1', { slots: 1 })
   world.connect('r2', { slots: 1 })
   t.mock.timers.tick(500)
-  const told = () =>
+  const reasons = () =>
     waiting.filter((each) => each.stage.type === 'waiting').map((each) => world.whys.get(each)!)
   const two = 'all 2 runners of group "default" are busy (2 of 2 slots)'
-  for (const whys of told()) assert.deepEqual(whys, ['no runner is connected', two])
+  for (const whys of reasons()) assert.deepEqual(whys, ['no runner is connected', two])
   world.connect('r3', { slots: 1 })
   t.mock.timers.tick(500)
   const three = 'all 3 runners of group "default" are busy (3 of 3 slots)'
-  assert.equal(told().filter((whys) => whys.at(-1) === three).length, 100)
+  assert.equal(reasons().filter((whys) => whys.at(-1) === three).length, 100)
 })
 
 test('what all runners have rejected ends with what they said', () => {

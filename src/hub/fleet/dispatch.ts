@@ -27,7 +27,7 @@ export interface Patience {
   /** Longest time that a runner stays reserved, in milliseconds. Default 600,000. */
   keepMs?: number
   /** Shortest time between two updates of the reason for waiting, in milliseconds. Default 500. */
-  tellEveryMs?: number
+  reportIntervalMs?: number
 }
 
 export interface DispatchOptions extends Patience {
@@ -56,11 +56,11 @@ export class Dispatch {
   #arrivals = 0
 
   constructor(options: DispatchOptions) {
-    const { runners, assignments, signal, patience = 10, keepMs = 600_000, tellEveryMs = 500 } = options
+    const { runners, assignments, signal, patience = 10, keepMs = 600_000, reportIntervalMs: tellEveryMs = 500 } = options
     this.#options = options
     this.#queue = new Queue({
-      ...{ runners, signal, patience, keepMs, tellEveryMs, fairShare: this.#fairShare },
-      told: () => this.changed(),
+      ...{ runners, signal, patience, keepMs, reportIntervalMs: tellEveryMs, fairShare: this.#fairShare },
+      reported: () => this.changed(),
       whyElse: (need) => {
         const demand = demandOf(need)
         return demand && options.provisionedGroups?.why(groupOf(need.requires)!, demand)
@@ -81,7 +81,7 @@ export class Dispatch {
   /** Called when a runner has come or gone, or has more or less to do. */
   changed: () => void = () => {}
 
-  #told(): void {
+  #notifyChanged(): void {
     this.changed()
     this.#options.provisionedGroups?.changed()
   }
@@ -158,11 +158,11 @@ export class Dispatch {
   /** Starts an attempt after `place`, or without it when the run is resumed. */
   begin(assignment: Assignment, runner: RunnerKey | undefined): void {
     const { attempt_id } = assignment.spec
-    const told = this.#reserved.get(attempt_id)
+    const reserved = this.#reserved.get(attempt_id)
     this.#reserved.delete(attempt_id)
-    assignment.arrival = told?.arrival ?? ++this.#arrivals
+    assignment.arrival = reserved?.arrival ?? ++this.#arrivals
     if (runner === undefined) {
-      this.#enqueue(assignment, told?.waiting ?? '')
+      this.#enqueue(assignment, reserved?.waiting ?? '')
       return
     }
     this.#place(assignment, runner)
@@ -196,7 +196,7 @@ export class Dispatch {
 
   /** Releases what a finished attempt held and offers it to the next. */
   drop(assignment: Assignment): void {
-    if (this.#queue.leave(assignment)) this.#told()
+    if (this.#queue.leave(assignment)) this.#notifyChanged()
     this.#parked.delete(assignment)
     if (runnerOf(assignment) !== undefined) this.#free(assignment.spec.attempt_id)
   }
@@ -214,7 +214,7 @@ export class Dispatch {
    */
   rosterChanged(runner: Runner): void {
     this.#queue.rosterChanged(runner)
-    this.#told()
+    this.#notifyChanged()
   }
 
   #place(assignment: Assignment, runner: RunnerKey): void {
@@ -224,11 +224,11 @@ export class Dispatch {
     this.changed()
   }
 
-  #enqueue(assignment: Assignment, told: string): void {
-    assignment.stage = { type: 'waiting', why: told }
+  #enqueue(assignment: Assignment, why: string): void {
+    assignment.stage = { type: 'waiting', why }
     assignment.waitsSinceMs = performance.now()
     this.#queue.enter(assignment)
-    this.#told()
+    this.#notifyChanged()
   }
 
   /** Takes room on the runner for the attempt; a no-op if it has room already. */
@@ -241,7 +241,7 @@ export class Dispatch {
     const workspace = workspaceKey(spec.requires)
     if (runner.run === null)
       this.#options.provisionedGroups?.bound(runner.tenant, runner.id, { run_id: spec.run_id, workspace })
-    this.#told()
+    this.#notifyChanged()
     if (this.affinity.set(spec, workspace, key)) this.#queue.rehome(spec.run_id, workspace)
   }
 
@@ -250,7 +250,7 @@ export class Dispatch {
     if (!place) return
     this.#places.delete(attemptId)
     place.runner.give(attemptId)
-    this.#told()
+    this.#notifyChanged()
     this.#fairShare.gave(place.user)
     this.#queue.freed(place.runner)
   }

@@ -291,7 +291,7 @@ test('how a bot is counts from the runner that has it, as long as that is there'
   await assigned
   assert.equal(fleet.liveBot(attempt_id), undefined)
   assert.ok(fleet.heardForMs(attempt_id) >= 0)
-  const tell = async (ws: WebSocket, state: 'healthy' | 'unhealthy') => {
+  const sendState = async (ws: WebSocket, state: 'healthy' | 'unhealthy') => {
     ws.send(
       JSON.stringify({
         type: 'bots',
@@ -310,9 +310,9 @@ test('how a bot is counts from the runner that has it, as long as that is there'
     )
     await once(ws, 'message')
   }
-  await tell(other!, 'unhealthy')
+  await sendState(other!, 'unhealthy')
   assert.equal(fleet.liveBot(attempt_id), undefined)
-  await tell(own!, 'healthy')
+  await sendState(own!, 'healthy')
   assert.equal(fleet.liveBot(attempt_id)?.health?.state, 'healthy')
   own!.terminate()
   while (fleet.heardForMs(attempt_id) > 0) await new Promise(setImmediate)

@@ -7,7 +7,7 @@ import { Inbox } from './inbox.ts'
 
 function open() {
   const kept = { reports: [] as string[], stdout: '', stderr: '' }
-  const told = { acks: [] as boolean[], ended: 0, failed: 0, heldBytes: 0 }
+  const callbacks = { acks: [] as boolean[], ended: 0, failed: 0, heldBytes: 0 }
   const faults = { failing: false }
   const sink: AttemptSink = {
     waiting() {},
@@ -31,24 +31,24 @@ function open() {
     epoch: 1,
     from: { reports: 0, stdout: 0, stderr: 0 },
     ack: (resend) => {
-      told.acks.push(resend)
+      callbacks.acks.push(resend)
       if (resend) acked.resolve()
     },
-    ended: () => void told.ended++,
-    failed: () => void told.failed++,
+    ended: () => void callbacks.ended++,
+    failed: () => void callbacks.failed++,
     signal: stop.signal,
   })
   const meter = {
     took: (bytes: number) => {
-      told.heldBytes += bytes
+      callbacks.heldBytes += bytes
     },
     gave: (bytes: number) => {
-      told.heldBytes -= bytes
+      callbacks.heldBytes -= bytes
     },
   }
   const output = (stream: StreamName, offset: number, text: string) =>
     inbox.output(stream, offset, Buffer.from(text), meter)
-  return { inbox, output, kept, told, faults, stop, resendAsked: acked.promise }
+  return { inbox, output, kept, told: callbacks, faults, stop, resendAsked: acked.promise }
 }
 const settled = () => new Promise((resolve) => setImmediate(resolve))
 const ended = (length: number): AttemptReport => ({

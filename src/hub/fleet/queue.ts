@@ -29,11 +29,11 @@ export interface QueueOptions {
   /** Called when every runner that could take it has rejected it, after it has left the queue. */
   rejected(assignment: Assignment): void
   /** Called when the reason for waiting of some attempts has changed. */
-  told(): void
+  reported(): void
   signal: AbortSignal
   patience: number
   keepMs: number
-  tellEveryMs: number
+  reportIntervalMs: number
 }
 
 /** Describes the place in the queue that an attempt would get. */
@@ -46,7 +46,7 @@ export interface QueuePosition {
 }
 
 /** Limits how many attempts of a line are updated when only the figures in their reason have changed. */
-const TOLD_OF_LINE = 100
+const MAX_REPORTED_OF_LINE = 100
 
 /**
  * Queues attempts that wait for room. The user with the fewest slots comes first; among equals, the one who got a
@@ -62,7 +62,7 @@ export class Queue {
   /** Runners with room that has not been offered yet. */
   readonly #freed = new Set<Runner>()
   #offering = false
-  #teller: NodeJS.Timeout | undefined
+  #reportTimer: NodeJS.Timeout | undefined
 
   constructor(options: QueueOptions) {
     const { runners, patience, keepMs, signal } = options
@@ -74,7 +74,7 @@ export class Queue {
       freed: (runner) => this.freed(runner),
       signal,
     })
-    signal.addEventListener('abort', () => clearTimeout(this.#teller))
+    signal.addEventListener('abort', () => clearTimeout(this.#reportTimer))
   }
 
   get size(): number {
@@ -130,7 +130,7 @@ export class Queue {
 
   /** Soon updates the reason for waiting of every attempt. */
   retell(): void {
-    this.#tellSoon()
+    this.#scheduleReport()
   }
 
   /** Gives the attempt a runner at once, or queues it and says why it waits. */
@@ -172,7 +172,7 @@ export class Queue {
     } finally {
       this.#offering = false
     }
-    this.#tellSoon()
+    this.#scheduleReport()
   }
 
   /** Looks at all lines of a runner that came, went, or offers something else. */
@@ -244,7 +244,7 @@ export class Queue {
     while (line.users.size > 0) {
       const choice = this.#choice(line.need, line)
       if (choice.type === 'wait') {
-        this.#tellLine(line, choice)
+        this.#reportLine(line, choice)
         return
       }
       if (choice.type === 'runner')
@@ -275,7 +275,7 @@ export class Queue {
         waiting,
       })
     this.#waitQueues.add(line, assignment, this.#options.fairShare.enter(assignment.spec))
-    tell(assignment, line.waiting.why)
+    reportWaiting(assignment, line.waiting.why)
   }
 
   #positionOf(assignment: Assignment): QueuePosition {
@@ -288,22 +288,22 @@ export class Queue {
    * Schedules one update of all waiting attempts, at most one per `tellEveryMs`, because runners and slots change
    * often.
    */
-  #tellSoon(): void {
-    if (this.#teller || this.#waitQueues.size === 0 || this.#options.signal.aborted) return
-    this.#teller = setTimeout(() => {
-      this.#teller = undefined
+  #scheduleReport(): void {
+    if (this.#reportTimer || this.#waitQueues.size === 0 || this.#options.signal.aborted) return
+    this.#reportTimer = setTimeout(() => {
+      this.#reportTimer = undefined
       for (const line of this.#waitQueues.all()) this.#placeAll(line)
-    }, this.#options.tellEveryMs)
+    }, this.#options.reportIntervalMs)
   }
 
-  #tellLine(line: Line, waiting: Line['waiting']): void {
+  #reportLine(line: Line, waiting: Line['waiting']): void {
     const { cause, why } = line.waiting
     line.waiting = waiting
     if (waiting.why === why) return
     const all = [...line.users].flatMap((queue) => [...queue.waiting])
-    const most = waiting.cause === cause ? TOLD_OF_LINE : all.length
-    for (const assignment of all.slice(0, most)) tell(assignment, waiting.why)
-    this.#options.told()
+    const most = waiting.cause === cause ? MAX_REPORTED_OF_LINE : all.length
+    for (const assignment of all.slice(0, most)) reportWaiting(assignment, waiting.why)
+    this.#options.reported()
   }
 }
 
@@ -321,9 +321,9 @@ const larger = (one: Size, other: Size = one): Size => ({
 const lineKey = (need: string, home: RunnerKey | undefined, not: ReadonlySet<RunnerKey>): string =>
   JSON.stringify([need, home, [...not].sort()])
 
-function tell(assignment: Assignment, why: string): void {
-  const told = assignment.stage.type === 'waiting' ? assignment.stage.why : undefined
-  if (told === why) return
+function reportWaiting(assignment: Assignment, why: string): void {
+  const reported = assignment.stage.type === 'waiting' ? assignment.stage.why : undefined
+  if (reported === why) return
   assignment.stage = { type: 'waiting', why }
   assignment.sink.waiting(why)
 }

@@ -56,10 +56,10 @@ async function startWithSecrets(
 async function revealed(
   spec: AttemptSpec,
   source: SecretSource | undefined,
-  tell: (taken: TakenSecrets) => void,
+  onTaken: (taken: TakenSecrets) => void,
 ) {
   if (source === undefined) throw new ErrandError('secret_not_found', 'This hub keeps no secrets.')
-  return source.reveal(spec, tell)
+  return source.reveal(spec, onTaken)
 }
 
 function withoutSecrets(error: unknown): AttemptEnd {

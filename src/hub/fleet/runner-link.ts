@@ -68,7 +68,7 @@ export class RunnerLink implements Meter {
   readonly #liveness: Liveness
   readonly #helloTimer: NodeJS.Timeout
   #unkeptBytes = 0
-  #unknownTold = false
+  #unknownReported = false
 
   constructor(
     ws: WebSocket,
@@ -210,8 +210,8 @@ export class RunnerLink implements Meter {
   }
 
   #leaveAside(kind: string): void {
-    if (!this.#unknownTold) this.#handlers.unknown(this, kind)
-    this.#unknownTold = true
+    if (!this.#unknownReported) this.#handlers.unknown(this, kind)
+    this.#unknownReported = true
   }
 }
 

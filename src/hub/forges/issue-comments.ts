@@ -47,8 +47,8 @@ export class IssueComments {
   /** Ids of tasks that are not over, or whose end is not reported yet; stored. */
   readonly #owed = new Set<string>()
   /** Texts that this process has written, by task. */
-  readonly #told = new Map<string, string>()
-  #telling: Promise<void> | undefined
+  readonly #texts = new Map<string, string>()
+  #reporting: Promise<void> | undefined
   #isReady = false
 
   constructor(options: IssueCommentsOptions) {
@@ -73,18 +73,18 @@ export class IssueComments {
   /** Stops writing comments; may be called twice. */
   async close(): Promise<void> {
     this.#stop.abort()
-    await this.#telling
+    await this.#reporting
   }
 
   #begin(): void {
     if (!this.#isReady || this.#stop.signal.aborted) return
-    this.#telling ??= this.#tellAll().finally(() => {
-      this.#telling = undefined
+    this.#reporting ??= this.#reportAll().finally(() => {
+      this.#reporting = undefined
       if (this.#changed.size > 0) this.#begin()
     })
   }
 
-  async #tellAll(): Promise<void> {
+  async #reportAll(): Promise<void> {
     const { retryMs: firstMs = 5_000, log } = this.#options
     const { signal } = this.#stop
     const backoff = new Backoff({ firstMs, maxMs: MAX_WAIT_MS })
@@ -94,7 +94,7 @@ export class IssueComments {
         if (signal.aborted) return
         this.#changed.delete(id)
         try {
-          await this.#tell(id)
+          await this.#report(id)
         } catch (error) {
           if (signal.aborted) return
           failed++
@@ -107,7 +107,7 @@ export class IssueComments {
     }
   }
 
-  async #tell(id: string): Promise<void> {
+  async #report(id: string): Promise<void> {
     const { get, forgeOf, log } = this.#options
     const { signal } = this.#stop
     const task = await get(id)
@@ -121,7 +121,7 @@ export class IssueComments {
       this.#owed.add(id)
       await this.#keep()
     }
-    if (this.#told.get(id) !== text) {
+    if (this.#texts.get(id) !== text) {
       try {
         const forge = await forgeOf(address, task, { signal })
         const talk = { kind: 'issue', number: address.number } as const
@@ -132,10 +132,10 @@ export class IssueComments {
         if (!(error instanceof ErrandError) || LATER.includes(error.code)) throw error
         log(`The issue of task ${id} takes no comment: ${error.message}`, { level: 'warn' })
       }
-      this.#told.set(id, text)
+      this.#texts.set(id, text)
     }
     if (!isLast) return
-    this.#told.delete(id)
+    this.#texts.delete(id)
     this.#owed.delete(id)
     await this.#keep()
   }
@@ -156,7 +156,7 @@ export function commentOf({ id, state, reason, message, fold }: Omit<CommentedTa
     pull_request !== undefined
       ? `There is a pull request: ${pull_request.url}`
       : pushed && `The branch \`${pushed.branch}\` is pushed.`
-  const told = made === undefined ? '' : `\n\n${made}`
+  const texts = made === undefined ? '' : `\n\n${made}`
   const ended = follow?.stopped?.why === 'off' ? undefined : follow?.stopped
   const left = ended === undefined ? '' : `\n\nIt is left to a person. ${harmlessLine(ended.message)}`
   switch (state) {
@@ -167,10 +167,10 @@ export function commentOf({ id, state, reason, message, fold }: Omit<CommentedTa
     case 'no_change':
       return { text: `Errand has changed nothing.${why}`, isLast: true }
     case 'failed':
-      return { text: `Errand has failed at this (${reason ?? 'internal'}).${why}${told}`, isLast: true }
+      return { text: `Errand has failed at this (${reason ?? 'internal'}).${why}${texts}`, isLast: true }
     case 'canceled':
-      return { text: `Errand's work on this was canceled.${told}`, isLast: true }
+      return { text: `Errand's work on this was canceled.${texts}`, isLast: true }
     default:
-      return { text: `Errand has taken this up, as task ${id}.${told}`, isLast: false }
+      return { text: `Errand has taken this up, as task ${id}.${texts}`, isLast: false }
   }
 }

@@ -95,8 +95,8 @@ export function taskOfIssue(
  * anywhere else.
  */
 function webUrlOf(address: IssueAddress, { webUrl }: Pick<Issue, 'webUrl'>): string {
-  const told = issueAddress(webUrl)
-  const isSame = told !== undefined && isDeepStrictEqual(issueTaskName(told), issueTaskName(address))
+  const issue = issueAddress(webUrl)
+  const isSame = issue !== undefined && isDeepStrictEqual(issueTaskName(issue), issueTaskName(address))
   if (isSame) return webUrl
   const { protocol, host, path, number, kind } = address
   return `${protocol}://${host}/${path}${kind === 'gitlab' ? '/-' : ''}/issues/${number}`

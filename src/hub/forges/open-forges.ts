@@ -65,26 +65,26 @@ export const openForges =
     const { outside, timeoutMs = PATIENCE.timeoutMs } = more
     const patience = { ...PATIENCE, timeoutMs, fetch: forgeFetch?.(said?.api_url) }
     const { fetch } = patience
-    const tell = (error?: unknown) => {
+    const report = (error?: unknown) => {
       const service = { service: 'forge', address: host, tenant: user.tenant } as const
       if (error === undefined || hasAnswered(error)) outside?.worked(service)
       else if (isOutside(error)) outside?.failed(service, error)
     }
     const recognised = recogniseForge(address, { ...options, hosts, fetch, probeTimeoutMs: timeoutMs })
     const found = await recognised.catch((error) => {
-      tell(error)
+      report(error)
       throw error
     })
     const of = { ...user, repository: path }
     if (said?.app !== undefined && apps !== undefined) {
       const keyOf = async (name: string) => (await secrets.valueSeen(of, [name])) ?? noKey(name)
       const tokens = await apps.source({ host, repository: path }, appRights, keyOf)
-      return watched(openForge(found, path, { ...patience, tokens }), tell)
+      return watched(openForge(found, path, { ...patience, tokens }), report)
     }
     const names = said?.token === undefined ? TOKEN_SECRETS : [said.token]
     const server = `https://${host}/${path}`
     const token = await secrets.valueSeen(of, names, server)
-    const forge = watched(openForge(found, path, { ...patience, tokens: givenToken(token) }), tell)
+    const forge = watched(openForge(found, path, { ...patience, tokens: givenToken(token) }), report)
     if (token !== undefined) return forge
     const refusal = await secrets.refusal(of, names, server)
     const none = `The hub has no token for it. Keep one with: ${allowing({ name: names[0]! }, host)}`
@@ -98,18 +98,18 @@ const isOutside = (error: unknown): boolean =>
 const hasAnswered = (error: unknown): boolean => error instanceof Refused
 
 /** Wraps a forge and reports how each call went, with its error if it failed. */
-const watched = (forge: Forge, tell: (error?: unknown) => void): Forge =>
+const watched = (forge: Forge, report: (error?: unknown) => void): Forge =>
   settling(forge, (answer) => {
     answer.then(
-      () => tell(),
-      (error) => tell(error instanceof PerhapsArrived ? error.problem : error),
+      () => report(),
+      (error) => report(error instanceof PerhapsArrived ? error.problem : error),
     )
     return answer
   })
 
 /** Wraps a forge and hints at a missing token if it shows nothing without one. */
 function saying(forge: Forge, hint: string): Forge {
-  return settling(forge, (answer) => answer.catch((cause: unknown) => tellOfToken(cause, hint)))
+  return settling(forge, (answer) => answer.catch((cause: unknown) => throwTokenError(cause, hint)))
 }
 
 /** Wraps a forge so that its answers go through `take`. */
@@ -126,7 +126,7 @@ function settling(forge: Forge, take: (answer: Promise<unknown>) => Promise<unkn
   })
 }
 
-function tellOfToken(cause: unknown, hint: string): never {
+function throwTokenError(cause: unknown, hint: string): never {
   if (!(cause instanceof ErrandError) || !['repo_not_found', 'repo_auth', 'not_found'].includes(cause.code))
     throw cause
   throw new ErrandError(cause.code, cause.message, {

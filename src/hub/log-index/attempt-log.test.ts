@@ -16,15 +16,15 @@ class Log {
     const bytes = Buffer.from(text as string)
     const offset = this.bytes[stream].length
     this.bytes[stream] = Buffer.concat([this.bytes[stream], bytes])
-    this.#tell(
+    this.#record(
       { type: 'output', attempt: 1, step: 'a', host: 'b', stream, offset, length: bytes.length, unordered },
       atMs,
     )
   }
   end(): void {
-    this.#tell({ type: 'attempt.finished', attempt: 1, step: 'a', host: 'b', outcome: 'success' }, 0)
+    this.#record({ type: 'attempt.finished', attempt: 1, step: 'a', host: 'b', outcome: 'success' }, 0)
   }
-  #tell(event: object, atMs: number): void {
+  #record(event: object, atMs: number): void {
     const time = new Date(1_700_000_000_000 + atMs).toISOString()
     this.events.push({ ...event, time, seq: this.events.length + 1 } as unknown as RunEvent)
   }

@@ -47,7 +47,7 @@ export interface PoolsOptions {
 
 const CALLS_AT_ONCE = 5
 /** Milliseconds for which removed runners are still shown. */
-const TOLD_MS = 3_600_000
+const REPORT_INTERVAL_MS = 3_600_000
 /** Factor by which polls are more frequent while a runner that was connected is away. */
 const URGENCY = 5
 const WEEK_MS = 7 * 86_400_000
@@ -80,7 +80,7 @@ export class Pools {
   /** Removals have their own queue: a runner may take its time to go, and new ones do not wait for that. */
   readonly #removals = new Semaphore(CALLS_AT_ONCE)
   #fleet: PoolFleet | undefined
-  #told = () => {}
+  #notify = () => {}
   #planned = false
   #begun = false
 
@@ -109,7 +109,7 @@ export class Pools {
   /** Loads what the previous process has made. Call it before runs are resumed. */
   async recall(): Promise<void> {
     const { store } = this.#options
-    await store.forget(new Date(Date.now() - TOLD_MS).toISOString())
+    await store.forget(new Date(Date.now() - REPORT_INTERVAL_MS).toISOString())
     for (const row of await store.all())
       if (row.state === 'removed') this.#past.push(row)
       else this.#tracked.set(row.name, { row, work: undefined, idleSinceMs: undefined, away: false })
@@ -139,7 +139,7 @@ export class Pools {
 
   /** Registers a callback for whenever the result of `list` may have changed. */
   onChanged(call: () => void): void {
-    this.#told = call
+    this.#notify = call
   }
 
   /** Reports whether the group's runners are provisioned. */
@@ -280,7 +280,7 @@ export class Pools {
       )
         this.#remove(entry, 'emptied', 'Its group makes no runners any more.')
     if (pools.length > 0) fleet.retell()
-    this.#told()
+    this.#notify()
   }
 
   #note(entry: TrackedRunner, liveness: ReturnType<PoolFleet['liveness']>, pool: Pool, nowMs: number): void {
@@ -422,19 +422,19 @@ export class Pools {
     const backoff = new Backoff({ firstMs: 500, maxMs: 60_000 })
     await this.#fleet?.runners.drain({ tenant, id: name })
     const driver = this.#drivers.of(entry.row.pool)
-    for (let told = ''; ; )
+    for (let reported = ''; ; )
       try {
         await this.#removals.run(() => driver.remove(name, signal), signal)
         break
       } catch (error) {
         if (signal.aborted) return
         const text = provisionText(error)
-        if (text !== told) {
+        if (text !== reported) {
           log(`Runner "${name}" cannot be taken away yet: ${text}`, { level: 'warn', runner_id: name })
           this.#move(entry, { waits_for: text })
           this.changed()
         }
-        told = text
+        reported = text
         await sleep(backoff.next(), undefined, { signal }).catch(() => {})
         if (signal.aborted) return
       }
@@ -454,7 +454,7 @@ export class Pools {
   }
 
   #forgetPast(): void {
-    const since = new Date(Date.now() - TOLD_MS).toISOString()
+    const since = new Date(Date.now() - REPORT_INTERVAL_MS).toISOString()
     while (this.#past[0] !== undefined && this.#past[0].changed_at < since) this.#past.shift()
   }
 

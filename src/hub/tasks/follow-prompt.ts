@@ -38,11 +38,11 @@ export function followPrompt({ checks, notes, logs, fenceId }: FollowPrompt): st
     parts.push(
       'Checks of your pull request failed. Find out why, and mend the cause: no check may be taken away or made weaker.',
     )
-    const told = checks.slice(0, MOST_CHECKS)
-    if (checks.length > told.length)
-      parts.push(`${checks.length} checks failed; these are the first ${told.length}.`)
-    const room = Math.floor((MOST_BYTES - MOST_NOTES_BYTES - 4096) / told.length) - 512
-    for (const { name, summary } of told) {
+    const shown = checks.slice(0, MOST_CHECKS)
+    if (checks.length > shown.length)
+      parts.push(`${checks.length} checks failed; these are the first ${shown.length}.`)
+    const room = Math.floor((MOST_BYTES - MOST_NOTES_BYTES - 4096) / shown.length) - 512
+    for (const { name, summary } of shown) {
       const log = Object.hasOwn(logs, name) ? logs[name]! : summary
       const text = log.trim() === '' ? 'There is no log.' : endOf(visible(log).trimEnd(), room)
       parts.push(fenced('the end of the log of a failing check', `${oneLine(name)}\n\n${text}`, fenceId))

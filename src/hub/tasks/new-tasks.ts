@@ -145,8 +145,8 @@ export const maySeeTask = (by: Asker, { tenant, owner }: Pick<TaskRecord, 'tenan
 
 /** Returns the repository of a task. Older systems name it in the task's metadata instead. */
 export function repositoryOf({ repo_url, metadata }: Task): string | undefined {
-  const told = metadata.repo_url
-  return repo_url ?? (typeof told === 'string' && told !== '' ? told : undefined)
+  const repoUrl = metadata.repo_url
+  return repo_url ?? (typeof repoUrl === 'string' && repoUrl !== '' ? repoUrl : undefined)
 }
 
 export const opensPull = ({ push, pull_request }: Task): boolean => push && pull_request !== false

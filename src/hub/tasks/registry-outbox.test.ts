@@ -98,7 +98,7 @@ test('a registry that is away is told later, by another process too, from where 
   assert.match(lines[0]!, /told later: away/)
   const back = registryOf()
   const second = new RegistryOutbox({ store, registry: back.registry, log: () => {} })
-  await until(async () => (await store.untold(1)).length === 0)
+  await until(async () => (await store.unreported(1)).length === 0)
   assert.deepEqual(back.took, whole('a').slice(1))
   await second.close()
 })
@@ -116,7 +116,7 @@ test('what it refuses is left out and told to the operator, and what it fails at
   await until(() => took.includes('b done'))
   assert.ok(!took.includes('a done'))
   isBroken = false
-  await until(async () => (await store.untold(1)).length === 0)
+  await until(async () => (await store.unreported(1)).length === 0)
   assert.deepEqual(
     took.filter((what) => what.startsWith('a')),
     whole('a'),

@@ -27,7 +27,7 @@ export interface RepoPoolOptions {
 
 /** Milliseconds that making a slot may take: a new repository is cloned as a whole. */
 const MADE_WITHIN_MS = 10 * 60_000
-const TOLD_WITHIN_MS = 5_000
+const REPORT_TIMEOUT_MS = 5_000
 const ASKED_AGAIN_MS = 1_000
 const RETRY_AFTER_SECONDS = 5
 /** Limits the slots of one user, because runs need some too. */
@@ -182,7 +182,7 @@ export class RepoPool {
   }
 
   async #ask({ tenant, runner }: PoolSlot, ask: SlotAsk): Promise<RunnerAnswer> {
-    return await this.#options.asks.answer({ tenant, id: runner }, ask, TOLD_WITHIN_MS)
+    return await this.#options.asks.answer({ tenant, id: runner }, ask, REPORT_TIMEOUT_MS)
   }
 
   async #slot({ tenant, owner, isAdmin }: Asker, slotId: string, fence?: string): Promise<PoolSlot> {

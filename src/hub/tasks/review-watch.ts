@@ -102,7 +102,7 @@ export class ReviewWatch {
     const { signal } = this.#stop
     const backoff = new Backoff({ firstMs: pollMs.first, maxMs: pollMs.most, jitter: 0.2 })
     const leastMs = Math.min(pollMs.first, LEAST_MS)
-    let told: string | undefined
+    let reported: string | undefined
     while (!signal.aborted) {
       const task = logs.openTask(id)
       if (task === undefined || !isWatched(task)) return
@@ -111,16 +111,16 @@ export class ReviewWatch {
       watching.stood = stands
       try {
         if (await this.#lookAt(task)) changed()
-        told = undefined
+        reported = undefined
       } catch (error) {
         if (signal.aborted) return
         const why = messageOf(error)
         // Log each reason once, not at each look.
-        if (told !== why)
+        if (reported !== why)
           log(`The pull request of task ${id} cannot be looked at; it is tried again: ${why}`, {
             level: 'warn',
           })
-        told = why
+        reported = why
       }
       await watching.wakeSignal.wait(backoff.next(), { leastMs, signal })
     }

@@ -68,9 +68,9 @@ function mortal(store: MemoryTaskStore, commits: number, killed: () => void): Ta
     over: (...of) => store.over(...of),
     remove: (id) => store.remove(id),
     events: (...of) => (left === 0 ? dead() : store.events(...of)),
-    toldTo: (id) => store.toldTo(id),
-    told: (...of) => store.told(...of),
-    untold: (limit) => store.untold(limit),
+    reportedTo: (id) => store.reportedTo(id),
+    markReported: (...of) => store.markReported(...of),
+    unreported: (limit) => store.unreported(limit),
     create: (tasks) => store.create(tasks),
     async append(...of) {
       if (left === 0) return await dead()
@@ -243,7 +243,7 @@ test('no more tasks are at work than may be, the most urgent first', async () =>
   await until(() => [...logs.open()].filter(({ fold }) => fold.why !== undefined).length === 2)
   assert.deepEqual(order, ['d', 'c'])
   const [first] = runs.runs.keys()
-  runs.tell(first!, { type: 'run.finished', status: 'success' })
+  runs.emit(first!, { type: 'run.finished', status: 'success' })
   await until(() => runs.runs.size === 3)
   assert.deepEqual(order, ['d', 'c', 'b'])
   assert.equal(logs.openTask(testTaskSpec('a').id)?.fold.state, 'pending')

@@ -101,7 +101,7 @@ export class TaskLogs {
     )
     for (const { spec } of made) await this.#adopt(spec.id)
     for (const { spec } of made) {
-      this.#feed.tell(spec.id)
+      this.#feed.report(spec.id)
       this.#changed(spec.id)
     }
   }
@@ -156,7 +156,7 @@ export class TaskLogs {
       await this.#store.remove(id)
       this.#over.delete(id)
     })
-    this.#feed.tell(id)
+    this.#feed.report(id)
   }
 
   /** Follows a log at the reader's pace. Ends when the task is over, and when aborted or closed. */
@@ -207,7 +207,7 @@ export class TaskLogs {
       this.#open.set(id, changed)
       this.#over.delete(id)
     }
-    this.#feed.tell(id)
+    this.#feed.report(id)
     this.#changed(id)
     return changed
   }

@@ -320,7 +320,7 @@ export class Tasks {
         hint: `One of ${taskStateWords.join(', ')}.`,
       })
     const { id } = await this.#record(named, { unknown: { title: named.ref } })
-    await this.#change(id, ({ fold }) => told(id, fold, state, named.by.owner, metadata))
+    await this.#change(id, ({ fold }) => reported(id, fold, state, named.by.owner, metadata))
     return (await this.#options.store.get(id))!
   }
 
@@ -429,7 +429,7 @@ export class Tasks {
 }
 
 /** Returns the events that result from another system's report. */
-function told(
+function reported(
   id: string,
   fold: TaskFold,
   state: TaskState,

@@ -27,7 +27,7 @@ function place(t: TestContext, sink: Partial<ArtifactSink> = {}, limits?: Keeper
   const write = (files: Record<string, string>) => {
     for (const [name, text] of Object.entries(files)) writeFileSync(join(dir, name), text)
   }
-  const told = () =>
+  const reports = () =>
     journal.list.map((report) =>
       report.type === 'artifact'
         ? report.artifact.name
@@ -35,7 +35,7 @@ function place(t: TestContext, sink: Partial<ArtifactSink> = {}, limits?: Keeper
           ? `${report.phase}: ${report.message}`
           : report.type,
     )
-  return { dir, keeper, kept, journal, stop, scratch, attempt, write, told }
+  return { dir, keeper, kept, journal, stop, scratch, attempt, write, told: reports }
 }
 
 test('files are kept one after the other, each told with its size and hash, and once', async (t) => {

@@ -82,8 +82,8 @@ const NAMED = 5
 interface CollectContext {
   scratch: string
   /** Names of what was stored before. */
-  told: ReadonlySet<string>
-  tell(message: string): void
+  reported: ReadonlySet<string>
+  report(message: string): void
   secrets: KnownSecrets
 }
 
@@ -113,19 +113,19 @@ export class ArtifactKeeper {
    */
   async keepFiles(attempt: KeepingAttempt, workspace: string): Promise<string | undefined> {
     const { spec, journal, scratch, signal, withheld = [] } = attempt
-    const told = new Set(artifactsOf(journal).flatMap(({ kind, name }) => (kind === 'file' ? [name] : [])))
-    const tell = (message: string) => void journal.add({ type: 'phase', phase: 'artifacts', message })
+    const reported = new Set(artifactsOf(journal).flatMap(({ kind, name }) => (kind === 'file' ? [name] : [])))
+    const report = (message: string) => void journal.add({ type: 'phase', phase: 'artifacts', message })
     const unsent: string[] = []
     let why = ''
     try {
       const secrets = new KnownSecrets(withheld)
-      const taken = await this.#collect(spec.artifacts ?? [], workspace, { scratch, told, tell, secrets })
+      const taken = await this.#collect(spec.artifacts ?? [], workspace, { scratch, reported, report, secrets })
       for (const { artifact, file } of taken)
         try {
           if (why === '') await this.#send(attempt, { ...artifact, artifact_id: nextId(spec, journal) }, file)
           else unsent.push(artifact.name)
         } catch (error) {
-          if (isRefusal(error)) tell(`${artifact.name} was not kept: ${messageOf(error)}`)
+          if (isRefusal(error)) report(`${artifact.name} was not kept: ${messageOf(error)}`)
           else {
             why = signal.aborted ? 'it was to end' : messageOf(error)
             unsent.push(artifact.name)
@@ -133,7 +133,7 @@ export class ArtifactKeeper {
         }
     } catch (error) {
       why = messageOf(error)
-      tell(`Files could not be kept: ${why}.`)
+      report(`Files could not be kept: ${why}.`)
     } finally {
       await rm(scratch, { recursive: true, force: true }).catch(() => undefined)
     }
@@ -192,7 +192,7 @@ export class ArtifactKeeper {
   async #collect(
     globs: readonly string[],
     workspace: string,
-    { scratch, told, tell, secrets }: CollectContext,
+    { scratch, reported: told, report: tell, secrets }: CollectContext,
   ): Promise<{ artifact: Omit<Artifact, 'artifact_id'>; file: string }[]> {
     checkGlobs(globs)
     await rm(scratch, { recursive: true, force: true })

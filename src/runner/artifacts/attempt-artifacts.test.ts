@@ -27,10 +27,10 @@ test('an attempt has what it needs before it begins, and keeps what it leaves be
   const attempt = await attempts.start(spec(), 1)
   assert.equal((await endOf(attempt)).outcome, 'success')
   assert.equal(await textOf(attempt), 'bytes')
-  const told = attempt.reports.map((report) =>
+  const reported = attempt.reports.map((report) =>
     report.type === 'artifact' ? report.artifact.name : report.type,
   )
-  assert.deepEqual(told, ['started', 'in.txt', 'out.txt', 'ended'])
+  assert.deepEqual(reported, ['started', 'in.txt', 'out.txt', 'ended'])
   await attempts.close()
 })
 

@@ -290,18 +290,18 @@ test('what an earlier runner left and cannot be read keeps no runner from starti
   using here = place()
   const good = command('while [ ! -e go ]; do sleep 0.02; done; echo good')
   const unended = command('exit 3')
-  const untold = command('sleep 1000')
+  const unreported = command('sleep 1000')
   const unknown = command('echo kept')
   const folderOf = (spec: AttemptSpec) => new AttemptFolder(join(here.path, 'attempts', spec.attempt_id))
-  await (await otherRunner(here, [good, unended, untold, unknown]))()
+  await (await otherRunner(here, [good, unended, unreported, unknown]))()
   for (const spec of [unended, unknown]) await until(() => read(folderOf(spec).file('exit')) !== '')
-  await until(() => folderOf(untold).claim(1).type === 'wrapper')
-  const claim = folderOf(untold).claim(1)
+  await until(() => folderOf(unreported).claim(1).type === 'wrapper')
+  const claim = folderOf(unreported).claim(1)
   assert.ok(claim.type === 'wrapper')
   // Imitates a disk that has become unreadable, since file modes do not stop tests that run as root.
   for (const file of [
     folderOf(unended).file('exit'),
-    folderOf(untold).file('stderr'),
+    folderOf(unreported).file('stderr'),
     join(folderOf(unknown).path, 'spec.json'),
   ]) {
     rmSync(file)
@@ -322,7 +322,7 @@ test('what an earlier runner left and cannot be read keeps no runner from starti
   assert.notEqual(end.outcome, 'success')
   // Nobody watches it any more, and nobody was told that it still runs.
   await until(() => processStat(claim.pid) === undefined)
-  for (const spec of [untold, unknown]) {
+  for (const spec of [unreported, unknown]) {
     const { path } = folderOf(spec)
     assert.equal(lines.filter((line) => line.includes(path) && line.includes('EISDIR')).length, 1)
     assert.equal(read(folderOf(spec).file('stdout')), spec === unknown ? 'kept\n' : '')

@@ -1,7 +1,7 @@
 import type { AttemptInput } from '../../contract/agent.ts'
 import type { AttemptEnd, AttemptReport, AttemptSpec, StreamName } from '../../contract/attempt.ts'
 import { ErrandError, isErrandError, messageOf, messageWithHint } from '../../contract/errors.ts'
-import { toldNetwork } from '../../contract/isolation.ts'
+import { shownNetwork } from '../../contract/isolation.ts'
 import type { WorkspaceQuery } from '../../contract/runs/workspace-queries.ts'
 import { Reason } from '../../contract/status.ts'
 import type { RunnerAnswer } from '../../contract/tasks/pool-ask.ts'
@@ -228,7 +228,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     if (this.journal.startedAtMs === undefined) {
       const time = new Date(startedAtMs).toISOString()
       const { network, ...box } = this.#options.isolation ?? {}
-      const reach = network && { network: toldNetwork(network) }
+      const reach = network && { network: shownNetwork(network) }
       const kept = this.journal.add({ type: 'started', pid, time, ...box, ...reach })
       if (!kept) this.failUnwritten()
       for (const message of warnings) this.journal.add({ type: 'phase', phase: 'secrets', message })
@@ -268,14 +268,14 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     }
   }
 
-  async #finish(toldEnding: Ending, { endedAtMs = Date.now(), beganAtMs, exports }: Over): Promise<void> {
+  async #finish(reportedEnding: Ending, { endedAtMs = Date.now(), beganAtMs, exports }: Over): Promise<void> {
     const { spec, journal, masker } = this
     const driver = this.#driver!
     this.#unwatch()
-    driver.beforeSweep?.(toldEnding)
-    await this.#lookLast(toldEnding)
+    driver.beforeSweep?.(reportedEnding)
+    await this.#lookLast(reportedEnding)
     const { stop } = this.#options
-    const ending = (this.cause === undefined && (await stop?.judge(toldEnding, endedAtMs))) || toldEnding
+    const ending = (this.cause === undefined && (await stop?.judge(reportedEnding, endedAtMs))) || reportedEnding
     if (this.#state.now === 'left') return
     const { survives, denied } = await driver.sweep(ending)
     await this.#networkReports?.close()
@@ -301,7 +301,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     }
     if (survives) end.message = `${end.message ?? ''} A process of it could not be killed.`.trimStart()
     if (filesMessage !== undefined) end.message = `${end.message ?? ''} ${filesMessage}`.trimStart()
-    this.#tellEnd(end)
+    this.#reportEnd(end)
   }
 
   /** Fetches the files that it needs; returns false if the attempt is over, or was left. */
@@ -350,10 +350,10 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     const text = `Its end could not be told: ${messageOf(error)}.`
     const message = this.masker?.maskText(text) ?? text
     this.#output.freeze()
-    this.#tellEnd({ type: 'ended', outcome: 'failed', reason: 'internal', message })
+    this.#reportEnd({ type: 'ended', outcome: 'failed', reason: 'internal', message })
   }
 
-  #tellEnd(end: AttemptEnd): void {
+  #reportEnd(end: AttemptEnd): void {
     if (!this.#state.move('ended')) return
     const message = this.#unwritten
     const unwritten = { outcome: 'failed', reason: 'output_failed', message, exports: undefined } as const

@@ -37,7 +37,7 @@ test('a step that SIGTERM ends before its runner hears of the stop is lost, and 
   assert.equal(before.ended, false)
   const after = await attempts.start(command(script, { attempt_id: 'run_test.2' }), 1)
   await running(after)
-  stop.told()
+  stop.reported()
   await signalAll(after)
   for (const attempt of [before, after]) {
     const { outcome, reason, message, exit_code } = await endOf(attempt)
@@ -65,7 +65,7 @@ test('a step that a signal of nobody ends while its runner goes on has failed wi
 test('a cancel and other exit codes are what they are, also while the runner is being stopped', async () => {
   using here = place()
   const stop = new RunnerStop({ file: fileIn(here), holdMs: LONG_MS })
-  stop.told()
+  stop.reported()
   const attempts = here.open({ stop })
   const canceled = await attempts.start(command(script), 1)
   await running(canceled)
@@ -77,7 +77,7 @@ test('a cancel and other exit codes are what they are, also while the runner is 
 })
 
 test('what ended when the runner had gone is lost too where it was told to stop; what ended long after is not', async () => {
-  for (const [told, reason] of [
+  for (const [reported, reason] of [
     [true, 'lost'],
     [false, 'signal'],
   ] as const) {
@@ -86,7 +86,7 @@ test('what ended when the runner had gone is lost too where it was told to stop;
     const attempts = here.open({ stop })
     const attempt = await attempts.start(command(script), 1)
     await running(attempt)
-    if (told) stop.told()
+    if (reported) stop.reported()
     else {
       const long = { boot_id: bootId(), told_at_ms: Date.now() - 2 * LONG_MS }
       writeFileSync(fileIn(here), JSON.stringify(long))

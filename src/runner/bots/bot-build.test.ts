@@ -54,7 +54,7 @@ async function withUploads(t: TestContext, options?: Parameters<typeof botPlace>
   }
 }
 
-const told = ({ reports }: HeldAttempt): string[] =>
+const phases = ({ reports }: HeldAttempt): string[] =>
   reports.flatMap((report) => (report.type === 'phase' ? [`${report.phase}: ${report.message}`] : []))
 
 test('a bot is built of an archive that the hub has, and its build tells how it goes', {
@@ -67,8 +67,8 @@ test('a bot is built of an archive that the hub has, and its build tells how it 
   const end = await endOf(attempt)
   assert.equal(end.outcome, 'success', end.message)
   assert.equal(await textOf(attempt), 'built and run\n')
-  assert.equal(told(attempt)[0], 'building: undefined')
-  assert.match(told(attempt).at(-1)!, /^running: /)
+  assert.equal(phases(attempt)[0], 'building: undefined')
+  assert.match(phases(attempt).at(-1)!, /^running: /)
   assert.deepEqual(await here.containers(), [])
   await attempts.close()
 })
@@ -101,7 +101,7 @@ test('of four bots two are built at once, the others say that they wait, and all
   }
   assert.equal(atOnce.most, 2)
   const waits = /^building: It waits for its turn: this runner builds 2 images at once\.$/
-  assert.ok(started.some((attempt) => told(attempt).some((line) => waits.test(line))))
+  assert.ok(started.some((attempt) => phases(attempt).some((line) => waits.test(line))))
   await attempts.close()
 })
 
@@ -162,13 +162,13 @@ test('a bot is canceled while it is built, and nothing of the build is left; a c
   const first = here.open()
   const spec = await here.archive(['RUN echo begun; sleep 1000'])
   const building = await first.start(spec, 1)
-  await until(() => told(building).some((text) => text.includes('begun')))
+  await until(() => phases(building).some((text) => text.includes('begun')))
   await first.close()
   const attempts = here.open()
   const [again] = await attempts.recover()
-  const before = told(again!).length
+  const before = phases(again!).length
   await until(() =>
-    told(again!)
+    phases(again!)
       .slice(before)
       .some((text) => text.includes('begun')),
   )

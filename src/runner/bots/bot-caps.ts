@@ -56,7 +56,7 @@ export function botCaps(env: Env): BotCaps {
 }
 
 /** Returns the caps as they are reported to the hub, so that it requests nothing that is refused here. */
-export function toldCaps({ most, cpuOvercommit }: BotCaps): Hello['bots'] {
+export function capsToReport({ most, cpuOvercommit }: BotCaps): Hello['bots'] {
   return {
     cpu_overcommit: cpuOvercommit,
     most: {

@@ -160,7 +160,7 @@ class BotDriver implements Driver {
     checkPlan(plan, spec)
     const { facts, folder, output, secrets } = this.#kept
     const { stdout, stderr } = output.files
-    const tell = (phase: string, message?: string, reason?: Reason) =>
+    const report = (phase: string, message?: string, reason?: Reason) =>
       void attempt.journal.add({ type: 'phase', phase, message, reason })
     const mask = (text: string, isCut = false) =>
       (isCut ? masker?.maskBeginning(text) : masker?.maskText(text)) ?? text
@@ -171,7 +171,7 @@ class BotDriver implements Driver {
       onWritten: () => void attempt.refresh(),
       onFailed: ({ message }) => attempt.failUnwritten(`Its log could not be written: ${message}.`),
     })
-    this.#progress = new BuildProgress(tell, mask)
+    this.#progress = new BuildProgress(report, mask)
     this.#life = new ContainerLife({
       container: {
         services: this.#services,
@@ -191,7 +191,7 @@ class BotDriver implements Driver {
       log: this.#log,
       progress: this.#progress,
       meter: this.#meter,
-      tell,
+      report,
       mask,
       halt: this.#halt.signal,
       leave: this.#leave.signal,

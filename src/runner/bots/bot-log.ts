@@ -83,7 +83,7 @@ export class BotLog {
     cursor.time = time
     cursor.openLine = bytes.at(-1) !== NEWLINE
     if (this.#allowance.admits(bytes.length, Date.parse(time))) {
-      this.#tellLeftOut(stream)
+      this.#reportLeftOut(stream)
       this.#add(stream, bytes)
     } else {
       if (cursor.leftOut === 0)
@@ -98,7 +98,7 @@ export class BotLog {
 
   /** Ends the log. Idempotent. */
   end(): void {
-    for (const stream of STREAMS) this.#tellLeftOut(stream)
+    for (const stream of STREAMS) this.#reportLeftOut(stream)
     this.flush()
   }
 
@@ -134,7 +134,7 @@ export class BotLog {
     return from.taken >= 0
   }
 
-  #tellLeftOut(stream: StreamName): void {
+  #reportLeftOut(stream: StreamName): void {
     const { leftOut } = this.#cursor[stream]
     if (leftOut === 0) return
     this.#cursor[stream].leftOut = 0

@@ -28,11 +28,11 @@ async function settled(): Promise<void> {
 test('so many images are built at once, owners take turns, and one that waits is told so', async () => {
   const services = servicesWith({ ERRAND_BUILDS: '2' })
   const going: string[] = []
-  const told: string[] = []
+  const reported: string[] = []
   const turns: Disposable[] = []
   const ask = (name: string) => {
-    const tell = (line: string) => void told.push(`${name}: ${line}`)
-    void services.buildTurn(name[0]!, new AbortController().signal, tell).then((turn) => {
+    const report = (line: string) => void reported.push(`${name}: ${line}`)
+    void services.buildTurn(name[0]!, new AbortController().signal, report).then((turn) => {
       going.push(name)
       turns.push(turn)
     })
@@ -49,10 +49,10 @@ test('so many images are built at once, owners take turns, and one that waits is
   await settled()
   assert.deepEqual(going.slice(3).sort(), ['ann 3', 'cem 1'])
   assert.equal(
-    told.find((line) => line.startsWith('cem 1')),
+    reported.find((line) => line.startsWith('cem 1')),
     'cem 1: It waits for its turn: this runner builds 2 images at once.',
   )
-  assert.ok(!told.some((line) => line.startsWith('ann 1')))
+  assert.ok(!reported.some((line) => line.startsWith('ann 1')))
 })
 
 test('a build that is given up while it waits holds nobody up', async () => {
@@ -129,10 +129,10 @@ test('why bots may not reach what they are allowed is told of each, until it is 
   t.after(() => services.close())
   services.presence()
   services.live.set('one', {}, { soon: false })
-  const told: unknown[] = []
-  services.live.onNews((bots) => told.push(...bots.map(({ cannot_reach }) => cannot_reach)))
-  await until(() => told.length > 0)
+  const reported: unknown[] = []
+  services.live.onNews((bots) => reported.push(...bots.map(({ cannot_reach }) => cannot_reach)))
+  await until(() => reported.length > 0)
   fault = undefined
-  await until(() => told.length > 1)
-  assert.deepEqual(told, ['No address is found for db.internal', undefined])
+  await until(() => reported.length > 1)
+  assert.deepEqual(reported, ['No address is found for db.internal', undefined])
 })

@@ -22,7 +22,7 @@ export interface ContainerLifeOptions {
   log: BotLog
   progress: BuildProgress
   meter: BotMeter
-  tell(phase: string, message?: string, reason?: Reason): void
+  report(phase: string, message?: string, reason?: Reason): void
   /** Hides the secrets of the bot; `isCut`: also the beginning of one at the end of the text. */
   mask(text: string, isCut: boolean): string
   /** Aborted when it is to end: nothing is built or begun any more. */
@@ -75,7 +75,7 @@ export class ContainerLife {
   }
 
   async #live(): Promise<Ending> {
-    const { container, log: botLog, tell, halt, leave } = this.#options
+    const { container, log: botLog, report: tell, halt, leave } = this.#options
     const { plan, limits, record, services, spec } = container
     const presence = services.presence()
     services.live.set(spec.attempt_id, {}, { soon: false })
@@ -88,7 +88,7 @@ export class ContainerLife {
     if (halt.aborted) this.#stop()
     const asked = { engine, id, patiently: this.#patiently, leave }
     const log = new ContainerLog({ ...asked, log: botLog })
-    const restarts = new ContainerRestarts({ ...asked, plan, limits, record, presence, tell, halt })
+    const restarts = new ContainerRestarts({ ...asked, plan, limits, record, presence, report: tell, halt })
     for (let seenAtMs = Date.now(); ; ) {
       const state = await this.#patiently(() => engine.state(id))
       if (state.type === 'gone') return { type: 'lost', why: 'Its container was removed by someone else.' }
@@ -97,7 +97,7 @@ export class ContainerLife {
         if (presence.wasAwaySince(seenAtMs)) await services.networkReady(engine).catch(() => {})
         seenAtMs = Date.now()
         const watch = this.#watch(engine, presence, id, state)
-        this.#tellRunning(id, state.startedAt)
+        this.#reportRunning(id, state.startedAt)
         try {
           await log.follow()
         } finally {
@@ -107,7 +107,7 @@ export class ContainerLife {
         if (halt.aborted) return { type: 'stopped' }
         await this.#startPatiently(engine, id)
       } else {
-        if (state.error === undefined) this.#tellRunning(id, state.startedAt)
+        if (state.error === undefined) this.#reportRunning(id, state.startedAt)
         await log.readRest()
         const ending = await restarts.after(state)
         if (ending !== undefined) return ending
@@ -270,8 +270,8 @@ export class ContainerLife {
   }
 
   /** Reports a start of the container, once each. */
-  #tellRunning(id: string, startedAt: string): void {
-    const { container, tell } = this.#options
+  #reportRunning(id: string, startedAt: string): void {
+    const { container, report: tell } = this.#options
     const { toldStart, image, newData } = container.record.facts
     if (toldStart === startedAt) return
     // From here on the data may be requested.

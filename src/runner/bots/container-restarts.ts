@@ -27,7 +27,7 @@ export interface ContainerRestartsOptions {
   limits: ContainerLimits
   record: BotRecord
   presence: DockerPresence
-  tell(phase: 'restarting', message: string, reason?: Reason): void
+  report(phase: 'restarting', message: string, reason?: Reason): void
   /** Repeats a call while the engine is away. */
   patiently<T>(ask: () => Promise<T>): Promise<T>
   /** Aborted when the attempt is to end. */
@@ -90,7 +90,7 @@ export class ContainerRestarts {
   }
 
   #plan(restart: PlannedRestart, message: string, reason?: Reason): void {
-    this.#options.tell('restarting', message, reason)
+    this.#options.report('restarting', message, reason)
     this.#options.record.keep({ restart })
   }
 

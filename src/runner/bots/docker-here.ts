@@ -13,7 +13,7 @@ export type DockerSeen = Hello['containers']
 /** Watches which container engine this machine has, and reports changes. */
 export const watchDocker = (
   env: NodeJS.ProcessEnv,
-  tell: (seen: DockerSeen) => void,
+  report: (seen: DockerSeen) => void,
 ): ChangeWatch<DockerSeen> =>
   new ChangeWatch<DockerSeen>({
     everyMs: LOOKED_EVERY_MS,
@@ -21,7 +21,7 @@ export const watchDocker = (
       const version = await askVersion(env)
       return version === undefined ? undefined : { engine: 'docker', version }
     },
-    tell,
+    tell: report,
   })
 
 const nameFile = (stateDir: string): string => join(stateDir, 'engine-name')

@@ -134,17 +134,17 @@ export class DockerPresence {
     if (this.#awaySinceMs !== undefined || this.#stop.signal.aborted) return
     this.#awaySinceMs = sinceMs
     this.#lastGoneMs = sinceMs
-    this.#tellAll()
+    this.#notifyAll()
   }
 
   #back(): void {
     if (this.#awaySinceMs === undefined) return
     this.#awaySinceMs = undefined
     this.#lastGoneMs = Date.now()
-    this.#tellAll()
+    this.#notifyAll()
   }
 
-  #tellAll(): void {
+  #notifyAll(): void {
     for (const listener of [...this.#listeners]) listener(undefined)
   }
 }

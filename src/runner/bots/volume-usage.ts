@@ -78,17 +78,17 @@ async function measure(
   if (data !== undefined) {
     dataBytes = await bytesOf([data.volume], data.limitBytes)
     if (dataBytes > data.limitBytes)
-      return `Its place for data has ${told(dataBytes)} and may have ${sizeText(data.limitBytes)}. Start it with a larger --data-size, or take the data out with errand bot data export and remove it.`
+      return `Its place for data has ${shown(dataBytes)} and may have ${sizeText(data.limitBytes)}. Start it with a larger --data-size, or take the data out with errand bot data export and remove it.`
   }
   if (work.volumes.length === 0) return dataBytes
   const bytes = await bytesOf(work.volumes, work.limitBytes + work.imageBytes)
   const written = bytes - work.imageBytes
   if (written <= work.limitBytes) return dataBytes + Math.max(0, written)
-  return `It has written ${told(written)} into its working folder and volumes and may write ${sizeText(work.limitBytes)}. Start it with a larger --work-size, or let it write less.`
+  return `It has written ${shown(written)} into its working folder and volumes and may write ${sizeText(work.limitBytes)}. Start it with a larger --work-size, or let it write less.`
 }
 
 /** Counting stops once it is clear that there is too much. */
-const told = (bytes: number): string =>
+const shown = (bytes: number): string =>
   Number.isFinite(bytes)
     ? `${sizeText(bytes)} or more`
     : 'paths that are too long, or too many open files, to be measured'

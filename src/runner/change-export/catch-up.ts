@@ -110,7 +110,7 @@ async function keepEvidence(
     secrets: new KnownSecrets(context.secrets),
     keep: (thing) => context.keep(thing),
     phase: (name) => context.phase(name),
-    tell: (message) => context.write('stderr', `${message}\n`),
+    report: (message) => context.write('stderr', `${message}\n`),
   })
 }
 

@@ -97,7 +97,7 @@ test('nothing changed is no commit; a history that was rewritten is taken as one
   git('commit', '-q', '--amend', '-m', 'Mine')
   const { tip } = await place.exportChange()
   assert.equal(run(own_git, ['rev-list', '--parents', '-1', tip]), `${tip} ${start}`)
-  assert.match(place.told.join(), /history_rewritten/)
+  assert.match(place.reported.join(), /history_rewritten/)
 })
 
 test('what Git LFS keeps is not exported, and is told', async () => {
@@ -111,10 +111,10 @@ test('what Git LFS keeps is not exported, and is told', async () => {
   place.git('update-index', '--skip-worktree', 'big.bin')
   place.write('more.txt', 'more\n')
   assert.equal((await place.exportChange()).files, 1)
-  assert.ok(!place.told.join().includes('Git LFS'))
+  assert.ok(!place.reported.join().includes('Git LFS'))
   place.write('big.bin', 'changed\n')
   assert.equal((await place.exportChange()).files, 1)
-  assert.match(place.told.join(), /Left out, since Git LFS keeps it: big\.bin/)
+  assert.match(place.reported.join(), /Left out, since Git LFS keeps it: big\.bin/)
   // Without the flag it would be in the commit.
   place.git('update-index', '--no-skip-worktree', 'big.bin')
   await assert.rejects(place.exportChange(), {
@@ -135,7 +135,7 @@ test('what is changed within a submodule is told, and left out', async () => {
   place.write('more.txt', 'more\n')
   const exported = await place.exportChange({ start })
   assert.deepEqual([exported.files, place.file(exported.tip, 'more.txt')], [1, 'more'])
-  assert.match(place.told.join(), /Left out, since it is changed within a submodule: libs\/sub/)
+  assert.match(place.reported.join(), /Left out, since it is changed within a submodule: libs\/sub/)
 })
 
 test('no setting, hook, filter, attribute or nested repository of the agent runs or counts', async () => {
@@ -164,7 +164,7 @@ test('no setting, hook, filter, attribute or nested repository of the agent runs
   const { tip } = await place.exportChange()
   assert.equal(place.file(tip, 'a.txt'), 'b')
   assert.equal(place.list().files.length, 1)
-  assert.match(place.told.join(), /Left out, since it is a repository of its own: nested/)
+  assert.match(place.reported.join(), /Left out, since it is a repository of its own: nested/)
   assert.ok(!existsSync(ran))
   // Whatever has become of the agent's repository, its files are there.
   writeFileSync(join(work, '.git/index'), 'garbage')

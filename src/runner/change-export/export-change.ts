@@ -44,7 +44,7 @@ export interface ExportOptions extends CheckoutRepositories {
   secrets: KnownSecrets
   keep: Keep
   phase(name: string, message?: string): void
-  tell(message: string): void
+  report(message: string): void
 }
 
 /** Limits of one export, whatever is in the pack. */
@@ -186,7 +186,7 @@ class ChangeExport {
     const squashed = { start, known: [], head: start, tree }
     if (commits === 'squash') return { plan: squashed, history: 'squashed' }
     if (!(await this.#repository.holds(['merge-base', '--is-ancestor', start, head]))) {
-      this.#options.tell(
+      this.#options.report(
         `The agent has rewritten the history below ${start}: its change is taken as one commit (history_rewritten).`,
       )
       return { plan: squashed, history: 'rewritten' }
@@ -215,7 +215,7 @@ class ChangeExport {
 
   async #judge(made: { history: History; tip: string; own: readonly string[] }): Promise<ExportedChange> {
     const { start, below, protect, max_bytes } = this.#args
-    const { secrets, keep, phase, tell } = this.#options
+    const { secrets, keep, phase, report: tell } = this.#options
     const ask = {
       ...made,
       start,
@@ -223,7 +223,7 @@ class ChangeExport {
       protect,
       folder: join(this.#work, 'evidence'),
     }
-    const { files, asked, pack } = await judgeChange(this.#repository, ask, { secrets, keep, phase, tell })
+    const { files, asked, pack } = await judgeChange(this.#repository, ask, { secrets, keep, phase, report: tell })
     await this.#own.takePack(pack, max_bytes)
     await this.#own.text(['update-ref', '--no-deref', EXPORTED_REF, made.tip])
     const sum = (of: 'added' | 'deleted') => files.reduce((all, file) => all + (file[of] ?? 0), 0)
@@ -260,7 +260,7 @@ export const gitCarryStep = ({ checkout, keep }: GitCarryOptions): PlatformStep 
       secrets: new KnownSecrets(context.secrets),
       keep: keep(context),
       phase: (name, message) => context.phase(name, message),
-      tell: (message) => context.write('stderr', `${message}\n`),
+      report: (message) => context.write('stderr', `${message}\n`),
     })
     const { tip, files, added, deleted, asked } = exported
     context.write(

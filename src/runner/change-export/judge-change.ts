@@ -37,7 +37,7 @@ export interface JudgeContext {
   secrets: KnownSecrets
   keep: Keep
   phase(name: string): void
-  tell(message: string): void
+  report(message: string): void
 }
 
 export interface JudgedChange {
@@ -58,7 +58,7 @@ export async function judgeChange(
   context: JudgeContext,
 ): Promise<JudgedChange> {
   const { start, below = start, tip, own, history, protect, folder } = change
-  const { keep, phase, tell } = context
+  const { keep, phase, report: tell } = context
   const whole = await treeChanges(repository, start, tip)
   // What one commit adds and the next removes is pushed, too.
   const changes = [...whole, ...(await commitChanges(repository, own))]

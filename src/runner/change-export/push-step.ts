@@ -174,7 +174,7 @@ class Push {
           open: () => this.#open(),
           check: (remote) => this.#refuseSecrets(remote),
           phase: (name, message) => context.phase(name, message),
-          tell: (message) => context.write('stderr', `${message}\n`),
+          report: (message) => context.write('stderr', `${message}\n`),
           pause: (ms, until) => sleep(ms, undefined, { signal: until }),
         },
       ),
@@ -195,8 +195,8 @@ class Push {
     const { args, context, pool, own_git } = this.#parts
     const { signal, spec } = context
     const user = { run_id: spec.run_id, tenant: spec.tenant ?? '' }
-    const tell = (message: string) => context.write('stderr', `${message}\n`)
-    await pool.withCommit(user, await this.#open(), { sha: onto, scope: this.#token.scope }, { signal, tell })
+    const report = (message: string) => context.write('stderr', `${message}\n`)
+    await pool.withCommit(user, await this.#open(), { sha: onto, scope: this.#token.scope }, { signal, report })
     const { retest, conflicts, protect, last } = args
     const caught = await catchUp(
       {

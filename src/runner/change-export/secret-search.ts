@@ -56,7 +56,7 @@ export async function refuseSecrets(repository: OurRepository, ask: SecretAsk): 
   const { masker } = ask.secrets
   const places = await look(repository, ask, masker)
   const isKnown = places.some(({ kind }) => kind === KNOWN)
-  const told = places
+  const listed = places
     .filter(({ kind }) => kind !== KNOWN)
     .map(({ path, line, kind }) => wordsOf(path, line, kind))
   const words = await wordsOfCommits(repository, ask.commits)
@@ -64,12 +64,12 @@ export async function refuseSecrets(repository: OurRepository, ask: SecretAsk): 
   if (isKnown || isInWords)
     for (const { name, masker: one } of ask.secrets.each()) {
       const found = isKnown ? await look(repository, { ...ask, shapes: false }, one) : []
-      told.push(...found.map(({ path, line }) => wordsOf(path, line, `the secret ${name}`)))
+      listed.push(...found.map(({ path, line }) => wordsOf(path, line, `the secret ${name}`)))
       if (one.maskText(words) !== words)
-        told.push(`the words of a commit, or the name of a file: the secret ${name}`)
+        listed.push(`the words of a commit, or the name of a file: the secret ${name}`)
     }
-  if (told.length === 0) return
-  const all = [...new Set(told)].slice(0, MAX_PLACES)
+  if (listed.length === 0) return
+  const all = [...new Set(listed)].slice(0, MAX_PLACES)
   throw new StepFailure(
     'unsafe_change',
     `The change holds what is secret. ${all.map((each) => masker.maskText(each)).join('; ')}.`,

@@ -55,14 +55,14 @@ export class ContainerBox implements Box {
   readonly isolation = 'container'
   readonly #options: ContainerBoxOptions
   #image: ContainerImage | undefined
-  #tell: (message: string) => void = () => undefined
+  #report: (message: string) => void = () => undefined
 
   constructor(options: ContainerBoxOptions) {
     this.#options = options
   }
 
-  listen(tell: (message: string) => void): void {
-    this.#tell = tell
+  listen(report: (message: string) => void): void {
+    this.#report = report
   }
 
   async prepare(asked?: EndpointRequest): Promise<void> {
@@ -71,7 +71,7 @@ export class ContainerBox implements Box {
     const opened = endpoint?.prepare(asked)
     opened?.catch(() => undefined)
     try {
-      this.#image = await containers.image(image, this.#tell)
+      this.#image = await containers.image(image, this.#report)
     } finally {
       // Whoever closes it after a failure finds it open.
       await opened

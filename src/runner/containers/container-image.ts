@@ -104,15 +104,15 @@ type Trial = z.infer<typeof Trial>
 export async function containerImage(
   known: Known,
   name: string,
-  tell: (message: string) => void,
+  report: (message: string) => void,
 ): Promise<ContainerImage> {
   const { docker, engine } = known
   let found = await lookUp(docker, name)
   if (found === undefined) {
-    tell(`Pulling the image ${name}.`)
+    report(`Pulling the image ${name}.`)
     await pull(docker, { image: name, progress: () => undefined, signal: new AbortController().signal })
     found = await lookUp(docker, name)
-    tell(`The image ${name} is here.`)
+    report(`The image ${name} is here.`)
   }
   if (found === undefined)
     throw new ErrandError('not_found', `The image ${name} is gone again.`, { hint: 'Try it once more.' })

@@ -221,8 +221,8 @@ export class ContainerRun {
       return await this.#docker.ask<T>(method, path, { ...request, signal: AbortSignal.timeout(WITHIN_MS) })
     } catch (error) {
       if (isTimeout(error)) throw unanswered(address, doing, WITHIN_MS)
-      const told = dockerError(doing, address, error)
-      throw told instanceof ErrandError ? told : notReached(address, error)
+      const converted = dockerError(doing, address, error)
+      throw converted instanceof ErrandError ? converted : notReached(address, error)
     }
   }
 }

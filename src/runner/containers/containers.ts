@@ -99,14 +99,14 @@ export class Containers {
    * Looks up the image each time, so that a name may come to mean another. `tell` gets messages for a person about slow
    * steps.
    */
-  async image(name: string, tell: (message: string) => void): Promise<ContainerImage> {
+  async image(name: string, report: (message: string) => void): Promise<ContainerImage> {
     const engine = await this.engine()
     const own = { folder: this.#stateDir, labels: this.labels(), socat: await this.#carried() }
     const known = { docker: this.docker, engine, ...own }
     const looked =
-      this.#images.get(name) ?? containerImage(known, name, tell).finally(() => this.#images.delete(name))
+      this.#images.get(name) ?? containerImage(known, name, report).finally(() => this.#images.delete(name))
     this.#images.set(name, looked)
-    return await this.#told(`look up the image ${name}`, looked)
+    return await this.#withDockerErrors(`look up the image ${name}`, looked)
   }
 
   /** Finds it once, and again if a later process has replaced it. */
@@ -171,7 +171,7 @@ export class Containers {
     if (!existsSync(this.#nameFile)) return 0
     const signal = AbortSignal.timeout(ANSWERS_WITHIN_MS)
     const query = { all: true, filters: { label: [`${OWN_LABEL}=${this.name}`] } }
-    const found = await this.#told(
+    const found = await this.#withDockerErrors(
       'list containers',
       this.docker.ask<ListedContainer[]>('GET', '/containers/json', { query, signal }),
     )
@@ -179,7 +179,7 @@ export class Containers {
     for (const { Id, Labels, Created } of found) {
       const folder = Labels[FOLDER_LABEL]
       if (folder === undefined ? Date.now() - Created * 1000 < TRIAL_MS : existsSync(folder)) continue
-      await this.#told(`remove the container ${Id}`, this.remove(Id))
+      await this.#withDockerErrors(`remove the container ${Id}`, this.remove(Id))
       removed++
     }
     return removed
@@ -195,9 +195,9 @@ export class Containers {
       )
     const within = { signal: AbortSignal.timeout(ANSWERS_WITHIN_MS) }
     const asked = docker.ask<DockerInfo>('GET', '/info', within)
-    const { ID, OSType, NCPU, SecurityOptions = [] } = await this.#told('tell of itself', asked)
+    const { ID, OSType, NCPU, SecurityOptions = [] } = await this.#withDockerErrors('tell of itself', asked)
     const version = docker.ask<{ Arch: string }>('GET', '/version', within)
-    const { Arch } = await this.#told('tell its version', version)
+    const { Arch } = await this.#withDockerErrors('tell its version', version)
     if (OSType !== 'linux')
       throw new ErrandError('unavailable', `Docker at ${docker.address} runs containers of ${OSType} only.`, {
         hint: 'Switch it to Linux containers.',
@@ -219,14 +219,14 @@ export class Containers {
     return join(this.#stateDir, 'containers-name')
   }
 
-  async #told<T>(doing: string, call: Promise<T>): Promise<T> {
+  async #withDockerErrors<T>(doing: string, call: Promise<T>): Promise<T> {
     const { address } = this.docker
     try {
       return await call
     } catch (error) {
       if (isTimeout(error)) throw unanswered(address, doing, ANSWERS_WITHIN_MS)
-      const told = dockerError(doing, address, error)
-      throw told instanceof ErrandError ? told : notReached(address, error)
+      const converted = dockerError(doing, address, error)
+      throw converted instanceof ErrandError ? converted : notReached(address, error)
     }
   }
 }

@@ -53,7 +53,7 @@ export async function volumeBytes(
     const seen = isHere ? await sizeSeen(folder, options) : undefined
     if (seen === undefined) {
       folders.delete(name)
-      return await toldBytes(docker, names, signal)
+      return await reportedBytes(docker, names, signal)
     }
     bytes += seen
     if (name === names[0] && container !== undefined) {
@@ -95,7 +95,7 @@ async function sizeSeen(folder: string, options: FolderSizeOptions): Promise<num
   }
 }
 
-async function toldBytes(
+async function reportedBytes(
   docker: DockerClient,
   names: readonly string[],
   signal: AbortSignal,

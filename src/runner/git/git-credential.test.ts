@@ -24,7 +24,7 @@ makeRepository(join(top, 'server/o/r.git'), [{ path: 'a', content: 'x' }])
 
 const password = randomUUID()
 const url = new URL(`${host.origin()}/o/r.git`)
-const told: string[] = []
+const reported: string[] = []
 const folder = mkdtempSync(join(top, 'home-'))
 const options: GitOptions = {
   folder,
@@ -33,7 +33,7 @@ const options: GitOptions = {
   maxFileBytes: 1024 ** 2,
   signal: new AbortController().signal,
   credential: { url, username: 'me', password },
-  progress: (line) => told.push(line),
+  progress: (line) => reported.push(line),
 }
 
 /** Returns the answer of `git credential fill` for an address. */
@@ -45,7 +45,7 @@ const asked = (address: string) => {
 
 test('git is given the password for its own address and no other, which is told', async () => {
   assert.match(await asked(url.href), new RegExp(`username=me\npassword=${password}\n`))
-  assert.deepEqual(told, [])
+  assert.deepEqual(reported, [])
   const other = new URL(url)
   other.port = String(host.port === 1 ? 2 : host.port - 1)
   for (const wrong of [
@@ -56,9 +56,9 @@ test('git is given the password for its own address and no other, which is told'
     other.href,
     `${host.origin()}/`,
   ]) {
-    told.length = 0
+    reported.length = 0
     await assert.rejects(asked(wrong), /git says/)
-    assert.match(told.join('\n'), /Git asked for credentials of .*, which are not those of the repository/)
+    assert.match(reported.join('\n'), /Git asked for credentials of .*, which are not those of the repository/)
   }
 })
 

@@ -31,7 +31,7 @@ const MAX_QUESTION_LINES = 20
 export function answerCredentials(
   socket: Duplex,
   credential: GitCredential,
-  tell: (line: string) => void = () => undefined,
+  report: (line: string) => void = () => undefined,
 ): void {
   let question: string[] = []
   let isAnswered = false
@@ -53,7 +53,7 @@ export function answerCredentials(
         : ['quit=1']
     if (isRight) isAnswered = true
     else
-      tell(
+      report(
         `Git asked for credentials of ${shown(asked)}, which are not those of the repository: it got none.`,
       )
     socket.write(`${answer.join('\n')}\n\n`)

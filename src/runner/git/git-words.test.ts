@@ -39,12 +39,12 @@ test('the words of git and of servers are told apart by their reason', () => {
 
 test('a server that cannot be reached is asked again, later each time, and nothing else is', async () => {
   const pauses: number[] = []
-  const told: string[] = []
+  const reported: string[] = []
   let tries = 0
   const patience = {
     retries: 3,
     signal: new AbortController().signal,
-    tell: (message: string) => told.push(message),
+    report: (message: string) => reported.push(message),
     pause: async (ms: number) => void pauses.push(ms),
   }
   const fails = (reason: 'host_unreachable' | 'repo_auth') => async () => {
@@ -53,7 +53,7 @@ test('a server that cannot be reached is asked again, later each time, and nothi
   }
   await assert.rejects(withRetries(fails('host_unreachable'), patience), { reason: 'host_unreachable' })
   assert.deepEqual([tries, pauses], [4, [1_000, 2_000, 4_000]])
-  assert.equal(told[0], 'It is away. Trying again in 1 s.')
+  assert.equal(reported[0], 'It is away. Trying again in 1 s.')
   tries = 0
   await assert.rejects(withRetries(fails('repo_auth'), patience), { reason: 'repo_auth' })
   assert.equal(tries, 1)

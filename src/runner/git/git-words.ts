@@ -127,7 +127,7 @@ const MOST_PAUSE_MS = 60_000
  */
 export async function withRetries<T>(
   work: () => Promise<T>,
-  { retries, signal, tell, pause }: Retries,
+  { retries, signal, report: tell, pause }: Retries,
 ): Promise<T> {
   for (let tries = 0; ; tries++) {
     try {
@@ -145,7 +145,7 @@ export async function withRetries<T>(
 export interface Retries {
   retries: number
   signal: AbortSignal
-  tell(message: string): void
+  report(message: string): void
   /** Waits for `ms`; rejects if the signal aborts. */
   pause(ms: number, signal: AbortSignal): Promise<void>
 }

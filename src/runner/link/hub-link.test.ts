@@ -128,11 +128,11 @@ test('how its bots are is told over each new link, and then what changes; nothin
   for (const _ of ['first', 'second']) {
     const { ws } = await nextLink()
     // Nothing from before the link needs to be stored: all of it follows.
-    link!.tell({ type: 'bots', bots: [{ attempt_id: 'run_old.1' }] })
+    link!.send({ type: 'bots', bots: [{ attempt_id: 'run_old.1' }] })
     ws.send(welcome)
-    const [told] = await once(ws, 'message')
-    assert.deepEqual(JSON.parse(String(told)), { type: 'bots', bots })
-    link!.tell({ type: 'bots', bots: [{ attempt_id: 'run_x.1' }] })
+    const [message] = await once(ws, 'message')
+    assert.deepEqual(JSON.parse(String(message)), { type: 'bots', bots })
+    link!.send({ type: 'bots', bots: [{ attempt_id: 'run_x.1' }] })
     const [changed] = await once(ws, 'message')
     assert.deepEqual(JSON.parse(String(changed)), { type: 'bots', bots: [{ attempt_id: 'run_x.1' }] })
     ws.terminate()
@@ -382,7 +382,7 @@ test('what a box tells of the network goes to an older hub in words that it know
   const { attempts } = oneHeld({ reports })
   run({ attempts })
   const answer = { state: 'continue', attempt_id: spec.attempt_id, epoch: 1, reports: 1, streams: {} }
-  const told = async (hub: object) => {
+  const receivedBy = async (hub: object) => {
     const { ws } = await nextLink()
     const heard: { n: number; report: AttemptReport }[] = []
     ws.on('message', (data) => heard.push(JSON.parse(String(data))))
@@ -391,11 +391,11 @@ test('what a box tells of the network goes to an older hub in words that it know
     ws.terminate()
     return heard.map(({ n, report }) => [n, report])
   }
-  assert.deepEqual(await told({}), [
+  assert.deepEqual(await receivedBy({}), [
     [2, { type: 'phase', phase: 'network', message: 'x.org:443 was refused 3 times: not allowed' }],
     [3, { type: 'phase', phase: 'network', message: 'a.org was used: 1 bytes sent, 2 received' }],
   ])
-  assert.deepEqual(await told({ reports: ['network', 'newer'] }), [
+  assert.deepEqual(await receivedBy({ reports: ['network', 'newer'] }), [
     [2, refused],
     [3, used],
   ])
@@ -424,7 +424,7 @@ test('the boxes of its machine are told in each hello, as they were found last',
   const first = await nextLink()
   first.ws.send(JSON.stringify({ ...JSON.parse(welcome), reports: ['network'] }))
   await connected()
-  link!.tell({ type: 'isolation', isolation: { sandbox: no, container: { usable: true } } })
+  link!.send({ type: 'isolation', isolation: { sandbox: no, container: { usable: true } } })
   const [data] = await once(first.ws, 'message')
   assert.equal(JSON.parse(String(data)).type, 'isolation')
   first.ws.terminate()
@@ -433,8 +433,8 @@ test('the boxes of its machine are told in each hello, as they were found last',
   // A hub that does not know boxes would log that it has ignored the frame.
   older.ws.send(welcome)
   await connected()
-  link!.tell({ type: 'isolation', isolation: { sandbox: no, container: no } })
-  link!.tell({ type: 'agents', agents: [] })
+  link!.send({ type: 'isolation', isolation: { sandbox: no, container: no } })
+  link!.send({ type: 'agents', agents: [] })
   const [next] = await once(older.ws, 'message')
   assert.equal(JSON.parse(String(next)).type, 'agents')
 })

@@ -202,9 +202,9 @@ export class LocalAttempts {
     const options = { launch, script: plan.script, box, key, output, limits }
     const driver = (attempt: Driven) => new ChildDriver(attempt, options)
     const { isolation, network } = box?.facts ?? {}
-    const told = isolation && { isolation, network }
+    const boxFields = isolation && { isolation, network }
     const endpoint = box && readOnce(box.box)
-    return this.#attempt(order, { output, cage: limits, driver, endpoint, isolation: told }, secrets)
+    return this.#attempt(order, { output, cage: limits, driver, endpoint, isolation: boxFields }, secrets)
   }
 
   /** Makes an attempt that ends in this way once it begins. */

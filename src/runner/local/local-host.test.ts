@@ -196,14 +196,14 @@ test('a step ends here as it does on a runner, and leaves nothing on the disk', 
     ['shell.run', { script: '#!/bin/sh\nexit 9' }],
     ['vars.set', { vars: { B: 2 } }],
   ]
-  const told = (end: AttemptEnd) => {
+  const resolveEnd = (end: AttemptEnd) => {
     const { outcome, reason, message, exit_code, signal, exports } = end
     // The wrapper on a runner is killed with its command, and may not have recorded how that ended.
     return { outcome, reason, message, exports, ...(reason !== 'timeout' && { exit_code, signal }) }
   }
   for (const spec of specs) {
     const onRunner = await attempts.start(attemptSpec(...spec), 1)
-    assert.deepEqual(told((await run(attemptSpec(...spec))).end!), told(await endOf(onRunner)))
+    assert.deepEqual(resolveEnd((await run(attemptSpec(...spec))).end!), resolveEnd(await endOf(onRunner)))
   }
   assert.deepEqual(readdirSync(cwd), [])
   // Other programs of this machine create and delete files there.

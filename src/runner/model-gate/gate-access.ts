@@ -45,16 +45,16 @@ export function gateRules(
     machine: env,
     port,
   })
-  const told: Record<string, string> = {}
+  const env_: Record<string, string> = {}
   for (const { name, sentinel } of rules) {
     const service = services.find((each) => each.name === name)!
-    told[service.url] = changed[service.url]!
+    env_[service.url] = changed[service.url]!
     // Agents use different ones.
     const set = service.keys.filter(({ variable }) => given[variable] !== undefined)
-    for (const { variable } of set.length > 0 ? set : service.keys.slice(0, 1)) told[variable] = sentinel
+    for (const { variable } of set.length > 0 ? set : service.keys.slice(0, 1)) env_[variable] = sentinel
   }
   const secrets = new Set(agents.flatMap(({ keys, secrets = [] }) => [...keys, ...secrets]))
-  const left = [...secrets].filter((name) => given[name] !== undefined && told[name] === undefined)
+  const left = [...secrets].filter((name) => given[name] !== undefined && env_[name] === undefined)
   if (rules.length === 0)
     throw new ErrandError(
       'invalid_argument',
@@ -65,7 +65,7 @@ export function gateRules(
         hint: `It takes ${[...new Set(services.flatMap(({ keys }) => keys.map(({ variable }) => variable)))].join(', ')}.`,
       },
     )
-  return { env: told, models: rules, left }
+  return { env: env_, models: rules, left }
 }
 
 /** Joins services: agents with the same base URL share one; each has its own name. */

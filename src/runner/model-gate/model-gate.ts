@@ -51,12 +51,12 @@ export class ModelGate {
     try {
       server.listen(port, '127.0.0.1')
       await once(server, 'listening')
-      const { models, env: told, left } = gateRules(agents, env, (server.address() as AddressInfo).port)
+      const { models, env: gateEnv, left } = gateRules(agents, env, (server.address() as AddressInfo).port)
       rules.models = models
       if (left.length > 0)
         log(`The gate to models cannot stand for ${left.join(', ')}: agents do without.`, { level: 'warn' })
       await runners.listen(folder)
-      const access: GateAccess = { version: 1, env: told }
+      const access: GateAccess = { version: 1, env: gateEnv }
       // For a runner with another user. The content is secret only for that runner.
       writeFileAtomic(join(folder, ACCESS_FILE), JSON.stringify(access), { mode: 0o644, durable: false })
     } catch (cause) {

@@ -10,16 +10,16 @@ import { OwnEnd } from './own-end.ts'
 
 /** Makes an attempt that is over this many looks after the order to end; undefined: never. */
 function attempt({ ended = false, endsAfter = 2 }: { ended?: boolean; endsAfter?: number } = {}) {
-  const told: string[] = []
+  const reported: string[] = []
   let looks = 0
   const held = {
     spec: { attempt_id: 'run_a.1' },
     get ended() {
-      return ended || (told.length > 0 && ++looks > endsAfter)
+      return ended || (reported.length > 0 && ++looks > endsAfter)
     },
-    endAsLost: (graceMs: number, message: string) => void told.push(`${graceMs} ${message}`),
+    endAsLost: (graceMs: number, message: string) => void reported.push(`${graceMs} ${message}`),
   } as unknown as HeldAttempt
-  return { held, told }
+  return { held, told: reported }
 }
 
 function opened(t: TestContext, work: () => { attempts: HeldAttempt[]; runs: string[] }) {

@@ -55,7 +55,7 @@ export const forgePullRequest = ({ tokenOf = stepToken, policy }: ForgeStepOptio
         tokens: givenToken(token),
         retryCount: args.retry_count,
         mostWaitMs: MOST_WAIT_MS,
-        onWait: (ms) => told(context, `${found.host} asks to wait for ${Math.ceil(ms / 1000)} s.`),
+        onWait: (ms) => writeLine(context, `${found.host} asks to wait for ${Math.ceil(ms / 1000)} s.`),
       })
       return { exports: await carriedOut(context, args, forge) }
     } catch (error) {
@@ -87,14 +87,14 @@ async function carriedOut(
   // Reported before anything else may fail.
   const { number, state, isDraft, webUrl: url } = pull
   context.report({ type: 'pull_request', pull_request: { url, number, state, draft: isDraft, head } })
-  told(context, `Pull request ${number} ${words[outcome]}: ${url}`)
-  for (const notice of notices) told(context, notice, 'stderr')
+  writeLine(context, `Pull request ${number} ${words[outcome]}: ${url}`)
+  for (const notice of notices) writeLine(context, notice, 'stderr')
   if (args.status !== undefined)
     try {
       await forge.setStatus(sha, args.status, { signal })
     } catch (error) {
       signal.throwIfAborted()
-      told(context, `The status of commit ${sha} could not be set: ${messageOf(error)}`, 'stderr')
+      writeLine(context, `The status of commit ${sha} could not be set: ${messageOf(error)}`, 'stderr')
     }
   return { PR_URL: url, PR_NUMBER: String(number), PR_STATE: state }
 }
@@ -108,7 +108,7 @@ const words: Readonly<Record<EnsuredPull['outcome'], string>> = {
 }
 
 /** Writes a line to the step's log; a forge's text may have several. */
-function told(context: PlatformContext, text: string, stream: 'stdout' | 'stderr' = 'stdout'): void {
+function writeLine(context: PlatformContext, text: string, stream: 'stdout' | 'stderr' = 'stdout'): void {
   context.write(stream, `${text.replace(/\s+/g, ' ')}\n`)
 }
 

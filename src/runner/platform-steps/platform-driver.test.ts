@@ -122,7 +122,7 @@ test('a step whose command the stopping machine has ended is lost, whatever it w
 }, async () => {
   using here = boxPlace()
   const stop = new RunnerStop({ file: join(here.path, 'stopped.json') })
-  stop.told()
+  stop.reported()
   const fails: PlatformStep['run'] = async ({ boxed }) => {
     await boxed({ argv: ['/bin/sh', '-c', 'kill -TERM $$'], stdout: 'log' })
     throw new StepFailure('test', 'The tests failed.')

@@ -101,10 +101,10 @@ describe('the way of an agent to its models', () => {
       GITHUB_TOKEN: 'ghp_x',
       GH_TOKEN: 'ghp_y',
     }
-    const { env: inside, inside: told, rules } = access('copilot', env, { step: { GH_TOKEN: 'ghp_y' } })
+    const { env: inside, inside: variables, rules } = access('copilot', env, { step: { GH_TOKEN: 'ghp_y' } })
     assert.equal(inside.GITHUB_TOKEN, undefined)
     assert.equal(inside.GH_TOKEN, 'ghp_y')
-    assert.deepEqual(told, ['GH_TOKEN'])
+    assert.deepEqual(variables, ['GH_TOKEN'])
     assert.equal(rules[0]?.upstream, 'http://localhost:11434/v1')
     assert.deepEqual(access('copilot', { GITHUB_TOKEN: 'x' }, { step: {} }).inside, ['GITHUB_TOKEN'])
   })

@@ -59,7 +59,7 @@ export class ModelProxy {
   readonly #pause: (signal: AbortSignal) => Promise<unknown>
   #lastId: number
   #failures = 0
-  #toldOver = ''
+  #reportedOver = ''
 
   constructor({ log = [], prices = listPrices, pause = shortPause }: ModelProxyOptions = {}) {
     this.#pause = pause
@@ -176,8 +176,8 @@ export class ModelProxy {
     const leave = await this.#budget.enter(rules.budget, { input: asked.input, output, price }, gone)
     if (leave.type === 'gone') return undefined
     if (leave.type === 'refused') {
-      if (this.#toldOver !== leave.message) append({ type: 'over_budget', message: leave.message })
-      this.#toldOver = leave.message
+      if (this.#reportedOver !== leave.message) append({ type: 'over_budget', message: leave.message })
+      this.#reportedOver = leave.message
       refuse(request, response, rule, { status: NOT_AGAIN, message: leave.message })
       return undefined
     }

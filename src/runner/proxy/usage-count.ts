@@ -165,11 +165,11 @@ export class AnswerCount {
   end(whole: boolean): { tokens: Counted; estimated: boolean } {
     if (this.#stream) this.#line()
     else this.#body()
-    const { usage, whole: told } = this.#seen
+    const { usage, whole: isWhole } = this.#seen
     const uncounted = this.#seen.textBytes + this.#skippedBytes
     // A connection that is cut after its last word loses nothing.
     const hasInput = usage !== undefined && inputOf(usage) > 0
-    if (hasInput && uncounted === 0 && (told || whole)) return { tokens: usage, estimated: false }
+    if (hasInput && uncounted === 0 && (isWhole || whole)) return { tokens: usage, estimated: false }
     // No request is without input: a service that reports none has not counted it.
     const tokens = hasInput ? usage : { ...(usage ?? none), input: this.#estimatedInput }
     return { tokens: { ...tokens, output: tokens.output + estimateOf(uncounted) }, estimated: true }

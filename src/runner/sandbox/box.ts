@@ -25,7 +25,7 @@ export interface BoxMounts {
 export interface Box {
   readonly isolation: Exclude<Isolation, 'none'>
   /** Sets who receives messages, for people, about steps that take long while the box is made. */
-  listen?(tell: (message: string) => void): void
+  listen?(report: (message: string) => void): void
   /**
    * Makes what the box needs, and opens the endpoint to what its network allows. Throws `invalid_argument` or
    * `unavailable`, with a hint, if that is impossible here.

@@ -124,12 +124,12 @@ export class Boxes {
   }
 
   /** Reports the boxes when they have changed: a container engine may come and go. */
-  watch(tell: (given: GivenIsolation) => void): ChangeWatch<GivenIsolation> {
+  watch(report: (given: GivenIsolation) => void): ChangeWatch<GivenIsolation> {
     const look = async () => {
       await this.#options.containers?.look()
       return this.given
     }
-    return new ChangeWatch({ everyMs: LOOKED_EVERY_MS, look, tell })
+    return new ChangeWatch({ everyMs: LOOKED_EVERY_MS, look, tell: report })
   }
 
   /**

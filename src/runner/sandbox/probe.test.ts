@@ -25,7 +25,7 @@ function standIn(here: Place, version: string, box: string): string {
 
 const sentence = (found: Found): string => (found.type === 'usable' ? 'usable' : `${found.why} ${found.hint}`)
 
-async function told(version: string, box: string, facts: Partial<MachineFacts> = {}): Promise<string> {
+async function messageOf(version: string, box: string, facts: Partial<MachineFacts> = {}): Promise<string> {
   using here = place()
   const env = { PATH: `${standIn(here, version, box)}:/usr/bin:/bin` }
   return sentence(await findBubblewrap({ env, facts: { ...PLAIN, ...facts } }))
@@ -54,10 +54,10 @@ test('what is missing, old or of another machine is told with what to do', async
     /^There is no filter of system calls for this kind of processor \(riscv64\)/,
   )
   assert.match(
-    await told('bubblewrap 0.3.3', 'exit 0'),
+    await messageOf('bubblewrap 0.3.3', 'exit 0'),
     /^bubblewrap 0\.3\.3 is too old: a sandbox needs 0\.4 or newer\./,
   )
-  assert.match(await told('', says('cannot')), /does not tell its version/)
+  assert.match(await messageOf('', says('cannot')), /does not tell its version/)
 })
 
 test('each way in which a machine keeps from making namespaces has a sentence of its own', async () => {
@@ -98,9 +98,9 @@ test('each way in which a machine keeps from making namespaces has a sentence of
     ['something else', {}, /^No sandbox could be made\. bubblewrap says: something else\. Try it by hand/],
   ]
   for (const [said, facts, expected] of cases)
-    assert.match(await told(old, says(said), facts), expected, said)
+    assert.match(await messageOf(old, says(said), facts), expected, said)
   assert.match(
-    await told(old, 'exit 0'),
+    await messageOf(old, 'exit 0'),
     /^No sandbox could be made\. bubblewrap says: what is seen in a sandbox is ""/,
   )
 })

@@ -166,8 +166,8 @@ test('in a box each of them is refused with EPERM, and what programs need is not
     ]),
   })
   await box.end()
-  const told: Record<string, number> = JSON.parse(stdout || stderr)
-  for (const [name] of [...refused, ...more]) assert.equal(told[name], 1, name)
-  assert.deepEqual([told.clone3, told.openat2], [38, 38])
-  for (const [name] of fine) assert.equal(told[name], 0, name)
+  const results: Record<string, number> = JSON.parse(stdout || stderr)
+  for (const [name] of [...refused, ...more]) assert.equal(results[name], 1, name)
+  assert.deepEqual([results.clone3, results.openat2], [38, 38])
+  for (const [name] of fine) assert.equal(results[name], 0, name)
 })

@@ -22,7 +22,7 @@ import { AgentBox } from './agent-box.ts'
 import { WaitUntil } from './agent-child.ts'
 import type { AgentServices } from './agent-services.ts'
 import { AgentStart, refusal } from './agent-start.ts'
-import { Baseline, tellValues } from './changed-files.ts'
+import { Baseline, reportValues } from './changed-files.ts'
 import { dropConversation } from './journaled-session.ts'
 import { SessionDriver } from './session-driver.ts'
 import { endingOf, type SessionEnd } from './session-outcome.ts'
@@ -212,7 +212,7 @@ class AgentDriver implements Driver {
     const graceMs = this.#expedited.signal.aborted || ending.type === 'lost' ? 0 : 1_000
     const { mark, cage } = this.#kept
     const gone = await (child?.stop(graceMs) ?? endTree({ mark, members: cage.members }, graceMs))
-    return { survives: !(await this.#endBox()) || !gone, denied: await this.#tellLast() }
+    return { survives: !(await this.#endBox()) || !gone, denied: await this.#reportLast() }
   }
 
   expedite(): void {
@@ -252,7 +252,7 @@ class AgentDriver implements Driver {
   }
 
   /** Reports what is known of the session besides its output, when nothing of it runs any more. */
-  async #tellLast(): Promise<DeniedUses | undefined> {
+  async #reportLast(): Promise<DeniedUses | undefined> {
     if (!this.#session) return undefined
     this.#session.readEndpoint(true)
     this.#updates.end()
@@ -260,9 +260,9 @@ class AgentDriver implements Driver {
     const { masker } = this.#attempt
     const { session } = this.#session.journaled
     this.#session.journaled.close()
-    await tellValues(this.#kept.output.values, session, this.#baseline, masker)
+    await reportValues(this.#kept.output.values, session, this.#baseline, masker)
     await this.#keepChange()
-    const denied = session.denials.told
+    const denied = session.denials.deniedUses
     return denied && masker ? (masker.maskJson(denied) as DeniedUses) : denied
   }
 

@@ -127,10 +127,10 @@ export function schemaCheck({ $schema, ...schema }: Record<string, unknown>): Sc
   })
   addFormats.default(ajv)
   const fits = ajv.compile(schema)
-  return (value) => (fits(value) ? [] : (fits.errors ?? []).map(told))
+  return (value) => (fits(value) ? [] : (fits.errors ?? []).map(describe))
 }
 
-function told({ instancePath, message, params }: ErrorObject): string {
+function describe({ instancePath, message, params }: ErrorObject): string {
   const place = instancePath.slice(1).replaceAll('/', '.')
   const { additionalProperty, allowedValues, allowedValue } = params
   const which = [additionalProperty, allowedValues, allowedValue].find((each) => each !== undefined)

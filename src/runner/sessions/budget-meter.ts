@@ -2,7 +2,7 @@ import type { Agent } from '../../agents/agent.ts'
 import type { AgentUpdate, AgentUpdateOf, Budget, Usage } from '../../contract/agent.ts'
 import { ErrandError } from '../../contract/errors.ts'
 
-const told: Record<Exclude<Agent['usage'], 'each_call'>, string> = {
+const explanations: Record<Exclude<Agent['usage'], 'each_call'>, string> = {
   each_turn: 'tells how many tokens it used at the end of a turn',
   last_call: 'tells how many tokens the last call of its model used, and no others',
   unknown: 'is not known to tell how many tokens each call of its model used',
@@ -16,7 +16,7 @@ export function checkBudget({ title, usage }: Pick<Agent, 'title' | 'usage'>, { 
   if (tokens === undefined || usage === 'each_call') return
   throw new ErrandError(
     'invalid_argument',
-    `budget.tokens cannot be kept: ${title} ${told[usage]}, so ${tokens} could be passed many times over unseen.`,
+    `budget.tokens cannot be kept: ${title} ${explanations[usage]}, so ${tokens} could be passed many times over unseen.`,
     { hint: 'Give budget.turns or budget.seconds, or use claude_code, codex or builtin.' },
   )
 }

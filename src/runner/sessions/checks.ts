@@ -76,7 +76,7 @@ export interface Failed {
 export class Checks {
   readonly #plan: AgentPlan
   readonly #prompts: PromptQueue
-  readonly #updates: Pick<UpdatePipeline, 'tell' | 'answer'>
+  readonly #updates: Pick<UpdatePipeline, 'report' | 'answer'>
   readonly #readValue: ((answer: string) => AnswerValue) | undefined
   /** Index of the verify command that is to run. */
   #verifying: number | undefined
@@ -86,7 +86,7 @@ export class Checks {
   #valueJson: string | undefined
 
   /** Compiles the checks of a plan. Throws `invalid_argument`. */
-  constructor(plan: AgentPlan, prompts: PromptQueue, updates: Pick<UpdatePipeline, 'tell' | 'answer'>) {
+  constructor(plan: AgentPlan, prompts: PromptQueue, updates: Pick<UpdatePipeline, 'report' | 'answer'>) {
     this.#plan = plan
     this.#prompts = prompts
     this.#updates = updates
@@ -122,7 +122,7 @@ export class Checks {
     const position = this.#verifying
     if (position === undefined) return undefined
     const command = verify[position]!
-    this.#updates.tell({ kind: 'verify', command, status: passed ? 'passed' : 'failed', output })
+    this.#updates.report({ kind: 'verify', command, status: passed ? 'passed' : 'failed', output })
     if (passed && position + 1 < verify.length) {
       this.#verify(position + 1)
       return undefined
@@ -148,7 +148,7 @@ export class Checks {
   #verify(position: number): void {
     this.#verifying = position
     this.#begun++
-    this.#updates.tell({ kind: 'verify', command: this.#plan.verify[position]!, status: 'running' })
+    this.#updates.report({ kind: 'verify', command: this.#plan.verify[position]!, status: 'running' })
   }
 
   #checkValue(): Failed | undefined {

@@ -2,7 +2,7 @@ import type { AgentUpdateOf, DeniedUse, DeniedUses } from '../../contract/agent.
 import type { AgentPlan } from '../ports.ts'
 
 /** Limit for uses that are reported one by one. */
-const MOST_TOLD = 20
+const MAX_REPORTED = 20
 /** Limit for uses that a message names. */
 const MOST_IN_MESSAGE = 3
 
@@ -37,7 +37,7 @@ export class Denials {
   }
 
   /** Denied uses; undefined if there are none. */
-  get told(): DeniedUses | undefined {
+  get deniedUses(): DeniedUses | undefined {
     return this.#count === 0 ? undefined : { count: this.#count, first: [...this.#first] }
   }
 
@@ -115,7 +115,7 @@ export class Denials {
     this.#denied.add(id)
     this.#count++
     this.#asked.add(by)
-    if (this.#first.length >= MOST_TOLD) return
+    if (this.#first.length >= MAX_REPORTED) return
     this.#first.push({
       title: title.slice(0, 500),
       by,

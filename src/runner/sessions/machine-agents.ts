@@ -124,6 +124,6 @@ const LOOKED_EVERY_MS = 120_000
 export const watchAgents = (
   services: AgentServices,
   boxes: AgentBoxes,
-  tell: (agents: AgentState[]) => void,
+  report: (agents: AgentState[]) => void,
 ): ChangeWatch<AgentState[]> =>
-  new ChangeWatch({ everyMs: LOOKED_EVERY_MS, look: () => agentStates(services, process.env, boxes), tell })
+  new ChangeWatch({ everyMs: LOOKED_EVERY_MS, look: () => agentStates(services, process.env, boxes), tell: report })

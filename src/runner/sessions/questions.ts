@@ -14,14 +14,14 @@ type Decided = Extract<SessionEvent, { type: 'decided' }>
  * open until somebody answers, its time is over or the turn ends.
  */
 export class Questions {
-  readonly #updates: Pick<UpdatePipeline, 'tell'>
+  readonly #updates: Pick<UpdatePipeline, 'report'>
   readonly #denials: Denials
   readonly #undecided = new Map<string, Question>()
   /** Open questions, with the end of their time. */
   readonly #asked = new Map<string, { question: Question; expiresAt: string }>()
   readonly #grants = new SessionGrants()
 
-  constructor(updates: Pick<UpdatePipeline, 'tell'>, denials: Denials) {
+  constructor(updates: Pick<UpdatePipeline, 'report'>, denials: Denials) {
     this.#updates = updates
     this.#denials = denials
   }
@@ -50,7 +50,7 @@ export class Questions {
     const question = this.#undecided.get(request_id)
     if (!question || !this.#undecided.delete(request_id)) return
     this.#asked.set(request_id, { question, expiresAt: expires_at })
-    this.#updates.tell({ ...question, expires_at })
+    this.#updates.report({ ...question, expires_at })
   }
 
   /** Decides a question by policy; returns whether the agent still waits for it. */
@@ -62,8 +62,8 @@ export class Questions {
     if (decision === 'deny') this.#denials.answered((question ?? asked)!, answer)
     // A policy that allows everything leaves no trail.
     const silent = by === 'policy' && decision === 'allow'
-    if (question && !silent) this.#updates.tell(question)
-    if (!silent) this.#updates.tell({ kind: 'permission_answered', ...answer })
+    if (question && !silent) this.#updates.report(question)
+    if (!silent) this.#updates.report({ kind: 'permission_answered', ...answer })
     return true
   }
 
@@ -76,14 +76,14 @@ export class Questions {
     if (decision === 'deny') this.#denials.answered(question, { by })
     if (decision === 'allow' && scope === 'session') this.#grants.add(question, who)
     const answered = { request_id, decision, by, who, scope, reason, input } as const
-    this.#updates.tell({ kind: 'permission_answered', ...answered })
+    this.#updates.report({ kind: 'permission_answered', ...answered })
     return question
   }
 
   /** Drops the questions when their turn is over. */
   drop(): void {
     for (const request_id of this.#asked.keys())
-      this.#updates.tell({ kind: 'permission_answered', request_id, decision: 'deny', by: 'canceled' })
+      this.#updates.report({ kind: 'permission_answered', request_id, decision: 'deny', by: 'canceled' })
     this.#asked.clear()
     this.#undecided.clear()
   }

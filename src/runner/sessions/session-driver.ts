@@ -73,7 +73,7 @@ export class SessionDriver {
       ...options,
       onRunning: (pid, startedAtMs) => {
         attempt.running(pid, startedAtMs)
-        this.#tellHeld()
+        this.#reportHeld()
       },
       onStartFailed: (ending) => void attempt.finish(ending),
       onUnwritten: (message) => attempt.failUnwritten(message),
@@ -218,7 +218,7 @@ export class SessionDriver {
   }
 
   /** Reports, once, what the agent's box does not withhold from it. */
-  #tellHeld(): void {
+  #reportHeld(): void {
     const { start, journal } = this.#options
     const { held } = start
     if (held === undefined || journal.list.some((report) => isPhase(report, 'isolation'))) return

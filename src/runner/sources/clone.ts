@@ -96,7 +96,7 @@ async function cloneUntil(
     const unpacked = (tar: Readable) => unpack(tar, files, { limits, signal, what: 'repository' })
     // With attributes of a work tree, although there is none: otherwise it would first hold the whole tree in memory.
     await git(['archive', '--format=tar', '--worktree-attributes', commit], access, unpacked)
-    await tellOfSubmodules(files, progress)
+    await reportSubmodules(files, progress)
     await rename(files, target)
     return commit
   } finally {
@@ -104,7 +104,7 @@ async function cloneUntil(
   }
 }
 
-async function tellOfSubmodules(files: string, progress?: (line: string) => void): Promise<void> {
+async function reportSubmodules(files: string, progress?: (line: string) => void): Promise<void> {
   const found = await stat(join(files, '.gitmodules')).catch(() => undefined)
   if (found !== undefined) progress?.('Submodules are left out.')
 }

@@ -48,7 +48,7 @@ export function playbookRun({ filesAt, checkout }: PlaybookRunOptions): Platform
       if (repository === undefined || repositories === undefined)
         throw new StepFailure('workspace', 'The run has no repository on this machine.')
       const chosen = await choose(args, repository)
-      tell(context, chosen)
+      reportChoice(context, chosen)
       return await new PlaybookRun(context, args, chosen, repositories).run()
     },
   }
@@ -80,7 +80,7 @@ function mistakesOf({ message, details }: ErrandError): string {
 
 const MAX_MISTAKES = 10
 
-function tell(context: PlatformContext, { why, notes }: ChosenPlaybook): void {
+function reportChoice(context: PlatformContext, { why, notes }: ChosenPlaybook): void {
   context.phase('playbook', why)
   for (const line of [why, ...notes]) context.write('stdout', `${line}\n`)
 }

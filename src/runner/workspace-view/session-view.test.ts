@@ -7,7 +7,7 @@ import test, { type TestContext } from 'node:test'
 import { createMasker } from '../masking/masker.ts'
 import { CarefulGit } from './careful-git.ts'
 import { keepChange } from './keep-change.ts'
-import { listFolder, readChange, readTextFile, tellChange, type ViewedFolder } from './session-view.ts'
+import { listFolder, readChange, readTextFile, reportChange, type ViewedFolder } from './session-view.ts'
 
 function world(t: TestContext) {
   const root = mkdtempSync(join(tmpdir(), 'view-'))
@@ -95,7 +95,7 @@ test('the change is what stands otherwise than at the begin, committed or not, a
   write('fü "x".txt', 'first\nlast')
   write('binary', Buffer.from([0]))
   write('empty', '')
-  const change = await tellChange(at)
+  const change = await reportChange(at)
   assert.deepEqual([change.repository, change.base], [true, base])
   assert.deepEqual(
     change.commits.map(({ subject, author }) => [subject, author]),
@@ -127,12 +127,12 @@ test('the change is what stands otherwise than at the begin, committed or not, a
 test('without a repository there is nothing to compare, and without commits all is new', async (t) => {
   const { git, write, viewed } = world(t)
   write('a', 'x\n')
-  assert.equal((await tellChange(viewed(undefined))).repository, false)
+  assert.equal((await reportChange(viewed(undefined))).repository, false)
   await assert.rejects(readChange(viewed(undefined)), { code: 'not_found', message: /no repository/ })
   git('init', '-q')
   assert.match(await readChange(viewed('')), /\+\+\+ b\/a\n@@ -0,0 \+1 @@\n\+x\n/)
   git('add', '.')
   git('commit', '-qm', 'First')
-  assert.equal((await tellChange(viewed(''))).commits.length, 1)
+  assert.equal((await reportChange(viewed(''))).commits.length, 1)
   assert.match(await readChange(viewed(''), 1), /\+\+\+ b\/a/)
 })

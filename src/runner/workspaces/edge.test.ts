@@ -39,7 +39,7 @@ function opened(t: TestContext, more: Parameters<typeof place.pool>[0] = {}): Wo
 async function withHistory(pool: WorkspacePool, url: string, commits: readonly [string, string]) {
   const remote = await openRemote({ url }, { policy: place.policy, folder: place.dir, signal })
   const ask = { sha: commits[0], apartFrom: [commits[1]], scope: anyone.scope }
-  await pool.withCommit({ run_id: 'run_e', tenant: 't' }, remote, ask, { signal, tell: () => undefined })
+  await pool.withCommit({ run_id: 'run_e', tenant: 't' }, remote, ask, { signal, report: () => undefined })
 }
 
 test('commits that a checkout of few lacks are fetched until it is known where two part, and no more', async (t) => {

@@ -28,7 +28,7 @@ export interface LfsContext {
   home: string
   maxBytes: number
   signal: AbortSignal
-  tell(message: string): void
+  report(message: string): void
 }
 
 interface Pointer {
@@ -78,7 +78,7 @@ export async function placeLfsFiles(ask: LfsAsk, context: LfsContext): Promise<v
     throw new GitRefused('workspace', 'Files of Git LFS are fetched by http and https alone.', {
       hint: 'Name the repository by https://, or leave lfs out.',
     })
-  context.tell(`${pointers.length} files of Git LFS are fetched (${bytes} bytes).`)
+  context.report(`${pointers.length} files of Git LFS are fetched (${bytes} bytes).`)
   const base = ask.identity.endsWith('.git') ? ask.identity : `${ask.identity}.git`
   const own = { ...ask, base }
   for (let at = 0; at < pointers.length; at += AT_A_TIME)

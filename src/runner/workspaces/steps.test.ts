@@ -129,8 +129,8 @@ test("a run's steps work in its checkout, in the box with the copy to read and n
   using here = boxPlace({ hidden: [place.dir] })
   const attempts = opened(here)
   const { url, commit } = place.repository()
-  const { exports: told } = await endsWith(attempts, workspace('run_a', { repo: url, branch: 'errand/a' }))
-  const { SLOT_PATH = '', START_SHA, BASE_REF } = told ?? {}
+  const { exports: reported } = await endsWith(attempts, workspace('run_a', { repo: url, branch: 'errand/a' }))
+  const { SLOT_PATH = '', START_SHA, BASE_REF } = reported ?? {}
   assert.deepEqual([START_SHA, BASE_REF], [commit, 'main'])
   const { mirror, own_git, work } = pool.of('run_a')!
   assert.equal(SLOT_PATH, work)
@@ -161,7 +161,7 @@ test("a run's steps work in its checkout, in the box with the copy to read and n
     '2',
   )
   const again = await endsWith(attempts, workspace('run_a', { repo: url, branch: 'errand/a' }))
-  assert.deepEqual(again.exports, told)
+  assert.deepEqual(again.exports, reported)
   assert.equal(existsSync(join(work, 'new')), true)
   assert.deepEqual(attempts.runs(), ['run_a'])
   await attempts.forgetRun('run_a')
@@ -182,13 +182,13 @@ test('a branch that is there is rebased in the box, and where that conflicts eac
   place.commit(folder, 'clash', 'other.txt', 'theirs\n')
   const base = place.commit(folder, 'main', 'same.txt', 'ours\n')
   place.commit(folder, 'main', 'other.txt', 'ours\n')
-  const { exports: told, message } = await endsWith(
+  const { exports: reported, message } = await endsWith(
     attempts,
     workspace('run_r', { repo: url, branch: 'work', rebase: true }),
   )
   assert.equal(message, undefined)
   const found = pool.of('run_r')!
-  assert.equal(told?.START_SHA, found.start_sha)
+  assert.equal(reported?.START_SHA, found.start_sha)
   assert.equal(
     await said(
       attempts,
@@ -391,8 +391,8 @@ test("somebody else's checkout is used as it is, by one run at a time, and stays
   symlinkSync(folder, join(slots, 'link'))
   const slot_path = join(slots, 'a')
   writeFileSync(join(slot_path, 'mine'), 'mine')
-  const { exports: told, message } = await endsWith(attempts, workspace('run_s', { repo: url, slot_path }))
-  assert.deepEqual([message, told?.SLOT_PATH, told?.START_SHA], [undefined, slot_path, commit])
+  const { exports: reported, message } = await endsWith(attempts, workspace('run_s', { repo: url, slot_path }))
+  assert.deepEqual([message, reported?.SLOT_PATH, reported?.START_SHA], [undefined, slot_path, commit])
   assert.equal(await said(attempts, 'run_s', 'cat mine; pwd; echo left > left'), `mine${slot_path}`)
   const taken = await endsWith(attempts, workspace('run_t', { repo: url, slot_path }))
   assert.deepEqual([taken.reason, taken.message?.includes('in use by run_s')], ['workspace', true])
@@ -433,8 +433,8 @@ test("an earlier try's work is put on top, from the pack that was kept of it", a
   })
   const checkpoint = { start: commit, tip, artifact_id: 'artifact_1', run_id: 'run_old' }
   const args = { repo: url, branch: 'errand/x', checkpoint }
-  const { exports: told, message } = await endsWith(attempts, workspace('run_k', args))
-  assert.deepEqual([message, told?.START_SHA], [undefined, commit])
+  const { exports: reported, message } = await endsWith(attempts, workspace('run_k', args))
+  assert.deepEqual([message, reported?.START_SHA], [undefined, commit])
   const { work } = pool.of('run_k')!
   assert.equal(readFileSync(join(work, 'made.txt'), 'utf8'), 'made\n')
   const seen = execFileSync('git', ['log', '-1', '--format=%H %D'], { cwd: work, encoding: 'utf8' })

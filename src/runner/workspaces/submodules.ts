@@ -26,7 +26,7 @@ export interface SubmodulesContext {
   home: string
   maxBytes: number
   signal: AbortSignal
-  tell(message: string): void
+  report(message: string): void
   /** Calls `use` with the copy of a repository that has that commit; the copy stays meanwhile. */
   withMirror(
     remote: Remote,
@@ -56,7 +56,7 @@ export async function placeSubmodules(ask: SubmodulesAsk, context: SubmodulesCon
     for (const { path, sha, url } of await listSubmodules(of, context)) {
       const shown = JSON.stringify(name + path)
       if (url === undefined) {
-        context.tell(`The submodule ${shown} has no address in .gitmodules: it stays empty.`)
+        context.report(`The submodule ${shown} has no address in .gitmodules: it stays empty.`)
         continue
       }
       if (depth > DEEPEST || ++count > MOST)
@@ -67,7 +67,7 @@ export async function placeSubmodules(ask: SubmodulesAsk, context: SubmodulesCon
             hint: 'Leave submodules out, and have the setup of the playbook fetch those that are needed.',
           },
         )
-      context.tell(`The submodule ${shown} is fetched.`)
+      context.report(`The submodule ${shown} is fetched.`)
       try {
         const address = addressOf(url, of.identity)
         const isSame = sameOwner(address, ask.identity)

@@ -166,9 +166,9 @@ test('where all are in use one waits, a run that is over and kept makes room, an
   const one = place.repository()
   const other = place.repository()
   const first = await lease(pool, 'run_1', { repo: one.url })
-  const told: string[] = []
-  const waiting = lease(pool, 'run_2', { repo: other.url }, { tell: (message) => told.push(message) })
-  await until(() => told.some((message) => /All 1 workspaces .* in use/.test(message)))
+  const reported: string[] = []
+  const waiting = lease(pool, 'run_2', { repo: other.url }, { report: (message) => reported.push(message) })
+  await until(() => reported.some((message) => /All 1 workspaces .* in use/.test(message)))
   const stop = new AbortController()
   const given = lease(pool, 'run_3', { repo: other.url }, { signal: stop.signal })
   stop.abort()

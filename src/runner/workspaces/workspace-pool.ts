@@ -140,7 +140,7 @@ export class WorkspacePool {
     { run_id, tenant }: PoolUser,
     remote: Remote,
     { sha, scope, apartFrom = [] }: { sha: string; scope: string; apartFrom?: readonly string[] },
-    { signal, tell }: LeaseContext,
+    { signal, report: tell }: LeaseContext,
   ): Promise<void> {
     const held = this.#slotOf(run_id)
     const depth = held?.state.asked === undefined ? undefined : depthAsked(held.state.asked)
@@ -159,7 +159,7 @@ export class WorkspacePool {
     tenant: string,
     remote: Remote,
     { sha, scope }: { sha: string; scope: string },
-    { signal, tell }: LeaseContext,
+    { signal, report: tell }: LeaseContext,
     use: (mirror: Mirror) => Promise<void>,
   ): Promise<void> {
     const owner = { tenant, scope }
@@ -261,7 +261,7 @@ export class WorkspacePool {
     await this.#orphansEnded
     for (const ref of [ask.ref, ask.branch]) if (ref !== undefined) checkRef(ref)
     const patience = {
-      ...{ retries, signal, tell: context.tell },
+      ...{ retries, signal, report: context.report },
       pause: (ms: number) => sleep(ms, undefined, { signal }),
     }
     const { token, username, scope } = credential
@@ -272,7 +272,7 @@ export class WorkspacePool {
       const owner = { tenant, scope, depth: ask.depth }
       this.#borrowing.set(run_id, this.#mirrors.key(found.identity, owner))
       await this.#makeRoom(signal)
-      const progress = progressOf(context.tell)
+      const progress = progressOf(context.report)
       const first = await this.#mirrors.withCommit(found, owner, base.sha, { signal, progress })
       const there = ask.branch && found.advertisement.refs.get(`refs/heads/${ask.branch}`)
       if (there) await this.#mirrors.withCommit(found, owner, there, { signal, progress })
@@ -283,7 +283,7 @@ export class WorkspacePool {
     const refs = seenRefs(await this.#mirrors.refs(mirror, signal), remote)
     const held = slotPath
       ? this.#given(mirror, remote, slotPath)
-      : await this.#slotFor(mirror, remote, { signal, tell: context.tell })
+      : await this.#slotFor(mirror, remote, { signal, report: context.report })
     const { base_sha: at } = held.state
     try {
       this.#write(held, {
@@ -303,8 +303,8 @@ export class WorkspacePool {
   }
 
   /** Returns an unused slot, preferably of that mirror; waits if there may be no more slots. */
-  async #slotFor(mirror: Mirror, remote: Remote, { signal, tell, waits }: LeaseContext): Promise<Held> {
-    for (let isTold = false; ; isTold = true) {
+  async #slotFor(mirror: Mirror, remote: Remote, { signal, report: tell, waits }: LeaseContext): Promise<Held> {
+    for (let isReported = false; ; isReported = true) {
       signal.throwIfAborted()
       const free = [...this.#slots.values()].filter(({ state, busy }) => state.phase === 'free' && !busy)
       const of = { mirror: mirror.key, repo: remote.identity }
@@ -316,7 +316,7 @@ export class WorkspacePool {
         if (oldest) this.#evict(oldest)
       }
       if (this.#slots.size < this.#limits.slots) return newSlot(this.#options.dir, this.#slots, of)
-      if (!isTold) (waits ?? tell)(`All ${this.#limits.slots} workspaces here are in use: waiting for one.`)
+      if (!isReported) (waits ?? tell)(`All ${this.#limits.slots} workspaces here are in use: waiting for one.`)
       await unlessAborted(signal, this.#room.promise)
     }
   }

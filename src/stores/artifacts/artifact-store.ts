@@ -188,7 +188,7 @@ export class ArtifactStore {
    * were removed.
    */
   async sweep(
-    told: (gatheredBy: string) => Promise<ReadonlySet<string> | undefined>,
+    gathered: (gatheredBy: string) => Promise<ReadonlySet<string> | undefined>,
     nowMs: number,
     of: 'runs' | 'stored' = 'runs',
   ): Promise<number> {
@@ -206,7 +206,7 @@ export class ArtifactStore {
           if (ageMs >= ORPHAN_MS && ageMs < LOOKED_AT_MS) old.push(name)
         }
         if (old.length === 0) continue
-        const kept = await told(runId)
+        const kept = await gathered(runId)
         for (const name of old) {
           if (kept?.has(name)) continue
           await rm(join(folder, name), { force: true })

@@ -50,7 +50,7 @@ export interface ChannelStore {
   /** Returns the channels of one user, in the order of their creation. */
   ofUser(userId: string): Promise<(NotificationChannel & ChannelState)[]>
   /** Returns the channels of the tenant's active users that receive such messages. */
-  telling(tenant: string, tells: ChannelTopic): Promise<NotificationChannel[]>
+  telling(tenant: string, reports: ChannelTopic): Promise<NotificationChannel[]>
   /** Removes a channel with its notices. False: it did not exist. */
   remove(id: string): Promise<boolean>
   /**
@@ -173,12 +173,12 @@ export const sqliteChannels = (session: SqlSession): ChannelStore => {
         }))
     },
 
-    async telling(tenant, tells) {
+    async telling(tenant, reports) {
       const sql = `${CHANNELS} WHERE places.tenant = ? AND users.disabled = 0`
       return session
         .read(() => session.all(sql, tenant))
         .map(rowChannel)
-        .filter((channel) => channel.tells.includes(tells))
+        .filter((channel) => channel.tells.includes(reports))
     },
 
     remove: async (id) => (await change('DELETE FROM places WHERE id = ?', id)) > 0,

@@ -100,16 +100,16 @@ export class MemoryTaskStore implements TaskStore {
     return this.#tasks.get(id)?.events.slice(after, after + limit) ?? []
   }
 
-  async toldTo(id: string): Promise<number> {
+  async reportedTo(id: string): Promise<number> {
     return this.#tasks.get(id)?.told ?? 0
   }
 
-  async told(id: string, seq: number): Promise<void> {
+  async markReported(id: string, seq: number): Promise<void> {
     const task = this.#tasks.get(id)
     if (task !== undefined) task.told = seq
   }
 
-  async untold(limit: number): Promise<string[]> {
+  async unreported(limit: number): Promise<string[]> {
     const behind = this.#all().filter(({ id, last_seq }) => this.#tasks.get(id)!.told < last_seq)
     return behind.slice(0, limit).map(({ id }) => id)
   }

@@ -163,12 +163,12 @@ export function containerEngineConformance(
       const heard: string[] = []
       const enough = new AbortController()
       const opened = Promise.withResolvers<void>()
-      const told = Promise.withResolvers<void>()
+      const reported = Promise.withResolvers<void>()
       const listening = (async () => {
         for await (const event of use.engine.events({ runner: use.runner }, enough.signal)) {
           if (event.type === 'open') opened.resolve()
           else heard.push(event.type)
-          if (heard.filter((type) => type === 'ended').length === 2) told.resolve()
+          if (heard.filter((type) => type === 'ended').length === 2) reported.resolve()
         }
       })().catch(() => {})
       await opened.promise
@@ -183,7 +183,7 @@ export function containerEngineConformance(
       const { seen: all } = await use.engine.history(stopped, ended.startedAt)
       assert.deepEqual([...all], ['start', 'signaled', 'ended'])
       assert.deepEqual([...(await use.engine.history(stopped, '2999-01-01T00:00:00Z')).seen], [])
-      await told.promise
+      await reported.promise
       enough.abort()
       await listening
       assert.deepEqual(heard, ['start', 'ended', 'start', 'signaled', 'ended'])

@@ -107,7 +107,7 @@ export async function startForge({
   const apiUrl = url + apiPaths[flavour]
   const api = flavour === 'gitlab' ? gitlabApi(state, url) : githubApi(state, { url, apiUrl, flavour })
 
-  state.told = (repository, event, payload) => {
+  state.onEvent = (repository, event, payload) => {
     for (const hook of repository.hooks) {
       const sending = deliver(hook, repository, event, payload).finally(() => delivering.delete(sending))
       delivering.add(sending)
@@ -294,7 +294,7 @@ export async function startForge({
     state.git(path, ['for-each-ref', '--format=%(refname) %(objectname)'])
 
   function pushed(repository: Repository, by: string): void {
-    state.told(repository, 'push', { pusher: by })
+    state.onEvent(repository, 'push', { pusher: by })
     for (const ticket of repository.tickets)
       if (ticket.isOpen && ticket.pull !== undefined && state.headOf(repository, ticket) === undefined)
         state.close(repository, ticket)

@@ -109,7 +109,7 @@ export interface Repository {
 }
 
 /** Called for each write that triggers a hook of the forge. */
-export type Told = (repository: Repository, event: string, payload: Record<string, unknown>) => void
+export type OnEvent = (repository: Repository, event: string, payload: Record<string, unknown>) => void
 
 /**
  * Holds the data of a forge: a folder with a bare repository for each, and everything else in `state.json`, which is
@@ -120,7 +120,7 @@ export class ForgeState {
   readonly users: User[] = []
   readonly tokens: Token[] = []
   readonly repositories: Repository[] = []
-  told: Told = () => undefined
+  onEvent: OnEvent = () => undefined
   /** Whether pull requests have their own numbers, as in GitLab. */
   readonly #countsApart: boolean
   readonly #mergeable = new Map<string, boolean>()
@@ -290,7 +290,7 @@ export class ForgeState {
   ): Ticket {
     const ticket = this.#newTicket(repository, { ...given, body: given.body ?? '' }, undefined)
     for (const label of given.labels ?? []) this.label(repository, ticket, label, given.by)
-    this.told(repository, 'issues', { action: 'opened', issue: ticket.number })
+    this.onEvent(repository, 'issues', { action: 'opened', issue: ticket.number })
     return ticket
   }
 
@@ -300,7 +300,7 @@ export class ForgeState {
   ): Ticket {
     const { head, base, isDraft } = given
     const ticket = this.#newTicket(repository, given, { head, base, isDraft, reviewers: [], reviews: [] })
-    this.told(repository, 'pull_request', { action: 'opened', number: ticket.number })
+    this.onEvent(repository, 'pull_request', { action: 'opened', number: ticket.number })
     return ticket
   }
 
@@ -342,7 +342,7 @@ export class ForgeState {
     ticket.updatedMs = atMs
     this.save()
     const kind = ticket.pull === undefined ? 'issues' : 'pull_request'
-    this.told(repository, kind, {
+    this.onEvent(repository, kind, {
       action: isOn ? 'labeled' : 'unlabeled',
       number: ticket.number,
       label: name,
@@ -371,7 +371,7 @@ export class ForgeState {
     ticket.notes.push(note)
     ticket.updatedMs = atMs
     this.save()
-    this.told(repository, 'issue_comment', { action: 'created', number: ticket.number, comment: body })
+    this.onEvent(repository, 'issue_comment', { action: 'created', number: ticket.number, comment: body })
     return note
   }
 
@@ -399,7 +399,7 @@ export class ForgeState {
         reviewId: review.id,
       })
     this.save()
-    this.told(repository, 'pull_request_review', { action: 'submitted', number: ticket.number, state })
+    this.onEvent(repository, 'pull_request_review', { action: 'submitted', number: ticket.number, state })
     return review
   }
 
@@ -417,7 +417,7 @@ export class ForgeState {
     }
     repository.checks.push(check)
     this.save()
-    this.told(repository, check.isRun ? 'check_run' : 'status', {
+    this.onEvent(repository, check.isRun ? 'check_run' : 'status', {
       sha: check.sha,
       name: check.name,
       state: check.state,
@@ -470,14 +470,14 @@ export class ForgeState {
     this.git(path, ['update-ref', `refs/heads/${pull.base}`, sha, base])
     pull.mergeSha = sha
     this.#end(ticket, head)
-    this.told(repository, 'pull_request', { action: 'closed', number: ticket.number, merged: true })
+    this.onEvent(repository, 'pull_request', { action: 'closed', number: ticket.number, merged: true })
     return sha
   }
 
   close(repository: Repository, ticket: Ticket): void {
     this.#end(ticket, ticket.pull === undefined ? undefined : this.headOf(repository, ticket))
     const kind = ticket.pull === undefined ? 'issues' : 'pull_request'
-    this.told(repository, kind, { action: 'closed', number: ticket.number, merged: false })
+    this.onEvent(repository, kind, { action: 'closed', number: ticket.number, merged: false })
   }
 
   #end(ticket: Ticket, sha: string | undefined): void {

@@ -29,7 +29,7 @@ const STATE = '/var/lib/errand-kubernetes'
 const ENSURE = join(import.meta.dirname, 'ensure-kubernetes.sh')
 const LOCK = '/var/lock/errand-test-kubernetes'
 /** Milliseconds between the lines that a test prints while it waits for other tests. */
-const TOLD_EVERY_MS = 30_000
+const REPORT_INTERVAL_MS = 30_000
 const ASKED_EVERY_MS = 100
 const ANSWERS_WITHIN_MS = 30_000
 
@@ -113,7 +113,7 @@ export async function takeImage(name: string): Promise<void> {
     await execute('sh', ['-c', `${ctr} tag --force "$0" "$1"`, id, reference])
   else {
     const taken = execute('sh', ['-c', `docker save "$0" | ${ctr} import -`, name])
-    const waiting = setInterval(() => console.log(`Still copying ${name} to the node.`), TOLD_EVERY_MS)
+    const waiting = setInterval(() => console.log(`Still copying ${name} to the node.`), REPORT_INTERVAL_MS)
     await taken.finally(() => clearInterval(waiting))
   }
 }
@@ -277,7 +277,7 @@ async function locked(alone: boolean): Promise<() => Promise<void>> {
     stdio: ['pipe', 'pipe', 'inherit'],
   })
   const over = once(holder, 'exit')
-  const waiting = setInterval(() => console.log('Still waiting for the cluster.'), TOLD_EVERY_MS)
+  const waiting = setInterval(() => console.log('Still waiting for the cluster.'), REPORT_INTERVAL_MS)
   try {
     await once(holder.stdout, 'data')
   } finally {

@@ -64,14 +64,14 @@ export async function until(
 ): Promise<void> {
   let last = progress()
   let sinceMs = Date.now()
-  let toldMs = sinceMs
+  let reportedMs = sinceMs
   while (!(await condition())) {
     const now = progress()
     if (now !== last) {
       last = now
       sinceMs = Date.now()
-      if (sinceMs - toldMs > 60_000) {
-        toldMs = sinceMs
+      if (sinceMs - reportedMs > 60_000) {
+        reportedMs = sinceMs
         console.log(`Still waiting for ${what}: ${now}`)
       }
     }

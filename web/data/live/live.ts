@@ -36,12 +36,12 @@ class LiveRuns {
     this.#stream.stop()
   }
   /** Reports a login to all tabs of the browser. */
-  tellSessionBack(): void {
-    this.#stream.tellSessionBack()
+  announceSessionBack(): void {
+    this.#stream.announceSessionBack()
   }
   /** Tells the other tabs that the hub does not know their session any more. */
-  tellSessionEnded(): void {
-    this.#stream.tellSessionEnded()
+  announceSessionEnded(): void {
+    this.#stream.announceSessionEnded()
   }
   /** Sets the function to call when another tab reports that the session has ended. */
   whenSessionEnded(call: () => void): void {

@@ -1,5 +1,5 @@
 import type { StreamStart, TopicEvent, TopicNews } from '../../../src/contract/run-api.ts'
-import { ask, basePath, newKey, tellSessionBack } from '../api.ts'
+import { ask, basePath, newKey, announceSessionBack } from '../api.ts'
 import { hubNow, setHubTime } from '../clock.ts'
 import { follow } from './event-stream.ts'
 
@@ -16,11 +16,11 @@ export interface Connection {
 }
 
 /** Messages that each tab parses by itself. */
-const told = ['run', 'asks', 'shared', 'unshared', 'reset', 'task', 'runners', 'waits', 'groups'] as const
+const sharedTypes = ['run', 'asks', 'shared', 'unshared', 'reset', 'task', 'runners', 'waits', 'groups'] as const
 
 /** A message of the stream, as each tab of the browser receives it. */
 export type Heard =
-  | { kind: (typeof told)[number]; data: string }
+  | { kind: (typeof sharedTypes)[number]; data: string }
   | { kind: 'event'; of: TopicEvent }
   | { kind: 'topic'; of: TopicNews }
   | { kind: 'start'; of: StreamStart }
@@ -48,7 +48,7 @@ const withSeq = (topic: string, seq: number) => (LISTS.includes(topic) ? topic :
 
 /** The connection to the hub with its topics; one tab of a browser has it. */
 class Connected {
-  readonly #tell: (heard: Heard) => void
+  readonly #listener: (heard: Heard) => void
   readonly #stream: ReturnType<typeof follow>
   /** Topics that the stream follows, with the last seq received of a run, or 0 for a list. */
   readonly #topics = new Map<string, number>()
@@ -56,8 +56,8 @@ class Connected {
   connection: Connection = { state: 'connecting' }
   start: StreamStart | undefined
 
-  constructor(tell: (heard: Heard) => void, options: { after: string | undefined; stays: boolean }) {
-    this.#tell = tell
+  constructor(listener: (heard: Heard) => void, options: { after: string | undefined; stays: boolean }) {
+    this.#listener = listener
     this.#stream = follow('/api/events', {
       after: options.after,
       stays: options.stays,
@@ -82,24 +82,24 @@ class Connected {
 
   #take(event: string, data: string, id: string): void {
     if (id !== '') this.last = id
-    const kind = told.find((one) => one === event)
-    if (kind !== undefined) this.#tell({ kind, data })
+    const kind = sharedTypes.find((one) => one === event)
+    if (kind !== undefined) this.#listener({ kind, data })
     else if (event === 'run.event') {
       const of = JSON.parse(data) as TopicEvent
       const topic = `run:${of.run_id}`
       if (this.#topics.has(topic)) this.#topics.set(topic, of.event.seq)
-      this.#tell({ kind: 'event', of })
+      this.#listener({ kind: 'event', of })
     } else if (event === 'topic') {
       const of = JSON.parse(data) as TopicNews
       if (of.state === 'reset') this.#topics.set(of.topic, 0)
       else if (of.state !== 'begun') this.#topics.delete(of.topic)
-      this.#tell({ kind: 'topic', of })
+      this.#listener({ kind: 'topic', of })
     } else if (event === 'start') {
       const asked = this.#asked
       this.start = JSON.parse(data) as StreamStart
       this.#id = this.start.stream
       this.#asked = new Map()
-      this.#tell({ kind: 'start', of: this.start })
+      this.#listener({ kind: 'start', of: this.start })
       for (const [topic, seq] of asked) this.add(topic, seq)
     }
   }
@@ -108,7 +108,7 @@ class Connected {
 
   #set(connection: Connection): void {
     this.connection = connection
-    this.#tell({ kind: 'connection', of: connection })
+    this.#listener({ kind: 'connection', of: connection })
   }
   has(topic: string): boolean {
     return this.#topics.has(topic)
@@ -130,7 +130,7 @@ class Connected {
       // If the hub did not answer or the stream is gone, the next stream includes the topic.
       if (status === 0 || status >= 500 || code === 'not_found') return
       this.#topics.delete(topic)
-      this.#tell({ kind: 'topic', of: { topic, state: 'refused', error: { code, message, hint } } })
+      this.#listener({ kind: 'topic', of: { topic, state: 'refused', error: { code, message, hint } } })
     })
   }
   drop(topic: string): void {
@@ -252,15 +252,15 @@ export class OneStream {
     this.#hear({ kind: 'connection', of: { state: 'connecting' } })
   }
   /** Reports after a login that the other tabs have a session again too. */
-  tellSessionBack(): void {
+  announceSessionBack(): void {
     // The login page has no stream.
     const channel = this.#channel ?? openChannel()
     channel?.postMessage({ say: 'again' } satisfies Said)
     if (channel !== this.#channel) channel?.close()
-    tellSessionBack()
+    announceSessionBack()
   }
   /** Tells the other tabs that the hub refused the session, which all tabs share. */
-  tellSessionEnded(): void {
+  announceSessionEnded(): void {
     this.#say({ say: 'ended' })
   }
   now(): void {
@@ -314,14 +314,14 @@ export class OneStream {
   #lead(stays: boolean): void {
     if (this.#release === undefined) return
     const topics = this.#topics()
-    this.#connected = new Connected((heard) => this.#told(heard), { after: this.#last, stays })
+    this.#connected = new Connected((heard) => this.#reported(heard), { after: this.#last, stays })
     clearInterval(this.#nudge)
     this.#nudge = undefined
     for (const [topic, seq] of Object.entries(topics)) this.#connected.add(topic, seq)
     this.#wanted.set(this.#tab, Object.keys(topics))
     if (stays) this.#say({ say: 'leads' })
   }
-  #told(heard: Heard): void {
+  #reported(heard: Heard): void {
     this.#last = this.#connected?.last ?? this.#last
     if (this.#isKnown) this.#say({ say: 'heard', heard, last: this.#last })
     this.#hear(heard)
@@ -351,7 +351,7 @@ export class OneStream {
   }
   #listen(said: Said): void {
     const connected = this.#connected
-    if (said.say === 'again') tellSessionBack()
+    if (said.say === 'again') announceSessionBack()
     else if (said.say === 'ended') this.whenEnded()
     else if (said.say === 'shown') {
       // The shown tab needs room for its own connection: a hidden tab closes its own at once.

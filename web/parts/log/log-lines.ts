@@ -123,11 +123,11 @@ export class LogLines {
   get #isBehind(): boolean {
     if (!this.isKnown || this.behind !== undefined) return true
     const chunks = this.#feed.chunks(this.#attempt)
-    const told = (['stdout', 'stderr'] as const).reduce((sum, stream) => {
+    const reported = (['stdout', 'stderr'] as const).reduce((sum, stream) => {
       const last = chunks.findLast((chunk) => chunk.stream === stream)
       return sum + (last === undefined ? 0 : last.offset + last.length)
     }, 0)
-    return told > this.#bytes || (!this.#running && !this.ended)
+    return reported > this.#bytes || (!this.#running && !this.ended)
   }
 
   /** Fetches new lines; one request at a time. */

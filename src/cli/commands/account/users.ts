@@ -125,7 +125,7 @@ async function changeOwn(to: { url: string; token?: string }, fromStdin: boolean
 }
 
 /** Lists the runners that keep running although the user who enrolled them has fewer rights now. */
-async function tellOfRunners(client: ErrandClient, name: string): Promise<void> {
+async function reportRunners(client: ErrandClient, name: string): Promise<void> {
   const { tokens } = await client.tokens.list({ scope: 'runner', status: 'good' })
   const theirs = tokens.filter((token) => token.user.toLowerCase() === name.toLowerCase())
   const ids = [...new Set(theirs.flatMap(({ runner_id }) => runner_id ?? []))]
@@ -145,7 +145,7 @@ const role = command({
     const become = oneOf('the role', given, ['admin', 'user'])
     await client.users.update(await idOf(client, name!), { role: become })
     process.stdout.write(`${name} is ${become === 'admin' ? 'an admin' : 'a user'}.\n`)
-    if (become === 'user') await tellOfRunners(client, name!)
+    if (become === 'user') await reportRunners(client, name!)
     return 0
   },
 })
@@ -160,7 +160,7 @@ const switchTo = (disabled: boolean) =>
       const client = connect(hub)
       await client.users.update(await idOf(client, name!), { disabled })
       process.stdout.write(`${name} is ${disabled ? 'disabled' : 'enabled'}.\n`)
-      if (disabled) await tellOfRunners(client, name!)
+      if (disabled) await reportRunners(client, name!)
       return 0
     },
   })
@@ -187,7 +187,7 @@ const remove = command({
     const client = connect(hub)
     await client.users.remove(await idOf(client, name!))
     process.stdout.write(`${name} is removed.\n`)
-    await tellOfRunners(client, name!)
+    await reportRunners(client, name!)
     return 0
   },
 })

@@ -153,7 +153,7 @@ async function untilUp(
         clearTimeout(settling)
         if (event.phase === 'running') settling = setTimeout(settled, SETTLE_MS)
       }
-      if (event.type === 'run.finished') return await tellEnd(client, run_id, bot_id, of)
+      if (event.type === 'run.finished') return await reportEnd(client, run_id, bot_id, of)
     }
   } catch (error) {
     if (!stop.signal.aborted) throw error
@@ -172,7 +172,7 @@ function progress(event: RunEvent): string | undefined {
   return event.message === undefined ? event.phase : `${event.phase}: ${event.message}`
 }
 
-async function tellEnd(client: ErrandClient, runId: string, botId: string, of: BotQuery): Promise<number> {
+async function reportEnd(client: ErrandClient, runId: string, botId: string, of: BotQuery): Promise<number> {
   const bot = await client.bots.get(botId, of)
   const { status, reason, message } = bot.update?.run_id === runId ? bot.update : bot
   const why = message ?? reason?.replaceAll('_', ' ') ?? status

@@ -128,7 +128,7 @@ export const up = command({
         env: provisionedEnvironment(process.env, data),
       },
       own: {
-        tellAdmin: ({ username, password }: { username: string; password: string }) =>
+        reportAdmin: ({ username, password }: { username: string; password: string }) =>
           void process.stdout.write(
             `The first user of this hub:\n  user     ${username}\n  password ${password}   (shown only once)\n`,
           ),

@@ -12,7 +12,7 @@ import { setting } from '../../../config/read-setting.ts'
 import { ErrandError, type ErrorCode, errorStatus } from '../../../contract/errors.ts'
 import type { Workflow } from '../../../contract/workflow.ts'
 import { command, UsageError } from '../../command.ts'
-import { tellError } from '../../exit-codes.ts'
+import { reportError } from '../../exit-codes.ts'
 import { jsonOption, printJson, printTable } from '../../print.ts'
 import { lineText } from '../../render/terminal-text.ts'
 import { fileOption, readSource } from '../../workflow-source.ts'
@@ -65,7 +65,7 @@ export const dispatchTasks = command({
           rows,
           all ? 'There are no tasks.' : 'No tasks are running. Use --all to show those that have ended.',
         )
-      return Math.max(0, ...failures.map((each) => tellError(each)))
+      return Math.max(0, ...failures.map((each) => reportError(each)))
     })
   },
 })
@@ -102,7 +102,7 @@ export const dispatchCancel = command({
         }),
       )
       if (json) printJson(ended.found)
-      return Math.max(0, ...[...faults, ...ended.failures].map((each) => tellError(each)))
+      return Math.max(0, ...[...faults, ...ended.failures].map((each) => reportError(each)))
     })
   },
 })
@@ -153,7 +153,7 @@ async function withAgents(where: Where, work: (agents: Agent[]) => Promise<numbe
         continue
       }
       const code = access.missing === 'token' ? 'unauthorized' : 'invalid_argument'
-      exitCode = Math.max(exitCode, tellError(new ErrandError(code, access.message, { hint: access.hint })))
+      exitCode = Math.max(exitCode, reportError(new ErrandError(code, access.message, { hint: access.hint })))
     }
     return agents.length === 0 ? exitCode : Math.max(exitCode, await work(agents))
   } finally {

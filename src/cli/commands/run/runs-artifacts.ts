@@ -83,7 +83,7 @@ export async function fetchArtifact(
   runId: string,
   { artifact_id, name, sha256 }: Artifact,
   file: string | undefined,
-  told = false,
+  isReported = false,
 ): Promise<void> {
   const bytes = Readable.fromWeb((await runs.artifact(runId, artifact_id)) as never)
   if (file === undefined || file === '-') {
@@ -116,5 +116,5 @@ export async function fetchArtifact(
   } finally {
     await rm(part, { force: true })
   }
-  if (told) process.stdout.write(`${file}\n`)
+  if (isReported) process.stdout.write(`${file}\n`)
 }

@@ -291,7 +291,7 @@ async function events(
   try {
     await eachEvent(runId, {
       events: eventsOf,
-      tell: (event, member) => {
+      report: (event, member) => {
         if (event.type === 'output') missing += event.missing ?? 0
         return out.write(json ? lines.event(event, member.runId) : displays.add(event, member))
       },

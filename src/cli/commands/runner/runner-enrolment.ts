@@ -77,13 +77,13 @@ async function enrolPatiently(
   { log, signal }: { log(message: string): void; signal: AbortSignal },
 ): Promise<Enrolment> {
   const backoff = new Backoff({ firstMs: 200, maxMs: 10_000 })
-  for (let told = false; ; told = true)
+  for (let isReported = false; ; isReported = true)
     try {
       return await enrol(enrolling)
     } catch (error) {
       const later = error instanceof ErrandError && ['unavailable', 'rate_limited'].includes(error.code)
       if (!later || signal.aborted) throw error
-      if (!told) log(`Not enrolled yet: ${error.message} Trying again.`)
+      if (!isReported) log(`Not enrolled yet: ${error.message} Trying again.`)
       await sleep(backoff.next(), undefined, { signal }).catch(() => {})
       if (signal.aborted) throw error
     }

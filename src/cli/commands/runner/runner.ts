@@ -77,7 +77,7 @@ const start = command({
     let finish = async (): Promise<void> => {}
     let machineStop: MachineStop | undefined
     const leave = (): void => {
-      machineStop?.told()
+      machineStop?.reported()
       void finish().then(() => stop.abort())
     }
     // Registered before there is anything to clean up.
@@ -234,12 +234,12 @@ const start = command({
         return inlineDone(held, builtinActionRegistry)
       }
       watches.push(
-        agents.watch(boxes, (states) => link.tell({ type: 'agents', agents: states })),
-        boxes.watch((isolation) => link.tell({ type: 'isolation', isolation })),
-        bots.watchEngine(process.env, (containers) => link.tell({ type: 'containers', containers })),
+        agents.watch(boxes, (states) => link.send({ type: 'agents', agents: states })),
+        boxes.watch((isolation) => link.send({ type: 'isolation', isolation })),
+        bots.watchEngine(process.env, (containers) => link.send({ type: 'containers', containers })),
         new bots.BotSweeps({ services, holds: (id) => held.get(id) !== undefined, log }),
         services,
-        { close: services.live.onNews((bots) => link.tell({ type: 'bots', bots })) },
+        { close: services.live.onNews((bots) => link.send({ type: 'bots', bots })) },
       )
       watches.push({ close: giveBackMemory() })
       await link.run()
@@ -255,7 +255,7 @@ const start = command({
 })
 
 async function botsHere() {
-  const [{ machineBots }, { toldCaps }, { watchDocker: watchEngine }, { BotSweeps }] = await Promise.all([
+  const [{ machineBots }, { capsToReport: toldCaps }, { watchDocker: watchEngine }, { BotSweeps }] = await Promise.all([
     import('../../../runner/bots/bot-services.ts'),
     import('../../../runner/bots/bot-caps.ts'),
     import('../../../runner/bots/docker-here.ts'),
@@ -290,8 +290,8 @@ async function agentsHere(folder: string, allowedDirs: readonly string[]) {
   const dirs = allowedDirs.map((dir) => resolve(dir))
   const options = machineAgents({ folder: agentsFolder(process.env), stateDir: folder, allowedDirs: dirs })
   const services = new AgentServices(options, process.env)
-  const watch = (boxes: AgentBoxes, tell: (agents: AgentState[]) => void) =>
-    watchAgents(services, boxes, tell)
+  const watch = (boxes: AgentBoxes, report: (agents: AgentState[]) => void) =>
+    watchAgents(services, boxes, report)
   return { options, watch }
 }
 

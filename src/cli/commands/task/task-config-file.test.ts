@@ -34,13 +34,13 @@ test('one task, and each of many, has what the file says and it does not', () =>
 })
 
 test('what cannot be used here is told, and a file that is not there refused', () => {
-  const told: string[] = []
+  const reported: string[] = []
   const file = fileOf('task_registry_url: http://a.test\nrepo_pool_url: http://b.test\nmask_secrets: false\n')
-  configured({ task: { title: 'a' } }, file, {}, (text) => told.push(text))
-  assert.equal(told.length, 3)
+  configured({ task: { title: 'a' } }, file, {}, (text) => reported.push(text))
+  assert.equal(reported.length, 3)
   for (const words of ['mask_secrets', 'ERRAND_TASK_REGISTRY_URL', 'ERRAND_REPO_POOL_URL, where the runner'])
     assert.ok(
-      told.some((text) => text.includes(words)),
+      reported.some((text) => text.includes(words)),
       words,
     )
   assert.throws(() => configured({ task: { title: 'a' } }, join(folder, 'gone.yaml')), /cannot be read/)

@@ -28,13 +28,13 @@ export function configured(
   request: CreateTasksInput,
   file: string,
   env: NodeJS.ProcessEnv = process.env,
-  tell: (text: string) => void = (text) => void process.stderr.write(`${lineText(text)}\n`),
+  report: (text: string) => void = (text) => void process.stderr.write(`${lineText(text)}\n`),
 ): Configured {
   const config = readTaskConfig(textOf(file), file, env)
-  for (const warning of config.warnings) tell(`warning: ${warning}`)
+  for (const warning of config.warnings) report(`warning: ${warning}`)
   for (const [key, variable] of Object.entries(variables))
     if (config.services[key as keyof typeof variables] !== undefined)
-      tell(`warning: ${key} is not used here. Set ${variable}.`)
+      report(`warning: ${key} is not used here. Set ${variable}.`)
   const filled = (task: TaskInput): TaskInput => withTaskConfig(task, config)
   if (request.issue !== undefined) {
     // An issue has its own title, so the placeholder is dropped again.

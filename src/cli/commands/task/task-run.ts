@@ -79,7 +79,7 @@ export const taskRun = command({
       for (const warning of notKept(given, kept)) process.stderr.write(`${lineText(warning)}\n`)
     }
     const { tasks } = await client.tasks.create(given, { idempotencyKey: randomUUID() }).catch((error) => {
-      if (!json) tellFaults(error)
+      if (!json) reportFaults(error)
       throw error
     })
     if (detach) {
@@ -158,7 +158,7 @@ function withLimit(tasks: CreateTasksInput, text: string | undefined): CreateTas
 }
 
 /** Prints all mistakes in a file, above the error itself. */
-function tellFaults(error: unknown): void {
+function reportFaults(error: unknown): void {
   if (!(error instanceof ErrandError) || !Array.isArray(error.details) || error.details.length < 2) return
   for (const { field, message } of error.details as { field?: string; message?: string }[])
     if (field !== undefined && message !== undefined)

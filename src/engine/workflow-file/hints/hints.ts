@@ -105,7 +105,7 @@ export function keyHint(
 }
 
 /** Places where an empty value should not just be left out. */
-const toldWhenEmpty = [
+const hintWhenEmpty = [
   'file.steps',
   'file.inputs.*',
   'file.env.*',
@@ -117,7 +117,7 @@ const toldWhenEmpty = [
 
 /** Returns what to write for a value of the wrong kind, or (`given` is undefined) a missing one. */
 function insteadOfValue(place: string, given: unknown, parent: unknown): Instead | undefined {
-  if (given === null && !toldWhenEmpty.includes(place)) return undefined
+  if (given === null && !hintWhenEmpty.includes(place)) return undefined
   return Object.hasOwn(otherValues, place) ? otherValues[place]!(given, parent) : undefined
 }
 

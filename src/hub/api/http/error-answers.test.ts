@@ -122,9 +122,9 @@ test('a failure inside tells the client nothing but where to look', async (t) =>
   assertError(answer, 500, 'internal')
   assert.ok(!answer.text.includes('secret internals'))
   const { request_id } = answer.json.error.details
-  const told = hub.log.filter((line) => line.includes('failed'))
-  assert.equal(told.length, 1)
-  assert.match(told[0]!, new RegExp(`${request_id}: GET /api/runs failed: Error: secret internals`))
+  const logged = hub.log.filter((line) => line.includes('failed'))
+  assert.equal(logged.length, 1)
+  assert.match(logged[0]!, new RegExp(`${request_id}: GET /api/runs failed: Error: secret internals`))
 })
 
 test('what is no HTTP, or no address, gets an answer in the same shape', async (t) => {

@@ -37,7 +37,7 @@ export function checked<S extends z.ZodType>(schema: S, value: unknown, place: s
   if (parsed.success) return parsed.data as z.output<S>
   if (value === undefined) throw refusal([{ field: place, message: 'is missing' }])
   const findings = findingsOf(parsed.error.issues, schema, value)
-  const problems = findings.slice(0, MOST_FAULTS).map((each) => told(place, each, schema))
+  const problems = findings.slice(0, MOST_FAULTS).map((each) => reportedIssue(place, each, schema))
   throw refusal(problems, findings.length > MOST_FAULTS)
 }
 
@@ -47,7 +47,7 @@ interface ReportedIssue {
   hint?: string
 }
 
-function told(place: string, { path, at, says, hint, expected }: Finding, schema: z.ZodType): ReportedIssue {
+function reportedIssue(place: string, { path, at, says, hint, expected }: Finding, schema: z.ZodType): ReportedIssue {
   const field = `${place}${path.length === 0 || typeof path[0] === 'number' ? '' : '.'}${formatPath(path)}`
   const message = says === unknownKey ? 'is not known here' : says
   // Hints about values are about YAML.

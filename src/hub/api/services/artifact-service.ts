@@ -33,9 +33,9 @@ export function artifactServiceHandlers({ stored, contents, streams, log }: ApiC
       const given = (body as Readable | undefined) ?? Readable.from([])
       const type = String((headers as Record<string, unknown>)['content-type'] ?? '')
       using _ = comings.begin(identity.user.id)
-      const { received, told } = /^multipart\/form-data/i.test(type)
+      const { received, described } = /^multipart\/form-data/i.test(type)
         ? await ofForm(given, type)
-        : { received: await receive(given), told: () => ofQuery(query) }
+        : { received: await receive(given), described: () => ofQuery(query) }
       try {
         const asked = headers['content-sha256']?.toLowerCase()
         if (asked !== undefined && asked !== received.sha256)
@@ -46,7 +46,7 @@ export function artifactServiceHandlers({ stored, contents, streams, log }: ApiC
               hint: 'Send it again; Content-SHA256 is that of the file alone.',
             },
           )
-        const { id, isNew } = await stored.add(askerOf(identity), received, told())
+        const { id, isNew } = await stored.add(askerOf(identity), received, described())
         reply.code(isNew ? 201 : 200)
         return uriOf(id)
       } finally {
@@ -78,19 +78,19 @@ export function artifactServiceHandlers({ stored, contents, streams, log }: ApiC
   async function ofForm(
     body: Readable,
     contentType: string,
-  ): Promise<{ received: Received; told(): ToBeStored }> {
+  ): Promise<{ received: Received; described(): ToBeStored }> {
     // The parser is loaded with the first form.
     const { readForm } = await import('../http/form-reader.ts')
     const { file, fields, ...named } = await readForm(body, contentType, { receive, discard })
     return {
       received: file,
-      told() {
-        const told = checked(
+      described() {
+        const described = checked(
           ArtifactForm.pick({ type: true, metadata: true }),
           Object.fromEntries(fields),
           'form',
         )
-        return asTold({ ...told, ...named, metadata: metadataOf(told.metadata) })
+        return describedArtifact({ ...described, ...named, metadata: metadataOf(described.metadata) })
       },
     }
   }
@@ -121,10 +121,10 @@ class Comings {
 }
 
 const ofQuery = ({ type, name = '', task_id, media_type = ANY }: ArtifactQuery) =>
-  asTold({ type, name, media_type, metadata: task_id === undefined ? {} : { task_id } })
+  describedArtifact({ type, name, media_type, metadata: task_id === undefined ? {} : { task_id } })
 
 /** Reads the fields of an upload. Throws `bad_request`. */
-function asTold({
+function describedArtifact({
   type = 'file',
   name,
   media_type,

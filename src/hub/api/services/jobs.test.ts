@@ -167,9 +167,9 @@ test('a refusal is a failure with its code in capitals', async (t) => {
   const failed = hub.host.bots.get('a')!
   failed.end({ outcome: 'failed', reason: 'build_failed', message: 'no such package' })
   await hub.engine.done(failed.spec.run_id)
-  const told = await look(failed.spec.run_id)
+  const look_ = await look(failed.spec.run_id)
   assert.deepEqual(
-    [told.status, told.state, told.error],
+    [look_.status, look_.state, look_.error],
     ['failure', 'failed', { code: 'BUILD_FAILED', message: 'no such package' }],
   )
 })

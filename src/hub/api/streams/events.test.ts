@@ -130,10 +130,10 @@ test('a stream tells of runs of others that are shared with its user, until they
     (await hub.engine.submit({ yaml: oneStep('say hi'), owner, tenant })).run_id
   const [bobs, cids, fars] = [await own('bob'), await own('cid'), await own('eve', 'elsewhere')]
   for (const [one, id] of [[ofBob, bobs] as const, [ofCid!, cids] as const, [ofFar!, fars] as const]) {
-    const told = (await one.until(ended(id))).filter(({ event }) => event !== 'start')
+    const received = (await one.until(ended(id))).filter(({ event }) => event !== 'start')
     assert.ok(
-      told.every(({ data }) => data.includes(id)),
-      JSON.stringify(told),
+      received.every(({ data }) => data.includes(id)),
+      JSON.stringify(received),
     )
   }
   // The shares of a run whose log is over are announced too.
@@ -209,8 +209,8 @@ test('a topic of an open stream ends when its run is taken away', async (t) => {
   t.after(stream.close)
   await stream.until(({ event }) => event === 'run.event')
   await hub.accounts.updateUser(boss.id, { role: 'user' })
-  const told = await stream.until(({ event }) => event === 'topic')
-  const { state, error } = TopicNews.parse(JSON.parse(told.at(-1)!.data))
+  const received = await stream.until(({ event }) => event === 'topic')
+  const { state, error } = TopicNews.parse(JSON.parse(received.at(-1)!.data))
   assert.deepEqual([state, error?.code], ['refused', 'run_not_found'])
 })
 

@@ -348,7 +348,7 @@ test('an output that is cut short or gone is given as far as it is there, and sa
   const event: RunEvent = { seq: 1, time, type: 'output', attempt: 1, ...names, offset: 0, length: 100_000 }
   for (const there of [0, 10, 70_000]) {
     const { texts } = reader(Buffer.alloc(there, 'x'))
-    const told = JSON.parse((await jsonOf(texts, event)).join('').slice(1, -1))
-    assert.deepEqual(told, { ...event, text: 'x'.repeat(there), missing: 100_000 - there })
+    const received = JSON.parse((await jsonOf(texts, event)).join('').slice(1, -1))
+    assert.deepEqual(received, { ...event, text: 'x'.repeat(there), missing: 100_000 - there })
   }
 })

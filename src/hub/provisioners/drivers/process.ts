@@ -27,7 +27,7 @@ const LOG = 'runner.log'
 /** File in the folder of a runner whose process has ended. It contains the exit code, or the signal that ended it. */
 const ENDED = 'runner.ended'
 const GRACE_MS = 10_000
-const MAX_TOLD = 2_000
+const MAX_REPORTED_CHARACTERS = 2_000
 /** Number of log lines that the message about a killed process quotes. */
 const KILLED_LINES = 3
 const LOOK_SECONDS = 5
@@ -147,7 +147,7 @@ export class ProcessProvisioner implements Provisioner {
         if (child !== undefined && child.exitCode === null && child.signalCode === null)
           return { name, state: 'running' }
         const own = child && (child.signalCode ?? child.exitCode)
-        const said = await lastText(join(folder, name, LOG), MAX_TOLD)
+        const said = await lastText(join(folder, name, LOG), MAX_REPORTED_CHARACTERS)
         const how = own ?? (await readFile(join(folder, name, ENDED), 'utf8').catch(() => ''))
         return { name, state: 'ended', message: endText(String(how), said) }
       }),

@@ -23,8 +23,8 @@ export function inlineDriver(
       await output.push(stream, bytes)
       attempt.refresh()
     }
-    const told = { push, end: () => output.end() }
-    return new InlineDriver(attempt, new InlineRun({ action, spec, secrets, cwd, apart, output: told }))
+    const output_ = { push, end: () => output.end() }
+    return new InlineDriver(attempt, new InlineRun({ action, spec, secrets, cwd, apart, output: output_ }))
   }
 }
 

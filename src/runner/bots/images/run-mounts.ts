@@ -56,7 +56,7 @@ export function withoutMounts(run: NumberedInstruction, shell: readonly string[]
 }
 
 /** Returns the engine's line of such a RUN, with the command as it was written. */
-export const withoutScripts = (told: string): string => told.replace(inList, '').replace(inText, '')
+export const withoutScripts = (message: string): string => message.replace(inList, '').replace(inText, '')
 
 const literal = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
 // With target, mode and owner, which contain neither a blank nor a quote.

@@ -32,7 +32,7 @@ const usage = (input_tokens: number, output_tokens: number, cached_input_tokens 
   cached_input_tokens,
   output_tokens,
 })
-const tells = (turn: Usage, session = turn): Extract<AgentUpdate, { kind: 'usage' }> => ({
+const report = (turn: Usage, session = turn): Extract<AgentUpdate, { kind: 'usage' }> => ({
   kind: 'usage',
   turn,
   session,
@@ -57,10 +57,10 @@ test('the first refusal of each host is a notice, of twenty hosts at most', () =
 test('for an agent that tells only its last call the counted figures stand in place of its own', () => {
   const news = new EndpointUsage({ agent: opencode, counts: true })
   news.turnBegins()
-  assert.equal(news.agentTells(tells(usage(1, 1))), 'instead')
+  assert.equal(news.agentReports(report(usage(1, 1))), 'instead')
   const more = { cache_read: 7, cache_write: 5, reasoning: 3 }
   const [first] = news.follow([asked(1), answered(1, 100, 10, more)], false)
-  assert.deepEqual(first, tells({ ...usage(105, 13, 7), cost_usd: 0 }))
+  assert.deepEqual(first, report({ ...usage(105, 13, 7), cost_usd: 0 }))
   news.turnBegins()
   const [second] = news.follow([asked(2), answered(2, 50, 5)], false)
   assert.ok(second?.kind === 'usage')
@@ -78,22 +78,22 @@ test('what was cut off counts as it was estimated once nothing more comes', () =
 })
 
 test('a difference of more than a twentieth is told once, at the end', () => {
-  const told = (says: Usage) => {
+  const total = (says: Usage) => {
     const news = new EndpointUsage({ agent: claude, counts: true })
     news.turnBegins()
-    assert.equal(news.agentTells(tells(says)), 'beside')
+    assert.equal(news.agentReports(report(says)), 'beside')
     assert.deepEqual(news.follow([asked(1), answered(1, 900, 100)], false), [])
     return notices(news.follow([], true))
   }
-  assert.deepEqual(told(usage(860, 100)), [])
-  assert.match(told(usage(700, 100))[0]!, /Claude Code tells of 800 tokens, and 1000 were counted/)
+  assert.deepEqual(total(usage(860, 100)), [])
+  assert.match(total(usage(700, 100))[0]!, /Claude Code tells of 800 tokens, and 1000 were counted/)
 })
 
 test('turns of an agent that tells them one by one are added up for that', () => {
   const news = new EndpointUsage({ agent: claude, counts: true })
   for (const id of [1, 2]) {
     news.turnBegins()
-    news.agentTells(tells(usage(100, 10), usage(999, 999)))
+    news.agentReports(report(usage(100, 10), usage(999, 999)))
     news.follow([asked(id), answered(id, 100, 10)], false)
   }
   assert.deepEqual(news.follow([], true), [])
@@ -102,7 +102,7 @@ test('turns of an agent that tells them one by one are added up for that', () =>
 test('where keys are in the box nothing is counted for the agent', () => {
   const news = new EndpointUsage({ agent: opencode, counts: false })
   news.turnBegins()
-  assert.equal(news.agentTells(tells(usage(1, 1))), 'beside')
+  assert.equal(news.agentReports(report(usage(1, 1))), 'beside')
   assert.deepEqual(news.follow([asked(1), answered(1, 100, 10)], true), [])
 })
 
