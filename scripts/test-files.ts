@@ -25,7 +25,7 @@ import type { TestLine } from '../test/support/test-reporter.ts'
 import type { Schedule, Work } from './test-schedule.ts'
 
 /** Most of a test file's output that is kept: its end. */
-const KEPT_CHARACTERS = 20_000
+const MAX_OUTPUT_CHARACTERS = 20_000
 /** Time that a process has to clean up after SIGTERM. */
 const GRACE_MS = 3000
 /** Time that a process may take to end by itself on a busy machine, after SIGTERM or the loss of its parent. */
@@ -176,7 +176,7 @@ async function runTestFile(
   for (const stream of [child.stdout, child.stderr])
     stream!.setEncoding('utf8').on('data', (text) => {
       signAtMs = performance.now()
-      result.printed = (result.printed + text).slice(-KEPT_CHARACTERS)
+      result.printed = (result.printed + text).slice(-MAX_OUTPUT_CHARACTERS)
     })
   createInterface(child.stdio[3] as Readable).on('line', (line) => {
     signAtMs = performance.now()

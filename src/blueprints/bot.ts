@@ -23,10 +23,10 @@ export interface BotRunOptions {
   /** Runs of one slot come one after another. */
   slot: string
   /** Replaces the source in the request. */
-  kept?: KeptSource
+  kept?: StoredSource
   data?: BotData
 }
-export interface KeptSource {
+export interface StoredSource {
   source: BotSource
   /** Password of its registry or Git server, if it has one that the run stores. */
   password?: string
@@ -133,7 +133,7 @@ function checkRefresh(botId: string, source: BotSource): void {
 const givenPassword = ({
   registry_auth,
   git_auth,
-}: BotRequest): Pick<KeptSource, 'password' | 'storedPassword'> => ({
+}: BotRequest): Pick<StoredSource, 'password' | 'storedPassword'> => ({
   password: registry_auth?.password ?? git_auth?.password,
   storedPassword: git_auth?.secret,
 })

@@ -117,7 +117,7 @@ class TaskWorkflow {
         ...this.#review(),
         ...this.#delivery(),
       ],
-      finally: this.#does('implement') ? this.#kept() : [],
+      finally: this.#does('implement') ? this.#evidence() : [],
     }
   }
 
@@ -317,7 +317,7 @@ class TaskWorkflow {
   }
 
   /** Saves the work of a failed try as evidence, and pushes it only on request. */
-  #kept(): Step[] {
+  #evidence(): Step[] {
     const failed = '${ERRAND_RUN_STATUS} != "success" && ${START_SHA:-} != "" && ${TIP_SHA:-} == ""'
     const idle = { continue_on_error: true, on_demand: true }
     const steps = [{ ...this.#steps.carry('keep', failed, { asItIs: true }), ...idle }]

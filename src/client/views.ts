@@ -1,7 +1,7 @@
 import type {
   CreateViewInput,
   Failures,
-  KeptView,
+  SavedView,
   MarkSeen,
   PatchView,
   SeenFailures,
@@ -23,11 +23,11 @@ export class ViewsClient {
   }
 
   /** Saves a view. Saving an identical one again returns the existing one. Throws `conflict` when the name is taken. */
-  save(view: CreateViewInput): Promise<KeptView> {
+  save(view: CreateViewInput): Promise<SavedView> {
     return this.#http.json('POST /api/views', { body: view })
   }
 
-  change(id: string, change: PatchView): Promise<KeptView> {
+  change(id: string, change: PatchView): Promise<SavedView> {
     return this.#http.json('PATCH /api/views/:id', { params: { id }, body: change })
   }
 

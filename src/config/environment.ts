@@ -185,7 +185,7 @@ export function runnerEnvironment(env: Env): RunnerEnvironment {
  * Returns the environment of provisioned runners, and of provisioner programs: the hub's, without its tokens and keys.
  */
 export function provisionedEnvironment(env: Env, data: string): Record<string, string | undefined> {
-  const kept: Record<string, string | undefined> = { ...env, ERRAND_DATA: data }
+  const resolved: Record<string, string | undefined> = { ...env, ERRAND_DATA: data }
   const closed: readonly SettingKey[] = [
     ...(['ERRAND_SECRETS_KEY', 'ERRAND_TOKEN', 'ERRAND_TOKEN of runner', 'ERRAND_CLIENT_TOKEN'] as const),
     ...([
@@ -195,8 +195,8 @@ export function provisionedEnvironment(env: Env, data: string): Record<string, s
       'ERRAND_TASK_REGISTRY_TOKEN',
     ] as const),
   ]
-  for (const key of closed) for (const name of namesOf(key)) kept[name] = undefined
-  return kept
+  for (const key of closed) for (const name of namesOf(key)) resolved[name] = undefined
+  return resolved
 }
 
 /** Returns the external services that a runner uses. */

@@ -33,14 +33,14 @@ test('what is no workflow is refused with every problem, and leaves no run', asy
 })
 
 test('a run can be canceled while it is being created', async (t) => {
-  const kept = new MemoryRunStore()
+  const stored = new MemoryRunStore()
   const { promise: released, resolve: release } = Promise.withResolvers<void>()
   let creating = false
-  const store = alteredStore(kept, {
+  const store = alteredStore(stored, {
     create: async (...args) => {
       creating = true
       await released
-      await kept.create(...args)
+      await stored.create(...args)
     },
   })
   const { submit, engine, host } = scriptedEngine(t, () => 'hold', { store })

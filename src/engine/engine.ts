@@ -41,7 +41,7 @@ import { checkoutWithoutToken, withCheckoutToken } from './workflow-file/checkou
 import { sealedEnv } from './workflow-file/sealed-env.ts'
 
 /** Most ended runs that stay folded in memory. */
-const KEPT_RUNS = 4
+const CACHED_RUNS = 4
 /** Most tries of a chain that are shown. */
 const MOST_TRIES = 100
 
@@ -365,8 +365,8 @@ export class Engine implements EngineFace {
     const record = await this.#record(runId)
     const conductor = this.#runs.get(runId)
     if (conductor) return { record, plan: conductor.plan, state: conductor.state }
-    const kept = this.#lately.get(runId)
-    if (kept?.state.seq === record.last_seq) return { record, ...kept }
+    const cached = this.#lately.get(runId)
+    if (cached?.state.seq === record.last_seq) return { record, ...cached }
     const plan = this.#loader.again(record.workflow)
     const log = await logOf(this.#store, runId)
     const state = damagedToo ? foldedAsFar(plan, log) : folded(plan, log)
@@ -463,7 +463,7 @@ export class Engine implements EngineFace {
   #keep(runId: string, folded: { plan: Plan; state: RunState }): void {
     this.#lately.delete(runId)
     this.#lately.set(runId, folded)
-    if (this.#lately.size > KEPT_RUNS) this.#lately.delete(this.#lately.keys().next().value!)
+    if (this.#lately.size > CACHED_RUNS) this.#lately.delete(this.#lately.keys().next().value!)
   }
 
   async #rollBack(runId: string, { owner, run_id }: { owner?: string; run_id?: string }): Promise<RunRecord> {

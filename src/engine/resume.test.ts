@@ -221,10 +221,10 @@ test('a run that is submitted while others are taken up waits for those that are
 })
 
 test('where runs are not set aside, one whose log is damaged is interrupted, and the others go on', async (t) => {
-  const kept = new MemoryRunStore()
-  const store = alteredStore(kept, {
+  const stored = new MemoryRunStore()
+  const store = alteredStore(stored, {
     events: async (id, ...args) =>
-      (await kept.events(id, ...args)).filter(({ seq }) => id !== 'bad' || seq !== 3),
+      (await stored.events(id, ...args)).filter(({ seq }) => id !== 'bad' || seq !== 3),
   })
   const log: string[] = []
   const { submit, engine, host, again } = scriptedEngine(t, () => 'hold', {
@@ -248,11 +248,11 @@ test('where runs are not set aside, one whose log is damaged is interrupted, and
 })
 
 test('where runs are not set aside, a sub-workflow that cannot be taken up again fails the step that waits for it', async (t) => {
-  const kept = new MemoryRunStore()
+  const stored = new MemoryRunStore()
   let childId: string | undefined
-  const store = alteredStore(kept, {
+  const store = alteredStore(stored, {
     events: async (id, ...args) =>
-      id === childId && args[0] === 0 ? (await kept.events(id, ...args)).slice(1) : kept.events(id, ...args),
+      id === childId && args[0] === 0 ? (await stored.events(id, ...args)).slice(1) : stored.events(id, ...args),
   })
   const { submit, engine, again } = scriptedEngine(t, () => 'hold', { store, onStoreFailure: 'abandon' })
   const workflow = { version: 'v0.1', name: 'inner', steps: [step('work')] }
@@ -267,12 +267,12 @@ test('where runs are not set aside, a sub-workflow that cannot be taken up again
 })
 
 test('a run whose record cannot be read is set aside, and the others are taken up', async (t) => {
-  const kept = new MemoryRunStore()
-  const store = alteredStore(kept, {
-    get: async (id) => (id === 'bad' ? Promise.reject(new Error('It is no JSON.')) : kept.get(id)),
+  const stored = new MemoryRunStore()
+  const store = alteredStore(stored, {
+    get: async (id) => (id === 'bad' ? Promise.reject(new Error('It is no JSON.')) : stored.get(id)),
   })
   const log: string[] = []
-  const { engine, submit, host, again } = scriptedEngine(t, () => 'hold', { store: kept })
+  const { engine, submit, host, again } = scriptedEngine(t, () => 'hold', { store: stored })
   await submit([step('a')], {}, { run_id: 'bad' })
   await submit([step('b')], {}, { run_id: 'good' })
   await engine.close()
@@ -283,8 +283,8 @@ test('a run whose record cannot be read is set aside, and the others are taken u
     ['b'],
   )
   assert.deepEqual(after.setAside(), ['bad'])
-  await until(async () => (await kept.get('bad'))?.set_aside?.why === 'It is no JSON.')
-  assert.equal((await kept.get('bad'))?.status, 'running')
+  await until(async () => (await stored.get('bad'))?.set_aside?.why === 'It is no JSON.')
+  assert.equal((await stored.get('bad'))?.status, 'running')
   assert.match(log[0]!, /Run bad is set aside: It is no JSON/)
 })
 

@@ -167,12 +167,12 @@ test('on demand, there may be nothing to undo, or it may be too early', async (t
 
 test('what an earlier release has undone under a name with a number is not undone again', async (t) => {
   let earlier = ''
-  const kept = new MemoryRunStore()
-  const store = alteredStore(kept, {
+  const stored = new MemoryRunStore()
+  const store = alteredStore(stored, {
     list: async (query) =>
       query?.rolls_back === undefined
-        ? kept.list(query)
-        : { runs: [(await kept.get(earlier))!].filter(Boolean) },
+        ? stored.list(query)
+        : { runs: [(await stored.get(earlier))!].filter(Boolean) },
   })
   const { play, engine, host } = scriptedEngine(
     t,

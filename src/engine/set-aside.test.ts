@@ -233,22 +233,22 @@ test('an event of several that come at once leaves nothing of the others where i
 const inventoryTargets = { targets: ['x', 'y'] }
 
 test('that it is set aside is kept once the store works again', async (t) => {
-  const kept = new MemoryRunStore()
+  const stored = new MemoryRunStore()
   let fails = false
-  const store = alteredStore(kept, {
+  const store = alteredStore(stored, {
     update: async (...args) => {
       if (fails && args[1].patch?.set_aside) {
         fails = false
         throw new Error('The disk is full.')
       }
-      return await kept.update(...args)
+      return await stored.update(...args)
     },
   })
   const world = asideWorld(t, { store })
   const runId = await world.submit([step('a')])
   fails = true
   await refuse(world, 'a')
-  await until(async () => (await kept.get(runId))?.set_aside !== undefined)
+  await until(async () => (await stored.get(runId))?.set_aside !== undefined)
   assert.match(world.log.join('\n'), /that it is set aside cannot be kept: The disk is full/)
 })
 
@@ -257,10 +257,10 @@ for (const [what, missing, said] of [
   ['lacks its end', 4, /Run bad is set aside: The log of run bad has 3 events, its record says 4/],
 ] as const)
   test(`a run whose log ${what} is set aside at the start, shows what can be read, can be canceled, and the others go on`, async (t) => {
-    const kept = new MemoryRunStore()
-    const store = alteredStore(kept, {
+    const stored = new MemoryRunStore()
+    const store = alteredStore(stored, {
       events: async (id, ...args) =>
-        (await kept.events(id, ...args)).filter(({ seq }) => id !== 'bad' || seq !== missing),
+        (await stored.events(id, ...args)).filter(({ seq }) => id !== 'bad' || seq !== missing),
     })
     const { submit, engine, host, log, asked, again: newEngine } = asideWorld(t, { store })
     const group = { concurrency: { group: 'g' } }

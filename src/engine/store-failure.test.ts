@@ -9,22 +9,22 @@ import type { EngineOptions } from './api.ts'
 
 /** Makes an engine whose store fails with `failing.with`, if that is set. */
 function failingWorld(t: TestContext, script: () => Script, options: Partial<EngineOptions> = {}) {
-  const kept = new MemoryRunStore()
+  const stored = new MemoryRunStore()
   const failing: { with?: Error; times: number } = { times: 0 }
   const failed = () => {
     if (failing.with) failing.times++
     return failing.with
   }
-  const store = alteredStore(kept, {
+  const store = alteredStore(stored, {
     create: async (...args) => {
       const error = failed()
       if (error) throw error
-      await kept.create(...args)
+      await stored.create(...args)
     },
     update: async (...args) => {
       const error = failed()
       if (error) throw error
-      await kept.update(...args)
+      await stored.update(...args)
     },
   })
   return { failing, ...scriptedEngine(t, script, { store, ...options }) }

@@ -318,17 +318,17 @@ export class ForgeHttp {
 
   async #tail(response: Response, lines: number): Promise<string> {
     if (!response.ok) throw this.#away(`answers ${response.status} for a log`)
-    const kept: Buffer[] = []
+    const chunks: Buffer[] = []
     let bytes = 0
     let read = 0
     for await (const chunk of response.body ?? []) {
-      kept.push(Buffer.from(chunk))
+      chunks.push(Buffer.from(chunk))
       bytes += chunk.length
       read += chunk.length
-      while (bytes - kept[0]!.length > MOST_BYTES) bytes -= kept.shift()!.length
+      while (bytes - chunks[0]!.length > MOST_BYTES) bytes -= chunks.shift()!.length
       if (read > MOST_LOG_BYTES) break
     }
-    const all = Buffer.concat(kept).toString().replace(/\r\n/g, '\n').replace(/\n$/, '').split('\n')
+    const all = Buffer.concat(chunks).toString().replace(/\r\n/g, '\n').replace(/\n$/, '').split('\n')
     return this.masked(all.slice(-lines).join('\n'))
   }
 

@@ -51,7 +51,7 @@ export class GithubAppTokens implements TokenSource {
   readonly #options: GithubAppOptions
   readonly #key: KeyObject
   readonly #http: ForgeHttp
-  #kept: { token: string; endsMs: number } | undefined
+  #cached: { token: string; endsMs: number } | undefined
   #asked: Promise<string> | undefined
   #installation: number | undefined
   #login: string | undefined
@@ -88,8 +88,8 @@ export class GithubAppTokens implements TokenSource {
 
   async token(signal?: AbortSignal): Promise<string> {
     signal?.throwIfAborted()
-    if (this.#kept !== undefined && this.#kept.endsMs - SPARE_MS > this.#now()) return this.#kept.token
-    this.#kept = undefined
+    if (this.#cached !== undefined && this.#cached.endsMs - SPARE_MS > this.#now()) return this.#cached.token
+    this.#cached = undefined
     // One caller's signal must not end the request that others wait for.
     this.#asked ??= this.#mint().finally(() => {
       this.#asked = undefined
@@ -98,7 +98,7 @@ export class GithubAppTokens implements TokenSource {
   }
 
   renew(refused: string | undefined): boolean {
-    if (this.#kept?.token === refused) this.#kept = undefined
+    if (this.#cached?.token === refused) this.#cached = undefined
     return true
   }
 
@@ -127,7 +127,7 @@ export class GithubAppTokens implements TokenSource {
         missing: `installation of this App for ${owner}`,
       },
     )
-    this.#kept = { token: data.token, endsMs: Date.parse(data.expires_at) }
+    this.#cached = { token: data.token, endsMs: Date.parse(data.expires_at) }
     return data.token
   }
 

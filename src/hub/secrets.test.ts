@@ -49,7 +49,7 @@ async function here(t: TestContext) {
 test('a secret is kept so that no file of the hub holds it, and is given to an attempt', async (t) => {
   const { dir, open } = await here(t)
   const secrets = open()
-  const kept = await secrets.set(place(), VALUE, 'ann')
+  const stored = await secrets.set(place(), VALUE, 'ann')
   assert.equal(statSync(join(dir, 'secrets.key')).mode & 0o777, 0o600)
   assert.deepEqual(await secrets.reveal(spec()), { TOKEN: VALUE })
   assert.deepEqual(
@@ -63,7 +63,7 @@ test('a secret is kept so that no file of the hub holds it, and is given to an a
     for (const form of ['utf8', 'base64', 'hex'] as const)
       assert.ok(!bytes.includes(Buffer.from(VALUE).toString(form).slice(0, 24)), `${name} ${form}`)
   }
-  assert.ok(!JSON.stringify(kept).includes(VALUE))
+  assert.ok(!JSON.stringify(stored).includes(VALUE))
 })
 
 test('of what is deleted the database keeps no sealed value either', async (t) => {
@@ -282,14 +282,14 @@ test('with a new key put first all is sealed anew, and the old one is needed no 
 test('what was sealed for one place opens at no other, and changed bytes at none', async (t) => {
   const { stores, open } = await here(t)
   const secrets = open()
-  const kept = await secrets.set(place(), VALUE, 'x')
-  await stores.secrets.put({ ...kept, tenant: 'other' })
+  const stored = await secrets.set(place(), VALUE, 'x')
+  await stores.secrets.put({ ...stored, tenant: 'other' })
   await assert.rejects(secrets.reveal(spec({ tenant: 'other' })), { message: /"TOKEN" is damaged/ })
-  const sealed = Uint8Array.from(kept.sealed)
+  const sealed = Uint8Array.from(stored.sealed)
   sealed[sealed.length - 1]! ^= 1
-  await stores.secrets.put({ ...kept, sealed })
+  await stores.secrets.put({ ...stored, sealed })
   await assert.rejects(secrets.reveal(spec()), { message: /damaged/ })
-  await stores.secrets.put({ ...kept, sealed: new Uint8Array(3) })
+  await stores.secrets.put({ ...stored, sealed: new Uint8Array(3) })
   await assert.rejects(secrets.reveal(spec()), { message: /damaged/ })
 })
 
@@ -327,7 +327,7 @@ test("with its key lost the hub's own secret is replaced, or stays for that key 
   assert.deepEqual(reported, [])
 
   await open().set(place(), VALUE, 'ann')
-  const kept = readFileSync(key)
+  const keyBytes = readFileSync(key)
   const others = [undefined, newKey()]
   for (const other of others) {
     if (other === undefined) rmSync(key)
@@ -337,7 +337,7 @@ test("with its key lost the hub's own secret is replaced, or stays for that key 
   }
   assert.match(reported[0]!, /key of the secrets is missing/)
   assert.match(reported[2]!, /was sealed with the key/)
-  writeFileSync(key, kept)
+  writeFileSync(key, keyBytes)
   assert.equal(await open().ofHub('sessions', report), second)
   assert.equal(reported.length, 4)
 })

@@ -200,14 +200,14 @@ export class Secrets implements SecretSource, RunSecrets {
    */
   async ofHub(name: HubSecret, report: (error: ErrandError) => void): Promise<string> {
     const place = placeOfHub(name)
-    const kept = await this.#store.get(place)
+    const stored = await this.#store.get(place)
     const made = randomBytes(32).toString('base64url')
     try {
       const keys = await this.#open()
-      const isLost = kept !== undefined && !keys.all.some(({ id }) => id === kept.key_id)
+      const isLost = stored !== undefined && !keys.all.some(({ id }) => id === stored.key_id)
       const sealed = isLost ? await this.#store.list({}) : []
-      const isNeeded = sealed.some((secret) => !isOfHub(secret) && secret.key_id === kept?.key_id)
-      if (kept !== undefined && (!isLost || isNeeded)) return opened(kept, keys)
+      const isNeeded = sealed.some((secret) => !isOfHub(secret) && secret.key_id === stored?.key_id)
+      if (stored !== undefined && (!isLost || isNeeded)) return opened(stored, keys)
     } catch (error) {
       if (!(error instanceof ErrandError)) throw error
       report(error)

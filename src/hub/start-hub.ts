@@ -109,7 +109,7 @@ export interface HubOptions {
   /** Machines that run attempts; by default the runners that connect. */
   machines?: Machines
   /** Milliseconds that ended runs stay; absent means forever. */
-  keptMs?: number
+  retainMs?: number
   lease?: { heartbeatMs: number; lostAfterMs: number }
   /** True if requests from this machine may read the metrics without a token. */
   openMetrics?: boolean
@@ -408,7 +408,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     engine,
     accounts,
     runners: machines.runners,
-    ...{ dataFolder: options.data, runsKeptMs: options.keptMs },
+    ...{ dataFolder: options.data, runsKeptMs: options.retainMs },
     repositories: configFile,
     pools,
     secrets,
@@ -467,11 +467,11 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   configFile.onChanged(() => watcher.look())
   artifacts.keepSwept()
   stored.keepSwept()
-  const retention = new Retention({ engine, accounts, tasks, stored, keptMs: options.keptMs, log })
+  const retention = new Retention({ engine, accounts, tasks, stored, retainMs: options.retainMs, log })
   closers.push(() => retention.close())
   const rows = fillRows({ store: stores.runs, engine, log })
   closers.push(() => rows.close())
-  const kept = { stores, outputs, secrets, uploads, artifacts, stored }
-  const parts = { app, engine, accounts, auth, ...kept, bots, tasks }
+  const stored_ = { stores, outputs, secrets, uploads, artifacts, stored }
+  const parts = { app, engine, accounts, auth, ...stored_, bots, tasks }
   return { url, ...tokens, ...parts, reload: () => configFile.reload() }
 }

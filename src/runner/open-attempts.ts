@@ -62,7 +62,7 @@ function loadedBotDrivers(bots: BotServices): DriverKind {
       loaded ??= (await import('./bots/bot-driver.ts')).botDrivers(bots)
     },
     mend: (folder) => loaded!.mend!(folder),
-    driver: (attempt, kept, action) => loaded!.driver(attempt, kept, action),
+    driver: (attempt, files, action) => loaded!.driver(attempt, files, action),
   }
 }
 

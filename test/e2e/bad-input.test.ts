@@ -359,9 +359,9 @@ test('the same run id twice is refused, and the first is as it was', async (t) =
   await programs.check()
 
   const state = join(programs.home, 'state')
-  const kept = ['run', '--state', state, '--run-id', 'mine', file]
-  assert.equal((await programs.call(...kept)).code, 0)
-  const again = await programs.call(...kept)
+  const args = ['run', '--state', state, '--run-id', 'mine', file]
+  assert.equal((await programs.call(...args)).code, 0)
+  const again = await programs.call(...args)
   assert.equal(again.code, 1, again.stderr)
   assert.match(again.stderr, /\bmine\b/)
 

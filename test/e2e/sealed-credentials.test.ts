@@ -139,17 +139,17 @@ test('a credential in env is found nowhere on a hub and its runner, whatever way
   for (const { printed } of [hub, runner!]) assertNothingIn(printed.stdout + printed.stderr, 'a log')
 
   const { DatabaseSync } = await import('node:sqlite')
-  const kept = () => {
+  const stored = () => {
     using database = new DatabaseSync(join(data, 'errand.db'), { readOnly: true })
     const rows = database.prepare(`SELECT DISTINCT scope_name FROM secrets WHERE scope = 'run'`).all()
     return rows.map(({ scope_name }) => scope_name)
   }
-  assert.ok(kept().includes(first.run_id))
+  assert.ok(stored().includes(first.run_id))
   // The run that was rolled back must be deleted after the run that did it.
   for (const { run_id } of [retried, done, rolledBack, first]) {
     const { code, stderr } = await call('runs', 'delete', run_id)
     assert.equal(code, 0, stderr)
-    assert.ok(!kept().includes(run_id))
+    assert.ok(!stored().includes(run_id))
   }
 })
 

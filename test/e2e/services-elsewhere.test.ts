@@ -29,12 +29,12 @@ test('a runner works with a repo pool and an artifact store elsewhere', async (t
     },
   })
   // The store is away. Nothing fails because of it, and it receives the file later.
-  const keeps = writeWorkflow(join(home, 'keeps.yaml'), [
+  const storing = writeWorkflow(join(home, 'keeps.yaml'), [
     { name: 'make', cmd: 'echo made > report.txt; env', artifacts: ['report.txt'] },
   ])
-  const kept = await call('run', '--hub', keeps)
-  assert.equal(kept.code, 0, kept.stdout + kept.stderr)
-  assert.ok(!/store-token|pool-token/.test(kept.stdout))
+  const stored = await call('run', '--hub', storing)
+  assert.equal(stored.code, 0, stored.stdout + stored.stderr)
+  assert.ok(!/store-token|pool-token/.test(stored.stdout))
   isAway = false
   await eventually('the file at the store', () => asked.length === 1)
   assert.deepEqual([asked[0]!.path, asked[0]!.token], ['POST /store/artifacts', 'Bearer store-token'])

@@ -23,25 +23,25 @@ interface Moment {
   /** Holds the agent's words. This step comes after them. */
   model?: { until?: string }
   /** Whether the work was saved before. */
-  isKept: boolean
+  isStored: boolean
 }
 
 const git = (path: string, what: string) => new RegExp(`${path}\\.git/${what}`)
 const pulls = (path: string) => new RegExp(`^POST /api/v3/repos/${path}/pulls$`)
 
 const moments: Moment[] = [
-  { name: 'check', forge: { match: (path) => git(path, 'info/refs') }, isKept: false },
-  { name: 'workspace', forge: { match: fetching }, isKept: false },
-  { name: 'setup', command: ['setup', 1], isKept: false },
-  { name: 'implement', model: {}, isKept: false },
-  { name: 'verify', command: ['test', 1], isKept: false },
-  { name: 'carry', model: { until: 'carry' }, isKept: false },
-  { name: 'test', command: ['test', 2], isKept: true },
-  { name: 'push', forge: { match: pushing }, isKept: true },
-  { name: 'pushed', forge: { match: pushing, isTaken: true }, isKept: true },
-  { name: 'pull', forge: { match: pulls }, isKept: true },
-  { name: 'pulled', forge: { match: pulls, isTaken: true }, isKept: true },
-  { name: 'asking', forge: { match: asking }, isKept: true },
+  { name: 'check', forge: { match: (path) => git(path, 'info/refs') }, isStored: false },
+  { name: 'workspace', forge: { match: fetching }, isStored: false },
+  { name: 'setup', command: ['setup', 1], isStored: false },
+  { name: 'implement', model: {}, isStored: false },
+  { name: 'verify', command: ['test', 1], isStored: false },
+  { name: 'carry', model: { until: 'carry' }, isStored: false },
+  { name: 'test', command: ['test', 2], isStored: true },
+  { name: 'push', forge: { match: pushing }, isStored: true },
+  { name: 'pushed', forge: { match: pushing, isTaken: true }, isStored: true },
+  { name: 'pull', forge: { match: pulls }, isStored: true },
+  { name: 'pulled', forge: { match: pulls, isTaken: true }, isStored: true },
+  { name: 'asking', forge: { match: asking }, isStored: true },
 ]
 
 function fetching(path: string): RegExp {
@@ -153,7 +153,7 @@ async function killed(t: TestContext, which: readonly ('hub' | 'runner')[]): Pro
     return views.size === made.length
   })
   for (const { moment, repository } of made) {
-    const { name, isKept } = moment
+    const { name, isStored: isKept } = moment
     const view = views.get(name)!
     const description = `${name}: ${JSON.stringify({ state: view.state, message: view.message, tries: view.tries })}`
     assert.equal(view.state, 'in_review', description)

@@ -94,11 +94,11 @@ test('an artifact store fails in every manner, and has each artifact once it is 
   const dir = mkdtempSync(join(tmpdir(), 'errand-outbox-'))
   t.after(() => rmSync(dir, { recursive: true, force: true }))
   const log: string[] = []
-  const kept: string[] = []
+  const stored: string[] = []
   const url = `http://${front.host}/store`
   const outbox = new StoreOutbox({
     sink: {
-      put: async (_spec, { name }) => void kept.push(name),
+      put: async (_spec, { name }) => void stored.push(name),
       get: async () => Readable.from(['x']),
     },
     service: new ArtifactStoreClient({ url, timeoutMs: LIMIT_MS, retries: 0 }),
@@ -122,7 +122,7 @@ test('an artifact store fails in every manner, and has each artifact once it is 
       const spec = { run_id: 'run_1', step: 'carry', attempt_id: 'run_1.2' } as AttemptSpec
       // The failure delays nothing.
       await outbox.put(spec, artifact, file, signal)
-      assert.equal(kept.at(-1), name)
+      assert.equal(stored.at(-1), name)
       const line = await eventually('word of the store', () => log[0])
       assert.ok(line.startsWith(`The artifact store at ${url} is sent to later, since 20`), line)
     },

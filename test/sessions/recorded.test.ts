@@ -18,11 +18,11 @@ const cuts = {
 // The folders of sessions with each agent, as `record.ts` found them. The reports about them must be the same as then.
 for (const name of readdirSync(RECORDED))
   describe(`the recorded session ${name}`, () => {
-    for (const [what, kept] of Object.entries(cuts))
+    for (const [what, reports] of Object.entries(cuts))
       it(`tells the same where ${what} was told before`, async () => {
         const place = mkdtempSync(join(tmpdir(), 'errand-test-'))
         try {
-          const recorded = layOut(name, place, kept)
+          const recorded = layOut(name, place, reports)
           const attempts = openAttempts({
             dir: join(place, 'attempts'),
             workspaceDir: join(place, 'workspaces'),

@@ -83,7 +83,7 @@ export interface Recorded {
  * Writes a recording as the folder of an attempt whose machine has restarted since. Only as many of its reports as
  * `kept` returns, and that share of its text, are there: the rest was not reported yet.
  */
-export function layOut(name: string, place: string, kept: (reports: number) => number): Recorded {
+export function layOut(name: string, place: string, storedReports: (reports: number) => number): Recorded {
   let text = readFileSync(join(RECORDED, name), 'utf8')
   for (const [path, mark] of placed(place)) text = text.replaceAll(mark, path)
   const lines = text
@@ -98,7 +98,7 @@ export function layOut(name: string, place: string, kept: (reports: number) => n
   const reported = lines.flatMap((line) =>
     'entry' in line && line.entry.type === 'report' ? [line.entry.report] : [],
   )
-  const most = kept(reported.length)
+  const most = storedReports(reported.length)
   const recorded: Recorded = { facts, reports: reported, sent: [], said: '' }
   let number = 0
   let reports = 0

@@ -193,7 +193,7 @@ test('whatever stands in names, prompts and values stays what it is, and no shel
     const [start] = calls(asCommand({ do: 'start', yaml: text, vars: { a: text } })!)
     assert.deepEqual((await parsed(start!.argv)).values.var, [`a=${text}`])
     assert.equal(start!.input, `${text}\n`)
-    const [kept] = calls(asCommand({ do: 'artifact', run, name: text })!)
-    assert.deepEqual((await parsed(kept!.argv)).args, [run, text])
+    const [argv_] = calls(asCommand({ do: 'artifact', run, name: text })!)
+    assert.deepEqual((await parsed(argv_!.argv)).args, [run, text])
   }
 })

@@ -71,13 +71,13 @@ test('what ends or asks elsewhere is told in a toast and kept behind the bell un
   await eventually('no count in the title', async () => !(await page.title()).startsWith('('))
   assert.match((await icon(page))!, /mark-1\.svg$/)
 
-  const kept = () =>
+  const stored = () =>
     page.evaluate(`Object.keys(localStorage).filter((key) => key.startsWith('errand.notices.'))`)
-  assert.deepEqual(await kept(), ['errand.notices.default/ann'])
+  assert.deepEqual(await stored(), ['errand.notices.default/ann'])
   await other.getByRole('button', { name: 'ann: theme, log out' }).click()
   await other.getByRole('button', { name: 'Log out', exact: true }).click()
   await other.waitForURL('**/login')
-  assert.deepEqual(await kept(), [])
+  assert.deepEqual(await stored(), [])
 })
 
 test('of a run that is on the screen there is no toast, and one goes when its run is opened', {

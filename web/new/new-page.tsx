@@ -137,9 +137,9 @@ function Workbench({ search, draft: first, emptied: atFirst, began }: WorkbenchP
 
   // The draft of plain `/new` always has what was typed last, even when the address names the new run.
   const keep = ({ text, values, ...of }: WorkflowDraft) => {
-    const kept = { text, values: plainOf(values, secretNames) }
-    keepWorkflow({ ...of, ...kept })
-    if (first.from === undefined) keepWorkflow(kept)
+    const stored = { text, values: plainOf(values, secretNames) }
+    keepWorkflow({ ...of, ...stored })
+    if (first.from === undefined) keepWorkflow(stored)
   }
   const change = (next: Partial<WorkflowDraft>) => {
     const changed = { ...draft, ...next }

@@ -20,7 +20,7 @@ import {
 } from '../session/attachments.tsx'
 import { FromEarlier } from './from-earlier.tsx'
 import { NewHead } from './kind-tabs.tsx'
-import { keepForm, keptForm } from './new-drafts.ts'
+import { keepForm, storedForm } from './new-drafts.ts'
 
 const none = {
   agent: '',
@@ -95,7 +95,7 @@ function SessionForm({ from, first }: { from: string | undefined; first: Before 
   const agents = Object.values(data?.agents ?? {})
     .filter(({ name }) => name !== 'acp')
     .sort((a, b) => Number(b.usable) - Number(a.usable))
-  const [form, setForm] = useState<Form>(() => first?.form ?? keptForm(draft, none))
+  const [form, setForm] = useState<Form>(() => first?.form ?? storedForm(draft, none))
   const { files, add, remove, ids } = useAttachments(draft, first?.files)
   const { prompt, model, repo, ref, permissions, isolation, cost } = form
   const [busy, setBusy] = useState(false)

@@ -10,7 +10,7 @@ import { CopyButton } from '../parts/copy-button.tsx'
 import { TextField } from '../parts/field.tsx'
 import { FromEarlier } from './from-earlier.tsx'
 import { NewHead } from './kind-tabs.tsx'
-import { keepForm, keptForm } from './new-drafts.ts'
+import { keepForm, storedForm } from './new-drafts.ts'
 
 interface Draft {
   from: 'issue' | 'words'
@@ -121,8 +121,8 @@ export default function TaskForm() {
 function Form({ first, issue }: { first: Draft | undefined; issue: string | undefined }) {
   const navigate = useNavigate()
   const [draft, setDraft] = useState<Draft>(() => {
-    const kept = first ?? keptForm('task', none)
-    return issue === undefined ? kept : { ...kept, from: 'issue', issue }
+    const stored = first ?? storedForm('task', none)
+    return issue === undefined ? stored : { ...stored, from: 'issue', issue }
   })
   const [busy, setBusy] = useState(false)
   const [failure, setFailure] = useState<ApiError>()

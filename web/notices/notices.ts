@@ -33,8 +33,8 @@ function isNotice(value: unknown): value is Notice {
 /** Parses stored notices and drops invalid ones. */
 export function readNotices(text: string | null): Notice[] {
   try {
-    const kept: unknown = JSON.parse(text ?? '[]')
-    return Array.isArray(kept) ? kept.filter(isNotice).slice(0, MOST) : []
+    const stored: unknown = JSON.parse(text ?? '[]')
+    return Array.isArray(stored) ? stored.filter(isNotice).slice(0, MOST) : []
   } catch {
     return []
   }

@@ -33,10 +33,10 @@ function actionsAt(path: string, client: QueryClient): [string, Action][] {
 function actionsOfRun({ run_id: run, status, steps }: WholeRun): [string, Action][] {
   const isOver = status !== 'queued' && status !== 'running'
   const log: [string, Action] = ['log', { do: 'log', run }]
-  const keeps = steps.some(({ instances }) =>
+  const hasArtifacts = steps.some(({ instances }) =>
     instances.some(({ attempts }) => attempts.some(({ artifacts }) => (artifacts?.length ?? 0) > 0)),
   )
-  const rest: [string, Action][] = keeps
+  const rest: [string, Action][] = hasArtifacts
     ? [log, ['artifacts', { do: 'artifacts', run, folder: 'artifacts' }]]
     : [log]
   if (isOver)

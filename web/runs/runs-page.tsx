@@ -28,11 +28,11 @@ type Held = 'list' | 'needs'
 
 /** Returns the runs. While they are held, new ones are left out; with `stays`, runs that are gone stay as they were. */
 function useHeld(runs: readonly Run[], held: boolean, stays: boolean): readonly Run[] {
-  const kept = useRef(runs)
-  if (!held) kept.current = runs
+  const lastRuns = useRef(runs)
+  if (!held) lastRuns.current = runs
   const now = new Map(runs.map((run) => [run.run_id, run]))
-  kept.current = kept.current.flatMap((run) => now.get(run.run_id) ?? (stays ? run : []))
-  return kept.current
+  lastRuns.current = lastRuns.current.flatMap((run) => now.get(run.run_id) ?? (stays ? run : []))
+  return lastRuns.current
 }
 
 /** Minimum time in ms between two reads of the counts. */

@@ -2,7 +2,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { Bookmark, Trash2, Users } from 'lucide-react'
 import { useId, useRef, useState } from 'react'
 import type { RunFilter } from '../data/runs.ts'
-import { changeView, type KeptView, removeView, saveView, viewsQuery } from '../data/views.ts'
+import { changeView, type SavedView, removeView, saveView, viewsQuery } from '../data/views.ts'
 import { Link, useNavigate } from '../navigation/navigation.tsx'
 import { ActionButton } from '../parts/action-button.tsx'
 
@@ -71,7 +71,7 @@ export function ViewsMenu({ filter }: { filter: RunFilter }) {
   )
 }
 
-function ViewRow({ view, isHere, close }: { view: KeptView; isHere: boolean; close: () => void }) {
+function ViewRow({ view, isHere, close }: { view: SavedView; isHere: boolean; close: () => void }) {
   const client = useQueryClient()
   const [asks, setAsks] = useState(false)
   const [name, setName] = useState<string>()
@@ -156,7 +156,7 @@ function ViewRow({ view, isHere, close }: { view: KeptView; isHere: boolean; clo
   )
 }
 
-function SaveForm({ filter, current }: { filter: RunFilter; current: KeptView | undefined }) {
+function SaveForm({ filter, current }: { filter: RunFilter; current: SavedView | undefined }) {
   const client = useQueryClient()
   const navigate = useNavigate()
   const [name, setName] = useState('')

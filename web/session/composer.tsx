@@ -2,7 +2,7 @@ import { GitFork, MessageSquare, Square } from 'lucide-react'
 import { type KeyboardEvent, useEffect, useRef, useState } from 'react'
 import type { RunInput } from '../../src/contract/agent-api.ts'
 import { ApiError, newKey } from '../data/api.ts'
-import { giveInput, keepAttached, keepPrompt, keptPrompt } from '../data/sessions.ts'
+import { giveInput, keepAttached, keepPrompt, storedPrompt } from '../data/sessions.ts'
 import { ActionButton, Failure } from '../parts/action-button.tsx'
 import CopyAsCli from '../parts/copy-as-cli.tsx'
 import { promptOf, useDrafts } from '../parts/diff/drafts.ts'
@@ -28,7 +28,7 @@ interface Props {
 
 /** The field for the next prompt, which is sent when the agent is idle and queued while it works. */
 export function Composer({ run, busy, over, queue, step, attempt, forks, goesOn }: Props) {
-  const [text, setText] = useState(() => keptPrompt(run))
+  const [text, setText] = useState(() => storedPrompt(run))
   const { drafts, drop: dropDrafts } = useDrafts(run)
   const [sending, setSending] = useState(false)
   const [failure, setFailure] = useState<ApiError>()

@@ -177,7 +177,7 @@ function Form({ draft, isAdmin, isThere, isDirty, change, drop, done }: FormProp
   const [failure, setFailure] = useState<ApiError>()
   const { name, value, kind, scopeName, hosts, replaces } = draft
   const isBound = name.trim() === BOUND || hosts !== ''
-  const keepsValue = replaces && isBound && value === ''
+  const isValueUnchanged = replaces && isBound && value === ''
   // A reload or another address asks first, since the value is stored nowhere.
   const leaving = useLeaving(isDirty)
   const submit = (event: FormEvent) => event.preventDefault()
@@ -244,7 +244,7 @@ function Form({ draft, isAdmin, isThere, isDirty, change, drop, done }: FormProp
           />
         </Labelled>
       )}
-      {isThere && !keepsValue && (
+      {isThere && !isValueUnchanged && (
         <p className="text-meta text-ask">
           {replaces
             ? 'Its value of now is replaced, and cannot be brought back.'
@@ -261,7 +261,7 @@ function Form({ draft, isAdmin, isThere, isDirty, change, drop, done }: FormProp
           act={async () => {
             setFailure(undefined)
             const { warnings } = await putSecret(name.trim(), {
-              ...(keepsValue ? {} : { value }),
+              ...(isValueUnchanged ? {} : { value }),
               ...(isBound && { hosts: hostsIn(hosts) }),
               ...(kind === 'tenant' ? {} : { [kind]: scopeName.trim() }),
             })

@@ -2,7 +2,7 @@ import { useQueryClient } from '@tanstack/react-query'
 import { FileText, GitPullRequest, ListChecks, MessageSquare, ShieldAlert, Target } from 'lucide-react'
 import { type ReactNode, useState } from 'react'
 import type { ApiError } from '../data/api.ts'
-import type { KeptChange } from '../data/change.ts'
+import type { StoredChange } from '../data/change.ts'
 import type { Step } from '../data/runs.ts'
 import {
   answerTask,
@@ -26,7 +26,7 @@ import { unsentOf } from '../parts/unsent.ts'
 
 interface Props {
   task: WholeTask
-  change: KeptChange | undefined
+  change: StoredChange | undefined
   /** The question of the step that waits for a person. */
   asks: Step['approval'] | undefined
 }

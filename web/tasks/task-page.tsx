@@ -2,7 +2,7 @@ import { keepPreviousData, useQuery, useQueryClient } from '@tanstack/react-quer
 import { ChevronLeft, ExternalLink, GitBranch, RotateCcw, Share2 } from 'lucide-react'
 import { lazy, Suspense, useEffect, useState } from 'react'
 import { ApiError } from '../data/api.ts'
-import { type KeptChange, keptChange } from '../data/change.ts'
+import { type StoredChange, storedChange } from '../data/change.ts'
 import { clockOf } from '../data/clock.ts'
 import { useLiveTasks } from '../data/live/live-tasks.ts'
 import { wordsOf } from '../data/page-words.ts'
@@ -87,7 +87,7 @@ function ShownTask({ task }: { task: WholeTask }) {
   const navigate = useNavigate('/tasks/$task')
   const [asked, setAsked] = useState<TaskAction>()
   const [sharing, setSharing] = useState(false)
-  const { data: kept } = useQuery({
+  const { data: stored } = useQuery({
     queryKey: ['task-artifacts', task.id],
     queryFn: ({ signal }) => taskArtifacts(task.id, signal),
     staleTime: Number.POSITIVE_INFINITY,
@@ -97,7 +97,7 @@ function ShownTask({ task }: { task: WholeTask }) {
   const shownTry = task.tries.find(({ number }) => number === wanted) ?? task.tries.at(-1)
   const tab = search.tab ?? 'diff'
   const { run, feed } = useTryRun(shownTry?.run_id, tab === 'log')
-  const change = kept && keptChange(kept.artifacts)
+  const change = stored && storedChange(stored.artifacts)
   const stages = run && stagesOfRun(run)
   const asks = run?.steps.find((step) => shownStep(step) === 'asks')
   const { task: given } = task
@@ -226,7 +226,7 @@ function ShownTask({ task }: { task: WholeTask }) {
               </button>
             ))}
           </div>
-          {tab === 'diff' && kept !== undefined && (
+          {tab === 'diff' && stored !== undefined && (
             <TaskDiff task={task} change={change} shownTry={shownTry} search={search} show={show} />
           )}
           {tab === 'steps' && (
@@ -235,7 +235,7 @@ function ShownTask({ task }: { task: WholeTask }) {
           {tab === 'log' && (
             <TaskLog feed={feed} run={run} tries={task.tries} shown={shownTry} search={search} show={show} />
           )}
-          {tab === 'artifacts' && <TaskArtifacts kept={kept} />}
+          {tab === 'artifacts' && <TaskArtifacts kept={stored} />}
           {tab === 'tries' && <TaskTries task={task} show={show} />}
         </div>
       </main>
@@ -249,7 +249,7 @@ function ShownTask({ task }: { task: WholeTask }) {
 
 interface DiffProps {
   task: WholeTask
-  change: KeptChange | undefined
+  change: StoredChange | undefined
   shownTry: WholeTask['tries'][number] | undefined
   search: TaskSearch
   show: (search: TaskSearch) => void

@@ -6,7 +6,7 @@ import { runnerEnvironment } from '../../config/environment.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { FailingService } from '../../contract/hub-api.ts'
 import { lockHolder } from '../../platform/pid-lock.ts'
-import { keptEnrolment } from '../commands/runner/runner-enrolment.ts'
+import { storedEnrolment } from '../commands/runner/runner-enrolment.ts'
 import { isSession } from '../connection.ts'
 import { expiresSoon } from '../option-values.ts'
 import { type Check, type Finding, ok, type Place, problem, warning } from './check.ts'
@@ -121,10 +121,10 @@ export const enrolment: Check = {
       const { hubUrl, token } = runnerEnvironment(env)
       if (hubUrl !== undefined && token !== undefined)
         return [ok(`A runner here takes its hub (${hubUrl}) and token from the environment.`)]
-      const kept = keptEnrolment(workspace)
-      if (kept === undefined)
+      const stored = storedEnrolment(workspace)
+      if (stored === undefined)
         return [ok('This machine is not enrolled as a runner. To enrol it: errand runner enroll')]
-      return [ok(`This machine is enrolled as runner "${kept.runner_id}" of ${kept.hub_url}.`)]
+      return [ok(`This machine is enrolled as runner "${stored.runner_id}" of ${stored.hub_url}.`)]
     } catch (error) {
       if (!(error instanceof ErrandError)) throw error
       return [problem(error.message, error.hint ?? 'See docs/runners.md.')]

@@ -67,8 +67,8 @@ export async function conductHere(
   const { engine, close } = engineHere(store, host, secrets, spill)
   try {
     if (source === undefined) {
-      const kept = await store.get(runId)
-      if (kept !== undefined) checkApproved(options.approve ?? [], kept.workflow as Workflow)
+      const stored = await store.get(runId)
+      if (stored !== undefined) checkApproved(options.approve ?? [], stored.workflow as Workflow)
       await state!.resume(engine)
     } else
       await engine.submit({
@@ -170,7 +170,7 @@ export function engineHere(
   }
 }
 
-const KEPT_DAYS = 7
+const RETENTION_DAYS = 7
 
 /** Returns the folder for output that exceeds `max_output_bytes` and has no folder of its own. */
 const spillFolder = (state: string | undefined): string => join(state ?? errandHome(), 'output')
@@ -178,7 +178,7 @@ const spillFolder = (state: string | undefined): string => join(state ?? errandH
 /** Removes output that is older than seven days, after a run that left some there. */
 function dropOldSpills(folder: string, runId: string): void {
   if (!existsSync(join(folder, runId))) return
-  const oldestMs = Date.now() - KEPT_DAYS * 24 * 60 * 60 * 1000
+  const oldestMs = Date.now() - RETENTION_DAYS * 24 * 60 * 60 * 1000
   for (const name of readdirSync(folder)) {
     const path = join(folder, name)
     const stat = statSync(path, { throwIfNoEntry: false })

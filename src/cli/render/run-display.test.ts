@@ -96,8 +96,8 @@ test('what is over the limit is not shown but told, with where the whole is', ()
     show([...events, finished(1, 'a', 'web')], limit),
     '> a\nweb | 12345678\nweb | abc\nweb | ... 2.0 kB more on stdout; full output: <1 stdout>\n',
   )
-  const kept = { outcome: 'success', output_files: { stdout: '/out/a.log' } }
-  assert.ok(show([...events, finished(1, 'a', 'web', kept)], limit).endsWith('full output: /out/a.log\n'))
+  const ended = { outcome: 'success', output_files: { stdout: '/out/a.log' } }
+  assert.ok(show([...events, finished(1, 'a', 'web', ended)], limit).endsWith('full output: /out/a.log\n'))
 })
 
 test('a line without an end does not grow without bound', () => {

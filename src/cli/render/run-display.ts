@@ -9,7 +9,7 @@ import {
   between,
   countsText,
   isFolded,
-  keptText,
+  storedText,
   refusedText,
   statusColor,
   stepName,
@@ -135,7 +135,7 @@ export class RunDisplay {
       case 'network.refused':
         return this.#refused(event)
       case 'artifact.kept':
-        return `${this.#prefix(event.attempt)}${paint('dim', lineText(keptText(event)))}\n`
+        return `${this.#prefix(event.attempt)}${paint('dim', lineText(storedText(event)))}\n`
       case 'output':
         return (
           this.#lines.get(event.attempt)?.add(event, (stream) => this.#prefix(event.attempt, stream)) ?? ''

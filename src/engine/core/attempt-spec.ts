@@ -85,19 +85,19 @@ export function hadBox(state: RunState, { attempts }: Pick<InstanceState, 'attem
  * none.
  */
 function neededArtifacts(state: RunState, { step: from, name, glob, to }: NeededFile): NeededArtifact[] {
-  const kept = new Map<string, Artifact>()
+  const stored = new Map<string, Artifact>()
   for (const { attempts } of state.main[state.positions.main.get(from) ?? -1]?.instances ?? [])
     for (const number of attempts)
       for (const artifact of state.attempts[number - 1]?.facts?.artifacts ?? [])
-        kept.set(artifact.name, artifact)
+        stored.set(artifact.name, artifact)
   const pattern = glob === undefined ? undefined : globPattern(glob)
-  const found = [...kept.values()].filter((artifact) =>
+  const found = [...stored.values()].filter((artifact) =>
     pattern === undefined ? artifact.name === name : pattern.test(artifact.name),
   )
   if (found.length === 0)
     throw new ErrandError(
       'invalid_argument',
-      `Step "${from}" has kept no file ${name ?? `that ${glob} fits`}, which is needed; it has kept ${kept.size}.`,
+      `Step "${from}" has kept no file ${name ?? `that ${glob} fits`}, which is needed; it has kept ${stored.size}.`,
       { hint: `Name it under artifacts of "${from}", and see: errand runs artifacts RUN` },
     )
   return found.map(({ artifact_id, name: file, bytes, sha256 }) => ({

@@ -111,8 +111,8 @@ class Choice {
 
   /** Returns, for the retry of one step, the unrequested instances that did not succeed: they stay unchanged. */
   kept(): NonNullable<RetryMarks['kept']> {
-    const kept: NonNullable<RetryMarks['kept']> = {}
-    if (this.#asked.step === undefined) return kept
+    const results: NonNullable<RetryMarks['kept']> = {}
+    if (this.#asked.step === undefined) return results
     for (const { index, step } of this.#run.plan.main) {
       if (this.#isNamed(index)) continue
       const isTarget = index === this.#target!.index
@@ -127,9 +127,9 @@ class Choice {
       if (status === 'success' || status === 'queued' || status === 'running' || status === 'waiting')
         continue
       if (isTarget && instances.length === 0) continue
-      kept[step.name] = { status, reason, message, instances }
+      results[step.name] = { status, reason, message, instances }
     }
-    return kept
+    return results
   }
 
   children(): NonNullable<RetryMarks['children']> {

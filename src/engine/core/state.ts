@@ -185,7 +185,7 @@ export interface Talk {
 }
 
 /** Returns how many bytes of its output are stored. */
-export function keptBytes({ end, streams }: AttemptState): number {
+export function storedBytes({ end, streams }: AttemptState): number {
   const { stdout, stderr } = end?.streams ?? {}
   return (stdout?.length ?? streams.stdout ?? 0) + (stderr?.length ?? streams.stderr ?? 0)
 }

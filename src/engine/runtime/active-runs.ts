@@ -290,8 +290,8 @@ export class ActiveRuns {
     const log = await logOf(this.#options.store, run_id)
     if (this.#closed) return undefined
     // Runs of one workflow share it.
-    const kept = { log, set_aside: record.set_aside }
-    const conductor = new Conductor(this.#ports, { ...record, workflow: plan.workflow }, plan, kept)
+    const stored = { log, set_aside: record.set_aside }
+    const conductor = new Conductor(this.#ports, { ...record, workflow: plan.workflow }, plan, stored)
     if (conductor.state.seq !== record.last_seq) throw cutShort(record, log.length)
     this.#conductors.set(run_id, conductor)
     return conductor

@@ -66,10 +66,10 @@ export class AttemptWatch implements AttemptSink {
       const synced = reported[stream] ?? 0
       // Over the limit nothing is sent again; the bytes were synced before the limit counted.
       const cut = overLimit ? undefined : outputs.recover?.(this.#id, stream, synced)
-      const kept = await (cut ?? outputs.length(this.#id, stream))
-      if (kept === 0 && synced === 0) continue
-      const tail = await outputs.read(this.#id, stream, Math.max(0, kept - 3), kept)
-      known.push({ stream, reported: synced, stored: kept, tail })
+      const stored = await (cut ?? outputs.length(this.#id, stream))
+      if (stored === 0 && synced === 0) continue
+      const tail = await outputs.read(this.#id, stream, Math.max(0, stored - 3), stored)
+      known.push({ stream, reported: synced, stored, tail })
     }
     this.#joiner = new OutputJoiner(known)
     for (const { stored } of known) this.#output?.count(stored)
@@ -135,16 +135,16 @@ export class AttemptWatch implements AttemptSink {
     const end = offset + bytes.length
     if (this.#over) return end
     if (this.#overLimit !== undefined) return ALL_OUTPUT
-    const fresh = Math.max(0, end - this.#joiner.kept(stream))
+    const fresh = Math.max(0, end - this.#joiner.saved(stream))
     const { fitting, message } = this.#output?.take(fresh) ?? { fitting: fresh }
-    const kept = await this.#keep(
+    const stored = await this.#keep(
       stream,
       offset,
       bytes.subarray(0, bytes.length - (fresh - fitting)),
       fitting,
       unordered,
     )
-    if (message === undefined) return kept
+    if (message === undefined) return stored
     this.#endOverLimit(message)
     return ALL_OUTPUT
   }
@@ -157,10 +157,10 @@ export class AttemptWatch implements AttemptSink {
     unordered: true | undefined,
   ): Promise<number> {
     try {
-      const kept = await this.#ports.outputs.append(this.#id, stream, offset, bytes)
-      if (this.#joiner.add(stream, bytes, kept, unordered)) this.#report()
+      const stored = await this.#ports.outputs.append(this.#id, stream, offset, bytes)
+      if (this.#joiner.add(stream, bytes, stored, unordered)) this.#report()
       else this.#timer ??= setTimeout(() => this.#report(), this.#waitMs())
-      return kept
+      return stored
     } catch (error) {
       this.#output?.giveBack(counted)
       throw error
@@ -332,10 +332,10 @@ async function sealed(
   const seal = async (stream: StreamName): Promise<Failure | undefined> => {
     const there = sent[stream]
     try {
-      const { file, ...kept } = await outputs.seal(attemptId, stream, there !== undefined)
-      streams[stream] = kept
+      const { file, ...stored } = await outputs.seal(attemptId, stream, there !== undefined)
+      streams[stream] = stored
       if (file) output_files[stream] ??= file
-      return there && differing(stream, there, kept)
+      return there && differing(stream, there, stored)
     } catch (error) {
       return { reason: 'output_failed', message: `${stream} could not be kept: ${messageOf(error)}` }
     }
@@ -351,8 +351,8 @@ async function sealed(
   }
 }
 
-function differing(stream: StreamName, there: StreamEnd, kept: StreamEnd): Failure | undefined {
-  if (there.length === kept.length && there.sha256 === kept.sha256) return undefined
-  const message = `${stream} is ${there.length} bytes where it was made and ${kept.length} bytes here, or differs.`
+function differing(stream: StreamName, there: StreamEnd, stored: StreamEnd): Failure | undefined {
+  if (there.length === stored.length && there.sha256 === stored.sha256) return undefined
+  const message = `${stream} is ${there.length} bytes where it was made and ${stored.length} bytes here, or differs.`
   return { reason: 'output_mismatch', message }
 }

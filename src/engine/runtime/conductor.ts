@@ -11,13 +11,13 @@ import { attemptSpec, requirementsOf } from '../core/attempt-spec.ts'
 import { type Addressed, addressInput, type InputAddress } from '../core/inputs.ts'
 import type { Plan } from '../core/plan.ts'
 import type { Recorded } from '../core/record.ts'
-import { instanceOf, isSameShare, keptBytes, type RunState } from '../core/state.ts'
+import { instanceOf, isSameShare, storedBytes, type RunState } from '../core/state.ts'
 import { attemptStatus } from '../core/transitions.ts'
 import { AttemptWatch } from './attempt-watch.ts'
 import { ChildCancels, type ChildStart, openChildren, type ParentRun } from './child-runs.ts'
 import type { GroupMember } from './concurrency-limiter.ts'
 import type { RunOutput } from './output-quota.ts'
-import { type Decided, type KeptRun, RunLoop, type RunPorts } from './run-loop.ts'
+import { type Decided, type StoredRun, RunLoop, type RunPorts } from './run-loop.ts'
 
 export interface ConductorPorts extends RunPorts {
   /** Called after each commit. */
@@ -39,7 +39,7 @@ export class Conductor implements ParentRun, GroupMember {
   readonly #childCancels: ChildCancels
 
   /** Conducts a new run, or one that is resumed from what the store has. */
-  constructor(ports: ConductorPorts, spec: RunSpec, plan: Plan, kept: KeptRun = { log: [] }) {
+  constructor(ports: ConductorPorts, spec: RunSpec, plan: Plan, stored: StoredRun = { log: [] }) {
     const { refused } = ports
     this.#ports = ports
     this.#loop = new RunLoop(
@@ -52,7 +52,7 @@ export class Conductor implements ParentRun, GroupMember {
       },
       spec,
       plan,
-      kept,
+      stored,
     )
     this.spec = spec
     this.plan = plan
@@ -294,7 +294,7 @@ class HostedAttempts {
   async takeUp(): Promise<void> {
     const { plan, state, names } = this.#loop
     const open = state.attempts.filter((attempt) => !attempt.end)
-    for (const attempt of state.attempts) if (attempt.end) this.#output?.count(keptBytes(attempt))
+    for (const attempt of state.attempts) if (attempt.end) this.#output?.count(storedBytes(attempt))
     const taken = open.map((attempt) => {
       const spec = attemptSpec(plan, state, names, plan[attempt.phase][attempt.index]!, attempt)
       this.#ports.outputs.begin(spec)

@@ -59,14 +59,14 @@ test('a notifier that fails for good changes no result, and its last error is ke
 })
 
 test('the store is given one write of a run at a time, those of notifiers too', async (t) => {
-  const kept = new MemoryRunStore()
+  const stored = new MemoryRunStore()
   let busy = 0
   let most = 0
-  const store = alteredStore(kept, {
+  const store = alteredStore(stored, {
     update: async (...args) => {
       most = Math.max(most, ++busy)
       await new Promise(setImmediate)
-      await kept.update(...args)
+      await stored.update(...args)
       busy--
     },
   })

@@ -10,12 +10,12 @@ test('however text is split, sent again and told of, its ranges join without a h
     fc.property(text, fc.array(fc.tuple(fc.nat(9), fc.nat(4), fc.boolean())), (bytes, moves) => {
       const joiner = new OutputJoiner()
       const ranges: { offset: number; length: number }[] = []
-      let kept = 0
+      let stored = 0
       for (const [length, back, take] of moves) {
-        const from = Math.max(0, kept - back)
-        const chunk = bytes.subarray(from, kept + length)
-        kept = Math.max(kept, from + chunk.length)
-        joiner.add('stdout', chunk, kept)
+        const from = Math.max(0, stored - back)
+        const chunk = bytes.subarray(from, stored + length)
+        stored = Math.max(stored, from + chunk.length)
+        joiner.add('stdout', chunk, stored)
         if (take) ranges.push(...joiner.take(joiner.due(false)))
       }
       for (const { offset, length } of ranges)
@@ -26,7 +26,7 @@ test('however text is split, sent again and told of, its ranges join without a h
         assert.equal(offset, reported)
         reported += length
       }
-      assert.equal(reported, kept)
+      assert.equal(reported, stored)
     }),
   )
 })
@@ -56,18 +56,18 @@ test('both streams are told of in the order in which they came, near their place
   fc.assert(
     fc.property(fc.array(piece, { minLength: 1, maxLength: 60 }), fc.nat(9), (pieces, every) => {
       const joiner = new OutputJoiner()
-      const kept = { stdout: 0, stderr: 0 }
+      const stored = { stdout: 0, stderr: 0 }
       const places: [number, number][] = []
       const ranges: ReturnType<OutputJoiner['take']> = []
       for (const [count, [stream, bytes]] of pieces.entries()) {
-        kept[stream] += bytes
-        joiner.add(stream, Buffer.alloc(bytes, 'x'), kept[stream])
-        if (stream === 'stderr') places.push([kept.stderr, kept.stdout])
+        stored[stream] += bytes
+        joiner.add(stream, Buffer.alloc(bytes, 'x'), stored[stream])
+        if (stream === 'stderr') places.push([stored.stderr, stored.stdout])
         if (count % (every + 1) === every) ranges.push(...joiner.take(joiner.due(false)))
       }
       const before = ranges.length
       ranges.push(...joiner.take(joiner.due(true)))
-      assert.ok(ranges.length - before <= 2 * Math.ceil((kept.stdout + kept.stderr) / 16_384) + 8)
+      assert.ok(ranges.length - before <= 2 * Math.ceil((stored.stdout + stored.stderr) / 16_384) + 8)
       const reported = { stdout: 0, stderr: 0 }
       let seen = 0
       for (const { stream, offset, length } of ranges) {
@@ -76,7 +76,7 @@ test('both streams are told of in the order in which they came, near their place
         for (; seen < places.length && places[seen]![0] <= reported.stderr; seen++)
           assert.ok(Math.abs(places[seen]![1] - reported.stdout) <= 16_384)
       }
-      assert.deepEqual(reported, kept)
+      assert.deepEqual(reported, stored)
     }),
   )
 })

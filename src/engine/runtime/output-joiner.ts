@@ -52,27 +52,27 @@ export class OutputJoiner {
   }
 
   /** Returns how much of the stream is stored. */
-  kept(stream: StreamName): number {
+  saved(stream: StreamName): number {
     return this.#streams.get(stream)?.stored ?? 0
   }
 
   /** Adds bytes that end at `kept` and may be partly known. Returns whether an event is due at once. */
-  add(stream: StreamName, bytes: Buffer, kept: number, unordered?: true): boolean {
+  add(stream: StreamName, bytes: Buffer, stored: number, unordered?: true): boolean {
     const pending = this.#streams.get(stream) ?? { reported: 0, stored: 0, tail: Buffer.alloc(0) }
     this.#streams.set(stream, pending)
-    if (kept > pending.stored) {
-      this.#extend(stream, kept, unordered)
-      const fresh = bytes.subarray(-Math.min(3, kept - pending.stored))
+    if (stored > pending.stored) {
+      this.#extend(stream, stored, unordered)
+      const fresh = bytes.subarray(-Math.min(3, stored - pending.stored))
       pending.tail =
         fresh.length >= 3 ? Buffer.from(fresh) : Buffer.concat([pending.tail, fresh]).subarray(-3)
-      pending.stored = kept
+      pending.stored = stored
     }
     return this.isFull
   }
 
   /** Reports whether an event is due at once. */
   get isFull(): boolean {
-    return [...this.#streams.values()].some(({ stored: kept, reported: told }) => kept - told >= OUTPUT_EVENT_BYTES)
+    return [...this.#streams.values()].some(({ stored, reported: told }) => stored - told >= OUTPUT_EVENT_BYTES)
   }
 
   /**
@@ -81,8 +81,8 @@ export class OutputJoiner {
    */
   due(all: boolean): ReadonlyMap<StreamName, number> {
     const due = new Map<StreamName, number>()
-    for (const [stream, { stored: kept, reported: told, tail }] of this.#streams) {
-      const end = all ? kept : kept - incompleteUtf8(tail)
+    for (const [stream, { stored, reported: told, tail }] of this.#streams) {
+      const end = all ? stored : stored - incompleteUtf8(tail)
       if (end > told) due.set(stream, end)
     }
     return due

@@ -213,8 +213,8 @@ test('after a restart the host is asked for all again that no event tells of', a
   await engine.close()
   const store: OutputStore = outputs
   store.recover = async (id, stream, synced) => {
-    const kept = outputs.kept.get(`${id}/${stream}`)
-    if (kept) outputs.kept.set(`${id}/${stream}`, kept.subarray(0, synced))
+    const stored = outputs.kept.get(`${id}/${stream}`)
+    if (stored) outputs.kept.set(`${id}/${stream}`, stored.subarray(0, synced))
     return outputs.length(id, stream)
   }
   const after = again()

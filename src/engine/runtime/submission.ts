@@ -13,8 +13,8 @@ import type { Problem } from '../workflow-file/problems.ts'
 import { fillText, lookupIn } from '../workflow-file/template.ts'
 
 /** Number of parsed workflows that are cached, so that repeating one costs nothing; and the maximum size of each. */
-const KEPT = 100
-const KEPT_LENGTH = 256 * 1024
+const MAX_CACHED = 100
+const MAX_CACHED_LENGTH = 256 * 1024
 
 interface Loaded {
   plan: Plan
@@ -32,7 +32,7 @@ export class Loader {
   /** The catalog for workflows given as values, which commands also make. */
   readonly #ofValues: ActionCatalog
   readonly #checkAside: CheckAside | undefined
-  readonly #kept = new Map<string, Loaded>()
+  readonly #cache = new Map<string, Loaded>()
 
   constructor(catalog: ActionCatalog, checkAside?: CheckAside) {
     this.#catalog = catalog
@@ -44,7 +44,7 @@ export class Loader {
   /** Does as `load`; checks a large file in a thread, where that is possible. */
   async loadAside(submission: Submission): Promise<Plan> {
     const { yaml = '', readFile, owner, tenant } = submission
-    if (yaml.length < ASIDE_LENGTH || readFile !== undefined || this.#kept.has(`file ${yaml}`))
+    if (yaml.length < ASIDE_LENGTH || readFile !== undefined || this.#cache.has(`file ${yaml}`))
       return this.load(submission)
     const checked = await this.#checkAside?.({ text: yaml }, `${tenant}/${owner}`)
     return this.load({ ...submission, checked })
@@ -60,9 +60,9 @@ export class Loader {
   /** Returns the graph of a workflow that was checked when it was submitted. */
   again(workflow: unknown): Plan {
     const key = `checked ${JSON.stringify(workflow)}`
-    const kept = this.#kept.get(key)?.plan ?? plan(workflow as Workflow, this.#catalog)
-    this.#keep(key, { plan: kept, warnings: [] })
-    return kept
+    const cached = this.#cache.get(key)?.plan ?? plan(workflow as Workflow, this.#catalog)
+    this.#keep(key, { plan: cached, warnings: [] })
+    return cached
   }
 
   #loaded(submission: Loadable): Loaded {
@@ -74,8 +74,8 @@ export class Loader {
     // A file may not contain everything that a value may, even when it reads the same.
     const text = yaml === undefined ? `value ${JSON.stringify(workflow)}` : `file ${yaml}`
     const key = submission.readFile ? undefined : text
-    const kept = key === undefined ? undefined : this.#kept.get(key)
-    if (kept) return kept
+    const cached = key === undefined ? undefined : this.#cache.get(key)
+    if (cached) return cached
     const { file, readFile } = submission
     const checked =
       yaml === undefined
@@ -88,8 +88,8 @@ export class Loader {
   }
 
   #keep(key: string, loaded: Loaded): void {
-    if (key.length <= KEPT_LENGTH) this.#kept.set(key, loaded)
-    if (this.#kept.size > KEPT) this.#kept.delete(this.#kept.keys().next().value!)
+    if (key.length <= MAX_CACHED_LENGTH) this.#cache.set(key, loaded)
+    if (this.#cache.size > MAX_CACHED) this.#cache.delete(this.#cache.keys().next().value!)
   }
 }
 

@@ -46,10 +46,10 @@ test('a crashed try leaves the task running, with the time of the next one in it
 })
 
 test('a retry counts crashes anew; begun before the agent it forgets the kept work, and else goes on with it', () => {
-  const kept: NewTaskEvent = { type: 'task.checkpoint', from: { run_id: 'run_1', seq: 5 }, checkpoint }
+  const stored: NewTaskEvent = { type: 'task.checkpoint', from: { run_id: 'run_1', seq: 5 }, checkpoint }
   const before = [
     begun('run_1'),
-    kept,
+    stored,
     ended('run_1', { retry_at: time }),
     state('failed', { reason: 'test' }),
   ]

@@ -112,8 +112,8 @@ test('work of a try that has failed is kept, for the agent to go on with', () =>
     ...over(1, 'keep', { START_SHA: 'start', TIP_SHA: 'tip' }),
     finished({ status: 'failed', reason: 'verify' }),
   ])
-  const kept = events.find((event) => event.type === 'task.checkpoint')
-  assert.equal(kept?.type === 'task.checkpoint' && kept.checkpoint.next, 'implement')
+  const checkpoint = events.find((event) => event.type === 'task.checkpoint')
+  assert.equal(checkpoint?.type === 'task.checkpoint' && checkpoint.checkpoint.next, 'implement')
 })
 
 test('nothing changed is an outcome of its own, with what the agent said', () => {

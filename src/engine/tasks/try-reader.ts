@@ -30,7 +30,7 @@ const passing: readonly ModelFailure[] = [
 ]
 
 /** The step in `finally` that saves the work of a failed try. */
-const KEPT_STEP = 'keep'
+const KEEP_STEP = 'keep'
 /** The step at which a person approves changes to protected files. */
 const APPROVAL_STEP = 'protected_approval'
 
@@ -182,7 +182,7 @@ export class TryReader {
    */
   #nextOf(step: string, { MOVED }: Record<string, string>): TaskStage | undefined {
     // Work that did not pass is saved too, and continued.
-    if (step === KEPT_STEP) return 'implement'
+    if (step === KEEP_STEP) return 'implement'
     const stage = stageOf(step)
     // A push onto newer commits of others has rebased ours.
     if (stage === 'push' && MOVED !== undefined) return MOVED === 'yes' ? 'test' : 'pull_request'
@@ -200,8 +200,8 @@ export class TryReader {
       return [{ type: 'task.checkpoint', from, checkpoint: this.#checkpoint }]
     }
     const stage = stageOf(step)
-    const isKept = stage === 'test' || stage === 'push'
-    if (status !== 'success' || !isKept || this.#checkpoint === undefined) return []
+    const isStored = stage === 'test' || stage === 'push'
+    if (status !== 'success' || !isStored || this.#checkpoint === undefined) return []
     // Nothing has been pushed yet.
     if (stage === 'push' && this.#exports.MOVED === 'yes') return []
     this.#checkpoint = { ...this.#checkpoint, next: stageAfter(stage)! }

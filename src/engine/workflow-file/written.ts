@@ -82,12 +82,12 @@ function withEmptyCredentials(workflow: Workflow, catalog: ActionCatalog) {
     const sealed = sealedOf(step)
     if (sealed.length === 0) return step
     const { secrets = {}, env, ...rest } = step
-    const kept = Object.entries(secrets).filter(([variable]) => !sealed.includes(variable))
+    const unsealed = Object.entries(secrets).filter(([variable]) => !sealed.includes(variable))
     const own = { ...env, ...emptied(sealed.filter((name) => !shared.includes(name))) }
     return {
       ...rest,
       ...(Object.keys(own).length > 0 && { env: own }),
-      ...(kept.length > 0 && { secrets: Object.fromEntries(kept) }),
+      ...(unsealed.length > 0 && { secrets: Object.fromEntries(unsealed) }),
     }
   }
   return {

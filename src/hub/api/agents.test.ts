@@ -143,8 +143,8 @@ test('the box of an agent is asked for in each of the shapes, and its session go
   const made = await post('/api/runs', { workflow, isolation: 'none', network: { allow: ['a.example'] } })
   await engine.done(made.json.run_id)
   assert.deepEqual(asked(), { isolation: 'sandbox', network: 'models', image: undefined })
-  const kept = (await call('GET', `/api/runs/${made.json.run_id}/workflow`, token)).json.workflow
-  assert.deepEqual([kept.isolation, kept.network], ['sandbox', 'models'])
+  const stored = (await call('GET', `/api/runs/${made.json.run_id}/workflow`, token)).json.workflow
+  assert.deepEqual([stored.isolation, stored.network], ['sandbox', 'models'])
 })
 
 test('attachments are refused with what to do instead, and a list of none is not', async (t) => {

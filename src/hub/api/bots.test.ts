@@ -199,8 +199,8 @@ test('secret variables reach the machine, stand nowhere else, and go when the bo
       async (path) => (await hub.call('GET', path, token, undefined, { accept: 'application/json' })).text,
     ),
   )
-  const kept = JSON.stringify([await hub.store.get(run_id), await hub.store.events(run_id, 0, 500)])
-  for (const text of [...texts, kept, JSON.stringify(spec), started.text])
+  const stored = JSON.stringify([await hub.store.get(run_id), await hub.store.events(run_id, 0, 500)])
+  for (const text of [...texts, stored, JSON.stringify(spec), started.text])
     for (const value of [TOKEN, 'hunter2-of-ann']) assert.ok(!text.includes(value), text)
   assert.ok(!(await hub.call('GET', '/api/secrets', token)).text.includes('BOT_TOKEN'))
   await call('POST', '/echo/stop')
@@ -399,8 +399,8 @@ test('a bot that has crashed begins again with its secrets, which go once it is 
     await hub.engine.done(run_id)
     await until(async () => (await call('GET', '/echo')).json.state === 'crashed')
   }
-  const kept = async (run_id: string) => await hub.secrets.ofRun({ tenant: 'default', run_id })
-  const gone = (run_id: string) => until(async () => Object.keys(await kept(run_id)).length === 0)
+  const stored = async (run_id: string) => await hub.secrets.ofRun({ tenant: 'default', run_id })
+  const gone = (run_id: string) => until(async () => Object.keys(await stored(run_id)).length === 0)
   const first = (await call('POST', '', echo)).json.run_id
   await crash(first)
   const restarted = await call('POST', '/echo/restart')
@@ -411,13 +411,13 @@ test('a bot that has crashed begins again with its secrets, which go once it is 
   // A hub that starts in the meantime leaves them alone.
   await crash(second, { outcome: 'interrupted', reason: 'lost' })
   await hub.bots.resume()
-  assert.deepEqual(await kept(second), { BOT_TOKEN: TOKEN })
+  assert.deepEqual(await stored(second), { BOT_TOKEN: TOKEN })
   const third = (await call('POST', '', { ...echo, env_vars: { BOT_TOKEN: 'another-token' } })).json.run_id
   await gone(second)
   await crash(third)
-  assert.deepEqual(await kept(third), { BOT_TOKEN: 'another-token' })
+  assert.deepEqual(await stored(third), { BOT_TOKEN: 'another-token' })
   assert.equal((await call('POST', '/echo/stop')).json.state, 'crashed')
-  assert.deepEqual(await kept(third), {})
+  assert.deepEqual(await stored(third), {})
   const refused = await call('POST', '/echo/restart')
   assert.match(refused.json.error.hint, /-e BOT_TOKEN$/)
 })

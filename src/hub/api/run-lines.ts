@@ -32,8 +32,8 @@ export function runLineHandlers({ engine, lines: runLines, streams }: ApiContext
   }
 
   const countedOf = async ({ id, number }: { id: string; number: number }, done_bytes: number) => {
-    const kept = async (stream: StreamName) => await engine.outputLength(id, number, stream)
-    return { done_bytes, of_bytes: (await kept('stdout')) + (await kept('stderr')) }
+    const stored = async (stream: StreamName) => await engine.outputLength(id, number, stream)
+    return { done_bytes, of_bytes: (await stored('stdout')) + (await stored('stderr')) }
   }
 
   return {

@@ -17,7 +17,7 @@ type Bulk = z.output<typeof BulkRuns>
 type Answer = z.input<typeof BulkDone>
 
 /** Number of answers that are stored for repeats with the same key. */
-const KEPT_ANSWERS = 256
+const CACHED_ANSWERS = 256
 
 /** Identifies a request with a key; `since` is when it first arrived. */
 interface KeyedRequest {
@@ -135,7 +135,7 @@ export function runListHandlers(context: ApiContext) {
     }
     const mine = work()
     answered.set(place, mine)
-    if (answered.size > KEPT_ANSWERS) answered.delete(answered.keys().next().value!)
+    if (answered.size > CACHED_ANSWERS) answered.delete(answered.keys().next().value!)
     try {
       return await mine
     } catch (error) {

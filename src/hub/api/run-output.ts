@@ -65,7 +65,7 @@ export function runOutputHandlers({ engine, streams, log }: ApiContext) {
 }
 
 /** Number of ended runs whose lengths are cached. */
-const KEPT_RUNS = 100
+const CACHED_RUNS = 100
 
 /** Knows the length that the log of a run gives for each output. */
 class ReportedLengths {
@@ -84,7 +84,7 @@ class ReportedLengths {
     if (known !== undefined || isFinalRun(status)) {
       this.#ended.delete(run_id)
       this.#ended.set(run_id, lengths)
-      if (this.#ended.size > KEPT_RUNS) this.#ended.delete(this.#ended.keys().next().value!)
+      if (this.#ended.size > CACHED_RUNS) this.#ended.delete(this.#ended.keys().next().value!)
     }
     const attempt = lengths.get(number)
     return attempt && (attempt[stream]?.length ?? 0)

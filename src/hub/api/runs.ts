@@ -108,9 +108,9 @@ export function runHandlers({ engine, accounts, repositories, runners, secrets, 
 }
 
 /** Returns the file that a run was made from, if any, and the values it was given. */
-function fileOf({ blueprint, workflow: kept, vars }: RunRecord) {
+function fileOf({ blueprint, workflow: stored, vars }: RunRecord) {
   if (blueprint !== 'workflow') return {}
-  const workflow = kept as Workflow
+  const workflow = stored as Workflow
   const { yaml, left_out } = writtenWorkflow(workflow, builtinActions)
   const asked = Object.keys(workflow.inputs ?? {}).filter((name) => isCredentialName(name))
   return { yaml, given: givenValues(workflow, vars), left_out: [...left_out, ...asked] }

@@ -62,11 +62,11 @@ export function secretHandlers({ secrets }: ApiContext) {
         })
       const place = placeOf(identity, params.name, address)
       const before = await secrets.get(place)
-      const kept = await secrets.set(place, value as string, identity.user.name, hosts)
+      const stored = await secrets.set(place, value as string, identity.user.name, hosts)
       // Remove one from before they were an admin: their own runs would still use it.
       if (place.owner === undefined) await secrets.remove({ ...place, owner: identity.user.name })
       reply.code(before === undefined ? 201 : 200)
-      return { ...secretView(kept), warnings: [...secretWarnings(value as string), ...hostWarnings(kept)] }
+      return { ...secretView(stored), warnings: [...secretWarnings(value as string), ...hostWarnings(stored)] }
     },
 
     'DELETE /api/secrets/:name': async ({ identity, params, query }) => {

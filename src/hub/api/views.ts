@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { ErrandError } from '../../contract/errors.ts'
 import type { RunRecord } from '../../contract/run.ts'
-import { type KeptView, MOST_VIEWS } from '../../contract/runs/kept-views.ts'
+import { type SavedView, MOST_VIEWS } from '../../contract/runs/kept-views.ts'
 import { runSummary } from '../../engine/core/view.ts'
 import type { View } from '../../stores/sqlite/personal.ts'
 import type { Identity } from '../auth/auth.ts'
@@ -13,7 +13,7 @@ import type { Handlers } from './http/routes.ts'
 const mayChange = (identity: Identity, { user_id }: View): boolean =>
   user_id === identity.user.id || isAdmin(identity)
 
-const shown = (identity: Identity, view: View): KeptView => {
+const shown = (identity: Identity, view: View): SavedView => {
   const { user_id: _, tenant: __, ...rest } = view
   return { ...rest, may_change: mayChange(identity, view) }
 }
@@ -38,8 +38,8 @@ export function viewHandlers({ personal }: ApiContext) {
   }
 
   const keep = async (view: View): Promise<void> => {
-    const { owner: _, ...kept } = view
-    if (await personal.keepView(kept)) return
+    const { owner: _, ...shown } = view
+    if (await personal.keepView(shown)) return
     const whose = view.shared ? 'a view of all' : 'a view'
     throw new ErrandError('conflict', `There is ${whose} with the name "${view.name}" already.`, {
       hint: 'Choose another name, or delete that one first: errand views list',

@@ -90,12 +90,12 @@ interface OwnToken {
  * is revoked.
  */
 export async function ownToken({ accounts, scope, name, file }: OwnToken): Promise<string> {
-  const kept = readKept(file)
-  const found = kept === undefined ? undefined : await accounts.tokenByHash(tokenSha256(kept))
+  const stored = readStored(file)
+  const found = stored === undefined ? undefined : await accounts.tokenByHash(tokenSha256(stored))
   if (found !== undefined && isGood(found, scope)) {
     // The token may be from before there were permissions.
     if (scope !== 'runner' && !found.token.as_login) await accounts.countAsLogin(found.token.id)
-    return kept!
+    return stored!
   }
   if (found !== undefined) await accounts.revokeToken(found.token.id, new Date().toISOString())
   const admin = scope === 'runner' ? undefined : await hubAdmin(accounts)
@@ -134,7 +134,7 @@ export function boundToMaker(
   return { expires_at: ends[0], made_by: maker.id }
 }
 
-function readKept(file: string): string | undefined {
+function readStored(file: string): string | undefined {
   try {
     return readFileSync(file, 'utf8').trim() || undefined
   } catch {

@@ -15,7 +15,7 @@ import { isFinalRun } from '../../contract/status.ts'
 import type { EngineFace } from '../../engine/api.ts'
 import { sizeText } from '../../platform/text.ts'
 import type { TenantRunner } from '../../stores/accounts.ts'
-import type { BotDataStore, KeptData } from '../../stores/sqlite/bot-data.ts'
+import type { BotDataStore, StoredData } from '../../stores/sqlite/bot-data.ts'
 import { type BotOwner, KeyedMutex } from './bot-admission.ts'
 import type { KnownBots } from './bot-view.ts'
 
@@ -67,16 +67,16 @@ export class BotDataPlaces {
   async planned(of: BotOwner, { botId, given, before, runner }: DataOrder): Promise<BotData | undefined> {
     const asked = given ?? before?.data
     if (asked === undefined || asked === false) return undefined
-    const kept = await this.#options.store.get({ ...of, bot_id: botId })
+    const stored = await this.#options.store.get({ ...of, bot_id: botId })
     const { runner: _, ...data } = BotData.parse({
-      ...(kept && { path: kept.path, size: kept.limit_bytes }),
+      ...(stored && { path: stored.path, size: stored.limit_bytes }),
       ...before?.data,
       ...(asked === true ? {} : defined(asked)),
     })
     await this.#checkQuota(of, botId, bytes(data))
-    await this.#checkFits(of, botId, bytes(data), kept)
+    await this.#checkFits(of, botId, bytes(data), stored)
     const isLive = before?.data !== undefined && !isFinalRun(before.run.status)
-    const home = kept?.runner ?? (isLive ? await this.#runnerOf(before.run) : undefined)
+    const home = stored?.runner ?? (isLive ? await this.#runnerOf(before.run) : undefined)
     if (runner !== undefined && home !== undefined && runner !== home)
       throw new ErrandError(
         'conflict',
@@ -102,10 +102,10 @@ export class BotDataPlaces {
     const runner = await this.#runnerOf(run)
     const { tenant, owner, workflow_name: bot_id } = run
     const created_at = new Date().toISOString()
-    const kept = await this.#options.store.get({ tenant, owner, bot_id })
-    const standing = await this.#standing(kept, bytes(data))
+    const stored = await this.#options.store.get({ tenant, owner, bot_id })
+    const standing = await this.#standing(stored, bytes(data))
     // If more data may be there than the limit allows, the larger old limit still counts.
-    const limit_bytes = standing === undefined || standing > bytes(data) ? kept!.limit_bytes : bytes(data)
+    const limit_bytes = standing === undefined || standing > bytes(data) ? stored!.limit_bytes : bytes(data)
     await this.#options.store.put({
       ...{ tenant, owner, bot_id, runner, path: data.path, limit_bytes, created_at },
     })
@@ -113,14 +113,14 @@ export class BotDataPlaces {
 
   /** Returns the data of a bot. Throws `not_found`. */
   async get(of: BotOwner, botId: string): Promise<BotDataView> {
-    return await this.#view(await this.#kept(of, botId))
+    return await this.#view(await this.#stored(of, botId))
   }
 
   /** Lists the data of an owner, or of the whole tenant if none is given. */
   async list(of: { tenant: string; owner?: string }): Promise<BotDataList> {
-    const kept = await this.#options.store.list(of)
+    const stored = await this.#options.store.list(of)
     return {
-      data: await Promise.all(kept.map((each) => this.#view(each))),
+      data: await Promise.all(stored.map((each) => this.#view(each))),
       limit_bytes: this.#options.limitBytes,
     }
   }
@@ -141,7 +141,7 @@ export class BotDataPlaces {
 
   /** Returns the data as a tar, as the runner sends it. Throws `not_found` or `unavailable`. */
   async export(of: BotOwner, botId: string): Promise<Readable> {
-    const { runner, limit_bytes } = await this.#kept(of, botId)
+    const { runner, limit_bytes } = await this.#stored(of, botId)
     const ask = { what: 'export', bot_id: botId, ...of, limit_bytes } as const
     return await this.#options.asks.body({ tenant: of.tenant, id: runner }, ask, DONE_WITHIN_MS)
   }
@@ -152,7 +152,7 @@ export class BotDataPlaces {
    */
   async remove(of: BotOwner, botId: string, { forget }: { forget: boolean }): Promise<void> {
     const { store, asks, known } = this.#options
-    const { runner } = await this.#kept(of, botId)
+    const { runner } = await this.#stored(of, botId)
     if ((await known.openRuns(of, botId)).length > 0)
       throw new ErrandError('conflict', `The bot "${botId}" has not ended, and its data are in use.`, {
         hint: `Stop it first (errand bot stop ${botId}), or do both with --force.`,
@@ -176,16 +176,16 @@ export class BotDataPlaces {
     await this.#options.asks.take(tenant, askId, body)
   }
 
-  async #kept(of: BotOwner, botId: string): Promise<KeptData> {
-    const kept = await this.#options.store.get({ ...of, bot_id: botId })
-    if (kept !== undefined) return kept
+  async #stored(of: BotOwner, botId: string): Promise<StoredData> {
+    const stored = await this.#options.store.get({ ...of, bot_id: botId })
+    if (stored !== undefined) return stored
     throw new ErrandError('not_found', `There are no data of a bot "${botId}".`, {
       hint: 'List what there is with: errand bot data list. A bot has data once it was up with --data.',
     })
   }
 
-  async #view(kept: KeptData): Promise<BotDataView> {
-    const { tenant, ...view } = kept
+  async #view(stored: StoredData): Promise<BotDataView> {
+    const { tenant, ...view } = stored
     const { owner, bot_id, runner } = view
     const [bytes, open] = await Promise.all([
       this.measured({ tenant, owner }, bot_id, runner),
@@ -196,9 +196,9 @@ export class BotDataPlaces {
   }
 
   /** Returns the bytes that might not fit the limit: 0 unless it is below the old one; then they are measured. */
-  async #standing(kept: KeptData | undefined, limitBytes: number): Promise<number | undefined> {
-    if (kept === undefined || kept.limit_bytes <= limitBytes) return 0
-    const { tenant, owner, bot_id, runner } = kept
+  async #standing(stored: StoredData | undefined, limitBytes: number): Promise<number | undefined> {
+    if (stored === undefined || stored.limit_bytes <= limitBytes) return 0
+    const { tenant, owner, bot_id, runner } = stored
     return await this.measured({ tenant, owner }, bot_id, runner)
   }
 
@@ -206,7 +206,7 @@ export class BotDataPlaces {
    * Checks that a lowered limit still covers the data that are there, because the limit is what counts toward the
    * quota.
    */
-  async #checkFits(of: BotOwner, botId: string, wanted: number, kept: KeptData | undefined): Promise<void> {
+  async #checkFits(of: BotOwner, botId: string, wanted: number, stored: StoredData | undefined): Promise<void> {
     for (const { workflow } of await this.#options.known.openRuns(of, botId)) {
       const { data } = botOf(workflow).args
       if (data !== undefined && bytes(data) > wanted)
@@ -216,17 +216,17 @@ export class BotDataPlaces {
           { hint: `Stop it first (errand bot stop ${botId}), then start it with less.` },
         )
     }
-    const standing = await this.#standing(kept, wanted)
+    const standing = await this.#standing(stored, wanted)
     if (standing !== undefined && standing <= wanted) return
     const there =
       standing === undefined
-        ? `had ${sizeText(kept!.limit_bytes)}, and how much stands there is not known now`
+        ? `had ${sizeText(stored!.limit_bytes)}, and how much stands there is not known now`
         : `have ${sizeText(standing)}`
     throw new ErrandError(
       'conflict',
       `The data of the bot "${botId}" ${there}: they cannot have ${sizeText(wanted)}.`,
       {
-        hint: `Leave them their room with --data-size ${sizeText(kept!.limit_bytes).replace(' ', '')}, or take them out (errand bot data export ${botId}) and remove them: errand bot data remove ${botId}`,
+        hint: `Leave them their room with --data-size ${sizeText(stored!.limit_bytes).replace(' ', '')}, or take them out (errand bot data export ${botId}) and remove them: errand bot data remove ${botId}`,
       },
     )
   }

@@ -82,7 +82,7 @@ export function botView(
     health_check: args.health,
     timeout_seconds: Number.isFinite(timeoutSeconds) ? timeoutSeconds : null,
     usage: isFinalRun(current.status)
-      ? keptUsage(attempt?.usage)
+      ? publicUsage(attempt?.usage)
       : attempt && live(attempt.attempt_id)?.usage,
     env,
     env_vars: secrets.filter((name) => name !== SOURCE_PASSWORD),
@@ -95,10 +95,10 @@ function dataOf(data: BotData | undefined, runner: string | undefined): BotView[
   return { path: data.path, limit_bytes: parseBytes(String(data.size))!, runner: data.runner ?? runner }
 }
 
-const keptUsage = (usage: AttemptUsage | undefined): BotUsage | undefined => {
+const publicUsage = (usage: AttemptUsage | undefined): BotUsage | undefined => {
   if (usage === undefined) return undefined
-  const { held_by, not_held, ...kept } = usage
-  return kept
+  const { held_by, not_held, ...figures } = usage
+  return figures
 }
 
 function lifeOf(run: RunRecord, details: RunDetails, live: LiveOf) {

@@ -13,7 +13,7 @@ import type { Bots } from './bots.ts'
 import { logTail } from './log-tail.ts'
 
 /** Number of answers in memory of jobs that neither start nor stop a bot. Losing one does no harm. */
-const KEPT_ANSWERS = 1_000
+const CACHED_ANSWERS = 1_000
 /** Prefix of a stop job's id, before the id of the run. */
 const STOP = 'stop_'
 /**
@@ -36,7 +36,7 @@ export interface JobsOptions {
  */
 export class Jobs {
   readonly #options: JobsOptions
-  readonly #kept = new Map<string, { of: BotOwner; answer: JobAnswer }>()
+  readonly #answers = new Map<string, { of: BotOwner; answer: JobAnswer }>()
 
   constructor(options: JobsOptions) {
     this.#options = options
@@ -55,8 +55,8 @@ export class Jobs {
 
   /** Returns the answer of a job. Throws `not_found`. */
   async get(of: BotOwner, jobId: string): Promise<JobAnswer> {
-    const kept = this.#kept.get(jobId)
-    if (kept !== undefined && kept.of.owner === of.owner && kept.of.tenant === of.tenant) return kept.answer
+    const cached = this.#answers.get(jobId)
+    if (cached !== undefined && cached.of.owner === of.owner && cached.of.tenant === of.tenant) return cached.answer
     const isStop = jobId.startsWith(STOP)
     const run = await this.#options.engine.get(isStop ? jobId.slice(STOP.length) : jobId)
     if (run?.blueprint !== 'bot' || run.owner !== of.owner || run.tenant !== of.tenant)
@@ -147,8 +147,8 @@ export class Jobs {
   }
 
   #keep(of: BotOwner, answer: JobAnswer): JobAnswer {
-    this.#kept.set(answer.job_id, { of, answer })
-    if (this.#kept.size > KEPT_ANSWERS) this.#kept.delete(this.#kept.keys().next().value!)
+    this.#answers.set(answer.job_id, { of, answer })
+    if (this.#answers.size > CACHED_ANSWERS) this.#answers.delete(this.#answers.keys().next().value!)
     return answer
   }
 }

@@ -1,4 +1,4 @@
-import { botOf, type KeptSource } from '../../blueprints/bot.ts'
+import { botOf, type StoredSource } from '../../blueprints/bot.ts'
 import { type BotRequest, SOURCE_PASSWORD, withPulledImage } from '../../blueprints/bot-source.ts'
 import { BotLimits, BotRestart, type BotServeArgs, type BotSource } from '../../contract/bots/bot.ts'
 import { type BotChange, sourceFields } from '../../contract/bots/bot-api.ts'
@@ -49,7 +49,7 @@ export function changedRequest(
   given: BotChange,
   secrets: Readonly<Record<string, string>>,
   maxSeconds: number,
-): { request: BotRequest; kept?: KeptSource } {
+): { request: BotRequest; kept?: StoredSource } {
   const { args, env, timeoutSeconds, host, storedPassword } = botOf(run.workflow)
   const { source, command, limits, restart, health, runtime, stop_grace_seconds } = args
   const seconds = Math.min(timeoutSeconds, maxSeconds)

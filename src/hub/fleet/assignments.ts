@@ -13,7 +13,7 @@ import type { Runner } from './roster.ts'
 import type { RunnerLink } from './runner-link.ts'
 import type { UserQueue } from './wait-queues.ts'
 
-export const NOTHING_KEPT: Marks = { reports: 0, stdout: 0, stderr: 0 }
+export const NOTHING_STORED: Marks = { reports: 0, stdout: 0, stderr: 0 }
 
 export interface AssignmentsOptions {
   runners: ReadonlyMap<RunnerKey, Runner>
@@ -105,7 +105,7 @@ export class Assignments {
 
   /** Replaces the inbox with an empty one, since nothing has arrived under the new epoch yet. */
   nextEpoch(assignment: Assignment): void {
-    assignment.inbox = this.#inbox(assignment, NOTHING_KEPT)
+    assignment.inbox = this.#inbox(assignment, NOTHING_STORED)
   }
 
   /** Counts the attempts that wait for a runner, by group. */

@@ -154,7 +154,7 @@ test('what is large gets a runner kept for it after it was passed over so often,
   world.end(second!)
   assert.deepEqual(small.map(isRunning), [true, true, false, false])
   world.end(third!)
-  assert.ok(runner.kept)
+  assert.ok(runner.reserved)
   assert.deepEqual(small.map(isRunning), [true, true, false, false])
   t.mock.timers.tick(500)
   assert.match(world.whys.get(small[2]!)!.at(-1)!, /is kept free for a larger step/)
@@ -166,7 +166,7 @@ test('what is large gets a runner kept for it after it was passed over so often,
   assert.ok(!isRunning(large))
   world.end(endless)
   assert.ok(isRunning(large))
-  assert.ok(!runner.kept)
+  assert.ok(!runner.reserved)
 })
 
 test('one that is canceled while a runner is kept for it gives the runner back', () => {
@@ -177,10 +177,10 @@ test('one that is canceled while a runner is kept for it gives the runner back',
   const small = [1, 2].map(() => world.submit('ann', { cpus: 1 }))
   world.end(first[0]!)
   world.end(first[1]!)
-  assert.ok(runner.kept)
+  assert.ok(runner.reserved)
   assert.ok(!isRunning(small[1]!))
   world.end(large)
-  assert.ok(!runner.kept)
+  assert.ok(!runner.reserved)
   assert.ok(isRunning(small[1]!))
 })
 
@@ -292,7 +292,7 @@ test('a runner that comes back gets what waits for its files, though another was
   const large = step(2)
   // This one arrives later and passes it over.
   world.submit('bob', { cpus: 1 })
-  assert.ok(other.keptFor)
+  assert.ok(other.reservedFor)
   world.connect('home')
   for (const each of world.running) if (each.spec.owner === 'bob') world.end(each)
   assert.equal(large.stage.type, 'waiting')
@@ -373,7 +373,7 @@ test('bots that begin pass no step over that waits for a slot, and no runner is 
     [waiting, large].map((each) => isRunning(each!)),
     [false, false],
   )
-  assert.ok(!runner.kept)
+  assert.ok(!runner.reserved)
 })
 
 test('no runner is kept for a step that its bots leave no room for', () => {
@@ -386,11 +386,11 @@ test('no runner is kept for a step that its bots leave no room for', () => {
     assert.ok(isRunning(step))
     world.end(step)
   }
-  assert.ok(!runner.kept)
+  assert.ok(!runner.reserved)
   const filling = world.submit('ann', { memory_bytes: GB / 2 })
   world.end(bot)
   for (let i = 0; i < 2; i++) world.submit('ann')
-  assert.ok(runner.kept, 'of a step it is known that it ends')
+  assert.ok(runner.reserved, 'of a step it is known that it ends')
   world.end(filling)
   assert.ok(isRunning(large))
 })

@@ -8,7 +8,7 @@ import type { AttemptSink, Placement, SecretSource, StepHost } from '../../engin
 import { callersBehind } from '../../platform/callers.ts'
 import type { Log } from '../../platform/log.ts'
 import type { TenantRunner } from '../../stores/accounts.ts'
-import { type Assignment, Assignments, canceled, NOTHING_KEPT } from './assignments.ts'
+import { type Assignment, Assignments, canceled, NOTHING_STORED } from './assignments.ts'
 import { type BotAsk, checkBotRoom } from './bot-room.ts'
 import { Dispatch, type Patience } from './dispatch.ts'
 import { type RunnerKey, runnerKey, workspaceKey } from './matching.ts'
@@ -161,7 +161,7 @@ export class Fleet implements StepHost {
   }
 
   start(spec: AttemptSpec, placement: Placement | undefined, sink: AttemptSink): void {
-    const assignment = this.#assignments.add(spec, placement, NOTHING_KEPT, sink)
+    const assignment = this.#assignments.add(spec, placement, NOTHING_STORED, sink)
     this.#dispatch.begin(assignment, keyOf(spec, placement))
   }
 
@@ -172,7 +172,7 @@ export class Fleet implements StepHost {
     sink: AttemptSink,
   ): void {
     const { started, streams, reports = started ? 1 : 0, inputs = [], epoch = 0 } = known
-    const from = { ...NOTHING_KEPT, ...streams, reports }
+    const from = { ...NOTHING_STORED, ...streams, reports }
     const assignment = this.#assignments.add(spec, placement ?? { epoch }, from, sink)
     for (const input of inputs) assignment.inputs.set(input.input_id, input)
     if (placement?.runner === undefined) {

@@ -6,7 +6,7 @@ import type { AttemptSink } from '../../engine/ports.ts'
 import { Inbox } from './inbox.ts'
 
 function open() {
-  const kept = { reports: [] as string[], stdout: '', stderr: '' }
+  const stored = { reports: [] as string[], stdout: '', stderr: '' }
   const callbacks = { acks: [] as boolean[], ended: 0, failed: 0, heldBytes: 0 }
   const faults = { failing: false }
   const sink: AttemptSink = {
@@ -14,15 +14,15 @@ function open() {
     assigned: async () => true,
     report: async (report) => {
       if (faults.failing) throw new ErrandError('store_failed', 'The store failed.')
-      kept.reports.push(report.type)
+      stored.reports.push(report.type)
     },
     output: async (stream, offset, bytes) => {
       if (faults.failing) throw new ErrandError('disk_full', 'The disk is full.')
-      assert.equal(offset, kept[stream].length)
-      kept[stream] += bytes.toString()
-      return kept[stream].length
+      assert.equal(offset, stored[stream].length)
+      stored[stream] += bytes.toString()
+      return stored[stream].length
     },
-    length: async (stream) => kept[stream].length,
+    length: async (stream) => stored[stream].length,
   }
   const stop = new AbortController()
   const acked = Promise.withResolvers<void>()
@@ -48,7 +48,7 @@ function open() {
   }
   const output = (stream: StreamName, offset: number, text: string) =>
     inbox.output(stream, offset, Buffer.from(text), meter)
-  return { inbox, output, kept, told: callbacks, faults, stop, resendAsked: acked.promise }
+  return { inbox, output, kept: stored, told: callbacks, faults, stop, resendAsked: acked.promise }
 }
 const settled = () => new Promise((resolve) => setImmediate(resolve))
 const ended = (length: number): AttemptReport => ({

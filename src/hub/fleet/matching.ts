@@ -106,7 +106,7 @@ export interface Candidate {
   /** Number of a bot's cores that count as one reserved core; undefined if bots reserve no cores. */
   readonly botOvercommit?: number
   /** True while it takes nothing new because it is reserved for a large step. */
-  readonly kept: boolean
+  readonly reserved: boolean
   readonly status: 'connected' | 'disconnected' | 'draining'
   /** True while it is away, or just ending, and still has time to come back. */
   readonly awaited: boolean
@@ -123,7 +123,7 @@ export const takes = (runner: Candidate, need: Need): boolean =>
 /**
  * Reports whether the run stays on its home, which has the files and will take the next step, now or when it is back.
  */
-export const keeps = (home: Candidate, need: Need): boolean =>
+export const isReserved = (home: Candidate, need: Need): boolean =>
   (goesOn(home) || home.awaited) && offers(home, need)
 
 /** Reports whether the runner is there and may begin the next step of a run that works there. */
@@ -200,7 +200,7 @@ export const hasSlot = (runner: Candidate, requires: Requirements): boolean =>
   !takesSlot(requires) || runner.used < runner.slots
 
 export function hasCpus(runner: Candidate, requires: Requirements): boolean {
-  const cpus = keptCpus(runner, requires)
+  const cpus = reservedCpus(runner, requires)
   return cpus === 0 || runner.freeCpus >= cpus - ROUNDING
 }
 
@@ -211,7 +211,7 @@ export const hasMemory = (runner: Candidate, { memory_bytes = 0 }: Requirements)
  * Returns the cores to reserve. The cores of a bot are only its upper limit and are shared by weight, so it reserves
  * a fraction.
  */
-export function keptCpus({ botOvercommit }: Candidate, requires: Requirements): number {
+export function reservedCpus({ botOvercommit }: Candidate, requires: Requirements): number {
   const { cpus = 0 } = requires
   if (takesSlot(requires)) return cpus
   return botOvercommit === undefined ? 0 : cpus / botOvercommit

@@ -20,7 +20,7 @@ const runner = (id: string, change: Partial<Candidate> = {}): Candidate => ({
   freeCpus: change.cpus ?? 4,
   memoryBytes: 8 * GB,
   freeMemoryBytes: change.memoryBytes ?? 8 * GB,
-  kept: false,
+  reserved: false,
   status: 'connected',
   awaited: false,
   finishing: false,
@@ -168,7 +168,7 @@ test('free cpus and memory count, and what lacks is told', () => {
 
 test('a runner that is kept free for what is larger is given nothing else', () => {
   assert.equal(
-    why({}, [runner('a', { kept: true })]),
+    why({}, [runner('a', { reserved: true })]),
     'runner "a" of group "default" is kept free for a larger step, which waits longer',
   )
 })

@@ -10,8 +10,8 @@ import {
   hasSlot,
   isForRun,
   isNamed,
-  keeps,
-  keptCpus,
+  isReserved,
+  reservedCpus,
   lackingBox,
   largestOf,
   type Need,
@@ -43,14 +43,14 @@ export function choose(need: Need, runners: ReadonlyMap<RunnerKey, Candidate>, w
   const { not } = wishes
   const home = wishes.home && runners.get(wishes.home)
   const canTake = (runner: Candidate) => takes(runner, need) && !not?.has(runner.key)
-  if (home && keeps(home, need) && !not?.has(home.key)) {
-    const free = goesOn(home) && !home.kept && hasRoom(home, need.requires)
+  if (home && isReserved(home, need) && !not?.has(home.key)) {
+    const free = goesOn(home) && !home.reserved && hasRoom(home, need.requires)
     return free ? { type: 'runner', key: home.key } : whyWaits(need, [home], wishes)
   }
   const isFreer = takesSlot(need.requires) ? hasMoreSlots : hasMoreMemory
   let best: Candidate | undefined
   for (const runner of runners.values())
-    if (hasRoom(runner, need.requires) && !runner.kept && canTake(runner))
+    if (hasRoom(runner, need.requires) && !runner.reserved && canTake(runner))
       best = best === undefined || isFreer(runner, best) ? runner : best
   return best ? { type: 'runner', key: best.key } : whyWaits(need, [...runners.values()], { not })
 }
@@ -192,7 +192,7 @@ function noRoom(requires: Requirements, willing: readonly Candidate[], which: st
   const who = several ? `all ${willing.length} runners${which}` : `runner "${willing[0]!.id}"${which}`
   const [are, have] = several ? ['are', 'have'] : ['is', 'has']
   const { memory_bytes = 0 } = requires
-  const cpus = Math.min(...willing.map((runner) => keptCpus(runner, requires)))
+  const cpus = Math.min(...willing.map((runner) => reservedCpus(runner, requires)))
   const most = (of: (runner: Candidate) => number) => willing.reduce((a, b) => (of(b) > of(a) ? b : a))
   if (!willing.some((runner) => hasSlot(runner, requires)))
     return wait('slots', `${who} ${are} busy (${slotsOf(willing)})`)
@@ -212,9 +212,9 @@ function noRoom(requires: Requirements, willing: readonly Candidate[], which: st
       `${who} ${have} less than ${sizeText(memory_bytes)} free (${several ? `largest: ${free} on "${id}"` : free})`,
     )
   }
-  const kept = willing.filter((runner) => runner.kept && hasRoom(runner, requires))
-  if (kept.length > 0)
-    return wait('kept', `runner "${kept[0]!.id}"${which} is kept free for a larger step, which waits longer`)
+  const reserved = willing.filter((runner) => runner.reserved && hasRoom(runner, requires))
+  if (reserved.length > 0)
+    return wait('kept', `runner "${reserved[0]!.id}"${which} is kept free for a larger step, which waits longer`)
   const wanted = [
     takesSlot(requires) && 'a slot',
     cpus > 0 && cpusText(cpus),

@@ -5,8 +5,8 @@ import {
   hasCpus,
   hasMemory,
   hasRoom,
-  keeps,
-  keptCpus,
+  isReserved,
+  reservedCpus,
   type Need,
   offers,
   type RunnerKey,
@@ -58,7 +58,7 @@ const MAX_REPORTED_OF_LINE = 100
 export class Queue {
   readonly #options: QueueOptions
   readonly #waitQueues = new WaitQueues()
-  readonly #keeps: Reservations
+  readonly #reservations: Reservations
   /** Runners with room that has not been offered yet. */
   readonly #freed = new Set<Runner>()
   #offering = false
@@ -67,7 +67,7 @@ export class Queue {
   constructor(options: QueueOptions) {
     const { runners, patience, keepMs, signal } = options
     this.#options = options
-    this.#keeps = new Reservations({
+    this.#reservations = new Reservations({
       runners,
       patience,
       keepMs,
@@ -147,7 +147,7 @@ export class Queue {
     const queue = this.#waitQueues.remove(assignment)
     if (!queue) return false
     this.#options.fairShare.leave(queue.user)
-    if (queue.line.users.size === 0) this.#keeps.release(queue.line)
+    if (queue.line.users.size === 0) this.#reservations.release(queue.line)
     return true
   }
 
@@ -177,13 +177,13 @@ export class Queue {
 
   /** Looks at all lines of a runner that came, went, or offers something else. */
   rosterChanged(runner: Runner): void {
-    if (runner.keptFor && !takes(runner, runner.keptFor.need)) this.#keeps.release(runner.keptFor)
+    if (runner.reservedFor && !takes(runner, runner.reservedFor.need)) this.#reservations.release(runner.reservedFor)
     for (const line of [...this.#waitQueues.at(runner.key)]) {
       // Placing from one line may have emptied another one of the same run.
       if (line.users.size === 0) continue
       this.#waitQueues.bind(line, this.#isBound(line))
       if (!line.bound) this.#placeAll(line)
-      else if (line.kept && line.kept !== runner) this.#keeps.release(line)
+      else if (line.reserved && line.reserved !== runner) this.#reservations.release(line)
     }
     this.freed(runner)
   }
@@ -198,7 +198,7 @@ export class Queue {
   }
 
   #nextFor(runner: Runner): Line | undefined {
-    const { keptFor } = runner
+    const { reservedFor: keptFor } = runner
     if (keptFor) return hasRoom(runner, keptFor.need.requires) ? keptFor : undefined
     let next: Line | undefined
     if (runner.used < runner.slots || this.#waitQueues.ofBots > 0)
@@ -220,7 +220,7 @@ export class Queue {
     for (const line of this.#waitQueues.open(runner.key)) {
       const { requires } = line.need
       if (!takesSlot(requires) || hasRoom(runner, requires) || !isInItsWay(runner, given, requires)) continue
-      if (isBefore(turnIn(line), turn) && this.#mayHave(line, runner)) this.#keeps.passedOver(line)
+      if (isBefore(turnIn(line), turn) && this.#mayHave(line, runner)) this.#reservations.passedOver(line)
     }
   }
 
@@ -232,7 +232,7 @@ export class Queue {
 
   #isBound({ home, need, not }: Pick<Line, 'home' | 'need' | 'not'>): boolean {
     const runner = home && this.#options.runners.get(home)
-    return runner !== undefined && keeps(runner, need) && !not.has(runner.key)
+    return runner !== undefined && isReserved(runner, need) && !not.has(runner.key)
   }
 
   #give(line: Line, runner: RunnerKey): void {
@@ -258,7 +258,7 @@ export class Queue {
     this.leave(assignment)
     if (choice.type === 'runner') this.#options.give(assignment, choice.key)
     else this.#options.rejected(assignment)
-    if (line) this.#keeps.release(line)
+    if (line) this.#reservations.release(line)
   }
 
   #line(assignment: Assignment, waiting: Line['waiting']): void {
@@ -311,7 +311,7 @@ export class Queue {
 const isInItsWay = (runner: Runner, given: Requirements, step: Requirements): boolean =>
   takesSlot(given) ||
   ((given.memory_bytes ?? 0) > 0 && !hasMemory(runner, step)) ||
-  (keptCpus(runner, given) > 0 && !hasCpus(runner, step))
+  (reservedCpus(runner, given) > 0 && !hasCpus(runner, step))
 
 const larger = (one: Size, other: Size = one): Size => ({
   cpus: Math.max(one.cpus, other.cpus),
@@ -357,11 +357,11 @@ class Reservations {
   /** Counts that the line's turn came and there was no room for it. */
   passedOver(line: Line): void {
     line.passed++
-    if (line.passed < this.#options.patience || line.kept || this.#options.signal.aborted) return
+    if (line.passed < this.#options.patience || line.reserved || this.#options.signal.aborted) return
     const runner = this.#nearest(line)
     if (!runner) return
-    line.kept = runner
-    runner.keptFor = line
+    line.reserved = runner
+    runner.reservedFor = line
     this.#timers.set(
       line,
       setTimeout(() => this.release(line), this.#options.keepMs),
@@ -373,13 +373,13 @@ class Reservations {
    * take it.
    */
   release(line: Line): void {
-    const { kept } = line
+    const { reserved: kept } = line
     line.passed = 0
-    line.kept = undefined
+    line.reserved = undefined
     clearTimeout(this.#timers.get(line))
     this.#timers.delete(line)
     if (!kept) return
-    kept.keptFor = undefined
+    kept.reservedFor = undefined
     this.#options.freed(kept)
   }
 
@@ -387,7 +387,7 @@ class Reservations {
   #nearest(line: Line): Runner | undefined {
     let nearest: { runner: Runner; lack: number } | undefined
     for (const runner of this.#options.runners.values()) {
-      if (runner.kept || line.not.has(runner.key) || !takes(runner, line.need)) continue
+      if (runner.reserved || line.not.has(runner.key) || !takes(runner, line.need)) continue
       if (line.bound && runner.key !== line.home) continue
       if (!hasRoomBesideBots(runner, line)) continue
       const lack = lackOf(runner, line)

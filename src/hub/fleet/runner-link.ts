@@ -67,7 +67,7 @@ export class RunnerLink implements Meter {
   readonly #handlers: LinkHandlers
   readonly #liveness: Liveness
   readonly #helloTimer: NodeJS.Timeout
-  #unkeptBytes = 0
+  #unstoredBytes = 0
   #unknownReported = false
 
   constructor(
@@ -146,13 +146,13 @@ export class RunnerLink implements Meter {
   }
 
   took(bytes: number): void {
-    this.#unkeptBytes += bytes
-    if (this.#unkeptBytes > HIGH_BYTES) this.#ws.pause()
+    this.#unstoredBytes += bytes
+    if (this.#unstoredBytes > HIGH_BYTES) this.#ws.pause()
   }
 
   gave(bytes: number): void {
-    this.#unkeptBytes -= bytes
-    if (this.#unkeptBytes < LOW_BYTES && this.#ws.isPaused) this.#ws.resume()
+    this.#unstoredBytes -= bytes
+    if (this.#unstoredBytes < LOW_BYTES && this.#ws.isPaused) this.#ws.resume()
   }
 
   /** Closes the link at once; may be called twice. */

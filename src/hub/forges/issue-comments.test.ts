@@ -46,7 +46,7 @@ test('an issue has one comment, which a forge that was away and the next process
       retryMs: 1,
       log: (message) => void log.push(message),
     })
-  const kept = () => JSON.parse([...settings.values()][0] ?? '[]') as string[]
+  const stored = () => JSON.parse([...settings.values()][0] ?? '[]') as string[]
   const bodies = () => issue.notes.map(({ body }) => body)
 
   const first = open()
@@ -58,14 +58,14 @@ test('an issue has one comment, which a forge that was away and the next process
   assert.match(bodies()[0]!, /taken this up, as task task_1/)
   assert.match(log.join('\n'), /told later/)
   await first.close()
-  assert.deepEqual(kept(), ['task_1'])
+  assert.deepEqual(stored(), ['task_1'])
 
   // The task ended, and the process was killed before it reported that.
   const message = '@everyone it closes #7\n/merge'
   tasks.set('task_1', { ...tasks.get('task_1')!, state: 'failed', reason: 'test', message })
   const next = open()
   await next.resume()
-  await eventually('all is told', () => kept().length === 0)
+  await eventually('all is told', () => stored().length === 0)
   await next.close()
   assert.equal(bodies().length, 1)
   assert.match(bodies()[0]!, /has failed at this \(test\)/)

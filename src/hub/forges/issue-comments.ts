@@ -57,8 +57,8 @@ export class IssueComments {
 
   /** Continues what the previous process has left. */
   async resume(): Promise<void> {
-    const kept = await this.#options.accounts.setting(SETTING)
-    for (const id of JSON.parse(kept ?? '[]') as string[]) this.#owed.add(id)
+    const stored = await this.#options.accounts.setting(SETTING)
+    for (const id of JSON.parse(stored ?? '[]') as string[]) this.#owed.add(id)
     for (const id of [...this.#owed, ...(await this.#options.open())]) this.#changed.add(id)
     this.#isReady = true
     this.#begin()

@@ -19,7 +19,7 @@ async function world(t: TestContext, flavour: Flavour) {
   const forge = openForge(await recogniseForge(address), path, { tokens, retryCount: 0 })
   const made: Task[] = []
   const log: string[] = []
-  const kept = new Map<string, IssueCursor>()
+  const stored = new Map<string, IssueCursor>()
   const ports = {
     tasks: {
       has: async ({ spec_name, task_id }: { spec_name: string; task_id: string }) =>
@@ -27,8 +27,8 @@ async function world(t: TestContext, flavour: Flavour) {
       create: async (task: Task) => void made.push(task),
     },
     cursors: {
-      get: async (key: string) => kept.get(key),
-      set: async (key: string, cursor: IssueCursor) => void kept.set(key, cursor),
+      get: async (key: string) => stored.get(key),
+      set: async (key: string, cursor: IssueCursor) => void stored.set(key, cursor),
     },
     log: (message: string) => void log.push(message),
   }

@@ -41,7 +41,7 @@ test('a run goes when its time is over, with its output, and no other does', asy
   await hub.run('run_old', 31)
   await hub.run('run_young', 29)
   await hub.run('run_open', undefined)
-  assert.equal(await sweep({ ...hub, keptMs: 30 * DAY_MS }, Date.now()), 1)
+  assert.equal(await sweep({ ...hub, retainMs: 30 * DAY_MS }, Date.now()), 1)
   assert.equal(await hub.left(), 'open young')
   assert.equal(await hub.outputs.length('run_old.1', 'stdout'), 0)
   assert.equal(await hub.outputs.length('run_young.1', 'stdout'), 4)
@@ -59,7 +59,7 @@ test('a run goes together with those that it has started and those that go on wi
   await hub.run('run_c', 40)
   await hub.run('run_c1', undefined, child('run_c'))
   await hub.run('run_orphan', 40, child('run_gone'))
-  const all = { ...hub, keptMs: 30 * DAY_MS }
+  const all = { ...hub, retainMs: 30 * DAY_MS }
   assert.equal(await sweep(all, Date.now()), 3)
   assert.equal(await hub.left(), 'b b1 b2 c c1')
   assert.equal(await sweep(all, Date.now() + 25 * DAY_MS), 3)
@@ -80,7 +80,7 @@ test('a task that is over goes as runs do, and what its tries have left not befo
   })
   await hub.run('run_try', 40, ofTask(id))
   await hub.run('run_other', 40, ofTask('task_00000000000000000000'))
-  const all = { ...hub, keptMs: 30 * DAY_MS }
+  const all = { ...hub, retainMs: 30 * DAY_MS }
   assert.equal(await sweep(all, Date.now()), 1)
   assert.equal(await tries(), 200)
   assert.match(await hub.left(), /\btry$/)
@@ -96,7 +96,7 @@ test('a run stays as long as the one that undoes it, and what is known to be und
   await hub.run('run_b', 40)
   await hub.run('run_b1', 10, { rolls_back: 'run_b', retry_of: 'run_b' })
   await hub.store.update('run_b1', { events: [], patch: { status: 'success' } })
-  const all = { ...hub, keptMs: 30 * DAY_MS }
+  const all = { ...hub, retainMs: 30 * DAY_MS }
   assert.equal(await sweep(all, Date.now()), 0)
   const undone = await hub.call('DELETE', '/api/runs/run_b1', token)
   assert.equal(undone.json.error.code, 'conflict')
@@ -117,7 +117,7 @@ test('what other systems have stored goes when its time is over', async (t) => {
     const path = stored.json.uri.replace('errand://artifact', '/api/store/artifacts')
     return (await hub.call('GET', path, token)).status
   }
-  const all = { ...hub, keptMs: 30 * DAY_MS }
+  const all = { ...hub, retainMs: 30 * DAY_MS }
   await sweep(all, Date.now() + 29 * DAY_MS)
   assert.equal(await there(), 200)
   await sweep(all, Date.now() + 31 * DAY_MS)
@@ -128,7 +128,7 @@ test('many runs go in small portions, and the hub answers meanwhile', async (t) 
   const hub = await hubWithRuns(t)
   for (let n = 0; n < 230; n++) await hub.run(`run_${n}`, 50)
   let answered = 0
-  const removing = sweep({ ...hub, keptMs: DAY_MS }, Date.now())
+  const removing = sweep({ ...hub, retainMs: DAY_MS }, Date.now())
   const over = removing.then(() => true)
   while (!(await Promise.race([over, hub.call('GET', '/health').then(() => false)]))) answered++
   assert.equal(await removing, 230)
@@ -154,7 +154,7 @@ test('it sweeps by itself, and can be closed twice', async (t) => {
   const { token } = (await hub.accounts.tokenByHash(tokenSha256(given.client)))!
   await hub.accounts.revokeToken(token.id, daysAgo(40))
   const { promise, resolve } = Promise.withResolvers<string>()
-  const retention = new Retention({ ...hub, keptMs: DAY_MS, log: (message) => resolve(message) })
+  const retention = new Retention({ ...hub, retainMs: DAY_MS, log: (message) => resolve(message) })
   assert.match(await promise, /: 1\.$/)
   await retention.close()
   await retention.close()

@@ -19,13 +19,13 @@ export interface RetentionOptions {
   /** Files that other systems have stored; they are removed by age. */
   stored?: { removeOver(before: string): Promise<void> }
   /** Milliseconds that an ended run stays after its end; absent means forever. */
-  keptMs?: number
+  retainMs?: number
   log: Log
 }
 
 const HOUR_MS = 3_600_000
 /** Milliseconds that a revoked, used or expired token is still listed. */
-const TOKENS_KEPT_MS = 30 * 24 * HOUR_MS
+const TOKEN_RETENTION_MS = 30 * 24 * HOUR_MS
 /** Number of runs per removal. A pause follows each, so that the hub is never busy with this alone. */
 const AT_ONCE = 50
 const PAUSE_MS = 10
@@ -52,15 +52,15 @@ export class Retention {
   }
 
   async #loop(): Promise<void> {
-    const { engine, accounts, tasks, stored, keptMs, log } = this.#options
+    const { engine, accounts, tasks, stored, retainMs: keptMs, log } = this.#options
     const { signal } = this.#stop
     while (!signal.aborted) {
       try {
-        await accounts.forgetTokens(new Date(Date.now() - TOKENS_KEPT_MS).toISOString(), givenTokenNames)
+        await accounts.forgetTokens(new Date(Date.now() - TOKEN_RETENTION_MS).toISOString(), givenTokenNames)
         const removed =
           keptMs === undefined
             ? 0
-            : await sweep({ engine, accounts, tasks, stored, keptMs }, Date.now(), signal)
+            : await sweep({ engine, accounts, tasks, stored, retainMs: keptMs }, Date.now(), signal)
         if (removed > 0) log(`Runs removed since the time for which they are kept is over: ${removed}.`)
       } catch (error) {
         const why = error instanceof Error ? error.message : error
@@ -78,8 +78,8 @@ export async function sweep(
     accounts,
     tasks,
     stored,
-    keptMs,
-  }: Pick<RetentionOptions, 'engine' | 'accounts' | 'tasks' | 'stored'> & { keptMs: number },
+    retainMs: keptMs,
+  }: Pick<RetentionOptions, 'engine' | 'accounts' | 'tasks' | 'stored'> & { retainMs: number },
   nowMs: number,
   signal?: AbortSignal,
 ): Promise<number> {

@@ -58,13 +58,13 @@ const oneLine = (text: string): string => visible(text).replace(/\s+/g, ' ').tri
 
 /** Returns as many of the last lines as fit. A single line that is too long loses its beginning. */
 function endOf(text: string, mostBytes: number): string {
-  const kept: string[] = []
+  const lines: string[] = []
   let room = mostBytes
   for (const line of text.split('\n').slice(-MOST_LINES).reverse()) {
     room -= Buffer.byteLength(line) + 1
     if (room < 0) {
-      if (kept.length === 0)
-        kept.push(
+      if (lines.length === 0)
+        lines.push(
           Buffer.from(line)
             .subarray(-mostBytes)
             .toString()
@@ -72,7 +72,7 @@ function endOf(text: string, mostBytes: number): string {
         )
       break
     }
-    kept.push(line)
+    lines.push(line)
   }
-  return kept.reverse().join('\n')
+  return lines.reverse().join('\n')
 }

@@ -15,9 +15,9 @@ import { FolderArtifacts } from './folder-artifacts.ts'
 function place(t: TestContext, sink: Partial<ArtifactSink> = {}, limits?: KeeperLimits) {
   const dir = mkdtempSync(join(tmpdir(), 'errand-keeper-'))
   t.after(() => rmSync(dir, { recursive: true, force: true }))
-  const kept = new Map<string, string>()
+  const stored = new Map<string, string>()
   const put: ArtifactSink['put'] = async (_spec, { artifact_id, name }, file) =>
-    void kept.set(`${artifact_id} ${name}`, readFileSync(file, 'utf8'))
+    void stored.set(`${artifact_id} ${name}`, readFileSync(file, 'utf8'))
   const keeper = new ArtifactKeeper({ put, get: async () => Readable.from([]), ...sink }, limits)
   const journal = new AttemptJournal()
   const stop = new AbortController()
@@ -35,7 +35,7 @@ function place(t: TestContext, sink: Partial<ArtifactSink> = {}, limits?: Keeper
           ? `${report.phase}: ${report.message}`
           : report.type,
     )
-  return { dir, keeper, kept, journal, stop, scratch, attempt, write, told: reports }
+  return { dir, keeper, kept: stored, journal, stop, scratch, attempt, write, told: reports }
 }
 
 test('files are kept one after the other, each told with its size and hash, and once', async (t) => {

@@ -146,12 +146,12 @@ export class ArtifactKeeper {
    */
   async keep(attempt: KeepingAttempt, keepable: Keepable): Promise<Artifact> {
     const before = this.#turns.get(attempt.journal) ?? Promise.resolve()
-    const kept = before.then(() => this.#keep(attempt, keepable))
+    const stored = before.then(() => this.#keep(attempt, keepable))
     this.#turns.set(
       attempt.journal,
-      kept.catch(() => undefined),
+      stored.catch(() => undefined),
     )
-    return await kept
+    return await stored
   }
 
   async #keep(attempt: KeepingAttempt, keepable: Keepable): Promise<Artifact> {

@@ -342,7 +342,7 @@ test('after a boot of the machine what has told no end is lost, whatever is left
   const attempts = here.open()
   const { storageId: storage } = attempts
   await attempts.close()
-  const kept = (change: (folder: AttemptFolder) => void) => {
+  const stored = (change: (folder: AttemptFolder) => void) => {
     const spec = command('echo ran >>runs')
     const folder = new AttemptFolder(join(here.path, 'attempts', spec.attempt_id))
     folder.create({ spec, epoch: 1, key: spec.attempt_id, storage, export_vars: false })
@@ -351,11 +351,11 @@ test('after a boot of the machine what has told no end is lost, whatever is left
   }
   const claimed = `1\n${readFileSync('/proc/self/stat', 'latin1')}${read('/proc/sys/kernel/random/boot_id')}`
   const specs = [
-    kept(() => {}),
-    kept((folder) => writeFileSync(folder.file('claim.1'), '')),
-    kept((folder) => writeFileSync(folder.file('claim.1'), claimed)),
+    stored(() => {}),
+    stored((folder) => writeFileSync(folder.file('claim.1'), '')),
+    stored((folder) => writeFileSync(folder.file('claim.1'), claimed)),
     // Half of its output, beside a complete exit code.
-    kept((folder) => {
+    stored((folder) => {
       writeFileSync(folder.file('claim.1'), claimed)
       writeFileSync(folder.file('stdout'), `half of ${'\0'.repeat(100_000)}`)
       writeFileSync(folder.file('exit'), '0 \n')

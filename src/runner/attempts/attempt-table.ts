@@ -185,7 +185,7 @@ export class AttemptTable {
   #keep(left: Left, kind: DriverKind, action: () => Action): Attempt {
     const { folder, facts, secrets } = left
     const box = this.#box(facts, folder.path)
-    const kept = openFiles(left, {
+    const files = openFiles(left, {
       cage: this.#cage(facts, box),
       box,
       mend: () => {
@@ -194,7 +194,7 @@ export class AttemptTable {
       },
     })
     const { spec, epoch, key } = facts
-    const { journal, output, cage } = kept
+    const { journal, output, cage } = files
     box?.listen?.((message) => journal.add({ type: 'phase', phase: 'isolation', message }))
     return this.#hold({
       ...{ spec, epoch, key, journal, output },
@@ -212,14 +212,14 @@ export class AttemptTable {
       // secret.
       keepFiles: this.#keepFiles(spec, folder, kind.kind === 'platform' ? secrets?.known : undefined),
       path: folder.path,
-      driver: (attempt) => kind.driver(attempt, kept, action),
+      driver: (attempt) => kind.driver(attempt, files, action),
       dropSecrets: () => {
-        dropSecrets(kept)
-        if (facts.masked) kind.dropSecrets?.(kept)
+        dropSecrets(files)
+        if (facts.masked) kind.dropSecrets?.(files)
       },
-      endpoint: kept.box,
+      endpoint: files.box,
       remove: async () => {
-        await kept.box?.remove()
+        await files.box?.remove()
         await folder.remove()
       },
     })

@@ -229,8 +229,8 @@ export class Attempt implements HeldAttempt, Driven, Polled {
       const time = new Date(startedAtMs).toISOString()
       const { network, ...box } = this.#options.isolation ?? {}
       const reach = network && { network: shownNetwork(network) }
-      const kept = this.journal.add({ type: 'started', pid, time, ...box, ...reach })
-      if (!kept) this.failUnwritten()
+      const stored = this.journal.add({ type: 'started', pid, time, ...box, ...reach })
+      if (!stored) this.failUnwritten()
       for (const message of warnings) this.journal.add({ type: 'phase', phase: 'secrets', message })
       if (unboxed !== undefined) this.journal.add({ type: 'phase', phase: 'isolation', message: unboxed })
     }
@@ -361,10 +361,10 @@ export class Attempt implements HeldAttempt, Driven, Polled {
   }
 
   /** Ends the attempt after its end is reported; `kept` means that the end survives a restart. */
-  #over(kept: boolean): void {
+  #over(isStored: boolean): void {
     this.#cage?.end()
     this.#closeFiles()
-    if (kept) this.#options.dropSecrets()
+    if (isStored) this.#options.dropSecrets()
   }
 
   /** Checks the limits a last time, for a breach by something that ended before a check. */

@@ -102,7 +102,7 @@ export interface DriverKind {
   /** Repairs the folder of an attempt that has not ended, before the output in it is opened. */
   mend?(folder: AttemptFolder): void
   /** Makes a driver. `action` throws if this runner does not have it; it may be of another kind by now. */
-  driver(attempt: Driven, kept: AttemptFiles, action: () => Action): Driver
+  driver(attempt: Driven, files: AttemptFiles, action: () => Action): Driver
   /** Deletes the step's secrets after the end is stored. */
-  dropSecrets?(kept: AttemptFiles): void
+  dropSecrets?(files: AttemptFiles): void
 }

@@ -52,7 +52,7 @@ export class FileOutput implements AttemptOutput {
   /** Order of the bytes that may leave this machine. */
   #sendable = this.#order
   /** Lengths of the order that are already in its file. */
-  readonly #kept: Record<StreamName, number> = { stdout: 0, stderr: 0 }
+  readonly #stored: Record<StreamName, number> = { stdout: 0, stderr: 0 }
   readonly #reader: OrderedReader
   #watcher: SizeWatcher | undefined
   #hasGrown = false
@@ -236,19 +236,19 @@ export class FileOutput implements AttemptOutput {
    * a process that compares lengths alone could not reconstruct.
    */
   #keepOrder(all: boolean): void {
-    const grown = STREAMS.some((stream) => this.#order.length(stream) - this.#kept[stream] > PLACE_BYTES / 2)
+    const grown = STREAMS.some((stream) => this.#order.length(stream) - this.#stored[stream] > PLACE_BYTES / 2)
     // The order of a single stream follows from the stream itself.
     if (all ? isOneStream(this.#order) : !grown) return
     let text = ''
     for (;;) {
-      const part = this.#order.next(this.#kept)
+      const part = this.#order.next(this.#stored)
       if (!part) break
       const { stream, offset, length, unordered } = part
       const end = offset + length
       // The last part may still grow.
-      if (!all && this.#order.next({ ...this.#kept, [stream]: end }) === undefined) break
+      if (!all && this.#order.next({ ...this.#stored, [stream]: end }) === undefined) break
       text += orderLine(stream, end, unordered)
-      this.#kept[stream] = end
+      this.#stored[stream] = end
     }
     if (text !== '') keep(this.#folder.file('order'), text)
   }

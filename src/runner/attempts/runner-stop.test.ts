@@ -37,7 +37,7 @@ test('a step that SIGTERM ends before its runner hears of the stop is lost, and 
   assert.equal(before.ended, false)
   const after = await attempts.start(command(script, { attempt_id: 'run_test.2' }), 1)
   await running(after)
-  stop.reported()
+  stop.announce()
   await signalAll(after)
   for (const attempt of [before, after]) {
     const { outcome, reason, message, exit_code } = await endOf(attempt)
@@ -65,7 +65,7 @@ test('a step that a signal of nobody ends while its runner goes on has failed wi
 test('a cancel and other exit codes are what they are, also while the runner is being stopped', async () => {
   using here = place()
   const stop = new RunnerStop({ file: fileIn(here), holdMs: LONG_MS })
-  stop.reported()
+  stop.announce()
   const attempts = here.open({ stop })
   const canceled = await attempts.start(command(script), 1)
   await running(canceled)
@@ -86,7 +86,7 @@ test('what ended when the runner had gone is lost too where it was told to stop;
     const attempts = here.open({ stop })
     const attempt = await attempts.start(command(script), 1)
     await running(attempt)
-    if (reported) stop.reported()
+    if (reported) stop.announce()
     else {
       const long = { boot_id: bootId(), told_at_ms: Date.now() - 2 * LONG_MS }
       writeFileSync(fileIn(here), JSON.stringify(long))

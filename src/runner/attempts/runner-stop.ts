@@ -11,7 +11,7 @@ export interface RunnerStopOptions {
   holdMs?: number
 }
 
-const Kept = z.object({ boot_id: z.string(), told_at_ms: z.number() })
+const StopFile = z.object({ boot_id: z.string(), told_at_ms: z.number() })
 
 /**
  * Time in ms within which an end counts as part of the stop. A stopping machine may signal all processes at once, or
@@ -48,13 +48,13 @@ export class RunnerStop {
   }
 
   /** Records that this process was told to stop. Idempotent. */
-  reported(): void {
+  announce(): void {
     if (this.#announcedAtMs !== undefined) return
     this.#announcedAtMs = Date.now()
     this.#announced.resolve()
-    const kept: z.infer<typeof Kept> = { boot_id: bootId(), told_at_ms: this.#announcedAtMs }
+    const stopFile: z.infer<typeof StopFile> = { boot_id: bootId(), told_at_ms: this.#announcedAtMs }
     try {
-      writeFileSync(this.#options.file, JSON.stringify(kept), { mode: 0o600 })
+      writeFileSync(this.#options.file, JSON.stringify(stopFile), { mode: 0o600 })
     } catch {
       // The next process judges whatever ended meanwhile by its exit code alone.
     }
@@ -87,9 +87,9 @@ export class RunnerStop {
 
 function announcedBefore(file: string): number | undefined {
   try {
-    const kept = Kept.parse(JSON.parse(readFileSync(file, 'utf8')))
+    const stopFile = StopFile.parse(JSON.parse(readFileSync(file, 'utf8')))
     // Anything that ended in another boot is lost in any case.
-    return kept.boot_id === bootId() ? kept.told_at_ms : undefined
+    return stopFile.boot_id === bootId() ? stopFile.told_at_ms : undefined
   } catch {
     return undefined
   }

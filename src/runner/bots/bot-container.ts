@@ -20,7 +20,7 @@ import { DockerLost } from './retry-while-docker-away.ts'
  * Size of the engine's log. The engine keeps more of it than a bot may write a day: its notation takes up to twice the
  * bytes. It drops the log by whole files, of which it has two, and what it drops unread is lost.
  */
-const KEPT_LOGS = 4
+const MAX_LOGS = 4
 const LEAST_LOG_BYTES = 128 * 1024 ** 2
 /** Limit in bytes for image content where a bot may write: it is copied there, and counted. */
 const MOST_IMAGE_BYTES = 100 * 1024 ** 3
@@ -120,7 +120,7 @@ export class BotContainer {
       command: plan.command,
       env: env(),
       limits,
-      logBytes: Math.max(LEAST_LOG_BYTES, bytes(plan.limits.log) * KEPT_LOGS),
+      logBytes: Math.max(LEAST_LOG_BYTES, bytes(plan.limits.log) * MAX_LOGS),
       runtime: plan.runtime ?? services.caps.runtimes[0],
       stopGraceSeconds: plan.stop_grace_seconds,
       data: this.#data,

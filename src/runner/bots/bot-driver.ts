@@ -29,14 +29,14 @@ export function botDrivers(services: BotServices): DriverKind {
       if (new BotRecord(folder.file('bot')).facts.ending) return
       restoreLog(folder.file('log-cursor'), { stdout: folder.file('stdout'), stderr: folder.file('stderr') })
     },
-    driver: (attempt, kept, action) => new BotDriver(attempt, kept, action, services),
+    driver: (attempt, files, action) => new BotDriver(attempt, files, action, services),
   }
 }
 
 /** Runs a bot in a container. The container continues without this process; a later one adopts it. */
 class BotDriver implements Driver {
   readonly #attempt: Driven
-  readonly #kept: AttemptFiles
+  readonly #files: AttemptFiles
   readonly #action: () => Action
   readonly #services: BotServices
   readonly #record: BotRecord
@@ -50,12 +50,12 @@ class BotDriver implements Driver {
   #life: ContainerLife | undefined
   #working: Promise<void> | undefined
 
-  constructor(attempt: Driven, kept: AttemptFiles, action: () => Action, services: BotServices) {
+  constructor(attempt: Driven, files: AttemptFiles, action: () => Action, services: BotServices) {
     this.#attempt = attempt
-    this.#kept = kept
+    this.#files = files
     this.#action = action
     this.#services = services
-    this.#record = new BotRecord(kept.folder.file('bot'))
+    this.#record = new BotRecord(files.folder.file('bot'))
     this.#meter = new BotMeter(this.#record.facts.usage)
   }
 
@@ -117,7 +117,7 @@ class BotDriver implements Driver {
   async finalMessage(): Promise<string | undefined> {
     const how = this.#record.facts.ending?.how
     if (how?.type !== 'exited' || how.code === 0) return undefined
-    return await lastLines(this.#kept.output)
+    return await lastLines(this.#files.output)
   }
 
   async kill(): Promise<void> {
@@ -137,7 +137,7 @@ class BotDriver implements Driver {
 
   /** Returns the plan. Throws if it cannot run, or is not a bot any more. */
   #plan(): BotPlan {
-    const { facts, secrets } = this.#kept
+    const { facts, secrets } = this.#files
     const action = this.#action()
     if (action.kind !== 'bot') throw new Error(`"${facts.spec.action}" is no bot any more.`)
     return action.prepare(secrets?.filledSpec ?? facts.spec)
@@ -158,7 +158,7 @@ class BotDriver implements Driver {
     const attempt = this.#attempt
     const { masker, spec } = attempt
     checkPlan(plan, spec)
-    const { facts, folder, output, secrets } = this.#kept
+    const { facts, folder, output, secrets } = this.#files
     const { stdout, stderr } = output.files
     const report = (phase: string, message?: string, reason?: Reason) =>
       void attempt.journal.add({ type: 'phase', phase, message, reason })
@@ -179,7 +179,7 @@ class BotDriver implements Driver {
         spec,
         key: facts.key,
         limits: containerLimits(plan.limits, facts.cage?.limits, this.#services.caps.cpuOvercommit),
-        env: () => this.#kept.env,
+        env: () => this.#files.env,
         record: this.#record,
         folder: folder.path,
         // It is not needed from now on, so it is deleted, and its processes do not get it.

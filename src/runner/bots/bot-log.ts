@@ -41,7 +41,7 @@ export class BotLog {
   readonly #options: BotLogOptions
   readonly #cursor: LogCursor
   /** Bytes of the files that the written cursor covers. */
-  #kept: Readonly<Record<StreamName, number>>
+  #stored: Readonly<Record<StreamName, number>>
   readonly #allowance: LogAllowance
   readonly #waiting: Record<StreamName, Buffer[]> = { stdout: [], stderr: [] }
   #waitingBytes = 0
@@ -58,7 +58,7 @@ export class BotLog {
     this.#cursor = readCursor(options.cursorFile) ?? newCursor()
     this.#allowance = new LogAllowance(options.perDayBytes, this.#cursor.allowance)
     this.#from = structuredClone(this.#cursor)
-    this.#kept = lengthsOf(this.#cursor)
+    this.#stored = lengthsOf(this.#cursor)
   }
 
   /** Opens the log, perhaps again; returns the time from which to read it. */
@@ -112,7 +112,7 @@ export class BotLog {
       for (const stream of STREAMS) this.#write(stream)
       this.#cursor.allowance = this.#allowance.state
       writeCursor(this.#options.cursorFile, this.#cursor)
-      this.#kept = lengthsOf(this.#cursor)
+      this.#stored = lengthsOf(this.#cursor)
     } catch (error) {
       this.#giveUp(error as Error)
       return
@@ -170,7 +170,7 @@ export class BotLog {
   #giveUp(error: Error): void {
     this.close()
     try {
-      for (const stream of STREAMS) ftruncateSync(this.#options.fds[stream], this.#kept[stream])
+      for (const stream of STREAMS) ftruncateSync(this.#options.fds[stream], this.#stored[stream])
     } catch {
       // The disk accepts nothing at all any more: the bot ends anyway.
     }

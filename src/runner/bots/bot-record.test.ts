@@ -38,10 +38,10 @@ test('a good end, and a policy that says no, are left as they are', () => {
 
 test('always and unless-stopped begin again after a good end too, as often as it takes', () => {
   for (const policy of ['always', 'unless-stopped'] as const) {
-    const kept = { policy, max_restarts: 1 }
+    const stored = { policy, max_restarts: 1 }
     let before: PlannedRestart | undefined
     for (let minute = 1; minute <= 20; minute++)
-      before = nextRestart(kept, exited(minute, { exitCode: 0 }), before, 0)
+      before = nextRestart(stored, exited(minute, { exitCode: 0 }), before, 0)
     assert.deepEqual([before?.inARow, before?.dueAtMs], [20, 60_000])
   }
 })

@@ -14,7 +14,7 @@ import { retryWhileDockerAway } from './retry-while-docker-away.ts'
 import { watchVolumes } from './volume-usage.ts'
 
 /** Interval in ms; a kill of this process loses at most this much of a bot's usage. */
-const USAGE_KEPT_MS = 5 * 60_000
+const USAGE_INTERVAL_MS = 5 * 60_000
 const ANSWERS_WITHIN_MS = 20_000
 
 export interface ContainerLifeOptions {
@@ -54,7 +54,7 @@ export class ContainerLife {
   #made: { engine: DockerEngine; id: string } | undefined
   #graceSeconds = Number.POSITIVE_INFINITY
   readonly #over = new AbortController()
-  #usageKeptAtMs = Number.NEGATIVE_INFINITY
+  #usageStoredAtMs = Number.NEGATIVE_INFINITY
 
   constructor(options: ContainerLifeOptions) {
     this.#options = options
@@ -222,8 +222,8 @@ export class ContainerLife {
   /** Stores the usage for a later process of this runner, except the last minutes. */
   #keepUsage(): void {
     const { container, meter } = this.#options
-    if (Date.now() - this.#usageKeptAtMs < USAGE_KEPT_MS) return
-    this.#usageKeptAtMs = Date.now()
+    if (Date.now() - this.#usageStoredAtMs < USAGE_INTERVAL_MS) return
+    this.#usageStoredAtMs = Date.now()
     try {
       container.record.keep({ usage: meter.facts })
     } catch {

@@ -6,7 +6,7 @@ import type { Ending } from '../attempts/verdict.ts'
 import type { ContainerLimits, DockerEngine } from '../docker/docker-engine.ts'
 import type { BotPlan } from '../ports.ts'
 import { megabytes } from './bot-caps.ts'
-import { type BotRecord, type Exited, isKeptUp, nextRestart, type PlannedRestart } from './bot-record.ts'
+import { type BotRecord, type Exited, isRestarted, nextRestart, type PlannedRestart } from './bot-record.ts'
 import type { DockerPresence } from './docker-presence.ts'
 
 /** Exit codes after SIGKILL and SIGTERM, and of a container that an engine has lost track of. */
@@ -57,7 +57,7 @@ export class ContainerRestarts {
     if (before?.after === exit.finishedAt) return (await this.#isDue(before.dueAtMs)) ? undefined : failed
     const by = exit.oom || unhealthy !== undefined ? 'itself' : await this.#endedBy(exit)
     if (by === 'engine' || by === 'machine') return await this.#takenAlong(exit, by)
-    if (by === 'someone' && exit.exitCode === 0 && !isKeptUp(plan.restart))
+    if (by === 'someone' && exit.exitCode === 0 && !isRestarted(plan.restart))
       return { type: 'lost', why: 'Its container was stopped by its engine, or by someone else.' }
     const restart = nextRestart(plan.restart, exit, before, Date.now(), unhealthy && { failed: true })
     if (restart === undefined) {

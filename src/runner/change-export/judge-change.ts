@@ -103,11 +103,11 @@ async function refuseOfLfs(repository: OurRepository, changes: readonly TreeChan
   if (small.length === 0) return
   const ids = small.map(({ oldId }) => `${oldId}\n`).join('')
   const pointers = pointersIn(await repository.bytes(['cat-file', '--batch'], ids))
-  const kept = small.flatMap(({ path, oldId }) => (pointers.has(oldId) ? [path] : []))
-  if (kept.length === 0) return
+  const pointerPaths = small.flatMap(({ path, oldId }) => (pointers.has(oldId) ? [path] : []))
+  if (pointerPaths.length === 0) return
   throw new StepFailure(
     'unsafe_change',
-    `The change touches what Git LFS keeps: ${named(kept)}.`,
+    `The change touches what Git LFS keeps: ${named(pointerPaths)}.`,
     'Have it made without them, and change these by hand.',
   )
 }

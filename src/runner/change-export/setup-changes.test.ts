@@ -129,10 +129,10 @@ test('what a follow-up puts on the work of others is looked at as well', { skip 
   const here = await preparedPlace(t)
   const made = await here.exported(`printf %s '${value}' > config`)
   const theirs = here.others('theirs', 'theirs\n')
-  const kept = here.kept.size
+  const stored = here.kept.size
   here.kept.clear()
   const end = await here.ended({ ...here.push(made), ...hidden }, values)
-  assert.ok(kept > 0)
+  assert.ok(stored > 0)
   assert.deepEqual([end.reason, here.kept.size], ['unsafe_change', 0])
   assert.equal(run(here.folder, ['rev-parse', branch]), theirs)
 })

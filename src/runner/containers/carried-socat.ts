@@ -31,13 +31,13 @@ export async function carriedSocat(folder: string, socat = '/usr/bin/socat'): Pr
     const loaded = [...stdout.matchAll(/^\s*(\S+) => (\/\S+) /gm)].map(
       ([, name, path]) => [name!, path!] as const,
     )
-    return kept(folder, [[LOADER, loader], ['socat', socat], ...loaded])
+    return storedCopy(folder, [[LOADER, loader], ['socat', socat], ...loaded])
   } catch {
     return undefined
   }
 }
 
-function kept(folder: string, files: readonly (readonly [name: string, path: string])[]): string {
+function storedCopy(folder: string, files: readonly (readonly [name: string, path: string])[]): string {
   const facts = files.map(([name, path]) => {
     const { size, mtimeMs, ino } = statSync(path)
     return [name, path, size, mtimeMs, ino]

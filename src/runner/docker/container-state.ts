@@ -90,7 +90,7 @@ export async function waitFor(
 }
 
 /** Number of events that an engine holds in memory; it forgets earlier ones, and all before its own start. */
-const KEPT_EVENTS = 256
+const MAX_EVENTS = 256
 /** Milliseconds that the engine may take to record the end of a container. */
 const LATE_MS = 1_000
 
@@ -148,7 +148,7 @@ export async function containerHistory(
       seen.add(event.type)
       if (event.type === 'ended' && !seen.has('signaled')) break
     }
-    return { seen, knownFromMs: count < KEPT_EVENTS ? Number.NEGATIVE_INFINITY : oldestMs }
+    return { seen, knownFromMs: count < MAX_EVENTS ? Number.NEGATIVE_INFINITY : oldestMs }
   } finally {
     done.abort()
   }

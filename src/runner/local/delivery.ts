@@ -87,8 +87,8 @@ export class HeldDelivery {
 
   async #output({ stream, offset, length, unordered }: OutputPart): Promise<void> {
     const bytes = await this.#held.read(stream, offset, Math.min(length, CHUNK_BYTES))
-    const kept = await deliver(() => this.#sink.output(stream, offset, bytes, unordered), this.#signal)
-    if (kept !== undefined) this.#sent[stream] = kept
+    const stored = await deliver(() => this.#sink.output(stream, offset, bytes, unordered), this.#signal)
+    if (stored !== undefined) this.#sent[stream] = stored
   }
 
   get #left(): boolean {

@@ -54,7 +54,7 @@ export interface LocalOrder {
 type ActionOf<Kind extends Action['kind']> = Extract<Action, { kind: Kind }>
 
 /** Variables of this process that no command gets. */
-const KEPT_BACK = [...tokenVariables, 'ERRAND_SECRETS_KEY']
+const WITHHELD = [...tokenVariables, 'ERRAND_SECRETS_KEY']
 
 /** Makes the attempts that this process runs itself or as its children, with nothing on the disk. */
 export class LocalAttempts {
@@ -71,7 +71,7 @@ export class LocalAttempts {
     this.#options = options
     this.#env = { ...process.env }
     this.#least = settingText(process.env, 'ERRAND_ISOLATION')
-    for (const name of KEPT_BACK) delete this.#env[name]
+    for (const name of WITHHELD) delete this.#env[name]
     this.#secrets = new LocalSecrets({ source: secrets, env: this.#env, key })
   }
 

@@ -16,7 +16,7 @@ import type { ActionRegistry } from '../ports.ts'
 import { LocalHost, type LocalHostOptions } from './local-host.ts'
 
 /** Stores what it receives; `onOutput` may delay or refuse bytes. */
-class KeptSink implements AttemptSink {
+class RecordingSink implements AttemptSink {
   readonly reports: { report: AttemptReport; epoch: number }[] = []
   readonly bytes: Record<StreamName, Buffer[]> = { stdout: [], stderr: [] }
   readonly kept: Record<StreamName, number> = { stdout: 0, stderr: 0 }
@@ -58,15 +58,15 @@ function hostIn(t: TestContext, options: Partial<LocalHostOptions> = {}) {
     await host.close()
     rmSync(cwd, { recursive: true, force: true })
   })
-  const start = (spec: AttemptSpec, sink = new KeptSink()) => {
+  const start = (spec: AttemptSpec, sink = new RecordingSink()) => {
     const placement = host.place(spec)
     host.start(spec, 'epoch' in placement ? placement : undefined, sink)
     return sink
   }
-  const run = async (spec: AttemptSpec, sink?: KeptSink) => {
-    const kept = start(spec, sink)
-    await until(() => kept.end !== undefined)
-    return kept
+  const run = async (spec: AttemptSpec, sink?: RecordingSink) => {
+    const recorded = start(spec, sink)
+    await until(() => recorded.end !== undefined)
+    return recorded
   }
   return { host, cwd, start, run }
 }
@@ -235,7 +235,7 @@ test('a script for which there is no temporary folder fails its step alone, and 
 
 test('a slow sink holds the process, and every byte comes through in order', async (t) => {
   const { run } = hostIn(t)
-  const sink = new KeptSink()
+  const sink = new RecordingSink()
   let largest = 0
   sink.onOutput = async (bytes) => {
     largest = Math.max(largest, bytes.length)
@@ -251,7 +251,7 @@ test('a slow sink holds the process, and every byte comes through in order', asy
 
 test('output that cannot be kept ends the process and fails the step', async (t) => {
   const { run } = hostIn(t)
-  const sink = new KeptSink()
+  const sink = new RecordingSink()
   sink.onOutput = () => Promise.reject(new ErrandError('disk_full', 'no space left'))
   await run(command('yes'), sink)
   assert.deepEqual([sink.end?.outcome, sink.end?.reason], ['failed', 'output_failed'])
@@ -259,7 +259,7 @@ test('output that cannot be kept ends the process and fails the step', async (t)
 
 test('behind output that was refused nothing of its stream follows, also not what was held back as a beginning of a secret', async (t) => {
   const { run } = hostIn(t, { secrets: { reveal: async () => ({ TOKEN: token }) } })
-  const sink = new KeptSink()
+  const sink = new RecordingSink()
   let refused = false
   sink.onOutput = async () => {
     if (refused) return
@@ -355,7 +355,7 @@ test('one that is canceled when its turn comes ends, also where the engine wants
   const { host, start } = hostIn(t, { limit: 1 })
   const first = start(command('true'))
   const spec = command('echo never')
-  const sink = new KeptSink()
+  const sink = new RecordingSink()
   sink.assigned = async () => {
     host.cancel(spec.attempt_id, 'canceled')
     return false
@@ -377,7 +377,7 @@ test('a place that is not used is given back', async (t) => {
 
 test('what ran in an earlier process is lost, and what had not begun is begun', async (t) => {
   const { host } = hostIn(t)
-  const [lost, begun] = [new KeptSink(), new KeptSink()]
+  const [lost, begun] = [new RecordingSink(), new RecordingSink()]
   host.resume(command('true'), { epoch: 1 }, { started: true }, lost)
   host.resume(command('echo begun'), undefined, { started: false }, begun)
   await until(() => lost.end !== undefined && begun.end !== undefined)
@@ -387,7 +387,7 @@ test('what ran in an earlier process is lost, and what had not begun is begun', 
 
 test('a report that the engine could not keep is sent again', async (t) => {
   const { run } = hostIn(t)
-  const sink = new KeptSink()
+  const sink = new RecordingSink()
   const report = sink.report.bind(sink)
   let refusals = 2
   sink.report = (...args) =>

@@ -82,8 +82,8 @@ test('a step keeps what it makes before it goes on, and takes what the run has k
   const attempt = await attempts.start(spec(), 1)
   assert.equal((await endOf(attempt)).outcome, 'success')
   assert.equal(await textOf(attempt), 'the plan\n')
-  const [, kept] = attempt.reports
-  assert.ok(kept?.type === 'artifact' && kept.artifact.name === 'plan.md')
+  const [, stored] = attempt.reports
+  assert.ok(stored?.type === 'artifact' && stored.artifact.name === 'plan.md')
   await attempts.close()
   const without = here.open(opened(run))
   assert.match((await endOf(await without.start(spec(), 1))).message!, /keeps nothing beside the logs/)
@@ -122,7 +122,7 @@ test('a step whose command the stopping machine has ended is lost, whatever it w
 }, async () => {
   using here = boxPlace()
   const stop = new RunnerStop({ file: join(here.path, 'stopped.json') })
-  stop.reported()
+  stop.announce()
   const fails: PlatformStep['run'] = async ({ boxed }) => {
     await boxed({ argv: ['/bin/sh', '-c', 'kill -TERM $$'], stdout: 'log' })
     throw new StepFailure('test', 'The tests failed.')

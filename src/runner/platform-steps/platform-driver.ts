@@ -44,13 +44,13 @@ export interface PlatformDriversOptions {
 export function platformDrivers(options: PlatformDriversOptions): DriverKind {
   return {
     kind: 'platform',
-    driver: (attempt, kept, action) => new PlatformDriver(attempt, kept, action, options),
+    driver: (attempt, files, action) => new PlatformDriver(attempt, files, action, options),
   }
 }
 
 class PlatformDriver implements Driver {
   readonly #attempt: Driven
-  readonly #kept: AttemptFiles
+  readonly #files: AttemptFiles
   readonly #action: () => Action
   readonly #options: PlatformDriversOptions
   readonly #commands: BoxedCommands
@@ -58,10 +58,10 @@ class PlatformDriver implements Driver {
   /** Resolved when its time to end by itself is over. */
   readonly #givenUp = Promise.withResolvers<void>()
 
-  constructor(attempt: Driven, kept: AttemptFiles, action: () => Action, options: PlatformDriversOptions) {
-    const { facts, folder, mark, cage, box, output } = kept
+  constructor(attempt: Driven, files: AttemptFiles, action: () => Action, options: PlatformDriversOptions) {
+    const { facts, folder, mark, cage, box, output } = files
     this.#attempt = attempt
-    this.#kept = kept
+    this.#files = files
     this.#action = action
     this.#options = options
     this.#commands = new BoxedCommands({
@@ -101,11 +101,11 @@ class PlatformDriver implements Driver {
   }
 
   usage() {
-    return this.#kept.cage.usage()
+    return this.#files.cage.usage()
   }
 
   async kill(): Promise<void> {
-    const { mark, cage } = this.#kept
+    const { mark, cage } = this.#files
     this.#givenUp.resolve()
     await endTree({ mark, members: cage.members }, 0)
     await this.#commands.end()
@@ -115,7 +115,7 @@ class PlatformDriver implements Driver {
   async #carryOut(): Promise<void> {
     let exports: Record<string, string> | undefined
     const work = async (): Promise<Ending> => {
-      const { facts, secrets } = this.#kept
+      const { facts, secrets } = this.#files
       const spec = secrets?.filledSpec ?? facts.spec
       const action = this.#action()
       if (action.kind !== 'platform') throw new Error(`"${spec.action}" is no platform step any more.`)
@@ -140,14 +140,14 @@ class PlatformDriver implements Driver {
 
   #context(spec: AttemptSpec, args: unknown): PlatformContext {
     const attempt = this.#attempt
-    const { folder, output } = this.#kept
+    const { folder, output } = this.#files
     const { workspaces } = this.#options
     const shown = (text: string) => attempt.masker?.maskText(text) ?? text
     return {
       ...{ spec, args, shown },
       signal: this.#abort.signal,
-      env: this.#kept.env,
-      secrets: this.#kept.secrets?.known ?? [],
+      env: this.#files.env,
+      secrets: this.#files.secrets?.known ?? [],
       folder: folder.path,
       get workspace() {
         return workspaces.create(spec.run_id)

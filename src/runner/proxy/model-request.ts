@@ -237,11 +237,11 @@ const recordsIn = (value: unknown): Json[] => (Array.isArray(value) ? value.filt
 function withinNetwork({ value }: JsonBody, network: Network): { edits: Edit[] } | Refusal {
   if (network === 'all') return { edits: [] }
   const tools = recordsIn(value.tools)
-  const kept = tools.filter((tool) => !reaches(tool))
+  const allowed = tools.filter((tool) => !reaches(tool))
   const field = ELSEWHERE.find((name) => isRecord(value[name]) && Object.keys(value[name]).length > 0)
   const what =
     field ??
-    (tools.length > 0 && kept.length === 0 ? String(tools[0]!.type).slice(0, 50) : undefined) ??
+    (tools.length > 0 && allowed.length === 0 ? String(tools[0]!.type).slice(0, 50) : undefined) ??
     (SEARCHING.test(String(value.model)) ? String(value.model) : undefined) ??
     (isRecord(value.tool_choice) && reaches(value.tool_choice) ? 'tool_choice' : undefined) ??
     (asksForAddress(value) ? 'the address of a file or picture' : undefined)
@@ -251,7 +251,7 @@ function withinNetwork({ value }: JsonBody, network: Network): { edits: Edit[] }
       message: `The network of this run does not let the service of the model reach others for it (${what}).`,
       why: 'service_reaches_out',
     }
-  const edits: Edit[] = kept.length === tools.length ? [] : [{ name: 'tools', value: kept }]
+  const edits: Edit[] = allowed.length === tools.length ? [] : [{ name: 'tools', value: allowed }]
   // Some models get their tools in the conversation.
   const items = recordsIn(value.input)
   if (items.some(({ tools: offered }) => recordsIn(offered).some(reaches)))

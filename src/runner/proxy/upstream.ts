@@ -9,7 +9,7 @@ import type { EndpointRules, ModelRule } from './rules.ts'
 
 /** Time in ms; unused connections end before most services end theirs, so that few requests meet a dead one. */
 const IDLE_MS = 15_000
-const kept = { keepAlive: true, timeout: IDLE_MS, scheduling: 'lifo' } as const
+const pooled = { keepAlive: true, timeout: IDLE_MS, scheduling: 'lifo' } as const
 const CONNECT_MS = 10_000
 
 /**
@@ -44,8 +44,8 @@ export const REFUSED = 'ERR_REFUSED'
  * the result.
  */
 export class Upstream {
-  readonly #http = new HttpAgent(kept)
-  readonly #https = new HttpsAgent(kept)
+  readonly #http = new HttpAgent(pooled)
+  readonly #https = new HttpsAgent(pooled)
   readonly #tunnels = new Map<string, HttpsAgent>()
   readonly #checked: CheckedLookup
 
@@ -127,7 +127,7 @@ class TunnelAgent extends HttpsAgent {
   readonly #proxy: URL
 
   constructor(proxy: URL) {
-    super(kept)
+    super(pooled)
     this.#proxy = proxy
   }
 

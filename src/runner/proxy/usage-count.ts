@@ -45,15 +45,15 @@ function openaiUsage(usage: Json, input: string, output: string): Counted {
   const written = record(usage[`${output}_tokens_details`])
   const all = { in: count(usage[`${input}_tokens`]), out: count(usage[`${output}_tokens`]) }
   const cached = Math.min(count(read.cached_tokens), all.in)
-  const kept = Math.min(count(read.cache_write_tokens), all.in - cached)
+  const cacheWrites = Math.min(count(read.cache_write_tokens), all.in - cached)
   const thought = count(written.reasoning_tokens)
   // Some services with OpenAI's format count thinking besides the output.
   const apart = thought > 0 && count(usage.total_tokens) >= all.in + all.out + thought
   return {
-    input: all.in - cached - kept,
+    input: all.in - cached - cacheWrites,
     output: apart ? all.out : Math.max(0, all.out - thought),
     cache_read: cached,
-    cache_write: kept,
+    cache_write: cacheWrites,
     reasoning: apart ? thought : Math.min(thought, all.out),
   }
 }

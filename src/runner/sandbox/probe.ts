@@ -81,8 +81,8 @@ export async function findBubblewrap(options: ProbeOptions): Promise<Found> {
     )
   const facts = options.facts ?? machineFacts(env)
   const key = JSON.stringify([PROBE_VERSION, bootId(), process.getuid?.(), arch, path, stampOf(path), facts])
-  const kept = stateDir === undefined ? undefined : readKept(join(stateDir, 'probe.json'), key)
-  if (kept) return kept
+  const stored = stateDir === undefined ? undefined : readStored(join(stateDir, 'probe.json'), key)
+  if (stored) return stored
   const found = await tryBubblewrap(path, facts, arch)
   // A failure can be repaired without a boot of the machine.
   if (stateDir !== undefined && found.type === 'usable') keep(join(stateDir, 'probe.json'), { key, found })
@@ -276,10 +276,10 @@ function stampOf(path: string): string {
   return `${size} ${mtimeMs}`
 }
 
-function readKept(file: string, key: string): Usable | undefined {
+function readStored(file: string, key: string): Usable | undefined {
   try {
-    const kept = JSON.parse(readFileSync(file, 'utf8'))
-    return kept.key === key ? kept.found : undefined
+    const stored = JSON.parse(readFileSync(file, 'utf8'))
+    return stored.key === key ? stored.found : undefined
   } catch {
     return undefined
   }

@@ -6,7 +6,7 @@ import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { pullSecret } from '../../contract/step-secrets.ts'
 import { createMasker, type Masker, type NamedSecret } from '../masking/masker.ts'
-import { AttemptSecrets, type AttemptSecretsOptions, keptIn, type Values } from './attempt-secrets.ts'
+import { AttemptSecrets, type AttemptSecretsOptions, secretsFile, type Values } from './attempt-secrets.ts'
 
 /** Provides the secrets of this machine's attempts. */
 export class MachineSecrets {
@@ -37,7 +37,7 @@ export class MachineSecrets {
   recall(spec: AttemptSpec, folder: string): AttemptSecrets | undefined {
     let values: Values
     try {
-      values = JSON.parse(readFileSync(keptIn(folder), 'utf8')) as Values
+      values = JSON.parse(readFileSync(secretsFile(folder), 'utf8')) as Values
     } catch (error) {
       if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
       throw error

@@ -328,12 +328,12 @@ test('a turn that the stopping machine has ended is lost, whether its runner is 
     await until(() => journalOf(here, spec).includes('"kind":"prompt"'))
     const { pid } = held.reports.find((report) => report.type === 'started')!
     if (!isThere) {
-      stop.reported()
+      stop.announce()
       await attempts.close()
     }
     process.kill(-pid!, 'SIGTERM')
     await until(() => linesOf(join(folderOf(here, spec), 'process.1', 'exit')).length > 0)
-    stop.reported()
+    stop.announce()
     const again = isThere ? attempts : here.open({ stop: new RunnerStop({ file, holdMs: 1 }) })
     if (!isThere) [held] = await again.recover()
     const { outcome, reason, message } = await endOf(held!)

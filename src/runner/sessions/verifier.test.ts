@@ -38,7 +38,7 @@ test('a verify command that the stopping machine has ended says nothing of the w
   const { folder, verifier, stop, results, killed } = opened(t, LONG_MS)
   const over = verifier.run({ command: WAITS, number: 1 }, folder)
   await killed('SIGTERM')
-  stop.reported()
+  stop.announce()
   await over
   rmSync(join(folder, 'pid'))
   const after = verifier.run({ command: WAITS, number: 2 }, folder)
@@ -50,7 +50,7 @@ test('a verify command that the stopping machine has ended says nothing of the w
 test('one that was killed in a stop of the process before is run again by this one', async (t) => {
   const { folder, results, killed } = opened(t, LONG_MS)
   const file = join(folder, 'before.json')
-  new RunnerStop({ file }).reported()
+  new RunnerStop({ file }).announce()
   const verifier = new Verifier({
     env: { PATH: process.env.PATH },
     attemptKey: randomUUID(),

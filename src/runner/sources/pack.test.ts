@@ -116,10 +116,10 @@ test('.dockerignore is heeded: comments, folders, stars and exceptions, the last
     Dockerfile: '',
     '.dockerignore': '# not these\r\n*.md\n!README.md\n\n/data/\n!data/keep\n**/*.tmp\nDockerfile\n{a}\n',
   })
-  const kept = ['.dockerignore', 'README.md', 'bot.py', 'data/keep', 'data/keep/b.csv', 'src', 'src/x.py']
+  const packed_ = ['.dockerignore', 'README.md', 'bot.py', 'data/keep', 'data/keep/b.csv', 'src', 'src/x.py']
   assert.deepEqual(
     (await packed(from)).filter((path) => path !== 'data'),
-    kept,
+    packed_,
   )
   assert.ok((await packed(from, { keep: ['Dockerfile'] })).includes('Dockerfile'))
 })

@@ -116,12 +116,12 @@ test('the change is what stands otherwise than at the begin, committed or not, a
   assert.doesNotMatch(first, /kept/)
   await assert.rejects(readChange(at, 2), { code: 'not_found' })
 
-  const kept: string[] = []
+  const stored: string[] = []
   await keepChange(at, async ({ kind, name }) => {
-    kept.push(`${kind} ${name}`)
+    stored.push(`${kind} ${name}`)
     return undefined as never
   })
-  assert.deepEqual(kept, ['patch 0001.patch', 'diff session.diff'])
+  assert.deepEqual(stored, ['patch 0001.patch', 'diff session.diff'])
 })
 
 test('without a repository there is nothing to compare, and without commits all is new', async (t) => {

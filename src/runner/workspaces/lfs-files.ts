@@ -99,10 +99,10 @@ async function findPointers({ own_git, work }: LfsAsk, context: LfsContext): Pro
   if (small.length === 0) return []
   const asked = { ...options, workTree: work, input: small.map(({ path }) => `${path}\0`).join('') }
   const attributes = (await git(['check-attr', '-z', '--stdin', 'filter'], asked, text)).split('\0')
-  const kept = new Set<string>()
+  const stored = new Set<string>()
   for (let at = 0; at + 2 < attributes.length; at += 3)
-    if (attributes[at + 2] === 'lfs') kept.add(attributes[at]!)
-  const those = small.filter(({ path }) => kept.has(path))
+    if (attributes[at + 2] === 'lfs') stored.add(attributes[at]!)
+  const those = small.filter(({ path }) => stored.has(path))
   if (those.length === 0) return []
   const input = those.map(({ id }) => `${id}\n`).join('')
   const pointers = pointersIn(await git(['cat-file', '--batch'], { ...options, input }, buffer))

@@ -416,9 +416,9 @@ test("an earlier try's work is put on top, from the pack that was kept of it", a
   using here = boxPlace()
   const { url, folder, commit } = place.repository()
   const tip = place.commit(folder, 'try', 'made.txt', 'made\n')
-  const kept = join(here.path, 'kept.pack')
+  const pack = join(here.path, 'kept.pack')
   writeFileSync(
-    kept,
+    pack,
     execFileSync('git', ['pack-objects', '--revs', '--thin', '--stdout', '-q'], {
       cwd: folder,
       input: `${tip}\n^${commit}\n`,
@@ -428,7 +428,7 @@ test("an earlier try's work is put on top, from the pack that was kept of it", a
   let isCut = false
   const attempts = opened(here, async (run_id, artifact_id, file) => {
     assert.deepEqual([run_id, artifact_id], ['run_old', 'artifact_1'])
-    const bytes = readFileSync(kept)
+    const bytes = readFileSync(pack)
     writeFileSync(file, isCut ? bytes.subarray(0, 60) : bytes)
   })
   const checkpoint = { start: commit, tip, artifact_id: 'artifact_1', run_id: 'run_old' }

@@ -249,8 +249,8 @@ test('a mirror shares no file with a slot, and nothing that is done in a slot re
 test('handed-out checkouts survive a restart, and all that a kill left half done is made anew', async () => {
   const pool = freshPool()
   const { url, commit } = place.repository()
-  const kept = await lease(pool, 'run_kept', { repo: url })
-  writeFileSync(join(kept.work, 'mine'), 'mine')
+  const stored = await lease(pool, 'run_kept', { repo: url })
+  writeFileSync(join(stored.work, 'mine'), 'mine')
   for (const phase of ['preparing', 'resetting']) {
     const { work } = await lease(pool, `run_${phase}`, { repo: url })
     writeFileSync(join(work, 'theirs'), 'theirs')
@@ -260,14 +260,14 @@ test('handed-out checkouts survive a restart, and all that a kill left half done
   }
   const { work: cut } = await lease(pool, 'run_cut', { repo: url })
   writeFileSync(join(cut, '../state.json'), '{"pha')
-  writeFileSync(join(kept.mirror, 'HEAD.lock'), '')
-  writeFileSync(join(kept.mirror, 'objects/pack/tmp_pack_x'), 'x')
+  writeFileSync(join(stored.mirror, 'HEAD.lock'), '')
+  writeFileSync(join(stored.mirror, 'objects/pack/tmp_pack_x'), 'x')
   await pool.close()
   const again = place.pool()
   await again.settled()
   assert.deepEqual(again.runs(), ['run_kept'])
-  assert.deepEqual(again.of('run_kept'), kept)
-  assert.equal(readFileSync(join(kept.work, 'mine'), 'utf8'), 'mine')
+  assert.deepEqual(again.of('run_kept'), stored)
+  assert.equal(readFileSync(join(stored.work, 'mine'), 'utf8'), 'mine')
   assert.deepEqual(
     again
       .slots()
@@ -280,7 +280,7 @@ test('handed-out checkouts survive a restart, and all that a kill left half done
     assert.deepEqual(readdirSync(work).sort(), ['.git', 'README.md'])
     assert.equal(theirs(work, 'rev-parse', 'HEAD'), commit)
   }
-  assert.equal(existsSync(join(kept.mirror, 'objects/pack/tmp_pack_x')), false)
+  assert.equal(existsSync(join(stored.mirror, 'objects/pack/tmp_pack_x')), false)
   await again.close()
 })
 

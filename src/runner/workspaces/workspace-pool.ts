@@ -47,7 +47,7 @@ interface Held {
 }
 
 /** Limit per repository for checkouts that stay as their runs left them. */
-const KEPT_PER_REPOSITORY = 4
+const MAX_PER_REPOSITORY = 4
 /** Variable that marks what a killed runner has left of its programs. */
 const MARK = 'ERRAND_POOL_MARK'
 
@@ -216,10 +216,10 @@ export class WorkspacePool {
     const held = this.#slotOf(runId)
     if (held?.state.phase !== 'ready') return
     this.#write(held, { ...held.state, phase: 'kept', last_used_ms: Date.now() })
-    const kept = [...this.#slots.values()].filter(
+    const idle = [...this.#slots.values()].filter(
       ({ state }) => state.phase === 'kept' && state.mirror === held.state.mirror,
     )
-    for (const oldest of kept.sort(bySlotAge).slice(0, -KEPT_PER_REPOSITORY)) this.#free(oldest)
+    for (const oldest of idle.sort(bySlotAge).slice(0, -MAX_PER_REPOSITORY)) this.#free(oldest)
   }
 
   /** Ends a run: its slot is free when this resolves, and is reset in the background. Idempotent. */
@@ -311,8 +311,8 @@ export class WorkspacePool {
       const used = free.find(({ state }) => state.mirror === of.mirror)
       if (used) return this.#taken(used)
       if (this.#slots.size >= this.#limits.slots) {
-        const kept = [...this.#slots.values()].filter(({ state }) => state.phase === 'kept')
-        const [oldest] = [...free.sort(bySlotAge), ...kept.sort(bySlotAge)]
+        const idle = [...this.#slots.values()].filter(({ state }) => state.phase === 'kept')
+        const [oldest] = [...free.sort(bySlotAge), ...idle.sort(bySlotAge)]
         if (oldest) this.#evict(oldest)
       }
       if (this.#slots.size < this.#limits.slots) return newSlot(this.#options.dir, this.#slots, of)

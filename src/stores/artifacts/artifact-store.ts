@@ -206,9 +206,9 @@ export class ArtifactStore {
           if (ageMs >= ORPHAN_MS && ageMs < LOOKED_AT_MS) old.push(name)
         }
         if (old.length === 0) continue
-        const kept = await gathered(runId)
+        const known = await gathered(runId)
         for (const name of old) {
-          if (kept?.has(name)) continue
+          if (known?.has(name)) continue
           await rm(join(folder, name), { force: true })
           removed++
         }

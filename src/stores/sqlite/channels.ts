@@ -185,21 +185,21 @@ export const sqliteChannels = (session: SqlSession): ChannelStore => {
 
     keep: (notices, { since, most }) =>
       session.write(() => {
-        let kept = 0
+        let stored = 0
         for (const { id, channel_id, key, run_id, question, body, created_at, due_at } of notices) {
           const had = session.get(
             'SELECT count(*) AS had FROM notices WHERE place_id = ? AND created_at > ?',
             ...[channel_id, since],
           )
           if (Number(had?.had) >= most) continue
-          kept += session.run(
+          stored += session.run(
             `INSERT INTO notices (id, place_id, key, run_id, question, body, created_at, due_at, tries)
               SELECT ?, places.id, ?, ?, ?, ?, ?, ?, 0 FROM places WHERE places.id = ?
               ON CONFLICT DO NOTHING`,
             ...[id, key, run_id, question ?? null, body, created_at, due_at, channel_id],
           )
         }
-        return kept
+        return stored
       }),
 
     async due(now, but, limit) {

@@ -1,5 +1,5 @@
 import type { SQLOutputValue } from 'node:sqlite'
-import type { KeptScope, SecretPlace, SecretStore, StoredSecret } from '../secrets/secret-store.ts'
+import type { StoredScope, SecretPlace, SecretStore, StoredSecret } from '../secrets/secret-store.ts'
 import type { SqlSession } from './session.ts'
 
 const PLACE = 'tenant = ? AND name = ? AND scope = ? AND scope_name = ? AND owner = ?'
@@ -10,7 +10,7 @@ const placeValues = ({ tenant, name, scope, scope_name, owner = '' }: SecretPlac
 const rowSecret = (row: Record<string, SQLOutputValue>): StoredSecret => ({
   tenant: String(row.tenant),
   name: String(row.name),
-  scope: String(row.scope) as KeptScope,
+  scope: String(row.scope) as StoredScope,
   scope_name: String(row.scope_name),
   ...(row.owner === '' ? {} : { owner: String(row.owner) }),
   sealed: row.sealed as Uint8Array,

@@ -14,7 +14,7 @@ import {
   taskParts,
 } from './task-store.ts'
 
-interface KeptTask {
+interface StoredTask {
   record: TaskRecord
   events: TaskEvent[]
   told: number
@@ -24,7 +24,7 @@ const textOf = ({ tenant, spec_name, own_id }: TaskKey): string => JSON.stringif
 
 /** Stores tasks while this process lives. */
 export class MemoryTaskStore implements TaskStore {
-  readonly #tasks = new Map<string, KeptTask>()
+  readonly #tasks = new Map<string, StoredTask>()
   readonly #ids = new Map<string, string>()
 
   async create(tasks: readonly NewTask[]): Promise<void> {

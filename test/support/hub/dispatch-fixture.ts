@@ -1,6 +1,6 @@
 import type { AttemptSpec, Requirements } from '../../../src/contract/attempt.ts'
 import { type Hello, PROTOCOL_VERSION } from '../../../src/contract/protocol.ts'
-import { type Assignment, Assignments, NOTHING_KEPT } from '../../../src/hub/fleet/assignments.ts'
+import { type Assignment, Assignments, NOTHING_STORED } from '../../../src/hub/fleet/assignments.ts'
 import { Dispatch, type Patience } from '../../../src/hub/fleet/dispatch.ts'
 import { type GroupBox, type RunnerKey, runnerKey } from '../../../src/hub/fleet/matching.ts'
 import { choose } from '../../../src/hub/fleet/placement.ts'
@@ -81,7 +81,7 @@ export class TestingDispatch {
     const placed = this.dispatch.place(spec)
     const placement = 'waiting' in placed ? undefined : placed
     if ('waiting' in placed) whys.push(placed.waiting)
-    const assignment = this.#table.add(spec, placement, NOTHING_KEPT, {
+    const assignment = this.#table.add(spec, placement, NOTHING_STORED, {
       waiting: (why) => void whys.push(why),
       assigned: async () => {
         this.given.push(assignment)

@@ -80,17 +80,17 @@ export function exportFixture(
   run(dir, ['init', '--quiet', '--initial-branch=task', work])
   borrow(join(work, '.git'))
   run(work, ['reset', '--hard', '--quiet', start])
-  const kept = new Map<string, Buffer>()
+  const stored = new Map<string, Buffer>()
   const reported: string[] = []
   const git = (...args: string[]) => run(work, args)
   return {
-    ...{ dir, mirror, own_git, work, start, git, kept, reported },
+    ...{ dir, mirror, own_git, work, start, git, kept: stored, reported },
     write(path, content) {
       mkdirSync(dirname(join(work, path)), { recursive: true })
       writeFileSync(join(work, path), content)
     },
     async exportChange(args = {}, { secrets = {}, ...more } = {}) {
-      kept.clear()
+      stored.clear()
       reported.length = 0
       return await exportChange(
         { ...exportArgs(start), ...args },
@@ -99,7 +99,7 @@ export function exportFixture(
           signal: new AbortController().signal,
           boxed: onMachine(work, reported),
           secrets: new KnownSecrets(Object.entries(secrets).map(([name, value]) => ({ name, value }))),
-          keep: async ({ name, file }) => void kept.set(name, readFileSync(file)),
+          keep: async ({ name, file }) => void stored.set(name, readFileSync(file)),
           phase: () => undefined,
           report: (message) => void reported.push(message),
           ...more,
@@ -107,7 +107,7 @@ export function exportFixture(
       )
     },
     file: (tip, path) => run(own_git, ['show', `${tip}:${path}`]),
-    list: () => JSON.parse(kept.get('files.json')!.toString()),
+    list: () => JSON.parse(stored.get('files.json')!.toString()),
     [Symbol.dispose]: () => rmSync(dir, { recursive: true, force: true }),
   }
 }

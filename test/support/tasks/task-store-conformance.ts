@@ -214,7 +214,7 @@ export function taskStoreConformance({ name, durable, open }: StoreUnderTest): v
       const [a, b] = [testTaskSpec('a').id, testTaskSpec('b').id]
       await store.create([newTask(testTaskSpec('a')), newTask(testTaskSpec('b'))])
       assert.deepEqual([await store.reportedTo(a), await store.unreported(10)], [0, [a, b]])
-      await store.reported(a, 1)
+      await store.markReported(a, 1)
       assert.deepEqual([await store.reportedTo(a), await store.unreported(10)], [1, [b]])
       await append(store, a, begun('run_1'))
       assert.deepEqual(await store.unreported(10), [a, b])

@@ -1,5 +1,5 @@
 import { useCallback, useEffect, useState } from 'react'
-import { isOfKept, keep, kept } from '../../data/kept.ts'
+import { isOfStored, keep, stored } from '../../data/kept.ts'
 
 /** A comment on a line that is not sent yet. For a removed line, `line` is its number before the change. */
 export interface Draft {
@@ -15,7 +15,7 @@ export const isAt = (one: Pick<Draft, 'path' | 'side' | 'line'>, other: typeof o
   nameOf(one) === nameOf(other)
 
 const listOf = <T>(name: string): T[] => {
-  const list = kept(name)
+  const list = stored(name)
   return Array.isArray(list) ? list : []
 }
 const keepList = (name: string, list: readonly unknown[]): void =>
@@ -30,7 +30,7 @@ export function useDrafts(scope: string) {
   const [drafts, setDrafts] = useState(() => listOf<Draft>(key))
   useEffect(() => {
     const read = (event: Event) => {
-      if (event instanceof StorageEvent ? isOfKept(event, key) : (event as CustomEvent).detail === key)
+      if (event instanceof StorageEvent ? isOfStored(event, key) : (event as CustomEvent).detail === key)
         setDrafts(listOf<Draft>(key))
     }
     window.addEventListener(CHANGED, read)

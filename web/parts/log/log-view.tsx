@@ -11,7 +11,7 @@ import {
 } from 'react'
 import type { RunFeed } from '../../data/run-feed.ts'
 import { useLetters } from '../letters.ts'
-import { type Find, LogBar, useFullScreen, useKept } from './log-bar.tsx'
+import { type Find, LogBar, useFullScreen, useStored } from './log-bar.tsx'
 import { Frames, frameOf } from './log-frames.ts'
 import { GROUP_MARKS, type Group, groupsOf, hiddenLines } from './log-groups.ts'
 import { LogLines } from './log-lines.ts'
@@ -66,8 +66,8 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
   const [view, setView] = useState({ top: 0, height: 600, width: 0 })
   const [following, setFollowing] = useState(marked === undefined && !given.find?.q)
   const [pausedAt, setPausedAt] = useState(0)
-  const [wrap, setWrap] = useKept('wrap', () => matchMedia('(max-width: 639px)').matches)
-  const [times, setTimes] = useKept('times', () => false)
+  const [wrap, setWrap] = useStored('wrap', () => matchMedia('(max-width: 639px)').matches)
+  const [times, setTimes] = useStored('times', () => false)
   const [full, setFull] = useFullScreen()
   const [find, setFind] = useState<Find>(given.find ?? { q: '', re: false })
   const [sought, setSought] = useState<Find>(find)

@@ -69,13 +69,13 @@ export function useRowGroups<Row extends Dated>(
   scope: string,
   grouping: Grouping<Row>,
 ) {
-  const kept = useRef<Places & { scope?: string }>({ newest: '', groups: new Map() })
+  const remembered = useRef<Places & { scope?: string }>({ newest: '', groups: new Map() })
   const { isSorted } = grouping
   // biome-ignore lint/correctness/useExhaustiveDependencies: the functions of a grouping are the same each time
   return useMemo(() => {
-    if (!held || kept.current.scope !== scope)
-      kept.current = { scope, newest: newestOf(rows), groups: new Map() }
-    return groupRows(rows, kept.current, held, grouping)
+    if (!held || remembered.current.scope !== scope)
+      remembered.current = { scope, newest: newestOf(rows), groups: new Map() }
+    return groupRows(rows, remembered.current, held, grouping)
   }, [rows, held, scope, isSorted])
 }
 

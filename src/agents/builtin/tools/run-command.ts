@@ -143,10 +143,10 @@ export class OutputEnds {
 
   #trim(): void {
     const tail = Buffer.concat(this.#tail)
-    const kept = tail.subarray(Math.max(0, tail.length - this.#tailBytes))
-    this.#dropped += tail.length - kept.length
+    const tailBytes = tail.subarray(Math.max(0, tail.length - this.#tailBytes))
+    this.#dropped += tail.length - tailBytes.length
     // Copy it, because a slice would keep the memory of the whole.
-    this.#tail = [Buffer.from(kept)]
-    this.#tailLength = kept.length
+    this.#tail = [Buffer.from(tailBytes)]
+    this.#tailLength = tailBytes.length
   }
 }

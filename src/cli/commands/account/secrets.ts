@@ -1,6 +1,6 @@
 import { buffer } from 'node:stream/consumers'
 import type { ErrandClient } from '../../../client/client.ts'
-import type { SecretKept, SecretView } from '../../../contract/secrets.ts'
+import type { StoredSecret, SecretView } from '../../../contract/secrets.ts'
 import { type CommandGroup, command, UsageError } from '../../command.ts'
 import { connect } from '../../connection.ts'
 import { hubOptions, oneOf } from '../../option-values.ts'
@@ -96,16 +96,16 @@ const set = command({
     const client = connect(hub)
     const place = { repository, workflow }
     const isValueGiven = value !== undefined || fromStdin === true
-    let kept = hosts !== undefined && !isValueGiven ? await allowed(client, name, place, hosts) : undefined
-    if (kept === undefined) {
+    let bindings = hosts !== undefined && !isValueGiven ? await allowed(client, name, place, hosts) : undefined
+    if (bindings === undefined) {
       const checked = checkedSecret(name, value ?? (await asked(name, fromStdin ?? false)))
-      kept = await client.secrets.set(name, { value: checked, hosts, ...place })
+      bindings = await client.secrets.set(name, { value: checked, hosts, ...place })
     }
-    if (json) printJson(kept)
+    if (json) printJson(bindings)
     else {
-      const to = kept.hosts?.length ? `, and may be sent to ${kept.hosts.join(', ')}` : ''
-      process.stdout.write(`${lineText(`${name} is stored for ${secretScopeText(kept)}${to}.`)}\n`)
-      if (kept.hosts?.length === 0) process.stderr.write(`warning: ${lineText(kept.warnings.at(-1)!)}\n`)
+      const to = bindings.hosts?.length ? `, and may be sent to ${bindings.hosts.join(', ')}` : ''
+      process.stdout.write(`${lineText(`${name} is stored for ${secretScopeText(bindings)}${to}.`)}\n`)
+      if (bindings.hosts?.length === 0) process.stderr.write(`warning: ${lineText(bindings.warnings.at(-1)!)}\n`)
     }
     return 0
   },
@@ -119,7 +119,7 @@ async function allowed(
   name: string,
   place: Place,
   more: readonly string[],
-): Promise<SecretKept | undefined> {
+): Promise<StoredSecret | undefined> {
   const { name: me, role } = await client.auth.me()
   const { secrets: all } = await client.secrets.list({ name, ...place })
   const owner = role === 'admin' ? undefined : me

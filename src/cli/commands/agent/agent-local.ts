@@ -174,13 +174,13 @@ function takeSession(folder: string, firstRun: string): () => void {
   )
 }
 
-const KEPT_DAYS = 30
+const RETENTION_DAYS = 30
 
 /** Removes the runs kept on this machine that have had no event for 30 days. */
 function dropOldRuns(folder: string): void {
   const runs = join(folder, 'runs')
   if (!existsSync(runs)) return
-  const oldestMs = Date.now() - KEPT_DAYS * 24 * 60 * 60 * 1000
+  const oldestMs = Date.now() - RETENTION_DAYS * 24 * 60 * 60 * 1000
   for (const runId of readdirSync(runs)) {
     if (
       (statSync(join(runs, runId, 'events.jsonl'), { throwIfNoEntry: false })?.mtimeMs ?? Date.now()) >=

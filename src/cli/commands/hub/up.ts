@@ -87,7 +87,7 @@ export const up = command({
     const log = programLog()
     const data = dataFolder(options.data)
     const allowedDirs = options['allow-dir'] ?? []
-    const keptMs = retentionMs(options.retention, process.env)
+    const retainMs = retentionMs(options.retention, process.env)
     const lease = leaseOf(options, process.env)
     const openMetrics = setting(process.env, 'ERRAND_METRICS') === 'open'
     const hosts = allowedHosts(process.env)
@@ -105,7 +105,7 @@ export const up = command({
       // Processes outlive their runner and sessions have a folder; nothing is left of what the runner does in itself.
       isDurable: (action: string) => actions.builtinActionRegistry[action]?.kind !== 'inline',
       log,
-      keptMs,
+      retainMs,
       lease,
       openMetrics,
       hosts,

@@ -99,9 +99,9 @@ export const runsList = command({
       text,
       needs: needsMe ? ('me' as const) : undefined,
     }
-    const kept = view === undefined ? {} : apiFilter((await viewNamed(client, view)).filter)
+    const viewFilter = view === undefined ? {} : apiFilter((await viewNamed(client, view)).filter)
     const filter = {
-      ...kept,
+      ...viewFilter,
       ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
     }
     if (counts) {
@@ -121,7 +121,7 @@ export const runsList = command({
     }
     const page = await client.runs.list({
       ...filter,
-      sort: order ?? kept.sort ?? 'active',
+      sort: order ?? viewFilter.sort ?? 'active',
       limit: limitOf(limit),
       cursor,
     })

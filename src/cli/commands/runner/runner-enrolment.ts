@@ -35,7 +35,7 @@ export const enrolmentFile = (workspace: string): string => join(workspace, '.er
  * Returns the enrolment that is stored in a workspace, if there is one. Throws `invalid_argument` for a file that
  * does not hold one.
  */
-export function keptEnrolment(workspace: string): Enrolment | undefined {
+export function storedEnrolment(workspace: string): Enrolment | undefined {
   const file = enrolmentFile(workspace)
   try {
     const { hub_url, runner_id, token, enrolled_with } = JSON.parse(readFileSync(file, 'utf8')) as Enrolment
@@ -52,7 +52,7 @@ export function keptEnrolment(workspace: string): Enrolment | undefined {
 }
 
 /** Reports whether the machine was enrolled with this token. */
-const enrolledWith = (kept: Enrolment, token: string): boolean => kept.enrolled_with === sha256(token)
+const enrolledWith = (enrolment: Enrolment, token: string): boolean => enrolment.enrolled_with === sha256(token)
 
 /** Enrols this machine as a runner of the hub, and stores its token in a file that only this user can read. */
 export async function enrol({ url, token, runnerId, workspace }: Enrolling): Promise<Enrolment> {
@@ -61,14 +61,14 @@ export async function enrol({ url, token, runnerId, workspace }: Enrolling): Pro
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
   const client = new ErrandClient({ url })
   const given = await client.runners.enroll({ token, runner_id: runnerId })
-  const kept = {
+  const stored = {
     hub_url: client.url,
     runner_id: given.runner_id,
     token: given.token,
     enrolled_with: sha256(token),
   }
-  writeFileAtomic(file, `${JSON.stringify(kept, null, 2)}\n`, { mode: 0o600 })
-  return kept
+  writeFileAtomic(file, `${JSON.stringify(stored, null, 2)}\n`, { mode: 0o600 })
+  return stored
 }
 
 /** Works like `enrol`, but waits for the hub without a limit: both may have been started together. */
@@ -112,22 +112,22 @@ export async function identityOf(
   workspace: string,
   retry: Parameters<typeof enrolPatiently>[1],
 ): Promise<{ url: string; token: string; id: string }> {
-  let kept: Enrolment | undefined = keptEnrolment(workspace)
+  let stored: Enrolment | undefined = storedEnrolment(workspace)
   const asked = options.url && readSetting('ERRAND_HUB_URL', { name: '--url', value: options.url })
-  const url = asked ?? found.hubUrl ?? kept?.hub_url
+  const url = asked ?? found.hubUrl ?? stored?.hub_url
   if (url === undefined)
     throw new UsageError('a runner needs the address of its hub', 'set it with --url or ERRAND_HUB_URL')
   const given = options.token ?? found.token
   const once = found.enrollToken
-  if (given === undefined && once !== undefined && !(kept && enrolledWith(kept, once))) {
-    const runnerId = options.id ?? found.runnerId ?? kept?.runner_id ?? hostname()
-    kept = await enrolPatiently({ url, token: once, runnerId, workspace }, retry)
+  if (given === undefined && once !== undefined && !(stored && enrolledWith(stored, once))) {
+    const runnerId = options.id ?? found.runnerId ?? stored?.runner_id ?? hostname()
+    stored = await enrolPatiently({ url, token: once, runnerId, workspace }, retry)
   }
-  const token = given ?? kept?.token
+  const token = given ?? stored?.token
   if (token === undefined)
     throw new UsageError(
       'this machine is not enrolled',
       'create a token with: errand runners enroll-token, then pass it to: errand runner enroll',
     )
-  return { url, token, id: options.id ?? found.runnerId ?? kept?.runner_id ?? hostname() }
+  return { url, token, id: options.id ?? found.runnerId ?? stored?.runner_id ?? hostname() }
 }

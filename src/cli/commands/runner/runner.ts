@@ -77,7 +77,7 @@ const start = command({
     let finish = async (): Promise<void> => {}
     let machineStop: MachineStop | undefined
     const leave = (): void => {
-      machineStop?.reported()
+      machineStop?.announce()
       void finish().then(() => stop.abort())
     }
     // Registered before there is anything to clean up.

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
 import type { RunnerGroup } from '../../../contract/fleet/runner-groups.ts'
-import { configured, inGroup, notKept } from './task-config-file.ts'
+import { configured, inGroup, notStored } from './task-config-file.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'errand-test-'))
 test.after(() => rmSync(folder, { recursive: true }))
@@ -48,9 +48,9 @@ test('what cannot be used here is told, and a file that is not there refused', (
 
 test('credentials of this environment that the hub does not have are told by the names that the tasks have', () => {
   const env = { GIT_TOKEN: 'a', OPENAI_API_KEY: 'b', MY_KEY: 'c' }
-  const kept = new Set(['GIT_TOKEN'])
-  const names = (request: Parameters<typeof notKept>[0]) =>
-    notKept(request, kept, env).map((text) => /secrets set (\w+)$/.exec(text)?.[1])
+  const stored = new Set(['GIT_TOKEN'])
+  const names = (request: Parameters<typeof notStored>[0]) =>
+    notStored(request, stored, env).map((text) => /secrets set (\w+)$/.exec(text)?.[1])
   assert.deepEqual(names({ task: { title: 'a' } }), ['OPENAI_API_KEY'])
   const file = fileOf('llm_api_key_env_var: MY_KEY\n')
   assert.deepEqual(names(configured({ tasks: [{ title: 'a' }, { title: 'b' }] }, file, {}).request), [

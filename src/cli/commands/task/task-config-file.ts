@@ -81,9 +81,9 @@ export function inGroup(
 }
 
 /** Returns warnings about credentials in this environment that the hub does not have; older runners read them here. */
-export function notKept(
+export function notStored(
   request: CreateTasksInput,
-  kept: ReadonlySet<string>,
+  stored: ReadonlySet<string>,
   env: NodeJS.ProcessEnv = process.env,
 ): string[] {
   const tasks = 'tasks' in request && request.tasks !== undefined ? request.tasks : [request.task!]
@@ -94,7 +94,7 @@ export function notKept(
     ]),
   )
   return [...names]
-    .filter((name) => env[name] && !kept.has(name))
+    .filter((name) => env[name] && !stored.has(name))
     .map(
       (name) =>
         `warning: ${name} of this environment is not used. Store it at the hub: errand secrets set ${name}`,

@@ -9,7 +9,7 @@ import { hubOptions } from '../../option-values.ts'
 import { jsonText } from '../../print.ts'
 import { lineText } from '../../render/terminal-text.ts'
 import { colorChoice, showOptions } from '../../run-options.ts'
-import { type Configured, configured, inGroup, notKept } from './task-config-file.ts'
+import { type Configured, configured, inGroup, notStored } from './task-config-file.ts'
 import { readTaskFile } from './task-file.ts'
 import { followTask, followTasks } from './task-follow.ts'
 
@@ -75,8 +75,8 @@ export const taskRun = command({
     const given =
       pool === undefined ? request : inGroup(request, pool, await client.runners.groups(), options.config!)
     if (options.config !== undefined) {
-      const kept = new Set((await client.secrets.list({})).secrets.map(({ name }) => name))
-      for (const warning of notKept(given, kept)) process.stderr.write(`${lineText(warning)}\n`)
+      const stored = new Set((await client.secrets.list({})).secrets.map(({ name }) => name))
+      for (const warning of notStored(given, stored)) process.stderr.write(`${lineText(warning)}\n`)
     }
     const { tasks } = await client.tasks.create(given, { idempotencyKey: randomUUID() }).catch((error) => {
       if (!json) reportFaults(error)

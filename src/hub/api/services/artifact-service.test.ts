@@ -188,8 +188,8 @@ test('a file that is removed gives its room back, unless another one has the sam
 test('what is stored is there for the next process, and what nobody was told of is not for long', async (t) => {
   const data = mkdtempSync(join(tmpdir(), 'errand-stored-'))
   t.after(() => rmSync(data, { recursive: true, force: true }))
-  const kept = { data, database: join(data, 'errand.db') }
-  const before = await storing(t, kept)
+  const stored = { data, database: join(data, 'errand.db') }
+  const before = await storing(t, stored)
   const { uri } = (await before.post('text', { query: '?name=a', headers: before.raw })).json
   const { token } = before.ann
   await before.close()
@@ -198,7 +198,7 @@ test('what is stored is there for the next process, and what nobody was told of 
   const orphan = join(data, 'artifacts', user!, task!, sha256('orphan'))
   for (const file of [orphan, join(data, 'artifacts/.incoming/half')]) writeFileSync(file, 'orphan')
 
-  const after = await testingHub(t, kept)
+  const after = await testingHub(t, stored)
   const again = await after.call('GET', `/api/store/artifacts/${idOf(uri)}`, token)
   assert.equal(again.text, 'text')
   assert.equal(await after.stored.sweep(Date.now() + 25 * 3_600_000), 1)

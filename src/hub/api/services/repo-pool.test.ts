@@ -88,12 +88,12 @@ test('a lease is its own, of its tenant and user, and is over when its runner sa
 test('the next process of a hub knows the leases of the one before', async (t) => {
   const data = mkdtempSync(join(tmpdir(), 'errand-pool-'))
   t.after(() => rmSync(data, { recursive: true, force: true }))
-  const kept = { data, database: join(data, 'errand.db') }
-  const before = await pooling(t, kept)
+  const stored = { data, database: join(data, 'errand.db') }
+  const before = await pooling(t, stored)
   const { slot_id, fence } = (await before.allocate()).json
   const { token } = before.ann
   await before.close()
-  const after = await testingHub(t, kept)
+  const after = await testingHub(t, stored)
   for (const [id, runner] of before.asks.slots) after.host.asks.slots.set(id, runner)
   const body = { repo_url, required_by: '7' }
   const again = await after.call('POST', '/api/pool/slots/allocate', token, body)
