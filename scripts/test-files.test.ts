@@ -237,7 +237,7 @@ test('tests have the same environment on each machine: no colours, no terminal, 
   const { folder, start } = project(t, { 'a.test.ts': shows })
   mkdirSync(join(folder, 'home'))
   const home = join(folder, 'home')
-  const given = {
+  const files = {
     HOME: home,
     TMPDIR: home,
     TZ: 'Pacific/Chatham',
@@ -245,7 +245,7 @@ test('tests have the same environment on each machine: no colours, no terminal, 
     LANG: 'de_DE.UTF-8',
   }
   const colours = { FORCE_COLOR: '3', TERM: 'xterm-256color', NODE_OPTIONS: '--no-warnings' }
-  const { finished } = start({ ...given, ...colours }, (command) => [
+  const { finished } = start({ ...files, ...colours }, (command) => [
     ...['/usr/bin/script', '-qec'],
     ...[`umask 077; ${command}`, '/dev/null'],
   ])

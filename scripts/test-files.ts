@@ -215,11 +215,11 @@ function noteRejections(folder: string): { preload: string; noted(): string[] } 
   const notes = join(folder, 'unhandled')
   const preload = join(folder, 'note-unhandled.cjs')
   const support = join(import.meta.dirname, '../test/support/unhandled-rejections.cjs')
-  const given = [preload, notes].map((path) => JSON.stringify(path)).join(', ')
+  const modules = [preload, notes].map((path) => JSON.stringify(path)).join(', ')
   mkdirSync(notes)
   // Programs that a test starts as another user write here too.
   chmodSync(notes, 0o1777)
-  writeFileSync(preload, `require(${JSON.stringify(support)})(${given})\n`)
+  writeFileSync(preload, `require(${JSON.stringify(support)})(${modules})\n`)
   return {
     preload,
     noted: () =>

@@ -43,8 +43,8 @@ export async function dashboards(hub: BenchHub): Promise<Row[]> {
 async function manyPages(hub: BenchHub, runId: string): Promise<Row[]> {
   // Warm up first, so that only the cost of the pages is measured.
   await underLoad(hub)
-  const given = { url: hub.url, count: PAGES, runId, username: 'pages', password }
-  const child = spawn(process.execPath, [program, JSON.stringify(given)], {
+  const config = { url: hub.url, count: PAGES, runId, username: 'pages', password }
+  const child = spawn(process.execPath, [program, JSON.stringify(config)], {
     stdio: ['pipe', 'pipe', 'inherit'],
   })
   try {

@@ -20,7 +20,7 @@ type StepArgs = Record<string, unknown>
  * Makes a run that asks an agent: a workflow of one step. `attached`: the attachments that it names. Throws
  * `body_too_large`, `invalid_argument`.
  */
-export function agentRun(given: AgentRequestInput, attached: readonly Attachment[] = []) {
+export function agentRun(request: AgentRequestInput, attached: readonly Attachment[] = []) {
   const {
     attachments: ids = [],
     env,
@@ -35,7 +35,7 @@ export function agentRun(given: AgentRequestInput, attached: readonly Attachment
     network,
     image,
     ...args
-  } = AgentRequest.parse(given)
+  } = AgentRequest.parse(request)
   checkPromptSize(args.prompt)
   if (ids.length > 0 && attached.length === 0)
     throw new ErrandError(

@@ -30,8 +30,8 @@ const checkpoint: Checkpoint = {
   ...{ start: sha('a'), tip: sha('b'), artifact_id: '7.1', run_id: 'run_before', next: 'push' },
 }
 
-function workflowOf(given: Partial<TaskInput> = {}, ask: Partial<TaskRunAsk> = {}): Workflow {
-  const task = Task.parse({ title: 'Mend it', repo_url: 'https://git.example/shop/web', ...given })
+function workflowOf(overrides: Partial<TaskInput> = {}, ask: Partial<TaskRunAsk> = {}): Workflow {
+  const task = Task.parse({ title: 'Mend it', repo_url: 'https://git.example/shop/web', ...overrides })
   const { workflow } = taskRun(task, { id: 'task_1', number: 1, stage: 'check', now_ms: 5000, ...ask })
   const checked = checkWorkflow(workflow, { catalog })
   assert.deepEqual(checked.problems, [])
@@ -193,8 +193,8 @@ test('whatever a task says, no variable of the run is read in its texts', () => 
 })
 
 test('work that has failed is kept, and pushed only where that is asked for', () => {
-  const ends = (given: Partial<TaskInput>, vars: Record<string, string>) =>
-    run({ ...workflowOf(given), steps: workflowOf(given).finally! }, vars)
+  const ends = (overrides: Partial<TaskInput>, vars: Record<string, string>) =>
+    run({ ...workflowOf(overrides), steps: workflowOf(overrides).finally! }, vars)
   const failed = { ERRAND_RUN_STATUS: 'failed', START_SHA: sha('a') }
   assert.deepEqual(ends({}, failed), ['keep'])
   assert.equal(step(workflowOf(), 'keep').args.snapshot, undefined)
@@ -247,8 +247,8 @@ test('the agent acp has the program that the task names, and the key of its mode
 test("the hub's playbooks for the task's skill, and for any, go with a task that does not say how it is tested", () => {
   const of = (name: string, required_skill?: string) => ({ name, required_skill, steps: [] })
   const playbooks = [of('any'), of('go', 'go'), of('rust', 'rust')]
-  const sent = (given: Partial<TaskInput>) =>
-    (step(workflowOf(given, { playbooks }), 'test').args.playbooks as { name: string }[] | undefined)?.map(
+  const sent = (overrides: Partial<TaskInput>) =>
+    (step(workflowOf(overrides, { playbooks }), 'test').args.playbooks as { name: string }[] | undefined)?.map(
       ({ name }) => name,
     )
   assert.deepEqual([sent({ required_skill: 'go' }), sent({})], [['any', 'go'], ['any']])
@@ -290,13 +290,13 @@ test('reviewers are asked again only where an earlier try may not have come to i
 })
 
 test('a try for what was said of its pull request is told that, and adds to what is pushed', () => {
-  const given = { commits: 'squash', plan: true } as const
+  const input = { commits: 'squash', plan: true } as const
   const ask = { checkpoint, stage: 'implement', feedback: 'Checks failed: $' + '{HOME}' } as const
-  const workflow = workflowOf(given, ask)
+  const workflow = workflowOf(input, ask)
   assert.deepEqual(names(workflow).slice(0, 5), [...first, 'implement', 'carry'])
   const lookup = lookupIn({})
   const { prompt } = fillArgs(step(workflow, 'implement').args, [], lookup) as { prompt: string }
   assert.match(prompt, /Checks failed: \$\{HOME\}/)
   assert.equal(step(workflow, 'carry').args.commits, 'keep')
-  assert.equal(step(workflowOf(given, { checkpoint }), 'keep')?.args.commits ?? 'squash', 'squash')
+  assert.equal(step(workflowOf(input, { checkpoint }), 'keep')?.args.commits ?? 'squash', 'squash')
 })

@@ -120,10 +120,10 @@ export async function runCommand(name: string, spec: Command, argv: string[]): P
 
 const helpHint = (name: string): string => `run "errand ${name} --help" for its options`
 
-function unknownOption(name: string, given: string, options: Options): UsageError {
+function unknownOption(name: string, option: string, options: Options): UsageError {
   const known = Object.keys(options).map((option) => `--${option}`)
-  const hint = didYouMean(given, known, helpHint(name))
-  return new UsageError(`"errand ${name}" has no option ${given}`, hint)
+  const hint = didYouMean(option, known, helpHint(name))
+  return new UsageError(`"errand ${name}" has no option ${option}`, hint)
 }
 
 function checkArgs(name: string, spec: Command, args: string[]): void {

@@ -24,12 +24,12 @@ export const fileOption = {
 } as const
 
 export function fileArgument(option: string | undefined, args: readonly string[]): string {
-  const given = option ?? args[0]
+  const file = option ?? args[0]
   if (option !== undefined && args.length > 0)
     throw new UsageError(`both --file and "${args[0]}" name a workflow file`, 'name only one')
-  if (given === undefined)
+  if (file === undefined)
     throw new UsageError('no workflow file given', 'name one, or write - for standard input')
-  return given
+  return file
 }
 
 /** Reads a workflow from a file, or from standard input for `-`. Throws `bad_request`. */

@@ -6,7 +6,7 @@ import {
   allowedHosts,
   botEnvironment,
   clientEnvironment,
-  givenTokens,
+  configuredTokens,
   leaseOf,
   outputLimits,
   runnerEnvironment,
@@ -137,10 +137,10 @@ test('the quota of bots is read under both names, and checked', () => {
 
 test("the operator's own tokens are read under both names; a short one is refused without being told", () => {
   const [client, runner] = ['a client token of 16', 'x'.repeat(16)].map((text) => text.replaceAll(' ', '-'))
-  assert.deepEqual(givenTokens({ CLIENT_TOKEN: client, GLOBAL_WORKER_TOKEN: runner }), { client, runner })
-  assert.deepEqual(givenTokens({}), { client: undefined, runner: undefined })
+  assert.deepEqual(configuredTokens({ CLIENT_TOKEN: client, GLOBAL_WORKER_TOKEN: runner }), { client, runner })
+  assert.deepEqual(configuredTokens({}), { client: undefined, runner: undefined })
   assert.throws(
-    () => givenTokens({ CLIENT_TOKEN: 'short' }),
+    () => configuredTokens({ CLIENT_TOKEN: 'short' }),
     ({ message }: Error) => message.startsWith('CLIENT_TOKEN is not') && !message.includes('short'),
   )
 })
@@ -156,8 +156,8 @@ test('names of the hub are read one by one; what is no name is refused', () => {
 
 test('trusted proxies are addresses and ranges; what is neither is refused at the start', () => {
   assert.deepEqual(trustedProxies({}), [])
-  const given = { ERRAND_TRUSTED_PROXIES: ' 127.0.0.1, 10.0.0.0/8,fd00::/8,' }
-  assert.deepEqual(trustedProxies(given), ['127.0.0.1', '10.0.0.0/8', 'fd00::/8'])
+  const env = { ERRAND_TRUSTED_PROXIES: ' 127.0.0.1, 10.0.0.0/8,fd00::/8,' }
+  assert.deepEqual(trustedProxies(env), ['127.0.0.1', '10.0.0.0/8', 'fd00::/8'])
   for (const wrong of ['proxy.example', '10.0.0.0/33', '10.0.0.1:80', '*'])
     assert.throws(() => trustedProxies({ ERRAND_TRUSTED_PROXIES: `127.0.0.1,${wrong}` }), {
       code: 'bad_request',

@@ -101,13 +101,13 @@ test('the environment counts before the file, also by the names that it had', ()
 
 test('a task says more than the configuration, and no default of a task hides it', () => {
   const config = readTaskConfig('llm: {model: a, max_tokens: 5}\nmax_memory_mb: 100\n', 'c.yaml')
-  const given = withTaskConfig(
+  const parsed = withTaskConfig(
     { title: 'x', llm: { model: 'b' }, limits: { processes: 7 }, timeout_seconds: 5 },
     config,
   )
-  assert.deepEqual(given.llm, { model: 'b', max_tokens: 5 })
-  assert.deepEqual(given.limits, { memory: '100MB', processes: 7 })
-  assert.equal(given.timeout_seconds, 5)
+  assert.deepEqual(parsed.llm, { model: 'b', max_tokens: 5 })
+  assert.deepEqual(parsed.limits, { memory: '100MB', processes: 7 })
+  assert.equal(parsed.timeout_seconds, 5)
   assert.equal(Task.parse(withTaskConfig({ title: 'x' }, readTaskConfig('', 'c.yaml'))).timeout_seconds, 1800)
 })
 

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type ActionCatalog, builtinActions } from '../contract/actions.ts'
-import type { GivenInput } from '../contract/agent.ts'
+import type { NewInput } from '../contract/agent.ts'
 import type { StreamName } from '../contract/attempt.ts'
 import { ErrandError } from '../contract/errors.ts'
 import type { RunEvent, StepPhase } from '../contract/events.ts'
@@ -84,8 +84,8 @@ export class Engine implements EngineFace {
     const boxed = withCheckoutToken(unlocked, secret)
     const plan = boxed === loaded.workflow ? loaded : this.#loader.again(boxed)
     if (this.#runSecrets === undefined) return this.#runs.begin(plan, submission, {})
-    const given = new Set(Object.keys(submission.vars ?? {}))
-    const { workflow, values } = sealedEnv(plan.workflow, given, this.#catalog)
+    const names = new Set(Object.keys(submission.vars ?? {}))
+    const { workflow, values } = sealedEnv(plan.workflow, names, this.#catalog)
     if (workflow === plan.workflow) return this.#runs.begin(plan, submission, {})
     const secrets = { ...values, ...submission.secrets }
     return this.#runs.begin(this.#loader.again(workflow), { ...submission, secrets }, {})
@@ -230,8 +230,8 @@ export class Engine implements EngineFace {
     await open.answer(...answer)
   }
 
-  async input(runId: string, given: GivenInput, to: InputAddress = {}): Promise<{ input_id: string }> {
-    return { input_id: await (await this.#runs.open(runId)).give(given, to) }
+  async input(runId: string, newInput: NewInput, to: InputAddress = {}): Promise<{ input_id: string }> {
+    return { input_id: await (await this.#runs.open(runId)).give(newInput, to) }
   }
 
   share(runId: string, change: ShareChange): Promise<readonly Share[]> {

@@ -9,7 +9,7 @@ import { issueAddress, repositoryAddress } from './address.ts'
 import { mayWrite } from './forge.ts'
 import { type EnsuredPullInput, ensureComment, ensurePull } from './idempotent.ts'
 import { openForge, recogniseForge } from './open-forge.ts'
-import { givenToken } from './token-source.ts'
+import { fixedToken } from './token-source.ts'
 
 /** Starts a forge with a repository that has a branch `work` besides `main`, and a driver with a write token. */
 async function world(t: TestContext, flavour: Flavour) {
@@ -27,7 +27,7 @@ async function world(t: TestContext, flavour: Flavour) {
   const waits: number[] = []
   const open = (token: string | undefined, at = path) =>
     openForge(found, at, {
-      tokens: givenToken(token),
+      tokens: fixedToken(token),
       timeoutMs: 5_000,
       wait: async (ms, signal) => {
         signal?.throwIfAborted()

@@ -10,7 +10,7 @@ import { ForgeHost } from '../contract/tasks/forge.ts'
 import { repositoryAddress } from './address.ts'
 import { ForgeHttp, type ForgeHttpOptions } from './forge-http.ts'
 import { openForge, recogniseForge } from './open-forge.ts'
-import { givenToken } from './token-source.ts'
+import { fixedToken } from './token-source.ts'
 
 const path = 'acme/app'
 
@@ -30,7 +30,7 @@ async function github(t: TestContext, options: Partial<ForgeHttpOptions> = {}) {
   const waits: number[] = []
   const found = await recogniseForge(repositoryAddress(`${standIn.url}/${path}`))
   const forge = openForge(found, path, {
-    tokens: givenToken(token),
+    tokens: fixedToken(token),
     wait: async (ms) => waits.push(ms),
     ...options,
   })
@@ -166,7 +166,7 @@ test('a list that goes on for ever is read to a limit', async (t) => {
   const http = new ForgeHttp({
     name: 'It',
     apiUrl: url,
-    tokens: givenToken(undefined),
+    tokens: fixedToken(undefined),
     authorization: String,
   })
   assert.equal((await http.pages(z.array(z.number()), '/list')).length, 10)

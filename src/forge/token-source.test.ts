@@ -91,11 +91,11 @@ test('permissions that are left out are known before anything is tried', async (
 test('a wrong key and an App that is not installed are told', async (t) => {
   const { standIn, made } = await app(t, write)
   const { apiUrl } = standIn
-  const given = { apiUrl, appId: made.appId, repository: 'acme/app', permissions: write }
-  assert.throws(() => new GithubAppTokens({ ...given, privateKey: 'nonsense' }), { code: 'invalid_argument' })
+  const options = { apiUrl, appId: made.appId, repository: 'acme/app', permissions: write }
+  assert.throws(() => new GithubAppTokens({ ...options, privateKey: 'nonsense' }), { code: 'invalid_argument' })
   const { privateKey } = standIn.makeApp([])
-  await assert.rejects(new GithubAppTokens({ ...given, privateKey }).token(), { code: 'repo_auth' })
+  await assert.rejects(new GithubAppTokens({ ...options, privateKey }).token(), { code: 'repo_auth' })
   standIn.makeRepository('acme/third', { files: { a: '1' } })
-  const third = new GithubAppTokens({ ...given, privateKey: made.privateKey, repository: 'acme/third' })
+  const third = new GithubAppTokens({ ...options, privateKey: made.privateKey, repository: 'acme/third' })
   await assert.rejects(third.token(), { code: 'repo_not_found' })
 })

@@ -16,7 +16,7 @@ export interface TokenSource {
 }
 
 /** Returns a source with one fixed token. */
-export const givenToken = (token: string | undefined): TokenSource => ({ token: async () => token })
+export const fixedToken = (token: string | undefined): TokenSource => ({ token: async () => token })
 
 export interface GithubAppOptions
   extends Pick<ForgeHttpOptions, 'fetch' | 'wait' | 'retryCount' | 'timeoutMs'> {

@@ -21,14 +21,14 @@ export function isSigned(
 ): boolean {
   if (secret === '') return false
   if (kind === 'github') {
-    const given = /^sha256=([0-9a-f]{64})$/i.exec(one(headers['x-hub-signature-256']))?.[1]
-    return isHmac(given, body, secret)
+    const signature = /^sha256=([0-9a-f]{64})$/i.exec(one(headers['x-hub-signature-256']))?.[1]
+    return isHmac(signature, body, secret)
   }
   if (kind === 'gitea')
     return isHmac(one(headers['x-forgejo-signature']) || one(headers['x-gitea-signature']), body, secret)
   if (headers['webhook-signature'] !== undefined) return isStandardSigned(headers, body, secret, nowMs)
-  const given = one(headers['x-gitlab-token'])
-  return given !== '' && same(sha256(given), sha256(secret))
+  const token = one(headers['x-gitlab-token'])
+  return token !== '' && same(sha256(token), sha256(secret))
 }
 
 /** Checks a signature by https://www.standardwebhooks.com; `secret` is `whsec_` plus base64, or any other text. */
@@ -55,9 +55,9 @@ export const deliveryId = (headers: Headers): string | undefined =>
     .map((name) => one(headers[name]))
     .find((id) => id !== '')
 
-function isHmac(given: string | undefined, body: Uint8Array, secret: string): boolean {
-  if (given === undefined || !/^[0-9a-f]{64}$/i.test(given)) return false
-  return same(Buffer.from(given, 'hex'), createHmac('sha256', secret).update(body).digest())
+function isHmac(signature: string | undefined, body: Uint8Array, secret: string): boolean {
+  if (signature === undefined || !/^[0-9a-f]{64}$/i.test(signature)) return false
+  return same(Buffer.from(signature, 'hex'), createHmac('sha256', secret).update(body).digest())
 }
 
 const sha256 = (text: string): Buffer => createHash('sha256').update(text).digest()

@@ -8,7 +8,7 @@ import { lostDatabase, openSqliteStores, startAnew } from '../stores/sqlite/open
 import type { SqliteStores } from '../stores/sqlite/stores.ts'
 import { Auth } from './auth/auth.ts'
 import type { LoginLimits } from './auth/login-limit.ts'
-import { keepGivenTokens, ownToken } from './auth/tokens.ts'
+import { storeConfiguredTokens, ownToken } from './auth/tokens.ts'
 import type { Secrets } from './secrets.ts'
 
 export interface StoresOptions {
@@ -39,7 +39,7 @@ export async function openStores({ data, database, isNew, log }: StoresOptions):
 export interface AuthParts {
   accounts: AccountStore
   secrets: Pick<Secrets, 'ofHub'>
-  givenTokens?: { client?: string; runner?: string }
+  configuredTokens?: { client?: string; runner?: string }
   loginLimits?: LoginLimits
   log: Log
 }
@@ -48,18 +48,18 @@ export interface AuthParts {
 export async function openAuth({
   accounts,
   secrets,
-  givenTokens = {},
+  configuredTokens: givenTokens = {},
   loginLimits,
   log,
 }: AuthParts): Promise<Auth> {
-  await keepGivenTokens(accounts, givenTokens)
-  const given = Object.values(givenTokens).filter((text) => text !== undefined)
+  await storeConfiguredTokens(accounts, givenTokens)
+  const texts = Object.values(givenTokens).filter((text) => text !== undefined)
   const secret = await secrets.ofHub('sessions', ({ message, hint = '' }) =>
     log(`Log-ins from before have ended, and those from now on end with this process: ${message} ${hint}`, {
       level: 'warn',
     }),
   )
-  return new Auth({ accounts, secret, given, loginLimits })
+  return new Auth({ accounts, secret, given: texts, loginLimits })
 }
 
 /** Creates the folder. A file in its place would block the end of every run. */

@@ -255,7 +255,7 @@ export class Secrets implements SecretSource, RunSecrets {
    */
   async reseal(): Promise<number> {
     const secrets = await this.#store.list({})
-    if (secrets.every(isOfHub) && !this.#keys.given) return 0
+    if (secrets.every(isOfHub) && !this.#keys.isConfigured) return 0
     const keys = this.#keys.keys({ make: false })
     const [key] = keys.all
     const isKnown = ({ key_id }: StoredSecret) => keys.all.some(({ id }) => id === key_id)

@@ -158,7 +158,7 @@ export interface HubOptions {
   /** Settings for groups that provision their runners. If absent, none do. */
   makers?: Pick<MakersOptions, 'runner' | 'env' | 'patience'>
   /** Tokens that the operator has chosen. */
-  givenTokens?: { client?: string; runner?: string }
+  configuredTokens?: { client?: string; runner?: string }
   /** Absent to create neither a first user nor tokens of this machine. */
   own?: OwnAccess
   log: Log

@@ -47,8 +47,8 @@ test("the task's own comes first, then test_commands, the repository's, the hub'
     ],
     [{}, { 'go.mod': '' }, 'hub', 'Playbook "hub" from the hub; the repository has no matching playbook.'],
   ]
-  for (const [task, given, source, why] of cases) {
-    const chosen = await choose(task, given, { hub })
+  for (const [task, names, source, why] of cases) {
+    const chosen = await choose(task, names, { hub })
     assert.deepEqual([chosen.source, chosen.why], [source, why])
   }
   const found = await choose({}, { 'go.mod': '' })

@@ -96,8 +96,8 @@ async function target(t: TestContext, more: Record<string, string>): Promise<Tar
     PROGRAMS: agents,
     OWN: 'ERRAND_SANDBOX_IMAGE' in more ? '/etc/shadow /sys/kernel /root' : '',
   }
-  const given = Object.entries(variables).map(([name, value]) => `export ${name}='${value}'\n`)
-  return { errand, work, env, script: given.join('') + attack, marker, events }
+  const assignments = Object.entries(variables).map(([name, value]) => `export ${name}='${value}'\n`)
+  return { errand, work, env, script: assignments.join('') + attack, marker, events }
 }
 
 /** Returns the files and folders of the hub and its runner, down to two levels. */

@@ -44,7 +44,7 @@ test('prompts given as the run of an agent ends, and its hub is killed, are carr
       call(`/api/runs/${runId}/input`, { prompt: `say ${input_id}`, input_id }).catch(() => undefined),
     )
 
-  const given: string[] = []
+  const prompts: string[] = []
   const random = seeded()
   for (let round = 0; round < ROUNDS; round++) {
     const words = ['agent', '--hub', '--detach', `say begun\nwait go${round}`, '--cwd', work]
@@ -54,7 +54,7 @@ test('prompts given as the run of an agent ends, and its hub is killed, are carr
       (await events(runId)).some((event) => event.type === 'agent.update' && event.update.kind === 'message'),
     )
     const inputs = ['a', 'b', 'c'].map((name) => `${name}${round}`)
-    given.push(...inputs)
+    prompts.push(...inputs)
     // Sleeps: each order of the prompts, the end and the kill must be possible.
     const later = (name: string) => sleep(random.between(0, 120)).then(() => give(runId, name))
     // Sleeps: see above.
@@ -81,7 +81,7 @@ test('prompts given as the run of an agent ends, and its hub is killed, are carr
     )
     said.push(...(texts.join('').replaceAll('begun', '').match(/../g) ?? []))
   }
-  assert.deepEqual(said.sort(), given.sort())
+  assert.deepEqual(said.sort(), prompts.sort())
 })
 
 test('a command that goes on with a run follows its prompt to the run that has it', async (t) => {

@@ -254,8 +254,8 @@ test('tasks end as their agents say, by what is protected, and with another plan
     { ...shared, task_id: 'cannot', title: 'cannot' },
   ]
   writeFileSync(file, JSON.stringify({ tasks }))
-  const given = await programs.call('task', 'run', file, '--detach')
-  assert.equal(given.code, 0, given.stderr)
+  const started = await programs.call('task', 'run', file, '--detach')
+  assert.equal(started.code, 0, started.stderr)
   const view = async (id: string) => await programs.client.tasks.get(id)
   const asks = (plan: string) => async () => {
     const { state, message } = await view('planned')

@@ -8,7 +8,7 @@ import { repositoryAddress } from '../../src/forge/address.ts'
 import type { Forge } from '../../src/forge/forge.ts'
 import { type EnsuredPullInput, ensureComment, ensurePull } from '../../src/forge/idempotent.ts'
 import { openForge, recogniseForge } from '../../src/forge/open-forge.ts'
-import { givenToken } from '../../src/forge/token-source.ts'
+import { fixedToken } from '../../src/forge/token-source.ts'
 import { isSigned } from '../../src/forge/webhook-signatures.ts'
 import { eventually } from '../support/errand-command.ts'
 import { type Gitea, giteaMissing, startGitea } from '../support/forge/gitea/gitea.ts'
@@ -23,7 +23,7 @@ let token: string
 const repo = '/repos/ada/shop'
 const open = async (token: string | undefined, path = 'ada/shop'): Promise<Forge> =>
   openForge(await recogniseForge(repositoryAddress(`${gitea.url}/${path}`)), path, {
-    tokens: givenToken(token),
+    tokens: fixedToken(token),
   })
 let forge: Forge
 let readers: string
@@ -107,8 +107,8 @@ test("an issue's text, labels, who gave them and the talk below it are told", { 
   )
   assert.equal(await forge.labelling(number, 'errand'), undefined)
   await forge.addLabels({ kind: 'issue', number }, ['errand'])
-  const given = await forge.labelling(number, 'errand')
-  assert.deepEqual([given?.by.login, given?.right, given?.title], ['errand', 'admin', 'Make it so'])
+  const labelling = await forge.labelling(number, 'errand')
+  assert.deepEqual([labelling?.by.login, labelling?.right, labelling?.title], ['errand', 'admin', 'Make it so'])
   const { issues } = await forge.labelledIssues('errand', {})
   assert.deepEqual(
     issues.map((issue) => issue.number),

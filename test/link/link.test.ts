@@ -480,9 +480,9 @@ test('two tenants with a runner of one id each have their own work done by it', 
   assert.deepEqual(start(tenants[0]!, 'work').whys, ['runner "r1" is draining'])
   const more = start(tenants[1]!, 'work')
   await until('the other tenant goes on', () => more.end?.outcome === 'success')
-  const given = (tenant: string) =>
+  const startFor = (tenant: string) =>
     hub.fleet.runners.attempts({ tenant, id: 'r1' }).map(({ run_id }) => run_id)
-  assert.deepEqual([given('acme'), given('other')], [[held.spec.run_id], [attempt.spec.run_id]])
+  assert.deepEqual([startFor('acme'), startFor('other')], [[held.spec.run_id], [attempt.spec.run_id]])
   assert.equal(await hub.fleet.runners.remove({ tenant: 'acme', id: 'r1' }), true)
   await assert.rejects(removed!.done, { code: 'forbidden' })
   await until('what it had is lost', () => held.end?.reason === 'lost')

@@ -39,10 +39,10 @@ async function opened(
   {
     lostAfter = '60s',
     alone = false,
-    cluster: given,
+    cluster: options,
   }: { lostAfter?: string; alone?: boolean; cluster?: TestKubernetes } = {},
 ): Promise<Opened> {
-  const cluster = given ?? (await kubernetesFor(t, { alone }))
+  const cluster = options ?? (await kubernetesFor(t, { alone }))
   // Only now: until the cluster is held, other tests may end its programs.
   await takeImage(image)
   const { namespace } = cluster

@@ -298,8 +298,8 @@ describe('a service of models that a step has named', () => {
       ['169.254.169.254', 80, rules('models')],
       ['fd00:ec2::254', 80, opened],
     ]
-    for (const [host, port, given] of closed)
-      await assert.rejects(look(target(host, port), given), { why: 'private_address' }, host)
+    for (const [host, port, path] of closed)
+      await assert.rejects(look(target(host, port), path), { why: 'private_address' }, host)
     await assert.rejects(look(target('hub.test', 3000), rules('all', ['hub.test:3000'])), {
       why: 'own_address',
     })

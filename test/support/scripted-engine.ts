@@ -49,8 +49,8 @@ export function scriptedEngine(
   const submit: World['submit'] = async (steps, more = {}, submission = {}) =>
     (await engine.submit({ workflow: { version: 'v0.1', name: 'test', steps, ...more }, ...submission }))
       .run_id
-  const play: World['play'] = async (...given) => {
-    const runId = await submit(...given)
+  const play: World['play'] = async (...args) => {
+    const runId = await submit(...args)
     await engine.done(runId)
     return engine.view(runId)
   }

@@ -162,8 +162,8 @@ test('each printed command is taken by the command line as it was meant', async 
     assert.ok(command)
     const [call, ...more] = calls(command)
     assert.equal(more.length, 0, command)
-    const { name: found, args: given, values: options } = await parsed(call!.argv)
-    assert.deepEqual([found, given, { ...options }], [name, args, values], command)
+    const { name: found, args: provided, values: options } = await parsed(call!.argv)
+    assert.deepEqual([found, provided, { ...options }], [name, args, values], command)
     if (action.do === 'start') assert.equal(call!.input, yaml)
   }
 })

@@ -113,7 +113,7 @@ test('people settle where they are told, their tokens and password, and admins w
     await row.getByText('active').waitFor()
 
     // A lost password: a new one is shown once and ends the sessions. A logout by an admin ends them too.
-    const login = (given: string) => client.auth.login('bob', given)
+    const login = (password: string) => client.auth.login('bob', password)
     const { token: before } = await login(password)
     await row.getByRole('button', { name: 'More for bob' }).click()
     await row.getByRole('button', { name: 'New password…' }).click()

@@ -28,7 +28,7 @@ export type Path = keyof Addresses
 export interface Page {
   path: string
   /** Parses the search part of an address. */
-  search?: (given: Search) => object
+  search?: (current: Search) => object
   /** The path to go to instead. */
   leads?: string
   /** The page needs no login. */
@@ -216,9 +216,9 @@ export interface Goal<To extends Path, From extends Path> {
 
 function hrefTo<To extends Path, From extends Path>({ to, params, search = {}, hash = '' }: Goal<To, From>) {
   const was = (navigation.place?.found ?? none) as Addresses[From]
-  const given = typeof search === 'function' ? (search as (was: Addresses[From]) => object)(was) : search
+  const next = typeof search === 'function' ? (search as (was: Addresses[From]) => object)(was) : search
   const path = to === undefined ? here().path : fillPath(to, params)
-  return hrefOf(path, given, typeof hash === 'function' ? hash(here().hash) : hash)
+  return hrefOf(path, next, typeof hash === 'function' ? hash(here().hash) : hash)
 }
 
 /** Returns a stable function that goes to an address. `from` says which page's search is changed. */

@@ -106,7 +106,7 @@ function InputField({ input, value, fault, change }: FieldProps) {
   const shared = { label: name, note: description, error: fault, tag: tagOf(input) }
   const choices = type === 'boolean' ? ['true', 'false'] : input.enum?.map(String)
   const left = fallback === undefined ? 'none' : String(fallback)
-  const given = (text: string) => change(text === '' ? undefined : text)
+  const onText = (text: string) => change(text === '' ? undefined : text)
   // A value that does not fit the choices stays visible in a text field.
   if (choices !== undefined && (value === undefined || choices.includes(value))) {
     if (choices.length > FEW)
@@ -114,7 +114,7 @@ function InputField({ input, value, fault, change }: FieldProps) {
         <ChoiceField
           {...shared}
           value={value ?? ''}
-          change={given}
+          change={onText}
           options={[
             { value: '', word: fallback === undefined ? 'choose…' : `${left} (as in the file)` },
             ...choices.map((one) => ({ value: one, word: one })),
@@ -148,7 +148,7 @@ function InputField({ input, value, fault, change }: FieldProps) {
       name={name}
       mono
       value={value ?? ''}
-      change={given}
+      change={onText}
       placeholder={fallback === undefined ? undefined : String(fallback)}
     />
   )

@@ -167,7 +167,7 @@ function Workbench({ search, draft: first, emptied: atFirst, began }: WorkbenchP
       } else {
         const body = {
           yaml: empty.reduce((all, name) => filled(all, name, secrets[name]!), text),
-          vars: { ...plain, ...given(secrets, secretNames) },
+          vars: { ...plain, ...secretsOf(secrets, secretNames) },
           repository: draft.repository,
         }
         const whole = JSON.stringify(body)
@@ -299,7 +299,7 @@ const asApiError = (error: unknown): ApiError =>
 const plainOf = (values: Record<string, string>, secret: readonly string[]) =>
   Object.fromEntries(Object.entries(values).filter(([name]) => !secret.includes(name)))
 
-const given = (secrets: Record<string, string>, names: readonly string[]) =>
+const secretsOf = (secrets: Record<string, string>, names: readonly string[]) =>
   Object.fromEntries(names.flatMap((name) => (secrets[name] ? [[name, secrets[name]]] : [])))
 
 /** Matches the line of `env` from which a credential was removed, as the hub writes it. */

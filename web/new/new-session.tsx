@@ -166,12 +166,12 @@ function SessionForm({ from, first }: { from: string | undefined; first: Before 
   }
   const chosen = agents.find(({ name }) => name === agent)
   const attach = files.map(({ name }) => name)
-  const given = { attach, agent, model: model.trim(), repo: repo.trim(), ref: ref.trim() }
+  const values = { attach, agent, model: model.trim(), repo: repo.trim(), ref: ref.trim() }
   return (
     <>
       <NewHead title="New session" kind="agent">
         <CopyButton
-          text={asCommand({ do: 'ask', prompt, permissions, ...given })!}
+          text={asCommand({ do: 'ask', prompt, permissions, ...values })!}
           label="Copy as CLI"
           word="Copy as CLI"
         />

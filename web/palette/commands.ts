@@ -16,14 +16,14 @@ export interface Command {
 }
 
 /** Commands for the page's content, by the name of the part that offers them. */
-const given = new Map<string, readonly Command[]>()
+const pageCommands = new Map<string, readonly Command[]>()
 const watchers = new Set<() => void>()
 let all: readonly Command[] = []
 
 function change(name: string, commands: readonly Command[] | undefined): void {
-  if (commands === undefined) given.delete(name)
-  else given.set(name, commands)
-  all = [...given.values()].flat()
+  if (commands === undefined) pageCommands.delete(name)
+  else pageCommands.set(name, commands)
+  all = [...pageCommands.values()].flat()
   for (const watcher of watchers) watcher()
 }
 

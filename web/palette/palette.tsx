@@ -126,9 +126,9 @@ export function Palette(props: Props) {
   const [busy, setBusy] = useState(false)
   const listId = useId()
   const client = useQueryClient()
-  const given = usePageCommands()
+  const commands = usePageCommands()
   const [copies] = useState(() => copyCommands(location.pathname, client))
-  const page = useMemo(() => [...given, ...copies], [given, copies])
+  const page = useMemo(() => [...commands, ...copies], [commands, copies])
   const found = useFoundRuns(useDeferredValue(search.replace(/^[#]\s*/, '').trim()))
   const { needsYou, general } = props
   const items = useMemo(

@@ -83,8 +83,8 @@ function instanceNamed(steps: readonly Step[], name: string): InstanceRef | Unlo
   for (const step of steps) {
     const own = stepName(step)
     if (!name.startsWith(`${own}@`)) continue
-    const [, host, given] = /^(.*?)(?:!(\d+))?$/s.exec(name.slice(own.length + 1))!
-    const index = given === undefined ? undefined : Number(given)
+    const [, host, number] = /^(.*?)(?:!(\d+))?$/s.exec(name.slice(own.length + 1))!
+    const index = number === undefined ? undefined : Number(number)
     const ref = instancesOf(step).find(
       (one) => one.instance.host === host && (index === undefined || one.index === index),
     )

@@ -68,8 +68,8 @@ function Exports({ run, feed, attempt }: { run: string; feed: RunFeed; attempt: 
   const end = useEventsOf(run, feed, attempt).findLast(
     (event) => event.type === 'attempt.finished' && event.attempt === attempt,
   )
-  const given = end?.type === 'attempt.finished' ? end.exports : undefined
-  return <Values of={given ?? {}} none="This try exported no variables." />
+  const values = end?.type === 'attempt.finished' ? end.exports : undefined
+  return <Values of={values ?? {}} none="This try exported no variables." />
 }
 
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`

@@ -90,7 +90,7 @@ interface FoldProps extends Omit<Props, 'choose'> {
 }
 
 /** Folds the instances of one status behind a line; failed ones are open, and the rest appear on demand. */
-function Fold({ run, step, status, shown, count, text, half: given, chosen, row }: FoldProps) {
+function Fold({ run, step, status, shown, count, text, half: onlyHalf, chosen, row }: FoldProps) {
   const isBad = status === 'failed' || status === 'interrupted'
   const [open, setOpen] = useState(isBad || text !== '')
   const here = text === '' ? instancesOf(step).filter(({ instance }) => instance.status === status) : []
@@ -103,7 +103,7 @@ function Fold({ run, step, status, shown, count, text, half: given, chosen, row 
   } = useInstancesOf({ run, step, status, text, count, here, open })
   const isAway = chosen?.instance.status === status && !rows.some(({ index }) => index === chosen.index)
   const half =
-    given ?? (isWhole(step) ? median(here.flatMap(({ instance }) => instance.duration_ms ?? [])) : undefined)
+    onlyHalf ?? (isWhole(step) ? median(here.flatMap(({ instance }) => instance.duration_ms ?? [])) : undefined)
   const Icon = open ? ChevronDown : ChevronRight
   return (
     <>

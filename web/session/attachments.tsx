@@ -32,9 +32,9 @@ export function useAttachments(draft: string, first?: readonly Attached[]) {
   }, [draft, files, isStored])
   const change = (key: string, more: Partial<Attached>) =>
     setFiles((all) => all.map((one) => (one.key === key ? { ...one, ...more } : one)))
-  const add = (given: Iterable<File>) => {
+  const add = (values: Iterable<File>) => {
     const before = files.length
-    for (const [index, file] of [...given].entries()) {
+    for (const [index, file] of [...values].entries()) {
       const name = file.name === '' ? 'pasted.png' : file.name
       const one: Attached = { key: `${Date.now()}.${count.current++}`, name, media_type: typeOf(file) }
       const failure =

@@ -118,10 +118,10 @@ export function Composer({ run, busy, over, queue, step, attempt, forks, goesOn 
       onDragLeave={() => setDrops(false)}
       onDrop={(event) => {
         setDrops(false)
-        const given = filesOf(event.dataTransfer)
-        if (given.length === 0) return
+        const files = filesOf(event.dataTransfer)
+        if (files.length === 0) return
         event.preventDefault()
-        add(given)
+        add(files)
       }}
     >
       <Queue run={run} {...{ queue, step, attempt }} />
@@ -152,10 +152,10 @@ export function Composer({ run, busy, over, queue, step, attempt, forks, goesOn 
         onChange={({ target }) => setText(target.value)}
         onKeyDown={press}
         onPaste={(event) => {
-          const given = filesOf(event.clipboardData)
-          if (given.length === 0) return
+          const files = filesOf(event.clipboardData)
+          if (files.length === 0) return
           event.preventDefault()
-          add(given)
+          add(files)
         }}
       />
       <div className="flex items-center justify-end gap-2">

@@ -6,8 +6,8 @@ import { Conversation, grouped } from './conversation.ts'
 import { changedFiles, diffLines } from './file-changes.ts'
 
 let seq = 0
-const event = (given: NewEvent): RunEvent =>
-  ({ ...given, seq: ++seq, time: `2026-01-01T00:00:${String(seq % 60).padStart(2, '0')}.000Z` }) as RunEvent
+const event = (fields: NewEvent): RunEvent =>
+  ({ ...fields, seq: ++seq, time: `2026-01-01T00:00:${String(seq % 60).padStart(2, '0')}.000Z` }) as RunEvent
 const says = (update: AgentUpdate, step = 'agent'): RunEvent =>
   event({ type: 'agent.update', attempt: 1, step, host: 'local', update })
 const read = (...events: RunEvent[]): Conversation => {

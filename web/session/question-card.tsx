@@ -322,7 +322,7 @@ export function QuestionCard({ run, question, attempt, more, runner, byItself, l
         <EditedInput
           input={edited}
           busy={busy === 'allow'}
-          allow={(given) => void answer('allow', { input: given })}
+          allow={(input) => void answer('allow', { input })}
           close={() => setEdits(false)}
         />
       )}

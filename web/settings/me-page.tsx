@@ -63,8 +63,8 @@ function Password({ name }: { name: string | undefined }) {
   const submit = async (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault()
     const form = event.currentTarget
-    const given = new FormData(form)
-    const [now, next, again] = ['now', 'next', 'again'].map((field) => String(given.get(field)))
+    const data = new FormData(form)
+    const [now, next, again] = ['now', 'next', 'again'].map((field) => String(data.get(field)))
     if (next !== again) return setState({ unlike: true })
     setState({ busy: true })
     try {

@@ -177,7 +177,7 @@ function Change({
   change: (to: ChangePool) => Promise<void>
   close: () => void
 }) {
-  const [given, setGiven] = useState({
+  const [values, setValues] = useState({
     max: `${pool.max}`,
     spare: `${pool.spare}`,
     idle_seconds: `${pool.idle_seconds}`,
@@ -186,7 +186,7 @@ function Change({
     Object.fromEntries(
       figures.flatMap(({ key }) => {
         // An empty field restores the value from the file.
-        const to = given[key].trim() === '' ? null : Number(given[key])
+        const to = values[key].trim() === '' ? null : Number(values[key])
         return to === pool[key] ? [] : [[key, to]]
       }),
     ) as ChangePool
@@ -212,8 +212,8 @@ function Change({
               type="number"
               inputMode="numeric"
               min={least}
-              value={given[key]}
-              onChange={({ target }) => setGiven({ ...given, [key]: target.value })}
+              value={values[key]}
+              onChange={({ target }) => setValues({ ...values, [key]: target.value })}
             />
           </Labelled>
         ))}

@@ -41,7 +41,7 @@ const keyOf = ({ name, scope, repository, workflow, owner }: SecretView) =>
   JSON.stringify([name, scope, repository, workflow, owner])
 
 /** Says who receives a secret. */
-function givenTo({ repository, workflow, owner }: SecretView): string {
+function scopeText({ repository, workflow, owner }: SecretView): string {
   const whose = owner === undefined ? 'all runs' : `runs of ${owner}`
   if (repository !== undefined) return `${whose} for the repository ${repository}`
   return workflow === undefined ? whose : `${whose} of the workflow ${workflow}`
@@ -110,7 +110,7 @@ export function SecretsPage() {
                   <bdi>{secret.name}</bdi>
                 </span>
                 <span className="block truncate text-label text-ink2">
-                  <bdi>{`${givenTo(secret)}${sentTo(secret)}`}</bdi>
+                  <bdi>{`${scopeText(secret)}${sentTo(secret)}`}</bdi>
                 </span>
               </span>
               <span className="text-meta text-ink2 max-sm:order-1 max-sm:basis-full">
@@ -155,7 +155,7 @@ export function SecretsPage() {
           }}
           close={() => setDeleting(undefined)}
         >
-          It is given to {givenTo(deleting)}. Steps that name it fail from now on, those that wait too; what
+          It is given to {scopeText(deleting)}. Steps that name it fail from now on, those that wait too; what
           runs keeps what it was given. Its value cannot be brought back.
         </Confirm>
       )}

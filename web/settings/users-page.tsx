@@ -24,7 +24,7 @@ export function UsersPage() {
     staleTime: 0,
   })
   const [change, setChange] = useState<Change>()
-  const [given, setGiven] = useState<{ name: string; password: string }>()
+  const [created, setCreated] = useState<{ name: string; password: string }>()
   const [warnings, setWarnings] = useState<readonly string[]>([])
   const again = () => client.invalidateQueries({ queryKey: ['users'] })
   return (
@@ -47,17 +47,17 @@ export function UsersPage() {
       </Part>
       <Part title="Users">
         {error instanceof ApiError && <Failure error={error} />}
-        {given !== undefined && (
+        {created !== undefined && (
           <ShownOnce
             what={
               <>
-                The new password of <bdi className="font-medium">{given.name}</bdi>, who changes it under
+                The new password of <bdi className="font-medium">{created.name}</bdi>, who changes it under
                 Settings. It is shown this once; their log-ins have ended.
               </>
             }
-            text={given.password}
-            copy={<CopyButton text={given.password} label="Copy the password" word="Copy" />}
-            close={() => setGiven(undefined)}
+            text={created.password}
+            copy={<CopyButton text={created.password} label="Copy the password" word="Copy" />}
+            close={() => setCreated(undefined)}
           />
         )}
         <ul className="overflow-clip rounded-[10px] border border-line empty:hidden">
@@ -96,7 +96,7 @@ export function UsersPage() {
           {...change}
           again={again}
           close={() => setChange(undefined)}
-          report={(password) => setGiven({ name: change.user.name, password })}
+          report={(password) => setCreated({ name: change.user.name, password })}
         />
       )}
     </SettingsFrame>

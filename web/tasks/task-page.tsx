@@ -100,7 +100,7 @@ function ShownTask({ task }: { task: WholeTask }) {
   const change = stored && storedChange(stored.artifacts)
   const stages = run && stagesOfRun(run)
   const asks = run?.steps.find((step) => shownStep(step) === 'asks')
-  const { task: given } = task
+  const { task: spec } = task
   const show = (next: TaskSearch) => void navigate({ search: next, replace: true })
   useEffect(() => {
     document.title = `${task.title} ${taskStateWord(task.state)} · Errand`
@@ -109,7 +109,7 @@ function ShownTask({ task }: { task: WholeTask }) {
     artifacts: task.artifact_count,
     tries: task.tries.length,
   }
-  const issue = webAddress(given.issue)
+  const issue = webAddress(spec.issue)
   return (
     <>
       <header className="flex h-12 shrink-0 items-center gap-2 border-b border-line px-edge max-sm:h-14 max-sm:px-3">
@@ -181,9 +181,9 @@ function ShownTask({ task }: { task: WholeTask }) {
           <div className="mt-0.5 flex flex-wrap items-center gap-x-4 gap-y-0.5 text-meta text-ink2">
             <span>asked by {task.owner}</span>
             <bdi>
-              {given.agent}
-              {given.model === undefined ? '' : ` · ${given.model}`}
-              {given.review === undefined ? '' : `, reviewed by ${given.review.agent}`}
+              {spec.agent}
+              {spec.model === undefined ? '' : ` · ${spec.model}`}
+              {spec.review === undefined ? '' : `, reviewed by ${spec.review.agent}`}
             </bdi>
             {task.tries.length > 0 && <span>{spentWords(task)}</span>}
             {task.pushed !== undefined && (

@@ -179,36 +179,36 @@ const usersData = ({ XDG_DATA_HOME, HOME }: Readonly<Record<string, string | und
 
 function configuration(request: SessionRequest, fresh: boolean): JsonObject {
   const { env, ask, model, cwd } = request
-  const given = givenConfiguration(env.OPENCODE_CONFIG_CONTENT)
+  const configured = ownConfiguration(env.OPENCODE_CONFIG_CONTENT)
   const permission = permissions(request)
-  const build = object(object(given.agent)?.build)
+  const build = object(object(configured.agent)?.build)
   return {
-    ...given,
-    provider: { ...providers(env, model), ...object(given.provider) },
-    permission: { ...object(given.permission), ...permission },
+    ...configured,
+    provider: { ...providers(env, model), ...object(configured.provider) },
+    permission: { ...object(configured.permission), ...permission },
     plugin: [
-      ...(Array.isArray(given.plugin) ? given.plugin : []),
+      ...(Array.isArray(configured.plugin) ? configured.plugin : []),
       pathToFileURL(retriesPlugin(request)).href,
     ],
     ...(ask === 'allow'
       ? {}
       : {
           default_agent: 'build',
-          agent: { ...object(given.agent), build: { ...build, permission } },
+          agent: { ...object(configured.agent), build: { ...build, permission } },
           // Disabling the repository's configuration would also drop its instructions.
           instructions: [
-            ...(Array.isArray(given.instructions) ? given.instructions : []),
+            ...(Array.isArray(configured.instructions) ? configured.instructions : []),
             join(cwd, 'AGENTS.md'),
           ],
         }),
     // Without a model and a key, it would silently send everything to its maker's free model.
-    ...(fresh && env.OPENCODE_API_KEY === undefined && given.disabled_providers === undefined
+    ...(fresh && env.OPENCODE_API_KEY === undefined && configured.disabled_providers === undefined
       ? { disabled_providers: ['opencode'] }
       : {}),
   }
 }
 
-function givenConfiguration(text: string | undefined): JsonObject {
+function ownConfiguration(text: string | undefined): JsonObject {
   if (text === undefined) return {}
   const parsed = parsedObject(text)
   if (parsed !== undefined) return parsed
@@ -252,10 +252,10 @@ function providers(env: SessionRequest['env'], model: string | undefined): JsonO
 
 /** Returns services that the user's configuration defines, which bypass the proxy, and the variable if it has keys. */
 function direct(env: SessionRequest['env']): { services: string[]; keys: string[] } {
-  const given = env.OPENCODE_CONFIG_CONTENT
-  if (given === undefined) return { services: [], keys: [] }
-  const named = Object.keys(object(parsedObject(given)?.provider) ?? {})
-  const hasKey = /"(\w*(key|token|secret|password|authorization))"\s*:/i.test(given)
+  const text = env.OPENCODE_CONFIG_CONTENT
+  if (text === undefined) return { services: [], keys: [] }
+  const named = Object.keys(object(parsedObject(text)?.provider) ?? {})
+  const hasKey = /"(\w*(key|token|secret|password|authorization))"\s*:/i.test(text)
   return { services: named, keys: hasKey ? ['OPENCODE_CONFIG_CONTENT'] : [] }
 }
 

@@ -96,7 +96,7 @@ export const secretsKey: Check = {
     if (sealedWith === undefined) return []
     try {
       const ring = new KeyRing({ env, file: join(data, 'secrets.key') })
-      if (sealedWith.length === 0 && !ring.given) return [ok('The hub here has no secrets.')]
+      if (sealedWith.length === 0 && !ring.isConfigured) return [ok('The hub here has no secrets.')]
       const { all, from } = ring.keys({ make: false })
       if (sealedWith.every((id) => all.some((key) => key.id === id)))
         return [ok(`The key of the secrets is in ${from}.`)]

@@ -68,7 +68,7 @@ export const sandbox: Check = {
 export const container: Check = {
   name: 'container',
   async run() {
-    const { usable, why } = (await localBoxes()).given.container
+    const { usable, why } = (await localBoxes()).offered.container
     if (usable) return [ok('Steps can run in containers.')]
     return [
       warning(

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { GivenInput } from '../../contract/agent.ts'
+import type { NewInput } from '../../contract/agent.ts'
 import type { RunEvent } from '../../contract/events.ts'
 import type { RunStatus } from '../../contract/status.ts'
 import { exitCodeOfRun } from '../exit-codes.ts'
@@ -14,7 +14,7 @@ export interface FollowedAgent {
   runId: string
   events: AsyncIterable<RunEvent>
   /** Gives an input to the run. Resolves to the run that has it. */
-  give(input: GivenInput): Promise<{ run_id: string }>
+  give(input: NewInput): Promise<{ run_id: string }>
   cancel(force: boolean): Promise<void>
   /** Returns the run for the last line of `--json`. */
   view(): Promise<unknown>
@@ -118,7 +118,7 @@ async function askNext(
   while (line !== undefined && line.trim() === '')
   if (signal.aborted) return undefined
   const input_id = randomUUID()
-  const input: GivenInput =
+  const input: NewInput =
     line === undefined ? { type: 'close', input_id } : { type: 'prompt', input_id, text: line }
   display.seen(input_id)
   own.add(input_id)

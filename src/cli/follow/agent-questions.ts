@@ -1,5 +1,5 @@
 import { createInterface } from 'node:readline'
-import type { AgentUpdate, AgentUpdateOf, GivenInput } from '../../contract/agent.ts'
+import type { AgentUpdate, AgentUpdateOf, NewInput } from '../../contract/agent.ts'
 import { CLEAR_LINE } from '../render/terminal-text.ts'
 
 export interface QuestionsOptions {
@@ -10,7 +10,7 @@ export interface QuestionsOptions {
   /** Returns how others answer. */
   hint(requestId: string, runId: string): string
   /** Gives an answer to the agent; `attempt` is the number of the attempt that asks. */
-  give(input: GivenInput, attempt: number, runId: string): Promise<unknown>
+  give(input: NewInput, attempt: number, runId: string): Promise<unknown>
   write(text: string): Promise<void>
   /** Terminal to share with others who ask there too. */
   terminal?: YesNoQuestions
@@ -71,7 +71,7 @@ export class AgentQuestions {
     this.#give({ type: 'permission', request_id: requestId, decision }, by)
   }
 
-  #give(answer: GivenInput, { attempt, runId }: Asking): void {
+  #give(answer: NewInput, { attempt, runId }: Asking): void {
     // The question may have expired in the meantime.
     this.#options.give(answer, attempt, runId).catch(() => {})
   }

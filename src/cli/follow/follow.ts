@@ -1,4 +1,4 @@
-import type { GivenInput } from '../../contract/agent.ts'
+import type { NewInput } from '../../contract/agent.ts'
 import type { RunEvent } from '../../contract/events.ts'
 import { exitCodeOfRun } from '../exit-codes.ts'
 import { type ColorChoice, hasLiveLines, wantsColor } from '../render/terminal-text.ts'
@@ -17,7 +17,7 @@ export interface FollowedRun {
   childrenAtOnce?: number
   cancel(force: boolean): Promise<void>
   /** Answers a question of one of the run's agents; absent: others answer. */
-  give?(runId: string, input: GivenInput, attempt: number): Promise<unknown>
+  give?(runId: string, input: NewInput, attempt: number): Promise<unknown>
   /** Returns the run for the last line of `--json`. */
   view(): Promise<unknown>
 }

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import type { GivenInput } from '../../contract/agent.ts'
+import type { NewInput } from '../../contract/agent.ts'
 import { newRunId } from '../../contract/ids.ts'
 import type { BoxAsk } from '../../contract/isolation.ts'
 import type { Workflow } from '../../contract/workflow.ts'
@@ -9,7 +9,7 @@ import type { RunStore, StepHost } from '../../engine/ports.ts'
 import type { Problem } from '../../engine/workflow-file/problems.ts'
 import { BoundedOutputStore } from '../../stores/outputs/bounded.ts'
 import { MemoryRunStore } from '../../stores/runs/memory.ts'
-import type { GivenSecrets } from '../../stores/secrets/given-secrets.ts'
+import type { DispatchedSecrets } from '../../stores/secrets/given-secrets.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { Approver } from '../follow/approver.ts'
 import { follow } from '../follow/follow.ts'
@@ -53,7 +53,7 @@ export async function conductHere(
   file: string | undefined,
   host: StepHost,
   options: HereOptions,
-  secrets: GivenSecrets,
+  secrets: DispatchedSecrets,
   hosts?: FitToHosts,
 ): Promise<number> {
   const vars = variableValues('--var', options.var)
@@ -93,7 +93,7 @@ export async function conductHere(
       runId,
       events: (id: string) => engine.watch(id, 0, lost.signal),
       cancel: (force: boolean) => engine.cancel(runId, { force }),
-      give: (id: string, input: GivenInput, attempt: number) => engine.input(id, input, { attempt }),
+      give: (id: string, input: NewInput, attempt: number) => engine.input(id, input, { attempt }),
       view: () => engine.view(runId),
     }
     const exitCode = await follow(run, {
@@ -148,7 +148,7 @@ interface EngineHere {
 export function engineHere(
   store: RunStore,
   host: StepHost,
-  secrets: GivenSecrets,
+  secrets: DispatchedSecrets,
   spillDir: string,
 ): EngineHere {
   const outputs = new BoundedOutputStore({ spillDir })

@@ -199,13 +199,13 @@ function bearerCheck(token: string): (request: IncomingMessage) => void {
   const expected = digest(token)
   return (request) => {
     const bearer = /^bearer\s+(.*)$/i.exec(request.headers.authorization ?? '')?.[1]?.trim()
-    const given = bearer ?? request.headers['x-runner-token']
-    if (typeof given !== 'string' || given === '')
+    const token = bearer ?? request.headers['x-runner-token']
+    if (typeof token !== 'string' || token === '')
       throw new ErrandError('unauthorized', 'The token is missing.', {
         hint: 'Send the header "Authorization: Bearer <token>" with the token that the agent server was started with.',
       })
     // Hashes have equal length, so the time of the comparison reveals nothing about the token.
-    if (!timingSafeEqual(digest(given), expected))
+    if (!timingSafeEqual(digest(token), expected))
       throw new ErrandError(
         'unauthorized',
         'The token is wrong: this agent server was started with another one.',

@@ -4,10 +4,10 @@ import { scriptedEngine, step, until } from '../../../test/support/scripted-engi
 import type { Held } from '../../../test/support/scripted-host.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { type Isolation, networkText } from '../../contract/isolation.ts'
-import { givenSecrets, secretMark, secretUses, withSecrets } from '../../contract/step-secrets.ts'
+import { environmentSecrets, secretMark, secretUses, withSecrets } from '../../contract/step-secrets.ts'
 import { argsWithMarks } from './attempt-spec.ts'
 
-const uses = givenSecrets(
+const uses = environmentSecrets(
   secretUses({ TOKEN: 'deploy', KEY: { mounted: 'key', as: 'file' }, DB: { as: 'mask' } }),
 )
 

@@ -2,7 +2,7 @@ import type { AttemptLimits, AttemptSpec, NeededArtifact } from '../../contract/
 import { ErrandError } from '../../contract/errors.ts'
 import { attemptId } from '../../contract/ids.ts'
 import { askAfter, type BoxAsk, strictestAsk } from '../../contract/isolation.ts'
-import { givenSecrets, secretMark, secretUses } from '../../contract/step-secrets.ts'
+import { environmentSecrets, secretMark, secretUses } from '../../contract/step-secrets.ts'
 import type { Artifact, NeededFile } from '../../contract/tasks/artifact.ts'
 import type { Step, Workflow } from '../../contract/workflow.ts'
 import { globPattern } from '../../platform/untrusted-input.ts'
@@ -29,8 +29,8 @@ export function attemptSpec(
   const { step } = planned
   const instance = state[planned.phase][planned.index]!.instances[at.instance]!
   const secrets = step.secrets && secretUses(step.secrets)
-  const given = givenSecrets(secrets)
-  const { env, lookup } = instanceEnv(plan, state, names, planned, instance, given)
+  const secretNames = environmentSecrets(secrets)
+  const { env, lookup } = instanceEnv(plan, state, names, planned, instance, secretNames)
   const host = plan.workflow.inventory?.hosts[instance.host] ?? {}
   return {
     attempt_id: attemptId(names.run_id, at.number),
@@ -45,7 +45,7 @@ export function attemptSpec(
     try: at.try,
     action: step.action,
     args: secrets
-      ? argsWithMarks(step.args, planned.raw, lookup, given, step.env)
+      ? argsWithMarks(step.args, planned.raw, lookup, secretNames, step.env)
       : fillArgs(step.args, planned.raw, lookup),
     env,
     outputs: step.outputs,

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { MAX_INPUT_BYTES } from '../../contract/actions.ts'
-import type { AgentUpdateOf, AttemptInput, GivenInput } from '../../contract/agent.ts'
+import type { AgentUpdateOf, AttemptInput, NewInput } from '../../contract/agent.ts'
 import { attachmentKind } from '../../contract/attachment-kind.ts'
 import type { AttemptEnd } from '../../contract/attempt.ts'
 import { ErrandError, messageOf } from '../../contract/errors.ts'
@@ -24,8 +24,8 @@ export interface Addressed {
 }
 
 /** Finds the attempt for an input, without changing anything. Throws `no_input`, `conflict`, `body_too_large`. */
-export function addressInput(runId: string, state: RunState, given: GivenInput, to: InputAddress): Addressed {
-  const input = { ...given, input_id: given.input_id ?? randomUUID() } as AttemptInput
+export function addressInput(runId: string, state: RunState, newInput: NewInput, to: InputAddress): Addressed {
+  const input = { ...newInput, input_id: newInput.input_id ?? randomUUID() } as AttemptInput
   if (input.type === 'permission' || input.type === 'queue' || input.type === 'model') input.who = to.by
   if (Buffer.byteLength(JSON.stringify(input)) > MAX_INPUT_BYTES)
     throw new ErrandError('body_too_large', `The prompt is over ${MAX_INPUT_BYTES} bytes.`, {

@@ -99,7 +99,7 @@ test('a question of an agent has its command, and its id where nothing of it is 
     assert.deepEqual([kind, step], ['agent', 'talk'])
     return question
   }
-  const input = (given: object) => ({ input: JSON.stringify(given) })
+  const input = (value: object) => ({ input: JSON.stringify(value) })
   const test = input({ command: 'npm test' })
   const all = (request_id: string) => ({ text: 'npm test', request_id, attempt: 1 })
   assert.deepEqual(await asked({ ...test, expires_at: 'T' }), { ...all('q1'), expires_at: 'T' })
@@ -171,7 +171,7 @@ test('a row says where else a person is asked, and each answer goes to the agent
   assert.deepEqual(shown, [undefined, true, true, true, true, true])
   const allow = { type: 'permission', request_id: '1.call', decision: 'allow' } as const
   await engine.input(id, allow, { attempt: 4 })
-  const given = (await events(id)).flatMap((event) => (event.type === 'input.given' ? [event.attempt] : []))
-  assert.deepEqual(given, [4])
+  const inputs = (await events(id)).flatMap((event) => (event.type === 'input.given' ? [event.attempt] : []))
+  assert.deepEqual(inputs, [4])
   assert.deepEqual((await row()).asked_too, { count: 3, places: [2, 4, 5].map(place) })
 })

@@ -149,8 +149,8 @@ export function askedPermission(update: AgentUpdateOf<'permission'>): AskedPermi
 
 /** Parses the arguments of a tool that runs a command; empty for another tool, or when the arguments were cut. */
 function commandIn(input: string): { command?: string; description?: unknown } {
-  const given = jsonOf(input) as { command?: unknown; description?: unknown } | null | undefined
-  return typeof given?.command === 'string' ? { ...given, command: given.command } : {}
+  const parsed = jsonOf(input) as { command?: unknown; description?: unknown } | null | undefined
+  return typeof parsed?.command === 'string' ? { ...parsed, command: parsed.command } : {}
 }
 
 function instanceStops({ tally, work }: StepState): Partial<Record<Stop, number>> {

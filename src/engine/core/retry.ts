@@ -137,9 +137,9 @@ export const doneBy = ({ steps }: Workflow): string =>
 
 /** Refuses to retry a part of a rollback. Throws `invalid_argument`. */
 export function refuseParts({ only: _, ...parts }: RetryRun): void {
-  const given = Object.entries(parts).find(([, value]) => value !== undefined)
-  if (given)
-    throw new ErrandError('invalid_argument', `A rollback is retried as a whole, without "${given[0]}".`, {
+  const part = Object.entries(parts).find(([, value]) => value !== undefined)
+  if (part)
+    throw new ErrandError('invalid_argument', `A rollback is retried as a whole, without "${part[0]}".`, {
       hint: 'Leave it out: what the rollback has undone stays undone.',
     })
 }

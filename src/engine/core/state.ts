@@ -1,5 +1,5 @@
 import type { AgentModel, AttemptInput } from '../../contract/agent.ts'
-import type { Approvers, GivenAnswer } from '../../contract/approvers.ts'
+import type { Approvers, RecordedAnswer } from '../../contract/approvers.ts'
 import type { AttachmentKind } from '../../contract/attachment-kind.ts'
 import type { AttemptEnd, StreamName } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
@@ -107,7 +107,7 @@ export interface InstanceState extends Omit<StepInstance, 'ended'> {
     approvers?: Approvers
   }
   /** The answer to its approval. */
-  answered?: GivenAnswer
+  answered?: RecordedAnswer
 }
 
 export interface AttemptState {

@@ -196,9 +196,9 @@ export class ActiveRuns {
   /**
    * Stores secrets first, so that no committed run lacks them: the given ones, and those of the run that it comes from.
    */
-  async #keepSecrets(spec: RunSpec, given: Submission['secrets'] = {}): Promise<boolean> {
+  async #keepSecrets(spec: RunSpec, secrets: Submission['secrets'] = {}): Promise<boolean> {
     const { runSecrets, store } = this.#options
-    const values: Record<string, string> = { ...given }
+    const values: Record<string, string> = { ...secrets }
     const missing = hubSecrets(spec.workflow as Workflow)
       .flatMap(({ names }) => names)
       .filter((name) => name.startsWith(RUN_SECRET) && !Object.hasOwn(values, name))

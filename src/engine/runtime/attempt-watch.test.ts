@@ -115,17 +115,17 @@ test('which secrets an attempt is given is told once, and again where it was giv
   const { submit, engine, host, events } = scriptedEngine(t, () => 'hold')
   const runId = await submit([step('a')])
   const { sink } = host.of('a')
-  const given = (updated_by: string) => ({ TOKEN: { name: 'TOKEN', scope: 'tenant' as const, updated_by } })
-  for (const by of ['boss', 'boss', 'ann']) sink.secrets!(given(by))
+  const secretsOf = (updated_by: string) => ({ TOKEN: { name: 'TOKEN', scope: 'tenant' as const, updated_by } })
+  for (const by of ['boss', 'boss', 'ann']) sink.secrets!(secretsOf(by))
   await sink.report({ type: 'ended', outcome: 'success' }, 1)
   await engine.done(runId)
-  sink.secrets!(given('late'))
+  sink.secrets!(secretsOf('late'))
   const reported = (await events(runId)).flatMap((event) =>
     event.type === 'attempt.secrets' ? [event.secrets] : [],
   )
-  assert.deepEqual(reported, [given('boss'), given('ann')])
+  assert.deepEqual(reported, [secretsOf('boss'), secretsOf('ann')])
   const [attempt] = (await engine.view(runId)).steps[0]!.instances[0]!.attempts
-  assert.deepEqual(attempt?.secrets, given('ann'))
+  assert.deepEqual(attempt?.secrets, secretsOf('ann'))
 })
 
 test('the run tells of the attempt that has waited longest', async (t) => {

@@ -40,7 +40,7 @@ export class AttemptWatch implements AttemptSink {
   /** Names the limit of its run's output that was reached: no more is stored. */
   #overLimit: string | undefined
   #closed = false
-  #givenUp = false
+  #isAbandoned = false
 
   constructor(
     loop: RunLoop,
@@ -89,7 +89,7 @@ export class AttemptWatch implements AttemptSink {
   }
 
   async assigned(placement: Placement): Promise<boolean> {
-    if (this.#givenUp) return false
+    if (this.#isAbandoned) return false
     if (this.#attempt.end || this.#attempt.cancel) {
       // Waits until the host has heard of the cancel.
       await this.#loop.flush().catch(() => {})
@@ -100,7 +100,7 @@ export class AttemptWatch implements AttemptSink {
   }
 
   async report(report: AttemptReport, epoch: number): Promise<void> {
-    if (this.#givenUp) return
+    if (this.#isAbandoned) return
     if (this.#over) return this.#ending ?? this.#loop.flush()
     if (this.#closed) throw engineClosed()
     if (epoch < this.#attempt.epoch) return
@@ -130,7 +130,7 @@ export class AttemptWatch implements AttemptSink {
   }
 
   async output(stream: StreamName, offset: number, bytes: Buffer, unordered?: true): Promise<number> {
-    if (this.#givenUp) return offset + bytes.length
+    if (this.#isAbandoned) return offset + bytes.length
     if (this.#closed) throw engineClosed()
     const end = offset + bytes.length
     if (this.#over) return end
@@ -210,7 +210,7 @@ export class AttemptWatch implements AttemptSink {
 
   /** Drops all further reports, because its run was given up and its host must release the attempt. */
   giveUp(): void {
-    this.#givenUp = true
+    this.#isAbandoned = true
     this.close()
   }
 

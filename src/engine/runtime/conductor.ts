@@ -1,5 +1,5 @@
-import type { GivenInput } from '../../contract/agent.ts'
-import type { GivenAnswer } from '../../contract/approvers.ts'
+import type { NewInput } from '../../contract/agent.ts'
+import type { RecordedAnswer } from '../../contract/approvers.ts'
 import { ErrandError, messageOf } from '../../contract/errors.ts'
 import type { EventOf, NewEvent, RunEvent } from '../../contract/events.ts'
 import { attemptId, splitAttemptId } from '../../contract/ids.ts'
@@ -109,9 +109,9 @@ export class Conductor implements ParentRun, GroupMember {
   }
 
   /** Gives an input to the attempt that takes it; returns its id. Throws as `addressInput`. */
-  async give(given: GivenInput, to: InputAddress): Promise<string> {
+  async give(newInput: NewInput, to: InputAddress): Promise<string> {
     if (this.#loop.ended) throw runEnded(this.spec.run_id, this.state.status)
-    const { attempt, input, known } = await this.#addressed(given, to)
+    const { attempt, input, known } = await this.#addressed(newInput, to)
     if (known) await this.#loop.flush()
     else await this.#loop.input([{ type: 'input.given', attempt: attempt.number, input, by: to.by }])
     if (!known && !this.#loop.closed)
@@ -120,9 +120,9 @@ export class Conductor implements ParentRun, GroupMember {
   }
 
   /** Addresses an input. A refusal is reported only once its cause, such as an earlier answer, is committed. */
-  async #addressed(given: GivenInput, to: InputAddress): Promise<Addressed> {
+  async #addressed(newInput: NewInput, to: InputAddress): Promise<Addressed> {
     try {
-      return addressInput(this.spec.run_id, this.state, given, to)
+      return addressInput(this.spec.run_id, this.state, newInput, to)
     } catch (error) {
       await this.#loop.flush()
       throw error
@@ -246,7 +246,7 @@ export function approvalAnswers(
 function answeredBefore(
   runId: string,
   step: string,
-  { decision, by, at, comment }: GivenAnswer,
+  { decision, by, at, comment }: RecordedAnswer,
 ): ErrandError {
   const done = decision === 'approve' ? 'approved' : 'rejected'
   const who = by === 'timeout' ? 'nobody: its time had passed' : (by ?? 'somebody')

@@ -108,8 +108,8 @@ function refuse(problems: readonly Problem[]): never {
  * Returns the variables a run begins with: the workflow's `env` (its texts filled in), overridden by what was given.
  * Throws `invalid_argument` for inputs that are missing or wrong, `unset_variable`.
  */
-export function firstVariables(workflow: Workflow, given: Submission['vars']): Record<string, string> {
-  const inputs = resolveInputs(workflow, given ?? {})
+export function firstVariables(workflow: Workflow, values: Submission['vars']): Record<string, string> {
+  const inputs = resolveInputs(workflow, values ?? {})
   const vars: Record<string, string> = { ...inputs }
   for (const [name, value] of Object.entries(workflow.env ?? {}))
     if (!Object.hasOwn(inputs, name)) vars[name] = fillText(String(value), lookupIn(vars))

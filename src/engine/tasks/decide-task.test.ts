@@ -7,9 +7,9 @@ import { budgetLeft, decideTask, endTry, type TaskFacts } from './decide-task.ts
 import type { TryEnd } from './try-reader.ts'
 
 const now_ms = Date.parse(time)
-const facts = (given: Partial<TaskFacts> = {}): TaskFacts => ({
+const facts = (overrides: Partial<TaskFacts> = {}): TaskFacts => ({
   ...{ task: testTask(), fold: foldOf(), now_ms, dependencies: [], no_room: undefined },
-  ...given,
+  ...overrides,
 })
 const begun: NewTaskEvent = { type: 'task.try_started', run_id: 'run_1', number: 1, stage: 'check' }
 const ended = (more: object = {}): Extract<NewTaskEvent, { type: 'task.try_ended' }> => ({

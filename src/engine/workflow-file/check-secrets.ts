@@ -67,11 +67,11 @@ function checkNames(
   { path, step, secrets }: SecretLocation,
   variables: ReadonlyMap<string, string>,
 ): void {
-  const given = own(step, 'secrets')
+  const value = own(step, 'secrets')
   const at = (name: string): ValuePath => [
     ...path,
     'secrets',
-    Array.isArray(given) ? given.lastIndexOf(name) : name,
+    Array.isArray(value) ? value.lastIndexOf(name) : name,
   ]
   for (const name of secrets) {
     const other =
@@ -84,11 +84,11 @@ function checkNames(
       report.say(at(name), `is called ${JSON.stringify(name)}, which is ${other}`, {
         hint: `give it another variable: secrets: {OTHER_NAME: ${name}}`,
       })
-    const source = asMap(own(given, name))
+    const source = asMap(own(value, name))
     if (source && Object.hasOwn(source, 'mounted') && Object.hasOwn(source, 'secret'))
       report.say([...at(name), 'mounted'], 'cannot stand beside secret', { at: 'key', hint: 'keep one' })
   }
-  if (Array.isArray(given) && given.length > secrets.size)
+  if (Array.isArray(value) && value.length > secrets.size)
     report.say([...path, 'secrets'], 'names a secret twice', { hint: 'name it once' })
 }
 

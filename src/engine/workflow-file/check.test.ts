@@ -420,8 +420,8 @@ test('whatever value is given, checking answers with problems and does not throw
     inventory: value,
   })
   fc.assert(
-    fc.property(fc.oneof(value, workflow), (given) => {
-      const checked = checkWorkflow(given, { catalog })
+    fc.property(fc.oneof(value, workflow), (document) => {
+      const checked = checkWorkflow(document, { catalog })
       assert.equal(checked.workflow === undefined, checked.problems.length > 0)
     }),
     { numRuns: 1000 },

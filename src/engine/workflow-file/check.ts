@@ -287,8 +287,8 @@ function checkInputs(report: Report, workflow: unknown): void {
     }
     const fallback = own(input, 'default')
     if (!isScalar(fallback)) continue
-    const given = choices.filter(isScalar)
-    const wrong = misfit(fallback, { type: type.data, enum: given.length > 0 ? given : undefined })
+    const scalars = choices.filter(isScalar)
+    const wrong = misfit(fallback, { type: type.data, enum: scalars.length > 0 ? scalars : undefined })
     if (wrong) report.say(['inputs', name, 'default'], wrong)
   }
 }

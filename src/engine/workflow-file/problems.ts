@@ -58,8 +58,8 @@ function headline({ file, line, column, severity, message }: Problem): string {
     line,
     line === undefined ? undefined : column,
   ]
-  const given = place.filter((part) => part !== undefined)
-  return `${given.length === 0 ? '' : `${given.join(':')}: `}${severity}: ${visible(message)}`
+  const parts = place.filter((part) => part !== undefined)
+  return `${parts.length === 0 ? '' : `${parts.join(':')}: `}${severity}: ${visible(message)}`
 }
 
 function hintLine({ hint }: Problem): string[] {

@@ -297,26 +297,26 @@ test('a token that the hub keeps serves each start of its bot, and is told by it
   await hub.secrets.set(place, 'the kept token', 'admin', ['git.example'])
   const { run_id } = (await call('POST', '', { ...git, git_auth: { secret: 'GIT_TOKEN' } })).json
   const first = await botOn(hub)
-  const given = { BOT_REGISTRY_PASSWORD: 'the kept token' }
+  const secrets = { BOT_REGISTRY_PASSWORD: 'the kept token' }
   const source = {
     mode: 'git',
     url: git.git_url,
     dockerfile: 'Dockerfile',
     git_auth: { password_secret: 'BOT_REGISTRY_PASSWORD' },
   }
-  assert.deepEqual([first.spec.args.source, await hub.secrets.reveal(first.spec)], [source, given])
+  assert.deepEqual([first.spec.args.source, await hub.secrets.reveal(first.spec)], [source, secrets])
   await first.phase('running')
   assert.deepEqual((await call('GET', '/echo')).json.env_vars, [])
   const { update } = (await call('POST', '/echo/update', { env: { A: '1' } })).json
   const updated = await botOn(hub, 'echo', update.run_id)
-  assert.deepEqual([updated.spec.args.source, await hub.secrets.reveal(updated.spec)], [source, given])
+  assert.deepEqual([updated.spec.args.source, await hub.secrets.reveal(updated.spec)], [source, secrets])
   await hub.engine.cancel(update.run_id)
   await hub.engine.done(update.run_id)
   await call('POST', '/echo/stop')
   await hub.engine.done(run_id)
   const again = (await call('POST', '/echo/restart')).json.run_id
   const { spec } = await botOn(hub, 'echo', again)
-  assert.deepEqual([spec.args.source, await hub.secrets.reveal(spec)], [source, given])
+  assert.deepEqual([spec.args.source, await hub.secrets.reveal(spec)], [source, secrets])
 
   for (const git_auth of [{}, { password: 'a', secret: 'A' }, { username: 'a:b', password: 'c' }])
     assert.equal((await call('POST', '', { ...git, bot_id: 'x', git_auth })).status, 400)

@@ -76,8 +76,8 @@ test('a run is its own until it is shared: to watch, then to take part, then no 
   const taken = await prompt('bob')
   assert.equal(taken.status, 202, taken.text)
   assert.equal((await call('bob', 'POST', `/api/runs/${run}/cancel`, {})).status, 403)
-  const given = (await log()).find(({ type }) => type === 'input.given')
-  assert.equal(given?.type === 'input.given' && given.by, 'bob')
+  const entry = (await log()).find(({ type }) => type === 'input.given')
+  assert.equal(entry?.type === 'input.given' && entry.by, 'bob')
 
   assert.equal((await unshare('bob', 'user=bob')).status, 403)
   assert.deepEqual((await unshare('ann', 'user=bob')).json.shares, [])

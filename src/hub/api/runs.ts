@@ -12,11 +12,11 @@ import { DEFAULT_HOST, RunLabels, type Workflow } from '../../contract/workflow.
 import type { Submission } from '../../engine/api.ts'
 import { runSummary } from '../../engine/core/view.ts'
 import { ASIDE_LENGTH, parseWorkflow } from '../../engine/workflow-file/check.ts'
-import { fieldProblems, givenValues } from '../../engine/workflow-file/inputs.ts'
+import { fieldProblems, inputValues } from '../../engine/workflow-file/inputs.ts'
 import type { Problem } from '../../engine/workflow-file/problems.ts'
 import { writtenWorkflow } from '../../engine/workflow-file/written.ts'
 import { agentsOf, checkAgentName } from '../agents/known-agents.ts'
-import { givenAttachments } from '../agents/prompt-attachments.ts'
+import { attachmentsOf } from '../agents/prompt-attachments.ts'
 import { needApprover } from '../approvals/approvers.ts'
 import type { Identity } from '../auth/auth.ts'
 import { IdempotentRuns } from '../idempotent-runs.ts'
@@ -41,11 +41,11 @@ export function runHandlers({ engine, accounts, repositories, runners, secrets, 
       const submission = {
         run_id: chosenRunId(identity, query.run_id ?? body.run_id),
         ...(await blueprintRun({ ...body, vars }, checkAgent, (ids) =>
-          givenAttachments(stored, { tenant, owner }, ids),
+          attachmentsOf(stored, { tenant, owner }, ids),
         )),
         repository,
         labels:
-          query.label === undefined ? body.labels : { ...body.labels, ...givenLabels([query.label].flat()) },
+          query.label === undefined ? body.labels : { ...body.labels, ...labelsOf([query.label].flat()) },
         box: { isolation: body.isolation, network: body.network, image: body.image },
         group: repositories.groupOf(repository),
         checkout_token: (repo: string) =>
@@ -113,7 +113,7 @@ function fileOf({ blueprint, workflow: stored, vars }: RunRecord) {
   const workflow = stored as Workflow
   const { yaml, left_out } = writtenWorkflow(workflow, builtinActions)
   const asked = Object.keys(workflow.inputs ?? {}).filter((name) => isCredentialName(name))
-  return { yaml, given: givenValues(workflow, vars), left_out: [...left_out, ...asked] }
+  return { yaml, given: inputValues(workflow, vars), left_out: [...left_out, ...asked] }
 }
 
 const outlineOf = ({ name, needs, when, foreach, rollback }: Workflow['steps'][number]) => ({
@@ -137,7 +137,7 @@ function factsOf({ name, inputs = {}, steps, finally: last = [] }: Workflow) {
 }
 
 /** Parses the labels of a query. Throws `bad_request`. */
-function givenLabels(pairs: readonly string[]): Record<string, string> {
+function labelsOf(pairs: readonly string[]): Record<string, string> {
   const { data, error } = RunLabels.safeParse(variables(pairs, 'label'))
   if (data !== undefined) return data
   throw new ErrandError('bad_request', `query.label: ${error.issues[0]?.message}.`, {
@@ -177,12 +177,12 @@ async function blueprintRun(
   checkAgent: (name: string) => Promise<void>,
   attachments: (ids: readonly string[] | undefined) => Promise<Attachment[]>,
 ): Promise<Made> {
-  const given = shapes.filter((shape) => body[shape] !== undefined)
-  const [shape, other] = given
+  const present = shapes.filter((shape) => body[shape] !== undefined)
+  const [shape, other] = present
   if (shape === undefined || other !== undefined)
     throw new ErrandError(
       'bad_request',
-      `body: exactly one of "yaml", "workflow" and "agent" is needed${listed(given)}.`,
+      `body: exactly one of "yaml", "workflow" and "agent" is needed${listed(present)}.`,
       {
         hint: 'A workflow: its text as "yaml", or the same as JSON in "workflow". An agent: {"agent": {"prompt": "..."}}.',
       },
@@ -207,8 +207,8 @@ async function blueprintRun(
   return made
 }
 
-const listed = (given: readonly string[]) =>
-  given.length === 0 ? '' : `, not ${given.map((shape) => `"${shape}"`).join(' and ')} at once`
+const listed = (names: readonly string[]) =>
+  names.length === 0 ? '' : `, not ${names.map((shape) => `"${shape}"`).join(' and ')} at once`
 
 export function validateHandlers({ runners, checkAside }: ApiContext) {
   return {

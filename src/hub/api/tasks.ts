@@ -40,12 +40,12 @@ export function taskHandlers(context: ApiContext) {
         throw new ErrandError('bad_request', 'body.defaults: stands beside "issue" alone.', {
           hint: 'Write these fields into the task.',
         })
-      const given =
+      const input =
         task === undefined ? { tasks: several!, field: 'body.tasks' } : { tasks: [task], field: 'body.task' }
       const key = headers['idempotency-key']
       const by = askerOf(identity)
       const made = await (issue === undefined
-        ? tasks.create(by, { ...given, limit, key })
+        ? tasks.create(by, { ...input, limit, key })
         : tasks.createOfIssue(by, { issue, defaults }))
       reply.code(made.fresh ? 201 : 200)
       if (several === undefined) reply.header('location', `/api/tasks/${made.tasks[0]!.id}`)

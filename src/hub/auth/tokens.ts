@@ -16,21 +16,21 @@ const nameOf = (scope: 'api' | 'runner'): string => `given to the hub at its sta
  * Names of tokens that the operator has chosen. A revoked one stays in the store; if it were deleted, it would be
  * valid again at the next start.
  */
-export const givenTokenNames: readonly string[] = [nameOf('api'), nameOf('runner')]
+export const configuredTokenNames: readonly string[] = [nameOf('api'), nameOf('runner')]
 
 /**
  * Stores the tokens that the operator has chosen like the hub's own: as hashes. One that was chosen before and is not
  * now is revoked.
  */
-export async function keepGivenTokens(
+export async function storeConfiguredTokens(
   accounts: AccountStore,
-  given: { client?: string; runner?: string },
+  tokens: { client?: string; runner?: string },
 ): Promise<void> {
   const users = await accounts.users({ tenant: DEFAULT_TENANT })
   const client = users.find(({ name }) => name === CLIENT_USER)
-  if (given.client !== undefined || client !== undefined)
-    await keep(accounts, { user_id: (client ?? (await newClient(accounts))).id }, 'api', given.client)
-  await keep(accounts, { tenant: DEFAULT_TENANT }, 'runner', given.runner)
+  if (tokens.client !== undefined || client !== undefined)
+    await keep(accounts, { user_id: (client ?? (await newClient(accounts))).id }, 'api', tokens.client)
+  await keep(accounts, { tenant: DEFAULT_TENANT }, 'runner', tokens.runner)
 }
 
 async function keep(

@@ -44,7 +44,7 @@ const DONE_WITHIN_MS = 60_000
 export interface DataOrder {
   botId: string
   /** Data that the request asks for; undefined to keep them as before. */
-  given?: WantedData
+  value?: WantedData
   /** The run that this one replaces, and its data. */
   before?: { data?: BotData; run: RunRecord }
   /** Runner that the owner has named. */
@@ -64,7 +64,7 @@ export class BotDataPlaces {
    * Returns the data of a run to create, or undefined if it has none. Throws `quota_exceeded`, and `conflict` if the
    * run could not reach its data or they would not fit.
    */
-  async planned(of: BotOwner, { botId, given, before, runner }: DataOrder): Promise<BotData | undefined> {
+  async planned(of: BotOwner, { botId, value: given, before, runner }: DataOrder): Promise<BotData | undefined> {
     const asked = given ?? before?.data
     if (asked === undefined || asked === false) return undefined
     const stored = await this.#options.store.get({ ...of, bot_id: botId })
@@ -276,5 +276,5 @@ export class BotDataPlaces {
 /** Returns the bytes of a size that the contract has validated. */
 const bytes = ({ size }: Pick<BotData, 'size'>): number => parseBytes(String(size))!
 
-const defined = <T extends object>(given: T): T =>
-  Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as T
+const defined = <T extends object>(value: T): T =>
+  Object.fromEntries(Object.entries(value).filter(([, value]) => value !== undefined)) as T

@@ -120,22 +120,22 @@ export class Bots {
    * Starts a bot. Throws `bot_exists`, `quota_exceeded`, `invalid_argument` (also if no runner could hold it), and
    * `not_found` for a missing upload.
    */
-  async start(of: BotOwner, given: StartBot): Promise<BotStarted> {
-    const request = await uploaded(of.tenant, given, this.#options.uploads)
+  async start(of: BotOwner, change: StartBot): Promise<BotStarted> {
+    const request = await uploaded(of.tenant, change, this.#options.uploads)
     const run_id = newRunId()
     const options = { ...this.#life(), slot: run_id }
     // Faults of the request are reported before its data are looked up.
     botRun(request, options)
     return this.#locked(of, async () => {
-      checkQuota(given.bot_id, await this.#known.openRuns(of), this.#options.quota)
-      const { bot_id: botId, data: wanted, runner } = given
-      const data = await this.data.planned(of, { botId, given: wanted, runner })
+      checkQuota(change.bot_id, await this.#known.openRuns(of), this.#options.quota)
+      const { bot_id: botId, data: wanted, runner } = change
+      const data = await this.data.planned(of, { botId, value: wanted, runner })
       const made = botRun(request, { ...options, data })
       this.#checkRoom(of, made.workflow)
       const before = await this.#known.find(of, botId)
       await this.#submissions.submit(of, { run_id, ...made })
       if (before !== undefined) await this.#secretCleanup.dropNow(before)
-      return this.#begun(of, given.bot_id, given)
+      return this.#begun(of, change.bot_id, change)
     })
   }
 
@@ -175,8 +175,8 @@ export class Bots {
    * Starts a new run next to the current one, which ends once the new one is up. Throws `not_found`, `conflict` or
    * `invalid_argument`.
    */
-  async update(of: BotOwner, botId: string, given: UpdateBot): Promise<BotStarted> {
-    const change = await uploaded(of.tenant, given, this.#options.uploads)
+  async update(of: BotOwner, botId: string, values: UpdateBot): Promise<BotStarted> {
+    const change = await uploaded(of.tenant, values, this.#options.uploads)
     return this.#locked(of, async () => {
       const { current, update } = await this.#known.runs(of, botId)
       if (isFinalRun(current.status))
@@ -190,7 +190,7 @@ export class Bots {
       const { request, kept } = changedRequest(run, change, secrets, maxSeconds)
       const data = await this.data.planned(of, {
         botId,
-        given: given.data,
+        value: values.data,
         before: { data: botOf(run.workflow).args.data, run: current },
         runner: request.runner,
       })
@@ -198,7 +198,7 @@ export class Bots {
       this.#checkRoom(of, made.workflow)
       await this.#submissions.submit(of, { run_id, ...made, replaces: current.run_id })
       this.#rollingUpdates.follow({ run_id }, current)
-      return this.#begun(of, botId, given)
+      return this.#begun(of, botId, values)
     })
   }
 

@@ -133,7 +133,7 @@ export class Assignments {
     return [...this.#assignments.values()].filter(({ queue }) => queue !== undefined)
   }
 
-  givenTo(runner: Runner): Assignment[] {
+  assignedTo(runner: Runner): Assignment[] {
     const held = [...runner.held.keys()].flatMap((id) => this.#assignments.get(id) ?? [])
     return held.filter(({ stage }) => stage.type === 'placed' && stage.runner === runner.key)
   }

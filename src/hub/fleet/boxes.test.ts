@@ -3,7 +3,7 @@ import { afterEach, test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import { key, TestingDispatch } from '../../../test/support/hub/dispatch-fixture.ts'
 import type { Network } from '../../contract/isolation.ts'
-import type { GivenIsolation } from '../../contract/protocol.ts'
+import type { OfferedIsolation } from '../../contract/protocol.ts'
 import { runnerOf } from './assignments.ts'
 import { withGroupBox } from './matching.ts'
 
@@ -18,9 +18,9 @@ function openWorld(): TestingDispatch {
 }
 
 const usable = { usable: true }
-const both: GivenIsolation = { sandbox: usable, container: usable }
+const both: OfferedIsolation = { sandbox: usable, container: usable }
 const no = (why: string) => ({ usable: false, why })
-const sandboxOnly: GivenIsolation = { sandbox: usable, container: no('There is no container engine.') }
+const sandboxOnly: OfferedIsolation = { sandbox: usable, container: no('There is no container engine.') }
 
 test('a run that asks for more than runners can give waits with their reasons, until a fitting one connects', () => {
   const world = openWorld()

@@ -64,9 +64,9 @@ test('each slot goes to a user with the fewest, and of one user to what came fir
             const slots = new Map(users.map((name) => [name, world.slotsOf(name)]))
             slots.set(over.spec.owner!, slots.get(over.spec.owner!)! - 1)
             world.end(over)
-            const given = waiting.filter(isRunning)
-            assert.equal(given.length, Math.min(1, waiting.length))
-            for (const { spec, arrival } of given) {
+            const values = waiting.filter(isRunning)
+            assert.equal(values.length, Math.min(1, waiting.length))
+            for (const { spec, arrival } of values) {
               const fewest = Math.min(...waiting.map((each) => slots.get(each.spec.owner!)!))
               assert.equal(slots.get(spec.owner!), fewest)
               const own = waiting.filter((each) => each.spec.owner === spec.owner)

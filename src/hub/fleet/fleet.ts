@@ -311,7 +311,7 @@ class ManagedRunners {
   /** Lists the attempts that the runner was given and has not ended. */
   attempts(which: TenantRunner): AttemptSpec[] {
     const runner = this.#find(which)
-    return runner ? this.#options.assignments.givenTo(runner).map(({ spec }) => spec) : []
+    return runner ? this.#options.assignments.assignedTo(runner).map(({ spec }) => spec) : []
   }
 
   /**
@@ -339,7 +339,7 @@ class ManagedRunners {
     const runner = this.#find(which)
     if (!runner) return false
     const why = message ?? `Runner "${runner.id}" was removed from this hub.`
-    for (const { spec, epoch } of assignments.givenTo(runner))
+    for (const { spec, epoch } of assignments.assignedTo(runner))
       runner.link?.send({ type: 'superseded', attempt_id: spec.attempt_id, epoch, why })
     runner.link?.refuse('forbidden', why, false)
     clearTimeout(runner.lostTimer)

@@ -1,6 +1,6 @@
 import type { AttemptSpec, Requirements } from '../../contract/attempt.ts'
 import { type BoxAsk, boxFor, type Isolation, permitted, strictestAsk } from '../../contract/isolation.ts'
-import type { GivenIsolation } from '../../contract/protocol.ts'
+import type { OfferedIsolation } from '../../contract/protocol.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
 
 /** Describes what an attempt demands of a runner, and whose runners it may have. */
@@ -92,7 +92,7 @@ export interface Candidate {
   readonly mode: 'chat' | 'issue' | 'all'
   readonly containers: boolean
   /** Boxes that the runner can make; undefined if it makes none, or is away and that is not known. */
-  readonly isolation?: GivenIsolation | undefined
+  readonly isolation?: OfferedIsolation | undefined
   /** The least box that its group demands. */
   readonly groupBox?: GroupBox | undefined
   readonly slots: number

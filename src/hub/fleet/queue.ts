@@ -216,10 +216,10 @@ export class Queue {
    * Counts the lines whose turn comes first but that have no room on the runner. No runner is reserved for a bot,
    * because the bots on it run for days.
    */
-  #passOver(runner: Runner, turn: Turn, given: Requirements): void {
+  #passOver(runner: Runner, turn: Turn, requirements: Requirements): void {
     for (const line of this.#waitQueues.open(runner.key)) {
       const { requires } = line.need
-      if (!takesSlot(requires) || hasRoom(runner, requires) || !isInItsWay(runner, given, requires)) continue
+      if (!takesSlot(requires) || hasRoom(runner, requires) || !isInItsWay(runner, requirements, requires)) continue
       if (isBefore(turnIn(line), turn) && this.#mayHave(line, runner)) this.#reservations.passedOver(line)
     }
   }
@@ -308,10 +308,10 @@ export class Queue {
 }
 
 /** Reports whether the attempt that is placed takes room that the waiting step needs. A bot takes no slot. */
-const isInItsWay = (runner: Runner, given: Requirements, step: Requirements): boolean =>
-  takesSlot(given) ||
-  ((given.memory_bytes ?? 0) > 0 && !hasMemory(runner, step)) ||
-  (reservedCpus(runner, given) > 0 && !hasCpus(runner, step))
+const isInItsWay = (runner: Runner, placed: Requirements, step: Requirements): boolean =>
+  takesSlot(placed) ||
+  ((placed.memory_bytes ?? 0) > 0 && !hasMemory(runner, step)) ||
+  (reservedCpus(runner, placed) > 0 && !hasCpus(runner, step))
 
 const larger = (one: Size, other: Size = one): Size => ({
   cpus: Math.max(one.cpus, other.cpus),

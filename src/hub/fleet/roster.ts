@@ -1,6 +1,6 @@
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import {
-  type GivenIsolation,
+  type OfferedIsolation,
   type Hello,
   PROTOCOL_VERSION,
   type RunnerView,
@@ -83,7 +83,7 @@ export class Runner implements Candidate {
   get containers(): boolean {
     return this.hello?.containers !== undefined
   }
-  get isolation(): GivenIsolation | undefined {
+  get isolation(): OfferedIsolation | undefined {
     return this.hello?.isolation
   }
   get groupBox(): GroupBox | undefined {

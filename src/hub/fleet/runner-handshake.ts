@@ -113,7 +113,7 @@ export class RunnerHandshake {
     const { assignments, dispatch } = this.#options
     runner.expected = false
     runner.lostAtMs = undefined
-    for (const assignment of assignments.givenTo(runner))
+    for (const assignment of assignments.assignedTo(runner))
       assignments.settleVanished(assignment, { type: 'ended', outcome: 'failed', reason, message })
     dispatch.rosterChanged(runner)
   }
@@ -177,7 +177,7 @@ export class RunnerHandshake {
     runner.connectedAtMs = Date.now()
     known.inPassing(runner, known.keep(runner))
     const isAside = (runId: string) => assignments.isAside(runId, runner.key)
-    const stock = reconcile(hello, assignments.givenTo(runner), { isDurable, isAside })
+    const stock = reconcile(hello, assignments.assignedTo(runner), { isDurable, isAside })
     link.send({
       type: 'welcome',
       protocol: commonProtocol(hello) ?? PROTOCOL_VERSION,
@@ -213,7 +213,7 @@ export class RunnerHandshake {
     this.#unanswered = new Map()
     for (const runner of runners.values()) {
       if (!runner.link) continue
-      for (const assignment of assignments.givenTo(runner)) {
+      for (const assignment of assignments.assignedTo(runner)) {
         const { begun, sent, epoch } = assignment
         if (begun || sent.type !== 'to') continue
         if (before.get(assignment) === epoch) dispatch.startOn(assignment, runner)
@@ -264,11 +264,11 @@ interface Reconciled {
  */
 function reconcile(
   hello: Hello,
-  given: readonly Assignment[],
+  assignments: readonly Assignment[],
   of: { isDurable(action: string): boolean; isAside(runId: string): boolean },
 ): Reconciled {
   const stock: Reconciled = { answers: [], going: [], unsent: [], gone: [] }
-  const byId = new Map(given.map((assignment) => [assignment.spec.attempt_id, assignment]))
+  const byId = new Map(assignments.map((assignment) => [assignment.spec.attempt_id, assignment]))
   const named = new Set<Assignment>()
   for (const { attempt_id, epoch, reports: has = Number.POSITIVE_INFINITY } of hello.attempts) {
     const assignment = byId.get(attempt_id)
@@ -291,7 +291,7 @@ function reconcile(
       stock.answers.push({ state: 'superseded', attempt_id, epoch, why })
     }
   }
-  for (const assignment of given)
+  for (const assignment of assignments)
     if (!named.has(assignment)) stock[whenMissing(assignment, hello, of.isDurable)].push(assignment)
   return stock
 }

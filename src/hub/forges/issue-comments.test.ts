@@ -4,7 +4,7 @@ import { eventually } from '../../../test/support/errand-command.ts'
 import { startForge } from '../../../test/support/forge/forge-stand-in.ts'
 import { Task } from '../../contract/tasks/task.ts'
 import { openForge, recogniseForge } from '../../forge/open-forge.ts'
-import { givenToken } from '../../forge/token-source.ts'
+import { fixedToken } from '../../forge/token-source.ts'
 import { commentOf, IssueComments, type IssueCommentsOptions } from './issue-comments.ts'
 import { issueTaskName } from './issue-task.ts'
 
@@ -15,7 +15,7 @@ test('an issue has one comment, which a forge that was away and the next process
   t.after(async () => await standIn.stop())
   const repository = standIn.makeRepository('acme/app', { rights: { errand: 'write' } })
   const issue = standIn.state.addIssue(repository, { title: 'One', by: 'ada' })
-  const tokens = givenToken(standIn.makeToken('errand'))
+  const tokens = fixedToken(standIn.makeToken('errand'))
   const address = { host: new URL(standIn.url).host, path: 'acme/app', protocol: 'http' } as const
   const { spec_name, task_id: own_id } = issueTaskName({ ...address, number: issue.number, kind: undefined })
   const url = `${repository.url}/issues/${issue.number}`

@@ -4,7 +4,7 @@ import type { RepositoryAddress } from '../../forge/address.ts'
 import type { CallOptions, Forge } from '../../forge/forge.ts'
 import { PerhapsArrived, Refused } from '../../forge/forge-http.ts'
 import { openForge, recogniseForge } from '../../forge/open-forge.ts'
-import { givenToken } from '../../forge/token-source.ts'
+import { fixedToken } from '../../forge/token-source.ts'
 import type { OutsideServices } from '../ops/outside-services.ts'
 import type { Secrets } from '../secrets.ts'
 import { allowing, TOKEN_SECRETS } from '../tasks/repository-tokens.ts'
@@ -84,7 +84,7 @@ export const openForges =
     const names = said?.token === undefined ? TOKEN_SECRETS : [said.token]
     const server = `https://${host}/${path}`
     const token = await secrets.valueSeen(of, names, server)
-    const forge = watched(openForge(found, path, { ...patience, tokens: givenToken(token) }), report)
+    const forge = watched(openForge(found, path, { ...patience, tokens: fixedToken(token) }), report)
     if (token !== undefined) return forge
     const refusal = await secrets.refusal(of, names, server)
     const none = `The hub has no token for it. Keep one with: ${allowing({ name: names[0]! }, host)}`

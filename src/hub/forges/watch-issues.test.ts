@@ -5,7 +5,7 @@ import type { Task } from '../../contract/tasks/task.ts'
 import { repositoryAddress } from '../../forge/address.ts'
 import type { IssueCursor } from '../../forge/forge.ts'
 import { openForge, recogniseForge } from '../../forge/open-forge.ts'
-import { givenToken } from '../../forge/token-source.ts'
+import { fixedToken } from '../../forge/token-source.ts'
 import { takeIssues } from './watch-issues.ts'
 
 async function world(t: TestContext, flavour: Flavour) {
@@ -15,7 +15,7 @@ async function world(t: TestContext, flavour: Flavour) {
   const rights = { errand: flavour === 'gitea' ? 'admin' : 'write', ada: 'write', eve: 'read' } as const
   const repository = standIn.makeRepository(path, { files: { a: 'one' }, isPrivate: true, rights })
   const address = repositoryAddress(repository.url)
-  const tokens = givenToken(standIn.makeToken('errand'))
+  const tokens = fixedToken(standIn.makeToken('errand'))
   const forge = openForge(await recogniseForge(address), path, { tokens, retryCount: 0 })
   const made: Task[] = []
   const log: string[] = []

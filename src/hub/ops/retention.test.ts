@@ -4,7 +4,7 @@ import test, { type TestContext } from 'node:test'
 import { oneStep, testingHub } from '../../../test/support/hub/hub-fixture.ts'
 import type { RunEvent } from '../../contract/events.ts'
 import type { RunPatch, RunSpec } from '../../contract/run.ts'
-import { keepGivenTokens, tokenSha256 } from '../auth/tokens.ts'
+import { storeConfiguredTokens, tokenSha256 } from '../auth/tokens.ts'
 import { Retention, sweep } from './retention.ts'
 
 const DAY_MS = 86_400_000
@@ -150,7 +150,7 @@ test('it sweeps by itself, and can be closed twice', async (t) => {
     })
   // If it were deleted, the operator's revoked token would be a new one at the hub's next start.
   const given = { client: 'client-token-of-old' }
-  await keepGivenTokens(hub.accounts, given)
+  await storeConfiguredTokens(hub.accounts, given)
   const { token } = (await hub.accounts.tokenByHash(tokenSha256(given.client)))!
   await hub.accounts.revokeToken(token.id, daysAgo(40))
   const { promise, resolve } = Promise.withResolvers<string>()
@@ -161,7 +161,7 @@ test('it sweeps by itself, and can be closed twice', async (t) => {
   assert.equal(await hub.left(), '')
   const names = async () => (await hub.accounts.tokens()).map(({ name }) => name)
   assert.ok(!(await names()).includes('long') && (await names()).includes('lately'))
-  await keepGivenTokens(hub.accounts, given)
+  await storeConfiguredTokens(hub.accounts, given)
   assert.notEqual((await hub.accounts.tokenByHash(token.token_sha256))!.token.revoked_at, undefined)
 })
 

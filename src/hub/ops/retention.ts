@@ -6,7 +6,7 @@ import type { EngineFace } from '../../engine/api.ts'
 import type { RunQuery } from '../../engine/ports.ts'
 import type { Log } from '../../platform/log.ts'
 import type { AccountStore } from '../../stores/accounts.ts'
-import { givenTokenNames } from '../auth/tokens.ts'
+import { configuredTokenNames } from '../auth/tokens.ts'
 
 export interface RetentionOptions {
   engine: Pick<EngineFace, 'get' | 'list' | 'remove'>
@@ -56,7 +56,7 @@ export class Retention {
     const { signal } = this.#stop
     while (!signal.aborted) {
       try {
-        await accounts.forgetTokens(new Date(Date.now() - TOKEN_RETENTION_MS).toISOString(), givenTokenNames)
+        await accounts.forgetTokens(new Date(Date.now() - TOKEN_RETENTION_MS).toISOString(), configuredTokenNames)
         const removed =
           keptMs === undefined
             ? 0

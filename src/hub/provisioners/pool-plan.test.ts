@@ -224,29 +224,29 @@ test('a run that asks for more than any runner of its group has ends at once, an
   const large = { ...demand('a', { size: { cpus: 500, memoryBytes: 0 } }), waitsSinceMs: 0 }
   const small = { ...demand('b', { size: { cpus: 2, memoryBytes: GB } }), waitsSinceMs: 0 }
   const wide = { ...demand('c', { size: { cpus: 4, memoryBytes: 3 * GB } }), waitsSinceMs: 0 }
-  const given = (...sizes: Size[]) =>
+  const demandOf = (...sizes: Size[]) =>
     hopeless({
       ...{ pool, rows: [], liveness: livenessOf({}), open: undefined, nowMs: 1 },
       demands: [large, small, wide],
       sizes: () => sizes,
     }).map(({ demand, end }) => [demand.run_id, end.reason, end.message])
-  assert.deepEqual(given(), [], 'no runner has reported its size')
+  assert.deepEqual(demandOf(), [], 'no runner has reported its size')
   const ends = (run: string, asks: string, have: string) => [
     run,
     'rejected',
     `it asks for ${asks}, and the runners of group "builders" have ${have}: ask for less, or use a group with larger runners`,
   ]
   const [two, four] = ['2 cpus and 8 GB of memory', '4 cpus and 2 GB of memory']
-  assert.deepEqual(given({ cpus: 2, memoryBytes: 8 * GB }), [
+  assert.deepEqual(demandOf({ cpus: 2, memoryBytes: 8 * GB }), [
     ends('a', '500 cpus', two),
     ends('c', '4 cpus and 3 GB of memory', two),
   ])
   // Neither of the two has both amounts.
-  assert.deepEqual(given({ cpus: 2, memoryBytes: 8 * GB }, { cpus: 4, memoryBytes: 2 * GB }), [
+  assert.deepEqual(demandOf({ cpus: 2, memoryBytes: 8 * GB }, { cpus: 4, memoryBytes: 2 * GB }), [
     ends('a', '500 cpus', `${two}, or ${four}`),
     ends('c', '4 cpus and 3 GB of memory', `${two}, or ${four}`),
   ])
-  assert.deepEqual(given({ cpus: 500, memoryBytes: 3 * GB }), [])
+  assert.deepEqual(demandOf({ cpus: 500, memoryBytes: 3 * GB }), [])
 })
 
 test('while an engine is silent, what is said of runners that are away is not that they are gone', () => {

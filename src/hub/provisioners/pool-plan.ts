@@ -228,8 +228,8 @@ export function hopeless(facts: HopelessFacts): Hopeless[] {
     if (sizes.length === 0 || sizes.some((size) => isWithin(demand.size, size))) return []
     return [{ demand, end: { reason: 'rejected', message: tooLarge(group, demand.size, sizes) } }]
   })
-  const given = new Set(large.map(({ demand }) => demand))
-  return [...large, ...waitTooLong(facts).filter(({ demand }) => !given.has(demand))]
+  const placed = new Set(large.map(({ demand }) => demand))
+  return [...large, ...waitTooLong(facts).filter(({ demand }) => !placed.has(demand))]
 }
 
 function waitTooLong({ pool, rows, liveness, demands, open, nowMs }: HopelessFacts): Hopeless[] {

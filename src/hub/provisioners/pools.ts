@@ -253,11 +253,11 @@ export class Pools {
         ...{ pool, rows, liveness, demands: waiting, open: breaker.open, sizes },
         nowMs: performance.now(),
       }
-      const given = hopeless(lost)
-      for (const { demand, end } of given) fleet.giveUp(pool.group, demand, end)
+      const hopelessPools = hopeless(lost)
+      for (const { demand, end } of hopelessPools) fleet.giveUp(pool.group, demand, end)
       const { moves, removals, starts } = planPool({
         ...{ pool, rows, liveness, isOpen, setAsideSince },
-        demands: given.length > 0 ? fleet.demands(pool.group) : waiting,
+        demands: hopelessPools.length > 0 ? fleet.demands(pool.group) : waiting,
         idleSince: (name) => this.#tracked.get(name)?.idleSinceMs,
         paused: pool.paused,
         breakerRoom: (starting) => breaker.room(starting, nowMs),

@@ -23,8 +23,8 @@ const seen = (more: Partial<FollowSeen> = {}): FollowSeen => ({
   ...{ notes: [], self: { login: 'Errand[bot]' } },
   ...more,
 })
-const decided = (given: Partial<FollowSeen>, more: Partial<FollowState> = {}): string => {
-  const intent = decideFollow(state(more), seen(given))
+const decided = (overrides: Partial<FollowSeen>, more: Partial<FollowState> = {}): string => {
+  const intent = decideFollow(state(more), seen(overrides))
   return intent.type === 'stop' ? intent.why : intent.type
 }
 const failed = [check('unit', 'failed')]
@@ -54,10 +54,10 @@ test('words count where people with write access ask for changes, or name us', (
   ]
   for (const [one, wanted] of cases) assert.equal(decided({ notes: [one] }), wanted, JSON.stringify(one))
   const heads = [...state().heads, { sha: 'two', pushedMs: 0 }]
-  const given = { heads, tries: [{ sha: 'one', failure: '' }], notes: ['1'] }
+  const follow = { heads, tries: [{ sha: 'one', failure: '' }], notes: ['1'] }
   const pull = { ...seen().pull, headSha: 'two' }
-  assert.equal(decided({ notes: [note('1')], pull }, given), 'wait')
-  assert.equal(decided({ notes: [note('1'), note('2')], pull }, given), 'try')
+  assert.equal(decided({ notes: [note('1')], pull }, follow), 'wait')
+  assert.equal(decided({ notes: [note('1'), note('2')], pull }, follow), 'try')
 })
 
 test('following ends where a person decides', () => {
@@ -75,7 +75,7 @@ test('following ends where a person decides', () => {
     [{}, { heads: [...state().heads, { sha: 'two', pushedMs: 0 }] }, 'wait'],
     [{}, { tries: [{ sha: 'one', failure: 'x' }] }, 'unchanged'],
   ]
-  for (const [given, more, why] of ends) assert.equal(decided({ checks: failed, ...given }, more), why)
+  for (const [overrides, more, why] of ends) assert.equal(decided({ checks: failed, ...overrides }, more), why)
 })
 
 test('the same failure is known again by its first error, whatever the time', () => {

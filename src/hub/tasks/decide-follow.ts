@@ -81,8 +81,8 @@ export function decideFollow(state: FollowState, seen: FollowSeen): FollowIntent
   return { type: 'try', for: { sha: head.sha, failure, notes: notes.map(({ id }) => id) }, checks, notes }
 }
 
-function newNotes({ notes: given }: FollowState, { notes, self }: FollowSeen): ReviewNote[] {
-  const taken = new Set(given)
+function newNotes({ notes: passedNotes }: FollowState, { notes, self }: FollowSeen): ReviewNote[] {
+  const taken = new Set(passedNotes)
   return notes.filter(({ id, author, right, body, asksForChanges }) => {
     if (taken.has(id) || author.isBot || !mayWrite(right) || body.includes('<!-- errand:')) return false
     if (self !== undefined && sameLogin(author.login, self.login)) return false

@@ -69,14 +69,14 @@ async function logsOf(
       const text = await forge.checkLog(log, MOST_LINES, options)
       if (text !== undefined) logs[name] = text
     } catch (error) {
-      if (!(error instanceof ErrandError) || !notGiven.has(error.code)) throw error
+      if (!(error instanceof ErrandError) || !inaccessible.has(error.code)) throw error
     }
   }
   return logs
 }
 
 /** Error codes with which the forge refuses for good; all others are temporary. */
-const notGiven: ReadonlySet<string> = new Set(['not_found', 'repo_not_found', 'repo_auth', 'forge_denied'])
+const inaccessible: ReadonlySet<string> = new Set(['not_found', 'repo_not_found', 'repo_auth', 'forge_denied'])
 
 function eventsOf(intent: FollowIntent, state: FollowState, { logs, pull }: FollowSeen): NewTaskEvent[] {
   if (intent.type === 'wait') return []

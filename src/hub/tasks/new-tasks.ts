@@ -17,7 +17,7 @@ export interface Asker {
 }
 
 /** Tasks that were submitted together. */
-export interface GivenTasks {
+export interface NewTasks {
   tasks: readonly Task[]
   /** Name of the field in messages: `body.task`, or `body.tasks`, where the index of each task is added. */
   field: string
@@ -43,16 +43,16 @@ export type PlannedTask = { spec: TaskSpec; there?: TaskRecord }
 export async function planTasks(
   store: Pick<TaskStore, 'find' | 'get'>,
   by: Asker,
-  given: GivenTasks,
+  input: NewTasks,
 ): Promise<PlannedTask[]> {
   const { tenant, owner } = by
-  const created_at = new Date(given.now).toISOString()
-  const batch = given.limit === undefined ? undefined : { id: randomText(12), limit: given.limit }
+  const created_at = new Date(input.now).toISOString()
+  const batch = input.limit === undefined ? undefined : { id: randomText(12), limit: input.limit }
   const place = (index: number, rest = ''): string =>
-    (given.field === 'body.task' ? given.field : `${given.field}[${index}]`) + rest
+    (input.field === 'body.task' ? input.field : `${input.field}[${index}]`) + rest
   const faults: Fault[] = []
 
-  const named = given.tasks.map((task, index) => ({ task, own_id: task.task_id ?? madeId(by, given, index) }))
+  const named = input.tasks.map((task, index) => ({ task, own_id: task.task_id ?? madeId(by, input, index) }))
   const first = new Map<string, number>()
   named.forEach(({ task, own_id }, index) => {
     const before = first.get(keyOf(task.spec_name, own_id))
@@ -92,7 +92,7 @@ export async function planTasks(
     named.map(({ task, own_id }) => store.find({ tenant, spec_name: task.spec_name, own_id })),
   )
   // In the order of the file, because ids sort by time.
-  const ids = named.map((_, index) => there[index]?.id ?? newTaskId(given.now + index))
+  const ids = named.map((_, index) => there[index]?.id ?? newTaskId(input.now + index))
   const depends: string[][] = []
   for (const [index, { task }] of named.entries()) {
     const found: string[] = []
@@ -113,7 +113,7 @@ export async function planTasks(
   const circle = findCircle(ids, (id) => depends[ids.indexOf(id)] ?? [])
   if (circle !== undefined)
     faults.push({
-      field: given.field,
+      field: input.field,
       message: `the dependencies run in a circle: ${circle.map((id) => names.get(id) ?? id).join(' → ')}`,
       hint: 'Take one of these dependencies away.',
     })
@@ -172,7 +172,7 @@ function credentialsIn(task: Task): Fault[] {
 }
 
 /** Returns a task id that is the same for the same key and position in the file. */
-function madeId({ tenant, owner }: Asker, { key }: GivenTasks, index: number): string {
+function madeId({ tenant, owner }: Asker, { key }: NewTasks, index: number): string {
   if (key === undefined) return `t${randomText(12)}`
   return `t${hash('sha256', JSON.stringify([tenant, owner, key, index])).slice(0, 16)}`
 }

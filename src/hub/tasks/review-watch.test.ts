@@ -64,8 +64,8 @@ async function world(t: TestContext, flavour: Flavour) {
     const tree = state.git(repository.path, ['rev-parse', `${base}^{tree}`])
     const sha = state.git(repository.path, ['commit-tree', tree, '-p', base, '-m', name])
     state.git(repository.path, ['update-ref', `refs/heads/errand/${name}`, sha])
-    const given = { title: name, body: '', by: 'errand', head: `errand/${name}`, base, isDraft: false }
-    const ticket = state.addPull(repository, given)
+    const fields = { title: name, body: '', by: 'errand', head: `errand/${name}`, base, isDraft: false }
+    const ticket = state.addPull(repository, fields)
     const from = (seq: number) => ({ run_id: `run_${name}`, seq })
     const url = `${repository.url}/pull/${ticket.number}`
     const events: NewTaskEvent[] = [
@@ -216,11 +216,11 @@ test('a person who pushes, the same failure, and a try that pushes nothing end i
   t.after(() => watch.close())
   const fail = (sha: string, error: string) =>
     state.setCheck(repository, { sha, name: 'unit', state: 'failure', description: error })
-  const one = async (name: string, given: { pushes: boolean; error: string }) => {
+  const one = async (name: string, outcome: { pushes: boolean; error: string }) => {
     const { id, ticket } = await reviewed(logs, name, { follow: true })
     fail(state.headOf(repository, ticket)!, 'error: x')
     await followed(logs, id)
-    fail(await tried(logs, id, `errand/${name}`, given.pushes), given.error)
+    fail(await tried(logs, id, `errand/${name}`, outcome.pushes), outcome.error)
     return { id, ticket, end: await followed(logs, id, 2) }
   }
   const same = await one('a', { pushes: true, error: 'error: x' })

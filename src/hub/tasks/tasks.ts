@@ -16,7 +16,7 @@ import { isFollowed } from '../../engine/tasks/following.ts'
 import { readTaskRef } from '../../engine/tasks/task-graph.ts'
 import { mayMove } from '../../engine/tasks/task-moves.ts'
 import { type TaskPage, type TaskQuery, type TaskStore, taskNotFound } from '../../stores/tasks/task-store.ts'
-import { type Asker, type GivenTasks, maySeeTask, opensPull, planTasks } from './new-tasks.ts'
+import { type Asker, type NewTasks, maySeeTask, opensPull, planTasks } from './new-tasks.ts'
 import { RegistryOutbox, type RegistryOutboxOptions } from './registry-outbox.ts'
 import { ReviewWatch, type ReviewWatchOptions } from './review-watch.ts'
 import { TaskConductor, type TaskConductorOptions } from './task-conductor.ts'
@@ -111,10 +111,10 @@ export class Tasks {
    * Stores all tasks or none. A task that is stored already with the same content is returned as it is. Throws
    * `task_invalid` with every fault, and `task_exists`.
    */
-  async create(by: Asker, given: Omit<GivenTasks, 'now'>): Promise<{ tasks: TaskRecord[]; fresh: boolean }> {
+  async create(by: Asker, input: Omit<NewTasks, 'now'>): Promise<{ tasks: TaskRecord[]; fresh: boolean }> {
     const { store, now = Date.now } = this.#options
     for (let again = true; ; again = false) {
-      const planned = await planTasks(store, by, { ...given, now: now() })
+      const planned = await planTasks(store, by, { ...input, now: now() })
       const fresh = planned.filter(({ there }) => there === undefined).map(({ spec }) => spec)
       try {
         if (fresh.length > 0) await this.#logs.create(fresh, by.owner)
@@ -292,8 +292,8 @@ export class Tasks {
         },
       )
     const { decision, comment } = answer
-    const given = { step: waits.step, decision, comment, by: by.owner }
-    await engine.answer(run.run_id, given, (approvers) => check(approvers, run))
+    const values = { step: waits.step, decision, comment, by: by.owner }
+    await engine.answer(run.run_id, values, (approvers) => check(approvers, run))
     return (await store.get(id))!
   }
 
@@ -307,8 +307,8 @@ export class Tasks {
       throw new ErrandError('no_input', `No agent is at task ${id}.`, {
         hint: `errand task retry ${id} begins another try.`,
       })
-    const given = { type: 'prompt', input_id, text: prompt } as const
-    const { input_id: had } = await this.#options.engine.input(open_run, given, { by: named.by.owner })
+    const input = { type: 'prompt', input_id, text: prompt } as const
+    const { input_id: had } = await this.#options.engine.input(open_run, input, { by: named.by.owner })
     return { run_id: open_run, input_id: had }
   }
 

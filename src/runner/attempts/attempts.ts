@@ -59,7 +59,7 @@ export class DurableAttempts implements Attempts {
   async start(
     spec: AttemptSpec,
     epoch: number,
-    given: Readonly<Record<string, string>> = {},
+    values: Readonly<Record<string, string>> = {},
   ): Promise<HeldAttempt> {
     const { folders, held, secrets } = this.#services
     const action = this.#action(spec)
@@ -69,7 +69,7 @@ export class DurableAttempts implements Attempts {
       const there = held.get(spec.attempt_id)
       // Nothing is awaited in between, so that two calls for one attempt cannot both start it.
       if (there === undefined) {
-        const order = { spec, epoch, secrets: secrets.of(spec, given, folders.of(spec).path) }
+        const order = { spec, epoch, secrets: secrets.of(spec, values, folders.of(spec).path) }
         const attempt =
           action.kind === 'inline'
             ? this.#services.createHere({ ...order, action })

@@ -59,10 +59,10 @@ test('a build that is given up while it waits holds nobody up', async () => {
   const services = servicesWith({ ERRAND_BUILDS: '1' })
   const first = await services.buildTurn('ann', new AbortController().signal, () => {})
   const halt = new AbortController()
-  const given = services.buildTurn('bob', halt.signal, () => {})
+  const granted = services.buildTurn('bob', halt.signal, () => {})
   const next = services.buildTurn('cem', new AbortController().signal, () => {})
   halt.abort(new Error('given up'))
-  await assert.rejects(given, /given up/)
+  await assert.rejects(granted, /given up/)
   await assert.rejects(
     services.buildTurn('dia', halt.signal, () => {}),
     /given up/,

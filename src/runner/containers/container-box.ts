@@ -222,17 +222,17 @@ export class ContainerBox implements Box {
   }
 
   #environment(
-    given: Launch['env'],
+    env: Launch['env'],
     { writable, readable }: BoxMounts,
     image: ContainerImage,
   ): Launch['env'] {
-    const { HOME = '', PATH = '' } = given
+    const { HOME = '', PATH = '' } = env
     const mounted = (path: string) => isInside(path, [...writable, ...readable])
     const folders = PATH.split(':').filter(Boolean)
     // Mounted folders are found by name; the rest of PATH belongs to this machine, so the image's own comes before it.
     const path = [...folders.filter(mounted), ...image.path, ...folders]
     return {
-      ...given,
+      ...env,
       PATH: [...new Set(path)].join(':'),
       HOME: isInside(HOME, writable) ? HOME : HOME_INSIDE,
       TMPDIR: '/tmp',

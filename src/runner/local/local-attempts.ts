@@ -322,10 +322,10 @@ class LocalSecrets {
    */
   async of(spec: AttemptSpec): Promise<AttemptSecrets> {
     const { source, key } = this.#options
-    const given = (await source?.reveal(spec)) ?? {}
+    const values = (await source?.reveal(spec)) ?? {}
     this.#machine ??= this.#load()
     const folder = join(tmpdir(), `errand-${key}-secrets-${randomText(26)}`)
-    const secrets = (await this.#machine).of(spec, given, folder)
+    const secrets = (await this.#machine).of(spec, values, folder)
     secrets.writeFiles()
     return secrets
   }

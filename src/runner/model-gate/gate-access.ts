@@ -36,11 +36,11 @@ export function gateRules(
   port?: number,
 ): GateRules {
   const services = joined(agents.flatMap(({ services = [] }) => services))
-  const given = Object.fromEntries(
+  const values = Object.fromEntries(
     Object.entries(env).filter((entry): entry is [string, string] => !!entry[1]),
   )
   const random = randomBytes(20).toString('hex')
-  const { rules, env: changed } = modelAccess({ keys: [], services }, given, {
+  const { rules, env: changed } = modelAccess({ keys: [], services }, values, {
     key: random,
     machine: env,
     port,
@@ -50,11 +50,11 @@ export function gateRules(
     const service = services.find((each) => each.name === name)!
     env_[service.url] = changed[service.url]!
     // Agents use different ones.
-    const set = service.keys.filter(({ variable }) => given[variable] !== undefined)
+    const set = service.keys.filter(({ variable }) => values[variable] !== undefined)
     for (const { variable } of set.length > 0 ? set : service.keys.slice(0, 1)) env_[variable] = sentinel
   }
   const secrets = new Set(agents.flatMap(({ keys, secrets = [] }) => [...keys, ...secrets]))
-  const left = [...secrets].filter((name) => given[name] !== undefined && env_[name] === undefined)
+  const left = [...secrets].filter((name) => values[name] !== undefined && env_[name] === undefined)
   if (rules.length === 0)
     throw new ErrandError(
       'invalid_argument',

@@ -6,7 +6,7 @@ import { type RepositoryAddress, repositoryAddress } from '../../forge/address.t
 import type { Forge } from '../../forge/forge.ts'
 import { type EnsuredPull, ensurePull } from '../../forge/idempotent.ts'
 import { openForge, recogniseForge } from '../../forge/open-forge.ts'
-import { givenToken } from '../../forge/token-source.ts'
+import { fixedToken } from '../../forge/token-source.ts'
 import { policyFetch } from '../git/policy-fetch.ts'
 import type { GitPolicy } from '../git/remote.ts'
 import { stepToken, type TokenOf } from '../git/repository-token.ts'
@@ -52,7 +52,7 @@ export const forgePullRequest = ({ tokenOf = stepToken, policy }: ForgeStepOptio
       byHand = linkByHand(found.kind, address, args)
       const forge = openForge(found, address.path, {
         fetch,
-        tokens: givenToken(token),
+        tokens: fixedToken(token),
         retryCount: args.retry_count,
         mostWaitMs: MOST_WAIT_MS,
         onWait: (ms) => writeLine(context, `${found.host} asks to wait for ${Math.ceil(ms / 1000)} s.`),

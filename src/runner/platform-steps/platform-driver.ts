@@ -56,7 +56,7 @@ class PlatformDriver implements Driver {
   readonly #commands: BoxedCommands
   readonly #abort = new AbortController()
   /** Resolved when its time to end by itself is over. */
-  readonly #givenUp = Promise.withResolvers<void>()
+  readonly #stopped = Promise.withResolvers<void>()
 
   constructor(attempt: Driven, files: AttemptFiles, action: () => Action, options: PlatformDriversOptions) {
     const { facts, folder, mark, cage, box, output } = files
@@ -88,12 +88,12 @@ class PlatformDriver implements Driver {
   }
 
   stop(graceMs: number): void {
-    if (graceMs === 0) this.#givenUp.resolve()
+    if (graceMs === 0) this.#stopped.resolve()
     void this.#commands.stop(graceMs)
     if (this.#abort.signal.aborted) return
     this.#abort.abort()
-    const takeBack = callAt(Date.now() + graceMs, () => this.#givenUp.resolve())
-    void this.#givenUp.promise.then(takeBack)
+    const takeBack = callAt(Date.now() + graceMs, () => this.#stopped.resolve())
+    void this.#stopped.promise.then(takeBack)
   }
 
   async sweep(): Promise<Swept> {
@@ -106,7 +106,7 @@ class PlatformDriver implements Driver {
 
   async kill(): Promise<void> {
     const { mark, cage } = this.#files
-    this.#givenUp.resolve()
+    this.#stopped.resolve()
     await endTree({ mark, members: cage.members }, 0)
     await this.#commands.end()
   }
@@ -128,13 +128,13 @@ class PlatformDriver implements Driver {
       exports = (await step.run(this.#context(spec, args))).exports
       return { type: 'done' }
     }
-    const givenUp = this.#givenUp.promise.then((): Ending => ({ type: 'stopped' }))
+    const stopped = this.#stopped.promise.then((): Ending => ({ type: 'stopped' }))
     const ending = await firstOf(
       work().catch((error) => this.#failure(error)),
-      givenUp,
+      stopped,
     )
     // Clears the timer of a stop.
-    this.#givenUp.resolve()
+    this.#stopped.resolve()
     await this.#attempt.finish(ending, { exports })
   }
 

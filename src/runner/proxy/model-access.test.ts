@@ -87,10 +87,10 @@ describe('the way of an agent to its models', () => {
     assert.equal(access('copilot', azure).env.COPILOT_PROVIDER_BASE_URL, azure.COPILOT_PROVIDER_BASE_URL)
     const provider = { groq: { options: { baseURL: 'https://gate.example', apiKey: 'gsk-x' } } }
     const env = { OPENCODE_CONFIG_CONTENT: JSON.stringify({ provider }), GROQ_API_KEY: 'x', XAI_API_KEY: 'y' }
-    const given = access('opencode', env)
-    assert.deepEqual(given.inside, ['GROQ_API_KEY', 'OPENCODE_CONFIG_CONTENT'])
+    const granted = access('opencode', env)
+    assert.deepEqual(granted.inside, ['GROQ_API_KEY', 'OPENCODE_CONFIG_CONTENT'])
     assert.deepEqual(
-      given.rules.map(({ name }) => name),
+      granted.rules.map(({ name }) => name),
       ['xai'],
     )
   })

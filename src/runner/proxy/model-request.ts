@@ -154,10 +154,10 @@ export function readAsked(
     return bad(`${limits.join(', ')} and n must be numbers`)
   const within = withinNetwork(json, network)
   if ('status' in within) return within
-  const given = counts.slice(0, -1).filter((value) => typeof value === 'number')
+  const numbers = counts.slice(0, -1).filter((value) => typeof value === 'number')
   // Some services take -1 for no limit.
-  const isLimited = given.length > 0 && given.every((value) => value >= 0)
-  const output = isLimited ? Math.max(...given) * answersOf(json) : undefined
+  const isLimited = numbers.length > 0 && numbers.every((value) => value >= 0)
+  const output = isLimited ? Math.max(...numbers) * answersOf(json) : undefined
   return { json, model, output, edits: within.edits }
 }
 
@@ -195,10 +195,10 @@ export function editsOf(json: JsonBody, api: Api, output: number | undefined): E
   const edits: Edit[] = []
   if (output !== undefined)
     for (const name of limitsOf[api]) {
-      const given = value[name]
+      const field = value[name]
       const least = { messages: thinkingTokens(value.thinking) + 1, responses: 16, chat: 1 }[api]
       const most = Math.max(Math.floor(output / answersOf(json)), least)
-      if (typeof given === 'number' && given > most) edits.push({ name, value: most })
+      if (typeof field === 'number' && field > most) edits.push({ name, value: most })
     }
   if (api === 'chat' && value.stream === true) {
     const options = value.stream_options

@@ -59,7 +59,7 @@ test('what gets no box where the runner was made for one run stands in that, who
   assert.match(boxes.without({} as AttemptSpec)!, /^Its box is the pod .* network of the pod counts as open/)
   assert.equal(boxes.without({ isolation: 'none' } as AttemptSpec), undefined)
   assert.match(boxes.text, /^The pod that this runner is/)
-  assert.deepEqual([boxes.given.made_box, boxes.given.sandbox.usable], ['pod', false])
+  assert.deepEqual([boxes.offered.made_box, boxes.offered.sandbox.usable], ['pod', false])
   // It makes no boxes of its own.
   assert.throws(() => boxes.facts({ isolation: 'sandbox' } as AttemptSpec, 'process'), {
     code: 'unavailable',

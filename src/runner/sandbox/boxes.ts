@@ -11,7 +11,7 @@ import {
   strictestIsolation,
   strictestNetwork,
 } from '../../contract/isolation.ts'
-import type { GivenIsolation } from '../../contract/protocol.ts'
+import type { OfferedIsolation } from '../../contract/protocol.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
 import { closeInherited } from '../../platform/proc.ts'
 import { ChangeWatch } from '../../platform/time.ts'
@@ -111,7 +111,7 @@ export class Boxes {
   }
 
   /** Boxes that it can provide, as a runner reports them to its hub. */
-  get given(): GivenIsolation {
+  get offered(): OfferedIsolation {
     const { bubblewrap, containers, least, madeBox } = this.#options
     const sandbox =
       bubblewrap.type === 'usable'
@@ -124,10 +124,10 @@ export class Boxes {
   }
 
   /** Reports the boxes when they have changed: a container engine may come and go. */
-  watch(report: (given: GivenIsolation) => void): ChangeWatch<GivenIsolation> {
+  watch(report: (offered: OfferedIsolation) => void): ChangeWatch<OfferedIsolation> {
     const look = async () => {
       await this.#options.containers?.look()
-      return this.given
+      return this.offered
     }
     return new ChangeWatch({ everyMs: LOOKED_EVERY_MS, look, tell: report })
   }

@@ -66,10 +66,10 @@ for (const [arch, clone, ioctl, personality, socket] of [
       const number = numbers[arch]
       if (number === undefined) continue
       const args = (bits: number, how: number) => {
-        const given = [0, 0, 0, 0]
-        given[mode] = bits
-        if (flags !== undefined) given[flags] = how
-        return given
+        const statuses = [0, 0, 0, 0]
+        statuses[mode] = bits
+        if (flags !== undefined) statuses[flags] = how
+        return statuses
       }
       for (const bits of [0o4755, 0o2755, 0o6755])
         assert.equal(answerOf(arch, number, args(bits, 0o101)), EPERM, String(number))

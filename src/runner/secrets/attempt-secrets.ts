@@ -1,7 +1,7 @@
 import { mkdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AttemptSpec } from '../../contract/attempt.ts'
-import { givenSecrets, withSecrets } from '../../contract/step-secrets.ts'
+import { environmentSecrets, withSecrets } from '../../contract/step-secrets.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
 import type { Masker, NamedSecret } from '../masking/masker.ts'
 import { secretBytes } from '../masking/secret-patterns.ts'
@@ -66,9 +66,9 @@ export class AttemptSecrets {
   get env(): Record<string, string> {
     const { secrets } = this.#options.spec
     const { step } = this.#values
-    const given = givenSecrets(secrets).filter((variable) => Object.hasOwn(step, variable))
+    const names = environmentSecrets(secrets).filter((variable) => Object.hasOwn(step, variable))
     return Object.fromEntries(
-      given.map((variable) => [
+      names.map((variable) => [
         variable,
         secrets?.[variable]?.as === 'file' ? this.#file(variable) : step[variable]!,
       ]),

@@ -24,8 +24,8 @@ export class MachineSecrets {
   }
 
   /** Returns the secrets of a new attempt. Throws `invalid_argument` if one is missing. */
-  of(spec: AttemptSpec, given: Readonly<Record<string, string>>, folder: string): AttemptSecrets {
-    const values = { own: this.#own, step: secretValues(spec, given, this.#mountedDir) }
+  of(spec: AttemptSpec, provided: Readonly<Record<string, string>>, folder: string): AttemptSecrets {
+    const values = { own: this.#own, step: secretValues(spec, provided, this.#mountedDir) }
     const masker = spec.secrets === undefined ? this.#ownMasker : this.#maskerOf(values)
     return this.#secretsOf({ spec, folder, values, masker })
   }
@@ -47,8 +47,8 @@ export class MachineSecrets {
 
   #secretsOf(all: Omit<AttemptSecretsOptions, 'outputMasker'>): AttemptSecrets {
     const { own, step } = all.values
-    const { [pullSecret(all.spec) ?? '']: password, ...given } = step
-    const outputMasker = password === undefined ? all.masker : this.#maskerOf({ own, step: given })
+    const { [pullSecret(all.spec) ?? '']: password, ...rest } = step
+    const outputMasker = password === undefined ? all.masker : this.#maskerOf({ own, step: rest })
     return new AttemptSecrets({ ...all, outputMasker })
   }
 
@@ -81,14 +81,14 @@ class Maskers {
  */
 export function secretValues(
   spec: Pick<AttemptSpec, 'secrets'>,
-  given: Readonly<Record<string, string>>,
+  values: Readonly<Record<string, string>>,
   mountedDir: string,
 ): Record<string, string> {
   const uses = Object.entries(spec.secrets ?? {})
   return Object.fromEntries(
     uses.map(([variable, { from, name }]) => {
       if (from === 'mounted') return [variable, withoutNul(variable, mountedSecret(mountedDir, name))]
-      if (Object.hasOwn(given, variable)) return [variable, withoutNul(variable, given[variable]!)]
+      if (Object.hasOwn(values, variable)) return [variable, withoutNul(variable, values[variable]!)]
       throw new ErrandError('invalid_argument', `The value of the secret ${name} has not come with the step.`)
     }),
   )

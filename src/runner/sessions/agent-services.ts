@@ -97,9 +97,9 @@ export class AgentServices {
    */
   environment(agent: Agent, spec: Pick<AttemptSpec, 'env'>, { apart = false } = {}): Record<string, string> {
     const { keys, configuration = [] } = agent
-    const given = passedOn(this.#env, [...keys, ...configuration, ...this.#settings])
-    if (apart) for (const name of [...OUTSIDE, ...this.#folders]) delete given[name]
-    const env = { ...given, ...spec.env }
+    const inherited = passedOn(this.#env, [...keys, ...configuration, ...this.#settings])
+    if (apart) for (const name of [...OUTSIDE, ...this.#folders]) delete inherited[name]
+    const env = { ...inherited, ...spec.env }
     return apart && !this.#hasKey(agent, env) ? { ...this.#keyOfSignIn(agent), ...env } : env
   }
 

@@ -103,7 +103,7 @@ export class Checks {
   }
 
   /** Resets the failures, since something new is requested. */
-  promptGiven(): void {
+  startTurn(): void {
     this.#failed = 0
     this.#wrongValues = 0
   }

@@ -98,7 +98,7 @@ test('where something new is asked for, what was denied before fails it no more'
   no('1', 'timeout')
   assert.notEqual(found.failure, undefined)
   found.turnBegins()
-  found.promptGiven()
+  found.startTurn()
   tool('1', 'completed')
   assert.equal(found.failure, undefined)
   assert.equal(found.deniedUses?.count, 1)

@@ -67,7 +67,7 @@ export class Denials {
   }
 
   /** Starts a new request: earlier denials are still reported, but do not fail the session any more. */
-  promptGiven(): void {
+  startTurn(): void {
     this.#asked.clear()
     this.#through = false
   }

@@ -415,8 +415,8 @@ export class Session {
     this.#endpoint?.turnBegins()
     this.denials.turnBegins()
     if (given) {
-      this.#checks.promptGiven()
-      this.denials.promptGiven()
+      this.#checks.startTurn()
+      this.denials.startTurn()
     }
     updates.prompt(id, text, attachments)
     if (given) updates.inputTaken(id)

@@ -235,8 +235,8 @@ function joinUpdates(a: AgentUpdate, b: AgentUpdate): AgentUpdate | undefined {
   if ((a.kind === 'message' && b.kind === 'message') || (a.kind === 'thought' && b.kind === 'thought'))
     return a.text.length + b.text.length > MAX_JOINED_CHARACTERS ? undefined : { ...a, text: a.text + b.text }
   if (a.kind === 'tool' && b.kind === 'tool' && a.tool_id === b.tool_id) {
-    const given = Object.entries(b).filter(([, value]) => value !== undefined)
-    return { ...a, ...Object.fromEntries(given) }
+    const fields = Object.entries(b).filter(([, value]) => value !== undefined)
+    return { ...a, ...Object.fromEntries(fields) }
   }
   return undefined
 }

@@ -49,8 +49,8 @@ function placed(files: Record<string, string>) {
   return {
     ...{ work, start, own, attempts },
     async run(args: object, action = 'playbook.run', env: Record<string, string> = {}) {
-      const given = action === 'playbook.run' ? { start, ...args } : args
-      const attempt = await attempts.start(attemptSpec(action, given, { env }), 1)
+      const planArgs = action === 'playbook.run' ? { start, ...args } : args
+      const attempt = await attempts.start(attemptSpec(action, planArgs, { env }), 1)
       const end = await endOf(attempt)
       const tests = attempt.reports.flatMap((each) => (each.type === 'tests' ? [each.tests] : []))
       const phases = attempt.reports.flatMap((each) => (each.type === 'phase' ? [each.message] : []))

@@ -328,7 +328,7 @@ test('files of Git LFS are there, checked, and stay pointers for the repository'
     { path: 'fixture.txt', content: pointer },
   ])
   const password = 'a token of twenty letters'
-  const given = { secrets: { GIT_TOKEN: { from: 'hub', name: 'FORGE', as: 'env' } } } as const
+  const withSecret = { secrets: { GIT_TOKEN: { from: 'hub', name: 'FORGE', as: 'env' } } } as const
   let served: { body?: Buffer; batch?: object | string; status?: number } = {}
   const asked: string[] = []
   place.host.intercept = (path, response, { method, headers }) => {
@@ -348,7 +348,7 @@ test('files of Git LFS are there, checked, and stay pointers for the repository'
     return true
   }
   const begin = (run_id: string, lfs = true) =>
-    endsWith(attempts, workspace(run_id, { repo: url, lfs }, given), { GIT_TOKEN: password })
+    endsWith(attempts, workspace(run_id, { repo: url, lfs }, withSecret), { GIT_TOKEN: password })
   const { message } = await begin('run_lfs')
   assert.equal(message, undefined)
   assert.deepEqual(asked, ['POST Basic', 'k undefined'])

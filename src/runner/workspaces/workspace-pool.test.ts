@@ -170,9 +170,9 @@ test('where all are in use one waits, a run that is over and kept makes room, an
   const waiting = lease(pool, 'run_2', { repo: other.url }, { report: (message) => reported.push(message) })
   await until(() => reported.some((message) => /All 1 workspaces .* in use/.test(message)))
   const stop = new AbortController()
-  const given = lease(pool, 'run_3', { repo: other.url }, { signal: stop.signal })
+  const leased = lease(pool, 'run_3', { repo: other.url }, { signal: stop.signal })
   stop.abort()
-  await assert.rejects(given, { name: 'AbortError' })
+  await assert.rejects(leased, { name: 'AbortError' })
   await pool.release('run_1')
   const second = await waiting
   assert.notEqual(second.work, first.work)

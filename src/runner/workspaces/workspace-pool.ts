@@ -282,7 +282,7 @@ export class WorkspacePool {
     const branch = ask.branch ?? base.branch
     const refs = seenRefs(await this.#mirrors.refs(mirror, signal), remote)
     const held = slotPath
-      ? this.#given(mirror, remote, slotPath)
+      ? this.#heldAt(mirror, remote, slotPath)
       : await this.#slotFor(mirror, remote, { signal, report: context.report })
     const { base_sha: at } = held.state
     try {
@@ -322,7 +322,7 @@ export class WorkspacePool {
   }
 
   /** Opens an external checkout, with a repository of ours beside it, for one run at a time. */
-  #given(mirror: Mirror, remote: Remote, slotPath: string): Held {
+  #heldAt(mirror: Mirror, remote: Remote, slotPath: string): Held {
     const user = [...this.#slots.values()].find(({ state }) => state.slot_path === slotPath)?.state.run_id
     if (user !== undefined)
       throw new GitRefused('workspace', `The slot ${slotPath} is in use by ${user}.`, {

@@ -62,12 +62,12 @@ export const sqliteSecrets = (session: SqlSession): SecretStore => {
     },
 
     async list({ tenant, name, scope, scope_name, owner }) {
-      const given = Object.entries({ tenant, name, scope, scope_name, owner }).filter(
+      const filters = Object.entries({ tenant, name, scope, scope_name, owner }).filter(
         ([, value]) => value !== undefined,
       )
-      const where = given.map(([column]) => `${column} = ?`).join(' AND ') || 'TRUE'
+      const where = filters.map(([column]) => `${column} = ?`).join(' AND ') || 'TRUE'
       const sql = `SELECT * FROM secrets WHERE ${where} ORDER BY tenant, name, scope, scope_name, owner`
-      return session.read(() => session.all(sql, ...given.map(([, value]) => value!))).map(rowSecret)
+      return session.read(() => session.all(sql, ...filters.map(([, value]) => value!))).map(rowSecret)
     },
 
     remove: (place) =>

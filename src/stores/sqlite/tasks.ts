@@ -195,10 +195,10 @@ export class SqliteTaskStore implements TaskStore {
   ): Row[] {
     const where: string[] = []
     const values: SQLInputValue[] = []
-    const filter = (condition: string, ...given: (string | undefined)[]) => {
-      if (given.some((value) => value === undefined)) return
+    const filter = (condition: string, ...provided: (string | undefined)[]) => {
+      if (provided.some((value) => value === undefined)) return
       where.push(condition)
-      values.push(...(given as string[]))
+      values.push(...(provided as string[]))
     }
     filter('tenant = ?', query.tenant)
     filter('owner = ?', query.owner)

@@ -136,7 +136,7 @@ export async function startForge({
     }
     const answerAfter = typeof how === 'object' && 'answer_after' in how ? how.answer_after : undefined
     if (isGit) return serveGit(request, response, pathname, searchParams, answerAfter)
-    const given = tokenOf(headers)
+    const token = tokenOf(headers)
     if (!pathname.startsWith(apiPaths[flavour]) && pathname !== '/api/graphql')
       return void response.writeHead(404, { 'content-type': 'text/html' }).end('<html>Not Found</html>')
     let body: unknown
@@ -149,7 +149,7 @@ export async function startForge({
       ? pathname.slice(apiPaths[flavour].length)
       : '/graphql'
     const asked = { method, path: path_, query: searchParams, body, headers } as ApiRequest
-    const result = ofApp(asked, given) ?? ofToken(asked, given)
+    const result = ofApp(asked, token) ?? ofToken(asked, token)
     if (how === 'reset_after') return void request.socket.destroy()
     await answerAfter
     const all = { 'content-type': 'application/json; charset=utf-8', ...result.headers }
@@ -157,10 +157,10 @@ export async function startForge({
     response.end(result.text ?? (result.body === undefined ? '' : JSON.stringify(result.body)))
   }
 
-  function ofToken(asked: ApiRequest, given: string | undefined): ApiAnswer {
-    const token = state.tokens.find((one) => one.token === given)
+  function ofToken(asked: ApiRequest, values: string | undefined): ApiAnswer {
+    const token = state.tokens.find((one) => one.token === values)
     const isOver = token?.endsMs !== undefined && token.endsMs <= Date.now()
-    if (given !== undefined && (token === undefined || isOver))
+    if (values !== undefined && (token === undefined || isOver))
       return flavour === 'gitlab'
         ? { status: 401, body: { message: '401 Unauthorized' } }
         : {
@@ -173,11 +173,11 @@ export async function startForge({
   }
 
   /** Returns what GitHub answers to an App that signs for itself. */
-  function ofApp({ method, path, body }: ApiRequest, given: string | undefined): ApiAnswer | undefined {
+  function ofApp({ method, path, body }: ApiRequest, values: string | undefined): ApiAnswer | undefined {
     const wanted =
       /^\/(app|app\/installations\/(\d+)\/access_tokens|repos\/([^/]+\/[^/]+)\/installation)$/.exec(path)
     if (flavour !== 'github' || wanted === null) return undefined
-    const app = apps.find((one) => isSignedBy(one, given))
+    const app = apps.find((one) => isSignedBy(one, values))
     if (app === undefined) return { status: 401, body: { message: 'A JSON web token could not be decoded' } }
     const date = { date: new Date().toUTCString() }
     if (path === '/app') return { status: 200, body: { slug: app.slug }, headers: date }
@@ -345,11 +345,11 @@ export async function startForge({
     /** Creates a repository. `path` is `owner/name`; `rights` are by login. */
     makeRepository(
       path: string,
-      given: { files?: Files; bundle?: string; isPrivate?: boolean; rights?: Record<string, Right> },
+      options: { files?: Files; bundle?: string; isPrivate?: boolean; rights?: Record<string, Right> },
     ) {
-      const repository = state.makeRepository(path, given)
-      Object.assign(repository.rights, given.rights)
-      for (const login of Object.keys(given.rights ?? {})) state.user(login)
+      const repository = state.makeRepository(path, options)
+      Object.assign(repository.rights, options.rights)
+      for (const login of Object.keys(options.rights ?? {})) state.user(login)
       return Object.assign(repository, { url: `${url}/${path}`, cloneUrl: `${url}/${path}.git` })
     },
     /** Creates an App (GitHub only). Its bot gets write access to the repositories. */

@@ -208,7 +208,7 @@ export class ForgeState {
     }
   }
 
-  makeRepository(path: string, given: { files?: Files; bundle?: string; isPrivate?: boolean }): Repository {
+  makeRepository(path: string, options: { files?: Files; bundle?: string; isPrivate?: boolean }): Repository {
     const folder = this.gitFolder(path)
     mkdirSync(folder, { recursive: true })
     this.git(path, ['init', '--quiet', '--bare', '--template=', '--initial-branch=main'])
@@ -216,11 +216,11 @@ export class ForgeState {
     appendFileSync(join(folder, 'config'), repositoryConfig)
     writeFileSync(join(folder, 'hooks', 'pre-receive'), preReceive, { mode: 0o755 })
     writeFileSync(join(folder, 'protected'), '')
-    if (given.bundle !== undefined) {
+    if (options.bundle !== undefined) {
       this.git(path, [
         'fetch',
         '--quiet',
-        given.bundle,
+        options.bundle,
         '+refs/heads/*:refs/heads/*',
         '+refs/tags/*:refs/tags/*',
       ])
@@ -228,7 +228,7 @@ export class ForgeState {
     const repository: Repository = {
       id: this.id(),
       path,
-      isPrivate: given.isPrivate ?? false,
+      isPrivate: options.isPrivate ?? false,
       isArchived: false,
       defaultBranch: 'main',
       takesDrafts: true,
@@ -240,7 +240,7 @@ export class ForgeState {
       hooks: [],
     }
     this.repositories.push(repository)
-    if (given.files !== undefined) this.commit(path, 'main', given.files, 'First commit')
+    if (options.files !== undefined) this.commit(path, 'main', options.files, 'First commit')
     this.save()
     return repository
   }
@@ -286,20 +286,20 @@ export class ForgeState {
 
   addIssue(
     repository: Repository,
-    given: { title: string; body?: string; by: string; labels?: string[] },
+    fields: { title: string; body?: string; by: string; labels?: string[] },
   ): Ticket {
-    const ticket = this.#newTicket(repository, { ...given, body: given.body ?? '' }, undefined)
-    for (const label of given.labels ?? []) this.label(repository, ticket, label, given.by)
+    const ticket = this.#newTicket(repository, { ...fields, body: fields.body ?? '' }, undefined)
+    for (const label of fields.labels ?? []) this.label(repository, ticket, label, fields.by)
     this.onEvent(repository, 'issues', { action: 'opened', issue: ticket.number })
     return ticket
   }
 
   addPull(
     repository: Repository,
-    given: { title: string; body: string; by: string; head: string; base: string; isDraft: boolean },
+    fields: { title: string; body: string; by: string; head: string; base: string; isDraft: boolean },
   ): Ticket {
-    const { head, base, isDraft } = given
-    const ticket = this.#newTicket(repository, given, { head, base, isDraft, reviewers: [], reviews: [] })
+    const { head, base, isDraft } = fields
+    const ticket = this.#newTicket(repository, fields, { head, base, isDraft, reviewers: [], reviews: [] })
     this.onEvent(repository, 'pull_request', { action: 'opened', number: ticket.number })
     return ticket
   }
@@ -379,14 +379,14 @@ export class ForgeState {
   review(
     repository: Repository,
     ticket: Ticket,
-    given: {
+    fields: {
       by: string
       state: Review['state']
       body?: string
       lines?: { path: string; line: number; body: string }[]
     },
   ): Review {
-    const { by, state, body = '', lines = [] } = given
+    const { by, state, body = '', lines = [] } = fields
     this.user(by)
     const sha = this.headOf(repository, ticket)!
     const review: Review = { id: this.id(), by, state, body, sha, atMs: this.moment() }
@@ -405,14 +405,14 @@ export class ForgeState {
 
   setCheck(
     repository: Repository,
-    given: Pick<CheckState, 'sha' | 'name' | 'state'> & Partial<CheckState>,
+    fields: Pick<CheckState, 'sha' | 'name' | 'state'> & Partial<CheckState>,
   ): CheckState {
     const check: CheckState = {
       description: '',
       url: '',
       isRun: false,
       allowFailure: false,
-      ...given,
+      ...fields,
       id: this.id(),
     }
     repository.checks.push(check)

@@ -61,9 +61,9 @@ export async function clientOf({ client, url }: Programs, name: string): Promise
   return new ErrandClient({ url, token })
 }
 
-export async function logIn(page: Page, given: string, name = 'ann'): Promise<void> {
+export async function logIn(page: Page, link: string, name = 'ann'): Promise<void> {
   await page.getByLabel('Name').fill(name)
-  await page.getByLabel('Password', { exact: true }).fill(given)
+  await page.getByLabel('Password', { exact: true }).fill(link)
   await page.keyboard.press('Enter')
 }
 

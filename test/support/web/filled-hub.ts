@@ -212,8 +212,8 @@ export async function fillHub(t: TestContext): Promise<FilledHub> {
     })
     return id
   }
-  const deployed = async (who: ErrandClient, given: Record<string, string>) => {
-    const { run_id } = await who.runs.create({ workflow: deploy, vars: given })
+  const deployed = async (who: ErrandClient, fields: Record<string, string>) => {
+    const { run_id } = await who.runs.create({ workflow: deploy, vars: fields })
     await asks(run_id, 'approve-staging')
     await ann!.runs.approve(run_id, { step: 'approve-staging' })
     return run_id
@@ -318,10 +318,10 @@ export async function fillHub(t: TestContext): Promise<FilledHub> {
       finally: [{ name: 'report', ...run('echo reported') }],
     },
   })
-  const train = (name: string, given: object) => ({
+  const train = (name: string, fields: object) => ({
     version: 'v0.1',
     name,
-    inputs: { EPOCHS: { default: '12' }, ...given },
+    inputs: { EPOCHS: { default: '12' }, ...fields },
     inventory: { hosts: { gpu: { group: 'gpu' } } },
     steps: ['fetch', 'train', 'evaluate', 'publish'].map((step) => ({
       name: step,

@@ -85,8 +85,8 @@ const set = command({
     'errand secrets set SSH_KEY=@id_ed25519 --repository shop',
     'vault read -field=token x | errand secrets set TOKEN --value-from-stdin --workflow deploy',
   ],
-  async run({ 'value-from-stdin': fromStdin, host: hosts, repository, workflow, json, ...hub }, [given]) {
-    const { name, value, typed } = secretArgument(given!)
+  async run({ 'value-from-stdin': fromStdin, host: hosts, repository, workflow, json, ...hub }, [argument]) {
+    const { name, value, typed } = secretArgument(argument!)
     if (fromStdin && value !== undefined)
       throw new UsageError(`--value-from-stdin and ${name}=… both give a value`, 'leave one out')
     if (typed)
@@ -95,8 +95,8 @@ const set = command({
       )
     const client = connect(hub)
     const place = { repository, workflow }
-    const isValueGiven = value !== undefined || fromStdin === true
-    let bindings = hosts !== undefined && !isValueGiven ? await allowed(client, name, place, hosts) : undefined
+    const hasValue = value !== undefined || fromStdin === true
+    let bindings = hosts !== undefined && !hasValue ? await allowed(client, name, place, hosts) : undefined
     if (bindings === undefined) {
       const checked = checkedSecret(name, value ?? (await asked(name, fromStdin ?? false)))
       bindings = await client.secrets.set(name, { value: checked, hosts, ...place })

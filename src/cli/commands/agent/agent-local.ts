@@ -15,7 +15,7 @@ import type { Engine } from '../../../engine/engine.ts'
 import type { RunStore } from '../../../engine/ports.ts'
 import { didYouMean } from '../../../engine/workflow-file/hints/did-you-mean.ts'
 import { removeAttemptFolders } from '../../../runner/attempts/attempt-folder.ts'
-import { GivenSecrets } from '../../../stores/secrets/given-secrets.ts'
+import { DispatchedSecrets } from '../../../stores/secrets/given-secrets.ts'
 import { UsageError } from '../../command.ts'
 import { exitCodes } from '../../exit-codes.ts'
 import { type AgentShow, followAgent } from '../../follow/agent-follow.ts'
@@ -38,7 +38,7 @@ export async function agentHere(ask: AgentAsk): Promise<number> {
   dropOldRuns(folder)
   const state = await openStateFolder(folder, newId)
   const { store } = state
-  const secrets = new GivenSecrets(ask.secrets)
+  const secrets = new DispatchedSecrets(ask.secrets)
   await keepSecretsIn(folder, secrets)
   const record = new OwnRecord({ runs: ask.earlier === undefined ? [] : [ask.earlier], kept: true })
   const swept = sweepKilled()
@@ -140,7 +140,7 @@ async function continueHere(options: ContinueHere): Promise<Continued> {
     const state = await openStateFolder(folder, earlier)
     options.releases.push(state.release)
     await state.resume(engine)
-    const joined = await given(engine, earlier, prompt)
+    const joined = await sendPrompt(engine, earlier, prompt)
     if (joined) return { runId: earlier, after: record.last_seq, joined }
     await engine.done(earlier)
   }
@@ -152,7 +152,7 @@ async function continueHere(options: ContinueHere): Promise<Continued> {
 }
 
 /** Gives the prompt to a run; returns undefined if the run has ended or is ending. */
-async function given(engine: Engine, runId: string, text: string): Promise<{ input_id: string } | undefined> {
+async function sendPrompt(engine: Engine, runId: string, text: string): Promise<{ input_id: string } | undefined> {
   try {
     return await engine.input(runId, { type: 'prompt', text })
   } catch (error) {

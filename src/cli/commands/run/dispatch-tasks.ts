@@ -16,7 +16,7 @@ import { reportError } from '../../exit-codes.ts'
 import { jsonOption, printJson, printTable } from '../../print.ts'
 import { lineText } from '../../render/terminal-text.ts'
 import { fileOption, readSource } from '../../workflow-source.ts'
-import { givenHosts, hostOption, tokenOption, withHosts } from './dispatch-hosts.ts'
+import { hostOptions, hostOption, tokenOption, withHosts } from './dispatch-hosts.ts'
 
 const REQUEST_TIMEOUT_MS = 10_000
 /** Time between SIGTERM and SIGKILL. */
@@ -163,15 +163,15 @@ async function withAgents(where: Where, work: (agents: Agent[]) => Promise<numbe
 
 /** Returns the hosts of `--host`, and the hosts with an address in the file's inventories. */
 async function hostsAt({ host, file }: Where): Promise<NamedHost[]> {
-  const given = givenHosts(host)
-  if (file === undefined && given.size === 0)
+  const hosts = hostOptions(host)
+  if (file === undefined && hosts.size === 0)
     throw new UsageError('no agent server is named', 'give --host 10.0.0.5:7072, or -f with a workflow file')
-  if (file === undefined) return [...given].map(([name, { address }]) => ({ host: name, address }))
+  if (file === undefined) return [...hosts].map(([name, { address }]) => ({ host: name, address }))
   const { checkedWorkflow } = await import('../../workflow-source.ts')
   const source = await readSource(file)
   let workflow: Workflow
   try {
-    workflow = withHosts(checkedWorkflow(source, [...given.keys()]), given)
+    workflow = withHosts(checkedWorkflow(source, [...hosts.keys()]), hosts)
   } catch (cause) {
     if (!(cause instanceof ErrandError)) throw cause
     throw new ErrandError(cause.code, cause.message, {

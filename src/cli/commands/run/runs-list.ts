@@ -86,7 +86,7 @@ export const runsList = command({
     const { input, label, text, counts, view, 'needs-me': needsMe, ...hub } = more
     const order = oneOf('--sort', sort, runSorts)
     const client = connect(hub)
-    const given = {
+    const ownFilter = {
       status,
       workflow_name: workflow,
       blueprint,
@@ -102,7 +102,7 @@ export const runsList = command({
     const viewFilter = view === undefined ? {} : apiFilter((await viewNamed(client, view)).filter)
     const filter = {
       ...viewFilter,
-      ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
+      ...Object.fromEntries(Object.entries(ownFilter).filter(([, value]) => value !== undefined)),
     }
     if (counts) {
       const found = await client.runs.counts(filter)

@@ -60,11 +60,11 @@ export async function enrol({ url, token, runnerId, workspace }: Enrolling): Pro
   // This comes before the token is used up.
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
   const client = new ErrandClient({ url })
-  const given = await client.runners.enroll({ token, runner_id: runnerId })
+  const enrolled = await client.runners.enroll({ token, runner_id: runnerId })
   const stored = {
     hub_url: client.url,
-    runner_id: given.runner_id,
-    token: given.token,
+    runner_id: enrolled.runner_id,
+    token: enrolled.token,
     enrolled_with: sha256(token),
   }
   writeFileAtomic(file, `${JSON.stringify(stored, null, 2)}\n`, { mode: 0o600 })
@@ -101,9 +101,9 @@ export const workspaceOption = {
 
 /** Returns the folder of a runner's attempts, workspaces and enrolment. */
 export const runnerWorkspace = (
-  given: string | undefined,
+  token: string | undefined,
   { workspaceDir }: { workspaceDir?: string },
-): string => resolve(given ?? workspaceDir ?? join(homedir(), '.errand', 'workspace'))
+): string => resolve(token ?? workspaceDir ?? join(homedir(), '.errand', 'workspace'))
 
 /** Returns the runner's hub, token and id: as given, else as enrolled. Enrols the machine if necessary. */
 export async function identityOf(
@@ -117,13 +117,13 @@ export async function identityOf(
   const url = asked ?? found.hubUrl ?? stored?.hub_url
   if (url === undefined)
     throw new UsageError('a runner needs the address of its hub', 'set it with --url or ERRAND_HUB_URL')
-  const given = options.token ?? found.token
+  const enrolToken = options.token ?? found.token
   const once = found.enrollToken
-  if (given === undefined && once !== undefined && !(stored && enrolledWith(stored, once))) {
+  if (enrolToken === undefined && once !== undefined && !(stored && enrolledWith(stored, once))) {
     const runnerId = options.id ?? found.runnerId ?? stored?.runner_id ?? hostname()
     stored = await enrolPatiently({ url, token: once, runnerId, workspace }, retry)
   }
-  const token = given ?? stored?.token
+  const token = enrolToken ?? stored?.token
   if (token === undefined)
     throw new UsageError(
       'this machine is not enrolled',

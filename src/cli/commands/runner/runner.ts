@@ -15,7 +15,7 @@ import { type CommandGroup, command, UsageError } from '../../command.ts'
 import { exitCodes } from '../../exit-codes.ts'
 import { ownPlaces } from '../../local/errand-home.ts'
 import { takeFolderLock } from '../../local/folder-lock.ts'
-import { givenName, keyValues, portOption } from '../../option-values.ts'
+import { checkedName, keyValues, portOption } from '../../option-values.ts'
 import { programLog, untilSignal } from '../../until-signal.ts'
 import { productVersion } from '../../version.ts'
 import { enroll } from './runner-enroll.ts'
@@ -67,9 +67,9 @@ const start = command({
   ],
   async run(options) {
     const found = runnerEnvironment(process.env)
-    if (options.id !== undefined) givenName('--id', options.id)
-    const group = options.group === undefined ? found.group : givenName('--group', options.group)
-    const labels = { ...givenLabels(found.labels, 'ERRAND_LABELS'), ...givenLabels(options.label, '--label') }
+    if (options.id !== undefined) checkedName('--id', options.id)
+    const group = options.group === undefined ? found.group : checkedName('--group', options.group)
+    const labels = { ...labelValues(found.labels, 'ERRAND_LABELS'), ...labelValues(options.label, '--label') }
     const offered = slotsOption(options.slots) ?? found.slots
     const folder = runnerWorkspace(options.workspace, found)
     const stop = new AbortController()
@@ -221,7 +221,7 @@ const start = command({
           labels,
           mode: found.mode,
           limits: limits.choice.heldBy,
-          isolation: boxes.given,
+          isolation: boxes.offered,
           hostname: found.hostname,
           cpus: found.cpus,
           memory_bytes: found.memoryBytes,
@@ -307,11 +307,11 @@ async function gateHere(env: NodeJS.ProcessEnv, signal: AbortSignal, log: Log) {
   return gate
 }
 
-function givenLabels(given: string[] | undefined, where: string): Record<string, string> {
-  const labels = keyValues(where, given)
+function labelValues(values: string[] | undefined, where: string): Record<string, string> {
+  const labels = keyValues(where, values)
   for (const [name, value] of Object.entries(labels)) {
-    givenName(where, name)
-    if (value !== '') givenName(`the value of ${where} ${name}`, value)
+    checkedName(where, name)
+    if (value !== '') checkedName(`the value of ${where} ${name}`, value)
   }
   return labels
 }

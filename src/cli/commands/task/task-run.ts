@@ -72,13 +72,13 @@ export const taskRun = command({
     if (file !== undefined && options.title !== undefined)
       throw new UsageError(`${file} and --title both describe the task`, 'leave one out')
     const client = connect(options)
-    const given =
+    const input =
       pool === undefined ? request : inGroup(request, pool, await client.runners.groups(), options.config!)
     if (options.config !== undefined) {
       const stored = new Set((await client.secrets.list({})).secrets.map(({ name }) => name))
-      for (const warning of notStored(given, stored)) process.stderr.write(`${lineText(warning)}\n`)
+      for (const warning of notStored(input, stored)) process.stderr.write(`${lineText(warning)}\n`)
     }
-    const { tasks } = await client.tasks.create(given, { idempotencyKey: randomUUID() }).catch((error) => {
+    const { tasks } = await client.tasks.create(input, { idempotencyKey: randomUUID() }).catch((error) => {
       if (!json) reportFaults(error)
       throw error
     })
@@ -101,7 +101,7 @@ export const taskRun = command({
   },
 })
 
-function askOf(file: string | undefined, options: Given & { limit?: string }): CreateTasksInput {
+function askOf(file: string | undefined, options: TaskValues & { limit?: string }): CreateTasksInput {
   if (file === undefined) return { task: taskOf(options) }
   return isAddress(file) ? ofIssue(file, options) : withLimit(readTaskFile(file), options.limit)
 }
@@ -109,11 +109,11 @@ function askOf(file: string | undefined, options: Given & { limit?: string }): C
 const isAddress = (text: string): boolean => /^https?:\/\//i.test(text)
 
 /** Returns the request for an issue, with options as defaults. Throws `UsageError` for an option that it decides. */
-function ofIssue(issue: string, { criterion, test, branch, ...given }: Given): CreateTasksInput {
+function ofIssue(issue: string, { criterion, test, branch, ...values }: TaskValues): CreateTasksInput {
   for (const name of ['repo', 'description', 'id'] as const)
-    if (given[name] !== undefined)
+    if (values[name] !== undefined)
       throw new UsageError(`${issue} and --${name} both describe the task`, 'leave one out')
-  const { ref, agent, model, command: program, plan } = given
+  const { ref, agent, model, command: program, plan } = values
   return {
     issue,
     defaults: {
@@ -123,7 +123,7 @@ function ofIssue(issue: string, { criterion, test, branch, ...given }: Given): C
   }
 }
 
-interface Given {
+interface TaskValues {
   title?: string
   description?: string
   repo?: string
@@ -138,11 +138,11 @@ interface Given {
   plan?: boolean
 }
 
-function taskOf({ title, repo, branch, criterion, test, id, ...given }: Given): TaskInput {
+function taskOf({ title, repo, branch, criterion, test, id, ...values }: TaskValues): TaskInput {
   if (title === undefined)
     throw new UsageError('no task given', 'name a task file, or give --title and --repo')
   if (repo === undefined) throw new UsageError('--repo is missing', 'name the repository to work on')
-  const { description, ref, agent, model, command: program, plan } = given
+  const { description, ref, agent, model, command: program, plan } = values
   return {
     ...{ task_id: id, title, description, repo_url: repo, ref, branch_name: branch, agent, model, plan },
     ...{ command: program, acceptance_criteria: criterion, test_commands: test },

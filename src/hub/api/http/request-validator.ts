@@ -21,10 +21,10 @@ const places: Readonly<Record<string, string>> = { querystring: 'query' }
  */
 export const requestValidator: FastifySchemaCompiler<z.ZodType> = ({ schema, httpPart = 'body' }) => {
   const place = places[httpPart] ?? httpPart
-  return (given: unknown) => {
+  return (value: unknown) => {
     try {
       // Fastify passes a missing body as null.
-      return { value: checked(schema, httpPart === 'body' ? (given ?? undefined) : given, place) }
+      return { value: checked(schema, httpPart === 'body' ? (value ?? undefined) : value, place) }
     } catch (error) {
       return { error: error as Error }
     }
@@ -75,8 +75,8 @@ const examples: Readonly<Record<string, unknown>> = {
   record: { name: '...' },
 }
 
-function inJson(path: ValuePath, given: readonly unknown[], expected = ''): string | undefined {
-  const example = given[0] ?? examples[expected]
+function inJson(path: ValuePath, values: readonly unknown[], expected = ''): string | undefined {
+  const example = values[0] ?? examples[expected]
   if (example === undefined) return undefined
   const text = JSON.stringify(example)
   const name = path.at(-1)

@@ -30,12 +30,12 @@ export function artifactServiceHandlers({ stored, contents, streams, log }: ApiC
     'GET /api/registry/health': () => ({ status: 'ok' as const }),
 
     'POST /api/store/artifacts': async ({ identity, query, headers, body }, reply) => {
-      const given = (body as Readable | undefined) ?? Readable.from([])
+      const content = (body as Readable | undefined) ?? Readable.from([])
       const type = String((headers as Record<string, unknown>)['content-type'] ?? '')
       using _ = comings.begin(identity.user.id)
       const { received, described } = /^multipart\/form-data/i.test(type)
-        ? await ofForm(given, type)
-        : { received: await receive(given), described: () => ofQuery(query) }
+        ? await ofForm(content, type)
+        : { received: await receive(content), described: () => ofQuery(query) }
       try {
         const asked = headers['content-sha256']?.toLowerCase()
         if (asked !== undefined && asked !== received.sha256)

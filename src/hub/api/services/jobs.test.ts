@@ -3,7 +3,7 @@ import test from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { testingHub } from '../../../../test/support/hub/hub-fixture.ts'
 import { Auth } from '../../auth/auth.ts'
-import { keepGivenTokens } from '../../auth/tokens.ts'
+import { storeConfiguredTokens } from '../../auth/tokens.ts'
 import { Jobs } from '../../bots/jobs.ts'
 
 async function setUp(t: test.TestContext, options?: Parameters<typeof testingHub>[1]) {
@@ -182,10 +182,10 @@ test('jobs of others are not there', async (t) => {
 })
 
 test("the operator's own tokens are taken, the client's in its header too, and no more once they change", async (t) => {
-  const given = { client: 'client-token-of-old', runner: 'worker-token-of-old' }
-  const hub = await testingHub(t, { givenTokens: given })
+  const configuredTokens = { client: 'client-token-of-old', runner: 'worker-token-of-old' }
+  const hub = await testingHub(t, { configuredTokens })
   await hub.user('boss', 'admin')
-  await keepGivenTokens(hub.accounts, given)
+  await storeConfiguredTokens(hub.accounts, configuredTokens)
   const body = { blueprint: 'bot_runner', data: { action: 'list' } }
   const ask = (headers: Record<string, string>) => hub.call('POST', '/jobs', undefined, body, headers)
   assert.equal((await ask({ 'x-client-token': 'client-token-of-old' })).status, 200)
@@ -198,7 +198,7 @@ test("the operator's own tokens are taken, the client's in its header too, and n
     ((await hub.auth.authenticateRunner('worker-token-of-old')) as { tenant: string }).tenant,
     'default',
   )
-  await keepGivenTokens(hub.accounts, { client: 'another-client-token' })
+  await storeConfiguredTokens(hub.accounts, { client: 'another-client-token' })
   const auth = new Auth({ accounts: hub.accounts, secret: 'x', given: ['client-token-of-old'] })
   await assert.rejects(auth.authenticate('client-token-of-old'), { code: 'token_revoked' })
   assert.ok('refused' in (await auth.authenticateRunner('worker-token-of-old')))

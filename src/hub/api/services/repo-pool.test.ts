@@ -45,8 +45,8 @@ test('a slot is handed out as older systems ask for one, to one holder, until it
 
   assert.equal((await slot(slot_id, 'release', { fence: 'another' })).status, 409)
   assert.equal((await slot(slot_id)).json.state, 'leased')
-  for (const given of ['', `"${fence}"`])
-    assert.equal((await slot(slot_id, 'release', { fence: given })).status, 200)
+  for (const etag of ['', `"${fence}"`])
+    assert.equal((await slot(slot_id, 'release', { fence: etag })).status, 200)
   assert.deepEqual([(await slot(slot_id)).json.state, asks.slots.size], ['free', 0])
   assert.equal((await slot('slot_never', 'release')).status, 404)
 

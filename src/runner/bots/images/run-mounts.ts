@@ -100,9 +100,9 @@ function cacheMount(line: number, text: string): CacheMount {
     throw refuse(`mounts what is no cache (type=${type})`, instead[type] ?? 'Leave the mount out.')
   if (options.has('from') || options.has('source'))
     throw refuse('has a cache with files of an image or of the build (from=)', 'COPY them in a step before.')
-  const given = options.get('target') ?? options.get('dst') ?? options.get('destination') ?? ''
-  const target = posix.normalize(given).replace(/\/+$/, '')
-  if (given === '' || target === '' || target === '.' || /^\.\.(?:\/|$)/.test(target))
+  const values = options.get('target') ?? options.get('dst') ?? options.get('destination') ?? ''
+  const target = posix.normalize(values).replace(/\/+$/, '')
+  if (values === '' || target === '' || target === '.' || /^\.\.(?:\/|$)/.test(target))
     throw refuse('has a cache without a target, or with one that holds all')
   const {
     mode = '0755',

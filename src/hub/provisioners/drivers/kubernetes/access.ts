@@ -105,7 +105,7 @@ async function ofKubeconfig(file: string, wanted: string | undefined): Promise<A
       'Make a service account for the hub, and a kubeconfig with its token (docs/kubernetes.md).',
     )
   const at = (path: string) => resolve(dirname(resolve(file)), path)
-  const given = async (data: string | undefined, path: string | undefined) =>
+  const content = async (data: string | undefined, path: string | undefined) =>
     data !== undefined
       ? Buffer.from(data, 'base64').toString()
       : path === undefined
@@ -113,13 +113,13 @@ async function ofKubeconfig(file: string, wanted: string | undefined): Promise<A
         : await fileText(at(path), `${file} names it.`)
   return {
     server: cluster.server.replace(/\/+$/, ''),
-    ca: await given(cluster['certificate-authority-data'], cluster['certificate-authority']),
+    ca: await content(cluster['certificate-authority-data'], cluster['certificate-authority']),
     insecure: cluster['insecure-skip-tls-verify'] === true,
     serverName: cluster['tls-server-name'],
-    cert: await given(user['client-certificate-data'], user['client-certificate']),
-    key: await given(user['client-key-data'], user['client-key']),
+    cert: await content(user['client-certificate-data'], user['client-certificate']),
+    key: await content(user['client-key-data'], user['client-key']),
     // The file has the newer token; kubectl prefers it too.
-    token: (await given(undefined, user.tokenFile))?.trim() ?? user.token,
+    token: (await content(undefined, user.tokenFile))?.trim() ?? user.token,
     namespace: context.namespace ?? 'default',
   }
 }
