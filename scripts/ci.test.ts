@@ -98,11 +98,11 @@ test('the durations in the checkout are those of test files that are there', () 
 })
 
 test('a file that runs in other surroundings is there, and asks for no service', () => {
-  const asks = servicesOf(root)
+  const servicesFor = servicesOf(root)
   assert.ok(surroundings.size >= 40)
   for (const file of surroundings.keys()) {
     assert.ok(existsSync(join(root, file)), file)
-    assert.deepEqual(asks(file), [], file)
+    assert.deepEqual(servicesFor(file), [], file)
   }
 })
 

@@ -39,8 +39,8 @@ export class Preparation {
   }
 
   /** Starts preparing all of them at once. */
-  start(wanted: readonly Service[]): void {
-    for (const service of wanted) {
+  start(services: readonly Service[]): void {
+    for (const service of services) {
       const steps = this.#commands[service]
       if (steps === undefined) continue
       this.#pending.add(service)

@@ -48,16 +48,16 @@ async function manyPages(hub: BenchHub, runId: string): Promise<Row[]> {
     stdio: ['pipe', 'pipe', 'inherit'],
   })
   try {
-    const said = async (word: string): Promise<void> => {
+    const printed = async (word: string): Promise<void> => {
       const [line] = await Promise.race([once(child.stdout!, 'data'), once(child, 'close')])
       if (String(line).trim() !== word) throw new Error(`The dashboards ended: ${line}`)
     }
     // Checking a password takes memory, with or without an open page.
-    await said('in')
+    await printed('in')
     const alone = await underLoad(hub)
     const beforeMb = await residentMb(hub.hubPid)
     child.stdin!.write('open\n')
-    await said('there')
+    await printed('there')
     const delays = await underLoad(hub)
     const openMb = await residentMb(hub.hubPid)
     const [p95, p95Alone] = [quantile(delays, 0.95), quantile(alone, 0.95)]

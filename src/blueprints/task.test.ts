@@ -64,8 +64,8 @@ test('a task is checked, prepared, implemented, carried out, tested, pushed and 
   assert.deepEqual(gaveUp, [...first, 'implement', 'carry', 'gave_up'])
   assert.equal(workflow.timeout_seconds, 1800)
   assert.deepEqual(names(workflowOf({ pull_request: false })).slice(6), ['test', ...pushing])
-  const asked = run(workflow, { TIP_SHA: sha('b'), ASKED: '"a"' })
-  assert.deepEqual(asked, [...first, 'implement', 'carry', 'test', 'protected_approval', ...last])
+  const result = run(workflow, { TIP_SHA: sha('b'), ASKED: '"a"' })
+  assert.deepEqual(result, [...first, 'implement', 'carry', 'test', 'protected_approval', ...last])
   const dry = workflowOf({ push: false })
   assert.equal(names(dry).at(-1), 'test')
   assert.equal(step(dry, 'check').args.write, false)
@@ -88,9 +88,9 @@ test('a plan is approved of by a person before anything is changed, and stands i
   ])
   const twice = run(workflow, { ...done, CHANGE_1: 'a' })
   assert.deepEqual(twice, [...first, 'plan', 'plan_approval', ...more.slice(0, 2), ...rest])
-  const asks = names(workflow).filter((name) => name.startsWith('plan_approval'))
+  const approvals = names(workflow).filter((name) => name.startsWith('plan_approval'))
   assert.deepEqual(
-    asks.map((name) => step(workflow, name).args.comment_as),
+    approvals.map((name) => step(workflow, name).args.comment_as),
     ['CHANGE_1', 'CHANGE_2', 'CHANGE_3', undefined],
   )
   assert.match(String(step(workflow, 'plan.3').args.prompt), /your plan so far[\s\S]*\$\{CHANGE_2:-\}/)
@@ -124,8 +124,8 @@ test('a later try takes up what is kept, and does only what is left', () => {
   assert.deepEqual(names(workflowOf({}, { stage: 'test', checkpoint })), [
     ...[...first, 'test', ...pushing, 'pull_request'],
   ])
-  const asked = workflowOf({}, { stage: 'push', checkpoint: { ...checkpoint, asked: '"a"' } })
-  assert.deepEqual(run(asked, asked.env as Record<string, string>).slice(2), ['protected_approval', ...last])
+  const resumed = workflowOf({}, { stage: 'push', checkpoint: { ...checkpoint, asked: '"a"' } })
+  assert.deepEqual(run(resumed, resumed.env as Record<string, string>).slice(2), ['protected_approval', ...last])
   // There is no saved work to continue.
   assert.deepEqual(names(workflowOf({}, { stage: 'push' })), names(workflowOf({}, { stage: 'implement' })))
   const again = workflowOf({}, { stage: 'carry', checkpoint })
@@ -280,13 +280,13 @@ test('a task without a repository, or on branches that are not one, is refused',
 })
 
 test('reviewers are asked again only where an earlier try may not have come to it', () => {
-  const asksAgain = (ask: Partial<TaskRunAsk>) => {
+  const repeatsApproval = (ask: Partial<TaskRunAsk>) => {
     const step = workflowOf({}, ask).steps.find(({ name }) => name === 'pull_request')
     return step?.args?.ask_again
   }
-  assert.equal(asksAgain({}), false)
-  assert.equal(asksAgain({ number: 2, stage: 'push', checkpoint }), true)
-  assert.equal(asksAgain({ number: 2, stage: 'push', checkpoint, has_pull_request: true }), false)
+  assert.equal(repeatsApproval({}), false)
+  assert.equal(repeatsApproval({ number: 2, stage: 'push', checkpoint }), true)
+  assert.equal(repeatsApproval({ number: 2, stage: 'push', checkpoint, has_pull_request: true }), false)
 })
 
 test('a try for what was said of its pull request is told that, and adds to what is pushed', () => {

@@ -253,12 +253,12 @@ class TaskWorkflow {
         },
       })
       if (round > this.#rounds) break
-      const asked = `\${REVIEW_${round}:-} == "changes"`
+      const condition = `\${REVIEW_${round}:-} == "changes"`
       steps.push(
         {
           name: `fix.${round}`,
           action: 'agent.run',
-          when: asked,
+          when: condition,
           on_demand: true,
           args: {
             ...this.#steps.agent(),
@@ -271,8 +271,8 @@ class TaskWorkflow {
           ...this.#steps.agentStep(),
           outputs: { ANSWER: 'answer' },
         },
-        { ...this.#steps.carry(`carry.${round + 1}`, asked), on_demand: true },
-        { ...this.#test(`test.${round + 1}`, asked), on_demand: true },
+        { ...this.#steps.carry(`carry.${round + 1}`, condition), on_demand: true },
+        { ...this.#test(`test.${round + 1}`, condition), on_demand: true },
       )
     }
     if (review.must_pass)

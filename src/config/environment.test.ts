@@ -102,7 +102,7 @@ test('a wrong value is refused under the name it was given', () => {
 })
 
 test('a name that misleads is refused under the name it was given, with the character', () => {
-  for (const [name, value, says] of [
+  for (const [name, value, expected] of [
     ['WORKER_ID', 'a\nb', 'U+000A at position 2'],
     ['ADOS_GROUP', 'gpu ', 'ends with a blank'],
     ['ERRAND_HOSTNAME', '\x1b[2J', 'U+001B at position 1'],
@@ -111,7 +111,7 @@ test('a name that misleads is refused under the name it was given, with the char
     assert.throws(
       () => runnerEnvironment({ [name]: value }),
       ({ code, message, hint }: ErrandError) =>
-        code === 'invalid_argument' && message.includes(name) && message.includes(says) && hint !== undefined,
+        code === 'invalid_argument' && message.includes(name) && message.includes(expected) && hint !== undefined,
       name,
     )
 })

@@ -109,16 +109,16 @@ export function readSetting<K extends SettingKey>(key: K, found: Found): Read<K>
 }
 
 function refusal({ hint, choices, refused }: Setting, { name, value }: Found): ErrandError {
-  const says = { hint: hint ?? `Use one of: ${choices!.join(', ')}.` }
+  const options = { hint: hint ?? `Use one of: ${choices!.join(', ')}.` }
   if (refused === 'usage')
-    return new ErrandError('bad_request', `${name} is "${value}", which is not valid`, says)
+    return new ErrandError('bad_request', `${name} is "${value}", which is not valid`, options)
   if (refused === 'unusable')
     return new ErrandError(
       'invalid_argument',
       `${name} is ${JSON.stringify(value)}, which is not valid.`,
-      says,
+      options,
     )
-  return new ErrandError('invalid_argument', `${name} is "${value}", which is not valid.`, says)
+  return new ErrandError('invalid_argument', `${name} is "${value}", which is not valid.`, options)
 }
 
 function within(

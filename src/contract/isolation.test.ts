@@ -25,7 +25,7 @@ const networks: fc.Arbitrary<Network | undefined> = fc.option(
   ),
   { nil: undefined },
 )
-const asks = fc.record({ isolation: isolations, network: networks })
+const requests = fc.record({ isolation: isolations, network: networks })
 
 /** Reports whether a network lets a host through; without a network every host is reachable. */
 function reaches(network: Network | undefined, host: string): boolean {
@@ -39,7 +39,7 @@ function reaches(network: Network | undefined, host: string): boolean {
 test('the stricter of any demands holds, in whatever order they are made', () => {
   const rank = (isolation: Isolation | undefined) => Isolation.options.indexOf(isolation ?? 'none')
   fc.assert(
-    fc.property(asks, asks, asks, (a, b, c) => {
+    fc.property(requests, requests, requests, (a, b, c) => {
       const all = strictestAsk(strictestAsk(a, b), c)
       for (const one of [a, b, c]) {
         assert.ok(rank(all.isolation) >= rank(one.isolation))
@@ -79,7 +79,7 @@ test('lists of hosts are cut to what both let through', () => {
 })
 
 test('private hosts are opened by the operator alone', () => {
-  const asked: Network = { allow: ['db:5432@private', 'a.example'] }
+  const requested: Network = { allow: ['db:5432@private', 'a.example'] }
   const closed = { allow: ['db:5432', 'a.example'] }
   for (const operators of [
     undefined,
@@ -88,10 +88,10 @@ test('private hosts are opened by the operator alone', () => {
     { allow: ['a.example'] },
     { allow: ['db:5432'] },
   ] as const)
-    assert.deepEqual(permitted(asked, operators as Network | undefined), closed)
-  assert.deepEqual(permitted(asked, { allow: ['db:5432@private'] }), asked)
+    assert.deepEqual(permitted(requested, operators as Network | undefined), closed)
+  assert.deepEqual(permitted(requested, { allow: ['db:5432@private'] }), requested)
   assert.equal(permitted('all', undefined), 'all')
-  assert.equal(permitted(undefined, asked), undefined)
+  assert.equal(permitted(undefined, requested), undefined)
 })
 
 test('hosts, networks and images are read as people write them, and nothing else', () => {

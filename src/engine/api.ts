@@ -194,7 +194,7 @@ export interface EngineFace {
    */
   retry(runId: string, options: RetryRun & { owner?: string; run_id?: string }): Promise<RunRecord>
   /** Returns the expected course of such a retry without starting it. Throws as `retry`. */
-  retryPlan(runId: string, asked: RetryRun): Promise<RetryPlan>
+  retryPlan(runId: string, request: RetryRun): Promise<RetryPlan>
   /**
    * Starts a new run that runs the rollback of each step that succeeded, in reverse, except what an earlier rollback
    * undid before it failed. Throws `run_not_ended`, and `conflict` when the run is undone or is being undone.

@@ -114,8 +114,8 @@ test('a cancellation ends the waiting, and nothing waits for an answer any more'
   const runId = await submit([ask({ timeout_seconds: 60 })], { finally: [ask({}, { name: 'last' })] })
   await engine.cancel(runId)
   await until(async () => (await engine.view(runId)).steps[1]!.status === 'waiting')
-  const [asked] = (await engine.view(runId)).steps
-  assert.deepEqual([asked!.status, asked!.approval, clock.pendingMs], ['canceled', undefined, []])
+  const [step] = (await engine.view(runId)).steps
+  assert.deepEqual([step!.status, step!.approval, clock.pendingMs], ['canceled', undefined, []])
   await assert.rejects(engine.answer(runId, { step: 'ask', decision: 'approve' }), {
     code: 'approval_not_pending',
   })
@@ -126,11 +126,11 @@ test('a cancellation ends the waiting, and nothing waits for an answer any more'
 test('with max_parallel, one is asked for at a time', async (t) => {
   const { submit, engine, events } = scriptedEngine(t)
   const runId = await submit([ask({ message: '${ITEM}?' }, { foreach: ['a', 'b'], max_parallel: 1 })])
-  const asked = async () =>
+  const step = async () =>
     (await events(runId)).flatMap((event) => (event.type === 'approval.requested' ? [event.message] : []))
-  assert.deepEqual(await asked(), ['a?'])
+  assert.deepEqual(await step(), ['a?'])
   await engine.answer(runId, { step: 'ask', decision: 'approve' })
-  assert.deepEqual(await asked(), ['a?', 'b?'])
+  assert.deepEqual(await step(), ['a?', 'b?'])
   await engine.answer(runId, { step: 'ask', decision: 'approve' })
   await engine.done(runId)
 })

@@ -255,14 +255,14 @@ export class Engine implements EngineFace {
 
   async retry(
     runId: string,
-    { owner, run_id, ...asked }: RetryRun & { owner?: string; run_id?: string },
+    { owner, run_id, ...request }: RetryRun & { owner?: string; run_id?: string },
   ): Promise<RunRecord> {
     const { record, ...folded } = await this.#ended(runId)
     if (record.rolls_back !== undefined) {
-      refuseParts(asked)
+      refuseParts(request)
       return this.rollback(record.rolls_back, { owner, run_id })
     }
-    const { start } = await this.#retryOf(runId, folded, asked)
+    const { start } = await this.#retryOf(runId, folded, request)
     const { blueprint, continues, vars, tenant, repository, labels } = record
     const ofUser = { owner: owner ?? record.owner, tenant, repository, labels }
     const submission = { run_id, blueprint, continues, vars, ...ofUser }
@@ -276,20 +276,20 @@ export class Engine implements EngineFace {
     })
   }
 
-  async retryPlan(runId: string, asked: RetryRun): Promise<RetryPlan> {
+  async retryPlan(runId: string, request: RetryRun): Promise<RetryPlan> {
     const { record, ...folded } = await this.#ended(runId)
     if (record.rolls_back !== undefined)
       throw new ErrandError('invalid_argument', `Run ${runId} is a rollback, which is retried as a whole.`, {
         hint: 'Retry it without a plan: what it has undone stays undone.',
       })
-    const { steps } = await this.#retryOf(runId, folded, asked)
+    const { steps } = await this.#retryOf(runId, folded, request)
     const own = steps.filter(({ isInner }) => !isInner).map(({ step }) => step)
     return {
       run_id: runId,
       try: (await this.#nextTry(record)).try,
       ...totals(own),
       steps: bounded(steps.map(({ step }) => step)),
-      cli: retryCommand(runId, asked),
+      cli: retryCommand(runId, request),
     }
   }
 
@@ -410,10 +410,10 @@ export class Engine implements EngineFace {
   async #retryOf(
     runId: string,
     folded: Pick<EndedRun, 'plan' | 'state'>,
-    asked: RetryRun,
+    request: RetryRun,
   ): Promise<{ start: RetryStart; steps: { step: RetryStep; isInner?: true }[] }> {
     const run = { ...folded, undone: await this.#undoneIn(await this.#rollbacksOf(runId)) }
-    const start = retryStart(run, asked)
+    const start = retryStart(run, request)
     const steps: { step: RetryStep; isInner?: true }[] = []
     for (const step of retrySteps(run, start)) {
       steps.push({ step })

@@ -326,10 +326,10 @@ async function manyOpen(t: TestContext, count: number, more: object = {}) {
   await world.engine.close()
   const events = world.store.events.bind(world.store)
   const { promise: all, resolve: letAll } = Promise.withResolvers<void>()
-  let asked = 0
+  let requests = 0
   world.store.events = async (...args) => {
     // Only the first runs are resumed until the test releases the others.
-    if (++asked > 3) await all
+    if (++requests > 3) await all
     return events(...args)
   }
   return { ...world, runIds, letAll, after: world.again() }

@@ -89,11 +89,11 @@ test('a run that was undone is so for good, also when many ask at once, another 
     action === 'vars.set' ? 'hold' : 'success',
   )
   const { run_id } = await play([step('a', { rollback })])
-  const asked = await Promise.allSettled([1, 2, 3].map(() => engine.rollback(run_id)))
-  const begun = asked.flatMap((one) => (one.status === 'fulfilled' ? one.value : []))
+  const results = await Promise.allSettled([1, 2, 3].map(() => engine.rollback(run_id)))
+  const begun = results.flatMap((one) => (one.status === 'fulfilled' ? one.value : []))
   assert.equal(begun.length, 1)
   const undo = begun[0]!.run_id
-  for (const one of asked)
+  for (const one of results)
     if (one.status === 'rejected') {
       assert.equal(one.reason.code, 'conflict')
       assert.match(one.reason.message, new RegExp(`${run_id} is being rolled back, by run ${undo}`))

@@ -12,12 +12,12 @@ const again: AttemptReport = { type: 'ended', outcome: 'success' }
 function asideWorld(t: TestContext, options: Partial<EngineOptions> = {}) {
   const log: string[] = []
   const world = scriptedEngine(t, () => 'hold', { log: (message) => log.push(message), ...options })
-  const asked: string[] = []
+  const requests: string[] = []
   Object.assign(world.host, {
-    setAside: (runId: string) => asked.push(`aside ${runId}`),
-    takeBack: (runId: string) => asked.push(`back ${runId}`),
+    setAside: (runId: string) => requests.push(`aside ${runId}`),
+    takeBack: (runId: string) => requests.push(`back ${runId}`),
   })
-  return { ...world, log, asked }
+  return { ...world, log, asked: requests }
 }
 type World = ReturnType<typeof asideWorld>
 
@@ -252,7 +252,7 @@ test('that it is set aside is kept once the store works again', async (t) => {
   assert.match(world.log.join('\n'), /that it is set aside cannot be kept: The disk is full/)
 })
 
-for (const [what, missing, said] of [
+for (const [what, missing, message] of [
   ['has a hole', 3, /Run bad is set aside: Event 4 follows event 2/],
   ['lacks its end', 4, /Run bad is set aside: The log of run bad has 3 events, its record says 4/],
 ] as const)
@@ -272,10 +272,10 @@ for (const [what, missing, said] of [
     await after.resume()
     assert.deepEqual(after.setAside(), ['bad'])
     assert.deepEqual(asked, ['aside bad'])
-    assert.match(log.join('\n'), said)
+    assert.match(log.join('\n'), message)
     const view = await after.view('bad')
     assert.deepEqual([view.status, statusesOf(view)], ['running', [missing === 3 ? 'a: queued' : 'a: running']])
-    await assert.rejects(after.resumeRun('bad'), { code: 'run_set_aside', message: said })
+    await assert.rejects(after.resumeRun('bad'), { code: 'run_set_aside', message })
     await host.endOf('b')
     assert.equal((await after.done('good')).status, 'success')
     await until(() => host.ran.includes('c'))

@@ -63,11 +63,11 @@ export async function ensurePull(
       if (outcome === 'unchanged') outcome = 'updated'
     })
   }
-  const asked = input.reviewers.filter((login) => login !== pull.author.login)
+  const reviewers = input.reviewers.filter((login) => login !== pull.author.login)
   const isToAsk = outcome === 'created' || (input.asksAgain === true && pull.state === 'open')
-  if (asked.length > 0 && isToAsk)
-    await noticed(notices, `${asked.join(', ')} could not be asked for a review`, options, async () => {
-      await forge.askReviewers(pull.number, asked, options)
+  if (reviewers.length > 0 && isToAsk)
+    await noticed(notices, `${reviewers.join(', ')} could not be asked for a review`, options, async () => {
+      await forge.askReviewers(pull.number, reviewers, options)
     })
   return { outcome, pull: missing.length > 0 ? await forge.pull(pull.number, options) : pull, notices }
 }

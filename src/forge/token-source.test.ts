@@ -30,7 +30,7 @@ async function app(t: TestContext, permissions: Record<string, 'read' | 'write'>
 }
 
 const write = { contents: 'write', pull_requests: 'write' } as const
-const wanted = {
+const permissions = {
   title: 'Add b',
   body: 'x',
   head: 'work',
@@ -78,14 +78,14 @@ test('what is made with it is known as the App’s own', async (t) => {
     comments.map(({ author, body }) => [author.login, author.isBot, body.slice(0, 3)]),
     [['errand-app[bot]', true, 'two']],
   )
-  assert.equal((await ensurePull(forge, wanted)).pull.author.login, 'errand-app[bot]')
+  assert.equal((await ensurePull(forge, permissions)).pull.author.login, 'errand-app[bot]')
 })
 
 test('permissions that are left out are known before anything is tried', async (t) => {
   const { forge } = await app(t, { contents: 'read' })
   const facts = await forge.repository()
   assert.deepEqual([facts.right, facts.mayPush, facts.mayOpenPulls], ['read', false, false])
-  await assert.rejects(ensurePull(forge, wanted), { code: 'forge_denied' })
+  await assert.rejects(ensurePull(forge, permissions), { code: 'forge_denied' })
 })
 
 test('a wrong key and an App that is not installed are told', async (t) => {

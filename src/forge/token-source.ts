@@ -52,7 +52,7 @@ export class GithubAppTokens implements TokenSource {
   readonly #key: KeyObject
   readonly #http: ForgeHttp
   #cached: { token: string; endsMs: number } | undefined
-  #asked: Promise<string> | undefined
+  #request: Promise<string> | undefined
   #installation: number | undefined
   #login: string | undefined
 
@@ -91,10 +91,10 @@ export class GithubAppTokens implements TokenSource {
     if (this.#cached !== undefined && this.#cached.endsMs - SPARE_MS > this.#now()) return this.#cached.token
     this.#cached = undefined
     // One caller's signal must not end the request that others wait for.
-    this.#asked ??= this.#mint().finally(() => {
-      this.#asked = undefined
+    this.#request ??= this.#mint().finally(() => {
+      this.#request = undefined
     })
-    return await this.#asked
+    return await this.#request
   }
 
   renew(refused: string | undefined): boolean {

@@ -43,10 +43,10 @@ export function isStandardSigned(
   if (secret === '' || id === '' || !/^\d{1,12}$/.test(time)) return false
   if (Math.abs(nowMs / 1000 - Number(time)) > TOLERANCE_SECONDS) return false
   const key = secret.startsWith('whsec_') ? Buffer.from(secret.slice(6), 'base64') : Buffer.from(secret)
-  const wanted = createHmac('sha256', key).update(`${id}.${time}.`).update(body).digest()
+  const expected = createHmac('sha256', key).update(`${id}.${time}.`).update(body).digest()
   return one(headers['webhook-signature'])
     .split(' ')
-    .some((each) => each.startsWith('v1,') && same(Buffer.from(each.slice(3), 'base64'), wanted))
+    .some((each) => each.startsWith('v1,') && same(Buffer.from(each.slice(3), 'base64'), expected))
 }
 
 /** Returns the id that identifies a repeated delivery, or undefined if the sender provides none. */

@@ -349,8 +349,8 @@ test('a step that would send GIT_TOKEN to a server that it was not set for gets 
   const git = (repo: string, over: Partial<AttemptSpec> = {}) =>
     spec({ action: 'git.push', args: { repo }, secrets: secretUses(['GIT_TOKEN']), ...over })
   const token = place({ name: 'GIT_TOKEN' })
-  const refused = async (asked: AttemptSpec, host: string) =>
-    assert.rejects(secrets.reveal(asked), {
+  const refused = async (spec: AttemptSpec, host: string) =>
+    assert.rejects(secrets.reveal(spec), {
       code: 'forbidden',
       message: new RegExp(`GIT_TOKEN is not for ${host}`),
       hint: `Allow it with: errand secrets set GIT_TOKEN --host ${host}`,

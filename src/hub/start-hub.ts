@@ -28,7 +28,7 @@ import type { LoginLimits } from './auth/login-limit.ts'
 import { ensureAdmin } from './auth/tokens.ts'
 import { madeFolder, openAuth, openStores, ownTokens, resealed } from './bootstrap.ts'
 import { type BotQuota, DEFAULT_BOT_QUOTA } from './bots/bot-admission.ts'
-import type { DataAsks } from './bots/bot-data.ts'
+import type { DataQueries } from './bots/bot-data.ts'
 import { Bots } from './bots/bots.ts'
 import { Uploads } from './bots/uploads.ts'
 import type { BotAsk } from './fleet/bot-room.ts'
@@ -50,7 +50,7 @@ import { Changes, FormerShares, rowOfRun } from './page/changes.ts'
 import { fillRows } from './page/fill-rows.ts'
 import { type MakersOptions, openPools } from './provisioners/open-pools.ts'
 import { Secrets } from './secrets.ts'
-import { RepoPool, type SlotAsks } from './tasks/repo-pool.ts'
+import { RepoPool, type SlotQueries } from './tasks/repo-pool.ts'
 import type { TaskRun } from './tasks/task-conductor.ts'
 import { Tasks } from './tasks/tasks.ts'
 import { tryWorkflow } from './tasks/try-workflow.ts'
@@ -59,9 +59,9 @@ import type { TaskLimits } from './tasks/wip-limit.ts'
 /** The machines that run attempts, as a hub needs them. `Fleet` is the implementation for connected runners. */
 export interface Machines extends StepHost {
   readonly runners: RunnersFace & { checkBot(ask: BotAsk): void }
-  readonly asks: DataAsks & SlotAsks & WorkspaceQueries
+  readonly queries: DataQueries & SlotQueries & WorkspaceQueries
   liveBot(attemptId: string): BotLive | undefined
-  heardForMs(attemptId: string): number
+  contactMs(attemptId: string): number
   figures(): FleetFigures
   /** Loads what the previous process knew of them. Called before the runs are resumed. */
   recall(): Promise<void>
@@ -327,11 +327,11 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     engine,
     secrets,
     uploads,
-    data: { store: stores.botData, asks: machines.asks },
+    data: { store: stores.botData, asks: machines.queries },
     quota: options.botQuota ?? DEFAULT_BOT_QUOTA,
     checkRoom: (ask) => machines.runners.checkBot(ask),
     live: (attemptId) => machines.liveBot(attemptId),
-    heardForMs: (attemptId) => machines.heardForMs(attemptId),
+    contactMs: (attemptId) => machines.contactMs(attemptId),
     settleMs: options.botSettleMs,
     log,
   })
@@ -401,7 +401,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     secrets,
     wake: (news) => tasks.wake(news) + watcher.wake(news),
   })
-  const { asks, runners } = machines
+  const { queries: asks, runners } = machines
   const pool = new RepoPool({ store: stores.poolSlots, asks, runners, secrets })
   const callerOf = callersBehind(options.proxies ?? [])
   const app = createApi({

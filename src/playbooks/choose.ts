@@ -102,10 +102,10 @@ async function fileAt(
     throw new ErrandError('invalid_playbook', `playbook_path ${shown} is not a path in the repository.`, {
       hint: 'Write it relative to the root of the repository, such as ci/playbook.yaml.',
     })
-  const wanted = MAX_PLAYBOOK_BYTES + 1
-  const inRepository = await repository(file, wanted)
+  const limit = MAX_PLAYBOOK_BYTES + 1
+  const inRepository = await repository(file, limit)
   if (inRepository) return { file, where: 'in the repository', bytes: inRepository }
-  const inHub = await hubFolder?.(file, wanted)
+  const inHub = await hubFolder?.(file, limit)
   if (inHub) return { file, where: "in the hub's folder", bytes: inHub }
   throw new ErrandError(
     'invalid_playbook',

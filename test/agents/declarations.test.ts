@@ -18,8 +18,8 @@ test('a secret that an agent declares is masked in all that its machine puts out
   using here = place()
   const env = Object.fromEntries(agentSecrets.map((name) => [name, secretIn(name)]))
   const attempts = here.open({ ownSecrets: ownSecrets(env) })
-  const said = agentSecrets.map((name) => `echo ${name} is ${secretIn(name)}`).join(' && ')
-  const held = await attempts.start(command(`sh -c ${JSON.stringify(said)}`), 1)
+  const commands = agentSecrets.map((name) => `echo ${name} is ${secretIn(name)}`).join(' && ')
+  const held = await attempts.start(command(`sh -c ${JSON.stringify(commands)}`), 1)
   await endOf(held)
   assert.deepEqual(
     (await textOf(held)).trimEnd().split('\n'),

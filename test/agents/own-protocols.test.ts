@@ -67,8 +67,8 @@ function test({ agent, point }: Real, name: string, body: (scene: Scene) => Prom
       atEnd(() => bench.kill(0))
       return bench
     }
-    const asked = () => servers.flatMap(({ requests }) => requests.filter(({ side }) => !side))
-    await body({ cwd, home, start, asked })
+    const mainRequests = () => servers.flatMap(({ requests }) => requests.filter(({ side }) => !side))
+    await body({ cwd, home, start, asked: mainRequests })
   })
 }
 
@@ -124,9 +124,9 @@ describe('Claude Code', { concurrency: 2 }, () => {
     writeFileSync(join(cwd, '.claude', 'settings.json'), JSON.stringify(settings))
     const bench = await start([runTurn('echo hello'), { text: 'Done.' }], { ask: 'ask' })
     await bench.prompt('Try it.')
-    const asked = await bench.waitFor('permission')
-    assert.equal(asked.tool_kind, 'execute')
-    bench.answer(asked.request_id, 'deny')
+    const permission = await bench.waitFor('permission')
+    assert.equal(permission.tool_kind, 'execute')
+    bench.answer(permission.request_id, 'deny')
     await bench.turnEnded()
     assert.equal(existsSync(join(cwd, 'hooked')), false)
   })
@@ -139,9 +139,9 @@ describe('Claude Code', { concurrency: 2 }, () => {
     assert.ok(!updates.some(({ kind }) => kind === 'permission'))
     const careful = await start(script, { ask: 'ask', asks_reading: true })
     await careful.prompt('Read it.')
-    const asked = await careful.waitFor('permission')
-    assert.equal(asked.tool_kind, 'read')
-    careful.answer(asked.request_id, 'deny')
+    const permission = await careful.waitFor('permission')
+    assert.equal(permission.tool_kind, 'read')
+    careful.answer(permission.request_id, 'deny')
     await careful.turnEnded()
     assert.deepEqual(statuses(careful.updates), ['denied'])
   })

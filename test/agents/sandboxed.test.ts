@@ -54,9 +54,9 @@ const reportsText = (held: HeldAttempt) => JSON.stringify(held.reports).slice(-4
 function answerQuestions(held: HeldAttempt): void {
   let answered = 0
   held.onChange(() => {
-    const asked = updatesOf(held).flatMap((each) => (each.kind === 'permission' ? [each] : []))
-    for (; answered < asked.length; answered++) {
-      const { request_id, tool_kind } = asked[answered]!
+    const permissions = updatesOf(held).flatMap((each) => (each.kind === 'permission' ? [each] : []))
+    for (; answered < permissions.length; answered++) {
+      const { request_id, tool_kind } = permissions[answered]!
       const decision = tool_kind === 'edit' ? 'deny' : 'allow'
       held.input!({ type: 'permission', input_id: `answer ${answered}`, request_id, decision })
     }

@@ -44,7 +44,7 @@ test('the hub of compose.docker.yaml makes a container for a run, beside itself'
   await eventually('the health of the hub', () =>
     inside(hub, ['node', '/opt/errand/deploy/healthcheck.mjs'])
       .catch(() => undefined)
-      .then((said) => said !== undefined),
+      .then((text) => text !== undefined),
   )
   const inventory = { hosts: { build: { group: 'builders' } } }
   const flow = workflowText([{ name: 'who', targets: ['build'], cmd: 'echo "user $(id -un)"' }], {

@@ -249,14 +249,14 @@ test('an upload that is far too large is refused with what the limit is, and the
       })(),
     )
   const put = async (count: number, more: Record<string, string> = {}) => {
-    const asked = request(`${programs.url}/api/uploads`, { method: 'PUT', headers: { ...headers, ...more } })
+    const requested = request(`${programs.url}/api/uploads`, { method: 'PUT', headers: { ...headers, ...more } })
     const body = pieces(count)
     // The rest of a request that the hub stops reading is lost on the way.
-    asked.on('error', () => {})
-    body.pipe(asked)
-    const [answer] = (await once(asked, 'response')) as [IncomingMessage]
+    requested.on('error', () => {})
+    body.pipe(requested)
+    const [answer] = (await once(requested, 'response')) as [IncomingMessage]
     const { error } = JSON.parse(await text(answer))
-    asked.destroy()
+    requested.destroy()
     return { status: answer.statusCode, code: error.code, message: error.message }
   }
   const refused = {

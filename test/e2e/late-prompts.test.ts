@@ -48,8 +48,8 @@ test('prompts given as the run of an agent ends, and its hub is killed, are carr
   const random = seeded()
   for (let round = 0; round < ROUNDS; round++) {
     const words = ['agent', '--hub', '--detach', `say begun\nwait go${round}`, '--cwd', work]
-    const asked = await run([...words, ...standInOptions], { env })
-    const runId = asked.stdout.trim()
+    const result = await run([...words, ...standInOptions], { env })
+    const runId = result.stdout.trim()
     await eventually('its first words', async () =>
       (await events(runId)).some((event) => event.type === 'agent.update' && event.update.kind === 'message'),
     )
@@ -73,15 +73,15 @@ test('prompts given as the run of an agent ends, and its hub is killed, are carr
     'the end of all runs',
     async () => (await call(`/api/runs?status=${open}`)).runs.length === 0,
   )
-  const said: string[] = []
+  const messages: string[] = []
   for (const { run_id } of (await call('/api/runs?limit=500')).runs) {
     // A word may arrive in several pieces.
     const texts = (await events(run_id)).map((event) =>
       event.type === 'agent.update' && event.update.kind === 'message' ? event.update.text : '',
     )
-    said.push(...(texts.join('').replaceAll('begun', '').match(/../g) ?? []))
+    messages.push(...(texts.join('').replaceAll('begun', '').match(/../g) ?? []))
   }
-  assert.deepEqual(said.sort(), prompts.sort())
+  assert.deepEqual(messages.sort(), prompts.sort())
 })
 
 test('a command that goes on with a run follows its prompt to the run that has it', async (t) => {

@@ -136,9 +136,9 @@ async function killed(t: TestContext, which: readonly ('hub' | 'runner')[]): Pro
     for await (const event of client.events(run_id!))
       if (event.type === 'attempt.created' && event.step === moment.model.until) break
   }
-  const asked = (name: string) => server.requests.filter(({ model }) => model === name).length
+  const requestsOf = (name: string) => server.requests.filter(({ model }) => model === name).length
   await programs.kill(...which)
-  const askedBefore = new Map(moments.map(({ name }) => [name, asked(name)]))
+  const requestsBefore = new Map(moments.map(({ name }) => [name, requestsOf(name)]))
   for (const { hold } of made) if (hold) rmSync(hold)
   open()
   for (const name of which) await (name === 'hub' ? programs.startHub() : programs.startRunner())
@@ -164,7 +164,7 @@ async function killed(t: TestContext, which: readonly ('hub' | 'runner')[]): Pro
     assert.equal(pushes.filter((path) => path === repository.path).length, 1, description)
     assert.equal(repository.tickets.length, 1, description)
     assert.deepEqual(repository.tickets[0]?.pull?.reviewers, ['ada'], description)
-    if (isKept) assert.equal(asked(name), askedBefore.get(name), `no model was asked again: ${description}`)
+    if (isKept) assert.equal(requestsOf(name), requestsBefore.get(name), `no model was asked again: ${description}`)
   }
   await eventually('checkouts that are given back', () => {
     const slots = globSync('**/slots/*/state.json', { cwd: programs.runnerFolder })

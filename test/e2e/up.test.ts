@@ -125,14 +125,14 @@ test('runs show tells what a run waits for, and the combinations of a step apart
 test('the runner of errand up takes so many steps at once as it is told, by option or variable', async (t) => {
   const { up, start, run, call, data } = hub(t)
   const env = { ERRAND_DATA: data }
-  for (const [args, more, said] of [
+  for (const [args, more, message] of [
     [['--slots', '0'], {}, /--slots is "0"/],
     [['--slots', '3', '--no-runner'], {}, /--slots and --no-runner/],
     [[], { ERRAND_SLOTS: 'many' }, /ERRAND_SLOTS is "many"/],
   ] as const) {
     const { code, stderr } = await run(['up', '--port', '0', ...args], { env: { ...env, ...more } })
     assert.equal(code, 2)
-    assert.match(stderr, said)
+    assert.match(stderr, message)
   }
   const slots = async () => JSON.parse((await call('runners', 'list', '--json')).stdout)[0].slots as number
   const first = start(['up', '--port', '0'], { env: { ...env, ERRAND_SLOTS: '3' } })
@@ -379,17 +379,17 @@ test('runs of a hub are approved, rejected, canceled and tried again from the co
     'version: v0.1\nname: flow\nsteps:\n  - {name: ask, action: approval.wait}\n' +
       `  - {name: go, action: cmd.run, args: {cmd: '${cmd}'}}\n`,
   )
-  const asked = (id: string) =>
+  const questionOf = (id: string) =>
     eventually('the question', async () =>
       (await errand.call('runs', 'show', id)).stdout.includes('Continue?'),
     )
-  const status = (id: string, wanted: string) =>
-    eventually(`${id} ${wanted}`, async () =>
-      (await errand.list()).some((run) => run.run_id === id && run.status === wanted),
+  const status = (id: string, expected: string) =>
+    eventually(`${id} ${expected}`, async () =>
+      (await errand.list()).some((run) => run.run_id === id && run.status === expected),
     )
   for (const id of ['yes', 'no', 'stop']) {
     await errand.call('run', '--hub', '--detach', '--run-id', id, file)
-    await asked(id)
+    await questionOf(id)
   }
   assert.equal((await errand.call('approve', 'yes', 'ask', '-m', 'fine')).code, 0)
   assert.equal((await errand.call('reject', 'no', 'ask')).code, 0)

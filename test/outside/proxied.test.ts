@@ -38,20 +38,20 @@ test('a model behind the proxy of a box fails in every manner, and its endpoint 
   const front = await Front.open(t, { behind: Number(new URL(service.url).port) })
   await using endpoint = await openEndpoint({ rules: [{ upstream: `http://${front.host}` }] })
   const { works } = await hubPlace(t)
-  const asked = (signal?: AbortSignal) =>
+  const request = (signal?: AbortSignal) =>
     ask(endpoint.url(), '/v1/messages', { headers: { 'x-api-key': SENTINEL }, body: messages(), signal })
   await throughManners(t, 'model behind the proxy', {
     front,
     works,
     except: { page },
     async spoiled(manner) {
-      if (isSilent(manner)) return await assert.rejects(asked(AbortSignal.timeout(LIMIT_MS)))
-      const { status, json } = await asked()
+      if (isSilent(manner)) return await assert.rejects(request(AbortSignal.timeout(LIMIT_MS)))
+      const { status, json } = await request()
       assert.equal(status, 502)
       assert.ok(json.error!.message!.includes(front.host), json.error!.message)
     },
     async mended() {
-      assert.equal((await asked()).status, 200)
+      assert.equal((await request()).status, 200)
     },
   })
 })
@@ -63,7 +63,7 @@ test('a server that a box reaches by the proxy fails in every manner, and the wa
   proxy.world({ names: { 'files.test': [[PUBLIC]] }, servers: { [`${PUBLIC}:80`]: front.port } })
   const socketPath = await proxy.open('one', { allow: ['files.test'] })
   const { works } = await hubPlace(t)
-  const asked = async (signal?: AbortSignal) => {
+  const get = async (signal?: AbortSignal) => {
     const headers = { host: 'files.test' }
     const sent = request({ socketPath, path: 'http://files.test/hello', headers, agent: false, signal }).end()
     const [answer] = await once(sent, 'response')
@@ -74,13 +74,13 @@ test('a server that a box reaches by the proxy fails in every manner, and the wa
     works,
     except: { page },
     async spoiled(manner) {
-      if (isSilent(manner)) return await assert.rejects(asked(AbortSignal.timeout(LIMIT_MS)))
-      const { status, said } = await asked()
+      if (isSilent(manner)) return await assert.rejects(get(AbortSignal.timeout(LIMIT_MS)))
+      const { status, said } = await get()
       assert.equal(status, 502)
       assert.match(said, /^files\.test (cannot be reached|broke off): /)
     },
     async mended() {
-      assert.deepEqual(await asked(), { status: 200, said: 'a whole answer' })
+      assert.deepEqual(await get(), { status: 200, said: 'a whole answer' })
     },
   })
 })

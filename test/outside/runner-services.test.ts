@@ -32,7 +32,7 @@ test('the service of a model fails in every manner under a runner, is named, and
   })
   const args = { agent: 'builtin', prompt: 'Go.' }
   const env = { ERRAND_MODEL_TIMEOUT_SECONDS: '1', ERRAND_MODEL_RETRIES: '0' }
-  const asked = async () => {
+  const request = async () => {
     const view = await run({ name: 'ask', action: 'agent.run', args, env })
     return { status: view.status, message: view.steps[0]!.instances[0]!.message ?? '' }
   }
@@ -40,12 +40,12 @@ test('the service of a model fails in every manner under a runner, is named, and
     front,
     works,
     async spoiled() {
-      const { status, message } = await asked()
+      const { status, message } = await request()
       assert.equal(status, 'failed', message)
       assert.ok(message.includes(front.host), message)
     },
     async mended() {
-      const { status, message } = await asked()
+      const { status, message } = await request()
       assert.equal(status, 'success', message)
     },
   })

@@ -139,11 +139,11 @@ test('the way into a cluster, from nothing to a first run and back, is as the do
     (await at.follow('kubectl -n errand logs errand-hub-0')).includes('errand.yaml was reloaded'),
   )
   // Its pod and the pod's log must be there until the test has looked at them.
-  const asked = withWords(run!.text, {
+  const workflow = withWords(run!.text, {
     'echo hello from $(hostname)':
       'echo hello from $(hostname); until test -e /tmp/looked-at; do sleep 0.2; done',
   })
-  const running = at.follow(asked)
+  const running = at.follow(workflow)
   const made = await eventually(
     'its Job',
     async () => /^(errand-[0-9a-f]{8}-\S+-e1) /m.exec(await at.follow(jobs)) ?? undefined,

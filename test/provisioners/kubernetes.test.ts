@@ -83,8 +83,8 @@ const nothingLeft = async (programs: Opened) => {
 }
 const waitsFor = (programs: Opened, id: string, why: RegExp) =>
   eventually(`a wait for ${why}`, async () => {
-    const said = JSON.stringify(await programs.client.runs.get(id))
-    return why.test(said) && said
+    const text = JSON.stringify(await programs.client.runs.get(id))
+    return why.test(text) && text
   })
 
 test('a run that waits gets a pod of its own for all of its steps, and that goes with it', {
@@ -108,7 +108,7 @@ test('a run that waits gets a pod of its own for all of its steps, and that goes
   assert.notEqual(attemptOf(first)?.runner, attemptOf(second)?.runner)
   assert.equal(attemptOf(first)?.runner, attemptOf(first, 1)?.runner)
   assert.deepEqual([attemptOf(first)?.made_box, attemptOf(first)?.network], ['pod', 'all'])
-  const said = (await programs.call('runs', 'logs', a)).stdout
+  const output = (await programs.call('runs', 'logs', a)).stdout
   for (const line of [
     'user 10001',
     'CapEff:0000000000000000',
@@ -116,9 +116,9 @@ test('a run that waits gets a pod of its own for all of its steps, and that goes
     'NoNewPrivs:1',
     'one',
   ])
-    assert.ok(said.includes(line), `${line} in ${said}`)
-  assert.match(said, /Seccomp:[12]/)
-  assert.doesNotMatch(said, /a token|a writable root|errand_enroll|KUBERNETES_SERVICE/)
+    assert.ok(output.includes(line), `${line} in ${output}`)
+  assert.match(output, /Seccomp:[12]/)
+  assert.doesNotMatch(output, /a token|a writable root|errand_enroll|KUBERNETES_SERVICE/)
   await nothingLeft(programs)
 })
 

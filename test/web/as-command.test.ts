@@ -29,8 +29,8 @@ function calls(command: string): { argv: string[]; input: string }[] {
   }
   ${command}`
   execFileSync('/bin/sh', ['-c', script], { cwd: folder, env: { API_TOKEN: 'of the shell' } })
-  const said = execFileSync('cat', ['calls'], { cwd: folder, encoding: 'utf8' })
-  return said
+  const output = execFileSync('cat', ['calls'], { cwd: folder, encoding: 'utf8' })
+  return output
     .split('\x02')
     .slice(0, -1)
     .map((one) => {

@@ -45,10 +45,10 @@ test('a new user gets from the first start to a finished workflow, a retried hos
   /** Presses Tab, as a person would, until the element of this name has the focus. */
   const tabTo = async (name: RegExp, key = 'Tab') => {
     for (let left = 80; left > 0; left--) {
-      const said = (await page.evaluate(
+      const text = (await page.evaluate(
         `(() => { const at = document.activeElement; return (at?.getAttribute('aria-label') ?? '') + ' ' + (at?.textContent ?? '') })()`,
       )) as string
-      if (name.test(said.slice(0, 200))) return
+      if (name.test(text.slice(0, 200))) return
       await keys.press(key)
     }
     assert.fail(`no key leads to ${name}`)

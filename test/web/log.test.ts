@@ -46,13 +46,13 @@ test('a log of any length is read, followed and searched on its page', { skip },
     await line(777_777).locator('mark').first().waitFor()
 
     // The hub finds the only hit, above the visible part, before it has searched everything.
-    const asked: number[] = []
+    const requests: number[] = []
     const isSought = (url: URL) =>
       url.pathname.endsWith('/lines/search') && url.searchParams.get('q') === 'line 666666 '
     await page.route(isSought, async (route) => {
       const url = new URL(route.request().url())
-      asked.push(Number(url.searchParams.get('cursor')))
-      if (asked.length > 1) return await route.continue()
+      requests.push(Number(url.searchParams.get('cursor')))
+      if (requests.length > 1) return await route.continue()
       // A busy hub searches one part at a time, and may not have reached the hit.
       for (;;) {
         const response = await route.fetch({ url: url.href })
@@ -65,10 +65,10 @@ test('a log of any length is read, followed and searched on its page', { skip },
     await line(LINES).getByText(`line ${LINES} of`).waitFor()
     await page.getByLabel('Search in this log').fill('line 666666 ')
     await line(666_666).locator('mark').getByText('line 666666').waitFor()
-    assert.deepEqual(asked.slice(0, 2), [1, 900_000])
+    assert.deepEqual(requests.slice(0, 2), [1, 900_000])
     assert.ok(
-      asked.every((cursor, index) => index === 0 || cursor > asked[index - 1]!),
-      `${asked}`,
+      requests.every((cursor, index) => index === 0 || cursor > requests[index - 1]!),
+      `${requests}`,
     )
     await page.unrouteAll()
   })

@@ -44,7 +44,7 @@ test('what ends or asks elsewhere is told in a toast and kept behind the bell un
   assert.equal(await page.locator('[data-toast]').count(), 3)
   assert.equal(await toast(page, 'a has failed').count(), 0)
 
-  const asked = await ann.runs.create({ yaml: asking('Ship <b>it</b>?') })
+  const waitingRun = await ann.runs.create({ yaml: asking('Ship <b>it</b>?') })
   await toast(page, 'ship asks: “Ship <b>it</b>?”').waitFor()
   // Only the question counts; the four failures do not.
   await eventually('the count in the title', async () => (await page.title()).startsWith('(1) '))
@@ -63,11 +63,11 @@ test('what ends or asks elsewhere is told in a toast and kept behind the bell un
     .filter({ hasText: 'ship asks' })
     .getByRole('link', { name: 'Open' })
     .click()
-  await other.waitForURL(`**/runs/${asked.run_id}#question:gate`)
+  await other.waitForURL(`**/runs/${waitingRun.run_id}#question:gate`)
   // A notice that was seen in another tab counts as seen.
   await page.getByRole('button', { name: 'Notices', exact: true }).waitFor()
 
-  await ann.runs.approve(asked.run_id, { step: 'gate' })
+  await ann.runs.approve(waitingRun.run_id, { step: 'gate' })
   await eventually('no count in the title', async () => !(await page.title()).startsWith('('))
   assert.match((await icon(page))!, /mark-1\.svg$/)
 

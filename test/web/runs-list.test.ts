@@ -166,9 +166,9 @@ test('the command line counts runs and cancels those of a filter once it is agre
   const open = async () =>
     (await programs.call('runs', 'list', '--counts', '--json', '--input', 'region=eu')).stdout
   assert.equal(JSON.parse(await open()).total, 2)
-  const asked = await programs.call('runs', 'cancel', '--filter', 'input.region:eu')
-  assert.equal(asked.code, 2)
-  assert.match(asked.stderr, /--yes/)
+  const result = await programs.call('runs', 'cancel', '--filter', 'input.region:eu')
+  assert.equal(result.code, 2)
+  assert.match(result.stderr, /--yes/)
   const done = await programs.call('runs', 'cancel', '--filter', 'input.region:eu', '--yes', '--json')
   assert.deepEqual([done.code, JSON.parse(done.stdout).done], [0, 2])
   await eventually('the end of both', async () => JSON.parse(await open()).by_status.canceled === 2)

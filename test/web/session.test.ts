@@ -50,8 +50,8 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
       const text = `# A **heading**\n\n${evil}\n\n![a picture](https://pictures.example/x.png) [no](javascript:alert(1)) [docs](https://docs.example/)\n\n\`\`\`\n${evil}\n\`\`\`\n\n- one\n- two\n`
       const run = await scripted('hostile', [{ text }], { prompt: evil })
       const page = await openPage(t, browser, programs)
-      const asked: string[] = []
-      page.on('request', (request) => asked.push(new URL(request.url()).host))
+      const requests: string[] = []
+      page.on('request', (request) => requests.push(new URL(request.url()).host))
       await page.goto(`${programs.url}/runs/${run}`)
       await page.getByRole('heading', { name: 'A heading' }).waitFor()
       await page.getByRole('button', { name: 'Copy this code' }).waitFor()
@@ -70,7 +70,7 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
       assert.equal(await page.locator('main img, main script').count(), 0)
       assert.ok((await page.getByText(evil).count()) >= 2)
       assert.equal(await page.evaluate('"taken" in window'), false)
-      assert.deepEqual(new Set(asked), new Set([new URL(programs.url).host]))
+      assert.deepEqual(new Set(requests), new Set([new URL(programs.url).host]))
       await programs.ended(run)
       await page.getByPlaceholder('Go on with this session…').waitFor()
       await isAccessible(page, 'a session')

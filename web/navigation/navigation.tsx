@@ -281,10 +281,10 @@ export function Link<To extends Path = Path, From extends Path = Path>({
 }
 
 /** Asks before the page is left for another address or reloaded, as long as `isAsked` is true. */
-export function useLeaving(isAsked: boolean): Leaving | undefined {
+export function useLeaving(isActive: boolean): Leaving | undefined {
   const [leaving, setLeaving] = useState<Leaving>()
   useEffect(() => {
-    if (!isAsked) return
+    if (!isActive) return
     const unload = (event: BeforeUnloadEvent) => event.preventDefault()
     addEventListener('beforeunload', unload)
     const end = navigation.ask(({ go, stay }) => {
@@ -298,6 +298,6 @@ export function useLeaving(isAsked: boolean): Leaving | undefined {
       removeEventListener('beforeunload', unload)
       end()
     }
-  }, [isAsked])
+  }, [isActive])
   return leaving
 }

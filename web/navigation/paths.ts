@@ -35,11 +35,11 @@ export const fillPath = (pattern: string, params: Readonly<Record<string, string
 
 /** Returns the values that a path has for the names of a pattern, or undefined if it does not match. */
 export function paramsOf(pattern: string, path: string): Record<string, string> | undefined {
-  const wanted = pattern.split('/')
+  const patternParts = pattern.split('/')
   const parts = path.split('/')
-  if (wanted.length !== parts.length) return undefined
+  if (patternParts.length !== parts.length) return undefined
   const params: Record<string, string> = {}
-  for (const [index, part] of wanted.entries()) {
+  for (const [index, part] of patternParts.entries()) {
     const is = parts[index]!
     if (!part.startsWith('$')) {
       if (part !== is) return undefined

@@ -123,8 +123,8 @@ function InputField({ input, value, fault, change }: FieldProps) {
       )
     return (
       <Field {...shared}>
-        {({ id, ...said }) => (
-          <fieldset id={id} aria-label={name} {...said} className="segments w-fit max-w-full flex-wrap">
+        {({ id, ...describedBy }) => (
+          <fieldset id={id} aria-label={name} {...describedBy} className="segments w-fit max-w-full flex-wrap">
             {choices.map((one) => (
               <button
                 key={one}

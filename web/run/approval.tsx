@@ -1,7 +1,7 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useEffect, useId, useRef, useState } from 'react'
 import type { ApiError } from '../data/api.ts'
-import { fasterThan, mayAnswer, saidOfAnswer, whoMay } from '../data/approvals.ts'
+import { fasterThan, mayAnswer, answerText, whoMay } from '../data/approvals.ts'
 import { clockOf, timeOf, useNow } from '../data/clock.ts'
 import { answerApproval, getRun, type Step, type WholeRun } from '../data/runs.ts'
 import { meQuery } from '../data/session.ts'
@@ -19,11 +19,11 @@ export function Approval({ run, step, linked }: { run: WholeRun; step: Step; lin
   const id = useId()
   const [comment, setComment] = useState('')
   const [failure, setFailure] = useState<ApiError>()
-  const asked = step.approval!
-  const may = me !== undefined && mayAnswer(asked.approvers, me, run.owner)
-  const named = whoMay(asked.approvers)
-  const left = useLeft(asked.expires_at)
-  const taken = asked.on_timeout === 'approve' ? 'approved' : 'rejected'
+  const approval = step.approval!
+  const may = me !== undefined && mayAnswer(approval.approvers, me, run.owner)
+  const named = whoMay(approval.approvers)
+  const left = useLeft(approval.expires_at)
+  const taken = approval.on_timeout === 'approve' ? 'approved' : 'rejected'
   useEffect(() => {
     if (linked) card.current?.focus()
   }, [linked])
@@ -59,7 +59,7 @@ export function Approval({ run, step, linked }: { run: WholeRun; step: Step; lin
             </h3>
             <p className="break-words whitespace-pre-wrap">
               <bdi>
-                <VisibleText text={asked.message} />
+                <VisibleText text={approval.message} />
               </bdi>
             </p>
           </div>
@@ -80,12 +80,12 @@ export function Approval({ run, step, linked }: { run: WholeRun; step: Step; lin
               .{' '}
             </>
           )}
-          {asked.approvers?.requester === false && (
+          {approval.approvers?.requester === false && (
             <>
               Not of <bdi className="font-medium text-ink">{run.owner}</bdi>, whose run it is.{' '}
             </>
           )}
-          {asked.expires_at !== undefined && <Late at={asked.expires_at} as={taken} isOver={left === 0} />}
+          {approval.expires_at !== undefined && <Late at={approval.expires_at} as={taken} isOver={left === 0} />}
         </p>
       </section>
       {failure !== undefined && <Refused error={failure} />}
@@ -105,7 +105,7 @@ export function Approval({ run, step, linked }: { run: WholeRun; step: Step; lin
               className="max-sm:h-11"
               doing="Rejecting…"
               act={answer('reject')}
-              afterwards={saidOfAnswer('reject', run.workflow_name)}
+              afterwards={answerText('reject', run.workflow_name)}
               onFailure={setFailure}
             >
               Reject
@@ -115,7 +115,7 @@ export function Approval({ run, step, linked }: { run: WholeRun; step: Step; lin
               doing="Approving…"
               kind="main"
               act={answer('approve')}
-              afterwards={saidOfAnswer('approve', run.workflow_name)}
+              afterwards={answerText('approve', run.workflow_name)}
               onFailure={setFailure}
             >
               Approve
@@ -131,7 +131,7 @@ export function Approval({ run, step, linked }: { run: WholeRun; step: Step; lin
       ) : (
         me !== undefined && (
           <p className="text-meta font-medium text-ask">
-            {asked.approvers?.requester === false && me.name === run.owner
+            {approval.approvers?.requester === false && me.name === run.owner
               ? "You can't answer: it is your own run. Send one of them the address of this page."
               : "You can't answer: its workflow names others. Send one of them the address of this page."}
           </p>

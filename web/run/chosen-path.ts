@@ -23,8 +23,8 @@ interface ChosenLevel {
 }
 
 /** Returns the place that a name means in a run; requests it if it did not come with the run. */
-function useLevel(run: WholeRun | undefined, wanted: string | undefined, auto: boolean): ChosenLevel {
-  const { head, rest } = (run && wanted !== undefined ? headOf(run.steps, wanted) : undefined) ?? {}
+function useLevel(run: WholeRun | undefined, name: string | undefined, auto: boolean): ChosenLevel {
+  const { head, rest } = (run && name !== undefined ? headOf(run.steps, name) : undefined) ?? {}
   const far = head !== undefined && !('instance' in head) ? head : undefined
   const version = far?.step.finished_at ?? run?.last_seq
   const { data, isPending } = useQuery({
@@ -55,10 +55,10 @@ const useChild = (id: string | undefined) => useQuery({ ...runQuery(id ?? ''), e
  */
 export function useChosenPath(
   run: WholeRun,
-  wanted: string | undefined,
+  name: string | undefined,
 ): { path: Level[]; pending: boolean } {
-  const auto = wanted === undefined
-  const first = useLevel(run, wanted, auto)
+  const auto = name === undefined
+  const first = useLevel(run, name, auto)
   const one = useChild(first.child)
   const second = useLevel(first.child === undefined ? undefined : one.data, first.rest, auto)
   const two = useChild(second.child)

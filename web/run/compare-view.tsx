@@ -79,8 +79,8 @@ export default function CompareView({ run, compare }: { run: WholeRun; compare: 
     enabled: !isLastGood,
     retry: false,
   })
-  const asked = isLastGood ? lastGood : named
-  const other = asked.data ?? undefined
+  const requested = isLastGood ? lastGood : named
+  const other = requested.data ?? undefined
   const texts = useQuery({
     queryKey: ['workflows', run.run_id, other?.run_id],
     queryFn: async ({ signal }) =>
@@ -162,12 +162,12 @@ export default function CompareView({ run, compare }: { run: WholeRun; compare: 
         aria-label="Differences"
         className="min-h-0 flex-1 overflow-auto px-edge pb-6 max-sm:px-3"
       >
-        {asked.error !== null && (
+        {requested.error !== null && (
           <p role="alert" className="py-4 text-ink2">
-            {asked.error.message}
+            {requested.error.message}
           </p>
         )}
-        {asked.data === null && (
+        {requested.data === null && (
           <p className="py-4 text-ink2">No run of this workflow succeeded before. Paste the id of another.</p>
         )}
         {groups.map(([title, lines]) => (

@@ -50,11 +50,11 @@ export function InstanceField({ label, className }: { label: string; className: 
     setTyped(text)
   }, [text])
   useEffect(() => {
-    const wanted = typed.trim()
-    if (wanted === sent.current) return
+    const search = typed.trim()
+    if (search === sent.current) return
     const timer = setTimeout(() => {
-      sent.current = wanted
-      set({ text: wanted })
+      sent.current = search
+      set({ text: search })
     }, TYPING_MS)
     return () => clearTimeout(timer)
   }, [typed, set])
@@ -119,9 +119,9 @@ export function useInstancesOf({ run, step, status, text, count, here, skip = 0,
   // Instances that have ended change only with their number; active ones change with each event.
   const isGoingOn = status === 'running' || status === 'waiting'
   const version = isGoingOn && step.finished_at === undefined ? run.last_seq : count
-  const wanted = text === '' ? { status } : { status, text }
+  const filter = text === '' ? { status } : { status, text }
   const pages = useInfiniteQuery({
-    ...instancesQuery(run.run_id, step, wanted, version),
+    ...instancesQuery(run.run_id, step, filter, version),
     placeholderData: keepPreviousData,
     enabled: open && lacks,
   })

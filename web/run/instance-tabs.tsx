@@ -88,7 +88,7 @@ function Usage({ run, attempt, feed }: { run: string; attempt: Attempt | undefin
     (event) =>
       event.type === 'agent.update' && event.attempt === attempt?.number && event.update.kind === 'usage',
   )
-  const said = usageEvent?.type === 'agent.update' && usageEvent.update.kind === 'usage' ? usageEvent.update.session : {}
+  const session = usageEvent?.type === 'agent.update' && usageEvent.update.kind === 'usage' ? usageEvent.update.session : {}
   const figures: Record<string, string> = {
     ...(attempt?.runner === undefined ? {} : { runner: attempt.runner }),
     ...boxOf(attempt ?? {}),
@@ -96,7 +96,7 @@ function Usage({ run, attempt, feed }: { run: string; attempt: Attempt | undefin
     ...(usage?.cpu_ms === undefined ? {} : { 'CPU time': duration(usage.cpu_ms) }),
     ...(usage === undefined ? {} : { 'measured by': usage.held_by }),
   }
-  for (const [name, value] of Object.entries(said))
+  for (const [name, value] of Object.entries(session))
     if (typeof value === 'number' || typeof value === 'string')
       figures[name.replaceAll('_', ' ')] = typeof value === 'number' ? value.toLocaleString('en') : value
   return <Values of={figures} none="Nothing is measured of it yet." />

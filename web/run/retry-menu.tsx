@@ -61,7 +61,7 @@ function openMenu(menu: HTMLElement, button: HTMLElement): void {
 
 /** Offers the ways to retry an ended run, the narrowest first; each shows a plan before it starts. */
 export function RetryMenu({ run, path }: Props) {
-  const [asked, setAsked] = useState<Scope>()
+  const [requested, setRequested] = useState<Scope>()
   const menu = useRef<HTMLDivElement>(null)
   const id = useId()
   const over = isOver(run)
@@ -81,7 +81,7 @@ export function RetryMenu({ run, path }: Props) {
       <button
         type="button"
         className="button button-main rounded-r-none max-sm:flex-1"
-        onClick={() => setAsked(first)}
+        onClick={() => setRequested(first)}
       >
         <RotateCcw size={14} strokeWidth={1.75} aria-hidden /> {words(first, target)}{' '}
         <kbd className="key max-sm:hidden">R</kbd>
@@ -108,7 +108,7 @@ export function RetryMenu({ run, path }: Props) {
             className="flex h-8 w-full items-center gap-2 rounded-md px-2 text-left hover:bg-hover max-sm:h-11"
             onClick={() => {
               menu.current?.hidePopover()
-              setAsked(scope)
+              setRequested(scope)
             }}
           >
             <RotateCcw size={14} strokeWidth={1.75} aria-hidden className="shrink-0 text-ink3" />
@@ -129,21 +129,21 @@ export function RetryMenu({ run, path }: Props) {
           Each shows first what runs again. Steps can be left out or run past their condition there.
         </p>
       </div>
-      <Sheet run={run} target={target} scope={asked} scopes={scopes} close={() => setAsked(undefined)} />
+      <Sheet run={run} target={target} scope={requested} scopes={scopes} close={() => setRequested(undefined)} />
     </span>
   )
 }
 
 /** Offers the narrowest retries beside a failure or a step that did not run. In a sub-run they belong to its parent. */
 export function RetryHere({ path }: { path: readonly Level[] }) {
-  const [asked, setAsked] = useState<{ scope: Scope; skip?: string; anyway?: string }>()
+  const [requested, setRequested] = useState<{ scope: Scope; skip?: string; anyway?: string }>()
   const { run } = path[0]!
   const { place } = path.at(-1)!
   const target = targetOf(path)
   if (target === undefined || run.rolls_back !== undefined) return null
   if (!isOver(run)) return <p className="text-meta text-ink2">It can be retried once the run has ended.</p>
-  const button = (ask: typeof asked, children: ReactNode, title?: string) => (
-    <button type="button" className="button" title={title} onClick={() => setAsked(ask)}>
+  const button = (ask: typeof requested, children: ReactNode, title?: string) => (
+    <button type="button" className="button" title={title} onClick={() => setRequested(ask)}>
       {children}
     </button>
   )
@@ -182,11 +182,11 @@ export function RetryHere({ path }: { path: readonly Level[] }) {
       <Sheet
         run={run}
         target={target}
-        scope={asked?.scope}
-        skip={asked?.skip}
-        anyway={asked?.anyway}
+        scope={requested?.scope}
+        skip={requested?.skip}
+        anyway={requested?.anyway}
         scopes={scopesOf(run, target)}
-        close={() => setAsked(undefined)}
+        close={() => setRequested(undefined)}
       />
     </span>
   )

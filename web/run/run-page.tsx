@@ -55,10 +55,10 @@ const GraphView = later(() => import('./graph/graph-view.tsx'))
 
 const SessionPage = lazy(async () => ({ default: (await import('../session/session-page.tsx')).SessionPage }))
 
-type AskedFor = ReturnType<typeof questionOf>
+type RunQuestion = ReturnType<typeof questionOf>
 
 /** Shows an agent's run as a conversation; addresses lead to its steps and log. */
-function AgentRun({ run, question }: { run: WholeRun; question: AskedFor }) {
+function AgentRun({ run, question }: { run: WholeRun; question: RunQuestion }) {
   const feed = useRunFeed(run.run_id)
   if (feed === undefined) return null
   return (
@@ -72,8 +72,8 @@ const isOver = ({ status }: WholeRun) => status !== 'queued' && status !== 'runn
 
 /** Returns the status to show for the run, as last read from the hub; an open question takes precedence. */
 function shownRun(run: WholeRun) {
-  const asks = run.steps.find((step) => shownStep(step) === 'asks')
-  if (asks !== undefined && !isOver(run) && run.set_aside === undefined) return 'asks' as const
+  const askingStep = run.steps.find((step) => shownStep(step) === 'asks')
+  if (askingStep !== undefined && !isOver(run) && run.set_aside === undefined) return 'asks' as const
   return shownStatus(run)
 }
 
@@ -123,9 +123,9 @@ function ShownRun({ run }: { run: WholeRun }) {
   const asking =
     run.steps.find(({ step, approval }) => step === question?.id && approval !== undefined)?.step ??
     agentAsking(run, question)
-  const wanted =
+  const target =
     linked?.step ?? (question?.attempt === undefined ? search.step : asking) ?? search.step ?? asking
-  const { path, pending } = useChosenPath(run, wanted)
+  const { path, pending } = useChosenPath(run, target)
   const chosen = path[0]?.place
   const shown = shownRun(run)
   useEffect(() => {
@@ -402,7 +402,7 @@ function Chip({ shown }: { shown: ReturnType<typeof shownRun> }) {
 }
 
 /** Returns the name of the place whose agent asks, if a link names a question that is not a step's own. */
-function agentAsking({ now, steps }: WholeRun, question: AskedFor): string | undefined {
+function agentAsking({ now, steps }: WholeRun, question: RunQuestion): string | undefined {
   if (question === undefined) return undefined
   const place = question.attempt === undefined ? undefined : instanceOfAttempt(steps, question.attempt)
   if (place !== undefined) return instanceName(place)

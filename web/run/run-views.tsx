@@ -75,7 +75,7 @@ interface Keys {
 export function useRunKeys(keys: Keys): void {
   const navigate = useNavigate('/runs/$run')
   const client = useQueryClient()
-  const { step: asked } = useSearch('/runs/$run')
+  const { step: stepName } = useSearch('/runs/$run')
   const walked = useRef<InstanceRef>(undefined)
   useLetters((key) => {
     const { run, chosen, choose, compare, cancel } = keys
@@ -85,7 +85,7 @@ export function useRunKeys(keys: Keys): void {
       const walk = (failed: readonly InstanceRef[]) => {
         // The failure that the last key led to may not be loaded yet.
         const { current: last } = walked
-        const from = last !== undefined && instanceName(last) === asked ? last : chosen
+        const from = last !== undefined && instanceName(last) === stepName ? last : chosen
         const at = failed.findIndex(
           ({ step, index }) =>
             step.step === from?.step.step && step.phase === from.step.phase && index === from.index,

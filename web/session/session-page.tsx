@@ -82,7 +82,7 @@ export function SessionPage({
   const search = useSearch('/runs/$run')
   const hash = useHash()
   const navigate = useNavigate('/runs/$run')
-  const [asked, setAsked] = useState<'end' | 'cancel'>()
+  const [requested, setRequested] = useState<'end' | 'cancel'>()
   const [sharing, setSharing] = useState(false)
   const { data: me } = useQuery(meQuery)
   const mayChange = me?.role === 'admin' || me?.name === run.owner
@@ -118,8 +118,8 @@ export function SessionPage({
       word: 'Steps and log',
       act: () => void navigate({ search: { tab: 'log' } }),
     },
-    ...(mayEnd ? [{ word: 'End…', act: () => setAsked('end') }] : []),
-    ...(!over && mayChange ? [{ word: 'Cancel…', bad: true, act: () => setAsked('cancel') }] : []),
+    ...(mayEnd ? [{ word: 'End…', act: () => setRequested('end') }] : []),
+    ...(!over && mayChange ? [{ word: 'Cancel…', bad: true, act: () => setRequested('cancel') }] : []),
   ]
   return (
     <>
@@ -212,7 +212,7 @@ export function SessionPage({
               </ActionButton>
             )}
             {!over && mayChange && (
-              <button type="button" className="button button-quiet-bad" onClick={() => setAsked('cancel')}>
+              <button type="button" className="button button-quiet-bad" onClick={() => setRequested('cancel')}>
                 Cancel…
               </button>
             )}
@@ -275,7 +275,7 @@ export function SessionPage({
           <ShareSheet run={run} link={location.href} close={() => setSharing(false)} />
         </Suspense>
       )}
-      {asked === 'end' && (
+      {requested === 'end' && (
         <Confirm
           title={`End ${run.workflow_name}?`}
           keep="Keep it open"
@@ -283,12 +283,12 @@ export function SessionPage({
           doing="Ending…"
           destructive={false}
           act={end}
-          close={() => setAsked(undefined)}
+          close={() => setRequested(undefined)}
         >
           It takes no more prompts; the session can be gone on with later.
         </Confirm>
       )}
-      {asked === 'cancel' && (
+      {requested === 'cancel' && (
         <Confirm
           title={`Cancel ${run.workflow_name}?`}
           keep="Keep running"
@@ -296,7 +296,7 @@ export function SessionPage({
           doing="Canceling…"
           act={() => cancelRun(run.run_id)}
           as={{ do: 'cancel', run: run.run_id }}
-          close={() => setAsked(undefined)}
+          close={() => setRequested(undefined)}
         >
           The agent and all that it started are ended now. What it has changed stays, and its session can be
           gone on with.

@@ -80,14 +80,14 @@ export function Talk({
     return () => watch.disconnect()
   }, [follows])
 
-  const wanted = useRef(/^turn:\d+$/.test(hash) ? hash : '')
+  const targetHash = useRef(/^turn:\d+$/.test(hash) ? hash : '')
   useEffect(() => {
-    if (wanted.current === '') return
-    const turn = Number(wanted.current.slice(5))
+    if (targetHash.current === '') return
+    const turn = Number(targetHash.current.slice(5))
     const at = shown.findIndex((row) => row.kind === 'prompt' && row.turn === turn)
     if (at < 0) return
-    const id = wanted.current
-    wanted.current = ''
+    const id = targetHash.current
+    targetHash.current = ''
     setEnd(Math.min(shown.length, at + STEP))
     requestAnimationFrame(() => document.getElementById(id)?.scrollIntoView())
   }, [shown])
@@ -108,7 +108,7 @@ export function Talk({
     const done = row.decision === 'allow' ? 'allowed' : 'denied'
     setLost(`This question is answered: ${row.by} has ${done} it, ${timeOf(row.time, hubNow())}.`)
   }, [linked, rows])
-  const reportLost = useCallback((said: string) => setLost(said), [])
+  const reportLost = useCallback((message: string) => setLost(message), [])
   return (
     <div className="flex min-h-0 min-w-0 flex-1 flex-col max-sm:justify-end">
       <div className="relative flex min-h-0 flex-1 flex-col">

@@ -125,13 +125,13 @@ function Password({ name }: { name: string | undefined }) {
 
 function Everywhere() {
   const client = useQueryClient()
-  const [asked, setAsked] = useState(false)
+  const [isRequested, setIsRequested] = useState(false)
   return (
     <>
-      <button type="button" className="button" onClick={() => setAsked(true)}>
+      <button type="button" className="button" onClick={() => setIsRequested(true)}>
         Log out everywhere…
       </button>
-      {asked && (
+      {isRequested && (
         <Confirm
           title="Log out everywhere?"
           keep="Stay logged in"
@@ -142,7 +142,7 @@ function Everywhere() {
             client.clear()
             location.assign(`${basePath}/login`)
           }}
-          close={() => setAsked(false)}
+          close={() => setIsRequested(false)}
         >
           All your log-ins end now, this one too, in browsers and on command lines. Tokens go on; runs do too.
         </Confirm>

@@ -62,7 +62,7 @@ function NextTry({ at }: { at: string }) {
   )
 }
 
-const said = (key: PoolChange['key'], value: PoolChange['value']): string =>
+const text = (key: PoolChange['key'], value: PoolChange['value']): string =>
   key === 'paused' ? (value ? 'paused' : 'not paused') : `${words[key]} ${value}`
 const words = { max: 'at most', spare: 'ahead of need', idle_seconds: 'idle for' } as const
 const unit = ({ key }: PoolChange) => (key === 'idle_seconds' ? ' s' : '')
@@ -72,9 +72,9 @@ function Changed({ change }: { change: PoolChange }) {
   const { key, value, file, by, at } = change
   return (
     <span className="text-ink2">
-      Changed: {said(key, value)}
+      Changed: {text(key, value)}
       {unit(change)}, by <bdi>{by}</bdi>, <When time={at} />; <code className="font-mono">errand.yaml</code>{' '}
-      says {key === 'paused' ? said(key, file) : `${file}${unit(change)}`}
+      says {key === 'paused' ? text(key, file) : `${file}${unit(change)}`}
     </span>
   )
 }
@@ -86,9 +86,9 @@ interface Props {
 
 /** Offers the actions of a hub operator on such a group. */
 export function PoolMenu({ pool, again }: Props) {
-  const [asked, setAsked] = useState<'pause' | 'resume' | 'change' | 'empty' | 'reset'>()
+  const [requested, setRequested] = useState<'pause' | 'resume' | 'change' | 'empty' | 'reset'>()
   const { group, paused, breaker, changes } = pool
-  const close = () => setAsked(undefined)
+  const close = () => setRequested(undefined)
   const change = async (to: ChangePool) => {
     await changePool(group, to)
     await again()
@@ -100,15 +100,15 @@ export function PoolMenu({ pool, again }: Props) {
         label={`More for ${group}`}
         actions={[
           ...(paused || breaker !== undefined
-            ? [{ word: paused ? 'Resume…' : 'Try again now…', act: () => setAsked('resume') }]
+            ? [{ word: paused ? 'Resume…' : 'Try again now…', act: () => setRequested('resume') }]
             : []),
-          ...(paused ? [] : [{ word: 'Pause…', act: () => setAsked('pause') }]),
-          { word: 'Change…', act: () => setAsked('change') },
-          ...(changes.length > 0 ? [{ word: 'As the file says…', act: () => setAsked('reset') }] : []),
-          { word: 'Empty…', bad: true, act: () => setAsked('empty') },
+          ...(paused ? [] : [{ word: 'Pause…', act: () => setRequested('pause') }]),
+          { word: 'Change…', act: () => setRequested('change') },
+          ...(changes.length > 0 ? [{ word: 'As the file says…', act: () => setRequested('reset') }] : []),
+          { word: 'Empty…', bad: true, act: () => setRequested('empty') },
         ]}
       />
-      {asked === 'pause' && (
+      {requested === 'pause' && (
         <Confirm
           {...sheet}
           title={`Pause ${group}?`}
@@ -120,7 +120,7 @@ export function PoolMenu({ pool, again }: Props) {
           Nothing new is made. {there(pool)} What waits goes on waiting.
         </Confirm>
       )}
-      {asked === 'resume' && (
+      {requested === 'resume' && (
         <Confirm
           {...sheet}
           title={paused ? `Resume ${group}?` : `Try ${group} again now?`}
@@ -134,7 +134,7 @@ export function PoolMenu({ pool, again }: Props) {
             : `Runners are made for what waits: ${pool.waiting} ${pool.waiting === 1 ? 'run' : 'runs'}.`}
         </Confirm>
       )}
-      {asked === 'reset' && (
+      {requested === 'reset' && (
         <Confirm
           {...sheet}
           title={`Have ${group} as the file says?`}
@@ -145,14 +145,14 @@ export function PoolMenu({ pool, again }: Props) {
         >
           {changes.map((each) => (
             <div key={each.key}>
-              {said(each.key, each.file)}
+              {text(each.key, each.file)}
               {unit(each)} instead of {`${each.value}`}
             </div>
           ))}
         </Confirm>
       )}
-      {asked === 'change' && <Change {...sheet} pool={pool} change={change} />}
-      {asked === 'empty' && <Empty pool={pool} again={again} close={close} />}
+      {requested === 'change' && <Change {...sheet} pool={pool} change={change} />}
+      {requested === 'empty' && <Empty pool={pool} again={again} close={close} />}
     </>
   )
 }

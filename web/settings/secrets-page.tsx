@@ -61,7 +61,7 @@ export function SecretsPage() {
   const [draft, setDraft] = useState<Draft>()
   const now = draft ?? empty(first)
   const [deleting, setDeleting] = useState<SecretView>()
-  const [said, setSaid] = useState<readonly string[]>([])
+  const [warnings, setWarnings] = useState<readonly string[]>([])
   const again = () => client.invalidateQueries({ queryKey: ['secrets'] })
   const isDirty = now.name !== '' || now.value !== ''
   const secrets = data?.secrets ?? []
@@ -85,12 +85,12 @@ export function SecretsPage() {
           change={(part) => setDraft({ ...now, ...part })}
           drop={() => setDraft(undefined)}
           done={async (warnings) => {
-            setSaid(warnings)
+            setWarnings(warnings)
             setDraft(undefined)
             await again()
           }}
         />
-        {said.map((text) => (
+        {warnings.map((text) => (
           <p key={text} role="status" className="mt-3 rounded-lg bg-ask-soft px-3 py-2 text-meta">
             {text}
           </p>

@@ -123,7 +123,7 @@ function Sure({
 }: Change & { again: () => Promise<void>; close: () => void; report: (password: string) => void }) {
   const { id, name, role } = user
   const to = role === 'admin' ? 'user' : 'admin'
-  const asked = {
+  const change = {
     role: {
       title: to === 'admin' ? `Make ${name} an admin?` : `Make ${name} a user?`,
       text:
@@ -174,7 +174,7 @@ function Sure({
       act: () => removeUser(id),
     },
   } as const
-  const { title, text, verb, doing, act } = asked[what]
+  const { title, text, verb, doing, act } = change[what]
   return (
     <Confirm
       title={title}

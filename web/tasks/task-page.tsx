@@ -85,7 +85,7 @@ type TaskAction = 'cancel' | 'retry' | 'delete'
 function ShownTask({ task }: { task: WholeTask }) {
   const search = useSearch('/tasks/$task')
   const navigate = useNavigate('/tasks/$task')
-  const [asked, setAsked] = useState<TaskAction>()
+  const [requested, setRequested] = useState<TaskAction>()
   const [sharing, setSharing] = useState(false)
   const { data: stored } = useQuery({
     queryKey: ['task-artifacts', task.id],
@@ -93,13 +93,13 @@ function ShownTask({ task }: { task: WholeTask }) {
     staleTime: Number.POSITIVE_INFINITY,
     placeholderData: keepPreviousData,
   })
-  const wanted = search.try === undefined ? undefined : Number(search.try)
-  const shownTry = task.tries.find(({ number }) => number === wanted) ?? task.tries.at(-1)
+  const tryNumber = search.try === undefined ? undefined : Number(search.try)
+  const shownTry = task.tries.find(({ number }) => number === tryNumber) ?? task.tries.at(-1)
   const tab = search.tab ?? 'diff'
   const { run, feed } = useTryRun(shownTry?.run_id, tab === 'log')
   const change = stored && storedChange(stored.artifacts)
   const stages = run && stagesOfRun(run)
-  const asks = run?.steps.find((step) => shownStep(step) === 'asks')
+  const askingStep = run?.steps.find((step) => shownStep(step) === 'asks')
   const { task: spec } = task
   const show = (next: TaskSearch) => void navigate({ search: next, replace: true })
   useEffect(() => {
@@ -163,7 +163,7 @@ function ShownTask({ task }: { task: WholeTask }) {
           </button>
         </nav>
         <div className="ml-auto flex gap-2 max-sm:hidden">
-          <Actions task={task} ask={setAsked} />
+          <Actions task={task} ask={setRequested} />
         </div>
       </header>
       <div className="flex shrink-0 items-center gap-3 border-b border-line px-edge py-3 max-sm:flex-wrap max-sm:items-start">
@@ -204,7 +204,7 @@ function ShownTask({ task }: { task: WholeTask }) {
       )}
       <main className="flex min-h-0 flex-1 max-lg:block max-lg:overflow-y-auto">
         <div className="w-[340px] shrink-0 overflow-y-auto border-r border-line bg-canvas p-3.5 max-xl:w-[300px] max-lg:w-full max-lg:overflow-visible max-lg:border-r-0 max-lg:border-b">
-          <TaskFacts task={task} change={change} asks={asks?.approval} />
+          <TaskFacts task={task} change={change} asks={askingStep?.approval} />
         </div>
         <div className="flex min-h-0 min-w-0 flex-1 flex-col bg-surface max-lg:h-[85dvh] max-lg:min-h-[480px]">
           <div
@@ -240,9 +240,9 @@ function ShownTask({ task }: { task: WholeTask }) {
         </div>
       </main>
       <div className="hidden gap-2 border-t border-line p-3 *:min-w-0 *:flex-auto *:shrink *:px-2 max-sm:flex">
-        <Actions task={task} ask={setAsked} />
+        <Actions task={task} ask={setRequested} />
       </div>
-      {asked !== undefined && <AskedDialog asked={asked} task={task} close={() => setAsked(undefined)} />}
+      {requested !== undefined && <ActionDialog asked={requested} task={task} close={() => setRequested(undefined)} />}
     </>
   )
 }
@@ -381,7 +381,7 @@ const starts = {
   pull_request: 'pull request',
 } as const
 
-function AskedDialog({ asked, task, close }: { asked: TaskAction; task: WholeTask; close: () => void }) {
+function ActionDialog({ asked, task, close }: { asked: TaskAction; task: WholeTask; close: () => void }) {
   const client = useQueryClient()
   const navigate = useNavigate()
   const [from, setFrom] = useState('')

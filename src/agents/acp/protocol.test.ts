@@ -219,11 +219,11 @@ describe('the Agent Client Protocol', () => {
     const talk = new Talk().open()
     talk.protocol.prompt('Write x.')
     talk.say({ id: 'q', ...question })
-    const asked = talk.end()
-    assert.ok(asked?.kind === 'permission')
-    assert.deepEqual(asked.paths, ['/x'])
-    talk.protocol.answer(asked.request_id, 'allow')
-    talk.protocol.answer(asked.request_id, 'deny')
+    const answer = talk.end()
+    assert.ok(answer?.kind === 'permission')
+    assert.deepEqual(answer.paths, ['/x'])
+    talk.protocol.answer(answer.request_id, 'allow')
+    talk.protocol.answer(answer.request_id, 'deny')
     const answers = talk.sent.filter((each) => each.id === 'q')
     assert.deepEqual(
       answers.map((each) => each.result),
@@ -237,8 +237,8 @@ describe('the Agent Client Protocol', () => {
     const content = [{ type: 'diff', path: '/hidden', oldText: null, newText: 'x' }]
     const toolCall = { ...question.params.toolCall, content }
     talk.say({ id: 'q', ...question, params: { ...question.params, toolCall } })
-    const asked = talk.end()
-    assert.deepEqual(asked?.kind === 'permission' && asked.paths, ['/x', '/hidden'])
+    const answer = talk.end()
+    assert.deepEqual(answer?.kind === 'permission' && answer.paths, ['/x', '/hidden'])
   })
 
   it('calls a denied tool denied, and the end of its turn no cancellation', () => {

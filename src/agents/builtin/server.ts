@@ -38,7 +38,7 @@ export class BuiltinServer {
       notification: (method) => {
         if (method === 'session/cancel') this.#turn?.abort()
       },
-      request: (id, method, params) => this.#asked(id, method, params),
+      request: (id, method, params) => this.#handleRequest(id, method, params),
     })
   }
 
@@ -53,7 +53,7 @@ export class BuiltinServer {
     await this.#session?.close()
   }
 
-  #asked(id: RpcId, method: string, params: JsonObject): boolean {
+  #handleRequest(id: RpcId, method: string, params: JsonObject): boolean {
     if (method === 'initialize')
       this.#rpc.answer(id, { protocolVersion: 1, agentCapabilities: { loadSession: true } })
     else if (method === 'session/new' || method === 'session/load') this.#open(id, params)

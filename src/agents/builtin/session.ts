@@ -129,18 +129,18 @@ export class BuiltinSession {
     this.#conversation.add({ role: 'user', content: text })
     let usage = nothing
     for (let answers = 0; answers < this.#mostAnswers; answers++) {
-      const asked = await this.#model.ask(this.#system, this.#conversation.messages, signal)
-      const { answer } = asked
+      const reply = await this.#model.ask(this.#system, this.#conversation.messages, signal)
+      const { answer } = reply
       if (answer.usage !== undefined) {
         usage = sum(usage, answer.usage)
         this.#sessionUsage = sum(this.#sessionUsage, answer.usage)
         this.#update({ kind: 'usage', turn: usage, session: this.#sessionUsage })
       }
-      if (asked.type !== 'answered') {
+      if (reply.type !== 'answered') {
         // Text that was shown stays part of the conversation.
         if (answer.text !== '') this.#conversation.add({ role: 'assistant', content: answer.text })
-        if (asked.type === 'canceled') return { stop_reason: 'canceled' }
-        const { message, failure } = asked.failure
+        if (reply.type === 'canceled') return { stop_reason: 'canceled' }
+        const { message, failure } = reply.failure
         return { stop_reason: 'error', message, failure }
       }
       const end = await this.#answered(answer, signal)

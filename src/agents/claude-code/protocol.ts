@@ -85,7 +85,7 @@ export class ClaudeProtocol implements AgentProtocol {
 
   readonly #lines: Record<string, (line: JsonObject) => void> = {
     control_response: (line) => this.#answered(object(line.response) ?? {}),
-    control_request: (line) => this.#questions.asked(line),
+    control_request: (line) => this.#questions.handleRequest(line),
     control_cancel_request: (line) => this.#questions.withdrawn(line),
     system: (line) => this.#system(line),
     stream_event: (line) => this.#messages.event(line),

@@ -185,9 +185,9 @@ interface CodexError {
 /** Converts an `error` of codex, whose message is sometimes the whole body of the service's answer. */
 export function codexError(error: JsonObject): CodexError {
   const more = string(error.additionalDetails)
-  const said = more ?? string(error.message) ?? 'unknown error'
-  const body = object(parsedObject(said)?.error)
-  const message = string(body?.message) ?? said
+  const detail = more ?? string(error.message) ?? 'unknown error'
+  const body = object(parsedObject(detail)?.error)
+  const message = string(body?.message) ?? detail
   return { message, failure: failureOf(error.codexErrorInfo, message) }
 }
 

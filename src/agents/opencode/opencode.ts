@@ -237,14 +237,14 @@ function permissions({ ask, asks_reading }: SessionRequest): Record<string, AskM
  * know.
  */
 function providers(env: SessionRequest['env'], model: string | undefined): JsonObject {
-  const [, wanted, name] = /^([^/]+)\/(.+)$/.exec(model ?? '') ?? []
+  const [, requested, name] = /^([^/]+)\/(.+)$/.exec(model ?? '') ?? []
   const entry = (provider: string, url: string | undefined) =>
     url === undefined
       ? {}
       : {
           [provider]: {
             options: { baseURL: withVersion(url) },
-            models: wanted === provider && name !== undefined ? { [name]: {} } : {},
+            models: requested === provider && name !== undefined ? { [name]: {} } : {},
           },
         }
   return Object.assign({}, ...services.map(({ name: provider, url }) => entry(provider, string(env[url]))))

@@ -9,7 +9,7 @@ import { exitCodes } from '../exit-codes.ts'
 import { dataFolder } from '../local/errand-home.ts'
 import { hubOptions } from '../option-values.ts'
 import { jsonOption, printJson } from '../print.ts'
-import { lineText, palette, wantsColor } from '../render/terminal-text.ts'
+import { lineText, palette, usesColor } from '../render/terminal-text.ts'
 import { type Check, type Finding, type Place, problem } from './check.ts'
 import { environment, hubConfig } from './environment.ts'
 import { dataFolders, hubDatabase, secretsKey, staleLocks } from './hub-data.ts'
@@ -101,7 +101,7 @@ const marks = {
 } as const
 
 function asText({ check, status, message, fix }: Finding & { check: string }): string {
-  const paint = palette(wantsColor(process.stdout.isTTY ?? false, process.env))
+  const paint = palette(usesColor(process.stdout.isTTY ?? false, process.env))
   const { text, color } = marks[status]
   const then = fix === undefined ? '' : `${' '.repeat(16)}${paint('dim', `-> ${lineText(fix)}`)}\n`
   return `${paint(color, text)} ${check.padEnd(12)} ${lineText(message)}\n${then}`

@@ -4,7 +4,7 @@ import type { RunEvent } from '../../contract/events.ts'
 import type { RunStatus } from '../../contract/status.ts'
 import { exitCodeOfRun } from '../exit-codes.ts'
 import { AgentDisplay } from '../render/agent-display.ts'
-import { wantsColor } from '../render/terminal-text.ts'
+import { usesColor } from '../render/terminal-text.ts'
 import { AgentQuestions, askLine } from './agent-questions.ts'
 import { JsonLines } from './json-lines.ts'
 import { TextOut } from './text-out.ts'
@@ -51,7 +51,7 @@ export async function followAgent(
 ): Promise<FollowedTo> {
   const out = new TextOut(process.stdout)
   const tty = process.stdout.isTTY ?? false
-  const display = new AgentDisplay({ tty, color: wantsColor(tty, process.env) })
+  const display = new AgentDisplay({ tty, color: usesColor(tty, process.env) })
   const person = tty && process.stdin.isTTY === true && !json && !fromStdin
   const questions = new AgentQuestions({
     ask: person,
@@ -139,17 +139,17 @@ class Interrupts {
   readonly #run: FollowedAgent
   readonly #report: boolean
   readonly #first: number
-  #asked: number
+  #questionCount: number
   readonly #onInterrupt = (): void => {
-    this.#asked++
+    this.#questionCount++
     const next = [
       '',
       'the turn. Press Ctrl-C again to cancel the run',
       'the run. Press Ctrl-C again to kill it now',
-    ][this.#asked]
+    ][this.#questionCount]
     if (this.#report && next) process.stderr.write(`\nCanceling ${next}.\n`)
-    if (this.#asked === 1) this.#run.give({ type: 'cancel_turn' }).catch(() => this.cancel())
-    else if (this.#asked <= 3) this.cancel(this.#asked === 3)
+    if (this.#questionCount === 1) this.#run.give({ type: 'cancel_turn' }).catch(() => this.cancel())
+    else if (this.#questionCount <= 3) this.cancel(this.#questionCount === 3)
   }
   readonly #onSignal = (): void => this.cancel()
 
@@ -158,13 +158,13 @@ class Interrupts {
     this.#report = tell
     // If no more turns can follow, ending this turn means ending the run.
     this.#first = turnFirst ? 0 : 1
-    this.#asked = this.#first
+    this.#questionCount = this.#first
     process.on('SIGINT', this.#onInterrupt).on('SIGTERM', this.#onSignal).on('SIGHUP', this.#onSignal)
   }
 
   /** Lets the next Ctrl-C cancel the turn that begins. */
   turnBegins(): void {
-    this.#asked = this.#first
+    this.#questionCount = this.#first
   }
 
   cancel(force = false): void {

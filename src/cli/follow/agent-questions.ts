@@ -35,7 +35,7 @@ export class AgentQuestions {
 
   follow(update: AgentUpdate, attempt: number, runId: string): void {
     const by = { attempt, runId }
-    if (update.kind === 'permission') this.#asked(update, by)
+    if (update.kind === 'permission') this.#openQuestion(update, by)
     if (update.kind === 'permission_answered') this.#answered(keyOf(update.request_id, by))
   }
 
@@ -44,7 +44,7 @@ export class AgentQuestions {
   }
 
   /** Handles a question. Only one with `expires_at` waits for a person. */
-  #asked({ request_id, expires_at }: AgentUpdateOf<'permission'>, by: Asking): void {
+  #openQuestion({ request_id, expires_at }: AgentUpdateOf<'permission'>, by: Asking): void {
     const key = keyOf(request_id, by)
     if (expires_at === undefined || this.#open.has(key)) return
     const { ask, othersCan, hint, write } = this.#options
@@ -146,11 +146,11 @@ export class YesNoQuestions {
 
   async #ask(question: string, signal: AbortSignal): Promise<boolean | undefined> {
     for (
-      let asked = `${question} [y/N] `;
+      let text = `${question} [y/N] `;
       ;
-      asked = `Answer yes or no (no is the default). ${question} [y/N] `
+      text = `Answer yes or no (no is the default). ${question} [y/N] `
     ) {
-      const line = await askLine(asked, signal, (again) => {
+      const line = await askLine(text, signal, (again) => {
         this.#again = again
       })
       this.#again = undefined

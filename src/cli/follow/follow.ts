@@ -1,7 +1,7 @@
 import type { NewInput } from '../../contract/agent.ts'
 import type { RunEvent } from '../../contract/events.ts'
 import { exitCodeOfRun } from '../exit-codes.ts'
-import { type ColorChoice, hasLiveLines, wantsColor } from '../render/terminal-text.ts'
+import { type ColorChoice, hasLiveLines, usesColor } from '../render/terminal-text.ts'
 import { AgentQuestions, YesNoQuestions } from './agent-questions.ts'
 import type { Approver } from './approver.ts'
 import { JsonLines } from './json-lines.ts'
@@ -33,17 +33,17 @@ export interface FollowOptions extends FamilyShow {
 export async function follow(run: FollowedRun, options: FollowOptions): Promise<number> {
   const out = new TextOut(process.stdout)
   const tty = process.stdout.isTTY ?? false
-  const displays = new FamilyDisplay(options, { tty, color: wantsColor(tty, process.env, options.color) })
+  const displays = new FamilyDisplay(options, { tty, color: usesColor(tty, process.env, options.color) })
   const lines = new JsonLines(run.runId)
-  let asked = 0
+  let questionCount = 0
   const cancel = (): void => {
-    asked++
+    questionCount++
     // The run may have ended in the meantime; then there is nothing to cancel.
-    if (asked <= 2) run.cancel(asked === 2).catch(() => {})
+    if (questionCount <= 2) run.cancel(questionCount === 2).catch(() => {})
   }
   const onInterrupt = (): void => {
     out.live('')
-    if (asked === 0 && !options.json)
+    if (questionCount === 0 && !options.json)
       process.stderr.write('\nCanceling. Press Ctrl-C again to kill everything now.\n')
     cancel()
   }
@@ -53,7 +53,7 @@ export async function follow(run: FollowedRun, options: FollowOptions): Promise<
 
   const terminal = options.approver?.terminal ?? new YesNoQuestions()
   const questions = new AgentQuestions({
-    ask: run.give !== undefined && options.approver?.asks === true,
+    ask: run.give !== undefined && options.approver?.isInteractive === true,
     othersCan: run.give === undefined,
     hint: (id, runId) => `errand agents answer ${runId} ${id} allow`,
     give: async (input, attempt, runId) => run.give?.(runId, input, attempt),

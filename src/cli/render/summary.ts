@@ -39,8 +39,8 @@ export function whyText(of: { reason?: string; message?: string; exitCode?: numb
   const reason = of.reason?.replaceAll('_', ' ')
   if (reason === undefined || message === undefined) return reason ?? message ?? ''
   // `rejected by ann` and `Variable "X" is not set` contain the reason already.
-  const said = message.toLowerCase().startsWith(reason.split(' ').at(-1)!)
-  return said ? message : `${reason}: ${message}`
+  const isRepeated = message.toLowerCase().startsWith(reason.split(' ').at(-1)!)
+  return isRepeated ? message : `${reason}: ${message}`
 }
 
 export const between = (start: string | undefined, end: string | undefined): string =>

@@ -44,9 +44,9 @@ export class Delivery {
   async assigned(): Promise<boolean> {
     if (this.#placement !== undefined) return true
     const placement = { epoch: 1 }
-    const wanted = await this.#persist(() => this.#sink.assigned(placement))
+    const isAccepted = await this.#persist(() => this.#sink.assigned(placement))
     this.#placement = placement
-    return wanted
+    return isAccepted
   }
 
   hasNews(answer: TaskAnswer): boolean {

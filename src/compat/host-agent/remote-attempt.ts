@@ -110,13 +110,13 @@ export class RemoteAttempt {
         if (!news) throw HostFailure.incomplete(this.#trouble)
       }
       if (news) backoff.reset()
-      const askedAt = performance.now()
+      const requestedAt = performance.now()
       const next = await this.#ask(() => this.#requestStatus(POLL_WAIT_MS))
       if (next === 'unknown') throw HostFailure.vanished(this.#trouble)
       answer = this.#read(next)
       if (this.#delivery.hasNews(answer)) continue
       // The pause is for agents that answer at once instead of waiting for news.
-      const early = backoff.next() - (performance.now() - askedAt)
+      const early = backoff.next() - (performance.now() - requestedAt)
       if (early > 0) await this.#pause(early)
     }
   }

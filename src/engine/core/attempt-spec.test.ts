@@ -154,7 +154,7 @@ test('another try, and a retry of the run, are in no lesser box than the one bef
   const [first] = (await engine.view(runId)).steps[0]!.instances[0]!.attempts
   assert.deepEqual([first?.isolation, first?.network], ['sandbox', 'models'])
   // The request's box is part of the run, and so of each of its retries.
-  const asked = await play([step('a')], {}, { box: { isolation: 'container', network: 'none' } })
-  await engine.done((await engine.retry(asked.run_id, { only: 'all' })).run_id)
+  const requested = await play([step('a')], {}, { box: { isolation: 'container', network: 'none' } })
+  await engine.done((await engine.retry(requested.run_id, { only: 'all' })).run_id)
   assert.deepEqual(boxes(host.begun), ['a: container none', 'a: container none'])
 })

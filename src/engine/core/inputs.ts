@@ -5,7 +5,7 @@ import { attachmentKind } from '../../contract/attachment-kind.ts'
 import type { AttemptEnd } from '../../contract/attempt.ts'
 import { ErrandError, messageOf } from '../../contract/errors.ts'
 import type { EventOf, NewEvent } from '../../contract/events.ts'
-import { askedPermission } from './list-row.ts'
+import { openPermission } from './list-row.ts'
 import type { AttemptState, RunState, Talk } from './state.ts'
 
 export interface InputAddress {
@@ -36,9 +36,9 @@ export function addressInput(runId: string, state: RunState, newInput: NewInput,
   const known = open.find(({ talk }) => talk!.given.has(input.input_id))
   if (known) return { attempt: known, input, known: true }
   if (input.type === 'permission') {
-    const asked = asking(runId, open, input)
-    checkEdited(asked, input)
-    return { attempt: asked, input, known: false }
+    const questions = asking(runId, open, input)
+    checkEdited(questions, input)
+    return { attempt: questions, input, known: false }
   }
   if (input.type === 'queue') return { attempt: queueing(runId, open, input), input, known: false }
   const [attempt, other] = open
@@ -195,7 +195,7 @@ export function foldTalk(
     const { request_id, editable } = event.update
     if (editable) talk.editable.add(request_id)
     if (!talk.untaken.some((input) => input.type === 'permission' && input.request_id === request_id))
-      talk.questions.set(request_id, askedPermission(event.update))
+      talk.questions.set(request_id, openPermission(event.update))
   } else if (event.update.kind === 'permission_answered') {
     talk.questions.delete(event.update.request_id)
     talk.editable.delete(event.update.request_id)

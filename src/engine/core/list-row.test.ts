@@ -86,7 +86,7 @@ test('a question of an agent has its command, and its id where nothing of it is 
   const id = await submit([step('talk', { action: 'agent.run', args: { prompt: 'x' } })])
   const { sink } = host.of('talk')
   let seq = 0
-  const asked = async (of: object) => {
+  const questionOf = async (of: object) => {
     const request_id = `q${++seq}`
     const update = { kind: 'permission', request_id, title: 'npm test', tool_kind: 'execute', ...of }
     await sink.report({ type: 'update', update: update as AgentUpdate }, seq)
@@ -102,20 +102,20 @@ test('a question of an agent has its command, and its id where nothing of it is 
   const input = (value: object) => ({ input: JSON.stringify(value) })
   const test = input({ command: 'npm test' })
   const all = (request_id: string) => ({ text: 'npm test', request_id, attempt: 1 })
-  assert.deepEqual(await asked({ ...test, expires_at: 'T' }), { ...all('q1'), expires_at: 'T' })
-  assert.deepEqual(await asked({ ...test, paths: ['/w/runs/run_1a'] }), all('q3'))
-  assert.deepEqual(await asked({ ...test, paths: ['/w/shop'] }), { ...all('q5'), folder: '/w/shop' })
+  assert.deepEqual(await questionOf({ ...test, expires_at: 'T' }), { ...all('q1'), expires_at: 'T' })
+  assert.deepEqual(await questionOf({ ...test, paths: ['/w/runs/run_1a'] }), all('q3'))
+  assert.deepEqual(await questionOf({ ...test, paths: ['/w/shop'] }), { ...all('q5'), folder: '/w/shop' })
   const title = input({ command: 'npm test', description: 'Run the tests' })
-  assert.deepEqual(await asked({ ...title, title: 'Run the tests' }), all('q7'))
+  assert.deepEqual(await questionOf({ ...title, title: 'Run the tests' }), all('q7'))
   // A field left out here must be read before the request can be allowed.
   const bare = { text: 'npm test' }
-  assert.deepEqual(await asked(input({ command: 'npm test', sandbox: false })), bare)
-  assert.deepEqual(await asked({ ...test, title: 'npm test (outside of the sandbox)' }), bare)
-  assert.deepEqual(await asked({ ...test, paths: ['/a', '/b'] }), bare)
-  const long = await asked({ ...input({ command: 'x'.repeat(201) }), title: 'x'.repeat(201) })
+  assert.deepEqual(await questionOf(input({ command: 'npm test', sandbox: false })), bare)
+  assert.deepEqual(await questionOf({ ...test, title: 'npm test (outside of the sandbox)' }), bare)
+  assert.deepEqual(await questionOf({ ...test, paths: ['/a', '/b'] }), bare)
+  const long = await questionOf({ ...input({ command: 'x'.repeat(201) }), title: 'x'.repeat(201) })
   assert.deepEqual([long.text.length, long.request_id], [200, undefined])
-  assert.deepEqual(await asked({ title: 'Write a.ts', input: '{"content":"…' }), { text: 'Write a.ts' })
-  assert.deepEqual(await asked({ title: '' }), { text: 'The agent asks for a permission.' })
+  assert.deepEqual(await questionOf({ title: 'Write a.ts', input: '{"content":"…' }), { text: 'Write a.ts' })
+  assert.deepEqual(await questionOf({ title: '' }), { text: 'The agent asks for a permission.' })
 })
 
 test('a step runs, or waits for room', async (t) => {
@@ -123,7 +123,7 @@ test('a step runs, or waits for room', async (t) => {
   const row = async (id: string) => runSummary((await store.get(id))!)
   const machine = step('one', { action: 'cmd.run', args: { cmd: 'x' } })
   const id = await submit([machine, step('two')])
-  const stops = (id: string, wanted: string) => until(async () => (await row(id)).route?.stops === wanted)
+  const stops = (id: string, expected: string) => until(async () => (await row(id)).route?.stops === expected)
   await stops(id, 'ra')
   assert.deepEqual((await row(id)).now, { step: 'one', host: 'local' })
   host.full = () => 'no room'

@@ -1,7 +1,7 @@
 import type { AgentUpdate, AgentUpdateOf } from '../../contract/agent.ts'
 import type { RunListRow, RunRoute } from '../../contract/run.ts'
 import { jsonOf } from '../../platform/text.ts'
-import type { AskedPermission, InstanceState, RunState, StepState } from './state.ts'
+import type { OpenPermission, InstanceState, RunState, StepState } from './state.ts'
 import { waitsView } from './work.ts'
 
 /**
@@ -111,10 +111,10 @@ function* asking(step: StepState): Generator<{ instance: InstanceState; index: n
   }
 }
 
-function firstAsked(
+function firstQuestion(
   { attempts: own }: StepState['instances'][number],
   { attempts }: RunState,
-): AskedPermission & { attempt?: number } {
+): OpenPermission & { attempt?: number } {
   const attempt = own.at(-1)!
   const [first] = attempts[attempt - 1]!.talk!.questions.values()
   return first!.request_id === undefined ? first! : { ...first!, attempt }
@@ -124,7 +124,7 @@ function firstAsked(
  * Returns a question as a list shows it. It can be answered there (by its `request_id`) only when the row shows all of
  * it.
  */
-export function askedPermission(update: AgentUpdateOf<'permission'>): AskedPermission {
+export function openPermission(update: AgentUpdateOf<'permission'>): OpenPermission {
   const { request_id, title, input = '', paths = [], expires_at } = update
   const { command, description, ...others } = commandIn(input)
   if (command === undefined) {
@@ -189,7 +189,7 @@ function nowOf(state: RunState): RunListRow['now'] {
         now.question = {
           ...place,
           ...(approval === undefined
-            ? firstAsked(instance, state)
+            ? firstQuestion(instance, state)
             : {
                 text: cut(approval.message),
                 expires_at: approval.expires_at,

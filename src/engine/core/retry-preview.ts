@@ -92,8 +92,8 @@ export function totals(steps: readonly RetryStep[]) {
 }
 
 /** Returns the command that starts such a retry. */
-export function retryCommand(runId: string, asked: RetryRun): string {
-  const { only, from, step, hosts = [], instances = [], run_anyway = [], skip = [] } = asked
+export function retryCommand(runId: string, retry: RetryRun): string {
+  const { only, from, step, hosts = [], instances = [], run_anyway = [], skip = [] } = retry
   const option = (name: string) => (value: string | number | undefined) =>
     value === undefined
       ? []

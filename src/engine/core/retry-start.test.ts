@@ -84,8 +84,8 @@ test('a step runs past its condition by explicit choice, and one that is left ou
     env: { GO: 'no' },
   })
   assert.deepEqual(statusesOf(first), ['a: skipped condition', 'b: failed exit_code', 'c: skipped upstream'])
-  const asked = { only: 'failed', run_anyway: ['a'], skip: ['b'] } as const
-  const request = { ...asked, run_anyway: [...asked.run_anyway], skip: [...asked.skip] }
+  const retry = { only: 'failed', run_anyway: ['a'], skip: ['b'] } as const
+  const request = { ...retry, run_anyway: [...retry.run_anyway], skip: [...retry.skip] }
   const plan = await engine.retryPlan(first.run_id, request)
   assert.deepEqual(figures(plan), [0, 2, 0, 1])
   assert.equal(plan.cli, `errand runs retry ${first.run_id} --failed --run-anyway a --skip b`)
@@ -230,10 +230,10 @@ test('what makes no sense is refused, with what to do', async (t) => {
     [{ only: 'failed', skip: ['a'] }, /taken over as done/],
     [{ run_anyway: ['a'] }, /has no "when"/],
   ]
-  for (const [asked, message] of refused) {
+  for (const [request, message] of refused) {
     const isRefused = (error: { code?: string; hint?: string; message: string }) =>
       error.code === 'invalid_argument' && message.test(error.message) && (error.hint ?? '') !== ''
-    await assert.rejects(engine.retryPlan(run_id, asked), isRefused)
-    await assert.rejects(engine.retry(run_id, asked), isRefused)
+    await assert.rejects(engine.retryPlan(run_id, request), isRefused)
+    await assert.rejects(engine.retry(run_id, request), isRefused)
   }
 })

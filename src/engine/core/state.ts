@@ -163,7 +163,7 @@ export interface AttemptFacts {
 }
 
 /** An agent's question, as a list shows it. */
-export type AskedPermission = Pick<
+export type OpenPermission = Pick<
   NonNullable<NonNullable<RunListRow['now']>['question']>,
   'text' | 'request_id' | 'folder' | 'expires_at'
 >
@@ -175,7 +175,7 @@ export interface Talk {
   /** Inputs that were given and not taken yet. */
   untaken: AttemptInput[]
   /** Unanswered permission requests by their ids, as a list shows them. */
-  questions: Map<string, AskedPermission>
+  questions: Map<string, OpenPermission>
   /** Ids of the questions that may be allowed with an edited input. */
   editable: Set<string>
   /** The agent's own report of what it accepts; undefined until it comes. */

@@ -5,7 +5,7 @@ import { scriptedEngine, step, until } from '../../../test/support/scripted-engi
 import { MemoryRunStore } from '../../stores/runs/memory.ts'
 import type { Notification } from '../ports.ts'
 
-const heard = (list: Notification[]) =>
+const received = (list: Notification[]) =>
   list.map(({ status, step: name, error }) => [status, name, error].filter(Boolean).join(' '))
 
 test('a notifier is called on each change of state, in order, with what it is about', async (t) => {
@@ -15,7 +15,7 @@ test('a notifier is called on each change of state, in order, with what it is ab
     step === 'b' ? { outcome: 'failed' as const, message: 'exit 3' } : ('success' as const)
   const { play } = scriptedEngine(t, script, { notifier, version: '1.2.3' })
   const { run_id } = await play([step('a'), step('b')])
-  assert.deepEqual(heard(list), [
+  assert.deepEqual(received(list), [
     'queued',
     'running',
     'running a',

@@ -181,8 +181,8 @@ for (const [when, expected] of [
     const view = await after.view(runId)
     assert.match(view.steps[1]!.message!, /15 bytes/)
     assert.equal(outputs.kept.get(`${runId}.2/stdout`)!.length, 11)
-    const asked = (await events(runId)).filter(({ type }) => type === 'attempt.cancel_requested')
-    assert.equal(asked.length, 1)
+    const cancels = (await events(runId)).filter(({ type }) => type === 'attempt.cancel_requested')
+    assert.equal(cancels.length, 1)
     assert.equal((await after.get(runId))?.output_bytes, 15)
   })
 
@@ -191,14 +191,14 @@ test('what is not sent again, as it is over the limit, is synced before that cou
   const { submit, engine, host, outputs, events, again } = scriptedEngine(t, () => 'hold', { outputQuota })
   host.obeys = false
   const runId = await submit([step('a')])
-  const isAsked = async () => (await events(runId)).some(({ type }) => type === 'attempt.cancel_requested')
+  const isCancelRequested = async () => (await events(runId)).some(({ type }) => type === 'attempt.cancel_requested')
   let synced = 0
   const store: OutputStore = outputs
   store.sync = async (id, stream) => {
-    if (!(await isAsked())) synced = await outputs.length(id, stream)
+    if (!(await isCancelRequested())) synced = await outputs.length(id, stream)
   }
   await host.of('a').sink.output('stdout', 0, Buffer.concat([tenA, tenA]))
-  await until(isAsked)
+  await until(isCancelRequested)
   assert.equal(synced, 15)
   await engine.close()
   store.recover = () => Promise.reject(new Error('it was cut'))

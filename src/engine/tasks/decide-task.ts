@@ -169,8 +169,8 @@ function followedOn(fold: TaskFold, { event, no_change, answer }: TryEnd): NewTa
   if (fold.follow.prompt === undefined || !isOpen || status === 'canceled') return undefined
   if (status === 'success' && !no_change) return undefined
   const why = no_change ? 'unchanged' : 'failed'
-  const said = no_change ? answer : (event.message ?? reason)
-  const message = `A try for what was said of the pull request ${no_change ? 'has left nothing of the change' : 'has failed'}${said ? `: ${said}` : '.'}`
+  const text = no_change ? answer : (event.message ?? reason)
+  const message = `A try for what was said of the pull request ${no_change ? 'has left nothing of the change' : 'has failed'}${text ? `: ${text}` : '.'}`
   return [
     event,
     { type: 'task.follow', action: 'stop', why, message },

@@ -154,7 +154,7 @@ function ended(state: TaskFold, event: TaskEventOf<'task.try_ended'>): TaskFold 
   // Has no effect on a task that was ended, or given back, meanwhile.
   if (isFinalTask(state.state) || state.state === 'pending') return { ...state, tries, follow }
   const no_verdicts = retry_at === undefined ? 0 : state.no_verdicts + 1
-  const isAsked = state.state === 'waiting'
+  const isWaiting = state.state === 'waiting'
   return {
     ...state,
     tries,
@@ -162,7 +162,7 @@ function ended(state: TaskFold, event: TaskEventOf<'task.try_ended'>): TaskFold 
     retry_at,
     no_verdicts,
     // No person is asked any more.
-    state: isAsked ? moveTask('waiting', 'running') : state.state,
+    state: isWaiting ? moveTask('waiting', 'running') : state.state,
     why:
       retry_at === undefined
         ? undefined

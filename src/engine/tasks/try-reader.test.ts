@@ -126,7 +126,7 @@ test('nothing changed is an outcome of its own, with what the agent said', () =>
 })
 
 test('a person is asked until all questions are answered, or those who asked are gone', () => {
-  const asks = (request_id: string): NewEvent => ({
+  const permission = (request_id: string): NewEvent => ({
     ...{ type: 'agent.update', attempt: 1, step: 'implement', host: 'local' },
     update: { kind: 'permission', request_id, title: 'write a.txt' },
   })
@@ -135,8 +135,8 @@ test('a person is asked until all questions are answered, or those who asked are
     update: { kind: 'permission_answered', request_id: 'one', decision: 'allow', by: 'person' },
   }
   const states = (log: NewEvent[]) => readings(log).events.map((event) => 'state' in event && event.state)
-  assert.deepEqual(states([asks('one'), asks('two'), answered]), ['waiting', 'waiting'])
-  assert.deepEqual(states([asks('one'), asks('two'), answered, ...over(1, 'implement')]), [
+  assert.deepEqual(states([permission('one'), permission('two'), answered]), ['waiting', 'waiting'])
+  assert.deepEqual(states([permission('one'), permission('two'), answered, ...over(1, 'implement')]), [
     ...['waiting', 'waiting', 'running'],
   ])
   assert.deepEqual(

@@ -145,10 +145,10 @@ export function checkCredentials(report: Report, workflow: Workflow, catalog: Ac
       const text = credentialText(name, value)
       if (text === undefined) continue
       const short = secretWarnings(text).length > 0 ? '; it is too short to be masked in output' : ''
-      const says = read.has(name)
+      const message = read.has(name)
         ? 'looks like a credential, and stands in clear in the run, which reads it itself (when, targets, outputs and the like)'
         : `looks like a credential, and stands in the file${short}`
-      report.say([...path, 'env', name], says, {
+      report.say([...path, 'env', name], message, {
         severity: 'warning',
         at: 'key',
         confidential: true,

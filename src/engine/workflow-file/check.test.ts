@@ -159,13 +159,13 @@ test('what a command alone makes is refused in a file, also in a sub-workflow, w
       catalog,
       readFile: () => `version: v0.1\nname: c\n${step}`,
     }).problems.map(({ line, message, hint }) => [line, message, hint])
-  const says = [
+  const messages = [
     3,
     'action in step "s" names "bot.serve", which no file can have',
     'start it with: errand bot start',
   ]
-  assert.deepEqual(problemsOf(step), [says])
-  assert.deepEqual(problemsOf('steps: [{name: w, action: workflow.run, args: {file: c.yaml}}]'), [says])
+  assert.deepEqual(problemsOf(step), [messages])
+  assert.deepEqual(problemsOf('steps: [{name: w, action: workflow.run, args: {file: c.yaml}}]'), [messages])
 })
 
 test('what a variable will hold is left to the run', () => {

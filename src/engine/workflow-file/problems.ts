@@ -160,9 +160,9 @@ export class Report {
   }
 
   /** Adds a problem; `says` follows the name of what is at the path. */
-  say(path: ValuePath, says: string, complaint?: Complaint): void {
+  say(path: ValuePath, message: string, complaint?: Complaint): void {
     const { subject, place } = this.#nameOf(path)
-    this.add(path, `${subject}${place} ${says}`, complaint)
+    this.add(path, `${subject}${place} ${message}`, complaint)
   }
 
   found(finding: Finding, base: ValuePath = []): void {

@@ -77,8 +77,8 @@ function findingOf(issue: Issue, { schema, value, root }: CheckedValue): Finding
   const place = placeOf(root, path)
   const instead = () => valueHint(place, found, valueAt(value, path.slice(0, -1)))
   const last = root === '' ? undefined : lastHint
-  const finding = (says: string, hint?: string): Finding[] => [
-    { path, at: 'value', says, hint: hint ?? (() => instead() ?? last) },
+  const finding = (message: string, hint?: string): Finding[] => [
+    { path, at: 'value', says: message, hint: hint ?? (() => instead() ?? last) },
   ]
   if (found === undefined && path.length > 0 && issue.code !== 'unrecognized_keys')
     return finding(missing, exampleOf(issue, path))
@@ -105,7 +105,7 @@ function findingOf(issue: Issue, { schema, value, root }: CheckedValue): Finding
         {
           path,
           at: 'key',
-          says: `is no good key: ${innerSays(issue.issues, { schema, value: path.at(-1), root })}`,
+          says: `is no good key: ${innerMessage(issue.issues, { schema, value: path.at(-1), root })}`,
           hint: variableHint(String(path.at(-1))) ?? last,
         },
       ]
@@ -126,7 +126,7 @@ function findingOf(issue: Issue, { schema, value, root }: CheckedValue): Finding
           : `write ${path.at(-1)}: ${Number(issue.maximum)}, or less`,
       )
     case 'invalid_element':
-      return finding(`has a wrong element: ${innerSays(issue.issues, { schema, value: found, root })}`)
+      return finding(`has a wrong element: ${innerMessage(issue.issues, { schema, value: found, root })}`)
     case 'custom':
       return finding(`is not possible: ${issue.message}`)
     default:
@@ -135,7 +135,7 @@ function findingOf(issue: Issue, { schema, value, root }: CheckedValue): Finding
 }
 
 /** Describes issues whose paths begin at their subject: a key, or an element. */
-const innerSays = (issues: readonly Issue[], checked: CheckedValue): string =>
+const innerMessage = (issues: readonly Issue[], checked: CheckedValue): string =>
   firstOf(issues, MOST_FAULTS, (inner) => {
     if (inner.code === 'too_small' && inner.origin === 'string') return ['it is empty']
     // These have words of their own, as whole sentences.
@@ -175,12 +175,12 @@ function unionFindings(
     if (issue?.code === 'invalid_type') return [typeName(issue.expected)]
     return issue?.code === 'invalid_value' ? issue.values.map(quote) : []
   })
-  const says =
+  const message =
     expected.length === 0
       ? `fits nothing that is possible here: ${describe(found)}`
       : `must be ${oneOf([...new Set(expected)])}, but is ${describe(found)}`
   const otherwise = found === null ? emptyHint : checked.root === '' ? undefined : lastHint
-  return [{ path, at: 'value', says, hint: () => instead() ?? otherwise }]
+  return [{ path, at: 'value', says: message, hint: () => instead() ?? otherwise }]
 }
 
 const typeNames: Readonly<Record<string, string>> = {

@@ -84,7 +84,7 @@ function fileWorkflow(
   catalog: ActionCatalog,
   subs: SubWorkflows,
 ): Workflow | undefined {
-  const say = (says: string, hint?: string) => report.say(path, says, { hint })
+  const say = (message: string, hint?: string) => report.say(path, message, { hint })
   if (isTemplate(file))
     return void say('cannot hold a variable', 'files are read before the run begins; write the path itself')
   if (!subs.readFile)

@@ -33,8 +33,8 @@ export function writtenWorkflow(checked: Workflow, catalog: ActionCatalog): Writ
 function withCheckout(file: Values & { steps: Values[] }): Values {
   const [first, ...others] = file.steps
   if (first?.name !== CHECKOUT_STEP || first.action !== 'git.workspace') return file
-  const { token_env: _, ...asked } = first.args as Values
-  const workspace = { ...asked, ...(first.secrets === undefined ? {} : { secrets: first.secrets }) }
+  const { token_env: _, ...checkout } = first.args as Values
+  const workspace = { ...checkout, ...(first.secrets === undefined ? {} : { secrets: first.secrets }) }
   const steps = others.map((step) => {
     if (!isDeepStrictEqual(step.needs, [CHECKOUT_STEP])) return step
     const { needs: _needs, ...rest } = step

@@ -110,7 +110,7 @@ test('a request that says too little, too much or two things is refused with wha
 test('the box of an agent is asked for in each of the shapes, and its session goes on in no lesser one', async (t) => {
   const { post, host, engine, call, token } = await setup(t)
   const box = { isolation: 'container', network: { allow: ['a.example'] }, image: 'node:22' }
-  const asked = () => {
+  const openQuestions = () => {
     const { isolation, network, image } = host.specs.at(-1)!
     return { isolation, network, image }
   }
@@ -123,18 +123,18 @@ test('the box of an agent is asked for in each of the shapes, and its session go
     const made = await post('/api/runs', body)
     assert.equal(made.status, 201, made.text)
     await engine.done(made.json.run_id)
-    assert.deepEqual(asked(), box)
+    assert.deepEqual(openQuestions(), box)
     const next = await post(`/api/runs/${made.json.run_id}/input`, { prompt: 'say y' })
     await engine.done(next.json.run_id)
-    assert.deepEqual(asked(), box)
+    assert.deepEqual(openQuestions(), box)
     await engine.done((await post(`/api/runs/${next.json.run_id}/retry`, {})).json.run_id)
-    assert.deepEqual(asked(), box)
+    assert.deepEqual(openQuestions(), box)
   }
   assert.equal(
     (await post('/api/chat', { message: 'say x', isolation: 'sandbox', network: null })).status,
     200,
   )
-  assert.deepEqual(asked(), { isolation: 'sandbox', network: undefined, image: undefined })
+  assert.deepEqual(openQuestions(), { isolation: 'sandbox', network: undefined, image: undefined })
   // The same for a workflow: the request removes nothing from the file.
   const workflow = {
     ...{ version: 'v0.1', name: 'w', isolation: 'sandbox', network: 'models' },
@@ -142,7 +142,7 @@ test('the box of an agent is asked for in each of the shapes, and its session go
   }
   const made = await post('/api/runs', { workflow, isolation: 'none', network: { allow: ['a.example'] } })
   await engine.done(made.json.run_id)
-  assert.deepEqual(asked(), { isolation: 'sandbox', network: 'models', image: undefined })
+  assert.deepEqual(openQuestions(), { isolation: 'sandbox', network: 'models', image: undefined })
   const stored = (await call('GET', `/api/runs/${made.json.run_id}/workflow`, token)).json.workflow
   assert.deepEqual([stored.isolation, stored.network], ['sandbox', 'models'])
 })
@@ -150,11 +150,11 @@ test('the box of an agent is asked for in each of the shapes, and its session go
 test('attachments are refused with what to do instead, and a list of none is not', async (t) => {
   const { post, engine } = await setup(t)
   const attachments = [{ name: 'notes.txt', content: 'aGVsbG8=' }]
-  const asked = [
+  const requests = [
     ['/api/runs', { input: { text: 'say x', attachments } }],
     ['/api/chat', { message: 'say x', attachments }],
   ] as const
-  for (const [path, body] of asked) {
+  for (const [path, body] of requests) {
     const { status, json } = await post(path, body)
     assert.deepEqual([status, json.error.code], [400, 'invalid_argument'], path)
     assert.match(json.error.message, /attachments/, path)
@@ -273,10 +273,10 @@ test('a follow-up goes to the same run while it waits, and a question is answere
   assert.equal((await input({ close: true })).status, 202)
   assert.equal((await engine.done(id)).status, 'success')
   const all = await events(id)
-  const said = all.flatMap((event) =>
+  const messages = all.flatMap((event) =>
     event.type === 'agent.update' && event.update.kind === 'message' ? [event.update.text] : [],
   )
-  assert.deepEqual(said, ['allow by ann', 'more'])
+  assert.deepEqual(messages, ['allow by ann', 'more'])
   for (const body of [
     {},
     { prompt: 'x', close: true },
@@ -381,13 +381,13 @@ test('prompts that come too late for a run are those of one that goes on with it
   ] as const)
     assert.deepEqual((await input(input_id)).json, { run_id, input_id, continues: id })
   // The second prompt may have come too late for the first continued run as well.
-  const said: string[] = []
+  const messages: string[] = []
   for (const { run_id } of (await engine.list({ limit: 10 })).runs) {
     await engine.done(run_id)
     for (const event of await events(run_id))
-      if (event.type === 'agent.update' && event.update.kind === 'message') said.push(event.update.text)
+      if (event.type === 'agent.update' && event.update.kind === 'message') messages.push(event.update.text)
   }
-  assert.deepEqual(said.sort(), ['a', 'b'])
+  assert.deepEqual(messages.sort(), ['a', 'b'])
 })
 
 test('a prompt repeated after the end of the run that took it begins no other', async (t) => {
@@ -434,12 +434,12 @@ test('an agent that neither ships with Errand nor is one of a runner is refused 
   const mine = { name: 'mine', title: 'Mine', installed: true, usable: true }
   const views = [runner('a', [mine]), runner('b', [])]
   const { call, token, engine } = await setup(t, { machines: { list: () => views } })
-  const asked = [
+  const requests = [
     ['/api/runs', { agent: { prompt: 'x', agent: 'claud' } }],
     ['/api/runs', { input: { text: 'x' }, metadata: { agent_type: 'claud' } }],
     ['/api/chat', { message: 'x', agent_type: 'claud' }],
   ] as const
-  for (const [path, body] of asked) {
+  for (const [path, body] of requests) {
     const { status, json } = await call('POST', path, token, body)
     assert.deepEqual(
       [status, json.error.code, json.error.message],

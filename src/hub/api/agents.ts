@@ -13,7 +13,7 @@ import { DEFAULT_TENANT } from '../auth/tokens.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
 import { bearer, sharedRun } from './http/access.ts'
 import type { Handlers } from './http/routes.ts'
-import { askerOf } from './tasks.ts'
+import { requesterOf } from './tasks.ts'
 
 export function agentHandlers({ runners, auth }: ApiContext) {
   return {
@@ -36,9 +36,9 @@ export function chatHandlers({ engine, limits, runners }: ApiContext, app: ApiAp
   return {
     'POST /api/chat': async ({ identity, body }, reply) => {
       const { user } = identity
-      const asked = chatAgentRequest(body, limits.chatSeconds)
-      const made = agentRun(asked)
-      if (asked.agent !== undefined) checkAgentName(asked.agent, await runners.list(user.tenant))
+      const request = chatAgentRequest(body, limits.chatSeconds)
+      const made = agentRun(request)
+      if (request.agent !== undefined) checkAgentName(request.agent, await runners.list(user.tenant))
       const { run_id } = await engine.submit({ ...made, owner: user.name, tenant: user.tenant })
       const answer = await wait(run_id, reply)
       const failure = answer.failure(run_id)
@@ -96,7 +96,7 @@ export function inputHandlers({ engine, followUps, stored }: ApiContext) {
     'POST /api/runs/:id/input': async ({ identity, params, body, headers }, reply) => {
       const record = await sharedRun(engine, identity, params.id)
       const newInput = inputOf({ ...body, input_id: body.input_id ?? headers['idempotency-key'] })
-      const attachments = await attachmentsOf(stored, askerOf(identity), body.attachments)
+      const attachments = await attachmentsOf(stored, requesterOf(identity), body.attachments)
       const input = newInput.type === 'prompt' && attachments.length > 0 ? { ...newInput, attachments } : newInput
       reply.code(202)
       const to = { by: identity.user.name, step: body.step, attempt: body.attempt }

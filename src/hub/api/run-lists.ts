@@ -147,9 +147,9 @@ export function runListHandlers(context: ApiContext) {
 
   return {
     'GET /api/run-counts': async ({ identity, query }) => {
-      const asked = runQuery(identity, query)
-      if (asked === undefined) return { total: 0, by_status: {}, more: [] }
-      const { by_status, more } = await engine.counts(asked)
+      const filter = runQuery(identity, query)
+      if (filter === undefined) return { total: 0, by_status: {}, more: [] }
+      const { by_status, more } = await engine.counts(filter)
       return { total: Object.values(by_status).reduce((sum, count) => sum + count, 0), by_status, more }
     },
 
@@ -169,12 +169,12 @@ export function runListHandlers(context: ApiContext) {
  * Returns the runs that match the filter and that the action applies to. Throws `bad_request` if there are too many.
  */
 async function matching({ engine }: ApiContext, identity: Identity, body: Bulk): Promise<RunRecord[]> {
-  const asked = runQuery(identity, body.filter!)
-  if (asked === undefined) return []
-  const fitting = asked.statuses?.filter((status) =>
+  const filter = runQuery(identity, body.filter!)
+  if (filter === undefined) return []
+  const fitting = filter.statuses?.filter((status) =>
     body.action === 'retry' ? isFinalRun(status) : statusesOf[body.action].includes(status),
   )
-  const query = { ...asked, statuses: fitting ?? statusesOf[body.action] }
+  const query = { ...filter, statuses: fitting ?? statusesOf[body.action] }
   if (query.statuses.length === 0) return []
   const found: RunRecord[] = []
   for (let cursor: string | undefined; ; ) {

@@ -166,12 +166,12 @@ test('a stream ends for one with whom the run is no more shared', async (t) => {
     signal: stop,
   })
   await unshare('ann', 'user=bob')
-  let heard = ''
+  let received = ''
   for await (const text of response.body!.pipeThrough(new TextDecoderStream())) {
-    heard += text
-    if (heard.includes('"state":"refused"')) break
+    received += text
+    if (received.includes('"state":"refused"')) break
   }
-  assert.match(heard, /"topic":"run:run_\w+","state":"refused"/)
+  assert.match(received, /"topic":"run:run_\w+","state":"refused"/)
   let all = ''
   for await (const text of direct.body!.pipeThrough(new TextDecoderStream())) all += text
   assert.match(all, /event: error\ndata: .*run_not_found/)

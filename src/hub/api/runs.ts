@@ -65,9 +65,9 @@ export function runHandlers({ engine, accounts, repositories, runners, secrets, 
 
     'GET /api/runs': async ({ identity, query }) => {
       const { limit, cursor, ...filter } = query
-      const asked = runQuery(identity, filter)
-      if (asked === undefined) return { runs: [] }
-      const page = await engine.list({ ...asked, limit, cursor })
+      const runFilter = runQuery(identity, filter)
+      if (runFilter === undefined) return { runs: [] }
+      const page = await engine.list({ ...runFilter, limit, cursor })
       return { runs: page.runs.map(runSummary), next_cursor: page.next_cursor }
     },
 
@@ -112,8 +112,8 @@ function fileOf({ blueprint, workflow: stored, vars }: RunRecord) {
   if (blueprint !== 'workflow') return {}
   const workflow = stored as Workflow
   const { yaml, left_out } = writtenWorkflow(workflow, builtinActions)
-  const asked = Object.keys(workflow.inputs ?? {}).filter((name) => isCredentialName(name))
-  return { yaml, given: inputValues(workflow, vars), left_out: [...left_out, ...asked] }
+  const credentialInputs = Object.keys(workflow.inputs ?? {}).filter((name) => isCredentialName(name))
+  return { yaml, given: inputValues(workflow, vars), left_out: [...left_out, ...credentialInputs] }
 }
 
 const outlineOf = ({ name, needs, when, foreach, rollback }: Workflow['steps'][number]) => ({
@@ -201,9 +201,9 @@ async function blueprintRun(
     throw new ErrandError('bad_request', 'body.vars: a run of an agent has no variables.', {
       hint: 'What the agent is to see in its environment goes into "agent": {"env": {...}}.',
     })
-  const asked = body.agent ?? oldAgentRequest(body.input!, body.metadata)
-  const made = agentRun(asked, await attachments(asked.attachments))
-  if (asked.agent !== undefined) await checkAgent(asked.agent)
+  const request = body.agent ?? oldAgentRequest(body.input!, body.metadata)
+  const made = agentRun(request, await attachments(request.attachments))
+  if (request.agent !== undefined) await checkAgent(request.agent)
   return made
 }
 
@@ -239,9 +239,9 @@ export function runStatusHandlers({ engine }: ApiContext) {
 const reportedFirst: readonly StepStatus[] = ['failed', 'interrupted', 'canceled', 'running', 'waiting']
 
 function runStatus(record: RunRecord, steps: readonly StepView[]): RunStatusView {
-  const wanted = record.finished_at === undefined ? reportedFirst.slice(3) : reportedFirst.slice(0, 3)
-  const step = record.status === 'success' ? undefined : steps.find(({ status }) => wanted.includes(status))
-  const instance = step?.instances.find(({ status }) => wanted.includes(status))
+  const statuses = record.finished_at === undefined ? reportedFirst.slice(3) : reportedFirst.slice(0, 3)
+  const step = record.status === 'success' ? undefined : steps.find(({ status }) => statuses.includes(status))
+  const instance = step?.instances.find(({ status }) => statuses.includes(status))
   const failed = record.status !== 'success' && record.finished_at !== undefined
   return {
     run_id: record.run_id,

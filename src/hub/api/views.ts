@@ -49,8 +49,8 @@ export function viewHandlers({ personal }: ApiContext) {
   return {
     'GET /api/views': async ({ identity, query }) => {
       const views = await personal.views(identity.user)
-      const wanted = views.filter(({ shared }) => query.shared === undefined || query.shared === shared)
-      return { views: wanted.map((view) => shown(identity, view)) }
+      const matching = views.filter(({ shared }) => query.shared === undefined || query.shared === shared)
+      return { views: matching.map((view) => shown(identity, view)) }
     },
 
     'POST /api/views': async ({ identity, body }, reply) => {

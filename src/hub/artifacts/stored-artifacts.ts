@@ -12,7 +12,7 @@ export interface StoredArtifactsOptions {
 }
 
 /** The user who asks. */
-interface Asker {
+interface Requester {
   tenant: string
   owner: string
   /** True if the user sees what all of the tenant have stored. */
@@ -50,7 +50,7 @@ export class StoredArtifacts {
    * `ArtifactStore.put` does.
    */
   async add(
-    { tenant, owner }: Asker,
+    { tenant, owner }: Requester,
     received: Received,
     description: ToBeStored,
   ): Promise<{ id: string; isNew: boolean }> {
@@ -70,7 +70,7 @@ export class StoredArtifacts {
   }
 
   /** Returns a record. Throws `not_found`, also for one that the user may not see. */
-  async get({ tenant, owner, isAdmin }: Asker, id: string): Promise<StoredArtifactRecord> {
+  async get({ tenant, owner, isAdmin }: Requester, id: string): Promise<StoredArtifactRecord> {
     const found = await this.#options.store.get(id)
     if (found !== undefined && found.tenant === tenant && (isAdmin || found.owner === owner)) return found
     throw new ErrandError('not_found', `Nothing is stored under "${id}".`, {
@@ -93,7 +93,7 @@ export class StoredArtifacts {
   }
 
   /** Removes a file. Throws as `get` does. */
-  async remove(by: Asker, id: string): Promise<void> {
+  async remove(by: Requester, id: string): Promise<void> {
     await this.#remove(await this.get(by, id))
   }
 

@@ -127,10 +127,10 @@ function isGood({ token, user }: { token: Token; user?: User }, scope: TokenScop
 /** Returns the expiry of what this token makes: no later than the token, and bound to it. A log-in sets no limit. */
 export function boundToMaker(
   maker: Token | undefined,
-  asked?: string,
+  requested?: string,
 ): Pick<NewToken, 'expires_at' | 'made_by'> {
-  if (maker === undefined || maker.as_login) return { expires_at: asked }
-  const ends = [asked, maker.expires_at].filter((time) => time !== undefined).sort()
+  if (maker === undefined || maker.as_login) return { expires_at: requested }
+  const ends = [requested, maker.expires_at].filter((time) => time !== undefined).sort()
   return { expires_at: ends[0], made_by: maker.id }
 }
 

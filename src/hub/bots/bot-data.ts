@@ -7,7 +7,7 @@ import type {
   BotDataView,
   DataAnswer,
   DataAsk,
-  WantedData,
+  RequestedData,
 } from '../../contract/bots/bot-data.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { RunRecord } from '../../contract/run.ts'
@@ -20,7 +20,7 @@ import { type BotOwner, KeyedMutex } from './bot-admission.ts'
 import type { KnownBots } from './bot-view.ts'
 
 /** Asks the runner that has the data. */
-export interface DataAsks {
+export interface DataQueries {
   /** Throws what the runner reports, or `unavailable`. */
   answer(of: TenantRunner, ask: DataAsk, withinMs: number): Promise<DataAnswer>
   body(of: TenantRunner, ask: DataAsk, withinMs: number): Promise<Readable>
@@ -31,7 +31,7 @@ export interface DataAsks {
 export interface BotDataPlacesOptions {
   engine: Pick<EngineFace, 'view' | 'get'>
   store: BotDataStore
-  asks: DataAsks
+  asks: DataQueries
   known: KnownBots
   /** Limits the bytes of all data of one user together. */
   limitBytes: number
@@ -44,7 +44,7 @@ const DONE_WITHIN_MS = 60_000
 export interface DataOrder {
   botId: string
   /** Data that the request asks for; undefined to keep them as before. */
-  value?: WantedData
+  value?: RequestedData
   /** The run that this one replaces, and its data. */
   before?: { data?: BotData; run: RunRecord }
   /** Runner that the owner has named. */
@@ -65,13 +65,13 @@ export class BotDataPlaces {
    * run could not reach its data or they would not fit.
    */
   async planned(of: BotOwner, { botId, value: given, before, runner }: DataOrder): Promise<BotData | undefined> {
-    const asked = given ?? before?.data
-    if (asked === undefined || asked === false) return undefined
+    const requested = given ?? before?.data
+    if (requested === undefined || requested === false) return undefined
     const stored = await this.#options.store.get({ ...of, bot_id: botId })
     const { runner: _, ...data } = BotData.parse({
       ...(stored && { path: stored.path, size: stored.limit_bytes }),
       ...before?.data,
-      ...(asked === true ? {} : defined(asked)),
+      ...(requested === true ? {} : defined(requested)),
     })
     await this.#checkQuota(of, botId, bytes(data))
     await this.#checkFits(of, botId, bytes(data), stored)
@@ -206,25 +206,25 @@ export class BotDataPlaces {
    * Checks that a lowered limit still covers the data that are there, because the limit is what counts toward the
    * quota.
    */
-  async #checkFits(of: BotOwner, botId: string, wanted: number, stored: StoredData | undefined): Promise<void> {
+  async #checkFits(of: BotOwner, botId: string, requestedBytes: number, stored: StoredData | undefined): Promise<void> {
     for (const { workflow } of await this.#options.known.openRuns(of, botId)) {
       const { data } = botOf(workflow).args
-      if (data !== undefined && bytes(data) > wanted)
+      if (data !== undefined && bytes(data) > requestedBytes)
         throw new ErrandError(
           'conflict',
-          `The bot "${botId}" runs, and may write ${sizeText(bytes(data))} of data: they cannot have ${sizeText(wanted)} beside it.`,
+          `The bot "${botId}" runs, and may write ${sizeText(bytes(data))} of data: they cannot have ${sizeText(requestedBytes)} beside it.`,
           { hint: `Stop it first (errand bot stop ${botId}), then start it with less.` },
         )
     }
-    const standing = await this.#standing(stored, wanted)
-    if (standing !== undefined && standing <= wanted) return
+    const standing = await this.#standing(stored, requestedBytes)
+    if (standing !== undefined && standing <= requestedBytes) return
     const there =
       standing === undefined
         ? `had ${sizeText(stored!.limit_bytes)}, and how much stands there is not known now`
         : `have ${sizeText(standing)}`
     throw new ErrandError(
       'conflict',
-      `The data of the bot "${botId}" ${there}: they cannot have ${sizeText(wanted)}.`,
+      `The data of the bot "${botId}" ${there}: they cannot have ${sizeText(requestedBytes)}.`,
       {
         hint: `Leave them their room with --data-size ${sizeText(stored!.limit_bytes).replace(' ', '')}, or take them out (errand bot data export ${botId}) and remove them: errand bot data remove ${botId}`,
       },
@@ -232,7 +232,7 @@ export class BotDataPlaces {
   }
 
   /** Checks the quota. It counts existing data and those of runs that have not been up yet. */
-  async #checkQuota(of: BotOwner, botId: string, wanted: number): Promise<void> {
+  async #checkQuota(of: BotOwner, botId: string, requestedBytes: number): Promise<void> {
     const { store, known, limitBytes } = this.#options
     const byBot = new Map<string, number>()
     const count = (id: string, more: number) => byBot.set(id, Math.max(byBot.get(id) ?? 0, more))
@@ -243,17 +243,17 @@ export class BotDataPlaces {
     }
     byBot.delete(botId)
     const others = [...byBot.values()].reduce((sum, each) => sum + each, 0)
-    if (others + wanted <= limitBytes) return
+    if (others + requestedBytes <= limitBytes) return
     const ids = [...byBot.keys()].sort()
     throw new ErrandError(
       'quota_exceeded',
-      `The data of your bots would have ${sizeText(others + wanted)}; ${sizeText(limitBytes)} is the most.`,
+      `The data of your bots would have ${sizeText(others + requestedBytes)}; ${sizeText(limitBytes)} is the most.`,
       {
         hint:
           ids.length === 0
             ? 'Ask for less with --data-size, or have the operator set ERRAND_BOT_DATA.'
             : `Ask for less with --data-size, or remove what you need no more: errand bot data remove ${ids[0]}`,
-        details: { bots: ids, wanted_bytes: wanted, used_bytes: others, max_bytes: limitBytes },
+        details: { bots: ids, wanted_bytes: requestedBytes, used_bytes: others, max_bytes: limitBytes },
       },
     )
   }

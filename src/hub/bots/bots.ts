@@ -22,7 +22,7 @@ import {
   defaultSeconds,
   KeyedMutex,
 } from './bot-admission.ts'
-import { BotDataPlaces, type DataAsks } from './bot-data.ts'
+import { BotDataPlaces, type DataQueries } from './bot-data.ts'
 import { BotSecretCleanup, pulledBy } from './bot-secret-cleanup.ts'
 import { isUpdate, KnownBots, open } from './bot-view.ts'
 import { changedRequest, mustStartAnew, restartSpec } from './restart-spec.ts'
@@ -34,14 +34,14 @@ export interface BotsOptions {
   secrets: Secrets
   uploads: Uploads
   /** Stores where the data of bots are, and asks their runners about them. */
-  data: { store: BotDataStore; asks: DataAsks }
+  data: { store: BotDataStore; asks: DataQueries }
   quota: BotQuota
   /** Throws `invalid_argument` if no present runner can ever hold the bot. Absent means that any bot fits. */
   checkRoom?(ask: BotAsk): void
   /** Returns the live state of a bot's attempt, as its runner reported it. By default nothing is known. */
   live?(attemptId: string): BotLive | undefined
   /** Returns how long its runner has been connected without a break, in milliseconds. By default long enough. */
-  heardForMs?(attemptId: string): number
+  contactMs?(attemptId: string): number
   /** Milliseconds that the run of an update must be up before it replaces the one before. */
   settleMs?: number
   log: Log
@@ -67,9 +67,9 @@ export class Bots {
     this.#secretCleanup = new BotSecretCleanup({ ...options, known: this.#known })
     const { maxDataBytes: limitBytes } = options.quota
     this.data = new BotDataPlaces({ ...options, ...options.data, known: this.#known, limitBytes })
-    const { engine, log, settleMs = DEFAULT_SETTLE_MS, heardForMs = () => settleMs } = options
+    const { engine, log, settleMs = DEFAULT_SETTLE_MS, contactMs: heardForMs = () => settleMs } = options
     this.#rollingUpdates = new RollingUpdates({
-      ...{ engine, live, heardForMs, log, settleMs },
+      ...{ engine, live, contactMs: heardForMs, log, settleMs },
       stays: (runId) => this.#stays(runId),
     })
   }
@@ -128,8 +128,8 @@ export class Bots {
     botRun(request, options)
     return this.#locked(of, async () => {
       checkQuota(change.bot_id, await this.#known.openRuns(of), this.#options.quota)
-      const { bot_id: botId, data: wanted, runner } = change
-      const data = await this.data.planned(of, { botId, value: wanted, runner })
+      const { bot_id: botId, data: requestedData, runner } = change
+      const data = await this.data.planned(of, { botId, value: requestedData, runner })
       const made = botRun(request, { ...options, data })
       this.#checkRoom(of, made.workflow)
       const before = await this.#known.find(of, botId)

@@ -109,8 +109,8 @@ test('a line that is shown, or searched, up to its bound only is told', async ()
   const parts = Array.from({ length: 10 }, (_, at) => long.slice(at * 11_000, (at + 1) * 11_000))
   const pieces = ['before\n', ...parts, 'after\n'].map((text) => ({ stream: 'stdout' as const, text }))
   const { engine, last, run } = logOf(pieces)
-  const of = async (wanted: Partial<Parameters<typeof logTail>[3]>) => {
-    const { lines, truncated } = await logTail(engine, run, last, { tail: 10, ...wanted })
+  const of = async (filter: Partial<Parameters<typeof logTail>[3]>) => {
+    const { lines, truncated } = await logTail(engine, run, last, { tail: 10, ...filter })
     return [lines.map(({ text }) => text.slice(0, 6)), truncated]
   }
   assert.deepEqual(await of({}), [['before', 'xxxxxx', 'after'], true])

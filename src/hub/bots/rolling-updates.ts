@@ -14,7 +14,7 @@ const LOOK_MS = 300
 interface RollingUpdatesOptions {
   engine: EngineFace
   live: LiveOf
-  heardForMs(attemptId: string): number
+  contactMs(attemptId: string): number
   /** Called with the run before when it stays. */
   stays(runId: string): Promise<void>
   log: Log
@@ -57,7 +57,7 @@ export class RollingUpdates {
   }
 
   async #replace(runId: string, oldId: string): Promise<void> {
-    const { engine, live, heardForMs, stays, settleMs } = this.#options
+    const { engine, live, contactMs: heardForMs, stays, settleMs } = this.#options
     const { signal } = this.#stop
     for (let after = 0; ; ) {
       const up = await this.#nextUp(runId, after)
@@ -76,8 +76,8 @@ export class RollingUpdates {
         if (isKnown && (health === undefined || health.state === 'healthy'))
           return await this.#retire(oldId, `Updated to ${runId}.`)
         if (isKnown && health?.state === 'unhealthy') {
-          const said = health.output ? `: ${health.output}` : ''
-          await this.#retire(runId, `It was unhealthy, so the one before goes on${said}`)
+          const output = health.output ? `: ${health.output}` : ''
+          await this.#retire(runId, `It was unhealthy, so the one before goes on${output}`)
           return await stays(oldId)
         }
         await sleep(LOOK_MS, undefined, { signal })

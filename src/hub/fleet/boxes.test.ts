@@ -26,8 +26,8 @@ test('a run that asks for more than runners can give waits with their reasons, u
   const world = openWorld()
   world.connect('old')
   world.connect('bare', { isolation: { ...both, sandbox: no('bubblewrap is not installed.') } })
-  const asked = world.submit('ann', {}, { isolation: 'sandbox' })
-  assert.deepEqual(world.whys.get(asked), [
+  const runId = world.submit('ann', {}, { isolation: 'sandbox' })
+  assert.deepEqual(world.whys.get(runId), [
     'no runner in group "default" can give a sandbox: runner "old": its release of Errand makes none; runner "bare": bubblewrap is not installed',
   ])
   const named = world.submit('ann', { runner: 'old' }, { isolation: 'container' })
@@ -37,7 +37,7 @@ test('a run that asks for more than runners can give waits with their reasons, u
   const free = world.submit('ann')
   assert.notEqual(runnerOf(free), undefined)
   world.connect('boxed', { isolation: sandboxOnly })
-  assert.equal(runnerOf(asked), key('boxed'))
+  assert.equal(runnerOf(runId), key('boxed'))
   assert.equal(runnerOf(named), undefined)
   const contained = world.submit('ann', {}, { isolation: 'container', requires: {} })
   assert.equal(runnerOf(contained), key('bare'))
@@ -55,14 +55,14 @@ test('a box that its machine can make from now on is given at once', () => {
   const runner = world.connect('r1', {
     isolation: { ...both, container: no('There is no container engine.') },
   })
-  const asked = world.submit('ann', {}, { isolation: 'container' })
+  const runId = world.submit('ann', {}, { isolation: 'container' })
   assert.equal(
-    world.whys.get(asked)!.at(-1),
+    world.whys.get(runId)!.at(-1),
     'no runner in group "default" can give a container: runner "r1": There is no container engine',
   )
   runner.hello!.isolation = both
   world.dispatch.rosterChanged(runner)
-  assert.equal(runnerOf(asked), key('r1'))
+  assert.equal(runnerOf(runId), key('r1'))
 })
 
 test('what a group asks for is added where it is placed, and kept with that', async () => {
@@ -71,9 +71,9 @@ test('what a group asks for is added where it is placed, and kept with that', as
     shared: { isolation: 'sandbox', network: { allow: ['a.example', 'db:5432@private'] } },
   }
   world.connect('weak', { group: 'shared' })
-  const asked = world.submit('ann', { group: 'shared' })
+  const runId = world.submit('ann', { group: 'shared' })
   assert.match(
-    world.whys.get(asked)!.at(-1)!,
+    world.whys.get(runId)!.at(-1)!,
     /^no runner in group "shared" can give a sandbox: runner "weak"/,
   )
   world.connect('r1', { group: 'shared', isolation: both })
@@ -92,12 +92,12 @@ test('what a group asks for is added where it is placed, and kept with that', as
   // A runner that is named may be of any group.
   const named = world.submit('ann', { runner: 'r1' }, { isolation: 'none' })
   const sent = new Map(world.sent.map(({ runner, spec }) => [spec.attempt_id, { runner, spec }]))
-  const of = ({ spec }: typeof asked) => {
+  const of = ({ spec }: typeof runId) => {
     const { isolation, network, image } = sent.get(spec.attempt_id)!.spec
     return { isolation, network, image }
   }
   const group = world.groupBoxes.shared
-  assert.deepEqual(of(asked), { ...group, image: undefined })
+  assert.deepEqual(of(runId), { ...group, image: undefined })
   assert.deepEqual(of(named), { ...group, image: undefined })
   assert.deepEqual(of(free), { isolation: undefined, network: undefined, image: undefined })
   assert.deepEqual(of(stricter), {
@@ -105,27 +105,27 @@ test('what a group asks for is added where it is placed, and kept with that', as
     network: { allow: ['db:5432@private', 'a.example'] },
     image: 'node:22',
   })
-  assert.deepEqual(asked.box, group)
+  assert.deepEqual(runId.box, group)
   // The operator asks for less from now on. What is already placed stays with its old box.
   world.groupBoxes = {}
-  world.dispatch.startOn(asked, world.runners.get(key('r1'))!)
+  world.dispatch.startOn(runId, world.runners.get(key('r1'))!)
   assert.equal(world.sent.at(-1)!.spec.isolation, 'sandbox')
 })
 
 test('a runner that comes back without the box is not sent what it was given before', async () => {
   const world = openWorld()
   const runner = world.connect('r1', { isolation: both })
-  const asked = world.submit('ann', {}, { isolation: 'sandbox' })
+  const runId = world.submit('ann', {}, { isolation: 'sandbox' })
   world.disconnect('r1', true)
   // After a downgrade the runner reports no boxes any more.
   runner.hello = { ...runner.hello!, isolation: undefined }
   runner.link = { boot: 'again', sendText: () => assert.fail('sent'), send: () => {} } as never
-  world.dispatch.startOn(asked, runner)
+  world.dispatch.startOn(runId, runner)
   await setImmediate()
-  assert.equal(asked.stage.type, 'waiting')
-  assert.match(world.whys.get(asked)!.at(-1)!, /can give a sandbox: runner "r1": its release/)
+  assert.equal(runId.stage.type, 'waiting')
+  assert.match(world.whys.get(runId)!.at(-1)!, /can give a sandbox: runner "r1": its release/)
   world.connect('r2', { isolation: both })
-  assert.equal(runnerOf(asked), key('r2'))
+  assert.equal(runnerOf(runId), key('r2'))
 })
 
 test('a run waits for the runner with its files, whose boxes are not known while it is away', () => {

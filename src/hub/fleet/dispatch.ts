@@ -259,10 +259,10 @@ export class Dispatch {
     const { signal, assignments } = this.#options
     const backoff = new Backoff({ firstMs: 100, maxMs: 10_000 })
     const placement = { ...this.#placeOn(runner), epoch: assignment.epoch + 1 }
-    let wanted: boolean
+    let isAccepted: boolean
     for (;;)
       try {
-        wanted = await assignment.sink.assigned(placement)
+        isAccepted = await assignment.sink.assigned(placement)
         break
       } catch (error) {
         assignments.failed(assignment, error)
@@ -270,13 +270,13 @@ export class Dispatch {
         if (signal.aborted || isAside(assignment)) return
       }
     if (signal.aborted || assignment.stage.type !== 'assigning') return
-    if (wanted) {
+    if (isAccepted) {
       assignment.epoch = placement.epoch
       assignment.box = boxOf(placement)
       assignments.nextEpoch(assignment)
     }
     if (assignment.cancel) assignments.settle(assignment, canceled(assignment.cancel.reason))
-    else if (wanted) {
+    else if (isAccepted) {
       assignment.stage = { type: 'placed', runner }
       this.changed()
       this.#handOrQueue(assignment, runner)

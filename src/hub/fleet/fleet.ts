@@ -14,7 +14,7 @@ import { Dispatch, type Patience } from './dispatch.ts'
 import { type RunnerKey, runnerKey, workspaceKey } from './matching.ts'
 import type { Demand, ProvisionedGroups, Size, WaitingDemand } from './provisioned-groups.ts'
 import { type GroupBoxes, KnownRunners, type Runner, type RunnerRules, type RunnerStore } from './roster.ts'
-import { RunnerAsks } from './runner-asks.ts'
+import { RunnerQueries } from './runner-asks.ts'
 import { commandCancel, commandInput } from './runner-commands.ts'
 import { RunnerHandshake } from './runner-handshake.ts'
 import { type Authenticate, Incoming, RunnerLinks } from './runner-links.ts'
@@ -62,7 +62,7 @@ export class Fleet implements StepHost {
   readonly #stop = new AbortController()
   /** The runners as people see them, and what an admin can do with them. */
   readonly runners: ManagedRunners
-  readonly asks: RunnerAsks
+  readonly queries: RunnerQueries
 
   constructor(options: FleetOptions) {
     const { authenticate, isDurable, secrets, log = () => {} } = options
@@ -81,9 +81,9 @@ export class Fleet implements StepHost {
     const known = new KnownRunners(options.store, log, rules)
     const parts = { runners, known, assignments, dispatch, rules }
     const handshake = new RunnerHandshake({ ...parts, isDurable, heartbeatMs, lostAfterMs, graceMs, log })
-    const asks = new RunnerAsks(runners)
-    const incoming = new Incoming({ handshake, assignments, dispatch, asks, graceMs })
-    this.asks = asks
+    const queries = new RunnerQueries(runners)
+    const incoming = new Incoming({ handshake, assignments, dispatch, asks: queries, graceMs })
+    this.queries = queries
     this.#graceMs = graceMs
     this.#provisionedGroups = provisionedGroups
     this.#assignments = assignments
@@ -91,7 +91,7 @@ export class Fleet implements StepHost {
     this.#handshake = handshake
     this.#known = known
     this.#links = new RunnerLinks({
-      ...{ authenticate, handshake, incoming, asks, heartbeatMs, helloTimeoutMs, recheckMs, log },
+      ...{ authenticate, handshake, incoming, asks: queries, heartbeatMs, helloTimeoutMs, recheckMs, log },
     })
     this.runners = new ManagedRunners({ ...parts, handshake })
   }
@@ -243,7 +243,7 @@ export class Fleet implements StepHost {
   }
 
   /** Returns how long the attempt's runner has been connected, in milliseconds; 0 while it is away. */
-  heardForMs(attemptId: string): number {
+  contactMs(attemptId: string): number {
     const { stage } = this.#assignments.get(attemptId) ?? {}
     const runner = stage?.type === 'placed' ? this.#roster.get(stage.runner) : undefined
     return runner?.link === undefined ? 0 : Date.now() - runner.connectedAtMs

@@ -104,14 +104,14 @@ test('what was sent and did not come is asked for, and what came is acknowledged
   output('stdout', 0, 'abc')
   inbox.report(1, { type: 'started' })
   await settled()
-  const asked = (sent: Parameters<typeof inbox.compare>[0]) => {
+  const requested = (sent: Parameters<typeof inbox.compare>[0]) => {
     told.acks.length = 0
     inbox.compare(sent)
     return told.acks
   }
-  assert.deepEqual(asked({ reports: 1, stdout: 3, stderr: 0 }), [false])
-  assert.deepEqual(asked({ reports: 2, stdout: 3 }), [true])
-  assert.deepEqual(asked({ reports: 1, stdout: 3, stderr: 1 }), [true])
+  assert.deepEqual(requested({ reports: 1, stdout: 3, stderr: 0 }), [false])
+  assert.deepEqual(requested({ reports: 2, stdout: 3 }), [true])
+  assert.deepEqual(requested({ reports: 1, stdout: 3, stderr: 1 }), [true])
 })
 
 test('what the store does not take is dropped, and asked for again later', async () => {

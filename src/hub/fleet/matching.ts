@@ -34,12 +34,12 @@ export const runnerKey = (tenant: string | undefined, id: string): RunnerKey =>
 export function needOf({
   tenant = DEFAULT_TENANT,
   requires,
-  isolation: asked,
+  isolation: requested,
   network,
 }: Pick<AttemptSpec, 'tenant' | 'requires' | 'isolation' | 'network'>): Need {
   // A bot runs in a container of its own.
   if (!takesSlot(requires)) return { tenant, requires }
-  const boxes = kinds([boxFor(asked, network), ...(requires.boxes ?? [])])
+  const boxes = kinds([boxFor(requested, network), ...(requires.boxes ?? [])])
   return { tenant, requires, ...(boxes.length > 0 && { boxes }) }
 }
 
@@ -54,8 +54,8 @@ const kinds = (isolations: readonly (Isolation | undefined)[]): BoxKind[] =>
 export function withGroupBox(spec: AttemptSpec, group: GroupBox): AttemptSpec {
   if (!takesSlot(spec.requires)) return spec
   const { isolation, image } = spec
-  const asked = { isolation, network: permitted(spec.network, group.network), image }
-  return { ...spec, ...strictestAsk(asked, group) }
+  const requestedBox = { isolation, network: permitted(spec.network, group.network), image }
+  return { ...spec, ...strictestAsk(requestedBox, group) }
 }
 
 /**
@@ -165,8 +165,8 @@ export function suits(runner: Candidate, { labels = {}, mode, containers }: Requ
  */
 export function boxesNeeded({ groupBox }: Candidate, { requires, boxes = [] }: Need): readonly BoxKind[] {
   if (groupBox === undefined || !takesSlot(requires)) return boxes
-  const asked = boxes.length === 0 ? [undefined] : boxes
-  return kinds(asked.map((isolation) => strictestAsk({ isolation }, groupBox).isolation))
+  const wantedBoxes = boxes.length === 0 ? [undefined] : boxes
+  return kinds(wantedBoxes.map((isolation) => strictestAsk({ isolation }, groupBox).isolation))
 }
 
 /**

@@ -134,8 +134,8 @@ function whatIsLacking(need: Need, runners: readonly Candidate[]): { none: strin
   }
   left = left.filter((runner) => suits(runner, { mode, labels }))
   if (left.length === 0) {
-    const wanted = Object.entries(labels).map(([name, value]) => `${name}=${value}`)
-    const text = `label${wanted.length > 1 ? 's' : ''} ${wanted.join(', ')}`
+    const labelTexts = Object.entries(labels).map(([name, value]) => `${name}=${value}`)
+    const text = `label${labelTexts.length > 1 ? 's' : ''} ${labelTexts.join(', ')}`
     return { none: `has ${text}`, one: `does not have ${text}` }
   }
   left = left.filter((runner) => suits(runner, { mode, labels, containers }))
@@ -215,12 +215,12 @@ function noRoom(requires: Requirements, willing: readonly Candidate[], which: st
   const reserved = willing.filter((runner) => runner.reserved && hasRoom(runner, requires))
   if (reserved.length > 0)
     return wait('kept', `runner "${reserved[0]!.id}"${which} is kept free for a larger step, which waits longer`)
-  const wanted = [
+  const parts = [
     takesSlot(requires) && 'a slot',
     cpus > 0 && cpusText(cpus),
     memory_bytes > 0 && sizeText(memory_bytes),
   ].filter(Boolean)
-  return wait('room', `${who} ${are} busy: none has ${wanted.join(', ')} free at once`)
+  return wait('room', `${who} ${are} busy: none has ${parts.join(', ')} free at once`)
 }
 
 const wait = (cause: Waiting['cause'], why: string): Waiting => ({ type: 'wait', cause, why })

@@ -288,12 +288,12 @@ function parseRunnerFrame(text: string): RunnerFrame | string {
 
 function needCommonProtocol(oldest: unknown, newest: unknown = oldest): void {
   const numbers = Number.isInteger(oldest) && Number.isInteger(newest)
-  const said = { protocol: oldest as number, newest_protocol: newest as number }
-  if (numbers && commonProtocol(said) !== undefined) return
+  const protocols = { protocol: oldest as number, newest_protocol: newest as number }
+  if (numbers && commonProtocol(protocols) !== undefined) return
   const span = (from: string, to: string) => (from === to ? from : `${from} to ${to}`)
   const here = span(String(OLDEST_PROTOCOL_VERSION), String(PROTOCOL_VERSION))
   const old =
-    numbers && said.protocol > PROTOCOL_VERSION ? 'where the hub is' : 'on the machine of the runner'
+    numbers && protocols.protocol > PROTOCOL_VERSION ? 'where the hub is' : 'on the machine of the runner'
   throw new ErrandError(
     'protocol_mismatch',
     `The runner speaks protocol ${span(nameOf(oldest), nameOf(newest))}, this hub speaks ${here}. Update Errand ${old}.`,

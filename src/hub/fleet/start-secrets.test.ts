@@ -98,8 +98,8 @@ test('which secrets it is given is told before it is sent', async (t) => {
 })
 
 test('values go with the start, and are asked for anew when it is sent again', async (t) => {
-  let asked = 0
-  const hub = await started(t, { reveal: async () => ({ TOKEN: `value ${++asked}` }) })
+  let requests = 0
+  const hub = await started(t, { reveal: async () => ({ TOKEN: `value ${++requests}` }) })
   hub.start()
   await hub.until(() => hub.starts().length === 1)
   assert.deepEqual(hub.starts()[0]!.secrets, { TOKEN: 'value 1' })

@@ -60,10 +60,10 @@ export const openForges =
   ({ secrets, forges, apps, forgeFetch, ...more }: OpenForgesOptions): ForgeOf =>
   async (address, user, options = {}) => {
     const { host, path } = address
-    const said = forges?.forgeOf(host)
-    const hosts = said === undefined ? [] : [said]
+    const configured = forges?.forgeOf(host)
+    const hosts = configured === undefined ? [] : [configured]
     const { outside, timeoutMs = PATIENCE.timeoutMs } = more
-    const patience = { ...PATIENCE, timeoutMs, fetch: forgeFetch?.(said?.api_url) }
+    const patience = { ...PATIENCE, timeoutMs, fetch: forgeFetch?.(configured?.api_url) }
     const { fetch } = patience
     const report = (error?: unknown) => {
       const service = { service: 'forge', address: host, tenant: user.tenant } as const
@@ -76,12 +76,12 @@ export const openForges =
       throw error
     })
     const of = { ...user, repository: path }
-    if (said?.app !== undefined && apps !== undefined) {
+    if (configured?.app !== undefined && apps !== undefined) {
       const keyOf = async (name: string) => (await secrets.valueSeen(of, [name])) ?? noKey(name)
       const tokens = await apps.source({ host, repository: path }, appRights, keyOf)
       return watched(openForge(found, path, { ...patience, tokens }), report)
     }
-    const names = said?.token === undefined ? TOKEN_SECRETS : [said.token]
+    const names = configured?.token === undefined ? TOKEN_SECRETS : [configured.token]
     const server = `https://${host}/${path}`
     const token = await secrets.valueSeen(of, names, server)
     const forge = watched(openForge(found, path, { ...patience, tokens: fixedToken(token) }), report)

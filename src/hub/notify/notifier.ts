@@ -136,14 +136,14 @@ export class Notifier {
   async #readRun(runId: string, events: readonly RunEvent[]): Promise<void> {
     const { store, runs } = this.#options
     const over = events.some(({ type }) => type === 'run.finished')
-    const asked = over ? [] : openQuestions(events)
+    const questions = over ? [] : openQuestions(events)
     for (const question of answeredIn(events)) await store.answered(runId, question)
     if (over) await store.answered(runId)
-    const run = asked.length > 0 || over ? await runs.get(runId) : undefined
+    const run = questions.length > 0 || over ? await runs.get(runId) : undefined
     if (run === undefined) return
     if (over) return await this.#failed(run)
     const notified = new Set<string>()
-    for (const { seq, step, host, question, link, text, expires_at, approvers, time, isApproval } of asked) {
+    for (const { seq, step, host, question, link, text, expires_at, approvers, time, isApproval } of questions) {
       // The instances of a step that ask at once are answered at once.
       if (notified.has(question)) continue
       notified.add(question)

@@ -69,8 +69,8 @@ test('a run goes together with those that it has started and those that go on wi
 test('a task that is over goes as runs do, and what its tries have left not before it', async (t) => {
   const hub = await hubWithRuns(t)
   const ann = await hub.user('ann')
-  const given = { task: { task_id: 'T1', title: 'x', repo_url: 'https://git.example/o/r' } }
-  const { json } = await hub.call('POST', '/api/tasks', ann.token, given)
+  const metadata = { task: { task_id: 'T1', title: 'x', repo_url: 'https://git.example/o/r' } }
+  const { json } = await hub.call('POST', '/api/tasks', ann.token, metadata)
   const { id } = json.tasks[0]
   for await (const _ of hub.tasks.watch(id, 0));
   const tries = async () => (await hub.call('GET', `/api/tasks/${id}`, ann.token)).status
@@ -149,9 +149,9 @@ test('it sweeps by itself, and can be closed twice', async (t) => {
       ...{ created_at: daysAgo(40), expires_at: daysAgo(days) },
     })
   // If it were deleted, the operator's revoked token would be a new one at the hub's next start.
-  const given = { client: 'client-token-of-old' }
-  await storeConfiguredTokens(hub.accounts, given)
-  const { token } = (await hub.accounts.tokenByHash(tokenSha256(given.client)))!
+  const tokens = { client: 'client-token-of-old' }
+  await storeConfiguredTokens(hub.accounts, tokens)
+  const { token } = (await hub.accounts.tokenByHash(tokenSha256(tokens.client)))!
   await hub.accounts.revokeToken(token.id, daysAgo(40))
   const { promise, resolve } = Promise.withResolvers<string>()
   const retention = new Retention({ ...hub, retainMs: DAY_MS, log: (message) => resolve(message) })
@@ -161,7 +161,7 @@ test('it sweeps by itself, and can be closed twice', async (t) => {
   assert.equal(await hub.left(), '')
   const names = async () => (await hub.accounts.tokens()).map(({ name }) => name)
   assert.ok(!(await names()).includes('long') && (await names()).includes('lately'))
-  await storeConfiguredTokens(hub.accounts, given)
+  await storeConfiguredTokens(hub.accounts, tokens)
   assert.notEqual((await hub.accounts.tokenByHash(token.token_sha256))!.token.revoked_at, undefined)
 })
 

@@ -93,8 +93,8 @@ export class EngineLooks {
     const before = this.#failing.get(group)
     const since = before?.silent === silent ? before.since : new Date(beganMs).toISOString()
     const who = service === undefined ? 'It' : `${names[service.service]} at ${service.address}`
-    const said = provisionText(error)
-    const text = silent ? `${who} has not answered since ${since}: ${said}` : said
+    const message = provisionText(error)
+    const text = silent ? `${who} has not answered since ${since}: ${message}` : message
     if (before?.text !== text)
       log(`The runners of group "${group}" cannot be looked at: ${text}`, { level: 'warn' })
     this.#failing.set(group, { since, text, silent })

@@ -231,10 +231,10 @@ test('a run that asks for more than any runner of its group has ends at once, an
       sizes: () => sizes,
     }).map(({ demand, end }) => [demand.run_id, end.reason, end.message])
   assert.deepEqual(demandOf(), [], 'no runner has reported its size')
-  const ends = (run: string, asks: string, have: string) => [
+  const ends = (run: string, request: string, have: string) => [
     run,
     'rejected',
-    `it asks for ${asks}, and the runners of group "builders" have ${have}: ask for less, or use a group with larger runners`,
+    `it asks for ${request}, and the runners of group "builders" have ${have}: ask for less, or use a group with larger runners`,
   ]
   const [two, four] = ['2 cpus and 8 GB of memory', '4 cpus and 2 GB of memory']
   assert.deepEqual(demandOf({ cpus: 2, memoryBytes: 8 * GB }), [

@@ -155,8 +155,8 @@ function whyRemoved(
     if (row.state !== 'wanted' && !areAlike(row.pool, pool))
       return { end: 'unwanted', message: OTHER_SETTINGS }
     if (nowMs <= Date.parse(row.due_at) || row.state === 'wanted') return undefined
-    const heard = row.waits_for === undefined ? '' : ` Last heard of it: ${row.waits_for}`
-    const waits = silence === undefined ? heard : ` ${silence}`
+    const waitsFor = row.waits_for === undefined ? '' : ` Last heard of it: ${row.waits_for}`
+    const waits = silence === undefined ? waitsFor : ` ${silence}`
     return { end: 'late', message: `It was not connected within ${pool.start_seconds} s.${waits}` }
   }
   // The runner first reports what is left of an ended run.

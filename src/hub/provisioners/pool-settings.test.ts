@@ -12,7 +12,7 @@ const pool = (change: Partial<Pool> = {}): Pool => ({
 /** Opens settings next to a file and a store; `again` opens the next process with both. */
 async function settingsOf() {
   const stored = new Map<string, string>()
-  const said: string[] = []
+  const logged: string[] = []
   const place = { file: [pool()] as readonly Pool[], fails: false }
   const again = async () => {
     const settings = new PoolSettings({
@@ -24,12 +24,12 @@ async function settingsOf() {
           stored.set(key, value)
         },
       },
-      log: (text) => void said.push(text),
+      log: (text) => void logged.push(text),
     })
     await settings.recall()
     return settings
   }
-  return { settings: await again(), again, place, said }
+  return { settings: await again(), again, place, said: logged }
 }
 
 test('what an admin changes counts before the file, is told with the word of the file, and outlives the process', async () => {

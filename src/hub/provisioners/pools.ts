@@ -396,8 +396,8 @@ export class Pools {
   /** Asks until the engine says yes or no, or the runner is no longer wanted. Silence does not end a runner. */
   async #ask(entry: TrackedRunner, pool: Pool, need: ProvisionNeed): Promise<void> {
     const { signal } = this.#stop
-    const isWanted = () => entry.row.state === 'asked' && !signal.aborted
-    while (isWanted()) {
+    const isStillRequested = () => entry.row.state === 'asked' && !signal.aborted
+    while (isStillRequested()) {
       const beganMs = Date.now()
       try {
         if (this.#looks.silence(pool.group) === undefined)
@@ -407,7 +407,7 @@ export class Pools {
         await this.#looks.failed(pool, error, beganMs)
       }
       const waits_for = this.#looks.silence(pool.group)
-      if (isWanted() && entry.row.waits_for !== waits_for) {
+      if (isStillRequested() && entry.row.waits_for !== waits_for) {
         this.#move(entry, { waits_for })
         this.changed()
       }

@@ -52,7 +52,7 @@ test('words count where people with write access ask for changes, or name us', (
     [note('1', { ...plain, body: 'Look, @Errand.' }), 'try'],
     [note('1', { ...plain, body: 'ask @errand-team, a@errand, `@errand`' }), 'wait'],
   ]
-  for (const [one, wanted] of cases) assert.equal(decided({ notes: [one] }), wanted, JSON.stringify(one))
+  for (const [one, expected] of cases) assert.equal(decided({ notes: [one] }), expected, JSON.stringify(one))
   const heads = [...state().heads, { sha: 'two', pushedMs: 0 }]
   const follow = { heads, tries: [{ sha: 'one', failure: '' }], notes: ['1'] }
   const pull = { ...seen().pull, headSha: 'two' }

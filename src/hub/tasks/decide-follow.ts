@@ -44,8 +44,8 @@ const CHECKS_MS = 30 * 60_000
 
 /** Returns the checks that count: the required ones, or all if the forge does not say which are required. */
 export function countedChecks(checks: readonly Check[]): Check[] {
-  const says = checks.some(({ isRequired }) => isRequired !== undefined)
-  return checks.filter(({ isRequired }) => !says || isRequired === true)
+  const hasRequired = checks.some(({ isRequired }) => isRequired !== undefined)
+  return checks.filter(({ isRequired }) => !hasRequired || isRequired === true)
 }
 
 /**

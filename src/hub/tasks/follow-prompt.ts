@@ -25,13 +25,13 @@ export const MOST_CHECKS = 20
 export function followPrompt({ checks, notes, logs, fenceId }: FollowPrompt): string {
   const parts: string[] = []
   if (notes.length > 0) {
-    const said = notes.map(({ author, path, line, body }) => {
+    const texts = notes.map(({ author, path, line, body }) => {
       const where = path === undefined ? '' : ` at ${path}${line === undefined ? '' : `:${line}`}`
       return `${author.login}${where}:\n${visible(body).trim().replace(/^/gm, '> ')}`
     })
     parts.push(
       'Reviewers ask for changes of your pull request. Do what they ask for within the task.',
-      fenced('the words of reviewers', cutAtLines(said.join('\n\n'), MOST_NOTES_BYTES), fenceId),
+      fenced('the words of reviewers', cutAtLines(texts.join('\n\n'), MOST_NOTES_BYTES), fenceId),
     )
   }
   if (checks.length > 0) {

@@ -87,7 +87,7 @@ function eventsOf(intent: FollowIntent, state: FollowState, { logs, pull }: Foll
     return [{ type: 'task.follow', action: 'stop', why, message: ends[why] }]
   }
   const { checks, notes } = intent
-  const message = `Try ${state.tries.length + 1} of ${MOST_TRIES} for ${pull.headSha.slice(0, 12)}: ${said(intent)}.`
+  const message = `Try ${state.tries.length + 1} of ${MOST_TRIES} for ${pull.headSha.slice(0, 12)}: ${summary(intent)}.`
   const prompt = followPrompt({ checks, notes, logs, fenceId: `text-${randomText(16)}` })
   return [
     { type: 'task.follow', action: 'try', message, try: intent.for, prompt },
@@ -97,7 +97,7 @@ function eventsOf(intent: FollowIntent, state: FollowState, { logs, pull }: Foll
 
 const MOST_NAMED = 5
 
-function said({ checks, notes }: Extract<FollowIntent, { type: 'try' }>): string {
+function summary({ checks, notes }: Extract<FollowIntent, { type: 'try' }>): string {
   const list = (names: readonly string[]) => {
     const some = [...new Set(names)].map((name) => harmlessLine(name).slice(0, 100))
     const more = some.length > MOST_NAMED ? ` and ${some.length - MOST_NAMED} more` : ''

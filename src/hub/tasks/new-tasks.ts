@@ -9,7 +9,7 @@ import { MOST_FAULTS } from '../../engine/workflow-file/sentences.ts'
 import type { TaskStore } from '../../stores/tasks/task-store.ts'
 
 /** The person who asks, and what that person may see. */
-export interface Asker {
+export interface Requester {
   owner: string
   tenant: string
   /** True if the person sees all tasks of the tenant. */
@@ -42,7 +42,7 @@ export type PlannedTask = { spec: TaskSpec; there?: TaskRecord }
  */
 export async function planTasks(
   store: Pick<TaskStore, 'find' | 'get'>,
-  by: Asker,
+  by: Requester,
   input: NewTasks,
 ): Promise<PlannedTask[]> {
   const { tenant, owner } = by
@@ -140,7 +140,7 @@ export async function planTasks(
   }
 }
 
-export const maySeeTask = (by: Asker, { tenant, owner }: Pick<TaskRecord, 'tenant' | 'owner'>): boolean =>
+export const maySeeTask = (by: Requester, { tenant, owner }: Pick<TaskRecord, 'tenant' | 'owner'>): boolean =>
   tenant === by.tenant && (by.isAdmin || owner === by.owner)
 
 /** Returns the repository of a task. Older systems name it in the task's metadata instead. */
@@ -172,7 +172,7 @@ function credentialsIn(task: Task): Fault[] {
 }
 
 /** Returns a task id that is the same for the same key and position in the file. */
-function madeId({ tenant, owner }: Asker, { key }: NewTasks, index: number): string {
+function madeId({ tenant, owner }: Requester, { key }: NewTasks, index: number): string {
   if (key === undefined) return `t${randomText(12)}`
   return `t${hash('sha256', JSON.stringify([tenant, owner, key, index])).slice(0, 16)}`
 }

@@ -21,11 +21,11 @@ async function world(t: TestContext, flavour: Flavour) {
   })
   const token = standIn.makeToken('errand')
   const store = new MemoryTaskStore()
-  const said: string[] = []
-  const asked: unknown[] = []
+  const messages: string[] = []
+  const requests: unknown[] = []
   const secrets = {
     async valueSeen(of: unknown, names: readonly string[], address?: string) {
-      asked.push([of, names, address])
+      requests.push([of, names, address])
       return token
     },
     refusal: async () => undefined,
@@ -41,7 +41,7 @@ async function world(t: TestContext, flavour: Flavour) {
       forgeOf: openForges({ secrets }),
       changed: () => {},
       pollMs,
-      log: (message) => void said.push(message),
+      log: (message) => void messages.push(message),
     })
     changed = () => watch.look()
     watch.look()
@@ -104,7 +104,7 @@ async function world(t: TestContext, flavour: Flavour) {
       if (event.type === 'task.follow' && ++seen === count) return event
     throw new Error('the log has ended')
   }
-  return { standIn, state, repository, store, start, reviewed, tried, followed, said, asked }
+  return { standIn, state, repository, store, start, reviewed, tried, followed, said: messages, asked: requests }
 }
 
 /** Follows the log of a task until it is over. */

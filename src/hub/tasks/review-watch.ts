@@ -14,7 +14,7 @@ import type { LoadedTask, TaskLogs } from './task-logs.ts'
 /** Opens the forge of a repository with the token of the task's owner. */
 export type ForgeOf = (
   address: RepositoryAddress,
-  asker: { tenant: string; owner: string },
+  requester: { tenant: string; owner: string },
   options?: { signal?: AbortSignal },
 ) => Promise<ReviewForge>
 

@@ -190,7 +190,7 @@ test('a try for what was said of a pull request is made once, with that, whereve
     const made = new TaskLogs(store)
     await made.create([spec], 'ada')
     await made.change(spec.id, () => log)
-    const asked: (string | undefined)[] = []
+    const requested: (string | undefined)[] = []
     for (const commits of [kill, Number.POSITIVE_INFINITY]) {
       const { promise: killed, resolve } = Promise.withResolvers<void>()
       const reviewed = Promise.withResolvers<void>()
@@ -202,7 +202,7 @@ test('a try for what was said of a pull request is made once, with that, whereve
       const conductor = new TaskConductor({
         ...{ logs, engine: runs, retryMs: 1, log: () => {} },
         taskRun: async (_, { feedback, stage }) => {
-          asked.push(`${stage}: ${feedback}`)
+          requested.push(`${stage}: ${feedback}`)
           return { workflow: {} }
         },
       })
@@ -213,7 +213,7 @@ test('a try for what was said of a pull request is made once, with that, whereve
       if (commits === Number.POSITIVE_INFINITY) await closing
     }
     assert.equal(runs.runs.size, 1, `killed after ${kill}`)
-    assert.deepEqual([...new Set(asked)], ['implement: mend it'], `killed after ${kill}`)
+    assert.deepEqual([...new Set(requested)], ['implement: mend it'], `killed after ${kill}`)
     const fold = foldTask(await store.events(spec.id, 0, 1000))
     assert.deepEqual([fold.tries.length, fold.follow.prompt], [2, undefined])
   }

@@ -16,7 +16,7 @@ import { isFollowed } from '../../engine/tasks/following.ts'
 import { readTaskRef } from '../../engine/tasks/task-graph.ts'
 import { mayMove } from '../../engine/tasks/task-moves.ts'
 import { type TaskPage, type TaskQuery, type TaskStore, taskNotFound } from '../../stores/tasks/task-store.ts'
-import { type Asker, type NewTasks, maySeeTask, opensPull, planTasks } from './new-tasks.ts'
+import { type Requester, type NewTasks, maySeeTask, opensPull, planTasks } from './new-tasks.ts'
 import { RegistryOutbox, type RegistryOutboxOptions } from './registry-outbox.ts'
 import { ReviewWatch, type ReviewWatchOptions } from './review-watch.ts'
 import { TaskConductor, type TaskConductorOptions } from './task-conductor.ts'
@@ -45,7 +45,7 @@ export interface TasksOptions extends Omit<TaskConductorOptions, 'logs' | 'engin
 
 /** A task that a request names. */
 interface Named {
-  by: Asker
+  by: Requester
   /** Names it by `task_…`, by `spec/id`, or by an id that only one task has. */
   ref: string
 }
@@ -111,7 +111,7 @@ export class Tasks {
    * Stores all tasks or none. A task that is stored already with the same content is returned as it is. Throws
    * `task_invalid` with every fault, and `task_exists`.
    */
-  async create(by: Asker, input: Omit<NewTasks, 'now'>): Promise<{ tasks: TaskRecord[]; fresh: boolean }> {
+  async create(by: Requester, input: Omit<NewTasks, 'now'>): Promise<{ tasks: TaskRecord[]; fresh: boolean }> {
     const { store, now = Date.now } = this.#options
     for (let again = true; ; again = false) {
       const planned = await planTasks(store, by, { ...input, now: now() })
@@ -134,7 +134,7 @@ export class Tasks {
    * does.
    */
   async createOfIssue(
-    by: Asker,
+    by: Requester,
     { issue, defaults = {} }: Pick<CreateTasks, 'defaults'> & { issue: string },
   ): Promise<{ tasks: TaskRecord[]; fresh: boolean }> {
     const { issueTask } = this.#options
@@ -407,7 +407,7 @@ export class Tasks {
     return await this.#makeUnknown(by, ref, unknown.title)
   }
 
-  async #makeUnknown(by: Asker, ref: string, title: string): Promise<TaskRecord> {
+  async #makeUnknown(by: Requester, ref: string, title: string): Promise<TaskRecord> {
     const { store, now = Date.now } = this.#options
     const { spec_name, own_id } = readTaskRef(ref, 'tasks') as { spec_name: string; own_id: string }
     const parsed = Task.safeParse({ task_id: own_id, spec_name, title: title.slice(0, 256) })

@@ -139,11 +139,11 @@ test('what breaks off is fetched again from its beginning, into the same file', 
       })(),
     )
   const { dir, keeper, attempt } = place(t, { get })
-  const said: string[] = []
-  const asking = { signal: attempt.signal, waiting: (why: string) => void said.push(why) }
+  const messages: string[] = []
+  const asking = { signal: attempt.signal, waiting: (why: string) => void messages.push(why) }
   await keeper.fetch('run_1', '1.1', join(dir, 'it'), asking)
   assert.equal(readFileSync(join(dir, 'it'), 'utf8'), 'whole')
-  assert.deepEqual([tries, said], [3, ['It broke off. It is asked again.']])
+  assert.deepEqual([tries, messages], [3, ['It broke off. It is asked again.']])
 })
 
 test('globs that lead out, and a workspace that is gone, are told and nothing else', async (t) => {

@@ -51,11 +51,11 @@ async function otherRunner(here: Place, specs: AttemptSpec[], from: 'recovered' 
   const args = ['--input-type=module', '-e', RUNNER, here.path, JSON.stringify(specs)]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   const exited = once(child, 'exit')
-  let said = ''
+  let output = ''
   child.stdout.on('data', (chunk) => {
-    said += chunk
+    output += chunk
   })
-  await until(() => said.split(from).length > (from === 'started' ? specs.length : 1), 'the other runner')
+  await until(() => output.split(from).length > (from === 'started' ? specs.length : 1), 'the other runner')
   return async () => {
     child.kill('SIGKILL')
     await exited

@@ -8,7 +8,7 @@ import { LimitKeeper } from '../limits/limit-keeper.ts'
 import type { Scope } from '../limits/scope.ts'
 import type { NamedSecret } from '../masking/masker.ts'
 import type { Action, HeldAttempt, InlineContext } from '../ports.ts'
-import { asksForBox, type Box } from '../sandbox/box.ts'
+import { needsBox, type Box } from '../sandbox/box.ts'
 import type { Boxes } from '../sandbox/boxes.ts'
 import type { AttemptSecrets } from '../secrets/attempt-secrets.ts'
 import { MachineSecrets } from '../secrets/machine-secrets.ts'
@@ -257,14 +257,14 @@ export class AttemptTable {
   /** Returns the restrictions for an action in this process that must not use more than a box would allow. */
   #apart(spec: AttemptSpec): InlineContext['apart'] {
     if (this.boxes) return this.boxes.apart(spec)
-    return asksForBox(spec.isolation) ? { network: spec.network ?? 'all' } : undefined
+    return needsBox(spec.isolation) ? { network: spec.network ?? 'all' } : undefined
   }
 
   /** Chooses the box for an attempt. Throws if the step requires more than this machine can provide. */
   #boxFacts(spec: AttemptSpec, { kind }: DriverKind): AttemptFacts['box'] {
     if (kind === 'bot') return undefined
     if (this.boxes) return this.boxes.facts(spec, kind ?? 'process')
-    if (!asksForBox(spec.isolation)) return undefined
+    if (!needsBox(spec.isolation)) return undefined
     throw new ErrandError('unavailable', `This machine has no ${spec.isolation} for the attempt.`)
   }
 

@@ -35,7 +35,7 @@ export class OutputValues {
     }
   }
 
-  wants(from: Source['from']): boolean {
+  needs(from: Source['from']): boolean {
     return this.#sources.some(([, source]) => source.from === from)
   }
 

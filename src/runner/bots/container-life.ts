@@ -86,9 +86,9 @@ export class ContainerLife {
     this.#made = { engine, id }
     this.#watchVolumes(engine, id)
     if (halt.aborted) this.#stop()
-    const asked = { engine, id, patiently: this.#patiently, leave }
-    const log = new ContainerLog({ ...asked, log: botLog })
-    const restarts = new ContainerRestarts({ ...asked, plan, limits, record, presence, report: tell, halt })
+    const options = { engine, id, patiently: this.#patiently, leave }
+    const log = new ContainerLog({ ...options, log: botLog })
+    const restarts = new ContainerRestarts({ ...options, plan, limits, record, presence, report: tell, halt })
     for (let seenAtMs = Date.now(); ; ) {
       const state = await this.#patiently(() => engine.state(id))
       if (state.type === 'gone') return { type: 'lost', why: 'Its container was removed by someone else.' }

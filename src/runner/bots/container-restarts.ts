@@ -118,7 +118,7 @@ export class ContainerRestarts {
     if (!isUnseen) {
       if (!seen.has('signaled')) return 'itself'
       const isYounger = knownFromMs < startedAtMs && !seen.has('start')
-      if (isYounger && !presence.heardSignal(id, startedAtMs)) return 'engine'
+      if (isYounger && !presence.receivedSignal(id, startedAtMs)) return 'engine'
       // It may be stopping at the moment.
       return await engine.ping(ANSWERS_WITHIN_MS).then(
         () => 'someone',
@@ -126,7 +126,7 @@ export class ContainerRestarts {
       )
     }
     if (isBoot) return 'machine'
-    if (presence.heardSignal(id, startedAtMs)) return 'engine'
+    if (presence.receivedSignal(id, startedAtMs)) return 'engine'
     const isBySignal = exitCode === TERMINATED || exitCode === KILLED || exitCode === NOT_KNOWN
     if (presence.hasListenedAt(finishedAtMs)) return isBySignal ? 'engine' : 'itself_unseen'
     return isBySignal || exitCode === 0 ? 'engine' : 'itself_unseen'

@@ -33,9 +33,9 @@ test('connections to the engine that break leave the bot as it is, and its log w
   for (const line of [100, 600, 1100]) {
     await until(async () => (await textOf(attempt)).includes(`line ${line}\n`))
     cable.pull()
-    const asked = cable.refused
+    const refusedBefore = cable.refused
     // It is asked again, and found away.
-    await until(() => cable.refused > asked)
+    await until(() => cable.refused > refusedBefore)
     cable.plug()
   }
   const expected = Array.from({ length: LINES }, (_, i) => `line ${i}\n`).join('')

@@ -159,8 +159,8 @@ class ChangeExport {
     const { max_bytes } = this.#args
     try {
       await this.#repository.takePack(file, max_bytes)
-      const said = await this.#repository.text(['rev-parse', `${all}^{tree}`, `${all}^@`])
-      if (said !== `${tree}\n${head}`)
+      const output = await this.#repository.text(['rev-parse', `${all}^{tree}`, `${all}^@`])
+      if (output !== `${tree}\n${head}`)
         throw new StepFailure('unsafe_change', 'The pack does not hold what it was said to hold.')
     } catch (error) {
       if (!(error instanceof GitFailure)) throw error

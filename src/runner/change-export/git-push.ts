@@ -152,9 +152,9 @@ async function push(
     ...[`--force-with-lease=${ref}:${now}`, '--', remote.url, `${tip}:${ref}`],
   ]
   const options = { folder, config, env, credential, signal, maxFileBytes: MAX_FILE_BYTES }
-  const said: string[] = []
+  const remoteLines: string[] = []
   const progress = (line: string) => {
-    said.push(line)
+    remoteLines.push(line)
     if (line.startsWith('remote: ')) tell(line)
   }
   // Git reports the result for the branch on its standard output.

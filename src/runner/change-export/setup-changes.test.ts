@@ -60,9 +60,9 @@ test('what setup leaves is not committed; what the agent changed is', { skip }, 
   await here.done(here.prepare, values)
   await here.agent('echo mine > mine; echo more >> gen/b; grep -q "^DB=postgres" .env')
   const { TIP_SHA: tip } = await here.exportChange()
-  const said = await here.pushed(tip!)
+  const output = await here.pushed(tip!)
   assert.equal(here.names(), 'gen/b\nmine')
-  assert.ok(!said.includes('Tr0ub4dor'))
+  assert.ok(!output.includes('Tr0ub4dor'))
   for (const [name, bytes] of here.kept) {
     if (name.endsWith('.pack')) continue
     assert.ok(!bytes.includes('Tr0ub4dor'), name)
@@ -83,10 +83,10 @@ test('commits of an agent that takes all there is are without it, and its words 
     `git commit -qam "What was there"; echo a > a; ${commit} First; echo b > b; ${commit} Second`,
   )
   const { TIP_SHA: tip } = await here.exportChange()
-  const said = await here.pushed(tip!)
+  const output = await here.pushed(tip!)
   assert.deepEqual(here.subjects(`${here.start}..${branch}`), ['Second', 'First'])
   assert.equal(here.names(), 'a\nb')
-  assert.ok(!said.includes('Tr0ub4dor') && !said.includes('.env'))
+  assert.ok(!output.includes('Tr0ub4dor') && !output.includes('.env'))
 })
 
 for (const [what, shell, place] of [

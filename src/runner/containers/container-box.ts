@@ -65,10 +65,10 @@ export class ContainerBox implements Box {
     this.#report = report
   }
 
-  async prepare(asked?: EndpointRequest): Promise<void> {
+  async prepare(requested?: EndpointRequest): Promise<void> {
     const { containers, folder, image, endpoint } = this.#options
     mkdirSync(folder, { recursive: true, mode: 0o700 })
-    const opened = endpoint?.prepare(asked)
+    const opened = endpoint?.prepare(requested)
     opened?.catch(() => undefined)
     try {
       this.#image = await containers.image(image, this.#report)

@@ -194,8 +194,8 @@ export class Containers {
         { hint: 'Use an engine of this machine: leave out DOCKER_HOST, or set it to unix:///…/docker.sock.' },
       )
     const within = { signal: AbortSignal.timeout(ANSWERS_WITHIN_MS) }
-    const asked = docker.ask<DockerInfo>('GET', '/info', within)
-    const { ID, OSType, NCPU, SecurityOptions = [] } = await this.#withDockerErrors('tell of itself', asked)
+    const request = docker.ask<DockerInfo>('GET', '/info', within)
+    const { ID, OSType, NCPU, SecurityOptions = [] } = await this.#withDockerErrors('tell of itself', request)
     const version = docker.ask<{ Arch: string }>('GET', '/version', within)
     const { Arch } = await this.#withDockerErrors('tell its version', version)
     if (OSType !== 'linux')

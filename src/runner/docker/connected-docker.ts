@@ -114,15 +114,15 @@ class ConnectedDocker implements DockerEngine {
   }
 
   history(id: string, since: string): Promise<ContainerHistory> {
-    const asked = containerHistory(this.#docker, id, Date.parse(since))
-    return this.#learned(`look up what has ended the container ${id}`, asked)
+    const request = containerHistory(this.#docker, id, Date.parse(since))
+    return this.#learned(`look up what has ended the container ${id}`, request)
   }
 
   wasOutOfMemory(id: string, since: string): Promise<boolean> {
     const from = Math.floor(Date.parse(since) / 1000)
     const until = Math.ceil(Date.now() / 1000) + LATE_SECONDS
-    const asked = { since: from, until, filters: { container: [id], event: ['oom'] } }
-    return this.#learned(`look up what has ended the container ${id}`, hadEvent(this.#docker, asked))
+    const request = { since: from, until, filters: { container: [id], event: ['oom'] } }
+    return this.#learned(`look up what has ended the container ${id}`, hadEvent(this.#docker, request))
   }
 
   async *events(
@@ -147,8 +147,8 @@ class ConnectedDocker implements DockerEngine {
   }
 
   async use(id: string): Promise<ContainerUse | undefined> {
-    const asked = containerUse(this.#docker, id)
-    return await this.#learned(`look up what the container ${id} uses`, asked)
+    const request = containerUse(this.#docker, id)
+    return await this.#learned(`look up what the container ${id} uses`, request)
   }
 
   async wait(id: string, signal: AbortSignal): Promise<ContainerState> {
@@ -198,8 +198,8 @@ class ConnectedDocker implements DockerEngine {
 
   async containers(labels: Partial<OwnLabels>): Promise<FoundContainer[]> {
     const query = { all: true, filters: { label: labelFilter(labels) } }
-    const asked = this.#docker.ask<ListedContainer[]>('GET', '/containers/json', { query })
-    const listed = await this.#withDockerErrors('list containers', asked)
+    const request = this.#docker.ask<ListedContainer[]>('GET', '/containers/json', { query })
+    const listed = await this.#withDockerErrors('list containers', request)
     const found = listed.map(async ({ Id, Names, Labels, Created }) => ({
       id: Id,
       name: Names[0]!.replace(/^\//, ''),

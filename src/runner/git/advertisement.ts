@@ -104,9 +104,9 @@ export function findRef(
   { refs, defaultBranch }: Advertisement,
   ref: string | undefined,
 ): { name: string; sha: string } | undefined {
-  const wanted = ref ?? defaultBranch
-  if (wanted === undefined) return undefined
-  for (const name of [wanted, `refs/heads/${wanted}`, `refs/tags/${wanted}`]) {
+  const branch = ref ?? defaultBranch
+  if (branch === undefined) return undefined
+  for (const name of [branch, `refs/heads/${branch}`, `refs/tags/${branch}`]) {
     const sha = refs.get(name)
     if (sha !== undefined) return { name, sha }
   }

@@ -37,14 +37,14 @@ const options: GitOptions = {
 }
 
 /** Returns the answer of `git credential fill` for an address. */
-const asked = (address: string) => {
+const answerTo = (address: string) => {
   const { protocol, host, pathname } = new URL(address)
   const input = `protocol=${protocol.slice(0, -1)}\nhost=${host}\npath=${pathname.slice(1)}\n\n`
   return git(['credential', 'fill'], { ...options, input }, text)
 }
 
 test('git is given the password for its own address and no other, which is told', async () => {
-  assert.match(await asked(url.href), new RegExp(`username=me\npassword=${password}\n`))
+  assert.match(await answerTo(url.href), new RegExp(`username=me\npassword=${password}\n`))
   assert.deepEqual(reported, [])
   const other = new URL(url)
   other.port = String(host.port === 1 ? 2 : host.port - 1)
@@ -57,7 +57,7 @@ test('git is given the password for its own address and no other, which is told'
     `${host.origin()}/`,
   ]) {
     reported.length = 0
-    await assert.rejects(asked(wrong), /git says/)
+    await assert.rejects(answerTo(wrong), /git says/)
     assert.match(reported.join('\n'), /Git asked for credentials of .*, which are not those of the repository/)
   }
 })
@@ -71,8 +71,8 @@ test('a private repository answers, and the password is in no argument, variable
         for (const file of ['cmdline', 'environ']) seen.push(readFileSync(`/proc/${pid}/${file}`, 'latin1'))
     return check(path, response, request)
   }
-  const said = await git(['ls-remote', url.href], options, text)
-  assert.match(said, /refs\/heads\/main/)
+  const output = await git(['ls-remote', url.href], options, text)
+  assert.match(output, /refs\/heads\/main/)
   assert.equal(seen.length > 0, true)
   const forms = [password, Buffer.from(`me:${password}`).toString('base64')]
   for (const form of forms)
@@ -87,12 +87,12 @@ test('a private repository answers, and the password is in no argument, variable
 })
 
 test('a password that the server does not take is not offered twice', async () => {
-  let asked = 0
+  let requests = 0
   host.intercept = (_path, response) => {
-    asked++
+    requests++
     response.writeHead(401, { 'www-authenticate': 'Basic realm="git"' }).end()
     return true
   }
   await assert.rejects(git(['ls-remote', url.href], options, text), /Authentication failed/)
-  assert.equal(asked, 2)
+  assert.equal(requests, 2)
 })

@@ -44,9 +44,9 @@ export function answerCredentials(
       if (question.length > MAX_QUESTION_LINES) socket.destroy()
       return
     }
-    const asked = Object.fromEntries(question.map((each) => each.split(/=(.*)/s).slice(0, 2)))
+    const fields = Object.fromEntries(question.map((each) => each.split(/=(.*)/s).slice(0, 2)))
     question = []
-    const isRight = isFor(asked, credential.url)
+    const isRight = isFor(fields, credential.url)
     const answer =
       isRight && !isAnswered
         ? [`username=${credential.username}`, `password=${credential.password}`]
@@ -54,7 +54,7 @@ export function answerCredentials(
     if (isRight) isAnswered = true
     else
       report(
-        `Git asked for credentials of ${shown(asked)}, which are not those of the repository: it got none.`,
+        `Git asked for credentials of ${shown(fields)}, which are not those of the repository: it got none.`,
       )
     socket.write(`${answer.join('\n')}\n\n`)
   })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { GitRefused, reasonOfWords, withRetries } from './git-words.ts'
 
-const said: readonly [string, string | undefined][] = [
+const cases: readonly [string, string | undefined][] = [
   ["fatal: Authentication failed for 'https://h/o/r.git/'", 'repo_auth'],
   ["fatal: could not read Username for 'https://h': terminal prompts disabled", 'repo_auth'],
   ['git@github.com: Permission denied (publickey).', 'repo_auth'],
@@ -34,7 +34,7 @@ const said: readonly [string, string | undefined][] = [
 ]
 
 test('the words of git and of servers are told apart by their reason', () => {
-  for (const [words, reason] of said) assert.equal(reasonOfWords(words.split('\n')), reason, words)
+  for (const [words, reason] of cases) assert.equal(reasonOfWords(words.split('\n')), reason, words)
 })
 
 test('a server that cannot be reached is asked again, later each time, and nothing else is', async () => {

@@ -112,9 +112,9 @@ export function refusalOf(error: unknown, what: string, otherwise: GitReason = '
     return full ? new GitRefused('disk_full', `${what}: no space is left.`, { hint: hints.disk_full }) : error
   }
   const reason = reasonOfWords(error.lines) ?? otherwise
-  const said = error.said === '' ? `git ended with ${error.end}` : error.said
+  const output = error.said === '' ? `git ended with ${error.end}` : error.said
   // Its last message only describes a consequence.
-  const last = reason === 'disk_full' ? 'no space is left.' : said
+  const last = reason === 'disk_full' ? 'no space is left.' : output
   return new GitRefused(reason, `${what}: ${last}`, { hint: hints[reason], cause: error })
 }
 

@@ -73,8 +73,8 @@ export async function openRemote(ask: RemoteAsk, context: RemoteContext): Promis
     const access = place.kind === 'ssh' ? await sshAccess(place, context.policy) : fileAccess
     const program = ask.service === 'git-receive-pack' ? ['--upload-pack=git-receive-pack'] : []
     const options = { ...access, ...plain(context), maxFileBytes: 1024 ** 2 }
-    const said = await git(['ls-remote', '--symref', ...program, '--', place.url], options, text)
-    return { url: place.url, identity: place.identity, access, advertisement: readLsRemote(said) }
+    const output = await git(['ls-remote', '--symref', ...program, '--', place.url], options, text)
+    return { url: place.url, identity: place.identity, access, advertisement: readLsRemote(output) }
   } catch (error) {
     context.signal.throwIfAborted()
     throw refusalOf(
@@ -174,8 +174,8 @@ async function overHttp(
   const { allow, variable, lookup, caFile, silenceMs } = policy
   const ca = caFile === undefined ? undefined : await readFile(caFile, 'utf8')
   const authorization = token === undefined ? undefined : basicAuthorization({ username, password: token })
-  const asked = { allow, variable, lookup, signal, ca, authorization, service, refs: true, silenceMs }
-  const server = await gitServer(url, asked).catch((error: unknown) => {
+  const request = { allow, variable, lookup, signal, ca, authorization, service, refs: true, silenceMs }
+  const server = await gitServer(url, request).catch((error: unknown) => {
     throw hinted(refused(error), service, new URL(url).host)
   })
   return {

@@ -311,7 +311,7 @@ export class HubConnection {
     const attempts = this.#tracked!.progress().map(({ held, sent }) => ({
       ...{ attempt_id: held.spec.attempt_id, epoch: held.epoch },
       ...(sent && { sent }),
-      ...this.#options.holdings.heard(held),
+      ...this.#options.holdings.received(held),
     }))
     if (attempts.length > 0) this.#send({ type: 'progress', attempts })
   }

@@ -260,7 +260,7 @@ test('a runner that is refused for good while a step still runs on it goes on, a
   assert.ok(logged.some((line) => /refused runner "r1": No\./.test(line)))
 })
 
-for (const [what, answer, says] of [
+for (const [what, answer, pattern] of [
   [
     'that says so',
     { type: 'refused', code: 'protocol_mismatch', message: 'Update Errand where the hub is.', retry: false },
@@ -295,7 +295,7 @@ for (const [what, answer, says] of [
     while (!link!.connected) await new Promise((resolve) => setTimeout(resolve, 5))
     assert.deepEqual(released, [])
     assert.ok(
-      logged.some((line) => says.test(line)),
+      logged.some((line) => pattern.test(line)),
       logged.join('\n'),
     )
   })
@@ -384,12 +384,12 @@ test('what a box tells of the network goes to an older hub in words that it know
   const answer = { state: 'continue', attempt_id: spec.attempt_id, epoch: 1, reports: 1, streams: {} }
   const receivedBy = async (hub: object) => {
     const { ws } = await nextLink()
-    const heard: { n: number; report: AttemptReport }[] = []
-    ws.on('message', (data) => heard.push(JSON.parse(String(data))))
+    const received: { n: number; report: AttemptReport }[] = []
+    ws.on('message', (data) => received.push(JSON.parse(String(data))))
     ws.send(JSON.stringify({ ...JSON.parse(welcome), attempts: [answer], ...hub }))
-    while (heard.length < 2) await once(ws, 'message')
+    while (received.length < 2) await once(ws, 'message')
     ws.terminate()
-    return heard.map(({ n, report }) => [n, report])
+    return received.map(({ n, report }) => [n, report])
   }
   assert.deepEqual(await receivedBy({}), [
     [2, { type: 'phase', phase: 'network', message: 'x.org:443 was refused 3 times: not allowed' }],
@@ -443,14 +443,14 @@ test('what it cannot start it rejects, and with it all else while it drains', as
   run()
   const { ws } = await nextLink()
   ws.send(welcome)
-  const heard: Record<string, unknown>[] = []
-  ws.on('message', (data) => heard.push(JSON.parse(String(data))))
+  const received: Record<string, unknown>[] = []
+  ws.on('message', (data) => received.push(JSON.parse(String(data))))
   ws.send(JSON.stringify({ type: 'start', epoch: 1, spec }))
   await once(ws, 'message')
   link!.drain()
   ws.send(JSON.stringify({ type: 'start', epoch: 2, spec }))
-  while (heard.length < 3) await once(ws, 'message')
-  const messages = heard.map(({ type, epoch, message }) => [type, epoch, message])
+  while (received.length < 3) await once(ws, 'message')
+  const messages = received.map(({ type, epoch, message }) => [type, epoch, message])
   assert.ok(messages.some(([type]) => type === 'draining'))
   assert.deepEqual(messages.filter(([type]) => type === 'rejected').sort(), [
     ['rejected', 1, 'nothing is started here'],

@@ -69,7 +69,7 @@ export class HubLink {
   #draining = false
   readonly #slowly = new Backoff(SLOW_RETRY)
   readonly #leftAside = new Set<string>()
-  #lastSaid = ''
+  #lastMessage = ''
 
   constructor(options: HubLinkOptions) {
     this.#options = options
@@ -228,8 +228,8 @@ export class HubLink {
 
   /** Logs a message, but not the same one at every try. */
   #say(message: string): void {
-    if (message === this.#lastSaid) return
-    this.#lastSaid = message
+    if (message === this.#lastMessage) return
+    this.#lastMessage = message
     this.#options.log(message)
   }
 }

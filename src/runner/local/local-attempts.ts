@@ -18,7 +18,7 @@ import { AttemptJournal } from '../attempts/journal.ts'
 import { launchOf, passedOn, processEnvironment } from '../attempts/launch.ts'
 import type { Ending } from '../attempts/verdict.ts'
 import type { Action, ActionRegistry, ProcessPlan } from '../ports.ts'
-import { asksForBox, type Box } from '../sandbox/box.ts'
+import { needsBox, type Box } from '../sandbox/box.ts'
 import type { Boxes, BoxFacts } from '../sandbox/boxes.ts'
 import type { AttemptSecrets } from '../secrets/attempt-secrets.ts'
 import type { MachineSecrets } from '../secrets/machine-secrets.ts'
@@ -98,12 +98,12 @@ export class LocalAttempts {
   #make(order: LocalOrder, action: Action, secrets?: AttemptSecrets): Attempt | Promise<Attempt> {
     switch (action.kind) {
       case 'process':
-        return this.#asksForBox(order.spec)
+        return this.#needsBox(order.spec)
           ? this.#boxed(order, action, secrets)
           : this.#process(order, action, secrets)
       case 'inline': {
         const { boxes } = this.#options
-        return this.#asksForBox(order.spec) && boxes
+        return this.#needsBox(order.spec) && boxes
           ? boxes().then(
               (found) => this.#inline(order, action, secrets, found.apart(order.spec)),
               (error) => this.#refused(order, failure(error), secrets),
@@ -140,11 +140,11 @@ export class LocalAttempts {
 
   /** Returns what `Boxes.apart` returns, for a machine without boxes. */
   #apart(spec: AttemptSpec): ReturnType<Boxes['apart']> {
-    return this.#asksForBox(spec) ? { network: permitted(spec.network, undefined) ?? 'all' } : undefined
+    return this.#needsBox(spec) ? { network: permitted(spec.network, undefined) ?? 'all' } : undefined
   }
 
-  #asksForBox({ isolation }: AttemptSpec): boolean {
-    return asksForBox(isolation) || !['auto', 'none'].includes(this.#least)
+  #needsBox({ isolation }: AttemptSpec): boolean {
+    return needsBox(isolation) || !['auto', 'none'].includes(this.#least)
   }
 
   /** Makes the attempt in a box if it needs one. */

@@ -140,12 +140,12 @@ test('the start of a command is told in the turn in which it starts, so that it 
 })
 
 test('an attempt that is canceled while its secrets are fetched never begins', async (t) => {
-  const asked = Promise.withResolvers<Record<string, string>>()
-  const { run, host, start } = hostIn(t, { secrets: { reveal: () => asked.promise } })
+  const revealed = Promise.withResolvers<Record<string, string>>()
+  const { run, host, start } = hostIn(t, { secrets: { reveal: () => revealed.promise } })
   const spec = command('echo no', { secrets: { A: fromHub('A') } })
   const sink = start(spec)
   host.cancel(spec.attempt_id, 'canceled')
-  asked.resolve({ A: 'a-value' })
+  revealed.resolve({ A: 'a-value' })
   await until(() => sink.end !== undefined)
   assert.deepEqual([sink.end!.outcome, sink.text()], ['canceled', ''])
   assert.equal((await run(command('true'))).end!.outcome, 'success')

@@ -27,7 +27,7 @@ function opened(t: TestContext, work: () => { attempts: HeldAttempt[]; runs: str
   mkdirSync(folder)
   t.after(() => rmSync(join(folder, '..'), { recursive: true, force: true }))
   const away = { ms: undefined as number | undefined }
-  const said: string[] = []
+  const messages: string[] = []
   let ends = 0
   let looks = 0
   const own = new OwnEnd({
@@ -40,7 +40,7 @@ function opened(t: TestContext, work: () => { attempts: HeldAttempt[]; runs: str
       },
     },
     work,
-    log: (message) => void said.push(message),
+    log: (message) => void messages.push(message),
     end: () => void ends++,
   })
   t.after(() => own.close())
@@ -48,7 +48,7 @@ function opened(t: TestContext, work: () => { attempts: HeldAttempt[]; runs: str
     const before = looks
     await eventually('some looks', () => looks > before + 3)
   }
-  return { own, folder, away, said, looked, ends: () => ends }
+  return { own, folder, away, said: messages, looked, ends: () => ends }
 }
 
 test('one without work ends a minute after its hub has given it up, and not before', async (t) => {

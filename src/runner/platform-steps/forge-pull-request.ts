@@ -82,8 +82,8 @@ async function carriedOut(
   const { head, base, title, body, labels, reviewers, sha } = args
   context.phase('pull_request', `${head} → ${base} at ${forge.host}`)
   const how = { isDraft: args.draft, asksAgain: args.ask_again }
-  const asked = { head, base, title, body, labels, reviewers, ...how }
-  const { pull, outcome, notices } = await ensurePull(forge, asked, { signal, headSha: sha })
+  const input = { head, base, title, body, labels, reviewers, ...how }
+  const { pull, outcome, notices } = await ensurePull(forge, input, { signal, headSha: sha })
   // Reported before anything else may fail.
   const { number, state, isDraft, webUrl: url } = pull
   context.report({ type: 'pull_request', pull_request: { url, number, state, draft: isDraft, head } })

@@ -92,11 +92,11 @@ test('a step keeps what it makes before it goes on, and takes what the run has k
 
 test('a step that waits for its hub says so once; one whose hub stays away is lost', { skip }, async () => {
   using here = boxPlace()
-  let asks = 0
+  let requests = 0
   const retry = new HubRetry()
   retry.linked(50)
   const away = async () => {
-    asks++
+    requests++
     throw new HubAway('The hub does not answer.')
   }
   const artifacts = new ArtifactKeeper({ put: away, get: away, retry })
@@ -111,9 +111,9 @@ test('a step that waits for its hub says so once; one whose hub stays away is lo
     [end.outcome, end.reason, end.message],
     ['interrupted', 'lost', 'The hub does not answer.'],
   )
-  assert.ok(asks > 1)
-  const said = attempt.reports.flatMap((report) => (report.type === 'phase' ? [report.message] : []))
-  assert.deepEqual(said, ['The hub does not answer. It is asked again.'])
+  assert.ok(requests > 1)
+  const phases = attempt.reports.flatMap((report) => (report.type === 'phase' ? [report.message] : []))
+  assert.deepEqual(phases, ['The hub does not answer. It is asked again.'])
   await attempts.close()
 })
 

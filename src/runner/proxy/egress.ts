@@ -201,7 +201,7 @@ export class Egress {
     upstream: Socket,
   ): void {
     const chunked = request.headers['transfer-encoding'] !== undefined
-    const asked = requestTo({
+    const connect = requestTo({
       createConnection: () => upstream,
       method: request.method,
       path,
@@ -217,12 +217,12 @@ export class Egress {
       else this.#refuse(response, target, new Unreachable(`${target.host} broke off: ${error.message}.`))
       upstream.destroy()
     }
-    asked.on('error', failed)
-    asked.on('upgrade', (_answer, socket) => {
+    connect.on('error', failed)
+    connect.on('upgrade', (_answer, socket) => {
       socket.destroy()
       failed(new Error('it changes the protocol, which was not asked for'))
     })
-    asked.on('response', (answer) => {
+    connect.on('response', (answer) => {
       answer.on('error', failed)
       answer.on('aborted', () => failed(new Error('its answer was cut')))
       try {
@@ -234,8 +234,8 @@ export class Egress {
       }
     })
     response.on('close', () => upstream.destroy())
-    if (chunked || request.headers['content-length'] !== undefined) request.pipe(asked)
-    else asked.end()
+    if (chunked || request.headers['content-length'] !== undefined) request.pipe(connect)
+    else connect.end()
   }
 
   #allowed(target: Target): Allowance {
@@ -279,10 +279,10 @@ export class Egress {
   }
 
   /** Connects, unless the client leaves first. */
-  #dial(target: Target, addresses: readonly string[], asker: Duplex | ServerResponse): Promise<Socket> {
+  #dial(target: Target, addresses: readonly string[], client: Duplex | ServerResponse): Promise<Socket> {
     const { dial = dialAny, log, connectMs = CONNECT_MS } = this.#options
     return new Promise((resolve, reject) => {
-      if (asker.destroyed) return reject(new Unreachable('It is gone.'))
+      if (client.destroyed) return reject(new Unreachable('It is gone.'))
       const upstream = dial(addresses, target.port)
       this.#hold(upstream)
       const end = (error: Error) => {
@@ -292,13 +292,13 @@ export class Egress {
       }
       const timer = setTimeout(() => end(new Unreachable(`${target.host} does not answer.`, 504)), connectMs)
       const gone = () => end(new Unreachable('It is gone.'))
-      asker.once('close', gone)
+      client.once('close', gone)
       upstream.once('error', (error) =>
         end(new Unreachable(`${target.host} cannot be reached: ${error.message}.`)),
       )
       upstream.once('connect', () => {
         clearTimeout(timer)
-        asker.off('close', gone)
+        client.off('close', gone)
         upstream.setKeepAlive(true, KEEP_ALIVE_MS).setNoDelay(true)
         log.count(target.host, upstream)
         // The users of this socket learn of the error in other ways; without a listener it would end this process.
@@ -348,10 +348,10 @@ export class Egress {
 const ESTABLISHED = 'HTTP/1.1 200 Connection established\r\n\r\n'
 
 /** Ties two connections together: a broken one ends the other, but a half-closed one may still receive. */
-function joinEnds(upstream: Socket, asker: Duplex): void {
-  upstream.on('error', () => asker.destroy())
-  upstream.once('close', (cut) => cut && asker.destroy())
-  asker.once('close', () => {
+function joinEnds(upstream: Socket, client: Duplex): void {
+  upstream.on('error', () => client.destroy())
+  upstream.once('close', (cut) => cut && client.destroy())
+  client.once('close', () => {
     // Data sent before is still passed on, unless nobody takes it.
     if (upstream.writableEnded) upstream.setTimeout(KEEP_ALIVE_MS, () => upstream.destroy()).destroySoon()
     else upstream.destroy()

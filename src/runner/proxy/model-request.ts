@@ -110,7 +110,7 @@ const READ = [
   ...['tools', 'tool_choice', 'messages', 'system', 'input', 'mcp_servers', 'web_search_options', 'plugins'],
 ]
 
-export interface AskedModel {
+export interface RequestedModel {
   json: JsonBody
   model: string | undefined
   /** Limit of tokens that it lets the model write. */
@@ -119,13 +119,13 @@ export interface AskedModel {
   edits: Edit[]
 }
 
-export function readAsked(
+export function readRequestedModel(
   bytes: Buffer,
   { headers }: IncomingMessage,
   rule: ModelRule,
   { api }: Route,
   network: Network,
-): AskedModel | Refusal {
+): RequestedModel | Refusal {
   const bad = (message: string): Refusal => ({ status: 400, message: `Errand's proxy: ${message}.` })
   if ((headers['content-encoding'] ?? 'identity') !== 'identity') return bad('a body must not be compressed')
   const json = JsonBody.read(bytes)
@@ -244,7 +244,7 @@ function withinNetwork({ value }: JsonBody, network: Network): { edits: Edit[] }
     (tools.length > 0 && allowed.length === 0 ? String(tools[0]!.type).slice(0, 50) : undefined) ??
     (SEARCHING.test(String(value.model)) ? String(value.model) : undefined) ??
     (isRecord(value.tool_choice) && reaches(value.tool_choice) ? 'tool_choice' : undefined) ??
-    (asksForAddress(value) ? 'the address of a file or picture' : undefined)
+    (requestsAddress(value) ? 'the address of a file or picture' : undefined)
   if (what !== undefined)
     return {
       status: NOT_AGAIN,
@@ -274,7 +274,7 @@ const reaches = (tool: Json): boolean =>
 
 const ADDRESS = /^\s*https?:/i
 /** Reports whether the conversation contains an address that the service would fetch. */
-function asksForAddress({ system, messages, input }: Json): boolean {
+function requestsAddress({ system, messages, input }: Json): boolean {
   const named = (part: Json): boolean => {
     const { source, image_url, file_url, file } = part
     const places = [

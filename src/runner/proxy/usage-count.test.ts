@@ -251,13 +251,13 @@ describe('counting', () => {
 
 describe('the sum of what an endpoint has told', () => {
   const used = { input: 1_000_000, output: 100_000, cache_read: 0, cache_write: 0, reasoning: 100_000 }
-  const asked = { type: 'asked', service: 'anthropic', model: 'claude-sonnet-4-5' } as const
+  const entry = { type: 'asked', service: 'anthropic', model: 'claude-sonnet-4-5' } as const
 
   it('adds answers, and guesses at those that never came', () => {
     const lines: LogEntry[] = [
-      { ...asked, id: 1, input_tokens: 5 },
+      { ...entry, id: 1, input_tokens: 5 },
       { type: 'over_budget', message: 'x' },
-      { ...asked, id: 2, input_tokens: 1_000_000 },
+      { ...entry, id: 2, input_tokens: 1_000_000 },
       {
         type: 'answered',
         id: 1,
@@ -279,7 +279,7 @@ describe('the sum of what an endpoint has told', () => {
   })
 
   it('names the models without a price', () => {
-    const own = { ...asked, model: 'own', id: 1, input_tokens: 5 }
+    const own = { ...entry, model: 'own', id: 1, input_tokens: 5 }
     const { unpriced, cost_usd } = sumLog([own, { ...own, type: 'answered', status: 200, tokens: used }])
     assert.deepEqual([unpriced, cost_usd], [['own'], 0])
   })

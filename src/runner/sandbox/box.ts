@@ -30,7 +30,7 @@ export interface Box {
    * Makes what the box needs, and opens the endpoint to what its network allows. Throws `invalid_argument` or
    * `unavailable`, with a hint, if that is impossible here.
    */
-  prepare(asked?: EndpointRequest): Promise<void>
+  prepare(endpoint?: EndpointRequest): Promise<void>
   /**
    * Returns a launch that runs the given launch inside; `name` (a file name) distinguishes concurrent launches in this
    * box. Writes only into the attempt's folder. The variables of the launch apply inside, except those that the box
@@ -65,7 +65,7 @@ export interface Box {
 }
 
 /** Reports whether a step requests a box itself. */
-export const asksForBox = (isolation: Isolation | undefined): boolean =>
+export const needsBox = (isolation: Isolation | undefined): boolean =>
   isolation !== undefined && isolation !== 'none'
 
 /** Path on which programs are looked up outside a box, whatever the variables inside say. */

@@ -19,11 +19,11 @@ const unusable = { type: 'unusable', why: 'There is none.', hint: 'Install it.' 
 /** Returns the box of an attempt with these wishes, on a machine with these settings. */
 function got(
   kind: 'process' | 'agent',
-  asked: { isolation?: Isolation; network?: Network },
+  requested: { isolation?: Isolation; network?: Network },
   options: Partial<BoxesOptions> = {},
 ) {
   using place = boxPlace({ least: 'auto', bubblewrap: usable, ...options })
-  const facts = place.boxes.facts(asked as AttemptSpec, kind)
+  const facts = place.boxes.facts(requested as AttemptSpec, kind)
   return facts && [facts.isolation, facts.network]
 }
 
@@ -43,14 +43,14 @@ test('the strictest of the attempt and the machine is what it gets', () => {
 
 test('what cannot be given is refused with what to do, never given as less', () => {
   assert.equal(got('agent', {}, { bubblewrap: unusable }), undefined)
-  for (const [kind, asked, options] of [
+  for (const [kind, requested, options] of [
     ['process', { isolation: 'sandbox' }, {}],
     ['agent', {}, { least: 'sandbox' }],
     ['agent', {}, { required: true }],
     ['agent', { isolation: 'none' }, { required: true, bubblewrap: usable }],
     ['process', { isolation: 'container' }, { bubblewrap: usable }],
   ] as const)
-    assert.throws(() => got(kind, asked, { bubblewrap: unusable, ...options }), { code: 'unavailable' })
+    assert.throws(() => got(kind, requested, { bubblewrap: unusable, ...options }), { code: 'unavailable' })
 })
 
 test('what gets no box where the runner was made for one run stands in that, whose network counts as open', async () => {
@@ -83,8 +83,8 @@ test('what gets no box where the runner was made for one run stands in that, who
 })
 
 test('a private host that a file names is opened by the operator alone, of the machine or of the group of a hub', () => {
-  const asked = { isolation: 'sandbox', network: { allow: ['db:5432@private', 'a.example'] } } as const
-  const file = { ...asked, network: { allow: [...asked.network.allow] } }
+  const requested = { isolation: 'sandbox', network: { allow: ['db:5432@private', 'a.example'] } } as const
+  const file = { ...requested, network: { allow: [...requested.network.allow] } }
   assert.deepEqual(got('process', file), ['sandbox', { allow: ['db:5432', 'a.example'] }])
   assert.deepEqual(got('process', file, { network: { allow: ['db:5432@private'] } }), [
     'sandbox',

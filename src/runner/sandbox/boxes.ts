@@ -138,8 +138,8 @@ export class Boxes {
    */
   facts(spec: AttemptSpec, kind: 'process' | 'agent' | 'platform'): BoxFacts | undefined {
     const { least, bubblewrap, required } = this.#options
-    const asked = strictestIsolation(spec.isolation, least === 'auto' ? undefined : least)
-    const isolation = asked ?? (kind !== 'process' && bubblewrap.type === 'usable' ? 'sandbox' : 'none')
+    const requested = strictestIsolation(spec.isolation, least === 'auto' ? undefined : least)
+    const isolation = requested ?? (kind !== 'process' && bubblewrap.type === 'usable' ? 'sandbox' : 'none')
     if (isolation === 'none') {
       if (!required || kind === 'process') return undefined
       if (bubblewrap.type !== 'usable') throw unavailable(bubblewrap.why, bubblewrap.hint)
@@ -160,8 +160,8 @@ export class Boxes {
    */
   apart(spec: AttemptSpec): { network: Network } | undefined {
     const { least } = this.#options
-    const asked = strictestIsolation(spec.isolation, least === 'auto' ? undefined : least)
-    if (asked === undefined || asked === 'none') return undefined
+    const requested = strictestIsolation(spec.isolation, least === 'auto' ? undefined : least)
+    if (requested === undefined || requested === 'none') return undefined
     return { network: this.#reachOf(spec) }
   }
 

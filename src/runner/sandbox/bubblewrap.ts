@@ -93,10 +93,10 @@ export class BubblewrapBox implements Box {
     this.#endpoint = endpoint
   }
 
-  async prepare(asked?: EndpointRequest): Promise<void> {
+  async prepare(endpoint?: EndpointRequest): Promise<void> {
     this.#machine()
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
-    await this.#endpoint?.prepare(asked)
+    await this.#endpoint?.prepare(endpoint)
   }
 
   enclose(launch: Launch, mounts: BoxMounts, name: string): Launch {

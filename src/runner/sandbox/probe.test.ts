@@ -31,7 +31,7 @@ async function messageOf(version: string, box: string, facts: Partial<MachineFac
   return sentence(await findBubblewrap({ env, facts: { ...PLAIN, ...facts } }))
 }
 
-const says = (text: string) => `echo "bwrap: ${text}" >&2; exit 1`
+const failing = (text: string) => `echo "bwrap: ${text}" >&2; exit 1`
 const DENIED =
   'No permissions to create new namespace, likely because the kernel does not allow non-privileged user namespaces.'
 
@@ -57,7 +57,7 @@ test('what is missing, old or of another machine is told with what to do', async
     await messageOf('bubblewrap 0.3.3', 'exit 0'),
     /^bubblewrap 0\.3\.3 is too old: a sandbox needs 0\.4 or newer\./,
   )
-  assert.match(await messageOf('', says('cannot')), /does not tell its version/)
+  assert.match(await messageOf('', failing('cannot')), /does not tell its version/)
 })
 
 test('each way in which a machine keeps from making namespaces has a sentence of its own', async () => {
@@ -97,8 +97,8 @@ test('each way in which a machine keeps from making namespaces has a sentence of
     [DENIED, {}, /^The kernel lets this user make no namespaces\. .*RestrictNamespaces=/],
     ['something else', {}, /^No sandbox could be made\. bubblewrap says: something else\. Try it by hand/],
   ]
-  for (const [said, facts, expected] of cases)
-    assert.match(await messageOf(old, says(said), facts), expected, said)
+  for (const [output, facts, expected] of cases)
+    assert.match(await messageOf(old, failing(output), facts), expected, output)
   assert.match(
     await messageOf(old, 'exit 0'),
     /^No sandbox could be made\. bubblewrap says: what is seen in a sandbox is ""/,

@@ -95,11 +95,11 @@ async function tryBubblewrap(path: string, facts: MachineFacts, arch: string): P
       `${path} is setuid root, as it was needed where users could make no namespaces: it then lacks options that a sandbox needs.`,
       `Take that away (chmod u-s ${path}) where users may make namespaces: sysctl user.max_user_namespaces is not 0.`,
     )
-  const said = await run([path, '--version'], '/')
-  const version = /^bubblewrap (\d+)\.(\d+)\S*/.exec(said.stdout)
+  const output = await run([path, '--version'], '/')
+  const version = /^bubblewrap (\d+)\.(\d+)\S*/.exec(output.stdout)
   if (version === null)
     return unusable(
-      `${path} does not tell its version: ${lastLine(said.stderr) || lastLine(said.stdout) || 'it says nothing'}.`,
+      `${path} does not tell its version: ${lastLine(output.stderr) || lastLine(output.stdout) || 'it says nothing'}.`,
       'Install bubblewrap anew.',
     )
   const number = [Number(version[1]), Number(version[2])]
@@ -195,10 +195,10 @@ const run = (argv: readonly string[], cwd: string): Promise<{ stdout: string; st
   })
 
 /** Explains why no box can be made, from bubblewrap's message and the machine's facts. */
-export function explained(said: string, facts: MachineFacts): Found {
+export function explained(output: string, facts: MachineFacts): Found {
   const { container, isRoot, isFiltered, maxUserNamespaces, unprivilegedClone, apparmorRestricts } = facts
-  const noNamespaces = /new namespace|unshare|namespaces? exceeded|ENOSPC/i.test(said)
-  const words = `bubblewrap says: ${said.replace(/^bwrap: /, '').replace(/( See <.*)?\.?$/, '')}.`
+  const noNamespaces = /new namespace|unshare|namespaces? exceeded|ENOSPC/i.test(output)
+  const words = `bubblewrap says: ${output.replace(/^bwrap: /, '').replace(/( See <.*)?\.?$/, '')}.`
   if (maxUserNamespaces === 0 && noNamespaces)
     return unusable(
       `User namespaces are off on this machine (user.max_user_namespaces is 0). ${words}`,
@@ -211,12 +211,12 @@ export function explained(said: string, facts: MachineFacts): Found {
       `Users other than root may make no namespaces on this machine (kernel.unprivileged_userns_clone is 0). ${words}`,
       'Let them: sysctl -w kernel.unprivileged_userns_clone=1, and write that into /etc/sysctl.d to keep it.',
     )
-  if (apparmorRestricts === 1 && (noNamespaces || /uid map|gid map|RTM_NEWADDR|loopback/i.test(said)))
+  if (apparmorRestricts === 1 && (noNamespaces || /uid map|gid map|RTM_NEWADDR|loopback/i.test(output)))
     return unusable(
       `AppArmor lets no program of a user make namespaces that has no profile for it (kernel.apparmor_restrict_unprivileged_userns is 1). ${words}`,
       'Install its profile for bubblewrap rather than switching that off: apt-get install apparmor-profiles, then cp /usr/share/apparmor/extra-profiles/bwrap-userns-restrict /etc/apparmor.d/ && apparmor_parser -r /etc/apparmor.d/bwrap-userns-restrict.',
     )
-  if (/mount proc|\/newroot\/proc/i.test(said))
+  if (/mount proc|\/newroot\/proc/i.test(output))
     return unusable(
       `A sandbox can have no /proc of its own here, as the ${container ?? 'container'} around this program hides a part of it. ${words}`,
       container === 'pod'

@@ -293,8 +293,8 @@ test('what says that it cannot is not asked again while verify fails, and ends w
   assert.equal(kindsOf(held).filter((kind) => kind === 'prompt').length, 1)
   // Without a reason, within a line, or if all checks pass, it is not an end.
   for (const prompt of ['say CANNOT:', 'say You CANNOT: x']) {
-    const asked = await attempts.start(here.spec(prompt, { ...args, verify_attempts: 1 }), 1)
-    assert.equal((await endOf(asked)).reason, 'verify')
+    const verified = await attempts.start(here.spec(prompt, { ...args, verify_attempts: 1 }), 1)
+    assert.equal((await endOf(verified)).reason, 'verify')
   }
   const passed = await attempts.start(here.spec('write made\nsay CANNOT: no', args), 1)
   assert.equal((await endOf(passed)).outcome, 'success')
@@ -451,7 +451,7 @@ test('a program that does not show that it asks is refused where it is to ask, a
   using here = sessionPlace()
   const why = 'it wrote a file without asking'
   const attempts = here.open({
-    agents: { ...here.agents, asks: async () => ({ type: 'refused', why, sure: true }) },
+    agents: { ...here.agents, checkQuestions: async () => ({ type: 'refused', why, sure: true }) },
   })
   const held = await attempts.start(here.spec('write x', { permissions: 'ask' }), 1)
   const end = await endOf(held)

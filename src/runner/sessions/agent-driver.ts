@@ -121,7 +121,7 @@ class AgentDriver implements Driver {
       if (startedAtMs !== undefined) attempt.running(undefined, startedAtMs)
       await session.takeUp(attempt.cause)
       attempt.stopAsOrdered()
-      session.journaled.child?.hear()
+      session.journaled.child?.listen()
       session.goOn()
     } catch (error) {
       if (noDescriptors(error)) throw error
@@ -275,8 +275,8 @@ class AgentDriver implements Driver {
     const { facts, folder, journal } = this.#files
     const { spec } = facts
     const viewed = this.#viewed()
-    const isWanted = (spec.args as Partial<AgentPlan>).keep_change === true
-    if (!isWanted || artifacts === undefined || viewed?.base === undefined) return
+    const isRequested = (spec.args as Partial<AgentPlan>).keep_change === true
+    if (!isRequested || artifacts === undefined || viewed?.base === undefined) return
     if (journal.list.some((report) => report.type === 'artifact' && report.artifact.kind === 'diff')) return
     const keeping = { spec, journal, scratch: join(folder.path, 'change'), signal: this.#expedited.signal }
     try {

@@ -63,7 +63,7 @@ export async function reportValues(
   values.set('answer', masker?.maskText(answer) ?? answer)
   if (valueJson !== undefined)
     values.set('value', masker ? JSON.stringify(masker.maskJson(JSON.parse(valueJson))) : valueJson)
-  if (!values.wants('files')) return
+  if (!values.needs('files')) return
   const files = await baseline.changed(changedPaths)
   values.set('files', JSON.stringify(masker?.maskJson(files) ?? files))
 }

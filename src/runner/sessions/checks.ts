@@ -1,6 +1,6 @@
 import type { Attachment, AttemptInput } from '../../contract/agent.ts'
 import type { AgentPlan } from '../ports.ts'
-import { type AnswerValue, answerValue, valueWanted, valueWrong } from './answer-value.ts'
+import { type AnswerValue, answerValue, expectedValue, valueWrong } from './answer-value.ts'
 import type { SessionEvent } from './session-state.ts'
 import type { UpdatePipeline } from './update-pipeline.ts'
 
@@ -20,7 +20,7 @@ export class PromptQueue {
 
   /** Begins with the step's own prompt. */
   constructor({ prompt, output_schema, attachments }: AgentPlan) {
-    const whole = output_schema && prompt + valueWanted(output_schema)
+    const whole = output_schema && prompt + expectedValue(output_schema)
     this.#prompts = [{ id: 'first', text: prompt, whole, given: false, attachments }]
   }
 

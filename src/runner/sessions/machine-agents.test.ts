@@ -51,9 +51,9 @@ test('where there is none, it says why; where one is required, it cannot be used
   const without = await states({ least: 'auto', bubblewrap: NO_BUBBLEWRAP })
   assert.deepEqual([without.mine!.usable, without.mine!.isolation], [true, 'none'])
   assert.match(without.mine!.isolation_why!, /without a sandbox.*bubblewrap is not installed\. Install it\./)
-  const asked = await states({ least: 'none' })
+  const boxed = await states({ least: 'none' })
   assert.deepEqual(
-    [asked.mine!.isolation, asked.mine!.isolation_why],
+    [boxed.mine!.isolation, boxed.mine!.isolation_why],
     ['none', 'ERRAND_ISOLATION asks for none.'],
   )
   const required = await states({ least: 'auto', required: true, bubblewrap: NO_BUBBLEWRAP })

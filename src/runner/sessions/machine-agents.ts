@@ -24,7 +24,7 @@ export function machineAgents(options: {
     folder,
     sessionsDir: join(stateDir, 'sessions'),
     allowedDirs,
-    asks: checkedOnce(join(stateDir, 'ask-checks.json')),
+    checkQuestions: checkedOnce(join(stateDir, 'ask-checks.json')),
     signIn: setting(process.env, 'ERRAND_SANDBOX_LOGIN'),
     models: setting(process.env, 'ERRAND_MODELS'),
   }
@@ -58,11 +58,11 @@ export type AgentBoxes = Pick<Boxes, 'facts' | 'without'>
  */
 function isolationOf(boxes: AgentBoxes | undefined): (state: AgentState) => Partial<AgentState> {
   if (boxes === undefined) return () => ({})
-  const asked = { requires: {} } as AttemptSpec
+  const spec = { requires: {} } as AttemptSpec
   try {
-    const facts = boxes.facts(asked, 'agent')
+    const facts = boxes.facts(spec, 'agent')
     if (facts !== undefined) return () => ({ isolation: facts.isolation })
-    const isolation_why = boxes.without(asked) ?? 'ERRAND_ISOLATION asks for none.'
+    const isolation_why = boxes.without(spec) ?? 'ERRAND_ISOLATION asks for none.'
     return () => ({ isolation: 'none', isolation_why })
   } catch (error) {
     const why = messageWithHint(error)

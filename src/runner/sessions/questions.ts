@@ -5,7 +5,7 @@ import type { SessionEvent } from './session-state.ts'
 import type { UpdatePipeline } from './update-pipeline.ts'
 
 type Question = AgentUpdateOf<'permission'>
-type Asked = Extract<SessionEvent, { type: 'asked' }>
+type QuestionEvent = Extract<SessionEvent, { type: 'asked' }>
 type Answer = Extract<AttemptInput, { type: 'permission' }>
 type Decided = Extract<SessionEvent, { type: 'decided' }>
 
@@ -18,7 +18,7 @@ export class Questions {
   readonly #denials: Denials
   readonly #undecided = new Map<string, Question>()
   /** Open questions, with the end of their time. */
-  readonly #asked = new Map<string, { question: Question; expiresAt: string }>()
+  readonly #requested = new Map<string, { question: Question; expiresAt: string }>()
   readonly #grants = new SessionGrants()
 
   constructor(updates: Pick<UpdatePipeline, 'report'>, denials: Denials) {
@@ -29,12 +29,12 @@ export class Questions {
   get undecided(): readonly Question[] {
     return [...this.#undecided.values()]
   }
-  get asked(): readonly { requestId: string; expiresAt: string }[] {
-    return [...this.#asked].map(([requestId, { expiresAt }]) => ({ requestId, expiresAt }))
+  get requested(): readonly { requestId: string; expiresAt: string }[] {
+    return [...this.#requested].map(([requestId, { expiresAt }]) => ({ requestId, expiresAt }))
   }
   /** Tells whether it waits for a person. */
   get waits(): boolean {
-    return this.#asked.size > 0
+    return this.#requested.size > 0
   }
 
   /** Returns who has allowed it for the rest of the session, if anybody. */
@@ -46,10 +46,10 @@ export class Questions {
     this.#undecided.set(question.request_id, question)
   }
 
-  ask({ request_id, expires_at }: Asked): void {
+  ask({ request_id, expires_at }: QuestionEvent): void {
     const question = this.#undecided.get(request_id)
     if (!question || !this.#undecided.delete(request_id)) return
-    this.#asked.set(request_id, { question, expiresAt: expires_at })
+    this.#requested.set(request_id, { question, expiresAt: expires_at })
     this.#updates.report({ ...question, expires_at })
   }
 
@@ -57,9 +57,9 @@ export class Questions {
   decide({ type: _, ...answer }: Decided): boolean {
     const { request_id, decision, by } = answer
     const question = this.#undecided.get(request_id)
-    const asked = this.#asked.get(request_id)?.question
-    if (!this.#undecided.delete(request_id) && !this.#asked.delete(request_id)) return false
-    if (decision === 'deny') this.#denials.answered((question ?? asked)!, answer)
+    const open = this.#requested.get(request_id)?.question
+    if (!this.#undecided.delete(request_id) && !this.#requested.delete(request_id)) return false
+    if (decision === 'deny') this.#denials.answered((question ?? open)!, answer)
     // A policy that allows everything leaves no trail.
     const silent = by === 'policy' && decision === 'allow'
     if (question && !silent) this.#updates.report(question)
@@ -69,9 +69,9 @@ export class Questions {
 
   /** Answers a question for a person, or because nobody is there. Returns the question if the agent still waits. */
   answer({ request_id, decision, who, nobody, scope, reason, input }: Answer): Question | undefined {
-    const question = this.#asked.get(request_id)?.question
+    const question = this.#requested.get(request_id)?.question
     if (!question) return undefined
-    this.#asked.delete(request_id)
+    this.#requested.delete(request_id)
     const by = nobody ? 'nobody' : 'person'
     if (decision === 'deny') this.#denials.answered(question, { by })
     if (decision === 'allow' && scope === 'session') this.#grants.add(question, who)
@@ -82,9 +82,9 @@ export class Questions {
 
   /** Drops the questions when their turn is over. */
   drop(): void {
-    for (const request_id of this.#asked.keys())
+    for (const request_id of this.#requested.keys())
       this.#updates.report({ kind: 'permission_answered', request_id, decision: 'deny', by: 'canceled' })
-    this.#asked.clear()
+    this.#requested.clear()
     this.#undecided.clear()
   }
 }

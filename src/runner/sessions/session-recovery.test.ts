@@ -77,8 +77,8 @@ test('a runner killed in the middle of a turn: the next one goes on with the sam
   const spec = here.spec('chatter 500\nwait go\nchatter 300')
   const kill = await otherRunner(here, [spec])
   // With the text around it, since an id or the prompt may contain that number too.
-  const lastSaid = /"kind":"message","text":"(\d+\\n)*500\\n/
-  await until(() => lastSaid.test(journalOf(here, spec)))
+  const lastMessage = /"kind":"message","text":"(\d+\\n)*500\\n/
+  await until(() => lastMessage.test(journalOf(here, spec)))
   await kill()
   const attempts = here.open()
   const [held] = await attempts.recover()
@@ -153,11 +153,11 @@ test('a question that waits when the runner is killed can be answered after, onc
   await kill()
   const attempts = here.open()
   const [held] = await attempts.recover()
-  const asked = await update(held!, 'permission')
+  const permission = await update(held!, 'permission')
   const answer = {
     type: 'permission',
     input_id: 'i',
-    request_id: asked.request_id,
+    request_id: permission.request_id,
     decision: 'allow',
   } as const
   held!.input!(answer)
@@ -207,13 +207,13 @@ test('a runner killed at any moments: each prompt is given once, and every updat
 
 test('the built-in agent goes on when its runner is killed: no word lost or doubled, no call or command made again', async (t) => {
   using here = sessionPlace()
-  const said = (name: string) => Array.from({ length: 60 }, (_, i) => `${name} ${i + 1}\n`).join('')
+  const message = (name: string) => Array.from({ length: 60 }, (_, i) => `${name} ${i + 1}\n`).join('')
   const command = 'echo run >>ran; until [ -e go ]; do sleep 0.05; done'
   const server = await startModelServer({
     script: [
-      { text: said('one'), toolCalls: [{ kind: 'run', args: { command } }] },
-      { text: said('two'), delayMs: 700 },
-      { text: said('three') },
+      { text: message('one'), toolCalls: [{ kind: 'run', args: { command } }] },
+      { text: message('two'), delayMs: 700 },
+      { text: message('three') },
     ],
   })
   t.after(() => server.stop())
@@ -236,7 +236,7 @@ test('the built-in agent goes on when its runner is killed: no word lost or doub
   held!.input!({ type: 'close', input_id: 'c' })
   const end = await endOf(held!)
   assert.equal(end.outcome, 'success', JSON.stringify(end))
-  assert.equal(messages(held!), said('one') + said('two') + said('three'))
+  assert.equal(messages(held!), message('one') + message('two') + message('three'))
   assert.equal(await textOf(held!), messages(held!))
   assert.deepEqual(linesOf(inWorkspace(here, 'ran')), ['run'])
   assert.equal(server.scripted.length, 3)

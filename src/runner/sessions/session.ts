@@ -66,7 +66,7 @@ export class Session {
   /** Model that a person has chosen since. */
   #model: string | undefined
   /** Model to switch to once the agent is there. */
-  #wanted: Extract<AttemptInput, { type: 'model' }> | undefined
+  #nextModel: Extract<AttemptInput, { type: 'model' }> | undefined
   #retry: AgentUpdateOf<'retry'> | undefined
   #waitsUntil: string | undefined
   /** Set when no more prompts are to come. */
@@ -88,7 +88,7 @@ export class Session {
   }
 
   /** Tells whether a process is to begin, with `sessionId` if there is one. */
-  get wantsProcess(): boolean {
+  get needsProcess(): boolean {
     return this.#state.agent === 'down' && !this.#prompts.empty && !this.#state.resting
   }
   get sessionId(): string | undefined {
@@ -103,8 +103,8 @@ export class Session {
     return this.#questions.granted(question)
   }
   /** Questions that a person is to answer, and until when. */
-  get asked(): readonly { requestId: string; expiresAt: string }[] {
-    return this.#questions.asked
+  get openQuestions(): readonly { requestId: string; expiresAt: string }[] {
+    return this.#questions.requested
   }
   /** Command that is to run now, and its number among all that were to run. */
   get verifying(): { command: string; number: number } | undefined {
@@ -219,9 +219,9 @@ export class Session {
       ready: () =>
         call(() => {
           this.#state.move('ready')
-          const wanted = this.#wanted
-          this.#wanted = undefined
-          if (wanted !== undefined) this.#switch(wanted)
+          const nextModel = this.#nextModel
+          this.#nextModel = undefined
+          if (nextModel !== undefined) this.#switch(nextModel)
         }),
       failed: ({ reason, message }) => call(() => this.#fail(reason, message)),
     })
@@ -316,7 +316,7 @@ export class Session {
     const { agent } = this.#state
     // The next process begins with it.
     if (this.#protocol === undefined || agent === 'down') switched()
-    else if (agent === 'starting') this.#wanted = input
+    else if (agent === 'starting') this.#nextModel = input
     else if (this.#protocol.setModel)
       this.#protocol.setModel(model, (no) => this.#calls.add(() => switched(no)))
     else switched('it lets none be chosen while it is in a session')

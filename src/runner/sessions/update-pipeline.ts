@@ -33,15 +33,15 @@ export class UpdatePipeline {
   readonly #masked: UpdateMasker | undefined
   readonly #joined: Joiner
   /** Bytes of standard output that an earlier process of this runner has written. */
-  readonly #saidBefore: number
-  #said = 0
+  readonly #charsBefore: number
+  #chars = 0
   #items = 0
 
   /** Must be created before anything is written to standard output. */
   constructor(options: UpdatePipelineOptions) {
     const { masker, stdout, journal, onUnwritten } = options
     this.#options = options
-    this.#saidBefore = stdout.size
+    this.#charsBefore = stdout.size
     this.#masked = masker && new UpdateMasker(masker, (update) => this.#report(update))
     this.#joined = new Joiner((item, last) => {
       if (!journal.add(item, item, last)) onUnwritten()
@@ -96,8 +96,8 @@ export class UpdatePipeline {
 
   #say(text: string): void {
     const bytes = Buffer.from(text)
-    const known = Math.max(0, Math.min(bytes.length, this.#saidBefore - this.#said))
-    this.#said += bytes.length
+    const known = Math.max(0, Math.min(bytes.length, this.#charsBefore - this.#chars))
+    this.#chars += bytes.length
     const { stdout, onUnwritten } = this.#options
     try {
       for (let at = known; at < bytes.length; ) at += writeSync(stdout.fd, bytes, at)

@@ -124,7 +124,7 @@ async function fetchCommit(server: GitServer, ref: string | undefined, options: 
 
 async function fetched(server: GitServer, ref: string | undefined, options: GitOptions): Promise<void> {
   // A "+" before a name that may itself begin with one.
-  const wanted = `+${ref === undefined ? 'HEAD' : isCommitId(ref) ? ref.toLowerCase() : ref}`
+  const refspec = `+${ref === undefined ? 'HEAD' : isCommitId(ref) ? ref.toLowerCase() : ref}`
   const args = ['fetch', '--depth=1', '--no-tags', '--no-recurse-submodules', '--progress', '--']
   let tooLarge = false
   const progress = (line: string) => {
@@ -135,7 +135,7 @@ async function fetched(server: GitServer, ref: string | undefined, options: GitO
     config: [...options.config, ...pinsOf(server)],
     env: { ...options.env, ...authEnv(server), GIT_ALLOW_PROTOCOL: server.url.protocol.slice(0, -1) },
   }
-  await git([...args, server.url.href, wanted], { ...options, ...pinned, progress }, text).catch(
+  await git([...args, server.url.href, refspec], { ...options, ...pinned, progress }, text).catch(
     (error: unknown) => {
       if (!tooLarge) throw error
       throw new ErrandError(

@@ -97,9 +97,9 @@ test('.git, node_modules, __pycache__ and .venv are left out at any depth, unles
     '.venv/pyvenv.cfg': '',
   }
   assert.deepEqual(await packed(folder(files)), ['a', 'bot.py', 'web'])
-  const asked = await packed(folder({ ...files, '.dockerignore': '!**/node_modules\n' }))
-  assert.ok(asked.includes('web/node_modules/x/index.js'))
-  assert.ok(!asked.includes('.git'))
+  const included = await packed(folder({ ...files, '.dockerignore': '!**/node_modules\n' }))
+  assert.ok(included.includes('web/node_modules/x/index.js'))
+  assert.ok(!included.includes('.git'))
 })
 
 test('.dockerignore is heeded: comments, folders, stars and exceptions, the last line that fits', async () => {

@@ -115,8 +115,8 @@ test('setup says what an agent is verified by: a snapshot, and the tests that co
   const { outcome, exports } = await here.run({ phase: 'setup', playbook: { name: 'p', steps } })
   assert.equal(outcome, 'success')
   assert.ok(existsSync(join(here.work, 'installed')))
-  const asked = "export A='it'\\''s'\nasked"
-  assert.deepEqual(JSON.parse(exports!.VERIFY!), [SNAPSHOT_COMMAND, asked, 'unit ${X}'])
+  const output = "export A='it'\\''s'\nasked"
+  assert.deepEqual(JSON.parse(exports!.VERIFY!), [SNAPSHOT_COMMAND, output, 'unit ${X}'])
   assert.equal(exports?.TEST_COMMANDS, 'asked\nunit ${X}')
 })
 

@@ -24,7 +24,7 @@ import {
 import { freshCheckout, pathsChanged } from './checkouts.ts'
 import { FollowedOutput } from './followed-output.ts'
 import { readTests } from './test-results.ts'
-import { asksForChanges, verifyCommands } from './verify-commands.ts'
+import { usesChanges, verifyCommands } from './verify-commands.ts'
 
 export interface PlaybookRunOptions {
   /**
@@ -156,8 +156,8 @@ class PlaybookRun {
   }
 
   async #facts(): Promise<ConditionFacts> {
-    const asks = this.#chosen.playbook?.steps.some(asksForChanges)
-    return asks
+    const needsChanges = this.#chosen.playbook?.steps.some(usesChanges)
+    return needsChanges
       ? { ...this.#known(), changed: await pathsChanged(this.#context, this.#args.start) }
       : this.#known()
   }

@@ -79,11 +79,11 @@ export interface RepositoryWorkspace {
 }
 
 /** Returns a text that identifies a request. */
-export const askedText = ({ repo, ref, branch, depth, slotPath }: WorkspaceAsk, policy: GitPolicy): string =>
+export const requestText = ({ repo, ref, branch, depth, slotPath }: WorkspaceAsk, policy: GitPolicy): string =>
   JSON.stringify([remoteIdentity(repo, policy), ref, branch, depth, slotPath])
 
-export function depthAsked(asked: string): number | undefined {
-  const depth: unknown = (JSON.parse(asked) as unknown[])[3]
+export function depthOf(text: string): number | undefined {
+  const depth: unknown = (JSON.parse(text) as unknown[])[3]
   return typeof depth === 'number' ? depth : undefined
 }
 

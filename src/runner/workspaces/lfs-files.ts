@@ -97,8 +97,8 @@ async function findPointers({ own_git, work }: LfsAsk, context: LfsContext): Pro
     return id === undefined || path === undefined || !mayBePointer(Number(size)) ? [] : [{ id, path }]
   })
   if (small.length === 0) return []
-  const asked = { ...options, workTree: work, input: small.map(({ path }) => `${path}\0`).join('') }
-  const attributes = (await git(['check-attr', '-z', '--stdin', 'filter'], asked, text)).split('\0')
+  const query = { ...options, workTree: work, input: small.map(({ path }) => `${path}\0`).join('') }
+  const attributes = (await git(['check-attr', '-z', '--stdin', 'filter'], query, text)).split('\0')
   const stored = new Set<string>()
   for (let at = 0; at + 2 < attributes.length; at += 3)
     if (attributes[at + 2] === 'lfs') stored.add(attributes[at]!)
@@ -121,7 +121,7 @@ async function fetchSome(
   const authorization = token === undefined ? undefined : basicAuthorization({ username, password: token })
   const objects = [...new Map(pointers.map(({ oid, size }) => [oid, { oid, size }])).values()]
   const batch = `${base}/info/lfs/objects/batch`
-  const answer = await asked(context, batch, {
+  const answer = await request(context, batch, {
     method: 'POST',
     headers: { accept: MEDIA_TYPE, 'content-type': MEDIA_TYPE, ...(authorization && { authorization }) },
     body: JSON.stringify({ operation: 'download', transfers: ['basic'], objects, hash_algo: 'sha256' }),
@@ -146,8 +146,8 @@ async function fetchSome(
     const own = href.startsWith(`${base}/`) && authorization !== undefined ? { authorization } : {}
     const headers = { ...own, ...actions?.download?.header }
     const file = join(home, 'lfs-object')
-    const wanted = { file, oid, size, path }
-    await download(await asked(context, href, { headers, signal }), wanted).catch(brokenOff(href, signal))
+    const pointer = { file, oid, size, path }
+    await download(await request(context, href, { headers, signal }), pointer).catch(brokenOff(href, signal))
     for (const each of pointers)
       if (each.oid === oid) {
         const to = join(work, each.path)
@@ -166,7 +166,7 @@ const reasons: Readonly<Record<number, GitReason>> = {
   410: 'repo_not_found',
 }
 
-async function asked({ fetch, signal }: LfsContext, url: string, init: RequestInit): Promise<Response> {
+async function request({ fetch, signal }: LfsContext, url: string, init: RequestInit): Promise<Response> {
   const host = new URL(url).host
   const answer = await fetch(url, init).catch((error: unknown) => {
     signal.throwIfAborted()

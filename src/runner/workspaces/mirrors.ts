@@ -176,12 +176,12 @@ export class Mirrors {
     const known = this.#refs.get(key)
     if (known) return known
     const format = '--format=%(objectname) %(*objectname) %(refname)'
-    const said = await git(
+    const output = await git(
       ['for-each-ref', format, 'refs/heads', 'refs/tags'],
       this.#git(path, { signal }),
       text,
     )
-    const lines = said.split('\n').filter((line) => line !== '')
+    const lines = output.split('\n').filter((line) => line !== '')
     const refs = new Map(
       lines.map((line) => {
         const [id, , name] = line.split(' ') as [string, string, string]

@@ -62,7 +62,7 @@ async function endsWith(
 ): Promise<AttemptEnd> {
   return await endOf(await attempts.start(spec, 1, secrets))
 }
-async function said(attempts: Attempts, run_id: string, cmd: string): Promise<string> {
+async function outputOf(attempts: Attempts, run_id: string, cmd: string): Promise<string> {
   const attempt = await attempts.start(command(cmd, { run_id }), 1)
   await endOf(attempt)
   return (await textOf(attempt)).trim()
@@ -135,11 +135,11 @@ test("a run's steps work in its checkout, in the box with the copy to read and n
   const { mirror, own_git, work } = pool.of('run_a')!
   assert.equal(SLOT_PATH, work)
   assert.equal(
-    await said(attempts, 'run_a', 'pwd; git status --short --branch; git log --format=%s'),
+    await outputOf(attempts, 'run_a', 'pwd; git status --short --branch; git log --format=%s'),
     `${work}\n## errand/a\nm`,
   )
   assert.equal(
-    await said(
+    await outputOf(
       attempts,
       'run_a',
       `touch ${mirror}/x 2>&1 | grep -o 'Read-only'; ls ${own_git} 2>&1 | grep -o 'No such'`,
@@ -147,13 +147,13 @@ test("a run's steps work in its checkout, in the box with the copy to read and n
     'Read-only\nNo such',
   )
   assert.equal(
-    await said(attempts, 'run_a', `ls ${join(place.dir, 'pool')} ${join(place.dir, 'pool/slots')}`).then(
+    await outputOf(attempts, 'run_a', `ls ${join(place.dir, 'pool')} ${join(place.dir, 'pool/slots')}`).then(
       (text) => text.includes('state.json'),
     ),
     false,
   )
   assert.equal(
-    await said(
+    await outputOf(
       attempts,
       'run_a',
       'echo x > new; git add new; git commit -qm mine; git rev-list --count HEAD; git fsck 2>&1',
@@ -190,7 +190,7 @@ test('a branch that is there is rebased in the box, and where that conflicts eac
   const found = pool.of('run_r')!
   assert.equal(reported?.START_SHA, found.start_sha)
   assert.equal(
-    await said(
+    await outputOf(
       attempts,
       'run_r',
       'git status --short; git rev-parse HEAD; git rev-list --count HEAD; cat work.txt same.txt',
@@ -245,7 +245,7 @@ test('submodules are there before anybody works, those of submodules too, and th
   assert.equal(message, undefined)
   const { work } = pool.of('run_sub')!
   assert.equal(
-    await said(
+    await outputOf(
       attempts,
       'run_sub',
       'cat libs/one/deep/inner.txt two/inner.txt; git status --short; git -C two log --format=%s',
@@ -257,7 +257,7 @@ test('submodules are there before anybody works, those of submodules too, and th
   assert.deepEqual([existsSync(join(work, 'two')), existsSync(join(work, 'two/inner.txt'))], [true, false])
   const without = await endsWith(attempts, workspace('run_plain', { repo: url }))
   assert.equal(without.message, undefined)
-  assert.equal(await said(attempts, 'run_plain', 'ls two libs/one; git status --short'), 'libs/one:\n\ntwo:')
+  assert.equal(await outputOf(attempts, 'run_plain', 'ls two libs/one; git status --short'), 'libs/one:\n\ntwo:')
   await attempts.forgetRun('run_plain')
   await attempts.close()
 })
@@ -308,8 +308,8 @@ test('a submodule is fetched by the rules of repositories, and no other server o
   const near = withSubmodules({ two: { url: ours(inner.folder, 'sub.git'), sha: inner.commit } })
   const password = 'a token of twenty letters'
   place.host.intercept = needsLogin({ username: 'x-access-token', password })
-  const asked = workspace('run_own', { repo: ours(near.folder, 'super.git'), submodules: true }, { secrets })
-  const end = await endsWith(attempts, asked, { GIT_TOKEN: password })
+  const request = workspace('run_own', { repo: ours(near.folder, 'super.git'), submodules: true }, { secrets })
+  const end = await endsWith(attempts, request, { GIT_TOKEN: password })
   place.host.intercept = () => false
   assert.equal(end.message, undefined)
   await attempts.forgetRun('run_own')
@@ -330,10 +330,10 @@ test('files of Git LFS are there, checked, and stay pointers for the repository'
   const password = 'a token of twenty letters'
   const withSecret = { secrets: { GIT_TOKEN: { from: 'hub', name: 'FORGE', as: 'env' } } } as const
   let served: { body?: Buffer; batch?: object | string; status?: number } = {}
-  const asked: string[] = []
+  const requests: string[] = []
   place.host.intercept = (path, response, { method, headers }) => {
     if (path.endsWith('/info/lfs/objects/batch')) {
-      asked.push(`${method} ${headers.authorization?.slice(0, 5)}`)
+      requests.push(`${method} ${headers.authorization?.slice(0, 5)}`)
       const href = `${place.host.origin()}/lfs/${oid}`
       const own = { objects: [{ oid, size: 1, actions: { download: { href, header: { 'x-key': 'k' } } } }] }
       const answer = served.batch ?? own
@@ -343,7 +343,7 @@ test('files of Git LFS are there, checked, and stay pointers for the repository'
       return true
     }
     if (!path.startsWith('/lfs/')) return false
-    asked.push(`${headers['x-key']} ${headers.authorization}`)
+    requests.push(`${headers['x-key']} ${headers.authorization}`)
     response.end(served.body ?? content)
     return true
   }
@@ -351,13 +351,13 @@ test('files of Git LFS are there, checked, and stay pointers for the repository'
     endsWith(attempts, workspace(run_id, { repo: url, lfs }, withSecret), { GIT_TOKEN: password })
   const { message } = await begin('run_lfs')
   assert.equal(message, undefined)
-  assert.deepEqual(asked, ['POST Basic', 'k undefined'])
+  assert.deepEqual(requests, ['POST Basic', 'k undefined'])
   const cat =
     'cat a/big.bin; git status --short; head -c 7 fixture.txt; echo x >> a/big.bin; git add -A; git status --short'
-  assert.equal(await said(attempts, 'run_lfs', cat), 'the large file\nversion')
+  assert.equal(await outputOf(attempts, 'run_lfs', cat), 'the large file\nversion')
   await attempts.forgetRun('run_lfs')
   assert.equal((await begin('run_pointers', false)).message, undefined)
-  assert.equal(await said(attempts, 'run_pointers', 'head -c 7 a/big.bin; git status --short'), 'version')
+  assert.equal(await outputOf(attempts, 'run_pointers', 'head -c 7 a/big.bin; git status --short'), 'version')
   await attempts.forgetRun('run_pointers')
   const at = (href: string) => ({ objects: [{ oid, actions: { download: { href } } }] })
   for (const [bad, reason] of [
@@ -393,7 +393,7 @@ test("somebody else's checkout is used as it is, by one run at a time, and stays
   writeFileSync(join(slot_path, 'mine'), 'mine')
   const { exports: reported, message } = await endsWith(attempts, workspace('run_s', { repo: url, slot_path }))
   assert.deepEqual([message, reported?.SLOT_PATH, reported?.START_SHA], [undefined, slot_path, commit])
-  assert.equal(await said(attempts, 'run_s', 'cat mine; pwd; echo left > left'), `mine${slot_path}`)
+  assert.equal(await outputOf(attempts, 'run_s', 'cat mine; pwd; echo left > left'), `mine${slot_path}`)
   const taken = await endsWith(attempts, workspace('run_t', { repo: url, slot_path }))
   assert.deepEqual([taken.reason, taken.message?.includes('in use by run_s')], ['workspace', true])
   await attempts.forgetRun('run_s')

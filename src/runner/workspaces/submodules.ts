@@ -113,10 +113,10 @@ async function listSubmodules(
     '--get-regexp',
     '^submodule\\..*\\.(path|url)$',
   ]
-  const said = await git(args, options, text).catch(() => '')
+  const output = await git(args, options, text).catch(() => '')
   context.signal.throwIfAborted()
   const named = new Map<string, { path?: string; url?: string }>()
-  for (const entry of said.split('\0')) {
+  for (const entry of output.split('\0')) {
     const [, name, key, value] = /^submodule\.([\s\S]*)\.(path|url)\n([\s\S]*)$/.exec(entry) ?? []
     if (name !== undefined) named.set(name, { ...named.get(name), [key!]: value })
   }

@@ -12,9 +12,9 @@ import { openRemote, type Remote } from '../git/remote.ts'
 import { SlotDamaged } from './clean-tree.ts'
 import { asOrigin, baseOf, checkRef, seenRefs } from './found-refs.ts'
 import {
-  askedText,
+  requestText,
   DEFAULT_POOL_LIMITS,
-  depthAsked,
+  depthOf,
   type LeaseContext,
   type PoolCredential,
   type PoolLimits,
@@ -95,10 +95,10 @@ export class WorkspacePool {
     credential: PoolCredential,
     context: LeaseContext,
   ): Promise<RepositoryWorkspace> {
-    const asked = askedText(ask, this.#options.policy)
+    const request = requestText(ask, this.#options.policy)
     const slot = this.#slotOf(user.run_id)
     if (slot && ['ready', 'kept'].includes(slot.state.phase)) {
-      if (slot.state.asked === asked) {
+      if (slot.state.asked === request) {
         this.#write(slot, { ...slot.state, phase: 'ready', last_used_ms: Date.now() })
         return this.#workspace(slot)
       }
@@ -108,7 +108,7 @@ export class WorkspacePool {
     }
     const there = this.#leases.get(user.run_id)
     if (there) return await there
-    const lease = this.#make(user, ask, { credential, context, asked })
+    const lease = this.#make(user, ask, { credential, context, request })
     this.#leases.set(user.run_id, lease)
     try {
       return await lease
@@ -143,7 +143,7 @@ export class WorkspacePool {
     { signal, report: tell }: LeaseContext,
   ): Promise<void> {
     const held = this.#slotOf(run_id)
-    const depth = held?.state.asked === undefined ? undefined : depthAsked(held.state.asked)
+    const depth = held?.state.asked === undefined ? undefined : depthOf(held.state.asked)
     const owner = { tenant, scope, depth }
     // Commits fetched with another credential do not count.
     if (!held || held.state.mirror !== this.#mirrors.key(remote.identity, owner))
@@ -253,7 +253,7 @@ export class WorkspacePool {
   async #make(
     { run_id, tenant }: PoolUser,
     ask: WorkspaceAsk,
-    { credential, context, asked }: { credential: PoolCredential; context: LeaseContext; asked: string },
+    { credential, context, request: asked }: { credential: PoolCredential; context: LeaseContext; request: string },
   ): Promise<RepositoryWorkspace> {
     const signal = AbortSignal.any([context.signal, this.#abort.signal])
     const { policy, retries = 3, dir } = this.#options

@@ -158,11 +158,11 @@ export class SqliteRunStore implements RunStore {
   }
 
   async markInterrupted(message: string, runIds?: readonly string[]): Promise<string[]> {
-    const wanted = runIds ?? (await this.open())
+    const ids = runIds ?? (await this.open())
     const marked = await Promise.all(
-      wanted.map((runId) => this.#session.write(() => this.#interrupt(runId, message))),
+      ids.map((runId) => this.#session.write(() => this.#interrupt(runId, message))),
     )
-    return wanted.filter((_, index) => marked[index])
+    return ids.filter((_, index) => marked[index])
   }
 
   remove(runIds: readonly string[]): Promise<void> {

@@ -148,8 +148,8 @@ export async function startForge({
     const path_ = pathname.startsWith(apiPaths[flavour])
       ? pathname.slice(apiPaths[flavour].length)
       : '/graphql'
-    const asked = { method, path: path_, query: searchParams, body, headers } as ApiRequest
-    const result = ofApp(asked, token) ?? ofToken(asked, token)
+    const requested = { method, path: path_, query: searchParams, body, headers } as ApiRequest
+    const result = ofApp(requested, token) ?? ofToken(requested, token)
     if (how === 'reset_after') return void request.socket.destroy()
     await answerAfter
     const all = { 'content-type': 'application/json; charset=utf-8', ...result.headers }
@@ -157,7 +157,7 @@ export async function startForge({
     response.end(result.text ?? (result.body === undefined ? '' : JSON.stringify(result.body)))
   }
 
-  function ofToken(asked: ApiRequest, values: string | undefined): ApiAnswer {
+  function ofToken(request: ApiRequest, values: string | undefined): ApiAnswer {
     const token = state.tokens.find((one) => one.token === values)
     const isOver = token?.endsMs !== undefined && token.endsMs <= Date.now()
     if (values !== undefined && (token === undefined || isOver))
@@ -169,25 +169,25 @@ export async function startForge({
               message: flavour === 'github' ? 'Bad credentials' : 'invalid username, password or token',
             },
           }
-    return api({ ...asked, token })
+    return api({ ...request, token })
   }
 
   /** Returns what GitHub answers to an App that signs for itself. */
   function ofApp({ method, path, body }: ApiRequest, values: string | undefined): ApiAnswer | undefined {
-    const wanted =
+    const needed =
       /^\/(app|app\/installations\/(\d+)\/access_tokens|repos\/([^/]+\/[^/]+)\/installation)$/.exec(path)
-    if (flavour !== 'github' || wanted === null) return undefined
+    if (flavour !== 'github' || needed === null) return undefined
     const app = apps.find((one) => isSignedBy(one, values))
     if (app === undefined) return { status: 401, body: { message: 'A JSON web token could not be decoded' } }
     const date = { date: new Date().toUTCString() }
     if (path === '/app') return { status: 200, body: { slug: app.slug }, headers: date }
-    if (wanted[3] !== undefined) {
-      const found = state.repository(wanted[3])
+    if (needed[3] !== undefined) {
+      const found = state.repository(needed[3])
       if (found === undefined || found.rights[`${app.slug}[bot]`] === undefined)
         return { status: 404, body: { message: 'Not Found' } }
       return { status: 200, body: { id: 7 } }
     }
-    if (method !== 'POST' || wanted[2] !== '7') return { status: 404, body: { message: 'Not Found' } }
+    if (method !== 'POST' || needed[2] !== '7') return { status: 404, body: { message: 'Not Found' } }
     const { repositories, permissions } = body as {
       repositories: string[]
       permissions: Record<string, Right>

@@ -124,7 +124,7 @@ export async function thingsOf(t: TestContext, hub: Awaited<ReturnType<typeof te
   const stored = await hub.call('POST', '/api/store/artifacts?type=log', ann.token, 'a log', octets)
   const held = { repo_url: task.repo_url, required_by: '7' }
   const slot = await hub.call('POST', '/api/pool/slots/allocate', ann.token, held)
-  hub.host.asks.mostSlots = 100
+  hub.host.queries.mostSlots = 100
   const channel = await hub.call('POST', '/api/me/channels', ann.token, bodies['POST /api/me/channels'])
   const view = await hub.call('POST', '/api/views', ann.token, bodies['POST /api/views'])
   await hub.call('POST', '/api/runner-groups', boss.token, { name: 'build-group' })

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { Front } from '../outside/front.ts'
-import { type Asked, jsonService } from '../outside/json-service.ts'
+import { type ServiceRequest, jsonService } from '../outside/json-service.ts'
 import { makeCertificate } from '../sources/git-fixture.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: objects of Kubernetes, whose parts tests look at
@@ -70,7 +70,7 @@ export async function clusterStandIn(t: TestContext, { start }: ClusterStandInOp
     }
   }
 
-  const answer = ({ method, path, query, body }: Asked): [status: number, body?: unknown] => {
+  const answer = ({ method, path, query, body }: ServiceRequest): [status: number, body?: unknown] => {
     const [kind, name] = path.split('/').slice(path.startsWith('/apis/') ? 6 : 5) as [string, string?]
     const things = kind === 'jobs' ? jobs : kind === 'pods' ? pods : kind === 'secrets' ? secrets : new Map()
     if (method === 'POST') {
@@ -98,10 +98,10 @@ export async function clusterStandIn(t: TestContext, { start }: ClusterStandInOp
     }
     return [200, thing]
   }
-  const port = await jsonService(t, (asked) => {
-    const said = answer(asked)
+  const port = await jsonService(t, (request) => {
+    const answered = answer(request)
     follow()
-    return said
+    return answered
   })
   return {
     ...{ port, made, started, pods, secrets },

@@ -93,10 +93,10 @@ export const commented = (scope: string): ReadonlySet<string> => new Set(listOf<
 /** Joins comments into one prompt: each with its file, line number and line, ordered by file and line. */
 export function promptOf(drafts: readonly Draft[]): string {
   const sorted = [...drafts].sort((a, b) => (a.path === b.path ? a.line - b.line : a.path < b.path ? -1 : 1))
-  const said = sorted.map(({ path, side, line, quote, text }) => {
+  const comments = sorted.map(({ path, side, line, quote, text }) => {
     const where = side === 'before' ? `${path}, line ${line} before the change` : `${path}:${line}`
     return `${where}\n> ${quote.slice(0, 500)}\n\n${text.trim()}`
   })
   const head = drafts.length === 1 ? 'A comment on a line' : `${drafts.length} comments on lines`
-  return `${head} of the change:\n\n${said.join('\n\n')}\n`
+  return `${head} of the change:\n\n${comments.join('\n\n')}\n`
 }

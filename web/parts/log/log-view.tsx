@@ -238,10 +238,10 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
   // biome-ignore lint/correctness/useExhaustiveDependencies: another log has frames of its own
   const frames = useMemo(() => new Frames(), [source])
   const { numbers, offset } = frames.choose(frameOf(tops, total, top, view.height), source.isHere)
-  const { wanted } = frames
-  const wantedLines = wanted.join()
+  const { requestedLines: wanted } = frames
+  const requestedLines = wanted.join()
   // biome-ignore lint/correctness/useExhaustiveDependencies: the same numbers are the same lines
-  useEffect(() => source.want(wanted), [source, wantedLines])
+  useEffect(() => source.want(wanted), [source, requestedLines])
 
   useLayoutEffect(() => {
     const { current } = box

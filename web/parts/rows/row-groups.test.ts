@@ -14,12 +14,12 @@ const grouping: Grouping<Row> = {
   first: ['Going on'],
 }
 const places = (newest = ''): Places => ({ newest, groups: new Map() })
-const said = (groups: ReadonlyMap<string, Row[]>) =>
+const shown = (groups: ReadonlyMap<string, Row[]>) =>
   [...groups].map(([name, rows]) => `${name}: ${rows.map(({ id }) => id).join(' ')}`)
 
 test('what goes on is first, and what has ended stands in its day, each row once', () => {
   const rows = [row('21', true), row('02', true), row('22'), row('12'), row('22'), row('03')]
-  assert.deepEqual(said(groupRows(rows, places(), false, grouping).groups), [
+  assert.deepEqual(shown(groupRows(rows, places(), false, grouping).groups), [
     'Going on: 21 02',
     'day 2: 22',
     'day 1: 12',
@@ -32,12 +32,12 @@ test('a row that ends moves to its place in its day, and while rows are held it 
   const after = [row('21'), ...before.slice(1)]
   const held = places('2026-01-22')
   groupRows(before, held, true, grouping)
-  assert.deepEqual(said(groupRows(after, held, true, grouping).groups), [
+  assert.deepEqual(shown(groupRows(after, held, true, grouping).groups), [
     'Going on: 21 02',
     'day 2: 22',
     'day 0: 03',
   ])
-  assert.deepEqual(said(groupRows(after, places(), false, grouping).groups), [
+  assert.deepEqual(shown(groupRows(after, places(), false, grouping).groups), [
     'Going on: 02',
     'day 2: 22 21',
     'day 0: 03',
@@ -48,13 +48,13 @@ test('what is newer waits while rows are held, and older rows that are loaded me
   const held = places('2026-01-22')
   const { groups, waiting } = groupRows([row('23', true), row('22'), row('04')], held, true, grouping)
   assert.equal(waiting, 1)
-  assert.deepEqual(said(groups), ['day 2: 22', 'day 0: 04'])
+  assert.deepEqual(shown(groups), ['day 2: 22', 'day 0: 04'])
 })
 
 test('rows in an order of their own keep it', () => {
   const sorted = { ...grouping, group: () => 'All that match', first: [], isSorted: true }
   const { groups } = groupRows([row('02'), row('22', true), row('12')], places(), false, sorted)
-  assert.deepEqual(said(groups), ['All that match: 02 22 12'])
+  assert.deepEqual(shown(groups), ['All that match: 02 22 12'])
 })
 
 test('so many rows stand in the page at once, over the bounds of groups', () => {

@@ -52,7 +52,7 @@ export default function ShareSheet({ run, link, close }: Props) {
       (before) => before && { ...before, shares: answer.shares },
     )
   }
-  const wanted = whom === '*' ? { role: 'user' } : { user: whom.trim() }
+  const audience = whom === '*' ? { role: 'user' } : { user: whom.trim() }
   const what = run.blueprint === 'agent' ? 'session' : 'run'
   return (
     <dialog ref={dialog} className="sheet" aria-labelledby="share-title" onClose={close}>
@@ -129,7 +129,7 @@ export default function ShareSheet({ run, link, close }: Props) {
             doing="Sharing…"
             act={async () => {
               if (whom.trim() === '') return
-              await change('PUT', { ...wanted, can })
+              await change('PUT', { ...audience, can })
               setWhom('')
             }}
           >

@@ -266,7 +266,7 @@ function Fold({ run, step, axis, filter, open, status, shown, count, skip, here,
   const half =
     of?.median_ms ?? median(here.slice(skip).flatMap(({ instance: { duration_ms } }) => duration_ms ?? []))
   const longest = began === undefined ? 0 : end - began
-  const said = isRunning
+  const label = isRunning
     ? `longest ${duration(longest)}`
     : half === undefined
       ? ''
@@ -277,7 +277,7 @@ function Fold({ run, step, axis, filter, open, status, shown, count, skip, here,
         depth={1}
         name={`${(count - skip).toLocaleString('en')} ${statusWord(shown)}`}
         shown={shown}
-        time={said}
+        time={label}
         open={isOpen}
         press={() => setOpen(!isOpen)}
       >

@@ -98,7 +98,7 @@ const set = command({
     const hasValue = value !== undefined || fromStdin === true
     let bindings = hosts !== undefined && !hasValue ? await allowed(client, name, place, hosts) : undefined
     if (bindings === undefined) {
-      const checked = checkedSecret(name, value ?? (await asked(name, fromStdin ?? false)))
+      const checked = checkedSecret(name, value ?? (await readValue(name, fromStdin ?? false)))
       bindings = await client.secrets.set(name, { value: checked, hosts, ...place })
     }
     if (json) printJson(bindings)
@@ -130,7 +130,7 @@ async function allowed(
   return await client.secrets.set(name, { hosts: [...new Set([...(found.hosts ?? []), ...more])], ...place })
 }
 
-async function asked(name: string, fromStdin: boolean): Promise<string> {
+async function readValue(name: string, fromStdin: boolean): Promise<string> {
   if (fromStdin) return decodedSecret(name, await buffer(process.stdin))
   return await askSecret(`Value of ${name}`, false, '--value-from-stdin')
 }

@@ -32,9 +32,9 @@ export async function agentHere(ask: AgentAsk): Promise<number> {
   const folder = localFolder()
   const newId = ask.runId ?? newRunId()
   // This comes first: a wrong request should leave nothing behind.
-  const asked = ask.earlier === undefined ? ask.request(process.cwd()) : undefined
-  if (asked?.agent !== undefined) await checkAgent(asked.agent)
-  const request = asked && agentRun(asked)
+  const requested = ask.earlier === undefined ? ask.request(process.cwd()) : undefined
+  if (requested?.agent !== undefined) await checkAgent(requested.agent)
+  const request = requested && agentRun(requested)
   dropOldRuns(folder)
   const state = await openStateFolder(folder, newId)
   const { store } = state

@@ -71,13 +71,13 @@ const install = command({
       import('../../../agents/install/native-binary.ts'),
     ])
     const all = Object.keys(agentInstalls)
-    const wanted = all.filter((name) => (options as Record<string, unknown>)[installFlag(name)])
+    const selected = all.filter((name) => (options as Record<string, unknown>)[installFlag(name)])
     const stop = new AbortController()
     const onSignal = (): void => stop.abort()
     process.on('SIGINT', onSignal).on('SIGTERM', onSignal)
     try {
       const installed = await installAgents({
-        names: wanted.length === 0 ? all : wanted,
+        names: selected.length === 0 ? all : selected,
         installs: agentInstalls,
         folder: agentsFolder(process.env),
         log: (line) => process.stderr.write(`${line}\n`),

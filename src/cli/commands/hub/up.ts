@@ -199,8 +199,8 @@ function ownSlots({
 }
 
 function address({ host, port }: { host?: string; port?: string }): { host: string; port: number } {
-  const given = parseListenAddress(setting(process.env, 'ERRAND_ADDR'))
-  return { host: host ?? given.host, port: port === undefined ? given.port : portOption(port) }
+  const listen = parseListenAddress(setting(process.env, 'ERRAND_ADDR'))
+  return { host: host ?? listen.host, port: port === undefined ? listen.port : portOption(port) }
 }
 
 /** Returns the folder of the built dashboard: beside the bundle of this command, or in `dist` for the source. */

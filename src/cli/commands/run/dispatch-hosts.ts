@@ -207,10 +207,10 @@ export function checkBoxes(workflow: Workflow): void {
 
 function boxedSteps(workflow: Workflow, above: BoxAsk, path: readonly string[]): string[] {
   return [...workflow.steps, ...(workflow.finally ?? [])].flatMap((step) => {
-    const asked = strictestAsk(strictestAsk(above, workflow), step)
+    const box = strictestAsk(strictestAsk(above, workflow), step)
     const named = [...path, step.name]
-    if (step.action === 'workflow.run') return boxedSteps(step.args.workflow as Workflow, asked, named)
-    return isHosted(step) && (asked.isolation ?? 'none') !== 'none' ? [named.join(' > ')] : []
+    if (step.action === 'workflow.run') return boxedSteps(step.args.workflow as Workflow, box, named)
+    return isHosted(step) && (box.isolation ?? 'none') !== 'none' ? [named.join(' > ')] : []
   })
 }
 

@@ -98,7 +98,7 @@ export function stepRows(steps: readonly StepView[], verbose: boolean): string[]
     if (instances.length === 0)
       return [[stepName(step), '', step.status, ...times, '', '', approval?.message ?? whyText(step)]]
     const rows = named(instances, verbose).map((one) => {
-      const asked = one.status === 'waiting' ? approval?.message : undefined
+      const question = one.status === 'waiting' ? approval?.message : undefined
       return [
         stepName(step),
         instanceName(one.host, one.vars),
@@ -106,12 +106,12 @@ export function stepRows(steps: readonly StepView[], verbose: boolean): string[]
         one.duration_ms === undefined ? '' : durationText(one.duration_ms),
         waitedText(one),
         ...usageCells(one.attempts),
-        one.waiting ?? asked ?? whyText({ ...one, exitCode: one.exit_code }),
+        one.waiting ?? question ?? whyText({ ...one, exitCode: one.exit_code }),
       ]
     })
     if (!isFolded(instances.length, verbose)) return rows
-    const asked = instances.some(({ status }) => status === 'waiting') ? approval?.message : undefined
-    const why = [countsText(instances), waiting ?? asked].filter((text) => text !== undefined).join('; ')
+    const question = instances.some(({ status }) => status === 'waiting') ? approval?.message : undefined
+    const why = [countsText(instances), waiting ?? question].filter((text) => text !== undefined).join('; ')
     return [
       ...rows,
       [stepName(step), `${numberText(instances.length)} instances`, step.status, ...times, '', '', why],

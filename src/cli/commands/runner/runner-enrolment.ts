@@ -113,8 +113,8 @@ export async function identityOf(
   retry: Parameters<typeof enrolPatiently>[1],
 ): Promise<{ url: string; token: string; id: string }> {
   let stored: Enrolment | undefined = storedEnrolment(workspace)
-  const asked = options.url && readSetting('ERRAND_HUB_URL', { name: '--url', value: options.url })
-  const url = asked ?? found.hubUrl ?? stored?.hub_url
+  const hubUrl = options.url && readSetting('ERRAND_HUB_URL', { name: '--url', value: options.url })
+  const url = hubUrl ?? found.hubUrl ?? stored?.hub_url
   if (url === undefined)
     throw new UsageError('a runner needs the address of its hub', 'set it with --url or ERRAND_HUB_URL')
   const enrolToken = options.token ?? found.token

@@ -66,9 +66,9 @@ export const taskRun = command({
   ],
   async run(options, [file]) {
     const { json = false, detach, verbose, color } = options
-    const asked = askOf(file, options)
+    const taskOptions = askOf(file, options)
     const { request, pool }: Configured =
-      options.config === undefined ? { request: asked } : configured(asked, options.config)
+      options.config === undefined ? { request: taskOptions } : configured(taskOptions, options.config)
     if (file !== undefined && options.title !== undefined)
       throw new UsageError(`${file} and --title both describe the task`, 'leave one out')
     const client = connect(options)

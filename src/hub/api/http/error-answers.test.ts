@@ -11,7 +11,7 @@ interface Answer {
   json: { error: { code: string; message: string; hint?: string; details?: unknown } }
 }
 
-function assertError(answer: Answer, status: number, code: string, says?: RegExp): void {
+function assertError(answer: Answer, status: number, code: string, pattern?: RegExp): void {
   assert.equal(answer.status, status, JSON.stringify(answer.json))
   const { error } = answer.json
   assert.equal(error.code, code)
@@ -19,8 +19,8 @@ function assertError(answer: Answer, status: number, code: string, says?: RegExp
     Object.keys(error).filter((key) => !['code', 'message', 'hint', 'details'].includes(key)),
     [],
   )
-  if (says !== undefined)
-    assert.match(`${error.message} ${error.hint} ${JSON.stringify(error.details)}`, says)
+  if (pattern !== undefined)
+    assert.match(`${error.message} ${error.hint} ${JSON.stringify(error.details)}`, pattern)
 }
 
 test('every refusal has one shape, the right status, and says what is wrong', async (t) => {
@@ -222,10 +222,10 @@ test('a field of the wrong kind is told with what was given, what is wanted, and
 test('a hub that stops answers a request that comes then as every other error', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
-  const asked = Promise.withResolvers<void>()
+  const requested = Promise.withResolvers<void>()
   const goesOn = Promise.withResolvers<void>()
   hub.engine.list = async () => {
-    asked.resolve()
+    requested.resolve()
     await goesOn.promise
     return { runs: [] }
   }
@@ -234,7 +234,7 @@ test('a hub that stops answers a request that comes then as every other error', 
   const answers = text(socket)
   const head = `HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer ${token}\r\n\r\n`
   socket.write(`GET /api/runs ${head}`)
-  await asked.promise
+  await requested.promise
   const closed = hub.app.close()
   await eventually('the hub to stop', () => !hub.app.server.listening)
   const another = once(hub.app.server, 'request')

@@ -145,10 +145,10 @@ test('the open routes take a wrong token for what it is', async (t) => {
         .filter(([, operation]) => operation.security?.length === 0)
         .map(([method]) => `${method.toUpperCase()} ${path}`),
   )
-  const wanted = Object.entries<Route>(routes).flatMap(([name, { who, tag }]) =>
+  const expected = Object.entries<Route>(routes).flatMap(([name, { who, tag }]) =>
     who === 'anyone' && tag !== undefined ? [name.replace(/:(\w+)/g, '{$1}')] : [],
   )
-  assert.deepEqual(open.sort(), wanted.sort())
+  assert.deepEqual(open.sort(), expected.sort())
   const enrolled = await hub.call('POST', '/api/runners/enroll', undefined, {
     token: 'wrong',
     runner_id: 'r',

@@ -10,7 +10,7 @@ import { contentHeaders } from '../artifacts.ts'
 import { sendRange } from '../http/ranged-content.ts'
 import { checked } from '../http/request-validator.ts'
 import type { Handlers } from '../http/routes.ts'
-import { askerOf } from '../tasks.ts'
+import { requesterOf } from '../tasks.ts'
 
 /** Limits the depth of metadata. */
 const MOST_DEEP = 100
@@ -37,16 +37,16 @@ export function artifactServiceHandlers({ stored, contents, streams, log }: ApiC
         ? await ofForm(content, type)
         : { received: await receive(content), described: () => ofQuery(query) }
       try {
-        const asked = headers['content-sha256']?.toLowerCase()
-        if (asked !== undefined && asked !== received.sha256)
+        const checksum = headers['content-sha256']?.toLowerCase()
+        if (checksum !== undefined && checksum !== received.sha256)
           throw new ErrandError(
             'bad_request',
-            `What came has the SHA-256 ${received.sha256}, and not ${asked}.`,
+            `What came has the SHA-256 ${received.sha256}, and not ${checksum}.`,
             {
               hint: 'Send it again; Content-SHA256 is that of the file alone.',
             },
           )
-        const { id, isNew } = await stored.add(askerOf(identity), received, described())
+        const { id, isNew } = await stored.add(requesterOf(identity), received, described())
         reply.code(isNew ? 201 : 200)
         return uriOf(id)
       } finally {
@@ -55,7 +55,7 @@ export function artifactServiceHandlers({ stored, contents, streams, log }: ApiC
     },
 
     'GET /api/store/artifacts/:id': async ({ identity, params, headers, method }, reply) => {
-      const record = await stored.get(askerOf(identity), params.id)
+      const record = await stored.get(requesterOf(identity), params.id)
       await sendRange(
         reply,
         {
@@ -71,7 +71,7 @@ export function artifactServiceHandlers({ stored, contents, streams, log }: ApiC
     },
 
     'DELETE /api/store/artifacts/:id': async ({ identity, params }) => {
-      await stored.remove(askerOf(identity), params.id)
+      await stored.remove(requesterOf(identity), params.id)
     },
   } satisfies Partial<Handlers>
 

@@ -110,12 +110,12 @@ test('a log that takes long is seen in get_logs, then as it was read, or as what
     await reading.promise
     yield* watch(...of)
   }
-  const asked = (await job({ action: 'logs', bot_id: 'my-bot' })).json
-  assert.deepEqual([pick(asked), asked.data], [['running', 'get_logs'], { bot_id: 'my-bot' }])
-  assert.deepEqual(await look(asked.job_id), asked)
+  const logs = (await job({ action: 'logs', bot_id: 'my-bot' })).json
+  assert.deepEqual([pick(logs), logs.data], [['running', 'get_logs'], { bot_id: 'my-bot' }])
+  assert.deepEqual(await look(logs.job_id), logs)
   reading.resolve()
-  while ((await look(asked.job_id)).status === 'running') await sleep(5)
-  const read = await look(asked.job_id)
+  while ((await look(logs.job_id)).status === 'running') await sleep(5)
+  const read = await look(logs.job_id)
   assert.deepEqual([pick(read), read.data.logs], [['success', 'completed'], 'hello\n'])
 
   const failing = Promise.withResolvers<void>()

@@ -23,7 +23,7 @@ async function pooling(t: TestContext, options: Parameters<typeof testingHub>[1]
           body,
           fence === '' ? {} : { 'if-match': fence },
         )
-  return { ...hub, asks: hub.host.asks, ann, bob, far, boss, allocate, slot }
+  return { ...hub, asks: hub.host.queries, ann, bob, far, boss, allocate, slot }
 }
 
 test('a slot is handed out as older systems ask for one, to one holder, until it gives it back', async (t) => {
@@ -94,7 +94,7 @@ test('the next process of a hub knows the leases of the one before', async (t) =
   const { token } = before.ann
   await before.close()
   const after = await testingHub(t, stored)
-  for (const [id, runner] of before.asks.slots) after.host.asks.slots.set(id, runner)
+  for (const [id, runner] of before.asks.slots) after.host.queries.slots.set(id, runner)
   const body = { repo_url, required_by: '7' }
   const again = await after.call('POST', '/api/pool/slots/allocate', token, body)
   assert.deepEqual([again.json.slot_id, again.json.fence], [slot_id, fence])

@@ -108,8 +108,8 @@ export class EventTopics {
    * Sends `start`, and a reset for each list that cannot resume from `after`, the cursor of an earlier message. Then
    * follows everything that the user may see. Each run that the user may not see is refused with a message.
    */
-  async begin(wanted: readonly string[], after: string | undefined, start: string): Promise<void> {
-    const topics = wanted.map(readTopic)
+  async begin(requested: readonly string[], after: string | undefined, start: string): Promise<void> {
+    const topics = requested.map(readTopic)
     const parts = after?.split('~')
     const missed: ResumedList[] = []
     for (const [index, list] of resumed.entries()) {

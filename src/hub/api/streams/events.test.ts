@@ -25,12 +25,12 @@ async function reader(url: string, token: string, headers: Record<string, string
   const texts = response.body!.pipeThrough(new TextDecoderStream()).getReader()
   let rest = ''
   const ready: Message[] = []
-  const until = async (wanted: (message: Message) => boolean): Promise<Message[]> => {
+  const until = async (isReached: (message: Message) => boolean): Promise<Message[]> => {
     const found: Message[] = []
     for (;;) {
       while (ready.length > 0) {
         found.push(ready.shift()!)
-        if (wanted(found.at(-1)!)) return found
+        if (isReached(found.at(-1)!)) return found
       }
       const { value, done } = await texts.read()
       assert.ok(!done, `ended after ${JSON.stringify(found)}`)

@@ -223,10 +223,10 @@ test('a reader that leaves before its stream begins is gone', async (t) => {
   const { token } = await hub.user('ann')
   const { run_id } = (await hub.call('POST', '/api/runs', token, { yaml: oneStep('hold') })).json
   const get = hub.engine.get.bind(hub.engine)
-  const asked = Promise.withResolvers<void>()
+  const requested = Promise.withResolvers<void>()
   const left = Promise.withResolvers<void>()
   hub.engine.get = async (runId) => {
-    asked.resolve()
+    requested.resolve()
     await left.promise
     return await get(runId)
   }
@@ -234,7 +234,7 @@ test('a reader that leaves before its stream begins is gone', async (t) => {
   const leaving = new AbortController()
   const headers = { authorization: `Bearer ${token}`, connection: 'close' }
   const stream = fetch(`${hub.url}/api/runs/${run_id}/events`, { headers, signal: leaving.signal })
-  await asked.promise
+  await requested.promise
   leaving.abort()
   await assert.rejects(stream)
   const begun = Promise.withResolvers<void>()

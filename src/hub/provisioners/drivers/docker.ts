@@ -416,12 +416,12 @@ export class DockerProvisioner implements Provisioner {
     if (fault !== '') return { message: `Docker ended it: ${fault}` }
     if (Date.parse(FinishedAt) >= Date.parse(Config.Labels[DEADLINE] ?? ''))
       return { message: 'Its time was over.' }
-    const said = await this.#logTail(docker, Id, signal)
+    const logText = await this.#logTail(docker, Id, signal)
     const perhaps =
       ExitCode === KILLED && memory !== undefined
         ? ` (killed, perhaps for lack of memory: its limit is ${memory})`
         : ''
-    return { message: `It ended with exit code ${ExitCode}${perhaps}${said === '' ? '.' : `: ${said}`}` }
+    return { message: `It ended with exit code ${ExitCode}${perhaps}${logText === '' ? '.' : `: ${logText}`}` }
   }
 
   async #logTail(docker: DockerClient, id: string, signal: AbortSignal): Promise<string> {
@@ -469,10 +469,10 @@ interface Inspected extends ContainerAnswer {
 const PERMANENT: readonly ErrandError['code'][] = ['invalid_argument', 'not_found', 'pull_refused']
 
 /** Turns an error into a `ProvisionError`. `asked`: the call was to Docker itself, not from it to a registry. */
-function provisionError(error: unknown, asked = false): Error {
+function provisionError(error: unknown, isRequested = false): Error {
   if (!isErrandError(error)) return error as Error
   const { message, hint, code } = error
-  const unanswered = asked && code === 'unavailable'
+  const unanswered = isRequested && code === 'unavailable'
   return new ProvisionError(message, { hint, permanent: PERMANENT.includes(code), unanswered, cause: error })
 }
 

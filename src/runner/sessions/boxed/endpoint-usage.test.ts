@@ -7,7 +7,7 @@ import { EndpointUsage } from './endpoint-usage.ts'
 const opencode = { title: 'OpenCode', usage: 'last_call' } as const
 const claude = { title: 'Claude Code', usage: 'each_call' } as const
 
-const asked = (id: number, input_tokens = 0): LogEntry => ({
+const entry = (id: number, input_tokens = 0): LogEntry => ({
   type: 'asked',
   id,
   service: 'anthropic',
@@ -59,10 +59,10 @@ test('for an agent that tells only its last call the counted figures stand in pl
   news.turnBegins()
   assert.equal(news.agentReports(report(usage(1, 1))), 'instead')
   const more = { cache_read: 7, cache_write: 5, reasoning: 3 }
-  const [first] = news.follow([asked(1), answered(1, 100, 10, more)], false)
+  const [first] = news.follow([entry(1), answered(1, 100, 10, more)], false)
   assert.deepEqual(first, report({ ...usage(105, 13, 7), cost_usd: 0 }))
   news.turnBegins()
-  const [second] = news.follow([asked(2), answered(2, 50, 5)], false)
+  const [second] = news.follow([entry(2), answered(2, 50, 5)], false)
   assert.ok(second?.kind === 'usage')
   assert.deepEqual([second.turn.input_tokens, second.turn.output_tokens], [50, 5])
   assert.deepEqual([second.session.input_tokens, second.session.output_tokens], [155, 18])
@@ -71,18 +71,18 @@ test('for an agent that tells only its last call the counted figures stand in pl
 test('what was cut off counts as it was estimated once nothing more comes', () => {
   const news = new EndpointUsage({ agent: opencode, counts: true })
   news.turnBegins()
-  assert.deepEqual(news.follow([asked(1, 40)], false), [])
+  assert.deepEqual(news.follow([entry(1, 40)], false), [])
   const [last] = news.follow([], true)
   assert.ok(last?.kind === 'usage')
   assert.equal(last.session.input_tokens, 40)
 })
 
 test('a difference of more than a twentieth is told once, at the end', () => {
-  const total = (says: Usage) => {
+  const total = (usage: Usage) => {
     const news = new EndpointUsage({ agent: claude, counts: true })
     news.turnBegins()
-    assert.equal(news.agentReports(report(says)), 'beside')
-    assert.deepEqual(news.follow([asked(1), answered(1, 900, 100)], false), [])
+    assert.equal(news.agentReports(report(usage)), 'beside')
+    assert.deepEqual(news.follow([entry(1), answered(1, 900, 100)], false), [])
     return notices(news.follow([], true))
   }
   assert.deepEqual(total(usage(860, 100)), [])
@@ -94,7 +94,7 @@ test('turns of an agent that tells them one by one are added up for that', () =>
   for (const id of [1, 2]) {
     news.turnBegins()
     news.agentReports(report(usage(100, 10), usage(999, 999)))
-    news.follow([asked(id), answered(id, 100, 10)], false)
+    news.follow([entry(id), answered(id, 100, 10)], false)
   }
   assert.deepEqual(news.follow([], true), [])
 })
@@ -103,7 +103,7 @@ test('where keys are in the box nothing is counted for the agent', () => {
   const news = new EndpointUsage({ agent: opencode, counts: false })
   news.turnBegins()
   assert.equal(news.agentReports(report(usage(1, 1))), 'beside')
-  assert.deepEqual(news.follow([asked(1), answered(1, 100, 10)], true), [])
+  assert.deepEqual(news.follow([entry(1), answered(1, 100, 10)], true), [])
 })
 
 test('a budget that is used up says so in the words of the proxy', () => {

@@ -113,9 +113,9 @@ export class EndpointUsage {
     if (!this.counts || this.#replaces || this.#open.size > 0) return undefined
     const reported = this.#reportedTurn ? sum(this.#reportedBefore, this.#reportedTurn) : undefined
     if (!reported) return undefined
-    const [says, counted] = [tokensOf(reported), tokensOf(this.#total)]
-    if (Math.abs(says - counted) <= TOLERANCE * Math.max(says, counted)) return undefined
-    return `${this.#agent.title} tells of ${says} tokens, and ${counted} were counted on the way to its models.`
+    const [reportedTokens, counted] = [tokensOf(reported), tokensOf(this.#total)]
+    if (Math.abs(reportedTokens - counted) <= TOLERANCE * Math.max(reportedTokens, counted)) return undefined
+    return `${this.#agent.title} tells of ${reportedTokens} tokens, and ${counted} were counted on the way to its models.`
   }
 }
 

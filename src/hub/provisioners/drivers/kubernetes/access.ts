@@ -85,7 +85,7 @@ async function ofPod({
   return { server, ca, insecure: false, token: token.trim(), namespace: namespace.trim() }
 }
 
-async function ofKubeconfig(file: string, wanted: string | undefined): Promise<Access> {
+async function ofKubeconfig(file: string, contextName: string | undefined): Promise<Access> {
   const hint = 'The hub reads it each minute, and its user must be able to.'
   const source = await fileText(resolve(file), hint)
   let value: unknown
@@ -95,7 +95,7 @@ async function ofKubeconfig(file: string, wanted: string | undefined): Promise<A
     throw broken(`${file} is no YAML: ${(error as Error).message}`, 'Is it a kubeconfig?', error)
   }
   const config = shaped(Kubeconfig, value, file)
-  const name = wanted ?? config['current-context'] ?? ''
+  const name = contextName ?? config['current-context'] ?? ''
   const { context } = pick(config.contexts, name, 'context', file)
   const cluster = shaped(Cluster, pick(config.clusters, context.cluster, 'cluster', file).cluster, file)
   const user = shaped(User, pick(config.users, context.user, 'user', file).user ?? {}, file)

@@ -81,8 +81,8 @@ test('a token is read again where it is no longer taken', async (t) => {
 })
 
 test('each no says which it is, what to do, and whether asking again is of use', async (t) => {
-  const said: { status: number; body: object } = { status: 200, body: {} }
-  const { api } = await scripted(t, (_, response) => json(response, said.status, said.body))
+  const text: { status: number; body: object } = { status: 200, body: {} }
+  const { api } = await scripted(t, (_, response) => json(response, text.status, text.body))
   const forbidden = 'jobs.batch is forbidden: User "u" cannot create resource "jobs" in API group "batch"'
   const quota = (limited: string) =>
     `secrets "a" is forbidden: exceeded quota: q, requested: count/jobs.batch=1, used: count/jobs.batch=0, limited: ${limited}`
@@ -105,7 +105,7 @@ test('each no says which it is, what to do, and whether asking again is of use',
     [500, { message: 'etcdserver: request timed out', reason: 'x' }, /etcdserver/, undefined, false],
   ]
   for (const [status, body, message, hint, permanent] of cases) {
-    Object.assign(said, { status, body })
+    Object.assign(text, { status, body })
     const error = await refusalOf(api.call('POST', '/x', signal, { body: {} }))
     assert.match(error.message, message)
     if (hint === undefined) assert.equal(error.hint, undefined, String(status))
@@ -128,16 +128,16 @@ test('one that is busy is asked again a few times, as it says', async (t) => {
 })
 
 test('a list is read page by page, and anew where its pages have become too old', async (t) => {
-  const asked: (string | null)[] = []
+  const tokens: (string | null)[] = []
   const { api } = await scripted(t, ({ url }, response, count) => {
     const next = new URL(url!, 'https://x').searchParams.get('continue')
-    asked.push(next)
+    tokens.push(next)
     if (next === null) json(response, 200, { items: [count], metadata: { continue: 'two' } })
-    else if (asked.length === 2) json(response, 410, { message: 'expired' })
+    else if (tokens.length === 2) json(response, 410, { message: 'expired' })
     else json(response, 200, { items: [99], metadata: {} })
   })
   assert.deepEqual(await api.list('/x', signal, {}), [3, 99])
-  assert.deepEqual(asked, [null, 'two', null, 'two'])
+  assert.deepEqual(tokens, [null, 'two', null, 'two'])
 })
 
 test('what answers late, in part, or not as Kubernetes does, is told', async (t) => {

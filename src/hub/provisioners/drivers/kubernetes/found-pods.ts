@@ -223,8 +223,8 @@ function processEnd(
   which: string,
   { signal, exitCode, message }: NonNullable<ContainerState['terminated']>,
 ): string {
-  const said = message?.trim().slice(-2_000)
-  return `Its ${which} ended with ${signal ? `signal ${signal}` : `exit code ${exitCode}`}${said ? `: ${said}` : '.'}`
+  const detail = message?.trim().slice(-2_000)
+  return `Its ${which} ended with ${signal ? `signal ${signal}` : `exit code ${exitCode}`}${detail ? `: ${detail}` : '.'}`
 }
 
 const jobEnd = ({ reason, message }: { reason?: string; message?: string }): string =>

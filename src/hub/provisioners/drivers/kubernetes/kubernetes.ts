@@ -88,14 +88,14 @@ export class KubernetesProvisioner implements Provisioner {
     // Kubernetes may take seconds to clear away what has ended.
     const isGone = ({ metadata }: Job, of: readonly Pod[]) =>
       metadata.deletionTimestamp !== undefined && of.every(isOver)
-    const asked = jobs
+    const requestedJobs = jobs
       .map((job) => ({ job, pods: podsOf(job) }))
       .filter(({ job, pods }) => !this.#retained.has(job.metadata.name) && !isGone(job, pods))
       .map(({ job, pods }) => ({ job, pods, known: this.#know(job.metadata.name, pods) }))
       .map((each) => ({ ...each, about: needsEvents(each.job, ownPod(each.pods, each.known), nowMs) }))
     let left = MOST_EVENTS
     return await Promise.all(
-      asked.map(async ({ job, pods, about, known }) => {
+      requestedJobs.map(async ({ job, pods, about, known }) => {
         const events = about !== undefined && left-- > 0 ? await this.#eventsOf(about, signal) : []
         await this.#takeToken(job.metadata.name, ownPod(pods, known), signal)
         return foundRunner(job, pods, { events, nowMs, known })
