@@ -436,8 +436,8 @@ function preparing(folder: string, script: string): void {
 }
 
 test('a file waits until its service is ready; a preparation that fails is told, and fails the run', async (t) => {
-  const looks = "test('looks', () => { if (!fs.existsSync('tried')) throw new Error('too early') })\n"
-  const { folder, run } = project(t, { 'a.test.ts': passing, 'b.test.ts': asking + looks })
+  const waitsForFile = "test('looks', () => { if (!fs.existsSync('tried')) throw new Error('too early') })\n"
+  const { folder, run } = project(t, { 'a.test.ts': passing, 'b.test.ts': asking + waitsForFile })
   const strict = { ...engine, ERRAND_TEST_NO_SKIPS: '1' }
   preparing(folder, 'touch tried; echo it says why >&2; exit 3')
   const { status, output } = await run(strict)

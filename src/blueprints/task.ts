@@ -218,7 +218,7 @@ class TaskWorkflow {
         ...this.#steps.agentStep(),
         outputs: { ANSWER: 'answer', GAVE_UP: { from: 'answer', regex: CANNOT_REGEX, default: '' } },
       },
-      this.#steps.carry('carry'),
+      this.#steps.copyStep('carry'),
       this.#steps.verdict('gave_up', 'The agent says that it cannot: ${GAVE_UP:-}', '${GAVE_UP:-} != ""'),
     ]
   }
@@ -271,7 +271,7 @@ class TaskWorkflow {
           ...this.#steps.agentStep(),
           outputs: { ANSWER: 'answer' },
         },
-        { ...this.#steps.carry(`carry.${round + 1}`, condition), on_demand: true },
+        { ...this.#steps.copyStep(`carry.${round + 1}`, condition), on_demand: true },
         { ...this.#test(`test.${round + 1}`, condition), on_demand: true },
       )
     }
@@ -320,7 +320,7 @@ class TaskWorkflow {
   #evidence(): Step[] {
     const failed = '${ERRAND_RUN_STATUS} != "success" && ${START_SHA:-} != "" && ${TIP_SHA:-} == ""'
     const idle = { continue_on_error: true, on_demand: true }
-    const steps = [{ ...this.#steps.carry('keep', failed, { asItIs: true }), ...idle }]
+    const steps = [{ ...this.#steps.copyStep('keep', failed, { asItIs: true }), ...idle }]
     const { push, push_on_failure, git_retry_count } = this.#task
     if (!push || !push_on_failure) return steps
     const left =

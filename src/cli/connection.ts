@@ -59,7 +59,7 @@ export const isSession = (token: string): boolean => token.startsWith('eyJ')
 export const forgetLogin = (): void => rmSync(loginFile(), { force: true })
 
 /** Time to wait for the hub; the commands that follow a run wait just as long. */
-const PATIENCE_MS = 300_000
+const MAX_WAIT_MS = 300_000
 
 /**
  * Repeats a request for up to five minutes while the hub does not answer or does not conduct the run yet. It is for
@@ -67,7 +67,7 @@ const PATIENCE_MS = 300_000
  */
 export async function whileAway<T>(ask: () => Promise<T>): Promise<T> {
   const backoff = new Backoff({ firstMs: 200, maxMs: 5_000 })
-  for (const endMs = performance.now() + PATIENCE_MS; ; )
+  for (const endMs = performance.now() + MAX_WAIT_MS; ; )
     try {
       return await ask()
     } catch (error) {

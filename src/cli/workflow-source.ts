@@ -98,7 +98,7 @@ function readIfThere(file: string): string | undefined {
   }
 }
 
-/** Prints the problems of an `invalid_workflow` as `tellError` prints an error. Returns false for any other error. */
+/** Prints the problems of an `invalid_workflow` as `reportError` prints an error. Returns false for any other error. */
 export function reportProblems(error: unknown, source: WorkflowSource, json = false): boolean {
   if (!(error instanceof ErrandError) || error.code !== 'invalid_workflow') return false
   const { problems } = error.details as { problems?: Problem[] }

@@ -6,7 +6,7 @@ import type {
   PatchView,
   SeenFailures,
   ViewList,
-} from '../contract/runs/kept-views.ts'
+} from '../contract/runs/saved-views.ts'
 import type { HubHttp } from './http.ts'
 
 /** Manages saved filters of the list of runs, and the failures that the caller has not looked at. */

@@ -197,17 +197,17 @@ test('a run that is submitted while others are taken up waits for those that are
   await submit([step('plain')])
   await submit([step('inside')], group)
   await engine.close()
-  const looked = Promise.withResolvers<void>()
+  const checked = Promise.withResolvers<void>()
   const held = Promise.withResolvers<void>()
   const length = outputs.length.bind(outputs)
   t.mock.method(outputs, 'length', async (...args: Parameters<typeof length>) => {
-    looked.resolve()
+    checked.resolve()
     await held.promise
     return await length(...args)
   })
   const after = again()
   const resumed = after.resume()
-  await looked.promise
+  await checked.promise
   const workflow = { version: 'v0.1', name: 'test', ...group, steps: [step('next')] }
   const submitted = after.submit({ workflow })
   // Lets the engine get as far as it can.

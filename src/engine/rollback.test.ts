@@ -123,8 +123,8 @@ test('a rollback that failed may be tried again, and what it has undone is not u
   assert.deepEqual(undone(host.begun), ['b@local', 'a (1)@x', 'a (2)@y'])
   assert.deepEqual((await engine.view(run_id)).rollback, { run_id: first.run_id, status: 'failed' })
   const before = host.begun.length
-  const carried = await engine.retry(run_id, { only: 'failed' })
-  await engine.done(carried.run_id)
+  const retried = await engine.retry(run_id, { only: 'failed' })
+  await engine.done(retried.run_id)
   assert.deepEqual(
     host.begun.slice(before).map(({ step, host }) => `${step}@${host}`),
     ['a@x', 'b@local'],

@@ -4,7 +4,7 @@ import { makeFolderSync } from '../platform/files.ts'
 import type { Log } from '../platform/log.ts'
 import type { AccountStore } from '../stores/accounts.ts'
 import { diskError } from '../stores/disk-errors.ts'
-import { lostDatabase, openSqliteStores, startAnew } from '../stores/sqlite/open.ts'
+import { lostDatabase, openSqliteStores, startEmpty } from '../stores/sqlite/open.ts'
 import type { SqliteStores } from '../stores/sqlite/stores.ts'
 import { Auth } from './auth/auth.ts'
 import type { LoginLimits } from './auth/login-limit.ts'
@@ -23,7 +23,7 @@ export interface StoresOptions {
 
 /** Opens the hub's database. Throws `store_failed` if it is gone or cannot be opened. */
 export async function openStores({ data, database, isNew, log }: StoresOptions): Promise<SqliteStores> {
-  const aside = isNew ? startAnew(data) : undefined
+  const aside = isNew ? startEmpty(data) : undefined
   if (aside !== undefined) log(`What an earlier hub had left is in ${aside} now.`)
   const lost = lostDatabase(data)
   if (lost !== undefined) throw lost
@@ -48,12 +48,12 @@ export interface AuthParts {
 export async function openAuth({
   accounts,
   secrets,
-  configuredTokens: givenTokens = {},
+  configuredTokens = {},
   loginLimits,
   log,
 }: AuthParts): Promise<Auth> {
-  await storeConfiguredTokens(accounts, givenTokens)
-  const texts = Object.values(givenTokens).filter((text) => text !== undefined)
+  await storeConfiguredTokens(accounts, configuredTokens)
+  const texts = Object.values(configuredTokens).filter((text) => text !== undefined)
   const secret = await secrets.ofHub('sessions', ({ message, hint = '' }) =>
     log(`Log-ins from before have ended, and those from now on end with this process: ${message} ${hint}`, {
       level: 'warn',

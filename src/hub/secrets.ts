@@ -123,7 +123,7 @@ export class Secrets implements SecretSource, RunSecrets {
       Object.fromEntries(
         uses.flatMap(([variable, { name, as }]) => {
           const secret = found.get(name)!
-          return isPeoples(secret) && as !== 'mask' ? [[variable, whence(secret)]] : []
+          return isPeoples(secret) && as !== 'mask' ? [[variable, originOf(secret)]] : []
         }),
       ),
     )
@@ -339,7 +339,7 @@ export const isPeoples = (secret: StoredSecret): secret is PeoplesSecret =>
 type PeoplesSecret = StoredSecret & { scope: SecretScope }
 
 /** Describes to people where a secret is set. */
-export const whence = ({ name, scope, scope_name, owner, updated_by }: PeoplesSecret) => ({
+export const originOf = ({ name, scope, scope_name, owner, updated_by }: PeoplesSecret) => ({
   name,
   scope,
   ...(scope === 'tenant' ? {} : { [scope]: scope_name }),

@@ -64,7 +64,7 @@ export interface Machines extends StepHost {
   contactMs(attemptId: string): number
   figures(): FleetFigures
   /** Loads what the previous process knew of them. Called before the runs are resumed. */
-  recall(): Promise<void>
+  restore(): Promise<void>
   /** Accepts their links on the server of the API. */
   attach(server: Server, callerOf: CallerOf): void
   /** Called when the demands of their groups have changed. */
@@ -247,7 +247,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
       log,
       ...options.lease,
     })
-  await machines.recall()
+  await machines.restore()
   auth.onChanged(() => void machines.recheck())
   configFile.onChanged(() => machines.groupsChanged?.())
   if (pools !== undefined && machines instanceof Fleet) pools.serve(machines)
@@ -289,7 +289,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     },
     read(runId, events) {
       if (!takingUp) return
-      metrics.recall(runId, events)
+      metrics.restore(runId, events)
       approvals.seen(runId, events)
       notifier.seen(runId, events)
     },
@@ -401,8 +401,8 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     secrets,
     wake: (news) => tasks.wake(news) + watcher.wake(news),
   })
-  const { queries: asks, runners } = machines
-  const pool = new RepoPool({ store: stores.poolSlots, asks, runners, secrets })
+  const { queries, runners } = machines
+  const pool = new RepoPool({ store: stores.poolSlots, asks: queries, runners, secrets })
   const callerOf = callersBehind(options.proxies ?? [])
   const app = createApi({
     engine,
@@ -422,7 +422,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     lines: new RunLines({ engine, dir: join(data, 'output') }),
     contents,
     pool,
-    asks,
+    asks: queries,
     auth,
     version,
     metrics,

@@ -19,7 +19,7 @@ import { taskResult } from '../engine/tasks/task-result.ts'
 import { TryReader } from '../engine/tasks/try-reader.ts'
 import { BoundedOutputStore } from '../stores/outputs/bounded.ts'
 import { MemoryRunStore } from '../stores/runs/memory.ts'
-import { DispatchedSecrets } from '../stores/secrets/given-secrets.ts'
+import { DispatchedSecrets } from '../stores/secrets/dispatched-secrets.ts'
 import { openTaskMachine, type TaskMachine } from './task-machine.ts'
 
 export interface RunTaskOptions {

@@ -55,12 +55,12 @@ test('after thousands of tries it still is the longest wait', () => {
 })
 
 test('a look that fails tells nothing, and the next one is made all the same', async () => {
-  let looks = 0
+  let checks = 0
   const changed = await new Promise<string>((resolve) => {
     const watch = new ChangeWatch({
       everyMs: 1,
       look: async () => {
-        if (++looks < 3) throw new Error('not now')
+        if (++checks < 3) throw new Error('not now')
         return 'found'
       },
       tell: (found) => {
@@ -69,5 +69,5 @@ test('a look that fails tells nothing, and the next one is made all the same', a
       },
     })
   })
-  assert.deepEqual([changed, looks], ['found', 3])
+  assert.deepEqual([changed, checks], ['found', 3])
 })

@@ -1,6 +1,6 @@
 import { ErrandError } from '../contract/errors.ts'
 import { Playbook } from '../contract/tasks/playbook.ts'
-import { type Found, findTests, type ReadFile } from './found.ts'
+import { type DetectedTests, findTests, type ReadFile } from './found.ts'
 import {
   checkPlaybooks,
   MAX_PLAYBOOK_BYTES,
@@ -231,7 +231,7 @@ function ofHub(
   }
 }
 
-function ofFound(task: TestsOfTask, { tests, notes: seen }: Found, notes: string[]): Choice {
+function ofFound(task: TestsOfTask, { tests, notes: seen }: DetectedTests, notes: string[]): Choice {
   notes.push(...seen)
   const [first, ...others] = tests
   if (first === undefined)

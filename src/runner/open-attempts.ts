@@ -61,7 +61,7 @@ function loadedBotDrivers(bots: BotServices): DriverKind {
     async load() {
       loaded ??= (await import('./bots/bot-driver.ts')).botDrivers(bots)
     },
-    mend: (folder) => loaded!.mend!(folder),
+    repair: (folder) => loaded!.repair!(folder),
     driver: (attempt, files, action) => loaded!.driver(attempt, files, action),
   }
 }

@@ -65,8 +65,8 @@ test('data outlive restart, update, stop, and the death of runner and hub; they 
   await eventually('the update', async () => (await hub.client.bots.get('keeper')).run_id === update!.run_id)
   await hub.client.bots.stop('keeper')
   await hub.until('keeper', 'stopped')
-  const anew = await hub.startShell('keeper', script, more)
-  assert.equal(await starts(anew.run_id), 4)
+  const restarted = await hub.startShell('keeper', script, more)
+  assert.equal(await starts(restarted.run_id), 4)
   const container = await hub.containerOf('keeper')
   const before = (await container.inspect()).State.StartedAt
   await hub.kill('runner', 'hub')

@@ -77,10 +77,10 @@ async function killed(t: TestContext, which: readonly ('hub' | 'runner')[]): Pro
   }
   t.after(open)
   const pushes: string[] = []
-  const { onEvent: told } = forge.state
+  const { onEvent } = forge.state
   forge.state.onEvent = (repository, event, payload) => {
     if (event === 'push') pushes.push(repository.path)
-    told(repository, event, payload)
+    onEvent(repository, event, payload)
   }
   const made = moments.map((moment) => {
     const { name, command } = moment
@@ -153,7 +153,7 @@ async function killed(t: TestContext, which: readonly ('hub' | 'runner')[]): Pro
     return views.size === made.length
   })
   for (const { moment, repository } of made) {
-    const { name, isStored: isKept } = moment
+    const { name, isStored } = moment
     const view = views.get(name)!
     const description = `${name}: ${JSON.stringify({ state: view.state, message: view.message, tries: view.tries })}`
     assert.equal(view.state, 'in_review', description)
@@ -164,7 +164,7 @@ async function killed(t: TestContext, which: readonly ('hub' | 'runner')[]): Pro
     assert.equal(pushes.filter((path) => path === repository.path).length, 1, description)
     assert.equal(repository.tickets.length, 1, description)
     assert.deepEqual(repository.tickets[0]?.pull?.reviewers, ['ada'], description)
-    if (isKept) assert.equal(requestsOf(name), requestsBefore.get(name), `no model was asked again: ${description}`)
+    if (isStored) assert.equal(requestsOf(name), requestsBefore.get(name), `no model was asked again: ${description}`)
   }
   await eventually('checkouts that are given back', () => {
     const slots = globSync('**/slots/*/state.json', { cwd: programs.runnerFolder })

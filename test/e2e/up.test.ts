@@ -215,8 +215,8 @@ test('a hub whose database is gone, empty or cut short says so, and begins anew 
     assert.match(refused.stderr, /hint: .*errand up --new/)
     assert.equal((await ofDatabase())[0].status, 'problem')
   }
-  const anew = await up('--no-runner', '--new')
-  assert.match(anew.printed.stdout, /The first user of this hub/)
+  const fresh = await up('--no-runner', '--new')
+  assert.match(fresh.printed.stdout, /The first user of this hub/)
   assert.ok(readdirSync(data).some((name) => name.startsWith('before-')))
 })
 

@@ -27,7 +27,7 @@ interface Opened extends Programs {
   cluster: TestKubernetes
   /** Things of the kind that the hub has made. */
   // biome-ignore lint/suspicious/noExplicitAny: objects of Kubernetes, whose parts tests look at
-  things(kind: 'jobs' | 'pods' | 'secrets'): Promise<any[]>
+  objectsOf(kind: 'jobs' | 'pods' | 'secrets'): Promise<any[]>
 }
 
 type Group = Record<string, unknown>
@@ -53,11 +53,11 @@ async function opened(
       writeGroup(data, { namespace, ...group })
     },
   })
-  const things: Opened['things'] = async (kind) => {
+  const objectsOf: Opened['objectsOf'] = async (kind) => {
     const path = `${kind === 'jobs' ? '/apis/batch' : '/api'}/v1/namespaces/${namespace}/${kind}`
     return (await cluster.ask('GET', `${path}?labelSelector=app.kubernetes.io/managed-by=errand`)).items
   }
-  return Object.assign(programs, { cluster, things })
+  return Object.assign(programs, { cluster, objectsOf })
 }
 
 const writeGroup = (data: string, group: Group) =>
@@ -71,8 +71,8 @@ const begun = (programs: Opened, id: string) =>
   eventually('the step at work', async () =>
     (await programs.call('runs', 'logs', id)).stdout.includes('begun'),
   )
-const count = async ({ things }: Opened) =>
-  (await Promise.all([things('jobs'), things('pods'), things('secrets')])).flat().length
+const count = async ({ objectsOf }: Opened) =>
+  (await Promise.all([objectsOf('jobs'), objectsOf('pods'), objectsOf('secrets')])).flat().length
 /** Asserts that neither the cluster nor the hub has anything left. */
 const nothingLeft = async (programs: Opened) => {
   await eventually('an end of all that was made', async () => (await count(programs)) === 0)
@@ -91,7 +91,7 @@ test('a run that waits gets a pod of its own for all of its steps, and that goes
   skip,
 }, async (t) => {
   const programs = await opened(t)
-  const looks = [
+  const checks = [
     'echo user $(id -u)',
     'ls /var/run/secrets/kubernetes.io >/dev/null 2>&1 && echo a token',
     'touch /opt/x 2>/dev/null && echo a writable root',
@@ -100,7 +100,7 @@ test('a run that waits gets a pod of its own for all of its steps, and that goes
     'echo one > kept',
   ]
   const [a, b] = await Promise.all([
-    startRun(programs, onBuilders(looks.join('; '), 'cat kept')),
+    startRun(programs, onBuilders(checks.join('; '), 'cat kept')),
     startRun(programs, onBuilders('echo two > kept', 'cat kept')),
   ])
   const [first, second] = [await programs.ended(a), await programs.ended(b)]
@@ -131,16 +131,16 @@ largeTest(
     const programs = await opened(t)
     const id = await startRun(programs, onBuilders('echo begun; sleep 20; echo kept'))
     const moments: (() => unknown)[] = [
-      async () => (await programs.things('jobs')).length > 0,
-      async () => (await programs.things('pods')).length > 0,
-      async () => (await programs.things('pods'))[0]?.status.phase === 'Running',
+      async () => (await programs.objectsOf('jobs')).length > 0,
+      async () => (await programs.objectsOf('pods')).length > 0,
+      async () => (await programs.objectsOf('pods'))[0]?.status.phase === 'Running',
       () => begun(programs, id),
     ]
     for (const moment of moments) {
       await eventually('the moment', async () => Boolean(await moment()))
       await programs.kill('hub')
       await programs.startHub()
-      assert.ok((await programs.things('jobs')).length <= 1)
+      assert.ok((await programs.objectsOf('jobs')).length <= 1)
     }
     const run = await programs.ended(id)
     assert.equal(run.status, 'success', JSON.stringify(run))
@@ -154,12 +154,12 @@ largeTest(
  * started.
  */
 async function evicted(programs: Opened, id: string, evict: (pod: string) => Promise<unknown>) {
-  const [own] = await programs.things('pods')
-  await eventually('an end of its token', async () => (await programs.things('secrets')).length === 0)
+  const [own] = await programs.objectsOf('pods')
+  await eventually('an end of its token', async () => (await programs.objectsOf('secrets')).length === 0)
   await evict(own.metadata.name)
   const others = new Map<string, boolean>()
   const run = await eventually('the end of the run', async () => {
-    for (const { metadata, status } of await programs.things('pods'))
+    for (const { metadata, status } of await programs.objectsOf('pods'))
       if (metadata.uid !== own.metadata.uid) {
         const { waiting } = status.containerStatuses?.[0]?.state ?? { waiting: {} }
         others.set(metadata.name, others.get(metadata.name) || waiting === undefined)
@@ -265,12 +265,12 @@ largeTest(
 largeTest('two hubs on one cluster do not touch each other’s pods', { skip }, async (t) => {
   const one = await opened(t, { spare: 1, idle_seconds: 600 })
   await eventually('its spare', async () => (await one.client.runners.list())[0]?.status === 'connected')
-  const [mine] = await one.things('jobs')
+  const [mine] = await one.objectsOf('jobs')
   const other = await opened(t, {}, { cluster: one.cluster })
   const id = await startRun(other, onBuilders('echo hello'))
   assert.equal((await other.ended(id)).status, 'success')
-  await eventually('an end of the other', async () => (await other.things('jobs')).length === 1)
-  const [left] = await one.things('jobs')
+  await eventually('an end of the other', async () => (await other.objectsOf('jobs')).length === 1)
+  const [left] = await one.objectsOf('jobs')
   assert.equal(left.metadata.uid, mine.metadata.uid)
   assert.equal((await one.client.runners.list())[0]?.status, 'connected')
 })
@@ -287,7 +287,7 @@ largeTest(
     let most = 0
     let over = false
     const watched = (async () => {
-      for (; !over; await sleep(500)) most = Math.max(most, (await programs.things('jobs')).length)
+      for (; !over; await sleep(500)) most = Math.max(most, (await programs.objectsOf('jobs')).length)
     })()
     const runs: Awaited<ReturnType<typeof programs.ended>>[] = []
     try {

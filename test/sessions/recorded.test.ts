@@ -7,7 +7,7 @@ import { builtinActionRegistry } from '../../src/actions/registry.ts'
 import { agentRegistry } from '../../src/agents/registry.ts'
 import { openAttempts } from '../../src/runner/open-attempts.ts'
 import { endOf, textOf } from '../support/runner/attempt-fixture.ts'
-import { layOut, RECORDED, storyOf } from './recording.ts'
+import { prepare, RECORDED, storyOf } from './recording.ts'
 
 const cuts = {
   nothing: () => 0,
@@ -22,7 +22,7 @@ for (const name of readdirSync(RECORDED))
       it(`tells the same where ${what} was told before`, async () => {
         const place = mkdtempSync(join(tmpdir(), 'errand-test-'))
         try {
-          const recorded = layOut(name, place, reports)
+          const recorded = prepare(name, place, reports)
           const attempts = openAttempts({
             dir: join(place, 'attempts'),
             workspaceDir: join(place, 'workspaces'),

@@ -83,7 +83,7 @@ export interface Recorded {
  * Writes a recording as the folder of an attempt whose machine has restarted since. Only as many of its reports as
  * `kept` returns, and that share of its text, are there: the rest was not reported yet.
  */
-export function layOut(name: string, place: string, storedReports: (reports: number) => number): Recorded {
+export function prepare(name: string, place: string, storedReports: (reports: number) => number): Recorded {
   let text = readFileSync(join(RECORDED, name), 'utf8')
   for (const [path, mark] of placed(place)) text = text.replaceAll(mark, path)
   const lines = text

@@ -65,7 +65,7 @@ export const answerText =
     return `Not ${did}: ${faster.by} has ${faster.did} it already${at}.`
   }
 
-/** Returns the same message as `saidOfAnswer`, for an agent's question. */
+/** Returns the same message as `answerText`, for an agent's question. */
 export const permissionText =
   (decision: 'allow' | 'deny', name: string) =>
   (error?: ApiError): string => {

@@ -1,4 +1,4 @@
-import type { viewWords } from '../../src/contract/runs/kept-views.ts'
+import type { viewWords } from '../../src/contract/runs/saved-views.ts'
 import { dayOf } from './clock.ts'
 import type { Run, RunFilter } from './runs.ts'
 

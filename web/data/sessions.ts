@@ -1,6 +1,6 @@
 import type { InputAccepted, RunInput } from '../../src/contract/agent-api.ts'
 import { ask, request } from './api.ts'
-import { keep, stored } from './kept.ts'
+import { keep, stored } from './stored.ts'
 
 /** Sends an input to the agent of a run; the key makes it safe to send it again. */
 export const giveInput = (run: string, input: RunInput, idempotencyKey: string) =>

@@ -280,7 +280,7 @@ export function Link<To extends Path = Path, From extends Path = Path>({
   )
 }
 
-/** Asks before the page is left for another address or reloaded, as long as `isAsked` is true. */
+/** Asks before the page is left for another address or reloaded, as long as `isActive` is true. */
 export function useLeaving(isActive: boolean): Leaving | undefined {
   const [leaving, setLeaving] = useState<Leaving>()
   useEffect(() => {

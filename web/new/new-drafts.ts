@@ -1,4 +1,4 @@
-import { keep, stored } from '../data/kept.ts'
+import { keep, stored } from '../data/stored.ts'
 
 /** Stores drafts of new runs, sessions and tasks until they are started. */
 

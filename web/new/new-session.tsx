@@ -159,10 +159,10 @@ function SessionForm({ from, first }: { from: string | undefined; first: Before 
     }
   }
   const take = (event: { preventDefault: () => void }, data: DataTransfer) => {
-    const brought = filesOf(data)
-    if (brought.length === 0) return
+    const dropped = filesOf(data)
+    if (dropped.length === 0) return
     event.preventDefault()
-    add(brought)
+    add(dropped)
   }
   const chosen = agents.find(({ name }) => name === agent)
   const attach = files.map(({ name }) => name)

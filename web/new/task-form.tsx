@@ -3,7 +3,7 @@ import { type ReactNode, useEffect, useRef, useState } from 'react'
 import type { CreateTasksInput } from '../../src/contract/tasks/task-api.ts'
 import { type ApiError, newKey } from '../data/api.ts'
 import { asCommand } from '../data/as-command.ts'
-import { createTasks, getTask, type WholeTask } from '../data/tasks.ts'
+import { createTasks, getTask, type TaskDetail } from '../data/tasks.ts'
 import { useNavigate, useSearch } from '../navigation/navigation.tsx'
 import { Failure } from '../parts/action-button.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
@@ -72,7 +72,7 @@ function requestOf(draft: Draft): CreateTasksInput {
 const agents = ['builtin', 'claude_code', 'codex', 'opencode', 'copilot']
 
 /** Returns the draft that repeats an earlier task. */
-function draftOf({ task }: WholeTask): Draft {
+function draftOf({ task }: TaskDetail): Draft {
   return {
     ...none,
     from: task.issue === undefined ? 'words' : 'issue',

@@ -3,7 +3,7 @@ import { useEffect, useId, useRef, useState } from 'react'
 import type { ApiError } from '../data/api.ts'
 import { fasterThan, mayAnswer, answerText, whoMay } from '../data/approvals.ts'
 import { clockOf, timeOf, useNow } from '../data/clock.ts'
-import { answerApproval, getRun, type Step, type WholeRun } from '../data/runs.ts'
+import { answerApproval, getRun, type Step, type RunDetail } from '../data/runs.ts'
 import { meQuery } from '../data/session.ts'
 import { ActionButton, Failure } from '../parts/action-button.tsx'
 import CopyAsCli from '../parts/copy-as-cli.tsx'
@@ -12,7 +12,7 @@ import { useLeft } from '../parts/time-left.ts'
 import { VisibleText } from '../parts/visible-text.tsx'
 
 /** Shows a step's question in full, who may answer and until when, and the two answers with a comment. */
-export function Approval({ run, step, linked }: { run: WholeRun; step: Step; linked: boolean }) {
+export function Approval({ run, step, linked }: { run: RunDetail; step: Step; linked: boolean }) {
   const { data: me } = useQuery(meQuery)
   const client = useQueryClient()
   const card = useRef<HTMLElement>(null)
@@ -32,9 +32,9 @@ export function Approval({ run, step, linked }: { run: WholeRun; step: Step; lin
     try {
       await answerApproval(run.run_id, which, step.step, comment.trim(), key)
     } finally {
-      const anew = { queryKey: ['run', run.run_id], queryFn: () => getRun(run.run_id), staleTime: 0 }
+      const refreshed = { queryKey: ['run', run.run_id], queryFn: () => getRun(run.run_id), staleTime: 0 }
       // If this fails too, the failure of the answer itself is the one to show.
-      client.fetchQuery(anew).catch(() => undefined)
+      client.fetchQuery(refreshed).catch(() => undefined)
     }
   }
   return (

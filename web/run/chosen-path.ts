@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query'
 import { instanceQuery } from '../data/instances.ts'
-import { runQuery, type WholeRun } from '../data/runs.ts'
+import { runQuery, type RunDetail } from '../data/runs.ts'
 import { firstInstance, headOf, type InstanceRef } from './chosen-instance.ts'
 
 /** Maximum depth of sub-runs that open in the page; deeper ones have a page of their own. */
@@ -8,7 +8,7 @@ export const MOST_DEEP = 3
 
 /** A place in a run, or in a run that it has started. */
 export interface Level {
-  run: WholeRun
+  run: RunDetail
   place: InstanceRef
 }
 
@@ -23,7 +23,7 @@ interface ChosenLevel {
 }
 
 /** Returns the place that a name means in a run; requests it if it did not come with the run. */
-function useLevel(run: WholeRun | undefined, name: string | undefined, auto: boolean): ChosenLevel {
+function useLevel(run: RunDetail | undefined, name: string | undefined, auto: boolean): ChosenLevel {
   const { head, rest } = (run && name !== undefined ? headOf(run.steps, name) : undefined) ?? {}
   const far = head !== undefined && !('instance' in head) ? head : undefined
   const version = far?.step.finished_at ?? run?.last_seq
@@ -54,7 +54,7 @@ const useChild = (id: string | undefined) => useQuery({ ...runQuery(id ?? ''), e
  * inside the sub-run that failed.
  */
 export function useChosenPath(
-  run: WholeRun,
+  run: RunDetail,
   name: string | undefined,
 ): { path: Level[]; pending: boolean } {
   const auto = name === undefined

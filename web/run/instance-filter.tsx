@@ -2,7 +2,7 @@ import { keepPreviousData, useInfiniteQuery } from '@tanstack/react-query'
 import { Search } from 'lucide-react'
 import { useCallback, useEffect, useRef, useState } from 'react'
 import { countsOf, instancesQuery } from '../data/instances.ts'
-import type { Instance, Step, WholeRun } from '../data/runs.ts'
+import type { Instance, Step, RunDetail } from '../data/runs.ts'
 import { useNavigate, useSearch } from '../navigation/navigation.tsx'
 import type { InstanceRef } from './chosen-instance.ts'
 
@@ -80,7 +80,7 @@ export function InstanceField({ label, className }: { label: string; className: 
 }
 
 /** Returns how many instances with a text have each status, as counted by the hub. */
-export function useFoundCounts(run: WholeRun, step: Step, text: string, enabled = true) {
+export function useFoundCounts(run: RunDetail, step: Step, text: string, enabled = true) {
   const found = useInfiniteQuery({
     ...instancesQuery(run.run_id, step, { text }, step.finished_at ?? run.last_seq),
     placeholderData: keepPreviousData,
@@ -97,7 +97,7 @@ export const noMatch = (all: number, isFetching: boolean): string =>
   isFetching ? 'Looking…' : `No instance matches. ${all.toLocaleString('en')} without the filter.`
 
 interface OneStatus {
-  run: WholeRun
+  run: RunDetail
   step: Step
   status: Status
   text: string

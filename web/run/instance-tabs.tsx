@@ -3,7 +3,7 @@ import { useState, useSyncExternalStore } from 'react'
 import type { RunEvent } from '../../src/contract/events.ts'
 import { duration, timeOf, useNow } from '../data/clock.ts'
 import type { RunFeed } from '../data/run-feed.ts'
-import { eventsOfAttempt, type WholeRun } from '../data/runs.ts'
+import { eventsOfAttempt, type RunDetail } from '../data/runs.ts'
 import { VisibleText } from '../parts/visible-text.tsx'
 import type { InstanceRef } from './chosen-instance.ts'
 import { eventSentence } from './event-sentence.ts'
@@ -12,7 +12,7 @@ import type { RunTab } from './run-search.ts'
 type Attempt = InstanceRef['instance']['attempts'][number]
 
 interface Props {
-  run: WholeRun
+  run: RunDetail
   place: InstanceRef
   attempt: Attempt | undefined
   feed: RunFeed

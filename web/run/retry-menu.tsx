@@ -4,7 +4,7 @@ import { lazy, type ReactNode, Suspense, useEffect, useId, useRef, useState } fr
 import { countOf, isWhole } from '../data/instances.ts'
 import { liveRuns } from '../data/live/live.ts'
 import type { Scope, Target } from '../data/retries.ts'
-import { type Run, runQuery, shownStatus, type WholeRun } from '../data/runs.ts'
+import { type Run, runQuery, shownStatus, type RunDetail } from '../data/runs.ts'
 import { Link } from '../navigation/navigation.tsx'
 import { ActionButton } from '../parts/action-button.tsx'
 import { useLetters } from '../parts/letters.ts'
@@ -14,7 +14,7 @@ import type { Level } from './chosen-path.ts'
 
 const RetrySheet = lazy(() => import('./retry-sheet.tsx').then((module) => ({ default: module.RetrySheet })))
 
-const isOver = ({ status }: WholeRun) => status !== 'queued' && status !== 'running'
+const isOver = ({ status }: RunDetail) => status !== 'queued' && status !== 'running'
 
 /**
  * Returns the main step and instance, in the run or in a sub-run, at which a narrow retry begins. Rollbacks and
@@ -37,13 +37,13 @@ function words(scope: Scope, target: Target | undefined): string {
   return scope === 'failed' ? 'Retry failed' : 'Run again'
 }
 
-function scopesOf(run: WholeRun, target: Target | undefined): Scope[] {
+function scopesOf(run: RunDetail, target: Target | undefined): Scope[] {
   const narrow: Scope[] = target === undefined || run.rolls_back !== undefined ? [] : ['instance', 'from']
   return [...narrow, ...(run.status === 'success' ? [] : (['failed'] as const)), 'all']
 }
 
 interface Props {
-  run: WholeRun
+  run: RunDetail
   path: readonly Level[]
 }
 
@@ -195,7 +195,7 @@ export function RetryHere({ path }: { path: readonly Level[] }) {
 /** Offers the narrowest retry of the first failure of a listed run; reads the whole run only when pressed. */
 export function RetryFailure({ run }: { run: Run }) {
   const client = useQueryClient()
-  const [whole, setWhole] = useState<WholeRun>()
+  const [whole, setWhole] = useState<RunDetail>()
   const failure = run.now?.failure
   const isFirst = ({ step, instance }: Level['place']) =>
     step.step === failure?.step && (failure.host === undefined || instance.host === failure.host)
@@ -240,7 +240,7 @@ function Sheet({
 const FEW = 6
 
 /** Shows the run's place in its chain of tries, with links to the others. */
-export function RunChain({ run }: { run: WholeRun }) {
+export function RunChain({ run }: { run: RunDetail }) {
   const client = useQueryClient()
   const root = run.first_run ?? run.run_id
   useEffect(() => {

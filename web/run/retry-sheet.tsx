@@ -12,13 +12,13 @@ import {
   type Scope,
   type Target,
 } from '../data/retries.ts'
-import type { WholeRun } from '../data/runs.ts'
+import type { RunDetail } from '../data/runs.ts'
 import { useNavigate } from '../navigation/navigation.tsx'
 import { ActionButton, Failure } from '../parts/action-button.tsx'
 import { CommandLine } from '../parts/cli-line.tsx'
 
 interface Props {
-  run: WholeRun
+  run: RunDetail
   target: Target | undefined
   scope: Scope
   scopes: readonly Scope[]

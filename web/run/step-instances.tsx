@@ -3,7 +3,7 @@ import { ChevronDown, ChevronRight } from 'lucide-react'
 import { type ReactNode, useState } from 'react'
 import { duration, median } from '../data/clock.ts'
 import { countOf, isWhole, overviewQuery } from '../data/instances.ts'
-import { type Instance, type Step, shownStep, type WholeRun } from '../data/runs.ts'
+import { type Instance, type Step, shownStep, type RunDetail } from '../data/runs.ts'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { type InstanceRef, instancesOf, MAP_OVER, statusOrder } from './chosen-instance.ts'
 import {
@@ -17,7 +17,7 @@ import {
 import { InstanceMap } from './instance-map.tsx'
 
 interface Props {
-  run: WholeRun
+  run: RunDetail
   step: Step
   chosen: InstanceRef | undefined
   choose: (ref: InstanceRef) => void

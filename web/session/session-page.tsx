@@ -4,7 +4,7 @@ import { lazy, Suspense, useEffect, useMemo, useState, useSyncExternalStore } fr
 import type { Budget } from '../../src/contract/agent.ts'
 import { wordsOf } from '../data/page-words.ts'
 import type { RunFeed } from '../data/run-feed.ts'
-import { cancelRun, getWorkflow, shownStatus, type WholeRun } from '../data/runs.ts'
+import { cancelRun, getWorkflow, shownStatus, type RunDetail } from '../data/runs.ts'
 import { meQuery } from '../data/session.ts'
 import { giveInput } from '../data/sessions.ts'
 import { Link, useHash, useNavigate, useSearch } from '../navigation/navigation.tsx'
@@ -54,8 +54,8 @@ function useAgentArgs(run: string, step: string): Args {
   return steps?.find(({ name }) => name === step)?.args ?? {}
 }
 
-const agentStep = (run: WholeRun) => run.steps.find(({ action }) => action === 'agent.run')?.step ?? 'agent'
-const lastRunner = (run: WholeRun, step: string) =>
+const agentStep = (run: RunDetail) => run.steps.find(({ action }) => action === 'agent.run')?.step ?? 'agent'
+const lastRunner = (run: RunDetail, step: string) =>
   run.steps.find((one) => one.step === step)?.instances[0]?.attempts.at(-1)?.runner
 
 const tones: Record<string, string> = {
@@ -74,7 +74,7 @@ export function SessionPage({
   feed,
   question,
 }: {
-  run: WholeRun
+  run: RunDetail
   feed: RunFeed
   /** The question named in the page's address. */
   question: string | undefined
@@ -315,7 +315,7 @@ export function SessionTab({
   over,
   linked,
 }: {
-  run: WholeRun
+  run: RunDetail
   feed: RunFeed
   step: string
   attempt: number

@@ -1,7 +1,7 @@
 import { ArrowDown } from 'lucide-react'
 import { type UIEvent, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react'
 import { hubNow, timeOf } from '../data/clock.ts'
-import type { WholeRun } from '../data/runs.ts'
+import type { RunDetail } from '../data/runs.ts'
 import { useNavigate } from '../navigation/navigation.tsx'
 import { TalkOfRun } from './attachments.tsx'
 import { Composer } from './composer.tsx'
@@ -15,7 +15,7 @@ const WINDOW = 120
 const STEP = 60
 
 interface Props {
-  run: WholeRun
+  run: RunDetail
   talk: Conversation
   /** Set if several steps of the run may take inputs. */
   step?: string
@@ -99,12 +99,12 @@ export function Talk({
     } else if (follows && below > 40) setEnd(shown.length)
   }
   // The link of a notice: if the question has been answered, say by whom, how and when.
-  const looked = useRef<string>(undefined)
+  const seenHash = useRef<string>(undefined)
   useEffect(() => {
-    if (linked === undefined || looked.current === linked) return
+    if (linked === undefined || seenHash.current === linked) return
     const row = rows.findLast((one) => one.kind === 'answered' && one.id === linked)
     if (row?.kind !== 'answered') return
-    looked.current = linked
+    seenHash.current = linked
     const done = row.decision === 'allow' ? 'allowed' : 'denied'
     setLost(`This question is answered: ${row.by} has ${done} it, ${timeOf(row.time, hubNow())}.`)
   }, [linked, rows])

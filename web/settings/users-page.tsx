@@ -119,7 +119,7 @@ function Sure({
   what,
   again,
   close,
-  report: tell,
+  report,
 }: Change & { again: () => Promise<void>; close: () => void; report: (password: string) => void }) {
   const { id, name, role } = user
   const to = role === 'admin' ? 'user' : 'admin'
@@ -156,7 +156,7 @@ function Sure({
       act: async () => {
         const password = newPassword()
         await changeUser(id, { password })
-        tell(password)
+        report(password)
       },
     },
     logout: {

@@ -7,7 +7,7 @@ import { clockOf } from '../data/clock.ts'
 import { useLiveTasks } from '../data/live/live-tasks.ts'
 import { wordsOf } from '../data/page-words.ts'
 import { useRunFeed } from '../data/run-feed.ts'
-import { getRun, shownStep, type WholeRun } from '../data/runs.ts'
+import { getRun, shownStep, type RunDetail } from '../data/runs.ts'
 import {
   cancelTask,
   deleteTask,
@@ -22,7 +22,7 @@ import {
   taskPath,
   taskStateWord,
   taskTone,
-  type WholeTask,
+  type TaskDetail,
   webAddress,
 } from '../data/tasks.ts'
 import { Link, useNavigate, useParam, useSearch } from '../navigation/navigation.tsx'
@@ -68,11 +68,11 @@ export function TaskPage() {
 }
 
 /** Reports whether another try can be started: none is open, and none starts by itself. */
-const canRetry = ({ state, run_id, retry_at }: WholeTask) =>
+const canRetry = ({ state, run_id, retry_at }: TaskDetail) =>
   run_id === undefined && retry_at === undefined && (isOverTask(state) || state === 'in_review')
 
 /** Returns the number of tries, their time and their cost, such as `2 tries, 31:08, $1.24`. */
-function spentWords({ tries, spent }: WholeTask): string {
+function spentWords({ tries, spent }: TaskDetail): string {
   const parts = [tries.length === 1 ? '1 try' : `${tries.length} tries`]
   if (spent.seconds > 0) parts.push(clockOf(spent.seconds * 1000))
   if (spent.cost_usd !== undefined) parts.push(`$${spent.cost_usd.toFixed(2)}`)
@@ -82,7 +82,7 @@ function spentWords({ tries, spent }: WholeTask): string {
 
 type TaskAction = 'cancel' | 'retry' | 'delete'
 
-function ShownTask({ task }: { task: WholeTask }) {
+function ShownTask({ task }: { task: TaskDetail }) {
   const search = useSearch('/tasks/$task')
   const navigate = useNavigate('/tasks/$task')
   const [requested, setRequested] = useState<TaskAction>()
@@ -248,9 +248,9 @@ function ShownTask({ task }: { task: WholeTask }) {
 }
 
 interface DiffProps {
-  task: WholeTask
+  task: TaskDetail
   change: StoredChange | undefined
-  shownTry: WholeTask['tries'][number] | undefined
+  shownTry: TaskDetail['tries'][number] | undefined
   search: TaskSearch
   show: (search: TaskSearch) => void
 }
@@ -309,7 +309,7 @@ function useTryRun(id: string | undefined, hasLog: boolean) {
   return { run, feed }
 }
 
-const stagesOfRun = ({ steps, status }: WholeRun) =>
+const stagesOfRun = ({ steps, status }: RunDetail) =>
   stagesOf(
     steps.map((step) => ({ step: step.step, phase: step.phase, shown: shownStep(step) })),
     status !== 'queued' && status !== 'running',
@@ -333,7 +333,7 @@ function Stages({ stages }: { stages: readonly Stage[] }) {
 }
 
 /** Sends comments to the agent at work. If none is, they start another try, which builds on the stored work. */
-function sendTo(task: WholeTask): Send {
+function sendTo(task: TaskDetail): Send {
   const to = task.task.agent
   if (task.run_id !== undefined) return { to, act: (prompt, key) => promptTask(task.id, prompt, key) }
   return {
@@ -343,7 +343,7 @@ function sendTo(task: WholeTask): Send {
   }
 }
 
-function Actions({ task, ask }: { task: WholeTask; ask: (what: TaskAction) => void }) {
+function Actions({ task, ask }: { task: TaskDetail; ask: (what: TaskAction) => void }) {
   const url = webAddress(task.pull_request?.url)
   const isOver = isOverTask(task.state) && task.run_id === undefined
   return (
@@ -381,7 +381,7 @@ const starts = {
   pull_request: 'pull request',
 } as const
 
-function ActionDialog({ asked, task, close }: { asked: TaskAction; task: WholeTask; close: () => void }) {
+function ActionDialog({ asked, task, close }: { asked: TaskAction; task: TaskDetail; close: () => void }) {
   const client = useQueryClient()
   const navigate = useNavigate()
   const [from, setFrom] = useState('')

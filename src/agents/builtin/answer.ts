@@ -41,7 +41,7 @@ const MOST_CHARS = 8 * 1024 * 1024
 /** Assumed characters per token, if the service does not count tokens. */
 const CHARS_PER_TOKEN = 4
 
-/** Assembles the chunks of a stream into an answer; `askedChars` is the length of the request. */
+/** Assembles the chunks of a stream into an answer; `requestChars` is the length of the request. */
 export class AnswerReader {
   readonly #requestChars: number
   readonly #calls: (ModelCall & { index: number })[] = []

@@ -48,9 +48,9 @@ const event = (data: object | string) =>
 const piece = (content: string) => event({ choices: [{ delta: { content } }] })
 const end = event({ choices: [{ delta: {}, finish_reason: 'stop' }] })
 
-function failureOf({ reply: asked }: { reply: ModelReply }) {
-  assert.equal(asked.type, 'failed')
-  const { failure, message, passing, waitMs } = asked.type === 'failed' ? asked.failure : assert.fail()
+function failureOf({ reply }: { reply: ModelReply }) {
+  assert.equal(reply.type, 'failed')
+  const { failure, message, passing, waitMs } = reply.type === 'failed' ? reply.failure : assert.fail()
   return { failure, message: message.replace(/^m at http:\/\/127\.0\.0\.1:\d+\/v1\/: /, ''), passing, waitMs }
 }
 
@@ -66,9 +66,9 @@ test('a request says what the service needs to know, and its answer is read howe
     }
     response.end()
   }
-  const { reply: asked, text: heard } = await ask(t, serve, { organization: 'org', project: 'proj', maxTokens: 7 })
-  assert.equal(asked.type, 'answered')
-  assert.deepEqual([asked.answer.text, asked.answer.finish, heard], ['Grüße', 'stop', 'Grüße'])
+  const { reply, text: received } = await ask(t, serve, { organization: 'org', project: 'proj', maxTokens: 7 })
+  assert.equal(reply.type, 'answered')
+  assert.deepEqual([reply.answer.text, reply.answer.finish, received], ['Grüße', 'stop', 'Grüße'])
   assert.equal(sent.url, '/v1/chat/completions')
   const { authorization, 'openai-organization': organization, 'openai-project': project } = sent.headers!
   assert.deepEqual([authorization, organization, project], ['Bearer key', 'org', 'proj'])
@@ -128,8 +128,8 @@ test('a service that is not there, or says nothing, is told, and a cancel ends t
   const silent = await ask(t, () => {}, { timeoutMs: 20 })
   assert.equal(failureOf(silent).message, "The model's service sent nothing for 0.02 s.")
   const cancel = new AbortController()
-  const { reply: asked } = await ask(t, () => cancel.abort(), { signal: cancel.signal })
-  assert.equal(asked.type, 'canceled')
+  const { reply } = await ask(t, () => cancel.abort(), { signal: cancel.signal })
+  assert.equal(reply.type, 'canceled')
   const later = new AbortController()
   const begun = await ask(
     t,

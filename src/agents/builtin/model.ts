@@ -1,6 +1,6 @@
 import { type Answer, type AnswerChunk, AnswerReader } from './answer.ts'
 import type { Message } from './conversation.ts'
-import { type CallFailure, callFailure } from './patient-model.ts'
+import { type CallFailure, callFailure } from './retrying-model.ts'
 import type { Settings } from './settings.ts'
 import type { Tool } from './tools/tool.ts'
 

@@ -35,7 +35,7 @@ export class ToolCalls {
   }
 
   /** Runs a call and returns the result for the model. Never throws; aborting `signal` interrupts it. */
-  async carryOut(call: ModelCall, signal: AbortSignal): Promise<string> {
+  async run(call: ModelCall, signal: AbortSignal): Promise<string> {
     const tool = this.#options.tools.find((each) => each.name === call.name)
     const update = (more: Partial<AgentUpdateOf<'tool'>>) =>
       this.#options.port.update({ kind: 'tool', tool_id: call.id, ...more })

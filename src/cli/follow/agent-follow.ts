@@ -153,9 +153,9 @@ class Interrupts {
   }
   readonly #onSignal = (): void => this.cancel()
 
-  constructor(run: FollowedAgent, { report: tell, turnFirst }: { report: boolean; turnFirst: boolean }) {
+  constructor(run: FollowedAgent, { report, turnFirst }: { report: boolean; turnFirst: boolean }) {
     this.#run = run
-    this.#report = tell
+    this.#report = report
     // If no more turns can follow, ending this turn means ending the run.
     this.#first = turnFirst ? 0 : 1
     this.#questionCount = this.#first

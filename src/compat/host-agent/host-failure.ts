@@ -78,7 +78,7 @@ export class HostFailure extends Error {
   }
 }
 
-interface Patience {
+interface RetryLimits {
   /** True when the agent has the attempt in question. */
   arrived: boolean
   limits: RemoteLimits
@@ -93,8 +93,8 @@ interface Patience {
 /**
  * Repeats a request until there is an answer, as long as that may take. `unknown`: the agent does not have the attempt.
  */
-export async function askPatiently(request: () => Promise<Answer>, patience: Patience): Promise<unknown> {
-  const { arrived, limits, trouble, signal } = patience
+export async function askPatiently(request: () => Promise<Answer>, options: RetryLimits): Promise<unknown> {
+  const { arrived, limits, trouble, signal } = options
   const since = performance.now()
   const sinceTime = Date.now()
   const backoff = new Backoff(pauses)

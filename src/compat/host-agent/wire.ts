@@ -11,7 +11,7 @@ import {
   MOST_FAULTS,
   safeParse,
   unknownKey,
-} from '../../engine/workflow-file/sentences.ts'
+} from '../../engine/workflow-file/issue-messages.ts'
 
 /** The requests to a host agent, and its answers. */
 

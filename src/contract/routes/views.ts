@@ -9,7 +9,7 @@ import {
   PatchView,
   SeenFailures,
   ViewList,
-} from '../runs/kept-views.ts'
+} from '../runs/saved-views.ts'
 import { nothing, routeTable } from './route.ts'
 
 const tag = 'runs'

@@ -162,13 +162,13 @@ test('a sub-run that failed is retried itself, unless its inputs are others now'
   await engine.done(beside.run_id)
   broken = false
   begun = host.begun.length
-  const mended = await engine.retry(beside.run_id, { step: 'outer > two' })
-  assert.equal((await engine.done(mended.run_id)).status, 'success')
+  const retried = await engine.retry(beside.run_id, { step: 'outer > two' })
+  assert.equal((await engine.done(retried.run_id)).status, 'success')
   assert.deepEqual(host.ran.slice(begun), ['two', 'after'])
 
   begun = host.begun.length
-  const anew = await engine.retry(first.run_id, { from: 'before' })
-  await engine.done(anew.run_id)
+  const restarted = await engine.retry(first.run_id, { from: 'before' })
+  await engine.done(restarted.run_id)
   assert.deepEqual(host.ran.slice(begun), ['before', 'one', 'two', 'after'])
 })
 

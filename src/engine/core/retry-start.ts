@@ -30,18 +30,18 @@ const INNER = ' > '
 export function retryStart(run: EndedRun, request: RetryRun): RetryStart {
   checkShape(request)
   const choice = new Choice(run, request)
-  const carried = choice.carried()
+  const reused = choice.reused()
   const marks: RetryMarks = {
     asked: request,
     ...listed('run_anyway', choice.ownNames('run_anyway')),
     ...listed('skip', choice.ownNames('skip')),
-    ...filled('kept', choice.kept()),
+    ...filled('kept', choice.storedResults()),
     ...filled('children', choice.children()),
   }
-  choice.check(carried, marks)
+  choice.check(reused, marks)
   const isPlain = (request.only ?? 'all') === 'all' && Object.keys(marks).length === 1 && !named(request)
   if (isPlain) return {}
-  return { carried, retry: marks }
+  return { carried: reused, retry: marks }
 }
 
 const named = ({ from, step }: RetryRun): string | undefined => from ?? step
@@ -95,22 +95,22 @@ class Choice {
     return [...new Set(this.#names[of].filter(({ rest }) => rest === undefined).map(({ name }) => name))]
   }
 
-  carried(): RunSpec['carried'] {
+  reused(): RunSpec['carried'] {
     if (this.#target === undefined && (this.#request.only ?? 'all') === 'all') return undefined
-    const carried: NonNullable<RunSpec['carried']> = {}
+    const reused: NonNullable<RunSpec['carried']> = {}
     for (const { index, step } of this.#run.plan.main) {
       const taken = this.#instances(index).filter((_, position) => this.#isTaken(index, position))
       if (taken.length > 0)
-        carried[step.name] = taken.map(({ host, vars, exports, child }) => ({
+        reused[step.name] = taken.map(({ host, vars, exports, child }) => ({
           ...{ host, vars, exports: exports ?? {} },
           ...(child === undefined ? {} : { child }),
         }))
     }
-    return carried
+    return reused
   }
 
   /** Returns, for the retry of one step, the unrequested instances that did not succeed: they stay unchanged. */
-  kept(): NonNullable<RetryMarks['kept']> {
+  storedResults(): NonNullable<RetryMarks['kept']> {
     const results: NonNullable<RetryMarks['kept']> = {}
     if (this.#request.step === undefined) return results
     for (const { index, step } of this.#run.plan.main) {
@@ -149,7 +149,7 @@ class Choice {
   }
 
   /** Throws for names that would change nothing. */
-  check(carried: RunSpec['carried'], { children }: RetryMarks): void {
+  check(reused: RunSpec['carried'], { children }: RetryMarks): void {
     const { plan } = this.#run
     const inner = [...Object.values(this.#names).flat(), ...(this.#target ? [this.#target] : [])]
     for (const { index, rest } of inner) {
@@ -163,7 +163,7 @@ class Choice {
     for (const { index, rest, name } of Object.values(this.#names).flat())
       if (rest === undefined) {
         const all = this.#instances(index).length
-        if (all > 0 && carried?.[name]?.length === all)
+        if (all > 0 && reused?.[name]?.length === all)
           refuse(
             `Step "${name}" is taken over as done, so it neither runs nor is skipped.`,
             `Leave it out, or retry from "${name}".`,

@@ -76,21 +76,21 @@ test('a sub-workflow canceled by itself cancels its step', async (t) => {
 })
 
 test('a parent canceled before its child is there leaves none running', async (t) => {
-  const kept = new MemoryRunStore()
+  const memoryStore = new MemoryRunStore()
   const { promise: released, resolve: release } = Promise.withResolvers<void>()
-  let looked = false
-  const store = alteredStore(kept, {
+  let isChecked = false
+  const store = alteredStore(memoryStore, {
     // A child's id is looked up before it is created.
     get: async (id) => {
-      const record = await kept.get(id)
-      looked ||= record === undefined
+      const record = await memoryStore.get(id)
+      isChecked ||= record === undefined
       if (!record) await released
       return record
     },
   })
   const { submit, engine, host } = scriptedEngine(t, () => 'hold', { store })
   const runId = await submit([sub('child', [step('work')])])
-  await until(() => looked)
+  await until(() => isChecked)
   await engine.cancel(runId)
   release()
   assert.equal((await engine.done(runId)).status, 'canceled')

@@ -92,13 +92,13 @@ export class Committer {
         break
       }
       for (const effect of [() => this.#options.committed(batch.events), ...batch.after])
-        this.#carryOut(effect)
+        this.#execute(effect)
       batch.settled.resolve()
     }
     this.#writing = false
   }
 
-  #carryOut(effect: () => void): void {
+  #execute(effect: () => void): void {
     try {
       effect()
     } catch (error) {

@@ -72,7 +72,7 @@ export class OutputJoiner {
 
   /** Reports whether an event is due at once. */
   get isFull(): boolean {
-    return [...this.#streams.values()].some(({ stored, reported: told }) => stored - told >= OUTPUT_EVENT_BYTES)
+    return [...this.#streams.values()].some(({ stored, reported }) => stored - reported >= OUTPUT_EVENT_BYTES)
   }
 
   /**
@@ -81,9 +81,9 @@ export class OutputJoiner {
    */
   due(all: boolean): ReadonlyMap<StreamName, number> {
     const due = new Map<StreamName, number>()
-    for (const [stream, { stored, reported: told, tail }] of this.#streams) {
+    for (const [stream, { stored, reported, tail }] of this.#streams) {
       const end = all ? stored : stored - incompleteUtf8(tail)
-      if (end > told) due.set(stream, end)
+      if (end > reported) due.set(stream, end)
     }
     return due
   }

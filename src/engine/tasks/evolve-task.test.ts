@@ -58,8 +58,8 @@ test('a retry counts crashes anew; begun before the agent it forgets the kept wo
   const reported = [...before, state('pending', { stage: 'implement', prompt: 'smaller' }), begun('run_2', 2)]
   assert.equal(foldOf(...reported).follow.prompt, 'smaller')
   assert.equal(foldOf(...reported, ended('run_2')).follow.prompt, undefined)
-  const anew = foldOf(...before, state('pending', { stage: 'workspace' }))
-  assert.deepEqual([anew.from, anew.checkpoint], ['workspace', undefined])
+  const restarted = foldOf(...before, state('pending', { stage: 'workspace' }))
+  assert.deepEqual([restarted.from, restarted.checkpoint], ['workspace', undefined])
   const asBefore = foldOf(...before, state('pending'))
   assert.deepEqual([asBefore.from, asBefore.checkpoint], [undefined, checkpoint])
 })

@@ -20,7 +20,7 @@ export interface CheckRequest {
  */
 export type CheckAside = (request: CheckRequest, userId: string) => Promise<Checked>
 
-/** `asker` identifies the caller: different callers take turns. */
+/** `userId` identifies the caller: different callers take turns. */
 export function checksAside(): CheckAside {
   const semaphore = new FairSemaphore(1)
   return async (request, userId) => {

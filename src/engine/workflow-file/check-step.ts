@@ -6,7 +6,7 @@ import { actionHint, valueHint } from './hints/hints.ts'
 import { asList, asMap, asText, entriesOf, own, valueAt } from './loose-values.ts'
 import type { ValuePath } from './positions.ts'
 import type { Report } from './problems.ts'
-import { findingsOf, safeParse } from './sentences.ts'
+import { findingsOf, safeParse } from './issue-messages.ts'
 import { templateMistakes } from './template.ts'
 import { parseWhen, type WhenAst } from './when.ts'
 

@@ -12,7 +12,7 @@ import { asList, asMap, asText, entriesOf, own } from './loose-values.ts'
 import { parseYaml } from './parse.ts'
 import type { Locate } from './positions.ts'
 import { type Problem, Report, sortProblems } from './problems.ts'
-import { describe, findingsOf, safeParse } from './sentences.ts'
+import { describe, findingsOf, safeParse } from './issue-messages.ts'
 import { inlineWorkflow, type SubWorkflows, subWorkflows } from './sub-workflows.ts'
 
 /**

@@ -2,7 +2,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import { isCredentialName } from '../../contract/names.ts'
 import type { Input, Workflow } from '../../contract/workflow.ts'
 import { nearest } from './hints/did-you-mean.ts'
-import { describe, firstOf, MOST_FAULTS, oneOf } from './sentences.ts'
+import { describe, firstOf, MOST_FAULTS, oneOf } from './issue-messages.ts'
 
 type InputValues = Readonly<Record<string, string | number | boolean>>
 export interface InputProblem {

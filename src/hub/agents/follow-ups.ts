@@ -1,5 +1,5 @@
 import type * as z from 'zod'
-import { continuationRun, findSession, type SessionFound } from '../../blueprints/agent.ts'
+import { continuationRun, findSession, type FoundSession } from '../../blueprints/agent.ts'
 import type { AttemptInput, DeniedUses, NewInput, Usage } from '../../contract/agent.ts'
 import type { InputAccepted } from '../../contract/agent-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
@@ -97,7 +97,7 @@ export class FollowUps {
     { by, interactive, fork }: Giver,
   ): Promise<InputAccepted> {
     const { run_id, repository, tenant } = record
-    const found: SessionFound = {}
+    const found: FoundSession = {}
     let had: EventOf<'input.taken'> | EventOf<'input.passed_on'> | undefined
     for await (const event of this.#log(record)) {
       findSession(found, event)

@@ -19,7 +19,7 @@ export function agentsHealth(runners: readonly RunnerView[], showRunners: boolea
       ...best,
       available: best.usable,
       error: best.why,
-      ...(showRunners ? { runners: have.map(({ id, agent }) => ({ id, ...standing(agent) })) } : {}),
+      ...(showRunners ? { runners: have.map(({ id, agent }) => ({ id, ...summary(agent) })) } : {}),
     }
   }
   return { agents }
@@ -29,7 +29,7 @@ export function agentsHealth(runners: readonly RunnerView[], showRunners: boolea
 const bestOf = (states: readonly AgentState[]): AgentState | undefined =>
   states.find(({ usable }) => usable) ?? states.find(({ installed }) => installed) ?? states[0]
 
-const standing = ({ version, usable, why, isolation, isolation_why }: AgentState) => ({
+const summary = ({ version, usable, why, isolation, isolation_why }: AgentState) => ({
   ...{ version, usable, why },
   ...(isolation !== undefined && { isolation, isolation_why }),
 })

@@ -367,8 +367,8 @@ test('an update of a private image takes what is there, or what its own credenti
   assert.deepEqual(await update({ env: { A: '1' } }), there)
   assert.deepEqual(await update({ docker_image: image.docker_image }), there)
   const registry_auth = { username: 'ann', password_secret: 'BOT_REGISTRY_PASSWORD' }
-  const anew = { mode: 'image', image: image.docker_image, registry_auth }
-  assert.deepEqual(await update(image), [undefined, anew])
+  const restart = { mode: 'image', image: image.docker_image, registry_auth }
+  assert.deepEqual(await update(image), [undefined, restart])
   assert.deepEqual(await update({ docker_image: 'busybox' }), [
     undefined,
     { mode: 'image', image: 'busybox' },
@@ -515,10 +515,10 @@ test('an update of a bot with a check takes over once it is healthy; one that is
 
 test('an update takes over only when its container engine has told whether it is healthy', async (t) => {
   const away = new Map<string, BotLive>()
-  let looks = 0
+  let checks = 0
   const live = (id: string) => {
     const now = away.get(id)
-    if (now) looks++
+    if (now) checks++
     return now
   }
   const { hub, call } = await setUp(t, { machines: { liveBot: live } })
@@ -530,7 +530,7 @@ test('an update takes over only when its container engine has told whether it is
   away.set(attempt_id, { attempt_id, engine_away_since: '2026-01-02T03:04:05.000Z' })
   await bot.phase('running')
   const statusOf = async () => (await hub.engine.get(old))!.status
-  await until(async () => looks > 2 || (await statusOf()) !== 'running')
+  await until(async () => checks > 2 || (await statusOf()) !== 'running')
   assert.equal(await statusOf(), 'running')
   away.delete(attempt_id)
   assert.equal((await hub.engine.done(old)).message, `Updated to ${run_id}.`)

@@ -74,7 +74,7 @@ export function runListHandlers(context: ApiContext) {
     return (there || (await engine.retry(run.run_id, { only, owner: name, run_id }))).run_id
   }
 
-  const carryOut = async (identity: Identity, ids: readonly string[], body: Bulk, place?: KeyedRequest) => {
+  const applyTo = async (identity: Identity, ids: readonly string[], body: Bulk, place?: KeyedRequest) => {
     const results: Answer['results'] = []
     for (const run_id of ids)
       try {
@@ -125,13 +125,13 @@ export function runListHandlers(context: ApiContext) {
     const work = async () => {
       if (earlier !== undefined && earlier.run_id !== '') {
         const ids = JSON.parse(earlier.run_id) as string[]
-        return await carryOut(identity, ids, body, { place, since: earlier.created_at, isAgain: true })
+        return await applyTo(identity, ids, body, { place, since: earlier.created_at, isAgain: true })
       }
       const ids = await chosen(identity, body)
       // Nothing starts before the chosen runs are stored.
       await accounts.releaseKey(id, claim.key)
       await accounts.claimKey({ ...claim, run_id: JSON.stringify(ids) })
-      return await carryOut(identity, ids, body, { place, since: created_at, isAgain: false })
+      return await applyTo(identity, ids, body, { place, since: created_at, isAgain: false })
     }
     const mine = work()
     answered.set(place, mine)
@@ -160,7 +160,7 @@ export function runListHandlers(context: ApiContext) {
         })
       const key = headers['idempotency-key']
       if (key !== undefined) return await once(identity, key, body)
-      return await carryOut(identity, await chosen(identity, body), body)
+      return await applyTo(identity, await chosen(identity, body), body)
     },
   } satisfies Partial<Handlers>
 }

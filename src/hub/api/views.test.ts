@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { oneStep, testingHub } from '../../../test/support/hub/hub-fixture.ts'
-import { MOST_VIEWS } from '../../contract/runs/kept-views.ts'
+import { MOST_VIEWS } from '../../contract/runs/saved-views.ts'
 
 test('a view is its user’s or of all of the tenant; who saved it and admins change it', async (t) => {
   const hub = await testingHub(t)

@@ -64,8 +64,8 @@ export class BotDataPlaces {
    * Returns the data of a run to create, or undefined if it has none. Throws `quota_exceeded`, and `conflict` if the
    * run could not reach its data or they would not fit.
    */
-  async planned(of: BotOwner, { botId, value: given, before, runner }: DataOrder): Promise<BotData | undefined> {
-    const requested = given ?? before?.data
+  async planned(of: BotOwner, { botId, value, before, runner }: DataOrder): Promise<BotData | undefined> {
+    const requested = value ?? before?.data
     if (requested === undefined || requested === false) return undefined
     const stored = await this.#options.store.get({ ...of, bot_id: botId })
     const { runner: _, ...data } = BotData.parse({
@@ -103,9 +103,9 @@ export class BotDataPlaces {
     const { tenant, owner, workflow_name: bot_id } = run
     const created_at = new Date().toISOString()
     const stored = await this.#options.store.get({ tenant, owner, bot_id })
-    const standing = await this.#standing(stored, bytes(data))
+    const currentBytes = await this.#currentBytes(stored, bytes(data))
     // If more data may be there than the limit allows, the larger old limit still counts.
-    const limit_bytes = standing === undefined || standing > bytes(data) ? stored!.limit_bytes : bytes(data)
+    const limit_bytes = currentBytes === undefined || currentBytes > bytes(data) ? stored!.limit_bytes : bytes(data)
     await this.#options.store.put({
       ...{ tenant, owner, bot_id, runner, path: data.path, limit_bytes, created_at },
     })
@@ -196,7 +196,7 @@ export class BotDataPlaces {
   }
 
   /** Returns the bytes that might not fit the limit: 0 unless it is below the old one; then they are measured. */
-  async #standing(stored: StoredData | undefined, limitBytes: number): Promise<number | undefined> {
+  async #currentBytes(stored: StoredData | undefined, limitBytes: number): Promise<number | undefined> {
     if (stored === undefined || stored.limit_bytes <= limitBytes) return 0
     const { tenant, owner, bot_id, runner } = stored
     return await this.measured({ tenant, owner }, bot_id, runner)
@@ -216,12 +216,12 @@ export class BotDataPlaces {
           { hint: `Stop it first (errand bot stop ${botId}), then start it with less.` },
         )
     }
-    const standing = await this.#standing(stored, requestedBytes)
-    if (standing !== undefined && standing <= requestedBytes) return
+    const currentBytes = await this.#currentBytes(stored, requestedBytes)
+    if (currentBytes !== undefined && currentBytes <= requestedBytes) return
     const there =
-      standing === undefined
+      currentBytes === undefined
         ? `had ${sizeText(stored!.limit_bytes)}, and how much stands there is not known now`
-        : `have ${sizeText(standing)}`
+        : `have ${sizeText(currentBytes)}`
     throw new ErrandError(
       'conflict',
       `The data of the bot "${botId}" ${there}: they cannot have ${sizeText(requestedBytes)}.`,

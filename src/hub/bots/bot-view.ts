@@ -246,10 +246,10 @@ export class KnownBots {
     return ended ? views : views.filter(({ state }) => isLive(state))
   }
 
-  async #view(runs: BotRuns, isLookedAt: (run: RunRecord) => boolean): Promise<BotView> {
+  async #view(runs: BotRuns, isRelevant: (run: RunRecord) => boolean): Promise<BotView> {
     const details: Record<string, RunView> = {}
     for (const run of [runs.current, runs.update])
-      if (run !== undefined && isLookedAt(run)) details[run.run_id] = await this.#engine.view(run.run_id)
+      if (run !== undefined && isRelevant(run)) details[run.run_id] = await this.#engine.view(run.run_id)
     return botView(runs, details, Date.now(), this.#live)
   }
 

@@ -25,7 +25,7 @@ import {
 import { BotDataPlaces, type DataQueries } from './bot-data.ts'
 import { BotSecretCleanup, pulledBy } from './bot-secret-cleanup.ts'
 import { isUpdate, KnownBots, open } from './bot-view.ts'
-import { changedRequest, mustStartAnew, restartSpec } from './restart-spec.ts'
+import { changedRequest, startRequired, restartSpec } from './restart-spec.ts'
 import { RollingUpdates } from './rolling-updates.ts'
 import { type Uploads, uploaded, uploadsInUse } from './uploads.ts'
 
@@ -67,9 +67,9 @@ export class Bots {
     this.#secretCleanup = new BotSecretCleanup({ ...options, known: this.#known })
     const { maxDataBytes: limitBytes } = options.quota
     this.data = new BotDataPlaces({ ...options, ...options.data, known: this.#known, limitBytes })
-    const { engine, log, settleMs = DEFAULT_SETTLE_MS, contactMs: heardForMs = () => settleMs } = options
+    const { engine, log, settleMs = DEFAULT_SETTLE_MS, contactMs = () => settleMs } = options
     this.#rollingUpdates = new RollingUpdates({
-      ...{ engine, live, contactMs: heardForMs, log, settleMs },
+      ...{ engine, live, contactMs, log, settleMs },
       stays: (runId) => this.#stays(runId),
     })
   }
@@ -149,7 +149,7 @@ export class Bots {
       const { args, secrets: names, slot, storedPassword } = botOf(again.run.workflow)
       const { secrets } = again
       const hasAll = names.every((name) => Object.hasOwn(secrets, name))
-      if (!live && !hasAll) throw mustStartAnew(botId, { ...args, names, storedPassword })
+      if (!live && !hasAll) throw startRequired(botId, { ...args, names, storedPassword })
       if (!live) checkQuota(botId, await this.#known.openRuns(of), this.#options.quota)
       const run_id = newRunId()
       const { host } = botOf(again.run.workflow)

@@ -12,7 +12,7 @@ export interface LogSelection {
 }
 
 /** Limits the text that is read for one answer, and the text that the answer contains. */
-const MAX_LOOKED_CHARACTERS = 64 * 1024 * 1024
+const MAX_SEARCHED_CHARACTERS = 64 * 1024 * 1024
 const MAX_ANSWER_CHARACTERS = 4 * 1024 * 1024
 const MAX_LINE_CHARACTERS = 64 * 1024
 /** Number of events in the first read. Reads grow while their events have little text; an event has 256 KiB at most. */
@@ -44,7 +44,7 @@ export async function logTail(
   const most = Math.min(selection.tail, MAX_LOG_LINES)
   const seen = new Set<StreamName>()
   let found: LogLine[] = []
-  let [looked, answered] = [0, 0]
+  let [searched, answered] = [0, 0]
   const cut = new Set<LogLine>()
   // The searched text may be in the rest of a long line.
   let isCutSearched = false
@@ -64,12 +64,12 @@ export async function logTail(
     }
     for (const { stream } of chunk.lines) seen.add(stream)
     found = [...lines, ...found]
-    looked += chunk.characters
+    searched += chunk.characters
     answered += lines.reduce((sum, { text }) => sum + text.length, 0)
     to = from
     const isOld = selection.sinceMs !== undefined && Date.parse(chunk.firstTime ?? '') < selection.sinceMs
     if (isOld) to = 0
-    if (looked > MAX_LOOKED_CHARACTERS || answered > MAX_ANSWER_CHARACTERS || upTo - to > MAX_EVENTS) break
+    if (searched > MAX_SEARCHED_CHARACTERS || answered > MAX_ANSWER_CHARACTERS || upTo - to > MAX_EVENTS) break
   }
   const last = found.slice(most === 0 ? found.length : -most)
   const lines = bounded(last)

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { BotSource } from '../../contract/bots/bot.ts'
-import { mustStartAnew } from './restart-spec.ts'
+import { startRequired } from './restart-spec.ts'
 
 test('how a bot is started anew is told for each source, with nothing that a shell would take for more', () => {
   const commandOf = (source: object, names = ['TOKEN', 'OTHER'], storedPassword?: string) =>
-    mustStartAnew('bot', { source: BotSource.parse(source), names, storedPassword }).hint!.replace(
+    startRequired('bot', { source: BotSource.parse(source), names, storedPassword }).hint!.replace(
       /^.*again: errand bot start bot /,
       '',
     )

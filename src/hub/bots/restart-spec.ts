@@ -124,7 +124,7 @@ interface EndedBot {
  * Returns the error that the bot has ended and that a new run would lack these secrets, with the command that starts
  * it again under the same id.
  */
-export function mustStartAnew(botId: string, { source, names, storedPassword }: EndedBot): ErrandError {
+export function startRequired(botId: string, { source, names, storedPassword }: EndedBot): ErrandError {
   const variables = names.filter((name) => name !== SOURCE_PASSWORD).map((name) => `-e ${name}`)
   const options = startOptions(source, storedPassword).map(shellWord)
   const command = ['errand bot start', botId, ...options, ...variables].join(' ')

@@ -57,7 +57,7 @@ export class RollingUpdates {
   }
 
   async #replace(runId: string, oldId: string): Promise<void> {
-    const { engine, live, contactMs: heardForMs, stays, settleMs } = this.#options
+    const { engine, live, contactMs, stays, settleMs } = this.#options
     const { signal } = this.#stop
     for (let after = 0; ; ) {
       const up = await this.#nextUp(runId, after)
@@ -72,7 +72,7 @@ export class RollingUpdates {
         const { health, engine_away_since } = live(attempt.attempt_id) ?? {}
         // After a break the runner, and its engine too, reports whether there is a check. Until then there may be
         // one.
-        const isKnown = engine_away_since === undefined && heardForMs(attempt.attempt_id) >= settleMs
+        const isKnown = engine_away_since === undefined && contactMs(attempt.attempt_id) >= settleMs
         if (isKnown && (health === undefined || health.state === 'healthy'))
           return await this.#retire(oldId, `Updated to ${runId}.`)
         if (isKnown && health?.state === 'unhealthy') {

@@ -90,6 +90,6 @@ async function assertAllEnds(world: TestingDispatch): Promise<void> {
     await setImmediate()
   }
   assert.deepEqual(world.waiting, [])
-  for (const { used, freeCpus, cpus, reservedFor: keptFor } of world.runners.values())
-    assert.deepEqual([used, freeCpus, keptFor], [0, cpus, undefined])
+  for (const { used, freeCpus, cpus, reservedFor } of world.runners.values())
+    assert.deepEqual([used, freeCpus, reservedFor], [0, cpus, undefined])
 }

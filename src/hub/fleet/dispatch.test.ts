@@ -4,14 +4,14 @@ import { setImmediate } from 'node:timers/promises'
 import fc from 'fast-check'
 import { GB, key, TestingDispatch } from '../../../test/support/hub/dispatch-fixture.ts'
 import type { Assignment } from './assignments.ts'
-import type { Patience } from './dispatch.ts'
+import type { WaitLimits } from './dispatch.ts'
 
 const open: TestingDispatch[] = []
 afterEach(() => {
   for (const world of open.splice(0)) world.close()
 })
-function openWorld(patience?: Patience): TestingDispatch {
-  const world = new TestingDispatch(patience)
+function openWorld(limits?: WaitLimits): TestingDispatch {
+  const world = new TestingDispatch(limits)
   open.push(world)
   return world
 }

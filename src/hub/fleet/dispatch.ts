@@ -19,7 +19,7 @@ import { commandStart } from './runner-commands.ts'
 import { FairShare, type User } from './wait-queues.ts'
 
 /** Configures how long waiting attempts may be passed over and how often they get a new reason. */
-export interface Patience {
+export interface WaitLimits {
   /**
    * Number of times a waiting attempt is passed over for smaller ones before a runner is reserved for it. Default 10.
    */
@@ -30,7 +30,7 @@ export interface Patience {
   reportIntervalMs?: number
 }
 
-export interface DispatchOptions extends Patience {
+export interface DispatchOptions extends WaitLimits {
   runners: ReadonlyMap<RunnerKey, Runner>
   assignments: Assignments
   /** Groups with provisioned runners; absent when there are none. */
@@ -56,10 +56,10 @@ export class Dispatch {
   #arrivals = 0
 
   constructor(options: DispatchOptions) {
-    const { runners, assignments, signal, patience = 10, keepMs = 600_000, reportIntervalMs: tellEveryMs = 500 } = options
+    const { runners, assignments, signal, patience = 10, keepMs = 600_000, reportIntervalMs = 500 } = options
     this.#options = options
     this.#queue = new Queue({
-      ...{ runners, signal, patience, keepMs, reportIntervalMs: tellEveryMs, fairShare: this.#fairShare },
+      ...{ runners, signal, patience, keepMs, reportIntervalMs, fairShare: this.#fairShare },
       reported: () => this.changed(),
       whyElse: (need) => {
         const demand = demandOf(need)
@@ -329,7 +329,7 @@ interface Home {
   used: boolean
 }
 
-interface Places {
+interface Locations {
   tenant: string
   byWorkspace: Map<string, Home>
   /** Runners that the run has been on. */
@@ -338,7 +338,7 @@ interface Places {
 
 /** Records which runner a run works on, so that its steps share one workspace. Hosts with equal needs share one. */
 class RunAffinity {
-  readonly #runs = new Map<string, Places>()
+  readonly #runs = new Map<string, Locations>()
 
   of(runId: string, workspace: string): RunnerKey | undefined {
     return this.#runs.get(runId)?.byWorkspace.get(workspace)?.runner
@@ -350,7 +350,7 @@ class RunAffinity {
     workspace: string,
     runner: RunnerKey,
   ): boolean {
-    const run: Places = this.#runs.get(run_id) ?? { tenant, byWorkspace: new Map(), seen: new Set() }
+    const run: Locations = this.#runs.get(run_id) ?? { tenant, byWorkspace: new Map(), seen: new Set() }
     this.#runs.set(run_id, run)
     const changed = run.byWorkspace.get(workspace)?.runner !== runner
     if (changed) run.byWorkspace.set(workspace, { runner, used: false })

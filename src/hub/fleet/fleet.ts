@@ -10,11 +10,11 @@ import type { Log } from '../../platform/log.ts'
 import type { TenantRunner } from '../../stores/accounts.ts'
 import { type Assignment, Assignments, canceled, NOTHING_STORED } from './assignments.ts'
 import { type BotAsk, checkBotRoom } from './bot-room.ts'
-import { Dispatch, type Patience } from './dispatch.ts'
+import { Dispatch, type WaitLimits } from './dispatch.ts'
 import { type RunnerKey, runnerKey, workspaceKey } from './matching.ts'
 import type { Demand, ProvisionedGroups, Size, WaitingDemand } from './provisioned-groups.ts'
 import { type GroupBoxes, KnownRunners, type Runner, type RunnerRules, type RunnerStore } from './roster.ts'
-import { RunnerQueries } from './runner-asks.ts'
+import { RunnerQueries } from './runner-queries.ts'
 import { commandCancel, commandInput } from './runner-commands.ts'
 import { RunnerHandshake } from './runner-handshake.ts'
 import { type Authenticate, Incoming, RunnerLinks } from './runner-links.ts'
@@ -40,7 +40,7 @@ export interface FleetOptions {
   /** Groups with provisioned runners; absent when there are none. */
   provisionedGroups?: ProvisionedGroups
   /** Limits how long waiting attempts are passed over. */
-  placement?: Patience
+  placement?: WaitLimits
   /** Stores runners for the next hub process. By default nothing does. */
   store?: RunnerStore
   log?: Log
@@ -102,8 +102,8 @@ export class Fleet implements StepHost {
   }
 
   /** Loads the runners that the previous process knew. Call it before runs are resumed. */
-  recall(): Promise<void> {
-    return this.#known.recall(this.#roster)
+  restore(): Promise<void> {
+    return this.#known.restore(this.#roster)
   }
 
   /** Recomputes waiting attempts after the demands of groups have changed. */
@@ -216,7 +216,7 @@ export class Fleet implements StepHost {
   }
 
   takeBack(runId: string): void {
-    for (const key of this.#assignments.takeBack(runId)) this.#handshake.greetAnew(key)
+    for (const key of this.#assignments.takeBack(runId)) this.#handshake.greetAgain(key)
   }
 
   runEnded(runId: string): void {

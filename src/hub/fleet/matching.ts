@@ -165,8 +165,8 @@ export function suits(runner: Candidate, { labels = {}, mode, containers }: Requ
  */
 export function boxesNeeded({ groupBox }: Candidate, { requires, boxes = [] }: Need): readonly BoxKind[] {
   if (groupBox === undefined || !takesSlot(requires)) return boxes
-  const wantedBoxes = boxes.length === 0 ? [undefined] : boxes
-  return kinds(wantedBoxes.map((isolation) => strictestAsk({ isolation }, groupBox).isolation))
+  const requestedBoxes = boxes.length === 0 ? [undefined] : boxes
+  return kinds(requestedBoxes.map((isolation) => strictestAsk({ isolation }, groupBox).isolation))
 }
 
 /**

@@ -198,8 +198,8 @@ export class Queue {
   }
 
   #nextFor(runner: Runner): Line | undefined {
-    const { reservedFor: keptFor } = runner
-    if (keptFor) return hasRoom(runner, keptFor.need.requires) ? keptFor : undefined
+    const { reservedFor } = runner
+    if (reservedFor) return hasRoom(runner, reservedFor.need.requires) ? reservedFor : undefined
     let next: Line | undefined
     if (runner.used < runner.slots || this.#waitQueues.ofBots > 0)
       for (const line of this.#waitQueues.open(runner.key))
@@ -373,14 +373,14 @@ class Reservations {
    * take it.
    */
   release(line: Line): void {
-    const { reserved: kept } = line
+    const { reserved } = line
     line.passed = 0
     line.reserved = undefined
     clearTimeout(this.#timers.get(line))
     this.#timers.delete(line)
-    if (!kept) return
-    kept.reservedFor = undefined
-    this.#options.freed(kept)
+    if (!reserved) return
+    reserved.reservedFor = undefined
+    this.#options.freed(reserved)
   }
 
   /** Returns the runner that lacks the smallest share of the room; the first among equals. */

@@ -206,7 +206,7 @@ export class KnownRunners {
   }
 
   /** Loads the runners that the previous process knew. */
-  async recall(runners: Map<RunnerKey, Runner>): Promise<void> {
+  async restore(runners: Map<RunnerKey, Runner>): Promise<void> {
     for (const seen of (await this.#store?.runners()) ?? [])
       if (seen.draining || Date.parse(seen.last_seen_at) > Date.now() - SHOWN_FOR_MS) {
         const runner = recalled(seen, this.#rules)

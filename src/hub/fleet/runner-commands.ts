@@ -42,8 +42,8 @@ async function startWithSecrets(
   }
   try {
     let taken: TakenSecrets = {}
-    const secrets = await revealed(assignment.spec, assignments.secrets, (told) => {
-      taken = told
+    const secrets = await revealed(assignment.spec, assignments.secrets, (added) => {
+      taken = added
     })
     if (!isStillHere()) return
     assignment.sink.secrets?.(taken)

@@ -45,14 +45,14 @@ export class RunnerHandshake {
   readonly #neverBack = `has not come back since the hub was started at ${new Date().toISOString()}`
   /** Attempts whose `start` had no answer at the last check, each with its epoch. */
   #unanswered = new Map<Assignment, number>()
-  readonly #looks: NodeJS.Timeout
+  readonly #checkTimer: NodeJS.Timeout
   /** Links that said hello before `open`; undefined afterwards. */
   #early: [RunnerLink, Hello][] | undefined = []
 
   constructor(options: RunnerHandshakeOptions) {
     this.#options = options
     const everyMs = START_HEARTBEATS * options.heartbeatMs
-    this.#looks = setInterval(() => this.#startAgain(), everyMs).unref()
+    this.#checkTimer = setInterval(() => this.#startAgain(), everyMs).unref()
   }
 
   /** Starts to answer runners, and to wait for those that do not come. May be called twice. */
@@ -90,7 +90,7 @@ export class RunnerHandshake {
   }
 
   /** Makes a connected runner reconnect, so that what it has is compared again with what it was given. */
-  greetAnew(key: RunnerKey): void {
+  greetAgain(key: RunnerKey): void {
     this.#options.runners.get(key)?.link?.terminate()
   }
 
@@ -120,7 +120,7 @@ export class RunnerHandshake {
 
   /** Stops the timers; may be called twice. */
   close(): void {
-    clearInterval(this.#looks)
+    clearInterval(this.#checkTimer)
     for (const runner of this.#options.runners.values()) clearTimeout(runner.lostTimer)
   }
 

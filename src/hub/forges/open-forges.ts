@@ -39,7 +39,7 @@ export interface OpenForgesOptions {
 }
 
 /** Somebody waits for the answer, so a forge that is unreachable or rate limits is reported soon. */
-const PATIENCE = { retryCount: 1, timeoutMs: 15_000, mostWaitMs: 10_000 }
+const RETRY_LIMITS = { retryCount: 1, timeoutMs: 15_000, mostWaitMs: 10_000 }
 
 /** Permissions of an App for reading issues and pull requests and commenting on them. */
 const appRights: Readonly<Record<string, 'read' | 'write'>> = {
@@ -62,9 +62,9 @@ export const openForges =
     const { host, path } = address
     const configured = forges?.forgeOf(host)
     const hosts = configured === undefined ? [] : [configured]
-    const { outside, timeoutMs = PATIENCE.timeoutMs } = more
-    const patience = { ...PATIENCE, timeoutMs, fetch: forgeFetch?.(configured?.api_url) }
-    const { fetch } = patience
+    const { outside, timeoutMs = RETRY_LIMITS.timeoutMs } = more
+    const limits = { ...RETRY_LIMITS, timeoutMs, fetch: forgeFetch?.(configured?.api_url) }
+    const { fetch } = limits
     const report = (error?: unknown) => {
       const service = { service: 'forge', address: host, tenant: user.tenant } as const
       if (error === undefined || hasAnswered(error)) outside?.worked(service)
@@ -79,12 +79,12 @@ export const openForges =
     if (configured?.app !== undefined && apps !== undefined) {
       const keyOf = async (name: string) => (await secrets.valueSeen(of, [name])) ?? noKey(name)
       const tokens = await apps.source({ host, repository: path }, appRights, keyOf)
-      return watched(openForge(found, path, { ...patience, tokens }), report)
+      return watched(openForge(found, path, { ...limits, tokens }), report)
     }
     const names = configured?.token === undefined ? TOKEN_SECRETS : [configured.token]
     const server = `https://${host}/${path}`
     const token = await secrets.valueSeen(of, names, server)
-    const forge = watched(openForge(found, path, { ...patience, tokens: fixedToken(token) }), report)
+    const forge = watched(openForge(found, path, { ...limits, tokens: fixedToken(token) }), report)
     if (token !== undefined) return forge
     const refusal = await secrets.refusal(of, names, server)
     const none = `The hub has no token for it. Keep one with: ${allowing({ name: names[0]! }, host)}`

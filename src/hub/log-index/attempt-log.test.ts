@@ -95,13 +95,13 @@ test('lines are those of a naive merge, however the outputs were cut, and also w
       if (random(4) > 0) continue
       await attemptLog.grow(log.from())
       const seen = await attemptLog.lines(1, Number.POSITIVE_INFINITY, 2 ** 30, log.read)
-      const stands = seen.map(({ stream, text }) => `${stream} ${text}`)
+      const lines = seen.map(({ stream, text }) => `${stream} ${text}`)
       for (const [at, before] of numbered.entries())
         assert.ok(
-          stands[at]!.startsWith(before.replace(/\ufffd+$/, '')),
+          lines[at]!.startsWith(before.replace(/\ufffd+$/, '')),
           `line ${at + 1} of seed ${seed} changed`,
         )
-      numbered = stands
+      numbered = lines
     }
     await attemptLog.grow(log.from())
     const expected = log.naive().map(({ stream, bytes, open }) => ({ stream, text: shown(bytes), open }))

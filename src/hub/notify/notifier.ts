@@ -55,7 +55,7 @@ export class Notifier {
   readonly #sending = new Set<string>()
   readonly #news: News[] = []
   #reading: Promise<void> | undefined
-  #telling: Promise<void> | undefined
+  #sendingAll: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
   #ready = false
   #swept = 0
@@ -102,7 +102,7 @@ export class Notifier {
     this.#stop.abort()
     clearTimeout(this.#timer)
     await this.#reading
-    await this.#telling
+    await this.#sendingAll
   }
 
   #look(): void {
@@ -219,7 +219,7 @@ export class Notifier {
 
   #sendNow(): void {
     if (this.#stop.signal.aborted) return
-    this.#telling = (this.#telling ?? Promise.resolve())
+    this.#sendingAll = (this.#sendingAll ?? Promise.resolve())
       .then(() => this.#sendAll())
       .catch((error) => {
         this.#options.log(`Notification channels get their notices later: ${messageOf(error)}`, {

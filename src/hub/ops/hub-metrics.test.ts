@@ -34,9 +34,9 @@ test('the delay is the time from the creation to the runner; one that has it at 
 
 test('what waits since before the start is counted with all of its time, what had its runner is not', () => {
   const { tested, lines } = delays()
-  tested.recall('waits', [event('attempt.created', 100)])
-  tested.recall('had', [event('attempt.created', 100), event('attempt.assigned', 101, 1)])
-  tested.recall('over', [event('attempt.created', 100), event('attempt.finished', 101)])
+  tested.restore('waits', [event('attempt.created', 100)])
+  tested.restore('had', [event('attempt.created', 100), event('attempt.assigned', 101, 1)])
+  tested.restore('over', [event('attempt.created', 100), event('attempt.finished', 101)])
   assert.deepEqual(lines(), ['delay_sum 0', 'delay_count 0'])
   for (const run of ['waits', 'had', 'over']) tested.seen(run, event('attempt.assigned', 160, 2))
   assert.deepEqual(lines(), ['delay_sum 60', 'delay_count 1'])

@@ -52,15 +52,15 @@ export class Retention {
   }
 
   async #loop(): Promise<void> {
-    const { engine, accounts, tasks, stored, retainMs: keptMs, log } = this.#options
+    const { engine, accounts, tasks, stored, retainMs, log } = this.#options
     const { signal } = this.#stop
     while (!signal.aborted) {
       try {
         await accounts.forgetTokens(new Date(Date.now() - TOKEN_RETENTION_MS).toISOString(), configuredTokenNames)
         const removed =
-          keptMs === undefined
+          retainMs === undefined
             ? 0
-            : await sweep({ engine, accounts, tasks, stored, retainMs: keptMs }, Date.now(), signal)
+            : await sweep({ engine, accounts, tasks, stored, retainMs }, Date.now(), signal)
         if (removed > 0) log(`Runs removed since the time for which they are kept is over: ${removed}.`)
       } catch (error) {
         const why = error instanceof Error ? error.message : error
@@ -78,12 +78,12 @@ export async function sweep(
     accounts,
     tasks,
     stored,
-    retainMs: keptMs,
+    retainMs,
   }: Pick<RetentionOptions, 'engine' | 'accounts' | 'tasks' | 'stored'> & { retainMs: number },
   nowMs: number,
   signal?: AbortSignal,
 ): Promise<number> {
-  const before = new Date(nowMs - keptMs).toISOString()
+  const before = new Date(nowMs - retainMs).toISOString()
   const isOver = ({ status, finished_at }: RunRecord) =>
     isFinalRun(status) && finished_at !== undefined && finished_at < before
   await tasks?.removeOver(before)

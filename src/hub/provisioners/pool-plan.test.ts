@@ -85,21 +85,21 @@ test('a runner made ahead of need is taken before another is made, and another t
 
 test('of many that wait only so many are looked at as may be started', () => {
   const ids = ['a', 'b', 'c', 'd', 'e']
-  const looked: string[] = []
+  const checked: string[] = []
   const demands = ids.map((id) => ({
     ...demand(id),
     get labels() {
-      looked.push(id)
+      checked.push(id)
       return {}
     },
   }))
   assert.deepEqual(startsOf({ demands, pool: { ...pool, max: 2 } }), ['a', 'b'])
-  assert.deepEqual(looked, ['a', 'b'])
+  assert.deepEqual(checked, ['a', 'b'])
   assert.deepEqual(startsOf({ demands, paused: true }), [])
-  assert.deepEqual(looked.splice(0), ['a', 'b'])
+  assert.deepEqual(checked.splice(0), ['a', 'b'])
   // A runner that is free for any run goes to the first.
   assert.deepEqual(startsOf({ demands, rows: [row('x')], pool: { ...pool, max: 2 } }), ['b'])
-  assert.deepEqual(looked, ['a', 'b'])
+  assert.deepEqual(checked, ['a', 'b'])
 })
 
 test('nothing is made for labels that the group does not give, while it is paused, or where the breaker is open', () => {

@@ -26,7 +26,7 @@ async function settingsOf() {
       },
       log: (text) => void logged.push(text),
     })
-    await settings.recall()
+    await settings.restore()
     return settings
   }
   return { settings: await again(), again, place, said: logged }

@@ -34,7 +34,7 @@ export class PoolSettings {
   }
 
   /** Loads what admins have changed before. */
-  async recall(): Promise<void> {
+  async restore(): Promise<void> {
     const stored = JSON.parse((await this.#options.store.setting(SETTING)) ?? '{}') as Record<string, PoolChange[]>
     this.#changes = new Map(Object.entries(stored))
     this.#read = undefined

@@ -7,7 +7,7 @@ import { DEFAULT_TENANT } from '../auth/tokens.ts'
 import type { Demand } from '../fleet/provisioned-groups.ts'
 import type { OutsideServices } from '../ops/outside-services.ts'
 import { Breaker } from './breaker.ts'
-import { EngineLooks } from './engine-looks.ts'
+import { EngineChecks } from './engine-checks.ts'
 import { GroupSizes } from './group-sizes.ts'
 import { envOf, isNameOf, nameOf, spareStem, stemOf } from './names.ts'
 import { areAlike, PoolDrivers } from './pool-drivers.ts'
@@ -74,7 +74,7 @@ export class Pools {
   readonly #breakers = new Map<string, Breaker>()
   readonly #drivers: PoolDrivers
   readonly #sizes = new GroupSizes()
-  readonly #looks: EngineLooks
+  readonly #checks: EngineChecks
   readonly #stop = new AbortController()
   readonly #calls = new Semaphore(CALLS_AT_ONCE)
   /** Removals have their own queue: a runner may take its time to go, and new ones do not wait for that. */
@@ -88,7 +88,7 @@ export class Pools {
     this.#options = options
     this.#drivers = new PoolDrivers(options.driverOf)
     const { settings, outside, log, sweepMs = 15_000 } = options
-    this.#looks = new EngineLooks({
+    this.#checks = new EngineChecks({
       ...{ drivers: this.#drivers, calls: this.#calls, outside, log, signal: this.#stop.signal },
       ...{ everyMs: sweepMs, urgentMs: sweepMs / URGENCY },
       pools: () => settings.pools(),
@@ -99,7 +99,7 @@ export class Pools {
         return (found) => this.#compare(before, found, driver)
       },
       recovered: (group) => void this.#breakers.delete(group),
-      looked: () => {
+      checked: () => {
         this.#forgetPast()
         this.changed()
       },
@@ -107,7 +107,7 @@ export class Pools {
   }
 
   /** Loads what the previous process has made. Call it before runs are resumed. */
-  async recall(): Promise<void> {
+  async restore(): Promise<void> {
     const { store } = this.#options
     await store.forget(new Date(Date.now() - REPORT_INTERVAL_MS).toISOString())
     for (const row of await store.all())
@@ -125,14 +125,14 @@ export class Pools {
     this.#begun = true
     this.#drivers.know(this.#options.settings.pools())
     for (const entry of this.#tracked.values()) this.#goOn(entry)
-    this.#looks.now()
+    this.#checks.now()
     this.changed()
   }
 
   /** Stops. The next process asks again for runners that are being asked for. May be called twice. */
   async close(): Promise<void> {
     this.#stop.abort()
-    await this.#looks.close()
+    await this.#checks.close()
     await Promise.all([...this.#tracked.values()].map(({ work }) => work))
     this.#drivers.close()
   }
@@ -180,7 +180,7 @@ export class Pools {
     const pool = this.#poolOf(group)
     if (pool === undefined) return undefined
     const open = this.#breakers.get(group)?.open
-    return whyWaits({ pool, rows: this.#rowsOf(group), open, silence: this.#looks.silence(group) }, demand)
+    return whyWaits({ pool, rows: this.#rowsOf(group), open, silence: this.#checks.silence(group) }, demand)
   }
 
   /** Lists the pools for people of the tenant, who see only its runs and runners. */
@@ -261,7 +261,7 @@ export class Pools {
         idleSince: (name) => this.#tracked.get(name)?.idleSinceMs,
         paused: pool.paused,
         breakerRoom: (starting) => breaker.room(starting, nowMs),
-        silence: this.#looks.silence(pool.group),
+        silence: this.#checks.silence(pool.group),
         nowMs,
       })
       for (const { name, state } of moves) {
@@ -289,7 +289,7 @@ export class Pools {
     if (size !== undefined && areAlike(row.pool, pool)) this.#sizes.note(pool, size, nowMs)
     entry.away = !connected && (row.state === 'idle' || row.state === 'working')
     // The runner may have ended, and a poll shows why.
-    if (entry.away && !away) this.#looks.now()
+    if (entry.away && !away) this.#checks.now()
     const isIdle = connected && attempts === 0 && entry.row.run_id === undefined
     entry.idleSinceMs = isIdle ? (entry.idleSinceMs ?? nowMs) : undefined
   }
@@ -400,18 +400,18 @@ export class Pools {
     while (isStillRequested()) {
       const beganMs = Date.now()
       try {
-        if (this.#looks.silence(pool.group) === undefined)
+        if (this.#checks.silence(pool.group) === undefined)
           return await this.#calls.run(() => this.#drivers.of(pool).provision(need, signal), signal)
       } catch (error) {
         if (signal.aborted || !(error instanceof ProvisionError && error.unanswered)) throw error
-        await this.#looks.failed(pool, error, beganMs)
+        await this.#checks.failed(pool, error, beganMs)
       }
-      const waits_for = this.#looks.silence(pool.group)
+      const waits_for = this.#checks.silence(pool.group)
       if (isStillRequested() && entry.row.waits_for !== waits_for) {
         this.#move(entry, { waits_for })
         this.changed()
       }
-      await this.#looks.patience(pool.group)
+      await this.#checks.checkWait(pool.group)
     }
   }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import type { Check, ReviewNote } from '../../forge/forge.ts'
-import { decideFollow, type FollowSeen, type FollowState, failureOf } from './decide-follow.ts'
+import { decideFollow, type FollowFacts, type FollowState, failureOf } from './decide-follow.ts'
 
 const MINUTE = 60_000
 const DAY = 86_400_000
@@ -18,12 +18,12 @@ const state = (more: Partial<FollowState> = {}): FollowState => ({
   ...{ sinceMs: 0, heads: [{ sha: 'one', pushedMs: 0 }], tries: [], notes: [], hasBudget: true },
   ...more,
 })
-const seen = (more: Partial<FollowSeen> = {}): FollowSeen => ({
+const seen = (more: Partial<FollowFacts> = {}): FollowFacts => ({
   ...{ nowMs: MINUTE, pull: { state: 'open', headSha: 'one', mergeable: true }, checks: [], logs: {} },
   ...{ notes: [], self: { login: 'Errand[bot]' } },
   ...more,
 })
-const decided = (overrides: Partial<FollowSeen>, more: Partial<FollowState> = {}): string => {
+const decided = (overrides: Partial<FollowFacts>, more: Partial<FollowState> = {}): string => {
   const intent = decideFollow(state(more), seen(overrides))
   return intent.type === 'stop' ? intent.why : intent.type
 }
@@ -62,7 +62,7 @@ test('words count where people with write access ask for changes, or name us', (
 
 test('following ends where a person decides', () => {
   const pull = seen().pull
-  const ends: [Partial<FollowSeen>, Partial<FollowState>, string][] = [
+  const ends: [Partial<FollowFacts>, Partial<FollowState>, string][] = [
     [{ pull: { ...pull, state: 'merged' } }, {}, 'merged'],
     [{ pull: { ...pull, state: 'closed' } }, {}, 'closed'],
     [{ pull: { ...pull, headSha: 'theirs' } }, {}, 'pushed'],

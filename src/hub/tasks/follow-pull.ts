@@ -9,7 +9,7 @@ import {
   decideFollow,
   type FollowEnd,
   type FollowIntent,
-  type FollowSeen,
+  type FollowFacts,
   type FollowState,
   MOST_DAYS,
   MOST_TRIES,
@@ -29,8 +29,8 @@ export async function followPull(
   { pull, forge, nowMs }: { pull: Pull; forge: FollowForge; nowMs: number },
   options: CallOptions,
 ): Promise<NewTaskEvent[]> {
-  const { follow, heads, state: standing } = fold
-  if (standing !== 'in_review' || heads.length === 0 || !isFollowed(spec.task, follow)) return []
+  const { follow, heads, state: taskState } = fold
+  if (taskState !== 'in_review' || heads.length === 0 || !isFollowed(spec.task, follow)) return []
   const state: FollowState = {
     sinceMs: follow.since === undefined ? nowMs : Date.parse(follow.since),
     heads: heads.map(({ sha, pushed_at }) => ({ sha, pushedMs: Date.parse(pushed_at) })),
@@ -39,11 +39,11 @@ export async function followPull(
     hasBudget: overBudget({ task: spec.task, fold }) === undefined,
   }
   // Some decisions are possible before the forge is asked for more.
-  const nothing: FollowSeen = { nowMs, pull, checks: [], logs: {}, notes: [], self: undefined }
+  const nothing: FollowFacts = { nowMs, pull, checks: [], logs: {}, notes: [], self: undefined }
   const early = decideFollow(state, nothing)
   if (early.type === 'stop') return eventsOf(early, state, nothing)
   if (pull.headSha !== heads.at(-1)!.sha) return []
-  const seen: FollowSeen = {
+  const seen: FollowFacts = {
     ...nothing,
     checks: await forge.checks(pull.headSha, pull.base, options),
     notes: await forge.reviewNotes(pull.number, options),
@@ -78,7 +78,7 @@ async function logsOf(
 /** Error codes with which the forge refuses for good; all others are temporary. */
 const inaccessible: ReadonlySet<string> = new Set(['not_found', 'repo_not_found', 'repo_auth', 'forge_denied'])
 
-function eventsOf(intent: FollowIntent, state: FollowState, { logs, pull }: FollowSeen): NewTaskEvent[] {
+function eventsOf(intent: FollowIntent, state: FollowState, { logs, pull }: FollowFacts): NewTaskEvent[] {
   if (intent.type === 'wait') return []
   if (intent.type === 'stop') {
     const { why } = intent

@@ -5,7 +5,7 @@ import { agentFaults, type Task } from '../../contract/tasks/task.ts'
 import type { TaskRecord, TaskSpec } from '../../contract/tasks/task-record.ts'
 import { differences, findCircle, keyOf, readTaskRef, repositoryKey } from '../../engine/tasks/task-graph.ts'
 import { credentialText } from '../../engine/workflow-file/check-secrets.ts'
-import { MOST_FAULTS } from '../../engine/workflow-file/sentences.ts'
+import { MOST_FAULTS } from '../../engine/workflow-file/issue-messages.ts'
 import type { TaskStore } from '../../stores/tasks/task-store.ts'
 
 /** The person who asks, and what that person may see. */

@@ -35,7 +35,7 @@ async function world(t: TestContext, flavour: Flavour) {
   async function start(pollMs = { first: 1, most: 5 }) {
     let changed = () => {}
     const logs = new TaskLogs(store, { changed: () => changed() })
-    await logs.recall()
+    await logs.restore()
     const watch = new ReviewWatch({
       logs,
       forgeOf: openForges({ secrets }),
@@ -252,8 +252,8 @@ test('a call of the forge ends the wait between two looks, for its repository an
   const { logs, watch } = await start({ first: 3_600_000, most: 3_600_000 })
   t.after(() => watch.close())
   const { id, ticket } = await reviewed(logs, 'a')
-  const looks = () => standIn.seen.filter(({ path }) => path.endsWith(`/pulls/${ticket.number}`)).length
-  await until(() => looks() === 1)
+  const checks = () => standIn.seen.filter(({ path }) => path.endsWith(`/pulls/${ticket.number}`)).length
+  await until(() => checks() === 1)
   const where = { host: standIn.host, path: 'ACME/app' }
   assert.equal(watch.wake({ ...where, path: 'acme/other' }), 0)
   assert.equal(watch.wake({ ...where, number: ticket.number + 1 }), 0)

@@ -106,9 +106,9 @@ export class ReviewWatch {
     while (!signal.aborted) {
       const task = logs.openTask(id)
       if (task === undefined || !isWatched(task)) return
-      const stands = standOf(task)
-      if (watching.stood !== stands) backoff.reset()
-      watching.stood = stands
+      const status = standOf(task)
+      if (watching.stood !== status) backoff.reset()
+      watching.stood = status
       try {
         if (await this.#lookAt(task)) changed()
         reported = undefined

@@ -115,7 +115,7 @@ async function conduct(kills: readonly number[], limit: number) {
     const logs = new TaskLogs(mortal(store, kill, resolve), {
       changed: () => void isSettled().then((yes) => yes && settled.resolve()),
     })
-    await logs.recall()
+    await logs.restore()
     const conductor = new TaskConductor({
       ...{ logs, engine: runs, limits: { perOwner: limit }, retryMs: 1, random: () => 0 },
       taskRun: async ({ task_id }) => ({ workflow: { name: task_id } }),
@@ -198,7 +198,7 @@ test('a try for what was said of a pull request is made once, with that, whereve
       const logs = new TaskLogs(mortal(store, commits, resolve), {
         changed: () => void isReviewed().then((yes) => yes && reviewed.resolve()),
       })
-      await logs.recall()
+      await logs.restore()
       const conductor = new TaskConductor({
         ...{ logs, engine: runs, retryMs: 1, log: () => {} },
         taskRun: async (_, { feedback, stage }) => {

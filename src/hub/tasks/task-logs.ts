@@ -46,7 +46,7 @@ export class TaskLogs {
   }
 
   /** Loads the open tasks into memory. */
-  async recall(): Promise<void> {
+  async restore(): Promise<void> {
     for (const { id } of await this.#store.open()) await this.#adopt(id)
   }
 
@@ -70,7 +70,7 @@ export class TaskLogs {
   }
 
   /** Returns the state of a task that an open one depends on, and its name in messages. */
-  standing(id: string): { state: TaskState | undefined; name: string } {
+  statusOf(id: string): { state: TaskState | undefined; name: string } {
     const task = this.#open.get(id)
     if (task !== undefined) return { state: task.fold.state, name: task.spec.own_id }
     return this.#over.get(id) ?? { state: undefined, name: id }

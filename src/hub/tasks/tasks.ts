@@ -83,7 +83,7 @@ export class Tasks {
 
   /** Continues open tasks. Call it after the engine has resumed its runs. */
   async resume(): Promise<void> {
-    await this.#logs.recall()
+    await this.#logs.restore()
     const { store, registry, review, outside, log } = this.#options
     if (registry !== undefined)
       this.#outbox = new RegistryOutbox({ store, registry: new TaskRegistryClient(registry), outside, log })

@@ -192,7 +192,7 @@ export class ArtifactKeeper {
   async #collect(
     globs: readonly string[],
     workspace: string,
-    { scratch, reported: told, report: tell, secrets }: CollectContext,
+    { scratch, reported, report, secrets }: CollectContext,
   ): Promise<{ artifact: Omit<Artifact, 'artifact_id'>; file: string }[]> {
     checkGlobs(globs)
     await rm(scratch, { recursive: true, force: true })
@@ -202,10 +202,10 @@ export class ArtifactKeeper {
     const leave = (why: string, path: string) => void left.set(why, [...(left.get(why) ?? []), path])
     let total = 0
     for await (const { path, file, why } of matchingFiles(workspace, globs)) {
-      if (told.has(path)) continue
+      if (reported.has(path)) continue
       if (why !== undefined) leave(why, path)
       else if (!ArtifactName.safeParse(path).success) leave('its name cannot be shown', path)
-      else if (taken.length + told.size >= this.#limits.count)
+      else if (taken.length + reported.size >= this.#limits.count)
         leave(`there are more than ${this.#limits.count}`, path)
       else {
         const target = join(scratch, String(taken.length))
@@ -233,7 +233,7 @@ export class ArtifactKeeper {
         taken.push({ artifact, file: target })
       }
     }
-    for (const [why, paths] of left) tell(`${listed(paths)} was not kept: ${why}.`)
+    for (const [why, paths] of left) report(`${listed(paths)} was not kept: ${why}.`)
     return taken
   }
 

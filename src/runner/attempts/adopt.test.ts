@@ -18,7 +18,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import {
   command,
   endOf,
-  type Place,
+  type AttemptFixture,
   place,
   textOf,
   until,
@@ -47,7 +47,7 @@ setInterval(() => {}, 1000)
 `
 
 /** Starts such a runner; the returned function kills it at any moment, like a power cut. */
-async function otherRunner(here: Place, specs: AttemptSpec[], from: 'recovered' | 'started' = 'started') {
+async function otherRunner(here: AttemptFixture, specs: AttemptSpec[], from: 'recovered' | 'started' = 'started') {
   const args = ['--input-type=module', '-e', RUNNER, here.path, JSON.stringify(specs)]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   const exited = once(child, 'exit')
@@ -64,7 +64,7 @@ async function otherRunner(here: Place, specs: AttemptSpec[], from: 'recovered' 
 
 const random = seeded()
 const read = (file: string) => (existsSync(file) ? readFileSync(file, 'utf8') : '')
-const inWorkspace = (here: Place, file: string) => join(here.path, 'workspaces/run_test', file)
+const inWorkspace = (here: AttemptFixture, file: string) => join(here.path, 'workspaces/run_test', file)
 
 test('a command outlives its runner: found again, every line is there once and it ran once', async () => {
   using here = place()
@@ -335,7 +335,7 @@ test('what an earlier runner left and cannot be read keeps no runner from starti
 })
 
 /** Imitates a boot of the machine: the name of the boot before is gone, and the kernel has another name. */
-const boot = (here: Place) => rmSync(join(here.path, 'attempts.storage'))
+const boot = (here: AttemptFixture) => rmSync(join(here.path, 'attempts.storage'))
 
 test('after a boot of the machine what has told no end is lost, whatever is left of it, and nothing is begun again', async () => {
   using here = place()

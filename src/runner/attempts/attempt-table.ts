@@ -144,7 +144,7 @@ export class AttemptTable {
   }
 
   /** Holds an attempt of an earlier process of this runner; returns undefined if it must not continue. */
-  async takeIn(left: Left, kind: DriverKind, action: () => Action): Promise<Attempt | undefined> {
+  async restore(left: Left, kind: DriverKind, action: () => Action): Promise<Attempt | undefined> {
     const attempt = this.#keep(left, kind, action)
     if (attempt.ended) return undefined
     if (left.facts.masked && !left.secrets) {
@@ -186,11 +186,11 @@ export class AttemptTable {
     const { folder, facts, secrets } = left
     const box = this.#box(facts, folder.path)
     const files = openFiles(left, {
-      cage: this.#cage(facts, box),
+      cage: this.#scopeOf(facts, box),
       box,
-      mend: () => {
+      repair: () => {
         if (this.#lostPower(facts)) folder.cutZeros()
-        kind.mend?.(folder)
+        kind.repair?.(folder)
       },
     })
     const { spec, epoch, key } = facts
@@ -274,7 +274,7 @@ export class AttemptTable {
     throw new ErrandError('unavailable', `This machine has no ${box.isolation} any more.`)
   }
 
-  #cage({ spec, key, cage }: AttemptFacts, box: Box | undefined): Scope {
+  #scopeOf({ spec, key, cage }: AttemptFacts, box: Box | undefined): Scope {
     const own = this.workspaces.own(spec.run_id)
     const workspace = { folder: own ?? process.cwd(), growth: own === undefined }
     const facts = cage ?? this.limits.facts(spec.limits, key)

@@ -141,13 +141,13 @@ test('its time is over so long after its first start, and a limit that it has go
   timed.of.running(1, Date.now() - 2000)
   await timed.attempt.journal.whenEnded
   assert.equal(endOf(timed.attempt).reason, 'timeout')
-  const cage = {
+  const limiter = {
     look: () => ({ reason: 'oom', message: 'More than it may.' }),
     lastLook: async () => undefined,
     usage: () => ({ held_by: 'watchdog' }),
     end: () => undefined,
   } as unknown as Scope
-  const { attempt, of, told } = driven({}, { cage })
+  const { attempt, of, told } = driven({}, { cage: limiter })
   of.running(1, Date.now())
   attempt.poll()
   attempt.poll()

@@ -82,7 +82,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
   readonly masker: Masker | undefined
   readonly #options: AttemptOptions
   readonly #output: AttemptOutput
-  readonly #cage: AttemptLimiter | undefined
+  readonly #limiter: AttemptLimiter | undefined
   readonly #networkReports: NetworkReports | undefined
   readonly #state: AttemptState
   /** Driver of the attempt; undefined if it had ended before this process. */
@@ -103,7 +103,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     this.masker = masker
     this.#options = options
     this.#output = output
-    this.#cage = cage
+    this.#limiter = cage
     this.#networkReports = options.endpoint && new NetworkReports(journal, options.endpoint, masker)
     this.#state = new AttemptState(journal.ended ? 'ended' : 'starting')
     if (journal.ended) this.#over(true)
@@ -195,7 +195,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     this.#unwatch()
     const leaving = this.#driver?.leave?.()
     if (leaving) await leaving
-    this.#cage?.close()
+    this.#limiter?.close()
     this.#closeFiles()
   }
 
@@ -212,7 +212,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     const grown = this.refresh()
     const news = this.#driver?.poll?.() === true
     this.#networkReports?.look()
-    const breach = this.#cage?.look()
+    const breach = this.#limiter?.look()
     if (breach !== undefined) this.stop({ type: 'failed', ...breach }, 0)
     return grown || news
   }
@@ -296,7 +296,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     if (sinceMs !== undefined) end.duration_ms = Math.max(0, Math.round(endedAtMs - sinceMs))
     if (startedAtMs !== undefined) {
       // An attempt that never ran has used nothing.
-      const usage = driver.usage ? driver.usage() : this.#cage?.usage()
+      const usage = driver.usage ? driver.usage() : this.#limiter?.usage()
       if (usage !== undefined) end.usage = usage
     }
     if (survives) end.message = `${end.message ?? ''} A process of it could not be killed.`.trimStart()
@@ -362,14 +362,14 @@ export class Attempt implements HeldAttempt, Driven, Polled {
 
   /** Ends the attempt after its end is reported; `kept` means that the end survives a restart. */
   #over(isStored: boolean): void {
-    this.#cage?.end()
+    this.#limiter?.end()
     this.#closeFiles()
     if (isStored) this.#options.dropSecrets()
   }
 
   /** Checks the limits a last time, for a breach by something that ended before a check. */
   async #lookLast(ending: Ending): Promise<void> {
-    const breach = await this.#cage?.lastLook(this.cause === undefined && signalOf(ending) === 'SIGKILL')
+    const breach = await this.#limiter?.lastLook(this.cause === undefined && signalOf(ending) === 'SIGKILL')
     if (breach !== undefined) this.journal.keepCause({ type: 'failed', ...breach })
   }
 

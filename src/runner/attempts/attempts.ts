@@ -116,7 +116,7 @@ export class DurableAttempts implements Attempts {
     try {
       facts = folder.facts()
       if (facts === undefined) return await folder.remove()
-      await this.#takeUp(folder, facts)
+      await this.#resume(folder, facts)
     } catch (error) {
       // All of it continues with a later start.
       if (noDescriptors(error))
@@ -131,12 +131,12 @@ export class DurableAttempts implements Attempts {
     }
   }
 
-  async #takeUp(folder: AttemptFolder, facts: AttemptFacts): Promise<void> {
-    const secrets = this.#services.secrets.recall(facts.spec, folder.path)
+  async #resume(folder: AttemptFolder, facts: AttemptFacts): Promise<void> {
+    const secrets = this.#services.secrets.restore(facts.spec, folder.path)
     const action = () => this.#action(facts.spec)
     const kind = this.#kindOf(facts.kind ?? 'process', facts.spec)
     await kind.load?.()
-    const attempt = await this.#services.takeIn({ folder, facts, secrets }, kind, action)
+    const attempt = await this.#services.restore({ folder, facts, secrets }, kind, action)
     await attempt?.recover()
   }
 

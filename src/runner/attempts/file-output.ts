@@ -106,7 +106,7 @@ export class FileOutput implements AttemptOutput {
   /** Watches the files from now on, since another process writes them and they do not record their common order. */
   watch(sizes: SizeWatch): void {
     this.#watcher ??= sizes.watch(this.files, {
-      onLooks: (looks) => this.#take(looks),
+      onSizes: (sizes) => this.#take(sizes),
       onGone: () => {
         this.#watcher = undefined
       },
@@ -214,11 +214,11 @@ export class FileOutput implements AttemptOutput {
     this.#take([{ ...this.#sizes, sure: true }])
   }
 
-  #take(looks: readonly Look[]): void {
+  #take(sizes: readonly Look[]): void {
     for (const stream of STREAMS) this.files[stream].refresh()
     const { stdout, stderr } = this.#sizes
     const before = this.#order.length('stdout') + this.#order.length('stderr')
-    for (const look of looks)
+    for (const look of sizes)
       this.#order.look({
         stdout: Math.min(look.stdout, stdout),
         stderr: Math.min(look.stderr, stderr),

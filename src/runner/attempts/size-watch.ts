@@ -36,7 +36,7 @@ interface SizeReport {
 
 interface SizeListener {
   /** Receives looks in batches, in order. */
-  onLooks(looks: readonly Look[]): void
+  onSizes(sizes: readonly Look[]): void
   /** Called when the thread is gone: no more looks come. */
   onGone(): void
 }
@@ -61,7 +61,7 @@ export class SizeWatch {
   ): SizeWatcher {
     const id = ++this.#ids
     const { stdout, stderr } = files
-    this.#watched.set(id, { onLooks: listener.onLooks, onGone: listener.onGone, last: [] })
+    this.#watched.set(id, { onSizes: listener.onSizes, onGone: listener.onGone, last: [] })
     const from: [number, number] = [stdout.size, stderr.size]
     this.#send({ type: 'watch', id, stdout: stdout.path, stderr: stderr.path, from })
     return {
@@ -109,7 +109,7 @@ export class SizeWatch {
       const seen: Look[] = []
       for (let at = 0; at < looks.length; at += 3)
         seen.push({ stdout: looks[at]!, stderr: looks[at + 1]!, sure: looks[at + 2] === 1 })
-      if (seen.length > 0) watched.onLooks(seen)
+      if (seen.length > 0) watched.onSizes(seen)
       if (last) for (const resolve of watched.last.splice(0)) resolve()
     })
     worker.on('error', () => {})

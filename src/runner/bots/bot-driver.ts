@@ -24,7 +24,7 @@ export function botDrivers(services: BotServices): DriverKind {
   return {
     kind: 'bot',
     limitsItself: true,
-    mend(folder) {
+    repair(folder) {
       // The log of an ended bot was completely written, and cut if it contained a secret.
       if (new BotRecord(folder.file('bot')).facts.ending) return
       restoreLog(folder.file('log-cursor'), { stdout: folder.file('stdout'), stderr: folder.file('stderr') })
@@ -69,7 +69,7 @@ class BotDriver implements Driver {
       return
     }
     this.#attempt.running(undefined, Date.now())
-    this.#working = this.#carryOut()
+    this.#working = this.#execute()
   }
 
   async recover(): Promise<void> {
@@ -78,7 +78,7 @@ class BotDriver implements Driver {
       this.#open(this.#plan())
       attempt.running(undefined, attempt.journal.startedAtMs ?? Date.now())
       attempt.stopAsOrdered()
-      this.#working = this.#carryOut()
+      this.#working = this.#execute()
     } catch (error) {
       if (noDescriptors(error)) throw error
       this.#refuse(error)
@@ -201,7 +201,7 @@ class BotDriver implements Driver {
   }
 
   /** Runs the bot. Never rejects. */
-  async #carryOut(): Promise<void> {
+  async #execute(): Promise<void> {
     const { ending } = this.#record.facts
     let how: Ending
     try {

@@ -171,10 +171,10 @@ test('a bot that floods its log is bounded, says so, and takes no memory of the 
   )
   let most = 0
   const before = process.memoryUsage.rss()
-  const looks = setInterval(() => {
+  const poll = setInterval(() => {
     most = Math.max(most, process.memoryUsage.rss())
   }, 100)
-  t.after(() => clearInterval(looks))
+  t.after(() => clearInterval(poll))
   // An engine on a busy machine takes minutes for this much.
   const leftOut = () => {
     const [cursor] = globSync(join(here.path, 'attempts/*/log-cursor'))

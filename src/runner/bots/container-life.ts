@@ -75,7 +75,7 @@ export class ContainerLife {
   }
 
   async #live(): Promise<Ending> {
-    const { container, log: botLog, report: tell, halt, leave } = this.#options
+    const { container, log: botLog, report, halt, leave } = this.#options
     const { plan, limits, record, services, spec } = container
     const presence = services.presence()
     services.live.set(spec.attempt_id, {}, { soon: false })
@@ -88,7 +88,7 @@ export class ContainerLife {
     if (halt.aborted) this.#stop()
     const options = { engine, id, patiently: this.#patiently, leave }
     const log = new ContainerLog({ ...options, log: botLog })
-    const restarts = new ContainerRestarts({ ...options, plan, limits, record, presence, report: tell, halt })
+    const restarts = new ContainerRestarts({ ...options, plan, limits, record, presence, report, halt })
     for (let seenAtMs = Date.now(); ; ) {
       const state = await this.#patiently(() => engine.state(id))
       if (state.type === 'gone') return { type: 'lost', why: 'Its container was removed by someone else.' }
@@ -271,12 +271,12 @@ export class ContainerLife {
 
   /** Reports a start of the container, once each. */
   #reportRunning(id: string, startedAt: string): void {
-    const { container, report: tell } = this.#options
+    const { container, report } = this.#options
     const { toldStart, image, newData } = container.record.facts
     if (toldStart === startedAt) return
     // From here on the data may be requested.
     if (newData !== undefined) container.record.keep({ newData: undefined })
-    tell('running', `${image?.title}, container ${id.slice(0, 12)}, ${limitsText(container.limits)}.`)
+    report('running', `${image?.title}, container ${id.slice(0, 12)}, ${limitsText(container.limits)}.`)
     container.record.keep({ toldStart: startedAt, boot: bootId() })
   }
 }

@@ -118,8 +118,8 @@ export class LiveBots {
   #cannotReach: string | undefined
   #timer: NodeJS.Timeout | undefined
 
-  constructor({ reportMs: tellMs = REPORT_MS }: { reportMs?: number } = {}) {
-    this.#reportMs = tellMs
+  constructor({ reportMs = REPORT_MS }: { reportMs?: number } = {}) {
+    this.#reportMs = reportMs
   }
 
   /** Reports from now on whether the engine is there. */

@@ -108,7 +108,7 @@ async function keepEvidence(
   }
   await judgeChange(repository, change, {
     secrets: new KnownSecrets(context.secrets),
-    keep: (thing) => context.keep(thing),
+    keep: (keepable) => context.keep(keepable),
     phase: (name) => context.phase(name),
     report: (message) => context.write('stderr', `${message}\n`),
   })

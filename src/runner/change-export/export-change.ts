@@ -215,7 +215,7 @@ class ChangeExport {
 
   async #judge(made: { history: History; tip: string; own: readonly string[] }): Promise<ExportedChange> {
     const { start, below, protect, max_bytes } = this.#args
-    const { secrets, keep, phase, report: tell } = this.#options
+    const { secrets, keep, phase, report } = this.#options
     const ask = {
       ...made,
       start,
@@ -223,7 +223,7 @@ class ChangeExport {
       protect,
       folder: join(this.#work, 'evidence'),
     }
-    const { files, asked, pack } = await judgeChange(this.#repository, ask, { secrets, keep, phase, report: tell })
+    const { files, asked, pack } = await judgeChange(this.#repository, ask, { secrets, keep, phase, report })
     await this.#own.takePack(pack, max_bytes)
     await this.#own.text(['update-ref', '--no-deref', EXPORTED_REF, made.tip])
     const sum = (of: 'added' | 'deleted') => files.reduce((all, file) => all + (file[of] ?? 0), 0)

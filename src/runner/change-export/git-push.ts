@@ -44,8 +44,8 @@ export const MAX_FILE_BYTES = 4 * 1024 ** 3
 export async function pushBranch(ask: PushAsk, context: PushContext): Promise<Pushed> {
   await checkBranch(ask, context)
   const { retries } = ask
-  const { signal, report: tell, pause } = context
-  return await withRetries(() => pushOnce(ask, context), { retries, signal, report: tell, pause })
+  const { signal, report, pause } = context
+  return await withRetries(() => pushOnce(ask, context), { retries, signal, report, pause })
 }
 
 async function pushOnce(ask: PushAsk, context: PushContext): Promise<Pushed> {
@@ -141,7 +141,7 @@ async function checkMove(
 /** Pushes with a lease. A lease alone would let commits be lost: `checkMove` has checked that this is allowed. */
 async function push(
   { folder, branch, tip }: PushAsk,
-  { signal, report: tell }: PushContext,
+  { signal, report }: PushContext,
   remote: Remote,
   now: string,
 ): Promise<void> {
@@ -155,7 +155,7 @@ async function push(
   const remoteLines: string[] = []
   const progress = (line: string) => {
     remoteLines.push(line)
-    if (line.startsWith('remote: ')) tell(line)
+    if (line.startsWith('remote: ')) report(line)
   }
   // Git reports the result for the branch on its standard output.
   let message = ''

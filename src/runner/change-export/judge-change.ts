@@ -58,7 +58,7 @@ export async function judgeChange(
   context: JudgeContext,
 ): Promise<JudgedChange> {
   const { start, below = start, tip, own, history, protect, folder } = change
-  const { keep, phase, report: tell } = context
+  const { keep, phase, report } = context
   const whole = await treeChanges(repository, start, tip)
   // What one commit adds and the next removes is pushed, too.
   const changes = [...whole, ...(await commitChanges(repository, own))]
@@ -80,7 +80,7 @@ export async function judgeChange(
   const pack = join(folder, 'checkpoint.pack')
   await repository.packTo(pack, below, tip)
   await keep({ kind: 'pack', name: 'checkpoint.pack', file: pack, media_type: 'application/x-git-pack' })
-  for (const line of await keepEvidence(repository, evidence, list, keep)) tell(line)
+  for (const line of await keepEvidence(repository, evidence, list, keep)) report(line)
   const judged = judge(
     changes.map(({ path }) => path),
     evidence.protect,

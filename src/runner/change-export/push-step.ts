@@ -92,7 +92,7 @@ class Push {
   #tip: string
   #start: string
   #token: RepositoryToken
-  #isAnew = false
+  #isRetry = false
 
   constructor(parts: PushParts) {
     this.#parts = parts
@@ -150,10 +150,10 @@ class Push {
       return await work(this.#token)
     } catch (error) {
       const isRefused = error instanceof GitRefused && ['repo_auth', 'push_denied'].includes(error.reason)
-      if (!isRefused || this.#isAnew) throw error
+      if (!isRefused || this.#isRetry) throw error
       const now = this.#parts.token()
       if (now.token === this.#token.token) throw error
-      this.#isAnew = true
+      this.#isRetry = true
       this.#token = now
       this.#parts.context.write(
         'stderr',

@@ -4,7 +4,7 @@ import type { Masker, StreamMasker } from '../masking/masker.ts'
 import { StepFailure } from '../platform-steps/platform-step.ts'
 import type { OurRepository } from './our-repository.ts'
 
-interface SecretPlace {
+interface SecretMatch {
   path: string
   /** Line number in the file as that commit has it. */
   line: number
@@ -97,8 +97,8 @@ async function look(
   repository: OurRepository,
   { change, commits, shapes }: SecretAsk,
   masker: Masker,
-): Promise<SecretPlace[]> {
-  const places: SecretPlace[] = []
+): Promise<SecretMatch[]> {
+  const places: SecretMatch[] = []
   const read = async (args: readonly string[], input?: string) => {
     const reader = new DiffReader({ masker, shapes })
     await repository.read(args, (output) => reader.readAll(output), input)
@@ -116,7 +116,7 @@ interface DiffSearch {
 
 /** Reads a diff as it comes, and holds at most a piece of a line. */
 class DiffReader {
-  readonly places: SecretPlace[] = []
+  readonly places: SecretMatch[] = []
   readonly #search: DiffSearch
   #path = ''
   #isHeader = true
@@ -210,7 +210,7 @@ class DiffReader {
 
   #found(kind: string): void {
     const place = { path: this.#path, line: this.#line, kind }
-    const isSame = (other: SecretPlace) => other.path === place.path && other.line === place.line
+    const isSame = (other: SecretMatch) => other.path === place.path && other.line === place.line
     if (this.places.length < MAX_PLACES && !this.places.some(isSame)) this.places.push(place)
   }
 }

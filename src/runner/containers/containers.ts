@@ -14,7 +14,7 @@ import {
 } from '../../docker/docker-errors.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
 import { unlessAborted } from '../../platform/races.ts'
-import { carriedSocat } from './carried-socat.ts'
+import { packagedSocat } from './packaged-socat.ts'
 import { type ContainerImage, containerImage, type EngineFacts } from './container-image.ts'
 
 const ANSWERS_WITHIN_MS = 10_000
@@ -34,7 +34,7 @@ export interface ContainersOptions {
 }
 
 /** Result of trying the engine. */
-export type EngineFound = { type: 'usable' } | { type: 'unusable'; why: string; hint?: string }
+export type EngineState = { type: 'usable' } | { type: 'unusable'; why: string; hint?: string }
 
 interface DockerInfo {
   ID: string
@@ -66,7 +66,7 @@ export class Containers {
   }
 
   /** Reports whether attempts can have containers here. Never rejects, and waits for a second or two at most. */
-  async find(): Promise<EngineFound> {
+  async find(): Promise<EngineState> {
     const late = AbortSignal.timeout(FOUND_WITHIN_MS)
     try {
       await unlessAborted(late, this.#present(late), () => {
@@ -101,19 +101,19 @@ export class Containers {
    */
   async image(name: string, report: (message: string) => void): Promise<ContainerImage> {
     const engine = await this.engine()
-    const own = { folder: this.#stateDir, labels: this.labels(), socat: await this.#carried() }
+    const own = { folder: this.#stateDir, labels: this.labels(), socat: await this.#packagedSocat() }
     const known = { docker: this.docker, engine, ...own }
-    const looked =
+    const checked =
       this.#images.get(name) ?? containerImage(known, name, report).finally(() => this.#images.delete(name))
-    this.#images.set(name, looked)
-    return await this.#withDockerErrors(`look up the image ${name}`, looked)
+    this.#images.set(name, checked)
+    return await this.#withDockerErrors(`look up the image ${name}`, checked)
   }
 
   /** Finds it once, and again if a later process has replaced it. */
-  async #carried(): Promise<string | undefined> {
+  async #packagedSocat(): Promise<string | undefined> {
     const known = await this.#socat
     if (this.#socat === undefined || (known !== undefined && !existsSync(known)))
-      this.#socat = carriedSocat(this.#stateDir)
+      this.#socat = packagedSocat(this.#stateDir)
     return await this.#socat
   }
 

@@ -168,13 +168,13 @@ test('a network of that name that lets containers reach each other is refused', 
   })
 })
 
-interface Place {
+interface NetworkFixture {
   name: string
   host: string
   port: number
 }
 
-function probe(places: readonly Place[]): string {
+function probe(places: readonly NetworkFixture[]): string {
   return places
     .map(
       ({ name, host, port }) =>

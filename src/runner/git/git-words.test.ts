@@ -41,7 +41,7 @@ test('a server that cannot be reached is asked again, later each time, and nothi
   const pauses: number[] = []
   const reported: string[] = []
   let tries = 0
-  const patience = {
+  const retries = {
     retries: 3,
     signal: new AbortController().signal,
     report: (message: string) => reported.push(message),
@@ -51,10 +51,10 @@ test('a server that cannot be reached is asked again, later each time, and nothi
     tries++
     throw new GitRefused(reason, 'It is away.')
   }
-  await assert.rejects(withRetries(fails('host_unreachable'), patience), { reason: 'host_unreachable' })
+  await assert.rejects(withRetries(fails('host_unreachable'), retries), { reason: 'host_unreachable' })
   assert.deepEqual([tries, pauses], [4, [1_000, 2_000, 4_000]])
   assert.equal(reported[0], 'It is away. Trying again in 1 s.')
   tries = 0
-  await assert.rejects(withRetries(fails('repo_auth'), patience), { reason: 'repo_auth' })
+  await assert.rejects(withRetries(fails('repo_auth'), retries), { reason: 'repo_auth' })
   assert.equal(tries, 1)
 })

@@ -127,7 +127,7 @@ const MOST_PAUSE_MS = 60_000
  */
 export async function withRetries<T>(
   work: () => Promise<T>,
-  { retries, signal, report: tell, pause }: Retries,
+  { retries, signal, report, pause }: Retries,
 ): Promise<T> {
   for (let tries = 0; ; tries++) {
     try {
@@ -136,7 +136,7 @@ export async function withRetries<T>(
       const mayPass = error instanceof GitRefused && error.reason === 'host_unreachable'
       if (!mayPass || tries >= retries) throw error
       const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** tries, MOST_PAUSE_MS)
-      tell(`${error.message} Trying again in ${pauseMs / 1000} s.`)
+      report(`${error.message} Trying again in ${pauseMs / 1000} s.`)
       await pause(pauseMs, signal)
     }
   }

@@ -47,18 +47,18 @@ export class Lease {
   /** Time that the hub waits; undefined while it is unknown. */
   #lostAfterMs: number | undefined
   #timer: NodeJS.Timeout | undefined
-  #lookedAtMs: number
+  #checkedAtMs: number
   #askUntilMs: number
 
   constructor(options: LeaseOptions) {
     this.#options = options
     this.#now = options.now ?? (() => uptime() * 1000)
-    this.#recall()
-    this.#lookedAtMs = this.#now()
+    this.#restore()
+    this.#checkedAtMs = this.#now()
     // Over before it began: the hub may have been away just as long.
-    const over = this.#lookedAtMs >= this.#stopAtMs
+    const over = this.#checkedAtMs >= this.#stopAtMs
     this.#askUntilMs = over
-      ? this.#lookedAtMs + within(ASK, this.#lostAfterMs ?? Number.POSITIVE_INFINITY)
+      ? this.#checkedAtMs + within(ASK, this.#lostAfterMs ?? Number.POSITIVE_INFINITY)
       : 0
   }
 
@@ -104,9 +104,9 @@ export class Lease {
   look(): void {
     const nowMs = this.#now()
     const leaseMs = this.#lostAfterMs ?? Number.POSITIVE_INFINITY
-    const stood = nowMs - this.#lookedAtMs > within(LOOK, leaseMs) + within(SPARE, leaseMs)
-    if (stood) this.#askUntilMs = nowMs + within(ASK, leaseMs)
-    this.#lookedAtMs = nowMs
+    const isLate = nowMs - this.#checkedAtMs > within(LOOK, leaseMs) + within(SPARE, leaseMs)
+    if (isLate) this.#askUntilMs = nowMs + within(ASK, leaseMs)
+    this.#checkedAtMs = nowMs
     if (nowMs >= this.#stopAtMs && nowMs >= this.#askUntilMs) this.#endAll(nowMs)
   }
 
@@ -151,7 +151,7 @@ export class Lease {
     }
   }
 
-  #recall(): void {
+  #restore(): void {
     const { file } = this.#options
     if (file === undefined) return
     try {

@@ -2,7 +2,7 @@ import { posix } from 'node:path'
 import { base64Forms, hexForms, jsonForms, urlForms } from './forms/encoded-forms.ts'
 import { markupForms } from './forms/markup-forms.ts'
 import { quotedForms } from './forms/quoted-forms.ts'
-import { revealingParts } from './telling-lines.ts'
+import { revealingParts } from './revealing-lines.ts'
 import { joinWrappedLines, WRAPPED_RUN_BYTES } from './wrapped-lines.ts'
 
 /** Limit in bytes; shorter values occur in texts by chance, and masking them would reveal them. */

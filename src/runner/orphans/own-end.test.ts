@@ -11,11 +11,11 @@ import { OwnEnd } from './own-end.ts'
 /** Makes an attempt that is over this many looks after the order to end; undefined: never. */
 function attempt({ ended = false, endsAfter = 2 }: { ended?: boolean; endsAfter?: number } = {}) {
   const reported: string[] = []
-  let looks = 0
+  let checks = 0
   const held = {
     spec: { attempt_id: 'run_a.1' },
     get ended() {
-      return ended || (reported.length > 0 && ++looks > endsAfter)
+      return ended || (reported.length > 0 && ++checks > endsAfter)
     },
     endAsLost: (graceMs: number, message: string) => void reported.push(`${graceMs} ${message}`),
   } as unknown as HeldAttempt
@@ -29,13 +29,13 @@ function opened(t: TestContext, work: () => { attempts: HeldAttempt[]; runs: str
   const away = { ms: undefined as number | undefined }
   const messages: string[] = []
   let ends = 0
-  let looks = 0
+  let checks = 0
   const own = new OwnEnd({
     ...{ folder, everyMs: 5, spareMs: 500, graceMs: 50 },
     retry: {
       lostAfterMs: 1_000,
       get unlinkedMs() {
-        looks++
+        checks++
         return away.ms
       },
     },
@@ -44,11 +44,11 @@ function opened(t: TestContext, work: () => { attempts: HeldAttempt[]; runs: str
     end: () => void ends++,
   })
   t.after(() => own.close())
-  const looked = async () => {
-    const before = looks
-    await eventually('some looks', () => looks > before + 3)
+  const hasChecked = async () => {
+    const before = checks
+    await eventually('some looks', () => checks > before + 3)
   }
-  return { own, folder, away, said: messages, looked, ends: () => ends }
+  return { own, folder, away, said: messages, looked: hasChecked, ends: () => ends }
 }
 
 test('one without work ends a minute after its hub has given it up, and not before', async (t) => {

@@ -57,7 +57,7 @@ export const forgePullRequest = ({ tokenOf = stepToken, policy }: ForgeStepOptio
         mostWaitMs: MOST_WAIT_MS,
         onWait: (ms) => writeLine(context, `${found.host} asks to wait for ${Math.ceil(ms / 1000)} s.`),
       })
-      return { exports: await carriedOut(context, args, forge) }
+      return { exports: await publish(context, args, forge) }
     } catch (error) {
       if (context.signal.aborted) throw error
       throw failure(args, error, byHand)
@@ -73,7 +73,7 @@ function isAtOtherHost({ forge }: Args, { host }: RepositoryAddress): boolean {
   return forge?.api_url !== undefined && URL.parse(forge.api_url)?.host.toLowerCase() !== host
 }
 
-async function carriedOut(
+async function publish(
   context: PlatformContext,
   args: Args,
   forge: Forge,

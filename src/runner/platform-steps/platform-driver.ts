@@ -75,7 +75,7 @@ class PlatformDriver implements Driver {
 
   begin(): void {
     this.#attempt.running(undefined, Date.now())
-    void this.#carryOut()
+    void this.#execute()
   }
 
   /** Ends the attempt as lost: nobody knows how far an earlier process was. */
@@ -112,7 +112,7 @@ class PlatformDriver implements Driver {
   }
 
   /** Runs the step. Never rejects. */
-  async #carryOut(): Promise<void> {
+  async #execute(): Promise<void> {
     let exports: Record<string, string> | undefined
     const work = async (): Promise<Ending> => {
       const { facts, secrets } = this.#files

@@ -381,11 +381,11 @@ test('a reader that stops holds up the server, and memory stays flat', async (t)
   const { through } = await tunnel(t, socket, 'files.test:9000')
   let before = -1
   await until(async () => {
-    const stands = written === before
+    const isUnchanged = written === before
     before = written
     // Sleeps: only time shows that a writer has stopped.
     await new Promise((resolve) => setTimeout(resolve, 50))
-    return stands && written > 0
+    return isUnchanged && written > 0
   })
   assert.ok(written < 64 * 1024 * 1024, `${written} bytes were taken that nobody reads`)
   const peak = () => Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid()}/status`, 'utf8'))?.[1]) / 1024

@@ -14,7 +14,7 @@ import {
 } from './addresses.ts'
 import { clientHello, MOST_HELLO_BYTES } from './client-hello.ts'
 import type { EndpointLog } from './endpoint-log.ts'
-import { oneByOne } from './one-by-one.ts'
+import { serialized } from './serialized.ts'
 import type { EndpointRules } from './rules.ts'
 
 /** Opens a connection to one of these addresses. */
@@ -67,14 +67,14 @@ class Refused extends Error {
 /** Sends the requests of a box to other machines, each according to the rules of its endpoint. */
 export class Egress {
   readonly #options: EgressOptions
-  readonly #lookups = new Turns(LOOKUPS_AT_ONCE)
+  readonly #lookups = new ConnectionSlots(LOOKUPS_AT_ONCE)
   /** Connections to others, which end with the endpoint. */
   readonly #open = new Set<Duplex>()
   readonly #targets = new WeakMap<object, Target>()
   /** Serves the requests that come through a tunnel to port 80. */
   readonly #tunneled = createServer(
     { keepAliveTimeout: KEEP_ALIVE_MS },
-    oneByOne((request, response) =>
+    serialized((request, response) =>
       this.#forward(this.#targets.get(request.socket)!, request.url ?? '', request, response),
     ),
   )
@@ -265,8 +265,8 @@ export class Egress {
     const { lookup, connectMs = CONNECT_MS } = this.#options
     let over = false
     try {
-      const looked = this.#lookups.take(async () => (over ? [] : await lookup(host)))
-      const addresses = await within(connectMs, looked, () => {
+      const resolved = this.#lookups.take(async () => (over ? [] : await lookup(host)))
+      const addresses = await within(connectMs, resolved, () => {
         throw new Error('no name server answers')
       })
       if (addresses.length > 0 && addresses.every((address) => isIP(address) !== 0)) return addresses
@@ -372,7 +372,7 @@ const dialAny: Dial = (addresses, port) =>
   })
 
 /** Limits how many tasks run at once; the others wait in order. */
-class Turns {
+class ConnectionSlots {
   readonly #waiting: (() => void)[] = []
   #free: number
 

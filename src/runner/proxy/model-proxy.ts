@@ -51,7 +51,7 @@ export class ModelProxy {
   readonly #prices: Prices
   readonly #budget: ModelBudget
   readonly #upstream = new Upstream()
-  readonly #turns = new FairSemaphore(BODIES_AT_ONCE)
+  readonly #slots = new FairSemaphore(BODIES_AT_ONCE)
   readonly #closed = new AbortController()
   readonly #refusals: Refusals
   readonly #underWay = new Set<Promise<void>>()
@@ -154,7 +154,7 @@ export class ModelProxy {
    */
   async #readRequest(where: Where, route: Route): Promise<ModelCall | undefined> {
     const { request, response, rule, rules, append, gone } = where
-    using _turn = await this.#turns.acquire('')
+    using _turn = await this.#slots.acquire('')
     if (gone.aborted) return undefined
     if (this.#failures >= FAILURES_AT_ONCE) await this.#pause(gone)
     const bytes = await readBody(request)

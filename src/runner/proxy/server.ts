@@ -141,7 +141,7 @@ class ProxyServer {
     for (const id of this.#endpoints.keys()) {
       try {
         if (!isForsaken(this.#folder(id))) continue
-        await this.#inTurn(id, () => this.#shut(id))
+        await this.#queued(id, () => this.#shut(id))
         await removeTree(this.#folder(id))
       } catch {
         // It is just being created or removed, or is checked another time.
@@ -167,10 +167,10 @@ class ProxyServer {
         answer(200, { ends })
         if (ends) this.#options.onEnd()
       } else if (route === 'PUT doors' && ENDPOINT_ID.test(id)) {
-        await this.#inTurn(id, () => this.#open(id))
+        await this.#queued(id, () => this.#open(id))
         answer(200)
       } else if (route === 'DELETE doors' && ENDPOINT_ID.test(id)) {
-        await this.#inTurn(id, () => this.#shut(id))
+        await this.#queued(id, () => this.#shut(id))
         answer(200)
       } else answer(404)
     } catch (error) {
@@ -195,7 +195,7 @@ class ProxyServer {
     this.#changed()
   }
 
-  async #inTurn(id: string, work: () => Promise<void>): Promise<void> {
+  async #queued(id: string, work: () => Promise<void>): Promise<void> {
     const turn = (this.#changes.get(id) ?? Promise.resolve()).catch(() => undefined).then(work)
     this.#changes.set(id, turn)
     try {

@@ -64,7 +64,7 @@ const outputOf = ({ output, reasoning }: Counted): number => output + reasoning
 const none: Counted = { input: 0, output: 0, cache_read: 0, cache_write: 0, reasoning: 0 }
 
 /** Holds the part of an answer that has come so far. */
-interface Seen {
+interface UsageState {
   usage: Counted | undefined
   /** Bytes of the model's text that no usage counts. */
   textBytes: number
@@ -76,7 +76,7 @@ const bytesOf = (...texts: unknown[]): number =>
   texts.reduce<number>((sum, text) => sum + (typeof text === 'string' ? Buffer.byteLength(text) : 0), 0)
 
 /** Functions that each process one event of a stream. */
-const events: Readonly<Record<Api, (seen: Seen, event: Json) => void>> = {
+const events: Readonly<Record<Api, (seen: UsageState, event: Json) => void>> = {
   messages(seen, event) {
     if (event.type === 'message_start')
       seen.usage = messagesUsage(record(record(event.message).usage), seen.usage ?? none)
@@ -135,7 +135,7 @@ export class AnswerCount {
   readonly #stream: boolean
   /** Estimate of the input, used if the answer does not get to report it. */
   readonly #estimatedInput: number
-  readonly #seen: Seen = { usage: undefined, textBytes: 0, whole: false }
+  readonly #seen: UsageState = { usage: undefined, textBytes: 0, whole: false }
   #parts: Buffer[] = []
   #partBytes = 0
   /** Bytes that were too long to read. */

@@ -54,7 +54,7 @@ test('what cannot be given is refused with what to do, never given as less', () 
 })
 
 test('what gets no box where the runner was made for one run stands in that, whose network counts as open', async () => {
-  using place = boxPlace({ least: 'auto', bubblewrap: unusable, madeBox: 'pod' })
+  using place = boxPlace({ least: 'auto', bubblewrap: unusable, provisionedBox: 'pod' })
   const { boxes } = place
   assert.match(boxes.without({} as AttemptSpec)!, /^Its box is the pod .* network of the pod counts as open/)
   assert.equal(boxes.without({ isolation: 'none' } as AttemptSpec), undefined)

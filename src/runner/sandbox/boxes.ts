@@ -20,7 +20,7 @@ import type { Box, BoxMounts } from './box.ts'
 import { BoxEndpoint } from './box-endpoint.ts'
 import { findBridge, sshConfig } from './bridge.ts'
 import { BubblewrapBox, type BubblewrapMachine } from './bubblewrap.ts'
-import type { Found } from './probe.ts'
+import type { ProbeResult } from './probe.ts'
 import { seccompFilter } from './seccomp-filter.ts'
 
 /** Box of an attempt, stored with its facts so that a later process of the runner opens the same one. */
@@ -54,7 +54,7 @@ export interface BoxesOptions {
   /** Folder for state that all boxes share. */
   stateDir: string
   /** Abilities of bubblewrap here, as the probe found them. */
-  bubblewrap: Found
+  bubblewrap: ProbeResult
   /** Least isolation that this machine requires; `auto`: a box for agents if one is available. */
   least: 'auto' | Isolation
   /** Widest network that this machine allows its attempts. */
@@ -67,7 +67,7 @@ export interface BoxesOptions {
   /** Refuses agents that would have no box. */
   required?: boolean
   /** Kind of the box that this runner itself is in, if it was made for one run. */
-  madeBox?: ProvisionedBox
+  provisionedBox?: ProvisionedBox
   /** Places that the operator mounts into every box. */
   mounts?: BoxMounts
   /** Files and folders of the hub and the runner that no box can see. */
@@ -102,7 +102,7 @@ export class Boxes {
 
   /** Text for a person: whether there can be boxes here, or why not. */
   get text(): string {
-    const { least, bubblewrap, madeBox } = this.#options
+    const { least, bubblewrap, provisionedBox: madeBox } = this.#options
     if (madeBox !== undefined)
       return `The ${madeBox} that this runner is was made for one run, and is its box.`
     if (bubblewrap.type === 'usable') return `Sandboxes are made by bubblewrap ${bubblewrap.version}.`
@@ -112,7 +112,7 @@ export class Boxes {
 
   /** Boxes that it can provide, as a runner reports them to its hub. */
   get offered(): OfferedIsolation {
-    const { bubblewrap, containers, least, madeBox } = this.#options
+    const { bubblewrap, containers, least, provisionedBox: madeBox } = this.#options
     const sandbox =
       bubblewrap.type === 'usable'
         ? { usable: true }
@@ -129,7 +129,7 @@ export class Boxes {
       await this.#options.containers?.look()
       return this.offered
     }
-    return new ChangeWatch({ everyMs: LOOKED_EVERY_MS, look, tell: report })
+    return new ChangeWatch({ everyMs: CHECK_INTERVAL_MS, look, tell: report })
   }
 
   /**
@@ -174,7 +174,7 @@ export class Boxes {
    * Box around the runner itself, for attempts that get none here. Nobody has checked what its network lets through.
    */
   get made(): { made_box: ProvisionedBox; network: Network } | undefined {
-    const { madeBox } = this.#options
+    const { provisionedBox: madeBox } = this.#options
     return madeBox && { made_box: madeBox, network: 'all' }
   }
 
@@ -183,7 +183,7 @@ export class Boxes {
    * nothing to say.
    */
   without(spec: AttemptSpec): string | undefined {
-    const { least, bubblewrap, madeBox } = this.#options
+    const { least, bubblewrap, provisionedBox: madeBox } = this.#options
     if (least !== 'auto' || spec.isolation !== undefined || bubblewrap.type === 'usable') return undefined
     if (madeBox !== undefined)
       return `Its box is the ${madeBox} that was made for its run: in there it reaches all that the runner does. The network of the ${madeBox} counts as open, since nobody has checked what it lets through.`
@@ -258,7 +258,7 @@ function gitConfig({ name, email }: NonNullable<BoxesOptions['identity']> = {}):
   return `[safe]\n\tdirectory = *\n[user]\n${line('name', name)}${line('email', email)}`
 }
 
-const LOOKED_EVERY_MS = 30_000
+const CHECK_INTERVAL_MS = 30_000
 
 const NO_CONTAINERS = 'This machine runs no containers for attempts.'
 

@@ -6,15 +6,15 @@ import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { parse } from 'yaml'
 import { baseImage, dockerFor, dockerHere } from '../../../test/support/docker/docker.ts'
-import { type Place, place } from '../../../test/support/runner/attempt-fixture.ts'
+import { type AttemptFixture, place } from '../../../test/support/runner/attempt-fixture.ts'
 import { sandboxMissing } from '../../../test/support/runner/box-fixture.ts'
 import seccompProfile from '../docker/seccomp-profile.json' with { type: 'json' }
-import { explained, type Found, findBubblewrap, type MachineFacts } from './probe.ts'
+import { explained, type ProbeResult, findBubblewrap, type MachineFacts } from './probe.ts'
 
 const PLAIN: MachineFacts = { isRoot: false, isFiltered: false, maxUserNamespaces: 1000 }
 
 /** Writes a fake bubblewrap, which prints this version and runs this script for a box. */
-function standIn(here: Place, version: string, box: string): string {
+function standIn(here: AttemptFixture, version: string, box: string): string {
   const bin = join(here.path, 'bin')
   mkdirSync(bin, { recursive: true })
   const file = join(bin, 'bwrap')
@@ -23,7 +23,7 @@ function standIn(here: Place, version: string, box: string): string {
   return bin
 }
 
-const sentence = (found: Found): string => (found.type === 'usable' ? 'usable' : `${found.why} ${found.hint}`)
+const sentence = (found: ProbeResult): string => (found.type === 'usable' ? 'usable' : `${found.why} ${found.hint}`)
 
 async function messageOf(version: string, box: string, facts: Partial<MachineFacts> = {}): Promise<string> {
   using here = place()

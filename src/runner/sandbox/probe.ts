@@ -10,7 +10,7 @@ import { BubblewrapBox } from './bubblewrap.ts'
 import { seccompFilter } from './seccomp-filter.ts'
 
 /** Result of trying bubblewrap on this machine. */
-export type Found = Usable | { type: 'unusable'; why: string; hint: string }
+export type ProbeResult = Usable | { type: 'unusable'; why: string; hint: string }
 
 interface Usable {
   type: 'usable'
@@ -61,7 +61,7 @@ const LIMIT_MS = 20_000
 const PROBE_VERSION = 3
 
 /** Tries bubblewrap on this machine, with a real box, its filter and a folder mounted into it. Never rejects. */
-export async function findBubblewrap(options: ProbeOptions): Promise<Found> {
+export async function findBubblewrap(options: ProbeOptions): Promise<ProbeResult> {
   const { env, stateDir, platform = process.platform, arch = process.arch } = options
   if (platform !== 'linux')
     return unusable(
@@ -89,7 +89,7 @@ export async function findBubblewrap(options: ProbeOptions): Promise<Found> {
   return found
 }
 
-async function tryBubblewrap(path: string, facts: MachineFacts, arch: string): Promise<Found> {
+async function tryBubblewrap(path: string, facts: MachineFacts, arch: string): Promise<ProbeResult> {
   if (!facts.isRoot && (statSync(path).mode & 0o4000) !== 0)
     return unusable(
       `${path} is setuid root, as it was needed where users could make no namespaces: it then lacks options that a sandbox needs.`,
@@ -195,7 +195,7 @@ const run = (argv: readonly string[], cwd: string): Promise<{ stdout: string; st
   })
 
 /** Explains why no box can be made, from bubblewrap's message and the machine's facts. */
-export function explained(output: string, facts: MachineFacts): Found {
+export function explained(output: string, facts: MachineFacts): ProbeResult {
   const { container, isRoot, isFiltered, maxUserNamespaces, unprivilegedClone, apparmorRestricts } = facts
   const noNamespaces = /new namespace|unshare|namespaces? exceeded|ENOSPC/i.test(output)
   const words = `bubblewrap says: ${output.replace(/^bwrap: /, '').replace(/( See <.*)?\.?$/, '')}.`
@@ -256,7 +256,7 @@ export function machineFacts(env: NodeJS.ProcessEnv): MachineFacts {
   }
 }
 
-const unusable = (why: string, hint: string): Found => ({ type: 'unusable', why, hint })
+const unusable = (why: string, hint: string): ProbeResult => ({ type: 'unusable', why, hint })
 
 const isAtLeast = (version: readonly number[], least: readonly number[]): boolean =>
   version[0]! > least[0]! || (version[0] === least[0] && version[1]! >= least[1]!)

@@ -34,7 +34,7 @@ export class MachineSecrets {
    * Returns the secrets of an attempt of an earlier process of this runner; undefined if its folder has none, or no
    * longer has any. Throws if they cannot be read.
    */
-  recall(spec: AttemptSpec, folder: string): AttemptSecrets | undefined {
+  restore(spec: AttemptSpec, folder: string): AttemptSecrets | undefined {
     let values: Values
     try {
       values = JSON.parse(readFileSync(secretsFile(folder), 'utf8')) as Values

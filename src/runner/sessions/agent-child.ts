@@ -111,7 +111,7 @@ export class AgentChild {
    * Adopts the process that an earlier runner began, and passes on what that runner had not stored. `claim` in the
    * result: it never ran, and is to begin under this claim. Call `hear` afterwards.
    */
-  async takeUp(attempt: Pick<Adoptable, 'cause' | 'finish'>): Promise<{ alive: boolean; claim?: number }> {
+  async resume(attempt: Pick<Adoptable, 'cause' | 'finish'>): Promise<{ alive: boolean; claim?: number }> {
     const { mark, onRunning } = this.#options
     let alive = false
     let claim: number | undefined

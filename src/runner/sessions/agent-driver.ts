@@ -119,7 +119,7 @@ class AgentDriver implements Driver {
       await session.replay()
       const { startedAtMs } = attempt.journal
       if (startedAtMs !== undefined) attempt.running(undefined, startedAtMs)
-      await session.takeUp(attempt.cause)
+      await session.resume(attempt.cause)
       attempt.stopAsOrdered()
       session.journaled.child?.listen()
       session.goOn()

@@ -208,14 +208,14 @@ export class AgentStart {
     const program = await services.program(agent)
     this.#program = program
     await box?.open()
-    const { checkQuestions: asks } = services.options
+    const { checkQuestions } = services.options
     const ask = askMode(plan.permissions)
     // A program that ignores the mode it is started in would use all tools, even where it must use none.
-    if (!asks || ask === 'allow' || (ask === 'deny' && agent.modelAt)) return
+    if (!checkQuestions || ask === 'allow' || (ask === 'deny' && agent.modelAt)) return
     const request = { ...this.#requestedBox(), home: '', env: this.#env('') }
     const env = processEnvironment(request.env, {}, spec, key)
     const enclose = box && ((launch: Launch, folder: string) => box.encloseTrial(launch, folder))
-    const finding = await asks(agent, program, { request, env, enclose }, this.#stop.signal)
+    const finding = await checkQuestions(agent, program, { request, env, enclose }, this.#stop.signal)
     if (finding.type === 'refused') throw new NotAllowed(finding.why)
   }
 }

@@ -25,7 +25,7 @@ export class Denials {
   readonly #first: DeniedUse[] = []
   #count = 0
   /** Deniers since the last request; `#through` is set if any use went through. */
-  #askedBy = new Set<DeniedUse['by']>()
+  #deciders = new Set<DeniedUse['by']>()
   #through = false
   /** Titles of this turn only, since another turn may use the same ids. */
   #titles = new Map<string, Pick<DeniedUse, 'title' | 'tool_kind'>>()
@@ -58,9 +58,9 @@ export class Denials {
    */
   get failure(): string | undefined {
     const { fail_on_denied } = this.#plan
-    if (this.#askedBy.size === 0 || fail_on_denied === false) return undefined
-    const unasked = this.#askedBy.has('nobody') || this.#askedBy.has('timeout')
-    const ofPerson = this.#askedBy.size === 1 && this.#askedBy.has('person')
+    if (this.#deciders.size === 0 || fail_on_denied === false) return undefined
+    const unasked = this.#deciders.has('nobody') || this.#deciders.has('timeout')
+    const ofPerson = this.#deciders.size === 1 && this.#deciders.has('person')
     const nothing = !this.#through && this.#ended.size === 0 && !ofPerson
     if (!(fail_on_denied ?? (unasked || nothing))) return undefined
     return `The agent says that it is done, but ${this.summary} With fail_on_denied: false this does not fail it.`
@@ -68,7 +68,7 @@ export class Denials {
 
   /** Starts a new request: earlier denials are still reported, but do not fail the session any more. */
   startTurn(): void {
-    this.#askedBy.clear()
+    this.#deciders.clear()
     this.#through = false
   }
 
@@ -114,7 +114,7 @@ export class Denials {
     if (this.#denied.has(id)) return
     this.#denied.add(id)
     this.#count++
-    this.#askedBy.add(by)
+    this.#deciders.add(by)
     if (this.#first.length >= MAX_REPORTED) return
     this.#first.push({
       title: title.slice(0, 500),

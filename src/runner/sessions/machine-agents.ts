@@ -118,7 +118,7 @@ function trialRequest(agent: Agent, services: AgentServices, apart: boolean): Se
   }
 }
 
-const LOOKED_EVERY_MS = 120_000
+const CHECK_INTERVAL_MS = 120_000
 
 /** Watches which agents this machine has, and reports changes. */
 export const watchAgents = (
@@ -126,4 +126,4 @@ export const watchAgents = (
   boxes: AgentBoxes,
   report: (agents: AgentState[]) => void,
 ): ChangeWatch<AgentState[]> =>
-  new ChangeWatch({ everyMs: LOOKED_EVERY_MS, look: () => agentStates(services, process.env, boxes), tell: report })
+  new ChangeWatch({ everyMs: CHECK_INTERVAL_MS, look: () => agentStates(services, process.env, boxes), tell: report })

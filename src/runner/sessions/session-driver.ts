@@ -98,12 +98,12 @@ export class SessionDriver {
   }
 
   /** Adopts what the earlier process of this runner has begun. `cause`: it is to be ended. `goOn` follows. */
-  async takeUp(cause: Cause | undefined): Promise<void> {
+  async resume(cause: Cause | undefined): Promise<void> {
     const { start, attempt } = this.#options
     const { child } = this.journaled
     this.#takingUp = true
     await this.#verifier.endLeft()
-    const found = await child?.takeUp({ cause, finish: (ending) => attempt.finish(ending) })
+    const found = await child?.resume({ cause, finish: (ending) => attempt.finish(ending) })
     this.#takingUp = false
     if (!found) return
     const { alive, claim } = found

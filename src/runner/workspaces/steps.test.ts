@@ -22,7 +22,7 @@ import { builtinActionRegistry } from '../../actions/registry.ts'
 import type { AttemptEnd, AttemptSpec } from '../../contract/attempt.ts'
 import type { PlatformContext } from '../platform-steps/platform-step.ts'
 import type { Attempts } from '../ports.ts'
-import type { SlotFolders } from './given-slot.ts'
+import type { SlotFolders } from './requested-slot.ts'
 import { gitCheckStep, gitWorkspaceStep } from './steps.ts'
 
 const skip = sandboxMissing()

@@ -11,7 +11,7 @@ import { type PlatformContext, type PlatformStep, StepFailure } from '../platfor
 import { rebaseInBox, restoreCheckpoint } from './earlier-work.ts'
 import { baseOf } from './found-refs.ts'
 import { checkRepository } from './git-check.ts'
-import { headOfSlot, type SlotFolders, slotFolder } from './given-slot.ts'
+import { headOfSlot, type SlotFolders, slotFolder } from './requested-slot.ts'
 import type { RepositoryWorkspace } from './lease.ts'
 import { placeLfsFiles } from './lfs-files.ts'
 import { placeSubmodules } from './submodules.ts'

@@ -35,7 +35,7 @@ export interface SubmodulesContext {
   ): Promise<void>
 }
 
-interface Found {
+interface Submodule {
   path: string
   sha: string
   url?: string
@@ -97,7 +97,7 @@ export async function placeSubmodules(ask: SubmodulesAsk, context: SubmodulesCon
 async function listSubmodules(
   { folder, commit }: SubmodulesAsk,
   context: SubmodulesContext,
-): Promise<Found[]> {
+): Promise<Submodule[]> {
   const options = gitOptions(folder, context)
   const listed = await git(['ls-tree', '-r', '-z', commit], options, text)
   const links = listed.split('\0').flatMap((line) => {

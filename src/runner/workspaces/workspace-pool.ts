@@ -82,7 +82,7 @@ export class WorkspacePool {
     const ofMirrors = { dir: join(dir, 'repos'), trash: this.#trash }
     this.#mirrors = new Mirrors({ ...ofMirrors, maxBytes: limits.bytes, env: this.#env })
     this.#orphansEnded = endTree({ mark: `${MARK}=${this.#env[MARK]}` }, 0)
-    this.#takeIn()
+    this.#loadSlots()
   }
 
   /**
@@ -140,7 +140,7 @@ export class WorkspacePool {
     { run_id, tenant }: PoolUser,
     remote: Remote,
     { sha, scope, apartFrom = [] }: { sha: string; scope: string; apartFrom?: readonly string[] },
-    { signal, report: tell }: LeaseContext,
+    { signal, report }: LeaseContext,
   ): Promise<void> {
     const held = this.#slotOf(run_id)
     const depth = held?.state.asked === undefined ? undefined : depthOf(held.state.asked)
@@ -148,7 +148,7 @@ export class WorkspacePool {
     // Commits fetched with another credential do not count.
     if (!held || held.state.mirror !== this.#mirrors.key(remote.identity, owner))
       throw new GitRefused('workspace', 'The run has no workspace of this repository with this credential.')
-    const context = { signal, progress: progressOf(tell), makeRoom: () => this.#makeRoom(signal) }
+    const context = { signal, progress: progressOf(report), makeRoom: () => this.#makeRoom(signal) }
     await this.#mirrors.withCommit(remote, owner, sha, context)
     for (const other of apartFrom) await this.#mirrors.withHistory(remote, owner, [other, sha], context)
     this.#opened(held).takeEdge({ theirs: apartFrom.length > 0 })
@@ -159,14 +159,14 @@ export class WorkspacePool {
     tenant: string,
     remote: Remote,
     { sha, scope }: { sha: string; scope: string },
-    { signal, report: tell }: LeaseContext,
+    { signal, report }: LeaseContext,
     use: (mirror: Mirror) => Promise<void>,
   ): Promise<void> {
     const owner = { tenant, scope }
     const user = newSlotId(this.#borrowing)
     this.#borrowing.set(user, this.#mirrors.key(remote.identity, owner))
     try {
-      await use(await this.#mirrors.withCommit(remote, owner, sha, { signal, progress: progressOf(tell) }))
+      await use(await this.#mirrors.withCommit(remote, owner, sha, { signal, progress: progressOf(report) }))
     } finally {
       this.#borrowing.delete(user)
     }
@@ -253,14 +253,14 @@ export class WorkspacePool {
   async #make(
     { run_id, tenant }: PoolUser,
     ask: WorkspaceAsk,
-    { credential, context, request: asked }: { credential: PoolCredential; context: LeaseContext; request: string },
+    { credential, context, request }: { credential: PoolCredential; context: LeaseContext; request: string },
   ): Promise<RepositoryWorkspace> {
     const signal = AbortSignal.any([context.signal, this.#abort.signal])
     const { policy, retries = 3, dir } = this.#options
     const { slotPath } = ask
     await this.#orphansEnded
     for (const ref of [ask.ref, ask.branch]) if (ref !== undefined) checkRef(ref)
-    const patience = {
+    const retryOptions = {
       ...{ retries, signal, report: context.report },
       pause: (ms: number) => sleep(ms, undefined, { signal }),
     }
@@ -277,7 +277,7 @@ export class WorkspacePool {
       const there = ask.branch && found.advertisement.refs.get(`refs/heads/${ask.branch}`)
       if (there) await this.#mirrors.withCommit(found, owner, there, { signal, progress })
       return [found, first, base] as const
-    }, patience)
+    }, retryOptions)
     const start = (ask.branch && remote.advertisement.refs.get(`refs/heads/${ask.branch}`)) || base.sha
     const branch = ask.branch ?? base.branch
     const refs = seenRefs(await this.#mirrors.refs(mirror, signal), remote)
@@ -288,7 +288,7 @@ export class WorkspacePool {
     try {
       this.#write(held, {
         ...{ phase: 'preparing', mirror: mirror.key, repo: remote.identity, is_sha256: mirror.isSha256 },
-        ...{ run_id, asked, base_ref: base.name, base_sha: base.sha, start_sha: start, branch },
+        ...{ run_id, asked: request, base_ref: base.name, base_sha: base.sha, start_sha: start, branch },
         ...{ slot_path: slotPath, last_used_ms: Date.now() },
       })
       if (slotPath) this.#opened(held).borrow()
@@ -303,7 +303,7 @@ export class WorkspacePool {
   }
 
   /** Returns an unused slot, preferably of that mirror; waits if there may be no more slots. */
-  async #slotFor(mirror: Mirror, remote: Remote, { signal, report: tell, waits }: LeaseContext): Promise<Held> {
+  async #slotFor(mirror: Mirror, remote: Remote, { signal, report, waits }: LeaseContext): Promise<Held> {
     for (let isReported = false; ; isReported = true) {
       signal.throwIfAborted()
       const free = [...this.#slots.values()].filter(({ state, busy }) => state.phase === 'free' && !busy)
@@ -316,7 +316,7 @@ export class WorkspacePool {
         if (oldest) this.#evict(oldest)
       }
       if (this.#slots.size < this.#limits.slots) return newSlot(this.#options.dir, this.#slots, of)
-      if (!isReported) (waits ?? tell)(`All ${this.#limits.slots} workspaces here are in use: waiting for one.`)
+      if (!isReported) (waits ?? report)(`All ${this.#limits.slots} workspaces here are in use: waiting for one.`)
       await unlessAborted(signal, this.#room.promise)
     }
   }
@@ -456,7 +456,7 @@ export class WorkspacePool {
   }
 
   /** Finds the slots of an earlier process of this runner: keeps those handed out, resets the rest. */
-  #takeIn(): void {
+  #loadSlots(): void {
     const root = join(this.#options.dir, 'slots')
     for (const id of readdirSync(root)) {
       const path = join(root, id)

@@ -51,7 +51,7 @@ const STORED = '+'
 /** After this time, bytes without a log entry are orphans: their sender has given up. */
 const ORPHAN_MS = 24 * 3_600_000
 /** An orphan is found within this time, or goes with its run: older files are not checked each day. */
-const LOOKED_AT_MS = 8 * 24 * 3_600_000
+const CHECK_AFTER_MS = 8 * 24 * 3_600_000
 /** Number of verified contents that are not read again for each reader. */
 const KNOWN_GOOD = 1_000
 
@@ -203,7 +203,7 @@ export class ArtifactStore {
         for (const name of await namesIn(folder)) {
           const found = await stat(join(folder, name)).catch(() => undefined)
           const ageMs = found === undefined ? 0 : nowMs - found.mtimeMs
-          if (ageMs >= ORPHAN_MS && ageMs < LOOKED_AT_MS) old.push(name)
+          if (ageMs >= ORPHAN_MS && ageMs < CHECK_AFTER_MS) old.push(name)
         }
         if (old.length === 0) continue
         const known = await gathered(runId)

@@ -1,5 +1,5 @@
 import type { SQLOutputValue } from 'node:sqlite'
-import type { SavedView, ViewFilter } from '../../contract/runs/kept-views.ts'
+import type { SavedView, ViewFilter } from '../../contract/runs/saved-views.ts'
 import type { Migration } from './database.ts'
 import type { SqlSession } from './session.ts'
 

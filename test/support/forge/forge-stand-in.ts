@@ -12,7 +12,7 @@ import { gitlabApi } from './gitlab-api.ts'
 
 export type Flavour = 'github' | 'gitea' | 'gitlab'
 
-export interface SeenRequest {
+export interface RecordedRequest {
   method: string
   /** The path with its query. */
   path: string
@@ -88,7 +88,7 @@ export async function startForge({
 }) {
   const folder = mkdtempSync(join(tmpdir(), 'errand-forge-'))
   const state = new ForgeState(folder, flavour === 'gitlab')
-  const seen: SeenRequest[] = []
+  const seen: RecordedRequest[] = []
   const faults: (Fault & { left: number })[] = []
   const apps: GithubAppStandIn[] = []
   const delivering = new Set<Promise<void>>()

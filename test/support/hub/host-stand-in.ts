@@ -65,13 +65,13 @@ export class StandInHost implements StepHost {
 
   /** Runs an attempt. An engine that was closed meanwhile, or has set the run aside, accepts no more of it. */
   #begin(spec: AttemptSpec, sink: AttemptSink): void {
-    this.#carryOut(spec, sink).catch((error) => {
+    this.#execute(spec, sink).catch((error) => {
       if (!(error instanceof ErrandError && ['unavailable', 'run_set_aside'].includes(error.code)))
         throw error
     })
   }
 
-  async #carryOut(spec: AttemptSpec, sink: AttemptSink): Promise<void> {
+  async #execute(spec: AttemptSpec, sink: AttemptSink): Promise<void> {
     this.specs.push(spec)
     await sink.report({ type: 'started' }, 1)
     if (spec.action === 'agent.run') {

@@ -51,7 +51,7 @@ class StandInMachines extends StandInHost implements Machines {
 
   attach(): void {}
   ready(): void {}
-  async recall(): Promise<void> {}
+  async restore(): Promise<void> {}
   async recheck(): Promise<void> {}
 }
 

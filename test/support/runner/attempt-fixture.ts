@@ -31,13 +31,13 @@ export function attemptSpec(action: string, args: object, more: Partial<AttemptS
 export const command = (cmd: string, more: Partial<AttemptSpec> = {}) =>
   attemptSpec('cmd.run', {}, { ...more, args: { cmd, ...more.args } })
 
-export interface Place extends Disposable {
+export interface AttemptFixture extends Disposable {
   path: string
   open(options?: Partial<AttemptsOptions>): Attempts
 }
 
 /** Creates a folder that is removed at the end of the test. */
-export function place(): Place {
+export function place(): AttemptFixture {
   const path = mkdtempSync(join(tmpdir(), 'errand-test-'))
   return {
     path,

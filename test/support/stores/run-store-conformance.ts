@@ -35,8 +35,8 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
     it('answers a new run as it was given, queued, with its events', async (t) => {
       const { store } = await fresh(t)
       const parent = { run_id: 'run_p', step: 'sub', phase: 'main', instance: 0, depth: 1 } as const
-      const carried = { one: [{ host: 'local', exports: { A: 'b' } }] }
-      const spec = testSpec('run_a', { parent, retry_of: 'run_o', carried })
+      const reused = { one: [{ host: 'local', exports: { A: 'b' } }] }
+      const spec = testSpec('run_a', { parent, retry_of: 'run_o', carried: reused })
       await store.create(spec, testEvents(1, 3))
       assert.deepEqual(await store.get('run_a'), { ...spec, status: 'queued', last_seq: 3 })
       assert.deepEqual(await store.events('run_a', 0, 10), testEvents(1, 3))

@@ -191,7 +191,7 @@ export class OneStream {
   /** Tells that this tab has the lock by which other tabs know that it exists. */
   #isKnown = false
   /** Topics by tab, in the leading tab only. */
-  readonly #wantedTopics = new Map<string, readonly string[]>()
+  readonly #topicsByTab = new Map<string, readonly string[]>()
   #held: StreamMessage[] = []
   #isBehind = false
   #channel: BroadcastChannel | undefined
@@ -243,7 +243,7 @@ export class OneStream {
     this.#connected = undefined
     this.#channel?.close()
     this.#channel = undefined
-    this.#wantedTopics.clear()
+    this.#topicsByTab.clear()
     clearInterval(this.#nudge)
     this.#nudge = undefined
     document.removeEventListener('visibilitychange', this.#shown)
@@ -318,7 +318,7 @@ export class OneStream {
     clearInterval(this.#nudge)
     this.#nudge = undefined
     for (const [topic, seq] of Object.entries(topics)) this.#connected.add(topic, seq)
-    this.#wantedTopics.set(this.#tab, Object.keys(topics))
+    this.#topicsByTab.set(this.#tab, Object.keys(topics))
     if (stays) this.#say({ say: 'leads' })
   }
   #reported(message: StreamMessage): void {
@@ -328,15 +328,15 @@ export class OneStream {
   }
   #take({ tab, topics, begin }: Extract<TabMessage, { say: 'want' }>): void {
     const connected = this.#connected!
-    if (tab !== this.#tab && !this.#wantedTopics.has(tab)) this.#waitForEnd(tab)
-    this.#wantedTopics.set(tab, Object.keys(topics))
+    if (tab !== this.#tab && !this.#topicsByTab.has(tab)) this.#waitForEnd(tab)
+    this.#topicsByTab.set(tab, Object.keys(topics))
     for (const [topic, seq] of Object.entries(topics))
       if ((topic === begin || !connected.has(topic)) && seq < connected.seqOf(topic))
         connected.add(topic, seq)
     this.#dropUnwanted()
   }
   #dropUnwanted(): void {
-    const all = new Set([...this.#wantedTopics.values()].flat())
+    const all = new Set([...this.#topicsByTab.values()].flat())
     for (const topic of this.#connected?.topics ?? []) if (!all.has(topic)) this.#connected!.drop(topic)
   }
   /** Waits for the lock that a tab holds as long as it exists: getting it means that the tab has closed or crashed. */
@@ -344,7 +344,7 @@ export class OneStream {
     const signal = this.#release?.signal
     void navigator.locks
       .request(lockOf(tab), { signal: signal! }, async () => {
-        this.#wantedTopics.delete(tab)
+        this.#topicsByTab.delete(tab)
         this.#dropUnwanted()
       })
       .catch(() => undefined)
@@ -364,7 +364,7 @@ export class OneStream {
     else if (connected === undefined || !this.#isKnown) return
     else if (message.say === 'want') this.#take(message)
     else if (message.say === 'gone') {
-      this.#wantedTopics.delete(message.tab)
+      this.#topicsByTab.delete(message.tab)
       this.#dropUnwanted()
     } else if (message.say === 'now') connected.now()
     else if (message.say === 'hello') {
@@ -396,7 +396,7 @@ export class OneStream {
     for (const message of held) this.#pass(message)
     if (!this.#isBehind) return
     this.#isBehind = false
-    for (const topic of this.#followers.keys()) this.#mend(topic)
+    for (const topic of this.#followers.keys()) this.#repair(topic)
     for (const list of this.#lists.keys()) this.#pass({ kind: 'topic', of: { topic: list, state: 'reset' } })
   }
   #pass(message: StreamMessage): void {
@@ -420,10 +420,10 @@ export class OneStream {
       } else if (event.seq > follower.seq) missing = true
     }
     // Seqs have no gaps: another tab asked for the events in between before this tab did.
-    if (missing) this.#mend(topic)
+    if (missing) this.#repair(topic)
   }
   #mending = new Set<string>()
-  #mend(topic: string): void {
+  #repair(topic: string): void {
     if (this.#mending.has(topic)) return
     this.#mending.add(topic)
     setTimeout(() => {

@@ -1,5 +1,5 @@
 import { useCallback, useEffect, useState } from 'react'
-import { isOfStored, keep, stored } from '../../data/kept.ts'
+import { isOfStored, keep, stored } from '../../data/stored.ts'
 
 /** A comment on a line that is not sent yet. For a removed line, `line` is its number before the change. */
 export interface Draft {

@@ -88,11 +88,11 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
   // biome-ignore lint/correctness/useExhaustiveDependencies: the marks grow within
   const groups = useMemo(() => groupsOf(marks.lines, total), [marks, marks.version, total])
   // The line that the log was opened for stays in view.
-  const looked = [marked?.[0], failed ? source.lastStderr?.from : undefined, at]
+  const candidates = [marked?.[0], failed ? source.lastStderr?.from : undefined, at]
   const isFolded = ({ from, to, isClosed }: Group) =>
-    folds.get(from) ?? (isClosed && !looked.some((line) => line !== undefined && line > from && line <= to))
+    folds.get(from) ?? (isClosed && !candidates.some((line) => line !== undefined && line > from && line <= to))
   // biome-ignore lint/correctness/useExhaustiveDependencies: a group is folded by the state named here
-  const folded = useMemo(() => hiddenLines(groups, isFolded), [groups, folds, looked.join()])
+  const folded = useMemo(() => hiddenLines(groups, isFolded), [groups, folds, candidates.join()])
   const { stream } = options
   const others = useOtherStream(run, attempt, stream, behind === undefined ? total : 0)
   const hidden = useMemo(() => joined(folded, others), [folded, others])
@@ -238,10 +238,10 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
   // biome-ignore lint/correctness/useExhaustiveDependencies: another log has frames of its own
   const frames = useMemo(() => new Frames(), [source])
   const { numbers, offset } = frames.choose(frameOf(tops, total, top, view.height), source.isHere)
-  const { requestedLines: wanted } = frames
-  const requestedLines = wanted.join()
+  const { requestedLines: requested } = frames
+  const requestedLines = requested.join()
   // biome-ignore lint/correctness/useExhaustiveDependencies: the same numbers are the same lines
-  useEffect(() => source.want(wanted), [source, requestedLines])
+  useEffect(() => source.want(requested), [source, requestedLines])
 
   useLayoutEffect(() => {
     const { current } = box

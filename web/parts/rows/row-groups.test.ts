@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type Grouping, groupRows, MOST_ROWS, type Places, windowOf } from './row-groups.ts'
+import { type Grouping, groupRows, MOST_ROWS, type RowPlaces, windowOf } from './row-groups.ts'
 
 interface Row {
   id: string
@@ -13,7 +13,7 @@ const grouping: Grouping<Row> = {
   group: ({ id, open }) => (open ? 'Going on' : `day ${id[0]}`),
   first: ['Going on'],
 }
-const places = (newest = ''): Places => ({ newest, groups: new Map() })
+const places = (newest = ''): RowPlaces => ({ newest, groups: new Map() })
 const shown = (groups: ReadonlyMap<string, Row[]>) =>
   [...groups].map(([name, rows]) => `${name}: ${rows.map(({ id }) => id).join(' ')}`)
 

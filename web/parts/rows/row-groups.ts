@@ -14,7 +14,7 @@ export interface Grouping<Row> {
 }
 
 /** The places of held rows: the group of each row, and the creation time of the newest. */
-export interface Places {
+export interface RowPlaces {
   newest: string
   groups: Map<string, string>
 }
@@ -32,7 +32,7 @@ export const newestOf = (rows: readonly Dated[]): string =>
  */
 export function groupRows<Row extends Dated>(
   rows: readonly Row[],
-  places: Places,
+  places: RowPlaces,
   held: boolean,
   { id, group, first, isSorted }: Grouping<Row>,
 ): { groups: Map<string, Row[]>; waiting: number } {
@@ -69,7 +69,7 @@ export function useRowGroups<Row extends Dated>(
   scope: string,
   grouping: Grouping<Row>,
 ) {
-  const remembered = useRef<Places & { scope?: string }>({ newest: '', groups: new Map() })
+  const remembered = useRef<RowPlaces & { scope?: string }>({ newest: '', groups: new Map() })
   const { isSorted } = grouping
   // biome-ignore lint/correctness/useExhaustiveDependencies: the functions of a grouping are the same each time
   return useMemo(() => {

@@ -2,7 +2,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useEffect, useRef, useState } from 'react'
 import type { Share, ShareCan, ShareList } from '../../../src/contract/runs/shares.ts'
 import { ask } from '../../data/api.ts'
-import type { Run, WholeRun } from '../../data/runs.ts'
+import type { Run, RunDetail } from '../../data/runs.ts'
 import { meQuery } from '../../data/session.ts'
 import { ActionButton } from '../action-button.tsx'
 import { CopyButton } from '../copy-button.tsx'
@@ -47,7 +47,7 @@ export default function ShareSheet({ run, link, close }: Props) {
       method === 'PUT' ? { body: { ...query, can: rights } } : { query },
     )
     client.setQueryData(['shares', run.run_id], answer)
-    client.setQueryData<WholeRun>(
+    client.setQueryData<RunDetail>(
       ['run', run.run_id],
       (before) => before && { ...before, shares: answer.shares },
     )

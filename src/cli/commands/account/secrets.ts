@@ -111,13 +111,13 @@ const set = command({
   },
 })
 
-type Place = Pick<SecretView, 'repository' | 'workflow'>
+type SecretAddress = Pick<SecretView, 'repository' | 'workflow'>
 
 /** Lets the existing secret be sent to more hosts, and returns it; undefined if there is none. */
 async function allowed(
   client: ErrandClient,
   name: string,
-  place: Place,
+  place: SecretAddress,
   more: readonly string[],
 ): Promise<StoredSecret | undefined> {
   const { name: me, role } = await client.auth.me()

@@ -5,7 +5,7 @@ import {
   continuationRun,
   findSession,
   firstOf,
-  type SessionFound,
+  type FoundSession,
 } from '../../../blueprints/agent.ts'
 import { shippedAgents } from '../../../contract/actions.ts'
 import { ErrandError } from '../../../contract/errors.ts'
@@ -15,7 +15,7 @@ import type { Engine } from '../../../engine/engine.ts'
 import type { RunStore } from '../../../engine/ports.ts'
 import { didYouMean } from '../../../engine/workflow-file/hints/did-you-mean.ts'
 import { removeAttemptFolders } from '../../../runner/attempts/attempt-folder.ts'
-import { DispatchedSecrets } from '../../../stores/secrets/given-secrets.ts'
+import { DispatchedSecrets } from '../../../stores/secrets/dispatched-secrets.ts'
 import { UsageError } from '../../command.ts'
 import { exitCodes } from '../../exit-codes.ts'
 import { type AgentShow, followAgent } from '../../follow/agent-follow.ts'
@@ -144,7 +144,7 @@ async function continueHere(options: ContinueHere): Promise<Continued> {
     if (joined) return { runId: earlier, after: record.last_seq, joined }
     await engine.done(earlier)
   }
-  const found: SessionFound = {}
+  const found: FoundSession = {}
   for (const event of await store.events(earlier, 0, Number.MAX_SAFE_INTEGER)) findSession(found, event)
   const made = continuationRun((await store.get(earlier))!, found, { prompt, interactive })
   options.releases.push(takeSession(folder, firstOf(record)))

@@ -25,7 +25,7 @@ const alone = command({
     const [{ conductHere }, { HttpHost }, { DispatchedSecrets }, { secretValues }] = await Promise.all([
       import('../../local/conduct-local.ts'),
       import('../../../compat/host-agent/http-host.ts'),
-      import('../../../stores/secrets/given-secrets.ts'),
+      import('../../../stores/secrets/dispatched-secrets.ts'),
       import('../../secret-values.ts'),
     ])
     const token = options.token ?? setting(process.env, 'ERRAND_TOKEN of agent servers')

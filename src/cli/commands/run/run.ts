@@ -77,7 +77,7 @@ export const run = command({
       import('../../../runner/local/local-host.ts'),
       import('../../../actions/registry.ts'),
       import('../../local/local-sessions.ts'),
-      import('../../../stores/secrets/given-secrets.ts'),
+      import('../../../stores/secrets/dispatched-secrets.ts'),
       import('../../local/local-run-registry.ts'),
     ])
     const secrets = new DispatchedSecrets(await inputValues(options.secret))

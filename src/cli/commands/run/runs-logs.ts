@@ -134,8 +134,8 @@ function whichLines(text: string): { tail: number } | { from: number; to: number
   throw new UsageError(`--lines is "${text}"`, 'write it as 100-200, 100, 100- or -50')
 }
 
-type Found = FoundLines['hits'][number]
-type Print = (line: Line | Found) => Promise<boolean>
+type Hit = FoundLines['hits'][number]
+type Print = (line: Line | Hit) => Promise<boolean>
 
 /**
  * Returns the function that prints a line with its number: after `!` if it was on standard error, and after `≈` if

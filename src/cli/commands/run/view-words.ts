@@ -1,6 +1,6 @@
 import type { ErrandClient } from '../../../client/client.ts'
 import type { RunSort } from '../../../contract/run.ts'
-import type { SavedView, ViewFilter } from '../../../contract/runs/kept-views.ts'
+import type { SavedView, ViewFilter } from '../../../contract/runs/saved-views.ts'
 import type { BulkRunsInput } from '../../../contract/runs/run-lists.ts'
 import { UsageError } from '../../command.ts'
 import { momentOf } from '../../option-values.ts'

@@ -255,7 +255,7 @@ const start = command({
 })
 
 async function botsHere() {
-  const [{ machineBots }, { capsToReport: toldCaps }, { watchDocker: watchEngine }, { BotSweeps }] = await Promise.all([
+  const [{ machineBots }, { capsToReport }, { watchDocker: watchEngine }, { BotSweeps }] = await Promise.all([
     import('../../../runner/bots/bot-services.ts'),
     import('../../../runner/bots/bot-caps.ts'),
     import('../../../runner/bots/docker-here.ts'),
@@ -277,7 +277,7 @@ async function botsHere() {
               (text) => services.options.sendData(askId, () => Readable.from([Buffer.from(text)]), signal),
             )
           : (await import('../../../runner/bots/bot-data.ts')).answerData(askId, ask, services, signal)
-  return { machineBots, toldCaps, watchEngine, BotSweeps, answers }
+  return { machineBots, toldCaps: capsToReport, watchEngine, BotSweeps, answers }
 }
 
 async function agentsHere(folder: string, allowedDirs: readonly string[]) {

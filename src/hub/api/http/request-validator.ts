@@ -10,7 +10,7 @@ import {
   MOST_FAULTS,
   safeParse,
   unknownKey,
-} from '../../../engine/workflow-file/sentences.ts'
+} from '../../../engine/workflow-file/issue-messages.ts'
 
 /** Maps Fastify's names of the parts of a request to ours. */
 const places: Readonly<Record<string, string>> = { querystring: 'query' }

@@ -196,8 +196,8 @@ test('one stream tells the logs of several runs, added and dropped while it is o
     'runs',
     `run:${held}`,
   ])
-  const anew = await stream.until(({ event, data }) => event === 'run.event' && data.includes(held))
-  assert.ok(anew.some(({ event, data }) => event === 'topic' && data.includes('"reset"')))
+  const resumed = await stream.until(({ event, data }) => event === 'run.event' && data.includes(held))
+  assert.ok(resumed.some(({ event, data }) => event === 'topic' && data.includes('"reset"')))
   assert.deepEqual((await change(ann.token, { drop: [`run:${held}`] })).json.topics, ['runs'])
 })
 

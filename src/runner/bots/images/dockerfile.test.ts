@@ -14,7 +14,7 @@ async function pinned(text: string): Promise<{ text: string; requests: string[] 
 }
 
 test('every image is named by its id, also behind defaults, stages and joined lines', async () => {
-  const { text, requests: asked } = await pinned(`# syntax=docker/dockerfile:1
+  const { text, requests } = await pinned(`# syntax=docker/dockerfile:1
 ARG VERSION=3.11 FLAVOUR="slim"
 ARG BASE=python:\${VERSION}-$FLAVOUR
 # a comment
@@ -35,7 +35,7 @@ CMD ["a"]
 FROM \${MISSING:-scratch}
 ADD --chown=1:1 files/ /app/
 `)
-  assert.deepEqual(asked, ['python:3.11-slim', 'busybox', 'tools/one:v1'])
+  assert.deepEqual(requests, ['python:3.11-slim', 'busybox', 'tools/one:v1'])
   assert.equal(
     text,
     `# escape=\\

@@ -30,7 +30,7 @@ export class EndpointUsage {
   /** Requests without an answer yet. */
   readonly #open = new Map<number, LogEntry>()
   #before = none
-  /** Usage of finished turns, as the agent reports it; `#toldTurn` is that of the current turn. */
+  /** Usage of finished turns, as the agent reports it; `#reportedTurn` is that of the current turn. */
   #reportedBefore = none
   #reportedTurn: Usage | undefined
   #breach: string | undefined

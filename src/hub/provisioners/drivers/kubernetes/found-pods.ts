@@ -66,8 +66,8 @@ const STUCK: Readonly<Record<string, string>> = {
   RunContainerError: 'Its container cannot be started',
 }
 
-const condition = (thing: Job | Pod, type: string) =>
-  thing.status?.conditions?.find((each) => each.type === type && each.status === 'True')
+const condition = (object: Job | Pod, type: string) =>
+  object.status?.conditions?.find((each) => each.type === type && each.status === 'True')
 
 /** Returns the condition that ended the Job, if it is over. */
 export const endOf = (job: Job) => condition(job, 'Failed') ?? condition(job, 'Complete')
@@ -115,8 +115,8 @@ const evicted = (reason: string, message = ''): string =>
  * none.
  */
 export function needsEvents(job: Job, pod: Pod | undefined, nowMs: number): string | undefined {
-  const thing = pod ?? job
-  if (endOf(job) || nowMs - Date.parse(thing.metadata.creationTimestamp) < QUIET_MS) return undefined
+  const object = pod ?? job
+  if (endOf(job) || nowMs - Date.parse(object.metadata.creationTimestamp) < QUIET_MS) return undefined
   if (pod === undefined) return job.metadata.name
   const { waiting, running } = stateOf(pod)
   const isSilent = pod.status.phase === 'Pending' && !running && waiting?.message === undefined

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import type { HubFrame } from '../../contract/protocol.ts'
 import { runnerKey } from './matching.ts'
 import { Runner } from './roster.ts'
-import { RunnerQueries } from './runner-asks.ts'
+import { RunnerQueries } from './runner-queries.ts'
 import type { RunnerLink } from './runner-link.ts'
 
 const of = { tenant: 'default', id: 'box' }

@@ -12,7 +12,7 @@ const LOADER = 'errand-bridge'
 const LISTED_WITHIN_MS = 5_000
 
 /** Words that run it inside. */
-export const CARRIED_SOCAT = [
+export const PACKAGED_SOCAT = [
   `${SOCAT_INSIDE}/${LOADER}`,
   '--library-path',
   SOCAT_INSIDE,
@@ -23,7 +23,7 @@ export const CARRIED_SOCAT = [
  * Returns a subfolder with the socat of this machine and everything that it loads: so it runs in an empty image, and
  * starts faster than a Node. Its name changes with its content. Undefined if there is none. Never rejects.
  */
-export async function carriedSocat(folder: string, socat = '/usr/bin/socat'): Promise<string | undefined> {
+export async function packagedSocat(folder: string, socat = '/usr/bin/socat'): Promise<string | undefined> {
   try {
     const loader = elfLoader(socat)
     if (loader === undefined) return undefined

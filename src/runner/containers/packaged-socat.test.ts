@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { carriedSocat } from './carried-socat.ts'
+import { packagedSocat } from './packaged-socat.ts'
 import { elfLoader } from './elf-loader.ts'
 
 const program = '/bin/ls'
@@ -15,7 +15,7 @@ test('a program is kept with all that it loads, once, and what is older goes', {
   t.after(() => rmSync(folder, { recursive: true }))
   mkdirSync(join(folder, 'socat-0123456789abcdef'))
   mkdirSync(join(folder, 'images'))
-  const [stored, same] = await Promise.all([carriedSocat(folder, program), carriedSocat(folder, program)])
+  const [stored, same] = await Promise.all([packagedSocat(folder, program), packagedSocat(folder, program)])
   assert.equal(stored, same)
   assert.deepEqual(readdirSync(folder).length, 2)
   // Only that folder: no library of the machine is reachable.
@@ -25,7 +25,7 @@ test('a program is kept with all that it loads, once, and what is older goes', {
   assert.ok(paths.length > 0 && paths.every((path) => path.startsWith(stored!)), String(stdout))
   const script = join(folder, 'script')
   writeFileSync(script, '#!/bin/sh\n', { mode: 0o755 })
-  assert.equal(await carriedSocat(folder, script), undefined)
-  assert.equal(await carriedSocat(folder, join(folder, 'none')), undefined)
+  assert.equal(await packagedSocat(folder, script), undefined)
+  assert.equal(await packagedSocat(folder, join(folder, 'none')), undefined)
   assert.ok(existsSync(stored!))
 })

@@ -11,7 +11,7 @@ const LATEST_RETRY_MS = 30_000
 const LONGEST_WAIT_MS = 120_000
 
 /** Calls the model until there is an answer, as long as a retry can help. */
-export class PatientModel {
+export class RetryingModel {
   readonly #model: Model
   readonly #context: Context
   readonly #retries: number

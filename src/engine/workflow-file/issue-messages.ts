@@ -25,7 +25,7 @@ interface CheckedValue {
 /** Most mistakes that are reported of one value, body or file. */
 export const MOST_FAULTS = 20
 /** Most issues that are examined: one mistake may be dropped for another that says more. */
-const MOST_LOOKED_AT = 10 * MOST_FAULTS
+const MAX_CHECKED = 10 * MOST_FAULTS
 
 /**
  * Returns zod's issues in words, at most `MOST_FAULTS` and one more, which means that others may be missing. `value` is
@@ -38,7 +38,7 @@ export function findingsOf(
   root: Root = '',
 ): Finding[] {
   const checked = { schema, value, root }
-  const findings = firstOf(issues, MOST_LOOKED_AT, (issue) => findingOf(issue, checked))
+  const findings = firstOf(issues, MAX_CHECKED, (issue) => findingOf(issue, checked))
   const unknown = new Map<string, Finding[]>()
   for (const finding of findings)
     if (finding.says === unknownKey)
@@ -84,7 +84,7 @@ function findingOf(issue: Issue, { schema, value, root }: CheckedValue): Finding
     return finding(missing, exampleOf(issue, path))
   switch (issue.code) {
     case 'unrecognized_keys':
-      return issue.keys.slice(0, MOST_LOOKED_AT).map((key) => ({
+      return issue.keys.slice(0, MAX_CHECKED).map((key) => ({
         path: [...path, key],
         at: 'key',
         says: unknownKey,
@@ -166,7 +166,7 @@ function unionFindings(
     (issue.code === 'invalid_type' || (issue.code === 'invalid_value' && typeof found !== 'string'))
   const fitting = branches.filter((issues) => !issues.some(wrongType))
   if (fitting.length === 1) {
-    return firstOf(fitting[0]!, MOST_LOOKED_AT, (issue) =>
+    return firstOf(fitting[0]!, MAX_CHECKED, (issue) =>
       findingOf({ ...issue, path: [...path, ...issue.path] } as Issue, checked),
     )
   }

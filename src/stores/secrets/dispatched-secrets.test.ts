@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { secretUses } from '../../contract/step-secrets.ts'
-import { DispatchedSecrets } from './given-secrets.ts'
+import { DispatchedSecrets } from './dispatched-secrets.ts'
 
 const spec = (secrets: Parameters<typeof secretUses>[0]) => ({ secrets: secretUses(secrets) }) as AttemptSpec
 
