@@ -16,7 +16,7 @@ export interface AgentTimes {
 
 const prompt = 'Write the file.'
 /** Time that an agent has to end by itself, with plain pipes as in a run; then its session is ended. */
-const FAREWELL_MS = 3_000
+const SHUTDOWN_MS = 3_000
 /** Reports whether an update comes from the agent, and not from Errand itself. */
 const ofAgent = ({ kind }: AgentUpdate) => kind !== 'prompt' && kind !== 'notice'
 
@@ -44,7 +44,7 @@ export async function bareAgent(
     const firstMs = performance.now() - started
     const end = (await bench.turn(prompt)).at(-1)
     if (end?.kind !== 'turn_ended' || end.stop_reason !== 'end_turn') throw new Error(bench.describe())
-    if (!(await bench.close(FAREWELL_MS))) await bench.kill(0)
+    if (!(await bench.close(SHUTDOWN_MS))) await bench.kill(0)
     return { firstMs, endMs: performance.now() - started }
   } finally {
     await bench.kill(0)

@@ -20,11 +20,11 @@ const { url, runnerToken, token, runId, name, count } = JSON.parse(process.argv[
 const links = new Set<WebSocket>()
 let connected = 0
 let reading = 0
-let told = false
+let isReported = false
 
-function tellIfAll(): void {
-  if (connected < count || reading < count || told) return
-  told = true
+function reportIfAll(): void {
+  if (connected < count || reading < count || isReported) return
+  isReported = true
   console.log('there')
 }
 
@@ -53,7 +53,7 @@ async function runner(id: string): Promise<never> {
         links.add(link)
         connected++
         backoff.reset()
-        tellIfAll()
+        reportIfAll()
       })
       link.on('error', () => {})
       link.on('close', () => {
@@ -77,7 +77,7 @@ function reader(): Promise<void> {
       response.once('data', () => {
         reading++
         resolve()
-        tellIfAll()
+        reportIfAll()
       })
       response.on('end', () => failed(new Error('A reader was sent away.')))
       response.on('error', failed)
@@ -86,7 +86,7 @@ function reader(): Promise<void> {
 }
 
 process.stdin.on('data', () => {
-  told = false
+  isReported = false
   for (const link of links) link.terminate()
 })
 process.stdin.on('end', () => process.exit(0))

@@ -60,7 +60,7 @@ export function runProgram(
 /**
  * Measures both by turns, so that a busy moment of the machine affects both. Returns the median of each.
  */
-export async function byTurns(
+export async function alternate(
   rounds: number,
   value: () => Promise<number>,
   baseline: () => Promise<number>,

@@ -64,8 +64,8 @@ const onHub = {
   'agents-time': agentTimes,
   'agents-memory': agentMemory,
 }
-const wanted = process.argv.slice(2)
-const isWanted = (name: string) => wanted.length === 0 || wanted.some((part) => name.includes(part))
+const names = process.argv.slice(2)
+const isSelected = (name: string) => names.length === 0 || names.some((part) => name.includes(part))
 
 const rows: Row[] = []
 const show = (row: Row) => {
@@ -81,9 +81,9 @@ const show = (row: Row) => {
 }
 
 for (const [name, measure] of Object.entries(alone))
-  if (isWanted(name)) for (const row of await measure()) show(row)
+  if (isSelected(name)) for (const row of await measure()) show(row)
 for (const [name, measure] of Object.entries(onHub)) {
-  if (!isWanted(name)) continue
+  if (!isSelected(name)) continue
   const hub = await startHub()
   try {
     for (const row of await measure(hub)) show(row)

@@ -122,10 +122,10 @@ test('each walk in ARCHITECTURE.md states how many files it names, and names eac
   const section = /^## Walks\n([\s\S]*?)^## /m.exec(page)?.[1] ?? ''
   const walks = section.split('\n\n').filter((paragraph) => paragraph.startsWith('**'))
   for (const walk of walks) {
-    const [, name, said] = /^\*\*(.+?)\*\*[\s\S]*?: (\d+) files\./.exec(walk) ?? []
+    const [, name, count] = /^\*\*(.+?)\*\*[\s\S]*?: (\d+) files\./.exec(walk) ?? []
     const files = [...walk.matchAll(/`([^`]+\.ts)`/g)].map(([, file]) => file!)
-    assert.equal(new Set(files).size, Number(said), name)
-    assert.equal(files.length, Number(said), name)
+    assert.equal(new Set(files).size, Number(count), name)
+    assert.equal(files.length, Number(count), name)
   }
   assert.equal(walks.length, 5)
 })

@@ -98,11 +98,11 @@ test('the checked-in durations are only of existing test files', () => {
 })
 
 test('a file that runs in other surroundings exists and asks for no service', () => {
-  const asks = servicesOf(root)
+  const servicesFor = servicesOf(root)
   assert.ok(surroundings.size >= 40)
   for (const file of surroundings.keys()) {
     assert.ok(existsSync(join(root, file)), file)
-    assert.deepEqual(asks(file), [], file)
+    assert.deepEqual(servicesFor(file), [], file)
   }
 })
 

@@ -3,9 +3,9 @@ import test from 'node:test'
 import { grainBreaks, MOST_FILES, MOST_LINES, SHORT_LINES, type Source } from './grain.ts'
 import { importsOf } from './imports.ts'
 
-function breaks(given: Record<string, Partial<Source>>, allowed: { where: string; why: string }[] = []) {
+function breaks(values: Record<string, Partial<Source>>, allowed: { where: string; why: string }[] = []) {
   const sources = new Map(
-    Object.entries(given).map(([file, { text = '', tested = false }]) => [file, { text, tested }]),
+    Object.entries(values).map(([file, { text = '', tested = false }]) => [file, { text, tested }]),
   )
   const files = new Map([...sources].map(([file, { text }]) => [file, importsOf(file, text)]))
   return grainBreaks(sources, files, allowed).map(({ file, message }) => `${file}: ${message}`)

@@ -10,7 +10,7 @@ const root = join(import.meta.dirname, '..')
 const API_WORDS =
   /\b(?:Authorization|Bearer|csrf|stdin_offset)\b|\b(?:GET|POST|PUT|PATCH|DELETE|HTTP)\b|\bstatus (?:code )?[1-5]\d\d\b|\b[a-z]+(?:_[a-z]+)+\b/
 
-interface Found {
+interface PageText {
   text: string
   at: number
 }
@@ -21,8 +21,8 @@ interface Node {
 }
 
 /** Returns the texts of a file that a person may read: between tags, and strings of more than a word. */
-function sentencesOf(file: string, source: string): Found[] {
-  const found: Found[] = []
+function textsOf(file: string, source: string): PageText[] {
+  const found: PageText[] = []
   const take = (text: string, at: number, isBetweenTags: boolean) => {
     const words = text.trim()
     if (words !== '' && (isBetweenTags || /\s/.test(words) || words !== text)) found.push({ text: words, at })
@@ -44,7 +44,7 @@ function sentencesOf(file: string, source: string): Found[] {
 }
 
 const wrongOf = (file: string, source: string): string[] =>
-  sentencesOf(file, source)
+  textsOf(file, source)
     .filter(({ text }) => API_WORDS.test(text))
     .map(({ text, at }) => `${file}:${source.slice(0, at).split('\n').length}: ${text}`)
 

@@ -237,7 +237,7 @@ test('tests have the same environment on each machine: no colours, no terminal, 
   const { folder, start } = project(t, { 'a.test.ts': shows })
   mkdirSync(join(folder, 'home'))
   const home = join(folder, 'home')
-  const given = {
+  const files = {
     HOME: home,
     TMPDIR: home,
     TZ: 'Pacific/Chatham',
@@ -245,7 +245,7 @@ test('tests have the same environment on each machine: no colours, no terminal, 
     LANG: 'de_DE.UTF-8',
   }
   const colours = { FORCE_COLOR: '3', TERM: 'xterm-256color', NODE_OPTIONS: '--no-warnings' }
-  const { finished } = start({ ...given, ...colours }, (command) => [
+  const { finished } = start({ ...files, ...colours }, (command) => [
     ...['/usr/bin/script', '-qec'],
     ...[`umask 077; ${command}`, '/dev/null'],
   ])
@@ -436,8 +436,8 @@ function preparing(folder: string, script: string): void {
 }
 
 test('a file waits until its service is ready, and a failed preparation is shown and fails the run', async (t) => {
-  const looks = "test('looks', () => { if (!fs.existsSync('tried')) throw new Error('too early') })\n"
-  const { folder, run } = project(t, { 'a.test.ts': passing, 'b.test.ts': asking + looks })
+  const waitsForFile = "test('looks', () => { if (!fs.existsSync('tried')) throw new Error('too early') })\n"
+  const { folder, run } = project(t, { 'a.test.ts': passing, 'b.test.ts': asking + waitsForFile })
   const strict = { ...engine, ERRAND_TEST_NO_SKIPS: '1' }
   preparing(folder, 'touch tried; echo it says why >&2; exit 3')
   const { status, output } = await run(strict)

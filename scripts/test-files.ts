@@ -25,7 +25,7 @@ import type { TestLine } from '../test/support/test-reporter.ts'
 import type { Schedule, Work } from './test-schedule.ts'
 
 /** Most of a test file's output that is kept: its end. */
-const KEPT_CHARACTERS = 20_000
+const MAX_OUTPUT_CHARACTERS = 20_000
 /** Time that a process has to clean up after SIGTERM. */
 const GRACE_MS = 3000
 /** Time that a process may take to end by itself on a busy machine, after SIGTERM or the loss of its parent. */
@@ -39,7 +39,7 @@ const PASSED_ON =
   /^(PATH|DOCKER_HOST|DOCKER_SOCK|NODE_EXTRA_CA_CERTS|\w*_CA_BUNDLE|SSL_CERT_(FILE|DIR)|\w+_proxy|npm_config_registry|ERRAND_TEST_\w+)$/i
 
 /** A test, or its file, with the reason. */
-export interface Told {
+export interface TestLineReport {
   title: string
   text: string
 }
@@ -47,8 +47,8 @@ export interface Told {
 /** The result of the tests of one file. */
 export interface FileResult {
   passed: number
-  failures: Told[]
-  skips: Told[]
+  failures: TestLineReport[]
+  skips: TestLineReport[]
   printed: string
   ms: number
   /** Processor time of its processes; undefined if the file could not report it. */
@@ -176,7 +176,7 @@ async function runTestFile(
   for (const stream of [child.stdout, child.stderr])
     stream!.setEncoding('utf8').on('data', (text) => {
       signAtMs = performance.now()
-      result.printed = (result.printed + text).slice(-KEPT_CHARACTERS)
+      result.printed = (result.printed + text).slice(-MAX_OUTPUT_CHARACTERS)
     })
   createInterface(child.stdio[3] as Readable).on('line', (line) => {
     signAtMs = performance.now()
@@ -215,11 +215,11 @@ function noteRejections(folder: string): { preload: string; noted(): string[] } 
   const notes = join(folder, 'unhandled')
   const preload = join(folder, 'note-unhandled.cjs')
   const support = join(import.meta.dirname, '../test/support/unhandled-rejections.cjs')
-  const given = [preload, notes].map((path) => JSON.stringify(path)).join(', ')
+  const modules = [preload, notes].map((path) => JSON.stringify(path)).join(', ')
   mkdirSync(notes)
   // Programs that a test starts as another user write here too.
   chmodSync(notes, 0o1777)
-  writeFileSync(preload, `require(${JSON.stringify(support)})(${given})\n`)
+  writeFileSync(preload, `require(${JSON.stringify(support)})(${modules})\n`)
   return {
     preload,
     noted: () =>
@@ -310,21 +310,21 @@ function commandLine(pid: number): string {
   }
 }
 
-function take(root: string, result: FileResult, running: Map<number, string>, told: TestLine): void {
-  if (told.type === 'sign') return
-  if (told.type === 'cpu') {
-    result.cpuMs = told.ms
+function take(root: string, result: FileResult, running: Map<number, string>, line: TestLine): void {
+  if (line.type === 'sign') return
+  if (line.type === 'cpu') {
+    result.cpuMs = line.ms
     return
   }
-  const file = told.file === undefined ? '' : relative(root, told.file)
-  const title = `${file}${told.line === undefined || file === '' ? '' : `:${told.line}`} ${told.name}`
-  if (told.type === 'begun') {
-    running.set(told.id, title)
+  const file = line.file === undefined ? '' : relative(root, line.file)
+  const title = `${file}${line.line === undefined || file === '' ? '' : `:${line.line}`} ${line.name}`
+  if (line.type === 'begun') {
+    running.set(line.id, title)
     return
   }
-  running.delete(told.id)
-  if (told.skipped !== undefined) result.skips.push({ title, text: told.skipped })
-  else if (told.passed) result.passed += told.suite ? 0 : 1
+  running.delete(line.id)
+  if (line.skipped !== undefined) result.skips.push({ title, text: line.skipped })
+  else if (line.passed) result.passed += line.suite ? 0 : 1
   // A test with subtests fails because they did; they are reported separately.
-  else if (told.error !== undefined) result.failures.push({ title, text: told.error })
+  else if (line.error !== undefined) result.failures.push({ title, text: line.error })
 }

@@ -31,9 +31,9 @@ const FEW = 20
  */
 export function planTests(root: string, files: readonly string[], options: PlanOptions): Plan {
   const { durations, variantOf, fastFirst = false } = options
-  const asks = servicesOf(root)
+  const servicesFor = servicesOf(root)
   const works = files.map((file): Work => {
-    const services = asks(file)
+    const services = servicesFor(file)
     const duration = durations.of(file, variantOf(services))
     return {
       file,

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import type { Told } from './test-files.ts'
+import type { TestLineReport } from './test-files.ts'
 import type { Service } from './test-services.ts'
 
 /** The commands of one service run one after the other. */
@@ -29,7 +29,7 @@ export class Preparation {
   readonly #commands: Commands
   readonly #pending = new Set<Service>()
   readonly #stop = new AbortController()
-  readonly failures: Told[] = []
+  readonly failures: TestLineReport[] = []
   #changed = Promise.withResolvers<void>()
   readonly #runs: Promise<void>[] = []
 
@@ -39,8 +39,8 @@ export class Preparation {
   }
 
   /** Starts preparing all of them at once. */
-  start(wanted: readonly Service[]): void {
-    for (const service of wanted) {
+  start(services: readonly Service[]): void {
+    for (const service of services) {
       const steps = this.#commands[service]
       if (steps === undefined) continue
       this.#pending.add(service)

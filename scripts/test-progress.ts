@@ -3,7 +3,7 @@ import type { FileResult } from './test-files.ts'
 import type { Work } from './test-schedule.ts'
 
 /** Without a live line, the running files are printed when no file has ended for this long. */
-const TOLD_EVERY_MS = 60_000
+const REPORT_INTERVAL_MS = 60_000
 
 export interface Screen {
   write(text: string): unknown
@@ -29,12 +29,12 @@ export class TestProgress {
     this.#screen = screen
     this.#files = files
     this.#leftMs = leftMs
-    this.#timer = setInterval(() => this.#tell(), screen.isTTY ? 1000 : TOLD_EVERY_MS)
+    this.#timer = setInterval(() => this.#report(), screen.isTTY ? 1000 : REPORT_INTERVAL_MS)
   }
 
   began(work: Work): void {
     this.#running.set(work, performance.now())
-    if (this.#screen.isTTY) this.#tell()
+    if (this.#screen.isTTY) this.#report()
   }
 
   ended(work: Work, result: FileResult): void {
@@ -54,7 +54,7 @@ export class TestProgress {
     if (failures.length > 0) lines.push('', ...(printed === '' ? [] : [`--- printed by ${file}`, printed]))
     this.#clear()
     this.#screen.write(`${lines.join('\n')}\n`)
-    if (this.#screen.isTTY) this.#tell()
+    if (this.#screen.isTTY) this.#report()
     else this.#timer.refresh()
   }
 
@@ -64,7 +64,7 @@ export class TestProgress {
     this.#clear()
   }
 
-  #tell(): void {
+  #report(): void {
     if (this.#running.size === 0) return
     const now = performance.now()
     const at = [...this.#running].map(([{ file }, sinceMs]) => `${file} (${seconds(now - sinceMs)})`)

@@ -223,7 +223,7 @@ test('each file starts exactly once, and no rule is ever broken', () => {
           assert.ok(!begun.has(next) && works.includes(next))
           assert.ok(next.services.every(isReady))
           const passed = works.slice(0, works.indexOf(next)).filter((one) => !begun.has(one))
-          for (const one of passed) assert.ok(!one.services.every(isReady) || !asksFor(next, one.alone))
+          for (const one of passed) assert.ok(!one.services.every(isReady) || !usesService(next, one.alone))
           begun.add(next)
           running.add(next)
           assertRules([...running], { cores, most })
@@ -254,8 +254,8 @@ function assertRules(running: readonly Work[], { cores, most }: Width): void {
   const weight = running.reduce((sum, one) => sum + weightOf(one), 0)
   assert.ok(running.length === 1 || weight <= cores * 1.35 + 1e-9, `weight ${weight}`)
   for (const one of running)
-    for (const other of running) assert.ok(one === other || !asksFor(other, one.alone))
+    for (const other of running) assert.ok(one === other || !usesService(other, one.alone))
 }
 
-const asksFor = ({ services }: Work, service: string | undefined) =>
+const usesService = ({ services }: Work, service: string | undefined) =>
   service !== undefined && services.includes(service)

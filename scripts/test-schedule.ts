@@ -93,7 +93,7 @@ export class Schedule {
   }
 
   /** Reports whether a waiting or running file asks for the service. */
-  asked(service: string): boolean {
+  isNeeded(service: string): boolean {
     return [...this.#waiting, ...this.#running].some(({ services }) => services.includes(service))
   }
 

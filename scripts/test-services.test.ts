@@ -22,7 +22,7 @@ const HERE = 'dockerHere'
 const BROWSERS = 'browsers'
 
 test('a file asks for a service by itself, or through the test support that it imports', (t) => {
-  const asks = servicesOf(
+  const servicesFor = servicesOf(
     folderWith(t, {
       'test/support/docker.ts': `import './circle.ts'\nexport async function ${HERE}() {}\n`,
       'test/support/circle.ts': "import './docker.ts'\n",
@@ -38,20 +38,20 @@ test('a file asks for a service by itself, or through the test support that it i
       'src/product.test.ts': "import { at } from './engine.ts'\n",
     }),
   )
-  assert.deepEqual(asks('src/a.test.ts'), ['docker'])
-  assert.deepEqual(asks('src/both.test.ts'), ['docker', 'browsers'])
-  assert.deepEqual(asks('src/late.test.ts'), ['docker'])
-  assert.deepEqual(asks('src/itself.test.ts'), ['docker'])
+  assert.deepEqual(servicesFor('src/a.test.ts'), ['docker'])
+  assert.deepEqual(servicesFor('src/both.test.ts'), ['docker', 'browsers'])
+  assert.deepEqual(servicesFor('src/late.test.ts'), ['docker'])
+  assert.deepEqual(servicesFor('src/itself.test.ts'), ['docker'])
   for (const file of ['src/unused.test.ts', 'src/type.test.ts', 'src/product.test.ts'])
-    assert.deepEqual(asks(file), [], file)
+    assert.deepEqual(servicesFor(file), [], file)
 })
 
 test('each service has tests that ask for it', () => {
-  const asks = servicesOf(root)
+  const servicesFor = servicesOf(root)
   const tests = globSync('{src,test}/**/*.test.ts', { cwd: root })
-  const asked = new Set(tests.flatMap(asks))
+  const used = new Set(tests.flatMap(servicesFor))
   assert.deepEqual(
-    services.filter((service) => !asked.has(service)),
+    services.filter((service) => !used.has(service)),
     [],
   )
 })
@@ -63,9 +63,9 @@ test('the services of files in an import cycle do not depend on which file is as
     'test/c.ts': 'export const at = process.env.DOCKER_' + 'HOST\n',
   })
   for (const first of ['test/a.ts', 'test/b.ts']) {
-    const asks = servicesOf(folder)
-    asks(first)
-    assert.deepEqual(asks('test/a.ts'), ['docker'])
-    assert.deepEqual(asks('test/b.ts'), ['docker'])
+    const servicesFor = servicesOf(folder)
+    servicesFor(first)
+    assert.deepEqual(servicesFor('test/a.ts'), ['docker'])
+    assert.deepEqual(servicesFor('test/b.ts'), ['docker'])
   }
 })

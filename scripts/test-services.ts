@@ -39,25 +39,25 @@ export function servicesOf(root: string): (file: string) => Service[] {
     const text = existsSync(path) ? readFileSync(path, 'utf8') : ''
     const imports = importsOf(file, text).filter(({ target, kind }) => kind !== 'type' && isOfTests(target))
     // Tests of the test command contain the texts of such files.
-    const asks = file.startsWith('scripts/') ? [] : askedIn(text)
-    const found = { asks, imports: imports.map(({ target }) => target) }
+    const own = file.startsWith('scripts/') ? [] : namedIn(text)
+    const found = { asks: own, imports: imports.map(({ target }) => target) }
     known.set(file, found)
     return found
   }
   return (file) => {
-    const asked = new Set<Service>()
+    const required = new Set<Service>()
     const reached = new Set([file])
     // The loop also visits what is added to the set while it runs.
     for (const each of reached) {
       const { asks, imports } = known.get(each) ?? read(each)
-      for (const service of asks) asked.add(service)
+      for (const service of asks) required.add(service)
       for (const target of imports) reached.add(target)
     }
-    return services.filter((service) => asked.has(service))
+    return services.filter((service) => required.has(service))
   }
 }
 
-const askedIn = (text: string): Service[] =>
+const namedIn = (text: string): Service[] =>
   signs.flatMap(([service, sign]) => (sign.test(text) ? [service] : []))
 
 const isOfTests = (file: string): boolean => /^(test|bench)\//.test(file)

@@ -96,14 +96,14 @@ const missing = new Map<Service, string>(
 if (isWhole && !secondPass && !noSkips) await findMissing()
 const { works, note } = planTests(root, files, {
   durations,
-  variantOf: (asked) =>
-    secondPass || asked.some((service) => missing.has(service)) ? 'skipping' : isAll ? 'large' : 'usual',
+  variantOf: (file) =>
+    secondPass || file.some((service) => missing.has(service)) ? 'skipping' : isAll ? 'large' : 'usual',
   fastFirst: process.stdout.isTTY,
   ...(durations.lastPassed !== undefined && { lastPassed: durations.lastPassed }),
 })
 const jobs = secondPass ? secondPassOf(works) : works
-const wanted = services.filter((service) => jobs.some((work) => work.services.includes(service)))
-if (noSkips) preparation.start(wanted.filter((service) => !hidden.includes(service)))
+const neededServices = services.filter((service) => jobs.some((work) => work.services.includes(service)))
+if (noSkips) preparation.start(neededServices.filter((service) => !hidden.includes(service)))
 introduce()
 
 const results = await run(jobs, width)
@@ -120,9 +120,9 @@ await preparation.close()
 report()
 
 async function findMissing(): Promise<void> {
-  const asks = servicesOf(root)
-  const asked = new Set(files.flatMap(asks))
-  const found = services.filter((service) => asked.has(service) && !missing.has(service))
+  const servicesFor = servicesOf(root)
+  const required = new Set(files.flatMap(servicesFor))
+  const found = services.filter((service) => required.has(service) && !missing.has(service))
   await Promise.all(
     found.map(async (service) => {
       const why = await missingService(service)
@@ -155,8 +155,8 @@ async function run(jobs: readonly Work[], width: Width): Promise<Map<string, Fil
   )
   const results = await runTestFiles(root, schedule, {
     silenceMs: Number(process.env.ERRAND_TEST_SILENT_SECONDS ?? 180) * 1000,
-    without: ({ services: asked }) =>
-      services.filter((service) => secondPass || !asked.includes(service) || hidden.includes(service)),
+    without: ({ services: needed }) =>
+      services.filter((service) => secondPass || !needed.includes(service) || hidden.includes(service)),
     stop: stopping.signal,
     serviceReady: () => preparation.changed(),
     began: (work) => progress.began(work),
@@ -165,7 +165,7 @@ async function run(jobs: readonly Work[], width: Width): Promise<Map<string, Fil
       else recordDuration(work, result)
       progress.ended(work, result)
       for (const service of noSkips ? work.services : [])
-        if (!schedule.asked(service)) preparation.release(service as Service)
+        if (!schedule.isNeeded(service)) preparation.release(service as Service)
     },
   })
   progress.close()
@@ -230,6 +230,6 @@ function remember(isGreen: boolean): void {
   }
 }
 
-function titles(told: readonly { title: string }[]): string {
-  return told.map(({ title }) => `  ${title}`).join('\n')
+function titles(tests: readonly { title: string }[]): string {
+  return tests.map(({ title }) => `  ${title}`).join('\n')
 }

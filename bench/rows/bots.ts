@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { removeBotNetwork } from '../../test/support/docker/bot-network.ts'
 import { baseImage, dockerHere } from '../../test/support/docker/docker.ts'
 import { type BenchHub, startHub } from '../hub.ts'
-import { byTurns, median, type Row } from '../measure.ts'
+import { alternate, median, type Row } from '../measure.ts'
 
 const ROUNDS = 15
 const NETWORK = 'errand-bench'
@@ -43,7 +43,7 @@ export async function botStart(): Promise<Row[]> {
   try {
     await startedBotMs(hub, image)
     const sameNetwork: number[] = []
-    const { value, baseline } = await byTurns(
+    const { value, baseline } = await alternate(
       ROUNDS,
       () => startedBotMs(hub, image),
       async () => {

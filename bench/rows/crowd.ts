@@ -19,8 +19,8 @@ export async function crowd(hub: BenchHub): Promise<Row[]> {
   const steps = [{ name: 'asks', action: 'approval.wait' }]
   const { run_id } = await hub.client.runs.create({ workflow: { version: 'v0.1', name: 'open', steps } })
   const children = Array.from({ length: PROCESSES }, (_, index) => {
-    const given = { url: hub.url, token: hub.token, runnerToken, runId: run_id, count: COUNT / PROCESSES }
-    const what = JSON.stringify({ ...given, name: `crowd-${index}` })
+    const config = { url: hub.url, token: hub.token, runnerToken, runId: run_id, count: COUNT / PROCESSES }
+    const what = JSON.stringify({ ...config, name: `crowd-${index}` })
     return spawn(process.execPath, [program, what], { stdio: ['pipe', 'pipe', 'inherit'] })
   })
   try {

@@ -43,21 +43,21 @@ export async function dashboards(hub: BenchHub): Promise<Row[]> {
 async function manyPages(hub: BenchHub, runId: string): Promise<Row[]> {
   // Warm up first, so that only the cost of the pages is measured.
   await underLoad(hub)
-  const given = { url: hub.url, count: PAGES, runId, username: 'pages', password }
-  const child = spawn(process.execPath, [program, JSON.stringify(given)], {
+  const config = { url: hub.url, count: PAGES, runId, username: 'pages', password }
+  const child = spawn(process.execPath, [program, JSON.stringify(config)], {
     stdio: ['pipe', 'pipe', 'inherit'],
   })
   try {
-    const said = async (word: string): Promise<void> => {
+    const printed = async (word: string): Promise<void> => {
       const [line] = await Promise.race([once(child.stdout!, 'data'), once(child, 'close')])
       if (String(line).trim() !== word) throw new Error(`The dashboards ended: ${line}`)
     }
     // Checking a password takes memory, with or without an open page.
-    await said('in')
+    await printed('in')
     const alone = await underLoad(hub)
     const beforeMb = await residentMb(hub.hubPid)
     child.stdin!.write('open\n')
-    await said('there')
+    await printed('there')
     const delays = await underLoad(hub)
     const openMb = await residentMb(hub.hubPid)
     const [p95, p95Alone] = [quantile(delays, 0.95), quantile(alone, 0.95)]

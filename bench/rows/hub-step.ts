@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type BenchHub, startRunner } from '../hub.ts'
-import { bareSpawn, byTurns, quantile, type Row, shellCommand, timed } from '../measure.ts'
+import { bareSpawn, alternate, quantile, type Row, shellCommand, timed } from '../measure.ts'
 
 const STEPS = 100
 
@@ -29,7 +29,7 @@ export async function hubStep(hub: BenchHub): Promise<Row[]> {
     })
     return ms / STEPS
   }
-  const { value, baseline } = await byTurns(5, () => stepMs(hub), spawnMs)
+  const { value, baseline } = await alternate(5, () => stepMs(hub), spawnMs)
   return [
     {
       name: 'sequential step, through hub and runner',

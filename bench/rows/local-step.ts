@@ -4,7 +4,7 @@ import { Engine } from '../../src/engine/engine.ts'
 import { LocalHost } from '../../src/runner/local/local-host.ts'
 import { BoundedOutputStore } from '../../src/stores/outputs/bounded.ts'
 import { MemoryRunStore } from '../../src/stores/runs/memory.ts'
-import { bareSpawn, byTurns, type Row, shellCommand, timed } from '../measure.ts'
+import { bareSpawn, alternate, type Row, shellCommand, timed } from '../measure.ts'
 
 async function stepsMs(count: number): Promise<number> {
   const outputs = new BoundedOutputStore({ spillDir: `${tmpdir()}/errand-bench-spill` })
@@ -36,17 +36,17 @@ async function spawnsMs(count: number): Promise<number> {
 export async function localStep(): Promise<Row[]> {
   await stepsMs(20)
   await spawnsMs(20)
-  const { value, baseline } = await byTurns(
+  const { value, baseline } = await alternate(
     5,
     () => stepsMs(100),
     () => spawnsMs(100),
   )
-  const few = await byTurns(
+  const few = await alternate(
     1,
     () => stepsMs(100),
     () => spawnsMs(100),
   )
-  const many = await byTurns(
+  const many = await alternate(
     1,
     () => stepsMs(2000),
     () => spawnsMs(500),

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { BenchHub } from '../hub.ts'
-import { byTurns, type Row } from '../measure.ts'
+import { alternate, type Row } from '../measure.ts'
 import { readStream } from './output.ts'
 
 const BYTES = 200_000_000
@@ -19,7 +19,7 @@ const command = `
 export async function maskedOutput(hub: BenchHub): Promise<Row[]> {
   const names = Array.from({ length: SECRETS }, (_, n) => `SECRET_${n}`)
   for (const name of names) await hub.client.secrets.set(name, { value: random(name).slice(0, 40) })
-  const { value, baseline } = await byTurns(
+  const { value, baseline } = await alternate(
     ROUNDS,
     () => speed(hub, names),
     () => speed(hub, undefined),

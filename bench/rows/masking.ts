@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { createMasker } from '../../src/runner/masking/masker.ts'
-import { byTurns, type Row } from '../measure.ts'
+import { alternate, type Row } from '../measure.ts'
 
 const CHUNK_BYTES = 64 * 1024
 const ROUNDS = 5
@@ -27,12 +27,12 @@ async function masked(count: number, budget: number): Promise<Row> {
   }
   const log = chunksOf(logLines(secrets))
   const encoded = chunksOf(base64Lines())
-  const speeds = await byTurns(
+  const speeds = await alternate(
     ROUNDS,
     async () => speed(log, throughMasker),
     async () => speed(log, searched),
   )
-  const base64 = await byTurns(
+  const base64 = await alternate(
     ROUNDS,
     async () => speed(encoded, throughMasker),
     async () => speed(encoded, copied),

@@ -39,9 +39,9 @@ export async function noops(hub: BenchHub, agent: Agent, count: number) {
   const start = performance.now()
   const lane = async () => {
     while (left-- > 0) {
-      const asked = performance.now()
+      const startedMs = performance.now()
       last = await post(hub, agent)
-      delays.push(performance.now() - asked)
+      delays.push(performance.now() - startedMs)
     }
   }
   await Promise.all(Array.from({ length: AT_ONCE }, lane))

@@ -55,7 +55,7 @@ async function start(data: string) {
     let firstMs: number | undefined
     let slowestMs = 0
     for (;;) {
-      const askedMs = performance.now()
+      const requestedMs = performance.now()
       const health = await fetch(`http://127.0.0.1:${port}/health`).then(
         (answer) => answer.json() as Promise<Health>,
         () => undefined,
@@ -63,7 +63,7 @@ async function start(data: string) {
       if (hub.exitCode !== null) throw new Error('the hub has ended')
       if (health) {
         if (firstMs === undefined) firstMs = performance.now() - beganMs
-        else slowestMs = Math.max(slowestMs, performance.now() - askedMs)
+        else slowestMs = Math.max(slowestMs, performance.now() - requestedMs)
         if (!health.taking_up) break
       }
       await sleep(10)

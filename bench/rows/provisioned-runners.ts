@@ -8,7 +8,7 @@ import { dockerHere } from '../../test/support/docker/docker.ts'
 import { DockerApi } from '../../test/support/docker/docker-api.ts'
 import { errandImage } from '../../test/support/docker/errand-image.ts'
 import { type BenchHub, outputMs, startHub } from '../hub.ts'
-import { byTurns, type Row } from '../measure.ts'
+import { alternate, type Row } from '../measure.ts'
 
 const ROUNDS = Number(process.env.R ?? 7)
 const AT_ONCE = 20
@@ -38,10 +38,10 @@ export async function provisionedRunners(): Promise<Row[]> {
   try {
     const bare = () => dockerRunMs(image)
     await firstOutputMs(hub, 'made')
-    const provisioned = await byTurns(ROUNDS, () => firstOutputMs(hub, 'made'), bare)
+    const provisioned = await alternate(ROUNDS, () => firstOutputMs(hub, 'made'), bare)
     await spareThere(hub)
     await firstOutputMs(hub)
-    const spare = await byTurns(
+    const spare = await alternate(
       ROUNDS,
       async () => {
         await spareThere(hub)

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { errand } from '../hub.ts'
-import { byTurns, type Row, runProgram } from '../measure.ts'
+import { alternate, type Row, runProgram } from '../measure.ts'
 
 /** Times `errand run` of one step, from the shell to its end, beside a Node process that does nothing. */
 export async function shellRun(): Promise<Row[]> {
@@ -15,7 +15,7 @@ export async function shellRun(): Promise<Row[]> {
   const run = () => runProgram(errand, ['run', file])
   const node = () => runProgram(process.execPath, ['-e', '0'])
   for (let round = 0; round < 3; round++) await run()
-  const { value, baseline } = await byTurns(25, run, node)
+  const { value, baseline } = await alternate(25, run, node)
   await rm(folder, { recursive: true })
   return [
     {

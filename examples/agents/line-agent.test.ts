@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { builtinActionRegistry } from '../../src/actions/registry.ts'
 import { agentRegistry } from '../../src/agents/registry.ts'
-import { agentRun, continuationRun, findSession, type SessionFound } from '../../src/blueprints/agent.ts'
+import { agentRun, continuationRun, findSession, type FoundSession } from '../../src/blueprints/agent.ts'
 import type { AgentUpdate } from '../../src/contract/agent.ts'
 import type { AgentRequestInput } from '../../src/contract/agent-api.ts'
 import type { RunEvent } from '../../src/contract/events.ts'
@@ -71,7 +71,7 @@ test('a follow-up goes to the same session, in the same run and in a later one',
   const record = await engine.done(run_id)
   assert.equal(record.outputs?.ANSWER, 'AND AGAIN ')
 
-  const found: SessionFound = {}
+  const found: FoundSession = {}
   const events: RunEvent[] = []
   for await (const event of engine.watch(run_id, 0)) findSession(found, event)
   const next = await engine.submit(continuationRun(record, found, { prompt: 'later', interactive: false }))

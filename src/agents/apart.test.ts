@@ -118,20 +118,20 @@ test('codex in a box that may use no tools asks before all but reading, and only
     ready: () => undefined,
     failed: () => undefined,
   })
-  const says = (message: object) => protocol.line(JSON.stringify({ jsonrpc: '2.0', ...message }))
+  const send = (message: object) => protocol.line(JSON.stringify({ jsonrpc: '2.0', ...message }))
   protocol.begin()
-  says({ id: sent.at(-1)!.id, result: { userAgent: 'codex/1' } })
+  send({ id: sent.at(-1)!.id, result: { userAgent: 'codex/1' } })
   const thread = sent.find(({ method }) => method === 'thread/start')
   assert.equal(thread?.params?.sandbox, 'danger-full-access')
   assert.equal(thread?.params?.approvalPolicy, 'untrusted')
-  const asked = (id: number, command: string) => {
+  const requested = (id: number, command: string) => {
     const params = { itemId: 'i', command, cwd: '/srv' }
-    says({ id, method: 'item/commandExecution/requestApproval', params })
+    send({ id, method: 'item/commandExecution/requestApproval', params })
     return sent.find((message) => message.id === id && 'result' in message)?.result
   }
-  assert.deepEqual(asked(901, 'head -3 README'), { decision: 'accept' })
-  assert.deepEqual(asked(902, 'head -3 README > other'), { decision: 'decline' })
-  says({ id: 903, method: 'item/fileChange/requestApproval', params: { itemId: 'i' } })
+  assert.deepEqual(requested(901, 'head -3 README'), { decision: 'accept' })
+  assert.deepEqual(requested(902, 'head -3 README > other'), { decision: 'decline' })
+  send({ id: 903, method: 'item/fileChange/requestApproval', params: { itemId: 'i' } })
   assert.deepEqual(sent.find((message) => message.id === 903)?.result, { decision: 'decline' })
 })
 

@@ -65,8 +65,8 @@ it("uses the user's own login of an agent where no key is given", (context) => {
 })
 
 it('adds to the configuration of OpenCode that the step gives, and refuses one that is none', () => {
-  const given = { provider: { own: { npm: 'x' } }, agent: { build: { steps: 9 } } }
-  const env = { OPENCODE_CONFIG_CONTENT: JSON.stringify(given), OPENAI_BASE_URL: 'http://localhost:1' }
+  const configured = { provider: { own: { npm: 'x' } }, agent: { build: { steps: 9 } } }
+  const env = { OPENCODE_CONFIG_CONTENT: JSON.stringify(configured), OPENAI_BASE_URL: 'http://localhost:1' }
   const launch = opencode.launch(request({ env, model: 'openai/m' }), program)
   const config = JSON.parse(launch.env.OPENCODE_CONFIG_CONTENT ?? '')
   assert.deepEqual(config.provider.own, { npm: 'x' })

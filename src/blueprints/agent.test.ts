@@ -48,8 +48,8 @@ test('the secrets and artifacts of a request are those of its step, also in a ru
 })
 
 test('a run that ended before its agent could load the session is gone on with as the one before', () => {
-  const recordOf = (run_id: string, given: object) => {
-    const { workflow } = checkWorkflow(given, { catalog: builtinActions })
+  const recordOf = (run_id: string, fields: object) => {
+    const { workflow } = checkWorkflow(fields, { catalog: builtinActions })
     return { run_id, blueprint: 'agent', workflow } as unknown as RunRecord
   }
   const first = recordOf('run_a', agentRun({ prompt: 'x' }).workflow)

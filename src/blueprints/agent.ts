@@ -20,7 +20,7 @@ type StepArgs = Record<string, unknown>
  * Makes a run that asks an agent: a workflow of one step. `attached`: the attachments that it names. Throws
  * `body_too_large`, `invalid_argument`.
  */
-export function agentRun(given: AgentRequestInput, attached: readonly Attachment[] = []) {
+export function agentRun(request: AgentRequestInput, attached: readonly Attachment[] = []) {
   const {
     attachments: ids = [],
     env,
@@ -35,7 +35,7 @@ export function agentRun(given: AgentRequestInput, attached: readonly Attachment
     network,
     image,
     ...args
-  } = AgentRequest.parse(given)
+  } = AgentRequest.parse(request)
   checkPromptSize(args.prompt)
   if (ids.length > 0 && attached.length === 0)
     throw new ErrandError(
@@ -170,7 +170,7 @@ function titleOf(prompt: string): string {
 }
 
 /** The facts about a session with an agent from the log of its run. */
-export interface SessionFound {
+export interface FoundSession {
   /** The box that it was in. */
   box?: BoxAsk
   session_id?: string
@@ -182,7 +182,7 @@ export interface SessionFound {
 }
 
 /** Updates the facts; call it with every event of the run, in order. */
-export function findSession(found: SessionFound, event: RunEvent): void {
+export function findSession(found: FoundSession, event: RunEvent): void {
   if (event.type === 'attempt.created' || event.type === 'attempt.assigned')
     found.runner = event.runner ?? found.runner
   if (event.type === 'attempt.started') found.box = strictestAsk(found.box ?? {}, askAfter(event))
@@ -200,7 +200,7 @@ export function findSession(found: SessionFound, event: RunEvent): void {
  */
 export function continuationRun(
   record: Pick<RunRecord, 'run_id' | 'blueprint' | 'workflow'>,
-  found: SessionFound,
+  found: FoundSession,
   {
     prompt,
     interactive,

@@ -47,11 +47,11 @@ export function botSource(request: BotRequest): BotSource {
 }
 
 function modeOf(request: BotRequest): Mode {
-  const { deployment_mode: given } = request
-  const mode = deploymentModes.find((each) => each === given)
+  const { deployment_mode: requestedMode } = request
+  const mode = deploymentModes.find((each) => each === requestedMode)
   if (mode !== undefined) return mode
   const list = deploymentModes.join(', ')
-  if (given !== undefined) throw wrong(`"${given}" is not a deployment mode.`, `Use one of ${list}.`)
+  if (requestedMode !== undefined) throw wrong(`"${requestedMode}" is not a deployment mode.`, `Use one of ${list}.`)
   const meant = deploymentModes.filter((each) =>
     fields[each].says.some((field) => request[field] !== undefined),
   )
@@ -128,13 +128,13 @@ function custom({ upload, git_url, git_ref, git_auth, dockerfile = 'Dockerfile' 
 }
 
 /** Splits a list of requirements that may be given as the text of a requirements.txt. */
-const lines = (given: string | readonly string[]): string[] =>
-  typeof given === 'string'
-    ? given
+const lines = (value: string | readonly string[]): string[] =>
+  typeof value === 'string'
+    ? value
         .split(/\r?\n/)
         .map((line) => line.trim())
         .filter((line) => line !== '' && !line.startsWith('#'))
-    : [...given]
+    : [...value]
 
 const listed = (paths: readonly string[]): string =>
   paths

@@ -23,10 +23,10 @@ export interface BotRunOptions {
   /** Runs of one slot come one after another. */
   slot: string
   /** Replaces the source in the request. */
-  kept?: KeptSource
+  kept?: StoredSource
   data?: BotData
 }
-export interface KeptSource {
+export interface StoredSource {
   source: BotSource
   /** Password of its registry or Git server, if it has one that the run stores. */
   password?: string
@@ -41,7 +41,7 @@ export function botRun(request: BotRequest, options: BotRunOptions) {
   const seconds = lifeSeconds(request, options)
   const { env, env_vars } = sortedVariables(request)
   const secrets = secretTexts(env_vars, env)
-  const { password, storedPassword } = kept ?? givenPassword(request)
+  const { password, storedPassword } = kept ?? passwordOf(request)
   if (password !== undefined) secrets[SOURCE_PASSWORD] = password
   const names = Object.fromEntries(Object.keys(secrets).map((name) => [name, name]))
   if (storedPassword !== undefined) names[SOURCE_PASSWORD] = storedPassword
@@ -130,10 +130,10 @@ function checkRefresh(botId: string, source: BotSource): void {
   })
 }
 
-const givenPassword = ({
+const passwordOf = ({
   registry_auth,
   git_auth,
-}: BotRequest): Pick<KeptSource, 'password' | 'storedPassword'> => ({
+}: BotRequest): Pick<StoredSource, 'password' | 'storedPassword'> => ({
   password: registry_auth?.password ?? git_auth?.password,
   storedPassword: git_auth?.secret,
 })
@@ -167,10 +167,10 @@ function lifeSeconds(
 const hours = (seconds: number): string => `${Math.round(seconds / 36) / 100} hours`
 
 /** Sorts variables: one that looks like a credential becomes a secret, wherever it was given. */
-function sortedVariables({ env: given = {}, env_vars = {} }: Pick<BotRequest, 'env' | 'env_vars'>) {
+function sortedVariables({ env = {}, env_vars = {} }: Pick<BotRequest, 'env' | 'env_vars'>) {
   const isSecret = ([name, value]: [string, string | number | boolean]) =>
     typeof value !== 'boolean' && value !== '' && isCredentialName(name) && !Object.hasOwn(env_vars, name)
-  const entries = Object.entries(given)
+  const entries = Object.entries(env)
   return {
     env: Object.fromEntries(entries.filter((entry) => !isSecret(entry))),
     env_vars: { ...env_vars, ...Object.fromEntries(entries.filter(isSecret)) },
@@ -187,11 +187,11 @@ function plainVariables(env: Readonly<Record<string, string | number | boolean>>
 }
 
 function secretTexts(
-  given: Readonly<Record<string, string | number | boolean>>,
+  variables: Readonly<Record<string, string | number | boolean>>,
   env: Readonly<Record<string, unknown>>,
 ): Record<string, string> {
   const texts: Record<string, string> = {}
-  for (const [name, value] of Object.entries(given)) {
+  for (const [name, value] of Object.entries(variables)) {
     checkName('env_vars', name)
     if (Object.hasOwn(env, name))
       throw new ErrandError('invalid_argument', `env and env_vars both contain "${name}".`, {

@@ -13,11 +13,11 @@ const facts = (more: Partial<TaskPromptFacts> = {}): TaskPromptFacts => ({
   ...more,
 })
 /** Returns the prompt as an agent gets it. */
-const asked = (more: Partial<TaskPromptFacts>, values: Record<string, string> = {}) =>
+const promptOf = (more: Partial<TaskPromptFacts>, values: Record<string, string> = {}) =>
   fillText(taskPrompt(facts(more)), lookupIn(values))
 
 test('the rules come first, then the task, and texts of others last', () => {
-  const prompt = asked(
+  const prompt = promptOf(
     { forbidden: ['ci/**'], begun: true, variables: { tests: 'T', plan: 'P' } },
     { T: 'npm test', P: 'First this.' },
   )
@@ -47,9 +47,9 @@ test('each kind is told what it is to do, and only those that change files how t
     ['review', 'START_SHA'],
     ['fix', 'findings'],
   ] as const)
-    assert.ok(asked({ kind }).includes(words), kind)
+    assert.ok(promptOf({ kind }).includes(words), kind)
   assert.deepEqual(
-    (['plan', 'implement', 'fix', 'review'] as const).filter((kind) => asked({ kind }).includes('CANNOT:')),
+    (['plan', 'implement', 'fix', 'review'] as const).filter((kind) => promptOf({ kind }).includes('CANNOT:')),
     ['implement', 'fix'],
   )
 })
@@ -64,7 +64,7 @@ test('whatever stands in a task, variables of the run are not put in its place, 
     fc.property(nasty, (text) => {
       const outside = text.replaceAll('fence-1', '')
       const own = { title: outside, description: text, acceptance_criteria: [outside] }
-      const prompt = asked({ task: { ...facts().task, ...own } }, { SECRET: 'told' })
+      const prompt = promptOf({ task: { ...facts().task, ...own } }, { SECRET: 'told' })
       assert.ok(!prompt.includes('told'))
       assert.ok(prompt.endsWith(`<<<fence-1\n${outside}\nfence-1>>>`))
       assert.equal(prompt.split('fence-1').length, 4)
@@ -83,7 +83,7 @@ test('what a page would not show is taken out of texts of others', () => {
     ['a\r\nb\tc', 'a\nb\tc'],
   ]
   for (const [text, seen] of cases) assert.equal(withoutHidden(text).text, seen)
-  const prompt = asked({ task: { ...facts().task, description: 'a<!-- x -->b' } })
+  const prompt = promptOf({ task: { ...facts().task, description: 'a<!-- x -->b' } })
   assert.match(prompt, /1 hidden text removed/)
   // Takes linear time.
   assert.equal(withoutHidden('<!--'.repeat(250_000)).removed, 1)
@@ -95,7 +95,7 @@ test('what is too long is cut at a line, and says so', () => {
   assert.equal(cutAtLine(lines, 497), `${lines.slice(0, 494)}\n(… 6 more bytes are left out)`)
   assert.equal(cutAtLine('ü'.repeat(10), 5), 'üü\n(… 16 more bytes are left out)')
   assert.equal(cutAtLine(lines, 500), lines)
-  const prompt = asked({ task: { ...facts().task, description: `${'y'.repeat(99)}\n`.repeat(2000) } })
+  const prompt = promptOf({ task: { ...facts().task, description: `${'y'.repeat(99)}\n`.repeat(2000) } })
   assert.ok(Buffer.byteLength(prompt) < 80 * 1024)
   assert.match(prompt, /more bytes are left out\)\nfence-1>>>$/)
 })

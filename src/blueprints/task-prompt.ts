@@ -127,8 +127,8 @@ function untrusted({ description, issue }: TaskPromptFacts['task'], fenceId: str
   const { text, removed } = withoutHidden(description)
   if (text.trim() === '') return undefined
   const from = issue === undefined ? 'the description of the task' : `the description, from ${oneLine(issue)}`
-  const told = removed === 0 ? '' : ` (${removed} hidden ${removed === 1 ? 'text' : 'texts'} removed)`
-  return fixed(fenced(`${from}${told}`, cutAtLine(text.trim(), MAX_UNTRUSTED), fenceId))
+  const removedText = removed === 0 ? '' : ` (${removed} hidden ${removed === 1 ? 'text' : 'texts'} removed)`
+  return fixed(fenced(`${from}${removedText}`, cutAtLine(text.trim(), MAX_UNTRUSTED), fenceId))
 }
 
 /** Fences another author's text. The author does not know the id, so that nothing in the text ends the fence. */

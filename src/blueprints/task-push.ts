@@ -35,8 +35,8 @@ export function pushSteps(task: Task, steps: TaskSteps, { test, isBare }: PushSu
   for (let round = 1; round <= rounds; round++) {
     if (task.conflicts === 'agent')
       again.push(
-        mend(task, steps, `mend.${round}`),
-        steps.carry(`carry.mended_${round}`, conflicts, { mended: true }),
+        repairStep(task, steps, `mend.${round}`),
+        steps.copyStep(`carry.mended_${round}`, conflicts, { mended: true }),
         approval(`protected_approval.${round}`, `${conflicts} && ${protectedFiles}`),
       )
     if (isBare && round === 1) again.push({ ...steps.playbook('setup.moved_1', 'setup'), when: moved })
@@ -73,7 +73,7 @@ function push(
   return { ...steps.withToken(name, 'git.push', args), when }
 }
 
-function mend({ permissions, verify_attempts }: Task, steps: TaskSteps, name: string): Step {
+function repairStep({ permissions, verify_attempts }: Task, steps: TaskSteps, name: string): Step {
   return {
     name,
     action: 'agent.run',

@@ -82,7 +82,7 @@ export class TaskSteps {
    * Makes the step that carries the change out of the box: the tree that passed or, with `asItIs`, the folder's present
    * state, where perhaps none passed; `mended`: after an agent had conflicts to mend.
    */
-  carry(
+  copyStep(
     name: string,
     when?: string,
     { asItIs = false, mended }: { asItIs?: boolean; mended?: true } = {},

@@ -6,7 +6,7 @@ import { Task, type TaskInput } from '../contract/tasks/task.ts'
 import { fillText, lookupIn } from '../engine/workflow-file/template.ts'
 import { bodyOf, branchOf, commitMessage, titleOf } from './task-texts.ts'
 
-const task = (given: Partial<TaskInput> = {}): Task => Task.parse({ title: 'Mend it', ...given })
+const task = (overrides: Partial<TaskInput> = {}): Task => Task.parse({ title: 'Mend it', ...overrides })
 
 /** Reports Git's own judgment. */
 function isBranch(name: string): boolean {
@@ -61,10 +61,10 @@ test('the message of a commit has a subject that lists show whole', () => {
 })
 
 test('a pull request tells what it is for, and calls nobody', () => {
-  const body = (given: Partial<TaskInput>) =>
+  const body = (overrides: Partial<TaskInput>) =>
     fillText(
       bodyOf({
-        task: task(given),
+        task: task(overrides),
         id: 'task_1',
         variables: { tests: 'TESTS_TEXT', findings: 'FINDINGS' },
       }),

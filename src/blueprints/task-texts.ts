@@ -20,13 +20,13 @@ export function branchOf(
   { branch_name, spec_name, title }: Pick<Task, 'branch_name' | 'spec_name' | 'title'>,
   ownId: string,
 ): string {
-  const given = branch_name?.trim()
-  if (given !== undefined) {
-    const fault = branchFault(given)
-    if (fault === undefined) return given
+  const branch = branch_name?.trim()
+  if (branch !== undefined) {
+    const fault = branchFault(branch)
+    if (fault === undefined) return branch
     throw new ErrandError(
       'invalid_argument',
-      `branch_name ${JSON.stringify(given)} is not a valid branch name: ${fault}.`,
+      `branch_name ${JSON.stringify(branch)} is not a valid branch name: ${fault}.`,
       {
         hint: 'Use a name such as feature/login-page.',
       },

@@ -30,8 +30,8 @@ const checkpoint: Checkpoint = {
   ...{ start: sha('a'), tip: sha('b'), artifact_id: '7.1', run_id: 'run_before', next: 'push' },
 }
 
-function workflowOf(given: Partial<TaskInput> = {}, ask: Partial<TaskRunAsk> = {}): Workflow {
-  const task = Task.parse({ title: 'Mend it', repo_url: 'https://git.example/shop/web', ...given })
+function workflowOf(overrides: Partial<TaskInput> = {}, ask: Partial<TaskRunAsk> = {}): Workflow {
+  const task = Task.parse({ title: 'Mend it', repo_url: 'https://git.example/shop/web', ...overrides })
   const { workflow } = taskRun(task, { id: 'task_1', number: 1, stage: 'check', now_ms: 5000, ...ask })
   const checked = checkWorkflow(workflow, { catalog })
   assert.deepEqual(checked.problems, [])
@@ -64,8 +64,8 @@ test('a task is checked, prepared, implemented, carried out, tested, pushed and 
   assert.deepEqual(gaveUp, [...first, 'implement', 'carry', 'gave_up'])
   assert.equal(workflow.timeout_seconds, 1800)
   assert.deepEqual(names(workflowOf({ pull_request: false })).slice(6), ['test', ...pushing])
-  const asked = run(workflow, { TIP_SHA: sha('b'), ASKED: '"a"' })
-  assert.deepEqual(asked, [...first, 'implement', 'carry', 'test', 'protected_approval', ...last])
+  const result = run(workflow, { TIP_SHA: sha('b'), ASKED: '"a"' })
+  assert.deepEqual(result, [...first, 'implement', 'carry', 'test', 'protected_approval', ...last])
   const dry = workflowOf({ push: false })
   assert.equal(names(dry).at(-1), 'test')
   assert.equal(step(dry, 'check').args.write, false)
@@ -88,9 +88,9 @@ test('a plan is approved of by a person before anything is changed, and stands i
   ])
   const twice = run(workflow, { ...done, CHANGE_1: 'a' })
   assert.deepEqual(twice, [...first, 'plan', 'plan_approval', ...more.slice(0, 2), ...rest])
-  const asks = names(workflow).filter((name) => name.startsWith('plan_approval'))
+  const approvals = names(workflow).filter((name) => name.startsWith('plan_approval'))
   assert.deepEqual(
-    asks.map((name) => step(workflow, name).args.comment_as),
+    approvals.map((name) => step(workflow, name).args.comment_as),
     ['CHANGE_1', 'CHANGE_2', 'CHANGE_3', undefined],
   )
   assert.match(String(step(workflow, 'plan.3').args.prompt), /your plan so far[\s\S]*\$\{CHANGE_2:-\}/)
@@ -124,8 +124,8 @@ test('a later try takes up what is kept, and does only what is left', () => {
   assert.deepEqual(names(workflowOf({}, { stage: 'test', checkpoint })), [
     ...[...first, 'test', ...pushing, 'pull_request'],
   ])
-  const asked = workflowOf({}, { stage: 'push', checkpoint: { ...checkpoint, asked: '"a"' } })
-  assert.deepEqual(run(asked, asked.env as Record<string, string>).slice(2), ['protected_approval', ...last])
+  const resumed = workflowOf({}, { stage: 'push', checkpoint: { ...checkpoint, asked: '"a"' } })
+  assert.deepEqual(run(resumed, resumed.env as Record<string, string>).slice(2), ['protected_approval', ...last])
   // There is no saved work to continue.
   assert.deepEqual(names(workflowOf({}, { stage: 'push' })), names(workflowOf({}, { stage: 'implement' })))
   const again = workflowOf({}, { stage: 'carry', checkpoint })
@@ -193,8 +193,8 @@ test('whatever a task says, no variable of the run is read in its texts', () => 
 })
 
 test('work that has failed is kept, and pushed only where that is asked for', () => {
-  const ends = (given: Partial<TaskInput>, vars: Record<string, string>) =>
-    run({ ...workflowOf(given), steps: workflowOf(given).finally! }, vars)
+  const ends = (overrides: Partial<TaskInput>, vars: Record<string, string>) =>
+    run({ ...workflowOf(overrides), steps: workflowOf(overrides).finally! }, vars)
   const failed = { ERRAND_RUN_STATUS: 'failed', START_SHA: sha('a') }
   assert.deepEqual(ends({}, failed), ['keep'])
   assert.equal(step(workflowOf(), 'keep').args.snapshot, undefined)
@@ -247,8 +247,8 @@ test('the agent acp has the program that the task names, and the key of its mode
 test("the hub's playbooks for the task's skill, and for any, go with a task that does not say how it is tested", () => {
   const of = (name: string, required_skill?: string) => ({ name, required_skill, steps: [] })
   const playbooks = [of('any'), of('go', 'go'), of('rust', 'rust')]
-  const sent = (given: Partial<TaskInput>) =>
-    (step(workflowOf(given, { playbooks }), 'test').args.playbooks as { name: string }[] | undefined)?.map(
+  const sent = (overrides: Partial<TaskInput>) =>
+    (step(workflowOf(overrides, { playbooks }), 'test').args.playbooks as { name: string }[] | undefined)?.map(
       ({ name }) => name,
     )
   assert.deepEqual([sent({ required_skill: 'go' }), sent({})], [['any', 'go'], ['any']])
@@ -280,23 +280,23 @@ test('a task without a repository, or on branches that are not one, is refused',
 })
 
 test('reviewers are asked again only where an earlier try may not have come to it', () => {
-  const asksAgain = (ask: Partial<TaskRunAsk>) => {
+  const repeatsApproval = (ask: Partial<TaskRunAsk>) => {
     const step = workflowOf({}, ask).steps.find(({ name }) => name === 'pull_request')
     return step?.args?.ask_again
   }
-  assert.equal(asksAgain({}), false)
-  assert.equal(asksAgain({ number: 2, stage: 'push', checkpoint }), true)
-  assert.equal(asksAgain({ number: 2, stage: 'push', checkpoint, has_pull_request: true }), false)
+  assert.equal(repeatsApproval({}), false)
+  assert.equal(repeatsApproval({ number: 2, stage: 'push', checkpoint }), true)
+  assert.equal(repeatsApproval({ number: 2, stage: 'push', checkpoint, has_pull_request: true }), false)
 })
 
 test('a try for what was said of its pull request is told that, and adds to what is pushed', () => {
-  const given = { commits: 'squash', plan: true } as const
+  const input = { commits: 'squash', plan: true } as const
   const ask = { checkpoint, stage: 'implement', feedback: 'Checks failed: $' + '{HOME}' } as const
-  const workflow = workflowOf(given, ask)
+  const workflow = workflowOf(input, ask)
   assert.deepEqual(names(workflow).slice(0, 5), [...first, 'implement', 'carry'])
   const lookup = lookupIn({})
   const { prompt } = fillArgs(step(workflow, 'implement').args, [], lookup) as { prompt: string }
   assert.match(prompt, /Checks failed: \$\{HOME\}/)
   assert.equal(step(workflow, 'carry').args.commits, 'keep')
-  assert.equal(step(workflowOf(given, { checkpoint }), 'keep')?.args.commits ?? 'squash', 'squash')
+  assert.equal(step(workflowOf(input, { checkpoint }), 'keep')?.args.commits ?? 'squash', 'squash')
 })

@@ -117,7 +117,7 @@ class TaskWorkflow {
         ...this.#review(),
         ...this.#delivery(),
       ],
-      finally: this.#does('implement') ? this.#kept() : [],
+      finally: this.#does('implement') ? this.#evidence() : [],
     }
   }
 
@@ -218,7 +218,7 @@ class TaskWorkflow {
         ...this.#steps.agentStep(),
         outputs: { ANSWER: 'answer', GAVE_UP: { from: 'answer', regex: CANNOT_REGEX, default: '' } },
       },
-      this.#steps.carry('carry'),
+      this.#steps.copyStep('carry'),
       this.#steps.verdict('gave_up', 'The agent says that it cannot: ${GAVE_UP:-}', '${GAVE_UP:-} != ""'),
     ]
   }
@@ -253,12 +253,12 @@ class TaskWorkflow {
         },
       })
       if (round > this.#rounds) break
-      const asked = `\${REVIEW_${round}:-} == "changes"`
+      const condition = `\${REVIEW_${round}:-} == "changes"`
       steps.push(
         {
           name: `fix.${round}`,
           action: 'agent.run',
-          when: asked,
+          when: condition,
           on_demand: true,
           args: {
             ...this.#steps.agent(),
@@ -271,8 +271,8 @@ class TaskWorkflow {
           ...this.#steps.agentStep(),
           outputs: { ANSWER: 'answer' },
         },
-        { ...this.#steps.carry(`carry.${round + 1}`, asked), on_demand: true },
-        { ...this.#test(`test.${round + 1}`, asked), on_demand: true },
+        { ...this.#steps.copyStep(`carry.${round + 1}`, condition), on_demand: true },
+        { ...this.#test(`test.${round + 1}`, condition), on_demand: true },
       )
     }
     if (review.must_pass)
@@ -317,10 +317,10 @@ class TaskWorkflow {
   }
 
   /** Saves the work of a failed try as evidence, and pushes it only on request. */
-  #kept(): Step[] {
+  #evidence(): Step[] {
     const failed = '${ERRAND_RUN_STATUS} != "success" && ${START_SHA:-} != "" && ${TIP_SHA:-} == ""'
     const idle = { continue_on_error: true, on_demand: true }
-    const steps = [{ ...this.#steps.carry('keep', failed, { asItIs: true }), ...idle }]
+    const steps = [{ ...this.#steps.copyStep('keep', failed, { asItIs: true }), ...idle }]
     const { push, push_on_failure, git_retry_count } = this.#task
     if (!push || !push_on_failure) return steps
     const left =

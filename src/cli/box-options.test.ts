@@ -23,10 +23,10 @@ test('what cannot be is a usage error that says what can', () => {
     [{ isolation: 'none', network: 'models' }, /--network needs a box/, /--isolation sandbox/],
     [{ image: '--privileged' }, /--image is "--privileged"/, /name:tag/],
   ]
-  for (const [given, message, hint] of wrong)
+  for (const [options, message, hint] of wrong)
     assert.throws(
-      () => boxAsk(given),
+      () => boxAsk(options),
       (error: Error & { hint?: string }) => message.test(error.message) && hint.test(error.hint ?? ''),
-      JSON.stringify(given),
+      JSON.stringify(options),
     )
 })

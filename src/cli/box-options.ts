@@ -14,13 +14,13 @@ export const boxOptions = {
 } as const
 
 /** Returns the box that the options ask for, with a key for each option given. Throws a UsageError. */
-export function boxAsk(given: { [K in keyof typeof boxOptions]?: string }): BoxAsk {
-  const isolation = oneOf('--isolation', given.isolation, Isolation.options)
-  const { image } = given
-  const network = given.network === undefined ? undefined : readNetwork(given.network)
-  if (given.network !== undefined && network === undefined)
+export function boxAsk(values: { [K in keyof typeof boxOptions]?: string }): BoxAsk {
+  const isolation = oneOf('--isolation', values.isolation, Isolation.options)
+  const { image } = values
+  const network = values.network === undefined ? undefined : readNetwork(values.network)
+  if (values.network !== undefined && network === undefined)
     throw new UsageError(
-      `--network is "${given.network}"`,
+      `--network is "${values.network}"`,
       'use all, models, none, or comma-separated hosts: github.com,*.npmjs.org',
     )
   if (isolation === 'none' && network !== undefined && network !== 'all')

@@ -120,19 +120,19 @@ export async function runCommand(name: string, spec: Command, argv: string[]): P
 
 const helpHint = (name: string): string => `run "errand ${name} --help" for its options`
 
-function unknownOption(name: string, given: string, options: Options): UsageError {
+function unknownOption(name: string, option: string, options: Options): UsageError {
   const known = Object.keys(options).map((option) => `--${option}`)
-  const hint = didYouMean(given, known, helpHint(name))
-  return new UsageError(`"errand ${name}" has no option ${given}`, hint)
+  const hint = didYouMean(option, known, helpHint(name))
+  return new UsageError(`"errand ${name}" has no option ${option}`, hint)
 }
 
 function checkArgs(name: string, spec: Command, args: string[]): void {
-  const wanted = spec.args?.split(' ') ?? []
-  const least = wanted.filter((arg) => arg.startsWith('<')).length
-  const most = wanted.some((arg) => arg.includes('...')) ? Infinity : wanted.length
+  const argNames = spec.args?.split(' ') ?? []
+  const least = argNames.filter((arg) => arg.startsWith('<')).length
+  const most = argNames.some((arg) => arg.includes('...')) ? Infinity : argNames.length
   const usage = `errand ${name}${spec.args === undefined ? '' : ` ${spec.args}`}`
   if (args.length < least)
-    throw new UsageError(`"errand ${name}" needs ${wanted[args.length]}`, `usage: ${usage}`)
+    throw new UsageError(`"errand ${name}" needs ${argNames[args.length]}`, `usage: ${usage}`)
   if (args.length > most) {
     // The value after a name may be a secret.
     const shown = args[most]!.replace(/=.*/s, '=…')

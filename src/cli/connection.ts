@@ -11,18 +11,18 @@ import { dataFolder, errandHome } from './local/errand-home.ts'
 const DEFAULT_URL = 'http://127.0.0.1:3000'
 
 /** Picks the hub and its token: from the options, else the environment, the saved login, or the hub started here. */
-export function connection(given: { url?: string; token?: string }): { url: string; token?: string } {
+export function connection(options: { url?: string; token?: string }): { url: string; token?: string } {
   const env = clientEnvironment(process.env)
   const known = [savedLogin(), localHub()].filter((login): login is Login => login !== undefined)
-  const url = given.url ?? env.url ?? known[0]?.url ?? DEFAULT_URL
-  const token = given.token ?? env.token ?? known.find((login) => sameHub(login.url, url))?.token
+  const url = options.url ?? env.url ?? known[0]?.url ?? DEFAULT_URL
+  const token = options.token ?? env.token ?? known.find((login) => sameHub(login.url, url))?.token
   return { url, token }
 }
 
 const sameHub = (a: string, b: string): boolean => a.replace(/\/+$/, '') === b.replace(/\/+$/, '')
 
-export const connect = (given: { url?: string; token?: string }): ErrandClient =>
-  new ErrandClient(connection(given))
+export const connect = (options: { url?: string; token?: string }): ErrandClient =>
+  new ErrandClient(connection(options))
 
 /** A hub and a token for it. */
 export interface Login {
@@ -59,7 +59,7 @@ export const isSession = (token: string): boolean => token.startsWith('eyJ')
 export const forgetLogin = (): void => rmSync(loginFile(), { force: true })
 
 /** Time to wait for the hub; the commands that follow a run wait just as long. */
-const PATIENCE_MS = 300_000
+const MAX_WAIT_MS = 300_000
 
 /**
  * Repeats a request for up to five minutes while the hub does not answer or does not conduct the run yet. It is for
@@ -67,7 +67,7 @@ const PATIENCE_MS = 300_000
  */
 export async function whileAway<T>(ask: () => Promise<T>): Promise<T> {
   const backoff = new Backoff({ firstMs: 200, maxMs: 5_000 })
-  for (const endMs = performance.now() + PATIENCE_MS; ; )
+  for (const endMs = performance.now() + MAX_WAIT_MS; ; )
     try {
       return await ask()
     } catch (error) {

@@ -2,7 +2,7 @@ import { renamed } from '../contract/routes/renamed.ts'
 import { didYouMean } from '../engine/workflow-file/hints/did-you-mean.ts'
 import { type CommandGroup, runCommand, UsageError } from './command.ts'
 import type { Entry } from './commands.ts'
-import { exitCodes, tellError } from './exit-codes.ts'
+import { exitCodes, reportError } from './exit-codes.ts'
 
 const helpWords = ['help', '--help', '-h']
 
@@ -17,7 +17,7 @@ export async function dispatch(argv: string[], commands: Commands): Promise<numb
   try {
     return await find(argv, commands)
   } catch (error) {
-    return tellError(error, argv.includes('--json'))
+    return reportError(error, argv.includes('--json'))
   }
 }
 

@@ -7,7 +7,7 @@ import test from 'node:test'
 import { type ErrorCode, errorStatus } from '../contract/errors.ts'
 import { RunStatus } from '../contract/status.ts'
 import { writeFileAtomic } from '../platform/files.ts'
-import { exitCodeOfError, exitCodeOfRun, exitCodes, tellError } from './exit-codes.ts'
+import { exitCodeOfError, exitCodeOfRun, exitCodes, reportError } from './exit-codes.ts'
 
 test('the table in docs/cli.md has every exit code, and no other', () => {
   const docs = readFileSync(new URL('../../docs/cli.md', import.meta.url), 'utf8')
@@ -47,19 +47,19 @@ test('a fault of the disk is told with its file and what to do, and any other er
   const folder = mkdtempSync(join(tmpdir(), 'errand-faults-'))
   t.after(() => rmSync(folder, { recursive: true }))
   writeFileSync(join(folder, 'file'), '')
-  const told = (fault: () => unknown): [number, string] => {
+  const reported = (fault: () => unknown): [number, string] => {
     const written = t.mock.method(process.stderr, 'write', () => true)
     try {
       fault()
       return [0, '']
     } catch (error) {
-      return [tellError(error), written.mock.calls.map(({ arguments: [text] }) => text).join('')]
+      return [reportError(error), written.mock.calls.map(({ arguments: [text] }) => text).join('')]
     } finally {
       written.mock.restore()
     }
   }
   const below = join(folder, 'file/lock')
-  const [exitCode, text] = told(() => writeFileAtomic(below, 'mine'))
+  const [exitCode, text] = reported(() => writeFileAtomic(below, 'mine'))
   assert.equal(exitCode, exitCodes.failed)
   assert.match(
     text,
@@ -68,14 +68,14 @@ test('a fault of the disk is told with its file and what to do, and any other er
   const full =
     'error: No space is left to write a file.\n  hint: Free some space on that disk. Everything that is already stored is intact.\n'
   assert.deepEqual(
-    told(() => writeFileSync('/dev/full', 'mine')),
+    reported(() => writeFileSync('/dev/full', 'mine')),
     [exitCodes.failed, full],
   )
-  const forbidden = told(() => {
+  const forbidden = reported(() => {
     throw spawnSync(folder).error
   })
   assert.match(forbidden[1], /EACCES[\s\S]*this is a bug in Errand/)
-  const missing = told(() => readFileSync(join(folder, 'gone')))
+  const missing = reported(() => readFileSync(join(folder, 'gone')))
   assert.equal(missing[0], exitCodes.internal)
   assert.match(missing[1], /ENOENT[\s\S]*this is a bug in Errand/)
 })

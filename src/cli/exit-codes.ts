@@ -53,7 +53,7 @@ const byError: Partial<Record<ErrorCode, number>> = {
 export const exitCodeOfError = (code: ErrorCode): number => byError[code] ?? exitCodes.failed
 
 /** Writes an error to stderr, and with `json` to stdout too. Returns the exit code. */
-export function tellError(thrown: unknown, json = false): number {
+export function reportError(thrown: unknown, json = false): number {
   const error = ofMachine(thrown) ?? thrown
   if (json) process.stdout.write(errorLine(error))
   if (!(error instanceof ErrandError)) {
@@ -83,6 +83,6 @@ const folderGone = () =>
 
 /** Formats an error as a line of `--json`, in the shape that the API uses. */
 export function errorLine(error: unknown): string {
-  const told = error instanceof ErrandError ? error : new ErrandError('internal', messageOf(error))
-  return `${jsonText({ type: 'error', ...told.toBody() })}\n`
+  const known = error instanceof ErrandError ? error : new ErrandError('internal', messageOf(error))
+  return `${jsonText({ type: 'error', ...known.toBody() })}\n`
 }

@@ -3,7 +3,7 @@ import { parseDuration } from '../platform/time.ts'
 import { UsageError } from './command.ts'
 
 /** Returns the name that an option gives a runner, group or label. Throws a UsageError that says what is wrong. */
-export function givenName(option: string, name: string): string {
+export function checkedName(option: string, name: string): string {
   const fault = nameFault(name, MAX_NAME)
   if (fault !== undefined)
     throw new UsageError(
@@ -16,19 +16,19 @@ export function givenName(option: string, name: string): string {
 /** Returns the value of an option that takes one of a few values. Throws a UsageError that names them. */
 export function oneOf<T extends string>(
   option: string,
-  given: string | undefined,
+  text: string | undefined,
   values: readonly T[],
 ): T | undefined {
-  if (given === undefined) return undefined
-  const value = values.find((each) => each === given)
-  if (value === undefined) throw new UsageError(`${option} is "${given}"`, `use one of ${values.join(', ')}`)
+  if (text === undefined) return undefined
+  const value = values.find((each) => each === text)
+  if (value === undefined) throw new UsageError(`${option} is "${text}"`, `use one of ${values.join(', ')}`)
   return value
 }
 
 /** Parses the values of a repeated option, each `K=V`, split at the first `=`. Throws a UsageError. */
-export function keyValues(option: string, given: readonly string[] = []): Record<string, string> {
+export function keyValues(option: string, pairs: readonly string[] = []): Record<string, string> {
   const values: Record<string, string> = {}
-  for (const text of given) {
+  for (const text of pairs) {
     const at = text.indexOf('=')
     if (at < 1) throw new UsageError(`${option} is "${text}"`, 'write it as NAME=value')
     const name = text.slice(0, at)
@@ -40,8 +40,8 @@ export function keyValues(option: string, given: readonly string[] = []): Record
 }
 
 /** Works like `keyValues`, and requires each name to be valid for a variable. Throws a UsageError. */
-export function variableValues(option: string, given: readonly string[] = []): Record<string, string> {
-  const values = keyValues(option, given)
+export function variableValues(option: string, pairs: readonly string[] = []): Record<string, string> {
+  const values = keyValues(option, pairs)
   const wrong = Object.keys(values).find((name) => !VarName.safeParse(name).success)
   if (wrong !== undefined) throw new UsageError(`${option} names "${wrong}"`, VAR_NAME_RULE)
   return values

@@ -60,8 +60,8 @@ export const showOptions = {
 } as const
 
 /** Reads `--color`. Throws a UsageError. */
-export const colorChoice = (given: string | undefined): ColorChoice | undefined =>
-  oneOf('--color', given, colorChoices)
+export const colorChoice = (text: string | undefined): ColorChoice | undefined =>
+  oneOf('--color', text, colorChoices)
 
 /** Options that the three ways to run a file share. */
 export const runOptions = {
@@ -85,9 +85,9 @@ export const runOptions = {
 } as const
 
 /** Throws a usage error if `--approve` names no step, of the workflow or its sub-workflows, that asks for approval. */
-export function checkApproved(given: readonly string[], workflow: Pick<Workflow, 'steps' | 'finally'>): void {
+export function checkApproved(names: readonly string[], workflow: Pick<Workflow, 'steps' | 'finally'>): void {
   const asking = askingSteps(workflow)
-  const wrong = given.find((name) => !asking.includes(name))
+  const wrong = names.find((name) => !asking.includes(name))
   if (wrong === undefined) return
   throw new UsageError(
     `--approve names "${wrong}", but no step of that name asks for approval`,

@@ -9,9 +9,9 @@ import { UsageError } from './command.ts'
  * Returns the values of `--secret`: `NAME`, `NAME=@FILE` or `NAME=value`. `NAME` is taken out of the environment, so
  * that steps do not see it there. Warns on stderr about a value that is too short to be masked.
  */
-export function secretValues(given: readonly string[] = []): Record<string, string> {
+export function secretValues(names: readonly string[] = []): Record<string, string> {
   const values: Record<string, string> = {}
-  for (const text of given) {
+  for (const text of names) {
     const { name, value } = secretArgument(text)
     const found = value ?? process.env[name]
     if (found === undefined)
@@ -26,8 +26,8 @@ export function secretValues(given: readonly string[] = []): Record<string, stri
 }
 
 /** Returns the names of `--secret`. With `hub` they name secrets of the hub, and a value is refused. */
-export function secretNames(given: readonly string[] | undefined, hub = false): string[] | undefined {
-  return given?.map((text) => {
+export function secretNames(values: readonly string[] | undefined, hub = false): string[] | undefined {
+  return values?.map((text) => {
     const { name, value } = secretArgument(text)
     if (hub && value !== undefined)
       throw new UsageError(

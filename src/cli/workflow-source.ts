@@ -24,12 +24,12 @@ export const fileOption = {
 } as const
 
 export function fileArgument(option: string | undefined, args: readonly string[]): string {
-  const given = option ?? args[0]
+  const file = option ?? args[0]
   if (option !== undefined && args.length > 0)
     throw new UsageError(`both --file and "${args[0]}" name a workflow file`, 'name only one')
-  if (given === undefined)
+  if (file === undefined)
     throw new UsageError('no workflow file given', 'name one, or write - for standard input')
-  return given
+  return file
 }
 
 /** Reads a workflow from a file, or from standard input for `-`. Throws `bad_request`. */
@@ -98,8 +98,8 @@ function readIfThere(file: string): string | undefined {
   }
 }
 
-/** Prints the problems of an `invalid_workflow` as `tellError` prints an error. Returns false for any other error. */
-export function tellProblems(error: unknown, source: WorkflowSource, json = false): boolean {
+/** Prints the problems of an `invalid_workflow` as `reportError` prints an error. Returns false for any other error. */
+export function reportProblems(error: unknown, source: WorkflowSource, json = false): boolean {
   if (!(error instanceof ErrandError) || error.code !== 'invalid_workflow') return false
   const { problems } = error.details as { problems?: Problem[] }
   if (problems === undefined) return false

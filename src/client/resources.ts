@@ -56,7 +56,7 @@ import type {
   RunOutline,
   StepOverview,
 } from '../contract/runs/run-parts.ts'
-import type { ListSecrets, PutSecret, SecretAddress, SecretKept, SecretList } from '../contract/secrets.ts'
+import type { ListSecrets, PutSecret, SecretAddress, StoredSecret, SecretList } from '../contract/secrets.ts'
 import type {
   ApproveTaskInput,
   CancelTaskInput,
@@ -164,7 +164,7 @@ export class SecretsClient {
   }
 
   /** Stores a secret, or replaces it. Without a repository or workflow it is for all runs. */
-  set(name: string, secret: PutSecret): Promise<SecretKept> {
+  set(name: string, secret: PutSecret): Promise<StoredSecret> {
     return this.#http.json('PUT /api/secrets/:name', { params: { name }, body: secret })
   }
 

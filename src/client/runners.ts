@@ -59,8 +59,8 @@ export class RunnersClient {
   }
 
   /** Creates a token with which one machine becomes a runner. */
-  createEnrollment(given: CreateEnrollmentInput = {}): Promise<EnrollmentCreated> {
-    return this.#http.json('POST /api/runners/enrollments', { body: given })
+  createEnrollment(input: CreateEnrollmentInput = {}): Promise<EnrollmentCreated> {
+    return this.#http.json('POST /api/runners/enrollments', { body: input })
   }
 
   /** Exchanges such a token for the runner's own; needs no other. */

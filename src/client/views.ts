@@ -1,12 +1,12 @@
 import type {
   CreateViewInput,
   Failures,
-  KeptView,
+  SavedView,
   MarkSeen,
   PatchView,
   SeenFailures,
   ViewList,
-} from '../contract/runs/kept-views.ts'
+} from '../contract/runs/saved-views.ts'
 import type { HubHttp } from './http.ts'
 
 /** Manages saved filters of the list of runs, and the failures that the caller has not looked at. */
@@ -23,11 +23,11 @@ export class ViewsClient {
   }
 
   /** Saves a view. Saving an identical one again returns the existing one. Throws `conflict` when the name is taken. */
-  save(view: CreateViewInput): Promise<KeptView> {
+  save(view: CreateViewInput): Promise<SavedView> {
     return this.#http.json('POST /api/views', { body: view })
   }
 
-  change(id: string, change: PatchView): Promise<KeptView> {
+  change(id: string, change: PatchView): Promise<SavedView> {
     return this.#http.json('PATCH /api/views/:id', { params: { id }, body: change })
   }
 

@@ -24,11 +24,11 @@ async function storeOf(t: TestContext, ...answers: Answer[]) {
   return { requests, url, client: new ArtifactStoreClient({ url, token: 'a-token', retryMs: 1 }) }
 }
 
-const says =
+const answering =
   (status: number, body: string, headers = {}): Answer =>
   (_request, response) =>
     void response.writeHead(status, headers).end(body)
-const stored = says(201, '{"uri": "store://1", "more": 1}')
+const stored = answering(201, '{"uri": "store://1", "more": 1}')
 const artifact = {
   ...{ name: 'change.diff', type: 'diff', content: { bytes: 'a change' } },
   metadata: { task_id: '12' },
@@ -46,7 +46,7 @@ test('an artifact is sent as a form, and its URI is what the store says', async 
 
 test('a store that fails is asked again, whole, a few times; one that refuses is not', async (t) => {
   const broken: Answer = (request) => void request.socket.destroy()
-  const patient = await storeOf(t, says(500, ''), says(429, '', { 'retry-after': '0' }), broken, stored)
+  const patient = await storeOf(t, answering(500, ''), answering(429, '', { 'retry-after': '0' }), broken, stored)
   assert.deepEqual(await patient.client.put(artifact), { uri: 'store://1' })
   for (const { form } of patient.requests) assert.equal(await (form.get('file') as File).text(), 'a change')
 
@@ -54,7 +54,7 @@ test('a store that fails is asked again, whole, a few times; one that refuses is
   await assert.rejects(away.client.put(artifact), { code: 'unavailable', message: new RegExp(away.url) })
   assert.equal(away.requests.length, 4)
   for (const status of [401, 404, 302]) {
-    const refuses = await storeOf(t, says(status, 'x', { location: away.url }))
+    const refuses = await storeOf(t, answering(status, 'x', { location: away.url }))
     await assert.rejects(refuses.client.put(artifact), {
       code: 'service_answer',
       message: new RegExp(`${refuses.url}/artifacts answered HTTP ${status}`),
@@ -71,8 +71,8 @@ test('garbage, endless answers and a missing field name the service, its URL and
     more()
   }
   for (const [answer, words] of [
-    [says(200, '<html>'), 'with invalid JSON'],
-    [says(200, '{"url": "x"}'), 'without the field "uri"'],
+    [answering(200, '<html>'), 'with invalid JSON'],
+    [answering(200, '{"url": "x"}'), 'without the field "uri"'],
     [endless, 'with more than 1048576 bytes'],
   ] as const) {
     const { client, url } = await storeOf(t, answer)

@@ -81,15 +81,15 @@ export class ServiceCaller {
   }: ServiceRequest<T>): Promise<{ value: T } | { again: boolean; waitMs?: number; error: ErrandError }> {
     const { url, token, fetch } = this.#options
     const address = `${url}/${path}`
-    const given = await body()
+    const text = await body()
     const late = AbortSignal.timeout(timeoutMs)
     try {
       const response = await fetch(address, {
         method: 'POST',
-        body: given instanceof FormData ? given : JSON.stringify(given),
+        body: text instanceof FormData ? text : JSON.stringify(text),
         headers: {
           accept: 'application/json',
-          ...(given instanceof FormData ? {} : { 'content-type': 'application/json' }),
+          ...(text instanceof FormData ? {} : { 'content-type': 'application/json' }),
           ...headers,
           ...(token !== undefined && { authorization: `Bearer ${token}` }),
         },

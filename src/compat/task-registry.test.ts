@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import test, { type TestContext } from 'node:test'
 import { TaskRegistryClient } from './task-registry.ts'
 
-interface Asked {
+interface ReceivedRequest {
   method: string
   url: string
   authorization?: string
@@ -16,12 +16,12 @@ interface Asked {
  * `never` sends no answer.
  */
 async function registry(t: TestContext, statuses: (number | 'reset' | 'never')[]) {
-  const asked: Asked[] = []
+  const requests: ReceivedRequest[] = []
   const server = createServer(async (request, response) => {
     let text = ''
     for await (const bytes of request) text += bytes
     const { method = '', url = '', headers } = request
-    asked.push({ method, url, authorization: headers.authorization, body: JSON.parse(text) })
+    requests.push({ method, url, authorization: headers.authorization, body: JSON.parse(text) })
     const status = statuses.shift() ?? 200
     if (status === 'reset') request.socket.destroy()
     else if (status !== 'never')
@@ -34,7 +34,7 @@ async function registry(t: TestContext, statuses: (number | 'reset' | 'never')[]
   })
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/base/`
   return {
-    asked,
+    asked: requests,
     client: (more = {}) => new TaskRegistryClient({ url, token: 'secret', retryMs: 1, ...more }),
   }
 }

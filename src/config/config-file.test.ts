@@ -97,16 +97,16 @@ test('a runner group has the minimum box that the file says, now and after each 
   assert.deepEqual(config.boxOf('shared'), { isolation: 'sandbox', network: { allow: ['a.example'] } })
   assert.deepEqual(config.boxOf('own'), {})
   assert.equal(config.boxOf('default'), undefined)
-  let told = 0
-  config.onChanged(() => told++)
+  let reports = 0
+  config.onChanged(() => reports++)
   writeFileSync(file, 'groups: {shared: {network: models}}\n')
-  await until(() => told === 1)
+  await until(() => reports === 1)
   assert.deepEqual(config.boxOf('shared'), { network: 'models' })
   // An invalid file changes nothing: a mistake must not open a group.
   writeFileSync(file, 'groups: {shared: {isolaton: sandbox}}\n')
   config.reload()
   assert.deepEqual(config.boxOf('shared'), { network: 'models' })
-  assert.equal(told, 1)
+  assert.equal(reports, 1)
 })
 
 test('an invalid setting in a group is a mistake, including an unknown key', () => {

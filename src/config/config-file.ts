@@ -18,7 +18,7 @@ import type { Playbook } from '../contract/tasks/playbook.ts'
 import { IssueDefaults } from '../contract/tasks/task-api.ts'
 import { parseYaml } from '../engine/workflow-file/parse.ts'
 import { formatProblem, type Problem, Report, sortProblems } from '../engine/workflow-file/problems.ts'
-import { findingsOf, safeParse, unknownKey } from '../engine/workflow-file/sentences.ts'
+import { findingsOf, safeParse, unknownKey } from '../engine/workflow-file/issue-messages.ts'
 import { checkPlaybooks } from '../playbooks/parse.ts'
 import { type Env, setting } from './read-setting.ts'
 import { isTaskConfig, readTaskConfig, TASK_GROUP } from './task-config.ts'
@@ -130,7 +130,7 @@ export function parseConfig(text: string, file: string): HubConfig {
   const {
     repos,
     groups: boxed,
-    forges: given,
+    forges: configured,
   } = report.failed ? {} : ((value ?? {}) as z.infer<typeof Config>)
   const boxes = new Map(
     Object.entries(boxed ?? {}).map(([name, { isolation, network }]) => [
@@ -161,7 +161,7 @@ export function parseConfig(text: string, file: string): HubConfig {
     if (group !== undefined) groups.set(name, group)
   }
   const forges = new Map<string, ConfiguredForge>()
-  for (const [index, forge] of (given ?? []).map((each) => ConfiguredForge.parse(each)).entries()) {
+  for (const [index, forge] of (configured ?? []).map((each) => ConfiguredForge.parse(each)).entries()) {
     if (forges.has(forge.host))
       report.add(['forges', index, 'host'], `the forge "${forge.host}" appears twice`)
     if (forge.token !== undefined && forge.app !== undefined)
@@ -218,8 +218,8 @@ const kindsThatTake = (key: keyof DriverSettings): string[] =>
  */
 function poolsOf(groups: Readonly<Record<string, Group>>, report: Report): Pool[] {
   const pools: Pool[] = []
-  for (const [name, { isolation: _, network: __, provisioner, ...given }] of Object.entries(groups)) {
-    const [first] = Object.keys(given)
+  for (const [name, { isolation: _, network: __, provisioner, ...group }] of Object.entries(groups)) {
+    const [first] = Object.keys(group)
     if (provisioner === undefined) {
       if (first !== undefined)
         report.say(['groups', name, first], 'needs a provisioner', {
@@ -228,7 +228,7 @@ function poolsOf(groups: Readonly<Record<string, Group>>, report: Report): Pool[
         })
       continue
     }
-    const settings = driverSettings(given)
+    const settings = driverSettings(group)
     const { needs, takes } = settingsOfKinds[provisioner]
     for (const key of needs)
       if (settings[key] === undefined)
@@ -242,7 +242,7 @@ function poolsOf(groups: Readonly<Record<string, Group>>, report: Report): Pool[
           at: 'key',
           hint: `remove it; it is for ${kindsThatTake(key).join(' and ')}`,
         })
-    const pool = wholePool(name, { ...given, provisioner })
+    const pool = wholePool(name, { ...group, provisioner })
     const { max, spare } = pool
     if (spare > max)
       report.say(['groups', name, 'spare'], 'is greater than max', {
@@ -255,13 +255,13 @@ function poolsOf(groups: Readonly<Record<string, Group>>, report: Report): Pool[
 }
 
 /** Adds the defaults to a group's settings. */
-function wholePool(group: string, given: Omit<Group, 'provisioner'> & Pick<Pool, 'provisioner'>): Pool {
-  const { max = 10, spare = 0, idle_seconds = 60, start_seconds = 300, paused = false, labels = {} } = given
+function wholePool(group: string, settings: Omit<Group, 'provisioner'> & Pick<Pool, 'provisioner'>): Pool {
+  const { max = 10, spare = 0, idle_seconds = 60, start_seconds = 300, paused = false, labels = {} } = settings
   return {
     group,
-    ...{ provisioner: given.provisioner, max, spare, idle_seconds, start_seconds, paused, labels },
-    ...{ slots: given.slots, hub_url: given.hub_url, spare_tenant: given.spare_tenant },
-    ...driverSettings(given),
+    ...{ provisioner: settings.provisioner, max, spare, idle_seconds, start_seconds, paused, labels },
+    ...{ slots: settings.slots, hub_url: settings.hub_url, spare_tenant: settings.spare_tenant },
+    ...driverSettings(settings),
   }
 }
 
@@ -413,8 +413,8 @@ function textOf(file: string): string {
 }
 
 /** Returns the path of the hub's configuration: `--config`, ERRAND_CONFIG, or the first existing default. */
-export function configPath(given: string | undefined, data: string, env: Env): string | undefined {
-  const named = given ?? setting(env, 'ERRAND_CONFIG')
+export function configPath(option: string | undefined, data: string, env: Env): string | undefined {
+  const named = option ?? setting(env, 'ERRAND_CONFIG')
   if (named !== undefined) return resolve(named)
   const names = ['errand.yaml', 'ados.yaml']
   return [...names, ...names.map((name) => join(data, name))].map((path) => resolve(path)).find(existsSync)

@@ -6,7 +6,7 @@ import {
   allowedHosts,
   botEnvironment,
   clientEnvironment,
-  givenTokens,
+  configuredTokens,
   leaseOf,
   outputLimits,
   runnerEnvironment,
@@ -102,7 +102,7 @@ test('refuses an invalid value under the name that was used', () => {
 })
 
 test('refuses a misleading name under the variable that was used, with the character', () => {
-  for (const [name, value, says] of [
+  for (const [name, value, expected] of [
     ['WORKER_ID', 'a\nb', 'U+000A at position 2'],
     ['ADOS_GROUP', 'gpu ', 'ends with a blank'],
     ['ERRAND_HOSTNAME', '\x1b[2J', 'U+001B at position 1'],
@@ -111,7 +111,7 @@ test('refuses a misleading name under the variable that was used, with the chara
     assert.throws(
       () => runnerEnvironment({ [name]: value }),
       ({ code, message, hint }: ErrandError) =>
-        code === 'invalid_argument' && message.includes(name) && message.includes(says) && hint !== undefined,
+        code === 'invalid_argument' && message.includes(name) && message.includes(expected) && hint !== undefined,
       name,
     )
 })
@@ -137,10 +137,10 @@ test('reads the quota of bots under both names, and checks it', () => {
 
 test("reads the operator's own tokens under both names; refuses a short one without showing it", () => {
   const [client, runner] = ['a client token of 16', 'x'.repeat(16)].map((text) => text.replaceAll(' ', '-'))
-  assert.deepEqual(givenTokens({ CLIENT_TOKEN: client, GLOBAL_WORKER_TOKEN: runner }), { client, runner })
-  assert.deepEqual(givenTokens({}), { client: undefined, runner: undefined })
+  assert.deepEqual(configuredTokens({ CLIENT_TOKEN: client, GLOBAL_WORKER_TOKEN: runner }), { client, runner })
+  assert.deepEqual(configuredTokens({}), { client: undefined, runner: undefined })
   assert.throws(
-    () => givenTokens({ CLIENT_TOKEN: 'short' }),
+    () => configuredTokens({ CLIENT_TOKEN: 'short' }),
     ({ message }: Error) => message.startsWith('CLIENT_TOKEN is not') && !message.includes('short'),
   )
 })
@@ -156,8 +156,8 @@ test('reads names of the hub one by one; refuses an invalid name', () => {
 
 test('trusted proxies are addresses and ranges; anything else is refused at the start', () => {
   assert.deepEqual(trustedProxies({}), [])
-  const given = { ERRAND_TRUSTED_PROXIES: ' 127.0.0.1, 10.0.0.0/8,fd00::/8,' }
-  assert.deepEqual(trustedProxies(given), ['127.0.0.1', '10.0.0.0/8', 'fd00::/8'])
+  const env = { ERRAND_TRUSTED_PROXIES: ' 127.0.0.1, 10.0.0.0/8,fd00::/8,' }
+  assert.deepEqual(trustedProxies(env), ['127.0.0.1', '10.0.0.0/8', 'fd00::/8'])
   for (const wrong of ['proxy.example', '10.0.0.0/33', '10.0.0.1:80', '*'])
     assert.throws(() => trustedProxies({ ERRAND_TRUSTED_PROXIES: `127.0.0.1,${wrong}` }), {
       code: 'bad_request',

@@ -56,7 +56,7 @@ export function taskEnvironment(env: Env): {
 }
 
 /** Returns the tokens that the operator has chosen: a user's, and one for all runners. Throws `invalid_argument`. */
-export const givenTokens = (env: Env): { client?: string; runner?: string } => ({
+export const configuredTokens = (env: Env): { client?: string; runner?: string } => ({
   client: setting(env, 'ERRAND_CLIENT_TOKEN'),
   runner: setting(env, 'ERRAND_WORKER_TOKEN'),
 })
@@ -106,11 +106,11 @@ export const artifactLimits = (env: Env): { perRunBytes?: number; perUserBytes?:
  * Returns for how long ended runs are stored, from `--retention` or ERRAND_RETENTION. Undefined: for ever. Throws
  * `bad_request`.
  */
-export const retentionMs = (given: string | undefined, env: Env): number | undefined =>
+export const retentionMs = (option: string | undefined, env: Env): number | undefined =>
   limited(
-    given === undefined
+    option === undefined
       ? setting(env, 'ERRAND_RETENTION')
-      : readSetting('ERRAND_RETENTION', { name: '--retention', value: given }),
+      : readSetting('ERRAND_RETENTION', { name: '--retention', value: option }),
   )
 
 /** The times after which a silent link is dropped, and after which an absent runner's attempts are lost. */
@@ -120,9 +120,9 @@ export interface Lease {
 }
 
 /** Reads `--heartbeat` and `--lost-after`, or ERRAND_HEARTBEAT and ERRAND_LOST_AFTER. Throws `bad_request`. */
-export function leaseOf(given: { heartbeat?: string; 'lost-after'?: string }, env: Env): Lease {
-  const read = (option: keyof typeof given, key: 'ERRAND_HEARTBEAT' | 'ERRAND_LOST_AFTER'): number => {
-    const value = given[option]
+export function leaseOf(options: { heartbeat?: string; 'lost-after'?: string }, env: Env): Lease {
+  const read = (option: keyof typeof options, key: 'ERRAND_HEARTBEAT' | 'ERRAND_LOST_AFTER'): number => {
+    const value = options[option]
     return value === undefined ? setting(env, key) : readSetting(key, { name: `--${option}`, value })
   }
   return {
@@ -185,7 +185,7 @@ export function runnerEnvironment(env: Env): RunnerEnvironment {
  * Returns the environment of provisioned runners, and of provisioner programs: the hub's, without its tokens and keys.
  */
 export function provisionedEnvironment(env: Env, data: string): Record<string, string | undefined> {
-  const kept: Record<string, string | undefined> = { ...env, ERRAND_DATA: data }
+  const resolved: Record<string, string | undefined> = { ...env, ERRAND_DATA: data }
   const closed: readonly SettingKey[] = [
     ...(['ERRAND_SECRETS_KEY', 'ERRAND_TOKEN', 'ERRAND_TOKEN of runner', 'ERRAND_CLIENT_TOKEN'] as const),
     ...([
@@ -195,8 +195,8 @@ export function provisionedEnvironment(env: Env, data: string): Record<string, s
       'ERRAND_TASK_REGISTRY_TOKEN',
     ] as const),
   ]
-  for (const key of closed) for (const name of namesOf(key)) kept[name] = undefined
-  return kept
+  for (const key of closed) for (const name of namesOf(key)) resolved[name] = undefined
+  return resolved
 }
 
 /** Returns the external services that a runner uses. */

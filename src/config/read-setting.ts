@@ -9,7 +9,7 @@ import { namesOf, type SettingKey, settings } from './settings.ts'
 export type Env = Readonly<Record<string, string | undefined>>
 
 /** A value and its source: the name of a variable, of an old variable or of an option. */
-export interface Found {
+export interface SettingValue {
   name: string
   value: string
 }
@@ -58,7 +58,7 @@ const readers = {
     const path = value.replace(/\/+$/, '')
     return /^(\/[A-Za-z0-9._~-]+)*$/.test(path) && !/\/\.\.?(\/|$)/.test(path) ? path : undefined
   },
-} satisfies Record<Setting['type'], (found: Found, setting: Setting) => unknown>
+} satisfies Record<Setting['type'], (found: SettingValue, setting: Setting) => unknown>
 
 function listed(value: string): string[] {
   return value
@@ -75,7 +75,7 @@ type Read<K extends SettingKey> =
 type Default<K extends SettingKey> = Row<K> extends { default: string } ? never : undefined
 
 /** Finds the variable's value: its own name comes before its old ones, and an empty value counts as not set. */
-export function findSetting(env: Env, key: SettingKey): Found | undefined {
+export function findSetting(env: Env, key: SettingKey): SettingValue | undefined {
   for (const name of namesOf(key)) {
     const value = env[name]
     if (value !== undefined && value !== '') return { name, value }
@@ -100,7 +100,7 @@ export function setting<K extends SettingKey>(env: Env, key: K): Read<K> | Defau
 }
 
 /** Parses a value of the setting from another source, such as an option, which an error then names. */
-export function readSetting<K extends SettingKey>(key: K, found: Found): Read<K> {
+export function readSetting<K extends SettingKey>(key: K, found: SettingValue): Read<K> {
   const row = settings[key] as Setting
   const lower = key === 'ERRAND_LOG_LEVEL' ? { ...found, value: found.value.toLowerCase() } : found
   const value = readers[row.type](lower, row)
@@ -108,17 +108,17 @@ export function readSetting<K extends SettingKey>(key: K, found: Found): Read<K>
   return value as Read<K>
 }
 
-function refusal({ hint, choices, refused }: Setting, { name, value }: Found): ErrandError {
-  const says = { hint: hint ?? `Use one of: ${choices!.join(', ')}.` }
+function refusal({ hint, choices, refused }: Setting, { name, value }: SettingValue): ErrandError {
+  const options = { hint: hint ?? `Use one of: ${choices!.join(', ')}.` }
   if (refused === 'usage')
-    return new ErrandError('bad_request', `${name} is "${value}", which is not valid`, says)
+    return new ErrandError('bad_request', `${name} is "${value}", which is not valid`, options)
   if (refused === 'unusable')
     return new ErrandError(
       'invalid_argument',
       `${name} is ${JSON.stringify(value)}, which is not valid.`,
-      says,
+      options,
     )
-  return new ErrandError('invalid_argument', `${name} is "${value}", which is not valid.`, says)
+  return new ErrandError('invalid_argument', `${name} is "${value}", which is not valid.`, options)
 }
 
 function within(
@@ -132,7 +132,7 @@ function within(
 
 const scaled = (number: number | undefined, by: number): number | undefined => number && number * by
 
-function checkedName({ name, value }: Found): string {
+function checkedName({ name, value }: SettingValue): string {
   const fault = nameFault(value, MAX_NAME)
   if (fault === undefined) return value
   throw new ErrandError('invalid_argument', `${name} is not a valid name: ${fault}.`, {
@@ -141,7 +141,7 @@ function checkedName({ name, value }: Found): string {
 }
 
 /** An error does not show an invalid token. */
-function checkedToken({ name, value }: Found): string {
+function checkedToken({ name, value }: SettingValue): string {
   if (/^[\x21-\x7e]{16,512}$/.test(value)) return value
   throw new ErrandError('invalid_argument', `${name} is not a valid token.`, {
     hint: 'A token has 16 to 512 characters and no blanks. Generate one with: openssl rand -hex 32',

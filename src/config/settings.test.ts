@@ -110,9 +110,9 @@ test('the docs have every setting, with its old names; the page about runners sa
   const [, section = ''] = /\n## Environment\n([\s\S]*?)\n## /.exec(
     readFileSync(join(root, 'docs/runners.md'), 'utf8'),
   )!
-  const told = [...section.matchAll(/^\| `((?:ERRAND_|WORKSPACE_)\w+)` \| ([^|]*)\|/gm)]
-  assert.equal(told.length, 13)
-  for (const [, name, old = ''] of told) {
+  const listed = [...section.matchAll(/^\| `((?:ERRAND_|WORKSPACE_)\w+)` \| ([^|]*)\|/gm)]
+  assert.equal(listed.length, 13)
+  for (const [, name, old = ''] of listed) {
     const key = name === 'ERRAND_TOKEN' ? 'ERRAND_TOKEN of runner' : (name as keyof typeof settings)
     assert.deepEqual(old.match(/\w+/g) ?? [], namesOf(key).slice(1), name)
   }

@@ -38,13 +38,13 @@ test('the samples for containers and pods say how task runners are provisioned, 
   })
   const [group] = parseConfig(sample('kubernetes.yaml'), 'kubernetes.yaml').pools
   assert.deepEqual([group?.namespace, group?.secrets], [pods?.namespace, pods?.secrets])
-  const { pools, warnings: told } = parseConfig(sample('docker.yaml'), 'docker.yaml')
+  const { pools, warnings: reported } = parseConfig(sample('docker.yaml'), 'docker.yaml')
   const [{ group: name, provisioner, image, volumes } = {}] = pools as Partial<Pool>[]
   assert.deepEqual(
     [name, provisioner, image, volumes, pools.length],
     [TASK_GROUP, 'docker', 'errand', docker?.volumes, 1],
   )
-  assert.deepEqual(told, [])
+  assert.deepEqual(reported, [])
   assert.deepEqual(parseConfig(sample('local.yaml'), 'local.yaml').pools, [])
 })
 
@@ -101,13 +101,13 @@ test('the environment takes precedence over the file, including its old names', 
 
 test("a task takes precedence over the configuration, and a task's defaults do not hide the configuration", () => {
   const config = readTaskConfig('llm: {model: a, max_tokens: 5}\nmax_memory_mb: 100\n', 'c.yaml')
-  const given = withTaskConfig(
+  const parsed = withTaskConfig(
     { title: 'x', llm: { model: 'b' }, limits: { processes: 7 }, timeout_seconds: 5 },
     config,
   )
-  assert.deepEqual(given.llm, { model: 'b', max_tokens: 5 })
-  assert.deepEqual(given.limits, { memory: '100MB', processes: 7 })
-  assert.equal(given.timeout_seconds, 5)
+  assert.deepEqual(parsed.llm, { model: 'b', max_tokens: 5 })
+  assert.deepEqual(parsed.limits, { memory: '100MB', processes: 7 })
+  assert.equal(parsed.timeout_seconds, 5)
   assert.equal(Task.parse(withTaskConfig({ title: 'x' }, readTaskConfig('', 'c.yaml'))).timeout_seconds, 1800)
 })
 

@@ -4,7 +4,7 @@ import { DriverShape, type Pool } from '../contract/fleet/provisioning.ts'
 import type { TaskInput } from '../contract/tasks/task.ts'
 import { parseYaml } from '../engine/workflow-file/parse.ts'
 import { type Problem, Report, sortProblems } from '../engine/workflow-file/problems.ts'
-import { findingsOf, safeParse } from '../engine/workflow-file/sentences.ts'
+import { findingsOf, safeParse } from '../engine/workflow-file/issue-messages.ts'
 import { type Env, findSetting, setting } from './read-setting.ts'
 
 const url = z.url({ protocol: /^https?$/, error: 'must be a URL that begins with http:// or https://' })
@@ -109,17 +109,17 @@ export function readTaskConfig(text: string, file: string, env: Env = {}): TaskC
   return { ...configOf(parsed.data, file, env), ...(pool && { pool }) }
 }
 
-type Given = z.infer<typeof TaskConfigFile>
+type TaskConfigValues = z.infer<typeof TaskConfigFile>
 
 /**
  * Returns how the runners of tasks are provisioned; undefined: they exist already. Reports what is missing or does not
  * fit.
  */
-function poolOf(given: Given, report: Report): TaskPool | undefined {
-  const { execution_mode: mode, docker_volumes, k8s_namespace, k8s_secrets } = given
+function poolOf(values: TaskConfigValues, report: Report): TaskPool | undefined {
+  const { execution_mode: mode, docker_volumes, k8s_namespace, k8s_secrets } = values
   if (mode === 'local-process') return undefined
   const key = mode === 'docker' ? 'docker_image' : 'k8s_image'
-  const image = given[key]
+  const image = values[key]
   if (image === undefined)
     report.add(['execution_mode'], `execution_mode: ${mode} needs the image of its runners`, {
       at: 'key',
@@ -150,26 +150,26 @@ function poolOf(given: Given, report: Report): TaskPool | undefined {
 }
 
 /** Returns each volume in the syntax of Docker's command line; `at` is its key if the volumes are not a list. */
-function volumesOf(given: NonNullable<Given['docker_volumes']>): { text: string; at?: string }[] {
-  if (Array.isArray(given)) return given.map((text) => ({ text }))
-  return Object.entries(given).map(([at, to]) => {
+function volumesOf(values: NonNullable<TaskConfigValues['docker_volumes']>): { text: string; at?: string }[] {
+  if (Array.isArray(values)) return values.map((text) => ({ text }))
+  return Object.entries(values).map(([at, to]) => {
     const { bind, mode } = typeof to === 'string' ? { bind: to, mode: undefined } : to
     return { at, text: [at, bind, ...(mode === undefined ? [] : [mode])].join(':') }
   })
 }
 
-function configOf(given: Given, file: string, env: Env): TaskConfig {
-  const { llm, max_memory_mb, max_cpu_percent, llm_retry_count, structured_logging, log_level } = given
+function configOf(values: TaskConfigValues, file: string, env: Env): TaskConfig {
+  const { llm, max_memory_mb, max_cpu_percent, llm_retry_count, structured_logging, log_level } = values
   const warnings: string[] = []
-  if (!given.mask_secrets)
+  if (!values.mask_secrets)
     warnings.push(`${file}: mask_secrets: false is ignored. Secrets are masked in every log.`)
-  const used: readonly string[] = modes[given.execution_mode]
+  const used: readonly string[] = modes[values.execution_mode]
   const unused = Object.values(modes)
     .flat()
-    .filter((key) => given[key] !== undefined && !used.includes(key))
+    .filter((key) => values[key] !== undefined && !used.includes(key))
   if (unused.length > 0)
     warnings.push(
-      `${file}: ${unused.join(', ')} ${unused.length === 1 ? 'is' : 'are'} not used with execution_mode: ${given.execution_mode}.`,
+      `${file}: ${unused.join(', ')} ${unused.length === 1 ? 'is' : 'are'} not used with execution_mode: ${values.execution_mode}.`,
     )
   const limits = {
     ...(max_memory_mb !== undefined && { memory: `${max_memory_mb}MB` }),
@@ -178,22 +178,22 @@ function configOf(given: Given, file: string, env: Env): TaskConfig {
   return {
     task: withoutUnset({
       llm: { ...llm, ...(llm_retry_count !== undefined && { retry_count: llm_retry_count }) },
-      timeout_seconds: setting(env, 'ERRAND_TASK_TIMEOUT') ?? given.default_timeout_seconds,
-      git_retry_count: given.git_retry_count,
-      network_retry_count: given.network_retry_count,
+      timeout_seconds: setting(env, 'ERRAND_TASK_TIMEOUT') ?? values.default_timeout_seconds,
+      git_retry_count: values.git_retry_count,
+      network_retry_count: values.network_retry_count,
       limits: Object.keys(limits).length === 0 ? undefined : limits,
       // This is a maximum: a machine with fewer cores is fine.
       resources: max_cpu_percent === undefined ? undefined : { cpus: 0 },
-      git_token_env_var: given.git_token_env_var,
-      llm_api_key_env_var: given.llm_api_key_env_var,
+      git_token_env_var: values.git_token_env_var,
+      llm_api_key_env_var: values.llm_api_key_env_var,
     }),
     services: withoutUnset({
-      task_registry_url: service(env, 'ERRAND_TASK_REGISTRY_URL') ?? given.task_registry_url,
-      repo_pool_url: service(env, 'ERRAND_REPO_POOL_URL') ?? given.repo_pool_url,
-      artifact_store_url: service(env, 'ERRAND_ARTIFACT_STORE_URL') ?? given.artifact_store_url,
+      task_registry_url: service(env, 'ERRAND_TASK_REGISTRY_URL') ?? values.task_registry_url,
+      repo_pool_url: service(env, 'ERRAND_REPO_POOL_URL') ?? values.repo_pool_url,
+      artifact_store_url: service(env, 'ERRAND_ARTIFACT_STORE_URL') ?? values.artifact_store_url,
     }),
-    git_token_env_var: given.git_token_env_var ?? 'GIT_TOKEN',
-    llm_api_key_env_var: given.llm_api_key_env_var ?? 'OPENAI_API_KEY',
+    git_token_env_var: values.git_token_env_var ?? 'GIT_TOKEN',
+    llm_api_key_env_var: values.llm_api_key_env_var ?? 'OPENAI_API_KEY',
     log_level: findSetting(env, 'ERRAND_LOG_LEVEL') ? setting(env, 'ERRAND_LOG_LEVEL') : log_level,
     log_format: structured_logging === undefined ? undefined : structured_logging ? 'json' : 'text',
     warnings,

@@ -161,12 +161,12 @@ const {
   verify_list: _list,
   gives_up_with: _word,
   attachments: _stored,
-  ...asked
+  ...fields
 } = AgentRunArgs.shape
 
 /** A request to an agent: the arguments of `agent.run`, taken literally (a `${` in them is not a variable). */
 export const AgentRequest = z.strictObject({
-  ...asked,
+  ...fields,
   attachments: AttachmentIds,
   env: z.record(VarName, Scalar).optional().describe('Variables for the agent, such as the key of its model'),
   secrets: z.optional(StepSecrets).describe('Secrets for the agent, by variable of its environment'),

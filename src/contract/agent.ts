@@ -216,7 +216,7 @@ export const AttemptInput = z.discriminatedUnion('type', [
 export type AttemptInput = z.infer<typeof AttemptInput>
 
 /** An input as a person or program gives it; without an id it gets one. */
-export type GivenInput = AttemptInput extends infer I
+export type NewInput = AttemptInput extends infer I
   ? I extends AttemptInput
     ? Omit<I, 'input_id' | 'who'> & { input_id?: string }
     : never

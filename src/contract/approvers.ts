@@ -25,7 +25,7 @@ export const Approvers = z.strictObject({
 export type Approvers = z.infer<typeof Approvers>
 
 /** The last answer to an approval. */
-export interface GivenAnswer {
+export interface RecordedAnswer {
   decision: 'approve' | 'reject'
   by?: string
   /** RFC 3339, UTC. */

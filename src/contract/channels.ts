@@ -13,7 +13,7 @@ export type ChannelKind = z.infer<typeof ChannelKind>
 export const ChannelTopic = z.enum(['needs_me', 'failures'])
 export type ChannelTopic = z.infer<typeof ChannelTopic>
 
-const tells = z
+const topics = z
   .array(ChannelTopic)
   .min(1)
   .max(2)
@@ -31,7 +31,7 @@ export const CreateChannel = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('webhook'),
     name,
-    tells,
+    tells: topics,
     url,
     secret: z
       .string()
@@ -43,14 +43,14 @@ export const CreateChannel = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('ntfy'),
     name,
-    tells,
+    tells: topics,
     url: url.describe('Address of the topic, such as https://ntfy.sh/TOPIC'),
     token: z.string().min(1).max(500).optional().describe('Needed if the topic asks for one'),
   }),
   z.strictObject({
     kind: z.literal('email'),
     name,
-    tells,
+    tells: topics,
     address: z.email('is not an e-mail address').max(254),
   }),
 ])

@@ -13,7 +13,7 @@ import {
   strictestAsk,
   strictestIsolation,
   strictestNetwork,
-  toldNetwork,
+  shownNetwork,
 } from './isolation.ts'
 
 const isolations = fc.option(fc.constantFrom(...Isolation.options), { nil: undefined })
@@ -25,7 +25,7 @@ const networks: fc.Arbitrary<Network | undefined> = fc.option(
   ),
   { nil: undefined },
 )
-const asks = fc.record({ isolation: isolations, network: networks })
+const requests = fc.record({ isolation: isolations, network: networks })
 
 /** Reports whether a network lets a host through; without a network every host is reachable. */
 function reaches(network: Network | undefined, host: string): boolean {
@@ -39,7 +39,7 @@ function reaches(network: Network | undefined, host: string): boolean {
 test('the stricter of any demands applies, in any order', () => {
   const rank = (isolation: Isolation | undefined) => Isolation.options.indexOf(isolation ?? 'none')
   fc.assert(
-    fc.property(asks, asks, asks, (a, b, c) => {
+    fc.property(requests, requests, requests, (a, b, c) => {
       const all = strictestAsk(strictestAsk(a, b), c)
       for (const one of [a, b, c]) {
         assert.ok(rank(all.isolation) >= rank(one.isolation))
@@ -79,7 +79,7 @@ test('lists of hosts are reduced to what both allow', () => {
 })
 
 test('only the operator opens private hosts', () => {
-  const asked: Network = { allow: ['db:5432@private', 'a.example'] }
+  const requested: Network = { allow: ['db:5432@private', 'a.example'] }
   const closed = { allow: ['db:5432', 'a.example'] }
   for (const operators of [
     undefined,
@@ -88,10 +88,10 @@ test('only the operator opens private hosts', () => {
     { allow: ['a.example'] },
     { allow: ['db:5432'] },
   ] as const)
-    assert.deepEqual(permitted(asked, operators as Network | undefined), closed)
-  assert.deepEqual(permitted(asked, { allow: ['db:5432@private'] }), asked)
+    assert.deepEqual(permitted(requested, operators as Network | undefined), closed)
+  assert.deepEqual(permitted(requested, { allow: ['db:5432@private'] }), requested)
   assert.equal(permitted('all', undefined), 'all')
-  assert.equal(permitted(undefined, asked), undefined)
+  assert.equal(permitted(undefined, requested), undefined)
 })
 
 test('reads hosts, networks and images in the usual notation, and nothing else', () => {
@@ -129,8 +129,8 @@ test('reads hosts, networks and images in the usual notation, and nothing else',
 
 test('a long list of hosts shows its first ones and the number of the others', () => {
   const allow = Array.from({ length: 500 }, (_, n) => `h${n}.example`)
-  assert.deepEqual(toldNetwork({ allow }), { allow: allow.slice(0, 20) })
+  assert.deepEqual(shownNetwork({ allow }), { allow: allow.slice(0, 20) })
   assert.ok(networkText({ allow }).endsWith(', h19.example and 480 more'))
   assert.equal(networkText({ allow: ['a', 'b'] }), 'a, b')
-  assert.equal(toldNetwork('models'), 'models')
+  assert.equal(shownNetwork('models'), 'models')
 })

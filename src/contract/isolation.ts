@@ -74,10 +74,10 @@ export function strictestAsk(a: BoxAsk, b: BoxAsk): BoxAsk {
 }
 
 /** Returns the requested network; private hosts stay only where the operator's own network names them. */
-export function permitted(asked: Network | undefined, operators: Network | undefined): Network | undefined {
-  if (asked === undefined || typeof asked === 'string') return asked
+export function permitted(requested: Network | undefined, operators: Network | undefined): Network | undefined {
+  if (requested === undefined || typeof requested === 'string') return requested
   const own = new AllowedHosts(typeof operators === 'object' ? operators.allow : [])
-  const allow = asked.allow.map((host) =>
+  const allow = requested.allow.map((host) =>
     partsOf(host).isPrivate && !own.covers(host) ? host.slice(0, -'@private'.length) : host,
   )
   return { allow: [...new Set(allow)] }
@@ -104,7 +104,7 @@ const MOST_NAMED = 20
 /**
  * Shortens a network for the reports of each attempt to its first hosts, since a step may have thousands of instances.
  */
-export const toldNetwork = (network: Network): Network =>
+export const shownNetwork = (network: Network): Network =>
   typeof network === 'string' ? network : { allow: network.allow.slice(0, MOST_NAMED) }
 
 /**
@@ -181,14 +181,14 @@ class AllowedHosts {
   }
 
   covers(host: string): boolean {
-    const asked = partsOf(host)
+    const parts = partsOf(host)
     const fits = (own: HostParts) =>
-      (own.port === asked.port || (own.port === undefined && (asked.port === 80 || asked.port === 443))) &&
-      (own.isPrivate || !asked.isPrivate)
-    const known = asked.wild ? this.#wild : this.#exact
-    if (known.get(asked.name)?.some(fits)) return true
-    for (let dot = asked.name.indexOf('.'); dot !== -1; dot = asked.name.indexOf('.', dot + 1))
-      if (this.#wild.get(asked.name.slice(dot + 1))?.some(fits)) return true
+      (own.port === parts.port || (own.port === undefined && (parts.port === 80 || parts.port === 443))) &&
+      (own.isPrivate || !parts.isPrivate)
+    const known = parts.wild ? this.#wild : this.#exact
+    if (known.get(parts.name)?.some(fits)) return true
+    for (let dot = parts.name.indexOf('.'); dot !== -1; dot = parts.name.indexOf('.', dot + 1))
+      if (this.#wild.get(parts.name.slice(dot + 1))?.some(fits)) return true
     return false
   }
 }

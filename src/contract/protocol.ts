@@ -37,14 +37,14 @@ const reportCount = z.number().int().min(0)
 /** Whether a machine can put attempts into one kind of box, and why not. */
 const Usable = z.object({ usable: z.boolean(), why: z.string().optional() })
 /** The boxes that a machine can provide; absent from a release without boxes. */
-export const GivenIsolation = z.object({
+export const OfferedIsolation = z.object({
   sandbox: Usable,
   container: Usable,
   made_box: z
     .optional(ProvisionedBox)
     .describe('The container or pod that the runner itself runs in, made for one run'),
 })
-export type GivenIsolation = z.infer<typeof GivenIsolation>
+export type OfferedIsolation = z.infer<typeof OfferedIsolation>
 
 /**
  * Enrollment turns a machine into a runner: an admin makes a token that is valid once, and the machine exchanges it for
@@ -82,7 +82,7 @@ export const Hello = z.object({
   /** The mechanism that enforces limits on its machine. */
   limits: AttemptUsage.shape.held_by.optional(),
   /** The boxes that it can put attempts into; absent: none. */
-  isolation: GivenIsolation.optional(),
+  isolation: OfferedIsolation.optional(),
   /** The machine's container engine, if it has one. */
   containers: z.object({ engine: PlainText, version: PlainText }).optional(),
   /** The operator's settings for bots. */
@@ -167,7 +167,7 @@ export const RunnerFrame = z.discriminatedUnion('type', [
   /** The container engine that its machine has now; absent: none any more. */
   z.object({ type: z.literal('containers'), containers: Hello.shape.containers }),
   /** The boxes that its machine can make now. */
-  z.object({ type: z.literal('isolation'), isolation: GivenIsolation }),
+  z.object({ type: z.literal('isolation'), isolation: OfferedIsolation }),
   /** Answers an `ask` once that is done. */
   z.object({ type: z.literal('answer'), ask_id: z.string(), answer: RunnerAnswer }),
   /** The present state of its bots: each replaces the earlier state of that bot. A new link starts with all of them. */

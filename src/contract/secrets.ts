@@ -85,8 +85,8 @@ export const SecretView = z.object({
 export type SecretView = z.infer<typeof SecretView>
 export const SecretList = z.object({ secrets: z.array(SecretView) })
 export type SecretList = z.infer<typeof SecretList>
-export const SecretKept = SecretView.extend({ warnings: z.array(z.string()) })
-export type SecretKept = z.infer<typeof SecretKept>
+export const StoredSecret = SecretView.extend({ warnings: z.array(z.string()) })
+export type StoredSecret = z.infer<typeof StoredSecret>
 
 /** The secrets that an attempt was given, by variable; omits those that belong to its run alone, or are only masked. */
 export const TakenSecrets = z.record(

@@ -62,9 +62,9 @@ export function secretUses(secrets: StepSecrets): Record<string, SecretUse> {
     ? secrets.map((name) => [name, name] as const)
     : Object.entries(secrets)
   return Object.fromEntries(
-    entries.map(([variable, given]): [string, SecretUse] => {
-      if (typeof given === 'string') return [variable, { from: 'hub', name: given, as: 'env' }]
-      const { mounted, secret = variable, as, forge } = given
+    entries.map(([variable, use]): [string, SecretUse] => {
+      if (typeof use === 'string') return [variable, { from: 'hub', name: use, as: 'env' }]
+      const { mounted, secret = variable, as, forge } = use
       if (forge !== undefined) return [variable, { from: 'hub', name: forge.host, as, forge }]
       return [
         variable,
@@ -75,7 +75,7 @@ export function secretUses(secrets: StepSecrets): Record<string, SecretUse> {
 }
 
 /** Returns the variables of the secrets that a step's processes and texts have. */
-export const givenSecrets = (uses: Readonly<Record<string, SecretUse>> = {}): string[] =>
+export const environmentSecrets = (uses: Readonly<Record<string, SecretUse>> = {}): string[] =>
   Object.keys(uses).filter((variable) => uses[variable]!.as !== 'mask')
 
 /** The engine's placeholder for a secret in a text. No variable's value and no argument contains a NUL. */

@@ -118,18 +118,18 @@ export async function readProgress(
     if (event.stream !== undefined) {
       const lines = (partial + event.stream).split(/\r?\n|\r/)
       partial = lines.pop()!.slice(0, LINE_CHARACTERS)
-      for (const line of lines) tellLine(line, progress)
+      for (const line of lines) reportLine(line, progress)
     }
     const layer = event.id ?? ''
     if (event.status === undefined || layers.get(layer) === event.status) continue
     layers.set(layer, event.status)
-    tellLine(layer === '' ? event.status : `${layer}: ${event.status}`, progress)
+    reportLine(layer === '' ? event.status : `${layer}: ${event.status}`, progress)
   }
-  tellLine(partial, progress)
+  reportLine(partial, progress)
   return imageId
 }
 
-function tellLine(line: string, progress: Progress): void {
+function reportLine(line: string, progress: Progress): void {
   const text = stripVTControlCharacters(line).trimEnd().slice(0, LINE_CHARACTERS)
   if (text !== '') progress(text)
 }

@@ -34,18 +34,18 @@ test('a request is sent with its query, body, archive and credentials as the eng
     const { method, url, headers } = request
     response.end(JSON.stringify({ method, url, headers, body: await text(request) }))
   })
-  interface Heard {
+  interface RecordedRequest {
     method: string
     url: string
     headers: Record<string, string>
     body: string
   }
-  const asked = await docker.ask<Heard>('POST', '/containers/create', {
+  const answer = await docker.ask<RecordedRequest>('POST', '/containers/create', {
     query: { name: 'a b', all: true, filters: { label: ['x=1'] }, changes: ['A', 'B'], none: undefined },
     body: { Env: ['ä=1'] },
   })
-  assert.equal(asked.method, 'POST')
-  const { pathname, searchParams } = new URL(asked.url, 'http://docker')
+  assert.equal(answer.method, 'POST')
+  const { pathname, searchParams } = new URL(answer.url, 'http://docker')
   assert.equal(pathname, '/containers/create')
   assert.deepEqual(
     [...searchParams],
@@ -57,25 +57,25 @@ test('a request is sent with its query, body, archive and credentials as the eng
       ['changes', 'B'],
     ],
   )
-  assert.equal(asked.body, '{"Env":["ä=1"]}')
+  assert.equal(answer.body, '{"Env":["ä=1"]}')
   assert.deepEqual(
-    [asked.headers['content-type'], asked.headers['content-length']],
+    [answer.headers['content-type'], answer.headers['content-length']],
     ['application/json', '16'],
   )
 
   // In the usual base64, these credentials contain "+", "/" and "=".
   const auth = { username: '??>', password: '~~~?', serveraddress: 'x' }
-  const sent = await docker.ask<Heard>('PUT', '/build', { tar: Readable.from(['one', 'two']), auth })
+  const sent = await docker.ask<RecordedRequest>('PUT', '/build', { tar: Readable.from(['one', 'two']), auth })
   assert.deepEqual(
     [sent.url, sent.body, sent.headers['content-type']],
     ['/build', 'onetwo', 'application/tar'],
   )
-  const told = sent.headers['x-registry-auth']!
-  assert.match(told, /^[\w-]+=*$/)
-  assert.equal(told.length % 4, 0)
-  assert.deepEqual(JSON.parse(Buffer.from(told, 'base64url').toString()), auth)
+  const authHeader = sent.headers['x-registry-auth']!
+  assert.match(authHeader, /^[\w-]+=*$/)
+  assert.equal(authHeader.length % 4, 0)
+  assert.deepEqual(JSON.parse(Buffer.from(authHeader, 'base64url').toString()), auth)
 
-  const plain = await docker.ask<Heard>('POST', '/containers/1/start')
+  const plain = await docker.ask<RecordedRequest>('POST', '/containers/1/start')
   assert.deepEqual(
     [plain.url, plain.body, plain.headers['content-type']],
     ['/containers/1/start', '', undefined],
@@ -144,8 +144,8 @@ test('a socket may be named by a relative path, and an address may be one of IPv
   const beside = new DockerClient({ DOCKER_HOST: `unix://${relative(process.cwd(), address)}` })
   assert.deepEqual([beside.isHere, await beside.ask('GET', '/info')], [true, { a: 1 }])
   // Nothing listens there, and some machines have no IPv6; in no case is it looked up as a name.
-  const asked = new DockerClient({ DOCKER_HOST: 'tcp://[::1]:1' }).ask('GET', '/info')
-  await assert.rejects(asked, ({ code }) => ['ECONNREFUSED', 'EADDRNOTAVAIL', 'ENETUNREACH'].includes(code))
+  const request = new DockerClient({ DOCKER_HOST: 'tcp://[::1]:1' }).ask('GET', '/info')
+  await assert.rejects(request, ({ code }) => ['ECONNREFUSED', 'EADDRNOTAVAIL', 'ENETUNREACH'].includes(code))
 })
 
 test('an engine behind TLS is spoken to with the certificates of DOCKER_CERT_PATH, and its own is looked at', async (t) => {

@@ -31,9 +31,9 @@ export class DockerFailure extends Error {
   readonly statusCode: number
   readonly json: { message?: string } | undefined
 
-  constructor(path: string, statusCode: number, said: unknown, json?: { message?: string }) {
-    const { message, error } = (said ?? {}) as { message?: string; error?: string }
-    super(`(HTTP code ${statusCode}) ${reason(path, statusCode)} - ${message || error || said} `)
+  constructor(path: string, statusCode: number, body: unknown, json?: { message?: string }) {
+    const { message, error } = (body ?? {}) as { message?: string; error?: string }
+    super(`(HTTP code ${statusCode}) ${reason(path, statusCode)} - ${message || error || body} `)
     this.statusCode = statusCode
     this.json = json
   }
@@ -44,8 +44,8 @@ export class DockerFailure extends Error {
  * engine did not process the request.
  */
 export class ForeignAnswer extends Error {
-  constructor(address: string, { statusCode }: IncomingMessage, said: string) {
-    const shown = JSON.stringify(said.trim().slice(0, 200))
+  constructor(address: string, { statusCode }: IncomingMessage, body: string) {
+    const shown = JSON.stringify(body.trim().slice(0, 200))
     super(`Docker at ${address} does not answer as Docker does (HTTP ${statusCode}): ${shown}.`)
   }
 }
@@ -56,8 +56,8 @@ const isPage = ({ headers }: IncomingMessage): boolean =>
 /**
  * Reports whether an answer does not come from Docker, which sends nothing, JSON (sometimes several values), or a word.
  */
-const isForeign = (response: IncomingMessage, said: string): boolean =>
-  isPage(response) || (isSuccess(response) && !/^\s*([[{]|\w{0,20}\s*$)/.test(said))
+const isForeign = (response: IncomingMessage, body: string): boolean =>
+  isPage(response) || (isSuccess(response) && !/^\s*([[{]|\w{0,20}\s*$)/.test(body))
 
 /** Credentials for a registry, in the engine's form. */
 export type RegistryLogin = { username: string; password: string } | { identitytoken: string }
@@ -87,20 +87,20 @@ export class DockerClient {
   async ask<T = unknown>(method: DockerMethod, path: string, request: DockerRequest = {}): Promise<T> {
     const response = await this.#send(method, path, request)
     if (request.signal !== undefined) addAbortSignal(request.signal, response)
-    const said = await text(response)
-    const json = jsonOf(said)
-    if (isForeign(response, said)) throw new ForeignAnswer(this.address, response, said)
+    const body = await text(response)
+    const json = jsonOf(body)
+    if (isForeign(response, body)) throw new ForeignAnswer(this.address, response, body)
     if (isSuccess(response)) return json as T
-    throw new DockerFailure(path, response.statusCode!, json ?? said, json as object | undefined)
+    throw new DockerFailure(path, response.statusCode!, json ?? body, json as object | undefined)
   }
 
   /** Returns a streamed answer, each byte as it arrives. Reading it fails if the engine goes away before its end. */
   async open(method: DockerMethod, path: string, request: DockerRequest = {}): Promise<IncomingMessage> {
     const response = await this.#send(method, path, request)
     if (isSuccess(response) && !isPage(response)) return response
-    const said = await text(response)
-    if (isForeign(response, said)) throw new ForeignAnswer(this.address, response, said)
-    throw new DockerFailure(path, response.statusCode!, jsonOf(said) ?? said)
+    const body = await text(response)
+    if (isForeign(response, body)) throw new ForeignAnswer(this.address, response, body)
+    throw new DockerFailure(path, response.statusCode!, jsonOf(body) ?? body)
   }
 
   async #send(method: DockerMethod, path: string, request: DockerRequest): Promise<IncomingMessage> {

@@ -34,7 +34,7 @@ const MOUNT_SYNTAX =
   /the --mount option requires BuildKit|Unknown flag: (mount|link|security|network)|requires BuildKit/i
 
 /** Awaits a call to the engine and converts what it throws to an `ErrandError` that says what it was `doing`. */
-export async function told<T>(doing: string, address: string, call: Promise<T>): Promise<T> {
+export async function withDockerErrors<T>(doing: string, address: string, call: Promise<T>): Promise<T> {
   try {
     return await call
   } catch (error) {

@@ -1,5 +1,5 @@
 import type { ActionCatalog } from '../contract/actions.ts'
-import type { GivenInput } from '../contract/agent.ts'
+import type { NewInput } from '../contract/agent.ts'
 import type { Approvers } from '../contract/approvers.ts'
 import type { StreamName } from '../contract/attempt.ts'
 import { ErrandError } from '../contract/errors.ts'
@@ -186,7 +186,7 @@ export interface EngineFace {
    * committed; the same id again changes nothing. Throws `run_not_found`, `run_ended`, `no_input` when no attempt takes
    * any, and `conflict` for a permission request that is unknown or answered, and when several attempts could be meant.
    */
-  input(runId: string, given: GivenInput, to?: InputAddress): Promise<{ input_id: string }>
+  input(runId: string, newInput: NewInput, to?: InputAddress): Promise<{ input_id: string }>
   /**
    * Starts a new run of the same workflow: either the whole of it, or the requested part, with what succeeded and was
    * not undone taken over. `run_id` sets the id of the new run. Retrying a rollback starts another rollback. Throws
@@ -194,7 +194,7 @@ export interface EngineFace {
    */
   retry(runId: string, options: RetryRun & { owner?: string; run_id?: string }): Promise<RunRecord>
   /** Returns the expected course of such a retry without starting it. Throws as `retry`. */
-  retryPlan(runId: string, asked: RetryRun): Promise<RetryPlan>
+  retryPlan(runId: string, request: RetryRun): Promise<RetryPlan>
   /**
    * Starts a new run that runs the rollback of each step that succeeded, in reverse, except what an earlier rollback
    * undid before it failed. Throws `run_not_ended`, and `conflict` when the run is undone or is being undone.

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { scriptedEngine, step, told, until } from '../../test/support/scripted-engine.ts'
+import { scriptedEngine, step, statusesOf, until } from '../../test/support/scripted-engine.ts'
 
 const ask = (args: Record<string, unknown> = {}, more = {}) =>
   step('ask', { action: 'approval.wait', args, ...more })
@@ -24,7 +24,7 @@ test('a rejected approval fails its step, and says who rejected it and why', asy
   await engine.answer(runId, { step: 'ask', decision: 'reject', by: 'me', comment: 'not today' })
   assert.equal((await engine.done(runId)).reason, 'rejected')
   const view = await engine.view(runId)
-  assert.deepEqual(told(view), ['ask: failed rejected', 'ship: skipped upstream'])
+  assert.deepEqual(statusesOf(view), ['ask: failed rejected', 'ship: skipped upstream'])
   assert.equal(view.steps[0]!.message, 'rejected by me: not today')
 })
 
@@ -105,7 +105,7 @@ test('refuses a time beyond the calendar, for an approval and for the questions 
 test('an approval that cannot be asked fails its step with the reason', async (t) => {
   const { play } = scriptedEngine(t)
   const unset = await play([ask({ message: 'Ship ${NOWHERE}?' })])
-  assert.deepEqual(told(unset), ['ask: failed unset_variable'])
+  assert.deepEqual(statusesOf(unset), ['ask: failed unset_variable'])
   assert.match(unset.message ?? '', /NOWHERE/)
 })
 
@@ -114,8 +114,8 @@ test('a cancellation ends the wait, and nothing waits for an answer any more', a
   const runId = await submit([ask({ timeout_seconds: 60 })], { finally: [ask({}, { name: 'last' })] })
   await engine.cancel(runId)
   await until(async () => (await engine.view(runId)).steps[1]!.status === 'waiting')
-  const [asked] = (await engine.view(runId)).steps
-  assert.deepEqual([asked!.status, asked!.approval, clock.pendingMs], ['canceled', undefined, []])
+  const [step] = (await engine.view(runId)).steps
+  assert.deepEqual([step!.status, step!.approval, clock.pendingMs], ['canceled', undefined, []])
   await assert.rejects(engine.answer(runId, { step: 'ask', decision: 'approve' }), {
     code: 'approval_not_pending',
   })
@@ -126,11 +126,11 @@ test('a cancellation ends the wait, and nothing waits for an answer any more', a
 test('with max_parallel, one approval is asked for at a time', async (t) => {
   const { submit, engine, events } = scriptedEngine(t)
   const runId = await submit([ask({ message: '${ITEM}?' }, { foreach: ['a', 'b'], max_parallel: 1 })])
-  const asked = async () =>
+  const step = async () =>
     (await events(runId)).flatMap((event) => (event.type === 'approval.requested' ? [event.message] : []))
-  assert.deepEqual(await asked(), ['a?'])
+  assert.deepEqual(await step(), ['a?'])
   await engine.answer(runId, { step: 'ask', decision: 'approve' })
-  assert.deepEqual(await asked(), ['a?', 'b?'])
+  assert.deepEqual(await step(), ['a?', 'b?'])
   await engine.answer(runId, { step: 'ask', decision: 'approve' })
   await engine.done(runId)
 })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { scriptedEngine, step, told, until } from '../../test/support/scripted-engine.ts'
+import { scriptedEngine, step, statusesOf, until } from '../../test/support/scripted-engine.ts'
 
 test('a canceled run ends its attempts, skips the remaining steps, and runs its finally steps', async (t) => {
   const { submit, engine, host } = scriptedEngine(t, ({ step }) => (step === 'a' ? 'hold' : 'success'))
@@ -10,7 +10,7 @@ test('a canceled run ends its attempts, skips the remaining steps, and runs its 
   await engine.cancel(runId, { by: 'me', message: 'enough' })
   const { status, reason, message } = await engine.done(runId)
   assert.deepEqual([status, reason, message], ['canceled', 'canceled', 'enough'])
-  assert.deepEqual(told(await engine.view(runId)), [
+  assert.deepEqual(statusesOf(await engine.view(runId)), [
     'a: canceled canceled',
     'b: skipped canceled',
     'finally clean: success',
@@ -31,7 +31,7 @@ test('a second, forced cancellation ends running finally steps and skips the oth
   assert.equal(host.held.size, 1)
   await engine.cancel(runId, { force: true })
   await engine.done(runId)
-  assert.deepEqual(told(await engine.view(runId)), [
+  assert.deepEqual(statusesOf(await engine.view(runId)), [
     'a: canceled canceled',
     'finally clean: canceled canceled',
     'finally tell: skipped canceled',
@@ -70,7 +70,7 @@ test('a rollback continues despite a cancellation, and the failure stays the cau
     'failed',
     'exit_code',
   ])
-  assert.deepEqual(told(await engine.view(runId)), [
+  assert.deepEqual(statusesOf(await engine.view(runId)), [
     'a: success',
     'b: failed exit_code',
     'rollback a: success',
@@ -100,7 +100,7 @@ test('a run that takes too long is ended for that reason, rolled back and cleane
   clock.advance()
   const { status, reason, message } = await engine.done(runId)
   assert.deepEqual([status, reason, message], ['failed', 'timeout', 'The run took longer than 90 s.'])
-  assert.deepEqual(told(await engine.view(runId)), [
+  assert.deepEqual(statusesOf(await engine.view(runId)), [
     'a: success',
     'b: failed timeout',
     'c: skipped timeout',

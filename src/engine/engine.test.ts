@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { test } from 'node:test'
 import { alteredStore } from '../../test/support/altered-store.ts'
-import { scriptedEngine, step, told, until } from '../../test/support/scripted-engine.ts'
+import { scriptedEngine, step, statusesOf, until } from '../../test/support/scripted-engine.ts'
 import { MemoryRunStore } from '../stores/runs/memory.ts'
 
 test('a run has the id that it is given, once', async (t) => {
@@ -33,14 +33,14 @@ test('refuses an invalid workflow with every problem, and creates no run', async
 })
 
 test('a run can be canceled while it is being created', async (t) => {
-  const kept = new MemoryRunStore()
+  const stored = new MemoryRunStore()
   const { promise: released, resolve: release } = Promise.withResolvers<void>()
   let creating = false
-  const store = alteredStore(kept, {
+  const store = alteredStore(stored, {
     create: async (...args) => {
       creating = true
       await released
-      await kept.create(...args)
+      await stored.create(...args)
     },
   })
   const { submit, engine, host } = scriptedEngine(t, () => 'hold', { store })
@@ -50,7 +50,7 @@ test('a run can be canceled while it is being created', async (t) => {
   release()
   await Promise.all([submitted, canceled])
   assert.equal((await engine.done('r')).status, 'canceled')
-  assert.deepEqual([told(await engine.view('r')), host.held.size], [['a: canceled canceled'], 0])
+  assert.deepEqual([statusesOf(await engine.view('r')), host.held.size], [['a: canceled canceled'], 0])
 })
 
 test('refuses to wait for a run that does not exist, and returns at once for an ended one', async (t) => {
@@ -63,9 +63,9 @@ test('refuses to wait for a run that does not exist, and returns at once for an 
 })
 
 test('without setting aside, an error in deciding ends the run with its text, and leaves no process and no gap', async (t) => {
-  const told: string[] = []
+  const reported: string[] = []
   const { submit, engine, host, events } = scriptedEngine(t, () => 'hold', {
-    log: (message) => told.push(message),
+    log: (message) => reported.push(message),
     onStoreFailure: 'abandon',
   })
   const runId = await submit([
@@ -81,7 +81,7 @@ test('without setting aside, an error in deciding ends the run with its text, an
   await host.endOf('a')
   const record = await engine.done(runId)
   assert.deepEqual([record.status, record.reason, record.message], ['failed', 'internal', 'place is broken'])
-  assert.match(told[0]!, /is aborted: place is broken/)
+  assert.match(reported[0]!, /is aborted: place is broken/)
   assert.deepEqual(host.canceled, [{ id: `${runId}.2`, reason: 'internal', force: true }])
   await sink.report({ type: 'ended', outcome: 'canceled' }, 1)
   const log = await events(runId)

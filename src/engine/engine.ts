@@ -1,7 +1,7 @@
 import { BoundedMap } from '../platform/bounded-map.ts'
 import { isDeepStrictEqual } from 'node:util'
 import { type ActionCatalog, builtinActions } from '../contract/actions.ts'
-import type { GivenInput } from '../contract/agent.ts'
+import type { NewInput } from '../contract/agent.ts'
 import type { StreamName } from '../contract/attempt.ts'
 import { ErrandError } from '../contract/errors.ts'
 import type { RunEvent, StepPhase } from '../contract/events.ts'
@@ -43,7 +43,7 @@ import { checkoutWithoutToken, withCheckoutToken } from './workflow-file/checkou
 import { sealedEnv } from './workflow-file/sealed-env.ts'
 
 /** Most ended runs that stay folded in memory. */
-const KEPT_RUNS = 4
+const CACHED_RUNS = 4
 /** Most tries of a chain that are shown. */
 const MOST_TRIES = 100
 
@@ -62,7 +62,7 @@ export class Engine implements EngineFace {
   /** The last of the operations of each name that are under way. */
   readonly #pending = new KeyedMutex()
   /** Ended runs that were requested recently, folded: clients that page through a run repeat requests. */
-  readonly #lately = new BoundedMap<string, { plan: Plan; state: RunState }>(KEPT_RUNS)
+  readonly #lately = new BoundedMap<string, { plan: Plan; state: RunState }>(CACHED_RUNS)
 
   constructor(options: EngineOptions) {
     this.#store = options.store
@@ -86,8 +86,8 @@ export class Engine implements EngineFace {
     const boxed = withCheckoutToken(unlocked, secret)
     const plan = boxed === loaded.workflow ? loaded : this.#loader.again(boxed)
     if (this.#runSecrets === undefined) return this.#runs.begin(plan, submission, {})
-    const given = new Set(Object.keys(submission.vars ?? {}))
-    const { workflow, values } = sealedEnv(plan.workflow, given, this.#catalog)
+    const names = new Set(Object.keys(submission.vars ?? {}))
+    const { workflow, values } = sealedEnv(plan.workflow, names, this.#catalog)
     if (workflow === plan.workflow) return this.#runs.begin(plan, submission, {})
     const secrets = { ...values, ...submission.secrets }
     return this.#runs.begin(this.#loader.again(workflow), { ...submission, secrets }, {})
@@ -232,8 +232,8 @@ export class Engine implements EngineFace {
     await open.answer(...answer)
   }
 
-  async input(runId: string, given: GivenInput, to: InputAddress = {}): Promise<{ input_id: string }> {
-    return { input_id: await (await this.#runs.open(runId)).give(given, to) }
+  async input(runId: string, newInput: NewInput, to: InputAddress = {}): Promise<{ input_id: string }> {
+    return { input_id: await (await this.#runs.open(runId)).give(newInput, to) }
   }
 
   share(runId: string, change: ShareChange): Promise<readonly Share[]> {
@@ -257,14 +257,14 @@ export class Engine implements EngineFace {
 
   async retry(
     runId: string,
-    { owner, run_id, ...asked }: RetryRun & { owner?: string; run_id?: string },
+    { owner, run_id, ...request }: RetryRun & { owner?: string; run_id?: string },
   ): Promise<RunRecord> {
     const { record, ...folded } = await this.#ended(runId)
     if (record.rolls_back !== undefined) {
-      refuseParts(asked)
+      refuseParts(request)
       return this.rollback(record.rolls_back, { owner, run_id })
     }
-    const { start } = await this.#retryOf(runId, folded, asked)
+    const { start } = await this.#retryOf(runId, folded, request)
     const { blueprint, continues, vars, tenant, repository, labels } = record
     const ofUser = { owner: owner ?? record.owner, tenant, repository, labels }
     const submission = { run_id, blueprint, continues, vars, ...ofUser }
@@ -278,20 +278,20 @@ export class Engine implements EngineFace {
     })
   }
 
-  async retryPlan(runId: string, asked: RetryRun): Promise<RetryPlan> {
+  async retryPlan(runId: string, request: RetryRun): Promise<RetryPlan> {
     const { record, ...folded } = await this.#ended(runId)
     if (record.rolls_back !== undefined)
       throw new ErrandError('invalid_argument', `Run ${runId} is a rollback, which is retried as a whole.`, {
         hint: 'Retry it without a plan. What was already rolled back is not rolled back again.',
       })
-    const { steps } = await this.#retryOf(runId, folded, asked)
+    const { steps } = await this.#retryOf(runId, folded, request)
     const own = steps.filter(({ isInner }) => !isInner).map(({ step }) => step)
     return {
       run_id: runId,
       try: (await this.#nextTry(record)).try,
       ...totals(own),
       steps: bounded(steps.map(({ step }) => step)),
-      cli: retryCommand(runId, asked),
+      cli: retryCommand(runId, request),
     }
   }
 
@@ -320,7 +320,7 @@ export class Engine implements EngineFace {
     for (const runId of runIds) {
       this.#runs.forget(runId)
       this.#lately.delete(runId)
-      this.#feed.tell(runId)
+      this.#feed.report(runId)
     }
   }
 
@@ -331,7 +331,7 @@ export class Engine implements EngineFace {
       follower.reads()
       const record = await this.#record(runId)
       if (isFinalRun(record.status)) {
-        await this.#runs.told(runId)
+        await this.#runs.notified(runId)
         return await this.#record(runId)
       }
       this.#runs.needNotLost(runId)
@@ -367,8 +367,8 @@ export class Engine implements EngineFace {
     const record = await this.#record(runId)
     const conductor = this.#runs.get(runId)
     if (conductor) return { record, plan: conductor.plan, state: conductor.state }
-    const kept = this.#lately.get(runId)
-    if (kept?.state.seq === record.last_seq) return { record, ...kept }
+    const cached = this.#lately.get(runId)
+    if (cached?.state.seq === record.last_seq) return { record, ...cached }
     const plan = this.#loader.again(record.workflow)
     const log = await logOf(this.#store, runId)
     const state = damagedToo ? foldedAsFar(plan, log) : folded(plan, log)
@@ -399,10 +399,10 @@ export class Engine implements EngineFace {
   async #retryOf(
     runId: string,
     folded: Pick<EndedRun, 'plan' | 'state'>,
-    asked: RetryRun,
+    request: RetryRun,
   ): Promise<{ start: RetryStart; steps: { step: RetryStep; isInner?: true }[] }> {
     const run = { ...folded, undone: await this.#undoneIn(await this.#rollbacksOf(runId)) }
-    const start = retryStart(run, asked)
+    const start = retryStart(run, request)
     const steps: { step: RetryStep; isInner?: true }[] = []
     for (const step of retrySteps(run, start)) {
       steps.push({ step })

@@ -222,7 +222,7 @@ export interface SecretSource {
    * workflow do not have. The values are for the machine alone: never in a log or answer. A source that has several of
    * one name calls `tell` before this resolves.
    */
-  reveal(spec: AttemptSpec, tell?: (taken: TakenSecrets) => void): Promise<Record<string, string>>
+  reveal(spec: AttemptSpec, onTaken?: (taken: TakenSecrets) => void): Promise<Record<string, string>>
 }
 
 /**

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { alteredStore } from '../../test/support/altered-store.ts'
-import { scriptedEngine, step, told, until } from '../../test/support/scripted-engine.ts'
+import { scriptedEngine, step, statusesOf, until } from '../../test/support/scripted-engine.ts'
 import { MemoryRunStore } from '../stores/runs/memory.ts'
 
 test('a running attempt resumes where it is, with what the log knows of it', async (t) => {
@@ -93,13 +93,13 @@ test('output that is stored but not in the log is recorded, without splitting a 
   const texts: string[] = []
   for await (const event of reader) if (event.type === 'output') texts.push(event.text!)
   assert.equal(texts.join(''), text.toString())
-  let told = 0
+  let reported = 0
   for (const event of await events(runId))
     if (event.type === 'output') {
-      assert.equal(event.offset, told)
-      told += event.length
+      assert.equal(event.offset, reported)
+      reported += event.length
     }
-  assert.equal(told, text.length)
+  assert.equal(reported, text.length)
 })
 
 test('if stored output was lost, no byte is recorded twice', async (t) => {
@@ -197,17 +197,17 @@ test('a run submitted while others resume waits for the runs inside its concurre
   await submit([step('plain')])
   await submit([step('inside')], group)
   await engine.close()
-  const looked = Promise.withResolvers<void>()
+  const checked = Promise.withResolvers<void>()
   const held = Promise.withResolvers<void>()
   const length = outputs.length.bind(outputs)
   t.mock.method(outputs, 'length', async (...args: Parameters<typeof length>) => {
-    looked.resolve()
+    checked.resolve()
     await held.promise
     return await length(...args)
   })
   const after = again()
   const resumed = after.resume()
-  await looked.promise
+  await checked.promise
   const workflow = { version: 'v0.1', name: 'test', ...group, steps: [step('next')] }
   const submitted = after.submit({ workflow })
   // Lets the engine get as far as it can.
@@ -221,10 +221,10 @@ test('a run submitted while others resume waits for the runs inside its concurre
 })
 
 test('without setting aside, a run with a damaged log is interrupted, and the others continue', async (t) => {
-  const kept = new MemoryRunStore()
-  const store = alteredStore(kept, {
+  const stored = new MemoryRunStore()
+  const store = alteredStore(stored, {
     events: async (id, ...args) =>
-      (await kept.events(id, ...args)).filter(({ seq }) => id !== 'bad' || seq !== 3),
+      (await stored.events(id, ...args)).filter(({ seq }) => id !== 'bad' || seq !== 3),
   })
   const log: string[] = []
   const { submit, engine, host, again } = scriptedEngine(t, () => 'hold', {
@@ -248,11 +248,11 @@ test('without setting aside, a run with a damaged log is interrupted, and the ot
 })
 
 test('without setting aside, a sub-workflow that cannot resume fails the step that waits for it', async (t) => {
-  const kept = new MemoryRunStore()
+  const stored = new MemoryRunStore()
   let childId: string | undefined
-  const store = alteredStore(kept, {
+  const store = alteredStore(stored, {
     events: async (id, ...args) =>
-      id === childId && args[0] === 0 ? (await kept.events(id, ...args)).slice(1) : kept.events(id, ...args),
+      id === childId && args[0] === 0 ? (await stored.events(id, ...args)).slice(1) : stored.events(id, ...args),
   })
   const { submit, engine, again } = scriptedEngine(t, () => 'hold', { store, onStoreFailure: 'abandon' })
   const workflow = { version: 'v0.1', name: 'inner', steps: [step('work')] }
@@ -263,16 +263,16 @@ test('without setting aside, a sub-workflow that cannot resume fails the step th
   const after = again()
   await after.resume()
   assert.equal((await after.done(runId)).status, 'failed')
-  assert.deepEqual(told(await after.view(runId)), ['child: failed child_failed'])
+  assert.deepEqual(statusesOf(await after.view(runId)), ['child: failed child_failed'])
 })
 
 test('a run whose record cannot be read is set aside, and the others resume', async (t) => {
-  const kept = new MemoryRunStore()
-  const store = alteredStore(kept, {
-    get: async (id) => (id === 'bad' ? Promise.reject(new Error('It is no JSON.')) : kept.get(id)),
+  const stored = new MemoryRunStore()
+  const store = alteredStore(stored, {
+    get: async (id) => (id === 'bad' ? Promise.reject(new Error('It is no JSON.')) : stored.get(id)),
   })
   const log: string[] = []
-  const { engine, submit, host, again } = scriptedEngine(t, () => 'hold', { store: kept })
+  const { engine, submit, host, again } = scriptedEngine(t, () => 'hold', { store: stored })
   await submit([step('a')], {}, { run_id: 'bad' })
   await submit([step('b')], {}, { run_id: 'good' })
   await engine.close()
@@ -283,8 +283,8 @@ test('a run whose record cannot be read is set aside, and the others resume', as
     ['b'],
   )
   assert.deepEqual(after.setAside(), ['bad'])
-  await until(async () => (await kept.get('bad'))?.set_aside?.why === 'It is no JSON.')
-  assert.equal((await kept.get('bad'))?.status, 'running')
+  await until(async () => (await stored.get('bad'))?.set_aside?.why === 'It is no JSON.')
+  assert.equal((await stored.get('bad'))?.status, 'running')
   assert.match(log[0]!, /Run bad is set aside: It is no JSON/)
 })
 
@@ -326,10 +326,10 @@ async function manyOpen(t: TestContext, count: number, more: object = {}) {
   await world.engine.close()
   const events = world.store.events.bind(world.store)
   const { promise: all, resolve: letAll } = Promise.withResolvers<void>()
-  let asked = 0
+  let requests = 0
   world.store.events = async (...args) => {
     // Only the first runs are resumed until the test releases the others.
-    if (++asked > 3) await all
+    if (++requests > 3) await all
     return events(...args)
   }
   return { ...world, runIds, letAll, after: world.again() }

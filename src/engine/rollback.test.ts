@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { alteredStore } from '../../test/support/altered-store.ts'
-import { inventory, scriptedEngine, step, told } from '../../test/support/scripted-engine.ts'
+import { inventory, scriptedEngine, step, statusesOf } from '../../test/support/scripted-engine.ts'
 import { MemoryRunStore } from '../stores/runs/memory.ts'
 
 const rollback = { action: 'vars.set', args: { vars: {} } }
@@ -19,7 +19,7 @@ test('after a failure, successful steps are undone in reverse, also on hosts tha
   })
   assert.equal(view.status, 'failed')
   assert.deepEqual(undone(host.begun), ['c@x', 'a@x', 'a@y'])
-  assert.deepEqual(told(view).slice(4), [
+  assert.deepEqual(statusesOf(view).slice(4), [
     'rollback a: success',
     'rollback c: success',
     'finally clean: success',
@@ -44,7 +44,7 @@ test('a failing rollback does not stop the other rollbacks', async (t) => {
   )
   const view = await play([step('a', { rollback }), step('b', { rollback }), step('c')])
   assert.deepEqual(undone(host.begun), ['b@local', 'a@local'])
-  assert.deepEqual(told(view).slice(3), ['rollback a: success', 'rollback b: failed exit_code'])
+  assert.deepEqual(statusesOf(view).slice(3), ['rollback a: success', 'rollback b: failed exit_code'])
   assert.match(view.message ?? '', /Step "c" failed/)
 })
 
@@ -52,7 +52,7 @@ test('a failing finally step fails a successful run, and the other finally steps
   const { play } = scriptedEngine(t, ({ step }) => (step === 'f1' ? 'failed' : 'success'))
   const view = await play([step('a')], { finally: [step('f1'), step('f2')] })
   assert.deepEqual(
-    [view.status, view.reason, ...told(view)],
+    [view.status, view.reason, ...statusesOf(view)],
     ['failed', 'exit_code', 'a: success', 'finally f1: failed exit_code', 'finally f2: success'],
   )
   const forgiven = await play([step('a')], { finally: [step('f1', { continue_on_error: true })] })
@@ -89,11 +89,11 @@ test('a run can be undone only once, even for simultaneous requests, another eng
     action === 'vars.set' ? 'hold' : 'success',
   )
   const { run_id } = await play([step('a', { rollback })])
-  const asked = await Promise.allSettled([1, 2, 3].map(() => engine.rollback(run_id)))
-  const begun = asked.flatMap((one) => (one.status === 'fulfilled' ? one.value : []))
+  const results = await Promise.allSettled([1, 2, 3].map(() => engine.rollback(run_id)))
+  const begun = results.flatMap((one) => (one.status === 'fulfilled' ? one.value : []))
   assert.equal(begun.length, 1)
   const undo = begun[0]!.run_id
-  for (const one of asked)
+  for (const one of results)
     if (one.status === 'rejected') {
       assert.equal(one.reason.code, 'conflict')
       assert.match(one.reason.message, new RegExp(`${run_id} is being rolled back by run ${undo}`))
@@ -123,8 +123,8 @@ test('a failed rollback can be repeated, and undoes nothing twice', async (t) =>
   assert.deepEqual(undone(host.begun), ['b@local', 'a (1)@x', 'a (2)@y'])
   assert.deepEqual((await engine.view(run_id)).rollback, { run_id: first.run_id, status: 'failed' })
   const before = host.begun.length
-  const carried = await engine.retry(run_id, { only: 'failed' })
-  await engine.done(carried.run_id)
+  const retried = await engine.retry(run_id, { only: 'failed' })
+  await engine.done(retried.run_id)
   assert.deepEqual(
     host.begun.slice(before).map(({ step, host }) => `${step}@${host}`),
     ['a@x', 'b@local'],
@@ -167,12 +167,12 @@ test('on demand, there may be nothing to undo, or it may be too early', async (t
 
 test('what an earlier release has undone under a numbered name is not undone again', async (t) => {
   let earlier = ''
-  const kept = new MemoryRunStore()
-  const store = alteredStore(kept, {
+  const stored = new MemoryRunStore()
+  const store = alteredStore(stored, {
     list: async (query) =>
       query?.rolls_back === undefined
-        ? kept.list(query)
-        : { runs: [(await kept.get(earlier))!].filter(Boolean) },
+        ? stored.list(query)
+        : { runs: [(await stored.get(earlier))!].filter(Boolean) },
   })
   const { play, engine, host } = scriptedEngine(
     t,

@@ -42,14 +42,14 @@ test('rollbacks, immediate and on demand, and retries have the secrets of their 
 })
 
 test('a sub-workflow belongs to the same repository, and is also checked', async (t) => {
-  const asked: string[] = []
+  const requests: string[] = []
   const admit = async (run: { workflow_name: string; repository?: string }) => {
-    asked.push(`${run.workflow_name} ${run.repository}`)
+    requests.push(`${run.workflow_name} ${run.repository}`)
   }
   const { play } = scriptedEngine(t, undefined, { admit })
   const workflow = { version: 'v0.1', name: 'inner', steps: [step('x')] }
   await play([step('sub', { action: 'workflow.run', args: { workflow } })], {}, { repository: 'shop' })
-  assert.deepEqual(asked, ['test shop', 'inner shop'])
+  assert.deepEqual(requests, ['test shop', 'inner shop'])
 })
 
 test('a run that is not admitted leaves nothing behind', async (t) => {

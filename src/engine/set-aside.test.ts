@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { alteredStore } from '../../test/support/altered-store.ts'
-import { inventory, scriptedEngine, step, told, until } from '../../test/support/scripted-engine.ts'
+import { inventory, scriptedEngine, step, statusesOf, until } from '../../test/support/scripted-engine.ts'
 import type { AttemptReport } from '../contract/attempt.ts'
 import { MemoryRunStore } from '../stores/runs/memory.ts'
 import type { EngineOptions } from './api.ts'
@@ -12,12 +12,12 @@ const again: AttemptReport = { type: 'ended', outcome: 'success' }
 function asideWorld(t: TestContext, options: Partial<EngineOptions> = {}) {
   const log: string[] = []
   const world = scriptedEngine(t, () => 'hold', { log: (message) => log.push(message), ...options })
-  const asked: string[] = []
+  const requests: string[] = []
   Object.assign(world.host, {
-    setAside: (runId: string) => asked.push(`aside ${runId}`),
-    takeBack: (runId: string) => asked.push(`back ${runId}`),
+    setAside: (runId: string) => requests.push(`aside ${runId}`),
+    takeBack: (runId: string) => requests.push(`back ${runId}`),
   })
-  return { ...world, log, asked }
+  return { ...world, log, asked: requests }
 }
 type World = ReturnType<typeof asideWorld>
 
@@ -155,7 +155,7 @@ test('a child that is set aside keeps its parent waiting, and canceling it ends 
   assert.equal((await engine.get(runId))!.status, 'running')
   await engine.cancel(childId!)
   assert.equal((await engine.done(runId)).status, 'failed')
-  assert.deepEqual(told(await engine.view(runId)), ['child: canceled canceled'])
+  assert.deepEqual(statusesOf(await engine.view(runId)), ['child: canceled canceled'])
 })
 
 test('a parent that is set aside continues with the end of its child', async (t) => {
@@ -233,34 +233,34 @@ test('if one of several simultaneous events is refused, none of them is stored',
 const inventoryTargets = { targets: ['x', 'y'] }
 
 test('the fact that a run is set aside is stored once the store works again', async (t) => {
-  const kept = new MemoryRunStore()
+  const stored = new MemoryRunStore()
   let fails = false
-  const store = alteredStore(kept, {
+  const store = alteredStore(stored, {
     update: async (...args) => {
       if (fails && args[1].patch?.set_aside) {
         fails = false
         throw new Error('The disk is full.')
       }
-      return await kept.update(...args)
+      return await stored.update(...args)
     },
   })
   const world = asideWorld(t, { store })
   const runId = await world.submit([step('a')])
   fails = true
   await refuse(world, 'a')
-  await until(async () => (await kept.get(runId))?.set_aside !== undefined)
+  await until(async () => (await stored.get(runId))?.set_aside !== undefined)
   assert.match(world.log.join('\n'), /is set aside, but this cannot be stored: The disk is full/)
 })
 
-for (const [what, missing, said] of [
+for (const [what, missing, message] of [
   ['has a gap', 3, /Run bad is set aside: Event 4 follows event 2/],
   ['lacks its end', 4, /Run bad is set aside: The log of run bad has 3 events, but its record says 4/],
 ] as const)
   test(`a run whose log ${what} is set aside at the start, can be read and canceled, and the others continue`, async (t) => {
-    const kept = new MemoryRunStore()
-    const store = alteredStore(kept, {
+    const stored = new MemoryRunStore()
+    const store = alteredStore(stored, {
       events: async (id, ...args) =>
-        (await kept.events(id, ...args)).filter(({ seq }) => id !== 'bad' || seq !== missing),
+        (await stored.events(id, ...args)).filter(({ seq }) => id !== 'bad' || seq !== missing),
     })
     const { submit, engine, host, log, asked, again: newEngine } = asideWorld(t, { store })
     const group = { concurrency: { group: 'g' } }
@@ -272,10 +272,10 @@ for (const [what, missing, said] of [
     await after.resume()
     assert.deepEqual(after.setAside(), ['bad'])
     assert.deepEqual(asked, ['aside bad'])
-    assert.match(log.join('\n'), said)
+    assert.match(log.join('\n'), message)
     const view = await after.view('bad')
-    assert.deepEqual([view.status, told(view)], ['running', [missing === 3 ? 'a: queued' : 'a: running']])
-    await assert.rejects(after.resumeRun('bad'), { code: 'run_set_aside', message: said })
+    assert.deepEqual([view.status, statusesOf(view)], ['running', [missing === 3 ? 'a: queued' : 'a: running']])
+    await assert.rejects(after.resumeRun('bad'), { code: 'run_set_aside', message })
     await host.endOf('b')
     assert.equal((await after.done('good')).status, 'success')
     await until(() => host.ran.includes('c'))

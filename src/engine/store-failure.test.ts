@@ -9,22 +9,22 @@ import type { EngineOptions } from './api.ts'
 
 /** Makes an engine whose store fails with `failing.with`, if that is set. */
 function failingWorld(t: TestContext, script: () => Script, options: Partial<EngineOptions> = {}) {
-  const kept = new MemoryRunStore()
+  const stored = new MemoryRunStore()
   const failing: { with?: Error; times: number } = { times: 0 }
   const failed = () => {
     if (failing.with) failing.times++
     return failing.with
   }
-  const store = alteredStore(kept, {
+  const store = alteredStore(stored, {
     create: async (...args) => {
       const error = failed()
       if (error) throw error
-      await kept.create(...args)
+      await stored.create(...args)
     },
     update: async (...args) => {
       const error = failed()
       if (error) throw error
-      await kept.update(...args)
+      await stored.update(...args)
     },
   })
   return { failing, ...scriptedEngine(t, script, { store, ...options }) }
@@ -45,16 +45,16 @@ test('refuses a run that cannot be created, leaves nothing, and releases what wa
 })
 
 test('nothing moves while the store fails, and nothing is lost once it works again', async (t) => {
-  const told: string[] = []
+  const reported: string[] = []
   const { failing, submit, engine, host, events } = failingWorld(t, () => 'hold', {
-    log: (message) => told.push(message),
+    log: (message) => reported.push(message),
   })
   const runId = await submit([step('a'), step('b')])
   failing.with = full
   const ended = host.endOf('a', { outcome: 'success', exports: { V: '1' }, writes: 'hello\n' })
   await until(() => failing.times === 2)
   assert.deepEqual(host.ran, ['a'])
-  assert.match(told[0]!, /events cannot be stored \(try 1\): The disk is full/)
+  assert.match(reported[0]!, /events cannot be stored \(try 1\): The disk is full/)
   failing.with = undefined
   await ended
   await until(() => host.ran.includes('b'))

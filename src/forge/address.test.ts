@@ -12,13 +12,13 @@ const read: Record<string, [host: string, path: string]> = {
   'gitlab.com:group/app': ['gitlab.com', 'group/app'],
   'ssh://git@git.example.org:2222/acme/app.git': ['git.example.org', 'acme/app'],
 }
-for (const [given, [host, path]] of Object.entries(read))
-  test(`${given} is ${path} at ${host}`, () => {
-    const address = repositoryAddress(given)
+for (const [text, [host, path]] of Object.entries(read))
+  test(`${text} is ${path} at ${host}`, () => {
+    const address = repositoryAddress(text)
     assert.deepEqual([address.host, address.path], [host, path])
   })
 
-for (const given of [
+for (const text of [
   '',
   'acme/app',
   'https://github.com/acme',
@@ -29,8 +29,8 @@ for (const given of [
   'ext::sh -c id',
   'git@host:-oProxyCommand=x',
 ])
-  test(`"${given}" is no address of a repository`, () => {
-    assert.throws(() => repositoryAddress(given), { code: 'invalid_argument' })
+  test(`"${text}" is no address of a repository`, () => {
+    assert.throws(() => repositoryAddress(text), { code: 'invalid_argument' })
   })
 
 test('an error does not repeat a credential of the address', () => {

@@ -9,7 +9,7 @@ import { issueAddress, repositoryAddress } from './address.ts'
 import { mayWrite } from './forge.ts'
 import { type EnsuredPullInput, ensureComment, ensurePull } from './idempotent.ts'
 import { openForge, recogniseForge } from './open-forge.ts'
-import { givenToken } from './token-source.ts'
+import { fixedToken } from './token-source.ts'
 
 /** Starts a forge with a repository that has a branch `work` besides `main`, and a driver with a write token. */
 async function world(t: TestContext, flavour: Flavour) {
@@ -27,7 +27,7 @@ async function world(t: TestContext, flavour: Flavour) {
   const waits: number[] = []
   const open = (token: string | undefined, at = path) =>
     openForge(found, at, {
-      tokens: givenToken(token),
+      tokens: fixedToken(token),
       timeoutMs: 5_000,
       wait: async (ms, signal) => {
         signal?.throwIfAborted()
@@ -38,7 +38,7 @@ async function world(t: TestContext, flavour: Flavour) {
   return { standIn, state: standIn.state, repository, sha, token, waits, open, forge: open(token), found }
 }
 
-const wanted: EnsuredPullInput = {
+const requested: EnsuredPullInput = {
   title: 'Add b',
   body: 'Made by Errand',
   head: 'work',
@@ -92,8 +92,8 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
     await assert.rejects(open(undefined).repository(), { code: 'repo_not_found' })
     await assert.rejects(open('tok_wrong').repository(), { code: 'repo_auth' })
     await assert.rejects(forge.issue(99), { code: 'not_found' })
-    await assert.rejects(open(standIn.makeToken('eve')).createPull(wanted), { code: 'forge_denied' })
-    await assert.rejects(forge.createPull({ ...wanted, base: 'gone' }), {
+    await assert.rejects(open(standIn.makeToken('eve')).createPull(requested), { code: 'forge_denied' })
+    await assert.rejects(forge.createPull({ ...requested, base: 'gone' }), {
       code: /pull_request|repo_not_found/,
     })
     standIn.fault({
@@ -106,12 +106,12 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
         error.code === 'forge_denied' && /no: \*\*\*/.test(error.message) && !error.message.includes(token),
     )
     repository.isArchived = true
-    await assert.rejects(ensurePull(forge, wanted), { code: isGitlab ? 'forge_denied' : 'repo_archived' })
+    await assert.rejects(ensurePull(forge, requested), { code: isGitlab ? 'forge_denied' : 'repo_archived' })
   })
 
   test(`${flavour}: a pull request is made once, and later changed only between its marks`, async (t) => {
     const { state, repository, forge, sha } = await world(t, flavour)
-    const input = { ...wanted, labels: ['errand'], reviewers: ['ada'] }
+    const input = { ...requested, labels: ['errand'], reviewers: ['ada'] }
     const made = await ensurePull(forge, input, { headSha: sha })
     assert.deepEqual([made.outcome, made.notices], ['created', []])
     const ticket = repository.tickets[0]!
@@ -144,44 +144,44 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
 
   test(`${flavour}: a closed one is not reopened unless asked, and a merged one says so`, async (t) => {
     const { state, repository, forge, sha } = await world(t, flavour)
-    const { pull } = await ensurePull(forge, wanted)
+    const { pull } = await ensurePull(forge, requested)
     const ticket = repository.tickets[0]!
     state.close(repository, ticket)
-    assert.equal((await ensurePull(forge, wanted)).outcome, 'closed')
-    const reopened = await ensurePull(forge, { ...wanted, reopen: true })
+    assert.equal((await ensurePull(forge, requested)).outcome, 'closed')
+    const reopened = await ensurePull(forge, { ...requested, reopen: true })
     assert.deepEqual(
       [reopened.outcome, reopened.pull.state, reopened.pull.number],
       ['updated', 'open', pull.number],
     )
     const mergeSha = state.merge(repository, ticket)
-    const merged = await ensurePull(forge, wanted, { headSha: sha })
+    const merged = await ensurePull(forge, requested, { headSha: sha })
     assert.deepEqual(
       [merged.outcome, merged.pull.state, merged.pull.mergeSha],
       ['merged', 'merged', mergeSha],
     )
     // The branch got more commits after that, so it needs another pull request.
     const headSha = state.commit(repository.path, 'work', { 'c.txt': 'three\n' }, 'More')
-    const next = await ensurePull(forge, wanted, { headSha })
+    const next = await ensurePull(forge, requested, { headSha })
     assert.deepEqual([next.outcome, next.pull.number], ['created', 2])
   })
 
   test(`${flavour}: an answer that is lost makes no second pull request`, async (t) => {
     const { standIn, repository, forge, waits } = await world(t, flavour)
     standIn.fault({ match: posts, how: 'reset_after' })
-    assert.equal((await ensurePull(forge, wanted)).pull.number, 1)
+    assert.equal((await ensurePull(forge, requested)).pull.number, 1)
     assert.equal(repository.tickets.length, 1)
     assert.equal(waits.length, 1)
     // A request that did not arrive is sent again.
     standIn.state.commit(repository.path, 'other', { 'd.txt': '' }, 'Other')
     standIn.fault({ match: posts, times: 2, how: 'reset' })
     standIn.fault({ match: posts, how: { status: 502 } })
-    assert.equal((await ensurePull(forge, { ...wanted, head: 'other' })).outcome, 'created')
+    assert.equal((await ensurePull(forge, { ...requested, head: 'other' })).outcome, 'created')
     assert.equal(repository.tickets.length, 2)
   })
 
   test(`${flavour}: of two that open it at once both have the one that there is`, async (t) => {
     const { repository, open, token, forge } = await world(t, flavour)
-    const both = await Promise.all([ensurePull(forge, wanted), ensurePull(open(token), wanted)])
+    const both = await Promise.all([ensurePull(forge, requested), ensurePull(open(token), requested)])
     assert.deepEqual(
       both.map(({ pull }) => pull.number),
       [1, 1],
@@ -191,23 +191,23 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
 
   test(`${flavour}: a draft is one, keeps being one, and is told where the forge takes none`, async (t) => {
     const { state, repository, forge } = await world(t, flavour)
-    const { pull } = await ensurePull(forge, { ...wanted, isDraft: true })
+    const { pull } = await ensurePull(forge, { ...requested, isDraft: true })
     assert.equal(pull.isDraft, true)
-    const again = await ensurePull(forge, { ...wanted, isDraft: true, title: 'Other' })
+    const again = await ensurePull(forge, { ...requested, isDraft: true, title: 'Other' })
     assert.deepEqual([again.outcome, again.pull.isDraft], ['updated', true])
     if (flavour !== 'github') {
       const ticket = repository.tickets[0]!
       assert.match(ticket.title, /^(WIP|Draft): Other$/)
       state.edit(ticket, { title: 'Other' }, 'ada')
       assert.equal(
-        (await ensurePull(forge, { ...wanted, isDraft: true, title: 'Other' })).outcome,
+        (await ensurePull(forge, { ...requested, isDraft: true, title: 'Other' })).outcome,
         'unchanged',
       )
       return
     }
     repository.takesDrafts = false
     state.commit(repository.path, 'second', { 'x.txt': '' }, 'x')
-    const ready = await ensurePull(forge, { ...wanted, head: 'second', isDraft: true })
+    const ready = await ensurePull(forge, { ...requested, head: 'second', isDraft: true })
     assert.deepEqual([ready.outcome, ready.pull.isDraft, ready.pull.labels], ['created', false, ['draft']])
     assert.match(ready.notices[0]!, /accepts no drafts/)
   })
@@ -218,7 +218,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
       match: isGitlab ? /^PUT .*merge_requests\/1$/ : /^POST .*\/labels$/,
       how: { status: 403, body: { message: 'no labels for you' } },
     })
-    const made = await ensurePull(forge, { ...wanted, labels: ['x'], reviewers: ['nobody-here'] })
+    const made = await ensurePull(forge, { ...requested, labels: ['x'], reviewers: ['nobody-here'] })
     assert.equal(made.outcome, 'created')
     assert.equal(made.notices.length, 2, made.notices.join('\n'))
     assert.match(made.notices[0]!, /no labels for you/)
@@ -231,7 +231,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
         body: { message: 'Validation Failed', errors: [{ message: 'base is frozen till May' }] },
       },
     })
-    await assert.rejects(ensurePull(forge, { ...wanted, head: 'second' }), {
+    await assert.rejects(ensurePull(forge, { ...requested, head: 'second' }), {
       code: 'pull_request',
       message: /base is frozen till May/,
     })
@@ -240,7 +240,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
   test(`${flavour}: its base is changed, and a conflict is seen`, async (t) => {
     const { state, repository, forge } = await world(t, flavour)
     state.commit(repository.path, 'next', { 'b.txt': 'else\n' }, 'Other b')
-    const { pull } = await ensurePull(forge, wanted)
+    const { pull } = await ensurePull(forge, requested)
     const changed = await forge.changePull(pull.number, { base: 'next' })
     assert.equal(changed.base, 'next')
     assert.equal((await forge.pull(pull.number)).mergeable, false)
@@ -315,7 +315,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
 
   test(`${flavour}: a pull request is no issue`, async (t) => {
     const { forge } = await world(t, flavour)
-    const { number } = (await ensurePull(forge, wanted)).pull
+    const { number } = (await ensurePull(forge, requested)).pull
     await assert.rejects(forge.issue(number), {
       code: 'not_found',
       message: isGitlab ? /no issue 1/ : /1 in acme\/app is a pull request/,
@@ -356,7 +356,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
     const { state, repository, forge } = await world(t, flavour)
     const one = state.addIssue(repository, { title: 'one', by: 'ada', labels: ['errand'] })
     state.addIssue(repository, { title: 'other', by: 'ada', labels: ['bug'] })
-    await ensurePull(forge, { ...wanted, labels: ['errand'] })
+    await ensurePull(forge, { ...requested, labels: ['errand'] })
     assert.deepEqual((await forge.labelledIssues('no such label', {})).issues, [])
     const first = await forge.labelledIssues('errand', {})
     assert.deepEqual(
@@ -414,7 +414,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
 
   test(`${flavour}: reviews come with file, line and the right of who wrote them`, async (t) => {
     const { state, repository, forge, sha } = await world(t, flavour)
-    const { pull } = await ensurePull(forge, wanted)
+    const { pull } = await ensurePull(forge, requested)
     const ticket = repository.tickets[0]!
     state.comment(repository, ticket, 'mallory', 'do evil')
     state.review(repository, ticket, {
@@ -469,7 +469,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
     await assert.rejects(beside('push', address(standIn.makeToken('eve')), 'HEAD:refs/heads/evil'), /403/)
     state.protect(repository, 'main')
     await assert.rejects(beside('push', address(token), 'HEAD:main'), /GH006: Protected branch/)
-    const { pull } = await ensurePull(forge, wanted)
+    const { pull } = await ensurePull(forge, requested)
     state.merge(repository, repository.tickets[0]!)
     assert.equal((await forge.pull(pull.number)).state, 'merged')
     await beside('fetch', '-q', address(token), 'main')
@@ -504,6 +504,6 @@ test('gitea: a right that is not told counts as none to write', async (t) => {
 test('github: a pull request without a commit is refused in its words', async (t) => {
   const { state, repository, forge } = await world(t, 'github')
   state.git(repository.path, ['branch', 'empty', 'main'])
-  const asked = ensurePull(forge, { ...wanted, head: 'empty' })
-  await assert.rejects(asked, { code: 'pull_request', message: /No commits between main and empty/ })
+  const request = ensurePull(forge, { ...requested, head: 'empty' })
+  await assert.rejects(request, { code: 'pull_request', message: /No commits between main and empty/ })
 })

@@ -10,7 +10,7 @@ import { ForgeHost } from '../contract/tasks/forge.ts'
 import { repositoryAddress } from './address.ts'
 import { ForgeHttp, type ForgeHttpOptions } from './forge-http.ts'
 import { openForge, recogniseForge } from './open-forge.ts'
-import { givenToken } from './token-source.ts'
+import { fixedToken } from './token-source.ts'
 
 const path = 'acme/app'
 
@@ -30,7 +30,7 @@ async function github(t: TestContext, options: Partial<ForgeHttpOptions> = {}) {
   const waits: number[] = []
   const found = await recogniseForge(repositoryAddress(`${standIn.url}/${path}`))
   const forge = openForge(found, path, {
-    tokens: givenToken(token),
+    tokens: fixedToken(token),
     wait: async (ms) => waits.push(ms),
     ...options,
   })
@@ -50,7 +50,7 @@ async function serve(t: TestContext, listener: RequestListener): Promise<string>
 }
 
 const soon = () => String(Math.ceil(Date.now() / 1000) + 30)
-const asked: [name: string, how: Extract<Fault['how'], { status: number }>, least: number, most: number][] = [
+const requested: [name: string, how: Extract<Fault['how'], { status: number }>, least: number, most: number][] = [
   ['Retry-After', { status: 429, headers: { 'retry-after': '17' } }, 17_000, 17_000],
   ['Retry-After with 403', { status: 403, headers: { 'retry-after': '5' } }, 5_000, 5_000],
   ['Retry-After with 503', { status: 503, headers: { 'retry-after': '5' } }, 5_000, 5_000],
@@ -68,7 +68,7 @@ const asked: [name: string, how: Extract<Fault['how'], { status: number }>, leas
     60_000,
   ],
 ]
-for (const [name, how, least, most] of asked)
+for (const [name, how, least, most] of requested)
   test(`${name} is waited for, and then asked again`, async (t) => {
     const { standIn, forge, waits } = await github(t)
     standIn.fault({ match: /./, how, times: 2 })
@@ -150,9 +150,9 @@ test('the token goes into its header alone, and along with no redirect or page e
   standIn.fault({ match: /logs/, how: { status: 302, headers: { location: `${thief}/log` } } })
   await assert.rejects(forge.checkLog('1', 5), { code: 'service_answer', message: /not encrypted/ })
   assert.deepEqual(stolen, [])
-  for (const { path: asked, headers } of standIn.seen) {
+  for (const { path: requestPath, headers } of standIn.seen) {
     assert.equal(headers.authorization, `Bearer ${token}`)
-    assert.ok(!asked.includes(token))
+    assert.ok(!requestPath.includes(token))
   }
 })
 
@@ -166,7 +166,7 @@ test('a list that goes on for ever is read to a limit', async (t) => {
   const http = new ForgeHttp({
     name: 'It',
     apiUrl: url,
-    tokens: givenToken(undefined),
+    tokens: fixedToken(undefined),
     authorization: String,
   })
   assert.equal((await http.pages(z.array(z.number()), '/list')).length, 10)

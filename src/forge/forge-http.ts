@@ -241,7 +241,7 @@ export class ForgeHttp {
         const { status } = response
         if (status < 300 || status === 304 || (takesRedirects && status < 400)) return await read(response)
         const words = await this.#wordsOf(response)
-        const waitMs = waitAskedFor(response, words)
+        const waitMs = requestedWait(response, words)
         if (waitMs !== undefined) {
           if (waitMs > waitLeftMs) throw this.#busy(waitMs)
           waitLeftMs -= waitMs
@@ -318,17 +318,17 @@ export class ForgeHttp {
 
   async #tail(response: Response, lines: number): Promise<string> {
     if (!response.ok) throw this.#away(`answers ${response.status} for a log`)
-    const kept: Buffer[] = []
+    const chunks: Buffer[] = []
     let bytes = 0
     let read = 0
     for await (const chunk of response.body ?? []) {
-      kept.push(Buffer.from(chunk))
+      chunks.push(Buffer.from(chunk))
       bytes += chunk.length
       read += chunk.length
-      while (bytes - kept[0]!.length > MOST_BYTES) bytes -= kept.shift()!.length
+      while (bytes - chunks[0]!.length > MOST_BYTES) bytes -= chunks.shift()!.length
       if (read > MOST_LOG_BYTES) break
     }
-    const all = Buffer.concat(kept).toString().replace(/\r\n/g, '\n').replace(/\n$/, '').split('\n')
+    const all = Buffer.concat(chunks).toString().replace(/\r\n/g, '\n').replace(/\n$/, '').split('\n')
     return this.masked(all.slice(-lines).join('\n'))
   }
 
@@ -340,7 +340,7 @@ export class ForgeHttp {
   #refusal(response: Response, words: string, url: string, sent: Sent): ErrandError {
     const { name } = this.#options
     const { status } = response
-    const said = words === '' ? `HTTP ${status}` : `"${words}"`
+    const shown = words === '' ? `HTTP ${status}` : `"${words}"`
     const refused = (code: ErrorCode, message: string, hint: string) =>
       new Refused(code, message, hint, status, words)
     if (status >= 300 && status < 400) {
@@ -354,19 +354,19 @@ export class ForgeHttp {
     if (status === 401)
       return refused(
         'repo_auth',
-        `${name} rejected the token: ${said}.`,
+        `${name} rejected the token: ${shown}.`,
         'Provide a token if there is none, or create a new one; the old one may have expired.',
       )
     if (status === 423 || ((status === 403 || status === 422) && /archived/i.test(words)))
       return refused(
         'repo_archived',
-        `The repository is archived: ${said}.`,
+        `The repository is archived: ${shown}.`,
         'Unarchive it, or use another repository.',
       )
     if (status === 403)
       return refused(
         sent.denied ?? 'forge_denied',
-        `${name} does not allow this token to access ${place(url, this.#options.apiUrl)}: ${said}.`,
+        `${name} does not allow this token to access ${place(url, this.#options.apiUrl)}: ${shown}.`,
         'Give the token this permission (contents, issues and pull requests: write), or use another token.',
       )
     if (status === 404 || status === 410)
@@ -379,7 +379,7 @@ export class ForgeHttp {
         : refused('not_found', `${name} has no ${sent.missing}.`, 'Check its number and its repository.')
     return refused(
       'forge_denied',
-      `${name} refused a request (${place(url, this.#options.apiUrl)}): ${said}.`,
+      `${name} refused a request (${place(url, this.#options.apiUrl)}): ${shown}.`,
       "The forge's message says why; an outdated version of the forge can also be the cause.",
     )
   }
@@ -433,7 +433,7 @@ function wordsOf(value: unknown): string[] {
 }
 
 /** Returns the milliseconds that the forge asks to wait, or undefined if it does not ask. */
-function waitAskedFor({ status, headers }: Response, words: string): number | undefined {
+function requestedWait({ status, headers }: Response, words: string): number | undefined {
   if (status !== 429 && status !== 403 && status !== 503) return undefined
   const after = headers.get('retry-after')
   if (after !== null) {

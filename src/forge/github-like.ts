@@ -322,12 +322,12 @@ export class GithubLikeForge implements Forge {
 
   async createPull(input: PullInput, { signal }: CallOptions = {}): Promise<Pull> {
     const { head, base, body, isDraft } = input
-    const given =
+    const fields =
       this.kind === 'github'
         ? { title: input.title, head, base, body, draft: isDraft }
         : { title: isDraft ? withDraftMark(input.title, 'gitea') : input.title, head, base, body }
     try {
-      const sent = { body: given, signal, denied: 'forge_denied' as const }
+      const sent = { body: fields, signal, denied: 'forge_denied' as const }
       return this.#pullOf((await this.#http.json(PullShape, 'POST', `${this.#repo}/pulls`, sent)).data)
     } catch (error) {
       throw this.#pullRefusal(error, input)
@@ -342,9 +342,9 @@ export class GithubLikeForge implements Forge {
   }
 
   async addLabels(talk: Talk, labels: readonly string[], { signal }: CallOptions = {}): Promise<void> {
-    const given = this.kind === 'github' ? labels : await this.#labelIds(labels, signal)
+    const labelIds = this.kind === 'github' ? labels : await this.#labelIds(labels, signal)
     await this.#http.json(z.unknown(), 'POST', `${this.#repo}/issues/${talk.number}/labels`, {
-      body: { labels: given },
+      body: { labels: labelIds },
       signal,
       missing: this.#named(talk),
       isRepeatable: true,
@@ -421,23 +421,23 @@ export class GithubLikeForge implements Forge {
     return `${kind === 'issue' ? 'issue' : 'pull request'} ${number} in ${this.path}`
   }
 
-  #pullOf(given: z.infer<typeof PullShape>): Pull {
-    const isMerged = given.merged === true || Boolean(given.merged_at)
+  #pullOf(shape: z.infer<typeof PullShape>): Pull {
+    const isMerged = shape.merged === true || Boolean(shape.merged_at)
     return {
-      number: given.number,
-      title: given.title,
-      body: given.body ?? '',
-      state: isMerged ? 'merged' : given.state,
-      isDraft: given.draft ?? (this.kind === 'gitea' && isDraftTitle(given.title)),
-      author: personOf(given.user),
-      labels: (given.labels ?? []).map(({ name }) => name),
-      head: given.head.ref,
-      base: given.base.ref,
-      headSha: given.head.sha,
-      isSameRepository: given.head.repo?.full_name.toLowerCase() === given.base.repo?.full_name.toLowerCase(),
-      mergeable: given.mergeable ?? undefined,
-      mergeSha: isMerged ? (given.merge_commit_sha ?? undefined) : undefined,
-      webUrl: given.html_url,
+      number: shape.number,
+      title: shape.title,
+      body: shape.body ?? '',
+      state: isMerged ? 'merged' : shape.state,
+      isDraft: shape.draft ?? (this.kind === 'gitea' && isDraftTitle(shape.title)),
+      author: personOf(shape.user),
+      labels: (shape.labels ?? []).map(({ name }) => name),
+      head: shape.head.ref,
+      base: shape.base.ref,
+      headSha: shape.head.sha,
+      isSameRepository: shape.head.repo?.full_name.toLowerCase() === shape.base.repo?.full_name.toLowerCase(),
+      mergeable: shape.mergeable ?? undefined,
+      mergeSha: isMerged ? (shape.merge_commit_sha ?? undefined) : undefined,
+      webUrl: shape.html_url,
     }
   }
 

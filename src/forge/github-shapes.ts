@@ -64,24 +64,24 @@ export const personOf = (user: z.infer<typeof User>): Person =>
     ? { id: '', login: 'ghost', isBot: false }
     : { id: String(user.id), login: user.login, isBot: user.type === 'Bot' || user.login.endsWith('[bot]') }
 
-export const issueOf = (given: z.infer<typeof IssueShape>): Issue => ({
-  number: given.number,
-  title: given.title,
-  body: given.body ?? '',
-  author: personOf(given.user),
-  state: given.state,
-  labels: (given.labels ?? []).map(({ name }) => name),
-  webUrl: given.html_url,
-  createdAt: given.created_at,
-  updatedAt: given.updated_at,
+export const issueOf = (shape: z.infer<typeof IssueShape>): Issue => ({
+  number: shape.number,
+  title: shape.title,
+  body: shape.body ?? '',
+  author: personOf(shape.user),
+  state: shape.state,
+  labels: (shape.labels ?? []).map(({ name }) => name),
+  webUrl: shape.html_url,
+  createdAt: shape.created_at,
+  updatedAt: shape.updated_at,
 })
 
-export const commentOf = (given: z.infer<typeof CommentShape>): Comment => ({
-  id: String(given.id),
-  author: personOf(given.user),
-  body: given.body ?? '',
-  createdAt: given.created_at,
-  updatedAt: given.updated_at,
+export const commentOf = (shape: z.infer<typeof CommentShape>): Comment => ({
+  id: String(shape.id),
+  author: personOf(shape.user),
+  body: shape.body ?? '',
+  createdAt: shape.created_at,
+  updatedAt: shape.updated_at,
 })
 
 /** Query for the page size: GitHub reads `per_page`, Gitea reads `limit`. */

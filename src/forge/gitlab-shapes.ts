@@ -118,45 +118,45 @@ export const personOf = (user: z.infer<typeof User>): Person =>
         isBot: user.bot === true || /^(project|group)_\d+_bot/.test(user.username),
       }
 
-export const issueOf = (given: z.infer<typeof IssueShape>): Issue => ({
-  number: given.iid,
-  title: given.title,
-  body: given.description ?? '',
-  author: personOf(given.author),
-  state: given.state === 'opened' ? 'open' : 'closed',
-  labels: given.labels,
-  webUrl: given.web_url,
-  createdAt: given.created_at,
-  updatedAt: given.updated_at,
+export const issueOf = (shape: z.infer<typeof IssueShape>): Issue => ({
+  number: shape.iid,
+  title: shape.title,
+  body: shape.description ?? '',
+  author: personOf(shape.author),
+  state: shape.state === 'opened' ? 'open' : 'closed',
+  labels: shape.labels,
+  webUrl: shape.web_url,
+  createdAt: shape.created_at,
+  updatedAt: shape.updated_at,
 })
 
-export const commentOf = (given: z.infer<typeof Note>): Comment => ({
-  id: String(given.id),
-  author: personOf(given.author),
-  body: given.body,
-  createdAt: given.created_at,
-  updatedAt: given.updated_at,
+export const commentOf = (shape: z.infer<typeof Note>): Comment => ({
+  id: String(shape.id),
+  author: personOf(shape.author),
+  body: shape.body,
+  createdAt: shape.created_at,
+  updatedAt: shape.updated_at,
 })
 
-export function pullOf(given: z.infer<typeof MergeRequest>): Pull {
-  const status = given.detailed_merge_status
+export function pullOf(shape: z.infer<typeof MergeRequest>): Pull {
+  const status = shape.detailed_merge_status
   return {
-    number: given.iid,
-    title: given.title,
-    body: given.description ?? '',
-    state: given.state === 'merged' ? 'merged' : given.state === 'closed' ? 'closed' : 'open',
-    isDraft: given.draft ?? isDraftTitle(given.title),
-    author: personOf(given.author),
-    labels: given.labels,
-    head: given.source_branch,
-    base: given.target_branch,
-    headSha: given.sha ?? '',
-    isSameRepository: given.source_project_id === given.target_project_id,
+    number: shape.iid,
+    title: shape.title,
+    body: shape.description ?? '',
+    state: shape.state === 'merged' ? 'merged' : shape.state === 'closed' ? 'closed' : 'open',
+    isDraft: shape.draft ?? isDraftTitle(shape.title),
+    author: personOf(shape.author),
+    labels: shape.labels,
+    head: shape.source_branch,
+    base: shape.target_branch,
+    headSha: shape.sha ?? '',
+    isSameRepository: shape.source_project_id === shape.target_project_id,
     mergeable:
       status === undefined || /^(unchecked|checking|preparing)$/.test(status)
         ? undefined
         : !/^(conflict|broken_status)$/.test(status),
-    mergeSha: given.merge_commit_sha ?? given.squash_commit_sha ?? undefined,
-    webUrl: given.web_url,
+    mergeSha: shape.merge_commit_sha ?? shape.squash_commit_sha ?? undefined,
+    webUrl: shape.web_url,
   }
 }

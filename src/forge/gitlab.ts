@@ -112,9 +112,9 @@ export class GitlabForge implements Forge {
 
   async #notes(
     talk: Talk,
-    given: { signal?: AbortSignal; isWhole?: boolean; order?: 'asc' | 'desc' },
+    options: { signal?: AbortSignal; isWhole?: boolean; order?: 'asc' | 'desc' },
   ): Promise<z.infer<typeof Note>[]> {
-    const { signal, isWhole, order = 'asc' } = given
+    const { signal, isWhole, order = 'asc' } = options
     const query = { per_page: 100, sort: order, order_by: 'created_at' }
     return await this.#http.pages(z.array(Note), this.#notesOf(talk), {
       query,

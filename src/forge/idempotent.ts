@@ -63,11 +63,11 @@ export async function ensurePull(
       if (outcome === 'unchanged') outcome = 'updated'
     })
   }
-  const asked = input.reviewers.filter((login) => login !== pull.author.login)
+  const reviewers = input.reviewers.filter((login) => login !== pull.author.login)
   const isToAsk = outcome === 'created' || (input.asksAgain === true && pull.state === 'open')
-  if (asked.length > 0 && isToAsk)
-    await noticed(notices, `${asked.join(', ')} could not be asked for a review`, options, async () => {
-      await forge.askReviewers(pull.number, asked, options)
+  if (reviewers.length > 0 && isToAsk)
+    await noticed(notices, `${reviewers.join(', ')} could not be asked for a review`, options, async () => {
+      await forge.askReviewers(pull.number, reviewers, options)
     })
   return { outcome, pull: missing.length > 0 ? await forge.pull(pull.number, options) : pull, notices }
 }
@@ -82,9 +82,9 @@ async function create(
     const found = await forge.pulls({ head: input.head, base: input.base }, options)
     return found.find(({ state }) => state === 'open')
   }
-  const given = { ...input, body: withBlock('', input.body) }
+  const marked = { ...input, body: withBlock('', input.body) }
   const post = async (isDraft: boolean) =>
-    await forge.once(async () => await forge.createPull({ ...given, isDraft }, options), open, options)
+    await forge.once(async () => await forge.createPull({ ...marked, isDraft }, options), open, options)
   try {
     return { pull: await post(input.isDraft), outcome: 'created' }
   } catch (error) {
@@ -148,14 +148,14 @@ async function noticed(notices: string[], what: string, { signal }: CallOptions,
 export async function ensureComment(
   forge: Forge,
   talk: Talk,
-  given: { key: string; body: string; since?: string },
+  comment: { key: string; body: string; since?: string },
   options: CallOptions = {},
 ): Promise<Comment> {
-  const mark = commentMark(given.key)
-  const body = `${given.body.trim()}\n\n${mark}`
+  const mark = commentMark(comment.key)
+  const body = `${comment.body.trim()}\n\n${mark}`
   const self = await forge.self(options)
   const find = async () => {
-    const all = await forge.comments(talk, { ...options, since: given.since })
+    const all = await forge.comments(talk, { ...options, since: comment.since })
     // A token that may not query its owner belongs to a program.
     const isOurs = ({ author }: Comment) => (self === undefined ? author.isBot : author.login === self.login)
     return all.find((one) => one.body.includes(mark) && isOurs(one))

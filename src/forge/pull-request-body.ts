@@ -41,14 +41,14 @@ const MOST_LISTED = 100
  * Returns Errand's part of a pull request's text, in Markdown that all forges understand, at most 60 KiB. The parts on
  * which others rely (link to the run, `Closes`) come first, so that a cut removes the agent's summary.
  */
-export function pullRequestBody(given: PullRequestBody): string {
-  const { run, tests, criteria } = given
+export function pullRequestBody(facts: PullRequestBody): string {
+  const { run, tests, criteria } = facts
   const id = code(run.id)
   const link = run.url === undefined ? id : `[${id}](${encodeURI(run.url).replaceAll(')', '%29')})`
   const head = [
-    given.closes === undefined ? undefined : `Closes #${given.closes.number}`,
-    given.refersTo === undefined ? undefined : `For #${given.refersTo.number}`,
-    `Made by Errand: run ${link}${run.task === undefined ? '' : `, task ${code(run.task)}`}${costOf(given.cost)}`,
+    facts.closes === undefined ? undefined : `Closes #${facts.closes.number}`,
+    facts.refersTo === undefined ? undefined : `For #${facts.refersTo.number}`,
+    `Made by Errand: run ${link}${run.task === undefined ? '' : `, task ${code(run.task)}`}${costOf(facts.cost)}`,
   ]
   const parts = [
     head.filter((line) => line !== undefined).join('\n\n'),
@@ -56,18 +56,18 @@ export function pullRequestBody(given: PullRequestBody): string {
       ? undefined
       : `### Acceptance criteria\n${listed(criteria, ({ text, met }) => `- [${met ? 'x' : ' '}] ${harmlessLine(text)}`)}`,
     `### Tests\n${tests === undefined ? 'There were no tests to run.' : testTable(tests)}`,
-    given.protectedFiles.length === 0
+    facts.protectedFiles.length === 0
       ? undefined
-      : `### Protected files\n${listed(given.protectedFiles, ({ path, decision }) => `- ${code(path)}: ${harmlessLine(decision)}`)}`,
-    given.findings.length === 0
+      : `### Protected files\n${listed(facts.protectedFiles, ({ path, decision }) => `- ${code(path)}: ${harmlessLine(decision)}`)}`,
+    facts.findings.length === 0
       ? undefined
-      : `### Remaining findings\n${listed(given.findings, ({ file, line, severity, claim }) => `- **${harmlessLine(severity)}** ${file === undefined ? '' : `${code(line === undefined ? file : `${file}:${line}`)}: `}${harmlessLine(claim)}`)}`,
-    given.notes === undefined || given.notes.length === 0
+      : `### Remaining findings\n${listed(facts.findings, ({ file, line, severity, claim }) => `- **${harmlessLine(severity)}** ${file === undefined ? '' : `${code(line === undefined ? file : `${file}:${line}`)}: `}${harmlessLine(claim)}`)}`,
+    facts.notes === undefined || facts.notes.length === 0
       ? undefined
-      : `### Notes\n${listed(given.notes, (note) => `- ${harmlessLine(note)}`)}`,
-    given.summary.trim() === ''
+      : `### Notes\n${listed(facts.notes, (note) => `- ${harmlessLine(note)}`)}`,
+    facts.summary.trim() === ''
       ? undefined
-      : `### Summary\n${withFencesClosed(harmless(given.summary.trim()))}`,
+      : `### Summary\n${withFencesClosed(harmless(facts.summary.trim()))}`,
   ]
   // Leave room for the marks and for text that people write.
   return cutAtLines(parts.filter((part) => part !== undefined).join('\n\n'), MOST_BODY_BYTES - 1024)

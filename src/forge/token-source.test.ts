@@ -30,7 +30,7 @@ async function app(t: TestContext, permissions: Record<string, 'read' | 'write'>
 }
 
 const write = { contents: 'write', pull_requests: 'write' } as const
-const wanted = {
+const permissions = {
   title: 'Add b',
   body: 'x',
   head: 'work',
@@ -78,24 +78,24 @@ test('what is made with it is known as the App’s own', async (t) => {
     comments.map(({ author, body }) => [author.login, author.isBot, body.slice(0, 3)]),
     [['errand-app[bot]', true, 'two']],
   )
-  assert.equal((await ensurePull(forge, wanted)).pull.author.login, 'errand-app[bot]')
+  assert.equal((await ensurePull(forge, permissions)).pull.author.login, 'errand-app[bot]')
 })
 
 test('permissions that are left out are known before anything is tried', async (t) => {
   const { forge } = await app(t, { contents: 'read' })
   const facts = await forge.repository()
   assert.deepEqual([facts.right, facts.mayPush, facts.mayOpenPulls], ['read', false, false])
-  await assert.rejects(ensurePull(forge, wanted), { code: 'forge_denied' })
+  await assert.rejects(ensurePull(forge, permissions), { code: 'forge_denied' })
 })
 
 test('a wrong key and an App that is not installed are told', async (t) => {
   const { standIn, made } = await app(t, write)
   const { apiUrl } = standIn
-  const given = { apiUrl, appId: made.appId, repository: 'acme/app', permissions: write }
-  assert.throws(() => new GithubAppTokens({ ...given, privateKey: 'nonsense' }), { code: 'invalid_argument' })
+  const options = { apiUrl, appId: made.appId, repository: 'acme/app', permissions: write }
+  assert.throws(() => new GithubAppTokens({ ...options, privateKey: 'nonsense' }), { code: 'invalid_argument' })
   const { privateKey } = standIn.makeApp([])
-  await assert.rejects(new GithubAppTokens({ ...given, privateKey }).token(), { code: 'repo_auth' })
+  await assert.rejects(new GithubAppTokens({ ...options, privateKey }).token(), { code: 'repo_auth' })
   standIn.makeRepository('acme/third', { files: { a: '1' } })
-  const third = new GithubAppTokens({ ...given, privateKey: made.privateKey, repository: 'acme/third' })
+  const third = new GithubAppTokens({ ...options, privateKey: made.privateKey, repository: 'acme/third' })
   await assert.rejects(third.token(), { code: 'repo_not_found' })
 })

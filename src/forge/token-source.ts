@@ -16,7 +16,7 @@ export interface TokenSource {
 }
 
 /** Returns a source with one fixed token. */
-export const givenToken = (token: string | undefined): TokenSource => ({ token: async () => token })
+export const fixedToken = (token: string | undefined): TokenSource => ({ token: async () => token })
 
 export interface GithubAppOptions
   extends Pick<ForgeHttpOptions, 'fetch' | 'wait' | 'retryCount' | 'timeoutMs'> {
@@ -51,8 +51,8 @@ export class GithubAppTokens implements TokenSource {
   readonly #options: GithubAppOptions
   readonly #key: KeyObject
   readonly #http: ForgeHttp
-  #kept: { token: string; endsMs: number } | undefined
-  #asked: Promise<string> | undefined
+  #cached: { token: string; endsMs: number } | undefined
+  #request: Promise<string> | undefined
   #installation: number | undefined
   #login: string | undefined
 
@@ -88,17 +88,17 @@ export class GithubAppTokens implements TokenSource {
 
   async token(signal?: AbortSignal): Promise<string> {
     signal?.throwIfAborted()
-    if (this.#kept !== undefined && this.#kept.endsMs - SPARE_MS > this.#now()) return this.#kept.token
-    this.#kept = undefined
+    if (this.#cached !== undefined && this.#cached.endsMs - SPARE_MS > this.#now()) return this.#cached.token
+    this.#cached = undefined
     // One caller's signal must not end the request that others wait for.
-    this.#asked ??= this.#mint().finally(() => {
-      this.#asked = undefined
+    this.#request ??= this.#mint().finally(() => {
+      this.#request = undefined
     })
-    return await this.#asked
+    return await this.#request
   }
 
   renew(refused: string | undefined): boolean {
-    if (this.#kept?.token === refused) this.#kept = undefined
+    if (this.#cached?.token === refused) this.#cached = undefined
     return true
   }
 
@@ -127,7 +127,7 @@ export class GithubAppTokens implements TokenSource {
         missing: `installation of this App for ${owner}`,
       },
     )
-    this.#kept = { token: data.token, endsMs: Date.parse(data.expires_at) }
+    this.#cached = { token: data.token, endsMs: Date.parse(data.expires_at) }
     return data.token
   }
 

@@ -36,20 +36,20 @@ test("GitLab's token is the secret itself, and an empty secret fits nothing", ()
 
 test('a message of Standard Webhooks is signed with its id and time, and may not be old', () => {
   const key = Buffer.from('0123456789abcdef01234567')
-  const given = `whsec_${key.toString('base64')}`
+  const secretText = `whsec_${key.toString('base64')}`
   const at = (time: number, text = body) => ({
     'webhook-id': 'msg_1',
     'webhook-timestamp': String(time),
     'webhook-signature': `v1,wrong v1,${createHmac('sha256', key).update(`msg_1.${time}.`).update(text).digest('base64')}`,
   })
   const seconds = nowMs / 1000
-  assert.equal(isSigned('gitlab', at(seconds), body, given, nowMs), true)
+  assert.equal(isSigned('gitlab', at(seconds), body, secretText, nowMs), true)
   for (const away of [-301, 301])
-    assert.equal(isSigned('gitlab', at(seconds + away), body, given, nowMs), false)
+    assert.equal(isSigned('gitlab', at(seconds + away), body, secretText, nowMs), false)
   const other = { ...at(seconds), 'webhook-id': 'msg_2' }
-  assert.equal(isSigned('gitlab', other, body, given, nowMs), false)
+  assert.equal(isSigned('gitlab', other, body, secretText, nowMs), false)
   // The token header must not bypass the signature.
-  assert.equal(isSigned('gitlab', { ...other, 'x-gitlab-token': given }, body, given, nowMs), false)
+  assert.equal(isSigned('gitlab', { ...other, 'x-gitlab-token': secretText }, body, secretText, nowMs), false)
 })
 
 test('a delivery has the id that its sender gives it', () => {

@@ -21,14 +21,14 @@ export function isSigned(
 ): boolean {
   if (secret === '') return false
   if (kind === 'github') {
-    const given = /^sha256=([0-9a-f]{64})$/i.exec(one(headers['x-hub-signature-256']))?.[1]
-    return isHmac(given, body, secret)
+    const signature = /^sha256=([0-9a-f]{64})$/i.exec(one(headers['x-hub-signature-256']))?.[1]
+    return isHmac(signature, body, secret)
   }
   if (kind === 'gitea')
     return isHmac(one(headers['x-forgejo-signature']) || one(headers['x-gitea-signature']), body, secret)
   if (headers['webhook-signature'] !== undefined) return isStandardSigned(headers, body, secret, nowMs)
-  const given = one(headers['x-gitlab-token'])
-  return given !== '' && same(sha256(given), sha256(secret))
+  const token = one(headers['x-gitlab-token'])
+  return token !== '' && same(sha256(token), sha256(secret))
 }
 
 /** Checks a signature by https://www.standardwebhooks.com; `secret` is `whsec_` plus base64, or any other text. */
@@ -43,10 +43,10 @@ export function isStandardSigned(
   if (secret === '' || id === '' || !/^\d{1,12}$/.test(time)) return false
   if (Math.abs(nowMs / 1000 - Number(time)) > TOLERANCE_SECONDS) return false
   const key = secret.startsWith('whsec_') ? Buffer.from(secret.slice(6), 'base64') : Buffer.from(secret)
-  const wanted = createHmac('sha256', key).update(`${id}.${time}.`).update(body).digest()
+  const expected = createHmac('sha256', key).update(`${id}.${time}.`).update(body).digest()
   return one(headers['webhook-signature'])
     .split(' ')
-    .some((each) => each.startsWith('v1,') && same(Buffer.from(each.slice(3), 'base64'), wanted))
+    .some((each) => each.startsWith('v1,') && same(Buffer.from(each.slice(3), 'base64'), expected))
 }
 
 /** Returns the id that identifies a repeated delivery, or undefined if the sender provides none. */
@@ -55,9 +55,9 @@ export const deliveryId = (headers: Headers): string | undefined =>
     .map((name) => one(headers[name]))
     .find((id) => id !== '')
 
-function isHmac(given: string | undefined, body: Uint8Array, secret: string): boolean {
-  if (given === undefined || !/^[0-9a-f]{64}$/i.test(given)) return false
-  return same(Buffer.from(given, 'hex'), createHmac('sha256', secret).update(body).digest())
+function isHmac(signature: string | undefined, body: Uint8Array, secret: string): boolean {
+  if (signature === undefined || !/^[0-9a-f]{64}$/i.test(signature)) return false
+  return same(Buffer.from(signature, 'hex'), createHmac('sha256', secret).update(body).digest())
 }
 
 const sha256 = (text: string): Buffer => createHash('sha256').update(text).digest()

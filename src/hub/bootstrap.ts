@@ -4,11 +4,11 @@ import { makeFolderSync } from '../platform/files.ts'
 import type { Log } from '../platform/log.ts'
 import type { AccountStore } from '../stores/accounts.ts'
 import { diskError } from '../stores/disk-errors.ts'
-import { lostDatabase, openSqliteStores, startAnew } from '../stores/sqlite/open.ts'
+import { lostDatabase, openSqliteStores, startEmpty } from '../stores/sqlite/open.ts'
 import type { SqliteStores } from '../stores/sqlite/stores.ts'
 import { Auth } from './auth/auth.ts'
 import type { LoginLimits } from './auth/login-limit.ts'
-import { keepGivenTokens, ownToken } from './auth/tokens.ts'
+import { storeConfiguredTokens, ownToken } from './auth/tokens.ts'
 import type { Secrets } from './secrets.ts'
 
 export interface StoresOptions {
@@ -23,7 +23,7 @@ export interface StoresOptions {
 
 /** Opens the hub's database. Throws `store_failed` if it is gone or cannot be opened. */
 export async function openStores({ data, database, isNew, log }: StoresOptions): Promise<SqliteStores> {
-  const aside = isNew ? startAnew(data) : undefined
+  const aside = isNew ? startEmpty(data) : undefined
   if (aside !== undefined) log(`The files of an earlier hub were moved to ${aside}.`)
   const lost = lostDatabase(data)
   if (lost !== undefined) throw lost
@@ -39,7 +39,7 @@ export async function openStores({ data, database, isNew, log }: StoresOptions):
 export interface AuthParts {
   accounts: AccountStore
   secrets: Pick<Secrets, 'ofHub'>
-  givenTokens?: { client?: string; runner?: string }
+  configuredTokens?: { client?: string; runner?: string }
   loginLimits?: LoginLimits
   log: Log
 }
@@ -48,18 +48,18 @@ export interface AuthParts {
 export async function openAuth({
   accounts,
   secrets,
-  givenTokens = {},
+  configuredTokens = {},
   loginLimits,
   log,
 }: AuthParts): Promise<Auth> {
-  await keepGivenTokens(accounts, givenTokens)
-  const given = Object.values(givenTokens).filter((text) => text !== undefined)
+  await storeConfiguredTokens(accounts, configuredTokens)
+  const texts = Object.values(configuredTokens).filter((text) => text !== undefined)
   const secret = await secrets.ofHub('sessions', ({ message, hint = '' }) =>
     log(`Earlier log-ins have ended, and new ones end when this process ends: ${message} ${hint}`, {
       level: 'warn',
     }),
   )
-  return new Auth({ accounts, secret, given, loginLimits })
+  return new Auth({ accounts, secret, given: texts, loginLimits })
 }
 
 /** Creates the folder. A file in its place would block the end of every run. */

@@ -49,7 +49,7 @@ async function here(t: TestContext) {
 test('no file of the hub contains a secret, and an attempt gets it', async (t) => {
   const { dir, open } = await here(t)
   const secrets = open()
-  const kept = await secrets.set(place(), VALUE, 'ann')
+  const stored = await secrets.set(place(), VALUE, 'ann')
   assert.equal(statSync(join(dir, 'secrets.key')).mode & 0o777, 0o600)
   assert.deepEqual(await secrets.reveal(spec()), { TOKEN: VALUE })
   assert.deepEqual(
@@ -63,7 +63,7 @@ test('no file of the hub contains a secret, and an attempt gets it', async (t) =
     for (const form of ['utf8', 'base64', 'hex'] as const)
       assert.ok(!bytes.includes(Buffer.from(VALUE).toString(form).slice(0, 24)), `${name} ${form}`)
   }
-  assert.ok(!JSON.stringify(kept).includes(VALUE))
+  assert.ok(!JSON.stringify(stored).includes(VALUE))
 })
 
 test('the database also keeps no sealed value of a deleted secret', async (t) => {
@@ -119,9 +119,9 @@ test("the workflow's secret takes precedence over the repository's, and that ove
 test("a user's secret is only for that user's runs, and takes precedence over the shared one", async (t) => {
   const { open } = await here(t)
   const secrets = open()
-  const told: unknown[] = []
+  const reported: unknown[] = []
   const seen = (over: Partial<AttemptSpec>) =>
-    secrets.reveal(spec(over), ({ TOKEN }) => told.push(TOKEN)).then(({ TOKEN }) => TOKEN)
+    secrets.reveal(spec(over), ({ TOKEN }) => reported.push(TOKEN)).then(({ TOKEN }) => TOKEN)
   const deploy = { scope: 'workflow', scope_name: 'deploy' } as const
   await secrets.set(place(), 'for all runs', 'boss')
   await secrets.set(place({ ...deploy, owner: 'eve' }), 'put there by eve', 'eve')
@@ -131,11 +131,11 @@ test("a user's secret is only for that user's runs, and takes precedence over th
   await secrets.set(place(deploy), 'for runs of it', 'boss')
   assert.equal(await seen({ owner: 'ann' }), 'for runs of it')
   assert.equal(await seen({ owner: 'eve' }), 'put there by eve')
-  assert.deepEqual(told.slice(-2), [
+  assert.deepEqual(reported.slice(-2), [
     { name: 'TOKEN', scope: 'workflow', workflow: 'deploy', updated_by: 'boss' },
     { name: 'TOKEN', scope: 'workflow', workflow: 'deploy', owner: 'eve', updated_by: 'eve' },
   ])
-  assert.deepEqual(told[0], { name: 'TOKEN', scope: 'tenant', updated_by: 'boss' })
+  assert.deepEqual(reported[0], { name: 'TOKEN', scope: 'tenant', updated_by: 'boss' })
   await secrets.remove(place())
   await secrets.remove(place(deploy))
   await assert.rejects(seen({ owner: 'boss' }), { code: 'secret_not_found' })
@@ -282,64 +282,64 @@ test('with a new key in first place, seals everything again, and no longer needs
 test('a value sealed for one place opens nowhere else, and changed bytes open nowhere', async (t) => {
   const { stores, open } = await here(t)
   const secrets = open()
-  const kept = await secrets.set(place(), VALUE, 'x')
-  await stores.secrets.put({ ...kept, tenant: 'other' })
+  const stored = await secrets.set(place(), VALUE, 'x')
+  await stores.secrets.put({ ...stored, tenant: 'other' })
   await assert.rejects(secrets.reveal(spec({ tenant: 'other' })), { message: /"TOKEN" is damaged/ })
-  const sealed = Uint8Array.from(kept.sealed)
+  const sealed = Uint8Array.from(stored.sealed)
   sealed[sealed.length - 1]! ^= 1
-  await stores.secrets.put({ ...kept, sealed })
+  await stores.secrets.put({ ...stored, sealed })
   await assert.rejects(secrets.reveal(spec()), { message: /damaged/ })
-  await stores.secrets.put({ ...kept, sealed: new Uint8Array(3) })
+  await stores.secrets.put({ ...stored, sealed: new Uint8Array(3) })
   await assert.rejects(secrets.reveal(spec()), { message: /damaged/ })
 })
 
 test("the hub's own secret stays the same, is sealed again with a new key, and is not shown to users", async (t) => {
   const { dir, open, stores } = await here(t)
-  const told: string[] = []
-  const tell = ({ message }: Error) => void told.push(message)
+  const reported: string[] = []
+  const report = ({ message }: Error) => void reported.push(message)
   const first = newKey()
-  const made = await open({ ERRAND_SECRETS_KEY: first }).ofHub('sessions', tell)
+  const made = await open({ ERRAND_SECRETS_KEY: first }).ofHub('sessions', report)
   assert.equal(made.length, 43)
-  assert.notEqual(await open({ ERRAND_SECRETS_KEY: first }).ofHub('made_runners', tell), made)
+  assert.notEqual(await open({ ERRAND_SECRETS_KEY: first }).ofHub('made_runners', report), made)
   const second = newKey()
   const both = open({ ERRAND_SECRETS_KEY: `${second} ${first}` })
-  assert.equal(await both.ofHub('sessions', tell), made)
+  assert.equal(await both.ofHub('sessions', report), made)
   assert.equal(await both.reseal(), 2)
   const alone = open({ ERRAND_SECRETS_KEY: second })
-  assert.equal(await alone.ofHub('sessions', tell), made)
+  assert.equal(await alone.ofHub('sessions', report), made)
   assert.deepEqual(await alone.list({ tenant: 'default' }), [])
   assert.deepEqual(await stores.secrets.named('', 'sessions'), [])
-  assert.deepEqual(told, [])
+  assert.deepEqual(reported, [])
   assert.ok(!readdirSync(dir).includes('secrets.key'), 'a key was given')
 })
 
 test("if its key is lost, the hub's own secret is replaced, unless users' secrets still need that key", async (t) => {
   const { dir, open } = await here(t)
-  const told: string[] = []
-  const tell = ({ message }: Error) => void told.push(message)
+  const reported: string[] = []
+  const report = ({ message }: Error) => void reported.push(message)
   const key = join(dir, 'secrets.key')
-  const first = await open().ofHub('sessions', tell)
+  const first = await open().ofHub('sessions', report)
   rmSync(key)
-  const second = await open().ofHub('sessions', tell)
+  const second = await open().ofHub('sessions', report)
   assert.notEqual(second, first)
-  assert.equal(await open().ofHub('sessions', tell), second)
+  assert.equal(await open().ofHub('sessions', report), second)
   assert.equal(await open().reseal(), 0)
-  assert.deepEqual(told, [])
+  assert.deepEqual(reported, [])
 
   await open().set(place(), VALUE, 'ann')
-  const kept = readFileSync(key)
+  const keyBytes = readFileSync(key)
   const others = [undefined, newKey()]
   for (const other of others) {
     if (other === undefined) rmSync(key)
     else writeFileSync(key, other)
-    const mean = await Promise.all([1, 2].map(() => open().ofHub('sessions', tell)))
+    const mean = await Promise.all([1, 2].map(() => open().ofHub('sessions', report)))
     assert.equal(new Set([second, ...mean]).size, 3)
   }
-  assert.match(told[0]!, /key of the secrets is missing/)
-  assert.match(told[2]!, /was sealed with the key/)
-  writeFileSync(key, kept)
-  assert.equal(await open().ofHub('sessions', tell), second)
-  assert.equal(told.length, 4)
+  assert.match(reported[0]!, /key of the secrets is missing/)
+  assert.match(reported[2]!, /was sealed with the key/)
+  writeFileSync(key, keyBytes)
+  assert.equal(await open().ofHub('sessions', report), second)
+  assert.equal(reported.length, 4)
 })
 
 test('a step that would send GIT_TOKEN to a server that is not allowed gets nothing, and a hint how to allow it', async (t) => {
@@ -349,8 +349,8 @@ test('a step that would send GIT_TOKEN to a server that is not allowed gets noth
   const git = (repo: string, over: Partial<AttemptSpec> = {}) =>
     spec({ action: 'git.push', args: { repo }, secrets: secretUses(['GIT_TOKEN']), ...over })
   const token = place({ name: 'GIT_TOKEN' })
-  const refused = async (asked: AttemptSpec, host: string) =>
-    assert.rejects(secrets.reveal(asked), {
+  const refused = async (spec: AttemptSpec, host: string) =>
+    assert.rejects(secrets.reveal(spec), {
       code: 'forbidden',
       message: new RegExp(`GIT_TOKEN may not be sent to ${host}`),
       hint: `Allow it with: errand secrets set GIT_TOKEN --host ${host}`,

@@ -105,7 +105,7 @@ export class Secrets implements SecretSource, RunSecrets {
     return this.#store.remove(place)
   }
 
-  async reveal(spec: AttemptSpec, tell?: (taken: TakenSecrets) => void): Promise<Record<string, string>> {
+  async reveal(spec: AttemptSpec, onTaken?: (taken: TakenSecrets) => void): Promise<Record<string, string>> {
     const all = Object.entries(spec.secrets ?? {}).filter(([, { from }]) => from === 'hub')
     const uses = all.filter(([, { forge }]) => forge === undefined)
     const found = await this.#seenBy(
@@ -119,11 +119,11 @@ export class Secrets implements SecretSource, RunSecrets {
       }
     const keys = this.#keys.keys({ make: false })
     const values = uses.map(([variable, { name }]) => [variable, opened(found.get(name)!, keys)])
-    tell?.(
+    onTaken?.(
       Object.fromEntries(
         uses.flatMap(([variable, { name, as }]) => {
           const secret = found.get(name)!
-          return isPeoples(secret) && as !== 'mask' ? [[variable, whence(secret)]] : []
+          return isPeoples(secret) && as !== 'mask' ? [[variable, originOf(secret)]] : []
         }),
       ),
     )
@@ -197,19 +197,19 @@ export class Secrets implements SecretSource, RunSecrets {
    * only for this process, because the key may be put back, and `tell` gets the reason. If no secret of people needs
    * the lost key, the hub's secret is replaced.
    */
-  async ofHub(name: HubSecret, tell: (error: ErrandError) => void): Promise<string> {
+  async ofHub(name: HubSecret, report: (error: ErrandError) => void): Promise<string> {
     const place = placeOfHub(name)
-    const kept = await this.#store.get(place)
+    const stored = await this.#store.get(place)
     const made = randomBytes(32).toString('base64url')
     try {
       const keys = await this.#open()
-      const isLost = kept !== undefined && !keys.all.some(({ id }) => id === kept.key_id)
+      const isLost = stored !== undefined && !keys.all.some(({ id }) => id === stored.key_id)
       const sealed = isLost ? await this.#store.list({}) : []
-      const isNeeded = sealed.some((secret) => !isOfHub(secret) && secret.key_id === kept?.key_id)
-      if (kept !== undefined && (!isLost || isNeeded)) return opened(kept, keys)
+      const isNeeded = sealed.some((secret) => !isOfHub(secret) && secret.key_id === stored?.key_id)
+      if (stored !== undefined && (!isLost || isNeeded)) return opened(stored, keys)
     } catch (error) {
       if (!(error instanceof ErrandError)) throw error
-      tell(error)
+      report(error)
       return made
     }
     await this.set(place, made, 'the hub')
@@ -254,7 +254,7 @@ export class Secrets implements SecretSource, RunSecrets {
    */
   async reseal(): Promise<number> {
     const secrets = await this.#store.list({})
-    if (secrets.every(isOfHub) && !this.#keys.given) return 0
+    if (secrets.every(isOfHub) && !this.#keys.isConfigured) return 0
     const keys = this.#keys.keys({ make: false })
     const [key] = keys.all
     const isKnown = ({ key_id }: StoredSecret) => keys.all.some(({ id }) => id === key_id)
@@ -342,7 +342,7 @@ export const isPeoples = (secret: StoredSecret): secret is PeoplesSecret =>
 type PeoplesSecret = StoredSecret & { scope: SecretScope }
 
 /** Describes to people where a secret is set. */
-export const whence = ({ name, scope, scope_name, owner, updated_by }: PeoplesSecret) => ({
+export const originOf = ({ name, scope, scope_name, owner, updated_by }: PeoplesSecret) => ({
   name,
   scope,
   ...(scope === 'tenant' ? {} : { [scope]: scope_name }),

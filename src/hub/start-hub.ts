@@ -28,7 +28,7 @@ import type { LoginLimits } from './auth/login-limit.ts'
 import { ensureAdmin } from './auth/tokens.ts'
 import { madeFolder, openAuth, openStores, ownTokens, resealed } from './bootstrap.ts'
 import { type BotQuota, DEFAULT_BOT_QUOTA } from './bots/bot-admission.ts'
-import type { DataAsks } from './bots/bot-data.ts'
+import type { DataQueries } from './bots/bot-data.ts'
 import { Bots } from './bots/bots.ts'
 import { Uploads } from './bots/uploads.ts'
 import type { BotAsk } from './fleet/bot-room.ts'
@@ -50,7 +50,7 @@ import { Changes, FormerShares, rowOfRun } from './page/changes.ts'
 import { fillRows } from './page/fill-rows.ts'
 import { type MakersOptions, openPools } from './provisioners/open-pools.ts'
 import { Secrets } from './secrets.ts'
-import { RepoPool, type SlotAsks } from './tasks/repo-pool.ts'
+import { RepoPool, type SlotQueries } from './tasks/repo-pool.ts'
 import type { TaskRun } from './tasks/task-conductor.ts'
 import { Tasks } from './tasks/tasks.ts'
 import { tryWorkflow } from './tasks/try-workflow.ts'
@@ -59,12 +59,12 @@ import type { TaskLimits } from './tasks/wip-limit.ts'
 /** The machines that run attempts, as a hub needs them. `Fleet` is the implementation for connected runners. */
 export interface Machines extends StepHost {
   readonly runners: RunnersFace & { checkBot(ask: BotAsk): void }
-  readonly asks: DataAsks & SlotAsks & WorkspaceQueries
+  readonly queries: DataQueries & SlotQueries & WorkspaceQueries
   liveBot(attemptId: string): BotLive | undefined
-  heardForMs(attemptId: string): number
+  contactMs(attemptId: string): number
   figures(): FleetFigures
   /** Loads what the previous process knew of them. Called before the runs are resumed. */
-  recall(): Promise<void>
+  restore(): Promise<void>
   /** Accepts their links on the server of the API. */
   attach(server: Server, callerOf: CallerOf): void
   /** Called when the demands of their groups have changed. */
@@ -82,7 +82,7 @@ export interface OwnAccess {
    * Called at once at the first start on this folder: later steps may fail, and the next start does not know the
    * password.
    */
-  tellAdmin(admin: { username: string; password: string }): void
+  reportAdmin(admin: { username: string; password: string }): void
   /**
    * Called when requests are answered, before open runs are resumed. The token is for the commands of this machine's
    * user.
@@ -109,7 +109,7 @@ export interface HubOptions {
   /** Machines that run attempts; by default the runners that connect. */
   machines?: Machines
   /** Milliseconds that ended runs stay; absent means forever. */
-  keptMs?: number
+  retainMs?: number
   lease?: { heartbeatMs: number; lostAfterMs: number }
   /** True if requests from this machine may read the metrics without a token. */
   openMetrics?: boolean
@@ -158,7 +158,7 @@ export interface HubOptions {
   /** Settings for groups that provision their runners. If absent, none do. */
   makers?: Pick<MakersOptions, 'runner' | 'env' | 'patience'>
   /** Tokens that the operator has chosen. */
-  givenTokens?: { client?: string; runner?: string }
+  configuredTokens?: { client?: string; runner?: string }
   /** Absent to create neither a first user nor tokens of this machine. */
   own?: OwnAccess
   log: Log
@@ -217,7 +217,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   closers.push(() => stores.close())
   const { accounts } = stores
   const admin = own && (await ensureAdmin(accounts))
-  if (admin !== undefined) own!.tellAdmin(admin)
+  if (admin !== undefined) own!.reportAdmin(admin)
   const outputs = new FileOutputStore({ dir: madeFolder(join(data, 'output')) })
   closers.push(() => outputs.close())
   const contents = new ArtifactStore({ dir: join(data, 'artifacts'), limits: options.artifactLimits })
@@ -247,7 +247,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
       log,
       ...options.lease,
     })
-  await machines.recall()
+  await machines.restore()
   auth.onChanged(() => void machines.recheck())
   configFile.onChanged(() => machines.groupsChanged?.())
   if (pools !== undefined && machines instanceof Fleet) pools.serve(machines)
@@ -289,7 +289,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     },
     read(runId, events) {
       if (!takingUp) return
-      metrics.recall(runId, events)
+      metrics.restore(runId, events)
       approvals.seen(runId, events)
       notifier.seen(runId, events)
     },
@@ -327,11 +327,11 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     engine,
     secrets,
     uploads,
-    data: { store: stores.botData, asks: machines.asks },
+    data: { store: stores.botData, asks: machines.queries },
     quota: options.botQuota ?? DEFAULT_BOT_QUOTA,
     checkRoom: (ask) => machines.runners.checkBot(ask),
     live: (attemptId) => machines.liveBot(attemptId),
-    heardForMs: (attemptId) => machines.heardForMs(attemptId),
+    contactMs: (attemptId) => machines.contactMs(attemptId),
     settleMs: options.botSettleMs,
     log,
   })
@@ -401,14 +401,14 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     secrets,
     wake: (news) => tasks.wake(news) + watcher.wake(news),
   })
-  const { asks, runners } = machines
-  const pool = new RepoPool({ store: stores.poolSlots, asks, runners, secrets })
+  const { queries, runners } = machines
+  const pool = new RepoPool({ store: stores.poolSlots, asks: queries, runners, secrets })
   const callerOf = callersBehind(options.proxies ?? [])
   const app = createApi({
     engine,
     accounts,
     runners: machines.runners,
-    ...{ dataFolder: options.data, runsKeptMs: options.keptMs },
+    ...{ dataFolder: options.data, runsKeptMs: options.retainMs },
     repositories: configFile,
     pools,
     secrets,
@@ -422,7 +422,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     lines: new RunLines({ engine, dir: join(data, 'output') }),
     contents,
     pool,
-    asks,
+    asks: queries,
     auth,
     version,
     metrics,
@@ -467,11 +467,11 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   configFile.onChanged(() => watcher.look())
   artifacts.keepSwept()
   stored.keepSwept()
-  const retention = new Retention({ engine, accounts, tasks, stored, keptMs: options.keptMs, log })
+  const retention = new Retention({ engine, accounts, tasks, stored, retainMs: options.retainMs, log })
   closers.push(() => retention.close())
   const rows = fillRows({ store: stores.runs, engine, log })
   closers.push(() => rows.close())
-  const kept = { stores, outputs, secrets, uploads, artifacts, stored }
-  const parts = { app, engine, accounts, auth, ...kept, bots, tasks }
+  const stored_ = { stores, outputs, secrets, uploads, artifacts, stored }
+  const parts = { app, engine, accounts, auth, ...stored_, bots, tasks }
   return { url, ...tokens, ...parts, reload: () => configFile.reload() }
 }

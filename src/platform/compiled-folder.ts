@@ -7,7 +7,7 @@ import { join } from 'node:path'
  * the user's.
  */
 export function compiledFolder(): string {
-  const brought = join(import.meta.dirname, '../compiled')
-  if (existsSync(brought)) return brought
+  const shipped = join(import.meta.dirname, '../compiled')
+  if (existsSync(shipped)) return shipped
   return join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'errand', 'compiled')
 }

@@ -12,10 +12,10 @@ test('a process is recognized by its environment even while it starts one progra
   t.after(() => child.kill('SIGKILL'))
   await once(child, 'spawn')
   let seen = 0
-  for (let looks = 0; looks < 3000; looks++) {
+  for (let attempts = 0; attempts < 3000; attempts++) {
     const environment = environmentOf(child.pid!)
     if (environment === undefined) continue
-    assert.ok(`${environment}\0`.includes('\0MARK=x\0'), `look ${looks}`)
+    assert.ok(`${environment}\0`.includes('\0MARK=x\0'), `look ${attempts}`)
     seen++
   }
   assert.ok(seen > 0)

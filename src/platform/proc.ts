@@ -10,7 +10,7 @@ const AT_PAGESZ = 6n
  * A process that begins a program has finished doing so after a few looks; it takes longer when it loses its CPU
  * halfway.
  */
-const MAX_LOOKS = 100
+const MAX_READS = 100
 
 /** A process as /proc/<pid>/stat shows it. */
 export interface ProcessStat {
@@ -214,7 +214,7 @@ export function groupMembers(group: number): number[] {
  */
 export function environmentOf(pid: number): string | undefined {
   try {
-    for (let looks = 0; looks < MAX_LOOKS; looks++) {
+    for (let reads = 0; reads < MAX_READS; reads++) {
       const text = readFileSync(`/proc/${pid}/environ`, 'latin1')
       if (text !== '') return `\0${text}`
       if (!beginsProgram(pid)) return ''

@@ -11,13 +11,13 @@ const fails = (text: string) => (): never => {
 }
 
 /** Gives the process, and so the test, the time to fail on a rejection that nobody has handled. */
-const allTold = () => new Promise((resolve) => setImmediate(resolve))
+const allNotified = () => new Promise((resolve) => setImmediate(resolve))
 
 test('work that settles in time gives its result or rejection, and its timer is cleared', async () => {
   const before = timers()
   assert.equal(await within(LONG_MS, Promise.resolve('done'), fails('late')), 'done')
   await assert.rejects(within(LONG_MS, Promise.reject(new Error('broken')), fails('late')), /^Error: broken$/)
-  await allTold()
+  await allNotified()
   assert.equal(timers(), before)
 })
 
@@ -26,14 +26,14 @@ test('late work is replaced by a value or an error, and its own rejection is ign
   assert.equal(await within(1, work.promise, () => 'late'), 'late')
   await assert.rejects(within(1, work.promise, fails('late')), /^Error: late$/)
   work.reject(new Error('broken'))
-  await allTold()
+  await allNotified()
 })
 
 test('work with a signal gives its result, and leaves no listener on the signal', async () => {
   const { signal } = new AbortController()
   assert.equal(await unlessAborted(signal, Promise.resolve('done')), 'done')
   await assert.rejects(unlessAborted(signal, Promise.reject(new Error('broken'))), /^Error: broken$/)
-  await allTold()
+  await allNotified()
   assert.equal(listeners(signal), 0)
 })
 
@@ -48,7 +48,7 @@ test('an abort, even an earlier one, rejects with its reason or the given one, a
   await assert.rejects(unlessAborted(stop.signal, work.promise), /^Error: enough$/)
   assert.equal(listeners(stop.signal), 0)
   work.reject(new Error('broken'))
-  await allTold()
+  await allNotified()
 })
 
 test('the first of several settles the race, and a later rejection is ignored', async () => {
@@ -56,5 +56,5 @@ test('the first of several settles the race, and a later rejection is ignored', 
   assert.equal(await firstOf(slow.promise, Promise.resolve(1)), 1)
   await assert.rejects(firstOf(slow.promise, Promise.reject(new Error('broken'))), /^Error: broken$/)
   slow.reject(new Error('later'))
-  await allTold()
+  await allNotified()
 })

@@ -55,12 +55,12 @@ test('after thousands of tries the wait is still the maximum', () => {
 })
 
 test('a failed look reports nothing, and the next one still happens', async () => {
-  let looks = 0
-  const told = await new Promise<string>((resolve) => {
+  let checks = 0
+  const changed = await new Promise<string>((resolve) => {
     const watch = new ChangeWatch({
       everyMs: 1,
       look: async () => {
-        if (++looks < 3) throw new Error('not now')
+        if (++checks < 3) throw new Error('not now')
         return 'found'
       },
       tell: (found) => {
@@ -69,5 +69,5 @@ test('a failed look reports nothing, and the next one still happens', async () =
       },
     })
   })
-  assert.deepEqual([told, looks], ['found', 3])
+  assert.deepEqual([changed, checks], ['found', 3])
 })

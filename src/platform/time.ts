@@ -97,7 +97,7 @@ interface Watched<T> {
 export class ChangeWatch<T> {
   readonly #watched: Watched<T>
   readonly #timer: NodeJS.Timeout
-  #told: string | undefined
+  #reported: string | undefined
   #closed = false
 
   constructor(watched: Watched<T>) {
@@ -116,8 +116,8 @@ export class ChangeWatch<T> {
   async #look(): Promise<void> {
     const found = await this.#watched.look()
     const text = JSON.stringify(found)
-    if (this.#closed || text === this.#told) return
-    this.#told = text
+    if (this.#closed || text === this.#reported) return
+    this.#reported = text
     this.#watched.tell(found)
   }
 }

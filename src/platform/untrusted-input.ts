@@ -75,7 +75,7 @@ function placesOf(glob: string): GlobState[] {
 
 const inName: GlobState = { fits: (character) => character !== '/' }
 
-const exactly = (wanted: string): GlobState => ({ fits: (character) => character === wanted })
+const exactly = (expected: string): GlobState => ({ fits: (character) => character === expected })
 
 function oneOf(isNot: boolean, characters: string): GlobState {
   const set = new RegExp(`^[${isNot ? '^/' : ''}${characters.replace(/[\\^[\]&~|]/g, '\\$&')}]$`, 'su')

@@ -12,18 +12,18 @@ const MISSED_MAX = 5
  * silence. While reading is paused nothing can be heard, and nothing is counted.
  */
 export class Liveness {
-  #heard = true
+  #isAlive = true
   #missed = 0
   readonly #timer: NodeJS.Timeout
 
   constructor(ws: WebSocket, heartbeatMs: number, gone: () => void) {
-    const heard = () => {
-      this.#heard = true
+    const onActivity = () => {
+      this.#isAlive = true
     }
-    ws.on('message', heard).on('ping', heard).on('pong', heard)
+    ws.on('message', onActivity).on('ping', onActivity).on('pong', onActivity)
     this.#timer = setInterval(() => {
-      if (this.#heard || ws.isPaused) {
-        this.#heard = false
+      if (this.#isAlive || ws.isPaused) {
+        this.#isAlive = false
         this.#missed = 0
         return
       }

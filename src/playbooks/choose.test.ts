@@ -47,8 +47,8 @@ test("the task's own comes first, then test_commands, the repository's, the hub'
     ],
     [{}, { 'go.mod': '' }, 'hub', 'Playbook "hub" from the hub; the repository has no matching playbook.'],
   ]
-  for (const [task, given, source, why] of cases) {
-    const chosen = await choose(task, given, { hub })
+  for (const [task, names, source, why] of cases) {
+    const chosen = await choose(task, names, { hub })
     assert.deepEqual([chosen.source, chosen.why], [source, why])
   }
   const found = await choose({}, { 'go.mod': '' })
@@ -223,13 +223,13 @@ test("a test command is found in the repository's files, with the tool that the 
     [{ 'Cargo.toml': '' }, ['cargo test'], /Cargo\.toml/],
   ]
   for (const [files, commands, why] of cases) {
-    const { playbook, why: told, source } = await choose({}, files)
+    const { playbook, why: reason, source } = await choose({}, files)
     assert.equal(source, 'found')
     assert.deepEqual(
       playbook?.steps.map(({ command }) => command),
       commands,
     )
-    assert.match(told, why)
+    assert.match(reason, why)
     // Setup steps are guesses and may fail: the tests will show what is missing.
     for (const { command, phase, allow_failure } of playbook?.steps ?? [])
       assert.equal(allow_failure, phase === 'setup', command)

@@ -1,6 +1,6 @@
 import { ErrandError } from '../contract/errors.ts'
 import { Playbook } from '../contract/tasks/playbook.ts'
-import { type Found, findTests, type ReadFile } from './found.ts'
+import { type DetectedTests, findTests, type ReadFile } from './found.ts'
 import {
   checkPlaybooks,
   MAX_PLAYBOOK_BYTES,
@@ -102,10 +102,10 @@ async function fileAt(
     throw new ErrandError('invalid_playbook', `playbook_path ${shown} is not a path in the repository.`, {
       hint: 'Write it relative to the root of the repository, such as ci/playbook.yaml.',
     })
-  const wanted = MAX_PLAYBOOK_BYTES + 1
-  const inRepository = await repository(file, wanted)
+  const limit = MAX_PLAYBOOK_BYTES + 1
+  const inRepository = await repository(file, limit)
   if (inRepository) return { file, where: 'in the repository', bytes: inRepository }
-  const inHub = await hubFolder?.(file, wanted)
+  const inHub = await hubFolder?.(file, limit)
   if (inHub) return { file, where: "in the hub's folder", bytes: inHub }
   throw new ErrandError(
     'invalid_playbook',
@@ -124,7 +124,7 @@ function only(all: readonly Playbook[], skill: string | undefined, file: string,
     throw new ErrandError('invalid_playbook', `${file} contains no playbook.`, {
       hint: 'Write one with name: and steps:.',
     })
-  tellOthers(all, one, file, notes)
+  noteOthers(all, one, file, notes)
   return one
 }
 
@@ -136,7 +136,7 @@ function fitting(all: readonly Playbook[], skill: string | undefined): Playbook[
   ]
 }
 
-function tellOthers(all: readonly Playbook[], used: Playbook, file: string, notes: string[]): void {
+function noteOthers(all: readonly Playbook[], used: Playbook, file: string, notes: string[]): void {
   const others = all.filter((one) => one !== used).map(({ name }) => `"${name}"`)
   if (others.length > 0) notes.push(`Not used from ${file}: ${others.slice(0, 20).join(', ')}.`)
 }
@@ -200,7 +200,7 @@ async function ofRepository(
       notes.push(`${source.file} only has playbooks for other skills: ${skillsOf(all)}.`)
       continue
     }
-    tellOthers(all, one, source.file, notes)
+    noteOthers(all, one, source.file, notes)
     const why = `Playbook "${one.name}" from ${source.file} in the repository${forSkill(skill, one)}.`
     chosen = { playbook: one, source: 'repository', why }
   }
@@ -231,7 +231,7 @@ function ofHub(
   }
 }
 
-function ofFound(task: TestsOfTask, { tests, notes: seen }: Found, notes: string[]): Choice {
+function ofFound(task: TestsOfTask, { tests, notes: seen }: DetectedTests, notes: string[]): Choice {
   notes.push(...seen)
   const [first, ...others] = tests
   if (first === undefined)

@@ -23,7 +23,7 @@ const facts: ConditionFacts = {
   env: { CI: 'true', NODE_ENV: 'test' },
   changed: ['src/a/b.ts', 'README.md', '.github/workflows/ci.yml'],
 }
-const holds = (text: string, given: ConditionFacts = facts) => conditionHolds(parseCondition(text), given)
+const holds = (text: string, context: ConditionFacts = facts) => conditionHolds(parseCondition(text), context)
 
 test('conditions hold or not as they read', () => {
   const cases: Record<string, boolean> = {

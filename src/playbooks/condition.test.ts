@@ -43,7 +43,7 @@ test('values are dotted names, texts, numbers, true, false and null, and changed
     assert.deepEqual(parseCondition(text), { type: 'test', operand }, text)
 })
 
-function told(text: string): string {
+function messageOf(text: string): string {
   try {
     parseCondition(text)
   } catch (error) {
@@ -83,9 +83,9 @@ test('what cannot be read is refused at its place, with what to write instead', 
     [`${'('.repeat(200)}a`]: '102 the condition is nested too deeply | at most 100 levels',
     ['a'.repeat(10_001)]: '1 the condition has 10001 characters | at most 10000 are allowed',
   }
-  for (const [text, expected] of Object.entries(mistakes)) assert.equal(told(text), expected, text)
-  assert.match(told('changed("[z-a]")'), /^9 "\[z-a\]" is not a valid glob: /)
-  assert.match(told(`changed("${'a'.repeat(501)}")`), /it has 501 characters; the maximum is 500/)
+  for (const [text, expected] of Object.entries(mistakes)) assert.equal(messageOf(text), expected, text)
+  assert.match(messageOf('changed("[z-a]")'), /^9 "\[z-a\]" is not a valid glob: /)
+  assert.match(messageOf(`changed("${'a'.repeat(501)}")`), /it has 501 characters; the maximum is 500/)
 })
 
 const constant = fc.oneof(

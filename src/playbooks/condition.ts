@@ -129,9 +129,9 @@ class Parser {
     return this.#joined('or', '||', () => this.#joined('and', '&&', () => this.#not()))
   }
 
-  #joined(type: 'or' | 'and', wanted: string, part: () => Condition): Condition {
+  #joined(type: 'or' | 'and', expected: string, part: () => Condition): Condition {
     const terms = [part()]
-    while (this.#take(wanted)) terms.push(part())
+    while (this.#take(expected)) terms.push(part())
     return terms.length === 1 ? terms[0]! : { type, terms }
   }
 
@@ -213,9 +213,9 @@ class Parser {
     return { type: 'changed', glob: glob.value }
   }
 
-  #take(wanted: string): boolean {
+  #take(expected: string): boolean {
     const token = this.#tokens[this.#at]
-    if (token?.type !== 'sign' || token.written !== wanted) return false
+    if (token?.type !== 'sign' || token.written !== expected) return false
     this.#at++
     return true
   }

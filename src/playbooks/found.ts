@@ -15,7 +15,7 @@ export interface FoundTests {
   because: string
 }
 
-export interface Found {
+export interface DetectedTests {
   tests: FoundTests[]
   /** Files that were examined and not used, each a sentence. */
   notes: string[]
@@ -24,7 +24,7 @@ export interface Found {
 const MAX_BYTES = 1024 * 1024
 
 /** Finds out how a repository is tested; the first result is the one to use. */
-export async function findTests(read: ReadFile): Promise<Found> {
+export async function findTests(read: ReadFile): Promise<DetectedTests> {
   const notes: string[] = []
   const files = new Files(read, notes)
   const tests: FoundTests[] = []

@@ -5,7 +5,7 @@ import type { ErrandError } from '../contract/errors.ts'
 import { checkPlaybooks, type PlaybookSource, parsePlaybooks, validPlaybooks } from './parse.ts'
 
 const file = '.errand/playbook.yaml'
-const told = (text: string, source: PlaybookSource = { file }) =>
+const problemsOf = (text: string, source: PlaybookSource = { file }) =>
   parsePlaybooks(text, source).problems.map(
     ({ line, column, message, hint }) => `${line}:${column} ${message}${hint ? ` | ${hint}` : ''}`,
   )
@@ -80,7 +80,7 @@ test('every field of ours is kept, and a number of env as it is written', () => 
 
 test('every mistake is told at once, with its place and what to write instead', () => {
   assert.deepEqual(
-    told(`nmae: p
+    problemsOf(`nmae: p
 steps:
   - {name: a, comand: npm test, timeout: 5m}
   - {name: b, command: npm test, condition: 'lint_enabled = true', retry_count: -1}
@@ -114,32 +114,32 @@ test('words of other systems are answered with ours', () => {
     'needs: [b]': /allowed here: name, command, condition, timeout_seconds/,
   }
   for (const [keys, hint] of Object.entries(hints)) {
-    const all = told(step(keys))
+    const all = problemsOf(step(keys))
     assert.equal(all.length, 1, keys)
     assert.match(all[0]!, hint)
   }
-  assert.match(told('name: p\nskill: x\nsteps: [{name: a, command: b}]')[0]!, /write required_skill$/)
+  assert.match(problemsOf('name: p\nskill: x\nsteps: [{name: a, command: b}]')[0]!, /write required_skill$/)
   assert.match(
-    told('name: p\nretry_count: 1\nsteps: [{name: a, command: b}]')[0]!,
+    problemsOf('name: p\nretry_count: 1\nsteps: [{name: a, command: b}]')[0]!,
     /write retry_count in the step$/,
   )
 })
 
 test('a file that holds no playbook says how one begins', () => {
   const example = 'begin with name: tests and steps:, and a step: - {name: unit tests, command: npm test}'
-  assert.deepEqual(told(''), [`undefined:undefined the playbook is empty | ${example}`])
-  assert.deepEqual(told('- {name: a, command: b}'), [
+  assert.deepEqual(problemsOf(''), [`undefined:undefined the playbook is empty | ${example}`])
+  assert.deepEqual(problemsOf('- {name: a, command: b}'), [
     '1:1 a playbook must be a map of keys and values, but this is a list | write name: tests, and the list under steps:',
   ])
-  assert.deepEqual(told('name: p\nsteps: []'), ['2:8 steps must not be empty'])
-  assert.deepEqual(told('playbooks: 3'), [
+  assert.deepEqual(problemsOf('name: p\nsteps: []'), ['2:8 steps must not be empty'])
+  assert.deepEqual(problemsOf('playbooks: 3'), [
     '1:12 playbooks must be a list, but is the number 3 | write each playbook after "- ", or a single one under playbook:',
   ])
-  assert.match(told('name: x\nplaybooks: []')[0]!, /1:1 "name" cannot be used together with playbooks/)
-  assert.match(told('a: [')[0]!, /not valid YAML/)
+  assert.match(problemsOf('name: x\nplaybooks: []')[0]!, /1:1 "name" cannot be used together with playbooks/)
+  assert.match(problemsOf('a: [')[0]!, /not valid YAML/)
   const bytes = parsePlaybooks(Buffer.from([0xff, 0xfe, 0]), { file })
   assert.equal(bytes.problems[0]?.message, 'the file is not valid UTF-8')
-  assert.match(told('#'.repeat(300_000))[0]!, /more than 256 KiB/)
+  assert.match(problemsOf('#'.repeat(300_000))[0]!, /more than 256 KiB/)
 })
 
 test('a part of a file of other things is looked at alone', () => {
@@ -147,7 +147,7 @@ test('a part of a file of other things is looked at alone', () => {
   assert.deepEqual(parsePlaybooks('groups: {a: {}}', part), { playbooks: [], problems: [] })
   const { playbooks } = parsePlaybooks('url: x\nplaybook:\n  name: p\n  steps: [{name: a, command: b}]', part)
   assert.equal(playbooks?.[0]?.name, 'p')
-  assert.deepEqual(told('url: x\nplaybooks:\n  - {name: p, steps: [{name: a, comand: b}]}', part), [
+  assert.deepEqual(problemsOf('url: x\nplaybooks:\n  - {name: p, steps: [{name: a, comand: b}]}', part), [
     '3:23 command in step "a" is missing',
     '3:33 unknown key "comand" in step "a" | did you mean "command"?',
   ])

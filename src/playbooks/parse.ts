@@ -10,7 +10,7 @@ import {
   findingsOf,
   safeParse,
   unknownKey,
-} from '../engine/workflow-file/sentences.ts'
+} from '../engine/workflow-file/issue-messages.ts'
 import { globFault, parseCondition } from './condition.ts'
 
 /** Most bytes of a file of playbooks: it is read as a whole, and by people. */

@@ -61,8 +61,8 @@ function loadedBotDrivers(bots: BotServices): DriverKind {
     async load() {
       loaded ??= (await import('./bots/bot-driver.ts')).botDrivers(bots)
     },
-    mend: (folder) => loaded!.mend!(folder),
-    driver: (attempt, kept, action) => loaded!.driver(attempt, kept, action),
+    repair: (folder) => loaded!.repair!(folder),
+    driver: (attempt, files, action) => loaded!.driver(attempt, files, action),
   }
 }
 

@@ -8,7 +8,7 @@ import { tokenLookup } from './git/repository-token.ts'
 import { AllowedOrigins, systemLookup } from './git/server-addresses.ts'
 import type { PlatformDriversOptions } from './platform-steps/platform-driver.ts'
 import { filesOfCommit } from './task-steps/commit-files.ts'
-import type { SlotFolders } from './workspaces/given-slot.ts'
+import type { SlotFolders } from './workspaces/requested-slot.ts'
 import type { PoolLimits } from './workspaces/lease.ts'
 import { LeasedSlots } from './workspaces/leased-slots.ts'
 import { WorkspacePool } from './workspaces/workspace-pool.ts'
@@ -86,7 +86,7 @@ export function openCheckouts(dir: string, env: Env, log: Log, slotFolders?: Slo
         return import('./change-export/export-change.ts').then(({ gitCarryStep }) =>
           gitCarryStep({
             checkout: (runId) => pool.of(runId),
-            keep: (context) => (thing) => context.keep(thing),
+            keep: (context) => (keepable) => context.keep(keepable),
           }),
         )
       if (action === 'git.push')

@@ -65,7 +65,7 @@ export interface Session {
 }
 
 /** Milliseconds for which an idempotency key is stored. */
-export const IDEMPOTENCY_KEPT_MS = 24 * 60 * 60 * 1000
+export const IDEMPOTENCY_RETENTION_MS = 24 * 60 * 60 * 1000
 
 export interface IdempotencyKey {
   /** The key as the client sent it; unique together with `owner`. */

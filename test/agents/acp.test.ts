@@ -57,8 +57,8 @@ it('runs an agent that is known by its command alone', { skip, timeout: 240_000 
     model: 'anthropic/claude-sonnet-4-5',
   })
   await started.prompt('Write x.')
-  const asked = await started.waitFor('permission')
-  started.answer(asked.request_id, 'allow')
+  const permission = await started.waitFor('permission')
+  started.answer(permission.request_id, 'allow')
   await started.turnEnded()
   assert.match(textOf(started.updates), /Written\./)
   assert.ok(existsSync(join(started.request.cwd, 'x.txt')))
@@ -76,9 +76,9 @@ it('lets no repository allow itself what is to be asked', { skip, timeout: 240_0
   }
   const started = await bench(context, opencode, writes, { model: 'anthropic/claude-sonnet-4-5' }, files)
   await started.prompt('Write x.')
-  const asked = await started.waitFor('permission')
+  const permission = await started.waitFor('permission')
   assert.equal(existsSync(join(started.request.cwd, 'x.txt')), false)
-  started.answer(asked.request_id, 'deny')
+  started.answer(permission.request_id, 'deny')
   await started.turnEnded()
   assert.equal(existsSync(join(started.request.cwd, 'x.txt')), false)
 })
@@ -97,12 +97,12 @@ for (const ask of ['ask', 'deny'] as const)
     skip,
     timeout: 240_000,
   }, async (context) => {
-    let asked = 0
+    let requests = 0
     const script =
       (cwd: string): Script =>
       ({ body }) => {
         if (!JSON.stringify(body).includes('Have x written.')) return readFileTurn(join(cwd, '.env'))
-        return asked++ === 0 ? { toolCalls: [{ name: 'task', args: delegates }] } : { text: 'Done.' }
+        return requests++ === 0 ? { toolCalls: [{ name: 'task', args: delegates }] } : { text: 'Done.' }
       }
     const model = 'anthropic/claude-sonnet-4-5'
     const started = await bench(context, opencode, script, { ask, model }, { '.env': 'KEY=1\n' })

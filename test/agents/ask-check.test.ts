@@ -5,13 +5,13 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { acp } from '../../src/agents/acp/acp.ts'
 import type { Agent } from '../../src/agents/agent.ts'
-import { type AskedFor, checkAsks, checkedOnce } from '../../src/agents/ask-check/ask-check.ts'
+import { type AskCheckRequest, checkQuestions, checkedOnce } from '../../src/agents/ask-check/ask-check.ts'
 import { agentRegistry } from '../../src/agents/registry.ts'
 import { agentMissing } from '../support/agent-subjects.ts'
 
 const folder = process.env.ERRAND_AGENTS_DIR ?? join(homedir(), '.errand', 'agents')
 const signal = new AbortController().signal
-const asked: AskedFor = {
+const requested: AskCheckRequest = {
   request: {
     cwd: '/',
     home: '/',
@@ -28,7 +28,7 @@ describe('the check that an agent asks before it uses a tool', { concurrency: 1 
     it(`is passed by ${agent.title}`, { timeout: 200_000 }, async (context) => {
       const located = await agent.locate({ folder, env: process.env })
       if (located.type !== 'found') return context.skip(agentMissing(agent, located))
-      assert.deepEqual(await checkAsks(agent, located.program, asked, signal), { type: 'asks' })
+      assert.deepEqual(await checkQuestions(agent, located.program, requested, signal), { type: 'asks' })
     })
   }
 
@@ -57,11 +57,11 @@ describe('the check that an agent asks before it uses a tool', { concurrency: 1 
   const program = { path: process.execPath, version: '1.2.3' }
 
   it('finds one that asks, one that does not, and one that ends', async () => {
-    assert.deepEqual(await checkAsks(standIn('ask asked.txt'), program, asked, signal), { type: 'asks' })
-    const silent = await checkAsks(standIn('write asked.txt'), program, asked, signal)
+    assert.deepEqual(await checkQuestions(standIn('ask asked.txt'), program, requested, signal), { type: 'asks' })
+    const silent = await checkQuestions(standIn('write asked.txt'), program, requested, signal)
     assert.ok(silent.type === 'refused' && silent.sure)
     assert.match(silent.why, /Stand-in 1\.2\.3 did not show .*without asking/)
-    const ending = await checkAsks(standIn('exit 3'), program, asked, signal)
+    const ending = await checkQuestions(standIn('exit 3'), program, requested, signal)
     assert.ok(ending.type === 'refused' && !ending.sure)
   })
 
@@ -69,9 +69,9 @@ describe('the check that an agent asks before it uses a tool', { concurrency: 1 
     const found = async (unasked: string, asks_reading: boolean) => {
       const command = [process.execPath, join(import.meta.dirname, '../support/acp-agent-stand-in.ts')]
       const env = { STAND_IN_UNASKED: unasked }
-      const request = { ...asked.request, command, env, asks_reading }
+      const request = { ...requested.request, command, env, asks_reading }
       const session = { request, env: { ...process.env, ...env } }
-      const finding = await checkAsks(acp, { path: '', version: '' }, session, signal)
+      const finding = await checkQuestions(acp, { path: '', version: '' }, session, signal)
       return finding.type === 'refused' ? finding.why : finding.type
     }
     assert.equal(await found('', true), 'asks')
@@ -85,10 +85,10 @@ describe('the check that an agent asks before it uses a tool', { concurrency: 1 
     try {
       const file = join(dir, 'state', 'checks.json')
       const agent = standIn('write asked.txt')
-      const [one, two] = await Promise.all([1, 2].map(() => checkedOnce(file)(agent, program, asked, signal)))
+      const [one, two] = await Promise.all([1, 2].map(() => checkedOnce(file)(agent, program, requested, signal)))
       assert.deepEqual(one, two)
       const never = { ...agent, launch: () => assert.fail('it is started again') }
-      assert.deepEqual(await checkedOnce(file)(never, program, asked, signal), one)
+      assert.deepEqual(await checkedOnce(file)(never, program, requested, signal), one)
       assert.equal(Object.keys(JSON.parse(readFileSync(file, 'utf8'))).length, 1)
     } finally {
       rmSync(dir, { recursive: true, force: true })

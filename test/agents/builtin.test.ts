@@ -208,8 +208,8 @@ describe('agent builtin', { concurrency: 2 }, () => {
     assert.equal(existsSync(path), false)
     assert.deepEqual(await bench.prompt('Go on.'), { stop_reason: 'end_turn' })
     // The output that was shown is part of the conversation, and the call has an answer.
-    const told = messagesOf(setup.server).map(({ role, content }) => [role, content])
-    assert.deepEqual(told.slice(1), [
+    const messages = messagesOf(setup.server).map(({ role, content }) => [role, content])
+    assert.deepEqual(messages.slice(1), [
       ['user', 'Go.'],
       ['assistant', null],
       ['tool', 'interrupted: whether it had an effect is not known'],
@@ -249,8 +249,8 @@ describe('agent builtin', { concurrency: 2 }, () => {
     assert.equal(second.of('notice').length, 1)
     assert.deepEqual(await second.prompt('Two.'), { stop_reason: 'end_turn' })
     assert.equal(textOf(second.updates), 'Second.')
-    const told = messagesOf(server).map(({ role }) => role)
-    assert.deepEqual(told, ['system', 'user', 'assistant', 'assistant', 'tool', 'user'])
+    const messages = messagesOf(server).map(({ role }) => role)
+    assert.deepEqual(messages, ['system', 'user', 'assistant', 'assistant', 'tool', 'user'])
     assert.match(JSON.stringify(messagesOf(server)), /remember cucumber.*interrupted/)
     for (const line of readFileSync(file, 'utf8').trimEnd().split('\n')) JSON.parse(line)
   })
@@ -399,9 +399,9 @@ describe('agent builtin', { concurrency: 2 }, () => {
     ])
     const bench = setup.start()
     assert.equal((await bench.prompt('Go.')).stop_reason, 'end_turn')
-    const told = [1, 2, 3, 4].map((index) => server.requests[index]?.toolResults[0]?.text ?? '')
-    assert.match(told[0]!, /There is no tool "fly"\. Available tools: read_file, .*run_command/)
-    for (const text of told.slice(1)) assert.match(text, /are not valid[\s\S]*/)
+    const messages = [1, 2, 3, 4].map((index) => server.requests[index]?.toolResults[0]?.text ?? '')
+    assert.match(messages[0]!, /There is no tool "fly"\. Available tools: read_file, .*run_command/)
+    for (const text of messages.slice(1)) assert.match(text, /are not valid[\s\S]*/)
     assert.ok(bench.tools.every(({ status }) => status === 'failed'))
   })
 

@@ -125,10 +125,10 @@ export async function agentConformance(subject: Subject): Promise<void> {
         await setup.serve([writeFileTurn(path, 'asked\n'), { text: 'Done.' }])
         const bench = setup.start({ ask: 'ask' })
         await bench.prompt('Write the file.')
-        const asked = await bench.waitFor('permission')
+        const permission = await bench.waitFor('permission')
         assert.equal(existsSync(path), false)
-        assert.notEqual(asked.title, '')
-        bench.answer(asked.request_id, decision)
+        assert.notEqual(permission.title, '')
+        bench.answer(permission.request_id, decision)
         await bench.turnEnded()
         assert.equal(existsSync(path), decision === 'allow', bench.describe())
         assertReplays(bench)
@@ -142,9 +142,9 @@ export async function agentConformance(subject: Subject): Promise<void> {
         const server = await setup.serve([readFileTurn(path), { text: 'Done.' }])
         const bench = setup.start({ ask: 'ask', asks_reading: true })
         await bench.prompt('Read the file.')
-        const asked = await bench.waitFor('permission')
-        assert.equal(asked.tool_kind, 'read', bench.describe())
-        bench.answer(asked.request_id, 'deny')
+        const permission = await bench.waitFor('permission')
+        assert.equal(permission.tool_kind, 'read', bench.describe())
+        bench.answer(permission.request_id, 'deny')
         await bench.turnEnded()
         assert.doesNotMatch(JSON.stringify(server.scripted.at(-1)?.body), /what stands in the file/)
       })
@@ -288,9 +288,9 @@ export async function agentConformance(subject: Subject): Promise<void> {
       const bench = setup.start()
       await bench.prompt('Hello.')
       // An agent that never gives up must at least report its retries.
-      const told = () =>
+      const events_ = () =>
         subject.retriesForever === true && bench.updates.some((each) => each.kind === 'retry')
-      await bench.until(() => told() || bench.updates.some((each) => each.kind === 'turn_ended'))
+      await bench.until(() => events_() || bench.updates.some((each) => each.kind === 'turn_ended'))
       const end = bench.updates.find((each) => each.kind === 'turn_ended')
       if (end !== undefined) assert.equal(end.stop_reason, 'error', bench.describe())
       await bench.kill()
@@ -332,9 +332,9 @@ export async function agentConformance(subject: Subject): Promise<void> {
       )
       assert.deepEqual(failures, [])
       protocol.exited({ code: 3, stderr: 'some last words' })
-      const told = JSON.stringify([failures, updates])
-      assert.match(told, /some last words/)
-      assert.match(told, /3/)
+      const reported = JSON.stringify([failures, updates])
+      assert.match(reported, /some last words/)
+      assert.match(reported, /3/)
     })
   })
 }
@@ -413,12 +413,12 @@ function ifOffered(turn: Turn, request: ModelRequest): Turn {
 /** Asserts that the last update ends the turn for this reason. */
 function assertEnd(updates: readonly AgentUpdate[], reason: string, failures?: readonly string[]): void {
   const end = updates.at(-1)
-  const told = JSON.stringify(updates.slice(-6))
-  assert.ok(end?.kind === 'turn_ended', told)
-  assert.equal(end.stop_reason, reason, told)
+  const reported = JSON.stringify(updates.slice(-6))
+  assert.ok(end?.kind === 'turn_ended', reported)
+  assert.equal(end.stop_reason, reason, reported)
   if (failures !== undefined) {
-    assert.ok(failures.includes(end.failure ?? 'none'), told)
-    assert.ok((end.message ?? '') !== '', told)
+    assert.ok(failures.includes(end.failure ?? 'none'), reported)
+    assert.ok((end.message ?? '') !== '', reported)
   }
 }
 

@@ -18,8 +18,8 @@ test('a secret that an agent declares is masked in all that its machine puts out
   using here = place()
   const env = Object.fromEntries(agentSecrets.map((name) => [name, secretIn(name)]))
   const attempts = here.open({ ownSecrets: ownSecrets(env) })
-  const said = agentSecrets.map((name) => `echo ${name} is ${secretIn(name)}`).join(' && ')
-  const held = await attempts.start(command(`sh -c ${JSON.stringify(said)}`), 1)
+  const commands = agentSecrets.map((name) => `echo ${name} is ${secretIn(name)}`).join(' && ')
+  const held = await attempts.start(command(`sh -c ${JSON.stringify(commands)}`), 1)
   await endOf(held)
   assert.deepEqual(
     (await textOf(held)).trimEnd().split('\n'),
@@ -47,8 +47,8 @@ test('an agent is given its own keys and configuration, the settings of all, and
   const options = { known: agentRegistry, folder: '/srv/agents', sessionsDir: '/srv', allowedDirs: [] }
   const services = new AgentServices(options, env)
   for (const agent of agentRegistry) {
-    const given = Object.keys(services.environment(agent, { env: {} })).filter((name) => names.includes(name))
-    assert.deepEqual(given.sort(), [...new Set([...own(agent), ...settings, 'HTTPS_PROXY'])].sort())
+    const values = Object.keys(services.environment(agent, { env: {} })).filter((name) => names.includes(name))
+    assert.deepEqual(values.sort(), [...new Set([...own(agent), ...settings, 'HTTPS_PROXY'])].sort())
   }
 })
 

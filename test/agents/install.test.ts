@@ -7,13 +7,13 @@ import type { AgentInstall } from '../../src/agents/agent.ts'
 import { type InstallOptions, installAgents } from '../../src/agents/install/install-agents.ts'
 import { startNpmRegistry, type TestPackage } from '../support/npm-registry.ts'
 
-const says = (text: string) => `#!/bin/sh\n${text}\n`
+const script = (text: string) => `#!/bin/sh\n${text}\n`
 
 /** Returns packages like the real ones: an empty one, and an optional one with the program. */
 const packagesOf = (
   name: string,
   version: string,
-  program = says(`echo "${name} ${version}"`),
+  program = script(`echo "${name} ${version}"`),
 ): TestPackage[] => [
   { name, version, optionalDependencies: { [`${name}-native`]: version }, files: {} },
   { name: `${name}-native`, version, files: { 'bin/program': program } },
@@ -38,12 +38,12 @@ describe('installing agents', () => {
     registry = await startNpmRegistry([
       ...packagesOf('@test/good', '1.0.0'),
       ...packagesOf('@test/good', '1.1.0'),
-      ...packagesOf('@test/crashes', '1.0.0', says('echo cannot start >&2; exit 3')),
-      ...packagesOf('@test/lies', '1.0.0', says('echo 9.9.9')),
+      ...packagesOf('@test/crashes', '1.0.0', script('echo cannot start >&2; exit 3')),
+      ...packagesOf('@test/lies', '1.0.0', script('echo 9.9.9')),
       ...packagesOf(
         '@test/unpacks',
         '1.0.0',
-        says('mkdir "$UNPACK_TO" && echo done > "$UNPACK_TO/done" && echo 1.0.0'),
+        script('mkdir "$UNPACK_TO" && echo done > "$UNPACK_TO/done" && echo 1.0.0'),
       ),
       { name: '@test/empty', version: '1.0.0', files: {} },
     ])
@@ -164,7 +164,7 @@ describe('installing agents', () => {
     const { install } = site({ good: pinOf('@test/good', '1.0.0') })
     const folder = join(scratch, 'fake-npm')
     mkdirSync(folder)
-    writeFileSync(join(folder, 'npm'), says(`env > '${folder}/seen'; exit 1`), { mode: 0o755 })
+    writeFileSync(join(folder, 'npm'), script(`env > '${folder}/seen'; exit 1`), { mode: 0o755 })
     const PATH = `${folder}:${env.PATH}`
     const keys = { ANTHROPIC_API_KEY: 'k-1', GIT_TOKEN: 'k-2', npm_config_cafile: '/nowhere.pem' }
     await assert.rejects(install({ env: { ...env, ...keys, PATH } }), {
@@ -181,7 +181,7 @@ describe('installing agents', () => {
     const folder = join(scratch, 'slow-npm')
     mkdirSync(folder)
     const started = join(folder, 'started')
-    writeFileSync(join(folder, 'npm'), says(`touch '${started}'; exec sleep 600`), { mode: 0o755 })
+    writeFileSync(join(folder, 'npm'), script(`touch '${started}'; exec sleep 600`), { mode: 0o755 })
     const stop = new AbortController()
     const installing = install({ env: { ...env, PATH: `${folder}:${env.PATH}` }, signal: stop.signal })
     while (!existsSync(started)) await new Promise((resolve) => setTimeout(resolve, 10))

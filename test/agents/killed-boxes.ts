@@ -19,7 +19,7 @@ const KEY = 'sk-ant-api03-the-machines-own-key-0123456789'
 const COMMAND = 'touch began; while [ ! -e go ]; do sleep 0.02; done; echo went >>went'
 /** The commands for the agent that needs no model. */
 const LINES = [`run ${COMMAND}`, 'wait went', 'say The last of acp.', 'wait end']
-const SAID = (name: string) => `The first of ${name}. The last of ${name}.`.replaceAll(' ', '')
+const MESSAGE = (name: string) => `The first of ${name}. The last of ${name}.`.replaceAll(' ', '')
 
 /** A point that all agents reach, and from which they continue together. */
 class Gate {
@@ -211,8 +211,8 @@ export async function testKills(isolation: 'sandbox' | 'container'): Promise<voi
           const created = events.filter(({ type }) => type === 'attempt.created')
           assert.equal(created.length, 1)
           const updates = events.flatMap((event) => (event.type === 'agent.update' ? [event.update] : []))
-          const said = updates.flatMap((each) => (each.kind === 'message' ? [each.text] : [])).join('')
-          assert.equal(said.replaceAll('Half of it.', '').replaceAll(/\s/g, ''), SAID(name), said)
+          const text = updates.flatMap((each) => (each.kind === 'message' ? [each.text] : [])).join('')
+          assert.equal(text.replaceAll('Half of it.', '').replaceAll(/\s/g, ''), MESSAGE(name), text)
         },
       )
     await killed.assertNothingLeft()

@@ -152,13 +152,13 @@ describe('agents behind the proxy of their models', { concurrency: 2 }, () => {
       if (setup === undefined) return
       const { bench, endpoint, server } = setup
       const end = (await bench.turn('Write the file.')).at(-1)
-      const told = `${bench.describe()} ${JSON.stringify(endpoint.log)}`
-      assert.ok(end?.kind === 'turn_ended' && end.stop_reason === 'error', told)
+      const text = `${bench.describe()} ${JSON.stringify(endpoint.log)}`
+      assert.ok(end?.kind === 'turn_ended' && end.stop_reason === 'error', text)
       assert.doesNotMatch(textOf(bench.updates), /Never said/)
-      assert.equal(endpoint.of('over_budget').length, 1, told)
+      assert.equal(endpoint.of('over_budget').length, 1, text)
       assert.equal(server.scripted.length, 1)
-      assert.match(JSON.stringify(bench.updates), /budget of 6000 tokens is used up/, told)
-      assert.ok(!bench.updates.some(({ kind }) => kind === 'retry'), told)
+      assert.match(JSON.stringify(bench.updates), /budget of 6000 tokens is used up/, text)
+      assert.ok(!bench.updates.some(({ kind }) => kind === 'retry'), text)
     })
 
     it(`${name} tells that its service lets nobody in`, { timeout: 240_000 }, async (context) => {

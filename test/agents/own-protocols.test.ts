@@ -67,8 +67,8 @@ function test({ agent, point }: Real, name: string, body: (scene: Scene) => Prom
       atEnd(() => bench.kill(0))
       return bench
     }
-    const asked = () => servers.flatMap(({ requests }) => requests.filter(({ side }) => !side))
-    await body({ cwd, home, start, asked })
+    const mainRequests = () => servers.flatMap(({ requests }) => requests.filter(({ side }) => !side))
+    await body({ cwd, home, start, asked: mainRequests })
   })
 }
 
@@ -124,9 +124,9 @@ describe('Claude Code', { concurrency: 2 }, () => {
     writeFileSync(join(cwd, '.claude', 'settings.json'), JSON.stringify(settings))
     const bench = await start([runTurn('echo hello'), { text: 'Done.' }], { ask: 'ask' })
     await bench.prompt('Try it.')
-    const asked = await bench.waitFor('permission')
-    assert.equal(asked.tool_kind, 'execute')
-    bench.answer(asked.request_id, 'deny')
+    const permission = await bench.waitFor('permission')
+    assert.equal(permission.tool_kind, 'execute')
+    bench.answer(permission.request_id, 'deny')
     await bench.turnEnded()
     assert.equal(existsSync(join(cwd, 'hooked')), false)
   })
@@ -139,9 +139,9 @@ describe('Claude Code', { concurrency: 2 }, () => {
     assert.ok(!updates.some(({ kind }) => kind === 'permission'))
     const careful = await start(script, { ask: 'ask', asks_reading: true })
     await careful.prompt('Read it.')
-    const asked = await careful.waitFor('permission')
-    assert.equal(asked.tool_kind, 'read')
-    careful.answer(asked.request_id, 'deny')
+    const permission = await careful.waitFor('permission')
+    assert.equal(permission.tool_kind, 'read')
+    careful.answer(permission.request_id, 'deny')
     await careful.turnEnded()
     assert.deepEqual(statuses(careful.updates), ['denied'])
   })
@@ -166,10 +166,10 @@ describe('Claude Code', { concurrency: 2 }, () => {
     await first.turn('One.')
     await first.close()
     const second = await start([{ text: 'Two.', usage }], { session_id: first.request.new_session_id })
-    const told = (await second.turn('Two.')).findLast((each) => each.kind === 'usage')
-    assert.equal(told?.turn.output_tokens, 10, second.describe())
-    assert.equal(told?.session.output_tokens, 20, second.describe())
-    assert.ok((told?.session.cost_usd ?? 0) > (told?.turn.cost_usd ?? 0))
+    const reported = (await second.turn('Two.')).findLast((each) => each.kind === 'usage')
+    assert.equal(reported?.turn.output_tokens, 10, second.describe())
+    assert.equal(reported?.session.output_tokens, 20, second.describe())
+    assert.ok((reported?.session.cost_usd ?? 0) > (reported?.turn.cost_usd ?? 0))
   })
 })
 
@@ -181,18 +181,18 @@ describe('Codex', { concurrency: 2 }, () => {
     await first.close()
     const session = first.updates.find((each) => each.kind === 'session')
     const second = await start([{ text: 'Two.', usage }], { session_id: session?.session_id })
-    const told = (await second.turn('Two.')).findLast((each) => each.kind === 'usage')
-    assert.deepEqual(told?.turn, { input_tokens: 100, cached_input_tokens: 40, output_tokens: 10 })
-    assert.deepEqual(told?.session, { input_tokens: 200, cached_input_tokens: 80, output_tokens: 20 })
+    const reported = (await second.turn('Two.')).findLast((each) => each.kind === 'usage')
+    assert.deepEqual(reported?.turn, { input_tokens: 100, cached_input_tokens: 40, output_tokens: 10 })
+    assert.deepEqual(reported?.session, { input_tokens: 200, cached_input_tokens: 80, output_tokens: 20 })
   })
 
   test(codexModel('gpt-5.5'), 'is switched to another of its models, for all that comes', async (scene) => {
     const bench = await scene.start([{ text: 'One.' }, { text: 'Two.' }, { text: 'Three.' }])
     await bench.turn('One.')
-    const told = bench.updates.findLast((each) => each.kind === 'session')
-    const models = told?.models?.map(({ id }) => id) ?? []
+    const session = bench.updates.findLast((each) => each.kind === 'session')
+    const models = session?.models?.map(({ id }) => id) ?? []
     assert.ok(models.includes('gpt-5.5') && models.length > 1, bench.describe())
-    assert.ok(told!.models!.every(({ name }) => name !== undefined))
+    assert.ok(session!.models!.every(({ name }) => name !== undefined))
     const other = models.find((id) => id !== 'gpt-5.5')!
     assert.equal(await bench.setModel(other), undefined)
     for (const text of ['Two.', 'Three.']) await bench.turn(text)
@@ -204,7 +204,7 @@ describe('Codex', { concurrency: 2 }, () => {
     assert.equal(bench.replay().updates.length, bench.updates.length)
     // A later process of the thread uses the model that it is started with.
     await bench.close()
-    const again = await scene.start([{ text: 'Four.' }], { session_id: told!.session_id! })
+    const again = await scene.start([{ text: 'Four.' }], { session_id: session!.session_id! })
     await again.turn('Four.')
     assert.equal(scene.asked().at(-1)!.model, 'gpt-5.5')
   })
@@ -236,8 +236,8 @@ describe('Codex', { concurrency: 2 }, () => {
       const { session_id } = first.updates.find((each) => each.kind === 'session')!
       const branch = await scene.start([{ text: 'Plum.' }], { session_id: session_id!, fork: true })
       await branch.turn('Which word?')
-      const told = branch.updates.find((each) => each.kind === 'session')!
-      assert.notEqual(told.session_id, session_id)
+      const session = branch.updates.find((each) => each.kind === 'session')!
+      assert.notEqual(session.session_id, session_id)
       assert.match(JSON.stringify(scene.asked().at(-1)!.body.input), /The word is plum\.[\s\S]*Which word\?/)
       await branch.close()
       const trunk = await scene.start([{ text: 'Yes.' }], { session_id: session_id! })
@@ -248,7 +248,7 @@ describe('Codex', { concurrency: 2 }, () => {
       assert.doesNotMatch(input, /Which word\?/)
       // The branch continues independently.
       await trunk.close()
-      const on = await scene.start([{ text: 'Done.' }], { session_id: told.session_id! })
+      const on = await scene.start([{ text: 'Done.' }], { session_id: session.session_id! })
       await on.turn('And now?')
       assert.match(JSON.stringify(scene.asked().at(-1)!.body.input), /Which word\?[\s\S]*And now\?/)
     },

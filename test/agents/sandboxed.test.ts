@@ -48,15 +48,15 @@ const messages = (held: HeldAttempt) =>
   updatesOf(held)
     .flatMap((each) => (each.kind === 'message' ? [each.text] : []))
     .join('')
-const told = (held: HeldAttempt) => JSON.stringify(held.reports).slice(-4000)
+const reportsText = (held: HeldAttempt) => JSON.stringify(held.reports).slice(-4000)
 
 /** Answers questions as they come: denies changes of files and allows everything else. */
 function answerQuestions(held: HeldAttempt): void {
   let answered = 0
   held.onChange(() => {
-    const asked = updatesOf(held).flatMap((each) => (each.kind === 'permission' ? [each] : []))
-    for (; answered < asked.length; answered++) {
-      const { request_id, tool_kind } = asked[answered]!
+    const permissions = updatesOf(held).flatMap((each) => (each.kind === 'permission' ? [each] : []))
+    for (; answered < permissions.length; answered++) {
+      const { request_id, tool_kind } = permissions[answered]!
       const decision = tool_kind === 'edit' ? 'deny' : 'allow'
       held.input!({ type: 'permission', input_id: `answer ${answered}`, request_id, decision })
     }
@@ -103,7 +103,7 @@ for (const subject of allSubjects) {
       const held = await attempts.start(spec({ prompt: 'Go.', permissions: 'ask' }), 1)
       answerQuestions(held)
       const end = await endOf(held)
-      assert.equal(end.outcome, 'success', told(held))
+      assert.equal(end.outcome, 'success', reportsText(held))
       const look = readFileSync(join(here.workspace, 'look.txt'), 'latin1')
       assert.match(look, /looked/)
       assert.doesNotMatch(look, /the hub itself|the-machines-own-key|^reached$/m)
@@ -132,7 +132,7 @@ for (const subject of allSubjects) {
       }
       const { here, spec } = await setup(context, subject, script)
       const first = await (await here.open()).start(spec({ prompt: 'Turn one.' }), 1)
-      assert.equal((await endOf(first)).outcome, 'success', told(first))
+      assert.equal((await endOf(first)).outcome, 'success', reportsText(first))
       const session = updatesOf(first).findLast((each) => each.kind === 'session')
       assert.ok(session?.kind === 'session' && session.session_id !== undefined)
       await here.close()
@@ -162,7 +162,7 @@ for (const subject of allSubjects) {
       held!.input!({ type: 'prompt', input_id: 'three', text: 'Turn three.' })
       await until(() => existsSync(join(here.workspace, 'waits')), 'the last command of the agent')
       held!.cancel(1_000, 'canceled')
-      assert.equal((await endOf(held!)).outcome, 'canceled', told(held!))
+      assert.equal((await endOf(held!)).outcome, 'canceled', reportsText(held!))
       assert.deepEqual(
         left(here.path).filter(({ pid }) => pid !== here.proxyPid()),
         [],

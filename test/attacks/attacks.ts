@@ -15,7 +15,7 @@ import { runTurn, startModelServer } from '../support/model-server/server.ts'
 const agents = process.env.ERRAND_AGENTS_DIR ?? join(homedir(), '.errand', 'agents')
 const attack = readFileSync(join(import.meta.dirname, 'attack.sh'), 'utf8')
 /** Returns a value that nothing in a box may find. */
-const kept = (kind: string) => `sk-kept-${kind}-${randomBytes(16).toString('hex')}`
+const stored = (kind: string) => `sk-kept-${kind}-${randomBytes(16).toString('hex')}`
 
 interface Target {
   errand: ReturnType<typeof errandCommand>
@@ -43,7 +43,7 @@ async function target(t: TestContext, more: Record<string, string>): Promise<Tar
   const env = {
     ERRAND_DATA: data,
     ERRAND_AGENTS_DIR: agents,
-    GITHUB_TOKEN: kept('forge'),
+    GITHUB_TOKEN: stored('forge'),
     ...more,
   }
   const up = errand.start(['up', '--port', '0', '--allow-dir', work], { env })
@@ -54,8 +54,8 @@ async function target(t: TestContext, more: Record<string, string>): Promise<Tar
     const headers = { authorization: `Bearer ${token}`, accept: 'application/json' }
     return (await (await fetch(new URL(`/api/runs/${id}/events`, url), { headers })).json()) as RunEvent[]
   }
-  const secret = kept('secret')
-  const text = kept('text')
+  const secret = stored('secret')
+  const text = stored('text')
   assert.equal(
     (await errand.run(['secrets', 'set', 'OTHER', '--value-from-stdin'], { env, stdin: secret })).code,
     0,
@@ -96,8 +96,8 @@ async function target(t: TestContext, more: Record<string, string>): Promise<Tar
     PROGRAMS: agents,
     OWN: 'ERRAND_SANDBOX_IMAGE' in more ? '/etc/shadow /sys/kernel /root' : '',
   }
-  const given = Object.entries(variables).map(([name, value]) => `export ${name}='${value}'\n`)
-  return { errand, work, env, script: given.join('') + attack, marker, events }
+  const assignments = Object.entries(variables).map(([name, value]) => `export ${name}='${value}'\n`)
+  return { errand, work, env, script: assignments.join('') + attack, marker, events }
 }
 
 /** Returns the files and folders of the hub and its runner, down to two levels. */
@@ -134,7 +134,7 @@ export async function testAttacks(isolation: 'sandbox' | 'container'): Promise<v
   const image: Record<string, string> =
     isolation === 'container' && !noEngine ? { ERRAND_SANDBOX_IMAGE: await baseImage('node:24-slim') } : {}
   test(`a step in a ${isolation} reaches nothing that is kept back`, { skip: noEngine }, async (t) => {
-    const keys = { ANTHROPIC_API_KEY: kept('anthropic'), OPENAI_API_KEY: kept('openai') }
+    const keys = { ANTHROPIC_API_KEY: stored('anthropic'), OPENAI_API_KEY: stored('openai') }
     const there = await target(t, { ...keys, ...image })
     const file = join(there.errand.home, 'attack.yaml')
     const steps = [{ name: 'attack', action: 'shell.run', args: { script: there.script } }]
@@ -148,7 +148,7 @@ export async function testAttacks(isolation: 'sandbox' | 'container'): Promise<v
     const installed = await installedAgent(subject.name)
     const skip = noEngine || ('missing' in installed && installed.missing)
     test(`${subject.name} in a ${isolation} reaches nothing that is kept back`, { skip }, async (t) => {
-      const key = kept('model')
+      const key = stored('model')
       const server = await startModelServer({
         keys: [key],
         script: [runTurn('sh ./attack.sh > report.txt 2>&1; echo done'), { text: 'Done.' }],

@@ -65,8 +65,8 @@ test('data outlive restart, update, stop, and the death of runner and hub; they 
   await eventually('the update', async () => (await hub.client.bots.get('keeper')).run_id === update!.run_id)
   await hub.client.bots.stop('keeper')
   await hub.until('keeper', 'stopped')
-  const anew = await hub.startShell('keeper', script, more)
-  assert.equal(await starts(anew.run_id), 4)
+  const restarted = await hub.startShell('keeper', script, more)
+  assert.equal(await starts(restarted.run_id), 4)
   const container = await hub.containerOf('keeper')
   const before = (await container.inspect()).State.StartedAt
   await hub.kill('runner', 'hub')
@@ -86,8 +86,8 @@ test('data outlive restart, update, stop, and the death of runner and hub; they 
   )
   const sum = (await container.exec('sh', '-c', 'sha256sum </data/noise')).slice(0, 64)
   // A measured size is valid for a second.
-  const told = /^data +\/data, 4\.8 MB of 1 GB, on \S+$/m
-  await eventually('its size', async () => told.test((await cli('status', 'keeper')).stdout))
+  const line = /^data +\/data, 4\.8 MB of 1 GB, on \S+$/m
+  await eventually('its size', async () => line.test((await cli('status', 'keeper')).stdout))
   const file = join(folder, 'keeper.tar')
   for (const state of ['running', 'stopped']) {
     if (state === 'stopped') {

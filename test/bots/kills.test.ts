@@ -39,8 +39,8 @@ test('a bot goes on through kill -9 of hub, runner and both: same container, eac
   const seen = async () => (await hub.printed(run_id).catch(() => '')).length
 
   for (const which of [['hub'], ['runner'], ['hub', 'runner']] as const) {
-    const told = await seen()
-    await eventually('more of the log', async () => (await seen()) > told)
+    const lines = await seen()
+    await eventually('more of the log', async () => (await seen()) > lines)
     await hub.kill(...which)
     for (const name of which) await start[name]()
   }

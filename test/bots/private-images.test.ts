@@ -18,7 +18,7 @@ const skip = await botsHere()
 const PASSWORD = 'not-a-word-of-it'
 
 /** Returns the names of the secrets that the hub still has, except its own. */
-function keptSecrets({ data }: BotHub): unknown[] {
+function storedSecrets({ data }: BotHub): unknown[] {
   const db = new DatabaseSync(join(data, 'errand.db'), { readOnly: true })
   const names = db.prepare("SELECT name FROM secrets WHERE scope <> 'hub'").all()
   db.close()
@@ -136,9 +136,9 @@ test('a token of a Git server serves one fetch: then it is nowhere, and the bot 
   for await (const event of hub.client.events(wrong.run_id)) events.push(event)
   assert.ok(events.length > 3 && !JSON.stringify([wrong, events]).includes('another-token'))
   // A crashed bot can be started again with its secret, until it is stopped.
-  assert.equal(keptSecrets(hub).length, 1)
+  assert.equal(storedSecrets(hub).length, 1)
   await bots.stop('wrong')
-  assert.deepEqual(keptSecrets(hub), [])
+  assert.deepEqual(storedSecrets(hub), [])
 
   await hub.client.secrets.set('KEPT', { value: token })
   await bots.start({ bot_id: 'kept', git_url, git_auth: { secret: 'KEPT' } })
@@ -152,7 +152,7 @@ test('a token of a Git server serves one fetch: then it is nowhere, and the bot 
   await hub.until('echo', 'running')
   const printed = await hub.untilPrinted(first.run_id, 'Dockerfile\n')
   assert.ok(!printed.includes('TOKEN') && !printed.includes('PASSWORD') && !printed.includes('.git'), printed)
-  await eventually('no secrets', () => keptSecrets(hub).length === 0)
+  await eventually('no secrets', () => storedSecrets(hub).length === 0)
   const forms = [token, Buffer.from(`x-access-token:${token}`).toString('base64').replace(/=*$/, '')]
   const container = await (await hub.containerOf('echo')).inspect()
   const image = hub.engine.getImage(container.Image)
@@ -191,7 +191,7 @@ test('a password of a registry serves one pull: then it is nowhere, and the bot 
   for (const id of ['bare', 'full']) await hub.until(id, 'running')
   await hub.untilPrinted(full.run_id, 'I am ***\n')
 
-  await eventually('the secrets without it', () => keptSecrets(hub).join() === 'NAME')
+  await eventually('the secrets without it', () => storedSecrets(hub).join() === 'NAME')
   const forms = formsOf(password)
   const container = await hub.containerOf('full')
   assertNowhere(hub, forms, [await container.inspect(), await hub.engine.getImage(Id).inspect()])

@@ -23,7 +23,7 @@ test('what is wrong with a bot is told on the command line, with what to do', { 
     `FROM ${hub.images.busybox}\nRUN echo compiling; echo "no such header" >&2; exit 3\n`,
   )
   file('odd/Dockerfile', `FROM ${hub.images.busybox}\nFETCH things\n`)
-  const asked: [string[], RegExp[], code?: 2][] = [
+  const cases: [string[], RegExp[], code?: 2][] = [
     [
       ['a', '--simple', 'bot.py', 'lib.py', '--entrypoint', 'main.py'],
       [/"main.py" is not among the files/, /"bot.py", "lib.py"/],
@@ -54,7 +54,7 @@ test('what is wrong with a bot is told on the command line, with what to do', { 
     [['k', '--custom', 'ext::sh -c id'], [/folder or archive ext::sh -c id not found/], 2],
     [['l', '--image', 'Not/An Image'], [/Not\/An Image/]],
   ]
-  for (const [args, expected, code = 1] of asked) {
+  for (const [args, expected, code = 1] of cases) {
     const done = await hub.errand.run(['bot', 'start', ...args], { env: hub.env, cwd })
     for (const each of expected) assert.match(done.stderr, each, args.join(' '))
     assert.equal(done.code, code, done.stderr)

@@ -44,15 +44,15 @@ test('the hub of compose.docker.yaml makes a container for a run, beside itself'
   await eventually('the health of the hub', () =>
     inside(hub, ['node', '/opt/errand/deploy/healthcheck.mjs'])
       .catch(() => undefined)
-      .then((said) => said !== undefined),
+      .then((text) => text !== undefined),
   )
   const inventory = { hosts: { build: { group: 'builders' } } }
   const flow = workflowText([{ name: 'who', targets: ['build'], cmd: 'echo "user $(id -un)"' }], {
     inventory,
   })
-  const told = await inside(hub, ['errand', 'run', '--hub', '--json', '-'], flow)
-  assert.match(told, /user errand/)
-  const [, id] = /errand-([0-9a-f]{8})-/.exec(told)!
+  const output = await inside(hub, ['errand', 'run', '--hub', '--json', '-'], flow)
+  assert.match(output, /user errand/)
+  const [, id] = /errand-([0-9a-f]{8})-/.exec(output)!
   await eventually('an end of what was made', async () => {
     const { containers, volumes } = await labelled(`errand.hub=${id}`)
     return containers.length + volumes.length === 0

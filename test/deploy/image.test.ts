@@ -126,8 +126,8 @@ test('hub and runners of the compose files run a workflow, stop when told to, an
     },
   })
   await boxed.start()
-  const looks = 'echo "boxed as $(id -u)"; ls -A /var/lib/errand'
-  const inSandbox = workflowText([{ name: 'in', cmd: looks }], { isolation: 'sandbox' })
+  const script = 'echo "boxed as $(id -u)"; ls -A /var/lib/errand'
+  const inSandbox = workflowText([{ name: 'in', cmd: script }], { isolation: 'sandbox' })
   const run = 'mkdir -p work && cd work && errand run -'
   const seen = await inside(boxed, ['sh', '-c', run], inSandbox)
   assert.match(seen, /boxed as 1000/)

@@ -281,13 +281,13 @@ test('a key of the environment is masked in what an agent here says and fails wi
   t.after(() => server.stop())
   const env = { OPENAI_API_KEY: key, OPENAI_BASE_URL: `${server.url}/v1` }
   const agent = () => run(['agent', 'hello', '--agent', 'builtin', '--model', 'm'], { cwd, env })
-  const [said, failed] = [await agent(), await agent()]
-  assert.deepEqual([said.code, failed.code], [0, 1])
-  assert.match(said.stdout, /The key is \*\*\*\./)
+  const [first, failed] = [await agent(), await agent()]
+  assert.deepEqual([first.code, failed.code], [0, 1])
+  assert.match(first.stdout, /The key is \*\*\*\./)
   assert.match(failed.stdout, /failed in .*Incorrect API key provided: \*\*\*/)
-  assert.doesNotMatch(said.stdout + failed.stdout + said.stderr + failed.stderr, new RegExp(key))
-  const kept = readdirSync(join(home, '.errand/local/runs'), { recursive: true, withFileTypes: true })
-  const files = kept.filter((each) => each.isFile())
+  assert.doesNotMatch(first.stdout + failed.stdout + first.stderr + failed.stderr, new RegExp(key))
+  const stored = readdirSync(join(home, '.errand/local/runs'), { recursive: true, withFileTypes: true })
+  const files = stored.filter((each) => each.isFile())
   assert.notEqual(files.length, 0)
   for (const { parentPath, name } of files)
     assert.ok(!readFileSync(join(parentPath, name)).includes(key), `it stands in ${name}`)

@@ -44,13 +44,13 @@ async function hub(t: TestContext, environment: NodeJS.ProcessEnv = {}) {
 
 test('an agent is asked on a hub, gone on with when it has ended, and canceled by another command', async (t) => {
   const { call, events, update } = await hub(t)
-  const asked = await call('agent', '--hub', 'say one\nwrite a.txt', ...standInOptions)
-  assert.equal(asked.code, 0, asked.stderr)
+  const result = await call('agent', '--hub', 'say one\nwrite a.txt', ...standInOptions)
+  assert.equal(result.code, 0, result.stderr)
   assert.match(
-    asked.stdout,
+    result.stdout,
     /^run run_\w+ on http.*\nacp 9\.9\none\ncompleted Write a\.txt\n[\s\S]*success in/,
   )
-  const first = runIdIn(asked.stdout)
+  const first = runIdIn(result.stdout)
 
   const next = await call('agent', '--hub', '--continue', first, 'say two')
   assert.match(next.stdout, /session loaded\ntwo\nsuccess/)

@@ -5,7 +5,7 @@ import test from 'node:test'
 import { errandCommand, eventually } from '../support/errand-command.ts'
 import { startPrograms } from '../support/programs.ts'
 
-const keeps = (script: string, globs: string[]) =>
+const storing = (script: string, globs: string[]) =>
   JSON.stringify({
     version: 'v0.1',
     name: 'keeps',
@@ -18,7 +18,7 @@ test('files of a step that fails are kept once, though hub and runner are killed
   const [go, wrote] = [join(home, 'go'), join(home, 'wrote')]
   const script = `mkdir out; echo '<a/>' > out/a.xml; echo '<b/>' > out/b.xml; ln -s /etc/passwd out/c.xml
     touch ${wrote}; until [ -e ${go} ]; do sleep 0.05; done; exit 3`
-  await client.runs.create({ run_id: 'kept', yaml: keeps(script, ['out/*.xml']) })
+  await client.runs.create({ run_id: 'kept', yaml: storing(script, ['out/*.xml']) })
   await eventually('the files', () => existsSync(wrote))
   await programs.kill('hub')
   writeFileSync(go, '')
@@ -110,7 +110,7 @@ test('a run without a hub keeps its files in the folder of its user', async (t) 
   const work = join(errand.home, 'work')
   mkdirSync(work)
   const file = join(errand.home, 'keeps.yaml')
-  writeFileSync(file, keeps('mkdir -p out; echo done > out/result.txt', ['out/**']))
+  writeFileSync(file, storing('mkdir -p out; echo done > out/result.txt', ['out/**']))
   const { code, stdout } = await errand.run(['run', file, '--run-id', 'here'], { cwd: work })
   assert.equal(code, 0)
   assert.match(stdout, /stored out\/result\.txt \(5 bytes\)/)

@@ -19,10 +19,10 @@ async function checkOutputs(data: string): Promise<{ runs: number; bytes: number
         if (event.type !== 'attempt.finished') continue
         for (const [stream, end] of Object.entries(event.streams ?? {})) {
           if (end.length === 0) continue
-          const kept: Buffer = readFileSync(join(data, `output/${run_id}/${event.attempt}.${stream}`))
-          assert.equal(kept.length, end.length)
-          assert.equal(createHash('sha256').update(kept).digest('hex'), end.sha256)
-          bytes += kept.length
+          const stored: Buffer = readFileSync(join(data, `output/${run_id}/${event.attempt}.${stream}`))
+          assert.equal(stored.length, end.length)
+          assert.equal(createHash('sha256').update(stored).digest('hex'), end.sha256)
+          bytes += stored.length
         }
       }
     return { runs: all.length, bytes }

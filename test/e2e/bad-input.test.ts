@@ -100,9 +100,9 @@ test('a workflow with a mistake is refused in every way to run it, with the plac
     const headers = { ...programs.headers, 'content-type': 'application/yaml' }
     const answer = await ask(programs, '/api/runs', { method: 'POST', headers, body: yaml })
     assert.equal(answer.status, 400, what)
-    const told = JSON.stringify(answer.error).replaceAll('\\"', '"')
-    if (yaml !== '') assert.equal(answer.error.code, 'invalid_workflow', told)
-    for (const text of says.filter((each) => !/:\d|flow/.test(each.source))) assert.match(told, text, what)
+    const error = JSON.stringify(answer.error).replaceAll('\\"', '"')
+    if (yaml !== '') assert.equal(answer.error.code, 'invalid_workflow', error)
+    for (const text of says.filter((each) => !/:\d|flow/.test(each.source))) assert.match(error, text, what)
   }
   await programs.check()
 })
@@ -172,9 +172,9 @@ test('a host that is down, refuses, hangs or is no agent fails its step, within 
       const { code, stdout, stderr } = await errand.run(['dispatch', '--token', 'T', file])
       assert.equal(code, reason === 'host unreachable' ? 5 : 1, `${name}: ${stdout}\n${stderr}`)
       assert.match(stdout, /good \| on good\n/)
-      const told = stdout.split('\n').find((line) => line.startsWith(`one failed on ${name}: `))
-      assert.ok(told?.includes(reason) && told.includes(address), `${name}: ${told}`)
-      assert.ok(told?.includes(`"${name}"`), told)
+      const line = stdout.split('\n').find((line) => line.startsWith(`one failed on ${name}: `))
+      assert.ok(line?.includes(reason) && line.includes(address), `${name}: ${line}`)
+      assert.ok(line?.includes(`"${name}"`), line)
     }),
   )
 })
@@ -249,14 +249,14 @@ test('an upload that is far too large is refused with what the limit is, and the
       })(),
     )
   const put = async (count: number, more: Record<string, string> = {}) => {
-    const asked = request(`${programs.url}/api/uploads`, { method: 'PUT', headers: { ...headers, ...more } })
+    const requested = request(`${programs.url}/api/uploads`, { method: 'PUT', headers: { ...headers, ...more } })
     const body = pieces(count)
     // The rest of a request that the hub stops reading is lost on the way.
-    asked.on('error', () => {})
-    body.pipe(asked)
-    const [answer] = (await once(asked, 'response')) as [IncomingMessage]
+    requested.on('error', () => {})
+    body.pipe(requested)
+    const [answer] = (await once(requested, 'response')) as [IncomingMessage]
     const { error } = JSON.parse(await text(answer))
-    asked.destroy()
+    requested.destroy()
     return { status: answer.statusCode, code: error.code, message: error.message }
   }
   const refused = {
@@ -359,9 +359,9 @@ test('the same run id twice is refused, and the first is as it was', async (t) =
   await programs.check()
 
   const state = join(programs.home, 'state')
-  const kept = ['run', '--state', state, '--run-id', 'mine', file]
-  assert.equal((await programs.call(...kept)).code, 0)
-  const again = await programs.call(...kept)
+  const args = ['run', '--state', state, '--run-id', 'mine', file]
+  assert.equal((await programs.call(...args)).code, 0)
+  const again = await programs.call(...args)
   assert.equal(again.code, 1, again.stderr)
   assert.match(again.stderr, /\bmine\b/)
 

@@ -42,7 +42,7 @@ test('runs work in a checkout of a private repository, one after another and ove
     }
     const { code, stdout, stderr } = await call('run', '--hub', flow(`${host.origin()}/r.git`))
     assert.equal(code, 0, stdout + stderr)
-    for (const said of ['said hello', commit, 'errand/one']) assert.ok(stdout.includes(said), stdout)
+    for (const text of ['said hello', commit, 'errand/one']) assert.ok(stdout.includes(text), stdout)
     places.add(/\S+\/work\b/.exec(stdout)![0])
   }
   assert.equal(places.size, 1)
@@ -57,8 +57,8 @@ test('runs work in a checkout of a private repository, one after another and ove
       await (await fetch(url, { method: 'POST', headers, body: JSON.stringify(body) })).text(),
     )
   }
-  const wanted = { repo_url: `${host.origin()}/r.git`, required_by: '7' }
-  const leased = await ask('allocate', wanted)
+  const body = { repo_url: `${host.origin()}/r.git`, required_by: '7' }
+  const leased = await ask('allocate', body)
   assert.ok(leased.slot_path, JSON.stringify(leased))
   assert.match(readFileSync(join(leased.slot_path, 'say'), 'utf8'), /said/)
   await programs.kill('runner')
@@ -66,7 +66,7 @@ test('runs work in a checkout of a private repository, one after another and ove
   await eventually('the runner, which holds it', async () => {
     return (await ask(`${leased.slot_id}/renew`, {})).slot_path === leased.slot_path
   })
-  assert.equal((await ask('allocate', wanted)).slot_id, leased.slot_id)
+  assert.equal((await ask('allocate', body)).slot_id, leased.slot_id)
   assert.deepEqual(await ask(`${leased.slot_id}/release`, {}), { slot_id: leased.slot_id, state: 'free' })
   await eventually('checkouts that are as new', () => phases().every((phase) => phase === 'free'))
   const refused = await call('run', '--hub', flow('http://127.0.0.1:1/r.git'))

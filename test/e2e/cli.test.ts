@@ -94,9 +94,9 @@ test('with --json an error is told as JSON too, with the same exit code', async 
     [5, 'unavailable', ['runs', 'logs', 'x', ...nowhere]],
     [5, 'unavailable', ['runners', 'list', ...nowhere]],
   ]
-  for (const [wanted, errorCode, args] of cases) {
+  for (const [exitCode, errorCode, args] of cases) {
     const { code, stdout, stderr } = await errand.run([...args, '--json'])
-    assert.equal(code, wanted, stderr)
+    assert.equal(code, exitCode, stderr)
     const { type, error } = JSON.parse(stdout)
     assert.deepEqual([type, error.code], ['error', errorCode], stdout)
     assert.ok(error.message.length > 0 && stderr.includes('hint:'))

@@ -10,7 +10,7 @@ import { openSqliteStores } from '../../src/stores/sqlite/open.ts'
 import { errandCommand } from '../support/errand-command.ts'
 import { freePort, startPrograms } from '../support/programs.ts'
 
-type Found = Finding & { check: string }
+type CheckFinding = Finding & { check: string }
 type Call = (
   args: readonly string[],
   options?: { env?: NodeJS.ProcessEnv },
@@ -19,7 +19,7 @@ type Call = (
 async function doctor(call: Call, env: NodeJS.ProcessEnv, ...args: string[]) {
   const { code, stdout, stderr } = await call(['doctor', '--json', ...args], { env })
   assert.equal(stderr, '')
-  const { ok, findings } = JSON.parse(stdout) as { ok: boolean; findings: Found[] }
+  const { ok, findings } = JSON.parse(stdout) as { ok: boolean; findings: CheckFinding[] }
   assert.equal(code, ok ? 0 : 1)
   for (const { status, message, fix } of findings) assert.ok(status === 'ok' || fix, message)
   const of = (check: string) => findings.filter((finding) => finding.check === check)
@@ -94,7 +94,7 @@ test('whether agents and steps can be put into boxes is told, and is a problem w
   const env = { ERRAND_ADDR: ':0', ERRAND_ISOLATION: 'auto', PATH: join(errand.home, 'empty') }
   const without = await doctor(errand.run, env)
   assert.equal(without.status('sandbox'), 'warning')
-  const [{ message, fix }] = without.of('sandbox') as [Found]
+  const [{ message, fix }] = without.of('sandbox') as [CheckFinding]
   assert.match(message, /^bubblewrap is not installed.* Agents run without one here\.$/)
   assert.match(fix!, /apt-get install bubblewrap/)
   assert.match(without.status('container'), /^(ok|warning)$/)

@@ -115,8 +115,8 @@ test('a runner with an enrolment token in its environment waits for its hub, and
   const removed = await programs.errand.run(['runner'], { env })
   assert.equal(removed.code, 6)
   assert.match(removed.stderr, /was revoked/)
-  const anew = { ...env, ERRAND_ENROLL_TOKEN: await enrollToken(programs) }
-  await programs.errand.start(['runner'], { env: anew }).until('Connected to the hub')
+  const reenrolled = { ...env, ERRAND_ENROLL_TOKEN: await enrollToken(programs) }
+  await programs.errand.start(['runner'], { env: reenrolled }).until('Connected to the hub')
 })
 
 test('a runner that was removed while it was away ends what it has, once the hub has given that up', async (t) => {

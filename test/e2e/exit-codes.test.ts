@@ -53,10 +53,10 @@ test('what cannot be done ends with its documented code, and says what is wrong 
     [7, ['backup', '--to', join(home, 'b.tar'), '--data', home], /--data/],
     [7, ['restore', join(home, 'none.tar'), '--data', join(home, 'new')], /Backup .* not found/],
   ]
-  for (const [wanted, args, says] of cases) {
+  for (const [exitCode, args, message] of cases) {
     const { code, stderr } = await programs.call(...args)
-    assert.equal(code, wanted, `${args.join(' ')}: ${stderr}`)
-    assert.match(stderr, says)
+    assert.equal(code, exitCode, `${args.join(' ')}: ${stderr}`)
+    assert.match(stderr, message)
     assert.match(stderr, /^error: .+\n +hint: .+/m, args.join(' '))
   }
 })
@@ -76,10 +76,10 @@ test('an address in the environment that is none is named by whatever reads it, 
       /DOCKER_HOST "not a url" is not a valid address/,
     ],
   ]
-  for (const [env, args, says] of cases) {
+  for (const [env, args, message] of cases) {
     const { code, stderr } = await run(args, { env })
     assert.equal(code, 2, stderr)
-    assert.match(stderr, says)
+    assert.match(stderr, message)
     assert.match(stderr, /^error: .+\n +hint: .+/m)
     assert.doesNotMatch(stderr, /bug in Errand/)
   }

@@ -158,7 +158,7 @@ test(
     const here = join(folder, 'own')
     const flow = writeWorkflow(join(errand.home, 'flow.yaml'), [{ name: 'one', cmd: 'true' }])
     const runner = ['runner', '--url', 'http://127.0.0.1:9', '--id', 'a', '--workspace', here]
-    const told = (text: string) =>
+    const reported = (text: string) =>
       new RegExp(`error: No space is left ${text}.*\\.\n {2}hint: Free some space on that disk`)
     for (const [pages, args, text] of [
       [0, runner, `in the workspace ${here}`],
@@ -169,7 +169,7 @@ test(
       [0, ['run', flow, '--state', here], `in the state folder ${here}`],
     ] as const) {
       const { code, stderr } = await start(pages, ...args)
-      assert.match(stderr, told(text), `${args[0]}: ${stderr}`)
+      assert.match(stderr, reported(text), `${args[0]}: ${stderr}`)
       assert.equal(code, 1, args[0])
     }
   },

@@ -67,15 +67,15 @@ test('hub and runner are restarted, alone and together, and no run and no reader
 
 /** Starts a server that answers a request when told to. */
 async function slowServer(t: TestContext) {
-  const { promise: asked, resolve: onAsked } = Promise.withResolvers<void>()
-  const { promise: told, resolve: answer } = Promise.withResolvers<void>()
+  const { promise: isRequested, resolve: onRequest } = Promise.withResolvers<void>()
+  const { promise: answered, resolve: answer } = Promise.withResolvers<void>()
   const server = createServer((_, response) => {
-    onAsked()
-    void told.then(() => response.end('done'))
+    onRequest()
+    void answered.then(() => response.end('done'))
   }).listen(0, '127.0.0.1')
   await new Promise((resolve) => server.once('listening', resolve))
   t.after(() => server.close())
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, asked, answer }
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, asked: isRequested, answer }
 }
 
 test('a runner that is told to stop lets a request under way come to its end', async (t) => {

@@ -176,8 +176,8 @@ test('a runner of the last release is given nothing that asks for a box, which i
 }, async (t) => {
   const { client } = await startPrograms(t, { runnerWithin: within })
   const yaml = workflowText([{ name: 'one', cmd: 'echo hi' }])
-  for (const asked of [{ isolation: 'sandbox' }, { network: 'models' }] as const) {
-    const { run_id } = await client.runs.create({ yaml, ...asked })
+  for (const box of [{ isolation: 'sandbox' }, { network: 'models' }] as const) {
+    const { run_id } = await client.runs.create({ yaml, ...box })
     assert.equal(
       (await client.runs.get(run_id)).waiting,
       'no runner in group "default" can provide a sandbox: runner "apart": its version of Errand provides none',

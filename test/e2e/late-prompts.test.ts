@@ -44,17 +44,17 @@ test('prompts given as the run of an agent ends, and its hub is killed, are carr
       call(`/api/runs/${runId}/input`, { prompt: `say ${input_id}`, input_id }).catch(() => undefined),
     )
 
-  const given: string[] = []
+  const prompts: string[] = []
   const random = seeded()
   for (let round = 0; round < ROUNDS; round++) {
     const words = ['agent', '--hub', '--detach', `say begun\nwait go${round}`, '--cwd', work]
-    const asked = await run([...words, ...standInOptions], { env })
-    const runId = asked.stdout.trim()
+    const result = await run([...words, ...standInOptions], { env })
+    const runId = result.stdout.trim()
     await eventually('its first words', async () =>
       (await events(runId)).some((event) => event.type === 'agent.update' && event.update.kind === 'message'),
     )
     const inputs = ['a', 'b', 'c'].map((name) => `${name}${round}`)
-    given.push(...inputs)
+    prompts.push(...inputs)
     // Sleeps: each order of the prompts, the end and the kill must be possible.
     const later = (name: string) => sleep(random.between(0, 120)).then(() => give(runId, name))
     // Sleeps: see above.
@@ -73,15 +73,15 @@ test('prompts given as the run of an agent ends, and its hub is killed, are carr
     'the end of all runs',
     async () => (await call(`/api/runs?status=${open}`)).runs.length === 0,
   )
-  const said: string[] = []
+  const messages: string[] = []
   for (const { run_id } of (await call('/api/runs?limit=500')).runs) {
     // A word may arrive in several pieces.
     const texts = (await events(run_id)).map((event) =>
       event.type === 'agent.update' && event.update.kind === 'message' ? event.update.text : '',
     )
-    said.push(...(texts.join('').replaceAll('begun', '').match(/../g) ?? []))
+    messages.push(...(texts.join('').replaceAll('begun', '').match(/../g) ?? []))
   }
-  assert.deepEqual(said.sort(), given.sort())
+  assert.deepEqual(messages.sort(), prompts.sort())
 })
 
 test('a command that goes on with a run follows its prompt to the run that has it', async (t) => {

@@ -75,7 +75,7 @@ test('lines of a step are printed by number, from the end and by what is in them
     ranges: [[7, 14]],
   })
   assert.ok(Date.parse(time) > 0)
-  for (const [args, said] of [
+  for (const [args, expected] of [
     [['--lines', '1-2'], /--step must name a single log.*use --step with one of: first, second/s],
     [['--step', 'third'], /"third" has no log.*first, second/s],
     [['--step', 'first', '--lines', 'x'], /--lines is "x"/],
@@ -86,6 +86,6 @@ test('lines of a step are printed by number, from the end and by what is in them
   ] as const) {
     const { code, stderr } = await logs(...args)
     assert.notEqual(code, 0, args.join(' '))
-    assert.match(stderr, said)
+    assert.match(stderr, expected)
   }
 })

@@ -24,7 +24,7 @@ test('a hub with many open runs answers from the start, says how far it is, and 
   const starting = startHub({
     ...{ data, host: '127.0.0.1', port, version: '0.0.0-test', env: {} },
     isDurable: () => true,
-    own: { tellAdmin: () => {} },
+    own: { reportAdmin: () => {} },
     log: () => {},
   })
   t.after(async () => (await starting).close())

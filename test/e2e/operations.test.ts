@@ -98,9 +98,9 @@ test('people log in under the name by which a proxy on its machine passes them o
   // `fetch` does not allow setting the host name.
   const login = async (host: string) => {
     const headers = { host, 'content-type': 'application/json' }
-    const asked = request(`${programs.url}/api/auth/login`, { method: 'POST', headers })
-    asked.end(JSON.stringify({ username: 'admin', password: 'wrong' }))
-    const [answer] = (await once(asked, 'response')) as [IncomingMessage]
+    const requested = request(`${programs.url}/api/auth/login`, { method: 'POST', headers })
+    requested.end(JSON.stringify({ username: 'admin', password: 'wrong' }))
+    const [answer] = (await once(requested, 'response')) as [IncomingMessage]
     return ((await json(answer)) as ErrorBody).error
   }
   assert.equal((await login('hub.example.com')).code, 'unauthorized')

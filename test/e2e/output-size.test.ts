@@ -43,7 +43,7 @@ async function watchMemory(started: Started): Promise<number> {
   return peakMb
 }
 
-function tell(what: string, peakMb: number): void {
+function report(what: string, peakMb: number): void {
   console.log(`${what}: ${BYTES / 1e6} MB of output, ${peakMb.toFixed(0)} MB of memory`)
   assert.ok(peakMb > 20, `${what} was not measured`)
   assert.ok(peakMb < FLAT_MB, `${what} took ${peakMb} MB`)
@@ -66,7 +66,7 @@ test('much output of one step on this machine: the whole is on disk, memory stay
   const args = { max_output_bytes: 10_000, output_path: folder }
   const file = writeWorkflow(join(errand.home, 'flow.yaml'), [{ name: 'much', cmd, args }])
   const started = errand.start(['run', file])
-  tell('errand run', await watchMemory(started))
+  report('errand run', await watchMemory(started))
   await checkRun(started, folder)
 })
 
@@ -81,8 +81,8 @@ test('much output of one step on an agent server: the whole is on disk here, mem
   const steps = [{ name: 'much', cmd, args, targets: ['far'] }]
   const file = writeWorkflow(join(errand.home, 'flow.yaml'), steps, { inventory: { hosts } })
   const started = errand.start(['dispatch', '--token', 'T', file])
-  tell('errand dispatch', await watchMemory(started))
-  tell('errand agent-server', peakMemoryMb(agent.child.pid!))
+  report('errand dispatch', await watchMemory(started))
+  report('errand agent-server', peakMemoryMb(agent.child.pid!))
   await checkRun(started, folder)
 })
 
@@ -93,7 +93,7 @@ test('much output of one step through hub and runner: readable by range, memory 
   const args = { max_output_bytes: 10_000, output_path: folder }
   const file = writeWorkflow(join(home, 'flow.yaml'), [{ name: 'much', cmd, args }])
   const started = errand.start(['run', '--hub', '--run-id', 'much', file], { env })
-  tell('errand run --hub', await watchMemory(started))
+  report('errand run --hub', await watchMemory(started))
   await checkRun(started, folder)
   assert.deepEqual(await outputHash(client, 'much', 1), { length: BYTES, sha256: wholeHash() })
   for (const start of [0, 1_234_567, BYTES - 6400]) {
@@ -105,8 +105,8 @@ test('much output of one step through hub and runner: readable by range, memory 
       sha256: sha256(part),
     })
   }
-  tell('the hub', peakMemoryMb(programs.hub.child.pid!))
-  tell('the runner', peakMemoryMb(ownRunner(programs)))
+  report('the hub', peakMemoryMb(programs.hub.child.pid!))
+  report('the runner', peakMemoryMb(ownRunner(programs)))
 })
 
 test('a reader of events that takes nothing does not make the hub keep the output in memory', async (t) => {
@@ -121,6 +121,6 @@ test('a reader of events that takes nothing does not make the hub keep the outpu
   await reader.read()
   assert.equal((await programs.ended(run_id)).status, 'success')
   await eventually('the hub at rest', async () => (await client.health()).status === 'ok')
-  tell('the hub', peakMemoryMb(programs.hub.child.pid!))
+  report('the hub', peakMemoryMb(programs.hub.child.pid!))
   await reader.cancel()
 })

@@ -19,7 +19,7 @@ const sub = (name: string, ...steps: Step[]): Step => ({
 test('a run is retried in part from the command line, within its sub-run too, after it was shown what that does', async (t) => {
   const programs = await startPrograms(t, { runner: 'own' })
   const file = join(programs.home, 'flow.yaml')
-  const mended = join(programs.home, 'mended')
+  const fixed = join(programs.home, 'mended')
   writeFileSync(
     file,
     workflowText([
@@ -27,7 +27,7 @@ test('a run is retried in part from the command line, within its sub-run too, af
       sub(
         'release',
         cmd('pack', 'echo packed'),
-        cmd('push', `echo "$ITEM"; test "$ITEM" != eu || test -e ${mended}`, { foreach: ['eu', 'us'] }),
+        cmd('push', `echo "$ITEM"; test "$ITEM" != eu || test -e ${fixed}`, { foreach: ['eu', 'us'] }),
       ),
       cmd('tell', 'echo told'),
     ]),
@@ -44,7 +44,7 @@ test('a run is retried in part from the command line, within its sub-run too, af
   assert.equal(wrong.code, 2, wrong.stderr)
   assert.match(wrong.stderr, /no main step "nowhere"/)
 
-  writeFileSync(mended, '')
+  writeFileSync(fixed, '')
   const again = await programs.call('runs', 'retry', 'first', '--failed', '--follow')
   assert.equal(again.code, 0, again.stderr + again.stdout)
   assert.match(again.stdout, /local \[ITEM=eu\] \| eu/)

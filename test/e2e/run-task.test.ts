@@ -43,12 +43,12 @@ test('a program runs a task without a hub, with what its environment and configu
   const types: string[] = []
   const task = { title: 'Make it', repo_url: repository.cloneUrl }
 
-  const asked: string[] = []
-  const approve = ({ message }: { message: string }) => asked.push(message) > 1 || 'smaller'
+  const requests: string[] = []
+  const approve = ({ message }: { message: string }) => requests.push(message) > 1 || 'smaller'
   const onEvent = ({ type }: { type: string }) => types.push(type)
   const made = await runTask({ ...task, plan: true }, { env, config, folder, onEvent, approve })
   assert.deepEqual(
-    asked.map((message) => /PLAN \w+/.exec(message)?.[0]),
+    requests.map((message) => /PLAN \w+/.exec(message)?.[0]),
     ['PLAN ONE', 'PLAN TWO'],
   )
   assert.deepEqual(

@@ -39,13 +39,13 @@ test('errand runs instances lists a page of a step, what failed first, and all o
   assert.match(glance[2]!, /^success +29 +\S.*\d{4}-\d\d-\d\dT/)
   assert.equal(JSON.parse((await ask('--overview', '--json')).stdout).total, 30)
 
-  for (const [args, said] of [
+  for (const [args, expected] of [
     [['--limit', '501'], /--limit is "501"[\s\S]*from 1 to 500/],
     [['--phase', 'last'], /--phase/],
   ] as const) {
     const refused = await ask(...args)
     assert.equal(refused.code, 2)
-    assert.match(refused.stderr, said)
+    assert.match(refused.stderr, expected)
   }
   const none = await call('runs', 'instances', run_id, 'nothing')
   assert.notEqual(none.code, 0)

@@ -46,12 +46,12 @@ test('a variable asks for a sandbox for all steps, and an operator puts more int
   skip,
 }, async (t) => {
   const { run, home } = setup(t)
-  const given = join(home, 'given')
-  mkdirSync(given)
-  writeFileSync(join(given, 'file'), 'given')
-  const env = { ERRAND_ISOLATION: 'sandbox', ERRAND_NETWORK: 'none', ERRAND_SANDBOX_MOUNTS: `${given}=rw` }
+  const extra = join(home, 'given')
+  mkdirSync(extra)
+  writeFileSync(join(extra, 'file'), 'given')
+  const env = { ERRAND_ISOLATION: 'sandbox', ERRAND_NETWORK: 'none', ERRAND_SANDBOX_MOUNTS: `${extra}=rw` }
   const none = { isolation: undefined, network: undefined }
-  const seen = await run([step(`id -un; cat ${given}/file; echo; echo >${given}/made`)], env, none)
+  const seen = await run([step(`id -un; cat ${extra}/file; echo; echo >${extra}/made`)], env, none)
   assert.match(seen.stdout, /local \| errand\nlocal \| given\n/)
-  assert.ok(existsSync(join(given, 'made')))
+  assert.ok(existsSync(join(extra, 'made')))
 })

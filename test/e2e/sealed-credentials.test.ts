@@ -103,10 +103,10 @@ test('a credential in env is found nowhere on a hub and its runner, whatever way
   assert.equal((await ended(rolledBack.run_id)).status, 'success')
   runs.push(...first.steps.flatMap(({ child_run_ids = [] }) => child_run_ids))
   const file = writeWorkflow(join(home, 'flow.yaml'), flow.steps.slice(0, 1), { env: flow.env })
-  const asked = await errand.run(['run', '--hub', '-'], { env, stdin: readFileSync(file, 'utf8') })
+  const result = await errand.run(['run', '--hub', '-'], { env, stdin: readFileSync(file, 'utf8') })
   rmSync(file)
-  assert.equal(asked.code, 0, asked.stderr)
-  assertNothingIn(asked.stdout + asked.stderr, 'errand run --hub')
+  assert.equal(result.code, 0, result.stderr)
+  assertNothingIn(result.stdout + result.stderr, 'errand run --hub')
 
   const args = ['agent', prompt, ...standInOptions, '--hub', '--env', `MY_TOKEN=${VALUE}`]
   const agent = await errand.run(args, { cwd: home, env })
@@ -139,17 +139,17 @@ test('a credential in env is found nowhere on a hub and its runner, whatever way
   for (const { printed } of [hub, runner!]) assertNothingIn(printed.stdout + printed.stderr, 'a log')
 
   const { DatabaseSync } = await import('node:sqlite')
-  const kept = () => {
+  const stored = () => {
     using database = new DatabaseSync(join(data, 'errand.db'), { readOnly: true })
     const rows = database.prepare(`SELECT DISTINCT scope_name FROM secrets WHERE scope = 'run'`).all()
     return rows.map(({ scope_name }) => scope_name)
   }
-  assert.ok(kept().includes(first.run_id))
+  assert.ok(stored().includes(first.run_id))
   // The run that was rolled back must be deleted after the run that did it.
   for (const { run_id } of [retried, done, rolledBack, first]) {
     const { code, stderr } = await call('runs', 'delete', run_id)
     assert.equal(code, 0, stderr)
-    assert.ok(!kept().includes(run_id))
+    assert.ok(!stored().includes(run_id))
   }
 })
 

@@ -148,12 +148,12 @@ test('host agents are given secrets and mask them; one that cannot is not given 
   assert.ok(done.stdout.includes(`it is ***, ${VALUE.length}`), done.stdout)
   assert.deepEqual(holdersOf(VALUE, errand.home), [])
 
-  const asked: string[] = []
+  const requests: string[] = []
   const old = createServer((request, response) => {
     let body = ''
     request.on('data', (chunk) => (body += chunk))
     request.on('end', () => {
-      asked.push(request.url!.split('?')[0]!)
+      requests.push(request.url!.split('?')[0]!)
       response.writeHead(404, { 'content-type': 'application/json' })
       response.end('{"error": {"code": "not_found", "message": "There is no such route here."}}')
     })
@@ -163,7 +163,7 @@ test('host agents are given secrets and mask them; one that cannot is not given 
   const refused = await dispatch(`http://127.0.0.1:${(old.address() as AddressInfo).port}`)
   assert.equal(refused.code, 1)
   assert.match(refused.stdout, /does not support secrets. Update it/)
-  assert.deepEqual(asked, ['/run-with-secrets'])
+  assert.deepEqual(requests, ['/run-with-secrets'])
 })
 
 test('a hub keeps secrets, gives them to the steps that name them, and no file or log holds them', async (t) => {

@@ -8,12 +8,12 @@ import { eventually } from '../support/errand-command.ts'
 import { startPrograms, writeWorkflow } from '../support/programs.ts'
 
 test('a runner works with a repo pool and an artifact store elsewhere', async (t) => {
-  const asked: { path: string; token?: string; body: string }[] = []
+  const requests: { path: string; token?: string; body: string }[] = []
   let isAway = true
   const server = createServer(async (request, response) => {
     const body = Buffer.concat(await request.toArray()).toString()
     if (isAway) return void request.socket.destroy()
-    asked.push({ path: `${request.method} ${request.url}`, token: request.headers.authorization, body })
+    requests.push({ path: `${request.method} ${request.url}`, token: request.headers.authorization, body })
     const answer = request.url?.startsWith('/pool') ? { slot_id: '7', slot_path: '/' } : { uri: 'store://1' }
     response.writeHead(200).end(JSON.stringify(answer))
   }).listen(0, '127.0.0.1')
@@ -29,16 +29,16 @@ test('a runner works with a repo pool and an artifact store elsewhere', async (t
     },
   })
   // The store is away. Nothing fails because of it, and it receives the file later.
-  const keeps = writeWorkflow(join(home, 'keeps.yaml'), [
+  const storing = writeWorkflow(join(home, 'keeps.yaml'), [
     { name: 'make', cmd: 'echo made > report.txt; env', artifacts: ['report.txt'] },
   ])
-  const kept = await call('run', '--hub', keeps)
-  assert.equal(kept.code, 0, kept.stdout + kept.stderr)
-  assert.ok(!/store-token|pool-token/.test(kept.stdout))
+  const stored = await call('run', '--hub', storing)
+  assert.equal(stored.code, 0, stored.stdout + stored.stderr)
+  assert.ok(!/store-token|pool-token/.test(stored.stdout))
   isAway = false
-  await eventually('the file at the store', () => asked.length === 1)
-  assert.deepEqual([asked[0]!.path, asked[0]!.token], ['POST /store/artifacts', 'Bearer store-token'])
-  for (const part of ['made', 'report.txt', '"run_id":"run_']) assert.ok(asked[0]!.body.includes(part), part)
+  await eventually('the file at the store', () => requests.length === 1)
+  assert.deepEqual([requests[0]!.path, requests[0]!.token], ['POST /store/artifacts', 'Bearer store-token'])
+  for (const part of ['made', 'report.txt', '"run_id":"run_']) assert.ok(requests[0]!.body.includes(part), part)
 
   const code = writeWorkflow(join(home, 'code.yaml'), [
     { name: 'code', action: 'git.workspace', args: { repo: 'https://git.example/shop/web' } },
@@ -46,9 +46,9 @@ test('a runner works with a repo pool and an artifact store elsewhere', async (t
   const refused = await call('run', '--hub', code)
   assert.equal(refused.code, 1)
   assert.match(refused.stdout + refused.stderr, /outside the folders that may contain slots/)
-  await eventually('the slot to be given back', () => asked.length === 3)
+  await eventually('the slot to be given back', () => requests.length === 3)
   assert.deepEqual(
-    asked.slice(1).map(({ path, token }) => [path, token]),
+    requests.slice(1).map(({ path, token }) => [path, token]),
     [
       ['POST /pool/slots/allocate', 'Bearer pool-token'],
       ['POST /pool/slots/7/release', 'Bearer pool-token'],

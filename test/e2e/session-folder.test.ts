@@ -84,9 +84,9 @@ test('the folder of a session can be viewed while it runs, and its change is kep
   await programs.ended(run_id)
   const over = await sessions.workspace(run_id).catch((error) => error)
   assert.deepEqual([over.code, /errand runs diff/.test(over.hint)], ['not_found', true])
-  const kept = (await client.runs.artifacts(run_id)).artifacts
+  const stored = (await client.runs.artifacts(run_id)).artifacts
   assert.deepEqual(
-    kept.map(({ kind }) => kind),
+    stored.map(({ kind }) => kind),
     ['patch', 'diff'],
   )
   const last = await new Response(await client.runs.diff(run_id)).text()

@@ -24,14 +24,14 @@ const TREE = `sleep ${MARK} & setsid sleep ${MARK} & (sleep ${MARK} &) ; echo be
 /** Receives the signals and ignores them. */
 const STUBBORN = `trap '' TERM INT HUP; echo begun; while :; do sleep 0.1; : ${MARK}; done`
 
-interface Place extends Programs {
+interface Fixture extends Programs {
   begin(way: Way, steps: Step[], more?: Record<string, unknown>): Promise<Started>
   /** Returns the status of the run that was started last, if it is on the hub. */
   hubStatus(): Promise<string | undefined>
 }
 
 /** Starts a hub with its runner and an agent server, both unknown to the other tests. */
-async function place(t: TestContext): Promise<Place> {
+async function place(t: TestContext): Promise<Fixture> {
   const programs = await startPrograms(t, { runner: 'own' })
   const { errand, home, env, client } = programs
   const address = `127.0.0.1:${await freePort()}`

@@ -60,20 +60,20 @@ test('a line of stderr stands in its place in the log, in bursts or alone, live,
 
   go('one')
   await eventually('the line on stderr', async () => (await find(3, 'HERE')) !== undefined)
-  const stands = async () => {
+  const ordered = async () => {
     const { number, unordered } = (await find(3, 'HERE')) ?? {}
     assert.deepEqual([number, unordered], [before + 1, undefined])
   }
-  await stands()
+  await ordered()
   await programs.kill('runner')
   go('two')
   await programs.startRunner()
   await eventually('the rest', async () => (await bytesOf(3)) === 40_000 * LINE + 5)
-  await stands()
+  await ordered()
   await programs.kill('hub')
   await programs.startHub()
   await eventually('the hub', async () => (await bytesOf(3)) === 40_000 * LINE + 5)
-  await stands()
+  await ordered()
   go('three')
   assert.equal((await programs.ended(run_id)).status, 'success')
   assert.deepEqual([(await find(3, 'END'))?.number, (await find(3, 'END'))?.unordered], [40_002, undefined])

@@ -16,13 +16,13 @@ const subjects = allSubjects.filter(({ name }) => !absent.has(name))
 const own = 'acp'
 
 test('an issue becomes a pull request with evidence by one command, for each agent', async (t) => {
-  const asked = new Set<string>()
+  const requests = new Set<string>()
   const { forge, repository, programs, server, token } = await taskPlace(t, {
     subjects,
     script({ prompts }): Turn {
       const name = /Work of (\w+)\./.exec(prompts.join('\n'))?.[1] ?? 'nobody'
-      if (asked.has(name)) return { text: 'It is made.' }
-      asked.add(name)
+      if (requests.has(name)) return { text: 'It is made.' }
+      requests.add(name)
       // Writes everything that its processes can see of a token to where the test looks.
       return runTurn(
         `{ env | grep -v _API_KEY; git config --list; } >made.txt; echo made by ${name} >>made.txt`,

@@ -63,7 +63,7 @@ test('an App makes each step a token for the one repository, which nothing that 
         for (const secret of secrets) assert.ok(!bytes.includes(secret), join(entry.parentPath, entry.name))
       }
   // The key that creates tokens is given to nobody, and no workflow of a user can have a token created.
-  const asked = async (secrets: unknown) =>
+  const create = async (secrets: unknown) =>
     await programs.client.runs
       .create({
         workflow: {
@@ -76,7 +76,7 @@ test('an App makes each step a token for the one repository, which nothing that 
         () => 'begun',
         (error: Error) => error.message,
       )
-  assert.match(await asked(['APP_KEY']), /is the key of an App/)
+  assert.match(await create(['APP_KEY']), /is the key of an App/)
   const made = { forge: { host: forge.host, repository: repository.path, rights: 'write' } }
-  assert.match(await asked({ GIT_TOKEN: made }), /only coding tasks/)
+  assert.match(await create({ GIT_TOKEN: made }), /only coding tasks/)
 })

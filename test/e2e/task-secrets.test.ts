@@ -35,9 +35,9 @@ for (const isolation of ['none', 'sandbox'] as const)
     ]
     const task = (title: string) => {
       const file = join(programs.home, `${title}.yaml`)
-      const given = { title, repo_url: repository.cloneUrl, isolation, secrets: ['TEST_DB'] }
-      const kept = { artifacts: ['.env', 'report'], playbook: { name: 'p', steps } }
-      writeFileSync(file, JSON.stringify({ ...given, ...kept, task_id: title }))
+      const fields = { title, repo_url: repository.cloneUrl, isolation, secrets: ['TEST_DB'] }
+      const stored = { artifacts: ['.env', 'report'], playbook: { name: 'p', steps } }
+      writeFileSync(file, JSON.stringify({ ...fields, ...stored, task_id: title }))
       return programs.call('task', 'run', file, '--verbose')
     }
     const ran = await task('first')

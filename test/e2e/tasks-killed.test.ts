@@ -23,25 +23,25 @@ interface Moment {
   /** Holds the agent's words. This step comes after them. */
   model?: { until?: string }
   /** Whether the work was saved before. */
-  isKept: boolean
+  isStored: boolean
 }
 
 const git = (path: string, what: string) => new RegExp(`${path}\\.git/${what}`)
 const pulls = (path: string) => new RegExp(`^POST /api/v3/repos/${path}/pulls$`)
 
 const moments: Moment[] = [
-  { name: 'check', forge: { match: (path) => git(path, 'info/refs') }, isKept: false },
-  { name: 'workspace', forge: { match: fetching }, isKept: false },
-  { name: 'setup', command: ['setup', 1], isKept: false },
-  { name: 'implement', model: {}, isKept: false },
-  { name: 'verify', command: ['test', 1], isKept: false },
-  { name: 'carry', model: { until: 'carry' }, isKept: false },
-  { name: 'test', command: ['test', 2], isKept: true },
-  { name: 'push', forge: { match: pushing }, isKept: true },
-  { name: 'pushed', forge: { match: pushing, isTaken: true }, isKept: true },
-  { name: 'pull', forge: { match: pulls }, isKept: true },
-  { name: 'pulled', forge: { match: pulls, isTaken: true }, isKept: true },
-  { name: 'asking', forge: { match: asking }, isKept: true },
+  { name: 'check', forge: { match: (path) => git(path, 'info/refs') }, isStored: false },
+  { name: 'workspace', forge: { match: fetching }, isStored: false },
+  { name: 'setup', command: ['setup', 1], isStored: false },
+  { name: 'implement', model: {}, isStored: false },
+  { name: 'verify', command: ['test', 1], isStored: false },
+  { name: 'carry', model: { until: 'carry' }, isStored: false },
+  { name: 'test', command: ['test', 2], isStored: true },
+  { name: 'push', forge: { match: pushing }, isStored: true },
+  { name: 'pushed', forge: { match: pushing, isTaken: true }, isStored: true },
+  { name: 'pull', forge: { match: pulls }, isStored: true },
+  { name: 'pulled', forge: { match: pulls, isTaken: true }, isStored: true },
+  { name: 'asking', forge: { match: asking }, isStored: true },
 ]
 
 function fetching(path: string): RegExp {
@@ -77,10 +77,10 @@ async function killed(t: TestContext, which: readonly ('hub' | 'runner')[]): Pro
   }
   t.after(open)
   const pushes: string[] = []
-  const { told } = forge.state
-  forge.state.told = (repository, event, payload) => {
+  const { onEvent } = forge.state
+  forge.state.onEvent = (repository, event, payload) => {
     if (event === 'push') pushes.push(repository.path)
-    told(repository, event, payload)
+    onEvent(repository, event, payload)
   }
   const made = moments.map((moment) => {
     const { name, command } = moment
@@ -136,9 +136,9 @@ async function killed(t: TestContext, which: readonly ('hub' | 'runner')[]): Pro
     for await (const event of client.events(run_id!))
       if (event.type === 'attempt.created' && event.step === moment.model.until) break
   }
-  const asked = (name: string) => server.requests.filter(({ model }) => model === name).length
+  const requestsOf = (name: string) => server.requests.filter(({ model }) => model === name).length
   await programs.kill(...which)
-  const askedBefore = new Map(moments.map(({ name }) => [name, asked(name)]))
+  const requestsBefore = new Map(moments.map(({ name }) => [name, requestsOf(name)]))
   for (const { hold } of made) if (hold) rmSync(hold)
   open()
   for (const name of which) await (name === 'hub' ? programs.startHub() : programs.startRunner())
@@ -153,18 +153,18 @@ async function killed(t: TestContext, which: readonly ('hub' | 'runner')[]): Pro
     return views.size === made.length
   })
   for (const { moment, repository } of made) {
-    const { name, isKept } = moment
+    const { name, isStored } = moment
     const view = views.get(name)!
-    const told = `${name}: ${JSON.stringify({ state: view.state, message: view.message, tries: view.tries })}`
-    assert.equal(view.state, 'in_review', told)
+    const description = `${name}: ${JSON.stringify({ state: view.state, message: view.message, tries: view.tries })}`
+    assert.equal(view.state, 'in_review', description)
     const branches = forge.state.git(repository.path, ['for-each-ref', '--format=%(refname:short)'])
-    assert.deepEqual(branches.split('\n').sort(), [view.pushed?.branch, 'main'].sort(), told)
+    assert.deepEqual(branches.split('\n').sort(), [view.pushed?.branch, 'main'].sort(), description)
     const commits = forge.state.git(repository.path, ['rev-list', '--count', `main..${view.pushed!.branch}`])
-    assert.equal(commits, '1', told)
-    assert.equal(pushes.filter((path) => path === repository.path).length, 1, told)
-    assert.equal(repository.tickets.length, 1, told)
-    assert.deepEqual(repository.tickets[0]?.pull?.reviewers, ['ada'], told)
-    if (isKept) assert.equal(asked(name), askedBefore.get(name), `no model was asked again: ${told}`)
+    assert.equal(commits, '1', description)
+    assert.equal(pushes.filter((path) => path === repository.path).length, 1, description)
+    assert.equal(repository.tickets.length, 1, description)
+    assert.deepEqual(repository.tickets[0]?.pull?.reviewers, ['ada'], description)
+    if (isStored) assert.equal(requestsOf(name), requestsBefore.get(name), `no model was asked again: ${description}`)
   }
   await eventually('checkouts that are given back', () => {
     const slots = globSync('**/slots/*/state.json', { cwd: programs.runnerFolder })

@@ -31,8 +31,8 @@ test('many tasks at once on one repository are all done, and leave nothing behin
   for (const { title } of tasks) {
     const [pull, ...others] = repository.tickets.filter((each) => each.title === title)
     assert.equal(others.length, 0)
-    const said = forge.state.git(repository.path, ['show', `${pull!.pull!.head}:made.txt`])
-    assert.equal(`Make part ${said}.`, title)
+    const content = forge.state.git(repository.path, ['show', `${pull!.pull!.head}:made.txt`])
+    assert.equal(`Make part ${content}.`, title)
     const commits = forge.state.git(repository.path, ['rev-list', '--count', `main..${pull!.pull!.head}`])
     assert.equal(commits, '1')
   }

@@ -104,8 +104,8 @@ test("a token is sent to its own servers alone, whatever a task's or an issue's 
   assert.notEqual(ran.code, 0)
   assert.match(ran.stdout + ran.stderr, /repo auth: /)
   assert.match(ran.stdout + ran.stderr, allowing)
-  const asked = await programs.call('task', 'run', `${repository.url}/issues/${issue.number}`, '--detach')
-  assert.match(asked.stderr, allowing)
+  const result = await programs.call('task', 'run', `${repository.url}/issues/${issue.number}`, '--detach')
+  assert.match(result.stderr, allowing)
   for (const git_token_env_var of ['GIT_TOKEN', 'GITHUB_TOKEN']) {
     writeFileSync(file, JSON.stringify({ ...task, task_id: git_token_env_var, git_token_env_var }))
     const named = await programs.call('task', 'run', file)
@@ -127,9 +127,9 @@ test("a token is sent to its own servers alone, whatever a task's or an issue's 
   assert.match(refused.message!, allowing)
   assert.ok(forge.seen.length > 3)
   for (const { headers, path, body } of forge.seen) {
-    const said = [path, body, ...Object.values(headers)].join(' ')
-    const basic = Buffer.from(/Basic (\S+)/.exec(said)?.[1] ?? '', 'base64').toString()
-    assert.ok(!`${said} ${basic}`.includes(token), path)
+    const text = [path, body, ...Object.values(headers)].join(' ')
+    const basic = Buffer.from(/Basic (\S+)/.exec(text)?.[1] ?? '', 'base64').toString()
+    assert.ok(!`${text} ${basic}`.includes(token), path)
   }
 
   // The command that the messages name is sufficient.
@@ -252,17 +252,17 @@ test('tasks end as their agents say, by what is protected, and with another plan
     { ...shared, task_id: 'cannot', title: 'cannot' },
   ]
   writeFileSync(file, JSON.stringify({ tasks }))
-  const given = await programs.call('task', 'run', file, '--detach')
-  assert.equal(given.code, 0, given.stderr)
+  const started = await programs.call('task', 'run', file, '--detach')
+  assert.equal(started.code, 0, started.stderr)
   const view = async (id: string) => await programs.client.tasks.get(id)
-  const asks = (plan: string) => async () => {
+  const waitsForApproval = (plan: string) => async () => {
     const { state, message } = await view('planned')
     return state === 'waiting' && message?.includes(plan) === true
   }
-  await eventually('the plan', asks('PLAN ONE'))
+  await eventually('the plan', waitsForApproval('PLAN ONE'))
   const no = await programs.call('task', 'reject', 'planned', '--comment', 'smaller')
   assert.equal(no.code, 0, no.stderr)
-  await eventually('another plan', asks('PLAN TWO'))
+  await eventually('another plan', waitsForApproval('PLAN TWO'))
   const yes = await programs.call('task', 'approve', 'planned')
   assert.equal(yes.code, 0, yes.stderr)
   const over = ['in_review', 'done', 'failed', 'no_change']
@@ -281,15 +281,15 @@ test('tasks end as their agents say, by what is protected, and with another plan
   assert.ok(
     server.requests.some(({ prompts }) => /the approved plan[^<]*<<<[^>]*PLAN TWO/.test(prompts.join('\n'))),
   )
-  const told = async (id: string) => {
+  const reported = async (id: string) => {
     const { state, reason, message } = await view(id)
     return [state, reason, message]
   }
-  const [state, reason, message] = await told('forbidden')
+  const [state, reason, message] = await reported('forbidden')
   assert.deepEqual([state, reason], ['failed', 'protected_path'])
   assert.match(message!, /lock\.json/)
-  assert.deepEqual(await told('nothing'), ['no_change', undefined, 'NOTHING TO DO: it is there'])
-  const cannot = await told('cannot')
+  assert.deepEqual(await reported('nothing'), ['no_change', undefined, 'NOTHING TO DO: it is there'])
+  const cannot = await reported('cannot')
   assert.deepEqual(cannot.slice(0, 2), ['failed', 'gave_up'])
   assert.match(cannot[2]!, /says that it cannot: there is no such library/)
 })

@@ -125,14 +125,14 @@ test('runs show tells what a run waits for, and the combinations of a step apart
 test('the runner of errand up takes so many steps at once as it is told, by option or variable', async (t) => {
   const { up, start, run, call, data } = hub(t)
   const env = { ERRAND_DATA: data }
-  for (const [args, more, said] of [
+  for (const [args, more, message] of [
     [['--slots', '0'], {}, /--slots is "0"/],
     [['--slots', '3', '--no-runner'], {}, /--slots and --no-runner/],
     [[], { ERRAND_SLOTS: 'many' }, /ERRAND_SLOTS is "many"/],
   ] as const) {
     const { code, stderr } = await run(['up', '--port', '0', ...args], { env: { ...env, ...more } })
     assert.equal(code, 2)
-    assert.match(stderr, said)
+    assert.match(stderr, message)
   }
   const slots = async () => JSON.parse((await call('runners', 'list', '--json')).stdout)[0].slots as number
   const first = start(['up', '--port', '0'], { env: { ...env, ERRAND_SLOTS: '3' } })
@@ -215,8 +215,8 @@ test('a hub whose database is gone, empty or cut short says so, and begins anew 
     assert.match(refused.stderr, /hint: .*errand up --new/)
     assert.equal((await ofDatabase())[0].status, 'problem')
   }
-  const anew = await up('--no-runner', '--new')
-  assert.match(anew.printed.stdout, /The first user of this hub/)
+  const fresh = await up('--no-runner', '--new')
+  assert.match(fresh.printed.stdout, /The first user of this hub/)
   assert.ok(readdirSync(data).some((name) => name.startsWith('before-')))
 })
 
@@ -294,11 +294,11 @@ test("the hub's own token is masked in what its runner's steps put out, and that
   assert.equal(run.code, 0, run.stderr)
   const logs = await errand.call('runs', 'logs', 'thief', '--attempt', '1')
   const folder = join(errand.data, 'output')
-  const kept = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+  const stored = readdirSync(folder, { recursive: true, encoding: 'utf8' })
     .map((name) => join(folder, name))
     .filter((path) => statSync(path).isFile())
     .map((path) => readFileSync(path, 'utf8'))
-  for (const text of [run.stdout, logs.stdout, ...kept])
+  for (const text of [run.stdout, logs.stdout, ...stored])
     for (const form of [token, Buffer.from(token).toString('base64').slice(0, -4)])
       assert.ok(!text.includes(form))
   assert.match(logs.stdout, /^\*\*\*\n/)
@@ -309,7 +309,7 @@ test("the hub's own token is masked in what its runner's steps put out, and that
       stdin: 'a long password',
       env: { ERRAND_DATA: errand.data },
     })
-  const told = async () => (await errand.call('doctor')).stdout
+  const report = async () => (await errand.call('doctor')).stdout
   assert.equal((await add('boss', '--admin')).stderr, '')
   assert.equal((await add('far', '--tenant', 'acme')).stderr, '', 'of a tenant that has no runner of the hub')
   const far = await errand.run(['login', url, '-u', 'acme/far', '--password-stdin'], {
@@ -317,9 +317,9 @@ test("the hub's own token is masked in what its runner's steps put out, and that
   })
   assert.match(far.stdout, /as far \(user\)/, far.stderr)
   await errand.run(['logout'])
-  assert.ok(!(await told()).includes('Nothing separates'))
+  assert.ok(!(await report()).includes('Nothing separates'))
   assert.match((await add('anna')).stderr, /^warning: .*can read this hub's files.*--no-runner/)
-  assert.match(await told(), /Nothing separates the steps of 1 user from this hub/)
+  assert.match(await report(), /Nothing separates the steps of 1 user from this hub/)
 })
 
 test('people change their password and log out from the command line, and their tokens tell when they expire', async (t) => {
@@ -357,8 +357,8 @@ test('people change their password and log out from the command line, and their 
   assert.equal((await errand.run(['logout'])).stdout, `Logged out of ${url}.\n`)
   assert.equal((await errand.run(['runs', 'list', '--url', url, '--token', session])).code, 6)
   assert.equal((await errand.run(['logout'])).stdout, 'You are not logged in.\n')
-  const kept = await errand.run(['login', url, '--token', short])
-  assert.match(kept.stderr, /this token expires in 2 days/)
+  const stored = await errand.run(['login', url, '--token', short])
+  assert.match(stored.stderr, /this token expires in 2 days/)
   assert.match((await errand.run(['logout'])).stdout, /Its token stays valid until/)
   assert.equal((await errand.run(['runs', 'list', '--url', url, '--token', short])).code, 0)
   await logIn('another password')
@@ -379,17 +379,17 @@ test('runs of a hub are approved, rejected, canceled and tried again from the co
     'version: v0.1\nname: flow\nsteps:\n  - {name: ask, action: approval.wait}\n' +
       `  - {name: go, action: cmd.run, args: {cmd: '${cmd}'}}\n`,
   )
-  const asked = (id: string) =>
+  const questionOf = (id: string) =>
     eventually('the question', async () =>
       (await errand.call('runs', 'show', id)).stdout.includes('Continue?'),
     )
-  const status = (id: string, wanted: string) =>
-    eventually(`${id} ${wanted}`, async () =>
-      (await errand.list()).some((run) => run.run_id === id && run.status === wanted),
+  const status = (id: string, expected: string) =>
+    eventually(`${id} ${expected}`, async () =>
+      (await errand.list()).some((run) => run.run_id === id && run.status === expected),
     )
   for (const id of ['yes', 'no', 'stop']) {
     await errand.call('run', '--hub', '--detach', '--run-id', id, file)
-    await asked(id)
+    await questionOf(id)
   }
   assert.equal((await errand.call('approve', 'yes', 'ask', '-m', 'fine')).code, 0)
   assert.equal((await errand.call('reject', 'no', 'ask')).code, 0)

@@ -81,21 +81,21 @@ function workflowOf({ steps, last, graph }: Scenario): Workflow {
 const hash = (text: string) => [...text].reduce((sum, char) => (sum * 31 + char.charCodeAt(0)) >>> 0, 7)
 
 /** Runs a scenario to its end, and kills the engine after so many writes (and resumes it each time). */
-async function play(given: Scenario, killAfter: number) {
+async function play(scenario: Scenario, killAfter: number) {
   const store = new MemoryRunStore()
   const outputs = new SimulatedOutputs()
   const clock = new SimulatedClock()
   let turn = 0
-  const pick = (count: number) => (count === 0 ? 0 : given.order[turn++ % given.order.length]! % count)
+  const pick = (count: number) => (count === 0 ? 0 : scenario.order[turn++ % scenario.order.length]! % count)
   const outcomeOf = (spec: AttemptSpec): Scripted =>
-    given.failures[hash(`${spec.step} ${spec.host} ${spec.env.ITEM} ${spec.try}`) % given.failures.length]
+    scenario.failures[hash(`${spec.step} ${spec.host} ${spec.env.ITEM} ${spec.try}`) % scenario.failures.length]
       ? 'failed'
       : 'success'
   const machines = new SimulatedMachines(outcomeOf, pick)
   const start = (of: RunStore) => new Engine({ store: of, host: machines, outputs, clock })
   const dying = dyingStore(store, killAfter)
   let engine = start(dying)
-  const submitted = engine.submit({ workflow: workflowOf(given) as never, run_id: 'r' })
+  const submitted = engine.submit({ workflow: workflowOf(scenario) as never, run_id: 'r' })
   if (killAfter > 0) await submitted
   let moves = 0
   let killed = false
@@ -106,9 +106,9 @@ async function play(given: Scenario, killAfter: number) {
       killed = true
       engine = start(store)
       if (record) await engine.resume()
-      else await engine.submit({ workflow: workflowOf(given) as never, run_id: 'r' })
+      else await engine.submit({ workflow: workflowOf(scenario) as never, run_id: 'r' })
     }
-    if (moves === given.cancelAfter)
+    if (moves === scenario.cancelAfter)
       await Promise.race([engine.cancel('r').catch(() => {}), new Promise(setImmediate)])
     if (!(await machines.step())) {
       // Sleeps: gives pending work one turn of the event loop.
@@ -125,29 +125,29 @@ async function play(given: Scenario, killAfter: number) {
   return { record, view, events, machines, outputs }
 }
 
-function checkLog(given: Scenario, events: RunEvent[], outputs: SimulatedOutputs): void {
+function checkLog(scenario: Scenario, events: RunEvent[], outputs: SimulatedOutputs): void {
   assert.deepEqual(
     events.map(({ seq }) => seq),
     events.map((_, index) => index + 1),
   )
-  const graph = plan(workflowOf(given), builtinActions)
+  const graph = plan(workflowOf(scenario), builtinActions)
   const whole = initialState(graph)
   for (const event of events) evolve(whole, event)
   // Folding in two parts, through JSON as in a store, gives the same state.
   const again = initialState(graph)
   for (const event of JSON.parse(JSON.stringify(events))) evolve(again, event)
   assert.equal(JSON.stringify(again), JSON.stringify(whole))
-  const told = new Map<string, number>()
+  const reported = new Map<string, number>()
   for (const event of events) {
     if (event.type !== 'output') continue
     const key = `r.${event.attempt}/${event.stream}`
-    assert.equal(event.offset, told.get(key) ?? 0, `output events of ${key} leave a hole or overlap`)
-    told.set(key, event.offset + event.length)
+    assert.equal(event.offset, reported.get(key) ?? 0, `output events of ${key} leave a hole or overlap`)
+    reported.set(key, event.offset + event.length)
   }
   for (const [key, bytes] of outputs.kept)
-    assert.equal(told.get(key), bytes.length, `the log tells of all of ${key}`)
+    assert.equal(reported.get(key), bytes.length, `the log tells of all of ${key}`)
   for (const attempt of whole.attempts) assert.ok(attempt.end, `attempt ${attempt.number} has an end`)
-  checkConditions(given, whole)
+  checkConditions(scenario, whole)
 }
 
 /** Checks that each instance of a started step is skipped, fails or may run according to its own condition. */
@@ -165,9 +165,9 @@ function checkConditions({ steps }: Scenario, { main }: RunState): void {
 
 test('a random workflow ends, its log has no hole, and folding it again gives the same state', async () => {
   await fc.assert(
-    fc.asyncProperty(scenario, async (given) => {
-      const { events, machines, outputs } = await play(given, 1_000_000)
-      checkLog(given, events, outputs)
+    fc.asyncProperty(scenario, async (scenario) => {
+      const { events, machines, outputs } = await play(scenario, 1_000_000)
+      checkLog(scenario, events, outputs)
       for (const [id, times] of machines.begun)
         assert.equal(times, 1, `attempt ${id} was begun ${times} times`)
     }),
@@ -178,12 +178,12 @@ test('a random workflow ends, its log has no hole, and folding it again gives th
 test('killed after any commit and taken up again, the run ends the same and nothing is carried out twice', async () => {
   await fc.assert(
     fc.asyncProperty(scenario, async (random) => {
-      const given = { ...random, cancelAfter: null }
-      const whole = await play(given, 1_000_000)
+      const scenario = { ...random, cancelAfter: null }
+      const whole = await play(scenario, 1_000_000)
       const commits = whole.events.length
       for (let killAfter = 0; killAfter <= commits; killAfter++) {
-        const { record, view, events, machines, outputs } = await play(given, killAfter)
-        checkLog(given, events, outputs)
+        const { record, view, events, machines, outputs } = await play(scenario, killAfter)
+        checkLog(scenario, events, outputs)
         assert.equal(record.status, whole.record.status)
         assert.deepEqual(machines.carriedOut.toSorted(), whole.machines.carriedOut.toSorted())
         for (const [id, times] of machines.begun)

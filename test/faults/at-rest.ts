@@ -6,7 +6,7 @@ import { eventually } from '../support/errand-command.ts'
 import { guardsOf, type Programs, processesOf } from '../support/programs.ts'
 
 /** Reports whether a file is an output that stays open for the next reader: the last 256 outputs do. */
-function isKeptForReading(pid: number | 'self', fd: string, target: string): boolean {
+function isOpenForReading(pid: number | 'self', fd: string, target: string): boolean {
   const flags = /flags:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'latin1'))![1]!
   const isReadOnly = (Number.parseInt(flags, 8) & 3) === 0
   return isReadOnly && target.includes('/data/output/')
@@ -20,7 +20,7 @@ function targets(pid: number | 'self'): string[] {
     .flatMap((fd) => {
       try {
         const target = readlinkSync(join(folder, fd))
-        return isKeptForReading(pid, fd, target) ? [] : [target]
+        return isOpenForReading(pid, fd, target) ? [] : [target]
       } catch {
         // It was closed meanwhile.
         return []

@@ -36,7 +36,7 @@ export class Cable {
   }
 
   /** Creates a cable, which is removed with the test. Create it before anything that is started at its far end. */
-  static lay(t: TestContext): Cable {
+  static open(t: TestContext): Cable {
     const number = randomInt(1 << 14)
     const [name, near, far] = [`errand-${number}`, `errand${number}n`, `errand${number}f`]
     // The range is reserved for tests of networks.

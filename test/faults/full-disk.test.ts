@@ -23,7 +23,7 @@ test('a hub whose disk is full again and again: no run shows it once there is ro
   await programs.ended('warm-1')
   const before = await atRest(programs)
   const storm = new Storm(programs)
-  let asked = 1
+  let requests = 1
   for (let round = 0; round < 6; round++) {
     const ended = storm.ended
     await eventually('some more runs', () => storm.ended > ended + 3)
@@ -32,7 +32,7 @@ test('a hub whose disk is full again and again: no run shows it once there is ro
     disk.fill()
     await eventually('a refusal', async () => {
       try {
-        await client.runs.create({ run_id: `warm-${++asked}`, yaml })
+        await client.runs.create({ run_id: `warm-${++requests}`, yaml })
         return false
       } catch (error) {
         return error instanceof ErrandError && error.code === 'disk_full'

@@ -12,7 +12,7 @@ const SILENT = 'was silent for three heartbeats'
 
 /** Starts a hub, and a runner at the other end of a cable. */
 async function start(t: TestContext, lostAfter: string): Promise<{ cable: Cable; programs: Programs }> {
-  const cable = Cable.lay(t)
+  const cable = Cable.open(t)
   const programs = await startPrograms(t, {
     host: cable.address,
     hubArgs: ['--heartbeat', '0.4s', '--lost-after', lostAfter],

@@ -181,8 +181,8 @@ class Machines {
       if (succeeded) assert.equal(sha256(text), sha256(whole), `the output of ${index + 1}`)
       else assert.ok(whole.startsWith(text), `${id}.${index + 1} has put out ${text.slice(0, 100)}`)
       if (text === '') continue
-      const { sha256: kept } = await outputHash(client, id, index + 1, 'stdout', { end: text.length })
-      assert.equal(kept, sha256(text), `the ${text.length} bytes of output ${index + 1} that were told of`)
+      const { sha256: stored } = await outputHash(client, id, index + 1, 'stdout', { end: text.length })
+      assert.equal(stored, sha256(text), `the ${text.length} bytes of output ${index + 1} that were told of`)
     }
   }
 }

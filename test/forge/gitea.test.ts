@@ -8,7 +8,7 @@ import { repositoryAddress } from '../../src/forge/address.ts'
 import type { Forge } from '../../src/forge/forge.ts'
 import { type EnsuredPullInput, ensureComment, ensurePull } from '../../src/forge/idempotent.ts'
 import { openForge, recogniseForge } from '../../src/forge/open-forge.ts'
-import { givenToken } from '../../src/forge/token-source.ts'
+import { fixedToken } from '../../src/forge/token-source.ts'
 import { isSigned } from '../../src/forge/webhook-signatures.ts'
 import { eventually } from '../support/errand-command.ts'
 import { type Gitea, giteaMissing, startGitea } from '../support/forge/gitea/gitea.ts'
@@ -23,7 +23,7 @@ let token: string
 const repo = '/repos/ada/shop'
 const open = async (token: string | undefined, path = 'ada/shop'): Promise<Forge> =>
   openForge(await recogniseForge(repositoryAddress(`${gitea.url}/${path}`)), path, {
-    tokens: givenToken(token),
+    tokens: fixedToken(token),
   })
 let forge: Forge
 let readers: string
@@ -71,7 +71,7 @@ const issueOf = async (more: object = {}, by = 'ada') =>
     number: number
     html_url: string
   }
-const wanted: EnsuredPullInput = {
+const pullInput: EnsuredPullInput = {
   ...{ title: 'Add b', body: 'Made by Errand', head: 'work', base: 'main', isDraft: false },
   ...{ labels: ['errand'], reviewers: ['ada'] },
 }
@@ -107,8 +107,8 @@ test("an issue's text, labels, who gave them and the talk below it are told", { 
   )
   assert.equal(await forge.labelling(number, 'errand'), undefined)
   await forge.addLabels({ kind: 'issue', number }, ['errand'])
-  const given = await forge.labelling(number, 'errand')
-  assert.deepEqual([given?.by.login, given?.right, given?.title], ['errand', 'admin', 'Make it so'])
+  const labelling = await forge.labelling(number, 'errand')
+  assert.deepEqual([labelling?.by.login, labelling?.right, labelling?.title], ['errand', 'admin', 'Make it so'])
   const { issues } = await forge.labelledIssues('errand', {})
   assert.deepEqual(
     issues.map((issue) => issue.number),
@@ -120,8 +120,8 @@ test("an issue's text, labels, who gave them and the talk below it are told", { 
   const talk = { kind: 'issue', number } as const
   const own = await forge.addComment(talk, 'Taken up.')
   await forge.editComment(talk, own.id, 'Done.')
-  const said = (await forge.comments(talk)).map(({ author, body }) => [author.login, body])
-  assert.deepEqual(said, [
+  const comments = (await forge.comments(talk)).map(({ author, body }) => [author.login, body])
+  assert.deepEqual(comments, [
     ['eve', 'Please!'],
     ['errand', 'Done.'],
   ])
@@ -129,18 +129,18 @@ test("an issue's text, labels, who gave them and the talk below it are told", { 
 
 test('a pull request is made once, changed, checked and reviewed', { skip }, async () => {
   const headSha = await file('b.txt', 'two\n', 'work', 'main')
-  const made = await ensurePull(forge, wanted, { headSha })
+  const made = await ensurePull(forge, pullInput, { headSha })
   assert.deepEqual([made.outcome, made.notices, made.pull.labels], ['created', [], ['errand']])
   const { number } = made.pull
   assert.deepEqual(
     [made.pull.head, made.pull.base, made.pull.headSha, made.pull.isSameRepository, made.pull.state],
     ['work', 'main', headSha, true, 'open'],
   )
-  assert.equal((await ensurePull(forge, wanted, { headSha })).outcome, 'unchanged')
-  const more = await ensurePull(forge, { ...wanted, title: 'Add b at last' }, { headSha })
+  assert.equal((await ensurePull(forge, pullInput, { headSha })).outcome, 'unchanged')
+  const more = await ensurePull(forge, { ...pullInput, title: 'Add b at last' }, { headSha })
   assert.deepEqual([more.outcome, more.pull.number, more.pull.title], ['updated', number, 'Add b at last'])
-  await assert.rejects(forge.createPull(wanted), { code: 'pull_request', details: { cause: 'exists' } })
-  await assert.rejects((await open(readers)).createPull({ ...wanted, head: 'other' }), {
+  await assert.rejects(forge.createPull(pullInput), { code: 'pull_request', details: { cause: 'exists' } })
+  await assert.rejects((await open(readers)).createPull({ ...pullInput, head: 'other' }), {
     code: /forge_denied|not_found|pull_request|repo_not_found/,
   })
   await forge.setStatus(headSha, { state: 'failure', context: 'ci / test', description: 'x'.repeat(200) })
@@ -165,7 +165,7 @@ test('a pull request is made once, changed, checked and reviewed', { skip }, asy
   await gitea.call('ada', 'POST', `${repo}/pulls/${number}/merge`, { Do: 'merge' })
   const [merged] = await forge.pulls({ head: 'work', base: 'main' })
   assert.deepEqual([merged?.state, merged?.number], ['merged', number])
-  assert.equal((await ensurePull(forge, wanted, { headSha })).outcome, 'merged')
+  assert.equal((await ensurePull(forge, pullInput, { headSha })).outcome, 'merged')
 })
 
 test('its webhooks are signed as the hub asks for', { skip }, async (t) => {
@@ -224,8 +224,8 @@ test('an issue becomes a pull request that closes it, by one command', { skip },
   const made = await gitea.call('ada', 'GET', `${repo}/contents/made.txt?ref=${pulls[0]!.head.ref}`)
   assert.equal(Buffer.from((made as { content: string }).content, 'base64').toString(), 'made\n')
   await eventually('the comment', async () => {
-    const said = await forge.comments({ kind: 'issue', number: issue.number })
-    return said.some(({ body }) => body.includes(`${gitea.url}/ada/shop/pulls/${pulls[0]!.number}`))
+    const comments = await forge.comments({ kind: 'issue', number: issue.number })
+    return comments.some(({ body }) => body.includes(`${gitea.url}/ada/shop/pulls/${pulls[0]!.number}`))
   })
   // It is a draft, and only a pull request that is ready can be merged.
   const { number, head } = pulls[0]!

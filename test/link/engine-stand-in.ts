@@ -5,7 +5,7 @@ import { ErrandError } from '../../src/contract/errors.ts'
 import type { AttemptSink, Placement, StepHost } from '../../src/engine/ports.ts'
 
 /** The recorded data of one attempt. */
-export class Kept {
+export class PlacedAttempt {
   readonly spec: AttemptSpec
   placement: Placement | undefined
   /** Whether it waits again since it was placed, so that no machine has it. */
@@ -46,7 +46,7 @@ export interface Faults {
  * another.
  */
 export class EngineStandIn {
-  readonly kept = new Map<string, Kept>()
+  readonly placed = new Map<string, PlacedAttempt>()
   readonly faults: Faults
   /** The host's violations of its rules. */
   readonly complaints: string[] = []
@@ -56,14 +56,14 @@ export class EngineStandIn {
     this.faults = { failing: 0, commitMs: 0, random: Math.random, ...faults }
   }
 
-  start(host: StepHost, spec: AttemptSpec): Kept {
-    const kept = new Kept(spec)
-    this.kept.set(spec.attempt_id, kept)
+  start(host: StepHost, spec: AttemptSpec): PlacedAttempt {
+    const attempt = new PlacedAttempt(spec)
+    this.placed.set(spec.attempt_id, attempt)
     const place = host.place(spec)
-    if ('waiting' in place) kept.whys.push(place.waiting)
-    else this.#placed(kept, place)
-    host.start(spec, kept.placement, this.#sink(kept))
-    return kept
+    if ('waiting' in place) attempt.whys.push(place.waiting)
+    else this.#placed(attempt, place)
+    host.start(spec, attempt.placement, this.#sink(attempt))
+    return attempt
   }
 
   /** Forgets the host, as after a kill: its pending calls never return. */
@@ -72,26 +72,26 @@ export class EngineStandIn {
   }
 
   resume(host: StepHost): void {
-    for (const kept of this.kept.values()) {
-      if (kept.end) continue
-      const streams = { stdout: kept.length('stdout'), stderr: kept.length('stderr') }
-      const known = { started: kept.reports.length > 0, reports: kept.reports.length, streams }
-      if (kept.waits) {
-        const again = { started: false, streams, epoch: kept.placement?.epoch }
-        host.resume(kept.spec, undefined, again, this.#sink(kept))
-      } else host.resume(kept.spec, kept.placement, known, this.#sink(kept))
+    for (const attempt of this.placed.values()) {
+      if (attempt.end) continue
+      const streams = { stdout: attempt.length('stdout'), stderr: attempt.length('stderr') }
+      const known = { started: attempt.reports.length > 0, reports: attempt.reports.length, streams }
+      if (attempt.waits) {
+        const again = { started: false, streams, epoch: attempt.placement?.epoch }
+        host.resume(attempt.spec, undefined, again, this.#sink(attempt))
+      } else host.resume(attempt.spec, attempt.placement, known, this.#sink(attempt))
     }
   }
 
-  #placed(kept: Kept, placement: Placement): void {
-    if (placement.epoch !== (kept.placement?.epoch ?? 0) + 1)
-      this.complaints.push(`epoch ${placement.epoch} after ${kept.placement?.epoch ?? 0}`)
-    kept.placement = placement
-    kept.waits = false
-    kept.placements.push(placement)
+  #placed(attempt: PlacedAttempt, placement: Placement): void {
+    if (placement.epoch !== (attempt.placement?.epoch ?? 0) + 1)
+      this.complaints.push(`epoch ${placement.epoch} after ${attempt.placement?.epoch ?? 0}`)
+    attempt.placement = placement
+    attempt.waits = false
+    attempt.placements.push(placement)
   }
 
-  #sink(kept: Kept): AttemptSink {
+  #sink(attempt: PlacedAttempt): AttemptSink {
     const generation = this.#generation
     let batch: { reports: AttemptReport[]; done: Promise<void> } | undefined
     const commit = async () => {
@@ -105,25 +105,25 @@ export class EngineStandIn {
     const current = () => generation === this.#generation
     return {
       waiting: (why) => {
-        kept.whys.push(why)
-        if (current() && kept.placement) kept.waits = true
+        attempt.whys.push(why)
+        if (current() && attempt.placement) attempt.waits = true
       },
       assigned: async (placement) => {
         await commit()
-        if (kept.end) return false
-        this.#placed(kept, placement)
+        if (attempt.end) return false
+        this.#placed(attempt, placement)
         return true
       },
       // A report that arrives during a commit shares its fate, as in a store that groups its commits.
       report: (report, epoch) => {
-        if (kept.end || epoch < (kept.placement?.epoch ?? 0)) return Promise.resolve()
+        if (attempt.end || epoch < (attempt.placement?.epoch ?? 0)) return Promise.resolve()
         if (batch) {
           batch.reports.push(report)
           return batch.done
         }
         const reports = [report]
         const done = commit()
-          .then(() => void kept.reports.push(...reports))
+          .then(() => void attempt.reports.push(...reports))
           .finally(() => {
             if (current()) batch = undefined
           })
@@ -132,13 +132,13 @@ export class EngineStandIn {
       },
       output: async (stream, offset, bytes) => {
         await commit()
-        const length = kept.length(stream)
+        const length = attempt.length(stream)
         if (offset > length) throw new ErrandError('conflict', `a gap at ${length}: ${offset}`)
-        if (kept.end) this.complaints.push(`output of ${kept.spec.attempt_id} after its end`)
-        kept.chunks[stream].push(Buffer.from(bytes.subarray(length - offset)))
-        return kept.length(stream)
+        if (attempt.end) this.complaints.push(`output of ${attempt.spec.attempt_id} after its end`)
+        attempt.chunks[stream].push(Buffer.from(bytes.subarray(length - offset)))
+        return attempt.length(stream)
       },
-      length: async (stream) => kept.length(stream),
+      length: async (stream) => attempt.length(stream),
     }
   }
 }

@@ -63,9 +63,9 @@ test('a hub that is stopped while an attempt asks it for a file, and started aga
   assert.equal(run.status, 'success', JSON.stringify(run))
   const logs = await programs.call('runs', 'logs', 'ships')
   assert.match(logs.stdout, /made/)
-  const said: string[] = []
+  const logged: string[] = []
   for await (const event of programs.client.events('ships'))
-    if (event.type === 'attempt.phase' && event.phase === 'needs_files') said.push(event.message!)
-  assert.equal(said.length, 1)
-  assert.match(said[0]!, /^The artifact 1\.1 of ships could not be fetched from the hub: it does not answer/)
+    if (event.type === 'attempt.phase' && event.phase === 'needs_files') logged.push(event.message!)
+  assert.equal(logged.length, 1)
+  assert.match(logged[0]!, /^The artifact 1\.1 of ships could not be fetched from the hub: it does not answer/)
 })

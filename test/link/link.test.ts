@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { afterEach, test } from 'node:test'
 import type { FleetOptions } from '../../src/hub/fleet/fleet.ts'
 import { AttemptsStandIn, type Script } from './attempts-stand-in.ts'
-import { EngineStandIn, type Kept } from './engine-stand-in.ts'
+import { EngineStandIn, type PlacedAttempt } from './engine-stand-in.ts'
 import { HubSetup, openRunner, type RunnerSetup, spec, until } from './setup.ts'
 import { TcpProxy } from './tcp-proxy.ts'
 
@@ -40,17 +40,17 @@ test('an attempt runs on a connected runner, and is released when its end is com
   connect(hub.url, attempts)
   await until('it is connected', () => hub.fleet.runners.list().length === 1)
   const engine = new EngineStandIn()
-  const kept = engine.start(hub.fleet, spec())
+  const attempt = engine.start(hub.fleet, spec())
   await until('it is released', () => attempts.released.length === 1)
   assert.deepEqual(
-    kept.reports.map((report) => report.type),
+    attempt.reports.map((report) => report.type),
     ['started', 'ended'],
   )
-  assert.equal(Buffer.concat(kept.chunks.stdout).toString(), 'hello\n')
-  assert.deepEqual(kept.placements, [{ runner: 'r1', storage_id: 'storage', epoch: 1 }])
+  assert.equal(Buffer.concat(attempt.chunks.stdout).toString(), 'hello\n')
+  assert.deepEqual(attempt.placements, [{ runner: 'r1', storage_id: 'storage', epoch: 1 }])
   assert.equal(hub.fleet.runners.list()[0]!.running, 0)
-  hub.fleet.runEnded(kept.spec.run_id)
-  await until('the runner forgot the run', () => attempts.forgotten.includes(kept.spec.run_id))
+  hub.fleet.runEnded(attempt.spec.run_id)
+  await until('the runner forgot the run', () => attempts.forgotten.includes(attempt.spec.run_id))
 })
 
 test('runners are shown with what they offer', async () => {
@@ -69,13 +69,13 @@ test('attempts wait in order, say why, and go on when a slot is free', async () 
   const hub = await openHub()
   hub.fleet.ready()
   const engine = new EngineStandIn()
-  const kept = [1, 2, 3].map(() => engine.start(hub.fleet, spec()))
-  assert.deepEqual(kept[0]!.whys, ['no runner is connected'])
+  const attempt = [1, 2, 3].map(() => engine.start(hub.fleet, spec()))
+  assert.deepEqual(attempt[0]!.whys, ['no runner is connected'])
   const attempts = new AttemptsStandIn(() => forever)
   connect(hub.url, attempts, { slots: 1 })
   const busy = 'runner "r1" of group "default" is busy (1 of 1 slots)'
-  await until('it was told why', () => kept[2]!.whys.at(-1) === busy)
-  for (const [index, each] of kept.entries()) {
+  await until('it was told why', () => attempt[2]!.whys.at(-1) === busy)
+  for (const [index, each] of attempt.entries()) {
     await until('it started', () => each.reports.length === 1)
     assert.equal(attempts.begun.length, index + 1)
     hub.fleet.cancel(each.spec.attempt_id, 'canceled')
@@ -88,10 +88,10 @@ test('a waiting attempt is canceled at once', async () => {
   const hub = await openHub()
   hub.fleet.ready()
   const engine = new EngineStandIn()
-  const kept = engine.start(hub.fleet, spec())
-  hub.fleet.cancel(kept.spec.attempt_id, 'timeout')
-  await until('it ended', () => kept.end !== undefined)
-  assert.deepEqual(kept.end, { type: 'ended', outcome: 'canceled', reason: 'timeout' })
+  const attempt = engine.start(hub.fleet, spec())
+  hub.fleet.cancel(attempt.spec.attempt_id, 'timeout')
+  await until('it ended', () => attempt.end !== undefined)
+  assert.deepEqual(attempt.end, { type: 'ended', outcome: 'canceled', reason: 'timeout' })
 })
 
 test('a place that is not used is given back', async () => {
@@ -102,10 +102,10 @@ test('a place that is not used is given back', async () => {
   const unused = spec()
   assert.deepEqual(hub.fleet.place(unused), { runner: 'r1', storage_id: 'storage', epoch: 1 })
   const engine = new EngineStandIn()
-  const kept = engine.start(hub.fleet, spec())
-  assert.equal(kept.placement, undefined)
+  const attempt = engine.start(hub.fleet, spec())
+  assert.equal(attempt.placement, undefined)
   hub.fleet.cancel(unused.attempt_id, 'canceled')
-  await until('the other one ended', () => kept.end?.outcome === 'success')
+  await until('the other one ended', () => attempt.end?.outcome === 'success')
 })
 
 test('what a runner rejects is placed on another at once', async () => {
@@ -118,13 +118,13 @@ test('what a runner rejects is placed on another at once', async () => {
   connect(hub.url, good, { runner_id: 'good' })
   await until('both are connected', () => hub.fleet.runners.list().length === 2)
   const engine = new EngineStandIn()
-  const kept = engine.start(hub.fleet, spec())
-  await until('it ended', () => kept.end?.outcome === 'success')
-  assert.deepEqual(kept.placements, [
+  const attempt = engine.start(hub.fleet, spec())
+  await until('it ended', () => attempt.end?.outcome === 'success')
+  assert.deepEqual(attempt.placements, [
     { runner: 'full', storage_id: 'storage', epoch: 1 },
     { runner: 'good', storage_id: 'storage', epoch: 2 },
   ])
-  assert.deepEqual(good.begun, [`${kept.spec.attempt_id}/2`])
+  assert.deepEqual(good.begun, [`${attempt.spec.attempt_id}/2`])
   assert.deepEqual(engine.complaints, [])
 })
 
@@ -135,10 +135,10 @@ test('what every runner rejects fails, saying what they said', async () => {
   full.rejectWith = 'its disk is full'
   connect(hub.url, full)
   await until('it is connected', () => hub.fleet.runners.list().length === 1)
-  const kept = new EngineStandIn().start(hub.fleet, spec())
-  await until('it ended', () => kept.end !== undefined)
-  assert.equal(kept.end?.reason, 'rejected')
-  assert.match(kept.end?.message ?? '', /runner "r1" rejected it: its disk is full/)
+  const attempt = new EngineStandIn().start(hub.fleet, spec())
+  await until('it ended', () => attempt.end !== undefined)
+  assert.equal(attempt.end?.reason, 'rejected')
+  assert.match(attempt.end?.message ?? '', /runner "r1" rejected it: its disk is full/)
 })
 
 test('a draining runner finishes what it has and is given nothing new', async () => {
@@ -168,15 +168,15 @@ for (const held of ['both', 'to_hub', 'to_runner'] as const)
     const attempts = new AttemptsStandIn(() => forever)
     const runner = connect(proxy.url, attempts, {}, { handshakeTimeoutMs: 200 })
     await until('it is connected', () => hub.fleet.runners.list()[0]?.status === 'connected')
-    const kept = new EngineStandIn().start(hub.fleet, spec())
-    await until('it started', () => kept.reports.length === 1)
+    const attempt = new EngineStandIn().start(hub.fleet, spec())
+    await until('it started', () => attempt.reports.length === 1)
     proxy.freeze(held)
     await until('the hub noticed', () => hub.fleet.runners.list()[0]?.status === 'disconnected')
     await until('the runner noticed', () => !runner.link.connected)
     proxy.thaw()
     await until('it is back', () => hub.fleet.runners.list()[0]?.status === 'connected')
-    hub.fleet.cancel(kept.spec.attempt_id, 'canceled')
-    await until('it ended', () => kept.end !== undefined)
+    hub.fleet.cancel(attempt.spec.attempt_id, 'canceled')
+    await until('it ended', () => attempt.end !== undefined)
     assert.equal(attempts.begun.length, 1)
   })
 
@@ -186,31 +186,31 @@ test('what a runner had is lost when it stays away, and is superseded when it co
   const attempts = new AttemptsStandIn(() => forever)
   const first = connect(hub.url, attempts)
   await until('it is connected', () => hub.fleet.runners.list().length === 1)
-  const kept = new EngineStandIn().start(hub.fleet, spec())
-  await until('it started', () => kept.reports.length === 1)
+  const attempt = new EngineStandIn().start(hub.fleet, spec())
+  await until('it started', () => attempt.reports.length === 1)
   first.link.close()
-  await until('it is lost', () => kept.end !== undefined)
-  assert.equal(kept.end?.outcome, 'failed')
-  assert.equal(kept.end?.reason, 'lost')
-  assert.match(kept.end?.message ?? '', /Runner "r1" has not been heard from since \d{4}-/)
+  await until('it is lost', () => attempt.end !== undefined)
+  assert.equal(attempt.end?.outcome, 'failed')
+  assert.equal(attempt.end?.reason, 'lost')
+  assert.match(attempt.end?.message ?? '', /Runner "r1" has not been heard from since \d{4}-/)
   connect(hub.url, attempts)
-  await until('the runner dropped it', () => attempts.released.includes(kept.spec.attempt_id))
-  assert.equal(kept.reports.length, 2)
+  await until('the runner dropped it', () => attempts.released.includes(attempt.spec.attempt_id))
+  assert.equal(attempt.reports.length, 2)
 })
 
 test('of a runner that does not come back after a restart of the hub the hub tells that, and no time it cannot know', async () => {
   const hub = await openHub({ lostAfterMs: 100 })
   const engine = new EngineStandIn()
-  const kept = engine.start(hub.fleet, spec())
+  const attempt = engine.start(hub.fleet, spec())
   await hub.fleet.close()
-  kept.placement = { runner: 'r1', epoch: 1 }
+  attempt.placement = { runner: 'r1', epoch: 1 }
   hub.newFleet()
   engine.resume(hub.fleet)
   hub.fleet.ready()
-  await until('it is lost', () => kept.end !== undefined)
-  assert.equal(kept.end?.reason, 'lost')
+  await until('it is lost', () => attempt.end !== undefined)
+  assert.equal(attempt.end?.reason, 'lost')
   assert.match(
-    kept.end?.message ?? '',
+    attempt.end?.message ?? '',
     /^Runner "r1" has not reconnected since the hub was started at \d{4}-.*Z\.$/,
   )
 })
@@ -221,13 +221,13 @@ test('a cancel reaches a runner that was away', async () => {
   const attempts = new AttemptsStandIn(() => forever)
   const first = connect(hub.url, attempts)
   await until('it is connected', () => hub.fleet.runners.list().length === 1)
-  const kept = new EngineStandIn().start(hub.fleet, spec())
-  await until('it started', () => kept.reports.length === 1)
+  const attempt = new EngineStandIn().start(hub.fleet, spec())
+  await until('it started', () => attempt.reports.length === 1)
   first.link.close()
   await until('it is away', () => hub.fleet.runners.list()[0]?.status === 'disconnected')
-  hub.fleet.cancel(kept.spec.attempt_id, 'canceled')
+  hub.fleet.cancel(attempt.spec.attempt_id, 'canceled')
   connect(hub.url, attempts)
-  await until('it ended', () => kept.end?.outcome === 'canceled')
+  await until('it ended', () => attempt.end?.outcome === 'canceled')
 })
 
 test('an attempt without a trace on a restarted runner is begun if it never was, else interrupted', async () => {
@@ -237,18 +237,18 @@ test('an attempt without a trace on a restarted runner is begun if it never was,
   const ran = engine.start(hub.fleet, spec())
   const inline = engine.start(hub.fleet, spec({ action: 'noop' }))
   await hub.fleet.close()
-  for (const kept of [never, ran, inline]) kept.placement = { runner: 'r1', storage_id: 'storage', epoch: 1 }
+  for (const attempt of [never, ran, inline]) attempt.placement = { runner: 'r1', storage_id: 'storage', epoch: 1 }
   ran.reports.push({ type: 'started' })
   hub.newFleet()
   engine.resume(hub.fleet)
   const attempts = new AttemptsStandIn(() => hello)
   connect(hub.url, attempts)
   hub.fleet.ready()
-  await until('all ended', () => [never, ran, inline].every((kept) => kept.end !== undefined))
+  await until('all ended', () => [never, ran, inline].every((attempt) => attempt.end !== undefined))
   assert.equal(never.end?.outcome, 'success')
-  for (const kept of [ran, inline]) {
-    assert.equal(kept.end?.outcome, 'interrupted')
-    assert.equal(kept.end?.reason, 'lost')
+  for (const attempt of [ran, inline]) {
+    assert.equal(attempt.end?.outcome, 'interrupted')
+    assert.equal(attempt.end?.reason, 'lost')
   }
   assert.deepEqual(attempts.begun, [`${never.spec.attempt_id}/1`])
 })
@@ -256,18 +256,18 @@ test('an attempt without a trace on a restarted runner is begun if it never was,
 test('an attempt that waited again when the hub was stopped is handed out under its next epoch', async () => {
   const hub = await openHub()
   const engine = new EngineStandIn()
-  const kept = engine.start(hub.fleet, spec())
+  const attempt = engine.start(hub.fleet, spec())
   await hub.fleet.close()
-  kept.placement = { runner: 'r1', storage_id: 'storage', epoch: 1 }
-  kept.waits = true
+  attempt.placement = { runner: 'r1', storage_id: 'storage', epoch: 1 }
+  attempt.waits = true
   hub.newFleet()
   engine.resume(hub.fleet)
   hub.fleet.ready()
   const attempts = new AttemptsStandIn(() => hello)
   connect(hub.url, attempts)
-  await until('it ended', () => kept.end !== undefined)
-  assert.equal(kept.end?.outcome, 'success')
-  assert.deepEqual(attempts.begun, [`${kept.spec.attempt_id}/2`])
+  await until('it ended', () => attempt.end !== undefined)
+  assert.equal(attempt.end?.outcome, 'success')
+  assert.deepEqual(attempts.begun, [`${attempt.spec.attempt_id}/2`])
   assert.deepEqual(engine.complaints, [])
 })
 
@@ -285,7 +285,7 @@ test('what a runner may have begun before its storage became another one is lost
   hub.fleet.ready()
   const attempts = new AttemptsStandIn(() => hello)
   connect(hub.url, attempts)
-  await until('both ended', () => [placed, older].every((kept) => kept.end !== undefined))
+  await until('both ended', () => [placed, older].every((attempt) => attempt.end !== undefined))
   for (const { end } of [placed, older]) {
     assert.deepEqual([end?.outcome, end?.reason], ['interrupted', 'lost'])
     assert.match(end!.message!, /machine was restarted/)
@@ -302,7 +302,7 @@ test('a start that a runner took before it lost its power is not sent to it agai
   await until('it is connected', () => hub.fleet.runners.list().length === 1)
   // The runner receives its orders, and nobody hears about it.
   proxy.freeze('to_hub')
-  const kept = new EngineStandIn().start(hub.fleet, spec())
+  const attempt = new EngineStandIn().start(hub.fleet, spec())
   await until('it was begun', () => first.begun.length === 1)
   runner.link.close()
   proxy.cut()
@@ -310,8 +310,8 @@ test('a start that a runner took before it lost its power is not sent to it agai
   const second = new AttemptsStandIn(() => hello)
   second.storageId = 'after the power cut'
   connect(hub.url, second)
-  await until('it ended', () => kept.end !== undefined)
-  assert.deepEqual([kept.end?.outcome, kept.end?.reason], ['interrupted', 'lost'])
+  await until('it ended', () => attempt.end !== undefined)
+  assert.deepEqual([attempt.end?.outcome, attempt.end?.reason], ['interrupted', 'lost'])
   assert.deepEqual(second.begun, [])
 })
 
@@ -321,18 +321,18 @@ test('a runner that has lost some of what it told of an attempt loses the attemp
   const attempts = new AttemptsStandIn(() => ({ ...forever, phases: 3 }))
   const first = connect(hub.url, attempts)
   await until('it is connected', () => hub.fleet.runners.list().length === 1)
-  const kept = new EngineStandIn().start(hub.fleet, spec())
-  await until('all is told', () => kept.reports.length === 4)
+  const attempt = new EngineStandIn().start(hub.fleet, spec())
+  await until('all is told', () => attempt.reports.length === 4)
   first.link.close()
   await first.done
   // The end would have a number that the hub already has.
-  const held = attempts.held.get(kept.spec.attempt_id)!
+  const held = attempts.held.get(attempt.spec.attempt_id)!
   held.reports.splice(2)
   held.cancel()
   await until('it ended there', () => held.ended)
   connect(hub.url, attempts)
-  await until('it ended', () => kept.end !== undefined)
-  assert.deepEqual([kept.end?.outcome, kept.end?.reason], ['interrupted', 'lost'])
+  await until('it ended', () => attempt.end !== undefined)
+  assert.deepEqual([attempt.end?.outcome, attempt.end?.reason], ['interrupted', 'lost'])
   await until('it is dropped', () => attempts.released.length === 1)
 })
 
@@ -343,8 +343,8 @@ test('runners are not answered until the open runs are taken up again', async ()
   const runner = connect(hub.url, attempts)
   await until('it is connected', () => hub.fleet.runners.list().length === 1)
   const engine = new EngineStandIn()
-  const kept = engine.start(hub.fleet, spec())
-  await until('it started', () => kept.reports.length === 1)
+  const attempt = engine.start(hub.fleet, spec())
+  await until('it started', () => attempt.reports.length === 1)
   engine.forget()
   await hub.fleet.close()
   hub.newFleet()
@@ -354,8 +354,8 @@ test('runners are not answered until the open runs are taken up again', async ()
   hub.fleet.ready()
   await until('it is back', () => hub.fleet.runners.list()[0]?.status === 'connected')
   assert.equal(attempts.released.length, 0)
-  hub.fleet.cancel(kept.spec.attempt_id, 'canceled')
-  await until('it ended', () => kept.end?.outcome === 'canceled')
+  hub.fleet.cancel(attempt.spec.attempt_id, 'canceled')
+  await until('it ended', () => attempt.end?.outcome === 'canceled')
   assert.equal(attempts.begun.length, 1)
 })
 
@@ -366,8 +366,8 @@ test('the workspace of a run that ended while runner and hub were away goes; tha
   const first = connect(hub.url, attempts)
   await until('it is connected', () => hub.fleet.runners.list().length === 1)
   const engine = new EngineStandIn()
-  const kept = engine.start(hub.fleet, spec())
-  await until('it started', () => kept.reports.length === 1)
+  const attempt = engine.start(hub.fleet, spec())
+  await until('it started', () => attempt.reports.length === 1)
   first.link.close()
   await first.done
   attempts.workspaces.add('run_ended')
@@ -378,10 +378,10 @@ test('the workspace of a run that ended while runner and hub were away goes; tha
   hub.fleet.ready()
   connect(hub.url, attempts)
   await until('the old one is gone', () => attempts.forgotten.length > 0)
-  assert.deepEqual(attempts.runs(), [kept.spec.run_id])
-  hub.fleet.runEnded(kept.spec.run_id)
+  assert.deepEqual(attempts.runs(), [attempt.spec.run_id])
+  hub.fleet.runEnded(attempt.spec.run_id)
   await until('that of the ended run is gone too', () => attempts.runs().length === 0)
-  assert.deepEqual(attempts.forgotten, ['run_ended', kept.spec.run_id])
+  assert.deepEqual(attempts.forgotten, ['run_ended', attempt.spec.run_id])
 })
 
 test('a runner id in use is refused to another process, and given to it when the first is gone', async () => {
@@ -413,15 +413,15 @@ test('a store that fails holds the runner back, and loses nothing', async () => 
   connect(hub.url, attempts)
   await until('it is connected', () => hub.fleet.runners.list().length === 1)
   const engine = new EngineStandIn({ failing: 1 })
-  const kept = engine.start(hub.fleet, spec())
+  const attempt = engine.start(hub.fleet, spec())
   await until(
     'it was tried twice',
     () => hub.logged.filter((line) => /could not be saved/.test(line)).length >= 2,
   )
-  assert.equal(kept.length('stdout'), 0)
+  assert.equal(attempt.length('stdout'), 0)
   engine.faults.failing = 0
-  await until('it ended', () => kept.end !== undefined)
-  assert.equal(kept.sha256('stdout'), kept.end?.streams?.stdout?.sha256)
+  await until('it ended', () => attempt.end !== undefined)
+  assert.equal(attempt.sha256('stdout'), attempt.end?.streams?.stdout?.sha256)
 })
 
 test('a slow store makes the hub stop reading: what waits in it is bounded', async () => {
@@ -436,13 +436,13 @@ test('a slow store makes the hub stop reading: what waits in it is bounded', asy
   const all = Array.from({ length: 60 }, () => engine.start(hub.fleet, spec()))
   let mostBytes = 0
   await until('all ended', () => {
-    const keptBytes = all.reduce((sum, kept) => sum + kept.length('stdout'), 0)
-    mostBytes = Math.max(mostBytes, proxy.bytes - keptBytes)
-    return all.every((kept) => kept.end !== undefined)
+    const storedBytes = all.reduce((sum, attempt) => sum + attempt.length('stdout'), 0)
+    mostBytes = Math.max(mostBytes, proxy.bytes - storedBytes)
+    return all.every((attempt) => attempt.end !== undefined)
   })
   // 4 MB in the hub; the rest is in the buffers of the two sockets.
   assert.ok(mostBytes < 24 * 1024 * 1024, `${mostBytes} bytes were under way`)
-  for (const kept of all) assert.equal(kept.sha256('stdout'), kept.end?.streams?.stdout?.sha256)
+  for (const attempt of all) assert.equal(attempt.sha256('stdout'), attempt.end?.streams?.stdout?.sha256)
 })
 
 test('two tenants with a runner of one id each have their own work done by it', async () => {
@@ -474,21 +474,21 @@ test('two tenants with a runner of one id each have their own work done by it', 
     )
   }
 
-  const [held, kept] = tenants.map((each) => start(each, 'hold')) as [Kept, Kept]
-  await until('both have started', () => [held, kept].every(({ reports }) => reports.length === 1))
+  const [held, attempt] = tenants.map((each) => start(each, 'hold')) as [PlacedAttempt, PlacedAttempt]
+  await until('both have started', () => [held, attempt].every(({ reports }) => reports.length === 1))
   assert.equal(await hub.fleet.runners.drain({ tenant: 'acme', id: 'r1' }), true)
   assert.deepEqual(start(tenants[0]!, 'work').whys, ['runner "r1" is draining'])
   const more = start(tenants[1]!, 'work')
   await until('the other tenant goes on', () => more.end?.outcome === 'success')
-  const given = (tenant: string) =>
+  const startFor = (tenant: string) =>
     hub.fleet.runners.attempts({ tenant, id: 'r1' }).map(({ run_id }) => run_id)
-  assert.deepEqual([given('acme'), given('other')], [[held.spec.run_id], [kept.spec.run_id]])
+  assert.deepEqual([startFor('acme'), startFor('other')], [[held.spec.run_id], [attempt.spec.run_id]])
   assert.equal(await hub.fleet.runners.remove({ tenant: 'acme', id: 'r1' }), true)
   await assert.rejects(removed!.done, { code: 'forbidden' })
   await until('what it had is lost', () => held.end?.reason === 'lost')
-  assert.equal(kept.end, undefined)
-  hub.fleet.cancel(kept.spec.attempt_id, 'canceled')
-  await until('the other one is canceled', () => kept.end?.outcome === 'canceled')
+  assert.equal(attempt.end, undefined)
+  hub.fleet.cancel(attempt.spec.attempt_id, 'canceled')
+  await until('the other one is canceled', () => attempt.end?.outcome === 'canceled')
 })
 
 test('a removed runner is told never to come back, and what it had is lost', async () => {
@@ -497,10 +497,10 @@ test('a removed runner is told never to come back, and what it had is lost', asy
   const runner = connect(hub.url, new AttemptsStandIn(() => forever))
   cleanups.pop()
   await until('it is connected', () => hub.fleet.runners.list().length === 1)
-  const kept = new EngineStandIn().start(hub.fleet, spec())
-  await until('it started', () => kept.reports.length === 1)
+  const attempt = new EngineStandIn().start(hub.fleet, spec())
+  await until('it started', () => attempt.reports.length === 1)
   assert.equal(await hub.fleet.runners.remove({ tenant: 'acme', id: 'r1' }), true)
   await assert.rejects(runner.done, { code: 'forbidden' })
-  await until('it is lost', () => kept.end?.reason === 'lost')
+  await until('it is lost', () => attempt.end?.reason === 'lost')
   assert.deepEqual(hub.fleet.runners.list(), [])
 })

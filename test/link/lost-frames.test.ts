@@ -54,14 +54,14 @@ async function heartbeats(hub: HubSetup): Promise<void> {
 for (const type of ['started', 'output', 'ended', 'claimed', 'start', 'ack', 'release'])
   test(`a frame "${type}" that is lost over a link that lives is made good over the same link`, async () => {
     const { hub, dropper, attempts, engine } = await place(first(type), hello)
-    const kept = engine.start(hub.fleet, spec())
+    const attempt = engine.start(hub.fleet, spec())
     await until('its release', () => dropper.lost.length === 1 && attempts.released.length === 1)
     assert.deepEqual(
-      kept.reports.map((report) => report.type),
+      attempt.reports.map((report) => report.type),
       ['started', 'ended'],
     )
-    assert.equal(kept.end?.outcome, 'success')
-    assert.equal(Buffer.concat(kept.chunks.stdout).toString(), 'hello\n')
+    assert.equal(attempt.end?.outcome, 'success')
+    assert.equal(Buffer.concat(attempt.chunks.stdout).toString(), 'hello\n')
     assert.deepEqual(dropper.lost, [type])
     assert.equal(dropper.links, 1)
     assert.equal(attempts.begun.length, 1)
@@ -71,33 +71,33 @@ for (const type of ['started', 'output', 'ended', 'claimed', 'start', 'ack', 're
 test('a cancel that is lost is sent again, and so is an input', async () => {
   const [cancel, input] = [first('cancel'), first('input')]
   const { hub, dropper, attempts, engine } = await place((...of) => cancel(...of) || input(...of), forever)
-  const kept = engine.start(hub.fleet, spec())
-  const id = kept.spec.attempt_id
-  await until('its start', () => kept.reports.length === 1)
+  const attempt = engine.start(hub.fleet, spec())
+  const id = attempt.spec.attempt_id
+  await until('its start', () => attempt.reports.length === 1)
   hub.fleet.input(id, { type: 'prompt', input_id: 'one', text: 'go on' })
   const held = attempts.held.get(id)!
-  await until('its input', () => kept.reports.some((report) => report.type === 'input_taken'))
+  await until('its input', () => attempt.reports.some((report) => report.type === 'input_taken'))
   hub.fleet.cancel(id, 'canceled')
-  await until('its end', () => kept.end !== undefined)
-  assert.deepEqual([kept.end?.outcome, held.inputs], ['canceled', ['one']])
+  await until('its end', () => attempt.end !== undefined)
+  assert.deepEqual([attempt.end?.outcome, held.inputs], ['canceled', ['one']])
   assert.deepEqual([dropper.lost, dropper.links], [['input', 'cancel'], 1])
 })
 
 test('what a runner rejects is known though the rejection was lost', async () => {
   const { hub, dropper, attempts, engine } = await place(first('rejected'), hello)
   attempts.rejectWith = 'not here'
-  const kept = engine.start(hub.fleet, spec())
-  await until('its end', () => kept.end !== undefined)
-  assert.equal(kept.end?.reason, 'rejected')
+  const attempt = engine.start(hub.fleet, spec())
+  await until('its end', () => attempt.end !== undefined)
+  assert.equal(attempt.end?.reason, 'rejected')
   assert.deepEqual([dropper.lost, dropper.links], [['rejected'], 1])
 })
 
 test('a runner that hears no welcome asks for it over a new link', async () => {
   const { hub, dropper, engine } = await place(first('welcome'), hello)
   await until('a second link', () => dropper.links === 2)
-  const kept = engine.start(hub.fleet, spec())
-  await until('its end', () => kept.end !== undefined)
-  assert.deepEqual([kept.end?.outcome, dropper.lost, dropper.links], ['success', ['welcome'], 2])
+  const attempt = engine.start(hub.fleet, spec())
+  await until('its end', () => attempt.end !== undefined)
+  assert.deepEqual([attempt.end?.outcome, dropper.lost, dropper.links], ['success', ['welcome'], 2])
 })
 
 test('a hub of a release that compares nothing is told nothing to compare', async () => {
@@ -106,10 +106,10 @@ test('a hub of a release that compares nothing is told nothing to compare', asyn
     seen.push(frame.type)
     return frame.type === 'welcome' && { ...frame, progress: undefined }
   }, forever)
-  const kept = engine.start(hub.fleet, spec())
-  await until('its start', () => kept.reports.length === 1)
+  const attempt = engine.start(hub.fleet, spec())
+  await until('its start', () => attempt.reports.length === 1)
   await heartbeats(hub)
-  hub.fleet.cancel(kept.spec.attempt_id, 'canceled')
+  hub.fleet.cancel(attempt.spec.attempt_id, 'canceled')
   await until('its release', () => attempts.released.length === 1)
   assert.ok(!seen.includes('progress'))
 })
@@ -164,10 +164,10 @@ test('whichever frames are lost, doubled or late, every byte and report arrives 
       await dropper.close()
       await hub.close()
     }
-    for (const kept of all) {
-      assert.equal(kept.end?.outcome, 'success')
+    for (const attempt of all) {
+      assert.equal(attempt.end?.outcome, 'success')
       for (const stream of ['stdout', 'stderr'] as const)
-        assert.equal(kept.sha256(stream), kept.end?.streams?.[stream]?.sha256)
+        assert.equal(attempt.sha256(stream), attempt.end?.streams?.[stream]?.sha256)
     }
     assert.deepEqual(attempts.begun.toSorted(), all.map(({ spec }) => `${spec.attempt_id}/1`).toSorted())
     assert.deepEqual(engine.complaints, [])

@@ -22,21 +22,21 @@ test('two hundred runners whose links break at once all come back, with all that
   try {
     await until('all are connected', () => connected() === RUNNERS)
     const engine = new EngineStandIn()
-    const kept = Array.from({ length: RUNNERS + 50 }, () => engine.start(hub.fleet, spec()))
-    const started = () => kept.filter(({ reports }) => reports.length > 0).length
+    const placed = Array.from({ length: RUNNERS + 50 }, () => engine.start(hub.fleet, spec()))
+    const started = () => placed.filter(({ reports }) => reports.length > 0).length
     await until('all are busy', () => started() === RUNNERS)
     for (let round = 0; round < 3; round++) {
       proxy.cut()
       await until('the hub noticed', () => connected() < RUNNERS)
       await until('all are back', () => connected() === RUNNERS)
     }
-    for (const { spec: each } of kept.slice(0, RUNNERS)) hub.fleet.cancel(each.attempt_id, 'canceled')
+    for (const { spec: each } of placed.slice(0, RUNNERS)) hub.fleet.cancel(each.attempt_id, 'canceled')
     await until('those that waited have started', () =>
-      kept.slice(RUNNERS).every(({ reports }) => reports.length > 0),
+      placed.slice(RUNNERS).every(({ reports }) => reports.length > 0),
     )
-    for (const { spec: each } of kept) hub.fleet.cancel(each.attempt_id, 'canceled')
-    await until('all ended', () => kept.every(({ end }) => end !== undefined))
-    assert.deepEqual(new Set(kept.map(({ end }) => end?.outcome)), new Set(['canceled']))
+    for (const { spec: each } of placed) hub.fleet.cancel(each.attempt_id, 'canceled')
+    await until('all ended', () => placed.every(({ end }) => end !== undefined))
+    assert.deepEqual(new Set(placed.map(({ end }) => end?.outcome)), new Set(['canceled']))
     assert.equal(
       machines.reduce((sum, { begun }) => sum + begun.length, 0),
       RUNNERS + 50,

@@ -35,12 +35,12 @@ test('a command that writes numbered lines goes on while hub and runner are rest
       if [ $i -eq 100 ]; then while [ ! -e '${go}' ]; do sleep 0.02; done; fi
     done; echo late >&2`
   try {
-    const kept = engine.start(hub.fleet, spec({ action: 'shell.run', args: { script } }))
+    const attempt = engine.start(hub.fleet, spec({ action: 'shell.run', args: { script } }))
     const other = engine.start(hub.fleet, spec({ action: 'noop' }))
-    await until('some lines came', () => kept.length('stdout') > 0)
+    await until('some lines came', () => attempt.length('stdout') > 0)
     await closeRunner()
     closeRunner = await open()
-    await until('half of the lines came', () => Buffer.concat(kept.chunks.stdout).includes('line 100\n'))
+    await until('half of the lines came', () => Buffer.concat(attempt.chunks.stdout).includes('line 100\n'))
     engine.forget()
     await hub.fleet.close()
     hub.newFleet()
@@ -49,15 +49,15 @@ test('a command that writes numbered lines goes on while hub and runner are rest
     await closeRunner()
     const again = engine.start(hub.fleet, spec({ action: 'cmd.run', args: { cmd: `touch '${go}'` } }))
     closeRunner = await open()
-    await until('all ended', () => [kept, other, again].every(({ end }) => end !== undefined))
-    assert.equal(kept.end?.outcome, 'success')
+    await until('all ended', () => [attempt, other, again].every(({ end }) => end !== undefined))
+    assert.equal(attempt.end?.outcome, 'success')
     const lines = Array.from({ length: 200 }, (_, i) => `line ${i + 1}\n`)
-    assert.equal(Buffer.concat(kept.chunks.stdout).toString(), lines.join(''))
-    assert.equal(kept.sha256('stdout'), kept.end?.streams?.stdout?.sha256)
-    assert.equal(Buffer.concat(kept.chunks.stderr).toString(), 'late\n')
+    assert.equal(Buffer.concat(attempt.chunks.stdout).toString(), lines.join(''))
+    assert.equal(attempt.sha256('stdout'), attempt.end?.streams?.stdout?.sha256)
+    assert.equal(Buffer.concat(attempt.chunks.stderr).toString(), 'late\n')
     assert.equal(await readFile(began, 'utf8'), 'once\n')
     assert.deepEqual(
-      kept.reports.map(({ type }) => type),
+      attempt.reports.map(({ type }) => type),
       ['started', 'ended'],
     )
     assert.deepEqual(engine.complaints, [])

@@ -83,7 +83,7 @@ test('whatever breaks, every byte and report arrives once and in order, and ever
       }
       await until('all have ended', () => {
         for (const [id, held] of attempts.held) played.set(id, held)
-        return all.every((kept) => kept.end !== undefined) && attempts.held.size === 0
+        return all.every((each) => each.end !== undefined) && attempts.held.size === 0
       })
     } finally {
       runner.link.close()
@@ -93,16 +93,16 @@ test('whatever breaks, every byte and report arrives once and in order, and ever
       await proxy.close()
       await hub.close()
     }
-    for (const kept of all) {
-      assert.equal(kept.end?.outcome, 'success')
+    for (const each of all) {
+      assert.equal(each.end?.outcome, 'success')
       for (const stream of ['stdout', 'stderr'] as const)
-        assert.equal(kept.sha256(stream), kept.end?.streams?.[stream]?.sha256)
-      const made = played.get(kept.spec.attempt_id)
-      if (made) assert.deepEqual(kept.reports, made.reports)
+        assert.equal(each.sha256(stream), each.end?.streams?.[stream]?.sha256)
+      const made = played.get(each.spec.attempt_id)
+      if (made) assert.deepEqual(each.reports, made.reports)
     }
     // The epoch is later if the runner went away before the attempt was sent.
     const begun = attempts.begun.map((each) => each.split('/')[0]!)
-    assert.deepEqual(begun.toSorted(), all.map((kept) => kept.spec.attempt_id).toSorted())
+    assert.deepEqual(begun.toSorted(), all.map((each) => each.spec.attempt_id).toSorted())
     assert.deepEqual(engine.complaints, [])
     shuffled += shuffler.shuffled
   })

@@ -10,7 +10,7 @@ import { assertEverySplit } from './splits.ts'
 import { maskWholeText } from './whole-text.ts'
 
 /** The number of texts whose pieces come in random order, each tried in every split. */
-const WANTED_CASES = sized('random texts', 30_000, 200_000)
+const CASES = sized('random texts', 30_000, 200_000)
 
 interface CorpusFile {
   /** Seeds of fast-check that should be tried again. */
@@ -55,7 +55,7 @@ test('a stream is masked as the whole text is, in every split of at least 200,00
     )
   for (const seed of files.flatMap((file) => file.seeds ?? [])) run(50, seed)
   let runs = 0
-  for (; cases < WANTED_CASES; runs++) run(100)
+  for (; cases < CASES; runs++) run(100)
   t.diagnostic(`${cases} cases; ${masked} texts held a secret`)
   assert.ok(masked > runs * 20, 'the random texts hold too few secrets to say anything')
 })

@@ -56,7 +56,7 @@ test('a Git server fails in every manner, at its first answer and in the middle 
     let content = ''
     const lease = async () => {
       const user = { run_id: `run_${++count}`, tenant: 'default' }
-      const { work } = await pool.lease(user, { repo }, anyone, { signal, tell: () => {} })
+      const { work } = await pool.lease(user, { repo }, anyone, { signal, report: () => {} })
       const read = readFileSync(join(work, 'new.txt'), 'utf8')
       await pool.release(user.run_id)
       return read
@@ -104,13 +104,13 @@ test('a server of Git LFS fails in every manner, and no file counts as fetched t
   const pool = place.pool({ retries: 0 })
   t.after(() => pool.close())
   const user = { run_id: 'run_lfs', tenant: 'default' }
-  const { work, own_git } = await pool.lease(user, { repo: url }, anyone, { signal, tell: () => {} })
+  const { work, own_git } = await pool.lease(user, { repo: url }, anyone, { signal, report: () => {} })
   const home = join(place.dir, 'lfs-home')
   mkdirSync(home)
   const identity = `http://${front.host}${new URL(url).pathname}`
   const fetch = policyFetch(policyFor(front))
   const placed = () =>
-    placeLfsFiles({ own_git, work, identity }, { fetch, home, maxBytes: 1024 ** 2, signal, tell: () => {} })
+    placeLfsFiles({ own_git, work, identity }, { fetch, home, maxBytes: 1024 ** 2, signal, report: () => {} })
   const file = join(work, 'large.bin')
   await throughManners(t, 'git lfs', {
     front,

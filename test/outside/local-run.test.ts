@@ -38,8 +38,8 @@ test('a server that http.request of `errand run` speaks to fails in every manner
     async spoiled() {
       const { code, stdout, stderr } = await order()
       assert.equal(code, 1, stdout + stderr)
-      const said = `${stdout}${stderr}`.split('\n').find((line) => line.includes('order failed on local'))
-      assert.ok(said?.includes(`POST ${url}`), stdout + stderr)
+      const line = `${stdout}${stderr}`.split('\n').find((line) => line.includes('order failed on local'))
+      assert.ok(line?.includes(`POST ${url}`), stdout + stderr)
     },
     async works() {
       assert.match(last.stdout, /other/)

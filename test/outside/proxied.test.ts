@@ -38,20 +38,20 @@ test('a model behind the proxy of a box fails in every manner, and its endpoint 
   const front = await Front.open(t, { behind: Number(new URL(service.url).port) })
   await using endpoint = await openEndpoint({ rules: [{ upstream: `http://${front.host}` }] })
   const { works } = await hubPlace(t)
-  const asked = (signal?: AbortSignal) =>
+  const request = (signal?: AbortSignal) =>
     ask(endpoint.url(), '/v1/messages', { headers: { 'x-api-key': SENTINEL }, body: messages(), signal })
   await throughManners(t, 'model behind the proxy', {
     front,
     works,
     except: { page },
     async spoiled(manner) {
-      if (isSilent(manner)) return await assert.rejects(asked(AbortSignal.timeout(LIMIT_MS)))
-      const { status, json } = await asked()
+      if (isSilent(manner)) return await assert.rejects(request(AbortSignal.timeout(LIMIT_MS)))
+      const { status, json } = await request()
       assert.equal(status, 502)
       assert.ok(json.error!.message!.includes(front.host), json.error!.message)
     },
     async mended() {
-      assert.equal((await asked()).status, 200)
+      assert.equal((await request()).status, 200)
     },
   })
 })
@@ -63,7 +63,7 @@ test('a server that a box reaches by the proxy fails in every manner, and the wa
   proxy.world({ names: { 'files.test': [[PUBLIC]] }, servers: { [`${PUBLIC}:80`]: front.port } })
   const socketPath = await proxy.open('one', { allow: ['files.test'] })
   const { works } = await hubPlace(t)
-  const asked = async (signal?: AbortSignal) => {
+  const get = async (signal?: AbortSignal) => {
     const headers = { host: 'files.test' }
     const sent = request({ socketPath, path: 'http://files.test/hello', headers, agent: false, signal }).end()
     const [answer] = await once(sent, 'response')
@@ -74,13 +74,13 @@ test('a server that a box reaches by the proxy fails in every manner, and the wa
     works,
     except: { page },
     async spoiled(manner) {
-      if (isSilent(manner)) return await assert.rejects(asked(AbortSignal.timeout(LIMIT_MS)))
-      const { status, said } = await asked()
+      if (isSilent(manner)) return await assert.rejects(get(AbortSignal.timeout(LIMIT_MS)))
+      const { status, said } = await get()
       assert.equal(status, 502)
       assert.match(said, /^(files\.test cannot be reached|The connection to files\.test failed): /)
     },
     async mended() {
-      assert.deepEqual(await asked(), { status: 200, said: 'a whole answer' })
+      assert.deepEqual(await get(), { status: 200, said: 'a whole answer' })
     },
   })
 })
@@ -108,7 +108,7 @@ test('a host agent fails in every manner: it is waited for and named with since 
   }
   let sink = begun()
   assert.equal((await sink.ended).outcome, 'success')
-  const told = () =>
+  const received = () =>
     sink.reports
       .filter((report) => report.type === 'phase' || report.type === 'ended')
       .map(({ message }) => message ?? '')
@@ -118,7 +118,7 @@ test('a host agent fails in every manner: it is waited for and named with since 
     works,
     async spoiled(manner) {
       sink = begun()
-      const message = await eventually('word of the host', told)
+      const message = await eventually('word of the host', received)
       const end = sink.reports.find(({ type }) => type === 'ended')
       if (end === undefined) assert.match(message, /It has been silent since \d\d:\d\d:\d\d UTC/)
       else assert.notEqual(end.type === 'ended' && end.outcome, 'success', manner)

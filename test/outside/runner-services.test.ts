@@ -32,7 +32,7 @@ test('the service of a model fails in every manner under a runner, is named, and
   })
   const args = { agent: 'builtin', prompt: 'Go.' }
   const env = { ERRAND_MODEL_TIMEOUT_SECONDS: '1', ERRAND_MODEL_RETRIES: '0' }
-  const asked = async () => {
+  const request = async () => {
     const view = await run({ name: 'ask', action: 'agent.run', args, env })
     return { status: view.status, message: view.steps[0]!.instances[0]!.message ?? '' }
   }
@@ -40,12 +40,12 @@ test('the service of a model fails in every manner under a runner, is named, and
     front,
     works,
     async spoiled() {
-      const { status, message } = await asked()
+      const { status, message } = await request()
       assert.equal(status, 'failed', message)
       assert.ok(message.includes(front.host), message)
     },
     async mended() {
-      const { status, message } = await asked()
+      const { status, message } = await request()
       assert.equal(status, 'success', message)
     },
   })
@@ -94,11 +94,11 @@ test('an artifact store fails in every manner, and has each artifact once it is 
   const dir = mkdtempSync(join(tmpdir(), 'errand-outbox-'))
   t.after(() => rmSync(dir, { recursive: true, force: true }))
   const log: string[] = []
-  const kept: string[] = []
+  const stored: string[] = []
   const url = `http://${front.host}/store`
   const outbox = new StoreOutbox({
     sink: {
-      put: async (_spec, { name }) => void kept.push(name),
+      put: async (_spec, { name }) => void stored.push(name),
       get: async () => Readable.from(['x']),
     },
     service: new ArtifactStoreClient({ url, timeoutMs: LIMIT_MS, retries: 0 }),
@@ -122,7 +122,7 @@ test('an artifact store fails in every manner, and has each artifact once it is 
       const spec = { run_id: 'run_1', step: 'carry', attempt_id: 'run_1.2' } as AttemptSpec
       // The failure delays nothing.
       await outbox.put(spec, artifact, file, signal)
-      assert.equal(kept.at(-1), name)
+      assert.equal(stored.at(-1), name)
       const line = await eventually('word of the store', () => log[0])
       assert.ok(line.startsWith(`Uploads to the artifact store at ${url} have been delayed since 20`), line)
     },

@@ -76,7 +76,7 @@ async function opened(
 const writeGroup = (data: string, group: Record<string, unknown>) =>
   writeBuilders(data, { provisioner: 'docker', max: 4, idle_seconds: 0, start_seconds: 120, ...group })
 
-const said = async ({ client }: Programs, id: string, attempt: number) =>
+const outputOf = async ({ client }: Programs, id: string, attempt: number) =>
   await text(await client.output(id, attempt, 'stdout'))
 const NOTHING = { containers: [], networks: [], volumes: [], images: [] }
 
@@ -107,8 +107,8 @@ test('runs that wait get a container each for all of their steps, and that goes 
   const { isolation, made_box, network } = attemptOf(first)!
   assert.deepEqual([isolation, made_box, network], [undefined, 'container', 'all'])
   assert.notEqual(runnerOf(first), runnerOf(second))
-  assert.equal(await said(hub, a, 1), '10001\n')
-  assert.equal(await said(hub, b, 2), 'two\n')
+  assert.equal(await outputOf(hub, a, 1), '10001\n')
+  assert.equal(await outputOf(hub, b, 2), 'two\n')
   await nothingLeft(hub)
 })
 
@@ -146,7 +146,7 @@ test('a hub that is killed at any moment goes on with the container it made, mak
   writeFileSync(hub.shared('go'), '')
   const run = await hub.ended(id)
   assert.equal(run.status, 'success', JSON.stringify(run))
-  assert.equal(await said(hub, id, 1), 'x\n', 'begun once')
+  assert.equal(await outputOf(hub, id, 1), 'x\n', 'begun once')
   await nothingLeft(hub)
 })
 
@@ -226,7 +226,7 @@ test('twenty runs at once end well with a container each, never more than the gr
   )
   assert.equal(new Set(runs.map((run) => runnerOf(run))).size, 20)
   assert.deepEqual(
-    await Promise.all(ids.map((id) => said(hub, id, 1))),
+    await Promise.all(ids.map((id) => outputOf(hub, id, 1))),
     ids.map((_, nth) => `${nth}\n`),
   )
   assert.ok(most > 1 && most <= max, `${most} of ${max} at once`)

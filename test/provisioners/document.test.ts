@@ -53,16 +53,16 @@ test('a process beside the hub: from nothing to a first run, and by hand', async
   const { programs, stdout } = await follow(t, { config, workflow, commands: commands!.text })
   assert.match(stdout, /built in \S+\/made\/errand-/)
   const pool = async () => (await programs.client.runners.groups({ name: 'builders' }))[0]?.pool
-  const told: unknown[] = []
+  const received: unknown[] = []
   for (const line of byHand.trim().split('\n')) {
     const [, words] = /^errand (.*?)(?: +#.*)?$/.exec(line)!
     const { code, stderr } = await programs.call(...words!.split(' '))
     assert.equal(code, 0, `${line}: ${stderr}`)
     const { max, spare, idle_seconds, paused } = (await pool())!
-    told.push([max, spare, idle_seconds, paused])
+    received.push([max, spare, idle_seconds, paused])
   }
   const changed = [40, 2, 300]
-  assert.deepEqual(told, [
+  assert.deepEqual(received, [
     [...changed, false],
     [...changed, true],
     [...changed, false],
@@ -75,8 +75,8 @@ test('a container: from nothing to a first run', { skip: await dockerHere() }, a
   const [prepare, config, workflow, commands] = blocksOf(PAGE, 'docker').map(({ text }) => text)
   assert.match(prepare!, /^docker build -t errand -f deploy\/Dockerfile \.$/m)
   const [, address] = /^(ip -brief [^#]+)#/m.exec(prepare!)!
-  const { stdout: told } = await promisify(execFile)('sh', ['-c', address!])
-  const [, host] = / ([\d.]+)\/\d+ *$/.exec(told.trim())!
+  const { stdout: printed } = await promisify(execFile)('sh', ['-c', address!])
+  const [, host] = / ([\d.]+)\/\d+ *$/.exec(printed.trim())!
   const { programs, stdout } = await follow(t, {
     config: withWords(config!, { 'image: errand,': `image: "${await errandImage()}",` }),
     ...{ workflow: workflow!, commands: commands!, host: host! },

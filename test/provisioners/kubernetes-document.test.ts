@@ -30,7 +30,7 @@ const HUB_ADDRESS = '10.213.1.213'
 /** The user of the hub's image. */
 const ERRAND_USER = 10001
 
-interface Place extends Pick<TestKubernetes, 'ask'> {
+interface Fixture extends Pick<TestKubernetes, 'ask'> {
   namespace: string
   image: string
   /** A copy of the checkout's `deploy`, in which a test may change words. */
@@ -41,7 +41,7 @@ interface Place extends Pick<TestKubernetes, 'ask'> {
 }
 
 /** Starts a cluster with Errand's image on its node, and a shell that has kubectl. */
-async function place(t: TestContext): Promise<Place> {
+async function place(t: TestContext): Promise<Fixture> {
   const folder = mkdtempSync(join(tmpdir(), 'errand-document-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
   let namespace = ''
@@ -77,7 +77,7 @@ async function place(t: TestContext): Promise<Place> {
 }
 
 /** Creates a volume for the claim of the hub, because the cluster creates none by itself. */
-async function volumeFor({ namespace, folder, ask }: Place): Promise<void> {
+async function volumeFor({ namespace, folder, ask }: Fixture): Promise<void> {
   const path = join(folder, 'volume')
   mkdirSync(path, { mode: 0o700 })
   chownSync(path, ERRAND_USER, ERRAND_USER)
@@ -139,11 +139,11 @@ test('the way into a cluster, from nothing to a first run and back, is as the do
     (await at.follow('kubectl -n errand logs errand-hub-0')).includes('errand.yaml was reloaded'),
   )
   // Its pod and the pod's log must be there until the test has looked at them.
-  const asked = withWords(run!.text, {
+  const workflow = withWords(run!.text, {
     'echo hello from $(hostname)':
       'echo hello from $(hostname); until test -e /tmp/looked-at; do sleep 0.2; done',
   })
-  const running = at.follow(asked)
+  const running = at.follow(workflow)
   const made = await eventually(
     'its Job',
     async () => /^(errand-[0-9a-f]{8}-\S+-e1) /m.exec(await at.follow(jobs)) ?? undefined,

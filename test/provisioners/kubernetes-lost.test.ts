@@ -62,10 +62,10 @@ test('a step in a pod that was evicted is lost, and says so with the words of Ku
   const message = 'Pod ephemeral local storage usage exceeds the total limit of containers 1Gi. '
   cluster.endPod(pod, { reason: 'Evicted', message })
   await kill(pod)
-  const { reason, message: told } = await failure(run_id)
+  const { reason, message: failureMessage } = await failure(run_id)
   assert.equal(reason, 'lost')
   assert.match(
-    told!,
+    failureMessage!,
     /^Runner "errand-\S+" is gone: Its pod was evicted \(Evicted\): Pod ephemeral local storage usage exceeds the total limit of containers 1Gi\.$/,
   )
 })

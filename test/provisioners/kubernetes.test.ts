@@ -27,7 +27,7 @@ interface Opened extends Programs {
   cluster: TestKubernetes
   /** Things of the kind that the hub has made. */
   // biome-ignore lint/suspicious/noExplicitAny: objects of Kubernetes, whose parts tests look at
-  things(kind: 'jobs' | 'pods' | 'secrets'): Promise<any[]>
+  objectsOf(kind: 'jobs' | 'pods' | 'secrets'): Promise<any[]>
 }
 
 type Group = Record<string, unknown>
@@ -39,10 +39,10 @@ async function opened(
   {
     lostAfter = '60s',
     alone = false,
-    cluster: given,
+    cluster: options,
   }: { lostAfter?: string; alone?: boolean; cluster?: TestKubernetes } = {},
 ): Promise<Opened> {
-  const cluster = given ?? (await kubernetesFor(t, { alone }))
+  const cluster = options ?? (await kubernetesFor(t, { alone }))
   // Only now: until the cluster is held, other tests may end its programs.
   await takeImage(image)
   const { namespace } = cluster
@@ -53,11 +53,11 @@ async function opened(
       writeGroup(data, { namespace, ...group })
     },
   })
-  const things: Opened['things'] = async (kind) => {
+  const objectsOf: Opened['objectsOf'] = async (kind) => {
     const path = `${kind === 'jobs' ? '/apis/batch' : '/api'}/v1/namespaces/${namespace}/${kind}`
     return (await cluster.ask('GET', `${path}?labelSelector=app.kubernetes.io/managed-by=errand`)).items
   }
-  return Object.assign(programs, { cluster, things })
+  return Object.assign(programs, { cluster, objectsOf })
 }
 
 const writeGroup = (data: string, group: Group) =>
@@ -71,8 +71,8 @@ const begun = (programs: Opened, id: string) =>
   eventually('the step at work', async () =>
     (await programs.call('runs', 'logs', id)).stdout.includes('begun'),
   )
-const count = async ({ things }: Opened) =>
-  (await Promise.all([things('jobs'), things('pods'), things('secrets')])).flat().length
+const count = async ({ objectsOf }: Opened) =>
+  (await Promise.all([objectsOf('jobs'), objectsOf('pods'), objectsOf('secrets')])).flat().length
 /** Asserts that neither the cluster nor the hub has anything left. */
 const nothingLeft = async (programs: Opened) => {
   await eventually('an end of all that was made', async () => (await count(programs)) === 0)
@@ -83,15 +83,15 @@ const nothingLeft = async (programs: Opened) => {
 }
 const waitsFor = (programs: Opened, id: string, why: RegExp) =>
   eventually(`a wait for ${why}`, async () => {
-    const said = JSON.stringify(await programs.client.runs.get(id))
-    return why.test(said) && said
+    const text = JSON.stringify(await programs.client.runs.get(id))
+    return why.test(text) && text
   })
 
 test('a run that waits gets a pod of its own for all of its steps, and that goes with it', {
   skip,
 }, async (t) => {
   const programs = await opened(t)
-  const looks = [
+  const checks = [
     'echo user $(id -u)',
     'ls /var/run/secrets/kubernetes.io >/dev/null 2>&1 && echo a token',
     'touch /opt/x 2>/dev/null && echo a writable root',
@@ -100,7 +100,7 @@ test('a run that waits gets a pod of its own for all of its steps, and that goes
     'echo one > kept',
   ]
   const [a, b] = await Promise.all([
-    startRun(programs, onBuilders(looks.join('; '), 'cat kept')),
+    startRun(programs, onBuilders(checks.join('; '), 'cat kept')),
     startRun(programs, onBuilders('echo two > kept', 'cat kept')),
   ])
   const [first, second] = [await programs.ended(a), await programs.ended(b)]
@@ -108,7 +108,7 @@ test('a run that waits gets a pod of its own for all of its steps, and that goes
   assert.notEqual(attemptOf(first)?.runner, attemptOf(second)?.runner)
   assert.equal(attemptOf(first)?.runner, attemptOf(first, 1)?.runner)
   assert.deepEqual([attemptOf(first)?.made_box, attemptOf(first)?.network], ['pod', 'all'])
-  const said = (await programs.call('runs', 'logs', a)).stdout
+  const output = (await programs.call('runs', 'logs', a)).stdout
   for (const line of [
     'user 10001',
     'CapEff:0000000000000000',
@@ -116,9 +116,9 @@ test('a run that waits gets a pod of its own for all of its steps, and that goes
     'NoNewPrivs:1',
     'one',
   ])
-    assert.ok(said.includes(line), `${line} in ${said}`)
-  assert.match(said, /Seccomp:[12]/)
-  assert.doesNotMatch(said, /a token|a writable root|errand_enroll|KUBERNETES_SERVICE/)
+    assert.ok(output.includes(line), `${line} in ${output}`)
+  assert.match(output, /Seccomp:[12]/)
+  assert.doesNotMatch(output, /a token|a writable root|errand_enroll|KUBERNETES_SERVICE/)
   await nothingLeft(programs)
 })
 
@@ -131,16 +131,16 @@ largeTest(
     const programs = await opened(t)
     const id = await startRun(programs, onBuilders('echo begun; sleep 20; echo kept'))
     const moments: (() => unknown)[] = [
-      async () => (await programs.things('jobs')).length > 0,
-      async () => (await programs.things('pods')).length > 0,
-      async () => (await programs.things('pods'))[0]?.status.phase === 'Running',
+      async () => (await programs.objectsOf('jobs')).length > 0,
+      async () => (await programs.objectsOf('pods')).length > 0,
+      async () => (await programs.objectsOf('pods'))[0]?.status.phase === 'Running',
       () => begun(programs, id),
     ]
     for (const moment of moments) {
       await eventually('the moment', async () => Boolean(await moment()))
       await programs.kill('hub')
       await programs.startHub()
-      assert.ok((await programs.things('jobs')).length <= 1)
+      assert.ok((await programs.objectsOf('jobs')).length <= 1)
     }
     const run = await programs.ended(id)
     assert.equal(run.status, 'success', JSON.stringify(run))
@@ -154,12 +154,12 @@ largeTest(
  * started.
  */
 async function evicted(programs: Opened, id: string, evict: (pod: string) => Promise<unknown>) {
-  const [own] = await programs.things('pods')
-  await eventually('an end of its token', async () => (await programs.things('secrets')).length === 0)
+  const [own] = await programs.objectsOf('pods')
+  await eventually('an end of its token', async () => (await programs.objectsOf('secrets')).length === 0)
   await evict(own.metadata.name)
   const others = new Map<string, boolean>()
   const run = await eventually('the end of the run', async () => {
-    for (const { metadata, status } of await programs.things('pods'))
+    for (const { metadata, status } of await programs.objectsOf('pods'))
       if (metadata.uid !== own.metadata.uid) {
         const { waiting } = status.containerStatuses?.[0]?.state ?? { waiting: {} }
         others.set(metadata.name, others.get(metadata.name) || waiting === undefined)
@@ -198,12 +198,12 @@ largeTest(
         /Its pod was evicted \(Evicted\): Usage of EmptyDir volume "tmp" exceeds the limit/,
       ],
     ]
-    for (const [command, evict, told] of ways) {
+    for (const [command, evict, reported] of ways) {
       const id = await startRun(programs, onBuilders(`echo begun; ${command} sleep 600`))
       await begun(programs, id)
       const { reason, message, others } = await evicted(programs, id, evict)
       assert.equal(reason, 'lost', message)
-      assert.match(message, told)
+      assert.match(message, reported)
       assert.ok(
         others.every((hasBegun) => !hasBegun),
         message,
@@ -223,7 +223,7 @@ largeTest(
     const { cluster } = programs
     const { namespace } = cluster
     let max = 10
-    const told = async (group: Group, why: RegExp): Promise<string> => {
+    const reported = async (group: Group, why: RegExp): Promise<string> => {
       writeGroup(programs.data, { namespace, ...group, max: ++max })
       await eventually('the file to be read again', async () => {
         const groups = await programs.client.runners.groups()
@@ -248,14 +248,14 @@ largeTest(
       [{ kubeconfig }, /cannot create resource \\"jobs\\" in API group.*rbac\.yaml/],
     ]
     for (const [group, why] of cases) {
-      const id = await told(group, why)
+      const id = await reported(group, why)
       await programs.client.runs.cancel(id)
       await eventually('an end of it', async () => (await count(programs)) === 0)
     }
     const quotas = `/api/v1/namespaces/${namespace}/resourcequotas`
     await cluster.ask('POST', quotas, { metadata: { name: 'none' }, spec: { hard: { pods: '0' } } })
     await cluster.until(`${quotas}/none`, ({ status }) => status?.hard?.pods === '0')
-    const id = await told({}, /FailedCreate: .*exceeded quota: none/)
+    const id = await reported({}, /FailedCreate: .*exceeded quota: none/)
     await cluster.ask('DELETE', `${quotas}/none`)
     assert.equal((await programs.ended(id)).status, 'success')
     await nothingLeft(programs)
@@ -265,12 +265,12 @@ largeTest(
 largeTest('two hubs on one cluster do not touch each other’s pods', { skip }, async (t) => {
   const one = await opened(t, { spare: 1, idle_seconds: 600 })
   await eventually('its spare', async () => (await one.client.runners.list())[0]?.status === 'connected')
-  const [mine] = await one.things('jobs')
+  const [mine] = await one.objectsOf('jobs')
   const other = await opened(t, {}, { cluster: one.cluster })
   const id = await startRun(other, onBuilders('echo hello'))
   assert.equal((await other.ended(id)).status, 'success')
-  await eventually('an end of the other', async () => (await other.things('jobs')).length === 1)
-  const [left] = await one.things('jobs')
+  await eventually('an end of the other', async () => (await other.objectsOf('jobs')).length === 1)
+  const [left] = await one.objectsOf('jobs')
   assert.equal(left.metadata.uid, mine.metadata.uid)
   assert.equal((await one.client.runners.list())[0]?.status, 'connected')
 })
@@ -287,7 +287,7 @@ largeTest(
     let most = 0
     let over = false
     const watched = (async () => {
-      for (; !over; await sleep(500)) most = Math.max(most, (await programs.things('jobs')).length)
+      for (; !over; await sleep(500)) most = Math.max(most, (await programs.objectsOf('jobs')).length)
     })()
     const runs: Awaited<ReturnType<typeof programs.ended>>[] = []
     try {

@@ -114,11 +114,11 @@ test('a group whose runners do not start says why, in the run that waits, and tr
     command: ['sh', '-c', REFUSES, 'maker'],
   })
   const id = await startRun(programs, onBuilders('echo hello'))
-  const told = await eventually('the reason', async () => {
-    const said = JSON.stringify(await programs.client.runs.get(id))
-    return said.includes('could be started') && said
+  const text = await eventually('the reason', async () => {
+    const output = JSON.stringify(await programs.client.runs.get(id))
+    return output.includes('could be started') && output
   })
-  assert.match(told, /could be started since 20.*Z: .* ended with exit code 3: no quota\. Next try at 20/)
+  assert.match(text, /could be started since 20.*Z: .* ended with exit code 3: no quota\. Next try at 20/)
   writeGroup(programs.data, {})
   assert.equal((await programs.ended(id)).status, 'success', 'once it is mended')
   await nothingLeft(programs)
@@ -181,7 +181,7 @@ test('one that connects while it is taken away is given nothing, and its run goe
   t.after(() => rmSync(folder, { recursive: true, force: true }))
   const byHand = { provisioner: 'command', command: ['sh', '-c', BY_HAND, folder], max: 2 }
   const programs = await opened(t, byHand)
-  const asked = (epoch: number) =>
+  const requestedRunner = (epoch: number) =>
     eventually(`runner ${epoch}`, () => readdirSync(folder).find((file) => file.endsWith(`-e${epoch}.json`)))
   const start = async (file: string) => {
     const { name, env } = JSON.parse(readFileSync(join(folder, file), 'utf8'))
@@ -196,13 +196,13 @@ test('one that connects while it is taken away is given nothing, and its run goe
     return runner
   }
   const id = await startRun(programs, onBuilders('echo hello'))
-  const first = await asked(1)
+  const first = await requestedRunner(1)
   await eventually('its state', async () => {
     const [group] = await programs.client.runners.groups({ name: 'builders' })
     return group?.pool?.runners.some(({ state }) => state === 'starting')
   })
   writeGroup(programs.data, { ...byHand, slots: 3 })
-  const second = await asked(2)
+  const second = await requestedRunner(2)
   await start(first)
   const before = await programs.client.runs.get(id)
   assert.equal(runnerOf(before), undefined, JSON.stringify(before.steps))
@@ -253,9 +253,9 @@ test('an admin pauses, changes and empties a group, over restarts, until the fil
     return ids.length === 2 && ids
   })
   const cli = async (...args: string[]) => {
-    const said = await programs.call('runners', ...args)
-    assert.equal(said.code, 0, said.stderr)
-    return said.stdout
+    const output = await programs.call('runners', ...args)
+    assert.equal(output.code, 0, output.stderr)
+    return output.stdout
   }
   assert.match(
     await cli('pause-group', 'builders'),

@@ -69,7 +69,7 @@ async function goThrough(
     env: { ...process.env, DOCKER_BUILDKIT: '0' },
   })
   await options.built?.(image)
-  const given = file('tasks.yaml', config.replace('https://api.openai.com', server.url))
+  const path = file('tasks.yaml', config.replace('https://api.openai.com', server.url))
   const task = file(
     'task.yaml',
     sample('task.yaml')
@@ -78,7 +78,7 @@ async function goThrough(
       .replace('npm test', 'test -s made.txt'),
   )
   await programs.call('secrets', 'set', `OPENAI_API_KEY=${MODEL_KEY}`)
-  const running = programs.call('task', 'run', '--config', given, task)
+  const running = programs.call('task', 'run', '--config', path, task)
   const row = await eventually('a provisioned runner', async () => {
     const [group] = await programs.client.runners.groups({ name: 'coding-tasks' })
     return group?.pool?.runners[0]

@@ -42,13 +42,13 @@ function folderOf(t: TestContext): string {
 /** Calls through the socket of an endpoint, as the bridge of a box does. */
 async function asking(socket: string, body: object): Promise<IncomingMessage> {
   const { path, close } = socketPath(socket)
-  const asked = requestTo({
+  const request = requestTo({
     ...{ socketPath: path, path: '/model/anthropic/v1/messages', method: 'POST', agent: false },
     headers: { 'x-api-key': SENTINEL },
   })
-  asked.end(JSON.stringify(body))
+  request.end(JSON.stringify(body))
   try {
-    const [response] = (await once(asked, 'response')) as [IncomingMessage]
+    const [response] = (await once(request, 'response')) as [IncomingMessage]
     return response
   } finally {
     close()
@@ -111,8 +111,8 @@ describe('services of models behind the proxy of a runner', () => {
       { network: 'models', models: [rule(service.url)], budget: {} },
       proxy.folder,
     )
-    const asked = asking(join(opened.folder, 'proxy'), messages())
-    const failed = assert.rejects(asked)
+    const answer = asking(join(opened.folder, 'proxy'), messages())
+    const failed = assert.rejects(answer)
     await until(() => service.seen.length === 1)
     await proxy.supervisor.close('one')
     await failed
@@ -220,18 +220,18 @@ describe('a service of models by TLS', () => {
 
   it("is reached by the machine's proxy, which sees no key", async (t) => {
     const { url, cert, seen } = await secure(t)
-    let heard = ''
+    let received = ''
     const sockets = new Set<Socket>()
     const tunnel = createServer((client) => {
       sockets.add(client)
       client.once('data', (head: Buffer) => {
-        heard += head
+        received += head
         const [, host = '', port = ''] = /^CONNECT ([^:]+):(\d+) /.exec(head.toString()) ?? []
-        if (!heard.includes('Basic bWU6cGFzcw==')) return void client.end('HTTP/1.1 407 Who are you\r\n\r\n')
+        if (!received.includes('Basic bWU6cGFzcw==')) return void client.end('HTTP/1.1 407 Who are you\r\n\r\n')
         const to = connect(Number(port), host === 'localhost' ? '127.0.0.1' : host, () => {
           client.write('HTTP/1.1 200 OK\r\n\r\n')
           client.on('data', (bytes) => {
-            heard += bytes
+            received += bytes
             to.write(bytes)
           })
           to.pipe(client)
@@ -260,9 +260,9 @@ describe('a service of models by TLS', () => {
       200,
     )
     assert.deepEqual(seen, [KEY])
-    assert.match(heard, /^CONNECT localhost:\d+ HTTP\/1\.1/)
-    assert.doesNotMatch(heard, new RegExp(KEY))
-    heard = ''
+    assert.match(received, /^CONNECT localhost:\d+ HTTP\/1\.1/)
+    assert.doesNotMatch(received, new RegExp(KEY))
+    received = ''
     const refused = await asking(await opened('two', `http://127.0.0.1:${port}`), messages())
     assert.equal(refused.statusCode, 502)
     assert.match(await text(refused), /the proxy 127\.0\.0\.1:\d+ answered 407 for localhost/)
@@ -298,8 +298,8 @@ describe('a service of models that a step has named', () => {
       ['169.254.169.254', 80, rules('models')],
       ['fd00:ec2::254', 80, opened],
     ]
-    for (const [host, port, given] of closed)
-      await assert.rejects(look(target(host, port), given), { why: 'private_address' }, host)
+    for (const [host, port, path] of closed)
+      await assert.rejects(look(target(host, port), path), { why: 'private_address' }, host)
     await assert.rejects(look(target('hub.test', 3000), rules('all', ['hub.test:3000'])), {
       why: 'own_address',
     })

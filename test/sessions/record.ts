@@ -86,9 +86,9 @@ class Stage {
 
   async answer(which: number, decision: 'allow' | 'deny'): Promise<void> {
     await this.saw('permission', which)
-    const asked = this.of('permission')[which - 1]!
-    if (asked.kind === 'permission')
-      this.give({ type: 'permission', request_id: asked.request_id, decision, who: 'ann' })
+    const permission = this.of('permission')[which - 1]!
+    if (permission.kind === 'permission')
+      this.give({ type: 'permission', request_id: permission.request_id, decision, who: 'ann' })
   }
 
   async save(): Promise<void> {
@@ -252,9 +252,9 @@ scenarios.builtin = withModel('builtin', 'gpt-4.1', (url, key) => ({
   OPENAI_API_KEY: key,
 }))
 
-const wanted = process.argv.slice(2)
+const names = process.argv.slice(2)
 for (const [name, scenario] of Object.entries(scenarios)) {
-  if (wanted.length > 0 && !wanted.includes(name)) continue
+  if (names.length > 0 && !names.includes(name)) continue
   const stage = new Stage(name, name === 'stand-in-secrets' ? { KEY: 'kX7-qWz29fLmNo4PrStUv8' } : undefined)
   try {
     await scenario(stage)

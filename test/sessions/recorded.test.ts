@@ -7,7 +7,7 @@ import { builtinActionRegistry } from '../../src/actions/registry.ts'
 import { agentRegistry } from '../../src/agents/registry.ts'
 import { openAttempts } from '../../src/runner/open-attempts.ts'
 import { endOf, textOf } from '../support/runner/attempt-fixture.ts'
-import { layOut, RECORDED, storyOf } from './recording.ts'
+import { prepare, RECORDED, storyOf } from './recording.ts'
 
 const cuts = {
   nothing: () => 0,
@@ -18,11 +18,11 @@ const cuts = {
 // The folders of sessions with each agent, as `record.ts` found them. The reports about them must be the same as then.
 for (const name of readdirSync(RECORDED))
   describe(`the recorded session ${name}`, () => {
-    for (const [what, kept] of Object.entries(cuts))
+    for (const [what, reports] of Object.entries(cuts))
       it(`tells the same where ${what} was told before`, async () => {
         const place = mkdtempSync(join(tmpdir(), 'errand-test-'))
         try {
-          const recorded = layOut(name, place, kept)
+          const recorded = prepare(name, place, reports)
           const attempts = openAttempts({
             dir: join(place, 'attempts'),
             workspaceDir: join(place, 'workspaces'),

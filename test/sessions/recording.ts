@@ -33,10 +33,10 @@ export function recordingOf(folder: string, facts: AttemptFacts, place: string, 
   const lines: RecordedLine[] = [{ facts, secrets }]
   let number = 0
   let wire = Buffer.alloc(0)
-  let told = 0
-  const tell = (to: number) => {
-    for (const line of wire.subarray(told, to).toString().split('\n').slice(0, -1)) lines.push({ line })
-    told = Math.max(told, to)
+  let sent = 0
+  const send = (to: number) => {
+    for (const line of wire.subarray(sent, to).toString().split('\n').slice(0, -1)) lines.push({ line })
+    sent = Math.max(sent, to)
   }
   for (const text of file('reports')!.trimEnd().split('\n')) {
     const entry = JSON.parse(text) as JournalEntry
@@ -44,13 +44,13 @@ export function recordingOf(folder: string, facts: AttemptFacts, place: string, 
       lines.push({ entry })
       continue
     }
-    if (entry.at > 0) tell(entry.at)
+    if (entry.at > 0) send(entry.at)
     lines.push({ event: entry.event })
     if (entry.event.type !== 'launched') continue
     wire = Buffer.from(file(`process.${++number}`, 'wire') ?? '')
-    told = 0
+    sent = 0
   }
-  tell(wire.length)
+  send(wire.length)
   for (const name of readdirSync(folder).filter((each) => each.startsWith('process.')))
     lines.push({ sent: file(name, 'input') ?? '', exit: file(name, 'exit') })
   lines.push({ said: file('stdout.masked') ?? file('stdout') ?? '' })
@@ -83,7 +83,7 @@ export interface Recorded {
  * Writes a recording as the folder of an attempt whose machine has restarted since. Only as many of its reports as
  * `kept` returns, and that share of its text, are there: the rest was not reported yet.
  */
-export function layOut(name: string, place: string, kept: (reports: number) => number): Recorded {
+export function prepare(name: string, place: string, storedReports: (reports: number) => number): Recorded {
   let text = readFileSync(join(RECORDED, name), 'utf8')
   for (const [path, mark] of placed(place)) text = text.replaceAll(mark, path)
   const lines = text
@@ -95,11 +95,11 @@ export function layOut(name: string, place: string, kept: (reports: number) => n
   mkdirSync(folder, { recursive: true })
   writeFileSync(join(folder, 'spec.json'), JSON.stringify(facts))
   if (secrets) writeFileSync(join(folder, 'secrets'), JSON.stringify(secrets))
-  const told = lines.flatMap((line) =>
+  const reported = lines.flatMap((line) =>
     'entry' in line && line.entry.type === 'report' ? [line.entry.report] : [],
   )
-  const most = kept(told.length)
-  const recorded: Recorded = { facts, reports: told, sent: [], said: '' }
+  const most = storedReports(reported.length)
+  const recorded: Recorded = { facts, reports: reported, sent: [], said: '' }
   let number = 0
   let reports = 0
   let at = 0
@@ -126,7 +126,7 @@ export function layOut(name: string, place: string, kept: (reports: number) => n
       const bytes = Buffer.from(facts.masked ? '' : line.said)
       writeFileSync(
         join(folder, 'stdout'),
-        bytes.subarray(0, Math.floor((bytes.length * most) / told.length)),
+        bytes.subarray(0, Math.floor((bytes.length * most) / reported.length)),
       )
     }
   }

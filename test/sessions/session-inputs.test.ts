@@ -32,10 +32,10 @@ test('what people give to a session beside words', async (t) => {
     }
     return found
   }
-  const said = async (run: string): Promise<string> =>
+  const messages = async (run: string): Promise<string> =>
     (await updates(run)).flatMap((each) => (each.kind === 'message' ? [each.text] : [])).join('')
-  const says = (run: string, text: string) =>
-    eventually(`"${text}" of ${run}`, async () => (await said(run)).includes(text))
+  const waitForText = (run: string, text: string) =>
+    eventually(`"${text}" of ${run}`, async () => (await messages(run)).includes(text))
   const refused = async (call: Promise<unknown>): Promise<ErrandError> => {
     const error = await call.then(
       () => undefined,
@@ -62,7 +62,7 @@ test('what people give to a session beside words', async (t) => {
       },
     })
     const run = made.run_id
-    await says(run, `image image/png ${PNG.toString('base64').length}\nfirst`)
+    await waitForText(run, `image image/png ${PNG.toString('base64').length}\nfirst`)
     const id = await client.sessions.attach({
       name: 'notes.md',
       media_type: 'text/markdown',
@@ -75,7 +75,7 @@ test('what people give to a session beside words', async (t) => {
     await programs.startRunner()
     await isAtWork(run)
     go(run, 'go')
-    await says(run, 'resource text/markdown # notes\nsecond')
+    await waitForText(run, 'resource text/markdown # notes\nsecond')
     await client.runs.input(run, { close: true })
     await programs.ended(run)
     const all = await updates(run)
@@ -96,7 +96,7 @@ test('what people give to a session beside words', async (t) => {
       ...['sessions', 'continue', run, 'attached\nsay third', '--attach', 'screen.png'],
     )
     assert.equal(cli.code, 0, cli.stderr)
-    await says(cli.stdout.trim(), 'image image/png')
+    await waitForText(cli.stdout.trim(), 'image image/png')
   })
 
   await t.test('what an agent does not take is refused by name, and nothing is asked of it', async () => {
@@ -113,9 +113,9 @@ test('what people give to a session beside words', async (t) => {
       message!,
       /does not accept the attachment "screen\.png" \(image\/png\).*It received no prompt/,
     )
-    assert.equal(await said(run), '')
+    assert.equal(await messages(run), '')
     const other = await ask({ ...able('image'), prompt: 'say here', interactive: true })
-    await says(other, 'here')
+    await waitForText(other, 'here')
     const no = await refused(client.runs.input(other, { prompt: 'say x', attachments: [text] }))
     assert.equal(no.code, 'invalid_argument')
     assert.match(no.message, /does not accept "a\.txt" \(text\/plain\)/)
@@ -134,7 +134,7 @@ test('what people give to a session beside words', async (t) => {
 
   await t.test('queued prompts are edited, moved up and withdrawn until the agent takes them', async () => {
     const run = await ask({ ...able(), prompt: 'say begun\nwait go', interactive: true })
-    await says(run, 'begun')
+    await waitForText(run, 'begun')
     for (const name of ['a', 'b', 'c'])
       await client.runs.input(run, { prompt: `say ${name}!`, input_id: name })
     const change = (prompt_id: string, more: { change: 'edit' | 'withdraw' | 'up'; text?: string }) =>
@@ -148,13 +148,13 @@ test('what people give to a session beside words', async (t) => {
     assert.equal((twice.details as { by?: string }).by, 'admin')
     assert.equal((await refused(change('z', { change: 'up' }))).code, 'not_found')
     await client.runs.input(run, { prompt: 'say urgent!', input_id: 'now', now: true })
-    await says(run, 'urgent!c!edited!')
+    await waitForText(run, 'urgent!c!edited!')
     const late = await refused(change('b', { change: 'edit', text: 'say too late' }))
     assert.equal(late.code, 'conflict')
     assert.match(late.message, /was taken at/)
     await client.runs.input(run, { close: true })
     assert.equal((await programs.ended(run)).status, 'success')
-    assert.equal(await said(run), 'begunurgent!c!edited!')
+    assert.equal(await messages(run), 'begunurgent!c!edited!')
   })
 
   await t.test(
@@ -165,11 +165,11 @@ test('what people give to a session beside words', async (t) => {
         prompt: 'model',
         interactive: true,
       })
-      await says(run, 'at small')
+      await waitForText(run, 'at small')
       await client.runs.input(run, { model: 'large' })
       await client.runs.input(run, { model: 'refused' })
       await client.runs.input(run, { prompt: 'model' })
-      await says(run, 'at large')
+      await waitForText(run, 'at large')
       const no = await refused(client.runs.input(run, { model: 'gigantic' }))
       assert.match(no.message, /cannot be switched to "gigantic"/)
       assert.match(no.hint!, /small, large, refused/)
@@ -185,7 +185,7 @@ test('what people give to a session beside words', async (t) => {
       )
       const { run_id } = await client.runs.input(run, { prompt: 'model', interactive: false })
       await programs.ended(run_id)
-      assert.match(await said(run_id), /at large/)
+      assert.match(await messages(run_id), /at large/)
     },
   )
 
@@ -193,7 +193,7 @@ test('what people give to a session beside words', async (t) => {
     const log = join(programs.home, 'agent.log')
     const agent = { ...able('fork'), env: { STAND_IN_LOG: log } }
     const run = await ask({ ...agent, prompt: 'say one\nwrite kept.txt\nwait go' })
-    await says(run, 'one')
+    await waitForText(run, 'one')
     const early = await refused(client.runs.input(run, { prompt: 'say x', fork: true }))
     assert.equal(early.code, 'conflict')
     go(run, 'go')

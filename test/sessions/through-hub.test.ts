@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { builtinActionRegistry } from '../../src/actions/registry.ts'
-import { checkAsks } from '../../src/agents/ask-check/ask-check.ts'
+import { checkQuestions } from '../../src/agents/ask-check/ask-check.ts'
 import { agentsFolder } from '../../src/agents/install/native-binary.ts'
 import { agentRegistry } from '../../src/agents/registry.ts'
 import type { RunEvent } from '../../src/contract/events.ts'
@@ -74,7 +74,7 @@ class Spine {
         folder: agentsFolder(process.env),
         sessionsDir: join(this.folder, 'sessions'),
         allowedDirs: [this.cwd],
-        asks: checkAsks,
+        checkQuestions,
       },
     })
     await attempts.recover()

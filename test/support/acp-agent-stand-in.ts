@@ -32,7 +32,7 @@ let attached: {
 }[] = []
 let sessionId = ''
 let cwd = process.cwd()
-let asked = 0
+let requestId = 0
 let tools = 0
 let canceled = false
 let usage: object | undefined
@@ -49,7 +49,7 @@ async function untilCanceled(condition: () => boolean): Promise<void> {
 async function begun(tool: { toolCallId: string }, askFirst: boolean): Promise<boolean> {
   update({ sessionUpdate: 'tool_call', ...tool, status: 'pending' })
   if (!askFirst) return true
-  const id = 1000 + ++asked
+  const id = 1000 + ++requestId
   const options = [
     { optionId: 'yes', name: 'Yes', kind: 'allow_once' },
     { optionId: 'no', name: 'No', kind: 'reject_once' },
@@ -84,16 +84,16 @@ async function write(path: string, askFirst: boolean): Promise<void> {
 }
 
 /** Follows a line that asks in plain words to write or read a file. Returns false for any other line. */
-async function told(line: string): Promise<boolean> {
+async function ask(line: string): Promise<boolean> {
   const [, what, path] = /^(Write|Read) the file (\S+) in this folder/.exec(line) ?? []
   if (what === undefined || path === undefined) return false
-  const asks = !(process.env.STAND_IN_UNASKED ?? '').includes(what.toLowerCase())
-  await (what === 'Write' ? write : read)(path, asks)
+  const isAsking = !(process.env.STAND_IN_UNASKED ?? '').includes(what.toLowerCase())
+  await (what === 'Write' ? write : read)(path, isAsking)
   return true
 }
 
 async function perform(line: string): Promise<void> {
-  if (await told(line)) return
+  if (await ask(line)) return
   const [word, ...rest] = line.trim().split(' ')
   const text = rest.join(' ')
   if (word === 'say') say(text)
@@ -147,10 +147,10 @@ function take({ id, method, params = {} }: Message): void {
       },
     })
   else if (method === 'session/set_model') {
-    const wanted = String(params.modelId)
-    if (wanted === 'refused') send({ id, error: { code: -32602, message: 'not today' } })
+    const modelId = String(params.modelId)
+    if (modelId === 'refused') send({ id, error: { code: -32602, message: 'not today' } })
     else {
-      model = wanted
+      model = modelId
       send({ id, result: {} })
     }
   } else if (method === 'session/new' || method === 'session/load' || method === 'session/fork') {

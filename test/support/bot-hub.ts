@@ -32,7 +32,7 @@ export interface BotHub extends Programs {
   /** Returns everything that the bot's run has printed. */
   printed(runId: string, stream?: 'stdout' | 'stderr'): Promise<string>
   /** Waits until the output contains the text. */
-  untilPrinted(runId: string, wanted: string | RegExp): Promise<string>
+  untilPrinted(runId: string, expected: string | RegExp): Promise<string>
 }
 
 export async function startBotHub(
@@ -101,12 +101,12 @@ export async function startBotHub(
       if (found === undefined) throw new Error(`the bot ${botId} has no container`)
       return engine.getContainer(found.Id)
     },
-    async untilPrinted(runId: string, wanted: string | RegExp) {
+    async untilPrinted(runId: string, expected: string | RegExp) {
       let seen = ''
       try {
-        return await eventually(`${wanted} in the log`, async () => {
+        return await eventually(`${expected} in the log`, async () => {
           seen = await printed(runId).catch(() => seen)
-          return (typeof wanted === 'string' ? seen.includes(wanted) : wanted.test(seen)) && seen
+          return (typeof expected === 'string' ? seen.includes(expected) : expected.test(seen)) && seen
         })
       } catch (error) {
         throw new Error(`${(error as Error).message}:\n${seen.slice(-2000)}`)

@@ -93,9 +93,9 @@ async function until(
     const all = `${printed.stdout}\n${printed.stderr}`
     return typeof text === 'string' ? all.includes(text) : text.test(all)
   }
-  const tell = tellsOfWait(`"${text}"`)
+  const report = waitReporter(`"${text}"`)
   while (!there()) {
-    tell()
+    report()
     // The last output may arrive after the exit.
     if (!isOpen() || Date.now() - startMs > 180_000 * patience()) {
       throw new Error(
@@ -110,11 +110,11 @@ async function until(
  * Returns a function to call while waiting. It prints a line every minute, because a test file that is silent for too
  * long is ended.
  */
-function tellsOfWait(what: string): () => void {
-  let toldMs = Date.now()
+function waitReporter(what: string): () => void {
+  let reportedMs = Date.now()
   return () => {
-    if (Date.now() - toldMs < 60_000) return
-    toldMs = Date.now()
+    if (Date.now() - reportedMs < 60_000) return
+    reportedMs = Date.now()
     console.log(`Still waiting for ${what}.`)
   }
 }
@@ -125,12 +125,12 @@ export async function eventually<T>(
   condition: () => T | undefined | false | Promise<T | undefined | false>,
 ): Promise<T> {
   const startMs = Date.now()
-  const tell = tellsOfWait(what)
+  const report = waitReporter(what)
   for (;;) {
     const value = await condition()
     if (value) return value
     if (Date.now() - startMs > 180_000 * patience()) throw new Error(`${what} did not come to be`)
-    tell()
+    report()
     await sleep(20)
   }
 }

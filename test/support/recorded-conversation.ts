@@ -32,8 +32,8 @@ export function replayRecorded(agent: Agent, request: SessionRequest, path: stri
     else if (call === 'cancel') protocol.cancelTurn()
     else if (call === 'exit') protocol.exited({ code: Number.parseInt(rest, 10), stderr: rest })
     else if (call === 'answer') {
-      const asked = replayed.updates.findLast((each) => each.kind === 'permission')
-      protocol.answer(asked?.request_id ?? '', rest === 'allow' ? 'allow' : 'deny')
+      const permission = replayed.updates.findLast((each) => each.kind === 'permission')
+      protocol.answer(permission?.request_id ?? '', rest === 'allow' ? 'allow' : 'deny')
     } else throw new Error(`unknown call in ${path}: ${line}`)
   }
   return replayed

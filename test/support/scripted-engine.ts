@@ -49,8 +49,8 @@ export function scriptedEngine(
   const submit: World['submit'] = async (steps, more = {}, submission = {}) =>
     (await engine.submit({ workflow: { version: 'v0.1', name: 'test', steps, ...more }, ...submission }))
       .run_id
-  const play: World['play'] = async (...given) => {
-    const runId = await submit(...given)
+  const play: World['play'] = async (...args) => {
+    const runId = await submit(...args)
     await engine.done(runId)
     return engine.view(runId)
   }
@@ -82,7 +82,7 @@ export const inventory = (...names: string[]) => ({
  * Returns a `name: status` line for each step, with the reason if there is one. Steps of rollback and finally have
  * their phase in front.
  */
-export const told = (view: RunView): string[] =>
+export const statusesOf = (view: RunView): string[] =>
   view.steps.map(
     ({ step, phase, status, reason }) =>
       `${phase === 'main' ? '' : `${phase} `}${step}: ${status}${reason ? ` ${reason}` : ''}`,

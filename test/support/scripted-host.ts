@@ -75,8 +75,8 @@ export class ScriptedHost implements StepHost {
     this.endedRuns.push(runId)
   }
 
-  remember(...told: unknown[]): void {
-    this.remembered.push(told)
+  remember(...entries: unknown[]): void {
+    this.remembered.push(entries)
   }
 
   async close(): Promise<void> {}

@@ -56,8 +56,8 @@ export async function startTelegramStandIn(t: TestContext): Promise<TelegramStan
     }
   }
 
-  const answer = async (token: string, method: string, given: Record<string, unknown>): Promise<unknown> => {
-    const number = (name: string) => (given[name] === undefined ? undefined : Number(given[name]))
+  const answer = async (token: string, method: string, fields: Record<string, unknown>): Promise<unknown> => {
+    const number = (name: string) => (fields[name] === undefined ? undefined : Number(fields[name]))
     switch (method) {
       case 'getme':
         return { id: 1, is_bot: true, first_name: 'Stand-in', username: 'stand_in_bot' }
@@ -70,7 +70,7 @@ export async function startTelegramStandIn(t: TestContext): Promise<TelegramStan
           timeout: number('timeout'),
         })
       case 'sendmessage': {
-        const message = { token, chat: number('chat_id')!, text: String(given.text) }
+        const message = { token, chat: number('chat_id')!, text: String(fields.text) }
         sent.push(message)
         return messageOf(sent.length, message)
       }

@@ -29,8 +29,8 @@ function calls(command: string): { argv: string[]; input: string }[] {
   }
   ${command}`
   execFileSync('/bin/sh', ['-c', script], { cwd: folder, env: { API_TOKEN: 'of the shell' } })
-  const said = execFileSync('cat', ['calls'], { cwd: folder, encoding: 'utf8' })
-  return said
+  const output = execFileSync('cat', ['calls'], { cwd: folder, encoding: 'utf8' })
+  return output
     .split('\x02')
     .slice(0, -1)
     .map((one) => {
@@ -162,8 +162,8 @@ test('each printed command is taken by the command line as it was meant', async 
     assert.ok(command)
     const [call, ...more] = calls(command)
     assert.equal(more.length, 0, command)
-    const { name: found, args: given, values: options } = await parsed(call!.argv)
-    assert.deepEqual([found, given, { ...options }], [name, args, values], command)
+    const { name: found, args: provided, values: options } = await parsed(call!.argv)
+    assert.deepEqual([found, provided, { ...options }], [name, args, values], command)
     if (action.do === 'start') assert.equal(call!.input, yaml)
   }
 })
@@ -193,7 +193,7 @@ test('whatever stands in names, prompts and values stays what it is, and no shel
     const [start] = calls(asCommand({ do: 'start', yaml: text, vars: { a: text } })!)
     assert.deepEqual((await parsed(start!.argv)).values.var, [`a=${text}`])
     assert.equal(start!.input, `${text}\n`)
-    const [kept] = calls(asCommand({ do: 'artifact', run, name: text })!)
-    assert.deepEqual((await parsed(kept!.argv)).args, [run, text])
+    const [argv_] = calls(asCommand({ do: 'artifact', run, name: text })!)
+    assert.deepEqual((await parsed(argv_!.argv)).args, [run, text])
   }
 })

@@ -86,10 +86,10 @@ test('people log in, paste a workflow, watch it, find why one failed, and retry 
   await t.test(
     'a failed step is open with its reason and log, and a retry takes over what succeeded',
     async (t) => {
-      const mended = join(programs.home, 'mended')
+      const fixed = join(programs.home, 'mended')
       const yaml = workflowText([
         { name: 'build', cmd: 'echo built' },
-        { name: 'check', cmd: `echo looking; test -e ${mended} || { echo not mended >&2; exit 7; }` },
+        { name: 'check', cmd: `echo looking; test -e ${fixed} || { echo not mended >&2; exit 7; }` },
         { name: 'ship', cmd: 'echo shipped' },
       ])
       const { run_id } = await programs.client.runs.create({ yaml })
@@ -101,7 +101,7 @@ test('people log in, paste a workflow, watch it, find why one failed, and retry 
       const log = page.getByRole('region', { name: 'Log of check' })
       await log.getByText('not mended', { exact: true }).waitFor()
       await isAccessible(page, 'a failed run')
-      writeFileSync(mended, '')
+      writeFileSync(fixed, '')
       await page.getByRole('button', { name: 'Retry failed' }).first().click()
       await page.getByRole('button', { name: 'Start attempt 2' }).click()
       await page.getByText('attempt 2 of 2').waitFor()

@@ -90,7 +90,7 @@ test('Firefox shows what Chromium does', { skip: skipFirefox }, async (t) => {
   }
 
   assert.deepEqual(
-    firefox.complaints.filter((said) => /Content.Security|TypeError|ReferenceError/.test(said)),
+    firefox.complaints.filter((complaint) => /Content.Security|TypeError|ReferenceError/.test(complaint)),
     [],
   )
 })

@@ -7,7 +7,7 @@ import { errandCommand } from '../support/errand-command.ts'
 import { runTurn, startModelServer } from '../support/model-server/server.ts'
 import { LONGEST_WAIT_MS, skip, startBrowser } from '../support/web/browser.ts'
 
-const hosts = (mended: string) => `version: v0.1
+const hosts = (fixed: string) => `version: v0.1
 name: roll-out
 inventory:
   hosts: {eu-1: {}, eu-2: {}, us-1: {}}
@@ -18,7 +18,7 @@ steps:
   - name: put
     targets: [eu-1, eu-2, us-1]
     action: cmd.run
-    args: {cmd: 'echo "on $ERRAND_HOST"; test "$ERRAND_HOST" != eu-2 || test -e ${mended} || { echo no room >&2; exit 7; }'}
+    args: {cmd: 'echo "on $ERRAND_HOST"; test "$ERRAND_HOST" != eu-2 || test -e ${fixed} || { echo no room >&2; exit 7; }'}
 `
 
 test('a new user gets from the first start to a finished workflow, a retried host, an answered agent and a runner, by keys alone', {
@@ -45,10 +45,10 @@ test('a new user gets from the first start to a finished workflow, a retried hos
   /** Presses Tab, as a person would, until the element of this name has the focus. */
   const tabTo = async (name: RegExp, key = 'Tab') => {
     for (let left = 80; left > 0; left--) {
-      const said = (await page.evaluate(
+      const text = (await page.evaluate(
         `(() => { const at = document.activeElement; return (at?.getAttribute('aria-label') ?? '') + ' ' + (at?.textContent ?? '') })()`,
       )) as string
-      if (name.test(said.slice(0, 200))) return
+      if (name.test(text.slice(0, 200))) return
       await keys.press(key)
     }
     assert.fail(`no key leads to ${name}`)
@@ -66,12 +66,12 @@ test('a new user gets from the first start to a finished workflow, a retried hos
     await page.getByText('Nothing has run here yet').waitFor()
   })
 
-  const mended = join(errand.home, 'mended')
+  const fixed = join(errand.home, 'mended')
   await t.test('paste a workflow and run it: one host fails, and its reason is there', async () => {
     await keys.press('n')
     await page.locator('#yaml:focus').waitFor()
     await keys.press('Control+a')
-    await page.evaluate(`navigator.clipboard.writeText(${JSON.stringify(hosts(mended))})`)
+    await page.evaluate(`navigator.clipboard.writeText(${JSON.stringify(hosts(fixed))})`)
     await keys.press('Control+v')
     await page.getByText('No mistakes, 2 steps').waitFor()
     await keys.press('Control+Enter')
@@ -88,7 +88,7 @@ test('a new user gets from the first start to a finished workflow, a retried hos
   })
 
   await t.test('retry the one host alone, and all is done', async () => {
-    writeFileSync(mended, '')
+    writeFileSync(fixed, '')
     await tabTo(/^\s*Retry eu-2/)
     await keys.press('Enter')
     await page.getByRole('dialog').getByText('Start attempt 2').waitFor()

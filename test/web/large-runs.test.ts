@@ -32,11 +32,11 @@ test('runs with many instances, and runs within runs', { skip }, async (t) => {
     )
     const page = await openPage(t, browser, programs)
     const sizes: number[] = []
-    const asked: string[] = []
+    const requests: string[] = []
     page.on('response', async (response) => {
       const { pathname, search } = new URL(response.url())
       if (!pathname.startsWith(`/api/runs/${run}`)) return
-      asked.push(pathname + search)
+      requests.push(pathname + search)
       sizes.push((await response.body().catch(() => Buffer.alloc(0))).length)
     })
     await page.goto(at(run))
@@ -48,9 +48,9 @@ test('runs with many instances, and runs within runs', { skip }, async (t) => {
     const rows = steps.getByRole('button', { name: /^(failed|success) 2\d\d / })
     await steps.getByRole('button', { name: '35 more' }).waitFor()
     assert.equal(await rows.count(), 10)
-    assert.ok(asked.some((one) => one.endsWith(`${run}?instances=20`)))
-    assert.equal(asked.filter((one) => one.includes('/events')).length, 0)
-    assert.ok(sizes.reduce((sum, size) => sum + size, 0) < 100_000, asked.join(' '))
+    assert.ok(requests.some((one) => one.endsWith(`${run}?instances=20`)))
+    assert.equal(requests.filter((one) => one.includes('/events')).length, 0)
+    assert.ok(sizes.reduce((sum, size) => sum + size, 0) < 100_000, requests.join(' '))
     await isAccessible(page, 'many instances')
     await steps.getByRole('button', { name: '35 more' }).click()
     await steps.getByRole('button', { name: /^failed 259 / }).waitFor()
@@ -103,7 +103,7 @@ test('runs with many instances, and runs within runs', { skip }, async (t) => {
     await events.getByText(/^The attempt (succeeded|failed)/).waitFor()
     await events.getByText(/^The attempt (succeeded|failed)/).click()
     await events.getByText('"type": "attempt.finished"').waitFor()
-    assert.ok(asked.at(-1)!.includes('/events?attempt='), asked.at(-1))
+    assert.ok(requests.at(-1)!.includes('/events?attempt='), requests.at(-1))
     await page.goto(at(run, '?step=shards@local!999'))
     await page
       .getByText(/^torn 2\d\d$/)
@@ -204,9 +204,9 @@ test('runs with many instances, and runs within runs', { skip }, async (t) => {
   })
 
   await t.test('a sub-run is canceled alone', async (t) => {
-    const asks = workflow('asks', [{ name: 'ask', action: 'approval.wait' }])
+    const waiting = workflow('asks', [{ name: 'ask', action: 'approval.wait' }])
     const { run_id } = await client.runs.create({
-      workflow: workflow('outer', [{ name: 'inner', ...sub(asks) }]),
+      workflow: workflow('outer', [{ name: 'inner', ...sub(waiting) }]),
     })
     const page = await openPage(t, browser, programs)
     await page.goto(at(run_id))

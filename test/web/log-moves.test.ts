@@ -139,7 +139,7 @@ test('nothing but a person ends following, and a log that is followed stands at 
   const steps = [{ name: 'print', needs: [], cmd }, ...others]
   const { run_id } = await programs.client.runs.create({ yaml: workflowText(steps) })
   await page.goto(`${programs.url}/runs/${run_id}?step=print`)
-  const stands = async (text: string, what: string) => {
+  const isAt = async (text: string, what: string) => {
     const last = page.locator('[data-line]').getByText(text, { exact: true })
     const atEnd = `(({ scrollTop, clientHeight, scrollHeight }) => scrollTop + clientHeight >= scrollHeight - 1)(
       document.querySelector('section[aria-label^="Log of"]'))`
@@ -156,7 +156,7 @@ test('nothing but a person ends following, and a log that is followed stands at 
       return row!.y >= box!.y && row!.y + row!.height <= box!.y + box!.height
     })
   }
-  await stands('first', 'opened')
+  await isAt('first', 'opened')
 
   for (const wraps of [false, true]) {
     const of = wraps ? ', wrapped' : ''
@@ -168,7 +168,7 @@ test('nothing but a person ends following, and a log that is followed stands at 
       [1280, 800],
     ] as const) {
       await page.setViewportSize({ width, height })
-      await stands('first', `${width} x ${height}${of}`)
+      await isAt('first', `${width} x ${height}${of}`)
     }
     for (const what of ['full screen', 'no full screen', 'full screen again', 'no full screen again']) {
       const full = what.startsWith('full')
@@ -177,10 +177,10 @@ test('nothing but a person ends following, and a log that is followed stands at 
         .getByRole('button', { name: 'Full screen (z)', exact: true, includeHidden: true })
         .waitFor({ state: full ? 'detached' : 'attached' })
       await eventually(what, () => page.evaluate(`(document.fullscreenElement !== null) === ${full}`))
-      await stands('first', what + of)
+      await isAt('first', what + of)
     }
     await page.keyboard.press('w')
-    await stands('first', `w${of}`)
+    await isAt('first', `w${of}`)
   }
 
   // The run is set aside, and resumed.
@@ -196,23 +196,23 @@ test('nothing but a person ends following, and a log that is followed stands at 
   })
   writeFileSync(asideNow, '')
   await notice.waitFor()
-  await stands('first', 'set aside')
+  await isAt('first', 'set aside')
   await page.unroute(ofRun)
   writeFileSync(asideOver, '')
   await notice.waitFor({ state: 'detached' })
-  await stands('first', 'resumed')
+  await isAt('first', 'resumed')
   writeFileSync(one, '')
-  await stands('second', 'one more line')
+  await isAt('second', 'one more line')
 
   // The hub is away long enough for the page to say so.
   await programs.kill('hub')
   const away = page.getByRole('alert').filter({ hasText: "The hub isn't responding" })
   await away.waitFor()
-  await stands('second', 'without its hub')
+  await isAt('second', 'without its hub')
   writeFileSync(two, '')
   await programs.startHub()
   await away.waitFor({ state: 'detached' })
-  await stands('third', 'with its hub again')
+  await isAt('third', 'with its hub again')
   writeFileSync(three, '')
   assert.equal((await programs.ended(run_id)).status, 'success')
 })

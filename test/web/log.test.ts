@@ -46,13 +46,13 @@ test('a log of any length is read, followed and searched on its page', { skip },
     await line(777_777).locator('mark').first().waitFor()
 
     // The hub finds the only hit, above the visible part, before it has searched everything.
-    const asked: number[] = []
+    const requests: number[] = []
     const isSought = (url: URL) =>
       url.pathname.endsWith('/lines/search') && url.searchParams.get('q') === 'line 666666 '
     await page.route(isSought, async (route) => {
       const url = new URL(route.request().url())
-      asked.push(Number(url.searchParams.get('cursor')))
-      if (asked.length > 1) return await route.continue()
+      requests.push(Number(url.searchParams.get('cursor')))
+      if (requests.length > 1) return await route.continue()
       // A busy hub searches one part at a time, and may not have reached the hit.
       for (;;) {
         const response = await route.fetch({ url: url.href })
@@ -65,21 +65,21 @@ test('a log of any length is read, followed and searched on its page', { skip },
     await line(LINES).getByText(`line ${LINES} of`).waitFor()
     await page.getByLabel('Search in this log').fill('line 666666 ')
     await line(666_666).locator('mark').getByText('line 666666').waitFor()
-    assert.deepEqual(asked.slice(0, 2), [1, 900_000])
+    assert.deepEqual(requests.slice(0, 2), [1, 900_000])
     assert.ok(
-      asked.every((cursor, index) => index === 0 || cursor > asked[index - 1]!),
-      `${asked}`,
+      requests.every((cursor, index) => index === 0 || cursor > requests[index - 1]!),
+      `${requests}`,
     )
     await page.unrouteAll()
   })
 
   await t.test('one that failed opens at its last words on stderr, of however many lines', async () => {
-    const told = join(programs.home, 'told')
-    const wait = `until [ -e ${told} ]; do sleep 0.05; done`
+    const reported = join(programs.home, 'told')
+    const wait = `until [ -e ${reported} ]; do sleep 0.05; done`
     const id = await open(`seq -f "line %.0f" 1 3000; ${wait}; seq -f "error %.0f" 1 400 >&2; exit 3`)
     for await (const event of programs.client.events(id, { outputBytes: 0 }))
       if (event.type === 'output' && event.stream === 'stdout' && event.offset + event.length === 28_893)
-        writeFileSync(told, '')
+        writeFileSync(reported, '')
     await page.goto(`${programs.url}/runs/${id}`)
     await line(3001).getByText('error 1', { exact: true }).waitFor()
     await line(2999).getByText('line 2999').waitFor()
@@ -189,16 +189,16 @@ test('a log of any length is read, followed and searched on its page', { skip },
   })
 
   await t.test('one stream alone is read, searched and linked, with the numbers of both', async () => {
-    const told = join(programs.home, 'first')
+    const reported = join(programs.home, 'first')
     const print = 'for i in $(seq 1 200); do echo "out $i"; echo "err $i" >&2; done'
-    const wait = `until [ -e ${told} ]; do sleep 0.05; done`
+    const wait = `until [ -e ${reported} ]; do sleep 0.05; done`
     const second = join(programs.home, 'second')
     const more = `until [ -e ${second} ]; do sleep 0.05; done; echo "two err" >&2; sleep 600`
     const id = await open(`seq -f "out before %.0f" 1 300; ${wait}; echo "one err" >&2; ${more}`)
     for await (const event of programs.client.events(id, { outputBytes: 0 })) {
       // The complete output, which may arrive in several parts.
       if (event.type === 'output' && event.stream === 'stdout' && event.offset + event.length === 4392)
-        writeFileSync(told, '')
+        writeFileSync(reported, '')
       if (event.type === 'output' && event.stream === 'stderr') break
     }
     await page.goto(`${programs.url}/runs/${id}`)
@@ -253,19 +253,19 @@ test('a log of any length is read, followed and searched on its page', { skip },
       '-3',
       '--json',
     )
-    const told3 = stdout
+    const reported3 = stdout
       .trim()
       .split('\n')
       .map((text) => JSON.parse(text))
     assert.deepEqual(
-      told3.map(({ text, stream }) => [text, stream]),
+      reported3.map(({ text, stream }) => [text, stream]),
       [
         ['err 198', 'stderr'],
         ['err 199', 'stderr'],
         ['err 200', 'stderr'],
       ],
     )
-    await page.goto(`${programs.url}/runs/${mixed}?stream=stdout#step:print:${told3[0].number}`)
+    await page.goto(`${programs.url}/runs/${mixed}?stream=stdout#step:print:${reported3[0].number}`)
     await page.getByText('200 of 400 lines').waitFor()
     await eventually('lines of stdout alone', async () => {
       const shown = await page.locator('[data-line]').allTextContents()

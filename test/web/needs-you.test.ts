@@ -75,7 +75,7 @@ test('questions alone are counted, failures alike are one row, and the list begi
     await listIsSeen(page, 'folded again')
   })
 
-  const asked: string[] = []
+  const requests: string[] = []
   for (let at = 0; at < 8; at++) {
     const message = `Ship ${at}? ${'It changes what every customer sees. '.repeat(4)}`.trim()
     const workflow = {
@@ -83,7 +83,7 @@ test('questions alone are counted, failures alike are one row, and the list begi
       name: `release-${at}`,
       steps: [{ name: 'ask', action: 'approval.wait' as const, args: { message } }],
     }
-    asked.push((await ann.runs.create({ workflow })).run_id)
+    requests.push((await ann.runs.create({ workflow })).run_id)
   }
 
   await t.test('questions come first and are counted; the list stays above the fold', async () => {
@@ -107,7 +107,7 @@ test('questions alone are counted, failures alike are one row, and the list begi
       await listIsSeen(page, `again, ${width}`)
     }
     await page.setViewportSize({ width: 1440, height: 900 })
-    for (const run of asked) await ann.runs.cancel(run)
+    for (const run of requests) await ann.runs.cancel(run)
     await needs.getByText(/asks:/).first().waitFor({ state: 'detached' })
     await eventually('the title', async () => (await page.title()) === 'Runs · Errand')
   })

@@ -119,8 +119,8 @@ test('a workflow is begun with its inputs, again with the same, and out of a lin
     await page.getByText('2026.11.4 to eu as 25, 0 12', { exact: true }).waitFor()
     const { runs } = await programs.client.runs.list()
     assert.equal(runs.length, 2)
-    const kept = JSON.stringify(await programs.client.runs.workflow(runs[0]!.run_id))
-    assert.doesNotMatch(kept, /new #9/)
+    const stored = JSON.stringify(await programs.client.runs.workflow(runs[0]!.run_id))
+    assert.doesNotMatch(stored, /new #9/)
   })
 
   await t.test('a link fills inputs and runs nothing; what does not fit is said at its field', async () => {

@@ -44,7 +44,7 @@ test('what ends or asks elsewhere is told in a toast and kept behind the bell un
   assert.equal(await page.locator('[data-toast]').count(), 3)
   assert.equal(await toast(page, 'a failed').count(), 0)
 
-  const asked = await ann.runs.create({ yaml: asking('Ship <b>it</b>?') })
+  const waitingRun = await ann.runs.create({ yaml: asking('Ship <b>it</b>?') })
   await toast(page, 'ship asks: “Ship <b>it</b>?”').waitFor()
   // Only the question counts; the four failures do not.
   await eventually('the count in the title', async () => (await page.title()).startsWith('(1) '))
@@ -63,21 +63,21 @@ test('what ends or asks elsewhere is told in a toast and kept behind the bell un
     .filter({ hasText: 'ship asks' })
     .getByRole('link', { name: 'Open' })
     .click()
-  await other.waitForURL(`**/runs/${asked.run_id}#question:gate`)
+  await other.waitForURL(`**/runs/${waitingRun.run_id}#question:gate`)
   // A notice that was seen in another tab counts as seen.
   await page.getByRole('button', { name: 'Notifications', exact: true }).waitFor()
 
-  await ann.runs.approve(asked.run_id, { step: 'gate' })
+  await ann.runs.approve(waitingRun.run_id, { step: 'gate' })
   await eventually('no count in the title', async () => !(await page.title()).startsWith('('))
   assert.match((await icon(page))!, /mark-1\.svg$/)
 
-  const kept = () =>
+  const stored = () =>
     page.evaluate(`Object.keys(localStorage).filter((key) => key.startsWith('errand.notices.'))`)
-  assert.deepEqual(await kept(), ['errand.notices.default/ann'])
+  assert.deepEqual(await stored(), ['errand.notices.default/ann'])
   await other.getByRole('button', { name: 'ann: theme, log out' }).click()
   await other.getByRole('button', { name: 'Log out', exact: true }).click()
   await other.waitForURL('**/login')
-  assert.deepEqual(await kept(), [])
+  assert.deepEqual(await stored(), [])
 })
 
 test('of a run that is on the screen there is no toast, and one goes when its run is opened', {

@@ -269,16 +269,16 @@ test('a login that ends is asked for in all tabs, and what was typed is there af
   const field = page.getByLabel('Workflow YAML')
   const draft = 'version: v0.1\nname: draft\n# not lost\n'
   await field.fill(draft)
-  const asked = (one: Page) => one.getByRole('dialog', { name: 'Your login has expired' })
+  const loginDialog = (one: Page) => one.getByRole('dialog', { name: 'Your login has expired' })
 
   // The hub forgets the session. The other tab sends a request, and this one only hears of it.
   await page.context().clearCookies()
   // This works whether or not the tab has just sent a request by itself and is behind the dialog.
   await other.getByRole('link', { name: 'Tokens' }).dispatchEvent('click')
-  for (const one of [page, other]) await asked(one).waitFor()
-  await asked(other).getByLabel('Password', { exact: true }).fill(password)
+  for (const one of [page, other]) await loginDialog(one).waitFor()
+  await loginDialog(other).getByLabel('Password', { exact: true }).fill(password)
   await other.keyboard.press('Enter')
-  for (const one of [page, other]) await asked(one).waitFor({ state: 'detached' })
+  for (const one of [page, other]) await loginDialog(one).waitFor({ state: 'detached' })
   assert.equal(await field.inputValue(), draft)
 
   await other.getByRole('button', { name: 'ann: theme, log out' }).click()
@@ -288,11 +288,11 @@ test('a login that ends is asked for in all tabs, and what was typed is there af
   await other.getByLabel('Name').waitFor()
   await programs.kill('hub')
   await programs.startHub()
-  await asked(page).waitFor()
+  await loginDialog(page).waitFor()
   assert.equal(await field.inputValue(), draft)
   await logIn(other, password)
   await other.waitForURL('**/runs')
-  await asked(page).waitFor({ state: 'detached' })
+  await loginDialog(page).waitFor({ state: 'detached' })
   await page.reload()
   assert.equal(await field.inputValue(), draft)
 })

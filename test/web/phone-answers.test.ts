@@ -117,9 +117,9 @@ test("an agent's question is answered on a phone in two touches, its whole comma
       const [first, second] = [join(programs.home, 'first'), join(programs.home, 'second')]
       const commands = [`echo one > ${first}`, `echo \u202etwo > ${second}`]
       scripts.set('twice', [...commands.map((command) => runTurn(command)), { text: 'So be it.' }])
-      const asked = { ...asking('once', ''), model: 'twice', isolation: 'none' } as const
+      const session = { ...asking('once', ''), model: 'twice', isolation: 'none' } as const
       await page.goto(`${url}/runs`)
-      const { run_id } = await client.runs.create({ agent: asked })
+      const { run_id } = await client.runs.create({ agent: session })
       const needs = page.getByRole('region', { name: 'Needs you' })
       const command = needs.locator('[data-command]')
       const answer = (name: string) => needs.locator('button[aria-disabled="false"]', { hasText: name })
@@ -289,7 +289,7 @@ test('in a low window, as a large one zoomed in is, the question of a run stands
     ...{ name, needs: [], action: 'cmd.run', args: { cmd: 'true' } },
   }))
   const needs = before.map(({ name }) => name)
-  const asks = [
+  const questions = [
     {
       step: { name: 'ask', action: 'approval.wait', args: { message: 'Ship\u202e it?\n'.repeat(40) } },
       answers: ['Reject', 'Approve'],
@@ -302,7 +302,7 @@ test('in a low window, as a large one zoomed in is, the question of a run stands
       answers: ['Deny', 'Allow once'],
     },
   ]
-  for (const { step, answers } of asks) {
+  for (const { step, answers } of questions) {
     const steps = [...before, { ...step, needs }, { ...before[0]!, name: 'after', needs: ['ask'] }]
     const { run_id } = await client.runs.create({ workflow: { version: 'v0.1', name: 'ship', steps } })
     await page.setViewportSize({ width: 720, height: 450 })

@@ -12,14 +12,14 @@ test('a runner that comes, works, is drained and goes is seen without asking for
   const { client, url } = programs
   await client.users.create({ name: 'ann', password, role: 'admin' })
   const page = await openPage(t, await startBrowser(t), programs)
-  const asked: string[] = []
+  const requests: string[] = []
   await page.goto(`${url}/settings/runners`)
   await page.getByText('No runner is connected, so work waits').waitFor()
   await page.getByRole('button', { name: 'Add a runner' }).click()
   const adding = page.getByRole('region', { name: 'Add a runner' })
   await adding.getByText('Waiting for the runner to connect').waitFor()
   page.on('request', (request) => {
-    if (request.method() === 'GET' && /\/api\/runners$/.test(request.url())) asked.push(request.url())
+    if (request.method() === 'GET' && /\/api\/runners$/.test(request.url())) requests.push(request.url())
   })
   await programs.startRunner()
   await adding.getByText('apart is connected, 64 slots').waitFor()
@@ -29,7 +29,7 @@ test('a runner that comes, works, is drained and goes is seen without asking for
 
   const { run_id } = await client.runs.create({ yaml: workflowText([{ name: 'hold', cmd: 'sleep 1000' }]) })
   await row.getByRole('img', { name: '1 of 64 slots in use' }).waitFor()
-  assert.deepEqual(asked, [])
+  assert.deepEqual(requests, [])
   await row.getByRole('link', { name: 'hold of flow' }).waitFor()
   await row.getByRole('button', { name: 'More for apart' }).click()
   await row.getByRole('button', { name: 'Drain…' }).click()

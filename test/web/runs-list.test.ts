@@ -140,17 +140,17 @@ test('however much happens at the hub, nothing under the pointer moves, and it i
   // A run that no longer asks keeps its place, too.
   await ann.runs.cancel(first)
   await needs.getByText('No longer asking').waitFor()
-  const told = () =>
+  const shown = () =>
     page.getByRole('button', { name: /^\d+ more need you · \d+ more failed · \d+ new runs$/ })
   const rows = sized('rows that change under the pointer', 600, 2_000)
   await eventually(`${rows} rows that have changed`, async () => (await busyRows(page)).rows >= rows)
-  await told().waitFor()
+  await shown().waitFor()
   await eventually('the end of a long run', async () => (await row.getByText(/success|asks/).count()) > 0)
   await stop()
   const { under } = await busyRows(page)
   assert.equal(under.length, 1, under.join(', '))
   assert.ok(under[0]!.startsWith((await row.getAttribute('data-run'))!), under[0])
-  await told().click()
+  await shown().click()
   await page.locator('[data-run]').getByText('good', { exact: true }).first().waitFor()
   await needs
     .getByText(/^× \d+$/)
@@ -166,9 +166,9 @@ test('the command line counts runs and cancels those of a filter once it is agre
   const open = async () =>
     (await programs.call('runs', 'list', '--counts', '--json', '--input', 'region=eu')).stdout
   assert.equal(JSON.parse(await open()).total, 2)
-  const asked = await programs.call('runs', 'cancel', '--filter', 'input.region:eu')
-  assert.equal(asked.code, 2)
-  assert.match(asked.stderr, /--yes/)
+  const result = await programs.call('runs', 'cancel', '--filter', 'input.region:eu')
+  assert.equal(result.code, 2)
+  assert.match(result.stderr, /--yes/)
   const done = await programs.call('runs', 'cancel', '--filter', 'input.region:eu', '--yes', '--json')
   assert.deepEqual([done.code, JSON.parse(done.stdout).done], [0, 2])
   await eventually('the end of both', async () => JSON.parse(await open()).by_status.canceled === 2)

@@ -56,8 +56,8 @@ test('a session shows what it has changed, takes comments on lines, and is share
   await page.getByRole('button', { name: 'Send', exact: false }).last().click()
   await page.getByText('I have read the comments.').waitFor()
   await page.getByText('1 comment on lines').waitFor({ state: 'detached' })
-  const said = await page.getByRole('region', { name: 'Conversation' }).textContent()
-  assert.match(said ?? '', /src\/new\.ts:2\s*> b\s*Why b\?\s*And thanks\./)
+  const text = await page.getByRole('region', { name: 'Conversation' }).textContent()
+  assert.match(text ?? '', /src\/new\.ts:2\s*> b\s*Why b\?\s*And thanks\./)
 
   await page.getByRole('tab', { name: 'Files' }).click()
   const listed = page.getByRole('tabpanel', { name: 'files' })

@@ -50,8 +50,8 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
       const text = `# A **heading**\n\n${evil}\n\n![a picture](https://pictures.example/x.png) [no](javascript:alert(1)) [docs](https://docs.example/)\n\n\`\`\`\n${evil}\n\`\`\`\n\n- one\n- two\n`
       const run = await scripted('hostile', [{ text }], { prompt: evil })
       const page = await openPage(t, browser, programs)
-      const asked: string[] = []
-      page.on('request', (request) => asked.push(new URL(request.url()).host))
+      const requests: string[] = []
+      page.on('request', (request) => requests.push(new URL(request.url()).host))
       await page.goto(`${programs.url}/runs/${run}`)
       await page.getByRole('heading', { name: 'A heading' }).waitFor()
       await page.getByRole('button', { name: 'Copy this code' }).waitFor()
@@ -70,7 +70,7 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
       assert.equal(await page.locator('main img, main script').count(), 0)
       assert.ok((await page.getByText(evil).count()) >= 2)
       assert.equal(await page.evaluate('"taken" in window'), false)
-      assert.deepEqual(new Set(asked), new Set([new URL(programs.url).host]))
+      assert.deepEqual(new Set(requests), new Set([new URL(programs.url).host]))
       await programs.ended(run)
       await page.getByPlaceholder('Continue this session…').waitFor()
       await isAccessible(page, 'a session')
@@ -163,14 +163,14 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
       bobs.getByRole('button', { name: 'Deny', exact: true }).click(),
     ])
     const lost = /Not (allowed|denied): (ann|bob) already (allowed|denied) it, \d\d:\d\d:\d\d\./
-    const told = await Promise.any(
+    const reported = await Promise.any(
       [anns, bobs].map((page) => page.getByRole('alert').filter({ hasText: lost }).textContent()),
     )
     const [answer, ...others] = await answers(run)
     assert.equal(others.length, 0)
     const { who, decision } = answer!
     const done = decision === 'allow' ? 'allowed' : 'denied'
-    assert.match(told!, new RegExp(`${who} already ${done} it`))
+    assert.match(reported!, new RegExp(`${who} already ${done} it`))
     for (const page of [anns, bobs]) await page.getByText(`by ${who},`).waitFor()
     await programs.ended(run)
   })
@@ -258,9 +258,9 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
       const page = await openPage(t, browser, programs)
       await page.goto(`${programs.url}/runs/${run}`)
       const beside = page.getByRole('complementary', { name: 'Session details' })
-      const told = beside.getByText('3 of 3 turns', { exact: true })
-      await told.waitFor()
-      assert.match((await told.getAttribute('class')) ?? '', /text-ask/)
+      const reported = beside.getByText('3 of 3 turns', { exact: true })
+      await reported.waitFor()
+      assert.match((await reported.getAttribute('class')) ?? '', /text-ask/)
       await isAccessible(page, 'turns of a budget')
       await page.setViewportSize({ width: 390, height: 844 })
       await page.getByText('3 of 3 turns', { exact: true }).filter({ visible: true }).waitFor()

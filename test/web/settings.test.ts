@@ -73,8 +73,8 @@ test('people settle where they are told, their tokens and password, and admins w
     await page.getByRole('button', { name: 'Create token' }).click()
     const shown = page.getByRole('status').filter({ hasText: 'not shown again' }).locator('code')
     const token = await shown.innerText()
-    const asks = () => fetch(`${url}/api/me`, { headers: { authorization: `Bearer ${token}` } })
-    assert.equal((await asks()).status, 200)
+    const getMe = () => fetch(`${url}/api/me`, { headers: { authorization: `Bearer ${token}` } })
+    assert.equal((await getMe()).status, 200)
     await isAccessible(page, 'tokens')
     await page.reload()
     const row = page.getByRole('listitem').filter({ hasText: 'ci of the shop' })
@@ -90,7 +90,7 @@ test('people settle where they are told, their tokens and password, and admins w
     await row.getByRole('button', { name: 'Revoke' }).click()
     await page.getByRole('button', { name: 'Revoke token' }).click()
     await row.waitFor({ state: 'detached' })
-    assert.equal((await asks()).status, 401)
+    assert.equal((await getMe()).status, 401)
   })
 
   await t.test('an admin adds a user, and disables it', async () => {
@@ -113,7 +113,7 @@ test('people settle where they are told, their tokens and password, and admins w
     await row.getByText('active').waitFor()
 
     // A lost password: a new one is shown once and ends the sessions. A logout by an admin ends them too.
-    const login = (given: string) => client.auth.login('bob', given)
+    const login = (password: string) => client.auth.login('bob', password)
     const { token: before } = await login(password)
     await row.getByRole('button', { name: 'More for bob' }).click()
     await row.getByRole('button', { name: 'Reset password…' }).click()
@@ -121,19 +121,19 @@ test('people settle where they are told, their tokens and password, and admins w
     const shown = page.getByRole('status').filter({ hasText: 'not shown again' })
     const fresh = await shown.locator('code').innerText()
     await page.getByRole('dialog').waitFor({ state: 'detached' })
-    const asks = async (token: string) =>
+    const statusFor = async (token: string) =>
       (await fetch(`${url}/api/me`, { headers: { authorization: `Bearer ${token}` } })).status
     await assert.rejects(login(password), { code: 'unauthorized' })
-    assert.equal(await asks(before), 401)
+    assert.equal(await statusFor(before), 401)
     const { token: after } = await login(fresh)
-    assert.equal(await asks(after), 200)
+    assert.equal(await statusFor(after), 200)
     await isAccessible(page, 'a new password')
     await shown.getByRole('button', { name: 'Done' }).click()
     await row.getByRole('button', { name: 'More for bob' }).click()
     await row.getByRole('button', { name: 'Log out everywhere…' }).click()
     await page.getByRole('dialog').getByRole('button', { name: 'Log out everywhere' }).click()
     await page.getByRole('dialog').waitFor({ state: 'detached' })
-    assert.equal(await asks(after), 401)
+    assert.equal(await statusFor(after), 401)
 
     await page.goto(`${url}/settings/tenants`)
     await page.getByText('2 admins', { exact: false }).or(page.getByText('3 users')).first().waitFor()

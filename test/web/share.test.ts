@@ -86,21 +86,21 @@ test('a run is shared by its link, over plain http too, and who may not see it i
       await bobs.goto(`${url}/login?next=/runs/${run_id}`)
       await logIn(bobs, password, 'bob')
       await bobs.waitForURL(`${url}/runs/${run_id}`)
-      const told = async (path: string, id: string) => {
+      const access = async (path: string, id: string) => {
         await bobs.goto(`${url}${path}${id}`)
         await bobs.getByText('You are in the tenant').waitFor()
         return (await bobs.getByRole('main').innerText()).replaceAll(id, 'ID')
       }
-      const others = await told('/runs/', run_id)
+      const others = await access('/runs/', run_id)
       assert.match(others, /There is no run ID, or it isn't yours\./)
       assert.match(
         others,
         /in the tenant default, whose admins are admin, ann: ask one of them, or whoever sent/,
       )
       await isAccessible(bobs, 'a run that is not theirs')
-      assert.equal(await told('/runs/', 'run_nothing'), others)
+      assert.equal(await access('/runs/', 'run_nothing'), others)
       assert.match(
-        await told('/tasks/', 'task_nothing'),
+        await access('/tasks/', 'task_nothing'),
         /There is no task ID, or it isn't yours\.[\s\S]*admin, ann/,
       )
     },

@@ -11,7 +11,7 @@ import type {
 } from '../../src/contract/account-api.ts'
 import type { ChannelCreated, ChannelList, CreateChannelInput } from '../../src/contract/channels.ts'
 import type { HubFacts } from '../../src/contract/hub-api.ts'
-import type { PutSecret, SecretAddress, SecretKept, SecretList } from '../../src/contract/secrets.ts'
+import type { PutSecret, SecretAddress, StoredSecret, SecretList } from '../../src/contract/secrets.ts'
 import { ask } from './api.ts'
 
 const of = (kind: string, id: string) => `/api/${kind}/${encodeURIComponent(id)}`
@@ -43,7 +43,7 @@ export const hubFactsQuery = queryOptions({
 
 export const listSecrets = (signal?: AbortSignal) => ask<SecretList>('GET', '/api/secrets', { signal })
 export const putSecret = (name: string, body: PutSecret) =>
-  ask<SecretKept>('PUT', of('secrets', name), { body })
+  ask<StoredSecret>('PUT', of('secrets', name), { body })
 export const deleteSecret = (name: string, query: SecretAddress) =>
   ask('DELETE', of('secrets', name), { query })
 

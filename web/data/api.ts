@@ -26,10 +26,10 @@ export const basePath = new URL('.', document.baseURI).pathname.replace(/\/$/, '
 
 /** Returns an address of the hub, such as `/api/runs`, below its base path. */
 export function address(path: string, query: Query = {}): string {
-  const given = Object.entries(query).flatMap(([name, value]) =>
+  const pairs = Object.entries(query).flatMap(([name, value]) =>
     [value].flat().map((one) => [name, String(one ?? '')] as [string, string]),
   )
-  const text = new URLSearchParams(given.filter(([, value]) => value !== '')).toString()
+  const text = new URLSearchParams(pairs.filter(([, value]) => value !== '')).toString()
   return `${basePath}${path}${text === '' ? '' : `?${text}`}`
 }
 
@@ -71,7 +71,7 @@ export function sessionBack(): Promise<void> {
   return new Promise((resolve) => waiting.add(resolve))
 }
 /** Reports that there is a session again, and resolves all calls that wait for one. */
-export function tellSessionBack(): void {
+export function announceSessionBack(): void {
   for (const resolve of waiting) resolve()
   waiting.clear()
   onBack()
@@ -105,12 +105,12 @@ export async function request(method: string, path: string, options: Ask & { hea
   }
   if (response.ok) return response
   const answer = await response.json().catch(() => undefined)
-  const given = answer?.error ?? {
+  const failure = answer?.error ?? {
     code: 'internal',
     message: response.status < 500 ? UNREADABLE : 'The hub, or a proxy in front of it, failed to respond.',
   }
   if (response.status === 401 && path !== '/api/auth/login') onRefused()
-  throw new ApiError(response.status, { error: given })
+  throw new ApiError(response.status, { error: failure })
 }
 
 /** Returns a key for one request that is sent again until it is answered. (Plain HTTP has no `randomUUID`.) */

@@ -6,7 +6,7 @@ import type { Run } from './runs.ts'
 import type { Me } from './session.ts'
 
 /** Lists the runs of other people that ask this person a question. */
-export const askedByOthers = queryOptions({
+export const othersQuestions = queryOptions({
   queryKey: ['asked-by-others'],
   queryFn: ({ signal }) => ask<{ runs: Run[] }>('GET', '/api/approvals', { signal }),
   staleTime: Number.POSITIVE_INFINITY,
@@ -53,7 +53,7 @@ export function permissionLost(decision: 'allow' | 'deny', error: ApiError): str
 }
 
 /** Returns the message about an answer whose question has left the screen, or about the refusal of that answer. */
-export const saidOfAnswer =
+export const answerText =
   (answer: 'approve' | 'reject', name: string) =>
   (error?: ApiError): string => {
     const did = answer === 'approve' ? 'approved' : 'rejected'
@@ -65,8 +65,8 @@ export const saidOfAnswer =
     return `Not ${did}: ${faster.by} already ${faster.did} it${at}.`
   }
 
-/** Returns the same message as `saidOfAnswer`, for an agent's question. */
-export const saidOfPermission =
+/** Returns the same message as `answerText`, for an agent's question. */
+export const permissionText =
   (decision: 'allow' | 'deny', name: string) =>
   (error?: ApiError): string => {
     const did = decision === 'allow' ? 'allowed' : 'denied'

@@ -206,8 +206,8 @@ function filterWords(filter: Filter): string | undefined {
 /** Builds a command line. Arguments that could be mistaken for options follow a `--`. */
 function line({ of, args = [], options = [] }: Words): string {
   const isOdd = args.some((one) => one.startsWith('-'))
-  const given = args.map(shellWord)
-  return ['errand', ...of, ...(isOdd ? [...options, '--', ...given] : [...given, ...options])].join(' ')
+  const pairs = args.map(shellWord)
+  return ['errand', ...of, ...(isOdd ? [...options, '--', ...pairs] : [...pairs, ...options])].join(' ')
 }
 
 /**
@@ -242,11 +242,11 @@ export function asCommand(action: Action): string | undefined {
     }
     case 'start': {
       const { yaml, vars, secrets = [], repository } = action
-      const given = Object.entries(vars).flatMap(([name, value]) => option('var', `${name}=${value}`))
+      const options = Object.entries(vars).flatMap(([name, value]) => option('var', `${name}=${value}`))
       const hidden = secrets.map((name) => `--var ${name}="$${name}"`)
       const head = line({
         of: ['run', '-', '--hub'],
-        options: [...option('repository', repository), ...given, ...hidden],
+        options: [...option('repository', repository), ...options, ...hidden],
       })
       let end = 'YAML'
       while (yaml.split('\n').includes(end)) end += '_'

@@ -42,7 +42,7 @@ export async function readChange(
 
 export const changeAddress = (of: string): string => address(`${of}/diff`)
 
-export interface KeptChange {
+export interface StoredChange {
   run: string
   /** Number of its commits that are stored as patches. */
   commits: number
@@ -56,9 +56,9 @@ const attemptOf = ({ artifact_id }: Artifact) => artifact_id.slice(0, artifact_i
  * Returns the last change among the stored artifacts: a diff and the artifacts that the same attempt stored beside
  * it. Returns undefined if there is no diff.
  */
-export function keptChange(
+export function storedChange(
   artifacts: readonly { run_id: string; artifact: Artifact }[],
-): KeptChange | undefined {
+): StoredChange | undefined {
   const last = artifacts.findLast(({ artifact }) => artifact.kind === 'diff')
   if (last === undefined) return undefined
   const beside = artifacts.filter(
@@ -79,7 +79,7 @@ export interface JudgedFile {
   decision?: 'forbid' | 'ask' | 'flag'
 }
 
-export async function judgedFiles({ run, files }: KeptChange, signal: AbortSignal): Promise<JudgedFile[]> {
+export async function judgedFiles({ run, files }: StoredChange, signal: AbortSignal): Promise<JudgedFile[]> {
   if (files === undefined) return []
   const path = `/api/runs/${encodeURIComponent(run)}/artifacts/${encodeURIComponent(files)}`
   const response = await request('GET', path, { headers: { accept: '*/*' }, signal })

@@ -47,13 +47,13 @@ interface InstanceSelection {
 export const instancesQuery = (
   run: string,
   { step, phase }: AtStep,
-  wanted: InstanceSelection,
+  selection: InstanceSelection,
   version: unknown,
 ) => ({
-  queryKey: ['instances', run, phase, step, wanted, version],
+  queryKey: ['instances', run, phase, step, selection, version],
   queryFn: ({ pageParam, signal }: { pageParam: string; signal: AbortSignal }) =>
     ask<InstancePage>('GET', `${of(run, step)}/instances`, {
-      query: { phase, ...wanted, limit: PAGE, cursor: pageParam },
+      query: { phase, ...selection, limit: PAGE, cursor: pageParam },
       signal,
     }),
   initialPageParam: '',
@@ -83,12 +83,12 @@ export const failedQuery = (run: string, { step, phase }: AtStep, count: number)
 export const instanceQuery = (
   run: string,
   { step, phase }: AtStep,
-  wanted: Pick<InstanceSelection, 'host' | 'index'>,
+  selection: Pick<InstanceSelection, 'host' | 'index'>,
   version: unknown,
 ) => ({
-  queryKey: ['instance', run, phase, step, wanted, version],
+  queryKey: ['instance', run, phase, step, selection, version],
   queryFn: async ({ signal }: { signal: AbortSignal }): Promise<PlacedInstance | null> => {
-    const query = { phase, ...wanted, limit: 1 }
+    const query = { phase, ...selection, limit: 1 }
     const { instances } = await ask<InstancePage>('GET', `${of(run, step)}/instances`, { query, signal })
     return instances[0] ?? null
   },

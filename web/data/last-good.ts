@@ -1,9 +1,9 @@
 import { useQuery } from '@tanstack/react-query'
 import type { LastGood } from '../../src/contract/runs/run-parts.ts'
 import { ask } from './api.ts'
-import { runQuery, type WholeRun } from './runs.ts'
+import { runQuery, type RunDetail } from './runs.ts'
 
-type Of = Pick<WholeRun, 'run_id'>
+type Of = Pick<RunDetail, 'run_id'>
 
 /** The last success before this run, of the same workflow and owner; null if there is none. For `useQuery`. */
 export const lastGoodQuery = ({ run_id }: Of) => ({
@@ -19,7 +19,7 @@ export const lastGoodQuery = ({ run_id }: Of) => ({
 export function useLastGood(
   run: Of,
   enabled = true,
-): { data: WholeRun | null | undefined; error: Error | null } {
+): { data: RunDetail | null | undefined; error: Error | null } {
   const found = useQuery({ ...lastGoodQuery(run), enabled })
   const id = found.data?.run_id
   const whole = useQuery({ ...runQuery(id ?? ''), enabled: enabled && id !== undefined })

@@ -35,8 +35,8 @@ const watch = (call: () => void) => {
 }
 
 function chosenTheme(): Theme {
-  const kept = read(THEME)
-  return kept === 'light' || kept === 'dark' ? kept : 'system'
+  const stored = read(THEME)
+  return stored === 'light' || stored === 'dark' ? stored : 'system'
 }
 
 /** Sets and stores the theme; `public/assets/theme-2.js` applies it before the first paint. */

@@ -17,7 +17,7 @@ export interface Target {
 }
 
 /** Returns a scope in the form that the API takes. */
-export function askedOf(scope: Scope, target: Target | undefined): RetryRun {
+export function retryOf(scope: Scope, target: Target | undefined): RetryRun {
   if (scope === 'instance' && target !== undefined) return { step: target.step, ...target.only }
   if (scope === 'from' && target !== undefined) return { from: target.step }
   return { only: scope === 'failed' ? 'failed' : 'all' }

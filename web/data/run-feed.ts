@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from 'react'
 import type { EventOf, RunEvent } from '../../src/contract/events.ts'
 import { isWhole } from './instances.ts'
 import { liveRuns } from './live/live.ts'
-import { runQuery, type WholeRun } from './runs.ts'
+import { runQuery, type RunDetail } from './runs.ts'
 
 export interface Chunk {
   stream: 'stdout' | 'stderr'
@@ -18,7 +18,7 @@ export interface Chunk {
 const MOST_EVENTS = 400
 
 /** Returns the seq after which a run's page follows it; conversations with agents are followed from their start. */
-export const feedStart = ({ last_seq, steps }: WholeRun): number =>
+export const feedStart = ({ last_seq, steps }: RunDetail): number =>
   last_seq <= MOST_EVENTS || steps.some(({ action }) => action === 'agent.run') ? 0 : last_seq
 
 /** Follows the log of one run. The run's steps are read again when they change; outputs are known by their offsets. */
@@ -51,7 +51,7 @@ export class RunFeed {
       if (isUnderWay && !this.#stopped) await read()
     }
     const pauseMs = () =>
-      client.getQueryData<WholeRun>(query.queryKey)?.steps.every(isWhole) === false ? 1000 : 250
+      client.getQueryData<RunDetail>(query.queryKey)?.steps.every(isWhole) === false ? 1000 : 250
     this.#unfollow = liveRuns.followRun(id, {
       seq: from,
       event: (one) => {

@@ -1,4 +1,4 @@
-import type { viewWords } from '../../src/contract/runs/kept-views.ts'
+import type { viewWords } from '../../src/contract/runs/saved-views.ts'
 import { dayOf } from './clock.ts'
 import type { Run, RunFilter } from './runs.ts'
 
@@ -25,13 +25,13 @@ const WORD = new RegExp(String.raw`^(${names.filter((name) => name !== 'q').join
 /** Reads the filter from the search part of an address. */
 export function filterOf(search: Record<string, unknown>): RunFilter {
   const inputs = Object.keys(search).filter((name) => /^input\.\w+$/.test(name))
-  const given = [...names, ...inputs].flatMap((name) => {
+  const filters = [...names, ...inputs].flatMap((name) => {
     const value = search[name]
     // This is the default order.
     if (name === 'sort' && value === 'active') return []
     return typeof value === 'string' && value !== '' ? [[name, value]] : []
   })
-  return Object.fromEntries(given)
+  return Object.fromEntries(filters)
 }
 
 /** Reads a filter from words such as `status:failed user:ann`; all other words search names and ids. */
@@ -71,9 +71,9 @@ export function fits(run: Run, filter: RunFilter): boolean {
   )
 }
 
-function hasLabel({ labels = {} }: Run, given: string): boolean {
-  const at = given.indexOf('=')
-  return at < 0 ? Object.hasOwn(labels, given) : labels[given.slice(0, at)] === given.slice(at + 1)
+function hasLabel({ labels = {} }: Run, label: string): boolean {
+  const at = label.indexOf('=')
+  return at < 0 ? Object.hasOwn(labels, label) : labels[label.slice(0, at)] === label.slice(at + 1)
 }
 
 export const GOING_ON = 'In progress'

@@ -67,7 +67,7 @@ export type Run = RunSummary & {
   }
 }
 export type RunPage = Omit<RunList, 'runs'> & { runs: Run[] }
-export type WholeRun = RunView & Pick<Run, 'route' | 'now'>
+export type RunDetail = RunView & Pick<Run, 'route' | 'now'>
 export type Step = StepView
 export type Instance = z.infer<typeof InstanceView>
 export type { Problem }
@@ -143,10 +143,10 @@ const of = (id: string) => `/api/runs/${encodeURIComponent(id)}`
  * Reads a run with the first instances of each step. Leaves out on-demand steps that were not needed, since nobody
  * looks for them.
  */
-export async function getRun(id: string, signal?: AbortSignal): Promise<WholeRun> {
-  const run = await ask<WholeRun>('GET', of(id), { query: { instances: FIRST_INSTANCES }, signal })
-  const isTold = ({ on_demand, status }: Step) => !on_demand || (status !== 'queued' && status !== 'skipped')
-  return { ...run, steps: run.steps.filter(isTold) }
+export async function getRun(id: string, signal?: AbortSignal): Promise<RunDetail> {
+  const run = await ask<RunDetail>('GET', of(id), { query: { instances: FIRST_INSTANCES }, signal })
+  const isShown = ({ on_demand, status }: Step) => !on_demand || (status !== 'queued' && status !== 'skipped')
+  return { ...run, steps: run.steps.filter(isShown) }
 }
 /** Resumes a run that is set aside; admins only. */
 export const resumeRun = (id: string) => ask<Run>('POST', `${of(id)}/resume`, { body: {} })
@@ -221,7 +221,7 @@ export function askingWord(place: AskingPlace, all: readonly AskingPlace[]): str
 }
 
 /** Returns the route that the hub sent, or derives it from the run's steps. */
-export function routeOf(run: Pick<WholeRun, 'route' | 'steps'>): Route {
+export function routeOf(run: Pick<RunDetail, 'route' | 'steps'>): Route {
   if (run.route !== undefined) return run.route
   const shown = run.steps.filter(({ phase }) => phase === 'main').map(shownStep)
   if (shown.length <= 12) return { stops: shown.map((one) => letters[one] ?? 'a').join('') }

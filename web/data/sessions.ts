@@ -1,6 +1,6 @@
 import type { InputAccepted, RunInput } from '../../src/contract/agent-api.ts'
 import { ask, request } from './api.ts'
-import { keep, kept } from './kept.ts'
+import { keep, stored } from './stored.ts'
 
 /** Sends an input to the agent of a run; the key makes it safe to send it again. */
 export const giveInput = (run: string, input: RunInput, idempotencyKey: string) =>
@@ -17,7 +17,7 @@ export async function storeAttachment(name: string, media_type: string, file: Bl
   return uri.slice(uri.lastIndexOf('/') + 1)
 }
 
-interface Kept {
+interface StoredPrompt {
   key: string
   name: string
   media_type: string
@@ -25,19 +25,19 @@ interface Kept {
 }
 
 /** Returns the files of an unsent prompt that the hub already has. */
-export function keptAttached(run: string): Kept[] {
-  const files = kept(`files.${run}`)
+export function storedAttachments(run: string): StoredPrompt[] {
+  const files = stored(`files.${run}`)
   return Array.isArray(files) ? files.filter((one) => typeof one?.id === 'string') : []
 }
 
-export function keepAttached(run: string, files: readonly Kept[]): void {
+export function keepAttached(run: string, files: readonly StoredPrompt[]): void {
   const stored = files.filter(({ id }) => id !== undefined)
   keep(`files.${run}`, stored.length === 0 ? undefined : stored)
 }
 
 /** Returns the unsent prompt that was typed for a run. */
-export function keptPrompt(run: string): string {
-  const text = kept(`prompt.${run}`)
+export function storedPrompt(run: string): string {
+  const text = stored(`prompt.${run}`)
   return typeof text === 'string' ? text : ''
 }
 

@@ -12,11 +12,11 @@ export interface TaskFilter {
 const names = ['state', 'repo', 'agent', 'user', 'q'] as const
 
 export function taskFilterOf(search: Record<string, unknown>): TaskFilter {
-  const given = names.flatMap((name) => {
+  const filters = names.flatMap((name) => {
     const value = search[name]
     return typeof value === 'string' && value !== '' ? [[name, value]] : []
   })
-  return Object.fromEntries(given)
+  return Object.fromEntries(filters)
 }
 
 /** Reads a filter from words such as `state:running agent:codex`; all other words search titles and ids. */

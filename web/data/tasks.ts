@@ -14,7 +14,7 @@ import type { TaskFilter } from './task-filter.ts'
 
 export type Task = TaskSummary
 export type TaskPage = TaskList
-export type WholeTask = TaskView
+export type TaskDetail = TaskView
 export type TaskArtifact = TaskArtifacts['artifacts'][number]
 export type { TaskState }
 
@@ -28,7 +28,7 @@ export function listTasks(
 }
 
 export const taskPath = (id: string) => `/api/tasks/${encodeURIComponent(id)}`
-export const getTask = (id: string, signal?: AbortSignal) => ask<WholeTask>('GET', taskPath(id), { signal })
+export const getTask = (id: string, signal?: AbortSignal) => ask<TaskDetail>('GET', taskPath(id), { signal })
 export const taskArtifacts = (id: string, signal?: AbortSignal) =>
   ask<TaskArtifacts>('GET', `${taskPath(id)}/artifacts`, { signal })
 export const createTasks = (body: CreateTasksInput, idempotencyKey: string) =>

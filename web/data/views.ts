@@ -1,8 +1,8 @@
 import { queryOptions } from '@tanstack/react-query'
-import type { CreateViewInput, KeptView, PatchView, ViewList } from '../../src/contract/runs/kept-views.ts'
+import type { CreateViewInput, SavedView, PatchView, ViewList } from '../../src/contract/runs/saved-views.ts'
 import { ask } from './api.ts'
 
-export type { KeptView }
+export type { SavedView }
 
 /** Lists the saved filters of runs: the person's own and those shared with everybody. */
 export const viewsQuery = queryOptions({
@@ -13,6 +13,6 @@ export const viewsQuery = queryOptions({
 
 const of = (id: string) => `/api/views/${encodeURIComponent(id)}`
 
-export const saveView = (body: CreateViewInput) => ask<KeptView>('POST', '/api/views', { body })
-export const changeView = (id: string, body: PatchView) => ask<KeptView>('PATCH', of(id), { body })
+export const saveView = (body: CreateViewInput) => ask<SavedView>('POST', '/api/views', { body })
+export const changeView = (id: string, body: PatchView) => ask<SavedView>('PATCH', of(id), { body })
 export const removeView = (id: string) => ask('DELETE', of(id))

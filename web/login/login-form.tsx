@@ -12,10 +12,10 @@ export function LoginForm({ name, done }: { name?: string; done: () => void }) {
   const submit = async (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault()
     if (busy) return
-    const given = new FormData(event.currentTarget)
+    const form = new FormData(event.currentTarget)
     setBusy(true)
     try {
-      await logIn(String(given.get('username')), String(given.get('password')))
+      await logIn(String(form.get('username')), String(form.get('password')))
       done()
     } catch (error) {
       setFailure(error instanceof ApiError ? error : undefined)

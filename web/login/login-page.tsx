@@ -17,7 +17,7 @@ export function LoginPage() {
   }, [])
   const done = () => {
     client.clear()
-    liveRuns.tellSessionBack()
+    liveRuns.announceSessionBack()
     void navigation.go(safeNext(next))
   }
   return (

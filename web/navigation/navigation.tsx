@@ -28,7 +28,7 @@ export type Path = keyof Addresses
 export interface Page {
   path: string
   /** Parses the search part of an address. */
-  search?: (given: Search) => object
+  search?: (current: Search) => object
   /** The path to go to instead. */
   leads?: string
   /** The page needs no login. */
@@ -216,9 +216,9 @@ export interface Goal<To extends Path, From extends Path> {
 
 function hrefTo<To extends Path, From extends Path>({ to, params, search = {}, hash = '' }: Goal<To, From>) {
   const was = (navigation.place?.found ?? none) as Addresses[From]
-  const given = typeof search === 'function' ? (search as (was: Addresses[From]) => object)(was) : search
+  const next = typeof search === 'function' ? (search as (was: Addresses[From]) => object)(was) : search
   const path = to === undefined ? here().path : fillPath(to, params)
-  return hrefOf(path, given, typeof hash === 'function' ? hash(here().hash) : hash)
+  return hrefOf(path, next, typeof hash === 'function' ? hash(here().hash) : hash)
 }
 
 /** Returns a stable function that goes to an address. `from` says which page's search is changed. */
@@ -280,11 +280,11 @@ export function Link<To extends Path = Path, From extends Path = Path>({
   )
 }
 
-/** Asks before the page is left for another address or reloaded, as long as `isAsked` is true. */
-export function useLeaving(isAsked: boolean): Leaving | undefined {
+/** Asks before the page is left for another address or reloaded, as long as `isActive` is true. */
+export function useLeaving(isActive: boolean): Leaving | undefined {
   const [leaving, setLeaving] = useState<Leaving>()
   useEffect(() => {
-    if (!isAsked) return
+    if (!isActive) return
     const unload = (event: BeforeUnloadEvent) => event.preventDefault()
     addEventListener('beforeunload', unload)
     const end = navigation.ask(({ go, stay }) => {
@@ -298,6 +298,6 @@ export function useLeaving(isAsked: boolean): Leaving | undefined {
       removeEventListener('beforeunload', unload)
       end()
     }
-  }, [isAsked])
+  }, [isActive])
   return leaving
 }

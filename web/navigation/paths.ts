@@ -20,8 +20,8 @@ export const parseSearch = (text: string): Search => Object.fromEntries(new URLS
 
 /** Formats the given values as the search part of an address. */
 export function searchText(search: object): string {
-  const given = Object.entries(search).filter(([, value]) => value !== undefined && value !== '')
-  return new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString()
+  const present = Object.entries(search).filter(([, value]) => value !== undefined && value !== '')
+  return new URLSearchParams(present.map(([name, value]) => [name, String(value)])).toString()
 }
 
 export const hrefOf = (path: string, search: object, hash: string): string => {
@@ -35,12 +35,12 @@ export const fillPath = (pattern: string, params: Readonly<Record<string, string
 
 /** Returns the values that a path has for the names of a pattern, or undefined if it does not match. */
 export function paramsOf(pattern: string, path: string): Record<string, string> | undefined {
-  const wanted = pattern.split('/')
-  const given = path.split('/')
-  if (wanted.length !== given.length) return undefined
+  const patternParts = pattern.split('/')
+  const parts = path.split('/')
+  if (patternParts.length !== parts.length) return undefined
   const params: Record<string, string> = {}
-  for (const [index, part] of wanted.entries()) {
-    const is = given[index]!
+  for (const [index, part] of patternParts.entries()) {
+    const is = parts[index]!
     if (!part.startsWith('$')) {
       if (part !== is) return undefined
     } else if (is === '') return undefined
@@ -57,6 +57,6 @@ export function paramsOf(pattern: string, path: string): Record<string, string> 
 /** Reports whether an address is that of a link, or below it. */
 export function isAt(here: Address, link: Address): boolean {
   if (here.path !== link.path && !here.path.startsWith(`${link.path}/`)) return false
-  const given = parseSearch(here.search)
-  return Object.entries(parseSearch(link.search)).every(([name, value]) => given[name] === value)
+  const search = parseSearch(here.search)
+  return Object.entries(parseSearch(link.search)).every(([name, value]) => search[name] === value)
 }

@@ -110,7 +110,7 @@ function InputField({ input, value, fault, change }: FieldProps) {
   const shared = { label: name, note: description, error: fault, tag: tagOf(input) }
   const choices = type === 'boolean' ? ['true', 'false'] : input.enum?.map(String)
   const left = fallback === undefined ? 'none' : String(fallback)
-  const given = (text: string) => change(text === '' ? undefined : text)
+  const onText = (text: string) => change(text === '' ? undefined : text)
   // A value that does not fit the choices stays visible in a text field.
   if (choices !== undefined && (value === undefined || choices.includes(value))) {
     if (choices.length > FEW)
@@ -118,7 +118,7 @@ function InputField({ input, value, fault, change }: FieldProps) {
         <ChoiceField
           {...shared}
           value={value ?? ''}
-          change={given}
+          change={onText}
           options={[
             { value: '', word: fallback === undefined ? 'choose…' : `${left} (default)` },
             ...choices.map((one) => ({ value: one, word: one })),
@@ -127,8 +127,8 @@ function InputField({ input, value, fault, change }: FieldProps) {
       )
     return (
       <Field {...shared}>
-        {({ id, ...said }) => (
-          <fieldset id={id} aria-label={name} {...said} className="segments w-fit max-w-full flex-wrap">
+        {({ id, ...describedBy }) => (
+          <fieldset id={id} aria-label={name} {...describedBy} className="segments w-fit max-w-full flex-wrap">
             {choices.map((one) => (
               <button
                 key={one}
@@ -152,7 +152,7 @@ function InputField({ input, value, fault, change }: FieldProps) {
       name={name}
       mono
       value={value ?? ''}
-      change={given}
+      change={onText}
       placeholder={fallback === undefined ? undefined : String(fallback)}
     />
   )

@@ -1,4 +1,4 @@
-import { keep, kept } from '../data/kept.ts'
+import { keep, stored } from '../data/stored.ts'
 
 /** Stores drafts of new runs, sessions and tasks until they are started. */
 
@@ -24,8 +24,8 @@ const texts = (value: unknown): Record<string, string> =>
 const keyOf = (from: string | undefined) => (from === undefined ? WORKFLOW : `${WORKFLOW}.from`)
 
 /** Returns the draft for an address: there is one for plain `/new`, and one for the last `from`. */
-export function keptWorkflow(from: string | undefined): WorkflowDraft | undefined {
-  const draft = kept(keyOf(from)) as Partial<WorkflowDraft> | null
+export function storedWorkflow(from: string | undefined): WorkflowDraft | undefined {
+  const draft = stored(keyOf(from)) as Partial<WorkflowDraft> | null
   if (typeof draft?.text !== 'string' || draft.from !== from) return undefined
   const { text, repository } = draft
   return {
@@ -39,8 +39,8 @@ export function keptWorkflow(from: string | undefined): WorkflowDraft | undefine
 export const keepWorkflow = (draft: WorkflowDraft): void => keep(keyOf(draft.from), draft)
 
 /** Returns the stored draft of a form by name; fields that are not stored are taken from `none`. */
-export function keptForm<Form extends object>(name: string, none: Form): Form {
-  const form = kept(`new.${name}`)
+export function storedForm<Form extends object>(name: string, none: Form): Form {
+  const form = stored(`new.${name}`)
   return typeof form === 'object' && form !== null ? { ...none, ...form } : none
 }
 

@@ -11,11 +11,11 @@ import { CopyButton } from '../parts/copy-button.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
 import { InputsForm } from './inputs-form.tsx'
 import { ExamplesMenu, NewHead } from './kind-tabs.tsx'
-import { mendOf } from './mend.ts'
+import { fixOf } from './fix.ts'
 import { keepWorkflow, type WorkflowDraft } from './new-drafts.ts'
 import { Output } from './output.tsx'
 import { firstDraft, useSource } from './source.ts'
-import { goTo, putMend, YamlEditor } from './yaml-editor.tsx'
+import { goTo, applyFix, YamlEditor } from './yaml-editor.tsx'
 
 /** Returns the value once it has not changed for a moment. */
 function useSettled<T>(value: T, ms: number): T {
@@ -122,8 +122,8 @@ function Workbench({ search, draft: first, emptied: atFirst, began }: WorkbenchP
     const faults = new Map<string, string>()
     for (const { name, message, hint } of vars ?? []) {
       const isVariable = !inputs.some((input) => input.name === name)
-      const isCarried = isVariable && Object.hasOwn(first.values, name)
-      if (isCarried || (secrets[name] ?? '') !== '') continue
+      const isCopied = isVariable && Object.hasOwn(first.values, name)
+      if (isCopied || (secrets[name] ?? '') !== '') continue
       faults.set(name, hint === undefined ? message : `${message}; ${hint}`)
     }
     for (const name of secretNames)
@@ -137,9 +137,9 @@ function Workbench({ search, draft: first, emptied: atFirst, began }: WorkbenchP
 
   // The draft of plain `/new` always has what was typed last, even when the address names the new run.
   const keep = ({ text, values, ...of }: WorkflowDraft) => {
-    const kept = { text, values: plainOf(values, secretNames) }
-    keepWorkflow({ ...of, ...kept })
-    if (first.from === undefined) keepWorkflow(kept)
+    const stored = { text, values: plainOf(values, secretNames) }
+    keepWorkflow({ ...of, ...stored })
+    if (first.from === undefined) keepWorkflow(stored)
   }
   const change = (next: Partial<WorkflowDraft>) => {
     const changed = { ...draft, ...next }
@@ -167,7 +167,7 @@ function Workbench({ search, draft: first, emptied: atFirst, began }: WorkbenchP
       } else {
         const body = {
           yaml: empty.reduce((all, name) => filled(all, name, secrets[name]!), text),
-          vars: { ...plain, ...given(secrets, secretNames) },
+          vars: { ...plain, ...secretsOf(secrets, secretNames) },
           repository: draft.repository,
         }
         const whole = JSON.stringify(body)
@@ -180,11 +180,11 @@ function Workbench({ search, draft: first, emptied: atFirst, began }: WorkbenchP
         await navigate({ search: { from: run_id }, replace: isRun(from) })
       }
     } catch (error) {
-      const told = asApiError(error)
-      if (told.status !== 0) key.current = undefined
-      const mistake = (told.details as { problems?: Problem[] } | undefined)?.problems?.[0]
+      const apiError = asApiError(error)
+      if (apiError.status !== 0) key.current = undefined
+      const mistake = (apiError.details as { problems?: Problem[] } | undefined)?.problems?.[0]
       if (mistake !== undefined) goTo(mistake)
-      setFailure(told)
+      setFailure(apiError)
     }
     setBusy(false)
   }
@@ -299,7 +299,7 @@ const asApiError = (error: unknown): ApiError =>
 const plainOf = (values: Record<string, string>, secret: readonly string[]) =>
   Object.fromEntries(Object.entries(values).filter(([name]) => !secret.includes(name)))
 
-const given = (secrets: Record<string, string>, names: readonly string[]) =>
+const secretsOf = (secrets: Record<string, string>, names: readonly string[]) =>
   Object.fromEntries(names.flatMap((name) => (secrets[name] ? [[name, secrets[name]]] : [])))
 
 /** Matches the line of `env` from which a credential was removed, as the hub writes it. */
@@ -339,7 +339,7 @@ function Problems({
   return (
     <ul aria-label={`${mistakes} ${mistakes === 1 ? 'mistake' : 'mistakes'}`}>
       {problems.map((problem, index) => {
-        const mend = mendOf(text, problem)
+        const fix = fixOf(text, problem)
         return (
           <li
             key={`${problem.line}:${problem.column}:${problem.message}`}
@@ -366,9 +366,9 @@ function Problems({
                 )}
               </span>
             </button>
-            {mend !== undefined && (
-              <button type="button" className="button mt-0.5 shrink-0" onClick={() => putMend(mend)}>
-                Use <bdi className="font-mono">{mend.word}</bdi>
+            {fix !== undefined && (
+              <button type="button" className="button mt-0.5 shrink-0" onClick={() => applyFix(fix)}>
+                Use <bdi className="font-mono">{fix.word}</bdi>
                 {index === 0 && <kbd className="key max-sm:hidden">Alt ↵</kbd>}
               </button>
             )}

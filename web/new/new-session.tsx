@@ -20,7 +20,7 @@ import {
 } from '../session/attachments.tsx'
 import { FromEarlier } from './from-earlier.tsx'
 import { NewHead } from './kind-tabs.tsx'
-import { keepForm, keptForm } from './new-drafts.ts'
+import { keepForm, storedForm } from './new-drafts.ts'
 
 const none = {
   agent: '',
@@ -50,8 +50,8 @@ async function sessionOf(run: string, signal: AbortSignal): Promise<Before> {
     steps?: { action: string; args: Record<string, unknown> }[]
     isolation?: unknown
   }
-  const asked = steps.find(({ action }) => action === 'agent.run')?.args
-  if (asked === undefined)
+  const agentArgs = steps.find(({ action }) => action === 'agent.run')?.args
+  if (agentArgs === undefined)
     throw new ApiError(404, {
       error: {
         code: 'not_found',
@@ -60,18 +60,18 @@ async function sessionOf(run: string, signal: AbortSignal): Promise<Before> {
       },
     })
   const checkout = steps.find(({ action }) => action === 'git.workspace')?.args
-  const { cost_usd } = (asked.budget ?? {}) as { cost_usd?: number }
+  const { cost_usd } = (agentArgs.budget ?? {}) as { cost_usd?: number }
   const form = {
-    agent: text(asked.agent),
-    prompt: text(asked.prompt),
-    model: text(asked.model),
+    agent: text(agentArgs.agent),
+    prompt: text(agentArgs.prompt),
+    model: text(agentArgs.model),
     repo: text(checkout?.repo),
     ref: text(checkout?.ref),
-    permissions: text(asked.permissions) || 'ask',
+    permissions: text(agentArgs.permissions) || 'ask',
     isolation: text(isolation) === 'none' ? '' : text(isolation),
     cost: cost_usd === undefined ? '' : String(cost_usd),
   }
-  const attachments = (asked.attachments ?? []) as Attachment[]
+  const attachments = (agentArgs.attachments ?? []) as Attachment[]
   return { form, files: attachments.map(({ id, name, media_type }) => ({ key: id, id, name, media_type })) }
 }
 
@@ -95,7 +95,7 @@ function SessionForm({ from, first }: { from: string | undefined; first: Before 
   const agents = Object.values(data?.agents ?? {})
     .filter(({ name }) => name !== 'acp')
     .sort((a, b) => Number(b.usable) - Number(a.usable))
-  const [form, setForm] = useState<Form>(() => first?.form ?? keptForm(draft, none))
+  const [form, setForm] = useState<Form>(() => first?.form ?? storedForm(draft, none))
   const { files, add, remove, ids } = useAttachments(draft, first?.files)
   const { prompt, model, repo, ref, permissions, isolation, cost } = form
   const [busy, setBusy] = useState(false)
@@ -124,7 +124,7 @@ function SessionForm({ from, first }: { from: string | undefined; first: Before 
 
   const start = async () => {
     if (!ready || ids === undefined) return
-    const asked: AgentRequestInput = {
+    const request: AgentRequestInput = {
       ...{ agent, prompt, permissions: permissions as 'ask', interactive: true },
       ...(model.trim() === '' ? {} : { model: model.trim() }),
       ...(repo.trim() === ''
@@ -136,11 +136,11 @@ function SessionForm({ from, first }: { from: string | undefined; first: Before 
     }
     setBusy(true)
     setFailure(undefined)
-    const body = JSON.stringify(asked)
+    const body = JSON.stringify(request)
     if (key.current?.body !== body) key.current = { body, key: newKey() }
     try {
       const { run_id } = await ask<Run>('POST', '/api/runs', {
-        body: { agent: asked },
+        body: { agent: request },
         idempotencyKey: key.current.key,
       })
       if (from === undefined) {
@@ -159,19 +159,19 @@ function SessionForm({ from, first }: { from: string | undefined; first: Before 
     }
   }
   const take = (event: { preventDefault: () => void }, data: DataTransfer) => {
-    const brought = filesOf(data)
-    if (brought.length === 0) return
+    const dropped = filesOf(data)
+    if (dropped.length === 0) return
     event.preventDefault()
-    add(brought)
+    add(dropped)
   }
   const chosen = agents.find(({ name }) => name === agent)
   const attach = files.map(({ name }) => name)
-  const given = { attach, agent, model: model.trim(), repo: repo.trim(), ref: ref.trim() }
+  const values = { attach, agent, model: model.trim(), repo: repo.trim(), ref: ref.trim() }
   return (
     <>
       <NewHead title="New session" kind="agent">
         <CopyButton
-          text={asCommand({ do: 'ask', prompt, permissions, ...given })!}
+          text={asCommand({ do: 'ask', prompt, permissions, ...values })!}
           label="Copy as CLI"
           word="Copy as CLI"
         />

@@ -2,7 +2,7 @@ import { useQuery } from '@tanstack/react-query'
 import { ApiError } from '../data/api.ts'
 import { getWorkflow } from '../data/runs.ts'
 import { exampleOf, exampleText } from './examples.ts'
-import { keptWorkflow, type WorkflowDraft } from './new-drafts.ts'
+import { storedWorkflow, type WorkflowDraft } from './new-drafts.ts'
 
 /** The origin of a new run: an earlier run or an example. */
 export interface Source {
@@ -61,8 +61,8 @@ export function useSource(from: string | undefined): { of?: Source; error?: ApiE
 
 /** Returns the draft that the page starts with: text typed here before, else the source. */
 export function firstDraft(from: string | undefined, source: Source | undefined): WorkflowDraft {
-  const kept = keptWorkflow(from)
-  if (kept !== undefined) return kept
+  const stored = storedWorkflow(from)
+  if (stored !== undefined) return stored
   if (source === undefined) return { text: hello, values: {} }
   const { yaml, given, repository } = source
   return { text: yaml, values: given, ...(from && { from }), ...(repository && { repository }) }

@@ -3,14 +3,14 @@ import { type ReactNode, useEffect, useRef, useState } from 'react'
 import type { CreateTasksInput } from '../../src/contract/tasks/task-api.ts'
 import { type ApiError, newKey } from '../data/api.ts'
 import { asCommand } from '../data/as-command.ts'
-import { createTasks, getTask, type WholeTask } from '../data/tasks.ts'
+import { createTasks, getTask, type TaskDetail } from '../data/tasks.ts'
 import { useNavigate, useSearch } from '../navigation/navigation.tsx'
 import { Failure } from '../parts/action-button.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
 import { TextField } from '../parts/field.tsx'
 import { FromEarlier } from './from-earlier.tsx'
 import { NewHead } from './kind-tabs.tsx'
-import { keepForm, keptForm } from './new-drafts.ts'
+import { keepForm, storedForm } from './new-drafts.ts'
 
 interface Draft {
   from: 'issue' | 'words'
@@ -72,7 +72,7 @@ function requestOf(draft: Draft): CreateTasksInput {
 const agents = ['builtin', 'claude_code', 'codex', 'opencode', 'copilot']
 
 /** Returns the draft that repeats an earlier task. */
-function draftOf({ task }: WholeTask): Draft {
+function draftOf({ task }: TaskDetail): Draft {
   return {
     ...none,
     from: task.issue === undefined ? 'words' : 'issue',
@@ -121,8 +121,8 @@ export default function TaskForm() {
 function Form({ first, issue }: { first: Draft | undefined; issue: string | undefined }) {
   const navigate = useNavigate()
   const [draft, setDraft] = useState<Draft>(() => {
-    const kept = first ?? keptForm('task', none)
-    return issue === undefined ? kept : { ...kept, from: 'issue', issue }
+    const stored = first ?? storedForm('task', none)
+    return issue === undefined ? stored : { ...stored, from: 'issue', issue }
   })
   const [busy, setBusy] = useState(false)
   const [failure, setFailure] = useState<ApiError>()

@@ -1,6 +1,6 @@
 import { useLayoutEffect, useRef } from 'react'
 import type { Problem } from '../data/runs.ts'
-import { type Mend, mendAt, startOfLine } from './mend.ts'
+import { type Fix, fixAt, startOfLine } from './fix.ts'
 
 /** Splits a line of YAML into its key, a comment and the rest. */
 function piecesOf(line: string): { text: string; className: string }[] {
@@ -50,10 +50,10 @@ export function YamlEditor({ text, change, problems, run }: Props) {
       event.preventDefault()
       run()
     } else if (event.key === 'Enter' && event.altKey) {
-      const mend = mendAt(area.value, area.selectionStart, problems)
-      if (mend === undefined) return
+      const fix = fixAt(area.value, area.selectionStart, problems)
+      if (fix === undefined) return
       event.preventDefault()
-      putMend(mend)
+      applyFix(fix)
     } else if (event.key === 'Escape') area.blur()
     else if (event.key === 'F8' && problems.length > 0) {
       event.preventDefault()
@@ -137,7 +137,7 @@ export function goTo({ line = 1, column = 1 }: Problem): void {
 }
 
 /** Inserts a fix into the text as if it was typed, so that the browser can undo it. */
-export function putMend({ from, to, word }: Mend): void {
+export function applyFix({ from, to, word }: Fix): void {
   const field = shownField()
   if (field === null) return
   field.focus()

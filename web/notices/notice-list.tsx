@@ -78,13 +78,13 @@ export function NoticeList({ me }: { me: Me }) {
   const { notices, list, toasts } = useNotices(me)
   useEffect(() => {
     const sinceMs = hubNow()
-    const told = (run: Run) => {
+    const onRun = (run: Run) => {
       const news = newsOf(run, me, sinceMs)
       if (news === undefined) return
       notices.add({ ...news, atMs: hubNow() }, isOnScreen(news, run.run_id))
     }
     const stopToasts = takeToasts(({ id = newKey(), ...one }) => notices.add({ ...one, id, atMs: hubNow() }))
-    const stopRead = liveRuns.read(told, () => undefined, told)
+    const stopRead = liveRuns.read(onRun, () => undefined, onRun)
     return () => {
       stopToasts()
       stopRead()
@@ -93,9 +93,9 @@ export function NoticeList({ me }: { me: Me }) {
   const place = useCurrentPage()
   useEffect(() => {
     // These subjects are now on the screen.
-    const tells = ({ kind, seen }: Notice) => !seen && (kind === 'asks' || kind === 'ended')
+    const isAnswerable = ({ kind, seen }: Notice) => !seen && (kind === 'asks' || kind === 'ended')
     if (place !== undefined)
-      for (const { id } of notices.list.filter((one) => tells(one) && isOpened(one))) notices.see(id)
+      for (const { id } of notices.list.filter((one) => isAnswerable(one) && isOpened(one))) notices.see(id)
   }, [notices, place])
   return (
     <>
@@ -135,7 +135,7 @@ function Toast({ notice, close }: { notice: Notice; close: () => void }) {
       onFocus={() => setHeld(true)}
       onBlur={() => setHeld(false)}
     >
-      <Told notice={notice} after={close} />
+      <NoticeText notice={notice} after={close} />
       <button
         type="button"
         aria-label="Close"
@@ -155,7 +155,7 @@ function mark({ kind, text }: Notice) {
 }
 
 /** Shows a notice with its mark and, if it leads somewhere, a link. */
-function Told({ notice, after, time }: { notice: Notice; after: () => void; time?: ReactNode }) {
+function NoticeText({ notice, after, time }: { notice: Notice; after: () => void; time?: ReactNode }) {
   const { to } = notice
   const go = (event: MouseEvent) => {
     if (to === undefined || event.metaKey || event.ctrlKey || event.shiftKey) return
@@ -221,7 +221,7 @@ function Panel({ notices, list }: { notices: Notices; list: readonly Notice[] })
               key={notice.id}
               className={`flex items-start gap-2.5 border-b border-line px-4 py-2.5 last:border-b-0 ${notice.seen ? '' : 'shadow-[inset_3px_0_0_var(--accent)]'}`}
             >
-              <Told
+              <NoticeText
                 notice={notice}
                 after={close}
                 time={

@@ -33,8 +33,8 @@ function isNotice(value: unknown): value is Notice {
 /** Parses stored notices and drops invalid ones. */
 export function readNotices(text: string | null): Notice[] {
   try {
-    const kept: unknown = JSON.parse(text ?? '[]')
-    return Array.isArray(kept) ? kept.filter(isNotice).slice(0, MOST) : []
+    const stored: unknown = JSON.parse(text ?? '[]')
+    return Array.isArray(stored) ? stored.filter(isNotice).slice(0, MOST) : []
   } catch {
     return []
   }
@@ -78,14 +78,14 @@ export class Notices {
   readonly #key: string
   readonly #watchers = new Set<() => void>()
   /** Ids of notices sent in this tab, or stored before it opened. */
-  readonly #told: Set<string>
+  readonly #shown: Set<string>
   list: readonly Notice[]
   toasts: readonly Notice[] = []
 
   constructor(person: Person) {
     this.#key = keyOf(person)
     this.list = this.#read()
-    this.#told = new Set(this.list.map(({ id }) => id))
+    this.#shown = new Set(this.list.map(({ id }) => id))
   }
 
   #read(): Notice[] {
@@ -110,8 +110,8 @@ export class Notices {
 
   /** Stores a notice; if its subject is `shown` on the screen, there is no toast. */
   add(notice: Notice, shown = false): void {
-    if (this.#told.has(notice.id)) return
-    this.#told.add(notice.id)
+    if (this.#shown.has(notice.id)) return
+    this.#shown.add(notice.id)
     // A hidden tab shows no toast: the person finds the notice in the list later.
     if (!shown && !document.hidden) this.toasts = withToast(this.toasts, notice)
     // Another tab may have stored it meanwhile.

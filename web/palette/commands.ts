@@ -16,14 +16,14 @@ export interface Command {
 }
 
 /** Commands for the page's content, by the name of the part that offers them. */
-const given = new Map<string, readonly Command[]>()
+const pageCommands = new Map<string, readonly Command[]>()
 const watchers = new Set<() => void>()
 let all: readonly Command[] = []
 
 function change(name: string, commands: readonly Command[] | undefined): void {
-  if (commands === undefined) given.delete(name)
-  else given.set(name, commands)
-  all = [...given.values()].flat()
+  if (commands === undefined) pageCommands.delete(name)
+  else pageCommands.set(name, commands)
+  all = [...pageCommands.values()].flat()
   for (const watcher of watchers) watcher()
 }
 
@@ -73,8 +73,8 @@ const MOST_RECENT = 5
 /** Returns the commands chosen last, newest first. Only places are remembered, since they do not change. */
 export function recentCommands(): Command[] {
   try {
-    const kept = JSON.parse(localStorage.getItem(RECENT) ?? '[]') as unknown[]
-    return kept.flatMap((one) => {
+    const stored = JSON.parse(localStorage.getItem(RECENT) ?? '[]') as unknown[]
+    return stored.flatMap((one) => {
       const { id, word, about, to } = (one ?? {}) as Partial<Command>
       if (typeof id !== 'string' || typeof word !== 'string' || typeof to !== 'string') return []
       return [{ id, word, to, ...(typeof about === 'string' ? { about } : {}) }]
@@ -86,9 +86,9 @@ export function recentCommands(): Command[] {
 
 export function keepRecent({ id, word, about, to }: Command): void {
   if (to === undefined) return
-  const kept = [{ id, word, about, to }, ...recentCommands().filter((one) => one.id !== id)]
+  const stored = [{ id, word, about, to }, ...recentCommands().filter((one) => one.id !== id)]
   try {
-    localStorage.setItem(RECENT, JSON.stringify(kept.slice(0, MOST_RECENT)))
+    localStorage.setItem(RECENT, JSON.stringify(stored.slice(0, MOST_RECENT)))
   } catch {
     // The browser stores nothing, so there is no list of recent commands.
   }

@@ -2,7 +2,7 @@ import type { QueryClient } from '@tanstack/react-query'
 import type { RunnerView } from '../../src/contract/protocol.ts'
 import { type Action, asCommand } from '../data/as-command.ts'
 import { runnersQuery } from '../data/runners.ts'
-import type { WholeRun } from '../data/runs.ts'
+import type { RunDetail } from '../data/runs.ts'
 import { copyText } from '../parts/copy-button.tsx'
 import type { Command } from './commands.ts'
 
@@ -12,7 +12,7 @@ const MOST_RUNNERS = 5
 function actionsAt(path: string, client: QueryClient): [string, Action][] {
   const [, of, id = ''] = /\/(runs|tasks|settings)\/([^/]+)$/.exec(path) ?? []
   if (of === 'runs') {
-    const run = client.getQueryData<WholeRun>(['run', decodeURIComponent(id)])
+    const run = client.getQueryData<RunDetail>(['run', decodeURIComponent(id)])
     return run === undefined ? [] : actionsOfRun(run)
   }
   const task = decodeURIComponent(id)
@@ -30,13 +30,13 @@ function actionsAt(path: string, client: QueryClient): [string, Action][] {
   })
 }
 
-function actionsOfRun({ run_id: run, status, steps }: WholeRun): [string, Action][] {
+function actionsOfRun({ run_id: run, status, steps }: RunDetail): [string, Action][] {
   const isOver = status !== 'queued' && status !== 'running'
   const log: [string, Action] = ['log', { do: 'log', run }]
-  const keeps = steps.some(({ instances }) =>
+  const hasArtifacts = steps.some(({ instances }) =>
     instances.some(({ attempts }) => attempts.some(({ artifacts }) => (artifacts?.length ?? 0) > 0)),
   )
-  const rest: [string, Action][] = keeps
+  const rest: [string, Action][] = hasArtifacts
     ? [log, ['artifacts', { do: 'artifacts', run, folder: 'artifacts' }]]
     : [log]
   if (isOver)

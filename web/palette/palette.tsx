@@ -121,14 +121,14 @@ export function Palette(props: Props) {
   const dialog = useRef<HTMLDialogElement>(null)
   const [search, setSearch] = useState('')
   const [chosen, setChosen] = useState(0)
-  const [asked, setAsked] = useState<string>()
+  const [pendingId, setPendingId] = useState<string>()
   const [failure, setFailure] = useState<ApiError>()
   const [busy, setBusy] = useState(false)
   const listId = useId()
   const client = useQueryClient()
-  const given = usePageCommands()
+  const commands = usePageCommands()
   const [copies] = useState(() => copyCommands(location.pathname, client))
-  const page = useMemo(() => [...given, ...copies], [given, copies])
+  const page = useMemo(() => [...commands, ...copies], [commands, copies])
   const found = useFoundRuns(useDeferredValue(search.replace(/^[#]\s*/, '').trim()))
   const { needsYou, general } = props
   const items = useMemo(
@@ -154,7 +154,7 @@ export function Palette(props: Props) {
       else void navigation.go(item.to)
       return
     }
-    if (item.asks !== undefined && asked !== item.id) return setAsked(item.id)
+    if (item.asks !== undefined && pendingId !== item.id) return setPendingId(item.id)
     setBusy(true)
     setFailure(undefined)
     try {
@@ -169,12 +169,12 @@ export function Palette(props: Props) {
       )
     } finally {
       setBusy(false)
-      setAsked(undefined)
+      setPendingId(undefined)
     }
   }
   const move = (to: number) => {
     setChosen((to + items.length) % Math.max(items.length, 1))
-    setAsked(undefined)
+    setPendingId(undefined)
   }
   const press = (event: KeyboardEvent) => {
     const { key } = event
@@ -217,7 +217,7 @@ export function Palette(props: Props) {
           onChange={({ target }) => {
             setSearch(target.value)
             setChosen(0)
-            setAsked(undefined)
+            setPendingId(undefined)
           }}
         />
         {tenant !== undefined && <span className="chip">{tenant}</span>}
@@ -256,7 +256,7 @@ export function Palette(props: Props) {
                 <bdi>{item.word}</bdi>
               </span>
               <span className="min-w-0 flex-1 truncate text-meta text-ink2">
-                {asked === item.id ? (
+                {pendingId === item.id ? (
                   <b className="font-medium text-ask">{item.asks}</b>
                 ) : (
                   <bdi>{item.about}</bdi>
@@ -269,7 +269,7 @@ export function Palette(props: Props) {
       </div>
       {items.length === 0 && <p className="px-5 pb-4 text-ink2">No results.</p>}
       <div role="status" className="sr-only">
-        {asked !== undefined ? items.find(({ id }) => id === asked)?.asks : `${items.length} found`}
+        {pendingId !== undefined ? items.find(({ id }) => id === pendingId)?.asks : `${items.length} found`}
       </div>
       <div className="flex flex-wrap gap-x-4 gap-y-1 border-t border-line px-4 py-2 text-meta text-ink2 max-sm:hidden">
         <span>

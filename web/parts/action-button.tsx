@@ -56,7 +56,7 @@ export function ActionButton({
       current.gone = true
       const { refused } = current
       if (refused !== undefined && performance.now() - refused.atMs < READ_MS)
-        tellFailure(refused.error, current.words)
+        reportFailure(refused.error, current.words)
     }
   }, [])
   const press = async () => {
@@ -77,7 +77,7 @@ export function ActionButton({
           : new ApiError(0, { error: { code: 'internal', message: String(error) } })
       // If the answer got lost, the same key is sent again.
       if (failure.status !== 0) key.current = undefined
-      if (here.current.gone) tellFailure(failure, here.current.words)
+      if (here.current.gone) reportFailure(failure, here.current.words)
       else here.current.refused = { error: failure, atMs: performance.now() }
       onFailure?.(failure)
       setState(onFailure === undefined ? { busy: false, failure } : { busy: false })
@@ -106,7 +106,7 @@ export function ActionButton({
   )
 }
 
-function tellFailure(error: ApiError, words: ActionButtonProps['afterwards']): void {
+function reportFailure(error: ApiError, words: ActionButtonProps['afterwards']): void {
   showToast({
     kind: 'failed',
     text: words?.(error) ?? error.message,

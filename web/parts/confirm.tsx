@@ -34,8 +34,8 @@ export function Confirm({
   as,
 }: Props) {
   const dialog = useRef<HTMLDialogElement>(null)
-  const [said, setSaid] = useState('')
-  const isSaid = typed === undefined || said === typed
+  const [entered, setEntered] = useState('')
+  const isConfirmed = typed === undefined || entered === typed
   useEffect(() => {
     dialog.current?.showModal()
     // Do not focus the button before it, which merely copies the command.
@@ -64,8 +64,8 @@ export function Confirm({
             autoComplete="off"
             autoCapitalize="none"
             spellCheck={false}
-            value={said}
-            onChange={({ target }) => setSaid(target.value)}
+            value={entered}
+            onChange={({ target }) => setEntered(target.value)}
           />
         </label>
       )}
@@ -73,7 +73,7 @@ export function Confirm({
         <button type="button" data-keep className="button" onClick={() => dialog.current?.close()}>
           {keep} <kbd className="key max-sm:hidden">Esc</kbd>
         </button>
-        {isSaid ? (
+        {isConfirmed ? (
           <ActionButton
             kind={destructive ? 'bad' : 'main'}
             doing={doing}

@@ -26,7 +26,7 @@ export function Field({
   children,
 }: Of & { children: (control: Control) => ReactNode }) {
   const id = useId()
-  const said = error ?? note
+  const message = error ?? note
   return (
     <div className="min-w-0">
       <div className="mb-1 flex items-baseline gap-2">
@@ -37,10 +37,10 @@ export function Field({
       </div>
       {children({
         id,
-        'aria-describedby': said === undefined ? undefined : `${id}-said`,
+        'aria-describedby': message === undefined ? undefined : `${id}-said`,
         'aria-invalid': error === undefined ? undefined : true,
       })}
-      {said !== undefined && (
+      {message !== undefined && (
         <p
           id={`${id}-said`}
           className={`mt-1 text-meta break-words ${error === undefined ? 'text-ink2' : 'text-bad'}`}

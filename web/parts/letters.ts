@@ -26,10 +26,10 @@ export function useLetters(press: (key: string, event: KeyboardEvent) => unknown
   const latest = useRef(press)
   latest.current = press
   useEffect(() => {
-    const heard = (event: KeyboardEvent) => {
+    const onKey = (event: KeyboardEvent) => {
       if (isLetter(event) && latest.current(event.key, event) !== false) event.preventDefault()
     }
-    addEventListener('keydown', heard)
-    return () => removeEventListener('keydown', heard)
+    addEventListener('keydown', onKey)
+    return () => removeEventListener('keydown', onKey)
   }, [])
 }

@@ -173,9 +173,9 @@ export function routeInWords({ stops, counts }: Route): string {
     [count('q', 'asks'), 'waiting for a person'],
     [count('w', 'waiting'), 'waiting'],
   ] as const
-  const said = more.filter(([number]) => number > 0).map(([number, word]) => `${number} ${word}`)
+  const texts = more.filter(([number]) => number > 0).map(([number, word]) => `${number} ${word}`)
   const noun = stops === undefined ? '' : all === 1 ? ' step' : ' steps'
-  return [`${count('d', 'succeeded')} of ${all}${noun} done`, ...said].join(', ')
+  return [`${count('d', 'succeeded')} of ${all}${noun} done`, ...texts].join(', ')
 }
 
 /** Draws a run as a route: one stop per step, or parts if there are many steps. */

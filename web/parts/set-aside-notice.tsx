@@ -1,13 +1,13 @@
 import { useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
 import type { ApiError } from '../data/api.ts'
-import { resumeRun, type WholeRun } from '../data/runs.ts'
+import { resumeRun, type RunDetail } from '../data/runs.ts'
 import { meQuery } from '../data/session.ts'
 import { ActionButton, Failure } from './action-button.tsx'
 import { When } from './times.tsx'
 
 /** Says since when and why a run is set aside; an admin can resume it. */
-export function SetAsideNotice({ run }: { run: WholeRun }) {
+export function SetAsideNotice({ run }: { run: RunDetail }) {
   const { data: me } = useQuery(meQuery)
   const [failure, setFailure] = useState<ApiError>()
   if (run.set_aside === undefined) return null

@@ -1,9 +1,9 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useEffect, useId, useRef, useState } from 'react'
 import type { ApiError } from '../data/api.ts'
-import { fasterThan, mayAnswer, saidOfAnswer, whoMay } from '../data/approvals.ts'
+import { fasterThan, mayAnswer, answerText, whoMay } from '../data/approvals.ts'
 import { clockOf, timeOf, useNow } from '../data/clock.ts'
-import { answerApproval, getRun, type Step, type WholeRun } from '../data/runs.ts'
+import { answerApproval, getRun, type Step, type RunDetail } from '../data/runs.ts'
 import { meQuery } from '../data/session.ts'
 import { ActionButton, Failure } from '../parts/action-button.tsx'
 import CopyAsCli from '../parts/copy-as-cli.tsx'
@@ -12,18 +12,18 @@ import { useLeft } from '../parts/time-left.ts'
 import { VisibleText } from '../parts/visible-text.tsx'
 
 /** Shows a step's question in full, who may answer and until when, and the two answers with a comment. */
-export function Approval({ run, step, linked }: { run: WholeRun; step: Step; linked: boolean }) {
+export function Approval({ run, step, linked }: { run: RunDetail; step: Step; linked: boolean }) {
   const { data: me } = useQuery(meQuery)
   const client = useQueryClient()
   const card = useRef<HTMLElement>(null)
   const id = useId()
   const [comment, setComment] = useState('')
   const [failure, setFailure] = useState<ApiError>()
-  const asked = step.approval!
-  const may = me !== undefined && mayAnswer(asked.approvers, me, run.owner)
-  const named = whoMay(asked.approvers)
-  const left = useLeft(asked.expires_at)
-  const taken = asked.on_timeout === 'approve' ? 'approved' : 'rejected'
+  const approval = step.approval!
+  const may = me !== undefined && mayAnswer(approval.approvers, me, run.owner)
+  const named = whoMay(approval.approvers)
+  const left = useLeft(approval.expires_at)
+  const taken = approval.on_timeout === 'approve' ? 'approved' : 'rejected'
   useEffect(() => {
     if (linked) card.current?.focus()
   }, [linked])
@@ -32,9 +32,9 @@ export function Approval({ run, step, linked }: { run: WholeRun; step: Step; lin
     try {
       await answerApproval(run.run_id, which, step.step, comment.trim(), key)
     } finally {
-      const anew = { queryKey: ['run', run.run_id], queryFn: () => getRun(run.run_id), staleTime: 0 }
+      const refreshed = { queryKey: ['run', run.run_id], queryFn: () => getRun(run.run_id), staleTime: 0 }
       // If this fails too, the failure of the answer itself is the one to show.
-      client.fetchQuery(anew).catch(() => undefined)
+      client.fetchQuery(refreshed).catch(() => undefined)
     }
   }
   return (
@@ -59,7 +59,7 @@ export function Approval({ run, step, linked }: { run: WholeRun; step: Step; lin
             </h3>
             <p className="break-words whitespace-pre-wrap">
               <bdi>
-                <VisibleText text={asked.message} />
+                <VisibleText text={approval.message} />
               </bdi>
             </p>
           </div>
@@ -80,12 +80,12 @@ export function Approval({ run, step, linked }: { run: WholeRun; step: Step; lin
               .{' '}
             </>
           )}
-          {asked.approvers?.requester === false && (
+          {approval.approvers?.requester === false && (
             <>
               <bdi className="font-medium text-ink">{run.owner}</bdi> can't answer: it is their own run.{' '}
             </>
           )}
-          {asked.expires_at !== undefined && <Late at={asked.expires_at} as={taken} isOver={left === 0} />}
+          {approval.expires_at !== undefined && <Late at={approval.expires_at} as={taken} isOver={left === 0} />}
         </p>
       </section>
       {failure !== undefined && <Refused error={failure} />}
@@ -105,7 +105,7 @@ export function Approval({ run, step, linked }: { run: WholeRun; step: Step; lin
               className="max-sm:h-11"
               doing="Rejecting…"
               act={answer('reject')}
-              afterwards={saidOfAnswer('reject', run.workflow_name)}
+              afterwards={answerText('reject', run.workflow_name)}
               onFailure={setFailure}
             >
               Reject
@@ -115,7 +115,7 @@ export function Approval({ run, step, linked }: { run: WholeRun; step: Step; lin
               doing="Approving…"
               kind="main"
               act={answer('approve')}
-              afterwards={saidOfAnswer('approve', run.workflow_name)}
+              afterwards={answerText('approve', run.workflow_name)}
               onFailure={setFailure}
             >
               Approve
@@ -131,7 +131,7 @@ export function Approval({ run, step, linked }: { run: WholeRun; step: Step; lin
       ) : (
         me !== undefined && (
           <p className="text-meta font-medium text-ask">
-            {asked.approvers?.requester === false && me.name === run.owner
+            {approval.approvers?.requester === false && me.name === run.owner
               ? "You can't answer because this is your own run. Send an approver the link to this page."
               : "You can't answer because the workflow names other approvers. Send one of them the link to this page."}
           </p>

@@ -1,6 +1,6 @@
 import type { QueryClient } from '@tanstack/react-query'
 import { countOf, failedQuery, isWhole } from '../data/instances.ts'
-import { type Instance, type Shown, type Step, shownStep, type WholeRun } from '../data/runs.ts'
+import { type Instance, type Shown, type Step, shownStep, type RunDetail } from '../data/runs.ts'
 
 /** An instance of a step, as the list shows it. */
 export interface InstanceRef {
@@ -83,8 +83,8 @@ function instanceNamed(steps: readonly Step[], name: string): InstanceRef | Unlo
   for (const step of steps) {
     const own = stepName(step)
     if (!name.startsWith(`${own}@`)) continue
-    const [, host, given] = /^(.*?)(?:!(\d+))?$/s.exec(name.slice(own.length + 1))!
-    const index = given === undefined ? undefined : Number(given)
+    const [, host, number] = /^(.*?)(?:!(\d+))?$/s.exec(name.slice(own.length + 1))!
+    const index = number === undefined ? undefined : Number(number)
     const ref = instancesOf(step).find(
       (one) => one.instance.host === host && (index === undefined || one.index === index),
     )
@@ -108,7 +108,7 @@ export function failedInstances(steps: readonly Step[]): InstanceRef[] {
 /** Returns all failed instances in the order of the steps; requests those that did not come with the run. */
 export async function allFailedInstances(
   client: QueryClient,
-  { run_id, steps }: WholeRun,
+  { run_id, steps }: RunDetail,
 ): Promise<InstanceRef[]> {
   const each = steps.map(async (step) => {
     const here = failedInstances([step])

@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query'
 import { instanceQuery } from '../data/instances.ts'
-import { runQuery, type WholeRun } from '../data/runs.ts'
+import { runQuery, type RunDetail } from '../data/runs.ts'
 import { firstInstance, headOf, type InstanceRef } from './chosen-instance.ts'
 
 /** Maximum depth of sub-runs that open in the page; deeper ones have a page of their own. */
@@ -8,7 +8,7 @@ export const MOST_DEEP = 3
 
 /** A place in a run, or in a run that it has started. */
 export interface Level {
-  run: WholeRun
+  run: RunDetail
   place: InstanceRef
 }
 
@@ -23,8 +23,8 @@ interface ChosenLevel {
 }
 
 /** Returns the place that a name means in a run; requests it if it did not come with the run. */
-function useLevel(run: WholeRun | undefined, wanted: string | undefined, auto: boolean): ChosenLevel {
-  const { head, rest } = (run && wanted !== undefined ? headOf(run.steps, wanted) : undefined) ?? {}
+function useLevel(run: RunDetail | undefined, name: string | undefined, auto: boolean): ChosenLevel {
+  const { head, rest } = (run && name !== undefined ? headOf(run.steps, name) : undefined) ?? {}
   const far = head !== undefined && !('instance' in head) ? head : undefined
   const version = far?.step.finished_at ?? run?.last_seq
   const { data, isPending } = useQuery({
@@ -54,11 +54,11 @@ const useChild = (id: string | undefined) => useQuery({ ...runQuery(id ?? ''), e
  * inside the sub-run that failed.
  */
 export function useChosenPath(
-  run: WholeRun,
-  wanted: string | undefined,
+  run: RunDetail,
+  name: string | undefined,
 ): { path: Level[]; pending: boolean } {
-  const auto = wanted === undefined
-  const first = useLevel(run, wanted, auto)
+  const auto = name === undefined
+  const first = useLevel(run, name, auto)
   const one = useChild(first.child)
   const second = useLevel(first.child === undefined ? undefined : one.data, first.rest, auto)
   const two = useChild(second.child)

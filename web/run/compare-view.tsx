@@ -3,7 +3,7 @@ import { X } from 'lucide-react'
 import { type ReactNode, useState } from 'react'
 import { duration, timeOf, useNow } from '../data/clock.ts'
 import { useLastGood } from '../data/last-good.ts'
-import { getWorkflow, runQuery, type Step, shownStep, type WholeRun } from '../data/runs.ts'
+import { getWorkflow, runQuery, type Step, shownStep, type RunDetail } from '../data/runs.ts'
 import { useNavigate } from '../navigation/navigation.tsx'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 
@@ -25,7 +25,7 @@ const tookOf = (step: Step | undefined): number | undefined =>
     ? undefined
     : Date.parse(step.finished_at) - Date.parse(step.started_at)
 
-function stepLines(run: WholeRun, other: WholeRun): Line[] {
+function stepLines(run: RunDetail, other: RunDetail): Line[] {
   const key = ({ phase, step }: Step) => (phase === 'main' ? step : `${phase}: ${step}`)
   const [mine, theirs] = [run, other].map(({ steps }) => new Map(steps.map((step) => [key(step), step])))
   return [...new Set([...mine!.keys(), ...theirs!.keys()])].map((name) => {
@@ -68,7 +68,7 @@ function leaves(value: unknown, path = ''): Record<string, string> {
 }
 
 /** Compares two runs: steps, durations, inputs, outputs and workflows. It shows only the differences at first. */
-export default function CompareView({ run, compare }: { run: WholeRun; compare: string }) {
+export default function CompareView({ run, compare }: { run: RunDetail; compare: string }) {
   const navigate = useNavigate('/runs/$run')
   const now = useNow()
   const isLastGood = compare === 'last-good'
@@ -79,8 +79,8 @@ export default function CompareView({ run, compare }: { run: WholeRun; compare: 
     enabled: !isLastGood,
     retry: false,
   })
-  const asked = isLastGood ? lastGood : named
-  const other = asked.data ?? undefined
+  const requested = isLastGood ? lastGood : named
+  const other = requested.data ?? undefined
   const texts = useQuery({
     queryKey: ['workflows', run.run_id, other?.run_id],
     queryFn: async ({ signal }) =>
@@ -162,12 +162,12 @@ export default function CompareView({ run, compare }: { run: WholeRun; compare: 
         aria-label="Differences"
         className="min-h-0 flex-1 overflow-auto px-edge pb-6 max-sm:px-3"
       >
-        {asked.error !== null && (
+        {requested.error !== null && (
           <p role="alert" className="py-4 text-ink2">
-            {asked.error.message}
+            {requested.error.message}
           </p>
         )}
-        {asked.data === null && (
+        {requested.data === null && (
           <p className="py-4 text-ink2">
             No earlier run of this workflow succeeded. Paste the ID of another run.
           </p>

@@ -2,7 +2,7 @@ import { keepPreviousData, useInfiniteQuery } from '@tanstack/react-query'
 import { Search } from 'lucide-react'
 import { useCallback, useEffect, useRef, useState } from 'react'
 import { countsOf, instancesQuery } from '../data/instances.ts'
-import type { Instance, Step, WholeRun } from '../data/runs.ts'
+import type { Instance, Step, RunDetail } from '../data/runs.ts'
 import { useNavigate, useSearch } from '../navigation/navigation.tsx'
 import type { InstanceRef } from './chosen-instance.ts'
 
@@ -50,11 +50,11 @@ export function InstanceField({ label, className }: { label: string; className: 
     setTyped(text)
   }, [text])
   useEffect(() => {
-    const wanted = typed.trim()
-    if (wanted === sent.current) return
+    const search = typed.trim()
+    if (search === sent.current) return
     const timer = setTimeout(() => {
-      sent.current = wanted
-      set({ text: wanted })
+      sent.current = search
+      set({ text: search })
     }, TYPING_MS)
     return () => clearTimeout(timer)
   }, [typed, set])
@@ -80,7 +80,7 @@ export function InstanceField({ label, className }: { label: string; className: 
 }
 
 /** Returns how many instances with a text have each status, as counted by the hub. */
-export function useFoundCounts(run: WholeRun, step: Step, text: string, enabled = true) {
+export function useFoundCounts(run: RunDetail, step: Step, text: string, enabled = true) {
   const found = useInfiniteQuery({
     ...instancesQuery(run.run_id, step, { text }, step.finished_at ?? run.last_seq),
     placeholderData: keepPreviousData,
@@ -97,7 +97,7 @@ export const noMatch = (all: number, isFetching: boolean): string =>
   isFetching ? 'Searching…' : `No instances match. ${all.toLocaleString('en')} without the filter.`
 
 interface OneStatus {
-  run: WholeRun
+  run: RunDetail
   step: Step
   status: Status
   text: string
@@ -119,9 +119,9 @@ export function useInstancesOf({ run, step, status, text, count, here, skip = 0,
   // Instances that have ended change only with their number; active ones change with each event.
   const isGoingOn = status === 'running' || status === 'waiting'
   const version = isGoingOn && step.finished_at === undefined ? run.last_seq : count
-  const wanted = text === '' ? { status } : { status, text }
+  const filter = text === '' ? { status } : { status, text }
   const pages = useInfiniteQuery({
-    ...instancesQuery(run.run_id, step, wanted, version),
+    ...instancesQuery(run.run_id, step, filter, version),
     placeholderData: keepPreviousData,
     enabled: open && lacks,
   })

@@ -74,10 +74,10 @@ export function InstanceMap({
     const instance = await client.fetchQuery(instanceQuery(run, step, { index }, version)).catch(() => null)
     if (instance !== null) choose({ step, instance, index })
   }
-  const pathOf = (wanted: Shown) =>
+  const pathOf = (status: Shown) =>
     marks
       .map(({ shown }, index) => {
-        if (shown !== wanted) return ''
+        if (shown !== status) return ''
         const [x, y] = [(index % columns) * CELL, Math.floor(index / columns) * CELL]
         return shown === 'failed'
           ? `M${x + 2} ${y + 2}h12v12h-12z`

@@ -3,7 +3,7 @@ import { useState, useSyncExternalStore } from 'react'
 import type { RunEvent } from '../../src/contract/events.ts'
 import { duration, timeOf, useNow } from '../data/clock.ts'
 import type { RunFeed } from '../data/run-feed.ts'
-import { eventsOfAttempt, type WholeRun } from '../data/runs.ts'
+import { eventsOfAttempt, type RunDetail } from '../data/runs.ts'
 import { VisibleText } from '../parts/visible-text.tsx'
 import type { InstanceRef } from './chosen-instance.ts'
 import { eventSentence } from './event-sentence.ts'
@@ -12,7 +12,7 @@ import type { RunTab } from './run-search.ts'
 type Attempt = InstanceRef['instance']['attempts'][number]
 
 interface Props {
-  run: WholeRun
+  run: RunDetail
   place: InstanceRef
   attempt: Attempt | undefined
   feed: RunFeed
@@ -68,8 +68,8 @@ function Exports({ run, feed, attempt }: { run: string; feed: RunFeed; attempt: 
   const end = useEventsOf(run, feed, attempt).findLast(
     (event) => event.type === 'attempt.finished' && event.attempt === attempt,
   )
-  const given = end?.type === 'attempt.finished' ? end.exports : undefined
-  return <Values of={given ?? {}} none="This attempt exported no variables." />
+  const values = end?.type === 'attempt.finished' ? end.exports : undefined
+  return <Values of={values ?? {}} none="This attempt exported no variables." />
 }
 
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`
@@ -84,11 +84,11 @@ function boxOf({ isolation = 'none', made_box, network = 'all' }: Partial<Attemp
 /** Shows the box, time and memory of a try, and for an agent the last tokens and cost that it reported. */
 function Usage({ run, attempt, feed }: { run: string; attempt: Attempt | undefined; feed: RunFeed }) {
   const { usage } = attempt ?? {}
-  const told = useEventsOf(run, feed, attempt?.number).findLast(
+  const usageEvent = useEventsOf(run, feed, attempt?.number).findLast(
     (event) =>
       event.type === 'agent.update' && event.attempt === attempt?.number && event.update.kind === 'usage',
   )
-  const said = told?.type === 'agent.update' && told.update.kind === 'usage' ? told.update.session : {}
+  const session = usageEvent?.type === 'agent.update' && usageEvent.update.kind === 'usage' ? usageEvent.update.session : {}
   const figures: Record<string, string> = {
     ...(attempt?.runner === undefined ? {} : { runner: attempt.runner }),
     ...boxOf(attempt ?? {}),
@@ -96,7 +96,7 @@ function Usage({ run, attempt, feed }: { run: string; attempt: Attempt | undefin
     ...(usage?.cpu_ms === undefined ? {} : { 'CPU time': duration(usage.cpu_ms) }),
     ...(usage === undefined ? {} : { 'measured by': usage.held_by }),
   }
-  for (const [name, value] of Object.entries(said))
+  for (const [name, value] of Object.entries(session))
     if (typeof value === 'number' || typeof value === 'string')
       figures[name.replaceAll('_', ' ')] = typeof value === 'number' ? value.toLocaleString('en') : value
   return <Values of={figures} none="No usage measured yet." />

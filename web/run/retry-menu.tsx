@@ -4,7 +4,7 @@ import { lazy, type ReactNode, Suspense, useEffect, useId, useRef, useState } fr
 import { countOf, isWhole } from '../data/instances.ts'
 import { liveRuns } from '../data/live/live.ts'
 import type { Scope, Target } from '../data/retries.ts'
-import { type Run, runQuery, shownStatus, type WholeRun } from '../data/runs.ts'
+import { type Run, runQuery, shownStatus, type RunDetail } from '../data/runs.ts'
 import { Link } from '../navigation/navigation.tsx'
 import { ActionButton } from '../parts/action-button.tsx'
 import { useLetters } from '../parts/letters.ts'
@@ -14,7 +14,7 @@ import type { Level } from './chosen-path.ts'
 
 const RetrySheet = lazy(() => import('./retry-sheet.tsx').then((module) => ({ default: module.RetrySheet })))
 
-const isOver = ({ status }: WholeRun) => status !== 'queued' && status !== 'running'
+const isOver = ({ status }: RunDetail) => status !== 'queued' && status !== 'running'
 
 /**
  * Returns the main step and instance, in the run or in a sub-run, at which a narrow retry begins. Rollbacks and
@@ -37,13 +37,13 @@ function words(scope: Scope, target: Target | undefined): string {
   return scope === 'failed' ? 'Retry failed' : 'Run again'
 }
 
-function scopesOf(run: WholeRun, target: Target | undefined): Scope[] {
+function scopesOf(run: RunDetail, target: Target | undefined): Scope[] {
   const narrow: Scope[] = target === undefined || run.rolls_back !== undefined ? [] : ['instance', 'from']
   return [...narrow, ...(run.status === 'success' ? [] : (['failed'] as const)), 'all']
 }
 
 interface Props {
-  run: WholeRun
+  run: RunDetail
   path: readonly Level[]
 }
 
@@ -61,7 +61,7 @@ function openMenu(menu: HTMLElement, button: HTMLElement): void {
 
 /** Offers the ways to retry an ended run, the narrowest first; each shows a plan before it starts. */
 export function RetryMenu({ run, path }: Props) {
-  const [asked, setAsked] = useState<Scope>()
+  const [requested, setRequested] = useState<Scope>()
   const menu = useRef<HTMLDivElement>(null)
   const id = useId()
   const over = isOver(run)
@@ -81,7 +81,7 @@ export function RetryMenu({ run, path }: Props) {
       <button
         type="button"
         className="button button-main rounded-r-none max-sm:flex-1"
-        onClick={() => setAsked(first)}
+        onClick={() => setRequested(first)}
       >
         <RotateCcw size={14} strokeWidth={1.75} aria-hidden /> {words(first, target)}{' '}
         <kbd className="key max-sm:hidden">R</kbd>
@@ -108,7 +108,7 @@ export function RetryMenu({ run, path }: Props) {
             className="flex h-8 w-full items-center gap-2 rounded-md px-2 text-left hover:bg-hover max-sm:h-11"
             onClick={() => {
               menu.current?.hidePopover()
-              setAsked(scope)
+              setRequested(scope)
             }}
           >
             <RotateCcw size={14} strokeWidth={1.75} aria-hidden className="shrink-0 text-ink3" />
@@ -129,21 +129,21 @@ export function RetryMenu({ run, path }: Props) {
           Each option first shows what will run again. There you can skip steps or ignore their conditions.
         </p>
       </div>
-      <Sheet run={run} target={target} scope={asked} scopes={scopes} close={() => setAsked(undefined)} />
+      <Sheet run={run} target={target} scope={requested} scopes={scopes} close={() => setRequested(undefined)} />
     </span>
   )
 }
 
 /** Offers the narrowest retries beside a failure or a step that did not run. In a sub-run they belong to its parent. */
 export function RetryHere({ path }: { path: readonly Level[] }) {
-  const [asked, setAsked] = useState<{ scope: Scope; skip?: string; anyway?: string }>()
+  const [requested, setRequested] = useState<{ scope: Scope; skip?: string; anyway?: string }>()
   const { run } = path[0]!
   const { place } = path.at(-1)!
   const target = targetOf(path)
   if (target === undefined || run.rolls_back !== undefined) return null
   if (!isOver(run)) return <p className="text-meta text-ink2">You can retry it when the run has ended.</p>
-  const button = (ask: typeof asked, children: ReactNode, title?: string) => (
-    <button type="button" className="button" title={title} onClick={() => setAsked(ask)}>
+  const button = (ask: typeof requested, children: ReactNode, title?: string) => (
+    <button type="button" className="button" title={title} onClick={() => setRequested(ask)}>
       {children}
     </button>
   )
@@ -182,11 +182,11 @@ export function RetryHere({ path }: { path: readonly Level[] }) {
       <Sheet
         run={run}
         target={target}
-        scope={asked?.scope}
-        skip={asked?.skip}
-        anyway={asked?.anyway}
+        scope={requested?.scope}
+        skip={requested?.skip}
+        anyway={requested?.anyway}
         scopes={scopesOf(run, target)}
-        close={() => setAsked(undefined)}
+        close={() => setRequested(undefined)}
       />
     </span>
   )
@@ -195,7 +195,7 @@ export function RetryHere({ path }: { path: readonly Level[] }) {
 /** Offers the narrowest retry of the first failure of a listed run; reads the whole run only when pressed. */
 export function RetryFailure({ run }: { run: Run }) {
   const client = useQueryClient()
-  const [whole, setWhole] = useState<WholeRun>()
+  const [whole, setWhole] = useState<RunDetail>()
   const failure = run.now?.failure
   const isFirst = ({ step, instance }: Level['place']) =>
     step.step === failure?.step && (failure.host === undefined || instance.host === failure.host)
@@ -240,7 +240,7 @@ function Sheet({
 const FEW = 6
 
 /** Shows the run's place in its chain of tries, with links to the others. */
-export function RunChain({ run }: { run: WholeRun }) {
+export function RunChain({ run }: { run: RunDetail }) {
   const client = useQueryClient()
   const root = run.first_run ?? run.run_id
   useEffect(() => {

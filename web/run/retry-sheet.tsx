@@ -3,7 +3,7 @@ import { Check, ChevronsRight, Minus, RotateCcw } from 'lucide-react'
 import { useEffect, useRef, useState } from 'react'
 import type { ApiError } from '../data/api.ts'
 import {
-  askedOf,
+  retryOf,
   beginRetry,
   planRetry,
   type RetryPlan,
@@ -12,13 +12,13 @@ import {
   type Scope,
   type Target,
 } from '../data/retries.ts'
-import type { WholeRun } from '../data/runs.ts'
+import type { RunDetail } from '../data/runs.ts'
 import { useNavigate } from '../navigation/navigation.tsx'
 import { ActionButton, Failure } from '../parts/action-button.tsx'
 import { CommandLine } from '../parts/cli-line.tsx'
 
 interface Props {
-  run: WholeRun
+  run: RunDetail
   target: Target | undefined
   scope: Scope
   scopes: readonly Scope[]
@@ -46,14 +46,14 @@ export function RetrySheet({
   const [scope, setScope] = useState(first)
   const [skip, setSkip] = useState<readonly string[]>(out === undefined ? [] : [out])
   const [anyway, setAnyway] = useState<readonly string[]>(past === undefined ? [] : [past])
-  const asked: RetryRun = {
-    ...askedOf(scope, target),
+  const retry: RetryRun = {
+    ...retryOf(scope, target),
     ...(skip.length > 0 ? { skip: [...skip] } : {}),
     ...(anyway.length > 0 ? { run_anyway: [...anyway] } : {}),
   }
   const { data: plan, error } = useQuery<RetryPlan, ApiError>({
-    queryKey: ['retry-plan', run.run_id, asked],
-    queryFn: ({ signal }) => planRetry(run.run_id, asked, signal),
+    queryKey: ['retry-plan', run.run_id, retry],
+    queryFn: ({ signal }) => planRetry(run.run_id, retry, signal),
     placeholderData: keepPreviousData,
     staleTime: 5000,
     retry: false,
@@ -145,7 +145,7 @@ export function RetrySheet({
             className="max-sm:w-full"
             doing="Starting…"
             act={async (key) => {
-              const body = run.rolls_back === undefined ? asked : {}
+              const body = run.rolls_back === undefined ? retry : {}
               const { run_id } = await beginRetry(run.run_id, body, key)
               dialog.current?.close()
               await navigate({ to: '/runs/$run', params: { run: run_id }, search: {}, hash: '' })

@@ -5,14 +5,14 @@ import { ask } from '../data/api.ts'
 import { clockOf, duration, timeOf, useNow } from '../data/clock.ts'
 import { countOf } from '../data/instances.ts'
 import { lastGoodQuery } from '../data/last-good.ts'
-import { cancelRun, outlineQuery, type Run, runQuery, type Step, type WholeRun } from '../data/runs.ts'
+import { cancelRun, outlineQuery, type Run, runQuery, type Step, type RunDetail } from '../data/runs.ts'
 import { Link, useNavigate } from '../navigation/navigation.tsx'
 import { Confirm } from '../parts/confirm.tsx'
 
-const of = (run: WholeRun) => `/api/runs/${encodeURIComponent(run.run_id)}`
+const of = (run: RunDetail) => `/api/runs/${encodeURIComponent(run.run_id)}`
 
 /** Offers to undo what an ended run did, and lists the steps first. Shows nothing if there is nothing to undo. */
-export function RollBack({ run }: { run: WholeRun }) {
+export function RollBack({ run }: { run: RunDetail }) {
   const navigate = useNavigate('/runs/$run')
   const [asking, setAsking] = useState(false)
   const { data: written } = useQuery(outlineQuery(run.run_id))
@@ -61,7 +61,7 @@ export function RollBack({ run }: { run: WholeRun }) {
 }
 
 /** Ends a run whose cancel still waits for its `finally` steps. */
-export function EndNow({ run }: { run: WholeRun }) {
+export function EndNow({ run }: { run: RunDetail }) {
   const [asking, setAsking] = useState(false)
   return (
     <>
@@ -89,7 +89,7 @@ export function EndNow({ run }: { run: WholeRun }) {
 }
 
 /** Asks whether to cancel a run, and says how many steps this ends and how many never start. */
-export function CancelRun({ run, close }: { run: WholeRun; close: () => void }) {
+export function CancelRun({ run, close }: { run: RunDetail; close: () => void }) {
   const sum = (count: (step: Step) => number) => run.steps.reduce((all, step) => all + count(step), 0)
   const running = sum((step) => countOf(step, 'running'))
   const done = sum((step) => countOf(step, 'success'))
@@ -116,7 +116,7 @@ export function CancelRun({ run, close }: { run: WholeRun; close: () => void }) 
  * Links to the comparison with the last good run, and estimates the time left from it while the run is active. Shows
  * nothing if there is none.
  */
-export function AgainstLastGood({ run }: { run: WholeRun }) {
+export function AgainstLastGood({ run }: { run: RunDetail }) {
   const { data: good } = useQuery(lastGoodQuery(run))
   const now = useNow()
   if (!good) return null

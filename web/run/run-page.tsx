@@ -13,7 +13,7 @@ import {
   runQuery,
   shownStatus,
   shownStep,
-  type WholeRun,
+  type RunDetail,
 } from '../data/runs.ts'
 import { Link, useHash, useNavigate, useParam, useSearch } from '../navigation/navigation.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
@@ -55,10 +55,10 @@ const GraphView = later(() => import('./graph/graph-view.tsx'))
 
 const SessionPage = lazy(async () => ({ default: (await import('../session/session-page.tsx')).SessionPage }))
 
-type AskedFor = ReturnType<typeof questionOf>
+type RunQuestion = ReturnType<typeof questionOf>
 
 /** Shows an agent's run as a conversation; addresses lead to its steps and log. */
-function AgentRun({ run, question }: { run: WholeRun; question: AskedFor }) {
+function AgentRun({ run, question }: { run: RunDetail; question: RunQuestion }) {
   const feed = useRunFeed(run.run_id)
   if (feed === undefined) return null
   return (
@@ -68,12 +68,12 @@ function AgentRun({ run, question }: { run: WholeRun; question: AskedFor }) {
   )
 }
 
-const isOver = ({ status }: WholeRun) => status !== 'queued' && status !== 'running'
+const isOver = ({ status }: RunDetail) => status !== 'queued' && status !== 'running'
 
 /** Returns the status to show for the run, as last read from the hub; an open question takes precedence. */
-function shownRun(run: WholeRun) {
-  const asks = run.steps.find((step) => shownStep(step) === 'asks')
-  if (asks !== undefined && !isOver(run) && run.set_aside === undefined) return 'asks' as const
+function shownRun(run: RunDetail) {
+  const askingStep = run.steps.find((step) => shownStep(step) === 'asks')
+  if (askingStep !== undefined && !isOver(run) && run.set_aside === undefined) return 'asks' as const
   return shownStatus(run)
 }
 
@@ -110,7 +110,7 @@ export function RunPage() {
   )
 }
 
-function ShownRun({ run }: { run: WholeRun }) {
+function ShownRun({ run }: { run: RunDetail }) {
   const search = useSearch('/runs/$run')
   const hash = useHash()
   const navigate = useNavigate('/runs/$run')
@@ -123,9 +123,9 @@ function ShownRun({ run }: { run: WholeRun }) {
   const asking =
     run.steps.find(({ step, approval }) => step === question?.id && approval !== undefined)?.step ??
     agentAsking(run, question)
-  const wanted =
+  const target =
     linked?.step ?? (question?.attempt === undefined ? search.step : asking) ?? search.step ?? asking
-  const { path, pending } = useChosenPath(run, wanted)
+  const { path, pending } = useChosenPath(run, target)
   const chosen = path[0]?.place
   const shown = shownRun(run)
   useEffect(() => {
@@ -356,7 +356,7 @@ function Opened({ feed, ...props }: OpenedProps) {
 }
 
 /** Describes the state of a run in one sentence. */
-function summary(run: WholeRun): string {
+function summary(run: RunDetail): string {
   if (!isOver(run)) return run.waiting ?? (run.cancel === undefined ? progress(run) : canceledBy(run.cancel))
   const failed = run.steps.filter(({ status }) => status === 'failed' || status === 'interrupted')
   if (failed.length > 0) {
@@ -375,7 +375,7 @@ function summary(run: WholeRun): string {
 }
 
 /** Describes the progress of the running step that has several instances. */
-function progress({ steps }: WholeRun): string {
+function progress({ steps }: RunDetail): string {
   const step = steps.findLast((one) => one.status === 'running' && countOf(one) > 1)
   if (step === undefined) return ''
   const failed = countOf(step, 'failed', 'interrupted')
@@ -385,7 +385,7 @@ function progress({ steps }: WholeRun): string {
 
 const figure = (count: number) => count.toLocaleString('en')
 
-const canceledBy = ({ by }: NonNullable<WholeRun['cancel']>) =>
+const canceledBy = ({ by }: NonNullable<RunDetail['cancel']>) =>
   `is being canceled${by === undefined ? '' : ` by ${by}`}`
 
 const tones: Record<string, string> = {
@@ -402,7 +402,7 @@ function Chip({ shown }: { shown: ReturnType<typeof shownRun> }) {
 }
 
 /** Returns the name of the place whose agent asks, if a link names a question that is not a step's own. */
-function agentAsking({ now, steps }: WholeRun, question: AskedFor): string | undefined {
+function agentAsking({ now, steps }: RunDetail, question: RunQuestion): string | undefined {
   if (question === undefined) return undefined
   const place = question.attempt === undefined ? undefined : instanceOfAttempt(steps, question.attempt)
   if (place !== undefined) return instanceName(place)
@@ -415,7 +415,7 @@ function Questions({
   chosen,
   open,
 }: {
-  run: WholeRun
+  run: RunDetail
   chosen: InstanceRef | undefined
   open: (names: readonly string[]) => void
 }) {

@@ -1,7 +1,7 @@
 import { useQueryClient } from '@tanstack/react-query'
 import { ChartGantt, List, Workflow } from 'lucide-react'
 import { useCallback, useMemo, useRef, useSyncExternalStore } from 'react'
-import type { WholeRun } from '../data/runs.ts'
+import type { RunDetail } from '../data/runs.ts'
 import { useNavigate, useSearch } from '../navigation/navigation.tsx'
 import { copyText } from '../parts/copy-button.tsx'
 import { useLetters } from '../parts/letters.ts'
@@ -28,7 +28,7 @@ export function useWindow(query: string): boolean {
  * Returns the view that an address asks for. By default, a run of one step has no graph. Neither does a low window,
  * such as a large one zoomed in, since a graph would leave no room for a question.
  */
-export function useView({ view }: RunSearch, run: WholeRun): RunView {
+export function useView({ view }: RunSearch, run: RunDetail): RunView {
   const isLow = useWindow('(max-height: 599px)')
   return view ?? (run.steps.length > 1 && !isLow ? 'graph' : 'list')
 }
@@ -60,7 +60,7 @@ export function ViewSwitch({ view, small = false }: { view: RunView; small?: boo
 }
 
 interface Keys {
-  run: WholeRun
+  run: RunDetail
   chosen: InstanceRef | undefined
   choose: (ref: InstanceRef) => void
   /** Actions for `c` and `x`; `cancel` is undefined if the run cannot be canceled. */
@@ -75,7 +75,7 @@ interface Keys {
 export function useRunKeys(keys: Keys): void {
   const navigate = useNavigate('/runs/$run')
   const client = useQueryClient()
-  const { step: asked } = useSearch('/runs/$run')
+  const { step: stepName } = useSearch('/runs/$run')
   const walked = useRef<InstanceRef>(undefined)
   useLetters((key) => {
     const { run, chosen, choose, compare, cancel } = keys
@@ -85,7 +85,7 @@ export function useRunKeys(keys: Keys): void {
       const walk = (failed: readonly InstanceRef[]) => {
         // The failure that the last key led to may not be loaded yet.
         const { current: last } = walked
-        const from = last !== undefined && instanceName(last) === asked ? last : chosen
+        const from = last !== undefined && instanceName(last) === stepName ? last : chosen
         const at = failed.findIndex(
           ({ step, index }) =>
             step.step === from?.step.step && step.phase === from.step.phase && index === from.index,

@@ -3,7 +3,7 @@ import { ChevronDown, ChevronRight } from 'lucide-react'
 import { type ReactNode, useState } from 'react'
 import { duration, median } from '../data/clock.ts'
 import { countOf, isWhole, overviewQuery } from '../data/instances.ts'
-import { type Instance, type Step, shownStep, type WholeRun } from '../data/runs.ts'
+import { type Instance, type Step, shownStep, type RunDetail } from '../data/runs.ts'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { type InstanceRef, instancesOf, MAP_OVER, statusOrder } from './chosen-instance.ts'
 import {
@@ -17,7 +17,7 @@ import {
 import { InstanceMap } from './instance-map.tsx'
 
 interface Props {
-  run: WholeRun
+  run: RunDetail
   step: Step
   chosen: InstanceRef | undefined
   choose: (ref: InstanceRef) => void
@@ -90,7 +90,7 @@ interface FoldProps extends Omit<Props, 'choose'> {
 }
 
 /** Folds the instances of one status behind a line; failed ones are open, and the rest appear on demand. */
-function Fold({ run, step, status, shown, count, text, half: given, chosen, row }: FoldProps) {
+function Fold({ run, step, status, shown, count, text, half: onlyHalf, chosen, row }: FoldProps) {
   const isBad = status === 'failed' || status === 'interrupted'
   const [open, setOpen] = useState(isBad || text !== '')
   const here = text === '' ? instancesOf(step).filter(({ instance }) => instance.status === status) : []
@@ -103,7 +103,7 @@ function Fold({ run, step, status, shown, count, text, half: given, chosen, row 
   } = useInstancesOf({ run, step, status, text, count, here, open })
   const isAway = chosen?.instance.status === status && !rows.some(({ index }) => index === chosen.index)
   const half =
-    given ?? (isWhole(step) ? median(here.flatMap(({ instance }) => instance.duration_ms ?? [])) : undefined)
+    onlyHalf ?? (isWhole(step) ? median(here.flatMap(({ instance }) => instance.duration_ms ?? [])) : undefined)
   const Icon = open ? ChevronDown : ChevronRight
   return (
     <>

@@ -4,7 +4,7 @@ import { type ReactNode, Suspense, useState } from 'react'
 import { duration } from '../data/clock.ts'
 import { countOf, isWhole } from '../data/instances.ts'
 import { feedStart, useRunFeed } from '../data/run-feed.ts'
-import { runQuery, type Step, shownStep, type WholeRun } from '../data/runs.ts'
+import { runQuery, type Step, shownStep, type RunDetail } from '../data/runs.ts'
 import { Link } from '../navigation/navigation.tsx'
 import { later } from '../parts/later.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
@@ -26,7 +26,7 @@ export const StepInstances = later(() => import('./step-instances.tsx'))
 const FEW = 8
 
 interface Props {
-  run: WholeRun
+  run: RunDetail
   /** The path to the open place, from this run inwards. */
   path: readonly Level[]
   /** Opens the place that these names lead to, from this run inwards. */
@@ -37,7 +37,7 @@ interface Props {
 const row =
   'flex h-[30px] w-full items-center gap-2.5 px-4 text-left hover:bg-hover aria-[current=true]:bg-sel aria-[current=true]:shadow-[inset_2px_0_0_var(--accent)] max-sm:h-11'
 
-interface OfPlace extends Omit<Props, 'run'> {
+interface ItemProps extends Omit<Props, 'run'> {
   place: InstanceRef
 }
 
@@ -47,7 +47,7 @@ const isAt = (path: readonly Level[], { step, index }: InstanceRef) =>
   path[0].place.index === index
 
 /** Lists the steps of the run that an open instance has started, below the instance. */
-function Started({ place, path, open, depth = 0, inset = 'ml-[23px]' }: OfPlace & { inset?: string }) {
+function Started({ place, path, open, depth = 0, inset = 'ml-[23px]' }: ItemProps & { inset?: string }) {
   const id = place.instance.child_run_id
   if (id === undefined || !isAt(path, place)) return null
   const inside = (names: readonly string[]) => open([instanceName(place), ...names])
@@ -88,7 +88,7 @@ function SubRun({ id, depth = 0, ...props }: Omit<Props, 'run'> & { id: string }
   )
 }
 
-function InstanceRow({ folded = false, ...props }: OfPlace & { folded?: boolean }) {
+function InstanceRow({ folded = false, ...props }: ItemProps & { folded?: boolean }) {
   const { place, path, open, depth } = props
   const { instance } = place
   return (

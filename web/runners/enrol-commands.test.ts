@@ -17,7 +17,7 @@ const hostile = {
 }
 
 /** Returns the arguments with which a pasted command has called each program, and the files it has written. */
-function pasted(t: TestContext, way: EnrolWay, given = hostile) {
+function pasted(t: TestContext, way: EnrolWay, enrolment = hostile) {
   const dir = mkdtempSync(join(tmpdir(), 'errand-pasted-'))
   t.after(() => rmSync(dir, { recursive: true, force: true }))
   const called = join(dir, 'called')
@@ -25,12 +25,12 @@ function pasted(t: TestContext, way: EnrolWay, given = hostile) {
     writeFileSync(join(dir, name), `#!/bin/sh\n${text}\n`)
     chmodSync(join(dir, name), 0o755)
   }
-  const tell = `printf '%s\\0' "$(basename "$0")" "$@" >>'${called}'; printf '\\n' >>'${called}'`
-  for (const name of ['errand', 'docker', 'systemctl', 'systemd-sysusers', 'install']) program(name, tell)
+  const record = `printf '%s\\0' "$(basename "$0")" "$@" >>'${called}'; printf '\\n' >>'${called}'`
+  for (const name of ['errand', 'docker', 'systemctl', 'systemd-sysusers', 'install']) program(name, record)
   program('sudo', 'exec "$@"')
   program('tee', `cat >'${dir}'/"$(basename "$1")"`)
   const env = { PATH: `${dir}:${process.env.PATH}`, HOME: '/home/somebody' }
-  execFileSync('sh', ['-ec', enrolCommand(way, given)], { env, cwd: dir })
+  execFileSync('sh', ['-ec', enrolCommand(way, enrolment)], { env, cwd: dir })
   const lines = readFileSync(called, 'utf8').split('\0\n').slice(0, -1)
   const file = (name: string) => readFileSync(join(dir, name), 'utf8')
   return { calls: lines.map((line) => line.split('\0')), file }

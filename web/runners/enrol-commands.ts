@@ -22,8 +22,8 @@ export const enrolWays: readonly { way: EnrolWay; word: string }[] = [
 /** Splits typed labels into `KEY=value` each; returns undefined if any is invalid. */
 export function labelsOf(typed: string): string[] | undefined {
   const all = typed.split(',').map((label) => label.trim())
-  const given = all.filter((label) => label !== '')
-  return given.every((label) => /^[^=\s][^=]*=/.test(label)) ? given : undefined
+  const labels = all.filter((label) => label !== '')
+  return labels.every((label) => /^[^=\s][^=]*=/.test(label)) ? labels : undefined
 }
 
 /** Returns a name that none of these runners has, or an empty text if there are no runners. */
@@ -39,9 +39,9 @@ export const isLoopback = (hub: string): boolean =>
   /^(localhost|127\.|\[::1\]|::1)/.test(new URL(hub).hostname)
 
 /** Returns the lines that make a machine a runner, ready for pasting. */
-export function enrolCommand(way: EnrolWay, given: Enrolment): string {
-  const { hub, token, id } = given
-  const labels = labelsOf(given.labels) ?? []
+export function enrolCommand(way: EnrolWay, enrolment: Enrolment): string {
+  const { hub, token, id } = enrolment
+  const labels = labelsOf(enrolment.labels) ?? []
   const name = id === '' ? [] : [id]
   const variables = [
     `ERRAND_HUB_URL=${hub}`,
@@ -94,7 +94,7 @@ export function enrolCommand(way: EnrolWay, given: Enrolment): string {
     ...file,
     'END',
     "sudo tee /etc/systemd/system/errand-runner.service >/dev/null <<'END'",
-    given.unit.trimEnd(),
+    enrolment.unit.trimEnd(),
     'END',
     'sudo systemctl daemon-reload && sudo systemctl enable --now errand-runner',
   ].join('\n')

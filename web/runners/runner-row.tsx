@@ -34,7 +34,7 @@ interface Props {
 
 /** Shows a machine: its work, its free resources, and an admin's actions on it. */
 export function RunnerRow({ runner, hubVersion, isAdmin, isOpen, toggle, again }: Props) {
-  const [asked, setAsked] = useState<'drain' | 'resume' | 'remove'>()
+  const [requested, setRequested] = useState<'drain' | 'resume' | 'remove'>()
   const facts = useId()
   const { dot, word } = states[runner.status]
   const labels = Object.entries(runner.labels).map(([name, value]) =>
@@ -88,17 +88,17 @@ export function RunnerRow({ runner, hubVersion, isAdmin, isOpen, toggle, again }
               label={`More for ${runner.id}`}
               actions={[
                 ...(runner.status === 'draining'
-                  ? [{ word: 'Resume…', act: () => setAsked('resume') }]
-                  : [{ word: 'Drain…', act: () => setAsked('drain') }]),
-                { word: 'Remove…', bad: true, act: () => setAsked('remove') },
+                  ? [{ word: 'Resume…', act: () => setRequested('resume') }]
+                  : [{ word: 'Drain…', act: () => setRequested('drain') }]),
+                { word: 'Remove…', bad: true, act: () => setRequested('remove') },
               ]}
             />
           )}
         </span>
       </div>
       {isOpen && <RunnerFacts id={facts} runner={runner} />}
-      {asked !== undefined && (
-        <Sure what={asked} runner={runner} again={again} close={() => setAsked(undefined)} />
+      {requested !== undefined && (
+        <Sure what={requested} runner={runner} again={again} close={() => setRequested(undefined)} />
       )}
     </li>
   )
@@ -297,7 +297,7 @@ function Sure({ what, runner, again, close }: SureProps) {
           .join(', ')}${attempts.length > 3 ? ', …' : ''}`
   const is = attempts?.length === 1 || attempts === undefined
   const free = runner.slots - runner.running
-  const asked = {
+  const change = {
     drain: {
       title: `Drain ${runner.id}?`,
       keep: 'Cancel',
@@ -331,19 +331,19 @@ function Sure({ what, runner, again, close }: SureProps) {
   }[what]
   return (
     <Confirm
-      title={asked.title}
-      keep={asked.keep}
-      verb={asked.verb}
-      doing={asked.doing}
+      title={change.title}
+      keep={change.keep}
+      verb={change.verb}
+      doing={change.doing}
       destructive={what === 'remove'}
       as={{ do: what, runner: runner.id }}
       act={async () => {
-        await asked.act()
+        await change.act()
         void again()
       }}
       close={close}
     >
-      {asked.text}
+      {change.text}
     </Confirm>
   )
 }

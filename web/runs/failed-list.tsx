@@ -175,7 +175,7 @@ interface RowProps {
 function Row({ run, name, isInGroup = false, children }: RowProps) {
   const failure = run.now?.failure
   const shown = shownStatus(run)
-  const said = failure?.last_error_line ?? failure?.message ?? run.message
+  const text = failure?.last_error_line ?? failure?.message ?? run.message
   return (
     <li
       className={`flex min-h-[46px] items-center gap-x-3 gap-y-1.5 border-t border-line px-3 py-1.5 first:border-t-0 max-sm:flex-wrap max-sm:px-4 max-sm:py-3 ${isInGroup ? 'bg-sunken pl-10 max-sm:pl-6' : ''} ${shown === 'failed' ? 'shadow-[inset_3px_0_0_var(--bad)]' : 'shadow-[inset_3px_0_0_var(--gone)]'}`}
@@ -200,12 +200,12 @@ function Row({ run, name, isInGroup = false, children }: RowProps) {
         <span className={`font-mono ${shown === 'failed' ? 'text-bad' : 'text-gone'}`}>
           {reasonWords(reasonOf(run), failure?.exit_code)}
         </span>
-        {said !== undefined && (
+        {text !== undefined && (
           <>
             {' '}
             · “
             <bdi className={failure?.last_error_line === undefined ? undefined : 'font-mono text-meta'}>
-              <VisibleText text={said} />
+              <VisibleText text={text} />
             </bdi>
             ”
           </>

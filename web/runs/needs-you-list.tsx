@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query'
 import { lazy, Suspense, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react'
-import { saidOfAnswer, saidOfPermission } from '../data/approvals.ts'
+import { answerText, permissionText } from '../data/approvals.ts'
 import type { Action } from '../data/as-command.ts'
 import { clockOf } from '../data/clock.ts'
 import { failuresQuery } from '../data/failures.ts'
@@ -80,12 +80,12 @@ const keyOf = ({ run_id, now: { question } = {} }: Run) =>
  * pointer.
  */
 function useMoved(shown: string): boolean {
-  const [heard, setHeard] = useState<string>()
+  const [announced, setAnnounced] = useState<string>()
   useEffect(() => {
-    const timer = setTimeout(() => setHeard(shown), DEAF_MS)
+    const timer = setTimeout(() => setAnnounced(shown), DEAF_MS)
     return () => clearTimeout(timer)
   }, [shown])
-  return heard !== shown
+  return announced !== shown
 }
 
 /** Returns the place that asks, even if other parts of the run have failed or are running; a session has only one. */
@@ -108,13 +108,13 @@ interface Shown {
  * Returns how many questions and groups of failures fit on the screen above the list of runs. Failures are cut first,
  * and one question always stays. A person who asked for all of them gets all.
  */
-function useFit(there: Shown, of: string, isAsked: boolean) {
+function useFit(there: Shown, of: string, isQuestion: boolean) {
   const section = useRef<HTMLElement>(null)
   const [fit, setFit] = useState<Shown>({ questions: MOST, groups: MOST })
   const before = useRef(of)
   const shrink = () => {
     const main = section.current?.closest('main')
-    if (!main || isAsked) return
+    if (!main || isQuestion) return
     const most = Math.min(0.65 * main.clientHeight, main.clientHeight - FREE_PX)
     if (section.current!.offsetHeight <= most) return
     setFit((was) => {
@@ -129,7 +129,7 @@ function useFit(there: Shown, of: string, isAsked: boolean) {
   useLayoutEffect(() => {
     if (before.current === of) return shrink()
     before.current = of
-    if (!isAsked) setFit({ questions: MOST, groups: MOST })
+    if (!isQuestion) setFit({ questions: MOST, groups: MOST })
   })
   const shrinkNow = useRef(shrink)
   shrinkNow.current = shrink
@@ -351,14 +351,14 @@ function Asking({ run, said, deaf, answered }: AskingProps) {
             word: 'Reject',
             doing: 'Rejecting…',
             act: answer('reject'),
-            afterwards: saidOfAnswer('reject', run.workflow_name),
+            afterwards: answerText('reject', run.workflow_name),
             command: { do: 'reject', run: run.run_id, step: question.step },
           }}
           yes={{
             word: 'Approve',
             doing: 'Approving…',
             act: answer('approve'),
-            afterwards: saidOfAnswer('approve', run.workflow_name),
+            afterwards: answerText('approve', run.workflow_name),
             command: { do: 'approve', run: run.run_id, step: question.step },
           }}
         />
@@ -370,14 +370,14 @@ function Asking({ run, said, deaf, answered }: AskingProps) {
             word: 'Deny',
             doing: 'Denying…',
             act: permit('deny'),
-            afterwards: saidOfPermission('deny', run.workflow_name),
+            afterwards: permissionText('deny', run.workflow_name),
             command: { do: 'answer', run: run.run_id, request, attempt: question?.attempt, answer: 'deny' },
           }}
           yes={{
             word: 'Allow once',
             doing: 'Allowing…',
             act: permit('allow'),
-            afterwards: saidOfPermission('allow', run.workflow_name),
+            afterwards: permissionText('allow', run.workflow_name),
             command: { do: 'answer', run: run.run_id, request, attempt: question?.attempt, answer: 'allow' },
           }}
         />

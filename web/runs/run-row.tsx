@@ -89,12 +89,12 @@ interface Props {
 export const RunRow = memo(function RunRow({ run, marked, mark, share }: Props) {
   const shown = shownStatus(run)
   const Kind = kinds[run.blueprint as keyof typeof kinds] ?? Workflow
-  const given = Object.entries(run.inputs ?? {})
+  const inputs = Object.entries(run.inputs ?? {})
   const labels = Object.entries(run.labels ?? {})
   const second =
-    given.length + labels.length > 0 ? (
+    inputs.length + labels.length > 0 ? (
       <span className="font-mono">
-        {given.slice(0, 3).map(([name, value]) => (
+        {inputs.slice(0, 3).map(([name, value]) => (
           <span key={name} className="mr-2">
             {name}=
             <span className="font-medium text-ink2">

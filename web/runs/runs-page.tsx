@@ -28,11 +28,11 @@ type Held = 'list' | 'needs'
 
 /** Returns the runs. While they are held, new ones are left out; with `stays`, runs that are gone stay as they were. */
 function useHeld(runs: readonly Run[], held: boolean, stays: boolean): readonly Run[] {
-  const kept = useRef(runs)
-  if (!held) kept.current = runs
+  const lastRuns = useRef(runs)
+  if (!held) lastRuns.current = runs
   const now = new Map(runs.map((run) => [run.run_id, run]))
-  kept.current = kept.current.flatMap((run) => now.get(run.run_id) ?? (stays ? run : []))
-  return kept.current
+  lastRuns.current = lastRuns.current.flatMap((run) => now.get(run.run_id) ?? (stays ? run : []))
+  return lastRuns.current
 }
 
 /** Minimum time in ms between two reads of the counts. */
@@ -73,10 +73,10 @@ function useCounts(filter: RunFilter) {
 type Counts = ReturnType<typeof useCounts>
 
 /** Formats counts: `45 of 103,882`. */
-function saidOf(counts: Counts, all: Counts, isFiltered: boolean): string {
-  const said = (of: NonNullable<Counts>) => `${of.total.toLocaleString('en')}${of.more.length > 0 ? '+' : ''}`
+function countsText(counts: Counts, all: Counts, isFiltered: boolean): string {
+  const total = (of: NonNullable<Counts>) => `${of.total.toLocaleString('en')}${of.more.length > 0 ? '+' : ''}`
   if (all === undefined || counts === undefined) return ''
-  return isFiltered ? `${said(counts)} of ${said(all)}` : `${said(all)} ${all.total === 1 ? 'run' : 'runs'}`
+  return isFiltered ? `${total(counts)} of ${total(all)}` : `${total(all)} ${all.total === 1 ? 'run' : 'runs'}`
 }
 
 interface SortHeadProps {
@@ -219,7 +219,7 @@ export function RunsPage() {
             </Suspense>
           )}
           {(isFiltered || runs.length > 0) && (
-            <FilterLine filter={filter} runs={runs} said={saidOf(counts, all, isFiltered)} />
+            <FilterLine filter={filter} runs={runs} said={countsText(counts, all, isFiltered)} />
           )}
           {error instanceof ApiError && (
             <div className="mx-edge my-3">

@@ -2,7 +2,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { Bookmark, Trash2, Users } from 'lucide-react'
 import { useId, useRef, useState } from 'react'
 import type { RunFilter } from '../data/runs.ts'
-import { changeView, type KeptView, removeView, saveView, viewsQuery } from '../data/views.ts'
+import { changeView, type SavedView, removeView, saveView, viewsQuery } from '../data/views.ts'
 import { Link, useNavigate } from '../navigation/navigation.tsx'
 import { ActionButton } from '../parts/action-button.tsx'
 
@@ -71,9 +71,9 @@ export function ViewsMenu({ filter }: { filter: RunFilter }) {
   )
 }
 
-function ViewRow({ view, isHere, close }: { view: KeptView; isHere: boolean; close: () => void }) {
+function ViewRow({ view, isHere, close }: { view: SavedView; isHere: boolean; close: () => void }) {
   const client = useQueryClient()
-  const [asks, setAsks] = useState(false)
+  const [isConfirming, setIsConfirming] = useState(false)
   const [name, setName] = useState<string>()
   const again = () => client.invalidateQueries({ queryKey: viewsQuery.queryKey })
   if (name !== undefined)
@@ -120,7 +120,7 @@ function ViewRow({ view, isHere, close }: { view: KeptView; isHere: boolean; clo
         </span>
       </Link>
       {view.shared && <span className="chip">{view.may_change ? 'shared' : `shared by ${view.owner}`}</span>}
-      {view.may_change && !asks && (
+      {view.may_change && !isConfirming && (
         <>
           <button type="button" className="button button-plain" onClick={() => setName(view.name)}>
             Rename
@@ -129,15 +129,15 @@ function ViewRow({ view, isHere, close }: { view: KeptView; isHere: boolean; clo
             type="button"
             className="button button-plain"
             aria-label={`Delete ${view.name}`}
-            onClick={() => setAsks(true)}
+            onClick={() => setIsConfirming(true)}
           >
             <Trash2 size={14} strokeWidth={1.75} aria-hidden />
           </button>
         </>
       )}
-      {asks && (
+      {isConfirming && (
         <>
-          <button type="button" className="button" onClick={() => setAsks(false)}>
+          <button type="button" className="button" onClick={() => setIsConfirming(false)}>
             Keep
           </button>
           <ActionButton
@@ -156,16 +156,16 @@ function ViewRow({ view, isHere, close }: { view: KeptView; isHere: boolean; clo
   )
 }
 
-function SaveForm({ filter, current }: { filter: RunFilter; current: KeptView | undefined }) {
+function SaveForm({ filter, current }: { filter: RunFilter; current: SavedView | undefined }) {
   const client = useQueryClient()
   const navigate = useNavigate()
   const [name, setName] = useState('')
   const [shared, setShared] = useState(false)
-  const given = Object.fromEntries(Object.entries(filter).filter(([, value]) => value)) as Record<
+  const filters = Object.fromEntries(Object.entries(filter).filter(([, value]) => value)) as Record<
     string,
     string
   >
-  if (Object.keys(given).length === 0)
+  if (Object.keys(filters).length === 0)
     return (
       <p className="border-t border-line px-1 pt-2 text-meta text-ink2">
         Filter the list to save it as a view.
@@ -193,7 +193,7 @@ function SaveForm({ filter, current }: { filter: RunFilter; current: KeptView | 
         />
       </label>
       <span className="truncate font-mono text-label text-ink3">
-        <bdi>{words(given)}</bdi>
+        <bdi>{words(filters)}</bdi>
       </span>
       <div className="flex items-center justify-between gap-2">
         <label className="flex min-h-6 items-center gap-2 text-meta">
@@ -214,7 +214,7 @@ function SaveForm({ filter, current }: { filter: RunFilter; current: KeptView | 
             kind="main"
             doing="Saving…"
             act={async () => {
-              await saveView({ name: name.trim(), filter: given, shared })
+              await saveView({ name: name.trim(), filter: filters, shared })
               setName('')
               await client.invalidateQueries({ queryKey: viewsQuery.queryKey })
               await navigate({ to: '/runs', search: filter })

@@ -2,7 +2,7 @@ import { FileText, Image as ImageIcon, Paperclip, X } from 'lucide-react'
 import { createContext, useContext, useEffect, useRef, useState } from 'react'
 import type { Attachment } from '../../src/contract/agent.ts'
 import { ApiError, address } from '../data/api.ts'
-import { keepAttached, keptAttached, storeAttachment } from '../data/sessions.ts'
+import { keepAttached, storedAttachments, storeAttachment } from '../data/sessions.ts'
 
 /** Limits of the hub: number of files per prompt, and bytes per file. */
 const MOST = 10
@@ -24,17 +24,17 @@ export interface Attached {
  * are the files to begin with; if given, nothing is stored in this browser.
  */
 export function useAttachments(draft: string, first?: readonly Attached[]) {
-  const [files, setFiles] = useState<readonly Attached[]>(() => first ?? keptAttached(draft))
+  const [files, setFiles] = useState<readonly Attached[]>(() => first ?? storedAttachments(draft))
   const count = useRef(0)
-  const keeps = first === undefined
+  const isStored = first === undefined
   useEffect(() => {
-    if (keeps) keepAttached(draft, files)
-  }, [draft, files, keeps])
+    if (isStored) keepAttached(draft, files)
+  }, [draft, files, isStored])
   const change = (key: string, more: Partial<Attached>) =>
     setFiles((all) => all.map((one) => (one.key === key ? { ...one, ...more } : one)))
-  const add = (given: Iterable<File>) => {
+  const add = (values: Iterable<File>) => {
     const before = files.length
-    for (const [index, file] of [...given].entries()) {
+    for (const [index, file] of [...values].entries()) {
       const name = file.name === '' ? 'pasted.png' : file.name
       const one: Attached = { key: `${Date.now()}.${count.current++}`, name, media_type: typeOf(file) }
       const failure =

@@ -2,7 +2,7 @@ import { GitFork, MessageSquare, Square } from 'lucide-react'
 import { type KeyboardEvent, useEffect, useRef, useState } from 'react'
 import type { RunInput } from '../../src/contract/agent-api.ts'
 import { ApiError, newKey } from '../data/api.ts'
-import { giveInput, keepAttached, keepPrompt, keptPrompt } from '../data/sessions.ts'
+import { giveInput, keepAttached, keepPrompt, storedPrompt } from '../data/sessions.ts'
 import { ActionButton, Failure } from '../parts/action-button.tsx'
 import CopyAsCli from '../parts/copy-as-cli.tsx'
 import { promptOf, useDrafts } from '../parts/diff/drafts.ts'
@@ -28,7 +28,7 @@ interface Props {
 
 /** The field for the next prompt, which is sent when the agent is idle and queued while it works. */
 export function Composer({ run, busy, over, queue, step, attempt, forks, goesOn }: Props) {
-  const [text, setText] = useState(() => keptPrompt(run))
+  const [text, setText] = useState(() => storedPrompt(run))
   const { drafts, drop: dropDrafts } = useDrafts(run)
   const [sending, setSending] = useState(false)
   const [failure, setFailure] = useState<ApiError>()
@@ -118,10 +118,10 @@ export function Composer({ run, busy, over, queue, step, attempt, forks, goesOn 
       onDragLeave={() => setDrops(false)}
       onDrop={(event) => {
         setDrops(false)
-        const given = filesOf(event.dataTransfer)
-        if (given.length === 0) return
+        const files = filesOf(event.dataTransfer)
+        if (files.length === 0) return
         event.preventDefault()
-        add(given)
+        add(files)
       }}
     >
       <Queue run={run} {...{ queue, step, attempt }} />
@@ -152,10 +152,10 @@ export function Composer({ run, busy, over, queue, step, attempt, forks, goesOn 
         onChange={({ target }) => setText(target.value)}
         onKeyDown={press}
         onPaste={(event) => {
-          const given = filesOf(event.clipboardData)
-          if (given.length === 0) return
+          const files = filesOf(event.clipboardData)
+          if (files.length === 0) return
           event.preventDefault()
-          add(given)
+          add(files)
         }}
       />
       <div className="flex items-center justify-end gap-2">

@@ -6,9 +6,9 @@ import { Conversation, grouped } from './conversation.ts'
 import { changedFiles, diffLines } from './file-changes.ts'
 
 let seq = 0
-const event = (given: NewEvent): RunEvent =>
-  ({ ...given, seq: ++seq, time: `2026-01-01T00:00:${String(seq % 60).padStart(2, '0')}.000Z` }) as RunEvent
-const says = (update: AgentUpdate, step = 'agent'): RunEvent =>
+const event = (fields: NewEvent): RunEvent =>
+  ({ ...fields, seq: ++seq, time: `2026-01-01T00:00:${String(seq % 60).padStart(2, '0')}.000Z` }) as RunEvent
+const updateEvent = (update: AgentUpdate, step = 'agent'): RunEvent =>
   event({ type: 'agent.update', attempt: 1, step, host: 'local', update })
 const read = (...events: RunEvent[]): Conversation => {
   const talk = new Conversation('ann', { step: 'agent' })
@@ -18,14 +18,14 @@ const read = (...events: RunEvent[]): Conversation => {
 
 test('pieces of a message are one row, and a tool call is shown once with all its details', () => {
   const talk = read(
-    says({ kind: 'prompt', input_id: 'first', text: 'Go.' }),
-    says({ kind: 'message', text: 'Of another' }, 'other'),
-    says({ kind: 'message', text: 'One ' }),
-    says({ kind: 'message', text: 'text.' }),
-    says({ kind: 'tool', tool_id: 't', title: 'Edit a', tool_kind: 'edit', status: 'pending' }),
-    says({ kind: 'message', text: 'More.' }),
-    says({ kind: 'tool', tool_id: 't', status: 'denied' }),
-    says({ kind: 'tool', tool_id: 't', status: 'failed', output: 'no' }),
+    updateEvent({ kind: 'prompt', input_id: 'first', text: 'Go.' }),
+    updateEvent({ kind: 'message', text: 'Of another' }, 'other'),
+    updateEvent({ kind: 'message', text: 'One ' }),
+    updateEvent({ kind: 'message', text: 'text.' }),
+    updateEvent({ kind: 'tool', tool_id: 't', title: 'Edit a', tool_kind: 'edit', status: 'pending' }),
+    updateEvent({ kind: 'message', text: 'More.' }),
+    updateEvent({ kind: 'tool', tool_id: 't', status: 'denied' }),
+    updateEvent({ kind: 'tool', tool_id: 't', status: 'failed', output: 'no' }),
   )
   assert.deepEqual(
     talk.rows.map((row) => [row.kind, 'text' in row ? row.text : 'status' in row && row.status]),
@@ -66,22 +66,22 @@ test('prompts wait in the queue with their author until they are used or dropped
     ],
   )
   events.push(
-    says({ kind: 'prompt', input_id: 'a', text: 'a' }),
+    updateEvent({ kind: 'prompt', input_id: 'a', text: 'a' }),
     event({ type: 'input.dropped', attempt: 1, input_id: 'b', message: 'it was stopped' }),
     event({ type: 'input.passed_on', attempt: 1, input_id: 'c', run_id: 'run_next' }),
   )
   talk.readOn(events)
   assert.deepEqual(talk.queue, [])
-  const told = talk.rows.map((row) => ('text' in row ? row.text : ''))
-  assert.match(told.join('\n'), /“b” was not delivered: it was stopped\n.*run_next continues/)
+  const texts = talk.rows.map((row) => ('text' in row ? row.text : ''))
+  assert.match(texts.join('\n'), /“b” was not delivered: it was stopped\n.*run_next continues/)
   assert.ok(talk.rows[0]?.kind === 'prompt' && talk.rows[0].by === 'bob')
 })
 
 test('a question is open until someone answers it, and then shows who did', () => {
   const events = [
-    says({ kind: 'permission', request_id: 'q', title: 'rm x', expires_at: '2026-01-01T01:00:00Z' }),
-    says({ kind: 'permission', request_id: 'r', title: 'of a rule' }),
-    says({ kind: 'permission_answered', request_id: 'r', decision: 'allow', by: 'rule', rule: 'rule 1' }),
+    updateEvent({ kind: 'permission', request_id: 'q', title: 'rm x', expires_at: '2026-01-01T01:00:00Z' }),
+    updateEvent({ kind: 'permission', request_id: 'r', title: 'of a rule' }),
+    updateEvent({ kind: 'permission_answered', request_id: 'r', decision: 'allow', by: 'rule', rule: 'rule 1' }),
   ]
   const talk = read(...events)
   assert.deepEqual(
@@ -90,7 +90,7 @@ test('a question is open until someone answers it, and then shows who did', () =
   )
   assert.equal(talk.rows.length, 0)
   events.push(
-    says({ kind: 'permission_answered', request_id: 'q', decision: 'deny', by: 'person', who: 'bob' }),
+    updateEvent({ kind: 'permission_answered', request_id: 'q', decision: 'deny', by: 'person', who: 'bob' }),
   )
   const before = talk.state
   assert.equal(talk.readOn(events), before + 1)
@@ -100,21 +100,21 @@ test('a question is open until someone answers it, and then shows who did', () =
 })
 
 test('turns of the model are counted: work after its tools have ended is a new turn', () => {
-  const tool = (tool_id: string, status: 'running' | 'completed') => says({ kind: 'tool', tool_id, status })
+  const tool = (tool_id: string, status: 'running' | 'completed') => updateEvent({ kind: 'tool', tool_id, status })
   const events = [
     event({ type: 'attempt.started', attempt: 1, step: 'agent', host: 'local' } as NewEvent),
-    says({ kind: 'prompt', input_id: 'first', text: 'Go.' }),
-    says({ kind: 'thought', text: 'Two at once.' }),
+    updateEvent({ kind: 'prompt', input_id: 'first', text: 'Go.' }),
+    updateEvent({ kind: 'thought', text: 'Two at once.' }),
     ...[tool('a', 'running'), tool('b', 'running'), tool('a', 'completed')],
-    says({ kind: 'message', text: 'b still runs' }),
+    updateEvent({ kind: 'message', text: 'b still runs' }),
     ...[tool('b', 'completed'), tool('c', 'completed')],
   ]
   const talk = read(...events)
   assert.equal(talk.modelTurns, 2)
   events.push(
-    says({ kind: 'prompt', input_id: 'second', text: 'On.' }),
-    says({ kind: 'message', text: 'Done.' }),
-    says({ kind: 'message', text: ' All of it.' }),
+    updateEvent({ kind: 'prompt', input_id: 'second', text: 'On.' }),
+    updateEvent({ kind: 'message', text: 'Done.' }),
+    updateEvent({ kind: 'message', text: ' All of it.' }),
   )
   talk.readOn(events)
   assert.deepEqual([talk.turns, talk.modelTurns], [2, 3])
@@ -122,7 +122,7 @@ test('turns of the model are counted: work after its tools have ended is a new t
 
 test('many finished calls in a row become one line, and each file has its changes', () => {
   const call = (number: number): RunEvent =>
-    says({
+    updateEvent({
       ...{ kind: 'tool', tool_id: `t${number}`, tool_kind: 'edit', status: 'completed' },
       diffs: [{ path: number % 2 ? 'a' : 'b', new_text: 'x\n' }],
     })
@@ -146,7 +146,7 @@ test('consecutive edits of a file become one change, and others are shown separa
     changedFiles(
       read(
         ...edits.map((edit, at) =>
-          says({ kind: 'tool', tool_id: `t${at}`, tool_kind: 'edit', status: 'completed', diffs: [edit] }),
+          updateEvent({ kind: 'tool', tool_id: `t${at}`, tool_kind: 'edit', status: 'completed', diffs: [edit] }),
         ),
       ).rows,
     ).map(({ added, removed, edits, whole }) => [added, removed, whole === undefined ? edits.length : 1])
@@ -166,10 +166,10 @@ test('consecutive edits of a file become one change, and others are shown separa
 })
 
 test('a change shows its lines and line numbers, from whole texts or a unified diff', () => {
-  const told = (lines: ReturnType<typeof diffLines>) =>
+  const shown = (lines: ReturnType<typeof diffLines>) =>
     lines.map((line) => `${line.sign}${line.old ?? ''}:${line.new ?? ''} ${line.text}`)
   const old_text = 'a\nb\nc\nd\ne\n'
-  assert.deepEqual(told(diffLines({ path: 'x', old_text, new_text: 'a\nb\nC\nC\nd\ne\n' })), [
+  assert.deepEqual(shown(diffLines({ path: 'x', old_text, new_text: 'a\nb\nC\nC\nd\ne\n' })), [
     ' 1:1 a',
     ' 2:2 b',
     '-3: c',
@@ -180,11 +180,11 @@ test('a change shows its lines and line numbers, from whole texts or a unified d
   ])
   const far = Array.from({ length: 9 }, (_, at) => `${at + 1}\n`).join('')
   const both = far.replace('1\n', 'one\n').replace('9\n', 'nine\n')
-  assert.deepEqual(told(diffLines({ path: 'x', old_text: far, new_text: both })), [
+  assert.deepEqual(shown(diffLines({ path: 'x', old_text: far, new_text: both })), [
     ...['-1: 1', '+:1 one', ' 2:2 2', ' 3:3 3', '@: ', ' 7:7 7', ' 8:8 8', '-9: 9', '+:9 nine'],
   ])
   const unified = '--- x\n+++ x\n@@ -7,2 +7,2 @@ f()\n same\n--- gone\n+++ come\n'
-  assert.deepEqual(told(diffLines({ path: 'x', unified })), [
+  assert.deepEqual(shown(diffLines({ path: 'x', unified })), [
     '@: f()',
     ' 7:7 same',
     '-8: -- gone',

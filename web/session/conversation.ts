@@ -76,7 +76,7 @@ export class Conversation {
   readonly #rows: Row[] = []
   readonly #at = new Map<string, number>()
   readonly #questions = new Map<string, Question>()
-  readonly #asked = new Map<string, Question>()
+  readonly #requested = new Map<string, Question>()
   #queue = new Map<string, Queued>()
   readonly #givers = new Map<string, string | undefined>()
   readonly #owner: string
@@ -265,7 +265,7 @@ export class Conversation {
         return
       case 'permission': {
         const question = { ...update, askedAt: time, agent: this.agent }
-        this.#asked.set(update.request_id, question)
+        this.#requested.set(update.request_id, question)
         if (update.expires_at !== undefined) this.#questions.set(update.request_id, question)
         return
       }
@@ -289,7 +289,7 @@ export class Conversation {
           },
           reason: update.reason,
           input: update.input,
-          title: this.#asked.get(update.request_id)?.title ?? 'A tool',
+          title: this.#requested.get(update.request_id)?.title ?? 'A tool',
         })
       case 'retry':
         return void this.#note(

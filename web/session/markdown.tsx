@@ -139,11 +139,11 @@ function piece(token: Token): ReactNode {
     case 'link':
     case 'image': {
       const { href, text } = token as Tokens.Link
-      const said = token.type === 'image' ? `image: ${text || href}` : inline(token.tokens)
+      const content = token.type === 'image' ? `image: ${text || href}` : inline(token.tokens)
       if (!isSafe(href)) return <>{token.raw}</>
       return (
         <a href={href} target="_blank" rel="noopener noreferrer nofollow" title={href}>
-          {said}
+          {content}
         </a>
       )
     }

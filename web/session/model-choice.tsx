@@ -15,15 +15,15 @@ interface Props {
 
 /** Shows the session's model and lets a person switch it. It shows the model that the agent has confirmed. */
 export function ModelChoice({ run, step, model, models, answers }: Props) {
-  const [wanted, setWanted] = useState<{ model: string; answers: number }>()
+  const [requested, setRequested] = useState<{ model: string; answers: number }>()
   const [failure, setFailure] = useState<string>()
   const key = useRef<{ model: string; key: string }>(undefined)
   useEffect(() => {
-    setWanted((was) => (was !== undefined && answers > was.answers ? undefined : was))
+    setRequested((was) => (was !== undefined && answers > was.answers ? undefined : was))
   }, [answers])
   const choose = async (next: string) => {
-    if (wanted !== undefined || next === model) return
-    setWanted({ model: next, answers })
+    if (requested !== undefined || next === model) return
+    setRequested({ model: next, answers })
     setFailure(undefined)
     if (key.current?.model !== next) key.current = { model: next, key: newKey() }
     try {
@@ -32,7 +32,7 @@ export function ModelChoice({ run, step, model, models, answers }: Props) {
     } catch (error) {
       if (error instanceof ApiError && error.status !== 0) key.current = undefined
       setFailure((error as Error).message)
-      setWanted(undefined)
+      setRequested(undefined)
     }
   }
   const known = models.some(({ id }) => id === model)
@@ -43,7 +43,7 @@ export function ModelChoice({ run, step, model, models, answers }: Props) {
         title="The model of this session. A change applies from the next call."
         className="h-6 max-w-44 truncate rounded border border-transparent bg-transparent text-ink2 hover:border-line2 hover:text-ink"
         value={model ?? ''}
-        aria-busy={wanted !== undefined}
+        aria-busy={requested !== undefined}
         onChange={({ target }) => void choose(target.value)}
       >
         {!known && <option value={model ?? ''}>{model ?? 'default model'}</option>}
@@ -53,7 +53,7 @@ export function ModelChoice({ run, step, model, models, answers }: Props) {
           </option>
         ))}
       </select>
-      {wanted !== undefined && <span role="status">switching to {wanted.model}…</span>}
+      {requested !== undefined && <span role="status">switching to {requested.model}…</span>}
       {failure !== undefined && (
         <span role="alert" className="truncate text-bad" title={failure}>
           {failure}

@@ -17,7 +17,7 @@ import { argumentsOf, commandOf, wholeInput } from './tool-input.ts'
 /** Milliseconds for which a button ignores input after it appeared under a finger or a key. */
 const DEAF_MS = 500
 
-const wants: Record<string, string> = {
+const questionTexts: Record<string, string> = {
   execute: 'wants to run a command',
   edit: 'wants to change a file',
   delete: 'wants to delete a file',
@@ -38,7 +38,7 @@ interface Props {
   /** The answer that applies if nobody answers in time: `allowed` or `denied`. */
   byItself: string
   /** Called with a message if somebody else answered first. */
-  lost: (said: string) => void
+  lost: (message: string) => void
 }
 
 /**
@@ -51,7 +51,7 @@ export function QuestionCard({ run, question, attempt, more, runner, byItself, l
   const [seen, setSeen] = useState(false)
   /** The reason for denying, while a person types it. */
   const [reason, setReason] = useState<string>()
-  const [hears, setHears] = useState(false)
+  const [isListening, setIsListening] = useState(false)
   const keys = useRef<Record<string, string>>({})
   const box = useRef<HTMLDivElement>(null)
   const field = useRef<HTMLInputElement>(null)
@@ -64,7 +64,7 @@ export function QuestionCard({ run, question, attempt, more, runner, byItself, l
   const { request_id, title, tool_kind = '', input, paths = [], expires_at } = question
 
   useEffect(() => {
-    const heard = setTimeout(() => setHears(true), DEAF_MS)
+    const timer = setTimeout(() => setIsListening(true), DEAF_MS)
     const watch = new IntersectionObserver(
       ([entry]) => {
         if (entry?.isIntersecting) setSeen(true)
@@ -73,7 +73,7 @@ export function QuestionCard({ run, question, attempt, more, runner, byItself, l
     )
     watch.observe(end.current!)
     return () => {
-      clearTimeout(heard)
+      clearTimeout(timer)
       watch.disconnect()
     }
   }, [])
@@ -84,7 +84,7 @@ export function QuestionCard({ run, question, attempt, more, runner, byItself, l
       more: { scope?: 'session'; reason?: string; input?: Record<string, unknown> } = {},
     ) => {
       // Somebody who typed a reason or an input has seen the question.
-      const deaf = !hears && more.reason === undefined && more.input === undefined
+      const deaf = !isListening && more.reason === undefined && more.input === undefined
       if (busy !== undefined || deaf) return
       if (decision === 'allow' && !seen) return
       setBusy(decision)
@@ -99,13 +99,13 @@ export function QuestionCard({ run, question, attempt, more, runner, byItself, l
         const refused = error as ApiError
         // If the answer got lost, the same key is sent again.
         if (refused.status !== 0) keys.current = {}
-        const said = permissionLost(decision, refused)
-        if (said !== undefined) lost(said)
+        const message = permissionLost(decision, refused)
+        if (message !== undefined) lost(message)
         else setFailure(refused)
       }
       setBusy(undefined)
     },
-    [busy, hears, seen, run, attempt, request_id, lost],
+    [busy, isListening, seen, run, attempt, request_id, lost],
   )
 
   useLetters((key, { repeat }) => {
@@ -119,7 +119,7 @@ export function QuestionCard({ run, question, attempt, more, runner, byItself, l
   const command = commandOf(input)
   const rest = argumentsOf(input).filter(([, text]) => text !== command)
   // A title beyond the command itself, and beyond a mere `Run`, may say more than the command does.
-  const isSaid = command !== undefined && title.replace(command, '').length <= 4
+  const isInTitle = command !== undefined && title.replace(command, '').length <= 4
   const folder = tool_kind === 'execute' && paths.length === 1 ? paths[0] : undefined
   const unsaid = paths.filter(
     (path) => path !== folder && !title.includes(path) && !(input ?? '').includes(path),
@@ -127,7 +127,7 @@ export function QuestionCard({ run, question, attempt, more, runner, byItself, l
   // An input that was cut cannot be told from another: the agent asks about it each time.
   const repeats = input === undefined ? paths.length > 0 : !/… \(\d+ bytes in all\)$/.test(input)
   const edited = question.editable ? wholeInput(input) : undefined
-  const dullAllow = busy !== undefined || !hears || !seen
+  const dullAllow = busy !== undefined || !isListening || !seen
   const left = useLeft(expires_at)
   return (
     <section
@@ -137,7 +137,7 @@ export function QuestionCard({ run, question, attempt, more, runner, byItself, l
       <div className="flex items-center gap-2">
         <StatusMark shown="asks" size={18} beside />
         <h2 className="min-w-0 flex-1 truncate font-semibold max-sm:whitespace-normal">
-          <bdi>{question.agent ?? 'The agent'}</bdi> {wants[tool_kind] ?? 'wants to use a tool'}
+          <bdi>{question.agent ?? 'The agent'}</bdi> {questionTexts[tool_kind] ?? 'wants to use a tool'}
         </h2>
         {more > 0 && <span className="text-meta text-ask">{more} more</span>}
         {left !== undefined && (
@@ -162,7 +162,7 @@ export function QuestionCard({ run, question, attempt, more, runner, byItself, l
             </bdi>
           </p>
         )}
-        {!isSaid && (
+        {!isInTitle && (
           <p className={`break-words whitespace-pre-wrap ${command === undefined ? '' : 'mt-2 text-ink2'}`}>
             <bdi>
               <VisibleText text={title} />
@@ -275,7 +275,7 @@ export function QuestionCard({ run, question, attempt, more, runner, byItself, l
         <button
           type="button"
           className="button"
-          aria-disabled={busy !== undefined || !hears}
+          aria-disabled={busy !== undefined || !isListening}
           onClick={() => answer('deny')}
         >
           {busy === 'deny' ? (
@@ -322,7 +322,7 @@ export function QuestionCard({ run, question, attempt, more, runner, byItself, l
         <EditedInput
           input={edited}
           busy={busy === 'allow'}
-          allow={(given) => void answer('allow', { input: given })}
+          allow={(input) => void answer('allow', { input })}
           close={() => setEdits(false)}
         />
       )}

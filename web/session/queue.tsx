@@ -29,14 +29,14 @@ export function Queue({
   const [failure, setFailure] = useState<ApiError>()
   const [editing, setEditing] = useState<{ inputId: string; text: string }>()
   const keys = useRef<Record<string, string>>({})
-  const change = async (inputId: string, given: Change): Promise<void> => {
+  const change = async (inputId: string, edit: Change): Promise<void> => {
     if (busy !== undefined) return
     setBusy(inputId)
     setFailure(undefined)
-    const whole = JSON.stringify([inputId, given])
+    const whole = JSON.stringify([inputId, edit])
     keys.current[whole] ??= newKey()
     try {
-      await giveInput(run, { queue: { prompt_id: inputId, ...given }, step, attempt }, keys.current[whole])
+      await giveInput(run, { queue: { prompt_id: inputId, ...edit }, step, attempt }, keys.current[whole])
       keys.current = {}
       setEditing(undefined)
     } catch (error) {

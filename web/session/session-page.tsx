@@ -4,7 +4,7 @@ import { lazy, Suspense, useEffect, useMemo, useState, useSyncExternalStore } fr
 import type { Budget } from '../../src/contract/agent.ts'
 import { wordsOf } from '../data/page-words.ts'
 import type { RunFeed } from '../data/run-feed.ts'
-import { cancelRun, getWorkflow, shownStatus, type WholeRun } from '../data/runs.ts'
+import { cancelRun, getWorkflow, shownStatus, type RunDetail } from '../data/runs.ts'
 import { meQuery } from '../data/session.ts'
 import { giveInput } from '../data/sessions.ts'
 import { Link, useHash, useNavigate, useSearch } from '../navigation/navigation.tsx'
@@ -54,8 +54,8 @@ function useAgentArgs(run: string, step: string): Args {
   return steps?.find(({ name }) => name === step)?.args ?? {}
 }
 
-const agentStep = (run: WholeRun) => run.steps.find(({ action }) => action === 'agent.run')?.step ?? 'agent'
-const lastRunner = (run: WholeRun, step: string) =>
+const agentStep = (run: RunDetail) => run.steps.find(({ action }) => action === 'agent.run')?.step ?? 'agent'
+const lastRunner = (run: RunDetail, step: string) =>
   run.steps.find((one) => one.step === step)?.instances[0]?.attempts.at(-1)?.runner
 
 const tones: Record<string, string> = {
@@ -74,7 +74,7 @@ export function SessionPage({
   feed,
   question,
 }: {
-  run: WholeRun
+  run: RunDetail
   feed: RunFeed
   /** The question named in the page's address. */
   question: string | undefined
@@ -82,7 +82,7 @@ export function SessionPage({
   const search = useSearch('/runs/$run')
   const hash = useHash()
   const navigate = useNavigate('/runs/$run')
-  const [asked, setAsked] = useState<'end' | 'cancel'>()
+  const [requested, setRequested] = useState<'end' | 'cancel'>()
   const [sharing, setSharing] = useState(false)
   const { data: me } = useQuery(meQuery)
   const mayChange = me?.role === 'admin' || me?.name === run.owner
@@ -118,8 +118,8 @@ export function SessionPage({
       word: 'Steps and log',
       act: () => void navigate({ search: { tab: 'log' } }),
     },
-    ...(mayEnd ? [{ word: 'End…', act: () => setAsked('end') }] : []),
-    ...(!over && mayChange ? [{ word: 'Cancel…', bad: true, act: () => setAsked('cancel') }] : []),
+    ...(mayEnd ? [{ word: 'End…', act: () => setRequested('end') }] : []),
+    ...(!over && mayChange ? [{ word: 'Cancel…', bad: true, act: () => setRequested('cancel') }] : []),
   ]
   return (
     <>
@@ -212,7 +212,7 @@ export function SessionPage({
               </ActionButton>
             )}
             {!over && mayChange && (
-              <button type="button" className="button button-quiet-bad" onClick={() => setAsked('cancel')}>
+              <button type="button" className="button button-quiet-bad" onClick={() => setRequested('cancel')}>
                 Cancel…
               </button>
             )}
@@ -275,7 +275,7 @@ export function SessionPage({
           <ShareSheet run={run} link={location.href} close={() => setSharing(false)} />
         </Suspense>
       )}
-      {asked === 'end' && (
+      {requested === 'end' && (
         <Confirm
           title={`End ${run.workflow_name}?`}
           keep="Keep it open"
@@ -283,12 +283,12 @@ export function SessionPage({
           doing="Ending…"
           destructive={false}
           act={end}
-          close={() => setAsked(undefined)}
+          close={() => setRequested(undefined)}
         >
           It will accept no more prompts. The session can be continued later.
         </Confirm>
       )}
-      {asked === 'cancel' && (
+      {requested === 'cancel' && (
         <Confirm
           title={`Cancel ${run.workflow_name}?`}
           keep="Keep running"
@@ -296,7 +296,7 @@ export function SessionPage({
           doing="Canceling…"
           act={() => cancelRun(run.run_id)}
           as={{ do: 'cancel', run: run.run_id }}
-          close={() => setAsked(undefined)}
+          close={() => setRequested(undefined)}
         >
           The agent and everything that it started end now. Its changes stay, and the session can be
           continued.
@@ -315,7 +315,7 @@ export function SessionTab({
   over,
   linked,
 }: {
-  run: WholeRun
+  run: RunDetail
   feed: RunFeed
   step: string
   attempt: number

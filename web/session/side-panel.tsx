@@ -46,8 +46,8 @@ export function SidePanel({
   const panel = chosen ?? 'changes'
   const live = until === undefined
   // Reported edits, plus the end of each turn, since commands change files too.
-  const told = files.reduce((sum, { edits }) => sum + edits.length, 0)
-  const version = `${talk.turns}.${talk.busy ? 1 : 0}.${told}.${live ? 1 : 0}`
+  const editCount = files.reduce((sum, { edits }) => sum + edits.length, 0)
+  const version = `${talk.turns}.${talk.busy ? 1 : 0}.${editCount}.${live ? 1 : 0}`
   const done = talk.plan.filter(({ status }) => status === 'completed').length
   const tabs: [Panel, string, string][] = [
     ['changes', 'Changes', files.length === 0 ? '' : String(files.length)],

@@ -1,7 +1,7 @@
 import { ArrowDown } from 'lucide-react'
 import { type UIEvent, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react'
 import { hubNow, timeOf } from '../data/clock.ts'
-import type { WholeRun } from '../data/runs.ts'
+import type { RunDetail } from '../data/runs.ts'
 import { useNavigate } from '../navigation/navigation.tsx'
 import { TalkOfRun } from './attachments.tsx'
 import { Composer } from './composer.tsx'
@@ -15,7 +15,7 @@ const WINDOW = 120
 const STEP = 60
 
 interface Props {
-  run: WholeRun
+  run: RunDetail
   talk: Conversation
   /** Set if several steps of the run may take inputs. */
   step?: string
@@ -80,14 +80,14 @@ export function Talk({
     return () => watch.disconnect()
   }, [follows])
 
-  const wanted = useRef(/^turn:\d+$/.test(hash) ? hash : '')
+  const targetHash = useRef(/^turn:\d+$/.test(hash) ? hash : '')
   useEffect(() => {
-    if (wanted.current === '') return
-    const turn = Number(wanted.current.slice(5))
+    if (targetHash.current === '') return
+    const turn = Number(targetHash.current.slice(5))
     const at = shown.findIndex((row) => row.kind === 'prompt' && row.turn === turn)
     if (at < 0) return
-    const id = wanted.current
-    wanted.current = ''
+    const id = targetHash.current
+    targetHash.current = ''
     setEnd(Math.min(shown.length, at + STEP))
     requestAnimationFrame(() => document.getElementById(id)?.scrollIntoView())
   }, [shown])
@@ -99,16 +99,16 @@ export function Talk({
     } else if (follows && below > 40) setEnd(shown.length)
   }
   // The link of a notice: if the question has been answered, say by whom, how and when.
-  const looked = useRef<string>(undefined)
+  const seenHash = useRef<string>(undefined)
   useEffect(() => {
-    if (linked === undefined || looked.current === linked) return
+    if (linked === undefined || seenHash.current === linked) return
     const row = rows.findLast((one) => one.kind === 'answered' && one.id === linked)
     if (row?.kind !== 'answered') return
-    looked.current = linked
+    seenHash.current = linked
     const done = row.decision === 'allow' ? 'allowed' : 'denied'
     setLost(`This question was already answered: ${done} by ${row.by}, ${timeOf(row.time, hubNow())}.`)
   }, [linked, rows])
-  const tellLost = useCallback((said: string) => setLost(said), [])
+  const reportLost = useCallback((message: string) => setLost(message), [])
   return (
     <div className="flex min-h-0 min-w-0 flex-1 flex-col max-sm:justify-end">
       <div className="relative flex min-h-0 flex-1 flex-col">
@@ -198,7 +198,7 @@ export function Talk({
             more={talk.questions.length - 1}
             runner={runner}
             byItself={byItself}
-            lost={tellLost}
+            lost={reportLost}
           />
         )}
         {(!over || canGoOn) && mayPrompt && (

@@ -16,7 +16,7 @@ import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { Took, Waited, When } from '../parts/times.tsx'
 
 /** A value that is not a status: sessions that wait for an answer. */
-const ASKS = 'asks'
+const ASKING = 'asks'
 
 const NEEDS_YOU = 'Needs you'
 const grouping: Grouping<Run> = {
@@ -29,12 +29,12 @@ const sorted: Grouping<Run> = { ...grouping, group: () => 'All matches', first: 
 /** Lists sessions with agents: those that ask and active ones first, then by day. Each has its last words. */
 export function SessionsPage() {
   const filter = useSearch('/sessions')
-  const asked: RunFilter = useMemo(() => ({ ...filter, kind: 'agent' }), [filter])
+  const sessionFilter: RunFilter = useMemo(() => ({ ...filter, kind: 'agent' }), [filter])
   // The key of the lists of runs: rows change in place as changes arrive.
   const { data, error, fetchNextPage, hasNextPage, isFetchingNextPage, isPlaceholderData } = useInfiniteQuery(
     {
-      queryKey: ['runs', asked],
-      queryFn: ({ pageParam, signal }) => listRuns(asked, pageParam, signal),
+      queryKey: ['runs', sessionFilter],
+      queryFn: ({ pageParam, signal }) => listRuns(sessionFilter, pageParam, signal),
       initialPageParam: undefined as string | undefined,
       getNextPageParam: ({ next_cursor }) => next_cursor,
       placeholderData: keepPreviousData,
@@ -106,7 +106,7 @@ const count = (tokens: number): string => (tokens < 1000 ? `${tokens}` : `${(tok
 function Row({ run }: { run: Run }) {
   const shown = shownStatus(run)
   const { session } = run
-  const said =
+  const text =
     shown === 'asks'
       ? run.now?.question?.text
       : (run.set_aside?.why ?? session?.last_words ?? run.waiting ?? run.message)
@@ -132,7 +132,7 @@ function Row({ run }: { run: Run }) {
           <bdi>{run.workflow_name}</bdi>
         </Link>
         <span className={`block truncate text-meta ${shown === 'asks' ? 'text-ask' : 'text-ink2'}`}>
-          <bdi>{said ?? '–'}</bdi>
+          <bdi>{text ?? '–'}</bdi>
         </span>
       </span>
       <span className="min-w-0 text-meta text-ink2 max-lg:hidden">
@@ -158,7 +158,7 @@ function Row({ run }: { run: Run }) {
 const titles = { state: 'State', agent: 'Agent', repository: 'Repository', user: 'Owner' } as const
 const names = { since: 'Since', until: 'Until', label: 'Label', workflow: 'Name', q: 'Text' } as const
 const states = [
-  [ASKS, 'waiting for you'],
+  [ASKING, 'waiting for you'],
   ['running', 'in progress'],
   ['success', statusWord('success')],
   ['failed', 'failed'],
@@ -191,12 +191,12 @@ function Filter({ filter, runs }: { filter: RunFilter; runs: readonly Run[] }) {
       <FilterChoice
         label={titles.state}
         choices={states}
-        value={filter.needs === undefined ? filter.status : ASKS}
+        value={filter.needs === undefined ? filter.status : ASKING}
         choose={(state) =>
           set({
             ...filter,
-            needs: state === ASKS ? 'me' : undefined,
-            status: state === ASKS ? undefined : state,
+            needs: state === ASKING ? 'me' : undefined,
+            status: state === ASKING ? undefined : state,
           })
         }
       />

@@ -26,7 +26,7 @@ const kinds: Record<ChannelKind, { word: string; Icon: typeof Mail; address: str
   email: { word: 'E-mail', Icon: Mail, address: 'E-mail address', example: 'ann@example.org' },
 }
 
-const says: Record<ChannelTopic, string> = { needs_me: 'questions for you', failures: 'your failed runs' }
+const topicTexts: Record<ChannelTopic, string> = { needs_me: 'questions for you', failures: 'your failed runs' }
 
 /** Lists the channels that are notified of questions to the person and of their failed runs. */
 export function Channels() {
@@ -87,7 +87,7 @@ function Row({ channel, again }: { channel: ChannelView; again: () => Promise<vo
             <bdi>{channel.name}</bdi>
           </span>
           <span className="block truncate text-label text-ink2">
-            <bdi className="font-mono">{channel.to}</bdi> · {channel.tells.map((one) => says[one]).join(', ')}
+            <bdi className="font-mono">{channel.to}</bdi> · {channel.tells.map((one) => topicTexts[one]).join(', ')}
           </span>
         </span>
         <span className="text-meta text-ink2">
@@ -160,11 +160,11 @@ function Add({ canMail, done }: { canMail: boolean; done: (secret: string | unde
   const [kind, setKind] = useState<ChannelKind>('ntfy')
   const [address, setAddress] = useState('')
   const [token, setToken] = useState('')
-  const [tells, setTells] = useState<readonly ChannelTopic[]>(['needs_me', 'failures'])
+  const [reports, setReports] = useState<readonly ChannelTopic[]>(['needs_me', 'failures'])
   const [failure, setFailure] = useState<ApiError>()
   const { address: word, example } = kinds[kind]
   const channel = (): CreateChannelInput => {
-    const more = { tells: [...tells] }
+    const more = { tells: [...reports] }
     if (kind === 'email') return { kind, address: address.trim(), ...more }
     if (kind === 'webhook') return { kind, url: address.trim(), ...more }
     return { kind, url: address.trim(), ...(token === '' ? {} : { token }), ...more }
@@ -211,17 +211,17 @@ function Add({ canMail, done }: { canMail: boolean; done: (secret: string | unde
         )}
       </div>
       <div className="flex flex-wrap items-center gap-x-5 gap-y-2">
-        {(Object.keys(says) as ChannelTopic[]).map((one) => (
+        {(Object.keys(topicTexts) as ChannelTopic[]).map((one) => (
           <label key={one} className="flex items-center gap-2 max-sm:min-h-11">
             <input
               type="checkbox"
               className="size-4 accent-accent"
-              checked={tells.includes(one)}
+              checked={reports.includes(one)}
               onChange={({ target }) =>
-                setTells(target.checked ? [...tells, one] : tells.filter((other) => other !== one))
+                setReports(target.checked ? [...reports, one] : reports.filter((other) => other !== one))
               }
             />
-            {says[one]}
+            {topicTexts[one]}
           </label>
         ))}
         <span className="ml-auto max-sm:basis-full">

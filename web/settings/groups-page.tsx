@@ -27,7 +27,7 @@ export function GroupsPage() {
   const { data: me } = useQuery(meQuery)
   const { data: groups, error } = useQuery(groupsQuery)
   const { data: runners } = useQuery(runnersQuery)
-  const [asked, setAsked] = useState<GroupAction>()
+  const [requested, setRequested] = useState<GroupAction>()
   const isAdmin = me?.role === 'admin'
   const isOperator = isAdmin && me.tenant === 'default'
   useEffect(() => keepRunnersLive(client), [client])
@@ -60,8 +60,8 @@ export function GroupsPage() {
                 <RowMenu
                   label={`More for ${group.name}`}
                   actions={[
-                    { word: 'Rename…', act: () => setAsked({ group, what: 'rename' }) },
-                    { word: 'Delete…', bad: true, act: () => setAsked({ group, what: 'delete' }) },
+                    { word: 'Rename…', act: () => setRequested({ group, what: 'rename' }) },
+                    { word: 'Delete…', bad: true, act: () => setRequested({ group, what: 'delete' }) },
                   ]}
                 />
               ) : null
@@ -136,25 +136,25 @@ export function GroupsPage() {
           </Part>
         )
       })}
-      {asked?.what === 'delete' && (
+      {requested?.what === 'delete' && (
         <Confirm
-          title={`Delete ${asked.group.name}?`}
+          title={`Delete ${requested.group.name}?`}
           keep="Keep it"
           verb="Delete group"
           doing="Deleting…"
           act={async () => {
-            await deleteGroup(asked.group.name)
+            await deleteGroup(requested.group.name)
             void again()
           }}
-          close={() => setAsked(undefined)}
+          close={() => setRequested(undefined)}
         >
-          {usesOf(asked.group) === undefined
+          {usesOf(requested.group) === undefined
             ? 'No runner, token or repository uses it. Steps that request it will wait.'
-            : `It is in use: ${usesOf(asked.group)}. You can delete it once nothing uses it.`}
+            : `It is in use: ${usesOf(requested.group)}. You can delete it once nothing uses it.`}
         </Confirm>
       )}
-      {asked?.what === 'rename' && (
-        <Rename group={asked.group} again={again} close={() => setAsked(undefined)} />
+      {requested?.what === 'rename' && (
+        <Rename group={requested.group} again={again} close={() => setRequested(undefined)} />
       )}
     </SettingsFrame>
   )
@@ -168,9 +168,9 @@ function usesOf({ runners, tokens, repositories, waiting, isolation }: RunnerGro
     [waiting, 'waiting run', 'waiting runs'],
     [isolation === undefined ? 0 : 1, 'box rule in errand.yaml', ''],
   ] as const
-  const said = uses.filter(([figure]) => figure > 0)
-  if (said.length === 0) return undefined
-  return said.map(([figure, one, many]) => `${figure} ${figure === 1 ? one : many}`).join(', ')
+  const texts = uses.filter(([figure]) => figure > 0)
+  if (texts.length === 0) return undefined
+  return texts.map(([figure, one, many]) => `${figure} ${figure === 1 ? one : many}`).join(', ')
 }
 
 function Fact({ word, children }: { word: string; children: ReactNode }) {

@@ -63,8 +63,8 @@ function Password({ name }: { name: string | undefined }) {
   const submit = async (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault()
     const form = event.currentTarget
-    const given = new FormData(form)
-    const [now, next, again] = ['now', 'next', 'again'].map((field) => String(given.get(field)))
+    const data = new FormData(form)
+    const [now, next, again] = ['now', 'next', 'again'].map((field) => String(data.get(field)))
     if (next !== again) return setState({ unlike: true })
     setState({ busy: true })
     try {
@@ -125,13 +125,13 @@ function Password({ name }: { name: string | undefined }) {
 
 function Everywhere() {
   const client = useQueryClient()
-  const [asked, setAsked] = useState(false)
+  const [isRequested, setIsRequested] = useState(false)
   return (
     <>
-      <button type="button" className="button" onClick={() => setAsked(true)}>
+      <button type="button" className="button" onClick={() => setIsRequested(true)}>
         Log out everywhere…
       </button>
-      {asked && (
+      {isRequested && (
         <Confirm
           title="Log out everywhere?"
           keep="Stay logged in"
@@ -142,7 +142,7 @@ function Everywhere() {
             client.clear()
             location.assign(`${basePath}/login`)
           }}
-          close={() => setAsked(false)}
+          close={() => setIsRequested(false)}
         >
           All your logins end now, including this one, in browsers and on command lines. Tokens stay valid,
           and runs continue.

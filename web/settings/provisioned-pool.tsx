@@ -61,7 +61,7 @@ function NextTry({ at }: { at: string }) {
   )
 }
 
-const said = (key: PoolChange['key'], value: PoolChange['value']): string =>
+const text = (key: PoolChange['key'], value: PoolChange['value']): string =>
   key === 'paused' ? (value ? 'paused' : 'not paused') : `${words[key]} ${value}`
 const words = { max: 'at most', spare: 'spare', idle_seconds: 'idle time' } as const
 const unit = ({ key }: PoolChange) => (key === 'idle_seconds' ? ' s' : '')
@@ -71,9 +71,9 @@ function Changed({ change }: { change: PoolChange }) {
   const { key, value, file, by, at } = change
   return (
     <span className="text-ink2">
-      Changed: {said(key, value)}
+      Changed: {text(key, value)}
       {unit(change)}, by <bdi>{by}</bdi>, <When time={at} /> (<code className="font-mono">errand.yaml</code>:{' '}
-      {key === 'paused' ? said(key, file) : `${file}${unit(change)}`})
+      {key === 'paused' ? text(key, file) : `${file}${unit(change)}`})
     </span>
   )
 }
@@ -85,9 +85,9 @@ interface Props {
 
 /** Offers the actions of a hub operator on such a group. */
 export function PoolMenu({ pool, again }: Props) {
-  const [asked, setAsked] = useState<'pause' | 'resume' | 'change' | 'empty' | 'reset'>()
+  const [requested, setRequested] = useState<'pause' | 'resume' | 'change' | 'empty' | 'reset'>()
   const { group, paused, breaker, changes } = pool
-  const close = () => setAsked(undefined)
+  const close = () => setRequested(undefined)
   const change = async (to: ChangePool) => {
     await changePool(group, to)
     await again()
@@ -99,15 +99,15 @@ export function PoolMenu({ pool, again }: Props) {
         label={`More for ${group}`}
         actions={[
           ...(paused || breaker !== undefined
-            ? [{ word: paused ? 'Resume…' : 'Try again now…', act: () => setAsked('resume') }]
+            ? [{ word: paused ? 'Resume…' : 'Try again now…', act: () => setRequested('resume') }]
             : []),
-          ...(paused ? [] : [{ word: 'Pause…', act: () => setAsked('pause') }]),
-          { word: 'Change…', act: () => setAsked('change') },
-          ...(changes.length > 0 ? [{ word: 'Reset to the file…', act: () => setAsked('reset') }] : []),
-          { word: 'Empty…', bad: true, act: () => setAsked('empty') },
+          ...(paused ? [] : [{ word: 'Pause…', act: () => setRequested('pause') }]),
+          { word: 'Change…', act: () => setRequested('change') },
+          ...(changes.length > 0 ? [{ word: 'Reset to the file…', act: () => setRequested('reset') }] : []),
+          { word: 'Empty…', bad: true, act: () => setRequested('empty') },
         ]}
       />
-      {asked === 'pause' && (
+      {requested === 'pause' && (
         <Confirm
           {...sheet}
           title={`Pause ${group}?`}
@@ -119,7 +119,7 @@ export function PoolMenu({ pool, again }: Props) {
           No new runners are provisioned. {there(pool)} Waiting runs keep waiting.
         </Confirm>
       )}
-      {asked === 'resume' && (
+      {requested === 'resume' && (
         <Confirm
           {...sheet}
           title={paused ? `Resume ${group}?` : `Try ${group} again now?`}
@@ -133,7 +133,7 @@ export function PoolMenu({ pool, again }: Props) {
             : `Runners are provisioned for ${pool.waiting} waiting ${pool.waiting === 1 ? 'run' : 'runs'}.`}
         </Confirm>
       )}
-      {asked === 'reset' && (
+      {requested === 'reset' && (
         <Confirm
           {...sheet}
           title={`Reset ${group} to the file?`}
@@ -144,14 +144,14 @@ export function PoolMenu({ pool, again }: Props) {
         >
           {changes.map((each) => (
             <div key={each.key}>
-              {said(each.key, each.file)}
+              {text(each.key, each.file)}
               {unit(each)} instead of {`${each.value}`}
             </div>
           ))}
         </Confirm>
       )}
-      {asked === 'change' && <Change {...sheet} pool={pool} change={change} />}
-      {asked === 'empty' && <Empty pool={pool} again={again} close={close} />}
+      {requested === 'change' && <Change {...sheet} pool={pool} change={change} />}
+      {requested === 'empty' && <Empty pool={pool} again={again} close={close} />}
     </>
   )
 }
@@ -176,7 +176,7 @@ function Change({
   change: (to: ChangePool) => Promise<void>
   close: () => void
 }) {
-  const [given, setGiven] = useState({
+  const [values, setValues] = useState({
     max: `${pool.max}`,
     spare: `${pool.spare}`,
     idle_seconds: `${pool.idle_seconds}`,
@@ -185,7 +185,7 @@ function Change({
     Object.fromEntries(
       figures.flatMap(({ key }) => {
         // An empty field restores the value from the file.
-        const to = given[key].trim() === '' ? null : Number(given[key])
+        const to = values[key].trim() === '' ? null : Number(values[key])
         return to === pool[key] ? [] : [[key, to]]
       }),
     ) as ChangePool
@@ -211,8 +211,8 @@ function Change({
               type="number"
               inputMode="numeric"
               min={least}
-              value={given[key]}
-              onChange={({ target }) => setGiven({ ...given, [key]: target.value })}
+              value={values[key]}
+              onChange={({ target }) => setValues({ ...values, [key]: target.value })}
             />
           </Labelled>
         ))}

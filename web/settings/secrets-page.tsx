@@ -41,7 +41,7 @@ const keyOf = ({ name, scope, repository, workflow, owner }: SecretView) =>
   JSON.stringify([name, scope, repository, workflow, owner])
 
 /** Says who receives a secret. */
-function givenTo({ repository, workflow, owner }: SecretView): string {
+function scopeText({ repository, workflow, owner }: SecretView): string {
   const whose = owner === undefined ? 'all runs' : `runs of ${owner}`
   if (repository !== undefined) return `${whose} for the repository ${repository}`
   return workflow === undefined ? whose : `${whose} of the workflow ${workflow}`
@@ -61,7 +61,7 @@ export function SecretsPage() {
   const [draft, setDraft] = useState<Draft>()
   const now = draft ?? empty(first)
   const [deleting, setDeleting] = useState<SecretView>()
-  const [said, setSaid] = useState<readonly string[]>([])
+  const [warnings, setWarnings] = useState<readonly string[]>([])
   const again = () => client.invalidateQueries({ queryKey: ['secrets'] })
   const isDirty = now.name !== '' || now.value !== ''
   const secrets = data?.secrets ?? []
@@ -85,12 +85,12 @@ export function SecretsPage() {
           change={(part) => setDraft({ ...now, ...part })}
           drop={() => setDraft(undefined)}
           done={async (warnings) => {
-            setSaid(warnings)
+            setWarnings(warnings)
             setDraft(undefined)
             await again()
           }}
         />
-        {said.map((text) => (
+        {warnings.map((text) => (
           <p key={text} role="status" className="mt-3 rounded-lg bg-ask-soft px-3 py-2 text-meta">
             {text}
           </p>
@@ -110,7 +110,7 @@ export function SecretsPage() {
                   <bdi>{secret.name}</bdi>
                 </span>
                 <span className="block truncate text-label text-ink2">
-                  <bdi>{`${givenTo(secret)}${sentTo(secret)}`}</bdi>
+                  <bdi>{`${scopeText(secret)}${sentTo(secret)}`}</bdi>
                 </span>
               </span>
               <span className="text-meta text-ink2 max-sm:order-1 max-sm:basis-full">
@@ -155,7 +155,7 @@ export function SecretsPage() {
           }}
           close={() => setDeleting(undefined)}
         >
-          It is available to {givenTo(deleting)}. From now on, steps that need it fail, including waiting
+          It is available to {scopeText(deleting)}. From now on, steps that need it fail, including waiting
           ones. Running steps keep the value they got. The value cannot be restored.
         </Confirm>
       )}
@@ -177,7 +177,7 @@ function Form({ draft, isAdmin, isThere, isDirty, change, drop, done }: FormProp
   const [failure, setFailure] = useState<ApiError>()
   const { name, value, kind, scopeName, hosts, replaces } = draft
   const isBound = name.trim() === BOUND || hosts !== ''
-  const keepsValue = replaces && isBound && value === ''
+  const isValueUnchanged = replaces && isBound && value === ''
   // A reload or another address asks first, since the value is stored nowhere.
   const leaving = useLeaving(isDirty)
   const submit = (event: FormEvent) => event.preventDefault()
@@ -244,7 +244,7 @@ function Form({ draft, isAdmin, isThere, isDirty, change, drop, done }: FormProp
           />
         </Labelled>
       )}
-      {isThere && !keepsValue && (
+      {isThere && !isValueUnchanged && (
         <p className="text-meta text-ask">
           {replaces
             ? 'The current value is replaced and cannot be restored.'
@@ -261,7 +261,7 @@ function Form({ draft, isAdmin, isThere, isDirty, change, drop, done }: FormProp
           act={async () => {
             setFailure(undefined)
             const { warnings } = await putSecret(name.trim(), {
-              ...(keepsValue ? {} : { value }),
+              ...(isValueUnchanged ? {} : { value }),
               ...(isBound && { hosts: hostsIn(hosts) }),
               ...(kind === 'tenant' ? {} : { [kind]: scopeName.trim() }),
             })

@@ -55,9 +55,9 @@ export function TenantsPage() {
 }
 
 function Add({ done }: { done: (text: string) => Promise<void> }) {
-  const [given, setGiven] = useState({ tenant: '', name: '', password: '' })
+  const [values, setValues] = useState({ tenant: '', name: '', password: '' })
   const [failure, setFailure] = useState<ApiError>()
-  const field = (key: keyof typeof given, word: string, type = 'text') => (
+  const field = (key: keyof typeof values, word: string, type = 'text') => (
     <Labelled word={word}>
       <input
         className="field"
@@ -65,8 +65,8 @@ function Add({ done }: { done: (text: string) => Promise<void> }) {
         autoComplete={type === 'password' ? 'new-password' : 'off'}
         autoCapitalize="none"
         spellCheck={false}
-        value={given[key]}
-        onChange={({ target }) => setGiven({ ...given, [key]: target.value })}
+        value={values[key]}
+        onChange={({ target }) => setValues({ ...values, [key]: target.value })}
       />
     </Labelled>
   )
@@ -82,9 +82,9 @@ function Add({ done }: { done: (text: string) => Promise<void> }) {
           onFailure={setFailure}
           act={async (key) => {
             setFailure(undefined)
-            const [tenant, name] = [given.tenant.trim(), given.name.trim()]
-            await addUser({ tenant, name, password: given.password, role: 'admin' }, key)
-            setGiven({ tenant: '', name: '', password: '' })
+            const [tenant, name] = [values.tenant.trim(), values.name.trim()]
+            await addUser({ tenant, name, password: values.password, role: 'admin' }, key)
+            setValues({ tenant: '', name: '', password: '' })
             await done(`Created ${tenant}. Its admin logs in as ${tenant}/${name}.`)
           }}
         >

@@ -205,11 +205,11 @@ function Create({ isAdmin, done }: { isAdmin: boolean; done: (token: TokenCreate
           onFailure={setFailure}
           act={async (key) => {
             setFailure(undefined)
-            const asked: CreateTokenInput = {
+            const request: CreateTokenInput = {
               ...{ name: name.trim(), scope, expires_in_seconds: lives[life]! },
               ...(scope === 'api' && { allow: [...allow] }),
             }
-            const token = await createToken(asked, key)
+            const token = await createToken(request, key)
             setName('')
             setAllow([])
             await done(token)

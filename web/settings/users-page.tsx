@@ -24,7 +24,7 @@ export function UsersPage() {
     staleTime: 0,
   })
   const [change, setChange] = useState<Change>()
-  const [given, setGiven] = useState<{ name: string; password: string }>()
+  const [created, setCreated] = useState<{ name: string; password: string }>()
   const [warnings, setWarnings] = useState<readonly string[]>([])
   const again = () => client.invalidateQueries({ queryKey: ['users'] })
   return (
@@ -47,17 +47,17 @@ export function UsersPage() {
       </Part>
       <Part title="Users">
         {error instanceof ApiError && <Failure error={error} />}
-        {given !== undefined && (
+        {created !== undefined && (
           <ShownOnce
             what={
               <>
-                The new password of <bdi className="font-medium">{given.name}</bdi>. Copy it now: it is not
+                The new password of <bdi className="font-medium">{created.name}</bdi>. Copy it now: it is not
                 shown again. Their logins have ended. They can change the password in Settings.
               </>
             }
-            text={given.password}
-            copy={<CopyButton text={given.password} label="Copy the password" word="Copy" />}
-            close={() => setGiven(undefined)}
+            text={created.password}
+            copy={<CopyButton text={created.password} label="Copy the password" word="Copy" />}
+            close={() => setCreated(undefined)}
           />
         )}
         <ul className="overflow-clip rounded-[10px] border border-line empty:hidden">
@@ -96,7 +96,7 @@ export function UsersPage() {
           {...change}
           again={again}
           close={() => setChange(undefined)}
-          tell={(password) => setGiven({ name: change.user.name, password })}
+          report={(password) => setCreated({ name: change.user.name, password })}
         />
       )}
     </SettingsFrame>
@@ -119,11 +119,11 @@ function Sure({
   what,
   again,
   close,
-  tell,
-}: Change & { again: () => Promise<void>; close: () => void; tell: (password: string) => void }) {
+  report,
+}: Change & { again: () => Promise<void>; close: () => void; report: (password: string) => void }) {
   const { id, name, role } = user
   const to = role === 'admin' ? 'user' : 'admin'
-  const asked = {
+  const change = {
     role: {
       title: to === 'admin' ? `Change ${name} to admin?` : `Change ${name} to user?`,
       text:
@@ -156,7 +156,7 @@ function Sure({
       act: async () => {
         const password = newPassword()
         await changeUser(id, { password })
-        tell(password)
+        report(password)
       },
     },
     logout: {
@@ -174,7 +174,7 @@ function Sure({
       act: () => removeUser(id),
     },
   } as const
-  const { title, text, verb, doing, act } = asked[what]
+  const { title, text, verb, doing, act } = change[what]
   return (
     <Confirm
       title={title}

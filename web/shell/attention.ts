@@ -16,10 +16,10 @@ export function useAttention(count: number): void {
     observer.observe(document.head, { childList: true, subtree: true, characterData: true })
     return () => observer.disconnect()
   }, [count])
-  const asks = count > 0
+  const isAsking = count > 0
   useEffect(() => {
     const icon = document.querySelector<HTMLLinkElement>('link[rel="icon"]')
-    const name = asks ? 'mark-asks-1.svg' : 'mark-1.svg'
+    const name = isAsking ? 'mark-asks-1.svg' : 'mark-1.svg'
     if (icon !== null) icon.href = icon.href.replace(/[^/]*$/, name)
-  }, [asks])
+  }, [isAsking])
 }

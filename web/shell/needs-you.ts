@@ -6,7 +6,7 @@ import {
   useQueryClient,
 } from '@tanstack/react-query'
 import { useEffect } from 'react'
-import { askedByOthers, mayAnswer } from '../data/approvals.ts'
+import { othersQuestions, mayAnswer } from '../data/approvals.ts'
 import { failuresQuery, keepFailure, markSeen } from '../data/failures.ts'
 import { LateChanges } from '../data/live/late-changes.ts'
 import { liveRuns } from '../data/live/live.ts'
@@ -23,16 +23,16 @@ const openRuns = queryOptions({
   staleTime: Number.POSITIVE_INFINITY,
 })
 
-const asks = (run: Run) =>
+const isAsking = (run: Run) =>
   run.now?.question !== undefined && (run.status === 'running' || run.status === 'queued')
 
 /** Selects the asking runs; equal if the same ones ask, so that other changes cause no render. */
-const askingOf = ({ runs }: RunPage) => runs.filter(asks)
+const askingOf = ({ runs }: RunPage) => runs.filter(isAsking)
 
 /** Returns the runs that wait for a person, those with the least time left first. */
 export function useNeedsYou(): Run[] {
   const { data } = useQuery({ ...openRuns, select: askingOf })
-  const { data: asked } = useQuery(askedByOthers)
+  const { data: questions } = useQuery(othersQuestions)
   const { data: me } = useQuery(meQuery)
   const expiry = (run: Run) => run.now?.question?.expires_at ?? '9999'
   const mine = (run: Run) =>
@@ -40,8 +40,8 @@ export function useNeedsYou(): Run[] {
     run.now?.question?.kind !== 'approval' ||
     mayAnswer(run.now.question.approvers, me, run.owner)
   const own = data ?? []
-  const others = (asked?.runs ?? []).filter(
-    (run) => asks(run) && !own.some(({ run_id }) => run_id === run.run_id),
+  const others = (questions?.runs ?? []).filter(
+    (run) => isAsking(run) && !own.some(({ run_id }) => run_id === run.run_id),
   )
   return [...own, ...others].filter(mine).sort((a, b) => expiry(a).localeCompare(expiry(b)))
 }
@@ -160,10 +160,10 @@ export function keepRunsLive(client: QueryClient): () => void {
     void client.invalidateQueries({ queryKey: ['runs'] })
     void client.invalidateQueries({ queryKey: ['open-runs'] })
     void client.invalidateQueries({ queryKey: failuresQuery.queryKey })
-    void client.invalidateQueries({ queryKey: askedByOthers.queryKey })
+    void client.invalidateQueries({ queryKey: othersQuestions.queryKey })
   }
   const asking = (run: Run) =>
-    client.setQueryData(askedByOthers.queryKey, (before) => {
+    client.setQueryData(othersQuestions.queryKey, (before) => {
       if (before === undefined) return before
       return { runs: withOpen(before.runs, run) }
     })

@@ -169,7 +169,7 @@ export function Shell({ children }: { children: ReactNode }) {
     // Tell the other tabs; the hub itself has told the one that asked.
     whenRefused(() => {
       setExpired(true)
-      liveRuns.tellSessionEnded()
+      liveRuns.announceSessionEnded()
     })
     liveRuns.whenSessionEnded(() => setExpired(true))
     whenSessionBack(() => {
@@ -393,7 +393,7 @@ function LoginAgain({ name }: { name: string | undefined }) {
       </h2>
       <p className="mb-4 text-ink2">Log in again. Nothing on this page is lost.</p>
       <Suspense>
-        <LoginForm name={name} done={async () => liveRuns.tellSessionBack()} />
+        <LoginForm name={name} done={async () => liveRuns.announceSessionBack()} />
       </Suspense>
     </dialog>
   )

@@ -85,14 +85,14 @@ const rows: Shown[] = [
     ...{ title: 'curl https://example.com', reason: 'the tests need no network', input: undefined },
   },
 ]
-const asked = { kind: 'permission', askedAt: time, agent: 'claude_code' } as const
+const question = { kind: 'permission', askedAt: time, agent: 'claude_code' } as const
 const questions: Question[] = [
   {
-    ...{ ...asked, request_id: 'command', title: 'npm publish', tool_kind: 'execute' },
+    ...{ ...question, request_id: 'command', title: 'npm publish', tool_kind: 'execute' },
     input: '{"command":"npm publish --tag next"}',
   },
   {
-    ...{ ...asked, request_id: 'file', title: 'Edit retry.ts', tool_kind: 'edit' },
+    ...{ ...question, request_id: 'file', title: 'Edit retry.ts', tool_kind: 'edit' },
     input: '{"file":"src/http/retry.ts"}',
     paths: ['src/http/retry.ts'],
   },

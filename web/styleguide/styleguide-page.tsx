@@ -56,7 +56,7 @@ const refusal = new ApiError(409, {
   },
 })
 const nobody: Me = { name: 'nobody', role: 'user', tenant: 'parts', csrf: '' }
-const told: ToastMessage[] = [
+const messages: ToastMessage[] = [
   { kind: 'done', text: 'Approved. deploy-web continues.', to: '/styleguide' },
   {
     kind: 'failed',
@@ -155,7 +155,7 @@ export function StyleguidePage() {
           <Failure error={refusal} />
         </Section>
         <Section name="Toasts and the bell">
-          {told.map((one) => (
+          {messages.map((one) => (
             <button key={one.text} type="button" className="button" onClick={() => showToast(one)}>
               {one.text.split(/[.:]/)[0]}
             </button>

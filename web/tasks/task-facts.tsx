@@ -2,7 +2,7 @@ import { useQueryClient } from '@tanstack/react-query'
 import { FileText, GitPullRequest, ListChecks, MessageSquare, ShieldAlert, Target } from 'lucide-react'
 import { type ReactNode, useState } from 'react'
 import type { ApiError } from '../data/api.ts'
-import type { KeptChange } from '../data/change.ts'
+import type { StoredChange } from '../data/change.ts'
 import type { Step } from '../data/runs.ts'
 import {
   answerTask,
@@ -11,7 +11,7 @@ import {
   issueNumber,
   promptTask,
   repoName,
-  type WholeTask,
+  type TaskDetail,
   webAddress,
 } from '../data/tasks.ts'
 import { Link } from '../navigation/navigation.tsx'
@@ -25,8 +25,8 @@ import { When } from '../parts/times.tsx'
 import { unsentOf } from '../parts/unsent.ts'
 
 interface Props {
-  task: WholeTask
-  change: KeptChange | undefined
+  task: TaskDetail
+  change: StoredChange | undefined
   /** The question of the step that waits for a person. */
   asks: Step['approval'] | undefined
 }
@@ -36,7 +36,7 @@ export function TaskFacts({ task, change, asks }: Props) {
   return (
     <div className="flex flex-col gap-3 max-lg:grid max-lg:grid-cols-2 max-lg:items-start max-md:flex max-md:items-stretch">
       {task.state === 'waiting' && <NeedsYou task={task} asks={asks} />}
-      <Standing task={task} />
+      <TaskStatus task={task} />
       {task.pull_request !== undefined && <PullRequest task={task} />}
       <Tests task={task} change={change} />
       <Criteria task={task} />
@@ -70,7 +70,7 @@ function Card({
 }
 
 /** Says in the hub's words where the work of an ended or waiting task stands. */
-function Standing({ task }: { task: WholeTask }) {
+function TaskStatus({ task }: { task: TaskDetail }) {
   const { state, message, why, retry_at, depends_on } = task
   const open = depends_on.filter((one) => one.state !== 'done')
   const words = state === 'waiting' ? undefined : (why ?? message)
@@ -162,7 +162,7 @@ function NeedsYou({ task, asks }: Pick<Props, 'task' | 'asks'>) {
   )
 }
 
-function PullRequest({ task }: { task: WholeTask }) {
+function PullRequest({ task }: { task: TaskDetail }) {
   const client = useQueryClient()
   const { url, state, draft } = task.pull_request!
   const link = webAddress(url)
@@ -319,7 +319,7 @@ function Bar({
   )
 }
 
-function Criteria({ task }: { task: WholeTask }) {
+function Criteria({ task }: { task: TaskDetail }) {
   const { acceptance_criteria: criteria } = task.task
   if (criteria.length === 0) return null
   return (
@@ -346,7 +346,7 @@ function Criteria({ task }: { task: WholeTask }) {
   )
 }
 
-function Description({ task }: { task: WholeTask }) {
+function Description({ task }: { task: TaskDetail }) {
   const { description, instructions, issue, ref } = task.task
   const link = webAddress(issue)
   return (
@@ -379,7 +379,7 @@ function Description({ task }: { task: WholeTask }) {
 }
 
 /** The field for a prompt to the agent at work. */
-function Prompt({ task }: { task: WholeTask }) {
+function Prompt({ task }: { task: TaskDetail }) {
   const [text, setText] = useState('')
   const { agent } = task.task
   return (

@@ -2,12 +2,12 @@ import { keepPreviousData, useQuery, useQueryClient } from '@tanstack/react-quer
 import { ChevronLeft, ExternalLink, GitBranch, RotateCcw, Share2 } from 'lucide-react'
 import { lazy, Suspense, useEffect, useState } from 'react'
 import { ApiError } from '../data/api.ts'
-import { type KeptChange, keptChange } from '../data/change.ts'
+import { type StoredChange, storedChange } from '../data/change.ts'
 import { clockOf } from '../data/clock.ts'
 import { useLiveTasks } from '../data/live/live-tasks.ts'
 import { wordsOf } from '../data/page-words.ts'
 import { useRunFeed } from '../data/run-feed.ts'
-import { getRun, shownStep, type WholeRun } from '../data/runs.ts'
+import { getRun, shownStep, type RunDetail } from '../data/runs.ts'
 import {
   cancelTask,
   deleteTask,
@@ -22,7 +22,7 @@ import {
   taskPath,
   taskStateWord,
   taskTone,
-  type WholeTask,
+  type TaskDetail,
   webAddress,
 } from '../data/tasks.ts'
 import { Link, useNavigate, useParam, useSearch } from '../navigation/navigation.tsx'
@@ -68,11 +68,11 @@ export function TaskPage() {
 }
 
 /** Reports whether another try can be started: none is open, and none starts by itself. */
-const canRetry = ({ state, run_id, retry_at }: WholeTask) =>
+const canRetry = ({ state, run_id, retry_at }: TaskDetail) =>
   run_id === undefined && retry_at === undefined && (isOverTask(state) || state === 'in_review')
 
 /** Returns the number of tries, their time and their cost, such as `2 tries, 31:08, $1.24`. */
-function spentWords({ tries, spent }: WholeTask): string {
+function spentWords({ tries, spent }: TaskDetail): string {
   const parts = [tries.length === 1 ? '1 try' : `${tries.length} tries`]
   if (spent.seconds > 0) parts.push(clockOf(spent.seconds * 1000))
   if (spent.cost_usd !== undefined) parts.push(`$${spent.cost_usd.toFixed(2)}`)
@@ -82,25 +82,25 @@ function spentWords({ tries, spent }: WholeTask): string {
 
 type TaskAction = 'cancel' | 'retry' | 'delete'
 
-function ShownTask({ task }: { task: WholeTask }) {
+function ShownTask({ task }: { task: TaskDetail }) {
   const search = useSearch('/tasks/$task')
   const navigate = useNavigate('/tasks/$task')
-  const [asked, setAsked] = useState<TaskAction>()
+  const [requested, setRequested] = useState<TaskAction>()
   const [sharing, setSharing] = useState(false)
-  const { data: kept } = useQuery({
+  const { data: stored } = useQuery({
     queryKey: ['task-artifacts', task.id],
     queryFn: ({ signal }) => taskArtifacts(task.id, signal),
     staleTime: Number.POSITIVE_INFINITY,
     placeholderData: keepPreviousData,
   })
-  const wanted = search.try === undefined ? undefined : Number(search.try)
-  const shownTry = task.tries.find(({ number }) => number === wanted) ?? task.tries.at(-1)
+  const tryNumber = search.try === undefined ? undefined : Number(search.try)
+  const shownTry = task.tries.find(({ number }) => number === tryNumber) ?? task.tries.at(-1)
   const tab = search.tab ?? 'diff'
   const { run, feed } = useTryRun(shownTry?.run_id, tab === 'log')
-  const change = kept && keptChange(kept.artifacts)
+  const change = stored && storedChange(stored.artifacts)
   const stages = run && stagesOfRun(run)
-  const asks = run?.steps.find((step) => shownStep(step) === 'asks')
-  const { task: given } = task
+  const askingStep = run?.steps.find((step) => shownStep(step) === 'asks')
+  const { task: spec } = task
   const show = (next: TaskSearch) => void navigate({ search: next, replace: true })
   useEffect(() => {
     document.title = `${task.title} ${taskStateWord(task.state)} · Errand`
@@ -109,7 +109,7 @@ function ShownTask({ task }: { task: WholeTask }) {
     artifacts: task.artifact_count,
     tries: task.tries.length,
   }
-  const issue = webAddress(given.issue)
+  const issue = webAddress(spec.issue)
   return (
     <>
       <header className="flex h-12 shrink-0 items-center gap-2 border-b border-line px-edge max-sm:h-14 max-sm:px-3">
@@ -163,7 +163,7 @@ function ShownTask({ task }: { task: WholeTask }) {
           </button>
         </nav>
         <div className="ml-auto flex gap-2 max-sm:hidden">
-          <Actions task={task} ask={setAsked} />
+          <Actions task={task} ask={setRequested} />
         </div>
       </header>
       <div className="flex shrink-0 items-center gap-3 border-b border-line px-edge py-3 max-sm:flex-wrap max-sm:items-start">
@@ -181,9 +181,9 @@ function ShownTask({ task }: { task: WholeTask }) {
           <div className="mt-0.5 flex flex-wrap items-center gap-x-4 gap-y-0.5 text-meta text-ink2">
             <span>created by {task.owner}</span>
             <bdi>
-              {given.agent}
-              {given.model === undefined ? '' : ` · ${given.model}`}
-              {given.review === undefined ? '' : `, reviewed by ${given.review.agent}`}
+              {spec.agent}
+              {spec.model === undefined ? '' : ` · ${spec.model}`}
+              {spec.review === undefined ? '' : `, reviewed by ${spec.review.agent}`}
             </bdi>
             {task.tries.length > 0 && <span>{spentWords(task)}</span>}
             {task.pushed !== undefined && (
@@ -204,7 +204,7 @@ function ShownTask({ task }: { task: WholeTask }) {
       )}
       <main className="flex min-h-0 flex-1 max-lg:block max-lg:overflow-y-auto">
         <div className="w-[340px] shrink-0 overflow-y-auto border-r border-line bg-canvas p-3.5 max-xl:w-[300px] max-lg:w-full max-lg:overflow-visible max-lg:border-r-0 max-lg:border-b">
-          <TaskFacts task={task} change={change} asks={asks?.approval} />
+          <TaskFacts task={task} change={change} asks={askingStep?.approval} />
         </div>
         <div className="flex min-h-0 min-w-0 flex-1 flex-col bg-surface max-lg:h-[85dvh] max-lg:min-h-[480px]">
           <div
@@ -226,7 +226,7 @@ function ShownTask({ task }: { task: WholeTask }) {
               </button>
             ))}
           </div>
-          {tab === 'diff' && kept !== undefined && (
+          {tab === 'diff' && stored !== undefined && (
             <TaskDiff task={task} change={change} shownTry={shownTry} search={search} show={show} />
           )}
           {tab === 'steps' && (
@@ -235,22 +235,22 @@ function ShownTask({ task }: { task: WholeTask }) {
           {tab === 'log' && (
             <TaskLog feed={feed} run={run} tries={task.tries} shown={shownTry} search={search} show={show} />
           )}
-          {tab === 'artifacts' && <TaskArtifacts kept={kept} />}
+          {tab === 'artifacts' && <TaskArtifacts kept={stored} />}
           {tab === 'tries' && <TaskTries task={task} show={show} />}
         </div>
       </main>
       <div className="hidden gap-2 border-t border-line p-3 *:min-w-0 *:flex-auto *:shrink *:px-2 max-sm:flex">
-        <Actions task={task} ask={setAsked} />
+        <Actions task={task} ask={setRequested} />
       </div>
-      {asked !== undefined && <AskedDialog asked={asked} task={task} close={() => setAsked(undefined)} />}
+      {requested !== undefined && <ActionDialog asked={requested} task={task} close={() => setRequested(undefined)} />}
     </>
   )
 }
 
 interface DiffProps {
-  task: WholeTask
-  change: KeptChange | undefined
-  shownTry: WholeTask['tries'][number] | undefined
+  task: TaskDetail
+  change: StoredChange | undefined
+  shownTry: TaskDetail['tries'][number] | undefined
   search: TaskSearch
   show: (search: TaskSearch) => void
 }
@@ -309,7 +309,7 @@ function useTryRun(id: string | undefined, hasLog: boolean) {
   return { run, feed }
 }
 
-const stagesOfRun = ({ steps, status }: WholeRun) =>
+const stagesOfRun = ({ steps, status }: RunDetail) =>
   stagesOf(
     steps.map((step) => ({ step: step.step, phase: step.phase, shown: shownStep(step) })),
     status !== 'queued' && status !== 'running',
@@ -333,7 +333,7 @@ function Stages({ stages }: { stages: readonly Stage[] }) {
 }
 
 /** Sends comments to the agent at work. If none is, they start another try, which builds on the stored work. */
-function sendTo(task: WholeTask): Send {
+function sendTo(task: TaskDetail): Send {
   const to = task.task.agent
   if (task.run_id !== undefined) return { to, act: (prompt, key) => promptTask(task.id, prompt, key) }
   return {
@@ -345,7 +345,7 @@ function sendTo(task: WholeTask): Send {
   }
 }
 
-function Actions({ task, ask }: { task: WholeTask; ask: (what: TaskAction) => void }) {
+function Actions({ task, ask }: { task: TaskDetail; ask: (what: TaskAction) => void }) {
   const url = webAddress(task.pull_request?.url)
   const isOver = isOverTask(task.state) && task.run_id === undefined
   return (
@@ -383,7 +383,7 @@ const starts = {
   pull_request: 'pull request',
 } as const
 
-function AskedDialog({ asked, task, close }: { asked: TaskAction; task: WholeTask; close: () => void }) {
+function ActionDialog({ asked, task, close }: { asked: TaskAction; task: TaskDetail; close: () => void }) {
   const client = useQueryClient()
   const navigate = useNavigate()
   const [from, setFrom] = useState('')

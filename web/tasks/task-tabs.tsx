@@ -2,8 +2,8 @@ import { Download } from 'lucide-react'
 import { address } from '../data/api.ts'
 import { wordsOf } from '../data/page-words.ts'
 import type { RunFeed } from '../data/run-feed.ts'
-import { shownStep, type WholeRun } from '../data/runs.ts'
-import type { TaskArtifact, WholeTask } from '../data/tasks.ts'
+import { shownStep, type RunDetail } from '../data/runs.ts'
+import type { TaskArtifact, TaskDetail } from '../data/tasks.ts'
 import { Link } from '../navigation/navigation.tsx'
 import CopyAsCli from '../parts/copy-as-cli.tsx'
 import { Log } from '../parts/log/log.tsx'
@@ -13,10 +13,10 @@ import { Took, When } from '../parts/times.tsx'
 import { firstInstance, instanceName, instancesOf } from '../run/chosen-instance.ts'
 import type { TaskSearch } from './task-search.ts'
 
-type Try = WholeTask['tries'][number]
+type Try = TaskDetail['tries'][number]
 
 interface OfTry {
-  run: WholeRun | undefined
+  run: RunDetail | undefined
   tries: readonly Try[]
   shown: Try | undefined
   search: TaskSearch
@@ -65,7 +65,7 @@ function TryLine({ run, tries, shown, search, show }: OfTry) {
  * Reports whether a step has not run and may never run: an extra round after a failure, or a final step that is only
  * sometimes needed.
  */
-const isToCome = ({ step, phase, status }: WholeRun['steps'][number]): boolean =>
+const isToCome = ({ step, phase, status }: RunDetail['steps'][number]): boolean =>
   (status === 'queued' || status === 'skipped') && (phase !== 'main' || /\.([2-9]|\d\d|\w+_\d+)$/.test(step))
 
 /** Lists the steps of a try; each links to the page of its run. */
@@ -226,7 +226,7 @@ export function TaskArtifacts({
 }
 
 /** Lists the tries, newest first: how and why each ended, and how long it took. */
-export function TaskTries({ task, show }: { task: WholeTask; show: (search: TaskSearch) => void }) {
+export function TaskTries({ task, show }: { task: TaskDetail; show: (search: TaskSearch) => void }) {
   if (task.tries.length === 0) return <p className="p-5 text-ink2">No try has started yet.</p>
   return (
     <ol className="min-h-0 flex-1 overflow-y-auto" aria-label="Tries, newest first">

@@ -17,8 +17,8 @@ import { present } from './session-updates.ts'
 const PROTOCOL_VERSION = 1
 const AUTH_REQUIRED = -32000
 /** Most models of an agent that an error names. */
-const CHOICES_TOLD = 20
-const MODELS_TOLD = 100
+const MAX_REPORTED_CHOICES = 20
+const MAX_REPORTED_MODELS = 100
 
 export interface HandshakePort {
   begun(sessionId: string, update: AgentUpdateOf<'session'>): void
@@ -118,27 +118,27 @@ export class Handshake {
   #chooseModel(sessionId: string, session: JsonObject): void {
     const choice = modelChoice(session)
     this.#choice = choice
-    const wanted = this.#request.model
-    if (wanted === undefined || this.#profile.model === 'launch' || choice?.current === wanted)
-      return void this.#begun(sessionId, wanted ?? choice?.current)
+    const requestedModel = this.#request.model
+    if (requestedModel === undefined || this.#profile.model === 'launch' || choice?.current === requestedModel)
+      return void this.#begun(sessionId, requestedModel ?? choice?.current)
     if (choice === undefined) {
-      const message = `The model of this agent cannot be selected (requested: ${wanted}).`
+      const message = `The model of this agent cannot be selected (requested: ${requestedModel}).`
       return void this.#port.failed({ reason: 'invalid_argument', message })
     }
-    const { method, params } = switching(choice, sessionId, wanted)
+    const { method, params } = switching(choice, sessionId, requestedModel)
     this.#rpc.request(method, params, (answer) => {
-      if (answer.type === 'result') return void this.#begun(sessionId, wanted)
+      if (answer.type === 'result') return void this.#begun(sessionId, requestedModel)
       const known = choice.choices
-        .slice(0, CHOICES_TOLD)
+        .slice(0, MAX_REPORTED_CHOICES)
         .map(({ id }) => id)
         .join(', ')
-      const message = `The agent refuses the model ${wanted}: ${errorText(answer.error)}. Available models: ${known}`
+      const message = `The agent refuses the model ${requestedModel}: ${errorText(answer.error)}. Available models: ${known}`
       this.#port.failed({ reason: 'model', message })
     })
   }
 
   #begun(sessionId: string, model: string | undefined): void {
-    const models = (this.#choice?.choices ?? []).slice(0, MODELS_TOLD)
+    const models = (this.#choice?.choices ?? []).slice(0, MAX_REPORTED_MODELS)
     this.#port.begun(
       sessionId,
       present({

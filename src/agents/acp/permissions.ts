@@ -12,7 +12,7 @@ export class Permissions {
   readonly #rpc: JsonRpc
   readonly #port: ProtocolPort
   readonly #open = new Map<string, { id: RpcId; params: JsonObject; toolId: string }>()
-  #asked = 0
+  #requestCount = 0
 
   constructor(ask: SessionRequest['ask'], rpc: JsonRpc, port: ProtocolPort) {
     this.#ask = ask
@@ -28,7 +28,7 @@ export class Permissions {
     if (this.canceling) return void this.#rpc.answer(id, cancelledOutcome)
     if (this.#ask !== 'ask') return void this.#decide(question, this.#ask)
     // The tool's id distinguishes it from requests of an earlier process of this session.
-    const requestId = `${++this.#asked}.${tool_id}`
+    const requestId = `${++this.#requestCount}.${tool_id}`
     this.#open.set(requestId, question)
     this.#port.update(
       present({

@@ -37,7 +37,7 @@ export interface AcpProfile {
   /** Returns the change that a tool's raw input describes, for an agent that reports no diffs itself. */
   diff?(rawInput: JsonObject): FileDiff | undefined
   /** Returns the update for a notification outside of the protocol. */
-  told?(method: string, params: JsonObject): AgentUpdate | undefined
+  reported?(method: string, params: JsonObject): AgentUpdate | undefined
   /**
    * Whether the agent reports the size of its context before each call of its model. The same size twice in a row then
    * means that the call is repeated.

@@ -60,12 +60,12 @@ class Talk {
     this.protocol.line(JSON.stringify({ jsonrpc: '2.0', ...message }))
   }
 
-  tell(update: JsonObject): void {
+  report(update: JsonObject): void {
     this.say({ method: 'session/update', params: { sessionId: 's', update } })
   }
 
   text(text: string): void {
-    this.tell({ sessionUpdate: 'agent_message_chunk', content: { type: 'text', text } })
+    this.report({ sessionUpdate: 'agent_message_chunk', content: { type: 'text', text } })
   }
 
   /** Opens the session, so that it accepts prompts. */
@@ -219,11 +219,11 @@ describe('the Agent Client Protocol', () => {
     const talk = new Talk().open()
     talk.protocol.prompt('Write x.')
     talk.say({ id: 'q', ...question })
-    const asked = talk.end()
-    assert.ok(asked?.kind === 'permission')
-    assert.deepEqual(asked.paths, ['/x'])
-    talk.protocol.answer(asked.request_id, 'allow')
-    talk.protocol.answer(asked.request_id, 'deny')
+    const answer = talk.end()
+    assert.ok(answer?.kind === 'permission')
+    assert.deepEqual(answer.paths, ['/x'])
+    talk.protocol.answer(answer.request_id, 'allow')
+    talk.protocol.answer(answer.request_id, 'deny')
     const answers = talk.sent.filter((each) => each.id === 'q')
     assert.deepEqual(
       answers.map((each) => each.result),
@@ -237,8 +237,8 @@ describe('the Agent Client Protocol', () => {
     const content = [{ type: 'diff', path: '/hidden', oldText: null, newText: 'x' }]
     const toolCall = { ...question.params.toolCall, content }
     talk.say({ id: 'q', ...question, params: { ...question.params, toolCall } })
-    const asked = talk.end()
-    assert.deepEqual(asked?.kind === 'permission' && asked.paths, ['/x', '/hidden'])
+    const answer = talk.end()
+    assert.deepEqual(answer?.kind === 'permission' && answer.paths, ['/x', '/hidden'])
   })
 
   it('calls a denied tool denied, and the end of its turn no cancellation', () => {
@@ -246,7 +246,7 @@ describe('the Agent Client Protocol', () => {
     talk.protocol.prompt('Write x.')
     const prompt = talk.last('id').id
     talk.say({ id: 'q', ...question })
-    talk.tell({ sessionUpdate: 'tool_call_update', toolCallId: 't', status: 'failed' })
+    talk.report({ sessionUpdate: 'tool_call_update', toolCallId: 't', status: 'failed' })
     assert.deepEqual(talk.end(), { kind: 'tool', tool_id: 't', status: 'denied' })
     talk.say({ id: prompt, result: { stopReason: 'cancelled' } })
     const end = talk.end()
@@ -305,7 +305,7 @@ describe('the Agent Client Protocol', () => {
     talk.protocol.prompt('Hello.')
     talk.text('exceeded retry limit, last status: 429 Too Many Requests')
     const _meta = { codex: { threadStatus: { type: 'systemError' } } }
-    talk.tell({ sessionUpdate: 'session_info_update', _meta })
+    talk.report({ sessionUpdate: 'session_info_update', _meta })
     talk.result({ stopReason: 'end_turn' })
     const end = talk.end()
     assert.ok(end?.kind === 'turn_ended')
@@ -360,20 +360,20 @@ describe('the Agent Client Protocol', () => {
       [undefined, []],
     ] as const) {
       const talk = new Talk({}, { sizeBeforeCall }).open()
-      const size = (used: number) => talk.tell({ sessionUpdate: 'usage_update', used, size: 1000 })
+      const size = (used: number) => talk.report({ sessionUpdate: 'usage_update', used, size: 1000 })
       talk.protocol.prompt('Hello.')
       for (const used of [10, 20, 20, 20, 30]) size(used)
       talk.text('Hi.')
       size(30)
-      const told = talk.updates.flatMap((each) => (each.kind === 'retry' ? [each.attempt] : []))
-      assert.deepEqual(told, retries)
+      const reported = talk.updates.flatMap((each) => (each.kind === 'retry' ? [each.attempt] : []))
+      assert.deepEqual(reported, retries)
     }
   })
 
   it('tells what an agent says beside the protocol of a call that is made again', () => {
-    const told: AcpProfile['told'] = (method, { message }) =>
+    const reported: AcpProfile['reported'] = (method, { message }) =>
       method === '_x/again' ? { kind: 'retry', failure: 'other', message: String(message) } : undefined
-    const talk = new Talk({}, { told }).open()
+    const talk = new Talk({}, { reported }).open()
     talk.protocol.prompt('Hello.')
     for (const method of ['_x/again', '_x/other']) talk.say({ method, params: { message: 'slow' } })
     const retries = talk.updates.filter((each) => each.kind === 'retry')
@@ -399,7 +399,7 @@ describe('the Agent Client Protocol', () => {
     const talk = new Talk().open()
     talk.protocol.prompt('Hello.')
     const huge = 'ä'.repeat(200_000)
-    talk.tell({
+    talk.report({
       sessionUpdate: 'tool_call',
       toolCallId: 't',
       kind: 'switch_mode',

@@ -145,11 +145,11 @@ export class AcpProtocol implements AgentProtocol {
   }
 
   #notified(method: string, params: JsonObject): void {
-    const told = this.#phase === 'starting' ? undefined : this.#profile.told?.(method, params)
-    if (told !== undefined) this.#port.update(told)
+    const reported = this.#phase === 'starting' ? undefined : this.#profile.reported?.(method, params)
+    if (reported !== undefined) this.#port.update(reported)
     const update = object(params.update)
     if (method !== 'session/update' || update === undefined) return
-    if (update.sessionUpdate === 'usage_update') this.#usage.told(update)
+    if (update.sessionUpdate === 'usage_update') this.#usage.readUpdate(update)
     // A loaded session repeats its history, which was already reported when it happened.
     if (this.#phase !== 'starting' && string(params.sessionId) === this.#sessionId) this.#updates.take(update)
   }

@@ -89,7 +89,7 @@ export class SessionUpdates {
     if (text === '') return
     const aside = this.#profile.aside?.(text, { tool: this.#openTools.size > 0 })
     this.#release()
-    if (aside === undefined) this.#said(text)
+    if (aside === undefined) this.#addText(text)
     else if (aside.type === 'failure') this.#held = aside.text
     else if (aside.type === 'notice') this.#update({ kind: 'notice', text: aside.text })
     else if (aside.type === 'retry') this.retried(aside.text)
@@ -139,10 +139,10 @@ export class SessionUpdates {
   #release(): void {
     const held = this.#held
     this.#held = undefined
-    if (held !== undefined) this.#said(held)
+    if (held !== undefined) this.#addText(held)
   }
 
-  #said(text: string): void {
+  #addText(text: string): void {
     this.#idle = false
     if (!this.#speaking) this.#lastMessage = ''
     this.#speaking = true
@@ -227,6 +227,6 @@ function outputOf(call: JsonObject, content: readonly JsonObject[]): string | un
 }
 
 function emptyObject(value: unknown): boolean {
-  const given = object(value)
-  return given !== undefined && Object.keys(given).length === 0
+  const fields = object(value)
+  return fields !== undefined && Object.keys(fields).length === 0
 }

@@ -33,21 +33,21 @@ it('takes apart what an agent counts by process, with cached tokens among the ot
 
 it('tells the cost of a turn and of the session', () => {
   const meter = new UsageMeter({ counts: 'last_step', cachedInInput: false, thoughtsApart: true }, false)
-  const cost = (amount: number) => meter.told({ cost: { amount, currency: 'USD' } })
+  const cost = (amount: number) => meter.readUpdate({ cost: { amount, currency: 'USD' } })
   cost(0.25)
   meter.turnEnded(usage(1, 0, 1))
   cost(0.75)
-  const told = meter.turnEnded(usage(1, 0, 1))
-  assert.ok(told?.kind === 'usage')
-  assert.deepEqual([told.turn.cost_usd, told.session.cost_usd], [0.5, 0.75])
+  const usageUpdate = meter.turnEnded(usage(1, 0, 1))
+  assert.ok(usageUpdate?.kind === 'usage')
+  assert.deepEqual([usageUpdate.turn.cost_usd, usageUpdate.session.cost_usd], [0.5, 0.75])
 })
 
 it('does not take the cost of a loaded session for that of its next turn', () => {
   const meter = new UsageMeter({ counts: 'last_step', cachedInInput: false, thoughtsApart: true }, true)
-  meter.told({ cost: { amount: 3, currency: 'USD' } })
-  const told = meter.turnEnded(usage(1, 0, 1))
-  assert.ok(told?.kind === 'usage')
-  assert.deepEqual([told.turn.cost_usd, told.session.cost_usd], [undefined, 3])
+  meter.readUpdate({ cost: { amount: 3, currency: 'USD' } })
+  const usageUpdate = meter.turnEnded(usage(1, 0, 1))
+  assert.ok(usageUpdate?.kind === 'usage')
+  assert.deepEqual([usageUpdate.turn.cost_usd, usageUpdate.session.cost_usd], [undefined, 3])
 })
 
 it('tells nothing where the agent told nothing', () => {

@@ -20,7 +20,7 @@ export class UsageMeter {
   }
 
   /** Reads a `usage_update`, whose cost is that of the session so far. */
-  told(update: JsonObject): void {
+  readUpdate(update: JsonObject): void {
     const cost = object(update.cost)
     if (typeof cost?.amount === 'number' && cost.currency === 'USD') this.#cost = Math.max(0, cost.amount)
   }
@@ -30,11 +30,11 @@ export class UsageMeter {
     const usage = object(answer.usage)
     const cost = this.#turnCost()
     if (usage === undefined && cost === undefined) return undefined
-    const told = usage === undefined ? none : this.#normal(usage)
-    let turn = told
+    const reported = usage === undefined ? none : this.#normal(usage)
+    let turn = reported
     if (this.#profile.counts === 'process') {
-      turn = combined(told, this.#process, (now, before) => Math.max(0, now - before))
-      this.#process = told
+      turn = combined(reported, this.#process, (now, before) => Math.max(0, now - before))
+      this.#process = reported
     }
     this.#session = combined(this.#session, turn, (before, now) => before + now)
     return {

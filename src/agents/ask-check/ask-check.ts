@@ -28,7 +28,7 @@ const MARK = 'ERRAND_ASK_CHECK'
 export type AskFinding = { type: 'asks' } | { type: 'refused'; why: string; sure: boolean }
 
 /** Describes a session that is about to start: its request, and the environment that its program would get. */
-export interface AskedFor {
+export interface AskCheckRequest {
   request: SessionRequest
   env: NodeJS.ProcessEnv
   /** Puts a launch into the session's box together with `folder`; absent without a box. */
@@ -56,34 +56,34 @@ interface Trial {
  * check uses its own service, which requests that a file be written. Otherwise the program starts like the session
  * would, in an empty folder, and is prompted to write a file, and to read one if the session must ask before reading.
  */
-export async function checkAsks(
+export async function checkQuestions(
   agent: Agent,
   program: Program,
-  asked: AskedFor,
+  requested: AskCheckRequest,
   signal: AbortSignal,
 ): Promise<AskFinding> {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'errand-ask-')))
   const [cwd, home, temp] = [join(folder, 'cwd'), join(folder, 'home'), join(folder, 'temp')]
   for (const each of [cwd, home, temp]) mkdirSync(each)
-  const request: SessionRequest = { ...asked.request, cwd, home, ask: 'ask', session_id: undefined }
+  const request: SessionRequest = { ...requested.request, cwd, home, ask: 'ask', session_id: undefined }
   let model: AskingModel | undefined
   try {
     if (!agent.modelAt) {
-      const env = { ...asked.env, TMPDIR: temp }
+      const env = { ...requested.env, TMPDIR: temp }
       const trials = [writing(cwd), ...(request.asks_reading ? [reading(cwd)] : [])]
       let finding: AskFinding = { type: 'asks' }
       // The step names the program, so it runs in the step's box.
-      const { enclose } = asked
+      const { enclose } = requested
       for (const trial of trials)
         if (finding.type === 'asks')
-          finding = await askedBy(agent, program, { request, env, enclose }, trial, signal)
+          finding = await questionsOf(agent, program, { request, env, enclose }, trial, signal)
       return finding
     }
     model = await openAskingModel(join(cwd, FILE), 'asked')
     const { env, model: name } = agent.modelAt(model.url, 'ask-check')
     const own = { PATH: process.env.PATH ?? '', HOME: home, TMPDIR: temp, LANG: 'C.UTF-8', ...env }
     const fresh = { ...request, model: name, extra_args: [], asks_reading: undefined, env: own }
-    return await askedBy(agent, program, { request: fresh, env: own }, writing(cwd), signal)
+    return await questionsOf(agent, program, { request: fresh, env: own }, writing(cwd), signal)
   } catch (error) {
     return refused(agent, program, `the check failed: ${(error as Error).message}`, false)
   } finally {
@@ -111,10 +111,10 @@ function reading(cwd: string): Trial {
   }
 }
 
-async function askedBy(
+async function questionsOf(
   agent: Agent,
   program: Program,
-  { request, env, enclose }: AskedFor,
+  { request, env, enclose }: AskCheckRequest,
   { prompt, done, task }: Trial,
   signal: AbortSignal,
 ): Promise<AskFinding> {
@@ -203,15 +203,15 @@ const refused = (agent: Agent, { version }: Program, why: string, sure: boolean)
 /** Returns a function that checks each version of a program once and stores the result in `file`. */
 export function checkedOnce(
   file: string,
-): (agent: Agent, program: Program, asked: AskedFor, signal: AbortSignal) => Promise<AskFinding> {
+): (agent: Agent, program: Program, request: AskCheckRequest, signal: AbortSignal) => Promise<AskFinding> {
   const running = new Map<string, Promise<AskFinding>>()
-  return async (agent, program, asked, signal) => {
+  return async (agent, program, request, signal) => {
     // The result depends on the session's settings and on unknown files, so it cannot be reused.
-    if (!agent.modelAt) return await checkAsks(agent, program, asked, signal)
+    if (!agent.modelAt) return await checkQuestions(agent, program, request, signal)
     const key = keyOf(agent, program)
     const known = read(file)[key]
     if (known) return known
-    const check = running.get(key) ?? checkAsks(agent, program, asked, new AbortController().signal)
+    const check = running.get(key) ?? checkQuestions(agent, program, request, new AbortController().signal)
     running.set(key, check)
     try {
       const finding = await check

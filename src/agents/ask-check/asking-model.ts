@@ -13,7 +13,7 @@ export interface AskingModel {
 
 /** Starts a model service on the loopback interface whose first answer requests that a file be written. */
 export async function openAskingModel(file: string, content: string): Promise<AskingModel> {
-  let asked = false
+  let isAnswered = false
   const answer = async (request: IncomingMessage, response: ServerResponse) => {
     const path = (request.url ?? '').split('?')[0]!
     const body = parsedObject(await textOf(request)) ?? {}
@@ -23,13 +23,13 @@ export async function openAskingModel(file: string, content: string): Promise<As
         response,
         path.endsWith('/count_tokens') ? { input_tokens: 1 } : { object: 'list', data: [] },
       )
-    const call = asked ? undefined : writingCall(offeredTools(body), file, content)
-    if (call) asked = true
-    const said = call ? { call } : { text: 'Done.' }
+    const call = isAnswered ? undefined : writingCall(offeredTools(body), file, content)
+    if (call) isAnswered = true
+    const reply = call ? { call } : { text: 'Done.' }
     const model = string(body.model) ?? ''
-    if (body.stream !== true) return json(response, shape.whole(said, model))
+    if (body.stream !== true) return json(response, shape.whole(reply, model))
     response.writeHead(200, { 'content-type': 'text/event-stream' })
-    for (const { name, data } of shape.stream(said, model))
+    for (const { name, data } of shape.stream(reply, model))
       response.write(`${name === undefined ? '' : `event: ${name}\n`}data: ${JSON.stringify(data)}\n\n`)
     response.end(shape.end)
   }
@@ -64,12 +64,12 @@ async function textOf(request: IncomingMessage): Promise<string> {
 }
 
 /** Answer of the model: a tool call or a text. */
-type Said = { call: ToolUse } | { text: string }
+type Reply = { call: ToolUse } | { text: string }
 
 /** Describes one API of models: the answer as the events of a stream, and as one object. */
 interface AnswerShape {
-  stream(said: Said, model: string): { name?: string; data: unknown }[]
-  whole(said: Said, model: string): unknown
+  stream(reply: Reply, model: string): { name?: string; data: unknown }[]
+  whole(reply: Reply, model: string): unknown
   /** Text that is sent after the last event. */
   end?: string
 }
@@ -80,12 +80,12 @@ const inputJson = (call: ToolUse) => JSON.stringify(call.input)
 
 /** Describes the answers to `POST …/messages`. */
 const messages: AnswerShape = {
-  whole(said, model) {
+  whole(reply, model) {
     const block =
-      'text' in said
-        ? { type: 'text', text: said.text }
-        : { type: 'tool_use', id: ID, name: said.call.tool.name, input: said.call.input }
-    const stop_reason = 'text' in said ? 'end_turn' : 'tool_use'
+      'text' in reply
+        ? { type: 'text', text: reply.text }
+        : { type: 'tool_use', id: ID, name: reply.call.tool.name, input: reply.call.input }
+    const stop_reason = 'text' in reply ? 'end_turn' : 'tool_use'
     return {
       id: 'msg_1',
       type: 'message',
@@ -97,20 +97,20 @@ const messages: AnswerShape = {
       usage,
     }
   },
-  stream(said, model) {
+  stream(reply, model) {
     const event = (type: string, rest: object = {}) => ({ name: type, data: { type, ...rest } })
     const [empty, delta] =
-      'text' in said
+      'text' in reply
         ? [
             { type: 'text', text: '' },
-            { type: 'text_delta', text: said.text },
+            { type: 'text_delta', text: reply.text },
           ]
         : [
-            { type: 'tool_use', id: ID, name: said.call.tool.name, input: {} },
-            { type: 'input_json_delta', partial_json: inputJson(said.call) },
+            { type: 'tool_use', id: ID, name: reply.call.tool.name, input: {} },
+            { type: 'input_json_delta', partial_json: inputJson(reply.call) },
           ]
-    const message = { ...(this.whole(said, model) as object), content: [], stop_reason: null }
-    const stop_reason = 'text' in said ? 'end_turn' : 'tool_use'
+    const message = { ...(this.whole(reply, model) as object), content: [], stop_reason: null }
+    const stop_reason = 'text' in reply ? 'end_turn' : 'tool_use'
     return [
       event('message_start', { message }),
       event('content_block_start', { index: 0, content_block: empty }),
@@ -122,35 +122,35 @@ const messages: AnswerShape = {
   },
 }
 
-function responseItem(said: Said): object {
-  if ('text' in said) {
-    const content = [{ type: 'output_text', text: said.text, annotations: [] }]
+function responseItem(reply: Reply): object {
+  if ('text' in reply) {
+    const content = [{ type: 'output_text', text: reply.text, annotations: [] }]
     return { id: 'msg_1', type: 'message', status: 'completed', role: 'assistant', content }
   }
-  const { tool, input } = said.call
+  const { tool, input } = reply.call
   const namespace = tool.namespace === undefined ? {} : { namespace: tool.namespace }
   const common = { status: 'completed', call_id: ID, name: tool.name, ...namespace }
   return tool.custom
     ? { ...common, id: 'ctc_1', type: 'custom_tool_call', input: String(input) }
-    : { ...common, id: 'fc_1', type: 'function_call', arguments: inputJson(said.call) }
+    : { ...common, id: 'fc_1', type: 'function_call', arguments: inputJson(reply.call) }
 }
 
 /** Describes the answers to `POST …/responses`. */
 const responses: AnswerShape = {
-  whole: (said, model) => ({
+  whole: (reply, model) => ({
     id: 'resp_1',
     object: 'response',
     created_at: 1_700_000_000,
     status: 'completed',
     model,
-    output: [responseItem(said)],
+    output: [responseItem(reply)],
     error: null,
     tools: [],
     usage: { ...usage, total_tokens: 2 },
   }),
-  stream(said, model) {
-    const whole = this.whole(said, model) as object
-    const item = responseItem(said)
+  stream(reply, model) {
+    const whole = this.whole(reply, model) as object
+    const item = responseItem(reply)
     const event = (type: string, rest: object) => ({ name: type, data: { type, ...rest } })
     return [
       event('response.created', { response: { ...whole, status: 'in_progress', output: [], usage: null } }),
@@ -161,9 +161,9 @@ const responses: AnswerShape = {
   },
 }
 
-const choice = (said: Said) =>
-  'text' in said
-    ? { role: 'assistant', content: said.text }
+const choice = (reply: Reply) =>
+  'text' in reply
+    ? { role: 'assistant', content: reply.text }
     : {
         role: 'assistant',
         content: null,
@@ -172,7 +172,7 @@ const choice = (said: Said) =>
             index: 0,
             id: ID,
             type: 'function',
-            function: { name: said.call.tool.name, arguments: inputJson(said.call) },
+            function: { name: reply.call.tool.name, arguments: inputJson(reply.call) },
           },
         ],
       }
@@ -182,18 +182,18 @@ const head = (object: string, model: string) => ({ id: 'chatcmpl-1', object, cre
 
 /** Describes the answers to `POST …/chat/completions`. */
 const chat: AnswerShape = {
-  whole: (said, model) => ({
+  whole: (reply, model) => ({
     ...head('chat.completion', model),
-    choices: [{ index: 0, message: choice(said), finish_reason: 'text' in said ? 'stop' : 'tool_calls' }],
+    choices: [{ index: 0, message: choice(reply), finish_reason: 'text' in reply ? 'stop' : 'tool_calls' }],
     usage: chatUsage,
   }),
-  stream(said, model) {
+  stream(reply, model) {
     const chunk = (delta: object, finish_reason: string | null) => ({
       data: { ...head('chat.completion.chunk', model), choices: [{ index: 0, delta, finish_reason }] },
     })
     return [
-      chunk(choice(said), null),
-      chunk({}, 'text' in said ? 'stop' : 'tool_calls'),
+      chunk(choice(reply), null),
+      chunk({}, 'text' in reply ? 'stop' : 'tool_calls'),
       { data: { ...head('chat.completion.chunk', model), choices: [], usage: chatUsage } },
     ]
   },

@@ -41,9 +41,9 @@ const MOST_CHARS = 8 * 1024 * 1024
 /** Assumed characters per token, if the service does not count tokens. */
 const CHARS_PER_TOKEN = 4
 
-/** Assembles the chunks of a stream into an answer; `askedChars` is the length of the request. */
+/** Assembles the chunks of a stream into an answer; `requestChars` is the length of the request. */
 export class AnswerReader {
-  readonly #askedChars: number
+  readonly #requestChars: number
   readonly #calls: (ModelCall & { index: number })[] = []
   #text = ''
   #refused = false
@@ -51,8 +51,8 @@ export class AnswerReader {
   #usage: Usage | undefined
   #chars = 0
 
-  constructor(askedChars: number) {
-    this.#askedChars = askedChars
+  constructor(requestChars: number) {
+    this.#requestChars = requestChars
   }
 
   /** Takes a chunk and returns the part of it that people see. Throws if the answer is too long. */
@@ -85,7 +85,7 @@ export class AnswerReader {
     const estimate = (chars: number) => Math.ceil(chars / CHARS_PER_TOKEN)
     const hasInput = input_tokens + cached_input_tokens > 0
     return {
-      input_tokens: hasInput ? input_tokens : estimate(this.#askedChars),
+      input_tokens: hasInput ? input_tokens : estimate(this.#requestChars),
       cached_input_tokens,
       output_tokens: output_tokens > 0 ? output_tokens : estimate(this.#chars),
     }

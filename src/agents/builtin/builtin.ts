@@ -18,7 +18,7 @@ const profile: AcpProfile = {
   // It reports its usage after each answer of the model.
   usage: { counts: 'prompt', cachedInInput: false, thoughtsApart: false },
   model: 'launch',
-  told: (method, params) => (method === UPDATE ? AgentUpdate.safeParse(params).data : undefined),
+  reported: (method, params) => (method === UPDATE ? AgentUpdate.safeParse(params).data : undefined),
 }
 
 /**
@@ -44,8 +44,8 @@ function launch(request: SessionRequest, { path }: Program): AgentLaunch {
   const prepared = prepare(request)
   if ('wrong' in prepared) throw new ErrandError('invalid_argument', prepared.wrong)
   const { model, ask, asks_reading, max_turns, home, new_session_id, extra_args } = request
-  const asked = { model, ask, asks_reading, max_turns, home, new_session_id, extra_args }
-  return { program: process.execPath, args: [path, JSON.stringify(asked)], env: {}, parts: partsOf(path) }
+  const settings = { model, ask, asks_reading, max_turns, home, new_session_id, extra_args }
+  return { program: process.execPath, args: [path, JSON.stringify(settings)], env: {}, parts: partsOf(path) }
 }
 
 /** Returns Node, the program, and the files that both load. */

@@ -86,7 +86,7 @@ export class Conversation {
 }
 
 /** Number of newest messages that are never shortened, since the model works with them. */
-const KEPT_WHOLE = 6
+const UNCUT_TURNS = 6
 const LONG_CHARS = 400
 const SHORT_CHARS = 200
 
@@ -105,7 +105,7 @@ export class Context {
     let total = sizes.reduce((sum, size) => sum + size, 0)
     // Shorten to half at once, because a service's cache works only while the beginning stays the same.
     if (total > this.#maxChars) {
-      while (total > this.#maxChars / 2 && this.#shortened < messages.length - KEPT_WHOLE) {
+      while (total > this.#maxChars / 2 && this.#shortened < messages.length - UNCUT_TURNS) {
         const index = this.#shortened++
         total += sizeOf(shortened(messages[index]!)) - sizes[index]!
       }

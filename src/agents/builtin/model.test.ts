@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { json } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
-import { type Asked, Model } from './model.ts'
+import { type ModelReply, Model } from './model.ts'
 import type { Settings } from './settings.ts'
 
 type Serve = (response: ServerResponse, request: IncomingMessage, body: unknown) => unknown
@@ -14,7 +14,7 @@ async function ask(
   t: TestContext,
   serve: Serve,
   { signal = new AbortController().signal, ...more }: Partial<Settings> & { signal?: AbortSignal } = {},
-): Promise<{ asked: Asked; heard: string }> {
+): Promise<{ reply: ModelReply; text: string }> {
   const server = createServer(async (request, response) => serve(response, request, await json(request)))
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -32,15 +32,15 @@ async function ask(
     ...more,
   }
   const tool = { name: 'look', description: 'looks', parameters: { type: 'object' } }
-  let heard = ''
+  let received = ''
   const model = new Model(settings, [tool as never])
-  const asked = await model.ask(
+  const reply = await model.ask(
     'be brief',
     [{ role: 'user', content: 'hello' }],
-    ({ text }) => (heard += text),
+    ({ text }) => (received += text),
     signal,
   )
-  return { asked, heard }
+  return { reply, text: received }
 }
 
 const event = (data: object | string) =>
@@ -48,17 +48,17 @@ const event = (data: object | string) =>
 const piece = (content: string) => event({ choices: [{ delta: { content } }] })
 const end = event({ choices: [{ delta: {}, finish_reason: 'stop' }] })
 
-function failureOf({ asked }: { asked: Asked }) {
-  assert.equal(asked.type, 'failed')
-  const { failure, message, passing, waitMs } = asked.type === 'failed' ? asked.failure : assert.fail()
+function failureOf({ reply }: { reply: ModelReply }) {
+  assert.equal(reply.type, 'failed')
+  const { failure, message, passing, waitMs } = reply.type === 'failed' ? reply.failure : assert.fail()
   return { failure, message: message.replace(/^m at http:\/\/127\.0\.0\.1:\d+\/v1\/: /, ''), passing, waitMs }
 }
 
 test('a request says what the service needs to know, and its answer is read however it comes cut', async (t) => {
-  let told: { url?: string; headers?: IncomingMessage['headers']; body?: unknown } = {}
+  let sent: { url?: string; headers?: IncomingMessage['headers']; body?: unknown } = {}
   const text = `: a comment\r\n\r\n${piece('Gr')}${piece('üße')}${end}${event('[DONE]')}${piece('more')}`
   const serve: Serve = async (response, { url, headers }, body) => {
-    told = { url, headers, body }
+    sent = { url, headers, body }
     response.writeHead(200, { 'content-type': 'text/event-stream' })
     for (const byte of Buffer.from(text)) {
       response.write(Buffer.from([byte]))
@@ -66,13 +66,13 @@ test('a request says what the service needs to know, and its answer is read howe
     }
     response.end()
   }
-  const { asked, heard } = await ask(t, serve, { organization: 'org', project: 'proj', maxTokens: 7 })
-  assert.equal(asked.type, 'answered')
-  assert.deepEqual([asked.answer.text, asked.answer.finish, heard], ['Grüße', 'stop', 'Grüße'])
-  assert.equal(told.url, '/v1/chat/completions')
-  const { authorization, 'openai-organization': organization, 'openai-project': project } = told.headers!
+  const { reply, text: received } = await ask(t, serve, { organization: 'org', project: 'proj', maxTokens: 7 })
+  assert.equal(reply.type, 'answered')
+  assert.deepEqual([reply.answer.text, reply.answer.finish, received], ['Grüße', 'stop', 'Grüße'])
+  assert.equal(sent.url, '/v1/chat/completions')
+  const { authorization, 'openai-organization': organization, 'openai-project': project } = sent.headers!
   assert.deepEqual([authorization, organization, project], ['Bearer key', 'org', 'proj'])
-  assert.deepEqual(told.body, {
+  assert.deepEqual(sent.body, {
     model: 'm',
     messages: [
       { role: 'system', content: 'be brief' },
@@ -105,11 +105,11 @@ test('a refusal is told with its status and the words of the service', async (t)
 })
 
 test('an error in the stream, one that breaks off, and one without an end are failures, with what came before', async (t) => {
-  const said = await ask(t, (response) =>
+  const result = await ask(t, (response) =>
     response.end(piece('Ha') + event({ error: { message: 'Overloaded' } })),
   )
-  assert.equal(said.asked.answer.text, 'Ha')
-  assert.equal(failureOf(said).message, 'Overloaded')
+  assert.equal(result.reply.answer.text, 'Ha')
+  assert.equal(failureOf(result).message, 'Overloaded')
   const broken = await ask(t, (response) => {
     response.write(piece('Ha'))
     setImmediate(() => response.destroy())
@@ -123,13 +123,13 @@ test('an error in the stream, one that breaks off, and one without an end are fa
 
 test('a service that is not there, or says nothing, is told, and a cancel ends the request', async (t) => {
   const none = await ask(t, () => {}, { baseUrl: 'http://127.0.0.1:1/v1' })
-  assert.equal(none.asked.type, 'failed')
-  assert.match(JSON.stringify(none.asked), /unreachable.*Connection error\.: fetch failed: .*bad port/)
+  assert.equal(none.reply.type, 'failed')
+  assert.match(JSON.stringify(none.reply), /unreachable.*Connection error\.: fetch failed: .*bad port/)
   const silent = await ask(t, () => {}, { timeoutMs: 20 })
   assert.equal(failureOf(silent).message, "The model's service sent nothing for 0.02 s.")
   const cancel = new AbortController()
-  const { asked } = await ask(t, () => cancel.abort(), { signal: cancel.signal })
-  assert.equal(asked.type, 'canceled')
+  const { reply } = await ask(t, () => cancel.abort(), { signal: cancel.signal })
+  assert.equal(reply.type, 'canceled')
   const later = new AbortController()
   const begun = await ask(
     t,
@@ -139,5 +139,5 @@ test('a service that is not there, or says nothing, is told, and a cancel ends t
     },
     { signal: later.signal },
   )
-  assert.equal(begun.asked.type, 'canceled')
+  assert.equal(begun.reply.type, 'canceled')
 })

@@ -1,19 +1,19 @@
 import { type Answer, type AnswerChunk, AnswerReader } from './answer.ts'
 import type { Message } from './conversation.ts'
-import { type CallFailure, callFailure } from './patient-model.ts'
+import { type CallFailure, callFailure } from './retrying-model.ts'
 import type { Settings } from './settings.ts'
 import type { Tool } from './tools/tool.ts'
 
 const OPENAI_URL = 'https://api.openai.com/v1'
 
 /** Result of one request; `answer` has the part that arrived. */
-export type Asked =
+export type ModelReply =
   | { type: 'answered'; answer: Answer }
   | { type: 'failed'; answer: Answer; failure: CallFailure }
   | { type: 'canceled'; answer: Answer }
 
 /** Receives each piece for people as it arrives. */
-export type Heard = (piece: { text: string; thought: string }) => void
+export type PieceListener = (piece: { text: string; thought: string }) => void
 
 /** Calls a model by Chat Completions, one request at a time, without retries. */
 export class Model {
@@ -28,18 +28,18 @@ export class Model {
     }))
   }
 
-  async ask(system: string, messages: readonly Message[], heard: Heard, signal: AbortSignal): Promise<Asked> {
+  async ask(system: string, messages: readonly Message[], onPiece: PieceListener, signal: AbortSignal): Promise<ModelReply> {
     const body = JSON.stringify(this.#body(system, messages))
     const reader = new AnswerReader(body.length)
     const silence = new Silence(this.#settings.timeoutMs)
     let begun = false
-    const ended = (thrown: unknown): Asked => {
+    const ended = (thrown: unknown): ModelReply => {
       const { answer } = reader
       // The answer is complete, whatever happens after its end.
       if (answer.finish !== undefined) return { type: 'answered', answer }
       if (signal.aborted) return { type: 'canceled', answer }
       const error = silence.signal.aborted ? silence.signal.reason : thrown
-      return { type: 'failed', answer, failure: this.#told(callFailure(error, begun)) }
+      return { type: 'failed', answer, failure: this.#withModel(callFailure(error, begun)) }
     }
     try {
       const until = AbortSignal.any([signal, silence.signal])
@@ -47,7 +47,7 @@ export class Model {
       begun = true
       for await (const chunk of chunksOf(response)) {
         silence.broken()
-        heard(reader.take(chunk))
+        onPiece(reader.take(chunk))
       }
       return ended(new Error('The stream of the answer stopped before its end.'))
     } catch (error) {
@@ -89,7 +89,7 @@ export class Model {
     throw await refusalOf(response)
   }
 
-  #told(failure: CallFailure): CallFailure {
+  #withModel(failure: CallFailure): CallFailure {
     const { baseUrl, model } = this.#settings
     const { origin, pathname } = new URL(baseUrl ?? OPENAI_URL)
     return { ...failure, message: `${model} at ${origin}${pathname}: ${failure.message}` }
@@ -106,8 +106,8 @@ class ServiceError extends Error {
   /** `text` is used if the error has no message in the usual form. */
   constructor(headers: Headers, error: unknown, status?: number, text?: string) {
     const { message, code } = (error ?? {}) as { message?: unknown; code?: string | null }
-    const said = message || error
-    const words = typeof message === 'string' && message !== '' ? message : said ? JSON.stringify(said) : text
+    const output = message || error
+    const words = typeof message === 'string' && message !== '' ? message : output ? JSON.stringify(output) : text
     super(
       [status, words || (status ? 'status code (no body)' : '(no status code or body)')]
         .filter(Boolean)

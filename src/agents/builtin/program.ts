@@ -7,7 +7,7 @@ import type { SessionRequest } from '../agent.ts'
 
 enableCompileCache(compiledFolder())
 
-const asked = JSON.parse(process.argv[2] ?? '{}') as Omit<SessionRequest, 'cwd' | 'env'>
+const request = JSON.parse(process.argv[2] ?? '{}') as Omit<SessionRequest, 'cwd' | 'env'>
 const env = Object.fromEntries(
   Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined),
 )
@@ -20,7 +20,7 @@ function failed(error: unknown): never {
 
 import('./server.ts')
   .then(({ BuiltinServer }) => {
-    const server = new BuiltinServer({ ...asked, env }, (line) => void process.stdout.write(`${line}\n`))
+    const server = new BuiltinServer({ ...request, env }, (line) => void process.stdout.write(`${line}\n`))
     // The client ends the program by closing its input.
     createInterface({ input: process.stdin })
       .on('line', (line) => server.line(line))

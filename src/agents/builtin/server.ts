@@ -24,7 +24,7 @@ export class BuiltinServer {
   readonly #request: Omit<SessionRequest, 'cwd'>
   readonly #rpc: JsonRpc
   readonly #closed = new AbortController()
-  readonly #toolsTold = new Set<string>()
+  readonly #toolsReported = new Set<string>()
   #session: BuiltinSession | undefined
   #sessionId = ''
   /** Updates that came before the client knows the session. */
@@ -38,7 +38,7 @@ export class BuiltinServer {
       notification: (method) => {
         if (method === 'session/cancel') this.#turn?.abort()
       },
-      request: (id, method, params) => this.#asked(id, method, params),
+      request: (id, method, params) => this.#handleRequest(id, method, params),
     })
   }
 
@@ -53,7 +53,7 @@ export class BuiltinServer {
     await this.#session?.close()
   }
 
-  #asked(id: RpcId, method: string, params: JsonObject): boolean {
+  #handleRequest(id: RpcId, method: string, params: JsonObject): boolean {
     if (method === 'initialize')
       this.#rpc.answer(id, { protocolVersion: 1, agentCapabilities: { loadSession: true } })
     else if (method === 'session/new' || method === 'session/load') this.#open(id, params)
@@ -68,7 +68,7 @@ export class BuiltinServer {
     this.#early = early
     try {
       const port = {
-        update: (update: AgentUpdate) => this.#tell(update),
+        update: (update: AgentUpdate) => this.#report(update),
         permission: (ask: ToolAsk) => this.#permitted(ask),
       }
       this.#session = openSession(request, port, this.#closed.signal)
@@ -82,7 +82,7 @@ export class BuiltinServer {
     this.#sessionId = begun?.session_id ?? ''
     const models = { currentModelId: begun?.model, availableModels: [] }
     this.#rpc.answer(id, { sessionId: this.#sessionId, models })
-    for (const update of early) if (update.kind !== 'session') this.#tell(update)
+    for (const update of early) if (update.kind !== 'session') this.#report(update)
   }
 
   async #prompt(id: RpcId, session: BuiltinSession, params: JsonObject): Promise<void> {
@@ -90,7 +90,7 @@ export class BuiltinServer {
       .map((part) => string(part.text) ?? '')
       .join('')
     this.#turn = new AbortController()
-    this.#toolsTold.clear()
+    this.#toolsReported.clear()
     const end = await session.prompt(text, this.#turn.signal)
     this.#turn = undefined
     this.#answer(id, end)
@@ -103,7 +103,7 @@ export class BuiltinServer {
     else this.#rpc.answer(id, { stopReason: stopReasons[stop_reason] })
   }
 
-  #tell(update: AgentUpdate): void {
+  #report(update: AgentUpdate): void {
     if (this.#early) return void this.#early.push(update)
     const { kind } = update
     if (kind === 'message' || kind === 'thought')
@@ -116,8 +116,8 @@ export class BuiltinServer {
   }
 
   #tool({ tool_id, title, tool_kind, status, input, output, diffs, paths }: AgentUpdateOf<'tool'>): void {
-    const known = this.#toolsTold.has(tool_id)
-    this.#toolsTold.add(tool_id)
+    const known = this.#toolsReported.has(tool_id)
+    this.#toolsReported.add(tool_id)
     const content = [
       ...(diffs ?? []).map(({ path, old_text, new_text, unified }) => ({
         type: 'diff',

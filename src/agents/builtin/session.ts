@@ -5,7 +5,7 @@ import type { Answer, ModelCall } from './answer.ts'
 import { prepare } from './builtin.ts'
 import { Context, Conversation } from './conversation.ts'
 import { Model } from './model.ts'
-import { PatientModel } from './patient-model.ts'
+import { RetryingModel } from './retrying-model.ts'
 import { type Settings, systemPrompt } from './settings.ts'
 import { ToolCalls, toolbox } from './tool-calls.ts'
 import { commandEnvironment } from './tools/run-command.ts'
@@ -73,7 +73,7 @@ interface BuiltinSessionOptions {
 /** Calls the model and runs the tools it requests, in a loop until it requests none. */
 export class BuiltinSession {
   readonly #conversation: Conversation
-  readonly #model: PatientModel
+  readonly #model: RetryingModel
   readonly #tools: ToolCalls
   readonly #system: string
   readonly #mostAnswers: number
@@ -87,7 +87,7 @@ export class BuiltinSession {
     this.#conversation = conversation
     this.#update = (update) => port.update(update)
     const context = new Context(settings.contextChars)
-    this.#model = new PatientModel(new Model(settings, toolbox), context, settings.retries, this.#update)
+    this.#model = new RetryingModel(new Model(settings, toolbox), context, settings.retries, this.#update)
     const env = commandEnvironment(process.env, request.env)
     this.#tools = new ToolCalls({
       cwd,
@@ -108,7 +108,7 @@ export class BuiltinSession {
    * `canceled`, after everything that it started has ended. Never rejects; an error is also a `TurnEnd`.
    */
   async prompt(text: string, signal: AbortSignal): Promise<TurnEnd> {
-    const turn = this.#carryOut(text, AbortSignal.any([this.#ended, signal])).catch(
+    const turn = this.#runPrompt(text, AbortSignal.any([this.#ended, signal])).catch(
       (error: Error): TurnEnd => ({ stop_reason: 'error', message: error.message }),
     )
     this.#turn = turn
@@ -124,23 +124,23 @@ export class BuiltinSession {
     this.#conversation.close()
   }
 
-  async #carryOut(text: string, signal: AbortSignal): Promise<TurnEnd> {
+  async #runPrompt(text: string, signal: AbortSignal): Promise<TurnEnd> {
     if (signal.aborted) return { stop_reason: 'canceled' }
     this.#conversation.add({ role: 'user', content: text })
     let usage = nothing
     for (let answers = 0; answers < this.#mostAnswers; answers++) {
-      const asked = await this.#model.ask(this.#system, this.#conversation.messages, signal)
-      const { answer } = asked
+      const reply = await this.#model.ask(this.#system, this.#conversation.messages, signal)
+      const { answer } = reply
       if (answer.usage !== undefined) {
         usage = sum(usage, answer.usage)
         this.#sessionUsage = sum(this.#sessionUsage, answer.usage)
         this.#update({ kind: 'usage', turn: usage, session: this.#sessionUsage })
       }
-      if (asked.type !== 'answered') {
+      if (reply.type !== 'answered') {
         // Text that was shown stays part of the conversation.
         if (answer.text !== '') this.#conversation.add({ role: 'assistant', content: answer.text })
-        if (asked.type === 'canceled') return { stop_reason: 'canceled' }
-        const { message, failure } = asked.failure
+        if (reply.type === 'canceled') return { stop_reason: 'canceled' }
+        const { message, failure } = reply.failure
         return { stop_reason: 'error', message, failure }
       }
       const end = await this.#answered(answer, signal)
@@ -166,7 +166,7 @@ export class BuiltinSession {
     // Run them one after another, since later calls depend on earlier ones.
     for (const call of calls) {
       if (signal.aborted) break
-      const result = await this.#tools.carryOut(call, signal)
+      const result = await this.#tools.run(call, signal)
       this.#conversation.add({ role: 'tool', tool_call_id: call.id, content: result })
     }
     if (!signal.aborted) return undefined

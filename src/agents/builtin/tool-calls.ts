@@ -35,7 +35,7 @@ export class ToolCalls {
   }
 
   /** Runs a call and returns the result for the model. Never throws; aborting `signal` interrupts it. */
-  async carryOut(call: ModelCall, signal: AbortSignal): Promise<string> {
+  async run(call: ModelCall, signal: AbortSignal): Promise<string> {
     const tool = this.#options.tools.find((each) => each.name === call.name)
     const update = (more: Partial<AgentUpdateOf<'tool'>>) =>
       this.#options.port.update({ kind: 'tool', tool_id: call.id, ...more })
@@ -94,8 +94,8 @@ export class ToolCalls {
     if (reads && outside === undefined && !(ask === 'ask' && asksReading)) return undefined
     if (ask === 'deny') return 'Denied: you may only read here, not change or run anything.'
     signal.throwIfAborted()
-    const asked = port.permission({ tool_id: call.id, title, tool_kind: kind, paths, input })
-    const decision = await unlessAborted(signal, asked)
+    const permission = port.permission({ tool_id: call.id, title, tool_kind: kind, paths, input })
+    const decision = await unlessAborted(signal, permission)
     return decision === 'allow' ? undefined : 'Denied: this use of the tool was not permitted.'
   }
 }

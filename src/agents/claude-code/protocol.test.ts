@@ -19,9 +19,9 @@ function begun(ask: SessionRequest['ask'] = 'allow') {
       failed: (failure) => void failures.push(failure),
     },
   )
-  const says = (message: object) => protocol.line(JSON.stringify(message))
+  const send = (message: object) => protocol.line(JSON.stringify(message))
   protocol.begin()
-  return { protocol, sent, updates, failures, says }
+  return { protocol, sent, updates, failures, says: send }
 }
 
 function inTurn(ask?: SessionRequest['ask']) {
@@ -100,9 +100,9 @@ describe('the protocol of Claude Code', () => {
       const request = { subtype: 'can_use_tool', tool_name: 'Bash', input, tool_use_id: request_id }
       says({ type: 'control_request', request_id, request })
     }
-    const asked = updates.filter((each) => each.kind === 'permission')
+    const permissions = updates.filter((each) => each.kind === 'permission')
     assert.deepEqual(
-      asked.map(({ editable }) => editable),
+      permissions.map(({ editable }) => editable),
       [true, true],
     )
     protocol.answer('q1', 'allow', undefined, '{"command":"npm test"}')
@@ -204,7 +204,7 @@ describe('the protocol of Claude Code', () => {
       tool_use_result: { filePath: '/srv/project/a', originalFile: 'one\ntwo\n', structuredPatch },
     })
     const unified = '@@ -1,2 +1,2 @@\n one\n-two\n+2\n'
-    const told = updates.at(-1)
-    assert.deepEqual(told?.kind === 'tool' && told.diffs, [{ path: '/srv/project/a', unified }])
+    const reported = updates.at(-1)
+    assert.deepEqual(reported?.kind === 'tool' && reported.diffs, [{ path: '/srv/project/a', unified }])
   })
 })

@@ -85,7 +85,7 @@ export class ClaudeProtocol implements AgentProtocol {
 
   readonly #lines: Record<string, (line: JsonObject) => void> = {
     control_response: (line) => this.#answered(object(line.response) ?? {}),
-    control_request: (line) => this.#questions.asked(line),
+    control_request: (line) => this.#questions.handleRequest(line),
     control_cancel_request: (line) => this.#questions.withdrawn(line),
     system: (line) => this.#system(line),
     stream_event: (line) => this.#messages.event(line),
@@ -122,7 +122,7 @@ export class ClaudeProtocol implements AgentProtocol {
 
   #system(line: JsonObject): void {
     const content = string(line.content)
-    if (line.subtype === 'init') this.#told(line)
+    if (line.subtype === 'init') this.#reported(line)
     else if (line.subtype === 'api_retry') this.#retry(line)
     else if (line.subtype === 'compact_boundary')
       this.#port.update({ kind: 'notice', text: 'The conversation so far was summarized to make room.' })
@@ -130,7 +130,7 @@ export class ClaudeProtocol implements AgentProtocol {
   }
 
   /** Takes the `init` line of a turn; the first one has facts that were unknown before. */
-  #told(line: JsonObject): void {
+  #reported(line: JsonObject): void {
     if (this.#version !== undefined) return
     this.#version = string(line.claude_code_version) ?? ''
     this.#session({ session_id: string(line.session_id), model: string(line.model), version: this.#version })

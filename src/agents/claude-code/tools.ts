@@ -133,7 +133,7 @@ export class Questions {
   }
 
   /** Takes a `control_request`. */
-  asked(line: JsonObject): void {
+  handleRequest(line: JsonObject): void {
     const id = string(line.request_id)
     const request = object(line.request) ?? {}
     if (id === undefined) return
@@ -159,8 +159,8 @@ export class Questions {
   #put(id: string, tool: string, input: JsonObject, toolId: string | undefined): void {
     this.#open.set(id, input)
     const { title = tool, ...parts } = toolParts(tool, input)
-    const asks = { kind: 'permission', request_id: id, tool_id: toolId, title, editable: true } as const
-    this.#port.update(present({ ...asks, ...parts }))
+    const question = { kind: 'permission', request_id: id, tool_id: toolId, title, editable: true } as const
+    this.#port.update(present({ ...question, ...parts }))
   }
 
   #decide(id: string, input: JsonObject, allowed: boolean, reason?: string): void {

@@ -48,10 +48,10 @@ describe('how codex is launched', () => {
   })
 
   it('runs no hooks where tools are asked about, and adds what the caller gives at the end', () => {
-    const given = { extra_args: ['-c', 'model_reasoning_effort="high"'] }
-    const { args } = codexLaunch(request({ OPENAI_API_KEY: 'k' }, { ask: 'ask', ...given }))
+    const settings = { extra_args: ['-c', 'model_reasoning_effort="high"'] }
+    const { args } = codexLaunch(request({ OPENAI_API_KEY: 'k' }, { ask: 'ask', ...settings }))
     assert.match(args.join(' '), /--disable hooks -c projects={"\/srv\/project"={trust_level="untrusted"}}/)
-    assert.deepEqual(args.slice(-2), given.extra_args)
+    assert.deepEqual(args.slice(-2), settings.extra_args)
     assert.doesNotMatch(codexLaunch(request({ OPENAI_API_KEY: 'k' })).args.join(' '), /hooks|trust_level/)
   })
 })

@@ -22,13 +22,13 @@ function begun(ask: SessionRequest['ask'] = 'allow') {
       failed: (failure) => void failures.push(failure),
     },
   )
-  const says = (message: object) => protocol.line(JSON.stringify(message))
-  const tells = (method: string, params: object) =>
-    says({ method, params: { threadId: THREAD, turnId: TURN, ...params } })
+  const send = (message: object) => protocol.line(JSON.stringify(message))
+  const notify = (method: string, params: object) =>
+    send({ method, params: { threadId: THREAD, turnId: TURN, ...params } })
   protocol.begin()
-  says({ id: 1, result: { userAgent: 'errand/0.169.0 (Linux)' } })
-  says({ id: 2, result: { thread: { id: THREAD }, model: 'm' } })
-  return { protocol, sent, updates, failures, says, tells }
+  send({ id: 1, result: { userAgent: 'errand/0.169.0 (Linux)' } })
+  send({ id: 2, result: { thread: { id: THREAD }, model: 'm' } })
+  return { protocol, sent, updates, failures, says: send, tells: notify }
 }
 
 function inTurn(ask?: SessionRequest['ask']) {
@@ -132,10 +132,10 @@ describe('the protocol of codex', () => {
         },
       })
     ask(0)
-    const [asked] = updates.filter((each) => each.kind === 'permission')
-    assert.equal(asked?.title, "echo 'x'")
-    protocol.answer(asked!.request_id, 'allow')
-    protocol.answer(asked!.request_id, 'deny')
+    const [permission] = updates.filter((each) => each.kind === 'permission')
+    assert.equal(permission?.title, "echo 'x'")
+    protocol.answer(permission!.request_id, 'allow')
+    protocol.answer(permission!.request_id, 'deny')
     assert.deepEqual(sent.filter(({ result }) => result !== undefined).length, 1)
     ask(1)
     says({ method: 'serverRequest/resolved', params: { threadId: THREAD, requestId: 1 } })

@@ -45,7 +45,7 @@ export class CodexProtocol implements AgentProtocol {
   /** Models that can be selected, once codex has listed them. */
   #models: AgentModel[] = []
   /** Model to send with the next prompt, from which on the thread uses it. */
-  #wanted: string | undefined
+  #requestedModel: string | undefined
   #session: AgentUpdateOf<'session'> | undefined
   /** End to report for the turn that is being interrupted. */
   #interrupting: TurnEnd | undefined
@@ -55,7 +55,7 @@ export class CodexProtocol implements AgentProtocol {
     this.#port = port
     this.#rpc = new JsonRpc((line) => port.send(line), {
       notification: (method, params) => this.#notified(method, params),
-      request: (id, method, params) => this.#approvals.asked(id, method, params),
+      request: (id, method, params) => this.#approvals.handleRequest(id, method, params),
     })
     this.#approvals = new Approvals(request, this.#rpc, port)
     this.#events = new ThreadEvents(port, this.#approvals)
@@ -71,7 +71,7 @@ export class CodexProtocol implements AgentProtocol {
       if (answer.type === 'error') return this.#failed(`Codex refused to start: ${errorText(answer.error)}`)
       this.#rpc.notify('initialized', {})
       // Nothing waits for the models: a session continues even if they come late or never.
-      this.#rpc.request('model/list', { limit: MOST_MODELS }, (list) => this.#modelsTold(list), 'models')
+      this.#rpc.request('model/list', { limit: MOST_MODELS }, (list) => this.#modelsReported(list), 'models')
       const { method, params } = threadRequest(this.#request)
       this.#rpc.request(method, params, (thread) => this.#threadAnswered(thread, answer.result))
     })
@@ -92,8 +92,8 @@ export class CodexProtocol implements AgentProtocol {
       url: `data:${media_type};base64,${content.toString('base64')}`,
     }))
     const input = [...images, { type: 'text', text, text_elements: [] }]
-    const model = this.#wanted === undefined ? {} : { model: this.#wanted }
-    this.#wanted = undefined
+    const model = this.#requestedModel === undefined ? {} : { model: this.#requestedModel }
+    this.#requestedModel = undefined
     this.#rpc.request('turn/start', { threadId: this.#threadId, input, ...model }, (answer) => {
       if (answer.type === 'result') this.#turnBegan(string(object(answer.result.turn)?.id))
       else this.#turnEnds({ stop_reason: 'error', message: errorText(answer.error) })
@@ -105,7 +105,7 @@ export class CodexProtocol implements AgentProtocol {
   }
 
   setModel(model: string, done: (refused?: string) => void): void {
-    this.#wanted = model
+    this.#requestedModel = model
     done()
   }
 
@@ -131,21 +131,21 @@ export class CodexProtocol implements AgentProtocol {
     }
     this.#threadId = string(object(answer.result.thread)?.id) ?? ''
     this.#session = sessionUpdate(answer.result, server, this.#request.session_id !== undefined)
-    this.#tellSession()
+    this.#reportSession()
     this.#phase = 'idle'
     this.#port.ready()
   }
 
-  #modelsTold(answer: RpcAnswer): void {
+  #modelsReported(answer: RpcAnswer): void {
     if (answer.type === 'error') return
     this.#models = objects(answer.result.data).flatMap(({ model, displayName, hidden }) => {
       const [id, name] = [string(model), string(displayName)]
       return id === undefined || hidden === true ? [] : [present({ id, name })]
     })
-    if (this.#session !== undefined) this.#tellSession()
+    if (this.#session !== undefined) this.#reportSession()
   }
 
-  #tellSession(): void {
+  #reportSession(): void {
     const models = this.#models.length === 0 ? {} : { models: this.#models }
     this.#port.update({ ...this.#session!, ...models })
   }
@@ -275,7 +275,7 @@ export class Approvals {
   }
 
   /** Handles a request of codex; returns false if its method is unknown. */
-  asked(id: RpcId, method: string, params: JsonObject): boolean {
+  handleRequest(id: RpcId, method: string, params: JsonObject): boolean {
     if (method === 'mcpServer/elicitation/request') {
       this.#rpc.answer(id, { action: 'decline', content: null, _meta: null })
       const server = string(params.serverName) ?? 'A server'

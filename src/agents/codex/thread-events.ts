@@ -42,7 +42,7 @@ export class ThreadEvents {
 
   /** Takes the tokens that a thread had used before it was resumed. */
   tokensBefore(params: JsonObject): void {
-    this.#usage.toldBefore(string(params.threadId) ?? '', object(params.tokenUsage) ?? {})
+    this.#usage.restoreUsage(string(params.threadId) ?? '', object(params.tokenUsage) ?? {})
   }
 
   /** Takes an event. Returns an error if it is useless to wait until codex gives up. */
@@ -54,7 +54,7 @@ export class ThreadEvents {
     else if (method === 'item/completed' && item !== undefined) this.#item(item, true, ours)
     else if (method === 'rawResponseItem/completed' && item !== undefined) this.#tool(this.#unseen.raw(item))
     else if (method === 'thread/tokenUsage/updated')
-      this.#port.update(this.#usage.told(string(params.threadId) ?? '', object(params.tokenUsage) ?? {}))
+      this.#port.update(this.#usage.reported(string(params.threadId) ?? '', object(params.tokenUsage) ?? {}))
     else if (method === 'serverRequest/resolved') this.#approvals.resolved(params.requestId)
     else if (ours) this.#text(method, params)
     return undefined
@@ -111,11 +111,11 @@ export class ThreadEvents {
   #error(params: JsonObject): CodexError | undefined {
     const error = object(params.error) ?? {}
     if (params.willRetry !== true) return undefined // the end of the turn reports it
-    const told = codexError(error)
+    const failure = codexError(error)
     const attempt = retryNumber(error)
     this.#waits = attempt === undefined ? this.#waits + 1 : this.#waits
-    this.#port.update(present({ kind: 'retry', ...told, attempt: attempt ?? this.#waits }))
-    return this.#waits >= MOST_WAITS ? told : undefined
+    this.#port.update(present({ kind: 'retry', ...failure, attempt: attempt ?? this.#waits }))
+    return this.#waits >= MOST_WAITS ? failure : undefined
   }
 }
 
@@ -131,12 +131,12 @@ class CodexUsage {
   }
 
   /** Takes the usage of an earlier turn, which comes once, at any time, when a thread is resumed. */
-  toldBefore(threadId: string, usage: JsonObject): void {
+  restoreUsage(threadId: string, usage: JsonObject): void {
     this.#threads.set(threadId, normal(object(usage.total) ?? {}))
   }
 
   /** Takes a `thread/tokenUsage/updated` and returns its update. */
-  told(threadId: string, usage: JsonObject): AgentUpdateOf<'usage'> {
+  reported(threadId: string, usage: JsonObject): AgentUpdateOf<'usage'> {
     const total = normal(object(usage.total) ?? {})
     // In a resumed thread, only the last call is new.
     const before = this.#threads.get(threadId) ?? minus(total, normal(object(usage.last) ?? {}))
@@ -185,9 +185,9 @@ interface CodexError {
 /** Converts an `error` of codex, whose message is sometimes the whole body of the service's answer. */
 export function codexError(error: JsonObject): CodexError {
   const more = string(error.additionalDetails)
-  const said = more ?? string(error.message) ?? 'unknown error'
-  const body = object(parsedObject(said)?.error)
-  const message = string(body?.message) ?? said
+  const detail = more ?? string(error.message) ?? 'unknown error'
+  const body = object(parsedObject(detail)?.error)
+  const message = string(body?.message) ?? detail
   return { message, failure: failureOf(error.codexErrorInfo, message) }
 }
 

@@ -36,7 +36,7 @@ export interface InstalledAgent {
  */
 export async function installAgents(options: InstallOptions): Promise<InstalledAgent[]> {
   const { names, installs, folder, log, env = process.env, signal } = options
-  const wanted = [...new Set(names)].map((name) => {
+  const agents = [...new Set(names)].map((name) => {
     const install = installs[name]
     if (install !== undefined) return { name, install }
     const hint = `Agents to install: ${Object.keys(installs).join(', ')}.`
@@ -49,7 +49,7 @@ export async function installAgents(options: InstallOptions): Promise<InstalledA
     await rm(staging, { recursive: true, force: true })
     const done: InstalledAgent[] = []
     try {
-      for (const { name, install } of wanted)
+      for (const { name, install } of agents)
         done.push(await installOne(name, install, { folder, staging, env, log, signal }))
     } finally {
       await rm(staging, { recursive: true, force: true })
@@ -134,8 +134,8 @@ async function withInstallLock<T>(
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   const lock = new DatabaseSync(join(folder, '.install-lock'), { timeout: 0 })
   try {
-    for (let told = false; !taken(lock); told = true) {
-      if (!told) options.waiting()
+    for (let isReported = false; !taken(lock); isReported = true) {
+      if (!isReported) options.waiting()
       await sleep(200, undefined, { signal: options.signal })
     }
     return await body()

@@ -63,7 +63,7 @@ function asErrandError(
   }
   // After npm's own stack trace, the same error follows once more, as Node prints it.
   const [words = ''] = stderr.split(/^npm (?:error|ERR!) {5}at /m, 1)
-  const said = words
+  const text = words
     .split('\n')
     .map((line) => line.replace(/^npm (?:error|ERR!) ?/, ''))
     .filter((line) => line !== '' && !/^(code|errno|syscall) |complete log of this run/.test(line))
@@ -86,14 +86,14 @@ function asErrandError(
   ) {
     const hint =
       'Connect this machine to the network, or point npm at a registry or proxy it can reach (npm config).'
-    return new ErrandError('unavailable', `${what}: the npm registry is not reachable (${code}): ${said}`, {
+    return new ErrandError('unavailable', `${what}: the npm registry is not reachable (${code}): ${text}`, {
       hint,
       cause: error,
     })
   }
   if (is('E404', 'ETARGET')) {
     const hint = 'Check which registry npm uses: npm config get registry'
-    return new ErrandError('not_found', `${what}: the npm registry does not have it (${code}): ${said}`, {
+    return new ErrandError('not_found', `${what}: the npm registry does not have it (${code}): ${text}`, {
       hint,
       cause: error,
     })
@@ -108,7 +108,7 @@ function asErrandError(
   }
   return new ErrandError(
     'unavailable',
-    `${what}: npm failed${code === '' ? '' : ` with ${code}`}: ${said || error.message}`,
+    `${what}: npm failed${code === '' ? '' : ` with ${code}`}: ${text || error.message}`,
     { hint: 'Fix the problem that npm reports, and try again.', cause: error },
   )
 }

@@ -19,7 +19,7 @@ const profile: AcpProfile = {
   model: 'session',
   keyHint:
     'Set ANTHROPIC_API_KEY (or the key of another provider) for the step, or run "opencode auth login" on the runner.',
-  told: (method, params) => (method === RETRY ? retryOf(params) : undefined),
+  reported: (method, params) => (method === RETRY ? retryOf(params) : undefined),
   // Its write tool reports no diff if it may write without asking.
   diff: ({ filePath, content }) =>
     typeof filePath === 'string' && typeof content === 'string'
@@ -32,7 +32,7 @@ const RETRY = '_errand/retry'
  * Source of a plugin that reports OpenCode's retries, which are otherwise silent for over a minute and a half. The
  * Agent Client Protocol reserves methods with an underscore for extensions.
  */
-const TELLS_RETRIES = `export const ErrandRetries = async () => ({
+const RETRY_PLUGIN = `export const ErrandRetries = async () => ({
   event: async ({ event }) => {
     const status = event.type === 'session.status' ? event.properties?.status : undefined
     if (status?.type !== 'retry') return
@@ -43,8 +43,8 @@ const TELLS_RETRIES = `export const ErrandRetries = async () => ({
 `
 function retryOf({ message, attempt }: JsonObject): AgentUpdateOf<'retry'> {
   const text = string(message) ?? 'The model service failed.'
-  const told = Number.isInteger(attempt) ? { attempt: Number(attempt) } : {}
-  return { kind: 'retry', failure: modelFailureOf(text), message: text, ...told }
+  const attemptField = Number.isInteger(attempt) ? { attempt: Number(attempt) } : {}
+  return { kind: 'retry', failure: modelFailureOf(text), message: text, ...attemptField }
 }
 
 const retriesPlugin = ({ home }: SessionRequest): string => join(home, 'opencode', 'errand-retries.js')
@@ -120,7 +120,7 @@ export const opencode: Agent = {
       args: ['acp', ...request.extra_args],
       env: environment(request, own),
       files: [
-        { path: retriesPlugin(request), content: TELLS_RETRIES },
+        { path: retriesPlugin(request), content: RETRY_PLUGIN },
         ...(own ? nothingToInstall(join(own.XDG_CONFIG_HOME!, 'opencode')) : []),
       ],
     }
@@ -179,36 +179,36 @@ const usersData = ({ XDG_DATA_HOME, HOME }: Readonly<Record<string, string | und
 
 function configuration(request: SessionRequest, fresh: boolean): JsonObject {
   const { env, ask, model, cwd } = request
-  const given = givenConfiguration(env.OPENCODE_CONFIG_CONTENT)
+  const configured = ownConfiguration(env.OPENCODE_CONFIG_CONTENT)
   const permission = permissions(request)
-  const build = object(object(given.agent)?.build)
+  const build = object(object(configured.agent)?.build)
   return {
-    ...given,
-    provider: { ...providers(env, model), ...object(given.provider) },
-    permission: { ...object(given.permission), ...permission },
+    ...configured,
+    provider: { ...providers(env, model), ...object(configured.provider) },
+    permission: { ...object(configured.permission), ...permission },
     plugin: [
-      ...(Array.isArray(given.plugin) ? given.plugin : []),
+      ...(Array.isArray(configured.plugin) ? configured.plugin : []),
       pathToFileURL(retriesPlugin(request)).href,
     ],
     ...(ask === 'allow'
       ? {}
       : {
           default_agent: 'build',
-          agent: { ...object(given.agent), build: { ...build, permission } },
+          agent: { ...object(configured.agent), build: { ...build, permission } },
           // Disabling the repository's configuration would also drop its instructions.
           instructions: [
-            ...(Array.isArray(given.instructions) ? given.instructions : []),
+            ...(Array.isArray(configured.instructions) ? configured.instructions : []),
             join(cwd, 'AGENTS.md'),
           ],
         }),
     // Without a model and a key, it would silently send everything to its maker's free model.
-    ...(fresh && env.OPENCODE_API_KEY === undefined && given.disabled_providers === undefined
+    ...(fresh && env.OPENCODE_API_KEY === undefined && configured.disabled_providers === undefined
       ? { disabled_providers: ['opencode'] }
       : {}),
   }
 }
 
-function givenConfiguration(text: string | undefined): JsonObject {
+function ownConfiguration(text: string | undefined): JsonObject {
   if (text === undefined) return {}
   const parsed = parsedObject(text)
   if (parsed !== undefined) return parsed
@@ -237,14 +237,14 @@ function permissions({ ask, asks_reading }: SessionRequest): Record<string, AskM
  * know.
  */
 function providers(env: SessionRequest['env'], model: string | undefined): JsonObject {
-  const [, wanted, name] = /^([^/]+)\/(.+)$/.exec(model ?? '') ?? []
+  const [, requested, name] = /^([^/]+)\/(.+)$/.exec(model ?? '') ?? []
   const entry = (provider: string, url: string | undefined) =>
     url === undefined
       ? {}
       : {
           [provider]: {
             options: { baseURL: withVersion(url) },
-            models: wanted === provider && name !== undefined ? { [name]: {} } : {},
+            models: requested === provider && name !== undefined ? { [name]: {} } : {},
           },
         }
   return Object.assign({}, ...services.map(({ name: provider, url }) => entry(provider, string(env[url]))))
@@ -252,10 +252,10 @@ function providers(env: SessionRequest['env'], model: string | undefined): JsonO
 
 /** Returns services that the user's configuration defines, which bypass the proxy, and the variable if it has keys. */
 function direct(env: SessionRequest['env']): { services: string[]; keys: string[] } {
-  const given = env.OPENCODE_CONFIG_CONTENT
-  if (given === undefined) return { services: [], keys: [] }
-  const named = Object.keys(object(parsedObject(given)?.provider) ?? {})
-  const hasKey = /"(\w*(key|token|secret|password|authorization))"\s*:/i.test(given)
+  const text = env.OPENCODE_CONFIG_CONTENT
+  if (text === undefined) return { services: [], keys: [] }
+  const named = Object.keys(object(parsedObject(text)?.provider) ?? {})
+  const hasKey = /"(\w*(key|token|secret|password|authorization))"\s*:/i.test(text)
   return { services: named, keys: hasKey ? ['OPENCODE_CONFIG_CONTENT'] : [] }
 }
 

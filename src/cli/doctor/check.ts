@@ -7,7 +7,7 @@ export interface Finding {
 }
 
 /** Holds the folders, addresses and environment that the checks look at. */
-export interface Place {
+export interface CheckContext {
   /** Data folder of a hub on this machine. */
   data: string
   /** Folder of a runner on this machine. */
@@ -24,7 +24,7 @@ export interface Place {
 /** Checks one thing. It makes only those changes that a hub or runner would make too. */
 export interface Check {
   name: string
-  run(place: Place): Promise<Finding[]>
+  run(place: CheckContext): Promise<Finding[]>
 }
 
 export const ok = (message: string): Finding => ({ status: 'ok', message })

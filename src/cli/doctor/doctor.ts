@@ -9,8 +9,8 @@ import { exitCodes } from '../exit-codes.ts'
 import { dataFolder } from '../local/errand-home.ts'
 import { hubOptions } from '../option-values.ts'
 import { jsonOption, printJson } from '../print.ts'
-import { lineText, palette, wantsColor } from '../render/terminal-text.ts'
-import { type Check, type Finding, type Place, problem } from './check.ts'
+import { lineText, palette, usesColor } from '../render/terminal-text.ts'
+import { type Check, type Finding, type CheckContext, problem } from './check.ts'
 import { environment, hubConfig } from './environment.ts'
 import { dataFolders, hubDatabase, secretsKey, staleLocks } from './hub-data.ts'
 import {
@@ -45,7 +45,7 @@ export const doctor = command({
     const only = named.length === 0 ? undefined : named
     if (ends) return await endThem(only, json === true)
     const { env } = process
-    const place: Place = {
+    const place: CheckContext = {
       data: dataFolder(data),
       workspace: runnerWorkspace(workspace, { workspaceDir: setting(env, 'WORKSPACE_DIR') }),
       listen: parseListenAddress(setting(env, 'ERRAND_ADDR')),
@@ -66,7 +66,7 @@ export const doctor = command({
   },
 })
 
-async function endThem(only: Place['only'], json: boolean): Promise<number> {
+async function endThem(only: CheckContext['only'], json: boolean): Promise<number> {
   const ended = await endOrphans(only)
   const isOk = ended.every(({ gone }) => gone)
   if (json) printJson({ ok: isOk, ended })
@@ -85,7 +85,7 @@ const isKnown = (url: string | undefined, env: NodeJS.ProcessEnv): boolean =>
   [url, setting(env, 'ERRAND_URL'), savedLogin(), localHub()].some((each) => each !== undefined)
 
 /** Runs a check; an error that it throws becomes a finding. */
-async function run(check: Check, place: Place): Promise<Finding[]> {
+async function run(check: Check, place: CheckContext): Promise<Finding[]> {
   try {
     return await check.run(place)
   } catch (error) {
@@ -101,7 +101,7 @@ const marks = {
 } as const
 
 function asText({ check, status, message, fix }: Finding & { check: string }): string {
-  const paint = palette(wantsColor(process.stdout.isTTY ?? false, process.env))
+  const paint = palette(usesColor(process.stdout.isTTY ?? false, process.env))
   const { text, color } = marks[status]
   const then = fix === undefined ? '' : `${' '.repeat(16)}${paint('dim', `-> ${lineText(fix)}`)}\n`
   return `${paint(color, text)} ${check.padEnd(12)} ${lineText(message)}\n${then}`

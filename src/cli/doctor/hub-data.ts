@@ -7,11 +7,11 @@ import { KeyRing } from '../../stores/secrets/key-ring.ts'
 import { lostDatabase } from '../../stores/sqlite/open.ts'
 import { DatabaseReader } from '../../stores/sqlite/snapshot.ts'
 import { bytesText } from '../render/table.ts'
-import { type Check, type Finding, ok, type Place, problem, warning } from './check.ts'
+import { type Check, type Finding, ok, type CheckContext, problem, warning } from './check.ts'
 
 export const hubDatabase: Check = {
   name: 'database',
-  async run({ data }: Place) {
+  async run({ data }: CheckContext) {
     const lost = lostDatabase(data)
     if (lost !== undefined) return [problem(lost.message, lost.hint!)]
     const file = join(data, 'errand.db')
@@ -56,7 +56,7 @@ const TOO_LITTLE_BYTES = 100 * 1024 ** 2
 
 export const dataFolders: Check = {
   name: 'folders',
-  async run({ data, workspace }: Place) {
+  async run({ data, workspace }: CheckContext) {
     return [...look('data folder', data, '--data'), ...look('workspace', workspace, '--workspace')]
   },
 }
@@ -89,14 +89,14 @@ function spaceAt(what: string, place: string): Finding {
 
 export const secretsKey: Check = {
   name: 'secrets',
-  async run({ data, env }: Place) {
+  async run({ data, env }: CheckContext) {
     const database = join(data, 'errand.db')
     if (!existsSync(database)) return []
     const sealedWith = keysOf(database)
     if (sealedWith === undefined) return []
     try {
       const ring = new KeyRing({ env, file: join(data, 'secrets.key') })
-      if (sealedWith.length === 0 && !ring.given) return [ok('The hub here has no secrets.')]
+      if (sealedWith.length === 0 && !ring.isConfigured) return [ok('The hub here has no secrets.')]
       const { all, from } = ring.keys({ make: false })
       if (sealedWith.every((id) => all.some((key) => key.id === id)))
         return [ok(`The key of the secrets is in ${from}.`)]
@@ -129,7 +129,7 @@ function keysOf(database: string): string[] | undefined {
 
 export const staleLocks: Check = {
   name: 'locks',
-  async run({ data, workspace }: Place) {
+  async run({ data, workspace }: CheckContext) {
     const files = [join(data, 'lock'), join(workspace, 'lock')]
     const stale = files.flatMap((file) => {
       const holder = lockHolder(file)

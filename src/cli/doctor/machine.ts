@@ -9,13 +9,13 @@ import { limitsHere, limitsText } from '../../runner/limits/limit-keeper.ts'
 import { findBubblewrap } from '../../runner/sandbox/probe.ts'
 import { agentsHere } from '../commands/agent/agents.ts'
 import { localBoxes } from '../local/local-sessions.ts'
-import { type Check, ok, type Place, problem, warning } from './check.ts'
+import { type Check, ok, type CheckContext, problem, warning } from './check.ts'
 
 const WITHIN_MS = 5_000
 
 export const docker: Check = {
   name: 'docker',
-  async run({ env }: Place) {
+  async run({ env }: CheckContext) {
     const at = env.DOCKER_HOST || 'unix:///var/run/docker.sock'
     try {
       await ping(at)
@@ -55,7 +55,7 @@ function ping(at: string): Promise<void> {
 
 export const sandbox: Check = {
   name: 'sandbox',
-  async run({ env }: Place) {
+  async run({ env }: CheckContext) {
     const found = await findBubblewrap({ env })
     if (found.type === 'usable') return [ok(`Sandboxes use bubblewrap ${found.version}.`)]
     const isNeeded =
@@ -68,7 +68,7 @@ export const sandbox: Check = {
 export const container: Check = {
   name: 'container',
   async run() {
-    const { usable, why } = (await localBoxes()).given.container
+    const { usable, why } = (await localBoxes()).offered.container
     if (usable) return [ok('Steps can run in containers.')]
     return [
       warning(
@@ -114,7 +114,7 @@ export const git: Check = {
 
 export const cgroups: Check = {
   name: 'limits',
-  async run({ workspace, env }: Place) {
+  async run({ workspace, env }: CheckContext) {
     try {
       const { choice } = limitsHere(join(workspace, 'attempts'), env)
       const text = limitsText(choice)
@@ -138,7 +138,7 @@ const MUCH_SECONDS = 5
 
 export const clock: Check = {
   name: 'clock',
-  async run({ hub: { url, known } }: Place) {
+  async run({ hub: { url, known } }: CheckContext) {
     if (!known) return []
     const startedMs = Date.now()
     let date: string | null

@@ -10,7 +10,7 @@ import {
   attemptProcesses,
   endAttempt,
 } from '../../runner/orphans/attempt-processes.ts'
-import { type Check, type Finding, ok, type Place, warning } from './check.ts'
+import { type Check, type Finding, ok, type CheckContext, warning } from './check.ts'
 
 /** Describes an attempt that is still running, and whose end nobody can report. */
 export interface Orphan {
@@ -22,7 +22,7 @@ export interface Orphan {
   processes: { pid: number; since: string; command: string }[]
 }
 
-type Found = AttemptProcesses & Pick<Orphan, 'why'>
+type OrphanCandidate = AttemptProcesses & Pick<Orphan, 'why'>
 
 /** Milliseconds between SIGTERM and SIGKILL. */
 const GRACE_MS = 10_000
@@ -41,10 +41,10 @@ export const orphans: Check = {
 }
 
 /** Lists the orphans as `--json` shows them. */
-export const orphansNow = (only: Place['only']): Orphan[] => findOrphans(only).map(toldOf)
+export const orphansNow = (only: CheckContext['only']): Orphan[] => findOrphans(only).map(orphanOf)
 
 /** Ends all orphans, and reports for each whether it is gone. */
-export async function endOrphans(only: Place['only']): Promise<(Orphan & { gone: boolean })[]> {
+export async function endOrphans(only: CheckContext['only']): Promise<(Orphan & { gone: boolean })[]> {
   let found = findOrphans(only)
   if (found.some(({ why }) => why === 'runner_gone')) {
     await sleep(BACK_WITHIN_MS)
@@ -52,12 +52,12 @@ export async function endOrphans(only: Place['only']): Promise<(Orphan & { gone:
     found = found.filter(({ key }) => still.has(key))
   }
   return await Promise.all(
-    found.map(async (each) => ({ ...toldOf(each), gone: await endAttempt(each.key, GRACE_MS) })),
+    found.map(async (each) => ({ ...orphanOf(each), gone: await endAttempt(each.key, GRACE_MS) })),
   )
 }
 
 /** Finds the processes of attempts without a living runner. A runner owns its attempts even before it resumes them. */
-function findOrphans(only: Place['only']): Found[] {
+function findOrphans(only: CheckContext['only']): OrphanCandidate[] {
   const all = attemptProcesses().filter(
     ({ folder }) => only === undefined || only.some((each) => isBelow(folder, each)),
   )
@@ -85,8 +85,8 @@ function linksOf(folder: string): string[] {
   }
 }
 
-function findingOf(orphan: Found): Finding {
-  const { attempt_id = 'of unknown id', folder, why, processes } = toldOf(orphan)
+function findingOf(orphan: OrphanCandidate): Finding {
+  const { attempt_id = 'of unknown id', folder, why, processes } = orphanOf(orphan)
   const named = processes
     .slice(0, MOST_NAMED)
     .map(({ pid, since, command }) => `${pid} since ${since} (${command})`)
@@ -100,7 +100,7 @@ function findingOf(orphan: Found): Finding {
   )
 }
 
-const toldOf = ({ attemptId, folder, why, processes }: Found): Orphan => ({
+const orphanOf = ({ attemptId, folder, why, processes }: OrphanCandidate): Orphan => ({
   attempt_id: attemptId,
   folder,
   why,

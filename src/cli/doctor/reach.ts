@@ -6,16 +6,16 @@ import { runnerEnvironment } from '../../config/environment.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { FailingService } from '../../contract/hub-api.ts'
 import { lockHolder } from '../../platform/pid-lock.ts'
-import { keptEnrolment } from '../commands/runner/runner-enrolment.ts'
+import { storedEnrolment } from '../commands/runner/runner-enrolment.ts'
 import { isSession } from '../connection.ts'
 import { expiresSoon } from '../option-values.ts'
-import { type Check, type Finding, ok, type Place, problem, warning } from './check.ts'
+import { type Check, type Finding, ok, type CheckContext, problem, warning } from './check.ts'
 
 const WITHIN_MS = 10_000
 
 export const hubReach: Check = {
   name: 'hub',
-  async run({ hub: { url, token, known } }: Place) {
+  async run({ hub: { url, token, known } }: CheckContext) {
     if (!known) return [ok('No hub is set for the commands here. errand run does not need one.')]
     const client = new ErrandClient({ url, token })
     try {
@@ -71,7 +71,7 @@ const asErrand = (error: unknown): { message: string; hint?: string } =>
 /** Reports the outside services that fail, as the hub lists them for an admin. */
 export const outsideServices: Check = {
   name: 'services',
-  async run({ hub: { url, token, known } }: Place) {
+  async run({ hub: { url, token, known } }: CheckContext) {
     if (!known || token === undefined) return []
     let failing: FailingService[]
     try {
@@ -92,7 +92,7 @@ export const outsideServices: Check = {
 
 export const hubPort: Check = {
   name: 'port',
-  async run({ data, listen: { host, port } }: Place) {
+  async run({ data, listen: { host, port } }: CheckContext) {
     const holder = lockHolder(join(data, 'lock'))
     if (holder?.alive) return [ok(`A hub is running here, with process id ${holder.pid}.`)]
     const server = createServer().listen(port, host)
@@ -116,15 +116,15 @@ export const hubPort: Check = {
 
 export const enrolment: Check = {
   name: 'runner',
-  async run({ workspace, env }: Place) {
+  async run({ workspace, env }: CheckContext) {
     try {
       const { hubUrl, token } = runnerEnvironment(env)
       if (hubUrl !== undefined && token !== undefined)
         return [ok(`A runner here takes its hub (${hubUrl}) and token from the environment.`)]
-      const kept = keptEnrolment(workspace)
-      if (kept === undefined)
+      const stored = storedEnrolment(workspace)
+      if (stored === undefined)
         return [ok('This machine is not enrolled as a runner. To enrol it: errand runner enroll')]
-      return [ok(`This machine is enrolled as runner "${kept.runner_id}" of ${kept.hub_url}.`)]
+      return [ok(`This machine is enrolled as runner "${stored.runner_id}" of ${stored.hub_url}.`)]
     } catch (error) {
       if (!(error instanceof ErrandError)) throw error
       return [problem(error.message, error.hint ?? 'See docs/runners.md.')]

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import type { GivenInput } from '../../contract/agent.ts'
+import type { NewInput } from '../../contract/agent.ts'
 import type { RunEvent } from '../../contract/events.ts'
 import type { RunStatus } from '../../contract/status.ts'
 import { exitCodeOfRun } from '../exit-codes.ts'
 import { AgentDisplay } from '../render/agent-display.ts'
-import { wantsColor } from '../render/terminal-text.ts'
+import { usesColor } from '../render/terminal-text.ts'
 import { AgentQuestions, askLine } from './agent-questions.ts'
 import { JsonLines } from './json-lines.ts'
 import { TextOut } from './text-out.ts'
@@ -14,7 +14,7 @@ export interface FollowedAgent {
   runId: string
   events: AsyncIterable<RunEvent>
   /** Gives an input to the run. Resolves to the run that has it. */
-  give(input: GivenInput): Promise<{ run_id: string }>
+  give(input: NewInput): Promise<{ run_id: string }>
   cancel(force: boolean): Promise<void>
   /** Returns the run for the last line of `--json`. */
   view(): Promise<unknown>
@@ -51,7 +51,7 @@ export async function followAgent(
 ): Promise<FollowedTo> {
   const out = new TextOut(process.stdout)
   const tty = process.stdout.isTTY ?? false
-  const display = new AgentDisplay({ tty, color: wantsColor(tty, process.env) })
+  const display = new AgentDisplay({ tty, color: usesColor(tty, process.env) })
   const person = tty && process.stdin.isTTY === true && !json && !fromStdin
   const questions = new AgentQuestions({
     ask: person,
@@ -62,7 +62,7 @@ export async function followAgent(
   })
   const lines = new JsonLines(run.runId)
   const ended = new AbortController()
-  const signals = new Interrupts(run, { tell: !json, turnFirst: interactive || run.joined !== undefined })
+  const signals = new Interrupts(run, { report: !json, turnFirst: interactive || run.joined !== undefined })
   out.whenGone(() => signals.cancel())
 
   let status: RunStatus = 'running'
@@ -118,7 +118,7 @@ async function askNext(
   while (line !== undefined && line.trim() === '')
   if (signal.aborted) return undefined
   const input_id = randomUUID()
-  const input: GivenInput =
+  const input: NewInput =
     line === undefined ? { type: 'close', input_id } : { type: 'prompt', input_id, text: line }
   display.seen(input_id)
   own.add(input_id)
@@ -137,34 +137,34 @@ async function askNext(
  */
 class Interrupts {
   readonly #run: FollowedAgent
-  readonly #tell: boolean
+  readonly #report: boolean
   readonly #first: number
-  #asked: number
+  #questionCount: number
   readonly #onInterrupt = (): void => {
-    this.#asked++
+    this.#questionCount++
     const next = [
       '',
       'the turn. Press Ctrl-C again to cancel the run',
       'the run. Press Ctrl-C again to kill it now',
-    ][this.#asked]
-    if (this.#tell && next) process.stderr.write(`\nCanceling ${next}.\n`)
-    if (this.#asked === 1) this.#run.give({ type: 'cancel_turn' }).catch(() => this.cancel())
-    else if (this.#asked <= 3) this.cancel(this.#asked === 3)
+    ][this.#questionCount]
+    if (this.#report && next) process.stderr.write(`\nCanceling ${next}.\n`)
+    if (this.#questionCount === 1) this.#run.give({ type: 'cancel_turn' }).catch(() => this.cancel())
+    else if (this.#questionCount <= 3) this.cancel(this.#questionCount === 3)
   }
   readonly #onSignal = (): void => this.cancel()
 
-  constructor(run: FollowedAgent, { tell, turnFirst }: { tell: boolean; turnFirst: boolean }) {
+  constructor(run: FollowedAgent, { report, turnFirst }: { report: boolean; turnFirst: boolean }) {
     this.#run = run
-    this.#tell = tell
+    this.#report = report
     // If no more turns can follow, ending this turn means ending the run.
     this.#first = turnFirst ? 0 : 1
-    this.#asked = this.#first
+    this.#questionCount = this.#first
     process.on('SIGINT', this.#onInterrupt).on('SIGTERM', this.#onSignal).on('SIGHUP', this.#onSignal)
   }
 
   /** Lets the next Ctrl-C cancel the turn that begins. */
   turnBegins(): void {
-    this.#asked = this.#first
+    this.#questionCount = this.#first
   }
 
   cancel(force = false): void {

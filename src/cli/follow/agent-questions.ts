@@ -1,5 +1,5 @@
 import { createInterface } from 'node:readline'
-import type { AgentUpdate, AgentUpdateOf, GivenInput } from '../../contract/agent.ts'
+import type { AgentUpdate, AgentUpdateOf, NewInput } from '../../contract/agent.ts'
 import { Mutex } from '../../platform/sync.ts'
 import { CLEAR_LINE } from '../render/terminal-text.ts'
 
@@ -11,7 +11,7 @@ export interface QuestionsOptions {
   /** Returns how others answer. */
   hint(requestId: string, runId: string): string
   /** Gives an answer to the agent; `attempt` is the number of the attempt that asks. */
-  give(input: GivenInput, attempt: number, runId: string): Promise<unknown>
+  give(input: NewInput, attempt: number, runId: string): Promise<unknown>
   write(text: string): Promise<void>
   /** Terminal to share with others who ask there too. */
   terminal?: YesNoQuestions
@@ -36,7 +36,7 @@ export class AgentQuestions {
 
   follow(update: AgentUpdate, attempt: number, runId: string): void {
     const by = { attempt, runId }
-    if (update.kind === 'permission') this.#asked(update, by)
+    if (update.kind === 'permission') this.#openQuestion(update, by)
     if (update.kind === 'permission_answered') this.#answered(keyOf(update.request_id, by))
   }
 
@@ -45,7 +45,7 @@ export class AgentQuestions {
   }
 
   /** Handles a question. Only one with `expires_at` waits for a person. */
-  #asked({ request_id, expires_at }: AgentUpdateOf<'permission'>, by: Asking): void {
+  #openQuestion({ request_id, expires_at }: AgentUpdateOf<'permission'>, by: Asking): void {
     const key = keyOf(request_id, by)
     if (expires_at === undefined || this.#open.has(key)) return
     const { ask, othersCan, hint, write } = this.#options
@@ -72,7 +72,7 @@ export class AgentQuestions {
     this.#give({ type: 'permission', request_id: requestId, decision }, by)
   }
 
-  #give(answer: GivenInput, { attempt, runId }: Asking): void {
+  #give(answer: NewInput, { attempt, runId }: Asking): void {
     // The question may have expired in the meantime.
     this.#options.give(answer, attempt, runId).catch(() => {})
   }
@@ -145,11 +145,11 @@ export class YesNoQuestions {
 
   async #ask(question: string, signal: AbortSignal): Promise<boolean | undefined> {
     for (
-      let asked = `${question} [y/N] `;
+      let text = `${question} [y/N] `;
       ;
-      asked = `Answer yes or no (no is the default). ${question} [y/N] `
+      text = `Answer yes or no (no is the default). ${question} [y/N] `
     ) {
-      const line = await askLine(asked, signal, (again) => {
+      const line = await askLine(text, signal, (again) => {
         this.#again = again
       })
       this.#again = undefined

@@ -8,12 +8,12 @@ const request = (more: object): EventOf<'approval.requested'> =>
 
 /** Returns the answers that are given immediately. */
 function answered(options: Partial<ApproverOptions>, more: object): string[] {
-  const said: string[] = []
+  const printed: string[] = []
   const answer: ApproverOptions['answer'] = async ({ decision, comment }) => {
-    said.push([decision, comment].filter(Boolean).join(': '))
+    printed.push([decision, comment].filter(Boolean).join(': '))
   }
   new Approver({ all: false, steps: [], ask: false, answer, ...options }).requested(request(more), 'run_1')
-  return said
+  return printed
 }
 
 test('where nobody can answer an approval is refused at once, whatever its time would decide', () => {

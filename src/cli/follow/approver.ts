@@ -35,7 +35,7 @@ export class Approver {
   }
 
   /** True if a person is asked here. */
-  get asks(): boolean {
+  get isInteractive(): boolean {
     return this.#options.ask
   }
 

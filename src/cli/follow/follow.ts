@@ -1,7 +1,7 @@
-import type { GivenInput } from '../../contract/agent.ts'
+import type { NewInput } from '../../contract/agent.ts'
 import type { RunEvent } from '../../contract/events.ts'
 import { exitCodeOfRun } from '../exit-codes.ts'
-import { type ColorChoice, hasLiveLines, wantsColor } from '../render/terminal-text.ts'
+import { type ColorChoice, hasLiveLines, usesColor } from '../render/terminal-text.ts'
 import { AgentQuestions, YesNoQuestions } from './agent-questions.ts'
 import type { Approver } from './approver.ts'
 import { JsonLines } from './json-lines.ts'
@@ -17,7 +17,7 @@ export interface FollowedRun {
   childrenAtOnce?: number
   cancel(force: boolean): Promise<void>
   /** Answers a question of one of the run's agents; absent: others answer. */
-  give?(runId: string, input: GivenInput, attempt: number): Promise<unknown>
+  give?(runId: string, input: NewInput, attempt: number): Promise<unknown>
   /** Returns the run for the last line of `--json`. */
   view(): Promise<unknown>
 }
@@ -33,17 +33,17 @@ export interface FollowOptions extends FamilyShow {
 export async function follow(run: FollowedRun, options: FollowOptions): Promise<number> {
   const out = new TextOut(process.stdout)
   const tty = process.stdout.isTTY ?? false
-  const displays = new FamilyDisplay(options, { tty, color: wantsColor(tty, process.env, options.color) })
+  const displays = new FamilyDisplay(options, { tty, color: usesColor(tty, process.env, options.color) })
   const lines = new JsonLines(run.runId)
-  let asked = 0
+  let questionCount = 0
   const cancel = (): void => {
-    asked++
+    questionCount++
     // The run may have ended in the meantime; then there is nothing to cancel.
-    if (asked <= 2) run.cancel(asked === 2).catch(() => {})
+    if (questionCount <= 2) run.cancel(questionCount === 2).catch(() => {})
   }
   const onInterrupt = (): void => {
     out.live('')
-    if (asked === 0 && !options.json)
+    if (questionCount === 0 && !options.json)
       process.stderr.write('\nCanceling. Press Ctrl-C again to kill everything now.\n')
     cancel()
   }
@@ -53,7 +53,7 @@ export async function follow(run: FollowedRun, options: FollowOptions): Promise<
 
   const terminal = options.approver?.terminal ?? new YesNoQuestions()
   const questions = new AgentQuestions({
-    ask: run.give !== undefined && options.approver?.asks === true,
+    ask: run.give !== undefined && options.approver?.isInteractive === true,
     othersCan: run.give === undefined,
     hint: (id, runId) => `errand agents answer ${runId} ${id} allow`,
     give: async (input, attempt, runId) => run.give?.(runId, input, attempt),
@@ -65,7 +65,7 @@ export async function follow(run: FollowedRun, options: FollowOptions): Promise<
     : out.meanwhile(displays, { isLive: hasLiveLines(tty, process.env), isPaused: () => terminal.isAsking })
   let exitCode = exitCodeOfRun('running')
   try {
-    const tell = async (event: RunEvent, member: FamilyMember): Promise<void> => {
+    const report = async (event: RunEvent, member: FamilyMember): Promise<void> => {
       const { runId } = member
       const isChild = runId !== run.runId
       if (event.type === 'approval.answered' || event.type === 'step.finished')
@@ -76,7 +76,7 @@ export async function follow(run: FollowedRun, options: FollowOptions): Promise<
       if (event.type === 'agent.update') questions.follow(event.update, event.attempt, runId)
       if (event.type === 'run.finished' && !isChild) exitCode = exitCodeOfRun(event.status, event.reason)
     }
-    await eachEvent(run.runId, { events: run.events, tell, childrenAtOnce: run.childrenAtOnce })
+    await eachEvent(run.runId, { events: run.events, report, childrenAtOnce: run.childrenAtOnce })
     if (options.json) await out.write(lines.result(await run.view()))
   } finally {
     quiet?.()

@@ -14,7 +14,7 @@ const started = event({
 })
 const created = event({ type: 'attempt.created', attempt: 7, ...of, host: 'b', try: 1, epoch: 1 })
 
-function told(lines: JsonLines, one: RunEvent, runId = 'top') {
+function printed(lines: JsonLines, one: RunEvent, runId = 'top') {
   const line = lines.event(one, runId)
   assert.ok(line.endsWith('\n'))
   const { run_id, in_run_id, step, host, type, event } = JSON.parse(line)
@@ -24,44 +24,44 @@ function told(lines: JsonLines, one: RunEvent, runId = 'top') {
 test('an event says of which run, step and host it is, where its own fields do not', () => {
   const lines = new JsonLines('top')
   const none = { in_run_id: undefined, event: undefined }
-  assert.deepEqual(told(lines, started), {
+  assert.deepEqual(printed(lines, started), {
     ...none,
     run_id: 'top',
     step: 's',
     host: undefined,
     type: started.type,
   })
-  told(lines, created)
+  printed(lines, created)
   for (const one of [
     event({ type: 'attempt.started', attempt: 7 }),
     event({ type: 'attempt.waiting', attempt: 7, why: 'x' }),
     event({ type: 'approval.requested', ...of, message: 'x' }),
   ])
-    assert.deepEqual(told(lines, one), { ...none, run_id: 'top', step: 's', host: 'b', type: one.type })
+    assert.deepEqual(printed(lines, one), { ...none, run_id: 'top', step: 's', host: 'b', type: one.type })
 })
 
 test('an event that names another run keeps that name, and has its own run beside it', () => {
   const lines = new JsonLines('top')
-  told(lines, started)
-  const { run_id, in_run_id, host } = told(lines, event({ type: 'child.started', ...of, run_id: 'child' }))
+  printed(lines, started)
+  const { run_id, in_run_id, host } = printed(lines, event({ type: 'child.started', ...of, run_id: 'child' }))
   assert.deepEqual([run_id, in_run_id, host], ['child', 'top', 'b'])
 })
 
 test('an event of a child stands in one of its own, and attempts of two runs are not mixed up', () => {
   const lines = new JsonLines('top')
-  told(lines, created)
-  told(lines, event({ ...created, step: 'inner', host: 'c' }), 'child')
-  const { run_id, type, event: inner } = told(lines, event({ type: 'attempt.started', attempt: 7 }), 'child')
+  printed(lines, created)
+  printed(lines, event({ ...created, step: 'inner', host: 'c' }), 'child')
+  const { run_id, type, event: inner } = printed(lines, event({ type: 'attempt.started', attempt: 7 }), 'child')
   assert.deepEqual([run_id, type], ['child', 'child.event'])
   assert.deepEqual([inner.run_id, inner.step, inner.host], ['child', 'inner', 'c'])
-  assert.equal(told(lines, event({ type: 'attempt.started', attempt: 7 })).step, 's')
+  assert.equal(printed(lines, event({ type: 'attempt.started', attempt: 7 })).step, 's')
 })
 
 test('attempts that began before the first event are known from the run', () => {
   const lines = new JsonLines('top')
   const instances = [{ host: 'b', attempts: [{ number: 7 }] }]
   lines.knows({ run_id: 'top', steps: [{ step: 's', instances }] } as unknown as RunView)
-  const { step, host } = told(lines, event({ type: 'attempt.phase', attempt: 7, phase: 'building' }))
+  const { step, host } = printed(lines, event({ type: 'attempt.phase', attempt: 7, phase: 'building' }))
   assert.deepEqual([step, host], ['s', 'b'])
 })
 

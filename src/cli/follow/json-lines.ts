@@ -3,7 +3,7 @@ import type { RunView } from '../../contract/run.ts'
 import { jsonText } from '../print.ts'
 
 /** Holds the step and host of an event that does not name them itself. */
-interface Place {
+interface LinePosition {
   step?: string
   host?: string
 }
@@ -14,7 +14,7 @@ interface Place {
  */
 export class JsonLines {
   readonly #runId: string
-  readonly #attempts = new Map<string, Place>()
+  readonly #attempts = new Map<string, LinePosition>()
   readonly #hosts = new Map<string, readonly string[]>()
 
   constructor(runId: string) {
@@ -40,7 +40,7 @@ export class JsonLines {
     return this.#line({ type: 'result', run_id: this.#runId, run })
   }
 
-  #placeOf(event: RunEvent, runId: string): Place {
+  #placeOf(event: RunEvent, runId: string): LinePosition {
     if (event.type === 'step.started')
       this.#hosts.set(
         `${runId} ${event.phase} ${event.step}`,

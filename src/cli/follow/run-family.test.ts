@@ -18,12 +18,12 @@ const failing = (code: ErrorCode) => new ErrandError(code, 'no')
  * Follows a family and returns its reported events in order, each as `run seq`. `open` is called for each log that is
  * opened; the log throws what `open` throws.
  */
-async function toldOf(
+async function reportedBy(
   logs: Record<string, RunEvent[]>,
   open: (runId: string) => void,
   childrenAtOnce?: number,
 ) {
-  const told: string[] = []
+  const reported: string[] = []
   const paths = new Map<string, string>()
   let reading = 0
   let most = 0
@@ -42,17 +42,17 @@ async function toldOf(
   await eachEvent('top', {
     events,
     childrenAtOnce,
-    tell: async ({ seq }, { runId, path }) => {
-      told.push(`${runId} ${seq}`)
+    report: async ({ seq }, { runId, path }) => {
+      reported.push(`${runId} ${seq}`)
       paths.set(runId, path.join(' > '))
     },
   })
-  return { told, most, paths }
+  return { told: reported, most, paths }
 }
 
 test('events of a child come between its start and its end, at any depth, with the steps that lead to it', async () => {
   const instances = [{ host: 'local', vars: { ITEM: 'i' } }]
-  const { told, paths } = await toldOf(
+  const { told, paths } = await reportedBy(
     {
       top: [
         event(1, { type: 'step.started', ...at, instances }),
@@ -72,7 +72,7 @@ test('events of a child come between its start and its end, at any depth, with t
 test('a child that is not there yet, or cannot be read for a moment, is told whole and once; one that never comes holds up nobody', async () => {
   let opened = 0
   const gone = failing('run_not_found')
-  const { told } = await toldOf(
+  const { told } = await reportedBy(
     {
       top: [started(1, 'late'), started(2, 'never'), ended(3, 'late'), ended(4, 'never'), finished(5)],
       late: logOf(event(1, { type: 'run.started' }), finished(2)),
@@ -88,7 +88,7 @@ test('a child that is not there yet, or cannot be read for a moment, is told who
   )
   assert.deepEqual(told.slice(-3), ['top 3', 'top 4', 'top 5'])
   await assert.rejects(
-    toldOf({ top: [] }, () => {
+    reportedBy({ top: [] }, () => {
       throw gone
     }),
     gone,
@@ -98,7 +98,7 @@ test('a child that is not there yet, or cannot be read for a moment, is told who
 test('a log that breaks off in the middle goes on where it was', async () => {
   let opened = 0
   const half = event(1, { type: 'run.started' })
-  const told: string[] = []
+  const reported: string[] = []
   await eachEvent('top', {
     async *events(runId) {
       if (runId === 'top') return yield* [started(1, 'a'), ended(2, 'a'), finished(3)]
@@ -106,9 +106,9 @@ test('a log that breaks off in the middle goes on where it was', async () => {
       if (++opened === 1) throw failing('rate_limited')
       yield finished(2)
     },
-    tell: async ({ seq }, { runId }) => void told.push(`${runId} ${seq}`),
+    report: async ({ seq }, { runId }) => void reported.push(`${runId} ${seq}`),
   })
-  assert.deepEqual(told, ['top 1', 'a 1', 'a 2', 'top 2', 'top 3'])
+  assert.deepEqual(reported, ['top 1', 'a 1', 'a 2', 'top 2', 'top 3'])
 })
 
 test('only so many children are read at a time, and one that has ended waits for none of the others', async () => {
@@ -118,7 +118,7 @@ test('only so many children are read at a time, and one that has ended waits for
   const children = Object.fromEntries(
     names.map((name) => [name, logOf(event(1, { type: 'run.started' }), finished(2))]),
   )
-  const { told, most } = await toldOf({ top: [...starts, ...ends, finished(61)], ...children }, () => {}, 3)
+  const { told, most } = await reportedBy({ top: [...starts, ...ends, finished(61)], ...children }, () => {}, 3)
   assert.equal(told.length, 61 + 60)
   assert.equal(new Set(told).size, told.length)
   // The parent, three children, and the child whose end is reported next.

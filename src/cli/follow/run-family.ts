@@ -89,7 +89,7 @@ export const CHILDREN_AT_ONCE = 8
 interface Family {
   /** Returns the log of one run, to its end or as far as it is wanted. */
   events(runId: string): AsyncIterable<RunEvent>
-  tell(event: RunEvent, member: FamilyMember): Promise<void>
+  report(event: RunEvent, member: FamilyMember): Promise<void>
   /** Children of a run that are followed at a time (default: all). A child that has ended does not wait for others. */
   childrenAtOnce?: number
 }
@@ -110,7 +110,7 @@ class Followed {
   readonly #children = new Map<string, Child>()
   readonly #semaphore: Semaphore
   /** `seq` of the event that was reported last. */
-  #told = 0
+  #reported = 0
 
   constructor(family: Family, member: FamilyMember) {
     this.#family = family
@@ -121,10 +121,10 @@ class Followed {
   /** Reports the events of the run and its children. After a rejection it can be called again, and continues. */
   async follow(): Promise<void> {
     for await (const event of this.#family.events(this.#member.runId)) {
-      if (event.seq <= this.#told) continue
+      if (event.seq <= this.#reported) continue
       if (event.type === 'child.finished') await this.#children.get(event.run_id)?.ended()
-      await this.#family.tell(event, this.#member)
-      this.#told = event.seq
+      await this.#family.report(event, this.#member)
+      this.#reported = event.seq
       if (event.type === 'step.started') this.#instances.set(stepKey(event), event.instances)
       if (event.type === 'child.started') this.#begin(event)
     }
@@ -175,13 +175,13 @@ class Child {
     })
     await firstOf(free.promise, this.#over.promise)
     try {
-      await this.#untilTold()
+      await this.#followRun()
     } finally {
       done.resolve()
     }
   }
 
-  async #untilTold(): Promise<void> {
+  async #followRun(): Promise<void> {
     for (;;) {
       const last = this.#isOver
       try {

@@ -39,8 +39,8 @@ test('a live line is taken away by the next text, and by a newer one', async (t)
 test('a terminal is told each second what runs, in a line that waits while somebody is asked there', (t) => {
   const { text, taken, second } = out(t)
   let isPaused = false
-  let asked = 0
-  const what = { due: () => 'a line\n', live: () => `live ${++asked}` }
+  let requests = 0
+  const what = { due: () => 'a line\n', live: () => `live ${++requests}` }
   const stop = text.meanwhile(what, { isLive: true, isPaused: () => isPaused })
   second()
   assert.match(taken(), /live 1/)
@@ -65,9 +65,9 @@ test('what is no terminal gets the lines that are due, and no control of a termi
     { due: () => due.shift()!, live: () => 'x' },
     { isLive: false, isPaused: () => false },
   )
-  for (const wanted of [...due]) {
+  for (const writer of [...due]) {
     second()
-    assert.equal(taken(), wanted)
+    assert.equal(taken(), writer)
   }
   stop()
   assert.equal(taken(), '')

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import type { GivenInput } from '../../contract/agent.ts'
+import type { NewInput } from '../../contract/agent.ts'
 import { newRunId } from '../../contract/ids.ts'
 import type { BoxAsk } from '../../contract/isolation.ts'
 import type { Workflow } from '../../contract/workflow.ts'
@@ -9,14 +9,14 @@ import type { RunStore, StepHost } from '../../engine/ports.ts'
 import type { Problem } from '../../engine/workflow-file/problems.ts'
 import { BoundedOutputStore } from '../../stores/outputs/bounded.ts'
 import { MemoryRunStore } from '../../stores/runs/memory.ts'
-import type { GivenSecrets } from '../../stores/secrets/given-secrets.ts'
+import type { DispatchedSecrets } from '../../stores/secrets/dispatched-secrets.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { Approver } from '../follow/approver.ts'
 import { follow } from '../follow/follow.ts'
 import { variableValues } from '../option-values.ts'
 import { checkApproved, colorChoice, setOutputPath, shownBytes } from '../run-options.ts'
 import { productVersion } from '../version.ts'
-import { problemsText, readSource, tellProblems, type WorkflowSource } from '../workflow-source.ts'
+import { problemsText, readSource, reportProblems, type WorkflowSource } from '../workflow-source.ts'
 import { errandHome } from './errand-home.ts'
 import { keepSecretsIn } from './local-sessions.ts'
 import { openStateFolder } from './state-folder.ts'
@@ -53,7 +53,7 @@ export async function conductHere(
   file: string | undefined,
   host: StepHost,
   options: HereOptions,
-  secrets: GivenSecrets,
+  secrets: DispatchedSecrets,
   hosts?: FitToHosts,
 ): Promise<number> {
   const vars = variableValues('--var', options.var)
@@ -67,8 +67,8 @@ export async function conductHere(
   const { engine, close } = engineHere(store, host, secrets, spill)
   try {
     if (source === undefined) {
-      const kept = await store.get(runId)
-      if (kept !== undefined) checkApproved(options.approve ?? [], kept.workflow as Workflow)
+      const stored = await store.get(runId)
+      if (stored !== undefined) checkApproved(options.approve ?? [], stored.workflow as Workflow)
       await state!.resume(engine)
     } else
       await engine.submit({
@@ -93,7 +93,7 @@ export async function conductHere(
       runId,
       events: (id: string) => engine.watch(id, 0, lost.signal),
       cancel: (force: boolean) => engine.cancel(runId, { force }),
-      give: (id: string, input: GivenInput, attempt: number) => engine.input(id, input, { attempt }),
+      give: (id: string, input: NewInput, attempt: number) => engine.input(id, input, { attempt }),
       view: () => engine.view(runId),
     }
     const exitCode = await follow(run, {
@@ -109,7 +109,7 @@ export async function conductHere(
     if (options.state === undefined) dropOldSpills(spill, runId)
     return exitCode
   } catch (error) {
-    if (source !== undefined && tellProblems(error, source, options.json)) return exitCodes.usage
+    if (source !== undefined && reportProblems(error, source, options.json)) return exitCodes.usage
     throw error
   } finally {
     await close()
@@ -148,7 +148,7 @@ interface EngineHere {
 export function engineHere(
   store: RunStore,
   host: StepHost,
-  secrets: GivenSecrets,
+  secrets: DispatchedSecrets,
   spillDir: string,
 ): EngineHere {
   const outputs = new BoundedOutputStore({ spillDir })
@@ -170,7 +170,7 @@ export function engineHere(
   }
 }
 
-const KEPT_DAYS = 7
+const RETENTION_DAYS = 7
 
 /** Returns the folder for output that exceeds `max_output_bytes` and has no folder of its own. */
 const spillFolder = (state: string | undefined): string => join(state ?? errandHome(), 'output')
@@ -178,7 +178,7 @@ const spillFolder = (state: string | undefined): string => join(state ?? errandH
 /** Removes output that is older than seven days, after a run that left some there. */
 function dropOldSpills(folder: string, runId: string): void {
   if (!existsSync(join(folder, runId))) return
-  const oldestMs = Date.now() - KEPT_DAYS * 24 * 60 * 60 * 1000
+  const oldestMs = Date.now() - RETENTION_DAYS * 24 * 60 * 60 * 1000
   for (const name of readdirSync(folder)) {
     const path = join(folder, name)
     const stat = statSync(path, { throwIfNoEntry: false })

@@ -26,7 +26,7 @@ export async function sweepCommand(record: LocalRecord, taken: ReadonlySet<strin
   return true
 }
 
-async function sweepRun(runId: string, kept: boolean): Promise<boolean> {
+async function sweepRun(runId: string, isStored: boolean): Promise<boolean> {
   const folder = join(localFolder(), 'attempts', runId)
   if (!existsSync(folder)) return true
   const marks = readdirSync(folder).flatMap((name) => {
@@ -34,6 +34,6 @@ async function sweepRun(runId: string, kept: boolean): Promise<boolean> {
     return facts === undefined ? [] : [markOf(facts.key)]
   })
   const gone = await Promise.all(marks.map((mark) => endTree({ mark }, GRACE_MS)))
-  if (!kept) removeAttemptFolders(folder)
+  if (!isStored) removeAttemptFolders(folder)
   return !gone.includes(false)
 }

@@ -7,10 +7,10 @@ import { FolderArtifacts } from '../../runner/artifacts/folder-artifacts.ts'
 import { errandHome } from './errand-home.ts'
 
 /** Gives access to the artifacts of runs, in the way of the client for a hub. */
-export type KeptArtifacts = Pick<ErrandClient['runs'], 'artifacts' | 'artifact' | 'diff'>
+export type StoredArtifacts = Pick<ErrandClient['runs'], 'artifacts' | 'artifact' | 'diff'>
 
 /** Returns the artifacts that `errand run` or `errand agent` stored here for a run; undefined if there are none. */
-export async function keptHere(runId: string): Promise<KeptArtifacts | undefined> {
+export async function storedHere(runId: string): Promise<StoredArtifacts | undefined> {
   const folder = new FolderArtifacts(join(errandHome(), 'local', 'artifacts'))
   const artifacts = await folder.list(runId)
   if (artifacts === undefined) return undefined

@@ -13,7 +13,7 @@ import { errandHome } from './errand-home.ts'
 import { sweepKilled } from './local-run-registry.ts'
 
 /** Describes a run that is in a group or waits for it, and the process that conducts the run. */
-interface Place extends Holder {
+interface SlotFile extends Holder {
   run_id: string
   inside: boolean
 }
@@ -23,7 +23,7 @@ interface Group {
   name: string
   /** Limit of the run that came last. */
   limit: number
-  places: Place[]
+  places: SlotFile[]
 }
 
 /** Describes a run of this process that waits. */
@@ -140,7 +140,7 @@ export class LocalConcurrency implements ConcurrencyLimiter {
     return changed.places.some((place) => place.inside && this.#isMine(place, runId))
   }
 
-  #isMine(place: Place, run_id: string): boolean {
+  #isMine(place: SlotFile, run_id: string): boolean {
     return isSame(place, { ...this.#me, run_id })
   }
 
@@ -175,7 +175,7 @@ export class LocalConcurrency implements ConcurrencyLimiter {
   }
 }
 
-const isSame = (a: Omit<Place, 'inside'>, b: Omit<Place, 'inside'>): boolean =>
+const isSame = (a: Omit<SlotFile, 'inside'>, b: Omit<SlotFile, 'inside'>): boolean =>
   a.run_id === b.run_id && a.pid === b.pid && a.started === b.started
 
 /** Lets in the runs whose turn it is. Drops waiting runs whose process has ended. */

@@ -149,17 +149,17 @@ test('what becomes of a prompt that came too late is told', () => {
 })
 
 test('a question shows what is to be run, whatever its title says', () => {
-  const asks = (question: object) =>
+  const questionUpdate = (question: object) =>
     shown([{ kind: 'permission', request_id: 'q', title: 'Lists files', tool_kind: 'execute', ...question }])
   const command = '# harmless\nrm -rf ~'
   const input = JSON.stringify({ command, commands: [command], description: 'so it says', timeout: 5 })
-  assert.equal(asks({ input }), '? Lists files  command: # harmless \u23ce rm -rf ~  timeout: 5\n')
+  assert.equal(questionUpdate({ input }), '? Lists files  command: # harmless \u23ce rm -rf ~  timeout: 5\n')
   for (const command of ['rm -rf ~ #\rls', 'ls \x1b]0; ; rm -rf ~ #\x07', 'ls \x9b; rm -rf ~'])
-    assert.match(asks({ input: JSON.stringify({ command }) }), /rm -rf ~/)
-  assert.equal(asks({ title: 'ls -l', input: '{"command":"ls -l"}' }), '? ls -l\n')
-  assert.equal(asks({ input: '{"command":"rm' }), '? Lists files  {"command":"rm\n')
-  assert.equal(asks({ tool_kind: 'edit', paths: ['/a'], input: '{"content":"long"}' }), '? Lists files  /a\n')
-  assert.equal(asks({ title: 'a\u202eb', input: undefined }), '? a\ufffdb\n')
+    assert.match(questionUpdate({ input: JSON.stringify({ command }) }), /rm -rf ~/)
+  assert.equal(questionUpdate({ title: 'ls -l', input: '{"command":"ls -l"}' }), '? ls -l\n')
+  assert.equal(questionUpdate({ input: '{"command":"rm' }), '? Lists files  {"command":"rm\n')
+  assert.equal(questionUpdate({ tool_kind: 'edit', paths: ['/a'], input: '{"content":"long"}' }), '? Lists files  /a\n')
+  assert.equal(questionUpdate({ title: 'a\u202eb', input: undefined }), '? a\ufffdb\n')
 })
 
 test('a line that passes stays one line, however narrow the terminal and wide its characters', () => {
@@ -173,11 +173,11 @@ test('a line that passes stays one line, however narrow the terminal and wide it
 
 test('a tool that failed or was denied says why, in its first line', () => {
   const output = '\n/etc/x is outside the working folder\nmore'
-  const told = (status: 'failed' | 'denied' | 'completed') =>
+  const lineOf = (status: 'failed' | 'denied' | 'completed') =>
     shown([tool({ title: 'Write', status, output })])
-  assert.equal(told('denied'), 'denied    Write\n    /etc/x is outside the working folder ...\n')
-  assert.equal(told('failed'), 'failed    Write\n    /etc/x is outside the working folder ...\n')
-  assert.equal(told('completed'), 'completed Write\n')
+  assert.equal(lineOf('denied'), 'denied    Write\n    /etc/x is outside the working folder ...\n')
+  assert.equal(lineOf('failed'), 'failed    Write\n    /etc/x is outside the working folder ...\n')
+  assert.equal(lineOf('completed'), 'completed Write\n')
 })
 
 test('that an agent runs in no box has a line of its own', () => {

@@ -2,7 +2,7 @@ import type * as z from 'zod'
 import type { AgentUpdate, AgentUpdateOf, FileDiff } from '../../contract/agent.ts'
 import type { EventOf, RunEvent } from '../../contract/events.ts'
 import { AgentTools, answerText, commandText, questionText } from './agent-tools.ts'
-import { between, boxText, keptText, statusColor, whyText } from './summary.ts'
+import { between, boxText, storedText, statusColor, whyText } from './summary.ts'
 import {
   CLEAR_LINE,
   type Color,
@@ -64,7 +64,7 @@ export class AgentDisplay {
         this.#box = boxText(event)
         return ''
       case 'artifact.kept':
-        return this.#line('dim', keptText(event))
+        return this.#line('dim', storedText(event))
       case 'attempt.finished':
         this.#failure = whyText({ ...event, exitCode: event.exit_code })
         return event.outcome === 'success' && event.denied ? this.#line('yellow', this.#failure) : ''

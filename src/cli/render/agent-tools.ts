@@ -64,7 +64,7 @@ const titleText = (title: string | undefined, kind: string | undefined): string 
 type Question = AgentUpdateOf<'permission'>
 
 /** Kinds of tools whose names and paths say enough about what they do. */
-const TOLD_BY_PATHS: ReadonlySet<Question['tool_kind']> = new Set(['read', 'edit', 'search', 'think'])
+const DESCRIBED_BY_PATHS: ReadonlySet<Question['tool_kind']> = new Set(['read', 'edit', 'search', 'think'])
 /** Control characters: a terminal would obey them and so hide parts of a command that a shell runs as a whole. */
 const controls = /[\x00-\x1f\x7f-\x9f]/g
 const pictureOf = (control: string): string => {
@@ -76,8 +76,8 @@ const pictureOf = (control: string): string => {
 export function questionText(question: Question): string {
   const { title, tool_kind, paths = [] } = question
   const others = paths.filter((path) => !title.includes(path))
-  const told = TOLD_BY_PATHS.has(tool_kind) && paths.length > 0
-  const parts = [titleText(title, tool_kind), ...(told ? [] : unsaidInput(question)), ...others]
+  const isByPaths = DESCRIBED_BY_PATHS.has(tool_kind) && paths.length > 0
+  const parts = [titleText(title, tool_kind), ...(isByPaths ? [] : unsaidInput(question)), ...others]
   // Line feeds are shown, as a command may hide a second line behind a harmless first one, such as a comment.
   return withoutTurning(
     `? ${parts.join('  ')}`.replaceAll('\n', ' \u23ce ').replace(controls, (char) => pictureOf(char)),
@@ -86,10 +86,10 @@ export function questionText(question: Question): string {
 
 /** Returns the arguments that the title does not contain: the model may have written a title for another command. */
 function unsaidInput({ title, input = '' }: Question): string[] {
-  const told = [title]
+  const parts = [title]
   return argumentsIn(input).flatMap(([name, text]) => {
-    if (name === 'description' || told.some((each) => each.includes(text))) return []
-    told.push(text)
+    if (name === 'description' || parts.some((each) => each.includes(text))) return []
+    parts.push(text)
     return [name === '' ? text : `${name}: ${text}`]
   })
 }

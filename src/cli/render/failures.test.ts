@@ -21,13 +21,13 @@ test('at the end one failure of each of a few steps is told again, and no try th
 
 test('of many instances the first that have failed are told, whatever was tried again before', () => {
   const failures = new Failures(palette(false))
-  const told = (isTriedAgain: boolean) =>
+  const lineOf = (isTriedAgain: boolean) =>
     Array.from({ length: 30 }, (_, index) =>
       failures.ended(failed('a', `h${index}`), { why: 'exit code 1', isTriedAgain, isOneOfMany: true }),
     ).filter((line) => line !== '')
-  const tries = told(true)
+  const tries = lineOf(true)
   assert.match(tries.at(-1)!, /^a: more are being retried; use --verbose to show each\n$/)
-  const ends = told(false)
+  const ends = lineOf(false)
   assert.equal(ends.length, tries.length)
   assert.equal(ends[0], 'a failed on h0: exit code 1\n')
   assert.match(ends.at(-1)!, /^a: more did not succeed; use --verbose to show each\n$/)
@@ -36,10 +36,10 @@ test('of many instances the first that have failed are told, whatever was tried 
 test('a step is told of when an end of it was told, not a try, and each phase for itself', () => {
   const failures = new Failures(palette(false))
   failures.ended(failed('a', 'web'), { why: 'timeout', isTriedAgain: true })
-  assert.equal(failures.isTold(failed('a')), false)
+  assert.equal(failures.isReported(failed('a')), false)
   failures.ended({ ...failed('a', 'web'), status: 'canceled' }, { why: 'canceled' })
-  assert.equal(failures.isTold(failed('a')), true)
-  assert.equal(failures.isTold({ step: 'a', phase: 'rollback' }), false)
+  assert.equal(failures.isReported(failed('a')), true)
+  assert.equal(failures.isReported({ step: 'a', phase: 'rollback' }), false)
   failures.wrote(FAR)
   assert.equal(failures.far(), '', 'what was canceled is no failure')
 })

@@ -24,7 +24,7 @@ interface HowEnded {
 export class Failures {
   readonly #paint: Paint
   /** Number of tries and ends that were reported by step, and whether an end was, here or elsewhere. */
-  readonly #told = new Map<string, { tries: number; ends: number; isEnd: boolean }>()
+  readonly #reported = new Map<string, { tries: number; ends: number; isEnd: boolean }>()
   /** First failure of each step, with the number of lines that were written before it. */
   readonly #first: { text: string; line: number }[] = []
   #written = 0
@@ -35,10 +35,10 @@ export class Failures {
 
   /** Returns the line about a failure. Of many instances the first have a line each, and one says that more follow. */
   ended(what: Ended, { why, isTriedAgain = false, isOneOfMany = false, lastLines = [] }: HowEnded): string {
-    const told = this.#of(what)
-    const isFirst = !isTriedAgain && !told.isEnd
-    const count = isTriedAgain ? ++told.tries : ++told.ends
-    told.isEnd ||= !isTriedAgain
+    const entry = this.#of(what)
+    const isFirst = !isTriedAgain && !entry.isEnd
+    const count = isTriedAgain ? ++entry.tries : ++entry.ends
+    entry.isEnd ||= !isTriedAgain
     const { status, host } = what
     const where = host === '' ? '' : ` on ${host}`
     const because = why === '' || why === status ? '' : `: ${why}`
@@ -54,11 +54,11 @@ export class Failures {
   }
 
   /** Records that the failure of a step was reported elsewhere. */
-  toldOf(step: Pick<Row, 'step' | 'phase'>): void {
+  markReported(step: Pick<Row, 'step' | 'phase'>): void {
     this.#of(step).isEnd = true
   }
 
-  isTold(step: Pick<Row, 'step' | 'phase'>): boolean {
+  isReported(step: Pick<Row, 'step' | 'phase'>): boolean {
     return this.#of(step).isEnd
   }
 
@@ -75,9 +75,9 @@ export class Failures {
 
   #of({ step, phase }: Pick<Row, 'step' | 'phase'>): { tries: number; ends: number; isEnd: boolean } {
     const key = `${phase} ${step}`
-    const told = this.#told.get(key) ?? { tries: 0, ends: 0, isEnd: false }
-    this.#told.set(key, told)
-    return told
+    const entry = this.#reported.get(key) ?? { tries: 0, ends: 0, isEnd: false }
+    this.#reported.set(key, entry)
+    return entry
   }
 
   #line(status: Row['status'], text: string): string {

@@ -76,8 +76,8 @@ export class LiveLines {
       terminalText(line.endsWith('\r') ? line.slice(0, -1) : line, this.#color),
     )
     const stream = this.#stream(name)
-    const told = safe.slice(-LAST_LINES).filter((line) => line !== '')
-    stream.last = [...stream.last, ...told.map((line) => lineText(line.slice(0, LAST_CHARACTERS)))].slice(
+    const shown = safe.slice(-LAST_LINES).filter((line) => line !== '')
+    stream.last = [...stream.last, ...shown.map((line) => lineText(line.slice(0, LAST_CHARACTERS)))].slice(
       -LAST_LINES,
     )
     const before = prefix(name)

@@ -96,8 +96,8 @@ test('what is over the limit is not shown but told, with where the whole is', ()
     show([...events, finished(1, 'a', 'web')], limit),
     '> a\nweb | 12345678\nweb | abc\nweb | ... 2.0 kB more on stdout; full output: <1 stdout>\n',
   )
-  const kept = { outcome: 'success', output_files: { stdout: '/out/a.log' } }
-  assert.ok(show([...events, finished(1, 'a', 'web', kept)], limit).endsWith('full output: /out/a.log\n'))
+  const ended = { outcome: 'success', output_files: { stdout: '/out/a.log' } }
+  assert.ok(show([...events, finished(1, 'a', 'web', ended)], limit).endsWith('full output: /out/a.log\n'))
 })
 
 test('a line without an end does not grow without bound', () => {
@@ -423,9 +423,9 @@ test('a quiet step is told to be running, at growing intervals and for how long'
   const { add, due } = atClock()
   add(0, started('build', 'a'))
   add(0, created(1, 'build', 'a'))
-  const told = Array.from({ length: 1200 }, (_, second) => due(second)).filter((text) => text !== '')
+  const printed = Array.from({ length: 1200 }, (_, second) => due(second)).filter((text) => text !== '')
   const line = (time: string) => `… still running: build on a (${time})\n`
-  assert.deepEqual(told, ['30 s', '1 m 00 s', '2 m 00 s', '5 m 00 s', '10 m 00 s', '15 m 00 s'].map(line))
+  assert.deepEqual(printed, ['30 s', '1 m 00 s', '2 m 00 s', '5 m 00 s', '10 m 00 s', '15 m 00 s'].map(line))
   add(1200, output(1, 'build', 'a', 'a sign of life\n'))
   assert.equal(due(1499), '')
   assert.equal(due(1500), line('25 m 00 s'))

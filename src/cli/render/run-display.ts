@@ -9,7 +9,7 @@ import {
   between,
   countsText,
   isFolded,
-  keptText,
+  storedText,
   refusedText,
   statusColor,
   stepName,
@@ -49,7 +49,7 @@ export class RunDisplay {
   readonly #waiting = new Map<number, string>()
   readonly #refusals = new Set<string>()
   /** Steps with many instances whose wait was shown. */
-  readonly #waitsTold = new Set<string>()
+  readonly #reportedWaits = new Set<string>()
   readonly #failures: Failures
   #created: string | undefined
   /** Step that was named last; lines of other steps name their own. */
@@ -135,7 +135,7 @@ export class RunDisplay {
       case 'network.refused':
         return this.#refused(event)
       case 'artifact.kept':
-        return `${this.#prefix(event.attempt)}${paint('dim', lineText(keptText(event)))}\n`
+        return `${this.#prefix(event.attempt)}${paint('dim', lineText(storedText(event)))}\n`
       case 'output':
         return (
           this.#lines.get(event.attempt)?.add(event, (stream) => this.#prefix(event.attempt, stream)) ?? ''
@@ -188,8 +188,8 @@ export class RunDisplay {
     const text = `${this.#paint('yellow', `waiting: ${lineText(why)}`)}\n`
     if (!this.#isFolded(this.#rows.ofStep(row))) return `${this.#prefix(attempt)}${text}`
     const key = `${row.phase} ${row.step}`
-    if (this.#waitsTold.has(key)) return ''
-    this.#waitsTold.add(key)
+    if (this.#reportedWaits.has(key)) return ''
+    this.#reportedWaits.add(key)
     return `${this.#before(stepName(row))}${text}`
   }
 
@@ -246,9 +246,9 @@ export class RunDisplay {
   /** Reports why a step did not succeed, unless the failure of an instance has said so. */
   #stepFinished(event: EventOf<'step.finished'>): string {
     const rows = this.#rows.ofStep(event)
-    const isTold = event.status === 'success' || this.#failures.isTold(event)
-    const why = isTold ? '' : whyText(event)
-    if (!this.#isFolded(rows)) return isTold ? '' : this.#failures.ended({ ...event, host: '' }, { why })
+    const isReported = event.status === 'success' || this.#failures.isReported(event)
+    const why = isReported ? '' : whyText(event)
+    if (!this.#isFolded(rows)) return isReported ? '' : this.#failures.ended({ ...event, host: '' }, { why })
     const counts = `${countsText(rows)}${why === '' ? '' : `; ${why}`}`
     return this.#note(statusColor[event.status], `${stepName(event)}: ${counts}`)
   }
@@ -263,13 +263,13 @@ export class RunDisplay {
     const { step, decision, by, comment, reason } = event
     // The end of the step says why nobody answered.
     if (reason !== undefined) return ''
-    if (decision === 'reject') this.#failures.toldOf(event)
+    if (decision === 'reject') this.#failures.markReported(event)
     const who = `${by === undefined ? '' : ` by ${by}`}${comment === undefined ? '' : `: ${comment}`}`
     return this.#note('dim', `${step}: ${decision === 'approve' ? 'approved' : 'rejected'}${who}`)
   }
 
   #childFinished(event: EventOf<'child.finished'>): string {
-    if (event.status !== 'success' && this.#options.isShown?.(event.run_id)) this.#failures.toldOf(event)
+    if (event.status !== 'success' && this.#options.isShown?.(event.run_id)) this.#failures.markReported(event)
     return this.#note('dim', `${event.step}: ${event.run_id} ended ${event.status}`)
   }
 
@@ -277,8 +277,8 @@ export class RunDisplay {
     const paint = this.#paint
     const took = between(this.#created, event.time)
     const { brief, verbose } = this.#options
-    const told = brief ? [] : Object.entries(event.outputs ?? {})
-    const outputs = told.map(([name, value]) => `${name}=${lineText(value)}\n`)
+    const shown = brief ? [] : Object.entries(event.outputs ?? {})
+    const outputs = shown.map(([name, value]) => `${name}=${lineText(value)}\n`)
     const rows = this.#rows.rows.filter(
       ({ status, reason, isIdle }) =>
         (verbose || !isIdle) && (!brief || status !== 'skipped' || reason !== 'condition'),

@@ -92,7 +92,7 @@ export class RunRows {
   }
 
   /** Returns the rows of a step. */
-  ofStep(step: Place): readonly Row[] {
+  ofStep(step: StepKey): readonly Row[] {
     return this.#steps.get(key(step)) ?? []
   }
 
@@ -105,7 +105,7 @@ export class RunRows {
     this.rows.push(...rows)
   }
 
-  #update(event: Place & { instance: number }, change: Partial<Row>): void {
+  #update(event: StepKey & { instance: number }, change: Partial<Row>): void {
     const row = this.#steps.get(key(event))?.[event.instance]
     if (row !== undefined) Object.assign(row, change)
   }
@@ -122,10 +122,10 @@ export class RunRows {
   }
 }
 
-type Place = Pick<Row, 'step' | 'phase'>
+type StepKey = Pick<Row, 'step' | 'phase'>
 /** The phase is part of the key: a step and its rollback have the same name. */
-const key = ({ step, phase }: Place): string => `${phase} ${step}`
-const placeOf = ({ step, phase }: Place): Place => ({ step, phase })
+const key = ({ step, phase }: StepKey): string => `${phase} ${step}`
+const placeOf = ({ step, phase }: StepKey): StepKey => ({ step, phase })
 
 /** Formats an instance: `web-1`, or `web-1 [node=20]` for one combination of a matrix. */
 export function instanceName(host: string, vars: Record<string, string> | undefined): string {

@@ -56,11 +56,11 @@ test('what a secret is for is said with whose runs they are', () => {
 })
 
 test('each step is shown once with the secrets that it was given last', () => {
-  const given = (updated_by: string) => ({
+  const secretOf = (updated_by: string) => ({
     TOKEN: { name: 'TOKEN', scope: 'tenant', updated_by },
     KEY: { name: 'SSH_KEY', scope: 'workflow', workflow: 'deploy', owner: 'ann', updated_by: 'ann' },
   })
-  const tries = { attempts: [{ secrets: given('old') }, { secrets: given('boss') }, {}] }
+  const tries = { attempts: [{ secrets: secretOf('old') }, { secrets: secretOf('boss') }, {}] }
   const steps = [
     { step: 'one', instances: [tries, tries] },
     { step: 'two', instances: [{ attempts: [{}] }] },

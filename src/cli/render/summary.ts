@@ -39,8 +39,8 @@ export function whyText(of: { reason?: string; message?: string; exitCode?: numb
   const reason = of.reason?.replaceAll('_', ' ')
   if (reason === undefined || message === undefined) return reason ?? message ?? ''
   // `rejected by ann` and `Variable "X" is not set` contain the reason already.
-  const said = message.toLowerCase().startsWith(reason.split(' ').at(-1)!)
-  return said ? message : `${reason}: ${message}`
+  const isRepeated = message.toLowerCase().startsWith(reason.split(' ').at(-1)!)
+  return isRepeated ? message : `${reason}: ${message}`
 }
 
 export const between = (start: string | undefined, end: string | undefined): string =>
@@ -228,7 +228,7 @@ export function boxText({
 }
 
 /** Formats an artifact that an attempt has stored: `stored report.xml (1.5 kB)`. */
-export const keptText = ({ artifact: { name, bytes } }: Pick<EventOf<'artifact.kept'>, 'artifact'>): string =>
+export const storedText = ({ artifact: { name, bytes } }: Pick<EventOf<'artifact.kept'>, 'artifact'>): string =>
   `stored ${name} (${bytesText(bytes)})`
 
 /** Most refused hosts of a step that are named. */
@@ -243,10 +243,10 @@ export function boxesText(steps: readonly Pick<StepView, 'step' | 'instances'>[]
       if (box === '') return []
       const more =
         refused.length > MOST_REFUSED ? [`and ${refused.length - MOST_REFUSED} more hosts refused`] : []
-      const told = refused
+      const reported = refused
         .slice(0, MOST_REFUSED)
         .map(({ host, ...rest }) => refusedText({ to: host, ...rest }))
-      return [`${step} ${box}`, ...[...told, ...more].map((text) => `  ${text}`)]
+      return [`${step} ${box}`, ...[...reported, ...more].map((text) => `  ${text}`)]
     }),
   )
   return [...new Set(lines)].map((line) => `${lineText(line)}\n`).join('')

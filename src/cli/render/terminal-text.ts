@@ -70,7 +70,7 @@ export const colorChoices = ['auto', 'always', 'never'] as const
 export type ColorChoice = (typeof colorChoices)[number]
 
 /** Decides on colours: the option first, then NO_COLOR (https://no-color.org) and FORCE_COLOR, then the terminal. */
-export function wantsColor(tty: boolean, env: NodeJS.ProcessEnv, choice: ColorChoice = 'auto'): boolean {
+export function usesColor(tty: boolean, env: NodeJS.ProcessEnv, choice: ColorChoice = 'auto'): boolean {
   if (choice !== 'auto') return choice === 'always'
   if (env.NO_COLOR) return false
   if (env.FORCE_COLOR && env.FORCE_COLOR !== '0') return true

@@ -1,7 +1,7 @@
 import { config } from '../../contract/mini-zod.ts'
 import { runCommand } from '../command.ts'
 import { run } from '../commands/run/run.ts'
-import { tellError } from '../exit-codes.ts'
+import { reportError } from '../exit-codes.ts'
 
 /** Runs `errand run` alone. Resolves to the exit code. */
 export async function main([, ...argv]: string[]): Promise<number> {
@@ -10,6 +10,6 @@ export async function main([, ...argv]: string[]): Promise<number> {
   try {
     return await runCommand('run', run, argv)
   } catch (error) {
-    return tellError(error, argv.includes('--json'))
+    return reportError(error, argv.includes('--json'))
   }
 }

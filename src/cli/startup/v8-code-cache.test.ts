@@ -48,12 +48,12 @@ test('a program runs, and its code is kept for the next start', (t) => {
   first.keep()
   const [name] = readdirSync(cache)
   assert.match(name!, /^one-v\d+.*\.code$/)
-  const kept = readFileSync(join(cache, name!))
+  const stored = readFileSync(join(cache, name!))
 
   const second = load()
   assert.equal(second.main(), 'a/x')
   second.keep()
-  assert.deepEqual(readFileSync(join(cache, name!)), kept)
+  assert.deepEqual(readFileSync(join(cache, name!)), stored)
 })
 
 test('another content of the same length is another program', (t) => {

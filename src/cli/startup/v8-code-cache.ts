@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import { Script } from 'node:vm'
 import { writeFileAtomic } from '../../platform/files.ts'
 
-const KEPT_DAYS = 30
+const RETENTION_DAYS = 30
 const ID = /^\/\/ ([\w-]+)\n/
 const ENDING = '.code'
 
@@ -28,11 +28,11 @@ export function loadProgram(file: string, cacheFolder: string, require: NodeJS.R
   const script = new Script(text, { filename: file, cachedData })
   const module = { exports: {} as unknown }
   script.runInThisContext()(module.exports, require, module, file, dirname(file))
-  const kept = cachedData !== undefined && script.cachedDataRejected === false
+  const isUsable = cachedData !== undefined && script.cachedDataRejected === false
   return {
     exports: module.exports,
     keep: () => {
-      if (!kept) write(cacheFile, script.createCachedData())
+      if (!isUsable) write(cacheFile, script.createCachedData())
     },
   }
 }
@@ -63,7 +63,7 @@ function write(file: string, code: Buffer): void {
 
 /** Removes code older than 30 days, such as that of old releases. Code in use is saved again at the next start. */
 function dropOld(folder: string): void {
-  const oldestMs = Date.now() - KEPT_DAYS * 24 * 60 * 60 * 1000
+  const oldestMs = Date.now() - RETENTION_DAYS * 24 * 60 * 60 * 1000
   for (const name of readdirSync(folder)) {
     const path = join(folder, name)
     if (name.endsWith(ENDING) && statSync(path).mtimeMs < oldestMs) rmSync(path, { force: true })

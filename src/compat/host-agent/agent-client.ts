@@ -122,12 +122,12 @@ export class AgentClient {
     }
   }
 
-  async #exchange(asked: Request, signal: AbortSignal): Promise<Answer> {
-    const url = new URL(asked.path, this.#base)
-    for (const [name, value] of Object.entries(asked.query ?? {})) url.searchParams.set(name, String(value))
-    const body = asked.body === undefined ? undefined : Buffer.from(JSON.stringify(asked.body))
+  async #exchange(message: Request, signal: AbortSignal): Promise<Answer> {
+    const url = new URL(message.path, this.#base)
+    for (const [name, value] of Object.entries(message.query ?? {})) url.searchParams.set(name, String(value))
+    const body = message.body === undefined ? undefined : Buffer.from(JSON.stringify(message.body))
     const request = await this.#connections.open(url, {
-      method: asked.method,
+      method: message.method,
       signal,
       headers: {
         authorization: `Bearer ${this.#token}`,

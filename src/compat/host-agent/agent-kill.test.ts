@@ -20,12 +20,12 @@ async function agentServer(
     child.kill('SIGTERM')
     await once(child, 'exit')
   })
-  let said = ''
+  let output = ''
   child.stdout.on('data', (bytes) => {
-    said += bytes
+    output += bytes
   })
-  await until(() => /:\d+\b.*\n/.test(said), 'the agent server to listen')
-  return { port: Number(/127\.0\.0\.1:(\d+)/.exec(said)![1]), process: child }
+  await until(() => /:\d+\b.*\n/.test(output), 'the agent server to listen')
+  return { port: Number(/127\.0\.0\.1:(\d+)/.exec(output)![1]), process: child }
 }
 
 test('kill -9 of an agent in the middle of a task: each line comes once, in order, and the task ran once', async (t) => {

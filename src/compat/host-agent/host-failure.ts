@@ -78,7 +78,7 @@ export class HostFailure extends Error {
   }
 }
 
-interface Patience {
+interface RetryLimits {
   /** True when the agent has the attempt in question. */
   arrived: boolean
   limits: RemoteLimits
@@ -87,31 +87,31 @@ interface Patience {
   /** Aborts the wait, which then rejects. */
   signal: AbortSignal
   /** Called when the host is being waited for, and when it answers again. Its promise is awaited. */
-  tell(phase: 'waiting' | 'running', message: string): Promise<void>
+  report(phase: 'waiting' | 'running', message: string): Promise<void>
 }
 
 /**
  * Repeats a request until there is an answer, as long as that may take. `unknown`: the agent does not have the attempt.
  */
-export async function askPatiently(request: () => Promise<Answer>, patience: Patience): Promise<unknown> {
-  const { arrived, limits, trouble, signal } = patience
+export async function askPatiently(request: () => Promise<Answer>, options: RetryLimits): Promise<unknown> {
+  const { arrived, limits, trouble, signal } = options
   const since = performance.now()
   const sinceTime = Date.now()
   const backoff = new Backoff(pauses)
   let mayHaveArrived = arrived
-  let told: Promise<void> | undefined
-  const tellWaiting = (what: string, withinMs: number): void => {
-    told ??= patience.tell('waiting', HostFailure.waiting(trouble, what, sinceTime, withinMs))
+  let report: Promise<void> | undefined
+  const reportWaiting = (what: string, withinMs: number): void => {
+    report ??= patience.report('waiting', HostFailure.waiting(trouble, what, sinceTime, withinMs))
   }
   for (;;) {
     const overdue = setTimeout(
-      () => tellWaiting('does not answer', arrived ? limits.lostAfterMs : limits.reachWithinMs),
+      () => reportWaiting('does not answer', arrived ? limits.lostAfterMs : limits.reachWithinMs),
       limits.overdueAfterMs,
     )
     const answer = await request().finally(() => clearTimeout(overdue))
-    await told
+    await report
     signal.throwIfAborted()
-    if (answer.type !== 'failed' && told) await patience.tell('running', HostFailure.back(trouble))
+    if (answer.type !== 'failed' && report) await patience.report('running', HostFailure.back(trouble))
     if (answer.type === 'ok') return answer.body
     if (answer.type === 'refused') {
       if (answer.code === 'not_found') return 'unknown'
@@ -125,7 +125,7 @@ export async function askPatiently(request: () => Promise<Answer>, patience: Pat
       if (arrived) throw HostFailure.lost(trouble, answer.message, withinMs)
       throw HostFailure.unreachable(trouble, answer.message)
     }
-    tellWaiting(answer.message, withinMs)
+    reportWaiting(answer.message, withinMs)
     await sleep(backoff.next(), undefined, { signal })
   }
 }

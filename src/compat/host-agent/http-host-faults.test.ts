@@ -50,9 +50,9 @@ test('a host whose name or address is none, or that has none, says so', async (t
     ['http://no-such-host.invalid:7072', /name that cannot be resolved/],
   ]
   for (const [address, message] of cases) {
-    const [reason, said] = await endOf(t, cmdSpec(address, 'x'), { reachWithinMs: 100 })
+    const [reason, text] = await endOf(t, cmdSpec(address, 'x'), { reachWithinMs: 100 })
     assert.equal(reason, 'host_unreachable')
-    assert.match(said, message)
+    assert.match(text, message)
   }
 })
 
@@ -163,16 +163,16 @@ test('a host that takes a request and leaves it without an answer is told to be 
 })
 
 test('an attempt on a host that never answers can be canceled', async (t) => {
-  let asked = false
+  let isRequested = false
   const { url } = await tcpServer(t, (socket) => {
-    asked = true
+    isRequested = true
     socket.resume()
   })
   const host = httpHost(t, { cancelGraceMs: 10, cancelWithinMs: 50 })
   const sink = new KeepingSink()
   const spec = cmdSpec(url, 'x')
   host.start(spec, { epoch: 1 }, sink)
-  await until(() => asked)
+  await until(() => isRequested)
   host.cancel(spec.attempt_id, 'canceled')
   const end = await sink.ended
   assert.deepEqual([end.outcome, end.reason], ['canceled', 'canceled'])

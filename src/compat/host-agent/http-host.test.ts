@@ -244,15 +244,15 @@ function processesOf(attemptId: string): string[] {
 test('a step that asks for a box is not sent to a host that would run it without one', async (t) => {
   const { url, attempts } = await agent(t)
   const host = httpHost(t)
-  for (const asked of [{ isolation: 'sandbox' }, { isolation: 'none', network: 'models' }] as const) {
-    const end = await run(host, cmdSpec(url, 'echo hi', asked)).ended
+  for (const unsupported of [{ isolation: 'sandbox' }, { isolation: 'none', network: 'models' }] as const) {
+    const end = await run(host, cmdSpec(url, 'echo hi', unsupported)).ended
     assert.deepEqual([end.outcome, end.reason], ['failed', 'invalid_argument'])
     assert.match(end.message!, /asks for a sandbox, but host agents do not make boxes/)
   }
   // An attempt that stores files, or needs them, is refused, too.
   const file = { artifact_id: '1.1', name: 'a', bytes: 1, sha256: 'x', to: 'a' }
-  for (const asked of [{ artifacts: ['*'] }, { needs_files: [file] }]) {
-    const end = await run(host, cmdSpec(url, 'echo hi', asked)).ended
+  for (const unsupported of [{ artifacts: ['*'] }, { needs_files: [file] }]) {
+    const end = await run(host, cmdSpec(url, 'echo hi', unsupported)).ended
     assert.deepEqual([end.outcome, end.reason], ['failed', 'invalid_argument'])
     assert.match(end.message!, /which host agents do not support/)
   }

@@ -119,9 +119,9 @@ export class HttpHost implements StepHost {
   }
 
   #keep(loop: Promise<void>): Promise<void> {
-    const kept = loop.catch(() => {}).finally(() => this.#loops.delete(kept))
-    this.#loops.add(kept)
-    return kept
+    const settled = loop.catch(() => {}).finally(() => this.#loops.delete(settled))
+    this.#loops.add(settled)
+    return settled
   }
 
   /** Throws a `HostFailure` that says what is missing. */

@@ -15,7 +15,7 @@ export class Delivery {
   readonly #left = new AbortController()
   #placement: Placement | undefined
   #reports = 0
-  #toldStarted = false
+  #startReported = false
 
   constructor(sink: AttemptSink, placement: Placement | undefined) {
     this.#sink = sink
@@ -35,7 +35,7 @@ export class Delivery {
 
   /** Continues after what the sink has received earlier. */
   async takeUp(started: boolean): Promise<void> {
-    this.#toldStarted = started
+    this.#startReported = started
     await this.#streams.stdout.takeUp()
     await this.#streams.stderr.takeUp()
   }
@@ -44,9 +44,9 @@ export class Delivery {
   async assigned(): Promise<boolean> {
     if (this.#placement !== undefined) return true
     const placement = { epoch: 1 }
-    const wanted = await this.#persist(() => this.#sink.assigned(placement))
+    const isAccepted = await this.#persist(() => this.#sink.assigned(placement))
     this.#placement = placement
-    return wanted
+    return isAccepted
   }
 
   hasNews(answer: TaskAnswer): boolean {
@@ -61,7 +61,7 @@ export class Delivery {
     this.#reports += reports.length
     for (const report of reports) {
       if (report.type === 'ended') end = report
-      else await this.tell(report)
+      else await this.report(report)
     }
     return end
   }
@@ -86,9 +86,9 @@ export class Delivery {
     return stdout.offset >= answer.stdout_length && stderr.offset >= answer.stderr_length
   }
 
-  async tell(report: AttemptReport): Promise<void> {
-    if (report.type === 'started' && this.#toldStarted) return
-    if (report.type === 'started') this.#toldStarted = true
+  async report(report: AttemptReport): Promise<void> {
+    if (report.type === 'started' && this.#startReported) return
+    if (report.type === 'started') this.#startReported = true
     await this.#persist(() => this.#sink.report(report, this.#placement?.epoch ?? 1))
   }
 

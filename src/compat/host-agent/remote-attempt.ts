@@ -58,7 +58,7 @@ export class RemoteAttempt {
     return this.#toTheEnd(async () => {
       this.#arrived = true
       await this.#delivery.takeUp(started)
-      if (this.#canceled !== undefined) void this.#tellCancel(this.#limits.cancelGraceMs)
+      if (this.#canceled !== undefined) void this.#sendCancel(this.#limits.cancelGraceMs)
       const answer = await this.#ask(() => this.#requestStatus(0))
       if (answer !== 'unknown') return this.#read(answer)
       if (started) throw HostFailure.vanished(this.#trouble)
@@ -77,7 +77,7 @@ export class RemoteAttempt {
     const graceMs = force ? 0 : this.#limits.cancelGraceMs
     clearTimeout(this.#deadline)
     this.#deadline = setTimeout(() => this.#stop.abort(), graceMs + this.#limits.cancelWithinMs)
-    if (this.#client !== undefined) void this.#tellCancel(graceMs)
+    if (this.#client !== undefined) void this.#sendCancel(graceMs)
   }
 
   /** Leaves the attempt to its agent, and reports nothing more to the sink. */
@@ -90,7 +90,7 @@ export class RemoteAttempt {
   async #toTheEnd(first: () => Promise<TaskAnswer | undefined>): Promise<void> {
     try {
       const end = await this.#follow(first).catch((error: unknown) => this.#endOf(error))
-      if (end !== undefined) await this.#delivery.tell(end)
+      if (end !== undefined) await this.#delivery.report(end)
     } finally {
       clearTimeout(this.#deadline)
       this.#stop.abort()
@@ -110,13 +110,13 @@ export class RemoteAttempt {
         if (!news) throw HostFailure.incomplete(this.#trouble)
       }
       if (news) backoff.reset()
-      const askedAt = performance.now()
+      const requestedAt = performance.now()
       const next = await this.#ask(() => this.#requestStatus(POLL_WAIT_MS))
       if (next === 'unknown') throw HostFailure.vanished(this.#trouble)
       answer = this.#read(next)
       if (this.#delivery.hasNews(answer)) continue
       // The pause is for agents that answer at once instead of waiting for news.
-      const early = backoff.next() - (performance.now() - askedAt)
+      const early = backoff.next() - (performance.now() - requestedAt)
       if (early > 0) await this.#pause(early)
     }
   }
@@ -166,7 +166,7 @@ export class RemoteAttempt {
       limits: this.#limits,
       trouble: this.#trouble,
       signal: this.#stop.signal,
-      tell: (phase, message) => this.#delivery.tell({ type: 'phase', phase, message }).catch(() => {}),
+      report: (phase, message) => this.#delivery.report({ type: 'phase', phase, message }).catch(() => {}),
     })
   }
 
@@ -192,7 +192,7 @@ export class RemoteAttempt {
     return news
   }
 
-  async #tellCancel(graceMs: number): Promise<void> {
+  async #sendCancel(graceMs: number): Promise<void> {
     const backoff = new Backoff(pauses)
     while (!this.#stop.signal.aborted) {
       const reason = this.#canceled ?? 'canceled'

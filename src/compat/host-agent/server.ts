@@ -7,7 +7,7 @@ import { shownElsewhere } from '../../platform/shown-address.ts'
 import type { Attempts } from '../../runner/ports.ts'
 import { type ListenAddress, listenOn, parseListenAddress, urlOf } from './listen-address.ts'
 import { hostActions } from './task-spec.ts'
-import { type Asked, type Reply, TaskRetention, Tasks } from './tasks.ts'
+import { type HostRequest, type Reply, TaskRetention, Tasks } from './tasks.ts'
 import { MAX_BODY_BYTES } from './wire.ts'
 
 export interface HostAgentOptions {
@@ -37,7 +37,7 @@ export interface HostAgent {
   close(): Promise<void>
 }
 
-type Route = (asked: Asked) => Promise<Reply>
+type Route = (request: HostRequest) => Promise<Reply>
 
 /** Serves the workflow runner's host-agent protocol. Throws `invalid_argument` without a token. */
 export function createHostAgent(options: HostAgentOptions): HostAgent {
@@ -78,13 +78,13 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
     },
   })
   const routes: Record<HostAgentRoute, Route> = {
-    'POST /run': (asked) => tasks.run(asked),
-    'POST /run-with-secrets': (asked) => tasks.run(asked),
-    'GET /status': (asked) => tasks.status(asked),
-    'POST /status': (asked) => tasks.oldStatus(asked),
-    'POST /cancel': (asked) => tasks.cancel(asked),
-    'GET /tasks': (asked) => tasks.list(asked),
-    'GET /run-status': (asked) => tasks.runStatus(asked),
+    'POST /run': (request) => tasks.run(request),
+    'POST /run-with-secrets': (request) => tasks.run(request),
+    'GET /status': (request) => tasks.status(request),
+    'POST /status': (request) => tasks.oldStatus(request),
+    'POST /cancel': (request) => tasks.cancel(request),
+    'GET /tasks': (request) => tasks.list(request),
+    'GET /run-status': (request) => tasks.runStatus(request),
     'GET /heartbeat': health,
     'POST /heartbeat': health,
     'GET /health': health,
@@ -139,9 +139,9 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
   return {
     listen(address) {
       listening ??= (async () => {
-        const wanted = parseListenAddress(address)
+        const listen = parseListenAddress(address)
         for (const attempt of await attempts.recover()) retention.watch(attempt)
-        const bound = await listenOn(server, wanted)
+        const bound = await listenOn(server, listen)
         retention.start()
         return { ...bound, url: shownElsewhere(urlOf(bound)) }
       })()
@@ -199,13 +199,13 @@ function bearerCheck(token: string): (request: IncomingMessage) => void {
   const expected = digest(token)
   return (request) => {
     const bearer = /^bearer\s+(.*)$/i.exec(request.headers.authorization ?? '')?.[1]?.trim()
-    const given = bearer ?? request.headers['x-runner-token']
-    if (typeof given !== 'string' || given === '')
+    const token = bearer ?? request.headers['x-runner-token']
+    if (typeof token !== 'string' || token === '')
       throw new ErrandError('unauthorized', 'The token is missing.', {
         hint: 'Send the header "Authorization: Bearer <token>" with the token that the agent server was started with.',
       })
     // Hashes have equal length, so the time of the comparison reveals nothing about the token.
-    if (!timingSafeEqual(digest(given), expected))
+    if (!timingSafeEqual(digest(token), expected))
       throw new ErrandError(
         'unauthorized',
         'The token is wrong: this agent server was started with another one.',

@@ -80,15 +80,15 @@ export function attemptIdOf(taskId: string): string {
 }
 
 /** Adds missing ids to a request. */
-function requestIds(given: { attempt_id?: string; run_id?: string }): {
+function requestIds(ids: { attempt_id?: string; run_id?: string }): {
   attempt_id: string
   run_id: string
 } {
-  if (given.attempt_id !== undefined) {
-    const id = attemptIdOf(given.attempt_id)
-    return { attempt_id: id, run_id: given.run_id ?? splitAttemptId(id).runId }
+  if (ids.attempt_id !== undefined) {
+    const id = attemptIdOf(ids.attempt_id)
+    return { attempt_id: id, run_id: ids.run_id ?? splitAttemptId(id).runId }
   }
-  const run = given.run_id ?? newRunId()
+  const run = ids.run_id ?? newRunId()
   return { attempt_id: attemptId(run, randomInt(1, 2 ** 47)), run_id: run }
 }
 

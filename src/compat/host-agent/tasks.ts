@@ -22,7 +22,7 @@ export interface Reply {
 }
 
 /** A request with a valid token. `gone` is aborted when its sender is gone or the server closes. */
-export interface Asked {
+export interface HostRequest {
   query: Record<string, string>
   body: () => Promise<unknown>
   gone: AbortSignal
@@ -55,10 +55,10 @@ export class Tasks {
     return this.#options.attempts.all().filter((attempt) => !attempt.ended).length
   }
 
-  async run(asked: Asked): Promise<Reply> {
+  async run(requested: HostRequest): Promise<Reply> {
     const { attempts, retention, asyncAfterMs } = this.#options
-    const query = parse(RunQuery, asked.query, 'query', 'Example: /run?wait_ms=1000.')
-    const body = await asked.body()
+    const query = parse(RunQuery, requested.query, 'query', 'Example: /run?wait_ms=1000.')
+    const body = await requested.body()
     const old = isOldTask(body) ? fromOldTask(body) : undefined
     const request = old?.request ?? parse(RunRequest, body, 'body', RUN_HINT)
     const spec = taskSpec(request)
@@ -69,7 +69,7 @@ export class Tasks {
       })
     retention.watch(attempt)
     const waitMs = Math.min(query.wait_ms ?? asyncAfterMs, asyncAfterMs)
-    await waitForChange(attempt, () => attempt.ended, waitMs, asked.gone)
+    await waitForChange(attempt, () => attempt.ended, waitMs, requested.gone)
     const taskId = old?.taskId ?? spec.attempt_id
     const answer = await taskAnswer(taskId, attempt, {
       offsets: { stdout: 0, stderr: 0 },
@@ -82,8 +82,8 @@ export class Tasks {
     return { status: 202, body: { task_id: taskId, run_id: spec.run_id, status: 'running' } }
   }
 
-  async status(asked: Asked): Promise<Reply> {
-    const query = parse(StatusQuery, asked.query, 'query', 'Example: /status?task_id=ID&stdout_offset=0.')
+  async status(request: HostRequest): Promise<Reply> {
+    const query = parse(StatusQuery, request.query, 'query', 'Example: /status?task_id=ID&stdout_offset=0.')
     const attempt = this.#find(query.task_id)
     const cursor = this.#cursors.get(attempt) ?? { stdout: 0, stderr: 0 }
     const offsets = {
@@ -96,7 +96,7 @@ export class Tasks {
       attempt.reports.length > reports ||
       attempt.length('stdout') > offsets.stdout ||
       attempt.length('stderr') > offsets.stderr
-    await waitForChange(attempt, isNew, Math.min(query.wait_ms, MAX_WAIT_MS), asked.gone)
+    await waitForChange(attempt, isNew, Math.min(query.wait_ms, MAX_WAIT_MS), request.gone)
     const part: Part = {
       offsets,
       maxBytes: MAX_STATUS_BYTES,
@@ -114,17 +114,17 @@ export class Tasks {
   /**
    * Answers `POST /status`, as the old dispatcher uses it: the client finds the new part itself, in all output so far.
    */
-  async oldStatus(asked: Asked): Promise<Reply> {
-    const taskId = await this.#taskIdOf(asked)
+  async oldStatus(request: HostRequest): Promise<Reply> {
+    const taskId = await this.#taskIdOf(request)
     const attempt = this.#find(taskId)
     const part: Part = { offsets: { stdout: 0, stderr: 0 }, maxBytes: shownBytes(attempt), encoding: 'text' }
     return { status: 200, body: oldAnswer(await taskAnswer(taskId, attempt, part)) }
   }
 
-  async cancel(asked: Asked): Promise<Reply> {
+  async cancel(request: HostRequest): Promise<Reply> {
     const query = parse(
       CancelQuery,
-      { ...asked.query, task_id: await this.#taskIdOf(asked) },
+      { ...request.query, task_id: await this.#taskIdOf(request) },
       'query',
       'Example: /cancel?task_id=ID.',
     )
@@ -143,8 +143,8 @@ export class Tasks {
   }
 
   /** Lists the tasks, oldest first. */
-  async list(asked: Asked): Promise<Reply> {
-    const { run_id, status } = parse(TasksQuery, asked.query, 'query', 'Example: /tasks?status=running.')
+  async list(request: HostRequest): Promise<Reply> {
+    const { run_id, status } = parse(TasksQuery, request.query, 'query', 'Example: /tasks?status=running.')
     const tasks = this.#options.attempts
       .all()
       .map(listed)
@@ -152,8 +152,8 @@ export class Tasks {
     return { status: 200, body: { tasks } }
   }
 
-  async runStatus(asked: Asked): Promise<Reply> {
-    const runId = asked.query.run_id ?? ''
+  async runStatus(request: HostRequest): Promise<Reply> {
+    const runId = request.query.run_id ?? ''
     if (runId === '')
       throw new ErrandError('bad_request', 'run_id is missing.', { hint: 'Use GET /run-status?run_id=…' })
     const state = runState(runId, this.#options.attempts.all())
@@ -164,9 +164,9 @@ export class Tasks {
     return { status: 200, body: state }
   }
 
-  async #taskIdOf(asked: Asked): Promise<string> {
-    if (asked.query.task_id) return asked.query.task_id
-    const body = (await asked.body()) as { task_id?: unknown } | null
+  async #taskIdOf(request: HostRequest): Promise<string> {
+    if (request.query.task_id) return request.query.task_id
+    const body = (await request.body()) as { task_id?: unknown } | null
     if (typeof body?.task_id === 'string' && body.task_id !== '') return body.task_id
     throw new ErrandError('bad_request', 'task_id is missing.', { hint: 'Add ?task_id=… to the URL.' })
   }
@@ -181,8 +181,8 @@ export class Tasks {
 }
 
 function shownBytes(attempt: HeldAttempt): number {
-  const asked = attempt.spec.args.max_output_bytes
-  return Math.min(typeof asked === 'number' ? asked : DEFAULT_MAX_OUTPUT_BYTES, MAX_RUN_BYTES)
+  const limit = attempt.spec.args.max_output_bytes
+  return Math.min(typeof limit === 'number' ? limit : DEFAULT_MAX_OUTPUT_BYTES, MAX_RUN_BYTES)
 }
 
 function parse<S extends z.ZodType>(schema: S, value: unknown, what: string, hint: string): z.infer<S> {

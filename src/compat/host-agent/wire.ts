@@ -11,7 +11,7 @@ import {
   MOST_FAULTS,
   safeParse,
   unknownKey,
-} from '../../engine/workflow-file/sentences.ts'
+} from '../../engine/workflow-file/issue-messages.ts'
 
 /** The requests to a host agent, and its answers. */
 
@@ -123,13 +123,13 @@ export const MAX_RUN_BYTES = 8 * 1024 * 1024
 export const MAX_BODY_BYTES = 8 * 1024 * 1024
 
 /** A mistake, as a hub's API reports it in `details`. */
-interface Told {
+interface ReportedMistake {
   field: string
   message: string
   hint?: string
 }
 
-type Read<T> = { data: T; wrong?: undefined } | { wrong: string; hint?: string; details: Told[] }
+type Read<T> = { data: T; wrong?: undefined } | { wrong: string; hint?: string; details: ReportedMistake[] }
 
 /**
  * Parses a value by its schema. `wrong`: its mistakes in words, each beginning with its field, or with `whole`; `hint`:
@@ -143,7 +143,7 @@ export function readInWords<S extends z.core.$ZodType>(
   const parsed = safeParse(schema, value)
   if (parsed.success) return { data: parsed.data }
   const findings = findingsOf(parsed.error.issues, schema, value).slice(0, MOST_FAULTS)
-  const details = findings.map((finding) => told(finding, whole))
+  const details = findings.map((finding) => mistakeOf(finding, whole))
   return {
     wrong: details.map(({ field, message }) => `${field} ${message}`).join('; '),
     hint: details.find(({ hint }) => hint !== undefined)?.hint,
@@ -151,7 +151,7 @@ export function readInWords<S extends z.core.$ZodType>(
   }
 }
 
-const told = ({ path, says, hint }: Finding, whole: string): Told => ({
+const mistakeOf = ({ path, says, hint }: Finding, whole: string): ReportedMistake => ({
   field: path.length === 0 ? whole : cutShort(path.join('.')),
   message: says === unknownKey ? 'is an unknown field' : cutShort(says),
   hint: typeof hint === 'function' ? hint() : hint,

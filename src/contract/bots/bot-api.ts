@@ -13,7 +13,7 @@ import {
   botStates,
   restartPolicies,
 } from './bot.ts'
-import { WantedData } from './bot-data.ts'
+import { RequestedData } from './bot-data.ts'
 
 /** Requests and answers of `/api/bots` and `/api/uploads`. No answer contains a value of `env_vars`, or a password. */
 
@@ -119,7 +119,7 @@ const settings = {
     .describe('Plain variables; their values are visible')
     .meta({ examples: [{ LANG: 'C.UTF-8' }] }),
   limits: z.optional(BotLimits),
-  data: WantedData.optional(),
+  data: RequestedData.optional(),
   restart: z.optional(BotRestart),
   health: z.optional(BotHealthCheck).describe('Replaces the health check of the image; "none": no check'),
   timeout_seconds: z

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { WantedPlace } from './bot.ts'
+import { RequestedPlace } from './bot.ts'
 
 /** A hub's questions to a runner about the data of a bot, and the requests and answers of `/api/bots/:id/data`. */
 
@@ -24,12 +24,12 @@ export const DataAnswer = z.object({
 export type DataAnswer = z.infer<typeof DataAnswer>
 
 /** The data that a bot is to have; false: none, and existing data stays where it is. */
-export const WantedData = z
-  .union([z.boolean(), WantedPlace])
+export const RequestedData = z
+  .union([z.boolean(), RequestedPlace])
   .describe(
     'A folder for data that survives restarts, updates and stops; true: as before, or else 1 GB at /data',
   )
-export type WantedData = z.infer<typeof WantedData>
+export type RequestedData = z.infer<typeof RequestedData>
 
 export const BotDataView = z.object({
   bot_id: z.string(),

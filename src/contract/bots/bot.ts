@@ -153,7 +153,7 @@ export const BotData = z.strictObject({
   ),
   runner: described(z.optional(text), 'The runner that has it, if the bot could also run on others'),
 })
-export const WantedPlace = z.strictObject({ path: z.optional(dataPath), size: z.optional(Size) })
+export const RequestedPlace = z.strictObject({ path: z.optional(dataPath), size: z.optional(Size) })
 export type BotData = z.infer<typeof BotData>
 
 export const restartPolicies = ['no', 'on-failure', 'always', 'unless-stopped'] as const

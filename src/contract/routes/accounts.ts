@@ -20,7 +20,7 @@ import {
   UserView,
 } from '../account-api.ts'
 import { ChannelCreated, ChannelList, ChannelTested, CreateChannel } from '../channels.ts'
-import { ListSecrets, PutSecret, SecretAddress, SecretKept, SecretList, SecretName } from '../secrets.ts'
+import { ListSecrets, PutSecret, SecretAddress, StoredSecret, SecretList, SecretName } from '../secrets.ts'
 import { nothing, routeTable } from './route.ts'
 
 const tag = 'accounts'
@@ -41,7 +41,7 @@ export const secretRoutes = routeTable({
     summary: 'Store a secret; an existing one is replaced',
     params: SecretName,
     body: PutSecret,
-    answers: { 200: SecretKept, 201: SecretKept },
+    answers: { 200: StoredSecret, 201: StoredSecret },
   },
   'DELETE /api/secrets/:name': {
     who: 'user',

@@ -2,14 +2,14 @@ import * as z from 'zod'
 import {
   CreateView,
   Failures,
-  KeptView,
+  SavedView,
   ListFailures,
   ListViews,
   MarkSeen,
   PatchView,
   SeenFailures,
   ViewList,
-} from '../runs/kept-views.ts'
+} from '../runs/saved-views.ts'
 import { nothing, routeTable } from './route.ts'
 
 const tag = 'runs'
@@ -28,7 +28,7 @@ export const viewRoutes = routeTable({
     tag,
     summary: 'Save a filter under a name, for yourself or for everyone in the tenant',
     body: CreateView,
-    answers: { 201: KeptView, 200: KeptView },
+    answers: { 201: SavedView, 200: SavedView },
   },
   'PATCH /api/views/:id': {
     who: 'user',
@@ -36,7 +36,7 @@ export const viewRoutes = routeTable({
     summary: 'Rename a view, or change its filter or who can use it',
     params,
     body: PatchView,
-    answers: { 200: KeptView },
+    answers: { 200: SavedView },
   },
   'DELETE /api/views/:id': {
     who: 'user',

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { scriptedEngine, step, told, until } from '../../../test/support/scripted-engine.ts'
+import { scriptedEngine, step, statusesOf, until } from '../../../test/support/scripted-engine.ts'
 
 test('repeats a failed try after a delay that grows up to a maximum', async (t) => {
   const { submit, engine, host, clock } = scriptedEngine(t, (spec) => (spec.try < 5 ? 'failed' : 'success'))
@@ -85,7 +85,7 @@ test('no try follows a cancellation, neither of a waiting step nor of a running 
   await host.endOf('a', 'failed')
   await engine.cancel(waits)
   assert.equal((await engine.done(waits)).status, 'canceled')
-  assert.deepEqual([told(await engine.view(waits)), clock.pendingMs], [['a: canceled canceled'], []])
+  assert.deepEqual([statusesOf(await engine.view(waits)), clock.pendingMs], [['a: canceled canceled'], []])
   host.obeys = false
   const runs = await submit([step('b', { retry })])
   await engine.cancel(runs)
@@ -101,7 +101,7 @@ test('a step that succeeds before its cancellation reaches it counts as a succes
   await engine.cancel(runId)
   await host.endOf('a', 'success')
   await engine.done(runId)
-  assert.deepEqual(told(await engine.view(runId)), ['a: success', 'b: skipped canceled'])
+  assert.deepEqual(statusesOf(await engine.view(runId)), ['a: success', 'b: skipped canceled'])
 })
 
 test('a try that may be repeated must not continue without the hub; the last one may, unless the step forbids it', async (t) => {

@@ -4,10 +4,10 @@ import { scriptedEngine, step, until } from '../../../test/support/scripted-engi
 import type { Held } from '../../../test/support/scripted-host.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { type Isolation, networkText } from '../../contract/isolation.ts'
-import { givenSecrets, secretMark, secretUses, withSecrets } from '../../contract/step-secrets.ts'
+import { environmentSecrets, secretMark, secretUses, withSecrets } from '../../contract/step-secrets.ts'
 import { argsWithMarks } from './attempt-spec.ts'
 
-const uses = givenSecrets(
+const uses = environmentSecrets(
   secretUses({ TOKEN: 'deploy', KEY: { mounted: 'key', as: 'file' }, DB: { as: 'mask' } }),
 )
 
@@ -154,7 +154,7 @@ test('another try and a retry of the run get no weaker box than the one before, 
   const [first] = (await engine.view(runId)).steps[0]!.instances[0]!.attempts
   assert.deepEqual([first?.isolation, first?.network], ['sandbox', 'models'])
   // The request's box is part of the run, and so of each of its retries.
-  const asked = await play([step('a')], {}, { box: { isolation: 'container', network: 'none' } })
-  await engine.done((await engine.retry(asked.run_id, { only: 'all' })).run_id)
+  const requested = await play([step('a')], {}, { box: { isolation: 'container', network: 'none' } })
+  await engine.done((await engine.retry(requested.run_id, { only: 'all' })).run_id)
   assert.deepEqual(boxes(host.begun), ['a: container none', 'a: container none'])
 })

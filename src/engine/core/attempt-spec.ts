@@ -2,7 +2,7 @@ import type { AttemptLimits, AttemptSpec, NeededArtifact } from '../../contract/
 import { ErrandError } from '../../contract/errors.ts'
 import { attemptId } from '../../contract/ids.ts'
 import { askAfter, type BoxAsk, strictestAsk } from '../../contract/isolation.ts'
-import { givenSecrets, secretMark, secretUses } from '../../contract/step-secrets.ts'
+import { environmentSecrets, secretMark, secretUses } from '../../contract/step-secrets.ts'
 import type { Artifact, NeededFile } from '../../contract/tasks/artifact.ts'
 import type { Step, Workflow } from '../../contract/workflow.ts'
 import { globPattern } from '../../platform/untrusted-input.ts'
@@ -29,8 +29,8 @@ export function attemptSpec(
   const { step } = planned
   const instance = state[planned.phase][planned.index]!.instances[at.instance]!
   const secrets = step.secrets && secretUses(step.secrets)
-  const given = givenSecrets(secrets)
-  const { env, lookup } = instanceEnv(plan, state, names, planned, instance, given)
+  const secretNames = environmentSecrets(secrets)
+  const { env, lookup } = instanceEnv(plan, state, names, planned, instance, secretNames)
   const host = plan.workflow.inventory?.hosts[instance.host] ?? {}
   return {
     attempt_id: attemptId(names.run_id, at.number),
@@ -45,7 +45,7 @@ export function attemptSpec(
     try: at.try,
     action: step.action,
     args: secrets
-      ? argsWithMarks(step.args, planned.raw, lookup, given, step.env)
+      ? argsWithMarks(step.args, planned.raw, lookup, secretNames, step.env)
       : fillArgs(step.args, planned.raw, lookup),
     env,
     outputs: step.outputs,
@@ -85,19 +85,19 @@ export function hadBox(state: RunState, { attempts }: Pick<InstanceState, 'attem
  * none.
  */
 function neededArtifacts(state: RunState, { step: from, name, glob, to }: NeededFile): NeededArtifact[] {
-  const kept = new Map<string, Artifact>()
+  const stored = new Map<string, Artifact>()
   for (const { attempts } of state.main[state.positions.main.get(from) ?? -1]?.instances ?? [])
     for (const number of attempts)
       for (const artifact of state.attempts[number - 1]?.facts?.artifacts ?? [])
-        kept.set(artifact.name, artifact)
+        stored.set(artifact.name, artifact)
   const pattern = glob === undefined ? undefined : globPattern(glob)
-  const found = [...kept.values()].filter((artifact) =>
+  const found = [...stored.values()].filter((artifact) =>
     pattern === undefined ? artifact.name === name : pattern.test(artifact.name),
   )
   if (found.length === 0)
     throw new ErrandError(
       'invalid_argument',
-      `Step "${from}" saved no file ${name ?? `that matches ${glob}`}, which this step needs. It saved ${kept.size}.`,
+      `Step "${from}" saved no file ${name ?? `that matches ${glob}`}, which this step needs. It saved ${stored.size}.`,
       { hint: `Add the file to artifacts of "${from}". To see what was saved: errand runs artifacts RUN` },
     )
   return found.map(({ artifact_id, name: file, bytes, sha256 }) => ({

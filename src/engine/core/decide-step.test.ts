@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { inventory, scriptedEngine, step, told, until } from '../../../test/support/scripted-engine.ts'
+import { inventory, scriptedEngine, step, statusesOf, until } from '../../../test/support/scripted-engine.ts'
 import { builtinActions } from '../../contract/actions.ts'
 import type { RunView } from '../../contract/run.ts'
 import { Workflow } from '../../contract/workflow.ts'
@@ -21,7 +21,7 @@ test('each host has its own exports, and a step runs only on the hosts where its
   )
   assert.deepEqual(host.ran, ['probe@x', 'probe@y', 'update@x', 'after'])
   assert.deepEqual(
-    [view.status, ...told(view)],
+    [view.status, ...statusesOf(view)],
     ['success', 'probe: success', 'update: success', 'after: success'],
   )
   assert.deepEqual(
@@ -68,7 +68,7 @@ test('a step without an instance to run is skipped, whether its items and env ca
     step('none', { foreach: [], when: 'false' }),
     step('nothing', { foreach: [], when: '${ITEM} == a' }),
   ])
-  assert.deepEqual(told(view), [
+  assert.deepEqual(statusesOf(view), [
     'hosts: skipped condition',
     'items: skipped condition',
     'env: skipped condition',
@@ -114,7 +114,7 @@ test('if a condition cannot be evaluated, that instance fails with the reason, a
     [step('probe', { targets }), step('a', { targets, when: '${N} > 1' }), step('b')],
     inventory(...targets),
   )
-  assert.deepEqual(told(view), ['probe: success', 'a: failed when_error', 'b: skipped upstream'])
+  assert.deepEqual(statusesOf(view), ['probe: success', 'a: failed when_error', 'b: skipped upstream'])
   assert.deepEqual(statuses(view, 1), ['success', 'failed', 'skipped'])
   assert.match(view.steps[1]!.instances[1]!.message ?? '', /"many" is not a number/)
   assert.match(view.message ?? '', /1 of 3 instances failed; y: "many" is not a number/)

@@ -67,8 +67,8 @@ function begin(plan: Plan, state: RunState, planned: PlannedStep, rules: StepRul
   const done = new InstanceSet(rules.carried?.[name] ?? [])
   const staying = new InstanceSet(kept?.instances ?? [])
   const all = instances.map((instance): StepInstance => {
-    const carried = done.take(instance)
-    if (carried) return { ...instance, carried: carried.exports, ...childOf(carried) }
+    const copied = done.take(instance)
+    if (copied) return { ...instance, carried: copied.exports, ...childOf(copied) }
     const stays = staying.take(instance)
     if (stays) return { ...instance, ended: endedAs(stays), ...childOf(stays) }
     if (leftOut) return { ...instance, ended: { status: 'skipped', reason: 'left_out', message: LEFT_OUT } }

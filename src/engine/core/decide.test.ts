@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { inventory, scriptedEngine, step, told, until } from '../../../test/support/scripted-engine.ts'
+import { inventory, scriptedEngine, step, statusesOf, until } from '../../../test/support/scripted-engine.ts'
 
 test('steps run one after another, in the order in which they are written', async (t) => {
   const { play, host, events } = scriptedEngine(t)
@@ -22,7 +22,7 @@ test('after a step fails, the later ones are skipped for upstream, and the run f
     step === 'b' ? { outcome: 'failed', reason: 'exit_code', message: 'it said 3' } : 'success',
   )
   const view = await play([step('a'), step('b'), step('c'), step('d')])
-  assert.deepEqual(told(view), [
+  assert.deepEqual(statusesOf(view), [
     'a: success',
     'b: failed exit_code',
     'c: skipped upstream',
@@ -50,7 +50,7 @@ test('with needs, independent branches continue after a failure, and only depend
   await host.endOf('slow')
   await engine.done(runId)
   const view = await engine.view(runId)
-  assert.deepEqual(told(view), [
+  assert.deepEqual(statusesOf(view), [
     'bad: failed exit_code',
     'after-bad: skipped upstream',
     'after-that: skipped upstream',
@@ -82,7 +82,7 @@ test('a diamond joins only when both of its sides have ended', async (t) => {
 test('a step whose condition is false is skipped for that reason, and later steps still run', async (t) => {
   const { play, host } = scriptedEngine(t)
   const view = await play([step('a', { when: '${OK} == "yes"' }), step('b')], {}, { vars: { OK: 'no' } })
-  assert.deepEqual(told(view), ['a: skipped condition', 'b: success'])
+  assert.deepEqual(statusesOf(view), ['a: skipped condition', 'b: success'])
   assert.equal(view.steps[0]!.message, 'when: ${OK} == "yes" is false (OK is "no")')
   assert.deepEqual([view.status, host.ran.length], ['success', 1])
 })
@@ -90,21 +90,21 @@ test('a step whose condition is false is skipped for that reason, and later step
 test('a condition that cannot be evaluated fails its step with the reason', async (t) => {
   const { play } = scriptedEngine(t)
   const unset = await play([step('a', { when: '${NOWHERE} == "x"' }), step('b')])
-  assert.deepEqual(told(unset), ['a: failed unset_variable', 'b: skipped upstream'])
+  assert.deepEqual(statusesOf(unset), ['a: failed unset_variable', 'b: skipped upstream'])
   assert.match(unset.message ?? '', /NOWHERE/)
   const wrong = await play(
     [step('a', { when: '${N} > 1', continue_on_error: true }), step('b')],
     {},
     { vars: { N: 'many' } },
   )
-  assert.deepEqual(told(wrong), ['a: failed when_error', 'b: success'])
+  assert.deepEqual(statusesOf(wrong), ['a: failed when_error', 'b: success'])
   assert.equal(wrong.status, 'success')
 })
 
 test('a variable that was never set fails the step that uses it, before anything is placed', async (t) => {
   const { play, host } = scriptedEngine(t)
   const view = await play([step('a', { env: { X: '${NOWHERE}' }, continue_on_error: true }), step('b')])
-  assert.deepEqual(told(view), ['a: failed unset_variable', 'b: success'])
+  assert.deepEqual(statusesOf(view), ['a: failed unset_variable', 'b: success'])
   assert.deepEqual([host.ran, host.placed.size], [['b'], 0])
 })
 
@@ -112,10 +112,10 @@ test('a step that does not export a required variable fails at once, unless fail
   const { play } = scriptedEngine(t, () => ({ exports: { OTHER: '1' } }))
   const must = { action: 'vars.set', args: { vars: { OTHER: '1' } }, expect_vars: ['TOKEN'] }
   const view = await play([step('a', must), step('b')])
-  assert.deepEqual(told(view), ['a: failed expect_vars', 'b: skipped upstream'])
+  assert.deepEqual(statusesOf(view), ['a: failed expect_vars', 'b: skipped upstream'])
   assert.match(view.message ?? '', /did not export TOKEN, which expect_vars requires/)
   const may = await play([step('a', { ...must, continue_on_error: true }), step('b')])
-  assert.deepEqual([may.status, ...told(may)], ['success', 'a: failed expect_vars', 'b: success'])
+  assert.deepEqual([may.status, ...statusesOf(may)], ['success', 'a: failed expect_vars', 'b: success'])
 })
 
 test('a step on several hosts runs on all at once, and fails if one of them fails', async (t) => {
@@ -134,7 +134,7 @@ test('a target that is not in the inventory fails the step', async (t) => {
   const view = await play([step('a', { targets: ['${WHERE}'] })], inventory('x'), {
     vars: { WHERE: 'nowhere' },
   })
-  assert.deepEqual(told(view), ['a: failed invalid_argument'])
+  assert.deepEqual(statusesOf(view), ['a: failed invalid_argument'])
   assert.match(view.message ?? '', /"nowhere" is not in inventory\.hosts.*Known hosts: x/)
 })
 

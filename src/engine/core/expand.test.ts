@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { inventory, scriptedEngine, step, told, until } from '../../../test/support/scripted-engine.ts'
+import { inventory, scriptedEngine, step, statusesOf, until } from '../../../test/support/scripted-engine.ts'
 
 const items = (world: ReturnType<typeof scriptedEngine>) => world.host.begun.map((spec) => spec.env.ITEM)
 
@@ -38,12 +38,12 @@ test('foreach takes a list, a JSON list in a variable, or its lines', async (t) 
 test('an empty list succeeds with no instances, and an invalid one fails the step', async (t) => {
   const { play, host } = scriptedEngine(t)
   assert.deepEqual(
-    told(await play([step('a', { foreach: '${LIST}' }), step('b')], {}, { vars: { LIST: '[]' } })),
+    statusesOf(await play([step('a', { foreach: '${LIST}' }), step('b')], {}, { vars: { LIST: '[]' } })),
     ['a: success', 'b: success'],
   )
   assert.deepEqual(host.ran, ['b'])
   const broken = await play([step('a', { foreach: '${LIST}' })], {}, { vars: { LIST: '["a",' } })
-  assert.deepEqual(told(broken), ['a: failed invalid_argument'])
+  assert.deepEqual(statusesOf(broken), ['a: failed invalid_argument'])
   assert.match(broken.message ?? '', /Write a complete list, such as \["a", "b"\]/)
   const many = await play(
     [step('a', { foreach: '${LIST}' })],

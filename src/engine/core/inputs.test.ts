@@ -26,13 +26,13 @@ test('refuses a prompt for a step that takes none, and names the steps that take
 })
 
 test('prompts that an attempt has not taken when it ends are passed on before its end is recorded', async (t) => {
-  const asked: string[][] = []
+  const requests: string[][] = []
   const { submit, engine, host, events } = scriptedEngine(t, () => 'hold', {
     passOn: async (runId, inputIds) => {
-      asked.push([...inputIds])
+      requests.push([...inputIds])
       assert.equal(
         (await events(runId)).filter(({ type }) => type === 'input.given').length,
-        asked.length + 2,
+        requests.length + 2,
       )
       // One more prompt comes while the others are passed on.
       await engine.input(runId, prompt('late'))
@@ -45,7 +45,7 @@ test('prompts that an attempt has not taken when it ends are passed on before it
   await sink.report({ type: 'input_taken', input_id: 'taken' }, 1)
   await host.end(`${runId}.1`, 'success')
   assert.equal((await engine.done(runId)).status, 'success')
-  assert.deepEqual(asked, [
+  assert.deepEqual(requests, [
     ['one', 'two'],
     ['one', 'two', 'late'],
   ])
@@ -114,15 +114,15 @@ test('an engine that stops while it passes prompts on does so after its restart'
   await engine.input(runId, prompt('a'))
   void host.of('talk').sink.report({ type: 'ended', outcome: 'success' }, 1)
   await died.promise
-  const asked: (readonly string[])[] = []
+  const requests: (readonly string[])[] = []
   const passOn = async (_: string, inputIds: readonly string[]) => {
-    asked.push(inputIds)
+    requests.push(inputIds)
     return ['run_b']
   }
   const after = again({ passOn })
   await after.resume()
   await host.endOf('talk')
   assert.equal((await after.done(runId)).status, 'success')
-  assert.deepEqual(asked, [['a']])
+  assert.deepEqual(requests, [['a']])
   assert.deepEqual(fates(await events(runId)), ['a in run_b'])
 })

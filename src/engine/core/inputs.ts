@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { MAX_INPUT_BYTES } from '../../contract/actions.ts'
-import type { AgentUpdateOf, AttemptInput, GivenInput } from '../../contract/agent.ts'
+import type { AgentUpdateOf, AttemptInput, NewInput } from '../../contract/agent.ts'
 import { attachmentKind } from '../../contract/attachment-kind.ts'
 import type { AttemptEnd } from '../../contract/attempt.ts'
 import { ErrandError, messageOf } from '../../contract/errors.ts'
 import type { EventOf, NewEvent } from '../../contract/events.ts'
-import { askedPermission } from './list-row.ts'
+import { openPermission } from './list-row.ts'
 import type { AttemptState, RunState, Talk } from './state.ts'
 
 export interface InputAddress {
@@ -24,8 +24,8 @@ export interface Addressed {
 }
 
 /** Finds the attempt for an input, without changing anything. Throws `no_input`, `conflict`, `body_too_large`. */
-export function addressInput(runId: string, state: RunState, given: GivenInput, to: InputAddress): Addressed {
-  const input = { ...given, input_id: given.input_id ?? randomUUID() } as AttemptInput
+export function addressInput(runId: string, state: RunState, newInput: NewInput, to: InputAddress): Addressed {
+  const input = { ...newInput, input_id: newInput.input_id ?? randomUUID() } as AttemptInput
   if (input.type === 'permission' || input.type === 'queue' || input.type === 'model') input.who = to.by
   if (Buffer.byteLength(JSON.stringify(input)) > MAX_INPUT_BYTES)
     throw new ErrandError('body_too_large', `The prompt is larger than ${MAX_INPUT_BYTES} bytes.`, {
@@ -36,9 +36,9 @@ export function addressInput(runId: string, state: RunState, given: GivenInput, 
   const known = open.find(({ talk }) => talk!.given.has(input.input_id))
   if (known) return { attempt: known, input, known: true }
   if (input.type === 'permission') {
-    const asked = asking(runId, open, input)
-    checkEdited(asked, input)
-    return { attempt: asked, input, known: false }
+    const questions = asking(runId, open, input)
+    checkEdited(questions, input)
+    return { attempt: questions, input, known: false }
   }
   if (input.type === 'queue') return { attempt: queueing(runId, open, input), input, known: false }
   const [attempt, other] = open
@@ -195,7 +195,7 @@ export function foldTalk(
     const { request_id, editable } = event.update
     if (editable) talk.editable.add(request_id)
     if (!talk.untaken.some((input) => input.type === 'permission' && input.request_id === request_id))
-      talk.questions.set(request_id, askedPermission(event.update))
+      talk.questions.set(request_id, openPermission(event.update))
   } else if (event.update.kind === 'permission_answered') {
     talk.questions.delete(event.update.request_id)
     talk.editable.delete(event.update.request_id)

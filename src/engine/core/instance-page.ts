@@ -23,9 +23,9 @@ export function instancePage(
   const after = cursor === undefined ? undefined : readCursor(cursor)
   const counts: Partial<Record<StepStatus, number>> = {}
   const found: [rank: number, index: number][] = []
-  const wanted = text?.toLowerCase()
+  const needle = text?.toLowerCase()
   for (const [index, instance] of step.instances.entries()) {
-    if (wanted !== undefined && !hasText(instance, wanted)) continue
+    if (needle !== undefined && !hasText(instance, needle)) continue
     if ((host !== undefined && instance.host !== host) || (only !== undefined && index !== only)) continue
     const status = shownStatus(instance)
     counts[status] = (counts[status] ?? 0) + 1

@@ -86,7 +86,7 @@ test('a question of an agent has its command, and its id if nothing of the comma
   const id = await submit([step('talk', { action: 'agent.run', args: { prompt: 'x' } })])
   const { sink } = host.of('talk')
   let seq = 0
-  const asked = async (of: object) => {
+  const questionOf = async (of: object) => {
     const request_id = `q${++seq}`
     const update = { kind: 'permission', request_id, title: 'npm test', tool_kind: 'execute', ...of }
     await sink.report({ type: 'update', update: update as AgentUpdate }, seq)
@@ -99,23 +99,23 @@ test('a question of an agent has its command, and its id if nothing of the comma
     assert.deepEqual([kind, step], ['agent', 'talk'])
     return question
   }
-  const input = (given: object) => ({ input: JSON.stringify(given) })
+  const input = (value: object) => ({ input: JSON.stringify(value) })
   const test = input({ command: 'npm test' })
   const all = (request_id: string) => ({ text: 'npm test', request_id, attempt: 1 })
-  assert.deepEqual(await asked({ ...test, expires_at: 'T' }), { ...all('q1'), expires_at: 'T' })
-  assert.deepEqual(await asked({ ...test, paths: ['/w/runs/run_1a'] }), all('q3'))
-  assert.deepEqual(await asked({ ...test, paths: ['/w/shop'] }), { ...all('q5'), folder: '/w/shop' })
-  const told = input({ command: 'npm test', description: 'Run the tests' })
-  assert.deepEqual(await asked({ ...told, title: 'Run the tests' }), all('q7'))
+  assert.deepEqual(await questionOf({ ...test, expires_at: 'T' }), { ...all('q1'), expires_at: 'T' })
+  assert.deepEqual(await questionOf({ ...test, paths: ['/w/runs/run_1a'] }), all('q3'))
+  assert.deepEqual(await questionOf({ ...test, paths: ['/w/shop'] }), { ...all('q5'), folder: '/w/shop' })
+  const title = input({ command: 'npm test', description: 'Run the tests' })
+  assert.deepEqual(await questionOf({ ...title, title: 'Run the tests' }), all('q7'))
   // A field left out here must be read before the request can be allowed.
   const bare = { text: 'npm test' }
-  assert.deepEqual(await asked(input({ command: 'npm test', sandbox: false })), bare)
-  assert.deepEqual(await asked({ ...test, title: 'npm test (outside of the sandbox)' }), bare)
-  assert.deepEqual(await asked({ ...test, paths: ['/a', '/b'] }), bare)
-  const long = await asked({ ...input({ command: 'x'.repeat(201) }), title: 'x'.repeat(201) })
+  assert.deepEqual(await questionOf(input({ command: 'npm test', sandbox: false })), bare)
+  assert.deepEqual(await questionOf({ ...test, title: 'npm test (outside of the sandbox)' }), bare)
+  assert.deepEqual(await questionOf({ ...test, paths: ['/a', '/b'] }), bare)
+  const long = await questionOf({ ...input({ command: 'x'.repeat(201) }), title: 'x'.repeat(201) })
   assert.deepEqual([long.text.length, long.request_id], [200, undefined])
-  assert.deepEqual(await asked({ title: 'Write a.ts', input: '{"content":"…' }), { text: 'Write a.ts' })
-  assert.deepEqual(await asked({ title: '' }), { text: 'The agent asks for permission.' })
+  assert.deepEqual(await questionOf({ title: 'Write a.ts', input: '{"content":"…' }), { text: 'Write a.ts' })
+  assert.deepEqual(await questionOf({ title: '' }), { text: 'The agent asks for permission.' })
 })
 
 test('a step runs, or waits for room', async (t) => {
@@ -123,7 +123,7 @@ test('a step runs, or waits for room', async (t) => {
   const row = async (id: string) => runSummary((await store.get(id))!)
   const machine = step('one', { action: 'cmd.run', args: { cmd: 'x' } })
   const id = await submit([machine, step('two')])
-  const stops = (id: string, wanted: string) => until(async () => (await row(id)).route?.stops === wanted)
+  const stops = (id: string, expected: string) => until(async () => (await row(id)).route?.stops === expected)
   await stops(id, 'ra')
   assert.deepEqual((await row(id)).now, { step: 'one', host: 'local' })
   host.full = () => 'no room'
@@ -136,21 +136,21 @@ test('a row shows the latest session, with its last words once they are complete
   const { sink } = host.of('talk')
   const row = async () => runSummary((await store.get(id))!).session
   let seq = 0
-  const tell = (update: AgentUpdate) => sink.report({ type: 'update', update }, ++seq)
-  await tell({ kind: 'message', text: 'of no session' })
+  const report = (update: AgentUpdate) => sink.report({ type: 'update', update }, ++seq)
+  await report({ kind: 'message', text: 'of no session' })
   assert.equal(await row(), undefined)
-  await tell({ kind: 'session', agent: 'acp', model: 'm', origin: 'new' })
-  await tell({ kind: 'message', text: '\n First\n' })
-  await tell({ kind: 'message', text: `words ${'x'.repeat(900)}` })
+  await report({ kind: 'session', agent: 'acp', model: 'm', origin: 'new' })
+  await report({ kind: 'message', text: '\n First\n' })
+  await report({ kind: 'message', text: `words ${'x'.repeat(900)}` })
   assert.deepEqual(await row(), { agent: 'acp', model: 'm' })
   const used = { input_tokens: 1, cached_input_tokens: 20, output_tokens: 300, cost_usd: 0.5 }
-  await tell({ kind: 'usage', turn: used, session: used })
+  await report({ kind: 'usage', turn: used, session: used })
   const { last_words, ...rest } = (await row())!
   assert.deepEqual(rest, { agent: 'acp', model: 'm', tokens: 321, cost_usd: 0.5 })
   assert.match(last_words!, /^First words x+…$/)
   assert.equal(last_words!.length, 200)
-  await tell({ kind: 'message', text: 'Second.' })
-  await tell({ kind: 'turn_ended', stop_reason: 'end_turn' })
+  await report({ kind: 'message', text: 'Second.' })
+  await report({ kind: 'turn_ended', stop_reason: 'end_turn' })
   assert.equal((await row())!.last_words, 'Second.')
 })
 
@@ -171,7 +171,7 @@ test('a row says where else a person is asked, and each answer goes to the agent
   assert.deepEqual(shown, [undefined, true, true, true, true, true])
   const allow = { type: 'permission', request_id: '1.call', decision: 'allow' } as const
   await engine.input(id, allow, { attempt: 4 })
-  const given = (await events(id)).flatMap((event) => (event.type === 'input.given' ? [event.attempt] : []))
-  assert.deepEqual(given, [4])
+  const inputs = (await events(id)).flatMap((event) => (event.type === 'input.given' ? [event.attempt] : []))
+  assert.deepEqual(inputs, [4])
   assert.deepEqual((await row()).asked_too, { count: 3, places: [2, 4, 5].map(place) })
 })

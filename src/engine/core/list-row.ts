@@ -1,7 +1,7 @@
 import type { AgentUpdate, AgentUpdateOf } from '../../contract/agent.ts'
 import type { RunListRow, RunRoute } from '../../contract/run.ts'
 import { jsonOf } from '../../platform/text.ts'
-import type { AskedPermission, InstanceState, RunState, StepState } from './state.ts'
+import type { OpenPermission, InstanceState, RunState, StepState } from './state.ts'
 import { waitsView } from './work.ts'
 
 /**
@@ -111,10 +111,10 @@ function* asking(step: StepState): Generator<{ instance: InstanceState; index: n
   }
 }
 
-function firstAsked(
+function firstQuestion(
   { attempts: own }: StepState['instances'][number],
   { attempts }: RunState,
-): AskedPermission & { attempt?: number } {
+): OpenPermission & { attempt?: number } {
   const attempt = own.at(-1)!
   const [first] = attempts[attempt - 1]!.talk!.questions.values()
   return first!.request_id === undefined ? first! : { ...first!, attempt }
@@ -124,7 +124,7 @@ function firstAsked(
  * Returns a question as a list shows it. It can be answered there (by its `request_id`) only when the row shows all of
  * it.
  */
-export function askedPermission(update: AgentUpdateOf<'permission'>): AskedPermission {
+export function openPermission(update: AgentUpdateOf<'permission'>): OpenPermission {
   const { request_id, title, input = '', paths = [], expires_at } = update
   const { command, description, ...others } = commandIn(input)
   if (command === undefined) {
@@ -149,8 +149,8 @@ export function askedPermission(update: AgentUpdateOf<'permission'>): AskedPermi
 
 /** Parses the arguments of a tool that runs a command; empty for another tool, or when the arguments were cut. */
 function commandIn(input: string): { command?: string; description?: unknown } {
-  const given = jsonOf(input) as { command?: unknown; description?: unknown } | null | undefined
-  return typeof given?.command === 'string' ? { ...given, command: given.command } : {}
+  const parsed = jsonOf(input) as { command?: unknown; description?: unknown } | null | undefined
+  return typeof parsed?.command === 'string' ? { ...parsed, command: parsed.command } : {}
 }
 
 function instanceStops({ tally, work }: StepState): Partial<Record<Stop, number>> {
@@ -189,7 +189,7 @@ function nowOf(state: RunState): RunListRow['now'] {
         now.question = {
           ...place,
           ...(approval === undefined
-            ? firstAsked(instance, state)
+            ? firstQuestion(instance, state)
             : {
                 text: cut(approval.message),
                 expires_at: approval.expires_at,

@@ -92,9 +92,9 @@ test('an unset variable is reported with the nearest set one', async (t) => {
     const { steps } = await play([step('a', more)], { env: { VERSION: '1' } })
     return steps[0]!.message
   }
-  const told = /^Variable "VERSON" is not set\. Did you mean "VERSION"\?/
-  assert.match((await hintOf({ when: '${VERSON}' }))!, told)
-  assert.match((await hintOf({ targets: ['${VERSON}'] }))!, told)
-  assert.match((await hintOf({ env: { A: '${VERSON}' } }))!, told)
-  assert.match((await hintOf({ action: 'file.write', args: { path: '${VERSON}', content: '' } }))!, told)
+  const message = /^Variable "VERSON" is not set\. Did you mean "VERSION"\?/
+  assert.match((await hintOf({ when: '${VERSON}' }))!, message)
+  assert.match((await hintOf({ targets: ['${VERSON}'] }))!, message)
+  assert.match((await hintOf({ env: { A: '${VERSON}' } }))!, message)
+  assert.match((await hintOf({ action: 'file.write', args: { path: '${VERSON}', content: '' } }))!, message)
 })

@@ -17,7 +17,7 @@ function workflow(text: string): Workflow {
 }
 
 /** Returns the requirements of the first step for a runner, on that host. */
-function asked(text: string, host = 'local', blueprint = 'workflow') {
+function commands(text: string, host = 'local', blueprint = 'workflow') {
   const planned = plan(workflow(text), builtinActions)
   const state = initialState(planned)
   state.main[0]!.instances.push({ host, status: 'queued', attempts: [] } as never)
@@ -30,9 +30,9 @@ function asked(text: string, host = 'local', blueprint = 'workflow') {
 test('a step requests its resources, or else its limits', () => {
   const text = (keys: string) => `steps: [{name: a, action: noop, ${keys}}]`
   const amounts = { cpus: 2, memory_bytes: GB }
-  assert.deepEqual(asked(text('timeout_seconds: 5')), {})
-  assert.deepEqual(asked(text('limits: {cpus: 2, memory: 1GB}')), { ...amounts, largest: amounts })
-  assert.deepEqual(asked(text('resources: {cpus: 2}, limits: {cpus: 4, memory: 1GB}')), {
+  assert.deepEqual(commands(text('timeout_seconds: 5')), {})
+  assert.deepEqual(commands(text('limits: {cpus: 2, memory: 1GB}')), { ...amounts, largest: amounts })
+  assert.deepEqual(commands(text('resources: {cpus: 2}, limits: {cpus: 4, memory: 1GB}')), {
     ...amounts,
     largest: amounts,
   })
@@ -48,9 +48,9 @@ steps:
 finally:
   - {name: d, action: noop, targets: [other], resources: {cpus: 5}}
 `
-  assert.deepEqual(asked(text, 'box'), { group: 'x', largest: { cpus: 3, memory_bytes: 2 * GB } })
-  assert.deepEqual(asked(text, 'other').largest, { cpus: 5, memory_bytes: 2 * GB })
-  assert.deepEqual(asked(text, 'local').largest, { cpus: 2, memory_bytes: 2 * GB })
+  assert.deepEqual(commands(text, 'box'), { group: 'x', largest: { cpus: 3, memory_bytes: 2 * GB } })
+  assert.deepEqual(commands(text, 'other').largest, { cpus: 5, memory_bytes: 2 * GB })
+  assert.deepEqual(commands(text, 'local').largest, { cpus: 2, memory_bytes: 2 * GB })
 })
 
 test('each step says which boxes it and the other steps on its host request', () => {
@@ -64,13 +64,13 @@ steps:
 finally:
   - {name: d, action: noop, isolation: sandbox}
 `
-  assert.deepEqual(asked(text, 'box').boxes, ['container', 'sandbox'])
-  assert.deepEqual(asked(text, 'other').boxes, ['container'])
-  assert.deepEqual(asked(text, 'local').boxes, ['sandbox'])
+  assert.deepEqual(commands(text, 'box').boxes, ['container', 'sandbox'])
+  assert.deepEqual(commands(text, 'other').boxes, ['container'])
+  assert.deepEqual(commands(text, 'local').boxes, ['sandbox'])
 })
 
 test('an agent run is a conversation, which chat-only runners take', () => {
   const text = 'steps: [{name: a, action: noop}]'
-  assert.deepEqual(asked(text, 'local', 'agent'), { mode: 'chat' })
-  assert.deepEqual(asked(text, 'local', 'workflow'), {})
+  assert.deepEqual(commands(text, 'local', 'agent'), { mode: 'chat' })
+  assert.deepEqual(commands(text, 'local', 'workflow'), {})
 })

@@ -17,9 +17,9 @@ export function retrySteps({ plan, state }: EndedRun, { carried, retry }: RetryS
   const stuck = new Set<number>()
   const isStuck = ({ step, needs }: PlannedStep): boolean => {
     if (needs.some((need) => stuck.has(need))) return true
-    const kept = retry?.kept?.[step.name]
-    if (kept === undefined || step.continue_on_error) return false
-    return kept.status === 'skipped' ? kept.reason !== 'condition' && kept.reason !== 'left_out' : true
+    const stored = retry?.kept?.[step.name]
+    if (stored === undefined || step.continue_on_error) return false
+    return stored.status === 'skipped' ? stored.reason !== 'condition' && stored.reason !== 'left_out' : true
   }
   // A step may appear before one that it needs, hence the repetition.
   for (let before = -1; before < stuck.size; ) {
@@ -59,12 +59,12 @@ export function retrySteps({ plan, state }: EndedRun, { carried, retry }: RetryS
   const main = plan.main.map((planned) => {
     const { name } = planned.step
     const done = new InstanceSet(carried?.[name] ?? [])
-    const kept = retry?.kept?.[name]
-    const staying = new InstanceSet(kept?.instances ?? [])
+    const stored = retry?.kept?.[name]
+    const staying = new InstanceSet(stored?.instances ?? [])
     const isBlocked = planned.needs.some((need) => stuck.has(need))
     return foreseen(planned, (instance) => {
       if (done.take(instance)) return 'taken_over'
-      if (isBlocked || staying.take(instance) || (kept && kept.instances.length === 0)) return 'kept'
+      if (isBlocked || staying.take(instance) || (stored && stored.instances.length === 0)) return 'kept'
       return retry?.skip?.includes(name) ? 'skipped' : 'again'
     })
   })
@@ -92,8 +92,8 @@ export function totals(steps: readonly RetryStep[]) {
 }
 
 /** Returns the command that starts such a retry. */
-export function retryCommand(runId: string, asked: RetryRun): string {
-  const { only, from, step, hosts = [], instances = [], run_anyway = [], skip = [] } = asked
+export function retryCommand(runId: string, retry: RetryRun): string {
+  const { only, from, step, hosts = [], instances = [], run_anyway = [], skip = [] } = retry
   const option = (name: string) => (value: string | number | undefined) =>
     value === undefined
       ? []

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { inventory, scriptedEngine, step, told } from '../../../test/support/scripted-engine.ts'
+import { inventory, scriptedEngine, step, statusesOf } from '../../../test/support/scripted-engine.ts'
 import type { RetryPlan } from '../../contract/runs/retry.ts'
 import type { WorkflowFile } from '../../contract/workflow.ts'
 
@@ -55,7 +55,7 @@ test('one host of a step runs again with what needs it; another failed host stay
   await engine.done(second.run_id)
   const view = await engine.view(second.run_id)
   assert.deepEqual(host.ran.slice(before), ['b@y'])
-  assert.deepEqual(told(view), ['a: success', 'b: failed exit_code', 'c: skipped upstream'])
+  assert.deepEqual(statusesOf(view), ['a: success', 'b: failed exit_code', 'c: skipped upstream'])
   assert.deepEqual(
     view.steps[1]!.instances.map(({ host, status, reason }) => [host, status, reason]),
     [
@@ -83,15 +83,15 @@ test('a step can be forced past its condition, and a left-out step does not bloc
   const first = await play([step('a', { when: "${GO} == 'yes'" }), step('b'), step('c')], {
     env: { GO: 'no' },
   })
-  assert.deepEqual(told(first), ['a: skipped condition', 'b: failed exit_code', 'c: skipped upstream'])
-  const asked = { only: 'failed', run_anyway: ['a'], skip: ['b'] } as const
-  const request = { ...asked, run_anyway: [...asked.run_anyway], skip: [...asked.skip] }
+  assert.deepEqual(statusesOf(first), ['a: skipped condition', 'b: failed exit_code', 'c: skipped upstream'])
+  const retry = { only: 'failed', run_anyway: ['a'], skip: ['b'] } as const
+  const request = { ...retry, run_anyway: [...retry.run_anyway], skip: [...retry.skip] }
   const plan = await engine.retryPlan(first.run_id, request)
   assert.deepEqual(figures(plan), [0, 2, 0, 1])
   assert.equal(plan.cli, `errand runs retry ${first.run_id} --failed --run-anyway a --skip b`)
   const { run_id } = await engine.retry(first.run_id, request)
   assert.equal((await engine.done(run_id)).status, 'success')
-  assert.deepEqual(told(await engine.view(run_id)), ['a: success', 'b: skipped left_out', 'c: success'])
+  assert.deepEqual(statusesOf(await engine.view(run_id)), ['a: success', 'b: skipped left_out', 'c: success'])
   assert.deepEqual(host.ran, ['b', 'a', 'c'])
 })
 
@@ -162,13 +162,13 @@ test('a failed sub-run is retried itself, unless its inputs have changed', async
   await engine.done(beside.run_id)
   broken = false
   begun = host.begun.length
-  const mended = await engine.retry(beside.run_id, { step: 'outer > two' })
-  assert.equal((await engine.done(mended.run_id)).status, 'success')
+  const retried = await engine.retry(beside.run_id, { step: 'outer > two' })
+  assert.equal((await engine.done(retried.run_id)).status, 'success')
   assert.deepEqual(host.ran.slice(begun), ['two', 'after'])
 
   begun = host.begun.length
-  const anew = await engine.retry(first.run_id, { from: 'before' })
-  await engine.done(anew.run_id)
+  const restarted = await engine.retry(first.run_id, { from: 'before' })
+  await engine.done(restarted.run_id)
   assert.deepEqual(host.ran.slice(begun), ['before', 'one', 'two', 'after'])
 })
 
@@ -230,10 +230,10 @@ test('refuses a retry that makes no sense, and says what to do', async (t) => {
     [{ only: 'failed', skip: ['a'] }, /takes over the result/],
     [{ run_anyway: ['a'] }, /has no "when"/],
   ]
-  for (const [asked, message] of refused) {
+  for (const [request, message] of refused) {
     const isRefused = (error: { code?: string; hint?: string; message: string }) =>
       error.code === 'invalid_argument' && message.test(error.message) && (error.hint ?? '') !== ''
-    await assert.rejects(engine.retryPlan(run_id, asked), isRefused)
-    await assert.rejects(engine.retry(run_id, asked), isRefused)
+    await assert.rejects(engine.retryPlan(run_id, request), isRefused)
+    await assert.rejects(engine.retry(run_id, request), isRefused)
   }
 })

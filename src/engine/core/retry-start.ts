@@ -27,21 +27,21 @@ const INNER = ' > '
  * Works out what a retry takes over and runs. Throws `invalid_argument` for unknown steps and instances, and for
  * contradictory options.
  */
-export function retryStart(run: EndedRun, asked: RetryRun): RetryStart {
-  checkShape(asked)
-  const choice = new Choice(run, asked)
-  const carried = choice.carried()
+export function retryStart(run: EndedRun, request: RetryRun): RetryStart {
+  checkShape(request)
+  const choice = new Choice(run, request)
+  const reused = choice.reused()
   const marks: RetryMarks = {
-    asked,
+    asked: request,
     ...listed('run_anyway', choice.ownNames('run_anyway')),
     ...listed('skip', choice.ownNames('skip')),
-    ...filled('kept', choice.kept()),
+    ...filled('kept', choice.storedResults()),
     ...filled('children', choice.children()),
   }
-  choice.check(carried, marks)
-  const isPlain = (asked.only ?? 'all') === 'all' && Object.keys(marks).length === 1 && !named(asked)
+  choice.check(reused, marks)
+  const isPlain = (request.only ?? 'all') === 'all' && Object.keys(marks).length === 1 && !named(request)
   if (isPlain) return {}
-  return { carried, retry: marks }
+  return { carried: reused, retry: marks }
 }
 
 const named = ({ from, step }: RetryRun): string | undefined => from ?? step
@@ -68,20 +68,20 @@ function checkShape({ only, from, step, hosts, instances, run_anyway = [], skip 
 /** Works out one retry. */
 class Choice {
   readonly #run: EndedRun
-  readonly #asked: RetryRun
+  readonly #request: RetryRun
   readonly #target: Named | undefined
   /** Positions of the named step and of all that need it. */
   readonly #following: ReadonlySet<number>
   readonly #names: Record<'run_anyway' | 'skip', (Named & { name: string })[]>
 
-  constructor(run: EndedRun, asked: RetryRun) {
+  constructor(run: EndedRun, request: RetryRun) {
     this.#run = run
-    this.#asked = asked
-    const name = named(asked)
+    this.#request = request
+    const name = named(request)
     this.#target = name === undefined ? undefined : resolve(run.plan, name)
     this.#following = this.#target ? followers(run.plan, this.#target.index) : new Set()
     const all = (names: string[] = []) => names.map((one) => ({ name: one, ...resolve(run.plan, one) }))
-    this.#names = { run_anyway: all(asked.run_anyway), skip: all(asked.skip) }
+    this.#names = { run_anyway: all(request.run_anyway), skip: all(request.skip) }
     this.#checkInstances()
   }
 
@@ -89,24 +89,24 @@ class Choice {
     return [...new Set(this.#names[of].filter(({ rest }) => rest === undefined).map(({ name }) => name))]
   }
 
-  carried(): RunSpec['carried'] {
-    if (this.#target === undefined && (this.#asked.only ?? 'all') === 'all') return undefined
-    const carried: NonNullable<RunSpec['carried']> = {}
+  reused(): RunSpec['carried'] {
+    if (this.#target === undefined && (this.#request.only ?? 'all') === 'all') return undefined
+    const reused: NonNullable<RunSpec['carried']> = {}
     for (const { index, step } of this.#run.plan.main) {
       const taken = this.#instances(index).filter((_, position) => this.#isTaken(index, position))
       if (taken.length > 0)
-        carried[step.name] = taken.map(({ host, vars, exports, child }) => ({
+        reused[step.name] = taken.map(({ host, vars, exports, child }) => ({
           ...{ host, vars, exports: exports ?? {} },
           ...(child === undefined ? {} : { child }),
         }))
     }
-    return carried
+    return reused
   }
 
   /** Returns, for the retry of one step, the unrequested instances that did not succeed: they stay unchanged. */
-  kept(): NonNullable<RetryMarks['kept']> {
-    const kept: NonNullable<RetryMarks['kept']> = {}
-    if (this.#asked.step === undefined) return kept
+  storedResults(): NonNullable<RetryMarks['kept']> {
+    const results: NonNullable<RetryMarks['kept']> = {}
+    if (this.#request.step === undefined) return results
     for (const { index, step } of this.#run.plan.main) {
       if (this.#isNamed(index)) continue
       const isTarget = index === this.#target!.index
@@ -121,21 +121,21 @@ class Choice {
       if (status === 'success' || status === 'queued' || status === 'running' || status === 'waiting')
         continue
       if (isTarget && instances.length === 0) continue
-      kept[step.name] = { status, reason, message, instances }
+      results[step.name] = { status, reason, message, instances }
     }
-    return kept
+    return results
   }
 
   children(): NonNullable<RetryMarks['children']> {
     const children: NonNullable<RetryMarks['children']> = {}
     for (const { index, step } of this.#run.plan.main) {
       if (step.action !== 'workflow.run') continue
-      const asked = this.#askedOf(index)
-      if (asked === undefined) continue
+      const request = this.#requestOf(index)
+      if (request === undefined) continue
       const again = this.#instances(index).flatMap((one, position) => {
         if (one.child === undefined || this.#isTaken(index, position)) return []
         if (one.status === 'success' && !this.#isDone(index, position)) return []
-        return [{ ...keyOf(one), run_id: one.child, asked }]
+        return [{ ...keyOf(one), run_id: one.child, asked: request }]
       })
       if (again.length > 0) children[step.name] = again
     }
@@ -143,7 +143,7 @@ class Choice {
   }
 
   /** Throws for names that would change nothing. */
-  check(carried: RunSpec['carried'], { children }: RetryMarks): void {
+  check(reused: RunSpec['carried'], { children }: RetryMarks): void {
     const { plan } = this.#run
     const inner = [...Object.values(this.#names).flat(), ...(this.#target ? [this.#target] : [])]
     for (const { index, rest } of inner) {
@@ -157,7 +157,7 @@ class Choice {
     for (const { index, rest, name } of Object.values(this.#names).flat())
       if (rest === undefined) {
         const all = this.#instances(index).length
-        if (all > 0 && carried?.[name]?.length === all)
+        if (all > 0 && reused?.[name]?.length === all)
           refuse(
             `The retry takes over the result of step "${name}", so it neither runs nor skips it.`,
             `Leave it out, or retry from "${name}".`,
@@ -182,7 +182,7 @@ class Choice {
   }
 
   #isTaken(index: number, position: number): boolean {
-    const { only = 'all', from, step } = this.#asked
+    const { only = 'all', from, step } = this.#request
     if (!this.#isDone(index, position)) return false
     if (this.#target === undefined) return only === 'failed'
     if (index === this.#target.index) {
@@ -199,13 +199,13 @@ class Choice {
    * instances are those of the inner step.
    */
   #isChosen({ host }: InstanceState, position: number): boolean {
-    const { hosts, instances } = this.#asked
+    const { hosts, instances } = this.#request
     if (this.#target!.rest !== undefined) return true
     return hosts?.includes(host) ?? instances?.includes(position) ?? true
   }
 
   #checkInstances(): void {
-    const { step, hosts = [], instances = [] } = this.#asked
+    const { step, hosts = [], instances = [] } = this.#request
     if (step === undefined || this.#target?.rest !== undefined) return
     const there = this.#instances(this.#target!.index)
     const known = [...new Set(there.map(({ host }) => host))]
@@ -221,8 +221,8 @@ class Choice {
   }
 
   /** Returns the retry to request of a step's sub-runs; undefined when they start from the beginning. */
-  #askedOf(index: number): RetryRun | undefined {
-    const { only = 'all', from, step, hosts, instances } = this.#asked
+  #requestOf(index: number): RetryRun | undefined {
+    const { only = 'all', from, step, hosts, instances } = this.#request
     const inner = (of: 'run_anyway' | 'skip') => {
       const names = this.#names[of].flatMap((one) => (one.index === index && one.rest ? [one.rest] : []))
       return names.length > 0 ? { [of]: names } : {}

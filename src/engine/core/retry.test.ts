@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { inventory, scriptedEngine, step, told } from '../../../test/support/scripted-engine.ts'
+import { inventory, scriptedEngine, step, statusesOf } from '../../../test/support/scripted-engine.ts'
 
 test('a full retry runs every step again, with the same variables', async (t) => {
   const { play, engine, host } = scriptedEngine(t)
@@ -26,7 +26,7 @@ test('a retry of failures takes over the steps and single hosts that succeeded, 
   const { run_id } = await engine.retry(first.run_id, { only: 'failed' })
   await engine.done(run_id)
   const view = await engine.view(run_id)
-  assert.deepEqual(told(view), ['a: success', 'b: success', 'c: success'])
+  assert.deepEqual(statusesOf(view), ['a: success', 'b: success', 'c: success'])
   assert.deepEqual(host.ran.slice(before), ['b@y', 'c@x', 'c@y'])
   const { FROM_a, FROM_b } = host.begun.at(-2)!.env
   assert.deepEqual([FROM_a, FROM_b], ['local', 'x'])

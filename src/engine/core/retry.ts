@@ -137,11 +137,11 @@ export const doneBy = ({ steps }: Workflow): string =>
 
 /** Refuses to retry a part of a rollback. Throws `invalid_argument`. */
 export function refuseParts({ only: _, ...parts }: RetryRun): void {
-  const given = Object.entries(parts).find(([, value]) => value !== undefined)
-  if (given)
+  const part = Object.entries(parts).find(([, value]) => value !== undefined)
+  if (part)
     throw new ErrandError(
       'invalid_argument',
-      `A rollback is retried as a whole, so "${given[0]}" is not allowed.`,
+      `A rollback is retried as a whole, so "${part[0]}" is not allowed.`,
       {
         hint: 'Leave it out. What was already rolled back is not rolled back again.',
       },

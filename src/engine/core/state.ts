@@ -1,5 +1,5 @@
 import type { AgentModel, AttemptInput } from '../../contract/agent.ts'
-import type { Approvers, GivenAnswer } from '../../contract/approvers.ts'
+import type { Approvers, RecordedAnswer } from '../../contract/approvers.ts'
 import type { AttachmentKind } from '../../contract/attachment-kind.ts'
 import type { AttemptEnd, StreamName } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
@@ -107,7 +107,7 @@ export interface InstanceState extends Omit<StepInstance, 'ended'> {
     approvers?: Approvers
   }
   /** The answer to its approval. */
-  answered?: GivenAnswer
+  answered?: RecordedAnswer
 }
 
 export interface AttemptState {
@@ -163,7 +163,7 @@ export interface AttemptFacts {
 }
 
 /** An agent's question, as a list shows it. */
-export type AskedPermission = Pick<
+export type OpenPermission = Pick<
   NonNullable<NonNullable<RunListRow['now']>['question']>,
   'text' | 'request_id' | 'folder' | 'expires_at'
 >
@@ -175,7 +175,7 @@ export interface Talk {
   /** Inputs that were given and not taken yet. */
   untaken: AttemptInput[]
   /** Unanswered permission requests by their ids, as a list shows them. */
-  questions: Map<string, AskedPermission>
+  questions: Map<string, OpenPermission>
   /** Ids of the questions that may be allowed with an edited input. */
   editable: Set<string>
   /** The agent's own report of what it accepts; undefined until it comes. */
@@ -185,7 +185,7 @@ export interface Talk {
 }
 
 /** Returns how many bytes of its output are stored. */
-export function keptBytes({ end, streams }: AttemptState): number {
+export function storedBytes({ end, streams }: AttemptState): number {
   const { stdout, stderr } = end?.streams ?? {}
   return (stdout?.length ?? streams.stdout ?? 0) + (stderr?.length ?? streams.stderr ?? 0)
 }

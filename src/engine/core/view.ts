@@ -39,8 +39,8 @@ export function viewOf(
   const { vars, outputs, shares } = record
   const tries = beside.chain?.at(-1)?.try
   const summary = runSummary(tries === undefined ? record : { ...record, tries })
-  const asked = state.cancel
-  const cancel = asked && { by: asked.by, message: asked.message, force: asked.force }
+  const canceled = state.cancel
+  const cancel = canceled && { by: canceled.by, message: canceled.message, force: canceled.force }
   return { ...summary, vars, outputs, shares, cancel, ...beside, steps, last_seq: state.seq }
 }
 

@@ -196,9 +196,9 @@ export class ActiveRuns {
   /**
    * Stores secrets first, so that no committed run lacks them: the given ones, and those of the run that it comes from.
    */
-  async #keepSecrets(spec: RunSpec, given: Submission['secrets'] = {}): Promise<boolean> {
+  async #keepSecrets(spec: RunSpec, secrets: Submission['secrets'] = {}): Promise<boolean> {
     const { runSecrets, store } = this.#options
-    const values: Record<string, string> = { ...given }
+    const values: Record<string, string> = { ...secrets }
     const missing = hubSecrets(spec.workflow as Workflow)
       .flatMap(({ names }) => names)
       .filter((name) => name.startsWith(RUN_SECRET) && !Object.hasOwn(values, name))
@@ -290,8 +290,8 @@ export class ActiveRuns {
     const log = await logOf(this.#options.store, run_id)
     if (this.#closed) return undefined
     // Runs of one workflow share it.
-    const kept = { log, set_aside: record.set_aside }
-    const conductor = new Conductor(this.#ports, { ...record, workflow: plan.workflow }, plan, kept)
+    const stored = { log, set_aside: record.set_aside }
+    const conductor = new Conductor(this.#ports, { ...record, workflow: plan.workflow }, plan, stored)
     if (conductor.state.seq !== record.last_seq) throw cutShort(record, log.length)
     this.#conductors.set(run_id, conductor)
     return conductor
@@ -346,7 +346,7 @@ export class ActiveRuns {
     const change = cancellation(record, await this.#foldedAsFar(record).catch(() => undefined), how)
     await store.update(runId, change)
     this.#aside.delete(runId)
-    this.#told(record, change.events)
+    this.#notified(record, change.events)
     this.#overAside({ ...record, status: 'canceled', message: how.message })
     const statuses = RunStatus.options.filter((status) => !isFinalRun(status))
     const { runs } = await store.list({ parent_run_id: runId, statuses, limit: 500 })
@@ -357,7 +357,7 @@ export class ActiveRuns {
   #overAside(record: RunRecord): void {
     this.#options.host.runEnded(record.run_id)
     this.#children.ended(record, record)
-    this.#feed.tell(record.run_id)
+    this.#feed.report(record.run_id)
   }
 
   async #foldedAsFar({ run_id, workflow }: RunRecord) {
@@ -376,7 +376,7 @@ export class ActiveRuns {
     void conductor?.close()
     this.#ports.host.setAside?.(run_id)
     this.#aside.add(run_id, error, committed, run.set_aside)
-    this.#feed.tell(run_id)
+    this.#feed.report(run_id)
   }
 
   /** Ends a run that cannot be resumed. */
@@ -393,7 +393,7 @@ export class ActiveRuns {
       const text = `Run ${run_id} could not be marked interrupted: ${messageOf(cause)}`
       this.#options.log?.(text, { level: 'error', run_id })
     }
-    this.#feed.tell(run_id)
+    this.#feed.report(run_id)
     this.#children.ended(run, { status: 'interrupted', message })
   }
 
@@ -414,7 +414,7 @@ export class ActiveRuns {
   }
 
   /** Resolves when notifiers have received all that has happened so far. */
-  async told(runId: string): Promise<void> {
+  async notified(runId: string): Promise<void> {
     await this.#notifications?.settled(runId)
   }
 
@@ -439,7 +439,7 @@ export class ActiveRuns {
   }
 
   /** Notifies notifiers of committed events. */
-  #told({ run_id, workflow_name }: RunSpec, events: readonly RunEvent[]): void {
+  #notified({ run_id, workflow_name }: RunSpec, events: readonly RunEvent[]): void {
     if (!this.#notifications) return
     for (const event of events) {
       const notification = notificationOf(event, { run_id, workflow_name }, this.#options.version ?? '0')
@@ -449,12 +449,12 @@ export class ActiveRuns {
 
   #committed({ spec, state }: Conductor, events: readonly RunEvent[]): void {
     const { run_id } = spec
-    this.#told(spec, events)
+    this.#notified(spec, events)
     if (events.at(-1)?.type === 'run.finished') {
       this.#letGo(run_id)
       this.#children.ended(spec, state)
     }
-    this.#feed.tell(run_id)
+    this.#feed.report(run_id)
   }
 
   #storeFailed(run_id: string, error: unknown, tries: number): number | undefined {
@@ -474,7 +474,7 @@ export class ActiveRuns {
     this.#letGo(runId)
     conductor?.abandon()
     if (conductor) this.#children.ended(conductor.spec, { status: 'failed', message: messageOf(error) })
-    this.#feed.tell(runId)
+    this.#feed.report(runId)
   }
 }
 

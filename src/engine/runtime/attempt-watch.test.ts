@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { alteredStore } from '../../../test/support/altered-store.ts'
-import { scriptedEngine, step, told, until } from '../../../test/support/scripted-engine.ts'
+import { scriptedEngine, step, statusesOf, until } from '../../../test/support/scripted-engine.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { MemoryRunStore } from '../../stores/runs/memory.ts'
 
@@ -115,17 +115,17 @@ test('the secrets given to an attempt are recorded once, and again if they chang
   const { submit, engine, host, events } = scriptedEngine(t, () => 'hold')
   const runId = await submit([step('a')])
   const { sink } = host.of('a')
-  const given = (updated_by: string) => ({ TOKEN: { name: 'TOKEN', scope: 'tenant' as const, updated_by } })
-  for (const by of ['boss', 'boss', 'ann']) sink.secrets!(given(by))
+  const secretsOf = (updated_by: string) => ({ TOKEN: { name: 'TOKEN', scope: 'tenant' as const, updated_by } })
+  for (const by of ['boss', 'boss', 'ann']) sink.secrets!(secretsOf(by))
   await sink.report({ type: 'ended', outcome: 'success' }, 1)
   await engine.done(runId)
-  sink.secrets!(given('late'))
-  const told = (await events(runId)).flatMap((event) =>
+  sink.secrets!(secretsOf('late'))
+  const reported = (await events(runId)).flatMap((event) =>
     event.type === 'attempt.secrets' ? [event.secrets] : [],
   )
-  assert.deepEqual(told, [given('boss'), given('ann')])
+  assert.deepEqual(reported, [secretsOf('boss'), secretsOf('ann')])
   const [attempt] = (await engine.view(runId)).steps[0]!.instances[0]!.attempts
-  assert.deepEqual(attempt?.secrets, given('ann'))
+  assert.deepEqual(attempt?.secrets, secretsOf('ann'))
 })
 
 test('the run shows the attempt that has waited longest', async (t) => {
@@ -210,7 +210,7 @@ test('the first end counts; later reports change nothing', async (t) => {
   await host.endOf('b')
   await sink.report({ type: 'ended', outcome: 'failed' }, 1)
   await engine.done(runId)
-  assert.deepEqual(told(await engine.view(runId)), ['a: success', 'b: success'])
+  assert.deepEqual(statusesOf(await engine.view(runId)), ['a: success', 'b: success'])
   assert.equal((await events(runId)).at(-1)?.type, 'run.finished')
 })
 
@@ -220,7 +220,7 @@ test('a success whose output differs at the two sides is a failure, and says so'
     streams: { stdout: { length: 5, sha256: 'x' } },
   }))
   const view = await play([step('a')])
-  assert.deepEqual(told(view), ['a: failed output_mismatch'])
+  assert.deepEqual(statusesOf(view), ['a: failed output_mismatch'])
   assert.match(view.message ?? '', /stdout is 5 bytes on the machine that produced it and 3 bytes here/)
 })
 
@@ -230,14 +230,14 @@ test('a failure keeps its own reason even if the output differs', async (t) => {
     reason: 'oom',
     streams: { stdout: { length: 5, sha256: 'x' } },
   }))
-  assert.deepEqual(told(await play([step('a')])), ['a: failed oom'])
+  assert.deepEqual(statusesOf(await play([step('a')])), ['a: failed oom'])
 })
 
 test('output that cannot be sealed fails the attempt instead of keeping it open forever', async (t) => {
   const { play, outputs } = scriptedEngine(t, () => ({ writes: 'abc' }))
   outputs.seal = async () => Promise.reject(new ErrandError('disk_full', 'The disk is full.'))
   const view = await play([step('a')])
-  assert.deepEqual(told(view), ['a: failed output_failed'])
+  assert.deepEqual(statusesOf(view), ['a: failed output_failed'])
   assert.match(view.message ?? '', /stdout could not be stored: The disk is full/)
 })
 
@@ -250,22 +250,22 @@ test('output is recorded once it is durable, and later output with the next even
   }
   const runId = await submit([step('a')])
   const { sink } = host.of('a')
-  const toldLengths = async () =>
+  const reportedLengths = async () =>
     (await events(runId)).flatMap((event) => (event.type === 'output' ? [event.length] : []))
   await sink.output('stdout', 0, Buffer.from('first'))
   await until(() => syncs.length === 1)
   await sink.output('stdout', 5, Buffer.from(' and more'))
   await sink.report({ type: 'phase', phase: 'later' }, 1)
-  assert.deepEqual(await toldLengths(), [])
+  assert.deepEqual(await reportedLengths(), [])
   syncs[0]!.resolve()
   await until(() => syncs.length === 2)
   await sink.report({ type: 'phase', phase: 'even later' }, 1)
-  assert.deepEqual(await toldLengths(), [5])
+  assert.deepEqual(await reportedLengths(), [5])
   const ended = sink.report({ type: 'ended', outcome: 'success' }, 1)
   syncs[1]!.resolve()
   await ended
   await engine.done(runId)
-  assert.deepEqual(await toldLengths(), [5, 9])
+  assert.deepEqual(await reportedLengths(), [5, 9])
 })
 
 test('output that may not be durable is recorded only at the end, which waits for it', async (t) => {
@@ -291,7 +291,7 @@ test('output that cannot be started fails the attempt, and frees its place', asy
   outputs.begin = () => {
     throw new ErrandError('disk_full', 'The folder cannot be made.')
   }
-  assert.deepEqual(told(await play([step('a')])), ['a: failed output_failed'])
+  assert.deepEqual(statusesOf(await play([step('a')])), ['a: failed output_failed'])
   assert.deepEqual([host.ran, host.placed.size], [[], 0])
 })
 

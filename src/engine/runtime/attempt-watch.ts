@@ -32,15 +32,15 @@ export class AttemptWatch implements AttemptSink {
   readonly #forget: () => void
   #joiner = new OutputJoiner()
   #timer: NodeJS.Timeout | undefined
-  #toldAtMs = Number.NEGATIVE_INFINITY
-  #telling: Promise<void> | undefined
+  #reportedAtMs = Number.NEGATIVE_INFINITY
+  #reporting: Promise<void> | undefined
   /** True when some output may not be on disk. */
   #unsynced = false
   #ending: Promise<void> | undefined
   /** Names the limit of its run's output that was reached: no more is stored. */
   #overLimit: string | undefined
   #closed = false
-  #givenUp = false
+  #isAbandoned = false
 
   constructor(
     loop: RunLoop,
@@ -58,23 +58,23 @@ export class AttemptWatch implements AttemptSink {
   }
 
   /** Reports, after a restart, what the output store has beyond the log. Returns the stored lengths. */
-  async recover(told: Partial<Record<StreamName, number>>): Promise<Partial<Record<StreamName, number>>> {
+  async recover(reported: Partial<Record<StreamName, number>>): Promise<Partial<Record<StreamName, number>>> {
     const { outputs } = this.#ports
     const overLimit = this.#attempt.cancel === 'output_limit'
     const known = []
     for (const stream of ['stdout', 'stderr'] as const) {
-      const synced = told[stream] ?? 0
+      const synced = reported[stream] ?? 0
       // Over the limit nothing is sent again; the bytes were synced before the limit counted.
       const cut = overLimit ? undefined : outputs.recover?.(this.#id, stream, synced)
-      const kept = await (cut ?? outputs.length(this.#id, stream))
-      if (kept === 0 && synced === 0) continue
-      const tail = await outputs.read(this.#id, stream, Math.max(0, kept - 3), kept)
-      known.push({ stream, told: synced, kept, tail })
+      const stored = await (cut ?? outputs.length(this.#id, stream))
+      if (stored === 0 && synced === 0) continue
+      const tail = await outputs.read(this.#id, stream, Math.max(0, stored - 3), stored)
+      known.push({ stream, reported: synced, stored, tail })
     }
     this.#joiner = new OutputJoiner(known)
-    for (const { kept } of known) this.#output?.count(kept)
+    for (const { stored } of known) this.#output?.count(stored)
     if (overLimit) this.#overLimit = this.#attempt.cancel_message
-    return Object.fromEntries(known.map(({ stream, kept }) => [stream, kept]))
+    return Object.fromEntries(known.map(({ stream, stored }) => [stream, stored]))
   }
 
   waiting(why: string): void {
@@ -89,7 +89,7 @@ export class AttemptWatch implements AttemptSink {
   }
 
   async assigned(placement: Placement): Promise<boolean> {
-    if (this.#givenUp) return false
+    if (this.#isAbandoned) return false
     if (this.#attempt.end || this.#attempt.cancel) {
       // Waits until the host has heard of the cancel.
       await this.#loop.flush().catch(() => {})
@@ -100,7 +100,7 @@ export class AttemptWatch implements AttemptSink {
   }
 
   async report(report: AttemptReport, epoch: number): Promise<void> {
-    if (this.#givenUp) return
+    if (this.#isAbandoned) return
     if (this.#over) return this.#ending ?? this.#loop.flush()
     if (this.#closed) throw engineClosed()
     if (epoch < this.#attempt.epoch) return
@@ -130,21 +130,21 @@ export class AttemptWatch implements AttemptSink {
   }
 
   async output(stream: StreamName, offset: number, bytes: Buffer, unordered?: true): Promise<number> {
-    if (this.#givenUp) return offset + bytes.length
+    if (this.#isAbandoned) return offset + bytes.length
     if (this.#closed) throw engineClosed()
     const end = offset + bytes.length
     if (this.#over) return end
     if (this.#overLimit !== undefined) return ALL_OUTPUT
-    const fresh = Math.max(0, end - this.#joiner.kept(stream))
+    const fresh = Math.max(0, end - this.#joiner.saved(stream))
     const { fitting, message } = this.#output?.take(fresh) ?? { fitting: fresh }
-    const kept = await this.#keep(
+    const stored = await this.#keep(
       stream,
       offset,
       bytes.subarray(0, bytes.length - (fresh - fitting)),
       fitting,
       unordered,
     )
-    if (message === undefined) return kept
+    if (message === undefined) return stored
     this.#endOverLimit(message)
     return ALL_OUTPUT
   }
@@ -157,10 +157,10 @@ export class AttemptWatch implements AttemptSink {
     unordered: true | undefined,
   ): Promise<number> {
     try {
-      const kept = await this.#ports.outputs.append(this.#id, stream, offset, bytes)
-      if (this.#joiner.add(stream, bytes, kept, unordered)) this.#tell()
-      else this.#timer ??= setTimeout(() => this.#tell(), this.#waitMs())
-      return kept
+      const stored = await this.#ports.outputs.append(this.#id, stream, offset, bytes)
+      if (this.#joiner.add(stream, bytes, stored, unordered)) this.#report()
+      else this.#timer ??= setTimeout(() => this.#report(), this.#waitMs())
+      return stored
     } catch (error) {
       this.#output?.giveBack(counted)
       throw error
@@ -210,7 +210,7 @@ export class AttemptWatch implements AttemptSink {
 
   /** Drops all further reports, because its run was given up and its host must release the attempt. */
   giveUp(): void {
-    this.#givenUp = true
+    this.#isAbandoned = true
     this.close()
   }
 
@@ -223,26 +223,26 @@ export class AttemptWatch implements AttemptSink {
   }
 
   #waitMs(): number {
-    return Math.max(FIRST_OUTPUT_EVENT_MS, this.#toldAtMs + OUTPUT_EVENT_MS - performance.now())
+    return Math.max(FIRST_OUTPUT_EVENT_MS, this.#reportedAtMs + OUTPUT_EVENT_MS - performance.now())
   }
 
-  #tell(): void {
+  #report(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
-    if (this.#closed || this.#over || this.#ending || this.#telling || this.#unsynced) return
-    const isFirst = performance.now() - this.#toldAtMs > 2 * OUTPUT_EVENT_MS
-    this.#toldAtMs = performance.now()
-    this.#telling = this.#tellSynced(!isFirst).finally(() => {
-      this.#telling = undefined
+    if (this.#closed || this.#over || this.#ending || this.#reporting || this.#unsynced) return
+    const isFirst = performance.now() - this.#reportedAtMs > 2 * OUTPUT_EVENT_MS
+    this.#reportedAtMs = performance.now()
+    this.#reporting = this.#reportSynced(!isFirst).finally(() => {
+      this.#reporting = undefined
       if (this.#closed || this.#ending || this.#over) return
-      if (this.#joiner.isFull) this.#tell()
+      if (this.#joiner.isFull) this.#report()
       else if (this.#joiner.due(false).size > 0)
-        this.#timer ??= setTimeout(() => this.#tell(), this.#waitMs())
+        this.#timer ??= setTimeout(() => this.#report(), this.#waitMs())
     })
   }
 
   /** Syncs and records the output that is due; output that comes meanwhile goes into the next event. */
-  async #tellSynced(lazy: boolean): Promise<void> {
+  async #reportSynced(lazy: boolean): Promise<void> {
     const due = this.#joiner.due(false)
     try {
       await Promise.all([...due.keys()].map((stream) => this.#ports.outputs.sync(this.#id, stream)))
@@ -262,7 +262,7 @@ export class AttemptWatch implements AttemptSink {
   }
 
   async #end(reported: AttemptEnd): Promise<void> {
-    await this.#telling
+    await this.#reporting
     const end = await sealed(this.#ports.outputs, this.#id, this.#joiner.streams, this.#withLimit(reported))
     clearTimeout(this.#timer)
     let late: Late[] = []
@@ -332,10 +332,10 @@ async function sealed(
   const seal = async (stream: StreamName): Promise<Failure | undefined> => {
     const there = sent[stream]
     try {
-      const { file, ...kept } = await outputs.seal(attemptId, stream, there !== undefined)
-      streams[stream] = kept
+      const { file, ...stored } = await outputs.seal(attemptId, stream, there !== undefined)
+      streams[stream] = stored
       if (file) output_files[stream] ??= file
-      return there && differing(stream, there, kept)
+      return there && differing(stream, there, stored)
     } catch (error) {
       return { reason: 'output_failed', message: `${stream} could not be stored: ${messageOf(error)}` }
     }
@@ -351,8 +351,8 @@ async function sealed(
   }
 }
 
-function differing(stream: StreamName, there: StreamEnd, kept: StreamEnd): Failure | undefined {
-  if (there.length === kept.length && there.sha256 === kept.sha256) return undefined
-  const message = `${stream} is ${there.length} bytes on the machine that produced it and ${kept.length} bytes here, or its content differs.`
+function differing(stream: StreamName, there: StreamEnd, stored: StreamEnd): Failure | undefined {
+  if (there.length === stored.length && there.sha256 === stored.sha256) return undefined
+  const message = `${stream} is ${there.length} bytes on the machine that produced it and ${stored.length} bytes here, or its content differs.`
   return { reason: 'output_mismatch', message }
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { alteredStore } from '../../../test/support/altered-store.ts'
-import { scriptedEngine, step, told, until } from '../../../test/support/scripted-engine.ts'
+import { scriptedEngine, step, statusesOf, until } from '../../../test/support/scripted-engine.ts'
 import { dyingStore } from '../../../test/support/simulated-world.ts'
 import type { WorkflowFile } from '../../contract/workflow.ts'
 import { MemoryRunStore } from '../../stores/runs/memory.ts'
@@ -25,7 +25,7 @@ test('a sub-workflow is a separate run: inputs go in, and its outputs become var
     {},
     { vars: { M: 4 }, owner: 'me' },
   )
-  assert.deepEqual([view.status, ...told(view)], ['success', 'child: success', 'after: success'])
+  assert.deepEqual([view.status, ...statusesOf(view)], ['success', 'child: success', 'after: success'])
   assert.equal(host.begun.at(-1)?.env.RESULT, 'r40')
   const child = await engine.get(view.steps[0]!.child_run_ids![0]!)
   assert.deepEqual(
@@ -37,7 +37,7 @@ test('a sub-workflow is a separate run: inputs go in, and its outputs become var
 test('a sub-workflow that fails or cannot start fails its step', async (t) => {
   const { play } = scriptedEngine(t, () => 'failed')
   const view = await play([sub('child', [step('work')]), step('after')])
-  assert.deepEqual(told(view), ['child: failed child_failed', 'after: skipped upstream'])
+  assert.deepEqual(statusesOf(view), ['child: failed child_failed', 'after: skipped upstream'])
   assert.match(view.message ?? '', /Step "child > work" failed/)
   const missing = await play(
     [sub('child', [step('work')], { inputs: { N: { type: 'number' } } }, { N: '${M}' })],
@@ -72,25 +72,25 @@ test('a sub-workflow that is canceled by itself cancels its step', async (t) => 
   const [childId] = (await engine.view(runId)).steps[0]!.child_run_ids!
   await engine.cancel(childId!)
   await engine.done(runId)
-  assert.deepEqual(told(await engine.view(runId)), ['child: canceled canceled'])
+  assert.deepEqual(statusesOf(await engine.view(runId)), ['child: canceled canceled'])
 })
 
 test('a parent that is canceled before its child exists leaves no running child', async (t) => {
-  const kept = new MemoryRunStore()
+  const memoryStore = new MemoryRunStore()
   const { promise: released, resolve: release } = Promise.withResolvers<void>()
-  let looked = false
-  const store = alteredStore(kept, {
+  let isChecked = false
+  const store = alteredStore(memoryStore, {
     // A child's id is looked up before it is created.
     get: async (id) => {
-      const record = await kept.get(id)
-      looked ||= record === undefined
+      const record = await memoryStore.get(id)
+      isChecked ||= record === undefined
       if (!record) await released
       return record
     },
   })
   const { submit, engine, host } = scriptedEngine(t, () => 'hold', { store })
   const runId = await submit([sub('child', [step('work')])])
-  await until(() => looked)
+  await until(() => isChecked)
   await engine.cancel(runId)
   release()
   assert.equal((await engine.done(runId)).status, 'canceled')

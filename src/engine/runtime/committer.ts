@@ -2,7 +2,7 @@ import type { RunEvent } from '../../contract/events.ts'
 import type { RunPatch, RunSpec, SetAside } from '../../contract/run.ts'
 import { isFinalRun } from '../../contract/status.ts'
 import { listRow } from '../core/list-row.ts'
-import { keptBytes, type RunState } from '../core/state.ts'
+import { storedBytes, type RunState } from '../core/state.ts'
 import type { RunStore } from '../ports.ts'
 
 interface Batch {
@@ -92,13 +92,13 @@ export class Committer {
         break
       }
       for (const effect of [() => this.#options.committed(batch.events), ...batch.after])
-        this.#carryOut(effect)
+        this.#execute(effect)
       batch.settled.resolve()
     }
     this.#writing = false
   }
 
-  #carryOut(effect: () => void): void {
+  #execute(effect: () => void): void {
     try {
       effect()
     } catch (error) {
@@ -203,7 +203,7 @@ function rowText(state: RunState): string | undefined {
 
 /** Sums the output; undefined for none, so that most runs' records can omit it. */
 function outputBytes({ attempts }: RunState): number | undefined {
-  return attempts.reduce((sum, attempt) => sum + keptBytes(attempt), 0) || undefined
+  return attempts.reduce((sum, attempt) => sum + storedBytes(attempt), 0) || undefined
 }
 
 /** Returns the fields that differ; a removed field is present as undefined. */

@@ -1,5 +1,5 @@
-import type { GivenInput } from '../../contract/agent.ts'
-import type { GivenAnswer } from '../../contract/approvers.ts'
+import type { NewInput } from '../../contract/agent.ts'
+import type { RecordedAnswer } from '../../contract/approvers.ts'
 import { ErrandError, messageOf } from '../../contract/errors.ts'
 import type { EventOf, NewEvent, RunEvent } from '../../contract/events.ts'
 import { attemptId, splitAttemptId } from '../../contract/ids.ts'
@@ -11,13 +11,13 @@ import { attemptSpec, requirementsOf } from '../core/attempt-spec.ts'
 import { type Addressed, addressInput, type InputAddress } from '../core/inputs.ts'
 import type { Plan } from '../core/plan.ts'
 import type { Recorded } from '../core/record.ts'
-import { instanceOf, isSameShare, keptBytes, type RunState } from '../core/state.ts'
+import { instanceOf, isSameShare, storedBytes, type RunState } from '../core/state.ts'
 import { attemptStatus } from '../core/transitions.ts'
 import { AttemptWatch } from './attempt-watch.ts'
 import { ChildCancels, type ChildStart, openChildren, type ParentRun } from './child-runs.ts'
 import type { GroupMember } from './concurrency-limiter.ts'
 import type { RunOutput } from './output-quota.ts'
-import { type Decided, type KeptRun, RunLoop, type RunPorts } from './run-loop.ts'
+import { type Decided, type StoredRun, RunLoop, type RunPorts } from './run-loop.ts'
 
 export interface ConductorPorts extends RunPorts {
   /** Called after each commit. */
@@ -39,7 +39,7 @@ export class Conductor implements ParentRun, GroupMember {
   readonly #childCancels: ChildCancels
 
   /** Conducts a new run, or one that is resumed from what the store has. */
-  constructor(ports: ConductorPorts, spec: RunSpec, plan: Plan, kept: KeptRun = { log: [] }) {
+  constructor(ports: ConductorPorts, spec: RunSpec, plan: Plan, stored: StoredRun = { log: [] }) {
     const { refused } = ports
     this.#ports = ports
     this.#loop = new RunLoop(
@@ -52,7 +52,7 @@ export class Conductor implements ParentRun, GroupMember {
       },
       spec,
       plan,
-      kept,
+      stored,
     )
     this.spec = spec
     this.plan = plan
@@ -109,9 +109,9 @@ export class Conductor implements ParentRun, GroupMember {
   }
 
   /** Gives an input to the attempt that takes it; returns its id. Throws as `addressInput`. */
-  async give(given: GivenInput, to: InputAddress): Promise<string> {
+  async give(newInput: NewInput, to: InputAddress): Promise<string> {
     if (this.#loop.ended) throw runEnded(this.spec.run_id, this.state.status)
-    const { attempt, input, known } = await this.#addressed(given, to)
+    const { attempt, input, known } = await this.#addressed(newInput, to)
     if (known) await this.#loop.flush()
     else await this.#loop.input([{ type: 'input.given', attempt: attempt.number, input, by: to.by }])
     if (!known && !this.#loop.closed)
@@ -120,9 +120,9 @@ export class Conductor implements ParentRun, GroupMember {
   }
 
   /** Addresses an input. A refusal is reported only once its cause, such as an earlier answer, is committed. */
-  async #addressed(given: GivenInput, to: InputAddress): Promise<Addressed> {
+  async #addressed(newInput: NewInput, to: InputAddress): Promise<Addressed> {
     try {
-      return addressInput(this.spec.run_id, this.state, given, to)
+      return addressInput(this.spec.run_id, this.state, newInput, to)
     } catch (error) {
       await this.#loop.flush()
       throw error
@@ -250,7 +250,7 @@ export function approvalAnswers(
 function answeredBefore(
   runId: string,
   step: string,
-  { decision, by, at, comment }: GivenAnswer,
+  { decision, by, at, comment }: RecordedAnswer,
 ): ErrandError {
   const done = decision === 'approve' ? 'approved' : 'rejected'
   const who = by === 'timeout' ? 'nobody (it expired)' : (by ?? 'somebody')
@@ -298,7 +298,7 @@ class HostedAttempts {
   async takeUp(): Promise<void> {
     const { plan, state, names } = this.#loop
     const open = state.attempts.filter((attempt) => !attempt.end)
-    for (const attempt of state.attempts) if (attempt.end) this.#output?.count(keptBytes(attempt))
+    for (const attempt of state.attempts) if (attempt.end) this.#output?.count(storedBytes(attempt))
     const taken = open.map((attempt) => {
       const spec = attemptSpec(plan, state, names, plan[attempt.phase][attempt.index]!, attempt)
       this.#ports.outputs.begin(spec)

@@ -5,7 +5,7 @@ import { scriptedEngine, step, until } from '../../../test/support/scripted-engi
 import { MemoryRunStore } from '../../stores/runs/memory.ts'
 import type { Notification } from '../ports.ts'
 
-const heard = (list: Notification[]) =>
+const received = (list: Notification[]) =>
   list.map(({ status, step: name, error }) => [status, name, error].filter(Boolean).join(' '))
 
 test('a notifier is called on each change of state, in order, with the details', async (t) => {
@@ -15,7 +15,7 @@ test('a notifier is called on each change of state, in order, with the details',
     step === 'b' ? { outcome: 'failed' as const, message: 'exit 3' } : ('success' as const)
   const { play } = scriptedEngine(t, script, { notifier, version: '1.2.3' })
   const { run_id } = await play([step('a'), step('b')])
-  assert.deepEqual(heard(list), [
+  assert.deepEqual(received(list), [
     'queued',
     'running',
     'running a',
@@ -59,14 +59,14 @@ test('a notifier that fails permanently changes no result, and its last error is
 })
 
 test('the store gets one write of a run at a time, including those of notifiers', async (t) => {
-  const kept = new MemoryRunStore()
+  const stored = new MemoryRunStore()
   let busy = 0
   let most = 0
-  const store = alteredStore(kept, {
+  const store = alteredStore(stored, {
     update: async (...args) => {
       most = Math.max(most, ++busy)
       await new Promise(setImmediate)
-      await kept.update(...args)
+      await stored.update(...args)
       busy--
     },
   })

@@ -10,23 +10,23 @@ test('however text is split, resent and recorded, its ranges join without a gap 
     fc.property(text, fc.array(fc.tuple(fc.nat(9), fc.nat(4), fc.boolean())), (bytes, moves) => {
       const joiner = new OutputJoiner()
       const ranges: { offset: number; length: number }[] = []
-      let kept = 0
+      let stored = 0
       for (const [length, back, take] of moves) {
-        const from = Math.max(0, kept - back)
-        const chunk = bytes.subarray(from, kept + length)
-        kept = Math.max(kept, from + chunk.length)
-        joiner.add('stdout', chunk, kept)
+        const from = Math.max(0, stored - back)
+        const chunk = bytes.subarray(from, stored + length)
+        stored = Math.max(stored, from + chunk.length)
+        joiner.add('stdout', chunk, stored)
         if (take) ranges.push(...joiner.take(joiner.due(false)))
       }
       for (const { offset, length } of ranges)
         assert.equal(Buffer.from(bytes.subarray(offset, offset + length).toString()).length, length)
       ranges.push(...joiner.take(joiner.due(true)))
-      let told = 0
+      let reported = 0
       for (const { offset, length } of ranges) {
-        assert.equal(offset, told)
-        told += length
+        assert.equal(offset, reported)
+        reported += length
       }
-      assert.equal(told, kept)
+      assert.equal(reported, stored)
     }),
   )
 })
@@ -56,27 +56,27 @@ test('both streams are recorded in order of arrival, or close to it if there are
   fc.assert(
     fc.property(fc.array(piece, { minLength: 1, maxLength: 60 }), fc.nat(9), (pieces, every) => {
       const joiner = new OutputJoiner()
-      const kept = { stdout: 0, stderr: 0 }
+      const stored = { stdout: 0, stderr: 0 }
       const places: [number, number][] = []
       const ranges: ReturnType<OutputJoiner['take']> = []
       for (const [count, [stream, bytes]] of pieces.entries()) {
-        kept[stream] += bytes
-        joiner.add(stream, Buffer.alloc(bytes, 'x'), kept[stream])
-        if (stream === 'stderr') places.push([kept.stderr, kept.stdout])
+        stored[stream] += bytes
+        joiner.add(stream, Buffer.alloc(bytes, 'x'), stored[stream])
+        if (stream === 'stderr') places.push([stored.stderr, stored.stdout])
         if (count % (every + 1) === every) ranges.push(...joiner.take(joiner.due(false)))
       }
       const before = ranges.length
       ranges.push(...joiner.take(joiner.due(true)))
-      assert.ok(ranges.length - before <= 2 * Math.ceil((kept.stdout + kept.stderr) / 16_384) + 8)
-      const told = { stdout: 0, stderr: 0 }
+      assert.ok(ranges.length - before <= 2 * Math.ceil((stored.stdout + stored.stderr) / 16_384) + 8)
+      const reported = { stdout: 0, stderr: 0 }
       let seen = 0
       for (const { stream, offset, length } of ranges) {
-        assert.equal(offset, told[stream])
-        told[stream] += length
-        for (; seen < places.length && places[seen]![0] <= told.stderr; seen++)
-          assert.ok(Math.abs(places[seen]![1] - told.stdout) <= 16_384)
+        assert.equal(offset, reported[stream])
+        reported[stream] += length
+        for (; seen < places.length && places[seen]![0] <= reported.stderr; seen++)
+          assert.ok(Math.abs(places[seen]![1] - reported.stdout) <= 16_384)
       }
-      assert.deepEqual(told, kept)
+      assert.deepEqual(reported, stored)
     }),
   )
 })

@@ -27,8 +27,8 @@ interface Part {
 
 interface Pending {
   /** Length that events cover, and length that is stored. */
-  told: number
-  kept: number
+  reported: number
+  stored: number
   /** The last bytes stored, at most 3. */
   tail: Buffer
 }
@@ -43,7 +43,7 @@ export class OutputJoiner {
   constructor(known: Iterable<Pending & { stream: StreamName }> = []) {
     for (const { stream, ...pending } of known) {
       this.#streams.set(stream, pending)
-      if (pending.kept > pending.told) this.#extend(stream, pending.kept, true)
+      if (pending.stored > pending.reported) this.#extend(stream, pending.stored, true)
     }
   }
 
@@ -52,27 +52,27 @@ export class OutputJoiner {
   }
 
   /** Returns how much of the stream is stored. */
-  kept(stream: StreamName): number {
-    return this.#streams.get(stream)?.kept ?? 0
+  saved(stream: StreamName): number {
+    return this.#streams.get(stream)?.stored ?? 0
   }
 
   /** Adds bytes that end at `kept` and may be partly known. Returns whether an event is due at once. */
-  add(stream: StreamName, bytes: Buffer, kept: number, unordered?: true): boolean {
-    const pending = this.#streams.get(stream) ?? { told: 0, kept: 0, tail: Buffer.alloc(0) }
+  add(stream: StreamName, bytes: Buffer, stored: number, unordered?: true): boolean {
+    const pending = this.#streams.get(stream) ?? { reported: 0, stored: 0, tail: Buffer.alloc(0) }
     this.#streams.set(stream, pending)
-    if (kept > pending.kept) {
-      this.#extend(stream, kept, unordered)
-      const fresh = bytes.subarray(-Math.min(3, kept - pending.kept))
+    if (stored > pending.stored) {
+      this.#extend(stream, stored, unordered)
+      const fresh = bytes.subarray(-Math.min(3, stored - pending.stored))
       pending.tail =
         fresh.length >= 3 ? Buffer.from(fresh) : Buffer.concat([pending.tail, fresh]).subarray(-3)
-      pending.kept = kept
+      pending.stored = stored
     }
     return this.isFull
   }
 
   /** Reports whether an event is due at once. */
   get isFull(): boolean {
-    return [...this.#streams.values()].some(({ kept, told }) => kept - told >= OUTPUT_EVENT_BYTES)
+    return [...this.#streams.values()].some(({ stored, reported }) => stored - reported >= OUTPUT_EVENT_BYTES)
   }
 
   /**
@@ -81,9 +81,9 @@ export class OutputJoiner {
    */
   due(all: boolean): ReadonlyMap<StreamName, number> {
     const due = new Map<StreamName, number>()
-    for (const [stream, { kept, told, tail }] of this.#streams) {
-      const end = all ? kept : kept - incompleteUtf8(tail)
-      if (end > told) due.set(stream, end)
+    for (const [stream, { stored, reported, tail }] of this.#streams) {
+      const end = all ? stored : stored - incompleteUtf8(tail)
+      if (end > reported) due.set(stream, end)
     }
     return due
   }
@@ -92,14 +92,14 @@ export class OutputJoiner {
   take(due: ReadonlyMap<StreamName, number>): OutputRange[] {
     const ranges: OutputRange[] = []
     const left: Part[] = []
-    for (const part of fewer(this.#parts, this.#told)) {
+    for (const part of fewer(this.#parts, this.#reported)) {
       const { stream, unordered } = part
       const pending = this.#streams.get(stream)!
       const end = Math.min(part.end, due.get(stream) ?? 0)
-      while (pending.told < end) {
-        const length = Math.min(end - pending.told, OUTPUT_EVENT_BYTES)
-        ranges.push({ stream, offset: pending.told, length, ...(unordered && { unordered }) })
-        pending.told += length
+      while (pending.reported < end) {
+        const length = Math.min(end - pending.reported, OUTPUT_EVENT_BYTES)
+        ranges.push({ stream, offset: pending.reported, length, ...(unordered && { unordered }) })
+        pending.reported += length
       }
       if (part.end > end) left.push(part)
     }
@@ -107,16 +107,16 @@ export class OutputJoiner {
     // Reports an incomplete character whose rest never came.
     for (const [stream, end] of due) {
       const pending = this.#streams.get(stream)!
-      if (pending.told >= end) continue
-      ranges.push({ stream, offset: pending.told, length: end - pending.told })
-      pending.told = end
+      if (pending.reported >= end) continue
+      ranges.push({ stream, offset: pending.reported, length: end - pending.reported })
+      pending.reported = end
     }
     return ranges
   }
 
-  get #told(): Record<StreamName, number> {
-    const told = (stream: StreamName) => this.#streams.get(stream)?.told ?? 0
-    return { stdout: told('stdout'), stderr: told('stderr') }
+  get #reported(): Record<StreamName, number> {
+    const reportedOf = (stream: StreamName) => this.#streams.get(stream)?.reported ?? 0
+    return { stdout: reportedOf('stdout'), stderr: reportedOf('stderr') }
   }
 
   #extend(stream: StreamName, end: number, unordered: true | undefined): void {
@@ -134,11 +134,11 @@ export class OutputJoiner {
  * Reduces the number of parts when there are many: small parts of both streams are merged into one of each, so that a
  * line stays near its place.
  */
-function fewer(parts: Part[], told: Readonly<Record<StreamName, number>>): Part[] {
+function fewer(parts: Part[], reported: Readonly<Record<StreamName, number>>): Part[] {
   if (parts.length <= MOST_PARTS) return parts
   const joined: Part[] = []
-  const before = { ...told }
-  let group = { ...told }
+  const before = { ...reported }
+  let group = { ...reported }
   const settle = () => {
     for (const stream of ['stdout', 'stderr'] as const)
       if (group[stream] > before[stream]) joined.push({ stream, end: group[stream], unordered: undefined })

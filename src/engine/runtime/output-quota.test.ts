@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { scriptedEngine, step, told, until } from '../../../test/support/scripted-engine.ts'
+import { scriptedEngine, step, statusesOf, until } from '../../../test/support/scripted-engine.ts'
 import { ALL_OUTPUT, type OutputStore } from '../ports.ts'
 import { OutputQuota } from './output-quota.ts'
 
@@ -70,13 +70,13 @@ test('a step over the limit of its run is ended, earlier output is kept, and its
   await host.end(spec.attempt_id, { outcome: 'canceled', reason: 'output_limit', streams })
   assert.equal((await engine.done(runId)).status, 'failed')
   const view = await engine.view(runId)
-  assert.deepEqual(told(view), ['a: failed output_limit', 'never: skipped upstream'])
+  assert.deepEqual(statusesOf(view), ['a: failed output_limit', 'never: skipped upstream'])
   assert.match(view.steps[0]!.message!, /^Run .* 25 bytes .*ERRAND_MAX_OUTPUT_RUN.* is stored/)
   assert.equal(outputs.kept.get(`${runId}.1/stdout`)!.length, 15)
   assert.equal(outputs.kept.get(`${runId}.1/stderr`)!.length, 10)
-  let toldBytes = 0
-  for (const event of await events(runId)) if (event.type === 'output') toldBytes += event.length
-  assert.equal(toldBytes, 25)
+  let reportedBytes = 0
+  for (const event of await events(runId)) if (event.type === 'output') reportedBytes += event.length
+  assert.equal(reportedBytes, 25)
   const [attempt] = view.steps[0]!.instances[0]!.attempts
   assert.deepEqual(
     [
@@ -93,7 +93,7 @@ test('a step that succeeded before the limit was noticed does not count as succe
   const script = () => ({ writes: tenA, streams: { stdout: { length: 10, sha256: 'x' } } })
   const { play, host } = scriptedEngine(t, script, { outputQuota })
   host.obeys = false
-  assert.deepEqual(told(await play([step('a')])), ['a: failed output_limit'])
+  assert.deepEqual(statusesOf(await play([step('a')])), ['a: failed output_limit'])
 })
 
 test('a step that failed by itself or was canceled keeps its reason, and says that output is missing', async (t) => {
@@ -102,7 +102,7 @@ test('a step that failed by itself or was canceled keeps its reason, and says th
   const first = scriptedEngine(t, failing, { outputQuota })
   first.host.obeys = false
   const view = await first.play([step('a')])
-  assert.deepEqual(told(view), ['a: failed exit_code'])
+  assert.deepEqual(statusesOf(view), ['a: failed exit_code'])
   assert.match(view.steps[0]!.message!, /^It broke\. Run .*ERRAND_MAX_OUTPUT_RUN/)
 
   const second = scriptedEngine(t, () => 'hold', { outputQuota })
@@ -121,7 +121,7 @@ test('cleanup steps continue over the limit to their own end, which is a failure
   const { play, host } = scriptedEngine(t, () => ({ writes: tenA }), { outputQuota })
   host.obeys = false
   const view = await play([step('a')], { finally: [step('tidy')] })
-  assert.deepEqual(told(view), ['a: failed output_limit', 'finally tidy: failed output_limit'])
+  assert.deepEqual(statusesOf(view), ['a: failed output_limit', 'finally tidy: failed output_limit'])
   assert.deepEqual(
     host.canceled.map(({ id }) => id),
     host.begun.filter(({ step }) => step === 'a').map(({ attempt_id }) => attempt_id),
@@ -153,7 +153,7 @@ test('a user at the limit is stopped in all runs, other users in none; removal m
   assert.equal((await engine.done(again)).status, 'success')
 })
 
-for (const [when, told] of [
+for (const [when, expected] of [
   ['before its end was requested', false],
   ['after its end was requested', true],
 ] as const)
@@ -165,15 +165,15 @@ for (const [when, told] of [
     const runId = await submit([step('done'), step('a')])
     await host.of('done').sink.output('stdout', 0, Buffer.from('done'))
     await host.endOf('done')
-    await host.of('a').sink.output('stdout', 0, told ? Buffer.concat([tenA, tenA]) : tenA)
-    if (told) await host.of('a').sink.report({ type: 'phase', phase: 'later' }, 1)
+    await host.of('a').sink.output('stdout', 0, expected ? Buffer.concat([tenA, tenA]) : tenA)
+    if (expected) await host.of('a').sink.report({ type: 'phase', phase: 'later' }, 1)
     await engine.close()
     // More room does not help once the end was requested: the bytes in between are not sent again.
-    const after = again({ outputQuota: new OutputQuota(told ? { perRunBytes: 1000 } : limits) })
+    const after = again({ outputQuota: new OutputQuota(expected ? { perRunBytes: 1000 } : limits) })
     await after.resume()
-    assert.deepEqual(host.resumed[0]!.known.streams, { stdout: told ? 11 : 10 })
+    assert.deepEqual(host.resumed[0]!.known.streams, { stdout: expected ? 11 : 10 })
     const { sink, spec } = host.of('a')
-    assert.equal(await sink.output('stdout', told ? 11 : 10, tenA), ALL_OUTPUT)
+    assert.equal(await sink.output('stdout', expected ? 11 : 10, tenA), ALL_OUTPUT)
     await sink.report({ type: 'phase', phase: 'later' }, 1)
     assert.deepEqual(host.canceled.at(-1), { id: spec.attempt_id, reason: 'output_limit', force: false })
     await host.end(spec.attempt_id, { outcome: 'canceled' })
@@ -181,8 +181,8 @@ for (const [when, told] of [
     const view = await after.view(runId)
     assert.match(view.steps[1]!.message!, /15 bytes/)
     assert.equal(outputs.kept.get(`${runId}.2/stdout`)!.length, 11)
-    const asked = (await events(runId)).filter(({ type }) => type === 'attempt.cancel_requested')
-    assert.equal(asked.length, 1)
+    const cancels = (await events(runId)).filter(({ type }) => type === 'attempt.cancel_requested')
+    assert.equal(cancels.length, 1)
     assert.equal((await after.get(runId))?.output_bytes, 15)
   })
 
@@ -191,14 +191,14 @@ test('output that is over the limit and not sent again is synced before it count
   const { submit, engine, host, outputs, events, again } = scriptedEngine(t, () => 'hold', { outputQuota })
   host.obeys = false
   const runId = await submit([step('a')])
-  const isAsked = async () => (await events(runId)).some(({ type }) => type === 'attempt.cancel_requested')
+  const isCancelRequested = async () => (await events(runId)).some(({ type }) => type === 'attempt.cancel_requested')
   let synced = 0
   const store: OutputStore = outputs
   store.sync = async (id, stream) => {
-    if (!(await isAsked())) synced = await outputs.length(id, stream)
+    if (!(await isCancelRequested())) synced = await outputs.length(id, stream)
   }
   await host.of('a').sink.output('stdout', 0, Buffer.concat([tenA, tenA]))
-  await until(isAsked)
+  await until(isCancelRequested)
   assert.equal(synced, 15)
   await engine.close()
   store.recover = () => Promise.reject(new Error('it was cut'))
@@ -213,8 +213,8 @@ test('after a restart, the host is asked again for everything that no event has 
   await engine.close()
   const store: OutputStore = outputs
   store.recover = async (id, stream, synced) => {
-    const kept = outputs.kept.get(`${id}/${stream}`)
-    if (kept) outputs.kept.set(`${id}/${stream}`, kept.subarray(0, synced))
+    const stored = outputs.kept.get(`${id}/${stream}`)
+    if (stored) outputs.kept.set(`${id}/${stream}`, stored.subarray(0, synced))
     return outputs.length(id, stream)
   }
   const after = again()

@@ -23,10 +23,10 @@ export class OutputQuota {
   readonly #users = new Map<string, Count>()
 
   /** `kept`: the bytes of users' ended runs. Open runs are counted when they are resumed. */
-  constructor(limits: OutputLimits, kept: Iterable<User & { bytes: number }> = []) {
+  constructor(limits: OutputLimits, stored: Iterable<User & { bytes: number }> = []) {
     this.#perRunBytes = limits.perRunBytes ?? Number.POSITIVE_INFINITY
     this.#perUserBytes = limits.perUserBytes ?? Number.POSITIVE_INFINITY
-    for (const { bytes, ...user } of kept) this.#user(user).bytes += bytes
+    for (const { bytes, ...user } of stored) this.#user(user).bytes += bytes
   }
 
   /** Throws `quota_exceeded` for a user who has no room left; a run that another run has started is admitted. */

@@ -52,7 +52,7 @@ export interface RunLoopPorts extends RunPorts {
 }
 
 /** A resumed run, as the store has it. */
-export interface KeptRun {
+export interface StoredRun {
   log: readonly RunEvent[]
   set_aside?: SetAside
 }
@@ -71,7 +71,7 @@ export class RunLoop {
   readonly #wakeUp: WakeUp
   #closed = false
 
-  constructor(ports: RunLoopPorts, spec: RunSpec, plan: Plan, { log, set_aside }: KeptRun) {
+  constructor(ports: RunLoopPorts, spec: RunSpec, plan: Plan, { log, set_aside }: StoredRun) {
     this.spec = spec
     this.plan = plan
     this.#ports = ports

@@ -14,8 +14,8 @@ import type { Problem } from '../workflow-file/problems.ts'
 import { fillText, lookupIn } from '../workflow-file/template.ts'
 
 /** Number of parsed workflows that are cached, so that repeating one costs nothing; and the maximum size of each. */
-const KEPT = 100
-const KEPT_LENGTH = 256 * 1024
+const MAX_CACHED = 100
+const MAX_CACHED_LENGTH = 256 * 1024
 
 interface Loaded {
   plan: Plan
@@ -33,7 +33,7 @@ export class Loader {
   /** The catalog for workflows given as values, which commands also make. */
   readonly #ofValues: ActionCatalog
   readonly #checkAside: CheckAside | undefined
-  readonly #kept = new BoundedMap<string, Loaded>(KEPT)
+  readonly #cache = new BoundedMap<string, Loaded>(MAX_CACHED)
 
   constructor(catalog: ActionCatalog, checkAside?: CheckAside) {
     this.#catalog = catalog
@@ -45,7 +45,7 @@ export class Loader {
   /** Does as `load`; checks a large file in a thread, where that is possible. */
   async loadAside(submission: Submission): Promise<Plan> {
     const { yaml = '', readFile, owner, tenant } = submission
-    if (yaml.length < ASIDE_LENGTH || readFile !== undefined || this.#kept.has(`file ${yaml}`))
+    if (yaml.length < ASIDE_LENGTH || readFile !== undefined || this.#cache.has(`file ${yaml}`))
       return this.load(submission)
     const checked = await this.#checkAside?.({ text: yaml }, `${tenant}/${owner}`)
     return this.load({ ...submission, checked })
@@ -61,9 +61,9 @@ export class Loader {
   /** Returns the graph of a workflow that was checked when it was submitted. */
   again(workflow: unknown): Plan {
     const key = `checked ${JSON.stringify(workflow)}`
-    const kept = this.#kept.get(key)?.plan ?? plan(workflow as Workflow, this.#catalog)
-    this.#keep(key, { plan: kept, warnings: [] })
-    return kept
+    const cached = this.#cache.get(key)?.plan ?? plan(workflow as Workflow, this.#catalog)
+    this.#keep(key, { plan: cached, warnings: [] })
+    return cached
   }
 
   #loaded(submission: Loadable): Loaded {
@@ -75,8 +75,8 @@ export class Loader {
     // A file may not contain everything that a value may, even when it reads the same.
     const text = yaml === undefined ? `value ${JSON.stringify(workflow)}` : `file ${yaml}`
     const key = submission.readFile ? undefined : text
-    const kept = key === undefined ? undefined : this.#kept.get(key)
-    if (kept) return kept
+    const cached = key === undefined ? undefined : this.#cache.get(key)
+    if (cached) return cached
     const { file, readFile } = submission
     const checked =
       yaml === undefined
@@ -89,7 +89,7 @@ export class Loader {
   }
 
   #keep(key: string, loaded: Loaded): void {
-    if (key.length <= KEPT_LENGTH) this.#kept.set(key, loaded)
+    if (key.length <= MAX_CACHED_LENGTH) this.#cache.set(key, loaded)
   }
 }
 
@@ -108,8 +108,8 @@ function refuse(problems: readonly Problem[]): never {
  * Returns the variables a run begins with: the workflow's `env` (its texts filled in), overridden by what was given.
  * Throws `invalid_argument` for inputs that are missing or wrong, `unset_variable`.
  */
-export function firstVariables(workflow: Workflow, given: Submission['vars']): Record<string, string> {
-  const inputs = resolveInputs(workflow, given ?? {})
+export function firstVariables(workflow: Workflow, values: Submission['vars']): Record<string, string> {
+  const inputs = resolveInputs(workflow, values ?? {})
   const vars: Record<string, string> = { ...inputs }
   for (const [name, value] of Object.entries(workflow.env ?? {}))
     if (!Object.hasOwn(inputs, name)) vars[name] = fillText(String(value), lookupIn(vars))

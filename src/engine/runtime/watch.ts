@@ -79,13 +79,13 @@ export class Feed {
     return follower
   }
 
-  tell(runId: string): void {
+  report(runId: string): void {
     for (const follower of this.#followers.get(runId) ?? []) follower.tell()
   }
 
   /** Wakes all followers. */
   close(): void {
-    for (const runId of this.#followers.keys()) this.tell(runId)
+    for (const runId of this.#followers.keys()) this.report(runId)
   }
 }
 

@@ -7,9 +7,9 @@ import { budgetLeft, decideTask, endTry, type TaskFacts } from './decide-task.ts
 import type { TryEnd } from './try-reader.ts'
 
 const now_ms = Date.parse(time)
-const facts = (given: Partial<TaskFacts> = {}): TaskFacts => ({
+const facts = (overrides: Partial<TaskFacts> = {}): TaskFacts => ({
   ...{ task: testTask(), fold: foldOf(), now_ms, dependencies: [], no_room: undefined },
-  ...given,
+  ...overrides,
 })
 const begun: NewTaskEvent = { type: 'task.try_started', run_id: 'run_1', number: 1, stage: 'check' }
 const ended = (more: object = {}): Extract<NewTaskEvent, { type: 'task.try_ended' }> => ({
@@ -94,15 +94,15 @@ test('after a try without a verdict, another follows after a delay from the last
   })
   const checkpoint = { start: 'a', tip: 'b', artifact_id: '1.1', run_id: 'run_1', next: 'push' } as const
   const from = { run_id: 'run_1', seq: 4 }
-  const kept = foldOf(begun, { type: 'task.checkpoint', from, checkpoint }, ended({ retry_at: time }))
-  assert.deepEqual(decideTask(facts({ fold: kept })), { type: 'start', number: 2, stage: 'push', checkpoint })
+  const stored = foldOf(begun, { type: 'task.checkpoint', from, checkpoint }, ended({ retry_at: time }))
+  assert.deepEqual(decideTask(facts({ fold: stored })), { type: 'start', number: 2, stage: 'push', checkpoint })
 })
 
 test('the end of a try is the outcome of the task', () => {
   const outcome = (event: object, more: Partial<TryEnd> = {}, task = testTask(), ...log: NewTaskEvent[]) => {
     const end = { event: ended(event), without_verdict: false, no_change: false, ...more }
-    const told = endTry({ task, fold: foldOf(begun, ...log), now_ms }, end, { first_ms: 1, chance: 0 })[1]
-    return told?.type === 'task.state' ? [told.state, told.reason ?? told.message] : told
+    const emitted = endTry({ task, fold: foldOf(begun, ...log), now_ms }, end, { first_ms: 1, chance: 0 })[1]
+    return emitted?.type === 'task.state' ? [emitted.state, emitted.reason ?? emitted.message] : emitted
   }
   const from = { run_id: 'run_1', seq: 5 }
   const request = (state: 'open' | 'merged'): NewTaskEvent => ({

@@ -52,7 +52,7 @@ export function decideTask(facts: TaskFacts): TaskIntent | undefined {
   }
 }
 
-const tell = (event: NewTaskEvent): TaskIntent => ({ type: 'tell', event })
+const emit = (event: NewTaskEvent): TaskIntent => ({ type: 'tell', event })
 
 function decideBeginning(facts: TaskFacts): TaskIntent | undefined {
   const { fold, task, dependencies, no_room } = facts
@@ -60,15 +60,15 @@ function decideBeginning(facts: TaskFacts): TaskIntent | undefined {
   if (blocking !== undefined) {
     const message = `depends on task ${blocking.name}, which ${blocks[blocking.state ?? 'gone']}`
     if (fold.state === 'blocked' && fold.message === message) return undefined
-    return tell({ type: 'task.state', state: 'blocked', message })
+    return emit({ type: 'task.state', state: 'blocked', message })
   }
-  if (fold.state === 'blocked') return tell({ type: 'task.state', state: 'pending' })
+  if (fold.state === 'blocked') return emit({ type: 'task.state', state: 'pending' })
   const spent = overBudget(facts)
-  if (spent !== undefined) return tell({ type: 'task.state', state: 'failed', ...spent })
+  if (spent !== undefined) return emit({ type: 'task.state', state: 'failed', ...spent })
   const waitsFor = dependencies.find(({ state }) => !isMet(state, task.base))
   const why = waitsFor === undefined ? no_room : `it runs after task ${waitsFor.name}`
   if (why === undefined) return nextTry(fold)
-  return fold.why === why ? undefined : tell({ type: 'task.waiting', why })
+  return fold.why === why ? undefined : emit({ type: 'task.waiting', why })
 }
 
 /** States of a dependency in which the task cannot begin until a person acts. */
@@ -91,7 +91,7 @@ function decideNext(facts: TaskFacts): TaskIntent | undefined {
   // The task runs without a try of ours: another system has reported that it runs.
   if (fold.retry_at === undefined) return undefined
   const spent = overBudget(facts)
-  if (spent !== undefined) return tell({ type: 'task.state', state: 'failed', ...spent })
+  if (spent !== undefined) return emit({ type: 'task.state', state: 'failed', ...spent })
   const at_ms = Date.parse(fold.retry_at)
   return now_ms < at_ms ? { type: 'wake', at_ms } : nextTry(fold)
 }
@@ -169,8 +169,8 @@ function followedOn(fold: TaskFold, { event, no_change, answer }: TryEnd): NewTa
   if (fold.follow.prompt === undefined || !isOpen || status === 'canceled') return undefined
   if (status === 'success' && !no_change) return undefined
   const why = no_change ? 'unchanged' : 'failed'
-  const said = no_change ? answer : (event.message ?? reason)
-  const message = `A try that followed up on the pull request ${no_change ? 'left no change' : 'failed'}${said ? `: ${said}` : '.'}`
+  const text = no_change ? answer : (event.message ?? reason)
+  const message = `A try that followed up on the pull request ${no_change ? 'left no change' : 'failed'}${text ? `: ${text}` : '.'}`
   return [
     event,
     { type: 'task.follow', action: 'stop', why, message },

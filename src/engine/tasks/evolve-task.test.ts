@@ -46,20 +46,20 @@ test('a crashed try leaves the task running, and its status shows the time of th
 })
 
 test('a retry resets the crash count; before the agent it drops the saved work, otherwise it uses it', () => {
-  const kept: NewTaskEvent = { type: 'task.checkpoint', from: { run_id: 'run_1', seq: 5 }, checkpoint }
+  const stored: NewTaskEvent = { type: 'task.checkpoint', from: { run_id: 'run_1', seq: 5 }, checkpoint }
   const before = [
     begun('run_1'),
-    kept,
+    stored,
     ended('run_1', { retry_at: time }),
     state('failed', { reason: 'test' }),
   ]
   const again = foldOf(...before, state('pending', { stage: 'implement' }))
   assert.deepEqual([again.from, again.checkpoint?.next, again.no_verdicts], ['implement', 'implement', 0])
-  const told = [...before, state('pending', { stage: 'implement', prompt: 'smaller' }), begun('run_2', 2)]
-  assert.equal(foldOf(...told).follow.prompt, 'smaller')
-  assert.equal(foldOf(...told, ended('run_2')).follow.prompt, undefined)
-  const anew = foldOf(...before, state('pending', { stage: 'workspace' }))
-  assert.deepEqual([anew.from, anew.checkpoint], ['workspace', undefined])
+  const reported = [...before, state('pending', { stage: 'implement', prompt: 'smaller' }), begun('run_2', 2)]
+  assert.equal(foldOf(...reported).follow.prompt, 'smaller')
+  assert.equal(foldOf(...reported, ended('run_2')).follow.prompt, undefined)
+  const restarted = foldOf(...before, state('pending', { stage: 'workspace' }))
+  assert.deepEqual([restarted.from, restarted.checkpoint], ['workspace', undefined])
   const asBefore = foldOf(...before, state('pending'))
   assert.deepEqual([asBefore.from, asBefore.checkpoint], [undefined, checkpoint])
 })

@@ -154,7 +154,7 @@ function ended(state: TaskFold, event: TaskEventOf<'task.try_ended'>): TaskFold 
   // Has no effect on a task that was ended, or given back, meanwhile.
   if (isFinalTask(state.state) || state.state === 'pending') return { ...state, tries, follow }
   const no_verdicts = retry_at === undefined ? 0 : state.no_verdicts + 1
-  const isAsked = state.state === 'waiting'
+  const isWaiting = state.state === 'waiting'
   return {
     ...state,
     tries,
@@ -162,7 +162,7 @@ function ended(state: TaskFold, event: TaskEventOf<'task.try_ended'>): TaskFold 
     retry_at,
     no_verdicts,
     // No person is asked any more.
-    state: isAsked ? moveTask('waiting', 'running') : state.state,
+    state: isWaiting ? moveTask('waiting', 'running') : state.state,
     why:
       retry_at === undefined
         ? undefined
@@ -172,13 +172,13 @@ function ended(state: TaskFold, event: TaskEventOf<'task.try_ended'>): TaskFold 
 
 function moved(state: TaskFold, event: TaskEventOf<'task.state'>): TaskFold {
   const { reason, message, stage, prompt, metadata } = event
-  const told = metadata === undefined ? state.metadata : { ...state.metadata, ...metadata }
+  const merged = metadata === undefined ? state.metadata : { ...state.metadata, ...metadata }
   // Adds facts without a change of state.
   if (event.state === state.state)
-    return { ...state, reason: reason ?? state.reason, message: message ?? state.message, metadata: told }
+    return { ...state, reason: reason ?? state.reason, message: message ?? state.message, metadata: merged }
   const to = moveTask(state.state, event.state)
   const next: TaskFold = {
-    ...{ ...state, state: to, reason, message, why: undefined, metadata: told },
+    ...{ ...state, state: to, reason, message, why: undefined, metadata: merged },
     follow: followAfter(state.follow, to, event.time),
   }
   if (isFinalTask(to) || to === 'in_review') return { ...next, retry_at: undefined, no_verdicts: 0 }

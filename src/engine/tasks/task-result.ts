@@ -28,8 +28,8 @@ const stageByReason = new Map(
 
 /** Returns the stage of a failure; a reason that is possible in any stage is assigned by the step that failed. */
 export function resultStage(reason: Reason | undefined, step: string | undefined): ResultStage {
-  const told = reason && stageByReason.get(reason)
-  if (told !== undefined) return told
+  const stage = reason && stageByReason.get(reason)
+  if (stage !== undefined) return stage
   if (step === undefined) return 'other'
   if (/^(check|workspace|setup)$/.test(step)) return 'workspace'
   if (/^(plan|plan_approval|implement|review|fix)(\.\d+)?$/.test(step)) return 'implementation'

@@ -112,8 +112,8 @@ test('work of a failed try is saved, and the agent continues with it', () => {
     ...over(1, 'keep', { START_SHA: 'start', TIP_SHA: 'tip' }),
     finished({ status: 'failed', reason: 'verify' }),
   ])
-  const kept = events.find((event) => event.type === 'task.checkpoint')
-  assert.equal(kept?.type === 'task.checkpoint' && kept.checkpoint.next, 'implement')
+  const checkpoint = events.find((event) => event.type === 'task.checkpoint')
+  assert.equal(checkpoint?.type === 'task.checkpoint' && checkpoint.checkpoint.next, 'implement')
 })
 
 test('no change is a separate outcome, with what the agent said', () => {
@@ -126,7 +126,7 @@ test('no change is a separate outcome, with what the agent said', () => {
 })
 
 test('a task waits for a person until all questions are answered, or their agents are gone', () => {
-  const asks = (request_id: string): NewEvent => ({
+  const permission = (request_id: string): NewEvent => ({
     ...{ type: 'agent.update', attempt: 1, step: 'implement', host: 'local' },
     update: { kind: 'permission', request_id, title: 'write a.txt' },
   })
@@ -135,8 +135,8 @@ test('a task waits for a person until all questions are answered, or their agent
     update: { kind: 'permission_answered', request_id: 'one', decision: 'allow', by: 'person' },
   }
   const states = (log: NewEvent[]) => readings(log).events.map((event) => 'state' in event && event.state)
-  assert.deepEqual(states([asks('one'), asks('two'), answered]), ['waiting', 'waiting'])
-  assert.deepEqual(states([asks('one'), asks('two'), answered, ...over(1, 'implement')]), [
+  assert.deepEqual(states([permission('one'), permission('two'), answered]), ['waiting', 'waiting'])
+  assert.deepEqual(states([permission('one'), permission('two'), answered, ...over(1, 'implement')]), [
     ...['waiting', 'waiting', 'running'],
   ])
   assert.deepEqual(

@@ -30,7 +30,7 @@ const passing: readonly ModelFailure[] = [
 ]
 
 /** The step in `finally` that saves the work of a failed try. */
-const KEPT_STEP = 'keep'
+const KEEP_STEP = 'keep'
 /** The step at which a person approves changes to protected files. */
 const APPROVAL_STEP = 'protected_approval'
 
@@ -52,10 +52,10 @@ export class TryReader {
   /** Variables that its steps have exported so far. */
   #exports: Record<string, string> = {}
   /** Open questions to a person. */
-  readonly #asked = new Map<string, number | undefined>()
+  readonly #openQuestions = new Map<string, number | undefined>()
   /** Since when a question is open, and the total time of earlier ones. */
-  #askedSinceMs = 0
-  #askedMs = 0
+  #questionSinceMs = 0
+  #questionMs = 0
   #failedStep: string | undefined
   #modelFailure: ModelFailure | undefined
   #tip: string | undefined
@@ -136,18 +136,18 @@ export class TryReader {
     message: string,
     from: Source,
   ): NewTaskEvent[] {
-    if (this.#asked.size === 0) this.#askedSinceMs = Date.parse(time)
-    this.#asked.set(id, attempt)
+    if (this.#openQuestions.size === 0) this.#questionSinceMs = Date.parse(time)
+    this.#openQuestions.set(id, attempt)
     return [{ type: 'task.state', state: 'waiting', from, message }]
   }
 
   /** Ends the wait for a person when no question is open. */
   #answered(ids: readonly string[], time: string, from: Source): NewTaskEvent[] {
     let had = false
-    for (const id of ids) had = this.#asked.delete(id) || had
-    if (!had || this.#asked.size > 0) return []
+    for (const id of ids) had = this.#openQuestions.delete(id) || had
+    if (!had || this.#openQuestions.size > 0) return []
     // The clock may have been set back meanwhile.
-    this.#askedMs += Math.max(0, Date.parse(time) - this.#askedSinceMs)
+    this.#questionMs += Math.max(0, Date.parse(time) - this.#questionSinceMs)
     return [{ type: 'task.state', state: 'running', from }]
   }
 
@@ -159,7 +159,7 @@ export class TryReader {
     if (cpu_ms !== undefined) this.#used.cpu_ms = before + cpu_ms
     const step = this.#steps.get(attempt) ?? ''
     const next = this.#nextOf(step, exports)
-    const open = [...this.#asked].filter(([, of]) => of === attempt).map(([id]) => id)
+    const open = [...this.#openQuestions].filter(([, of]) => of === attempt).map(([id]) => id)
     const events = this.#answered(open, event.time, from)
     if (outcome !== 'success') return events
     this.#exports = { ...this.#exports, ...exports }
@@ -182,7 +182,7 @@ export class TryReader {
    */
   #nextOf(step: string, { MOVED }: Record<string, string>): TaskStage | undefined {
     // Work that did not pass is saved too, and continued.
-    if (step === KEPT_STEP) return 'implement'
+    if (step === KEEP_STEP) return 'implement'
     const stage = stageOf(step)
     // A push onto newer commits of others has rebased ours.
     if (stage === 'push' && MOVED !== undefined) return MOVED === 'yes' ? 'test' : 'pull_request'
@@ -200,8 +200,8 @@ export class TryReader {
       return [{ type: 'task.checkpoint', from, checkpoint: this.#checkpoint }]
     }
     const stage = stageOf(step)
-    const isKept = stage === 'test' || stage === 'push'
-    if (status !== 'success' || !isKept || this.#checkpoint === undefined) return []
+    const isStored = stage === 'test' || stage === 'push'
+    if (status !== 'success' || !isStored || this.#checkpoint === undefined) return []
     // Nothing has been pushed yet.
     if (stage === 'push' && this.#exports.MOVED === 'yes') return []
     this.#checkpoint = { ...this.#checkpoint, next: stageAfter(stage)! }
@@ -228,9 +228,9 @@ export class TryReader {
   #spent(end: string): TrySpent {
     const spent: TrySpent = { seconds: 0, ...this.#used }
     if (this.#startedMs !== undefined) {
-      const waits = this.#asked.size === 0 ? 0 : Math.max(0, Date.parse(end) - this.#askedSinceMs)
+      const waits = this.#openQuestions.size === 0 ? 0 : Math.max(0, Date.parse(end) - this.#questionSinceMs)
       // The clock may have been set back meanwhile.
-      spent.seconds = Math.max(0, (Date.parse(end) - this.#startedMs - this.#askedMs - waits) / 1000)
+      spent.seconds = Math.max(0, (Date.parse(end) - this.#startedMs - this.#questionMs - waits) / 1000)
     }
     for (const used of this.#usage.values())
       for (const key of ['turns', 'tokens', 'cost_usd'] as const)

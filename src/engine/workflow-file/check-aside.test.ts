@@ -26,9 +26,9 @@ test('checking a file in another thread gives the same result, while everything 
 
 test('answers all simultaneous requests', async () => {
   const checkAside = checksAside()
-  const asked = ['ann', 'ann', 'bob'].map((asker, index) =>
-    checkAside({ text: steps(1, () => `{name: of-${asker}-${index}, action: noop}`) }, asker),
+  const checks = ['ann', 'ann', 'bob'].map((requester, index) =>
+    checkAside({ text: steps(1, () => `{name: of-${requester}-${index}, action: noop}`) }, requester),
   )
-  const names = (await Promise.all(asked)).map(({ workflow }) => workflow?.steps[0]?.name)
+  const names = (await Promise.all(checks)).map(({ workflow }) => workflow?.steps[0]?.name)
   assert.deepEqual(names, ['of-ann-0', 'of-ann-1', 'of-bob-2'])
 })

@@ -10,7 +10,7 @@ const MEMORY_MB = 1024
 const LONGEST_MS = 120_000
 
 /** A file that uses built-in actions, without sub-workflows in other files. */
-export interface AskedCheck {
+export interface CheckRequest {
   text: string
   agents?: readonly string[]
 }
@@ -18,18 +18,18 @@ export interface AskedCheck {
 /**
  * Checks files in a thread, one after another. Throws `body_too_large` for a file that takes too much memory or time.
  */
-export type CheckAside = (asked: AskedCheck, asker: string) => Promise<Checked>
+export type CheckAside = (request: CheckRequest, userId: string) => Promise<Checked>
 
-/** `asker` identifies the caller: different callers take turns. */
+/** `userId` identifies the caller: different callers take turns. */
 export function checksAside(): CheckAside {
   const semaphore = new FairSemaphore(1)
-  return async (asked, asker) => {
-    using _turn = await semaphore.acquire(asker)
-    return await inThread(asked)
+  return async (request, userId) => {
+    using _turn = await semaphore.acquire(userId)
+    return await inThread(request)
   }
 }
 
-function inThread(workerData: AskedCheck): Promise<Checked> {
+function inThread(workerData: CheckRequest): Promise<Checked> {
   const { promise, resolve, reject } = Promise.withResolvers<Checked>()
   const worker = new Worker(program(), {
     workerData,

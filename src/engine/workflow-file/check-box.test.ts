@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { builtinActions as catalog } from '../../contract/actions.ts'
 import { parseWorkflow } from './check.ts'
 
-const told = (text: string) => {
+const problemsOf = (text: string) => {
   const { workflow, problems } = parseWorkflow(text, { catalog })
   assert.equal(workflow === undefined, problems.length > 0, text)
   return problems.map(({ line, column, message, hint }) => `${line}:${column} ${message} | ${hint}`)
@@ -21,12 +21,12 @@ test('accepts what a file may request', () => {
     'isolation: container, network: none, image: "node:22"',
   ])
     for (const text of [inStep(keys), atTop(keys.replaceAll(/, (?=[a-z]+:)/g, '\n'))])
-      assert.deepEqual(told(text), [], text)
+      assert.deepEqual(problemsOf(text), [], text)
   // The file gives the kind, the step the image, and vice versa.
-  assert.deepEqual(told(`${atTop('isolation: container').slice(0, -3)}, image: "node:22"}]\n`), [])
-  assert.deepEqual(told(`${atTop('image: "node:22"').slice(0, -3)}, isolation: container}]\n`), [])
+  assert.deepEqual(problemsOf(`${atTop('isolation: container').slice(0, -3)}, image: "node:22"}]\n`), [])
+  assert.deepEqual(problemsOf(`${atTop('image: "node:22"').slice(0, -3)}, isolation: container}]\n`), [])
   const sub = 'args: {workflow: {version: v0.1, name: i, steps: [{name: x, action: noop}]}}'
-  assert.deepEqual(told(inStep(`isolation: sandbox, ${sub}`).replace('noop', 'workflow.run')), [])
+  assert.deepEqual(problemsOf(inStep(`isolation: sandbox, ${sub}`).replace('noop', 'workflow.run')), [])
 })
 
 test('reports what a file may not request with its place and what to write', () => {
@@ -63,12 +63,12 @@ test('reports what a file may not request with its place and what to write', () 
     ],
   }
   for (const [keys, problems] of Object.entries(expected))
-    assert.deepEqual(told(inStep(keys)), problems, keys)
-  assert.deepEqual(told(atTop('isolation: none\nnetwork: none')), [
+    assert.deepEqual(problemsOf(inStep(keys)), problems, keys)
+  assert.deepEqual(problemsOf(atTop('isolation: none\nnetwork: none')), [
     '4:1 network needs a box, but isolation is none | without a box, processes open their own sockets and can reach everything; write isolation: sandbox, or leave isolation out',
   ])
   const waits = inStep('isolation: sandbox, args: {message: "?"}').replace('noop', 'approval.wait')
-  assert.deepEqual(told(waits), [
+  assert.deepEqual(problemsOf(waits), [
     '4:38 isolation in step "a" cannot be used: approval.wait does not run on a host | leave isolation out',
   ])
 })

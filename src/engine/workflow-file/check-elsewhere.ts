@@ -22,7 +22,7 @@ const shellArgs: Readonly<Record<string, string>> = { 'cmd.run': 'cmd', 'shell.r
 export function checkElsewhere(report: Report, workflow: Workflow): void {
   const { steps, finally: last = [], inputs = {}, env = {} } = workflow
   const all = [...steps, ...last]
-  const given = new Set([
+  const provided = new Set([
     ...Object.keys(inputs),
     ...Object.keys(env),
     ...all.flatMap((s) => [...knownExports(s)]),
@@ -38,17 +38,17 @@ export function checkElsewhere(report: Report, workflow: Workflow): void {
   for (const [list, of] of Object.entries({ steps, finally: last }))
     for (const [index, step] of of.entries()) {
       const path = [list, index, 'args']
-      if (seesVariables) warnOfVariables(report, path, step, given)
+      if (seesVariables) warnOfVariables(report, path, step, provided)
       if (seesFiles && step.needs_files === undefined) warnOfPaths(report, path, step, texts)
     }
 }
 
-function warnOfVariables(report: Report, path: ValuePath, step: Step, given: ReadonlySet<string>): void {
+function warnOfVariables(report: Report, path: ValuePath, step: Step, provided: ReadonlySet<string>): void {
   const key = shellArgs[step.action]
   const text = key === undefined ? undefined : asText(own(step.args, key))
   if (text === undefined) return
   const known = new Set<string>([
-    ...given,
+    ...provided,
     ...passedOnVariables,
     ...Object.keys(step.env ?? {}),
     ...Object.keys(secretUses(step.secrets ?? [])),

@@ -67,11 +67,11 @@ function checkNames(
   { path, step, secrets }: SecretLocation,
   variables: ReadonlyMap<string, string>,
 ): void {
-  const given = own(step, 'secrets')
+  const value = own(step, 'secrets')
   const at = (name: string): ValuePath => [
     ...path,
     'secrets',
-    Array.isArray(given) ? given.lastIndexOf(name) : name,
+    Array.isArray(value) ? value.lastIndexOf(name) : name,
   ]
   for (const name of secrets) {
     const other =
@@ -84,14 +84,14 @@ function checkNames(
       report.say(at(name), `is called ${JSON.stringify(name)}, which is ${other}`, {
         hint: `use another variable for it: secrets: {OTHER_NAME: ${name}}`,
       })
-    const source = asMap(own(given, name))
+    const source = asMap(own(value, name))
     if (source && Object.hasOwn(source, 'mounted') && Object.hasOwn(source, 'secret'))
       report.say([...at(name), 'mounted'], 'cannot be combined with secret', {
         at: 'key',
         hint: 'keep one of them',
       })
   }
-  if (Array.isArray(given) && given.length > secrets.size)
+  if (Array.isArray(value) && value.length > secrets.size)
     report.say([...path, 'secrets'], 'names a secret twice', { hint: 'name it once' })
 }
 
@@ -154,10 +154,10 @@ export function checkCredentials(report: Report, workflow: Workflow, catalog: Ac
       const text = credentialText(name, value)
       if (text === undefined) continue
       const short = secretWarnings(text).length > 0 ? '; it is too short to be masked in output' : ''
-      const says = read.has(name)
+      const message = read.has(name)
         ? 'looks like a credential, and is stored as plain text, because the run itself reads it (in when, targets, outputs and so on)'
         : `looks like a credential, and is written in the file${short}`
-      report.say([...path, 'env', name], says, {
+      report.say([...path, 'env', name], message, {
         severity: 'warning',
         at: 'key',
         confidential: true,

@@ -6,7 +6,7 @@ import { actionHint, valueHint } from './hints/hints.ts'
 import { asList, asMap, asText, entriesOf, own, valueAt } from './loose-values.ts'
 import type { ValuePath } from './positions.ts'
 import type { Report } from './problems.ts'
-import { findingsOf, safeParse } from './sentences.ts'
+import { findingsOf, safeParse } from './issue-messages.ts'
 import { templateMistakes } from './template.ts'
 import { parseWhen, type WhenAst } from './when.ts'
 
@@ -187,13 +187,13 @@ function checkArgs(
   contract: ActionContract,
   action: string,
 ): Record<string, unknown> | undefined {
-  const given = asMap(args ?? {})
-  if (!given) return undefined
-  for (const [key, value] of entriesOf(given)) {
+  const map = asMap(args ?? {})
+  if (!map) return undefined
+  for (const [key, value] of entriesOf(map)) {
     const check = contract.raw.includes(key) ? checkShellText : checkTemplates
     check(report, [...path, key], value)
   }
-  const parsed = safeParse(contract.args, given)
+  const parsed = safeParse(contract.args, map)
   if (parsed.success) return parsed.data as Record<string, unknown>
   if (args === undefined) {
     const hint = () => valueHint('step.args', undefined, { action })
@@ -204,10 +204,10 @@ function checkArgs(
     (issue) =>
       contract.place === 'engine' ||
       issue.code === 'invalid_type' ||
-      !isTemplate(valueAt(given, issue.path as ValuePath)),
+      !isTemplate(valueAt(map, issue.path as ValuePath)),
   )
-  for (const finding of findingsOf(certain, contract.args, given, action)) report.found(finding, path)
-  return certain.length === 0 ? { ...given } : undefined
+  for (const finding of findingsOf(certain, contract.args, map, action)) report.found(finding, path)
+  return certain.length === 0 ? { ...map } : undefined
 }
 
 export function isTemplate(value: unknown): boolean {

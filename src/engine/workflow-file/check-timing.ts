@@ -26,11 +26,11 @@ export function checkTiming(report: Report, workflow: Workflow, catalog: ActionC
     steps.map(({ needs = [] }) => needs.map((name) => positions.get(name)!)),
   )
   for (const [index, step] of steps.entries()) {
-    const told = new Set<string>()
+    const reported = new Set<string>()
     eachRead(['steps', index], step, setters, catalog, (path, at, name) => {
       const open = setters.get(name)! & ~(before[index]! | after[index]! | bit(index))
-      if (open === 0n || told.has(name)) return
-      told.add(name)
+      if (open === 0n || reported.has(name)) return
+      reported.add(name)
       const setter = JSON.stringify(steps[first(open)]!.name)
       const needs = step.needs?.length ? `add ${setter} to its needs` : `write needs: [${setter}]`
       report.say(

@@ -8,14 +8,14 @@ const check = (text: string) => parseWorkflow(text, { catalog, file: 'flow.yaml'
 /** Makes a workflow of the given steps, each a line of YAML. */
 const steps = (lines: readonly string[], more = '') =>
   `version: v0.1\nname: w\n${more}steps:\n${lines.map((line) => `  - ${line}\n`).join('')}`
-const told = (text: string) =>
+const problemsOf = (text: string) =>
   check(text).problems.map(
     ({ line, column, message, hint }) => `${line}:${column} ${message}${hint ? ` | ${hint}` : ''}`,
   )
 
 /** Returns the only problem of a workflow. */
 function only(text: string): string {
-  const all = told(text)
+  const all = problemsOf(text)
   assert.equal(all.length, 1, all.join('\n'))
   return all[0]!
 }
@@ -78,7 +78,7 @@ steps:
     when: \${A} = 1
     timeout_seconds: 5m
 `
-  assert.deepEqual(told(text), [
+  assert.deepEqual(problemsOf(text), [
     '1:1 name is missing | write name: demo',
     '1:10 version must be "v0.1", but is text "v0.2" | write version: v0.1',
     '2:1 unknown key "nam" at the top level | did you mean "name"?',
@@ -100,7 +100,7 @@ test('a file that is not a workflow gets a message with the first lines of one',
   assert.match(only('# only a comment'), /the workflow is empty/)
   assert.match(only('- a'), /but this is a list/)
   assert.match(only('hello'), /but this is text "hello"/)
-  assert.match(told('name: x')[0]!, /version is missing \| write version: v0\.1/)
+  assert.match(problemsOf('name: x')[0]!, /version is missing \| write version: v0\.1/)
   assert.match(only('a: [1'), /not valid YAML/)
   for (const value of [undefined, null, 5, [], 'x'])
     assert.equal(checkWorkflow(value, { catalog }).problems.length, 1)
@@ -157,18 +157,18 @@ test('arguments are checked by their action, including those of rollbacks', () =
 
 test('refuses in a file, and in a sub-workflow, what only a command may create, and names that command', () => {
   const step = 'steps: [{name: s, action: bot.serve, args: {}}]'
-  const told = (text: string) =>
+  const problemsOf = (text: string) =>
     parseWorkflow(`version: v0.1\nname: b\n${text}`, {
       catalog,
       readFile: () => `version: v0.1\nname: c\n${step}`,
     }).problems.map(({ line, message, hint }) => [line, message, hint])
-  const says = [
+  const messages = [
     3,
     'action in step "s" names "bot.serve", which a file cannot use',
     'start it with: errand bot start',
   ]
-  assert.deepEqual(told(step), [says])
-  assert.deepEqual(told('steps: [{name: w, action: workflow.run, args: {file: c.yaml}}]'), [says])
+  assert.deepEqual(problemsOf(step), [messages])
+  assert.deepEqual(problemsOf('steps: [{name: w, action: workflow.run, args: {file: c.yaml}}]'), [messages])
 })
 
 test('leaves the content of a variable to the run', () => {
@@ -325,7 +325,7 @@ test('the default and choices of an input fit its type', () => {
 
 test('warns of text that looks like a variable but is not', () => {
   assert.deepEqual(
-    told(
+    problemsOf(
       steps(['{name: a, action: noop, when: OK == "true" && ${B}}'.replace(/when: (.*)}$/, "when: '$1'}")]),
     ),
     [
@@ -334,7 +334,7 @@ test('warns of text that looks like a variable but is not', () => {
   )
   assert.match(only(steps(["{name: a, action: noop, when: '!deploy'}"])), /deploy is plain text/)
   for (const fine of ['true', '1 == 1', '${A} == ok', 'ok == "${A}"', '"a" == "b"', 'linux-x64 == "x"'])
-    assert.deepEqual(told(steps([`{name: a, action: noop, when: '${fine}'}`])), [])
+    assert.deepEqual(problemsOf(steps([`{name: a, action: noop, when: '${fine}'}`])), [])
   const cmd = 'echo ${{ secrets.TOKEN }}'
   const { workflow, problems } = check(steps([`{name: a, action: cmd.run, args: {cmd: '${cmd}'}}`]))
   assert.ok(workflow)
@@ -423,8 +423,8 @@ test('checking any value returns problems and does not throw', () => {
     inventory: value,
   })
   fc.assert(
-    fc.property(fc.oneof(value, workflow), (given) => {
-      const checked = checkWorkflow(given, { catalog })
+    fc.property(fc.oneof(value, workflow), (document) => {
+      const checked = checkWorkflow(document, { catalog })
       assert.equal(checked.workflow === undefined, checked.problems.length > 0)
     }),
     { numRuns: 1000 },

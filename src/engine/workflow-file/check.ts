@@ -12,7 +12,7 @@ import { asList, asMap, asText, entriesOf, own } from './loose-values.ts'
 import { parseYaml } from './parse.ts'
 import type { Locate } from './positions.ts'
 import { type Problem, Report, sortProblems } from './problems.ts'
-import { describe, findingsOf, safeParse } from './sentences.ts'
+import { describe, findingsOf, safeParse } from './issue-messages.ts'
 import { inlineWorkflow, type SubWorkflows, subWorkflows } from './sub-workflows.ts'
 
 /**
@@ -287,8 +287,8 @@ function checkInputs(report: Report, workflow: unknown): void {
     }
     const fallback = own(input, 'default')
     if (!isScalar(fallback)) continue
-    const given = choices.filter(isScalar)
-    const wrong = misfit(fallback, { type: type.data, enum: given.length > 0 ? given : undefined })
+    const scalars = choices.filter(isScalar)
+    const wrong = misfit(fallback, { type: type.data, enum: scalars.length > 0 ? scalars : undefined })
     if (wrong) report.say(['inputs', name, 'default'], wrong)
   }
 }

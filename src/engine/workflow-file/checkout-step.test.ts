@@ -81,18 +81,18 @@ test('a sub-workflow has its own checkout if it asks for one', () => {
 })
 
 test('reports mistakes in it with their place', () => {
-  const told = (text: string) =>
+  const problemsOf = (text: string) =>
     parseWorkflow(text, { catalog }).problems.map(({ line, message, hint }) => `${line} ${message} | ${hint}`)
   const noop = 'steps: [{name: a, action: noop}]\n'
-  assert.match(told(head.replace('ref:', 'reff:') + noop)[0]!, /^3 .*reff.* \| .*ref/)
-  assert.match(told(`version: v0.1\nname: w\nworkspace: {ref: v1}\n${noop}`)[0]!, /^3 .*repo/)
+  assert.match(problemsOf(head.replace('ref:', 'reff:') + noop)[0]!, /^3 .*reff.* \| .*ref/)
+  assert.match(problemsOf(`version: v0.1\nname: w\nworkspace: {ref: v1}\n${noop}`)[0]!, /^3 .*repo/)
   assert.match(
-    told(`${head}steps: [{name: workspace, action: noop}]\n`)[0]!,
+    problemsOf(`${head}steps: [{name: workspace, action: noop}]\n`)[0]!,
     /^4 name "workspace" is reserved/,
   )
   const target = '"${HOST}"'
   assert.match(
-    told(`${head}steps: [{name: a, action: noop, targets: [${target}], matrix: {HOST: [x]}}]\n`)[0]!,
+    problemsOf(`${head}steps: [{name: a, action: noop, targets: [${target}], matrix: {HOST: [x]}}]\n`)[0]!,
     /^4 .*contains a variable.* \| name the hosts/,
   )
 })

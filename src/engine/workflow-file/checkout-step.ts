@@ -12,12 +12,12 @@ const TOKEN = 'GIT_TOKEN'
 
 /** Checks a file's `workspace:` against its steps: their names, and the hosts that they run on. */
 export function checkCheckout(report: Report, workflow: unknown, catalog: ActionCatalog): void {
-  const asked = own(workflow, 'workspace')
-  if (!asMap(asked)) return
+  const workspace = own(workflow, 'workspace')
+  if (!asMap(workspace)) return
   if (catalog[ACTION] === undefined)
     report.say(['workspace'], 'cannot be used: checkouts are not available here', { at: 'key' })
   for (const key of ['repo', 'ref', 'branch', 'username'] as const)
-    checkTemplates(report, ['workspace', key], own(asked, key))
+    checkTemplates(report, ['workspace', key], own(workspace, key))
   for (const list of ['steps', 'finally'] as const)
     for (const [index, step] of asList(own(workflow, list)).entries()) {
       if (asText(own(step, 'name')) === CHECKOUT_STEP)
@@ -43,7 +43,7 @@ export function checkCheckout(report: Report, workflow: unknown, catalog: Action
 export function withCheckoutStep(workflow: Workflow, catalog: ActionCatalog): Workflow {
   const { workspace, ...rest } = workflow
   if (workspace === undefined) return workflow
-  const { secrets, ...asked } = workspace
+  const { secrets, ...checkout } = workspace
   const steps = [...workflow.steps, ...(workflow.finally ?? [])]
   const onHosts = steps.filter(({ action }) => catalog[action]?.place !== 'engine')
   const hosts = [...new Set(onHosts.flatMap(({ targets }) => targets ?? [DEFAULT_HOST]))]
@@ -52,7 +52,7 @@ export function withCheckoutStep(workflow: Workflow, catalog: ActionCatalog): Wo
   const first: Step = {
     name: CHECKOUT_STEP,
     action: ACTION,
-    args: { ...asked, token_env },
+    args: { ...checkout, token_env },
     continue_on_error: false,
     ...(hosts.some((host) => host !== DEFAULT_HOST) && { targets: hosts }),
     ...(secrets !== undefined && { secrets }),

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ErrandError } from '../../contract/errors.ts'
 import { Workflow } from '../../contract/workflow.ts'
-import { fieldProblems, givenValues, resolveInputs } from './inputs.ts'
+import { fieldProblems, inputValues, resolveInputs } from './inputs.ts'
 
 const workflow = Workflow.parse({
   version: 'v0.1',
@@ -72,8 +72,8 @@ test("given values are only those that differ from the file's, without credentia
     steps: [{ name: 'a', action: 'noop' }],
   })
   const vars = { region: 'eu', API_TOKEN: 's', MODE: 'fast', GREETING: 'hi eu', OTHER: '1' }
-  assert.deepEqual(givenValues(file, vars), { OTHER: '1' })
-  assert.deepEqual(givenValues(file, { ...vars, region: 'us', MODE: 'slow' }), {
+  assert.deepEqual(inputValues(file, vars), { OTHER: '1' })
+  assert.deepEqual(inputValues(file, { ...vars, region: 'us', MODE: 'slow' }), {
     region: 'us',
     MODE: 'slow',
     OTHER: '1',
@@ -84,10 +84,10 @@ test('reports the first of thousands of wrong values', () => {
   const many = <T>(value: T, of = 'many') =>
     Object.fromEntries(Array.from({ length: 5_000 }, (_, index) => [`${of}${index}`, value]))
   const wide = Workflow.parse({ ...workflow, inputs: many({ required: true }, 'wanted') })
-  for (const given of [many('x', 'wantid'), many('x', 'other'), {}]) {
-    assert.equal(fieldProblems(wide, given).length, 20)
+  for (const provided of [many('x', 'wantid'), many('x', 'other'), {}]) {
+    assert.equal(fieldProblems(wide, provided).length, 20)
     assert.throws(
-      () => resolveInputs(wide, given),
+      () => resolveInputs(wide, provided),
       (error: ErrandError) => (error.details as unknown[]).length === 20 && error.message.length < 3_000,
     )
   }

@@ -2,7 +2,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import { isCredentialName } from '../../contract/names.ts'
 import type { Input, Workflow } from '../../contract/workflow.ts'
 import { nearest } from './hints/did-you-mean.ts'
-import { describe, firstOf, MOST_FAULTS, oneOf } from './sentences.ts'
+import { describe, firstOf, MOST_FAULTS, oneOf } from './issue-messages.ts'
 
 type InputValues = Readonly<Record<string, string | number | boolean>>
 export interface InputProblem {
@@ -14,10 +14,10 @@ export interface InputProblem {
  * Returns the variables that a run starts with: the given values, and the defaults of the other inputs. Names that are
  * not inputs are allowed. Throws `invalid_argument` with the first mistakes (details: `InputProblem[]`).
  */
-export function resolveInputs(workflow: Workflow, given: InputValues): Record<string, string> {
-  const problems = inputProblems(workflow, given)
+export function resolveInputs(workflow: Workflow, provided: InputValues): Record<string, string> {
+  const problems = inputProblems(workflow, provided)
   if (problems.length > 0) {
-    const missing = problems.find(({ input }) => !Object.hasOwn(given, input))
+    const missing = problems.find(({ input }) => !Object.hasOwn(provided, input))
     throw new ErrandError(
       'invalid_argument',
       `Workflow "${workflow.name}": ${problems.map(({ message }) => message).join('; ')}.`,
@@ -31,25 +31,25 @@ export function resolveInputs(workflow: Workflow, given: InputValues): Record<st
   for (const [name, input] of Object.entries(workflow.inputs ?? {})) {
     if (input.default !== undefined) values[name] = String(input.default)
   }
-  for (const [name, value] of Object.entries(given)) values[name] = String(value)
+  for (const [name, value] of Object.entries(provided)) values[name] = String(value)
   return values
 }
 
 /** Returns the first mistakes in the values given for a workflow's inputs; `isOpen` values are not known yet. */
 export function inputProblems(
   workflow: Workflow,
-  given: InputValues,
+  values: InputValues,
   isOpen: (value: unknown) => boolean = () => false,
 ): InputProblem[] {
   const inputs = workflow.inputs ?? {}
-  const undeclared = Object.keys(given).filter((name) => !Object.hasOwn(inputs, name))
+  const undeclared = Object.keys(values).filter((name) => !Object.hasOwn(inputs, name))
   return firstOf(Object.entries(inputs), MOST_FAULTS, ([name, input]) => {
-    if (!Object.hasOwn(given, name)) {
+    if (!Object.hasOwn(values, name)) {
       if (!input.required || input.default !== undefined) return []
       const near = nearest(name, undeclared)
       return [{ input: name, message: `input ${name} is missing${near ? ` (you gave ${near})` : ''}` }]
     }
-    const value = given[name]!
+    const value = values[name]!
     const wrong = isOpen(value) ? undefined : misfit(value, input)
     return wrong ? [{ input: name, message: `input ${name} ${wrong}` }] : []
   })
@@ -61,11 +61,11 @@ export function inputProblems(
  */
 export function fieldProblems(
   workflow: Workflow,
-  given: InputValues,
+  values: InputValues,
 ): { name: string; message: string; hint?: string }[] {
   const inputs = workflow.inputs ?? {}
   const ofInputs = firstOf(Object.entries(inputs), MOST_FAULTS, ([name, input]) => {
-    const value = Object.hasOwn(given, name) ? given[name]! : undefined
+    const value = Object.hasOwn(values, name) ? values[name]! : undefined
     if (value === undefined) {
       const isMissing = input.required && input.default === undefined
       return isMissing ? [{ name, message: 'needs a value' }] : []
@@ -74,7 +74,7 @@ export function fieldProblems(
     return wrong === undefined ? [] : [{ name, message: wrong }]
   })
   const known = new Set([...Object.keys(inputs), ...Object.keys(workflow.env ?? {})])
-  const others = firstOf(Object.keys(given), MOST_FAULTS - ofInputs.length, (name) => {
+  const others = firstOf(Object.keys(values), MOST_FAULTS - ofInputs.length, (name) => {
     if (known.has(name)) return []
     const message = `"${workflow.name}" has no input with this name`
     const near = nearest(name, Object.keys(inputs))
@@ -87,7 +87,7 @@ export function fieldProblems(
  * Returns the variables that a run was given, as far as that is known: without values that come from `env` and the
  * defaults, and without credentials.
  */
-export function givenValues(
+export function inputValues(
   workflow: Workflow,
   vars: Readonly<Record<string, string>>,
 ): Record<string, string> {

@@ -345,11 +345,11 @@ test('reports every mistake with its place and what to write instead', () => {
     [wholeFiles, (text) => text],
   ]
   for (const [mistakes, file] of all)
-    for (const [written, told] of Object.entries(mistakes)) {
+    for (const [written, expected] of Object.entries(mistakes)) {
       const { problems } = parseWorkflow(file(written), { catalog })
       assert.deepEqual(
         problems.map(({ line, column, message, hint }) => `${line}:${column} ${message} | ${hint}`),
-        told,
+        expected,
         written,
       )
     }

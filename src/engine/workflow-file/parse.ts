@@ -151,9 +151,9 @@ function yamlProblems(faults: readonly YamlFault[], text: string, lines: LineCou
       ...explain(code, message, text.slice(0, pos[0])),
     }
   })
-  const kept = new Map<number | undefined, Problem>()
-  for (const problem of sortProblems(all)) if (!kept.has(problem.line)) kept.set(problem.line, problem)
-  return [...kept.values()].slice(0, maxProblems)
+  const first = new Map<number | undefined, Problem>()
+  for (const problem of sortProblems(all)) if (!first.has(problem.line)) first.set(problem.line, problem)
+  return [...first.values()].slice(0, maxProblems)
 }
 
 /** Returns the problem of a text that contains no usable document. */

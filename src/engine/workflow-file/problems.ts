@@ -1,7 +1,7 @@
 import type { Problem } from '../../contract/run-api.ts'
 import { asText, own, valueAt } from './loose-values.ts'
 import type { Locate, ValuePath } from './positions.ts'
-import { type Finding, MOST_FAULTS, unknownKey } from './sentences.ts'
+import { type Finding, MOST_FAULTS, unknownKey } from './issue-messages.ts'
 
 export type { Problem }
 
@@ -58,8 +58,8 @@ function headline({ file, line, column, severity, message }: Problem): string {
     line,
     line === undefined ? undefined : column,
   ]
-  const given = place.filter((part) => part !== undefined)
-  return `${given.length === 0 ? '' : `${given.join(':')}: `}${severity}: ${visible(message)}`
+  const parts = place.filter((part) => part !== undefined)
+  return `${parts.length === 0 ? '' : `${parts.join(':')}: `}${severity}: ${visible(message)}`
 }
 
 function hintLine({ hint }: Problem): string[] {
@@ -74,10 +74,10 @@ function visible(text: string): string {
 }
 
 /** Longest text of a problem: names in it may come from strangers. */
-const MAX_TOLD = 1_000
+const MAX_REPORTED = 1_000
 
 /** Returns the text, or its beginning when it is too long. */
-export const cutShort = (text: string, most = MAX_TOLD): string =>
+export const cutShort = (text: string, most = MAX_REPORTED): string =>
   text.length <= most ? text : `${text.slice(0, most - 3)}...`
 
 interface Complaint {
@@ -160,9 +160,9 @@ export class Report {
   }
 
   /** Adds a problem; `says` follows the name of what is at the path. */
-  say(path: ValuePath, says: string, complaint?: Complaint): void {
+  say(path: ValuePath, message: string, complaint?: Complaint): void {
     const { subject, place } = this.#nameOf(path)
-    this.add(path, `${subject}${place} ${says}`, complaint)
+    this.add(path, `${subject}${place} ${message}`, complaint)
   }
 
   found(finding: Finding, base: ValuePath = []): void {

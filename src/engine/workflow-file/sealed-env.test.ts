@@ -14,8 +14,8 @@ const workflow = (file: Omit<WorkflowFile, 'version' | 'name'>): Workflow => {
   return workflow
 }
 const step = (over: object = {}) => ({ name: 'a', action: 'cmd.run', args: { cmd: 'x' }, ...over })
-const seal = (file: Omit<WorkflowFile, 'version' | 'name'>, given: string[] = []) =>
-  sealedEnv(workflow(file), new Set(given), builtinActions)
+const seal = (file: Omit<WorkflowFile, 'version' | 'name'>, names: string[] = []) =>
+  sealedEnv(workflow(file), new Set(names), builtinActions)
 
 test('credentials of steps become secrets of the steps, and everything else stays unchanged', () => {
   const { workflow, values } = seal({
@@ -85,8 +85,8 @@ test('what the engine itself reads stays, and values that the caller has overrid
     ],
   }
   assert.deepEqual(seal(file).values, {})
-  const given = seal({ env: { A_KEY: 'sesame-1' }, steps: [step()] }, ['A_KEY'])
-  assert.deepEqual(given.values, {})
+  const sealed = seal({ env: { A_KEY: 'sesame-1' }, steps: [step()] }, ['A_KEY'])
+  assert.deepEqual(sealed.values, {})
   const checked = workflow({ env: { REGION: 'north' }, steps: [step()] })
   assert.equal(sealedEnv(checked, new Set(), builtinActions).workflow, checked)
 })

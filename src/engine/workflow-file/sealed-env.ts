@@ -21,7 +21,7 @@ type Uses = Record<string, Use>
  */
 export function sealedEnv(
   workflow: Workflow,
-  given: Names,
+  names: Names,
   catalog: ActionCatalog,
 ): { workflow: Workflow; values: Record<string, string> } {
   const values: Record<string, string> = {}
@@ -34,13 +34,13 @@ export function sealedEnv(
       }
     }
   }
-  const sealed = sealedWorkflow(workflow, given, catalog, keep)
+  const sealed = sealedWorkflow(workflow, names, catalog, keep)
   return Object.keys(values).length === 0 ? { workflow, values } : { workflow: sealed, values }
 }
 
 type Keep = (name: string, value: string) => Use
 
-function sealedWorkflow(workflow: Workflow, given: Names, catalog: ActionCatalog, keep: Keep): Workflow {
+function sealedWorkflow(workflow: Workflow, names: Names, catalog: ActionCatalog, keep: Keep): Workflow {
   const read = readByEngine(workflow, catalog)
   const env: Env = {}
   const shared: Uses = {}
@@ -52,8 +52,8 @@ function sealedWorkflow(workflow: Workflow, given: Names, catalog: ActionCatalog
     if (read.has(name)) env[name] = value
     else if (text !== undefined) {
       // The file's own value is unused where the caller has given another.
-      if (!given.has(name)) shared[name] = keep(name, text)
-    } else if (!given.has(name) && usesIn(value).some(hidden)) derived[name] = value
+      if (!names.has(name)) shared[name] = keep(name, text)
+    } else if (!names.has(name) && usesIn(value).some(hidden)) derived[name] = value
     else env[name] = value
   }
   const seal = (step: Step) => sealedStep(step, { shared, derived }, catalog, keep)
@@ -106,6 +106,6 @@ function sealedArgs(
   keep: Keep,
 ) {
   if (action !== 'workflow.run' || typeof args.workflow !== 'object' || args.workflow === null) return {}
-  const given = new Set(Object.keys((args.inputs as object | undefined) ?? {}))
-  return { args: { ...args, workflow: sealedWorkflow(args.workflow as Workflow, given, catalog, keep) } }
+  const inputs = new Set(Object.keys((args.inputs as object | undefined) ?? {}))
+  return { args: { ...args, workflow: sealedWorkflow(args.workflow as Workflow, inputs, catalog, keep) } }
 }

@@ -73,10 +73,10 @@ export function inlineWorkflow(
       ? subs.check(report.within([...path, 'workflow']), workflow, catalog, next)
       : fileWorkflow(report, [...path, 'file'], String(file), catalog, next)
   if (!child) return undefined
-  const given = asMap(inputs) as Record<string, string | number | boolean>
-  for (const { input, message } of inputProblems(child, given, isTemplate))
+  const inputMap = asMap(inputs) as Record<string, string | number | boolean>
+  for (const { input, message } of inputProblems(child, inputMap, isTemplate))
     report.say([...path, 'inputs', input], `does not fit workflow "${child.name}": ${message}`)
-  return { workflow: child, inputs: given }
+  return { workflow: child, inputs: inputMap }
 }
 
 function fileWorkflow(
@@ -86,7 +86,7 @@ function fileWorkflow(
   catalog: ActionCatalog,
   subs: SubWorkflows,
 ): Workflow | undefined {
-  const say = (says: string, hint?: string) => report.say(path, says, { hint })
+  const say = (message: string, hint?: string) => report.say(path, message, { hint })
   if (isTemplate(file))
     return void say(
       'cannot contain a variable',

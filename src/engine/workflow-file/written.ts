@@ -33,8 +33,8 @@ export function writtenWorkflow(checked: Workflow, catalog: ActionCatalog): Writ
 function withCheckout(file: Values & { steps: Values[] }): Values {
   const [first, ...others] = file.steps
   if (first?.name !== CHECKOUT_STEP || first.action !== 'git.workspace') return file
-  const { token_env: _, ...asked } = first.args as Values
-  const workspace = { ...asked, ...(first.secrets === undefined ? {} : { secrets: first.secrets }) }
+  const { token_env: _, ...checkout } = first.args as Values
+  const workspace = { ...checkout, ...(first.secrets === undefined ? {} : { secrets: first.secrets }) }
   const steps = others.map((step) => {
     if (!isDeepStrictEqual(step.needs, [CHECKOUT_STEP])) return step
     const { needs: _needs, ...rest } = step
@@ -82,12 +82,12 @@ function withEmptyCredentials(workflow: Workflow, catalog: ActionCatalog) {
     const sealed = sealedOf(step)
     if (sealed.length === 0) return step
     const { secrets = {}, env, ...rest } = step
-    const kept = Object.entries(secrets).filter(([variable]) => !sealed.includes(variable))
+    const unsealed = Object.entries(secrets).filter(([variable]) => !sealed.includes(variable))
     const own = { ...env, ...emptied(sealed.filter((name) => !shared.includes(name))) }
     return {
       ...rest,
       ...(Object.keys(own).length > 0 && { env: own }),
-      ...(kept.length > 0 && { secrets: Object.fromEntries(kept) }),
+      ...(unsealed.length > 0 && { secrets: Object.fromEntries(unsealed) }),
     }
   }
   return {

@@ -1,6 +1,6 @@
 import type * as z from 'zod'
-import { continuationRun, findSession, type SessionFound } from '../../blueprints/agent.ts'
-import type { AttemptInput, DeniedUses, GivenInput, Usage } from '../../contract/agent.ts'
+import { continuationRun, findSession, type FoundSession } from '../../blueprints/agent.ts'
+import type { AttemptInput, DeniedUses, NewInput, Usage } from '../../contract/agent.ts'
 import type { InputAccepted } from '../../contract/agent-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { EventOf, RunEvent } from '../../contract/events.ts'
@@ -13,7 +13,7 @@ import { IdempotentRuns } from '../idempotent-runs.ts'
 /** Id of the agent's first prompt in its updates. */
 const FIRST_INPUT = 'first'
 
-type Prompt = Extract<GivenInput, { type: 'prompt' }>
+type Prompt = Extract<NewInput, { type: 'prompt' }>
 
 export interface Giver {
   /** User name. */
@@ -68,18 +68,18 @@ export class FollowUps {
   /** Implements `EngineOptions.passOn`: a new run continues with the first prompt and gets the others. */
   async passOn(runId: string, inputIds: readonly string[]): Promise<string[]> {
     const record = (await this.#engine.get(runId))!
-    const given = new Map<string, { prompt: AttemptInput & { type: 'prompt' }; by: string }>()
+    const prompts = new Map<string, { prompt: AttemptInput & { type: 'prompt' }; by: string }>()
     for await (const event of this.#log(record))
       if (event.type === 'input.given' && event.input.type === 'prompt')
-        given.set(event.input.input_id, { prompt: event.input, by: event.by ?? record.owner })
+        prompts.set(event.input.input_id, { prompt: event.input, by: event.by ?? record.owner })
       else if (event.type === 'agent.update' && event.update.kind === 'queue' && event.update.done) {
         const { prompt_id, change, text } = event.update
-        const edited = change === 'edit' && text !== undefined ? given.get(prompt_id) : undefined
+        const edited = change === 'edit' && text !== undefined ? prompts.get(prompt_id) : undefined
         if (edited) edited.prompt = { ...edited.prompt, text: text! }
       }
     const runIds: string[] = []
     for (const inputId of inputIds) {
-      const { prompt, by } = given.get(inputId)!
+      const { prompt, by } = prompts.get(inputId)!
       const before = runIds.at(-1)
       const { run_id } =
         before === undefined
@@ -97,7 +97,7 @@ export class FollowUps {
     { by, interactive, fork }: Giver,
   ): Promise<InputAccepted> {
     const { run_id, repository, tenant } = record
-    const found: SessionFound = {}
+    const found: FoundSession = {}
     let had: EventOf<'input.taken'> | EventOf<'input.passed_on'> | undefined
     for await (const event of this.#log(record)) {
       findSession(found, event)

@@ -9,17 +9,17 @@ import type { RunnerView } from '../../contract/protocol.ts'
  */
 export function agentsHealth(runners: readonly RunnerView[], showRunners: boolean): AgentsHealth {
   const connected = runners.filter(({ status }) => status !== 'disconnected')
-  const told = connected.flatMap(({ id, agents = [] }) => agents.map((agent) => ({ id, agent })))
-  const names = new Set<string>([...shippedAgents, ...told.map(({ agent }) => agent.name)])
+  const reported = connected.flatMap(({ id, agents = [] }) => agents.map((agent) => ({ id, agent })))
+  const names = new Set<string>([...shippedAgents, ...reported.map(({ agent }) => agent.name)])
   const agents: Record<string, AgentHealth> = {}
   for (const name of names) {
-    const have = told.filter(({ agent }) => agent.name === name)
-    const best = bestOf(have.map(({ agent }) => agent)) ?? untold(name, connected)
+    const have = reported.filter(({ agent }) => agent.name === name)
+    const best = bestOf(have.map(({ agent }) => agent)) ?? unreportedAgent(name, connected)
     agents[name] = {
       ...best,
       available: best.usable,
       error: best.why,
-      ...(showRunners ? { runners: have.map(({ id, agent }) => ({ id, ...standing(agent) })) } : {}),
+      ...(showRunners ? { runners: have.map(({ id, agent }) => ({ id, ...summary(agent) })) } : {}),
     }
   }
   return { agents }
@@ -29,12 +29,12 @@ export function agentsHealth(runners: readonly RunnerView[], showRunners: boolea
 const bestOf = (states: readonly AgentState[]): AgentState | undefined =>
   states.find(({ usable }) => usable) ?? states.find(({ installed }) => installed) ?? states[0]
 
-const standing = ({ version, usable, why, isolation, isolation_why }: AgentState) => ({
+const summary = ({ version, usable, why, isolation, isolation_why }: AgentState) => ({
   ...{ version, usable, why },
   ...(isolation !== undefined && { isolation, isolation_why }),
 })
 
-function untold(name: string, connected: readonly RunnerView[]): AgentState {
+function unreportedAgent(name: string, connected: readonly RunnerView[]): AgentState {
   const why =
     connected.length === 0
       ? 'no runner is connected'

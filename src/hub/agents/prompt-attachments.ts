@@ -20,14 +20,14 @@ const beginnings: Readonly<Record<string, RegExp>> = {
  * store. Throws `not_found`, `body_too_large`, and `invalid_argument` for a false image: a model that got one accepts
  * no further prompt.
  */
-export async function givenAttachments(
+export async function attachmentsOf(
   stored: Pick<StoredArtifacts, 'get' | 'open'>,
   { tenant, owner }: { tenant: string; owner: string },
   ids: readonly string[] = [],
 ): Promise<Attachment[]> {
   const found: Attachment[] = []
-  for (const given of new Set(ids)) {
-    const record = await stored.get({ tenant, owner, isAdmin: false }, given.replace(/^.*\//, ''))
+  for (const values of new Set(ids)) {
+    const record = await stored.get({ tenant, owner, isAdmin: false }, values.replace(/^.*\//, ''))
     const { id, name, media_type, bytes, sha256 } = record
     if (bytes > MAX_ATTACHMENT_BYTES) throw tooLarge(`"${name}" has ${bytes} bytes`, MAX_ATTACHMENT_BYTES)
     if (attachmentKind(media_type) === 'image') {

@@ -1,9 +1,9 @@
-import type { AttemptInput, GivenInput } from '../../contract/agent.ts'
+import type { AttemptInput, NewInput } from '../../contract/agent.ts'
 import type { AnsweredQuestion } from '../../contract/agent-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { EngineFace } from '../../engine/api.ts'
 
-type Answer = Extract<GivenInput, { type: 'permission' }>
+type Answer = Extract<NewInput, { type: 'permission' }>
 type PermissionInput = Extract<AttemptInput, { type: 'permission' }>
 
 /** Error codes that refuse an answer because it is late. */

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
-import type { GivenInput } from '../../contract/agent.ts'
+import type { NewInput } from '../../contract/agent.ts'
 import type { TakenPrompt } from '../../contract/agent-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { RunEvent } from '../../contract/events.ts'
 import type { EngineFace } from '../../engine/api.ts'
 
-type Change = Extract<GivenInput, { type: 'queue' }>
+type Change = Extract<NewInput, { type: 'queue' }>
 
 /** Milliseconds within which a present runner has answered. */
 const ANSWER_MS = 10_000

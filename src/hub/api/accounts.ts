@@ -256,9 +256,9 @@ export function tokenHandlers({ accounts, auth }: ApiContext) {
       const all = tokens.map((token) =>
         tokenView(token, names.get(token.user_id ?? '') ?? token.created_by ?? ''),
       )
-      const asked = ['name', 'scope', 'status', 'user'] as const
+      const filters = ['name', 'scope', 'status', 'user'] as const
       return {
-        tokens: all.filter((token) => asked.every((key) => (query[key] ?? token[key]) === token[key])),
+        tokens: all.filter((token) => filters.every((key) => (query[key] ?? token[key]) === token[key])),
       }
     },
 

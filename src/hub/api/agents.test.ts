@@ -110,7 +110,7 @@ test('refuses an incomplete, oversized or ambiguous request and says what to do'
 test('each request format can ask for the box of an agent, and a continued session keeps that box', async (t) => {
   const { post, host, engine, call, token } = await setup(t)
   const box = { isolation: 'container', network: { allow: ['a.example'] }, image: 'node:22' }
-  const asked = () => {
+  const openQuestions = () => {
     const { isolation, network, image } = host.specs.at(-1)!
     return { isolation, network, image }
   }
@@ -123,18 +123,18 @@ test('each request format can ask for the box of an agent, and a continued sessi
     const made = await post('/api/runs', body)
     assert.equal(made.status, 201, made.text)
     await engine.done(made.json.run_id)
-    assert.deepEqual(asked(), box)
+    assert.deepEqual(openQuestions(), box)
     const next = await post(`/api/runs/${made.json.run_id}/input`, { prompt: 'say y' })
     await engine.done(next.json.run_id)
-    assert.deepEqual(asked(), box)
+    assert.deepEqual(openQuestions(), box)
     await engine.done((await post(`/api/runs/${next.json.run_id}/retry`, {})).json.run_id)
-    assert.deepEqual(asked(), box)
+    assert.deepEqual(openQuestions(), box)
   }
   assert.equal(
     (await post('/api/chat', { message: 'say x', isolation: 'sandbox', network: null })).status,
     200,
   )
-  assert.deepEqual(asked(), { isolation: 'sandbox', network: undefined, image: undefined })
+  assert.deepEqual(openQuestions(), { isolation: 'sandbox', network: undefined, image: undefined })
   // The same for a workflow: the request removes nothing from the file.
   const workflow = {
     ...{ version: 'v0.1', name: 'w', isolation: 'sandbox', network: 'models' },
@@ -142,19 +142,19 @@ test('each request format can ask for the box of an agent, and a continued sessi
   }
   const made = await post('/api/runs', { workflow, isolation: 'none', network: { allow: ['a.example'] } })
   await engine.done(made.json.run_id)
-  assert.deepEqual(asked(), { isolation: 'sandbox', network: 'models', image: undefined })
-  const kept = (await call('GET', `/api/runs/${made.json.run_id}/workflow`, token)).json.workflow
-  assert.deepEqual([kept.isolation, kept.network], ['sandbox', 'models'])
+  assert.deepEqual(openQuestions(), { isolation: 'sandbox', network: 'models', image: undefined })
+  const stored = (await call('GET', `/api/runs/${made.json.run_id}/workflow`, token)).json.workflow
+  assert.deepEqual([stored.isolation, stored.network], ['sandbox', 'models'])
 })
 
 test('refuses attachments and says what to do instead, but accepts an empty list', async (t) => {
   const { post, engine } = await setup(t)
   const attachments = [{ name: 'notes.txt', content: 'aGVsbG8=' }]
-  const asked = [
+  const requests = [
     ['/api/runs', { input: { text: 'say x', attachments } }],
     ['/api/chat', { message: 'say x', attachments }],
   ] as const
-  for (const [path, body] of asked) {
+  for (const [path, body] of requests) {
     const { status, json } = await post(path, body)
     assert.deepEqual([status, json.error.code], [400, 'invalid_argument'], path)
     assert.match(json.error.message, /attachments/, path)
@@ -273,10 +273,10 @@ test('a follow-up goes to the same run while it waits, and a question is answere
   assert.equal((await input({ close: true })).status, 202)
   assert.equal((await engine.done(id)).status, 'success')
   const all = await events(id)
-  const said = all.flatMap((event) =>
+  const messages = all.flatMap((event) =>
     event.type === 'agent.update' && event.update.kind === 'message' ? [event.update.text] : [],
   )
-  assert.deepEqual(said, ['allow by ann', 'more'])
+  assert.deepEqual(messages, ['allow by ann', 'more'])
   for (const body of [
     {},
     { prompt: 'x', close: true },
@@ -306,8 +306,8 @@ test('when several answers arrive at once, the first counts and the others learn
   const [by, decision, key, as] = won === both[0] ? ['ann', 'allow', 'a', token] : ['bob', 'deny', 'b', bobs]
   assert.equal(won.json.input_id, key)
   const { details, message } = lost.json.error
-  const { at, ...told } = AnsweredQuestion.parse(details)
-  assert.deepEqual(told, { request_id: 'q1', decision, by, cause: 'person' })
+  const { at, ...reported } = AnsweredQuestion.parse(details)
+  assert.deepEqual(reported, { request_id: 'q1', decision, by, cause: 'person' })
   assert.ok(message.includes(`at ${at} by ${by}`), message)
   await until(id, isIdle)
   await call('POST', `/api/runs/${id}/input`, token, { close: true })
@@ -381,13 +381,13 @@ test('a prompt that arrives too late for its run starts one run that continues t
   ] as const)
     assert.deepEqual((await input(input_id)).json, { run_id, input_id, continues: id })
   // The second prompt may have come too late for the first continued run as well.
-  const said: string[] = []
+  const messages: string[] = []
   for (const { run_id } of (await engine.list({ limit: 10 })).runs) {
     await engine.done(run_id)
     for (const event of await events(run_id))
-      if (event.type === 'agent.update' && event.update.kind === 'message') said.push(event.update.text)
+      if (event.type === 'agent.update' && event.update.kind === 'message') messages.push(event.update.text)
   }
-  assert.deepEqual(said.sort(), ['a', 'b'])
+  assert.deepEqual(messages.sort(), ['a', 'b'])
 })
 
 test('repeating a prompt after its run has ended starts no new run', async (t) => {
@@ -434,12 +434,12 @@ test('refuses an agent that neither Errand nor a runner provides, and creates no
   const mine = { name: 'mine', title: 'Mine', installed: true, usable: true }
   const views = [runner('a', [mine]), runner('b', [])]
   const { call, token, engine } = await setup(t, { machines: { list: () => views } })
-  const asked = [
+  const requests = [
     ['/api/runs', { agent: { prompt: 'x', agent: 'claud' } }],
     ['/api/runs', { input: { text: 'x' }, metadata: { agent_type: 'claud' } }],
     ['/api/chat', { message: 'x', agent_type: 'claud' }],
   ] as const
-  for (const [path, body] of asked) {
+  for (const [path, body] of requests) {
     const { status, json } = await call('POST', path, token, body)
     assert.deepEqual(
       [status, json.error.code, json.error.message],

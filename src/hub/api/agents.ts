@@ -1,19 +1,19 @@
 import type { FastifyReply } from 'fastify'
 import { agentRun } from '../../blueprints/agent.ts'
 import { chatAgentRequest } from '../../compat/agent-api.ts'
-import type { GivenInput } from '../../contract/agent.ts'
+import type { NewInput } from '../../contract/agent.ts'
 import type { RunInput } from '../../contract/agent-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { AgentAnswer } from '../agents/follow-ups.ts'
 import { agentsHealth, checkAgentName } from '../agents/known-agents.ts'
-import { givenAttachments } from '../agents/prompt-attachments.ts'
+import { attachmentsOf } from '../agents/prompt-attachments.ts'
 import { answerQuestion } from '../agents/question-answers.ts'
 import { changeQueue } from '../agents/queue-changes.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
 import { bearer, sharedRun } from './http/access.ts'
 import type { Handlers } from './http/routes.ts'
-import { askerOf } from './tasks.ts'
+import { requesterOf } from './tasks.ts'
 
 export function agentHandlers({ runners, auth }: ApiContext) {
   return {
@@ -36,9 +36,9 @@ export function chatHandlers({ engine, limits, runners }: ApiContext, app: ApiAp
   return {
     'POST /api/chat': async ({ identity, body }, reply) => {
       const { user } = identity
-      const asked = chatAgentRequest(body, limits.chatSeconds)
-      const made = agentRun(asked)
-      if (asked.agent !== undefined) checkAgentName(asked.agent, await runners.list(user.tenant))
+      const request = chatAgentRequest(body, limits.chatSeconds)
+      const made = agentRun(request)
+      if (request.agent !== undefined) checkAgentName(request.agent, await runners.list(user.tenant))
       const { run_id } = await engine.submit({ ...made, owner: user.name, tenant: user.tenant })
       const answer = await wait(run_id, reply)
       const failure = answer.failure(run_id)
@@ -97,9 +97,9 @@ export function inputHandlers({ engine, followUps, stored }: ApiContext) {
   return {
     'POST /api/runs/:id/input': async ({ identity, params, body, headers }, reply) => {
       const record = await sharedRun(engine, identity, params.id)
-      const given = givenInput({ ...body, input_id: body.input_id ?? headers['idempotency-key'] })
-      const attachments = await givenAttachments(stored, askerOf(identity), body.attachments)
-      const input = given.type === 'prompt' && attachments.length > 0 ? { ...given, attachments } : given
+      const newInput = inputOf({ ...body, input_id: body.input_id ?? headers['idempotency-key'] })
+      const attachments = await attachmentsOf(stored, requesterOf(identity), body.attachments)
+      const input = newInput.type === 'prompt' && attachments.length > 0 ? { ...newInput, attachments } : newInput
       reply.code(202)
       const to = { by: identity.user.name, step: body.step, attempt: body.attempt }
       if (input.type === 'prompt')
@@ -121,9 +121,9 @@ const kinds = ['prompt', 'permission', 'queue', 'model', 'cancel_turn', 'close']
 const ofPrompts = ['attachments', 'now', 'fork'] as const
 
 /** Returns the input of a request. Throws `bad_request`. */
-function givenInput({ input_id, prompt, permission, queue, model, ...rest }: RunInput): GivenInput {
-  const given = kinds.filter((kind) => ({ prompt, permission, queue, model, ...rest })[kind] !== undefined)
-  const [kind, other] = given
+function inputOf({ input_id, prompt, permission, queue, model, ...rest }: RunInput): NewInput {
+  const present = kinds.filter((kind) => ({ prompt, permission, queue, model, ...rest })[kind] !== undefined)
+  const [kind, other] = present
   if (kind === undefined || other !== undefined)
     throw new ErrandError(
       'bad_request',

@@ -164,10 +164,10 @@ export function createApi(options: ApiOptions): ApiApp {
   let isStopping = false
   app.addHook('onRequest', async (_request, reply) => {
     if (!isStopping) return
-    const told = new ErrandError('unavailable', 'This hub is stopping.', {
+    const error = new ErrandError('unavailable', 'This hub is stopping.', {
       hint: 'Try again once it has restarted.',
     })
-    return reply.code(told.status).header('connection', 'close').send(told.toBody())
+    return reply.code(error.status).header('connection', 'close').send(error.toBody())
   })
   app.decorateRequest('caller', '')
   app.addHook('onRequest', async (request) => {

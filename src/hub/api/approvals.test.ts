@@ -28,11 +28,11 @@ async function world(t: TestContext, approvers?: object, more: object = {}) {
   const answer = (who: keyof typeof people, which = 'approve', comment?: string) =>
     hub.call('POST', `/api/runs/${run}/${which}`, people[who].token, { step: 'ask', comment })
   const read = (who: keyof typeof people) => hub.call('GET', `/api/runs/${run}`, people[who].token)
-  const asked = async (who: keyof typeof people) =>
+  const questions = async (who: keyof typeof people) =>
     (await hub.call('GET', '/api/approvals', people[who].token)).json.runs.map(
       ({ run_id }: { run_id: string }) => run_id,
     )
-  return { hub, people, run, answer, read, asked }
+  return { hub, people, run, answer, read, asked: questions }
 }
 
 test('only the approvers that a step names can answer its approval, and they see its run', async (t) => {
@@ -99,8 +99,8 @@ test('the stream sends changed runs that ask a person to that person, separate f
   const reader = response.body!.getReader()
   t.after(() => reader.cancel())
   let text = ''
-  const until = async (wanted: RegExp) => {
-    while (!wanted.test(text)) text += Buffer.from((await reader.read()).value!).toString()
+  const until = async (pattern: RegExp) => {
+    while (!pattern.test(text)) text += Buffer.from((await reader.read()).value!).toString()
   }
   await until(/event: start/)
   assert.equal((await answer('bob')).status, 200)

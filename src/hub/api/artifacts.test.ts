@@ -25,13 +25,13 @@ async function running(t: TestContext, options: Parameters<typeof testingHub>[1]
   const [ann, bob] = [await hub.user('ann'), await hub.user('bob')]
   const [far, boss] = [await hub.user('far', 'admin', 'elsewhere'), await hub.user('boss', 'admin')]
   const [runner, farRunner] = [await hub.tokenOf(boss.id, 'runner'), await hub.tokenOf(far.id, 'runner')]
-  const told = JSON.stringify([report, oldDiff, diff])
+  const text = JSON.stringify([report, oldDiff, diff])
   const yaml = JSON.stringify({
     version: 'v0.1',
     name: 'keeps',
     steps: [
       { name: 'one', action: 'cmd.run', args: { cmd: 'hold' } },
-      { name: 'two', action: 'cmd.run', args: { cmd: `keep ${told}` } },
+      { name: 'two', action: 'cmd.run', args: { cmd: `keep ${text}` } },
     ],
   })
   const { run_id } = await hub.engine.submit({ yaml, owner: 'ann', tenant: 'default' })

@@ -10,7 +10,7 @@ import type { ApiContext } from './api-context.ts'
 import { readableRun } from './http/access.ts'
 import { sendRange } from './http/ranged-content.ts'
 import type { Handlers } from './http/routes.ts'
-import { askerOf } from './tasks.ts'
+import { requesterOf } from './tasks.ts'
 
 export function artifactHandlers({ engine, tasks, artifacts, stored, streams, log }: ApiContext) {
   /**
@@ -50,15 +50,15 @@ export function artifactHandlers({ engine, tasks, artifacts, stored, streams, lo
     'GET /api/runs/:id/artifacts/:artifact_id': async ({ identity, params, headers, method }, reply) => {
       const run = await readableRun(engine, identity, params.id)
       const artifact = await artifacts.find(run.run_id, params.artifact_id)
-      const asked = { user: identity.user.id, onlyHead: method === 'HEAD', range: headers.range }
-      return void (await send(reply, run, artifact, asked))
+      const request = { user: identity.user.id, onlyHead: method === 'HEAD', range: headers.range }
+      return void (await send(reply, run, artifact, request))
     },
 
     'GET /api/store/artifacts/:run_id/:artifact_id': async ({ identity, params, headers, method }, reply) => {
       const run = await readableRun(engine, identity, params.run_id)
       const artifact = await artifacts.find(run.run_id, params.artifact_id)
-      const asked = { user: identity.user.id, onlyHead: method === 'HEAD', range: headers.range }
-      return void (await send(reply, run, artifact, asked))
+      const request = { user: identity.user.id, onlyHead: method === 'HEAD', range: headers.range }
+      return void (await send(reply, run, artifact, request))
     },
 
     'GET /api/runs/:id/attachments/:attachment_id': async ({ identity, params, headers, method }, reply) => {
@@ -93,19 +93,19 @@ export function artifactHandlers({ engine, tasks, artifacts, stored, streams, lo
     'GET /api/runs/:id/diff': async ({ identity, params, query, headers, method }, reply) => {
       const run = await readableRun(engine, identity, params.id)
       const artifact = await artifacts.diff(run.run_id, query.commit)
-      const asked = { user: identity.user.id, onlyHead: method === 'HEAD', range: headers.range }
-      return void (await send(reply, run, artifact, asked))
+      const request = { user: identity.user.id, onlyHead: method === 'HEAD', range: headers.range }
+      return void (await send(reply, run, artifact, request))
     },
 
     'GET /api/tasks/:id/diff': async ({ identity, params, query, headers, method }, reply) => {
-      const task = await tasks.get({ by: askerOf(identity), ref: params.id })
-      const { run_id, artifact } = changeAsked(task, query.commit)
+      const task = await tasks.get({ by: requesterOf(identity), ref: params.id })
+      const { run_id, artifact } = changeOf(task, query.commit)
       const run = await engine.get(run_id)
       if (run === undefined)
         throw new ErrandError('not_found', `Run ${run_id}, which made the change, was deleted.`)
       const listed = await artifacts.find(run_id, artifact.artifact_id)
-      const asked = { user: identity.user.id, onlyHead: method === 'HEAD', range: headers.range }
-      return void (await send(reply, run, listed, asked))
+      const request = { user: identity.user.id, onlyHead: method === 'HEAD', range: headers.range }
+      return void (await send(reply, run, listed, request))
     },
 
     'PUT /api/runner-artifacts/:attempt_id': async ({ runnerTenant, params, query, body }) => {
@@ -126,7 +126,7 @@ export function artifactHandlers({ engine, tasks, artifacts, stored, streams, lo
 }
 
 /** Returns the diff of the task's last change, or the patch of one of its commits. Throws `not_found`. */
-function changeAsked(
+function changeOf(
   { id, fold }: { id: string; fold: Pick<TaskFold, 'artifacts'> },
   commit: number | undefined,
 ) {

@@ -137,8 +137,8 @@ test('an update has separate data while it is in progress; a failed update leave
     const { path, limit_bytes } = (await call('GET', '/bots/echo/data')).json
     return `${path} ${limit_bytes / GB}`
   }
-  const becomes = async (wanted: string) => {
-    for (const deadline = Date.now() + 60_000; (await place()) !== wanted; ) {
+  const becomes = async (expected: string) => {
+    for (const deadline = Date.now() + 60_000; (await place()) !== expected; ) {
       assert.ok(Date.now() < deadline, await place())
       await new Promise((resolve) => setTimeout(resolve, 5))
     }

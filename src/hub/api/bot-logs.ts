@@ -4,7 +4,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import type { RunRecord } from '../../contract/run.ts'
 import { StreamLines } from '../../platform/text.ts'
 import type { Identity } from '../auth/auth.ts'
-import { type LogWanted, logTail, wants } from '../bots/log-tail.ts'
+import { type LogSelection, logTail, selects } from '../bots/log-tail.ts'
 import type { ApiContext } from './api-context.ts'
 import { ownerOf } from './bots.ts'
 import { visibleRun } from './http/access.ts'
@@ -20,9 +20,9 @@ export function botLogHandlers(context: ApiContext) {
       const { owner, follow, tail, search, since, stream } = request.query
       const of = ownerOf(request.identity, { owner })
       const run = await bots.run(of, id)
-      const wanted = { tail, search, stream, sinceMs: since === undefined ? undefined : moment(since) }
-      if (follow) return void (await sendLines(context, request, reply, run, wanted))
-      const found = await logTail(engine, run, run.last_seq, wanted)
+      const filter = { tail, search, stream, sinceMs: since === undefined ? undefined : moment(since) }
+      if (follow) return void (await sendLines(context, request, reply, run, filter))
+      const found = await logTail(engine, run, run.last_seq, filter)
       return { bot_id: id, run_id: run.run_id, ...found, seq: run.last_seq }
     },
   } satisfies Partial<Handlers>
@@ -33,14 +33,14 @@ async function sendLines(
   request: FastifyRequest,
   reply: FastifyReply,
   run: RunRecord,
-  wanted: LogWanted,
+  filter: LogSelection,
 ): Promise<void> {
   const { engine, streams } = context
   const { run_id, last_seq } = run
-  const before = await logTail(engine, run, last_seq, wanted)
+  const before = await logTail(engine, run, last_seq, filter)
   // The searched text may be in the rest of a line that has not ended.
-  const newest = await logTail(engine, run, last_seq, { tail: wanted.tail })
-  const isWanted = wants(wanted)
+  const newest = await logTail(engine, run, last_seq, { tail: filter.tail })
+  const isSelected = selects(filter)
   const lines = new StreamLines<LogLine['stream']>()
   const about = {
     what: 'log',
@@ -50,7 +50,7 @@ async function sendLines(
   } as const
   await sendEventStream(context, request, reply, about, async (paced) => {
     const send = async (line: LogLine) => {
-      if (isWanted(line)) await paced.write(`event: line\ndata: ${JSON.stringify(line)}\n\n`)
+      if (isSelected(line)) await paced.write(`event: line\ndata: ${JSON.stringify(line)}\n\n`)
     }
     for (const line of before.lines) if (!line.open) await send(line)
     for (const { open, stream, text } of newest.lines) if (open) lines.push(stream, text)

@@ -203,8 +203,8 @@ test('secret variables reach only the machine, and are deleted when the bot ends
       async (path) => (await hub.call('GET', path, token, undefined, { accept: 'application/json' })).text,
     ),
   )
-  const kept = JSON.stringify([await hub.store.get(run_id), await hub.store.events(run_id, 0, 500)])
-  for (const text of [...texts, kept, JSON.stringify(spec), started.text])
+  const stored = JSON.stringify([await hub.store.get(run_id), await hub.store.events(run_id, 0, 500)])
+  for (const text of [...texts, stored, JSON.stringify(spec), started.text])
     for (const value of [TOKEN, 'hunter2-of-ann']) assert.ok(!text.includes(value), text)
   assert.ok(!(await hub.call('GET', '/api/secrets', token)).text.includes('BOT_TOKEN'))
   await call('POST', '/echo/stop')
@@ -301,26 +301,26 @@ test('a token stored on the hub serves each start of its bot, and only its name 
   await hub.secrets.set(place, 'the kept token', 'admin', ['git.example'])
   const { run_id } = (await call('POST', '', { ...git, git_auth: { secret: 'GIT_TOKEN' } })).json
   const first = await botOn(hub)
-  const given = { BOT_REGISTRY_PASSWORD: 'the kept token' }
+  const secrets = { BOT_REGISTRY_PASSWORD: 'the kept token' }
   const source = {
     mode: 'git',
     url: git.git_url,
     dockerfile: 'Dockerfile',
     git_auth: { password_secret: 'BOT_REGISTRY_PASSWORD' },
   }
-  assert.deepEqual([first.spec.args.source, await hub.secrets.reveal(first.spec)], [source, given])
+  assert.deepEqual([first.spec.args.source, await hub.secrets.reveal(first.spec)], [source, secrets])
   await first.phase('running')
   assert.deepEqual((await call('GET', '/echo')).json.env_vars, [])
   const { update } = (await call('POST', '/echo/update', { env: { A: '1' } })).json
   const updated = await botOn(hub, 'echo', update.run_id)
-  assert.deepEqual([updated.spec.args.source, await hub.secrets.reveal(updated.spec)], [source, given])
+  assert.deepEqual([updated.spec.args.source, await hub.secrets.reveal(updated.spec)], [source, secrets])
   await hub.engine.cancel(update.run_id)
   await hub.engine.done(update.run_id)
   await call('POST', '/echo/stop')
   await hub.engine.done(run_id)
   const again = (await call('POST', '/echo/restart')).json.run_id
   const { spec } = await botOn(hub, 'echo', again)
-  assert.deepEqual([spec.args.source, await hub.secrets.reveal(spec)], [source, given])
+  assert.deepEqual([spec.args.source, await hub.secrets.reveal(spec)], [source, secrets])
 
   for (const git_auth of [{}, { password: 'a', secret: 'A' }, { username: 'a:b', password: 'c' }])
     assert.equal((await call('POST', '', { ...git, bot_id: 'x', git_auth })).status, 400)
@@ -371,8 +371,8 @@ test('an update of a private image uses the existing image or its own credential
   assert.deepEqual(await update({ env: { A: '1' } }), there)
   assert.deepEqual(await update({ docker_image: image.docker_image }), there)
   const registry_auth = { username: 'ann', password_secret: 'BOT_REGISTRY_PASSWORD' }
-  const anew = { mode: 'image', image: image.docker_image, registry_auth }
-  assert.deepEqual(await update(image), [undefined, anew])
+  const restart = { mode: 'image', image: image.docker_image, registry_auth }
+  assert.deepEqual(await update(image), [undefined, restart])
   assert.deepEqual(await update({ docker_image: 'busybox' }), [
     undefined,
     { mode: 'image', image: 'busybox' },
@@ -403,8 +403,8 @@ test('a crashed bot restarts with its secrets, which are deleted once it is stop
     await hub.engine.done(run_id)
     await until(async () => (await call('GET', '/echo')).json.state === 'crashed')
   }
-  const kept = async (run_id: string) => await hub.secrets.ofRun({ tenant: 'default', run_id })
-  const gone = (run_id: string) => until(async () => Object.keys(await kept(run_id)).length === 0)
+  const stored = async (run_id: string) => await hub.secrets.ofRun({ tenant: 'default', run_id })
+  const gone = (run_id: string) => until(async () => Object.keys(await stored(run_id)).length === 0)
   const first = (await call('POST', '', echo)).json.run_id
   await crash(first)
   const restarted = await call('POST', '/echo/restart')
@@ -415,13 +415,13 @@ test('a crashed bot restarts with its secrets, which are deleted once it is stop
   // A hub that starts in the meantime leaves them alone.
   await crash(second, { outcome: 'interrupted', reason: 'lost' })
   await hub.bots.resume()
-  assert.deepEqual(await kept(second), { BOT_TOKEN: TOKEN })
+  assert.deepEqual(await stored(second), { BOT_TOKEN: TOKEN })
   const third = (await call('POST', '', { ...echo, env_vars: { BOT_TOKEN: 'another-token' } })).json.run_id
   await gone(second)
   await crash(third)
-  assert.deepEqual(await kept(third), { BOT_TOKEN: 'another-token' })
+  assert.deepEqual(await stored(third), { BOT_TOKEN: 'another-token' })
   assert.equal((await call('POST', '/echo/stop')).json.state, 'crashed')
-  assert.deepEqual(await kept(third), {})
+  assert.deepEqual(await stored(third), {})
   const refused = await call('POST', '/echo/restart')
   assert.match(refused.json.error.hint, /-e BOT_TOKEN$/)
 })
@@ -519,10 +519,10 @@ test('an update of a bot with a health check takes over once healthy; an unhealt
 
 test('an update takes over only after its container engine has reported whether it is healthy', async (t) => {
   const away = new Map<string, BotLive>()
-  let looks = 0
+  let checks = 0
   const live = (id: string) => {
     const now = away.get(id)
-    if (now) looks++
+    if (now) checks++
     return now
   }
   const { hub, call } = await setUp(t, { machines: { liveBot: live } })
@@ -534,7 +534,7 @@ test('an update takes over only after its container engine has reported whether 
   away.set(attempt_id, { attempt_id, engine_away_since: '2026-01-02T03:04:05.000Z' })
   await bot.phase('running')
   const statusOf = async () => (await hub.engine.get(old))!.status
-  await until(async () => looks > 2 || (await statusOf()) !== 'running')
+  await until(async () => checks > 2 || (await statusOf()) !== 'running')
   assert.equal(await statusOf(), 'running')
   away.delete(attempt_id)
   assert.equal((await hub.engine.done(old)).message, `Updated to ${run_id}.`)

@@ -18,10 +18,10 @@ export function botHandlers({ bots }: ApiContext) {
       const { user } = identity
       const { state, owner, all } = query
       if (!isAdmin(identity) && owner !== undefined && owner !== user.name) return { bots: [] }
-      const wanted = state === undefined ? undefined : states(state)
+      const requestedStates = state === undefined ? undefined : states(state)
       const of = { tenant: user.tenant, owner: isAdmin(identity) ? owner : user.name }
-      const found = await bots.list(of, { ended: all || wanted !== undefined })
-      return { bots: wanted === undefined ? found : found.filter((bot) => wanted.includes(bot.state)) }
+      const found = await bots.list(of, { ended: all || requestedStates !== undefined })
+      return { bots: requestedStates === undefined ? found : found.filter((bot) => requestedStates.includes(bot.state)) }
     },
 
     'GET /api/bots/:id': ({ identity, params, query }) => bots.status(ownerOf(identity, query), params.id),

@@ -18,13 +18,13 @@ test('a retry is planned, starts at a step, and is shown as part of a chain', as
   const { token } = await hub.user('ann')
   const { run_id } = (await hub.call('POST', '/api/runs', token, { yaml })).json
   await hub.engine.done(run_id)
-  const asked = { from: 'b', run_anyway: ['c'] }
-  const planned = await hub.call('POST', `/api/runs/${run_id}/retry-plan`, token, asked)
+  const request = { from: 'b', run_anyway: ['c'] }
+  const planned = await hub.call('POST', `/api/runs/${run_id}/retry-plan`, token, request)
   const plan = RetryPlan.parse(planned.json)
   assert.deepEqual([planned.status, plan.try, plan.taken_over, plan.again], [200, 2, 1, 2])
   assert.equal((await hub.call('GET', '/api/runs', token)).json.runs.length, 1)
 
-  const begun = await hub.call('POST', `/api/runs/${run_id}/retry`, token, asked)
+  const begun = await hub.call('POST', `/api/runs/${run_id}/retry`, token, request)
   assert.equal(begun.status, 201, begun.text)
   const second = RunSummary.parse(begun.json)
   assert.deepEqual([second.first_run, second.try, second.tries], [run_id, 2, 2])

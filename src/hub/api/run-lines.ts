@@ -32,8 +32,8 @@ export function runLineHandlers({ engine, lines: runLines, streams }: ApiContext
   }
 
   const countedOf = async ({ id, number }: { id: string; number: number }, done_bytes: number) => {
-    const kept = async (stream: StreamName) => await engine.outputLength(id, number, stream)
-    return { done_bytes, of_bytes: (await kept('stdout')) + (await kept('stderr')) }
+    const stored = async (stream: StreamName) => await engine.outputLength(id, number, stream)
+    return { done_bytes, of_bytes: (await stored('stdout')) + (await stored('stderr')) }
   }
 
   return {
@@ -46,16 +46,16 @@ export function runLineHandlers({ engine, lines: runLines, streams }: ApiContext
         query.tail === undefined
           ? [query.from ?? 1, Math.min(query.to ?? total, (query.from ?? 1) + limit - 1)]
           : [Math.max(query.from ?? 1, total - Math.min(query.tail, limit) + 1), total]
-      const told = head.told.stdout + head.told.stderr
+      const reported = head.told.stdout + head.told.stderr
       const missing = await runLines.missing(record, params.number, log)
       // Requested together, so that all of it reflects one moment: the log may grow.
       const opening = log.open(cut, read)
-      const facts = { total, ended: head.finished, bytes: told, last_stderr: head.lastStderr }
+      const facts = { total, ended: head.finished, bytes: reported, last_stderr: head.lastStderr }
       return {
         ...facts,
         lines: (await log.lines(from, to, cut, read)).map(lineView),
         open: (await opening).map(lineView),
-        ...(behind && { behind: await countedOf(params, told) }),
+        ...(behind && { behind: await countedOf(params, reported) }),
         ...(missing > 0 && { missing_bytes: missing }),
       }
     },

@@ -18,7 +18,7 @@ type Bulk = z.output<typeof BulkRuns>
 type Answer = z.input<typeof BulkDone>
 
 /** Number of answers that are stored for repeats with the same key. */
-const KEPT_ANSWERS = 256
+const CACHED_ANSWERS = 256
 
 /** Identifies a request with a key; `since` is when it first arrived. */
 interface KeyedRequest {
@@ -64,7 +64,7 @@ export function runQuery(
 
 export function runListHandlers(context: ApiContext) {
   const { engine, accounts } = context
-  const answered = new BoundedMap<string, Promise<Answer>>(KEPT_ANSWERS)
+  const answered = new BoundedMap<string, Promise<Answer>>(CACHED_ANSWERS)
 
   const change = async (identity: Identity, run: RunRecord, { action, only }: Bulk, place?: KeyedRequest) => {
     if (action === 'delete') return void (await deleteRun(engine, accounts, run))
@@ -75,7 +75,7 @@ export function runListHandlers(context: ApiContext) {
     return (there || (await engine.retry(run.run_id, { only, owner: name, run_id }))).run_id
   }
 
-  const carryOut = async (identity: Identity, ids: readonly string[], body: Bulk, place?: KeyedRequest) => {
+  const applyTo = async (identity: Identity, ids: readonly string[], body: Bulk, place?: KeyedRequest) => {
     const results: Answer['results'] = []
     for (const run_id of ids)
       try {
@@ -126,13 +126,13 @@ export function runListHandlers(context: ApiContext) {
     const work = async () => {
       if (earlier !== undefined && earlier.run_id !== '') {
         const ids = JSON.parse(earlier.run_id) as string[]
-        return await carryOut(identity, ids, body, { place, since: earlier.created_at, isAgain: true })
+        return await applyTo(identity, ids, body, { place, since: earlier.created_at, isAgain: true })
       }
       const ids = await chosen(identity, body)
       // Nothing starts before the chosen runs are stored.
       await accounts.releaseKey(id, claim.key)
       await accounts.claimKey({ ...claim, run_id: JSON.stringify(ids) })
-      return await carryOut(identity, ids, body, { place, since: created_at, isAgain: false })
+      return await applyTo(identity, ids, body, { place, since: created_at, isAgain: false })
     }
     const mine = work()
     answered.set(place, mine)
@@ -147,9 +147,9 @@ export function runListHandlers(context: ApiContext) {
 
   return {
     'GET /api/run-counts': async ({ identity, query }) => {
-      const asked = runQuery(identity, query)
-      if (asked === undefined) return { total: 0, by_status: {}, more: [] }
-      const { by_status, more } = await engine.counts(asked)
+      const filter = runQuery(identity, query)
+      if (filter === undefined) return { total: 0, by_status: {}, more: [] }
+      const { by_status, more } = await engine.counts(filter)
       return { total: Object.values(by_status).reduce((sum, count) => sum + count, 0), by_status, more }
     },
 
@@ -160,7 +160,7 @@ export function runListHandlers(context: ApiContext) {
         })
       const key = headers['idempotency-key']
       if (key !== undefined) return await once(identity, key, body)
-      return await carryOut(identity, await chosen(identity, body), body)
+      return await applyTo(identity, await chosen(identity, body), body)
     },
   } satisfies Partial<Handlers>
 }
@@ -169,12 +169,12 @@ export function runListHandlers(context: ApiContext) {
  * Returns the runs that match the filter and that the action applies to. Throws `bad_request` if there are too many.
  */
 async function matching({ engine }: ApiContext, identity: Identity, body: Bulk): Promise<RunRecord[]> {
-  const asked = runQuery(identity, body.filter!)
-  if (asked === undefined) return []
-  const fitting = asked.statuses?.filter((status) =>
+  const filter = runQuery(identity, body.filter!)
+  if (filter === undefined) return []
+  const fitting = filter.statuses?.filter((status) =>
     body.action === 'retry' ? isFinalRun(status) : statusesOf[body.action].includes(status),
   )
-  const query = { ...asked, statuses: fitting ?? statusesOf[body.action] }
+  const query = { ...filter, statuses: fitting ?? statusesOf[body.action] }
   if (query.statuses.length === 0) return []
   const found: RunRecord[] = []
   for (let cursor: string | undefined; ; ) {

@@ -88,9 +88,9 @@ test('reports an output whose file is truncated or missing as damaged, and retur
       assert.match(refused.json.error.hint, /\?damaged=true/)
     }
     assert.equal((await hub.call('HEAD', path, token)).status, 500)
-    const given = await hub.call('GET', `${path}?damaged=true`, token)
+    const answer = await hub.call('GET', `${path}?damaged=true`, token)
     assert.deepEqual(
-      [given.status, given.text, given.headers.get('content-length')],
+      [answer.status, answer.text, answer.headers.get('content-length')],
       [200, there, String(there.length)],
     )
     const accept = { accept: 'application/json' }

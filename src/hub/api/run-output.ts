@@ -13,7 +13,7 @@ import type { Handlers } from './http/routes.ts'
 const CHUNK_BYTES = 64 * 1024
 
 export function runOutputHandlers({ engine, streams, log }: ApiContext) {
-  const told = new ToldLengths(engine)
+  const lengths = new ReportedLengths(engine)
   return {
     'GET /api/runs/:id/attempts/:number/output/:stream': async (
       { identity, params, query, headers, method },
@@ -23,7 +23,7 @@ export function runOutputHandlers({ engine, streams, log }: ApiContext) {
       const onlyHead = method === 'HEAD'
       const record = await readableRun(engine, identity, id)
       // Asked before the length of the stored output: output is stored before the log mentions it.
-      const known = await told.of(record, number, stream)
+      const known = await lengths.of(record, number, stream)
       const length = await engine.outputLength(id, number, stream)
       if (known === undefined)
         throw new ErrandError('not_found', `Run "${id}" has no attempt ${number}.`, {
@@ -66,13 +66,13 @@ export function runOutputHandlers({ engine, streams, log }: ApiContext) {
 }
 
 /** Number of ended runs whose lengths are cached. */
-const KEPT_RUNS = 100
+const CACHED_RUNS = 100
 
 /** Knows the length that the log of a run gives for each output. */
-class ToldLengths {
+class ReportedLengths {
   readonly #engine: EngineFace
   /** Ended runs, least recently used first, so that a long log is not folded again for each range. */
-  readonly #ended = new BoundedMap<string, ReadonlyMap<number, Lengths>>(KEPT_RUNS)
+  readonly #ended = new BoundedMap<string, ReadonlyMap<number, Lengths>>(CACHED_RUNS)
 
   constructor(engine: EngineFace) {
     this.#engine = engine

@@ -76,17 +76,17 @@ test('only the owner sees a run until it is shared: to watch, then to take part,
   const taken = await prompt('bob')
   assert.equal(taken.status, 202, taken.text)
   assert.equal((await call('bob', 'POST', `/api/runs/${run}/cancel`, {})).status, 403)
-  const given = (await log()).find(({ type }) => type === 'input.given')
-  assert.equal(given?.type === 'input.given' && given.by, 'bob')
+  const entry = (await log()).find(({ type }) => type === 'input.given')
+  assert.equal(entry?.type === 'input.given' && entry.by, 'bob')
 
   assert.equal((await unshare('bob', 'user=bob')).status, 403)
   assert.deepEqual((await unshare('ann', 'user=bob')).json.shares, [])
   assert.deepEqual([await readBy('bob'), (await prompt('bob')).status], [[404], 404])
   assert.equal((await unshare('ann', 'user=bob')).status, 404)
-  const told = (await log()).flatMap((event) =>
+  const entries = (await log()).flatMap((event) =>
     event.type === 'run.shared' || event.type === 'run.unshared' ? [[event.type, event.by]] : [],
   )
-  assert.deepEqual(told, [
+  assert.deepEqual(entries, [
     ['run.shared', 'ann'],
     ['run.shared', 'root'],
     ['run.unshared', 'ann'],
@@ -166,12 +166,12 @@ test('a stream ends for a user once the run is no longer shared with them', asyn
     signal: stop,
   })
   await unshare('ann', 'user=bob')
-  let heard = ''
+  let received = ''
   for await (const text of response.body!.pipeThrough(new TextDecoderStream())) {
-    heard += text
-    if (heard.includes('"state":"refused"')) break
+    received += text
+    if (received.includes('"state":"refused"')) break
   }
-  assert.match(heard, /"topic":"run:run_\w+","state":"refused"/)
+  assert.match(received, /"topic":"run:run_\w+","state":"refused"/)
   let all = ''
   for await (const text of direct.body!.pipeThrough(new TextDecoderStream())) all += text
   assert.match(all, /event: error\ndata: .*run_not_found/)

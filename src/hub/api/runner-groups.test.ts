@@ -51,10 +51,10 @@ test("reports what waits and what runners do by group and step; for other users'
 
   const events = await fetch(`${hub.url}/api/events?topics=runners&access_token=${ann.token}`)
   const reader = events.body!.pipeThrough(new TextDecoderStream()).getReader()
-  let told = ''
-  while (!told.includes('event: waits')) told += (await reader.read()).value
+  let body = ''
+  while (!body.includes('event: waits')) body += (await reader.read()).value
   await reader.cancel()
-  assert.ok(told.includes('event: runners') && !told.includes('secret-step'))
+  assert.ok(body.includes('event: runners') && !body.includes('secret-step'))
 })
 
 test('an admin creates, renames and deletes groups; deleting a group in use is refused, with its users', async (t) => {
@@ -80,9 +80,9 @@ test('an admin creates, renames and deletes groups; deleting a group in use is r
   assert.equal((await call('PATCH', '/arm', boss.token, { name: 'gpu' })).status, 409)
   assert.equal((await call('PATCH', '/arm', boss.token, { name: 'arm64' })).json.name, 'arm64')
   const enrol = await hub.call('POST', '/api/runners/enrollments', boss.token, { group: 'arm64' })
-  const kept = await call('DELETE', '/arm64')
-  assert.equal(kept.status, 409)
-  assert.match(kept.json.error.message, /in use: 1 token\./)
+  const refused = await call('DELETE', '/arm64')
+  assert.equal(refused.status, 409)
+  assert.match(refused.json.error.message, /in use: 1 token\./)
   assert.equal((await call('GET', '?made=true', ann.token)).json.groups[0].tokens.length, 0)
   assert.equal((await hub.call('DELETE', `/api/tokens/${enrol.json.id}`, boss.token)).status, 204)
   assert.equal((await call('DELETE', '/arm64')).status, 204)

@@ -61,7 +61,7 @@ export function runnerHandlers({ runners, accounts, auth }: ApiContext) {
 
 /** Returns the filter of a query. Throws `bad_request`. */
 function fitting({ status, group, label }: RunnersQuery): (runner: RunnerView) => boolean {
-  const wanted = status?.split(',').map((each) => {
+  const statuses = status?.split(',').map((each) => {
     const parsed = RunnerView.shape.status.safeParse(each.trim())
     if (parsed.success) return parsed.data
     throw new ErrandError('bad_request', `query.status: "${each}" is not a status of a runner.`, {
@@ -70,7 +70,7 @@ function fitting({ status, group, label }: RunnersQuery): (runner: RunnerView) =
   })
   const labels = [label ?? []].flat().map((text) => text.split(/=(.*)/s))
   return (runner) =>
-    (wanted === undefined || wanted.includes(runner.status)) &&
+    (statuses === undefined || statuses.includes(runner.status)) &&
     (group === undefined || runner.group === group) &&
     labels.every(
       ([name, value]) =>

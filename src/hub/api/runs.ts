@@ -12,11 +12,11 @@ import { DEFAULT_HOST, RunLabels, type Workflow } from '../../contract/workflow.
 import type { Submission } from '../../engine/api.ts'
 import { runSummary } from '../../engine/core/view.ts'
 import { ASIDE_LENGTH, parseWorkflow } from '../../engine/workflow-file/check.ts'
-import { fieldProblems, givenValues } from '../../engine/workflow-file/inputs.ts'
+import { fieldProblems, inputValues } from '../../engine/workflow-file/inputs.ts'
 import type { Problem } from '../../engine/workflow-file/problems.ts'
 import { writtenWorkflow } from '../../engine/workflow-file/written.ts'
 import { agentsOf, checkAgentName } from '../agents/known-agents.ts'
-import { givenAttachments } from '../agents/prompt-attachments.ts'
+import { attachmentsOf } from '../agents/prompt-attachments.ts'
 import { needApprover } from '../approvals/approvers.ts'
 import type { Identity } from '../auth/auth.ts'
 import { IdempotentRuns } from '../idempotent-runs.ts'
@@ -41,11 +41,11 @@ export function runHandlers({ engine, accounts, repositories, runners, secrets, 
       const submission = {
         run_id: chosenRunId(identity, query.run_id ?? body.run_id),
         ...(await blueprintRun({ ...body, vars }, checkAgent, (ids) =>
-          givenAttachments(stored, { tenant, owner }, ids),
+          attachmentsOf(stored, { tenant, owner }, ids),
         )),
         repository,
         labels:
-          query.label === undefined ? body.labels : { ...body.labels, ...givenLabels([query.label].flat()) },
+          query.label === undefined ? body.labels : { ...body.labels, ...labelsOf([query.label].flat()) },
         box: { isolation: body.isolation, network: body.network, image: body.image },
         group: repositories.groupOf(repository),
         checkout_token: (repo: string) =>
@@ -65,9 +65,9 @@ export function runHandlers({ engine, accounts, repositories, runners, secrets, 
 
     'GET /api/runs': async ({ identity, query }) => {
       const { limit, cursor, ...filter } = query
-      const asked = runQuery(identity, filter)
-      if (asked === undefined) return { runs: [] }
-      const page = await engine.list({ ...asked, limit, cursor })
+      const runFilter = runQuery(identity, filter)
+      if (runFilter === undefined) return { runs: [] }
+      const page = await engine.list({ ...runFilter, limit, cursor })
       return { runs: page.runs.map(runSummary), next_cursor: page.next_cursor }
     },
 
@@ -108,12 +108,12 @@ export function runHandlers({ engine, accounts, repositories, runners, secrets, 
 }
 
 /** Returns the file that a run was made from, if any, and the values it was given. */
-function fileOf({ blueprint, workflow: kept, vars }: RunRecord) {
+function fileOf({ blueprint, workflow: stored, vars }: RunRecord) {
   if (blueprint !== 'workflow') return {}
-  const workflow = kept as Workflow
+  const workflow = stored as Workflow
   const { yaml, left_out } = writtenWorkflow(workflow, builtinActions)
-  const asked = Object.keys(workflow.inputs ?? {}).filter((name) => isCredentialName(name))
-  return { yaml, given: givenValues(workflow, vars), left_out: [...left_out, ...asked] }
+  const credentialInputs = Object.keys(workflow.inputs ?? {}).filter((name) => isCredentialName(name))
+  return { yaml, given: inputValues(workflow, vars), left_out: [...left_out, ...credentialInputs] }
 }
 
 const outlineOf = ({ name, needs, when, foreach, rollback }: Workflow['steps'][number]) => ({
@@ -137,7 +137,7 @@ function factsOf({ name, inputs = {}, steps, finally: last = [] }: Workflow) {
 }
 
 /** Parses the labels of a query. Throws `bad_request`. */
-function givenLabels(pairs: readonly string[]): Record<string, string> {
+function labelsOf(pairs: readonly string[]): Record<string, string> {
   const { data, error } = RunLabels.safeParse(variables(pairs, 'label'))
   if (data !== undefined) return data
   throw new ErrandError('bad_request', `query.label: ${error.issues[0]?.message}.`, {
@@ -177,12 +177,12 @@ async function blueprintRun(
   checkAgent: (name: string) => Promise<void>,
   attachments: (ids: readonly string[] | undefined) => Promise<Attachment[]>,
 ): Promise<Made> {
-  const given = shapes.filter((shape) => body[shape] !== undefined)
-  const [shape, other] = given
+  const present = shapes.filter((shape) => body[shape] !== undefined)
+  const [shape, other] = present
   if (shape === undefined || other !== undefined)
     throw new ErrandError(
       'bad_request',
-      `body: exactly one of "yaml", "workflow" and "agent" is needed${listed(given)}.`,
+      `body: exactly one of "yaml", "workflow" and "agent" is needed${listed(present)}.`,
       {
         hint: 'For a workflow, send its text as "yaml", or the same as JSON in "workflow". For an agent, send {"agent": {"prompt": "..."}}.',
       },
@@ -201,14 +201,14 @@ async function blueprintRun(
     throw new ErrandError('bad_request', 'body.vars: an agent run has no variables.', {
       hint: 'Set environment variables for the agent in "agent": {"env": {...}}.',
     })
-  const asked = body.agent ?? oldAgentRequest(body.input!, body.metadata)
-  const made = agentRun(asked, await attachments(asked.attachments))
-  if (asked.agent !== undefined) await checkAgent(asked.agent)
+  const request = body.agent ?? oldAgentRequest(body.input!, body.metadata)
+  const made = agentRun(request, await attachments(request.attachments))
+  if (request.agent !== undefined) await checkAgent(request.agent)
   return made
 }
 
-const listed = (given: readonly string[]) =>
-  given.length === 0 ? '' : `, not ${given.map((shape) => `"${shape}"`).join(' and ')} at once`
+const listed = (names: readonly string[]) =>
+  names.length === 0 ? '' : `, not ${names.map((shape) => `"${shape}"`).join(' and ')} at once`
 
 export function validateHandlers({ runners, checkAside }: ApiContext) {
   return {
@@ -236,12 +236,12 @@ export function runStatusHandlers({ engine }: ApiContext) {
   } satisfies Partial<Handlers>
 }
 
-const telling: readonly StepStatus[] = ['failed', 'interrupted', 'canceled', 'running', 'waiting']
+const reportedFirst: readonly StepStatus[] = ['failed', 'interrupted', 'canceled', 'running', 'waiting']
 
 function runStatus(record: RunRecord, steps: readonly StepView[]): RunStatusView {
-  const wanted = record.finished_at === undefined ? telling.slice(3) : telling.slice(0, 3)
-  const step = record.status === 'success' ? undefined : steps.find(({ status }) => wanted.includes(status))
-  const instance = step?.instances.find(({ status }) => wanted.includes(status))
+  const statuses = record.finished_at === undefined ? reportedFirst.slice(3) : reportedFirst.slice(0, 3)
+  const step = record.status === 'success' ? undefined : steps.find(({ status }) => statuses.includes(status))
+  const instance = step?.instances.find(({ status }) => statuses.includes(status))
   const failed = record.status !== 'success' && record.finished_at !== undefined
   return {
     run_id: record.run_id,

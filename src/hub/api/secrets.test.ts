@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { testingHub } from '../../../test/support/hub/hub-fixture.ts'
-import { SecretKept, SecretList, type SecretView } from '../../contract/secrets.ts'
+import { StoredSecret, SecretList, type SecretView } from '../../contract/secrets.ts'
 
 const VALUE = 'correct horse battery'
 const flow = (secrets: string) =>
@@ -13,7 +13,7 @@ test('a secret can be set, listed without its value, changed and deleted', async
   const set = (value: string) => hub.call('PUT', '/api/secrets/TOKEN', token, { value })
   const made = await set(VALUE)
   assert.equal(made.status, 201)
-  assert.deepEqual(SecretKept.parse(made.json).warnings, [])
+  assert.deepEqual(StoredSecret.parse(made.json).warnings, [])
   const again = await set('abc')
   assert.equal(again.status, 200)
   assert.match(again.json.warnings[0], /fewer than 6 bytes/)
@@ -172,8 +172,8 @@ test('stores a credential in the env of any request only for its run, until the 
     const run = { tenant: 'default', run_id }
     assert.deepEqual(await hub.secrets.ofRun(run), { ERRAND_ENV_OPENAI_API_KEY: VALUE })
     const record = await hub.store.get(run_id)
-    const kept = JSON.stringify([record, await hub.store.events(run_id, 0, 500)])
-    assert.ok(kept.includes('north') && !kept.includes('horse'), kept)
+    const stored = JSON.stringify([record, await hub.store.events(run_id, 0, 500)])
+    assert.ok(stored.includes('north') && !stored.includes('horse'), stored)
     await hub.call('POST', `/api/runs/${run_id}/cancel`, token)
     await hub.engine.done(run_id)
     assert.equal((await hub.call('DELETE', `/api/runs/${run_id}`, token)).status, 200)

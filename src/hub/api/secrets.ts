@@ -3,21 +3,21 @@ import type { SecretAddress, SecretScope, SecretView } from '../../contract/secr
 import { secretFault, secretWarnings } from '../../contract/step-secrets.ts'
 import type { SecretPlace } from '../../stores/secrets/secret-store.ts'
 import type { Identity } from '../auth/auth.ts'
-import { isPeoples, whence } from '../secrets.ts'
+import { isPeoples, originOf } from '../secrets.ts'
 import { allowing, tokenHosts } from '../tasks/repository-tokens.ts'
 import type { ApiContext } from './api-context.ts'
 import { isAdmin, needAdmin } from './http/access.ts'
 import type { Handlers } from './http/routes.ts'
 
-const secretView = (secret: Parameters<typeof whence>[0]): SecretView => ({
-  ...whence(secret),
+const secretView = (secret: Parameters<typeof originOf>[0]): SecretView => ({
+  ...originOf(secret),
   hosts: tokenHosts(secret)?.slice(),
   created_at: secret.created_at,
   created_by: secret.created_by,
   updated_at: secret.updated_at,
 })
 
-const hostWarnings = (secret: Parameters<typeof whence>[0]): string[] =>
+const hostWarnings = (secret: Parameters<typeof originOf>[0]): string[] =>
   tokenHosts(secret)?.length === 0
     ? [
         `The secret is not sent to any server, because none was named. Name each server: ${allowing(secret, 'HOST')}`,
@@ -60,11 +60,11 @@ export function secretHandlers({ secrets }: ApiContext) {
         })
       const place = placeOf(identity, params.name, address)
       const before = await secrets.get(place)
-      const kept = await secrets.set(place, value as string, identity.user.name, hosts)
+      const stored = await secrets.set(place, value as string, identity.user.name, hosts)
       // Remove one from before they were an admin: their own runs would still use it.
       if (place.owner === undefined) await secrets.remove({ ...place, owner: identity.user.name })
       reply.code(before === undefined ? 201 : 200)
-      return { ...secretView(kept), warnings: [...secretWarnings(value as string), ...hostWarnings(kept)] }
+      return { ...secretView(stored), warnings: [...secretWarnings(value as string), ...hostWarnings(stored)] }
     },
 
     'DELETE /api/secrets/:name': async ({ identity, params, query }) => {

@@ -106,11 +106,11 @@ test('stores a file of tasks completely or not at all, and reports all mistakes 
     ],
   })
   assert.deepEqual([wrong.status, wrong.json.error.code], [400, 'task_invalid'])
-  const told = wrong.json.error.details.map((fault: { field: string; message: string }) => fault)
-  assert.deepEqual(told.map(({ field }: { field: string }) => field).sort(), [
+  const faults = wrong.json.error.details.map((fault: { field: string; message: string }) => fault)
+  assert.deepEqual(faults.map(({ field }: { field: string }) => field).sort(), [
     ...['body.tasks', 'body.tasks[0].dependencies[1]', 'body.tasks[2].repo_url', 'body.tasks[3].task_id'],
   ])
-  assert.ok(told.some(({ message }: { message: string }) => /cycle: a → c → b → a/.test(message)))
+  assert.ok(faults.some(({ message }: { message: string }) => /cycle: a → c → b → a/.test(message)))
   for (const [body, field] of [
     [{ task: { title: ' ' } }, 'body.task.title'],
     [{ task: titled('x', { titel: 'x' }) }, 'body.task.titel'],
@@ -348,16 +348,16 @@ test('only a task that has ended can be deleted, and the runs of its tries are d
     await hub.call('DELETE', `/api/tasks/${ref}`, token)
   const first = await hub.made('say hi', { task_id: 'T-1' })
   await until(hub, hub.ann.token, first, never)
-  const asks = await hub.made('hold', { task_id: 'T-2', dependencies: ['T-1'] })
-  await until(hub, hub.ann.token, asks, ({ type }) => type === 'task.try_started')
+  const waitingTask = await hub.made('hold', { task_id: 'T-2', dependencies: ['T-1'] })
+  await until(hub, hub.ann.token, waitingTask, ({ type }) => type === 'task.try_started')
   const open = await remove('T-2')
   assert.deepEqual([open.status, open.json.error.code], [409, 'task_running'])
   const needed = await remove('T-1')
   assert.deepEqual([needed.status, needed.json.error.code], [409, 'conflict'])
   const bob = await hub.user('bob')
   assert.equal((await remove(first, bob.token)).status, 404)
-  await hub.call('POST', `/api/tasks/${asks}/cancel`, hub.ann.token)
-  await until(hub, hub.ann.token, asks, never)
+  await hub.call('POST', `/api/tasks/${waitingTask}/cancel`, hub.ann.token)
+  await until(hub, hub.ann.token, waitingTask, never)
 
   const { runs } = (await hub.call('GET', `/api/tasks/${first}/runs`, hub.ann.token)).json
   const gone = await remove('T-1')

@@ -12,14 +12,14 @@ import { isApprover, needApprover } from '../approvals/approvers.ts'
 import type { Identity } from '../auth/auth.ts'
 import { deleteRun } from '../ops/retention.ts'
 import type { ChangedRow } from '../page/changes.ts'
-import type { Asker } from '../tasks/new-tasks.ts'
+import type { Requester } from '../tasks/new-tasks.ts'
 import type { LoadedTask } from '../tasks/task-logs.ts'
 import type { ApiContext } from './api-context.ts'
 import { isAdmin } from './http/access.ts'
 import { sendEventStream } from './http/event-stream.ts'
 import type { Handlers } from './http/routes.ts'
 
-export const askerOf = (identity: Identity): Asker => ({
+export const requesterOf = (identity: Identity): Requester => ({
   owner: identity.user.name,
   tenant: identity.user.tenant,
   isAdmin: isAdmin(identity),
@@ -27,7 +27,7 @@ export const askerOf = (identity: Identity): Asker => ({
 
 export function taskHandlers(context: ApiContext) {
   const { tasks, engine, accounts } = context
-  const named = (identity: Identity, { id }: { id: string }) => ({ by: askerOf(identity), ref: id })
+  const named = (identity: Identity, { id }: { id: string }) => ({ by: requesterOf(identity), ref: id })
 
   return {
     'POST /api/tasks': async ({ identity, body, headers }, reply) => {
@@ -40,12 +40,12 @@ export function taskHandlers(context: ApiContext) {
         throw new ErrandError('bad_request', 'body.defaults: is only allowed with "issue".', {
           hint: 'Put these fields into the task.',
         })
-      const given =
+      const input =
         task === undefined ? { tasks: several!, field: 'body.tasks' } : { tasks: [task], field: 'body.task' }
       const key = headers['idempotency-key']
-      const by = askerOf(identity)
+      const by = requesterOf(identity)
       const made = await (issue === undefined
-        ? tasks.create(by, { ...given, limit, key })
+        ? tasks.create(by, { ...input, limit, key })
         : tasks.createOfIssue(by, { issue, defaults }))
       reply.code(made.fresh ? 201 : 200)
       if (several === undefined) reply.header('location', `/api/tasks/${made.tasks[0]!.id}`)
@@ -61,7 +61,7 @@ export function taskHandlers(context: ApiContext) {
 
     'GET /api/tasks': async ({ identity, query }) => {
       const { state, repo, spec, owner, agent, text, sort, limit, cursor } = query
-      const by = askerOf(identity)
+      const by = requesterOf(identity)
       if (!by.isAdmin && owner !== undefined && owner !== by.owner) return { tasks: [] }
       const page = await tasks.list({
         tenant: by.tenant,
@@ -153,7 +153,7 @@ function sendEvents(
     what: 'events',
     runId: id,
     goOn: 'Reconnect with Last-Event-ID.',
-    allow: (identity: Identity) => tasks.get({ by: askerOf(identity), ref: id }),
+    allow: (identity: Identity) => tasks.get({ by: requesterOf(identity), ref: id }),
   } as const
   return sendEventStream(context, request, reply, about, async (paced) => {
     for await (const event of tasks.watch(id, after, paced.gone)) {

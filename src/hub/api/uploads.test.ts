@@ -16,8 +16,8 @@ test('an upload is identified by its SHA-256, stored once, and readable only by 
   const ann = await hub.user('ann')
   const [far, boss] = [await hub.user('far', 'admin', 'elsewhere'), await hub.user('boss', 'admin')]
   for (const type of ['application/gzip', 'application/zip']) {
-    const kept = await hub.call('PUT', '/api/uploads', ann.token, bytes, { 'content-type': type })
-    assert.deepEqual([kept.status, kept.json], [201, { upload: sha256, bytes: bytes.length }])
+    const stored = await hub.call('PUT', '/api/uploads', ann.token, bytes, { 'content-type': type })
+    assert.deepEqual([stored.status, stored.json], [201, { upload: sha256, bytes: bytes.length }])
   }
   assert.deepEqual(readdirSync(dirname(hub.uploads.pathOf('default', sha256))), [sha256])
   const get = (token?: string, id = sha256) => hub.call('GET', `/api/uploads/${id}`, token)

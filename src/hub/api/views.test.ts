@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { oneStep, testingHub } from '../../../test/support/hub/hub-fixture.ts'
-import { MOST_VIEWS } from '../../contract/runs/kept-views.ts'
+import { MOST_VIEWS } from '../../contract/runs/saved-views.ts'
 
 test('a view belongs to its user or to the whole tenant; its creator and admins can change it', async (t) => {
   const hub = await testingHub(t)

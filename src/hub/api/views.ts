@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { ErrandError } from '../../contract/errors.ts'
 import type { RunRecord } from '../../contract/run.ts'
-import { type KeptView, MOST_VIEWS } from '../../contract/runs/kept-views.ts'
+import { type SavedView, MOST_VIEWS } from '../../contract/runs/saved-views.ts'
 import { runSummary } from '../../engine/core/view.ts'
 import type { View } from '../../stores/sqlite/personal.ts'
 import type { Identity } from '../auth/auth.ts'
@@ -13,7 +13,7 @@ import type { Handlers } from './http/routes.ts'
 const mayChange = (identity: Identity, { user_id }: View): boolean =>
   user_id === identity.user.id || isAdmin(identity)
 
-const shown = (identity: Identity, view: View): KeptView => {
+const shown = (identity: Identity, view: View): SavedView => {
   const { user_id: _, tenant: __, ...rest } = view
   return { ...rest, may_change: mayChange(identity, view) }
 }
@@ -38,8 +38,8 @@ export function viewHandlers({ personal }: ApiContext) {
   }
 
   const keep = async (view: View): Promise<void> => {
-    const { owner: _, ...kept } = view
-    if (await personal.keepView(kept)) return
+    const { owner: _, ...shown } = view
+    if (await personal.keepView(shown)) return
     const whose = view.shared ? 'A shared view' : 'A view'
     throw new ErrandError('conflict', `${whose} with the name "${view.name}" already exists.`, {
       hint: 'Choose another name, or delete that view first. List views with: errand views list',
@@ -49,8 +49,8 @@ export function viewHandlers({ personal }: ApiContext) {
   return {
     'GET /api/views': async ({ identity, query }) => {
       const views = await personal.views(identity.user)
-      const wanted = views.filter(({ shared }) => query.shared === undefined || query.shared === shared)
-      return { views: wanted.map((view) => shown(identity, view)) }
+      const matching = views.filter(({ shared }) => query.shared === undefined || query.shared === shared)
+      return { views: matching.map((view) => shown(identity, view)) }
     },
 
     'POST /api/views': async ({ identity, body }, reply) => {

@@ -12,7 +12,7 @@ export interface StoredArtifactsOptions {
 }
 
 /** The user who asks. */
-interface Asker {
+interface Requester {
   tenant: string
   owner: string
   /** True if the user sees what all of the tenant have stored. */
@@ -50,18 +50,18 @@ export class StoredArtifacts {
    * `ArtifactStore.put` does.
    */
   async add(
-    { tenant, owner }: Asker,
+    { tenant, owner }: Requester,
     received: Received,
-    told: ToBeStored,
+    description: ToBeStored,
   ): Promise<{ id: string; isNew: boolean }> {
-    const task = taskOf(told.metadata)
+    const task = taskOf(description.metadata)
     const { bytes, sha256 } = received
     const gathered_by = named([tenant, owner, task])
-    const id = `art_${named([tenant, owner, task, told.name, sha256])}`
+    const id = `art_${named([tenant, owner, task, description.name, sha256])}`
     return await this.#mutex.run(gathered_by, async () => {
       await received.keep({ tenant, owner, stored: gathered_by })
       const created_at = new Date().toISOString()
-      const { name, type, media_type, metadata } = told
+      const { name, type, media_type, metadata } = description
       const isNew = await this.#options.store.add({
         ...{ id, tenant, owner, gathered_by, name, type, media_type, bytes, sha256, metadata, created_at },
       })
@@ -70,7 +70,7 @@ export class StoredArtifacts {
   }
 
   /** Returns a record. Throws `not_found`, also for one that the user may not see. */
-  async get({ tenant, owner, isAdmin }: Asker, id: string): Promise<StoredArtifactRecord> {
+  async get({ tenant, owner, isAdmin }: Requester, id: string): Promise<StoredArtifactRecord> {
     const found = await this.#options.store.get(id)
     if (found !== undefined && found.tenant === tenant && (isAdmin || found.owner === owner)) return found
     throw new ErrandError('not_found', `Nothing is stored under "${id}".`, {
@@ -93,7 +93,7 @@ export class StoredArtifacts {
   }
 
   /** Removes a file. Throws as `get` does. */
-  async remove(by: Asker, id: string): Promise<void> {
+  async remove(by: Requester, id: string): Promise<void> {
     await this.#remove(await this.get(by, id))
   }
 
@@ -123,8 +123,8 @@ export class StoredArtifacts {
   /** Returns how many were removed. */
   async sweep(nowMs: number): Promise<number> {
     const { contents, store } = this.#options
-    const told = async (by: string) => new Set((await store.gathered(by)).map(({ sha256 }) => sha256))
-    return await contents.sweep(told, nowMs, 'stored')
+    const gathered = async (by: string) => new Set((await store.gathered(by)).map(({ sha256 }) => sha256))
+    return await contents.sweep(gathered, nowMs, 'stored')
   }
 
   /** Stops the daily removal; may be called twice. */

@@ -50,13 +50,13 @@ export class Auth {
   readonly #sessions: Sessions
   readonly #limit: LoginLimit
   readonly #now: () => number
-  readonly #given: ReadonlySet<string>
+  readonly #configured: ReadonlySet<string>
   readonly #listeners: (() => void)[] = []
   #cache = new Map<string, { found: TokenLookup; untilMs: number }>()
 
   constructor(options: AuthOptions) {
     this.#accounts = options.accounts
-    this.#given = new Set((options.given ?? []).map(tokenSha256))
+    this.#configured = new Set((options.given ?? []).map(tokenSha256))
     this.#secret = options.secret
     this.#now = options.now ?? Date.now
     this.#sessions = new Sessions({ secret: options.secret, accounts: options.accounts, now: this.#now })
@@ -142,8 +142,8 @@ export class Auth {
     return createHmac('sha256', this.#secret).update(`requests of the session ${id}`).digest('base64url')
   }
 
-  isCsrfOf(session: Session, given: string): boolean {
-    const [right, sent] = [Buffer.from(this.csrfOf(session)), Buffer.from(given)]
+  isCsrfOf(session: Session, token: string): boolean {
+    const [right, sent] = [Buffer.from(this.csrfOf(session)), Buffer.from(token)]
     return right.length === sent.length && timingSafeEqual(right, sent)
   }
 
@@ -243,7 +243,7 @@ export class Auth {
   }
 
   #isStored(text: string): boolean {
-    return isStoredToken(text) || this.#given.has(tokenSha256(text))
+    return isStoredToken(text) || this.#configured.has(tokenSha256(text))
   }
 
   async #session(text: string): Promise<{ found: TokenLookup; expiresMs: number }> {

@@ -130,8 +130,8 @@ test('no secret appears in a copy of the database or in a backup, in any encodin
   ] as const)
     for (const [what, text] of Object.entries({ ...credentials, key }))
       for (const form of ['utf8', 'base64', 'base64url', 'hex'] as const) {
-        const looked = Buffer.from(text).toString(form).replace(/=+$/, '')
-        assert.ok(!bytes.includes(looked), `${what} is in the ${where} (${form})`)
+        const needle = Buffer.from(text).toString(form).replace(/=+$/, '')
+        assert.ok(!bytes.includes(needle), `${what} is in the ${where} (${form})`)
       }
   await hub.close()
 })

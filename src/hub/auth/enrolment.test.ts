@@ -95,9 +95,9 @@ test("an enrolled runner outlives its admin's role, but the admin's unused enrol
   await accounts.deleteUser(admin.id)
   auth.changed()
   assert.deepEqual(await auth.authenticateRunner(token), principal)
-  const kept = await accounts.tokens({ tenant: 'default' })
+  const stored = await accounts.tokens({ tenant: 'default' })
   assert.deepEqual(
-    kept.map(({ runner_id, created_by }) => [runner_id, created_by]),
+    stored.map(({ runner_id, created_by }) => [runner_id, created_by]),
     [['r1', 'admin']],
   )
   await accounts.revokeRunnerTokens({ tenant: 'default', id: 'r1' }, new Date().toISOString())

@@ -51,8 +51,8 @@ export class Enrolments {
     const token = newTokenText('enroll')
     const nowMs = Date.now()
     const id = newId('token')
-    const asked = new Date(nowMs + expires_in_seconds * 1000).toISOString()
-    const { expires_at = asked, made_by } = boundToMaker(maker, asked)
+    const expires = new Date(nowMs + expires_in_seconds * 1000).toISOString()
+    const { expires_at = expires, made_by } = boundToMaker(maker, expires)
     await this.#accounts.createToken({
       id,
       name,
@@ -72,9 +72,9 @@ export class Enrolments {
    * address that tries many bad ones. A good token cannot be guessed, so it is accepted however many others were
    * tried. Throws `conflict` if a runner with the id is connected; the token then stays good.
    */
-  async exchange(asked: EnrollRunner, address: string): Promise<RunnerEnrolled> {
+  async exchange(request: EnrollRunner, address: string): Promise<RunnerEnrolled> {
     try {
-      return await this.#exchanged(asked)
+      return await this.#exchanged(request)
     } catch (error) {
       if (error instanceof ErrandError && error.status === 401)
         this.#limit.take('enrolment', address, Date.now())

@@ -89,7 +89,7 @@ function pacedLimit() {
     return new Promise<void>((resolve) => waits.push(resolve))
   })
   const begun: string[] = []
-  const wants = (address: string) => limit.pace('ann', address, 0).then(() => void begun.push(address))
+  const startPaced = (address: string) => limit.pace('ann', address, 0).then(() => void begun.push(address))
   /** Waits until everything that could follow has followed. */
   const settled = async () => {
     for (let round = 0; round < 10; round++) await new Promise((resolve) => setImmediate(resolve))
@@ -99,7 +99,7 @@ function pacedLimit() {
     waits.shift()?.()
     return await settled()
   }
-  return { limit, wants, settled, next }
+  return { limit, wants: startPaced, settled, next }
 }
 
 test('after failures from everywhere, an account takes one login at a time, and is never locked', async () => {

@@ -163,10 +163,10 @@ export class LoginLimit {
   }
 }
 
-function dropOldest(kept: Map<string, unknown> | Set<string>, most: number): void {
-  if (kept.size <= most) return
-  for (const oldest of kept.keys()) {
-    kept.delete(oldest)
+function dropOldest(entries: Map<string, unknown> | Set<string>, most: number): void {
+  if (entries.size <= most) return
+  for (const oldest of entries.keys()) {
+    entries.delete(oldest)
     return
   }
 }

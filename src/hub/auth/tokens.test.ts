@@ -6,7 +6,7 @@ import test, { type TestContext } from 'node:test'
 import type { User } from '../../stores/accounts.ts'
 import { openSqliteStores } from '../../stores/sqlite/open.ts'
 import { Auth } from './auth.ts'
-import { ensureAdmin, keepGivenTokens, ownToken, tokenSha256 } from './tokens.ts'
+import { ensureAdmin, storeConfiguredTokens, ownToken, tokenSha256 } from './tokens.ts'
 
 const [first, second] = ['the-first-runner-token', 'the-second-runner-token']
 
@@ -41,17 +41,17 @@ async function hub(t: TestContext) {
 test("the operator's tokens belong to the first tenant, whatever the users of others are called", async (t) => {
   const { accounts, tenantOf, add } = await hub(t)
   await add('aaron', { tenant: 'acme' })
-  await keepGivenTokens(accounts, { runner: first })
+  await storeConfiguredTokens(accounts, { runner: first })
   assert.equal(await tenantOf(first), 'default')
   await add('client', { tenant: 'acme', role: 'user' })
-  await keepGivenTokens(accounts, { client: 'client-token-of-the-operator' })
+  await storeConfiguredTokens(accounts, { client: 'client-token-of-the-operator' })
   const clients = (await accounts.users()).filter(({ name }) => name === 'client')
   assert.deepEqual(clients.map(({ tenant }) => tenant).sort(), ['acme', 'default'])
 })
 
 test("the operator's runner token does not depend on a user who could be demoted", async (t) => {
   const { accounts, tenantOf } = await hub(t)
-  await keepGivenTokens(accounts, { runner: first })
+  await storeConfiguredTokens(accounts, { runner: first })
   const [admin] = await accounts.users()
   await accounts.updateUser(admin!.id, { role: 'user' })
   assert.equal(await tenantOf(first), 'default')
@@ -59,9 +59,9 @@ test("the operator's runner token does not depend on a user who could be demoted
 
 test("an earlier operator's token is revoked, even if another admin comes first now", async (t) => {
   const { accounts, tenantOf, add } = await hub(t)
-  await keepGivenTokens(accounts, { runner: first })
+  await storeConfiguredTokens(accounts, { runner: first })
   await add('aaron', { created_at: '2020-01-01T00:00:00.000Z' })
-  await keepGivenTokens(accounts, { runner: second })
+  await storeConfiguredTokens(accounts, { runner: second })
   assert.equal(await tenantOf(first), undefined, 'the token is revoked')
   assert.equal(await tenantOf(second), 'default')
 })

@@ -16,21 +16,21 @@ const nameOf = (scope: 'api' | 'runner'): string => `given to the hub at its sta
  * Names of tokens that the operator has chosen. A revoked one stays in the store; if it were deleted, it would be
  * valid again at the next start.
  */
-export const givenTokenNames: readonly string[] = [nameOf('api'), nameOf('runner')]
+export const configuredTokenNames: readonly string[] = [nameOf('api'), nameOf('runner')]
 
 /**
  * Stores the tokens that the operator has chosen like the hub's own: as hashes. One that was chosen before and is not
  * now is revoked.
  */
-export async function keepGivenTokens(
+export async function storeConfiguredTokens(
   accounts: AccountStore,
-  given: { client?: string; runner?: string },
+  tokens: { client?: string; runner?: string },
 ): Promise<void> {
   const users = await accounts.users({ tenant: DEFAULT_TENANT })
   const client = users.find(({ name }) => name === CLIENT_USER)
-  if (given.client !== undefined || client !== undefined)
-    await keep(accounts, { user_id: (client ?? (await newClient(accounts))).id }, 'api', given.client)
-  await keep(accounts, { tenant: DEFAULT_TENANT }, 'runner', given.runner)
+  if (tokens.client !== undefined || client !== undefined)
+    await keep(accounts, { user_id: (client ?? (await newClient(accounts))).id }, 'api', tokens.client)
+  await keep(accounts, { tenant: DEFAULT_TENANT }, 'runner', tokens.runner)
 }
 
 async function keep(
@@ -90,12 +90,12 @@ interface OwnToken {
  * is revoked.
  */
 export async function ownToken({ accounts, scope, name, file }: OwnToken): Promise<string> {
-  const kept = readKept(file)
-  const found = kept === undefined ? undefined : await accounts.tokenByHash(tokenSha256(kept))
+  const stored = readStored(file)
+  const found = stored === undefined ? undefined : await accounts.tokenByHash(tokenSha256(stored))
   if (found !== undefined && isGood(found, scope)) {
     // The token may be from before there were permissions.
     if (scope !== 'runner' && !found.token.as_login) await accounts.countAsLogin(found.token.id)
-    return kept!
+    return stored!
   }
   if (found !== undefined) await accounts.revokeToken(found.token.id, new Date().toISOString())
   const admin = scope === 'runner' ? undefined : await hubAdmin(accounts)
@@ -127,14 +127,14 @@ function isGood({ token, user }: { token: Token; user?: User }, scope: TokenScop
 /** Returns the expiry of what this token makes: no later than the token, and bound to it. A log-in sets no limit. */
 export function boundToMaker(
   maker: Token | undefined,
-  asked?: string,
+  requested?: string,
 ): Pick<NewToken, 'expires_at' | 'made_by'> {
-  if (maker === undefined || maker.as_login) return { expires_at: asked }
-  const ends = [asked, maker.expires_at].filter((time) => time !== undefined).sort()
+  if (maker === undefined || maker.as_login) return { expires_at: requested }
+  const ends = [requested, maker.expires_at].filter((time) => time !== undefined).sort()
   return { expires_at: ends[0], made_by: maker.id }
 }
 
-function readKept(file: string): string | undefined {
+function readStored(file: string): string | undefined {
   try {
     return readFileSync(file, 'utf8').trim() || undefined
   } catch {

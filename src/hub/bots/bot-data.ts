@@ -7,7 +7,7 @@ import type {
   BotDataView,
   DataAnswer,
   DataAsk,
-  WantedData,
+  RequestedData,
 } from '../../contract/bots/bot-data.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { RunRecord } from '../../contract/run.ts'
@@ -16,12 +16,12 @@ import type { EngineFace } from '../../engine/api.ts'
 import { KeyedMutex } from '../../platform/sync.ts'
 import { sizeText } from '../../platform/text.ts'
 import type { TenantRunner } from '../../stores/accounts.ts'
-import type { BotDataStore, KeptData } from '../../stores/sqlite/bot-data.ts'
+import type { BotDataStore, StoredData } from '../../stores/sqlite/bot-data.ts'
 import type { BotOwner } from './bot-admission.ts'
 import type { KnownBots } from './bot-view.ts'
 
 /** Asks the runner that has the data. */
-export interface DataAsks {
+export interface DataQueries {
   /** Throws what the runner reports, or `unavailable`. */
   answer(of: TenantRunner, ask: DataAsk, withinMs: number): Promise<DataAnswer>
   body(of: TenantRunner, ask: DataAsk, withinMs: number): Promise<Readable>
@@ -32,7 +32,7 @@ export interface DataAsks {
 export interface BotDataPlacesOptions {
   engine: Pick<EngineFace, 'view' | 'get'>
   store: BotDataStore
-  asks: DataAsks
+  asks: DataQueries
   known: KnownBots
   /** Limits the bytes of all data of one user together. */
   limitBytes: number
@@ -45,7 +45,7 @@ const DONE_WITHIN_MS = 60_000
 export interface DataOrder {
   botId: string
   /** Data that the request asks for; undefined to keep them as before. */
-  given?: WantedData
+  value?: RequestedData
   /** The run that this one replaces, and its data. */
   before?: { data?: BotData; run: RunRecord }
   /** Runner that the owner has named. */
@@ -65,19 +65,19 @@ export class BotDataPlaces {
    * Returns the data of a run to create, or undefined if it has none. Throws `quota_exceeded`, and `conflict` if the
    * run could not reach its data or they would not fit.
    */
-  async planned(of: BotOwner, { botId, given, before, runner }: DataOrder): Promise<BotData | undefined> {
-    const asked = given ?? before?.data
-    if (asked === undefined || asked === false) return undefined
-    const kept = await this.#options.store.get({ ...of, bot_id: botId })
+  async planned(of: BotOwner, { botId, value, before, runner }: DataOrder): Promise<BotData | undefined> {
+    const requested = value ?? before?.data
+    if (requested === undefined || requested === false) return undefined
+    const stored = await this.#options.store.get({ ...of, bot_id: botId })
     const { runner: _, ...data } = BotData.parse({
-      ...(kept && { path: kept.path, size: kept.limit_bytes }),
+      ...(stored && { path: stored.path, size: stored.limit_bytes }),
       ...before?.data,
-      ...(asked === true ? {} : defined(asked)),
+      ...(requested === true ? {} : defined(requested)),
     })
     await this.#checkQuota(of, botId, bytes(data))
-    await this.#checkFits(of, botId, bytes(data), kept)
+    await this.#checkFits(of, botId, bytes(data), stored)
     const isLive = before?.data !== undefined && !isFinalRun(before.run.status)
-    const home = kept?.runner ?? (isLive ? await this.#runnerOf(before.run) : undefined)
+    const home = stored?.runner ?? (isLive ? await this.#runnerOf(before.run) : undefined)
     if (runner !== undefined && home !== undefined && runner !== home)
       throw new ErrandError(
         'conflict',
@@ -103,10 +103,10 @@ export class BotDataPlaces {
     const runner = await this.#runnerOf(run)
     const { tenant, owner, workflow_name: bot_id } = run
     const created_at = new Date().toISOString()
-    const kept = await this.#options.store.get({ tenant, owner, bot_id })
-    const standing = await this.#standing(kept, bytes(data))
+    const stored = await this.#options.store.get({ tenant, owner, bot_id })
+    const currentBytes = await this.#currentBytes(stored, bytes(data))
     // If more data may be there than the limit allows, the larger old limit still counts.
-    const limit_bytes = standing === undefined || standing > bytes(data) ? kept!.limit_bytes : bytes(data)
+    const limit_bytes = currentBytes === undefined || currentBytes > bytes(data) ? stored!.limit_bytes : bytes(data)
     await this.#options.store.put({
       ...{ tenant, owner, bot_id, runner, path: data.path, limit_bytes, created_at },
     })
@@ -114,14 +114,14 @@ export class BotDataPlaces {
 
   /** Returns the data of a bot. Throws `not_found`. */
   async get(of: BotOwner, botId: string): Promise<BotDataView> {
-    return await this.#view(await this.#kept(of, botId))
+    return await this.#view(await this.#stored(of, botId))
   }
 
   /** Lists the data of an owner, or of the whole tenant if none is given. */
   async list(of: { tenant: string; owner?: string }): Promise<BotDataList> {
-    const kept = await this.#options.store.list(of)
+    const stored = await this.#options.store.list(of)
     return {
-      data: await Promise.all(kept.map((each) => this.#view(each))),
+      data: await Promise.all(stored.map((each) => this.#view(each))),
       limit_bytes: this.#options.limitBytes,
     }
   }
@@ -142,7 +142,7 @@ export class BotDataPlaces {
 
   /** Returns the data as a tar, as the runner sends it. Throws `not_found` or `unavailable`. */
   async export(of: BotOwner, botId: string): Promise<Readable> {
-    const { runner, limit_bytes } = await this.#kept(of, botId)
+    const { runner, limit_bytes } = await this.#stored(of, botId)
     const ask = { what: 'export', bot_id: botId, ...of, limit_bytes } as const
     return await this.#options.asks.body({ tenant: of.tenant, id: runner }, ask, DONE_WITHIN_MS)
   }
@@ -153,7 +153,7 @@ export class BotDataPlaces {
    */
   async remove(of: BotOwner, botId: string, { forget }: { forget: boolean }): Promise<void> {
     const { store, asks, known } = this.#options
-    const { runner } = await this.#kept(of, botId)
+    const { runner } = await this.#stored(of, botId)
     if ((await known.openRuns(of, botId)).length > 0)
       throw new ErrandError('conflict', `The bot "${botId}" has not ended, so its data are in use.`, {
         hint: `Stop it first (errand bot stop ${botId}), or do both with --force.`,
@@ -177,16 +177,16 @@ export class BotDataPlaces {
     await this.#options.asks.take(tenant, askId, body)
   }
 
-  async #kept(of: BotOwner, botId: string): Promise<KeptData> {
-    const kept = await this.#options.store.get({ ...of, bot_id: botId })
-    if (kept !== undefined) return kept
+  async #stored(of: BotOwner, botId: string): Promise<StoredData> {
+    const stored = await this.#options.store.get({ ...of, bot_id: botId })
+    if (stored !== undefined) return stored
     throw new ErrandError('not_found', `Bot "${botId}" has no data.`, {
       hint: 'List data with: errand bot data list. A bot has data once it has been up with --data.',
     })
   }
 
-  async #view(kept: KeptData): Promise<BotDataView> {
-    const { tenant, ...view } = kept
+  async #view(stored: StoredData): Promise<BotDataView> {
+    const { tenant, ...view } = stored
     const { owner, bot_id, runner } = view
     const [bytes, open] = await Promise.all([
       this.measured({ tenant, owner }, bot_id, runner),
@@ -197,9 +197,9 @@ export class BotDataPlaces {
   }
 
   /** Returns the bytes that might not fit the limit: 0 unless it is below the old one; then they are measured. */
-  async #standing(kept: KeptData | undefined, limitBytes: number): Promise<number | undefined> {
-    if (kept === undefined || kept.limit_bytes <= limitBytes) return 0
-    const { tenant, owner, bot_id, runner } = kept
+  async #currentBytes(stored: StoredData | undefined, limitBytes: number): Promise<number | undefined> {
+    if (stored === undefined || stored.limit_bytes <= limitBytes) return 0
+    const { tenant, owner, bot_id, runner } = stored
     return await this.measured({ tenant, owner }, bot_id, runner)
   }
 
@@ -207,33 +207,33 @@ export class BotDataPlaces {
    * Checks that a lowered limit still covers the data that are there, because the limit is what counts toward the
    * quota.
    */
-  async #checkFits(of: BotOwner, botId: string, wanted: number, kept: KeptData | undefined): Promise<void> {
+  async #checkFits(of: BotOwner, botId: string, requestedBytes: number, stored: StoredData | undefined): Promise<void> {
     for (const { workflow } of await this.#options.known.openRuns(of, botId)) {
       const { data } = botOf(workflow).args
-      if (data !== undefined && bytes(data) > wanted)
+      if (data !== undefined && bytes(data) > requestedBytes)
         throw new ErrandError(
           'conflict',
-          `The bot "${botId}" is running and may write ${sizeText(bytes(data))} of data, so their limit cannot be ${sizeText(wanted)}.`,
+          `The bot "${botId}" is running and may write ${sizeText(bytes(data))} of data, so their limit cannot be ${sizeText(requestedBytes)}.`,
           { hint: `Stop it first (errand bot stop ${botId}), then start it with less.` },
         )
     }
-    const standing = await this.#standing(kept, wanted)
-    if (standing !== undefined && standing <= wanted) return
+    const currentBytes = await this.#currentBytes(stored, requestedBytes)
+    if (currentBytes !== undefined && currentBytes <= requestedBytes) return
     const there =
-      standing === undefined
-        ? `it was ${sizeText(kept!.limit_bytes)}, and their current size is not known`
-        : `they have ${sizeText(standing)}`
+      currentBytes === undefined
+        ? `it was ${sizeText(stored!.limit_bytes)}, and their current size is not known`
+        : `they have ${sizeText(currentBytes)}`
     throw new ErrandError(
       'conflict',
-      `The limit for the data of the bot "${botId}" cannot be ${sizeText(wanted)}: ${there}.`,
+      `The limit for the data of the bot "${botId}" cannot be ${sizeText(requestedBytes)}: ${there}.`,
       {
-        hint: `Keep the limit with --data-size ${sizeText(kept!.limit_bytes).replace(' ', '')}, or export the data (errand bot data export ${botId}) and remove them: errand bot data remove ${botId}`,
+        hint: `Keep the limit with --data-size ${sizeText(stored!.limit_bytes).replace(' ', '')}, or export the data (errand bot data export ${botId}) and remove them: errand bot data remove ${botId}`,
       },
     )
   }
 
   /** Checks the quota. It counts existing data and those of runs that have not been up yet. */
-  async #checkQuota(of: BotOwner, botId: string, wanted: number): Promise<void> {
+  async #checkQuota(of: BotOwner, botId: string, requestedBytes: number): Promise<void> {
     const { store, known, limitBytes } = this.#options
     const byBot = new Map<string, number>()
     const count = (id: string, more: number) => byBot.set(id, Math.max(byBot.get(id) ?? 0, more))
@@ -244,17 +244,17 @@ export class BotDataPlaces {
     }
     byBot.delete(botId)
     const others = [...byBot.values()].reduce((sum, each) => sum + each, 0)
-    if (others + wanted <= limitBytes) return
+    if (others + requestedBytes <= limitBytes) return
     const ids = [...byBot.keys()].sort()
     throw new ErrandError(
       'quota_exceeded',
-      `The data of your bots would have ${sizeText(others + wanted)}; the limit is ${sizeText(limitBytes)}.`,
+      `The data of your bots would have ${sizeText(others + requestedBytes)}; the limit is ${sizeText(limitBytes)}.`,
       {
         hint:
           ids.length === 0
             ? 'Set a smaller --data-size, or ask the operator to raise ERRAND_BOT_DATA.'
             : `Set a smaller --data-size, or remove data that you no longer need: errand bot data remove ${ids[0]}`,
-        details: { bots: ids, wanted_bytes: wanted, used_bytes: others, max_bytes: limitBytes },
+        details: { bots: ids, wanted_bytes: requestedBytes, used_bytes: others, max_bytes: limitBytes },
       },
     )
   }
@@ -277,5 +277,5 @@ export class BotDataPlaces {
 /** Returns the bytes of a size that the contract has validated. */
 const bytes = ({ size }: Pick<BotData, 'size'>): number => parseBytes(String(size))!
 
-const defined = <T extends object>(given: T): T =>
-  Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as T
+const defined = <T extends object>(value: T): T =>
+  Object.fromEntries(Object.entries(value).filter(([, value]) => value !== undefined)) as T

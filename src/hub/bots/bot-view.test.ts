@@ -34,7 +34,7 @@ test('every status, phase and reason has the state listed in this table', () => 
   for (const status of RunStatus.options)
     for (const reason of [undefined, ...Reason.options])
       for (const phase of ['none', ...botPhases, 'restarting', 'of another action']) {
-        const wanted =
+        const expected =
           status === 'queued'
             ? 'start'
             : status === 'running'
@@ -43,7 +43,7 @@ test('every status, phase and reason has the state listed in this table', () => 
                 ? 'timeout'
                 : ended[status]
         const state = botState({ status, reason, phase: phase === 'none' ? undefined : phase })
-        assert.equal(state, wanted, `${status} ${reason} ${phase}`)
+        assert.equal(state, expected, `${status} ${reason} ${phase}`)
         assert.equal(isLive(state), status === 'queued' || status === 'running')
       }
 })
@@ -81,12 +81,12 @@ test('a running bot is listed, however many runs of other bots came after it', a
     list: (query) => store.list(query),
     view: async (runId) => ({ ...(await store.get(runId))!, steps: [] }),
   })
-  for (const [ended, wanted] of [
+  for (const [ended, expected] of [
     [true, ['brief', 'steady']],
     [false, ['steady']],
   ] as const)
     assert.deepEqual(
       (await known.list(of, { ended })).map(({ bot_id }) => bot_id),
-      wanted,
+      expected,
     )
 })

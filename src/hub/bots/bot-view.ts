@@ -82,7 +82,7 @@ export function botView(
     health_check: args.health,
     timeout_seconds: Number.isFinite(timeoutSeconds) ? timeoutSeconds : null,
     usage: isFinalRun(current.status)
-      ? keptUsage(attempt?.usage)
+      ? publicUsage(attempt?.usage)
       : attempt && live(attempt.attempt_id)?.usage,
     env,
     env_vars: secrets.filter((name) => name !== SOURCE_PASSWORD),
@@ -95,10 +95,10 @@ function dataOf(data: BotData | undefined, runner: string | undefined): BotView[
   return { path: data.path, limit_bytes: parseBytes(String(data.size))!, runner: data.runner ?? runner }
 }
 
-const keptUsage = (usage: AttemptUsage | undefined): BotUsage | undefined => {
+const publicUsage = (usage: AttemptUsage | undefined): BotUsage | undefined => {
   if (usage === undefined) return undefined
-  const { held_by, not_held, ...kept } = usage
-  return kept
+  const { held_by, not_held, ...figures } = usage
+  return figures
 }
 
 function lifeOf(run: RunRecord, details: RunDetails, live: LiveOf) {
@@ -246,10 +246,10 @@ export class KnownBots {
     return ended ? views : views.filter(({ state }) => isLive(state))
   }
 
-  async #view(runs: BotRuns, isLookedAt: (run: RunRecord) => boolean): Promise<BotView> {
+  async #view(runs: BotRuns, isRelevant: (run: RunRecord) => boolean): Promise<BotView> {
     const details: Record<string, RunView> = {}
     for (const run of [runs.current, runs.update])
-      if (run !== undefined && isLookedAt(run)) details[run.run_id] = await this.#engine.view(run.run_id)
+      if (run !== undefined && isRelevant(run)) details[run.run_id] = await this.#engine.view(run.run_id)
     return botView(runs, details, Date.now(), this.#live)
   }
 

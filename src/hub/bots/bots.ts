@@ -16,10 +16,10 @@ import type { BotAsk } from '../fleet/bot-room.ts'
 import { allRuns } from '../ops/retention.ts'
 import type { Secrets } from '../secrets.ts'
 import { type BotOwner, type BotQuota, BotSubmissions, checkQuota, defaultSeconds } from './bot-admission.ts'
-import { BotDataPlaces, type DataAsks } from './bot-data.ts'
+import { BotDataPlaces, type DataQueries } from './bot-data.ts'
 import { BotSecretCleanup, pulledBy } from './bot-secret-cleanup.ts'
 import { isUpdate, KnownBots, open } from './bot-view.ts'
-import { changedRequest, mustStartAnew, restartSpec } from './restart-spec.ts'
+import { changedRequest, startRequired, restartSpec } from './restart-spec.ts'
 import { RollingUpdates } from './rolling-updates.ts'
 import { type Uploads, uploaded, uploadsInUse } from './uploads.ts'
 
@@ -28,14 +28,14 @@ export interface BotsOptions {
   secrets: Secrets
   uploads: Uploads
   /** Stores where the data of bots are, and asks their runners about them. */
-  data: { store: BotDataStore; asks: DataAsks }
+  data: { store: BotDataStore; asks: DataQueries }
   quota: BotQuota
   /** Throws `invalid_argument` if no present runner can ever hold the bot. Absent means that any bot fits. */
   checkRoom?(ask: BotAsk): void
   /** Returns the live state of a bot's attempt, as its runner reported it. By default nothing is known. */
   live?(attemptId: string): BotLive | undefined
   /** Returns how long its runner has been connected without a break, in milliseconds. By default long enough. */
-  heardForMs?(attemptId: string): number
+  contactMs?(attemptId: string): number
   /** Milliseconds that the run of an update must be up before it replaces the one before. */
   settleMs?: number
   log: Log
@@ -61,9 +61,9 @@ export class Bots {
     this.#secretCleanup = new BotSecretCleanup({ ...options, known: this.#known })
     const { maxDataBytes: limitBytes } = options.quota
     this.data = new BotDataPlaces({ ...options, ...options.data, known: this.#known, limitBytes })
-    const { engine, log, settleMs = DEFAULT_SETTLE_MS, heardForMs = () => settleMs } = options
+    const { engine, log, settleMs = DEFAULT_SETTLE_MS, contactMs = () => settleMs } = options
     this.#rollingUpdates = new RollingUpdates({
-      ...{ engine, live, heardForMs, log, settleMs },
+      ...{ engine, live, contactMs, log, settleMs },
       stays: (runId) => this.#stays(runId),
     })
   }
@@ -114,22 +114,22 @@ export class Bots {
    * Starts a bot. Throws `bot_exists`, `quota_exceeded`, `invalid_argument` (also if no runner could hold it), and
    * `not_found` for a missing upload.
    */
-  async start(of: BotOwner, given: StartBot): Promise<BotStarted> {
-    const request = await uploaded(of.tenant, given, this.#options.uploads)
+  async start(of: BotOwner, change: StartBot): Promise<BotStarted> {
+    const request = await uploaded(of.tenant, change, this.#options.uploads)
     const run_id = newRunId()
     const options = { ...this.#life(), slot: run_id }
     // Faults of the request are reported before its data are looked up.
     botRun(request, options)
     return this.#locked(of, async () => {
-      checkQuota(given.bot_id, await this.#known.openRuns(of), this.#options.quota)
-      const { bot_id: botId, data: wanted, runner } = given
-      const data = await this.data.planned(of, { botId, given: wanted, runner })
+      checkQuota(change.bot_id, await this.#known.openRuns(of), this.#options.quota)
+      const { bot_id: botId, data: requestedData, runner } = change
+      const data = await this.data.planned(of, { botId, value: requestedData, runner })
       const made = botRun(request, { ...options, data })
       this.#checkRoom(of, made.workflow)
       const before = await this.#known.find(of, botId)
       await this.#submissions.submit(of, { run_id, ...made })
       if (before !== undefined) await this.#secretCleanup.dropNow(before)
-      return this.#begun(of, given.bot_id, given)
+      return this.#begun(of, change.bot_id, change)
     })
   }
 
@@ -143,7 +143,7 @@ export class Bots {
       const { args, secrets: names, slot, storedPassword } = botOf(again.run.workflow)
       const { secrets } = again
       const hasAll = names.every((name) => Object.hasOwn(secrets, name))
-      if (!live && !hasAll) throw mustStartAnew(botId, { ...args, names, storedPassword })
+      if (!live && !hasAll) throw startRequired(botId, { ...args, names, storedPassword })
       if (!live) checkQuota(botId, await this.#known.openRuns(of), this.#options.quota)
       const run_id = newRunId()
       const { host } = botOf(again.run.workflow)
@@ -169,8 +169,8 @@ export class Bots {
    * Starts a new run next to the current one, which ends once the new one is up. Throws `not_found`, `conflict` or
    * `invalid_argument`.
    */
-  async update(of: BotOwner, botId: string, given: UpdateBot): Promise<BotStarted> {
-    const change = await uploaded(of.tenant, given, this.#options.uploads)
+  async update(of: BotOwner, botId: string, values: UpdateBot): Promise<BotStarted> {
+    const change = await uploaded(of.tenant, values, this.#options.uploads)
     return this.#locked(of, async () => {
       const { current, update } = await this.#known.runs(of, botId)
       if (isFinalRun(current.status))
@@ -188,7 +188,7 @@ export class Bots {
       const { request, kept } = changedRequest(run, change, secrets, maxSeconds)
       const data = await this.data.planned(of, {
         botId,
-        given: given.data,
+        value: values.data,
         before: { data: botOf(run.workflow).args.data, run: current },
         runner: request.runner,
       })
@@ -196,7 +196,7 @@ export class Bots {
       this.#checkRoom(of, made.workflow)
       await this.#submissions.submit(of, { run_id, ...made, replaces: current.run_id })
       this.#rollingUpdates.follow({ run_id }, current)
-      return this.#begun(of, botId, given)
+      return this.#begun(of, botId, values)
     })
   }
 

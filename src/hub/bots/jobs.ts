@@ -14,7 +14,7 @@ import type { Bots } from './bots.ts'
 import { logTail } from './log-tail.ts'
 
 /** Number of answers in memory of jobs that neither start nor stop a bot. Losing one does no harm. */
-const KEPT_ANSWERS = 1_000
+const CACHED_ANSWERS = 1_000
 /** Prefix of a stop job's id, before the id of the run. */
 const STOP = 'stop_'
 /**
@@ -37,7 +37,7 @@ export interface JobsOptions {
  */
 export class Jobs {
   readonly #options: JobsOptions
-  readonly #kept = new BoundedMap<string, { of: BotOwner; answer: JobAnswer }>(KEPT_ANSWERS)
+  readonly #answers = new BoundedMap<string, { of: BotOwner; answer: JobAnswer }>(CACHED_ANSWERS)
 
   constructor(options: JobsOptions) {
     this.#options = options
@@ -56,8 +56,8 @@ export class Jobs {
 
   /** Returns the answer of a job. Throws `not_found`. */
   async get(of: BotOwner, jobId: string): Promise<JobAnswer> {
-    const kept = this.#kept.get(jobId)
-    if (kept !== undefined && kept.of.owner === of.owner && kept.of.tenant === of.tenant) return kept.answer
+    const cached = this.#answers.get(jobId)
+    if (cached !== undefined && cached.of.owner === of.owner && cached.of.tenant === of.tenant) return cached.answer
     const isStop = jobId.startsWith(STOP)
     const run = await this.#options.engine.get(isStop ? jobId.slice(STOP.length) : jobId)
     if (run?.blueprint !== 'bot' || run.owner !== of.owner || run.tenant !== of.tenant)
@@ -148,7 +148,7 @@ export class Jobs {
   }
 
   #keep(of: BotOwner, answer: JobAnswer): JobAnswer {
-    this.#kept.set(answer.job_id, { of, answer })
+    this.#answers.set(answer.job_id, { of, answer })
     return answer
   }
 }

@@ -69,12 +69,12 @@ test('the last lines are returned without a full read, and a search reads furthe
     text: `line ${index}\n`,
   }))
   const { engine, last, run } = logOf(pieces)
-  let looked = 0
+  let reads = 0
   const counting = {
     ...engine,
     async *watch(runId: string, after: number) {
       for await (const event of engine.watch(runId, after)) {
-        looked++
+        reads++
         yield event
       }
     },
@@ -84,7 +84,7 @@ test('the last lines are returned without a full read, and a search reads furthe
     tail.lines.map(({ text }) => text),
     ['line 4997', 'line 4998', 'line 4999'],
   )
-  assert.ok(looked <= 10, 'an event can contain much text')
+  assert.ok(reads <= 10, 'an event can contain much text')
   const found = await logTail(engine, run, last, { tail: 100, search: 'LINE 17' })
   assert.equal(found.lines.length, 100)
   assert.equal(
@@ -109,8 +109,8 @@ test('a line that is shown or searched only up to a limit is marked', async () =
   const parts = Array.from({ length: 10 }, (_, at) => long.slice(at * 11_000, (at + 1) * 11_000))
   const pieces = ['before\n', ...parts, 'after\n'].map((text) => ({ stream: 'stdout' as const, text }))
   const { engine, last, run } = logOf(pieces)
-  const of = async (wanted: Partial<Parameters<typeof logTail>[3]>) => {
-    const { lines, truncated } = await logTail(engine, run, last, { tail: 10, ...wanted })
+  const of = async (filter: Partial<Parameters<typeof logTail>[3]>) => {
+    const { lines, truncated } = await logTail(engine, run, last, { tail: 10, ...filter })
     return [lines.map(({ text }) => text.slice(0, 6)), truncated]
   }
   assert.deepEqual(await of({}), [['before', 'xxxxxx', 'after'], true])

@@ -2,7 +2,7 @@ import type { StreamName } from '../../contract/attempt.ts'
 import { type BotLogs, type LogLine, MAX_LOG_LINES } from '../../contract/bots/bot-api.ts'
 import type { EngineFace } from '../../engine/api.ts'
 
-export interface LogWanted {
+export interface LogSelection {
   /** Number of last lines to return. */
   tail: number
   search?: string
@@ -12,7 +12,7 @@ export interface LogWanted {
 }
 
 /** Limits the text that is read for one answer, and the text that the answer contains. */
-const MAX_LOOKED_CHARACTERS = 64 * 1024 * 1024
+const MAX_SEARCHED_CHARACTERS = 64 * 1024 * 1024
 const MAX_ANSWER_CHARACTERS = 4 * 1024 * 1024
 const MAX_LINE_CHARACTERS = 64 * 1024
 /** Number of events in the first read. Reads grow while their events have little text; an event has 256 KiB at most. */
@@ -23,7 +23,7 @@ const CHUNK_CHARACTERS = 1024 * 1024
 const MAX_EVENTS = 200_000
 
 /** Returns a function that reports whether a line is wanted. */
-export function wants({ search, sinceMs, stream }: Omit<LogWanted, 'tail'>): (line: LogLine) => boolean {
+export function selects({ search, sinceMs, stream }: Omit<LogSelection, 'tail'>): (line: LogLine) => boolean {
   const needle = search?.toLowerCase()
   return (line) =>
     (stream === undefined || line.stream === stream) &&
@@ -38,13 +38,13 @@ export async function logTail(
   engine: Reads,
   { run_id }: { run_id: string },
   upTo: number,
-  wanted: LogWanted,
+  selection: LogSelection,
 ): Promise<Pick<BotLogs, 'lines' | 'truncated'>> {
-  const isWanted = wants(wanted)
-  const most = Math.min(wanted.tail, MAX_LOG_LINES)
+  const isSelected = selects(selection)
+  const most = Math.min(selection.tail, MAX_LOG_LINES)
   const seen = new Set<StreamName>()
   let found: LogLine[] = []
-  let [looked, answered] = [0, 0]
+  let [searched, answered] = [0, 0]
   const cut = new Set<LogLine>()
   // The searched text may be in the rest of a long line.
   let isCutSearched = false
@@ -57,19 +57,19 @@ export async function logTail(
     else size = Math.max(size / 2, FIRST_CHUNK)
     // A line that is open at the end of this chunk was read completely with the chunk after it.
     const whole = chunk.lines.filter((line) => !(line.open && seen.has(line.stream)))
-    const lines = whole.filter(isWanted)
+    const lines = whole.filter(isSelected)
     for (const line of whole.filter((each) => chunk.cut.has(each))) {
       cut.add(line)
-      isCutSearched ||= wanted.search !== undefined && !lines.includes(line)
+      isCutSearched ||= selection.search !== undefined && !lines.includes(line)
     }
     for (const { stream } of chunk.lines) seen.add(stream)
     found = [...lines, ...found]
-    looked += chunk.characters
+    searched += chunk.characters
     answered += lines.reduce((sum, { text }) => sum + text.length, 0)
     to = from
-    const isOld = wanted.sinceMs !== undefined && Date.parse(chunk.firstTime ?? '') < wanted.sinceMs
+    const isOld = selection.sinceMs !== undefined && Date.parse(chunk.firstTime ?? '') < selection.sinceMs
     if (isOld) to = 0
-    if (looked > MAX_LOOKED_CHARACTERS || answered > MAX_ANSWER_CHARACTERS || upTo - to > MAX_EVENTS) break
+    if (searched > MAX_SEARCHED_CHARACTERS || answered > MAX_ANSWER_CHARACTERS || upTo - to > MAX_EVENTS) break
   }
   const last = found.slice(most === 0 ? found.length : -most)
   const lines = bounded(last)

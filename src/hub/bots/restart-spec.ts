@@ -1,4 +1,4 @@
-import { botOf, type KeptSource } from '../../blueprints/bot.ts'
+import { botOf, type StoredSource } from '../../blueprints/bot.ts'
 import { type BotRequest, SOURCE_PASSWORD, withPulledImage } from '../../blueprints/bot-source.ts'
 import { BotLimits, BotRestart, type BotServeArgs, type BotSource } from '../../contract/bots/bot.ts'
 import { type BotChange, sourceFields } from '../../contract/bots/bot-api.ts'
@@ -46,16 +46,16 @@ function withoutRefresh(workflow: Workflow): Workflow {
  */
 export function changedRequest(
   run: RunRecord,
-  given: BotChange,
+  change: BotChange,
   secrets: Readonly<Record<string, string>>,
   maxSeconds: number,
-): { request: BotRequest; kept?: KeptSource } {
+): { request: BotRequest; kept?: StoredSource } {
   const { args, env, timeoutSeconds, host, storedPassword } = botOf(run.workflow)
   const { source, command, limits, restart, health, runtime, stop_grace_seconds } = args
   const seconds = Math.min(timeoutSeconds, maxSeconds)
   const { [SOURCE_PASSWORD]: password, ...variables } = secrets
-  const fields = sourceFields.filter((field) => given[field as keyof BotChange] !== undefined)
-  const ownSource = fields.length > 0 && !isSameImage(source, given, fields)
+  const fields = sourceFields.filter((field) => change[field as keyof BotChange] !== undefined)
+  const ownSource = fields.length > 0 && !isSameImage(source, change, fields)
   const request: BotRequest = {
     bot_id: run.workflow_name,
     ...host,
@@ -64,28 +64,28 @@ export function changedRequest(
     timeout_seconds: Number.isFinite(seconds) ? seconds : null,
     health,
     // The command belongs to the source that it was given with.
-    ...(ownSource ? stayingSource(source, given) : { command }),
-    ...defined(without(given, { data: true })),
-    limits: BotLimits.parse({ ...limits, ...defined(given.limits ?? {}) }),
-    restart: BotRestart.parse({ ...restart, ...defined(given.restart ?? {}) }),
+    ...(ownSource ? stayingSource(source, change) : { command }),
+    ...defined(without(change, { data: true })),
+    limits: BotLimits.parse({ ...limits, ...defined(change.limits ?? {}) }),
+    restart: BotRestart.parse({ ...restart, ...defined(change.restart ?? {}) }),
     // A plain variable may become a secret, and the other way round.
-    env: { ...without(env, given.env_vars), ...given.env },
-    env_vars: { ...without(variables, given.env), ...given.env_vars },
+    env: { ...without(env, change.env_vars), ...change.env },
+    env_vars: { ...without(variables, change.env), ...change.env_vars },
   }
   return ownSource ? { request } : { request, kept: { source, password, storedPassword } }
 }
 
 /** Returns the parts of the source that stay when new code is given: its dependencies, if the language is the same. */
-function stayingSource(source: BotSource, given: BotChange): Partial<BotRequest> {
-  const isCode = given.code !== undefined || given.files !== undefined
+function stayingSource(source: BotSource, change: BotChange): Partial<BotRequest> {
+  const isCode = change.code !== undefined || change.files !== undefined
   if (source.mode === 'simple' && isCode) {
     const { requirements, language, base_image } = source
-    const entrypoint = given.entrypoint ?? source.entrypoint
+    const entrypoint = change.entrypoint ?? source.entrypoint
     const isSame =
-      endingOf(entrypoint) === endingOf(source.entrypoint) && (given.language ?? language) === language
+      endingOf(entrypoint) === endingOf(source.entrypoint) && (change.language ?? language) === language
     return isSame ? defined({ requirements, language, base_image }) : {}
   }
-  const isFetched = given.git_url !== undefined || given.upload !== undefined
+  const isFetched = change.git_url !== undefined || change.upload !== undefined
   if ((source.mode === 'git' || source.mode === 'archive') && isFetched)
     return { dockerfile: source.dockerfile }
   return {}
@@ -97,17 +97,17 @@ const endingOf = (path: string): string | undefined => /\.[a-z]+$/.exec(path)?.[
  * Reports whether the image is the same. An image that needs a password is not pulled without one, so then the
  * present one is meant.
  */
-function isSameImage(source: BotSource, given: BotChange, fields: readonly string[]): boolean {
+function isSameImage(source: BotSource, change: BotChange, fields: readonly string[]): boolean {
   if (source.mode !== 'image' || (source.registry_auth ?? source.pulled) === undefined) return false
   return (
-    given.docker_image === source.image &&
-    (given.deployment_mode ?? 'image') === 'image' &&
+    change.docker_image === source.image &&
+    (change.deployment_mode ?? 'image') === 'image' &&
     fields.every((field) => field === 'docker_image' || field === 'deployment_mode')
   )
 }
 
-const defined = <T extends object>(given: T): T =>
-  Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as T
+const defined = <T extends object>(value: T): T =>
+  Object.fromEntries(Object.entries(value).filter(([, value]) => value !== undefined)) as T
 
 const without = <T>(from: Readonly<Record<string, T>>, names: Readonly<Record<string, unknown>> = {}) =>
   Object.fromEntries(Object.entries(from).filter(([name]) => !Object.hasOwn(names, name)))
@@ -124,10 +124,10 @@ interface EndedBot {
  * Returns the error that the bot has ended and that a new run would lack these secrets, with the command that starts
  * it again under the same id.
  */
-export function mustStartAnew(botId: string, { source, names, storedPassword }: EndedBot): ErrandError {
+export function startRequired(botId: string, { source, names, storedPassword }: EndedBot): ErrandError {
   const variables = names.filter((name) => name !== SOURCE_PASSWORD).map((name) => `-e ${name}`)
-  const given = startOptions(source, storedPassword).map(shellWord)
-  const command = ['errand bot start', botId, ...given, ...variables].join(' ')
+  const options = startOptions(source, storedPassword).map(shellWord)
+  const command = ['errand bot start', botId, ...options, ...variables].join(' ')
   return new ErrandError('conflict', `The bot "${botId}" has ended, and its secrets were deleted with it.`, {
     hint: `Start it again under the same id, with its secrets: ${command}`,
   })

@@ -14,7 +14,7 @@ const LOOK_MS = 300
 interface RollingUpdatesOptions {
   engine: EngineFace
   live: LiveOf
-  heardForMs(attemptId: string): number
+  contactMs(attemptId: string): number
   /** Called with the run before when it stays. */
   stays(runId: string): Promise<void>
   log: Log
@@ -57,7 +57,7 @@ export class RollingUpdates {
   }
 
   async #replace(runId: string, oldId: string): Promise<void> {
-    const { engine, live, heardForMs, stays, settleMs } = this.#options
+    const { engine, live, contactMs, stays, settleMs } = this.#options
     const { signal } = this.#stop
     for (let after = 0; ; ) {
       const up = await this.#nextUp(runId, after)
@@ -72,12 +72,12 @@ export class RollingUpdates {
         const { health, engine_away_since } = live(attempt.attempt_id) ?? {}
         // After a break the runner, and its engine too, reports whether there is a check. Until then there may be
         // one.
-        const isKnown = engine_away_since === undefined && heardForMs(attempt.attempt_id) >= settleMs
+        const isKnown = engine_away_since === undefined && contactMs(attempt.attempt_id) >= settleMs
         if (isKnown && (health === undefined || health.state === 'healthy'))
           return await this.#retire(oldId, `Updated to ${runId}.`)
         if (isKnown && health?.state === 'unhealthy') {
-          const said = health.output ? `: ${health.output}` : ''
-          await this.#retire(runId, `It was unhealthy, so the previous run continues${said}`)
+          const output = health.output ? `: ${health.output}` : ''
+          await this.#retire(runId, `It was unhealthy, so the previous run continues${output}`)
           return await stays(oldId)
         }
         await sleep(LOOK_MS, undefined, { signal })

@@ -13,7 +13,7 @@ import type { Runner } from './roster.ts'
 import type { RunnerLink } from './runner-link.ts'
 import type { UserQueue } from './wait-queues.ts'
 
-export const NOTHING_KEPT: Marks = { reports: 0, stdout: 0, stderr: 0 }
+export const NOTHING_STORED: Marks = { reports: 0, stdout: 0, stderr: 0 }
 
 export interface AssignmentsOptions {
   runners: ReadonlyMap<RunnerKey, Runner>
@@ -105,7 +105,7 @@ export class Assignments {
 
   /** Replaces the inbox with an empty one, since nothing has arrived under the new epoch yet. */
   nextEpoch(assignment: Assignment): void {
-    assignment.inbox = this.#inbox(assignment, NOTHING_KEPT)
+    assignment.inbox = this.#inbox(assignment, NOTHING_STORED)
   }
 
   /** Counts the attempts that wait for a runner, by group. */
@@ -133,7 +133,7 @@ export class Assignments {
     return [...this.#assignments.values()].filter(({ queue }) => queue !== undefined)
   }
 
-  givenTo(runner: Runner): Assignment[] {
+  assignedTo(runner: Runner): Assignment[] {
     const held = [...runner.held.keys()].flatMap((id) => this.#assignments.get(id) ?? [])
     return held.filter(({ stage }) => stage.type === 'placed' && stage.runner === runner.key)
   }
@@ -146,7 +146,7 @@ export class Assignments {
     if (assignment.stage.type === 'ending' || isAside(assignment)) return
     this.#options.drop(assignment)
     assignment.stage = { type: 'ending' }
-    void this.#tell(assignment, end)
+    void this.#reportEnd(assignment, end)
   }
 
   /** Settles an attempt that has vanished. If it was canceled before, it ends as canceled. */
@@ -166,7 +166,7 @@ export class Assignments {
     })
   }
 
-  async #tell(assignment: Assignment, end: AttemptEnd): Promise<void> {
+  async #reportEnd(assignment: Assignment, end: AttemptEnd): Promise<void> {
     const { signal } = this.#options
     const backoff = new Backoff({ firstMs: 100, maxMs: 10_000 })
     while (!signal.aborted)

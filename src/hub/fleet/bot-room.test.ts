@@ -43,7 +43,7 @@ test('each limit that operators set applies', () => {
   }
   connect('a', { bots: { most } })
   check({ memory: '1GB', processes: 200, disk: '64MB', log: '100MB' })
-  for (const [name, value, told] of [
+  for (const [name, value, message] of [
     ['memory', '1025MB', '1 GB'],
     ['cpus', 0.6, '0.5'],
     ['processes', 201, '200'],
@@ -53,7 +53,7 @@ test('each limit that operators set applies', () => {
   ] as const)
     assert.throws(() => check({ [name]: value }), {
       code: 'invalid_argument',
-      message: `limits.${name} is ${value}; a bot may have at most ${told} here (on runner "a").`,
+      message: `limits.${name} is ${value}; a bot may have at most ${message} here (on runner "a").`,
       hint: new RegExp(`ERRAND_BOT_MAX_${name.toUpperCase()}`),
     })
   connect('small', { bots: { most: { work_bytes: GB / 2 } } })

@@ -21,22 +21,22 @@ const limits: readonly Limit[] = ['memory', 'cpus', 'processes', 'disk', 'work',
  * Throws `invalid_argument`, with both numbers, if no eligible runner can ever hold the bot. The bot is let through,
  * and waits, if no eligible runner is connected or if one that is away and may come back is large enough.
  */
-export function checkBotRoom(runners: Iterable<Runner>, { tenant, host, limits: asked }: BotAsk): void {
+export function checkBotRoom(runners: Iterable<Runner>, { tenant, host, limits: requestedLimits }: BotAsk): void {
   const able = [...runners].filter((each) => each.tenant === tenant && isNamed(each, host))
   const present = able.filter((each) => each.link && suits(each, { ...host, containers: true }))
   if (present.length === 0) return
   // After a restart, the hub does not know which container engine a disconnected runner has.
   const away = able.filter((each) => !each.link && each.awaited && suits(each, host))
-  const wanted = amountsOf(asked)
+  const amounts = amountsOf(requestedLimits)
   const holds = (runner: Runner, which = limits) =>
-    which.every((limit) => mostOf(runner)[limit] >= wanted[limit])
+    which.every((limit) => mostOf(runner)[limit] >= amounts[limit])
   if ([...present, ...away].some((runner) => holds(runner))) return
 
   const limit = limits.find((each) => !present.some((runner) => holds(runner, [each])))
   if (limit === undefined)
     throw new ErrandError(
       'invalid_argument',
-      `No connected runner allows a bot with ${asked.cpus} cpus, ${textOf('memory', wanted.memory)} of memory and ${asked.processes} processes together, although each of these alone is possible.`,
+      `No connected runner allows a bot with ${requestedLimits.cpus} cpus, ${textOf('memory', amounts.memory)} of memory and ${requestedLimits.processes} processes together, although each of these alone is possible.`,
       { hint: 'Lower one of them. To see what the runners have: errand runners list' },
     )
   const largest = present.reduce((a, b) => (mostOf(b)[limit] > mostOf(a)[limit] ? b : a))
@@ -44,7 +44,7 @@ export function checkBotRoom(runners: Iterable<Runner>, { tenant, host, limits: 
   const isSet = capOf(largest)[limit] === most
   throw new ErrandError(
     'invalid_argument',
-    `limits.${limit} is ${asked[limit] ?? DEFAULT_WORK}; a bot may have at most ${textOf(limit, most)} here (on runner "${largest.id}").`,
+    `limits.${limit} is ${requestedLimits[limit] ?? DEFAULT_WORK}; a bot may have at most ${textOf(limit, most)} here (on runner "${largest.id}").`,
     {
       hint: isSet
         ? `Lower it, or ask the operator of the runner to raise ERRAND_BOT_MAX_${limit.toUpperCase()}.`

@@ -3,7 +3,7 @@ import { afterEach, test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import { key, TestingDispatch } from '../../../test/support/hub/dispatch-fixture.ts'
 import type { Network } from '../../contract/isolation.ts'
-import type { GivenIsolation } from '../../contract/protocol.ts'
+import type { OfferedIsolation } from '../../contract/protocol.ts'
 import { runnerOf } from './assignments.ts'
 import { withGroupBox } from './matching.ts'
 
@@ -12,22 +12,22 @@ afterEach(() => {
   for (const world of open.splice(0)) world.close()
 })
 function openWorld(): TestingDispatch {
-  const world = new TestingDispatch({ tellEveryMs: 1 })
+  const world = new TestingDispatch({ reportIntervalMs: 1 })
   open.push(world)
   return world
 }
 
 const usable = { usable: true }
-const both: GivenIsolation = { sandbox: usable, container: usable }
+const both: OfferedIsolation = { sandbox: usable, container: usable }
 const no = (why: string) => ({ usable: false, why })
-const sandboxOnly: GivenIsolation = { sandbox: usable, container: no('There is no container engine.') }
+const sandboxOnly: OfferedIsolation = { sandbox: usable, container: no('There is no container engine.') }
 
 test('a run that no runner can isolate as asked waits with their reasons, until a suitable one connects', () => {
   const world = openWorld()
   world.connect('old')
   world.connect('bare', { isolation: { ...both, sandbox: no('bubblewrap is not installed.') } })
-  const asked = world.submit('ann', {}, { isolation: 'sandbox' })
-  assert.deepEqual(world.whys.get(asked), [
+  const runId = world.submit('ann', {}, { isolation: 'sandbox' })
+  assert.deepEqual(world.whys.get(runId), [
     'no runner in group "default" can provide a sandbox: runner "old": its version of Errand provides none; runner "bare": bubblewrap is not installed',
   ])
   const named = world.submit('ann', { runner: 'old' }, { isolation: 'container' })
@@ -37,7 +37,7 @@ test('a run that no runner can isolate as asked waits with their reasons, until 
   const free = world.submit('ann')
   assert.notEqual(runnerOf(free), undefined)
   world.connect('boxed', { isolation: sandboxOnly })
-  assert.equal(runnerOf(asked), key('boxed'))
+  assert.equal(runnerOf(runId), key('boxed'))
   assert.equal(runnerOf(named), undefined)
   const contained = world.submit('ann', {}, { isolation: 'container', requires: {} })
   assert.equal(runnerOf(contained), key('bare'))
@@ -55,14 +55,14 @@ test('uses a box at once that its machine has become able to provide', () => {
   const runner = world.connect('r1', {
     isolation: { ...both, container: no('There is no container engine.') },
   })
-  const asked = world.submit('ann', {}, { isolation: 'container' })
+  const runId = world.submit('ann', {}, { isolation: 'container' })
   assert.equal(
-    world.whys.get(asked)!.at(-1),
+    world.whys.get(runId)!.at(-1),
     'no runner in group "default" can provide a container: runner "r1": There is no container engine',
   )
   runner.hello!.isolation = both
   world.dispatch.rosterChanged(runner)
-  assert.equal(runnerOf(asked), key('r1'))
+  assert.equal(runnerOf(runId), key('r1'))
 })
 
 test('adds the box that a group requires when it places an attempt, and stores it with the placement', async () => {
@@ -71,9 +71,9 @@ test('adds the box that a group requires when it places an attempt, and stores i
     shared: { isolation: 'sandbox', network: { allow: ['a.example', 'db:5432@private'] } },
   }
   world.connect('weak', { group: 'shared' })
-  const asked = world.submit('ann', { group: 'shared' })
+  const runId = world.submit('ann', { group: 'shared' })
   assert.match(
-    world.whys.get(asked)!.at(-1)!,
+    world.whys.get(runId)!.at(-1)!,
     /^no runner in group "shared" can provide a sandbox: runner "weak"/,
   )
   world.connect('r1', { group: 'shared', isolation: both })
@@ -92,12 +92,12 @@ test('adds the box that a group requires when it places an attempt, and stores i
   // A runner that is named may be of any group.
   const named = world.submit('ann', { runner: 'r1' }, { isolation: 'none' })
   const sent = new Map(world.sent.map(({ runner, spec }) => [spec.attempt_id, { runner, spec }]))
-  const of = ({ spec }: typeof asked) => {
+  const of = ({ spec }: typeof runId) => {
     const { isolation, network, image } = sent.get(spec.attempt_id)!.spec
     return { isolation, network, image }
   }
   const group = world.groupBoxes.shared
-  assert.deepEqual(of(asked), { ...group, image: undefined })
+  assert.deepEqual(of(runId), { ...group, image: undefined })
   assert.deepEqual(of(named), { ...group, image: undefined })
   assert.deepEqual(of(free), { isolation: undefined, network: undefined, image: undefined })
   assert.deepEqual(of(stricter), {
@@ -105,27 +105,27 @@ test('adds the box that a group requires when it places an attempt, and stores i
     network: { allow: ['db:5432@private', 'a.example'] },
     image: 'node:22',
   })
-  assert.deepEqual(asked.box, group)
+  assert.deepEqual(runId.box, group)
   // The operator asks for less from now on. What is already placed stays with its old box.
   world.groupBoxes = {}
-  world.dispatch.startOn(asked, world.runners.get(key('r1'))!)
+  world.dispatch.startOn(runId, world.runners.get(key('r1'))!)
   assert.equal(world.sent.at(-1)!.spec.isolation, 'sandbox')
 })
 
 test('a runner that comes back without the box is not sent the attempt that it had', async () => {
   const world = openWorld()
   const runner = world.connect('r1', { isolation: both })
-  const asked = world.submit('ann', {}, { isolation: 'sandbox' })
+  const runId = world.submit('ann', {}, { isolation: 'sandbox' })
   world.disconnect('r1', true)
   // After a downgrade the runner reports no boxes any more.
   runner.hello = { ...runner.hello!, isolation: undefined }
   runner.link = { boot: 'again', sendText: () => assert.fail('sent'), send: () => {} } as never
-  world.dispatch.startOn(asked, runner)
+  world.dispatch.startOn(runId, runner)
   await setImmediate()
-  assert.equal(asked.stage.type, 'waiting')
-  assert.match(world.whys.get(asked)!.at(-1)!, /can provide a sandbox: runner "r1": its version/)
+  assert.equal(runId.stage.type, 'waiting')
+  assert.match(world.whys.get(runId)!.at(-1)!, /can provide a sandbox: runner "r1": its version/)
   world.connect('r2', { isolation: both })
-  assert.equal(runnerOf(asked), key('r2'))
+  assert.equal(runnerOf(runId), key('r2'))
 })
 
 test('a run waits for the runner with its files, whose boxes are unknown while it is away', () => {

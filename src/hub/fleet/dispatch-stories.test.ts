@@ -40,8 +40,8 @@ test('however runners come, go, drain and shrink, everything that fits is placed
   )
 })
 
-function happen(world: TestingDispatch, index: number, told: Chapter): void {
-  const { what, which, user, cpus, memory_bytes, run, containers, overcommit } = told
+function happen(world: TestingDispatch, index: number, chapter: Chapter): void {
+  const { what, which, user, cpus, memory_bytes, run, containers, overcommit } = chapter
   const id = `r${which % 3}`
   const runner = world.runners.get(key(id))
   const list = what === 'cancel' ? world.waiting : world.running
@@ -90,6 +90,6 @@ async function assertAllEnds(world: TestingDispatch): Promise<void> {
     await setImmediate()
   }
   assert.deepEqual(world.waiting, [])
-  for (const { used, freeCpus, cpus, keptFor } of world.runners.values())
-    assert.deepEqual([used, freeCpus, keptFor], [0, cpus, undefined])
+  for (const { used, freeCpus, cpus, reservedFor } of world.runners.values())
+    assert.deepEqual([used, freeCpus, reservedFor], [0, cpus, undefined])
 }

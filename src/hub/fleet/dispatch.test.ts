@@ -4,14 +4,14 @@ import { setImmediate } from 'node:timers/promises'
 import fc from 'fast-check'
 import { GB, key, TestingDispatch } from '../../../test/support/hub/dispatch-fixture.ts'
 import type { Assignment } from './assignments.ts'
-import type { Patience } from './dispatch.ts'
+import type { WaitLimits } from './dispatch.ts'
 
 const open: TestingDispatch[] = []
 afterEach(() => {
   for (const world of open.splice(0)) world.close()
 })
-function openWorld(patience?: Patience): TestingDispatch {
-  const world = new TestingDispatch(patience)
+function openWorld(limits?: WaitLimits): TestingDispatch {
+  const world = new TestingDispatch(limits)
   open.push(world)
   return world
 }
@@ -64,9 +64,9 @@ test('each slot goes to a user with the fewest, and within one user to the oldes
             const slots = new Map(users.map((name) => [name, world.slotsOf(name)]))
             slots.set(over.spec.owner!, slots.get(over.spec.owner!)! - 1)
             world.end(over)
-            const given = waiting.filter(isRunning)
-            assert.equal(given.length, Math.min(1, waiting.length))
-            for (const { spec, arrival } of given) {
+            const values = waiting.filter(isRunning)
+            assert.equal(values.length, Math.min(1, waiting.length))
+            for (const { spec, arrival } of values) {
               const fewest = Math.min(...waiting.map((each) => slots.get(each.spec.owner!)!))
               assert.equal(slots.get(spec.owner!), fewest)
               const own = waiting.filter((each) => each.spec.owner === spec.owner)
@@ -154,7 +154,7 @@ test('a large step that was passed over often enough gets a runner reserved, for
   world.end(second!)
   assert.deepEqual(small.map(isRunning), [true, true, false, false])
   world.end(third!)
-  assert.ok(runner.kept)
+  assert.ok(runner.reserved)
   assert.deepEqual(small.map(isRunning), [true, true, false, false])
   t.mock.timers.tick(500)
   assert.match(world.whys.get(small[2]!)!.at(-1)!, /is reserved for a larger step/)
@@ -166,7 +166,7 @@ test('a large step that was passed over often enough gets a runner reserved, for
   assert.ok(!isRunning(large))
   world.end(endless)
   assert.ok(isRunning(large))
-  assert.ok(!runner.kept)
+  assert.ok(!runner.reserved)
 })
 
 test('canceling a step releases the runner that is reserved for it', () => {
@@ -177,10 +177,10 @@ test('canceling a step releases the runner that is reserved for it', () => {
   const small = [1, 2].map(() => world.submit('ann', { cpus: 1 }))
   world.end(first[0]!)
   world.end(first[1]!)
-  assert.ok(runner.kept)
+  assert.ok(runner.reserved)
   assert.ok(!isRunning(small[1]!))
   world.end(large)
-  assert.ok(!runner.kept)
+  assert.ok(!runner.reserved)
   assert.ok(isRunning(small[1]!))
 })
 
@@ -295,7 +295,7 @@ test('a runner that returns gets the step that waits for its files, even if anot
   const large = step(2)
   // This one arrives later and passes it over.
   world.submit('bob', { cpus: 1 })
-  assert.ok(other.keptFor)
+  assert.ok(other.reservedFor)
   world.connect('home')
   for (const each of world.running) if (each.spec.owner === 'bob') world.end(each)
   assert.equal(large.stage.type, 'waiting')
@@ -376,7 +376,7 @@ test('starting bots do not pass over a step that waits for a slot, and no runner
     [waiting, large].map((each) => isRunning(each!)),
     [false, false],
   )
-  assert.ok(!runner.kept)
+  assert.ok(!runner.reserved)
 })
 
 test('no runner is reserved for a step that its bots leave no room for', () => {
@@ -389,11 +389,11 @@ test('no runner is reserved for a step that its bots leave no room for', () => {
     assert.ok(isRunning(step))
     world.end(step)
   }
-  assert.ok(!runner.kept)
+  assert.ok(!runner.reserved)
   const filling = world.submit('ann', { memory_bytes: GB / 2 })
   world.end(bot)
   for (let i = 0; i < 2; i++) world.submit('ann')
-  assert.ok(runner.kept, 'a step is known to end')
+  assert.ok(runner.reserved, 'a step is known to end')
   world.end(filling)
   assert.ok(isRunning(large))
 })
@@ -405,14 +405,14 @@ test('waiting steps learn a new cause, and a hundred of them new numbers', (t) =
   world.connect('r1', { slots: 1 })
   world.connect('r2', { slots: 1 })
   t.mock.timers.tick(500)
-  const told = () =>
+  const reasons = () =>
     waiting.filter((each) => each.stage.type === 'waiting').map((each) => world.whys.get(each)!)
   const two = 'all 2 runners of group "default" are busy (2 of 2 slots)'
-  for (const whys of told()) assert.deepEqual(whys, ['no runner is connected', two])
+  for (const whys of reasons()) assert.deepEqual(whys, ['no runner is connected', two])
   world.connect('r3', { slots: 1 })
   t.mock.timers.tick(500)
   const three = 'all 3 runners of group "default" are busy (3 of 3 slots)'
-  assert.equal(told().filter((whys) => whys.at(-1) === three).length, 100)
+  assert.equal(reasons().filter((whys) => whys.at(-1) === three).length, 100)
 })
 
 test('an attempt that all runners have rejected ends with their reasons', () => {

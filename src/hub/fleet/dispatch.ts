@@ -19,7 +19,7 @@ import { commandStart } from './runner-commands.ts'
 import { FairShare, type User } from './wait-queues.ts'
 
 /** Configures how long waiting attempts may be passed over and how often they get a new reason. */
-export interface Patience {
+export interface WaitLimits {
   /**
    * Number of times a waiting attempt is passed over for smaller ones before a runner is reserved for it. Default 10.
    */
@@ -27,10 +27,10 @@ export interface Patience {
   /** Longest time that a runner stays reserved, in milliseconds. Default 600,000. */
   keepMs?: number
   /** Shortest time between two updates of the reason for waiting, in milliseconds. Default 500. */
-  tellEveryMs?: number
+  reportIntervalMs?: number
 }
 
-export interface DispatchOptions extends Patience {
+export interface DispatchOptions extends WaitLimits {
   runners: ReadonlyMap<RunnerKey, Runner>
   assignments: Assignments
   /** Groups with provisioned runners; absent when there are none. */
@@ -56,11 +56,11 @@ export class Dispatch {
   #arrivals = 0
 
   constructor(options: DispatchOptions) {
-    const { runners, assignments, signal, patience = 10, keepMs = 600_000, tellEveryMs = 500 } = options
+    const { runners, assignments, signal, patience = 10, keepMs = 600_000, reportIntervalMs = 500 } = options
     this.#options = options
     this.#queue = new Queue({
-      ...{ runners, signal, patience, keepMs, tellEveryMs, fairShare: this.#fairShare },
-      told: () => this.changed(),
+      ...{ runners, signal, patience, keepMs, reportIntervalMs, fairShare: this.#fairShare },
+      reported: () => this.changed(),
       whyElse: (need) => {
         const demand = demandOf(need)
         return demand && options.provisionedGroups?.why(groupOf(need.requires)!, demand)
@@ -81,7 +81,7 @@ export class Dispatch {
   /** Called when a runner has come or gone, or has more or less to do. */
   changed: () => void = () => {}
 
-  #told(): void {
+  #notifyChanged(): void {
     this.changed()
     this.#options.provisionedGroups?.changed()
   }
@@ -158,11 +158,11 @@ export class Dispatch {
   /** Starts an attempt after `place`, or without it when the run is resumed. */
   begin(assignment: Assignment, runner: RunnerKey | undefined): void {
     const { attempt_id } = assignment.spec
-    const told = this.#reserved.get(attempt_id)
+    const reserved = this.#reserved.get(attempt_id)
     this.#reserved.delete(attempt_id)
-    assignment.arrival = told?.arrival ?? ++this.#arrivals
+    assignment.arrival = reserved?.arrival ?? ++this.#arrivals
     if (runner === undefined) {
-      this.#enqueue(assignment, told?.waiting ?? '')
+      this.#enqueue(assignment, reserved?.waiting ?? '')
       return
     }
     this.#place(assignment, runner)
@@ -196,7 +196,7 @@ export class Dispatch {
 
   /** Releases what a finished attempt held and offers it to the next. */
   drop(assignment: Assignment): void {
-    if (this.#queue.leave(assignment)) this.#told()
+    if (this.#queue.leave(assignment)) this.#notifyChanged()
     this.#parked.delete(assignment)
     if (runnerOf(assignment) !== undefined) this.#free(assignment.spec.attempt_id)
   }
@@ -214,7 +214,7 @@ export class Dispatch {
    */
   rosterChanged(runner: Runner): void {
     this.#queue.rosterChanged(runner)
-    this.#told()
+    this.#notifyChanged()
   }
 
   #place(assignment: Assignment, runner: RunnerKey): void {
@@ -224,11 +224,11 @@ export class Dispatch {
     this.changed()
   }
 
-  #enqueue(assignment: Assignment, told: string): void {
-    assignment.stage = { type: 'waiting', why: told }
+  #enqueue(assignment: Assignment, why: string): void {
+    assignment.stage = { type: 'waiting', why }
     assignment.waitsSinceMs = performance.now()
     this.#queue.enter(assignment)
-    this.#told()
+    this.#notifyChanged()
   }
 
   /** Takes room on the runner for the attempt; a no-op if it has room already. */
@@ -241,7 +241,7 @@ export class Dispatch {
     const workspace = workspaceKey(spec.requires)
     if (runner.run === null)
       this.#options.provisionedGroups?.bound(runner.tenant, runner.id, { run_id: spec.run_id, workspace })
-    this.#told()
+    this.#notifyChanged()
     if (this.affinity.set(spec, workspace, key)) this.#queue.rehome(spec.run_id, workspace)
   }
 
@@ -250,7 +250,7 @@ export class Dispatch {
     if (!place) return
     this.#places.delete(attemptId)
     place.runner.give(attemptId)
-    this.#told()
+    this.#notifyChanged()
     this.#fairShare.gave(place.user)
     this.#queue.freed(place.runner)
   }
@@ -259,10 +259,10 @@ export class Dispatch {
     const { signal, assignments } = this.#options
     const backoff = new Backoff({ firstMs: 100, maxMs: 10_000 })
     const placement = { ...this.#placeOn(runner), epoch: assignment.epoch + 1 }
-    let wanted: boolean
+    let isAccepted: boolean
     for (;;)
       try {
-        wanted = await assignment.sink.assigned(placement)
+        isAccepted = await assignment.sink.assigned(placement)
         break
       } catch (error) {
         assignments.failed(assignment, error)
@@ -270,13 +270,13 @@ export class Dispatch {
         if (signal.aborted || isAside(assignment)) return
       }
     if (signal.aborted || assignment.stage.type !== 'assigning') return
-    if (wanted) {
+    if (isAccepted) {
       assignment.epoch = placement.epoch
       assignment.box = boxOf(placement)
       assignments.nextEpoch(assignment)
     }
     if (assignment.cancel) assignments.settle(assignment, canceled(assignment.cancel.reason))
-    else if (wanted) {
+    else if (isAccepted) {
       assignment.stage = { type: 'placed', runner }
       this.changed()
       this.#handOrQueue(assignment, runner)
@@ -329,7 +329,7 @@ interface Home {
   used: boolean
 }
 
-interface Places {
+interface Locations {
   tenant: string
   byWorkspace: Map<string, Home>
   /** Runners that the run has been on. */
@@ -338,7 +338,7 @@ interface Places {
 
 /** Records which runner a run works on, so that its steps share one workspace. Hosts with equal needs share one. */
 class RunAffinity {
-  readonly #runs = new Map<string, Places>()
+  readonly #runs = new Map<string, Locations>()
 
   of(runId: string, workspace: string): RunnerKey | undefined {
     return this.#runs.get(runId)?.byWorkspace.get(workspace)?.runner
@@ -350,7 +350,7 @@ class RunAffinity {
     workspace: string,
     runner: RunnerKey,
   ): boolean {
-    const run: Places = this.#runs.get(run_id) ?? { tenant, byWorkspace: new Map(), seen: new Set() }
+    const run: Locations = this.#runs.get(run_id) ?? { tenant, byWorkspace: new Map(), seen: new Set() }
     this.#runs.set(run_id, run)
     const changed = run.byWorkspace.get(workspace)?.runner !== runner
     if (changed) run.byWorkspace.set(workspace, { runner, used: false })

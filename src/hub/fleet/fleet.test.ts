@@ -55,13 +55,13 @@ async function say(
   port?: number,
 ): Promise<Record<string, unknown>[]> {
   const ws = open(token, undefined, port)
-  const heard: Record<string, unknown>[] = []
-  ws.on('message', (data) => heard.push(JSON.parse(String(data))))
+  const received: Record<string, unknown>[] = []
+  ws.on('message', (data) => received.push(JSON.parse(String(data))))
   await once(ws, 'open')
   for (const frame of frames)
     ws.send(typeof frame === 'string' || Buffer.isBuffer(frame) ? frame : JSON.stringify(frame))
   await once(ws, 'close')
-  return heard
+  return received
 }
 
 async function answerTo(token: string, path?: string): Promise<{ status: number; code: string }> {
@@ -91,7 +91,7 @@ test('answers a WebSocket at another path with 404', async () => {
   assert.deepEqual(await answerTo('good', '/api/nothing'), { status: 404, code: 'not_found' })
 })
 
-for (const [what, said, message] of [
+for (const [what, hello, message] of [
   ['newer', { protocol: 99 }, /protocol 99, this hub speaks 1\. Update Errand on the hub\./],
   [
     'newer, of several versions',
@@ -103,7 +103,7 @@ for (const [what, said, message] of [
   ['not a number', { protocol: 1, newest_protocol: 'all' }, /protocol 1 to "all", this hub/],
 ] as const)
   test(`refuses a protocol that is ${what} with both versions and the side to update, and allows a retry`, async () => {
-    const [refused] = await say([{ type: 'hello', ...said, something: 'else' }])
+    const [refused] = await say([{ type: 'hello', ...hello, something: 'else' }])
     assert.equal(refused?.code, 'protocol_mismatch')
     assert.equal(refused?.retry, true)
     assert.match(String(refused?.message), message)
@@ -122,8 +122,8 @@ test('welcomes a runner that also speaks newer versions, in the version of this 
 test('ignores frames and fields that only a newer runner knows, logs one line, and keeps the link', async () => {
   logged.length = 0
   const ws = open()
-  const heard: Record<string, unknown>[] = []
-  ws.on('message', (data) => heard.push(JSON.parse(String(data))))
+  const received: Record<string, unknown>[] = []
+  ws.on('message', (data) => received.push(JSON.parse(String(data))))
   await once(ws, 'open')
   const more = { newer: { nested: [1, 'two', null] } }
   const attempt = { attempt_id: 'run_x.1', epoch: 1, ...more }
@@ -150,10 +150,10 @@ test('ignores frames and fields that only a newer runner knows, logs one line, a
       report: { type: 'started' },
     }),
   )
-  while (!heard.some(({ attempt_id }) => attempt_id === 'run_last.1')) await once(ws, 'message')
+  while (!received.some(({ attempt_id }) => attempt_id === 'run_last.1')) await once(ws, 'message')
   assert.ok(
-    heard.every(({ type }) => type === 'welcome' || type === 'superseded'),
-    JSON.stringify(heard),
+    received.every(({ type }) => type === 'welcome' || type === 'superseded'),
+    JSON.stringify(received),
   )
   assert.deepEqual(
     logged.filter((line) => line.includes('frames that')),
@@ -176,8 +176,8 @@ test('still refuses an invalid known frame after hello, and a binary one', async
     Buffer.from([1, 9, 9]),
     Buffer.alloc(0),
   ]) {
-    const heard = await say([{ ...hello, runner_id: 'wrong' }, frame])
-    assert.deepEqual([heard.at(-1)?.code, heard.at(-1)?.retry], ['bad_request', true], JSON.stringify(frame))
+    const received = await say([{ ...hello, runner_id: 'wrong' }, frame])
+    assert.deepEqual([received.at(-1)?.code, received.at(-1)?.retry], ['bad_request', true], JSON.stringify(frame))
   }
   await assertWell()
 })
@@ -294,8 +294,8 @@ test('the state of a bot comes from the runner that has it, as long as that is c
   })
   await assigned
   assert.equal(fleet.liveBot(attempt_id), undefined)
-  assert.ok(fleet.heardForMs(attempt_id) >= 0)
-  const tell = async (ws: WebSocket, state: 'healthy' | 'unhealthy') => {
+  assert.ok(fleet.contactMs(attempt_id) >= 0)
+  const sendState = async (ws: WebSocket, state: 'healthy' | 'unhealthy') => {
     ws.send(
       JSON.stringify({
         type: 'bots',
@@ -314,27 +314,27 @@ test('the state of a bot comes from the runner that has it, as long as that is c
     )
     await once(ws, 'message')
   }
-  await tell(other!, 'unhealthy')
+  await sendState(other!, 'unhealthy')
   assert.equal(fleet.liveBot(attempt_id), undefined)
-  await tell(own!, 'healthy')
+  await sendState(own!, 'healthy')
   assert.equal(fleet.liveBot(attempt_id)?.health?.state, 'healthy')
   own!.terminate()
-  while (fleet.heardForMs(attempt_id) > 0) await new Promise(setImmediate)
+  while (fleet.contactMs(attempt_id) > 0) await new Promise(setImmediate)
   assert.equal(fleet.liveBot(attempt_id)?.health?.state, 'healthy')
   other!.close()
 })
 
 test('an attempt unknown to the hub is superseded, in hello and in later frames', async () => {
   const ws = open()
-  const heard: { type: string; attempts?: { state: string }[] }[] = []
-  ws.on('message', (data) => heard.push(JSON.parse(String(data))))
+  const received: { type: string; attempts?: { state: string }[] }[] = []
+  ws.on('message', (data) => received.push(JSON.parse(String(data))))
   await once(ws, 'open')
   const attempt = { attempt_id: 'run_x.1', epoch: 1 }
   ws.send(JSON.stringify({ ...hello, attempts: [{ ...attempt, ended: false }] }))
   ws.send(JSON.stringify({ type: 'report', ...attempt, n: 1, report: { type: 'started' } }))
-  while (heard.length < 2) await once(ws, 'message')
-  assert.equal(heard[0]?.attempts?.[0]?.state, 'superseded')
-  assert.equal(heard[1]?.type, 'superseded')
+  while (received.length < 2) await once(ws, 'message')
+  assert.equal(received[0]?.attempts?.[0]?.state, 'superseded')
+  assert.equal(received[1]?.type, 'superseded')
   ws.close()
   await once(ws, 'close')
 })

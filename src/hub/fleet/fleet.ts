@@ -8,13 +8,13 @@ import type { AttemptSink, Placement, SecretSource, StepHost } from '../../engin
 import { callersBehind } from '../../platform/callers.ts'
 import type { Log } from '../../platform/log.ts'
 import type { TenantRunner } from '../../stores/accounts.ts'
-import { type Assignment, Assignments, canceled, NOTHING_KEPT } from './assignments.ts'
+import { type Assignment, Assignments, canceled, NOTHING_STORED } from './assignments.ts'
 import { type BotAsk, checkBotRoom } from './bot-room.ts'
-import { Dispatch, type Patience } from './dispatch.ts'
+import { Dispatch, type WaitLimits } from './dispatch.ts'
 import { type RunnerKey, runnerKey, workspaceKey } from './matching.ts'
 import type { Demand, ProvisionedGroups, Size, WaitingDemand } from './provisioned-groups.ts'
 import { type GroupBoxes, KnownRunners, type Runner, type RunnerRules, type RunnerStore } from './roster.ts'
-import { RunnerAsks } from './runner-asks.ts'
+import { RunnerQueries } from './runner-queries.ts'
 import { commandCancel, commandInput } from './runner-commands.ts'
 import { RunnerHandshake } from './runner-handshake.ts'
 import { type Authenticate, Incoming, RunnerLinks } from './runner-links.ts'
@@ -40,7 +40,7 @@ export interface FleetOptions {
   /** Groups with provisioned runners; absent when there are none. */
   provisionedGroups?: ProvisionedGroups
   /** Limits how long waiting attempts are passed over. */
-  placement?: Patience
+  placement?: WaitLimits
   /** Stores runners for the next hub process. By default nothing does. */
   store?: RunnerStore
   log?: Log
@@ -62,7 +62,7 @@ export class Fleet implements StepHost {
   readonly #stop = new AbortController()
   /** The runners as people see them, and what an admin can do with them. */
   readonly runners: ManagedRunners
-  readonly asks: RunnerAsks
+  readonly queries: RunnerQueries
 
   constructor(options: FleetOptions) {
     const { authenticate, isDurable, secrets, log = () => {} } = options
@@ -81,9 +81,9 @@ export class Fleet implements StepHost {
     const known = new KnownRunners(options.store, log, rules)
     const parts = { runners, known, assignments, dispatch, rules }
     const handshake = new RunnerHandshake({ ...parts, isDurable, heartbeatMs, lostAfterMs, graceMs, log })
-    const asks = new RunnerAsks(runners)
-    const incoming = new Incoming({ handshake, assignments, dispatch, asks, graceMs })
-    this.asks = asks
+    const queries = new RunnerQueries(runners)
+    const incoming = new Incoming({ handshake, assignments, dispatch, asks: queries, graceMs })
+    this.queries = queries
     this.#graceMs = graceMs
     this.#provisionedGroups = provisionedGroups
     this.#assignments = assignments
@@ -91,7 +91,7 @@ export class Fleet implements StepHost {
     this.#handshake = handshake
     this.#known = known
     this.#links = new RunnerLinks({
-      ...{ authenticate, handshake, incoming, asks, heartbeatMs, helloTimeoutMs, recheckMs, log },
+      ...{ authenticate, handshake, incoming, asks: queries, heartbeatMs, helloTimeoutMs, recheckMs, log },
     })
     this.runners = new ManagedRunners({ ...parts, handshake })
   }
@@ -102,8 +102,8 @@ export class Fleet implements StepHost {
   }
 
   /** Loads the runners that the previous process knew. Call it before runs are resumed. */
-  recall(): Promise<void> {
-    return this.#known.recall(this.#roster)
+  restore(): Promise<void> {
+    return this.#known.restore(this.#roster)
   }
 
   /** Recomputes waiting attempts after the demands of groups have changed. */
@@ -161,7 +161,7 @@ export class Fleet implements StepHost {
   }
 
   start(spec: AttemptSpec, placement: Placement | undefined, sink: AttemptSink): void {
-    const assignment = this.#assignments.add(spec, placement, NOTHING_KEPT, sink)
+    const assignment = this.#assignments.add(spec, placement, NOTHING_STORED, sink)
     this.#dispatch.begin(assignment, keyOf(spec, placement))
   }
 
@@ -172,7 +172,7 @@ export class Fleet implements StepHost {
     sink: AttemptSink,
   ): void {
     const { started, streams, reports = started ? 1 : 0, inputs = [], epoch = 0 } = known
-    const from = { ...NOTHING_KEPT, ...streams, reports }
+    const from = { ...NOTHING_STORED, ...streams, reports }
     const assignment = this.#assignments.add(spec, placement ?? { epoch }, from, sink)
     for (const input of inputs) assignment.inputs.set(input.input_id, input)
     if (placement?.runner === undefined) {
@@ -216,7 +216,7 @@ export class Fleet implements StepHost {
   }
 
   takeBack(runId: string): void {
-    for (const key of this.#assignments.takeBack(runId)) this.#handshake.greetAnew(key)
+    for (const key of this.#assignments.takeBack(runId)) this.#handshake.greetAgain(key)
   }
 
   runEnded(runId: string): void {
@@ -243,7 +243,7 @@ export class Fleet implements StepHost {
   }
 
   /** Returns how long the attempt's runner has been connected, in milliseconds; 0 while it is away. */
-  heardForMs(attemptId: string): number {
+  contactMs(attemptId: string): number {
     const { stage } = this.#assignments.get(attemptId) ?? {}
     const runner = stage?.type === 'placed' ? this.#roster.get(stage.runner) : undefined
     return runner?.link === undefined ? 0 : Date.now() - runner.connectedAtMs
@@ -311,7 +311,7 @@ class ManagedRunners {
   /** Lists the attempts that the runner was given and has not ended. */
   attempts(which: TenantRunner): AttemptSpec[] {
     const runner = this.#find(which)
-    return runner ? this.#options.assignments.givenTo(runner).map(({ spec }) => spec) : []
+    return runner ? this.#options.assignments.assignedTo(runner).map(({ spec }) => spec) : []
   }
 
   /**
@@ -339,7 +339,7 @@ class ManagedRunners {
     const runner = this.#find(which)
     if (!runner) return false
     const why = message ?? `Runner "${runner.id}" was removed from this hub.`
-    for (const { spec, epoch } of assignments.givenTo(runner))
+    for (const { spec, epoch } of assignments.assignedTo(runner))
       runner.link?.send({ type: 'superseded', attempt_id: spec.attempt_id, epoch, why })
     runner.link?.refuse('forbidden', why, false)
     clearTimeout(runner.lostTimer)

@@ -6,23 +6,23 @@ import type { AttemptSink } from '../../engine/ports.ts'
 import { Inbox } from './inbox.ts'
 
 function open() {
-  const kept = { reports: [] as string[], stdout: '', stderr: '' }
-  const told = { acks: [] as boolean[], ended: 0, failed: 0, heldBytes: 0 }
+  const stored = { reports: [] as string[], stdout: '', stderr: '' }
+  const callbacks = { acks: [] as boolean[], ended: 0, failed: 0, heldBytes: 0 }
   const faults = { failing: false }
   const sink: AttemptSink = {
     waiting() {},
     assigned: async () => true,
     report: async (report) => {
       if (faults.failing) throw new ErrandError('store_failed', 'The store failed.')
-      kept.reports.push(report.type)
+      stored.reports.push(report.type)
     },
     output: async (stream, offset, bytes) => {
       if (faults.failing) throw new ErrandError('disk_full', 'The disk is full.')
-      assert.equal(offset, kept[stream].length)
-      kept[stream] += bytes.toString()
-      return kept[stream].length
+      assert.equal(offset, stored[stream].length)
+      stored[stream] += bytes.toString()
+      return stored[stream].length
     },
-    length: async (stream) => kept[stream].length,
+    length: async (stream) => stored[stream].length,
   }
   const stop = new AbortController()
   const acked = Promise.withResolvers<void>()
@@ -31,24 +31,24 @@ function open() {
     epoch: 1,
     from: { reports: 0, stdout: 0, stderr: 0 },
     ack: (resend) => {
-      told.acks.push(resend)
+      callbacks.acks.push(resend)
       if (resend) acked.resolve()
     },
-    ended: () => void told.ended++,
-    failed: () => void told.failed++,
+    ended: () => void callbacks.ended++,
+    failed: () => void callbacks.failed++,
     signal: stop.signal,
   })
   const meter = {
     took: (bytes: number) => {
-      told.heldBytes += bytes
+      callbacks.heldBytes += bytes
     },
     gave: (bytes: number) => {
-      told.heldBytes -= bytes
+      callbacks.heldBytes -= bytes
     },
   }
   const output = (stream: StreamName, offset: number, text: string) =>
     inbox.output(stream, offset, Buffer.from(text), meter)
-  return { inbox, output, kept, told, faults, stop, resendAsked: acked.promise }
+  return { inbox, output, kept: stored, told: callbacks, faults, stop, resendAsked: acked.promise }
 }
 const settled = () => new Promise((resolve) => setImmediate(resolve))
 const ended = (length: number): AttemptReport => ({
@@ -104,14 +104,14 @@ test('requests output that was sent but did not arrive, and acknowledges again w
   output('stdout', 0, 'abc')
   inbox.report(1, { type: 'started' })
   await settled()
-  const asked = (sent: Parameters<typeof inbox.compare>[0]) => {
+  const requested = (sent: Parameters<typeof inbox.compare>[0]) => {
     told.acks.length = 0
     inbox.compare(sent)
     return told.acks
   }
-  assert.deepEqual(asked({ reports: 1, stdout: 3, stderr: 0 }), [false])
-  assert.deepEqual(asked({ reports: 2, stdout: 3 }), [true])
-  assert.deepEqual(asked({ reports: 1, stdout: 3, stderr: 1 }), [true])
+  assert.deepEqual(requested({ reports: 1, stdout: 3, stderr: 0 }), [false])
+  assert.deepEqual(requested({ reports: 2, stdout: 3 }), [true])
+  assert.deepEqual(requested({ reports: 1, stdout: 3, stderr: 1 }), [true])
 })
 
 test('drops output that the store refuses, and requests it again later', async () => {

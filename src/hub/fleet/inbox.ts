@@ -51,7 +51,7 @@ export class Inbox {
   #stalled = false
   /** The last announced range of bytes of each stream whose order relative to the other stream is not known. */
   readonly #unordered: Partial<Record<StreamName, { from: number; to: number }>> = {}
-  readonly #gapTold = new Set<StreamName>()
+  readonly #reportedGaps = new Set<StreamName>()
   readonly #backoff = new Backoff({ firstMs: 100, maxMs: 10_000 })
 
   constructor(options: InboxOptions) {
@@ -87,8 +87,8 @@ export class Inbox {
     const next = this.#next[stream]
     if (offset > next) {
       // Everything that follows a gap has one too, so ask only once.
-      if (!this.#gapTold.has(stream)) this.#options.ack(true)
-      this.#gapTold.add(stream)
+      if (!this.#reportedGaps.has(stream)) this.#options.ack(true)
+      this.#reportedGaps.add(stream)
       return
     }
     const fresh = bytes.subarray(next - offset)
@@ -96,7 +96,7 @@ export class Inbox {
       this.#options.ack(false)
       return
     }
-    this.#gapTold.delete(stream)
+    this.#reportedGaps.delete(stream)
     this.#next[stream] = next + fresh.length
     meter.took(fresh.length)
     const { from = 0, to = 0 } = this.#unordered[stream] ?? {}
@@ -123,7 +123,7 @@ export class Inbox {
   rewind(): void {
     this.#drop()
     this.#next = { ...this.#handed }
-    this.#gapTold.clear()
+    this.#reportedGaps.clear()
   }
 
   #hasOutputOf(report: AttemptReport): boolean {
@@ -207,7 +207,7 @@ export class Inbox {
     this.#drop()
     this.#handed = { ...this.#committed }
     this.#next = { ...this.#committed }
-    this.#gapTold.clear()
+    this.#reportedGaps.clear()
     this.#stalled = false
     this.#options.ack(true)
   }

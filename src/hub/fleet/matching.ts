@@ -1,6 +1,6 @@
 import type { AttemptSpec, Requirements } from '../../contract/attempt.ts'
 import { type BoxAsk, boxFor, type Isolation, permitted, strictestAsk } from '../../contract/isolation.ts'
-import type { GivenIsolation } from '../../contract/protocol.ts'
+import type { OfferedIsolation } from '../../contract/protocol.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
 
 /** Describes what an attempt demands of a runner, and whose runners it may have. */
@@ -34,12 +34,12 @@ export const runnerKey = (tenant: string | undefined, id: string): RunnerKey =>
 export function needOf({
   tenant = DEFAULT_TENANT,
   requires,
-  isolation: asked,
+  isolation: requested,
   network,
 }: Pick<AttemptSpec, 'tenant' | 'requires' | 'isolation' | 'network'>): Need {
   // A bot runs in a container of its own.
   if (!takesSlot(requires)) return { tenant, requires }
-  const boxes = kinds([boxFor(asked, network), ...(requires.boxes ?? [])])
+  const boxes = kinds([boxFor(requested, network), ...(requires.boxes ?? [])])
   return { tenant, requires, ...(boxes.length > 0 && { boxes }) }
 }
 
@@ -54,8 +54,8 @@ const kinds = (isolations: readonly (Isolation | undefined)[]): BoxKind[] =>
 export function withGroupBox(spec: AttemptSpec, group: GroupBox): AttemptSpec {
   if (!takesSlot(spec.requires)) return spec
   const { isolation, image } = spec
-  const asked = { isolation, network: permitted(spec.network, group.network), image }
-  return { ...spec, ...strictestAsk(asked, group) }
+  const requestedBox = { isolation, network: permitted(spec.network, group.network), image }
+  return { ...spec, ...strictestAsk(requestedBox, group) }
 }
 
 /**
@@ -92,7 +92,7 @@ export interface Candidate {
   readonly mode: 'chat' | 'issue' | 'all'
   readonly containers: boolean
   /** Boxes that the runner can make; undefined if it makes none, or is away and that is not known. */
-  readonly isolation?: GivenIsolation | undefined
+  readonly isolation?: OfferedIsolation | undefined
   /** The least box that its group demands. */
   readonly groupBox?: GroupBox | undefined
   readonly slots: number
@@ -106,7 +106,7 @@ export interface Candidate {
   /** Number of a bot's cores that count as one reserved core; undefined if bots reserve no cores. */
   readonly botOvercommit?: number
   /** True while it takes nothing new because it is reserved for a large step. */
-  readonly kept: boolean
+  readonly reserved: boolean
   readonly status: 'connected' | 'disconnected' | 'draining'
   /** True while it is away, or just ending, and still has time to come back. */
   readonly awaited: boolean
@@ -123,7 +123,7 @@ export const takes = (runner: Candidate, need: Need): boolean =>
 /**
  * Reports whether the run stays on its home, which has the files and will take the next step, now or when it is back.
  */
-export const keeps = (home: Candidate, need: Need): boolean =>
+export const isReserved = (home: Candidate, need: Need): boolean =>
   (goesOn(home) || home.awaited) && offers(home, need)
 
 /** Reports whether the runner is there and may begin the next step of a run that works there. */
@@ -165,8 +165,8 @@ export function suits(runner: Candidate, { labels = {}, mode, containers }: Requ
  */
 export function boxesNeeded({ groupBox }: Candidate, { requires, boxes = [] }: Need): readonly BoxKind[] {
   if (groupBox === undefined || !takesSlot(requires)) return boxes
-  const asked = boxes.length === 0 ? [undefined] : boxes
-  return kinds(asked.map((isolation) => strictestAsk({ isolation }, groupBox).isolation))
+  const requestedBoxes = boxes.length === 0 ? [undefined] : boxes
+  return kinds(requestedBoxes.map((isolation) => strictestAsk({ isolation }, groupBox).isolation))
 }
 
 /**
@@ -200,7 +200,7 @@ export const hasSlot = (runner: Candidate, requires: Requirements): boolean =>
   !takesSlot(requires) || runner.used < runner.slots
 
 export function hasCpus(runner: Candidate, requires: Requirements): boolean {
-  const cpus = keptCpus(runner, requires)
+  const cpus = reservedCpus(runner, requires)
   return cpus === 0 || runner.freeCpus >= cpus - ROUNDING
 }
 
@@ -211,7 +211,7 @@ export const hasMemory = (runner: Candidate, { memory_bytes = 0 }: Requirements)
  * Returns the cores to reserve. The cores of a bot are only its upper limit and are shared by weight, so it reserves
  * a fraction.
  */
-export function keptCpus({ botOvercommit }: Candidate, requires: Requirements): number {
+export function reservedCpus({ botOvercommit }: Candidate, requires: Requirements): number {
   const { cpus = 0 } = requires
   if (takesSlot(requires)) return cpus
   return botOvercommit === undefined ? 0 : cpus / botOvercommit

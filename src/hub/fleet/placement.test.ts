@@ -20,7 +20,7 @@ const runner = (id: string, change: Partial<Candidate> = {}): Candidate => ({
   freeCpus: change.cpus ?? 4,
   memoryBytes: 8 * GB,
   freeMemoryBytes: change.memoryBytes ?? 8 * GB,
-  kept: false,
+  reserved: false,
   status: 'connected',
   awaited: false,
   finishing: false,
@@ -168,7 +168,7 @@ test('free cpus and memory count, and the reason says what is missing', () => {
 
 test('a runner that is reserved for a larger step gets nothing else', () => {
   assert.equal(
-    why({}, [runner('a', { kept: true })]),
+    why({}, [runner('a', { reserved: true })]),
     'runner "a" of group "default" is reserved for a larger step that has waited longer',
   )
 })

@@ -10,8 +10,8 @@ import {
   hasSlot,
   isForRun,
   isNamed,
-  keeps,
-  keptCpus,
+  isReserved,
+  reservedCpus,
   lackingBox,
   largestOf,
   type Need,
@@ -43,14 +43,14 @@ export function choose(need: Need, runners: ReadonlyMap<RunnerKey, Candidate>, w
   const { not } = wishes
   const home = wishes.home && runners.get(wishes.home)
   const canTake = (runner: Candidate) => takes(runner, need) && !not?.has(runner.key)
-  if (home && keeps(home, need) && !not?.has(home.key)) {
-    const free = goesOn(home) && !home.kept && hasRoom(home, need.requires)
+  if (home && isReserved(home, need) && !not?.has(home.key)) {
+    const free = goesOn(home) && !home.reserved && hasRoom(home, need.requires)
     return free ? { type: 'runner', key: home.key } : whyWaits(need, [home], wishes)
   }
   const isFreer = takesSlot(need.requires) ? hasMoreSlots : hasMoreMemory
   let best: Candidate | undefined
   for (const runner of runners.values())
-    if (hasRoom(runner, need.requires) && !runner.kept && canTake(runner))
+    if (hasRoom(runner, need.requires) && !runner.reserved && canTake(runner))
       best = best === undefined || isFreer(runner, best) ? runner : best
   return best ? { type: 'runner', key: best.key } : whyWaits(need, [...runners.values()], { not })
 }
@@ -134,8 +134,8 @@ function whatIsLacking(need: Need, runners: readonly Candidate[]): { none: strin
   }
   left = left.filter((runner) => suits(runner, { mode, labels }))
   if (left.length === 0) {
-    const wanted = Object.entries(labels).map(([name, value]) => `${name}=${value}`)
-    const text = `label${wanted.length > 1 ? 's' : ''} ${wanted.join(', ')}`
+    const labelTexts = Object.entries(labels).map(([name, value]) => `${name}=${value}`)
+    const text = `label${labelTexts.length > 1 ? 's' : ''} ${labelTexts.join(', ')}`
     return { none: `has ${text}`, one: `does not have ${text}` }
   }
   left = left.filter((runner) => suits(runner, { mode, labels, containers }))
@@ -192,7 +192,7 @@ function noRoom(requires: Requirements, willing: readonly Candidate[], which: st
   const who = several ? `all ${willing.length} runners${which}` : `runner "${willing[0]!.id}"${which}`
   const [are, have] = several ? ['are', 'have'] : ['is', 'has']
   const { memory_bytes = 0 } = requires
-  const cpus = Math.min(...willing.map((runner) => keptCpus(runner, requires)))
+  const cpus = Math.min(...willing.map((runner) => reservedCpus(runner, requires)))
   const most = (of: (runner: Candidate) => number) => willing.reduce((a, b) => (of(b) > of(a) ? b : a))
   if (!willing.some((runner) => hasSlot(runner, requires)))
     return wait('slots', `${who} ${are} busy (${slotsOf(willing)})`)
@@ -212,18 +212,18 @@ function noRoom(requires: Requirements, willing: readonly Candidate[], which: st
       `${who} ${have} less than ${sizeText(memory_bytes)} free (${several ? `largest: ${free} on "${id}"` : free})`,
     )
   }
-  const kept = willing.filter((runner) => runner.kept && hasRoom(runner, requires))
-  if (kept.length > 0)
+  const reserved = willing.filter((runner) => runner.reserved && hasRoom(runner, requires))
+  if (reserved.length > 0)
     return wait(
       'kept',
-      `runner "${kept[0]!.id}"${which} is reserved for a larger step that has waited longer`,
+      `runner "${reserved[0]!.id}"${which} is reserved for a larger step that has waited longer`,
     )
-  const wanted = [
+  const parts = [
     takesSlot(requires) && 'a slot',
     cpus > 0 && cpusText(cpus),
     memory_bytes > 0 && sizeText(memory_bytes),
   ].filter(Boolean)
-  return wait('room', `${who} ${are} busy: none has ${wanted.join(', ')} free at the same time`)
+  return wait('room', `${who} ${are} busy: none has ${parts.join(', ')} free at the same time`)
 }
 
 const wait = (cause: Waiting['cause'], why: string): Waiting => ({ type: 'wait', cause, why })

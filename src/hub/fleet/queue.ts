@@ -5,8 +5,8 @@ import {
   hasCpus,
   hasMemory,
   hasRoom,
-  keeps,
-  keptCpus,
+  isReserved,
+  reservedCpus,
   type Need,
   offers,
   type RunnerKey,
@@ -29,11 +29,11 @@ export interface QueueOptions {
   /** Called when every runner that could take it has rejected it, after it has left the queue. */
   rejected(assignment: Assignment): void
   /** Called when the reason for waiting of some attempts has changed. */
-  told(): void
+  reported(): void
   signal: AbortSignal
   patience: number
   keepMs: number
-  tellEveryMs: number
+  reportIntervalMs: number
 }
 
 /** Describes the place in the queue that an attempt would get. */
@@ -46,7 +46,7 @@ export interface QueuePosition {
 }
 
 /** Limits how many attempts of a line are updated when only the figures in their reason have changed. */
-const TOLD_OF_LINE = 100
+const MAX_REPORTED_OF_LINE = 100
 
 /**
  * Queues attempts that wait for room. The user with the fewest slots comes first; among equals, the one who got a
@@ -58,23 +58,23 @@ const TOLD_OF_LINE = 100
 export class Queue {
   readonly #options: QueueOptions
   readonly #waitQueues = new WaitQueues()
-  readonly #keeps: Reservations
+  readonly #reservations: Reservations
   /** Runners with room that has not been offered yet. */
   readonly #freed = new Set<Runner>()
   #offering = false
-  #teller: NodeJS.Timeout | undefined
+  #reportTimer: NodeJS.Timeout | undefined
 
   constructor(options: QueueOptions) {
     const { runners, patience, keepMs, signal } = options
     this.#options = options
-    this.#keeps = new Reservations({
+    this.#reservations = new Reservations({
       runners,
       patience,
       keepMs,
       freed: (runner) => this.freed(runner),
       signal,
     })
-    signal.addEventListener('abort', () => clearTimeout(this.#teller))
+    signal.addEventListener('abort', () => clearTimeout(this.#reportTimer))
   }
 
   get size(): number {
@@ -130,7 +130,7 @@ export class Queue {
 
   /** Soon updates the reason for waiting of every attempt. */
   retell(): void {
-    this.#tellSoon()
+    this.#scheduleReport()
   }
 
   /** Gives the attempt a runner at once, or queues it and says why it waits. */
@@ -147,7 +147,7 @@ export class Queue {
     const queue = this.#waitQueues.remove(assignment)
     if (!queue) return false
     this.#options.fairShare.leave(queue.user)
-    if (queue.line.users.size === 0) this.#keeps.release(queue.line)
+    if (queue.line.users.size === 0) this.#reservations.release(queue.line)
     return true
   }
 
@@ -172,18 +172,18 @@ export class Queue {
     } finally {
       this.#offering = false
     }
-    this.#tellSoon()
+    this.#scheduleReport()
   }
 
   /** Looks at all lines of a runner that came, went, or offers something else. */
   rosterChanged(runner: Runner): void {
-    if (runner.keptFor && !takes(runner, runner.keptFor.need)) this.#keeps.release(runner.keptFor)
+    if (runner.reservedFor && !takes(runner, runner.reservedFor.need)) this.#reservations.release(runner.reservedFor)
     for (const line of [...this.#waitQueues.at(runner.key)]) {
       // Placing from one line may have emptied another one of the same run.
       if (line.users.size === 0) continue
       this.#waitQueues.bind(line, this.#isBound(line))
       if (!line.bound) this.#placeAll(line)
-      else if (line.kept && line.kept !== runner) this.#keeps.release(line)
+      else if (line.reserved && line.reserved !== runner) this.#reservations.release(line)
     }
     this.freed(runner)
   }
@@ -198,8 +198,8 @@ export class Queue {
   }
 
   #nextFor(runner: Runner): Line | undefined {
-    const { keptFor } = runner
-    if (keptFor) return hasRoom(runner, keptFor.need.requires) ? keptFor : undefined
+    const { reservedFor } = runner
+    if (reservedFor) return hasRoom(runner, reservedFor.need.requires) ? reservedFor : undefined
     let next: Line | undefined
     if (runner.used < runner.slots || this.#waitQueues.ofBots > 0)
       for (const line of this.#waitQueues.open(runner.key))
@@ -216,11 +216,11 @@ export class Queue {
    * Counts the lines whose turn comes first but that have no room on the runner. No runner is reserved for a bot,
    * because the bots on it run for days.
    */
-  #passOver(runner: Runner, turn: Turn, given: Requirements): void {
+  #passOver(runner: Runner, turn: Turn, requirements: Requirements): void {
     for (const line of this.#waitQueues.open(runner.key)) {
       const { requires } = line.need
-      if (!takesSlot(requires) || hasRoom(runner, requires) || !isInItsWay(runner, given, requires)) continue
-      if (isBefore(turnIn(line), turn) && this.#mayHave(line, runner)) this.#keeps.passedOver(line)
+      if (!takesSlot(requires) || hasRoom(runner, requires) || !isInItsWay(runner, requirements, requires)) continue
+      if (isBefore(turnIn(line), turn) && this.#mayHave(line, runner)) this.#reservations.passedOver(line)
     }
   }
 
@@ -232,7 +232,7 @@ export class Queue {
 
   #isBound({ home, need, not }: Pick<Line, 'home' | 'need' | 'not'>): boolean {
     const runner = home && this.#options.runners.get(home)
-    return runner !== undefined && keeps(runner, need) && !not.has(runner.key)
+    return runner !== undefined && isReserved(runner, need) && !not.has(runner.key)
   }
 
   #give(line: Line, runner: RunnerKey): void {
@@ -244,7 +244,7 @@ export class Queue {
     while (line.users.size > 0) {
       const choice = this.#choice(line.need, line)
       if (choice.type === 'wait') {
-        this.#tellLine(line, choice)
+        this.#reportLine(line, choice)
         return
       }
       if (choice.type === 'runner')
@@ -258,7 +258,7 @@ export class Queue {
     this.leave(assignment)
     if (choice.type === 'runner') this.#options.give(assignment, choice.key)
     else this.#options.rejected(assignment)
-    if (line) this.#keeps.release(line)
+    if (line) this.#reservations.release(line)
   }
 
   #line(assignment: Assignment, waiting: Line['waiting']): void {
@@ -275,7 +275,7 @@ export class Queue {
         waiting,
       })
     this.#waitQueues.add(line, assignment, this.#options.fairShare.enter(assignment.spec))
-    tell(assignment, line.waiting.why)
+    reportWaiting(assignment, line.waiting.why)
   }
 
   #positionOf(assignment: Assignment): QueuePosition {
@@ -288,30 +288,30 @@ export class Queue {
    * Schedules one update of all waiting attempts, at most one per `tellEveryMs`, because runners and slots change
    * often.
    */
-  #tellSoon(): void {
-    if (this.#teller || this.#waitQueues.size === 0 || this.#options.signal.aborted) return
-    this.#teller = setTimeout(() => {
-      this.#teller = undefined
+  #scheduleReport(): void {
+    if (this.#reportTimer || this.#waitQueues.size === 0 || this.#options.signal.aborted) return
+    this.#reportTimer = setTimeout(() => {
+      this.#reportTimer = undefined
       for (const line of this.#waitQueues.all()) this.#placeAll(line)
-    }, this.#options.tellEveryMs)
+    }, this.#options.reportIntervalMs)
   }
 
-  #tellLine(line: Line, waiting: Line['waiting']): void {
+  #reportLine(line: Line, waiting: Line['waiting']): void {
     const { cause, why } = line.waiting
     line.waiting = waiting
     if (waiting.why === why) return
     const all = [...line.users].flatMap((queue) => [...queue.waiting])
-    const most = waiting.cause === cause ? TOLD_OF_LINE : all.length
-    for (const assignment of all.slice(0, most)) tell(assignment, waiting.why)
-    this.#options.told()
+    const most = waiting.cause === cause ? MAX_REPORTED_OF_LINE : all.length
+    for (const assignment of all.slice(0, most)) reportWaiting(assignment, waiting.why)
+    this.#options.reported()
   }
 }
 
 /** Reports whether the attempt that is placed takes room that the waiting step needs. A bot takes no slot. */
-const isInItsWay = (runner: Runner, given: Requirements, step: Requirements): boolean =>
-  takesSlot(given) ||
-  ((given.memory_bytes ?? 0) > 0 && !hasMemory(runner, step)) ||
-  (keptCpus(runner, given) > 0 && !hasCpus(runner, step))
+const isInItsWay = (runner: Runner, placed: Requirements, step: Requirements): boolean =>
+  takesSlot(placed) ||
+  ((placed.memory_bytes ?? 0) > 0 && !hasMemory(runner, step)) ||
+  (reservedCpus(runner, placed) > 0 && !hasCpus(runner, step))
 
 const larger = (one: Size, other: Size = one): Size => ({
   cpus: Math.max(one.cpus, other.cpus),
@@ -321,9 +321,9 @@ const larger = (one: Size, other: Size = one): Size => ({
 const lineKey = (need: string, home: RunnerKey | undefined, not: ReadonlySet<RunnerKey>): string =>
   JSON.stringify([need, home, [...not].sort()])
 
-function tell(assignment: Assignment, why: string): void {
-  const told = assignment.stage.type === 'waiting' ? assignment.stage.why : undefined
-  if (told === why) return
+function reportWaiting(assignment: Assignment, why: string): void {
+  const reported = assignment.stage.type === 'waiting' ? assignment.stage.why : undefined
+  if (reported === why) return
   assignment.stage = { type: 'waiting', why }
   assignment.sink.waiting(why)
 }
@@ -357,11 +357,11 @@ class Reservations {
   /** Counts that the line's turn came and there was no room for it. */
   passedOver(line: Line): void {
     line.passed++
-    if (line.passed < this.#options.patience || line.kept || this.#options.signal.aborted) return
+    if (line.passed < this.#options.patience || line.reserved || this.#options.signal.aborted) return
     const runner = this.#nearest(line)
     if (!runner) return
-    line.kept = runner
-    runner.keptFor = line
+    line.reserved = runner
+    runner.reservedFor = line
     this.#timers.set(
       line,
       setTimeout(() => this.release(line), this.#options.keepMs),
@@ -373,21 +373,21 @@ class Reservations {
    * take it.
    */
   release(line: Line): void {
-    const { kept } = line
+    const { reserved } = line
     line.passed = 0
-    line.kept = undefined
+    line.reserved = undefined
     clearTimeout(this.#timers.get(line))
     this.#timers.delete(line)
-    if (!kept) return
-    kept.keptFor = undefined
-    this.#options.freed(kept)
+    if (!reserved) return
+    reserved.reservedFor = undefined
+    this.#options.freed(reserved)
   }
 
   /** Returns the runner that lacks the smallest share of the room; the first among equals. */
   #nearest(line: Line): Runner | undefined {
     let nearest: { runner: Runner; lack: number } | undefined
     for (const runner of this.#options.runners.values()) {
-      if (runner.kept || line.not.has(runner.key) || !takes(runner, line.need)) continue
+      if (runner.reserved || line.not.has(runner.key) || !takes(runner, line.need)) continue
       if (line.bound && runner.key !== line.home) continue
       if (!hasRoomBesideBots(runner, line)) continue
       const lack = lackOf(runner, line)

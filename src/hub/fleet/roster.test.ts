@@ -32,7 +32,7 @@ async function setup(t: TestContext, options: Partial<FleetOptions> = {}) {
       store: accounts,
       ...options,
     })
-    await fleet.recall()
+    await fleet.restore()
     fleet.attach(server, callersBehind(['127.0.0.1']))
     fleet.ready()
     return fleet

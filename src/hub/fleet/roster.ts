@@ -1,6 +1,6 @@
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import {
-  type GivenIsolation,
+  type OfferedIsolation,
   type Hello,
   PROTOCOL_VERSION,
   type RunnerView,
@@ -11,7 +11,7 @@ import type { RunnerLink } from './runner-link.ts'
 import type { Line } from './wait-queues.ts'
 
 /** The resources reserved for an attempt. */
-interface Kept {
+interface Reserved {
   isBot: boolean
   milliCpus: number
   memoryBytes: number
@@ -49,9 +49,9 @@ export class Runner implements Candidate {
   /** Time at which its attempts count as lost; set while it is awaited. */
   lostAtMs: number | undefined
   /** Attempts that it has, each with the resources it asks for. */
-  readonly held = new Map<string, Kept>()
+  readonly held = new Map<string, Reserved>()
   /** Line that the runner is reserved for: it takes nothing else until an attempt of that line has room. */
-  keptFor: Line | undefined
+  reservedFor: Line | undefined
   /** Cores in thousandths, so that taking and releasing them leaves no rounding error. */
   readonly #steps = { milliCpus: 0, memoryBytes: 0 }
   readonly #bots = { count: 0, milliCpus: 0, memoryBytes: 0 }
@@ -83,7 +83,7 @@ export class Runner implements Candidate {
   get containers(): boolean {
     return this.hello?.containers !== undefined
   }
-  get isolation(): GivenIsolation | undefined {
+  get isolation(): OfferedIsolation | undefined {
     return this.hello?.isolation
   }
   get groupBox(): GroupBox | undefined {
@@ -113,8 +113,8 @@ export class Runner implements Candidate {
     const { milliCpus, memoryBytes } = this.#steps
     return { cpus: this.freeCpus + milliCpus / 1000, memoryBytes: this.freeMemoryBytes + memoryBytes }
   }
-  get kept(): boolean {
-    return this.keptFor !== undefined
+  get reserved(): boolean {
+    return this.reservedFor !== undefined
   }
   get status(): RunnerView['status'] {
     if (!this.link) return 'disconnected'
@@ -131,19 +131,19 @@ export class Runner implements Candidate {
   /** Takes a slot and the requested resources for the attempt. A bot takes no slot. */
   take({ attempt_id, requires }: AttemptSpec): void {
     const { cpus = 0, memory_bytes: memoryBytes = 0 } = requires
-    const kept = { isBot: !takesSlot(requires), milliCpus: Math.round(cpus * 1000), memoryBytes }
-    this.held.set(attempt_id, kept)
-    this.#change(kept, 1)
+    const held = { isBot: !takesSlot(requires), milliCpus: Math.round(cpus * 1000), memoryBytes }
+    this.held.set(attempt_id, held)
+    this.#change(held, 1)
   }
 
   give(attemptId: string): void {
-    const kept = this.held.get(attemptId)
-    if (!kept) return
+    const entry = this.held.get(attemptId)
+    if (!entry) return
     this.held.delete(attemptId)
-    this.#change(kept, -1)
+    this.#change(entry, -1)
   }
 
-  #change({ isBot, milliCpus, memoryBytes }: Kept, by: 1 | -1): void {
+  #change({ isBot, milliCpus, memoryBytes }: Reserved, by: 1 | -1): void {
     if (isBot) this.#bots.count += by
     const sum = isBot ? this.#bots : this.#steps
     sum.milliCpus += by * milliCpus
@@ -206,7 +206,7 @@ export class KnownRunners {
   }
 
   /** Loads the runners that the previous process knew. */
-  async recall(runners: Map<RunnerKey, Runner>): Promise<void> {
+  async restore(runners: Map<RunnerKey, Runner>): Promise<void> {
     for (const seen of (await this.#store?.runners()) ?? [])
       if (seen.draining || Date.parse(seen.last_seen_at) > Date.now() - SHOWN_FOR_MS) {
         const runner = recalled(seen, this.#rules)

@@ -42,8 +42,8 @@ async function startWithSecrets(
   }
   try {
     let taken: TakenSecrets = {}
-    const secrets = await revealed(assignment.spec, assignments.secrets, (told) => {
-      taken = told
+    const secrets = await revealed(assignment.spec, assignments.secrets, (added) => {
+      taken = added
     })
     if (!isStillHere()) return
     assignment.sink.secrets?.(taken)
@@ -56,10 +56,10 @@ async function startWithSecrets(
 async function revealed(
   spec: AttemptSpec,
   source: SecretSource | undefined,
-  tell: (taken: TakenSecrets) => void,
+  onTaken: (taken: TakenSecrets) => void,
 ) {
   if (source === undefined) throw new ErrandError('secret_not_found', 'This hub stores no secrets.')
-  return source.reveal(spec, tell)
+  return source.reveal(spec, onTaken)
 }
 
 function withoutSecrets(error: unknown): AttemptEnd {

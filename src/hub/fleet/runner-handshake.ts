@@ -45,14 +45,14 @@ export class RunnerHandshake {
   readonly #neverBack = `has not reconnected since the hub was started at ${new Date().toISOString()}`
   /** Attempts whose `start` had no answer at the last check, each with its epoch. */
   #unanswered = new Map<Assignment, number>()
-  readonly #looks: NodeJS.Timeout
+  readonly #checkTimer: NodeJS.Timeout
   /** Links that said hello before `open`; undefined afterwards. */
   #early: [RunnerLink, Hello][] | undefined = []
 
   constructor(options: RunnerHandshakeOptions) {
     this.#options = options
     const everyMs = START_HEARTBEATS * options.heartbeatMs
-    this.#looks = setInterval(() => this.#startAgain(), everyMs).unref()
+    this.#checkTimer = setInterval(() => this.#startAgain(), everyMs).unref()
   }
 
   /** Starts to answer runners, and to wait for those that do not come. May be called twice. */
@@ -90,7 +90,7 @@ export class RunnerHandshake {
   }
 
   /** Makes a connected runner reconnect, so that what it has is compared again with what it was given. */
-  greetAnew(key: RunnerKey): void {
+  greetAgain(key: RunnerKey): void {
     this.#options.runners.get(key)?.link?.terminate()
   }
 
@@ -113,14 +113,14 @@ export class RunnerHandshake {
     const { assignments, dispatch } = this.#options
     runner.expected = false
     runner.lostAtMs = undefined
-    for (const assignment of assignments.givenTo(runner))
+    for (const assignment of assignments.assignedTo(runner))
       assignments.settleVanished(assignment, { type: 'ended', outcome: 'failed', reason, message })
     dispatch.rosterChanged(runner)
   }
 
   /** Stops the timers; may be called twice. */
   close(): void {
-    clearInterval(this.#looks)
+    clearInterval(this.#checkTimer)
     for (const runner of this.#options.runners.values()) clearTimeout(runner.lostTimer)
   }
 
@@ -177,7 +177,7 @@ export class RunnerHandshake {
     runner.connectedAtMs = Date.now()
     known.inPassing(runner, known.keep(runner))
     const isAside = (runId: string) => assignments.isAside(runId, runner.key)
-    const stock = reconcile(hello, assignments.givenTo(runner), { isDurable, isAside })
+    const stock = reconcile(hello, assignments.assignedTo(runner), { isDurable, isAside })
     link.send({
       type: 'welcome',
       protocol: commonProtocol(hello) ?? PROTOCOL_VERSION,
@@ -213,7 +213,7 @@ export class RunnerHandshake {
     this.#unanswered = new Map()
     for (const runner of runners.values()) {
       if (!runner.link) continue
-      for (const assignment of assignments.givenTo(runner)) {
+      for (const assignment of assignments.assignedTo(runner)) {
         const { begun, sent, epoch } = assignment
         if (begun || sent.type !== 'to') continue
         if (before.get(assignment) === epoch) dispatch.startOn(assignment, runner)
@@ -264,11 +264,11 @@ interface Reconciled {
  */
 function reconcile(
   hello: Hello,
-  given: readonly Assignment[],
+  assignments: readonly Assignment[],
   of: { isDurable(action: string): boolean; isAside(runId: string): boolean },
 ): Reconciled {
   const stock: Reconciled = { answers: [], going: [], unsent: [], gone: [] }
-  const byId = new Map(given.map((assignment) => [assignment.spec.attempt_id, assignment]))
+  const byId = new Map(assignments.map((assignment) => [assignment.spec.attempt_id, assignment]))
   const named = new Set<Assignment>()
   for (const { attempt_id, epoch, reports: has = Number.POSITIVE_INFINITY } of hello.attempts) {
     const assignment = byId.get(attempt_id)
@@ -293,7 +293,7 @@ function reconcile(
       stock.answers.push({ state: 'superseded', attempt_id, epoch, why })
     }
   }
-  for (const assignment of given)
+  for (const assignment of assignments)
     if (!named.has(assignment)) stock[whenMissing(assignment, hello, of.isDurable)].push(assignment)
   return stock
 }

@@ -67,8 +67,8 @@ export class RunnerLink implements Meter {
   readonly #handlers: LinkHandlers
   readonly #liveness: Liveness
   readonly #helloTimer: NodeJS.Timeout
-  #unkeptBytes = 0
-  #unknownTold = false
+  #unstoredBytes = 0
+  #unknownReported = false
 
   constructor(
     ws: WebSocket,
@@ -146,13 +146,13 @@ export class RunnerLink implements Meter {
   }
 
   took(bytes: number): void {
-    this.#unkeptBytes += bytes
-    if (this.#unkeptBytes > HIGH_BYTES) this.#ws.pause()
+    this.#unstoredBytes += bytes
+    if (this.#unstoredBytes > HIGH_BYTES) this.#ws.pause()
   }
 
   gave(bytes: number): void {
-    this.#unkeptBytes -= bytes
-    if (this.#unkeptBytes < LOW_BYTES && this.#ws.isPaused) this.#ws.resume()
+    this.#unstoredBytes -= bytes
+    if (this.#unstoredBytes < LOW_BYTES && this.#ws.isPaused) this.#ws.resume()
   }
 
   /** Closes the link at once; may be called twice. */
@@ -210,8 +210,8 @@ export class RunnerLink implements Meter {
   }
 
   #leaveAside(kind: string): void {
-    if (!this.#unknownTold) this.#handlers.unknown(this, kind)
-    this.#unknownTold = true
+    if (!this.#unknownReported) this.#handlers.unknown(this, kind)
+    this.#unknownReported = true
   }
 }
 
@@ -288,11 +288,11 @@ function parseRunnerFrame(text: string): RunnerFrame | string {
 
 function needCommonProtocol(oldest: unknown, newest: unknown = oldest): void {
   const numbers = Number.isInteger(oldest) && Number.isInteger(newest)
-  const said = { protocol: oldest as number, newest_protocol: newest as number }
-  if (numbers && commonProtocol(said) !== undefined) return
+  const protocols = { protocol: oldest as number, newest_protocol: newest as number }
+  if (numbers && commonProtocol(protocols) !== undefined) return
   const span = (from: string, to: string) => (from === to ? from : `${from} to ${to}`)
   const here = span(String(OLDEST_PROTOCOL_VERSION), String(PROTOCOL_VERSION))
-  const old = numbers && said.protocol > PROTOCOL_VERSION ? 'on the hub' : "on the runner's machine"
+  const old = numbers && protocols.protocol > PROTOCOL_VERSION ? 'on the hub' : "on the runner's machine"
   throw new ErrandError(
     'protocol_mismatch',
     `The runner speaks protocol ${span(nameOf(oldest), nameOf(newest))}, this hub speaks ${here}. Update Errand ${old}.`,

@@ -16,7 +16,7 @@ import type { Log } from '../../platform/log.ts'
 import type { Assignment, Assignments } from './assignments.ts'
 import type { Dispatch } from './dispatch.ts'
 import type { Runner } from './roster.ts'
-import type { RunnerAsks } from './runner-asks.ts'
+import type { RunnerQueries } from './runner-queries.ts'
 import { commandCancel, commandInput } from './runner-commands.ts'
 import type { RunnerHandshake } from './runner-handshake.ts'
 import { type LinkHandlers, type LinkTiming, type Principal, RunnerLink } from './runner-link.ts'
@@ -25,7 +25,7 @@ export interface RunnerLinksOptions extends LinkTiming {
   authenticate: Authenticate
   handshake: RunnerHandshake
   incoming: Incoming
-  asks: RunnerAsks
+  asks: RunnerQueries
   /** Milliseconds that a token may be invalid (expired, or invalidated by another hub) before its link is closed. */
   recheckMs: number
   log: Log
@@ -191,7 +191,7 @@ interface IncomingOptions {
   handshake: RunnerHandshake
   assignments: Assignments
   dispatch: Dispatch
-  asks: RunnerAsks
+  asks: RunnerQueries
   graceMs: number
 }
 

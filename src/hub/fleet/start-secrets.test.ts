@@ -34,7 +34,7 @@ async function started(t: TestContext, secrets: SecretSource | undefined) {
   })
   const frames: HubFrame[] = []
   let changed = Promise.withResolvers<void>()
-  const tell = () => {
+  const reveal = () => {
     changed.resolve()
     changed = Promise.withResolvers()
   }
@@ -44,7 +44,7 @@ async function started(t: TestContext, secrets: SecretSource | undefined) {
     })
     ws.on('message', (data) => {
       frames.push(JSON.parse(String(data)))
-      tell()
+      reveal()
     })
     await once(ws, 'open')
     ws.send(JSON.stringify(hello))
@@ -54,11 +54,11 @@ async function started(t: TestContext, secrets: SecretSource | undefined) {
   const taken: TakenSecrets[] = []
   const sink: AttemptSink = {
     waiting: () => {},
-    secrets: (told) => void taken.push(told),
+    secrets: (secrets) => void taken.push(secrets),
     assigned: async () => true,
     report: async (report) => {
       reports.push(report)
-      tell()
+      reveal()
     },
     output: async (_stream, offset, bytes) => offset + bytes.length,
     length: async () => 0,
@@ -87,8 +87,8 @@ async function started(t: TestContext, secrets: SecretSource | undefined) {
 test('reports which secrets an attempt gets before it is sent', async (t) => {
   const TOKEN = { name: 'TOKEN', scope: 'tenant', updated_by: 'boss' } as const
   const hub = await started(t, {
-    reveal: async (_spec, tell) => {
-      tell?.({ TOKEN })
+    reveal: async (_spec, report) => {
+      report?.({ TOKEN })
       return { TOKEN: 'value' }
     },
   })
@@ -98,8 +98,8 @@ test('reports which secrets an attempt gets before it is sent', async (t) => {
 })
 
 test('values are sent with the start, and looked up again when it is sent again', async (t) => {
-  let asked = 0
-  const hub = await started(t, { reveal: async () => ({ TOKEN: `value ${++asked}` }) })
+  let requests = 0
+  const hub = await started(t, { reveal: async () => ({ TOKEN: `value ${++requests}` }) })
   hub.start()
   await hub.until(() => hub.starts().length === 1)
   assert.deepEqual(hub.starts()[0]!.secrets, { TOKEN: 'value 1' })

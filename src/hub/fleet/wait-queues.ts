@@ -31,7 +31,7 @@ export interface Line {
   /** Number of times its turn came and there was no room. */
   passed: number
   /** Runner that is reserved for the line: it takes nothing else until an attempt of the line has room there. */
-  kept: Runner | undefined
+  reserved: Runner | undefined
 }
 
 /** The facts that decide whose turn it is. */
@@ -117,7 +117,7 @@ export class WaitQueues {
       users,
       byUser: new Map(),
       passed: 0,
-      kept: undefined,
+      reserved: undefined,
     }
     this.#lines.set(line.key, created)
     if (line.home !== undefined) addTo(this.#byHome, line.home, created)

@@ -35,8 +35,8 @@ test('each token is new and has its own rights, and creating one needs a key tha
   t.after(() => standIn.stop())
   const repository = standIn.makeRepository('acme/app', { files: { 'a.txt': 'one\n' }, isPrivate: true })
   const app = standIn.makeApp([repository])
-  const said = { host: standIn.host, kind: 'github', api_url: standIn.apiUrl }
-  const text = JSON.stringify({ forges: [{ ...said, app: { id: app.appId, private_key: 'KEY' } }] })
+  const forge = { host: standIn.host, kind: 'github', api_url: standIn.apiUrl }
+  const text = JSON.stringify({ forges: [{ ...forge, app: { id: app.appId, private_key: 'KEY' } }] })
   const { forges } = parseConfig(text, 'errand.yaml')
   const tokens = new AppTokens({ forgeOf: (host) => forges.get(host), isAppKey: (name) => name === 'KEY' })
   const make = async (rights: 'read' | 'write', key = app.privateKey, host: string = standIn.host) =>

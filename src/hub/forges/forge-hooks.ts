@@ -44,8 +44,8 @@ export class ForgeHooks {
    * Takes a message; `body` is the raw text. Returns how many things are looked at. Throws `unauthorized`, and
    * `bad_request` for a body that is not an object.
    */
-  async take(given: string, { headers, body }: { headers: Headers; body: string }): Promise<number> {
-    const host = given.toLowerCase()
+  async take(address: string, { headers, body }: { headers: Headers; body: string }): Promise<number> {
+    const host = address.toLowerCase()
     const { forges, secrets, wake } = this.#options
     const forge = forges.forgeOf(host)
     const secret =

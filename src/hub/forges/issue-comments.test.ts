@@ -4,7 +4,7 @@ import { eventually } from '../../../test/support/errand-command.ts'
 import { startForge } from '../../../test/support/forge/forge-stand-in.ts'
 import { Task } from '../../contract/tasks/task.ts'
 import { openForge, recogniseForge } from '../../forge/open-forge.ts'
-import { givenToken } from '../../forge/token-source.ts'
+import { fixedToken } from '../../forge/token-source.ts'
 import { commentOf, IssueComments, type IssueCommentsOptions } from './issue-comments.ts'
 import { issueTaskName } from './issue-task.ts'
 
@@ -15,7 +15,7 @@ test('an issue has one comment, which is edited after an outage of the forge and
   t.after(async () => await standIn.stop())
   const repository = standIn.makeRepository('acme/app', { rights: { errand: 'write' } })
   const issue = standIn.state.addIssue(repository, { title: 'One', by: 'ada' })
-  const tokens = givenToken(standIn.makeToken('errand'))
+  const tokens = fixedToken(standIn.makeToken('errand'))
   const address = { host: new URL(standIn.url).host, path: 'acme/app', protocol: 'http' } as const
   const { spec_name, task_id: own_id } = issueTaskName({ ...address, number: issue.number, kind: undefined })
   const url = `${repository.url}/issues/${issue.number}`
@@ -46,7 +46,7 @@ test('an issue has one comment, which is edited after an outage of the forge and
       retryMs: 1,
       log: (message) => void log.push(message),
     })
-  const kept = () => JSON.parse([...settings.values()][0] ?? '[]') as string[]
+  const stored = () => JSON.parse([...settings.values()][0] ?? '[]') as string[]
   const bodies = () => issue.notes.map(({ body }) => body)
 
   const first = open()
@@ -58,14 +58,14 @@ test('an issue has one comment, which is edited after an outage of the forge and
   assert.match(bodies()[0]!, /has created task task_1 for this issue/)
   assert.match(log.join('\n'), /could not be written; trying again/)
   await first.close()
-  assert.deepEqual(kept(), ['task_1'])
+  assert.deepEqual(stored(), ['task_1'])
 
   // The task ended, and the process was killed before it reported that.
   const message = '@everyone it closes #7\n/merge'
   tasks.set('task_1', { ...tasks.get('task_1')!, state: 'failed', reason: 'test', message })
   const next = open()
   await next.resume()
-  await eventually('all updates to be sent', () => kept().length === 0)
+  await eventually('all updates to be sent', () => stored().length === 0)
   await next.close()
   assert.equal(bodies().length, 1)
   assert.match(bodies()[0]!, /could not complete this task \(test\)/)

@@ -47,8 +47,8 @@ export class IssueComments {
   /** Ids of tasks that are not over, or whose end is not reported yet; stored. */
   readonly #owed = new Set<string>()
   /** Texts that this process has written, by task. */
-  readonly #told = new Map<string, string>()
-  #telling: Promise<void> | undefined
+  readonly #texts = new Map<string, string>()
+  #reporting: Promise<void> | undefined
   #isReady = false
 
   constructor(options: IssueCommentsOptions) {
@@ -57,8 +57,8 @@ export class IssueComments {
 
   /** Continues what the previous process has left. */
   async resume(): Promise<void> {
-    const kept = await this.#options.accounts.setting(SETTING)
-    for (const id of JSON.parse(kept ?? '[]') as string[]) this.#owed.add(id)
+    const stored = await this.#options.accounts.setting(SETTING)
+    for (const id of JSON.parse(stored ?? '[]') as string[]) this.#owed.add(id)
     for (const id of [...this.#owed, ...(await this.#options.open())]) this.#changed.add(id)
     this.#isReady = true
     this.#begin()
@@ -73,18 +73,18 @@ export class IssueComments {
   /** Stops writing comments; may be called twice. */
   async close(): Promise<void> {
     this.#stop.abort()
-    await this.#telling
+    await this.#reporting
   }
 
   #begin(): void {
     if (!this.#isReady || this.#stop.signal.aborted) return
-    this.#telling ??= this.#tellAll().finally(() => {
-      this.#telling = undefined
+    this.#reporting ??= this.#reportAll().finally(() => {
+      this.#reporting = undefined
       if (this.#changed.size > 0) this.#begin()
     })
   }
 
-  async #tellAll(): Promise<void> {
+  async #reportAll(): Promise<void> {
     const { retryMs: firstMs = 5_000, log } = this.#options
     const { signal } = this.#stop
     const backoff = new Backoff({ firstMs, maxMs: MAX_WAIT_MS })
@@ -94,7 +94,7 @@ export class IssueComments {
         if (signal.aborted) return
         this.#changed.delete(id)
         try {
-          await this.#tell(id)
+          await this.#report(id)
         } catch (error) {
           if (signal.aborted) return
           failed++
@@ -110,7 +110,7 @@ export class IssueComments {
     }
   }
 
-  async #tell(id: string): Promise<void> {
+  async #report(id: string): Promise<void> {
     const { get, forgeOf, log } = this.#options
     const { signal } = this.#stop
     const task = await get(id)
@@ -124,7 +124,7 @@ export class IssueComments {
       this.#owed.add(id)
       await this.#keep()
     }
-    if (this.#told.get(id) !== text) {
+    if (this.#texts.get(id) !== text) {
       try {
         const forge = await forgeOf(address, task, { signal })
         const talk = { kind: 'issue', number: address.number } as const
@@ -135,10 +135,10 @@ export class IssueComments {
         if (!(error instanceof ErrandError) || LATER.includes(error.code)) throw error
         log(`The forge refused the comment on the issue of task ${id}: ${error.message}`, { level: 'warn' })
       }
-      this.#told.set(id, text)
+      this.#texts.set(id, text)
     }
     if (!isLast) return
-    this.#told.delete(id)
+    this.#texts.delete(id)
     this.#owed.delete(id)
     await this.#keep()
   }
@@ -159,7 +159,7 @@ export function commentOf({ id, state, reason, message, fold }: Omit<CommentedTa
     pull_request !== undefined
       ? `Pull request: ${pull_request.url}`
       : pushed && `Errand pushed the branch \`${pushed.branch}\`.`
-  const told = made === undefined ? '' : `\n\n${made}`
+  const texts = made === undefined ? '' : `\n\n${made}`
   const ended = follow?.stopped?.why === 'off' ? undefined : follow?.stopped
   const left =
     ended === undefined ? '' : `\n\nA person must continue from here. ${harmlessLine(ended.message)}`
@@ -172,12 +172,12 @@ export function commentOf({ id, state, reason, message, fold }: Omit<CommentedTa
       return { text: `Errand changed nothing.${why}`, isLast: true }
     case 'failed':
       return {
-        text: `Errand could not complete this task (${reason ?? 'internal'}).${why}${told}`,
+        text: `Errand could not complete this task (${reason ?? 'internal'}).${why}${texts}`,
         isLast: true,
       }
     case 'canceled':
-      return { text: `Errand's work on this issue was canceled.${told}`, isLast: true }
+      return { text: `Errand's work on this issue was canceled.${texts}`, isLast: true }
     default:
-      return { text: `Errand has created task ${id} for this issue.${told}`, isLast: false }
+      return { text: `Errand has created task ${id} for this issue.${texts}`, isLast: false }
   }
 }

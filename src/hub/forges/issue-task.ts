@@ -95,8 +95,8 @@ export function taskOfIssue(
  * anywhere else.
  */
 function webUrlOf(address: IssueAddress, { webUrl }: Pick<Issue, 'webUrl'>): string {
-  const told = issueAddress(webUrl)
-  const isSame = told !== undefined && isDeepStrictEqual(issueTaskName(told), issueTaskName(address))
+  const issue = issueAddress(webUrl)
+  const isSame = issue !== undefined && isDeepStrictEqual(issueTaskName(issue), issueTaskName(address))
   if (isSame) return webUrl
   const { protocol, host, path, number, kind } = address
   return `${protocol}://${host}/${path}${kind === 'gitlab' ? '/-' : ''}/issues/${number}`
@@ -108,13 +108,13 @@ function webUrlOf(address: IssueAddress, { webUrl }: Pick<Issue, 'webUrl'>): str
  */
 function talkOf(comments: readonly Comment[], until: string | undefined): string {
   const limit = until === undefined ? Number.POSITIVE_INFINITY : Date.parse(until)
-  const said = comments.flatMap(({ author, body, createdAt, updatedAt }) => {
+  const texts = comments.flatMap(({ author, body, createdAt, updatedAt }) => {
     const isLate = !(Date.parse(createdAt) <= limit && Date.parse(updatedAt) <= limit)
     const text = visible(body).trim()
     if (isLate || author.isBot || body.includes('<!-- errand:') || text === '') return []
     return [`${author.login}, ${createdAt}:\n${text.replace(/^/gm, '> ')}`]
   })
-  return said.length === 0 ? '' : cutAtLines(`Comments:\n\n${said.join('\n\n')}`, MOST_TALK_BYTES)
+  return texts.length === 0 ? '' : cutAtLines(`Comments:\n\n${texts.join('\n\n')}`, MOST_TALK_BYTES)
 }
 
 const HEADING = /^\s{0,3}(?:#{1,6}\s+(.+?)[\s#]*|\*\*(.+?)\*\*:?|__(.+?)__:?|([^\s>*+-].{0,60}?):)\s*$/

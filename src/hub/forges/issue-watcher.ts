@@ -130,8 +130,8 @@ export class IssueWatcher {
         },
         cursors: {
           async get() {
-            const kept = await accounts.setting(setting)
-            return kept === undefined ? undefined : (JSON.parse(kept) as IssueCursor)
+            const stored = await accounts.setting(setting)
+            return stored === undefined ? undefined : (JSON.parse(stored) as IssueCursor)
           },
           set: (_, cursor) => accounts.setSetting(setting, JSON.stringify(cursor)),
         },

@@ -4,7 +4,7 @@ import type { RepositoryAddress } from '../../forge/address.ts'
 import type { CallOptions, Forge } from '../../forge/forge.ts'
 import { PerhapsArrived, Refused } from '../../forge/forge-http.ts'
 import { openForge, recogniseForge } from '../../forge/open-forge.ts'
-import { givenToken } from '../../forge/token-source.ts'
+import { fixedToken } from '../../forge/token-source.ts'
 import type { OutsideServices } from '../ops/outside-services.ts'
 import type { Secrets } from '../secrets.ts'
 import { allowing, TOKEN_SECRETS } from '../tasks/repository-tokens.ts'
@@ -39,7 +39,7 @@ export interface OpenForgesOptions {
 }
 
 /** Somebody waits for the answer, so a forge that is unreachable or rate limits is reported soon. */
-const PATIENCE = { retryCount: 1, timeoutMs: 15_000, mostWaitMs: 10_000 }
+const RETRY_LIMITS = { retryCount: 1, timeoutMs: 15_000, mostWaitMs: 10_000 }
 
 /** Permissions of an App for reading issues and pull requests and commenting on them. */
 const appRights: Readonly<Record<string, 'read' | 'write'>> = {
@@ -60,31 +60,31 @@ export const openForges =
   ({ secrets, forges, apps, forgeFetch, ...more }: OpenForgesOptions): ForgeOf =>
   async (address, user, options = {}) => {
     const { host, path } = address
-    const said = forges?.forgeOf(host)
-    const hosts = said === undefined ? [] : [said]
-    const { outside, timeoutMs = PATIENCE.timeoutMs } = more
-    const patience = { ...PATIENCE, timeoutMs, fetch: forgeFetch?.(said?.api_url) }
-    const { fetch } = patience
-    const tell = (error?: unknown) => {
+    const configured = forges?.forgeOf(host)
+    const hosts = configured === undefined ? [] : [configured]
+    const { outside, timeoutMs = RETRY_LIMITS.timeoutMs } = more
+    const limits = { ...RETRY_LIMITS, timeoutMs, fetch: forgeFetch?.(configured?.api_url) }
+    const { fetch } = limits
+    const report = (error?: unknown) => {
       const service = { service: 'forge', address: host, tenant: user.tenant } as const
       if (error === undefined || hasAnswered(error)) outside?.worked(service)
       else if (isOutside(error)) outside?.failed(service, error)
     }
     const recognised = recogniseForge(address, { ...options, hosts, fetch, probeTimeoutMs: timeoutMs })
     const found = await recognised.catch((error) => {
-      tell(error)
+      report(error)
       throw error
     })
     const of = { ...user, repository: path }
-    if (said?.app !== undefined && apps !== undefined) {
+    if (configured?.app !== undefined && apps !== undefined) {
       const keyOf = async (name: string) => (await secrets.valueSeen(of, [name])) ?? noKey(name)
       const tokens = await apps.source({ host, repository: path }, appRights, keyOf)
-      return watched(openForge(found, path, { ...patience, tokens }), tell)
+      return watched(openForge(found, path, { ...limits, tokens }), report)
     }
-    const names = said?.token === undefined ? TOKEN_SECRETS : [said.token]
+    const names = configured?.token === undefined ? TOKEN_SECRETS : [configured.token]
     const server = `https://${host}/${path}`
     const token = await secrets.valueSeen(of, names, server)
-    const forge = watched(openForge(found, path, { ...patience, tokens: givenToken(token) }), tell)
+    const forge = watched(openForge(found, path, { ...limits, tokens: fixedToken(token) }), report)
     if (token !== undefined) return forge
     const refusal = await secrets.refusal(of, names, server)
     const none = `The hub has no token for it. Set one with: ${allowing({ name: names[0]! }, host)}`
@@ -98,18 +98,18 @@ const isOutside = (error: unknown): boolean =>
 const hasAnswered = (error: unknown): boolean => error instanceof Refused
 
 /** Wraps a forge and reports how each call went, with its error if it failed. */
-const watched = (forge: Forge, tell: (error?: unknown) => void): Forge =>
+const watched = (forge: Forge, report: (error?: unknown) => void): Forge =>
   settling(forge, (answer) => {
     answer.then(
-      () => tell(),
-      (error) => tell(error instanceof PerhapsArrived ? error.problem : error),
+      () => report(),
+      (error) => report(error instanceof PerhapsArrived ? error.problem : error),
     )
     return answer
   })
 
 /** Wraps a forge and hints at a missing token if it shows nothing without one. */
 function saying(forge: Forge, hint: string): Forge {
-  return settling(forge, (answer) => answer.catch((cause: unknown) => tellOfToken(cause, hint)))
+  return settling(forge, (answer) => answer.catch((cause: unknown) => throwTokenError(cause, hint)))
 }
 
 /** Wraps a forge so that its answers go through `take`. */
@@ -126,7 +126,7 @@ function settling(forge: Forge, take: (answer: Promise<unknown>) => Promise<unkn
   })
 }
 
-function tellOfToken(cause: unknown, hint: string): never {
+function throwTokenError(cause: unknown, hint: string): never {
   if (!(cause instanceof ErrandError) || !['repo_not_found', 'repo_auth', 'not_found'].includes(cause.code))
     throw cause
   throw new ErrandError(cause.code, cause.message, {

@@ -5,7 +5,7 @@ import type { Task } from '../../contract/tasks/task.ts'
 import { repositoryAddress } from '../../forge/address.ts'
 import type { IssueCursor } from '../../forge/forge.ts'
 import { openForge, recogniseForge } from '../../forge/open-forge.ts'
-import { givenToken } from '../../forge/token-source.ts'
+import { fixedToken } from '../../forge/token-source.ts'
 import { takeIssues } from './watch-issues.ts'
 
 async function world(t: TestContext, flavour: Flavour) {
@@ -15,11 +15,11 @@ async function world(t: TestContext, flavour: Flavour) {
   const rights = { errand: flavour === 'gitea' ? 'admin' : 'write', ada: 'write', eve: 'read' } as const
   const repository = standIn.makeRepository(path, { files: { a: 'one' }, isPrivate: true, rights })
   const address = repositoryAddress(repository.url)
-  const tokens = givenToken(standIn.makeToken('errand'))
+  const tokens = fixedToken(standIn.makeToken('errand'))
   const forge = openForge(await recogniseForge(address), path, { tokens, retryCount: 0 })
   const made: Task[] = []
   const log: string[] = []
-  const kept = new Map<string, IssueCursor>()
+  const stored = new Map<string, IssueCursor>()
   const ports = {
     tasks: {
       has: async ({ spec_name, task_id }: { spec_name: string; task_id: string }) =>
@@ -27,8 +27,8 @@ async function world(t: TestContext, flavour: Flavour) {
       create: async (task: Task) => void made.push(task),
     },
     cursors: {
-      get: async (key: string) => kept.get(key),
-      set: async (key: string, cursor: IssueCursor) => void kept.set(key, cursor),
+      get: async (key: string) => stored.get(key),
+      set: async (key: string, cursor: IssueCursor) => void stored.set(key, cursor),
     },
     log: (message: string) => void log.push(message),
   }

@@ -16,15 +16,15 @@ class Log {
     const bytes = Buffer.from(text as string)
     const offset = this.bytes[stream].length
     this.bytes[stream] = Buffer.concat([this.bytes[stream], bytes])
-    this.#tell(
+    this.#record(
       { type: 'output', attempt: 1, step: 'a', host: 'b', stream, offset, length: bytes.length, unordered },
       atMs,
     )
   }
   end(): void {
-    this.#tell({ type: 'attempt.finished', attempt: 1, step: 'a', host: 'b', outcome: 'success' }, 0)
+    this.#record({ type: 'attempt.finished', attempt: 1, step: 'a', host: 'b', outcome: 'success' }, 0)
   }
-  #tell(event: object, atMs: number): void {
+  #record(event: object, atMs: number): void {
     const time = new Date(1_700_000_000_000 + atMs).toISOString()
     this.events.push({ ...event, time, seq: this.events.length + 1 } as unknown as RunEvent)
   }
@@ -95,13 +95,13 @@ test('lines equal those of a naive merge, however the outputs are split, even if
       if (random(4) > 0) continue
       await attemptLog.grow(log.from())
       const seen = await attemptLog.lines(1, Number.POSITIVE_INFINITY, 2 ** 30, log.read)
-      const stands = seen.map(({ stream, text }) => `${stream} ${text}`)
+      const lines = seen.map(({ stream, text }) => `${stream} ${text}`)
       for (const [at, before] of numbered.entries())
         assert.ok(
-          stands[at]!.startsWith(before.replace(/\ufffd+$/, '')),
+          lines[at]!.startsWith(before.replace(/\ufffd+$/, '')),
           `line ${at + 1} of seed ${seed} changed`,
         )
-      numbered = stands
+      numbered = lines
     }
     await attemptLog.grow(log.from())
     const expected = log.naive().map(({ stream, bytes, open }) => ({ stream, text: shown(bytes), open }))

@@ -31,12 +31,12 @@ export interface ShownLine {
 /** Reads both streams, each through a moving window: in a log, pieces of the two alternate. */
 class Windows {
   readonly #read: ReadBytes
-  readonly #told: Readonly<Record<StreamName, number>>
+  readonly #reported: Readonly<Record<StreamName, number>>
   readonly #held: Partial<Record<StreamName, { start: number; bytes: Buffer }>> = {}
 
-  constructor(read: ReadBytes, told: Readonly<Record<StreamName, number>>) {
+  constructor(read: ReadBytes, reported: Readonly<Record<StreamName, number>>) {
     this.#read = read
-    this.#told = told
+    this.#reported = reported
   }
 
   /** Returns the bytes `[start, end)` of a stream; fewer if the file has lost some. */
@@ -44,7 +44,7 @@ class Windows {
     const held = this.#held[stream]
     if (held !== undefined && start >= held.start && end <= held.start + held.bytes.length)
       return held.bytes.subarray(start - held.start, end - held.start)
-    const to = Math.max(end, Math.min(this.#told[stream], start + WINDOW_BYTES))
+    const to = Math.max(end, Math.min(this.#reported[stream], start + WINDOW_BYTES))
     const bytes = await this.#read(stream, start, to)
     this.#held[stream] = { start, bytes }
     return bytes.subarray(0, end - start)

@@ -72,8 +72,8 @@ export class LineIndex {
   }
 
   static empty(): LineIndex {
-    const told = { stdout: 0, stderr: 0 }
-    const head = { seq: 0, outputSeq: 0, begun: false, finished: false, total: 0, told, open: {} }
+    const reported = { stdout: 0, stderr: 0 }
+    const head = { seq: 0, outputSeq: 0, begun: false, finished: false, total: 0, told: reported, open: {} }
     return new LineIndex(head, Buffer.alloc(0))
   }
 

@@ -10,8 +10,8 @@ import { LineIndex } from './line-index.ts'
 const MOST_HELD = 64
 const MOST_HELD_BYTES = 64 * 1024 * 1024
 /** Cost of rebuilding an index from which on it is stored in a file. */
-const KEPT_BYTES = 4 * 1024 * 1024
-const KEPT_EVENTS = 2_000
+const CACHED_BYTES = 4 * 1024 * 1024
+const CACHED_EVENTS = 2_000
 
 type Engine = Pick<EngineFace, 'watch' | 'output' | 'outputLength'>
 
@@ -96,8 +96,8 @@ export class RunLines {
     if (head.outputSeq === 0) return
     // The threshold grows with the log, so that a log that grows for days does not cost more and more writes.
     const { stdout, stderr } = head.told
-    const isMuch = bytes >= Math.max(KEPT_BYTES, (stdout + stderr) / 8)
-    if (!isMuch && events < Math.max(KEPT_EVENTS, head.seq / 8)) return
+    const isMuch = bytes >= Math.max(CACHED_BYTES, (stdout + stderr) / 8)
+    if (!isMuch && events < Math.max(CACHED_EVENTS, head.seq / 8)) return
     log.unkept = { bytes: 0, events: 0 }
     const file = this.#file(run_id, number)
     const temporary = `${file}.tmp`

@@ -38,7 +38,7 @@ const runPath = (run_id: string, step?: string, question?: string): string => {
 /** Writes the notice of a question that a step asks; its link opens `question`. */
 export function questionNotice(
   { run_id, workflow_name }: Of,
-  asked: {
+  requested: {
     step: string
     host?: string | undefined
     question: string
@@ -47,7 +47,7 @@ export function questionNotice(
     at: string
   },
 ): NoticeBody {
-  const { step, host, question, text, expires_at, at } = asked
+  const { step, host, question, text, expires_at, at } = requested
   const until = expires_at === undefined ? '' : `\nAnswer by ${expires_at}.`
   return {
     kind: 'question',

@@ -55,7 +55,7 @@ export class Notifier {
   readonly #sending = new Set<string>()
   readonly #news: News[] = []
   #reading: Promise<void> | undefined
-  #telling: Promise<void> | undefined
+  #sendingAll: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
   #ready = false
   #swept = 0
@@ -105,7 +105,7 @@ export class Notifier {
     this.#stop.abort()
     clearTimeout(this.#timer)
     await this.#reading
-    await this.#telling
+    await this.#sendingAll
   }
 
   #look(): void {
@@ -127,7 +127,7 @@ export class Notifier {
         )
         for (const one of own) this.#news.splice(this.#news.indexOf(one), 1)
       }
-      this.#tellNow()
+      this.#sendNow()
     } catch (error) {
       this.#options.log(`Notices could not be stored: ${messageOf(error)}`, {
         level: 'warn',
@@ -139,17 +139,17 @@ export class Notifier {
   async #readRun(runId: string, events: readonly RunEvent[]): Promise<void> {
     const { store, runs } = this.#options
     const over = events.some(({ type }) => type === 'run.finished')
-    const asked = over ? [] : openQuestions(events)
+    const questions = over ? [] : openQuestions(events)
     for (const question of answeredIn(events)) await store.answered(runId, question)
     if (over) await store.answered(runId)
-    const run = asked.length > 0 || over ? await runs.get(runId) : undefined
+    const run = questions.length > 0 || over ? await runs.get(runId) : undefined
     if (run === undefined) return
     if (over) return await this.#failed(run)
-    const told = new Set<string>()
-    for (const { seq, step, host, question, link, text, expires_at, approvers, time, isApproval } of asked) {
+    const notified = new Set<string>()
+    for (const { seq, step, host, question, link, text, expires_at, approvers, time, isApproval } of questions) {
       // The instances of a step that ask at once are answered at once.
-      if (told.has(question)) continue
-      told.add(question)
+      if (notified.has(question)) continue
+      notified.add(question)
       const channels = await this.#channels(run, 'needs_me', (person) =>
         isApproval && approvers !== undefined
           ? mayAnswer(approvers, person, run.owner)
@@ -181,11 +181,11 @@ export class Notifier {
   /** Returns the channels of those people of the run's tenant who fit. */
   async #channels(
     { tenant }: RunRecord,
-    tells: ChannelTopic,
+    topic: ChannelTopic,
     fits: (person: { name: string; role: 'admin' | 'user' }) => boolean,
   ): Promise<NotificationChannel[]> {
     const { store, accounts } = this.#options
-    const channels = await store.telling(tenant, tells)
+    const channels = await store.telling(tenant, topic)
     if (channels.length === 0) return []
     const users = new Map((await accounts.users({ tenant })).map((user) => [user.id, user]))
     return channels.filter(({ user_id }) => {
@@ -220,10 +220,10 @@ export class Notifier {
     await this.#options.store.keep(notices, { since, most: MOST_AN_HOUR })
   }
 
-  #tellNow(): void {
+  #sendNow(): void {
     if (this.#stop.signal.aborted) return
-    this.#telling = (this.#telling ?? Promise.resolve())
-      .then(() => this.#tell())
+    this.#sendingAll = (this.#sendingAll ?? Promise.resolve())
+      .then(() => this.#sendAll())
       .catch((error) => {
         this.#options.log(`Notices to channels are delayed: ${messageOf(error)}`, {
           level: 'warn',
@@ -233,7 +233,7 @@ export class Notifier {
   }
 
   /** Starts to send the next notice to each channel that has none in progress; no channel waits for another. */
-  async #tell(): Promise<void> {
+  async #sendAll(): Promise<void> {
     const { store } = this.#options
     clearTimeout(this.#timer)
     const now = Date.now()
@@ -245,9 +245,9 @@ export class Notifier {
     if (free <= 0 || this.#stop.signal.aborted) return
     for (const notice of await store.due(new Date(now).toISOString(), [...this.#sending], free)) {
       this.#sending.add(notice.channel_id)
-      void this.#tellOne(notice).finally(() => {
+      void this.#sendOne(notice).finally(() => {
         this.#sending.delete(notice.channel_id)
-        this.#tellNow()
+        this.#sendNow()
       })
     }
     const next = await store.nextDue()
@@ -257,11 +257,11 @@ export class Notifier {
   #wake(ms: number): void {
     clearTimeout(this.#timer)
     if (this.#stop.signal.aborted) return
-    this.#timer = setTimeout(() => this.#tellNow(), Math.min(ms, HOUR_MS))
+    this.#timer = setTimeout(() => this.#sendNow(), Math.min(ms, HOUR_MS))
     this.#timer.unref()
   }
 
-  async #tellOne({ id, channel_id, body, tries, created_at }: Notice): Promise<void> {
+  async #sendOne({ id, channel_id, body, tries, created_at }: Notice): Promise<void> {
     const { store, retryMs = 5000, patienceMs = DAY_MS, log } = this.#options
     try {
       const channel = await store.get(channel_id)

@@ -69,7 +69,7 @@ export class NoticeSender {
       body,
       token === undefined ? {} : { authorization: `Bearer ${token}` },
       // A page of a proxy in between may have status 200 too.
-      (said) => typeof (jsonOf(said) as { id?: unknown } | undefined)?.id === 'string',
+      (body) => typeof (jsonOf(body) as { id?: unknown } | undefined)?.id === 'string',
     )
   }
 
@@ -78,7 +78,7 @@ export class NoticeSender {
     url: string,
     body: string,
     headers: Record<string, string>,
-    isTaken?: (said: string) => boolean,
+    isTaken?: (body: string) => boolean,
   ): Promise<void> {
     const { fetch, timeoutMs = 15_000 } = this.#options
     const { host } = new URL(url)

@@ -11,7 +11,7 @@ export interface FolderSize {
 /** Limits the number of files that are counted. */
 const MOST_FILES = 200_000
 /** Milliseconds that a size is cached. */
-const KEPT_MS = 60_000
+const CACHE_MS = 60_000
 
 /** Measures the size of a folder on request, at most once a minute. */
 export class DataSize {
@@ -27,7 +27,7 @@ export class DataSize {
   now(): Promise<FolderSize> {
     if (this.#known === undefined || this.#known.untilMs < performance.now()) {
       const size = this.#count()
-      const known = { size, untilMs: performance.now() + KEPT_MS }
+      const known = { size, untilMs: performance.now() + CACHE_MS }
       this.#known = known
       size.catch(() => {
         if (this.#known === known) this.#known = undefined

@@ -34,9 +34,9 @@ test('the delay runs from creation until a runner is there; an immediate runner 
 
 test('a step that waits since before the start counts with its whole wait; one that had its runner does not', () => {
   const { tested, lines } = delays()
-  tested.recall('waits', [event('attempt.created', 100)])
-  tested.recall('had', [event('attempt.created', 100), event('attempt.assigned', 101, 1)])
-  tested.recall('over', [event('attempt.created', 100), event('attempt.finished', 101)])
+  tested.restore('waits', [event('attempt.created', 100)])
+  tested.restore('had', [event('attempt.created', 100), event('attempt.assigned', 101, 1)])
+  tested.restore('over', [event('attempt.created', 100), event('attempt.finished', 101)])
   assert.deepEqual(lines(), ['delay_sum 0', 'delay_count 0'])
   for (const run of ['waits', 'had', 'over']) tested.seen(run, event('attempt.assigned', 160, 2))
   assert.deepEqual(lines(), ['delay_sum 60', 'delay_count 1'])

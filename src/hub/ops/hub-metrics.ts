@@ -137,8 +137,8 @@ export class HubMetrics {
   }
 
   /** Takes events from before the hub's start, of a run that is resumed. */
-  recall(runId: string, events: readonly RunEvent[]): void {
-    this.#delays.recall(runId, events)
+  restore(runId: string, events: readonly RunEvent[]): void {
+    this.#delays.restore(runId, events)
   }
 
   /**
@@ -209,7 +209,7 @@ export class PlacementDelays {
   }
 
   /** Takes the earlier events of a resumed run in order, and remembers since when its attempts wait. */
-  recall(runId: string, events: readonly RunEvent[]): void {
+  restore(runId: string, events: readonly RunEvent[]): void {
     for (const event of events) {
       if (event.type === 'attempt.created' && event.epoch === 0)
         this.#wait(runId, event.attempt, Date.parse(event.time))

@@ -63,7 +63,7 @@ export class OutsideServices {
     this.#forget()
     return [...this.#failing.values()]
       .filter((one) => (one.tenant === undefined ? operator : one.tenant === tenant))
-      .map(({ tenant: _, ...told }) => told)
+      .map(({ tenant: _, ...view }) => view)
       .sort((a, b) => a.since.localeCompare(b.since))
   }
 

@@ -4,7 +4,7 @@ import test, { type TestContext } from 'node:test'
 import { oneStep, testingHub } from '../../../test/support/hub/hub-fixture.ts'
 import type { RunEvent } from '../../contract/events.ts'
 import type { RunPatch, RunSpec } from '../../contract/run.ts'
-import { keepGivenTokens, tokenSha256 } from '../auth/tokens.ts'
+import { storeConfiguredTokens, tokenSha256 } from '../auth/tokens.ts'
 import { Retention, sweep } from './retention.ts'
 
 const DAY_MS = 86_400_000
@@ -41,7 +41,7 @@ test('a run is deleted when its time is over, with its output, and no other run 
   await hub.run('run_old', 31)
   await hub.run('run_young', 29)
   await hub.run('run_open', undefined)
-  assert.equal(await sweep({ ...hub, keptMs: 30 * DAY_MS }, Date.now()), 1)
+  assert.equal(await sweep({ ...hub, retainMs: 30 * DAY_MS }, Date.now()), 1)
   assert.equal(await hub.left(), 'open young')
   assert.equal(await hub.outputs.length('run_old.1', 'stdout'), 0)
   assert.equal(await hub.outputs.length('run_young.1', 'stdout'), 4)
@@ -59,7 +59,7 @@ test('a run is deleted together with the runs that it has started and those that
   await hub.run('run_c', 40)
   await hub.run('run_c1', undefined, child('run_c'))
   await hub.run('run_orphan', 40, child('run_gone'))
-  const all = { ...hub, keptMs: 30 * DAY_MS }
+  const all = { ...hub, retainMs: 30 * DAY_MS }
   assert.equal(await sweep(all, Date.now()), 3)
   assert.equal(await hub.left(), 'b b1 b2 c c1')
   assert.equal(await sweep(all, Date.now() + 25 * DAY_MS), 3)
@@ -69,8 +69,8 @@ test('a run is deleted together with the runs that it has started and those that
 test('an ended task is deleted like a run, and the data of its tries not before it', async (t) => {
   const hub = await hubWithRuns(t)
   const ann = await hub.user('ann')
-  const given = { task: { task_id: 'T1', title: 'x', repo_url: 'https://git.example/o/r' } }
-  const { json } = await hub.call('POST', '/api/tasks', ann.token, given)
+  const metadata = { task: { task_id: 'T1', title: 'x', repo_url: 'https://git.example/o/r' } }
+  const { json } = await hub.call('POST', '/api/tasks', ann.token, metadata)
   const { id } = json.tasks[0]
   for await (const _ of hub.tasks.watch(id, 0));
   const tries = async () => (await hub.call('GET', `/api/tasks/${id}`, ann.token)).status
@@ -80,7 +80,7 @@ test('an ended task is deleted like a run, and the data of its tries not before 
   })
   await hub.run('run_try', 40, ofTask(id))
   await hub.run('run_other', 40, ofTask('task_00000000000000000000'))
-  const all = { ...hub, keptMs: 30 * DAY_MS }
+  const all = { ...hub, retainMs: 30 * DAY_MS }
   assert.equal(await sweep(all, Date.now()), 1)
   assert.equal(await tries(), 200)
   assert.match(await hub.left(), /\btry$/)
@@ -96,7 +96,7 @@ test('a run stays as long as the run that undoes it, and remains known as undone
   await hub.run('run_b', 40)
   await hub.run('run_b1', 10, { rolls_back: 'run_b', retry_of: 'run_b' })
   await hub.store.update('run_b1', { events: [], patch: { status: 'success' } })
-  const all = { ...hub, keptMs: 30 * DAY_MS }
+  const all = { ...hub, retainMs: 30 * DAY_MS }
   assert.equal(await sweep(all, Date.now()), 0)
   const undone = await hub.call('DELETE', '/api/runs/run_b1', token)
   assert.equal(undone.json.error.code, 'conflict')
@@ -117,7 +117,7 @@ test('data stored by other systems is deleted when its time is over', async (t) 
     const path = stored.json.uri.replace('errand://artifact', '/api/store/artifacts')
     return (await hub.call('GET', path, token)).status
   }
-  const all = { ...hub, keptMs: 30 * DAY_MS }
+  const all = { ...hub, retainMs: 30 * DAY_MS }
   await sweep(all, Date.now() + 29 * DAY_MS)
   assert.equal(await there(), 200)
   await sweep(all, Date.now() + 31 * DAY_MS)
@@ -128,7 +128,7 @@ test('deletes many runs in small batches, and the hub answers in the meantime', 
   const hub = await hubWithRuns(t)
   for (let n = 0; n < 230; n++) await hub.run(`run_${n}`, 50)
   let answered = 0
-  const removing = sweep({ ...hub, keptMs: DAY_MS }, Date.now())
+  const removing = sweep({ ...hub, retainMs: DAY_MS }, Date.now())
   const over = removing.then(() => true)
   while (!(await Promise.race([over, hub.call('GET', '/health').then(() => false)]))) answered++
   assert.equal(await removing, 230)
@@ -149,19 +149,19 @@ test('it sweeps automatically, and can be closed twice', async (t) => {
       ...{ created_at: daysAgo(40), expires_at: daysAgo(days) },
     })
   // If it were deleted, the operator's revoked token would be a new one at the hub's next start.
-  const given = { client: 'client-token-of-old' }
-  await keepGivenTokens(hub.accounts, given)
-  const { token } = (await hub.accounts.tokenByHash(tokenSha256(given.client)))!
+  const tokens = { client: 'client-token-of-old' }
+  await storeConfiguredTokens(hub.accounts, tokens)
+  const { token } = (await hub.accounts.tokenByHash(tokenSha256(tokens.client)))!
   await hub.accounts.revokeToken(token.id, daysAgo(40))
   const { promise, resolve } = Promise.withResolvers<string>()
-  const retention = new Retention({ ...hub, keptMs: DAY_MS, log: (message) => resolve(message) })
+  const retention = new Retention({ ...hub, retainMs: DAY_MS, log: (message) => resolve(message) })
   assert.match(await promise, /: 1\.$/)
   await retention.close()
   await retention.close()
   assert.equal(await hub.left(), '')
   const names = async () => (await hub.accounts.tokens()).map(({ name }) => name)
   assert.ok(!(await names()).includes('long') && (await names()).includes('lately'))
-  await keepGivenTokens(hub.accounts, given)
+  await storeConfiguredTokens(hub.accounts, tokens)
   assert.notEqual((await hub.accounts.tokenByHash(token.token_sha256))!.token.revoked_at, undefined)
 })
 

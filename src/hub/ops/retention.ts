@@ -6,7 +6,7 @@ import type { EngineFace } from '../../engine/api.ts'
 import type { RunQuery } from '../../engine/ports.ts'
 import type { Log } from '../../platform/log.ts'
 import type { AccountStore } from '../../stores/accounts.ts'
-import { givenTokenNames } from '../auth/tokens.ts'
+import { configuredTokenNames } from '../auth/tokens.ts'
 
 export interface RetentionOptions {
   engine: Pick<EngineFace, 'get' | 'list' | 'remove'>
@@ -19,13 +19,13 @@ export interface RetentionOptions {
   /** Files that other systems have stored; they are removed by age. */
   stored?: { removeOver(before: string): Promise<void> }
   /** Milliseconds that an ended run stays after its end; absent means forever. */
-  keptMs?: number
+  retainMs?: number
   log: Log
 }
 
 const HOUR_MS = 3_600_000
 /** Milliseconds that a revoked, used or expired token is still listed. */
-const TOKENS_KEPT_MS = 30 * 24 * HOUR_MS
+const TOKEN_RETENTION_MS = 30 * 24 * HOUR_MS
 /** Number of runs per removal. A pause follows each, so that the hub is never busy with this alone. */
 const AT_ONCE = 50
 const PAUSE_MS = 10
@@ -52,15 +52,15 @@ export class Retention {
   }
 
   async #loop(): Promise<void> {
-    const { engine, accounts, tasks, stored, keptMs, log } = this.#options
+    const { engine, accounts, tasks, stored, retainMs, log } = this.#options
     const { signal } = this.#stop
     while (!signal.aborted) {
       try {
-        await accounts.forgetTokens(new Date(Date.now() - TOKENS_KEPT_MS).toISOString(), givenTokenNames)
+        await accounts.forgetTokens(new Date(Date.now() - TOKEN_RETENTION_MS).toISOString(), configuredTokenNames)
         const removed =
-          keptMs === undefined
+          retainMs === undefined
             ? 0
-            : await sweep({ engine, accounts, tasks, stored, keptMs }, Date.now(), signal)
+            : await sweep({ engine, accounts, tasks, stored, retainMs }, Date.now(), signal)
         if (removed > 0) log(`Runs removed because their retention time is over: ${removed}.`)
       } catch (error) {
         const why = error instanceof Error ? error.message : error
@@ -78,12 +78,12 @@ export async function sweep(
     accounts,
     tasks,
     stored,
-    keptMs,
-  }: Pick<RetentionOptions, 'engine' | 'accounts' | 'tasks' | 'stored'> & { keptMs: number },
+    retainMs,
+  }: Pick<RetentionOptions, 'engine' | 'accounts' | 'tasks' | 'stored'> & { retainMs: number },
   nowMs: number,
   signal?: AbortSignal,
 ): Promise<number> {
-  const before = new Date(nowMs - keptMs).toISOString()
+  const before = new Date(nowMs - retainMs).toISOString()
   const isOver = ({ status, finished_at }: RunRecord) =>
     isFinalRun(status) && finished_at !== undefined && finished_at < before
   await tasks?.removeOver(before)

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { Changes } from './changes.ts'
 
-const at = (kept?: number, now?: () => number) => {
+const at = (limit?: number, now?: () => number) => {
   let reads = 0
   const changes = new Changes({
     read: async (id) => {
@@ -10,7 +10,7 @@ const at = (kept?: number, now?: () => number) => {
       const json = JSON.stringify({ id, read: reads })
       return id === 'gone' ? undefined : { tenant: 't', owner: 'ann', asks: () => false, json }
     },
-    kept,
+    kept: limit,
     now,
   })
   return { changes, reads: () => reads }

@@ -37,7 +37,7 @@ const ROWS = 512
  */
 export class Changes {
   readonly #options: ChangesOptions
-  readonly #kept: number
+  readonly #limit: number
   readonly #now: () => number
   readonly #epoch = randomBytes(6).toString('base64url')
   /** Ring buffer: the change with number n is at n modulo its length. */
@@ -50,16 +50,16 @@ export class Changes {
 
   constructor(options: ChangesOptions) {
     this.#options = options
-    this.#kept = options.kept ?? 8192
+    this.#limit = options.kept ?? 8192
     this.#now = options.now ?? (() => performance.now())
   }
 
   /** Notes a change. Call it after the commit. */
   changed(id: string): void {
     const number = this.#count++
-    const old = this.#ring[number % this.#kept]
-    if (old !== undefined && this.#latest.get(old.id) === number - this.#kept) this.#latest.delete(old.id)
-    this.#ring[number % this.#kept] = { id, atMs: this.#now() }
+    const old = this.#ring[number % this.#limit]
+    if (old !== undefined && this.#latest.get(old.id) === number - this.#limit) this.#latest.delete(old.id)
+    this.#ring[number % this.#limit] = { id, atMs: this.#now() }
     this.#latest.set(id, number)
     this.#waiting.resolve()
     this.#waiting = Promise.withResolvers()
@@ -75,7 +75,7 @@ export class Changes {
    * must be read again.
    */
   placeOf(after: string | undefined): { place: number; reset: boolean } {
-    const oldest = Math.max(0, this.#count - this.#kept)
+    const oldest = Math.max(0, this.#count - this.#limit)
     if (after === undefined) return { place: this.#placeOfOverlap(oldest), reset: false }
     const [epoch, text] = after.split('.')
     const place = /^\d+$/.test(text ?? '') ? Number(text) : -1
@@ -99,10 +99,10 @@ export class Changes {
    * each. Returns undefined if the reader was so slow that some changes are lost.
    */
   after(place: number): { id: string; next: number }[] | undefined {
-    if (place < this.#count - this.#kept) return undefined
+    if (place < this.#count - this.#limit) return undefined
     const found: { id: string; next: number }[] = []
     for (let number = place; number < this.#count; number++) {
-      const { id } = this.#ring[number % this.#kept]!
+      const { id } = this.#ring[number % this.#limit]!
       if (this.#latest.get(id) === number) found.push({ id, next: number + 1 })
     }
     return found
@@ -123,7 +123,7 @@ export class Changes {
   #placeOfOverlap(oldest: number): number {
     const since = this.#now() - OVERLAP_MS
     let place = this.#count
-    while (place > oldest && this.#ring[(place - 1) % this.#kept]!.atMs >= since) place--
+    while (place > oldest && this.#ring[(place - 1) % this.#limit]!.atMs >= since) place--
     return place
   }
 }

@@ -45,11 +45,11 @@ export const isWithin = (one: Size, other: Size): boolean =>
   one.cpus <= other.cpus && one.memoryBytes <= other.memoryBytes
 
 /** Returns the message for a run that needs more than any of these sizes. */
-export function tooLarge(group: string, asked: Size, sizes: readonly Size[]): string {
-  const { cpus, memoryBytes } = asked
-  const wanted = [cpus > 0 && cpusText(cpus), memoryBytes > 0 && `${sizeText(memoryBytes)} of memory`]
+export function tooLarge(group: string, size: Size, sizes: readonly Size[]): string {
+  const { cpus, memoryBytes } = size
+  const amounts = [cpus > 0 && cpusText(cpus), memoryBytes > 0 && `${sizeText(memoryBytes)} of memory`]
   const have = sizes.map((size) => `${cpusText(size.cpus)} and ${sizeText(size.memoryBytes)} of memory`)
   const named = have.slice(0, MOST_NAMED).join(', or ')
-  const asks = wanted.filter(Boolean).join(' and ')
-  return `it requests ${asks}, but the runners of group "${group}" have ${named}: request less, or use a group with larger runners`
+  const request = amounts.filter(Boolean).join(' and ')
+  return `it requests ${request}, but the runners of group "${group}" have ${named}: request less, or use a group with larger runners`
 }

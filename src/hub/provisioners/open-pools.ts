@@ -82,7 +82,7 @@ export async function openPools(options: MakersOptions): Promise<Pools> {
     store: stores.provisionedRunners,
     tokens: new ProvisionedTokens({ accounts, auth, secret }),
   })
-  await settings.recall()
-  await pools.recall()
+  await settings.restore()
+  await pools.restore()
   return pools
 }

@@ -31,8 +31,8 @@ test('a provisioner that is replaced, outdated or without a group keeps no conne
   const { drivers, closed } = opened()
   const other = { ...pool, group: 'others', image: 'errand:3' }
   drivers.know([pool, other])
-  const mended = { ...pool, image: 'errand:2' }
-  assert.deepEqual(drivers.know([mended]), ['builders'])
+  const changed = { ...pool, image: 'errand:2' }
+  assert.deepEqual(drivers.know([changed]), ['builders'])
   assert.deepEqual(closed, ['errand:1', 'errand:3'])
   drivers.of(pool)
   assert.deepEqual(closed.splice(0), ['errand:1', 'errand:3', 'errand:1'])

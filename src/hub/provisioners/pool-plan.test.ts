@@ -85,21 +85,21 @@ test('uses a spare runner before it creates another, and replaces the spare', ()
 
 test('looks at only as many waiting runs as can be started', () => {
   const ids = ['a', 'b', 'c', 'd', 'e']
-  const looked: string[] = []
+  const checked: string[] = []
   const demands = ids.map((id) => ({
     ...demand(id),
     get labels() {
-      looked.push(id)
+      checked.push(id)
       return {}
     },
   }))
   assert.deepEqual(startsOf({ demands, pool: { ...pool, max: 2 } }), ['a', 'b'])
-  assert.deepEqual(looked, ['a', 'b'])
+  assert.deepEqual(checked, ['a', 'b'])
   assert.deepEqual(startsOf({ demands, paused: true }), [])
-  assert.deepEqual(looked.splice(0), ['a', 'b'])
+  assert.deepEqual(checked.splice(0), ['a', 'b'])
   // A runner that is free for any run goes to the first.
   assert.deepEqual(startsOf({ demands, rows: [row('x')], pool: { ...pool, max: 2 } }), ['b'])
-  assert.deepEqual(looked, ['a', 'b'])
+  assert.deepEqual(checked, ['a', 'b'])
 })
 
 test('creates nothing for labels that the group lacks, while it is paused, or with an open breaker', () => {
@@ -224,29 +224,29 @@ test('ends a run that asks for more than any runner of its group has at once, an
   const large = { ...demand('a', { size: { cpus: 500, memoryBytes: 0 } }), waitsSinceMs: 0 }
   const small = { ...demand('b', { size: { cpus: 2, memoryBytes: GB } }), waitsSinceMs: 0 }
   const wide = { ...demand('c', { size: { cpus: 4, memoryBytes: 3 * GB } }), waitsSinceMs: 0 }
-  const given = (...sizes: Size[]) =>
+  const demandOf = (...sizes: Size[]) =>
     hopeless({
       ...{ pool, rows: [], liveness: livenessOf({}), open: undefined, nowMs: 1 },
       demands: [large, small, wide],
       sizes: () => sizes,
     }).map(({ demand, end }) => [demand.run_id, end.reason, end.message])
-  assert.deepEqual(given(), [], 'no runner has reported its size')
-  const ends = (run: string, asks: string, have: string) => [
+  assert.deepEqual(demandOf(), [], 'no runner has reported its size')
+  const ends = (run: string, request: string, have: string) => [
     run,
     'rejected',
-    `it requests ${asks}, but the runners of group "builders" have ${have}: request less, or use a group with larger runners`,
+    `it requests ${request}, but the runners of group "builders" have ${have}: request less, or use a group with larger runners`,
   ]
   const [two, four] = ['2 cpus and 8 GB of memory', '4 cpus and 2 GB of memory']
-  assert.deepEqual(given({ cpus: 2, memoryBytes: 8 * GB }), [
+  assert.deepEqual(demandOf({ cpus: 2, memoryBytes: 8 * GB }), [
     ends('a', '500 cpus', two),
     ends('c', '4 cpus and 3 GB of memory', two),
   ])
   // Neither of the two has both amounts.
-  assert.deepEqual(given({ cpus: 2, memoryBytes: 8 * GB }, { cpus: 4, memoryBytes: 2 * GB }), [
+  assert.deepEqual(demandOf({ cpus: 2, memoryBytes: 8 * GB }, { cpus: 4, memoryBytes: 2 * GB }), [
     ends('a', '500 cpus', `${two}, or ${four}`),
     ends('c', '4 cpus and 3 GB of memory', `${two}, or ${four}`),
   ])
-  assert.deepEqual(given({ cpus: 500, memoryBytes: 3 * GB }), [])
+  assert.deepEqual(demandOf({ cpus: 500, memoryBytes: 3 * GB }), [])
 })
 
 test('while an engine is silent, the message does not claim that an absent runner has vanished', () => {

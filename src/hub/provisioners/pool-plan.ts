@@ -156,8 +156,8 @@ function whyRemoved(
     if (row.state !== 'wanted' && !areAlike(row.pool, pool))
       return { end: 'unwanted', message: OTHER_SETTINGS }
     if (nowMs <= Date.parse(row.due_at) || row.state === 'wanted') return undefined
-    const heard = row.waits_for === undefined ? '' : ` Its last report: ${row.waits_for}`
-    const waits = silence === undefined ? heard : ` ${silence}`
+    const waitsFor = row.waits_for === undefined ? '' : ` Its last report: ${row.waits_for}`
+    const waits = silence === undefined ? waitsFor : ` ${silence}`
     return { end: 'late', message: `It did not connect within ${pool.start_seconds} s.${waits}` }
   }
   // The runner first reports what is left of an ended run.
@@ -229,8 +229,8 @@ export function hopeless(facts: HopelessFacts): Hopeless[] {
     if (sizes.length === 0 || sizes.some((size) => isWithin(demand.size, size))) return []
     return [{ demand, end: { reason: 'rejected', message: tooLarge(group, demand.size, sizes) } }]
   })
-  const given = new Set(large.map(({ demand }) => demand))
-  return [...large, ...waitTooLong(facts).filter(({ demand }) => !given.has(demand))]
+  const placed = new Set(large.map(({ demand }) => demand))
+  return [...large, ...waitTooLong(facts).filter(({ demand }) => !placed.has(demand))]
 }
 
 function waitTooLong({ pool, rows, liveness, demands, open, nowMs }: HopelessFacts): Hopeless[] {

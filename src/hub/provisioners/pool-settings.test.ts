@@ -11,25 +11,25 @@ const pool = (change: Partial<Pool> = {}): Pool => ({
 
 /** Opens settings next to a file and a store; `again` opens the next process with both. */
 async function settingsOf() {
-  const kept = new Map<string, string>()
-  const said: string[] = []
+  const stored = new Map<string, string>()
+  const logged: string[] = []
   const place = { file: [pool()] as readonly Pool[], fails: false }
   const again = async () => {
     const settings = new PoolSettings({
       file: () => place.file,
       store: {
-        setting: async (key) => kept.get(key),
+        setting: async (key) => stored.get(key),
         setSetting: async (key, value) => {
           if (place.fails) throw new Error('no space left')
-          kept.set(key, value)
+          stored.set(key, value)
         },
       },
-      log: (text) => void said.push(text),
+      log: (text) => void logged.push(text),
     })
-    await settings.recall()
+    await settings.restore()
     return settings
   }
-  return { settings: await again(), again, place, said }
+  return { settings: await again(), again, place, said: logged }
 }
 
 test("an admin's change takes precedence over the file, is shown with the file's value, and survives restarts", async () => {

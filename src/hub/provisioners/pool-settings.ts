@@ -18,7 +18,7 @@ export interface PoolSettingsOptions {
 }
 
 /** Key of the store for the changes, by group. */
-const KEPT = 'pool_changes'
+const SETTING = 'pool_changes'
 
 /**
  * Combines the group settings of the file with the later changes of admins. The latest word counts: if the file has
@@ -35,9 +35,9 @@ export class PoolSettings {
   }
 
   /** Loads what admins have changed before. */
-  async recall(): Promise<void> {
-    const kept = JSON.parse((await this.#options.store.setting(KEPT)) ?? '{}') as Record<string, PoolChange[]>
-    this.#changes = new Map(Object.entries(kept))
+  async restore(): Promise<void> {
+    const stored = JSON.parse((await this.#options.store.setting(SETTING)) ?? '{}') as Record<string, PoolChange[]>
+    this.#changes = new Map(Object.entries(stored))
     this.#read = undefined
   }
 
@@ -117,7 +117,7 @@ export class PoolSettings {
   }
 
   #keep(): Promise<void> {
-    return this.#options.store.setSetting(KEPT, JSON.stringify(Object.fromEntries(this.#changes)))
+    return this.#options.store.setSetting(SETTING, JSON.stringify(Object.fromEntries(this.#changes)))
   }
 }
 

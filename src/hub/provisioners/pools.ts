@@ -8,7 +8,7 @@ import { DEFAULT_TENANT } from '../auth/tokens.ts'
 import type { Demand } from '../fleet/provisioned-groups.ts'
 import type { OutsideServices } from '../ops/outside-services.ts'
 import { Breaker } from './breaker.ts'
-import { EngineLooks } from './engine-looks.ts'
+import { EngineChecks } from './engine-checks.ts'
 import { GroupSizes } from './group-sizes.ts'
 import { envOf, isNameOf, nameOf, spareStem, stemOf } from './names.ts'
 import { areAlike, PoolDrivers } from './pool-drivers.ts'
@@ -47,7 +47,7 @@ export interface PoolsOptions {
 
 const CALLS_AT_ONCE = 5
 /** Milliseconds for which removed runners are still shown. */
-const TOLD_MS = 3_600_000
+const REPORT_INTERVAL_MS = 3_600_000
 /** Factor by which polls are more frequent while a runner that was connected is away. */
 const URGENCY = 5
 const WEEK_MS = 7 * 86_400_000
@@ -74,13 +74,13 @@ export class Pools {
   readonly #breakers = new Map<string, Breaker>()
   readonly #drivers: PoolDrivers
   readonly #sizes = new GroupSizes()
-  readonly #looks: EngineLooks
+  readonly #checks: EngineChecks
   readonly #stop = new AbortController()
   readonly #calls = new Semaphore(CALLS_AT_ONCE)
   /** Removals have their own queue: a runner may take its time to go, and new ones do not wait for that. */
   readonly #removals = new Semaphore(CALLS_AT_ONCE)
   #fleet: PoolFleet | undefined
-  #told = () => {}
+  #notify = () => {}
   #planned = false
   #begun = false
 
@@ -88,7 +88,7 @@ export class Pools {
     this.#options = options
     this.#drivers = new PoolDrivers(options.driverOf)
     const { settings, outside, log, sweepMs = 15_000 } = options
-    this.#looks = new EngineLooks({
+    this.#checks = new EngineChecks({
       ...{ drivers: this.#drivers, calls: this.#calls, outside, log, signal: this.#stop.signal },
       ...{ everyMs: sweepMs, urgentMs: sweepMs / URGENCY },
       pools: () => settings.pools(),
@@ -99,7 +99,7 @@ export class Pools {
         return (found) => this.#compare(before, found, driver)
       },
       recovered: (group) => void this.#breakers.delete(group),
-      looked: () => {
+      checked: () => {
         this.#forgetPast()
         this.changed()
       },
@@ -107,9 +107,9 @@ export class Pools {
   }
 
   /** Loads what the previous process has made. Call it before runs are resumed. */
-  async recall(): Promise<void> {
+  async restore(): Promise<void> {
     const { store } = this.#options
-    await store.forget(new Date(Date.now() - TOLD_MS).toISOString())
+    await store.forget(new Date(Date.now() - REPORT_INTERVAL_MS).toISOString())
     for (const row of await store.all())
       if (row.state === 'removed') this.#past.push(row)
       else this.#tracked.set(row.name, { row, work: undefined, idleSinceMs: undefined, away: false })
@@ -125,21 +125,21 @@ export class Pools {
     this.#begun = true
     this.#drivers.know(this.#options.settings.pools())
     for (const entry of this.#tracked.values()) this.#goOn(entry)
-    this.#looks.now()
+    this.#checks.now()
     this.changed()
   }
 
   /** Stops. The next process asks again for runners that are being asked for. May be called twice. */
   async close(): Promise<void> {
     this.#stop.abort()
-    await this.#looks.close()
+    await this.#checks.close()
     await Promise.all([...this.#tracked.values()].map(({ work }) => work))
     this.#drivers.close()
   }
 
   /** Registers a callback for whenever the result of `list` may have changed. */
   onChanged(call: () => void): void {
-    this.#told = call
+    this.#notify = call
   }
 
   /** Reports whether the group's runners are provisioned. */
@@ -180,7 +180,7 @@ export class Pools {
     const pool = this.#poolOf(group)
     if (pool === undefined) return undefined
     const open = this.#breakers.get(group)?.open
-    return whyWaits({ pool, rows: this.#rowsOf(group), open, silence: this.#looks.silence(group) }, demand)
+    return whyWaits({ pool, rows: this.#rowsOf(group), open, silence: this.#checks.silence(group) }, demand)
   }
 
   /** Lists the pools for people of the tenant, who see only its runs and runners. */
@@ -252,15 +252,15 @@ export class Pools {
         ...{ pool, rows, liveness, demands: waiting, open: breaker.open, sizes },
         nowMs: performance.now(),
       }
-      const given = hopeless(lost)
-      for (const { demand, end } of given) fleet.giveUp(pool.group, demand, end)
+      const hopelessPools = hopeless(lost)
+      for (const { demand, end } of hopelessPools) fleet.giveUp(pool.group, demand, end)
       const { moves, removals, starts } = planPool({
         ...{ pool, rows, liveness, isOpen, setAsideSince },
-        demands: given.length > 0 ? fleet.demands(pool.group) : waiting,
+        demands: hopelessPools.length > 0 ? fleet.demands(pool.group) : waiting,
         idleSince: (name) => this.#tracked.get(name)?.idleSinceMs,
         paused: pool.paused,
         breakerRoom: (starting) => breaker.room(starting, nowMs),
-        silence: this.#looks.silence(pool.group),
+        silence: this.#checks.silence(pool.group),
         nowMs,
       })
       for (const { name, state } of moves) {
@@ -279,7 +279,7 @@ export class Pools {
       )
         this.#remove(entry, 'emptied', 'Its group no longer provisions runners.')
     if (pools.length > 0) fleet.retell()
-    this.#told()
+    this.#notify()
   }
 
   #note(entry: TrackedRunner, liveness: ReturnType<PoolFleet['liveness']>, pool: Pool, nowMs: number): void {
@@ -288,7 +288,7 @@ export class Pools {
     if (size !== undefined && areAlike(row.pool, pool)) this.#sizes.note(pool, size, nowMs)
     entry.away = !connected && (row.state === 'idle' || row.state === 'working')
     // The runner may have ended, and a poll shows why.
-    if (entry.away && !away) this.#looks.now()
+    if (entry.away && !away) this.#checks.now()
     const isIdle = connected && attempts === 0 && entry.row.run_id === undefined
     entry.idleSinceMs = isIdle ? (entry.idleSinceMs ?? nowMs) : undefined
   }
@@ -395,22 +395,22 @@ export class Pools {
   /** Asks until the engine says yes or no, or the runner is no longer wanted. Silence does not end a runner. */
   async #ask(entry: TrackedRunner, pool: Pool, need: ProvisionNeed): Promise<void> {
     const { signal } = this.#stop
-    const isWanted = () => entry.row.state === 'asked' && !signal.aborted
-    while (isWanted()) {
+    const isStillRequested = () => entry.row.state === 'asked' && !signal.aborted
+    while (isStillRequested()) {
       const beganMs = Date.now()
       try {
-        if (this.#looks.silence(pool.group) === undefined)
+        if (this.#checks.silence(pool.group) === undefined)
           return await this.#calls.run(() => this.#drivers.of(pool).provision(need, signal), signal)
       } catch (error) {
         if (signal.aborted || !(error instanceof ProvisionError && error.unanswered)) throw error
-        await this.#looks.failed(pool, error, beganMs)
+        await this.#checks.failed(pool, error, beganMs)
       }
-      const waits_for = this.#looks.silence(pool.group)
-      if (isWanted() && entry.row.waits_for !== waits_for) {
+      const waits_for = this.#checks.silence(pool.group)
+      if (isStillRequested() && entry.row.waits_for !== waits_for) {
         this.#move(entry, { waits_for })
         this.changed()
       }
-      await this.#looks.patience(pool.group)
+      await this.#checks.checkWait(pool.group)
     }
   }
 
@@ -421,19 +421,19 @@ export class Pools {
     const backoff = new Backoff({ firstMs: 500, maxMs: 60_000 })
     await this.#fleet?.runners.drain({ tenant, id: name })
     const driver = this.#drivers.of(entry.row.pool)
-    for (let told = ''; ; )
+    for (let reported = ''; ; )
       try {
         await this.#removals.run(() => driver.remove(name, signal), signal)
         break
       } catch (error) {
         if (signal.aborted) return
         const text = provisionText(error)
-        if (text !== told) {
+        if (text !== reported) {
           log(`Runner "${name}" cannot be removed yet: ${text}`, { level: 'warn', runner_id: name })
           this.#move(entry, { waits_for: text })
           this.changed()
         }
-        told = text
+        reported = text
         await sleep(backoff.next(), undefined, { signal }).catch(() => {})
         if (signal.aborted) return
       }
@@ -453,7 +453,7 @@ export class Pools {
   }
 
   #forgetPast(): void {
-    const since = new Date(Date.now() - TOLD_MS).toISOString()
+    const since = new Date(Date.now() - REPORT_INTERVAL_MS).toISOString()
     while (this.#past[0] !== undefined && this.#past[0].changed_at < since) this.#past.shift()
   }
 

@@ -77,11 +77,11 @@ export class ProvisionError extends Error {
 }
 
 /** Turns somebody else's text into a sentence. */
-export const sentence = (said: string): string => said.trim().replace(/\.?$/, '.')
+export const sentence = (text: string): string => text.trim().replace(/\.?$/, '.')
 
 /** Shows an invalid answer to a person. */
-export const shownAnswer = (said: string): string =>
-  said.trim() === '' ? 'nothing' : JSON.stringify(said.slice(0, 200))
+export const shownAnswer = (text: string): string =>
+  text.trim() === '' ? 'nothing' : JSON.stringify(text.slice(0, 200))
 
 /** Returns `Message. Hint` of whatever was thrown. */
 export function provisionText(error: unknown): string {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import type { Check, ReviewNote } from '../../forge/forge.ts'
-import { decideFollow, type FollowSeen, type FollowState, failureOf } from './decide-follow.ts'
+import { decideFollow, type FollowFacts, type FollowState, failureOf } from './decide-follow.ts'
 
 const MINUTE = 60_000
 const DAY = 86_400_000
@@ -18,13 +18,13 @@ const state = (more: Partial<FollowState> = {}): FollowState => ({
   ...{ sinceMs: 0, heads: [{ sha: 'one', pushedMs: 0 }], tries: [], notes: [], hasBudget: true },
   ...more,
 })
-const seen = (more: Partial<FollowSeen> = {}): FollowSeen => ({
+const seen = (more: Partial<FollowFacts> = {}): FollowFacts => ({
   ...{ nowMs: MINUTE, pull: { state: 'open', headSha: 'one', mergeable: true }, checks: [], logs: {} },
   ...{ notes: [], self: { login: 'Errand[bot]' } },
   ...more,
 })
-const decided = (given: Partial<FollowSeen>, more: Partial<FollowState> = {}): string => {
-  const intent = decideFollow(state(more), seen(given))
+const decided = (overrides: Partial<FollowFacts>, more: Partial<FollowState> = {}): string => {
+  const intent = decideFollow(state(more), seen(overrides))
   return intent.type === 'stop' ? intent.why : intent.type
 }
 const failed = [check('unit', 'failed')]
@@ -52,17 +52,17 @@ test('comments count if people with write access request changes, or mention Err
     [note('1', { ...plain, body: 'Look, @Errand.' }), 'try'],
     [note('1', { ...plain, body: 'ask @errand-team, a@errand, `@errand`' }), 'wait'],
   ]
-  for (const [one, wanted] of cases) assert.equal(decided({ notes: [one] }), wanted, JSON.stringify(one))
+  for (const [one, expected] of cases) assert.equal(decided({ notes: [one] }), expected, JSON.stringify(one))
   const heads = [...state().heads, { sha: 'two', pushedMs: 0 }]
-  const given = { heads, tries: [{ sha: 'one', failure: '' }], notes: ['1'] }
+  const follow = { heads, tries: [{ sha: 'one', failure: '' }], notes: ['1'] }
   const pull = { ...seen().pull, headSha: 'two' }
-  assert.equal(decided({ notes: [note('1')], pull }, given), 'wait')
-  assert.equal(decided({ notes: [note('1'), note('2')], pull }, given), 'try')
+  assert.equal(decided({ notes: [note('1')], pull }, follow), 'wait')
+  assert.equal(decided({ notes: [note('1'), note('2')], pull }, follow), 'try')
 })
 
 test('following ends when a person has to decide', () => {
   const pull = seen().pull
-  const ends: [Partial<FollowSeen>, Partial<FollowState>, string][] = [
+  const ends: [Partial<FollowFacts>, Partial<FollowState>, string][] = [
     [{ pull: { ...pull, state: 'merged' } }, {}, 'merged'],
     [{ pull: { ...pull, state: 'closed' } }, {}, 'closed'],
     [{ pull: { ...pull, headSha: 'theirs' } }, {}, 'pushed'],
@@ -75,7 +75,7 @@ test('following ends when a person has to decide', () => {
     [{}, { heads: [...state().heads, { sha: 'two', pushedMs: 0 }] }, 'wait'],
     [{}, { tries: [{ sha: 'one', failure: 'x' }] }, 'unchanged'],
   ]
-  for (const [given, more, why] of ends) assert.equal(decided({ checks: failed, ...given }, more), why)
+  for (const [overrides, more, why] of ends) assert.equal(decided({ checks: failed, ...overrides }, more), why)
 })
 
 test('recognizes the same failure by its first error, whatever the time', () => {

@@ -17,7 +17,7 @@ export interface FollowState {
 }
 
 /** The forge's view of the pull request now. */
-export interface FollowSeen {
+export interface FollowFacts {
   nowMs: number
   pull: Pick<Pull, 'state' | 'headSha' | 'mergeable'>
   /** Checks of `pull.headSha`. */
@@ -44,8 +44,8 @@ const CHECKS_MS = 30 * 60_000
 
 /** Returns the checks that count: the required ones, or all if the forge does not say which are required. */
 export function countedChecks(checks: readonly Check[]): Check[] {
-  const says = checks.some(({ isRequired }) => isRequired !== undefined)
-  return checks.filter(({ isRequired }) => !says || isRequired === true)
+  const hasRequired = checks.some(({ isRequired }) => isRequired !== undefined)
+  return checks.filter(({ isRequired }) => !hasRequired || isRequired === true)
 }
 
 /**
@@ -54,7 +54,7 @@ export function countedChecks(checks: readonly Check[]): Check[] {
  * comment counts if it asks for changes or mentions Errand, and if its author has write access and is neither Errand
  * nor a program.
  */
-export function decideFollow(state: FollowState, seen: FollowSeen): FollowIntent {
+export function decideFollow(state: FollowState, seen: FollowFacts): FollowIntent {
   const { pull, nowMs } = seen
   const stop = (why: FollowEnd): FollowIntent => ({ type: 'stop', why })
   if (pull.state !== 'open') return stop(pull.state)
@@ -81,8 +81,8 @@ export function decideFollow(state: FollowState, seen: FollowSeen): FollowIntent
   return { type: 'try', for: { sha: head.sha, failure, notes: notes.map(({ id }) => id) }, checks, notes }
 }
 
-function newNotes({ notes: given }: FollowState, { notes, self }: FollowSeen): ReviewNote[] {
-  const taken = new Set(given)
+function newNotes({ notes: passedNotes }: FollowState, { notes, self }: FollowFacts): ReviewNote[] {
+  const taken = new Set(passedNotes)
   return notes.filter(({ id, author, right, body, asksForChanges }) => {
     if (taken.has(id) || author.isBot || !mayWrite(right) || body.includes('<!-- errand:')) return false
     if (self !== undefined && sameLogin(author.login, self.login)) return false

@@ -25,24 +25,24 @@ export const MOST_CHECKS = 20
 export function followPrompt({ checks, notes, logs, fenceId }: FollowPrompt): string {
   const parts: string[] = []
   if (notes.length > 0) {
-    const said = notes.map(({ author, path, line, body }) => {
+    const texts = notes.map(({ author, path, line, body }) => {
       const where = path === undefined ? '' : ` at ${path}${line === undefined ? '' : `:${line}`}`
       return `${author.login}${where}:\n${visible(body).trim().replace(/^/gm, '> ')}`
     })
     parts.push(
       'Reviewers request changes to your pull request. Do what they request, within the task.',
-      fenced('what the reviewers wrote', cutAtLines(said.join('\n\n'), MOST_NOTES_BYTES), fenceId),
+      fenced('what the reviewers wrote', cutAtLines(texts.join('\n\n'), MOST_NOTES_BYTES), fenceId),
     )
   }
   if (checks.length > 0) {
     parts.push(
       'Checks of your pull request failed. Find out why, and fix the cause. Do not remove or weaken any check.',
     )
-    const told = checks.slice(0, MOST_CHECKS)
-    if (checks.length > told.length)
-      parts.push(`${checks.length} checks failed; these are the first ${told.length}.`)
-    const room = Math.floor((MOST_BYTES - MOST_NOTES_BYTES - 4096) / told.length) - 512
-    for (const { name, summary } of told) {
+    const shown = checks.slice(0, MOST_CHECKS)
+    if (checks.length > shown.length)
+      parts.push(`${checks.length} checks failed; these are the first ${shown.length}.`)
+    const room = Math.floor((MOST_BYTES - MOST_NOTES_BYTES - 4096) / shown.length) - 512
+    for (const { name, summary } of shown) {
       const log = Object.hasOwn(logs, name) ? logs[name]! : summary
       const text = log.trim() === '' ? 'There is no log.' : endOf(visible(log).trimEnd(), room)
       parts.push(fenced('the end of the log of a failing check', `${oneLine(name)}\n\n${text}`, fenceId))
@@ -58,13 +58,13 @@ const oneLine = (text: string): string => visible(text).replace(/\s+/g, ' ').tri
 
 /** Returns as many of the last lines as fit. A single line that is too long loses its beginning. */
 function endOf(text: string, mostBytes: number): string {
-  const kept: string[] = []
+  const lines: string[] = []
   let room = mostBytes
   for (const line of text.split('\n').slice(-MOST_LINES).reverse()) {
     room -= Buffer.byteLength(line) + 1
     if (room < 0) {
-      if (kept.length === 0)
-        kept.push(
+      if (lines.length === 0)
+        lines.push(
           Buffer.from(line)
             .subarray(-mostBytes)
             .toString()
@@ -72,7 +72,7 @@ function endOf(text: string, mostBytes: number): string {
         )
       break
     }
-    kept.push(line)
+    lines.push(line)
   }
-  return kept.reverse().join('\n')
+  return lines.reverse().join('\n')
 }

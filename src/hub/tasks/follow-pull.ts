@@ -9,7 +9,7 @@ import {
   decideFollow,
   type FollowEnd,
   type FollowIntent,
-  type FollowSeen,
+  type FollowFacts,
   type FollowState,
   MOST_DAYS,
   MOST_TRIES,
@@ -29,8 +29,8 @@ export async function followPull(
   { pull, forge, nowMs }: { pull: Pull; forge: FollowForge; nowMs: number },
   options: CallOptions,
 ): Promise<NewTaskEvent[]> {
-  const { follow, heads, state: standing } = fold
-  if (standing !== 'in_review' || heads.length === 0 || !isFollowed(spec.task, follow)) return []
+  const { follow, heads, state: taskState } = fold
+  if (taskState !== 'in_review' || heads.length === 0 || !isFollowed(spec.task, follow)) return []
   const state: FollowState = {
     sinceMs: follow.since === undefined ? nowMs : Date.parse(follow.since),
     heads: heads.map(({ sha, pushed_at }) => ({ sha, pushedMs: Date.parse(pushed_at) })),
@@ -39,11 +39,11 @@ export async function followPull(
     hasBudget: overBudget({ task: spec.task, fold }) === undefined,
   }
   // Some decisions are possible before the forge is asked for more.
-  const nothing: FollowSeen = { nowMs, pull, checks: [], logs: {}, notes: [], self: undefined }
+  const nothing: FollowFacts = { nowMs, pull, checks: [], logs: {}, notes: [], self: undefined }
   const early = decideFollow(state, nothing)
   if (early.type === 'stop') return eventsOf(early, state, nothing)
   if (pull.headSha !== heads.at(-1)!.sha) return []
-  const seen: FollowSeen = {
+  const seen: FollowFacts = {
     ...nothing,
     checks: await forge.checks(pull.headSha, pull.base, options),
     notes: await forge.reviewNotes(pull.number, options),
@@ -69,16 +69,16 @@ async function logsOf(
       const text = await forge.checkLog(log, MOST_LINES, options)
       if (text !== undefined) logs[name] = text
     } catch (error) {
-      if (!(error instanceof ErrandError) || !notGiven.has(error.code)) throw error
+      if (!(error instanceof ErrandError) || !inaccessible.has(error.code)) throw error
     }
   }
   return logs
 }
 
 /** Error codes with which the forge refuses for good; all others are temporary. */
-const notGiven: ReadonlySet<string> = new Set(['not_found', 'repo_not_found', 'repo_auth', 'forge_denied'])
+const inaccessible: ReadonlySet<string> = new Set(['not_found', 'repo_not_found', 'repo_auth', 'forge_denied'])
 
-function eventsOf(intent: FollowIntent, state: FollowState, { logs, pull }: FollowSeen): NewTaskEvent[] {
+function eventsOf(intent: FollowIntent, state: FollowState, { logs, pull }: FollowFacts): NewTaskEvent[] {
   if (intent.type === 'wait') return []
   if (intent.type === 'stop') {
     const { why } = intent
@@ -87,7 +87,7 @@ function eventsOf(intent: FollowIntent, state: FollowState, { logs, pull }: Foll
     return [{ type: 'task.follow', action: 'stop', why, message: ends[why] }]
   }
   const { checks, notes } = intent
-  const message = `Try ${state.tries.length + 1} of ${MOST_TRIES} for ${pull.headSha.slice(0, 12)}: ${said(intent)}.`
+  const message = `Try ${state.tries.length + 1} of ${MOST_TRIES} for ${pull.headSha.slice(0, 12)}: ${summary(intent)}.`
   const prompt = followPrompt({ checks, notes, logs, fenceId: `text-${randomText(16)}` })
   return [
     { type: 'task.follow', action: 'try', message, try: intent.for, prompt },
@@ -97,7 +97,7 @@ function eventsOf(intent: FollowIntent, state: FollowState, { logs, pull }: Foll
 
 const MOST_NAMED = 5
 
-function said({ checks, notes }: Extract<FollowIntent, { type: 'try' }>): string {
+function summary({ checks, notes }: Extract<FollowIntent, { type: 'try' }>): string {
   const list = (names: readonly string[]) => {
     const some = [...new Set(names)].map((name) => harmlessLine(name).slice(0, 100))
     const more = some.length > MOST_NAMED ? ` and ${some.length - MOST_NAMED} more` : ''

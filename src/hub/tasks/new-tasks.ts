@@ -5,11 +5,11 @@ import { agentFaults, type Task } from '../../contract/tasks/task.ts'
 import type { TaskRecord, TaskSpec } from '../../contract/tasks/task-record.ts'
 import { differences, findCircle, keyOf, readTaskRef, repositoryKey } from '../../engine/tasks/task-graph.ts'
 import { credentialText } from '../../engine/workflow-file/check-secrets.ts'
-import { MOST_FAULTS } from '../../engine/workflow-file/sentences.ts'
+import { MOST_FAULTS } from '../../engine/workflow-file/issue-messages.ts'
 import type { TaskStore } from '../../stores/tasks/task-store.ts'
 
 /** The person who asks, and what that person may see. */
-export interface Asker {
+export interface Requester {
   owner: string
   tenant: string
   /** True if the person sees all tasks of the tenant. */
@@ -17,7 +17,7 @@ export interface Asker {
 }
 
 /** Tasks that were submitted together. */
-export interface GivenTasks {
+export interface NewTasks {
   tasks: readonly Task[]
   /** Name of the field in messages: `body.task`, or `body.tasks`, where the index of each task is added. */
   field: string
@@ -42,17 +42,17 @@ export type PlannedTask = { spec: TaskSpec; there?: TaskRecord }
  */
 export async function planTasks(
   store: Pick<TaskStore, 'find' | 'get'>,
-  by: Asker,
-  given: GivenTasks,
+  by: Requester,
+  input: NewTasks,
 ): Promise<PlannedTask[]> {
   const { tenant, owner } = by
-  const created_at = new Date(given.now).toISOString()
-  const batch = given.limit === undefined ? undefined : { id: randomText(12), limit: given.limit }
+  const created_at = new Date(input.now).toISOString()
+  const batch = input.limit === undefined ? undefined : { id: randomText(12), limit: input.limit }
   const place = (index: number, rest = ''): string =>
-    (given.field === 'body.task' ? given.field : `${given.field}[${index}]`) + rest
+    (input.field === 'body.task' ? input.field : `${input.field}[${index}]`) + rest
   const faults: Fault[] = []
 
-  const named = given.tasks.map((task, index) => ({ task, own_id: task.task_id ?? madeId(by, given, index) }))
+  const named = input.tasks.map((task, index) => ({ task, own_id: task.task_id ?? madeId(by, input, index) }))
   const first = new Map<string, number>()
   named.forEach(({ task, own_id }, index) => {
     const before = first.get(keyOf(task.spec_name, own_id))
@@ -92,7 +92,7 @@ export async function planTasks(
     named.map(({ task, own_id }) => store.find({ tenant, spec_name: task.spec_name, own_id })),
   )
   // In the order of the file, because ids sort by time.
-  const ids = named.map((_, index) => there[index]?.id ?? newTaskId(given.now + index))
+  const ids = named.map((_, index) => there[index]?.id ?? newTaskId(input.now + index))
   const depends: string[][] = []
   for (const [index, { task }] of named.entries()) {
     const found: string[] = []
@@ -113,7 +113,7 @@ export async function planTasks(
   const circle = findCircle(ids, (id) => depends[ids.indexOf(id)] ?? [])
   if (circle !== undefined)
     faults.push({
-      field: given.field,
+      field: input.field,
       message: `the dependencies form a cycle: ${circle.map((id) => names.get(id) ?? id).join(' → ')}`,
       hint: 'Remove one of these dependencies.',
     })
@@ -140,13 +140,13 @@ export async function planTasks(
   }
 }
 
-export const maySeeTask = (by: Asker, { tenant, owner }: Pick<TaskRecord, 'tenant' | 'owner'>): boolean =>
+export const maySeeTask = (by: Requester, { tenant, owner }: Pick<TaskRecord, 'tenant' | 'owner'>): boolean =>
   tenant === by.tenant && (by.isAdmin || owner === by.owner)
 
 /** Returns the repository of a task. Older systems name it in the task's metadata instead. */
 export function repositoryOf({ repo_url, metadata }: Task): string | undefined {
-  const told = metadata.repo_url
-  return repo_url ?? (typeof told === 'string' && told !== '' ? told : undefined)
+  const repoUrl = metadata.repo_url
+  return repo_url ?? (typeof repoUrl === 'string' && repoUrl !== '' ? repoUrl : undefined)
 }
 
 export const opensPull = ({ push, pull_request }: Task): boolean => push && pull_request !== false
@@ -172,7 +172,7 @@ function credentialsIn(task: Task): Fault[] {
 }
 
 /** Returns a task id that is the same for the same key and position in the file. */
-function madeId({ tenant, owner }: Asker, { key }: GivenTasks, index: number): string {
+function madeId({ tenant, owner }: Requester, { key }: NewTasks, index: number): string {
   if (key === undefined) return `t${randomText(12)}`
   return `t${hash('sha256', JSON.stringify([tenant, owner, key, index])).slice(0, 16)}`
 }

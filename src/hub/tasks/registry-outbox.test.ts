@@ -98,7 +98,7 @@ test('a registry that was unavailable gets the rest later, even from another pro
   assert.match(lines[0]!, /could not be updated; trying again: away/)
   const back = registryOf()
   const second = new RegistryOutbox({ store, registry: back.registry, log: () => {} })
-  await until(async () => (await store.untold(1)).length === 0)
+  await until(async () => (await store.unreported(1)).length === 0)
   assert.deepEqual(back.took, whole('a').slice(1))
   await second.close()
 })
@@ -116,7 +116,7 @@ test('leaves out what the registry refuses and logs it; a failing entry delays n
   await until(() => took.includes('b done'))
   assert.ok(!took.includes('a done'))
   isBroken = false
-  await until(async () => (await store.untold(1)).length === 0)
+  await until(async () => (await store.unreported(1)).length === 0)
   assert.deepEqual(
     took.filter((what) => what.startsWith('a')),
     whole('a'),

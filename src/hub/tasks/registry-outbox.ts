@@ -9,7 +9,7 @@ import type { TaskStore } from '../../stores/tasks/task-store.ts'
 import type { OutsideServices } from '../ops/outside-services.ts'
 
 export interface RegistryOutboxOptions {
-  store: Pick<TaskStore, 'get' | 'events' | 'toldTo' | 'told' | 'untold'>
+  store: Pick<TaskStore, 'get' | 'events' | 'reportedTo' | 'markReported' | 'unreported'>
   registry: Pick<TaskRegistryClient, 'url' | 'setStatus' | 'addEvent' | 'addArtifact'>
   /** First wait in milliseconds if the registry is unreachable; doubled up to a minute. Default 1 s. */
   retryMs?: number
@@ -61,10 +61,10 @@ export class RegistryOutbox {
     while (!signal.aborted) {
       this.#news = false
       try {
-        const ids = await store.untold(TASKS)
+        const ids = await store.unreported(TASKS)
         let failure: unknown
         for (const id of ids)
-          await this.#tell(id).catch((error) => {
+          await this.#report(id).catch((error) => {
             // A task that it refuses does not hold up the others.
             if (!(error instanceof ErrandError) || error.code !== 'service_answer') throw error
             failure ??= error
@@ -84,18 +84,18 @@ export class RegistryOutbox {
     }
   }
 
-  async #tell(id: string): Promise<void> {
+  async #report(id: string): Promise<void> {
     const { store } = this.#options
     const record = await store.get(id)
     if (record === undefined) return
-    for (let seq = await store.toldTo(id); ; ) {
+    for (let seq = await store.reportedTo(id); ; ) {
       const events = await store.events(id, seq, EVENTS)
       if (events.length === 0) return
       for (const event of events) {
         await this.#send(record, event)
         // Stored after each event. One that was sent but not noted is sent again, which changes nothing there.
         seq = event.seq
-        await store.told(id, seq)
+        await store.markReported(id, seq)
       }
     }
   }

@@ -10,25 +10,25 @@ import type { TenantRunner } from '../../stores/accounts.ts'
 import type { PoolSlot, PoolSlotStore } from '../../stores/sqlite/pool-slots.ts'
 import type { RunnersFace } from '../api/api-context.ts'
 import type { Secrets } from '../secrets.ts'
-import type { Asker } from './new-tasks.ts'
+import type { Requester } from './new-tasks.ts'
 import { TOKEN_SECRETS } from './repository-tokens.ts'
 
 /** Asks runners about slots. Throws what the runner reports, or `unavailable`. */
-export interface SlotAsks {
+export interface SlotQueries {
   answer(of: TenantRunner, ask: SlotAsk, withinMs: number): Promise<RunnerAnswer>
 }
 
 export interface RepoPoolOptions {
   store: PoolSlotStore
-  asks: SlotAsks
+  asks: SlotQueries
   runners: Pick<RunnersFace, 'list'>
   secrets: Pick<Secrets, 'valueSeen'>
 }
 
 /** Milliseconds that making a slot may take: a new repository is cloned as a whole. */
 const MADE_WITHIN_MS = 10 * 60_000
-const TOLD_WITHIN_MS = 5_000
-const ASKED_AGAIN_MS = 1_000
+const REPORT_TIMEOUT_MS = 5_000
+const RETRY_MS = 1_000
 const RETRY_AFTER_SECONDS = 5
 /** Limits the slots of one user, because runs need some too. */
 const MOST_HELD = 32
@@ -55,7 +55,7 @@ export class RepoPool {
    * Returns a slot with a checkout of the repository. The same holder gets the same slot while the lease lasts.
    * Throws `no_slot` if none becomes free in time, and what the runner reports about the repository.
    */
-  async allocate(by: Asker, ask: z.output<typeof AllocateSlot>): Promise<AllocatedSlot> {
+  async allocate(by: Requester, ask: z.output<typeof AllocateSlot>): Promise<AllocatedSlot> {
     const { tenant, owner } = by
     const { required_by, repo_url } = ask
     const held = { tenant, owner, required_by, repo_url }
@@ -86,7 +86,7 @@ export class RepoPool {
   }
 
   /** Returns a slot. Throws `not_found`, also for somebody else's. */
-  async view(by: Asker, slotId: string): Promise<z.input<typeof SlotView>> {
+  async view(by: Requester, slotId: string): Promise<z.input<typeof SlotView>> {
     const slot = await this.#slot(by, slotId)
     const { slot_id, slot_path, runner, repo_url, required_by: held_by, lease_expires_at } = slot
     const known = { slot_id, slot_path, runner, repo_url }
@@ -99,7 +99,7 @@ export class RepoPool {
    * Releases a slot; a repeat changes nothing. Throws `not_found`, and `conflict` if the fence belongs to another
    * lease.
    */
-  async release(by: Asker, slotId: string, fence: string | undefined): Promise<void> {
+  async release(by: Requester, slotId: string, fence: string | undefined): Promise<void> {
     const slot = await this.#slot(by, slotId, fence)
     if (slot.is_released) return
     await this.#options.store.release(slotId)
@@ -109,7 +109,7 @@ export class RepoPool {
 
   /** Restarts the time of the lease. Throws as `release` does, and `unavailable` while its runner is away. */
   async renew(
-    by: Asker,
+    by: Requester,
     slotId: string,
     { fence, lease_seconds }: { fence: string | undefined; lease_seconds: number },
   ): Promise<AllocatedSlot> {
@@ -149,8 +149,8 @@ export class RepoPool {
         const slot_id = `slot_${randomText(16)}`
         const ask = { what: 'allocate_slot', slot_id, tenant, repo_url, ref, token, lease_ms } as const
         try {
-          const asked = this.#options.asks.answer({ tenant, id }, ask, MADE_WITHIN_MS)
-          const { slot_path } = await asked
+          const answer = this.#options.asks.answer({ tenant, id }, ask, MADE_WITHIN_MS)
+          const { slot_path } = await answer
           if (slot_path === undefined)
             throw new ErrandError('unavailable', `Runner "${id}" does not support slots.`)
           const lease_expires_at = new Date(Date.now() + lease_ms).toISOString()
@@ -161,12 +161,12 @@ export class RepoPool {
           why = error.message.replace(/\.$/, '')
         }
       }
-      if (performance.now() + ASKED_AGAIN_MS > untilMs || this.#stop.signal.aborted)
+      if (performance.now() + RETRY_MS > untilMs || this.#stop.signal.aborted)
         throw new ErrandError('no_slot', `No slot was free within ${timeout_seconds} s. ${why}.`, {
           hint: 'Try again later, release a slot, or raise timeout_seconds.',
           details: { retry_after_seconds: RETRY_AFTER_SECONDS },
         })
-      await sleep(ASKED_AGAIN_MS, undefined, { signal: this.#stop.signal }).catch(() => undefined)
+      await sleep(RETRY_MS, undefined, { signal: this.#stop.signal }).catch(() => undefined)
     }
   }
 
@@ -187,10 +187,10 @@ export class RepoPool {
   }
 
   async #ask({ tenant, runner }: PoolSlot, ask: SlotAsk): Promise<RunnerAnswer> {
-    return await this.#options.asks.answer({ tenant, id: runner }, ask, TOLD_WITHIN_MS)
+    return await this.#options.asks.answer({ tenant, id: runner }, ask, REPORT_TIMEOUT_MS)
   }
 
-  async #slot({ tenant, owner, isAdmin }: Asker, slotId: string, fence?: string): Promise<PoolSlot> {
+  async #slot({ tenant, owner, isAdmin }: Requester, slotId: string, fence?: string): Promise<PoolSlot> {
     const slot = await this.#options.store.get(slotId)
     if (slot === undefined || slot.tenant !== tenant || !(isAdmin || slot.owner === owner))
       throw new ErrandError('not_found', `Slot "${slotId}" not found.`, {

@@ -21,11 +21,11 @@ async function world(t: TestContext, flavour: Flavour) {
   })
   const token = standIn.makeToken('errand')
   const store = new MemoryTaskStore()
-  const said: string[] = []
-  const asked: unknown[] = []
+  const messages: string[] = []
+  const requests: unknown[] = []
   const secrets = {
     async valueSeen(of: unknown, names: readonly string[], address?: string) {
-      asked.push([of, names, address])
+      requests.push([of, names, address])
       return token
     },
     refusal: async () => undefined,
@@ -35,13 +35,13 @@ async function world(t: TestContext, flavour: Flavour) {
   async function start(pollMs = { first: 1, most: 5 }) {
     let changed = () => {}
     const logs = new TaskLogs(store, { changed: () => changed() })
-    await logs.recall()
+    await logs.restore()
     const watch = new ReviewWatch({
       logs,
       forgeOf: openForges({ secrets }),
       changed: () => {},
       pollMs,
-      log: (message) => void said.push(message),
+      log: (message) => void messages.push(message),
     })
     changed = () => watch.look()
     watch.look()
@@ -64,8 +64,8 @@ async function world(t: TestContext, flavour: Flavour) {
     const tree = state.git(repository.path, ['rev-parse', `${base}^{tree}`])
     const sha = state.git(repository.path, ['commit-tree', tree, '-p', base, '-m', name])
     state.git(repository.path, ['update-ref', `refs/heads/errand/${name}`, sha])
-    const given = { title: name, body: '', by: 'errand', head: `errand/${name}`, base, isDraft: false }
-    const ticket = state.addPull(repository, given)
+    const fields = { title: name, body: '', by: 'errand', head: `errand/${name}`, base, isDraft: false }
+    const ticket = state.addPull(repository, fields)
     const from = (seq: number) => ({ run_id: `run_${name}`, seq })
     const url = `${repository.url}/pull/${ticket.number}`
     const events: NewTaskEvent[] = [
@@ -104,7 +104,7 @@ async function world(t: TestContext, flavour: Flavour) {
       if (event.type === 'task.follow' && ++seen === count) return event
     throw new Error('the log has ended')
   }
-  return { standIn, state, repository, store, start, reviewed, tried, followed, said, asked }
+  return { standIn, state, repository, store, start, reviewed, tried, followed, said: messages, asked: requests }
 }
 
 /** Follows the log of a task until it is over. */
@@ -216,11 +216,11 @@ test('a push by a person, the same failure and a try without a push end followin
   t.after(() => watch.close())
   const fail = (sha: string, error: string) =>
     state.setCheck(repository, { sha, name: 'unit', state: 'failure', description: error })
-  const one = async (name: string, given: { pushes: boolean; error: string }) => {
+  const one = async (name: string, outcome: { pushes: boolean; error: string }) => {
     const { id, ticket } = await reviewed(logs, name, { follow: true })
     fail(state.headOf(repository, ticket)!, 'error: x')
     await followed(logs, id)
-    fail(await tried(logs, id, `errand/${name}`, given.pushes), given.error)
+    fail(await tried(logs, id, `errand/${name}`, outcome.pushes), outcome.error)
     return { id, ticket, end: await followed(logs, id, 2) }
   }
   const same = await one('a', { pushes: true, error: 'error: x' })
@@ -252,8 +252,8 @@ test('a webhook of the forge ends the wait between two looks, for its repository
   const { logs, watch } = await start({ first: 3_600_000, most: 3_600_000 })
   t.after(() => watch.close())
   const { id, ticket } = await reviewed(logs, 'a')
-  const looks = () => standIn.seen.filter(({ path }) => path.endsWith(`/pulls/${ticket.number}`)).length
-  await until(() => looks() === 1)
+  const checks = () => standIn.seen.filter(({ path }) => path.endsWith(`/pulls/${ticket.number}`)).length
+  await until(() => checks() === 1)
   const where = { host: standIn.host, path: 'ACME/app' }
   assert.equal(watch.wake({ ...where, path: 'acme/other' }), 0)
   assert.equal(watch.wake({ ...where, number: ticket.number + 1 }), 0)

@@ -14,7 +14,7 @@ import type { LoadedTask, TaskLogs } from './task-logs.ts'
 /** Opens the forge of a repository with the token of the task's owner. */
 export type ForgeOf = (
   address: RepositoryAddress,
-  asker: { tenant: string; owner: string },
+  requester: { tenant: string; owner: string },
   options?: { signal?: AbortSignal },
 ) => Promise<ReviewForge>
 
@@ -102,25 +102,25 @@ export class ReviewWatch {
     const { signal } = this.#stop
     const backoff = new Backoff({ firstMs: pollMs.first, maxMs: pollMs.most, jitter: 0.2 })
     const leastMs = Math.min(pollMs.first, LEAST_MS)
-    let told: string | undefined
+    let reported: string | undefined
     while (!signal.aborted) {
       const task = logs.openTask(id)
       if (task === undefined || !isWatched(task)) return
-      const stands = standOf(task)
-      if (watching.stood !== stands) backoff.reset()
-      watching.stood = stands
+      const status = standOf(task)
+      if (watching.stood !== status) backoff.reset()
+      watching.stood = status
       try {
         if (await this.#lookAt(task)) changed()
-        told = undefined
+        reported = undefined
       } catch (error) {
         if (signal.aborted) return
         const why = messageOf(error)
         // Log each reason once, not at each look.
-        if (told !== why)
+        if (reported !== why)
           log(`The pull request of task ${id} cannot be checked; trying again: ${why}`, {
             level: 'warn',
           })
-        told = why
+        reported = why
       }
       await watching.wakeSignal.wait(backoff.next(), { leastMs, signal })
     }

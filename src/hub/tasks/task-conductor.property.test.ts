@@ -68,9 +68,9 @@ function mortal(store: MemoryTaskStore, commits: number, killed: () => void): Ta
     over: (...of) => store.over(...of),
     remove: (id) => store.remove(id),
     events: (...of) => (left === 0 ? dead() : store.events(...of)),
-    toldTo: (id) => store.toldTo(id),
-    told: (...of) => store.told(...of),
-    untold: (limit) => store.untold(limit),
+    reportedTo: (id) => store.reportedTo(id),
+    markReported: (...of) => store.markReported(...of),
+    unreported: (limit) => store.unreported(limit),
     create: (tasks) => store.create(tasks),
     async append(...of) {
       if (left === 0) return await dead()
@@ -115,7 +115,7 @@ async function conduct(kills: readonly number[], limit: number) {
     const logs = new TaskLogs(mortal(store, kill, resolve), {
       changed: () => void isSettled().then((yes) => yes && settled.resolve()),
     })
-    await logs.recall()
+    await logs.restore()
     const conductor = new TaskConductor({
       ...{ logs, engine: runs, limits: { perOwner: limit }, retryMs: 1, random: () => 0 },
       taskRun: async ({ task_id }) => ({ workflow: { name: task_id } }),
@@ -190,7 +190,7 @@ test('a try for review comments is created once, with those comments, wherever t
     const made = new TaskLogs(store)
     await made.create([spec], 'ada')
     await made.change(spec.id, () => log)
-    const asked: (string | undefined)[] = []
+    const requested: (string | undefined)[] = []
     for (const commits of [kill, Number.POSITIVE_INFINITY]) {
       const { promise: killed, resolve } = Promise.withResolvers<void>()
       const reviewed = Promise.withResolvers<void>()
@@ -198,11 +198,11 @@ test('a try for review comments is created once, with those comments, wherever t
       const logs = new TaskLogs(mortal(store, commits, resolve), {
         changed: () => void isReviewed().then((yes) => yes && reviewed.resolve()),
       })
-      await logs.recall()
+      await logs.restore()
       const conductor = new TaskConductor({
         ...{ logs, engine: runs, retryMs: 1, log: () => {} },
         taskRun: async (_, { feedback, stage }) => {
-          asked.push(`${stage}: ${feedback}`)
+          requested.push(`${stage}: ${feedback}`)
           return { workflow: {} }
         },
       })
@@ -213,7 +213,7 @@ test('a try for review comments is created once, with those comments, wherever t
       if (commits === Number.POSITIVE_INFINITY) await closing
     }
     assert.equal(runs.runs.size, 1, `killed after ${kill}`)
-    assert.deepEqual([...new Set(asked)], ['implement: mend it'], `killed after ${kill}`)
+    assert.deepEqual([...new Set(requested)], ['implement: mend it'], `killed after ${kill}`)
     const fold = foldTask(await store.events(spec.id, 0, 1000))
     assert.deepEqual([fold.tries.length, fold.follow.prompt], [2, undefined])
   }
@@ -243,7 +243,7 @@ test('no more tasks run than allowed, and the most urgent ones first', async () 
   await until(() => [...logs.open()].filter(({ fold }) => fold.why !== undefined).length === 2)
   assert.deepEqual(order, ['d', 'c'])
   const [first] = runs.runs.keys()
-  runs.tell(first!, { type: 'run.finished', status: 'success' })
+  runs.emit(first!, { type: 'run.finished', status: 'success' })
   await until(() => runs.runs.size === 3)
   assert.deepEqual(order, ['d', 'c', 'b'])
   assert.equal(logs.openTask(testTaskSpec('a').id)?.fold.state, 'pending')

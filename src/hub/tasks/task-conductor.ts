@@ -149,7 +149,7 @@ export class TaskConductor {
       task: spec.task,
       fold,
       now_ms: this.#nowMs(),
-      dependencies: spec.depends_on.map((each) => this.#options.logs.standing(each)),
+      dependencies: spec.depends_on.map((each) => this.#options.logs.statusOf(each)),
       no_room: wipLimit.refusal(task),
       elsewhere: spec.elsewhere,
     })

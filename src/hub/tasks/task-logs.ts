@@ -47,7 +47,7 @@ export class TaskLogs {
   }
 
   /** Loads the open tasks into memory. */
-  async recall(): Promise<void> {
+  async restore(): Promise<void> {
     for (const { id } of await this.#store.open()) await this.#adopt(id)
   }
 
@@ -71,7 +71,7 @@ export class TaskLogs {
   }
 
   /** Returns the state of a task that an open one depends on, and its name in messages. */
-  standing(id: string): { state: TaskState | undefined; name: string } {
+  statusOf(id: string): { state: TaskState | undefined; name: string } {
     const task = this.#open.get(id)
     if (task !== undefined) return { state: task.fold.state, name: task.spec.own_id }
     return this.#over.get(id) ?? { state: undefined, name: id }
@@ -102,7 +102,7 @@ export class TaskLogs {
     )
     for (const { spec } of made) await this.#adopt(spec.id)
     for (const { spec } of made) {
-      this.#feed.tell(spec.id)
+      this.#feed.report(spec.id)
       this.#changed(spec.id)
     }
   }
@@ -157,7 +157,7 @@ export class TaskLogs {
       await this.#store.remove(id)
       this.#over.delete(id)
     })
-    this.#feed.tell(id)
+    this.#feed.report(id)
   }
 
   /** Follows a log at the reader's pace. Ends when the task is over, and when aborted or closed. */
@@ -208,7 +208,7 @@ export class TaskLogs {
       this.#open.set(id, changed)
       this.#over.delete(id)
     }
-    this.#feed.tell(id)
+    this.#feed.report(id)
     this.#changed(id)
     return changed
   }

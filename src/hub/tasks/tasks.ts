@@ -16,7 +16,7 @@ import { isFollowed } from '../../engine/tasks/following.ts'
 import { readTaskRef } from '../../engine/tasks/task-graph.ts'
 import { mayMove } from '../../engine/tasks/task-moves.ts'
 import { type TaskPage, type TaskQuery, type TaskStore, taskNotFound } from '../../stores/tasks/task-store.ts'
-import { type Asker, type GivenTasks, maySeeTask, opensPull, planTasks } from './new-tasks.ts'
+import { type Requester, type NewTasks, maySeeTask, opensPull, planTasks } from './new-tasks.ts'
 import { RegistryOutbox, type RegistryOutboxOptions } from './registry-outbox.ts'
 import { ReviewWatch, type ReviewWatchOptions } from './review-watch.ts'
 import { TaskConductor, type TaskConductorOptions } from './task-conductor.ts'
@@ -45,7 +45,7 @@ export interface TasksOptions extends Omit<TaskConductorOptions, 'logs' | 'engin
 
 /** A task that a request names. */
 interface Named {
-  by: Asker
+  by: Requester
   /** Names it by `task_…`, by `spec/id`, or by an id that only one task has. */
   ref: string
 }
@@ -83,7 +83,7 @@ export class Tasks {
 
   /** Continues open tasks. Call it after the engine has resumed its runs. */
   async resume(): Promise<void> {
-    await this.#logs.recall()
+    await this.#logs.restore()
     const { store, registry, review, outside, log } = this.#options
     if (registry !== undefined)
       this.#outbox = new RegistryOutbox({ store, registry: new TaskRegistryClient(registry), outside, log })
@@ -111,10 +111,10 @@ export class Tasks {
    * Stores all tasks or none. A task that is stored already with the same content is returned as it is. Throws
    * `task_invalid` with every fault, and `task_exists`.
    */
-  async create(by: Asker, given: Omit<GivenTasks, 'now'>): Promise<{ tasks: TaskRecord[]; fresh: boolean }> {
+  async create(by: Requester, input: Omit<NewTasks, 'now'>): Promise<{ tasks: TaskRecord[]; fresh: boolean }> {
     const { store, now = Date.now } = this.#options
     for (let again = true; ; again = false) {
-      const planned = await planTasks(store, by, { ...given, now: now() })
+      const planned = await planTasks(store, by, { ...input, now: now() })
       const fresh = planned.filter(({ there }) => there === undefined).map(({ spec }) => spec)
       try {
         if (fresh.length > 0) await this.#logs.create(fresh, by.owner)
@@ -134,7 +134,7 @@ export class Tasks {
    * does.
    */
   async createOfIssue(
-    by: Asker,
+    by: Requester,
     { issue, defaults = {} }: Pick<CreateTasks, 'defaults'> & { issue: string },
   ): Promise<{ tasks: TaskRecord[]; fresh: boolean }> {
     const { issueTask } = this.#options
@@ -292,8 +292,8 @@ export class Tasks {
         },
       )
     const { decision, comment } = answer
-    const given = { step: waits.step, decision, comment, by: by.owner }
-    await engine.answer(run.run_id, given, (approvers) => check(approvers, run))
+    const values = { step: waits.step, decision, comment, by: by.owner }
+    await engine.answer(run.run_id, values, (approvers) => check(approvers, run))
     return (await store.get(id))!
   }
 
@@ -307,8 +307,8 @@ export class Tasks {
       throw new ErrandError('no_input', `No agent is working on task ${id}.`, {
         hint: `Start another try with: errand task retry ${id}`,
       })
-    const given = { type: 'prompt', input_id, text: prompt } as const
-    const { input_id: had } = await this.#options.engine.input(open_run, given, { by: named.by.owner })
+    const input = { type: 'prompt', input_id, text: prompt } as const
+    const { input_id: had } = await this.#options.engine.input(open_run, input, { by: named.by.owner })
     return { run_id: open_run, input_id: had }
   }
 
@@ -320,7 +320,7 @@ export class Tasks {
         hint: `Use one of ${taskStateWords.join(', ')}.`,
       })
     const { id } = await this.#record(named, { unknown: { title: named.ref } })
-    await this.#change(id, ({ fold }) => told(id, fold, state, named.by.owner, metadata))
+    await this.#change(id, ({ fold }) => reported(id, fold, state, named.by.owner, metadata))
     return (await this.#options.store.get(id))!
   }
 
@@ -407,7 +407,7 @@ export class Tasks {
     return await this.#makeUnknown(by, ref, unknown.title)
   }
 
-  async #makeUnknown(by: Asker, ref: string, title: string): Promise<TaskRecord> {
+  async #makeUnknown(by: Requester, ref: string, title: string): Promise<TaskRecord> {
     const { store, now = Date.now } = this.#options
     const { spec_name, own_id } = readTaskRef(ref, 'tasks') as { spec_name: string; own_id: string }
     const parsed = Task.safeParse({ task_id: own_id, spec_name, title: title.slice(0, 256) })
@@ -429,7 +429,7 @@ export class Tasks {
 }
 
 /** Returns the events that result from another system's report. */
-function told(
+function reported(
   id: string,
   fold: TaskFold,
   state: TaskState,

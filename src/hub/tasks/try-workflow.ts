@@ -39,29 +39,29 @@ export const tryWorkflow =
       names: readonly string[],
       server?: string,
     ) => {
-      const asked = task[field]
-      if (server !== undefined && asked !== undefined) {
-        const refusal = await secrets.refusal(of, [asked], server)
+      const value = task[field]
+      if (server !== undefined && value !== undefined) {
+        const refusal = await secrets.refusal(of, [value], server)
         if (refusal !== undefined)
           throw new ErrandError('task_invalid', `${field}: ${refusal.message}`, { hint: refusal.hint })
       }
-      const secret = await secrets.firstSeen(of, asked === undefined ? names : [asked], server)
+      const secret = await secrets.firstSeen(of, value === undefined ? names : [value], server)
       if (secret !== undefined) return { secret }
       // A usual name that is missing counts as not named at all.
-      if (asked === undefined || names.includes(asked)) return undefined
-      throw new ErrandError('task_invalid', `${field}: the hub has no secret ${asked}.`, {
-        hint: `Set it with: errand secrets set ${asked}`,
+      if (value === undefined || names.includes(value)) return undefined
+      throw new ErrandError('task_invalid', `${field}: the hub has no secret ${value}.`, {
+        hint: `Set it with: errand secrets set ${value}`,
       })
     }
     const address = addressOf(task)
-    const said = address && forges?.forgeOf(address.host)
-    const forge = said && { kind: said.kind, api_url: said.api_url }
-    const token = said?.app
-      ? { app: { host: said.host, repository: address!.path } }
+    const configured = address && forges?.forgeOf(address.host)
+    const forge = configured && { kind: configured.kind, api_url: configured.api_url }
+    const token = configured?.app
+      ? { app: { host: configured.host, repository: address!.path } }
       : // A forge's token has no substitute: without it the run is refused, and the refusal names it.
-        said?.token === undefined || task.git_token_env_var !== undefined
+        configured?.token === undefined || task.git_token_env_var !== undefined
         ? await find('git_token_env_var', TOKEN_SECRETS, repositoryOf(task) ?? '')
-        : { secret: said.token }
+        : { secret: configured.token }
     const model_key = await find('llm_api_key_env_var', [MODEL_KEY_SECRET])
     const made = taskRun(task, { ...ask, token, model_key, forge, playbooks: playbooks?.() })
     return { ...made, repository, group: repositories.groupOf(repository) }

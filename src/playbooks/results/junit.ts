@@ -4,7 +4,7 @@ import { ResultFault, Tally } from './figures.ts'
 const MAX_DEPTH = 100
 const MAX_ATTRIBUTES = 200
 const MAX_WRITE = 16 * 1024
-const KEPT_OF_LONG = 1000
+const MAX_LONG_TEXT = 1000
 
 /** Elements of a `testcase` that give its outcome. */
 const FAILED = ['failure', 'error']
@@ -81,7 +81,7 @@ export class JunitReader {
       // The long message of a failure is not used, and the beginning of a name is enough.
       const parser = this.#parser as unknown as { error: Error | null; attribValue: string; comment: string }
       parser.error = null
-      parser.attribValue = parser.attribValue.slice(0, KEPT_OF_LONG)
+      parser.attribValue = parser.attribValue.slice(0, MAX_LONG_TEXT)
       parser.comment = ''
       return
     }

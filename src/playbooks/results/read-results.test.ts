@@ -16,7 +16,7 @@ async function figuresOf(text: string | Uint8Array) {
   return TestFigures.parse(results.figures)
 }
 /** Returns `passed failed skipped flaky: names`. */
-async function told(text: string | Uint8Array) {
+async function resultsOf(text: string | Uint8Array) {
   const { passed, failed, skipped, flaky, failed_names } = await figuresOf(text)
   return `${passed} ${failed} ${skipped} ${flaky}: ${failed_names.join(' | ')}`
 }
@@ -46,10 +46,10 @@ test("Node's own reporters are read, TAP by its outermost tests and JUnit by its
         // Omits the variables that mark this process as one of a test runner.
         env: { PATH: process.env.PATH },
       }).stdout
-    assert.equal(await told(output('tap')), '1 2 2 0: a # and <b> & "c" | group')
+    assert.equal(await resultsOf(output('tap')), '1 2 2 0: a # and <b> & "c" | group')
     const junit = output('junit')
     // Node writes quotes of names as entities of entities.
-    assert.match(await told(junit), /^2 2 2 0: a # and <b> & .*c.* \| group › bad$/)
+    assert.match(await resultsOf(junit), /^2 2 2 0: a # and <b> & .*c.* \| group › bad$/)
     assert.equal((await figuresOf(junit)).suite, 'out')
     assert.ok(((await figuresOf(output('tap'))).duration_ms ?? 0) > 0)
   } finally {
@@ -73,28 +73,28 @@ test('JUnit XML is read as the tools write it', async () => {
   })
   const jest = `<testsuites name="jest tests" tests="99"><testsuite name="math"><testcase classname="math adds" name="math adds" time="0.002"/><testcase classname="math divides" name="math divides"><failure>Error: x
     at y &lt;anonymous&gt;</failure></testcase></testsuite></testsuites>`
-  assert.equal(await told(jest), '1 1 0 0: math divides')
+  assert.equal(await resultsOf(jest), '1 1 0 0: math divides')
   const vitest = `<?xml version="1.0" encoding="UTF-8" ?>
 <testsuites name="vitest tests" tests="2" failures="1" errors="0" time="0.5">
     <testsuite name="src/a.test.ts" tests="2"><testcase classname="src/a.test.ts" name="a &gt; b" time="0.001"><system-out>not ok 3</system-out></testcase>
         <testcase classname="src/a.test.ts" name="a &gt; c" time="0.002"><failure message="x" type="AssertionError"><![CDATA[<failure/> </testcase>]]></failure></testcase></testsuite></testsuites>`
-  assert.equal(await told(vitest), '1 1 0 0: src/a.test.ts › a > c')
+  assert.equal(await resultsOf(vitest), '1 1 0 0: src/a.test.ts › a > c')
   const mocha =
     '<testsuites name="Mocha Tests"><testsuite name="Root Suite"/><testsuite name="deep"><testcase name="deep x" classname="x"/><testcase name="deep y" classname="y"><skipped/></testcase></testsuite></testsuites>'
-  assert.equal(await told(mocha), '1 0 1 0: ')
+  assert.equal(await resultsOf(mocha), '1 0 1 0: ')
   const go = `<testsuites tests="2" failures="1">
 	<testsuite name="example.com/x" tests="2"><properties><property name="go.version" value="go1.26"></property></properties>
 		<testcase name="TestA" classname="example.com/x" time="0.000"></testcase>
 		<testcase name="TestA/sub" classname="example.com/x" time="0.010"><failure message="Failed"><![CDATA[x]]></failure></testcase></testsuite></testsuites>`
-  assert.equal(await told(go), '1 1 0 0: example.com/x › TestA/sub')
+  assert.equal(await resultsOf(go), '1 1 0 0: example.com/x › TestA/sub')
   assert.equal((await figuresOf(go)).suite, 'example.com/x')
 })
 
 test('cases are counted in suites within suites, and what attributes claim is not looked at', async () => {
   const nested =
     '<testsuite name="a" tests="0" failures="77"><testcase name="1"/><testsuite name="b"><testsuite name="c"><testcase name="2"><error/></testcase></testsuite></testsuite></testsuite>'
-  assert.equal(await told(nested), '1 1 0 0: c › 2')
-  assert.equal(await told('<testsuite tests="5" failures="3"/>'), '0 0 0 0: ')
+  assert.equal(await resultsOf(nested), '1 1 0 0: c › 2')
+  assert.equal(await resultsOf('<testsuite tests="5" failures="3"/>'), '0 0 0 0: ')
 })
 
 test('a test that passed when tried again is flaky, and one that never did has failed', async () => {
@@ -102,7 +102,7 @@ test('a test that passed when tried again is flaky, and one that never did has f
     <testcase classname="A" name="f"><flakyFailure message="x"/><flakyError/></testcase>
     <testcase classname="A" name="r"><failure/><rerunFailure/><rerunError/></testcase>
     <testcase classname="A" name="p"><rerun message="pytest"/></testcase></testsuite>`
-  assert.equal(await told(surefire), '2 1 0 2: A › r')
+  assert.equal(await resultsOf(surefire), '2 1 0 2: A › r')
 })
 
 test('XML with a document type, an entity, no end, two roots or too much is a sentence', async () => {
@@ -134,21 +134,21 @@ test('XML with a document type, an entity, no end, two roots or too much is a se
 
 test('long messages, control characters and other encodings are read', async () => {
   const long = `<testsuite><testcase name="a"><failure message="${'x'.repeat(300_000)}"/></testcase><!-- ${'y'.repeat(200_000)} --></testsuite>`
-  assert.equal(await told(long), '0 1 0 0: a')
+  assert.equal(await resultsOf(long), '0 1 0 0: a')
   const pieces = Array.from({ length: Math.ceil(long.length / 1000) }, (_, at) =>
     Buffer.from(long.slice(at * 1000, at * 1000 + 1000)),
   )
   assert.ok('figures' in (await readResults(pieces, 'out')))
   const red =
     '<testsuite><testcase name="\u001b[31mred&#10;two"><failure>\u001b[0m</failure></testcase></testsuite>'
-  assert.equal(await told(red), '0 1 0 0: [31mred two')
+  assert.equal(await resultsOf(red), '0 1 0 0: [31mred two')
   const failing = (name: string) => `<testsuite><testcase name="${name}"><failure/></testcase></testsuite>`
   assert.equal(
-    await told(Buffer.from(`<?xml version="1.0" encoding="ISO-8859-1"?>${failing('é')}`, 'latin1')),
+    await resultsOf(Buffer.from(`<?xml version="1.0" encoding="ISO-8859-1"?>${failing('é')}`, 'latin1')),
     '0 1 0 0: é',
   )
-  assert.equal(await told(Buffer.from(`\ufeff${failing('é')}`, 'utf16le')), '0 1 0 0: é')
-  assert.equal(await told(`\ufeff<?xml version="1.0" encoding="x-none"?>${failing('é')}`), '0 1 0 0: é')
+  assert.equal(await resultsOf(Buffer.from(`\ufeff${failing('é')}`, 'utf16le')), '0 1 0 0: é')
+  assert.equal(await resultsOf(`\ufeff<?xml version="1.0" encoding="x-none"?>${failing('é')}`), '0 1 0 0: é')
 })
 
 test('results of nearly 20 MiB in one attribute are read in little memory', () => {
@@ -189,10 +189,10 @@ pragma +strict
 # a comment
 something else
 `
-  assert.equal(await told(tap), '3 3 3 0: no dash | a # SKIP that is none \\ | test 8')
-  assert.equal(await told(tap.replaceAll('\n', '\r\n')), await told(tap))
-  assert.equal(await told('ok 1 a\nok 2 b\n1..2'), '2 0 0 0: ')
-  assert.equal(await told('1..0 # SKIP nothing here'), '0 0 0 0: ')
+  assert.equal(await resultsOf(tap), '3 3 3 0: no dash | a # SKIP that is none \\ | test 8')
+  assert.equal(await resultsOf(tap.replaceAll('\n', '\r\n')), await resultsOf(tap))
+  assert.equal(await resultsOf('ok 1 a\nok 2 b\n1..2'), '2 0 0 0: ')
+  assert.equal(await resultsOf('1..0 # SKIP nothing here'), '0 0 0 0: ')
 })
 
 test('subtests count by the test that they are part of, and a block of YAML is none', async () => {
@@ -220,7 +220,7 @@ ok 2 - buffered {
 `
   const results = await read(tap)
   assert.ok('figures' in results)
-  assert.equal(await told(tap), '1 1 0 0: outer')
+  assert.equal(await resultsOf(tap), '1 1 0 0: outer')
   assert.equal(results.figures.duration_ms, 2)
 })
 
@@ -233,7 +233,7 @@ test('a plan that is not kept, none at all and a bail out are failures; what has
     '1..9\nok 1\nBail out! no database\nok 2': '2 1 0 0: Bail out!: no database',
     'TAP version 14\n    Bail out!': '0 1 0 0: Bail out!',
   }
-  for (const [text, expected] of Object.entries(cases)) assert.equal(await told(text), expected, text)
+  for (const [text, expected] of Object.entries(cases)) assert.equal(await resultsOf(text), expected, text)
   const results = await read('1..2\nok 1\n')
   assert.deepEqual('notes' in results && results.notes, ['The plan is 1..2, but 1 test is reported.'])
   assert.match(
@@ -250,7 +250,7 @@ test('of a line without an end the beginning is read, and blanks and escapes cos
   const blanks = ' '.repeat(60_000)
   const hashes = '\\# '.repeat(20_000)
   const text = `1..3\nok 1 - ${'x'.repeat(5_000_000)}\nnot ok 2 -${blanks}{${blanks}x\nnot ok 3 ${hashes}`
-  assert.match(await told(text), /^1 2 0 0: /)
+  assert.match(await resultsOf(text), /^1 2 0 0: /)
 })
 
 test('in whatever pieces results come, and wherever they are cut, they are the same or a fault', async () => {

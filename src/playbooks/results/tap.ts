@@ -135,13 +135,13 @@ export class TapReader {
       if (this.#planned === 0) this.notes.push('The plan is 1..0: no tests to run.')
       return
     }
-    const told = `${this.#seen} ${this.#seen === 1 ? 'test is' : 'tests are'} reported`
+    const countText = `${this.#seen} ${this.#seen === 1 ? 'test is' : 'tests are'} reported`
     const plan = this.#planned === undefined ? undefined : `1..${this.#planned}`
-    this.#tally.add('failed', `${plan === undefined ? 'no plan' : `plan ${plan}`}, but ${told}`)
+    this.#tally.add('failed', `${plan === undefined ? 'no plan' : `plan ${plan}`}, but ${countText}`)
     this.notes.push(
       plan === undefined
-        ? `There is no plan, so tests may be missing: ${told}.`
-        : `The plan is ${plan}, but ${told}.`,
+        ? `There is no plan, so tests may be missing: ${countText}.`
+        : `The plan is ${plan}, but ${countText}.`,
     )
   }
 }

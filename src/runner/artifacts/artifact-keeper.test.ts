@@ -15,9 +15,9 @@ import { FolderArtifacts } from './folder-artifacts.ts'
 function place(t: TestContext, sink: Partial<ArtifactSink> = {}, limits?: KeeperLimits) {
   const dir = mkdtempSync(join(tmpdir(), 'errand-keeper-'))
   t.after(() => rmSync(dir, { recursive: true, force: true }))
-  const kept = new Map<string, string>()
+  const stored = new Map<string, string>()
   const put: ArtifactSink['put'] = async (_spec, { artifact_id, name }, file) =>
-    void kept.set(`${artifact_id} ${name}`, readFileSync(file, 'utf8'))
+    void stored.set(`${artifact_id} ${name}`, readFileSync(file, 'utf8'))
   const keeper = new ArtifactKeeper({ put, get: async () => Readable.from([]), ...sink }, limits)
   const journal = new AttemptJournal()
   const stop = new AbortController()
@@ -27,7 +27,7 @@ function place(t: TestContext, sink: Partial<ArtifactSink> = {}, limits?: Keeper
   const write = (files: Record<string, string>) => {
     for (const [name, text] of Object.entries(files)) writeFileSync(join(dir, name), text)
   }
-  const told = () =>
+  const reports = () =>
     journal.list.map((report) =>
       report.type === 'artifact'
         ? report.artifact.name
@@ -35,7 +35,7 @@ function place(t: TestContext, sink: Partial<ArtifactSink> = {}, limits?: Keeper
           ? `${report.phase}: ${report.message}`
           : report.type,
     )
-  return { dir, keeper, kept, journal, stop, scratch, attempt, write, told }
+  return { dir, keeper, kept: stored, journal, stop, scratch, attempt, write, told: reports }
 }
 
 test('files are stored one by one, and each is reported once with its size and hash', async (t) => {
@@ -139,11 +139,11 @@ test('a broken download starts over from the beginning, into the same file', asy
       })(),
     )
   const { dir, keeper, attempt } = place(t, { get })
-  const said: string[] = []
-  const asking = { signal: attempt.signal, waiting: (why: string) => void said.push(why) }
+  const messages: string[] = []
+  const asking = { signal: attempt.signal, waiting: (why: string) => void messages.push(why) }
   await keeper.fetch('run_1', '1.1', join(dir, 'it'), asking)
   assert.equal(readFileSync(join(dir, 'it'), 'utf8'), 'whole')
-  assert.deepEqual([tries, said], [3, ['It broke off. Trying again.']])
+  assert.deepEqual([tries, messages], [3, ['It broke off. Trying again.']])
 })
 
 test('globs that lead out of the workspace and a missing workspace are reported, and nothing else', async (t) => {

@@ -83,8 +83,8 @@ const NAMED = 5
 interface CollectContext {
   scratch: string
   /** Names of what was stored before. */
-  told: ReadonlySet<string>
-  tell(message: string): void
+  reported: ReadonlySet<string>
+  report(message: string): void
   secrets: KnownSecrets
 }
 
@@ -114,19 +114,19 @@ export class ArtifactKeeper {
    */
   async keepFiles(attempt: KeepingAttempt, workspace: string): Promise<string | undefined> {
     const { spec, journal, scratch, signal, withheld = [] } = attempt
-    const told = new Set(artifactsOf(journal).flatMap(({ kind, name }) => (kind === 'file' ? [name] : [])))
-    const tell = (message: string) => void journal.add({ type: 'phase', phase: 'artifacts', message })
+    const reported = new Set(artifactsOf(journal).flatMap(({ kind, name }) => (kind === 'file' ? [name] : [])))
+    const report = (message: string) => void journal.add({ type: 'phase', phase: 'artifacts', message })
     const unsent: string[] = []
     let why = ''
     try {
       const secrets = new KnownSecrets(withheld)
-      const taken = await this.#collect(spec.artifacts ?? [], workspace, { scratch, told, tell, secrets })
+      const taken = await this.#collect(spec.artifacts ?? [], workspace, { scratch, reported, report, secrets })
       for (const { artifact, file } of taken)
         try {
           if (why === '') await this.#send(attempt, { ...artifact, artifact_id: nextId(spec, journal) }, file)
           else unsent.push(artifact.name)
         } catch (error) {
-          if (isRefusal(error)) tell(`${artifact.name} was not stored: ${messageOf(error)}`)
+          if (isRefusal(error)) report(`${artifact.name} was not stored: ${messageOf(error)}`)
           else {
             why = signal.aborted ? 'the attempt had to end' : messageOf(error)
             unsent.push(artifact.name)
@@ -134,7 +134,7 @@ export class ArtifactKeeper {
         }
     } catch (error) {
       why = messageOf(error)
-      tell(`Files could not be stored: ${why}.`)
+      report(`Files could not be stored: ${why}.`)
     } finally {
       await rm(scratch, { recursive: true, force: true }).catch(() => undefined)
     }
@@ -187,7 +187,7 @@ export class ArtifactKeeper {
   async #collect(
     globs: readonly string[],
     workspace: string,
-    { scratch, told, tell, secrets }: CollectContext,
+    { scratch, reported, report, secrets }: CollectContext,
   ): Promise<{ artifact: Omit<Artifact, 'artifact_id'>; file: string }[]> {
     checkGlobs(globs)
     await rm(scratch, { recursive: true, force: true })
@@ -197,10 +197,10 @@ export class ArtifactKeeper {
     const leave = (why: string, path: string) => void left.set(why, [...(left.get(why) ?? []), path])
     let total = 0
     for await (const { path, file, why } of matchingFiles(workspace, globs)) {
-      if (told.has(path)) continue
+      if (reported.has(path)) continue
       if (why !== undefined) leave(why, path)
       else if (!ArtifactName.safeParse(path).success) leave('its name is not a valid artifact name', path)
-      else if (taken.length + told.size >= this.#limits.count)
+      else if (taken.length + reported.size >= this.#limits.count)
         leave(`there are more than ${this.#limits.count} files`, path)
       else {
         const target = join(scratch, String(taken.length))
@@ -228,7 +228,7 @@ export class ArtifactKeeper {
         taken.push({ artifact, file: target })
       }
     }
-    for (const [why, paths] of left) tell(`${listed(paths)} was not stored: ${why}.`)
+    for (const [why, paths] of left) report(`${listed(paths)} was not stored: ${why}.`)
     return taken
   }
 

@@ -11,10 +11,10 @@ import { HubAway, HubRetry } from '../link/hub-retry.ts'
 import { ArtifactKeeper, type ArtifactSink } from './artifact-keeper.ts'
 
 const needed = { artifact_id: '1.1', name: 'in.txt', bytes: 5, sha256: hash('sha256', 'bytes'), to: 'in.txt' }
-const asked = { needs_files: [needed], artifacts: ['*.txt'] }
-const spec = () => attemptSpec('cmd.run', { cmd: 'cat in.txt; echo ran > out.txt' }, asked)
+const args = { needs_files: [needed], artifacts: ['*.txt'] }
+const spec = () => attemptSpec('cmd.run', { cmd: 'cat in.txt; echo ran > out.txt' }, args)
 const bytes = async () => Readable.from([Buffer.from('bytes')])
-const away = async (_asked: number) => Promise.reject(new HubAway('The hub does not answer.'))
+const away = async (_attempt: number) => Promise.reject(new HubAway('The hub does not answer.'))
 const put = async () => {}
 const opened = (sink: ArtifactSink) => ({
   registry: builtinActionRegistry,
@@ -27,19 +27,19 @@ test('an attempt has the files it needs before it starts, and its artifacts are 
   const attempt = await attempts.start(spec(), 1)
   assert.equal((await endOf(attempt)).outcome, 'success')
   assert.equal(await textOf(attempt), 'bytes')
-  const told = attempt.reports.map((report) =>
+  const reported = attempt.reports.map((report) =>
     report.type === 'artifact' ? report.artifact.name : report.type,
   )
-  assert.deepEqual(told, ['started', 'in.txt', 'out.txt', 'ended'])
+  assert.deepEqual(reported, ['started', 'in.txt', 'out.txt', 'ended'])
   await attempts.close()
 })
 
 test('an attempt that waits for its files is canceled, fails with their reason, or resumes after a restart', async () => {
   using here = place()
-  let asks = 0
-  const attempts = here.open(opened({ put, get: () => away(asks++) }))
+  let requests = 0
+  const attempts = here.open(opened({ put, get: () => away(requests++) }))
   const canceled = await attempts.start(spec(), 1)
-  await until(() => asks > 1)
+  await until(() => requests > 1)
   canceled.cancel(0, 'canceled')
   assert.equal((await endOf(canceled)).outcome, 'canceled')
   assert.deepEqual(
@@ -47,9 +47,9 @@ test('an attempt that waits for its files is canceled, fails with their reason, 
     ['phase', 'ended'],
   )
   await canceled.release()
-  asks = 0
+  requests = 0
   await attempts.start(spec(), 1)
-  await until(() => asks > 0)
+  await until(() => requests > 0)
   await attempts.close()
   const ran = join(here.path, 'workspaces/run_test/out.txt')
   assert.ok(!existsSync(ran))
@@ -73,17 +73,17 @@ test('an attempt that waits for its files is canceled, fails with their reason, 
 
 test('an attempt whose hub stays away is lost, and has reported once that it waits', async () => {
   using here = place()
-  let asks = 0
+  let requests = 0
   const retry = new HubRetry()
   retry.linked(50)
-  const attempts = here.open(opened({ put, get: () => away(asks++), retry }))
+  const attempts = here.open(opened({ put, get: () => away(requests++), retry }))
   const attempt = await attempts.start(spec(), 1)
   const end = await endOf(attempt)
   assert.deepEqual(
     [end.outcome, end.reason, end.message],
     ['interrupted', 'lost', 'The hub does not answer.'],
   )
-  assert.ok(asks > 1)
+  assert.ok(requests > 1)
   assert.deepEqual(attempt.reports.slice(0, -1), [
     { type: 'phase', phase: 'needs_files', message: 'The hub does not answer. Trying again.' },
   ])
@@ -92,10 +92,10 @@ test('an attempt whose hub stays away is lost, and has reported once that it wai
 
 test('a cancel ends the wait for an unavailable hub, and the end says what is lost', async () => {
   using here = place()
-  let asks = 0
-  const attempts = here.open(opened({ put: () => away(asks++), get: bytes }))
+  let requests = 0
+  const attempts = here.open(opened({ put: () => away(requests++), get: bytes }))
   const attempt = await attempts.start(spec(), 1)
-  await until(() => asks > 0)
+  await until(() => requests > 0)
   attempt.cancel(5_000, 'canceled')
   const end = await endOf(attempt)
   assert.equal(end.outcome, 'success')

@@ -10,7 +10,7 @@ import type { Artifact } from '../../contract/tasks/artifact.ts'
 import { JsonLines, readJsonLines } from '../../platform/json-lines.ts'
 import type { ArtifactSink } from './artifact-keeper.ts'
 
-const KEPT_DAYS = 90
+const RETENTION_DAYS = 90
 const INDEX = 'artifacts.jsonl'
 
 /**
@@ -76,7 +76,7 @@ export class FolderArtifacts implements ArtifactSink {
   async #sweepOnce(): Promise<void> {
     if (this.#swept) return
     this.#swept = true
-    const oldestMs = Date.now() - KEPT_DAYS * 86_400_000
+    const oldestMs = Date.now() - RETENTION_DAYS * 86_400_000
     for (const name of await readdir(this.#dir).catch(() => [])) {
       const found = await stat(join(this.#dir, name)).catch(() => undefined)
       if (found && found.mtimeMs < oldestMs) await rm(join(this.#dir, name), { recursive: true, force: true })

@@ -31,7 +31,7 @@ export async function* matchingFiles(
   globs: readonly string[],
   { names: mostNames, depth: mostDepth } = DEFAULT_MATCH_LIMITS,
 ): AsyncGenerator<Match> {
-  const wanted = globs.map(wantedBy)
+  const patterns = globs.map(patternOf)
   let names = 0
 
   async function* within(at: FileHandle, below: string, depth: number): AsyncGenerator<Match> {
@@ -42,8 +42,8 @@ export async function* matchingFiles(
         return
       }
       const path = below === '' ? name : `${below}/${name}`
-      const fits = wanted.some(({ glob }) => glob.test(path))
-      const leadsOn = wanted.some((one) => one.leadsInto(path))
+      const fits = patterns.some(({ glob }) => glob.test(path))
+      const leadsOn = patterns.some((one) => one.leadsInto(path))
       if (!fits && !leadsOn) continue
       const opened = await openAt(place, name)
       if ('why' in opened) {
@@ -110,14 +110,14 @@ async function openAt(
   return { why: 'it is not a regular file' }
 }
 
-interface Wanted {
+interface FilePattern {
   glob: PathGlob
   /** Reports whether this folder may contain something that matches. */
   leadsInto(path: string): boolean
 }
 
 /** Compiles a glob. Throws if it is invalid. */
-function wantedBy(text: string): Wanted {
+function patternOf(text: string): FilePattern {
   const plain = text.replace(/^(\.?\/)+/, '')
   const glob = globPattern(plain)
   // Up to the name that has the first special character.

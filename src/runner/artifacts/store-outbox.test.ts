@@ -17,7 +17,7 @@ function place(t: TestContext) {
   const dir = mkdtempSync(join(tmpdir(), 'errand-outbox-'))
   t.after(() => rmSync(dir, { recursive: true, force: true }))
   const stored: { name: string; type: string; text: string; run: unknown }[] = []
-  const [kept, log]: [string[], string[]] = [[], []]
+  const [saved, log]: [string[], string[]] = [[], []]
   const store = { away: true, refuses: '', asked: 0 }
   const service: StoreOutboxOptions['service'] = {
     url: 'https://store.example',
@@ -29,7 +29,7 @@ function place(t: TestContext) {
     },
   }
   const sink: StoreOutboxOptions['sink'] = {
-    put: async (_spec, { name }) => void kept.push(name),
+    put: async (_spec, { name }) => void saved.push(name),
     get: async () => Readable.from(['x']),
   }
   const open = (triedMs?: number) =>
@@ -51,7 +51,7 @@ function place(t: TestContext) {
     await outbox.put(spec, artifact, file, never)
     rmSync(file)
   }
-  return { open, put, stored, kept, log, store, left: () => readdirSync(join(dir, 'outbox')) }
+  return { open, put, stored, kept: saved, log, store, left: () => readdirSync(join(dir, 'outbox')) }
 }
 
 test('an unavailable store delays nothing and gets everything later, even from the next process', async (t) => {

@@ -143,13 +143,13 @@ export class StoreOutbox implements ArtifactSink {
     const { service, dir, triedMs = TRIED_MS, log } = this.#options
     const { signal } = this.#stop
     signal.throwIfAborted()
-    const told = join(dir, name)
-    const file = told.slice(0, -'.json'.length)
+    const path = join(dir, name)
+    const file = path.slice(0, -'.json'.length)
     const forget = () => {
-      rmSync(told, { force: true })
+      rmSync(path, { force: true })
       rmSync(file, { force: true })
     }
-    const { since_ms, ...artifact } = Waiting.parse(JSON.parse(readFileSync(told, 'utf8')))
+    const { since_ms, ...artifact } = Waiting.parse(JSON.parse(readFileSync(path, 'utf8')))
     try {
       await service.put({ ...artifact, content: { file } }, signal)
       forget()

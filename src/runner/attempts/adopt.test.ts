@@ -18,7 +18,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import {
   command,
   endOf,
-  type Place,
+  type AttemptFixture,
   place,
   textOf,
   until,
@@ -47,15 +47,15 @@ setInterval(() => {}, 1000)
 `
 
 /** Starts such a runner; the returned function kills it at any moment, like a power cut. */
-async function otherRunner(here: Place, specs: AttemptSpec[], from: 'recovered' | 'started' = 'started') {
+async function otherRunner(here: AttemptFixture, specs: AttemptSpec[], from: 'recovered' | 'started' = 'started') {
   const args = ['--input-type=module', '-e', RUNNER, here.path, JSON.stringify(specs)]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   const exited = once(child, 'exit')
-  let said = ''
+  let output = ''
   child.stdout.on('data', (chunk) => {
-    said += chunk
+    output += chunk
   })
-  await until(() => said.split(from).length > (from === 'started' ? specs.length : 1), 'the other runner')
+  await until(() => output.split(from).length > (from === 'started' ? specs.length : 1), 'the other runner')
   return async () => {
     child.kill('SIGKILL')
     await exited
@@ -64,7 +64,7 @@ async function otherRunner(here: Place, specs: AttemptSpec[], from: 'recovered' 
 
 const random = seeded()
 const read = (file: string) => (existsSync(file) ? readFileSync(file, 'utf8') : '')
-const inWorkspace = (here: Place, file: string) => join(here.path, 'workspaces/run_test', file)
+const inWorkspace = (here: AttemptFixture, file: string) => join(here.path, 'workspaces/run_test', file)
 
 test('a command outlives its runner: after recovery each line is there once, and it ran once', async () => {
   using here = place()
@@ -290,18 +290,18 @@ test('unreadable data of an earlier runner does not keep a runner from starting,
   using here = place()
   const good = command('while [ ! -e go ]; do sleep 0.02; done; echo good')
   const unended = command('exit 3')
-  const untold = command('sleep 1000')
+  const unreported = command('sleep 1000')
   const unknown = command('echo kept')
   const folderOf = (spec: AttemptSpec) => new AttemptFolder(join(here.path, 'attempts', spec.attempt_id))
-  await (await otherRunner(here, [good, unended, untold, unknown]))()
+  await (await otherRunner(here, [good, unended, unreported, unknown]))()
   for (const spec of [unended, unknown]) await until(() => read(folderOf(spec).file('exit')) !== '')
-  await until(() => folderOf(untold).claim(1).type === 'wrapper')
-  const claim = folderOf(untold).claim(1)
+  await until(() => folderOf(unreported).claim(1).type === 'wrapper')
+  const claim = folderOf(unreported).claim(1)
   assert.ok(claim.type === 'wrapper')
   // Imitates a disk that has become unreadable, since file modes do not stop tests that run as root.
   for (const file of [
     folderOf(unended).file('exit'),
-    folderOf(untold).file('stderr'),
+    folderOf(unreported).file('stderr'),
     join(folderOf(unknown).path, 'spec.json'),
   ]) {
     rmSync(file)
@@ -322,7 +322,7 @@ test('unreadable data of an earlier runner does not keep a runner from starting,
   assert.notEqual(end.outcome, 'success')
   // Nobody watches it any more, and nobody was told that it still runs.
   await until(() => processStat(claim.pid) === undefined)
-  for (const spec of [untold, unknown]) {
+  for (const spec of [unreported, unknown]) {
     const { path } = folderOf(spec)
     assert.equal(lines.filter((line) => line.includes(path) && line.includes('EISDIR')).length, 1)
     assert.equal(read(folderOf(spec).file('stdout')), spec === unknown ? 'kept\n' : '')
@@ -335,14 +335,14 @@ test('unreadable data of an earlier runner does not keep a runner from starting,
 })
 
 /** Imitates a boot of the machine: the name of the boot before is gone, and the kernel has another name. */
-const boot = (here: Place) => rmSync(join(here.path, 'attempts.storage'))
+const boot = (here: AttemptFixture) => rmSync(join(here.path, 'attempts.storage'))
 
 test('after a reboot an attempt that reported no end is lost, no matter what is left of it, and nothing reruns', async () => {
   using here = place()
   const attempts = here.open()
   const { storageId: storage } = attempts
   await attempts.close()
-  const kept = (change: (folder: AttemptFolder) => void) => {
+  const stored = (change: (folder: AttemptFolder) => void) => {
     const spec = command('echo ran >>runs')
     const folder = new AttemptFolder(join(here.path, 'attempts', spec.attempt_id))
     folder.create({ spec, epoch: 1, key: spec.attempt_id, storage, export_vars: false })
@@ -351,11 +351,11 @@ test('after a reboot an attempt that reported no end is lost, no matter what is 
   }
   const claimed = `1\n${readFileSync('/proc/self/stat', 'latin1')}${read('/proc/sys/kernel/random/boot_id')}`
   const specs = [
-    kept(() => {}),
-    kept((folder) => writeFileSync(folder.file('claim.1'), '')),
-    kept((folder) => writeFileSync(folder.file('claim.1'), claimed)),
+    stored(() => {}),
+    stored((folder) => writeFileSync(folder.file('claim.1'), '')),
+    stored((folder) => writeFileSync(folder.file('claim.1'), claimed)),
     // Half of its output, beside a complete exit code.
-    kept((folder) => {
+    stored((folder) => {
       writeFileSync(folder.file('claim.1'), claimed)
       writeFileSync(folder.file('stdout'), `half of ${'\0'.repeat(100_000)}`)
       writeFileSync(folder.file('exit'), '0 \n')

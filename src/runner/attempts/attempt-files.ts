@@ -35,7 +35,7 @@ export interface AttemptFiles extends Left {
  */
 export function openFiles(
   { folder, facts, secrets }: Left,
-  { cage, box, mend }: Pick<AttemptFiles, 'cage' | 'box'> & { mend(): void },
+  { cage, box, repair }: Pick<AttemptFiles, 'cage' | 'box'> & { repair(): void },
 ): AttemptFiles {
   const file = new JsonLines<JournalEntry>(folder.file('reports'), { durable: outlivesBoot(facts) })
   const journal = new AttemptJournal(file)
@@ -48,7 +48,7 @@ export function openFiles(
       // The cause is recorded before the signals it leads to, whoever sent them.
       if (timeout_ms !== undefined && folder.isOvertime())
         journal.keepCause({ type: 'timeout', after_ms: timeout_ms })
-      mend()
+      repair()
     }
     const output = new FileOutput({ folder, facts, masker: secrets?.outputMasker, onMore })
     if (end?.type === 'ended') output.found(end, facts.masked === true)

@@ -207,10 +207,10 @@ function cutZeros(file: string): void {
     for (let whole = true; whole && end > 0; ) {
       const start = Math.max(0, end - LOOK_BYTES)
       const read = readSync(descriptor, bytes, 0, end - start, start)
-      let kept = read
-      while (kept > 0 && bytes[kept - 1] === 0) kept--
-      whole = kept === 0
-      end = start + kept
+      let remaining = read
+      while (remaining > 0 && bytes[remaining - 1] === 0) remaining--
+      whole = remaining === 0
+      end = start + remaining
     }
     if (end < size) ftruncateSync(descriptor, end)
   } finally {

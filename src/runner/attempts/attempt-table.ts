@@ -8,7 +8,7 @@ import { LimitKeeper } from '../limits/limit-keeper.ts'
 import type { Scope } from '../limits/scope.ts'
 import type { NamedSecret } from '../masking/masker.ts'
 import type { Action, HeldAttempt, InlineContext } from '../ports.ts'
-import { asksForBox, type Box } from '../sandbox/box.ts'
+import { needsBox, type Box } from '../sandbox/box.ts'
 import type { Boxes } from '../sandbox/boxes.ts'
 import type { AttemptSecrets } from '../secrets/attempt-secrets.ts'
 import { MachineSecrets } from '../secrets/machine-secrets.ts'
@@ -145,7 +145,7 @@ export class AttemptTable {
   }
 
   /** Holds an attempt of an earlier process of this runner; returns undefined if it must not continue. */
-  async takeIn(left: Left, kind: DriverKind, action: () => Action): Promise<Attempt | undefined> {
+  async restore(left: Left, kind: DriverKind, action: () => Action): Promise<Attempt | undefined> {
     const attempt = this.#keep(left, kind, action)
     if (attempt.ended) return undefined
     if (left.facts.masked && !left.secrets) {
@@ -186,16 +186,16 @@ export class AttemptTable {
   #keep(left: Left, kind: DriverKind, action: () => Action): Attempt {
     const { folder, facts, secrets } = left
     const box = this.#box(facts, folder.path)
-    const kept = openFiles(left, {
-      cage: this.#cage(facts, box),
+    const files = openFiles(left, {
+      cage: this.#scopeOf(facts, box),
       box,
-      mend: () => {
+      repair: () => {
         if (this.#lostPower(facts)) folder.cutZeros()
-        kind.mend?.(folder)
+        kind.repair?.(folder)
       },
     })
     const { spec, epoch, key } = facts
-    const { journal, output, cage } = kept
+    const { journal, output, cage } = files
     box?.listen?.((message) => journal.add({ type: 'phase', phase: 'isolation', message }))
     return this.#hold({
       ...{ spec, epoch, key, journal, output },
@@ -213,14 +213,14 @@ export class AttemptTable {
       // secret.
       keepFiles: this.#keepFiles(spec, folder, kind.kind === 'platform' ? secrets?.known : undefined),
       path: folder.path,
-      driver: (attempt) => kind.driver(attempt, kept, action),
+      driver: (attempt) => kind.driver(attempt, files, action),
       dropSecrets: () => {
-        dropSecrets(kept)
-        if (facts.masked) kind.dropSecrets?.(kept)
+        dropSecrets(files)
+        if (facts.masked) kind.dropSecrets?.(files)
       },
-      endpoint: kept.box,
+      endpoint: files.box,
       remove: async () => {
-        await kept.box?.remove()
+        await files.box?.remove()
         await folder.remove()
       },
     })
@@ -258,14 +258,14 @@ export class AttemptTable {
   /** Returns the restrictions for an action in this process that must not use more than a box would allow. */
   #apart(spec: AttemptSpec): InlineContext['apart'] {
     if (this.boxes) return this.boxes.apart(spec)
-    return asksForBox(spec.isolation) ? { network: spec.network ?? 'all' } : undefined
+    return needsBox(spec.isolation) ? { network: spec.network ?? 'all' } : undefined
   }
 
   /** Chooses the box for an attempt. Throws if the step requires more than this machine can provide. */
   #boxFacts(spec: AttemptSpec, { kind }: DriverKind): AttemptFacts['box'] {
     if (kind === 'bot') return undefined
     if (this.boxes) return this.boxes.facts(spec, kind ?? 'process')
-    if (!asksForBox(spec.isolation)) return undefined
+    if (!needsBox(spec.isolation)) return undefined
     throw new ErrandError('unavailable', `This machine cannot provide a ${spec.isolation} for the attempt.`)
   }
 
@@ -275,7 +275,7 @@ export class AttemptTable {
     throw new ErrandError('unavailable', `This machine can no longer provide a ${box.isolation}.`)
   }
 
-  #cage({ spec, key, cage }: AttemptFacts, box: Box | undefined): Scope {
+  #scopeOf({ spec, key, cage }: AttemptFacts, box: Box | undefined): Scope {
     const own = this.workspaces.own(spec.run_id)
     const workspace = { folder: own ?? process.cwd(), growth: own === undefined }
     const facts = cage ?? this.limits.facts(spec.limits, key)

@@ -10,21 +10,21 @@ import { MemoryOutput } from './memory-output.ts'
 
 /** Makes an attempt with a driver that records its calls, and does only what `own` gives. */
 function driven(own: Partial<Driver> = {}, more: Partial<AttemptOptions> = {}, timeout_ms?: number) {
-  const told: string[] = []
+  const reported: string[] = []
   const spec = attemptSpec('test', {}, { timeout_ms })
   const output = new MemoryOutput({ spec, masker: undefined, folder: '/nowhere' })
   let of!: Driven
   const driver: Driver = {
-    begin: () => void told.push('begin'),
-    stop: (graceMs) => void told.push(`stop ${graceMs}`),
-    expedite: () => void told.push('expedite'),
-    beforeSweep: ({ type }) => void told.push(`beforeSweep ${type}`),
+    begin: () => void reported.push('begin'),
+    stop: (graceMs) => void reported.push(`stop ${graceMs}`),
+    expedite: () => void reported.push('expedite'),
+    beforeSweep: ({ type }) => void reported.push(`beforeSweep ${type}`),
     sweep: async ({ type }) => {
-      told.push(`sweep ${type}`)
+      reported.push(`sweep ${type}`)
       return {}
     },
-    kill: async () => void told.push('kill'),
-    leave: () => void told.push('leave'),
+    kill: async () => void reported.push('kill'),
+    leave: () => void reported.push('leave'),
     ...own,
   }
   const attempt: Attempt = new Attempt({
@@ -34,12 +34,12 @@ function driven(own: Partial<Driver> = {}, more: Partial<AttemptOptions> = {}, t
       of = attempt
       return driver
     },
-    dropSecrets: () => void told.push('drop secrets'),
-    remove: async () => void told.push('remove'),
-    onReleased: () => void told.push('released'),
+    dropSecrets: () => void reported.push('drop secrets'),
+    remove: async () => void reported.push('remove'),
+    onReleased: () => void reported.push('released'),
     ...more,
   })
-  return { attempt, of, told, output, spec }
+  return { attempt, of, told: reported, output, spec }
 }
 
 const endOf = ({ reports }: Attempt) => reports.at(-1) as AttemptEnd
@@ -141,13 +141,13 @@ test('the timeout counts from the first start, and an exceeded limit ends the at
   timed.of.running(1, Date.now() - 2000)
   await timed.attempt.journal.whenEnded
   assert.equal(endOf(timed.attempt).reason, 'timeout')
-  const cage = {
+  const limiter = {
     look: () => ({ reason: 'oom', message: 'More than it may.' }),
     lastLook: async () => undefined,
     usage: () => ({ held_by: 'watchdog' }),
     end: () => undefined,
   } as unknown as Scope
-  const { attempt, of, told } = driven({}, { cage })
+  const { attempt, of, told } = driven({}, { cage: limiter })
   of.running(1, Date.now())
   attempt.poll()
   attempt.poll()
@@ -171,12 +171,12 @@ test('an attempt that ended before this process is not driven, and can be releas
   const journal = new AttemptJournal()
   journal.add({ type: 'ended', outcome: 'success' })
   const driver = () => assert.fail('it was driven')
-  const told: string[] = []
-  const { attempt } = driven({}, { journal, driver, onReleased: () => void told.push('released') })
+  const reported: string[] = []
+  const { attempt } = driven({}, { journal, driver, onReleased: () => void reported.push('released') })
   attempt.begin()
   await attempt.recover()
   attempt.cancel(0, 'canceled')
   await attempt.close()
   await attempt.release()
-  assert.deepEqual([types(attempt), told], [['ended'], ['released']])
+  assert.deepEqual([types(attempt), reported], [['ended'], ['released']])
 })

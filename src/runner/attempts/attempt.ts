@@ -1,7 +1,7 @@
 import type { AttemptInput } from '../../contract/agent.ts'
 import type { AttemptEnd, AttemptReport, AttemptSpec, StreamName } from '../../contract/attempt.ts'
 import { ErrandError, isErrandError, messageOf, messageWithHint } from '../../contract/errors.ts'
-import { toldNetwork } from '../../contract/isolation.ts'
+import { shownNetwork } from '../../contract/isolation.ts'
 import type { WorkspaceQuery } from '../../contract/runs/workspace-queries.ts'
 import { Reason } from '../../contract/status.ts'
 import type { RunnerAnswer } from '../../contract/tasks/pool-ask.ts'
@@ -82,7 +82,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
   readonly masker: Masker | undefined
   readonly #options: AttemptOptions
   readonly #output: AttemptOutput
-  readonly #cage: AttemptLimiter | undefined
+  readonly #limiter: AttemptLimiter | undefined
   readonly #networkReports: NetworkReports | undefined
   readonly #state: AttemptState
   /** Driver of the attempt; undefined if it had ended before this process. */
@@ -103,7 +103,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     this.masker = masker
     this.#options = options
     this.#output = output
-    this.#cage = cage
+    this.#limiter = cage
     this.#networkReports = options.endpoint && new NetworkReports(journal, options.endpoint, masker)
     this.#state = new AttemptState(journal.ended ? 'ended' : 'starting')
     if (journal.ended) this.#over(true)
@@ -199,7 +199,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     this.#unwatch()
     const leaving = this.#driver?.leave?.()
     if (leaving) await leaving
-    this.#cage?.close()
+    this.#limiter?.close()
     this.#closeFiles()
   }
 
@@ -216,7 +216,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     const grown = this.refresh()
     const news = this.#driver?.poll?.() === true
     this.#networkReports?.look()
-    const breach = this.#cage?.look()
+    const breach = this.#limiter?.look()
     if (breach !== undefined) this.stop({ type: 'failed', ...breach }, 0)
     return grown || news
   }
@@ -232,9 +232,9 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     if (this.journal.startedAtMs === undefined) {
       const time = new Date(startedAtMs).toISOString()
       const { network, ...box } = this.#options.isolation ?? {}
-      const reach = network && { network: toldNetwork(network) }
-      const kept = this.journal.add({ type: 'started', pid, time, ...box, ...reach })
-      if (!kept) this.failUnwritten()
+      const reach = network && { network: shownNetwork(network) }
+      const stored = this.journal.add({ type: 'started', pid, time, ...box, ...reach })
+      if (!stored) this.failUnwritten()
       for (const message of warnings) this.journal.add({ type: 'phase', phase: 'secrets', message })
       if (unboxed !== undefined) this.journal.add({ type: 'phase', phase: 'isolation', message: unboxed })
     }
@@ -272,14 +272,14 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     }
   }
 
-  async #finish(toldEnding: Ending, { endedAtMs = Date.now(), beganAtMs, exports }: Over): Promise<void> {
+  async #finish(reportedEnding: Ending, { endedAtMs = Date.now(), beganAtMs, exports }: Over): Promise<void> {
     const { spec, journal, masker } = this
     const driver = this.#driver!
     this.#unwatch()
-    driver.beforeSweep?.(toldEnding)
-    await this.#lookLast(toldEnding)
+    driver.beforeSweep?.(reportedEnding)
+    await this.#lookLast(reportedEnding)
     const { stop } = this.#options
-    const ending = (this.cause === undefined && (await stop?.judge(toldEnding, endedAtMs))) || toldEnding
+    const ending = (this.cause === undefined && (await stop?.judge(reportedEnding, endedAtMs))) || reportedEnding
     if (this.#state.now === 'left') return
     const { survives, denied } = await driver.sweep(ending)
     await this.#networkReports?.close()
@@ -300,12 +300,12 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     if (sinceMs !== undefined) end.duration_ms = Math.max(0, Math.round(endedAtMs - sinceMs))
     if (startedAtMs !== undefined) {
       // An attempt that never ran has used nothing.
-      const usage = driver.usage ? driver.usage() : this.#cage?.usage()
+      const usage = driver.usage ? driver.usage() : this.#limiter?.usage()
       if (usage !== undefined) end.usage = usage
     }
     if (survives) end.message = `${end.message ?? ''} One of its processes could not be killed.`.trimStart()
     if (filesMessage !== undefined) end.message = `${end.message ?? ''} ${filesMessage}`.trimStart()
-    this.#tellEnd(end)
+    this.#reportEnd(end)
   }
 
   /** Fetches the files that it needs; returns false if the attempt is over, or was left. */
@@ -354,10 +354,10 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     const text = `Its end could not be reported: ${messageOf(error)}.`
     const message = this.masker?.maskText(text) ?? text
     this.#output.freeze()
-    this.#tellEnd({ type: 'ended', outcome: 'failed', reason: 'internal', message })
+    this.#reportEnd({ type: 'ended', outcome: 'failed', reason: 'internal', message })
   }
 
-  #tellEnd(end: AttemptEnd): void {
+  #reportEnd(end: AttemptEnd): void {
     if (!this.#state.move('ended')) return
     const message = this.#unwritten
     const unwritten = { outcome: 'failed', reason: 'output_failed', message, exports: undefined } as const
@@ -365,15 +365,15 @@ export class Attempt implements HeldAttempt, Driven, Polled {
   }
 
   /** Ends the attempt after its end is reported; `kept` means that the end survives a restart. */
-  #over(kept: boolean): void {
-    this.#cage?.end()
+  #over(isStored: boolean): void {
+    this.#limiter?.end()
     this.#closeFiles()
-    if (kept) this.#options.dropSecrets()
+    if (isStored) this.#options.dropSecrets()
   }
 
   /** Checks the limits a last time, for a breach by something that ended before a check. */
   async #lookLast(ending: Ending): Promise<void> {
-    const breach = await this.#cage?.lastLook(this.cause === undefined && signalOf(ending) === 'SIGKILL')
+    const breach = await this.#limiter?.lastLook(this.cause === undefined && signalOf(ending) === 'SIGKILL')
     if (breach !== undefined) this.journal.keepCause({ type: 'failed', ...breach })
   }
 

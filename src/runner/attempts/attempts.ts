@@ -59,7 +59,7 @@ export class DurableAttempts implements Attempts {
   async start(
     spec: AttemptSpec,
     epoch: number,
-    given: Readonly<Record<string, string>> = {},
+    values: Readonly<Record<string, string>> = {},
   ): Promise<HeldAttempt> {
     const { folders, held, secrets } = this.#services
     const action = this.#action(spec)
@@ -70,7 +70,7 @@ export class DurableAttempts implements Attempts {
       const there = held.get(spec.attempt_id)
       // Nothing is awaited in between, so that two calls for one attempt cannot both start it.
       if (there === undefined) {
-        const order = { spec, epoch, secrets: secrets.of(spec, given, folders.of(spec).path) }
+        const order = { spec, epoch, secrets: secrets.of(spec, values, folders.of(spec).path) }
         const attempt =
           action.kind === 'inline'
             ? this.#services.createHere({ ...order, action })
@@ -117,7 +117,7 @@ export class DurableAttempts implements Attempts {
     try {
       facts = folder.facts()
       if (facts === undefined) return await folder.remove()
-      await this.#takeUp(folder, facts)
+      await this.#resume(folder, facts)
     } catch (error) {
       // All of it continues with a later start.
       if (noDescriptors(error))
@@ -132,12 +132,12 @@ export class DurableAttempts implements Attempts {
     }
   }
 
-  async #takeUp(folder: AttemptFolder, facts: AttemptFacts): Promise<void> {
-    const secrets = this.#services.secrets.recall(facts.spec, folder.path)
+  async #resume(folder: AttemptFolder, facts: AttemptFacts): Promise<void> {
+    const secrets = this.#services.secrets.restore(facts.spec, folder.path)
     const action = () => this.#action(facts.spec)
     const kind = this.#kindOf(facts.kind ?? 'process', facts.spec)
     await kind.load?.()
-    const attempt = await this.#services.takeIn({ folder, facts, secrets }, kind, action)
+    const attempt = await this.#services.restore({ folder, facts, secrets }, kind, action)
     await attempt?.recover()
   }
 

@@ -100,9 +100,9 @@ export interface DriverKind {
   /** Reports whether standard output is read for exported variables. */
   exportsVars?(action: Action, spec: AttemptSpec): boolean
   /** Repairs the folder of an attempt that has not ended, before the output in it is opened. */
-  mend?(folder: AttemptFolder): void
+  repair?(folder: AttemptFolder): void
   /** Makes a driver. `action` throws if this runner does not have it; it may be of another kind by now. */
-  driver(attempt: Driven, kept: AttemptFiles, action: () => Action): Driver
+  driver(attempt: Driven, files: AttemptFiles, action: () => Action): Driver
   /** Deletes the step's secrets after the end is stored. */
-  dropSecrets?(kept: AttemptFiles): void
+  dropSecrets?(files: AttemptFiles): void
 }

@@ -6,8 +6,8 @@ const NEWLINE = 10
 const MAX_LINE_BYTES = 1024 * 1024
 
 /** Limits for the warning about lines that only look like exports: how many it quotes, and how much of each. */
-const TOLD_LINES = 3
-const TOLD_CHARACTERS = 100
+const MAX_REPORTED_LINES = 3
+const MAX_REPORTED_CHARACTERS = 100
 
 /** Finds the lines `BOPS_EXPORT:KEY=value` in a stream, however it is cut into chunks. */
 export class ExportScanner {
@@ -107,8 +107,8 @@ export class ExportScanner {
 
   #leaveOut(text: string, why: string): void {
     this.#malformedLines++
-    if (this.#malformed.length === TOLD_LINES) return
-    const line = `${PREFIX}${text.length > TOLD_CHARACTERS ? `${text.slice(0, TOLD_CHARACTERS)}…` : text}`
+    if (this.#malformed.length === MAX_REPORTED_LINES) return
+    const line = `${PREFIX}${text.length > MAX_REPORTED_CHARACTERS ? `${text.slice(0, MAX_REPORTED_CHARACTERS)}…` : text}`
     this.#malformed.push(`${JSON.stringify(line)} (${why})`)
   }
 }

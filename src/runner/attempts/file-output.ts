@@ -52,7 +52,7 @@ export class FileOutput implements AttemptOutput {
   /** Order of the bytes that may leave this machine. */
   #sendable = this.#order
   /** Lengths of the order that are already in its file. */
-  readonly #kept: Record<StreamName, number> = { stdout: 0, stderr: 0 }
+  readonly #stored: Record<StreamName, number> = { stdout: 0, stderr: 0 }
   readonly #reader: OrderedReader
   #watcher: SizeWatcher | undefined
   #hasGrown = false
@@ -106,7 +106,7 @@ export class FileOutput implements AttemptOutput {
   /** Watches the files from now on, since another process writes them and they do not record their common order. */
   watch(sizes: SizeWatch): void {
     this.#watcher ??= sizes.watch(this.files, {
-      onLooks: (looks) => this.#take(looks),
+      onSizes: (sizes) => this.#take(sizes),
       onGone: () => {
         this.#watcher = undefined
       },
@@ -214,11 +214,11 @@ export class FileOutput implements AttemptOutput {
     this.#take([{ ...this.#sizes, sure: true }])
   }
 
-  #take(looks: readonly Look[]): void {
+  #take(sizes: readonly Look[]): void {
     for (const stream of STREAMS) this.files[stream].refresh()
     const { stdout, stderr } = this.#sizes
     const before = this.#order.length('stdout') + this.#order.length('stderr')
-    for (const look of looks)
+    for (const look of sizes)
       this.#order.look({
         stdout: Math.min(look.stdout, stdout),
         stderr: Math.min(look.stderr, stderr),
@@ -236,19 +236,19 @@ export class FileOutput implements AttemptOutput {
    * a process that compares lengths alone could not reconstruct.
    */
   #keepOrder(all: boolean): void {
-    const grown = STREAMS.some((stream) => this.#order.length(stream) - this.#kept[stream] > PLACE_BYTES / 2)
+    const grown = STREAMS.some((stream) => this.#order.length(stream) - this.#stored[stream] > PLACE_BYTES / 2)
     // The order of a single stream follows from the stream itself.
     if (all ? isOneStream(this.#order) : !grown) return
     let text = ''
     for (;;) {
-      const part = this.#order.next(this.#kept)
+      const part = this.#order.next(this.#stored)
       if (!part) break
       const { stream, offset, length, unordered } = part
       const end = offset + length
       // The last part may still grow.
-      if (!all && this.#order.next({ ...this.#kept, [stream]: end }) === undefined) break
+      if (!all && this.#order.next({ ...this.#stored, [stream]: end }) === undefined) break
       text += orderLine(stream, end, unordered)
-      this.#kept[stream] = end
+      this.#stored[stream] = end
     }
     if (text !== '') keep(this.#folder.file('order'), text)
   }

@@ -76,14 +76,14 @@ export class AttemptJournal {
 
   /** Adds a report. If the journal cannot be written, adds `otherwise` instead. Returns whether the write succeeded. */
   add(report: AttemptReport, otherwise = report, covers?: number): boolean {
-    let kept = true
+    let isStored = true
     try {
       this.#journal?.append({ type: 'report', n: this.list.length + 1, report, covers })
     } catch {
-      kept = false
+      isStored = false
     }
-    this.#add(kept ? report : otherwise)
-    return kept
+    this.#add(isStored ? report : otherwise)
+    return isStored
   }
 
   changed(): void {

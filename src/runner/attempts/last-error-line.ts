@@ -2,7 +2,7 @@ import { withoutEscapes } from '../../platform/text.ts'
 
 const MAX_ERROR_LINE = 200
 /** Bytes stored; a longer last line is seen without its beginning. */
-const KEPT_BYTES = 4096
+const MAX_BYTES = 4096
 
 /** Tracks the last line that an attempt has written to standard error, as people read it: usually the error message. */
 export class LastErrorLine {
@@ -10,10 +10,10 @@ export class LastErrorLine {
   #isCut = false
 
   push(bytes: Buffer): void {
-    const isWhole = this.#end.length + bytes.length <= KEPT_BYTES
-    const all = bytes.length >= KEPT_BYTES ? bytes : Buffer.concat([this.#end, bytes])
+    const isWhole = this.#end.length + bytes.length <= MAX_BYTES
+    const all = bytes.length >= MAX_BYTES ? bytes : Buffer.concat([this.#end, bytes])
     // A copy: the caller may use its buffer again.
-    this.#end = Buffer.from(all.subarray(-KEPT_BYTES))
+    this.#end = Buffer.from(all.subarray(-MAX_BYTES))
     this.#isCut ||= !isWhole
   }
 

@@ -35,11 +35,11 @@ export class OutputValues {
     }
   }
 
-  wants(from: Source['from']): boolean {
+  needs(from: Source['from']): boolean {
     return this.#sources.some(([, source]) => source.from === from)
   }
 
-  tell(what: OutputValue, text: string): void {
+  set(what: OutputValue, text: string): void {
     this.#values.set(what, text)
   }
 
@@ -73,7 +73,7 @@ export class OutputValues {
       if (exitCode === undefined) throw new Error('there is no exit code')
       return [[name, select(String(exitCode), source)]]
     }
-    if (!isStream(source.from)) return this.#toldValue(name, source, source.from)
+    if (!isStream(source.from)) return this.#reportedValue(name, source, source.from)
     const head = this.#heads.get(source.from)!
     const bytes = Buffer.concat(head.parts)
     if (source.json !== undefined && head.length > head.limit)
@@ -90,10 +90,10 @@ export class OutputValues {
     ]
   }
 
-  #toldValue(name: string, source: Source, from: OutputValue): [string, string][] {
-    const told = this.#values.get(from)
-    if (told === undefined) throw new Error(`there is no ${from}: only the step of an agent has one`)
-    const text = Buffer.from(select(told, source))
+  #reportedValue(name: string, source: Source, from: OutputValue): [string, string][] {
+    const reported = this.#values.get(from)
+    if (reported === undefined) throw new Error(`there is no ${from}: only the step of an agent has one`)
+    const text = Buffer.from(select(reported, source))
     if (text.length <= MAX_VALUE_BYTES) return [[name, text.toString('utf8')]]
     return [
       [name, cut(text)],

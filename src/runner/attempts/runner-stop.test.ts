@@ -37,7 +37,7 @@ test('a step that SIGTERM ends just before or after its runner learns of the sto
   assert.equal(before.ended, false)
   const after = await attempts.start(command(script, { attempt_id: 'run_test.2' }), 1)
   await running(after)
-  stop.told()
+  stop.announce()
   await signalAll(after)
   for (const attempt of [before, after]) {
     const { outcome, reason, message, exit_code } = await endOf(attempt)
@@ -65,7 +65,7 @@ test('a step that an unrelated signal ends while its runner keeps running has fa
 test('a cancel and other exit codes stay the same even while the runner is stopping', async () => {
   using here = place()
   const stop = new RunnerStop({ file: fileIn(here), holdMs: LONG_MS })
-  stop.told()
+  stop.announce()
   const attempts = here.open({ stop })
   const canceled = await attempts.start(command(script), 1)
   await running(canceled)
@@ -77,7 +77,7 @@ test('a cancel and other exit codes stay the same even while the runner is stopp
 })
 
 test('a step that ends just after its runner stopped on request is lost too, but not one long after', async () => {
-  for (const [told, reason] of [
+  for (const [reported, reason] of [
     [true, 'lost'],
     [false, 'signal'],
   ] as const) {
@@ -86,7 +86,7 @@ test('a step that ends just after its runner stopped on request is lost too, but
     const attempts = here.open({ stop })
     const attempt = await attempts.start(command(script), 1)
     await running(attempt)
-    if (told) stop.told()
+    if (reported) stop.announce()
     else {
       const long = { boot_id: bootId(), told_at_ms: Date.now() - 2 * LONG_MS }
       writeFileSync(fileIn(here), JSON.stringify(long))

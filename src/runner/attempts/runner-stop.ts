@@ -11,7 +11,7 @@ export interface RunnerStopOptions {
   holdMs?: number
 }
 
-const Kept = z.object({ boot_id: z.string(), told_at_ms: z.number() })
+const StopFile = z.object({ boot_id: z.string(), told_at_ms: z.number() })
 
 /**
  * Time in ms within which an end counts as part of the stop. A stopping machine may signal all processes at once, or
@@ -32,29 +32,29 @@ const LEFT_MS = 100_000
 export class RunnerStop {
   readonly #options: RunnerStopOptions
   readonly #startedAtMs = Date.now()
-  readonly #told = Promise.withResolvers<void>()
-  #toldAtMs: number | undefined
+  readonly #announced = Promise.withResolvers<void>()
+  #announcedAtMs: number | undefined
   /** Time when an earlier process of this runner was told to stop. */
   readonly #beforeMs: number | undefined
 
   constructor(options: RunnerStopOptions) {
     this.#options = options
-    this.#beforeMs = toldBefore(options.file)
+    this.#beforeMs = announcedBefore(options.file)
   }
 
   /** Tells whether this process was told to stop. */
-  get isTold(): boolean {
-    return this.#toldAtMs !== undefined
+  get isAnnounced(): boolean {
+    return this.#announcedAtMs !== undefined
   }
 
   /** Records that this process was told to stop. Idempotent. */
-  told(): void {
-    if (this.#toldAtMs !== undefined) return
-    this.#toldAtMs = Date.now()
-    this.#told.resolve()
-    const kept: z.infer<typeof Kept> = { boot_id: bootId(), told_at_ms: this.#toldAtMs }
+  announce(): void {
+    if (this.#announcedAtMs !== undefined) return
+    this.#announcedAtMs = Date.now()
+    this.#announced.resolve()
+    const stopFile: z.infer<typeof StopFile> = { boot_id: bootId(), told_at_ms: this.#announcedAtMs }
     try {
-      writeFileSync(this.#options.file, JSON.stringify(kept), { mode: 0o600 })
+      writeFileSync(this.#options.file, JSON.stringify(stopFile), { mode: 0o600 })
     } catch {
       // The next process judges whatever ended meanwhile by its exit code alone.
     }
@@ -78,18 +78,18 @@ export class RunnerStop {
     const afterMs = isOlder ? LEFT_MS : holdMs
     if (before !== undefined && endedAtMs >= before - holdMs && endedAtMs <= before + afterMs) return true
     if (isOlder) return false
-    if (this.#toldAtMs === undefined) {
-      await within(holdMs, this.#told.promise, () => undefined)
+    if (this.#announcedAtMs === undefined) {
+      await within(holdMs, this.#announced.promise, () => undefined)
     }
-    return this.#toldAtMs !== undefined && endedAtMs >= this.#toldAtMs - holdMs
+    return this.#announcedAtMs !== undefined && endedAtMs >= this.#announcedAtMs - holdMs
   }
 }
 
-function toldBefore(file: string): number | undefined {
+function announcedBefore(file: string): number | undefined {
   try {
-    const kept = Kept.parse(JSON.parse(readFileSync(file, 'utf8')))
+    const stopFile = StopFile.parse(JSON.parse(readFileSync(file, 'utf8')))
     // Anything that ended in another boot is lost in any case.
-    return kept.boot_id === bootId() ? kept.told_at_ms : undefined
+    return stopFile.boot_id === bootId() ? stopFile.told_at_ms : undefined
   } catch {
     return undefined
   }

@@ -17,7 +17,7 @@ export const PLACE_BYTES = 48 * 1024
 
 /** Milliseconds between two checks of growing files: at 100 MB/s they grow by 25 KB meanwhile. */
 const LOOK_MS = 0.25
-const TELL_MS = 20
+const REPORT_MS = 20
 /** Milliseconds between checks of files whose growth the system does not report. */
 const POLL_MS = 100
 /** Milliseconds that the thread may take for its last check. */
@@ -27,7 +27,7 @@ type ToThread =
   | { type: 'watch'; id: number; stdout: string; stderr: string; from: [number, number] }
   | { type: 'last' | 'stop'; id: number }
 
-interface Told {
+interface SizeReport {
   id: number
   /** Three numbers for each look. */
   looks: number[]
@@ -36,7 +36,7 @@ interface Told {
 
 interface SizeListener {
   /** Receives looks in batches, in order. */
-  onLooks(looks: readonly Look[]): void
+  onSizes(sizes: readonly Look[]): void
   /** Called when the thread is gone: no more looks come. */
   onGone(): void
 }
@@ -61,13 +61,13 @@ export class SizeWatch {
   ): SizeWatcher {
     const id = ++this.#ids
     const { stdout, stderr } = files
-    this.#watched.set(id, { onLooks: listener.onLooks, onGone: listener.onGone, last: [] })
+    this.#watched.set(id, { onSizes: listener.onSizes, onGone: listener.onGone, last: [] })
     const from: [number, number] = [stdout.size, stderr.size]
-    this.#tell({ type: 'watch', id, stdout: stdout.path, stderr: stderr.path, from })
+    this.#send({ type: 'watch', id, stdout: stdout.path, stderr: stderr.path, from })
     return {
       last: async () => await this.#last(id),
       stop: () => {
-        if (this.#watched.delete(id)) this.#tell({ type: 'stop', id })
+        if (this.#watched.delete(id)) this.#send({ type: 'stop', id })
       },
     }
   }
@@ -83,12 +83,12 @@ export class SizeWatch {
     if (!watched) return
     const { promise, resolve } = Promise.withResolvers<void>()
     watched.last.push(resolve)
-    this.#tell({ type: 'last', id })
+    this.#send({ type: 'last', id })
     // Without it the order of the last bytes is unknown; no bytes are missing.
     await within(LAST_MS, promise, () => undefined)
   }
 
-  #tell(message: ToThread): void {
+  #send(message: ToThread): void {
     this.#worker ??= this.#start()
     this.#worker.postMessage(message)
   }
@@ -96,20 +96,20 @@ export class SizeWatch {
   #start(): Worker {
     const worker = new Worker(`(${inThread})()`, {
       eval: true,
-      workerData: { PLACE_BYTES, LOOK_MS, TELL_MS, POLL_MS },
+      workerData: { PLACE_BYTES, LOOK_MS, TELL_MS: REPORT_MS, POLL_MS },
       resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 4 },
       env: {},
       stdout: true,
       stderr: true,
     })
     worker.unref()
-    worker.on('message', ({ id, looks, last }: Told) => {
+    worker.on('message', ({ id, looks, last }: SizeReport) => {
       const watched = this.#watched.get(id)
       if (!watched) return
       const seen: Look[] = []
       for (let at = 0; at < looks.length; at += 3)
         seen.push({ stdout: looks[at]!, stderr: looks[at + 1]!, sure: looks[at + 2] === 1 })
-      if (seen.length > 0) watched.onLooks(seen)
+      if (seen.length > 0) watched.onSizes(seen)
       if (last) for (const resolve of watched.last.splice(0)) resolve()
     })
     worker.on('error', () => {})
@@ -136,7 +136,7 @@ export interface SizeWatcher {
 function inThread(): void {
   const { parentPort, workerData } = process.getBuiltinModule('node:worker_threads')
   const { openSync, closeSync, fstatSync, watch } = process.getBuiltinModule('node:fs')
-  const { PLACE_BYTES: placeBytes, LOOK_MS: lookMs, TELL_MS: tellMs, POLL_MS: pollMs } = workerData
+  const { PLACE_BYTES: placeBytes, LOOK_MS: lookMs, TELL_MS: reportMs, POLL_MS: pollMs } = workerData
 
   interface Pair {
     id: number
@@ -149,7 +149,7 @@ function inThread(): void {
     /** Set if only this stream grew with the last of `looks`: another look at it replaces that one. */
     alone: 'out' | 'err' | undefined
     quiet: number
-    toldAt: number
+    reportedAt: number
     unwatch: () => void
   }
   const pairs = new Map<number, Pair>()
@@ -184,18 +184,18 @@ function inThread(): void {
     return true
   }
 
-  function tell(pair: Pair, last = false): void {
+  function report(pair: Pair, last = false): void {
     if (pair.looks.length === 0 && !last) return
     parentPort!.postMessage({ id: pair.id, looks: pair.looks, last })
     pair.looks = []
-    pair.toldAt = performance.now()
+    pair.reportedAt = performance.now()
   }
 
   function tick(): void {
     for (const pair of hot) {
       if (look(pair)) pair.quiet = 0
       else if (++pair.quiet > 2) hot.delete(pair)
-      if (!hot.has(pair) || performance.now() - pair.toldAt >= tellMs) tell(pair)
+      if (!hot.has(pair) || performance.now() - pair.reportedAt >= reportMs) report(pair)
     }
     isTicking = hot.size > 0
     if (!isTicking) return
@@ -227,7 +227,7 @@ function inThread(): void {
     const fds: [number, number] = [openSync(stdout, 'r'), openSync(stderr, 'r')]
     const [out, err] = from
     const pair: Pair = {
-      ...{ id, fds, out, err, low: out, looks: [], alone: undefined, quiet: 0, toldAt: 0 },
+      ...{ id, fds, out, err, low: out, looks: [], alone: undefined, quiet: 0, reportedAt: 0 },
       unwatch: () => {},
     }
     pairs.set(id, pair)
@@ -246,7 +246,7 @@ function inThread(): void {
     const pair = pairs.get(message.id)
     if (message.type === 'last') {
       if (pair) look(pair)
-      if (pair) tell(pair, true)
+      if (pair) report(pair, true)
       else parentPort!.postMessage({ id: message.id, looks: [], last: true })
     } else if (pair) {
       pairs.delete(pair.id)

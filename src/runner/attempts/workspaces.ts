@@ -64,9 +64,9 @@ export class Workspaces {
 
   /** Returns the runs that have their own folder, except those that `forget` would keep. */
   runs(): string[] {
-    const kept = this.#homes?.runs()
+    const runs = this.#homes?.runs()
     const all = new Set([...this.#made(), ...(this.#checkouts?.runs() ?? [])])
-    return [...all].filter((name) => !kept?.has(name))
+    return [...all].filter((name) => !runs?.has(name))
   }
 
   /** Ends a run. If a later run may resume one of its sessions, the files stay for that. */

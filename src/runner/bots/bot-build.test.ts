@@ -54,7 +54,7 @@ async function withUploads(t: TestContext, options?: Parameters<typeof botPlace>
   }
 }
 
-const told = ({ reports }: HeldAttempt): string[] =>
+const phases = ({ reports }: HeldAttempt): string[] =>
   reports.flatMap((report) => (report.type === 'phase' ? [`${report.phase}: ${report.message}`] : []))
 
 test('a bot is built from an archive of the hub, and its build reports its progress', {
@@ -67,8 +67,8 @@ test('a bot is built from an archive of the hub, and its build reports its progr
   const end = await endOf(attempt)
   assert.equal(end.outcome, 'success', end.message)
   assert.equal(await textOf(attempt), 'built and run\n')
-  assert.equal(told(attempt)[0], 'building: undefined')
-  assert.match(told(attempt).at(-1)!, /^running: /)
+  assert.equal(phases(attempt)[0], 'building: undefined')
+  assert.match(phases(attempt).at(-1)!, /^running: /)
   assert.deepEqual(await here.containers(), [])
   await attempts.close()
 })
@@ -101,7 +101,7 @@ test('two of four bots are built at once, the others report that they wait, and 
   }
   assert.equal(atOnce.most, 2)
   const waits = /^building: Waiting for other builds: this runner builds at most 2 images at once\.$/
-  assert.ok(started.some((attempt) => told(attempt).some((line) => waits.test(line))))
+  assert.ok(started.some((attempt) => phases(attempt).some((line) => waits.test(line))))
   await attempts.close()
 })
 
@@ -167,13 +167,13 @@ test('a bot is canceled during its build, and nothing of the build is left; a cl
   const first = here.open()
   const spec = await here.archive(['RUN echo begun; sleep 1000'])
   const building = await first.start(spec, 1)
-  await until(() => told(building).some((text) => text.includes('begun')))
+  await until(() => phases(building).some((text) => text.includes('begun')))
   await first.close()
   const attempts = here.open()
   const [again] = await attempts.recover()
-  const before = told(again!).length
+  const before = phases(again!).length
   await until(() =>
-    told(again!)
+    phases(again!)
       .slice(before)
       .some((text) => text.includes('begun')),
   )

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { BotServeArgs } from '../../contract/bots/bot.ts'
-import { botCaps, checkCaps, containerLimits, toldCaps } from './bot-caps.ts'
+import { botCaps, checkCaps, containerLimits, capsToReport } from './bot-caps.ts'
 
 const plan = (more: object) =>
   BotServeArgs.parse({ bot_id: 'bot', source: { mode: 'image', image: 'busybox' }, ...more })
@@ -56,14 +56,14 @@ test("a bot's weight is its share of the cores for bots, and the hub learns the 
   assert.equal(weight({ ERRAND_BOT_CPU_OVERCOMMIT: '1' }, {}), 512)
   assert.deepEqual(
     JSON.parse(
-      JSON.stringify(toldCaps(botCaps({ ERRAND_BOT_CPU_OVERCOMMIT: '4', ERRAND_BOT_MAX_MEMORY: '1GB' }))),
+      JSON.stringify(capsToReport(botCaps({ ERRAND_BOT_CPU_OVERCOMMIT: '4', ERRAND_BOT_MAX_MEMORY: '1GB' }))),
     ),
     {
       cpu_overcommit: 4,
       most: { memory_bytes: 1024 ** 3, processes: 4096, work_bytes: 10 * 1024 ** 3, log_bytes: 1024 ** 3 },
     },
   )
-  assert.equal(toldCaps(botCaps({}))!.cpu_overcommit, undefined)
+  assert.equal(capsToReport(botCaps({}))!.cpu_overcommit, undefined)
 })
 
 test('an invalid setting is refused by name', () => {

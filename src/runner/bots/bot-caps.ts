@@ -56,7 +56,7 @@ export function botCaps(env: Env): BotCaps {
 }
 
 /** Returns the caps as they are reported to the hub, so that it requests nothing that is refused here. */
-export function toldCaps({ most, cpuOvercommit }: BotCaps): Hello['bots'] {
+export function capsToReport({ most, cpuOvercommit }: BotCaps): Hello['bots'] {
   return {
     cpu_overcommit: cpuOvercommit,
     most: {
@@ -71,10 +71,10 @@ export function toldCaps({ most, cpuOvercommit }: BotCaps): Hello['bots'] {
 }
 
 /** Throws `invalid_argument`, with the requested and the allowed value. */
-export function checkCaps({ limits: asked, runtime }: BotPlan, { most, runtimes }: BotCaps): void {
+export function checkCaps({ limits: requested, runtime }: BotPlan, { most, runtimes }: BotCaps): void {
   for (const limit of limits) {
     const cap = most[limit]
-    const value = asked[limit] ?? DEFAULT_WORK
+    const value = requested[limit] ?? DEFAULT_WORK
     if (cap === undefined || (typeof value === 'number' ? value : bytes(value)) <= cap.value) continue
     throw new ErrandError(
       'invalid_argument',

@@ -20,7 +20,7 @@ import { DockerLost } from './retry-while-docker-away.ts'
  * Size of the engine's log. The engine keeps more of it than a bot may write a day: its notation takes up to twice the
  * bytes. It drops the log by whole files, of which it has two, and what it drops unread is lost.
  */
-const KEPT_LOGS = 4
+const MAX_LOGS = 4
 const LEAST_LOG_BYTES = 128 * 1024 ** 2
 /** Limit in bytes for image content where a bot may write: it is copied there, and counted. */
 const MOST_IMAGE_BYTES = 100 * 1024 ** 3
@@ -120,7 +120,7 @@ export class BotContainer {
       command: plan.command,
       env: env(),
       limits,
-      logBytes: Math.max(LEAST_LOG_BYTES, bytes(plan.limits.log) * KEPT_LOGS),
+      logBytes: Math.max(LEAST_LOG_BYTES, bytes(plan.limits.log) * MAX_LOGS),
       runtime: plan.runtime ?? services.caps.runtimes[0],
       stopGraceSeconds: plan.stop_grace_seconds,
       data: this.#data,
@@ -202,19 +202,19 @@ class ImageError extends Error {
 export function failureEnding(error: unknown, phase: string | undefined): Ending {
   const { cause: source = error } = error as { cause?: unknown }
   const lost = [error, source].find((each) => each instanceof DockerLost || each instanceof HubAway)
-  if (lost !== undefined) return { type: 'lost', why: told(lost) }
+  if (lost !== undefined) return { type: 'lost', why: reasonOf(lost) }
   if (error instanceof ImageError) {
     const code = source instanceof ErrandError ? source.code : ''
     const reason = imageReasons[code] ?? (phase === 'pulling' ? 'pull_failed' : undefined)
-    if (reason) return { type: 'action_failed', reason, message: told(source) }
-    return { type: 'start_failed', message: told(source) }
+    if (reason) return { type: 'action_failed', reason, message: reasonOf(source) }
+    return { type: 'start_failed', message: reasonOf(source) }
   }
   if (error instanceof ErrandError && error.code === 'invalid_argument')
-    return { type: 'action_failed', reason: 'invalid_argument', message: told(error) }
-  return { type: 'start_failed', message: told(error) }
+    return { type: 'action_failed', reason: 'invalid_argument', message: reasonOf(error) }
+  return { type: 'start_failed', message: reasonOf(error) }
 }
 
-function told(error: unknown): string {
+function reasonOf(error: unknown): string {
   const { message, hint } = error as ErrandError
   return hint === undefined ? message : `${message} ${hint}`
 }
@@ -224,15 +224,15 @@ const MAX_CHARACTERS = 300
 
 /** Reports a build or pull: each phase at once, and its last line at intervals. */
 export class BuildProgress {
-  readonly #tell: (phase: string, line?: string) => void
+  readonly #report: (phase: string, line?: string) => void
   readonly #mask: (text: string) => string
   #phase = ''
   #line: string | undefined
-  #toldAtMs = 0
+  #reportedAtMs = 0
   #timer: NodeJS.Timeout | undefined
 
-  constructor(tell: (phase: string, line?: string) => void, mask: (text: string) => string) {
-    this.#tell = tell
+  constructor(report: (phase: string, line?: string) => void, mask: (text: string) => string) {
+    this.#report = report
     this.#mask = mask
   }
 
@@ -257,7 +257,7 @@ export class BuildProgress {
       .replace(/\p{Cc}/gu, ' ')
       .trim()
       .slice(0, MAX_CHARACTERS)
-    this.#timer ??= setTimeout(() => this.#now(), Math.max(0, this.#toldAtMs + BETWEEN_MS - Date.now()))
+    this.#timer ??= setTimeout(() => this.#now(), Math.max(0, this.#reportedAtMs + BETWEEN_MS - Date.now()))
   }
 
   /** Ends the reports. */
@@ -268,7 +268,7 @@ export class BuildProgress {
   #now(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
-    this.#toldAtMs = Date.now()
-    this.#tell(this.#phase, this.#line)
+    this.#reportedAtMs = Date.now()
+    this.#report(this.#phase, this.#line)
   }
 }

@@ -111,11 +111,11 @@ test('a bot restarts after a failure, each time later, until it fails too often'
     end.message!,
     /^Exit code 7\. It was restarted 2 times before\.\nIts last lines:\ntry\ntry\ntry$/,
   )
-  const told = crashing.reports.flatMap((report) =>
+  const reported = crashing.reports.flatMap((report) =>
     report.type === 'phase' ? [`${report.phase}: ${report.message}`] : [],
   )
   assert.deepEqual(
-    told.filter((text) => text.startsWith('restarting')),
+    reported.filter((text) => text.startsWith('restarting')),
     ['restarting: Exit code 7. Restart 1 of 2 in 1 s.', 'restarting: Exit code 7. Restart 2 of 2 in 2 s.'],
   )
   assert.equal(phases(crashing).filter((phase) => phase === 'running').length, 3)
@@ -135,8 +135,8 @@ test('with always or unless-stopped a bot also restarts after it succeeds or som
   const restart = { policy: 'always' }
   const ending = await attempts.start(here.bot('echo once', { restart }), 1)
   await until(async () => (await textOf(ending)).startsWith('once\nonce\nonce\n'))
-  const told = ending.reports.flatMap((report) => (report.type === 'phase' ? [report.message] : []))
-  assert.ok(told.includes('Exit code 0. Restart 2 in 2 s.'), JSON.stringify(told))
+  const phases = ending.reports.flatMap((report) => (report.type === 'phase' ? [report.message] : []))
+  assert.ok(phases.includes('Exit code 0. Restart 2 in 2 s.'), JSON.stringify(phases))
   const script = 'trap "exit 0" TERM; echo up; while :; do sleep 0.1; done'
   const stopped = await attempts.start(here.bot(script, { restart: { policy: 'unless-stopped' } }), 1)
   await until(() => stopped.length('stdout') > 0)

@@ -24,19 +24,19 @@ export function botDrivers(services: BotServices): DriverKind {
   return {
     kind: 'bot',
     limitsItself: true,
-    mend(folder) {
+    repair(folder) {
       // The log of an ended bot was completely written, and cut if it contained a secret.
       if (new BotRecord(folder.file('bot')).facts.ending) return
       restoreLog(folder.file('log-cursor'), { stdout: folder.file('stdout'), stderr: folder.file('stderr') })
     },
-    driver: (attempt, kept, action) => new BotDriver(attempt, kept, action, services),
+    driver: (attempt, files, action) => new BotDriver(attempt, files, action, services),
   }
 }
 
 /** Runs a bot in a container. The container continues without this process; a later one adopts it. */
 class BotDriver implements Driver {
   readonly #attempt: Driven
-  readonly #kept: AttemptFiles
+  readonly #files: AttemptFiles
   readonly #action: () => Action
   readonly #services: BotServices
   readonly #record: BotRecord
@@ -50,12 +50,12 @@ class BotDriver implements Driver {
   #life: ContainerLife | undefined
   #working: Promise<void> | undefined
 
-  constructor(attempt: Driven, kept: AttemptFiles, action: () => Action, services: BotServices) {
+  constructor(attempt: Driven, files: AttemptFiles, action: () => Action, services: BotServices) {
     this.#attempt = attempt
-    this.#kept = kept
+    this.#files = files
     this.#action = action
     this.#services = services
-    this.#record = new BotRecord(kept.folder.file('bot'))
+    this.#record = new BotRecord(files.folder.file('bot'))
     this.#meter = new BotMeter(this.#record.facts.usage)
   }
 
@@ -69,7 +69,7 @@ class BotDriver implements Driver {
       return
     }
     this.#attempt.running(undefined, Date.now())
-    this.#working = this.#carryOut()
+    this.#working = this.#execute()
   }
 
   async recover(): Promise<void> {
@@ -78,7 +78,7 @@ class BotDriver implements Driver {
       this.#open(this.#plan())
       attempt.running(undefined, attempt.journal.startedAtMs ?? Date.now())
       attempt.stopAsOrdered()
-      this.#working = this.#carryOut()
+      this.#working = this.#execute()
     } catch (error) {
       if (noDescriptors(error)) throw error
       this.#refuse(error)
@@ -117,7 +117,7 @@ class BotDriver implements Driver {
   async finalMessage(): Promise<string | undefined> {
     const how = this.#record.facts.ending?.how
     if (how?.type !== 'exited' || how.code === 0) return undefined
-    return await lastLines(this.#kept.output)
+    return await lastLines(this.#files.output)
   }
 
   async kill(): Promise<void> {
@@ -137,7 +137,7 @@ class BotDriver implements Driver {
 
   /** Returns the plan. Throws if it cannot run, or is not a bot any more. */
   #plan(): BotPlan {
-    const { facts, secrets } = this.#kept
+    const { facts, secrets } = this.#files
     const action = this.#action()
     if (action.kind !== 'bot') throw new Error(`"${facts.spec.action}" is no longer a bot.`)
     return action.prepare(secrets?.filledSpec ?? facts.spec)
@@ -158,9 +158,9 @@ class BotDriver implements Driver {
     const attempt = this.#attempt
     const { masker, spec } = attempt
     checkPlan(plan, spec)
-    const { facts, folder, output, secrets } = this.#kept
+    const { facts, folder, output, secrets } = this.#files
     const { stdout, stderr } = output.files
-    const tell = (phase: string, message?: string, reason?: Reason) =>
+    const report = (phase: string, message?: string, reason?: Reason) =>
       void attempt.journal.add({ type: 'phase', phase, message, reason })
     const mask = (text: string, isCut = false) =>
       (isCut ? masker?.maskBeginning(text) : masker?.maskText(text)) ?? text
@@ -171,7 +171,7 @@ class BotDriver implements Driver {
       onWritten: () => void attempt.refresh(),
       onFailed: ({ message }) => attempt.failUnwritten(`Its log could not be written: ${message}.`),
     })
-    this.#progress = new BuildProgress(tell, mask)
+    this.#progress = new BuildProgress(report, mask)
     this.#life = new ContainerLife({
       container: {
         services: this.#services,
@@ -179,7 +179,7 @@ class BotDriver implements Driver {
         spec,
         key: facts.key,
         limits: containerLimits(plan.limits, facts.cage?.limits, this.#services.caps.cpuOvercommit),
-        env: () => this.#kept.env,
+        env: () => this.#files.env,
         record: this.#record,
         folder: folder.path,
         // It is not needed from now on, so it is deleted, and its processes do not get it.
@@ -191,7 +191,7 @@ class BotDriver implements Driver {
       log: this.#log,
       progress: this.#progress,
       meter: this.#meter,
-      tell,
+      report,
       mask,
       halt: this.#halt.signal,
       leave: this.#leave.signal,
@@ -201,7 +201,7 @@ class BotDriver implements Driver {
   }
 
   /** Runs the bot. Never rejects. */
-  async #carryOut(): Promise<void> {
+  async #execute(): Promise<void> {
     const { ending } = this.#record.facts
     let how: Ending
     try {

@@ -174,10 +174,10 @@ test('the log of a bot that floods it is limited, says so, and uses no memory of
   )
   let most = 0
   const before = process.memoryUsage.rss()
-  const looks = setInterval(() => {
+  const poll = setInterval(() => {
     most = Math.max(most, process.memoryUsage.rss())
   }, 100)
-  t.after(() => clearInterval(looks))
+  t.after(() => clearInterval(poll))
   // An engine on a busy machine takes minutes for this much.
   const leftOut = () => {
     const [cursor] = globSync(join(here.path, 'attempts/*/log-cursor'))

@@ -41,7 +41,7 @@ export class BotLog {
   readonly #options: BotLogOptions
   readonly #cursor: LogCursor
   /** Bytes of the files that the written cursor covers. */
-  #kept: Readonly<Record<StreamName, number>>
+  #stored: Readonly<Record<StreamName, number>>
   readonly #allowance: LogAllowance
   readonly #waiting: Record<StreamName, Buffer[]> = { stdout: [], stderr: [] }
   #waitingBytes = 0
@@ -58,7 +58,7 @@ export class BotLog {
     this.#cursor = readCursor(options.cursorFile) ?? newCursor()
     this.#allowance = new LogAllowance(options.perDayBytes, this.#cursor.allowance)
     this.#from = structuredClone(this.#cursor)
-    this.#kept = lengthsOf(this.#cursor)
+    this.#stored = lengthsOf(this.#cursor)
   }
 
   /** Opens the log, perhaps again; returns the time from which to read it. */
@@ -83,7 +83,7 @@ export class BotLog {
     cursor.time = time
     cursor.openLine = bytes.at(-1) !== NEWLINE
     if (this.#allowance.admits(bytes.length, Date.parse(time))) {
-      this.#tellLeftOut(stream)
+      this.#reportLeftOut(stream)
       this.#add(stream, bytes)
     } else {
       if (cursor.leftOut === 0)
@@ -98,7 +98,7 @@ export class BotLog {
 
   /** Ends the log. Idempotent. */
   end(): void {
-    for (const stream of STREAMS) this.#tellLeftOut(stream)
+    for (const stream of STREAMS) this.#reportLeftOut(stream)
     this.flush()
   }
 
@@ -112,7 +112,7 @@ export class BotLog {
       for (const stream of STREAMS) this.#write(stream)
       this.#cursor.allowance = this.#allowance.state
       writeCursor(this.#options.cursorFile, this.#cursor)
-      this.#kept = lengthsOf(this.#cursor)
+      this.#stored = lengthsOf(this.#cursor)
     } catch (error) {
       this.#giveUp(error as Error)
       return
@@ -134,7 +134,7 @@ export class BotLog {
     return from.taken >= 0
   }
 
-  #tellLeftOut(stream: StreamName): void {
+  #reportLeftOut(stream: StreamName): void {
     const { leftOut } = this.#cursor[stream]
     if (leftOut === 0) return
     this.#cursor[stream].leftOut = 0
@@ -170,7 +170,7 @@ export class BotLog {
   #giveUp(error: Error): void {
     this.close()
     try {
-      for (const stream of STREAMS) ftruncateSync(this.#options.fds[stream], this.#kept[stream])
+      for (const stream of STREAMS) ftruncateSync(this.#options.fds[stream], this.#stored[stream])
     } catch {
       // The disk accepts nothing at all any more: the bot ends anyway.
     }

@@ -38,10 +38,10 @@ test('a success, and any end with the policy no, causes no restart', () => {
 
 test('always and unless-stopped also restart after a success, without limit', () => {
   for (const policy of ['always', 'unless-stopped'] as const) {
-    const kept = { policy, max_restarts: 1 }
+    const stored = { policy, max_restarts: 1 }
     let before: PlannedRestart | undefined
     for (let minute = 1; minute <= 20; minute++)
-      before = nextRestart(kept, exited(minute, { exitCode: 0 }), before, 0)
+      before = nextRestart(stored, exited(minute, { exitCode: 0 }), before, 0)
     assert.deepEqual([before?.inARow, before?.dueAtMs], [20, 60_000])
   }
 })

@@ -72,7 +72,7 @@ export interface PlannedRestart {
 }
 
 /** Reports whether a bot is restarted even after a successful end. */
-export const isKeptUp = ({ policy }: BotRestart): boolean =>
+export const isRestarted = ({ policy }: BotRestart): boolean =>
   policy === 'always' || policy === 'unless-stopped'
 
 /** Plans the restart of an ended container; undefined if there is none. `failed`: it failed, whatever its exit code. */
@@ -83,7 +83,7 @@ export function nextRestart(
   nowMs: number,
   { failed = exit.exitCode !== 0 }: { failed?: boolean } = {},
 ): PlannedRestart | undefined {
-  if (restart.policy === 'no' || !(failed || isKeptUp(restart))) return undefined
+  if (restart.policy === 'no' || !(failed || isRestarted(restart))) return undefined
   // Planned by an earlier process of this runner.
   if (before?.after === exit.finishedAt) return before
   const isLong = Date.parse(exit.finishedAt) - Date.parse(exit.startedAt) >= LONG_LIFE_MS

@@ -28,11 +28,11 @@ async function settled(): Promise<void> {
 test('the number of parallel builds is limited, owners take turns, and a waiting build learns that it waits', async () => {
   const services = servicesWith({ ERRAND_BUILDS: '2' })
   const going: string[] = []
-  const told: string[] = []
+  const reported: string[] = []
   const turns: Disposable[] = []
   const ask = (name: string) => {
-    const tell = (line: string) => void told.push(`${name}: ${line}`)
-    void services.buildTurn(name[0]!, new AbortController().signal, tell).then((turn) => {
+    const report = (line: string) => void reported.push(`${name}: ${line}`)
+    void services.buildTurn(name[0]!, new AbortController().signal, report).then((turn) => {
       going.push(name)
       turns.push(turn)
     })
@@ -49,20 +49,20 @@ test('the number of parallel builds is limited, owners take turns, and a waiting
   await settled()
   assert.deepEqual(going.slice(3).sort(), ['ann 3', 'cem 1'])
   assert.equal(
-    told.find((line) => line.startsWith('cem 1')),
+    reported.find((line) => line.startsWith('cem 1')),
     'cem 1: Waiting for other builds: this runner builds at most 2 images at once.',
   )
-  assert.ok(!told.some((line) => line.startsWith('ann 1')))
+  assert.ok(!reported.some((line) => line.startsWith('ann 1')))
 })
 
 test('a build that is aborted while it waits blocks no other', async () => {
   const services = servicesWith({ ERRAND_BUILDS: '1' })
   const first = await services.buildTurn('ann', new AbortController().signal, () => {})
   const halt = new AbortController()
-  const given = services.buildTurn('bob', halt.signal, () => {})
+  const granted = services.buildTurn('bob', halt.signal, () => {})
   const next = services.buildTurn('cem', new AbortController().signal, () => {})
   halt.abort(new Error('given up'))
-  await assert.rejects(given, /given up/)
+  await assert.rejects(granted, /given up/)
   await assert.rejects(
     services.buildTurn('dia', halt.signal, () => {}),
     /given up/,
@@ -129,10 +129,10 @@ test('each allowed destination that bots cannot reach is reported with the reaso
   t.after(() => services.close())
   services.presence()
   services.live.set('one', {}, { soon: false })
-  const told: unknown[] = []
-  services.live.onNews((bots) => told.push(...bots.map(({ cannot_reach }) => cannot_reach)))
-  await until(() => told.length > 0)
+  const reported: unknown[] = []
+  services.live.onNews((bots) => reported.push(...bots.map(({ cannot_reach }) => cannot_reach)))
+  await until(() => reported.length > 0)
   fault = undefined
-  await until(() => told.length > 1)
-  assert.deepEqual(told, ['No address was found for db.internal', undefined])
+  await until(() => reported.length > 1)
+  assert.deepEqual(reported, ['No address was found for db.internal', undefined])
 })

@@ -122,10 +122,10 @@ export class BotServices {
   }
 
   /** Resolves when an image of this owner may be built, until the turn is disposed of; `tell` hears of a wait. */
-  async buildTurn(owner: string, signal: AbortSignal, tell: (line: string) => void): Promise<Disposable> {
+  async buildTurn(owner: string, signal: AbortSignal, report: (line: string) => void): Promise<Disposable> {
     const { builds } = this.caps
     if (this.#builds.ahead(owner) >= builds)
-      tell(
+      report(
         `Waiting for other builds: this runner builds at most ${builds} ${builds === 1 ? 'image' : 'images'} at once.`,
       )
     const turn = this.#builds.acquire(owner)

@@ -20,14 +20,14 @@ export interface BotSweepsOptions {
 /** Removes what bots have left at the engine, at once and at intervals, and ensures that their network is closed. */
 export class BotSweeps {
   readonly #options: BotSweepsOptions
-  readonly #kept: { days: number; bytes: number }
+  readonly #imageRetention: { days: number; bytes: number }
   readonly #timer: NodeJS.Timeout
   #running: Promise<void> | undefined
 
   /** Reads the settings. Throws `invalid_argument` if one is wrong. */
   constructor(options: BotSweepsOptions) {
     this.#options = options
-    this.#kept = keptImages(options.services.options.env)
+    this.#imageRetention = imageRetention(options.services.options.env)
     this.#timer = setInterval(() => void this.sweep(), EVERY_MS)
     void this.sweep()
   }
@@ -84,13 +84,13 @@ export class BotSweeps {
     const lastUsed = uses.all()
     const removed = await sweepImages(engine, {
       runner,
-      unusedMs: this.#kept.days * DAY_MS,
-      totalBytes: this.#kept.bytes,
+      unusedMs: this.#imageRetention.days * DAY_MS,
+      totalBytes: this.#imageRetention.bytes,
       now: Date.now(),
       lastUsed: ({ id }) => lastUsed[id],
     })
     const pulled = new PulledNames(services.options.stateDir, engine)
-    const names = await pulled.sweep(this.#kept.days * DAY_MS, Date.now())
+    const names = await pulled.sweep(this.#imageRetention.days * DAY_MS, Date.now())
     if (removed.length + names.length === 0) return
     uses.forget(removed.map(({ id }) => id))
     log(`Removed ${removed.length + names.length} unused images of bots.`)
@@ -99,6 +99,6 @@ export class BotSweeps {
 
 const failed = (message: string): string => `Could not look for leftovers of bots: ${message}`
 
-function keptImages(env: NodeJS.ProcessEnv): { days: number; bytes: number } {
+function imageRetention(env: NodeJS.ProcessEnv): { days: number; bytes: number } {
   return { days: setting(env, 'ERRAND_BOT_IMAGE_DAYS'), bytes: setting(env, 'ERRAND_BOT_IMAGE_SPACE') }
 }

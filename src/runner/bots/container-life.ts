@@ -14,7 +14,7 @@ import { retryWhileDockerAway } from './retry-while-docker-away.ts'
 import { watchVolumes } from './volume-usage.ts'
 
 /** Interval in ms; a kill of this process loses at most this much of a bot's usage. */
-const USAGE_KEPT_MS = 5 * 60_000
+const USAGE_INTERVAL_MS = 5 * 60_000
 const ANSWERS_WITHIN_MS = 20_000
 
 export interface ContainerLifeOptions {
@@ -22,7 +22,7 @@ export interface ContainerLifeOptions {
   log: BotLog
   progress: BuildProgress
   meter: BotMeter
-  tell(phase: string, message?: string, reason?: Reason): void
+  report(phase: string, message?: string, reason?: Reason): void
   /** Hides the secrets of the bot; `isCut`: also the beginning of one at the end of the text. */
   mask(text: string, isCut: boolean): string
   /** Aborted when it is to end: nothing is built or begun any more. */
@@ -54,7 +54,7 @@ export class ContainerLife {
   #made: { engine: DockerEngine; id: string } | undefined
   #graceSeconds = Number.POSITIVE_INFINITY
   readonly #over = new AbortController()
-  #usageKeptAtMs = Number.NEGATIVE_INFINITY
+  #usageStoredAtMs = Number.NEGATIVE_INFINITY
 
   constructor(options: ContainerLifeOptions) {
     this.#options = options
@@ -75,7 +75,7 @@ export class ContainerLife {
   }
 
   async #live(): Promise<Ending> {
-    const { container, log: botLog, tell, halt, leave } = this.#options
+    const { container, log: botLog, report, halt, leave } = this.#options
     const { plan, limits, record, services, spec } = container
     const presence = services.presence()
     services.live.set(spec.attempt_id, {}, { soon: false })
@@ -86,9 +86,9 @@ export class ContainerLife {
     this.#made = { engine, id }
     this.#watchVolumes(engine, id)
     if (halt.aborted) this.#stop()
-    const asked = { engine, id, patiently: this.#patiently, leave }
-    const log = new ContainerLog({ ...asked, log: botLog })
-    const restarts = new ContainerRestarts({ ...asked, plan, limits, record, presence, tell, halt })
+    const options = { engine, id, patiently: this.#patiently, leave }
+    const log = new ContainerLog({ ...options, log: botLog })
+    const restarts = new ContainerRestarts({ ...options, plan, limits, record, presence, report, halt })
     for (let seenAtMs = Date.now(); ; ) {
       const state = await this.#patiently(() => engine.state(id))
       if (state.type === 'gone') return { type: 'lost', why: 'Its container was removed by someone else.' }
@@ -97,7 +97,7 @@ export class ContainerLife {
         if (presence.wasAwaySince(seenAtMs)) await services.networkReady(engine).catch(() => {})
         seenAtMs = Date.now()
         const watch = this.#watch(engine, presence, id, state)
-        this.#tellRunning(id, state.startedAt)
+        this.#reportRunning(id, state.startedAt)
         try {
           await log.follow()
         } finally {
@@ -107,7 +107,7 @@ export class ContainerLife {
         if (halt.aborted) return { type: 'stopped' }
         await this.#startPatiently(engine, id)
       } else {
-        if (state.error === undefined) this.#tellRunning(id, state.startedAt)
+        if (state.error === undefined) this.#reportRunning(id, state.startedAt)
         await log.readRest()
         const ending = await restarts.after(state)
         if (ending !== undefined) return ending
@@ -222,8 +222,8 @@ export class ContainerLife {
   /** Stores the usage for a later process of this runner, except the last minutes. */
   #keepUsage(): void {
     const { container, meter } = this.#options
-    if (Date.now() - this.#usageKeptAtMs < USAGE_KEPT_MS) return
-    this.#usageKeptAtMs = Date.now()
+    if (Date.now() - this.#usageStoredAtMs < USAGE_INTERVAL_MS) return
+    this.#usageStoredAtMs = Date.now()
     try {
       container.record.keep({ usage: meter.facts })
     } catch {
@@ -270,13 +270,13 @@ export class ContainerLife {
   }
 
   /** Reports a start of the container, once each. */
-  #tellRunning(id: string, startedAt: string): void {
-    const { container, tell } = this.#options
+  #reportRunning(id: string, startedAt: string): void {
+    const { container, report } = this.#options
     const { toldStart, image, newData } = container.record.facts
     if (toldStart === startedAt) return
     // From here on the data may be requested.
     if (newData !== undefined) container.record.keep({ newData: undefined })
-    tell('running', `${image?.title}, container ${id.slice(0, 12)}, ${limitsText(container.limits)}.`)
+    report('running', `${image?.title}, container ${id.slice(0, 12)}, ${limitsText(container.limits)}.`)
     container.record.keep({ toldStart: startedAt, boot: bootId() })
   }
 }

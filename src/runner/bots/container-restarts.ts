@@ -6,7 +6,7 @@ import type { Ending } from '../attempts/verdict.ts'
 import type { ContainerLimits, DockerEngine } from '../docker/docker-engine.ts'
 import type { BotPlan } from '../ports.ts'
 import { megabytes } from './bot-caps.ts'
-import { type BotRecord, type Exited, isKeptUp, nextRestart, type PlannedRestart } from './bot-record.ts'
+import { type BotRecord, type Exited, isRestarted, nextRestart, type PlannedRestart } from './bot-record.ts'
 import type { DockerPresence } from './docker-presence.ts'
 
 /** Exit codes after SIGKILL and SIGTERM, and of a container that an engine has lost track of. */
@@ -27,7 +27,7 @@ export interface ContainerRestartsOptions {
   limits: ContainerLimits
   record: BotRecord
   presence: DockerPresence
-  tell(phase: 'restarting', message: string, reason?: Reason): void
+  report(phase: 'restarting', message: string, reason?: Reason): void
   /** Repeats a call while the engine is away. */
   patiently<T>(ask: () => Promise<T>): Promise<T>
   /** Aborted when the attempt is to end. */
@@ -57,7 +57,7 @@ export class ContainerRestarts {
     if (before?.after === exit.finishedAt) return (await this.#isDue(before.dueAtMs)) ? undefined : failed
     const by = exit.oom || unhealthy !== undefined ? 'itself' : await this.#endedBy(exit)
     if (by === 'engine' || by === 'machine') return await this.#takenAlong(exit, by)
-    if (by === 'someone' && exit.exitCode === 0 && !isKeptUp(plan.restart))
+    if (by === 'someone' && exit.exitCode === 0 && !isRestarted(plan.restart))
       return { type: 'lost', why: 'Its container was stopped by its engine, or by someone else.' }
     const restart = nextRestart(plan.restart, exit, before, Date.now(), unhealthy && { failed: true })
     if (restart === undefined) {
@@ -90,7 +90,7 @@ export class ContainerRestarts {
   }
 
   #plan(restart: PlannedRestart, message: string, reason?: Reason): void {
-    this.#options.tell('restarting', message, reason)
+    this.#options.report('restarting', message, reason)
     this.#options.record.keep({ restart })
   }
 
@@ -118,7 +118,7 @@ export class ContainerRestarts {
     if (!isUnseen) {
       if (!seen.has('signaled')) return 'itself'
       const isYounger = knownFromMs < startedAtMs && !seen.has('start')
-      if (isYounger && !presence.heardSignal(id, startedAtMs)) return 'engine'
+      if (isYounger && !presence.receivedSignal(id, startedAtMs)) return 'engine'
       // It may be stopping at the moment.
       return await engine.ping(ANSWERS_WITHIN_MS).then(
         () => 'someone',
@@ -126,7 +126,7 @@ export class ContainerRestarts {
       )
     }
     if (isBoot) return 'machine'
-    if (presence.heardSignal(id, startedAtMs)) return 'engine'
+    if (presence.receivedSignal(id, startedAtMs)) return 'engine'
     const isBySignal = exitCode === TERMINATED || exitCode === KILLED || exitCode === NOT_KNOWN
     if (presence.hasListenedAt(finishedAtMs)) return isBySignal ? 'engine' : 'itself_unseen'
     return isBySignal || exitCode === 0 ? 'engine' : 'itself_unseen'

@@ -12,9 +12,9 @@ const startedAt = '2026-01-01T00:00:00Z'
 
 /** Returns the displayed health once the engine has reported this one. */
 async function shown(health: ContainerHealth): Promise<BotHealth> {
-  let tell: PresenceListener = () => {}
+  let notify: PresenceListener = () => {}
   const onChange = (listener: PresenceListener) => {
-    tell = listener
+    notify = listener
     return () => {}
   }
   const presence = { onChange }
@@ -36,11 +36,11 @@ async function shown(health: ContainerHealth): Promise<BotHealth> {
     onMeasured: () => {},
   })
   state = { ...state, health }
-  tell({ id: 'c', type: 'health', atMs: 0 })
-  const told = await news.promise
+  notify({ id: 'c', type: 'health', atMs: 0 })
+  const reported = await news.promise
   watch.close()
   live.close()
-  return told
+  return reported
 }
 
 test("a check's output is masked whole, and the start of a secret that the engine cut is hidden too", async () => {

@@ -34,7 +34,7 @@ export class ContainerWatch {
   readonly #forget: () => void
   #timer: NodeJS.Timeout | undefined
   #hasCheck = true
-  #told = ''
+  #reported = ''
   #closed = false
 
   constructor(options: ContainerWatchOptions) {
@@ -43,7 +43,7 @@ export class ContainerWatch {
     this.#forget = presence.onChange((event) => {
       if (event?.type === 'health' && event.id === id) void this.#lookAtHealth()
     })
-    this.#tell(options.health)
+    this.#report(options.health)
     this.#schedule(Math.min(FIRST_MS, everyMs))
   }
 
@@ -68,16 +68,16 @@ export class ContainerWatch {
     const { engine, id, startedAt } = this.#options
     const state = await engine.state(id).catch(() => undefined)
     if (this.#closed || state?.type !== 'running' || state.startedAt !== startedAt) return
-    this.#tell(state.health)
+    this.#report(state.health)
   }
 
-  #tell(found: ContainerHealth | undefined): void {
+  #report(found: ContainerHealth | undefined): void {
     const { live, attemptId, onUnhealthy } = this.#options
     this.#hasCheck = found !== undefined
     const health = found && this.#shown(found)
     const text = JSON.stringify(health) ?? ''
-    if (text === this.#told) return
-    this.#told = text
+    if (text === this.#reported) return
+    this.#reported = text
     live.set(attemptId, { health }, { soon: false })
     if (health?.state === 'unhealthy') onUnhealthy(health)
   }
@@ -102,7 +102,7 @@ export class ContainerWatch {
 }
 
 /** Milliseconds between reports of values that change all the time. */
-const TELL_MS = 15_000
+const REPORT_MS = 15_000
 
 type Part = Omit<BotLive, 'attempt_id' | 'engine_away_since' | 'cannot_reach'>
 
@@ -113,20 +113,20 @@ export class LiveBots {
   readonly #bots = new Map<string, Part>()
   readonly #waiting = new Set<string>()
   readonly #listeners = new Set<(bots: BotLive[]) => void>()
-  readonly #tellMs: number
+  readonly #reportMs: number
   #presence: DockerPresence | undefined
   #cannotReach: string | undefined
   #timer: NodeJS.Timeout | undefined
 
-  constructor({ tellMs = TELL_MS }: { tellMs?: number } = {}) {
-    this.#tellMs = tellMs
+  constructor({ reportMs = REPORT_MS }: { reportMs?: number } = {}) {
+    this.#reportMs = reportMs
   }
 
   /** Reports from now on whether the engine is there. */
   watch(presence: DockerPresence): void {
     this.#presence = presence
     presence.onChange((event) => {
-      if (event === undefined) this.#tell([...this.#bots.keys()])
+      if (event === undefined) this.#report([...this.#bots.keys()])
     })
   }
 
@@ -134,7 +134,7 @@ export class LiveBots {
   cannotReach(why: string | undefined): void {
     if (why === this.#cannotReach) return
     this.#cannotReach = why
-    this.#tell([...this.#bots.keys()])
+    this.#report([...this.#bots.keys()])
   }
 
   all(): BotLive[] {
@@ -145,8 +145,8 @@ export class LiveBots {
   set(attemptId: string, part: Part, { soon }: { soon: boolean }): void {
     this.#bots.set(attemptId, { ...this.#bots.get(attemptId), ...part })
     this.#waiting.add(attemptId)
-    if (!soon) this.#tell([])
-    else this.#timer ??= setTimeout(() => this.#tell([]), this.#tellMs).unref()
+    if (!soon) this.#report([])
+    else this.#timer ??= setTimeout(() => this.#report([]), this.#reportMs).unref()
   }
 
   /** Drops a bot that has ended, or is left. */
@@ -177,7 +177,7 @@ export class LiveBots {
   }
 
   /** Reports these bots, together with everything that waits. */
-  #tell(attemptIds: readonly string[]): void {
+  #report(attemptIds: readonly string[]): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
     const ids = new Set([...attemptIds, ...this.#waiting])

@@ -33,9 +33,9 @@ test('broken connections to the engine leave the bot running, and its log withou
   for (const line of [100, 600, 1100]) {
     await until(async () => (await textOf(attempt)).includes(`line ${line}\n`))
     cable.pull()
-    const asked = cable.refused
+    const refusedBefore = cable.refused
     // It is asked again, and found away.
-    await until(() => cable.refused > asked)
+    await until(() => cable.refused > refusedBefore)
     cable.plug()
   }
   const expected = Array.from({ length: LINES }, (_, i) => `line ${i}\n`).join('')

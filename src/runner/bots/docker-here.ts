@@ -6,22 +6,22 @@ import { askVersion } from '../../docker/docker-client.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
 import { ChangeWatch } from '../../platform/time.ts'
 
-const LOOKED_EVERY_MS = 30_000
+const CHECK_INTERVAL_MS = 30_000
 
-export type DockerSeen = Hello['containers']
+export type DockerState = Hello['containers']
 
 /** Watches which container engine this machine has, and reports changes. */
 export const watchDocker = (
   env: NodeJS.ProcessEnv,
-  tell: (seen: DockerSeen) => void,
-): ChangeWatch<DockerSeen> =>
-  new ChangeWatch<DockerSeen>({
-    everyMs: LOOKED_EVERY_MS,
+  report: (seen: DockerState) => void,
+): ChangeWatch<DockerState> =>
+  new ChangeWatch<DockerState>({
+    everyMs: CHECK_INTERVAL_MS,
     look: async () => {
       const version = await askVersion(env)
       return version === undefined ? undefined : { engine: 'docker', version }
     },
-    tell,
+    tell: report,
   })
 
 const nameFile = (stateDir: string): string => join(stateDir, 'engine-name')

@@ -60,7 +60,7 @@ export class DockerPresence {
   }
 
   /** Reports whether this process has seen a signal to the container since then. */
-  heardSignal(id: string, sinceMs: number): boolean {
+  receivedSignal(id: string, sinceMs: number): boolean {
     return (this.#signaled.get(id) ?? Number.NEGATIVE_INFINITY) >= sinceMs
   }
 
@@ -80,22 +80,22 @@ export class DockerPresence {
   async #listen(): Promise<void> {
     const { signal } = this.#stop
     while (!signal.aborted) {
-      const heard = await this.#hear()
+      const isReached = await this.#readEvents()
       if (signal.aborted) return
       const goneMs = Date.now()
-      if (heard) this.#lastGoneMs = goneMs
+      if (isReached) this.#lastGoneMs = goneMs
       await this.#ping(goneMs)
       await sleep(AGAIN_MS, undefined, { signal }).catch(() => {})
     }
   }
 
   /** Listens until the engine hangs up; returns whether there was a connection. */
-  async #hear(): Promise<boolean> {
+  async #readEvents(): Promise<boolean> {
     const { engine, runner } = this.#options
-    let heard = false
+    let received = false
     try {
       for await (const event of (await engine()).events({ runner }, this.#stop.signal)) {
-        heard = true
+        received = true
         if (event.type !== 'open') this.#take(event)
         else {
           this.#listensSinceMs = Math.min(this.#listensSinceMs, Date.now())
@@ -105,7 +105,7 @@ export class DockerPresence {
     } catch {
       // It is gone, or does not answer.
     }
-    return heard
+    return received
   }
 
   #take(event: ContainerEvent): void {
@@ -133,17 +133,17 @@ export class DockerPresence {
     if (this.#awaySinceMs !== undefined || this.#stop.signal.aborted) return
     this.#awaySinceMs = sinceMs
     this.#lastGoneMs = sinceMs
-    this.#tellAll()
+    this.#notifyAll()
   }
 
   #back(): void {
     if (this.#awaySinceMs === undefined) return
     this.#awaySinceMs = undefined
     this.#lastGoneMs = Date.now()
-    this.#tellAll()
+    this.#notifyAll()
   }
 
-  #tellAll(): void {
+  #notifyAll(): void {
     for (const listener of [...this.#listeners]) listener(undefined)
   }
 }

@@ -47,10 +47,10 @@ const talker = (code: number | 'deaf') =>
 
 /** Checks that each life of the bot printed lines 1, 2, 3 ... without gaps or duplicates. */
 function checkLines(all: readonly string[], lives: number): void {
-  const told = all.filter((line) => line !== 'asked')
-  assert.equal(told.filter((line) => line === 'begun').length, lives)
+  const phases = all.filter((line) => line !== 'asked')
+  assert.equal(phases.filter((line) => line === 'begun').length, lives)
   let next = 0
-  for (const line of told) {
+  for (const line of phases) {
     next = line === 'begun' ? 1 : next + 1
     if (line !== 'begun') assert.equal(line, `line ${next - 1}`)
   }

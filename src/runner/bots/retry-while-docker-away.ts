@@ -3,7 +3,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import { Backoff } from '../../platform/time.ts'
 
 /** Default limit in ms for an engine's absence, such as an update or a slow start. */
-const PATIENCE_MS = 10 * 60_000
+const RETRY_MS = 10 * 60_000
 const FIRST_WAIT_MS = 100
 const LAST_WAIT_MS = 5_000
 
@@ -23,16 +23,16 @@ export async function retryWhileDockerAway<T>(
   isWorthIt: () => boolean = () => false,
 ): Promise<T> {
   const backoff = new Backoff({ firstMs: FIRST_WAIT_MS, maxMs: LAST_WAIT_MS })
-  let until = performance.now() + PATIENCE_MS
+  let until = performance.now() + RETRY_MS
   for (;;) {
     signal.throwIfAborted()
     try {
       return await ask()
     } catch (error) {
       if (!isAway(error)) throw error
-      if (isWorthIt()) until = performance.now() + PATIENCE_MS
+      if (isWorthIt()) until = performance.now() + RETRY_MS
       if (performance.now() > until)
-        throw new DockerLost(`${error.message} This has lasted for ${PATIENCE_MS / 60_000} minutes.`)
+        throw new DockerLost(`${error.message} This has lasted for ${RETRY_MS / 60_000} minutes.`)
     }
     await sleep(backoff.next(), undefined, { signal })
   }

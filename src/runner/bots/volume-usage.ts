@@ -78,17 +78,17 @@ async function measure(
   if (data !== undefined) {
     dataBytes = await bytesOf([data.volume], data.limitBytes)
     if (dataBytes > data.limitBytes)
-      return `Its data folder has ${told(dataBytes)}, but the limit is ${sizeText(data.limitBytes)}. Start it with a larger --data-size, or export the data with errand bot data export and remove it.`
+      return `Its data folder has ${shown(dataBytes)}, but the limit is ${sizeText(data.limitBytes)}. Start it with a larger --data-size, or export the data with errand bot data export and remove it.`
   }
   if (work.volumes.length === 0) return dataBytes
   const bytes = await bytesOf(work.volumes, work.limitBytes + work.imageBytes)
   const written = bytes - work.imageBytes
   if (written <= work.limitBytes) return dataBytes + Math.max(0, written)
-  return `It has written ${told(written)} to its working folder and volumes, but the limit is ${sizeText(work.limitBytes)}. Start it with a larger --work-size, or make it write less.`
+  return `It has written ${shown(written)} to its working folder and volumes, but the limit is ${sizeText(work.limitBytes)}. Start it with a larger --work-size, or make it write less.`
 }
 
 /** Counting stops once it is clear that there is too much. */
-const told = (bytes: number): string =>
+const shown = (bytes: number): string =>
   Number.isFinite(bytes)
     ? `${sizeText(bytes)} or more`
     : 'paths that are too long, or too many open files, to measure'

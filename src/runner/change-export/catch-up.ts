@@ -108,9 +108,9 @@ async function keepEvidence(
   }
   await judgeChange(repository, change, {
     secrets: new KnownSecrets(context.secrets),
-    keep: (thing) => context.keep(thing),
+    keep: (keepable) => context.keep(keepable),
     phase: (name) => context.phase(name),
-    tell: (message) => context.write('stderr', `${message}\n`),
+    report: (message) => context.write('stderr', `${message}\n`),
   })
 }
 

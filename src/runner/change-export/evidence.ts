@@ -15,7 +15,7 @@ export interface Keepable {
 }
 
 /** Stores a thing; resolves when it is durable and reported. */
-export type Keep = (thing: Keepable) => Promise<unknown>
+export type Keep = (keepable: Keepable) => Promise<unknown>
 
 /** Lists a change's files, in the format of its artifact `files.json`. */
 export interface FileList {

@@ -97,7 +97,7 @@ test('no change means no commit, and a rewritten history is exported as one comm
   git('commit', '-q', '--amend', '-m', 'Mine')
   const { tip } = await place.exportChange()
   assert.equal(run(own_git, ['rev-list', '--parents', '-1', tip]), `${tip} ${start}`)
-  assert.match(place.told.join(), /history_rewritten/)
+  assert.match(place.reported.join(), /history_rewritten/)
 })
 
 test('Git LFS content is not exported, which is reported', async () => {
@@ -111,10 +111,10 @@ test('Git LFS content is not exported, which is reported', async () => {
   place.git('update-index', '--skip-worktree', 'big.bin')
   place.write('more.txt', 'more\n')
   assert.equal((await place.exportChange()).files, 1)
-  assert.ok(!place.told.join().includes('Git LFS'))
+  assert.ok(!place.reported.join().includes('Git LFS'))
   place.write('big.bin', 'changed\n')
   assert.equal((await place.exportChange()).files, 1)
-  assert.match(place.told.join(), /Left out, since Git LFS keeps it: big\.bin/)
+  assert.match(place.reported.join(), /Left out, since Git LFS keeps it: big\.bin/)
   // Without the flag it would be in the commit.
   place.git('update-index', '--no-skip-worktree', 'big.bin')
   await assert.rejects(place.exportChange(), {
@@ -135,7 +135,7 @@ test('a change within a submodule is reported and left out', async () => {
   place.write('more.txt', 'more\n')
   const exported = await place.exportChange({ start })
   assert.deepEqual([exported.files, place.file(exported.tip, 'more.txt')], [1, 'more'])
-  assert.match(place.told.join(), /Left out, since it is changed within a submodule: libs\/sub/)
+  assert.match(place.reported.join(), /Left out, since it is changed within a submodule: libs\/sub/)
 })
 
 test('no setting, hook, filter, attribute or nested repository of the agent runs or counts', async () => {
@@ -164,7 +164,7 @@ test('no setting, hook, filter, attribute or nested repository of the agent runs
   const { tip } = await place.exportChange()
   assert.equal(place.file(tip, 'a.txt'), 'b')
   assert.equal(place.list().files.length, 1)
-  assert.match(place.told.join(), /Left out, since it is a repository of its own: nested/)
+  assert.match(place.reported.join(), /Left out, since it is a repository of its own: nested/)
   assert.ok(!existsSync(ran))
   // Whatever has become of the agent's repository, its files are there.
   writeFileSync(join(work, '.git/index'), 'garbage')
@@ -268,16 +268,16 @@ test('new names, links, modes and submodules that break on other machines are re
   link('d/l2', '../../x')
   link('d/l3', 'e/../../../x')
   link('l4', '.GIT/config')
-  const said = await fails(
+  const message = await fails(
     place.exportChange(),
     'unsafe_change',
     /"LIB(\/x)?" differs from "lib(\/x)?" only in case/,
   )
-  assert.match(said, /"a\\nb" has a control character/)
-  assert.match(said, /"a\\\\b" has a backslash/)
-  assert.match(said, /"l1" is a link that leads outside the repository or into .git \("\/etc"\)/)
+  assert.match(message, /"a\\nb" has a control character/)
+  assert.match(message, /"a\\\\b" has a backslash/)
+  assert.match(message, /"l1" is a link that leads outside the repository or into .git \("\/etc"\)/)
   for (const path of ['d/l2', 'd/l3', 'l4'])
-    assert.match(said, new RegExp(`"${path}" is a link that leads outside`))
+    assert.match(message, new RegExp(`"${path}" is a link that leads outside`))
   assert.ok(place.kept.has('change.diff'))
   const inner = run(place.mirror, ['rev-parse', 'main'])
   const submodule = (url: string) => {

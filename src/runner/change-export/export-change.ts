@@ -44,7 +44,7 @@ export interface ExportOptions extends CheckoutRepositories {
   secrets: KnownSecrets
   keep: Keep
   phase(name: string, message?: string): void
-  tell(message: string): void
+  report(message: string): void
 }
 
 /** Limits of one export, whatever is in the pack. */
@@ -159,8 +159,8 @@ class ChangeExport {
     const { max_bytes } = this.#args
     try {
       await this.#repository.takePack(file, max_bytes)
-      const said = await this.#repository.text(['rev-parse', `${all}^{tree}`, `${all}^@`])
-      if (said !== `${tree}\n${head}`)
+      const output = await this.#repository.text(['rev-parse', `${all}^{tree}`, `${all}^@`])
+      if (output !== `${tree}\n${head}`)
         throw new StepFailure('unsafe_change', 'The pack does not match its header.')
     } catch (error) {
       if (!(error instanceof GitFailure)) throw error
@@ -186,7 +186,7 @@ class ChangeExport {
     const squashed = { start, known: [], head: start, tree }
     if (commits === 'squash') return { plan: squashed, history: 'squashed' }
     if (!(await this.#repository.holds(['merge-base', '--is-ancestor', start, head]))) {
-      this.#options.tell(
+      this.#options.report(
         `The agent has rewritten history: its commits do not descend from ${start}, so the change becomes one commit (history_rewritten).`,
       )
       return { plan: squashed, history: 'rewritten' }
@@ -215,7 +215,7 @@ class ChangeExport {
 
   async #judge(made: { history: History; tip: string; own: readonly string[] }): Promise<ExportedChange> {
     const { start, below, protect, max_bytes } = this.#args
-    const { secrets, keep, phase, tell } = this.#options
+    const { secrets, keep, phase, report } = this.#options
     const ask = {
       ...made,
       start,
@@ -223,7 +223,7 @@ class ChangeExport {
       protect,
       folder: join(this.#work, 'evidence'),
     }
-    const { files, asked, pack } = await judgeChange(this.#repository, ask, { secrets, keep, phase, tell })
+    const { files, asked, pack } = await judgeChange(this.#repository, ask, { secrets, keep, phase, report })
     await this.#own.takePack(pack, max_bytes)
     await this.#own.text(['update-ref', '--no-deref', EXPORTED_REF, made.tip])
     const sum = (of: 'added' | 'deleted') => files.reduce((all, file) => all + (file[of] ?? 0), 0)
@@ -260,7 +260,7 @@ export const gitCarryStep = ({ checkout, keep }: GitCarryOptions): PlatformStep 
       secrets: new KnownSecrets(context.secrets),
       keep: keep(context),
       phase: (name, message) => context.phase(name, message),
-      tell: (message) => context.write('stderr', `${message}\n`),
+      report: (message) => context.write('stderr', `${message}\n`),
     })
     const { tip, files, added, deleted, asked } = exported
     context.write(

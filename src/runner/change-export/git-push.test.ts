@@ -44,14 +44,14 @@ function pushPlace() {
   const first = commit(start, 'one')
   const tip = commit(first, 'two')
   const url = `${host.origin()}/${name}`
-  const told: string[] = []
+  const reported: string[] = []
   const pauses: number[] = []
   const context = (more: Partial<PushContext> & { token?: string } = {}): PushContext => ({
     signal,
     open: () => openRemote({ url, token: more.token }, { policy, folder: ours, signal }),
     check: async () => undefined,
     phase: () => undefined,
-    tell: (message) => void told.push(message),
+    report: (message) => void reported.push(message),
     pause: async (ms) => void pauses.push(ms),
     ...more,
   })
@@ -66,7 +66,7 @@ function pushPlace() {
     writeFileSync(join(server, 'hooks/pre-receive'), `#!/bin/sh\n${script}\n`, { mode: 0o755 })
   host.intercept = () => false
   host.requests.length = 0
-  return { server, ours, start, first, tip, url, told, pauses, commit, push, branch, hook }
+  return { server, ours, start, first, tip, url, told: reported, pauses, commit, push, branch, hook }
 }
 
 const received = () => host.requests.filter((path) => path.endsWith('/git-receive-pack')).length
@@ -111,7 +111,7 @@ test('a push killed before and after each part is pushed exactly once', async ()
           open: () => openRemote({ url: ${JSON.stringify(url)} }, { policy, folder: ${JSON.stringify(ours)}, signal }),
           check: async () => undefined,
           phase: (name) => { if (name === '${point}') kill() },
-          tell: () => undefined,
+          report: () => undefined,
           pause: async () => undefined,
         },
       )

@@ -23,7 +23,7 @@ export interface PushContext {
   signal: AbortSignal
   /** Called before each part begins. */
   phase(name: 'look' | 'push' | 'verify', message: string): void
-  tell(message: string): void
+  report(message: string): void
   pause(ms: number, signal: AbortSignal): Promise<void>
 }
 
@@ -44,8 +44,8 @@ export const MAX_FILE_BYTES = 4 * 1024 ** 3
 export async function pushBranch(ask: PushAsk, context: PushContext): Promise<Pushed> {
   await checkBranch(ask, context)
   const { retries } = ask
-  const { signal, tell, pause } = context
-  return await withRetries(() => pushOnce(ask, context), { retries, signal, tell, pause })
+  const { signal, report, pause } = context
+  return await withRetries(() => pushOnce(ask, context), { retries, signal, report, pause })
 }
 
 async function pushOnce(ask: PushAsk, context: PushContext): Promise<Pushed> {
@@ -86,7 +86,7 @@ async function pushOnce(ask: PushAsk, context: PushContext): Promise<Pushed> {
         hint: hintOf('push_refused'),
       },
     )
-  if (after !== tip) context.tell(`${branch} was pushed, but somebody has since moved it to ${after}.`)
+  if (after !== tip) context.report(`${branch} was pushed, but somebody has since moved it to ${after}.`)
   return { sha: tip, branch, forced, before: false }
 }
 
@@ -141,7 +141,7 @@ async function checkMove(
 /** Pushes with a lease. A lease alone would let commits be lost: `checkMove` has checked that this is allowed. */
 async function push(
   { folder, branch, tip }: PushAsk,
-  { signal, tell }: PushContext,
+  { signal, report }: PushContext,
   remote: Remote,
   now: string,
 ): Promise<void> {
@@ -152,21 +152,21 @@ async function push(
     ...[`--force-with-lease=${ref}:${now}`, '--', remote.url, `${tip}:${ref}`],
   ]
   const options = { folder, config, env, credential, signal, maxFileBytes: MAX_FILE_BYTES }
-  const said: string[] = []
+  const remoteLines: string[] = []
   const progress = (line: string) => {
-    said.push(line)
-    if (line.startsWith('remote: ')) tell(line)
+    remoteLines.push(line)
+    if (line.startsWith('remote: ')) report(line)
   }
   // Git reports the result for the branch on its standard output.
-  let told = ''
+  let message = ''
   const read = async (output: Parameters<typeof text>[0]) => {
-    told = await text(output)
+    message = await text(output)
   }
   try {
     await git(args, { ...options, progress }, read)
   } catch (error) {
     if (!(error instanceof GitFailure)) throw error
-    const refused = told.split('\n').filter((line) => line.startsWith('!'))
+    const refused = message.split('\n').filter((line) => line.startsWith('!'))
     const last = refused.length > 0 ? refused.at(-1)!.split('\t').slice(2).join(' ') : error.said
     const words = error.lines.filter((line) => line.startsWith('remote: '))
     throw new GitFailure([...error.lines, ...refused], [last, ...words].join(' ').slice(0, 600), error.end)

@@ -37,7 +37,7 @@ export interface JudgeContext {
   secrets: KnownSecrets
   keep: Keep
   phase(name: string): void
-  tell(message: string): void
+  report(message: string): void
 }
 
 export interface JudgedChange {
@@ -58,7 +58,7 @@ export async function judgeChange(
   context: JudgeContext,
 ): Promise<JudgedChange> {
   const { start, below = start, tip, own, history, protect, folder } = change
-  const { keep, phase, tell } = context
+  const { keep, phase, report } = context
   const whole = await treeChanges(repository, start, tip)
   // What one commit adds and the next removes is pushed, too.
   const changes = [...whole, ...(await commitChanges(repository, own))]
@@ -80,7 +80,7 @@ export async function judgeChange(
   const pack = join(folder, 'checkpoint.pack')
   await repository.packTo(pack, below, tip)
   await keep({ kind: 'pack', name: 'checkpoint.pack', file: pack, media_type: 'application/x-git-pack' })
-  for (const line of await keepEvidence(repository, evidence, list, keep)) tell(line)
+  for (const line of await keepEvidence(repository, evidence, list, keep)) report(line)
   const judged = judge(
     changes.map(({ path }) => path),
     evidence.protect,
@@ -103,11 +103,11 @@ async function refuseOfLfs(repository: OurRepository, changes: readonly TreeChan
   if (small.length === 0) return
   const ids = small.map(({ oldId }) => `${oldId}\n`).join('')
   const pointers = pointersIn(await repository.bytes(['cat-file', '--batch'], ids))
-  const kept = small.flatMap(({ path, oldId }) => (pointers.has(oldId) ? [path] : []))
-  if (kept.length === 0) return
+  const pointerPaths = small.flatMap(({ path, oldId }) => (pointers.has(oldId) ? [path] : []))
+  if (pointerPaths.length === 0) return
   throw new StepFailure(
     'unsafe_change',
-    `The change modifies files in Git LFS: ${named(kept)}.`,
+    `The change modifies files in Git LFS: ${named(pointerPaths)}.`,
     'Have the agent leave them alone, and change them by hand.',
   )
 }

@@ -30,9 +30,9 @@ async function exportBoxed(place: ExportFixture, args: object = {}) {
   })
   const attempt = await attempts.start(attemptSpec('git.carry', { ...exportArgs(place.start), ...args }), 1)
   const end = await endOf(attempt)
-  const said = await textOf(attempt, 'stderr')
+  const output = await textOf(attempt, 'stderr')
   await attempts.close()
-  return { ...end, said }
+  return { ...end, said: output }
 }
 
 test('a change is exported from the sandbox', { skip }, async () => {

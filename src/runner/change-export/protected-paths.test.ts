@@ -20,8 +20,8 @@ test("the first matching rule decides, the task's before the defaults, ignoring 
     'src/a.ts': undefined,
   }
   assert.deepEqual(Object.fromEntries(Object.keys(paths).map((path) => [path, protect(path)])), paths)
-  const asked = ['.github/workflows/ci.yml', '.errand/x', '.errand/x']
-  assert.deepEqual(judge([...asked, 'src/secret/a', 'src/a.test.ts', 'src/a.ts'], protect), {
+  const requested = ['.github/workflows/ci.yml', '.errand/x', '.errand/x']
+  assert.deepEqual(judge([...requested, 'src/secret/a', 'src/a.test.ts', 'src/a.ts'], protect), {
     forbidden: ['src/secret/a'],
     asked: ['.github/workflows/ci.yml', '.errand/x'],
     flagged: ['src/a.test.ts'],

@@ -92,7 +92,7 @@ class Push {
   #tip: string
   #start: string
   #token: RepositoryToken
-  #isAnew = false
+  #isRetry = false
 
   constructor(parts: PushParts) {
     this.#parts = parts
@@ -150,10 +150,10 @@ class Push {
       return await work(this.#token)
     } catch (error) {
       const isRefused = error instanceof GitRefused && ['repo_auth', 'push_denied'].includes(error.reason)
-      if (!isRefused || this.#isAnew) throw error
+      if (!isRefused || this.#isRetry) throw error
       const now = this.#parts.token()
       if (now.token === this.#token.token) throw error
-      this.#isAnew = true
+      this.#isRetry = true
       this.#token = now
       this.#parts.context.write(
         'stderr',
@@ -174,7 +174,7 @@ class Push {
           open: () => this.#open(),
           check: (remote) => this.#refuseSecrets(remote),
           phase: (name, message) => context.phase(name, message),
-          tell: (message) => context.write('stderr', `${message}\n`),
+          report: (message) => context.write('stderr', `${message}\n`),
           pause: (ms, until) => sleep(ms, undefined, { signal: until }),
         },
       ),
@@ -195,8 +195,8 @@ class Push {
     const { args, context, pool, own_git } = this.#parts
     const { signal, spec } = context
     const user = { run_id: spec.run_id, tenant: spec.tenant ?? '' }
-    const tell = (message: string) => context.write('stderr', `${message}\n`)
-    await pool.withCommit(user, await this.#open(), { sha: onto, scope: this.#token.scope }, { signal, tell })
+    const report = (message: string) => context.write('stderr', `${message}\n`)
+    await pool.withCommit(user, await this.#open(), { sha: onto, scope: this.#token.scope }, { signal, report })
     const { retest, conflicts, protect, last } = args
     const caught = await catchUp(
       {

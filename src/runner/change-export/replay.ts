@@ -67,8 +67,8 @@ class Replay {
   /** Returns each commit with its parent; a history that is not linear counts as one. */
   async #parts(): Promise<{ base: string; commit: string }[]> {
     const { start, tip } = this.#ask
-    const said = await this.#repository.text(['rev-list', '--reverse', '--parents', `${start}..${tip}`])
-    const lines = said === '' ? [] : said.split('\n').map((line) => line.split(' '))
+    const output = await this.#repository.text(['rev-list', '--reverse', '--parents', `${start}..${tip}`])
+    const lines = output === '' ? [] : output.split('\n').map((line) => line.split(' '))
     if (lines.length > MAX_COMMITS || lines.some(({ length }) => length !== 2)) return [this.#whole()]
     return lines.map(([commit, base]) => ({ base: base!, commit: commit! }))
   }
@@ -87,17 +87,17 @@ class Replay {
     const below = this.#bare(baseTree!)
     const sides = [this.#bare(ourTree!, below.id), this.#bare(theirTree!, below.id)] as const
     await storeCommits(this.#repository, [below, ...sides], this.#ask.scratch)
-    let said = ''
+    let message = ''
     try {
       const args = ['merge-tree', '--write-tree', '-z', '--name-only', '--allow-unrelated-histories']
       await this.#repository.read([...args, sides[0].id, sides[1].id], async (output) => {
-        said = (await buffer(output)).toString()
+        message = (await buffer(output)).toString()
       })
     } catch (error) {
       // 1 means that there are conflicts.
       if (!(error instanceof GitFailure) || error.end !== 1) throw tooOld(error)
     }
-    return readMergeTree(said)
+    return readMergeTree(message)
   }
 
   #bare(tree: string, parent?: string) {
@@ -138,10 +138,10 @@ class Replay {
  * Parses the output of `merge-tree -z --name-only`: the tree, the files with conflicts up to an empty one, then
  * messages.
  */
-function readMergeTree(said: string): { tree: string; files: string[]; says: string[] } {
-  const [tree = '', ...rest] = said.split('\0')
+function readMergeTree(output: string): { tree: string; files: string[]; says: string[] } {
+  const [tree = '', ...rest] = output.split('\0')
   if (!/^[0-9a-f]{40}([0-9a-f]{24})?$/.test(tree))
-    throw new Error(`Git printed something unexpected: ${JSON.stringify(said.slice(0, 200))}.`)
+    throw new Error(`Git printed something unexpected: ${JSON.stringify(output.slice(0, 200))}.`)
   const end = rest.indexOf('')
   const files = [...new Set(end === -1 ? [] : rest.slice(0, end))]
   return { tree, files, says: end === -1 ? [] : wordsOf(rest.slice(end + 1)) }

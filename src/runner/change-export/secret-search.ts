@@ -4,7 +4,7 @@ import type { Masker, StreamMasker } from '../masking/masker.ts'
 import { StepFailure } from '../platform-steps/platform-step.ts'
 import type { OurRepository } from './our-repository.ts'
 
-interface SecretPlace {
+interface SecretMatch {
   path: string
   /** Line number in the file as that commit has it. */
   line: number
@@ -56,7 +56,7 @@ export async function refuseSecrets(repository: OurRepository, ask: SecretAsk): 
   const { masker } = ask.secrets
   const places = await look(repository, ask, masker)
   const isKnown = places.some(({ kind }) => kind === KNOWN)
-  const told = places
+  const listed = places
     .filter(({ kind }) => kind !== KNOWN)
     .map(({ path, line, kind }) => wordsOf(path, line, kind))
   const words = await wordsOfCommits(repository, ask.commits)
@@ -64,11 +64,11 @@ export async function refuseSecrets(repository: OurRepository, ask: SecretAsk): 
   if (isKnown || isInWords)
     for (const { name, masker: one } of ask.secrets.each()) {
       const found = isKnown ? await look(repository, { ...ask, shapes: false }, one) : []
-      told.push(...found.map(({ path, line }) => wordsOf(path, line, `the secret ${name}`)))
-      if (one.maskText(words) !== words) told.push(`a commit message or a file name: the secret ${name}`)
+      listed.push(...found.map(({ path, line }) => wordsOf(path, line, `the secret ${name}`)))
+      if (one.maskText(words) !== words) listed.push(`a commit message or a file name: the secret ${name}`)
     }
-  if (told.length === 0) return
-  const all = [...new Set(told)].slice(0, MAX_PLACES)
+  if (listed.length === 0) return
+  const all = [...new Set(listed)].slice(0, MAX_PLACES)
   throw new StepFailure(
     'unsafe_change',
     `The change contains secrets. ${all.map((each) => masker.maskText(each)).join('; ')}.`,
@@ -96,8 +96,8 @@ async function look(
   repository: OurRepository,
   { change, commits, shapes }: SecretAsk,
   masker: Masker,
-): Promise<SecretPlace[]> {
-  const places: SecretPlace[] = []
+): Promise<SecretMatch[]> {
+  const places: SecretMatch[] = []
   const read = async (args: readonly string[], input?: string) => {
     const reader = new DiffReader({ masker, shapes })
     await repository.read(args, (output) => reader.readAll(output), input)
@@ -115,7 +115,7 @@ interface DiffSearch {
 
 /** Reads a diff as it comes, and holds at most a piece of a line. */
 class DiffReader {
-  readonly places: SecretPlace[] = []
+  readonly places: SecretMatch[] = []
   readonly #search: DiffSearch
   #path = ''
   #isHeader = true
@@ -209,7 +209,7 @@ class DiffReader {
 
   #found(kind: string): void {
     const place = { path: this.#path, line: this.#line, kind }
-    const isSame = (other: SecretPlace) => other.path === place.path && other.line === place.line
+    const isSame = (other: SecretMatch) => other.path === place.path && other.line === place.line
     if (this.places.length < MAX_PLACES && !this.places.some(isSame)) this.places.push(place)
   }
 }

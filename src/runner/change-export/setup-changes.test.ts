@@ -60,9 +60,9 @@ test("files that setup leaves are not committed, and the agent's changes are", {
   await here.done(here.prepare, values)
   await here.agent('echo mine > mine; echo more >> gen/b; grep -q "^DB=postgres" .env')
   const { TIP_SHA: tip } = await here.exportChange()
-  const said = await here.pushed(tip!)
+  const output = await here.pushed(tip!)
   assert.equal(here.names(), 'gen/b\nmine')
-  assert.ok(!said.includes('Tr0ub4dor'))
+  assert.ok(!output.includes('Tr0ub4dor'))
   for (const [name, bytes] of here.kept) {
     if (name.endsWith('.pack')) continue
     assert.ok(!bytes.includes('Tr0ub4dor'), name)
@@ -83,10 +83,10 @@ test("commits of an agent that adds everything leave out setup's files, and keep
     `git commit -qam "What was there"; echo a > a; ${commit} First; echo b > b; ${commit} Second`,
   )
   const { TIP_SHA: tip } = await here.exportChange()
-  const said = await here.pushed(tip!)
+  const output = await here.pushed(tip!)
   assert.deepEqual(here.subjects(`${here.start}..${branch}`), ['Second', 'First'])
   assert.equal(here.names(), 'a\nb')
-  assert.ok(!said.includes('Tr0ub4dor') && !said.includes('.env'))
+  assert.ok(!output.includes('Tr0ub4dor') && !output.includes('.env'))
 })
 
 for (const [what, shell, place] of [
@@ -129,10 +129,10 @@ test("a follow-up's additions to the work of others are checked too", { skip }, 
   const here = await preparedPlace(t)
   const made = await here.exported(`printf %s '${value}' > config`)
   const theirs = here.others('theirs', 'theirs\n')
-  const kept = here.kept.size
+  const stored = here.kept.size
   here.kept.clear()
   const end = await here.ended({ ...here.push(made), ...hidden }, values)
-  assert.ok(kept > 0)
+  assert.ok(stored > 0)
   assert.deepEqual([end.reason, here.kept.size], ['unsafe_change', 0])
   assert.equal(run(here.folder, ['rev-parse', branch]), theirs)
 })

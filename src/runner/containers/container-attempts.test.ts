@@ -55,8 +55,8 @@ containerTest('its secrets are in its environment, and nowhere at the engine', a
   const attempt = await attempts.start(spec, 1, { TOKEN: 'hold-this-back' })
   await until(async () => (await textOf(attempt)).includes('14'))
   const [id] = await here.left()
-  const told = JSON.stringify(await new DockerApi().getContainer(id!).inspect())
-  assert.doesNotMatch(told, /hold-this-back/)
+  const inspected = JSON.stringify(await new DockerApi().getContainer(id!).inspect())
+  assert.doesNotMatch(inspected, /hold-this-back/)
   writeFileSync(inWorkspace(here.path, 'go'), '')
   assert.equal((await endOf(attempt)).outcome, 'success')
   await attempts.close()
@@ -73,12 +73,12 @@ for (const [what, spec, message] of [
   containerTest(`${what} is reported before anything starts`, async (t) => {
     const here = containerPlace(t, { image: undefined })
     const attempts = here.open()
-    const told = await attempts
+    const reported = await attempts
       .start(command('true', spec), 1)
       .then(endOf)
       .then(({ outcome, reason, message }) => `${outcome} ${reason} ${message}`)
       .catch((error) => error.message)
-    assert.match(told, message)
+    assert.match(reported, message)
     assert.deepEqual(await here.left(), [])
     await attempts.close()
   })
@@ -162,8 +162,8 @@ containerTest('a container that somebody kills or removes is reported as killed'
     const container = new DockerApi().getContainer(id!)
     await (ends === 'kill' ? container.kill() : container.remove({ force: true }))
     const end = await endOf(attempt)
-    const told = [end.outcome, end.reason, end.signal]
-    assert.deepEqual(told, ['failed', 'signal', 'SIGKILL'], `${ends}: ${JSON.stringify(end)}`)
+    const outcome = [end.outcome, end.reason, end.signal]
+    assert.deepEqual(outcome, ['failed', 'signal', 'SIGKILL'], `${ends}: ${JSON.stringify(end)}`)
     assert.deepEqual(await here.left(), [])
     await attempt.release()
   }
@@ -360,11 +360,11 @@ containerTest('its workspace limits what it may write', async (t) => {
 containerTest('the watch reports that an engine comes and goes', async (t) => {
   const cable = await EngineCable.open(t)
   const { boxes } = containerPlace(t, { env: { DOCKER_HOST: cable.address } })
-  const told: string[] = []
+  const reported: string[] = []
   const look = async () => {
-    const watch = boxes.watch(({ container }) => told.push(container.usable ? 'usable' : 'not'))
-    const before = told.length
-    await until(() => told.length > before)
+    const watch = boxes.watch(({ container }) => reported.push(container.usable ? 'usable' : 'not'))
+    const before = reported.length
+    await until(() => reported.length > before)
     watch.close()
   }
   await look()
@@ -372,5 +372,5 @@ containerTest('the watch reports that an engine comes and goes', async (t) => {
   await look()
   cable.plug()
   await look()
-  assert.deepEqual(told, ['usable', 'not', 'usable'])
+  assert.deepEqual(reported, ['usable', 'not', 'usable'])
 })

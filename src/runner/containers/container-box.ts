@@ -55,23 +55,23 @@ export class ContainerBox implements Box {
   readonly isolation = 'container'
   readonly #options: ContainerBoxOptions
   #image: ContainerImage | undefined
-  #tell: (message: string) => void = () => undefined
+  #report: (message: string) => void = () => undefined
 
   constructor(options: ContainerBoxOptions) {
     this.#options = options
   }
 
-  listen(tell: (message: string) => void): void {
-    this.#tell = tell
+  listen(report: (message: string) => void): void {
+    this.#report = report
   }
 
-  async prepare(asked?: EndpointRequest): Promise<void> {
+  async prepare(requested?: EndpointRequest): Promise<void> {
     const { containers, folder, image, endpoint } = this.#options
     mkdirSync(folder, { recursive: true, mode: 0o700 })
-    const opened = endpoint?.prepare(asked)
+    const opened = endpoint?.prepare(requested)
     opened?.catch(() => undefined)
     try {
-      this.#image = await containers.image(image, this.#tell)
+      this.#image = await containers.image(image, this.#report)
     } finally {
       // Whoever closes it after a failure finds it open.
       await opened
@@ -222,17 +222,17 @@ export class ContainerBox implements Box {
   }
 
   #environment(
-    given: Launch['env'],
+    env: Launch['env'],
     { writable, readable }: BoxMounts,
     image: ContainerImage,
   ): Launch['env'] {
-    const { HOME = '', PATH = '' } = given
+    const { HOME = '', PATH = '' } = env
     const mounted = (path: string) => isInside(path, [...writable, ...readable])
     const folders = PATH.split(':').filter(Boolean)
     // Mounted folders are found by name; the rest of PATH belongs to this machine, so the image's own comes before it.
     const path = [...folders.filter(mounted), ...image.path, ...folders]
     return {
-      ...given,
+      ...env,
       PATH: [...new Set(path)].join(':'),
       HOME: isInside(HOME, writable) ? HOME : HOME_INSIDE,
       TMPDIR: '/tmp',

@@ -54,8 +54,8 @@ export class ContainerLimiter implements Limiter {
   }
 
   get heldBy(): AttemptUsage['held_by'] {
-    const told = this.#options.ends().findLast(({ held_by }) => held_by !== undefined)
-    return told?.held_by ?? this.#heldBy ?? 'cgroup_v2'
+    const ending = this.#options.ends().findLast(({ held_by }) => held_by !== undefined)
+    return ending?.held_by ?? this.#heldBy ?? 'cgroup_v2'
   }
 
   get notHeld(): readonly (keyof AttemptLimits)[] {
@@ -94,9 +94,9 @@ export class ContainerLimiter implements Limiter {
 
   measure(): Pick<AttemptUsage, 'peak_memory_bytes' | 'cpu_ms'> {
     const now = this.#running.map(([, limiter]) => limiter.measure())
-    const told = this.#options.ends()
-    const peak = Math.max(this.#peakBytes, ...[...told, ...now].map((each) => each.peak_memory_bytes ?? 0))
-    const figures = told.length > 0 ? told : now
+    const ending = this.#options.ends()
+    const peak = Math.max(this.#peakBytes, ...[...ending, ...now].map((each) => each.peak_memory_bytes ?? 0))
+    const figures = ending.length > 0 ? ending : now
     const cpu = figures.map((each) => each.cpu_ms ?? 0).reduce((sum, each) => sum + each, 0)
     const known = figures.some(({ cpu_ms }) => cpu_ms !== undefined)
     return { peak_memory_bytes: peak || undefined, cpu_ms: known ? cpu : undefined }

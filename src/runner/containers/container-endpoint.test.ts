@@ -28,11 +28,11 @@ test('through its endpoint a container reaches allowed hosts, and learns which o
   const cmd = `node --input-type=module -e "${script.replaceAll('"', '\\"')}"; ls /run`
   const attempt = await attempts.start(command(cmd, { network: { allow: ['allowed.test'] } }), 1)
   const end = await endOf(attempt)
-  const said = await textOf(attempt)
-  assert.equal(end.outcome, 'success', said + (await textOf(attempt, 'stderr')))
-  assert.match(said, /^allowed\.test 200 from the server$/m)
-  assert.match(said, /^other\.test undefined/m)
-  assert.match(said, /^ENETUNREACH$/m)
+  const output = await textOf(attempt)
+  assert.equal(end.outcome, 'success', output + (await textOf(attempt, 'stderr')))
+  assert.match(output, /^allowed\.test 200 from the server$/m)
+  assert.match(output, /^other\.test undefined/m)
+  assert.match(output, /^ENETUNREACH$/m)
   const refused = attempt.reports.flatMap((each) =>
     each.type === 'network' && each.kind === 'refused' ? [each.host] : [],
   )

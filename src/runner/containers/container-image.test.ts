@@ -14,7 +14,7 @@ import {
   containersMissing as skip,
 } from '../../../test/support/runner/container-fixture.ts'
 import { readProgress } from '../../docker/docker-answers.ts'
-import { CARRIED_SOCAT } from './carried-socat.ts'
+import { PACKAGED_SOCAT } from './packaged-socat.ts'
 import { imageBridge } from './container-image.ts'
 
 /** Returns the end of a step in that image. */
@@ -150,10 +150,10 @@ test('a bridge uses the tools that the image has', () => {
   const image = { name: 'image', tools: {}, runsNode: false } as Parameters<typeof imageBridge>[0]
   const first = (more: Partial<typeof image>) => imageBridge({ ...image, ...more }).command[0]
   assert.equal(first({ tools: { socat: '/bin/socat', node: '/bin/node' }, runsNode: true }), '/bin/socat')
-  const carried = imageBridge({ ...image, socat: '/state/socat-1', runsNode: true })
-  assert.deepEqual(carried.command.slice(0, 4), CARRIED_SOCAT)
+  const bridge = imageBridge({ ...image, socat: '/state/socat-1', runsNode: true })
+  assert.deepEqual(bridge.command.slice(0, 4), PACKAGED_SOCAT)
   assert.deepEqual(
-    carried.mounts.map(({ Source }) => Source),
+    bridge.mounts.map(({ Source }) => Source),
     ['/state/socat-1'],
   )
   assert.equal(first({ tools: { node: '/bin/node' }, runsNode: true }), '/run/errand-node')

@@ -21,7 +21,7 @@ import { realPath, writeFileAtomic } from '../../platform/files.ts'
 import { BOX_SECCOMP } from '../docker/confinement.ts'
 import { imageVolumes } from '../docker/images.ts'
 import { type Bridge, nodeBridge, socatBridge } from '../sandbox/bridge.ts'
-import { CARRIED_SOCAT, SOCAT_INSIDE } from './carried-socat.ts'
+import { PACKAGED_SOCAT, SOCAT_INSIDE } from './packaged-socat.ts'
 import { type BindMount, bind } from './container-spec.ts'
 
 /** Facts of an engine that depend on nothing else. */
@@ -104,15 +104,15 @@ type Trial = z.infer<typeof Trial>
 export async function containerImage(
   known: Known,
   name: string,
-  tell: (message: string) => void,
+  report: (message: string) => void,
 ): Promise<ContainerImage> {
   const { docker, engine } = known
   let found = await lookUp(docker, name)
   if (found === undefined) {
-    tell(`Pulling the image ${name}.`)
+    report(`Pulling the image ${name}.`)
     await pull(docker, { image: name, progress: () => undefined, signal: new AbortController().signal })
     found = await lookUp(docker, name)
-    tell(`Pulled the image ${name}.`)
+    report(`Pulled the image ${name}.`)
   }
   if (found === undefined)
     throw new ErrandError('not_found', `The image ${name} no longer exists.`, { hint: 'Try again.' })
@@ -227,7 +227,7 @@ async function tryAs(
   const body = {
     Image,
     User: user,
-    Entrypoint: ['/bin/sh', '-c', TRIAL, dir, NODE_INSIDE, ...CARRIED_SOCAT],
+    Entrypoint: ['/bin/sh', '-c', TRIAL, dir, NODE_INSIDE, ...PACKAGED_SOCAT],
     Cmd: [],
     WorkingDir: '/',
     Labels: labels,
@@ -317,13 +317,13 @@ const elsewhere = ({ docker, folder }: Known, why: string): ErrandError =>
  * this machine, or else a Node, which takes longer to start than all the rest. It gets its own session, if the image
  * can create one, so that a signal to the program does not affect it. Throws if there is nothing.
  */
-export function imageBridge({ name, tools, runsNode, socat: carried }: ContainerImage): ImageBridge {
+export function imageBridge({ name, tools, runsNode, socat: socatPath }: ContainerImage): ImageBridge {
   const { socat, node, setsid } = tools
   const bridge =
     socat !== undefined
       ? { ...socatBridge(socat), mounts: [] }
-      : carried !== undefined
-        ? { ...socatBridge(...CARRIED_SOCAT), mounts: [bind(carried, SOCAT_INSIDE)] }
+      : socatPath !== undefined
+        ? { ...socatBridge(...PACKAGED_SOCAT), mounts: [bind(socatPath, SOCAT_INSIDE)] }
         : runsNode
           ? { ...nodeBridge(NODE_INSIDE, []), mounts: [bind(realPath(process.execPath, '/'), NODE_INSIDE)] }
           : node !== undefined

@@ -16,7 +16,7 @@ import { procText, signal } from '../../platform/proc.ts'
 import { firstOf } from '../../platform/races.ts'
 import { cgroupOf } from './container-cgroup.ts'
 import { type ContainerEnd, type ContainerSpec, type ContainerStatus, NOT_BEGUN } from './container-spec.ts'
-import { ContainerStreams, type Said } from './container-streams.ts'
+import { ContainerStreams, type StreamMessage } from './container-streams.ts'
 
 /** Limit in ms; a working engine does each of these in a second. */
 const WITHIN_MS = 60_000
@@ -33,12 +33,12 @@ type Passed = 'SIGTERM' | 'SIGINT' | 'SIGHUP'
 export class ContainerRun {
   readonly #spec: ContainerSpec
   readonly #docker: DockerClient
-  readonly #ended = Promise.withResolvers<Exclude<Said, { type: 'began' }>>()
+  readonly #ended = Promise.withResolvers<Exclude<StreamMessage, { type: 'began' }>>()
   #id: string | undefined
   #pid: number | undefined
   #began = false
   #started: Promise<void> | undefined
-  readonly #heard = Promise.withResolvers<void>()
+  readonly #received = Promise.withResolvers<void>()
   #signaled: Passed | undefined
 
   /** Takes further arguments of its program as `more`. */
@@ -73,14 +73,14 @@ export class ContainerRun {
     const streams = new ContainerStreams(this.#spec.io)
     const [id] = await Promise.all([this.#create(streams), streams.make()])
     this.#id = id
-    streams.open((said) => this.#hear(said))
+    streams.open((message) => this.#receive(message))
     if (this.#signaled !== undefined) {
       await this.#remove()
       return 128 + constants.signals[this.#signaled]
     }
     const started = this.#start()
     // A container that has begun runs, even if the engine does not report it.
-    await firstOf(started, this.#heard.promise)
+    await firstOf(started, this.#received.promise)
     this.#started = started.catch(() => undefined)
     if (this.#began) this.#passOn()
     // Without it everything continues, but is measured and ended more slowly.
@@ -112,13 +112,13 @@ export class ContainerRun {
     await this.#ask('POST', `/containers/${this.#id}/start`, {}, 'start the container')
   }
 
-  #hear(said: Said): void {
-    if (said.type !== 'began') {
-      this.#ended.resolve(said)
+  #receive(message: StreamMessage): void {
+    if (message.type !== 'began') {
+      this.#ended.resolve(message)
       return
     }
     this.#began = true
-    this.#heard.resolve()
+    this.#received.resolve()
     this.#passOn()
   }
 
@@ -157,16 +157,16 @@ export class ContainerRun {
     this.#ended.resolve({ type: 'gone' })
   }
 
-  async #end(said: Exclude<Said, { type: 'began' }>): Promise<number> {
+  async #end(message: Exclude<StreamMessage, { type: 'began' }>): Promise<number> {
     const { program, image, limits } = this.#spec
     const status = { id: this.#id!, pid: this.#pid }
     const end: ContainerEnd = figuresOf(status, limits)
     let code = NOT_BEGUN
-    if (said.type === 'done') code = said.code
-    else if (said.type === 'missing') end.failure = `The program ${program} is not in the image ${image}.`
-    else if (said.type === 'folder')
+    if (message.type === 'done') code = message.code
+    else if (message.type === 'missing') end.failure = `The program ${program} is not in the image ${image}.`
+    else if (message.type === 'folder')
       end.failure = 'The working folder does not exist in the container, or is not a folder.'
-    else if (said.type === 'garbled') code = KILLED
+    else if (message.type === 'garbled') code = KILLED
     else {
       const { exitCode, oom } = await this.#exit().catch(() => ({ exitCode: KILLED, oom: false }))
       end.oom ||= oom
@@ -226,8 +226,8 @@ export class ContainerRun {
       return await this.#docker.ask<T>(method, path, { ...request, signal: AbortSignal.timeout(WITHIN_MS) })
     } catch (error) {
       if (isTimeout(error)) throw unanswered(address, doing, WITHIN_MS)
-      const told = dockerError(doing, address, error)
-      throw told instanceof ErrandError ? told : notReached(address, error)
+      const converted = dockerError(doing, address, error)
+      throw converted instanceof ErrandError ? converted : notReached(address, error)
     }
   }
 }

@@ -18,7 +18,7 @@ import { type BindMount, bind } from './container-spec.ts'
 const execute = promisify(execFile)
 
 /** Lines with which the script in a container reports its progress. */
-export type Said =
+export type StreamMessage =
   | { type: 'began' }
   | { type: 'missing' }
   | { type: 'folder' }
@@ -31,7 +31,7 @@ export type Said =
 /** Pipes through which a script reports, and learns that it may begin. */
 const SCRIPT_PIPES = ['said', 'go']
 /** Limit in bytes, more than a script ever writes. */
-const MOST_SAID_BYTES = 1024
+const MAX_MESSAGE_BYTES = 1024
 
 /**
  * Gives a container the streams of this process. A file is mounted into it, so that output goes neither through the
@@ -77,29 +77,29 @@ export class ContainerStreams {
    * Opens the pipes before the container starts: their data is copied from now on. `hear` gets each report of its
    * script.
    */
-  open(hear: (said: Said) => void): void {
+  open(receive: (message: StreamMessage) => void): void {
     const read = (name: string) => this.#open(name, constants.O_RDONLY)
     const write = (name: string) => this.#open(name, constants.O_WRONLY)
-    const said = reader(read('said'))
+    const lines = reader(read('said'))
     this.#held.push(write('said'))
     // Held at both ends until the last moment: without it the script ends.
     this.#go = this.#open('go', constants.O_RDWR)
-    let heard = ''
-    said.on('data', (chunk: Buffer) => {
-      const before = heard.lastIndexOf('\n') + 1
-      heard += chunk.toString('latin1', 0, MOST_SAID_BYTES)
-      for (const line of heard
-        .slice(before, heard.lastIndexOf('\n') + 1)
+    let buffered = ''
+    lines.on('data', (chunk: Buffer) => {
+      const before = buffered.lastIndexOf('\n') + 1
+      buffered += chunk.toString('latin1', 0, MAX_MESSAGE_BYTES)
+      for (const line of buffered
+        .slice(before, buffered.lastIndexOf('\n') + 1)
         .split('\n')
         .slice(0, -1)) {
-        hear(saidOf(line))
+        receive(parseMessage(line))
         if (line === 'began') this.#letBegin()
       }
-      if (heard.length < MOST_SAID_BYTES) return
-      hear({ type: 'garbled' })
-      said.destroy()
+      if (buffered.length < MAX_MESSAGE_BYTES) return
+      receive({ type: 'garbled' })
+      lines.destroy()
     })
-    said.once('end', () => hear({ type: 'gone' }))
+    lines.once('end', () => receive({ type: 'gone' }))
     if (this.#piped.includes('stdin')) {
       this.#held.push(read('stdin'), write('stdin'))
       const into = writer(write('stdin'))
@@ -159,7 +159,7 @@ async function copied(from: Readable, into: Writable): Promise<void> {
   if (into.writable) await new Promise((resolve) => into.write('', resolve))
 }
 
-function saidOf(line: string): Said {
+function parseMessage(line: string): StreamMessage {
   const [type, code] = line.split(' ')
   if (type === 'began' || type === 'missing' || type === 'folder') return { type }
   return type === 'done' && /^\d{1,3}$/.test(code ?? '') ? { type, code: Number(code) } : { type: 'garbled' }

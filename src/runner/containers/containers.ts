@@ -14,7 +14,7 @@ import {
 } from '../../docker/docker-errors.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
 import { unlessAborted } from '../../platform/races.ts'
-import { carriedSocat } from './carried-socat.ts'
+import { packagedSocat } from './packaged-socat.ts'
 import { type ContainerImage, containerImage, type EngineFacts } from './container-image.ts'
 
 const ANSWERS_WITHIN_MS = 10_000
@@ -34,7 +34,7 @@ export interface ContainersOptions {
 }
 
 /** Result of trying the engine. */
-export type EngineFound = { type: 'usable' } | { type: 'unusable'; why: string; hint?: string }
+export type EngineState = { type: 'usable' } | { type: 'unusable'; why: string; hint?: string }
 
 interface DockerInfo {
   ID: string
@@ -66,7 +66,7 @@ export class Containers {
   }
 
   /** Reports whether attempts can have containers here. Never rejects, and waits for a second or two at most. */
-  async find(): Promise<EngineFound> {
+  async find(): Promise<EngineState> {
     const late = AbortSignal.timeout(FOUND_WITHIN_MS)
     try {
       await unlessAborted(late, this.#present(late), () => {
@@ -99,21 +99,21 @@ export class Containers {
    * Looks up the image each time, so that a name may come to mean another. `tell` gets messages for a person about slow
    * steps.
    */
-  async image(name: string, tell: (message: string) => void): Promise<ContainerImage> {
+  async image(name: string, report: (message: string) => void): Promise<ContainerImage> {
     const engine = await this.engine()
-    const own = { folder: this.#stateDir, labels: this.labels(), socat: await this.#carried() }
+    const own = { folder: this.#stateDir, labels: this.labels(), socat: await this.#packagedSocat() }
     const known = { docker: this.docker, engine, ...own }
-    const looked =
-      this.#images.get(name) ?? containerImage(known, name, tell).finally(() => this.#images.delete(name))
-    this.#images.set(name, looked)
-    return await this.#told(`look up the image ${name}`, looked)
+    const checked =
+      this.#images.get(name) ?? containerImage(known, name, report).finally(() => this.#images.delete(name))
+    this.#images.set(name, checked)
+    return await this.#withDockerErrors(`look up the image ${name}`, checked)
   }
 
   /** Finds it once, and again if a later process has replaced it. */
-  async #carried(): Promise<string | undefined> {
+  async #packagedSocat(): Promise<string | undefined> {
     const known = await this.#socat
     if (this.#socat === undefined || (known !== undefined && !existsSync(known)))
-      this.#socat = carriedSocat(this.#stateDir)
+      this.#socat = packagedSocat(this.#stateDir)
     return await this.#socat
   }
 
@@ -171,7 +171,7 @@ export class Containers {
     if (!existsSync(this.#nameFile)) return 0
     const signal = AbortSignal.timeout(ANSWERS_WITHIN_MS)
     const query = { all: true, filters: { label: [`${OWN_LABEL}=${this.name}`] } }
-    const found = await this.#told(
+    const found = await this.#withDockerErrors(
       'list containers',
       this.docker.ask<ListedContainer[]>('GET', '/containers/json', { query, signal }),
     )
@@ -179,7 +179,7 @@ export class Containers {
     for (const { Id, Labels, Created } of found) {
       const folder = Labels[FOLDER_LABEL]
       if (folder === undefined ? Date.now() - Created * 1000 < TRIAL_MS : existsSync(folder)) continue
-      await this.#told(`remove the container ${Id}`, this.remove(Id))
+      await this.#withDockerErrors(`remove the container ${Id}`, this.remove(Id))
       removed++
     }
     return removed
@@ -194,10 +194,10 @@ export class Containers {
         { hint: 'Use an engine on this machine: unset DOCKER_HOST, or set it to unix:///…/docker.sock.' },
       )
     const within = { signal: AbortSignal.timeout(ANSWERS_WITHIN_MS) }
-    const asked = docker.ask<DockerInfo>('GET', '/info', within)
-    const { ID, OSType, NCPU, SecurityOptions = [] } = await this.#told('describe itself', asked)
+    const request = docker.ask<DockerInfo>('GET', '/info', within)
+    const { ID, OSType, NCPU, SecurityOptions = [] } = await this.#withDockerErrors('describe itself', request)
     const version = docker.ask<{ Arch: string }>('GET', '/version', within)
-    const { Arch } = await this.#told('report its version', version)
+    const { Arch } = await this.#withDockerErrors('report its version', version)
     if (OSType !== 'linux')
       throw new ErrandError('unavailable', `Docker at ${docker.address} runs containers of ${OSType} only.`, {
         hint: 'Switch it to Linux containers.',
@@ -219,14 +219,14 @@ export class Containers {
     return join(this.#stateDir, 'containers-name')
   }
 
-  async #told<T>(doing: string, call: Promise<T>): Promise<T> {
+  async #withDockerErrors<T>(doing: string, call: Promise<T>): Promise<T> {
     const { address } = this.docker
     try {
       return await call
     } catch (error) {
       if (isTimeout(error)) throw unanswered(address, doing, ANSWERS_WITHIN_MS)
-      const told = dockerError(doing, address, error)
-      throw told instanceof ErrandError ? told : notReached(address, error)
+      const converted = dockerError(doing, address, error)
+      throw converted instanceof ErrandError ? converted : notReached(address, error)
     }
   }
 }

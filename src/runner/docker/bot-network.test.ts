@@ -44,10 +44,10 @@ test('neither a bot nor a build reaches this machine, another bot or a metadata 
   ])
   const closed = 'gateway closed\nhost closed\nbot closed\nmetadata closed\n'
   assert.equal(await printed(here.engine, await started(here, script)), closed)
-  const said = (await buildLines(here, `RUN ${script}`)).filter((line) =>
+  const output = (await buildLines(here, `RUN ${script}`)).filter((line) =>
     /^\w+ (?:closed|reached)$/.test(line),
   )
-  assert.equal(`${said.join('\n')}\n`, closed)
+  assert.equal(`${output.join('\n')}\n`, closed)
   assert.ok((await dropped(here.network, '169.254.0.0/16')) > 0)
   assert.ok((await dropped(here.network, '! --dst-type UNICAST')) > 0)
 
@@ -168,13 +168,13 @@ test('a network of that name that lets containers reach each other is refused', 
   })
 })
 
-interface Place {
+interface NetworkFixture {
   name: string
   host: string
   port: number
 }
 
-function probe(places: readonly Place[]): string {
+function probe(places: readonly NetworkFixture[]): string {
   return places
     .map(
       ({ name, host, port }) =>

@@ -8,7 +8,7 @@ export const ICC = 'com.docker.network.bridge.enable_icc'
 export const BRIDGE = 'com.docker.network.bridge.name'
 const MTU = 'com.docker.network.driver.mtu'
 /** Milliseconds that an engine may take to release a container. */
-const PATIENCE_MS = 10_000
+const TIMEOUT_MS = 10_000
 const AGAIN_MS = 100
 
 export interface BridgeOrder {
@@ -59,7 +59,7 @@ export const isTaken = (error: unknown): boolean => /overlap/i.test((error as Er
 
 /** Removes a network, with the containers that are still on it. Does nothing if it is gone. */
 export async function removeBridge(docker: DockerClient, name: string): Promise<void> {
-  for (const until = performance.now() + PATIENCE_MS; ; await sleep(AGAIN_MS)) {
+  for (const until = performance.now() + TIMEOUT_MS; ; await sleep(AGAIN_MS)) {
     const inside = await docker.ask<ListedContainer[]>('GET', '/containers/json', {
       query: { all: true, filters: { network: [name] } },
     })

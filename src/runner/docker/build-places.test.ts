@@ -86,7 +86,7 @@ test('two parallel builds can neither see nor reach each other, nor impersonate 
   )
   bystander.catch(() => {})
   const victim = await address
-  const said = await lines(
+  const output = await lines(
     here,
     `FROM ${image}\nENV RUNNER=${here.runner}\nCOPY attack.py /\nRUN python3 /attack.py ${victim}`,
     {
@@ -97,7 +97,7 @@ test('two parallel builds can neither see nor reach each other, nor impersonate 
   over.abort()
   await assert.rejects(bystander, { name: 'AbortError' })
   assert.deepEqual(
-    said.filter((line) => /^(sees|is alone|reached|closed)/.test(line)),
+    output.filter((line) => /^(sees|is alone|reached|closed)/.test(line)),
     ['is alone', 'closed'],
   )
 
@@ -202,20 +202,20 @@ test("leftovers of a killed runner's build are swept, and those that another one
   child.kill('SIGKILL')
   await once(child, 'close')
   const Dockerfile = `FROM ${here.image}\nRUN echo ${here.runner} second; sleep 2; nslookup registry.npmjs.org >/dev/null 2>&1; echo still here`
-  const said: string[] = []
+  const output: string[] = []
   await here.engine.build(
     testingBuild(
       here.runner,
       { Dockerfile },
       {
         progress: (line) => {
-          said.push(line)
+          output.push(line)
           if (line === `${here.runner} second`) swept = here.engine.sweepNetworks(here.runner)
         },
       },
     ),
   )
-  assert.ok(said.includes('still here'))
+  assert.ok(output.includes('still here'))
   assert.deepEqual(await swept, [left])
   assert.deepEqual(await networksOf(here), [])
   assert.deepEqual(buildCgroups(cgroupName(here.runner, '')), [])
@@ -369,15 +369,15 @@ async function lines(
   Dockerfile: string,
   files: Record<string, string>,
 ): Promise<string[]> {
-  const said: string[] = []
+  const output: string[] = []
   await engine.build(
     testingBuild(
       runner,
       { Dockerfile, ...files },
-      { name: `errand.test/${runner}:lines`, progress: (line) => said.push(line) },
+      { name: `errand.test/${runner}:lines`, progress: (line) => output.push(line) },
     ),
   )
-  return said
+  return output
 }
 
 async function networksOf({ runner }: EngineUnderTest): Promise<string[]> {

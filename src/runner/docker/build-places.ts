@@ -137,7 +137,7 @@ const FIRST_NAMESPACE = 'cgroup:[4026531835]'
 /** Folder in which systemd stores settings of units until the machine boots again. */
 const SYSTEMD_SETTINGS = '/run/systemd/system.control'
 /** Milliseconds that killed processes may take to be gone. */
-const PATIENCE_MS = 5_000
+const RETRY_MS = 5_000
 const AGAIN_MS = 20
 
 /**
@@ -171,7 +171,7 @@ async function removeBuildCgroup(name: string): Promise<void> {
     await systemctl('revert', slice(name))
   }
   const removed = () => allRoots().map((root) => removeCgroup(join(root, name)))
-  for (const until = performance.now() + PATIENCE_MS; ; await sleep(AGAIN_MS))
+  for (const until = performance.now() + RETRY_MS; ; await sleep(AGAIN_MS))
     if (removed().every(Boolean) || performance.now() > until) return
 }
 

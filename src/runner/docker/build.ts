@@ -11,7 +11,7 @@ import { dockerLabels } from './own-labels.ts'
 import { containerBytes } from './volumes.ts'
 
 /** Number of a build's last lines that are stored for its error. */
-const KEPT_LINES = 40
+const MAX_LINES = 40
 const CPU_PERIOD_US = 100_000
 
 /**
@@ -31,7 +31,7 @@ export async function build(docker: DockerClient, place: BuildPlace, order: Buil
     if (made !== undefined) checkImageSize(docker, made, limits).catch((error) => ended.abort(error))
     layer = made ?? layer
     last.push(line)
-    if (last.length > KEPT_LINES) last.shift()
+    if (last.length > MAX_LINES) last.shift()
     order.progress(line)
   }
   const onFull = () => ended.abort(diskFull())
@@ -187,9 +187,9 @@ async function runningOn(docker: DockerClient, network: string): Promise<string[
 }
 
 /** Bytes of the engine's disk that are reserved for the machine. */
-const KEPT_FREE_BYTES = 1024 ** 3
+const MIN_FREE_BYTES = 1024 ** 3
 /** Reserved number of files; empty files take no bytes that an engine counts. */
-const KEPT_FREE_FILES = 100_000
+const MIN_FREE_FILES = 100_000
 
 /** Returns the folder of the engine's data; undefined if it does not say. */
 async function dockerFolder(docker: DockerClient): Promise<string | undefined> {
@@ -203,5 +203,5 @@ export async function isAlmostFull(folder: string): Promise<boolean> {
   if (found === undefined) return false
   const { bavail, bsize, files, ffree } = found
   // Some file systems create inodes as needed, and report none.
-  return bavail * bsize < KEPT_FREE_BYTES || (files > 0 && ffree < KEPT_FREE_FILES)
+  return bavail * bsize < MIN_FREE_BYTES || (files > 0 && ffree < MIN_FREE_FILES)
 }

@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream'
 import { ErrandError } from '../../contract/errors.ts'
 import type { ContainerAnswer, ListedContainer } from '../../docker/docker-answers.ts'
 import { askVersion, DockerClient, type DockerEnv, dockerAddress } from '../../docker/docker-client.ts'
-import { isBeingRemoved, isGone, notReached, told } from '../../docker/docker-errors.ts'
+import { isBeingRemoved, isGone, notReached, withDockerErrors } from '../../docker/docker-errors.ts'
 import { type PullOrder, pull } from '../../docker/pull.ts'
 import { BotNetwork } from './bot-network.ts'
 import { build } from './build.ts'
@@ -62,7 +62,7 @@ class ConnectedDocker implements DockerEngine {
   }
 
   prepareNetwork(): Promise<void> {
-    return this.#told('prepare the network of bots', this.#network.prepare())
+    return this.#withDockerErrors('prepare the network of bots', this.#network.prepare())
   }
 
   async pull(order: PullOrder): Promise<ImageInfo> {
@@ -74,33 +74,33 @@ class ConnectedDocker implements DockerEngine {
     const until = { ...order, signal: this.#until(order.signal) }
     const place = { runner: order.labels.runner, processes: order.limits.processes }
     const built = this.#network.builds.use(place, (place) => build(this.#docker, place, until))
-    return this.#known(await this.#told('create a network for a build', built))
+    return this.#known(await this.#withDockerErrors('create a network for a build', built))
   }
 
   image(nameOrId: string): Promise<ImageInfo | undefined> {
-    return this.#told(`look up the image ${nameOrId}`, image(this.#docker, nameOrId))
+    return this.#withDockerErrors(`look up the image ${nameOrId}`, image(this.#docker, nameOrId))
   }
 
   images(labels: Partial<OwnLabels>): Promise<ImageInfo[]> {
-    return this.#told('list images', images(this.#docker, labels))
+    return this.#withDockerErrors('list images', images(this.#docker, labels))
   }
 
   tag(id: string, name: string): Promise<void> {
-    return this.#told(`tag an image as ${name}`, tag(this.#docker, id, name))
+    return this.#withDockerErrors(`tag an image as ${name}`, tag(this.#docker, id, name))
   }
 
   removeImage(nameOrId: string): Promise<boolean> {
-    return this.#told(`remove the image ${nameOrId}`, removeImage(this.#docker, nameOrId))
+    return this.#withDockerErrors(`remove the image ${nameOrId}`, removeImage(this.#docker, nameOrId))
   }
 
   create(order: ContainerOrder): Promise<{ id: string; volumes: readonly string[] }> {
     const held = { network: this.#network.bots, hasSeccomp: this.#hasSeccomp, isHere: this.#docker.isHere }
     const created = createContainer(this.#docker, held, order)
-    return this.#told(`create the container ${order.name}`, created)
+    return this.#withDockerErrors(`create the container ${order.name}`, created)
   }
 
   async start(id: string): Promise<void> {
-    await this.#told(`start the container ${id}`, this.#docker.ask('POST', `/containers/${id}/start`))
+    await this.#withDockerErrors(`start the container ${id}`, this.#docker.ask('POST', `/containers/${id}/start`))
   }
 
   async state(id: string): Promise<ContainerState> {
@@ -114,15 +114,15 @@ class ConnectedDocker implements DockerEngine {
   }
 
   history(id: string, since: string): Promise<ContainerHistory> {
-    const asked = containerHistory(this.#docker, id, Date.parse(since))
-    return this.#learned(`find out what ended the container ${id}`, asked)
+    const request = containerHistory(this.#docker, id, Date.parse(since))
+    return this.#learned(`find out what ended the container ${id}`, request)
   }
 
   wasOutOfMemory(id: string, since: string): Promise<boolean> {
     const from = Math.floor(Date.parse(since) / 1000)
     const until = Math.ceil(Date.now() / 1000) + LATE_SECONDS
-    const asked = { since: from, until, filters: { container: [id], event: ['oom'] } }
-    return this.#learned(`find out what ended the container ${id}`, hadEvent(this.#docker, asked))
+    const request = { since: from, until, filters: { container: [id], event: ['oom'] } }
+    return this.#learned(`find out what ended the container ${id}`, hadEvent(this.#docker, request))
   }
 
   async *events(
@@ -147,8 +147,8 @@ class ConnectedDocker implements DockerEngine {
   }
 
   async use(id: string): Promise<ContainerUse | undefined> {
-    const asked = containerUse(this.#docker, id)
-    return await this.#learned(`measure what the container ${id} uses`, asked)
+    const request = containerUse(this.#docker, id)
+    return await this.#learned(`measure what the container ${id} uses`, request)
   }
 
   async wait(id: string, signal: AbortSignal): Promise<ContainerState> {
@@ -167,7 +167,7 @@ class ConnectedDocker implements DockerEngine {
     const pieces = followLog(this.#docker, id, { ...options, signal })
     try {
       for (;;) {
-        const next = await this.#told(`read the log of the container ${id}`, pieces.next())
+        const next = await this.#withDockerErrors(`read the log of the container ${id}`, pieces.next())
         // Some pieces may have been read ahead.
         if (next.done || options.signal.aborted) break
         yield next.value
@@ -184,7 +184,7 @@ class ConnectedDocker implements DockerEngine {
     const ended = stopped.catch((error) => {
       if (error.statusCode !== 304) throw error
     })
-    await this.#told(`stop the container ${id}`, unlessGone(ended))
+    await this.#withDockerErrors(`stop the container ${id}`, unlessGone(ended))
   }
 
   async remove(id: string): Promise<void> {
@@ -193,13 +193,13 @@ class ConnectedDocker implements DockerEngine {
       if (!isBeingRemoved(error)) throw error
       await waitFor(this.#docker, id, 'removed')
     })
-    await this.#told(`remove the container ${id}`, unlessGone(removed))
+    await this.#withDockerErrors(`remove the container ${id}`, unlessGone(removed))
   }
 
   async containers(labels: Partial<OwnLabels>): Promise<FoundContainer[]> {
     const query = { all: true, filters: { label: labelFilter(labels) } }
-    const asked = this.#docker.ask<ListedContainer[]>('GET', '/containers/json', { query })
-    const listed = await this.#told('list containers', asked)
+    const request = this.#docker.ask<ListedContainer[]>('GET', '/containers/json', { query })
+    const listed = await this.#withDockerErrors('list containers', request)
     const found = listed.map(async ({ Id, Names, Labels, Created }) => ({
       id: Id,
       name: Names[0]!.replace(/^\//, ''),
@@ -211,7 +211,7 @@ class ConnectedDocker implements DockerEngine {
   }
 
   volumes(labels: Partial<OwnLabels>): Promise<FoundVolume[]> {
-    return this.#told('list volumes', volumes(this.#docker, labels))
+    return this.#withDockerErrors('list volumes', volumes(this.#docker, labels))
   }
 
   volumeBytes(
@@ -228,34 +228,34 @@ class ConnectedDocker implements DockerEngine {
   }
 
   readVolume(name: string, labels: OwnLabels): Promise<Readable> {
-    return this.#told(`read the volume ${name}`, readVolume(this.#docker, name, labels))
+    return this.#withDockerErrors(`read the volume ${name}`, readVolume(this.#docker, name, labels))
   }
 
   removeVolume(name: string): Promise<boolean> {
     this.#folders.delete(name)
-    return this.#told(`remove the volume ${name}`, removeVolume(this.#docker, name))
+    return this.#withDockerErrors(`remove the volume ${name}`, removeVolume(this.#docker, name))
   }
 
   sweepNetworks(runner: string): Promise<string[]> {
-    return this.#told('remove what builds have left behind', this.#network.sweep(runner))
+    return this.#withDockerErrors('remove what builds have left behind', this.#network.sweep(runner))
   }
 
   releaseNetwork(): Promise<void> {
-    return this.#told('remove the network of bots', this.#network.release())
+    return this.#withDockerErrors('remove the network of bots', this.#network.release())
   }
 
   close(): void {
     this.#closed.abort()
   }
 
-  #told<T>(doing: string, call: Promise<T>): Promise<T> {
-    return told(doing, this.#docker.address, call)
+  #withDockerErrors<T>(doing: string, call: Promise<T>): Promise<T> {
+    return withDockerErrors(doing, this.#docker.address, call)
   }
 
   /** Retries a failure in the engine itself, which says nothing about a container, like an absence. */
   async #learned<T>(doing: string, call: Promise<T>): Promise<T> {
     try {
-      return await this.#told(doing, call)
+      return await this.#withDockerErrors(doing, call)
     } catch (error) {
       if (!(error instanceof ErrandError) || error.code !== 'internal') throw error
       throw new ErrandError('unavailable', error.message, { cause: error })

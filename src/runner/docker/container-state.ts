@@ -14,7 +14,7 @@ import { labelFilter } from './own-labels.ts'
 /** Converts an engine's description of a container to its `state`. */
 export function containerState(state: StateAnswer): ContainerState {
   if (state.Running)
-    return { type: 'running', pid: state.Pid, startedAt: state.StartedAt, ...toldHealth(state.Health) }
+    return { type: 'running', pid: state.Pid, startedAt: state.StartedAt, ...reportedHealth(state.Health) }
   if (state.Status === 'created' && state.Error === '') return { type: 'created' }
   return {
     type: 'exited',
@@ -28,7 +28,7 @@ export function containerState(state: StateAnswer): ContainerState {
 }
 
 /** Returns the health; nothing if it has no check. */
-function toldHealth(health: StateAnswer['Health']): { health?: ContainerHealth } {
+function reportedHealth(health: StateAnswer['Health']): { health?: ContainerHealth } {
   const state = health?.Status
   if (state !== 'starting' && state !== 'healthy' && state !== 'unhealthy') return {}
   const last = health?.Log?.at(-1)
@@ -49,14 +49,14 @@ interface Figures {
  * not run.
  */
 export async function containerUse(docker: DockerClient, id: string): Promise<ContainerUse | undefined> {
-  let told: Figures
+  let figures: Figures
   try {
-    told = await docker.ask('GET', `/containers/${id}/stats`, { query: { stream: false, 'one-shot': true } })
+    figures = await docker.ask('GET', `/containers/${id}/stats`, { query: { stream: false, 'one-shot': true } })
   } catch (error) {
     if (isGone(error) || isConflict(error)) return undefined
     throw error
   }
-  const { cpu_stats, memory_stats = {}, networks = {}, blkio_stats } = told
+  const { cpu_stats, memory_stats = {}, networks = {}, blkio_stats } = figures
   const { usage, stats = {}, max_usage } = memory_stats
   const cpu = cpu_stats?.cpu_usage?.total_usage
   if (usage === undefined || cpu === undefined || usage === 0) return undefined
@@ -90,11 +90,11 @@ export async function waitFor(
 }
 
 /** Number of events that an engine holds in memory; it forgets earlier ones, and all before its own start. */
-const KEPT_EVENTS = 256
+const MAX_EVENTS = 256
 /** Milliseconds that the engine may take to record the end of a container. */
 const LATE_MS = 1_000
 
-interface Told {
+interface EventLine {
   Type: string
   Action: string
   Actor: { ID: string }
@@ -120,8 +120,8 @@ export async function* containerEvents(
   }
   const answer = await docker.open('GET', '/events', { query: { filters }, signal })
   yield { type: 'open' }
-  for await (const told of jsonLines<Told>(answer)) {
-    const event = containerEvent(told)
+  for await (const line of jsonLines<EventLine>(answer)) {
+    const event = containerEvent(line)
     if (event !== undefined) yield event
   }
 }
@@ -139,22 +139,22 @@ export async function containerHistory(
   const seen = new Set<ContainerEvent['type']>()
   try {
     const answer = await docker.open('GET', '/events', { query, signal: done.signal })
-    for await (const told of jsonLines<Told>(answer)) {
-      const atMs = told.timeNano / 1e6
+    for await (const line of jsonLines<EventLine>(answer)) {
+      const atMs = line.timeNano / 1e6
       count++
       oldestMs = Math.min(oldestMs, atMs)
-      const event = containerEvent(told)
+      const event = containerEvent(line)
       if (event?.id !== id || atMs < sinceMs) continue
       seen.add(event.type)
       if (event.type === 'ended' && !seen.has('signaled')) break
     }
-    return { seen, knownFromMs: count < KEPT_EVENTS ? Number.NEGATIVE_INFINITY : oldestMs }
+    return { seen, knownFromMs: count < MAX_EVENTS ? Number.NEGATIVE_INFINITY : oldestMs }
   } finally {
     done.abort()
   }
 }
 
-function containerEvent({ Type, Action, Actor, timeNano }: Told): ContainerEvent | undefined {
+function containerEvent({ Type, Action, Actor, timeNano }: EventLine): ContainerEvent | undefined {
   const type = Action.startsWith('health_status') ? 'health' : types[Action]
   return Type === 'container' && type !== undefined ? { id: Actor.ID, type, atMs: timeNano / 1e6 } : undefined
 }

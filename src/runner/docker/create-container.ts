@@ -67,20 +67,20 @@ const SHOWN_CHARACTERS = 200
  * Returns the first setting that the engine did not apply as requested, with both values. Engines leave out what the
  * kernel cannot do, with no more than a warning.
  */
-function differenceFrom(asked: HostConfig, info: ContainerAnswer): string | undefined {
+function differenceFrom(requested: HostConfig, info: ContainerAnswer): string | undefined {
   const held = info.HostConfig
-  for (const [name, wanted] of Object.entries(asked)) {
-    if (isDeepStrictEqual(comparable(name, held[name]), comparable(name, wanted))) continue
-    return `${name} is ${shown(held[name])}, not ${shown(wanted)}`
+  for (const [name, value] of Object.entries(requested)) {
+    if (isDeepStrictEqual(comparable(name, held[name]), comparable(name, value))) continue
+    return `${name} is ${shown(held[name])}, not ${shown(value)}`
   }
-  const targets = new Set(asked.Mounts.map(({ Target }) => Target))
+  const targets = new Set(requested.Mounts.map(({ Target }) => Target))
   const disk = info.Mounts.find(
     ({ Type, Destination }) => Type !== 'tmpfs' && !(Type === 'volume' && targets.has(Destination)),
   )
   if (disk !== undefined) return `${disk.Destination} is a ${disk.Type} of this machine`
   const networks = Object.keys(info.NetworkSettings.Networks)
-  if (!isDeepStrictEqual(networks, [asked.NetworkMode]))
-    return `its networks are ${networks.join(', ')}, not ${asked.NetworkMode}`
+  if (!isDeepStrictEqual(networks, [requested.NetworkMode]))
+    return `its networks are ${networks.join(', ')}, not ${requested.NetworkMode}`
   return undefined
 }
 

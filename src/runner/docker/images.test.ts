@@ -48,10 +48,10 @@ test('a pull distinguishes right, wrong and missing credentials, and a missing i
 
 test('an answer that a registry makes the engine request elsewhere is not disclosed', { skip }, async (t) => {
   const { engine } = await dockerUnderTest(t)
-  const asked: string[] = []
+  const requests: string[] = []
   let status = 200
   const inner = await served(t, ({ url }, response) => {
-    asked.push(url!)
+    requests.push(url!)
     response.writeHead(status).end('{"AccessKey": SECRET-OF-THE-MACHINE}')
   })
   const realm = await served(t, (_, response) => {
@@ -69,7 +69,7 @@ test('an answer that a registry makes the engine request elsewhere is not disclo
           ({ message, details }: ErrandError) =>
             !/SECRET|AccessKey|'S'/.test(JSON.stringify([message, details])),
         )
-  assert.ok(asked.some((url) => url.startsWith('/realm')) && asked.includes('/redirect'), asked.join())
+  assert.ok(requests.some((url) => url.startsWith('/realm')) && requests.includes('/redirect'), requests.join())
 })
 
 async function served(t: TestContext, answer: RequestListener): Promise<string> {

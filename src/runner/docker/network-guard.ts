@@ -219,12 +219,12 @@ export function staleRules(
   const bots = lines.flatMap((line) => /^-N (ERRAND-[0-9a-f]{8})$/.exec(line)?.[1] ?? [])
   const hooksOf = (chain: string) =>
     lines.filter((line) => line.startsWith(`-A ${HOOK} `) && line.endsWith(` -j ${chain}`))
-  const stands = (chain: string): boolean =>
+  const isInPlace = (chain: string): boolean =>
     [...hooksOf(chain).map(hookedBridge), `errand-${chain.slice(CHAIN_PREFIX.length)}`].some(isThere)
-  const standing = bots.filter(stands)
+  const existing = bots.filter(isInPlace)
   const stale = lines
     .flatMap((line) => /^-N (ERRAND-[0-9a-f]{8}(?:-B)?)$/.exec(line)?.[1] ?? [])
-    .filter((chain) => !standing.includes(chain.replace(BUILDS, '')))
+    .filter((chain) => !existing.includes(chain.replace(BUILDS, '')))
   return {
     v4: [
       ...stale.flatMap(hooksOf).map(deleted),
@@ -233,7 +233,7 @@ export function staleRules(
     ],
     v6: v6.split('\n').flatMap((line) => {
       const [, key] = /^-A PREROUTING -i (?:errand-|erb-)([0-9a-f]{6,8})\+? -j DROP$/.exec(line) ?? []
-      const isStale = key && !standing.some((chain) => chain.startsWith(CHAIN_PREFIX + key))
+      const isStale = key && !existing.some((chain) => chain.startsWith(CHAIN_PREFIX + key))
       return isStale ? [deleted(line)] : []
     }),
   }

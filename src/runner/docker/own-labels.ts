@@ -25,8 +25,8 @@ export function ownLabels(
 
 /** Returns a filter for an engine's list: things of ours with these labels. */
 export function labelFilter(labels: Partial<OwnLabels>): string[] {
-  const asked = entries.flatMap(([own, name]) =>
+  const requested = entries.flatMap(([own, name]) =>
     labels[own] === undefined ? [] : [`${name}=${labels[own]}`],
   )
-  return [names.runner, ...asked]
+  return [names.runner, ...requested]
 }

@@ -53,7 +53,7 @@ export async function volumeBytes(
     const seen = isHere ? await sizeSeen(folder, options) : undefined
     if (seen === undefined) {
       folders.delete(name)
-      return await toldBytes(docker, names, signal)
+      return await reportedBytes(docker, names, signal)
     }
     bytes += seen
     if (name === names[0] && container !== undefined) {
@@ -95,7 +95,7 @@ async function sizeSeen(folder: string, options: FolderSizeOptions): Promise<num
   }
 }
 
-async function toldBytes(
+async function reportedBytes(
   docker: DockerClient,
   names: readonly string[],
   signal: AbortSignal,
@@ -200,9 +200,9 @@ async function* heldBy(process: string): AsyncGenerator<string> {
 /** Returns the folders of all processes in the container of this one, which share its pid namespace. */
 async function processesWith(pid: number): Promise<string[]> {
   const numbering = (process: string) => readlink(join(process, 'ns/pid')).catch(() => undefined)
-  const wanted = await numbering(`/proc/${pid}`)
-  if (wanted === undefined || wanted === (await numbering('/proc/self'))) return []
+  const expected = await numbering(`/proc/${pid}`)
+  if (expected === undefined || expected === (await numbering('/proc/self'))) return []
   const all = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map((name) => join('/proc', name))
-  const found = await Promise.all(all.map(async (process) => (await numbering(process)) === wanted))
+  const found = await Promise.all(all.map(async (process) => (await numbering(process)) === expected))
   return all.filter((_, index) => found[index])
 }

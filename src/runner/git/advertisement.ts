@@ -63,8 +63,8 @@ function parse(all: Buffer, host: string): Advertisement {
     if (text.startsWith('# service=') || text.startsWith('version ')) continue
     isListed = true
     if (text.startsWith('ERR ')) throw new GitRefused('repo_not_found', `${host} says: ${text.slice(4, 300)}`)
-    const [ref, told] = text.split('\0') as [string, string?]
-    if (told !== undefined) capabilities = told
+    const [ref, rest] = text.split('\0') as [string, string?]
+    if (rest !== undefined) capabilities = rest
     const [, id, name] = /^([0-9a-f]{40}|[0-9a-f]{64}) (\S+)$/.exec(ref) ?? []
     if (id !== undefined && name !== undefined) lines.push([id, name])
   }
@@ -108,9 +108,9 @@ export function findRef(
   { refs, defaultBranch }: Advertisement,
   ref: string | undefined,
 ): { name: string; sha: string } | undefined {
-  const wanted = ref ?? defaultBranch
-  if (wanted === undefined) return undefined
-  for (const name of [wanted, `refs/heads/${wanted}`, `refs/tags/${wanted}`]) {
+  const branch = ref ?? defaultBranch
+  if (branch === undefined) return undefined
+  for (const name of [branch, `refs/heads/${branch}`, `refs/tags/${branch}`]) {
     const sha = refs.get(name)
     if (sha !== undefined) return { name, sha }
   }

@@ -24,7 +24,7 @@ makeRepository(join(top, 'server/o/r.git'), [{ path: 'a', content: 'x' }])
 
 const password = randomUUID()
 const url = new URL(`${host.origin()}/o/r.git`)
-const told: string[] = []
+const reported: string[] = []
 const folder = mkdtempSync(join(top, 'home-'))
 const options: GitOptions = {
   folder,
@@ -33,19 +33,19 @@ const options: GitOptions = {
   maxFileBytes: 1024 ** 2,
   signal: new AbortController().signal,
   credential: { url, username: 'me', password },
-  progress: (line) => told.push(line),
+  progress: (line) => reported.push(line),
 }
 
 /** Returns the answer of `git credential fill` for an address. */
-const asked = (address: string) => {
+const answerTo = (address: string) => {
   const { protocol, host, pathname } = new URL(address)
   const input = `protocol=${protocol.slice(0, -1)}\nhost=${host}\npath=${pathname.slice(1)}\n\n`
   return git(['credential', 'fill'], { ...options, input }, text)
 }
 
 test('git gets the password only for its own address, and a refusal is reported', async () => {
-  assert.match(await asked(url.href), new RegExp(`username=me\npassword=${password}\n`))
-  assert.deepEqual(told, [])
+  assert.match(await answerTo(url.href), new RegExp(`username=me\npassword=${password}\n`))
+  assert.deepEqual(reported, [])
   const other = new URL(url)
   other.port = String(host.port === 1 ? 2 : host.port - 1)
   for (const wrong of [
@@ -56,10 +56,10 @@ test('git gets the password only for its own address, and a refusal is reported'
     other.href,
     `${host.origin()}/`,
   ]) {
-    told.length = 0
-    await assert.rejects(asked(wrong), /git says/)
+    reported.length = 0
+    await assert.rejects(answerTo(wrong), /git says/)
     assert.match(
-      told.join('\n'),
+      reported.join('\n'),
       /Git asked for credentials for .* and got none: they are not those of the repository/,
     )
   }
@@ -74,8 +74,8 @@ test('a private repository is readable, and no argument, variable or file holds 
         for (const file of ['cmdline', 'environ']) seen.push(readFileSync(`/proc/${pid}/${file}`, 'latin1'))
     return check(path, response, request)
   }
-  const said = await git(['ls-remote', url.href], options, text)
-  assert.match(said, /refs\/heads\/main/)
+  const output = await git(['ls-remote', url.href], options, text)
+  assert.match(output, /refs\/heads\/main/)
   assert.equal(seen.length > 0, true)
   const forms = [password, Buffer.from(`me:${password}`).toString('base64')]
   for (const form of forms)
@@ -90,12 +90,12 @@ test('a private repository is readable, and no argument, variable or file holds 
 })
 
 test('a password that the server rejects is not offered twice', async () => {
-  let asked = 0
+  let requests = 0
   host.intercept = (_path, response) => {
-    asked++
+    requests++
     response.writeHead(401, { 'www-authenticate': 'Basic realm="git"' }).end()
     return true
   }
   await assert.rejects(git(['ls-remote', url.href], options, text), /Authentication failed/)
-  assert.equal(asked, 2)
+  assert.equal(requests, 2)
 })

@@ -31,7 +31,7 @@ const MAX_QUESTION_LINES = 20
 export function answerCredentials(
   socket: Duplex,
   credential: GitCredential,
-  tell: (line: string) => void = () => undefined,
+  report: (line: string) => void = () => undefined,
 ): void {
   let question: string[] = []
   let isAnswered = false
@@ -44,17 +44,17 @@ export function answerCredentials(
       if (question.length > MAX_QUESTION_LINES) socket.destroy()
       return
     }
-    const asked = Object.fromEntries(question.map((each) => each.split(/=(.*)/s).slice(0, 2)))
+    const fields = Object.fromEntries(question.map((each) => each.split(/=(.*)/s).slice(0, 2)))
     question = []
-    const isRight = isFor(asked, credential.url)
+    const isRight = isFor(fields, credential.url)
     const answer =
       isRight && !isAnswered
         ? [`username=${credential.username}`, `password=${credential.password}`]
         : ['quit=1']
     if (isRight) isAnswered = true
     else
-      tell(
-        `Git asked for credentials for ${shown(asked)} and got none: they are not those of the repository.`,
+      report(
+        `Git asked for credentials for ${shown(fields)} and got none: they are not those of the repository.`,
       )
     socket.write(`${answer.join('\n')}\n\n`)
   })

@@ -89,8 +89,8 @@ export async function git<T>(
   if (opened !== undefined) closeSync(opened)
   // It may end before it has read everything.
   child.stdin?.on('error', () => undefined).end(input)
-  const asked = child.stdio[3] as Duplex | undefined
-  if (credential && asked) answerCredentials(asked, credential, options.progress)
+  const requestPipe = child.stdio[3] as Duplex | undefined
+  if (credential && requestPipe) answerCredentials(requestPipe, credential, options.progress)
   // Read from now on: data without a listener at the exit would be dropped.
   const output = new PassThrough()
   pipeline(child.stdout, output, () => undefined)
@@ -98,7 +98,7 @@ export async function git<T>(
   child.stderr.on('data', (chunk: Buffer) => lines.push(chunk))
   const end = async () => {
     await tree.stop(0)
-    for (const stream of [child.stdout, child.stderr, asked]) stream?.destroy()
+    for (const stream of [child.stdout, child.stderr, requestPipe]) stream?.destroy()
   }
   const stop = () => void end()
   signal.addEventListener('abort', stop, { once: true })
@@ -213,13 +213,13 @@ const LEAST = [2, 37] as const
 
 /** Throws `source_refused` if this machine has no Git that can be restricted to the checked addresses. */
 export async function checkGitVersion(options: GitOptions): Promise<void> {
-  const said = await git(['--version'], options, text).catch((cause: Error) => {
+  const version = await git(['--version'], options, text).catch((cause: Error) => {
     options.signal.throwIfAborted()
     throw unknownGit('The runner has no Git', cause)
   })
-  const [major, minor] = /(\d+)\.(\d+)/.exec(said)?.slice(1).map(Number) ?? []
+  const [major, minor] = /(\d+)\.(\d+)/.exec(version)?.slice(1).map(Number) ?? []
   if (major === undefined || minor === undefined)
-    throw unknownGit(`The runner's Git does not report its version: ${JSON.stringify(said)}`)
+    throw unknownGit(`The runner's Git does not report its version: ${JSON.stringify(version)}`)
   if (major < LEAST[0] || (major === LEAST[0] && minor < LEAST[1]))
     throw unknownGit(`The runner's Git is too old: ${major}.${minor}`)
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { GitRefused, reasonOfWords, withRetries } from './git-words.ts'
 
-const said: readonly [string, string | undefined][] = [
+const cases: readonly [string, string | undefined][] = [
   ["fatal: Authentication failed for 'https://h/o/r.git/'", 'repo_auth'],
   ["fatal: could not read Username for 'https://h': terminal prompts disabled", 'repo_auth'],
   ['git@github.com: Permission denied (publickey).', 'repo_auth'],
@@ -34,27 +34,27 @@ const said: readonly [string, string | undefined][] = [
 ]
 
 test('messages of git and of servers are classified by their reason', () => {
-  for (const [words, reason] of said) assert.equal(reasonOfWords(words.split('\n')), reason, words)
+  for (const [words, reason] of cases) assert.equal(reasonOfWords(words.split('\n')), reason, words)
 })
 
 test('an unreachable server is asked again after growing waits, and other errors are not retried', async () => {
   const pauses: number[] = []
-  const told: string[] = []
+  const reported: string[] = []
   let tries = 0
-  const patience = {
+  const retries = {
     retries: 3,
     signal: new AbortController().signal,
-    tell: (message: string) => told.push(message),
+    report: (message: string) => reported.push(message),
     pause: async (ms: number) => void pauses.push(ms),
   }
   const fails = (reason: 'host_unreachable' | 'repo_auth') => async () => {
     tries++
     throw new GitRefused(reason, 'It is away.')
   }
-  await assert.rejects(withRetries(fails('host_unreachable'), patience), { reason: 'host_unreachable' })
+  await assert.rejects(withRetries(fails('host_unreachable'), retries), { reason: 'host_unreachable' })
   assert.deepEqual([tries, pauses], [4, [1_000, 2_000, 4_000]])
-  assert.equal(told[0], 'It is away. Trying again in 1 s.')
+  assert.equal(reported[0], 'It is away. Trying again in 1 s.')
   tries = 0
-  await assert.rejects(withRetries(fails('repo_auth'), patience), { reason: 'repo_auth' })
+  await assert.rejects(withRetries(fails('repo_auth'), retries), { reason: 'repo_auth' })
   assert.equal(tries, 1)
 })

@@ -114,9 +114,9 @@ export function refusalOf(error: unknown, what: string, otherwise: GitReason = '
       : error
   }
   const reason = reasonOfWords(error.lines) ?? otherwise
-  const said = error.said === '' ? `git ended with ${error.end}` : error.said
+  const output = error.said === '' ? `git ended with ${error.end}` : error.said
   // Its last message only describes a consequence.
-  const last = reason === 'disk_full' ? 'no space is left on the disk.' : said
+  const last = reason === 'disk_full' ? 'no space is left on the disk.' : output
   return new GitRefused(reason, `${what}: ${last}`, { hint: hints[reason], cause: error })
 }
 
@@ -129,7 +129,7 @@ const MOST_PAUSE_MS = 60_000
  */
 export async function withRetries<T>(
   work: () => Promise<T>,
-  { retries, signal, tell, pause }: Retries,
+  { retries, signal, report, pause }: Retries,
 ): Promise<T> {
   for (let tries = 0; ; tries++) {
     try {
@@ -138,7 +138,7 @@ export async function withRetries<T>(
       const mayPass = error instanceof GitRefused && error.reason === 'host_unreachable'
       if (!mayPass || tries >= retries) throw error
       const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** tries, MOST_PAUSE_MS)
-      tell(`${error.message} Trying again in ${pauseMs / 1000} s.`)
+      report(`${error.message} Trying again in ${pauseMs / 1000} s.`)
       await pause(pauseMs, signal)
     }
   }
@@ -147,7 +147,7 @@ export async function withRetries<T>(
 export interface Retries {
   retries: number
   signal: AbortSignal
-  tell(message: string): void
+  report(message: string): void
   /** Waits for `ms`; rejects if the signal aborts. */
   pause(ms: number, signal: AbortSignal): Promise<void>
 }

@@ -28,11 +28,11 @@ test('a request goes to the checked address even if its name changes a moment la
   const port = await serve(t, answer('checked'))
   await serve(t, answer('other'), '127.0.0.2', port)
   const answers = ['127.0.0.1', '127.0.0.2']
-  let looks = 0
+  let lookups = 0
   const origin = `http://forge.invalid:${port}`
-  const fetch = forgeFetch(origin, VARIABLE, async () => [answers[looks++]!])(undefined)
+  const fetch = forgeFetch(origin, VARIABLE, async () => [answers[lookups++]!])(undefined)
   assert.equal(await (await fetch(`${origin}/api`)).text(), 'checked')
-  assert.deepEqual([reached, looks], [['checked'], 1])
+  assert.deepEqual([reached, lookups], [['checked'], 1])
   // Looked up and checked again for the next one.
   assert.equal(await (await fetch(`${origin}/api`)).text(), 'other')
 })

@@ -171,7 +171,7 @@ test("over SSH the operator's key and the checked address are used", async () =>
     const remote = await open({ url: `ssh://git@git.test:2222${repository}` }, ssh)
     assert.equal(findRef(remote.advertisement, 'main')?.sha, commit)
     assert.equal(remote.advertisement.defaultBranch, 'main')
-    const said = readFileSync(words, 'utf8').split('\n')
+    const lines = readFileSync(words, 'utf8').split('\n')
     for (const word of [
       key,
       'HostName=127.0.0.1',
@@ -179,7 +179,7 @@ test("over SSH the operator's key and the checked address are used", async () =>
       'StrictHostKeyChecking=yes',
       '2222',
     ])
-      assert.ok(said.includes(word), `${word} in ${said.join(' ')}`)
+      assert.ok(lines.includes(word), `${word} in ${lines.join(' ')}`)
     await open({ url: `ssh://git@git.test:2222${repository}`, service: 'git-receive-pack' }, ssh)
     assert.match(readFileSync(words, 'utf8'), /git-receive-pack '/)
   } finally {

@@ -73,8 +73,8 @@ export async function openRemote(ask: RemoteAsk, context: RemoteContext): Promis
     const access = place.kind === 'ssh' ? await sshAccess(place, context.policy) : fileAccess
     const program = ask.service === 'git-receive-pack' ? ['--upload-pack=git-receive-pack'] : []
     const options = { ...access, ...plain(context), maxFileBytes: 1024 ** 2 }
-    const said = await git(['ls-remote', '--symref', ...program, '--', place.url], options, text)
-    return { url: place.url, identity: place.identity, access, advertisement: readLsRemote(said) }
+    const output = await git(['ls-remote', '--symref', ...program, '--', place.url], options, text)
+    return { url: place.url, identity: place.identity, access, advertisement: readLsRemote(output) }
   } catch (error) {
     context.signal.throwIfAborted()
     throw refusalOf(
@@ -115,30 +115,30 @@ interface FilePlace {
 const CREDENTIALS_HINT =
   'Leave them out of the address. Provide the token as the secret GIT_TOKEN, which does not appear in any file or log.'
 
-function placeOf(given: string, policy: GitPolicy): HttpPlace | SshPlace | FilePlace {
+function placeOf(address: string, policy: GitPolicy): HttpPlace | SshPlace | FilePlace {
   const refuse = (why: string, hint: string) =>
     new GitRefused('repo_refused', `The address of the repository ${why}.`, { hint })
-  if (/^file:/i.test(given)) return filePlace(given, policy)
-  const isSsh = /^ssh:\/\//i.test(given)
-  const scp = /^(?:([A-Za-z0-9._-]+)@)?([A-Za-z0-9.-]+):(?!\/\/)([^:].*)$/.exec(given)
-  if (isSsh || (scp !== null && !/^[a-z]+::/i.test(given))) return sshPlace(given, scp)
-  if (/^[a-z][a-z0-9+.-]*:\/\/[^/]*@/i.test(given))
+  if (/^file:/i.test(address)) return filePlace(address, policy)
+  const isSsh = /^ssh:\/\//i.test(address)
+  const scp = /^(?:([A-Za-z0-9._-]+)@)?([A-Za-z0-9.-]+):(?!\/\/)([^:].*)$/.exec(address)
+  if (isSsh || (scp !== null && !/^[a-z]+::/i.test(address))) return sshPlace(address, scp)
+  if (/^[a-z][a-z0-9+.-]*:\/\/[^/]*@/i.test(address))
     throw refuse('contains a user name or a password', CREDENTIALS_HINT)
   try {
-    const url = gitUrl(given, policy.allow, policy.variable)
+    const url = gitUrl(address, policy.allow, policy.variable)
     return { kind: 'http', url: url.href, identity: url.href }
   } catch (error) {
     throw refused(error)
   }
 }
 
-function sshPlace(given: string, scp: RegExpExecArray | null): SshPlace {
+function sshPlace(address: string, scp: RegExpExecArray | null): SshPlace {
   const refuse = (why: string) =>
     new GitRefused('repo_refused', `The address of the repository ${why}.`, {
       hint: 'Write it as ssh://git@host/owner/repository.git, or git@host:owner/repository.git.',
     })
   const [, user = 'git', host, port, path] =
-    /^ssh:\/\/(?:([^@/:]*)@)?([A-Za-z0-9.-]+)(?::(\d{1,5}))?\/(.+)$/i.exec(given) ??
+    /^ssh:\/\/(?:([^@/:]*)@)?([A-Za-z0-9.-]+)(?::(\d{1,5}))?\/(.+)$/i.exec(address) ??
     (scp === null ? [] : [scp[0], scp[1], scp[2], undefined, scp[3]])
   if (host === undefined || path === undefined)
     throw refuse('is not a valid SSH address, or contains a password')
@@ -149,13 +149,13 @@ function sshPlace(given: string, scp: RegExpExecArray | null): SshPlace {
   const at = port === undefined || port === '22' ? '' : `:${Number(port)}`
   const name = host.toLowerCase()
   const url =
-    scp !== null && !/^ssh:/i.test(given) ? `${user}@${name}:${path}` : `ssh://${user}@${name}${at}/${path}`
+    scp !== null && !/^ssh:/i.test(address) ? `${user}@${name}:${path}` : `ssh://${user}@${name}${at}/${path}`
   const identity = `ssh://${user}@${name}${at}/${path.replace(/^\/+|\/+$/g, '')}`
   return { kind: 'ssh', url, identity, host: name, port: at === '' ? undefined : Number(port) }
 }
 
-function filePlace(given: string, policy: GitPolicy): FilePlace {
-  const url = URL.parse(given)
+function filePlace(address: string, policy: GitPolicy): FilePlace {
+  const url = URL.parse(address)
   const local = url !== null && url.hostname === '' && url.search === '' && url.hash === ''
   const path = local ? realPath(fileURLToPath(url), '/') : undefined
   if (path === undefined || !policy.folders.some((folder) => isBelow(path, realPath(folder, '/'))))
@@ -175,8 +175,8 @@ async function overHttp(
   const { allow, variable, lookup, caFile, silenceMs } = policy
   const ca = caFile === undefined ? undefined : await readFile(caFile, 'utf8')
   const authorization = token === undefined ? undefined : basicAuthorization({ username, password: token })
-  const asked = { allow, variable, lookup, signal, ca, authorization, service, refs: true, silenceMs }
-  const server = await gitServer(url, asked).catch((error: unknown) => {
+  const request = { allow, variable, lookup, signal, ca, authorization, service, refs: true, silenceMs }
+  const server = await gitServer(url, request).catch((error: unknown) => {
     throw hinted(refused(error), service, new URL(url).host)
   })
   return {

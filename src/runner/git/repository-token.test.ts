@@ -25,17 +25,17 @@ test("the step's own token precedes the machine's, as a value or a file", (t) =>
   writeFileSync(file, 'of-the-file\n')
   const tokenOf = tokenLookup({ GIT_TOKEN: 'of-the-machine' })
   const repo = 'https://git.example.org/acme/app'
-  const given = (env: Record<string, string>, secrets?: Parameters<typeof secretUses>[0]) =>
+  const resolve = (env: Record<string, string>, secrets?: Parameters<typeof secretUses>[0]) =>
     tokenOf(ask(repo, { env, spec: { secrets: secrets && secretUses(secrets) } }))
-  assert.deepEqual(given({ GIT_TOKEN: 'of-the-step' }, ['GIT_TOKEN']), {
+  assert.deepEqual(resolve({ GIT_TOKEN: 'of-the-step' }, ['GIT_TOKEN']), {
     token: 'of-the-step',
     scope: 'hub:GIT_TOKEN:',
   })
-  assert.equal(given({ GIT_TOKEN: file }, { GIT_TOKEN: { as: 'file' } }).token, 'of-the-file')
+  assert.equal(resolve({ GIT_TOKEN: file }, { GIT_TOKEN: { as: 'file' } }).token, 'of-the-file')
   const forge = { host: 'git.example.org', repository: 'acme/app', rights: 'read' } as const
-  const app = given({ GIT_TOKEN: 'made' }, { GIT_TOKEN: { forge, as: 'env' } })
+  const app = resolve({ GIT_TOKEN: 'made' }, { GIT_TOKEN: { forge, as: 'env' } })
   assert.equal(app.scope, 'app:git.example.org/acme/app:')
-  assert.deepEqual(given({}), { token: 'of-the-machine', scope: 'runner:GIT_TOKEN:' })
+  assert.deepEqual(resolve({}), { token: 'of-the-machine', scope: 'runner:GIT_TOKEN:' })
 })
 
 test("a machine's token goes only to its own servers, and no workflow chooses another variable of the machine", (t) => {

@@ -34,12 +34,12 @@ const MOUNTED = 'GIT_TOKEN'
 export const tokenLookup =
   (env: Env): TokenOf =>
   (ask) => {
-    const given = ofStep(ask)
-    if (given.token !== undefined) return given
+    const use = ofStep(ask)
+    if (use.token !== undefined) return use
     const { repo, token_env, username } = ask.args
-    if (token_env !== MOUNTED) return given
+    if (token_env !== MOUNTED) return use
     const own = ownToken(env, repo)
-    return own === undefined ? given : { token: own.token, scope: scoped(`runner:${own.name}`, username) }
+    return own === undefined ? use : { token: own.token, scope: scoped(`runner:${own.name}`, username) }
   }
 
 /** Returns only the token given to the step itself, and none of the machine's. */
@@ -73,8 +73,8 @@ function ownToken(env: Env, repo: string): { name: string; token: string } | und
 
 /** Returns this machine's own repository tokens, as they are now; the first takes precedence. */
 export function ownTokens(env: Env): { name: string; token: string }[] {
-  const given = (['GIT_TOKEN', 'GITHUB_TOKEN'] as const).map((name) => ({ name, token: setting(env, name) }))
-  const [own, ofGithub] = given
+  const tokens = (['GIT_TOKEN', 'GITHUB_TOKEN'] as const).map((name) => ({ name, token: setting(env, name) }))
+  const [own, ofGithub] = tokens
   const all = [
     own!,
     { name: 'GIT_TOKEN_FILE', token: fileText(setting(env, 'GIT_TOKEN_FILE')) },

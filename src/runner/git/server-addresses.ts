@@ -7,11 +7,11 @@ import { GitRefused } from './git-words.ts'
 /** Returns the addresses of a name. */
 export type Lookup = (host: string) => Promise<readonly string[]>
 
-const LOOKED_UP_WITHIN_MS = 10_000
+const LOOKUP_TIMEOUT_MS = 10_000
 
 /** Wraps a look-up to give up after a while: silent name servers are queried for half a minute and longer. */
 export const boundedLookup =
-  (look: Lookup, withinMs = LOOKED_UP_WITHIN_MS): Lookup =>
+  (look: Lookup, withinMs = LOOKUP_TIMEOUT_MS): Lookup =>
   (host) =>
     new Promise((resolve, reject) => {
       const late = () => reject(new Error(`no name server answered within ${withinMs / 1000} s`))

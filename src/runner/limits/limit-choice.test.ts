@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { defaultLimits, wantedHolder } from './limit-choice.ts'
+import { defaultLimits, requestedHolder } from './limit-choice.ts'
 import { minLimits } from './limit-keeper.ts'
 
 test("the machine's limits are read from its environment", () => {
@@ -12,8 +12,8 @@ test("the machine's limits are read from its environment", () => {
   }
   const limits = { cpus: 1.5, memory_bytes: 2 * 1024 ** 3, processes: 200, disk_bytes: undefined }
   assert.deepEqual(defaultLimits(env), limits)
-  assert.equal(wantedHolder({}), undefined)
-  assert.equal(wantedHolder({ ERRAND_LIMITS: 'watchdog' }), 'watchdog')
+  assert.equal(requestedHolder({}), undefined)
+  assert.equal(requestedHolder({ ERRAND_LIMITS: 'watchdog' }), 'watchdog')
 })
 
 test('an invalid limit is refused by name, with what it should be', () => {
@@ -28,7 +28,7 @@ test('an invalid limit is refused by name, with what it should be', () => {
       { message: `${name} is "4", which is not valid.` },
       'the unit is missing',
     )
-  assert.throws(() => wantedHolder({ ERRAND_LIMITS: 'toString' }), { code: 'invalid_argument' })
+  assert.throws(() => requestedHolder({ ERRAND_LIMITS: 'toString' }), { code: 'invalid_argument' })
 })
 
 test('the lower of two limits counts, and one alone is enough', () => {

@@ -30,17 +30,17 @@ const NEEDED = ['memory', 'pids'] as const
  * Creates the cgroups `name`, and returns the choice; a watchdog if no cgroup version is available, or if that is
  * wanted.
  */
-export function chooseLimits(name: string, wanted?: HeldBy): LimitChoice {
-  if (wanted === 'watchdog') return { heldBy: 'watchdog', why: 'ERRAND_LIMITS is watchdog' }
+export function chooseLimits(name: string, requested?: HeldBy): LimitChoice {
+  if (requested === 'watchdog') return { heldBy: 'watchdog', why: 'ERRAND_LIMITS is watchdog' }
   const text = (file: string) => procText('self', file) ?? ''
   const { v1, v2 } = cgroupPlaces(text('mountinfo'), text('cgroup'))
   const whys: string[] = []
-  if (wanted !== 'cgroup_v1') {
+  if (requested !== 'cgroup_v1') {
     const found = v2 === undefined ? 'none is mounted' : chooseV2(v2, name)
     if (typeof found !== 'string') return found
     whys.push(`cgroup v2: ${found}`)
   }
-  if (wanted !== 'cgroup_v2') {
+  if (requested !== 'cgroup_v2') {
     const found = chooseV1(v1, name)
     if (typeof found !== 'string') return found
     whys.push(`cgroup v1: ${found}`)
@@ -162,7 +162,7 @@ export const defaultLimits = (env: Env): AttemptLimits => ({
 })
 
 /** Reads who should apply limits; undefined: this machine chooses. Throws `invalid_argument`. */
-export function wantedHolder(env: Env): HeldBy | undefined {
-  const wanted = setting(env, 'ERRAND_LIMITS')
-  return wanted === 'auto' ? undefined : wanted
+export function requestedHolder(env: Env): HeldBy | undefined {
+  const requested = setting(env, 'ERRAND_LIMITS')
+  return requested === 'auto' ? undefined : requested
 }

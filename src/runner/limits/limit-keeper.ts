@@ -11,7 +11,7 @@ import {
   defaultLimits,
   giveBack,
   type LimitChoice,
-  wantedHolder,
+  requestedHolder,
 } from './limit-choice.ts'
 import type { Limiter } from './limiter.ts'
 import { OomKills } from './oom-kills.ts'
@@ -136,8 +136,8 @@ export function minLimits(a: AttemptLimits, b: AttemptLimits): AttemptLimits {
  */
 export function limitsHere(dir: string, env: NodeJS.ProcessEnv): LimitKeeper {
   const defaults = defaultLimits(env)
-  const wanted = wantedHolder(env)
-  return new LimitKeeper({ choice: chooseLimits(cgroupName(dir), wanted), defaults })
+  const requested = requestedHolder(env)
+  return new LimitKeeper({ choice: chooseLimits(cgroupName(dir), requested), defaults })
 }
 
 /**

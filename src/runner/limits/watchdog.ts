@@ -34,7 +34,7 @@ export class WatchdogLimiter implements Limiter {
   readonly #table: ProcessTable
   readonly #swaps = hasSwap()
   #root: number | undefined
-  #looked: readonly ProcessStat[] | undefined
+  #checked: readonly ProcessStat[] | undefined
   #known = new Set<string>()
   #members: ProcessStat[] = []
   #peakBytes = 0
@@ -59,8 +59,8 @@ export class WatchdogLimiter implements Limiter {
     if (this.#root === undefined) return undefined
     const limited = memory_bytes !== undefined || processes !== undefined
     const entries = this.#table.entries(limited ? LIMITED_MS : MEASURED_MS)
-    if (entries === this.#looked) return undefined
-    this.#looked = entries
+    if (entries === this.#checked) return undefined
+    this.#checked = entries
     this.#members = this.#find(entries)
     // The wrapper does not belong to the command.
     const own = this.#members.filter(({ pid }) => pid !== this.#root)

@@ -9,7 +9,7 @@ import type { Attempts, HeldAttempt } from '../ports.ts'
 const MAX_RUNS = 10_000
 
 /** Records the commands that have reached an attempt. */
-interface Heard {
+interface ReceivedMarks {
   /** Shortest grace of a cancel. */
   graceMs?: number
   inputs: Set<string>
@@ -22,7 +22,7 @@ export class AttemptGateway {
   readonly #starting = new Map<string, { epoch: number; held: Promise<HeldAttempt> }>()
   readonly #releasing = new Map<string, Promise<void>>()
   readonly #dropping = new Set<Promise<void>>()
-  readonly #heard = new WeakMap<HeldAttempt, Heard>()
+  readonly #received = new WeakMap<HeldAttempt, ReceivedMarks>()
 
   constructor(attempts: Attempts, log: Log) {
     this.#attempts = attempts
@@ -67,10 +67,10 @@ export class AttemptGateway {
   cancel(id: string, epoch: number, graceMs: number, reason: string): void {
     void this.#find(id, epoch).then((held) => {
       if (!held) return
-      const heard = this.#heardOf(held)
+      const received = this.#receivedOf(held)
       // A repeated cancel is not an order to expedite.
-      if (heard.graceMs !== undefined && heard.graceMs <= graceMs) return
-      heard.graceMs = graceMs
+      if (received.graceMs !== undefined && received.graceMs <= graceMs) return
+      received.graceMs = graceMs
       held.cancel(graceMs, reason)
     })
   }
@@ -79,14 +79,14 @@ export class AttemptGateway {
   input(id: string, epoch: number, input: AttemptInput): void {
     void this.#find(id, epoch).then((held) => {
       if (!held) return
-      this.#heardOf(held).inputs.add(input.input_id)
+      this.#receivedOf(held).inputs.add(input.input_id)
       held.input?.(input)
     })
   }
 
   /** Returns the commands that have reached the attempt, in the form of `progress`. */
-  heard(held: HeldAttempt): Pick<AttemptProgress, 'cancel_grace_ms' | 'inputs'> {
-    const { graceMs, inputs } = this.#heardOf(held)
+  received(held: HeldAttempt): Pick<AttemptProgress, 'cancel_grace_ms' | 'inputs'> {
+    const { graceMs, inputs } = this.#receivedOf(held)
     if (inputs.size > 0)
       for (const report of held.reports) if (report.type === 'input_taken') inputs.delete(report.input_id)
     return {
@@ -143,10 +143,10 @@ export class AttemptGateway {
     return held?.epoch === epoch ? held : undefined
   }
 
-  #heardOf(held: HeldAttempt): Heard {
-    const heard = this.#heard.get(held) ?? { inputs: new Set() }
-    this.#heard.set(held, heard)
-    return heard
+  #receivedOf(held: HeldAttempt): ReceivedMarks {
+    const received = this.#received.get(held) ?? { inputs: new Set() }
+    this.#received.set(held, received)
+    return received
   }
 
   #release(held: HeldAttempt): Promise<void> {

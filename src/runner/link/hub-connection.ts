@@ -101,7 +101,7 @@ export class HubConnection {
   #closed = false
   readonly #over = new AbortController()
   #draining: boolean
-  #unknownTold = false
+  #unknownReported = false
   /** News not sent to the hub yet. */
   readonly #news = new Map<string, MachineNews>()
 
@@ -149,8 +149,8 @@ export class HubConnection {
     if (this.#welcomed) this.#send({ type: 'draining' })
   }
 
-  tell(news: MachineNews): void {
-    if (this.#welcomed) this.#tellNews(news)
+  send(news: MachineNews): void {
+    if (this.#welcomed) this.#sendNews(news)
     else if (news.type !== 'bots') this.#news.set(news.type, news)
   }
 
@@ -222,8 +222,8 @@ export class HubConnection {
     }
     const { type, protocol } = value
     if (typeof type === 'string' && !known.has(type)) {
-      if (!this.#unknownTold) this.#options.unknown(type)
-      this.#unknownTold = true
+      if (!this.#unknownReported) this.#options.unknown(type)
+      this.#unknownReported = true
     } else if (type === 'welcome' && !(typeof protocol === 'number' && commonProtocol({ protocol })))
       this.#otherProtocol(protocol)
     else this.#understand(value)
@@ -281,7 +281,7 @@ export class HubConnection {
   }
 
   /** Sends news; a hub that knows no boxes does not know their frame either. */
-  #tellNews(news: MachineNews): void {
+  #sendNews(news: MachineNews): void {
     if (news.type !== 'isolation' || this.#tracked!.knownReports.has('network')) this.#send(news)
   }
 
@@ -291,10 +291,10 @@ export class HubConnection {
     clearTimeout(this.#unwelcome)
     this.#options.welcomed(frame.lost_after_ms, this.#helloAtMs)
     this.#watchLiveness(frame.heartbeat_ms)
-    if (frame.progress === true) this.#progress = setInterval(() => this.#tellProgress(), frame.heartbeat_ms)
+    if (frame.progress === true) this.#progress = setInterval(() => this.#sendProgress(), frame.heartbeat_ms)
     if (this.#draining) this.#send({ type: 'draining' })
     this.#tracked!.knownReports = new Set(frame.reports)
-    for (const news of this.#news.values()) this.#tellNews(news)
+    for (const news of this.#news.values()) this.#sendNews(news)
     // Sent before the bots' reports: whoever waits for a bot to be up must know whether it has a check.
     const bots = this.#options.bots?.() ?? []
     if (bots.length > 0) this.#send({ type: 'bots', bots })
@@ -307,11 +307,11 @@ export class HubConnection {
   }
 
   /** Sends how far each attempt is, so that the hub finds what was lost on the way while the link lives. */
-  #tellProgress(): void {
+  #sendProgress(): void {
     const attempts = this.#tracked!.progress().map(({ held, sent }) => ({
       ...{ attempt_id: held.spec.attempt_id, epoch: held.epoch },
       ...(sent && { sent }),
-      ...this.#options.holdings.heard(held),
+      ...this.#options.holdings.received(held),
     }))
     if (attempts.length > 0) this.#send({ type: 'progress', attempts })
   }

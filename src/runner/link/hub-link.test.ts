@@ -128,11 +128,11 @@ test('each new link reports the state of the bots and then changes, without repe
   for (const _ of ['first', 'second']) {
     const { ws } = await nextLink()
     // Nothing from before the link needs to be stored: all of it follows.
-    link!.tell({ type: 'bots', bots: [{ attempt_id: 'run_old.1' }] })
+    link!.send({ type: 'bots', bots: [{ attempt_id: 'run_old.1' }] })
     ws.send(welcome)
-    const [told] = await once(ws, 'message')
-    assert.deepEqual(JSON.parse(String(told)), { type: 'bots', bots })
-    link!.tell({ type: 'bots', bots: [{ attempt_id: 'run_x.1' }] })
+    const [message] = await once(ws, 'message')
+    assert.deepEqual(JSON.parse(String(message)), { type: 'bots', bots })
+    link!.send({ type: 'bots', bots: [{ attempt_id: 'run_x.1' }] })
     const [changed] = await once(ws, 'message')
     assert.deepEqual(JSON.parse(String(changed)), { type: 'bots', bots: [{ attempt_id: 'run_x.1' }] })
     ws.terminate()
@@ -260,7 +260,7 @@ test('a runner that is permanently refused while a step runs on it keeps running
   assert.ok(logged.some((line) => /refused runner "r1": No\./.test(line)))
 })
 
-for (const [what, answer, says] of [
+for (const [what, answer, pattern] of [
   [
     'that says so',
     { type: 'refused', code: 'protocol_mismatch', message: 'Update Errand where the hub is.', retry: false },
@@ -295,7 +295,7 @@ for (const [what, answer, says] of [
     while (!link!.connected) await new Promise((resolve) => setTimeout(resolve, 5))
     assert.deepEqual(released, [])
     assert.ok(
-      logged.some((line) => says.test(line)),
+      logged.some((line) => pattern.test(line)),
       logged.join('\n'),
     )
   })
@@ -382,20 +382,20 @@ test("an older hub gets a box's network reports in words that it knows, with the
   const { attempts } = oneHeld({ reports })
   run({ attempts })
   const answer = { state: 'continue', attempt_id: spec.attempt_id, epoch: 1, reports: 1, streams: {} }
-  const told = async (hub: object) => {
+  const receivedBy = async (hub: object) => {
     const { ws } = await nextLink()
-    const heard: { n: number; report: AttemptReport }[] = []
-    ws.on('message', (data) => heard.push(JSON.parse(String(data))))
+    const received: { n: number; report: AttemptReport }[] = []
+    ws.on('message', (data) => received.push(JSON.parse(String(data))))
     ws.send(JSON.stringify({ ...JSON.parse(welcome), attempts: [answer], ...hub }))
-    while (heard.length < 2) await once(ws, 'message')
+    while (received.length < 2) await once(ws, 'message')
     ws.terminate()
-    return heard.map(({ n, report }) => [n, report])
+    return received.map(({ n, report }) => [n, report])
   }
-  assert.deepEqual(await told({}), [
+  assert.deepEqual(await receivedBy({}), [
     [2, { type: 'phase', phase: 'network', message: 'x.org:443 was refused 3 times: not allowed' }],
     [3, { type: 'phase', phase: 'network', message: 'a.org was used: 1 bytes sent, 2 received' }],
   ])
-  assert.deepEqual(await told({ reports: ['network', 'newer'] }), [
+  assert.deepEqual(await receivedBy({ reports: ['network', 'newer'] }), [
     [2, refused],
     [3, used],
   ])
@@ -424,7 +424,7 @@ test("each hello reports the machine's boxes as last found", async () => {
   const first = await nextLink()
   first.ws.send(JSON.stringify({ ...JSON.parse(welcome), reports: ['network'] }))
   await connected()
-  link!.tell({ type: 'isolation', isolation: { sandbox: no, container: { usable: true } } })
+  link!.send({ type: 'isolation', isolation: { sandbox: no, container: { usable: true } } })
   const [data] = await once(first.ws, 'message')
   assert.equal(JSON.parse(String(data)).type, 'isolation')
   first.ws.terminate()
@@ -433,8 +433,8 @@ test("each hello reports the machine's boxes as last found", async () => {
   // A hub that does not know boxes would log that it has ignored the frame.
   older.ws.send(welcome)
   await connected()
-  link!.tell({ type: 'isolation', isolation: { sandbox: no, container: no } })
-  link!.tell({ type: 'agents', agents: [] })
+  link!.send({ type: 'isolation', isolation: { sandbox: no, container: no } })
+  link!.send({ type: 'agents', agents: [] })
   const [next] = await once(older.ws, 'message')
   assert.equal(JSON.parse(String(next)).type, 'agents')
 })
@@ -443,14 +443,14 @@ test('a runner rejects what it cannot start, and everything else while it drains
   run()
   const { ws } = await nextLink()
   ws.send(welcome)
-  const heard: Record<string, unknown>[] = []
-  ws.on('message', (data) => heard.push(JSON.parse(String(data))))
+  const received: Record<string, unknown>[] = []
+  ws.on('message', (data) => received.push(JSON.parse(String(data))))
   ws.send(JSON.stringify({ type: 'start', epoch: 1, spec }))
   await once(ws, 'message')
   link!.drain()
   ws.send(JSON.stringify({ type: 'start', epoch: 2, spec }))
-  while (heard.length < 3) await once(ws, 'message')
-  const messages = heard.map(({ type, epoch, message }) => [type, epoch, message])
+  while (received.length < 3) await once(ws, 'message')
+  const messages = received.map(({ type, epoch, message }) => [type, epoch, message])
   assert.ok(messages.some(([type]) => type === 'draining'))
   assert.deepEqual(messages.filter(([type]) => type === 'rejected').sort(), [
     ['rejected', 1, 'nothing is started here'],

@@ -47,7 +47,7 @@ const LAST_RETRY_MS = 10_000
 /** Pauses after a failure that only a person can fix, such as with an update: retries are slow. */
 const SLOW_RETRY = { firstMs: 1_000, maxMs: 300_000 }
 /** Limit for logged kinds of ignored frames. */
-const MAX_TOLD = 20
+const MAX_REPORTED = 20
 
 /**
  * Maintains the runner's link to its hub: reconnects whenever it breaks, until it is closed or the hub refuses for
@@ -69,7 +69,7 @@ export class HubLink {
   #draining = false
   readonly #slowly = new Backoff(SLOW_RETRY)
   readonly #leftAside = new Set<string>()
-  #lastSaid = ''
+  #lastMessage = ''
 
   constructor(options: HubLinkOptions) {
     this.#options = options
@@ -125,7 +125,7 @@ export class HubLink {
           },
           answer: this.#options.answer ?? (async () => ({ exists: false })),
           bots: this.#options.bots,
-          unknown: (kind) => this.#tellUnknown(kind),
+          unknown: (kind) => this.#reportUnknown(kind),
         })
         if (this.#stop.signal.aborted) return
         if (end.type === 'refused' && end.code === 'unavailable') this.#hubStopped = true
@@ -153,11 +153,11 @@ export class HubLink {
   }
 
   /** Reports what this machine has from now on. */
-  tell(news: MachineNews): void {
+  send(news: MachineNews): void {
     if (news.type === 'agents') this.#machine.agents = news.agents
     else if (news.type === 'containers') this.#machine.containers = news.containers
     else if (news.type === 'isolation') this.#machine.isolation = news.isolation
-    this.#session?.tell(news)
+    this.#session?.send(news)
   }
 
   /** Closes the link. Idempotent. */
@@ -217,8 +217,8 @@ export class HubLink {
     return backoff.next()
   }
 
-  #tellUnknown(kind: string): void {
-    if (this.#leftAside.has(kind) || this.#leftAside.size >= MAX_TOLD) return
+  #reportUnknown(kind: string): void {
+    if (this.#leftAside.has(kind) || this.#leftAside.size >= MAX_REPORTED) return
     this.#leftAside.add(kind)
     const name = /^[\w.-]{1,100}$/.test(kind) ? kind : '(no name)'
     this.#options.log(
@@ -228,8 +228,8 @@ export class HubLink {
 
   /** Logs a message, but not the same one at every try. */
   #say(message: string): void {
-    if (message === this.#lastSaid) return
-    this.#lastSaid = message
+    if (message === this.#lastMessage) return
+    this.#lastMessage = message
     this.#options.log(message)
   }
 }

@@ -7,14 +7,14 @@ const LOST_AFTER_MS = 40
 
 /** Asks a question that the hub does not answer until it is there, and records what is said meanwhile. */
 function question(isThere: () => boolean, signal = new AbortController().signal) {
-  const said: string[] = []
-  const asked = { times: 0, said, asking: { signal, waiting: (why: string) => void said.push(why) } }
+  const messages: string[] = []
+  const calls = { times: 0, said: messages, asking: { signal, waiting: (why: string) => void messages.push(why) } }
   const ask = async () => {
-    asked.times++
+    calls.times++
     if (!isThere()) throw new HubAway('It does not answer')
     return 'answered'
   }
-  return { ...asked, asked, ask }
+  return { ...calls, asked: calls, ask }
 }
 
 const never = () => false

@@ -72,14 +72,14 @@ export class HubRetry {
     const backoff = new Backoff(WAIT)
     for (let sinceMs: number | undefined; ; ) {
       signal.throwIfAborted()
-      const askedAtMs = performance.now()
+      const requestedAtMs = performance.now()
       try {
         return await ask()
       } catch (error) {
         signal.throwIfAborted()
         if (!isAway(error)) throw error
         if (sinceMs === undefined) waiting?.(`${sentence(messageOf(error))} Trying again.`)
-        sinceMs ??= askedAtMs
+        sinceMs ??= requestedAtMs
         if (this.#isOver(sinceMs, options.linkedMs)) throw error
       }
       const mostMs = this.#lostAfterMs * WAIT.shareOfLostAfter

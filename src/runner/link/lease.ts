@@ -16,7 +16,7 @@ export interface LeaseOptions {
   now?: () => number
 }
 
-const Kept = z.object({ boot_id: z.string(), answered_at_ms: z.number(), lost_after_ms: z.number() })
+const LeaseFile = z.object({ boot_id: z.string(), answered_at_ms: z.number(), lost_after_ms: z.number() })
 
 /** Limits for the time between SIGTERM and SIGKILL: milliseconds and a share of the lease. */
 const GRACE = { ms: 10_000, share: 1 / 4 }
@@ -47,18 +47,18 @@ export class Lease {
   /** Time that the hub waits; undefined while it is unknown. */
   #lostAfterMs: number | undefined
   #timer: NodeJS.Timeout | undefined
-  #lookedAtMs: number
+  #checkedAtMs: number
   #askUntilMs: number
 
   constructor(options: LeaseOptions) {
     this.#options = options
     this.#now = options.now ?? (() => uptime() * 1000)
-    this.#recall()
-    this.#lookedAtMs = this.#now()
+    this.#restore()
+    this.#checkedAtMs = this.#now()
     // Over before it began: the hub may have been away just as long.
-    const over = this.#lookedAtMs >= this.#stopAtMs
+    const over = this.#checkedAtMs >= this.#stopAtMs
     this.#askUntilMs = over
-      ? this.#lookedAtMs + within(ASK, this.#lostAfterMs ?? Number.POSITIVE_INFINITY)
+      ? this.#checkedAtMs + within(ASK, this.#lostAfterMs ?? Number.POSITIVE_INFINITY)
       : 0
   }
 
@@ -104,9 +104,9 @@ export class Lease {
   look(): void {
     const nowMs = this.#now()
     const leaseMs = this.#lostAfterMs ?? Number.POSITIVE_INFINITY
-    const stood = nowMs - this.#lookedAtMs > within(LOOK, leaseMs) + within(SPARE, leaseMs)
-    if (stood) this.#askUntilMs = nowMs + within(ASK, leaseMs)
-    this.#lookedAtMs = nowMs
+    const isLate = nowMs - this.#checkedAtMs > within(LOOK, leaseMs) + within(SPARE, leaseMs)
+    if (isLate) this.#askUntilMs = nowMs + within(ASK, leaseMs)
+    this.#checkedAtMs = nowMs
     if (nowMs >= this.#stopAtMs && nowMs >= this.#askUntilMs) this.#endAll(nowMs)
   }
 
@@ -151,15 +151,15 @@ export class Lease {
     }
   }
 
-  #recall(): void {
+  #restore(): void {
     const { file } = this.#options
     if (file === undefined) return
     try {
-      const kept = Kept.parse(JSON.parse(readFileSync(file, 'utf8')))
+      const leaseFile = LeaseFile.parse(JSON.parse(readFileSync(file, 'utf8')))
       // A time from another boot is meaningless, and no process of that boot is alive.
-      if (kept.boot_id === '' || kept.boot_id !== bootId()) return
-      this.#answeredAtMs = Math.min(kept.answered_at_ms, this.#now())
-      this.#lostAfterMs = kept.lost_after_ms
+      if (leaseFile.boot_id === '' || leaseFile.boot_id !== bootId()) return
+      this.#answeredAtMs = Math.min(leaseFile.answered_at_ms, this.#now())
+      this.#lostAfterMs = leaseFile.lost_after_ms
     } catch {
       // Unreadable: treated as if the lease were over.
     }
@@ -168,13 +168,13 @@ export class Lease {
   #keep(): void {
     const { file } = this.#options
     if (file === undefined || this.#lostAfterMs === undefined || this.#bound().length === 0) return
-    const kept: z.infer<typeof Kept> = {
+    const leaseFile: z.infer<typeof LeaseFile> = {
       boot_id: bootId(),
       answered_at_ms: this.#answeredAtMs,
       lost_after_ms: this.#lostAfterMs,
     }
     try {
-      writeFileSync(file, JSON.stringify(kept), { mode: 0o600 })
+      writeFileSync(file, JSON.stringify(leaseFile), { mode: 0o600 })
     } catch {
       // The next process finds an older time, by which the lease is over sooner.
     }

@@ -56,7 +56,7 @@ async function waitFor(engine: Engine, runId: string, fits: (event: RunEvent) =>
   throw new Error('it did not come')
 }
 
-const asked = (event: RunEvent) => event.type === 'agent.update' && event.update.kind === 'permission'
+const isPermission = (event: RunEvent) => event.type === 'agent.update' && event.update.kind === 'permission'
 
 test('an agent is a step of a local workflow: it asks, gets its answer, and passes it to the next step', async () => {
   using here = sessionPlace()
@@ -64,7 +64,7 @@ test('an agent is a step of a local workflow: it asks, gets its answer, and pass
   const { run_id } = await engine.submit({
     workflow: flow(here, 'ask a.txt\nsay It is done.', { permissions: 'ask' }),
   })
-  const event = await waitFor(engine, run_id, asked)
+  const event = await waitFor(engine, run_id, isPermission)
   assert.ok(event.type === 'agent.update' && event.update.kind === 'permission')
   const { request_id } = event.update
   const answer = { type: 'permission', request_id, decision: 'allow' } as const

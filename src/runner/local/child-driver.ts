@@ -86,8 +86,8 @@ export class ChildDriver implements Driver {
   }
 
   async #begin(): Promise<void> {
-    const { launch: given, limits, box } = this.#options
-    const bare = { ...given, argv: this.#argv() }
+    const { launch: values, limits, box } = this.#options
+    const bare = { ...values, argv: this.#argv() }
     const launch = box ? await this.#inBox(bare, box) : bare
     const enter = limits.limited ? await limits.make() : []
     if (this.#attempt.cause !== undefined) return this.#over({ type: 'stopped' })

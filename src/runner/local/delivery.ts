@@ -10,10 +10,10 @@ const LONGEST_PAUSE_MS = 5_000
  * Calls `tell` until the engine has stored the information; returns undefined if the signal comes first. Tries at least
  * once.
  */
-export async function deliver<T>(tell: () => Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+export async function deliver<T>(send: () => Promise<T>, signal: AbortSignal): Promise<T | undefined> {
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
     try {
-      return await tell()
+      return await send()
     } catch {
       await sleep(pauseMs, undefined, { signal }).catch(() => undefined)
       if (signal.aborted) return undefined
@@ -55,9 +55,9 @@ export class HeldDelivery {
   /** Resolves when its end is delivered, or the attempt is left. */
   async run(): Promise<void> {
     let changed = Promise.withResolvers<void>()
-    const tell = () => changed.resolve()
-    const stopListening = this.#held.onChange(tell)
-    if (this.#atAbort === 'leaves') this.#signal.addEventListener('abort', tell)
+    const notify = () => changed.resolve()
+    const stopListening = this.#held.onChange(notify)
+    if (this.#atAbort === 'leaves') this.#signal.addEventListener('abort', notify)
     try {
       while (!this.#left) {
         changed = Promise.withResolvers<void>()
@@ -66,7 +66,7 @@ export class HeldDelivery {
       }
     } finally {
       stopListening()
-      this.#signal.removeEventListener('abort', tell)
+      this.#signal.removeEventListener('abort', notify)
     }
   }
 
@@ -87,8 +87,8 @@ export class HeldDelivery {
 
   async #output({ stream, offset, length, unordered }: OutputPart): Promise<void> {
     const bytes = await this.#held.read(stream, offset, Math.min(length, CHUNK_BYTES))
-    const kept = await deliver(() => this.#sink.output(stream, offset, bytes, unordered), this.#signal)
-    if (kept !== undefined) this.#sent[stream] = kept
+    const stored = await deliver(() => this.#sink.output(stream, offset, bytes, unordered), this.#signal)
+    if (stored !== undefined) this.#sent[stream] = stored
   }
 
   get #left(): boolean {

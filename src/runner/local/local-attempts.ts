@@ -18,7 +18,7 @@ import { AttemptJournal } from '../attempts/journal.ts'
 import { launchOf, passedOn, processEnvironment } from '../attempts/launch.ts'
 import type { Ending } from '../attempts/verdict.ts'
 import type { Action, ActionRegistry, ProcessPlan } from '../ports.ts'
-import { asksForBox, type Box } from '../sandbox/box.ts'
+import { needsBox, type Box } from '../sandbox/box.ts'
 import type { Boxes, BoxFacts } from '../sandbox/boxes.ts'
 import type { AttemptSecrets } from '../secrets/attempt-secrets.ts'
 import type { MachineSecrets } from '../secrets/machine-secrets.ts'
@@ -54,7 +54,7 @@ export interface LocalOrder {
 type ActionOf<Kind extends Action['kind']> = Extract<Action, { kind: Kind }>
 
 /** Variables of this process that no command gets. */
-const KEPT_BACK = [...tokenVariables, 'ERRAND_SECRETS_KEY']
+const WITHHELD = [...tokenVariables, 'ERRAND_SECRETS_KEY']
 
 /** Makes the attempts that this process runs itself or as its children, with nothing on the disk. */
 export class LocalAttempts {
@@ -71,7 +71,7 @@ export class LocalAttempts {
     this.#options = options
     this.#env = { ...process.env }
     this.#least = settingText(process.env, 'ERRAND_ISOLATION')
-    for (const name of KEPT_BACK) delete this.#env[name]
+    for (const name of WITHHELD) delete this.#env[name]
     this.#secrets = new LocalSecrets({ source: secrets, env: this.#env, key })
   }
 
@@ -98,12 +98,12 @@ export class LocalAttempts {
   #make(order: LocalOrder, action: Action, secrets?: AttemptSecrets): Attempt | Promise<Attempt> {
     switch (action.kind) {
       case 'process':
-        return this.#asksForBox(order.spec)
+        return this.#needsBox(order.spec)
           ? this.#boxed(order, action, secrets)
           : this.#process(order, action, secrets)
       case 'inline': {
         const { boxes } = this.#options
-        return this.#asksForBox(order.spec) && boxes
+        return this.#needsBox(order.spec) && boxes
           ? boxes().then(
               (found) => this.#inline(order, action, secrets, found.apart(order.spec)),
               (error) => this.#refused(order, failure(error), secrets),
@@ -140,11 +140,11 @@ export class LocalAttempts {
 
   /** Returns what `Boxes.apart` returns, for a machine without boxes. */
   #apart(spec: AttemptSpec): ReturnType<Boxes['apart']> {
-    return this.#asksForBox(spec) ? { network: permitted(spec.network, undefined) ?? 'all' } : undefined
+    return this.#needsBox(spec) ? { network: permitted(spec.network, undefined) ?? 'all' } : undefined
   }
 
-  #asksForBox({ isolation }: AttemptSpec): boolean {
-    return asksForBox(isolation) || !['auto', 'none'].includes(this.#least)
+  #needsBox({ isolation }: AttemptSpec): boolean {
+    return needsBox(isolation) || !['auto', 'none'].includes(this.#least)
   }
 
   /** Makes the attempt in a box if it needs one. */
@@ -202,9 +202,9 @@ export class LocalAttempts {
     const options = { launch, script: plan.script, box, key, output, limits }
     const driver = (attempt: Driven) => new ChildDriver(attempt, options)
     const { isolation, network } = box?.facts ?? {}
-    const told = isolation && { isolation, network }
+    const boxFields = isolation && { isolation, network }
     const endpoint = box && readOnce(box.box)
-    return this.#attempt(order, { output, cage: limits, driver, endpoint, isolation: told }, secrets)
+    return this.#attempt(order, { output, cage: limits, driver, endpoint, isolation: boxFields }, secrets)
   }
 
   /** Makes an attempt that ends in this way once it begins. */
@@ -322,10 +322,10 @@ class LocalSecrets {
    */
   async of(spec: AttemptSpec): Promise<AttemptSecrets> {
     const { source, key } = this.#options
-    const given = (await source?.reveal(spec)) ?? {}
+    const values = (await source?.reveal(spec)) ?? {}
     this.#machine ??= this.#load()
     const folder = join(tmpdir(), `errand-${key}-secrets-${randomText(26)}`)
-    const secrets = (await this.#machine).of(spec, given, folder)
+    const secrets = (await this.#machine).of(spec, values, folder)
     secrets.writeFiles()
     return secrets
   }

@@ -16,7 +16,7 @@ import { LocalHost, type LocalHostOptions } from './local-host.ts'
 
 const skip = sandboxMissing()
 
-class KeptSink implements AttemptSink {
+class RecordingSink implements AttemptSink {
   readonly reports: AttemptReport[] = []
   readonly text: Record<StreamName, string> = { stdout: '', stderr: '' }
   waiting(): void {}
@@ -49,7 +49,7 @@ function hostIn(t: TestContext, options: Partial<LocalHostOptions> = {}) {
     here[Symbol.dispose]()
   })
   const start = (spec: AttemptSpec) => {
-    const sink = new KeptSink()
+    const sink = new RecordingSink()
     host.start(spec, { epoch: 1 }, sink)
     return sink
   }

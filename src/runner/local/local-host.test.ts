@@ -16,7 +16,7 @@ import type { ActionRegistry } from '../ports.ts'
 import { LocalHost, type LocalHostOptions } from './local-host.ts'
 
 /** Stores what it receives; `onOutput` may delay or refuse bytes. */
-class KeptSink implements AttemptSink {
+class RecordingSink implements AttemptSink {
   readonly reports: { report: AttemptReport; epoch: number }[] = []
   readonly bytes: Record<StreamName, Buffer[]> = { stdout: [], stderr: [] }
   readonly kept: Record<StreamName, number> = { stdout: 0, stderr: 0 }
@@ -58,15 +58,15 @@ function hostIn(t: TestContext, options: Partial<LocalHostOptions> = {}) {
     await host.close()
     rmSync(cwd, { recursive: true, force: true })
   })
-  const start = (spec: AttemptSpec, sink = new KeptSink()) => {
+  const start = (spec: AttemptSpec, sink = new RecordingSink()) => {
     const placement = host.place(spec)
     host.start(spec, 'epoch' in placement ? placement : undefined, sink)
     return sink
   }
-  const run = async (spec: AttemptSpec, sink?: KeptSink) => {
-    const kept = start(spec, sink)
-    await until(() => kept.end !== undefined)
-    return kept
+  const run = async (spec: AttemptSpec, sink?: RecordingSink) => {
+    const recorded = start(spec, sink)
+    await until(() => recorded.end !== undefined)
+    return recorded
   }
   return { host, cwd, start, run }
 }
@@ -140,12 +140,12 @@ test('the start of a command is reported in the same turn, so that it shares the
 })
 
 test('an attempt that is canceled while its secrets are fetched never starts', async (t) => {
-  const asked = Promise.withResolvers<Record<string, string>>()
-  const { run, host, start } = hostIn(t, { secrets: { reveal: () => asked.promise } })
+  const revealed = Promise.withResolvers<Record<string, string>>()
+  const { run, host, start } = hostIn(t, { secrets: { reveal: () => revealed.promise } })
   const spec = command('echo no', { secrets: { A: fromHub('A') } })
   const sink = start(spec)
   host.cancel(spec.attempt_id, 'canceled')
-  asked.resolve({ A: 'a-value' })
+  revealed.resolve({ A: 'a-value' })
   await until(() => sink.end !== undefined)
   assert.deepEqual([sink.end!.outcome, sink.text()], ['canceled', ''])
   assert.equal((await run(command('true'))).end!.outcome, 'success')
@@ -196,14 +196,14 @@ test('a step ends here as on a runner, and leaves nothing on disk', async (t) =>
     ['shell.run', { script: '#!/bin/sh\nexit 9' }],
     ['vars.set', { vars: { B: 2 } }],
   ]
-  const told = (end: AttemptEnd) => {
+  const resolveEnd = (end: AttemptEnd) => {
     const { outcome, reason, message, exit_code, signal, exports } = end
     // The wrapper on a runner is killed with its command, and may not have recorded how that ended.
     return { outcome, reason, message, exports, ...(reason !== 'timeout' && { exit_code, signal }) }
   }
   for (const spec of specs) {
     const onRunner = await attempts.start(attemptSpec(...spec), 1)
-    assert.deepEqual(told((await run(attemptSpec(...spec))).end!), told(await endOf(onRunner)))
+    assert.deepEqual(resolveEnd((await run(attemptSpec(...spec))).end!), resolveEnd(await endOf(onRunner)))
   }
   assert.deepEqual(readdirSync(cwd), [])
   // Other programs of this machine create and delete files there.
@@ -235,7 +235,7 @@ test('a script without a temporary folder fails only its step, with the reason',
 
 test('a slow sink slows down the process, and every byte arrives in order', async (t) => {
   const { run } = hostIn(t)
-  const sink = new KeptSink()
+  const sink = new RecordingSink()
   let largest = 0
   sink.onOutput = async (bytes) => {
     largest = Math.max(largest, bytes.length)
@@ -251,7 +251,7 @@ test('a slow sink slows down the process, and every byte arrives in order', asyn
 
 test('output that cannot be stored ends the process and fails the step', async (t) => {
   const { run } = hostIn(t)
-  const sink = new KeptSink()
+  const sink = new RecordingSink()
   sink.onOutput = () => Promise.reject(new ErrandError('disk_full', 'no space left'))
   await run(command('yes'), sink)
   assert.deepEqual([sink.end?.outcome, sink.end?.reason], ['failed', 'output_failed'])
@@ -259,7 +259,7 @@ test('output that cannot be stored ends the process and fails the step', async (
 
 test('after refused output nothing more of its stream follows, not even a withheld start of a secret', async (t) => {
   const { run } = hostIn(t, { secrets: { reveal: async () => ({ TOKEN: token }) } })
-  const sink = new KeptSink()
+  const sink = new RecordingSink()
   let refused = false
   sink.onOutput = async () => {
     if (refused) return
@@ -355,7 +355,7 @@ test('an attempt that is canceled when its turn comes ends, even if the engine n
   const { host, start } = hostIn(t, { limit: 1 })
   const first = start(command('true'))
   const spec = command('echo never')
-  const sink = new KeptSink()
+  const sink = new RecordingSink()
   sink.assigned = async () => {
     host.cancel(spec.attempt_id, 'canceled')
     return false
@@ -377,7 +377,7 @@ test('an unused place is given back', async (t) => {
 
 test('an attempt that ran in an earlier process is lost, and one that had not started is started', async (t) => {
   const { host } = hostIn(t)
-  const [lost, begun] = [new KeptSink(), new KeptSink()]
+  const [lost, begun] = [new RecordingSink(), new RecordingSink()]
   host.resume(command('true'), { epoch: 1 }, { started: true }, lost)
   host.resume(command('echo begun'), undefined, { started: false }, begun)
   await until(() => lost.end !== undefined && begun.end !== undefined)
@@ -387,7 +387,7 @@ test('an attempt that ran in an earlier process is lost, and one that had not st
 
 test('a report that the engine could not store is sent again', async (t) => {
   const { run } = hostIn(t)
-  const sink = new KeptSink()
+  const sink = new RecordingSink()
   const report = sink.report.bind(sink)
   let refusals = 2
   sink.report = (...args) =>

@@ -271,10 +271,10 @@ class LocalQueue {
     const { signal, run, canceled } = this.#options
     const id = spec.attempt_id
     this.#assigning.set(id, undefined)
-    const wanted = await deliver(() => sink.assigned({ epoch: EPOCH }), signal)
+    const isAccepted = await deliver(() => sink.assigned({ epoch: EPOCH }), signal)
     const reason = this.#assigning.get(id)
     this.#assigning.delete(id)
-    if (wanted === true && reason === undefined && !signal.aborted) return run(spec, EPOCH, sink)
+    if (isAccepted === true && reason === undefined && !signal.aborted) return run(spec, EPOCH, sink)
     if (reason !== undefined) await canceled(sink, reason, EPOCH)
     this.startNext()
   }

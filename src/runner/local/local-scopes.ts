@@ -3,7 +3,7 @@ import type { AttemptSpec } from '../../contract/attempt.ts'
 import { processStat } from '../../platform/proc.ts'
 import { markOf } from '../attempts/launch.ts'
 import { cgroupsBelow, removeCgroup } from '../limits/cgroups.ts'
-import { basesOf, chooseLimits, wantedHolder } from '../limits/limit-choice.ts'
+import { basesOf, chooseLimits, requestedHolder } from '../limits/limit-choice.ts'
 import { LimitKeeper } from '../limits/limit-keeper.ts'
 import type { Limiter } from '../limits/limiter.ts'
 import type { Scope } from '../limits/scope.ts'
@@ -53,7 +53,7 @@ export class LocalScopes {
   }
 
   #choose(): LimitKeeper {
-    const choice = chooseLimits(`${PREFIX}${process.pid}`, wantedHolder(this.#env))
+    const choice = chooseLimits(`${PREFIX}${process.pid}`, requestedHolder(this.#env))
     for (const base of basesOf(choice)) sweepKilled(dirname(base))
     return new LimitKeeper({ choice })
   }

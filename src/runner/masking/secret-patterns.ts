@@ -2,7 +2,7 @@ import { posix } from 'node:path'
 import { base64Forms, hexForms, jsonForms, urlForms } from './forms/encoded-forms.ts'
 import { markupForms } from './forms/markup-forms.ts'
 import { quotedForms } from './forms/quoted-forms.ts'
-import { partsThatTell } from './telling-lines.ts'
+import { revealingParts } from './revealing-lines.ts'
 import { joinWrappedLines, WRAPPED_RUN_BYTES } from './wrapped-lines.ts'
 
 /** Limit in bytes; shorter values occur in texts by chance, and masking them would reveal them. */
@@ -39,7 +39,7 @@ export function secretPatterns(value: string, rule: LineRule = 'every'): Buffer[
   const lines = secretLines(value)
   const forms = isLong ? [value.trim()] : [...new Set([value, value.trim()])].flatMap(wholeForms)
   if (isLong || lines.length > 1) {
-    const parts = rule === 'every' ? lines.filter(isLongEnough) : partsThatTell(lines.filter(isLongEnough))
+    const parts = rule === 'every' ? lines.filter(isLongEnough) : revealingParts(lines.filter(isLongEnough))
     forms.push(...parts.flatMap(textForms))
   }
   const patterns = new Map<string, Buffer>()

@@ -36,25 +36,25 @@ export function gateRules(
   port?: number,
 ): GateRules {
   const services = joined(agents.flatMap(({ services = [] }) => services))
-  const given = Object.fromEntries(
+  const values = Object.fromEntries(
     Object.entries(env).filter((entry): entry is [string, string] => !!entry[1]),
   )
   const random = randomBytes(20).toString('hex')
-  const { rules, env: changed } = modelAccess({ keys: [], services }, given, {
+  const { rules, env: changed } = modelAccess({ keys: [], services }, values, {
     key: random,
     machine: env,
     port,
   })
-  const told: Record<string, string> = {}
+  const env_: Record<string, string> = {}
   for (const { name, sentinel } of rules) {
     const service = services.find((each) => each.name === name)!
-    told[service.url] = changed[service.url]!
+    env_[service.url] = changed[service.url]!
     // Agents use different ones.
-    const set = service.keys.filter(({ variable }) => given[variable] !== undefined)
-    for (const { variable } of set.length > 0 ? set : service.keys.slice(0, 1)) told[variable] = sentinel
+    const set = service.keys.filter(({ variable }) => values[variable] !== undefined)
+    for (const { variable } of set.length > 0 ? set : service.keys.slice(0, 1)) env_[variable] = sentinel
   }
   const secrets = new Set(agents.flatMap(({ keys, secrets = [] }) => [...keys, ...secrets]))
-  const left = [...secrets].filter((name) => given[name] !== undefined && told[name] === undefined)
+  const left = [...secrets].filter((name) => values[name] !== undefined && env_[name] === undefined)
   if (rules.length === 0)
     throw new ErrandError(
       'invalid_argument',
@@ -63,7 +63,7 @@ export function gateRules(
         hint: `It can replace ${[...new Set(services.flatMap(({ keys }) => keys.map(({ variable }) => variable)))].join(', ')}.`,
       },
     )
-  return { env: told, models: rules, left }
+  return { env: env_, models: rules, left }
 }
 
 /** Joins services: agents with the same base URL share one; each has its own name. */

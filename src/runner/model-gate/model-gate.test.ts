@@ -40,10 +40,10 @@ test('a runner beside the gate reaches models with sentinels for their keys, and
   await opened(t, folder, { ANTHROPIC_API_KEY: KEY, ANTHROPIC_BASE_URL: service.url })
   const gate = await joinGate(folder, { signal, onGone: () => {} })
   assert.ok(gate)
-  const { ANTHROPIC_BASE_URL: url = '', ANTHROPIC_API_KEY: standsFor = '' } = gate.env
+  const { ANTHROPIC_BASE_URL: url = '', ANTHROPIC_API_KEY: placeholder = '' } = gate.env
   assert.equal(JSON.stringify(gate.env).includes(KEY), false)
   assert.equal(readFileSync(join(folder, 'access.json'), 'utf8').includes(KEY), false)
-  const answered = await ask(url, '/v1/messages', { headers: { 'x-api-key': standsFor }, body: messages() })
+  const answered = await ask(url, '/v1/messages', { headers: { 'x-api-key': placeholder }, body: messages() })
   assert.equal(answered.status, 200)
   assert.equal(service.seen[0]!.headers['x-api-key'], KEY)
   const foreign = await ask(url, '/v1/messages', {
@@ -51,7 +51,7 @@ test('a runner beside the gate reaches models with sentinels for their keys, and
     body: messages(),
   })
   assert.equal(foreign.status, 401)
-  const files = await ask(url, '/v1/files', { headers: { 'x-api-key': standsFor } })
+  const files = await ask(url, '/v1/files', { headers: { 'x-api-key': placeholder } })
   assert.equal(files.status, 404)
   assert.equal(service.seen.length, 1)
   gate.close()

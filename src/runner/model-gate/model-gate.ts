@@ -10,7 +10,7 @@ import type { Log } from '../../platform/log.ts'
 import { socketPath } from '../../platform/socket-path.ts'
 import type { Variables } from '../proxy/model-access.ts'
 import { ModelProxy } from '../proxy/model-proxy.ts'
-import { oneByOne } from '../proxy/one-by-one.ts'
+import { serialized } from '../proxy/serialized.ts'
 import type { Prices } from '../proxy/prices.ts'
 import { ENDPOINT_PORT, type EndpointRules } from '../proxy/rules.ts'
 import { ACCESS_FILE, type GateAccess, gateRules, RUNNER_SOCKET } from './gate-access.ts'
@@ -45,18 +45,18 @@ export class ModelGate {
       ...{ version: 1, key: 'gate', network: 'models', never: [], models: [], budget: {} },
     }
     const timeouts = { requestTimeout: 0, headersTimeout: HEADERS_MS, keepAliveTimeout: IDLE_MS }
-    const answer = oneByOne((request, response) => void proxy.handle(request, response, rules, () => {}))
+    const answer = serialized((request, response) => void proxy.handle(request, response, rules, () => {}))
     const server = createServer(timeouts, answer)
     const runners = new Runners()
     try {
       server.listen(port, '127.0.0.1')
       await once(server, 'listening')
-      const { models, env: told, left } = gateRules(agents, env, (server.address() as AddressInfo).port)
+      const { models, env: gateEnv, left } = gateRules(agents, env, (server.address() as AddressInfo).port)
       rules.models = models
       if (left.length > 0)
         log(`The model gate cannot replace ${left.join(', ')}. Agents do not get them.`, { level: 'warn' })
       await runners.listen(folder)
-      const access: GateAccess = { version: 1, env: told }
+      const access: GateAccess = { version: 1, env: gateEnv }
       // For a runner with another user. The content is secret only for that runner.
       writeFileAtomic(join(folder, ACCESS_FILE), JSON.stringify(access), { mode: 0o644, durable: false })
     } catch (cause) {

@@ -16,12 +16,12 @@ const WAIT = 'read -r word && exit; exec "$@"'
  * attempts that are still running. Call `close` once and last, when the runner stops in order.
  */
 export function startGuard(folder: string, env: NodeJS.ProcessEnv): { close(): void } {
-  const given = Object.fromEntries(PASSED_ON.map((name) => [name, env[name]]))
+  const inherited = Object.fromEntries(PASSED_ON.map((name) => [name, env[name]]))
   const program = ownProgram(import.meta.dirname, 'guard-program.ts', 'guard.cjs')
   const child = spawnGroup<'stdin'>(
     ['/bin/sh', '-c', WAIT, 'errand-guard', process.execPath, program, folder],
     // Not in the runner's folder: whoever deletes that ends everything that works there.
-    { cwd: '/', env: given, stdio: ['pipe', 'ignore', 'ignore'] },
+    { cwd: '/', env: inherited, stdio: ['pipe', 'ignore', 'ignore'] },
   )
   // Without processes or memory for it, only the runner enforces the time limits.
   child.on('error', () => {})

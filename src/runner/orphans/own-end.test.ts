@@ -10,16 +10,16 @@ import { OwnEnd } from './own-end.ts'
 
 /** Makes an attempt that is over this many looks after the order to end; undefined: never. */
 function attempt({ ended = false, endsAfter = 2 }: { ended?: boolean; endsAfter?: number } = {}) {
-  const told: string[] = []
-  let looks = 0
+  const reported: string[] = []
+  let checks = 0
   const held = {
     spec: { attempt_id: 'run_a.1' },
     get ended() {
-      return ended || (told.length > 0 && ++looks > endsAfter)
+      return ended || (reported.length > 0 && ++checks > endsAfter)
     },
-    endAsLost: (graceMs: number, message: string) => void told.push(`${graceMs} ${message}`),
+    endAsLost: (graceMs: number, message: string) => void reported.push(`${graceMs} ${message}`),
   } as unknown as HeldAttempt
-  return { held, told }
+  return { held, told: reported }
 }
 
 function opened(t: TestContext, work: () => { attempts: HeldAttempt[]; runs: string[] }) {
@@ -27,28 +27,28 @@ function opened(t: TestContext, work: () => { attempts: HeldAttempt[]; runs: str
   mkdirSync(folder)
   t.after(() => rmSync(join(folder, '..'), { recursive: true, force: true }))
   const away = { ms: undefined as number | undefined }
-  const said: string[] = []
+  const messages: string[] = []
   let ends = 0
-  let looks = 0
+  let checks = 0
   const own = new OwnEnd({
     ...{ folder, everyMs: 5, spareMs: 500, graceMs: 50 },
     retry: {
       lostAfterMs: 1_000,
       get unlinkedMs() {
-        looks++
+        checks++
         return away.ms
       },
     },
     work,
-    log: (message) => void said.push(message),
+    log: (message) => void messages.push(message),
     end: () => void ends++,
   })
   t.after(() => own.close())
-  const looked = async () => {
-    const before = looks
-    await eventually('some looks happen', () => looks > before + 3)
+  const hasChecked = async () => {
+    const before = checks
+    await eventually('some looks happen', () => checks > before + 3)
   }
-  return { own, folder, away, said, looked, ends: () => ends }
+  return { own, folder, away, said: messages, looked: hasChecked, ends: () => ends }
 }
 
 test('an idle provisioned runner ends a minute after its hub has given it up, and not before', async (t) => {

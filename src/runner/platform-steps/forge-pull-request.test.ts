@@ -19,7 +19,7 @@ async function world(t: TestContext, flavour: Flavour) {
   const repository = standIn.makeRepository(path, { files: { 'a.txt': 'one\n' }, isPrivate: true, rights })
   const sha = standIn.state.commit(path, 'errand/work', { 'b.txt': 'two\n' }, 'Work', 'errand')
   const token = standIn.makeToken('errand', { right: 'write' })
-  const given = {
+  const args = {
     ...{
       repo: repository.cloneUrl,
       head: 'errand/work',
@@ -39,7 +39,7 @@ async function world(t: TestContext, flavour: Flavour) {
     const reports: StepFact[] = []
     let log = ''
     const context = {
-      args: prepared({ ...given, ...more }),
+      args: prepared({ ...args, ...more }),
       env,
       spec: {},
       signal: new AbortController().signal,
@@ -57,7 +57,7 @@ async function world(t: TestContext, flavour: Flavour) {
       return { exports: undefined, failure: error, reports, log }
     }
   }
-  return { standIn, repository, sha, token, given, run, url: `${standIn.url}/${path}` }
+  return { standIn, repository, sha, token, given: args, run, url: `${standIn.url}/${path}` }
 }
 
 function prepared(args: object): unknown {

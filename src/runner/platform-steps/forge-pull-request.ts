@@ -6,7 +6,7 @@ import { type RepositoryAddress, repositoryAddress } from '../../forge/address.t
 import type { Forge } from '../../forge/forge.ts'
 import { type EnsuredPull, ensurePull } from '../../forge/idempotent.ts'
 import { openForge, recogniseForge } from '../../forge/open-forge.ts'
-import { givenToken } from '../../forge/token-source.ts'
+import { fixedToken } from '../../forge/token-source.ts'
 import { policyFetch } from '../git/policy-fetch.ts'
 import type { GitPolicy } from '../git/remote.ts'
 import { stepToken, type TokenOf } from '../git/repository-token.ts'
@@ -52,12 +52,12 @@ export const forgePullRequest = ({ tokenOf = stepToken, policy }: ForgeStepOptio
       byHand = linkByHand(found.kind, address, args)
       const forge = openForge(found, address.path, {
         fetch,
-        tokens: givenToken(token),
+        tokens: fixedToken(token),
         retryCount: args.retry_count,
         mostWaitMs: MOST_WAIT_MS,
-        onWait: (ms) => told(context, `${found.host} asks to wait for ${Math.ceil(ms / 1000)} s.`),
+        onWait: (ms) => writeLine(context, `${found.host} asks to wait for ${Math.ceil(ms / 1000)} s.`),
       })
-      return { exports: await carriedOut(context, args, forge) }
+      return { exports: await publish(context, args, forge) }
     } catch (error) {
       if (context.signal.aborted) throw error
       throw failure(args, error, byHand)
@@ -73,7 +73,7 @@ function isAtOtherHost({ forge }: Args, { host }: RepositoryAddress): boolean {
   return forge?.api_url !== undefined && URL.parse(forge.api_url)?.host.toLowerCase() !== host
 }
 
-async function carriedOut(
+async function publish(
   context: PlatformContext,
   args: Args,
   forge: Forge,
@@ -82,19 +82,19 @@ async function carriedOut(
   const { head, base, title, body, labels, reviewers, sha } = args
   context.phase('pull_request', `${head} → ${base} at ${forge.host}`)
   const how = { isDraft: args.draft, asksAgain: args.ask_again }
-  const asked = { head, base, title, body, labels, reviewers, ...how }
-  const { pull, outcome, notices } = await ensurePull(forge, asked, { signal, headSha: sha })
+  const input = { head, base, title, body, labels, reviewers, ...how }
+  const { pull, outcome, notices } = await ensurePull(forge, input, { signal, headSha: sha })
   // Reported before anything else may fail.
   const { number, state, isDraft, webUrl: url } = pull
   context.report({ type: 'pull_request', pull_request: { url, number, state, draft: isDraft, head } })
-  told(context, `Pull request ${number} ${words[outcome]}: ${url}`)
-  for (const notice of notices) told(context, notice, 'stderr')
+  writeLine(context, `Pull request ${number} ${words[outcome]}: ${url}`)
+  for (const notice of notices) writeLine(context, notice, 'stderr')
   if (args.status !== undefined)
     try {
       await forge.setStatus(sha, args.status, { signal })
     } catch (error) {
       signal.throwIfAborted()
-      told(context, `The status of commit ${sha} could not be set: ${messageOf(error)}`, 'stderr')
+      writeLine(context, `The status of commit ${sha} could not be set: ${messageOf(error)}`, 'stderr')
     }
   return { PR_URL: url, PR_NUMBER: String(number), PR_STATE: state }
 }
@@ -108,7 +108,7 @@ const words: Readonly<Record<EnsuredPull['outcome'], string>> = {
 }
 
 /** Writes a line to the step's log; a forge's text may have several. */
-function told(context: PlatformContext, text: string, stream: 'stdout' | 'stderr' = 'stdout'): void {
+function writeLine(context: PlatformContext, text: string, stream: 'stdout' | 'stderr' = 'stdout'): void {
   context.write(stream, `${text.replace(/\s+/g, ' ')}\n`)
 }
 

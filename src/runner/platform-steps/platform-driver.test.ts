@@ -82,8 +82,8 @@ test('a step stores its artifacts before it continues, and fetches those of the 
   const attempt = await attempts.start(spec(), 1)
   assert.equal((await endOf(attempt)).outcome, 'success')
   assert.equal(await textOf(attempt), 'the plan\n')
-  const [, kept] = attempt.reports
-  assert.ok(kept?.type === 'artifact' && kept.artifact.name === 'plan.md')
+  const [, stored] = attempt.reports
+  assert.ok(stored?.type === 'artifact' && stored.artifact.name === 'plan.md')
   await attempts.close()
   const without = here.open(opened(run))
   assert.match((await endOf(await without.start(spec(), 1))).message!, /stores nothing except the logs/)
@@ -94,11 +94,11 @@ test('a step that waits for its hub says so once, and one whose hub stays away i
   skip,
 }, async () => {
   using here = boxPlace()
-  let asks = 0
+  let requests = 0
   const retry = new HubRetry()
   retry.linked(50)
   const away = async () => {
-    asks++
+    requests++
     throw new HubAway('The hub does not answer.')
   }
   const artifacts = new ArtifactKeeper({ put: away, get: away, retry })
@@ -113,9 +113,9 @@ test('a step that waits for its hub says so once, and one whose hub stays away i
     [end.outcome, end.reason, end.message],
     ['interrupted', 'lost', 'The hub does not answer.'],
   )
-  assert.ok(asks > 1)
-  const said = attempt.reports.flatMap((report) => (report.type === 'phase' ? [report.message] : []))
-  assert.deepEqual(said, ['The hub does not answer. Trying again.'])
+  assert.ok(requests > 1)
+  const phases = attempt.reports.flatMap((report) => (report.type === 'phase' ? [report.message] : []))
+  assert.deepEqual(phases, ['The hub does not answer. Trying again.'])
   await attempts.close()
 })
 
@@ -124,7 +124,7 @@ test('a step whose command ends because the machine stops is lost, even if it re
 }, async () => {
   using here = boxPlace()
   const stop = new RunnerStop({ file: join(here.path, 'stopped.json') })
-  stop.told()
+  stop.announce()
   const fails: PlatformStep['run'] = async ({ boxed }) => {
     await boxed({ argv: ['/bin/sh', '-c', 'kill -TERM $$'], stdout: 'log' })
     throw new StepFailure('test', 'The tests failed.')

@@ -44,24 +44,24 @@ export interface PlatformDriversOptions {
 export function platformDrivers(options: PlatformDriversOptions): DriverKind {
   return {
     kind: 'platform',
-    driver: (attempt, kept, action) => new PlatformDriver(attempt, kept, action, options),
+    driver: (attempt, files, action) => new PlatformDriver(attempt, files, action, options),
   }
 }
 
 class PlatformDriver implements Driver {
   readonly #attempt: Driven
-  readonly #kept: AttemptFiles
+  readonly #files: AttemptFiles
   readonly #action: () => Action
   readonly #options: PlatformDriversOptions
   readonly #commands: BoxedCommands
   readonly #abort = new AbortController()
   /** Resolved when its time to end by itself is over. */
-  readonly #givenUp = Promise.withResolvers<void>()
+  readonly #stopped = Promise.withResolvers<void>()
 
-  constructor(attempt: Driven, kept: AttemptFiles, action: () => Action, options: PlatformDriversOptions) {
-    const { facts, folder, mark, cage, box, output } = kept
+  constructor(attempt: Driven, files: AttemptFiles, action: () => Action, options: PlatformDriversOptions) {
+    const { facts, folder, mark, cage, box, output } = files
     this.#attempt = attempt
-    this.#kept = kept
+    this.#files = files
     this.#action = action
     this.#options = options
     this.#commands = new BoxedCommands({
@@ -75,7 +75,7 @@ class PlatformDriver implements Driver {
 
   begin(): void {
     this.#attempt.running(undefined, Date.now())
-    void this.#carryOut()
+    void this.#execute()
   }
 
   /** Ends the attempt as lost: nobody knows how far an earlier process was. */
@@ -88,12 +88,12 @@ class PlatformDriver implements Driver {
   }
 
   stop(graceMs: number): void {
-    if (graceMs === 0) this.#givenUp.resolve()
+    if (graceMs === 0) this.#stopped.resolve()
     void this.#commands.stop(graceMs)
     if (this.#abort.signal.aborted) return
     this.#abort.abort()
-    const takeBack = callAt(Date.now() + graceMs, () => this.#givenUp.resolve())
-    void this.#givenUp.promise.then(takeBack)
+    const takeBack = callAt(Date.now() + graceMs, () => this.#stopped.resolve())
+    void this.#stopped.promise.then(takeBack)
   }
 
   async sweep(): Promise<Swept> {
@@ -101,21 +101,21 @@ class PlatformDriver implements Driver {
   }
 
   usage() {
-    return this.#kept.cage.usage()
+    return this.#files.cage.usage()
   }
 
   async kill(): Promise<void> {
-    const { mark, cage } = this.#kept
-    this.#givenUp.resolve()
+    const { mark, cage } = this.#files
+    this.#stopped.resolve()
     await endTree({ mark, members: cage.members }, 0)
     await this.#commands.end()
   }
 
   /** Runs the step. Never rejects. */
-  async #carryOut(): Promise<void> {
+  async #execute(): Promise<void> {
     let exports: Record<string, string> | undefined
     const work = async (): Promise<Ending> => {
-      const { facts, secrets } = this.#kept
+      const { facts, secrets } = this.#files
       const spec = secrets?.filledSpec ?? facts.spec
       const action = this.#action()
       if (action.kind !== 'platform') throw new Error(`"${spec.action}" is no longer a platform step.`)
@@ -128,26 +128,26 @@ class PlatformDriver implements Driver {
       exports = (await step.run(this.#context(spec, args))).exports
       return { type: 'done' }
     }
-    const givenUp = this.#givenUp.promise.then((): Ending => ({ type: 'stopped' }))
+    const stopped = this.#stopped.promise.then((): Ending => ({ type: 'stopped' }))
     const ending = await firstOf(
       work().catch((error) => this.#failure(error)),
-      givenUp,
+      stopped,
     )
     // Clears the timer of a stop.
-    this.#givenUp.resolve()
+    this.#stopped.resolve()
     await this.#attempt.finish(ending, { exports })
   }
 
   #context(spec: AttemptSpec, args: unknown): PlatformContext {
     const attempt = this.#attempt
-    const { folder, output } = this.#kept
+    const { folder, output } = this.#files
     const { workspaces } = this.#options
     const shown = (text: string) => attempt.masker?.maskText(text) ?? text
     return {
       ...{ spec, args, shown },
       signal: this.#abort.signal,
-      env: this.#kept.env,
-      secrets: this.#kept.secrets?.known ?? [],
+      env: this.#files.env,
+      secrets: this.#files.secrets?.known ?? [],
       folder: folder.path,
       get workspace() {
         return workspaces.create(spec.run_id)

@@ -147,7 +147,7 @@ test('hosts are allowed by name, by wildcard and by port, and in no other way', 
   const network = {
     allow: ['a.test', '*.b.test', 'c.test:8443', 'd.test@private', 'e.test:22@private', '8.8.8.8'],
   }
-  const asked: Record<string, unknown> = {
+  const cases: Record<string, unknown> = {
     'a.test:443': { isPrivate: false, anything: false },
     'a.test:80': { isPrivate: false, anything: false },
     'a.test:22': 'port_not_allowed',
@@ -165,7 +165,7 @@ test('hosts are allowed by name, by wildcard and by port, and in no other way', 
     '8.8.8.8:443': { isPrivate: false, anything: false },
     '8.8.4.4:443': 'host_not_allowed',
   }
-  for (const [text, allowed] of Object.entries(asked)) {
+  for (const [text, allowed] of Object.entries(cases)) {
     const target = parseTarget(text)
     assert.ok(typeof target === 'object')
     assert.deepEqual(allowance(network, target), allowed, text)

@@ -104,7 +104,7 @@ function ownAddresses(): readonly string[] {
 /** Looks up the addresses of a name. Throws if there are none. */
 export type Lookup = (host: string) => Promise<readonly string[]>
 
-const LOOKED_UP_MS = 60_000
+const LOOKUP_CACHE_MS = 60_000
 
 /** Blocks places that no rule opens: the hub, and others that the runner names, as `host` or `host:port`. */
 export class ClosedPlaces {
@@ -138,7 +138,7 @@ export class ClosedPlaces {
   async #addresses(host: string): Promise<readonly string[]> {
     if (isIP(host) !== 0) return [host]
     const known = this.#known.get(host)
-    if (known !== undefined && performance.now() - known.atMs < LOOKED_UP_MS) return known.addresses
+    if (known !== undefined && performance.now() - known.atMs < LOOKUP_CACHE_MS) return known.addresses
     const addresses = await this.#lookup(host).catch(() => known?.addresses ?? [])
     this.#known.set(host, { addresses, atMs: performance.now() })
     return addresses

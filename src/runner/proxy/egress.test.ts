@@ -381,11 +381,11 @@ test('a reader that stops slows down the server, and memory use stays flat', asy
   const { through } = await tunnel(t, socket, 'files.test:9000')
   let before = -1
   await until(async () => {
-    const stands = written === before
+    const isUnchanged = written === before
     before = written
     // Sleeps: only time shows that a writer has stopped.
     await new Promise((resolve) => setTimeout(resolve, 50))
-    return stands && written > 0
+    return isUnchanged && written > 0
   })
   assert.ok(written < 64 * 1024 * 1024, `${written} bytes were accepted that nobody reads`)
   const peak = () => Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid()}/status`, 'utf8'))?.[1]) / 1024
@@ -462,14 +462,14 @@ test('a client that finishes early is read to the end and then released', async 
   const servers = { [`${PUBLIC}:443`]: port, [`${PUBLIC}:9000`]: port, [`${PUBLIC}:80`]: port }
   proxy.world({ names: { 'files.test': 'silent' }, servers })
   const socket = await proxy.open('one', { allow: ['files.test', 'files.test:9000'] })
-  const asked = ['443', '9000', '80'].map(async (to) => {
+  const statuses = ['443', '9000', '80'].map(async (to) => {
     const client = await connectTo(t, socket)
     client.end(`CONNECT files.test:${to} HTTP/1.1\r\nHost: x\r\n\r\n\x16\x03\x01\x00\x50\x01`)
     return await text(client)
   })
   await until(async () => (await proxyHealth(proxy.folder)).open === 3, 'that all of them are asked for')
   proxy.world({ names: { 'files.test': [[PUBLIC]] }, servers })
-  await Promise.all(asked)
+  await Promise.all(statuses)
   await until(async () => (await proxyHealth(proxy.folder)).connections === 0, 'that nothing is left open')
   assert.deepEqual(got.sort(), ['', '\x16\x03\x01\x00P\x01'])
 })

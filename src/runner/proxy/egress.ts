@@ -15,7 +15,7 @@ import {
 } from './addresses.ts'
 import { clientHello, MOST_HELLO_BYTES } from './client-hello.ts'
 import type { EndpointLog } from './endpoint-log.ts'
-import { oneByOne } from './one-by-one.ts'
+import { serialized } from './serialized.ts'
 import type { EndpointRules } from './rules.ts'
 
 /** Opens a connection to one of these addresses. */
@@ -75,7 +75,7 @@ export class Egress {
   /** Serves the requests that come through a tunnel to port 80. */
   readonly #tunneled = createServer(
     { keepAliveTimeout: KEEP_ALIVE_MS },
-    oneByOne((request, response) =>
+    serialized((request, response) =>
       this.#forward(this.#targets.get(request.socket)!, request.url ?? '', request, response),
     ),
   )
@@ -202,7 +202,7 @@ export class Egress {
     upstream: Socket,
   ): void {
     const chunked = request.headers['transfer-encoding'] !== undefined
-    const asked = requestTo({
+    const connect = requestTo({
       createConnection: () => upstream,
       method: request.method,
       path,
@@ -223,12 +223,12 @@ export class Egress {
         )
       upstream.destroy()
     }
-    asked.on('error', failed)
-    asked.on('upgrade', (_answer, socket) => {
+    connect.on('error', failed)
+    connect.on('upgrade', (_answer, socket) => {
       socket.destroy()
       failed(new Error('it switched protocols without being asked'))
     })
-    asked.on('response', (answer) => {
+    connect.on('response', (answer) => {
       answer.on('error', failed)
       answer.on('aborted', () => failed(new Error('its answer was cut off')))
       try {
@@ -240,8 +240,8 @@ export class Egress {
       }
     })
     response.on('close', () => upstream.destroy())
-    if (chunked || request.headers['content-length'] !== undefined) request.pipe(asked)
-    else asked.end()
+    if (chunked || request.headers['content-length'] !== undefined) request.pipe(connect)
+    else connect.end()
   }
 
   #allowed(target: Target): Allowance {
@@ -250,7 +250,7 @@ export class Egress {
     return allowed
   }
 
-  /** Returns the addresses of a target, all of them checked; nothing is looked up again. */
+  /** Returns the addresses of a target, all of them checked; nothing is resolved up again. */
   async #way(target: Target): Promise<{ addresses: readonly string[]; anything: boolean }> {
     const { rules, closed } = this.#options
     const allowed = this.#allowed(target)
@@ -271,8 +271,8 @@ export class Egress {
     const { lookup, connectMs = CONNECT_MS } = this.#options
     let over = false
     try {
-      const looked = this.#lookups.run(async () => (over ? [] : await lookup(host)))
-      const addresses = await within(connectMs, looked, () => {
+      const resolved = this.#lookups.run(async () => (over ? [] : await lookup(host)))
+      const addresses = await within(connectMs, resolved, () => {
         throw new Error('no name server answered')
       })
       if (addresses.length > 0 && addresses.every((address) => isIP(address) !== 0)) return addresses
@@ -285,10 +285,10 @@ export class Egress {
   }
 
   /** Connects, unless the client leaves first. */
-  #dial(target: Target, addresses: readonly string[], asker: Duplex | ServerResponse): Promise<Socket> {
+  #dial(target: Target, addresses: readonly string[], client: Duplex | ServerResponse): Promise<Socket> {
     const { dial = dialAny, log, connectMs = CONNECT_MS } = this.#options
     return new Promise((resolve, reject) => {
-      if (asker.destroyed) return reject(new Unreachable('The client has left.'))
+      if (client.destroyed) return reject(new Unreachable('The client has left.'))
       const upstream = dial(addresses, target.port)
       this.#hold(upstream)
       const end = (error: Error) => {
@@ -298,13 +298,13 @@ export class Egress {
       }
       const timer = setTimeout(() => end(new Unreachable(`${target.host} does not answer.`, 504)), connectMs)
       const gone = () => end(new Unreachable('The client has left.'))
-      asker.once('close', gone)
+      client.once('close', gone)
       upstream.once('error', (error) =>
         end(new Unreachable(`${target.host} cannot be reached: ${error.message}.`)),
       )
       upstream.once('connect', () => {
         clearTimeout(timer)
-        asker.off('close', gone)
+        client.off('close', gone)
         upstream.setKeepAlive(true, KEEP_ALIVE_MS).setNoDelay(true)
         log.count(target.host, upstream)
         // The users of this socket learn of the error in other ways; without a listener it would end this process.
@@ -354,10 +354,10 @@ export class Egress {
 const ESTABLISHED = 'HTTP/1.1 200 Connection established\r\n\r\n'
 
 /** Ties two connections together: a broken one ends the other, but a half-closed one may still receive. */
-function joinEnds(upstream: Socket, asker: Duplex): void {
-  upstream.on('error', () => asker.destroy())
-  upstream.once('close', (cut) => cut && asker.destroy())
-  asker.once('close', () => {
+function joinEnds(upstream: Socket, client: Duplex): void {
+  upstream.on('error', () => client.destroy())
+  upstream.once('close', (cut) => cut && client.destroy())
+  client.once('close', () => {
     // Data sent before is still passed on, unless nobody takes it.
     if (upstream.writableEnded) upstream.setTimeout(KEEP_ALIVE_MS, () => upstream.destroy()).destroySoon()
     else upstream.destroy()

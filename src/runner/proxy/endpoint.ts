@@ -7,7 +7,7 @@ import { type SocketPath, socketPath } from '../../platform/socket-path.ts'
 import type { ClosedPlaces, Lookup } from './addresses.ts'
 import { type Dial, Egress } from './egress.ts'
 import { closeEndpoint, EndpointLog } from './endpoint-log.ts'
-import { oneByOne } from './one-by-one.ts'
+import { serialized } from './serialized.ts'
 import { EndpointRules, type LogEntry } from './rules.ts'
 
 /** Answers the requests of an endpoint for its model services. */
@@ -82,7 +82,7 @@ export class ProxyEndpoint {
     rmSync(join(inside, 'proxy'), { force: true })
     this.#path = socketPath(join(inside, 'proxy'))
     const timeouts = { requestTimeout: 0, headersTimeout: HEADERS_MS, keepAliveTimeout: IDLE_MS }
-    const answer = oneByOne((request, response) => {
+    const answer = serialized((request, response) => {
       this.#count(response, onGone)
       void this.#answer(request, response)
     })

@@ -87,10 +87,10 @@ describe("an agent's access to its models", () => {
     assert.equal(access('copilot', azure).env.COPILOT_PROVIDER_BASE_URL, azure.COPILOT_PROVIDER_BASE_URL)
     const provider = { groq: { options: { baseURL: 'https://gate.example', apiKey: 'gsk-x' } } }
     const env = { OPENCODE_CONFIG_CONTENT: JSON.stringify({ provider }), GROQ_API_KEY: 'x', XAI_API_KEY: 'y' }
-    const given = access('opencode', env)
-    assert.deepEqual(given.inside, ['GROQ_API_KEY', 'OPENCODE_CONFIG_CONTENT'])
+    const granted = access('opencode', env)
+    assert.deepEqual(granted.inside, ['GROQ_API_KEY', 'OPENCODE_CONFIG_CONTENT'])
     assert.deepEqual(
-      given.rules.map(({ name }) => name),
+      granted.rules.map(({ name }) => name),
       ['xai'],
     )
   })
@@ -101,10 +101,10 @@ describe("an agent's access to its models", () => {
       GITHUB_TOKEN: 'ghp_x',
       GH_TOKEN: 'ghp_y',
     }
-    const { env: inside, inside: told, rules } = access('copilot', env, { step: { GH_TOKEN: 'ghp_y' } })
+    const { env: inside, inside: variables, rules } = access('copilot', env, { step: { GH_TOKEN: 'ghp_y' } })
     assert.equal(inside.GITHUB_TOKEN, undefined)
     assert.equal(inside.GH_TOKEN, 'ghp_y')
-    assert.deepEqual(told, ['GH_TOKEN'])
+    assert.deepEqual(variables, ['GH_TOKEN'])
     assert.equal(rules[0]?.upstream, 'http://localhost:11434/v1')
     assert.deepEqual(access('copilot', { GITHUB_TOKEN: 'x' }, { step: {} }).inside, ['GITHUB_TOKEN'])
   })

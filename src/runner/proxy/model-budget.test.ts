@@ -125,7 +125,7 @@ describe('the budget of an endpoint', () => {
   })
 
   it('is never exceeded by more than one answer, in any order of events', async () => {
-    const asked = fc.record({
+    const requestOf = fc.record({
       input: fc.nat(500),
       output: fc.option(fc.nat(800), { nil: undefined }),
       /** Share of its limit that the answer uses. */
@@ -134,7 +134,7 @@ describe('the budget of an endpoint', () => {
     })
     await fc.assert(
       fc.asyncProperty(
-        fc.array(asked, { maxLength: 30 }),
+        fc.array(requestOf, { maxLength: 30 }),
         fc.integer({ min: 1, max: 2000 }),
         async (list, tokens) => {
           const budget = new ModelBudget({ tokens: 0, cost: 0 })
@@ -219,11 +219,11 @@ describe('an endpoint with a budget', () => {
 
   it('continues from what was logged before a restart, and counts requests that were never answered', async () => {
     await using service = await startService((_, response) => response.end(answerOf({ output_tokens: 1 })))
-    const asked = { type: 'asked', service: 'anthropic', model: 'claude-sonnet-4-5' } as const
+    const entry = { type: 'asked', service: 'anthropic', model: 'claude-sonnet-4-5' } as const
     const log: LogEntry[] = [
-      { ...asked, id: 1, input_tokens: 50 },
-      { ...asked, type: 'answered', id: 1, status: 200, tokens: used(40, 10), cost_usd: 0.01 },
-      { ...asked, id: 7, input_tokens: 49 },
+      { ...entry, id: 1, input_tokens: 50 },
+      { ...entry, type: 'answered', id: 1, status: 200, tokens: used(40, 10), cost_usd: 0.01 },
+      { ...entry, id: 7, input_tokens: 49 },
     ]
     await using endpoint = await openEndpoint({
       rules: [{ upstream: service.url }],
@@ -334,13 +334,13 @@ describe('an endpoint with a budget', () => {
       ],
       budget: { cost_usd: 1 },
     })
-    const asked = (body: object) => ask(endpoint.url(), '/v1/messages', { body })
-    const unknown = await asked(messages(1, { model: 'new-model' }))
+    const post = (body: object) => ask(endpoint.url(), '/v1/messages', { body })
+    const unknown = await post(messages(1, { model: 'new-model' }))
     assert.equal(unknown.status, 400)
     assert.match(unknown.json.error?.message ?? '', /"new-model" has no known price.*ERRAND_MODEL_PRICES/)
-    assert.equal((await asked(messages(1, { speed: 'fast' }))).status, 400)
-    assert.equal((await asked(messages(1, { service_tier: 'auto' }))).status, 200)
-    assert.equal((await asked(messages(1))).status, 400)
+    assert.equal((await post(messages(1, { speed: 'fast' }))).status, 400)
+    assert.equal((await post(messages(1, { service_tier: 'auto' }))).status, 200)
+    assert.equal((await post(messages(1))).status, 400)
     assert.match(endpoint.of('over_budget')[0]?.message ?? '', /budget of \$1 is used up \(\$1\.5000 spent\)/)
     const background = await ask(endpoint.url('openai'), '/responses', {
       body: { model: 'm', background: true },

@@ -123,19 +123,19 @@ export class ModelBudget {
   #go(aside: Use, { price }: Need, output: number | undefined): Leave {
     this.#underWay++
     // An infinite value comes from an endpoint without that limit.
-    const kept = {
+    const stored = {
       tokens: Number.isFinite(aside.tokens) ? aside.tokens : 0,
       cost: Number.isFinite(aside.cost) ? aside.cost : 0,
     }
-    this.#aside.tokens += kept.tokens
-    this.#aside.cost += kept.cost
+    this.#aside.tokens += stored.tokens
+    this.#aside.cost += stored.cost
     let over = false
     const done = (used: Counted) => {
       if (over) return
       over = true
       this.#underWay--
-      this.#aside.tokens -= kept.tokens
-      this.#aside.cost -= kept.cost
+      this.#aside.tokens -= stored.tokens
+      this.#aside.cost -= stored.cost
       // Sums of fractions drift.
       if (this.#underWay === 0) this.#aside.cost = 0
       this.spent.tokens += budgetTokens(used)

@@ -20,7 +20,7 @@ const hello = (_: unknown, response: { setHeader(a: string, b: string): void; en
   response.setHeader('content-type', 'application/json')
   response.end(answerOf({ input_tokens: 10, output_tokens: 5 }))
 }
-const says = ({ json }: Answered) => `${json.error?.type}: ${json.error?.message}`
+const errorOf = ({ json }: Answered) => `${json.error?.type}: ${json.error?.message}`
 
 describe('the model proxy of an endpoint', () => {
   it('adds the key, and removes everything else that could identify the caller', async () => {
@@ -104,7 +104,7 @@ describe('the model proxy of an endpoint', () => {
       await using endpoint = await openEndpoint({ rules: [{ upstream: service.url }] })
       const answer = await ask(endpoint.url(), '/v1/messages', { body: messages(), headers })
       assert.equal(answer.status, 401)
-      assert.match(says(answer), /^authentication_error: Errand's proxy/)
+      assert.match(errorOf(answer), /^authentication_error: Errand's proxy/)
       assert.equal(service.seen.length, 0)
       assert.deepEqual(endpoint.log, [
         { type: 'refused', host: 'anthropic', port: 0, why: 'foreign_key', count: 1 },
@@ -141,7 +141,7 @@ describe('the model proxy of an endpoint', () => {
         body: /^P/.test(method) ? messages() : undefined,
       })
       assert.equal(answer.status, 404, `${method} ${path}`)
-      assert.match(says(answer), /^not_found_error: Errand's proxy/, `${method} ${path}`)
+      assert.match(errorOf(answer), /^not_found_error: Errand's proxy/, `${method} ${path}`)
     }
     assert.deepEqual(service.seen, [])
     assert.deepEqual(
@@ -211,7 +211,7 @@ describe('the model proxy of an endpoint', () => {
       assert.equal((await ask(endpoint.url(), path, { method: 'HEAD' })).status, 200)
     const other = await ask(endpoint.url('openai'), '/responses', { body: {} })
     assert.equal(other.status, 404)
-    assert.match(says(other), /no model service by that name. Available: anthropic\./)
+    assert.match(errorOf(other), /no model service by that name. Available: anthropic\./)
   })
 
   it('allows only the permitted models', async () => {
@@ -219,11 +219,11 @@ describe('the model proxy of an endpoint', () => {
     await using endpoint = await openEndpoint({
       rules: [{ upstream: service.url, models: ['claude-haiku-4-5'] }],
     })
-    const asked = (body: unknown) => ask(endpoint.url(), '/v1/messages', { body })
-    const answer = await asked(messages())
+    const post = (body: unknown) => ask(endpoint.url(), '/v1/messages', { body })
+    const answer = await post(messages())
     assert.equal(answer.status, 400)
     assert.match(
-      says(answer),
+      errorOf(answer),
       /invalid_request_error: The model "claude-sonnet-4-5" is not allowed .* claude-haiku-4-5\./,
     )
     assert.equal((await ask(endpoint.url(), '/v1/messages/count_tokens', { body: messages() })).status, 400)
@@ -236,20 +236,20 @@ describe('the model proxy of an endpoint', () => {
     const within = '{"model":"claude-haiku-4-5","tools":[{"type":"custom","type":"web_search"}]}'
     const below = '{"model":"claude-haiku-4-5","metadata":{"__proto__":1,"\\u005f_proto__":2}}'
     for (const body of [twice, escaped, cased, long, within, below])
-      assert.equal((await asked(body)).status, 400, body)
+      assert.equal((await post(body)).status, 400, body)
     for (const body of ['', '[]', 'null', '"x"', '{"model":1', `${'[['.repeat(5000)}`])
       assert.equal(
         (await ask(endpoint.url(), '/v1/messages', { body, method: 'POST' })).status,
         400,
         body.slice(0, 20),
       )
-    assert.equal((await asked(alone)).status, 400)
-    assert.equal((await asked({ model: 'x'.repeat(5000) })).status, 400)
-    assert.equal((await asked('{}')).status, 400)
+    assert.equal((await post(alone)).status, 400)
+    assert.equal((await post({ model: 'x'.repeat(5000) })).status, 400)
+    assert.equal((await post('{}')).status, 400)
     assert.deepEqual(service.seen, [])
     const odd =
       '{"model":"claude-haiku-4-5","metadata":{"__proto__":{},"a":"\\\\","b":"\\":\\"","c":[{},{"a":1}]}}'
-    assert.equal((await asked(odd)).status, 200)
+    assert.equal((await post(odd)).status, 200)
     await using some = await openEndpoint({ rules: [{ upstream: service.url, models: ['claude-sonnet-*'] }] })
     assert.equal((await ask(some.url(), '/v1/messages', { body: messages() })).status, 200)
   })
@@ -267,7 +267,7 @@ describe('the model proxy of an endpoint', () => {
     for (const [why, body] of Object.entries(bodies)) {
       const answer = await ask(endpoint.url(), '/v1/messages', { body })
       assert.equal(answer.status, 400, why)
-      assert.match(says(answer), new RegExp(why))
+      assert.match(errorOf(answer), new RegExp(why))
     }
     assert.deepEqual(service.seen, [])
     const texts = `{"model":"m","a":[${many('{"text":"{\\"[,:N"}', 80_000).join()}]}`
@@ -290,7 +290,7 @@ describe('the model proxy of an endpoint', () => {
       body: `{"a":"${'x'.repeat(33 * 1024 * 1024)}"}`,
     })
     assert.equal(large.status, 413)
-    assert.match(says(large), /request_too_large/)
+    assert.match(errorOf(large), /request_too_large/)
     const headers = { 'x-api-key': SENTINEL, 'content-encoding': 'gzip' }
     const zipped = await ask(endpoint.url(), '/v1/messages', { body: 'x', headers })
     assert.equal(zipped.status, 400)
@@ -299,18 +299,18 @@ describe('the model proxy of an endpoint', () => {
     socket.write(`POST /model/anthropic/v1/messages HTTP/1.1\r\nhost: x\r\nx-api-key: ${SENTINEL}\r\n`)
     socket.write('transfer-encoding: chunked\r\n\r\n')
     const chunk = Buffer.alloc(1024 * 1024, 'x')
-    let said = ''
+    let text = ''
     socket.on('data', (bytes) => {
-      said += bytes
+      text += bytes
     })
     socket.on('error', () => {})
-    for (let sent = 0; sent < 40 && said === ''; sent++) {
+    for (let sent = 0; sent < 40 && text === ''; sent++) {
       socket.write(`${chunk.length.toString(16)}\r\n`)
       socket.write(chunk)
       if (!socket.write('\r\n')) await new Promise(setImmediate)
     }
-    await until(() => said !== '')
-    assert.match(said, /^HTTP\/1.1 413 /)
+    await until(() => text !== '')
+    assert.match(text, /^HTTP\/1.1 413 /)
     socket.destroy()
     await once(socket, 'close')
     assert.deepEqual(service.seen, [])
@@ -331,13 +331,13 @@ describe('the model proxy of an endpoint', () => {
       socket.write(
         `POST /model/anthropic/v1/messages HTTP/1.1\r\nhost: x\r\nx-api-key: ${SENTINEL}\r\n${headers}\r\n\r\n${body}`,
       )
-      let said = ''
+      let text = ''
       socket.on('data', (bytes) => {
-        said += bytes
+        text += bytes
       })
       socket.on('error', () => {})
       await once(socket, 'close')
-      assert.match(said, /^HTTP\/1.1 400 /, headers)
+      assert.match(text, /^HTTP\/1.1 400 /, headers)
     }
     assert.deepEqual(service.seen, [])
   })
@@ -438,7 +438,7 @@ describe('the model proxy of an endpoint', () => {
     await using refused = await openEndpoint({ rules: [{ upstream: 'http://127.0.0.1:9' }] })
     const none = await ask(refused.url(), '/v1/messages', { body: messages() })
     assert.equal(none.status, 502)
-    assert.match(says(none), /api_error: Errand's proxy cannot reach 127.0.0.1:9: .*ECONNREFUSED/)
+    assert.match(errorOf(none), /api_error: Errand's proxy cannot reach 127.0.0.1:9: .*ECONNREFUSED/)
     assert.deepEqual(refused.of('answered')[0]?.tokens.input, 0)
     await using service = await startService((request) => request.socket.end('what is this\r\n\r\n'))
     await using endpoint = await openEndpoint({ rules: [{ upstream: service.url }] })
@@ -454,7 +454,7 @@ describe('the model proxy of an endpoint', () => {
     }
     const zipped = await ask(endpoint.url(), '/v1/messages', { body: messages() })
     assert.equal(zipped.status, 502)
-    assert.match(says(zipped), /uncompressed/)
+    assert.match(errorOf(zipped), /uncompressed/)
     service.answer = (_, response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream', 'content-length': '1000' })
       response.write('data: {"type":"ping"}\n\n', () => response.destroy())
@@ -469,7 +469,7 @@ describe('the model proxy of an endpoint', () => {
     await using endpoint = await openEndpoint({ rules: [{ upstream: service.url }] })
     const answer = await ask(endpoint.url(), '/v1/messages', { body: messages() })
     assert.equal(answer.status, 502)
-    assert.match(says(answer), /switched protocols/)
+    assert.match(errorOf(answer), /switched protocols/)
   })
 
   it('passes failures of the service on with their headers', async () => {
@@ -486,7 +486,7 @@ describe('the model proxy of an endpoint', () => {
     assert.equal(answer.status, 429)
     assert.equal(answer.headers['retry-after'], '11')
     assert.equal(answer.headers['set-cookie'], undefined)
-    assert.equal(says(answer), 'rate_limit_error: slow down')
+    assert.equal(errorOf(answer), 'rate_limit_error: slow down')
     assert.deepEqual(endpoint.of('answered')[0], {
       ...{
         type: 'answered',
@@ -519,16 +519,16 @@ describe('the model proxy of an endpoint', () => {
       { type: 'shell', environment: { type: 'container_auto', network_policy: {} } },
       { type: 'namespace', name: 'group', tools: [{ type: 'mcp' }] },
     ]
-    const asked = async (path: string, body: object) => {
+    const post = async (path: string, body: object) => {
       const answer = await ask(endpoint.url('openai'), path, { body: { model: 'm', ...body } })
-      return answer.status === 200 ? JSON.parse(service.seen.at(-1)!.body) : says(answer)
+      return answer.status === 200 ? JSON.parse(service.seen.at(-1)!.body) : errorOf(answer)
     }
     // Tools that reach others are removed; the agent's own stay.
     const input = [
       { role: 'user', content: 'https://in.a.text' },
       { type: 'more_tools', tools: [...own, ...reaching] },
     ]
-    const { tools, ...rest } = (await asked('/responses', { tools: [...own, ...reaching], input })) as {
+    const { tools, ...rest } = (await post('/responses', { tools: [...own, ...reaching], input })) as {
       tools: object
     }
     assert.deepEqual(tools, own)
@@ -557,7 +557,7 @@ describe('the model proxy of an endpoint', () => {
     ]
     for (const [path, body] of refused)
       assert.match(
-        String(await asked(path, body)),
+        String(await post(path, body)),
         /^invalid_request_error: The network of this run/,
         JSON.stringify(body),
       )
@@ -568,7 +568,7 @@ describe('the model proxy of an endpoint', () => {
       { messages: [{ role: 'user', content: results }] },
     ]) {
       const answer = await ask(endpoint.url(), '/v1/messages', { body: messages(1, more) })
-      assert.match(says(answer), /The network of this run/)
+      assert.match(errorOf(answer), /The network of this run/)
     }
     const inline = { type: 'image', source: { type: 'base64', media_type: 'image/png', data: 'AAAA' } }
     const call = { type: 'tool_use', input: { source, image_url: picture } }
@@ -593,14 +593,14 @@ describe('the model proxy of an endpoint', () => {
     })
     const pause = async () => void pauses++
     await using endpoint = await openEndpoint({ rules: [{ upstream: service.url }], pause })
-    const asked = () => ask(endpoint.url(), '/v1/messages', { body: messages() })
-    for (let count = 0; count < 100; count++) await asked()
+    const post = () => ask(endpoint.url(), '/v1/messages', { body: messages() })
+    for (let count = 0; count < 100; count++) await post()
     assert.equal(pauses, 0)
-    await asked()
+    await post()
     assert.equal(pauses, 1)
     fails = false
-    await asked()
-    await asked()
+    await post()
+    await post()
     assert.equal(pauses, 2)
     // Refusals here take few lines anyway.
     const headers = { 'x-api-key': 'another' }

@@ -14,7 +14,7 @@ import {
   noPrice,
   type Refusal,
   type Route,
-  readAsked,
+  readRequestedModel,
   routeOf,
   tooLarge,
 } from './model-request.ts'
@@ -51,7 +51,7 @@ export class ModelProxy {
   readonly #prices: Prices
   readonly #budget: ModelBudget
   readonly #upstream = new Upstream()
-  readonly #turns = new FairSemaphore(BODIES_AT_ONCE)
+  readonly #slots = new FairSemaphore(BODIES_AT_ONCE)
   readonly #closed = new AbortController()
   readonly #refusals: Refusals
   readonly #underWay = new Set<Promise<void>>()
@@ -59,7 +59,7 @@ export class ModelProxy {
   readonly #pause: (signal: AbortSignal) => Promise<unknown>
   #lastId: number
   #failures = 0
-  #toldOver = ''
+  #reportedOver = ''
 
   constructor({ log = [], prices = listPrices, pause = shortPause }: ModelProxyOptions = {}) {
     this.#pause = pause
@@ -143,22 +143,22 @@ export class ModelProxy {
       return refuse(request, response, rule, refusal!)
     }
     const where = { request, response, rule, rules, append, gone }
-    const asked = method === 'GET' ? undefined : await this.#asked(where, route)
+    const call = method === 'GET' ? undefined : await this.#readRequest(where, route)
     if (method === 'GET') request.resume()
-    else if (asked === undefined) return
-    await this.#forward({ ...where, path: route.path + query }, asked)
+    else if (call === undefined) return
+    await this.#forward({ ...where, path: route.path + query }, call)
   }
 
   /**
    * Reads and checks a request, and waits until it may go; undefined if it is answered already, or its client is gone.
    */
-  async #asked(where: Where, route: Route): Promise<Asked | undefined> {
+  async #readRequest(where: Where, route: Route): Promise<ModelCall | undefined> {
     const { request, response, rule, rules, append, gone } = where
-    using _turn = await this.#turns.acquire('')
+    using _turn = await this.#slots.acquire('')
     if (gone.aborted) return undefined
     if (this.#failures >= FAILURES_AT_ONCE) await this.#pause(gone)
     const bytes = await readBody(request)
-    const read = bytes === undefined ? tooLarge : readAsked(bytes, request, rule, route, rules.network)
+    const read = bytes === undefined ? tooLarge : readRequestedModel(bytes, request, rule, route, rules.network)
     if ('status' in read) {
       if (read.why !== undefined) this.#refusals.log(append, rule, read.why)
       refuse(request, response, rule, read)
@@ -166,46 +166,46 @@ export class ModelProxy {
     }
     const { json, model, output, edits } = read
     const price = model === undefined ? undefined : priceOf(this.#prices, model)
-    const asked = { api: route.api, model, price, input: estimateOf(json.bytes.length) }
-    if (route.api === undefined) return { ...asked, body: json.with(edits), done: () => {} }
+    const estimate = { api: route.api, model, price, input: estimateOf(json.bytes.length) }
+    if (route.api === undefined) return { ...estimate, body: json.with(edits), done: () => {} }
     const unpriced = rules.budget.cost_usd === undefined ? undefined : noPrice(json, model, price)
     if (unpriced !== undefined) {
       refuse(request, response, rule, unpriced)
       return undefined
     }
-    const leave = await this.#budget.enter(rules.budget, { input: asked.input, output, price }, gone)
+    const leave = await this.#budget.enter(rules.budget, { input: estimate.input, output, price }, gone)
     if (leave.type === 'gone') return undefined
     if (leave.type === 'refused') {
-      if (this.#toldOver !== leave.message) append({ type: 'over_budget', message: leave.message })
-      this.#toldOver = leave.message
+      if (this.#reportedOver !== leave.message) append({ type: 'over_budget', message: leave.message })
+      this.#reportedOver = leave.message
       refuse(request, response, rule, { status: NOT_AGAIN, message: leave.message })
       return undefined
     }
     return {
-      ...asked,
+      ...estimate,
       body: json.with([...edits, ...editsOf(json, route.api, leave.output)]),
       done: leave.done,
     }
   }
 
-  async #forward(where: Where & { path: string }, asked: Asked | undefined): Promise<void> {
+  async #forward(where: Where & { path: string }, call: ModelCall | undefined): Promise<void> {
     const { request, response, rule, append, gone, path } = where
     const { method = '' } = request
     const id = ++this.#lastId
-    const counts = asked?.api !== undefined
-    const named = { id, service: rule.name, ...(asked?.model === undefined ? {} : { model: asked.model }) }
+    const counts = call?.api !== undefined
+    const named = { id, service: rule.name, ...(call?.model === undefined ? {} : { model: call.model }) }
     // What was sent may have been read, and so be charged.
-    let end: Ended = { status: GONE, tokens: { ...none, input: asked?.input ?? 0 }, estimated: true }
+    let end: Ended = { status: GONE, tokens: { ...none, input: call?.input ?? 0 }, estimated: true }
     try {
-      if (counts) append({ type: 'asked', ...named, input_tokens: asked.input })
+      if (counts) append({ type: 'asked', ...named, input_tokens: call.input })
       const headers = requestHeaders(request.headers, rule)
-      end = await this.#pass(where, asked, { method, path, headers, body: asked?.body })
+      end = await this.#pass(where, call, { method, path, headers, body: call?.body })
     } finally {
       const { status, tokens, estimated, rest } = end
-      asked?.done(tokens)
+      call?.done(tokens)
       if (counts) this.#failures = status >= 400 ? this.#failures + 1 : 0
       const { cache_write_hour: _, ...counted } = tokens
-      const cost = asked?.price === undefined ? {} : { cost_usd: costOf(asked.price, tokens) }
+      const cost = call?.price === undefined ? {} : { cost_usd: costOf(call.price, tokens) }
       const guess = estimated ? { estimated } : {}
       if (counts) append({ type: 'answered', ...named, status, tokens: counted, ...cost, ...guess })
       if (gone.aborted) response.destroy()
@@ -215,11 +215,11 @@ export class ModelProxy {
 
   async #pass(
     { request, response, rule, rules, append, gone }: Where,
-    asked: Asked | undefined,
+    call: ModelCall | undefined,
     sent: { method: string; path: string; headers: Record<string, string>; body?: Buffer },
   ): Promise<Ended> {
     const masker = this.#masker(rule)
-    const unanswered: Counted = { ...none, input: asked?.input ?? 0 }
+    const unanswered: Counted = { ...none, input: call?.input ?? 0 }
     let answer: IncomingMessage
     try {
       answer = await this.#upstream.send(rule, rules, sent, gone)
@@ -252,9 +252,9 @@ export class ModelProxy {
     response.flushHeaders()
     const stream = /^text\/event-stream\b/i.test(headers['content-type'] ?? '')
     const counter =
-      asked?.api === undefined || status >= 400
+      call?.api === undefined || status >= 400
         ? undefined
-        : new AnswerCount(asked.api, { stream, estimatedInput: asked.input })
+        : new AnswerCount(call.api, { stream, estimatedInput: call.input })
     const { whole, rest } = await passOn(answer, response, masker, (bytes) => counter?.push(bytes))
     const counted = counter?.end(whole) ?? { tokens: none, estimated: false }
     return { status, ...counted, rest }
@@ -285,7 +285,7 @@ interface Where {
   gone: AbortSignal
 }
 
-interface Asked {
+interface ModelCall {
   api: Api | undefined
   model: string | undefined
   price: Price | undefined

@@ -110,7 +110,7 @@ const READ = [
   ...['tools', 'tool_choice', 'messages', 'system', 'input', 'mcp_servers', 'web_search_options', 'plugins'],
 ]
 
-export interface AskedModel {
+export interface RequestedModel {
   json: JsonBody
   model: string | undefined
   /** Limit of tokens that it lets the model write. */
@@ -119,13 +119,13 @@ export interface AskedModel {
   edits: Edit[]
 }
 
-export function readAsked(
+export function readRequestedModel(
   bytes: Buffer,
   { headers }: IncomingMessage,
   rule: ModelRule,
   { api }: Route,
   network: Network,
-): AskedModel | Refusal {
+): RequestedModel | Refusal {
   const bad = (message: string): Refusal => ({ status: 400, message: `Errand's proxy: ${message}.` })
   if ((headers['content-encoding'] ?? 'identity') !== 'identity')
     return bad('the body must not be compressed')
@@ -155,10 +155,10 @@ export function readAsked(
     return bad(`${limits.join(', ')} and n must be numbers`)
   const within = withinNetwork(json, network)
   if ('status' in within) return within
-  const given = counts.slice(0, -1).filter((value) => typeof value === 'number')
+  const numbers = counts.slice(0, -1).filter((value) => typeof value === 'number')
   // Some services take -1 for no limit.
-  const isLimited = given.length > 0 && given.every((value) => value >= 0)
-  const output = isLimited ? Math.max(...given) * answersOf(json) : undefined
+  const isLimited = numbers.length > 0 && numbers.every((value) => value >= 0)
+  const output = isLimited ? Math.max(...numbers) * answersOf(json) : undefined
   return { json, model, output, edits: within.edits }
 }
 
@@ -196,10 +196,10 @@ export function editsOf(json: JsonBody, api: Api, output: number | undefined): E
   const edits: Edit[] = []
   if (output !== undefined)
     for (const name of limitsOf[api]) {
-      const given = value[name]
+      const field = value[name]
       const least = { messages: thinkingTokens(value.thinking) + 1, responses: 16, chat: 1 }[api]
       const most = Math.max(Math.floor(output / answersOf(json)), least)
-      if (typeof given === 'number' && given > most) edits.push({ name, value: most })
+      if (typeof field === 'number' && field > most) edits.push({ name, value: most })
     }
   if (api === 'chat' && value.stream === true) {
     const options = value.stream_options
@@ -238,21 +238,21 @@ const recordsIn = (value: unknown): Json[] => (Array.isArray(value) ? value.filt
 function withinNetwork({ value }: JsonBody, network: Network): { edits: Edit[] } | Refusal {
   if (network === 'all') return { edits: [] }
   const tools = recordsIn(value.tools)
-  const kept = tools.filter((tool) => !reaches(tool))
+  const allowed = tools.filter((tool) => !reaches(tool))
   const field = ELSEWHERE.find((name) => isRecord(value[name]) && Object.keys(value[name]).length > 0)
   const what =
     field ??
-    (tools.length > 0 && kept.length === 0 ? String(tools[0]!.type).slice(0, 50) : undefined) ??
+    (tools.length > 0 && allowed.length === 0 ? String(tools[0]!.type).slice(0, 50) : undefined) ??
     (SEARCHING.test(String(value.model)) ? String(value.model) : undefined) ??
     (isRecord(value.tool_choice) && reaches(value.tool_choice) ? 'tool_choice' : undefined) ??
-    (asksForAddress(value) ? 'the address of a file or picture' : undefined)
+    (requestsAddress(value) ? 'the address of a file or picture' : undefined)
   if (what !== undefined)
     return {
       status: NOT_AGAIN,
       message: `The network of this run does not allow the model service to contact other hosts for it (${what}).`,
       why: 'service_reaches_out',
     }
-  const edits: Edit[] = kept.length === tools.length ? [] : [{ name: 'tools', value: kept }]
+  const edits: Edit[] = allowed.length === tools.length ? [] : [{ name: 'tools', value: allowed }]
   // Some models get their tools in the conversation.
   const items = recordsIn(value.input)
   if (items.some(({ tools: offered }) => recordsIn(offered).some(reaches)))
@@ -275,7 +275,7 @@ const reaches = (tool: Json): boolean =>
 
 const ADDRESS = /^\s*https?:/i
 /** Reports whether the conversation contains an address that the service would fetch. */
-function asksForAddress({ system, messages, input }: Json): boolean {
+function requestsAddress({ system, messages, input }: Json): boolean {
   const named = (part: Json): boolean => {
     const { source, image_url, file_url, file } = part
     const places = [

@@ -5,10 +5,10 @@ import { type AddressInfo, connect, type Socket } from 'node:net'
 import { text } from 'node:stream/consumers'
 import test, { type TestContext } from 'node:test'
 import { until } from '../../../test/support/runner/attempt-fixture.ts'
-import { oneByOne } from './one-by-one.ts'
+import { serialized } from './serialized.ts'
 
 async function connected(t: TestContext, answer: RequestListener): Promise<Socket> {
-  const server = createServer(oneByOne(answer)).listen(0, '127.0.0.1')
+  const server = createServer(serialized(answer)).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const client = connect((server.address() as AddressInfo).port, '127.0.0.1')
   t.after(() => {

@@ -30,13 +30,13 @@ import { FOLDER_TAKEN, type LogEntry } from './rules.ts'
 
 async function get(socket: string, url: string): Promise<{ status: number; text: string }> {
   const { path, close } = socketPath(socket)
-  const asked = requestTo({
+  const request = requestTo({
     socketPath: path,
     path: url,
     headers: { host: new URL(url).host },
     agent: false,
   }).end()
-  const [response] = await once(asked, 'response')
+  const [response] = await once(request, 'response')
   close()
   return { status: response.statusCode, text: await text(response) }
 }

@@ -162,8 +162,8 @@ export class ProxySupervisor {
     const health = await this.#ask('GET', '/health').catch(() => undefined)
     this.#stopped = true
     // The count includes this process, which watches too.
-    const asked = health && this.#rules().length === 0 && this.#ask('POST', '/quit/unused')
-    const answer = (await Promise.resolve(asked).catch(() => undefined)) as { ends?: boolean } | undefined
+    const quit = health && this.#rules().length === 0 && this.#ask('POST', '/quit/unused')
+    const answer = (await Promise.resolve(quit).catch(() => undefined)) as { ends?: boolean } | undefined
     this.stop()
     if (answer?.ends !== true) return
     await ended((health as Health).pid)
@@ -324,17 +324,17 @@ export class ProxySupervisor {
       } catch (error) {
         return reject(error as Error)
       }
-      const asked = requestTo({
+      const request = requestTo({
         socketPath: place.path,
         path,
         method,
         agent: false,
         timeout: ANSWERS_WITHIN_MS,
       })
-      asked.once('timeout', () => asked.destroy(new Error('it does not answer')))
-      asked.once('close', place.close)
-      asked.on('error', reject)
-      asked.once('response', (response) => {
+      request.once('timeout', () => request.destroy(new Error('it does not answer')))
+      request.once('close', place.close)
+      request.on('error', reject)
+      request.once('response', (response) => {
         let text = ''
         response.setEncoding('utf8').on('error', reject)
         response.on('data', (more: string) => {
@@ -346,7 +346,7 @@ export class ProxySupervisor {
           else reject(new Denied(body.message ?? `it answered ${response.statusCode}`))
         })
       })
-      asked.end()
+      request.end()
     })
   }
 }

@@ -47,9 +47,9 @@ export interface Edit {
 export class JsonBody {
   readonly bytes: Buffer
   readonly value: Readonly<Record<string, unknown>>
-  readonly #places: ReadonlyMap<string, Place>
+  readonly #places: ReadonlyMap<string, BodyRange>
 
-  private constructor(bytes: Buffer, value: Record<string, unknown>, places: ReadonlyMap<string, Place>) {
+  private constructor(bytes: Buffer, value: Record<string, unknown>, places: ReadonlyMap<string, BodyRange>) {
     this.bytes = bytes
     this.value = value
     this.#places = places
@@ -69,7 +69,7 @@ export class JsonBody {
       return { wrong: 'the body is not a JSON object' }
     if (Object.keys(value).length > MOST_FIELDS)
       return { wrong: `the body has more than ${MOST_FIELDS} fields` }
-    const places = new Map<string, Place>()
+    const places = new Map<string, BodyRange>()
     const folded = new Set<string>()
     for (const place of topPlaces(bytes)) {
       const fold = foldedName(place.name)
@@ -108,7 +108,7 @@ export class JsonBody {
 /** Folds a name, so that names that some readers consider the same become equal. */
 export const foldedName = (name: string): string => name.normalize('NFKC').toLowerCase()
 
-interface Place {
+interface BodyRange {
   name: string
   /** Start of its value, in bytes. */
   from: number
@@ -126,8 +126,8 @@ const CLOSING = 0x7d
 const isBlank = (byte: number | undefined): boolean => byte === 32 || byte === 10 || byte === 13 || byte === 9
 
 /** Returns the top-level fields of bytes that are known to be a JSON object. */
-function topPlaces(bytes: Buffer): Place[] {
-  const places: Place[] = []
+function topPlaces(bytes: Buffer): BodyRange[] {
+  const places: BodyRange[] = []
   let at = bytes.indexOf('{') + 1
   const skipBlanks = () => {
     while (isBlank(bytes[at])) at++

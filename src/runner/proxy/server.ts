@@ -152,25 +152,25 @@ class ProxyServer {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const [, kind = '', id = ''] = (request.url ?? '').split('/')
-    const asked = `${request.method} ${kind}`
+    const route = `${request.method} ${kind}`
     const answer = (status: number, body: unknown = {}) =>
       response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
     try {
-      if (asked === 'GET health') answer(200, this.#health())
-      else if (asked === 'GET watch') this.#watched(response)
-      else if (asked === 'POST quit' && id === 'unused') {
+      if (route === 'GET health') answer(200, this.#health())
+      else if (route === 'GET watch') this.#watched(response)
+      else if (route === 'POST quit' && id === 'unused') {
         const isUnused = this.#endpoints.size === 0 && this.#changes.size === 0 && this.#watchers.size <= 1
         answer(200, { ends: isUnused })
         if (isUnused) this.#options.onEnd()
-      } else if (asked === 'POST quit') {
+      } else if (route === 'POST quit') {
         this.#endsWhenIdle = id === 'idle'
         const ends = !this.#endsWhenIdle || this.#openCount() === 0
         answer(200, { ends })
         if (ends) this.#options.onEnd()
-      } else if (asked === 'PUT doors' && ENDPOINT_ID.test(id)) {
+      } else if (route === 'PUT doors' && ENDPOINT_ID.test(id)) {
         await this.#changes.run(id, () => this.#open(id))
         answer(200)
-      } else if (asked === 'DELETE doors' && ENDPOINT_ID.test(id)) {
+      } else if (route === 'DELETE doors' && ENDPOINT_ID.test(id)) {
         await this.#changes.run(id, () => this.#shut(id))
         answer(200)
       } else answer(404)

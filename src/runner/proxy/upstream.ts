@@ -9,7 +9,7 @@ import type { EndpointRules, ModelRule } from './rules.ts'
 
 /** Time in ms; unused connections end before most services end theirs, so that few requests meet a dead one. */
 const IDLE_MS = 15_000
-const kept = { keepAlive: true, timeout: IDLE_MS, scheduling: 'lifo' } as const
+const pooled = { keepAlive: true, timeout: IDLE_MS, scheduling: 'lifo' } as const
 const CONNECT_MS = 10_000
 
 /**
@@ -44,8 +44,8 @@ export const REFUSED = 'ERR_REFUSED'
  * the result.
  */
 export class Upstream {
-  readonly #http = new HttpAgent(kept)
-  readonly #https = new HttpsAgent(kept)
+  readonly #http = new HttpAgent(pooled)
+  readonly #https = new HttpsAgent(pooled)
   readonly #tunnels = new Map<string, HttpsAgent>()
   readonly #checked: CheckedLookup
 
@@ -60,16 +60,16 @@ export class Upstream {
   async send(
     rule: ModelRule,
     rules: EndpointRules,
-    asked: { method: string; path: string; headers: Record<string, string>; body?: Buffer },
+    message: { method: string; path: string; headers: Record<string, string>; body?: Buffer },
     signal: AbortSignal,
   ): Promise<IncomingMessage> {
     const base = new URL(rule.upstream)
-    const path = `${base.pathname.replace(/\/+$/, '')}${asked.path}`
+    const path = `${base.pathname.replace(/\/+$/, '')}${message.path}`
     const isSecure = base.protocol === 'https:'
     const plainProxy = !isSecure && rule.proxy !== undefined ? new URL(rule.proxy) : undefined
     const to = plainProxy ?? base
-    const headers: Record<string, string> = { ...asked.headers, host: base.host }
-    if (asked.body !== undefined) headers['content-length'] = String(asked.body.length)
+    const headers: Record<string, string> = { ...message.headers, host: base.host }
+    if (message.body !== undefined) headers['content-length'] = String(message.body.length)
     if (plainProxy !== undefined) Object.assign(headers, proxyAuthorization(plainProxy))
     const hostname = to.hostname.replace(/^\[|\]$/g, '')
     const port = Number(to.port) || (isSecure ? 443 : 80)
@@ -79,7 +79,7 @@ export class Upstream {
       : undefined
     return await new Promise((resolve, reject) => {
       const request = (isSecure ? httpsRequest : httpRequest)({
-        method: asked.method,
+        method: message.method,
         ...{ hostname, port },
         path: plainProxy === undefined ? path : `${base.origin}${path}`,
         headers,
@@ -95,7 +95,7 @@ export class Upstream {
         reject(new Error('it switched protocols without being asked'))
       })
       request.on('error', reject)
-      request.end(asked.body)
+      request.end(message.body)
     })
   }
 
@@ -127,7 +127,7 @@ class TunnelAgent extends HttpsAgent {
   readonly #proxy: URL
 
   constructor(proxy: URL) {
-    super(kept)
+    super(pooled)
     this.#proxy = proxy
   }
 

@@ -111,7 +111,7 @@ describe('counting', () => {
     })
 
     it(`counts a stream of ${api} that breaks at any byte up to that byte`, () => {
-      const told = Buffer.byteLength(parts.slice(0, textEnds).join(''))
+      const reportedBytes = Buffer.byteLength(parts.slice(0, textEnds).join(''))
       let before = 0
       for (let length = 0; length <= bytes.length; length++) {
         const found = count(api, [bytes.subarray(0, length)], { whole: length === bytes.length })
@@ -123,7 +123,7 @@ describe('counting', () => {
         assert.ok(output >= 0 && output <= estimateOf(textBytes) + 2, `${output} at ${length}`)
         const known = input + cache_read + cache_write
         assert.ok(known === 777 || known === 4312, `${known} at ${length}`)
-        if (length >= told) assert.ok(output + reasoning >= estimateOf(textBytes), `${output} at ${length}`)
+        if (length >= reportedBytes) assert.ok(output + reasoning >= estimateOf(textBytes), `${output} at ${length}`)
         assert.ok(output >= before, `fewer at ${length}`)
         before = output
       }
@@ -251,13 +251,13 @@ describe('counting', () => {
 
 describe("the sum of an endpoint's log", () => {
   const used = { input: 1_000_000, output: 100_000, cache_read: 0, cache_write: 0, reasoning: 100_000 }
-  const asked = { type: 'asked', service: 'anthropic', model: 'claude-sonnet-4-5' } as const
+  const entry = { type: 'asked', service: 'anthropic', model: 'claude-sonnet-4-5' } as const
 
   it('adds answers, and estimates those that never came', () => {
     const lines: LogEntry[] = [
-      { ...asked, id: 1, input_tokens: 5 },
+      { ...entry, id: 1, input_tokens: 5 },
       { type: 'over_budget', message: 'x' },
-      { ...asked, id: 2, input_tokens: 1_000_000 },
+      { ...entry, id: 2, input_tokens: 1_000_000 },
       {
         type: 'answered',
         id: 1,
@@ -279,7 +279,7 @@ describe("the sum of an endpoint's log", () => {
   })
 
   it('names the models without a price', () => {
-    const own = { ...asked, model: 'own', id: 1, input_tokens: 5 }
+    const own = { ...entry, model: 'own', id: 1, input_tokens: 5 }
     const { unpriced, cost_usd } = sumLog([own, { ...own, type: 'answered', status: 200, tokens: used }])
     assert.deepEqual([unpriced, cost_usd], [['own'], 0])
   })

@@ -45,15 +45,15 @@ function openaiUsage(usage: Json, input: string, output: string): Counted {
   const written = record(usage[`${output}_tokens_details`])
   const all = { in: count(usage[`${input}_tokens`]), out: count(usage[`${output}_tokens`]) }
   const cached = Math.min(count(read.cached_tokens), all.in)
-  const kept = Math.min(count(read.cache_write_tokens), all.in - cached)
+  const cacheWrites = Math.min(count(read.cache_write_tokens), all.in - cached)
   const thought = count(written.reasoning_tokens)
   // Some services with OpenAI's format count thinking besides the output.
   const apart = thought > 0 && count(usage.total_tokens) >= all.in + all.out + thought
   return {
-    input: all.in - cached - kept,
+    input: all.in - cached - cacheWrites,
     output: apart ? all.out : Math.max(0, all.out - thought),
     cache_read: cached,
-    cache_write: kept,
+    cache_write: cacheWrites,
     reasoning: apart ? thought : Math.min(thought, all.out),
   }
 }
@@ -64,7 +64,7 @@ const outputOf = ({ output, reasoning }: Counted): number => output + reasoning
 const none: Counted = { input: 0, output: 0, cache_read: 0, cache_write: 0, reasoning: 0 }
 
 /** Holds the part of an answer that has come so far. */
-interface Seen {
+interface UsageState {
   usage: Counted | undefined
   /** Bytes of the model's text that no usage counts. */
   textBytes: number
@@ -76,7 +76,7 @@ const bytesOf = (...texts: unknown[]): number =>
   texts.reduce<number>((sum, text) => sum + (typeof text === 'string' ? Buffer.byteLength(text) : 0), 0)
 
 /** Functions that each process one event of a stream. */
-const events: Readonly<Record<Api, (seen: Seen, event: Json) => void>> = {
+const events: Readonly<Record<Api, (seen: UsageState, event: Json) => void>> = {
   messages(seen, event) {
     if (event.type === 'message_start')
       seen.usage = messagesUsage(record(record(event.message).usage), seen.usage ?? none)
@@ -135,7 +135,7 @@ export class AnswerCount {
   readonly #stream: boolean
   /** Estimate of the input, used if the answer does not get to report it. */
   readonly #estimatedInput: number
-  readonly #seen: Seen = { usage: undefined, textBytes: 0, whole: false }
+  readonly #seen: UsageState = { usage: undefined, textBytes: 0, whole: false }
   #parts: Buffer[] = []
   #partBytes = 0
   /** Bytes that were too long to read. */
@@ -165,11 +165,11 @@ export class AnswerCount {
   end(whole: boolean): { tokens: Counted; estimated: boolean } {
     if (this.#stream) this.#line()
     else this.#body()
-    const { usage, whole: told } = this.#seen
+    const { usage, whole: isWhole } = this.#seen
     const uncounted = this.#seen.textBytes + this.#skippedBytes
     // A connection that is cut after its last word loses nothing.
     const hasInput = usage !== undefined && inputOf(usage) > 0
-    if (hasInput && uncounted === 0 && (told || whole)) return { tokens: usage, estimated: false }
+    if (hasInput && uncounted === 0 && (isWhole || whole)) return { tokens: usage, estimated: false }
     // No request is without input: a service that reports none has not counted it.
     const tokens = hasInput ? usage : { ...(usage ?? none), input: this.#estimatedInput }
     return { tokens: { ...tokens, output: tokens.output + estimateOf(uncounted) }, estimated: true }

@@ -55,7 +55,7 @@ const programs: Readonly<Record<string, string>> = {
   npm: '/usr/bin/npm',
 }
 
-for (const [name, asks] of Object.entries(clients))
+for (const [name, command] of Object.entries(clients))
   test(`${name} finds the way out of a box, and nothing else`, {
     skip: skip || (!existsSync(programs[name]!) && `there is no ${programs[name]}`),
   }, async (t) => {
@@ -63,7 +63,7 @@ for (const [name, asks] of Object.entries(clients))
     const box = here.box(undefined, { allow: ['files.test'] })
     await box.prepare()
     const mounts = { writable: [here.workspace], readable: [process.execPath] }
-    const { stdout, stderr } = await run(here.words(box, asks(`http://files.test/${name[0]}`), { mounts }))
+    const { stdout, stderr } = await run(here.words(box, command(`http://files.test/${name[0]}`), { mounts }))
     assert.ok(
       seen.some((line) => line.startsWith(`GET files.test/${name[0]}`)),
       `${stdout}${stderr}`,

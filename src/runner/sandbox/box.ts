@@ -25,12 +25,12 @@ export interface BoxMounts {
 export interface Box {
   readonly isolation: Exclude<Isolation, 'none'>
   /** Sets who receives messages, for people, about steps that take long while the box is made. */
-  listen?(tell: (message: string) => void): void
+  listen?(report: (message: string) => void): void
   /**
    * Makes what the box needs, and opens the endpoint to what its network allows. Throws `invalid_argument` or
    * `unavailable`, with a hint, if that is impossible here.
    */
-  prepare(asked?: EndpointRequest): Promise<void>
+  prepare(endpoint?: EndpointRequest): Promise<void>
   /**
    * Returns a launch that runs the given launch inside; `name` (a file name) distinguishes concurrent launches in this
    * box. Writes only into the attempt's folder. The variables of the launch apply inside, except those that the box
@@ -65,7 +65,7 @@ export interface Box {
 }
 
 /** Reports whether a step requests a box itself. */
-export const asksForBox = (isolation: Isolation | undefined): boolean =>
+export const needsBox = (isolation: Isolation | undefined): boolean =>
   isolation !== undefined && isolation !== 'none'
 
 /** Path on which programs are looked up outside a box, whatever the variables inside say. */

@@ -19,11 +19,11 @@ const unusable = { type: 'unusable', why: 'There is none.', hint: 'Install it.' 
 /** Returns the box of an attempt with these wishes, on a machine with these settings. */
 function got(
   kind: 'process' | 'agent',
-  asked: { isolation?: Isolation; network?: Network },
+  requested: { isolation?: Isolation; network?: Network },
   options: Partial<BoxesOptions> = {},
 ) {
   using place = boxPlace({ least: 'auto', bubblewrap: usable, ...options })
-  const facts = place.boxes.facts(asked as AttemptSpec, kind)
+  const facts = place.boxes.facts(requested as AttemptSpec, kind)
   return facts && [facts.isolation, facts.network]
 }
 
@@ -43,18 +43,18 @@ test("an attempt gets the strictest of its own and the machine's settings", () =
 
 test('an unavailable box is refused with what to do, and never replaced by a weaker one', () => {
   assert.equal(got('agent', {}, { bubblewrap: unusable }), undefined)
-  for (const [kind, asked, options] of [
+  for (const [kind, requested, options] of [
     ['process', { isolation: 'sandbox' }, {}],
     ['agent', {}, { least: 'sandbox' }],
     ['agent', {}, { required: true }],
     ['agent', { isolation: 'none' }, { required: true, bubblewrap: usable }],
     ['process', { isolation: 'container' }, { bubblewrap: usable }],
   ] as const)
-    assert.throws(() => got(kind, asked, { bubblewrap: unusable, ...options }), { code: 'unavailable' })
+    assert.throws(() => got(kind, requested, { bubblewrap: unusable, ...options }), { code: 'unavailable' })
 })
 
 test("an attempt without a box of its own runs in its provisioned runner's box, whose network counts as open", async () => {
-  using place = boxPlace({ least: 'auto', bubblewrap: unusable, madeBox: 'pod' })
+  using place = boxPlace({ least: 'auto', bubblewrap: unusable, provisionedBox: 'pod' })
   const { boxes } = place
   assert.match(
     boxes.without({} as AttemptSpec)!,
@@ -62,7 +62,7 @@ test("an attempt without a box of its own runs in its provisioned runner's box, 
   )
   assert.equal(boxes.without({ isolation: 'none' } as AttemptSpec), undefined)
   assert.match(boxes.text, /^This runner is a pod/)
-  assert.deepEqual([boxes.given.made_box, boxes.given.sandbox.usable], ['pod', false])
+  assert.deepEqual([boxes.offered.made_box, boxes.offered.sandbox.usable], ['pod', false])
   // It makes no boxes of its own.
   assert.throws(() => boxes.facts({ isolation: 'sandbox' } as AttemptSpec, 'process'), {
     code: 'unavailable',
@@ -86,8 +86,8 @@ test("an attempt without a box of its own runs in its provisioned runner's box, 
 })
 
 test("only the operator, of the machine or of the hub's group, opens a private host that a file names", () => {
-  const asked = { isolation: 'sandbox', network: { allow: ['db:5432@private', 'a.example'] } } as const
-  const file = { ...asked, network: { allow: [...asked.network.allow] } }
+  const requested = { isolation: 'sandbox', network: { allow: ['db:5432@private', 'a.example'] } } as const
+  const file = { ...requested, network: { allow: [...requested.network.allow] } }
   assert.deepEqual(got('process', file), ['sandbox', { allow: ['db:5432', 'a.example'] }])
   assert.deepEqual(got('process', file, { network: { allow: ['db:5432@private'] } }), [
     'sandbox',

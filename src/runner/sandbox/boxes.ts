@@ -11,7 +11,7 @@ import {
   strictestIsolation,
   strictestNetwork,
 } from '../../contract/isolation.ts'
-import type { GivenIsolation } from '../../contract/protocol.ts'
+import type { OfferedIsolation } from '../../contract/protocol.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
 import { closeInherited } from '../../platform/proc.ts'
 import { ChangeWatch } from '../../platform/time.ts'
@@ -20,7 +20,7 @@ import type { Box, BoxMounts } from './box.ts'
 import { BoxEndpoint } from './box-endpoint.ts'
 import { findBridge, sshConfig } from './bridge.ts'
 import { BubblewrapBox, type BubblewrapMachine } from './bubblewrap.ts'
-import type { Found } from './probe.ts'
+import type { ProbeResult } from './probe.ts'
 import { seccompFilter } from './seccomp-filter.ts'
 
 /** Box of an attempt, stored with its facts so that a later process of the runner opens the same one. */
@@ -54,7 +54,7 @@ export interface BoxesOptions {
   /** Folder for state that all boxes share. */
   stateDir: string
   /** Abilities of bubblewrap here, as the probe found them. */
-  bubblewrap: Found
+  bubblewrap: ProbeResult
   /** Least isolation that this machine requires; `auto`: a box for agents if one is available. */
   least: 'auto' | Isolation
   /** Widest network that this machine allows its attempts. */
@@ -67,7 +67,7 @@ export interface BoxesOptions {
   /** Refuses agents that would have no box. */
   required?: boolean
   /** Kind of the box that this runner itself is in, if it was made for one run. */
-  madeBox?: ProvisionedBox
+  provisionedBox?: ProvisionedBox
   /** Places that the operator mounts into every box. */
   mounts?: BoxMounts
   /** Files and folders of the hub and the runner that no box can see. */
@@ -102,7 +102,7 @@ export class Boxes {
 
   /** Text for a person: whether there can be boxes here, or why not. */
   get text(): string {
-    const { least, bubblewrap, madeBox } = this.#options
+    const { least, bubblewrap, provisionedBox: madeBox } = this.#options
     if (madeBox !== undefined)
       return `This runner is a ${madeBox} that was created for one run. The ${madeBox} is the box of that run.`
     if (bubblewrap.type === 'usable') return `Sandboxes use bubblewrap ${bubblewrap.version}.`
@@ -111,8 +111,8 @@ export class Boxes {
   }
 
   /** Boxes that it can provide, as a runner reports them to its hub. */
-  get given(): GivenIsolation {
-    const { bubblewrap, containers, least, madeBox } = this.#options
+  get offered(): OfferedIsolation {
+    const { bubblewrap, containers, least, provisionedBox: madeBox } = this.#options
     const sandbox =
       bubblewrap.type === 'usable'
         ? { usable: true }
@@ -124,12 +124,12 @@ export class Boxes {
   }
 
   /** Reports the boxes when they have changed: a container engine may come and go. */
-  watch(tell: (given: GivenIsolation) => void): ChangeWatch<GivenIsolation> {
+  watch(report: (offered: OfferedIsolation) => void): ChangeWatch<OfferedIsolation> {
     const look = async () => {
       await this.#options.containers?.look()
-      return this.given
+      return this.offered
     }
-    return new ChangeWatch({ everyMs: LOOKED_EVERY_MS, look, tell })
+    return new ChangeWatch({ everyMs: CHECK_INTERVAL_MS, look, tell: report })
   }
 
   /**
@@ -138,8 +138,8 @@ export class Boxes {
    */
   facts(spec: AttemptSpec, kind: 'process' | 'agent' | 'platform'): BoxFacts | undefined {
     const { least, bubblewrap, required } = this.#options
-    const asked = strictestIsolation(spec.isolation, least === 'auto' ? undefined : least)
-    const isolation = asked ?? (kind !== 'process' && bubblewrap.type === 'usable' ? 'sandbox' : 'none')
+    const requested = strictestIsolation(spec.isolation, least === 'auto' ? undefined : least)
+    const isolation = requested ?? (kind !== 'process' && bubblewrap.type === 'usable' ? 'sandbox' : 'none')
     if (isolation === 'none') {
       if (!required || kind === 'process') return undefined
       if (bubblewrap.type !== 'usable') throw unavailable(bubblewrap.why, bubblewrap.hint)
@@ -160,8 +160,8 @@ export class Boxes {
    */
   apart(spec: AttemptSpec): { network: Network } | undefined {
     const { least } = this.#options
-    const asked = strictestIsolation(spec.isolation, least === 'auto' ? undefined : least)
-    if (asked === undefined || asked === 'none') return undefined
+    const requested = strictestIsolation(spec.isolation, least === 'auto' ? undefined : least)
+    if (requested === undefined || requested === 'none') return undefined
     return { network: this.#reachOf(spec) }
   }
 
@@ -174,7 +174,7 @@ export class Boxes {
    * Box around the runner itself, for attempts that get none here. Nobody has checked what its network lets through.
    */
   get made(): { made_box: ProvisionedBox; network: Network } | undefined {
-    const { madeBox } = this.#options
+    const { provisionedBox: madeBox } = this.#options
     return madeBox && { made_box: madeBox, network: 'all' }
   }
 
@@ -183,7 +183,7 @@ export class Boxes {
    * nothing to say.
    */
   without(spec: AttemptSpec): string | undefined {
-    const { least, bubblewrap, madeBox } = this.#options
+    const { least, bubblewrap, provisionedBox: madeBox } = this.#options
     if (least !== 'auto' || spec.isolation !== undefined || bubblewrap.type === 'usable') return undefined
     if (madeBox !== undefined)
       return `The agent's box is the ${madeBox} that was created for its run. In it, the agent can reach everything that the runner can reach. The network of the ${madeBox} counts as open, because nobody has checked what it lets through.`
@@ -258,7 +258,7 @@ function gitConfig({ name, email }: NonNullable<BoxesOptions['identity']> = {}):
   return `[safe]\n\tdirectory = *\n[user]\n${line('name', name)}${line('email', email)}`
 }
 
-const LOOKED_EVERY_MS = 30_000
+const CHECK_INTERVAL_MS = 30_000
 
 const NO_CONTAINERS = 'This machine does not run attempts in containers.'
 

@@ -95,8 +95,8 @@ export function bridged({ command }: Pick<Bridge, 'command'>, argv: readonly str
 
 const PORT = ENDPOINT_PORT.toString(16).toUpperCase().padStart(4, '0')
 /** Number of checks of the port, first without and then with pauses: half a minute in total. */
-const LOOKS = 3_000
-const LOOKS_IN_A_ROW = 200
+const CHECKS = 3_000
+const CHECKS_IN_A_ROW = 200
 
 /**
  * Builds the script from builtins, except for pauses. A shell reads byte by byte, and the socket count, which is zero
@@ -119,11 +119,11 @@ while :; do
     done </proc/net/tcp
   fi
   errand_looks=$((errand_looks + 1))
-  if [ "$errand_looks" -gt ${LOOKS} ] || ! kill -0 "$errand_bridge" 2>/dev/null; then
+  if [ "$errand_looks" -gt ${CHECKS} ] || ! kill -0 "$errand_bridge" 2>/dev/null; then
     echo "errand: the way from this sandbox to its proxy could not be opened (${command[0]})" >&2
     exit 126
   fi
-  [ "$errand_looks" -le ${LOOKS_IN_A_ROW} ] || /bin/sleep 0.01
+  [ "$errand_looks" -le ${CHECKS_IN_A_ROW} ] || /bin/sleep 0.01
 done
 unset errand_bridge errand_looks errand_local errand_state _
 exec "$@"

@@ -93,10 +93,10 @@ export class BubblewrapBox implements Box {
     this.#endpoint = endpoint
   }
 
-  async prepare(asked?: EndpointRequest): Promise<void> {
+  async prepare(endpoint?: EndpointRequest): Promise<void> {
     this.#machine()
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
-    await this.#endpoint?.prepare(asked)
+    await this.#endpoint?.prepare(endpoint)
   }
 
   enclose(launch: Launch, mounts: BoxMounts, name: string): Launch {
@@ -232,8 +232,8 @@ export class BubblewrapBox implements Box {
 /** Returns the arguments that set the variables inside. */
 function variables(env: NodeJS.ProcessEnv, mounts: readonly Mount[]): string[] {
   const home = env.HOME ?? ''
-  const keepsHome = mounts.some(({ kind, path }) => kind === 'writable' && isBelow(home, path))
-  const own = { HOME: keepsHome ? home : HOME, TMPDIR: '/tmp', USER: 'errand' }
+  const isHomeWritable = mounts.some(({ kind, path }) => kind === 'writable' && isBelow(home, path))
+  const own = { HOME: isHomeWritable ? home : HOME, TMPDIR: '/tmp', USER: 'errand' }
   const inside: NodeJS.ProcessEnv = { ...env, ...own }
   const set = Object.entries(inside).flatMap(([name, value]) =>
     value === undefined ? [] : ['--setenv', name, value],

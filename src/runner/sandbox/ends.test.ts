@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { processesOf } from '../../../test/support/programs.ts'
-import { command, endOf, type Place, textOf, until } from '../../../test/support/runner/attempt-fixture.ts'
+import { command, endOf, type AttemptFixture, textOf, until } from '../../../test/support/runner/attempt-fixture.ts'
 import { boxPlace, sandboxMissing } from '../../../test/support/runner/box-fixture.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { listProcesses, procText, signal } from '../../platform/proc.ts'
@@ -19,7 +19,7 @@ const skip = sandboxMissing()
 const hiding = (mark: string) =>
   `env -i /usr/bin/setsid -f /bin/sh -c "trap '' TERM HUP; while :; do sleep 0.1; done # ${mark}"`
 
-const inWorkspace = (here: Place, file: string) => join(here.path, 'workspaces/run_test', file)
+const inWorkspace = (here: AttemptFixture, file: string) => join(here.path, 'workspaces/run_test', file)
 const read = (file: string) => (existsSync(file) ? readFileSync(file, 'utf8') : '')
 
 test('a successful step leaves nothing running, even if it hides', { skip }, async () => {
@@ -80,7 +80,7 @@ setInterval(() => {}, 1000)
 `
 
 /** Starts it; the returned function kills it, like a power cut. */
-async function otherRunner(here: Place, spec: AttemptSpec) {
+async function otherRunner(here: AttemptFixture, spec: AttemptSpec) {
   const args = ['--input-type=module', '-e', RUNNER, here.path, JSON.stringify(spec)]
   const child = spawn(process.execPath, args, {
     stdio: ['ignore', 'pipe', 'inherit'],

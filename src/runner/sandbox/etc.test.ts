@@ -36,12 +36,12 @@ test('a file that differs is copied, and one from the programs is a link', () =>
 test('nothing in the /etc of a box can be changed, and the operator can add to it', {
   skip,
 }, async () => {
-  const given = ['/etc/hosts', '/etc/group-', '/etc/ssh/ssh_config'].filter((path) => existsSync(path))
+  const existing = ['/etc/hosts', '/etc/group-', '/etc/ssh/ssh_config'].filter((path) => existsSync(path))
   const beside = ['/etc/ssh/ssh_config.d'].filter((path) => existsSync(path))
-  using here = boxPlace({ mounts: { writable: [], readable: [...given, ...beside] } })
+  using here = boxPlace({ mounts: { writable: [], readable: [...existing, ...beside] } })
   const box = here.box()
   await box.prepare()
-  const text = `cat /etc/passwd /etc/ssl/openssl.cnf >own; cat ${given.join(' ')} >given
+  const text = `cat /etc/passwd /etc/ssl/openssl.cnf >own; cat ${existing.join(' ')} >given
     echo evil >/etc/passwd; rm /etc/passwd; touch /etc/new; touch /run/etc/new`
   const { argv, cwd, env } = here.words(box, text)
   const { stderr } = spawnSync(argv[0]!, argv.slice(1), { cwd, env, encoding: 'utf8' })
@@ -49,5 +49,5 @@ test('nothing in the /etc of a box can be changed, and the operator can add to i
   assert.equal(stderr.match(/Read-only file system/g)?.length, 4, stderr)
   const read = (name: string) => readFileSync(join(here.workspace, name), 'utf8')
   assert.match(read('own'), /^errand:x:1000:/)
-  assert.equal(read('given'), given.map((path) => readFileSync(path, 'utf8')).join(''))
+  assert.equal(read('given'), existing.map((path) => readFileSync(path, 'utf8')).join(''))
 })

@@ -42,12 +42,12 @@ const SHARED_TOO = ['/var/lib', '/var/run', '/var/tmp', '/usr/local']
  */
 export function mountsOf(own: BoxMounts, operators: BoxMounts, hidden: readonly string[]): Mount[] {
   for (const path of own.writable) checkWritable(path)
-  const given = [
+  const all = [
     ...[...own.readable, ...operators.readable].map((path) => mounted('readable', path)),
     ...[...own.writable, ...operators.writable].map((path) => mounted('writable', path)),
   ]
-  const covers = hidden.flatMap((path) => coversOf(path, given))
-  return [...given, ...covers].sort((a, b) => depth(a.path) - depth(b.path))
+  const covers = hidden.flatMap((path) => coversOf(path, all))
+  return [...all, ...covers].sort((a, b) => depth(a.path) - depth(b.path))
 }
 
 const depth = (path: string): number => path.split(sep).filter((part) => part !== '').length
@@ -92,11 +92,11 @@ function checkWritable(path: string): void {
 }
 
 /** Returns covers over a place of Errand's own, wherever a given folder contains it. */
-function coversOf(hidden: string, given: readonly Mount[]): Mount[] {
+function coversOf(hidden: string, mounts: readonly Mount[]): Mount[] {
   const real = realPath(hidden, '/')
   const stat = lstatSync(real, { throwIfNoEntry: false })
   if (stat === undefined) return []
-  return given.flatMap(({ kind, path, source }): Mount[] => {
+  return mounts.flatMap(({ kind, path, source }): Mount[] => {
     if (source === real && stat.isDirectory())
       throw new ErrandError(
         'invalid_argument',

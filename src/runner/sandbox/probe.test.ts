@@ -6,15 +6,15 @@ import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { parse } from 'yaml'
 import { baseImage, dockerFor, dockerHere } from '../../../test/support/docker/docker.ts'
-import { type Place, place } from '../../../test/support/runner/attempt-fixture.ts'
+import { type AttemptFixture, place } from '../../../test/support/runner/attempt-fixture.ts'
 import { sandboxMissing } from '../../../test/support/runner/box-fixture.ts'
 import seccompProfile from '../docker/seccomp-profile.json' with { type: 'json' }
-import { explained, type Found, findBubblewrap, type MachineFacts } from './probe.ts'
+import { explained, type ProbeResult, findBubblewrap, type MachineFacts } from './probe.ts'
 
 const PLAIN: MachineFacts = { isRoot: false, isFiltered: false, maxUserNamespaces: 1000 }
 
 /** Writes a fake bubblewrap, which prints this version and runs this script for a box. */
-function standIn(here: Place, version: string, box: string): string {
+function standIn(here: AttemptFixture, version: string, box: string): string {
   const bin = join(here.path, 'bin')
   mkdirSync(bin, { recursive: true })
   const file = join(bin, 'bwrap')
@@ -23,15 +23,15 @@ function standIn(here: Place, version: string, box: string): string {
   return bin
 }
 
-const sentence = (found: Found): string => (found.type === 'usable' ? 'usable' : `${found.why} ${found.hint}`)
+const sentence = (found: ProbeResult): string => (found.type === 'usable' ? 'usable' : `${found.why} ${found.hint}`)
 
-async function told(version: string, box: string, facts: Partial<MachineFacts> = {}): Promise<string> {
+async function messageOf(version: string, box: string, facts: Partial<MachineFacts> = {}): Promise<string> {
   using here = place()
   const env = { PATH: `${standIn(here, version, box)}:/usr/bin:/bin` }
   return sentence(await findBubblewrap({ env, facts: { ...PLAIN, ...facts } }))
 }
 
-const says = (text: string) => `echo "bwrap: ${text}" >&2; exit 1`
+const failing = (text: string) => `echo "bwrap: ${text}" >&2; exit 1`
 const DENIED =
   'No permissions to create new namespace, likely because the kernel does not allow non-privileged user namespaces.'
 
@@ -54,10 +54,10 @@ test('a missing, old or unsupported bubblewrap is reported with what to do', asy
     /^Sandboxes are not available on this type of processor \(riscv64\)/,
   )
   assert.match(
-    await told('bubblewrap 0.3.3', 'exit 0'),
+    await messageOf('bubblewrap 0.3.3', 'exit 0'),
     /^bubblewrap 0\.3\.3 is too old: a sandbox needs 0\.4 or newer\./,
   )
-  assert.match(await told('', says('cannot')), /does not report its version/)
+  assert.match(await messageOf('', failing('cannot')), /does not report its version/)
 })
 
 test('each way a machine prevents namespaces has its own sentence', async () => {
@@ -97,10 +97,10 @@ test('each way a machine prevents namespaces has its own sentence', async () => 
     [DENIED, {}, /^The kernel does not let this user create namespaces\. .*RestrictNamespaces=/],
     ['something else', {}, /^No sandbox could be created\. bubblewrap says: something else\. Try it by hand/],
   ]
-  for (const [said, facts, expected] of cases)
-    assert.match(await told(old, says(said), facts), expected, said)
+  for (const [output, facts, expected] of cases)
+    assert.match(await messageOf(old, failing(output), facts), expected, output)
   assert.match(
-    await told(old, 'exit 0'),
+    await messageOf(old, 'exit 0'),
     /^No sandbox could be created\. bubblewrap says: a sandbox shows "" instead of/,
   )
 })

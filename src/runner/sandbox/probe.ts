@@ -10,7 +10,7 @@ import { BubblewrapBox } from './bubblewrap.ts'
 import { seccompFilter } from './seccomp-filter.ts'
 
 /** Result of trying bubblewrap on this machine. */
-export type Found = Usable | { type: 'unusable'; why: string; hint: string }
+export type ProbeResult = Usable | { type: 'unusable'; why: string; hint: string }
 
 interface Usable {
   type: 'usable'
@@ -61,7 +61,7 @@ const LIMIT_MS = 20_000
 const PROBE_VERSION = 3
 
 /** Tries bubblewrap on this machine, with a real box, its filter and a folder mounted into it. Never rejects. */
-export async function findBubblewrap(options: ProbeOptions): Promise<Found> {
+export async function findBubblewrap(options: ProbeOptions): Promise<ProbeResult> {
   const { env, stateDir, platform = process.platform, arch = process.arch } = options
   if (platform !== 'linux')
     return unusable(
@@ -81,25 +81,25 @@ export async function findBubblewrap(options: ProbeOptions): Promise<Found> {
     )
   const facts = options.facts ?? machineFacts(env)
   const key = JSON.stringify([PROBE_VERSION, bootId(), process.getuid?.(), arch, path, stampOf(path), facts])
-  const kept = stateDir === undefined ? undefined : readKept(join(stateDir, 'probe.json'), key)
-  if (kept) return kept
+  const stored = stateDir === undefined ? undefined : readStored(join(stateDir, 'probe.json'), key)
+  if (stored) return stored
   const found = await tryBubblewrap(path, facts, arch)
   // A failure can be repaired without a boot of the machine.
   if (stateDir !== undefined && found.type === 'usable') keep(join(stateDir, 'probe.json'), { key, found })
   return found
 }
 
-async function tryBubblewrap(path: string, facts: MachineFacts, arch: string): Promise<Found> {
+async function tryBubblewrap(path: string, facts: MachineFacts, arch: string): Promise<ProbeResult> {
   if (!facts.isRoot && (statSync(path).mode & 0o4000) !== 0)
     return unusable(
       `${path} is setuid root, which was needed where users could not create namespaces. It then lacks options that a sandbox needs.`,
       `If users may create namespaces (sysctl user.max_user_namespaces is not 0), remove the setuid bit: chmod u-s ${path}.`,
     )
-  const said = await run([path, '--version'], '/')
-  const version = /^bubblewrap (\d+)\.(\d+)\S*/.exec(said.stdout)
+  const output = await run([path, '--version'], '/')
+  const version = /^bubblewrap (\d+)\.(\d+)\S*/.exec(output.stdout)
   if (version === null)
     return unusable(
-      `${path} does not report its version: ${lastLine(said.stderr) || lastLine(said.stdout) || 'it prints nothing'}.`,
+      `${path} does not report its version: ${lastLine(output.stderr) || lastLine(output.stdout) || 'it prints nothing'}.`,
       'Reinstall bubblewrap.',
     )
   const number = [Number(version[1]), Number(version[2])]
@@ -195,10 +195,10 @@ const run = (argv: readonly string[], cwd: string): Promise<{ stdout: string; st
   })
 
 /** Explains why no box can be made, from bubblewrap's message and the machine's facts. */
-export function explained(said: string, facts: MachineFacts): Found {
+export function explained(output: string, facts: MachineFacts): ProbeResult {
   const { container, isRoot, isFiltered, maxUserNamespaces, unprivilegedClone, apparmorRestricts } = facts
-  const noNamespaces = /new namespace|unshare|namespaces? exceeded|ENOSPC/i.test(said)
-  const words = `bubblewrap says: ${said.replace(/^bwrap: /, '').replace(/( See <.*)?\.?$/, '')}.`
+  const noNamespaces = /new namespace|unshare|namespaces? exceeded|ENOSPC/i.test(output)
+  const words = `bubblewrap says: ${output.replace(/^bwrap: /, '').replace(/( See <.*)?\.?$/, '')}.`
   if (maxUserNamespaces === 0 && noNamespaces)
     return unusable(
       `User namespaces are off on this machine (user.max_user_namespaces is 0). ${words}`,
@@ -211,12 +211,12 @@ export function explained(said: string, facts: MachineFacts): Found {
       `Users other than root may not create namespaces on this machine (kernel.unprivileged_userns_clone is 0). ${words}`,
       'Allow it: sysctl -w kernel.unprivileged_userns_clone=1, and add that to /etc/sysctl.d to make it permanent.',
     )
-  if (apparmorRestricts === 1 && (noNamespaces || /uid map|gid map|RTM_NEWADDR|loopback/i.test(said)))
+  if (apparmorRestricts === 1 && (noNamespaces || /uid map|gid map|RTM_NEWADDR|loopback/i.test(output)))
     return unusable(
       `AppArmor does not let a user's program create namespaces unless a profile allows it (kernel.apparmor_restrict_unprivileged_userns is 1). ${words}`,
       'Install the AppArmor profile for bubblewrap instead of disabling this restriction: apt-get install apparmor-profiles, then cp /usr/share/apparmor/extra-profiles/bwrap-userns-restrict /etc/apparmor.d/ && apparmor_parser -r /etc/apparmor.d/bwrap-userns-restrict.',
     )
-  if (/mount proc|\/newroot\/proc/i.test(said))
+  if (/mount proc|\/newroot\/proc/i.test(output))
     return unusable(
       `A sandbox cannot have its own /proc here, because the ${container ?? 'container'} around this program hides part of it. ${words}`,
       container === 'pod'
@@ -256,7 +256,7 @@ export function machineFacts(env: NodeJS.ProcessEnv): MachineFacts {
   }
 }
 
-const unusable = (why: string, hint: string): Found => ({ type: 'unusable', why, hint })
+const unusable = (why: string, hint: string): ProbeResult => ({ type: 'unusable', why, hint })
 
 const isAtLeast = (version: readonly number[], least: readonly number[]): boolean =>
   version[0]! > least[0]! || (version[0] === least[0] && version[1]! >= least[1]!)
@@ -276,10 +276,10 @@ function stampOf(path: string): string {
   return `${size} ${mtimeMs}`
 }
 
-function readKept(file: string, key: string): Usable | undefined {
+function readStored(file: string, key: string): Usable | undefined {
   try {
-    const kept = JSON.parse(readFileSync(file, 'utf8'))
-    return kept.key === key ? kept.found : undefined
+    const stored = JSON.parse(readFileSync(file, 'utf8'))
+    return stored.key === key ? stored.found : undefined
   } catch {
     return undefined
   }

@@ -66,10 +66,10 @@ for (const [arch, clone, ioctl, personality, socket] of [
       const number = numbers[arch]
       if (number === undefined) continue
       const args = (bits: number, how: number) => {
-        const given = [0, 0, 0, 0]
-        given[mode] = bits
-        if (flags !== undefined) given[flags] = how
-        return given
+        const statuses = [0, 0, 0, 0]
+        statuses[mode] = bits
+        if (flags !== undefined) statuses[flags] = how
+        return statuses
       }
       for (const bits of [0o4755, 0o2755, 0o6755])
         assert.equal(answerOf(arch, number, args(bits, 0o101)), EPERM, String(number))
@@ -166,8 +166,8 @@ test('in a box each of these calls is refused with EPERM, and what programs need
     ]),
   })
   await box.end()
-  const told: Record<string, number> = JSON.parse(stdout || stderr)
-  for (const [name] of [...refused, ...more]) assert.equal(told[name], 1, name)
-  assert.deepEqual([told.clone3, told.openat2], [38, 38])
-  for (const [name] of fine) assert.equal(told[name], 0, name)
+  const results: Record<string, number> = JSON.parse(stdout || stderr)
+  for (const [name] of [...refused, ...more]) assert.equal(results[name], 1, name)
+  assert.deepEqual([results.clone3, results.openat2], [38, 38])
+  for (const [name] of fine) assert.equal(results[name], 0, name)
 })

@@ -134,10 +134,10 @@ test('a plain user can have boxes just like root', {
     env: { PATH, TMPDIR: own },
   })
   assert.match(stdout, /^\{/, stderr)
-  const told = JSON.parse(stdout)
-  assert.equal(told.bubblewrap.type, 'usable', JSON.stringify(told))
-  assert.deepEqual([told.uid, told.gone, told.stderr], [65534, true, ''])
-  assert.match(told.stdout, /^errand\ncat: .*No such file or directory\n1000\n/)
+  const result = JSON.parse(stdout)
+  assert.equal(result.bubblewrap.type, 'usable', JSON.stringify(result))
+  assert.deepEqual([result.uid, result.gone, result.stderr], [65534, true, ''])
+  assert.match(result.stdout, /^errand\ncat: .*No such file or directory\n1000\n/)
   assert.ok(existsSync(join(own, 'work/made')))
 })
 

@@ -38,9 +38,9 @@ test('file.write of a boxed step follows no link out, and writes only in the wor
     write(join(outside, 'file')),
     write('own/file'),
   )
-  const said = ends.map(({ outcome, reason, message }) => [outcome, reason, message?.replace(/.*: /, '')])
+  const outcomes = ends.map(({ outcome, reason, message }) => [outcome, reason, message?.replace(/.*: /, '')])
   const hint = 'Write inside the workspace of the run, and not through a link.'
-  assert.deepEqual(said, [
+  assert.deepEqual(outcomes, [
     ['failed', 'invalid_argument', `a link or a file is on the way. ${hint}`],
     ['failed', 'invalid_argument', `it is a link. ${hint}`],
     ['failed', 'invalid_argument', `it is not a file. ${hint}`],

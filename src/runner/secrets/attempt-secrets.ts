@@ -1,7 +1,7 @@
 import { mkdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AttemptSpec } from '../../contract/attempt.ts'
-import { givenSecrets, withSecrets } from '../../contract/step-secrets.ts'
+import { environmentSecrets, withSecrets } from '../../contract/step-secrets.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
 import type { Masker, NamedSecret } from '../masking/masker.ts'
 import { secretBytes } from '../masking/secret-patterns.ts'
@@ -10,7 +10,7 @@ const FILES = 'secret-files'
 /** Least bytes of a machine's own secret; a key for a service that needs none is a word like `local`. */
 const MIN_OWN_BYTES = 16
 /** Returns the folder of the values until the attempt's end. */
-export const keptIn = (folder: string): string => join(folder, 'secrets')
+export const secretsFile = (folder: string): string => join(folder, 'secrets')
 
 /** Values of the step, by variable, and of the machine, by name. */
 export interface Values {
@@ -66,9 +66,9 @@ export class AttemptSecrets {
   get env(): Record<string, string> {
     const { secrets } = this.#options.spec
     const { step } = this.#values
-    const given = givenSecrets(secrets).filter((variable) => Object.hasOwn(step, variable))
+    const names = environmentSecrets(secrets).filter((variable) => Object.hasOwn(step, variable))
     return Object.fromEntries(
-      given.map((variable) => [
+      names.map((variable) => [
         variable,
         secrets?.[variable]?.as === 'file' ? this.#file(variable) : step[variable]!,
       ]),
@@ -87,7 +87,7 @@ export class AttemptSecrets {
   keep(): void {
     if (!this.masker) return
     this.writeFiles()
-    writeFileSync(keptIn(this.#options.folder), JSON.stringify(this.#values), { mode: 0o600 })
+    writeFileSync(secretsFile(this.#options.folder), JSON.stringify(this.#values), { mode: 0o600 })
   }
 
   /** Paths of the secrets that are passed as files. */
@@ -113,7 +113,7 @@ export class AttemptSecrets {
     const { [variable]: dropped, ...rest } = step
     if (dropped === undefined) return
     this.#values = { own, step: rest }
-    writeFileAtomic(keptIn(this.#options.folder), JSON.stringify(this.#values), { mode: 0o600 })
+    writeFileAtomic(secretsFile(this.#options.folder), JSON.stringify(this.#values), { mode: 0o600 })
   }
 
   /** Deletes everything that `keep` and `writeFiles` wrote. Idempotent. */
@@ -134,7 +134,7 @@ export class AttemptSecrets {
 /** Deletes the secrets of an attempt, and its folder if nothing else is in it. */
 export function discardSecrets(folder: string): void {
   try {
-    rmSync(keptIn(folder), { force: true })
+    rmSync(secretsFile(folder), { force: true })
     rmSync(join(folder, FILES), { recursive: true, force: true })
     rmdirSync(folder)
   } catch {

@@ -6,7 +6,7 @@ import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { pullSecret } from '../../contract/step-secrets.ts'
 import { createMasker, type Masker, type NamedSecret } from '../masking/masker.ts'
-import { AttemptSecrets, type AttemptSecretsOptions, keptIn, type Values } from './attempt-secrets.ts'
+import { AttemptSecrets, type AttemptSecretsOptions, secretsFile, type Values } from './attempt-secrets.ts'
 
 /** Provides the secrets of this machine's attempts. */
 export class MachineSecrets {
@@ -24,8 +24,8 @@ export class MachineSecrets {
   }
 
   /** Returns the secrets of a new attempt. Throws `invalid_argument` if one is missing. */
-  of(spec: AttemptSpec, given: Readonly<Record<string, string>>, folder: string): AttemptSecrets {
-    const values = { own: this.#own, step: secretValues(spec, given, this.#mountedDir) }
+  of(spec: AttemptSpec, provided: Readonly<Record<string, string>>, folder: string): AttemptSecrets {
+    const values = { own: this.#own, step: secretValues(spec, provided, this.#mountedDir) }
     const masker = spec.secrets === undefined ? this.#ownMasker : this.#maskerOf(values)
     return this.#secretsOf({ spec, folder, values, masker })
   }
@@ -34,10 +34,10 @@ export class MachineSecrets {
    * Returns the secrets of an attempt of an earlier process of this runner; undefined if its folder has none, or no
    * longer has any. Throws if they cannot be read.
    */
-  recall(spec: AttemptSpec, folder: string): AttemptSecrets | undefined {
+  restore(spec: AttemptSpec, folder: string): AttemptSecrets | undefined {
     let values: Values
     try {
-      values = JSON.parse(readFileSync(keptIn(folder), 'utf8')) as Values
+      values = JSON.parse(readFileSync(secretsFile(folder), 'utf8')) as Values
     } catch (error) {
       if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
       throw error
@@ -47,8 +47,8 @@ export class MachineSecrets {
 
   #secretsOf(all: Omit<AttemptSecretsOptions, 'outputMasker'>): AttemptSecrets {
     const { own, step } = all.values
-    const { [pullSecret(all.spec) ?? '']: password, ...given } = step
-    const outputMasker = password === undefined ? all.masker : this.#maskerOf({ own, step: given })
+    const { [pullSecret(all.spec) ?? '']: password, ...rest } = step
+    const outputMasker = password === undefined ? all.masker : this.#maskerOf({ own, step: rest })
     return new AttemptSecrets({ ...all, outputMasker })
   }
 
@@ -81,14 +81,14 @@ class Maskers {
  */
 export function secretValues(
   spec: Pick<AttemptSpec, 'secrets'>,
-  given: Readonly<Record<string, string>>,
+  values: Readonly<Record<string, string>>,
   mountedDir: string,
 ): Record<string, string> {
   const uses = Object.entries(spec.secrets ?? {})
   return Object.fromEntries(
     uses.map(([variable, { from, name }]) => {
       if (from === 'mounted') return [variable, withoutNul(variable, mountedSecret(mountedDir, name))]
-      if (Object.hasOwn(given, variable)) return [variable, withoutNul(variable, given[variable]!)]
+      if (Object.hasOwn(values, variable)) return [variable, withoutNul(variable, values[variable]!)]
       throw new ErrandError('invalid_argument', `The step came without the value of the secret ${name}.`)
     }),
   )

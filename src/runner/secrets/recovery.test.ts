@@ -8,7 +8,7 @@ import { test } from 'node:test'
 import {
   command,
   endOf,
-  type Place,
+  type AttemptFixture,
   place,
   textOf,
   until,
@@ -35,7 +35,7 @@ const values = { TOKEN: token, KEY: key }
 const secrets = { TOKEN: fromHub('TOKEN'), KEY: fromHub('KEY', 'file') }
 
 /** Runs it, and kills it like a power cut once the condition holds. */
-async function killedRunner(here: Place, spec: AttemptSpec, condition: () => boolean) {
+async function killedRunner(here: AttemptFixture, spec: AttemptSpec, condition: () => boolean) {
   const args = ['--input-type=module', '-e', RUNNER, here.path, JSON.stringify(spec), JSON.stringify(values)]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   const exited = once(child, 'exit')

@@ -65,7 +65,7 @@ export class AgentChild {
         this.#ending ??= ending
         this.#endedAtMs ??= endedAtMs
         news.come()
-        this.hear()
+        this.listen()
       },
     })
     this.#output = new TailFile(join(path, 'wire'))
@@ -111,7 +111,7 @@ export class AgentChild {
    * Adopts the process that an earlier runner began, and passes on what that runner had not stored. `claim` in the
    * result: it never ran, and is to begin under this claim. Call `hear` afterwards.
    */
-  async takeUp(attempt: Pick<Adoptable, 'cause' | 'finish'>): Promise<{ alive: boolean; claim?: number }> {
+  async resume(attempt: Pick<Adoptable, 'cause' | 'finish'>): Promise<{ alive: boolean; claim?: number }> {
     const { mark, onRunning } = this.#options
     let alive = false
     let claim: number | undefined
@@ -140,12 +140,12 @@ export class AgentChild {
   poll(): boolean {
     this.#process.poll()
     const spoke = this.#output.refresh()
-    if (spoke) this.hear()
+    if (spoke) this.listen()
     return spoke
   }
 
   /** Reads what it has written, one call at a time. */
-  hear(): void {
+  listen(): void {
     this.#readAgain = true
     if (this.#reading || !this.#listening) return
     this.#reading = true
@@ -155,7 +155,7 @@ export class AgentChild {
       )
       .finally(() => {
         this.#reading = false
-        if (this.#readAgain) this.hear()
+        if (this.#readAgain) this.listen()
       })
   }
 
@@ -201,7 +201,7 @@ export class AgentChild {
   #watch(): void {
     try {
       this.#watcher = watch(this.#output.path, { persistent: false }, () => {
-        if (this.#output.refresh()) this.hear()
+        if (this.#output.refresh()) this.listen()
       })
       this.#watcher.on('error', () => this.#watcher?.close())
     } catch {

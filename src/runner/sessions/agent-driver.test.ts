@@ -220,8 +220,8 @@ test('failures of verify go back to the agent until it passes', async () => {
   const verify = ['echo x >>tries; [ $(wc -l <tries) = 3 ] || { echo not yet; exit 4; }', 'test -e made']
   const held = await attempts.start(here.spec('write made', { verify, verify_attempts: 3 }), 1)
   assert.equal((await endOf(held)).outcome, 'success')
-  const told = updatesOf(held).flatMap((each) => (each.kind === 'verify' ? [each.status] : []))
-  assert.deepEqual(told, ['running', 'failed', 'running', 'failed', 'running', 'passed', 'running', 'passed'])
+  const statuses = updatesOf(held).flatMap((each) => (each.kind === 'verify' ? [each.status] : []))
+  assert.deepEqual(statuses, ['running', 'failed', 'running', 'failed', 'running', 'passed', 'running', 'passed'])
   const prompts = updatesOf(held).flatMap((each) => (each.kind === 'prompt' ? [each.text] : []))
   assert.equal(prompts.length, 3)
   assert.match(prompts[1]!, /exit code 4[\s\S]*not yet/)
@@ -293,8 +293,8 @@ test('an agent that gives up is not asked again while verify fails, and ends wit
   assert.equal(kindsOf(held).filter((kind) => kind === 'prompt').length, 1)
   // Without a reason, within a line, or if all checks pass, it is not an end.
   for (const prompt of ['say CANNOT:', 'say You CANNOT: x']) {
-    const asked = await attempts.start(here.spec(prompt, { ...args, verify_attempts: 1 }), 1)
-    assert.equal((await endOf(asked)).reason, 'verify')
+    const verified = await attempts.start(here.spec(prompt, { ...args, verify_attempts: 1 }), 1)
+    assert.equal((await endOf(verified)).reason, 'verify')
   }
   const passed = await attempts.start(here.spec('write made\nsay CANNOT: no', args), 1)
   assert.equal((await endOf(passed)).outcome, 'success')
@@ -454,7 +454,7 @@ test('a program that was not seen to ask is refused where it must ask, and only 
   using here = sessionPlace()
   const why = 'it wrote a file without asking'
   const attempts = here.open({
-    agents: { ...here.agents, asks: async () => ({ type: 'refused', why, sure: true }) },
+    agents: { ...here.agents, checkQuestions: async () => ({ type: 'refused', why, sure: true }) },
   })
   const held = await attempts.start(here.spec('write x', { permissions: 'ask' }), 1)
   const end = await endOf(held)
@@ -488,9 +488,9 @@ test("an agent's temporary folder is removed with the attempt, and a step's own 
   const held = await attempts.start(here.spec(leaves), 1)
   assert.equal((await endOf(held)).outcome, 'success')
   const folder = join(here.path, 'attempts', held.spec.attempt_id)
-  const told = readFileSync(inWorkspace(here, 'told'), 'utf8').trim()
-  assert.equal(told, join(folder, 'temp'))
-  assert.equal(existsSync(join(told, 'a/left')), true)
+  const prompt_ = readFileSync(inWorkspace(here, 'told'), 'utf8').trim()
+  assert.equal(prompt_, join(folder, 'temp'))
+  assert.equal(existsSync(join(prompt_, 'a/left')), true)
   await held.release()
   assert.equal(existsSync(folder), false)
   rmSync(inWorkspace(here, 'told'))

@@ -22,7 +22,7 @@ import { AgentBox } from './agent-box.ts'
 import { WaitUntil } from './agent-child.ts'
 import type { AgentServices } from './agent-services.ts'
 import { AgentStart, refusal } from './agent-start.ts'
-import { Baseline, tellValues } from './changed-files.ts'
+import { Baseline, reportValues } from './changed-files.ts'
 import { dropConversation } from './journaled-session.ts'
 import { SessionDriver } from './session-driver.ts'
 import { endingOf, type SessionEnd } from './session-outcome.ts'
@@ -48,7 +48,7 @@ export interface AgentDriversOptions {
 export function agentDrivers(options: AgentDriversOptions): DriverKind {
   return {
     kind: 'agent',
-    driver: (attempt, kept, action) => new AgentDriver(attempt, kept, action, options),
+    driver: (attempt, files, action) => new AgentDriver(attempt, files, action, options),
     // The machine's own secrets only require that nothing of them leaves it.
     dropSecrets: ({ folder, facts }) => {
       if (facts.spec.secrets) dropConversation(folder.path)
@@ -59,7 +59,7 @@ export function agentDrivers(options: AgentDriversOptions): DriverKind {
 /** Drives a session with an agent. A later process of this runner continues where this one ends. */
 class AgentDriver implements Driver {
   readonly #attempt: Driven
-  readonly #kept: AttemptFiles
+  readonly #files: AttemptFiles
   readonly #action: () => Action
   readonly #options: AgentDriversOptions
   readonly #updates: UpdatePipeline
@@ -77,12 +77,12 @@ class AgentDriver implements Driver {
   #coming: Promise<void> | undefined
   #queries = 0
 
-  constructor(attempt: Driven, kept: AttemptFiles, action: () => Action, options: AgentDriversOptions) {
+  constructor(attempt: Driven, files: AttemptFiles, action: () => Action, options: AgentDriversOptions) {
     this.#attempt = attempt
-    this.#kept = kept
+    this.#files = files
     this.#action = action
     this.#options = options
-    const { journal, output, folder } = kept
+    const { journal, output, folder } = files
     const { stdout } = output.files
     this.#updates = new UpdatePipeline({
       journal,
@@ -90,15 +90,15 @@ class AgentDriver implements Driver {
       masker: attempt.masker,
       onUnwritten: (message) => attempt.failUnwritten(message),
     })
-    const beside = () => options.workspaces.readable(kept.facts.spec.run_id)
+    const beside = () => options.workspaces.readable(files.facts.spec.run_id)
     this.#attachments = new PromptAttachments({
       folder: folder.path,
-      runId: kept.facts.spec.run_id,
+      runId: files.facts.spec.run_id,
       source: options.services.options.attachments,
       asking: { signal: this.#left.signal, waiting: (why) => this.#note(`A prompt is waiting: ${why}`) },
     })
     const before = join(folder.path, 'files-before')
-    this.#baseline = new Baseline(before, passedOn(options.env), kept.box, beside)
+    this.#baseline = new Baseline(before, passedOn(options.env), files.box, beside)
   }
 
   begin(): void {
@@ -119,9 +119,9 @@ class AgentDriver implements Driver {
       await session.replay()
       const { startedAtMs } = attempt.journal
       if (startedAtMs !== undefined) attempt.running(undefined, startedAtMs)
-      await session.takeUp(attempt.cause)
+      await session.resume(attempt.cause)
       attempt.stopAsOrdered()
-      session.journaled.child?.hear()
+      session.journaled.child?.listen()
       session.goOn()
     } catch (error) {
       if (noDescriptors(error)) throw error
@@ -143,7 +143,7 @@ class AgentDriver implements Driver {
   #viewed(): ViewedFolder | undefined {
     const cwd = this.#session?.journaled.lastLaunched?.request.cwd
     if (cwd === undefined) return undefined
-    const { box, facts } = this.#kept
+    const { box, facts } = this.#files
     const { env, workspaces } = this.#options
     const beside = () => workspaces.readable(facts.spec.run_id)
     const git = new CarefulGit(passedOn(env), box, beside, `look.${++this.#queries}`)
@@ -210,9 +210,9 @@ class AgentDriver implements Driver {
       await this.#news.until(ended, OWN_END_MS, this.#expedited.signal)
     }
     const graceMs = this.#expedited.signal.aborted || ending.type === 'lost' ? 0 : 1_000
-    const { mark, cage } = this.#kept
+    const { mark, cage } = this.#files
     const gone = await (child?.stop(graceMs) ?? endTree({ mark, members: cage.members }, graceMs))
-    return { survives: !(await this.#endBox()) || !gone, denied: await this.#tellLast() }
+    return { survives: !(await this.#endBox()) || !gone, denied: await this.#reportLast() }
   }
 
   expedite(): void {
@@ -229,13 +229,13 @@ class AgentDriver implements Driver {
   }
 
   async kill(): Promise<void> {
-    await endTree({ mark: this.#kept.mark }, 0)
+    await endTree({ mark: this.#files.mark }, 0)
     await this.#endBox()
   }
 
   /** Ends the box after all reports of its endpoint; returns false if something survives. */
   async #endBox(): Promise<boolean> {
-    const { box } = this.#kept
+    const { box } = this.#files
     if (!box) return true
     const gone = await box.end()
     await box.close()
@@ -252,7 +252,7 @@ class AgentDriver implements Driver {
   }
 
   /** Reports what is known of the session besides its output, when nothing of it runs any more. */
-  async #tellLast(): Promise<DeniedUses | undefined> {
+  async #reportLast(): Promise<DeniedUses | undefined> {
     if (!this.#session) return undefined
     this.#session.readEndpoint(true)
     this.#updates.end()
@@ -260,9 +260,9 @@ class AgentDriver implements Driver {
     const { masker } = this.#attempt
     const { session } = this.#session.journaled
     this.#session.journaled.close()
-    await tellValues(this.#kept.output.values, session, this.#baseline, masker)
+    await reportValues(this.#files.output.values, session, this.#baseline, masker)
     await this.#keepChange()
-    const denied = session.denials.told
+    const denied = session.denials.deniedUses
     return denied && masker ? (masker.maskJson(denied) as DeniedUses) : denied
   }
 
@@ -272,11 +272,11 @@ class AgentDriver implements Driver {
    */
   async #keepChange(): Promise<void> {
     const { artifacts } = this.#options
-    const { facts, folder, journal } = this.#kept
+    const { facts, folder, journal } = this.#files
     const { spec } = facts
     const viewed = this.#viewed()
-    const isWanted = (spec.args as Partial<AgentPlan>).keep_change === true
-    if (!isWanted || artifacts === undefined || viewed?.base === undefined) return
+    const isRequested = (spec.args as Partial<AgentPlan>).keep_change === true
+    if (!isRequested || artifacts === undefined || viewed?.base === undefined) return
     if (journal.list.some((report) => report.type === 'artifact' && report.artifact.kind === 'diff')) return
     const keeping = { spec, journal, scratch: join(folder.path, 'change'), signal: this.#expedited.signal }
     try {
@@ -287,7 +287,7 @@ class AgentDriver implements Driver {
       const message = this.#attempt.masker?.maskText(text) ?? text
       journal.add({ type: 'phase', phase: 'artifacts', message })
     }
-    await this.#kept.box?.end()
+    await this.#files.box?.end()
   }
 
   #mayEndItself(ending: Ending): boolean {
@@ -298,7 +298,7 @@ class AgentDriver implements Driver {
   /** Opens the session. Throws if the plan cannot run. */
   #open(): SessionDriver {
     const attempt = this.#attempt
-    const { folder, facts, secrets, cage, box, mark, journal, output, env } = this.#kept
+    const { folder, facts, secrets, cage, box, mark, journal, output, env } = this.#files
     const { services, workspaces, env: ownEnv } = this.#options
     const { path } = folder
     const { key } = facts

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Agent, Located, Program, SignInFile } from '../../agents/agent.ts'
-import type { AskedFor, AskFinding } from '../../agents/ask-check/ask-check.ts'
+import type { AskCheckRequest, AskFinding } from '../../agents/ask-check/ask-check.ts'
 import { installCommand } from '../../agents/install/native-binary.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
@@ -33,7 +33,7 @@ export interface AgentsOptions {
    * Checks that a program asks before it uses a tool; returns why it must not be used otherwise. If absent, it is
    * assumed to ask.
    */
-  asks?(agent: Agent, program: Program, asked: AskedFor, signal: AbortSignal): Promise<AskFinding>
+  checkQuestions?(agent: Agent, program: Program, request: AskCheckRequest, signal: AbortSignal): Promise<AskFinding>
 }
 
 const PROXIES = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'http_proxy', 'https_proxy', 'no_proxy']
@@ -97,9 +97,9 @@ export class AgentServices {
    */
   environment(agent: Agent, spec: Pick<AttemptSpec, 'env'>, { apart = false } = {}): Record<string, string> {
     const { keys, configuration = [] } = agent
-    const given = passedOn(this.#env, [...keys, ...configuration, ...this.#settings])
-    if (apart) for (const name of [...OUTSIDE, ...this.#folders]) delete given[name]
-    const env = { ...given, ...spec.env }
+    const inherited = passedOn(this.#env, [...keys, ...configuration, ...this.#settings])
+    if (apart) for (const name of [...OUTSIDE, ...this.#folders]) delete inherited[name]
+    const env = { ...inherited, ...spec.env }
     return apart && !this.#hasKey(agent, env) ? { ...this.#keyOfSignIn(agent), ...env } : env
   }
 

@@ -13,7 +13,7 @@ import type { AgentBox } from './agent-box.ts'
 import type { AgentServices } from './agent-services.ts'
 import { writeBelow } from './boxed/session-files.ts'
 import { checkBudget } from './budget-meter.ts'
-import { askMode, asksReading } from './permission-policy.ts'
+import { askMode, coversReading } from './permission-policy.ts'
 import type { Launched } from './session-state.ts'
 
 export interface AgentStartOptions {
@@ -118,10 +118,10 @@ export class AgentStart {
     box?.fill(home)
     // Once it has its own id, the branch exists already.
     const fork = sessionId === undefined ? plan.session?.fork : undefined
-    const asked = this.#asked()
+    const requestedBox = this.#requestedBox()
     const request = {
-      ...asked,
-      model: model ?? asked.model,
+      ...requestedBox,
+      model: model ?? requestedBox.model,
       session_id,
       fork,
       max_turns: plan.budget.turns,
@@ -176,7 +176,7 @@ export class AgentStart {
     }
   }
 
-  #asked(): Omit<Launched['request'], 'home'> {
+  #requestedBox(): Omit<Launched['request'], 'home'> {
     const { model, extra_args, command, permissions } = this.#options.plan
     return {
       cwd: this.#cwd,
@@ -184,7 +184,7 @@ export class AgentStart {
       extra_args,
       command,
       ask: askMode(permissions),
-      asks_reading: asksReading(permissions) || undefined,
+      asks_reading: coversReading(permissions) || undefined,
       apart: this.#options.box ? true : undefined,
       new_session_id: randomUUID(),
     }
@@ -208,14 +208,14 @@ export class AgentStart {
     const program = await services.program(agent)
     this.#program = program
     await box?.open()
-    const { asks } = services.options
+    const { checkQuestions } = services.options
     const ask = askMode(plan.permissions)
     // A program that ignores the mode it is started in would use all tools, even where it must use none.
-    if (!asks || ask === 'allow' || (ask === 'deny' && agent.modelAt)) return
-    const request = { ...this.#asked(), home: '', env: this.#env('') }
+    if (!checkQuestions || ask === 'allow' || (ask === 'deny' && agent.modelAt)) return
+    const request = { ...this.#requestedBox(), home: '', env: this.#env('') }
     const env = processEnvironment(request.env, {}, spec, key)
     const enclose = box && ((launch: Launch, folder: string) => box.encloseTrial(launch, folder))
-    const finding = await asks(agent, program, { request, env, enclose }, this.#stop.signal)
+    const finding = await checkQuestions(agent, program, { request, env, enclose }, this.#stop.signal)
     if (finding.type === 'refused') throw new NotAllowed(finding.why)
   }
 }

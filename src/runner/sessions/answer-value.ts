@@ -43,11 +43,11 @@ export function answerValue(schema: Record<string, unknown>): (answer: string) =
 }
 
 /** Returns the text added after the prompt, which tells the agent what value is wanted. */
-export const valueWanted = (schema: Record<string, unknown>): string =>
+export const expectedValue = (schema: Record<string, unknown>): string =>
   `\n\nEnd your last message with one JSON value, in a \`\`\`json block, that fits this JSON Schema:\n${JSON.stringify(schema)}`
 
 export const valueWrong = (wrong: string, schema: Record<string, unknown>): string =>
-  `The JSON value at the end of your last message does not fit: ${wrong}.${valueWanted(schema)}`
+  `The JSON value at the end of your last message does not fit: ${wrong}.${expectedValue(schema)}`
 
 /** Returns the whole text, the last fenced block that is JSON, or the last object or list in the text. */
 function lastJson(text: string): { value: unknown } | undefined {
@@ -127,10 +127,10 @@ export function schemaCheck({ $schema, ...schema }: Record<string, unknown>): Sc
   })
   addFormats.default(ajv)
   const fits = ajv.compile(schema)
-  return (value) => (fits(value) ? [] : (fits.errors ?? []).map(told))
+  return (value) => (fits(value) ? [] : (fits.errors ?? []).map(describe))
 }
 
-function told({ instancePath, message, params }: ErrorObject): string {
+function describe({ instancePath, message, params }: ErrorObject): string {
   const place = instancePath.slice(1).replaceAll('/', '.')
   const { additionalProperty, allowedValues, allowedValue } = params
   const which = [additionalProperty, allowedValues, allowedValue].find((each) => each !== undefined)
@@ -143,10 +143,10 @@ function told({ instancePath, message, params }: ErrorObject): string {
  */
 const guardedPattern = Object.assign(
   (pattern: string) => {
-    const wanted = lenientPattern(pattern)
+    const expression = lenientPattern(pattern)
     const guard = new TimeGuard()
     // The validator distinguishes patterns by their text.
-    return { test: (text: string) => guard.run(() => wanted.test(text)), toString: () => String(wanted) }
+    return { test: (text: string) => guard.run(() => expression.test(text)), toString: () => String(expression) }
   },
   { code: '' },
 )

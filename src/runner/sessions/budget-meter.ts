@@ -2,7 +2,7 @@ import type { Agent } from '../../agents/agent.ts'
 import type { AgentUpdate, AgentUpdateOf, Budget, Usage } from '../../contract/agent.ts'
 import { ErrandError } from '../../contract/errors.ts'
 
-const told: Record<Exclude<Agent['usage'], 'each_call'>, string> = {
+const explanations: Record<Exclude<Agent['usage'], 'each_call'>, string> = {
   each_turn: 'reports the tokens that it used only at the end of a turn',
   last_call: 'reports only the tokens of the last call of its model',
   unknown: 'is not known to report the tokens of each call of its model',
@@ -16,7 +16,7 @@ export function checkBudget({ title, usage }: Pick<Agent, 'title' | 'usage'>, { 
   if (tokens === undefined || usage === 'each_call') return
   throw new ErrandError(
     'invalid_argument',
-    `budget.tokens cannot be enforced: ${title} ${told[usage]}, so it could exceed ${tokens} tokens many times over unnoticed.`,
+    `budget.tokens cannot be enforced: ${title} ${explanations[usage]}, so it could exceed ${tokens} tokens many times over unnoticed.`,
     { hint: 'Set budget.turns or budget.seconds, or use claude_code, codex or builtin.' },
   )
 }

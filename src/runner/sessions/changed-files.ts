@@ -47,25 +47,25 @@ export class Baseline {
   }
 
   /** Returns the paths that changed since; `told` are those that the agent names. */
-  async changed(told: Iterable<string>): Promise<string[]> {
-    if (!this.#taken) return [...told].sort()
-    return await changedFiles(this.#taken.cwd, this.#git, told, this.#taken.state)
+  async changed(reported: Iterable<string>): Promise<string[]> {
+    if (!this.#taken) return [...reported].sort()
+    return await changedFiles(this.#taken.cwd, this.#git, reported, this.#taken.state)
   }
 }
 
 /** Passes on the values, besides its streams, that a step's outputs may use. */
-export async function tellValues(
+export async function reportValues(
   values: OutputValues,
   { answer, valueJson, changedPaths }: Session,
   baseline: Baseline,
   masker: Masker | undefined,
 ): Promise<void> {
-  values.tell('answer', masker?.maskText(answer) ?? answer)
+  values.set('answer', masker?.maskText(answer) ?? answer)
   if (valueJson !== undefined)
-    values.tell('value', masker ? JSON.stringify(masker.maskJson(JSON.parse(valueJson))) : valueJson)
-  if (!values.wants('files')) return
+    values.set('value', masker ? JSON.stringify(masker.maskJson(JSON.parse(valueJson))) : valueJson)
+  if (!values.needs('files')) return
   const files = await baseline.changed(changedPaths)
-  values.tell('files', JSON.stringify(masker?.maskJson(files) ?? files))
+  values.set('files', JSON.stringify(masker?.maskJson(files) ?? files))
 }
 
 /** Describes a repository: its commit, and the differences from it. */
@@ -114,11 +114,11 @@ async function repositoryState(cwd: string, git: CarefulGit): Promise<Repository
 async function changedFiles(
   cwd: string,
   git: CarefulGit,
-  told: Iterable<string>,
+  reported: Iterable<string>,
   before: RepositoryState | undefined,
 ): Promise<string[]> {
   const changed = new Set<string>()
-  for (const path of told) changed.add(nameOf(path, cwd))
+  for (const path of reported) changed.add(nameOf(path, cwd))
   const after = before && (await repositoryState(cwd, git))
   if (before && after) {
     for (const path of new Set([...Object.keys(before.dirty), ...Object.keys(after.dirty)]))

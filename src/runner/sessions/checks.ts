@@ -1,6 +1,6 @@
 import type { Attachment, AttemptInput } from '../../contract/agent.ts'
 import type { AgentPlan } from '../ports.ts'
-import { type AnswerValue, answerValue, valueWanted, valueWrong } from './answer-value.ts'
+import { type AnswerValue, answerValue, expectedValue, valueWrong } from './answer-value.ts'
 import type { SessionEvent } from './session-state.ts'
 import type { UpdatePipeline } from './update-pipeline.ts'
 
@@ -20,7 +20,7 @@ export class PromptQueue {
 
   /** Begins with the step's own prompt. */
   constructor({ prompt, output_schema, attachments }: AgentPlan) {
-    const whole = output_schema && prompt + valueWanted(output_schema)
+    const whole = output_schema && prompt + expectedValue(output_schema)
     this.#prompts = [{ id: 'first', text: prompt, whole, given: false, attachments }]
   }
 
@@ -76,7 +76,7 @@ export interface Failed {
 export class Checks {
   readonly #plan: AgentPlan
   readonly #prompts: PromptQueue
-  readonly #updates: Pick<UpdatePipeline, 'tell' | 'answer'>
+  readonly #updates: Pick<UpdatePipeline, 'report' | 'answer'>
   readonly #readValue: ((answer: string) => AnswerValue) | undefined
   /** Index of the verify command that is to run. */
   #verifying: number | undefined
@@ -86,7 +86,7 @@ export class Checks {
   #valueJson: string | undefined
 
   /** Compiles the checks of a plan. Throws `invalid_argument`. */
-  constructor(plan: AgentPlan, prompts: PromptQueue, updates: Pick<UpdatePipeline, 'tell' | 'answer'>) {
+  constructor(plan: AgentPlan, prompts: PromptQueue, updates: Pick<UpdatePipeline, 'report' | 'answer'>) {
     this.#plan = plan
     this.#prompts = prompts
     this.#updates = updates
@@ -103,7 +103,7 @@ export class Checks {
   }
 
   /** Resets the failures, since something new is requested. */
-  promptGiven(): void {
+  startTurn(): void {
     this.#failed = 0
     this.#wrongValues = 0
   }
@@ -122,7 +122,7 @@ export class Checks {
     const position = this.#verifying
     if (position === undefined) return undefined
     const command = verify[position]!
-    this.#updates.tell({ kind: 'verify', command, status: passed ? 'passed' : 'failed', output })
+    this.#updates.report({ kind: 'verify', command, status: passed ? 'passed' : 'failed', output })
     if (passed && position + 1 < verify.length) {
       this.#verify(position + 1)
       return undefined
@@ -148,7 +148,7 @@ export class Checks {
   #verify(position: number): void {
     this.#verifying = position
     this.#begun++
-    this.#updates.tell({ kind: 'verify', command: this.#plan.verify[position]!, status: 'running' })
+    this.#updates.report({ kind: 'verify', command: this.#plan.verify[position]!, status: 'running' })
   }
 
   #checkValue(): Failed | undefined {

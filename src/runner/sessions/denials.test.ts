@@ -32,7 +32,7 @@ test('a denied use is counted once, however its agent reports the denial', () =>
   tool('1', 'denied')
   tool('2', 'failed')
   tool('2', 'denied')
-  assert.deepEqual(found.told, {
+  assert.deepEqual(found.deniedUses, {
     count: 2,
     first: [
       { title: 'Tool 1', by: 'rule', rule: 'rule 2' },
@@ -52,7 +52,7 @@ test('another turn may use the same ids, and only the first uses are listed one 
     no('1', 'person')
     no('1', 'person')
   }
-  assert.deepEqual([found.told?.count, found.told?.first.length], [30, 20])
+  assert.deepEqual([found.deniedUses?.count, found.deniedUses?.first.length], [30, 20])
   assert.match(found.summary!, /^30 uses of tools were denied: (Tool 1 \(by a person\), ){3}and 27 more\.$/)
 })
 
@@ -88,7 +88,7 @@ test('the step may choose that any denial fails it, or none', () => {
     }
     assert.match(any.found.failure!, /says that it is done, but 1 use of a tool was denied: Tool 2/)
     assert.equal(none.found.failure, undefined)
-    assert.equal(none.found.told?.count, 1)
+    assert.equal(none.found.deniedUses?.count, 1)
   }
   assert.equal(denials('rules', true).found.failure, undefined)
 })
@@ -98,14 +98,14 @@ test('after a new prompt, earlier denials no longer fail the session', () => {
   no('1', 'timeout')
   assert.notEqual(found.failure, undefined)
   found.turnBegins()
-  found.promptGiven()
+  found.startTurn()
   tool('1', 'completed')
   assert.equal(found.failure, undefined)
-  assert.equal(found.told?.count, 1)
+  assert.equal(found.deniedUses?.count, 1)
 })
 
 test("an agent's own denial under the mode deny counts as the policy's", () => {
   const { found, tool } = denials('deny')
   tool('1', 'denied')
-  assert.equal(found.told?.first[0]?.by, 'policy')
+  assert.equal(found.deniedUses?.first[0]?.by, 'policy')
 })

@@ -2,7 +2,7 @@ import type { AgentUpdateOf, DeniedUse, DeniedUses } from '../../contract/agent.
 import type { AgentPlan } from '../ports.ts'
 
 /** Limit for uses that are reported one by one. */
-const MOST_TOLD = 20
+const MAX_REPORTED = 20
 /** Limit for uses that a message names. */
 const MOST_IN_MESSAGE = 3
 
@@ -25,7 +25,7 @@ export class Denials {
   readonly #first: DeniedUse[] = []
   #count = 0
   /** Deniers since the last request; `#through` is set if any use went through. */
-  #asked = new Set<DeniedUse['by']>()
+  #deciders = new Set<DeniedUse['by']>()
   #through = false
   /** Titles of this turn only, since another turn may use the same ids. */
   #titles = new Map<string, Pick<DeniedUse, 'title' | 'tool_kind'>>()
@@ -37,7 +37,7 @@ export class Denials {
   }
 
   /** Denied uses; undefined if there are none. */
-  get told(): DeniedUses | undefined {
+  get deniedUses(): DeniedUses | undefined {
     return this.#count === 0 ? undefined : { count: this.#count, first: [...this.#first] }
   }
 
@@ -58,17 +58,17 @@ export class Denials {
    */
   get failure(): string | undefined {
     const { fail_on_denied } = this.#plan
-    if (this.#asked.size === 0 || fail_on_denied === false) return undefined
-    const unasked = this.#asked.has('nobody') || this.#asked.has('timeout')
-    const ofPerson = this.#asked.size === 1 && this.#asked.has('person')
+    if (this.#deciders.size === 0 || fail_on_denied === false) return undefined
+    const unasked = this.#deciders.has('nobody') || this.#deciders.has('timeout')
+    const ofPerson = this.#deciders.size === 1 && this.#deciders.has('person')
     const nothing = !this.#through && this.#ended.size === 0 && !ofPerson
     if (!(fail_on_denied ?? (unasked || nothing))) return undefined
     return `The agent says that it is done, but ${this.summary} With fail_on_denied: false, this does not fail the step.`
   }
 
   /** Starts a new request: earlier denials are still reported, but do not fail the session any more. */
-  promptGiven(): void {
-    this.#asked.clear()
+  startTurn(): void {
+    this.#deciders.clear()
     this.#through = false
   }
 
@@ -114,8 +114,8 @@ export class Denials {
     if (this.#denied.has(id)) return
     this.#denied.add(id)
     this.#count++
-    this.#asked.add(by)
-    if (this.#first.length >= MOST_TOLD) return
+    this.#deciders.add(by)
+    if (this.#first.length >= MAX_REPORTED) return
     this.#first.push({
       title: title.slice(0, 500),
       by,

@@ -24,7 +24,7 @@ export function machineAgents(options: {
     folder,
     sessionsDir: join(stateDir, 'sessions'),
     allowedDirs,
-    asks: checkedOnce(join(stateDir, 'ask-checks.json')),
+    checkQuestions: checkedOnce(join(stateDir, 'ask-checks.json')),
     signIn: setting(process.env, 'ERRAND_SANDBOX_LOGIN'),
     models: setting(process.env, 'ERRAND_MODELS'),
   }
@@ -58,11 +58,11 @@ export type AgentBoxes = Pick<Boxes, 'facts' | 'without'>
  */
 function isolationOf(boxes: AgentBoxes | undefined): (state: AgentState) => Partial<AgentState> {
   if (boxes === undefined) return () => ({})
-  const asked = { requires: {} } as AttemptSpec
+  const spec = { requires: {} } as AttemptSpec
   try {
-    const facts = boxes.facts(asked, 'agent')
+    const facts = boxes.facts(spec, 'agent')
     if (facts !== undefined) return () => ({ isolation: facts.isolation })
-    const isolation_why = boxes.without(asked) ?? 'ERRAND_ISOLATION is none.'
+    const isolation_why = boxes.without(spec) ?? 'ERRAND_ISOLATION is none.'
     return () => ({ isolation: 'none', isolation_why })
   } catch (error) {
     const why = messageWithHint(error)
@@ -118,12 +118,12 @@ function trialRequest(agent: Agent, services: AgentServices, apart: boolean): Se
   }
 }
 
-const LOOKED_EVERY_MS = 120_000
+const CHECK_INTERVAL_MS = 120_000
 
 /** Watches which agents this machine has, and reports changes. */
 export const watchAgents = (
   services: AgentServices,
   boxes: AgentBoxes,
-  tell: (agents: AgentState[]) => void,
+  report: (agents: AgentState[]) => void,
 ): ChangeWatch<AgentState[]> =>
-  new ChangeWatch({ everyMs: LOOKED_EVERY_MS, look: () => agentStates(services, process.env, boxes), tell })
+  new ChangeWatch({ everyMs: CHECK_INTERVAL_MS, look: () => agentStates(services, process.env, boxes), tell: report })

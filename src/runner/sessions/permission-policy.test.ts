@@ -6,7 +6,7 @@ import { after, test } from 'node:test'
 import { type AgentUpdateOf, Permissions } from '../../contract/agent.ts'
 import { realPath } from '../../platform/files.ts'
 import { globPattern } from '../../platform/untrusted-input.ts'
-import { askMode, asksReading, decide, SessionGrants } from './permission-policy.ts'
+import { askMode, coversReading, decide, SessionGrants } from './permission-policy.ts'
 
 const folder = realpathSync(mkdtempSync(join(tmpdir(), 'errand-test-')))
 after(() => rmSync(folder, { recursive: true, force: true }))
@@ -119,13 +119,13 @@ test('tool kinds count, the first matching rule decides, and the modes work as n
   for (const mode of ['ask', 'allow', 'deny'] as const) assert.equal(outcome({ mode }, ask('edit')), mode)
   assert.equal(askMode(Permissions.parse(rules)), 'ask')
   assert.equal(askMode(Permissions.parse({ mode: 'rules', otherwise: 'allow' })), 'allow')
-  assert.equal(asksReading(Permissions.parse(rules)), false)
+  assert.equal(coversReading(Permissions.parse(rules)), false)
   assert.equal(
-    asksReading(Permissions.parse({ mode: 'rules', rules: [{ decision: 'deny', tools: ['fetch'] }] })),
+    coversReading(Permissions.parse({ mode: 'rules', rules: [{ decision: 'deny', tools: ['fetch'] }] })),
     false,
   )
   assert.equal(
-    asksReading(Permissions.parse({ mode: 'rules', rules: [{ decision: 'deny', paths: ['**/.env'] }] })),
+    coversReading(Permissions.parse({ mode: 'rules', rules: [{ decision: 'deny', paths: ['**/.env'] }] })),
     true,
   )
 })

@@ -44,7 +44,7 @@ const READING: readonly string[] = ['read', 'search']
 const OF_FILES: readonly string[] = ['read', 'edit', 'delete', 'move']
 
 /** Reports whether the agent must also ask before it reads. */
-export const asksReading = ({ mode, rules }: Permissions): boolean =>
+export const coversReading = ({ mode, rules }: Permissions): boolean =>
   mode === 'rules' &&
   rules.some(
     ({ decision, tools }) => decision !== 'allow' && (tools?.some((tool) => READING.includes(tool)) ?? true),

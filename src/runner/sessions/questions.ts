@@ -5,7 +5,7 @@ import type { SessionEvent } from './session-state.ts'
 import type { UpdatePipeline } from './update-pipeline.ts'
 
 type Question = AgentUpdateOf<'permission'>
-type Asked = Extract<SessionEvent, { type: 'asked' }>
+type QuestionEvent = Extract<SessionEvent, { type: 'asked' }>
 type Answer = Extract<AttemptInput, { type: 'permission' }>
 type Decided = Extract<SessionEvent, { type: 'decided' }>
 
@@ -14,14 +14,14 @@ type Decided = Extract<SessionEvent, { type: 'decided' }>
  * open until somebody answers, its time is over or the turn ends.
  */
 export class Questions {
-  readonly #updates: Pick<UpdatePipeline, 'tell'>
+  readonly #updates: Pick<UpdatePipeline, 'report'>
   readonly #denials: Denials
   readonly #undecided = new Map<string, Question>()
   /** Open questions, with the end of their time. */
-  readonly #asked = new Map<string, { question: Question; expiresAt: string }>()
+  readonly #requested = new Map<string, { question: Question; expiresAt: string }>()
   readonly #grants = new SessionGrants()
 
-  constructor(updates: Pick<UpdatePipeline, 'tell'>, denials: Denials) {
+  constructor(updates: Pick<UpdatePipeline, 'report'>, denials: Denials) {
     this.#updates = updates
     this.#denials = denials
   }
@@ -29,12 +29,12 @@ export class Questions {
   get undecided(): readonly Question[] {
     return [...this.#undecided.values()]
   }
-  get asked(): readonly { requestId: string; expiresAt: string }[] {
-    return [...this.#asked].map(([requestId, { expiresAt }]) => ({ requestId, expiresAt }))
+  get requested(): readonly { requestId: string; expiresAt: string }[] {
+    return [...this.#requested].map(([requestId, { expiresAt }]) => ({ requestId, expiresAt }))
   }
   /** Tells whether it waits for a person. */
   get waits(): boolean {
-    return this.#asked.size > 0
+    return this.#requested.size > 0
   }
 
   /** Returns who has allowed it for the rest of the session, if anybody. */
@@ -46,45 +46,45 @@ export class Questions {
     this.#undecided.set(question.request_id, question)
   }
 
-  ask({ request_id, expires_at }: Asked): void {
+  ask({ request_id, expires_at }: QuestionEvent): void {
     const question = this.#undecided.get(request_id)
     if (!question || !this.#undecided.delete(request_id)) return
-    this.#asked.set(request_id, { question, expiresAt: expires_at })
-    this.#updates.tell({ ...question, expires_at })
+    this.#requested.set(request_id, { question, expiresAt: expires_at })
+    this.#updates.report({ ...question, expires_at })
   }
 
   /** Decides a question by policy; returns whether the agent still waits for it. */
   decide({ type: _, ...answer }: Decided): boolean {
     const { request_id, decision, by } = answer
     const question = this.#undecided.get(request_id)
-    const asked = this.#asked.get(request_id)?.question
-    if (!this.#undecided.delete(request_id) && !this.#asked.delete(request_id)) return false
-    if (decision === 'deny') this.#denials.answered((question ?? asked)!, answer)
+    const open = this.#requested.get(request_id)?.question
+    if (!this.#undecided.delete(request_id) && !this.#requested.delete(request_id)) return false
+    if (decision === 'deny') this.#denials.answered((question ?? open)!, answer)
     // A policy that allows everything leaves no trail.
     const silent = by === 'policy' && decision === 'allow'
-    if (question && !silent) this.#updates.tell(question)
-    if (!silent) this.#updates.tell({ kind: 'permission_answered', ...answer })
+    if (question && !silent) this.#updates.report(question)
+    if (!silent) this.#updates.report({ kind: 'permission_answered', ...answer })
     return true
   }
 
   /** Answers a question for a person, or because nobody is there. Returns the question if the agent still waits. */
   answer({ request_id, decision, who, nobody, scope, reason, input }: Answer): Question | undefined {
-    const question = this.#asked.get(request_id)?.question
+    const question = this.#requested.get(request_id)?.question
     if (!question) return undefined
-    this.#asked.delete(request_id)
+    this.#requested.delete(request_id)
     const by = nobody ? 'nobody' : 'person'
     if (decision === 'deny') this.#denials.answered(question, { by })
     if (decision === 'allow' && scope === 'session') this.#grants.add(question, who)
     const answered = { request_id, decision, by, who, scope, reason, input } as const
-    this.#updates.tell({ kind: 'permission_answered', ...answered })
+    this.#updates.report({ kind: 'permission_answered', ...answered })
     return question
   }
 
   /** Drops the questions when their turn is over. */
   drop(): void {
-    for (const request_id of this.#asked.keys())
-      this.#updates.tell({ kind: 'permission_answered', request_id, decision: 'deny', by: 'canceled' })
-    this.#asked.clear()
+    for (const request_id of this.#requested.keys())
+      this.#updates.report({ kind: 'permission_answered', request_id, decision: 'deny', by: 'canceled' })
+    this.#requested.clear()
     this.#undecided.clear()
   }
 }

@@ -16,20 +16,20 @@ function clocks() {
 }
 
 const isDue = (clock: SessionClock, expiresAt: string) =>
-  [...clock.due({ asked: [{ requestId: 'q', expiresAt }], waits: false, waitsUntil: undefined })].length > 0
+  [...clock.due({ openQuestions: [{ requestId: 'q', expiresAt }], waits: false, waitsUntil: undefined })].length > 0
 
 test('a question that expired while the runner was away still waits for answers given in the meantime', () => {
   const { time, clocks: set } = clocks()
   const before = new SessionClock(plan, set)
-  const asked = before.asked('q')
-  assert.ok(asked.type === 'asked')
+  const event = before.questionEvent('q')
+  assert.ok(event.type === 'asked')
   time.atMs += 10_000
-  assert.equal(isDue(before, asked.expires_at), true)
+  assert.equal(isDue(before, event.expires_at), true)
   const after = new SessionClock(plan, set)
   after.recovered()
-  assert.equal(isDue(after, asked.expires_at), false)
+  assert.equal(isDue(after, event.expires_at), false)
   time.atMs += 4_999
-  assert.equal(isDue(after, asked.expires_at), false)
+  assert.equal(isDue(after, event.expires_at), false)
   time.atMs += 1
-  assert.equal(isDue(after, asked.expires_at), true)
+  assert.equal(isDue(after, event.expires_at), true)
 })

@@ -14,14 +14,14 @@ export class SessionClock {
   readonly #clocks: Clocks
   readonly #moments: Moments
   /** Measured by the steady clock, like the next field. */
-  #heardAtMs: number
+  #contactAtMs: number
   #answersFirstUntilMs = 0
 
   constructor(plan: AgentPlan, clocks: Clocks = { now: Date.now, steady: () => performance.now() }) {
     this.#plan = plan
     this.#clocks = clocks
     this.#moments = new Moments(clocks)
-    this.#heardAtMs = clocks.steady()
+    this.#contactAtMs = clocks.steady()
   }
 
   /** Records a restart: answers given since then are taken before a timeout. */
@@ -30,12 +30,12 @@ export class SessionClock {
   }
 
   /** Records that something has come from the agent, or for it. */
-  heard(): void {
-    this.#heardAtMs = this.#clocks.steady()
+  contact(): void {
+    this.#contactAtMs = this.#clocks.steady()
   }
 
   /** Returns the event that asks a person, with its deadline from now. */
-  asked(request_id: string): SessionEvent {
+  questionEvent(request_id: string): SessionEvent {
     return {
       type: 'asked',
       request_id,
@@ -59,15 +59,15 @@ export class SessionClock {
   /** Returns a text if the agent has been silent for as long as it may. */
   silence(session: Pick<Session, 'busy'>): string | undefined {
     const { inactivity_seconds } = this.#plan.budget
-    const silent = session.busy && this.#clocks.steady() >= this.#heardAtMs + inactivity_seconds * 1000
+    const silent = session.busy && this.#clocks.steady() >= this.#contactAtMs + inactivity_seconds * 1000
     return silent ? `the agent was silent for ${inactivity_seconds} s` : undefined
   }
 
   /** Returns due events, in the state of the session when each is requested. */
-  *due(session: Pick<Session, 'asked' | 'waits' | 'waitsUntil'>): Iterable<SessionEvent> {
+  *due(session: Pick<Session, 'openQuestions' | 'waits' | 'waitsUntil'>): Iterable<SessionEvent> {
     const decision = this.#plan.permissions.on_ask_timeout
     const answersFirst = this.#clocks.steady() < this.#answersFirstUntilMs
-    for (const { requestId: request_id, expiresAt } of session.asked)
+    for (const { requestId: request_id, expiresAt } of session.openQuestions)
       if (!answersFirst && this.#moments.due(Date.parse(expiresAt)))
         yield { type: 'decided', request_id, decision, by: 'timeout' }
     const { waits, waitsUntil } = session

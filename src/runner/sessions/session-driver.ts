@@ -48,7 +48,7 @@ export class SessionDriver {
   readonly #clock: SessionClock
   readonly #verifier: Verifier
   #launching = false
-  #hearing = false
+  #receiving = false
   /**
    * Set while the lines that an earlier process of this runner read are read again in the same order: nothing new may
    * come between.
@@ -73,12 +73,12 @@ export class SessionDriver {
       ...options,
       onRunning: (pid, startedAtMs) => {
         attempt.running(pid, startedAtMs)
-        this.#tellHeld()
+        this.#reportHeld()
       },
       onStartFailed: (ending) => void attempt.finish(ending),
       onUnwritten: (message) => attempt.failUnwritten(message),
       onNews: () => {
-        this.#clock.heard()
+        this.#clock.contact()
         this.goOn()
       },
     })
@@ -98,12 +98,12 @@ export class SessionDriver {
   }
 
   /** Adopts what the earlier process of this runner has begun. `cause`: it is to be ended. `goOn` follows. */
-  async takeUp(cause: Cause | undefined): Promise<void> {
+  async resume(cause: Cause | undefined): Promise<void> {
     const { start, attempt } = this.#options
     const { child } = this.journaled
     this.#takingUp = true
     await this.#verifier.endLeft()
-    const found = await child?.takeUp({ cause, finish: (ending) => attempt.finish(ending) })
+    const found = await child?.resume({ cause, finish: (ending) => attempt.finish(ending) })
     this.#takingUp = false
     if (!found) return
     const { alive, claim } = found
@@ -130,7 +130,7 @@ export class SessionDriver {
     const { verifying } = session
     if (verifying) void this.#verifier.run(verifying, lastLaunched!.request.cwd)
     else this.#verifier.stop()
-    if (session.wantsProcess && !this.#launching) void this.#launch()
+    if (session.needsProcess && !this.#launching) void this.#launch()
     if (session.waits && session.waitsUntil === undefined) this.journaled.apply(this.#clock.waits())
   }
 
@@ -146,12 +146,12 @@ export class SessionDriver {
   readEndpoint(last?: true): void {
     const { logOffset, logEnded } = this.journaled
     const { box } = this.#options
-    if (!box || this.#hearing || logEnded || (this.#takingUp && !last)) return
+    if (!box || this.#receiving || logEnded || (this.#takingUp && !last)) return
     const { lines, offset } = box.logSince(logOffset)
     if (lines.length === 0 && !last) return
-    this.#hearing = true
+    this.#receiving = true
     this.journaled.apply({ type: 'told', lines, offset, last })
-    this.#hearing = false
+    this.#receiving = false
   }
 
   /** Begins nothing more; incoming output still counts. */
@@ -182,7 +182,7 @@ export class SessionDriver {
     const decision = decide(permissions, question, this.journaled.lastLaunched!.request.cwd)
     if (decision.decision === 'ask') {
       const who = this.journaled.session.granted(question)
-      if (who === undefined) return this.#clock.asked(request_id)
+      if (who === undefined) return this.#clock.questionEvent(request_id)
       return {
         type: 'decided',
         request_id,
@@ -219,7 +219,7 @@ export class SessionDriver {
   }
 
   /** Reports, once, what the agent's box does not withhold from it. */
-  #tellHeld(): void {
+  #reportHeld(): void {
     const { start, journal } = this.#options
     const { held } = start
     if (held === undefined || journal.list.some((report) => isPhase(report, 'isolation'))) return
@@ -243,7 +243,7 @@ export class SessionDriver {
       // Leftovers of the process before could change what is made for the next.
       if (lastLaunched) await box?.end()
       await this.#enter()
-      if (output.values.wants('files')) await baseline.take(start.cwd)
+      if (output.values.needs('files')) await baseline.take(start.cwd)
       if (this.#halted) return
       const { sessionId, model } = session
       this.journaled.apply(start.launched({ sessionId, model, before: lastLaunched }))

@@ -4,7 +4,7 @@ import { basename, join, resolve } from 'node:path'
 import { removeTree, writeFileAtomic } from '../../platform/files.ts'
 
 /** Milliseconds that a session can be resumed after its last use. */
-const KEPT_MS = 7 * 24 * 3_600_000
+const RETENTION_MS = 7 * 24 * 3_600_000
 
 /** Manages a private folder for each session with an agent, found again by the agent's own session id. */
 export class SessionHomes {
@@ -50,7 +50,7 @@ export class SessionHomes {
       for (const name of this.#list(kind)) {
         if (inUse.has(name)) continue
         const path = join(this.#root, kind, name)
-        if (nowMs - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? nowMs) < KEPT_MS) continue
+        if (nowMs - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? nowMs) < RETENTION_MS) continue
         await removeTree(path).catch(() => undefined)
       }
   }

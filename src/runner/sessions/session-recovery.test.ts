@@ -77,8 +77,8 @@ test('after a runner is killed mid-turn the next one continues with the same pro
   const spec = here.spec('chatter 500\nwait go\nchatter 300')
   const kill = await otherRunner(here, [spec])
   // With the text around it, since an id or the prompt may contain that number too.
-  const lastSaid = /"kind":"message","text":"(\d+\\n)*500\\n/
-  await until(() => lastSaid.test(journalOf(here, spec)))
+  const lastMessage = /"kind":"message","text":"(\d+\\n)*500\\n/
+  await until(() => lastMessage.test(journalOf(here, spec)))
   await kill()
   const attempts = here.open()
   const [held] = await attempts.recover()
@@ -153,11 +153,11 @@ test('a question that waits when the runner is killed can be answered afterwards
   await kill()
   const attempts = here.open()
   const [held] = await attempts.recover()
-  const asked = await update(held!, 'permission')
+  const permission = await update(held!, 'permission')
   const answer = {
     type: 'permission',
     input_id: 'i',
-    request_id: asked.request_id,
+    request_id: permission.request_id,
     decision: 'allow',
   } as const
   held!.input!(answer)
@@ -207,13 +207,13 @@ test('with a runner killed at any moments, each prompt and every update is there
 
 test('the built-in agent survives its runner: no word is lost or doubled, no call or command repeated', async (t) => {
   using here = sessionPlace()
-  const said = (name: string) => Array.from({ length: 60 }, (_, i) => `${name} ${i + 1}\n`).join('')
+  const message = (name: string) => Array.from({ length: 60 }, (_, i) => `${name} ${i + 1}\n`).join('')
   const command = 'echo run >>ran; until [ -e go ]; do sleep 0.05; done'
   const server = await startModelServer({
     script: [
-      { text: said('one'), toolCalls: [{ kind: 'run', args: { command } }] },
-      { text: said('two'), delayMs: 700 },
-      { text: said('three') },
+      { text: message('one'), toolCalls: [{ kind: 'run', args: { command } }] },
+      { text: message('two'), delayMs: 700 },
+      { text: message('three') },
     ],
   })
   t.after(() => server.stop())
@@ -236,7 +236,7 @@ test('the built-in agent survives its runner: no word is lost or doubled, no cal
   held!.input!({ type: 'close', input_id: 'c' })
   const end = await endOf(held!)
   assert.equal(end.outcome, 'success', JSON.stringify(end))
-  assert.equal(messages(held!), said('one') + said('two') + said('three'))
+  assert.equal(messages(held!), message('one') + message('two') + message('three'))
   assert.equal(await textOf(held!), messages(held!))
   assert.deepEqual(linesOf(inWorkspace(here, 'ran')), ['run'])
   assert.equal(server.scripted.length, 3)
@@ -328,12 +328,12 @@ test('a turn that ends because the machine stops is lost, whether this runner or
     await until(() => journalOf(here, spec).includes('"kind":"prompt"'))
     const { pid } = held.reports.find((report) => report.type === 'started')!
     if (!isThere) {
-      stop.told()
+      stop.announce()
       await attempts.close()
     }
     process.kill(-pid!, 'SIGTERM')
     await until(() => linesOf(join(folderOf(here, spec), 'process.1', 'exit')).length > 0)
-    stop.told()
+    stop.announce()
     const again = isThere ? attempts : here.open({ stop: new RunnerStop({ file, holdMs: 1 }) })
     if (!isThere) [held] = await again.recover()
     const { outcome, reason, message } = await endOf(held!)

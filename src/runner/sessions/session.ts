@@ -30,7 +30,7 @@ export interface SessionOptions {
   agent: string
   connect: Connect
   /** Receives all updates, and knows the agent's last message. */
-  updates: Pick<UpdatePipeline, 'tell' | 'prompt' | 'inputTaken' | 'turnBegins' | 'answer'>
+  updates: Pick<UpdatePipeline, 'report' | 'prompt' | 'inputTaken' | 'turnBegins' | 'answer'>
   /** Options for the endpoint of its box; absent if there is no box. */
   endpoint?: EndpointUsageOptions
   /** Returns a fetched attachment with its bytes. */
@@ -66,7 +66,7 @@ export class Session {
   /** Model that a person has chosen since. */
   #model: string | undefined
   /** Model to switch to once the agent is there. */
-  #wanted: Extract<AttemptInput, { type: 'model' }> | undefined
+  #nextModel: Extract<AttemptInput, { type: 'model' }> | undefined
   #retry: AgentUpdateOf<'retry'> | undefined
   #waitsUntil: string | undefined
   /** Set when no more prompts are to come. */
@@ -88,7 +88,7 @@ export class Session {
   }
 
   /** Tells whether a process is to begin, with `sessionId` if there is one. */
-  get wantsProcess(): boolean {
+  get needsProcess(): boolean {
     return this.#state.agent === 'down' && !this.#prompts.empty && !this.#state.resting
   }
   get sessionId(): string | undefined {
@@ -103,8 +103,8 @@ export class Session {
     return this.#questions.granted(question)
   }
   /** Questions that a person is to answer, and until when. */
-  get asked(): readonly { requestId: string; expiresAt: string }[] {
-    return this.#questions.asked
+  get openQuestions(): readonly { requestId: string; expiresAt: string }[] {
+    return this.#questions.requested
   }
   /** Command that is to run now, and its number among all that were to run. */
   get verifying(): { command: string; number: number } | undefined {
@@ -185,7 +185,7 @@ export class Session {
         return void this.#checked(this.#checks.verified(event))
       case 'waits':
         this.#waitsUntil = event.until
-        return void updates.tell({ kind: 'idle', until: event.until })
+        return void updates.report({ kind: 'idle', until: event.until })
       case 'idle_over':
         this.#closed = true
         return
@@ -193,7 +193,7 @@ export class Session {
         this.#state.move('stopped')
         return void this.#cancelTurn()
       case 'note':
-        return void updates.tell({ kind: 'notice', text: event.text })
+        return void updates.report({ kind: 'notice', text: event.text })
       case 'told':
         return void this.#takeLog(event)
     }
@@ -202,7 +202,7 @@ export class Session {
   /** Takes news of the box's endpoint. */
   #takeLog({ lines, last }: LogEvent): void {
     for (const update of this.#endpoint?.follow(lines, last === true) ?? []) {
-      this.#options.updates.tell(update)
+      this.#options.updates.report(update)
       this.#meter.follow(update)
     }
   }
@@ -219,9 +219,9 @@ export class Session {
       ready: () =>
         call(() => {
           this.#state.move('ready')
-          const wanted = this.#wanted
-          this.#wanted = undefined
-          if (wanted !== undefined) this.#switch(wanted)
+          const nextModel = this.#nextModel
+          this.#nextModel = undefined
+          if (nextModel !== undefined) this.#switch(nextModel)
         }),
       failed: ({ reason, message }) => call(() => this.#fail(reason, message)),
     })
@@ -231,7 +231,7 @@ export class Session {
   #found(): void {
     const { agent, updates, onSessionId } = this.#options
     onSessionId(this.#sessionId)
-    updates.tell({ kind: 'session', agent, session_id: this.#sessionId, origin: 'same' })
+    updates.report({ kind: 'session', agent, session_id: this.#sessionId, origin: 'same' })
   }
 
   #update(update: AgentUpdate): void {
@@ -247,10 +247,10 @@ export class Session {
       this.#tools.follow(update)
       this.denials.follow(update)
     } else if (update.kind === 'usage') {
-      if (this.#endpoint?.agentTells(update) === 'instead') return
+      if (this.#endpoint?.agentReports(update) === 'instead') return
       this.#warnOfCost(update)
     }
-    updates.tell(update)
+    updates.report(update)
     this.#meter.follow(update)
     if (update.kind === 'turn_ended') this.#turnEnded(update)
   }
@@ -258,7 +258,7 @@ export class Session {
   #warnOfCost(usage: AgentUpdateOf<'usage'>): void {
     if (this.#endpoint?.counts || !this.#meter.findsNoCost(usage)) return
     const text = `${this.#options.title} does not report its cost, so budget.cost_usd cannot be enforced.`
-    this.#options.updates.tell({ kind: 'notice', text })
+    this.#options.updates.report({ kind: 'notice', text })
   }
 
   #turnEnded(turn: AgentUpdateOf<'turn_ended'>): void {
@@ -300,9 +300,9 @@ export class Session {
   }
 
   #change(input: Extract<AttemptInput, { type: 'queue' }>): void {
-    const { type: _, ...told } = input
+    const { type: _, ...fields } = input
     const done = this.#prompts.change(input)
-    this.#options.updates.tell({ kind: 'queue', ...told, done })
+    this.#options.updates.report({ kind: 'queue', ...fields, done })
     if (done && input.change === 'withdraw') this.#options.updates.inputTaken(input.prompt_id)
   }
 
@@ -311,12 +311,12 @@ export class Session {
     const { updates } = this.#options
     const switched = (refused?: string) => {
       if (refused === undefined) this.#model = model
-      updates.tell({ kind: 'model', model, who, refused })
+      updates.report({ kind: 'model', model, who, refused })
     }
     const { agent } = this.#state
     // The next process begins with it.
     if (this.#protocol === undefined || agent === 'down') switched()
-    else if (agent === 'starting') this.#wanted = input
+    else if (agent === 'starting') this.#nextModel = input
     else if (this.#protocol.setModel)
       this.#protocol.setModel(model, (no) => this.#calls.add(() => switched(no)))
     else switched('it cannot change its model during a session')
@@ -334,7 +334,7 @@ export class Session {
     const turn = { kind: 'turn_ended', stop_reason: 'canceled' } as const
     this.#checks.drop()
     this.#state.move('checked')
-    this.#options.updates.tell(turn)
+    this.#options.updates.report(turn)
     this.#settleTurn(turn)
   }
 
@@ -364,7 +364,7 @@ export class Session {
       if (before === undefined && this.#end?.type === 'failed') this.#end.signal = fatalSignal(exit)
       const words = unsaidWords(exit, this.#end)
       if (words !== undefined)
-        updates.tell({ kind: 'notice', text: `Its standard error ends with:\n${words}` })
+        updates.report({ kind: 'notice', text: `Its standard error ends with:\n${words}` })
     })
   }
 
@@ -415,8 +415,8 @@ export class Session {
     this.#endpoint?.turnBegins()
     this.denials.turnBegins()
     if (given) {
-      this.#checks.promptGiven()
-      this.denials.promptGiven()
+      this.#checks.startTurn()
+      this.denials.startTurn()
     }
     updates.prompt(id, text, attachments)
     if (given) updates.inputTaken(id)

@@ -8,10 +8,10 @@ import { UpdateMasker } from './update-masker.ts'
 const secret = 'kX7-qWz29fLmNo4PrStUv8'
 
 function masked(update: AgentUpdate): AgentUpdate {
-  const told: AgentUpdate[] = []
-  new UpdateMasker(createMasker([secret]), (each) => told.push(each)).tell(update)
-  assert.equal(told.length, 1)
-  return told[0]!
+  const reported: AgentUpdate[] = []
+  new UpdateMasker(createMasker([secret]), (each) => reported.push(each)).report(update)
+  assert.equal(reported.length, 1)
+  return reported[0]!
 }
 
 test('a text cut in the middle of a secret shows nothing of the secret', () => {

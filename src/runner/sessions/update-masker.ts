@@ -29,7 +29,7 @@ export class UpdateMasker {
     this.#emit = emit
   }
 
-  tell(update: AgentUpdate): void {
+  report(update: AgentUpdate): void {
     if (update.kind === 'message' || update.kind === 'thought') this.#piece(update)
     else {
       if (endsMessage(update)) this.flush()

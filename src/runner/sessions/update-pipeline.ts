@@ -17,7 +17,7 @@ export interface UpdatePipelineOptions {
   onUnwritten(message?: string): void
 }
 
-type Told = Extract<AttemptReport, { type: 'update' | 'input_taken' }>
+type ReportedItem = Extract<AttemptReport, { type: 'update' | 'input_taken' }>
 
 const MOST_SHOWN_PROMPT_BYTES = MAX_UPDATE_BYTES / 4
 
@@ -33,15 +33,15 @@ export class UpdatePipeline {
   readonly #masked: UpdateMasker | undefined
   readonly #joined: Joiner
   /** Bytes of standard output that an earlier process of this runner has written. */
-  readonly #saidBefore: number
-  #said = 0
+  readonly #charsBefore: number
+  #chars = 0
   #items = 0
 
   /** Must be created before anything is written to standard output. */
   constructor(options: UpdatePipelineOptions) {
     const { masker, stdout, journal, onUnwritten } = options
     this.#options = options
-    this.#saidBefore = stdout.size
+    this.#charsBefore = stdout.size
     this.#masked = masker && new UpdateMasker(masker, (update) => this.#report(update))
     this.#joined = new Joiner((item, last) => {
       if (!journal.add(item, item, last)) onUnwritten()
@@ -57,7 +57,7 @@ export class UpdatePipeline {
     this.#text.answer = ''
   }
 
-  tell(update: AgentUpdate): void {
+  report(update: AgentUpdate): void {
     if (update.kind === 'message' || update.kind === 'thought')
       for (const text of pieces(update.text)) this.#pass({ kind: update.kind, text })
     else this.#pass(update)
@@ -74,7 +74,7 @@ export class UpdatePipeline {
   }
 
   inputTaken(inputId: string): void {
-    this.#tellOnce({ type: 'input_taken', input_id: inputId })
+    this.#reportOnce({ type: 'input_taken', input_id: inputId })
   }
 
   /** Reports everything that waits to be joined; a message may continue. */
@@ -90,14 +90,14 @@ export class UpdatePipeline {
 
   #pass(update: AgentUpdate): void {
     this.#say(this.#text.follow(update))
-    if (this.#masked) this.#masked.tell(update)
+    if (this.#masked) this.#masked.report(update)
     else this.#report(update)
   }
 
   #say(text: string): void {
     const bytes = Buffer.from(text)
-    const known = Math.max(0, Math.min(bytes.length, this.#saidBefore - this.#said))
-    this.#said += bytes.length
+    const known = Math.max(0, Math.min(bytes.length, this.#charsBefore - this.#chars))
+    this.#chars += bytes.length
     const { stdout, onUnwritten } = this.#options
     try {
       for (let at = known; at < bytes.length; ) at += writeSync(stdout.fd, bytes, at)
@@ -107,10 +107,10 @@ export class UpdatePipeline {
   }
 
   #report(update: AgentUpdate): void {
-    this.#tellOnce({ type: 'update', update: boundedUpdate(update) })
+    this.#reportOnce({ type: 'update', update: boundedUpdate(update) })
   }
 
-  #tellOnce(item: Told): void {
+  #reportOnce(item: ReportedItem): void {
     const number = ++this.#items
     if (number > this.#options.journal.covered) this.#joined.add(item, number)
   }
@@ -188,18 +188,18 @@ const MAX_JOINED_CHARACTERS = 20_000
 
 /** Joins the pieces of a message, and the states of a tool, to fewer and larger updates; passes all others at once. */
 class Joiner {
-  readonly #emit: (item: Told, last: number) => void
+  readonly #emit: (item: ReportedItem, last: number) => void
   /** Item that waits; `last` is the number of the last item in it. */
-  #pending: { item: Told; last: number } | undefined
+  #pending: { item: ReportedItem; last: number } | undefined
   #emittedAtMs = 0
   #timer: NodeJS.Timeout | undefined
 
-  constructor(emit: (item: Told, last: number) => void) {
+  constructor(emit: (item: ReportedItem, last: number) => void) {
     this.#emit = emit
   }
 
   /** Adds an item; items are numbered from 1. */
-  add(item: Told, number: number): void {
+  add(item: ReportedItem, number: number): void {
     const joined = this.#pending && join(this.#pending.item, item)
     if (!joined) this.flush()
     this.#pending = { item: joined ?? item, last: number }
@@ -218,14 +218,14 @@ class Joiner {
   }
 }
 
-function mayWait(item: Told): boolean {
+function mayWait(item: ReportedItem): boolean {
   if (item.type !== 'update') return false
   const { update } = item
   if (update.kind === 'tool') return update.status === 'running' || update.status === undefined
   return update.kind === 'message' || update.kind === 'thought'
 }
 
-function join(a: Told, b: Told): Told | undefined {
+function join(a: ReportedItem, b: ReportedItem): ReportedItem | undefined {
   if (a.type !== 'update' || b.type !== 'update') return undefined
   const update = joinUpdates(a.update, b.update)
   return update && { type: 'update', update }
@@ -235,8 +235,8 @@ function joinUpdates(a: AgentUpdate, b: AgentUpdate): AgentUpdate | undefined {
   if ((a.kind === 'message' && b.kind === 'message') || (a.kind === 'thought' && b.kind === 'thought'))
     return a.text.length + b.text.length > MAX_JOINED_CHARACTERS ? undefined : { ...a, text: a.text + b.text }
   if (a.kind === 'tool' && b.kind === 'tool' && a.tool_id === b.tool_id) {
-    const given = Object.entries(b).filter(([, value]) => value !== undefined)
-    return { ...a, ...Object.fromEntries(given) }
+    const fields = Object.entries(b).filter(([, value]) => value !== undefined)
+    return { ...a, ...Object.fromEntries(fields) }
   }
   return undefined
 }

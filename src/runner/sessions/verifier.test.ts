@@ -38,7 +38,7 @@ test('a verify command that ends because the machine stops does not count, in ei
   const { folder, verifier, stop, results, killed } = opened(t, LONG_MS)
   const over = verifier.run({ command: WAITS, number: 1 }, folder)
   await killed('SIGTERM')
-  stop.told()
+  stop.announce()
   await over
   rmSync(join(folder, 'pid'))
   const after = verifier.run({ command: WAITS, number: 2 }, folder)
@@ -50,7 +50,7 @@ test('a verify command that ends because the machine stops does not count, in ei
 test('a verify command that was killed in a stop of the previous process runs again', async (t) => {
   const { folder, results, killed } = opened(t, LONG_MS)
   const file = join(folder, 'before.json')
-  new RunnerStop({ file }).told()
+  new RunnerStop({ file }).announce()
   const verifier = new Verifier({
     env: { PATH: process.env.PATH },
     attemptKey: randomUUID(),

@@ -67,7 +67,7 @@ export class Verifier {
       if (!isLost) return onResult(result)
       // A result that the stopping machine caused says nothing about the work. The command runs again: in the next
       // process, if this one ends.
-      if (machineStop?.isTold) return
+      if (machineStop?.isAnnounced) return
     }
   }
 }

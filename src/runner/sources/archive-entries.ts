@@ -42,21 +42,21 @@ const relative = 'Pack the folder with relative paths: tar -czf code.tar.gz -C f
 
 export type EntryKind = 'file' | 'folder' | 'link'
 
-interface SeenEntry {
+interface EntryRecord {
   path: string
   kind: EntryKind
 }
 
 /** Tracks the names so far: none may equal another on a file system that folds case or Unicode forms. */
 export class EntryNames {
-  readonly #seen = new Map<string, SeenEntry>()
+  readonly #seen = new Map<string, EntryRecord>()
 
   get count(): number {
     return this.#seen.size
   }
 
   /** Returns the entry with an equal path on a file system that folds case or Unicode forms. */
-  at(path: string): SeenEntry | undefined {
+  at(path: string): EntryRecord | undefined {
     return this.#seen.get(fold(path))
   }
 

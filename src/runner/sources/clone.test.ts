@@ -148,9 +148,9 @@ test('a private repository is fetched with a token that is in no argument and no
     assert.ok(!`${wrong.message}${wrong.hint}`.includes(token))
   }
   // Here the server changes its mind, so Git reports the error.
-  let asked = 0
+  let requests = 0
   plain.intercept = (path, response, request) =>
-    ++asked > 1 && needsLogin({ username: 'no', password: 'no' })(path, response, request)
+    ++requests > 1 && needsLogin({ username: 'no', password: 'no' })(path, response, request)
   const later = await refused({ url, auth: { password: token } })
   assert.match(later.message, /cannot be fetched/)
   assert.ok(!`${later.message}${later.hint}`.includes(token))
@@ -336,15 +336,15 @@ test('addresses that are not public are refused before any connection', async ()
 
 test('git connects to the checked address: a name is resolved once, even if it changes later', async () => {
   const { name, commit } = repository([{ path: 'a', content: '' }])
-  const asked: string[] = []
+  const requests: string[] = []
   const once = async (host: string) => {
-    asked.push(host)
-    return asked.length === 1 ? ['127.0.0.1'] : ['10.0.0.1']
+    requests.push(host)
+    return requests.length === 1 ? ['127.0.0.1'] : ['10.0.0.1']
   }
   // The system knows no git.test: a look-up by Git itself would have failed.
   const result = await cloned({ url: `${plain.origin('git.test')}/${name}` }, { lookup: once })
   assert.equal(result.commit, commit)
-  assert.deepEqual(asked, ['git.test'])
+  assert.deepEqual(requests, ['git.test'])
 })
 
 test('redirects to the repository are followed, each checked, at most five', async () => {
@@ -383,9 +383,9 @@ test('a redirect to an address that is private, unencrypted or not a repository 
 test('a server that redirects git itself after the check is not followed', async () => {
   const { name } = repository([{ path: 'a', content: '' }])
   const elsewhere = repository([{ path: 'secret', content: '' }])
-  let asked = 0
+  let requests = 0
   plain.intercept = (path, response) =>
-    path.startsWith(`/${name}`) && ++asked > 1 && redirect(response, `${elsewhere.url}${QUERY}`)
+    path.startsWith(`/${name}`) && ++requests > 1 && redirect(response, `${elsewhere.url}${QUERY}`)
   const { message } = await refused({ url: `${plain.origin()}/${name}` })
   assert.match(message, /git says: fatal: .*302/)
   assert.ok(!plain.requests.some((path) => path.startsWith(`/${elsewhere.name}`)))

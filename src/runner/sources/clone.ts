@@ -100,7 +100,7 @@ async function cloneUntil(
     const unpacked = (tar: Readable) => unpack(tar, files, { limits, signal, what: 'repository' })
     // With attributes of a work tree, although there is none: otherwise it would first hold the whole tree in memory.
     await git(['archive', '--format=tar', '--worktree-attributes', commit], access, unpacked)
-    await tellOfSubmodules(files, progress)
+    await reportSubmodules(files, progress)
     await rename(files, target)
     return commit
   } finally {
@@ -108,7 +108,7 @@ async function cloneUntil(
   }
 }
 
-async function tellOfSubmodules(files: string, progress?: (line: string) => void): Promise<void> {
+async function reportSubmodules(files: string, progress?: (line: string) => void): Promise<void> {
   const found = await stat(join(files, '.gitmodules')).catch(() => undefined)
   if (found !== undefined) progress?.('Submodules are left out.')
 }
@@ -128,7 +128,7 @@ async function fetchCommit(server: GitServer, ref: string | undefined, options: 
 
 async function fetched(server: GitServer, ref: string | undefined, options: GitOptions): Promise<void> {
   // A "+" before a name that may itself begin with one.
-  const wanted = `+${ref === undefined ? 'HEAD' : isCommitId(ref) ? ref.toLowerCase() : ref}`
+  const refspec = `+${ref === undefined ? 'HEAD' : isCommitId(ref) ? ref.toLowerCase() : ref}`
   const args = ['fetch', '--depth=1', '--no-tags', '--no-recurse-submodules', '--progress', '--']
   let tooLarge = false
   const progress = (line: string) => {
@@ -139,7 +139,7 @@ async function fetched(server: GitServer, ref: string | undefined, options: GitO
     config: [...options.config, ...pinsOf(server)],
     env: { ...options.env, ...authEnv(server), GIT_ALLOW_PROTOCOL: server.url.protocol.slice(0, -1) },
   }
-  await git([...args, server.url.href, wanted], { ...options, ...pinned, progress }, text).catch(
+  await git([...args, server.url.href, refspec], { ...options, ...pinned, progress }, text).catch(
     (error: unknown) => {
       if (!tooLarge) throw error
       throw new ErrandError(

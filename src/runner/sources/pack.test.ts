@@ -97,9 +97,9 @@ test('.git, node_modules, __pycache__ and .venv are left out at any depth, unles
     '.venv/pyvenv.cfg': '',
   }
   assert.deepEqual(await packed(folder(files)), ['a', 'bot.py', 'web'])
-  const asked = await packed(folder({ ...files, '.dockerignore': '!**/node_modules\n' }))
-  assert.ok(asked.includes('web/node_modules/x/index.js'))
-  assert.ok(!asked.includes('.git'))
+  const included = await packed(folder({ ...files, '.dockerignore': '!**/node_modules\n' }))
+  assert.ok(included.includes('web/node_modules/x/index.js'))
+  assert.ok(!included.includes('.git'))
 })
 
 test('.dockerignore works: comments, folders, stars and exceptions, and the last matching line counts', async () => {
@@ -116,10 +116,10 @@ test('.dockerignore works: comments, folders, stars and exceptions, and the last
     Dockerfile: '',
     '.dockerignore': '# not these\r\n*.md\n!README.md\n\n/data/\n!data/keep\n**/*.tmp\nDockerfile\n{a}\n',
   })
-  const kept = ['.dockerignore', 'README.md', 'bot.py', 'data/keep', 'data/keep/b.csv', 'src', 'src/x.py']
+  const packed_ = ['.dockerignore', 'README.md', 'bot.py', 'data/keep', 'data/keep/b.csv', 'src', 'src/x.py']
   assert.deepEqual(
     (await packed(from)).filter((path) => path !== 'data'),
-    kept,
+    packed_,
   )
   assert.ok((await packed(from, { keep: ['Dockerfile'] })).includes('Dockerfile'))
 })

@@ -49,8 +49,8 @@ function placed(files: Record<string, string>) {
   return {
     ...{ work, start, own, attempts },
     async run(args: object, action = 'playbook.run', env: Record<string, string> = {}) {
-      const given = action === 'playbook.run' ? { start, ...args } : args
-      const attempt = await attempts.start(attemptSpec(action, given, { env }), 1)
+      const planArgs = action === 'playbook.run' ? { start, ...args } : args
+      const attempt = await attempts.start(attemptSpec(action, planArgs, { env }), 1)
       const end = await endOf(attempt)
       const tests = attempt.reports.flatMap((each) => (each.type === 'tests' ? [each.tests] : []))
       const phases = attempt.reports.flatMap((each) => (each.type === 'phase' ? [each.message] : []))
@@ -115,8 +115,8 @@ test('setup reports what verifies an agent: a snapshot, and the tests that count
   const { outcome, exports } = await here.run({ phase: 'setup', playbook: { name: 'p', steps } })
   assert.equal(outcome, 'success')
   assert.ok(existsSync(join(here.work, 'installed')))
-  const asked = "export A='it'\\''s'\nasked"
-  assert.deepEqual(JSON.parse(exports!.VERIFY!), [SNAPSHOT_COMMAND, asked, 'unit ${X}'])
+  const output = "export A='it'\\''s'\nasked"
+  assert.deepEqual(JSON.parse(exports!.VERIFY!), [SNAPSHOT_COMMAND, output, 'unit ${X}'])
   assert.equal(exports?.TEST_COMMANDS, 'asked\nunit ${X}')
 })
 

@@ -24,7 +24,7 @@ import {
 import { freshCheckout, pathsChanged } from './checkouts.ts'
 import { FollowedOutput } from './followed-output.ts'
 import { readTests } from './test-results.ts'
-import { asksForChanges, verifyCommands } from './verify-commands.ts'
+import { usesChanges, verifyCommands } from './verify-commands.ts'
 
 export interface PlaybookRunOptions {
   /**
@@ -48,7 +48,7 @@ export function playbookRun({ filesAt, checkout }: PlaybookRunOptions): Platform
       if (repository === undefined || repositories === undefined)
         throw new StepFailure('workspace', 'The run has no repository on this machine.')
       const chosen = await choose(args, repository)
-      tell(context, chosen)
+      reportChoice(context, chosen)
       return await new PlaybookRun(context, args, chosen, repositories).run()
     },
   }
@@ -80,7 +80,7 @@ function mistakesOf({ message, details }: ErrandError): string {
 
 const MAX_MISTAKES = 10
 
-function tell(context: PlatformContext, { why, notes }: ChosenPlaybook): void {
+function reportChoice(context: PlatformContext, { why, notes }: ChosenPlaybook): void {
   context.phase('playbook', why)
   for (const line of [why, ...notes]) context.write('stdout', `${line}\n`)
 }
@@ -156,8 +156,8 @@ class PlaybookRun {
   }
 
   async #facts(): Promise<ConditionFacts> {
-    const asks = this.#chosen.playbook?.steps.some(asksForChanges)
-    return asks
+    const needsChanges = this.#chosen.playbook?.steps.some(usesChanges)
+    return needsChanges
       ? { ...this.#known(), changed: await pathsChanged(this.#context, this.#args.start) }
       : this.#known()
   }
@@ -275,7 +275,7 @@ function tryEnd(end: BoxedEnd, duration_ms: number): TryEnd {
     case 'timed_out':
       return { duration_ms, ended: 'timeout' }
     case 'not_started':
-      return { duration_ms, ended: 'not_started', told: end.message }
+      return { duration_ms, ended: 'not_started', message: end.message }
     case 'stopped':
       return { duration_ms, ended: 'canceled' }
   }

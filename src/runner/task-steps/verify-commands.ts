@@ -46,14 +46,14 @@ export function verifyCommands(playbook: Playbook | undefined, facts: ConditionF
 
 function testsOf(playbook: Playbook, facts: ConditionFacts): PlaybookStep[] {
   const steps = playbook.steps.map((step) =>
-    asksForChanges(step) ? { ...step, condition: undefined } : step,
+    usesChanges(step) ? { ...step, condition: undefined } : step,
   )
   return begin({ ...playbook, steps }, 'test', facts)
     .steps.filter(({ holds, step }) => holds && !step.allow_failure)
     .map(({ step }) => step)
 }
 
-export const asksForChanges = ({ condition }: PlaybookStep): boolean =>
+export const usesChanges = ({ condition }: PlaybookStep): boolean =>
   typeof condition === 'string' && /\bchanged\s*\(/.test(condition)
 
 /**

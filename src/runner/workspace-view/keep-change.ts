@@ -1,6 +1,6 @@
 import type { Artifact } from '../../contract/tasks/artifact.ts'
 import type { Keepable } from '../artifacts/artifact-keeper.ts'
-import { readChange, tellChange, type ViewedFolder } from './session-view.ts'
+import { readChange, reportChange, type ViewedFolder } from './session-view.ts'
 
 /**
  * Stores the change of a session: first a patch of each commit, then the diff; stores nothing if nothing has changed.
@@ -9,7 +9,7 @@ export async function keepChange(
   viewed: ViewedFolder,
   keep: (keepable: Keepable) => Promise<Artifact>,
 ): Promise<void> {
-  const { repository, commits } = await tellChange(viewed)
+  const { repository, commits } = await reportChange(viewed)
   if (!repository) return
   const diff = await readChange(viewed)
   if (diff === '') return

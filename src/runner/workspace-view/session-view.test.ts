@@ -7,7 +7,7 @@ import test, { type TestContext } from 'node:test'
 import { createMasker } from '../masking/masker.ts'
 import { CarefulGit } from './careful-git.ts'
 import { keepChange } from './keep-change.ts'
-import { listFolder, readChange, readTextFile, tellChange, type ViewedFolder } from './session-view.ts'
+import { listFolder, readChange, readTextFile, reportChange, type ViewedFolder } from './session-view.ts'
 
 function world(t: TestContext) {
   const root = mkdtempSync(join(tmpdir(), 'view-'))
@@ -95,7 +95,7 @@ test('the change is the difference from the start, committed or not, and of each
   write('fü "x".txt', 'first\nlast')
   write('binary', Buffer.from([0]))
   write('empty', '')
-  const change = await tellChange(at)
+  const change = await reportChange(at)
   assert.deepEqual([change.repository, change.base], [true, base])
   assert.deepEqual(
     change.commits.map(({ subject, author }) => [subject, author]),
@@ -116,18 +116,18 @@ test('the change is the difference from the start, committed or not, and of each
   assert.doesNotMatch(first, /kept/)
   await assert.rejects(readChange(at, 2), { code: 'not_found' })
 
-  const kept: string[] = []
+  const stored: string[] = []
   await keepChange(at, async ({ kind, name }) => {
-    kept.push(`${kind} ${name}`)
+    stored.push(`${kind} ${name}`)
     return undefined as never
   })
-  assert.deepEqual(kept, ['patch 0001.patch', 'diff session.diff'])
+  assert.deepEqual(stored, ['patch 0001.patch', 'diff session.diff'])
 })
 
 test('without a repository there is nothing to compare, and without commits everything is new', async (t) => {
   const { git, write, viewed } = world(t)
   write('a', 'x\n')
-  assert.equal((await tellChange(viewed(undefined))).repository, false)
+  assert.equal((await reportChange(viewed(undefined))).repository, false)
   await assert.rejects(readChange(viewed(undefined)), {
     code: 'not_found',
     message: /not in a Git repository/,
@@ -136,6 +136,6 @@ test('without a repository there is nothing to compare, and without commits ever
   assert.match(await readChange(viewed('')), /\+\+\+ b\/a\n@@ -0,0 \+1 @@\n\+x\n/)
   git('add', '.')
   git('commit', '-qm', 'First')
-  assert.equal((await tellChange(viewed(''))).commits.length, 1)
+  assert.equal((await reportChange(viewed(''))).commits.length, 1)
   assert.match(await readChange(viewed(''), 1), /\+\+\+ b\/a/)
 })

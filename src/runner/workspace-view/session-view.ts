@@ -100,7 +100,7 @@ export async function readTextFile({ cwd, masker }: ViewedFolder, path: string):
 }
 
 /** Reports whether there is anything to compare with, and the commits made since. */
-export async function tellChange(viewed: ViewedFolder): Promise<WorkspaceChange> {
+export async function reportChange(viewed: ViewedFolder): Promise<WorkspaceChange> {
   const { cwd, base, masker } = viewed
   const folder = shown(masker, cwd)
   if (base === undefined || repositoryOf(cwd) === undefined) return { folder, repository: false, commits: [] }
@@ -244,7 +244,7 @@ export async function answerQuery(
     case 'read_file':
       return { exists: true, file: await readTextFile(viewed, ask.path) }
     case 'tell_change':
-      return { exists: true, change: await tellChange(viewed) }
+      return { exists: true, change: await reportChange(viewed) }
     case 'read_change':
       await send(await readChange(viewed, ask.commit))
       return { exists: true }

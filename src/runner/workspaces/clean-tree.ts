@@ -58,8 +58,8 @@ export async function keepTracked(root: string, tracked: Tracked): Promise<numbe
     if (mode === '160000' ? !stat.isDirectory() : mode === '120000' ? !stat.isSymbolicLink() : !stat.isFile())
       throw new SlotDamaged(`${JSON.stringify(name)} is not the same type of file as in the commit`)
     if (mode.startsWith('100')) {
-      const wanted = fileMode(mode === '100755')
-      if ((stat.mode & 0o7777) !== wanted) await chmod(path, wanted)
+      const expectedMode = fileMode(mode === '100755')
+      if ((stat.mode & 0o7777) !== expectedMode) await chmod(path, expectedMode)
     }
     return false
   })

@@ -69,8 +69,8 @@ async function conflict(
   { branch, base_ref }: RepositoryWorkspace,
   context: PlatformContext,
 ): Promise<StepFailure> {
-  const said = await answer(context, ['git', 'diff', '--name-only', '--diff-filter=U', '-z'])
-  const files = said.split('\0').filter((name) => name !== '')
+  const conflicted = await answer(context, ['git', 'diff', '--name-only', '--diff-filter=U', '-z'])
+  const files = conflicted.split('\0').filter((name) => name !== '')
   if (files.length === 0)
     return new StepFailure(
       'workspace',

@@ -39,7 +39,7 @@ function opened(t: TestContext, more: Parameters<typeof place.pool>[0] = {}): Wo
 async function withHistory(pool: WorkspacePool, url: string, commits: readonly [string, string]) {
   const remote = await openRemote({ url }, { policy: place.policy, folder: place.dir, signal })
   const ask = { sha: commits[0], apartFrom: [commits[1]], scope: anyone.scope }
-  await pool.withCommit({ run_id: 'run_e', tenant: 't' }, remote, ask, { signal, tell: () => undefined })
+  await pool.withCommit({ run_id: 'run_e', tenant: 't' }, remote, ask, { signal, report: () => undefined })
 }
 
 test('commits that a shallow checkout lacks are fetched up to the merge base, and no more', async (t) => {
@@ -52,9 +52,9 @@ test('commits that a shallow checkout lacks are fetched up to the merge base, an
     assert.equal(run(repository, ['rev-list', '--count', `${commits[0]}...${commits[1]}`]), '240')
     assert.equal(run(repository, ['merge-base', ...commits]), run(folder, ['merge-base', ...commits]))
   }
-  const asked = place.host.requests.length
+  const before = place.host.requests.length
   await withHistory(pool, url, commits)
-  assert.equal(place.host.requests.length, asked + 1)
+  assert.equal(place.host.requests.length, before + 1)
   // Another run's shallow checkout, with its own edge, is unaffected.
   const other = await lease(pool, 'run_o', { repo: url, depth: 1 })
   run(other.own_git, ['fsck', '--connectivity-only', commits[0]])
@@ -77,9 +77,9 @@ test('a server that itself lacks the commits is reported, and a complete checkou
   await assert.rejects(withHistory(pool, cut, commits), { reason: 'history_missing', hint: /unshallow/ })
   await pool.release('run_e')
   const whole = await lease(pool, 'run_e', { repo: url })
-  const asked = place.host.requests.length
+  const before = place.host.requests.length
   await withHistory(pool, url, commits)
-  assert.equal(place.host.requests.length, asked + 1)
+  assert.equal(place.host.requests.length, before + 1)
   assert.equal(existsSync(join(whole.own_git, 'shallow')), false)
 })
 

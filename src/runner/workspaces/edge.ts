@@ -34,6 +34,6 @@ export async function isCutBetween(
 ): Promise<boolean> {
   const edge = edgeOf(options.folder)
   if (edge.size === 0) return false
-  const said = await git(['rev-list', `${one}...${other}`], options, text)
-  return said.split('\n').some((commit) => edge.has(commit))
+  const output = await git(['rev-list', `${one}...${other}`], options, text)
+  return output.split('\n').some((commit) => edge.has(commit))
 }

@@ -36,10 +36,10 @@ function machine(t: TestContext) {
       pool.released.push(of.slice(0, 2))
     },
   }
-  const given: unknown[] = []
+  const offered: unknown[] = []
   const inner: PlatformStep = {
     async run({ args, workspace }) {
-      given.push(args, workspace)
+      offered.push(args, workspace)
       return {}
     },
   }
@@ -64,7 +64,7 @@ function machine(t: TestContext) {
     }
     return { slots, run }
   }
-  return { root, folder, elsewhere, pool, given, open }
+  return { root, folder, elsewhere, pool, given: offered, open }
 }
 
 test('a run works in a slot of the pool, and returns it when it is over', async (t) => {

@@ -8,7 +8,7 @@ import { Mutex } from '../../platform/sync.ts'
 import { Backoff } from '../../platform/time.ts'
 import type { RunCheckouts } from '../attempts/workspaces.ts'
 import { type PlatformStep, StepFailure } from '../platform-steps/platform-step.ts'
-import { slotFolder } from './given-slot.ts'
+import { slotFolder } from './requested-slot.ts'
 
 /** Describes an external repo pool. Throws `service_answer`, and `unavailable` if it cannot be reached. */
 export interface PoolService {

@@ -109,6 +109,6 @@ async function isOurs(remote: Remote, sha: string, task: string, context: Remote
   const from = ['--', remote.url, `+${sha}:refs/heads/branch`]
   await git(['fetch', '--quiet', ...few, ...from], access, text)
   const value = '--format=%(trailers:key=Errand-Task,valueonly)'
-  const said = await git(['log', `--max-count=${LAST_COMMITS}`, value, sha], options, text)
-  return said.split('\n').some((line) => line.trim() === task)
+  const output = await git(['log', `--max-count=${LAST_COMMITS}`, value, sha], options, text)
+  return output.split('\n').some((line) => line.trim() === task)
 }

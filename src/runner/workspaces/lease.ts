@@ -55,7 +55,7 @@ export interface PoolCredential {
 
 export interface LeaseContext {
   signal: AbortSignal
-  tell(message: string): void
+  report(message: string): void
   /** Called when it begins to wait for a workspace of another run; default: `tell`. */
   waits?(message: string): void
 }
@@ -79,11 +79,11 @@ export interface RepositoryWorkspace {
 }
 
 /** Returns a text that identifies a request. */
-export const askedText = ({ repo, ref, branch, depth, slotPath }: WorkspaceAsk, policy: GitPolicy): string =>
+export const requestText = ({ repo, ref, branch, depth, slotPath }: WorkspaceAsk, policy: GitPolicy): string =>
   JSON.stringify([remoteIdentity(repo, policy), ref, branch, depth, slotPath])
 
-export function depthAsked(asked: string): number | undefined {
-  const depth: unknown = (JSON.parse(asked) as unknown[])[3]
+export function depthOf(text: string): number | undefined {
+  const depth: unknown = (JSON.parse(text) as unknown[])[3]
   return typeof depth === 'number' ? depth : undefined
 }
 
@@ -91,10 +91,10 @@ export function depthAsked(asked: string): number | undefined {
 const LONG_MS = 3_000
 
 /** Reports a line when a long phase of Git's work is done, instead of each percent. */
-export const progressOf = (tell: (message: string) => void) => {
+export const progressOf = (report: (message: string) => void) => {
   const beganMs = performance.now()
   return (line: string) => {
     const isDone = line.includes(', done.') && performance.now() - beganMs >= LONG_MS
-    if (isDone || /^(fatal|error|warning): |credentials/.test(line)) tell(line)
+    if (isDone || /^(fatal|error|warning): |credentials/.test(line)) report(line)
   }
 }

@@ -59,7 +59,7 @@ test('a lease ends on time, even if the runner was away then, and a slot without
   assert.deepEqual(await first.answer({ what: 'renew_slot', slot_id: 'short', lease_ms: 1000 }), {
     exists: false,
   })
-  const kept = await first.answer(allocate(url, 'kept'))
+  const stored = await first.answer(allocate(url, 'kept'))
   await first.answer(allocate(url, 'over'))
   await first.answer({ what: 'renew_slot', slot_id: 'over', lease_ms: 0 })
   first.leased.close()
@@ -68,7 +68,7 @@ test('a lease ends on time, even if the runner was away then, and a slot without
 
   const second = opened()
   await until(() => second.pool.holders().join() === `${LEASED}kept`)
-  assert.deepEqual(await second.answer({ what: 'look_at_slot', slot_id: 'kept' }), kept)
+  assert.deepEqual(await second.answer({ what: 'look_at_slot', slot_id: 'kept' }), stored)
   await second.close()
   writeFileSync(join(dir, 'leases.json'), 'garbage')
   const third = opened()

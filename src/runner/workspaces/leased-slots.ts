@@ -55,7 +55,7 @@ export class LeasedSlots {
       const slot = this.#leases.has(ask.slot_id) ? this.#options.pool.of(LEASED + ask.slot_id) : undefined
       return slot === undefined ? { exists: false } : { exists: true, slot_path: slot.work }
     } catch (error) {
-      return { exists: false, error: told(error) }
+      return { exists: false, error: answerError(error) }
     }
   }
 
@@ -75,11 +75,11 @@ export class LeasedSlots {
       })
     const env: Record<string, string> = token === undefined ? {} : { GIT_TOKEN: token }
     const credential = tokenOf({ spec: {}, env, args: { repo: repo_url, token_env: 'GIT_TOKEN' } })
-    const tell = (message: string) => log(`Slot ${slot_id}: ${message}`, { level: 'debug' })
+    const report = (message: string) => log(`Slot ${slot_id}: ${message}`, { level: 'debug' })
     this.#note(slot_id, Date.now() + lease_ms)
     try {
       const user = { run_id: LEASED + slot_id, tenant }
-      const { work } = await pool.lease(user, { repo: repo_url, ref }, credential, { signal, tell })
+      const { work } = await pool.lease(user, { repo: repo_url, ref }, credential, { signal, report })
       if (!this.#leases.has(slot_id))
         throw new ErrandError('conflict', 'The lease ended before the slot was created.', {
           hint: 'Request a longer lease with lease_seconds.',
@@ -135,7 +135,7 @@ function readLeases(file: string): Record<string, number> {
 }
 
 /** Converts an error: a reason of Git becomes the code of that name, if there is one. */
-function told(error: unknown): NonNullable<RunnerAnswer['error']> {
+function answerError(error: unknown): NonNullable<RunnerAnswer['error']> {
   const message = messageOf(error)
   if (!(error instanceof ErrandError)) return { code: 'internal', message }
   const { code, hint } = error

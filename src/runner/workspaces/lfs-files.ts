@@ -28,7 +28,7 @@ export interface LfsContext {
   home: string
   maxBytes: number
   signal: AbortSignal
-  tell(message: string): void
+  report(message: string): void
 }
 
 interface Pointer {
@@ -78,7 +78,7 @@ export async function placeLfsFiles(ask: LfsAsk, context: LfsContext): Promise<v
     throw new GitRefused('workspace', 'Git LFS files are fetched only over HTTP and HTTPS.', {
       hint: 'Use an https:// address for the repository, or do without lfs: true.',
     })
-  context.tell(`Fetching ${pointers.length} Git LFS files (${bytes} bytes).`)
+  context.report(`Fetching ${pointers.length} Git LFS files (${bytes} bytes).`)
   const base = ask.identity.endsWith('.git') ? ask.identity : `${ask.identity}.git`
   const own = { ...ask, base }
   for (let at = 0; at < pointers.length; at += AT_A_TIME)
@@ -97,12 +97,12 @@ async function findPointers({ own_git, work }: LfsAsk, context: LfsContext): Pro
     return id === undefined || path === undefined || !mayBePointer(Number(size)) ? [] : [{ id, path }]
   })
   if (small.length === 0) return []
-  const asked = { ...options, workTree: work, input: small.map(({ path }) => `${path}\0`).join('') }
-  const attributes = (await git(['check-attr', '-z', '--stdin', 'filter'], asked, text)).split('\0')
-  const kept = new Set<string>()
+  const query = { ...options, workTree: work, input: small.map(({ path }) => `${path}\0`).join('') }
+  const attributes = (await git(['check-attr', '-z', '--stdin', 'filter'], query, text)).split('\0')
+  const stored = new Set<string>()
   for (let at = 0; at + 2 < attributes.length; at += 3)
-    if (attributes[at + 2] === 'lfs') kept.add(attributes[at]!)
-  const those = small.filter(({ path }) => kept.has(path))
+    if (attributes[at + 2] === 'lfs') stored.add(attributes[at]!)
+  const those = small.filter(({ path }) => stored.has(path))
   if (those.length === 0) return []
   const input = those.map(({ id }) => `${id}\n`).join('')
   const pointers = pointersIn(await git(['cat-file', '--batch'], { ...options, input }, buffer))
@@ -121,7 +121,7 @@ async function fetchSome(
   const authorization = token === undefined ? undefined : basicAuthorization({ username, password: token })
   const objects = [...new Map(pointers.map(({ oid, size }) => [oid, { oid, size }])).values()]
   const batch = `${base}/info/lfs/objects/batch`
-  const answer = await asked(context, batch, {
+  const answer = await request(context, batch, {
     method: 'POST',
     headers: { accept: MEDIA_TYPE, 'content-type': MEDIA_TYPE, ...(authorization && { authorization }) },
     body: JSON.stringify({ operation: 'download', transfers: ['basic'], objects, hash_algo: 'sha256' }),
@@ -146,8 +146,8 @@ async function fetchSome(
     const own = href.startsWith(`${base}/`) && authorization !== undefined ? { authorization } : {}
     const headers = { ...own, ...actions?.download?.header }
     const file = join(home, 'lfs-object')
-    const wanted = { file, oid, size, path }
-    await download(await asked(context, href, { headers, signal }), wanted).catch(brokenOff(href, signal))
+    const pointer = { file, oid, size, path }
+    await download(await request(context, href, { headers, signal }), pointer).catch(brokenOff(href, signal))
     for (const each of pointers)
       if (each.oid === oid) {
         const to = join(work, each.path)
@@ -166,7 +166,7 @@ const reasons: Readonly<Record<number, GitReason>> = {
   410: 'repo_not_found',
 }
 
-async function asked({ fetch, signal }: LfsContext, url: string, init: RequestInit): Promise<Response> {
+async function request({ fetch, signal }: LfsContext, url: string, init: RequestInit): Promise<Response> {
   const host = new URL(url).host
   const answer = await fetch(url, init).catch((error: unknown) => {
     signal.throwIfAborted()

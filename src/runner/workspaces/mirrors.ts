@@ -59,7 +59,7 @@ const DEEPER = [100, 1_000, 10_000]
 export class Mirrors {
   readonly #options: MirrorsOptions
   readonly #pending = new KeyedMutex()
-  readonly #looked = new Set<string>()
+  readonly #checked = new Set<string>()
   /** Refs of each copy since this process looked; nobody else fetches into them. */
   readonly #refs = new Map<string, ReadonlyMap<string, string>>()
 
@@ -179,12 +179,12 @@ export class Mirrors {
     const known = this.#refs.get(key)
     if (known) return known
     const format = '--format=%(objectname) %(*objectname) %(refname)'
-    const said = await git(
+    const output = await git(
       ['for-each-ref', format, 'refs/heads', 'refs/tags'],
       this.#git(path, { signal }),
       text,
     )
-    const lines = said.split('\n').filter((line) => line !== '')
+    const lines = output.split('\n').filter((line) => line !== '')
     const refs = new Map(
       lines.map((line) => {
         const [id, , name] = line.split(' ') as [string, string, string]
@@ -207,7 +207,7 @@ export class Mirrors {
   async remove(key: string): Promise<void> {
     await this.#pending.run(key, async () => {
       this.#options.trash.take(join(this.#options.dir, key))
-      this.#looked.delete(key)
+      this.#checked.delete(key)
       this.#refs.delete(key)
     })
   }
@@ -243,7 +243,7 @@ export class Mirrors {
 
   /** Creates it if it does not exist; removes what a killed Git has left. */
   #prepare({ key, path, isSha256 }: Mirror): void {
-    if (this.#looked.has(key) && existsSync(join(path, 'HEAD'))) return
+    if (this.#checked.has(key) && existsSync(join(path, 'HEAD'))) return
     mkdirSync(join(path, 'objects/info'), { recursive: true, mode: 0o700 })
     mkdirSync(join(path, 'objects/pack'), { recursive: true })
     mkdirSync(join(path, 'refs/heads'), { recursive: true })
@@ -251,7 +251,7 @@ export class Mirrors {
     removePartOf(path)
     writeFileAtomic(join(path, 'config'), gitConfig({ bare: true, isSha256 }), { durable: false })
     writeFileAtomic(join(path, 'HEAD'), 'ref: refs/heads/none\n', { durable: false })
-    this.#looked.add(key)
+    this.#checked.add(key)
   }
 
   #meta(key: string): Meta | undefined {

@@ -200,8 +200,8 @@ test('a slot is like new after everything that its user may leave, and no progra
 })
 
 test('a slot that cannot reliably be made like new is dropped and reported, and another is created', async () => {
-  const told: string[] = []
-  const pool = place.pool({ log: (message) => told.push(message) })
+  const reported: string[] = []
+  const pool = place.pool({ log: (message) => reported.push(message) })
   await pool.settled()
   const damages: Readonly<Record<string, (work: string) => unknown>> = {
     'is still using it': (work) => spawn('sleep', ['1000'], { cwd: join(work, 'deep'), stdio: 'ignore' }),
@@ -221,7 +221,7 @@ test('a slot that cannot reliably be made like new is dropped and reported, and 
     await pool.release(run_id)
     await pool.settled()
     if (left instanceof Object && 'kill' in left) (left as ReturnType<typeof spawn>).kill('SIGKILL')
-    assert.match(told.pop() ?? '', new RegExp(why))
+    assert.match(reported.pop() ?? '', new RegExp(why))
     assert.equal(existsSync(join(work, '..')), false, why)
     assert.deepEqual(readdirSync(join(place.dir, 'pool/trash')), [], why)
     const next = await lease(pool, `run_${++n}`, { repo: url })

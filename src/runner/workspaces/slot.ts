@@ -176,8 +176,8 @@ export class Slot {
   }
 
   async #tracked(signal: AbortSignal): Promise<Tracked> {
-    const said = await git(['ls-files', '-s', '-z'], this.#git(signal), buffer)
-    const entries = said.toString('latin1').split('\0').slice(0, -1)
+    const output = await git(['ls-files', '-s', '-z'], this.#git(signal), buffer)
+    const entries = output.toString('latin1').split('\0').slice(0, -1)
     return new Map(entries.map((entry) => [entry.slice(entry.indexOf('\t') + 1), entry.slice(0, 6)]))
   }
 

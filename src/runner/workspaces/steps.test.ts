@@ -22,7 +22,7 @@ import { builtinActionRegistry } from '../../actions/registry.ts'
 import type { AttemptEnd, AttemptSpec } from '../../contract/attempt.ts'
 import type { PlatformContext } from '../platform-steps/platform-step.ts'
 import type { Attempts } from '../ports.ts'
-import type { SlotFolders } from './given-slot.ts'
+import type { SlotFolders } from './requested-slot.ts'
 import { gitCheckStep, gitWorkspaceStep } from './steps.ts'
 
 const skip = sandboxMissing()
@@ -62,7 +62,7 @@ async function endsWith(
 ): Promise<AttemptEnd> {
   return await endOf(await attempts.start(spec, 1, secrets))
 }
-async function said(attempts: Attempts, run_id: string, cmd: string): Promise<string> {
+async function outputOf(attempts: Attempts, run_id: string, cmd: string): Promise<string> {
   const attempt = await attempts.start(command(cmd, { run_id }), 1)
   await endOf(attempt)
   return (await textOf(attempt)).trim()
@@ -129,17 +129,17 @@ test("a run's steps work in its checkout, in the box, with the mirror read-only 
   using here = boxPlace({ hidden: [place.dir] })
   const attempts = opened(here)
   const { url, commit } = place.repository()
-  const { exports: told } = await endsWith(attempts, workspace('run_a', { repo: url, branch: 'errand/a' }))
-  const { SLOT_PATH = '', START_SHA, BASE_REF } = told ?? {}
+  const { exports: reported } = await endsWith(attempts, workspace('run_a', { repo: url, branch: 'errand/a' }))
+  const { SLOT_PATH = '', START_SHA, BASE_REF } = reported ?? {}
   assert.deepEqual([START_SHA, BASE_REF], [commit, 'main'])
   const { mirror, own_git, work } = pool.of('run_a')!
   assert.equal(SLOT_PATH, work)
   assert.equal(
-    await said(attempts, 'run_a', 'pwd; git status --short --branch; git log --format=%s'),
+    await outputOf(attempts, 'run_a', 'pwd; git status --short --branch; git log --format=%s'),
     `${work}\n## errand/a\nm`,
   )
   assert.equal(
-    await said(
+    await outputOf(
       attempts,
       'run_a',
       `touch ${mirror}/x 2>&1 | grep -o 'Read-only'; ls ${own_git} 2>&1 | grep -o 'No such'`,
@@ -147,13 +147,13 @@ test("a run's steps work in its checkout, in the box, with the mirror read-only 
     'Read-only\nNo such',
   )
   assert.equal(
-    await said(attempts, 'run_a', `ls ${join(place.dir, 'pool')} ${join(place.dir, 'pool/slots')}`).then(
+    await outputOf(attempts, 'run_a', `ls ${join(place.dir, 'pool')} ${join(place.dir, 'pool/slots')}`).then(
       (text) => text.includes('state.json'),
     ),
     false,
   )
   assert.equal(
-    await said(
+    await outputOf(
       attempts,
       'run_a',
       'echo x > new; git add new; git commit -qm mine; git rev-list --count HEAD; git fsck 2>&1',
@@ -161,7 +161,7 @@ test("a run's steps work in its checkout, in the box, with the mirror read-only 
     '2',
   )
   const again = await endsWith(attempts, workspace('run_a', { repo: url, branch: 'errand/a' }))
-  assert.deepEqual(again.exports, told)
+  assert.deepEqual(again.exports, reported)
   assert.equal(existsSync(join(work, 'new')), true)
   assert.deepEqual(attempts.runs(), ['run_a'])
   await attempts.forgetRun('run_a')
@@ -182,15 +182,15 @@ test('an existing branch is rebased in the box, and a conflict names each file',
   place.commit(folder, 'clash', 'other.txt', 'theirs\n')
   const base = place.commit(folder, 'main', 'same.txt', 'ours\n')
   place.commit(folder, 'main', 'other.txt', 'ours\n')
-  const { exports: told, message } = await endsWith(
+  const { exports: reported, message } = await endsWith(
     attempts,
     workspace('run_r', { repo: url, branch: 'work', rebase: true }),
   )
   assert.equal(message, undefined)
   const found = pool.of('run_r')!
-  assert.equal(told?.START_SHA, found.start_sha)
+  assert.equal(reported?.START_SHA, found.start_sha)
   assert.equal(
-    await said(
+    await outputOf(
       attempts,
       'run_r',
       'git status --short; git rev-parse HEAD; git rev-list --count HEAD; cat work.txt same.txt',
@@ -245,7 +245,7 @@ test('nested submodules are there before anybody works, and the next run finds n
   assert.equal(message, undefined)
   const { work } = pool.of('run_sub')!
   assert.equal(
-    await said(
+    await outputOf(
       attempts,
       'run_sub',
       'cat libs/one/deep/inner.txt two/inner.txt; git status --short; git -C two log --format=%s',
@@ -257,7 +257,7 @@ test('nested submodules are there before anybody works, and the next run finds n
   assert.deepEqual([existsSync(join(work, 'two')), existsSync(join(work, 'two/inner.txt'))], [true, false])
   const without = await endsWith(attempts, workspace('run_plain', { repo: url }))
   assert.equal(without.message, undefined)
-  assert.equal(await said(attempts, 'run_plain', 'ls two libs/one; git status --short'), 'libs/one:\n\ntwo:')
+  assert.equal(await outputOf(attempts, 'run_plain', 'ls two libs/one; git status --short'), 'libs/one:\n\ntwo:')
   await attempts.forgetRun('run_plain')
   await attempts.close()
 })
@@ -308,8 +308,8 @@ test('a submodule is fetched by the rules of repositories, and no other server o
   const near = withSubmodules({ two: { url: ours(inner.folder, 'sub.git'), sha: inner.commit } })
   const password = 'a token of twenty letters'
   place.host.intercept = needsLogin({ username: 'x-access-token', password })
-  const asked = workspace('run_own', { repo: ours(near.folder, 'super.git'), submodules: true }, { secrets })
-  const end = await endsWith(attempts, asked, { GIT_TOKEN: password })
+  const request = workspace('run_own', { repo: ours(near.folder, 'super.git'), submodules: true }, { secrets })
+  const end = await endsWith(attempts, request, { GIT_TOKEN: password })
   place.host.intercept = () => false
   assert.equal(end.message, undefined)
   await attempts.forgetRun('run_own')
@@ -328,12 +328,12 @@ test('Git LFS files are there, checked, and stay pointers for the repository', {
     { path: 'fixture.txt', content: pointer },
   ])
   const password = 'a token of twenty letters'
-  const given = { secrets: { GIT_TOKEN: { from: 'hub', name: 'FORGE', as: 'env' } } } as const
+  const withSecret = { secrets: { GIT_TOKEN: { from: 'hub', name: 'FORGE', as: 'env' } } } as const
   let served: { body?: Buffer; batch?: object | string; status?: number } = {}
-  const asked: string[] = []
+  const requests: string[] = []
   place.host.intercept = (path, response, { method, headers }) => {
     if (path.endsWith('/info/lfs/objects/batch')) {
-      asked.push(`${method} ${headers.authorization?.slice(0, 5)}`)
+      requests.push(`${method} ${headers.authorization?.slice(0, 5)}`)
       const href = `${place.host.origin()}/lfs/${oid}`
       const own = { objects: [{ oid, size: 1, actions: { download: { href, header: { 'x-key': 'k' } } } }] }
       const answer = served.batch ?? own
@@ -343,21 +343,21 @@ test('Git LFS files are there, checked, and stay pointers for the repository', {
       return true
     }
     if (!path.startsWith('/lfs/')) return false
-    asked.push(`${headers['x-key']} ${headers.authorization}`)
+    requests.push(`${headers['x-key']} ${headers.authorization}`)
     response.end(served.body ?? content)
     return true
   }
   const begin = (run_id: string, lfs = true) =>
-    endsWith(attempts, workspace(run_id, { repo: url, lfs }, given), { GIT_TOKEN: password })
+    endsWith(attempts, workspace(run_id, { repo: url, lfs }, withSecret), { GIT_TOKEN: password })
   const { message } = await begin('run_lfs')
   assert.equal(message, undefined)
-  assert.deepEqual(asked, ['POST Basic', 'k undefined'])
+  assert.deepEqual(requests, ['POST Basic', 'k undefined'])
   const cat =
     'cat a/big.bin; git status --short; head -c 7 fixture.txt; echo x >> a/big.bin; git add -A; git status --short'
-  assert.equal(await said(attempts, 'run_lfs', cat), 'the large file\nversion')
+  assert.equal(await outputOf(attempts, 'run_lfs', cat), 'the large file\nversion')
   await attempts.forgetRun('run_lfs')
   assert.equal((await begin('run_pointers', false)).message, undefined)
-  assert.equal(await said(attempts, 'run_pointers', 'head -c 7 a/big.bin; git status --short'), 'version')
+  assert.equal(await outputOf(attempts, 'run_pointers', 'head -c 7 a/big.bin; git status --short'), 'version')
   await attempts.forgetRun('run_pointers')
   const at = (href: string) => ({ objects: [{ oid, actions: { download: { href } } }] })
   for (const [bad, reason] of [
@@ -391,9 +391,9 @@ test('a foreign checkout is used as it is, by one run at a time, and stays', { s
   symlinkSync(folder, join(slots, 'link'))
   const slot_path = join(slots, 'a')
   writeFileSync(join(slot_path, 'mine'), 'mine')
-  const { exports: told, message } = await endsWith(attempts, workspace('run_s', { repo: url, slot_path }))
-  assert.deepEqual([message, told?.SLOT_PATH, told?.START_SHA], [undefined, slot_path, commit])
-  assert.equal(await said(attempts, 'run_s', 'cat mine; pwd; echo left > left'), `mine${slot_path}`)
+  const { exports: reported, message } = await endsWith(attempts, workspace('run_s', { repo: url, slot_path }))
+  assert.deepEqual([message, reported?.SLOT_PATH, reported?.START_SHA], [undefined, slot_path, commit])
+  assert.equal(await outputOf(attempts, 'run_s', 'cat mine; pwd; echo left > left'), `mine${slot_path}`)
   const taken = await endsWith(attempts, workspace('run_t', { repo: url, slot_path }))
   assert.deepEqual([taken.reason, taken.message?.includes('in use by run_s')], ['workspace', true])
   await attempts.forgetRun('run_s')
@@ -416,9 +416,9 @@ test("an earlier try's work is applied from its stored pack", async () => {
   using here = boxPlace()
   const { url, folder, commit } = place.repository()
   const tip = place.commit(folder, 'try', 'made.txt', 'made\n')
-  const kept = join(here.path, 'kept.pack')
+  const pack = join(here.path, 'kept.pack')
   writeFileSync(
-    kept,
+    pack,
     execFileSync('git', ['pack-objects', '--revs', '--thin', '--stdout', '-q'], {
       cwd: folder,
       input: `${tip}\n^${commit}\n`,
@@ -428,13 +428,13 @@ test("an earlier try's work is applied from its stored pack", async () => {
   let isCut = false
   const attempts = opened(here, async (run_id, artifact_id, file) => {
     assert.deepEqual([run_id, artifact_id], ['run_old', 'artifact_1'])
-    const bytes = readFileSync(kept)
+    const bytes = readFileSync(pack)
     writeFileSync(file, isCut ? bytes.subarray(0, 60) : bytes)
   })
   const checkpoint = { start: commit, tip, artifact_id: 'artifact_1', run_id: 'run_old' }
   const args = { repo: url, branch: 'errand/x', checkpoint }
-  const { exports: told, message } = await endsWith(attempts, workspace('run_k', args))
-  assert.deepEqual([message, told?.START_SHA], [undefined, commit])
+  const { exports: reported, message } = await endsWith(attempts, workspace('run_k', args))
+  assert.deepEqual([message, reported?.START_SHA], [undefined, commit])
   const { work } = pool.of('run_k')!
   assert.equal(readFileSync(join(work, 'made.txt'), 'utf8'), 'made\n')
   const seen = execFileSync('git', ['log', '-1', '--format=%H %D'], { cwd: work, encoding: 'utf8' })

@@ -11,7 +11,7 @@ import { type PlatformContext, type PlatformStep, StepFailure } from '../platfor
 import { rebaseInBox, restoreCheckpoint } from './earlier-work.ts'
 import { baseOf } from './found-refs.ts'
 import { checkRepository } from './git-check.ts'
-import { headOfSlot, type SlotFolders, slotFolder } from './given-slot.ts'
+import { headOfSlot, type SlotFolders, slotFolder } from './requested-slot.ts'
 import type { RepositoryWorkspace } from './lease.ts'
 import { placeLfsFiles } from './lfs-files.ts'
 import { placeSubmodules } from './submodules.ts'
@@ -32,7 +32,7 @@ export const gitCheckStep = (policy: GitPolicy, tokenOf: TokenOf = stepToken): P
       const { signal, folder } = context
       const ask = { url: repo, token, username, ref, branch, onBranch: on_branch, task, write }
       const found = await withRetries(() => checkRepository(ask, { policy, signal, folder }), {
-        ...{ retries: RETRIES, signal, tell: (message) => context.write('stderr', `${message}\n`) },
+        ...{ retries: RETRIES, signal, report: (message) => context.write('stderr', `${message}\n`) },
         pause: (ms) => sleep(ms, undefined, { signal }),
       })
       return {
@@ -75,7 +75,7 @@ export const gitWorkspaceStep = (
       const args = context.args as WorkspaceArgs
       refuseForSlot(args)
       const { spec, signal } = context
-      const tell = (message: string) => context.phase('workspace', message)
+      const report = (message: string) => context.phase('workspace', message)
       const user = { run_id: spec.run_id, tenant: spec.tenant ?? '' }
       const { repo, ref, branch, depth, slot_path } = args
       const slotPath = slot_path && slotFolder(slot_path, slotFolders, 'that the step names')
@@ -85,20 +85,20 @@ export const gitWorkspaceStep = (
       let hasWaited = false
       const leased = await pool.lease(user, { repo, ref, branch, depth, slotPath }, credential, {
         signal,
-        tell,
+        report,
         waits: (message) => {
           hasWaited = true
           context.phase(WAITING_FOR_WORKSPACE, message)
         },
       })
-      if (hasWaited) tell('Another run has released its workspace.')
+      if (hasWaited) report('Another run has released its workspace.')
       const openedRemote = () =>
         openRemote({ url: repo, ...credential }, { policy, folder: context.folder, signal })
       const asItIs = async () => {
         try {
           const sha = await headOfSlot(context)
           const of = { sha, scope }
-          await pool.withCommit(user, await openedRemote(), of, { signal, tell })
+          await pool.withCommit(user, await openedRemote(), of, { signal, report })
           const { checkpoint } = args
           // The earlier try left its files there; the commits are needed for a push.
           if (checkpoint) {
@@ -120,7 +120,7 @@ export const gitWorkspaceStep = (
         for (const name of args.join) {
           const { sha } = baseOf(remote, name)
           const apartFrom = [start, ...others.map((other) => other.sha)]
-          await pool.withCommit(user, remote, { sha, scope, apartFrom }, { signal, tell })
+          await pool.withCommit(user, remote, { sha, scope, apartFrom }, { signal, report })
           others.push({ branch: name, sha })
         }
         const tip = await joinTips({ own_git, start, others, folder, signal })
@@ -129,11 +129,11 @@ export const gitWorkspaceStep = (
       const withBase = async () => {
         const { base_sha: sha, start_sha } = leased
         const of = { sha, scope, apartFrom: [start_sha] }
-        await pool.withCommit(user, await openedRemote(), of, { signal, tell })
+        await pool.withCommit(user, await openedRemote(), of, { signal, report })
       }
       const inside = async (checkout: RepositoryWorkspace) => {
         const { own_git, work, repo: identity } = checkout
-        const shared = { home: context.folder, maxBytes: MAX_FILE_BYTES, signal, tell }
+        const shared = { home: context.folder, maxBytes: MAX_FILE_BYTES, signal, report }
         try {
           if (args.lfs)
             await withRetries(
@@ -142,7 +142,7 @@ export const gitWorkspaceStep = (
                   { own_git, work, identity, ...credential },
                   { ...shared, fetch: policyFetch(policy) },
                 ),
-              { ...{ retries: RETRIES, signal, tell }, pause: (ms) => sleep(ms, undefined, { signal }) },
+              { ...{ retries: RETRIES, signal, report }, pause: (ms) => sleep(ms, undefined, { signal }) },
             )
           if (!args.submodules) return checkout
           await placeSubmodules(
@@ -150,7 +150,7 @@ export const gitWorkspaceStep = (
             {
               ...{ ...shared, policy, credential },
               withMirror: (remote, of, use) =>
-                pool.withMirror(user.tenant, remote, of, { signal, tell }, use),
+                pool.withMirror(user.tenant, remote, of, { signal, report }, use),
             },
           )
           return checkout

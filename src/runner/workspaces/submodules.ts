@@ -26,7 +26,7 @@ export interface SubmodulesContext {
   home: string
   maxBytes: number
   signal: AbortSignal
-  tell(message: string): void
+  report(message: string): void
   /** Calls `use` with the copy of a repository that has that commit; the copy stays meanwhile. */
   withMirror(
     remote: Remote,
@@ -35,7 +35,7 @@ export interface SubmodulesContext {
   ): Promise<void>
 }
 
-interface Found {
+interface Submodule {
   path: string
   sha: string
   url?: string
@@ -56,7 +56,7 @@ export async function placeSubmodules(ask: SubmodulesAsk, context: SubmodulesCon
     for (const { path, sha, url } of await listSubmodules(of, context)) {
       const shown = JSON.stringify(name + path)
       if (url === undefined) {
-        context.tell(`The submodule ${shown} has no address in .gitmodules: it stays empty.`)
+        context.report(`The submodule ${shown} has no address in .gitmodules: it stays empty.`)
         continue
       }
       if (depth > DEEPEST || ++count > MOST)
@@ -67,7 +67,7 @@ export async function placeSubmodules(ask: SubmodulesAsk, context: SubmodulesCon
             hint: 'Do without submodules: true, and let the setup of the playbook fetch those that are needed.',
           },
         )
-      context.tell(`Fetching the submodule ${shown}.`)
+      context.report(`Fetching the submodule ${shown}.`)
       try {
         const address = addressOf(url, of.identity)
         const isSame = sameOwner(address, ask.identity)
@@ -97,7 +97,7 @@ export async function placeSubmodules(ask: SubmodulesAsk, context: SubmodulesCon
 async function listSubmodules(
   { folder, commit }: SubmodulesAsk,
   context: SubmodulesContext,
-): Promise<Found[]> {
+): Promise<Submodule[]> {
   const options = gitOptions(folder, context)
   const listed = await git(['ls-tree', '-r', '-z', commit], options, text)
   const links = listed.split('\0').flatMap((line) => {
@@ -113,10 +113,10 @@ async function listSubmodules(
     '--get-regexp',
     '^submodule\\..*\\.(path|url)$',
   ]
-  const said = await git(args, options, text).catch(() => '')
+  const output = await git(args, options, text).catch(() => '')
   context.signal.throwIfAborted()
   const named = new Map<string, { path?: string; url?: string }>()
-  for (const entry of said.split('\0')) {
+  for (const entry of output.split('\0')) {
     const [, name, key, value] = /^submodule\.([\s\S]*)\.(path|url)\n([\s\S]*)$/.exec(entry) ?? []
     if (name !== undefined) named.set(name, { ...named.get(name), [key!]: value })
   }

@@ -65,10 +65,10 @@ test('a run gets a checkout with its own repository, the same one on each reques
   await pool.release('run_1')
   assert.equal(pool.of('run_1'), undefined)
   await pool.settled()
-  const asked = fetches()
+  const fetched = fetches()
   const second = await lease(pool, 'run_2', { repo: url, branch: 'errand/new' })
   assert.equal(second.work, first.work)
-  assert.equal(fetches(), asked, 'nothing was fetched again')
+  assert.equal(fetches(), fetched, 'nothing was fetched again')
   assert.equal(readFileSync(join(second.work, 'README.md'), 'utf8'), 'hello\n')
   assert.equal(theirs(second.work, 'status', '--porcelain', '--branch'), '## errand/new')
   await pool.close()
@@ -166,13 +166,13 @@ test('if all slots are in use a run waits, a finished run makes room, and the lo
   const one = place.repository()
   const other = place.repository()
   const first = await lease(pool, 'run_1', { repo: one.url })
-  const told: string[] = []
-  const waiting = lease(pool, 'run_2', { repo: other.url }, { tell: (message) => told.push(message) })
-  await until(() => told.some((message) => /All 1 workspaces .* in use/.test(message)))
+  const reported: string[] = []
+  const waiting = lease(pool, 'run_2', { repo: other.url }, { report: (message) => reported.push(message) })
+  await until(() => reported.some((message) => /All 1 workspaces .* in use/.test(message)))
   const stop = new AbortController()
-  const given = lease(pool, 'run_3', { repo: other.url }, { signal: stop.signal })
+  const leased = lease(pool, 'run_3', { repo: other.url }, { signal: stop.signal })
   stop.abort()
-  await assert.rejects(given, { name: 'AbortError' })
+  await assert.rejects(leased, { name: 'AbortError' })
   await pool.release('run_1')
   const second = await waiting
   assert.notEqual(second.work, first.work)
@@ -249,8 +249,8 @@ test('a mirror shares no file with a slot, and nothing in a slot affects it or o
 test('leased checkouts survive a restart, and anything half done after a kill is recreated', async () => {
   const pool = freshPool()
   const { url, commit } = place.repository()
-  const kept = await lease(pool, 'run_kept', { repo: url })
-  writeFileSync(join(kept.work, 'mine'), 'mine')
+  const stored = await lease(pool, 'run_kept', { repo: url })
+  writeFileSync(join(stored.work, 'mine'), 'mine')
   for (const phase of ['preparing', 'resetting']) {
     const { work } = await lease(pool, `run_${phase}`, { repo: url })
     writeFileSync(join(work, 'theirs'), 'theirs')
@@ -260,14 +260,14 @@ test('leased checkouts survive a restart, and anything half done after a kill is
   }
   const { work: cut } = await lease(pool, 'run_cut', { repo: url })
   writeFileSync(join(cut, '../state.json'), '{"pha')
-  writeFileSync(join(kept.mirror, 'HEAD.lock'), '')
-  writeFileSync(join(kept.mirror, 'objects/pack/tmp_pack_x'), 'x')
+  writeFileSync(join(stored.mirror, 'HEAD.lock'), '')
+  writeFileSync(join(stored.mirror, 'objects/pack/tmp_pack_x'), 'x')
   await pool.close()
   const again = place.pool()
   await again.settled()
   assert.deepEqual(again.runs(), ['run_kept'])
-  assert.deepEqual(again.of('run_kept'), kept)
-  assert.equal(readFileSync(join(kept.work, 'mine'), 'utf8'), 'mine')
+  assert.deepEqual(again.of('run_kept'), stored)
+  assert.equal(readFileSync(join(stored.work, 'mine'), 'utf8'), 'mine')
   assert.deepEqual(
     again
       .slots()
@@ -280,7 +280,7 @@ test('leased checkouts survive a restart, and anything half done after a kill is
     assert.deepEqual(readdirSync(work).sort(), ['.git', 'README.md'])
     assert.equal(theirs(work, 'rev-parse', 'HEAD'), commit)
   }
-  assert.equal(existsSync(join(kept.mirror, 'objects/pack/tmp_pack_x')), false)
+  assert.equal(existsSync(join(stored.mirror, 'objects/pack/tmp_pack_x')), false)
   await again.close()
 })
 

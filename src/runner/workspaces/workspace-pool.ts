@@ -13,9 +13,9 @@ import { openRemote, type Remote } from '../git/remote.ts'
 import { SlotDamaged } from './clean-tree.ts'
 import { asOrigin, baseOf, checkRef, seenRefs } from './found-refs.ts'
 import {
-  askedText,
+  requestText,
   DEFAULT_POOL_LIMITS,
-  depthAsked,
+  depthOf,
   type LeaseContext,
   type PoolCredential,
   type PoolLimits,
@@ -48,7 +48,7 @@ interface Held {
 }
 
 /** Limit per repository for checkouts that stay as their runs left them. */
-const KEPT_PER_REPOSITORY = 4
+const MAX_PER_REPOSITORY = 4
 /** Variable that marks what a killed runner has left of its programs. */
 const MARK = 'ERRAND_POOL_MARK'
 
@@ -83,7 +83,7 @@ export class WorkspacePool {
     const ofMirrors = { dir: join(dir, 'repos'), trash: this.#trash }
     this.#mirrors = new Mirrors({ ...ofMirrors, maxBytes: limits.bytes, env: this.#env })
     this.#orphansEnded = endTree({ mark: `${MARK}=${this.#env[MARK]}` }, 0)
-    this.#takeIn()
+    this.#loadSlots()
   }
 
   /**
@@ -96,10 +96,10 @@ export class WorkspacePool {
     credential: PoolCredential,
     context: LeaseContext,
   ): Promise<RepositoryWorkspace> {
-    const asked = askedText(ask, this.#options.policy)
+    const request = requestText(ask, this.#options.policy)
     const slot = this.#slotOf(user.run_id)
     if (slot && ['ready', 'kept'].includes(slot.state.phase)) {
-      if (slot.state.asked === asked) {
+      if (slot.state.asked === request) {
         this.#write(slot, { ...slot.state, phase: 'ready', last_used_ms: Date.now() })
         return this.#workspace(slot)
       }
@@ -109,7 +109,7 @@ export class WorkspacePool {
     }
     const there = this.#leases.get(user.run_id)
     if (there) return await there
-    const lease = this.#make(user, ask, { credential, context, asked })
+    const lease = this.#make(user, ask, { credential, context, request })
     this.#leases.set(user.run_id, lease)
     try {
       return await lease
@@ -141,15 +141,15 @@ export class WorkspacePool {
     { run_id, tenant }: PoolUser,
     remote: Remote,
     { sha, scope, apartFrom = [] }: { sha: string; scope: string; apartFrom?: readonly string[] },
-    { signal, tell }: LeaseContext,
+    { signal, report }: LeaseContext,
   ): Promise<void> {
     const held = this.#slotOf(run_id)
-    const depth = held?.state.asked === undefined ? undefined : depthAsked(held.state.asked)
+    const depth = held?.state.asked === undefined ? undefined : depthOf(held.state.asked)
     const owner = { tenant, scope, depth }
     // Commits fetched with another credential do not count.
     if (!held || held.state.mirror !== this.#mirrors.key(remote.identity, owner))
       throw new GitRefused('workspace', 'The run has no workspace of this repository with this credential.')
-    const context = { signal, progress: progressOf(tell), makeRoom: () => this.#makeRoom(signal) }
+    const context = { signal, progress: progressOf(report), makeRoom: () => this.#makeRoom(signal) }
     await this.#mirrors.withCommit(remote, owner, sha, context)
     for (const other of apartFrom) await this.#mirrors.withHistory(remote, owner, [other, sha], context)
     this.#opened(held).takeEdge({ theirs: apartFrom.length > 0 })
@@ -160,14 +160,14 @@ export class WorkspacePool {
     tenant: string,
     remote: Remote,
     { sha, scope }: { sha: string; scope: string },
-    { signal, tell }: LeaseContext,
+    { signal, report }: LeaseContext,
     use: (mirror: Mirror) => Promise<void>,
   ): Promise<void> {
     const owner = { tenant, scope }
     const user = newSlotId(this.#borrowing)
     this.#borrowing.set(user, this.#mirrors.key(remote.identity, owner))
     try {
-      await use(await this.#mirrors.withCommit(remote, owner, sha, { signal, progress: progressOf(tell) }))
+      await use(await this.#mirrors.withCommit(remote, owner, sha, { signal, progress: progressOf(report) }))
     } finally {
       this.#borrowing.delete(user)
     }
@@ -217,10 +217,10 @@ export class WorkspacePool {
     const held = this.#slotOf(runId)
     if (held?.state.phase !== 'ready') return
     this.#write(held, { ...held.state, phase: 'kept', last_used_ms: Date.now() })
-    const kept = [...this.#slots.values()].filter(
+    const idle = [...this.#slots.values()].filter(
       ({ state }) => state.phase === 'kept' && state.mirror === held.state.mirror,
     )
-    for (const oldest of kept.sort(bySlotAge).slice(0, -KEPT_PER_REPOSITORY)) this.#free(oldest)
+    for (const oldest of idle.sort(bySlotAge).slice(0, -MAX_PER_REPOSITORY)) this.#free(oldest)
   }
 
   /** Ends a run: its slot is free when this resolves, and is reset in the background. Idempotent. */
@@ -254,15 +254,15 @@ export class WorkspacePool {
   async #make(
     { run_id, tenant }: PoolUser,
     ask: WorkspaceAsk,
-    { credential, context, asked }: { credential: PoolCredential; context: LeaseContext; asked: string },
+    { credential, context, request }: { credential: PoolCredential; context: LeaseContext; request: string },
   ): Promise<RepositoryWorkspace> {
     const signal = AbortSignal.any([context.signal, this.#abort.signal])
     const { policy, retries = 3, dir } = this.#options
     const { slotPath } = ask
     await this.#orphansEnded
     for (const ref of [ask.ref, ask.branch]) if (ref !== undefined) checkRef(ref)
-    const patience = {
-      ...{ retries, signal, tell: context.tell },
+    const retryOptions = {
+      ...{ retries, signal, report: context.report },
       pause: (ms: number) => sleep(ms, undefined, { signal }),
     }
     const { token, username, scope } = credential
@@ -273,23 +273,23 @@ export class WorkspacePool {
       const owner = { tenant, scope, depth: ask.depth }
       this.#borrowing.set(run_id, this.#mirrors.key(found.identity, owner))
       await this.#makeRoom(signal)
-      const progress = progressOf(context.tell)
+      const progress = progressOf(context.report)
       const first = await this.#mirrors.withCommit(found, owner, base.sha, { signal, progress })
       const there = ask.branch && found.advertisement.refs.get(`refs/heads/${ask.branch}`)
       if (there) await this.#mirrors.withCommit(found, owner, there, { signal, progress })
       return [found, first, base] as const
-    }, patience)
+    }, retryOptions)
     const start = (ask.branch && remote.advertisement.refs.get(`refs/heads/${ask.branch}`)) || base.sha
     const branch = ask.branch ?? base.branch
     const refs = seenRefs(await this.#mirrors.refs(mirror, signal), remote)
     const held = slotPath
-      ? this.#given(mirror, remote, slotPath)
-      : await this.#slotFor(mirror, remote, { signal, tell: context.tell })
+      ? this.#heldAt(mirror, remote, slotPath)
+      : await this.#slotFor(mirror, remote, { signal, report: context.report })
     const { base_sha: at } = held.state
     try {
       this.#write(held, {
         ...{ phase: 'preparing', mirror: mirror.key, repo: remote.identity, is_sha256: mirror.isSha256 },
-        ...{ run_id, asked, base_ref: base.name, base_sha: base.sha, start_sha: start, branch },
+        ...{ run_id, asked: request, base_ref: base.name, base_sha: base.sha, start_sha: start, branch },
         ...{ slot_path: slotPath, last_used_ms: Date.now() },
       })
       if (slotPath) this.#opened(held).borrow()
@@ -304,26 +304,26 @@ export class WorkspacePool {
   }
 
   /** Returns an unused slot, preferably of that mirror; waits if there may be no more slots. */
-  async #slotFor(mirror: Mirror, remote: Remote, { signal, tell, waits }: LeaseContext): Promise<Held> {
-    for (let isTold = false; ; isTold = true) {
+  async #slotFor(mirror: Mirror, remote: Remote, { signal, report, waits }: LeaseContext): Promise<Held> {
+    for (let isReported = false; ; isReported = true) {
       signal.throwIfAborted()
       const free = [...this.#slots.values()].filter(({ state, busy }) => state.phase === 'free' && !busy)
       const of = { mirror: mirror.key, repo: remote.identity }
       const used = free.find(({ state }) => state.mirror === of.mirror)
       if (used) return this.#taken(used)
       if (this.#slots.size >= this.#limits.slots) {
-        const kept = [...this.#slots.values()].filter(({ state }) => state.phase === 'kept')
-        const [oldest] = [...free.sort(bySlotAge), ...kept.sort(bySlotAge)]
+        const idle = [...this.#slots.values()].filter(({ state }) => state.phase === 'kept')
+        const [oldest] = [...free.sort(bySlotAge), ...idle.sort(bySlotAge)]
         if (oldest) this.#evict(oldest)
       }
       if (this.#slots.size < this.#limits.slots) return newSlot(this.#options.dir, this.#slots, of)
-      if (!isTold) (waits ?? tell)(`All ${this.#limits.slots} workspaces here are in use: waiting for one.`)
+      if (!isReported) (waits ?? report)(`All ${this.#limits.slots} workspaces here are in use: waiting for one.`)
       await unlessAborted(signal, this.#room.promise)
     }
   }
 
   /** Opens an external checkout, with a repository of ours beside it, for one run at a time. */
-  #given(mirror: Mirror, remote: Remote, slotPath: string): Held {
+  #heldAt(mirror: Mirror, remote: Remote, slotPath: string): Held {
     const user = [...this.#slots.values()].find(({ state }) => state.slot_path === slotPath)?.state.run_id
     if (user !== undefined)
       throw new GitRefused('workspace', `The slot ${slotPath} is in use by ${user}.`, {
@@ -456,7 +456,7 @@ export class WorkspacePool {
   }
 
   /** Finds the slots of an earlier process of this runner: keeps those handed out, resets the rest. */
-  #takeIn(): void {
+  #loadSlots(): void {
     const root = join(this.#options.dir, 'slots')
     for (const id of readdirSync(root)) {
       const path = join(root, id)

@@ -117,16 +117,16 @@ test('deletes after a day what no log mentions, and keeps what is still arriving
   writeFileSync(part, 'half')
   const old = new Date(Date.now() - 2 * DAY_MS)
   for (const file of [fileOf('told'), fileOf('orphan'), fileOf('of no run'), part]) utimesSync(file, old, old)
-  const told = async (runId: string) =>
+  const gathered = async (runId: string) =>
     runId === 'run_gone' ? undefined : new Set([measured('told').sha256])
-  assert.equal(await store.sweep(told, Date.now()), 3)
+  assert.equal(await store.sweep(gathered, Date.now()), 3)
   const names = files().map((name) => name.slice(dir.length + 34))
   assert.deepEqual(
     names.filter((name) => name.length > 60).sort(),
     ['told', 'fresh'].map((text) => `run_a/${measured(text).sha256}`).sort(),
   )
   assert.ok(!existsSync(part))
-  assert.equal(await store.sweep(told, Date.now()), 0)
+  assert.equal(await store.sweep(gathered, Date.now()), 0)
 })
 
 test('a hub killed during an upload leaves no partial content under its name', async (t) => {

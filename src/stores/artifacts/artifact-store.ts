@@ -51,7 +51,7 @@ const STORED = '+'
 /** After this time, bytes without a log entry are orphans: their sender has given up. */
 const ORPHAN_MS = 24 * 3_600_000
 /** An orphan is found within this time, or goes with its run: older files are not checked each day. */
-const LOOKED_AT_MS = 8 * 24 * 3_600_000
+const CHECK_AFTER_MS = 8 * 24 * 3_600_000
 /** Number of verified contents that are not read again for each reader. */
 const KNOWN_GOOD = 1_000
 
@@ -188,7 +188,7 @@ export class ArtifactStore {
    * were removed.
    */
   async sweep(
-    told: (gatheredBy: string) => Promise<ReadonlySet<string> | undefined>,
+    gathered: (gatheredBy: string) => Promise<ReadonlySet<string> | undefined>,
     nowMs: number,
     of: 'runs' | 'stored' = 'runs',
   ): Promise<number> {
@@ -203,12 +203,12 @@ export class ArtifactStore {
         for (const name of await namesIn(folder)) {
           const found = await stat(join(folder, name)).catch(() => undefined)
           const ageMs = found === undefined ? 0 : nowMs - found.mtimeMs
-          if (ageMs >= ORPHAN_MS && ageMs < LOOKED_AT_MS) old.push(name)
+          if (ageMs >= ORPHAN_MS && ageMs < CHECK_AFTER_MS) old.push(name)
         }
         if (old.length === 0) continue
-        const kept = await told(runId)
+        const known = await gathered(runId)
         for (const name of old) {
-          if (kept?.has(name)) continue
+          if (known?.has(name)) continue
           await rm(join(folder, name), { force: true })
           removed++
         }

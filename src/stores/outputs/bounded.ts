@@ -18,7 +18,7 @@ export interface BoundedOutputOptions {
   maxEndedBytes?: number
 }
 
-type Kept = MemoryStream | StreamFile
+type StoredStream = MemoryStream | StreamFile
 
 const MAX_OPEN_FILES = 64
 const MAX_ENDED_BYTES = 64 * 1024 * 1024
@@ -39,7 +39,7 @@ export class BoundedOutputStore implements OutputStore {
   readonly #spills = new OpenFiles(MAX_OPEN_FILES, PRIVATE_FOLDER)
   /** Attempts whose args concern output. */
   readonly #specs = new Map<string, AttemptSpec>()
-  readonly #streams = new Map<string, Kept>()
+  readonly #streams = new Map<string, StoredStream>()
   /** Ended streams in memory, oldest first. */
   readonly #ended = new Map<string, MemoryStream>()
   #endedBytes = 0
@@ -58,9 +58,9 @@ export class BoundedOutputStore implements OutputStore {
 
   async append(attemptId: string, stream: StreamName, offset: number, bytes: Buffer): Promise<number> {
     const key = keyOf(attemptId, stream)
-    const kept = this.#streams.get(key)
-    const fresh = newBytes(attemptId, stream, kept?.length ?? 0, offset, bytes)
-    if (fresh.length === 0) return kept?.length ?? 0
+    const stored = this.#streams.get(key)
+    const fresh = newBytes(attemptId, stream, stored?.length ?? 0, offset, bytes)
+    if (fresh.length === 0) return stored?.length ?? 0
     const target = await this.#room(key, attemptId, stream, fresh.length)
     await target.append(fresh)
     return target.length
@@ -74,25 +74,25 @@ export class BoundedOutputStore implements OutputStore {
   async sync(): Promise<void> {}
 
   async read(attemptId: string, stream: StreamName, start: number, end: number): Promise<Buffer> {
-    const kept = this.#streams.get(keyOf(attemptId, stream))
-    if (kept === undefined || start >= Math.min(end, kept.length)) return Buffer.alloc(0)
-    return kept.read(start, Math.min(end, kept.length))
+    const stored = this.#streams.get(keyOf(attemptId, stream))
+    if (stored === undefined || start >= Math.min(end, stored.length)) return Buffer.alloc(0)
+    return stored.read(start, Math.min(end, stored.length))
   }
 
   async seal(attemptId: string, stream: StreamName, hashed: boolean): Promise<StreamEnd & { file?: string }> {
     const key = keyOf(attemptId, stream)
-    const kept = this.#streams.get(key)
-    if (kept === undefined) return EMPTY_STREAM
-    if (kept instanceof StreamFile) return { ...(await kept.seal()), file: kept.file }
-    const end = kept.seal(hashed)
-    if (!this.#ended.has(key)) await this.#keepEnded(key, kept)
+    const stored = this.#streams.get(key)
+    if (stored === undefined) return EMPTY_STREAM
+    if (stored instanceof StreamFile) return { ...(await stored.seal()), file: stored.file }
+    const end = stored.seal(hashed)
+    if (!this.#ended.has(key)) await this.#keepEnded(key, stored)
     return end
   }
 
   async remove(runId: string): Promise<void> {
-    for (const [key, kept] of this.#streams) {
+    for (const [key, stored] of this.#streams) {
       if (streamPlace(...partsOf(key)).runId !== runId) continue
-      if (kept instanceof StreamFile) await kept.close()
+      if (stored instanceof StreamFile) await stored.close()
       this.#streams.delete(key)
       this.#forgetEnded(key)
     }
@@ -111,16 +111,16 @@ export class BoundedOutputStore implements OutputStore {
   }
 
   /** Returns the storage of a stream, with room for this many more bytes. */
-  async #room(key: string, attemptId: string, stream: StreamName, bytes: number): Promise<Kept> {
-    const kept = this.#streams.get(key)
-    if (kept instanceof StreamFile) return kept
+  async #room(key: string, attemptId: string, stream: StreamName, bytes: number): Promise<StoredStream> {
+    const stored = this.#streams.get(key)
+    if (stored instanceof StreamFile) return stored
     const spec = this.#specs.get(attemptId)
     const { output_path: folder, max_output_bytes: max } = spec?.args ?? {}
-    if (kept === undefined && spec !== undefined && typeof folder === 'string')
+    if (stored === undefined && spec !== undefined && typeof folder === 'string')
       return this.#set(key, this.#placed(spec, path.resolve(this.#cwd, folder, outputFileName(spec, stream))))
     const limit = typeof max === 'number' ? max : DEFAULT_MAX_OUTPUT_BYTES
-    if ((kept?.length ?? 0) + bytes > limit) return this.#spill(key, kept)
-    return kept ?? this.#set(key, new MemoryStream())
+    if ((stored?.length ?? 0) + bytes > limit) return this.#spill(key, stored)
+    return stored ?? this.#set(key, new MemoryStream())
   }
 
   #placed({ isolation, action }: AttemptSpec, file: string): StreamFile {
@@ -129,16 +129,16 @@ export class BoundedOutputStore implements OutputStore {
     return new StreamFile(files, file, 'rewrite')
   }
 
-  async #spill(key: string, kept: MemoryStream | undefined): Promise<StreamFile> {
+  async #spill(key: string, stored: MemoryStream | undefined): Promise<StreamFile> {
     const { runId, file } = streamPlace(...partsOf(key))
     const target = new StreamFile(this.#spills, path.join(this.#spillDir, runId, file), 'rewrite')
-    if (kept !== undefined) await target.append(kept.read(0, kept.length))
+    if (stored !== undefined) await target.append(stored.read(0, stored.length))
     return this.#set(key, target)
   }
 
-  async #keepEnded(key: string, kept: MemoryStream): Promise<void> {
-    this.#ended.set(key, kept)
-    this.#endedBytes += kept.length
+  async #keepEnded(key: string, stored: MemoryStream): Promise<void> {
+    this.#ended.set(key, stored)
+    this.#endedBytes += stored.length
     for (const [oldest, ended] of this.#ended) {
       if (this.#endedBytes <= this.#maxEndedBytes) return
       this.#forgetEnded(oldest)
@@ -152,9 +152,9 @@ export class BoundedOutputStore implements OutputStore {
     this.#ended.delete(key)
   }
 
-  #set<T extends Kept>(key: string, kept: T): T {
-    this.#streams.set(key, kept)
-    return kept
+  #set<T extends StoredStream>(key: string, stored: T): T {
+    this.#streams.set(key, stored)
+    return stored
   }
 }
 

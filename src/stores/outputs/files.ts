@@ -31,10 +31,10 @@ export class FileOutputStore implements OutputStore {
 
   async append(attemptId: string, stream: StreamName, offset: number, bytes: Buffer): Promise<number> {
     const file = this.#file(attemptId, stream)
-    const kept = this.#length(file)
-    const fresh = newBytes(attemptId, stream, kept, offset, bytes)
-    if (fresh.length === 0) return kept
-    const target = this.#stream(file, kept)
+    const stored = this.#length(file)
+    const fresh = newBytes(attemptId, stream, stored, offset, bytes)
+    if (fresh.length === 0) return stored
+    const target = this.#stream(file, stored)
     await target.append(fresh)
     return target.length
   }
@@ -109,10 +109,10 @@ export class FileOutputStore implements OutputStore {
     }
   }
 
-  #stream(file: string, kept: number): StreamFile {
+  #stream(file: string, length: number): StreamFile {
     const known = this.#streams.get(file)
     if (known !== undefined) return known
-    const stream = new StreamFile(this.#files, file, { kept })
+    const stream = new StreamFile(this.#files, file, { kept: length })
     this.#streams.set(file, stream)
     return stream
   }

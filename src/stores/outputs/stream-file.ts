@@ -127,19 +127,19 @@ export function streamPlace(attemptId: string, stream: StreamName): { runId: str
 export function newBytes(
   attemptId: string,
   stream: StreamName,
-  kept: number,
+  length: number,
   offset: number,
   bytes: Buffer,
 ): Buffer {
-  if (offset > kept)
+  if (offset > length)
     throw new ErrandError(
       'conflict',
-      `Bytes ${kept} to ${offset} of ${stream} of ${attemptId} are missing.`,
+      `Bytes ${length} to ${offset} of ${stream} of ${attemptId} are missing.`,
       {
-        hint: `Send again from byte ${kept}.`,
+        hint: `Send again from byte ${length}.`,
       },
     )
-  return bytes.subarray(kept - offset)
+  return bytes.subarray(length - offset)
 }
 
 /** The end of an empty stream: the SHA-256 of no bytes. */

@@ -142,10 +142,10 @@ export class FileRunStore implements RunStore {
   }
 
   #read(runId: string): RunRecord | undefined {
-    const kept = this.#logs.get(runId)
+    const stored = this.#logs.get(runId)
     const bytes = this.#folders.logBytes(runId)
     if (bytes === undefined) return undefined
-    if (kept?.bytes === bytes && kept.record !== undefined) return { ...kept.record }
+    if (stored?.bytes === bytes && stored.record !== undefined) return { ...stored.record }
     const record = this.#folders.readSummary(runId, bytes) ?? this.#log(runId)?.record
     return record && { ...record }
   }

@@ -13,7 +13,7 @@ import {
   runNotFound,
 } from './run-record.ts'
 
-interface KeptRun {
+interface StoredRun {
   record: RunRecord
   events: RunEvent[]
 }
@@ -21,7 +21,7 @@ interface KeptRun {
 /** Stores runs while this process lives. */
 export class MemoryRunStore implements RunStore {
   readonly capabilities = { durable: false }
-  readonly #runs = new Map<string, KeptRun>()
+  readonly #runs = new Map<string, StoredRun>()
   #warn: ((message: string) => void) | undefined
 
   /** `warn` is called once, with the first run. */
@@ -32,7 +32,7 @@ export class MemoryRunStore implements RunStore {
   async create(spec: RunSpec, events: readonly RunEvent[], patch?: RunPatch): Promise<void> {
     if (this.#runs.has(spec.run_id)) throw runExists(spec.run_id)
     checkOrder(spec.run_id, 0, events)
-    const run: KeptRun = { record: newRecord(spec), events: [] }
+    const run: StoredRun = { record: newRecord(spec), events: [] }
     append(run, { events, patch })
     this.#runs.set(spec.run_id, run)
     this.#warn?.('Runs are stored only in memory. They are lost when this process ends.')
@@ -99,7 +99,7 @@ export class MemoryRunStore implements RunStore {
   async close(): Promise<void> {}
 }
 
-function append(run: KeptRun, change: Change): void {
+function append(run: StoredRun, change: Change): void {
   for (const event of change.events) run.events.push(event)
   run.record.last_seq += change.events.length
   applyPatch(run.record, change.patch)

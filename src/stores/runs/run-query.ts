@@ -183,7 +183,7 @@ function matches(query: CheckedQuery, run: Listed): boolean {
     const has = run.labels && Object.hasOwn(run.labels, name) ? run.labels[name] : undefined
     if (has === undefined || (value !== undefined && has !== value)) return false
   }
-  if (query.needs_answer && !(openStatuses.includes(run.status) && asks(run.list_row))) return false
+  if (query.needs_answer && !(openStatuses.includes(run.status) && isAsking(run.list_row))) return false
   if (query.repository !== undefined && query.repository !== run.repository) return false
   if (query.agent !== undefined && query.agent !== sessionOf(run)?.agent) return false
   if (query.shared_with !== undefined) {
@@ -209,7 +209,7 @@ export function found<T extends Listed>(query: CheckedQuery, runs: readonly T[])
   return matching.filter((run) => (run.try ?? 1) >= (newest.get(run.first_run ?? run.run_id) ?? 1))
 }
 
-const asks = (row: string | undefined): boolean =>
+const isAsking = (row: string | undefined): boolean =>
   row !== undefined && (JSON.parse(row) as RunListRow).now?.question !== undefined
 
 export const openStatuses = RunStatus.options.filter((status) => !isFinalRun(status))

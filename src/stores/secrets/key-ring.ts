@@ -31,7 +31,7 @@ export class KeyRing {
   }
 
   /** Reports whether somebody has set the key or its place. */
-  get given(): boolean {
+  get isConfigured(): boolean {
     const { env } = this.#options
     return [setting(env, 'ERRAND_SECRETS_KEY'), setting(env, 'ERRAND_SECRETS_KEY_FILE')].some(Boolean)
   }
@@ -42,9 +42,9 @@ export class KeyRing {
    */
   keys(options: { make: boolean }): Keys {
     const { env, file } = this.#options
-    const given = setting(env, 'ERRAND_SECRETS_KEY')
+    const key = setting(env, 'ERRAND_SECRETS_KEY')
     const named = setting(env, 'ERRAND_SECRETS_KEY_FILE')
-    if (given) return parse(given, 'ERRAND_SECRETS_KEY')
+    if (key) return parse(key, 'ERRAND_SECRETS_KEY')
     const path = named || file
     const from = named ? `${path} (ERRAND_SECRETS_KEY_FILE)` : path
     try {

@@ -4,13 +4,13 @@ import type { SecretScope } from '../../contract/secrets.ts'
  * The scopes of stored secrets: those that people set, those of a single run, which go with it, those of a user's
  * place, and the hub's own.
  */
-export type KeptScope = SecretScope | 'run' | 'place' | 'hub'
+export type StoredScope = SecretScope | 'run' | 'place' | 'hub'
 
 /** Identifies a secret: its name within a scope of a tenant. */
 export interface SecretPlace {
   /** Empty for `hub`. */
   tenant: string
-  scope: KeptScope
+  scope: StoredScope
   /** Name of the repository or workflow, id of the run or place; empty for `tenant` and `hub`. */
   scope_name: string
   name: string

@@ -3,7 +3,7 @@ import type { Permission } from '../../contract/account-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import {
   type AccountStore,
-  IDEMPOTENCY_KEPT_MS,
+  IDEMPOTENCY_RETENTION_MS,
   type IdempotencyKey,
   type NewToken,
   type Role,
@@ -336,7 +336,7 @@ export const sqliteIdempotencyKeys = (session: SqlSession): Keys => ({
   claimKey: (claim) =>
     session.write(() => {
       const { owner, key, request_hash, run_id, created_at } = claim
-      const oldest = new Date(Date.parse(created_at) - IDEMPOTENCY_KEPT_MS).toISOString()
+      const oldest = new Date(Date.parse(created_at) - IDEMPOTENCY_RETENTION_MS).toISOString()
       session.run('DELETE FROM idempotency_keys WHERE created_at < ?', oldest)
       const row = session.get('SELECT * FROM idempotency_keys WHERE owner = ? AND key = ?', owner, key)
       if (row !== undefined) return rowKey(row)

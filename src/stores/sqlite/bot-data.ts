@@ -10,7 +10,7 @@ export interface DataOfBot {
 }
 
 /** The place of a bot's data: known from its first start with data until the data is removed. */
-export interface KeptData extends DataOfBot {
+export interface StoredData extends DataOfBot {
   runner: string
   path: string
   limit_bytes: number
@@ -23,10 +23,10 @@ export interface KeptData extends DataOfBot {
  */
 export interface BotDataStore {
   /** Replaces an existing entry, whose `created_at` stays. */
-  put(data: KeptData): Promise<void>
-  get(of: DataOfBot): Promise<KeptData | undefined>
+  put(data: StoredData): Promise<void>
+  get(of: DataOfBot): Promise<StoredData | undefined>
   /** Returns entries by owner, then bot; without an owner those of the whole tenant. */
-  list(of: { tenant: string; owner?: string }): Promise<KeptData[]>
+  list(of: { tenant: string; owner?: string }): Promise<StoredData[]>
   remove(of: DataOfBot): Promise<void>
 }
 
@@ -52,7 +52,7 @@ export const botDataMigrations: readonly Migration[] = [
 const OF = 'tenant = ? AND owner = ? AND bot_id = ?'
 const values = ({ tenant, owner, bot_id }: DataOfBot) => [tenant, owner, bot_id]
 
-const rowData = (row: Record<string, SQLOutputValue>): KeptData => ({
+const rowData = (row: Record<string, SQLOutputValue>): StoredData => ({
   tenant: String(row.tenant),
   owner: String(row.owner),
   bot_id: String(row.bot_id),

@@ -50,7 +50,7 @@ export interface ChannelStore {
   /** Returns the channels of one user, in the order of their creation. */
   ofUser(userId: string): Promise<(NotificationChannel & ChannelState)[]>
   /** Returns the channels of the tenant's active users that receive such messages. */
-  telling(tenant: string, tells: ChannelTopic): Promise<NotificationChannel[]>
+  telling(tenant: string, reports: ChannelTopic): Promise<NotificationChannel[]>
   /** Removes a channel with its notices. False: it did not exist. */
   remove(id: string): Promise<boolean>
   /**
@@ -173,33 +173,33 @@ export const sqliteChannels = (session: SqlSession): ChannelStore => {
         }))
     },
 
-    async telling(tenant, tells) {
+    async telling(tenant, reports) {
       const sql = `${CHANNELS} WHERE places.tenant = ? AND users.disabled = 0`
       return session
         .read(() => session.all(sql, tenant))
         .map(rowChannel)
-        .filter((channel) => channel.tells.includes(tells))
+        .filter((channel) => channel.tells.includes(reports))
     },
 
     remove: async (id) => (await change('DELETE FROM places WHERE id = ?', id)) > 0,
 
     keep: (notices, { since, most }) =>
       session.write(() => {
-        let kept = 0
+        let stored = 0
         for (const { id, channel_id, key, run_id, question, body, created_at, due_at } of notices) {
           const had = session.get(
             'SELECT count(*) AS had FROM notices WHERE place_id = ? AND created_at > ?',
             ...[channel_id, since],
           )
           if (Number(had?.had) >= most) continue
-          kept += session.run(
+          stored += session.run(
             `INSERT INTO notices (id, place_id, key, run_id, question, body, created_at, due_at, tries)
               SELECT ?, places.id, ?, ?, ?, ?, ?, ?, 0 FROM places WHERE places.id = ?
               ON CONFLICT DO NOTHING`,
             ...[id, key, run_id, question ?? null, body, created_at, due_at, channel_id],
           )
         }
-        return kept
+        return stored
       }),
 
     async due(now, but, limit) {

@@ -9,7 +9,7 @@ import { checkTables } from './whole-tables.ts'
 /** Milliseconds for which another program may lock the database before a call fails. */
 const BUSY_TIMEOUT_MS = 5000
 /** The write-ahead log is truncated to this size after a burst. */
-const KEPT_WAL_BYTES = 16 * 1024 * 1024
+const MAX_WAL_BYTES = 16 * 1024 * 1024
 const CACHE_KIB = 8 * 1024
 
 /**
@@ -26,7 +26,7 @@ export function openDatabase(file: string, migrations: Migrations): DatabaseSync
     db.exec(`
       PRAGMA journal_mode = WAL;
       PRAGMA synchronous = FULL;
-      PRAGMA journal_size_limit = ${KEPT_WAL_BYTES};
+      PRAGMA journal_size_limit = ${MAX_WAL_BYTES};
       PRAGMA cache_size = -${CACHE_KIB};
       PRAGMA temp_store = MEMORY;
       -- What is deleted is written over, such as a sealed secret.

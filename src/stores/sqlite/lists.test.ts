@@ -52,13 +52,13 @@ test('a list that begins with open runs reads only from indexes, whatever the fi
   for (const query of narrowed) {
     const session = explained()
     await new SqliteRunStore(session).list({ ...query, limit: 100, sort: 'active' })
-    const asked = `${JSON.stringify(query)}: ${session.steps.join(' | ')}`
-    assert.ok(session.steps.length > 0, asked)
+    const description = `${JSON.stringify(query)}: ${session.steps.join(' | ')}`
+    assert.ok(session.steps.length > 0, description)
     // Few runs are shared, so their index is read in its own order.
     const slow = session.steps.filter(
       (step) => (/^SCAN/.test(step) && !/ runs_shared$|VIRTUAL TABLE/.test(step)) || /TEMP B-TREE/.test(step),
     )
-    assert.deepEqual(slow, [], asked)
+    assert.deepEqual(slow, [], description)
   }
 })
 
@@ -67,12 +67,12 @@ test('a list of tasks that begins with waiting and running ones reads only from 
   for (const query of [{}, { owner: 'ada' }, { states: ['running' as const, 'done' as const] }]) {
     const session = explained()
     await new SqliteTaskStore(session).list({ tenant: 'default', ...query, limit: 100, sort: 'active' })
-    const asked = `${JSON.stringify(query)}: ${session.steps.join(' | ')}`
-    assert.ok(session.steps.length > 0, asked)
+    const description = `${JSON.stringify(query)}: ${session.steps.join(' | ')}`
+    assert.ok(session.steps.length > 0, description)
     assert.deepEqual(
       session.steps.filter((step) => !/^SEARCH tasks USING INDEX tasks_of_\w+_by_state /.test(step)),
       [],
-      asked,
+      description,
     )
   }
 })

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
-import { lostDatabase, startAnew } from './open.ts'
+import { lostDatabase, startEmpty } from './open.ts'
 
 function folder(t: TestContext): string {
   const dir = mkdtempSync(join(tmpdir(), 'errand-lost-'))
@@ -17,7 +17,7 @@ test('an empty folder, one with a database, and an aborted first start have lost
   mkdirSync(join(data, 'output'))
   writeFileSync(join(data, 'errand.db'), '')
   assert.equal(lostDatabase(data), undefined)
-  assert.equal(startAnew(data), undefined)
+  assert.equal(startEmpty(data), undefined)
   writeFileSync(join(data, 'local-token'), 'a token')
   writeFileSync(join(data, 'errand.db'), 'a database')
   assert.equal(lostDatabase(data), undefined)
@@ -36,7 +36,7 @@ test("reports a missing or empty database next to a hub's other files, which can
     writeFileSync(join(data, 'errand.db'), '')
     writeFileSync(join(data, 'errand.db-wal'), 'what may be left of it')
     assert.match(lostDatabase(data)!.message, /errand\.db is empty/)
-    const aside = startAnew(data)!
+    const aside = startEmpty(data)!
     assert.ok(existsSync(join(aside, left)) && existsSync(join(aside, 'errand.db-wal')))
     assert.deepEqual(readdirSync(data).sort(), [aside.slice(data.length + 1), 'secrets.key'])
     assert.equal(lostDatabase(data), undefined)

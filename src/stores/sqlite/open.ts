@@ -64,7 +64,7 @@ export function lostDatabase(data: string): ErrandError | undefined {
 }
 
 /** Moves the remains of a hub without a database aside; returns the new folder, if there was something. */
-export function startAnew(data: string, now = new Date()): string | undefined {
+export function startEmpty(data: string, now = new Date()): string | undefined {
   if (lostDatabase(data) === undefined) return undefined
   const aside = join(data, `before-${now.toISOString().replaceAll(':', '-')}`)
   try {

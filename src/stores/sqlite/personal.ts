@@ -1,10 +1,10 @@
 import type { SQLOutputValue } from 'node:sqlite'
-import type { KeptView, ViewFilter } from '../../contract/runs/kept-views.ts'
+import type { SavedView, ViewFilter } from '../../contract/runs/saved-views.ts'
 import type { Migration } from './database.ts'
 import type { SqlSession } from './session.ts'
 
 /** A named filter of the list of runs. */
-export type View = Omit<KeptView, 'may_change'> & { user_id: string; tenant: string }
+export type View = Omit<SavedView, 'may_change'> & { user_id: string; tenant: string }
 
 /** The user whose failures are meant. */
 export interface Looker {

@@ -158,11 +158,11 @@ export class SqliteRunStore implements RunStore {
   }
 
   async markInterrupted(message: string, runIds?: readonly string[]): Promise<string[]> {
-    const wanted = runIds ?? (await this.open())
+    const ids = runIds ?? (await this.open())
     const marked = await Promise.all(
-      wanted.map((runId) => this.#session.write(() => this.#interrupt(runId, message))),
+      ids.map((runId) => this.#session.write(() => this.#interrupt(runId, message))),
     )
-    return wanted.filter((_, index) => marked[index])
+    return ids.filter((_, index) => marked[index])
   }
 
   remove(runIds: readonly string[]): Promise<void> {
@@ -347,22 +347,22 @@ class RunLists {
   #parts(query: CheckedQuery, status: RunStatus | undefined) {
     const where: string[] = []
     const values: SQLInputValue[] = []
-    const filter = (condition: string, ...given: (string | undefined)[]) => {
-      if (given.some((value) => value === undefined)) return
+    const filter = (condition: string, ...provided: (string | undefined)[]) => {
+      if (provided.some((value) => value === undefined)) return
       where.push(condition)
-      values.push(...(given as string[]))
+      values.push(...(provided as string[]))
     }
     const special = query.blueprint === 'workflow' ? undefined : query.blueprint
     type InputFilter = ['run_inputs' | 'run_labels', string, string | undefined]
-    const given: InputFilter[] = [
+    const filters: InputFilter[] = [
       ...Object.entries(query.inputs ?? {}).map(
         ([name, value]): InputFilter => ['run_inputs', name, inputText(value)],
       ),
       ...Object.entries(query.labels ?? {}).map(([name, value]): InputFilter => ['run_labels', name, value]),
     ]
     // The index of the first gives the order; the others are checked for each of its runs. There are few open runs.
-    const first = isOfOpen(query) ? undefined : given[0]
-    const others = first === undefined ? given : given.slice(1)
+    const first = isOfOpen(query) ? undefined : filters[0]
+    const others = first === undefined ? filters : filters.slice(1)
     const [by] = first ?? (['runs'] as const)
     const runs = query.shared_with === undefined ? 'runs' : 'runs INDEXED BY runs_shared'
     const from = first === undefined ? runs : `${by} CROSS JOIN runs USING (n)`

@@ -1,5 +1,5 @@
 import type { SQLOutputValue } from 'node:sqlite'
-import type { KeptScope, SecretPlace, SecretStore, StoredSecret } from '../secrets/secret-store.ts'
+import type { StoredScope, SecretPlace, SecretStore, StoredSecret } from '../secrets/secret-store.ts'
 import type { SqlSession } from './session.ts'
 
 const PLACE = 'tenant = ? AND name = ? AND scope = ? AND scope_name = ? AND owner = ?'
@@ -10,7 +10,7 @@ const placeValues = ({ tenant, name, scope, scope_name, owner = '' }: SecretPlac
 const rowSecret = (row: Record<string, SQLOutputValue>): StoredSecret => ({
   tenant: String(row.tenant),
   name: String(row.name),
-  scope: String(row.scope) as KeptScope,
+  scope: String(row.scope) as StoredScope,
   scope_name: String(row.scope_name),
   ...(row.owner === '' ? {} : { owner: String(row.owner) }),
   sealed: row.sealed as Uint8Array,
@@ -62,12 +62,12 @@ export const sqliteSecrets = (session: SqlSession): SecretStore => {
     },
 
     async list({ tenant, name, scope, scope_name, owner }) {
-      const given = Object.entries({ tenant, name, scope, scope_name, owner }).filter(
+      const filters = Object.entries({ tenant, name, scope, scope_name, owner }).filter(
         ([, value]) => value !== undefined,
       )
-      const where = given.map(([column]) => `${column} = ?`).join(' AND ') || 'TRUE'
+      const where = filters.map(([column]) => `${column} = ?`).join(' AND ') || 'TRUE'
       const sql = `SELECT * FROM secrets WHERE ${where} ORDER BY tenant, name, scope, scope_name, owner`
-      return session.read(() => session.all(sql, ...given.map(([, value]) => value!))).map(rowSecret)
+      return session.read(() => session.all(sql, ...filters.map(([, value]) => value!))).map(rowSecret)
     },
 
     remove: (place) =>

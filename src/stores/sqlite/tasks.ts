@@ -161,16 +161,16 @@ export class SqliteTaskStore implements TaskStore {
     return rows.map((row) => JSON.parse(String(row.json)) as TaskEvent)
   }
 
-  async toldTo(id: string): Promise<number> {
+  async reportedTo(id: string): Promise<number> {
     const row = this.#session.read(() => this.#session.get('SELECT told FROM tasks WHERE id = ?', id))
     return Number(row?.told ?? 0)
   }
 
-  async told(id: string, seq: number): Promise<void> {
+  async markReported(id: string, seq: number): Promise<void> {
     await this.#session.write(() => this.#session.run('UPDATE tasks SET told = ? WHERE id = ?', seq, id))
   }
 
-  async untold(limit: number): Promise<string[]> {
+  async unreported(limit: number): Promise<string[]> {
     const sql = 'SELECT id FROM tasks WHERE told < last_seq ORDER BY created_at, id LIMIT ?'
     return this.#session.read(() => this.#session.all(sql, limit)).map((row) => String(row.id))
   }
@@ -195,10 +195,10 @@ export class SqliteTaskStore implements TaskStore {
   ): Row[] {
     const where: string[] = []
     const values: SQLInputValue[] = []
-    const filter = (condition: string, ...given: (string | undefined)[]) => {
-      if (given.some((value) => value === undefined)) return
+    const filter = (condition: string, ...provided: (string | undefined)[]) => {
+      if (provided.some((value) => value === undefined)) return
       where.push(condition)
-      values.push(...(given as string[]))
+      values.push(...(provided as string[]))
     }
     filter('tenant = ?', query.tenant)
     filter('owner = ?', query.owner)

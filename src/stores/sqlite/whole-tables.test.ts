@@ -23,7 +23,7 @@ async function closedDatabase(t: TestContext) {
   return { file, alter }
 }
 
-for (const [what, sql, said] of [
+for (const [what, sql, message] of [
   ['a table that is gone', 'DROP TABLE events', /it lacks table events/],
   ['an index that is gone', 'DROP INDEX runs_shared', /it lacks index runs_shared/],
   ['a column that is gone', 'ALTER TABLE runs DROP COLUMN list_row', /it lacks/],
@@ -35,7 +35,7 @@ for (const [what, sql, said] of [
     await assert.rejects(openSqliteStores({ file }), (error: Error & { code: string; hint: string }) => {
       assert.equal(error.code, 'store_failed')
       assert.match(error.message, /errand\.db is damaged: /)
-      assert.match(error.message, said)
+      assert.match(error.message, message)
       assert.match(error.hint, /restore a backup/)
       return true
     })

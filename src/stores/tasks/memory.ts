@@ -14,7 +14,7 @@ import {
   taskParts,
 } from './task-store.ts'
 
-interface KeptTask {
+interface StoredTask {
   record: TaskRecord
   events: TaskEvent[]
   told: number
@@ -24,7 +24,7 @@ const textOf = ({ tenant, spec_name, own_id }: TaskKey): string => JSON.stringif
 
 /** Stores tasks while this process lives. */
 export class MemoryTaskStore implements TaskStore {
-  readonly #tasks = new Map<string, KeptTask>()
+  readonly #tasks = new Map<string, StoredTask>()
   readonly #ids = new Map<string, string>()
 
   async create(tasks: readonly NewTask[]): Promise<void> {
@@ -100,16 +100,16 @@ export class MemoryTaskStore implements TaskStore {
     return this.#tasks.get(id)?.events.slice(after, after + limit) ?? []
   }
 
-  async toldTo(id: string): Promise<number> {
+  async reportedTo(id: string): Promise<number> {
     return this.#tasks.get(id)?.told ?? 0
   }
 
-  async told(id: string, seq: number): Promise<void> {
+  async markReported(id: string, seq: number): Promise<void> {
     const task = this.#tasks.get(id)
     if (task !== undefined) task.told = seq
   }
 
-  async untold(limit: number): Promise<string[]> {
+  async unreported(limit: number): Promise<string[]> {
     const behind = this.#all().filter(({ id, last_seq }) => this.#tasks.get(id)!.told < last_seq)
     return behind.slice(0, limit).map(({ id }) => id)
   }

@@ -72,10 +72,10 @@ export interface TaskStore {
   /** Returns events with seq > after, oldest first, at most `limit`. An unknown task has none. */
   events(id: string, after: number, limit: number): Promise<TaskEvent[]>
   /** Returns how much of a task's log was reported to another registry; 0: nothing. */
-  toldTo(id: string): Promise<number>
-  told(id: string, seq: number): Promise<void>
+  reportedTo(id: string): Promise<number>
+  markReported(id: string, seq: number): Promise<void>
   /** Returns the ids of tasks with something that is not reported there yet, oldest first. */
-  untold(limit: number): Promise<string[]>
+  unreported(limit: number): Promise<string[]>
 }
 
 export const taskExists = (ids: readonly string[]): ErrandError =>

@@ -47,7 +47,7 @@ export class ToolFixture {
   /** Uses a tool and returns the result that the model receives. */
   async use(name: string, args: unknown): Promise<string> {
     const call = { id: `call_${++this.#count}`, name, arguments: JSON.stringify(args) }
-    return await this.#calls.carryOut(call, this.cancel.signal)
+    return await this.#calls.run(call, this.cancel.signal)
   }
 
   get last(): AgentUpdateOf<'tool'> | undefined {

@@ -17,11 +17,11 @@ export class KeepingSink implements AttemptSink {
   readonly ended: Promise<AttemptEnd>
   /** Called before bytes are recorded; may wait or throw. */
   onOutput: (stream: StreamName, bytes: Buffer) => Promise<void> | void = () => {}
-  #tellEnd: (end: AttemptEnd) => void = () => {}
+  #reportEnd: (end: AttemptEnd) => void = () => {}
 
   constructor() {
     this.ended = new Promise((resolve) => {
-      this.#tellEnd = resolve
+      this.#reportEnd = resolve
     })
   }
 
@@ -38,7 +38,7 @@ export class KeepingSink implements AttemptSink {
   async report(report: AttemptReport): Promise<void> {
     assert.notEqual(this.reports.at(-1)?.type, 'ended', 'a report after the end')
     this.reports.push(report)
-    if (report.type === 'ended') this.#tellEnd(report)
+    if (report.type === 'ended') this.#reportEnd(report)
   }
 
   async output(stream: StreamName, offset: number, bytes: Buffer): Promise<number> {

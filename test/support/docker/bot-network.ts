@@ -10,7 +10,7 @@ import {
   guardChain,
 } from '../../../src/runner/docker/network-guard.ts'
 import { noteMade } from './docker.ts'
-import { DockerApi, type ThingApi } from './docker-api.ts'
+import { DockerApi, type ResourceApi } from './docker-api.ts'
 
 const execute = promisify(execFile)
 
@@ -48,7 +48,7 @@ async function removeRules(name: string): Promise<void> {
 }
 
 /** Removes a network, and retries while it still has endpoints: an engine takes its time to end an aborted build. */
-async function removedOnceEmpty(network: ThingApi<unknown>): Promise<void> {
+async function removedOnceEmpty(network: ResourceApi<unknown>): Promise<void> {
   const deadline = Date.now() + 180_000
   for (;;) {
     try {

@@ -104,17 +104,17 @@ export class DockerApi {
     return new ImageApi(this.client, name)
   }
 
-  getNetwork(name: string): ThingApi<TestedNetwork> {
-    return new ThingApi(this.client, `/networks/${name}`)
+  getNetwork(name: string): ResourceApi<TestedNetwork> {
+    return new ResourceApi(this.client, `/networks/${name}`)
   }
 
-  getVolume(name: string): ThingApi<{ Mountpoint: string }> {
-    return new ThingApi(this.client, `/volumes/${name}`)
+  getVolume(name: string): ResourceApi<{ Mountpoint: string }> {
+    return new ResourceApi(this.client, `/volumes/${name}`)
   }
 }
 
 /** A thing at the engine, given by its path. */
-export class ThingApi<Answer> {
+export class ResourceApi<Answer> {
   protected readonly client: DockerClient
   protected readonly path: string
   protected readonly inspected: string
@@ -134,7 +134,7 @@ export class ThingApi<Answer> {
   }
 }
 
-export class ContainerApi extends ThingApi<TestedContainer> {
+export class ContainerApi extends ResourceApi<TestedContainer> {
   readonly id: string
 
   constructor(client: DockerClient, id: string) {
@@ -186,7 +186,7 @@ export class ContainerApi extends ThingApi<TestedContainer> {
   }
 }
 
-export class ImageApi extends ThingApi<TestedImage> {
+export class ImageApi extends ResourceApi<TestedImage> {
   constructor(client: DockerClient, name: string) {
     super(client, `/images/${name}`, `/images/${name}/json`)
   }

@@ -96,10 +96,10 @@ export function containerEngineConformance(
   })
 
   check('a container is asked to end, and killed after its grace', async (use) => {
-    const asked = await use.run(FOR_EVER)
-    await use.printed(asked, 'up')
-    await use.engine.stop(asked, 60)
-    assert.equal((await use.ended(asked)).exitCode, 0)
+    const container = await use.run(FOR_EVER)
+    await use.printed(container, 'up')
+    await use.engine.stop(container, 60)
+    assert.equal((await use.ended(container)).exitCode, 0)
     const deaf = await use.run('trap "" TERM; echo up; while :; do sleep 0.1; done')
     await use.printed(deaf, 'up')
     await use.engine.stop(deaf, 1)
@@ -160,15 +160,15 @@ export function containerEngineConformance(
   check(
     'it tells what happens to a container while it does, and what it has seen of one since its start',
     async (use) => {
-      const heard: string[] = []
+      const received: string[] = []
       const enough = new AbortController()
       const opened = Promise.withResolvers<void>()
-      const told = Promise.withResolvers<void>()
+      const reported = Promise.withResolvers<void>()
       const listening = (async () => {
         for await (const event of use.engine.events({ runner: use.runner }, enough.signal)) {
           if (event.type === 'open') opened.resolve()
-          else heard.push(event.type)
-          if (heard.filter((type) => type === 'ended').length === 2) told.resolve()
+          else received.push(event.type)
+          if (received.filter((type) => type === 'ended').length === 2) reported.resolve()
         }
       })().catch(() => {})
       await opened.promise
@@ -183,10 +183,10 @@ export function containerEngineConformance(
       const { seen: all } = await use.engine.history(stopped, ended.startedAt)
       assert.deepEqual([...all], ['start', 'signaled', 'ended'])
       assert.deepEqual([...(await use.engine.history(stopped, '2999-01-01T00:00:00Z')).seen], [])
-      await told.promise
+      await reported.promise
       enough.abort()
       await listening
-      assert.deepEqual(heard, ['start', 'ended', 'start', 'signaled', 'ended'])
+      assert.deepEqual(received, ['start', 'ended', 'start', 'signaled', 'ended'])
       await use.engine.ping(60_000)
     },
   )

@@ -94,7 +94,7 @@ test('images that stand on each other go, and one that another test has built on
 
 test('the stand-ins run what they stand for', { skip }, async (t) => {
   const docker = dockerFor(t)
-  const asked = [
+  const names = [
     ['busybox:latest', ['sh', '-c', 'echo shell'], /^shell/],
     ['node:20-slim', ['node', '-p', '`node ${process.version}`'], /^node v\d+/],
     ['python:3.11-slim', ['python', '-c', 'import ssl, sys; print(sys.version)'], /^3\.\d+/],
@@ -104,7 +104,7 @@ test('the stand-ins run what they stand for', { skip }, async (t) => {
       /^v24\..*\n[\d.]+\napt /,
     ],
   ] as const
-  for (const [name, command, expected] of asked) {
+  for (const [name, command, expected] of names) {
     const container = await docker.engine.createContainer({
       Image: await baseImage(name),
       Cmd: [...command],

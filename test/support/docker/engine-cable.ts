@@ -36,7 +36,7 @@ export class EngineCable {
   readonly #plans: Plan[] = []
   readonly #held: (() => void)[] = []
   #change: { call: RegExp; change(order: Order): void } | undefined
-  readonly #server = createServer((asked, answer) => this.#take(asked, answer))
+  readonly #server = createServer((request, answer) => this.#take(request, answer))
   #out = false
 
   private constructor(address: string) {
@@ -92,13 +92,13 @@ export class EngineCable {
     await new DockerApi().getContainer(id).begin(...command)
   }
 
-  #take(asked: IncomingMessage, answer: ServerResponse): void {
+  #take(request: IncomingMessage, answer: ServerResponse): void {
     if (this.#out) {
       this.refused++
-      asked.socket.destroy()
+      request.socket.destroy()
       return
     }
-    const call = `${asked.method} ${asked.url!.replace(/\?.*/, '')}`
+    const call = `${request.method} ${request.url!.replace(/\?.*/, '')}`
     this.calls.push(call)
     const plan = this.#plans.find((each) => each.times > 0 && each.call.test(call))
     if (plan) plan.times--
@@ -106,28 +106,28 @@ export class EngineCable {
     if (typeof fault === 'object') {
       answer.writeHead(fault.status, { 'content-type': 'application/json' })
       answer.end(JSON.stringify({ message: fault.message }))
-      asked.resume()
-    } else if (fault === 'held') this.#held.push(() => this.#pass(asked, answer, fault))
-    else if (this.#change?.call.test(call)) void this.#passChanged(asked, answer, this.#change.change)
-    else this.#pass(asked, answer, fault)
+      request.resume()
+    } else if (fault === 'held') this.#held.push(() => this.#pass(request, answer, fault))
+    else if (this.#change?.call.test(call)) void this.#passChanged(request, answer, this.#change.change)
+    else this.#pass(request, answer, fault)
   }
 
-  async #passChanged(asked: IncomingMessage, answer: ServerResponse, change: (order: Order) => void) {
-    const order = (await json(asked)) as Order
+  async #passChanged(request: IncomingMessage, answer: ServerResponse, change: (order: Order) => void) {
+    const order = (await json(request)) as Order
     change(order)
-    this.#pass(asked, answer, undefined, JSON.stringify(order))
+    this.#pass(request, answer, undefined, JSON.stringify(order))
   }
 
-  #pass(asked: IncomingMessage, answer: ServerResponse, fault: Fault | undefined, body?: string): void {
+  #pass(requested: IncomingMessage, answer: ServerResponse, fault: Fault | undefined, body?: string): void {
     // The caller has gone meanwhile.
-    if (asked.socket.destroyed) return
-    const { method, url: path } = asked
+    if (requested.socket.destroyed) return
+    const { method, url: path } = requested
     const headers =
-      body === undefined ? asked.headers : { ...asked.headers, 'content-length': Buffer.byteLength(body) }
+      body === undefined ? requested.headers : { ...requested.headers, 'content-length': Buffer.byteLength(body) }
     const on = request({ socketPath: ENGINE, method, path, headers })
-    const broken = () => asked.socket.destroy()
+    const broken = () => requested.socket.destroy()
     on.on('error', broken)
-    asked.on('error', () => on.destroy())
+    requested.on('error', () => on.destroy())
     answer.on('close', () => on.destroy())
     on.on('response', (response) => {
       response.on('error', broken)
@@ -136,7 +136,7 @@ export class EngineCable {
       else response.pipe(answer)
       answer.flushHeaders()
     })
-    if (body === undefined) asked.pipe(on)
+    if (body === undefined) requested.pipe(on)
     else on.end(body)
   }
 }

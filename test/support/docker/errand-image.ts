@@ -10,7 +10,7 @@ const root = join(import.meta.dirname, '../../..')
 const NAME = 'errand.test/errand'
 const LABEL = 'errand.test-image=errand'
 /** Younger images may be in use by other checkouts, or by other test files of this one. */
-const KEPT_HOURS = 6
+const RETENTION_HOURS = 6
 
 /**
  * Returns the name of an image of deploy/Dockerfile with this checkout in it. It is built once for all test files,
@@ -23,7 +23,7 @@ export async function errandImage(): Promise<string> {
   // One process builds, and the others wait.
   const script = `docker image inspect "$0" >/dev/null 2>&1 && exit
     DOCKER_BUILDKIT=0 docker build -q --force-rm -f deploy/Dockerfile --build-arg BASE_IMAGE="$1" --label "$2" -t "$0" . >/dev/null || exit
-    docker image prune -af --filter "label=$2" --filter until=${KEPT_HOURS}h >/dev/null || true`
+    docker image prune -af --filter "label=$2" --filter until=${RETENTION_HOURS}h >/dev/null || true`
   // Not in TMPDIR, which belongs to one test file.
   const lock = '/tmp/errand-test-image.lock'
   const built = execute('flock', [lock, 'sh', '-c', script, image, base, LABEL], { cwd: root })

@@ -16,10 +16,10 @@ export async function removeImages(engine: DockerApi, label: string): Promise<vo
     // The parent of a removed image appears in the list only then.
     if (images.length === 0) return
     const failures = await Promise.all(images.map(({ Id }) => failureOf(engine.getImage(Id))))
-    const kept = images.filter((_, index) => failures[index] !== undefined)
-    if (kept.length < images.length) continue
+    const inUse = images.filter((_, index) => failures[index] !== undefined)
+    if (inUse.length < images.length) continue
     const others = await builtByOthers(engine, label)
-    if (kept.every(({ Id }) => others.has(Id))) return await unname(engine, kept)
+    if (inUse.every(({ Id }) => others.has(Id))) return await unname(engine, inUse)
     if (Date.now() > deadline) throw failures.find((failure) => failure !== undefined)
     await sleep(100)
   }

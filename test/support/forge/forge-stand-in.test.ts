@@ -34,6 +34,6 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const)
       assert.equal(isSigned(flavour, headers, body, 'loud'), false)
       assert.notEqual(deliveryId(headers), undefined)
     }
-    const kept = JSON.parse(readFileSync(join(standIn.state.folder, 'state.json'), 'utf8'))
-    assert.deepEqual(kept.repositories[0].tickets[0].labels, ['errand'])
+    const stored = JSON.parse(readFileSync(join(standIn.state.folder, 'state.json'), 'utf8'))
+    assert.deepEqual(stored.repositories[0].tickets[0].labels, ['errand'])
   })

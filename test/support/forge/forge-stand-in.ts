@@ -12,7 +12,7 @@ import { gitlabApi } from './gitlab-api.ts'
 
 export type Flavour = 'github' | 'gitea' | 'gitlab'
 
-export interface SeenRequest {
+export interface RecordedRequest {
   method: string
   /** The path with its query. */
   path: string
@@ -88,7 +88,7 @@ export async function startForge({
 }) {
   const folder = mkdtempSync(join(tmpdir(), 'errand-forge-'))
   const state = new ForgeState(folder, flavour === 'gitlab')
-  const seen: SeenRequest[] = []
+  const seen: RecordedRequest[] = []
   const faults: (Fault & { left: number })[] = []
   const apps: GithubAppStandIn[] = []
   const delivering = new Set<Promise<void>>()
@@ -107,7 +107,7 @@ export async function startForge({
   const apiUrl = url + apiPaths[flavour]
   const api = flavour === 'gitlab' ? gitlabApi(state, url) : githubApi(state, { url, apiUrl, flavour })
 
-  state.told = (repository, event, payload) => {
+  state.onEvent = (repository, event, payload) => {
     for (const hook of repository.hooks) {
       const sending = deliver(hook, repository, event, payload).finally(() => delivering.delete(sending))
       delivering.add(sending)
@@ -136,7 +136,7 @@ export async function startForge({
     }
     const answerAfter = typeof how === 'object' && 'answer_after' in how ? how.answer_after : undefined
     if (isGit) return serveGit(request, response, pathname, searchParams, answerAfter)
-    const given = tokenOf(headers)
+    const token = tokenOf(headers)
     if (!pathname.startsWith(apiPaths[flavour]) && pathname !== '/api/graphql')
       return void response.writeHead(404, { 'content-type': 'text/html' }).end('<html>Not Found</html>')
     let body: unknown
@@ -148,8 +148,8 @@ export async function startForge({
     const path_ = pathname.startsWith(apiPaths[flavour])
       ? pathname.slice(apiPaths[flavour].length)
       : '/graphql'
-    const asked = { method, path: path_, query: searchParams, body, headers } as ApiRequest
-    const result = ofApp(asked, given) ?? ofToken(asked, given)
+    const requested = { method, path: path_, query: searchParams, body, headers } as ApiRequest
+    const result = ofApp(requested, token) ?? ofToken(requested, token)
     if (how === 'reset_after') return void request.socket.destroy()
     await answerAfter
     const all = { 'content-type': 'application/json; charset=utf-8', ...result.headers }
@@ -157,10 +157,10 @@ export async function startForge({
     response.end(result.text ?? (result.body === undefined ? '' : JSON.stringify(result.body)))
   }
 
-  function ofToken(asked: ApiRequest, given: string | undefined): ApiAnswer {
-    const token = state.tokens.find((one) => one.token === given)
+  function ofToken(request: ApiRequest, values: string | undefined): ApiAnswer {
+    const token = state.tokens.find((one) => one.token === values)
     const isOver = token?.endsMs !== undefined && token.endsMs <= Date.now()
-    if (given !== undefined && (token === undefined || isOver))
+    if (values !== undefined && (token === undefined || isOver))
       return flavour === 'gitlab'
         ? { status: 401, body: { message: '401 Unauthorized' } }
         : {
@@ -169,25 +169,25 @@ export async function startForge({
               message: flavour === 'github' ? 'Bad credentials' : 'invalid username, password or token',
             },
           }
-    return api({ ...asked, token })
+    return api({ ...request, token })
   }
 
   /** Returns what GitHub answers to an App that signs for itself. */
-  function ofApp({ method, path, body }: ApiRequest, given: string | undefined): ApiAnswer | undefined {
-    const wanted =
+  function ofApp({ method, path, body }: ApiRequest, values: string | undefined): ApiAnswer | undefined {
+    const needed =
       /^\/(app|app\/installations\/(\d+)\/access_tokens|repos\/([^/]+\/[^/]+)\/installation)$/.exec(path)
-    if (flavour !== 'github' || wanted === null) return undefined
-    const app = apps.find((one) => isSignedBy(one, given))
+    if (flavour !== 'github' || needed === null) return undefined
+    const app = apps.find((one) => isSignedBy(one, values))
     if (app === undefined) return { status: 401, body: { message: 'A JSON web token could not be decoded' } }
     const date = { date: new Date().toUTCString() }
     if (path === '/app') return { status: 200, body: { slug: app.slug }, headers: date }
-    if (wanted[3] !== undefined) {
-      const found = state.repository(wanted[3])
+    if (needed[3] !== undefined) {
+      const found = state.repository(needed[3])
       if (found === undefined || found.rights[`${app.slug}[bot]`] === undefined)
         return { status: 404, body: { message: 'Not Found' } }
       return { status: 200, body: { id: 7 } }
     }
-    if (method !== 'POST' || wanted[2] !== '7') return { status: 404, body: { message: 'Not Found' } }
+    if (method !== 'POST' || needed[2] !== '7') return { status: 404, body: { message: 'Not Found' } }
     const { repositories, permissions } = body as {
       repositories: string[]
       permissions: Record<string, Right>
@@ -294,7 +294,7 @@ export async function startForge({
     state.git(path, ['for-each-ref', '--format=%(refname) %(objectname)'])
 
   function pushed(repository: Repository, by: string): void {
-    state.told(repository, 'push', { pusher: by })
+    state.onEvent(repository, 'push', { pusher: by })
     for (const ticket of repository.tickets)
       if (ticket.isOpen && ticket.pull !== undefined && state.headOf(repository, ticket) === undefined)
         state.close(repository, ticket)
@@ -345,11 +345,11 @@ export async function startForge({
     /** Creates a repository. `path` is `owner/name`; `rights` are by login. */
     makeRepository(
       path: string,
-      given: { files?: Files; bundle?: string; isPrivate?: boolean; rights?: Record<string, Right> },
+      options: { files?: Files; bundle?: string; isPrivate?: boolean; rights?: Record<string, Right> },
     ) {
-      const repository = state.makeRepository(path, given)
-      Object.assign(repository.rights, given.rights)
-      for (const login of Object.keys(given.rights ?? {})) state.user(login)
+      const repository = state.makeRepository(path, options)
+      Object.assign(repository.rights, options.rights)
+      for (const login of Object.keys(options.rights ?? {})) state.user(login)
       return Object.assign(repository, { url: `${url}/${path}`, cloneUrl: `${url}/${path}.git` })
     },
     /** Creates an App (GitHub only). Its bot gets write access to the repositories. */

@@ -109,7 +109,7 @@ export interface Repository {
 }
 
 /** Called for each write that triggers a hook of the forge. */
-export type Told = (repository: Repository, event: string, payload: Record<string, unknown>) => void
+export type OnEvent = (repository: Repository, event: string, payload: Record<string, unknown>) => void
 
 /**
  * Holds the data of a forge: a folder with a bare repository for each, and everything else in `state.json`, which is
@@ -120,7 +120,7 @@ export class ForgeState {
   readonly users: User[] = []
   readonly tokens: Token[] = []
   readonly repositories: Repository[] = []
-  told: Told = () => undefined
+  onEvent: OnEvent = () => undefined
   /** Whether pull requests have their own numbers, as in GitLab. */
   readonly #countsApart: boolean
   readonly #mergeable = new Map<string, boolean>()
@@ -208,7 +208,7 @@ export class ForgeState {
     }
   }
 
-  makeRepository(path: string, given: { files?: Files; bundle?: string; isPrivate?: boolean }): Repository {
+  makeRepository(path: string, options: { files?: Files; bundle?: string; isPrivate?: boolean }): Repository {
     const folder = this.gitFolder(path)
     mkdirSync(folder, { recursive: true })
     this.git(path, ['init', '--quiet', '--bare', '--template=', '--initial-branch=main'])
@@ -216,11 +216,11 @@ export class ForgeState {
     appendFileSync(join(folder, 'config'), repositoryConfig)
     writeFileSync(join(folder, 'hooks', 'pre-receive'), preReceive, { mode: 0o755 })
     writeFileSync(join(folder, 'protected'), '')
-    if (given.bundle !== undefined) {
+    if (options.bundle !== undefined) {
       this.git(path, [
         'fetch',
         '--quiet',
-        given.bundle,
+        options.bundle,
         '+refs/heads/*:refs/heads/*',
         '+refs/tags/*:refs/tags/*',
       ])
@@ -228,7 +228,7 @@ export class ForgeState {
     const repository: Repository = {
       id: this.id(),
       path,
-      isPrivate: given.isPrivate ?? false,
+      isPrivate: options.isPrivate ?? false,
       isArchived: false,
       defaultBranch: 'main',
       takesDrafts: true,
@@ -240,7 +240,7 @@ export class ForgeState {
       hooks: [],
     }
     this.repositories.push(repository)
-    if (given.files !== undefined) this.commit(path, 'main', given.files, 'First commit')
+    if (options.files !== undefined) this.commit(path, 'main', options.files, 'First commit')
     this.save()
     return repository
   }
@@ -286,21 +286,21 @@ export class ForgeState {
 
   addIssue(
     repository: Repository,
-    given: { title: string; body?: string; by: string; labels?: string[] },
+    fields: { title: string; body?: string; by: string; labels?: string[] },
   ): Ticket {
-    const ticket = this.#newTicket(repository, { ...given, body: given.body ?? '' }, undefined)
-    for (const label of given.labels ?? []) this.label(repository, ticket, label, given.by)
-    this.told(repository, 'issues', { action: 'opened', issue: ticket.number })
+    const ticket = this.#newTicket(repository, { ...fields, body: fields.body ?? '' }, undefined)
+    for (const label of fields.labels ?? []) this.label(repository, ticket, label, fields.by)
+    this.onEvent(repository, 'issues', { action: 'opened', issue: ticket.number })
     return ticket
   }
 
   addPull(
     repository: Repository,
-    given: { title: string; body: string; by: string; head: string; base: string; isDraft: boolean },
+    fields: { title: string; body: string; by: string; head: string; base: string; isDraft: boolean },
   ): Ticket {
-    const { head, base, isDraft } = given
-    const ticket = this.#newTicket(repository, given, { head, base, isDraft, reviewers: [], reviews: [] })
-    this.told(repository, 'pull_request', { action: 'opened', number: ticket.number })
+    const { head, base, isDraft } = fields
+    const ticket = this.#newTicket(repository, fields, { head, base, isDraft, reviewers: [], reviews: [] })
+    this.onEvent(repository, 'pull_request', { action: 'opened', number: ticket.number })
     return ticket
   }
 
@@ -342,7 +342,7 @@ export class ForgeState {
     ticket.updatedMs = atMs
     this.save()
     const kind = ticket.pull === undefined ? 'issues' : 'pull_request'
-    this.told(repository, kind, {
+    this.onEvent(repository, kind, {
       action: isOn ? 'labeled' : 'unlabeled',
       number: ticket.number,
       label: name,
@@ -371,7 +371,7 @@ export class ForgeState {
     ticket.notes.push(note)
     ticket.updatedMs = atMs
     this.save()
-    this.told(repository, 'issue_comment', { action: 'created', number: ticket.number, comment: body })
+    this.onEvent(repository, 'issue_comment', { action: 'created', number: ticket.number, comment: body })
     return note
   }
 
@@ -379,14 +379,14 @@ export class ForgeState {
   review(
     repository: Repository,
     ticket: Ticket,
-    given: {
+    fields: {
       by: string
       state: Review['state']
       body?: string
       lines?: { path: string; line: number; body: string }[]
     },
   ): Review {
-    const { by, state, body = '', lines = [] } = given
+    const { by, state, body = '', lines = [] } = fields
     this.user(by)
     const sha = this.headOf(repository, ticket)!
     const review: Review = { id: this.id(), by, state, body, sha, atMs: this.moment() }
@@ -399,25 +399,25 @@ export class ForgeState {
         reviewId: review.id,
       })
     this.save()
-    this.told(repository, 'pull_request_review', { action: 'submitted', number: ticket.number, state })
+    this.onEvent(repository, 'pull_request_review', { action: 'submitted', number: ticket.number, state })
     return review
   }
 
   setCheck(
     repository: Repository,
-    given: Pick<CheckState, 'sha' | 'name' | 'state'> & Partial<CheckState>,
+    fields: Pick<CheckState, 'sha' | 'name' | 'state'> & Partial<CheckState>,
   ): CheckState {
     const check: CheckState = {
       description: '',
       url: '',
       isRun: false,
       allowFailure: false,
-      ...given,
+      ...fields,
       id: this.id(),
     }
     repository.checks.push(check)
     this.save()
-    this.told(repository, check.isRun ? 'check_run' : 'status', {
+    this.onEvent(repository, check.isRun ? 'check_run' : 'status', {
       sha: check.sha,
       name: check.name,
       state: check.state,
@@ -470,14 +470,14 @@ export class ForgeState {
     this.git(path, ['update-ref', `refs/heads/${pull.base}`, sha, base])
     pull.mergeSha = sha
     this.#end(ticket, head)
-    this.told(repository, 'pull_request', { action: 'closed', number: ticket.number, merged: true })
+    this.onEvent(repository, 'pull_request', { action: 'closed', number: ticket.number, merged: true })
     return sha
   }
 
   close(repository: Repository, ticket: Ticket): void {
     this.#end(ticket, ticket.pull === undefined ? undefined : this.headOf(repository, ticket))
     const kind = ticket.pull === undefined ? 'issues' : 'pull_request'
-    this.told(repository, kind, { action: 'closed', number: ticket.number, merged: false })
+    this.onEvent(repository, kind, { action: 'closed', number: ticket.number, merged: false })
   }
 
   #end(ticket: Ticket, sha: string | undefined): void {

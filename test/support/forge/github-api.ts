@@ -25,7 +25,7 @@ const notFound: ApiAnswer = ok(
 export function githubApi(
   state: ForgeState,
   { url, apiUrl, flavour }: { url: string; apiUrl: string; flavour: 'github' | 'gitea' },
-): (asked: ApiRequest) => ApiAnswer {
+): (request: ApiRequest) => ApiAnswer {
   const isGithub = flavour === 'github'
   const user = (login: string) => {
     const { id, isBot } = state.user(login)
@@ -184,13 +184,13 @@ export function githubApi(
     const ticket = state.ticket(repository, Number(number), kind === 'pulls' ? 'pull' : 'any')
     if (ticket === undefined) return notFound
     if (!mayWrite) return denied
-    const { title, body, base, state: wanted } = asked.body
+    const { title, body, base, state: newState } = asked.body
     if (base !== undefined) {
       if (state.shaOf(repository.path, `refs/heads/${base}`) === undefined)
         return isGithub ? refused({ resource: 'PullRequest', field: 'base', code: 'invalid' }) : notFound
       ticket.pull!.base = base
     }
-    const isOpen = wanted === undefined ? undefined : wanted === 'open'
+    const isOpen = newState === undefined ? undefined : newState === 'open'
     state.edit(ticket, { title, body, isOpen }, login!)
     return ok(
       kind === 'pulls' ? pullOf(repository, ticket) : issueOf(repository, ticket),
@@ -202,11 +202,11 @@ export function githubApi(
     const { repository, asked } = context
     // Gitea ignores labels that the repository does not have.
     const isThere = (name: string) => isGithub || repository.labels.some((one) => one.name === name)
-    const wanted = asked.query.get('labels')?.split(',').filter(Boolean).filter(isThere) ?? []
+    const names = asked.query.get('labels')?.split(',').filter(Boolean).filter(isThere) ?? []
     const sinceMs = Date.parse(asked.query.get('since') ?? '1970-01-01T00:00:00Z')
     const found = repository.tickets
       .filter(
-        (one) => one.isOpen && wanted.every((name) => one.labels.includes(name)) && one.updatedMs >= sinceMs,
+        (one) => one.isOpen && names.every((name) => one.labels.includes(name)) && one.updatedMs >= sinceMs,
       )
       .filter((one) => isGithub || asked.query.get('type') !== 'issues' || one.pull === undefined)
       .sort((a, b) =>
@@ -306,8 +306,8 @@ export function githubApi(
         if (isGithub && !mayWrite)
           return ok({ message: 'Must have push access to view collaborator permission.' }, 403)
         // Gitea tells the rights of other users only to the repository's administrators.
-        const asker = asked.token?.login
-        if (!isGithub && asker !== login && state.rightOf(repository, asker) !== 'admin')
+        const author = asked.token?.login
+        if (!isGithub && author !== login && state.rightOf(repository, author) !== 'admin')
           return ok({ message: 'Only admins can query all permissions' }, 403)
         if (!state.users.some((one) => one.login === login)) return notFound
         return ok({ permission: state.rightOf(repository, login) ?? 'none', user: user(login!) })
@@ -572,18 +572,18 @@ export function githubApi(
     ],
   ]
 
-  return (asked) => {
-    if (asked.path === '/version' && !isGithub) return ok({ version: '1.24.0' })
-    if (asked.path === '' && isGithub) return ok({ current_user_url: `${apiUrl}/user` })
-    const { token } = asked
-    if (asked.path === '/user')
+  return (request) => {
+    if (request.path === '/version' && !isGithub) return ok({ version: '1.24.0' })
+    if (request.path === '' && isGithub) return ok({ current_user_url: `${apiUrl}/user` })
+    const { token } = request
+    if (request.path === '/user')
       return token === undefined
         ? ok({ message: 'Requires authentication' }, 401)
         : state.user(token.login).isBot && isGithub
           ? ok({ message: 'Resource not accessible by integration' }, 403)
           : ok(user(token.login))
-    if (asked.path === '/graphql' && isGithub) {
-      const { owner, name, number } = asked.body.variables
+    if (request.path === '/graphql' && isGithub) {
+      const { owner, name, number } = request.body.variables
       const repository = state.repository(`${owner}/${name}`)
       const ticket = repository && state.ticket(repository, number)
       const issue =
@@ -592,19 +592,19 @@ export function githubApi(
           : { lastEditedAt: ticket.editedMs === undefined ? null : time(ticket.editedMs) }
       return ok({ data: { repository: { issue } } })
     }
-    const [, path, rest] = /^\/repos\/([^/]+\/[^/]+)(.*)$/.exec(asked.path) ?? []
+    const [, path, rest] = /^\/repos\/([^/]+\/[^/]+)(.*)$/.exec(request.path) ?? []
     const repository = path === undefined ? undefined : state.repository(decodeURIComponent(path))
     const right = repository && state.rightOfToken(repository, token)
-    if (repository === undefined || (right === undefined && asked.query.get('signed') === null))
+    if (repository === undefined || (right === undefined && request.query.get('signed') === null))
       return notFound
     for (const [method, pattern, handle] of routes) {
-      const found = asked.method === method ? pattern.exec(rest!) : null
+      const found = request.method === method ? pattern.exec(rest!) : null
       if (found === null) continue
       const mayWrite = right === 'write' || right === 'admin'
-      if (asked.method !== 'GET' && token === undefined)
+      if (request.method !== 'GET' && token === undefined)
         return ok({ message: 'Requires authentication' }, 401)
       return handle(
-        { state, asked, repository, login: token?.login, mayWrite },
+        { state, asked: request, repository, login: token?.login, mayWrite },
         ...found.slice(1).map(decodeURIComponent),
       )
     }

@@ -16,7 +16,7 @@ const denied = ok({ message: '403 Forbidden' }, 403)
 const levels: Readonly<Record<Right, number>> = { read: 20, write: 30, admin: 40 }
 
 /** Answers the part of version 4 of GitLab's API that tasks need, as its published description says. */
-export function gitlabApi(state: ForgeState, url: string): (asked: ApiRequest) => ApiAnswer {
+export function gitlabApi(state: ForgeState, url: string): (request: ApiRequest) => ApiAnswer {
   const user = (login: string) => {
     const { id, isBot } = state.user(login)
     return { id, username: login, name: login, state: 'active', ...(isBot ? { bot: true } : {}) }
@@ -230,13 +230,13 @@ export function gitlabApi(state: ForgeState, url: string): (asked: ApiRequest) =
       /^\/issues$/,
       (context) => {
         const { repository, asked } = context
-        const wanted = asked.query.get('labels')?.split(',') ?? []
+        const names = asked.query.get('labels')?.split(',') ?? []
         const afterMs = Date.parse(asked.query.get('updated_after') ?? '1970-01-01T00:00:00Z')
         const found = repository.tickets.filter(
           (one) =>
             one.pull === undefined &&
             one.isOpen &&
-            wanted.every((name) => one.labels.includes(name)) &&
+            names.every((name) => one.labels.includes(name)) &&
             one.updatedMs >= afterMs,
         )
         return paged(
@@ -250,13 +250,13 @@ export function gitlabApi(state: ForgeState, url: string): (asked: ApiRequest) =
       /^\/merge_requests$/,
       (context) => {
         const { repository, asked } = context
-        const [head, base, wanted] = ['source_branch', 'target_branch', 'state'].map((name) =>
+        const [head, base, filter] = ['source_branch', 'target_branch', 'state'].map((name) =>
           asked.query.get(name),
         )
         const found = repository.tickets.filter(
           ({ pull, isOpen }) =>
             pull !== undefined &&
-            (wanted === 'all' || isOpen) &&
+            (filter === 'all' || isOpen) &&
             (head === null || pull.head === head) &&
             (base === null || pull.base === base),
         )
@@ -381,25 +381,25 @@ export function gitlabApi(state: ForgeState, url: string): (asked: ApiRequest) =
     ],
   ]
 
-  return (asked) => {
-    const { token } = asked
-    if (asked.path === '/version')
+  return (request) => {
+    const { token } = request
+    if (request.path === '/version')
       return token === undefined ? ok({ message: '401 Unauthorized' }, 401) : ok({ version: '17.8.0' })
-    if (asked.path === '/user')
+    if (request.path === '/user')
       return token === undefined ? ok({ message: '401 Unauthorized' }, 401) : ok(user(token.login))
-    if (asked.path === '/users') {
-      const wanted = asked.query.get('username')
-      return ok(state.users.filter(({ login }) => login === wanted).map(({ login }) => user(login)))
+    if (request.path === '/users') {
+      const username = request.query.get('username')
+      return ok(state.users.filter(({ login }) => login === username).map(({ login }) => user(login)))
     }
-    const [, path, rest] = /^\/projects\/([^/]+)(.*)$/.exec(asked.path) ?? []
+    const [, path, rest] = /^\/projects\/([^/]+)(.*)$/.exec(request.path) ?? []
     const repository = path === undefined ? undefined : state.repository(decodeURIComponent(path))
     const right = repository && state.rightOfToken(repository, token)
     if (repository === undefined || right === undefined) return notFound()
     for (const [method, pattern, handle] of routes) {
-      const found = asked.method === method ? pattern.exec(rest!) : null
+      const found = request.method === method ? pattern.exec(rest!) : null
       if (found === null) continue
       if (method !== 'GET' && token === undefined) return ok({ message: '401 Unauthorized' }, 401)
-      return handle({ asked, repository, login: token?.login, mayWrite: right !== 'read' }, ...found.slice(1))
+      return handle({ asked: request, repository, login: token?.login, mayWrite: right !== 'read' }, ...found.slice(1))
     }
     return notFound('Not found')
   }

@@ -85,9 +85,9 @@ export async function runInGuest(file: string, options: GuestOptions = {}): Prom
       throw new Error(`the guest for ${file} ${what}. Its console's last lines:\n${lastLines}`)
     }
     const lines = read(tests).split('\n').filter(Boolean)
-    const told = lines.map((line): TestLine => JSON.parse(line))
+    const parsed = lines.map((line): TestLine => JSON.parse(line))
     return {
-      tests: told.filter(({ type }) => type === 'ended') as EndedTest[],
+      tests: parsed.filter(({ type }) => type === 'ended') as EndedTest[],
       code: Number(code),
       lastLines,
     }

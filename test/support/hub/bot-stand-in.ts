@@ -7,8 +7,8 @@ import type { Reason } from '../../../src/contract/status.ts'
 import type { RunnerAnswer, RunnerAsk, SlotAsk } from '../../../src/contract/tasks/pool-ask.ts'
 import type { AttemptSink } from '../../../src/engine/ports.ts'
 import type { WorkspaceQueries } from '../../../src/hub/api/api-context.ts'
-import type { DataAsks } from '../../../src/hub/bots/bot-data.ts'
-import type { SlotAsks } from '../../../src/hub/tasks/repo-pool.ts'
+import type { DataQueries } from '../../../src/hub/bots/bot-data.ts'
+import type { SlotQueries } from '../../../src/hub/tasks/repo-pool.ts'
 import type { TenantRunner } from '../../../src/stores/accounts.ts'
 
 /** Imitates, in tests of the API, a bot without a container. It builds or pulls until the test says what happens. */
@@ -43,7 +43,7 @@ export class StandInBot {
 }
 
 /** Answers, in tests of the API, as runners that have this data, by owner and bot, and these slots. */
-export class StandInAsks implements DataAsks, SlotAsks, WorkspaceQueries {
+export class StandInQueries implements DataQueries, SlotQueries, WorkspaceQueries {
   readonly tars = new Map<string, Buffer>()
   /** Leased slots, by the runner that has them. */
   readonly slots = new Map<string, string>()

@@ -1,7 +1,7 @@
 import type { AttemptSpec, Requirements } from '../../../src/contract/attempt.ts'
 import { type Hello, PROTOCOL_VERSION } from '../../../src/contract/protocol.ts'
-import { type Assignment, Assignments, NOTHING_KEPT } from '../../../src/hub/fleet/assignments.ts'
-import { Dispatch, type Patience } from '../../../src/hub/fleet/dispatch.ts'
+import { type Assignment, Assignments, NOTHING_STORED } from '../../../src/hub/fleet/assignments.ts'
+import { Dispatch, type WaitLimits } from '../../../src/hub/fleet/dispatch.ts'
 import { type GroupBox, type RunnerKey, runnerKey } from '../../../src/hub/fleet/matching.ts'
 import { choose } from '../../../src/hub/fleet/placement.ts'
 import { Runner } from '../../../src/hub/fleet/roster.ts'
@@ -29,12 +29,12 @@ export class TestingDispatch {
   readonly #stop = new AbortController()
   #count = 0
 
-  constructor(patience: Patience = {}) {
+  constructor(limits: WaitLimits = {}) {
     const { runners } = this
     const { signal } = this.#stop
     const drop = (assignment: Assignment) => this.dispatch.drop(assignment)
     this.#table = new Assignments({ runners, drop, log: () => {}, signal })
-    this.dispatch = new Dispatch({ runners, assignments: this.#table, signal, ...patience })
+    this.dispatch = new Dispatch({ runners, assignments: this.#table, signal, ...limits })
   }
 
   close(): void {
@@ -81,7 +81,7 @@ export class TestingDispatch {
     const placed = this.dispatch.place(spec)
     const placement = 'waiting' in placed ? undefined : placed
     if ('waiting' in placed) whys.push(placed.waiting)
-    const assignment = this.#table.add(spec, placement, NOTHING_KEPT, {
+    const assignment = this.#table.add(spec, placement, NOTHING_STORED, {
       waiting: (why) => void whys.push(why),
       assigned: async () => {
         this.given.push(assignment)

@@ -65,13 +65,13 @@ export class StandInHost implements StepHost {
 
   /** Runs an attempt. An engine that was closed meanwhile, or has set the run aside, accepts no more of it. */
   #begin(spec: AttemptSpec, sink: AttemptSink): void {
-    this.#carryOut(spec, sink).catch((error) => {
+    this.#execute(spec, sink).catch((error) => {
       if (!(error instanceof ErrandError && ['unavailable', 'run_set_aside'].includes(error.code)))
         throw error
     })
   }
 
-  async #carryOut(spec: AttemptSpec, sink: AttemptSink): Promise<void> {
+  async #execute(spec: AttemptSpec, sink: AttemptSink): Promise<void> {
     this.specs.push(spec)
     await sink.report({ type: 'started' }, 1)
     if (spec.action === 'agent.run') {
@@ -137,14 +137,14 @@ class StandInAgent {
     const { agent, prompt, interactive, session } = this.#spec.args as AgentRunArgs
     const session_id = session?.session_id
     if (prompt !== 'mute')
-      await this.#tell({
+      await this.#report({
         kind: 'session',
         agent,
         session_id: session_id ?? `session of ${this.#spec.run_id}`,
         origin: session_id === undefined ? 'new' : 'loaded',
       })
     for (let text = prompt, id = 'first'; ; ) {
-      await this.#tell({ kind: 'prompt', input_id: id, text })
+      await this.#report({ kind: 'prompt', input_id: id, text })
       const end = await this.#turn(text, hold)
       if (end) return end
       const next = interactive ? await this.#next() : undefined
@@ -162,13 +162,13 @@ class StandInAgent {
     if (word === 'hold') return await hold()
     if (word === 'fail') return { outcome: 'failed', reason: rest as never, message: `it failed: ${rest}` }
     if (word === 'ask') {
-      await this.#tell({ kind: 'permission', request_id: 'q1', title: 'Write a file' })
+      await this.#report({ kind: 'permission', request_id: 'q1', title: 'Write a file' })
       const answer = await this.#next()
       await this.#say(answer.type === 'permission' ? `${answer.decision} by ${answer.who}` : answer.type)
     } else await this.#say(rest)
     const tokens = { input_tokens: 100, cached_input_tokens: 0, output_tokens: 10 }
-    await this.#tell({ kind: 'usage', turn: tokens, session: tokens })
-    await this.#tell({ kind: 'turn_ended', stop_reason: 'end_turn' })
+    await this.#report({ kind: 'usage', turn: tokens, session: tokens })
+    await this.#report({ kind: 'turn_ended', stop_reason: 'end_turn' })
     return undefined
   }
 
@@ -183,13 +183,13 @@ class StandInAgent {
   }
 
   async #say(text: string): Promise<void> {
-    await this.#tell({ kind: 'message', text })
+    await this.#report({ kind: 'message', text })
     const bytes = Buffer.from(`${text}\n`)
     await this.#sink.output('stdout', this.#bytes, bytes)
     this.#bytes += bytes.length
   }
 
-  #tell(update: AgentUpdate): Promise<void> {
+  #report(update: AgentUpdate): Promise<void> {
     return this.#sink.report({ type: 'update', update }, 1)
   }
 }

@@ -7,7 +7,7 @@ import type { Task } from '../../../src/contract/tasks/task.ts'
 import { DEFAULT_TENANT, newTokenText, tokenSha256 } from '../../../src/hub/auth/tokens.ts'
 import { type HubOptions, type Machines, startHub } from '../../../src/hub/start-hub.ts'
 import type { NewToken, Role, TenantRunner, TokenScope } from '../../../src/stores/accounts.ts'
-import { StandInAsks } from './bot-stand-in.ts'
+import { StandInQueries } from './bot-stand-in.ts'
 import { StandInHost } from './host-stand-in.ts'
 
 /** Returns a workflow of one step, whose command `StandInHost` understands. */
@@ -26,7 +26,7 @@ type StandInAnswers = Partial<
 
 /** Machines that execute nothing and have one connected runner in each of two tenants. */
 class StandInMachines extends StandInHost implements Machines {
-  readonly asks = new StandInAsks()
+  readonly queries = new StandInQueries()
   readonly runners: Machines['runners']
   readonly liveBot: Machines['liveBot']
 
@@ -36,7 +36,7 @@ class StandInMachines extends StandInHost implements Machines {
     this.runners = { ...standInRunners(), checkBot, ...runners }
   }
 
-  heardForMs(): number {
+  contactMs(): number {
     return Number.POSITIVE_INFINITY
   }
 
@@ -51,7 +51,7 @@ class StandInMachines extends StandInHost implements Machines {
 
   attach(): void {}
   ready(): void {}
-  async recall(): Promise<void> {}
+  async restore(): Promise<void> {}
   async recheck(): Promise<void> {}
 }
 
@@ -75,7 +75,7 @@ export async function testingHub(t: TestContext, { machines: answers = {}, ...op
     tasks: { run: standInTaskRun, ...options.tasks },
   })
   const { url, app, engine, auth, accounts, stores, outputs, secrets, bots, uploads, artifacts } = hub
-  const botData = { store: stores.botData, asks: host.asks }
+  const botData = { store: stores.botData, asks: host.queries }
   const close = async () => {
     await hub.close()
     await rm(dir, { recursive: true, force: true })

@@ -24,7 +24,7 @@ type ResourceKind =
  * The kind of thing that a path names. For another tenant, the thing does not exist. A path that names none is about
  * the caller and its tenant only.
  */
-const things: Readonly<Record<string, ResourceKind>> = {
+const kinds: Readonly<Record<string, ResourceKind>> = {
   '/api/runs/:id': 'run',
   '/run-status': 'run',
   '/api/tasks/:id': 'task',
@@ -45,16 +45,16 @@ const things: Readonly<Record<string, ResourceKind>> = {
 }
 
 /** Returns the kind of thing that a route's path names, or undefined for none. */
-export function thingOf(name: RouteName): ResourceKind | undefined {
+export function kindOf(name: RouteName): ResourceKind | undefined {
   // It creates the caller's own secret, even if others have one of that name.
   if (name === 'PUT /api/secrets/:name') return undefined
   const path = name.split(' ')[1]!
-  const found = Object.keys(things).find((prefix) => path === prefix || path.startsWith(`${prefix}/`))
+  const found = Object.keys(kinds).find((prefix) => path === prefix || path.startsWith(`${prefix}/`))
   assert.ok(
     found !== undefined || !path.includes(':'),
     `${name}: say in test/support/hub/route-requests.ts what its path names`,
   )
-  return found === undefined ? undefined : things[found]
+  return found === undefined ? undefined : kinds[found]
 }
 
 /** Complete bodies, so that only the caller can be wrong about a request. */
@@ -111,7 +111,7 @@ export function requestOf(name: RouteName, id: string) {
 }
 
 /** Creates one thing of each kind that paths name. They belong to ann or to the tenant. */
-export async function thingsOf(t: TestContext, hub: Awaited<ReturnType<typeof testingHub>>) {
+export async function resourcesOf(t: TestContext, hub: Awaited<ReturnType<typeof testingHub>>) {
   const [ann, bob, boss] = [await hub.user('ann'), await hub.user('bob'), await hub.user('boss', 'admin')]
   const run = await hub.engine.submit({ yaml: oneStep('hold'), owner: 'ann', tenant: 'default' })
   const place = { tenant: 'default', name: 'DEPLOY_KEY', scope: 'tenant', scope_name: '' } as const
@@ -124,7 +124,7 @@ export async function thingsOf(t: TestContext, hub: Awaited<ReturnType<typeof te
   const stored = await hub.call('POST', '/api/store/artifacts?type=log', ann.token, 'a log', octets)
   const held = { repo_url: task.repo_url, required_by: '7' }
   const slot = await hub.call('POST', '/api/pool/slots/allocate', ann.token, held)
-  hub.host.asks.mostSlots = 100
+  hub.host.queries.mostSlots = 100
   const channel = await hub.call('POST', '/api/me/channels', ann.token, bodies['POST /api/me/channels'])
   const view = await hub.call('POST', '/api/views', ann.token, bodies['POST /api/views'])
   await hub.call('POST', '/api/runner-groups', boss.token, { name: 'build-group' })

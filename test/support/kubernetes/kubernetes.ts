@@ -29,8 +29,8 @@ const STATE = '/var/lib/errand-kubernetes'
 const ENSURE = join(import.meta.dirname, 'ensure-kubernetes.sh')
 const LOCK = '/var/lock/errand-test-kubernetes'
 /** Milliseconds between the lines that a test prints while it waits for other tests. */
-const TOLD_EVERY_MS = 30_000
-const ASKED_EVERY_MS = 100
+const REPORT_INTERVAL_MS = 30_000
+const POLL_MS = 100
 const ANSWERS_WITHIN_MS = 30_000
 
 /** The kubeconfig of a user who may do everything. */
@@ -59,9 +59,9 @@ export async function ensure(...parts: readonly Part[]): Promise<void> {
   const child = spawn(ENSURE, parts, { stdio: ['ignore', 'inherit', 'pipe'] })
   // A build takes minutes and reports its progress.
   child.stderr.pipe(process.stderr, { end: false })
-  const said = text(child.stderr)
+  const errors = text(child.stderr)
   const [code] = await once(child, 'exit')
-  if (code !== 0) throw new Error(`Kubernetes does not start: ${await said}`)
+  if (code !== 0) throw new Error(`Kubernetes does not start: ${await errors}`)
 }
 
 /** Returns a folder with kubectl from this machine's Debian. */
@@ -113,7 +113,7 @@ export async function takeImage(name: string): Promise<void> {
     await execute('sh', ['-c', `${ctr} tag --force "$0" "$1"`, id, reference])
   else {
     const taken = execute('sh', ['-c', `docker save "$0" | ${ctr} import -`, name])
-    const waiting = setInterval(() => console.log(`Still copying ${name} to the node.`), TOLD_EVERY_MS)
+    const waiting = setInterval(() => console.log(`Still copying ${name} to the node.`), REPORT_INTERVAL_MS)
     await taken.finally(() => clearInterval(waiting))
   }
 }
@@ -145,7 +145,7 @@ async function askAs(who: Kubeconfig, method: string, path: string, body?: unkno
   const bytes = (data?: string) => (data === undefined ? undefined : Buffer.from(data, 'base64'))
   const [{ cluster }] = who.clusters
   const [{ user }] = who.users
-  const asked = request(`${cluster.server}${path}`, {
+  const requestedJobs = request(`${cluster.server}${path}`, {
     method,
     ca: bytes(cluster['certificate-authority-data']),
     cert: bytes(user['client-certificate-data']),
@@ -157,11 +157,11 @@ async function askAs(who: Kubeconfig, method: string, path: string, body?: unkno
     agent: false,
     signal: AbortSignal.timeout(ANSWERS_WITHIN_MS),
   })
-  asked.end(body === undefined ? undefined : JSON.stringify(body))
-  const [answer] = await once(asked, 'response')
-  const said = await text(answer)
+  requestedJobs.end(body === undefined ? undefined : JSON.stringify(body))
+  const [answer] = await once(requestedJobs, 'response')
+  const output = await text(answer)
   const isJson = answer.headers['content-type']?.startsWith('application/json')
-  const value = isJson ? JSON.parse(said) : said
+  const value = isJson ? JSON.parse(output) : output
   if (answer.statusCode >= 300)
     throw new KubernetesRefusal(
       `${method} ${path}`,
@@ -206,7 +206,7 @@ export async function kubernetesFor(t: TestContext, { alone = false } = {}): Pro
     for (;;) {
       const answer = await ask('GET', path).catch(() => undefined)
       if (answer !== undefined && accepts(answer)) return answer
-      await sleep(ASKED_EVERY_MS)
+      await sleep(POLL_MS)
     }
   }
   const labels = { 'errand.test': namespace }
@@ -264,7 +264,7 @@ export async function removeNamespace(name: string): Promise<void> {
   const now = { gracePeriodSeconds: 0 }
   do {
     await askAs(who, 'DELETE', `${path}/pods`, now).catch(isGone)
-    await sleep(ASKED_EVERY_MS)
+    await sleep(POLL_MS)
   } while ((await askAs(who, 'GET', path).catch(isGone)) !== true)
 }
 
@@ -277,7 +277,7 @@ async function locked(alone: boolean): Promise<() => Promise<void>> {
     stdio: ['pipe', 'pipe', 'inherit'],
   })
   const over = once(holder, 'exit')
-  const waiting = setInterval(() => console.log('Still waiting for the cluster.'), TOLD_EVERY_MS)
+  const waiting = setInterval(() => console.log('Still waiting for the cluster.'), REPORT_INTERVAL_MS)
   try {
     await once(holder.stdout, 'data')
   } finally {

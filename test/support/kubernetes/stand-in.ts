@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { Front } from '../outside/front.ts'
-import { type Asked, jsonService } from '../outside/json-service.ts'
+import { type ServiceRequest, jsonService } from '../outside/json-service.ts'
 import { makeCertificate } from '../sources/git-fixture.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: objects of Kubernetes, whose parts tests look at
@@ -70,38 +70,38 @@ export async function clusterStandIn(t: TestContext, { start }: ClusterStandInOp
     }
   }
 
-  const answer = ({ method, path, query, body }: Asked): [status: number, body?: unknown] => {
+  const answer = ({ method, path, query, body }: ServiceRequest): [status: number, body?: unknown] => {
     const [kind, name] = path.split('/').slice(path.startsWith('/apis/') ? 6 : 5) as [string, string?]
-    const things = kind === 'jobs' ? jobs : kind === 'pods' ? pods : kind === 'secrets' ? secrets : new Map()
+    const objects = kind === 'jobs' ? jobs : kind === 'pods' ? pods : kind === 'secrets' ? secrets : new Map()
     if (method === 'POST') {
       const id = body.metadata.name as string
-      if (things.has(id)) return status(409, 'AlreadyExists')
-      const thing = { ...body, metadata: metadataOf(body.metadata) }
-      things.set(id, thing)
+      if (objects.has(id)) return status(409, 'AlreadyExists')
+      const object = { ...body, metadata: metadataOf(body.metadata) }
+      objects.set(id, object)
       if (kind === 'jobs') made.push(id)
-      return [201, thing]
+      return [201, object]
     }
     if (name === undefined) {
       const [label, value] = query.get('labelSelector')?.split('=') ?? []
-      const all = [...things.values()]
+      const all = [...objects.values()]
       return [200, { items: all.filter(({ metadata }) => !label || metadata.labels?.[label] === value) }]
     }
-    const thing = things.get(name)
-    if (thing === undefined) return status(404, 'NotFound')
-    if (method === 'PATCH') Object.assign(thing.spec, body.spec)
+    const object = objects.get(name)
+    if (object === undefined) return status(404, 'NotFound')
+    if (method === 'PATCH') Object.assign(object.spec, body.spec)
     if (method === 'DELETE') {
-      things.delete(name)
+      objects.delete(name)
       if (kind === 'jobs') {
         secrets.delete(name)
         for (const [pod, { metadata }] of pods) if (metadata.labels['job-name'] === name) pods.delete(pod)
       }
     }
-    return [200, thing]
+    return [200, object]
   }
-  const port = await jsonService(t, (asked) => {
-    const said = answer(asked)
+  const port = await jsonService(t, (request) => {
+    const answered = answer(request)
     follow()
-    return said
+    return answered
   })
   return {
     ...{ port, made, started, pods, secrets },

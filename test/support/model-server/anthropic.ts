@@ -87,8 +87,8 @@ export const anthropic: Dialect = {
 
   stream(answer, request) {
     const all = blocks(answer)
-    const events = (wanted: (type: string) => boolean) =>
-      all.flatMap((block, index) => (wanted(block.type) ? blockEvents(block, index) : []))
+    const events = (isIncluded: (type: string) => boolean) =>
+      all.flatMap((block, index) => (isIncluded(block.type) ? blockEvents(block, index) : []))
     return {
       head: [
         { name: 'message_start', data: { type: 'message_start', message: message(answer, request) } },

@@ -59,7 +59,7 @@ export const chat: Dialect = {
     })
     const delta = (content: object, finish_reason: string | null = null) =>
       chunk([{ index: 0, delta: content, finish_reason }])
-    const wantsUsage =
+    const includesUsage =
       isRecord(request.body.stream_options) && request.body.stream_options.include_usage === true
     return {
       head: [
@@ -75,7 +75,7 @@ export const chat: Dialect = {
           ),
         ]),
         delta({}, finishReason(answer)),
-        ...(wantsUsage ? [chunk([], { usage: usageOf(answer) })] : []),
+        ...(includesUsage ? [chunk([], { usage: usageOf(answer) })] : []),
       ],
     }
   },

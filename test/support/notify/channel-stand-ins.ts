@@ -15,7 +15,7 @@ type Clean = Pick<TestContext, 'after'>
 export async function webStandIn(t: Clean, port = 0) {
   const received: Received[] = []
   const answer = { status: 200 }
-  let told = Promise.withResolvers<void>()
+  let received_ = Promise.withResolvers<void>()
   const server = createServer((request, response) => {
     let body = ''
     request.setEncoding('utf8').on('data', (text) => {
@@ -24,8 +24,8 @@ export async function webStandIn(t: Clean, port = 0) {
     request.on('end', () => {
       received.push({ path: request.url!, headers: request.headers, body })
       response.writeHead(answer.status).end(JSON.stringify({ id: `message-${received.length}` }))
-      told.resolve()
-      told = Promise.withResolvers()
+      received_.resolve()
+      received_ = Promise.withResolvers()
     })
   }).listen(port, '127.0.0.1')
   await once(server, 'listening')
@@ -40,7 +40,7 @@ export async function webStandIn(t: Clean, port = 0) {
     answer,
     /** Resolves once `fits` holds for what was received. */
     async until(fits: (received: readonly Received[]) => boolean): Promise<void> {
-      while (!fits(received)) await told.promise
+      while (!fits(received)) await received_.promise
     },
   }
 }
@@ -48,7 +48,7 @@ export async function webStandIn(t: Clean, port = 0) {
 /** Starts a mail server that accepts everything. */
 export async function mailStandIn(t: Clean) {
   const mails: { from: string; to: string[]; text: string }[] = []
-  let told = Promise.withResolvers<void>()
+  let received_ = Promise.withResolvers<void>()
   const sockets = new Set<Socket>()
   const server = createTcpServer((socket) => {
     sockets.add(socket.on('close', () => sockets.delete(socket)).on('error', () => {}))
@@ -66,8 +66,8 @@ export async function mailStandIn(t: Clean) {
           mails.push(mail)
           mail = { from: '', to: [], text: '' }
           say('250 kept')
-          told.resolve()
-          told = Promise.withResolvers()
+          received_.resolve()
+          received_ = Promise.withResolvers()
         } else if (isText) mail.text += `${line.replace(/^\./, '')}\n`
         else if (/^EHLO|^HELO/i.test(line)) say('250 stand-in')
         else if (/^MAIL FROM:/i.test(line)) {
@@ -93,7 +93,7 @@ export async function mailStandIn(t: Clean) {
     url: `smtp://127.0.0.1:${(server.address() as AddressInfo).port}`,
     mails,
     async until(count: number): Promise<void> {
-      while (mails.length < count) await told.promise
+      while (mails.length < count) await received_.promise
     },
   }
 }

@@ -23,9 +23,9 @@ async function place(t: test.TestContext) {
   })
   const front = await Front.open(t, { behind: (service.address() as AddressInfo).port })
   const post = async (body: string, signal?: AbortSignal): Promise<string> => {
-    const asked = request(`http://${front.host}`, { method: 'POST', agent: false, signal })
-    asked.end(body)
-    const [answer] = (await once(asked, 'response')) as [IncomingMessage]
+    const sent = request(`http://${front.host}`, { method: 'POST', agent: false, signal })
+    sent.end(body)
+    const [answer] = (await once(sent, 'response')) as [IncomingMessage]
     return await text(answer)
   }
   return { taken, front, post }
@@ -52,7 +52,7 @@ test('a front spoils answers in each manner, and lets them through again', async
     await front.set(manner)
     const gone = new AbortController()
     let ended = false
-    const asked = post(manner, gone.signal).finally(() => (ended = true))
+    const sent = post(manner, gone.signal).finally(() => (ended = true))
     await eventually('the request', () => manner === 'silent' || taken.includes(manner))
     await eventually('the connection', () => front.connections === 1)
     assert.equal(ended, false)
@@ -62,11 +62,11 @@ test('a front spoils answers in each manner, and lets them through again', async
         front.release()
         return ended
       })
-      assert.equal(await asked, 'a whole answer')
+      assert.equal(await sent, 'a whole answer')
       continue
     }
     gone.abort()
-    await assert.rejects(asked)
+    await assert.rejects(sent)
   }
   assert.deepEqual(taken, ['first', 'cut', 'stops_midway', 'late'])
 

@@ -118,11 +118,11 @@ export class Front {
     service.on('close', () => manner === 'well' && client.destroySoon())
     client.pipe(service)
     if (manner === 'well') return void service.pipe(client)
-    let said = ''
+    let text = ''
     let stopped = false
     service.on('data', (bytes: Buffer) => {
-      said += bytes.toString('latin1')
-      if (answersFrom !== undefined && !answersFrom.test(said)) client.write(bytes)
+      text += bytes.toString('latin1')
+      if (answersFrom !== undefined && !answersFrom.test(text)) client.write(bytes)
       else if (manner === 'cut') client.destroy()
       else if (manner === 'late') this.#held.push(() => client.writable && client.write(bytes))
       else if (!stopped) {

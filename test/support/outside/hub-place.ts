@@ -29,7 +29,7 @@ export async function hubPlace(t: TestContext, { hub: more, config, runnerEnv }:
   const hub = await startHub({
     ...{ data, host: '127.0.0.1', port: 0, version: '0.0.0-test', env: {}, config: file },
     isDurable: (action) => builtinActionRegistry[action]?.kind !== 'inline',
-    own: { tellAdmin: () => {} },
+    own: { reportAdmin: () => {} },
     log: (line) => void log.push(line),
     ...more,
   })

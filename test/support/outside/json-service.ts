@@ -3,7 +3,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { TestContext } from 'node:test'
 
-export interface Asked {
+export interface ServiceRequest {
   method: string
   path: string
   query: URLSearchParams
@@ -14,13 +14,13 @@ export interface Asked {
 /** Starts a service of JSON over HTTP and returns its port. */
 export async function jsonService(
   t: TestContext,
-  answer: (asked: Asked) => [status: number, body?: unknown],
+  answer: (received: ServiceRequest) => [status: number, body?: unknown],
 ) {
   const server = createServer(async (request, response) => {
     const text = Buffer.concat(await request.toArray()).toString()
     const { pathname, searchParams } = new URL(request.url!, 'http://service')
-    const asked = { method: request.method!, path: pathname, query: searchParams }
-    const [status, body] = answer({ ...asked, body: text === '' ? undefined : JSON.parse(text) })
+    const received = { method: request.method!, path: pathname, query: searchParams }
+    const [status, body] = answer({ ...received, body: text === '' ? undefined : JSON.parse(text) })
     const headers = body === undefined ? {} : { 'content-type': 'application/json' }
     response.writeHead(status, headers).end(body === undefined ? undefined : JSON.stringify(body))
   }).listen(0, '127.0.0.1')

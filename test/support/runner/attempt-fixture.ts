@@ -31,13 +31,13 @@ export function attemptSpec(action: string, args: object, more: Partial<AttemptS
 export const command = (cmd: string, more: Partial<AttemptSpec> = {}) =>
   attemptSpec('cmd.run', {}, { ...more, args: { cmd, ...more.args } })
 
-export interface Place extends Disposable {
+export interface AttemptFixture extends Disposable {
   path: string
   open(options?: Partial<AttemptsOptions>): Attempts
 }
 
 /** Creates a folder that is removed at the end of the test. */
-export function place(): Place {
+export function place(): AttemptFixture {
   const path = mkdtempSync(join(tmpdir(), 'errand-test-'))
   return {
     path,
@@ -64,14 +64,14 @@ export async function until(
 ): Promise<void> {
   let last = progress()
   let sinceMs = Date.now()
-  let toldMs = sinceMs
+  let reportedMs = sinceMs
   while (!(await condition())) {
     const now = progress()
     if (now !== last) {
       last = now
       sinceMs = Date.now()
-      if (sinceMs - toldMs > 60_000) {
-        toldMs = sinceMs
+      if (sinceMs - reportedMs > 60_000) {
+        reportedMs = sinceMs
         console.log(`Still waiting for ${what}: ${now}`)
       }
     }

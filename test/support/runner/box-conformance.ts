@@ -150,13 +150,13 @@ export function boxConformance(name: string, kind: BoxKind): void {
   boxTest('it is answered while its input stays open, and sees its end', async (under) => {
     const child = under.begin(under.launch('while read -r line; do echo "got $line"; done; echo over'))
     const lines = child.stdout.setEncoding('utf8').iterator()
-    const heard = async () => String((await lines.next()).value)
+    const nextLine = async () => String((await lines.next()).value)
     child.stdin.write('one\n')
-    assert.equal(await heard(), 'got one\n')
+    assert.equal(await nextLine(), 'got one\n')
     child.stdin.write('two\n')
-    assert.equal(await heard(), 'got two\n')
+    assert.equal(await nextLine(), 'got two\n')
     child.stdin.end()
-    assert.equal(await heard(), 'over\n')
+    assert.equal(await nextLine(), 'over\n')
     assert.deepEqual(await once(child, 'exit'), [0, null])
   })
 
@@ -216,17 +216,17 @@ export function boxConformance(name: string, kind: BoxKind): void {
     const script = `cat ${lent}/file; echo new >made; ls ${under.hidden} 2>/dev/null
       (echo x >${lent}/file) 2>/dev/null && echo written; (echo x >/usr/x) 2>/dev/null && echo usr
       ls -A ${under.dir}; ls /root 2>/dev/null; ls /home; test -e /var/run/docker.sock && echo engine; true`
-    const said = await under.prints(script, { readable: [lent] })
-    assert.deepEqual(said.trim().split('\n').sort(), ['errand', 'lent', 'lent', 'workspace'])
+    const output = await under.prints(script, { readable: [lent] })
+    assert.deepEqual(output.trim().split('\n').sort(), ['errand', 'lent', 'lent', 'workspace'])
     assert.equal(readFileSync(join(under.workspace, 'made'), 'utf8'), 'new\n')
     assert.equal(readFileSync(join(lent, 'file'), 'utf8'), 'lent\n')
   })
 
   boxTest('folders of the hub are not in it, even where what is around them is', async (under) => {
-    const said = await under.prints(`ls -A ${under.hidden}; cat ${under.hidden}/token || echo none`, {
+    const output = await under.prints(`ls -A ${under.hidden}; cat ${under.hidden}/token || echo none`, {
       writable: [under.workspace, under.dir],
     })
-    assert.equal(said.trim(), 'none')
+    assert.equal(output.trim(), 'none')
   })
 
   boxTest('its variables are those of the launch, and HOME and /tmp its own', async (under, t) => {
@@ -237,33 +237,33 @@ export function boxConformance(name: string, kind: BoxKind): void {
       'printf "%s\\n" "$STEP_VALUE"; env; echo home >"$HOME/a"; echo tmp >"$TMPDIR/a"; touch /tmp/b'
     const { stdout, code, stderr } = await under.run(under.launch(script, env))
     assert.equal(code, 0, String(stderr))
-    const said = stdout.toString()
-    assert.ok(said.startsWith("a 'quoted'\nvalue\n"), said)
-    assert.doesNotMatch(said, /secret-of-the-runner|HOME=\/root/)
+    const output = stdout.toString()
+    assert.ok(output.startsWith("a 'quoted'\nvalue\n"), output)
+    assert.doesNotMatch(output, /secret-of-the-runner|HOME=\/root/)
     assert.ok(!existsSync('/tmp/b'))
   })
 
   boxTest('what it has in memory is limited: /tmp, /dev/shm and its home', async (under) => {
-    const said = await under.prints(
+    const output = await under.prints(
       'for each in /tmp /dev/shm "$HOME"; do set -- $(df -kP "$each" | tail -n 1); echo "$2 $6"; done',
     )
-    const sizes = said.trim().split('\n')
-    assert.equal(sizes.length, 3, said)
+    const sizes = output.trim().split('\n')
+    assert.equal(sizes.length, 3, output)
     for (const line of sizes) {
       const [kilobytes, place] = line.split(' ')
       assert.ok(Number(kilobytes) > 0 && Number(kilobytes) <= 1024 ** 2, line)
-      assert.notEqual(place, '/', said)
+      assert.notEqual(place, '/', output)
     }
   })
 
   boxTest('it has no rights, and no processes but its own', async (under) => {
-    const said = await under.prints(
+    const output = await under.prints(
       'grep -E "^(Cap(Inh|Prm|Eff|Bnd|Amb)|NoNewPrivs|Seccomp):" /proc/self/status; ls /proc | grep -cE "^[0-9]+$"',
     )
-    const lines = said.trim().split('\n')
+    const lines = output.trim().split('\n')
     for (const line of lines.filter((each) => each.startsWith('Cap'))) assert.match(line, /\t0+$/)
-    assert.ok(lines.includes('NoNewPrivs:\t1') && lines.includes('Seccomp:\t2'), said)
-    assert.ok(Number(lines.at(-1)) < 12, said)
+    assert.ok(lines.includes('NoNewPrivs:\t1') && lines.includes('Seccomp:\t2'), output)
+    assert.ok(Number(lines.at(-1)) < 12, output)
   })
 
   boxTest('it reaches no network, neither the machine nor its names', async (under, t) => {
@@ -272,11 +272,11 @@ export function boxConformance(name: string, kind: BoxKind): void {
     t.after(() => server.close())
     const { port } = server.address() as { port: number }
     const port16 = port.toString(16).toUpperCase().padStart(4, '0')
-    const said = await under.prints(
+    const output = await under.prints(
       `cat /proc/net/tcp | grep -c ":${port16} " ; ls /sys/class/net 2>/dev/null; grep -v -E "^ *(lo|Inter|face)" /proc/net/dev | grep -c :; true`,
     )
     assert.deepEqual(
-      said
+      output
         .trim()
         .split('\n')
         .filter((line) => line !== 'lo'),

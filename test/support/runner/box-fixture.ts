@@ -6,7 +6,7 @@ import type { Attempts } from '../../../src/runner/ports.ts'
 import type { Box, BoxMounts } from '../../../src/runner/sandbox/box.ts'
 import { Boxes, type BoxesOptions } from '../../../src/runner/sandbox/boxes.ts'
 import { findBubblewrap } from '../../../src/runner/sandbox/probe.ts'
-import { type Place, place } from './attempt-fixture.ts'
+import { type AttemptFixture, place } from './attempt-fixture.ts'
 
 /** Boxes with this machine's bubblewrap, in folders that are removed at the end. */
 
@@ -18,7 +18,7 @@ export function sandboxMissing(): string | false {
   return found.type === 'usable' ? false : `${found.why} ${found.hint}`
 }
 
-export interface BoxPlace extends Place {
+export interface BoxPlace extends AttemptFixture {
   workspace: string
   boxes: Boxes
   /** Opens attempts whose commands run in a box unless they say otherwise. */

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { builtinActionRegistry } from '../../../src/actions/registry.ts'
-import { checkAsks } from '../../../src/agents/ask-check/ask-check.ts'
+import { checkQuestions } from '../../../src/agents/ask-check/ask-check.ts'
 import { agentsFolder } from '../../../src/agents/install/native-binary.ts'
 import { agentRegistry } from '../../../src/agents/registry.ts'
 import type { AttemptSpec } from '../../../src/contract/attempt.ts'
@@ -81,7 +81,7 @@ export async function openBoxed({
       folder: agentsFolder(process.env),
       sessionsDir: join(path, 'sessions'),
       allowedDirs: [],
-      asks: asks ? checkAsks : undefined,
+      checkQuestions: asks ? checkQuestions : undefined,
       signIn,
       models,
     },

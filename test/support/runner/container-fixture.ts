@@ -10,7 +10,7 @@ import type { Attempts } from '../../../src/runner/ports.ts'
 import type { ProxySupervisor } from '../../../src/runner/proxy/proxy-supervisor.ts'
 import { Boxes } from '../../../src/runner/sandbox/boxes.ts'
 import { baseImage, dockerHere, labelled, noteMade, removeLabelled } from '../docker/docker.ts'
-import { type Place, place } from './attempt-fixture.ts'
+import { type AttemptFixture, place } from './attempt-fixture.ts'
 
 /** Containers of attempts at this machine's engine, all of which are removed at the end. */
 
@@ -18,7 +18,7 @@ export const containersMissing = await dockerHere()
 /** A small system without a libc. */
 export const IMAGE = containersMissing ? '' : await baseImage('busybox:latest')
 
-export interface ContainerPlace extends Place {
+export interface ContainerPlace extends AttemptFixture {
   containers: MachineContainers
   boxes: Boxes
   /** Opens attempts whose commands run in containers. */

@@ -25,7 +25,7 @@ export interface ExportFixture extends Disposable {
   /** The artifacts that the last export saved: bytes by name. */
   kept: Map<string, Buffer>
   /** Everything that the last export reported. */
-  told: string[]
+  reported: string[]
   exportChange(
     args?: Partial<ExportArgs>,
     more?: Partial<Omit<ExportOptions, 'secrets'>> & { secrets?: Record<string, string> },
@@ -52,13 +52,13 @@ export const exportArgs = (start: string): ExportArgs => ({
 
 /** Runs a command of a step directly on this machine. */
 export const onMachine =
-  (work: string, told: string[] = []) =>
+  (work: string, reported: string[] = []) =>
   async ({ argv, stdout }: BoxedCommand): Promise<BoxedEnd> => {
     const out = stdout === 'log' ? 'ignore' : openSync(stdout.file, 'w')
     const [program, ...args] = argv
     const env = { PATH: process.env.PATH, HOME: dirname(work) }
     const ended = spawnSync(program!, args, { cwd: work, env, stdio: ['ignore', out, 'pipe'] })
-    told.push(ended.stderr.toString())
+    reported.push(ended.stderr.toString())
     return ended.signal ? { type: 'signaled', signal: ended.signal } : { type: 'exited', code: ended.status! }
   }
 
@@ -80,34 +80,34 @@ export function exportFixture(
   run(dir, ['init', '--quiet', '--initial-branch=task', work])
   borrow(join(work, '.git'))
   run(work, ['reset', '--hard', '--quiet', start])
-  const kept = new Map<string, Buffer>()
-  const told: string[] = []
+  const stored = new Map<string, Buffer>()
+  const reported: string[] = []
   const git = (...args: string[]) => run(work, args)
   return {
-    ...{ dir, mirror, own_git, work, start, git, kept, told },
+    ...{ dir, mirror, own_git, work, start, git, kept: stored, reported },
     write(path, content) {
       mkdirSync(dirname(join(work, path)), { recursive: true })
       writeFileSync(join(work, path), content)
     },
     async exportChange(args = {}, { secrets = {}, ...more } = {}) {
-      kept.clear()
-      told.length = 0
+      stored.clear()
+      reported.length = 0
       return await exportChange(
         { ...exportArgs(start), ...args },
         {
           ...{ own_git, mirror, folder: join(dir, 'attempt') },
           signal: new AbortController().signal,
-          boxed: onMachine(work, told),
+          boxed: onMachine(work, reported),
           secrets: new KnownSecrets(Object.entries(secrets).map(([name, value]) => ({ name, value }))),
-          keep: async ({ name, file }) => void kept.set(name, readFileSync(file)),
+          keep: async ({ name, file }) => void stored.set(name, readFileSync(file)),
           phase: () => undefined,
-          tell: (message) => void told.push(message),
+          report: (message) => void reported.push(message),
           ...more,
         },
       )
     },
     file: (tip, path) => run(own_git, ['show', `${tip}:${path}`]),
-    list: () => JSON.parse(kept.get('files.json')!.toString()),
+    list: () => JSON.parse(stored.get('files.json')!.toString()),
     [Symbol.dispose]: () => rmSync(dir, { recursive: true, force: true }),
   }
 }

@@ -148,8 +148,8 @@ export async function tunnel(
 /** Returns what a proxy reports about itself. */
 export async function proxyHealth(folder: string): Promise<{ open: number; connections: number }> {
   const { path, close } = socketPath(join(folder, 'control'))
-  const asked = request({ socketPath: path, path: '/health', agent: false }).end()
-  const [response] = await once(asked, 'response')
+  const probe = request({ socketPath: path, path: '/health', agent: false }).end()
+  const [response] = await once(probe, 'response')
   close()
   return JSON.parse(await text(response))
 }

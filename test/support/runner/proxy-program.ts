@@ -12,7 +12,7 @@ const [, program = '', folder = ''] = process.argv
 
 const world = (): World => JSON.parse(readFileSync(join(folder, 'world.json'), 'utf8')) as World
 /** Counts the look-ups of each name. */
-const asked = new Map<string, number>()
+const requests = new Map<string, number>()
 
 void runProxy({
   folder,
@@ -25,8 +25,8 @@ void runProxy({
   lookup: async (host) => {
     let answers = world().names[host] ?? []
     for (; answers === 'silent'; answers = world().names[host] ?? []) await sleep(5)
-    const times = asked.get(host) ?? 0
-    asked.set(host, times + 1)
+    const times = requests.get(host) ?? 0
+    requests.set(host, times + 1)
     return answers[Math.min(times, answers.length - 1)] ?? []
   },
   dial: (addresses, port) => {

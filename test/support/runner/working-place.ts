@@ -27,9 +27,9 @@ export async function workingPlace(t: TestContext, readme: string, tokenOf?: Tok
   const here = boxPlace()
   const { url, folder, commit } = place.repository([{ path: 'README.md', content: readme }])
   const pool = place.pool()
-  const kept = new Map<string, Buffer>()
+  const stored = new Map<string, Buffer>()
   const keep = async ({ name, file }: { name: string; file: string }) =>
-    void kept.set(name, readFileSync(file))
+    void stored.set(name, readFileSync(file))
   const steps: Record<string, PlatformStep> = {
     'git.workspace': gitWorkspaceStep(pool, { policy: place.policy, joinTips }),
     'git.carry': gitCarryStep({ checkout: (runId) => pool.of(runId), keep: () => keep }),
@@ -63,7 +63,7 @@ export async function workingPlace(t: TestContext, readme: string, tokenOf?: Tok
     return end.exports ?? {}
   }
   return {
-    ...{ commit, done, ended, folder, host: place.host, kept, url },
+    ...{ commit, done, ended, folder, host: place.host, kept: stored, url },
     ownGit: () => pool.of('run_test')!.own_git,
     /** Pushes a file to a branch, as somebody else. */
     others: (path: string, content: string, to = branch) => place.commit(folder, to, path, content),

@@ -68,8 +68,8 @@ export const needsLogin =
   ({ username, password }: { username: string; password: string }, seen: (string | undefined)[] = []) =>
   (_path: string, response: ServerResponse, { headers }: IncomingMessage): boolean => {
     seen.push(headers.authorization)
-    const wanted = `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
-    if (headers.authorization === wanted) return false
+    const expected = `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
+    if (headers.authorization === expected) return false
     response.writeHead(401, { 'www-authenticate': 'Basic realm="git"' }).end()
     return true
   }

@@ -35,8 +35,8 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
     it('answers a new run as it was given, queued, with its events', async (t) => {
       const { store } = await fresh(t)
       const parent = { run_id: 'run_p', step: 'sub', phase: 'main', instance: 0, depth: 1 } as const
-      const carried = { one: [{ host: 'local', exports: { A: 'b' } }] }
-      const spec = testSpec('run_a', { parent, retry_of: 'run_o', carried })
+      const reused = { one: [{ host: 'local', exports: { A: 'b' } }] }
+      const spec = testSpec('run_a', { parent, retry_of: 'run_o', carried: reused })
       await store.create(spec, testEvents(1, 3))
       assert.deepEqual(await store.get('run_a'), { ...spec, status: 'queued', last_seq: 3 })
       assert.deepEqual(await store.events('run_a', 0, 10), testEvents(1, 3))
@@ -52,12 +52,12 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
     it('lists and counts runs by the values of inputs, and those that wait for an answer', async (t) => {
       const { store } = await fresh(t)
       const long = 'x'.repeat(5000)
-      const asks = JSON.stringify({ now: { question: { kind: 'approval', step: 'one', text: 'Go?' } } })
+      const question = JSON.stringify({ now: { question: { kind: 'approval', step: 'one', text: 'Go?' } } })
       const at = (second: number) => `2026-01-01T00:00:0${second}.000Z`
       const put = (id: string, second: number, vars: Record<string, string>, patch: RunPatch) =>
         store.create(testSpec(id, { vars, created_at: at(second) }), [], patch)
-      await put('run_a', 1, { region: 'eu', size: '1' }, { status: 'running', list_row: asks })
-      await put('run_b', 2, { region: 'eu', text: long }, { status: 'failed', list_row: asks })
+      await put('run_a', 1, { region: 'eu', size: '1' }, { status: 'running', list_row: question })
+      await put('run_b', 2, { region: 'eu', text: long }, { status: 'failed', list_row: question })
       await put('run_c', 3, { region: 'us' }, { status: 'failed' })
       await put('run_d', 4, { region: 'eu', size: '1' }, { status: 'success' })
       const ids = async (query: Partial<RunQuery>) =>

@@ -35,16 +35,16 @@ export class ScriptedRuns implements Pick<EngineFace, 'get' | 'submit' | 'watch'
       ...{ workflow, status: 'running' as const },
     }
     this.runs.set(run_id!, { record, events: [] })
-    for (const event of this.#script(workflow)) this.tell(run_id!, event)
+    for (const event of this.#script(workflow)) this.emit(run_id!, event)
     return record as unknown as RunRecord
   }
 
   /** Adds an event to a run's log. An event that ends the run is its last. */
-  tell(runId: string, event: NewEvent): void {
+  emit(runId: string, event: NewEvent): void {
     const run = this.runs.get(runId)!
     run.events.push({ seq: run.events.length + 1, time, ...event } as RunEvent)
     if (event.type === 'run.finished') run.record.status = event.status
-    this.#feed.tell(runId)
+    this.#feed.report(runId)
   }
 
   async *watch(runId: string, after: number, signal?: AbortSignal): AsyncGenerator<RunEvent> {
@@ -70,6 +70,6 @@ export class ScriptedRuns implements Pick<EngineFace, 'get' | 'submit' | 'watch'
     const run = this.runs.get(runId)
     if (run === undefined) throw new ErrandError('run_not_found', 'no run')
     if (run.record.status !== 'running') throw new ErrandError('run_ended', 'ended')
-    this.tell(runId, { type: 'run.finished', status: 'canceled', reason: 'canceled' })
+    this.emit(runId, { type: 'run.finished', status: 'canceled', reason: 'canceled' })
   }
 }

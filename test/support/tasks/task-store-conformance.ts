@@ -213,11 +213,11 @@ export function taskStoreConformance({ name, durable, open }: StoreUnderTest): v
       const { store } = fresh(t)
       const [a, b] = [testTaskSpec('a').id, testTaskSpec('b').id]
       await store.create([newTask(testTaskSpec('a')), newTask(testTaskSpec('b'))])
-      assert.deepEqual([await store.toldTo(a), await store.untold(10)], [0, [a, b]])
-      await store.told(a, 1)
-      assert.deepEqual([await store.toldTo(a), await store.untold(10)], [1, [b]])
+      assert.deepEqual([await store.reportedTo(a), await store.unreported(10)], [0, [a, b]])
+      await store.markReported(a, 1)
+      assert.deepEqual([await store.reportedTo(a), await store.unreported(10)], [1, [b]])
       await append(store, a, begun('run_1'))
-      assert.deepEqual(await store.untold(10), [a, b])
+      assert.deepEqual(await store.unreported(10), [a, b])
     })
 
     if (durable)

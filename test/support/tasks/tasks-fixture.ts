@@ -5,15 +5,15 @@ import { foldTask, type TaskFold } from '../../../src/engine/tasks/evolve-task.t
 
 export const time = '2026-01-31T10:00:00.000Z'
 
-export const testTask = (given: Partial<TaskInput> = {}): Task =>
-  Task.parse({ title: 'mend it', repo_url: 'https://git.example/shop/web', ...given })
+export const testTask = (overrides: Partial<TaskInput> = {}): Task =>
+  Task.parse({ title: 'mend it', repo_url: 'https://git.example/shop/web', ...overrides })
 
 /** Returns a task's spec. The last character of its id is that of the name. */
 export function testTaskSpec(
   name: string,
-  given: Partial<TaskSpec> & { ask?: Partial<TaskInput> } = {},
+  overrides: Partial<TaskSpec> & { ask?: Partial<TaskInput> } = {},
 ): TaskSpec {
-  const { ask, ...rest } = given
+  const { ask, ...rest } = overrides
   const task = testTask({ task_id: name, ...ask })
   return {
     id: `task_${name.padStart(20, '0')}`,

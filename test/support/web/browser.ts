@@ -61,9 +61,9 @@ export async function clientOf({ client, url }: Programs, name: string): Promise
   return new ErrandClient({ url, token })
 }
 
-export async function logIn(page: Page, given: string, name = 'ann'): Promise<void> {
+export async function logIn(page: Page, link: string, name = 'ann'): Promise<void> {
   await page.getByLabel('Name').fill(name)
-  await page.getByLabel('Password', { exact: true }).fill(given)
+  await page.getByLabel('Password', { exact: true }).fill(link)
   await page.keyboard.press('Enter')
 }
 
@@ -77,7 +77,7 @@ export async function isAccessible(page: Page, what: string): Promise<void> {
     const axe = new AxeBuilder({ page }).setLegacyMode().options({ resultTypes: ['violations'] })
     const { violations } = await axe.analyze()
     const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')
-    const said = serious.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`)
-    assert.deepEqual(said, [], `${what}, ${colorScheme}`)
+    const findings = serious.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`)
+    assert.deepEqual(findings, [], `${what}, ${colorScheme}`)
   }
 }

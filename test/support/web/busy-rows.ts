@@ -16,8 +16,8 @@ export async function makeLongRuns(client: ErrandClient, count: number): Promise
       foreach: Array.from({ length: 400 }, (_, item) => String(item)),
       max_parallel: 1,
     }
-    const asks = { name: 'asks', action: 'approval.wait', args: { timeout_seconds: 20 } }
-    await client.runs.create({ workflow: workflow('long', at % 3 === 0 ? [many, asks] : [many]) })
+    const approval = { name: 'asks', action: 'approval.wait', args: { timeout_seconds: 20 } }
+    await client.runs.create({ workflow: workflow('long', at % 3 === 0 ? [many, approval] : [many]) })
   }
 }
 

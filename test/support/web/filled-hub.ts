@@ -159,7 +159,7 @@ export async function fillHub(t: TestContext): Promise<FilledHub> {
     put('src/runs/cursor.ts', cursorFile),
     put('test/list.test.ts', cursorTest),
   ].join('; ')
-  let said = 0
+  let messages = 0
   const { forge, repository, server, programs } = await taskPlace(t, {
     files: {
       'README.md': 'The shop.\n',
@@ -169,7 +169,7 @@ export async function fillHub(t: TestContext): Promise<FilledHub> {
     },
     programs: { runner: 'none' },
     script: ({ model, prompts, toolResults }) => {
-      if (model === 'sonnet') return talk[said++] ?? { text: 'It is published.' }
+      if (model === 'sonnet') return talk[messages++] ?? { text: 'It is published.' }
       const all = prompts.join('\n')
       if (/Write a plan/.test(all))
         return {
@@ -205,21 +205,21 @@ export async function fillHub(t: TestContext): Promise<FilledHub> {
   const [ann, bob, chi] = await Promise.all(['ann', 'bob', 'chi'].map(as))
   const hold = join(home, 'hold')
 
-  const asks = async (id: string, step: string) => {
+  const waitsAt = async (id: string, step: string) => {
     await eventually(`${step} of ${id}`, async () => {
       const { steps } = await token.runs.get(id)
       return ['running', 'waiting'].includes(steps.find((each) => each.step === step)?.status ?? '')
     })
     return id
   }
-  const deployed = async (who: ErrandClient, given: Record<string, string>) => {
-    const { run_id } = await who.runs.create({ workflow: deploy, vars: given })
-    await asks(run_id, 'approve-staging')
+  const deployed = async (who: ErrandClient, fields: Record<string, string>) => {
+    const { run_id } = await who.runs.create({ workflow: deploy, vars: fields })
+    await waitsAt(run_id, 'approve-staging')
     await ann!.runs.approve(run_id, { step: 'approve-staging' })
     return run_id
   }
   const good = await deployed(bob!, { VERSION: '2026.11.3' })
-  await asks(good, 'approve-production')
+  await waitsAt(good, 'approve-production')
   await ann!.runs.approve(good, { step: 'approve-production' })
   await programs.ended(good)
 
@@ -291,7 +291,7 @@ export async function fillHub(t: TestContext): Promise<FilledHub> {
       ],
     },
   })
-  await asks(certificates, 'issue')
+  await waitsAt(certificates, 'issue')
   await ann!.runs.cancel(certificates)
   for (const id of [images, nightly, certificates]) await programs.ended(id)
 
@@ -318,10 +318,10 @@ export async function fillHub(t: TestContext): Promise<FilledHub> {
       finally: [{ name: 'report', ...run('echo reported') }],
     },
   })
-  const train = (name: string, given: object) => ({
+  const train = (name: string, fields: object) => ({
     version: 'v0.1',
     name,
-    inputs: { EPOCHS: { default: '12' }, ...given },
+    inputs: { EPOCHS: { default: '12' }, ...fields },
     inventory: { hosts: { gpu: { group: 'gpu' } } },
     steps: ['fetch', 'train', 'evaluate', 'publish'].map((step) => ({
       name: step,
@@ -329,10 +329,10 @@ export async function fillHub(t: TestContext): Promise<FilledHub> {
       ...run(`while [ ! -e ${hold} ]; do sleep 1; done`),
     })),
   })
-  await asks((await chi!.runs.create({ workflow: train('nightly-eval', {}) })).run_id, 'fetch')
+  await waitsAt((await chi!.runs.create({ workflow: train('nightly-eval', {}) })).run_id, 'fetch')
   const { run_id: queued } = await chi!.runs.create({ workflow: train('train-embedder', {}) })
   const waits = await deployed(bob!, {})
-  await asks(waits, 'approve-production')
+  await waitsAt(waits, 'approve-production')
   const { run_id: session } = await ann!.runs.create({
     agent: {
       prompt: 'Fix the retry backoff in the http client',

@@ -61,7 +61,7 @@ export class Firefox {
 
   constructor(socket: WebSocket) {
     this.#socket = socket
-    socket.on('message', (data) => this.#heard(JSON.parse(String(data))))
+    socket.on('message', (data) => this.#receive(JSON.parse(String(data))))
   }
 
   async begin(): Promise<void> {
@@ -83,7 +83,7 @@ export class Firefox {
   /** Evaluates an expression in the page and returns its value, sent as JSON. */
   async evaluate<T>(expression: string): Promise<T> {
     const target = { context: this.#context }
-    const said = await this.#ask<{
+    const answer = await this.#ask<{
       type: string
       result?: { value?: string }
       exceptionDetails?: { text: string }
@@ -92,8 +92,8 @@ export class Firefox {
       target,
       awaitPromise: true,
     })
-    if (said.type !== 'success') throw new Error(`${expression}: ${said.exceptionDetails?.text}`)
-    return said.result?.value === undefined ? (undefined as T) : (JSON.parse(said.result.value) as T)
+    if (answer.type !== 'success') throw new Error(`${expression}: ${answer.exceptionDetails?.text}`)
+    return answer.result?.value === undefined ? (undefined as T) : (JSON.parse(answer.result.value) as T)
   }
 
   /** Waits until an element of that selector is visible whose text, label or title contains the words. */
@@ -148,14 +148,14 @@ export class Firefox {
     return (await answer.promise) as T
   }
 
-  #heard(said: Answer & { params?: { level?: string; text?: string } }): void {
-    if (said.method === 'log.entryAdded' && said.params?.level === 'error')
-      this.complaints.push(String(said.params.text))
-    const waiting = said.id === undefined ? undefined : this.#waiting.get(said.id)
-    if (said.id === undefined || waiting === undefined) return
-    this.#waiting.delete(said.id)
-    if (said.type === 'error') waiting.reject(new Error(`${said.error}: ${said.message}`))
-    else waiting.resolve(said.result)
+  #receive(message: Answer & { params?: { level?: string; text?: string } }): void {
+    if (message.method === 'log.entryAdded' && message.params?.level === 'error')
+      this.complaints.push(String(message.params.text))
+    const waiting = message.id === undefined ? undefined : this.#waiting.get(message.id)
+    if (message.id === undefined || waiting === undefined) return
+    this.#waiting.delete(message.id)
+    if (message.type === 'error') waiting.reject(new Error(`${message.error}: ${message.message}`))
+    else waiting.resolve(message.result)
   }
 }
 
@@ -186,14 +186,14 @@ export async function startFirefox(t: TestContext): Promise<Firefox> {
     await ended
     rmSync(profile, { recursive: true, force: true, maxRetries: 5 })
   })
-  const said: string[] = []
+  const message: string[] = []
   const url = await new Promise<string>((resolve, reject) => {
     createInterface({ input: child.stderr }).on('line', (line) => {
-      said.push(line)
+      message.push(line)
       const [, found] = /listening on (ws:\/\/\S+)/.exec(line) ?? []
       if (found !== undefined) resolve(`${found}/session`)
     })
-    void ended.then(() => reject(new Error(`Firefox does not start: ${said.join('\n')}`)))
+    void ended.then(() => reject(new Error(`Firefox does not start: ${message.join('\n')}`)))
   })
   const socket = new WebSocket(url, { perMessageDeflate: false, maxPayload: 64 * 1024 ** 2 })
   t.after(() => socket.terminate())

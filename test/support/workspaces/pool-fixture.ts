@@ -89,7 +89,7 @@ export function lease(
     tenant = 't',
     credential = anyone,
     signal = new AbortController().signal,
-    tell = () => undefined,
+    report = () => undefined,
   } = more
-  return pool.lease({ run_id, tenant }, ask, credential, { signal, tell })
+  return pool.lease({ run_id, tenant }, ask, credential, { signal, report })
 }

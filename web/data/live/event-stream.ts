@@ -76,7 +76,7 @@ export function follow(path: string, { query, after, message, state, stays = fal
   let silence: ReturnType<typeof setTimeout> | undefined
   let hiding: ReturnType<typeof setTimeout> | undefined
   let silentMs = 0
-  const heard = () => {
+  const onActivity = () => {
     clearTimeout(silence)
     silentMs = 0
     silence = setTimeout(() => {
@@ -87,7 +87,7 @@ export function follow(path: string, { query, after, message, state, stays = fal
 
   const connect = async (): Promise<'over' | 'again'> => {
     connection = new AbortController()
-    heard()
+    onActivity()
     const response = await fetch(address(path, { ...query?.(), after: last }), {
       headers: { accept: 'text/event-stream' },
       credentials: 'same-origin',
@@ -113,7 +113,7 @@ export function follow(path: string, { query, after, message, state, stays = fal
     for (;;) {
       const { value, done } = await texts.read()
       if (done) return 'again'
-      heard()
+      onActivity()
       for (const one of reader.add(value)) {
         if (one.id !== '') last = one.id
         if (!stopped) message(one)

@@ -1,7 +1,7 @@
 import { type InfiniteData, type QueryClient, useQueryClient } from '@tanstack/react-query'
 import { useEffect } from 'react'
 import { type TaskFilter, taskFits } from '../task-filter.ts'
-import { isOverTask, type Task, type TaskPage, taskStates, type WholeTask } from '../tasks.ts'
+import { isOverTask, type Task, type TaskPage, taskStates, type TaskDetail } from '../tasks.ts'
 import { LateChanges } from './late-changes.ts'
 import { liveRuns } from './live.ts'
 
@@ -56,7 +56,7 @@ export function useLiveTasks(): void {
       // The page's address may name the task by a name of its own.
       void client.invalidateQueries({
         queryKey: ['task'],
-        predicate: ({ state }) => id === undefined || (state.data as WholeTask | undefined)?.id === id,
+        predicate: ({ state }) => id === undefined || (state.data as TaskDetail | undefined)?.id === id,
       })
       void client.invalidateQueries({
         queryKey: id === undefined ? ['task-artifacts'] : ['task-artifacts', id],

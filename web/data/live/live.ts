@@ -1,7 +1,7 @@
 import { useSyncExternalStore } from 'react'
 import type { TopicNews } from '../../../src/contract/run-api.ts'
 import type { Run } from '../runs.ts'
-import { type Connection, type Heard, OneStream, type RunFollower } from './one-stream.ts'
+import { type Connection, type StreamMessage, OneStream, type RunFollower } from './one-stream.ts'
 
 type Reader = (run: Run) => void
 interface ListReader {
@@ -27,7 +27,7 @@ class LiveRuns {
   readonly #shared = new Set<ListReader['row']>()
 
   constructor() {
-    this.#stream.listen({ heard: (heard) => this.#heard(heard) })
+    this.#stream.listen({ received: (message) => this.#message(message) })
   }
   start(): void {
     this.#stream.start()
@@ -36,12 +36,12 @@ class LiveRuns {
     this.#stream.stop()
   }
   /** Reports a login to all tabs of the browser. */
-  tellSessionBack(): void {
-    this.#stream.tellSessionBack()
+  announceSessionBack(): void {
+    this.#stream.announceSessionBack()
   }
   /** Tells the other tabs that the hub does not know their session any more. */
-  tellSessionEnded(): void {
-    this.#stream.tellSessionEnded()
+  announceSessionEnded(): void {
+    this.#stream.announceSessionEnded()
   }
   /** Sets the function to call when another tab reports that the session has ended. */
   whenSessionEnded(call: () => void): void {
@@ -50,22 +50,22 @@ class LiveRuns {
   tryNow(): void {
     this.#stream.now()
   }
-  #heard(heard: Heard): void {
-    if (heard.kind === 'run') {
-      const run = JSON.parse(heard.data) as Run
+  #message(message: StreamMessage): void {
+    if (message.kind === 'run') {
+      const run = JSON.parse(message.data) as Run
       for (const reader of this.#readers) reader(run)
-    } else if (heard.kind === 'asks') {
-      const run = JSON.parse(heard.data) as Run
+    } else if (message.kind === 'asks') {
+      const run = JSON.parse(message.data) as Run
       for (const reader of this.#asking) reader(run)
-    } else if (heard.kind === 'reset') for (const reset of this.#resets) reset()
-    else if (heard.kind === 'task') for (const { row } of this.#tasks) row(heard.data, 'task')
-    else if (heard.kind === 'runners' || heard.kind === 'waits' || heard.kind === 'groups')
-      for (const { row } of this.#runners) row(heard.data, heard.kind)
-    else if (heard.kind === 'shared' || heard.kind === 'unshared')
-      for (const row of this.#shared) row(heard.data, heard.kind)
-    else if (heard.kind === 'topic') this.#news(heard.of)
-    else if (heard.kind === 'start') this.version = heard.of.version
-    if (heard.kind === 'connection' || heard.kind === 'start') for (const watcher of this.#watchers) watcher()
+    } else if (message.kind === 'reset') for (const reset of this.#resets) reset()
+    else if (message.kind === 'task') for (const { row } of this.#tasks) row(message.data, 'task')
+    else if (message.kind === 'runners' || message.kind === 'waits' || message.kind === 'groups')
+      for (const { row } of this.#runners) row(message.data, message.kind)
+    else if (message.kind === 'shared' || message.kind === 'unshared')
+      for (const row of this.#shared) row(message.data, message.kind)
+    else if (message.kind === 'topic') this.#news(message.of)
+    else if (message.kind === 'start') this.version = message.of.version
+    if (message.kind === 'connection' || message.kind === 'start') for (const watcher of this.#watchers) watcher()
   }
   #news({ topic, state }: TopicNews): void {
     if (state !== 'reset') return

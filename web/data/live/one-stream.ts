@@ -1,5 +1,5 @@
 import type { StreamStart, TopicEvent, TopicNews } from '../../../src/contract/run-api.ts'
-import { ask, basePath, newKey, tellSessionBack } from '../api.ts'
+import { ask, basePath, newKey, announceSessionBack } from '../api.ts'
 import { hubNow, setHubTime } from '../clock.ts'
 import { follow } from './event-stream.ts'
 
@@ -16,11 +16,11 @@ export interface Connection {
 }
 
 /** Messages that each tab parses by itself. */
-const told = ['run', 'asks', 'shared', 'unshared', 'reset', 'task', 'runners', 'waits', 'groups'] as const
+const sharedTypes = ['run', 'asks', 'shared', 'unshared', 'reset', 'task', 'runners', 'waits', 'groups'] as const
 
 /** A message of the stream, as each tab of the browser receives it. */
-export type Heard =
-  | { kind: (typeof told)[number]; data: string }
+export type StreamMessage =
+  | { kind: (typeof sharedTypes)[number]; data: string }
   | { kind: 'event'; of: TopicEvent }
   | { kind: 'topic'; of: TopicNews }
   | { kind: 'start'; of: StreamStart }
@@ -36,8 +36,8 @@ export type TopicName = 'tasks' | 'runners' | `run:${string}`
  * - `ended`: the hub does not know the session any more.
  * - `again`: there is a session again.
  */
-type Said =
-  | { say: 'heard'; heard: Heard; last: string | undefined }
+type TabMessage =
+  | { say: 'heard'; received: StreamMessage; last: string | undefined }
   | { say: 'want'; tab: string; topics: Record<string, number>; begin?: string }
   | { say: 'gone'; tab: string }
   | { say: 'leads' | 'now' | 'again' | 'ended' | 'hello' | 'shown' }
@@ -48,7 +48,7 @@ const withSeq = (topic: string, seq: number) => (LISTS.includes(topic) ? topic :
 
 /** The connection to the hub with its topics; one tab of a browser has it. */
 class Connected {
-  readonly #tell: (heard: Heard) => void
+  readonly #listener: (message: StreamMessage) => void
   readonly #stream: ReturnType<typeof follow>
   /** Topics that the stream follows, with the last seq received of a run, or 0 for a list. */
   readonly #topics = new Map<string, number>()
@@ -56,8 +56,8 @@ class Connected {
   connection: Connection = { state: 'connecting' }
   start: StreamStart | undefined
 
-  constructor(tell: (heard: Heard) => void, options: { after: string | undefined; stays: boolean }) {
-    this.#tell = tell
+  constructor(listener: (message: StreamMessage) => void, options: { after: string | undefined; stays: boolean }) {
+    this.#listener = listener
     this.#stream = follow('/api/events', {
       after: options.after,
       stays: options.stays,
@@ -82,33 +82,33 @@ class Connected {
 
   #take(event: string, data: string, id: string): void {
     if (id !== '') this.last = id
-    const kind = told.find((one) => one === event)
-    if (kind !== undefined) this.#tell({ kind, data })
+    const kind = sharedTypes.find((one) => one === event)
+    if (kind !== undefined) this.#listener({ kind, data })
     else if (event === 'run.event') {
       const of = JSON.parse(data) as TopicEvent
       const topic = `run:${of.run_id}`
       if (this.#topics.has(topic)) this.#topics.set(topic, of.event.seq)
-      this.#tell({ kind: 'event', of })
+      this.#listener({ kind: 'event', of })
     } else if (event === 'topic') {
       const of = JSON.parse(data) as TopicNews
       if (of.state === 'reset') this.#topics.set(of.topic, 0)
       else if (of.state !== 'begun') this.#topics.delete(of.topic)
-      this.#tell({ kind: 'topic', of })
+      this.#listener({ kind: 'topic', of })
     } else if (event === 'start') {
-      const asked = this.#asked
+      const requested = this.#requests
       this.start = JSON.parse(data) as StreamStart
       this.#id = this.start.stream
-      this.#asked = new Map()
-      this.#tell({ kind: 'start', of: this.start })
-      for (const [topic, seq] of asked) this.add(topic, seq)
+      this.#requests = new Map()
+      this.#listener({ kind: 'start', of: this.start })
+      for (const [topic, seq] of requested) this.add(topic, seq)
     }
   }
   /** Topics requested while there was no open stream to add them to. */
-  #asked = new Map<string, number>()
+  #requests = new Map<string, number>()
 
   #set(connection: Connection): void {
     this.connection = connection
-    this.#tell({ kind: 'connection', of: connection })
+    this.#listener({ kind: 'connection', of: connection })
   }
   has(topic: string): boolean {
     return this.#topics.has(topic)
@@ -122,7 +122,7 @@ class Connected {
     const before = this.#topics.get(topic)
     this.#topics.set(topic, before === undefined ? seq : Math.min(seq, before))
     if (this.#id === undefined) {
-      this.#asked.set(topic, seq)
+      this.#requests.set(topic, seq)
       return
     }
     this.#change({ add: [withSeq(topic, seq)] }).catch((error) => {
@@ -130,11 +130,11 @@ class Connected {
       // If the hub did not answer or the stream is gone, the next stream includes the topic.
       if (status === 0 || status >= 500 || code === 'not_found') return
       this.#topics.delete(topic)
-      this.#tell({ kind: 'topic', of: { topic, state: 'refused', error: { code, message, hint } } })
+      this.#listener({ kind: 'topic', of: { topic, state: 'refused', error: { code, message, hint } } })
     })
   }
   drop(topic: string): void {
-    this.#asked.delete(topic)
+    this.#requests.delete(topic)
     if (this.#topics.delete(topic) && this.#id !== undefined)
       this.#change({ drop: [topic] }).catch(() => undefined)
   }
@@ -165,7 +165,7 @@ export interface RunFollower {
 }
 
 interface Listener {
-  heard(heard: Heard): void
+  received(received: StreamMessage): void
 }
 
 /** Maximum number of messages that a hidden tab holds; beyond them, it asks the hub again when shown. */
@@ -191,8 +191,8 @@ export class OneStream {
   /** Tells that this tab has the lock by which other tabs know that it exists. */
   #isKnown = false
   /** Topics by tab, in the leading tab only. */
-  readonly #wanted = new Map<string, readonly string[]>()
-  #held: Heard[] = []
+  readonly #topicsByTab = new Map<string, readonly string[]>()
+  #held: StreamMessage[] = []
   #isBehind = false
   #channel: BroadcastChannel | undefined
   #connected: Connected | undefined
@@ -209,7 +209,7 @@ export class OneStream {
     this.#tab = newKey()
     const { signal } = this.#release
     this.#channel = openChannel()
-    if (this.#channel !== undefined) this.#channel.onmessage = ({ data }) => this.#listen(data as Said)
+    if (this.#channel !== undefined) this.#channel.onmessage = ({ data }) => this.#listen(data as TabMessage)
     document.addEventListener('visibilitychange', this.#shown)
     if (!('locks' in navigator) || navigator.locks === undefined || this.#channel === undefined) {
       this.#lead(false)
@@ -243,24 +243,24 @@ export class OneStream {
     this.#connected = undefined
     this.#channel?.close()
     this.#channel = undefined
-    this.#wanted.clear()
+    this.#topicsByTab.clear()
     clearInterval(this.#nudge)
     this.#nudge = undefined
     document.removeEventListener('visibilitychange', this.#shown)
     removeEventListener('pagehide', this.#leave)
     removeEventListener('pageshow', this.#back)
-    this.#hear({ kind: 'connection', of: { state: 'connecting' } })
+    this.#receive({ kind: 'connection', of: { state: 'connecting' } })
   }
   /** Reports after a login that the other tabs have a session again too. */
-  tellSessionBack(): void {
+  announceSessionBack(): void {
     // The login page has no stream.
     const channel = this.#channel ?? openChannel()
-    channel?.postMessage({ say: 'again' } satisfies Said)
+    channel?.postMessage({ say: 'again' } satisfies TabMessage)
     if (channel !== this.#channel) channel?.close()
-    tellSessionBack()
+    announceSessionBack()
   }
   /** Tells the other tabs that the hub refused the session, which all tabs share. */
-  tellSessionEnded(): void {
+  announceSessionEnded(): void {
     this.#say({ say: 'ended' })
   }
   now(): void {
@@ -307,36 +307,36 @@ export class OneStream {
    * followed.
    */
   #want(begin?: string): void {
-    const said: Said = { say: 'want', tab: this.#tab, topics: this.#topics(), ...(begin ? { begin } : {}) }
-    if (this.#connected !== undefined) this.#take(said)
-    else if (this.#isKnown) this.#say(said)
+    const message: TabMessage = { say: 'want', tab: this.#tab, topics: this.#topics(), ...(begin ? { begin } : {}) }
+    if (this.#connected !== undefined) this.#take(message)
+    else if (this.#isKnown) this.#say(message)
   }
   #lead(stays: boolean): void {
     if (this.#release === undefined) return
     const topics = this.#topics()
-    this.#connected = new Connected((heard) => this.#told(heard), { after: this.#last, stays })
+    this.#connected = new Connected((message) => this.#reported(message), { after: this.#last, stays })
     clearInterval(this.#nudge)
     this.#nudge = undefined
     for (const [topic, seq] of Object.entries(topics)) this.#connected.add(topic, seq)
-    this.#wanted.set(this.#tab, Object.keys(topics))
+    this.#topicsByTab.set(this.#tab, Object.keys(topics))
     if (stays) this.#say({ say: 'leads' })
   }
-  #told(heard: Heard): void {
+  #reported(message: StreamMessage): void {
     this.#last = this.#connected?.last ?? this.#last
-    if (this.#isKnown) this.#say({ say: 'heard', heard, last: this.#last })
-    this.#hear(heard)
+    if (this.#isKnown) this.#say({ say: 'heard', received: message, last: this.#last })
+    this.#receive(message)
   }
-  #take({ tab, topics, begin }: Extract<Said, { say: 'want' }>): void {
+  #take({ tab, topics, begin }: Extract<TabMessage, { say: 'want' }>): void {
     const connected = this.#connected!
-    if (tab !== this.#tab && !this.#wanted.has(tab)) this.#waitForEnd(tab)
-    this.#wanted.set(tab, Object.keys(topics))
+    if (tab !== this.#tab && !this.#topicsByTab.has(tab)) this.#waitForEnd(tab)
+    this.#topicsByTab.set(tab, Object.keys(topics))
     for (const [topic, seq] of Object.entries(topics))
       if ((topic === begin || !connected.has(topic)) && seq < connected.seqOf(topic))
         connected.add(topic, seq)
     this.#dropUnwanted()
   }
   #dropUnwanted(): void {
-    const all = new Set([...this.#wanted.values()].flat())
+    const all = new Set([...this.#topicsByTab.values()].flat())
     for (const topic of this.#connected?.topics ?? []) if (!all.has(topic)) this.#connected!.drop(topic)
   }
   /** Waits for the lock that a tab holds as long as it exists: getting it means that the tab has closed or crashed. */
@@ -344,46 +344,46 @@ export class OneStream {
     const signal = this.#release?.signal
     void navigator.locks
       .request(lockOf(tab), { signal: signal! }, async () => {
-        this.#wanted.delete(tab)
+        this.#topicsByTab.delete(tab)
         this.#dropUnwanted()
       })
       .catch(() => undefined)
   }
-  #listen(said: Said): void {
+  #listen(message: TabMessage): void {
     const connected = this.#connected
-    if (said.say === 'again') tellSessionBack()
-    else if (said.say === 'ended') this.whenEnded()
-    else if (said.say === 'shown') {
+    if (message.say === 'again') announceSessionBack()
+    else if (message.say === 'ended') this.whenEnded()
+    else if (message.say === 'shown') {
       // The shown tab needs room for its own connection: a hidden tab closes its own at once.
       if (!this.#isKnown && document.hidden) connected?.release()
-    } else if (said.say === 'heard') {
+    } else if (message.say === 'heard') {
       if (connected !== undefined) return
-      this.#last = said.last
-      this.#hear(said.heard)
-    } else if (said.say === 'leads') this.#want()
+      this.#last = message.last
+      this.#receive(message.received)
+    } else if (message.say === 'leads') this.#want()
     else if (connected === undefined || !this.#isKnown) return
-    else if (said.say === 'want') this.#take(said)
-    else if (said.say === 'gone') {
-      this.#wanted.delete(said.tab)
+    else if (message.say === 'want') this.#take(message)
+    else if (message.say === 'gone') {
+      this.#topicsByTab.delete(message.tab)
       this.#dropUnwanted()
-    } else if (said.say === 'now') connected.now()
-    else if (said.say === 'hello') {
+    } else if (message.say === 'now') connected.now()
+    else if (message.say === 'hello') {
       const last = this.#last
-      this.#say({ say: 'heard', heard: { kind: 'connection', of: connected.connection }, last })
-      if (connected.start) this.#say({ say: 'heard', heard: { kind: 'start', of: connected.start }, last })
+      this.#say({ say: 'heard', received: { kind: 'connection', of: connected.connection }, last })
+      if (connected.start) this.#say({ say: 'heard', received: { kind: 'start', of: connected.start }, last })
     }
   }
-  #hear(heard: Heard): void {
+  #receive(message: StreamMessage): void {
     // A hidden tab only handles changes of runs, since they may ask somebody (the title says so). All else waits.
-    if (document.hidden && isForLater(heard)) this.#hold(heard)
-    else this.#pass(heard)
+    if (document.hidden && isForLater(message)) this.#hold(message)
+    else this.#pass(message)
   }
-  #hold(heard: Heard): void {
+  #hold(message: StreamMessage): void {
     // Each of these messages is complete: only the last of a kind counts.
-    if (heard.kind === 'runners' || heard.kind === 'waits' || heard.kind === 'groups')
-      this.#held = this.#held.filter(({ kind }) => kind !== heard.kind)
+    if (message.kind === 'runners' || message.kind === 'waits' || message.kind === 'groups')
+      this.#held = this.#held.filter(({ kind }) => kind !== message.kind)
     if (this.#isBehind) return
-    this.#held.push(heard)
+    this.#held.push(message)
     if (this.#held.length <= MOST_HELD) return
     this.#held = []
     this.#isBehind = true
@@ -393,22 +393,22 @@ export class OneStream {
     if (this.#release !== undefined && !this.#isKnown) this.#say({ say: 'shown' })
     const held = this.#held
     this.#held = []
-    for (const heard of held) this.#pass(heard)
+    for (const message of held) this.#pass(message)
     if (!this.#isBehind) return
     this.#isBehind = false
-    for (const topic of this.#followers.keys()) this.#mend(topic)
+    for (const topic of this.#followers.keys()) this.#repair(topic)
     for (const list of this.#lists.keys()) this.#pass({ kind: 'topic', of: { topic: list, state: 'reset' } })
   }
-  #pass(heard: Heard): void {
-    if (heard.kind === 'connection') this.#setConnection(heard.of)
-    else if (heard.kind === 'start') setHubTime(Date.parse(heard.of.now))
-    else if (heard.kind === 'event') this.#event(heard.of)
-    else if (heard.kind === 'topic')
-      for (const follower of this.#followers.get(heard.of.topic) ?? []) {
-        if (heard.of.state === 'reset') follower.seq = 0
-        follower.news(heard.of)
+  #pass(message: StreamMessage): void {
+    if (message.kind === 'connection') this.#setConnection(message.of)
+    else if (message.kind === 'start') setHubTime(Date.parse(message.of.now))
+    else if (message.kind === 'event') this.#event(message.of)
+    else if (message.kind === 'topic')
+      for (const follower of this.#followers.get(message.of.topic) ?? []) {
+        if (message.of.state === 'reset') follower.seq = 0
+        follower.news(message.of)
       }
-    for (const listener of this.#listeners) listener.heard(heard)
+    for (const listener of this.#listeners) listener.received(message)
   }
   #event({ run_id, event }: TopicEvent): void {
     const topic = `run:${run_id}`
@@ -420,10 +420,10 @@ export class OneStream {
       } else if (event.seq > follower.seq) missing = true
     }
     // Seqs have no gaps: another tab asked for the events in between before this tab did.
-    if (missing) this.#mend(topic)
+    if (missing) this.#repair(topic)
   }
   #mending = new Set<string>()
-  #mend(topic: string): void {
+  #repair(topic: string): void {
     if (this.#mending.has(topic)) return
     this.#mending.add(topic)
     setTimeout(() => {
@@ -441,8 +441,8 @@ export class OneStream {
         if (!document.hidden) this.#say({ say: 'now' })
       }, 2000)
   }
-  #say(said: Said): void {
-    this.#channel?.postMessage(said)
+  #say(message: TabMessage): void {
+    this.#channel?.postMessage(message)
   }
   readonly #leave = () => {
     if (this.#isKnown) this.#say({ say: 'gone', tab: this.#tab })
@@ -461,4 +461,4 @@ const lockOf = (tab: string) => `errand-tab:${tab}`
 const forLater: readonly string[] = ['event', 'topic', 'task', 'runners', 'waits', 'groups']
 
 /** Reports whether a message can wait: rows of a list and events of a run only change visible parts of the page. */
-const isForLater = ({ kind }: Heard): boolean => forLater.includes(kind)
+const isForLater = ({ kind }: StreamMessage): boolean => forLater.includes(kind)

@@ -2,7 +2,7 @@ import { useQuery } from '@tanstack/react-query'
 import { type ReactNode, useMemo, useState } from 'react'
 import type { Artifact } from '../../../src/contract/tasks/artifact.ts'
 import { ApiError, ask } from '../../data/api.ts'
-import { changeAddress, judgedFiles, type KeptChange, keptChange, readChange } from '../../data/change.ts'
+import { changeAddress, judgedFiles, type StoredChange, storedChange, readChange } from '../../data/change.ts'
 import { Failure } from '../action-button.tsx'
 import CopyAsCli from '../copy-as-cli.tsx'
 import { DiffCounts, DiffView, type Send } from './diff-view.tsx'
@@ -22,7 +22,7 @@ interface Props {
   /** Name under which drafts and marks are stored. */
   scope: string
   /** Absent while no change is stored. */
-  change: KeptChange | undefined
+  change: StoredChange | undefined
   /** The branch to compare with, if known. */
   base?: string | undefined
   view: Against
@@ -33,7 +33,7 @@ interface Props {
 }
 
 /** Returns the files of a stored change; reads them once, since a stored change never changes. */
-export function useChange(of: string, change: KeptChange | undefined, commit?: number) {
+export function useChange(of: string, change: StoredChange | undefined, commit?: number) {
   const { data, error } = useQuery({
     queryKey: ['change', of, change?.run, change?.files, commit],
     queryFn: ({ signal }) => readChange(of, commit, signal),
@@ -47,7 +47,7 @@ export function useChange(of: string, change: KeptChange | undefined, commit?: n
 }
 
 /** Returns the kinds of files and the decisions of the rules, from the hub's list of a change. */
-export function useJudged(change: KeptChange | undefined) {
+export function useJudged(change: StoredChange | undefined) {
   const { data } = useQuery({
     queryKey: ['judged', change?.run, change?.files],
     queryFn: ({ signal }) => judgedFiles(change!, signal),
@@ -209,7 +209,7 @@ export function RunChanges({ run, version, view, show, send, otherwise }: RunCha
   })
   const [own, setOwn] = useState<Against>({})
   if (data === undefined) return <div className="flex-1" aria-busy="true" />
-  const change = keptChange(data.artifacts.map((artifact) => ({ run_id: run, artifact })))
+  const change = storedChange(data.artifacts.map((artifact) => ({ run_id: run, artifact })))
   if (change === undefined && otherwise !== undefined) return otherwise
   return (
     <Changes

@@ -1,5 +1,5 @@
 import { useCallback, useEffect, useState } from 'react'
-import { isOfKept, keep, kept } from '../../data/kept.ts'
+import { isOfStored, keep, stored } from '../../data/stored.ts'
 
 /** A comment on a line that is not sent yet. For a removed line, `line` is its number before the change. */
 export interface Draft {
@@ -15,7 +15,7 @@ export const isAt = (one: Pick<Draft, 'path' | 'side' | 'line'>, other: typeof o
   nameOf(one) === nameOf(other)
 
 const listOf = <T>(name: string): T[] => {
-  const list = kept(name)
+  const list = stored(name)
   return Array.isArray(list) ? list : []
 }
 const keepList = (name: string, list: readonly unknown[]): void =>
@@ -30,7 +30,7 @@ export function useDrafts(scope: string) {
   const [drafts, setDrafts] = useState(() => listOf<Draft>(key))
   useEffect(() => {
     const read = (event: Event) => {
-      if (event instanceof StorageEvent ? isOfKept(event, key) : (event as CustomEvent).detail === key)
+      if (event instanceof StorageEvent ? isOfStored(event, key) : (event as CustomEvent).detail === key)
         setDrafts(listOf<Draft>(key))
     }
     window.addEventListener(CHANGED, read)
@@ -93,10 +93,10 @@ export const commented = (scope: string): ReadonlySet<string> => new Set(listOf<
 /** Joins comments into one prompt: each with its file, line number and line, ordered by file and line. */
 export function promptOf(drafts: readonly Draft[]): string {
   const sorted = [...drafts].sort((a, b) => (a.path === b.path ? a.line - b.line : a.path < b.path ? -1 : 1))
-  const said = sorted.map(({ path, side, line, quote, text }) => {
+  const comments = sorted.map(({ path, side, line, quote, text }) => {
     const where = side === 'before' ? `${path}, line ${line} before the change` : `${path}:${line}`
     return `${where}\n> ${quote.slice(0, 500)}\n\n${text.trim()}`
   })
   const head = drafts.length === 1 ? 'A comment on a line' : `${drafts.length} comments on lines`
-  return `${head} of the change:\n\n${said.join('\n\n')}\n`
+  return `${head} of the change:\n\n${comments.join('\n\n')}\n`
 }

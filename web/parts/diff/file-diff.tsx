@@ -280,11 +280,11 @@ function Block({
   children: ReactNode
 }) {
   const block = useRef<HTMLDivElement>(null)
-  const tell = useRef(measured)
-  tell.current = measured
+  const report = useRef(measured)
+  report.current = measured
   useLayoutEffect(() => {
     const element = block.current!
-    const observer = new ResizeObserver(() => tell.current(element.offsetHeight))
+    const observer = new ResizeObserver(() => report.current(element.offsetHeight))
     observer.observe(element)
     return () => observer.disconnect()
   }, [])

@@ -47,9 +47,9 @@ function unquoted(name: string): string {
 }
 
 /** Returns `a/x` as `x`, and undefined for `/dev/null`. */
-function plainPath(given: string): string | undefined {
+function plainPath(path: string): string | undefined {
   // A tab ends a name that contains spaces.
-  const name = unquoted(given.replace(/\t$/, ''))
+  const name = unquoted(path.replace(/\t$/, ''))
   return name === '/dev/null' ? undefined : name.replace(/^[ab]\//, '')
 }
 

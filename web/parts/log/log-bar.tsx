@@ -48,10 +48,10 @@ const icon = { size: 15, strokeWidth: 1.75, 'aria-hidden': true } as const
 const figure = (value: number) => value.toLocaleString('en')
 
 /** Returns a setting of the person, stored in this browser, and the function that changes it. */
-export function useKept(name: string, other: () => boolean): [boolean, (on: boolean) => void] {
+export function useStored(name: string, other: () => boolean): [boolean, (on: boolean) => void] {
   const [on, set] = useState(() => {
-    const kept = localStorage.getItem(`errand.log.${name}`)
-    return kept === null ? other() : kept === 'on'
+    const stored = localStorage.getItem(`errand.log.${name}`)
+    return stored === null ? other() : stored === 'on'
   })
   const keep = (value: boolean) => {
     localStorage.setItem(`errand.log.${name}`, value ? 'on' : 'off')

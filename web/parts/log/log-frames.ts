@@ -59,7 +59,7 @@ export class Frames {
   }
 
   /** The lines to fetch. */
-  get wanted(): readonly number[] {
+  get requestedLines(): readonly number[] {
     return (this.#next ?? this.#shown)?.numbers ?? []
   }
 }

@@ -32,9 +32,9 @@ test('lines that the hub has only later arrive without another event', async (t)
   const { LogLines } = await import('./log-lines.ts')
   t.mock.timers.enable({ apis: ['setTimeout'] })
   let known = ['one']
-  let asked = 0
+  let requests = 0
   t.mock.method(globalThis, 'fetch', async () => {
-    asked++
+    requests++
     return Response.json(answer(known))
   })
   const pass = async (ms: number) => {
@@ -46,14 +46,14 @@ test('lines that the hub has only later arrive without another event', async (t)
   const lines = new LogLines('run_1', 1, feedOf('one\ntwo'.length))
   await pass(1_000)
   assert.equal(lines.line(1)?.text, 'one')
-  const before = asked
+  const before = requests
   await pass(60_000)
-  assert.ok(asked - before <= 24, `a hub without more lines is asked ${asked - before} times in a minute`)
+  assert.ok(requests - before <= 24, `a hub without more lines is asked ${requests - before} times in a minute`)
   known = ['one', 'two']
   await pass(31_000)
   assert.equal(lines.line(2)?.text, 'two')
-  const last = asked
+  const last = requests
   await pass(60_000)
-  assert.equal(asked, last)
+  assert.equal(requests, last)
   lines.stop()
 })

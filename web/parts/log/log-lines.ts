@@ -38,7 +38,7 @@ export class LogLines {
   #bytes = 0
   /** The last fetched line that begins or ends a group. */
   lastMark = 0
-  #wanted: readonly number[] = []
+  #requested: readonly number[] = []
   #fetching = false
   #refreshing = false
   #running = true
@@ -81,7 +81,7 @@ export class LogLines {
   /** Takes the lines in view: fetches them, and then the lines that a scroll would bring next. */
   want(numbers: readonly number[]): void {
     const [first = 1, last = 0] = [numbers[0], numbers.at(-1)]
-    this.#wanted = [...numbers, last + BLOCK / 2, Math.max(1, first - BLOCK / 2)]
+    this.#requested = [...numbers, last + BLOCK / 2, Math.max(1, first - BLOCK / 2)]
     void this.#fetch()
   }
 
@@ -123,11 +123,11 @@ export class LogLines {
   get #isBehind(): boolean {
     if (!this.isKnown || this.behind !== undefined) return true
     const chunks = this.#feed.chunks(this.#attempt)
-    const told = (['stdout', 'stderr'] as const).reduce((sum, stream) => {
+    const reported = (['stdout', 'stderr'] as const).reduce((sum, stream) => {
       const last = chunks.findLast((chunk) => chunk.stream === stream)
       return sum + (last === undefined ? 0 : last.offset + last.length)
     }, 0)
-    return told > this.#bytes || (!this.#running && !this.ended)
+    return reported > this.#bytes || (!this.#running && !this.ended)
   }
 
   /** Fetches new lines; one request at a time. */
@@ -188,7 +188,7 @@ export class LogLines {
   }
 
   #firstMissing(): number | undefined {
-    for (const number of this.#wanted)
+    for (const number of this.#requested)
       if (number <= this.total && (this.line(number) === undefined || this.#stale.has(number)))
         return blockOf(number) * BLOCK + 1
     return undefined
@@ -232,7 +232,7 @@ export class LogLines {
   /** Drops the oldest blocks that are not in view. */
   #dropBlocks(): void {
     if (this.#blocks.size <= MOST_BLOCKS) return
-    const inView = new Set(this.#wanted.map(blockOf))
+    const inView = new Set(this.#requested.map(blockOf))
     for (const name of this.#blocks.keys()) {
       if (this.#blocks.size <= MOST_BLOCKS) return
       if (!inView.has(name)) this.#blocks.delete(name)

@@ -25,7 +25,7 @@ export class LogSearch {
   /** Only hits in this stream count. */
   readonly #stream: Stream | undefined
   #cursor = 1
-  #wanted = 0
+  #requested = 0
   #busy = false
 
   constructor(run: string, attempt: number, { q, re }: { q: string; re: boolean }, stream?: Stream) {
@@ -37,7 +37,7 @@ export class LogSearch {
 
   /** Searches the lines that were not searched yet, up to `total`. */
   async grow(total: number): Promise<void> {
-    this.#wanted = total
+    this.#requested = total
     if (this.#busy || this.#cursor > total || this.numbers.length >= MOST_HITS) return
     this.#busy = true
     this.isExact = false
@@ -52,7 +52,7 @@ export class LogSearch {
         }
         // The last line may have grown since more output came.
         this.#cursor = found.next ?? Math.max(1, found.total)
-        const isMore = found.next !== undefined || found.total < this.#wanted
+        const isMore = found.next !== undefined || found.total < this.#requested
         cursor = isMore && this.numbers.length < MOST_HITS ? this.#cursor : undefined
         this.isExact = found.next === undefined
         this.#changed()

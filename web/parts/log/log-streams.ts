@@ -12,7 +12,7 @@ class StderrLines {
   /** Number of lines looked at. */
   total = 0
   version = 0
-  #wanted = 0
+  #requested = 0
   #busy = false
   readonly #path: string
   readonly #stop = new AbortController()
@@ -22,12 +22,12 @@ class StderrLines {
     this.#path = `${linesPath(run, attempt)}/stretches`
   }
   async grow(total: number): Promise<void> {
-    this.#wanted = total
+    this.#requested = total
     if (this.#busy) return
     this.#busy = true
     try {
       // More lines may be wanted meanwhile. A hub that knows no more lines is asked again when the next one comes.
-      for (let before = -1; this.total < this.#wanted && this.total > before; ) {
+      for (let before = -1; this.total < this.#requested && this.total > before; ) {
         before = this.total
         const query = { stream: 'stderr', from: before + 1, limit: 1000 }
         const found: Stretches = await ask('GET', this.#path, { query, signal: this.#stop.signal })

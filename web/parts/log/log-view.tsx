@@ -11,7 +11,7 @@ import {
 } from 'react'
 import type { RunFeed } from '../../data/run-feed.ts'
 import { useLetters } from '../letters.ts'
-import { type Find, LogBar, useFullScreen, useKept } from './log-bar.tsx'
+import { type Find, LogBar, useFullScreen, useStored } from './log-bar.tsx'
 import { Frames, frameOf } from './log-frames.ts'
 import { GROUP_MARKS, type Group, groupsOf, hiddenLines } from './log-groups.ts'
 import { LogLines } from './log-lines.ts'
@@ -53,7 +53,7 @@ const figure = (value: number) => value.toLocaleString('en')
 /**
  * Shows one attempt's log. Only the lines in view are in the page; it follows the end until the person scrolls away.
  */
-export function LogView({ run, attempt, feed, running, failed, name, marked, link, ...given }: Props) {
+export function LogView({ run, attempt, feed, running, failed, name, marked, link, ...options }: Props) {
   const source = useMemo(() => new LogLines(run, attempt, feed), [run, attempt, feed])
   useEffect(() => () => source.stop(), [source])
   useEffect(() => source.setRunning(running), [source, running])
@@ -64,12 +64,12 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
   const input = useRef<HTMLInputElement>(null)
   const rows = useRef<HTMLDivElement>(null)
   const [view, setView] = useState({ top: 0, height: 600, width: 0 })
-  const [following, setFollowing] = useState(marked === undefined && !given.find?.q)
+  const [following, setFollowing] = useState(marked === undefined && !options.find?.q)
   const [pausedAt, setPausedAt] = useState(0)
-  const [wrap, setWrap] = useKept('wrap', () => matchMedia('(max-width: 639px)').matches)
-  const [times, setTimes] = useKept('times', () => false)
+  const [wrap, setWrap] = useStored('wrap', () => matchMedia('(max-width: 639px)').matches)
+  const [times, setTimes] = useStored('times', () => false)
   const [full, setFull] = useFullScreen()
-  const [find, setFind] = useState<Find>(given.find ?? { q: '', re: false })
+  const [find, setFind] = useState<Find>(options.find ?? { q: '', re: false })
   const [sought, setSought] = useState<Find>(find)
   const [hit, setHit] = useState<number>()
   /** The line of the current hit. */
@@ -88,12 +88,12 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
   // biome-ignore lint/correctness/useExhaustiveDependencies: the marks grow within
   const groups = useMemo(() => groupsOf(marks.lines, total), [marks, marks.version, total])
   // The line that the log was opened for stays in view.
-  const looked = [marked?.[0], failed ? source.lastStderr?.from : undefined, at]
+  const candidates = [marked?.[0], failed ? source.lastStderr?.from : undefined, at]
   const isFolded = ({ from, to, isClosed }: Group) =>
-    folds.get(from) ?? (isClosed && !looked.some((line) => line !== undefined && line > from && line <= to))
+    folds.get(from) ?? (isClosed && !candidates.some((line) => line !== undefined && line > from && line <= to))
   // biome-ignore lint/correctness/useExhaustiveDependencies: a group is folded by the state named here
-  const folded = useMemo(() => hiddenLines(groups, isFolded), [groups, folds, looked.join()])
-  const { stream } = given
+  const folded = useMemo(() => hiddenLines(groups, isFolded), [groups, folds, candidates.join()])
+  const { stream } = options
   const others = useOtherStream(run, attempt, stream, behind === undefined ? total : 0)
   const hidden = useMemo(() => joined(folded, others), [folded, others])
   const byLine = useMemo(() => new Map(groups.map((group) => [group.from, group])), [groups])
@@ -163,10 +163,10 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
     if (find.q === sought.q && find.re === sought.re) return
     const timer = setTimeout(() => {
       setSought(find)
-      given.setFind?.(find)
+      options.setFind?.(find)
     }, TYPING_MS)
     return () => clearTimeout(timer)
-  }, [find, sought, given.setFind])
+  }, [find, sought, options.setFind])
   const search = useMemo(
     () => (sought.q === '' ? undefined : new LogSearch(run, attempt, sought, stream)),
     [run, attempt, sought, stream],
@@ -238,10 +238,10 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
   // biome-ignore lint/correctness/useExhaustiveDependencies: another log has frames of its own
   const frames = useMemo(() => new Frames(), [source])
   const { numbers, offset } = frames.choose(frameOf(tops, total, top, view.height), source.isHere)
-  const { wanted } = frames
-  const wantedLines = wanted.join()
+  const { requestedLines: requested } = frames
+  const requestedLines = requested.join()
   // biome-ignore lint/correctness/useExhaustiveDependencies: the same numbers are the same lines
-  useEffect(() => source.want(wanted), [source, wantedLines])
+  useEffect(() => source.want(requested), [source, requestedLines])
 
   useLayoutEffect(() => {
     const { current } = box
@@ -264,7 +264,7 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
     if (!placed.current && behind === undefined) {
       placed.current = true
       if (marked !== undefined) return goTo(marked[0])
-      if (failed && lastStderr !== undefined && !given.find?.q) {
+      if (failed && lastStderr !== undefined && !options.find?.q) {
         const { from } = lastStderr
         if (tops.top(from) < height - view.height) return goTo(from)
       }
@@ -378,7 +378,7 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
       <LogBar
         {...{ run, attempt, find, setFind, search, current: hit, step, input }}
         {...{ wrap, setWrap, times, setTimes, full, setFull, stream }}
-        setStream={given.setStream}
+        setStream={options.setStream}
         leave={() => box.current?.focus()}
         lines={
           source.behind === undefined ? (

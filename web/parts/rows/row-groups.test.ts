@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type Grouping, groupRows, MOST_ROWS, type Places, windowOf } from './row-groups.ts'
+import { type Grouping, groupRows, MOST_ROWS, type RowPlaces, windowOf } from './row-groups.ts'
 
 interface Row {
   id: string
@@ -13,13 +13,13 @@ const grouping: Grouping<Row> = {
   group: ({ id, open }) => (open ? 'Going on' : `day ${id[0]}`),
   first: ['Going on'],
 }
-const places = (newest = ''): Places => ({ newest, groups: new Map() })
-const said = (groups: ReadonlyMap<string, Row[]>) =>
+const places = (newest = ''): RowPlaces => ({ newest, groups: new Map() })
+const shown = (groups: ReadonlyMap<string, Row[]>) =>
   [...groups].map(([name, rows]) => `${name}: ${rows.map(({ id }) => id).join(' ')}`)
 
 test('running rows come first, ended rows are in the group of their day, and each row appears once', () => {
   const rows = [row('21', true), row('02', true), row('22'), row('12'), row('22'), row('03')]
-  assert.deepEqual(said(groupRows(rows, places(), false, grouping).groups), [
+  assert.deepEqual(shown(groupRows(rows, places(), false, grouping).groups), [
     'Going on: 21 02',
     'day 2: 22',
     'day 1: 12',
@@ -32,12 +32,12 @@ test('a row that ends moves to its place in its day, but stays where it was whil
   const after = [row('21'), ...before.slice(1)]
   const held = places('2026-01-22')
   groupRows(before, held, true, grouping)
-  assert.deepEqual(said(groupRows(after, held, true, grouping).groups), [
+  assert.deepEqual(shown(groupRows(after, held, true, grouping).groups), [
     'Going on: 21 02',
     'day 2: 22',
     'day 0: 03',
   ])
-  assert.deepEqual(said(groupRows(after, places(), false, grouping).groups), [
+  assert.deepEqual(shown(groupRows(after, places(), false, grouping).groups), [
     'Going on: 02',
     'day 2: 22 21',
     'day 0: 03',
@@ -48,13 +48,13 @@ test('newer rows wait while rows are held, and older ones that load meanwhile ap
   const held = places('2026-01-22')
   const { groups, waiting } = groupRows([row('23', true), row('22'), row('04')], held, true, grouping)
   assert.equal(waiting, 1)
-  assert.deepEqual(said(groups), ['day 2: 22', 'day 0: 04'])
+  assert.deepEqual(shown(groups), ['day 2: 22', 'day 0: 04'])
 })
 
 test('rows with their own order keep it', () => {
   const sorted = { ...grouping, group: () => 'All that match', first: [], isSorted: true }
   const { groups } = groupRows([row('02'), row('22', true), row('12')], places(), false, sorted)
-  assert.deepEqual(said(groups), ['All that match: 02 22 12'])
+  assert.deepEqual(shown(groups), ['All that match: 02 22 12'])
 })
 
 test('the number of rows on the page is limited, across groups', () => {

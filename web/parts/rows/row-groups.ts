@@ -14,7 +14,7 @@ export interface Grouping<Row> {
 }
 
 /** The places of held rows: the group of each row, and the creation time of the newest. */
-export interface Places {
+export interface RowPlaces {
   newest: string
   groups: Map<string, string>
 }
@@ -32,7 +32,7 @@ export const newestOf = (rows: readonly Dated[]): string =>
  */
 export function groupRows<Row extends Dated>(
   rows: readonly Row[],
-  places: Places,
+  places: RowPlaces,
   held: boolean,
   { id, group, first, isSorted }: Grouping<Row>,
 ): { groups: Map<string, Row[]>; waiting: number } {
@@ -69,13 +69,13 @@ export function useRowGroups<Row extends Dated>(
   scope: string,
   grouping: Grouping<Row>,
 ) {
-  const kept = useRef<Places & { scope?: string }>({ newest: '', groups: new Map() })
+  const remembered = useRef<RowPlaces & { scope?: string }>({ newest: '', groups: new Map() })
   const { isSorted } = grouping
   // biome-ignore lint/correctness/useExhaustiveDependencies: the functions of a grouping are the same each time
   return useMemo(() => {
-    if (!held || kept.current.scope !== scope)
-      kept.current = { scope, newest: newestOf(rows), groups: new Map() }
-    return groupRows(rows, kept.current, held, grouping)
+    if (!held || remembered.current.scope !== scope)
+      remembered.current = { scope, newest: newestOf(rows), groups: new Map() }
+    return groupRows(rows, remembered.current, held, grouping)
   }, [rows, held, scope, isSorted])
 }
 

@@ -2,7 +2,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useEffect, useRef, useState } from 'react'
 import type { Share, ShareCan, ShareList } from '../../../src/contract/runs/shares.ts'
 import { ask } from '../../data/api.ts'
-import type { Run, WholeRun } from '../../data/runs.ts'
+import type { Run, RunDetail } from '../../data/runs.ts'
 import { meQuery } from '../../data/session.ts'
 import { ActionButton } from '../action-button.tsx'
 import { CopyButton } from '../copy-button.tsx'
@@ -47,12 +47,12 @@ export default function ShareSheet({ run, link, close }: Props) {
       method === 'PUT' ? { body: { ...query, can: rights } } : { query },
     )
     client.setQueryData(['shares', run.run_id], answer)
-    client.setQueryData<WholeRun>(
+    client.setQueryData<RunDetail>(
       ['run', run.run_id],
       (before) => before && { ...before, shares: answer.shares },
     )
   }
-  const wanted = whom === '*' ? { role: 'user' } : { user: whom.trim() }
+  const audience = whom === '*' ? { role: 'user' } : { user: whom.trim() }
   const what = run.blueprint === 'agent' ? 'session' : 'run'
   return (
     <dialog ref={dialog} className="sheet" aria-labelledby="share-title" onClose={close}>
@@ -129,7 +129,7 @@ export default function ShareSheet({ run, link, close }: Props) {
             doing="Sharing…"
             act={async () => {
               if (whom.trim() === '') return
-              await change('PUT', { ...wanted, can })
+              await change('PUT', { ...audience, can })
               setWhom('')
             }}
           >

@@ -2,7 +2,7 @@ import { useQuery } from '@tanstack/react-query'
 import { Hand, Layers, Maximize, Minus, Plus, Split, Workflow as SubRun } from 'lucide-react'
 import { type ReactNode, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react'
 import { countOf } from '../../data/instances.ts'
-import { outlineQuery, type Shown, type WholeRun } from '../../data/runs.ts'
+import { outlineQuery, type Shown, type RunDetail } from '../../data/runs.ts'
 import { StatusMark, statusWord } from '../../parts/status-mark.tsx'
 import { Took } from '../../parts/times.tsx'
 import { firstOf, type InstanceRef, instanceWord } from '../chosen-instance.ts'
@@ -13,7 +13,7 @@ const [WIDTH, HEIGHT, GAP_X, GAP_Y, EDGE] = [168, 46, 30, 24, 24]
 const [SMALLEST, LARGEST] = [0.3, 1.5]
 
 interface Props {
-  run: WholeRun
+  run: RunDetail
   chosen: InstanceRef | undefined
   choose: (ref: InstanceRef) => void
   /** Shown at the top right. */
@@ -66,12 +66,12 @@ export default function GraphView({ run, chosen, choose, views }: Props) {
   /** A person has moved the graph, so it is not fitted again automatically. */
   const isMoved = useRef(false)
   const isFitted = view !== undefined
-  const isLaid = written !== undefined
+  const isPlaced = written !== undefined
   // Fit the graph once its edges are known, and again when its space changes.
   // biome-ignore lint/correctness/useExhaustiveDependencies: a later size of it changes nothing
   useLayoutEffect(() => {
-    if (!isFitted && isLaid) fit()
-  }, [isFitted, isLaid])
+    if (!isFitted && isPlaced) fit()
+  }, [isFitted, isPlaced])
 
   const fitAgain = () => {
     isMoved.current = false

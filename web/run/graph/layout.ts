@@ -66,12 +66,12 @@ function fold(nodes: readonly GraphNode[], open: ReadonlySet<string>): Folded[] 
       ? JSON.stringify([[...one.needs].sort(), [...after.get(one.id)!].sort()])
       : one.id,
   )
-  const standsFor = new Map<string, string>()
-  for (const group of groups.values()) for (const { id } of group) standsFor.set(id, group[0]!.id)
+  const representative = new Map<string, string>()
+  for (const group of groups.values()) for (const { id } of group) representative.set(id, group[0]!.id)
   return [...groups.values()].map((group) => ({
     id: group[0]!.id,
     members: group.flatMap(({ members }) => members),
-    needs: [...new Set(group[0]!.needs.map((need) => standsFor.get(need) ?? need))],
+    needs: [...new Set(group[0]!.needs.map((need) => representative.get(need) ?? need))],
   }))
 }
 

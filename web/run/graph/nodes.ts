@@ -1,5 +1,5 @@
 import type { RunOutline } from '../../../src/contract/runs/run-parts.ts'
-import { type Shown, type Step, shownStep, type WholeRun } from '../../data/runs.ts'
+import { type Shown, type Step, shownStep, type RunDetail } from '../../data/runs.ts'
 import type { GraphNode } from './layout.ts'
 
 /** A step as the graph draws it, with its definition in the file. */
@@ -20,7 +20,7 @@ const calm: readonly Shown[] = ['success', 'skipped', 'ahead', 'canceled', 'queu
  * Returns all steps of a run with their edges: those of the file in order, then rollbacks, then the steps at the end.
  */
 export function nodesOf(
-  run: Pick<WholeRun, 'steps'>,
+  run: Pick<RunDetail, 'steps'>,
   workflow: Pick<RunOutline, 'steps' | 'finally'> | undefined,
 ): StepNode[] {
   const written = new Map(workflow?.steps.map((step) => [step.name, step]))

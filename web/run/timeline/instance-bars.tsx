@@ -5,7 +5,7 @@ import type { StepOverview } from '../../../src/contract/runs/run-parts.ts'
 import { clockOf, duration, median } from '../../data/clock.ts'
 import { countOf, countsOf, isWhole, overviewQuery } from '../../data/instances.ts'
 import { wordsOf } from '../../data/page-words.ts'
-import { type Instance, type Shown, type Step, shownStep, type WholeRun } from '../../data/runs.ts'
+import { type Instance, type Shown, type Step, shownStep, type RunDetail } from '../../data/runs.ts'
 import { StatusMark, statusWord } from '../../parts/status-mark.tsx'
 import {
   type InstanceRef,
@@ -129,7 +129,7 @@ export function Row({
 }
 
 interface Many {
-  run: WholeRun
+  run: RunDetail
   step: Step
   axis: Axis
   filter: InstanceFilter
@@ -266,7 +266,7 @@ function Fold({ run, step, axis, filter, open, status, shown, count, skip, here,
   const half =
     of?.median_ms ?? median(here.slice(skip).flatMap(({ instance: { duration_ms } }) => duration_ms ?? []))
   const longest = began === undefined ? 0 : end - began
-  const said = isRunning
+  const label = isRunning
     ? `longest ${duration(longest)}`
     : half === undefined
       ? ''
@@ -277,7 +277,7 @@ function Fold({ run, step, axis, filter, open, status, shown, count, skip, here,
         depth={1}
         name={`${(count - skip).toLocaleString('en')} ${statusWord(shown)}`}
         shown={shown}
-        time={said}
+        time={label}
         open={isOpen}
         press={() => setOpen(!isOpen)}
       >

@@ -1,6 +1,6 @@
 import { workOf } from '../../../src/contract/runs/work-times.ts'
 import { duration, timeOf, useNow } from '../../data/clock.ts'
-import { shownStep, type WholeRun } from '../../data/runs.ts'
+import { shownStep, type RunDetail } from '../../data/runs.ts'
 import { statusWord } from '../../parts/status-mark.tsx'
 import { nodeId } from '../graph/nodes.ts'
 
@@ -19,7 +19,7 @@ export function TimeTable({
   goodOf,
   path,
 }: {
-  run: WholeRun
+  run: RunDetail
   goodOf: ReadonlyMap<string, Span>
   path: ReadonlySet<string>
 }) {

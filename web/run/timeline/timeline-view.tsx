@@ -5,7 +5,7 @@ import { LEAST_WAIT_MS, workOf } from '../../../src/contract/runs/work-times.ts'
 import { duration, timeOf, useNow } from '../../data/clock.ts'
 import { countOf, isWhole, overviewQuery } from '../../data/instances.ts'
 import { useLastGood } from '../../data/last-good.ts'
-import { outlineQuery, type Step, shownStep, type WholeRun } from '../../data/runs.ts'
+import { outlineQuery, type Step, shownStep, type RunDetail } from '../../data/runs.ts'
 import { StatusMark, statusWord } from '../../parts/status-mark.tsx'
 import { firstOf, type InstanceRef, MAP_OVER } from '../chosen-instance.ts'
 import { nodeId, nodesOf } from '../graph/nodes.ts'
@@ -20,7 +20,7 @@ import { type Span, TimeTable } from './time-table.tsx'
 const MOST_STEPS = 60
 
 interface Props {
-  run: WholeRun
+  run: RunDetail
   chosen: InstanceRef | undefined
   /** Opens a place with its log. */
   open: (ref: InstanceRef) => void
@@ -190,7 +190,7 @@ export default function TimelineView({ run, chosen, open, views }: Props) {
             )}
             {mapped !== undefined && (
               <div className="p-5 max-sm:p-3">
-                <WholeMap run={run} step={mapped} open={open} />
+                <OverviewMap run={run} step={mapped} open={open} />
               </div>
             )}
           </>
@@ -235,7 +235,7 @@ function Filter({ run }: Pick<Props, 'run'>) {
 }
 
 /** Shows all instances of the step that has the most to show. */
-function WholeMap({ run, step, open }: Pick<Props, 'run' | 'open'> & { step: Step }) {
+function OverviewMap({ run, step, open }: Pick<Props, 'run' | 'open'> & { step: Step }) {
   const { data } = useQuery({
     ...overviewQuery(run.run_id, step, step.finished_at ?? run.last_seq),
     placeholderData: keepPreviousData,

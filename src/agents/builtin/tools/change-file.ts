@@ -66,15 +66,15 @@ function hunk(before: string, after: string): string {
   let tail = 0
   while (tail < shorter - head && old[old.length - 1 - tail] === now[now.length - 1 - tail]) tail++
   const from = Math.max(0, head - CONTEXT_LINES)
-  const kept = Math.min(tail, CONTEXT_LINES)
-  const counts = (lines: string[]) => `${from + 1},${lines.length - tail + kept - from}`
+  const contextLines = Math.min(tail, CONTEXT_LINES)
+  const counts = (lines: string[]) => `${from + 1},${lines.length - tail + contextLines - from}`
   const marked = (mark: string, lines: string[]) => lines.map((line) => mark + line)
   return [
     `@@ -${counts(old)} +${counts(now)} @@`,
     ...marked(' ', old.slice(from, head)),
     ...marked('-', old.slice(head, old.length - tail)),
     ...marked('+', now.slice(head, now.length - tail)),
-    ...marked(' ', old.slice(old.length - tail, old.length - tail + kept)),
+    ...marked(' ', old.slice(old.length - tail, old.length - tail + contextLines)),
   ].join('\n')
 }
 

@@ -63,10 +63,10 @@ class LineRange {
   }
 
   #keep(part: Buffer): void {
-    const kept = part.subarray(0, OUTPUT_BYTES - this.#bytes)
-    if (kept.length < part.length) this.#stopped = 'cut'
-    this.#parts.push(kept)
-    this.#bytes += kept.length
+    const fitting = part.subarray(0, OUTPUT_BYTES - this.#bytes)
+    if (fitting.length < part.length) this.#stopped = 'cut'
+    this.#parts.push(fitting)
+    this.#bytes += fitting.length
   }
 
   text(size: number): string {

@@ -48,9 +48,9 @@ test('what a command leaves in the background is ended with it', async (context)
 test('output without end keeps its beginning and its end', async (context) => {
   const tools = new ToolFixture(context)
   const command = 'echo first; head -c 50000000 /dev/zero | tr "\\0" x; echo; echo last'
-  const told = await tools.use('run_command', { command })
-  assert.match(told, /^exit code 0\nfirst\nx+\n… \(\d+ bytes left out\)\nx+\nlast\n$/)
-  assert.ok(told.length < 40_000)
+  const result = await tools.use('run_command', { command })
+  assert.match(result, /^exit code 0\nfirst\nx+\n… \(\d+ bytes left out\)\nx+\nlast\n$/)
+  assert.ok(result.length < 40_000)
 })
 
 test('both ends are kept exactly, however the output is cut into pieces', () => {

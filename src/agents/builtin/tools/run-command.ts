@@ -28,7 +28,7 @@ export const runCommand = defineTool({
   async run({ command, cwd, timeout_seconds }, { paths, env, signal }) {
     if (!(await stat(paths[0]!)).isDirectory()) throw new ToolError(`${cwd} is not a folder.`)
     signal.throwIfAborted()
-    const { ending, output } = await carriedOut(command, paths[0]!, env, signal, timeout_seconds * 1000)
+    const { ending, output } = await execute(command, paths[0]!, env, signal, timeout_seconds * 1000)
     return { output: `${ending}\n${output}`, failed: ending !== 'exit code 0' }
   },
 })
@@ -40,7 +40,7 @@ export const runCommand = defineTool({
  */
 const SHELL = '(read _ <&3; kill -s KILL -- -$$) </dev/null >/dev/null 2>&1 & exec /bin/sh -c "$1" 2>&1 3<&-'
 
-async function carriedOut(
+async function execute(
   command: string,
   cwd: string,
   env: Readonly<Record<string, string>>,
@@ -143,10 +143,10 @@ export class OutputEnds {
 
   #trim(): void {
     const tail = Buffer.concat(this.#tail)
-    const kept = tail.subarray(Math.max(0, tail.length - this.#tailBytes))
-    this.#dropped += tail.length - kept.length
+    const tailBytes = tail.subarray(Math.max(0, tail.length - this.#tailBytes))
+    this.#dropped += tail.length - tailBytes.length
     // Copy it, because a slice would keep the memory of the whole.
-    this.#tail = [Buffer.from(kept)]
-    this.#tailLength = kept.length
+    this.#tail = [Buffer.from(tailBytes)]
+    this.#tailLength = tailBytes.length
   }
 }

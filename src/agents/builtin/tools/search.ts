@@ -28,7 +28,7 @@ export const search = defineTool({
   async run({ pattern, glob, ignore_case }, work) {
     const real = work.paths[0]!
     const guard = new TimeGuard()
-    const wanted = regExp(pattern, ignore_case ? 'i' : '')
+    const expression = regExp(pattern, ignore_case ? 'i' : '')
     const one = !(await stat(real)).isDirectory()
     const folder = one ? dirname(real) : real
     let files = one ? [basename(real)] : await filesBelow(real, work)
@@ -36,7 +36,7 @@ export const search = defineTool({
       const fits = globPattern(glob)
       files = guard.run(() => files.filter((file) => fits.test(file)))
     }
-    return await matchesIn(folder, files, wanted, guard, work)
+    return await matchesIn(folder, files, expression, guard, work)
   },
 })
 
@@ -51,7 +51,7 @@ function regExp(pattern: string, flags: string): RegExp {
 async function matchesIn(
   folder: string,
   files: readonly string[],
-  wanted: RegExp,
+  expression: RegExp,
   guard: TimeGuard,
   { signal }: Work,
 ): Promise<ToolResult> {
@@ -65,7 +65,7 @@ async function matchesIn(
     const texts = await Promise.all(group.map((name) => searchable(join(folder, name))))
     large += texts.filter((text) => text === 'too_large').length
     const chars = texts.reduce((sum, text) => sum + contentOf(text).length, 0)
-    const fitting = (text: Searchable) => fittingLines(contentOf(text), wanted)
+    const fitting = (text: Searchable) => fittingLines(contentOf(text), expression)
     // Each guarded call costs a thread.
     const all =
       chars <= CHARS_AT_ONCE
@@ -109,11 +109,11 @@ async function searchable(path: string): Promise<Searchable> {
   }
 }
 
-function fittingLines(content: string, wanted: RegExp): { line: string; number: number }[] {
+function fittingLines(content: string, expression: RegExp): { line: string; number: number }[] {
   const found: { line: string; number: number }[] = []
   for (const [index, whole] of content.split('\n').entries()) {
     const line = whole.endsWith('\r') ? whole.slice(0, -1) : whole
-    if (!wanted.test(line)) continue
+    if (!expression.test(line)) continue
     found.push({
       line: line.length > SHOWN_CHARS ? `${line.slice(0, SHOWN_CHARS)}…` : line,
       number: index + 1,

@@ -64,8 +64,8 @@ export function defineTool<Args>(definition: ToolDefinition<Args>): Tool {
     kind,
     description,
     parameters,
-    accept(given) {
-      const { success, data, error } = args.safeParse(given)
+    accept(input) {
+      const { success, data, error } = args.safeParse(input)
       if (!success) throw new ToolError(`The arguments are not valid.\n${z.prettifyError(error)}`)
       return {
         title: definition.title(data),

@@ -54,9 +54,9 @@ const add = command({
     'errand channels add webhook https://hooks.example.org/errand --only failures',
     'errand channels add email ann@example.org',
   ],
-  async run({ name, only: given, 'value-from-stdin': read, json, ...hub }, [kindGiven, address]) {
-    const kind = oneOf('the kind', kindGiven, kinds)!
-    const only = oneOf('--only', given, ['needs_me', 'failures'])
+  async run({ name, only: values, 'value-from-stdin': read, json, ...hub }, [kindName, address]) {
+    const kind = oneOf('the kind', kindName, kinds)!
+    const only = oneOf('--only', values, ['needs_me', 'failures'])
     if (read && kind === 'email')
       throw new UsageError('--value-from-stdin cannot be used with e-mail', 'leave it out')
     const value = read ? (await text(process.stdin)).replace(/\r?\n$/, '') : undefined

@@ -21,9 +21,9 @@ export const login = command({
     forget: { type: 'boolean', help: 'Same as errand logout' },
   },
   examples: ['errand login http://hub.example:3000 -u anna', 'errand login --forget'],
-  async run(options, [given]) {
+  async run(options, [address]) {
     if (options.forget) return endLogin()
-    const { url } = connection({ url: given })
+    const { url } = connection({ url: address })
     let { token } = options
     if (token === undefined) {
       const password = await askSecret('Password', options['password-stdin'] ?? false)

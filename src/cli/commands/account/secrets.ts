@@ -1,6 +1,6 @@
 import { buffer } from 'node:stream/consumers'
 import type { ErrandClient } from '../../../client/client.ts'
-import type { SecretKept, SecretView } from '../../../contract/secrets.ts'
+import type { StoredSecret, SecretView } from '../../../contract/secrets.ts'
 import { type CommandGroup, command, UsageError } from '../../command.ts'
 import { connect } from '../../connection.ts'
 import { hubOptions, oneOf } from '../../option-values.ts'
@@ -85,8 +85,8 @@ const set = command({
     'errand secrets set SSH_KEY=@id_ed25519 --repository shop',
     'vault read -field=token x | errand secrets set TOKEN --value-from-stdin --workflow deploy',
   ],
-  async run({ 'value-from-stdin': fromStdin, host: hosts, repository, workflow, json, ...hub }, [given]) {
-    const { name, value, typed } = secretArgument(given!)
+  async run({ 'value-from-stdin': fromStdin, host: hosts, repository, workflow, json, ...hub }, [argument]) {
+    const { name, value, typed } = secretArgument(argument!)
     if (fromStdin && value !== undefined)
       throw new UsageError(`--value-from-stdin and ${name}=… both give a value`, 'leave one out')
     if (typed)
@@ -95,31 +95,31 @@ const set = command({
       )
     const client = connect(hub)
     const place = { repository, workflow }
-    const isValueGiven = value !== undefined || fromStdin === true
-    let kept = hosts !== undefined && !isValueGiven ? await allowed(client, name, place, hosts) : undefined
-    if (kept === undefined) {
-      const checked = checkedSecret(name, value ?? (await asked(name, fromStdin ?? false)))
-      kept = await client.secrets.set(name, { value: checked, hosts, ...place })
+    const hasValue = value !== undefined || fromStdin === true
+    let bindings = hosts !== undefined && !hasValue ? await allowed(client, name, place, hosts) : undefined
+    if (bindings === undefined) {
+      const checked = checkedSecret(name, value ?? (await readValue(name, fromStdin ?? false)))
+      bindings = await client.secrets.set(name, { value: checked, hosts, ...place })
     }
-    if (json) printJson(kept)
+    if (json) printJson(bindings)
     else {
-      const to = kept.hosts?.length ? `, and may be sent to ${kept.hosts.join(', ')}` : ''
-      process.stdout.write(`${lineText(`${name} is stored for ${secretScopeText(kept)}${to}.`)}\n`)
-      if (kept.hosts?.length === 0) process.stderr.write(`warning: ${lineText(kept.warnings.at(-1)!)}\n`)
+      const to = bindings.hosts?.length ? `, and may be sent to ${bindings.hosts.join(', ')}` : ''
+      process.stdout.write(`${lineText(`${name} is stored for ${secretScopeText(bindings)}${to}.`)}\n`)
+      if (bindings.hosts?.length === 0) process.stderr.write(`warning: ${lineText(bindings.warnings.at(-1)!)}\n`)
     }
     return 0
   },
 })
 
-type Place = Pick<SecretView, 'repository' | 'workflow'>
+type SecretAddress = Pick<SecretView, 'repository' | 'workflow'>
 
 /** Lets the existing secret be sent to more hosts, and returns it; undefined if there is none. */
 async function allowed(
   client: ErrandClient,
   name: string,
-  place: Place,
+  place: SecretAddress,
   more: readonly string[],
-): Promise<SecretKept | undefined> {
+): Promise<StoredSecret | undefined> {
   const { name: me, role } = await client.auth.me()
   const { secrets: all } = await client.secrets.list({ name, ...place })
   const owner = role === 'admin' ? undefined : me
@@ -130,7 +130,7 @@ async function allowed(
   return await client.secrets.set(name, { hosts: [...new Set([...(found.hosts ?? []), ...more])], ...place })
 }
 
-async function asked(name: string, fromStdin: boolean): Promise<string> {
+async function readValue(name: string, fromStdin: boolean): Promise<string> {
   if (fromStdin) return decodedSecret(name, await buffer(process.stdin))
   return await askSecret(`Value of ${name}`, false, '--value-from-stdin')
 }

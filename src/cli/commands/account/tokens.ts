@@ -77,10 +77,10 @@ const create = command({
     'errand tokens create deploy --allow secrets,tokens --expires-in 1d',
     'errand tokens create server-01 --scope runner',
   ],
-  async run({ scope: given, group, 'expires-in': expires, never, allow: allowed, json, ...hub }, [name]) {
+  async run({ scope: scopes, group, 'expires-in': expires, never, allow: allowed, json, ...hub }, [name]) {
     if (never && expires !== undefined)
       throw new UsageError('--never and --expires-in cannot be combined', 'leave one out')
-    const scope = oneOf('--scope', given, ['api', 'runner', 'metrics'])
+    const scope = oneOf('--scope', scopes, ['api', 'runner', 'metrics'])
     const expires_in_seconds = never ? null : lifetimeSeconds('--expires-in', expires)
     const allow = allowed?.split(',').flatMap((one) => oneOf('--allow', one.trim(), permissions) ?? [])
     const made = await connect(hub).tokens.create({ name: name!, scope, group, expires_in_seconds, allow })

@@ -106,8 +106,8 @@ const password = command({
 async function changeOwn(to: { url: string; token?: string }, fromStdin: boolean): Promise<number> {
   const client = new ErrandClient(to)
   const { name } = await client.auth.me()
-  const given = await askSecret(`Current password of ${name}`, fromStdin)
-  const lines = given.split(/\r?\n/)
+  const current = await askSecret(`Current password of ${name}`, fromStdin)
+  const lines = current.split(/\r?\n/)
   if (fromStdin && lines.length !== 2)
     throw new UsageError(
       `standard input has ${lines.length} lines`,
@@ -115,7 +115,7 @@ async function changeOwn(to: { url: string; token?: string }, fromStdin: boolean
     )
   const [current_password, new_password] = fromStdin
     ? (lines as [string, string])
-    : [given, await askSecret('New password', false)]
+    : [current, await askSecret('New password', false)]
   const { token } = await client.auth.changePassword({ current_password, new_password })
   const login = savedLogin()
   if (login !== undefined && login.token === to.token && isSession(login.token))
@@ -125,7 +125,7 @@ async function changeOwn(to: { url: string; token?: string }, fromStdin: boolean
 }
 
 /** Lists the runners that keep running although the user who enrolled them has fewer rights now. */
-async function tellOfRunners(client: ErrandClient, name: string): Promise<void> {
+async function reportRunners(client: ErrandClient, name: string): Promise<void> {
   const { tokens } = await client.tokens.list({ scope: 'runner', status: 'good' })
   const theirs = tokens.filter((token) => token.user.toLowerCase() === name.toLowerCase())
   const ids = [...new Set(theirs.flatMap(({ runner_id }) => runner_id ?? []))]
@@ -140,12 +140,12 @@ const role = command({
   args: '<name> <role>',
   options: hubOptions,
   examples: ['errand users role anna admin', 'errand users role anna user'],
-  async run(hub, [name, given]) {
+  async run(hub, [name, role]) {
     const client = connect(hub)
-    const become = oneOf('the role', given, ['admin', 'user'])
+    const become = oneOf('the role', role, ['admin', 'user'])
     await client.users.update(await idOf(client, name!), { role: become })
     process.stdout.write(`${name} is ${become === 'admin' ? 'an admin' : 'a user'}.\n`)
-    if (become === 'user') await tellOfRunners(client, name!)
+    if (become === 'user') await reportRunners(client, name!)
     return 0
   },
 })
@@ -160,7 +160,7 @@ const switchTo = (disabled: boolean) =>
       const client = connect(hub)
       await client.users.update(await idOf(client, name!), { disabled })
       process.stdout.write(`${name} is ${disabled ? 'disabled' : 'enabled'}.\n`)
-      if (disabled) await tellOfRunners(client, name!)
+      if (disabled) await reportRunners(client, name!)
       return 0
     },
   })
@@ -187,7 +187,7 @@ const remove = command({
     const client = connect(hub)
     await client.users.remove(await idOf(client, name!))
     process.stdout.write(`${name} is removed.\n`)
-    await tellOfRunners(client, name!)
+    await reportRunners(client, name!)
     return 0
   },
 })

@@ -5,7 +5,7 @@ import {
   continuationRun,
   findSession,
   firstOf,
-  type SessionFound,
+  type FoundSession,
 } from '../../../blueprints/agent.ts'
 import { shippedAgents } from '../../../contract/actions.ts'
 import { ErrandError } from '../../../contract/errors.ts'
@@ -15,7 +15,7 @@ import type { Engine } from '../../../engine/engine.ts'
 import type { RunStore } from '../../../engine/ports.ts'
 import { didYouMean } from '../../../engine/workflow-file/hints/did-you-mean.ts'
 import { removeAttemptFolders } from '../../../runner/attempts/attempt-folder.ts'
-import { GivenSecrets } from '../../../stores/secrets/given-secrets.ts'
+import { DispatchedSecrets } from '../../../stores/secrets/dispatched-secrets.ts'
 import { UsageError } from '../../command.ts'
 import { exitCodes } from '../../exit-codes.ts'
 import { type AgentShow, followAgent } from '../../follow/agent-follow.ts'
@@ -32,13 +32,13 @@ export async function agentHere(ask: AgentAsk): Promise<number> {
   const folder = localFolder()
   const newId = ask.runId ?? newRunId()
   // This comes first: a wrong request should leave nothing behind.
-  const asked = ask.earlier === undefined ? ask.request(process.cwd()) : undefined
-  if (asked?.agent !== undefined) await checkAgent(asked.agent)
-  const request = asked && agentRun(asked)
+  const requested = ask.earlier === undefined ? ask.request(process.cwd()) : undefined
+  if (requested?.agent !== undefined) await checkAgent(requested.agent)
+  const request = requested && agentRun(requested)
   dropOldRuns(folder)
   const state = await openStateFolder(folder, newId)
   const { store } = state
-  const secrets = new GivenSecrets(ask.secrets)
+  const secrets = new DispatchedSecrets(ask.secrets)
   await keepSecretsIn(folder, secrets)
   const record = new OwnRecord({ runs: ask.earlier === undefined ? [] : [ask.earlier], kept: true })
   const swept = sweepKilled()
@@ -140,11 +140,11 @@ async function continueHere(options: ContinueHere): Promise<Continued> {
     const state = await openStateFolder(folder, earlier)
     options.releases.push(state.release)
     await state.resume(engine)
-    const joined = await given(engine, earlier, prompt)
+    const joined = await sendPrompt(engine, earlier, prompt)
     if (joined) return { runId: earlier, after: record.last_seq, joined }
     await engine.done(earlier)
   }
-  const found: SessionFound = {}
+  const found: FoundSession = {}
   for (const event of await store.events(earlier, 0, Number.MAX_SAFE_INTEGER)) findSession(found, event)
   const made = continuationRun((await store.get(earlier))!, found, { prompt, interactive })
   options.releases.push(takeSession(folder, firstOf(record)))
@@ -152,7 +152,7 @@ async function continueHere(options: ContinueHere): Promise<Continued> {
 }
 
 /** Gives the prompt to a run; returns undefined if the run has ended or is ending. */
-async function given(engine: Engine, runId: string, text: string): Promise<{ input_id: string } | undefined> {
+async function sendPrompt(engine: Engine, runId: string, text: string): Promise<{ input_id: string } | undefined> {
   try {
     return await engine.input(runId, { type: 'prompt', text })
   } catch (error) {
@@ -174,13 +174,13 @@ function takeSession(folder: string, firstRun: string): () => void {
   )
 }
 
-const KEPT_DAYS = 30
+const RETENTION_DAYS = 30
 
 /** Removes the runs kept on this machine that have had no event for 30 days. */
 function dropOldRuns(folder: string): void {
   const runs = join(folder, 'runs')
   if (!existsSync(runs)) return
-  const oldestMs = Date.now() - KEPT_DAYS * 24 * 60 * 60 * 1000
+  const oldestMs = Date.now() - RETENTION_DAYS * 24 * 60 * 60 * 1000
   for (const runId of readdirSync(runs)) {
     if (
       (statSync(join(runs, runId, 'events.jsonl'), { throwIfNoEntry: false })?.mtimeMs ?? Date.now()) >=

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { ErrandClient } from '../../../client/client.ts'
-import type { GivenInput } from '../../../contract/agent.ts'
+import type { NewInput } from '../../../contract/agent.ts'
 import type { AgentRequestInput, RunInput } from '../../../contract/agent-api.ts'
 import { connect, whileAway } from '../../connection.ts'
 import { exitCodes } from '../../exit-codes.ts'
@@ -84,7 +84,7 @@ const follow = (client: ErrandClient, { runId, after, joined, passedOn }: Begun,
     show,
   )
 
-function asBody(input: GivenInput): RunInput {
+function asBody(input: NewInput): RunInput {
   // The id makes sending it again harmless.
   const { input_id = randomUUID() } = input
   switch (input.type) {

@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import { agentRun } from '../../../blueprints/agent.ts'
 import { AgentRequest, type AgentRequestInput } from '../../../contract/agent-api.ts'
 import { ErrandError } from '../../../contract/errors.ts'
-import { findingsOf } from '../../../engine/workflow-file/sentences.ts'
+import { findingsOf } from '../../../engine/workflow-file/issue-messages.ts'
 import { boxAsk, boxOptions } from '../../box-options.ts'
 import { UsageError } from '../../command.ts'
 import { variableValues } from '../../option-values.ts'
@@ -90,7 +90,7 @@ export const agentOptions = {
   interactive: { type: 'boolean', short: 'i', help: 'Stay in the session and ask for more prompts here' },
 } as const
 
-type Given = { [K in keyof typeof agentOptions]?: string | string[] | boolean } & {
+type AgentValues = { [K in keyof typeof agentOptions]?: string | string[] | boolean } & {
   agent?: string
   cwd?: string
   model?: string
@@ -104,12 +104,12 @@ type Given = { [K in keyof typeof agentOptions]?: string | string[] | boolean } 
 /** Builds the request from the options. Throws `UsageError` for a value that is not valid. */
 export function agentRequest(
   prompt: string,
-  given: Given,
+  values: AgentValues,
   cwd: string | undefined,
   secrets: string[] | undefined,
 ): AgentRequestInput {
-  const text = (name: keyof Given) => given[name] as string | undefined
-  const number = (name: keyof Given): number | undefined => {
+  const text = (name: keyof AgentValues) => values[name] as string | undefined
+  const number = (name: keyof AgentValues): number | undefined => {
     const value = text(name)
     if (value === undefined) return undefined
     const found = Number(value)
@@ -117,16 +117,16 @@ export function agentRequest(
       throw new UsageError(`--${name} is "${value}"`, 'use a number')
     return found
   }
-  if (given['fail-on-denied'] && given['allow-denied'])
+  if (values['fail-on-denied'] && values['allow-denied'])
     throw new UsageError('--fail-on-denied and --allow-denied cannot be combined', 'leave one out')
   const request = withoutUnset({
     prompt,
-    agent: given.agent?.replaceAll('-', '_'),
+    agent: values.agent?.replaceAll('-', '_'),
     cwd,
-    model: given.model,
-    permissions: given.permissions,
-    fail_on_denied: given['fail-on-denied'] ? true : given['allow-denied'] ? false : undefined,
-    verify: given.verify,
+    model: values.model,
+    permissions: values.permissions,
+    fail_on_denied: values['fail-on-denied'] ? true : values['allow-denied'] ? false : undefined,
+    verify: values.verify,
     verify_attempts: number('verify-attempts'),
     budget: withoutUnset({
       seconds: number('budget-seconds'),
@@ -136,14 +136,14 @@ export function agentRequest(
       cost_usd: number('budget-cost-usd'),
     }),
     output_schema: schemaIn(text('output-schema')),
-    extra_args: given['extra-arg'],
-    command: given.command,
-    proxy_env: given['proxy-env'] && variableValues('--proxy-env', given['proxy-env'] as string[]),
-    env: given.env && variableValues('--env', given.env),
+    extra_args: values['extra-arg'],
+    command: values.command,
+    proxy_env: values['proxy-env'] && variableValues('--proxy-env', values['proxy-env'] as string[]),
+    env: values.env && variableValues('--env', values.env),
     secrets,
     workspace: checkoutIn(text('repo'), { ref: text('ref'), branch: text('branch') }),
     ...boxAsk({ isolation: text('isolation'), network: text('network'), image: text('image') }),
-    interactive: given.interactive,
+    interactive: values.interactive,
   }) as AgentRequestInput
   check(request)
   return request

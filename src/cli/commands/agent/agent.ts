@@ -86,12 +86,12 @@ export const agent = command({
 })
 
 /** Returns the prompt: as given, from standard input (for `-`, or if there is no terminal), or asked for. */
-async function readPrompt(given: string | undefined, interactive: boolean): Promise<string> {
-  if (given !== undefined && given !== '-') {
-    if (given.trim() === '') throw new UsageError('the prompt is empty', 'write what the agent should do')
-    return given
+async function readPrompt(prompt: string | undefined, interactive: boolean): Promise<string> {
+  if (prompt !== undefined && prompt !== '-') {
+    if (prompt.trim() === '') throw new UsageError('the prompt is empty', 'write what the agent should do')
+    return prompt
   }
-  if (given === undefined && process.stdin.isTTY) {
+  if (prompt === undefined && process.stdin.isTTY) {
     if (!interactive)
       throw new UsageError('no prompt given', 'write what the agent should do: errand agent "..."')
     const { askLine } = await import('../../follow/agent-questions.ts')

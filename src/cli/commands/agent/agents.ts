@@ -65,19 +65,19 @@ const install = command({
   summary: 'Install coding agents for this user, at the versions that Errand was tested with (default: all).',
   options: { ...flagOptions, ...jsonOption },
   examples: ['errand agents install', 'errand agents install --codex --opencode'],
-  async run({ json, ...given }) {
+  async run({ json, ...options }) {
     const [{ installAgents }, { agentsFolder }] = await Promise.all([
       import('../../../agents/install/install-agents.ts'),
       import('../../../agents/install/native-binary.ts'),
     ])
     const all = Object.keys(agentInstalls)
-    const wanted = all.filter((name) => (given as Record<string, unknown>)[installFlag(name)])
+    const selected = all.filter((name) => (options as Record<string, unknown>)[installFlag(name)])
     const stop = new AbortController()
     const onSignal = (): void => stop.abort()
     process.on('SIGINT', onSignal).on('SIGTERM', onSignal)
     try {
       const installed = await installAgents({
-        names: wanted.length === 0 ? all : wanted,
+        names: selected.length === 0 ? all : selected,
         installs: agentInstalls,
         folder: agentsFolder(process.env),
         log: (line) => process.stderr.write(`${line}\n`),

@@ -44,11 +44,11 @@ export const botData = command({
       throw new UsageError(
         `"errand bot data ${action}" ${action === 'list' ? 'takes no bot' : 'needs the id of a bot'}`,
       )
-    for (const [option, of, given] of [
+    for (const [option, of, value] of [
       ['output', 'export', output],
       ['force', 'remove', force],
     ] as const)
-      if (given !== undefined && action !== of)
+      if (value !== undefined && action !== of)
         throw new UsageError(`--${option} works only with "errand bot data ${of}"`)
     const client = connect(hub)
     if (action === 'list') await list(client, { owner }, json)

@@ -7,7 +7,7 @@ import { connect } from '../../connection.ts'
 import { TextOut } from '../../follow/text-out.ts'
 import { hubOptions } from '../../option-values.ts'
 import { jsonOption, jsonText, printJson } from '../../print.ts'
-import { linesText, lineText, terminalText, wantsColor } from '../../render/terminal-text.ts'
+import { linesText, lineText, terminalText, usesColor } from '../../render/terminal-text.ts'
 import { botOwnerOption } from './bot-status.ts'
 
 export const botLogs = command({
@@ -47,7 +47,7 @@ export const botLogs = command({
     } as const
     const found = await client.bots.logs(id!, query)
     const out = new TextOut(process.stdout)
-    const color = wantsColor(process.stdout.isTTY ?? false, process.env)
+    const color = usesColor(process.stdout.isTTY ?? false, process.env)
     const write = async (line: LogLine) =>
       await out.write(
         json
@@ -66,12 +66,12 @@ export const botLogs = command({
     const gone = new AbortController()
     out.whenGone(() => gone.abort())
     const needle = search?.toLowerCase()
-    const wanted = (line: LogLine) =>
+    const matches = (line: LogLine) =>
       (stream === undefined || line.stream === stream) &&
       (needle === undefined || line.text.toLowerCase().includes(needle))
     try {
       await followed(client, id!, found, { owner, signal: gone.signal }, async (line) =>
-        wanted(line) ? await write(line) : undefined,
+        matches(line) ? await write(line) : undefined,
       )
     } catch (error) {
       if (!gone.signal.aborted) throw error

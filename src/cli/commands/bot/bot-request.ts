@@ -123,25 +123,25 @@ export type BotRequestValues = Values<typeof botRequestOptions>
 /** Builds the request from the options that are given. Packs and uploads a folder. Throws `UsageError`. */
 export async function botRequest(
   client: ErrandClient,
-  given: BotRequestValues,
+  values: BotRequestValues,
   more: readonly string[],
 ): Promise<UpdateBotInput> {
-  checkMode(given, more)
-  const { runtime, group, runner, refresh } = given
+  checkMode(values, more)
+  const { runtime, group, runner, refresh } = values
   const request: UpdateBotInput = {
-    ...(given.simple === undefined ? {} : simpleSource(given, more)),
-    ...(given.image === undefined ? {} : await imageSource(given)),
-    env_vars: given.env && botVariables(given.env),
-    env: given.plain && variableValues('--plain', given.plain),
-    ...limitsOf(given),
-    ...dataOf(given),
-    ...(given.restart === undefined ? {} : { restart: restartOf(given.restart) }),
-    ...(given['max-time'] === undefined ? {} : { timeout_seconds: await lifeSeconds(given['max-time']) }),
-    ...(await healthOf(given)),
+    ...(values.simple === undefined ? {} : simpleSource(values, more)),
+    ...(values.image === undefined ? {} : await imageSource(values)),
+    env_vars: values.env && botVariables(values.env),
+    env: values.plain && variableValues('--plain', values.plain),
+    ...limitsOf(values),
+    ...dataOf(values),
+    ...(values.restart === undefined ? {} : { restart: restartOf(values.restart) }),
+    ...(values['max-time'] === undefined ? {} : { timeout_seconds: await lifeSeconds(values['max-time']) }),
+    ...(await healthOf(values)),
     ...{ runtime, group, runner, refresh },
   }
   // This comes last: mistakes in the rest are reported before anything is uploaded.
-  if (given.custom !== undefined) Object.assign(request, await customSource(client, given, given.custom))
+  if (values.custom !== undefined) Object.assign(request, await customSource(client, values, values.custom))
   return request
 }
 
@@ -158,15 +158,15 @@ const ofMode = {
   'password-stdin': ['image', 'custom'],
 } as const
 
-function checkMode(given: BotRequestValues, more: readonly string[]): void {
-  const modes = (['simple', 'custom', 'image'] as const).filter((mode) => given[mode] !== undefined)
+function checkMode(values: BotRequestValues, more: readonly string[]): void {
+  const modes = (['simple', 'custom', 'image'] as const).filter((mode) => values[mode] !== undefined)
   if (modes.length > 1)
     throw new UsageError(
       `--${modes[0]} and --${modes[1]} name two sources`,
       'give one of --simple, --custom and --image',
     )
   for (const [option, of] of Object.entries(ofMode) as [keyof typeof ofMode, readonly string[]][])
-    if (given[option] !== undefined && !of.includes(modes[0] ?? ''))
+    if (values[option] !== undefined && !of.includes(modes[0] ?? ''))
       throw new UsageError(
         `--${option} works only with --${of.join(' or --')}`,
         'run "errand bot start --help" to see what each takes',
@@ -175,14 +175,14 @@ function checkMode(given: BotRequestValues, more: readonly string[]): void {
     throw new UsageError(`unexpected argument "${more[0]}"`, 'further files work only with --simple')
 }
 
-function limitsOf(given: BotRequestValues): Pick<UpdateBotInput, 'limits'> {
+function limitsOf(values: BotRequestValues): Pick<UpdateBotInput, 'limits'> {
   const limits = {
-    memory: given.memory,
-    cpus: number('--cpus', given.cpus),
-    processes: number('--processes', given.processes),
-    disk: given.tmp,
-    work: given['work-size'],
-    log: given['log-size'],
+    memory: values.memory,
+    cpus: number('--cpus', values.cpus),
+    processes: number('--processes', values.processes),
+    disk: values.tmp,
+    work: values['work-size'],
+    log: values['log-size'],
   }
   return Object.values(limits).some((value) => value !== undefined) ? { limits } : {}
 }
@@ -217,27 +217,27 @@ function restartOf(text: string): NonNullable<UpdateBotInput['restart']> {
 const lifeSeconds = async (text: string): Promise<number | 'unlimited'> =>
   text === 'unlimited' ? text : await seconds('--max-time', text)
 
-async function healthOf(given: BotRequestValues): Promise<Pick<UpdateBotInput, 'health'>> {
-  const cmd = given['health-cmd']
+async function healthOf(values: BotRequestValues): Promise<Pick<UpdateBotInput, 'health'>> {
+  const cmd = values['health-cmd']
   const times = ['health-interval', 'health-timeout', 'health-start-period'] as const
-  const alone = [...times, 'health-retries' as const].find((option) => given[option] !== undefined)
-  if (given['no-healthcheck'] && (cmd ?? alone) !== undefined)
+  const alone = [...times, 'health-retries' as const].find((option) => values[option] !== undefined)
+  if (values['no-healthcheck'] && (cmd ?? alone) !== undefined)
     throw new UsageError(
       '--no-healthcheck cannot be combined with other health options',
       'leave one of them out',
     )
-  if (given['no-healthcheck']) return { health: 'none' }
+  if (values['no-healthcheck']) return { health: 'none' }
   if (cmd === undefined) {
     if (alone === undefined) return {}
     throw new UsageError(`--${alone} needs --health-cmd`, 'give the command to run too')
   }
   const [interval_seconds, timeout_seconds, start_period_seconds] = (await Promise.all(
     times.map((option) => {
-      const text = given[option]
+      const text = values[option]
       return text === undefined || /^0s?$/.test(text) ? text && 0 : seconds(`--${option}`, text)
     }),
   )) as (number | undefined)[]
-  const retries = number('--health-retries', given['health-retries'])
+  const retries = number('--health-retries', values['health-retries'])
   const check = { cmd, interval_seconds, timeout_seconds, retries, start_period_seconds }
   return { health: check }
 }
@@ -253,8 +253,8 @@ async function seconds(option: string, text: string): Promise<number> {
  * Reads the values of `-e`: `K=V`, `K` (from the environment), `K=@FILE`, and `K=@@...` for a value that begins with
  * `@`. Errors never show a value.
  */
-function botVariables(given: readonly string[] = []): Record<string, string> {
-  return Object.fromEntries(given.map(botVariable))
+function botVariables(values: readonly string[] = []): Record<string, string> {
+  return Object.fromEntries(values.map(botVariable))
 }
 
 function botVariable(text: string): [string, string] {

@@ -7,21 +7,21 @@ import { askSecret } from '../../secret-values.ts'
 import type { BotRequestValues } from './bot-request.ts'
 
 /** Reads source files, and names them by their paths below their common folder. */
-export function simpleSource(given: BotRequestValues, more: readonly string[]): UpdateBotInput {
-  const paths = [given.simple!, ...more]
+export function simpleSource(values: BotRequestValues, more: readonly string[]): UpdateBotInput {
+  const paths = [values.simple!, ...more]
   const base = commonFolder(paths.map((path) => resolve(path)))
   const nameOf = (path: string) => relative(base, resolve(path)).split(sep).join('/')
   const files: Record<string, string> = {}
   for (const path of paths) files[nameOf(path)] = sourceText(path)
   // The entrypoint is written as one of the files was typed, or as the file is called in the bot.
-  const typed = paths.find((path) => resolve(path) === resolve(given.entrypoint ?? paths[0]!))
-  const entrypoint = given.entrypoint === undefined || typed !== undefined ? nameOf(typed!) : given.entrypoint
+  const typed = paths.find((path) => resolve(path) === resolve(values.entrypoint ?? paths[0]!))
+  const entrypoint = values.entrypoint === undefined || typed !== undefined ? nameOf(typed!) : values.entrypoint
   return {
     deployment_mode: 'simple',
     files,
     entrypoint,
-    requirements: given.requirement?.flatMap(requirement),
-    base_image: given['base-image'],
+    requirements: values.requirement?.flatMap(requirement),
+    base_image: values['base-image'],
   }
 }
 
@@ -54,16 +54,16 @@ function sourceText(path: string): string {
 /** Returns the source for a Git URL, an archive or a folder. Packs a folder, and uploads it or the archive. */
 export async function customSource(
   client: ErrandClient,
-  given: BotRequestValues,
+  values: BotRequestValues,
   custom: string,
 ): Promise<UpdateBotInput> {
-  const { ref, dockerfile } = given
+  const { ref, dockerfile } = values
   if (/^[a-z+]+:\/\//i.test(custom)) {
-    const git_auth = await gitAuth(given)
+    const git_auth = await gitAuth(values)
     return { deployment_mode: 'custom', git_url: custom, git_ref: ref, git_auth, dockerfile }
   }
   const stray = (['ref', 'git-token', 'git-secret', 'username', 'password-stdin'] as const).find(
-    (option) => given[option] !== undefined,
+    (option) => values[option] !== undefined,
   )
   if (stray !== undefined)
     throw new UsageError(`--${stray} works only with a Git URL`, 'write --custom https://...')
@@ -77,8 +77,8 @@ export async function customSource(
 }
 
 /** Returns the credentials for a Git URL, if any; asks for the token unless a secret of the hub holds it. */
-async function gitAuth(given: BotRequestValues): Promise<UpdateBotInput['git_auth']> {
-  const { username, 'git-token': token, 'git-secret': secret, 'password-stdin': stdin } = given
+async function gitAuth(values: BotRequestValues): Promise<UpdateBotInput['git_auth']> {
+  const { username, 'git-token': token, 'git-secret': secret, 'password-stdin': stdin } = values
   if (secret !== undefined && (token || stdin))
     throw new UsageError(
       `--git-secret and --${token ? 'git-token' : 'password-stdin'} both give a token`,
@@ -100,14 +100,14 @@ async function packed(folder: string, dockerfile = 'Dockerfile'): Promise<Uint8A
 }
 
 /** Returns the source for an image; asks for the password if there is a user name. */
-export async function imageSource(given: BotRequestValues): Promise<UpdateBotInput> {
-  const { username } = given
-  const source = { deployment_mode: 'image', docker_image: given.image }
+export async function imageSource(values: BotRequestValues): Promise<UpdateBotInput> {
+  const { username } = values
+  const source = { deployment_mode: 'image', docker_image: values.image }
   if (username === undefined) {
-    if (given['password-stdin']) throw new UsageError('--password-stdin needs --username', 'give both')
+    if (values['password-stdin']) throw new UsageError('--password-stdin needs --username', 'give both')
     return source
   }
-  const password = await askSecret(`Password of ${username}`, given['password-stdin'] ?? false)
+  const password = await askSecret(`Password of ${username}`, values['password-stdin'] ?? false)
   if (password === '')
     throw new UsageError('the password is empty', 'leave out --username for a public image')
   return { ...source, registry_auth: { username, password } }

@@ -30,11 +30,11 @@ export const botStart = command({
     'errand bot start site --custom https://github.com/user/bot.git --ref main',
     'errand bot start news --image ghcr.io/user/bot:v1 -e BOT_TOKEN --restart on-failure',
   ],
-  async run({ detach, json, url, token, ...given }, [id, ...more]) {
-    if (given.simple === undefined && given.custom === undefined && given.image === undefined)
+  async run({ detach, json, url, token, ...values }, [id, ...more]) {
+    if (values.simple === undefined && values.custom === undefined && values.image === undefined)
       throw new UsageError('the bot has no source', 'give --simple FILE, --custom DIR|URL or --image IMAGE')
     const client = connect({ url, token })
-    const request = (await botRequest(client, given, more)) as Omit<StartBotInput, 'bot_id'>
+    const request = (await botRequest(client, values, more)) as Omit<StartBotInput, 'bot_id'>
     const bot = await client.bots.start({ bot_id: id!, ...request })
     for (const warning of bot.warnings) process.stderr.write(`warning: ${lineText(warning)}\n`)
     const code = detach ? 0 : await untilUp(client, bot)
@@ -83,9 +83,9 @@ export const botUpdate = command({
     'errand bot update echo -e BOT_TOKEN --memory 512MB',
     'errand bot update news --image ghcr.io/user/bot:v2',
   ],
-  async run({ detach, json, url, token, ...given }, [id, ...more]) {
+  async run({ detach, json, url, token, ...values }, [id, ...more]) {
     const client = connect({ url, token })
-    const bot = await client.bots.update(id!, await botRequest(client, given, more))
+    const bot = await client.bots.update(id!, await botRequest(client, values, more))
     for (const warning of bot.warnings) process.stderr.write(`warning: ${lineText(warning)}\n`)
     const run_id = bot.update?.run_id ?? bot.run_id
     if (detach) {
@@ -153,7 +153,7 @@ async function untilUp(
         clearTimeout(settling)
         if (event.phase === 'running') settling = setTimeout(settled, SETTLE_MS)
       }
-      if (event.type === 'run.finished') return await tellEnd(client, run_id, bot_id, of)
+      if (event.type === 'run.finished') return await reportEnd(client, run_id, bot_id, of)
     }
   } catch (error) {
     if (!stop.signal.aborted) throw error
@@ -172,7 +172,7 @@ function progress(event: RunEvent): string | undefined {
   return event.message === undefined ? event.phase : `${event.phase}: ${event.message}`
 }
 
-async function tellEnd(client: ErrandClient, runId: string, botId: string, of: BotQuery): Promise<number> {
+async function reportEnd(client: ErrandClient, runId: string, botId: string, of: BotQuery): Promise<number> {
   const bot = await client.bots.get(botId, of)
   const { status, reason, message } = bot.update?.run_id === runId ? bot.update : bot
   const why = message ?? reason?.replaceAll('_', ' ') ?? status

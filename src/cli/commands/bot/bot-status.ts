@@ -37,25 +37,25 @@ function usageFacts({ usage = {} }: BotView): [string, string | undefined][] {
     const parts = [now, most && `at most ${most}`, so && `${so} so far`].filter(Boolean)
     return parts.length === 0 ? undefined : parts.join(', ')
   }
-  const told = <T>(value: T | undefined, show: (value: T) => string) =>
+  const shown = <T>(value: T | undefined, show: (value: T) => string) =>
     value === undefined ? undefined : show(value)
   const { network_received_bytes: got, network_sent_bytes: sent } = usage
   const perSecond = (bytes: number) => `${sizeText(bytes)}/s`
   const cores = (count: number) => `${Number(count.toFixed(2))} cores`
   return [
-    ['cpu', text(told(usage.cpus, cores), told(usage.peak_cpus, cores), told(usage.cpu_ms, durationText))],
-    ['memory', text(told(usage.memory_bytes, sizeText), told(usage.peak_memory_bytes, sizeText), undefined)],
+    ['cpu', text(shown(usage.cpus, cores), shown(usage.peak_cpus, cores), shown(usage.cpu_ms, durationText))],
+    ['memory', text(shown(usage.memory_bytes, sizeText), shown(usage.peak_memory_bytes, sizeText), undefined)],
     [
       'network',
       text(
-        told(usage.network_bytes_per_second, perSecond),
-        told(usage.peak_network_bytes_per_second, perSecond),
+        shown(usage.network_bytes_per_second, perSecond),
+        shown(usage.peak_network_bytes_per_second, perSecond),
         got === undefined || sent === undefined
           ? undefined
           : `${sizeText(got)} received and ${sizeText(sent)} sent`,
       ),
     ],
-    ['disk', text(told(usage.disk_bytes, sizeText), told(usage.peak_disk_bytes, sizeText), diskText(usage))],
+    ['disk', text(shown(usage.disk_bytes, sizeText), shown(usage.peak_disk_bytes, sizeText), diskText(usage))],
   ]
 }
 

@@ -51,8 +51,8 @@ export const restore = command({
     'errand restore errand-2026-01-31.tar.gz',
     'errand restore /mnt/backups/monday --data /srv/errand',
   ],
-  async run({ data: given, json }, [from]) {
-    const data = dataFolder(given)
+  async run({ data: dataOption, json }, [from]) {
+    const data = dataFolder(dataOption)
     const lock = takeFolderLock({ path: data, what: 'data folder', option: '--data' }, 'lock')
     if ('holder' in lock)
       throw new ErrandError(

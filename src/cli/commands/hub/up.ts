@@ -5,7 +5,7 @@ import {
   allowedHosts,
   artifactLimits,
   botEnvironment,
-  givenTokens,
+  configuredTokens,
   leaseOf,
   notifyEnvironment,
   outputLimits,
@@ -87,7 +87,7 @@ export const up = command({
     const log = programLog()
     const data = dataFolder(options.data)
     const allowedDirs = options['allow-dir'] ?? []
-    const keptMs = retentionMs(options.retention, process.env)
+    const retainMs = retentionMs(options.retention, process.env)
     const lease = leaseOf(options, process.env)
     const openMetrics = setting(process.env, 'ERRAND_METRICS') === 'open'
     const hosts = allowedHosts(process.env)
@@ -105,7 +105,7 @@ export const up = command({
       // Processes outlive their runner and sessions have a folder; nothing is left of what the runner does in itself.
       isDurable: (action: string) => actions.builtinActionRegistry[action]?.kind !== 'inline',
       log,
-      keptMs,
+      retainMs,
       lease,
       openMetrics,
       hosts,
@@ -122,13 +122,13 @@ export const up = command({
         process.env,
         servers.forgeFetch(setting(process.env, 'ERRAND_NOTIFY_ALLOW'), 'ERRAND_NOTIFY_ALLOW')(undefined),
       ),
-      givenTokens: givenTokens(process.env),
+      givenTokens: configuredTokens(process.env),
       makers: {
         runner: [process.execPath, process.argv[1]!, 'runner'],
         env: provisionedEnvironment(process.env, data),
       },
       own: {
-        tellAdmin: ({ username, password }: { username: string; password: string }) =>
+        reportAdmin: ({ username, password }: { username: string; password: string }) =>
           void process.stdout.write(
             `The first user of this hub:\n  user     ${username}\n  password ${password}   (shown only once)\n`,
           ),
@@ -199,8 +199,8 @@ function ownSlots({
 }
 
 function address({ host, port }: { host?: string; port?: string }): { host: string; port: number } {
-  const given = parseListenAddress(setting(process.env, 'ERRAND_ADDR'))
-  return { host: host ?? given.host, port: port === undefined ? given.port : portOption(port) }
+  const listen = parseListenAddress(setting(process.env, 'ERRAND_ADDR'))
+  return { host: host ?? listen.host, port: port === undefined ? listen.port : portOption(port) }
 }
 
 /** Returns the folder of the built dashboard: beside the bundle of this command, or in `dist` for the source. */

@@ -31,11 +31,11 @@ type Hosts = ReadonlyMap<string, InventoryHost | null>
 
 /** Fits a workflow to the agent servers that it and `--host` name, and prints where its run is. Throws a UsageError. */
 export function fitTo(
-  given: readonly string[] | undefined,
+  values: readonly string[] | undefined,
   token: string | undefined,
   json: boolean,
 ): FitToHosts {
-  const hosts = givenHosts(given)
+  const hosts = hostOptions(values)
   let used: NamedHost[] = []
   return {
     names: [...hosts.keys()],
@@ -61,9 +61,9 @@ export function fitTo(
 }
 
 /** Returns the hosts of `--host` by name; a host without a name is named by its address. Throws a UsageError. */
-export function givenHosts(given: readonly string[] = []): ReadonlyMap<string, { address: string }> {
+export function hostOptions(values: readonly string[] = []): ReadonlyMap<string, { address: string }> {
   const hosts = new Map<string, { address: string }>()
-  for (const text of given) {
+  for (const text of values) {
     const [, name, written] = /^(?:([^=:/]*)=)?(.*)$/s.exec(text)!
     const url = urlOf(written!.trim())
     const fault = name === undefined ? undefined : nameFault(name, 200)
@@ -95,14 +95,14 @@ function urlOf(written: string): URL | undefined {
  * Returns the workflow with these hosts in its inventory and those of its sub-workflows. If `local` has no address,
  * a step without targets runs on all of them.
  */
-export function withHosts(workflow: Workflow, given: ReadonlyMap<string, { address: string }>): Workflow {
-  if (given.size === 0) return workflow
+export function withHosts(workflow: Workflow, addresses: ReadonlyMap<string, { address: string }>): Workflow {
+  if (addresses.size === 0) return workflow
   const hosts = { ...workflow.inventory?.hosts }
-  for (const [name, { address }] of given) hosts[name] = { ...hosts[name], address }
-  const targets = hosts[DEFAULT_HOST]?.address === undefined ? [...given.keys()] : undefined
+  for (const [name, { address }] of addresses) hosts[name] = { ...hosts[name], address }
+  const targets = hosts[DEFAULT_HOST]?.address === undefined ? [...addresses.keys()] : undefined
   const placed = (step: Step): Step => {
     if (step.action === 'workflow.run')
-      return { ...step, args: { ...step.args, workflow: withHosts(step.args.workflow as Workflow, given) } }
+      return { ...step, args: { ...step.args, workflow: withHosts(step.args.workflow as Workflow, addresses) } }
     return isHosted(step) && step.targets === undefined && targets ? { ...step, targets } : step
   }
   return {
@@ -118,10 +118,10 @@ const isHosted = ({ action }: Step): boolean => builtinActions[action]?.place ==
 /** Returns every host that steps could run on, with those steps. Leaves out steps whose `when` is known to be false. */
 export function hostsOf(
   workflow: Workflow,
-  given: Readonly<Record<string, string>>,
+  variables: Readonly<Record<string, string>>,
 ): ReadonlyMap<string, NamedHost & { steps: string[] }> {
   const found = new Map<string, NamedHost & { steps: string[] }>()
-  collect(workflow, known(workflow, given), [], found)
+  collect(workflow, known(workflow, variables), [], found)
   return found
 }
 
@@ -159,13 +159,13 @@ function collect(
 /** Returns the variables that the workflow starts with, as far as their values are known by now. */
 function known(
   { inputs = {}, env = {} }: Workflow,
-  given: Readonly<Record<string, unknown>>,
+  provided: Readonly<Record<string, unknown>>,
   lookup?: Lookup,
 ): ReadonlyMap<string, string> {
   const values = new Map<string, string>()
   for (const [name, input] of Object.entries(inputs))
     if (input.default !== undefined) values.set(name, String(input.default))
-  for (const [name, value] of Object.entries(given)) {
+  for (const [name, value] of Object.entries(provided)) {
     const text = lookup === undefined ? String(value) : tried(() => fillText(String(value), lookup))
     if (text === undefined) values.delete(name)
     else values.set(name, text)
@@ -207,10 +207,10 @@ export function checkBoxes(workflow: Workflow): void {
 
 function boxedSteps(workflow: Workflow, above: BoxAsk, path: readonly string[]): string[] {
   return [...workflow.steps, ...(workflow.finally ?? [])].flatMap((step) => {
-    const asked = strictestAsk(strictestAsk(above, workflow), step)
+    const box = strictestAsk(strictestAsk(above, workflow), step)
     const named = [...path, step.name]
-    if (step.action === 'workflow.run') return boxedSteps(step.args.workflow as Workflow, asked, named)
-    return isHosted(step) && (asked.isolation ?? 'none') !== 'none' ? [named.join(' > ')] : []
+    if (step.action === 'workflow.run') return boxedSteps(step.args.workflow as Workflow, box, named)
+    return isHosted(step) && (box.isolation ?? 'none') !== 'none' ? [named.join(' > ')] : []
   })
 }
 

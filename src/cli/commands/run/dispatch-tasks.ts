@@ -12,11 +12,11 @@ import { setting } from '../../../config/read-setting.ts'
 import { ErrandError, type ErrorCode, errorStatus } from '../../../contract/errors.ts'
 import type { Workflow } from '../../../contract/workflow.ts'
 import { command, UsageError } from '../../command.ts'
-import { tellError } from '../../exit-codes.ts'
+import { reportError } from '../../exit-codes.ts'
 import { jsonOption, printJson, printTable } from '../../print.ts'
 import { lineText } from '../../render/terminal-text.ts'
 import { fileOption, readSource } from '../../workflow-source.ts'
-import { givenHosts, hostOption, tokenOption, withHosts } from './dispatch-hosts.ts'
+import { hostOptions, hostOption, tokenOption, withHosts } from './dispatch-hosts.ts'
 
 const REQUEST_TIMEOUT_MS = 10_000
 /** Time between SIGTERM and SIGKILL. */
@@ -65,7 +65,7 @@ export const dispatchTasks = command({
           rows,
           all ? 'There are no tasks.' : 'No tasks are running. Use --all to show those that have ended.',
         )
-      return Math.max(0, ...failures.map((each) => tellError(each)))
+      return Math.max(0, ...failures.map((each) => reportError(each)))
     })
   },
 })
@@ -102,7 +102,7 @@ export const dispatchCancel = command({
         }),
       )
       if (json) printJson(ended.found)
-      return Math.max(0, ...[...faults, ...ended.failures].map((each) => tellError(each)))
+      return Math.max(0, ...[...faults, ...ended.failures].map((each) => reportError(each)))
     })
   },
 })
@@ -153,7 +153,7 @@ async function withAgents(where: Where, work: (agents: Agent[]) => Promise<numbe
         continue
       }
       const code = access.missing === 'token' ? 'unauthorized' : 'invalid_argument'
-      exitCode = Math.max(exitCode, tellError(new ErrandError(code, access.message, { hint: access.hint })))
+      exitCode = Math.max(exitCode, reportError(new ErrandError(code, access.message, { hint: access.hint })))
     }
     return agents.length === 0 ? exitCode : Math.max(exitCode, await work(agents))
   } finally {
@@ -163,15 +163,15 @@ async function withAgents(where: Where, work: (agents: Agent[]) => Promise<numbe
 
 /** Returns the hosts of `--host`, and the hosts with an address in the file's inventories. */
 async function hostsAt({ host, file }: Where): Promise<NamedHost[]> {
-  const given = givenHosts(host)
-  if (file === undefined && given.size === 0)
+  const hosts = hostOptions(host)
+  if (file === undefined && hosts.size === 0)
     throw new UsageError('no agent server is named', 'give --host 10.0.0.5:7072, or -f with a workflow file')
-  if (file === undefined) return [...given].map(([name, { address }]) => ({ host: name, address }))
+  if (file === undefined) return [...hosts].map(([name, { address }]) => ({ host: name, address }))
   const { checkedWorkflow } = await import('../../workflow-source.ts')
   const source = await readSource(file)
   let workflow: Workflow
   try {
-    workflow = withHosts(checkedWorkflow(source, [...given.keys()]), given)
+    workflow = withHosts(checkedWorkflow(source, [...hosts.keys()]), hosts)
   } catch (cause) {
     if (!(cause instanceof ErrandError)) throw cause
     throw new ErrandError(cause.code, cause.message, {

@@ -7,7 +7,7 @@ import { follow } from '../../follow/follow.ts'
 import { CHILDREN_AT_ONCE } from '../../follow/run-family.ts'
 import { variableValues } from '../../option-values.ts'
 import { checkApproved, colorChoice, mostShownBytes, setOutputPath, shownBytes } from '../../run-options.ts'
-import { checkedWorkflow, readSource, tellProblems } from '../../workflow-source.ts'
+import { checkedWorkflow, readSource, reportProblems } from '../../workflow-source.ts'
 
 export interface HubRunOptions {
   var?: string[]
@@ -76,7 +76,7 @@ export async function runOnHub(file: string, options: HubRunOptions): Promise<nu
       answerHint: (step, id) => `answer with: errand approve ${id} "${step}"`,
     })
   } catch (error) {
-    if (tellProblems(error, source, options.json)) return exitCodes.usage
+    if (reportProblems(error, source, options.json)) return exitCodes.usage
     throw error
   }
 }

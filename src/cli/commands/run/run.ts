@@ -70,17 +70,17 @@ export const run = command({
       { LocalHost },
       { builtinActionRegistry },
       { localArtifacts, localBoxes, localSessions },
-      { GivenSecrets },
+      { DispatchedSecrets },
       { OwnRecord, sweepKilled },
     ] = await Promise.all([
       import('../../local/conduct-local.ts'),
       import('../../../runner/local/local-host.ts'),
       import('../../../actions/registry.ts'),
       import('../../local/local-sessions.ts'),
-      import('../../../stores/secrets/given-secrets.ts'),
+      import('../../../stores/secrets/dispatched-secrets.ts'),
       import('../../local/local-run-registry.ts'),
     ])
-    const secrets = new GivenSecrets(await givenValues(options.secret))
+    const secrets = new DispatchedSecrets(await inputValues(options.secret))
     const record = new OwnRecord({
       runs: resume === undefined ? [] : [resume],
       kept: state !== undefined,
@@ -105,8 +105,8 @@ export const run = command({
 })
 
 /** Reads the secrets. Their code is loaded only if there are any: starting is most of a short run. */
-async function givenValues(given: readonly string[] | undefined): Promise<Record<string, string>> {
-  if (given === undefined) return {}
+async function inputValues(options: readonly string[] | undefined): Promise<Record<string, string>> {
+  if (options === undefined) return {}
   const { secretValues } = await import('../../secret-values.ts')
-  return secretValues(given)
+  return secretValues(options)
 }

@@ -10,7 +10,7 @@ import { type Artifact, ArtifactName } from '../../../contract/tasks/artifact.ts
 import { makeFolder } from '../../../platform/files.ts'
 import { command, UsageError } from '../../command.ts'
 import { connect } from '../../connection.ts'
-import { type KeptArtifacts, keptHere } from '../../local/local-artifacts.ts'
+import { type StoredArtifacts, storedHere } from '../../local/local-artifacts.ts'
 import { hubOptions } from '../../option-values.ts'
 import { jsonOption, printJson, printTable } from '../../print.ts'
 import { bytesText } from '../../render/table.ts'
@@ -58,8 +58,8 @@ export const runsArtifacts = command({
 })
 
 /** Picks the source of a run's artifacts: this machine, if it has any of them and no hub is named, else the hub. */
-export async function runsOf(hub: { url?: string; token?: string }, runId: string): Promise<KeptArtifacts> {
-  const here = hub.url === undefined && hub.token === undefined ? await keptHere(runId) : undefined
+export async function runsOf(hub: { url?: string; token?: string }, runId: string): Promise<StoredArtifacts> {
+  const here = hub.url === undefined && hub.token === undefined ? await storedHere(runId) : undefined
   return here ?? connect(hub).runs
 }
 
@@ -79,11 +79,11 @@ function named(artifacts: readonly ListedArtifact[], name: string, runId: string
  * artifact. Throws `output_damaged`.
  */
 export async function fetchArtifact(
-  runs: Pick<KeptArtifacts, 'artifact'>,
+  runs: Pick<StoredArtifacts, 'artifact'>,
   runId: string,
   { artifact_id, name, sha256 }: Artifact,
   file: string | undefined,
-  told = false,
+  isReported = false,
 ): Promise<void> {
   const bytes = Readable.fromWeb((await runs.artifact(runId, artifact_id)) as never)
   if (file === undefined || file === '-') {
@@ -116,5 +116,5 @@ export async function fetchArtifact(
   } finally {
     await rm(part, { force: true })
   }
-  if (told) process.stdout.write(`${file}\n`)
+  if (isReported) process.stdout.write(`${file}\n`)
 }

@@ -47,8 +47,8 @@ export async function changeRuns(
     return exitCodes.success
   }
   if (count > 0 && !yes) {
-    const said = Object.entries(expect).map(([status, each]) => `${each} ${status}`)
-    const question = `${verbs[action]} ${count} ${count === 1 ? 'run' : 'runs'} (${said.join(', ')})? [y/N] `
+    const counts = Object.entries(expect).map(([status, each]) => `${each} ${status}`)
+    const question = `${verbs[action]} ${count} ${count === 1 ? 'run' : 'runs'} (${counts.join(', ')})? [y/N] `
     if (!(await agreed(question))) return exitCodes.usage
   }
   const answer = await client.runs.bulk({ action, filter, expect, ...(only && { only }) })

@@ -86,7 +86,7 @@ export const runsList = command({
     const { input, label, text, counts, view, 'needs-me': needsMe, ...hub } = more
     const order = oneOf('--sort', sort, runSorts)
     const client = connect(hub)
-    const given = {
+    const ownFilter = {
       status,
       workflow_name: workflow,
       blueprint,
@@ -99,10 +99,10 @@ export const runsList = command({
       text,
       needs: needsMe ? ('me' as const) : undefined,
     }
-    const kept = view === undefined ? {} : apiFilter((await viewNamed(client, view)).filter)
+    const viewFilter = view === undefined ? {} : apiFilter((await viewNamed(client, view)).filter)
     const filter = {
-      ...kept,
-      ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
+      ...viewFilter,
+      ...Object.fromEntries(Object.entries(ownFilter).filter(([, value]) => value !== undefined)),
     }
     if (counts) {
       const found = await client.runs.counts(filter)
@@ -121,7 +121,7 @@ export const runsList = command({
     }
     const page = await client.runs.list({
       ...filter,
-      sort: order ?? kept.sort ?? 'active',
+      sort: order ?? viewFilter.sort ?? 'active',
       limit: limitOf(limit),
       cursor,
     })

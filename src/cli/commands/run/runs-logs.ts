@@ -17,7 +17,7 @@ import {
   hasLiveLines,
   lineText,
   terminalText,
-  wantsColor,
+  usesColor,
 } from '../../render/terminal-text.ts'
 import { colorChoice, showOptions } from '../../run-options.ts'
 
@@ -66,12 +66,12 @@ export const runsLogs = command({
         )
       const only = stream === undefined ? undefined : streamNamed(stream)
       const tty = process.stdout.isTTY ?? false
-      const print = printer(json, wantsColor(tty, process.env, colorChoice(color)))
+      const print = printer(json, usesColor(tty, process.env, colorChoice(color)))
       const client = connect(hub)
       const number = attempt === undefined ? await attemptOf(client, id!, step) : attemptNumber(attempt)
-      const wanted = { id: id!, number, which: lines ?? '1-', only }
-      if (grep === undefined) await someLines(client, wanted, print)
-      else await matches(client, { ...wanted, grep, regex: regex ?? false }, print)
+      const selection = { id: id!, number, which: lines ?? '1-', only }
+      if (grep === undefined) await someLines(client, selection, print)
+      else await matches(client, { ...selection, grep, regex: regex ?? false }, print)
       return exitCodes.success
     }
     if (json && attempt !== undefined)
@@ -134,8 +134,8 @@ function whichLines(text: string): { tail: number } | { from: number; to: number
   throw new UsageError(`--lines is "${text}"`, 'write it as 100-200, 100, 100- or -50')
 }
 
-type Found = FoundLines['hits'][number]
-type Print = (line: Line | Found) => Promise<boolean>
+type Hit = FoundLines['hits'][number]
+type Print = (line: Line | Hit) => Promise<boolean>
 
 /**
  * Returns the function that prints a line with its number: after `!` if it was on standard error, and after `≈` if
@@ -157,7 +157,7 @@ function printer(json: boolean, color: boolean): Print {
   }
 }
 
-interface Wanted {
+interface LineSelection {
   id: string
   number: number
   which: string
@@ -166,14 +166,14 @@ interface Wanted {
 }
 
 /** Returns the first and last wanted line. The hub counts a long log first, a part with each request. */
-async function bounds(client: ErrandClient, wanted: Wanted): Promise<[number, number]> {
-  const { id, number, which, only } = wanted
-  const asked = whichLines(which)
-  if ('from' in asked) return [asked.from, asked.to]
+async function bounds(client: ErrandClient, selection: LineSelection): Promise<[number, number]> {
+  const { id, number, which, only } = selection
+  const range = whichLines(which)
+  if ('from' in range) return [range.from, range.to]
   if (only !== undefined) {
     const all: [number, number][] = []
-    for await (const stretch of stretchesOf(client, wanted, 1)) all.push(stretch)
-    let left = asked.tail
+    for await (const stretch of stretchesOf(client, selection, 1)) all.push(stretch)
+    let left = range.tail
     for (const [first, last] of all.toReversed()) {
       if (last - first + 1 >= left) return [last - left + 1, Number.POSITIVE_INFINITY]
       left -= last - first + 1
@@ -182,7 +182,7 @@ async function bounds(client: ErrandClient, wanted: Wanted): Promise<[number, nu
   }
   for (;;) {
     const { total, behind } = await client.runs.lines(id, number, { tail: 0 })
-    if (behind === undefined) return [Math.max(1, total - asked.tail + 1), total]
+    if (behind === undefined) return [Math.max(1, total - range.tail + 1), total]
   }
 }
 
@@ -192,7 +192,7 @@ const LINES_A_PAGE = 100
 /** Yields ranges of lines of one stream, from line `first` on. The hub counts a long log first. */
 async function* stretchesOf(
   client: ErrandClient,
-  { id, number, only }: Wanted,
+  { id, number, only }: LineSelection,
   first: number,
 ): AsyncGenerator<[number, number]> {
   for (let from: number | undefined = first; from !== undefined; ) {
@@ -203,10 +203,10 @@ async function* stretchesOf(
   }
 }
 
-async function someLines(client: ErrandClient, wanted: Wanted, print: Print): Promise<void> {
-  const [first, last] = await bounds(client, wanted)
-  const { id, number, only } = wanted
-  const wholes = only === undefined ? [[first, last] as const] : stretchesOf(client, wanted, first)
+async function someLines(client: ErrandClient, selection: LineSelection, print: Print): Promise<void> {
+  const [first, last] = await bounds(client, selection)
+  const { id, number, only } = selection
+  const wholes = only === undefined ? [[first, last] as const] : stretchesOf(client, selection, first)
   let from = first
   for await (const [begins, ends] of wholes) {
     from = Math.max(from, begins)
@@ -223,18 +223,18 @@ async function someLines(client: ErrandClient, wanted: Wanted, print: Print): Pr
 
 async function matches(
   client: ErrandClient,
-  { grep, regex, ...wanted }: Wanted & { grep: string; regex: boolean },
+  { grep, regex, ...selection }: LineSelection & { grep: string; regex: boolean },
   print: Print,
 ): Promise<void> {
-  const [first, last] = await bounds(client, wanted)
+  const [first, last] = await bounds(client, selection)
   // The hub searches only the lines that it has counted.
-  while ((await client.runs.lines(wanted.id, wanted.number, { tail: 0 })).behind !== undefined);
+  while ((await client.runs.lines(selection.id, selection.number, { tail: 0 })).behind !== undefined);
   for (let cursor: number | undefined = first; cursor !== undefined && cursor <= last; ) {
     const query = { q: grep, re: regex, cursor }
-    const { hits, next } = await client.runs.searchLines(wanted.id, wanted.number, query)
+    const { hits, next } = await client.runs.searchLines(selection.id, selection.number, query)
     for (const hit of hits) {
       if (hit.number > last) return
-      if ((wanted.only ?? hit.stream) === hit.stream && !(await print(hit))) return
+      if ((selection.only ?? hit.stream) === hit.stream && !(await print(hit))) return
     }
     cursor = next
   }
@@ -278,7 +278,7 @@ async function events(
     allRows: (id: string) => `errand runs show ${id} --verbose`,
     answerHint: (step: string, id: string) => `answer with: errand approve ${id} "${step}"`,
   }
-  const displays = new FamilyDisplay(show, { tty, color: wantsColor(tty, process.env, color) })
+  const displays = new FamilyDisplay(show, { tty, color: usesColor(tty, process.env, color) })
   const lines = new JsonLines(runId)
   const out = new TextOut(process.stdout)
   const gone = new AbortController()
@@ -291,7 +291,7 @@ async function events(
   try {
     await eachEvent(runId, {
       events: eventsOf,
-      tell: (event, member) => {
+      report: (event, member) => {
         if (event.type === 'output') missing += event.missing ?? 0
         return out.write(json ? lines.event(event, member.runId) : displays.add(event, member))
       },

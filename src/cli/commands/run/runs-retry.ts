@@ -53,7 +53,7 @@ export const runsRetry = command({
   async run(options, [id]) {
     const { failed, from, step, host, instance, 'run-anyway': run_anyway, skip, ...rest } = options
     const { 'dry-run': dryRun, follow: wait, json, filter, yes, ...hub } = rest
-    const asked: RetryRun = {
+    const retry: RetryRun = {
       only: failed ? 'failed' : undefined,
       from,
       step,
@@ -74,12 +74,12 @@ export const runsRetry = command({
       )
     }
     if (dryRun) {
-      const plan = await client.runs.retryPlan(id!, asked)
+      const plan = await client.runs.retryPlan(id!, retry)
       if (json) printJson(plan)
       else printPlan(plan)
       return exitCodes.success
     }
-    const { run_id } = await client.runs.retry(id!, asked)
+    const { run_id } = await client.runs.retry(id!, retry)
     return await begun(client, run_id, { follow: wait, json })
   },
 })

@@ -48,7 +48,7 @@ export const runsShow = command({
       ...withoutEmpty(
         'WAITED',
         ['STEP', 'HOST', 'STATUS', 'TIME', 'WAITED', 'MEMORY', 'CPU', 'WHY'],
-        stepRows(all ? run.steps : run.steps.filter(isTold), verbose),
+        stepRows(all ? run.steps : run.steps.filter(isShown), verbose),
       ),
       'No step has started.',
     )
@@ -87,7 +87,7 @@ export function approvalsText({ run_id, steps }: Pick<RunView, 'run_id' | 'steps
   return lines.map((line) => `${lineText(line)}\n`).join('')
 }
 /** Reports whether a step is shown: an on-demand step is not while it does not run. */
-const isTold = ({ on_demand, status }: StepView): boolean =>
+const isShown = ({ on_demand, status }: StepView): boolean =>
   !on_demand || !['queued', 'skipped'].includes(status)
 
 /** Returns a row for each instance. A step with many has a row for the first that failed, and one for all together. */
@@ -98,7 +98,7 @@ export function stepRows(steps: readonly StepView[], verbose: boolean): string[]
     if (instances.length === 0)
       return [[stepName(step), '', step.status, ...times, '', '', approval?.message ?? whyText(step)]]
     const rows = named(instances, verbose).map((one) => {
-      const asked = one.status === 'waiting' ? approval?.message : undefined
+      const question = one.status === 'waiting' ? approval?.message : undefined
       return [
         stepName(step),
         instanceName(one.host, one.vars),
@@ -106,12 +106,12 @@ export function stepRows(steps: readonly StepView[], verbose: boolean): string[]
         one.duration_ms === undefined ? '' : durationText(one.duration_ms),
         waitedText(one),
         ...usageCells(one.attempts),
-        one.waiting ?? asked ?? whyText({ ...one, exitCode: one.exit_code }),
+        one.waiting ?? question ?? whyText({ ...one, exitCode: one.exit_code }),
       ]
     })
     if (!isFolded(instances.length, verbose)) return rows
-    const asked = instances.some(({ status }) => status === 'waiting') ? approval?.message : undefined
-    const why = [countsText(instances), waiting ?? asked].filter((text) => text !== undefined).join('; ')
+    const question = instances.some(({ status }) => status === 'waiting') ? approval?.message : undefined
+    const why = [countsText(instances), waiting ?? question].filter((text) => text !== undefined).join('; ')
     return [
       ...rows,
       [stepName(step), `${numberText(instances.length)} instances`, step.status, ...times, '', '', why],
@@ -123,8 +123,8 @@ export function stepRows(steps: readonly StepView[], verbose: boolean): string[]
 function chainText({ run_id, try: number, tries, chain = [] }: RunView): string {
   if (number === undefined || chain.length === 0) return ''
   const others = chain.filter((one) => one.run_id !== run_id).slice(-10)
-  const told = others.map((one) => `${lineText(one.run_id)} ${one.status}`).join(', ')
-  return `attempt ${number} of ${tries}; others: ${told}\n`
+  const listed = others.map((one) => `${lineText(one.run_id)} ${one.status}`).join(', ')
+  return `attempt ${number} of ${tries}; others: ${listed}\n`
 }
 
 /** Returns whether the run is rolled back, and by which run. */

@@ -1,6 +1,6 @@
 import type { ErrandClient } from '../../../client/client.ts'
 import type { RunSort } from '../../../contract/run.ts'
-import type { KeptView, ViewFilter } from '../../../contract/runs/kept-views.ts'
+import type { SavedView, ViewFilter } from '../../../contract/runs/saved-views.ts'
 import type { BulkRunsInput } from '../../../contract/runs/run-lists.ts'
 import { UsageError } from '../../command.ts'
 import { momentOf } from '../../option-values.ts'
@@ -61,11 +61,11 @@ export const wordsOf = (filter: ViewFilter): string =>
     .join(' ')
 
 /** Finds a view by its id or name; of several with this name, the user's own one. Throws `UsageError`. */
-export async function viewNamed(client: ErrandClient, given: string): Promise<KeptView> {
+export async function viewNamed(client: ErrandClient, nameOrId: string): Promise<SavedView> {
   const { views } = await client.views.list()
-  const same = (name: string) => name.toLowerCase() === given.toLowerCase()
-  const fitting = views.filter(({ id, name }) => id === given || same(name))
-  const found = fitting.find(({ id }) => id === given) ?? fitting.find(({ shared }) => !shared) ?? fitting[0]
+  const same = (name: string) => name.toLowerCase() === nameOrId.toLowerCase()
+  const fitting = views.filter(({ id, name }) => id === nameOrId || same(name))
+  const found = fitting.find(({ id }) => id === nameOrId) ?? fitting.find(({ shared }) => !shared) ?? fitting[0]
   if (found !== undefined) return found
-  throw new UsageError(`view "${given}" not found`, 'list views with: errand views list')
+  throw new UsageError(`view "${nameOrId}" not found`, 'list views with: errand views list')
 }

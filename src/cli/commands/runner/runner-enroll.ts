@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import { runnerEnvironment } from '../../../config/environment.ts'
 import { command, UsageError } from '../../command.ts'
-import { givenName } from '../../option-values.ts'
+import { checkedName } from '../../option-values.ts'
 import { enrol, enrolmentFile, runnerWorkspace, workspaceOption } from './runner-enrolment.ts'
 
 export const enroll = command({
@@ -29,7 +29,7 @@ export const enroll = command({
         'an admin creates one with: errand runners enroll-token',
       )
     const workspace = runnerWorkspace(options.workspace, found)
-    if (options.id !== undefined) givenName('--id', options.id)
+    if (options.id !== undefined) checkedName('--id', options.id)
     const runnerId = options.id ?? found.runnerId ?? hostname()
     const { runner_id, hub_url } = await enrol({ url, token, runnerId, workspace })
     process.stdout.write(

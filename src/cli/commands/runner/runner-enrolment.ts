@@ -35,7 +35,7 @@ export const enrolmentFile = (workspace: string): string => join(workspace, '.er
  * Returns the enrolment that is stored in a workspace, if there is one. Throws `invalid_argument` for a file that
  * does not hold one.
  */
-export function keptEnrolment(workspace: string): Enrolment | undefined {
+export function storedEnrolment(workspace: string): Enrolment | undefined {
   const file = enrolmentFile(workspace)
   try {
     const { hub_url, runner_id, token, enrolled_with } = JSON.parse(readFileSync(file, 'utf8')) as Enrolment
@@ -52,7 +52,7 @@ export function keptEnrolment(workspace: string): Enrolment | undefined {
 }
 
 /** Reports whether the machine was enrolled with this token. */
-const enrolledWith = (kept: Enrolment, token: string): boolean => kept.enrolled_with === sha256(token)
+const enrolledWith = (enrolment: Enrolment, token: string): boolean => enrolment.enrolled_with === sha256(token)
 
 /** Enrols this machine as a runner of the hub, and stores its token in a file that only this user can read. */
 export async function enrol({ url, token, runnerId, workspace }: Enrolling): Promise<Enrolment> {
@@ -60,15 +60,15 @@ export async function enrol({ url, token, runnerId, workspace }: Enrolling): Pro
   // This comes before the token is used up.
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
   const client = new ErrandClient({ url })
-  const given = await client.runners.enroll({ token, runner_id: runnerId })
-  const kept = {
+  const enrolled = await client.runners.enroll({ token, runner_id: runnerId })
+  const stored = {
     hub_url: client.url,
-    runner_id: given.runner_id,
-    token: given.token,
+    runner_id: enrolled.runner_id,
+    token: enrolled.token,
     enrolled_with: sha256(token),
   }
-  writeFileAtomic(file, `${JSON.stringify(kept, null, 2)}\n`, { mode: 0o600 })
-  return kept
+  writeFileAtomic(file, `${JSON.stringify(stored, null, 2)}\n`, { mode: 0o600 })
+  return stored
 }
 
 /** Works like `enrol`, but waits for the hub without a limit: both may have been started together. */
@@ -77,13 +77,13 @@ async function enrolPatiently(
   { log, signal }: { log(message: string): void; signal: AbortSignal },
 ): Promise<Enrolment> {
   const backoff = new Backoff({ firstMs: 200, maxMs: 10_000 })
-  for (let told = false; ; told = true)
+  for (let isReported = false; ; isReported = true)
     try {
       return await enrol(enrolling)
     } catch (error) {
       const later = error instanceof ErrandError && ['unavailable', 'rate_limited'].includes(error.code)
       if (!later || signal.aborted) throw error
-      if (!told) log(`Not enrolled yet: ${error.message} Trying again.`)
+      if (!isReported) log(`Not enrolled yet: ${error.message} Trying again.`)
       await sleep(backoff.next(), undefined, { signal }).catch(() => {})
       if (signal.aborted) throw error
     }
@@ -101,9 +101,9 @@ export const workspaceOption = {
 
 /** Returns the folder of a runner's attempts, workspaces and enrolment. */
 export const runnerWorkspace = (
-  given: string | undefined,
+  token: string | undefined,
   { workspaceDir }: { workspaceDir?: string },
-): string => resolve(given ?? workspaceDir ?? join(homedir(), '.errand', 'workspace'))
+): string => resolve(token ?? workspaceDir ?? join(homedir(), '.errand', 'workspace'))
 
 /** Returns the runner's hub, token and id: as given, else as enrolled. Enrols the machine if necessary. */
 export async function identityOf(
@@ -112,22 +112,22 @@ export async function identityOf(
   workspace: string,
   retry: Parameters<typeof enrolPatiently>[1],
 ): Promise<{ url: string; token: string; id: string }> {
-  let kept: Enrolment | undefined = keptEnrolment(workspace)
-  const asked = options.url && readSetting('ERRAND_HUB_URL', { name: '--url', value: options.url })
-  const url = asked ?? found.hubUrl ?? kept?.hub_url
+  let stored: Enrolment | undefined = storedEnrolment(workspace)
+  const hubUrl = options.url && readSetting('ERRAND_HUB_URL', { name: '--url', value: options.url })
+  const url = hubUrl ?? found.hubUrl ?? stored?.hub_url
   if (url === undefined)
     throw new UsageError('a runner needs the address of its hub', 'set it with --url or ERRAND_HUB_URL')
-  const given = options.token ?? found.token
+  const enrolToken = options.token ?? found.token
   const once = found.enrollToken
-  if (given === undefined && once !== undefined && !(kept && enrolledWith(kept, once))) {
-    const runnerId = options.id ?? found.runnerId ?? kept?.runner_id ?? hostname()
-    kept = await enrolPatiently({ url, token: once, runnerId, workspace }, retry)
+  if (enrolToken === undefined && once !== undefined && !(stored && enrolledWith(stored, once))) {
+    const runnerId = options.id ?? found.runnerId ?? stored?.runner_id ?? hostname()
+    stored = await enrolPatiently({ url, token: once, runnerId, workspace }, retry)
   }
-  const token = given ?? kept?.token
+  const token = enrolToken ?? stored?.token
   if (token === undefined)
     throw new UsageError(
       'this machine is not enrolled',
       'create a token with: errand runners enroll-token, then pass it to: errand runner enroll',
     )
-  return { url, token, id: options.id ?? found.runnerId ?? kept?.runner_id ?? hostname() }
+  return { url, token, id: options.id ?? found.runnerId ?? stored?.runner_id ?? hostname() }
 }

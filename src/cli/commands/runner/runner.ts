@@ -15,7 +15,7 @@ import { type CommandGroup, command, UsageError } from '../../command.ts'
 import { exitCodes } from '../../exit-codes.ts'
 import { ownPlaces } from '../../local/errand-home.ts'
 import { takeFolderLock } from '../../local/folder-lock.ts'
-import { givenName, keyValues, portOption } from '../../option-values.ts'
+import { checkedName, keyValues, portOption } from '../../option-values.ts'
 import { programLog, untilSignal } from '../../until-signal.ts'
 import { productVersion } from '../../version.ts'
 import { enroll } from './runner-enroll.ts'
@@ -67,9 +67,9 @@ const start = command({
   ],
   async run(options) {
     const found = runnerEnvironment(process.env)
-    if (options.id !== undefined) givenName('--id', options.id)
-    const group = options.group === undefined ? found.group : givenName('--group', options.group)
-    const labels = { ...givenLabels(found.labels, 'ERRAND_LABELS'), ...givenLabels(options.label, '--label') }
+    if (options.id !== undefined) checkedName('--id', options.id)
+    const group = options.group === undefined ? found.group : checkedName('--group', options.group)
+    const labels = { ...labelValues(found.labels, 'ERRAND_LABELS'), ...labelValues(options.label, '--label') }
     const offered = slotsOption(options.slots) ?? found.slots
     const folder = runnerWorkspace(options.workspace, found)
     const stop = new AbortController()
@@ -77,7 +77,7 @@ const start = command({
     let finish = async (): Promise<void> => {}
     let machineStop: MachineStop | undefined
     const leave = (): void => {
-      machineStop?.told()
+      machineStop?.announce()
       void finish().then(() => stop.abort())
     }
     // Registered before there is anything to clean up.
@@ -221,7 +221,7 @@ const start = command({
           labels,
           mode: found.mode,
           limits: limits.choice.heldBy,
-          isolation: boxes.given,
+          isolation: boxes.offered,
           hostname: found.hostname,
           cpus: found.cpus,
           memory_bytes: found.memoryBytes,
@@ -234,12 +234,12 @@ const start = command({
         return inlineDone(held, builtinActionRegistry)
       }
       watches.push(
-        agents.watch(boxes, (states) => link.tell({ type: 'agents', agents: states })),
-        boxes.watch((isolation) => link.tell({ type: 'isolation', isolation })),
-        bots.watchEngine(process.env, (containers) => link.tell({ type: 'containers', containers })),
+        agents.watch(boxes, (states) => link.send({ type: 'agents', agents: states })),
+        boxes.watch((isolation) => link.send({ type: 'isolation', isolation })),
+        bots.watchEngine(process.env, (containers) => link.send({ type: 'containers', containers })),
         new bots.BotSweeps({ services, holds: (id) => held.get(id) !== undefined, log }),
         services,
-        { close: services.live.onNews((bots) => link.tell({ type: 'bots', bots })) },
+        { close: services.live.onNews((bots) => link.send({ type: 'bots', bots })) },
       )
       watches.push({ close: giveBackMemory() })
       await link.run()
@@ -255,7 +255,7 @@ const start = command({
 })
 
 async function botsHere() {
-  const [{ machineBots }, { toldCaps }, { watchDocker: watchEngine }, { BotSweeps }] = await Promise.all([
+  const [{ machineBots }, { capsToReport }, { watchDocker: watchEngine }, { BotSweeps }] = await Promise.all([
     import('../../../runner/bots/bot-services.ts'),
     import('../../../runner/bots/bot-caps.ts'),
     import('../../../runner/bots/docker-here.ts'),
@@ -277,7 +277,7 @@ async function botsHere() {
               (text) => services.options.sendData(askId, () => Readable.from([Buffer.from(text)]), signal),
             )
           : (await import('../../../runner/bots/bot-data.ts')).answerData(askId, ask, services, signal)
-  return { machineBots, toldCaps, watchEngine, BotSweeps, answers }
+  return { machineBots, toldCaps: capsToReport, watchEngine, BotSweeps, answers }
 }
 
 async function agentsHere(folder: string, allowedDirs: readonly string[]) {
@@ -290,8 +290,8 @@ async function agentsHere(folder: string, allowedDirs: readonly string[]) {
   const dirs = allowedDirs.map((dir) => resolve(dir))
   const options = machineAgents({ folder: agentsFolder(process.env), stateDir: folder, allowedDirs: dirs })
   const services = new AgentServices(options, process.env)
-  const watch = (boxes: AgentBoxes, tell: (agents: AgentState[]) => void) =>
-    watchAgents(services, boxes, tell)
+  const watch = (boxes: AgentBoxes, report: (agents: AgentState[]) => void) =>
+    watchAgents(services, boxes, report)
   return { options, watch }
 }
 
@@ -306,11 +306,11 @@ async function gateHere(env: NodeJS.ProcessEnv, signal: AbortSignal, log: Log) {
   return gate
 }
 
-function givenLabels(given: string[] | undefined, where: string): Record<string, string> {
-  const labels = keyValues(where, given)
+function labelValues(values: string[] | undefined, where: string): Record<string, string> {
+  const labels = keyValues(where, values)
   for (const [name, value] of Object.entries(labels)) {
-    givenName(where, name)
-    if (value !== '') givenName(`the value of ${where} ${name}`, value)
+    checkedName(where, name)
+    if (value !== '') checkedName(`the value of ${where} ${name}`, value)
   }
   return labels
 }

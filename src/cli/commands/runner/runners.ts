@@ -271,12 +271,12 @@ const setGroup = command({
   ],
   async run({ max, spare, idle, reset, ...rest }, [name]) {
     const none = { max: null, spare: null, idle_seconds: null, paused: null }
-    const given = {
+    const fields = {
       ...(max !== undefined && { max: wholeNumber('--max', max) }),
       ...(spare !== undefined && { spare: wholeNumber('--spare', spare) }),
       ...(idle !== undefined && { idle_seconds: waitSeconds('--idle', idle) }),
     }
-    return await changed(name!, { ...(reset && none), ...given }, rest)
+    return await changed(name!, { ...(reset && none), ...fields }, rest)
   },
 })
 

@@ -4,7 +4,7 @@ import type { Log } from '../../../platform/log.ts'
 import type { ArtifactSink } from '../../../runner/artifacts/artifact-keeper.ts'
 import type { StoreOutbox } from '../../../runner/artifacts/store-outbox.ts'
 import type { ForeignSlots } from '../../../runner/workspaces/foreign-slots.ts'
-import type { SlotFolders } from '../../../runner/workspaces/given-slot.ts'
+import type { SlotFolders } from '../../../runner/workspaces/requested-slot.ts'
 
 /** Folders of a runner in which no slot may be. */
 const OWN = ['attempts', 'runs', 'checkouts', 'sandbox', 'store-outbox']

@@ -74,11 +74,11 @@ const withOptions = {
 } as const
 
 /** Returns whom a session is shared with. Throws a usage error unless exactly one of the two is given. */
-function sharedWith(given: { with?: string; 'with-role'?: string }): {
+function sharedWith(values: { with?: string; 'with-role'?: string }): {
   user?: string
   role?: 'admin' | 'user'
 } {
-  const { with: user, 'with-role': role } = given
+  const { with: user, 'with-role': role } = values
   if ((user === undefined) === (role === undefined))
     throw new UsageError('one of --with and --with-role is needed', 'for example --with bob')
   if (role === undefined) return { user }

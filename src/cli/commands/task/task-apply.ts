@@ -76,33 +76,33 @@ async function checkRepository(id: string): Promise<void> {
 }
 
 async function applyCommits(id: string, files: readonly string[]): Promise<void> {
-  const given = await git(['am', '--3way', '--keep-cr', ...files])
-  if (given.code === 0) return
+  const applied = await git(['am', '--3way', '--keep-cr', ...files])
+  if (applied.code === 0) return
   await git(['am', '--abort'])
-  throw failed(`The commits of task ${id} do not apply here`, given)
+  throw failed(`The commits of task ${id} do not apply here`, applied)
 }
 
 async function applyFiles(id: string, files: readonly string[]): Promise<void> {
-  const given = await git(['apply', '--index', '--3way', ...files])
-  if (given.code === 0) return
+  const applied = await git(['apply', '--index', '--3way', ...files])
+  if (applied.code === 0) return
   // The repository had no changes of its own before.
   await git(['reset', '--hard', '--quiet'])
-  throw failed(`The change of task ${id} does not apply here`, given)
+  throw failed(`The change of task ${id} does not apply here`, applied)
 }
 
-interface Given {
+interface GitResult {
   code: number
   stdout: string
   stderr: string
 }
 
-const failed = (what: string, { stdout, stderr }: Given): ErrandError =>
+const failed = (what: string, { stdout, stderr }: GitResult): ErrandError =>
   new ErrandError('conflict', `${what}: ${linesText(`${stdout}${stderr}`.trim())}`, {
     hint: 'The repository is unchanged. Check out the commit that the task started from and try again there.',
   })
 
 /** Runs git in the current folder, with English messages. Rejects with `unavailable` if git cannot be run. */
-function git(args: readonly string[]): Promise<Given> {
+function git(args: readonly string[]): Promise<GitResult> {
   return new Promise((resolve, reject) => {
     const env = { ...process.env, LC_ALL: 'C' }
     execFile('git', args, { env, maxBuffer: 64 * 1024 * 1024 }, (error, stdout, stderr) => {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
 import type { RunnerGroup } from '../../../contract/fleet/runner-groups.ts'
-import { configured, inGroup, notKept } from './task-config-file.ts'
+import { configured, inGroup, notStored } from './task-config-file.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'errand-test-'))
 test.after(() => rmSync(folder, { recursive: true }))
@@ -34,13 +34,13 @@ test('one task, and each of many, has what the file says and it does not', () =>
 })
 
 test('what cannot be used here is told, and a file that is not there refused', () => {
-  const told: string[] = []
+  const reported: string[] = []
   const file = fileOf('task_registry_url: http://a.test\nrepo_pool_url: http://b.test\nmask_secrets: false\n')
-  configured({ task: { title: 'a' } }, file, {}, (text) => told.push(text))
-  assert.equal(told.length, 3)
+  configured({ task: { title: 'a' } }, file, {}, (text) => reported.push(text))
+  assert.equal(reported.length, 3)
   for (const words of ['mask_secrets', 'ERRAND_TASK_REGISTRY_URL', 'ERRAND_REPO_POOL_URL, where the runner'])
     assert.ok(
-      told.some((text) => text.includes(words)),
+      reported.some((text) => text.includes(words)),
       words,
     )
   assert.throws(() => configured({ task: { title: 'a' } }, join(folder, 'gone.yaml')), /cannot be read/)
@@ -48,9 +48,9 @@ test('what cannot be used here is told, and a file that is not there refused', (
 
 test('credentials of this environment that the hub does not have are told by the names that the tasks have', () => {
   const env = { GIT_TOKEN: 'a', OPENAI_API_KEY: 'b', MY_KEY: 'c' }
-  const kept = new Set(['GIT_TOKEN'])
-  const names = (request: Parameters<typeof notKept>[0]) =>
-    notKept(request, kept, env).map((text) => /secrets set (\w+)$/.exec(text)?.[1])
+  const stored = new Set(['GIT_TOKEN'])
+  const names = (request: Parameters<typeof notStored>[0]) =>
+    notStored(request, stored, env).map((text) => /secrets set (\w+)$/.exec(text)?.[1])
   assert.deepEqual(names({ task: { title: 'a' } }), ['OPENAI_API_KEY'])
   const file = fileOf('llm_api_key_env_var: MY_KEY\n')
   assert.deepEqual(names(configured({ tasks: [{ title: 'a' }, { title: 'b' }] }, file, {}).request), [

@@ -28,13 +28,13 @@ export function configured(
   request: CreateTasksInput,
   file: string,
   env: NodeJS.ProcessEnv = process.env,
-  tell: (text: string) => void = (text) => void process.stderr.write(`${lineText(text)}\n`),
+  report: (text: string) => void = (text) => void process.stderr.write(`${lineText(text)}\n`),
 ): Configured {
   const config = readTaskConfig(textOf(file), file, env)
-  for (const warning of config.warnings) tell(`warning: ${warning}`)
+  for (const warning of config.warnings) report(`warning: ${warning}`)
   for (const [key, variable] of Object.entries(variables))
     if (config.services[key as keyof typeof variables] !== undefined)
-      tell(`warning: ${key} is not used here. Set ${variable}.`)
+      report(`warning: ${key} is not used here. Set ${variable}.`)
   const filled = (task: TaskInput): TaskInput => withTaskConfig(task, config)
   if (request.issue !== undefined) {
     // An issue has its own title, so the placeholder is dropped again.
@@ -81,9 +81,9 @@ export function inGroup(
 }
 
 /** Returns warnings about credentials in this environment that the hub does not have; older runners read them here. */
-export function notKept(
+export function notStored(
   request: CreateTasksInput,
-  kept: ReadonlySet<string>,
+  stored: ReadonlySet<string>,
   env: NodeJS.ProcessEnv = process.env,
 ): string[] {
   const tasks = 'tasks' in request && request.tasks !== undefined ? request.tasks : [request.task!]
@@ -94,7 +94,7 @@ export function notKept(
     ]),
   )
   return [...names]
-    .filter((name) => env[name] && !kept.has(name))
+    .filter((name) => env[name] && !stored.has(name))
     .map(
       (name) =>
         `warning: ${name} of this environment is not used. Store it at the hub: errand secrets set ${name}`,

@@ -47,7 +47,7 @@ export async function followTask(client: ErrandClient, id: string, show: Show): 
     }
     if (event.type === 'task.state' && isSettled(state)) break
   }
-  return await tellEnd(client, [id], show)
+  return await reportEnd(client, [id], show)
 }
 
 /** Shows a line for each change of several tasks, until all are settled. Resolves to the worst exit code. */
@@ -65,7 +65,7 @@ export async function followTasks(client: ErrandClient, ids: readonly string[], 
       }
     }),
   )
-  return await tellEnd(client, ids, show)
+  return await reportEnd(client, ids, show)
 }
 
 function stateAfter(event: TaskEvent, state: TaskState): TaskState {
@@ -108,7 +108,7 @@ async function hasBegun(client: ErrandClient, id: string, runId: string): Promis
     }
 }
 
-async function tellEnd(client: ErrandClient, ids: readonly string[], show: Show): Promise<number> {
+async function reportEnd(client: ErrandClient, ids: readonly string[], show: Show): Promise<number> {
   let exitCode: number = exitCodes.success
   for (const id of ids) {
     const task = await client.tasks.get(id)

@@ -9,7 +9,7 @@ import { hubOptions } from '../../option-values.ts'
 import { jsonText } from '../../print.ts'
 import { lineText } from '../../render/terminal-text.ts'
 import { colorChoice, showOptions } from '../../run-options.ts'
-import { type Configured, configured, inGroup, notKept } from './task-config-file.ts'
+import { type Configured, configured, inGroup, notStored } from './task-config-file.ts'
 import { readTaskFile } from './task-file.ts'
 import { followTask, followTasks } from './task-follow.ts'
 
@@ -66,20 +66,20 @@ export const taskRun = command({
   ],
   async run(options, [file]) {
     const { json = false, detach, verbose, color } = options
-    const asked = askOf(file, options)
+    const taskOptions = askOf(file, options)
     const { request, pool }: Configured =
-      options.config === undefined ? { request: asked } : configured(asked, options.config)
+      options.config === undefined ? { request: taskOptions } : configured(taskOptions, options.config)
     if (file !== undefined && options.title !== undefined)
       throw new UsageError(`${file} and --title both describe the task`, 'leave one out')
     const client = connect(options)
-    const given =
+    const input =
       pool === undefined ? request : inGroup(request, pool, await client.runners.groups(), options.config!)
     if (options.config !== undefined) {
-      const kept = new Set((await client.secrets.list({})).secrets.map(({ name }) => name))
-      for (const warning of notKept(given, kept)) process.stderr.write(`${lineText(warning)}\n`)
+      const stored = new Set((await client.secrets.list({})).secrets.map(({ name }) => name))
+      for (const warning of notStored(input, stored)) process.stderr.write(`${lineText(warning)}\n`)
     }
-    const { tasks } = await client.tasks.create(given, { idempotencyKey: randomUUID() }).catch((error) => {
-      if (!json) tellFaults(error)
+    const { tasks } = await client.tasks.create(input, { idempotencyKey: randomUUID() }).catch((error) => {
+      if (!json) reportFaults(error)
       throw error
     })
     if (detach) {
@@ -101,7 +101,7 @@ export const taskRun = command({
   },
 })
 
-function askOf(file: string | undefined, options: Given & { limit?: string }): CreateTasksInput {
+function askOf(file: string | undefined, options: TaskValues & { limit?: string }): CreateTasksInput {
   if (file === undefined) return { task: taskOf(options) }
   return isAddress(file) ? ofIssue(file, options) : withLimit(readTaskFile(file), options.limit)
 }
@@ -109,11 +109,11 @@ function askOf(file: string | undefined, options: Given & { limit?: string }): C
 const isAddress = (text: string): boolean => /^https?:\/\//i.test(text)
 
 /** Returns the request for an issue, with options as defaults. Throws `UsageError` for an option that it decides. */
-function ofIssue(issue: string, { criterion, test, branch, ...given }: Given): CreateTasksInput {
+function ofIssue(issue: string, { criterion, test, branch, ...values }: TaskValues): CreateTasksInput {
   for (const name of ['repo', 'description', 'id'] as const)
-    if (given[name] !== undefined)
+    if (values[name] !== undefined)
       throw new UsageError(`${issue} and --${name} both describe the task`, 'leave one out')
-  const { ref, agent, model, command: program, plan } = given
+  const { ref, agent, model, command: program, plan } = values
   return {
     issue,
     defaults: {
@@ -123,7 +123,7 @@ function ofIssue(issue: string, { criterion, test, branch, ...given }: Given): C
   }
 }
 
-interface Given {
+interface TaskValues {
   title?: string
   description?: string
   repo?: string
@@ -138,11 +138,11 @@ interface Given {
   plan?: boolean
 }
 
-function taskOf({ title, repo, branch, criterion, test, id, ...given }: Given): TaskInput {
+function taskOf({ title, repo, branch, criterion, test, id, ...values }: TaskValues): TaskInput {
   if (title === undefined)
     throw new UsageError('no task given', 'name a task file, or give --title and --repo')
   if (repo === undefined) throw new UsageError('--repo is missing', 'name the repository to work on')
-  const { description, ref, agent, model, command: program, plan } = given
+  const { description, ref, agent, model, command: program, plan } = values
   return {
     ...{ task_id: id, title, description, repo_url: repo, ref, branch_name: branch, agent, model, plan },
     ...{ command: program, acceptance_criteria: criterion, test_commands: test },
@@ -158,7 +158,7 @@ function withLimit(tasks: CreateTasksInput, text: string | undefined): CreateTas
 }
 
 /** Prints all mistakes in a file, above the error itself. */
-function tellFaults(error: unknown): void {
+function reportFaults(error: unknown): void {
   if (!(error instanceof ErrandError) || !Array.isArray(error.details) || error.details.length < 2) return
   for (const { field, message } of error.details as { field?: string; message?: string }[])
     if (field !== undefined && message !== undefined)

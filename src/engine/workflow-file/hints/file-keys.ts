@@ -37,7 +37,7 @@ export const wordsOfFile: Words = [
   ['on schedule schedules cron trigger triggers interval every timer timers start_at', noSchedule],
   [
     'vars variables environment env_vars globals environ',
-    { write: (given) => ({ env: asText(given) === undefined ? variables(given) : { STAGE: given } }) },
+    { write: (value) => ({ env: asText(value) === undefined ? variables(value) : { STAGE: value } }) },
   ],
   [
     'vars_files env_file dotenv env_from',
@@ -49,9 +49,9 @@ export const wordsOfFile: Words = [
   [
     'params parameters arguments args input options vars_prompt',
     {
-      write: (given) => ({
+      write: (value) => ({
         inputs: Object.fromEntries(
-          Object.entries(variables(given)).map(([name, value]) => [name, { default: value }]),
+          Object.entries(variables(value)).map(([name, value]) => [name, { default: value }]),
         ),
       }),
     },
@@ -59,10 +59,10 @@ export const wordsOfFile: Words = [
   [
     'hosts host targets target nodes_list',
     {
-      write: (given) => ({
+      write: (value) => ({
         inventory: {
           hosts: Object.fromEntries(
-            texts(given, 'web').map((name) => [
+            texts(value, 'web').map((name) => [
               /^[\w.-]+$/.test(name) ? name : 'web',
               { address: 'http://10.0.0.5:7072' },
             ]),
@@ -101,7 +101,7 @@ export const wordsOfFile: Words = [
   ],
   [
     'include includes import imports import_playbook uses extends',
-    { write: (given) => ({ steps: [{ name: 'part', ...sub(given) }] }) },
+    { write: (value) => ({ steps: [{ name: 'part', ...sub(value) }] }) },
   ],
   [
     'permissions run_name log_dir mail_on smtp error_mail info_mail hist_retention_days gather_facts become remote_user connection strategy image cache artifacts dotenv_files silent set shopt tags any_errors_fatal entrypoint networks volumes',
@@ -113,7 +113,7 @@ export const wordsOfFile: Words = [
   [
     'max_active_runs max_concurrent_runs parallelism max_parallel parallel serial forks',
     {
-      write: (given) => ({ concurrency: { group: 'NAME', limit: count(given, 1) } }),
+      write: (value) => ({ concurrency: { group: 'NAME', limit: count(value, 1) } }),
       say: 'this limits runs; steps run in parallel if they have needs:',
     },
   ],
@@ -127,7 +127,7 @@ export const wordsOfFile: Words = [
   [
     'cwd dir workdir working_dir working_directory chdir',
     {
-      write: (given) => ({ cwd: texts(given, '/srv/app')[0] }),
+      write: (value) => ({ cwd: texts(value, '/srv/app')[0] }),
       at: 'under args',
       say: 'set it in each step',
     },
@@ -138,13 +138,13 @@ export const wordsOfFile: Words = [
   ],
   [
     'script run command cmd cmds commands',
-    { write: (given) => ({ steps: [{ name: 'run', ...command(given) }] }) },
+    { write: (value) => ({ steps: [{ name: 'run', ...command(value) }] }) },
   ],
   [
     'title label workflow id workflow_name generate_name',
-    { write: (given) => ({ name: texts(given, 'demo')[0] }) },
+    { write: (value) => ({ name: texts(value, 'demo')[0] }) },
   ],
-  ['desc summary doc', { write: (given) => ({ description: texts(given, 'what it is for')[0] }) }],
+  ['desc summary doc', { write: (value) => ({ description: texts(value, 'what it is for')[0] }) }],
   ['output', { write: { outputs: { RESULT: '${VAR}' } } }],
   [
     'api_version kind metadata connections settings static_data entry_point',

@@ -96,8 +96,8 @@ test('what a hint says to write is valid where it says so', () => {
   let written = 0
   for (const [place, words] of places)
     for (const [names, instead] of words)
-      for (const given of givens) {
-        const keys = keysOf(instead, given)
+      for (const value of givens) {
+        const keys = keysOf(instead, value)
         if (keys === undefined) {
           assert.ok(instead.say, `${place}: ${names}`)
           continue
@@ -106,7 +106,7 @@ test('what a hint says to write is valid where it says so', () => {
         assert.deepEqual(
           mistakes(withKeys(place, instead, { ...keys })),
           [],
-          `${place}: ${names} of ${JSON.stringify(given)}`,
+          `${place}: ${names} of ${JSON.stringify(value)}`,
         )
       }
   for (const [names, instead] of otherActions)
@@ -119,15 +119,15 @@ test('what a hint says to write instead of a value of the wrong type is valid', 
     const action = Object.keys(catalog).find((name) => place.startsWith(`${name}.`))
     const itself = ['step', 'file.inventory.hosts.*', 'file.inputs.*'].includes(place)
     const holder = action ?? (itself ? place : place.split('.').slice(0, -1).join('.'))
-    for (const given of givens) {
-      const instead = value(given, { action: 'cmd.run' })
-      const keys = instead && keysOf(instead, given)
+    for (const values of givens) {
+      const instead = value(values, { action: 'cmd.run' })
+      const keys = instead && keysOf(instead, values)
       if (keys === undefined) assert.ok(instead === undefined || instead.say, place)
       else
         assert.deepEqual(
           mistakes(withKeys(holder, instead!, { ...keys })),
           [],
-          `${place} of ${JSON.stringify(given)}`,
+          `${place} of ${JSON.stringify(values)}`,
         )
     }
   }
@@ -212,9 +212,9 @@ test('whatever value a key has, each mistake is reported in plain words, with a 
     .tuple(file, fc.dictionary(key, value, { maxKeys: 4 }))
     .map(([known, more]) => ({ ...more, ...known }))
   fc.assert(
-    fc.property(fc.oneof(value, whole), (given) => {
-      assertHelpful(checkWorkflow(given, { catalog }).problems)
-      assertHelpful(parseWorkflow(stringify(given), { catalog }).problems)
+    fc.property(fc.oneof(value, whole), (document) => {
+      assertHelpful(checkWorkflow(document, { catalog }).problems)
+      assertHelpful(parseWorkflow(stringify(document), { catalog }).problems)
     }),
     { numRuns: 500 },
   )

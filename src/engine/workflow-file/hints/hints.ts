@@ -31,10 +31,10 @@ export function placeOf(root: Root, path: ValuePath): string {
 const mapsOfNames = ['hosts', 'inputs', 'env', 'outputs', 'matrix', 'secrets', 'labels', 'vars', 'headers']
 
 /** Returns what to write instead of an unknown key; undefined when there is no suggestion. */
-export function insteadOfKey(place: string, key: string, given: unknown): Instead | undefined {
+export function insteadOfKey(place: string, key: string, value: unknown): Instead | undefined {
   if (place === '' || place.startsWith('.')) return undefined
   const word = snake(key.replace(/^ansible\.\w+\./, ''))
-  if (place === 'vars.set') return { write: { vars: { [key]: given } } }
+  if (place === 'vars.set') return { write: { vars: { [key]: value } } }
   const found = find(wordsAt(place), word)
   if (found) return found
   const isArgs = !place.startsWith('file') && !place.startsWith('step')
@@ -42,13 +42,13 @@ export function insteadOfKey(place: string, key: string, given: unknown): Instea
     return { say: `write ${word} beside args, in the step itself` }
   if (place === 'step' && Object.hasOwn(Workflow.shape, word))
     return { say: word === 'description' ? 'write it as a comment: # …' : `write ${word} at the top level` }
-  if (place === 'step' && (given === null || own(given, 'action') !== undefined))
+  if (place === 'step' && (value === null || own(value, 'action') !== undefined))
     return {
-      write: { name: key, action: own(given, 'action') ?? 'noop' },
+      write: { name: key, action: own(value, 'action') ?? 'noop' },
       say: 'name is a key like the others',
     }
   if (place === 'file' && Object.hasOwn(Step.shape, word)) return { say: `write ${word} in the step` }
-  return place === 'file' ? insteadOfJob(key, given) : undefined
+  return place === 'file' ? insteadOfJob(key, value) : undefined
 }
 
 /** Suggests a valid variable name for an invalid one. */
@@ -61,12 +61,12 @@ export function variableHint(name: string): string | undefined {
 }
 
 /** Recognizes a map at the top level that looks like a job or a task. */
-function insteadOfJob(key: string, given: unknown): Instead | undefined {
+function insteadOfJob(key: string, value: unknown): Instead | undefined {
   const holder = ['script', 'run', 'command', 'cmds', 'cmd', 'commands'].find(
-    (name) => own(given, name) !== undefined,
+    (name) => own(value, name) !== undefined,
   )
   if (holder === undefined) return undefined
-  const lines = own(given, holder)
+  const lines = own(value, holder)
   return { write: { steps: [{ name: key, ...command(lines) }] } }
 }
 
@@ -92,20 +92,20 @@ function snake(key: string): string {
 export function keyHint(
   place: string,
   key: string,
-  given: unknown,
+  value: unknown,
   allowed: readonly string[],
 ): string | undefined {
   const word = snake(key)
-  if (allowed.includes(word)) return `write ${word}${scalar(given) ? `: ${inline(given)}` : ''}`
-  const instead = insteadOfKey(place, key, given)
-  if (instead) return textOf(instead, given)
+  if (allowed.includes(word)) return `write ${word}${scalar(value) ? `: ${inline(value)}` : ''}`
+  const instead = insteadOfKey(place, key, value)
+  if (instead) return textOf(instead, value)
   const otherwise =
     allowed.length > 0 ? `allowed here: ${allowed.join(', ')}` : 'no keys are allowed here; leave it out'
   return didYouMean(key, allowed, place === '' && allowed.length === 0 ? undefined : otherwise)
 }
 
 /** Places where an empty value should not just be left out. */
-const toldWhenEmpty = [
+const hintWhenEmpty = [
   'file.steps',
   'file.inputs.*',
   'file.env.*',
@@ -116,14 +116,14 @@ const toldWhenEmpty = [
 ]
 
 /** Returns what to write for a value of the wrong kind, or (`given` is undefined) a missing one. */
-function insteadOfValue(place: string, given: unknown, parent: unknown): Instead | undefined {
-  if (given === null && !toldWhenEmpty.includes(place)) return undefined
-  return Object.hasOwn(otherValues, place) ? otherValues[place]!(given, parent) : undefined
+function insteadOfValue(place: string, value: unknown, parent: unknown): Instead | undefined {
+  if (value === null && !hintWhenEmpty.includes(place)) return undefined
+  return Object.hasOwn(otherValues, place) ? otherValues[place]!(value, parent) : undefined
 }
 
-export function valueHint(place: string, given: unknown, parent: unknown): string | undefined {
-  const instead = insteadOfValue(place, given, parent)
-  return instead && textOf(instead, given)
+export function valueHint(place: string, value: unknown, parent: unknown): string | undefined {
+  const instead = insteadOfValue(place, value, parent)
+  return instead && textOf(instead, value)
 }
 
 /** Returns the hint for an unknown action; without a suggestion, the names of the known ones. */
@@ -135,12 +135,12 @@ export function actionHint(name: string, all: readonly string[]): string {
     : didYouMean(name, all, `available actions: ${all.join(', ')}`)!
 }
 
-export function keysOf({ write }: Instead, given: unknown): Keys | undefined {
-  return typeof write === 'function' ? write(given) : write
+export function keysOf({ write }: Instead, value: unknown): Keys | undefined {
+  return typeof write === 'function' ? write(value) : write
 }
 
-export function textOf(instead: Instead, given: unknown): string | undefined {
-  const keys = keysOf(instead, given)
+export function textOf(instead: Instead, value: unknown): string | undefined {
+  const keys = keysOf(instead, value)
   const { at, say } = instead
   if (keys === undefined) return say
   const written = Object.entries(keys).map(([key, value]) => `${key}: ${inline(value)}`)

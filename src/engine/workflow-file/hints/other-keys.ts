@@ -15,20 +15,20 @@ import {
   type Words,
 } from './instead.ts'
 
-const folder: Instead = { write: (given) => ({ cwd: texts(given, '/srv/app')[0] }) }
+const folder: Instead = { write: (value) => ({ cwd: texts(value, '/srv/app')[0] }) }
 const noSsh = leave('Errand does not use SSH; start "errand agent-server" on that host, or a runner of a hub')
-const wait: Instead = { write: (given) => ({ backoff: { delay_seconds: seconds(given, 5) } }) }
+const wait: Instead = { write: (value) => ({ backoff: { delay_seconds: seconds(value, 5) } }) }
 
 /** Keys of the arguments of any action. */
 const ofAll: Words = [
-  ['env environment vars variables', { write: (given) => ({ env: variables(given) }), at: 'beside args' }],
+  ['env environment vars variables', { write: (value) => ({ env: variables(value) }), at: 'beside args' }],
   [
     'timeout timeout_secs timeout_sec timeout_seconds',
-    { write: (given) => ({ timeout_seconds: seconds(given) }), at: 'beside args' },
+    { write: (value) => ({ timeout_seconds: seconds(value) }), at: 'beside args' },
   ],
   [
     'retries retry',
-    { write: (given) => ({ retry: { max_attempts: count(given, 2) + 1 } }), at: 'beside args' },
+    { write: (value) => ({ retry: { max_attempts: count(value, 2) + 1 } }), at: 'beside args' },
   ],
   ['register', { write: { outputs: { RESULT: 'stdout' } }, at: 'beside args' }],
   ['ignore_errors', { write: { continue_on_error: true }, at: 'beside args' }],
@@ -37,7 +37,7 @@ const ofOutput: Words = [
   ['max_output output_limit', { write: { max_output_bytes: 65536 } }],
   [
     'output_dir output_folder log_dir',
-    { write: (given) => ({ output_path: texts(given, '/tmp/output')[0] }) },
+    { write: (value) => ({ output_path: texts(value, '/tmp/output')[0] }) },
   ],
   ...ofAll,
 ]
@@ -52,7 +52,7 @@ export const wordsByPlace: Readonly<Record<string, Words>> = {
   'cmd.run': [
     [
       'command run script shell_command exec line _raw_params commands args',
-      { write: (given) => ({ cmd: texts(given, 'echo hello').join('\n') }) },
+      { write: (value) => ({ cmd: texts(value, 'echo hello').join('\n') }) },
     ],
     [
       'shell executable interpreter',
@@ -68,7 +68,7 @@ export const wordsByPlace: Readonly<Record<string, Words>> = {
   'shell.run': [
     [
       'run cmd command code body text lines commands content source',
-      { write: (given) => ({ script: texts(given, 'echo hello').join('\n') }) },
+      { write: (value) => ({ script: texts(value, 'echo hello').join('\n') }) },
     ],
     [
       'interpreter executable language lang',
@@ -80,7 +80,7 @@ export const wordsByPlace: Readonly<Record<string, Words>> = {
     [
       'path file',
       {
-        write: (given) => ({ action: 'cmd.run', args: { cmd: `sh ${texts(given, 'deploy.sh')[0]}` } }),
+        write: (value) => ({ action: 'cmd.run', args: { cmd: `sh ${texts(value, 'deploy.sh')[0]}` } }),
         at: 'in the step',
         say: 'the script is written in the workflow file itself',
       },
@@ -88,12 +88,12 @@ export const wordsByPlace: Readonly<Record<string, Words>> = {
     ...ofProcess,
   ],
   'http.request': [
-    ['uri endpoint address', { write: (given) => ({ url: texts(given, 'https://example.org/api')[0] }) }],
+    ['uri endpoint address', { write: (value) => ({ url: texts(value, 'https://example.org/api')[0] }) }],
     [
       'json data payload form',
       {
-        write: (given) => ({
-          body: asText(given) ?? json(given),
+        write: (value) => ({
+          body: asText(value) ?? json(value),
           headers: { 'content-type': 'application/json' },
         }),
       },
@@ -105,8 +105,8 @@ export const wordsByPlace: Readonly<Record<string, Words>> = {
     [
       'status status_code expected_status expect success_codes status_codes',
       {
-        write: (given) => ({
-          expect_status: (Array.isArray(given) ? given : [given]).map((one) => count(one, 200, 600)),
+        write: (value) => ({
+          expect_status: (Array.isArray(value) ? value : [value]).map((one) => count(one, 200, 600)),
         }),
       },
     ],
@@ -121,11 +121,11 @@ export const wordsByPlace: Readonly<Record<string, Words>> = {
   'file.write': [
     [
       'dest file filename dst target to destination',
-      { write: (given) => ({ path: texts(given, '/tmp/note.txt')[0] }) },
+      { write: (value) => ({ path: texts(value, '/tmp/note.txt')[0] }) },
     ],
     [
       'text data contents body template value',
-      { write: (given) => ({ content: texts(given, 'level = ${LEVEL}\n')[0] }) },
+      { write: (value) => ({ content: texts(value, 'level = ${LEVEL}\n')[0] }) },
     ],
     [
       'src source from',
@@ -145,44 +145,44 @@ export const wordsByPlace: Readonly<Record<string, Words>> = {
   'approval.wait': [
     [
       'prompt question text description title msg',
-      { write: (given) => ({ message: texts(given, 'Deploy?')[0] }) },
+      { write: (value) => ({ message: texts(value, 'Deploy?')[0] }) },
     ],
     [
       'timeout timeout_secs timeout_minutes expires',
-      { write: (given) => ({ timeout_seconds: seconds(given, 3600) }) },
+      { write: (value) => ({ timeout_seconds: seconds(value, 3600) }) },
     ],
     ['approver users who reviewers allowed_users', { write: { approvers: { users: ['ann'] } } }],
     ['roles role groups teams', { write: { approvers: { roles: ['admin'] } } }],
     ['default on_expire', { write: { on_timeout: 'reject' } }],
   ],
   'workflow.run': [
-    ['path name uses workflow_file source ref', { write: (given) => ({ file: part(given) }) }],
-    ['vars params with args env variables parameters', { write: (given) => ({ inputs: variables(given) }) }],
+    ['path name uses workflow_file source ref', { write: (value) => ({ file: part(value) }) }],
+    ['vars params with args env variables parameters', { write: (value) => ({ inputs: variables(value) }) }],
   ],
   'agent.run': [
     [
       'task instruction instructions message text input query ask',
-      { write: (given) => ({ prompt: texts(given, 'Make the tests pass')[0] }) },
+      { write: (value) => ({ prompt: texts(value, 'Make the tests pass')[0] }) },
     ],
-    ['agent_type type provider name', { write: (given) => ({ agent: texts(given, 'codex')[0] }) }],
+    ['agent_type type provider name', { write: (value) => ({ agent: texts(value, 'codex')[0] }) }],
     [
       'timeout timeout_secs timeout_seconds max_seconds',
-      { write: (given) => ({ budget: { seconds: seconds(given, 1800) } }) },
+      { write: (value) => ({ budget: { seconds: seconds(value, 1800) } }) },
     ],
-    ['max_turns turns', { write: (given) => ({ budget: { turns: count(given, 50) } }) }],
+    ['max_turns turns', { write: (value) => ({ budget: { turns: count(value, 50) } }) }],
     ['max_tokens tokens', { write: { budget: { tokens: 400000 } } }],
-    ['tests test check', { write: (given) => ({ verify: texts(given, 'npm test') }) }],
+    ['tests test check', { write: (value) => ({ verify: texts(value, 'npm test') }) }],
     ['dir workdir working_dir working_directory chdir folder', folder],
     ...ofOutput,
   ],
   'step.retry': [
     [
       'max attempts count times tries max_tries number',
-      { write: (given) => ({ max_attempts: count(given) }) },
+      { write: (value) => ({ max_attempts: count(value) }) },
     ],
     [
       'retries max_retries limit',
-      { write: (given) => ({ max_attempts: count(given, 2) + 1 }), say: 'the first try counts too' },
+      { write: (value) => ({ max_attempts: count(value, 2) + 1 }), say: 'the first try counts too' },
     ],
     ['delay interval wait delay_seconds interval_sec interval_seconds wait_seconds sleep retry_delay', wait],
     [
@@ -194,12 +194,12 @@ export const wordsByPlace: Readonly<Record<string, Words>> = {
   'step.retry.backoff': [
     [
       'delay initial interval duration seconds wait',
-      { write: (given) => ({ delay_seconds: seconds(given, 1) }) },
+      { write: (value) => ({ delay_seconds: seconds(value, 1) }) },
     ],
     ['multiplier rate exponential exponent', { write: { factor: 2 } }],
     [
       'max max_delay max_interval max_duration cap',
-      { write: (given) => ({ max_delay_seconds: seconds(given, 300) }) },
+      { write: (value) => ({ max_delay_seconds: seconds(value, 300) }) },
     ],
   ],
   'file.inventory': [
@@ -210,13 +210,13 @@ export const wordsByPlace: Readonly<Record<string, Words>> = {
         say: 'there are no groups of hosts: name each host in targets; group: is a group of runners on a hub',
       },
     ],
-    ['vars env', { write: (given) => ({ env: variables(given) }), at: 'at the top level' }],
+    ['vars env', { write: (value) => ({ env: variables(value) }), at: 'at the top level' }],
     ['host', { write: { hosts: { web: { address: 'http://10.0.0.5:7072' } } } }],
   ],
   'file.inventory.hosts.*': [
     [
       'url host ansible_host hostname ip endpoint addr uri server',
-      { write: (given) => ({ address: hostUrl(given) }) },
+      { write: (value) => ({ address: hostUrl(value) }) },
     ],
     ['port ansible_port', { write: { address: 'http://10.0.0.5:7072' } }],
     [
@@ -230,33 +230,33 @@ export const wordsByPlace: Readonly<Record<string, Words>> = {
       'user ansible_user ssh_user ssh_key key ansible_ssh_private_key_file ansible_connection connection ssh identity_file',
       noSsh,
     ],
-    ['tags', { write: (given) => ({ labels: { role: texts(given, 'web')[0] } }) }],
-    ['runner_group groups pool', { write: (given) => ({ group: texts(given, 'builders')[0] }) }],
-    ['vars env', { write: (given) => ({ env: variables(given) }), at: 'in the step' }],
+    ['tags', { write: (value) => ({ labels: { role: texts(value, 'web')[0] } }) }],
+    ['runner_group groups pool', { write: (value) => ({ group: texts(value, 'builders')[0] }) }],
+    ['vars env', { write: (value) => ({ env: variables(value) }), at: 'in the step' }],
   ],
   'file.inputs.*': [
     [
       'options choices values allowed',
       {
-        write: (given) => ({
-          enum: asList(given).filter(scalar).length > 0 ? asList(given).filter(scalar) : ['dev', 'prod'],
+        write: (value) => ({
+          enum: asList(value).filter(scalar).length > 0 ? asList(value).filter(scalar) : ['dev', 'prod'],
         }),
       },
     ],
-    ['value default_value', { write: (given) => ({ default: scalar(given) ? given : 'dev' }) }],
+    ['value default_value', { write: (value) => ({ default: scalar(value) ? value : 'dev' }) }],
     [
       'help label title name desc message',
-      { write: (given) => ({ description: texts(given, 'where to deploy')[0] }) },
+      { write: (value) => ({ description: texts(value, 'where to deploy')[0] }) },
     ],
-    ['optional', { write: (given) => ({ required: given === false }) }],
+    ['optional', { write: (value) => ({ required: value === false }) }],
   ],
   'file.concurrency': [
-    ['max count max_parallel parallel max_active_runs', { write: (given) => ({ limit: count(given, 1) }) }],
-    ['name key id', { write: (given) => ({ group: texts(given, 'deploy')[0] }) }],
+    ['max count max_parallel parallel max_active_runs', { write: (value) => ({ limit: count(value, 1) }) }],
+    ['name key id', { write: (value) => ({ group: texts(value, 'deploy')[0] }) }],
     ['cancel_in_progress cancel', leave('later runs wait for their turn')],
   ],
   'step.resources': [
-    ['cpu cores cpu_count vcpus', { write: (given) => ({ cpus: cores(given) }) }],
+    ['cpu cores cpu_count vcpus', { write: (value) => ({ cpus: cores(value) }) }],
     ['ram mem memory_mb', { write: { memory: '4GB' } }],
     [
       'gpu gpus',
@@ -273,14 +273,14 @@ export const wordsByPlace: Readonly<Record<string, Words>> = {
     ],
   ],
   'step.limits': [
-    ['cpu cores cpu_count vcpus max_cpu', { write: (given) => ({ cpus: cores(given) }) }],
+    ['cpu cores cpu_count vcpus max_cpu', { write: (value) => ({ cpus: cores(value) }) }],
     ['ram mem max_memory', { write: { memory: '4GB' } }],
-    ['memory_mb max_memory_mb', { write: (given) => ({ memory: `${count(given, 512, 1e6)}MB` }) }],
-    ['pids pids_limit max_processes nproc', { write: (given) => ({ processes: count(given, 200, 1e6) }) }],
+    ['memory_mb max_memory_mb', { write: (value) => ({ memory: `${count(value, 512, 1e6)}MB` }) }],
+    ['pids pids_limit max_processes nproc', { write: (value) => ({ processes: count(value, 200, 1e6) }) }],
     ['storage disk_size space', { write: { disk: '10GB' } }],
     [
       'timeout time timeout_seconds',
-      { write: (given) => ({ timeout_seconds: seconds(given) }), at: 'in the step' },
+      { write: (value) => ({ timeout_seconds: seconds(value) }), at: 'in the step' },
     ],
   ],
   'step.rollback': [
@@ -291,7 +291,7 @@ export const wordsByPlace: Readonly<Record<string, Words>> = {
     ['source stream', { write: { from: 'stdout' } }],
     [
       'path jsonpath json_path jq key field',
-      { write: (given) => ({ json: texts(given, 'items.0.id')[0]!.replace(/^\$?\./, '') }) },
+      { write: (value) => ({ json: texts(value, 'items.0.id')[0]!.replace(/^\$?\./, '') }) },
     ],
     ['pattern match regexp', { write: { regex: '^v(.*)' } }],
   ],

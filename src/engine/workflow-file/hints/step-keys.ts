@@ -21,8 +21,8 @@ import {
 } from './instead.ts'
 
 const loops: Instead = {
-  write: (given) => ({
-    foreach: asList(given).length > 0 && asList(given).every(scalar) ? given : ['a', 'b'],
+  write: (value) => ({
+    foreach: asList(value).length > 0 && asList(value).every(scalar) ? value : ['a', 'b'],
   }),
   say: 'each item is ${ITEM}, or "$ITEM" in a command',
 }
@@ -35,9 +35,9 @@ const afterFailure: Instead = {
   say: 'or rollback: in this step, to undo it',
 }
 const docker: Instead = {
-  write: (given) => ({
+  write: (value) => ({
     isolation: 'container',
-    image: imageOf(own(given, 'image') ?? given),
+    image: imageOf(own(value, 'image') ?? value),
   }),
 }
 
@@ -51,8 +51,8 @@ function lists(matrix: unknown): Keys {
 }
 
 /** Converts a condition: a bare name that is compared gets `${ }` around it. */
-function condition(given: unknown): string {
-  const text = asText(given) ?? ''
+function condition(value: unknown): string {
+  const text = asText(value) ?? ''
   const bare = /^([A-Za-z_]\w*) *([=!]=) *(\w+|"[^"$]*"|'[^'$]*')$/.exec(text)
   if (bare) return `\${${bare[1]}} ${bare[2]} ${bare[3]}`
   return /^\$\{\w+\}( *[=!]= *[\w"]+)?$/.test(text) ? text : '${STAGE} == "prod"'
@@ -66,22 +66,22 @@ export const wordsOfStep: Words = [
   [
     'shell',
     {
-      write: (given) =>
-        /^(\/bin\/)?(ba)?sh\b/.test(plain(given))
+      write: (value) =>
+        /^(\/bin\/)?(ba)?sh\b/.test(plain(value))
           ? {
               action: 'shell.run',
-              args: { shell: plain(given).includes('bash') ? 'bash' : 'sh', script: 'echo hello' },
+              args: { shell: plain(value).includes('bash') ? 'bash' : 'sh', script: 'echo hello' },
             }
-          : command(given),
+          : command(value),
     },
   ],
   [
     'uses',
     {
-      write: (given) => ({
+      write: (value) => ({
         action: 'cmd.run',
         args: {
-          cmd: plain(given).includes('checkout')
+          cmd: plain(value).includes('checkout')
             ? 'git clone --depth 1 https://example.org/shop.git .'
             : 'npm test',
         },
@@ -92,8 +92,8 @@ export const wordsOfStep: Words = [
   [
     'with params parameters arguments input config options',
     {
-      write: (given) => ({
-        args: takesArgs.some((name) => own(given, name)) ? given : { cmd: 'echo hello' },
+      write: (value) => ({
+        args: takesArgs.some((name) => own(value, name)) ? value : { cmd: 'echo hello' },
       }),
       say: 'see docs/workflows.md for the arguments of each action',
     },
@@ -101,15 +101,15 @@ export const wordsOfStep: Words = [
   [
     'inputs',
     {
-      write: (given) => ({ inputs: variables(given) }),
+      write: (value) => ({ inputs: variables(value) }),
       at: 'under args',
       say: 'only workflow.run has inputs',
     },
   ],
-  ['vars variables environment env_vars environ', { write: (given) => ({ env: variables(given) }) }],
+  ['vars variables environment env_vars environ', { write: (value) => ({ env: variables(value) }) }],
   [
     'if condition only_if rules only preconditions precondition run_if',
-    { write: (given) => ({ when: condition(given) }) },
+    { write: (value) => ({ when: condition(value) }) },
   ],
   ['unless skip_if except', { write: { when: '${STAGE} != "prod"' } }],
   [
@@ -118,20 +118,20 @@ export const wordsOfStep: Words = [
   ],
   [
     'depends depends_on dependencies deps after requires wait_for need depend',
-    { write: (given) => ({ needs: texts(given, 'other-step') }) },
+    { write: (value) => ({ needs: texts(value, 'other-step') }) },
   ],
   [
     'retries retry_count max_retries retry_attempts',
-    { write: (given) => ({ retry: { max_attempts: count(given, 2) + 1 } }), say: 'the first try counts too' },
+    { write: (value) => ({ retry: { max_attempts: count(value, 2) + 1 } }), say: 'the first try counts too' },
   ],
   [
     'attempts max_attempts tries max_tries',
-    { write: (given) => ({ retry: { max_attempts: count(given) } }) },
+    { write: (value) => ({ retry: { max_attempts: count(value) } }) },
   ],
   [
     'retry_policy retry_strategy retryable retry_on',
     {
-      write: (given) => ({ retry: { max_attempts: count(own(given, 'limit'), 2) + 1 } }),
+      write: (value) => ({ retry: { max_attempts: count(own(value, 'limit'), 2) + 1 } }),
       say: 'the first try counts too',
     },
   ],
@@ -144,7 +144,7 @@ export const wordsOfStep: Words = [
   ],
   [
     'delay retry_delay backoff retry_interval interval',
-    { write: (given) => ({ retry: { max_attempts: 3, backoff: { delay_seconds: seconds(given, 5) } } }) },
+    { write: (value) => ({ retry: { max_attempts: 3, backoff: { delay_seconds: seconds(value, 5) } } }) },
   ],
   ['timeout timeout_sec timeout_secs time_limit max_time active_deadline_seconds deadline async', timeout],
   ['timeout_minutes timeout_in_minutes', minutes],
@@ -152,21 +152,21 @@ export const wordsOfStep: Words = [
     'loop with_items with_list with_sequence with_dict with_fileglob for items for_each each range with_param loop_control',
     loops,
   ],
-  ['strategy', { write: (given) => ({ matrix: lists(own(given, 'matrix')) }) }],
+  ['strategy', { write: (value) => ({ matrix: lists(own(value, 'matrix')) }) }],
   [
     'parallel',
     {
-      write: (given) => (typeof given === 'number' ? { max_parallel: count(given) } : undefined),
+      write: (value) => (typeof value === 'number' ? { max_parallel: count(value) } : undefined),
       say: 'steps run in parallel if they name the steps that come before them: needs: [other-step]',
     },
   ],
   [
     'throttle max_workers forks parallelism concurrency max_concurrent',
-    { write: (given) => ({ max_parallel: count(given) }) },
+    { write: (value) => ({ max_parallel: count(value) }) },
   ],
   [
     'hosts host target node nodes delegate_to',
-    { write: (given) => ({ targets: texts(given, 'web') }), say: 'each one is a host in inventory.hosts' },
+    { write: (value) => ({ targets: texts(value, 'web') }), say: 'each one is a host in inventory.hosts' },
   ],
   ['runs_on tags agent pool node_selector runner group', machine],
   ['container docker', docker],
@@ -179,36 +179,36 @@ export const wordsOfStep: Words = [
   [
     'fail_fast any_errors_fatal',
     {
-      write: (given) => (given === false ? { continue_on_error: true } : undefined),
+      write: (value) => (value === false ? { continue_on_error: true } : undefined),
       say: 'a step that fails ends the run, unless it has continue_on_error: true',
     },
   ],
   [
     'cwd dir workdir working_dir working_directory chdir work_dir',
-    { write: (given) => ({ cwd: texts(given, '/srv/app')[0] }), at: 'under args' },
+    { write: (value) => ({ cwd: texts(value, '/srv/app')[0] }), at: 'under args' },
   ],
   [
     'must_vars required_vars must_export exports',
-    { write: (given) => ({ expect_vars: names(given, 'TOKEN') }) },
+    { write: (value) => ({ expect_vars: names(value, 'TOKEN') }) },
   ],
   ['export_vars max_output_bytes output_path', { say: 'write it under args' }],
   [
     'register output result stdout_to save_as set_output export',
     {
-      write: (given) => ({
-        outputs: { [names(given, 'RESULT')[0]!]: 'stdout' },
+      write: (value) => ({
+        outputs: { [names(value, 'RESULT')[0]!]: 'stdout' },
       }),
     },
   ],
   [
     'stdout stderr log',
-    { write: (given) => ({ output_path: texts(given, '/tmp/output')[0] }), at: 'under args' },
+    { write: (value) => ({ output_path: texts(value, '/tmp/output')[0] }), at: 'under args' },
   ],
   [
     'id title label step display_name task',
-    { write: (given) => ({ name: texts(given, 'build')[0] }), say: 'a step has no other name' },
+    { write: (value) => ({ name: texts(value, 'build')[0] }), say: 'a step has no other name' },
   ],
-  ['secret', { write: (given) => ({ secrets: names(given, 'TOKEN') }) }],
+  ['secret', { write: (value) => ({ secrets: names(value, 'TOKEN') }) }],
   ['notify handlers listen', leave('write a separate step after it, with when: if it should not always run')],
   [
     'become become_user sudo user run_as',
@@ -222,7 +222,7 @@ export const wordsOfStep: Words = [
     'always on_exit on_success finally post after_script cleanup',
     { write: { finally: [{ ...example, name: 'tidy' }] }, at: 'at the top level' },
   ],
-  ['undo revert compensate', { write: (given) => ({ rollback: command(given) }) }],
+  ['undo revert compensate', { write: (value) => ({ rollback: command(value) }) }],
   ['block steps tasks', { write: sub, say: 'or write the steps after this one' }],
   [
     'workflow include include_tasks import_tasks include_role import_role call sub_workflow subworkflow child trigger extends template_ref dag',
@@ -241,7 +241,7 @@ export const wordsOfStep: Words = [
   ],
   [
     'sleep pause wait',
-    { write: (given) => ({ action: 'cmd.run', args: { cmd: `sleep ${seconds(given, 5)}` } }) },
+    { write: (value) => ({ action: 'cmd.run', args: { cmd: `sleep ${seconds(value, 5)}` } }) },
   ],
   [
     'copy template',
@@ -250,19 +250,19 @@ export const wordsOfStep: Words = [
   [
     'debug echo print',
     {
-      write: (given) => ({
+      write: (value) => ({
         action: 'cmd.run',
-        args: { cmd: `echo "${texts(own(given, 'msg') ?? given, 'hello')[0]!.replaceAll('"', '')}"` },
+        args: { cmd: `echo "${texts(own(value, 'msg') ?? value, 'hello')[0]!.replaceAll('"', '')}"` },
       }),
     },
   ],
-  ['set_fact set_vars set', { write: (given) => ({ action: 'vars.set', args: { vars: variables(given) } }) }],
+  ['set_fact set_vars set', { write: (value) => ({ action: 'vars.set', args: { vars: variables(value) } }) }],
   [
     'uri http get_url fetch',
     {
-      write: (given) => ({
+      write: (value) => ({
         action: 'http.request',
-        args: { url: asText(own(given, 'url')) ?? 'https://example.org/api' },
+        args: { url: asText(own(value, 'url')) ?? 'https://example.org/api' },
       }),
     },
   ],

@@ -88,11 +88,11 @@ export const otherActions: Words = [
   ['none nothing nop pass', { write: { action: 'noop' } }],
 ]
 
-type Value = (given: unknown, parent: unknown) => Instead | undefined
+type Value = (value: unknown, parent: unknown) => Instead | undefined
 const after = (text: unknown, sign: string): string => plain(text).split(sign).at(-1)!
-const steps: Value = (given) => {
-  const [name, step] = entriesOf(given)[0] ?? []
-  if (asMap(given))
+const steps: Value = (value) => {
+  const [name, step] = entriesOf(value)[0] ?? []
+  if (asMap(value))
     return {
       write: {
         steps: [
@@ -105,45 +105,45 @@ const steps: Value = (given) => {
       },
       say: 'steps is a list, and each entry has its own name',
     }
-  return { write: { steps: [asText(given) ? { name: 'run', ...command(given) } : example] } }
+  return { write: { steps: [asText(value) ? { name: 'run', ...command(value) } : example] } }
 }
-const time: Value = (given) =>
-  asText(given) === undefined ? undefined : { write: { timeout_seconds: seconds(given) } }
+const time: Value = (value) =>
+  asText(value) === undefined ? undefined : { write: { timeout_seconds: seconds(value) } }
 /** Normalizes hosts: the host of a URL, the texts of a list. */
-const hostsOf = (given: unknown): string[] => texts(given, '').map(hostOf)
+const hostsOf = (value: unknown): string[] => texts(value, '').map(hostOf)
 function hostOf(text: string): string {
   const host = /^(?:[a-z]+:\/\/)?([^/?#\s]+)/i.exec(text.trim())?.[1]?.replace(/^[^@]*@(?!private$)/, '')
   return AllowedHost.safeParse(host).success ? host! : 'api.example.com'
 }
-const network: Value = (given) => {
-  const list = own(given, 'allow') ?? own(given, 'hosts') ?? own(given, 'domains') ?? given
-  return given === undefined || given === null || typeof given === 'boolean'
-    ? { write: { network: given === false ? 'none' : 'all' } }
+const network: Value = (value) => {
+  const list = own(value, 'allow') ?? own(value, 'hosts') ?? own(value, 'domains') ?? value
+  return value === undefined || value === null || typeof value === 'boolean'
+    ? { write: { network: value === false ? 'none' : 'all' } }
     : { write: { network: { allow: hostsOf(list) } } }
 }
-const isolation: Value = (given) => ({
+const isolation: Value = (value) => ({
   write: {
-    isolation: /docker|podman|oci|image/i.test(plain(given))
+    isolation: /docker|podman|oci|image/i.test(plain(value))
       ? 'container'
-      : /^(false|no|off|host)$/i.test(plain(given))
+      : /^(false|no|off|host)$/i.test(plain(value))
         ? 'none'
         : 'sandbox',
   },
 })
-const allow: Value = (given) => ({ write: { allow: hostsOf(given) } })
-const allowedHost: Value = (given) =>
-  asText(given) === undefined ? undefined : { say: `write ${hostsOf(given)[0]}` }
-const image: Value = (given) => ({ write: { isolation: 'container', image: imageOf(given) } })
+const allow: Value = (value) => ({ write: { allow: hostsOf(value) } })
+const allowedHost: Value = (value) =>
+  asText(value) === undefined ? undefined : { say: `write ${hostsOf(value)[0]}` }
+const image: Value = (value) => ({ write: { isolation: 'container', image: imageOf(value) } })
 const size =
   (key: string, text: string): Value =>
   () => ({ write: { [key]: text } })
 const fromList =
   (key: string): Value =>
-  (given) => ({ write: { [key]: variables(given) } })
-const hosts: Value = (given) => ({
+  (value) => ({ write: { [key]: variables(value) } })
+const hosts: Value = (value) => ({
   write: {
     hosts: Object.fromEntries(
-      texts(given, 'web').map((name) => [
+      texts(value, 'web').map((name) => [
         /^[\w.-]+$/.test(name) ? name : 'web',
         { address: 'http://10.0.0.5:7072' },
       ]),
@@ -153,12 +153,12 @@ const hosts: Value = (given) => ({
 /** Handles a text where a list of texts is wanted. */
 const list =
   (key: string): Value =>
-  (given) =>
-    plain(given) === '' ? undefined : { write: { [key]: [plain(given)] } }
+  (value) =>
+    plain(value) === '' ? undefined : { write: { [key]: [plain(value)] } }
 
-const variable: Value = (given) => ({
+const variable: Value = (value) => ({
   say:
-    given === null
+    value === null
       ? 'write "" for an empty text'
       : 'a variable is one text; use a separate variable for each value',
 })
@@ -166,13 +166,13 @@ const variable: Value = (given) => ({
 /** Values of the wrong kind, by their place; also required values that are missing. */
 export const otherValues: Readonly<Record<string, Value>> = {
   'file.steps': steps,
-  'file.finally': (given) =>
-    asMap(given)
+  'file.finally': (value) =>
+    asMap(value)
       ? {
           write: {
-            finally: own(given, 'action')
-              ? [given]
-              : (steps(given, undefined)!.write as { steps: unknown[] }).steps,
+            finally: own(value, 'action')
+              ? [value]
+              : (steps(value, undefined)!.write as { steps: unknown[] }).steps,
           },
         }
       : undefined,
@@ -186,66 +186,66 @@ export const otherValues: Readonly<Record<string, Value>> = {
   'step.network.allow': allow,
   'step.network.allow.*': allowedHost,
   'step.image': image,
-  'file.name': (given) => (given === undefined ? { write: { name: 'demo' } } : undefined),
+  'file.name': (value) => (value === undefined ? { write: { name: 'demo' } } : undefined),
   'file.timeout_seconds': time,
   'file.env': fromList('env'),
   'file.env.*': variable,
-  'file.inputs': (given) => ({
+  'file.inputs': (value) => ({
     write: {
-      inputs: Object.fromEntries(names(given, 'STAGE').map((name) => [name, { required: true }])),
+      inputs: Object.fromEntries(names(value, 'STAGE').map((name) => [name, { required: true }])),
     },
   }),
-  'file.inputs.*': (given) => ({
-    say: `write {${given === null ? 'required: true' : `default: ${plain(given)}`}}`,
+  'file.inputs.*': (value) => ({
+    say: `write {${value === null ? 'required: true' : `default: ${plain(value)}`}}`,
   }),
-  'file.inputs.*.type': (given) =>
-    /^(int|integer|float|double|num)$/i.test(plain(given))
+  'file.inputs.*.type': (value) =>
+    /^(int|integer|float|double|num)$/i.test(plain(value))
       ? { write: { type: 'number' } }
-      : /^bool/i.test(plain(given))
+      : /^bool/i.test(plain(value))
         ? { write: { type: 'boolean' } }
-        : /^(choice|select|enum)$/i.test(plain(given))
+        : /^(choice|select|enum)$/i.test(plain(value))
           ? { write: { enum: ['dev', 'prod'] } }
           : { write: { type: 'string' } },
-  'file.outputs': (given) => ({
+  'file.outputs': (value) => ({
     write: {
-      outputs: Object.fromEntries(names(given, 'RESULT').map((name) => [name, `\${${name}}`])),
+      outputs: Object.fromEntries(names(value, 'RESULT').map((name) => [name, `\${${name}}`])),
     },
   }),
-  'file.concurrency': (given) => ({
-    write: { concurrency: asText(given) ? { group: given } : { group: 'deploy', limit: count(given, 1) } },
+  'file.concurrency': (value) => ({
+    write: { concurrency: asText(value) ? { group: value } : { group: 'deploy', limit: count(value, 1) } },
   }),
   'file.concurrency.group': () => ({ write: { group: 'deploy' } }),
   'file.inventory': () => ({ write: { inventory: { hosts: { web: { address: 'http://10.0.0.5:7072' } } } } }),
   'file.inventory.hosts': hosts,
-  'file.inventory.hosts.*': (given) => ({
-    write: { address: hostUrl(after(given, '//')) },
+  'file.inventory.hosts.*': (value) => ({
+    write: { address: hostUrl(after(value, '//')) },
     say: 'a host is a map: {address: URL}',
   }),
-  'file.inventory.hosts.*.address': (given) => ({
-    write: { address: hostUrl(after(given, '//').split('/')[0]) },
+  'file.inventory.hosts.*.address': (value) => ({
+    write: { address: hostUrl(after(value, '//').split('/')[0]) },
   }),
-  step: (given) => ({ write: { name: 'build', ...(asText(given) ? command(given) : { action: 'noop' }) } }),
-  'step.name': (given) => (given === undefined || given === '' ? { write: { name: 'build' } } : undefined),
-  'step.action': (given) =>
-    asText(given) ? undefined : { write: { action: 'cmd.run', args: { cmd: 'echo hello' } } },
-  'step.args': (given, parent) => ({ write: { args: mainArgument(own(parent, 'action'), given) } }),
-  'step.retry': (given) => ({ write: { retry: { max_attempts: count(given) } } }),
-  'step.retry.max_attempts': (given) => (given === undefined ? { write: { max_attempts: 3 } } : undefined),
-  'step.retry.backoff': (given) => ({ write: { backoff: { delay_seconds: seconds(given, 5) } } }),
+  step: (value) => ({ write: { name: 'build', ...(asText(value) ? command(value) : { action: 'noop' }) } }),
+  'step.name': (value) => (value === undefined || value === '' ? { write: { name: 'build' } } : undefined),
+  'step.action': (value) =>
+    asText(value) ? undefined : { write: { action: 'cmd.run', args: { cmd: 'echo hello' } } },
+  'step.args': (value, parent) => ({ write: { args: mainArgument(own(parent, 'action'), value) } }),
+  'step.retry': (value) => ({ write: { retry: { max_attempts: count(value) } } }),
+  'step.retry.max_attempts': (value) => (value === undefined ? { write: { max_attempts: 3 } } : undefined),
+  'step.retry.backoff': (value) => ({ write: { backoff: { delay_seconds: seconds(value, 5) } } }),
   'step.timeout_seconds': time,
   'step.env': fromList('env'),
   'step.env.*': variable,
-  'step.when': (given) => ({
+  'step.when': (value) => ({
     write: {
-      when: Array.isArray(given) ? texts(given, '${STAGE} == "prod"').join(' && ') : '${STAGE} == "prod"',
+      when: Array.isArray(value) ? texts(value, '${STAGE} == "prod"').join(' && ') : '${STAGE} == "prod"',
     },
   }),
-  'step.secrets': (given) => ({
-    write: { secrets: names(given, 'TOKEN') },
+  'step.secrets': (value) => ({
+    write: { secrets: names(value, 'TOKEN') },
   }),
-  'step.outputs': (given) => ({
+  'step.outputs': (value) => ({
     write: {
-      outputs: Object.fromEntries(names(given, 'RESULT').map((name) => [name, 'stdout'])),
+      outputs: Object.fromEntries(names(value, 'RESULT').map((name) => [name, 'stdout'])),
     },
   }),
   'step.outputs.*': () => ({
@@ -254,63 +254,63 @@ export const otherValues: Readonly<Record<string, Value>> = {
   'step.outputs.*.from': () => ({ write: { from: 'stdout' } }),
   'step.matrix': () => ({ write: { matrix: { NODE: [22, 24] } } }),
   'step.matrix.*.*': () => ({ say: 'each key of matrix is a variable, and its value is a list' }),
-  'step.matrix.*': (given) =>
-    given === null || asMap(given) ? undefined : { say: `write a list: [${plain(given)}]` },
+  'step.matrix.*': (value) =>
+    value === null || asMap(value) ? undefined : { say: `write a list: [${plain(value)}]` },
   'step.foreach': () => ({ write: { foreach: ['a', 'b'] } }),
-  'step.rollback': (given) => ({
+  'step.rollback': (value) => ({
     write: {
       rollback:
-        Array.isArray(given) && asMap(given[0])
+        Array.isArray(value) && asMap(value[0])
           ? { action: 'cmd.run', args: { cmd: 'echo undo' } }
-          : command(given),
+          : command(value),
     },
   }),
   'step.rollback.action': () => ({ write: { action: 'cmd.run', args: { cmd: 'echo undo' } } }),
   'step.targets': list('targets'),
   'step.needs': list('needs'),
-  'step.expect_vars': (given) => ({ write: { expect_vars: names(given, 'TOKEN') } }),
+  'step.expect_vars': (value) => ({ write: { expect_vars: names(value, 'TOKEN') } }),
   'step.expect_vars.*': () => ({ say: 'write a name such as TOKEN' }),
   'step.resources': () => ({ write: { resources: { cpus: 2, memory: '4GB' } } }),
-  'step.resources.cpus': (given) => ({ write: { cpus: cores(given) } }),
+  'step.resources.cpus': (value) => ({ write: { cpus: cores(value) } }),
   'step.resources.memory': size('memory', '4GB'),
   'step.limits': () => ({ write: { limits: { memory: '4GB' } } }),
-  'step.limits.cpus': (given) => ({ write: { cpus: cores(given) } }),
+  'step.limits.cpus': (value) => ({ write: { cpus: cores(value) } }),
   'step.limits.memory': size('memory', '4GB'),
   'step.limits.disk': size('disk', '10GB'),
-  'cmd.run.cmd': (given) => ({
-    write: { cmd: texts(given, 'echo hello').join('\n') },
-    say: Array.isArray(given) ? 'it is one text; put each command on its own line after "cmd: |"' : undefined,
+  'cmd.run.cmd': (value) => ({
+    write: { cmd: texts(value, 'echo hello').join('\n') },
+    say: Array.isArray(value) ? 'it is one text; put each command on its own line after "cmd: |"' : undefined,
   }),
-  'shell.run.script': (given) => ({
-    write: { script: texts(given, 'echo hello').join('\n') },
-    say: Array.isArray(given) ? 'it is one text; put its lines after "script: |"' : undefined,
+  'shell.run.script': (value) => ({
+    write: { script: texts(value, 'echo hello').join('\n') },
+    say: Array.isArray(value) ? 'it is one text; put its lines after "script: |"' : undefined,
   }),
   'file.write.path': () => ({ write: { path: '/tmp/note.txt' } }),
-  'file.write.content': (given) => ({
-    write: { content: given === undefined ? 'hello\n' : json(given) },
+  'file.write.content': (value) => ({
+    write: { content: value === undefined ? 'hello\n' : json(value) },
   }),
   'http.request.url': () => ({ write: { url: 'https://example.org/api' } }),
-  'http.request.body': (given) => ({
-    write: { body: json(given) },
+  'http.request.body': (value) => ({
+    write: { body: json(value) },
     say: 'it is sent unchanged',
   }),
-  'http.request.expect_status': (given) => ({ write: { expect_status: [count(given, 200, 600)] } }),
+  'http.request.expect_status': (value) => ({ write: { expect_status: [count(value, 200, 600)] } }),
   'http.request.headers': () => ({ write: { headers: { accept: 'application/json' } } }),
-  'vars.set.vars': (given) => ({ write: { vars: variables(given) } }),
+  'vars.set.vars': (value) => ({ write: { vars: variables(value) } }),
   'agent.run.prompt': () => ({ write: { prompt: 'Make the tests pass' } }),
   'agent.run.verify': list('verify'),
-  'agent.run.budget': (given) => ({ write: { budget: { seconds: seconds(given, 1800) } } }),
+  'agent.run.budget': (value) => ({ write: { budget: { seconds: seconds(value, 1800) } } }),
   'approval.wait.timeout_seconds': time,
-  'workflow.run.inputs': (given) => ({ write: { inputs: variables(given) } }),
-  'workflow.run.workflow': (given) => (asText(given) ? { write: { file: part(given) } } : undefined),
+  'workflow.run.inputs': (value) => ({ write: { inputs: variables(value) } }),
+  'workflow.run.workflow': (value) => (asText(value) ? { write: { file: part(value) } } : undefined),
 }
 
-function mainArgument(action: unknown, given: unknown): Record<string, unknown> {
-  const text = texts(given, 'echo hello').join('\n')
+function mainArgument(action: unknown, value: unknown): Record<string, unknown> {
+  const text = texts(value, 'echo hello').join('\n')
   if (action === 'shell.run') return { script: text }
   if (action === 'http.request') return { url: text === 'echo hello' ? 'https://example.org/api' : text }
   if (action === 'file.write') return { path: '/tmp/note.txt', content: 'hello\n' }
-  if (action === 'vars.set') return { vars: variables(given) }
+  if (action === 'vars.set') return { vars: variables(value) }
   if (action === 'agent.run') return { prompt: text === 'echo hello' ? 'Make the tests pass' : text }
   if (action === 'approval.wait') return { message: 'Deploy?' }
   return action === 'workflow.run' ? { file: 'part.yaml' } : { cmd: text }

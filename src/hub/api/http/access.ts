@@ -167,8 +167,8 @@ export function needOperator({ user }: Identity, what: string): void {
  * Returns the id of a run whose client has chosen one. Ids are unique in the whole hub, so outside the first tenant
  * the tenant's tag is appended. No answer then reveals which ids others have taken.
  */
-export const chosenRunId = ({ idTag }: Identity, given: string | undefined): string | undefined =>
-  given === undefined || idTag === undefined ? given : `${given}-${idTag}`
+export const chosenRunId = ({ idTag }: Identity, requested: string | undefined): string | undefined =>
+  requested === undefined || idTag === undefined ? requested : `${requested}-${idTag}`
 
 /**
  * Returns a run that the sender may read. Allows everybody that `visibleRun` allows, those whom a step names as able

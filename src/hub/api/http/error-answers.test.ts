@@ -11,7 +11,7 @@ interface Answer {
   json: { error: { code: string; message: string; hint?: string; details?: unknown } }
 }
 
-function assertError(answer: Answer, status: number, code: string, says?: RegExp): void {
+function assertError(answer: Answer, status: number, code: string, pattern?: RegExp): void {
   assert.equal(answer.status, status, JSON.stringify(answer.json))
   const { error } = answer.json
   assert.equal(error.code, code)
@@ -19,8 +19,8 @@ function assertError(answer: Answer, status: number, code: string, says?: RegExp
     Object.keys(error).filter((key) => !['code', 'message', 'hint', 'details'].includes(key)),
     [],
   )
-  if (says !== undefined)
-    assert.match(`${error.message} ${error.hint} ${JSON.stringify(error.details)}`, says)
+  if (pattern !== undefined)
+    assert.match(`${error.message} ${error.hint} ${JSON.stringify(error.details)}`, pattern)
 }
 
 test('every refusal has the same format, the right status, and says what is wrong', async (t) => {
@@ -122,9 +122,9 @@ test('an internal failure tells the client nothing but where to look', async (t)
   assertError(answer, 500, 'internal')
   assert.ok(!answer.text.includes('secret internals'))
   const { request_id } = answer.json.error.details
-  const told = hub.log.filter((line) => line.includes('failed'))
-  assert.equal(told.length, 1)
-  assert.match(told[0]!, new RegExp(`${request_id}: GET /api/runs failed: Error: secret internals`))
+  const logged = hub.log.filter((line) => line.includes('failed'))
+  assert.equal(logged.length, 1)
+  assert.match(logged[0]!, new RegExp(`${request_id}: GET /api/runs failed: Error: secret internals`))
 })
 
 test('a malformed HTTP request or address gets an error in the same format', async (t) => {
@@ -222,10 +222,10 @@ test('a field of the wrong type gets an error with the given value, the expected
 test('a stopping hub answers a late request like every other error', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
-  const asked = Promise.withResolvers<void>()
+  const requested = Promise.withResolvers<void>()
   const goesOn = Promise.withResolvers<void>()
   hub.engine.list = async () => {
-    asked.resolve()
+    requested.resolve()
     await goesOn.promise
     return { runs: [] }
   }
@@ -234,7 +234,7 @@ test('a stopping hub answers a late request like every other error', async (t) =
   const answers = text(socket)
   const head = `HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer ${token}\r\n\r\n`
   socket.write(`GET /api/runs ${head}`)
-  await asked.promise
+  await requested.promise
   const closed = hub.app.close()
   await eventually('the hub to stop', () => !hub.app.server.listening)
   const another = once(hub.app.server, 'request')

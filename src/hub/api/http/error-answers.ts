@@ -71,30 +71,30 @@ function errorText(
       request_id: request.id,
     })
   }
-  const told =
+  const reported =
     known ??
     new ErrandError('internal', 'The hub failed to process this request.', {
       hint: `See the hub's log for request ${request.id}.`,
       details: { request_id: request.id },
     })
-  if (told.status === 401) reply.header('www-authenticate', 'Bearer')
-  const details = told.details as { retry_after_seconds?: number; allow?: string[] } | undefined
-  if (told.code === 'rate_limited' || told.code === 'no_slot')
+  if (reported.status === 401) reply.header('www-authenticate', 'Bearer')
+  const details = reported.details as { retry_after_seconds?: number; allow?: string[] } | undefined
+  if (reported.code === 'rate_limited' || reported.code === 'no_slot')
     reply.header('retry-after', String(details?.retry_after_seconds ?? 5))
-  if (told.code === 'method_not_allowed') reply.header('allow', details?.allow?.join(', ') ?? '')
-  reply.code(told.status).type('application/json; charset=utf-8')
-  return JSON.stringify(told.toBody())
+  if (reported.code === 'method_not_allowed') reply.header('allow', details?.allow?.join(', ') ?? '')
+  reply.code(reported.status).type('application/json; charset=utf-8')
+  return JSON.stringify(reported.toBody())
 }
 
 /** Answers data that is not valid HTTP. */
 export function answerBrokenRequest(error: Pick<NodeJS.ErrnoException, 'code'>, socket: Socket): void {
   if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
   const late = error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-  const told = new ErrandError(
+  const reported = new ErrandError(
     'bad_request',
     late ? 'The request did not arrive in time.' : `The request is not valid HTTP (${error.code}).`,
   )
-  const body = JSON.stringify(told.toBody())
+  const body = JSON.stringify(reported.toBody())
   socket.end(
     `HTTP/1.1 ${late ? '408 Request Timeout' : '400 Bad Request'}\r\ncontent-type: application/json\r\n` +
       `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,

@@ -119,7 +119,7 @@ test('answers other requests while it checks a large workflow file', async (t) =
     ['/api/validate', 200],
   ] as const) {
     let isOver = false
-    const asked = hub.call('POST', path, token, { yaml: wrong }).finally(() => {
+    const request = hub.call('POST', path, token, { yaml: wrong }).finally(() => {
       isOver = true
     })
     let answered = 0
@@ -128,7 +128,7 @@ test('answers other requests while it checks a large workflow file', async (t) =
       answered++
     }
     assert.ok(answered > 5, `${answered} other requests were answered in the meantime`)
-    const { json, status: was } = await asked
+    const { json, status: was } = await request
     assert.equal(was, status)
     assert.equal((json.problems ?? json.error.details.problems).length, 21)
   }

@@ -6,7 +6,7 @@ import { DatabaseSync } from 'node:sqlite'
 import test from 'node:test'
 import * as z from 'zod'
 import { testingHub } from '../../../../test/support/hub/hub-fixture.ts'
-import { requestOf, thingOf, thingsOf } from '../../../../test/support/hub/route-requests.ts'
+import { requestOf, kindOf, resourcesOf } from '../../../../test/support/hub/route-requests.ts'
 import { Permission } from '../../../contract/account-api.ts'
 import type { Route } from '../../../contract/routes/route.ts'
 import { type RouteName, routes } from '../../../contract/routes/table.ts'
@@ -31,7 +31,7 @@ test('no route creates a token, user or secret for a token without that permissi
   const data = mkdtempSync(join(tmpdir(), 'errand-permissions-'))
   t.after(() => rmSync(data, { recursive: true, force: true }))
   const hub = await testingHub(t, { data, database: join(data, 'errand.db') })
-  const { ids, boss } = await thingsOf(t, hub)
+  const { ids, boss } = await resourcesOf(t, hub)
   const db = new DatabaseSync(join(data, 'errand.db'), { readOnly: true })
   t.after(() => db.close())
   const rows = () =>
@@ -49,8 +49,8 @@ test('no route creates a token, user or secret for a token without that permissi
   const seen: Permission[] = []
   for (const [key, { makes }] of changing) {
     const name = key as RouteName
-    const thing = thingOf(name)
-    const { methods, url, body, headers } = requestOf(name, thing === undefined ? 'NEW' : ids[thing])
+    const kind = kindOf(name)
+    const { methods, url, body, headers } = requestOf(name, kind === undefined ? 'NEW' : ids[kind])
     for (const token of makes === undefined ? [none] : [none, others.get(makes)!]) {
       const before = new Set(rows())
       const { status, json, text } = await hub.call(methods[0]!, url, token, body, headers)

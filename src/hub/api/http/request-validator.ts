@@ -10,7 +10,7 @@ import {
   MOST_FAULTS,
   safeParse,
   unknownKey,
-} from '../../../engine/workflow-file/sentences.ts'
+} from '../../../engine/workflow-file/issue-messages.ts'
 
 /** Maps Fastify's names of the parts of a request to ours. */
 const places: Readonly<Record<string, string>> = { querystring: 'query' }
@@ -21,10 +21,10 @@ const places: Readonly<Record<string, string>> = { querystring: 'query' }
  */
 export const requestValidator: FastifySchemaCompiler<z.ZodType> = ({ schema, httpPart = 'body' }) => {
   const place = places[httpPart] ?? httpPart
-  return (given: unknown) => {
+  return (value: unknown) => {
     try {
       // Fastify passes a missing body as null.
-      return { value: checked(schema, httpPart === 'body' ? (given ?? undefined) : given, place) }
+      return { value: checked(schema, httpPart === 'body' ? (value ?? undefined) : value, place) }
     } catch (error) {
       return { error: error as Error }
     }
@@ -37,7 +37,7 @@ export function checked<S extends z.ZodType>(schema: S, value: unknown, place: s
   if (parsed.success) return parsed.data as z.output<S>
   if (value === undefined) throw refusal([{ field: place, message: 'is missing' }])
   const findings = findingsOf(parsed.error.issues, schema, value)
-  const problems = findings.slice(0, MOST_FAULTS).map((each) => told(place, each, schema))
+  const problems = findings.slice(0, MOST_FAULTS).map((each) => reportedIssue(place, each, schema))
   throw refusal(problems, findings.length > MOST_FAULTS)
 }
 
@@ -47,7 +47,7 @@ interface ReportedIssue {
   hint?: string
 }
 
-function told(place: string, { path, at, says, hint, expected }: Finding, schema: z.ZodType): ReportedIssue {
+function reportedIssue(place: string, { path, at, says, hint, expected }: Finding, schema: z.ZodType): ReportedIssue {
   const field = `${place}${path.length === 0 || typeof path[0] === 'number' ? '' : '.'}${formatPath(path)}`
   const message = says === unknownKey ? 'is not a known field' : says
   // Hints about values are about YAML.
@@ -75,8 +75,8 @@ const examples: Readonly<Record<string, unknown>> = {
   record: { name: '...' },
 }
 
-function inJson(path: ValuePath, given: readonly unknown[], expected = ''): string | undefined {
-  const example = given[0] ?? examples[expected]
+function inJson(path: ValuePath, values: readonly unknown[], expected = ''): string | undefined {
+  const example = values[0] ?? examples[expected]
   if (example === undefined) return undefined
   const text = JSON.stringify(example)
   const name = path.at(-1)

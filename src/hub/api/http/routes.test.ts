@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { oneStep, testingHub } from '../../../../test/support/hub/hub-fixture.ts'
-import { requestOf, thingOf, thingsOf } from '../../../../test/support/hub/route-requests.ts'
+import { requestOf, kindOf, resourcesOf } from '../../../../test/support/hub/route-requests.ts'
 import type { Route } from '../../../contract/routes/route.ts'
 import { type RouteName, routes } from '../../../contract/routes/table.ts'
 import type { RunRecord } from '../../../contract/run.ts'
@@ -26,7 +26,7 @@ test('serves exactly the routes in the table', async (t) => {
 
 test('every route admits only the right token, and reveals nothing to another tenant', async (t) => {
   const hub = await testingHub(t)
-  const { run, place, ids, ann, bob, boss } = await thingsOf(t, hub)
+  const { run, place, ids, ann, bob, boss } = await resourcesOf(t, hub)
   const eve = await hub.user('eve', 'admin', 'elsewhere')
   const revoked = await hub.tokenOf(boss.id, 'api')
   const { id: revokedId } = (await hub.accounts.tokenByHash(tokenSha256(revoked)))!.token
@@ -38,8 +38,8 @@ test('every route admits only the right token, and reveals nothing to another te
     const name = key as RouteName
     const { who } = route
     if (who === 'anyone') continue
-    const thing = who === 'runner' ? undefined : thingOf(name)
-    const { methods, url, body, headers } = requestOf(name, thing === undefined ? 'NEW' : ids[thing])
+    const kind = who === 'runner' ? undefined : kindOf(name)
+    const { methods, url, body, headers } = requestOf(name, kind === undefined ? 'NEW' : ids[kind])
     for (const method of methods) {
       const refusals: [status: number, code: string, tokens: (string | undefined)[]][] = [
         [401, 'unauthorized', [undefined, 'errand_api_wrong']],
@@ -68,7 +68,7 @@ test('every route admits only the right token, and reveals nothing to another te
       else if (ofOperators.includes(name)) assert.equal(answer.status, 403, name)
       // The tenant has no runner.
       else if (name === 'POST /api/pool/slots/allocate') assert.equal(answer.status, 503, name)
-      else if (thing === undefined) {
+      else if (kind === undefined) {
         assert.ok(answer.status < 300, `${name}: ${answer.text} (add a complete body to route-requests.ts)`)
         assert.ok(Object.keys(route.answers).includes(`${answer.status}`), `${name} answers ${answer.status}`)
         for (const mark of [...Object.values(ids), 'ann', 'boss', 'nobody sees'])
@@ -76,17 +76,17 @@ test('every route admits only the right token, and reveals nothing to another te
       } else {
         const absent = await hub.call(method, requestOf(name, 'NOBODY_HERE').url, eve.token, body)
         assert.deepEqual([answer.status, absent.status], [404, 404], name)
-        assert.equal(answer.text.replaceAll(ids[thing], 'NOBODY_HERE'), absent.text, name)
+        assert.equal(answer.text.replaceAll(ids[kind], 'NOBODY_HERE'), absent.text, name)
       }
       // Another user of the tenant must not learn of a run or a bot either.
       if (
-        thing === 'run' ||
-        thing === 'task' ||
-        thing === 'stored' ||
-        thing === 'slot' ||
-        thing === 'bot' ||
-        thing === 'job' ||
-        thing === 'stream'
+        kind === 'run' ||
+        kind === 'task' ||
+        kind === 'stored' ||
+        kind === 'slot' ||
+        kind === 'bot' ||
+        kind === 'job' ||
+        kind === 'stream'
       )
         assert.equal((await hub.call(method, url, bob.token, body)).status, 404, name)
     }
@@ -142,10 +142,10 @@ test('open routes refuse a wrong token', async (t) => {
         .filter(([, operation]) => operation.security?.length === 0)
         .map(([method]) => `${method.toUpperCase()} ${path}`),
   )
-  const wanted = Object.entries<Route>(routes).flatMap(([name, { who, tag }]) =>
+  const expected = Object.entries<Route>(routes).flatMap(([name, { who, tag }]) =>
     who === 'anyone' && tag !== undefined ? [name.replace(/:(\w+)/g, '{$1}')] : [],
   )
-  assert.deepEqual(open.sort(), wanted.sort())
+  assert.deepEqual(open.sort(), expected.sort())
   const enrolled = await hub.call('POST', '/api/runners/enroll', undefined, {
     token: 'wrong',
     runner_id: 'r',

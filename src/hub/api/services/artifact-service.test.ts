@@ -188,8 +188,8 @@ test('removing a file frees its space, unless another file has the same content'
 test('stored files survive a restart of the hub, and files without a record are soon deleted', async (t) => {
   const data = mkdtempSync(join(tmpdir(), 'errand-stored-'))
   t.after(() => rmSync(data, { recursive: true, force: true }))
-  const kept = { data, database: join(data, 'errand.db') }
-  const before = await storing(t, kept)
+  const stored = { data, database: join(data, 'errand.db') }
+  const before = await storing(t, stored)
   const { uri } = (await before.post('text', { query: '?name=a', headers: before.raw })).json
   const { token } = before.ann
   await before.close()
@@ -198,7 +198,7 @@ test('stored files survive a restart of the hub, and files without a record are 
   const orphan = join(data, 'artifacts', user!, task!, sha256('orphan'))
   for (const file of [orphan, join(data, 'artifacts/.incoming/half')]) writeFileSync(file, 'orphan')
 
-  const after = await testingHub(t, kept)
+  const after = await testingHub(t, stored)
   const again = await after.call('GET', `/api/store/artifacts/${idOf(uri)}`, token)
   assert.equal(again.text, 'text')
   assert.equal(await after.stored.sweep(Date.now() + 25 * 3_600_000), 1)

@@ -10,7 +10,7 @@ import { contentHeaders } from '../artifacts.ts'
 import { sendRange } from '../http/ranged-content.ts'
 import { checked } from '../http/request-validator.ts'
 import type { Handlers } from '../http/routes.ts'
-import { askerOf } from '../tasks.ts'
+import { requesterOf } from '../tasks.ts'
 
 /** Limits the depth of metadata. */
 const MOST_DEEP = 100
@@ -30,23 +30,23 @@ export function artifactServiceHandlers({ stored, contents, streams, log }: ApiC
     'GET /api/registry/health': () => ({ status: 'ok' as const }),
 
     'POST /api/store/artifacts': async ({ identity, query, headers, body }, reply) => {
-      const given = (body as Readable | undefined) ?? Readable.from([])
+      const content = (body as Readable | undefined) ?? Readable.from([])
       const type = String((headers as Record<string, unknown>)['content-type'] ?? '')
       using _ = comings.begin(identity.user.id)
-      const { received, told } = /^multipart\/form-data/i.test(type)
-        ? await ofForm(given, type)
-        : { received: await receive(given), told: () => ofQuery(query) }
+      const { received, described } = /^multipart\/form-data/i.test(type)
+        ? await ofForm(content, type)
+        : { received: await receive(content), described: () => ofQuery(query) }
       try {
-        const asked = headers['content-sha256']?.toLowerCase()
-        if (asked !== undefined && asked !== received.sha256)
+        const checksum = headers['content-sha256']?.toLowerCase()
+        if (checksum !== undefined && checksum !== received.sha256)
           throw new ErrandError(
             'bad_request',
-            `The received file has the SHA-256 ${received.sha256}, not ${asked}.`,
+            `The received file has the SHA-256 ${received.sha256}, not ${checksum}.`,
             {
               hint: 'Send it again. Content-SHA256 must be the SHA-256 of the file alone.',
             },
           )
-        const { id, isNew } = await stored.add(askerOf(identity), received, told())
+        const { id, isNew } = await stored.add(requesterOf(identity), received, described())
         reply.code(isNew ? 201 : 200)
         return uriOf(id)
       } finally {
@@ -55,7 +55,7 @@ export function artifactServiceHandlers({ stored, contents, streams, log }: ApiC
     },
 
     'GET /api/store/artifacts/:id': async ({ identity, params, headers, method }, reply) => {
-      const record = await stored.get(askerOf(identity), params.id)
+      const record = await stored.get(requesterOf(identity), params.id)
       await sendRange(
         reply,
         {
@@ -71,26 +71,26 @@ export function artifactServiceHandlers({ stored, contents, streams, log }: ApiC
     },
 
     'DELETE /api/store/artifacts/:id': async ({ identity, params }) => {
-      await stored.remove(askerOf(identity), params.id)
+      await stored.remove(requesterOf(identity), params.id)
     },
   } satisfies Partial<Handlers>
 
   async function ofForm(
     body: Readable,
     contentType: string,
-  ): Promise<{ received: Received; told(): ToBeStored }> {
+  ): Promise<{ received: Received; described(): ToBeStored }> {
     // The parser is loaded with the first form.
     const { readForm } = await import('../http/form-reader.ts')
     const { file, fields, ...named } = await readForm(body, contentType, { receive, discard })
     return {
       received: file,
-      told() {
-        const told = checked(
+      described() {
+        const described = checked(
           ArtifactForm.pick({ type: true, metadata: true }),
           Object.fromEntries(fields),
           'form',
         )
-        return asTold({ ...told, ...named, metadata: metadataOf(told.metadata) })
+        return describedArtifact({ ...described, ...named, metadata: metadataOf(described.metadata) })
       },
     }
   }
@@ -121,10 +121,10 @@ class Comings {
 }
 
 const ofQuery = ({ type, name = '', task_id, media_type = ANY }: ArtifactQuery) =>
-  asTold({ type, name, media_type, metadata: task_id === undefined ? {} : { task_id } })
+  describedArtifact({ type, name, media_type, metadata: task_id === undefined ? {} : { task_id } })
 
 /** Reads the fields of an upload. Throws `bad_request`. */
-function asTold({
+function describedArtifact({
   type = 'file',
   name,
   media_type,

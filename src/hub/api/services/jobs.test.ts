@@ -3,7 +3,7 @@ import test from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { testingHub } from '../../../../test/support/hub/hub-fixture.ts'
 import { Auth } from '../../auth/auth.ts'
-import { keepGivenTokens } from '../../auth/tokens.ts'
+import { storeConfiguredTokens } from '../../auth/tokens.ts'
 import { Jobs } from '../../bots/jobs.ts'
 
 async function setUp(t: test.TestContext, options?: Parameters<typeof testingHub>[1]) {
@@ -114,12 +114,12 @@ test('a slow log read shows get_logs, then the log or the error', async (t) => {
     await reading.promise
     yield* watch(...of)
   }
-  const asked = (await job({ action: 'logs', bot_id: 'my-bot' })).json
-  assert.deepEqual([pick(asked), asked.data], [['running', 'get_logs'], { bot_id: 'my-bot' }])
-  assert.deepEqual(await look(asked.job_id), asked)
+  const logs = (await job({ action: 'logs', bot_id: 'my-bot' })).json
+  assert.deepEqual([pick(logs), logs.data], [['running', 'get_logs'], { bot_id: 'my-bot' }])
+  assert.deepEqual(await look(logs.job_id), logs)
   reading.resolve()
-  while ((await look(asked.job_id)).status === 'running') await sleep(5)
-  const read = await look(asked.job_id)
+  while ((await look(logs.job_id)).status === 'running') await sleep(5)
+  const read = await look(logs.job_id)
   assert.deepEqual([pick(read), read.data.logs], [['success', 'completed'], 'hello\n'])
 
   const failing = Promise.withResolvers<void>()
@@ -171,9 +171,9 @@ test('a refusal is a failure with its code in capitals', async (t) => {
   const failed = hub.host.bots.get('a')!
   failed.end({ outcome: 'failed', reason: 'build_failed', message: 'no such package' })
   await hub.engine.done(failed.spec.run_id)
-  const told = await look(failed.spec.run_id)
+  const look_ = await look(failed.spec.run_id)
   assert.deepEqual(
-    [told.status, told.state, told.error],
+    [look_.status, look_.state, look_.error],
     ['failure', 'failed', { code: 'BUILD_FAILED', message: 'no such package' }],
   )
 })
@@ -186,10 +186,10 @@ test('other users do not see a job', async (t) => {
 })
 
 test("accepts the operator's own tokens, the client token also in its own header, until they change", async (t) => {
-  const given = { client: 'client-token-of-old', runner: 'worker-token-of-old' }
-  const hub = await testingHub(t, { givenTokens: given })
+  const configuredTokens = { client: 'client-token-of-old', runner: 'worker-token-of-old' }
+  const hub = await testingHub(t, { configuredTokens })
   await hub.user('boss', 'admin')
-  await keepGivenTokens(hub.accounts, given)
+  await storeConfiguredTokens(hub.accounts, configuredTokens)
   const body = { blueprint: 'bot_runner', data: { action: 'list' } }
   const ask = (headers: Record<string, string>) => hub.call('POST', '/jobs', undefined, body, headers)
   assert.equal((await ask({ 'x-client-token': 'client-token-of-old' })).status, 200)
@@ -202,7 +202,7 @@ test("accepts the operator's own tokens, the client token also in its own header
     ((await hub.auth.authenticateRunner('worker-token-of-old')) as { tenant: string }).tenant,
     'default',
   )
-  await keepGivenTokens(hub.accounts, { client: 'another-client-token' })
+  await storeConfiguredTokens(hub.accounts, { client: 'another-client-token' })
   const auth = new Auth({ accounts: hub.accounts, secret: 'x', given: ['client-token-of-old'] })
   await assert.rejects(auth.authenticate('client-token-of-old'), { code: 'token_revoked' })
   assert.ok('refused' in (await auth.authenticateRunner('worker-token-of-old')))

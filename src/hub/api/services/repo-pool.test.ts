@@ -23,7 +23,7 @@ async function pooling(t: TestContext, options: Parameters<typeof testingHub>[1]
           body,
           fence === '' ? {} : { 'if-match': fence },
         )
-  return { ...hub, asks: hub.host.asks, ann, bob, far, boss, allocate, slot }
+  return { ...hub, asks: hub.host.queries, ann, bob, far, boss, allocate, slot }
 }
 
 test('a slot is handed out in the format of older systems, to one holder, until it is released', async (t) => {
@@ -45,8 +45,8 @@ test('a slot is handed out in the format of older systems, to one holder, until 
 
   assert.equal((await slot(slot_id, 'release', { fence: 'another' })).status, 409)
   assert.equal((await slot(slot_id)).json.state, 'leased')
-  for (const given of ['', `"${fence}"`])
-    assert.equal((await slot(slot_id, 'release', { fence: given })).status, 200)
+  for (const etag of ['', `"${fence}"`])
+    assert.equal((await slot(slot_id, 'release', { fence: etag })).status, 200)
   assert.deepEqual([(await slot(slot_id)).json.state, asks.slots.size], ['free', 0])
   assert.equal((await slot('slot_never', 'release')).status, 404)
 
@@ -88,13 +88,13 @@ test('a lease belongs to its tenant and user, and ends when its runner says so',
 test('a restarted hub still knows the leases', async (t) => {
   const data = mkdtempSync(join(tmpdir(), 'errand-pool-'))
   t.after(() => rmSync(data, { recursive: true, force: true }))
-  const kept = { data, database: join(data, 'errand.db') }
-  const before = await pooling(t, kept)
+  const stored = { data, database: join(data, 'errand.db') }
+  const before = await pooling(t, stored)
   const { slot_id, fence } = (await before.allocate()).json
   const { token } = before.ann
   await before.close()
-  const after = await testingHub(t, kept)
-  for (const [id, runner] of before.asks.slots) after.host.asks.slots.set(id, runner)
+  const after = await testingHub(t, stored)
+  for (const [id, runner] of before.asks.slots) after.host.queries.slots.set(id, runner)
   const body = { repo_url, required_by: '7' }
   const again = await after.call('POST', '/api/pool/slots/allocate', token, body)
   assert.deepEqual([again.json.slot_id, again.json.fence], [slot_id, fence])

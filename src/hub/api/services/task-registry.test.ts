@@ -63,16 +63,16 @@ test('while a try of Errand is open, only its end can be reported from outside',
 
 test('stores an event or artifact that is reported twice only once', async (t) => {
   const hub = await hubOf(t, true)
-  const told = async (body: object) => {
+  const answerOf = async (body: object) => {
     const { status, json } = await hub.asAnn('POST', '42/events', body)
     assert.equal(status, 201)
     return json.event_id
   }
-  const first = await told({ event_type: 'started', data: { a: 1 } })
-  assert.equal(await told({ event_type: 'started', data: { a: 1 } }), first)
-  assert.notEqual(await told({ event_type: 'started', data: { a: 2 } }), first)
-  assert.equal(await told({ event_type: 'x', event_id: 'mine' }), 'mine')
-  assert.equal(await told({ event_type: 'y', event_id: 'mine' }), 'mine')
+  const first = await answerOf({ event_type: 'started', data: { a: 1 } })
+  assert.equal(await answerOf({ event_type: 'started', data: { a: 1 } }), first)
+  assert.notEqual(await answerOf({ event_type: 'started', data: { a: 2 } }), first)
+  assert.equal(await answerOf({ event_type: 'x', event_id: 'mine' }), 'mine')
+  assert.equal(await answerOf({ event_type: 'y', event_id: 'mine' }), 'mine')
   const { id } = (await hub.call('GET', '/api/tasks/42', hub.token)).json
   assert.equal((await hub.events(id)).filter(({ type }) => type === 'task.external_event').length, 3)
 

@@ -99,7 +99,7 @@ export class EventTopics {
       if (this.#followed.has(list)) continue
       const place = list === 'runners' ? undefined : this.#context.changes[list].placeOf(undefined).place
       if (list !== 'runners') this.#places.set(list, place!)
-      await this.#tell({ topic: list, state: 'begun' }, true)
+      await this.#report({ topic: list, state: 'begun' }, true)
       this.#followList(list)
     }
   }
@@ -108,8 +108,8 @@ export class EventTopics {
    * Sends `start`, and a reset for each list that cannot resume from `after`, the cursor of an earlier message. Then
    * follows everything that the user may see. Each run that the user may not see is refused with a message.
    */
-  async begin(wanted: readonly string[], after: string | undefined, start: string): Promise<void> {
-    const topics = wanted.map(readTopic)
+  async begin(requested: readonly string[], after: string | undefined, start: string): Promise<void> {
+    const topics = requested.map(readTopic)
     const parts = after?.split('~')
     const missed: ResumedList[] = []
     for (const [index, list] of resumed.entries()) {
@@ -169,7 +169,7 @@ export class EventTopics {
 
   #reset(list: ResumedList): Promise<void> {
     if (list === 'runs') return this.write(`id: ${this.#cursor()}\nevent: reset\ndata: {}\n\n`)
-    return this.#tell({ topic: list, state: 'reset' }, true)
+    return this.#report({ topic: list, state: 'reset' }, true)
   }
 
   #followRun(record: RunRecord, after: number): void {
@@ -242,16 +242,16 @@ export class EventTopics {
   }
 
   async #sendRunners(signal: AbortSignal): Promise<void> {
-    let told = { runners: '', waits: '', pools: '' }
+    let sent = { runners: '', waits: '', pools: '' }
     while (!signal.aborted) {
       const { rung } = this.#runners
       const texts = await this.#runners.of(this.identity)
       if (signal.aborted) return
       for (const event of ['runners', 'waits'] as const)
-        if (texts[event] !== told[event]) await this.write(`event: ${event}\ndata: ${texts[event]}\n\n`)
+        if (texts[event] !== sent[event]) await this.write(`event: ${event}\ndata: ${texts[event]}\n\n`)
       // The list of groups has more in it than pools, so its readers fetch it again.
-      if (texts.pools !== told.pools) await this.write('event: groups\ndata: {}\n\n')
-      told = texts
+      if (texts.pools !== sent.pools) await this.write('event: groups\ndata: {}\n\n')
+      sent = texts
       await sleep(RUNNERS_PACE_MS, undefined, { signal }).catch(() => {})
       await this.#runners.more(rung, signal)
     }
@@ -267,7 +267,7 @@ export class EventTopics {
       runId,
       outputBytes: 0,
     })
-    if (after === undefined) await this.#tell({ topic: `run:${runId}`, state: 'reset' })
+    if (after === undefined) await this.#report({ topic: `run:${runId}`, state: 'reset' })
     const left = metrics.reader((after ?? 0) > 0)
     const lead = `event: run.event\ndata: {"run_id":${JSON.stringify(runId)},"event":`
     try {
@@ -281,7 +281,7 @@ export class EventTopics {
       }
       if (signal.aborted) return
       this.#leave(`run:${runId}`)
-      await this.#tell({ topic: `run:${runId}`, state: 'end' })
+      await this.#report({ topic: `run:${runId}`, state: 'end' })
     } finally {
       left()
     }
@@ -289,10 +289,10 @@ export class EventTopics {
 
   #refuse(runId: string, error: unknown): Promise<void> {
     if (!(error instanceof ErrandError)) throw error
-    return this.#tell({ topic: `run:${runId}`, state: 'refused', error: error.toBody().error })
+    return this.#report({ topic: `run:${runId}`, state: 'refused', error: error.toBody().error })
   }
 
-  #tell(news: TopicNews, withCursor = false): Promise<void> {
+  #report(news: TopicNews, withCursor = false): Promise<void> {
     const id = withCursor ? `id: ${this.#cursor()}\n` : ''
     return this.write(`${id}event: topic\ndata: ${JSON.stringify(news)}\n\n`)
   }

@@ -25,12 +25,12 @@ async function reader(url: string, token: string, headers: Record<string, string
   const texts = response.body!.pipeThrough(new TextDecoderStream()).getReader()
   let rest = ''
   const ready: Message[] = []
-  const until = async (wanted: (message: Message) => boolean): Promise<Message[]> => {
+  const until = async (isReached: (message: Message) => boolean): Promise<Message[]> => {
     const found: Message[] = []
     for (;;) {
       while (ready.length > 0) {
         found.push(ready.shift()!)
-        if (wanted(found.at(-1)!)) return found
+        if (isReached(found.at(-1)!)) return found
       }
       const { value, done } = await texts.read()
       assert.ok(!done, `ended after ${JSON.stringify(found)}`)
@@ -130,10 +130,10 @@ test('a stream includes runs of others only while they are shared with its user'
     (await hub.engine.submit({ yaml: oneStep('say hi'), owner, tenant })).run_id
   const [bobs, cids, fars] = [await own('bob'), await own('cid'), await own('eve', 'elsewhere')]
   for (const [one, id] of [[ofBob, bobs] as const, [ofCid!, cids] as const, [ofFar!, fars] as const]) {
-    const told = (await one.until(ended(id))).filter(({ event }) => event !== 'start')
+    const received = (await one.until(ended(id))).filter(({ event }) => event !== 'start')
     assert.ok(
-      told.every(({ data }) => data.includes(id)),
-      JSON.stringify(told),
+      received.every(({ data }) => data.includes(id)),
+      JSON.stringify(received),
     )
   }
   // The shares of a run whose log is over are announced too.
@@ -196,8 +196,8 @@ test('one stream delivers the logs of several runs, which can be added and dropp
     'runs',
     `run:${held}`,
   ])
-  const anew = await stream.until(({ event, data }) => event === 'run.event' && data.includes(held))
-  assert.ok(anew.some(({ event, data }) => event === 'topic' && data.includes('"reset"')))
+  const resumed = await stream.until(({ event, data }) => event === 'run.event' && data.includes(held))
+  assert.ok(resumed.some(({ event, data }) => event === 'topic' && data.includes('"reset"')))
   assert.deepEqual((await change(ann.token, { drop: [`run:${held}`] })).json.topics, ['runs'])
 })
 
@@ -209,8 +209,8 @@ test('a topic of an open stream ends when access to its run is withdrawn', async
   t.after(stream.close)
   await stream.until(({ event }) => event === 'run.event')
   await hub.accounts.updateUser(boss.id, { role: 'user' })
-  const told = await stream.until(({ event }) => event === 'topic')
-  const { state, error } = TopicNews.parse(JSON.parse(told.at(-1)!.data))
+  const received = await stream.until(({ event }) => event === 'topic')
+  const { state, error } = TopicNews.parse(JSON.parse(received.at(-1)!.data))
   assert.deepEqual([state, error?.code], ['refused', 'run_not_found'])
 })
 

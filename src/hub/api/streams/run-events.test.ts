@@ -223,10 +223,10 @@ test('a reader that leaves before its stream begins is gone', async (t) => {
   const { token } = await hub.user('ann')
   const { run_id } = (await hub.call('POST', '/api/runs', token, { yaml: oneStep('hold') })).json
   const get = hub.engine.get.bind(hub.engine)
-  const asked = Promise.withResolvers<void>()
+  const requested = Promise.withResolvers<void>()
   const left = Promise.withResolvers<void>()
   hub.engine.get = async (runId) => {
-    asked.resolve()
+    requested.resolve()
     await left.promise
     return await get(runId)
   }
@@ -234,7 +234,7 @@ test('a reader that leaves before its stream begins is gone', async (t) => {
   const leaving = new AbortController()
   const headers = { authorization: `Bearer ${token}`, connection: 'close' }
   const stream = fetch(`${hub.url}/api/runs/${run_id}/events`, { headers, signal: leaving.signal })
-  await asked.promise
+  await requested.promise
   leaving.abort()
   await assert.rejects(stream)
   const begun = Promise.withResolvers<void>()
@@ -348,7 +348,7 @@ test('sends as much of a truncated or missing output as exists, and reports how 
   const event: RunEvent = { seq: 1, time, type: 'output', attempt: 1, ...names, offset: 0, length: 100_000 }
   for (const there of [0, 10, 70_000]) {
     const { texts } = reader(Buffer.alloc(there, 'x'))
-    const told = JSON.parse((await jsonOf(texts, event)).join('').slice(1, -1))
-    assert.deepEqual(told, { ...event, text: 'x'.repeat(there), missing: 100_000 - there })
+    const received = JSON.parse((await jsonOf(texts, event)).join('').slice(1, -1))
+    assert.deepEqual(received, { ...event, text: 'x'.repeat(there), missing: 100_000 - there })
   }
 })

@@ -24,13 +24,13 @@ type Call = 'provision' | 'find' | 'remove'
 
 /** Limits the size of an answer; a longer one is invalid. */
 const MAX_ANSWER_BYTES = 1024 ** 2
-const MAX_SAID = 2_000
+const MAX_OUTPUT = 2_000
 const LAST_WORDS_MS = 2_000
 /** Text that the program wrote for people. */
-const Said = z.string().transform((said) => said.slice(0, MAX_SAID))
+const Output = z.string().transform((text) => text.slice(0, MAX_OUTPUT))
 
 const Refused = z.object({
-  error: z.object({ message: z.string().min(1).pipe(Said), permanent: z.boolean().optional() }),
+  error: z.object({ message: z.string().min(1).pipe(Output), permanent: z.boolean().optional() }),
 })
 const Done = z.object({})
 const FoundRunners = z.object({
@@ -38,7 +38,7 @@ const FoundRunners = z.object({
     z.object({
       name: z.string(),
       state: z.enum(['starting', 'running', 'ended']),
-      message: Said.optional(),
+      message: Output.optional(),
     }),
   ),
 })
@@ -82,13 +82,13 @@ export class CommandProvisioner implements Provisioner {
     const stop = () => void tree.stop(0)
     const late = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
     late.addEventListener('abort', stop)
-    const said = { stdout: '', stderr: '' }
+    const output = { stdout: '', stderr: '' }
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      said.stdout += text
-      if (said.stdout.length > MAX_ANSWER_BYTES) stop()
+      output.stdout += text
+      if (output.stdout.length > MAX_ANSWER_BYTES) stop()
     })
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      said.stderr = (said.stderr + text).slice(-MAX_SAID)
+      output.stderr = (output.stderr + text).slice(-MAX_OUTPUT)
     })
     // The program may end without reading.
     child.stdin.on('error', () => {})
@@ -105,11 +105,11 @@ export class CommandProvisioner implements Provisioner {
         throw new ProvisionError(`${which} did not end within ${timeoutMs / 1000} s.`, {
           hint: 'It was killed.',
         })
-      if (said.stdout.length > MAX_ANSWER_BYTES)
+      if (output.stdout.length > MAX_ANSWER_BYTES)
         throw new ProvisionError(`${which} printed more than ${MAX_ANSWER_BYTES} bytes.`, {
           hint: 'Print only the answer to standard output, and everything else to standard error.',
         })
-      const answer = jsonOf(said.stdout)
+      const answer = jsonOf(output.stdout)
       const refused = Refused.safeParse(answer)
       if (refused.success) {
         const { message, permanent } = refused.data.error
@@ -117,11 +117,11 @@ export class CommandProvisioner implements Provisioner {
       }
       if (code !== 0)
         throw new ProvisionError(
-          `${which} ended with ${killed ?? `exit code ${code}`}${said.stderr.trim() === '' ? '.' : `: ${said.stderr.trim()}`}`,
+          `${which} ended with ${killed ?? `exit code ${code}`}${output.stderr.trim() === '' ? '.' : `: ${output.stderr.trim()}`}`,
         )
       const right = Answer.safeParse(answer)
       if (right.success) return right.data
-      throw new ProvisionError(`${which} printed an invalid answer: ${shownAnswer(said.stdout)}.`, {
+      throw new ProvisionError(`${which} printed an invalid answer: ${shownAnswer(output.stdout)}.`, {
         hint: `It must answer with JSON: ${call === 'find' ? '{"runners": [{"name": "…", "state": "running"}]}' : '{}'}, and print everything else to standard error.`,
       })
     } catch (error) {

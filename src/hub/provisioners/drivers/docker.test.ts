@@ -120,13 +120,13 @@ test('reports how an ended runner ended: its code, its last output, out of memor
     ],
     ['exec sleep 600', /^Its time limit was reached\.$/, 1],
   ]
-  for (const [body, said, deadlineMs] of cases) {
+  for (const [body, message, deadlineMs] of cases) {
     const need = { ...bodyOf(hub, body), ...(deadlineMs && { deadlineMs }) }
     await provisioner.provision(need, signal)
     const found = await eventually('its end', async () =>
       (await provisioner.find(signal)).find(({ name, state }) => name === need.name && state === 'ended'),
     )
-    assert.match(found.message!, said)
+    assert.match(found.message!, message)
     assert.equal(found.reason, /^It ran out of memory/.test(found.message!) ? 'oom' : undefined)
     await provisioner.remove(need.name, signal)
   }
@@ -161,8 +161,8 @@ test('reports each obstacle to a runner and what to do, permanently if it will n
     const { provisioner, hub, left } = await opened(t, { image, ...change })
     const need = needOf(hub)
     const at = message.source.includes('127') ? need.env.ERRAND_HUB_URL : 'http://192.0.2.1:9'
-    const asked = provisioner.provision({ ...need, env: { ...need.env, ERRAND_HUB_URL: at! } }, signal)
-    await assert.rejects(asked, { message, permanent }, String(message))
+    const request = provisioner.provision({ ...need, env: { ...need.env, ERRAND_HUB_URL: at! } }, signal)
+    await assert.rejects(request, { message, permanent }, String(message))
     if (change.env === undefined) {
       await provisioner.remove(need.name, signal)
       assert.deepEqual(await left(), NOTHING)
@@ -257,14 +257,14 @@ test('a container removed by hand between creation and start is a failed start t
   const { provisioner, hub, engine, left } = await opened(t, { env: { DOCKER_HOST: cable.address } })
   const need = needOf(hub)
   cable.on(/^POST .*\/start$/, 'held')
-  const asked = assert.rejects(provisioner.provision(need, signal), {
+  const request = assert.rejects(provisioner.provision(need, signal), {
     message: `The container ${need.name} was removed before it started.`,
     ...{ end: 'failed', permanent: false },
   })
   await eventually('its start', () => cable.count(/^POST .*\/start$/) === 1)
   await engine.getContainer(need.name).remove({ force: true })
   cable.release()
-  await asked
+  await request
   await provisioner.remove(need.name, signal)
   assert.deepEqual(await left(), NOTHING)
   await provisioner.provision(need, signal)
@@ -352,9 +352,9 @@ test('reports an engine that is killed, stopped or hangs, and finds its runners 
   assert.deepEqual([ended?.name, ended?.state], [second.name, 'ended'])
   engine.hang()
   const short = new AbortController()
-  const asked = provisioner.find(short.signal)
+  const request = provisioner.find(short.signal)
   short.abort()
-  await assert.rejects(asked, /The hub is stopping/)
+  await assert.rejects(request, /The hub is stopping/)
   engine.goOn()
   await provisioner.remove(second.name, signal)
   assert.deepEqual(await provisioner.find(signal), [])

@@ -49,8 +49,8 @@ const PROCESSES = 16_384
 const LOG = { Type: 'json-file', Config: { 'max-size': '1m', 'max-file': '2' } }
 /** Exit code after SIGKILL. The kernel also sends it when memory runs out, and the engine may not notice that. */
 const KILLED = 128 + 9
-const TOLD_LINES = 10
-const TOLD_CHARACTERS = 2_000
+const REPORTED_LINES = 10
+const REPORTED_CHARACTERS = 2_000
 /** Label of an image that contains a runner. */
 const HAS_RUNNER = 'errand.runner-version'
 const HUB = 'errand.hub'
@@ -416,18 +416,18 @@ export class DockerProvisioner implements Provisioner {
     if (fault !== '') return { message: `Docker ended it: ${fault}` }
     if (Date.parse(FinishedAt) >= Date.parse(Config.Labels[DEADLINE] ?? ''))
       return { message: 'Its time limit was reached.' }
-    const said = await this.#logTail(docker, Id, signal)
+    const logText = await this.#logTail(docker, Id, signal)
     const perhaps =
       ExitCode === KILLED && memory !== undefined
         ? ` (killed, perhaps for lack of memory: its limit is ${memory})`
         : ''
-    return { message: `It ended with exit code ${ExitCode}${perhaps}${said === '' ? '.' : `: ${said}`}` }
+    return { message: `It ended with exit code ${ExitCode}${perhaps}${logText === '' ? '.' : `: ${logText}`}` }
   }
 
   async #logTail(docker: DockerClient, id: string, signal: AbortSignal): Promise<string> {
     return await this.#call('read the log of a runner', signal, async (signal) => {
       try {
-        const query = { stdout: true, stderr: true, tail: TOLD_LINES }
+        const query = { stdout: true, stderr: true, tail: REPORTED_LINES }
         return logText(await buffer(await docker.open('GET', `/containers/${id}/logs`, { query, signal })))
       } catch (error) {
         if (isGone(error)) return ''
@@ -469,10 +469,10 @@ interface Inspected extends ContainerAnswer {
 const PERMANENT: readonly ErrandError['code'][] = ['invalid_argument', 'not_found', 'pull_refused']
 
 /** Turns an error into a `ProvisionError`. `asked`: the call was to Docker itself, not from it to a registry. */
-function provisionError(error: unknown, asked = false): Error {
+function provisionError(error: unknown, isRequested = false): Error {
   if (!isErrandError(error)) return error as Error
   const { message, hint, code } = error
-  const unanswered = asked && code === 'unavailable'
+  const unanswered = isRequested && code === 'unavailable'
   return new ProvisionError(message, { hint, permanent: PERMANENT.includes(code), unanswered, cause: error })
 }
 
@@ -496,5 +496,5 @@ function logText(frames: Buffer): string {
     parts.push(frames.subarray(at + 8, end))
     at = end
   }
-  return Buffer.concat(parts).toString('utf8').trim().slice(-TOLD_CHARACTERS)
+  return Buffer.concat(parts).toString('utf8').trim().slice(-REPORTED_CHARACTERS)
 }

@@ -27,7 +27,7 @@ const LOG = 'runner.log'
 /** File in the folder of a runner whose process has ended. It contains the exit code, or the signal that ended it. */
 const ENDED = 'runner.ended'
 const GRACE_MS = 10_000
-const MAX_TOLD = 2_000
+const MAX_REPORTED_CHARACTERS = 2_000
 /** Number of log lines that the message about a killed process quotes. */
 const KILLED_LINES = 3
 const LOOK_SECONDS = 5
@@ -147,9 +147,9 @@ export class ProcessProvisioner implements Provisioner {
         if (child !== undefined && child.exitCode === null && child.signalCode === null)
           return { name, state: 'running' }
         const own = child && (child.signalCode ?? child.exitCode)
-        const said = await lastText(join(folder, name, LOG), MAX_TOLD)
+        const text = await lastText(join(folder, name, LOG), MAX_REPORTED_CHARACTERS)
         const how = own ?? (await readFile(join(folder, name, ENDED), 'utf8').catch(() => ''))
-        return { name, state: 'ended', message: endText(String(how), said) }
+        return { name, state: 'ended', message: endText(String(how), text) }
       }),
     )
   }
@@ -180,10 +180,10 @@ export class ProcessProvisioner implements Provisioner {
 }
 
 /** Describes how a process ended. `how` is its exit code, a signal, or empty if unknown. */
-function endText(how: string, said: string): string {
+function endText(how: string, text: string): string {
   // The log of a killed process says little about the kill.
-  const last = said.split('\n').slice(-KILLED_LINES).join('\n')
+  const last = text.split('\n').slice(-KILLED_LINES).join('\n')
   if (how.startsWith('SIG')) return `Its process was ended by ${how}.${last && ` Its last output: ${last}`}`
   const end = how === '' ? 'Its process has ended' : `Its process ended with exit code ${how}`
-  return said === '' ? `${end}.` : `${end}: ${said}`
+  return text === '' ? `${end}.` : `${end}: ${text}`
 }

@@ -23,8 +23,8 @@ export function inlineDriver(
       await output.push(stream, bytes)
       attempt.refresh()
     }
-    const told = { push, end: () => output.end() }
-    return new InlineDriver(attempt, new InlineRun({ action, spec, secrets, cwd, apart, output: told }))
+    const output_ = { push, end: () => output.end() }
+    return new InlineDriver(attempt, new InlineRun({ action, spec, secrets, cwd, apart, output: output_ }))
   }
 }
 
@@ -70,7 +70,7 @@ export interface InlineRunOptions {
 export class InlineRun {
   readonly #options: InlineRunOptions
   readonly #abort = new AbortController()
-  readonly #givenUp = Promise.withResolvers<Ending>()
+  readonly #stopped = Promise.withResolvers<Ending>()
   #over = false
 
   constructor(options: InlineRunOptions) {
@@ -99,7 +99,7 @@ export class InlineRun {
     }
     let ending = await firstOf(
       act().catch((error) => this.#failed(error)),
-      this.#givenUp.promise,
+      this.#stopped.promise,
     )
     this.#over = true
     try {
@@ -109,7 +109,7 @@ export class InlineRun {
       if (ending.type === 'done') ending = failed(error)
     }
     // Clears the timer of a stop.
-    this.#givenUp.resolve(ending)
+    this.#stopped.resolve(ending)
     return { ending, exports }
   }
 
@@ -126,11 +126,11 @@ export class InlineRun {
 
   /** Aborts the action, and gives it up if it has not ended after the grace. A second call can only make it quicker. */
   stop(graceMs: number): void {
-    if (graceMs === 0) this.#givenUp.resolve({ type: 'stopped' })
+    if (graceMs === 0) this.#stopped.resolve({ type: 'stopped' })
     if (this.#abort.signal.aborted) return
     this.#abort.abort()
-    const takeBack = callAt(Date.now() + graceMs, () => this.#givenUp.resolve({ type: 'stopped' }))
-    void this.#givenUp.promise.then(takeBack)
+    const takeBack = callAt(Date.now() + graceMs, () => this.#stopped.resolve({ type: 'stopped' }))
+    void this.#stopped.promise.then(takeBack)
   }
 }
 

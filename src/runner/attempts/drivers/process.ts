@@ -33,22 +33,22 @@ export function processDrivers(options: ProcessDriversOptions): DriverKind {
         return false
       }
     },
-    driver: (attempt, kept, action) => new ProcessDriver(attempt, kept, action, options),
+    driver: (attempt, files, action) => new ProcessDriver(attempt, files, action, options),
   }
 }
 
 class ProcessDriver implements Driver {
   readonly #attempt: Driven
-  readonly #kept: AttemptFiles
+  readonly #files: AttemptFiles
   readonly #action: () => Action
   readonly #options: ProcessDriversOptions
   readonly #process: WrappedProcess
   #left = false
 
-  constructor(attempt: Driven, kept: AttemptFiles, action: () => Action, options: ProcessDriversOptions) {
-    const { folder, mark, cage, box } = kept
+  constructor(attempt: Driven, files: AttemptFiles, action: () => Action, options: ProcessDriversOptions) {
+    const { folder, mark, cage, box } = files
     this.#attempt = attempt
-    this.#kept = kept
+    this.#files = files
     this.#action = action
     this.#options = options
     const onEnd = (ending: Ending, endedAtMs?: number) => void attempt.finish(ending, { endedAtMs })
@@ -62,7 +62,7 @@ class ProcessDriver implements Driver {
   async recover(): Promise<void> {
     const attempt = this.#attempt
     const bereft = {
-      mark: this.#kept.mark,
+      mark: this.#files.mark,
       get cause() {
         return attempt.cause
       },
@@ -71,7 +71,7 @@ class ProcessDriver implements Driver {
       finish: (ending: Ending) => attempt.finish(ending),
     }
     try {
-      await adopt(bereft, this.#kept.folder, (claim) => this.#inBox(claim))
+      await adopt(bereft, this.#files.folder, (claim) => this.#inBox(claim))
     } catch (error) {
       if (noDescriptors(error)) throw error
       await this.kill()
@@ -92,16 +92,16 @@ class ProcessDriver implements Driver {
   }
 
   async sweep(ending: Ending): Promise<Swept> {
-    if (ending.type === 'start_failed') return { survives: (await this.#kept.box?.end()) === false }
+    if (ending.type === 'start_failed') return { survives: (await this.#files.box?.end()) === false }
     // Past a limit nothing may survive, not even processes that have left the group.
     const isFailed = this.#attempt.cause?.type === 'failed'
     const gone = await (isFailed ? this.#process.stop(0) : this.#process.sweep())
-    const inside = isFailed ? await this.#kept.box?.end() : true
+    const inside = isFailed ? await this.#files.box?.end() : true
     return { survives: gone === false || inside === false }
   }
 
   usage() {
-    const { cage, folder } = this.#kept
+    const { cage, folder } = this.#files
     return cage.usage(folder.exit()?.cpuMs)
   }
 
@@ -116,7 +116,7 @@ class ProcessDriver implements Driver {
 
   /** Begins under this claim, once its box is there. */
   #inBox(claim: number): void {
-    const { box } = this.#kept
+    const { box } = this.#files
     if (!box) {
       this.#begin(claim)
       return
@@ -133,7 +133,7 @@ class ProcessDriver implements Driver {
   }
 
   #begin(claim: number): void {
-    const { facts, secrets } = this.#kept
+    const { facts, secrets } = this.#files
     let plan: ProcessPlan
     try {
       plan = planOf(this.#action(), secrets?.filledSpec ?? facts.spec)
@@ -152,9 +152,9 @@ class ProcessDriver implements Driver {
           : `The workspace could not be created: ${(error as Error).message}.`
       return void this.#attempt.finish({ type: 'start_failed', message })
     }
-    const { stdout, stderr } = this.#kept.output.files
+    const { stdout, stderr } = this.#files.output.files
     const streams = { script: plan.script, stdoutFd: stdout.fd, stderrFd: stderr.fd }
-    this.#kept.output.watch(this.#options.sizes)
+    this.#files.output.watch(this.#options.sizes)
     const pid = this.#process.begin(launch, claim, streams)
     if (pid !== undefined) this.#attempt.running(pid, Date.now())
   }
@@ -162,18 +162,18 @@ class ProcessDriver implements Driver {
   /** Watches a process that an earlier runner started. */
   #watch(wrapper: FoundWrapper, startedAtMs: number): void {
     this.#process.watch(wrapper)
-    this.#kept.output.watch(this.#options.sizes)
+    this.#files.output.watch(this.#options.sizes)
     this.#attempt.running(wrapper.pid, startedAtMs)
     this.#attempt.stopAsOrdered()
   }
 
   #launch(plan: ProcessPlan): Launch {
-    const { facts, secrets } = this.#kept
+    const { facts, secrets } = this.#files
     const { env, workspaces } = this.#options
     const workspace = workspaces.create(facts.spec.run_id)
     const own = { ...plan.env, ...secrets?.env }
     const launch = launchOf(plan, workspace, processEnvironment(env, own, facts.spec, facts.key))
-    const { box, folder } = this.#kept
+    const { box, folder } = this.#files
     if (!box) return launch
     const readable = [...(secrets?.files ?? []), ...workspaces.readable(facts.spec.run_id)]
     if (plan.script !== undefined) {

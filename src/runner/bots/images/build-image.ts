@@ -6,7 +6,7 @@ import type { ImageSupply } from './image-supply.ts'
 import { withoutScripts } from './run-mounts.ts'
 
 /** Number of a build's last lines in its error. */
-const TOLD_LINES = 20
+const MAX_REPORTED_LINES = 20
 
 export interface BuildFolder {
   folder: string
@@ -36,10 +36,10 @@ export async function buildImage(
       labels,
       limits: settings.buildLimits,
       refresh,
-      progress: (told) => {
-        const line = withoutScripts(told)
+      progress: (progressLine) => {
+        const line = withoutScripts(progressLine)
         last.push(line)
-        if (last.length > TOLD_LINES) last.shift()
+        if (last.length > MAX_REPORTED_LINES) last.shift()
         progress(line)
       },
       signal: until,

@@ -4,17 +4,17 @@ import { dockerfileText, isRefusedTrigger, parseDockerfile } from './dockerfile.
 import { pinnedDockerfile } from './pinned-dockerfile.ts'
 
 /** Returns the text for the engine, and the images that were requested. */
-async function pinned(text: string): Promise<{ text: string; asked: string[] }> {
-  const asked: string[] = []
+async function pinned(text: string): Promise<{ text: string; requests: string[] }> {
+  const requests: string[] = []
   const file = await pinnedDockerfile(parseDockerfile(text), async (name) => {
-    asked.push(name)
+    requests.push(name)
     return { id: `sha256:${name}`, names: [], digests: [], labels: {}, sizeBytes: 0, createdAt: '' }
   })
-  return { text: dockerfileText(file), asked }
+  return { text: dockerfileText(file), requests }
 }
 
 test('every image is replaced by its id, even with defaults, stages and joined lines', async () => {
-  const { text, asked } = await pinned(`# syntax=docker/dockerfile:1
+  const { text, requests } = await pinned(`# syntax=docker/dockerfile:1
 ARG VERSION=3.11 FLAVOUR="slim"
 ARG BASE=python:\${VERSION}-$FLAVOUR
 # a comment
@@ -35,7 +35,7 @@ CMD ["a"]
 FROM \${MISSING:-scratch}
 ADD --chown=1:1 files/ /app/
 `)
-  assert.deepEqual(asked, ['python:3.11-slim', 'busybox', 'tools/one:v1'])
+  assert.deepEqual(requests, ['python:3.11-slim', 'busybox', 'tools/one:v1'])
   assert.equal(
     text,
     `# escape=\\

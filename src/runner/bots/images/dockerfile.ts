@@ -154,8 +154,8 @@ export function readArg(rest: string, variables: Map<string, string>): void {
   for (const [, name, quoted, single, plain] of rest.matchAll(
     /([A-Za-z_]\w*)(?:=(?:"([^"]*)"|'([^']*)'|(\S*)))?(?=\s|$)/g,
   )) {
-    const given = quoted ?? single ?? plain
-    const value = given === undefined ? undefined : expanded(given, variables)
+    const text = quoted ?? single ?? plain
+    const value = text === undefined ? undefined : expanded(text, variables)
     if (value === undefined) variables.delete(name!)
     else variables.set(name!, value)
   }

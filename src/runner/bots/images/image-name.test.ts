@@ -32,8 +32,8 @@ test('image names are read as engines read them', () => {
     [`ghcr.io/user/bot:v1@${digest}`, `ghcr.io/user/bot@${digest}`, 'ghcr.io/user/bot', 'ghcr.io'],
     ['deadbeef', 'deadbeef:latest', 'deadbeef', 'docker.io'],
   ]
-  for (const [given, text, repository, registry] of cases)
-    assert.deepEqual(imageName(given), { text, repository, registry })
+  for (const [name, text, repository, registry] of cases)
+    assert.deepEqual(imageName(name), { text, repository, registry })
 })
 
 test("ids, names of bots' own images and invalid names are refused", () => {

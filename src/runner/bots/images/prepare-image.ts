@@ -66,8 +66,8 @@ async function privateRepository(
   supply: ImageSupply,
 ): Promise<PreparedImage> {
   const { url, ref, git_auth, built } = source
-  const keptName = keptNameOf(built, order)
-  const here = await keptImage(keptName, supply)
+  const storedName = storedNameOf(built, order)
+  const here = await storedImage(storedName, supply)
   if (here !== undefined) return { id: here, title: url }
   const password = git_auth && order.secret(git_auth.password_secret)
   if (password === undefined) {
@@ -81,20 +81,20 @@ async function privateRepository(
   }
   order.phase('building')
   const image = await custom(source, order, supply, password)
-  await supply.pulledNames.note(keptName, image.id)
-  await supply.engine.tag(image.id, keptName)
+  await supply.pulledNames.note(storedName, image.id)
+  await supply.engine.tag(image.id, storedName)
   return image
 }
 
 /** Returns the own name of an image that was fetched with a password, by the attempt that had it. */
-function keptNameOf(had: { attempt_id: string } | undefined, order: ImageOrder): string {
+function storedNameOf(had: { attempt_id: string } | undefined, order: ImageOrder): string {
   const { attempt, owner } = order.labels
   return new PrivateNames(order.stateDir, owner).pulled(had?.attempt_id ?? attempt)
 }
 
-async function keptImage(keptName: string, { pulledNames }: ImageSupply): Promise<string | undefined> {
-  const here = await pulledNames.idOf(keptName)
-  if (here !== undefined) await pulledNames.note(keptName, here)
+async function storedImage(storedName: string, { pulledNames }: ImageSupply): Promise<string | undefined> {
+  const here = await pulledNames.idOf(storedName)
+  if (here !== undefined) await pulledNames.note(storedName, here)
   return here
 }
 
@@ -139,8 +139,8 @@ async function withPassword(
   order: ImageOrder,
   supply: ImageSupply,
 ): Promise<string> {
-  const keptName = keptNameOf(pulled, order)
-  const here = await keptImage(keptName, supply)
+  const storedName = storedNameOf(pulled, order)
+  const here = await storedImage(storedName, supply)
   if (here !== undefined) return here
   const password = registry_auth && order.secret(registry_auth.password_secret)
   if (password === undefined)
@@ -150,5 +150,5 @@ async function withPassword(
       order,
     )
   order.phase('pulling')
-  return (await privateImage(imageName(image), keptName, { username, password }, supply)).id
+  return (await privateImage(imageName(image), storedName, { username, password }, supply)).id
 }

@@ -13,7 +13,7 @@ import { type ImageSupply, isOurs, pulledImage } from './image-supply.ts'
  */
 export async function privateImage(
   name: ImageName,
-  keptName: string,
+  storedName: string,
   auth: PullOrder['auth'],
   supply: ImageSupply,
 ): Promise<ImageInfo> {
@@ -21,8 +21,8 @@ export async function privateImage(
   const before = (await isOurs(name, supply)) ? undefined : await engine.image(name.text)
   const image = await pulledImage(name, supply, auth)
   try {
-    await pulledNames.note(keptName, image.id)
-    await engine.tag(image.id, keptName)
+    await pulledNames.note(storedName, image.id)
+    await engine.tag(image.id, storedName)
   } finally {
     await hide(name, image, before, supply)
   }

@@ -27,13 +27,13 @@ export class PulledNames {
 
   async has(name: string): Promise<boolean> {
     const note = await readNote(this.#file(name))
-    return note !== undefined && (await this.#stands(note))
+    return note !== undefined && (await this.#isCurrent(note))
   }
 
   /** Returns the id of the image with the name, if it still is the one that got it. */
   async idOf(name: string): Promise<string | undefined> {
     const note = await readNote(this.#file(name))
-    return note !== undefined && (await this.#stands(note)) ? note.id : undefined
+    return note !== undefined && (await this.#isCurrent(note)) ? note.id : undefined
   }
 
   /** Records a name: before it appears at the engine, again with its id once it is there, and at each use. */
@@ -57,15 +57,15 @@ export class PulledNames {
       const file = join(this.#dir, each)
       const note = await readNote(file)
       if (note === undefined || now - note.used_at <= unusedMs) continue
-      const stands = await this.#stands(note)
-      if (stands && !(await this.#engine.removeImage(note.name))) continue
+      const isCurrent = await this.#isCurrent(note)
+      if (isCurrent && !(await this.#engine.removeImage(note.name))) continue
       await rm(file, { force: true })
-      if (stands) removed.push(note.name)
+      if (isCurrent) removed.push(note.name)
     }
     return removed
   }
 
-  async #stands({ name, id }: Note): Promise<boolean> {
+  async #isCurrent({ name, id }: Note): Promise<boolean> {
     return id === undefined || (await this.#engine.image(name))?.id === id
   }
 

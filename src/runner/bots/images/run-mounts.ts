@@ -56,7 +56,7 @@ export function withoutMounts(run: NumberedInstruction, shell: readonly string[]
 }
 
 /** Returns the engine's line of such a RUN, with the command as it was written. */
-export const withoutScripts = (told: string): string => told.replace(inList, '').replace(inText, '')
+export const withoutScripts = (message: string): string => message.replace(inList, '').replace(inText, '')
 
 const literal = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
 // With target, mode and owner, which contain neither a blank nor a quote.
@@ -103,9 +103,9 @@ function cacheMount(line: number, text: string): CacheMount {
       'has a cache with files of an image or of the build (from=)',
       'COPY them in an earlier step.',
     )
-  const given = options.get('target') ?? options.get('dst') ?? options.get('destination') ?? ''
-  const target = posix.normalize(given).replace(/\/+$/, '')
-  if (given === '' || target === '' || target === '.' || /^\.\.(?:\/|$)/.test(target))
+  const values = options.get('target') ?? options.get('dst') ?? options.get('destination') ?? ''
+  const target = posix.normalize(values).replace(/\/+$/, '')
+  if (values === '' || target === '' || target === '.' || /^\.\.(?:\/|$)/.test(target))
     throw refuse('has a cache without a target, or with a target that contains everything')
   const {
     mode = '0755',

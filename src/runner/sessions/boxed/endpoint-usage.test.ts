@@ -7,7 +7,7 @@ import { EndpointUsage } from './endpoint-usage.ts'
 const opencode = { title: 'OpenCode', usage: 'last_call' } as const
 const claude = { title: 'Claude Code', usage: 'each_call' } as const
 
-const asked = (id: number, input_tokens = 0): LogEntry => ({
+const entry = (id: number, input_tokens = 0): LogEntry => ({
   type: 'asked',
   id,
   service: 'anthropic',
@@ -32,7 +32,7 @@ const usage = (input_tokens: number, output_tokens: number, cached_input_tokens 
   cached_input_tokens,
   output_tokens,
 })
-const tells = (turn: Usage, session = turn): Extract<AgentUpdate, { kind: 'usage' }> => ({
+const report = (turn: Usage, session = turn): Extract<AgentUpdate, { kind: 'usage' }> => ({
   kind: 'usage',
   turn,
   session,
@@ -57,12 +57,12 @@ test('the first refusal of each host is a notice, up to twenty hosts', () => {
 test('for an agent that reports only its last call the counted figures replace its own', () => {
   const news = new EndpointUsage({ agent: opencode, counts: true })
   news.turnBegins()
-  assert.equal(news.agentTells(tells(usage(1, 1))), 'instead')
+  assert.equal(news.agentReports(report(usage(1, 1))), 'instead')
   const more = { cache_read: 7, cache_write: 5, reasoning: 3 }
-  const [first] = news.follow([asked(1), answered(1, 100, 10, more)], false)
-  assert.deepEqual(first, tells({ ...usage(105, 13, 7), cost_usd: 0 }))
+  const [first] = news.follow([entry(1), answered(1, 100, 10, more)], false)
+  assert.deepEqual(first, report({ ...usage(105, 13, 7), cost_usd: 0 }))
   news.turnBegins()
-  const [second] = news.follow([asked(2), answered(2, 50, 5)], false)
+  const [second] = news.follow([entry(2), answered(2, 50, 5)], false)
   assert.ok(second?.kind === 'usage')
   assert.deepEqual([second.turn.input_tokens, second.turn.output_tokens], [50, 5])
   assert.deepEqual([second.session.input_tokens, second.session.output_tokens], [155, 18])
@@ -71,30 +71,30 @@ test('for an agent that reports only its last call the counted figures replace i
 test('an unfinished call counts with its estimate once nothing more comes', () => {
   const news = new EndpointUsage({ agent: opencode, counts: true })
   news.turnBegins()
-  assert.deepEqual(news.follow([asked(1, 40)], false), [])
+  assert.deepEqual(news.follow([entry(1, 40)], false), [])
   const [last] = news.follow([], true)
   assert.ok(last?.kind === 'usage')
   assert.equal(last.session.input_tokens, 40)
 })
 
 test('a difference of more than a twentieth is reported once, at the end', () => {
-  const told = (says: Usage) => {
+  const total = (usage: Usage) => {
     const news = new EndpointUsage({ agent: claude, counts: true })
     news.turnBegins()
-    assert.equal(news.agentTells(tells(says)), 'beside')
-    assert.deepEqual(news.follow([asked(1), answered(1, 900, 100)], false), [])
+    assert.equal(news.agentReports(report(usage)), 'beside')
+    assert.deepEqual(news.follow([entry(1), answered(1, 900, 100)], false), [])
     return notices(news.follow([], true))
   }
-  assert.deepEqual(told(usage(860, 100)), [])
-  assert.match(told(usage(700, 100))[0]!, /Claude Code reports 800 tokens, but 1000 were counted/)
+  assert.deepEqual(total(usage(860, 100)), [])
+  assert.match(total(usage(700, 100))[0]!, /Claude Code reports 800 tokens, but 1000 were counted/)
 })
 
 test('turns of an agent that reports each one are added up for the comparison', () => {
   const news = new EndpointUsage({ agent: claude, counts: true })
   for (const id of [1, 2]) {
     news.turnBegins()
-    news.agentTells(tells(usage(100, 10), usage(999, 999)))
-    news.follow([asked(id), answered(id, 100, 10)], false)
+    news.agentReports(report(usage(100, 10), usage(999, 999)))
+    news.follow([entry(id), answered(id, 100, 10)], false)
   }
   assert.deepEqual(news.follow([], true), [])
 })
@@ -102,8 +102,8 @@ test('turns of an agent that reports each one are added up for the comparison', 
 test('if the keys are in the box nothing is counted for the agent', () => {
   const news = new EndpointUsage({ agent: opencode, counts: false })
   news.turnBegins()
-  assert.equal(news.agentTells(tells(usage(1, 1))), 'beside')
-  assert.deepEqual(news.follow([asked(1), answered(1, 100, 10)], true), [])
+  assert.equal(news.agentReports(report(usage(1, 1))), 'beside')
+  assert.deepEqual(news.follow([entry(1), answered(1, 100, 10)], true), [])
 })
 
 test('a budget that is used up is reported in the words of the proxy', () => {

@@ -30,9 +30,9 @@ export class EndpointUsage {
   /** Requests without an answer yet. */
   readonly #open = new Map<number, LogEntry>()
   #before = none
-  /** Usage of finished turns, as the agent reports it; `#toldTurn` is that of the current turn. */
-  #toldBefore = none
-  #toldTurn: Usage | undefined
+  /** Usage of finished turns, as the agent reports it; `#reportedTurn` is that of the current turn. */
+  #reportedBefore = none
+  #reportedTurn: Usage | undefined
   #breach: string | undefined
 
   constructor({ agent, counts }: EndpointUsageOptions) {
@@ -47,13 +47,13 @@ export class EndpointUsage {
 
   turnBegins(): void {
     this.#before = this.#total
-    if (this.#toldTurn) this.#toldBefore = sum(this.#toldBefore, this.#toldTurn)
-    this.#toldTurn = undefined
+    if (this.#reportedTurn) this.#reportedBefore = sum(this.#reportedBefore, this.#reportedTurn)
+    this.#reportedTurn = undefined
   }
 
   /** Records what the agent reports as used; `instead` means that the counted figures replace it. */
-  agentTells({ turn }: AgentUpdateOf<'usage'>): 'beside' | 'instead' {
-    this.#toldTurn = turn
+  agentReports({ turn }: AgentUpdateOf<'usage'>): 'beside' | 'instead' {
+    this.#reportedTurn = turn
     return this.#replaces ? 'instead' : 'beside'
   }
 
@@ -111,11 +111,11 @@ export class EndpointUsage {
 
   get #difference(): string | undefined {
     if (!this.counts || this.#replaces || this.#open.size > 0) return undefined
-    const told = this.#toldTurn ? sum(this.#toldBefore, this.#toldTurn) : undefined
-    if (!told) return undefined
-    const [says, counted] = [tokensOf(told), tokensOf(this.#total)]
-    if (Math.abs(says - counted) <= TOLERANCE * Math.max(says, counted)) return undefined
-    return `${this.#agent.title} reports ${says} tokens, but ${counted} were counted on the way to its models.`
+    const reported = this.#reportedTurn ? sum(this.#reportedBefore, this.#reportedTurn) : undefined
+    if (!reported) return undefined
+    const [reportedTokens, counted] = [tokensOf(reported), tokensOf(this.#total)]
+    if (Math.abs(reportedTokens - counted) <= TOLERANCE * Math.max(reportedTokens, counted)) return undefined
+    return `${this.#agent.title} reports ${reportedTokens} tokens, but ${counted} were counted on the way to its models.`
   }
 }
 

@@ -35,9 +35,9 @@ test('a file of a session is private, even in folders that did not exist', (cont
 
 test('a link that an agent left as the file, its folder or a folder above is replaced, not followed', (context) => {
   const { home, outside } = folders(context)
-  const kept = join(outside, 'config.toml')
-  writeFileSync(kept, 'the hub')
-  symlinkSync(kept, join(home, 'config.toml'))
+  const outsideFile = join(outside, 'config.toml')
+  writeFileSync(outsideFile, 'the hub')
+  symlinkSync(outsideFile, join(home, 'config.toml'))
   symlinkSync(outside, join(home, 'codex'))
   symlinkSync(outside, join(home, 'opencode'))
   symlinkSync(outside, join(home, 'user'))
@@ -45,7 +45,7 @@ test('a link that an agent left as the file, its folder or a folder above is rep
   writeBelow(home, join(home, 'codex', 'config.toml'), 'ours')
   writeBelow(home, join(home, 'opencode', 'data', 'auth.json'), 'ours')
   makeBelow(home, 'user')
-  assert.equal(readFileSync(kept, 'utf8'), 'the hub')
+  assert.equal(readFileSync(outsideFile, 'utf8'), 'the hub')
   assert.ok(!existsSync(join(outside, 'data')))
   assert.ok(!existsSync(join(outside, 'auth.json')))
   assert.equal(readFileSync(join(home, 'codex', 'config.toml'), 'utf8'), 'ours')

@@ -47,10 +47,10 @@ export async function startGitea(t: Pick<TestContext, 'after'>): Promise<Gitea> 
     env,
     stdio: ['ignore', 'pipe', 'pipe'],
   })
-  let said = ''
+  let output = ''
   for (const stream of [server.stdout, server.stderr])
     stream.on('data', (chunk: Buffer) => {
-      said = (said + chunk.toString()).slice(-10_000)
+      output = (output + chunk.toString()).slice(-10_000)
     })
   t.after(async () => {
     if (server.exitCode === null && server.signalCode === null) {
@@ -66,7 +66,7 @@ export async function startGitea(t: Pick<TestContext, 'after'>): Promise<Gitea> 
       () => false,
     )
   while (!(await isUp())) {
-    if (server.exitCode !== null) throw new Error(`Gitea has ended: ${said}`)
+    if (server.exitCode !== null) throw new Error(`Gitea has ended: ${output}`)
     await sleep(50)
   }
   const tokens = new Map<string, string>()
@@ -75,7 +75,7 @@ export async function startGitea(t: Pick<TestContext, 'after'>): Promise<Gitea> 
     async user(name, { isAdmin = false } = {}) {
       const rest = ['--username', name, '--email', `${name}@example.org`, '--must-change-password=false']
       await run('admin', 'user', 'create', '--random-password', ...rest, ...(isAdmin ? ['--admin'] : []))
-      const said = await run(
+      const output = await run(
         'admin',
         'user',
         'generate-access-token',
@@ -85,7 +85,7 @@ export async function startGitea(t: Pick<TestContext, 'after'>): Promise<Gitea> 
         'all',
         '--raw',
       )
-      const token = said.split('\n').at(-1)!
+      const token = output.split('\n').at(-1)!
       tokens.set(name, token)
       return token
     },

@@ -85,7 +85,7 @@ async function ofPod({
   return { server, ca, insecure: false, token: token.trim(), namespace: namespace.trim() }
 }
 
-async function ofKubeconfig(file: string, wanted: string | undefined): Promise<Access> {
+async function ofKubeconfig(file: string, contextName: string | undefined): Promise<Access> {
   const hint = "The hub reads this file every minute. The hub's user must be able to read it."
   const source = await fileText(resolve(file), hint)
   let value: unknown
@@ -99,7 +99,7 @@ async function ofKubeconfig(file: string, wanted: string | undefined): Promise<A
     )
   }
   const config = shaped(Kubeconfig, value, file)
-  const name = wanted ?? config['current-context'] ?? ''
+  const name = contextName ?? config['current-context'] ?? ''
   const { context } = pick(config.contexts, name, 'context', file)
   const cluster = shaped(Cluster, pick(config.clusters, context.cluster, 'cluster', file).cluster, file)
   const user = shaped(User, pick(config.users, context.user, 'user', file).user ?? {}, file)
@@ -109,7 +109,7 @@ async function ofKubeconfig(file: string, wanted: string | undefined): Promise<A
       'Create a service account for the hub, and a kubeconfig with its token (docs/kubernetes.md).',
     )
   const at = (path: string) => resolve(dirname(resolve(file)), path)
-  const given = async (data: string | undefined, path: string | undefined) =>
+  const content = async (data: string | undefined, path: string | undefined) =>
     data !== undefined
       ? Buffer.from(data, 'base64').toString()
       : path === undefined
@@ -117,13 +117,13 @@ async function ofKubeconfig(file: string, wanted: string | undefined): Promise<A
         : await fileText(at(path), `${file} names it.`)
   return {
     server: cluster.server.replace(/\/+$/, ''),
-    ca: await given(cluster['certificate-authority-data'], cluster['certificate-authority']),
+    ca: await content(cluster['certificate-authority-data'], cluster['certificate-authority']),
     insecure: cluster['insecure-skip-tls-verify'] === true,
     serverName: cluster['tls-server-name'],
-    cert: await given(user['client-certificate-data'], user['client-certificate']),
-    key: await given(user['client-key-data'], user['client-key']),
+    cert: await content(user['client-certificate-data'], user['client-certificate']),
+    key: await content(user['client-key-data'], user['client-key']),
     // The file has the newer token; kubectl prefers it too.
-    token: (await given(undefined, user.tokenFile))?.trim() ?? user.token,
+    token: (await content(undefined, user.tokenFile))?.trim() ?? user.token,
     namespace: context.namespace ?? 'default',
   }
 }

@@ -81,8 +81,8 @@ test('reads a token again when it is no longer accepted', async (t) => {
 })
 
 test('each refusal says which it is, what to do, and whether a retry helps', async (t) => {
-  const said: { status: number; body: object } = { status: 200, body: {} }
-  const { api } = await scripted(t, (_, response) => json(response, said.status, said.body))
+  const text: { status: number; body: object } = { status: 200, body: {} }
+  const { api } = await scripted(t, (_, response) => json(response, text.status, text.body))
   const forbidden = 'jobs.batch is forbidden: User "u" cannot create resource "jobs" in API group "batch"'
   const quota = (limited: string) =>
     `secrets "a" is forbidden: exceeded quota: q, requested: count/jobs.batch=1, used: count/jobs.batch=0, limited: ${limited}`
@@ -105,7 +105,7 @@ test('each refusal says which it is, what to do, and whether a retry helps', asy
     [500, { message: 'etcdserver: request timed out', reason: 'x' }, /etcdserver/, undefined, false],
   ]
   for (const [status, body, message, hint, permanent] of cases) {
-    Object.assign(said, { status, body })
+    Object.assign(text, { status, body })
     const error = await refusalOf(api.call('POST', '/x', signal, { body: {} }))
     assert.match(error.message, message)
     if (hint === undefined) assert.equal(error.hint, undefined, String(status))
@@ -128,16 +128,16 @@ test('retries a busy API a few times, as it asks', async (t) => {
 })
 
 test('reads a list page by page, and restarts it when its pages have expired', async (t) => {
-  const asked: (string | null)[] = []
+  const tokens: (string | null)[] = []
   const { api } = await scripted(t, ({ url }, response, count) => {
     const next = new URL(url!, 'https://x').searchParams.get('continue')
-    asked.push(next)
+    tokens.push(next)
     if (next === null) json(response, 200, { items: [count], metadata: { continue: 'two' } })
-    else if (asked.length === 2) json(response, 410, { message: 'expired' })
+    else if (tokens.length === 2) json(response, 410, { message: 'expired' })
     else json(response, 200, { items: [99], metadata: {} })
   })
   assert.deepEqual(await api.list('/x', signal, {}), [3, 99])
-  assert.deepEqual(asked, [null, 'two', null, 'two'])
+  assert.deepEqual(tokens, [null, 'two', null, 'two'])
 })
 
 test('reports an answer that is late, incomplete, or not from Kubernetes', async (t) => {

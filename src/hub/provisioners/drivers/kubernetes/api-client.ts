@@ -144,12 +144,12 @@ export class KubernetesApi {
   async #ask(
     access: Access,
     agent: Agent,
-    asked: { method: string; path: string; signal: AbortSignal; body: object | undefined },
+    requested: { method: string; path: string; signal: AbortSignal; body: object | undefined },
   ): Promise<Answer> {
     const { timeoutMs = 15_000 } = this.#options
     const late = AbortSignal.timeout(timeoutMs)
-    const { method, path, signal } = asked
-    const body = asked.body === undefined ? undefined : JSON.stringify(asked.body)
+    const { method, path, signal } = requested
+    const body = requested.body === undefined ? undefined : JSON.stringify(requested.body)
     let isReused = false
     try {
       return await new Promise<Answer>((resolve, reject) => {
@@ -210,7 +210,7 @@ export class KubernetesApi {
           cause: error,
         })
       // The server had closed a reused connection. Each call may safely arrive twice.
-      if (isReused) return await this.#ask(access, agent, asked)
+      if (isReused) return await this.#ask(access, agent, requested)
       throw unreachable(access, error as NodeJS.ErrnoException)
     }
   }
@@ -255,8 +255,8 @@ interface StatusBody {
 
 function refusal({ status, body, text }: Answer, { server }: Access): KubernetesError {
   const { message, details, reason } = (body ?? {}) as StatusBody
-  const said = `Kubernetes refused the request (${status}): ${sentence(message ?? shownAnswer(text))}`
-  const no = (permanent: boolean, hint?: string, what = said) =>
+  const output = `Kubernetes refused the request (${status}): ${sentence(message ?? shownAnswer(text))}`
+  const no = (permanent: boolean, hint?: string, what = output) =>
     new KubernetesError(what, {
       status: body === undefined ? 0 : status,
       permanent,

@@ -66,8 +66,8 @@ const STUCK: Readonly<Record<string, string>> = {
   RunContainerError: 'Its container cannot be started',
 }
 
-const condition = (thing: Job | Pod, type: string) =>
-  thing.status?.conditions?.find((each) => each.type === type && each.status === 'True')
+const condition = (object: Job | Pod, type: string) =>
+  object.status?.conditions?.find((each) => each.type === type && each.status === 'True')
 
 /** Returns the condition that ended the Job, if it is over. */
 export const endOf = (job: Job) => condition(job, 'Failed') ?? condition(job, 'Complete')
@@ -115,8 +115,8 @@ const evicted = (reason: string, message = ''): string =>
  * none.
  */
 export function needsEvents(job: Job, pod: Pod | undefined, nowMs: number): string | undefined {
-  const thing = pod ?? job
-  if (endOf(job) || nowMs - Date.parse(thing.metadata.creationTimestamp) < QUIET_MS) return undefined
+  const object = pod ?? job
+  if (endOf(job) || nowMs - Date.parse(object.metadata.creationTimestamp) < QUIET_MS) return undefined
   if (pod === undefined) return job.metadata.name
   const { waiting, running } = stateOf(pod)
   const isSilent = pod.status.phase === 'Pending' && !running && waiting?.message === undefined
@@ -223,8 +223,8 @@ function processEnd(
   which: string,
   { signal, exitCode, message }: NonNullable<ContainerState['terminated']>,
 ): string {
-  const said = message?.trim().slice(-2_000)
-  return `Its ${which} ended with ${signal ? `signal ${signal}` : `exit code ${exitCode}`}${said ? `: ${said}` : '.'}`
+  const detail = message?.trim().slice(-2_000)
+  return `Its ${which} ended with ${signal ? `signal ${signal}` : `exit code ${exitCode}`}${detail ? `: ${detail}` : '.'}`
 }
 
 const jobEnd = ({ reason, message }: { reason?: string; message?: string }): string =>

@@ -38,7 +38,7 @@ export class KubernetesProvisioner implements Provisioner {
   readonly #options: KubernetesProvisionerOptions
   readonly #api: KubernetesApi
   /** Failed Jobs that count as removed for the hub, and stay so that a person can look at them. */
-  readonly #kept = new Set<string>()
+  readonly #retained = new Set<string>()
   /** The first pod that was seen, by Job. */
   readonly #pods = new Map<string, OwnPod & { hasToken: boolean }>()
 
@@ -80,22 +80,22 @@ export class KubernetesProvisioner implements Provisioner {
     const byJob = Map.groupBy(pods, ({ metadata }) => metadata.labels?.['job-name'] ?? '')
     const nowMs = Date.now()
     const podsOf = ({ metadata }: Job) => byJob.get(metadata.name) ?? []
-    for (const name of this.#kept)
-      if (!jobs.some((job) => job.metadata.name === name && this.#isKept(job, podsOf(job), nowMs)))
-        this.#kept.delete(name)
+    for (const name of this.#retained)
+      if (!jobs.some((job) => job.metadata.name === name && this.#isRetained(job, podsOf(job), nowMs)))
+        this.#retained.delete(name)
     const names = new Set(jobs.map(({ metadata }) => metadata.name))
     for (const name of this.#pods.keys()) if (!names.has(name)) this.#pods.delete(name)
     // Kubernetes may take seconds to clear away what has ended.
     const isGone = ({ metadata }: Job, of: readonly Pod[]) =>
       metadata.deletionTimestamp !== undefined && of.every(isOver)
-    const asked = jobs
+    const requestedJobs = jobs
       .map((job) => ({ job, pods: podsOf(job) }))
-      .filter(({ job, pods }) => !this.#kept.has(job.metadata.name) && !isGone(job, pods))
+      .filter(({ job, pods }) => !this.#retained.has(job.metadata.name) && !isGone(job, pods))
       .map(({ job, pods }) => ({ job, pods, known: this.#know(job.metadata.name, pods) }))
       .map((each) => ({ ...each, about: needsEvents(each.job, ownPod(each.pods, each.known), nowMs) }))
     let left = MOST_EVENTS
     return await Promise.all(
-      asked.map(async ({ job, pods, about, known }) => {
+      requestedJobs.map(async ({ job, pods, about, known }) => {
         const events = about !== undefined && left-- > 0 ? await this.#eventsOf(about, signal) : []
         await this.#takeToken(job.metadata.name, ownPod(pods, known), signal)
         return foundRunner(job, pods, { events, nowMs, known })
@@ -135,8 +135,8 @@ export class KubernetesProvisioner implements Provisioner {
     if (there === undefined || there.metadata.labels?.[HUB_LABEL] !== this.#options.hub) return
     const pods = await this.#path('pods')
     const query = { labelSelector: `job-name=${name}` }
-    if (this.#isKept(there, await this.#api.list<Pod>(pods, signal, query), Date.now())) {
-      this.#kept.add(name)
+    if (this.#isRetained(there, await this.#api.list<Pod>(pods, signal, query), Date.now())) {
+      this.#retained.add(name)
       return
     }
     const body = { propagationPolicy: 'Foreground', preconditions: { uid: there.metadata.uid } }
@@ -170,7 +170,7 @@ export class KubernetesProvisioner implements Provisioner {
   }
 
   /** Reports whether the failed Job stays for a person to look at. It does only if nothing of it can begin any more. */
-  #isKept(job: Job, pods: readonly Pod[], nowMs: number): boolean {
+  #isRetained(job: Job, pods: readonly Pod[], nowMs: number): boolean {
     if (pods.length > 1 || !pods.every(isOver)) return false
     const failedMs = failedAtMs(job, pods)
     return failedMs !== undefined && nowMs - failedMs < this.#options.pods.failed_seconds * 1000

@@ -12,7 +12,7 @@ const LOADER = 'errand-bridge'
 const LISTED_WITHIN_MS = 5_000
 
 /** Words that run it inside. */
-export const CARRIED_SOCAT = [
+export const PACKAGED_SOCAT = [
   `${SOCAT_INSIDE}/${LOADER}`,
   '--library-path',
   SOCAT_INSIDE,
@@ -23,7 +23,7 @@ export const CARRIED_SOCAT = [
  * Returns a subfolder with the socat of this machine and everything that it loads: so it runs in an empty image, and
  * starts faster than a Node. Its name changes with its content. Undefined if there is none. Never rejects.
  */
-export async function carriedSocat(folder: string, socat = '/usr/bin/socat'): Promise<string | undefined> {
+export async function packagedSocat(folder: string, socat = '/usr/bin/socat'): Promise<string | undefined> {
   try {
     const loader = elfLoader(socat)
     if (loader === undefined) return undefined
@@ -31,13 +31,13 @@ export async function carriedSocat(folder: string, socat = '/usr/bin/socat'): Pr
     const loaded = [...stdout.matchAll(/^\s*(\S+) => (\/\S+) /gm)].map(
       ([, name, path]) => [name!, path!] as const,
     )
-    return kept(folder, [[LOADER, loader], ['socat', socat], ...loaded])
+    return storedCopy(folder, [[LOADER, loader], ['socat', socat], ...loaded])
   } catch {
     return undefined
   }
 }
 
-function kept(folder: string, files: readonly (readonly [name: string, path: string])[]): string {
+function storedCopy(folder: string, files: readonly (readonly [name: string, path: string])[]): string {
   const facts = files.map(([name, path]) => {
     const { size, mtimeMs, ino } = statSync(path)
     return [name, path, size, mtimeMs, ino]

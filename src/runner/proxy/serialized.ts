@@ -7,7 +7,7 @@ const MOST_WAITING = 100
  * Wraps a listener to answer the requests of each connection one after the other. Node begins all of them at once, so
  * one connection could have any number in progress, each with its own connection to a server.
  */
-export function oneByOne(answer: RequestListener): RequestListener {
+export function serialized(answer: RequestListener): RequestListener {
   /** Requests behind the one in progress, by connection. */
   const waiting = new WeakMap<object, (() => void)[]>()
   return (request, response) => {

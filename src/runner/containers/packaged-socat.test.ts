@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { carriedSocat } from './carried-socat.ts'
+import { packagedSocat } from './packaged-socat.ts'
 import { elfLoader } from './elf-loader.ts'
 
 const program = '/bin/ls'
@@ -15,17 +15,17 @@ test('a program is stored once with all that it loads, and older copies are remo
   t.after(() => rmSync(folder, { recursive: true }))
   mkdirSync(join(folder, 'socat-0123456789abcdef'))
   mkdirSync(join(folder, 'images'))
-  const [kept, same] = await Promise.all([carriedSocat(folder, program), carriedSocat(folder, program)])
-  assert.equal(kept, same)
+  const [stored, same] = await Promise.all([packagedSocat(folder, program), packagedSocat(folder, program)])
+  assert.equal(stored, same)
   assert.deepEqual(readdirSync(folder).length, 2)
   // Only that folder: no library of the machine is reachable.
-  const words = ['--list', join(kept!, 'socat')]
-  const { stdout } = spawnSync(join(kept!, 'errand-bridge'), ['--library-path', kept!, ...words])
+  const words = ['--list', join(stored!, 'socat')]
+  const { stdout } = spawnSync(join(stored!, 'errand-bridge'), ['--library-path', stored!, ...words])
   const paths = [...String(stdout).matchAll(/=> (\S+)/g)].map(([, path]) => path!)
-  assert.ok(paths.length > 0 && paths.every((path) => path.startsWith(kept!)), String(stdout))
+  assert.ok(paths.length > 0 && paths.every((path) => path.startsWith(stored!)), String(stdout))
   const script = join(folder, 'script')
   writeFileSync(script, '#!/bin/sh\n', { mode: 0o755 })
-  assert.equal(await carriedSocat(folder, script), undefined)
-  assert.equal(await carriedSocat(folder, join(folder, 'none')), undefined)
-  assert.ok(existsSync(kept!))
+  assert.equal(await packagedSocat(folder, script), undefined)
+  assert.equal(await packagedSocat(folder, join(folder, 'none')), undefined)
+  assert.ok(existsSync(stored!))
 })

@@ -16,7 +16,7 @@ export interface Finding {
 type Issue = z.core.$ZodIssue
 
 /** A value that is given to a schema. */
-interface GivenValue {
+interface CheckedValue {
   schema: z.core.$ZodType
   value: unknown
   root: Root
@@ -25,7 +25,7 @@ interface GivenValue {
 /** Most mistakes that are reported of one value, body or file. */
 export const MOST_FAULTS = 20
 /** Most issues that are examined: one mistake may be dropped for another that says more. */
-const MOST_LOOKED_AT = 10 * MOST_FAULTS
+const MAX_CHECKED = 10 * MOST_FAULTS
 
 /**
  * Returns zod's issues in words, at most `MOST_FAULTS` and one more, which means that others may be missing. `value` is
@@ -37,8 +37,8 @@ export function findingsOf(
   value: unknown,
   root: Root = '',
 ): Finding[] {
-  const given = { schema, value, root }
-  const findings = firstOf(issues, MOST_LOOKED_AT, (issue) => findingOf(issue, given))
+  const checked = { schema, value, root }
+  const findings = firstOf(issues, MAX_CHECKED, (issue) => findingOf(issue, checked))
   const unknown = new Map<string, Finding[]>()
   for (const finding of findings)
     if (finding.says === unknownKey)
@@ -46,7 +46,7 @@ export function findingsOf(
   return findings
     .filter(
       (one) =>
-        one.says !== missing || !unknown.get(parentOf(one))?.some((key) => gives(key, one.path, given)),
+        one.says !== missing || !unknown.get(parentOf(one))?.some((key) => gives(key, one.path, checked)),
     )
     .slice(0, MOST_FAULTS + 1)
 }
@@ -64,27 +64,27 @@ export function firstOf<T, R>(from: readonly T[], most: number, each: (one: T) =
 const parentOf = ({ path }: Finding): string => JSON.stringify(path.slice(0, -1))
 
 /** Reports whether the hint for an unknown key says how to write what is missing beside it. */
-function gives({ path: key }: Finding, path: ValuePath, { value, root }: GivenValue): boolean {
-  const given = valueAt(value, key)
-  const instead = insteadOfKey(placeOf(root, key.slice(0, -1)), String(key.at(-1)), given)
+function gives({ path: key }: Finding, path: ValuePath, { value, root }: CheckedValue): boolean {
+  const inner = valueAt(value, key)
+  const instead = insteadOfKey(placeOf(root, key.slice(0, -1)), String(key.at(-1)), inner)
   if (instead === undefined || instead.at !== undefined) return false
-  return Object.hasOwn(keysOf(instead, given) ?? {}, String(path.at(-1)))
+  return Object.hasOwn(keysOf(instead, inner) ?? {}, String(path.at(-1)))
 }
 
-function findingOf(issue: Issue, { schema, value, root }: GivenValue): Finding[] {
+function findingOf(issue: Issue, { schema, value, root }: CheckedValue): Finding[] {
   const path = issue.path.map((part) => (typeof part === 'number' ? part : String(part)))
   const found = valueAt(value, path)
   const place = placeOf(root, path)
   const instead = () => valueHint(place, found, valueAt(value, path.slice(0, -1)))
   const last = root === '' ? undefined : lastHint
-  const finding = (says: string, hint?: string): Finding[] => [
-    { path, at: 'value', says, hint: hint ?? (() => instead() ?? last) },
+  const finding = (message: string, hint?: string): Finding[] => [
+    { path, at: 'value', says: message, hint: hint ?? (() => instead() ?? last) },
   ]
   if (found === undefined && path.length > 0 && issue.code !== 'unrecognized_keys')
     return finding(missing, exampleOf(issue, path))
   switch (issue.code) {
     case 'unrecognized_keys':
-      return issue.keys.slice(0, MOST_LOOKED_AT).map((key) => ({
+      return issue.keys.slice(0, MAX_CHECKED).map((key) => ({
         path: [...path, key],
         at: 'key',
         says: unknownKey,
@@ -105,7 +105,7 @@ function findingOf(issue: Issue, { schema, value, root }: GivenValue): Finding[]
         {
           path,
           at: 'key',
-          says: `is not a valid key: ${innerSays(issue.issues, { schema, value: path.at(-1), root })}`,
+          says: `is not a valid key: ${innerMessage(issue.issues, { schema, value: path.at(-1), root })}`,
           hint: variableHint(String(path.at(-1))) ?? last,
         },
       ]
@@ -126,7 +126,7 @@ function findingOf(issue: Issue, { schema, value, root }: GivenValue): Finding[]
           : `write ${path.at(-1)}: ${Number(issue.maximum)}, or less`,
       )
     case 'invalid_element':
-      return finding(`has an invalid element: ${innerSays(issue.issues, { schema, value: found, root })}`)
+      return finding(`has an invalid element: ${innerMessage(issue.issues, { schema, value: found, root })}`)
     case 'custom':
       return finding(`is not valid: ${issue.message}`)
     default:
@@ -135,13 +135,13 @@ function findingOf(issue: Issue, { schema, value, root }: GivenValue): Finding[]
 }
 
 /** Describes issues whose paths begin at their subject: a key, or an element. */
-const innerSays = (issues: readonly Issue[], given: GivenValue): string =>
+const innerMessage = (issues: readonly Issue[], checked: CheckedValue): string =>
   firstOf(issues, MOST_FAULTS, (inner) => {
     if (inner.code === 'too_small' && inner.origin === 'string') return ['it is empty']
     // These have words of their own, as whole sentences.
     return inner.code === 'invalid_format' || inner.code === 'custom'
       ? [inner.message]
-      : findingOf({ ...inner, path: [] } as Issue, given).map(({ says }) => `it ${says}`)
+      : findingOf({ ...inner, path: [] } as Issue, checked).map(({ says }) => `it ${says}`)
   }).join('; ')
 
 /** The hint when there is no better one. */
@@ -156,7 +156,7 @@ const missing = 'is missing'
  */
 function unionFindings(
   branches: readonly (readonly Issue[])[],
-  given: GivenValue,
+  checked: CheckedValue,
   path: ValuePath,
   found: unknown,
   instead: () => string | undefined,
@@ -166,8 +166,8 @@ function unionFindings(
     (issue.code === 'invalid_type' || (issue.code === 'invalid_value' && typeof found !== 'string'))
   const fitting = branches.filter((issues) => !issues.some(wrongType))
   if (fitting.length === 1) {
-    return firstOf(fitting[0]!, MOST_LOOKED_AT, (issue) =>
-      findingOf({ ...issue, path: [...path, ...issue.path] } as Issue, given),
+    return firstOf(fitting[0]!, MAX_CHECKED, (issue) =>
+      findingOf({ ...issue, path: [...path, ...issue.path] } as Issue, checked),
     )
   }
   const expected = branches.flatMap((issues) => {
@@ -175,12 +175,12 @@ function unionFindings(
     if (issue?.code === 'invalid_type') return [typeName(issue.expected)]
     return issue?.code === 'invalid_value' ? issue.values.map(quote) : []
   })
-  const says =
+  const message =
     expected.length === 0
       ? `is ${describe(found)}, which is not allowed here`
       : `must be ${oneOf([...new Set(expected)])}, but is ${describe(found)}`
-  const otherwise = found === null ? emptyHint : given.root === '' ? undefined : lastHint
-  return [{ path, at: 'value', says, hint: () => instead() ?? otherwise }]
+  const otherwise = found === null ? emptyHint : checked.root === '' ? undefined : lastHint
+  return [{ path, at: 'value', says: message, hint: () => instead() ?? otherwise }]
 }
 
 const typeNames: Readonly<Record<string, string>> = {

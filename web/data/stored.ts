@@ -8,7 +8,7 @@ import { personHere } from './session.ts'
 
 const keyOf = (name: string) => `errand.of.${personHere()}.${name}`
 
-export function kept(name: string): unknown {
+export function stored(name: string): unknown {
   try {
     return JSON.parse(localStorage.getItem(keyOf(name)) ?? 'null')
   } catch {
@@ -27,4 +27,4 @@ export function keep(name: string, value: unknown): void {
 }
 
 /** Reports whether another tab has changed the value stored under the name. */
-export const isOfKept = ({ key }: StorageEvent, name: string): boolean => key === keyOf(name)
+export const isOfStored = ({ key }: StorageEvent, name: string): boolean => key === keyOf(name)

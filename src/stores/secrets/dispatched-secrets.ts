@@ -7,35 +7,35 @@ import type { RunSecrets, SecretSource } from '../../engine/ports.ts'
 /**
  * Stores secrets without a hub: values by name, given to the program that runs the engine, and those of single runs.
  */
-export class GivenSecrets implements SecretSource, RunSecrets {
+export class DispatchedSecrets implements SecretSource, RunSecrets {
   readonly #values: Readonly<Record<string, string>>
   readonly #ofRuns = new Map<string, Readonly<Record<string, string>>>()
-  #kept: RunSecrets | undefined
+  #stored: RunSecrets | undefined
 
   constructor(values: Readonly<Record<string, string>>) {
     this.#values = values
   }
 
   /** Sets the store for secrets of runs that must outlive this process. */
-  keepIn(kept: RunSecrets): void {
-    this.#kept = kept
+  keepIn(stored: RunSecrets): void {
+    this.#stored = stored
   }
 
   async setOfRun(
     run: Parameters<RunSecrets['setOfRun']>[0],
     values: Readonly<Record<string, string>>,
   ): Promise<void> {
-    await this.#kept?.setOfRun(run, values)
+    await this.#stored?.setOfRun(run, values)
     this.#ofRuns.set(run.run_id, values)
   }
 
   async ofRun(run: Run): Promise<Record<string, string>> {
-    return { ...(this.#ofRuns.get(run.run_id) ?? (await this.#kept?.ofRun(run))) }
+    return { ...(this.#ofRuns.get(run.run_id) ?? (await this.#stored?.ofRun(run))) }
   }
 
   async dropOfRun(run: Run): Promise<void> {
     this.#ofRuns.delete(run.run_id)
-    await this.#kept?.dropOfRun(run)
+    await this.#stored?.dropOfRun(run)
   }
 
   async reveal({ run_id, tenant = '', secrets = {} }: AttemptSpec): Promise<Record<string, string>> {

@@ -39,11 +39,11 @@ const HEAD = 'git -c core.hooksPath=/dev/null -c core.fsmonitor=false rev-parse 
 export async function headOfSlot(context: PlatformContext): Promise<string> {
   const file = join(context.folder, 'head')
   const ended = await context.boxed({ argv: ['/bin/sh', '-c', HEAD], stdout: { file }, offline: true })
-  const said =
+  const answer =
     ended.type === 'exited' && ended.code === 0 && statSync(file).size <= MAX_ANSWER_BYTES
       ? readFileSync(file, 'utf8').trim()
       : ''
-  if (isCommitId(said)) return said
+  if (isCommitId(answer)) return answer
   throw new StepFailure(
     'workspace',
     'The slot is not a checkout of a repository with a commit: the output has the message of git.',

@@ -3,7 +3,7 @@ import type { AgentUpdate, ModelFailure } from '../../contract/agent.ts'
 import { Backoff } from '../../platform/time.ts'
 import { failureOfStatus, modelFailureOf } from '../failure.ts'
 import type { Context, Message } from './conversation.ts'
-import type { Asked, Model } from './model.ts'
+import type { ModelReply, Model } from './model.ts'
 
 const FIRST_RETRY_MS = 500
 const LATEST_RETRY_MS = 30_000
@@ -11,7 +11,7 @@ const LATEST_RETRY_MS = 30_000
 const LONGEST_WAIT_MS = 120_000
 
 /** Calls the model until there is an answer, as long as a retry can help. */
-export class PatientModel {
+export class RetryingModel {
   readonly #model: Model
   readonly #context: Context
   readonly #retries: number
@@ -24,24 +24,24 @@ export class PatientModel {
     this.#update = update
   }
 
-  async ask(system: string, messages: readonly Message[], signal: AbortSignal): Promise<Asked> {
+  async ask(system: string, messages: readonly Message[], signal: AbortSignal): Promise<ModelReply> {
     const backoff = new Backoff({ firstMs: FIRST_RETRY_MS, maxMs: LATEST_RETRY_MS })
     for (let retry = 1; ; ) {
       let shown = false
-      const heard = ({ text, thought }: { text: string; thought: string }) => {
+      const onPiece = ({ text, thought }: { text: string; thought: string }) => {
         if (thought !== '') this.#update({ kind: 'thought', text: thought })
         if (text !== '') this.#update({ kind: 'message', text })
         shown ||= text !== '' || thought !== ''
       }
-      const asked = await this.#model.ask(system, this.#context.view(messages), heard, signal)
-      if (asked.type !== 'failed' || shown) return asked
-      const { failure } = asked
+      const reply = await this.#model.ask(system, this.#context.view(messages), onPiece, signal)
+      if (reply.type !== 'failed' || shown) return reply
+      const { failure } = reply
       if (failure.tooLong && this.#context.tighten(messages)) continue
       const waitMs = failure.waitMs ?? backoff.next()
-      if (!failure.passing || retry > this.#retries || waitMs > LONGEST_WAIT_MS) return asked
+      if (!failure.passing || retry > this.#retries || waitMs > LONGEST_WAIT_MS) return reply
       this.#update({ kind: 'retry', failure: failure.failure, message: failure.message, attempt: retry++ })
       await sleep(waitMs, undefined, { signal }).catch(() => undefined)
-      if (signal.aborted) return { type: 'canceled', answer: asked.answer }
+      if (signal.aborted) return { type: 'canceled', answer: reply.answer }
     }
   }
 }
@@ -110,8 +110,8 @@ function wordsOf(thrown: unknown): string {
   const words: string[] = []
   for (let each = thrown; each instanceof Error && words.length < 5; each = each.cause) {
     const { code } = each as NodeJS.ErrnoException
-    const said = each.message || code || each.name
-    if (!words.some((word) => word.includes(said))) words.push(said)
+    const text = each.message || code || each.name
+    if (!words.some((word) => word.includes(text))) words.push(text)
   }
   return (words.join(': ') || String(thrown)).slice(0, 4000)
 }

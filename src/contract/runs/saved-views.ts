@@ -57,7 +57,7 @@ export const PatchView = z.strictObject({
 })
 export type PatchView = z.infer<typeof PatchView>
 
-export const KeptView = z.object({
+export const SavedView = z.object({
   id: z.string(),
   name: z.string(),
   filter: ViewFilter,
@@ -68,8 +68,8 @@ export const KeptView = z.object({
     .boolean()
     .describe('Whether you may change and delete it; for a shared view, only who saved it and admins may'),
 })
-export type KeptView = z.infer<typeof KeptView>
-export const ViewList = z.object({ views: z.array(KeptView) })
+export type SavedView = z.infer<typeof SavedView>
+export const ViewList = z.object({ views: z.array(SavedView) })
 export type ViewList = z.infer<typeof ViewList>
 
 /** Most failures that are listed. */

@@ -19,7 +19,7 @@ interface PendingAsk {
 }
 
 /** Asks runners for what only they know or have. An answer arrives over the link that was asked, or not at all. */
-export class RunnerAsks {
+export class RunnerQueries {
   readonly #runners: ReadonlyMap<RunnerKey, Runner>
   readonly #pending = new Map<string, PendingAsk>()
 
@@ -29,14 +29,14 @@ export class RunnerAsks {
 
   /** Asks and returns the answer. Throws the error that the runner reports, or `unavailable`. */
   async answer(of: TenantRunner, ask: RunnerAsk, withinMs: number): Promise<RunnerAnswer> {
-    const settled = await this.#asked(of, ask, withinMs)
+    const settled = await this.#answerOf(of, ask, withinMs)
     if ('exists' in settled) return settled
     throw new ErrandError('internal', `Runner "${of.id}" sent a body that was not requested.`)
   }
 
   /** Asks and returns the bytes as they arrive. Throws the error that the runner reports, or `unavailable`. */
   async body(of: TenantRunner, ask: DataAsk | WorkspaceQuery, withinMs: number): Promise<Readable> {
-    const settled = await this.#asked(of, ask, withinMs)
+    const settled = await this.#answerOf(of, ask, withinMs)
     if (!('exists' in settled)) return settled
     throw new ErrandError('internal', `Runner "${of.id}" sent no data.`)
   }
@@ -75,7 +75,7 @@ export class RunnerAsks {
         )
   }
 
-  async #asked(of: TenantRunner, ask: RunnerAsk, withinMs: number): Promise<RunnerAnswer | Readable> {
+  async #answerOf(of: TenantRunner, ask: RunnerAsk, withinMs: number): Promise<RunnerAnswer | Readable> {
     const { tenant, id } = of
     const link = this.#runners.get(runnerKey(tenant, id))?.link
     if (link === undefined)

@@ -12,16 +12,16 @@ const STRUCTURE = /^[-\s]*["']?[\w.$-]+["']?\s*[:=]|^[-*]\s|^[[\]{}<(),;]|^[#/]/
  * Returns the parts of a secret that prove that a text contains it, from its lines except those that are too short:
  * lines with something random, a password or a key, and each pair of consecutive lines of prose.
  */
-export function partsThatTell(lines: readonly string[]): string[] {
-  const telling = lines.filter(isTelling)
+export function revealingParts(lines: readonly string[]): string[] {
+  const revealing = lines.filter(isRevealing)
   const pairs = lines
     .slice(1)
     .map((line, index) => [lines[index]!, line] as const)
-    .filter((pair) => !pair.some((line) => STRUCTURE.test(line) || isTelling(line)))
-  return [...telling, ...pairs.map((pair) => pair.join('\n'))]
+    .filter((pair) => !pair.some((line) => STRUCTURE.test(line) || isRevealing(line)))
+  return [...revealing, ...pairs.map((pair) => pair.join('\n'))]
 }
 
-function isTelling(line: string): boolean {
+function isRevealing(line: string): boolean {
   if (SECRET_NAME.test(line) || PASSWORD_IN_ADDRESS.test(line)) return true
   return line.split(/[\s"'`()[\]{}<>,;:=]+/).some((word) => strangeBytes(word) >= MIN_STRANGE_BYTES)
 }

@@ -24,10 +24,10 @@ test('workflows and agents that ask for a workspace work in a checkout, with the
   assert.equal(ran.stdout.includes(token), false)
 
   const ask = ['agent', '--hub', '--agent', 'builtin', '--repo', repository.cloneUrl, '--branch', 'fix']
-  const asked = await call(...ask, '--json', 'Read it')
-  assert.equal(asked.code, 0, asked.stdout + asked.stderr)
-  assert.match(asked.stdout, /The shop\..*nfix\\n/)
-  assert.equal(asked.stdout.includes(token), false)
+  const output = await call(...ask, '--json', 'Read it')
+  assert.equal(output.code, 0, output.stdout + output.stderr)
+  assert.match(output.stdout, /The shop\..*nfix\\n/)
+  assert.equal(output.stdout.includes(token), false)
   const run = (await programs.client.runs.list({})).runs.find(({ blueprint }) => blueprint === 'agent')!
   const more = await call('agent', '--hub', '--continue', run.run_id, '--json', 'Is it still there?')
   assert.equal(more.code, 0, more.stdout + more.stderr)

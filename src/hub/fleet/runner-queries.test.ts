@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import type { HubFrame } from '../../contract/protocol.ts'
 import { runnerKey } from './matching.ts'
 import { Runner } from './roster.ts'
-import { RunnerAsks } from './runner-asks.ts'
+import { RunnerQueries } from './runner-queries.ts'
 import type { RunnerLink } from './runner-link.ts'
 
 const of = { tenant: 'default', id: 'box' }
@@ -19,7 +19,7 @@ function setUp() {
     send: (frame: HubFrame) => void sent.push(frame as (typeof sent)[0]),
   } as unknown as RunnerLink
   runner.link = link
-  return { asks: new RunnerAsks(new Map([[runnerKey(of.tenant, of.id), runner]])), link, sent, runner }
+  return { asks: new RunnerQueries(new Map([[runnerKey(of.tenant, of.id), runner]])), link, sent, runner }
 }
 
 test('an answer counts only over the link that was asked', async () => {

@@ -5,7 +5,7 @@ import type { OutsideServices } from '../ops/outside-services.ts'
 import type { PoolDrivers } from './pool-drivers.ts'
 import { type FoundRunner, ProvisionError, type Provisioner, provisionText } from './provisioner.ts'
 
-export interface EngineLooksOptions {
+export interface EngineChecksOptions {
   pools(): readonly Pool[]
   drivers: PoolDrivers
   calls: Semaphore
@@ -22,7 +22,7 @@ export interface EngineLooksOptions {
   /** Called when the group's engine answers again. */
   recovered(group: string): void
   /** Called after all groups were polled. */
-  looked(): void
+  checked(): void
   signal: AbortSignal
 }
 
@@ -36,15 +36,15 @@ interface Failure {
 const names = { docker: 'Docker', kubernetes: 'The Kubernetes API' } as const
 
 /** Polls the engines for the runners of each group, and knows which engines do not answer. */
-export class EngineLooks {
-  readonly #options: EngineLooksOptions
+export class EngineChecks {
+  readonly #options: EngineChecksOptions
   readonly #failing = new Map<string, Failure>()
   #timer: NodeJS.Timeout | undefined
   #looking: Promise<void> | undefined
   #hurried = false
   #next = Promise.withResolvers<void>()
 
-  constructor(options: EngineLooksOptions) {
+  constructor(options: EngineChecksOptions) {
     this.#options = options
   }
 
@@ -79,7 +79,7 @@ export class EngineLooks {
   }
 
   /** Resolves at once unless the group's engine is known to be silent. Then it resolves after the next poll. */
-  async patience(group: string): Promise<void> {
+  async checkWait(group: string): Promise<void> {
     if (this.silence(group) !== undefined && !this.#options.signal.aborted) await this.#next.promise
   }
 
@@ -93,8 +93,8 @@ export class EngineLooks {
     const before = this.#failing.get(group)
     const since = before?.silent === silent ? before.since : new Date(beganMs).toISOString()
     const who = service === undefined ? 'It' : `${names[service.service]} at ${service.address}`
-    const said = provisionText(error)
-    const text = silent ? `${who} has not answered since ${since}: ${said}` : said
+    const message = provisionText(error)
+    const text = silent ? `${who} has not answered since ${since}: ${message}` : message
     if (before?.text !== text)
       log(`The runners of group "${group}" cannot be checked: ${text}`, { level: 'warn' })
     this.#failing.set(group, { since, text, silent })
@@ -110,7 +110,7 @@ export class EngineLooks {
   }
 
   async #look(): Promise<void> {
-    const { pools, drivers, calls, outside, look, recovered, looked, signal } = this.#options
+    const { pools, drivers, calls, outside, look, recovered, checked, signal } = this.#options
     for (const pool of pools()) {
       const beganMs = Date.now()
       try {
@@ -127,7 +127,7 @@ export class EngineLooks {
         await this.failed(pool, error, beganMs)
       }
     }
-    looked()
+    checked()
   }
 }
 

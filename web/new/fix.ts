@@ -1,7 +1,7 @@
 import type { Problem } from '../data/runs.ts'
 
 /** A replacement for a part of the text. */
-export interface Mend {
+export interface Fix {
   from: number
   to: number
   word: string
@@ -19,7 +19,7 @@ export function startOfLine(text: string, line: number): number {
 }
 
 /** Returns the fix for a problem whose hint suggests a word: that word replaces the one that the message quotes. */
-export function mendOf(text: string, { line, column = 1, message, hint }: Problem): Mend | undefined {
+export function fixOf(text: string, { line, column = 1, message, hint }: Problem): Fix | undefined {
   const word = /did you mean "([^"\n]+)"\?/.exec(hint ?? '')?.[1]
   if (word === undefined || line === undefined) return undefined
   const begin = startOfLine(text, line)
@@ -42,11 +42,11 @@ const isWordSign = (sign: string | undefined) => sign !== undefined && /[\w.-]/.
  * Returns the fix that is meant at an offset: that of a problem on its line, else that of the next problem with a
  * fix.
  */
-export function mendAt(text: string, offset: number, problems: readonly Problem[]): Mend | undefined {
+export function fixAt(text: string, offset: number, problems: readonly Problem[]): Fix | undefined {
   const line = text.slice(0, offset).split('\n').length
   const mends = problems.flatMap((problem) => {
-    const mend = mendOf(text, problem)
-    return mend === undefined ? [] : [{ line: problem.line!, mend }]
+    const fix = fixOf(text, problem)
+    return fix === undefined ? [] : [{ line: problem.line!, mend: fix }]
   })
   return (mends.find((one) => one.line === line) ?? mends.find((one) => one.line > line) ?? mends[0])?.mend
 }

@@ -106,9 +106,9 @@ test('this machine fails a step whose box it cannot give, and says what to do', 
     assert.match(stdout, /bubblewrap is not installed.*apt-get install bubblewrap/)
     assert.ok(!stdout.includes('| out'))
   }
-  const asked = await errand.run(['run', file, '--isolation', 'vm'], { env })
-  assert.equal(asked.code, 2)
-  assert.match(asked.stderr, /--isolation is "vm"[\s\S]*none, sandbox, container/)
+  const result = await errand.run(['run', file, '--isolation', 'vm'], { env })
+  assert.equal(result.code, 2)
+  assert.match(result.stderr, /--isolation is "vm"[\s\S]*none, sandbox, container/)
 })
 
 test('a step of this machine says which box it got, and what it was refused there', {
