@@ -111,7 +111,10 @@ test('a name that misleads is refused under the name it was given, with the char
     assert.throws(
       () => runnerEnvironment({ [name]: value }),
       ({ code, message, hint }: ErrandError) =>
-        code === 'invalid_argument' && message.includes(name) && message.includes(expected) && hint !== undefined,
+        code === 'invalid_argument' &&
+        message.includes(name) &&
+        message.includes(expected) &&
+        hint !== undefined,
       name,
     )
 })
@@ -137,7 +140,10 @@ test('the quota of bots is read under both names, and checked', () => {
 
 test("the operator's own tokens are read under both names; a short one is refused without being told", () => {
   const [client, runner] = ['a client token of 16', 'x'.repeat(16)].map((text) => text.replaceAll(' ', '-'))
-  assert.deepEqual(configuredTokens({ CLIENT_TOKEN: client, GLOBAL_WORKER_TOKEN: runner }), { client, runner })
+  assert.deepEqual(configuredTokens({ CLIENT_TOKEN: client, GLOBAL_WORKER_TOKEN: runner }), {
+    client,
+    runner,
+  })
   assert.deepEqual(configuredTokens({}), { client: undefined, runner: undefined })
   assert.throws(
     () => configuredTokens({ CLIENT_TOKEN: 'short' }),

@@ -164,7 +164,9 @@ export function createApi(options: ApiOptions): ApiApp {
   let isStopping = false
   app.addHook('onRequest', async (_request, reply) => {
     if (!isStopping) return
-    const error = new ErrandError('unavailable', 'This hub is stopping.', { hint: 'Try again once it is up.' })
+    const error = new ErrandError('unavailable', 'This hub is stopping.', {
+      hint: 'Try again once it is up.',
+    })
     return reply.code(error.status).header('connection', 'close').send(error.toBody())
   })
   app.decorateRequest('caller', '')

@@ -11,12 +11,12 @@ import {
   isForRun,
   isNamed,
   isReserved,
-  reservedCpus,
   lackingBox,
   largestOf,
   type Need,
   offers,
   type RunnerKey,
+  reservedCpus,
   suits,
   takes,
   takesSlot,
@@ -214,7 +214,10 @@ function noRoom(requires: Requirements, willing: readonly Candidate[], which: st
   }
   const reserved = willing.filter((runner) => runner.reserved && hasRoom(runner, requires))
   if (reserved.length > 0)
-    return wait('kept', `runner "${reserved[0]!.id}"${which} is kept free for a larger step, which waits longer`)
+    return wait(
+      'kept',
+      `runner "${reserved[0]!.id}"${which} is kept free for a larger step, which waits longer`,
+    )
   const parts = [
     takesSlot(requires) && 'a slot',
     cpus > 0 && cpusText(cpus),

@@ -75,7 +75,8 @@ test('following ends where a person decides', () => {
     [{}, { heads: [...state().heads, { sha: 'two', pushedMs: 0 }] }, 'wait'],
     [{}, { tries: [{ sha: 'one', failure: 'x' }] }, 'unchanged'],
   ]
-  for (const [overrides, more, why] of ends) assert.equal(decided({ checks: failed, ...overrides }, more), why)
+  for (const [overrides, more, why] of ends)
+    assert.equal(decided({ checks: failed, ...overrides }, more), why)
 })
 
 test('the same failure is known again by its first error, whatever the time', () => {

@@ -69,7 +69,10 @@ test('what a registry has the engine ask elsewhere is told to nobody', { skip },
           ({ message, details }: ErrandError) =>
             !/SECRET|AccessKey|'S'/.test(JSON.stringify([message, details])),
         )
-  assert.ok(requests.some((url) => url.startsWith('/realm')) && requests.includes('/redirect'), requests.join())
+  assert.ok(
+    requests.some((url) => url.startsWith('/realm')) && requests.includes('/redirect'),
+    requests.join(),
+  )
 })
 
 async function served(t: TestContext, answer: RequestListener): Promise<string> {

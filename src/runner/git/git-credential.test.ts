@@ -58,7 +58,10 @@ test('git is given the password for its own address and no other, which is told'
   ]) {
     reported.length = 0
     await assert.rejects(answerTo(wrong), /git says/)
-    assert.match(reported.join('\n'), /Git asked for credentials of .*, which are not those of the repository/)
+    assert.match(
+      reported.join('\n'),
+      /Git asked for credentials of .*, which are not those of the repository/,
+    )
   }
 })
 

@@ -102,9 +102,9 @@ export class Boxes {
 
   /** Text for a person: whether there can be boxes here, or why not. */
   get text(): string {
-    const { least, bubblewrap, provisionedBox: madeBox } = this.#options
-    if (madeBox !== undefined)
-      return `The ${madeBox} that this runner is was made for one run, and is its box.`
+    const { least, bubblewrap, provisionedBox } = this.#options
+    if (provisionedBox !== undefined)
+      return `The ${provisionedBox} that this runner is was made for one run, and is its box.`
     if (bubblewrap.type === 'usable') return `Sandboxes are made by bubblewrap ${bubblewrap.version}.`
     const agents = least === 'auto' ? ' Agents run without one.' : ''
     return `There are no sandboxes: ${bubblewrap.why}${agents} ${bubblewrap.hint}`
@@ -112,7 +112,7 @@ export class Boxes {
 
   /** Boxes that it can provide, as a runner reports them to its hub. */
   get offered(): OfferedIsolation {
-    const { bubblewrap, containers, least, provisionedBox: madeBox } = this.#options
+    const { bubblewrap, containers, least, provisionedBox } = this.#options
     const sandbox =
       bubblewrap.type === 'usable'
         ? { usable: true }
@@ -120,7 +120,7 @@ export class Boxes {
     const why = containers ? containers.unusable : NO_CONTAINERS
     const container = why === undefined ? { usable: true } : { usable: false, why }
     // A step that requests less gets what the machine requires.
-    return { sandbox: least === 'container' ? container : sandbox, container, made_box: madeBox }
+    return { sandbox: least === 'container' ? container : sandbox, container, made_box: provisionedBox }
   }
 
   /** Reports the boxes when they have changed: a container engine may come and go. */
@@ -174,8 +174,8 @@ export class Boxes {
    * Box around the runner itself, for attempts that get none here. Nobody has checked what its network lets through.
    */
   get made(): { made_box: ProvisionedBox; network: Network } | undefined {
-    const { provisionedBox: madeBox } = this.#options
-    return madeBox && { made_box: madeBox, network: 'all' }
+    const { provisionedBox } = this.#options
+    return provisionedBox && { made_box: provisionedBox, network: 'all' }
   }
 
   /**
@@ -183,10 +183,10 @@ export class Boxes {
    * nothing to say.
    */
   without(spec: AttemptSpec): string | undefined {
-    const { least, bubblewrap, provisionedBox: madeBox } = this.#options
+    const { least, bubblewrap, provisionedBox } = this.#options
     if (least !== 'auto' || spec.isolation !== undefined || bubblewrap.type === 'usable') return undefined
-    if (madeBox !== undefined)
-      return `Its box is the ${madeBox} that was made for its run: in there it reaches all that the runner does. The network of the ${madeBox} counts as open, since nobody has checked what it lets through.`
+    if (provisionedBox !== undefined)
+      return `Its box is the ${provisionedBox} that was made for its run: in there it reaches all that the runner does. The network of the ${provisionedBox} counts as open, since nobody has checked what it lets through.`
     return `It runs without a sandbox, and so reaches all that the user of this machine's runner does. ${bubblewrap.why} ${bubblewrap.hint}`
   }
 

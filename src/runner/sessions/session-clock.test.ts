@@ -16,7 +16,8 @@ function clocks() {
 }
 
 const isDue = (clock: SessionClock, expiresAt: string) =>
-  [...clock.due({ openQuestions: [{ requestId: 'q', expiresAt }], waits: false, waitsUntil: undefined })].length > 0
+  [...clock.due({ openQuestions: [{ requestId: 'q', expiresAt }], waits: false, waitsUntil: undefined })]
+    .length > 0
 
 test('a question whose time was over while the runner was away waits for what was answered meanwhile', () => {
   const { time, clocks: set } = clocks()
