@@ -40,7 +40,8 @@ function wrongIn(file: string, markdown: string): string[] {
   const prose = proseOf(markdown)
   return PHRASES.flatMap(([not, instead]) =>
     [...prose.matchAll(new RegExp(not, `${not.flags}gm`))].map(
-      ({ index, 0: phrase }) => `${file}:${prose.slice(0, index).split('\n').length}: "${phrase}" (${instead})`,
+      ({ index, 0: phrase }) =>
+        `${file}:${prose.slice(0, index).split('\n').length}: "${phrase}" (${instead})`,
     ),
   )
 }

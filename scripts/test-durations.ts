@@ -62,7 +62,9 @@ export class Durations {
       this.lastPassed === this.#lastPassedRead ? (lastPassed ?? this.lastPassed) : this.lastPassed
     for (const [file, entry] of this.#changed) entries.set(file, { ...entries.get(file), ...entry })
     const existing = [...entries].filter(([file]) => exists(file)).sort(([a], [b]) => (a < b ? -1 : 1))
-    const lines = existing.map(([file, entry]) => `${JSON.stringify(file)}: ${JSON.stringify(written(entry))}`)
+    const lines = existing.map(
+      ([file, entry]) => `${JSON.stringify(file)}: ${JSON.stringify(written(entry))}`,
+    )
     const head = JSON.stringify({ version: VERSION, last_passed: passed }).slice(0, -1)
     const text = `${head},"files":{\n${lines.join(',\n')}\n}}\n`
     mkdirSync(dirname(this.#cache), { recursive: true })

@@ -22,7 +22,8 @@ export async function agentMemory(hub: BenchHub): Promise<Row[]> {
     }
     const key = randomUUID()
     const server = await startModelServer({
-      scriptFor: (requested) => (requested === key ? () => ({ text: 'It goes on and on.', hang: true }) : undefined),
+      scriptFor: (requested) =>
+        requested === key ? () => ({ text: 'It goes on and on.', hang: true }) : undefined,
     })
     const ids: string[] = []
     try {

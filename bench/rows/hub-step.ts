@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type BenchHub, startRunner } from '../hub.ts'
-import { bareSpawn, alternate, quantile, type Row, shellCommand, timed } from '../measure.ts'
+import { alternate, bareSpawn, quantile, type Row, shellCommand, timed } from '../measure.ts'
 
 const STEPS = 100
 

@@ -4,7 +4,7 @@ import { Engine } from '../../src/engine/engine.ts'
 import { LocalHost } from '../../src/runner/local/local-host.ts'
 import { BoundedOutputStore } from '../../src/stores/outputs/bounded.ts'
 import { MemoryRunStore } from '../../src/stores/runs/memory.ts'
-import { bareSpawn, alternate, type Row, shellCommand, timed } from '../measure.ts'
+import { alternate, bareSpawn, type Row, shellCommand, timed } from '../measure.ts'
 
 async function stepsMs(count: number): Promise<number> {
   const outputs = new BoundedOutputStore({ spillDir: `${tmpdir()}/errand-bench-spill` })

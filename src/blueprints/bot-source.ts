@@ -51,7 +51,8 @@ function modeOf(request: BotRequest): Mode {
   const mode = deploymentModes.find((each) => each === requestedMode)
   if (mode !== undefined) return mode
   const list = deploymentModes.join(', ')
-  if (requestedMode !== undefined) throw wrong(`"${requestedMode}" is not a deployment mode.`, `Use one of ${list}.`)
+  if (requestedMode !== undefined)
+    throw wrong(`"${requestedMode}" is not a deployment mode.`, `Use one of ${list}.`)
   const meant = deploymentModes.filter((each) =>
     fields[each].says.some((field) => request[field] !== undefined),
   )

@@ -49,7 +49,9 @@ test('each kind is told what it is to do, and only those that change files how t
   ] as const)
     assert.ok(promptOf({ kind }).includes(words), kind)
   assert.deepEqual(
-    (['plan', 'implement', 'fix', 'review'] as const).filter((kind) => promptOf({ kind }).includes('CANNOT:')),
+    (['plan', 'implement', 'fix', 'review'] as const).filter((kind) =>
+      promptOf({ kind }).includes('CANNOT:'),
+    ),
     ['implement', 'fix'],
   )
 })

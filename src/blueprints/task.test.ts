@@ -125,7 +125,10 @@ test('a later try takes up what is kept, and does only what is left', () => {
     ...[...first, 'test', ...pushing, 'pull_request'],
   ])
   const resumed = workflowOf({}, { stage: 'push', checkpoint: { ...checkpoint, asked: '"a"' } })
-  assert.deepEqual(run(resumed, resumed.env as Record<string, string>).slice(2), ['protected_approval', ...last])
+  assert.deepEqual(run(resumed, resumed.env as Record<string, string>).slice(2), [
+    'protected_approval',
+    ...last,
+  ])
   // There is no saved work to continue.
   assert.deepEqual(names(workflowOf({}, { stage: 'push' })), names(workflowOf({}, { stage: 'implement' })))
   const again = workflowOf({}, { stage: 'carry', checkpoint })
@@ -248,9 +251,9 @@ test("the hub's playbooks for the task's skill, and for any, go with a task that
   const of = (name: string, required_skill?: string) => ({ name, required_skill, steps: [] })
   const playbooks = [of('any'), of('go', 'go'), of('rust', 'rust')]
   const sent = (overrides: Partial<TaskInput>) =>
-    (step(workflowOf(overrides, { playbooks }), 'test').args.playbooks as { name: string }[] | undefined)?.map(
-      ({ name }) => name,
-    )
+    (
+      step(workflowOf(overrides, { playbooks }), 'test').args.playbooks as { name: string }[] | undefined
+    )?.map(({ name }) => name)
   assert.deepEqual([sent({ required_skill: 'go' }), sent({})], [['any', 'go'], ['any']])
   assert.deepEqual([sent({ test_commands: ['x'] }), sent({ playbook_path: 'p' })], [undefined, undefined])
 })

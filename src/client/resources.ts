@@ -56,7 +56,7 @@ import type {
   RunOutline,
   StepOverview,
 } from '../contract/runs/run-parts.ts'
-import type { ListSecrets, PutSecret, SecretAddress, StoredSecret, SecretList } from '../contract/secrets.ts'
+import type { ListSecrets, PutSecret, SecretAddress, SecretList, StoredSecret } from '../contract/secrets.ts'
 import type {
   ApproveTaskInput,
   CancelTaskInput,

@@ -1,9 +1,9 @@
 import type {
   CreateViewInput,
   Failures,
-  SavedView,
   MarkSeen,
   PatchView,
+  SavedView,
   SeenFailures,
   ViewList,
 } from '../contract/runs/saved-views.ts'

@@ -46,7 +46,13 @@ test('an artifact is sent as a form, and its URI is what the store says', async 
 
 test('a store that fails is asked again, whole, a few times; one that refuses is not', async (t) => {
   const broken: Answer = (request) => void request.socket.destroy()
-  const patient = await storeOf(t, answering(500, ''), answering(429, '', { 'retry-after': '0' }), broken, stored)
+  const patient = await storeOf(
+    t,
+    answering(500, ''),
+    answering(429, '', { 'retry-after': '0' }),
+    broken,
+    stored,
+  )
   assert.deepEqual(await patient.client.put(artifact), { uri: 'store://1' })
   for (const { form } of patient.requests) assert.equal(await (form.get('file') as File).text(), 'a change')
 

@@ -16,9 +16,9 @@ import { PlainName, plainName } from '../contract/plain-name.ts'
 import { ForgeHost } from '../contract/tasks/forge.ts'
 import type { Playbook } from '../contract/tasks/playbook.ts'
 import { IssueDefaults } from '../contract/tasks/task-api.ts'
+import { findingsOf, safeParse, unknownKey } from '../engine/workflow-file/issue-messages.ts'
 import { parseYaml } from '../engine/workflow-file/parse.ts'
 import { formatProblem, type Problem, Report, sortProblems } from '../engine/workflow-file/problems.ts'
-import { findingsOf, safeParse, unknownKey } from '../engine/workflow-file/issue-messages.ts'
 import { checkPlaybooks } from '../playbooks/parse.ts'
 import { type Env, setting } from './read-setting.ts'
 import { isTaskConfig, readTaskConfig, TASK_GROUP } from './task-config.ts'
@@ -256,7 +256,14 @@ function poolsOf(groups: Readonly<Record<string, Group>>, report: Report): Pool[
 
 /** Adds the defaults to a group's settings. */
 function wholePool(group: string, settings: Omit<Group, 'provisioner'> & Pick<Pool, 'provisioner'>): Pool {
-  const { max = 10, spare = 0, idle_seconds = 60, start_seconds = 300, paused = false, labels = {} } = settings
+  const {
+    max = 10,
+    spare = 0,
+    idle_seconds = 60,
+    start_seconds = 300,
+    paused = false,
+    labels = {},
+  } = settings
   return {
     group,
     ...{ provisioner: settings.provisioner, max, spare, idle_seconds, start_seconds, paused, labels },

@@ -111,7 +111,10 @@ test('refuses a misleading name under the variable that was used, with the chara
     assert.throws(
       () => runnerEnvironment({ [name]: value }),
       ({ code, message, hint }: ErrandError) =>
-        code === 'invalid_argument' && message.includes(name) && message.includes(expected) && hint !== undefined,
+        code === 'invalid_argument' &&
+        message.includes(name) &&
+        message.includes(expected) &&
+        hint !== undefined,
       name,
     )
 })
@@ -137,7 +140,10 @@ test('reads the quota of bots under both names, and checks it', () => {
 
 test("reads the operator's own tokens under both names; refuses a short one without showing it", () => {
   const [client, runner] = ['a client token of 16', 'x'.repeat(16)].map((text) => text.replaceAll(' ', '-'))
-  assert.deepEqual(configuredTokens({ CLIENT_TOKEN: client, GLOBAL_WORKER_TOKEN: runner }), { client, runner })
+  assert.deepEqual(configuredTokens({ CLIENT_TOKEN: client, GLOBAL_WORKER_TOKEN: runner }), {
+    client,
+    runner,
+  })
   assert.deepEqual(configuredTokens({}), { client: undefined, runner: undefined })
   assert.throws(
     () => configuredTokens({ CLIENT_TOKEN: 'short' }),

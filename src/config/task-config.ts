@@ -2,9 +2,9 @@ import * as z from 'zod'
 import { ErrandError } from '../contract/errors.ts'
 import { DriverShape, type Pool } from '../contract/fleet/provisioning.ts'
 import type { TaskInput } from '../contract/tasks/task.ts'
+import { findingsOf, safeParse } from '../engine/workflow-file/issue-messages.ts'
 import { parseYaml } from '../engine/workflow-file/parse.ts'
 import { type Problem, Report, sortProblems } from '../engine/workflow-file/problems.ts'
-import { findingsOf, safeParse } from '../engine/workflow-file/issue-messages.ts'
 import { type Env, findSetting, setting } from './read-setting.ts'
 
 const url = z.url({ protocol: /^https?$/, error: 'must be a URL that begins with http:// or https://' })

@@ -10,10 +10,10 @@ import {
   networkText,
   permitted,
   readNetwork,
+  shownNetwork,
   strictestAsk,
   strictestIsolation,
   strictestNetwork,
-  shownNetwork,
 } from './isolation.ts'
 
 const isolations = fc.option(fc.constantFrom(...Isolation.options), { nil: undefined })

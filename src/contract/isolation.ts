@@ -74,7 +74,10 @@ export function strictestAsk(a: BoxAsk, b: BoxAsk): BoxAsk {
 }
 
 /** Returns the requested network; private hosts stay only where the operator's own network names them. */
-export function permitted(requested: Network | undefined, operators: Network | undefined): Network | undefined {
+export function permitted(
+  requested: Network | undefined,
+  operators: Network | undefined,
+): Network | undefined {
   if (requested === undefined || typeof requested === 'string') return requested
   const own = new AllowedHosts(typeof operators === 'object' ? operators.allow : [])
   const allow = requested.allow.map((host) =>

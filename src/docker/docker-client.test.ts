@@ -65,7 +65,10 @@ test('a request is sent with its query, body, archive and credentials as the eng
 
   // In the usual base64, these credentials contain "+", "/" and "=".
   const auth = { username: '??>', password: '~~~?', serveraddress: 'x' }
-  const sent = await docker.ask<RecordedRequest>('PUT', '/build', { tar: Readable.from(['one', 'two']), auth })
+  const sent = await docker.ask<RecordedRequest>('PUT', '/build', {
+    tar: Readable.from(['one', 'two']),
+    auth,
+  })
   assert.deepEqual(
     [sent.url, sent.body, sent.headers['content-type']],
     ['/build', 'onetwo', 'application/tar'],

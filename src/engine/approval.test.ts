@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { scriptedEngine, step, statusesOf, until } from '../../test/support/scripted-engine.ts'
+import { scriptedEngine, statusesOf, step, until } from '../../test/support/scripted-engine.ts'
 
 const ask = (args: Record<string, unknown> = {}, more = {}) =>
   step('ask', { action: 'approval.wait', args, ...more })

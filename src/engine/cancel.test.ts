@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { scriptedEngine, step, statusesOf, until } from '../../test/support/scripted-engine.ts'
+import { scriptedEngine, statusesOf, step, until } from '../../test/support/scripted-engine.ts'
 
 test('a canceled run ends its attempts, skips the remaining steps, and runs its finally steps', async (t) => {
   const { submit, engine, host } = scriptedEngine(t, ({ step }) => (step === 'a' ? 'hold' : 'success'))

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { test } from 'node:test'
 import { alteredStore } from '../../test/support/altered-store.ts'
-import { scriptedEngine, step, statusesOf, until } from '../../test/support/scripted-engine.ts'
+import { scriptedEngine, statusesOf, step, until } from '../../test/support/scripted-engine.ts'
 import { MemoryRunStore } from '../stores/runs/memory.ts'
 
 test('a run has the id that it is given, once', async (t) => {

@@ -344,7 +344,7 @@ export class Engine implements EngineFace {
   }
 
   resume(only?: readonly string[]): Promise<void> {
-    return this.#runs.takeUpAll(async () => {
+    return this.#runs.resumeAll(async () => {
       const open = await this.#store.open()
       return only === undefined ? open : open.filter((runId) => only.includes(runId))
     })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { alteredStore } from '../../test/support/altered-store.ts'
-import { scriptedEngine, step, statusesOf, until } from '../../test/support/scripted-engine.ts'
+import { scriptedEngine, statusesOf, step, until } from '../../test/support/scripted-engine.ts'
 import { MemoryRunStore } from '../stores/runs/memory.ts'
 
 test('a running attempt resumes where it is, with what the log knows of it', async (t) => {
@@ -252,7 +252,9 @@ test('without setting aside, a sub-workflow that cannot resume fails the step th
   let childId: string | undefined
   const store = alteredStore(stored, {
     events: async (id, ...args) =>
-      id === childId && args[0] === 0 ? (await stored.events(id, ...args)).slice(1) : stored.events(id, ...args),
+      id === childId && args[0] === 0
+        ? (await stored.events(id, ...args)).slice(1)
+        : stored.events(id, ...args),
   })
   const { submit, engine, again } = scriptedEngine(t, () => 'hold', { store, onStoreFailure: 'abandon' })
   const workflow = { version: 'v0.1', name: 'inner', steps: [step('work')] }

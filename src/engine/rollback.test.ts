@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { alteredStore } from '../../test/support/altered-store.ts'
-import { inventory, scriptedEngine, step, statusesOf } from '../../test/support/scripted-engine.ts'
+import { inventory, scriptedEngine, statusesOf, step } from '../../test/support/scripted-engine.ts'
 import { MemoryRunStore } from '../stores/runs/memory.ts'
 
 const rollback = { action: 'vars.set', args: { vars: {} } }

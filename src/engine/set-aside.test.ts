@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { alteredStore } from '../../test/support/altered-store.ts'
-import { inventory, scriptedEngine, step, statusesOf, until } from '../../test/support/scripted-engine.ts'
+import { inventory, scriptedEngine, statusesOf, step, until } from '../../test/support/scripted-engine.ts'
 import type { AttemptReport } from '../contract/attempt.ts'
 import { MemoryRunStore } from '../stores/runs/memory.ts'
 import type { EngineOptions } from './api.ts'
@@ -274,7 +274,10 @@ for (const [what, missing, message] of [
     assert.deepEqual(asked, ['aside bad'])
     assert.match(log.join('\n'), message)
     const view = await after.view('bad')
-    assert.deepEqual([view.status, statusesOf(view)], ['running', [missing === 3 ? 'a: queued' : 'a: running']])
+    assert.deepEqual(
+      [view.status, statusesOf(view)],
+      ['running', [missing === 3 ? 'a: queued' : 'a: running']],
+    )
     await assert.rejects(after.resumeRun('bad'), { code: 'run_set_aside', message })
     await host.endOf('b')
     assert.equal((await after.done('good')).status, 'success')

@@ -50,7 +50,12 @@ async function serve(t: TestContext, listener: RequestListener): Promise<string>
 }
 
 const soon = () => String(Math.ceil(Date.now() / 1000) + 30)
-const requested: [name: string, how: Extract<Fault['how'], { status: number }>, least: number, most: number][] = [
+const requested: [
+  name: string,
+  how: Extract<Fault['how'], { status: number }>,
+  least: number,
+  most: number,
+][] = [
   ['Retry-After', { status: 429, headers: { 'retry-after': '17' } }, 17_000, 17_000],
   ['Retry-After with 403', { status: 403, headers: { 'retry-after': '5' } }, 5_000, 5_000],
   ['Retry-After with 503', { status: 503, headers: { 'retry-after': '5' } }, 5_000, 5_000],

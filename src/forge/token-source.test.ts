@@ -92,7 +92,9 @@ test('a wrong key and an App that is not installed are told', async (t) => {
   const { standIn, made } = await app(t, write)
   const { apiUrl } = standIn
   const options = { apiUrl, appId: made.appId, repository: 'acme/app', permissions: write }
-  assert.throws(() => new GithubAppTokens({ ...options, privateKey: 'nonsense' }), { code: 'invalid_argument' })
+  assert.throws(() => new GithubAppTokens({ ...options, privateKey: 'nonsense' }), {
+    code: 'invalid_argument',
+  })
   const { privateKey } = standIn.makeApp([])
   await assert.rejects(new GithubAppTokens({ ...options, privateKey }).token(), { code: 'repo_auth' })
   standIn.makeRepository('acme/third', { files: { a: '1' } })

@@ -8,7 +8,7 @@ import { lostDatabase, openSqliteStores, startEmpty } from '../stores/sqlite/ope
 import type { SqliteStores } from '../stores/sqlite/stores.ts'
 import { Auth } from './auth/auth.ts'
 import type { LoginLimits } from './auth/login-limit.ts'
-import { storeConfiguredTokens, ownToken } from './auth/tokens.ts'
+import { ownToken, storeConfiguredTokens } from './auth/tokens.ts'
 import type { Secrets } from './secrets.ts'
 
 export interface StoresOptions {

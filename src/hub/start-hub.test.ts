@@ -21,7 +21,10 @@ function options(t: TestContext): HubOptions & { admins: string[] } {
 test('a hub stops once however often it is asked, and continues from its folder with the same tokens', async (t) => {
   const here = options(t)
   const opened: { url: string; localToken: string }[] = []
-  const hub = await startHub({ ...here, own: { ...here.own!, opened: (opened_) => void opened.push(opened_) } })
+  const hub = await startHub({
+    ...here,
+    own: { ...here.own!, opened: (opened_) => void opened.push(opened_) },
+  })
   assert.deepEqual(opened, [{ url: hub.url, localToken: hub.localToken }])
   assert.equal((await fetch(`${hub.url}/health`)).status, 200)
   await Promise.all([hub.close(), hub.close()])

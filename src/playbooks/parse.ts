@@ -1,9 +1,5 @@
 import { ErrandError, isErrandError } from '../contract/errors.ts'
 import { Playbook, PlaybookStep } from '../contract/tasks/playbook.ts'
-import { asList, asMap, asText, own } from '../engine/workflow-file/loose-values.ts'
-import { parseYaml } from '../engine/workflow-file/parse.ts'
-import type { Locate } from '../engine/workflow-file/positions.ts'
-import { type Problem, Report, sortProblems } from '../engine/workflow-file/problems.ts'
 import {
   describe,
   type Finding,
@@ -11,6 +7,10 @@ import {
   safeParse,
   unknownKey,
 } from '../engine/workflow-file/issue-messages.ts'
+import { asList, asMap, asText, own } from '../engine/workflow-file/loose-values.ts'
+import { parseYaml } from '../engine/workflow-file/parse.ts'
+import type { Locate } from '../engine/workflow-file/positions.ts'
+import { type Problem, Report, sortProblems } from '../engine/workflow-file/problems.ts'
 import { globFault, parseCondition } from './condition.ts'
 
 /** Most bytes of a file of playbooks: it is read as a whole, and by people. */

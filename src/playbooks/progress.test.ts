@@ -79,7 +79,7 @@ test('a timeout, a signal and a command that cannot be started are failures, eac
   const ends: [TryEnd, string, string][] = [
     [{ ended: 'timeout', duration_ms: 1 }, 'timeout', 'not finished within 300 s'],
     [{ ended: 'signal', signal: 'SIGKILL', duration_ms: 1 }, 'failed', 'ended by SIGKILL'],
-    [{ ended: 'not_started', message: 'there is no sh', duration_ms: 0 }, 'failed', 'there is no sh'],
+    [{ ended: 'not_started', told: 'there is no sh', duration_ms: 0 }, 'failed', 'there is no sh'],
     [code(127), 'failed', 'exit code 127'],
   ]
   for (const [end, status, expected] of ends) {

@@ -17,7 +17,7 @@ export type TryEnd = { duration_ms: number } & (
   | { ended: 'signal'; signal: string }
   | { ended: 'timeout' }
   /** The command could not be started; the sentence says why. */
-  | { ended: 'not_started'; message: string }
+  | { ended: 'not_started'; told: string }
   /** Somebody ended it from outside; nothing follows. */
   | { ended: 'canceled' }
 )
@@ -29,7 +29,7 @@ export type TryEnd = { duration_ms: number } & (
 export interface Progress {
   playbook: string
   phase: PlaybookPhase
-  steps: { step: PlaybookStep; holds: boolean; message?: string; tries: TryEnd[] }[]
+  steps: { step: PlaybookStep; holds: boolean; told?: string; tries: TryEnd[] }[]
 }
 
 export type Next =
@@ -63,18 +63,18 @@ function judge(steps: readonly PlaybookStep[], facts: ConditionFacts): Judged[] 
   } catch (error) {
     // They parsed before, but a glob may still take too long. A skipped test must not look like one that passed, so it
     // runs.
-    const message = `its condition cannot be evaluated, so it runs: ${messageOf(error)}`
+    const note = `its condition cannot be evaluated, so it runs: ${messageOf(error)}`
     for (const { condition } of steps.slice(judged.length))
-      judged.push(typeof condition === 'string' ? { holds: true, message } : judgeOne(condition, facts))
+      judged.push(typeof condition === 'string' ? { holds: true, told: note } : judgeOne(condition, facts))
   }
   return judged
 }
 
 function judgeOne(condition: PlaybookStep['condition'], facts: ConditionFacts): Judged {
   if (condition === undefined || condition === true) return { holds: true }
-  if (condition === false) return { holds: false, message: 'its condition is false' }
+  if (condition === false) return { holds: false, told: 'its condition is false' }
   const holds = conditionHolds(parseCondition(condition), facts)
-  return holds ? { holds } : { holds, message: `its condition is false: ${condition}` }
+  return holds ? { holds } : { holds, told: `its condition is false: ${condition}` }
 }
 
 /** Returns the progress with the end of the try that `next` asked for. */
@@ -144,7 +144,7 @@ function messageFor(
   return `${which}: ${count} of ${ran} ${kind} ${ran === 1 ? 'step' : 'steps'} passed${notes.join('')}.`
 }
 
-function stepSummary({ step, holds, message: told, tries }: Progress['steps'][number]): PlaybookStepSummary {
+function stepSummary({ step, holds, told, tries }: Progress['steps'][number]): PlaybookStepSummary {
   const last = tries.at(-1)
   const status = statusOf(step, holds, tries)
   const words = [told, last && wordsOf(step, last, tries.length)].filter((each) => each !== undefined)
@@ -175,7 +175,7 @@ function wordsOf(step: PlaybookStep, last: TryEnd, tries: number): string | unde
     exit: () => `exit code ${(last as { exit_code: number }).exit_code}`,
     signal: () => `ended by ${(last as { signal: string }).signal}`,
     timeout: () => `not finished within ${step.timeout_seconds} s`,
-    not_started: () => (last as { message: string }).message,
+    not_started: () => (last as { told: string }).told,
     canceled: () => 'canceled',
   }[last.ended]()
   return tries > 1 ? `${how}, ${tries} tries` : how

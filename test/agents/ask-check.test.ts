@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { acp } from '../../src/agents/acp/acp.ts'
 import type { Agent } from '../../src/agents/agent.ts'
-import { type AskCheckRequest, checkQuestions, checkedOnce } from '../../src/agents/ask-check/ask-check.ts'
+import { type AskCheckRequest, checkedOnce, checkQuestions } from '../../src/agents/ask-check/ask-check.ts'
 import { agentRegistry } from '../../src/agents/registry.ts'
 import { agentMissing } from '../support/agent-subjects.ts'
 
@@ -57,7 +57,9 @@ describe('the check that an agent asks before it uses a tool', { concurrency: 1 
   const program = { path: process.execPath, version: '1.2.3' }
 
   it('finds one that asks, one that does not, and one that ends', async () => {
-    assert.deepEqual(await checkQuestions(standIn('ask asked.txt'), program, requested, signal), { type: 'asks' })
+    assert.deepEqual(await checkQuestions(standIn('ask asked.txt'), program, requested, signal), {
+      type: 'asks',
+    })
     const silent = await checkQuestions(standIn('write asked.txt'), program, requested, signal)
     assert.ok(silent.type === 'refused' && silent.sure)
     assert.match(silent.why, /Stand-in 1\.2\.3 did not show .*without asking/)
@@ -85,7 +87,9 @@ describe('the check that an agent asks before it uses a tool', { concurrency: 1 
     try {
       const file = join(dir, 'state', 'checks.json')
       const agent = standIn('write asked.txt')
-      const [one, two] = await Promise.all([1, 2].map(() => checkedOnce(file)(agent, program, requested, signal)))
+      const [one, two] = await Promise.all(
+        [1, 2].map(() => checkedOnce(file)(agent, program, requested, signal)),
+      )
       assert.deepEqual(one, two)
       const never = { ...agent, launch: () => assert.fail('it is started again') }
       assert.deepEqual(await checkedOnce(file)(never, program, requested, signal), one)

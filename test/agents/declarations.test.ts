@@ -47,7 +47,9 @@ test('an agent is given its own keys and configuration, the settings of all, and
   const options = { known: agentRegistry, folder: '/srv/agents', sessionsDir: '/srv', allowedDirs: [] }
   const services = new AgentServices(options, env)
   for (const agent of agentRegistry) {
-    const values = Object.keys(services.environment(agent, { env: {} })).filter((name) => names.includes(name))
+    const values = Object.keys(services.environment(agent, { env: {} })).filter((name) =>
+      names.includes(name),
+    )
     assert.deepEqual(values.sort(), [...new Set([...own(agent), ...settings, 'HTTPS_PROXY'])].sort())
   }
 })

@@ -249,7 +249,10 @@ test('an upload that is far too large is refused with what the limit is, and the
       })(),
     )
   const put = async (count: number, more: Record<string, string> = {}) => {
-    const requested = request(`${programs.url}/api/uploads`, { method: 'PUT', headers: { ...headers, ...more } })
+    const requested = request(`${programs.url}/api/uploads`, {
+      method: 'PUT',
+      headers: { ...headers, ...more },
+    })
     const body = pieces(count)
     // The rest of a request that the hub stops reading is lost on the way.
     requested.on('error', () => {})

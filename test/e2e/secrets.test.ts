@@ -37,7 +37,7 @@ function contentOf(file: string): Buffer {
  * Waits until the values are gone. They are removed with an attempt's folder, which the runner keeps until the hub has
  * the attempt's end.
  */
-async function letGo(runnerFolder: string): Promise<void> {
+async function release(runnerFolder: string): Promise<void> {
   const folder = join(runnerFolder, 'attempts')
   await eventually('a runner that has let go of all', () => readdirSync(folder).length === 0)
 }
@@ -118,7 +118,7 @@ test('an agent has the secrets that it is given in its environment, here and on 
   assert.equal(set.code, 0, set.stderr)
   const there = await ask('--hub')
   assert.equal(there.code, 0, there.stdout + there.stderr)
-  await letGo(runnerFolder)
+  await release(runnerFolder)
   assert.deepEqual(
     holdersOf(VALUE, home).filter((file) => !file.endsWith('/seen')),
     [],
@@ -223,7 +223,7 @@ test('a hub keeps secrets, gives them to the steps that name them, and no file o
   const backedUp = await call('backup', '--to', backup)
   assert.equal(backedUp.code, 0, backedUp.stderr)
   assert.ok(existsSync(join(backup, 'errand.db')) && !existsSync(join(backup, 'secrets.key')))
-  await letGo(runnerFolder)
+  await release(runnerFolder)
   assert.deepEqual(holdersOf(VALUE, home), [expected])
 
   const key = join(data, 'secrets.key')

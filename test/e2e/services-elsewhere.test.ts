@@ -38,7 +38,8 @@ test('a runner works with a repo pool and an artifact store elsewhere', async (t
   isAway = false
   await eventually('the file at the store', () => requests.length === 1)
   assert.deepEqual([requests[0]!.path, requests[0]!.token], ['POST /store/artifacts', 'Bearer store-token'])
-  for (const part of ['made', 'report.txt', '"run_id":"run_']) assert.ok(requests[0]!.body.includes(part), part)
+  for (const part of ['made', 'report.txt', '"run_id":"run_'])
+    assert.ok(requests[0]!.body.includes(part), part)
 
   const code = writeWorkflow(join(home, 'code.yaml'), [
     { name: 'code', action: 'git.workspace', args: { repo: 'https://git.example/shop/web' } },

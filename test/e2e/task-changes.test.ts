@@ -101,12 +101,12 @@ test('what others push meanwhile is merged by the agent, tested again and propos
   const place = await taskPlace(t, {
     // Before the agent ends its first turn, others push. The agent that resolves the conflict is told about the marks.
     script: ({ body, toolResults }) => {
-      const mends = JSON.stringify(body).includes('between the markers')
+      const fixes = JSON.stringify(body).includes('between the markers')
       if (toolResults.length === 0)
         return runTurn(
-          mends ? "sed -i '/^<<<<<<< /d;/^=======$/d;/^>>>>>>> /d' README.md" : 'echo mine > README.md',
+          fixes ? "sed -i '/^<<<<<<< /d;/^=======$/d;/^>>>>>>> /d' README.md" : 'echo mine > README.md',
         )
-      if (!mends) others('README.md', 'theirs\n')
+      if (!fixes) others('README.md', 'theirs\n')
       return { text: 'It is done.' }
     },
     files: { 'README.md': 'The shop.\n', Makefile: 'test:\n\t@grep -q mine README.md\n' },

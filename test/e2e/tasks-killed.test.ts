@@ -164,7 +164,8 @@ async function killed(t: TestContext, which: readonly ('hub' | 'runner')[]): Pro
     assert.equal(pushes.filter((path) => path === repository.path).length, 1, description)
     assert.equal(repository.tickets.length, 1, description)
     assert.deepEqual(repository.tickets[0]?.pull?.reviewers, ['ada'], description)
-    if (isStored) assert.equal(requestsOf(name), requestsBefore.get(name), `no model was asked again: ${description}`)
+    if (isStored)
+      assert.equal(requestsOf(name), requestsBefore.get(name), `no model was asked again: ${description}`)
   }
   await eventually('checkouts that are given back', () => {
     const slots = globSync('**/slots/*/state.json', { cwd: programs.runnerFolder })

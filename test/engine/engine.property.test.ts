@@ -88,7 +88,9 @@ async function play(scenario: Scenario, killAfter: number) {
   let turn = 0
   const pick = (count: number) => (count === 0 ? 0 : scenario.order[turn++ % scenario.order.length]! % count)
   const outcomeOf = (spec: AttemptSpec): Scripted =>
-    scenario.failures[hash(`${spec.step} ${spec.host} ${spec.env.ITEM} ${spec.try}`) % scenario.failures.length]
+    scenario.failures[
+      hash(`${spec.step} ${spec.host} ${spec.env.ITEM} ${spec.try}`) % scenario.failures.length
+    ]
       ? 'failed'
       : 'success'
   const machines = new SimulatedMachines(outcomeOf, pick)

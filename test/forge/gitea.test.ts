@@ -108,7 +108,10 @@ test("an issue's text, labels, who gave them and the talk below it are told", { 
   assert.equal(await forge.labelling(number, 'errand'), undefined)
   await forge.addLabels({ kind: 'issue', number }, ['errand'])
   const labelling = await forge.labelling(number, 'errand')
-  assert.deepEqual([labelling?.by.login, labelling?.right, labelling?.title], ['errand', 'admin', 'Make it so'])
+  assert.deepEqual(
+    [labelling?.by.login, labelling?.right, labelling?.title],
+    ['errand', 'admin', 'Make it so'],
+  )
   const { issues } = await forge.labelledIssues('errand', {})
   assert.deepEqual(
     issues.map((issue) => issue.number),

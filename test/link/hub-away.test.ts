@@ -67,5 +67,8 @@ test('a hub that is stopped while an attempt asks it for a file, and started aga
   for await (const event of programs.client.events('ships'))
     if (event.type === 'attempt.phase' && event.phase === 'needs_files') logged.push(event.message!)
   assert.equal(logged.length, 1)
-  assert.match(logged[0]!, /^The artifact 1\.1 of ships could not be fetched from the hub: it does not answer/)
+  assert.match(
+    logged[0]!,
+    /^The artifact 1\.1 of ships could not be fetched from the hub: it does not answer/,
+  )
 })

@@ -237,7 +237,8 @@ test('an attempt without a trace on a restarted runner is begun if it never was,
   const ran = engine.start(hub.fleet, spec())
   const inline = engine.start(hub.fleet, spec({ action: 'noop' }))
   await hub.fleet.close()
-  for (const attempt of [never, ran, inline]) attempt.placement = { runner: 'r1', storage_id: 'storage', epoch: 1 }
+  for (const attempt of [never, ran, inline])
+    attempt.placement = { runner: 'r1', storage_id: 'storage', epoch: 1 }
   ran.reports.push({ type: 'started' })
   hub.newFleet()
   engine.resume(hub.fleet)

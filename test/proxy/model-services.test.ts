@@ -227,7 +227,8 @@ describe('a service of models by TLS', () => {
       client.once('data', (head: Buffer) => {
         received += head
         const [, host = '', port = ''] = /^CONNECT ([^:]+):(\d+) /.exec(head.toString()) ?? []
-        if (!received.includes('Basic bWU6cGFzcw==')) return void client.end('HTTP/1.1 407 Who are you\r\n\r\n')
+        if (!received.includes('Basic bWU6cGFzcw=='))
+          return void client.end('HTTP/1.1 407 Who are you\r\n\r\n')
         const to = connect(Number(port), host === 'localhost' ? '127.0.0.1' : host, () => {
           client.write('HTTP/1.1 200 OK\r\n\r\n')
           client.on('data', (bytes) => {

@@ -11,7 +11,7 @@ import type {
 } from '../../src/contract/account-api.ts'
 import type { ChannelCreated, ChannelList, CreateChannelInput } from '../../src/contract/channels.ts'
 import type { HubFacts } from '../../src/contract/hub-api.ts'
-import type { PutSecret, SecretAddress, StoredSecret, SecretList } from '../../src/contract/secrets.ts'
+import type { PutSecret, SecretAddress, SecretList, StoredSecret } from '../../src/contract/secrets.ts'
 import { ask } from './api.ts'
 
 const of = (kind: string, id: string) => `/api/${kind}/${encodeURIComponent(id)}`

@@ -1,7 +1,7 @@
 import { useQuery } from '@tanstack/react-query'
 import type { LastGood } from '../../src/contract/runs/run-parts.ts'
 import { ask } from './api.ts'
-import { runQuery, type RunDetail } from './runs.ts'
+import { type RunDetail, runQuery } from './runs.ts'
 
 type Of = Pick<RunDetail, 'run_id'>
 

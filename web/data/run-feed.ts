@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from 'react'
 import type { EventOf, RunEvent } from '../../src/contract/events.ts'
 import { isWhole } from './instances.ts'
 import { liveRuns } from './live/live.ts'
-import { runQuery, type RunDetail } from './runs.ts'
+import { type RunDetail, runQuery } from './runs.ts'
 
 export interface Chunk {
   stream: 'stdout' | 'stderr'

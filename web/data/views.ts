@@ -1,5 +1,5 @@
 import { queryOptions } from '@tanstack/react-query'
-import type { CreateViewInput, SavedView, PatchView, ViewList } from '../../src/contract/runs/saved-views.ts'
+import type { CreateViewInput, PatchView, SavedView, ViewList } from '../../src/contract/runs/saved-views.ts'
 import { ask } from './api.ts'
 
 export type { SavedView }

@@ -44,9 +44,9 @@ const isWordSign = (sign: string | undefined) => sign !== undefined && /[\w.-]/.
  */
 export function fixAt(text: string, offset: number, problems: readonly Problem[]): Fix | undefined {
   const line = text.slice(0, offset).split('\n').length
-  const mends = problems.flatMap((problem) => {
+  const fixes = problems.flatMap((problem) => {
     const fix = fixOf(text, problem)
     return fix === undefined ? [] : [{ line: problem.line!, mend: fix }]
   })
-  return (mends.find((one) => one.line === line) ?? mends.find((one) => one.line > line) ?? mends[0])?.mend
+  return (fixes.find((one) => one.line === line) ?? fixes.find((one) => one.line > line) ?? fixes[0])?.mend
 }

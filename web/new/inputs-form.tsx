@@ -128,7 +128,12 @@ function InputField({ input, value, fault, change }: FieldProps) {
     return (
       <Field {...shared}>
         {({ id, ...describedBy }) => (
-          <fieldset id={id} aria-label={name} {...describedBy} className="segments w-fit max-w-full flex-wrap">
+          <fieldset
+            id={id}
+            aria-label={name}
+            {...describedBy}
+            className="segments w-fit max-w-full flex-wrap"
+          >
             {choices.map((one) => (
               <button
                 key={one}

@@ -9,13 +9,13 @@ import { useNavigate, useSearch } from '../navigation/navigation.tsx'
 import { Failure } from '../parts/action-button.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
+import { fixOf } from './fix.ts'
 import { InputsForm } from './inputs-form.tsx'
 import { ExamplesMenu, NewHead } from './kind-tabs.tsx'
-import { fixOf } from './fix.ts'
 import { keepWorkflow, type WorkflowDraft } from './new-drafts.ts'
 import { Output } from './output.tsx'
 import { firstDraft, useSource } from './source.ts'
-import { goTo, applyFix, YamlEditor } from './yaml-editor.tsx'
+import { applyFix, goTo, YamlEditor } from './yaml-editor.tsx'
 
 /** Returns the value once it has not changed for a moment. */
 function useSettled<T>(value: T, ms: number): T {

@@ -1,7 +1,7 @@
 import { useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
 import type { ApiError } from '../data/api.ts'
-import { resumeRun, type RunDetail } from '../data/runs.ts'
+import { type RunDetail, resumeRun } from '../data/runs.ts'
 import { meQuery } from '../data/session.ts'
 import { ActionButton, Failure } from './action-button.tsx'
 import { When } from './times.tsx'

@@ -1,9 +1,9 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useEffect, useId, useRef, useState } from 'react'
 import type { ApiError } from '../data/api.ts'
-import { fasterThan, mayAnswer, answerText, whoMay } from '../data/approvals.ts'
+import { answerText, fasterThan, mayAnswer, whoMay } from '../data/approvals.ts'
 import { clockOf, timeOf, useNow } from '../data/clock.ts'
-import { answerApproval, getRun, type Step, type RunDetail } from '../data/runs.ts'
+import { answerApproval, getRun, type RunDetail, type Step } from '../data/runs.ts'
 import { meQuery } from '../data/session.ts'
 import { ActionButton, Failure } from '../parts/action-button.tsx'
 import CopyAsCli from '../parts/copy-as-cli.tsx'
@@ -85,7 +85,9 @@ export function Approval({ run, step, linked }: { run: RunDetail; step: Step; li
               <bdi className="font-medium text-ink">{run.owner}</bdi> can't answer: it is their own run.{' '}
             </>
           )}
-          {approval.expires_at !== undefined && <Late at={approval.expires_at} as={taken} isOver={left === 0} />}
+          {approval.expires_at !== undefined && (
+            <Late at={approval.expires_at} as={taken} isOver={left === 0} />
+          )}
         </p>
       </section>
       {failure !== undefined && <Refused error={failure} />}

@@ -1,6 +1,6 @@
 import type { QueryClient } from '@tanstack/react-query'
 import { countOf, failedQuery, isWhole } from '../data/instances.ts'
-import { type Instance, type Shown, type Step, shownStep, type RunDetail } from '../data/runs.ts'
+import { type Instance, type RunDetail, type Shown, type Step, shownStep } from '../data/runs.ts'
 
 /** An instance of a step, as the list shows it. */
 export interface InstanceRef {

@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query'
 import { instanceQuery } from '../data/instances.ts'
-import { runQuery, type RunDetail } from '../data/runs.ts'
+import { type RunDetail, runQuery } from '../data/runs.ts'
 import { firstInstance, headOf, type InstanceRef } from './chosen-instance.ts'
 
 /** Maximum depth of sub-runs that open in the page; deeper ones have a page of their own. */
@@ -53,10 +53,7 @@ const useChild = (id: string | undefined) => useQuery({ ...runQuery(id ?? ''), e
  * Returns the path to the place that is shown, from the run inwards. Without a name, it leads to the first failure,
  * inside the sub-run that failed.
  */
-export function useChosenPath(
-  run: RunDetail,
-  name: string | undefined,
-): { path: Level[]; pending: boolean } {
+export function useChosenPath(run: RunDetail, name: string | undefined): { path: Level[]; pending: boolean } {
   const auto = name === undefined
   const first = useLevel(run, name, auto)
   const one = useChild(first.child)

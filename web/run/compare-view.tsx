@@ -3,7 +3,7 @@ import { X } from 'lucide-react'
 import { type ReactNode, useState } from 'react'
 import { duration, timeOf, useNow } from '../data/clock.ts'
 import { useLastGood } from '../data/last-good.ts'
-import { getWorkflow, runQuery, type Step, shownStep, type RunDetail } from '../data/runs.ts'
+import { getWorkflow, type RunDetail, runQuery, type Step, shownStep } from '../data/runs.ts'
 import { useNavigate } from '../navigation/navigation.tsx'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 

@@ -2,7 +2,7 @@ import { keepPreviousData, useInfiniteQuery } from '@tanstack/react-query'
 import { Search } from 'lucide-react'
 import { useCallback, useEffect, useRef, useState } from 'react'
 import { countsOf, instancesQuery } from '../data/instances.ts'
-import type { Instance, Step, RunDetail } from '../data/runs.ts'
+import type { Instance, RunDetail, Step } from '../data/runs.ts'
 import { useNavigate, useSearch } from '../navigation/navigation.tsx'
 import type { InstanceRef } from './chosen-instance.ts'
 

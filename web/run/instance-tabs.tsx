@@ -88,7 +88,8 @@ function Usage({ run, attempt, feed }: { run: string; attempt: Attempt | undefin
     (event) =>
       event.type === 'agent.update' && event.attempt === attempt?.number && event.update.kind === 'usage',
   )
-  const session = usageEvent?.type === 'agent.update' && usageEvent.update.kind === 'usage' ? usageEvent.update.session : {}
+  const session =
+    usageEvent?.type === 'agent.update' && usageEvent.update.kind === 'usage' ? usageEvent.update.session : {}
   const figures: Record<string, string> = {
     ...(attempt?.runner === undefined ? {} : { runner: attempt.runner }),
     ...boxOf(attempt ?? {}),

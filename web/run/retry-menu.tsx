@@ -4,7 +4,7 @@ import { lazy, type ReactNode, Suspense, useEffect, useId, useRef, useState } fr
 import { countOf, isWhole } from '../data/instances.ts'
 import { liveRuns } from '../data/live/live.ts'
 import type { Scope, Target } from '../data/retries.ts'
-import { type Run, runQuery, shownStatus, type RunDetail } from '../data/runs.ts'
+import { type Run, type RunDetail, runQuery, shownStatus } from '../data/runs.ts'
 import { Link } from '../navigation/navigation.tsx'
 import { ActionButton } from '../parts/action-button.tsx'
 import { useLetters } from '../parts/letters.ts'
@@ -129,7 +129,13 @@ export function RetryMenu({ run, path }: Props) {
           Each option first shows what will run again. There you can skip steps or ignore their conditions.
         </p>
       </div>
-      <Sheet run={run} target={target} scope={requested} scopes={scopes} close={() => setRequested(undefined)} />
+      <Sheet
+        run={run}
+        target={target}
+        scope={requested}
+        scopes={scopes}
+        close={() => setRequested(undefined)}
+      />
     </span>
   )
 }

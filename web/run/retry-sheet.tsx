@@ -3,12 +3,12 @@ import { Check, ChevronsRight, Minus, RotateCcw } from 'lucide-react'
 import { useEffect, useRef, useState } from 'react'
 import type { ApiError } from '../data/api.ts'
 import {
-  retryOf,
   beginRetry,
   planRetry,
   type RetryPlan,
   type RetryRun,
   type RetryStep,
+  retryOf,
   type Scope,
   type Target,
 } from '../data/retries.ts'

@@ -5,7 +5,7 @@ import { ask } from '../data/api.ts'
 import { clockOf, duration, timeOf, useNow } from '../data/clock.ts'
 import { countOf } from '../data/instances.ts'
 import { lastGoodQuery } from '../data/last-good.ts'
-import { cancelRun, outlineQuery, type Run, runQuery, type Step, type RunDetail } from '../data/runs.ts'
+import { cancelRun, outlineQuery, type Run, type RunDetail, runQuery, type Step } from '../data/runs.ts'
 import { Link, useNavigate } from '../navigation/navigation.tsx'
 import { Confirm } from '../parts/confirm.tsx'
 

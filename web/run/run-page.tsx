@@ -9,11 +9,11 @@ import {
   askingName,
   askingWord,
   outlineQuery,
+  type RunDetail,
   routeOf,
   runQuery,
   shownStatus,
   shownStep,
-  type RunDetail,
 } from '../data/runs.ts'
 import { Link, useHash, useNavigate, useParam, useSearch } from '../navigation/navigation.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'

@@ -3,7 +3,7 @@ import { ChevronDown, ChevronRight } from 'lucide-react'
 import { type ReactNode, useState } from 'react'
 import { duration, median } from '../data/clock.ts'
 import { countOf, isWhole, overviewQuery } from '../data/instances.ts'
-import { type Instance, type Step, shownStep, type RunDetail } from '../data/runs.ts'
+import { type Instance, type RunDetail, type Step, shownStep } from '../data/runs.ts'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { type InstanceRef, instancesOf, MAP_OVER, statusOrder } from './chosen-instance.ts'
 import {
@@ -103,7 +103,8 @@ function Fold({ run, step, status, shown, count, text, half: onlyHalf, chosen, r
   } = useInstancesOf({ run, step, status, text, count, here, open })
   const isAway = chosen?.instance.status === status && !rows.some(({ index }) => index === chosen.index)
   const half =
-    onlyHalf ?? (isWhole(step) ? median(here.flatMap(({ instance }) => instance.duration_ms ?? [])) : undefined)
+    onlyHalf ??
+    (isWhole(step) ? median(here.flatMap(({ instance }) => instance.duration_ms ?? [])) : undefined)
   const Icon = open ? ChevronDown : ChevronRight
   return (
     <>

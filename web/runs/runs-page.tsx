@@ -74,9 +74,12 @@ type Counts = ReturnType<typeof useCounts>
 
 /** Formats counts: `45 of 103,882`. */
 function countsText(counts: Counts, all: Counts, isFiltered: boolean): string {
-  const total = (of: NonNullable<Counts>) => `${of.total.toLocaleString('en')}${of.more.length > 0 ? '+' : ''}`
+  const total = (of: NonNullable<Counts>) =>
+    `${of.total.toLocaleString('en')}${of.more.length > 0 ? '+' : ''}`
   if (all === undefined || counts === undefined) return ''
-  return isFiltered ? `${total(counts)} of ${total(all)}` : `${total(all)} ${all.total === 1 ? 'run' : 'runs'}`
+  return isFiltered
+    ? `${total(counts)} of ${total(all)}`
+    : `${total(all)} ${all.total === 1 ? 'run' : 'runs'}`
 }
 
 interface SortHeadProps {

@@ -2,7 +2,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { Bookmark, Trash2, Users } from 'lucide-react'
 import { useId, useRef, useState } from 'react'
 import type { RunFilter } from '../data/runs.ts'
-import { changeView, type SavedView, removeView, saveView, viewsQuery } from '../data/views.ts'
+import { changeView, removeView, type SavedView, saveView, viewsQuery } from '../data/views.ts'
 import { Link, useNavigate } from '../navigation/navigation.tsx'
 import { ActionButton } from '../parts/action-button.tsx'
 

@@ -2,7 +2,7 @@ import { FileText, Image as ImageIcon, Paperclip, X } from 'lucide-react'
 import { createContext, useContext, useEffect, useRef, useState } from 'react'
 import type { Attachment } from '../../src/contract/agent.ts'
 import { ApiError, address } from '../data/api.ts'
-import { keepAttached, storedAttachments, storeAttachment } from '../data/sessions.ts'
+import { keepAttached, storeAttachment, storedAttachments } from '../data/sessions.ts'
 
 /** Limits of the hub: number of files per prompt, and bytes per file. */
 const MOST = 10

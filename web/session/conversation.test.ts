@@ -81,7 +81,13 @@ test('a question is open until someone answers it, and then shows who did', () =
   const events = [
     updateEvent({ kind: 'permission', request_id: 'q', title: 'rm x', expires_at: '2026-01-01T01:00:00Z' }),
     updateEvent({ kind: 'permission', request_id: 'r', title: 'of a rule' }),
-    updateEvent({ kind: 'permission_answered', request_id: 'r', decision: 'allow', by: 'rule', rule: 'rule 1' }),
+    updateEvent({
+      kind: 'permission_answered',
+      request_id: 'r',
+      decision: 'allow',
+      by: 'rule',
+      rule: 'rule 1',
+    }),
   ]
   const talk = read(...events)
   assert.deepEqual(
@@ -100,7 +106,8 @@ test('a question is open until someone answers it, and then shows who did', () =
 })
 
 test('turns of the model are counted: work after its tools have ended is a new turn', () => {
-  const tool = (tool_id: string, status: 'running' | 'completed') => updateEvent({ kind: 'tool', tool_id, status })
+  const tool = (tool_id: string, status: 'running' | 'completed') =>
+    updateEvent({ kind: 'tool', tool_id, status })
   const events = [
     event({ type: 'attempt.started', attempt: 1, step: 'agent', host: 'local' } as NewEvent),
     updateEvent({ kind: 'prompt', input_id: 'first', text: 'Go.' }),
@@ -146,7 +153,13 @@ test('consecutive edits of a file become one change, and others are shown separa
     changedFiles(
       read(
         ...edits.map((edit, at) =>
-          updateEvent({ kind: 'tool', tool_id: `t${at}`, tool_kind: 'edit', status: 'completed', diffs: [edit] }),
+          updateEvent({
+            kind: 'tool',
+            tool_id: `t${at}`,
+            tool_kind: 'edit',
+            status: 'completed',
+            diffs: [edit],
+          }),
         ),
       ).rows,
     ).map(({ added, removed, edits, whole }) => [added, removed, whole === undefined ? edits.length : 1])

@@ -4,7 +4,7 @@ import { lazy, Suspense, useEffect, useMemo, useState, useSyncExternalStore } fr
 import type { Budget } from '../../src/contract/agent.ts'
 import { wordsOf } from '../data/page-words.ts'
 import type { RunFeed } from '../data/run-feed.ts'
-import { cancelRun, getWorkflow, shownStatus, type RunDetail } from '../data/runs.ts'
+import { cancelRun, getWorkflow, type RunDetail, shownStatus } from '../data/runs.ts'
 import { meQuery } from '../data/session.ts'
 import { giveInput } from '../data/sessions.ts'
 import { Link, useHash, useNavigate, useSearch } from '../navigation/navigation.tsx'
@@ -212,7 +212,11 @@ export function SessionPage({
               </ActionButton>
             )}
             {!over && mayChange && (
-              <button type="button" className="button button-quiet-bad" onClick={() => setRequested('cancel')}>
+              <button
+                type="button"
+                className="button button-quiet-bad"
+                onClick={() => setRequested('cancel')}
+              >
                 Cancel…
               </button>
             )}

@@ -26,7 +26,10 @@ const kinds: Record<ChannelKind, { word: string; Icon: typeof Mail; address: str
   email: { word: 'E-mail', Icon: Mail, address: 'E-mail address', example: 'ann@example.org' },
 }
 
-const topicTexts: Record<ChannelTopic, string> = { needs_me: 'questions for you', failures: 'your failed runs' }
+const topicTexts: Record<ChannelTopic, string> = {
+  needs_me: 'questions for you',
+  failures: 'your failed runs',
+}
 
 /** Lists the channels that are notified of questions to the person and of their failed runs. */
 export function Channels() {
@@ -87,7 +90,8 @@ function Row({ channel, again }: { channel: ChannelView; again: () => Promise<vo
             <bdi>{channel.name}</bdi>
           </span>
           <span className="block truncate text-label text-ink2">
-            <bdi className="font-mono">{channel.to}</bdi> · {channel.tells.map((one) => topicTexts[one]).join(', ')}
+            <bdi className="font-mono">{channel.to}</bdi> ·{' '}
+            {channel.tells.map((one) => topicTexts[one]).join(', ')}
           </span>
         </span>
         <span className="text-meta text-ink2">

@@ -6,7 +6,7 @@ import {
   useQueryClient,
 } from '@tanstack/react-query'
 import { useEffect } from 'react'
-import { othersQuestions, mayAnswer } from '../data/approvals.ts'
+import { mayAnswer, othersQuestions } from '../data/approvals.ts'
 import { failuresQuery, keepFailure, markSeen } from '../data/failures.ts'
 import { LateChanges } from '../data/live/late-changes.ts'
 import { liveRuns } from '../data/live/live.ts'

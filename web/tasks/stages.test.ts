@@ -3,7 +3,8 @@ import test from 'node:test'
 import type { Shown } from '../data/runs.ts'
 import { routeOfStages, stagesOf } from './stages.ts'
 
-const steps = (...states: [string, Shown][]) => states.map(([step, shown]) => ({ step, shown, phase: 'main' }))
+const steps = (...states: [string, Shown][]) =>
+  states.map(([step, shown]) => ({ step, shown, phase: 'main' }))
 
 test('the steps of a try are stages, rounds belong to their stage, and skipped steps are left out', () => {
   const going = stagesOf(

@@ -7,7 +7,7 @@ import { clockOf } from '../data/clock.ts'
 import { useLiveTasks } from '../data/live/live-tasks.ts'
 import { wordsOf } from '../data/page-words.ts'
 import { useRunFeed } from '../data/run-feed.ts'
-import { getRun, shownStep, type RunDetail } from '../data/runs.ts'
+import { getRun, type RunDetail, shownStep } from '../data/runs.ts'
 import {
   cancelTask,
   deleteTask,
@@ -17,12 +17,12 @@ import {
   promptTask,
   repoName,
   retryTask,
+  type TaskDetail,
   taskArtifacts,
   taskMark,
   taskPath,
   taskStateWord,
   taskTone,
-  type TaskDetail,
   webAddress,
 } from '../data/tasks.ts'
 import { Link, useNavigate, useParam, useSearch } from '../navigation/navigation.tsx'
@@ -242,7 +242,9 @@ function ShownTask({ task }: { task: TaskDetail }) {
       <div className="hidden gap-2 border-t border-line p-3 *:min-w-0 *:flex-auto *:shrink *:px-2 max-sm:flex">
         <Actions task={task} ask={setRequested} />
       </div>
-      {requested !== undefined && <ActionDialog asked={requested} task={task} close={() => setRequested(undefined)} />}
+      {requested !== undefined && (
+        <ActionDialog asked={requested} task={task} close={() => setRequested(undefined)} />
+      )}
     </>
   )
 }

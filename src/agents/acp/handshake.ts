@@ -119,7 +119,11 @@ export class Handshake {
     const choice = modelChoice(session)
     this.#choice = choice
     const requestedModel = this.#request.model
-    if (requestedModel === undefined || this.#profile.model === 'launch' || choice?.current === requestedModel)
+    if (
+      requestedModel === undefined ||
+      this.#profile.model === 'launch' ||
+      choice?.current === requestedModel
+    )
       return void this.#begun(sessionId, requestedModel ?? choice?.current)
     if (choice === undefined) {
       const message = `The model of this agent cannot be selected (requested: ${requestedModel}).`

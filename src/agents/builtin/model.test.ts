@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { json } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
-import { type ModelReply, Model } from './model.ts'
+import { Model, type ModelReply } from './model.ts'
 import type { Settings } from './settings.ts'
 
 type Serve = (response: ServerResponse, request: IncomingMessage, body: unknown) => unknown
@@ -66,7 +66,11 @@ test('a request says what the service needs to know, and its answer is read howe
     }
     response.end()
   }
-  const { reply, text: received } = await ask(t, serve, { organization: 'org', project: 'proj', maxTokens: 7 })
+  const { reply, text: received } = await ask(t, serve, {
+    organization: 'org',
+    project: 'proj',
+    maxTokens: 7,
+  })
   assert.equal(reply.type, 'answered')
   assert.deepEqual([reply.answer.text, reply.answer.finish, received], ['Grüße', 'stop', 'Grüße'])
   assert.equal(sent.url, '/v1/chat/completions')

@@ -28,7 +28,12 @@ export class Model {
     }))
   }
 
-  async ask(system: string, messages: readonly Message[], onPiece: PieceListener, signal: AbortSignal): Promise<ModelReply> {
+  async ask(
+    system: string,
+    messages: readonly Message[],
+    onPiece: PieceListener,
+    signal: AbortSignal,
+  ): Promise<ModelReply> {
     const body = JSON.stringify(this.#body(system, messages))
     const reader = new AnswerReader(body.length)
     const silence = new Silence(this.#settings.timeoutMs)
@@ -107,7 +112,8 @@ class ServiceError extends Error {
   constructor(headers: Headers, error: unknown, status?: number, text?: string) {
     const { message, code } = (error ?? {}) as { message?: unknown; code?: string | null }
     const output = message || error
-    const words = typeof message === 'string' && message !== '' ? message : output ? JSON.stringify(output) : text
+    const words =
+      typeof message === 'string' && message !== '' ? message : output ? JSON.stringify(output) : text
     super(
       [status, words || (status ? 'status code (no body)' : '(no status code or body)')]
         .filter(Boolean)

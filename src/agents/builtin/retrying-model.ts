@@ -3,7 +3,7 @@ import type { AgentUpdate, ModelFailure } from '../../contract/agent.ts'
 import { Backoff } from '../../platform/time.ts'
 import { failureOfStatus, modelFailureOf } from '../failure.ts'
 import type { Context, Message } from './conversation.ts'
-import type { ModelReply, Model } from './model.ts'
+import type { Model, ModelReply } from './model.ts'
 
 const FIRST_RETRY_MS = 500
 const LATEST_RETRY_MS = 30_000

@@ -10,7 +10,7 @@ import { dataFolder } from '../local/errand-home.ts'
 import { hubOptions } from '../option-values.ts'
 import { jsonOption, printJson } from '../print.ts'
 import { lineText, palette, usesColor } from '../render/terminal-text.ts'
-import { type Check, type Finding, type CheckContext, problem } from './check.ts'
+import { type Check, type CheckContext, type Finding, problem } from './check.ts'
 import { environment, hubConfig } from './environment.ts'
 import { dataFolders, hubDatabase, secretsKey, staleLocks } from './hub-data.ts'
 import {

@@ -7,7 +7,7 @@ import { KeyRing } from '../../stores/secrets/key-ring.ts'
 import { lostDatabase } from '../../stores/sqlite/open.ts'
 import { DatabaseReader } from '../../stores/sqlite/snapshot.ts'
 import { bytesText } from '../render/table.ts'
-import { type Check, type Finding, ok, type CheckContext, problem, warning } from './check.ts'
+import { type Check, type CheckContext, type Finding, ok, problem, warning } from './check.ts'
 
 export const hubDatabase: Check = {
   name: 'database',

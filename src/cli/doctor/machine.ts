@@ -9,7 +9,7 @@ import { limitsHere, limitsText } from '../../runner/limits/limit-keeper.ts'
 import { findBubblewrap } from '../../runner/sandbox/probe.ts'
 import { agentsHere } from '../commands/agent/agents.ts'
 import { localBoxes } from '../local/local-sessions.ts'
-import { type Check, ok, type CheckContext, problem, warning } from './check.ts'
+import { type Check, type CheckContext, ok, problem, warning } from './check.ts'
 
 const WITHIN_MS = 5_000
 

@@ -10,7 +10,7 @@ import {
   attemptProcesses,
   endAttempt,
 } from '../../runner/orphans/attempt-processes.ts'
-import { type Check, type Finding, ok, type CheckContext, warning } from './check.ts'
+import { type Check, type CheckContext, type Finding, ok, warning } from './check.ts'
 
 /** Describes an attempt that is still running, and whose end nobody can report. */
 export interface Orphan {

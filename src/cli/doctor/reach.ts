@@ -9,7 +9,7 @@ import { lockHolder } from '../../platform/pid-lock.ts'
 import { storedEnrolment } from '../commands/runner/runner-enrolment.ts'
 import { isSession } from '../connection.ts'
 import { expiresSoon } from '../option-values.ts'
-import { type Check, type Finding, ok, type CheckContext, problem, warning } from './check.ts'
+import { type Check, type CheckContext, type Finding, ok, problem, warning } from './check.ts'
 
 const WITHIN_MS = 10_000
 

@@ -51,7 +51,11 @@ test('an event of a child stands in one of its own, and attempts of two runs are
   const lines = new JsonLines('top')
   printed(lines, created)
   printed(lines, event({ ...created, step: 'inner', host: 'c' }), 'child')
-  const { run_id, type, event: inner } = printed(lines, event({ type: 'attempt.started', attempt: 7 }), 'child')
+  const {
+    run_id,
+    type,
+    event: inner,
+  } = printed(lines, event({ type: 'attempt.started', attempt: 7 }), 'child')
   assert.deepEqual([run_id, type], ['child', 'child.event'])
   assert.deepEqual([inner.run_id, inner.step, inner.host], ['child', 'inner', 'c'])
   assert.equal(printed(lines, event({ type: 'attempt.started', attempt: 7 })).step, 's')

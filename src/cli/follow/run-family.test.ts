@@ -118,7 +118,11 @@ test('only so many children are read at a time, and one that has ended waits for
   const children = Object.fromEntries(
     names.map((name) => [name, logOf(event(1, { type: 'run.started' }), finished(2))]),
   )
-  const { told, most } = await reportedBy({ top: [...starts, ...ends, finished(61)], ...children }, () => {}, 3)
+  const { told, most } = await reportedBy(
+    { top: [...starts, ...ends, finished(61)], ...children },
+    () => {},
+    3,
+  )
   assert.equal(told.length, 61 + 60)
   assert.equal(new Set(told).size, told.length)
   // The parent, three children, and the child whose end is reported next.

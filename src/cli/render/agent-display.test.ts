@@ -158,7 +158,10 @@ test('a question shows what is to be run, whatever its title says', () => {
     assert.match(questionUpdate({ input: JSON.stringify({ command }) }), /rm -rf ~/)
   assert.equal(questionUpdate({ title: 'ls -l', input: '{"command":"ls -l"}' }), '? ls -l\n')
   assert.equal(questionUpdate({ input: '{"command":"rm' }), '? Lists files  {"command":"rm\n')
-  assert.equal(questionUpdate({ tool_kind: 'edit', paths: ['/a'], input: '{"content":"long"}' }), '? Lists files  /a\n')
+  assert.equal(
+    questionUpdate({ tool_kind: 'edit', paths: ['/a'], input: '{"content":"long"}' }),
+    '? Lists files  /a\n',
+  )
   assert.equal(questionUpdate({ title: 'a\u202eb', input: undefined }), '? a\ufffdb\n')
 })
 

@@ -2,7 +2,7 @@ import type * as z from 'zod'
 import type { AgentUpdate, AgentUpdateOf, FileDiff } from '../../contract/agent.ts'
 import type { EventOf, RunEvent } from '../../contract/events.ts'
 import { AgentTools, answerText, commandText, questionText } from './agent-tools.ts'
-import { between, boxText, storedText, statusColor, whyText } from './summary.ts'
+import { between, boxText, statusColor, storedText, whyText } from './summary.ts'
 import {
   CLEAR_LINE,
   type Color,

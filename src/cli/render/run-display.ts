@@ -9,10 +9,10 @@ import {
   between,
   countsText,
   isFolded,
-  storedText,
   refusedText,
   statusColor,
   stepName,
+  storedText,
   summary,
   whyText,
 } from './summary.ts'
@@ -269,7 +269,8 @@ export class RunDisplay {
   }
 
   #childFinished(event: EventOf<'child.finished'>): string {
-    if (event.status !== 'success' && this.#options.isShown?.(event.run_id)) this.#failures.markReported(event)
+    if (event.status !== 'success' && this.#options.isShown?.(event.run_id))
+      this.#failures.markReported(event)
     return this.#note('dim', `${event.step}: ${event.run_id} ended ${event.status}`)
   }
 

@@ -228,8 +228,9 @@ export function boxText({
 }
 
 /** Formats an artifact that an attempt has stored: `stored report.xml (1.5 kB)`. */
-export const storedText = ({ artifact: { name, bytes } }: Pick<EventOf<'artifact.kept'>, 'artifact'>): string =>
-  `stored ${name} (${bytesText(bytes)})`
+export const storedText = ({
+  artifact: { name, bytes },
+}: Pick<EventOf<'artifact.kept'>, 'artifact'>): string => `stored ${name} (${bytesText(bytes)})`
 
 /** Most refused hosts of a step that are named. */
 const MOST_REFUSED = 20

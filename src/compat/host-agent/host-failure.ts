@@ -101,7 +101,7 @@ export async function askPatiently(request: () => Promise<Answer>, options: Retr
   let mayHaveArrived = arrived
   let report: Promise<void> | undefined
   const reportWaiting = (what: string, withinMs: number): void => {
-    report ??= patience.report('waiting', HostFailure.waiting(trouble, what, sinceTime, withinMs))
+    report ??= options.report('waiting', HostFailure.waiting(trouble, what, sinceTime, withinMs))
   }
   for (;;) {
     const overdue = setTimeout(
@@ -111,7 +111,7 @@ export async function askPatiently(request: () => Promise<Answer>, options: Retr
     const answer = await request().finally(() => clearTimeout(overdue))
     await report
     signal.throwIfAborted()
-    if (answer.type !== 'failed' && report) await patience.report('running', HostFailure.back(trouble))
+    if (answer.type !== 'failed' && report) await options.report('running', HostFailure.back(trouble))
     if (answer.type === 'ok') return answer.body
     if (answer.type === 'refused') {
       if (answer.code === 'not_found') return 'unknown'

@@ -61,7 +61,7 @@ export class HttpHost implements StepHost {
     known: Parameters<StepHost['resume']>[2],
     sink: AttemptSink,
   ): void {
-    this.#queue(spec, placement, sink, (attempt) => attempt.takeUp(known.started))
+    this.#queue(spec, placement, sink, (attempt) => attempt.resume(known.started))
   }
 
   cancel(attemptId: string, reason: Reason, force = false): void {

@@ -34,10 +34,10 @@ export class Delivery {
   }
 
   /** Continues after what the sink has received earlier. */
-  async takeUp(started: boolean): Promise<void> {
+  async resume(started: boolean): Promise<void> {
     this.#startReported = started
-    await this.#streams.stdout.takeUp()
-    await this.#streams.stderr.takeUp()
+    await this.#streams.stdout.resume()
+    await this.#streams.stderr.resume()
   }
 
   /** Reports the assignment to the sink; false when the engine no longer wants the attempt. */
@@ -128,7 +128,7 @@ class RemoteStream {
   }
 
   /** Continues after what the sink has stored earlier. */
-  async takeUp(): Promise<void> {
+  async resume(): Promise<void> {
     this.#offset = await this.#sink.length(this.#name)
   }
 
@@ -139,7 +139,7 @@ class RemoteStream {
       this.#offset = await this.#sink.output(this.#name, this.#offset, bytes, unordered)
     } catch (error) {
       if (!(error instanceof ErrandError && error.code === 'conflict')) throw error
-      await this.takeUp()
+      await this.resume()
     }
   }
 }

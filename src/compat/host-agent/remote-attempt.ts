@@ -54,10 +54,10 @@ export class RemoteAttempt {
   }
 
   /** Does as `begin`, for an attempt that the agent may already have. */
-  takeUp(started: boolean): Promise<void> {
+  resume(started: boolean): Promise<void> {
     return this.#toTheEnd(async () => {
       this.#arrived = true
-      await this.#delivery.takeUp(started)
+      await this.#delivery.resume(started)
       if (this.#canceled !== undefined) void this.#sendCancel(this.#limits.cancelGraceMs)
       const answer = await this.#ask(() => this.#requestStatus(0))
       if (answer !== 'unknown') return this.#read(answer)

@@ -4,7 +4,6 @@ import { RunId } from '../../contract/ids.ts'
 import { Isolation, Network } from '../../contract/isolation.ts'
 import { SecretUse } from '../../contract/step-secrets.ts'
 import { OutputSource, Scalar, StepArgs, VarName } from '../../contract/workflow.ts'
-import { cutShort } from '../../engine/workflow-file/problems.ts'
 import {
   type Finding,
   findingsOf,
@@ -12,6 +11,7 @@ import {
   safeParse,
   unknownKey,
 } from '../../engine/workflow-file/issue-messages.ts'
+import { cutShort } from '../../engine/workflow-file/problems.ts'
 
 /** The requests to a host agent, and its answers. */
 

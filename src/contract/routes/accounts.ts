@@ -20,7 +20,7 @@ import {
   UserView,
 } from '../account-api.ts'
 import { ChannelCreated, ChannelList, ChannelTested, CreateChannel } from '../channels.ts'
-import { ListSecrets, PutSecret, SecretAddress, StoredSecret, SecretList, SecretName } from '../secrets.ts'
+import { ListSecrets, PutSecret, SecretAddress, SecretList, SecretName, StoredSecret } from '../secrets.ts'
 import { nothing, routeTable } from './route.ts'
 
 const tag = 'accounts'

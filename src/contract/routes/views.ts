@@ -2,11 +2,11 @@ import * as z from 'zod'
 import {
   CreateView,
   Failures,
-  SavedView,
   ListFailures,
   ListViews,
   MarkSeen,
   PatchView,
+  SavedView,
   SeenFailures,
   ViewList,
 } from '../runs/saved-views.ts'

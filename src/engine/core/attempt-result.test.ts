@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { scriptedEngine, step, statusesOf, until } from '../../../test/support/scripted-engine.ts'
+import { scriptedEngine, statusesOf, step, until } from '../../../test/support/scripted-engine.ts'
 
 test('repeats a failed try after a delay that grows up to a maximum', async (t) => {
   const { submit, engine, host, clock } = scriptedEngine(t, (spec) => (spec.try < 5 ? 'failed' : 'success'))

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { inventory, scriptedEngine, step, statusesOf, until } from '../../../test/support/scripted-engine.ts'
+import { inventory, scriptedEngine, statusesOf, step, until } from '../../../test/support/scripted-engine.ts'
 import { builtinActions } from '../../contract/actions.ts'
 import type { RunView } from '../../contract/run.ts'
 import { Workflow } from '../../contract/workflow.ts'

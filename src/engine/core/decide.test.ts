@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { inventory, scriptedEngine, step, statusesOf, until } from '../../../test/support/scripted-engine.ts'
+import { inventory, scriptedEngine, statusesOf, step, until } from '../../../test/support/scripted-engine.ts'
 
 test('steps run one after another, in the order in which they are written', async (t) => {
   const { play, host, events } = scriptedEngine(t)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { inventory, scriptedEngine, step, statusesOf, until } from '../../../test/support/scripted-engine.ts'
+import { inventory, scriptedEngine, statusesOf, step, until } from '../../../test/support/scripted-engine.ts'
 
 const items = (world: ReturnType<typeof scriptedEngine>) => world.host.begun.map((spec) => spec.env.ITEM)
 

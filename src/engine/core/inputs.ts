@@ -24,7 +24,12 @@ export interface Addressed {
 }
 
 /** Finds the attempt for an input, without changing anything. Throws `no_input`, `conflict`, `body_too_large`. */
-export function addressInput(runId: string, state: RunState, newInput: NewInput, to: InputAddress): Addressed {
+export function addressInput(
+  runId: string,
+  state: RunState,
+  newInput: NewInput,
+  to: InputAddress,
+): Addressed {
   const input = { ...newInput, input_id: newInput.input_id ?? randomUUID() } as AttemptInput
   if (input.type === 'permission' || input.type === 'queue' || input.type === 'model') input.who = to.by
   if (Buffer.byteLength(JSON.stringify(input)) > MAX_INPUT_BYTES)

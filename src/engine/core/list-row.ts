@@ -1,7 +1,7 @@
 import type { AgentUpdate, AgentUpdateOf } from '../../contract/agent.ts'
 import type { RunListRow, RunRoute } from '../../contract/run.ts'
 import { jsonOf } from '../../platform/text.ts'
-import type { OpenPermission, InstanceState, RunState, StepState } from './state.ts'
+import type { InstanceState, OpenPermission, RunState, StepState } from './state.ts'
 import { waitsView } from './work.ts'
 
 /**

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { inventory, scriptedEngine, step, statusesOf } from '../../../test/support/scripted-engine.ts'
+import { inventory, scriptedEngine, statusesOf, step } from '../../../test/support/scripted-engine.ts'
 import type { RetryPlan } from '../../contract/runs/retry.ts'
 import type { WorkflowFile } from '../../contract/workflow.ts'
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { inventory, scriptedEngine, step, statusesOf } from '../../../test/support/scripted-engine.ts'
+import { inventory, scriptedEngine, statusesOf, step } from '../../../test/support/scripted-engine.ts'
 
 test('a full retry runs every step again, with the same variables', async (t) => {
   const { play, engine, host } = scriptedEngine(t)

@@ -119,7 +119,7 @@ export class ActiveRuns {
     const there = this.#conductors.get(runId)
     if (there) return there
     await this.#listing
-    if (this.#left.has(runId)) await this.#takeUp(runId, 0)
+    if (this.#left.has(runId)) await this.#resume(runId, 0)
     await this.#loading.get(runId)?.catch(() => {})
     if (this.#left.has(runId)) await this.#takenUp
     const conductor = this.#conductors.get(runId)
@@ -187,7 +187,7 @@ export class ActiveRuns {
     try {
       await conductor.create(this.#groups.enter(conductor, false))
     } catch (error) {
-      this.#letGo(spec.run_id)
+      this.#release(spec.run_id)
       conductor.abandon()
       throw error
     }
@@ -229,13 +229,13 @@ export class ActiveRuns {
   /**
    * Resumes the store's open runs, except those that are conducted here. New runs enter no concurrency group meanwhile.
    */
-  takeUpAll(open: () => Promise<readonly string[]>): Promise<void> {
-    const done = this.#takeUpAll(open)
+  resumeAll(open: () => Promise<readonly string[]>): Promise<void> {
+    const done = this.#resumeAll(open)
     this.#takenUp = Promise.allSettled([this.#takenUp, done])
     return done
   }
 
-  async #takeUpAll(open: () => Promise<readonly string[]>): Promise<void> {
+  async #resumeAll(open: () => Promise<readonly string[]>): Promise<void> {
     const listing = open()
     this.#listing = listing.catch(() => [])
     for (const runId of await listing) this.#left.add(runId)
@@ -245,7 +245,7 @@ export class ActiveRuns {
     // place.
     for (const turn of [0, 1, 2])
       for (const runId of this.#left) {
-        await this.#takeUp(runId, turn)
+        await this.#resume(runId, turn)
         if (performance.now() - restedAtMs < BUSY_MS) continue
         // A store and a host may answer at once; this gives requests their turn in between.
         await new Promise((resolve) => setImmediate(resolve))
@@ -254,7 +254,7 @@ export class ActiveRuns {
   }
 
   /** Resumes a run when its turn has come: first the running ones, then the queued, then those set aside. */
-  async #takeUp(runId: string, turn: number): Promise<void> {
+  async #resume(runId: string, turn: number): Promise<void> {
     let record: RunRecord
     try {
       record = await recordOf(this.#options.store, runId)
@@ -372,7 +372,7 @@ export class ActiveRuns {
   ): void {
     const { run_id } = run
     const conductor = this.#conductors.get(run_id)
-    this.#letGo(run_id)
+    this.#release(run_id)
     void conductor?.close()
     this.#ports.host.setAside?.(run_id)
     this.#aside.add(run_id, error, committed, run.set_aside)
@@ -385,7 +385,7 @@ export class ActiveRuns {
     const message = `It could not be resumed: ${messageOf(error)}`
     this.#options.log?.(`Run ${run_id}: ${message}`, { level: 'error', run_id })
     const conductor = this.#conductors.get(run_id)
-    this.#letGo(run_id)
+    this.#release(run_id)
     conductor?.abandon()
     try {
       await this.#options.store.markInterrupted(message, [run_id])
@@ -433,7 +433,7 @@ export class ActiveRuns {
   }
 
   /** Stops conducting the run here. */
-  #letGo(runId: string): void {
+  #release(runId: string): void {
     this.#conductors.delete(runId)
     this.#groups.leave(runId)
   }
@@ -451,7 +451,7 @@ export class ActiveRuns {
     const { run_id } = spec
     this.#notified(spec, events)
     if (events.at(-1)?.type === 'run.finished') {
-      this.#letGo(run_id)
+      this.#release(run_id)
       this.#children.ended(spec, state)
     }
     this.#feed.report(run_id)
@@ -471,7 +471,7 @@ export class ActiveRuns {
   #giveUp(runId: string, error: unknown): void {
     this.#lost.set(runId, error)
     const conductor = this.#conductors.get(runId)
-    this.#letGo(runId)
+    this.#release(runId)
     conductor?.abandon()
     if (conductor) this.#children.ended(conductor.spec, { status: 'failed', message: messageOf(error) })
     this.#feed.report(runId)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { alteredStore } from '../../../test/support/altered-store.ts'
-import { scriptedEngine, step, statusesOf, until } from '../../../test/support/scripted-engine.ts'
+import { scriptedEngine, statusesOf, step, until } from '../../../test/support/scripted-engine.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { MemoryRunStore } from '../../stores/runs/memory.ts'
 
@@ -115,7 +115,9 @@ test('the secrets given to an attempt are recorded once, and again if they chang
   const { submit, engine, host, events } = scriptedEngine(t, () => 'hold')
   const runId = await submit([step('a')])
   const { sink } = host.of('a')
-  const secretsOf = (updated_by: string) => ({ TOKEN: { name: 'TOKEN', scope: 'tenant' as const, updated_by } })
+  const secretsOf = (updated_by: string) => ({
+    TOKEN: { name: 'TOKEN', scope: 'tenant' as const, updated_by },
+  })
   for (const by of ['boss', 'boss', 'ann']) sink.secrets!(secretsOf(by))
   await sink.report({ type: 'ended', outcome: 'success' }, 1)
   await engine.done(runId)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { alteredStore } from '../../../test/support/altered-store.ts'
-import { scriptedEngine, step, statusesOf, until } from '../../../test/support/scripted-engine.ts'
+import { scriptedEngine, statusesOf, step, until } from '../../../test/support/scripted-engine.ts'
 import { dyingStore } from '../../../test/support/simulated-world.ts'
 import type { WorkflowFile } from '../../contract/workflow.ts'
 import { MemoryRunStore } from '../../stores/runs/memory.ts'

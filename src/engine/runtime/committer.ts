@@ -2,7 +2,7 @@ import type { RunEvent } from '../../contract/events.ts'
 import type { RunPatch, RunSpec, SetAside } from '../../contract/run.ts'
 import { isFinalRun } from '../../contract/status.ts'
 import { listRow } from '../core/list-row.ts'
-import { storedBytes, type RunState } from '../core/state.ts'
+import { type RunState, storedBytes } from '../core/state.ts'
 import type { RunStore } from '../ports.ts'
 
 interface Batch {

@@ -11,13 +11,13 @@ import { attemptSpec, requirementsOf } from '../core/attempt-spec.ts'
 import { type Addressed, addressInput, type InputAddress } from '../core/inputs.ts'
 import type { Plan } from '../core/plan.ts'
 import type { Recorded } from '../core/record.ts'
-import { instanceOf, isSameShare, storedBytes, type RunState } from '../core/state.ts'
+import { instanceOf, isSameShare, type RunState, storedBytes } from '../core/state.ts'
 import { attemptStatus } from '../core/transitions.ts'
 import { AttemptWatch } from './attempt-watch.ts'
 import { ChildCancels, type ChildStart, openChildren, type ParentRun } from './child-runs.ts'
 import type { GroupMember } from './concurrency-limiter.ts'
 import type { RunOutput } from './output-quota.ts'
-import { type Decided, type StoredRun, RunLoop, type RunPorts } from './run-loop.ts'
+import { type Decided, RunLoop, type RunPorts, type StoredRun } from './run-loop.ts'
 
 export interface ConductorPorts extends RunPorts {
   /** Called after each commit. */
@@ -83,7 +83,7 @@ export class Conductor implements ParentRun, GroupMember {
   async resume(): Promise<void> {
     // Listed first: children that begin while the outputs are read need no resuming.
     const children = openChildren(this.state)
-    await this.#attempts.takeUp()
+    await this.#attempts.resumeAttempts()
     if (this.#loop.closed) return
     for (const child of children) this.#ports.startChild(this, child)
     await this.#loop.input([])
@@ -295,7 +295,7 @@ class HostedAttempts {
   }
 
   /** Picks up the attempts that are open in the log. */
-  async takeUp(): Promise<void> {
+  async resumeAttempts(): Promise<void> {
     const { plan, state, names } = this.#loop
     const open = state.attempts.filter((attempt) => !attempt.end)
     for (const attempt of state.attempts) if (attempt.end) this.#output?.count(storedBytes(attempt))

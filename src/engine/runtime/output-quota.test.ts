@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { scriptedEngine, step, statusesOf, until } from '../../../test/support/scripted-engine.ts'
+import { scriptedEngine, statusesOf, step, until } from '../../../test/support/scripted-engine.ts'
 import { ALL_OUTPUT, type OutputStore } from '../ports.ts'
 import { OutputQuota } from './output-quota.ts'
 
@@ -191,7 +191,8 @@ test('output that is over the limit and not sent again is synced before it count
   const { submit, engine, host, outputs, events, again } = scriptedEngine(t, () => 'hold', { outputQuota })
   host.obeys = false
   const runId = await submit([step('a')])
-  const isCancelRequested = async () => (await events(runId)).some(({ type }) => type === 'attempt.cancel_requested')
+  const isCancelRequested = async () =>
+    (await events(runId)).some(({ type }) => type === 'attempt.cancel_requested')
   let synced = 0
   const store: OutputStore = outputs
   store.sync = async (id, stream) => {

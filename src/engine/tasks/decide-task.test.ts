@@ -95,7 +95,12 @@ test('after a try without a verdict, another follows after a delay from the last
   const checkpoint = { start: 'a', tip: 'b', artifact_id: '1.1', run_id: 'run_1', next: 'push' } as const
   const from = { run_id: 'run_1', seq: 4 }
   const stored = foldOf(begun, { type: 'task.checkpoint', from, checkpoint }, ended({ retry_at: time }))
-  assert.deepEqual(decideTask(facts({ fold: stored })), { type: 'start', number: 2, stage: 'push', checkpoint })
+  assert.deepEqual(decideTask(facts({ fold: stored })), {
+    type: 'start',
+    number: 2,
+    stage: 'push',
+    checkpoint,
+  })
 })
 
 test('the end of a try is the outcome of the task', () => {

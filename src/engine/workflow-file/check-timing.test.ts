@@ -66,7 +66,8 @@ test('a variable that the file or the step itself sets does not come from the ot
 })
 
 test('checks every place that is filled in, each variable once per step', () => {
-  const places = (step: string) => problemsOf([set, step]).map((line) => line.split(' reads')[0]!.split(': ')[1])
+  const places = (step: string) =>
+    problemsOf([set, step]).map((line) => line.split(' reads')[0]!.split(': ')[1])
   const write = 'action: file.write, args: {path: "${V}", content: "${V}"}'
   assert.deepEqual(places(`{name: b, ${write}}`), ['path in args of step "b"'])
   assert.deepEqual(places(`{name: b, env: {A: "\${V}", V: x}, ${write}}`), ['A in env of step "b"'])
@@ -91,7 +92,10 @@ test('knows what a step sets from outputs, expect_vars, its script and a sub-wor
     'action: shell.run, args: {script: "echo BOPS_EXPORT:V=1", export_vars: true}',
     'action: workflow.run, args: {workflow: {version: v0.1, name: i, outputs: {V: x}, steps: [{name: i, action: noop}]}}',
   ])
-    assert.match(problemsOf([`{name: s0, ${setter}, needs: []}`, read]).join(), /reads V, which step "s0" sets/)
+    assert.match(
+      problemsOf([`{name: s0, ${setter}, needs: []}`, read]).join(),
+      /reads V, which step "s0" sets/,
+    )
   assert.deepEqual(
     problemsOf(['{name: s0, action: cmd.run, args: {cmd: "echo BOPS_EXPORT:V=1"}, needs: []}', read]),
     [],

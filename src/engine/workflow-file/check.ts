@@ -8,11 +8,11 @@ import { checkTiming } from './check-timing.ts'
 import { checkCheckout, withCheckoutStep } from './checkout-step.ts'
 import { didYouMean } from './hints/did-you-mean.ts'
 import { isScalar, misfit } from './inputs.ts'
+import { describe, findingsOf, safeParse } from './issue-messages.ts'
 import { asList, asMap, asText, entriesOf, own } from './loose-values.ts'
 import { parseYaml } from './parse.ts'
 import type { Locate } from './positions.ts'
 import { type Problem, Report, sortProblems } from './problems.ts'
-import { describe, findingsOf, safeParse } from './issue-messages.ts'
 import { inlineWorkflow, type SubWorkflows, subWorkflows } from './sub-workflows.ts'
 
 /**

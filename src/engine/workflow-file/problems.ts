@@ -1,7 +1,7 @@
 import type { Problem } from '../../contract/run-api.ts'
+import { type Finding, MOST_FAULTS, unknownKey } from './issue-messages.ts'
 import { asText, own, valueAt } from './loose-values.ts'
 import type { Locate, ValuePath } from './positions.ts'
-import { type Finding, MOST_FAULTS, unknownKey } from './issue-messages.ts'
 
 export type { Problem }
 

@@ -1,5 +1,5 @@
 import type * as z from 'zod'
-import { continuationRun, findSession, type FoundSession } from '../../blueprints/agent.ts'
+import { continuationRun, type FoundSession, findSession } from '../../blueprints/agent.ts'
 import type { AttemptInput, DeniedUses, NewInput, Usage } from '../../contract/agent.ts'
 import type { InputAccepted } from '../../contract/agent-api.ts'
 import { ErrandError } from '../../contract/errors.ts'

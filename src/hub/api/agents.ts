@@ -99,7 +99,8 @@ export function inputHandlers({ engine, followUps, stored }: ApiContext) {
       const record = await sharedRun(engine, identity, params.id)
       const newInput = inputOf({ ...body, input_id: body.input_id ?? headers['idempotency-key'] })
       const attachments = await attachmentsOf(stored, requesterOf(identity), body.attachments)
-      const input = newInput.type === 'prompt' && attachments.length > 0 ? { ...newInput, attachments } : newInput
+      const input =
+        newInput.type === 'prompt' && attachments.length > 0 ? { ...newInput, attachments } : newInput
       reply.code(202)
       const to = { by: identity.user.name, step: body.step, attempt: body.attempt }
       if (input.type === 'prompt')

@@ -21,7 +21,10 @@ export function botHandlers({ bots }: ApiContext) {
       const requestedStates = state === undefined ? undefined : states(state)
       const of = { tenant: user.tenant, owner: isAdmin(identity) ? owner : user.name }
       const found = await bots.list(of, { ended: all || requestedStates !== undefined })
-      return { bots: requestedStates === undefined ? found : found.filter((bot) => requestedStates.includes(bot.state)) }
+      return {
+        bots:
+          requestedStates === undefined ? found : found.filter((bot) => requestedStates.includes(bot.state)),
+      }
     },
 
     'GET /api/bots/:id': ({ identity, params, query }) => bots.status(ownerOf(identity, query), params.id),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { testingHub } from '../../../test/support/hub/hub-fixture.ts'
-import { StoredSecret, SecretList, type SecretView } from '../../contract/secrets.ts'
+import { SecretList, type SecretView, StoredSecret } from '../../contract/secrets.ts'
 
 const VALUE = 'correct horse battery'
 const flow = (secrets: string) =>

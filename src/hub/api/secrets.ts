@@ -64,7 +64,10 @@ export function secretHandlers({ secrets }: ApiContext) {
       // Remove one from before they were an admin: their own runs would still use it.
       if (place.owner === undefined) await secrets.remove({ ...place, owner: identity.user.name })
       reply.code(before === undefined ? 201 : 200)
-      return { ...secretView(stored), warnings: [...secretWarnings(value as string), ...hostWarnings(stored)] }
+      return {
+        ...secretView(stored),
+        warnings: [...secretWarnings(value as string), ...hostWarnings(stored)],
+      }
     },
 
     'DELETE /api/secrets/:name': async ({ identity, params, query }) => {

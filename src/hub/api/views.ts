@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { ErrandError } from '../../contract/errors.ts'
 import type { RunRecord } from '../../contract/run.ts'
-import { type SavedView, MOST_VIEWS } from '../../contract/runs/saved-views.ts'
+import { MOST_VIEWS, type SavedView } from '../../contract/runs/saved-views.ts'
 import { runSummary } from '../../engine/core/view.ts'
 import type { View } from '../../stores/sqlite/personal.ts'
 import type { Identity } from '../auth/auth.ts'

@@ -6,7 +6,7 @@ import test, { type TestContext } from 'node:test'
 import type { User } from '../../stores/accounts.ts'
 import { openSqliteStores } from '../../stores/sqlite/open.ts'
 import { Auth } from './auth.ts'
-import { ensureAdmin, storeConfiguredTokens, ownToken, tokenSha256 } from './tokens.ts'
+import { ensureAdmin, ownToken, storeConfiguredTokens, tokenSha256 } from './tokens.ts'
 
 const [first, second] = ['the-first-runner-token', 'the-second-runner-token']
 

@@ -106,7 +106,8 @@ export class BotDataPlaces {
     const stored = await this.#options.store.get({ tenant, owner, bot_id })
     const currentBytes = await this.#currentBytes(stored, bytes(data))
     // If more data may be there than the limit allows, the larger old limit still counts.
-    const limit_bytes = currentBytes === undefined || currentBytes > bytes(data) ? stored!.limit_bytes : bytes(data)
+    const limit_bytes =
+      currentBytes === undefined || currentBytes > bytes(data) ? stored!.limit_bytes : bytes(data)
     await this.#options.store.put({
       ...{ tenant, owner, bot_id, runner, path: data.path, limit_bytes, created_at },
     })
@@ -207,7 +208,12 @@ export class BotDataPlaces {
    * Checks that a lowered limit still covers the data that are there, because the limit is what counts toward the
    * quota.
    */
-  async #checkFits(of: BotOwner, botId: string, requestedBytes: number, stored: StoredData | undefined): Promise<void> {
+  async #checkFits(
+    of: BotOwner,
+    botId: string,
+    requestedBytes: number,
+    stored: StoredData | undefined,
+  ): Promise<void> {
     for (const { workflow } of await this.#options.known.openRuns(of, botId)) {
       const { data } = botOf(workflow).args
       if (data !== undefined && bytes(data) > requestedBytes)

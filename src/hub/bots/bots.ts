@@ -19,7 +19,7 @@ import { type BotOwner, type BotQuota, BotSubmissions, checkQuota, defaultSecond
 import { BotDataPlaces, type DataQueries } from './bot-data.ts'
 import { BotSecretCleanup, pulledBy } from './bot-secret-cleanup.ts'
 import { isUpdate, KnownBots, open } from './bot-view.ts'
-import { changedRequest, startRequired, restartSpec } from './restart-spec.ts'
+import { changedRequest, restartSpec, startRequired } from './restart-spec.ts'
 import { RollingUpdates } from './rolling-updates.ts'
 import { type Uploads, uploaded, uploadsInUse } from './uploads.ts'
 

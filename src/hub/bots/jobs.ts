@@ -57,7 +57,8 @@ export class Jobs {
   /** Returns the answer of a job. Throws `not_found`. */
   async get(of: BotOwner, jobId: string): Promise<JobAnswer> {
     const cached = this.#answers.get(jobId)
-    if (cached !== undefined && cached.of.owner === of.owner && cached.of.tenant === of.tenant) return cached.answer
+    if (cached !== undefined && cached.of.owner === of.owner && cached.of.tenant === of.tenant)
+      return cached.answer
     const isStop = jobId.startsWith(STOP)
     const run = await this.#options.engine.get(isStop ? jobId.slice(STOP.length) : jobId)
     if (run?.blueprint !== 'bot' || run.owner !== of.owner || run.tenant !== of.tenant)

@@ -69,7 +69,8 @@ export async function logTail(
     to = from
     const isOld = selection.sinceMs !== undefined && Date.parse(chunk.firstTime ?? '') < selection.sinceMs
     if (isOld) to = 0
-    if (searched > MAX_SEARCHED_CHARACTERS || answered > MAX_ANSWER_CHARACTERS || upTo - to > MAX_EVENTS) break
+    if (searched > MAX_SEARCHED_CHARACTERS || answered > MAX_ANSWER_CHARACTERS || upTo - to > MAX_EVENTS)
+      break
   }
   const last = found.slice(most === 0 ? found.length : -most)
   const lines = bounded(last)

@@ -21,7 +21,10 @@ const limits: readonly Limit[] = ['memory', 'cpus', 'processes', 'disk', 'work',
  * Throws `invalid_argument`, with both numbers, if no eligible runner can ever hold the bot. The bot is let through,
  * and waits, if no eligible runner is connected or if one that is away and may come back is large enough.
  */
-export function checkBotRoom(runners: Iterable<Runner>, { tenant, host, limits: requestedLimits }: BotAsk): void {
+export function checkBotRoom(
+  runners: Iterable<Runner>,
+  { tenant, host, limits: requestedLimits }: BotAsk,
+): void {
   const able = [...runners].filter((each) => each.tenant === tenant && isNamed(each, host))
   const present = able.filter((each) => each.link && suits(each, { ...host, containers: true }))
   if (present.length === 0) return

@@ -177,7 +177,11 @@ test('still refuses an invalid known frame after hello, and a binary one', async
     Buffer.alloc(0),
   ]) {
     const received = await say([{ ...hello, runner_id: 'wrong' }, frame])
-    assert.deepEqual([received.at(-1)?.code, received.at(-1)?.retry], ['bad_request', true], JSON.stringify(frame))
+    assert.deepEqual(
+      [received.at(-1)?.code, received.at(-1)?.retry],
+      ['bad_request', true],
+      JSON.stringify(frame),
+    )
   }
   await assertWell()
 })

@@ -14,10 +14,10 @@ import { Dispatch, type WaitLimits } from './dispatch.ts'
 import { type RunnerKey, runnerKey, workspaceKey } from './matching.ts'
 import type { Demand, ProvisionedGroups, Size, WaitingDemand } from './provisioned-groups.ts'
 import { type GroupBoxes, KnownRunners, type Runner, type RunnerRules, type RunnerStore } from './roster.ts'
-import { RunnerQueries } from './runner-queries.ts'
 import { commandCancel, commandInput } from './runner-commands.ts'
 import { RunnerHandshake } from './runner-handshake.ts'
 import { type Authenticate, Incoming, RunnerLinks } from './runner-links.ts'
+import { RunnerQueries } from './runner-queries.ts'
 
 export interface FleetOptions {
   authenticate: Authenticate

@@ -6,10 +6,10 @@ import {
   hasMemory,
   hasRoom,
   isReserved,
-  reservedCpus,
   type Need,
   offers,
   type RunnerKey,
+  reservedCpus,
   takes,
   takesSlot,
 } from './matching.ts'
@@ -177,7 +177,8 @@ export class Queue {
 
   /** Looks at all lines of a runner that came, went, or offers something else. */
   rosterChanged(runner: Runner): void {
-    if (runner.reservedFor && !takes(runner, runner.reservedFor.need)) this.#reservations.release(runner.reservedFor)
+    if (runner.reservedFor && !takes(runner, runner.reservedFor.need))
+      this.#reservations.release(runner.reservedFor)
     for (const line of [...this.#waitQueues.at(runner.key)]) {
       // Placing from one line may have emptied another one of the same run.
       if (line.users.size === 0) continue
@@ -219,7 +220,8 @@ export class Queue {
   #passOver(runner: Runner, turn: Turn, requirements: Requirements): void {
     for (const line of this.#waitQueues.open(runner.key)) {
       const { requires } = line.need
-      if (!takesSlot(requires) || hasRoom(runner, requires) || !isInItsWay(runner, requirements, requires)) continue
+      if (!takesSlot(requires) || hasRoom(runner, requires) || !isInItsWay(runner, requirements, requires))
+        continue
       if (isBefore(turnIn(line), turn) && this.#mayHave(line, runner)) this.#reservations.passedOver(line)
     }
   }

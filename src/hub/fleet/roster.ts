@@ -1,7 +1,7 @@
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import {
-  type OfferedIsolation,
   type Hello,
+  type OfferedIsolation,
   PROTOCOL_VERSION,
   type RunnerView,
 } from '../../contract/protocol.ts'

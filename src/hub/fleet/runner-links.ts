@@ -16,10 +16,10 @@ import type { Log } from '../../platform/log.ts'
 import type { Assignment, Assignments } from './assignments.ts'
 import type { Dispatch } from './dispatch.ts'
 import type { Runner } from './roster.ts'
-import type { RunnerQueries } from './runner-queries.ts'
 import { commandCancel, commandInput } from './runner-commands.ts'
 import type { RunnerHandshake } from './runner-handshake.ts'
 import { type LinkHandlers, type LinkTiming, type Principal, RunnerLink } from './runner-link.ts'
+import type { RunnerQueries } from './runner-queries.ts'
 
 export interface RunnerLinksOptions extends LinkTiming {
   authenticate: Authenticate

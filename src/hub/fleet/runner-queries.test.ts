@@ -5,8 +5,8 @@ import { test } from 'node:test'
 import type { HubFrame } from '../../contract/protocol.ts'
 import { runnerKey } from './matching.ts'
 import { Runner } from './roster.ts'
-import { RunnerQueries } from './runner-queries.ts'
 import type { RunnerLink } from './runner-link.ts'
+import { RunnerQueries } from './runner-queries.ts'
 
 const of = { tenant: 'default', id: 'box' }
 const ask = { what: 'measure', bot_id: 'echo', owner: 'ann', tenant: 'default' } as const

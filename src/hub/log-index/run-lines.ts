@@ -60,7 +60,7 @@ export class RunLines {
       return undefined
     }
     await this.#keep(record, number, log)
-    await this.#letGo()
+    await this.#release()
     return { log: log, behind: !isWhole }
   }
 
@@ -106,7 +106,7 @@ export class RunLines {
       .catch(() => {})
   }
 
-  async #letGo(): Promise<void> {
+  async #release(): Promise<void> {
     const sizes = new Map<string, number>()
     for (const [key, held] of this.#held)
       sizes.set(key, await held.then(({ index }) => index.bytes).catch(() => 0))

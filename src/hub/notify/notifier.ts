@@ -146,7 +146,18 @@ export class Notifier {
     if (run === undefined) return
     if (over) return await this.#failed(run)
     const notified = new Set<string>()
-    for (const { seq, step, host, question, link, text, expires_at, approvers, time, isApproval } of questions) {
+    for (const {
+      seq,
+      step,
+      host,
+      question,
+      link,
+      text,
+      expires_at,
+      approvers,
+      time,
+      isApproval,
+    } of questions) {
       // The instances of a step that ask at once are answered at once.
       if (notified.has(question)) continue
       notified.add(question)

@@ -56,7 +56,10 @@ export class Retention {
     const { signal } = this.#stop
     while (!signal.aborted) {
       try {
-        await accounts.forgetTokens(new Date(Date.now() - TOKEN_RETENTION_MS).toISOString(), configuredTokenNames)
+        await accounts.forgetTokens(
+          new Date(Date.now() - TOKEN_RETENTION_MS).toISOString(),
+          configuredTokenNames,
+        )
         const removed =
           retainMs === undefined
             ? 0

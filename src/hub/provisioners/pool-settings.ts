@@ -36,7 +36,10 @@ export class PoolSettings {
 
   /** Loads what admins have changed before. */
   async restore(): Promise<void> {
-    const stored = JSON.parse((await this.#options.store.setting(SETTING)) ?? '{}') as Record<string, PoolChange[]>
+    const stored = JSON.parse((await this.#options.store.setting(SETTING)) ?? '{}') as Record<
+      string,
+      PoolChange[]
+    >
     this.#changes = new Map(Object.entries(stored))
     this.#read = undefined
   }

@@ -75,7 +75,8 @@ test('following ends when a person has to decide', () => {
     [{}, { heads: [...state().heads, { sha: 'two', pushedMs: 0 }] }, 'wait'],
     [{}, { tries: [{ sha: 'one', failure: 'x' }] }, 'unchanged'],
   ]
-  for (const [overrides, more, why] of ends) assert.equal(decided({ checks: failed, ...overrides }, more), why)
+  for (const [overrides, more, why] of ends)
+    assert.equal(decided({ checks: failed, ...overrides }, more), why)
 })
 
 test('recognizes the same failure by its first error, whatever the time', () => {

@@ -8,8 +8,8 @@ import { harmlessLine } from '../../forge/marks.ts'
 import {
   decideFollow,
   type FollowEnd,
-  type FollowIntent,
   type FollowFacts,
+  type FollowIntent,
   type FollowState,
   MOST_DAYS,
   MOST_TRIES,
@@ -76,7 +76,12 @@ async function logsOf(
 }
 
 /** Error codes with which the forge refuses for good; all others are temporary. */
-const inaccessible: ReadonlySet<string> = new Set(['not_found', 'repo_not_found', 'repo_auth', 'forge_denied'])
+const inaccessible: ReadonlySet<string> = new Set([
+  'not_found',
+  'repo_not_found',
+  'repo_auth',
+  'forge_denied',
+])
 
 function eventsOf(intent: FollowIntent, state: FollowState, { logs, pull }: FollowFacts): NewTaskEvent[] {
   if (intent.type === 'wait') return []

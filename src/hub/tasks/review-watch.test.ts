@@ -104,7 +104,18 @@ async function world(t: TestContext, flavour: Flavour) {
       if (event.type === 'task.follow' && ++seen === count) return event
     throw new Error('the log has ended')
   }
-  return { standIn, state, repository, store, start, reviewed, tried, followed, said: messages, asked: requests }
+  return {
+    standIn,
+    state,
+    repository,
+    store,
+    start,
+    reviewed,
+    tried,
+    followed,
+    said: messages,
+    asked: requests,
+  }
 }
 
 /** Follows the log of a task until it is over. */

@@ -16,7 +16,7 @@ import { isFollowed } from '../../engine/tasks/following.ts'
 import { readTaskRef } from '../../engine/tasks/task-graph.ts'
 import { mayMove } from '../../engine/tasks/task-moves.ts'
 import { type TaskPage, type TaskQuery, type TaskStore, taskNotFound } from '../../stores/tasks/task-store.ts'
-import { type Requester, type NewTasks, maySeeTask, opensPull, planTasks } from './new-tasks.ts'
+import { maySeeTask, type NewTasks, opensPull, planTasks, type Requester } from './new-tasks.ts'
 import { RegistryOutbox, type RegistryOutboxOptions } from './registry-outbox.ts'
 import { ReviewWatch, type ReviewWatchOptions } from './review-watch.ts'
 import { TaskConductor, type TaskConductorOptions } from './task-conductor.ts'
@@ -111,7 +111,10 @@ export class Tasks {
    * Stores all tasks or none. A task that is stored already with the same content is returned as it is. Throws
    * `task_invalid` with every fault, and `task_exists`.
    */
-  async create(by: Requester, input: Omit<NewTasks, 'now'>): Promise<{ tasks: TaskRecord[]; fresh: boolean }> {
+  async create(
+    by: Requester,
+    input: Omit<NewTasks, 'now'>,
+  ): Promise<{ tasks: TaskRecord[]; fresh: boolean }> {
     const { store, now = Date.now } = this.#options
     for (let again = true; ; again = false) {
       const planned = await planTasks(store, by, { ...input, now: now() })

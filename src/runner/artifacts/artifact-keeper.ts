@@ -114,13 +114,20 @@ export class ArtifactKeeper {
    */
   async keepFiles(attempt: KeepingAttempt, workspace: string): Promise<string | undefined> {
     const { spec, journal, scratch, signal, withheld = [] } = attempt
-    const reported = new Set(artifactsOf(journal).flatMap(({ kind, name }) => (kind === 'file' ? [name] : [])))
+    const reported = new Set(
+      artifactsOf(journal).flatMap(({ kind, name }) => (kind === 'file' ? [name] : [])),
+    )
     const report = (message: string) => void journal.add({ type: 'phase', phase: 'artifacts', message })
     const unsent: string[] = []
     let why = ''
     try {
       const secrets = new KnownSecrets(withheld)
-      const taken = await this.#collect(spec.artifacts ?? [], workspace, { scratch, reported, report, secrets })
+      const taken = await this.#collect(spec.artifacts ?? [], workspace, {
+        scratch,
+        reported,
+        report,
+        secrets,
+      })
       for (const { artifact, file } of taken)
         try {
           if (why === '') await this.#send(attempt, { ...artifact, artifact_id: nextId(spec, journal) }, file)

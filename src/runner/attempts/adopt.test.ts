@@ -16,9 +16,9 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
+  type AttemptFixture,
   command,
   endOf,
-  type AttemptFixture,
   place,
   textOf,
   until,
@@ -47,7 +47,11 @@ setInterval(() => {}, 1000)
 `
 
 /** Starts such a runner; the returned function kills it at any moment, like a power cut. */
-async function otherRunner(here: AttemptFixture, specs: AttemptSpec[], from: 'recovered' | 'started' = 'started') {
+async function otherRunner(
+  here: AttemptFixture,
+  specs: AttemptSpec[],
+  from: 'recovered' | 'started' = 'started',
+) {
   const args = ['--input-type=module', '-e', RUNNER, here.path, JSON.stringify(specs)]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   const exited = once(child, 'exit')

@@ -279,7 +279,8 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     driver.beforeSweep?.(reportedEnding)
     await this.#lookLast(reportedEnding)
     const { stop } = this.#options
-    const ending = (this.cause === undefined && (await stop?.judge(reportedEnding, endedAtMs))) || reportedEnding
+    const ending =
+      (this.cause === undefined && (await stop?.judge(reportedEnding, endedAtMs))) || reportedEnding
     if (this.#state.now === 'left') return
     const { survives, denied } = await driver.sweep(ending)
     await this.#networkReports?.close()

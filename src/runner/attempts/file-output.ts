@@ -236,7 +236,9 @@ export class FileOutput implements AttemptOutput {
    * a process that compares lengths alone could not reconstruct.
    */
   #keepOrder(all: boolean): void {
-    const grown = STREAMS.some((stream) => this.#order.length(stream) - this.#stored[stream] > PLACE_BYTES / 2)
+    const grown = STREAMS.some(
+      (stream) => this.#order.length(stream) - this.#stored[stream] > PLACE_BYTES / 2,
+    )
     // The order of a single stream follows from the stream itself.
     if (all ? isOneStream(this.#order) : !grown) return
     let text = ''

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { BotServeArgs } from '../../contract/bots/bot.ts'
-import { botCaps, checkCaps, containerLimits, capsToReport } from './bot-caps.ts'
+import { botCaps, capsToReport, checkCaps, containerLimits } from './bot-caps.ts'
 
 const plan = (more: object) =>
   BotServeArgs.parse({ bot_id: 'bot', source: { mode: 'image', image: 'busybox' }, ...more })

@@ -196,7 +196,12 @@ class Push {
     const { signal, spec } = context
     const user = { run_id: spec.run_id, tenant: spec.tenant ?? '' }
     const report = (message: string) => context.write('stderr', `${message}\n`)
-    await pool.withCommit(user, await this.#open(), { sha: onto, scope: this.#token.scope }, { signal, report })
+    await pool.withCommit(
+      user,
+      await this.#open(),
+      { sha: onto, scope: this.#token.scope },
+      { signal, report },
+    )
     const { retest, conflicts, protect, last } = args
     const caught = await catchUp(
       {

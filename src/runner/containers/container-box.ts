@@ -221,11 +221,7 @@ export class ContainerBox implements Box {
       })
   }
 
-  #environment(
-    env: Launch['env'],
-    { writable, readable }: BoxMounts,
-    image: ContainerImage,
-  ): Launch['env'] {
+  #environment(env: Launch['env'], { writable, readable }: BoxMounts, image: ContainerImage): Launch['env'] {
     const { HOME = '', PATH = '' } = env
     const mounted = (path: string) => isInside(path, [...writable, ...readable])
     const folders = PATH.split(':').filter(Boolean)

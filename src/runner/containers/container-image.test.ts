@@ -14,8 +14,8 @@ import {
   containersMissing as skip,
 } from '../../../test/support/runner/container-fixture.ts'
 import { readProgress } from '../../docker/docker-answers.ts'
-import { PACKAGED_SOCAT } from './packaged-socat.ts'
 import { imageBridge } from './container-image.ts'
+import { PACKAGED_SOCAT } from './packaged-socat.ts'
 
 /** Returns the end of a step in that image. */
 async function endIn(t: TestContext, image: string, env: Record<string, string> = {}) {

@@ -21,8 +21,8 @@ import { realPath, writeFileAtomic } from '../../platform/files.ts'
 import { BOX_SECCOMP } from '../docker/confinement.ts'
 import { imageVolumes } from '../docker/images.ts'
 import { type Bridge, nodeBridge, socatBridge } from '../sandbox/bridge.ts'
-import { PACKAGED_SOCAT, SOCAT_INSIDE } from './packaged-socat.ts'
 import { type BindMount, bind } from './container-spec.ts'
+import { PACKAGED_SOCAT, SOCAT_INSIDE } from './packaged-socat.ts'
 
 /** Facts of an engine that depend on nothing else. */
 export interface EngineFacts {

@@ -19,7 +19,10 @@ process.send('open')
 `
 
 /** Returns the reports of a script with these pipes, and its output. */
-async function messagesOf(t: TestContext, script: string): Promise<{ heard: StreamMessage[]; printed: string }> {
+async function messagesOf(
+  t: TestContext,
+  script: string,
+): Promise<{ heard: StreamMessage[]; printed: string }> {
   const folder = mkdtempSync(join(tmpdir(), 'errand-streams-'))
   t.after(() => rmSync(folder, { recursive: true }))
   const args = ['--input-type=module', '-e', PROGRAM, folder]

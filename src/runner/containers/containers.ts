@@ -14,8 +14,8 @@ import {
 } from '../../docker/docker-errors.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
 import { unlessAborted } from '../../platform/races.ts'
-import { packagedSocat } from './packaged-socat.ts'
 import { type ContainerImage, containerImage, type EngineFacts } from './container-image.ts'
+import { packagedSocat } from './packaged-socat.ts'
 
 const ANSWERS_WITHIN_MS = 10_000
 const FOUND_WITHIN_MS = 2_000

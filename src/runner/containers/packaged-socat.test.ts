@@ -4,8 +4,8 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { packagedSocat } from './packaged-socat.ts'
 import { elfLoader } from './elf-loader.ts'
+import { packagedSocat } from './packaged-socat.ts'
 
 const program = '/bin/ls'
 const skip = elfLoader(program) === undefined && `${program} loads nothing here`

@@ -100,7 +100,10 @@ class ConnectedDocker implements DockerEngine {
   }
 
   async start(id: string): Promise<void> {
-    await this.#withDockerErrors(`start the container ${id}`, this.#docker.ask('POST', `/containers/${id}/start`))
+    await this.#withDockerErrors(
+      `start the container ${id}`,
+      this.#docker.ask('POST', `/containers/${id}/start`),
+    )
   }
 
   async state(id: string): Promise<ContainerState> {

@@ -51,7 +51,9 @@ interface Figures {
 export async function containerUse(docker: DockerClient, id: string): Promise<ContainerUse | undefined> {
   let figures: Figures
   try {
-    figures = await docker.ask('GET', `/containers/${id}/stats`, { query: { stream: false, 'one-shot': true } })
+    figures = await docker.ask('GET', `/containers/${id}/stats`, {
+      query: { stream: false, 'one-shot': true },
+    })
   } catch (error) {
     if (isGone(error) || isConflict(error)) return undefined
     throw error

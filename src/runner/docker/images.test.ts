@@ -69,7 +69,10 @@ test('an answer that a registry makes the engine request elsewhere is not disclo
           ({ message, details }: ErrandError) =>
             !/SECRET|AccessKey|'S'/.test(JSON.stringify([message, details])),
         )
-  assert.ok(requests.some((url) => url.startsWith('/realm')) && requests.includes('/redirect'), requests.join())
+  assert.ok(
+    requests.some((url) => url.startsWith('/realm')) && requests.includes('/redirect'),
+    requests.join(),
+  )
 })
 
 async function served(t: TestContext, answer: RequestListener): Promise<string> {

@@ -8,7 +8,11 @@ const LOST_AFTER_MS = 40
 /** Asks a question that the hub does not answer until it is there, and records what is said meanwhile. */
 function question(isThere: () => boolean, signal = new AbortController().signal) {
   const messages: string[] = []
-  const calls = { times: 0, said: messages, asking: { signal, waiting: (why: string) => void messages.push(why) } }
+  const calls = {
+    times: 0,
+    said: messages,
+    asking: { signal, waiting: (why: string) => void messages.push(why) },
+  }
   const ask = async () => {
     calls.times++
     if (!isThere()) throw new HubAway('It does not answer')

@@ -10,9 +10,9 @@ import type { Log } from '../../platform/log.ts'
 import { socketPath } from '../../platform/socket-path.ts'
 import type { Variables } from '../proxy/model-access.ts'
 import { ModelProxy } from '../proxy/model-proxy.ts'
-import { serialized } from '../proxy/serialized.ts'
 import type { Prices } from '../proxy/prices.ts'
 import { ENDPOINT_PORT, type EndpointRules } from '../proxy/rules.ts'
+import { serialized } from '../proxy/serialized.ts'
 import { ACCESS_FILE, type GateAccess, gateRules, RUNNER_SOCKET } from './gate-access.ts'
 
 export interface ModelGateOptions {

@@ -73,11 +73,7 @@ function isAtOtherHost({ forge }: Args, { host }: RepositoryAddress): boolean {
   return forge?.api_url !== undefined && URL.parse(forge.api_url)?.host.toLowerCase() !== host
 }
 
-async function publish(
-  context: PlatformContext,
-  args: Args,
-  forge: Forge,
-): Promise<Record<string, string>> {
+async function publish(context: PlatformContext, args: Args, forge: Forge): Promise<Record<string, string>> {
   const { signal } = context
   const { head, base, title, body, labels, reviewers, sha } = args
   context.phase('pull_request', `${head} → ${base} at ${forge.host}`)

@@ -15,8 +15,8 @@ import {
 } from './addresses.ts'
 import { clientHello, MOST_HELLO_BYTES } from './client-hello.ts'
 import type { EndpointLog } from './endpoint-log.ts'
-import { serialized } from './serialized.ts'
 import type { EndpointRules } from './rules.ts'
+import { serialized } from './serialized.ts'
 
 /** Opens a connection to one of these addresses. */
 export type Dial = (addresses: readonly string[], port: number) => Socket

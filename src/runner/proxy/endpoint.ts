@@ -7,8 +7,8 @@ import { type SocketPath, socketPath } from '../../platform/socket-path.ts'
 import type { ClosedPlaces, Lookup } from './addresses.ts'
 import { type Dial, Egress } from './egress.ts'
 import { closeEndpoint, EndpointLog } from './endpoint-log.ts'
-import { serialized } from './serialized.ts'
 import { EndpointRules, type LogEntry } from './rules.ts'
+import { serialized } from './serialized.ts'
 
 /** Answers the requests of an endpoint for its model services. */
 export interface ModelRequests {

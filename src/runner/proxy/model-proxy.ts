@@ -158,7 +158,8 @@ export class ModelProxy {
     if (gone.aborted) return undefined
     if (this.#failures >= FAILURES_AT_ONCE) await this.#pause(gone)
     const bytes = await readBody(request)
-    const read = bytes === undefined ? tooLarge : readRequestedModel(bytes, request, rule, route, rules.network)
+    const read =
+      bytes === undefined ? tooLarge : readRequestedModel(bytes, request, rule, route, rules.network)
     if ('status' in read) {
       if (read.why !== undefined) this.#refusals.log(append, rule, read.why)
       refuse(request, response, rule, read)

@@ -123,7 +123,8 @@ describe('counting', () => {
         assert.ok(output >= 0 && output <= estimateOf(textBytes) + 2, `${output} at ${length}`)
         const known = input + cache_read + cache_write
         assert.ok(known === 777 || known === 4312, `${known} at ${length}`)
-        if (length >= reportedBytes) assert.ok(output + reasoning >= estimateOf(textBytes), `${output} at ${length}`)
+        if (length >= reportedBytes)
+          assert.ok(output + reasoning >= estimateOf(textBytes), `${output} at ${length}`)
         assert.ok(output >= before, `fewer at ${length}`)
         before = output
       }

@@ -102,9 +102,9 @@ export class Boxes {
 
   /** Text for a person: whether there can be boxes here, or why not. */
   get text(): string {
-    const { least, bubblewrap, provisionedBox: madeBox } = this.#options
-    if (madeBox !== undefined)
-      return `This runner is a ${madeBox} that was created for one run. The ${madeBox} is the box of that run.`
+    const { least, bubblewrap, provisionedBox } = this.#options
+    if (provisionedBox !== undefined)
+      return `This runner is a ${provisionedBox} that was created for one run. The ${madeBox} is the box of that run.`
     if (bubblewrap.type === 'usable') return `Sandboxes use bubblewrap ${bubblewrap.version}.`
     const agents = least === 'auto' ? ' Agents run without one.' : ''
     return `Sandboxes are not available: ${bubblewrap.why}${agents} ${bubblewrap.hint}`
@@ -112,7 +112,7 @@ export class Boxes {
 
   /** Boxes that it can provide, as a runner reports them to its hub. */
   get offered(): OfferedIsolation {
-    const { bubblewrap, containers, least, provisionedBox: madeBox } = this.#options
+    const { bubblewrap, containers, least, provisionedBox } = this.#options
     const sandbox =
       bubblewrap.type === 'usable'
         ? { usable: true }
@@ -120,7 +120,7 @@ export class Boxes {
     const why = containers ? containers.unusable : NO_CONTAINERS
     const container = why === undefined ? { usable: true } : { usable: false, why }
     // A step that requests less gets what the machine requires.
-    return { sandbox: least === 'container' ? container : sandbox, container, made_box: madeBox }
+    return { sandbox: least === 'container' ? container : sandbox, container, made_box: provisionedBox }
   }
 
   /** Reports the boxes when they have changed: a container engine may come and go. */
@@ -174,8 +174,8 @@ export class Boxes {
    * Box around the runner itself, for attempts that get none here. Nobody has checked what its network lets through.
    */
   get made(): { made_box: ProvisionedBox; network: Network } | undefined {
-    const { provisionedBox: madeBox } = this.#options
-    return madeBox && { made_box: madeBox, network: 'all' }
+    const { provisionedBox } = this.#options
+    return provisionedBox && { made_box: provisionedBox, network: 'all' }
   }
 
   /**
@@ -183,10 +183,10 @@ export class Boxes {
    * nothing to say.
    */
   without(spec: AttemptSpec): string | undefined {
-    const { least, bubblewrap, provisionedBox: madeBox } = this.#options
+    const { least, bubblewrap, provisionedBox } = this.#options
     if (least !== 'auto' || spec.isolation !== undefined || bubblewrap.type === 'usable') return undefined
-    if (madeBox !== undefined)
-      return `The agent's box is the ${madeBox} that was created for its run. In it, the agent can reach everything that the runner can reach. The network of the ${madeBox} counts as open, because nobody has checked what it lets through.`
+    if (provisionedBox !== undefined)
+      return `The agent's box is the ${provisionedBox} that was created for its run. In it, the agent can reach everything that the runner can reach. The network of the ${provisionedBox} counts as open, because nobody has checked what it lets through.`
     return `The agent runs without a sandbox, so it can reach everything that the user of this machine's runner can reach. ${bubblewrap.why} ${bubblewrap.hint}`
   }
 

@@ -7,7 +7,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { processesOf } from '../../../test/support/programs.ts'
-import { command, endOf, type AttemptFixture, textOf, until } from '../../../test/support/runner/attempt-fixture.ts'
+import {
+  type AttemptFixture,
+  command,
+  endOf,
+  textOf,
+  until,
+} from '../../../test/support/runner/attempt-fixture.ts'
 import { boxPlace, sandboxMissing } from '../../../test/support/runner/box-fixture.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { listProcesses, procText, signal } from '../../platform/proc.ts'

@@ -9,7 +9,7 @@ import { baseImage, dockerFor, dockerHere } from '../../../test/support/docker/d
 import { type AttemptFixture, place } from '../../../test/support/runner/attempt-fixture.ts'
 import { sandboxMissing } from '../../../test/support/runner/box-fixture.ts'
 import seccompProfile from '../docker/seccomp-profile.json' with { type: 'json' }
-import { explained, type ProbeResult, findBubblewrap, type MachineFacts } from './probe.ts'
+import { explained, findBubblewrap, type MachineFacts, type ProbeResult } from './probe.ts'
 
 const PLAIN: MachineFacts = { isRoot: false, isFiltered: false, maxUserNamespaces: 1000 }
 
@@ -23,7 +23,8 @@ function standIn(here: AttemptFixture, version: string, box: string): string {
   return bin
 }
 
-const sentence = (found: ProbeResult): string => (found.type === 'usable' ? 'usable' : `${found.why} ${found.hint}`)
+const sentence = (found: ProbeResult): string =>
+  found.type === 'usable' ? 'usable' : `${found.why} ${found.hint}`
 
 async function messageOf(version: string, box: string, facts: Partial<MachineFacts> = {}): Promise<string> {
   using here = place()

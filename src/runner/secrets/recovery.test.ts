@@ -6,9 +6,9 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync 
 import { join } from 'node:path'
 import { test } from 'node:test'
 import {
+  type AttemptFixture,
   command,
   endOf,
-  type AttemptFixture,
   place,
   textOf,
   until,

@@ -221,7 +221,16 @@ test('failures of verify go back to the agent until it passes', async () => {
   const held = await attempts.start(here.spec('write made', { verify, verify_attempts: 3 }), 1)
   assert.equal((await endOf(held)).outcome, 'success')
   const statuses = updatesOf(held).flatMap((each) => (each.kind === 'verify' ? [each.status] : []))
-  assert.deepEqual(statuses, ['running', 'failed', 'running', 'failed', 'running', 'passed', 'running', 'passed'])
+  assert.deepEqual(statuses, [
+    'running',
+    'failed',
+    'running',
+    'failed',
+    'running',
+    'passed',
+    'running',
+    'passed',
+  ])
   const prompts = updatesOf(held).flatMap((each) => (each.kind === 'prompt' ? [each.text] : []))
   assert.equal(prompts.length, 3)
   assert.match(prompts[1]!, /exit code 4[\s\S]*not yet/)

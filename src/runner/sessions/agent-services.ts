@@ -33,7 +33,12 @@ export interface AgentsOptions {
    * Checks that a program asks before it uses a tool; returns why it must not be used otherwise. If absent, it is
    * assumed to ask.
    */
-  checkQuestions?(agent: Agent, program: Program, request: AskCheckRequest, signal: AbortSignal): Promise<AskFinding>
+  checkQuestions?(
+    agent: Agent,
+    program: Program,
+    request: AskCheckRequest,
+    signal: AbortSignal,
+  ): Promise<AskFinding>
 }
 
 const PROXIES = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'http_proxy', 'https_proxy', 'no_proxy']

@@ -146,7 +146,10 @@ const guardedPattern = Object.assign(
     const expression = lenientPattern(pattern)
     const guard = new TimeGuard()
     // The validator distinguishes patterns by their text.
-    return { test: (text: string) => guard.run(() => expression.test(text)), toString: () => String(expression) }
+    return {
+      test: (text: string) => guard.run(() => expression.test(text)),
+      toString: () => String(expression),
+    }
   },
   { code: '' },
 )

@@ -126,4 +126,8 @@ export const watchAgents = (
   boxes: AgentBoxes,
   report: (agents: AgentState[]) => void,
 ): ChangeWatch<AgentState[]> =>
-  new ChangeWatch({ everyMs: CHECK_INTERVAL_MS, look: () => agentStates(services, process.env, boxes), tell: report })
+  new ChangeWatch({
+    everyMs: CHECK_INTERVAL_MS,
+    look: () => agentStates(services, process.env, boxes),
+    tell: report,
+  })

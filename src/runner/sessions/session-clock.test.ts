@@ -16,7 +16,8 @@ function clocks() {
 }
 
 const isDue = (clock: SessionClock, expiresAt: string) =>
-  [...clock.due({ openQuestions: [{ requestId: 'q', expiresAt }], waits: false, waitsUntil: undefined })].length > 0
+  [...clock.due({ openQuestions: [{ requestId: 'q', expiresAt }], waits: false, waitsUntil: undefined })]
+    .length > 0
 
 test('a question that expired while the runner was away still waits for answers given in the meantime', () => {
   const { time, clocks: set } = clocks()

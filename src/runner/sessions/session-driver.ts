@@ -84,7 +84,7 @@ export class SessionDriver {
     })
   }
 
-  /** Replays to the state of an earlier process of this runner; `takeUp` follows. */
+  /** Replays to the state of an earlier process of this runner; `resume` follows. */
   async replay(): Promise<void> {
     const { start, baseline } = this.#options
     this.#clock.recovered()

@@ -275,7 +275,7 @@ function tryEnd(end: BoxedEnd, duration_ms: number): TryEnd {
     case 'timed_out':
       return { duration_ms, ended: 'timeout' }
     case 'not_started':
-      return { duration_ms, ended: 'not_started', message: end.message }
+      return { duration_ms, ended: 'not_started', told: end.message }
     case 'stopped':
       return { duration_ms, ended: 'canceled' }
   }

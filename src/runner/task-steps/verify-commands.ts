@@ -45,9 +45,7 @@ export function verifyCommands(playbook: Playbook | undefined, facts: ConditionF
 }
 
 function testsOf(playbook: Playbook, facts: ConditionFacts): PlaybookStep[] {
-  const steps = playbook.steps.map((step) =>
-    usesChanges(step) ? { ...step, condition: undefined } : step,
-  )
+  const steps = playbook.steps.map((step) => (usesChanges(step) ? { ...step, condition: undefined } : step))
   return begin({ ...playbook, steps }, 'test', facts)
     .steps.filter(({ holds, step }) => holds && !step.allow_failure)
     .map(({ step }) => step)

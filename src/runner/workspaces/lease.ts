@@ -79,8 +79,10 @@ export interface RepositoryWorkspace {
 }
 
 /** Returns a text that identifies a request. */
-export const requestText = ({ repo, ref, branch, depth, slotPath }: WorkspaceAsk, policy: GitPolicy): string =>
-  JSON.stringify([remoteIdentity(repo, policy), ref, branch, depth, slotPath])
+export const requestText = (
+  { repo, ref, branch, depth, slotPath }: WorkspaceAsk,
+  policy: GitPolicy,
+): string => JSON.stringify([remoteIdentity(repo, policy), ref, branch, depth, slotPath])
 
 export function depthOf(text: string): number | undefined {
   const depth: unknown = (JSON.parse(text) as unknown[])[3]

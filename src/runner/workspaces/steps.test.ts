@@ -129,7 +129,10 @@ test("a run's steps work in its checkout, in the box, with the mirror read-only 
   using here = boxPlace({ hidden: [place.dir] })
   const attempts = opened(here)
   const { url, commit } = place.repository()
-  const { exports: reported } = await endsWith(attempts, workspace('run_a', { repo: url, branch: 'errand/a' }))
+  const { exports: reported } = await endsWith(
+    attempts,
+    workspace('run_a', { repo: url, branch: 'errand/a' }),
+  )
   const { SLOT_PATH = '', START_SHA, BASE_REF } = reported ?? {}
   assert.deepEqual([START_SHA, BASE_REF], [commit, 'main'])
   const { mirror, own_git, work } = pool.of('run_a')!
@@ -257,7 +260,10 @@ test('nested submodules are there before anybody works, and the next run finds n
   assert.deepEqual([existsSync(join(work, 'two')), existsSync(join(work, 'two/inner.txt'))], [true, false])
   const without = await endsWith(attempts, workspace('run_plain', { repo: url }))
   assert.equal(without.message, undefined)
-  assert.equal(await outputOf(attempts, 'run_plain', 'ls two libs/one; git status --short'), 'libs/one:\n\ntwo:')
+  assert.equal(
+    await outputOf(attempts, 'run_plain', 'ls two libs/one; git status --short'),
+    'libs/one:\n\ntwo:',
+  )
   await attempts.forgetRun('run_plain')
   await attempts.close()
 })
@@ -308,7 +314,11 @@ test('a submodule is fetched by the rules of repositories, and no other server o
   const near = withSubmodules({ two: { url: ours(inner.folder, 'sub.git'), sha: inner.commit } })
   const password = 'a token of twenty letters'
   place.host.intercept = needsLogin({ username: 'x-access-token', password })
-  const request = workspace('run_own', { repo: ours(near.folder, 'super.git'), submodules: true }, { secrets })
+  const request = workspace(
+    'run_own',
+    { repo: ours(near.folder, 'super.git'), submodules: true },
+    { secrets },
+  )
   const end = await endsWith(attempts, request, { GIT_TOKEN: password })
   place.host.intercept = () => false
   assert.equal(end.message, undefined)
@@ -391,7 +401,10 @@ test('a foreign checkout is used as it is, by one run at a time, and stays', { s
   symlinkSync(folder, join(slots, 'link'))
   const slot_path = join(slots, 'a')
   writeFileSync(join(slot_path, 'mine'), 'mine')
-  const { exports: reported, message } = await endsWith(attempts, workspace('run_s', { repo: url, slot_path }))
+  const { exports: reported, message } = await endsWith(
+    attempts,
+    workspace('run_s', { repo: url, slot_path }),
+  )
   assert.deepEqual([message, reported?.SLOT_PATH, reported?.START_SHA], [undefined, slot_path, commit])
   assert.equal(await outputOf(attempts, 'run_s', 'cat mine; pwd; echo left > left'), `mine${slot_path}`)
   const taken = await endsWith(attempts, workspace('run_t', { repo: url, slot_path }))

@@ -11,9 +11,9 @@ import { type PlatformContext, type PlatformStep, StepFailure } from '../platfor
 import { rebaseInBox, restoreCheckpoint } from './earlier-work.ts'
 import { baseOf } from './found-refs.ts'
 import { checkRepository } from './git-check.ts'
-import { headOfSlot, type SlotFolders, slotFolder } from './requested-slot.ts'
 import type { RepositoryWorkspace } from './lease.ts'
 import { placeLfsFiles } from './lfs-files.ts'
+import { headOfSlot, type SlotFolders, slotFolder } from './requested-slot.ts'
 import { placeSubmodules } from './submodules.ts'
 import type { WorkspacePool } from './workspace-pool.ts'
 

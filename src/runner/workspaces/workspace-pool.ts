@@ -13,7 +13,6 @@ import { openRemote, type Remote } from '../git/remote.ts'
 import { SlotDamaged } from './clean-tree.ts'
 import { asOrigin, baseOf, checkRef, seenRefs } from './found-refs.ts'
 import {
-  requestText,
   DEFAULT_POOL_LIMITS,
   depthOf,
   type LeaseContext,
@@ -22,6 +21,7 @@ import {
   type PoolUser,
   progressOf,
   type RepositoryWorkspace,
+  requestText,
   type WorkspaceAsk,
   type WorkspacePoolOptions,
 } from './lease.ts'
@@ -317,7 +317,8 @@ export class WorkspacePool {
         if (oldest) this.#evict(oldest)
       }
       if (this.#slots.size < this.#limits.slots) return newSlot(this.#options.dir, this.#slots, of)
-      if (!isReported) (waits ?? report)(`All ${this.#limits.slots} workspaces here are in use: waiting for one.`)
+      if (!isReported)
+        (waits ?? report)(`All ${this.#limits.slots} workspaces here are in use: waiting for one.`)
       await unlessAborted(signal, this.#room.promise)
     }
   }

@@ -1,5 +1,5 @@
 import type { SQLOutputValue } from 'node:sqlite'
-import type { StoredScope, SecretPlace, SecretStore, StoredSecret } from '../secrets/secret-store.ts'
+import type { SecretPlace, SecretStore, StoredScope, StoredSecret } from '../secrets/secret-store.ts'
 import type { SqlSession } from './session.ts'
 
 const PLACE = 'tenant = ? AND name = ? AND scope = ? AND scope_name = ? AND owner = ?'

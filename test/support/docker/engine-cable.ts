@@ -123,7 +123,9 @@ export class EngineCable {
     if (requested.socket.destroyed) return
     const { method, url: path } = requested
     const headers =
-      body === undefined ? requested.headers : { ...requested.headers, 'content-length': Buffer.byteLength(body) }
+      body === undefined
+        ? requested.headers
+        : { ...requested.headers, 'content-length': Buffer.byteLength(body) }
     const on = request({ socketPath: ENGINE, method, path, headers })
     const broken = () => requested.socket.destroy()
     on.on('error', broken)

@@ -399,7 +399,10 @@ export function gitlabApi(state: ForgeState, url: string): (request: ApiRequest)
       const found = request.method === method ? pattern.exec(rest!) : null
       if (found === null) continue
       if (method !== 'GET' && token === undefined) return ok({ message: '401 Unauthorized' }, 401)
-      return handle({ asked: request, repository, login: token?.login, mayWrite: right !== 'read' }, ...found.slice(1))
+      return handle(
+        { asked: request, repository, login: token?.login, mayWrite: right !== 'read' },
+        ...found.slice(1),
+      )
     }
     return notFound('Not found')
   }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { Front } from '../outside/front.ts'
-import { type ServiceRequest, jsonService } from '../outside/json-service.ts'
+import { jsonService, type ServiceRequest } from '../outside/json-service.ts'
 import { makeCertificate } from '../sources/git-fixture.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: objects of Kubernetes, whose parts tests look at

@@ -8,7 +8,7 @@ import type { AttemptSpec } from '../../../src/contract/attempt.ts'
 import type { AttemptsOptions } from '../../../src/runner/open-attempts.ts'
 import type { Attempts, HeldAttempt } from '../../../src/runner/ports.ts'
 import type { AgentsOptions } from '../../../src/runner/sessions/agent-services.ts'
-import { attemptSpec, type AttemptFixture, place, until } from './attempt-fixture.ts'
+import { type AttemptFixture, attemptSpec, place, until } from './attempt-fixture.ts'
 
 /** Sessions with a stand-in for an agent, in folders that are removed at the end. */
 

@@ -1,7 +1,7 @@
 import { type InfiniteData, type QueryClient, useQueryClient } from '@tanstack/react-query'
 import { useEffect } from 'react'
 import { type TaskFilter, taskFits } from '../task-filter.ts'
-import { isOverTask, type Task, type TaskPage, taskStates, type TaskDetail } from '../tasks.ts'
+import { isOverTask, type Task, type TaskDetail, type TaskPage, taskStates } from '../tasks.ts'
 import { LateChanges } from './late-changes.ts'
 import { liveRuns } from './live.ts'
 

@@ -1,7 +1,7 @@
 import { useSyncExternalStore } from 'react'
 import type { TopicNews } from '../../../src/contract/run-api.ts'
 import type { Run } from '../runs.ts'
-import { type Connection, type StreamMessage, OneStream, type RunFollower } from './one-stream.ts'
+import { type Connection, OneStream, type RunFollower, type StreamMessage } from './one-stream.ts'
 
 type Reader = (run: Run) => void
 interface ListReader {
@@ -65,7 +65,8 @@ class LiveRuns {
       for (const row of this.#shared) row(message.data, message.kind)
     else if (message.kind === 'topic') this.#news(message.of)
     else if (message.kind === 'start') this.version = message.of.version
-    if (message.kind === 'connection' || message.kind === 'start') for (const watcher of this.#watchers) watcher()
+    if (message.kind === 'connection' || message.kind === 'start')
+      for (const watcher of this.#watchers) watcher()
   }
   #news({ topic, state }: TopicNews): void {
     if (state !== 'reset') return

@@ -1,5 +1,5 @@
 import type { StreamStart, TopicEvent, TopicNews } from '../../../src/contract/run-api.ts'
-import { ask, basePath, newKey, announceSessionBack } from '../api.ts'
+import { announceSessionBack, ask, basePath, newKey } from '../api.ts'
 import { hubNow, setHubTime } from '../clock.ts'
 import { follow } from './event-stream.ts'
 
@@ -16,7 +16,17 @@ export interface Connection {
 }
 
 /** Messages that each tab parses by itself. */
-const sharedTypes = ['run', 'asks', 'shared', 'unshared', 'reset', 'task', 'runners', 'waits', 'groups'] as const
+const sharedTypes = [
+  'run',
+  'asks',
+  'shared',
+  'unshared',
+  'reset',
+  'task',
+  'runners',
+  'waits',
+  'groups',
+] as const
 
 /** A message of the stream, as each tab of the browser receives it. */
 export type StreamMessage =
@@ -37,7 +47,7 @@ export type TopicName = 'tasks' | 'runners' | `run:${string}`
  * - `again`: there is a session again.
  */
 type TabMessage =
-  | { say: 'heard'; received: StreamMessage; last: string | undefined }
+  | { say: 'heard'; heard: StreamMessage; last: string | undefined }
   | { say: 'want'; tab: string; topics: Record<string, number>; begin?: string }
   | { say: 'gone'; tab: string }
   | { say: 'leads' | 'now' | 'again' | 'ended' | 'hello' | 'shown' }
@@ -56,7 +66,10 @@ class Connected {
   connection: Connection = { state: 'connecting' }
   start: StreamStart | undefined
 
-  constructor(listener: (message: StreamMessage) => void, options: { after: string | undefined; stays: boolean }) {
+  constructor(
+    listener: (message: StreamMessage) => void,
+    options: { after: string | undefined; stays: boolean },
+  ) {
     this.#listener = listener
     this.#stream = follow('/api/events', {
       after: options.after,
@@ -307,7 +320,12 @@ export class OneStream {
    * followed.
    */
   #want(begin?: string): void {
-    const message: TabMessage = { say: 'want', tab: this.#tab, topics: this.#topics(), ...(begin ? { begin } : {}) }
+    const message: TabMessage = {
+      say: 'want',
+      tab: this.#tab,
+      topics: this.#topics(),
+      ...(begin ? { begin } : {}),
+    }
     if (this.#connected !== undefined) this.#take(message)
     else if (this.#isKnown) this.#say(message)
   }
@@ -323,7 +341,7 @@ export class OneStream {
   }
   #reported(message: StreamMessage): void {
     this.#last = this.#connected?.last ?? this.#last
-    if (this.#isKnown) this.#say({ say: 'heard', received: message, last: this.#last })
+    if (this.#isKnown) this.#say({ say: 'heard', heard: message, last: this.#last })
     this.#receive(message)
   }
   #take({ tab, topics, begin }: Extract<TabMessage, { say: 'want' }>): void {
@@ -359,7 +377,7 @@ export class OneStream {
     } else if (message.say === 'heard') {
       if (connected !== undefined) return
       this.#last = message.last
-      this.#receive(message.received)
+      this.#receive(message.heard)
     } else if (message.say === 'leads') this.#want()
     else if (connected === undefined || !this.#isKnown) return
     else if (message.say === 'want') this.#take(message)
@@ -369,8 +387,8 @@ export class OneStream {
     } else if (message.say === 'now') connected.now()
     else if (message.say === 'hello') {
       const last = this.#last
-      this.#say({ say: 'heard', received: { kind: 'connection', of: connected.connection }, last })
-      if (connected.start) this.#say({ say: 'heard', received: { kind: 'start', of: connected.start }, last })
+      this.#say({ say: 'heard', heard: { kind: 'connection', of: connected.connection }, last })
+      if (connected.start) this.#say({ say: 'heard', heard: { kind: 'start', of: connected.start }, last })
     }
   }
   #receive(message: StreamMessage): void {

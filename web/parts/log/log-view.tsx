@@ -90,7 +90,8 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
   // The line that the log was opened for stays in view.
   const candidates = [marked?.[0], failed ? source.lastStderr?.from : undefined, at]
   const isFolded = ({ from, to, isClosed }: Group) =>
-    folds.get(from) ?? (isClosed && !candidates.some((line) => line !== undefined && line > from && line <= to))
+    folds.get(from) ??
+    (isClosed && !candidates.some((line) => line !== undefined && line > from && line <= to))
   // biome-ignore lint/correctness/useExhaustiveDependencies: a group is folded by the state named here
   const folded = useMemo(() => hiddenLines(groups, isFolded), [groups, folds, candidates.join()])
   const { stream } = options

@@ -1,5 +1,5 @@
 import type { RunOutline } from '../../../src/contract/runs/run-parts.ts'
-import { type Shown, type Step, shownStep, type RunDetail } from '../../data/runs.ts'
+import { type RunDetail, type Shown, type Step, shownStep } from '../../data/runs.ts'
 import type { GraphNode } from './layout.ts'
 
 /** A step as the graph draws it, with its definition in the file. */

@@ -5,7 +5,7 @@ import type { StepOverview } from '../../../src/contract/runs/run-parts.ts'
 import { clockOf, duration, median } from '../../data/clock.ts'
 import { countOf, countsOf, isWhole, overviewQuery } from '../../data/instances.ts'
 import { wordsOf } from '../../data/page-words.ts'
-import { type Instance, type Shown, type Step, shownStep, type RunDetail } from '../../data/runs.ts'
+import { type Instance, type RunDetail, type Shown, type Step, shownStep } from '../../data/runs.ts'
 import { StatusMark, statusWord } from '../../parts/status-mark.tsx'
 import {
   type InstanceRef,

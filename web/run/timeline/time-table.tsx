@@ -1,6 +1,6 @@
 import { workOf } from '../../../src/contract/runs/work-times.ts'
 import { duration, timeOf, useNow } from '../../data/clock.ts'
-import { shownStep, type RunDetail } from '../../data/runs.ts'
+import { type RunDetail, shownStep } from '../../data/runs.ts'
 import { statusWord } from '../../parts/status-mark.tsx'
 import { nodeId } from '../graph/nodes.ts'
 

@@ -1,6 +1,6 @@
 import { buffer } from 'node:stream/consumers'
 import type { ErrandClient } from '../../../client/client.ts'
-import type { StoredSecret, SecretView } from '../../../contract/secrets.ts'
+import type { SecretView, StoredSecret } from '../../../contract/secrets.ts'
 import { type CommandGroup, command, UsageError } from '../../command.ts'
 import { connect } from '../../connection.ts'
 import { hubOptions, oneOf } from '../../option-values.ts'
@@ -105,7 +105,8 @@ const set = command({
     else {
       const to = bindings.hosts?.length ? `, and may be sent to ${bindings.hosts.join(', ')}` : ''
       process.stdout.write(`${lineText(`${name} is stored for ${secretScopeText(bindings)}${to}.`)}\n`)
-      if (bindings.hosts?.length === 0) process.stderr.write(`warning: ${lineText(bindings.warnings.at(-1)!)}\n`)
+      if (bindings.hosts?.length === 0)
+        process.stderr.write(`warning: ${lineText(bindings.warnings.at(-1)!)}\n`)
     }
     return 0
   },

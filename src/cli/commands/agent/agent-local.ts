@@ -3,9 +3,9 @@ import { join } from 'node:path'
 import {
   agentRun,
   continuationRun,
+  type FoundSession,
   findSession,
   firstOf,
-  type FoundSession,
 } from '../../../blueprints/agent.ts'
 import { shippedAgents } from '../../../contract/actions.ts'
 import { ErrandError } from '../../../contract/errors.ts'
@@ -152,7 +152,11 @@ async function continueHere(options: ContinueHere): Promise<Continued> {
 }
 
 /** Gives the prompt to a run; returns undefined if the run has ended or is ending. */
-async function sendPrompt(engine: Engine, runId: string, text: string): Promise<{ input_id: string } | undefined> {
+async function sendPrompt(
+  engine: Engine,
+  runId: string,
+  text: string,
+): Promise<{ input_id: string } | undefined> {
   try {
     return await engine.input(runId, { type: 'prompt', text })
   } catch (error) {

@@ -15,7 +15,8 @@ export function simpleSource(values: BotRequestValues, more: readonly string[]):
   for (const path of paths) files[nameOf(path)] = sourceText(path)
   // The entrypoint is written as one of the files was typed, or as the file is called in the bot.
   const typed = paths.find((path) => resolve(path) === resolve(values.entrypoint ?? paths[0]!))
-  const entrypoint = values.entrypoint === undefined || typed !== undefined ? nameOf(typed!) : values.entrypoint
+  const entrypoint =
+    values.entrypoint === undefined || typed !== undefined ? nameOf(typed!) : values.entrypoint
   return {
     deployment_mode: 'simple',
     files,

@@ -44,7 +44,10 @@ function usageFacts({ usage = {} }: BotView): [string, string | undefined][] {
   const cores = (count: number) => `${Number(count.toFixed(2))} cores`
   return [
     ['cpu', text(shown(usage.cpus, cores), shown(usage.peak_cpus, cores), shown(usage.cpu_ms, durationText))],
-    ['memory', text(shown(usage.memory_bytes, sizeText), shown(usage.peak_memory_bytes, sizeText), undefined)],
+    [
+      'memory',
+      text(shown(usage.memory_bytes, sizeText), shown(usage.peak_memory_bytes, sizeText), undefined),
+    ],
     [
       'network',
       text(
@@ -55,7 +58,10 @@ function usageFacts({ usage = {} }: BotView): [string, string | undefined][] {
           : `${sizeText(got)} received and ${sizeText(sent)} sent`,
       ),
     ],
-    ['disk', text(shown(usage.disk_bytes, sizeText), shown(usage.peak_disk_bytes, sizeText), diskText(usage))],
+    [
+      'disk',
+      text(shown(usage.disk_bytes, sizeText), shown(usage.peak_disk_bytes, sizeText), diskText(usage)),
+    ],
   ]
 }
 

@@ -102,7 +102,10 @@ export function withHosts(workflow: Workflow, addresses: ReadonlyMap<string, { a
   const targets = hosts[DEFAULT_HOST]?.address === undefined ? [...addresses.keys()] : undefined
   const placed = (step: Step): Step => {
     if (step.action === 'workflow.run')
-      return { ...step, args: { ...step.args, workflow: withHosts(step.args.workflow as Workflow, addresses) } }
+      return {
+        ...step,
+        args: { ...step.args, workflow: withHosts(step.args.workflow as Workflow, addresses) },
+      }
     return isHosted(step) && step.targets === undefined && targets ? { ...step, targets } : step
   }
   return {

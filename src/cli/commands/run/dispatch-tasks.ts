@@ -16,7 +16,7 @@ import { reportError } from '../../exit-codes.ts'
 import { jsonOption, printJson, printTable } from '../../print.ts'
 import { lineText } from '../../render/terminal-text.ts'
 import { fileOption, readSource } from '../../workflow-source.ts'
-import { hostOptions, hostOption, tokenOption, withHosts } from './dispatch-hosts.ts'
+import { hostOption, hostOptions, tokenOption, withHosts } from './dispatch-hosts.ts'
 
 const REQUEST_TIMEOUT_MS = 10_000
 /** Time between SIGTERM and SIGKILL. */

@@ -1,7 +1,7 @@
 import type { ErrandClient } from '../../../client/client.ts'
 import type { RunSort } from '../../../contract/run.ts'
-import type { SavedView, ViewFilter } from '../../../contract/runs/saved-views.ts'
 import type { BulkRunsInput } from '../../../contract/runs/run-lists.ts'
+import type { SavedView, ViewFilter } from '../../../contract/runs/saved-views.ts'
 import { UsageError } from '../../command.ts'
 import { momentOf } from '../../option-values.ts'
 
@@ -65,7 +65,8 @@ export async function viewNamed(client: ErrandClient, nameOrId: string): Promise
   const { views } = await client.views.list()
   const same = (name: string) => name.toLowerCase() === nameOrId.toLowerCase()
   const fitting = views.filter(({ id, name }) => id === nameOrId || same(name))
-  const found = fitting.find(({ id }) => id === nameOrId) ?? fitting.find(({ shared }) => !shared) ?? fitting[0]
+  const found =
+    fitting.find(({ id }) => id === nameOrId) ?? fitting.find(({ shared }) => !shared) ?? fitting[0]
   if (found !== undefined) return found
   throw new UsageError(`view "${nameOrId}" not found`, 'list views with: errand views list')
 }

@@ -52,7 +52,8 @@ export function storedEnrolment(workspace: string): Enrolment | undefined {
 }
 
 /** Reports whether the machine was enrolled with this token. */
-const enrolledWith = (enrolment: Enrolment, token: string): boolean => enrolment.enrolled_with === sha256(token)
+const enrolledWith = (enrolment: Enrolment, token: string): boolean =>
+  enrolment.enrolled_with === sha256(token)
 
 /** Enrols this machine as a runner of the hub, and stores its token in a file that only this user can read. */
 export async function enrol({ url, token, runnerId, workspace }: Enrolling): Promise<Enrolment> {

@@ -1,8 +1,6 @@
 import type { FastifySchemaCompiler } from 'fastify'
 import type * as z from 'zod'
 import { ErrandError } from '../../../contract/errors.ts'
-import type { ValuePath } from '../../../engine/workflow-file/positions.ts'
-import { cutShort, formatPath } from '../../../engine/workflow-file/problems.ts'
 import {
   examplesAt,
   type Finding,
@@ -11,6 +9,8 @@ import {
   safeParse,
   unknownKey,
 } from '../../../engine/workflow-file/issue-messages.ts'
+import type { ValuePath } from '../../../engine/workflow-file/positions.ts'
+import { cutShort, formatPath } from '../../../engine/workflow-file/problems.ts'
 
 /** Maps Fastify's names of the parts of a request to ours. */
 const places: Readonly<Record<string, string>> = { querystring: 'query' }
@@ -47,7 +47,11 @@ interface ReportedIssue {
   hint?: string
 }
 
-function reportedIssue(place: string, { path, at, says, hint, expected }: Finding, schema: z.ZodType): ReportedIssue {
+function reportedIssue(
+  place: string,
+  { path, at, says, hint, expected }: Finding,
+  schema: z.ZodType,
+): ReportedIssue {
   const field = `${place}${path.length === 0 || typeof path[0] === 'number' ? '' : '.'}${formatPath(path)}`
   const message = says === unknownKey ? 'is not a known field' : says
   // Hints about values are about YAML.

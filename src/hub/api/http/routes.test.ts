@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { oneStep, testingHub } from '../../../../test/support/hub/hub-fixture.ts'
-import { requestOf, kindOf, resourcesOf } from '../../../../test/support/hub/route-requests.ts'
+import { kindOf, requestOf, resourcesOf } from '../../../../test/support/hub/route-requests.ts'
 import type { Route } from '../../../contract/routes/route.ts'
 import { type RouteName, routes } from '../../../contract/routes/table.ts'
 import type { RunRecord } from '../../../contract/run.ts'

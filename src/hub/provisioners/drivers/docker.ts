@@ -421,7 +421,9 @@ export class DockerProvisioner implements Provisioner {
       ExitCode === KILLED && memory !== undefined
         ? ` (killed, perhaps for lack of memory: its limit is ${memory})`
         : ''
-    return { message: `It ended with exit code ${ExitCode}${perhaps}${logText === '' ? '.' : `: ${logText}`}` }
+    return {
+      message: `It ended with exit code ${ExitCode}${perhaps}${logText === '' ? '.' : `: ${logText}`}`,
+    }
   }
 
   async #logTail(docker: DockerClient, id: string, signal: AbortSignal): Promise<string> {

@@ -119,7 +119,7 @@ export class KubernetesApi {
   /** Drops the connections, also after calls in progress. Later calls open their own. */
   close(): void {
     this.#closed = true
-    if (this.#known !== undefined) letGo(this.#known.agent)
+    if (this.#known !== undefined) release(this.#known.agent)
   }
 
   async #connection(maxAgeMs: number): Promise<{ access: Access; agent: Agent }> {
@@ -136,7 +136,7 @@ export class KubernetesApi {
           ...{ ca, cert, key, rejectUnauthorized: !insecure },
           ...(serverName !== undefined && { servername: serverName }),
         })
-    if (!isSame && known !== undefined) letGo(known.agent)
+    if (!isSame && known !== undefined) release(known.agent)
     this.#known = { access, agent, readAtMs: performance.now() }
     return this.#known
   }
@@ -217,7 +217,7 @@ export class KubernetesApi {
 }
 
 /** Closes idle connections at once and each other one after its answer. */
-function letGo(agent: Agent): void {
+function release(agent: Agent): void {
   agent.maxFreeSockets = 0
   for (const socket of Object.values(agent.freeSockets).flat()) socket?.destroy()
 }
