@@ -30,12 +30,12 @@ async function run(action: string, args: object, cwd = '/', signal = new AbortCo
   return { ...result, stdout }
 }
 
-test('every action of the contract that a host carries out is there, and no other', () => {
+test('the registry has exactly the actions of the contract that run on a host', () => {
   const onHosts = Object.entries(builtinActions).filter(([, { place }]) => place === 'host')
   assert.deepEqual(Object.keys(builtinActionRegistry).sort(), onHosts.map(([name]) => name).sort())
 })
 
-test('a command is one argument of a shell, and a large one a file', () => {
+test('a command is one argument of a shell, and a large command becomes a file', () => {
   assert.deepEqual(plan('cmd.run', { cmd: 'echo "$A"', cwd: 'x' }), {
     argv: ['/bin/sh', '-c', 'echo "$A"'],
     cwd: 'x',
@@ -47,7 +47,7 @@ test('a command is one argument of a shell, and a large one a file', () => {
   assert.deepEqual([argv, script], [['/bin/sh'], large])
 })
 
-test('a script is run by the shell asked for, or by the interpreter it names', () => {
+test('a script runs in the requested shell, or in the interpreter that it names', () => {
   assert.deepEqual(plan('shell.run', { script: 'ls' }).argv, ['/bin/sh', '-c', 'ls'])
   assert.deepEqual(plan('shell.run', { script: 'ls', shell: 'bash' }).argv, ['bash', '-c', 'ls'])
   const python = '#! /usr/bin/env -S python3 -u\r\nprint(1)'
@@ -58,7 +58,7 @@ test('a script is run by the shell asked for, or by the interpreter it names', (
   assert.throws(() => plan('shell.run', { script: '#!\nls' }), { code: 'invalid_argument' })
 })
 
-test('commands that a step before has told come after those of the step itself', () => {
+test('the commands in verify_list run after those in verify', () => {
   const prepared = (args: object) => {
     const found = builtinActionRegistry['agent.run']
     assert.ok(found?.kind === 'agent')
@@ -71,7 +71,7 @@ test('commands that a step before has told come after those of the step itself',
     assert.throws(() => prepared({ verify_list }), { code: 'invalid_argument', message: /verify_list/ })
 })
 
-test('arguments that are wrong once filled in are named', async () => {
+test('arguments that are invalid after their variables are filled in are named', async () => {
   assert.throws(
     () => plan('cmd.run', { cmd: 'x', cwd: '' }),
     (error: Error) => /args\.cwd/.test(error.message),
@@ -79,7 +79,7 @@ test('arguments that are wrong once filled in are named', async () => {
   await assert.rejects(run('noop', { extra: 1 }), { code: 'invalid_argument' })
 })
 
-test('file.write makes folders, sets the mode and replaces what is there', async (t) => {
+test('file.write creates folders, sets the mode and replaces an existing file', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'errand-test-'))
   t.after(() => rmSync(folder, { recursive: true }))
   await run('file.write', { path: 'a/b', content: 'long before' }, folder)
@@ -92,7 +92,7 @@ test('file.write makes folders, sets the mode and replaces what is there', async
   })
 })
 
-test('http.request writes the body, and fails for a status, a dead host or a bad URL', async (t) => {
+test('http.request writes the body, and fails for an error status, an unreachable host or a bad URL', async (t) => {
   const server = createServer((request, response) => {
     response.statusCode = Number(request.url!.slice(1, 4))
     let body = ''

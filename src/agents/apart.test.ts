@@ -44,7 +44,7 @@ const foldersOf = (env: Record<string, string>): string[] =>
   )
 
 for (const agent of [claudeCode, codex, opencode, copilot]) {
-  test(`${agent.title} in a box keeps to its session's home, also where the user is logged in`, (context) => {
+  test(`${agent.title} in a box uses only its session's home, even when the user is logged in`, (context) => {
     const { user, home } = places(context)
     for (const { from } of agent.signIn!({ HOME: user })) write(from)
     const env = { HOME: user, ANTHROPIC_API_KEY: 'k', OPENAI_API_KEY: 'k' }
@@ -53,7 +53,7 @@ for (const agent of [claudeCode, codex, opencode, copilot]) {
     for (const folder of folders) assert.ok(folder.startsWith(`${home}/`), folder)
   })
 
-  test(`a copy of a sign-in stands where ${agent.title} looks for it in a box`, (context) => {
+  test(`in a box, a copied sign-in is where ${agent.title} looks for it`, (context) => {
     const { home } = places(context)
     for (const { to } of agent.signIn!({ HOME: '/nobody' })) {
       write(join(home, to))
@@ -74,7 +74,7 @@ for (const agent of [claudeCode, codex])
     })
   })
 
-test('a sign-in counts as a key where it holds one that is good now', (context) => {
+test('a sign-in counts as a key if it contains one that is valid now', (context) => {
   const { user } = places(context)
   const held = (agent: Agent, text: string) => {
     const { from } = agent.signIn!({ HOME: user })[0]!
@@ -95,13 +95,13 @@ test('a sign-in counts as a key where it holds one that is good now', (context) 
   assert.equal(codex.keyOfSignIn!({ HOME: '/nobody' }), undefined)
 })
 
-test('each folder of the user that an agent goes by is one of its settings', () => {
+test('each user folder that an agent uses is one of its settings', () => {
   const agents: Agent[] = [claudeCode, codex, opencode, copilot]
   for (const { folders = [], settings = [] } of agents)
     for (const folder of folders) assert.ok(settings.includes(folder), folder)
 })
 
-test('the built-in agent brings all that it is made of, and leaves the session to who runs it', (context) => {
+test('the built-in agent names all its parts, and leaves a saved session to the program that runs it', (context) => {
   const { home } = places(context)
   const env = { OPENAI_API_KEY: 'k' }
   const found = { path: join(import.meta.dirname, 'builtin', 'program.ts'), version: '' }
@@ -110,7 +110,7 @@ test('the built-in agent brings all that it is made of, and leaves the session t
   assert.ok(there(process.execPath) && there(found.path))
 })
 
-test('codex in a box that may use no tools asks before all but reading, and only reading is allowed', () => {
+test('codex in a box without permitted tools asks before everything but reading, and only reading is allowed', () => {
   const sent: { id?: number; method?: string; params?: Record<string, unknown>; result?: unknown }[] = []
   const protocol = new CodexProtocol(request('/srv/session', { ask: 'deny' }), {
     send: (line) => void sent.push(JSON.parse(line)),
@@ -135,7 +135,7 @@ test('codex in a box that may use no tools asks before all but reading, and only
   assert.deepEqual(sent.find((message) => message.id === 903)?.result, { decision: 'decline' })
 })
 
-test('OpenCode finds in a folder of its own that there is nothing to install', (context) => {
+test('OpenCode finds in its own folder that it has nothing to install', (context) => {
   const { home } = places(context)
   const { env, files = [] } = opencode.launch(request(home), program)
   const lock = files.find(({ path }) => path === join(env.XDG_CONFIG_HOME!, 'opencode', 'package-lock.json'))

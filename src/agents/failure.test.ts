@@ -23,4 +23,4 @@ const cases: readonly [string, string][] = [
 ]
 
 for (const [text, failure] of cases)
-  it(`takes "${text}" for ${failure}`, () => assert.equal(modelFailureOf(text), failure))
+  it(`classifies "${text}" as ${failure}`, () => assert.equal(modelFailureOf(text), failure))

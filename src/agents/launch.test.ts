@@ -19,19 +19,19 @@ const request = (change: Partial<SessionRequest> = {}): SessionRequest => ({
   ...change,
 })
 
-it('refuses an acp agent without a command, or whose program is not there', () => {
+it('refuses an acp agent that has no command or whose program does not exist', () => {
   assert.throws(() => acp.launch(request(), program), { code: 'invalid_argument' })
   const absent = request({ command: ['no-such-agent', '--acp'] })
   assert.throws(() => acp.launch(absent, program), { message: /"no-such-agent"/ })
 })
 
-it('starts an acp agent by its command, with further arguments last', () => {
+it('starts an acp agent with its command, and puts further arguments last', () => {
   const launch = acp.launch(request({ command: ['sh', '-c', 'x'], extra_args: ['y'] }), program)
   assert.match(launch.program ?? '', /\/sh$/)
   assert.deepEqual(launch.args, ['-c', 'x', 'y'])
 })
 
-it('refuses arguments with which Copilot would not ask', () => {
+it('refuses arguments that would stop Copilot from asking', () => {
   for (const arg of ['--yolo', '--allow-all-tools', '--allow-tool=shell', '--mode=autopilot'])
     assert.throws(() => copilot.launch(request({ extra_args: [arg] }), program), {
       code: 'invalid_argument',
@@ -39,18 +39,18 @@ it('refuses arguments with which Copilot would not ask', () => {
   assert.ok(copilot.launch(request({ ask: 'allow', extra_args: ['--yolo'] }), program))
 })
 
-it('refuses Copilot where a rule speaks of reading, which it asks nobody about', () => {
+it('refuses Copilot if a rule is about reading, because Copilot does not ask before it reads', () => {
   assert.throws(() => copilot.launch(request({ asks_reading: true }), program), {
     message: /does not ask before it reads/,
   })
 })
 
-it('keeps a variable of the environment from letting Copilot not ask', () => {
+it('overrides an environment variable that would stop Copilot from asking', () => {
   const launch = copilot.launch(request({ env: { COPILOT_ALLOW_ALL: 'true' } }), program)
   assert.equal(launch.env.COPILOT_ALLOW_ALL, 'false')
 })
 
-it("uses the user's own login of an agent where no key is given", (context) => {
+it("uses the user's own login for an agent if no key is given", (context) => {
   const user = mkdtempSync(join(tmpdir(), 'errand-login-'))
   context.after(() => rmSync(user, { recursive: true }))
   mkdirSync(join(user, '.copilot'))
@@ -64,7 +64,7 @@ it("uses the user's own login of an agent where no key is given", (context) => {
   assert.equal(opencode.launch(request(), program).env.XDG_DATA_HOME, '/var/empty/session/opencode/data')
 })
 
-it('adds to the configuration of OpenCode that the step gives, and refuses one that is none', () => {
+it('extends the OpenCode configuration that the step gives, and refuses an invalid one', () => {
   const configured = { provider: { own: { npm: 'x' } }, agent: { build: { steps: 9 } } }
   const env = { OPENCODE_CONFIG_CONTENT: JSON.stringify(configured), OPENAI_BASE_URL: 'http://localhost:1' }
   const launch = opencode.launch(request({ env, model: 'openai/m' }), program)

@@ -21,7 +21,7 @@ function argsOf(workflow: unknown): Record<string, unknown> {
   return fillArgs(args, builtinActions[action]!.raw, { get: () => 'FILLED', names: () => [] })
 }
 
-test('whatever text is asked with reaches the agent as it stands, also through runs that go on', () => {
+test('any text in a request reaches the agent unchanged, also through continued runs', () => {
   fc.assert(
     fc.property(dollars, dollars, dollars, (prompt, cwd, arg) => {
       const { workflow } = agentRun({ prompt, cwd, extra_args: [arg], verify: [arg] })
@@ -36,7 +36,7 @@ test('whatever text is asked with reaches the agent as it stands, also through r
   )
 })
 
-test('the secrets and artifacts of a request are those of its step, also in a run that goes on', () => {
+test("a request's secrets and artifacts become those of its step, also in a continued run", () => {
   const secrets = { KEY: { secret: 'MODEL_KEY', as: 'env' as const } }
   const { workflow } = agentRun({ prompt: 'x', secrets, artifacts: ['out/**'] })
   const checked = checkWorkflow(workflow, { catalog: builtinActions }).workflow!
@@ -47,7 +47,7 @@ test('the secrets and artifacts of a request are those of its step, also in a ru
   for (const { steps } of [checked, next]) assert.deepEqual(steps[0]!.artifacts, ['out/**'])
 })
 
-test('a run that ended before its agent could load the session is gone on with as the one before', () => {
+test('continuing a run that never loaded its session continues the session of the run before it', () => {
   const recordOf = (run_id: string, fields: object) => {
     const { workflow } = checkWorkflow(fields, { catalog: builtinActions })
     return { run_id, blueprint: 'agent', workflow } as unknown as RunRecord
@@ -59,7 +59,7 @@ test('a run that ended before its agent could load the session is gone on with a
   assert.deepEqual(argsOf(last.workflow).session, { session_id: 's$1', workspace_of: 'run_a' })
 })
 
-test('a run is called what its prompt begins with', () => {
+test('the name of a run comes from the beginning of its prompt', () => {
   const nameOf = (prompt: string) => agentRun({ prompt }).workflow.name
   assert.equal(nameOf('  fix\n\tthe \u0000 test '), 'fix the test')
   assert.equal(nameOf('\ufefffix\u200b the\u2028\u202e test\u00ad'), 'fix the test')
@@ -67,7 +67,7 @@ test('a run is called what its prompt begins with', () => {
   assert.equal([...(nameOf('🙂'.repeat(200)) as string)].length, 80)
 })
 
-test('every workflow of the page on agents is valid', () => {
+test('every workflow in the page on agents is valid', () => {
   const page = readFileSync(new URL('../../docs/agents.md', import.meta.url), 'utf8')
   const blocks = [...page.matchAll(/```yaml\n(.*?)```/gs)].map((match) => match[1]!)
   assert.ok(blocks.length >= 2)

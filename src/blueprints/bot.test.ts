@@ -20,7 +20,7 @@ const checked = (workflow: unknown): Workflow => {
   return valid as Workflow
 }
 
-test('every mode makes a valid workflow of one step, with defaults as the bot runner had them', () => {
+test('every mode makes a valid workflow with one step and the defaults of the bot runner', () => {
   const sources: [object, object][] = [
     [{ code: 'x' }, { mode: 'simple', files: { 'bot.py': 'x' }, entrypoint: 'bot.py', requirements: [] }],
     [
@@ -68,7 +68,7 @@ test('every mode makes a valid workflow of one step, with defaults as the bot ru
   }
 })
 
-test('whatever text stands in code, variables and runtime reaches the machine as it stands', () => {
+test('any text in code, variables and runtime reaches the machine unchanged', () => {
   const dollars = fc
     .array(fc.constantFrom('$', '{', '}', 'A', ':-', '${A}', '$${', ' '), { minLength: 1, maxLength: 12 })
     .map((parts) => `x${parts.join('')}`)

@@ -18,7 +18,7 @@ function isBranch(name: string): boolean {
   }
 }
 
-test('a branch is named by its task, and Git takes it', () => {
+test('a branch is named after its task, and Git accepts the name', () => {
   assert.equal(
     branchOf(task({ title: 'Füge die Anmeldung hinzu!' }), 'T-1'),
     'errand/tasks-t-1-fuge-die-anmeldung-hinzu',
@@ -27,7 +27,7 @@ test('a branch is named by its task, and Git takes it', () => {
   assert.ok(isBranch(branchOf(task({ title: `x${' ..lock~^:'.repeat(20)}.lock` }), '@{x}')))
 })
 
-test('a name that Git would not take is refused, and no other', () => {
+test('exactly the names that Git would reject are refused', () => {
   const names = fc
     .array(fc.constantFrom('a', 'B', '/', '.', '-', '..', '.lock', '@', '{', '~', ' ', ':', '\\', 'é', '*'), {
       minLength: 1,
@@ -50,7 +50,7 @@ test('a name that Git would not take is refused, and no other', () => {
   )
 })
 
-test('the message of a commit has a subject that lists show whole', () => {
+test('the subject of a commit message is short enough for lists to show it whole', () => {
   assert.equal(
     commitMessage(task({ acceptance_criteria: ['fast', 'small'], issue: 'https://f.example/o/r/issues/1' })),
     'Mend it\n\n- fast\n- small\n\nIssue: https://f.example/o/r/issues/1',
@@ -60,7 +60,7 @@ test('the message of a commit has a subject that lists show whole', () => {
   assert.equal(commitMessage(task({ title: 'a\n\nSigned-off-by: x' })), 'a Signed-off-by: x')
 })
 
-test('a pull request tells what it is for, and calls nobody', () => {
+test("a pull request's body says what it is for, and mentions nobody", () => {
   const body = (overrides: Partial<TaskInput>) =>
     fillText(
       bodyOf({
@@ -88,7 +88,7 @@ test('a pull request tells what it is for, and calls nobody', () => {
   assert.ok(Buffer.byteLength(huge) < 60 * 1024 && huge.endsWith('</details>'))
 })
 
-test('its title is one line that forges take', () => {
+test('the title of a pull request is one line that forges accept', () => {
   assert.equal(titleOf(task({ title: 'a\nb' })), 'a b')
   assert.equal(titleOf(task({ pull_request: { title: 'Other' } })), 'Other')
 })

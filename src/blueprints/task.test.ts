@@ -71,7 +71,7 @@ test('a task is checked, prepared, implemented, carried out, tested, pushed and 
   assert.equal(step(dry, 'check').args.write, false)
 })
 
-test('a plan is approved of by a person before anything is changed, and stands in the prompt', () => {
+test('a person approves a plan before anything is changed, and the plan is in the prompt', () => {
   const workflow = workflowOf({ plan: true })
   const done = { TIP_SHA: sha('b') }
   const rest = ['implement', 'carry', 'test', ...last]
@@ -97,7 +97,7 @@ test('a plan is approved of by a person before anything is changed, and stands i
   assert.doesNotMatch(String(step(workflow, 'plan').args.prompt), /CHANGE|PLAN/)
 })
 
-test('findings of a reviewer go back so often as is said, and what is left fails where it must pass', () => {
+test('review findings go back up to the set number of rounds, and any left fail a review that must pass', () => {
   const workflow = workflowOf({ review: { agent: 'codex', rounds: 2, must_pass: true } })
   const from = (vars: Record<string, string>) => run(workflow, { TIP_SHA: sha('b'), ...vars }).slice(6)
   assert.deepEqual(from({ REVIEW_1: 'approve', REVIEW: 'approve' }), ['review.1', ...last])
@@ -112,7 +112,7 @@ test('findings of a reviewer go back so often as is said, and what is left fails
   assert.equal(step(workflow, 'review.2').args.agent, 'codex')
 })
 
-test('a later try takes up what is kept, and does only what is left', () => {
+test('a later try starts from the checkpoint and does only the remaining steps', () => {
   const workflow = workflowOf({}, { stage: 'push', checkpoint })
   assert.deepEqual(run(workflow, { ...(workflow.env as Record<string, string>) }), [
     'check',
@@ -135,7 +135,7 @@ test('a later try takes up what is kept, and does only what is left', () => {
   assert.match(String(step(again, 'implement').args.prompt), /earlier try/)
 })
 
-test('commits that were put on others’ are tested and pushed in rounds, where they need that', () => {
+test('commits that were moved onto those of others are tested and pushed in rounds, if needed', () => {
   const vars = { TIP_SHA: sha('b'), MOVED: 'yes' }
   const rounds = ['test.moved_1', 'push.2', 'test.moved_2', 'push.3']
   assert.deepEqual(run(workflowOf(), vars).slice(6), [...['push', ...rounds], 'pull_request'])
@@ -149,7 +149,7 @@ test('commits that were put on others’ are tested and pushed in rounds, where 
   assert.equal(args(based, 'push.2').onto, undefined)
 })
 
-test('an agent mends conflicts where that is asked for, twice at most', () => {
+test('an agent resolves conflicts if requested, at most twice', () => {
   const workflow = workflowOf({ conflicts: 'agent' })
   const vars = { TIP_SHA: sha('b'), MOVED: 'yes', CONFLICTS: '"a"' }
   const round = (n: number) => [`mend.${n}`, `carry.mended_${n}`, `test.moved_${n}`, `push.${n + 1}`]
@@ -160,7 +160,7 @@ test('an agent mends conflicts where that is asked for, twice at most', () => {
   assert.equal(step(workflow, 'carry.mended_1').args.mended, true)
 })
 
-test('the token is given to steps of the repository and its forge alone, and secrets to tests alone', () => {
+test('only repository and forge steps get the token, and only tests get secrets', () => {
   const workflow = workflowOf(
     { secrets: ['DB'], review: {}, plan: true, push_on_failure: true },
     { token: { mounted: 'git-token' }, token_env: 'MY_TOKEN', model_key: { secret: 'MY_KEY' } },
@@ -179,7 +179,7 @@ test('the token is given to steps of the repository and its forge alone, and sec
   }
 })
 
-test('whatever a task says, no variable of the run is read in its texts', () => {
+test('no variable of the run is filled in within the texts of a task', () => {
   const nasty = 'a ${SECRET} b'
   const workflow = workflowOf({
     ...{ title: nasty, description: nasty, acceptance_criteria: [nasty], instructions: nasty },
@@ -195,7 +195,7 @@ test('whatever a task says, no variable of the run is read in its texts', () => 
   }
 })
 
-test('work that has failed is kept, and pushed only where that is asked for', () => {
+test('failed work is kept, and pushed only if requested', () => {
   const ends = (overrides: Partial<TaskInput>, vars: Record<string, string>) =>
     run({ ...workflowOf(overrides), steps: workflowOf(overrides).finally! }, vars)
   const failed = { ERRAND_RUN_STATUS: 'failed', START_SHA: sha('a') }
@@ -207,7 +207,7 @@ test('work that has failed is kept, and pushed only where that is asked for', ()
   assert.deepEqual(ends({ push_on_failure: true }, { ...failed, TIP_SHA: sha('b') }), ['push_left'])
 })
 
-test('what is forbidden, then what needs a person, then tests: the first rule that fits decides', () => {
+test('the first matching rule decides: forbidden paths, then those that need a person, then tests', () => {
   const rules = step(workflowOf({ protect: ['db/**'] }), 'carry').args.protect as {
     paths: string[]
     decision: string
@@ -219,7 +219,7 @@ test('what is forbidden, then what needs a person, then tests: the first rule th
   assert.match(String(step(workflowOf({ protect: ['db/**'] }), 'implement').args.prompt), /db\/\*\*/)
 })
 
-test('settings of the model are those of the agent that has them', () => {
+test('model settings go to the agent that has them', () => {
   const llm = { model: 'm', endpoint: 'http://models.test/v1', timeout_seconds: 900, max_tokens: 5 }
   const own = step(workflowOf({ llm }), 'implement')
   assert.deepEqual(own.env, {
@@ -233,7 +233,7 @@ test('settings of the model are those of the agent that has them', () => {
   assert.deepEqual([other.env, other.args.model], [undefined, undefined])
 })
 
-test('the agent acp has the program that the task names, and the key of its model by its own name', () => {
+test('the acp agent gets the program that the task names, and the model key under its own name', () => {
   const own = { agent: 'acp', command: ['mine', '${SECRET}'], proxy_env: { MY_KEY: 'openai' as const } }
   const workflow = workflowOf(
     { ...own, review: { ...own, command: ['reader'] }, llm_api_key_env_var: 'MY_KEY' },
@@ -247,7 +247,7 @@ test('the agent acp has the program that the task names, and the key of its mode
   assert.deepEqual([none.args.command, none.secrets], [undefined, undefined])
 })
 
-test("the hub's playbooks for the task's skill, and for any, go with a task that does not say how it is tested", () => {
+test("a task without tests gets the hub's playbooks for its skill and for any skill", () => {
   const of = (name: string, required_skill?: string) => ({ name, required_skill, steps: [] })
   const playbooks = [of('any'), of('go', 'go'), of('rust', 'rust')]
   const sent = (overrides: Partial<TaskInput>) =>
@@ -264,7 +264,7 @@ test('each agent that changes something may say that it cannot', () => {
     assert.equal(args.gives_up_with, /^(plan|review)/.test(name) ? undefined : 'CANNOT:', `${name} ${action}`)
 })
 
-test('a task without a repository, or on branches that are not one, is refused', () => {
+test('a task without a repository, or with invalid branches, is refused', () => {
   assert.throws(() => workflowOf({ repo_url: undefined }), {
     code: 'invalid_argument',
     message: /no repository/,
@@ -282,7 +282,7 @@ test('a task without a repository, or on branches that are not one, is refused',
   assert.equal(step(joined, 'carry').args.below, '${BASE_SHA}')
 })
 
-test('reviewers are asked again only where an earlier try may not have come to it', () => {
+test('reviewers are asked again only if an earlier try may not have asked them', () => {
   const repeatsApproval = (ask: Partial<TaskRunAsk>) => {
     const step = workflowOf({}, ask).steps.find(({ name }) => name === 'pull_request')
     return step?.args?.ask_again
@@ -292,7 +292,7 @@ test('reviewers are asked again only where an earlier try may not have come to i
   assert.equal(repeatsApproval({ number: 2, stage: 'push', checkpoint, has_pull_request: true }), false)
 })
 
-test('a try for what was said of its pull request is told that, and adds to what is pushed', () => {
+test('a try for feedback on its pull request gets that feedback, and adds to the pushed commits', () => {
   const input = { commits: 'squash', plan: true } as const
   const ask = { checkpoint, stage: 'implement', feedback: 'Checks failed: $' + '{HOME}' } as const
   const workflow = workflowOf(input, ask)

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { boxAsk } from './box-options.ts'
 
-test('options ask for a box with what is given, and no more', () => {
+test('options request a box with exactly what is given', () => {
   assert.deepEqual(boxAsk({}), {})
   assert.deepEqual(boxAsk({ isolation: 'sandbox', network: 'github.com, *.npmjs.org' }), {
     isolation: 'sandbox',
@@ -15,7 +15,7 @@ test('options ask for a box with what is given, and no more', () => {
   })
 })
 
-test('what cannot be is a usage error that says what can', () => {
+test('impossible options are a usage error that says what is possible', () => {
   const wrong: [Parameters<typeof boxAsk>[0], RegExp, RegExp][] = [
     [{ isolation: 'docker' }, /--isolation is "docker"/, /none, sandbox, container/],
     [{ network: 'https://x' }, /--network is "https:\/\/x"/, /github\.com,\*\.npmjs\.org/],

@@ -9,14 +9,14 @@ import { RunStatus } from '../contract/status.ts'
 import { writeFileAtomic } from '../platform/files.ts'
 import { exitCodeOfError, exitCodeOfRun, exitCodes, reportError } from './exit-codes.ts'
 
-test('the table in docs/cli.md has every exit code, and no other', () => {
+test('the table in docs/cli.md has exactly the exit codes that exist', () => {
   const docs = readFileSync(new URL('../../docs/cli.md', import.meta.url), 'utf8')
   const [, table = ''] = /^## Exit codes$([\s\S]*?)^## /m.exec(docs) ?? []
   const documented = [...table.matchAll(/^\| (\d+) \|/gm)].map(([, code]) => Number(code))
   assert.deepEqual(documented, Object.values(exitCodes))
 })
 
-test('each error and each end of a run has one of them; what is not there is 7, who may not is 6', () => {
+test('each error and each end of a run has an exit code: not found is 7, unauthorized is 6', () => {
   const known: number[] = Object.values(exitCodes)
   for (const code of Object.keys(errorStatus) as ErrorCode[]) {
     const exit = exitCodeOfError(code)
@@ -35,7 +35,7 @@ test('each error and each end of a run has one of them; what is not there is 7, 
   assert.equal(exitCodeOfRun('failed', 'lost'), exitCodes.failed)
 })
 
-test('a command that is started in a folder which is gone says so', () => {
+test('a command that starts in a deleted folder says so', () => {
   const program = join(import.meta.dirname, '../../bin/errand')
   const inGone = 'cd "$(mktemp -d)" && rmdir "$PWD" && exec "$0" run flow.yaml'
   const { status, stderr } = spawnSync('/bin/sh', ['-c', inGone, program], { encoding: 'utf8' })
@@ -43,7 +43,7 @@ test('a command that is started in a folder which is gone says so', () => {
   assert.match(stderr, /The folder that this command was started in no longer exists\.\n {2}hint: Change to/)
 })
 
-test('a fault of the disk is told with its file and what to do, and any other error of a program as a mistake in it', (t) => {
+test('a disk error names its file and what to do; any other error of a program is reported as a bug', (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'errand-faults-'))
   t.after(() => rmSync(folder, { recursive: true }))
   writeFileSync(join(folder, 'file'), '')

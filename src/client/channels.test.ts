@@ -3,7 +3,7 @@ import test from 'node:test'
 import { testingHub } from '../../test/support/hub/hub-fixture.ts'
 import { ErrandClient } from './client.ts'
 
-test('channels are added, listed without what they hold, and removed', async (t) => {
+test('channels are added, listed without their credentials, and removed', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const { channels } = new ErrandClient({ url: hub.url, token })

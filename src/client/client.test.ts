@@ -63,7 +63,7 @@ async function all(events: AsyncIterable<RunEvent>): Promise<RunEvent[]> {
   return list
 }
 
-test('a run is made, followed, read and repeated through the client', async (t) => {
+test('a run is created, followed, read and repeated through the client', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann', 'admin')
   const client = new ErrandClient({ url: `${hub.url}/`, token })
@@ -124,7 +124,7 @@ test('a run is made, followed, read and repeated through the client', async (t) 
   await client.users.remove(bob.id)
 })
 
-test('the client loads no schema, and the table of routes says what it may send', async () => {
+test('the client loads no schemas, and the table of routes says what it may send', async () => {
   const { metafile } = await build({
     entryPoints: [join(import.meta.dirname, 'client.ts')],
     bundle: true,
@@ -165,7 +165,7 @@ test("a refusal is the server's error, with its code and hint", async (t) => {
   await assert.rejects(new ErrandClient({ url: hub.url, token: 'x' }).runs.list(), { code: 'unauthorized' })
 })
 
-test('a hub that is not there is named, with what to do', async (t) => {
+test('an unreachable hub is named, with what to do', async (t) => {
   const url = `http://127.0.0.1:${await unusedPort()}`
   const client = new ErrandClient({ url, token: 'x' })
   const dead = {
@@ -185,7 +185,7 @@ test('a hub that is not there is named, with what to do', async (t) => {
   await assert.rejects(strange.health(), { code: 'unavailable', message: /is not an Errand hub/ })
 })
 
-test('events come once and in order over a connection that breaks or falls silent', async (t) => {
+test('events arrive once and in order over a connection that breaks or falls silent', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const direct = new ErrandClient({ url: hub.url, token })
@@ -205,7 +205,7 @@ test('events come once and in order over a connection that breaks or falls silen
   assert.ok(broken.length > 0)
 })
 
-test('a follower of a hub that went away gives up in the end, and stops when it is told to', async (t) => {
+test('a follower gives up eventually when its hub is gone, and stops when asked', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const direct = new ErrandClient({ url: hub.url, token })

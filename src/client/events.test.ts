@@ -6,7 +6,7 @@ import { SseParser } from './events.ts'
 const text =
   ': hello\n\nid: 1\nevent: output\ndata: {"text":"äöü 😀"}\n\ndata: two\ndata:lines\n\r\nevent: empty\n\nid: 2\r\ndata\r\n\r\ndata: cut'
 
-test('a stream gives the same events however its bytes are cut', () => {
+test('a stream gives the same events no matter how its bytes are split', () => {
   const bytes = new TextEncoder().encode(text)
   const whole = new SseParser().push(bytes)
   assert.deepEqual(whole, [

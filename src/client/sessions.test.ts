@@ -3,7 +3,7 @@ import test from 'node:test'
 import { oneStep, testingHub } from '../../test/support/hub/hub-fixture.ts'
 import { ErrandClient } from './client.ts'
 
-test('a run is shared, and that is taken back, with what the hub refuses as errors', async (t) => {
+test("a run is shared and unshared, and the hub's refusals become errors", async (t) => {
   const hub = await testingHub(t)
   const client = async (name: string) =>
     new ErrandClient({ url: hub.url, token: (await hub.user(name)).token })

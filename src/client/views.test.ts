@@ -3,7 +3,7 @@ import test from 'node:test'
 import { oneStep, testingHub } from '../../test/support/hub/hub-fixture.ts'
 import { ErrandClient } from './client.ts'
 
-test('views are saved once, changed and removed; failures are marked as seen', async (t) => {
+test('views are saved once, changed and removed, and failures are marked as seen', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const client = new ErrandClient({ url: hub.url, token })

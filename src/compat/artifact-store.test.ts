@@ -34,7 +34,7 @@ const artifact = {
   metadata: { task_id: '12' },
 }
 
-test('an artifact is sent as a form, and its URI is what the store says', async (t) => {
+test("an artifact is sent as a form, and the store's answer gives its URI", async (t) => {
   const { client, requests } = await storeOf(t, stored)
   assert.deepEqual(await client.put(artifact), { uri: 'store://1' })
   const [{ path, authorization, form }] = requests as [(typeof requests)[number]]
@@ -44,7 +44,7 @@ test('an artifact is sent as a form, and its URI is what the store says', async 
   assert.deepEqual([form.get('type'), form.get('metadata')], ['diff', '{"task_id":"12"}'])
 })
 
-test('a store that fails is asked again, whole, a few times; one that refuses is not', async (t) => {
+test('a failing store gets the whole request a few more times; one that refuses does not', async (t) => {
   const broken: Answer = (request) => void request.socket.destroy()
   const patient = await storeOf(
     t,
@@ -69,7 +69,7 @@ test('a store that fails is asked again, whole, a few times; one that refuses is
   }
 })
 
-test('garbage, endless answers and a missing field name the service, its URL and the field', async (t) => {
+test('for garbage, endless answers and a missing field, the error names the service, its URL and the field', async (t) => {
   const endless: Answer = (_request, response) => {
     response.writeHead(200)
     const piece = Buffer.alloc(64 * 1024, 'x')

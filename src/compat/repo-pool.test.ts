@@ -28,7 +28,7 @@ const answering =
     void response.writeHead(status, { 'retry-after': '0' }).end(body)
 const ask = { repo_url: 'https://git.example/shop/web', required_by: 'run_1' }
 
-test("a pool is asked in the fields of older systems; a hub's lease is made long, and its fence sent", async (t) => {
+test('the pool gets the fields of older systems; a hub also requests a long lease and sends its fence', async (t) => {
   const old = await poolOf(
     t,
     answering(503, ''),
@@ -56,7 +56,7 @@ test("a pool is asked in the fields of older systems; a hub's lease is made long
   assert.deepEqual(released.asked, [{ path: 'POST /v1/slots/a%2Fb/release', fence: 'f', body: {} }])
 })
 
-test('garbage, refusals and a pool that is away name the service, its URL and the field', async (t) => {
+test('for garbage, refusals and an unreachable pool, the error names the service, its URL and the field', async (t) => {
   for (const [answer, words] of [
     [answering(200, '<html>'), 'with invalid JSON'],
     [answering(200, '[]'), 'with JSON that is not an object'],

@@ -39,7 +39,7 @@ async function registry(t: TestContext, statuses: (number | 'reset' | 'never')[]
   }
 }
 
-test('a registry is told in the paths and fields of older systems', async (t) => {
+test('a registry gets the paths and fields of older systems', async (t) => {
   const { asked, client } = await registry(t, [200, 201, 201])
   await client().setStatus('spec/7', { status: 'done', metadata: { a: 1 } })
   await client().addEvent('7', { event_type: 'x', data: 1, event_id: 'e' })
@@ -65,7 +65,7 @@ test('a registry is told in the paths and fields of older systems', async (t) =>
   ])
 })
 
-test('what passes is tried again, what is refused is not, and a token goes nowhere else', async (t) => {
+test('temporary errors are retried, refusals are not, and a token goes nowhere else', async (t) => {
   const passing = await registry(t, [503, 'reset', 429, 200])
   await passing.client().setStatus('7', { status: 'done' })
   assert.equal(passing.asked.length, 4)

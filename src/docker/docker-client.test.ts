@@ -29,7 +29,7 @@ async function clientOf(t: TestContext, answer: Answer): Promise<DockerClient> {
   return new DockerClient({ DOCKER_HOST: `unix://${folder}/docker.sock` })
 }
 
-test('a request is sent with its query, body, archive and credentials as the engine reads them', async (t) => {
+test('a request has the query, body, archive and credentials in the form that the engine reads', async (t) => {
   const docker = await clientOf(t, async (request, response) => {
     const { method, url, headers } = request
     response.end(JSON.stringify({ method, url, headers, body: await text(request) }))
@@ -85,7 +85,7 @@ test('a request is sent with its query, body, archive and credentials as the eng
   )
 })
 
-test('an answer that is no success is thrown with its status and what the engine says', async (t) => {
+test("an answer that is not a success is thrown with its status and the engine's message", async (t) => {
   const docker = await clientOf(t, ({ url }, response) => {
     if (url === '/plain') response.writeHead(502).end('<html>')
     else response.writeHead(url === '/full' ? 500 : 404).end('{"message": "it says so"}')
@@ -106,7 +106,7 @@ test('an answer that is no success is thrown with its status and what the engine
   })
 })
 
-test('an engine that goes away in the middle of an answer, or is none, fails the call', async (t) => {
+test('a call fails if the engine disappears in the middle of an answer or is not an engine', async (t) => {
   const docker = await clientOf(t, (_, response) => {
     response.writeHead(200).write('{"half": ')
     setImmediate(() => response.destroy())
@@ -132,7 +132,7 @@ test('a signal ends a request before its answer and in the middle of it', async 
   await assert.rejects(text(begun))
 })
 
-test('the engine is where DOCKER_HOST says, and here only by a socket', () => {
+test('DOCKER_HOST says where the engine is, and only a socket is on this machine', () => {
   const at = (env: Record<string, string>) => {
     const { address, isHere } = new DockerClient(env)
     return [address, isHere]
@@ -142,7 +142,7 @@ test('the engine is where DOCKER_HOST says, and here only by a socket', () => {
   assert.deepEqual(at({ DOCKER_HOST: 'tcp://10.0.0.7:2375' }), ['tcp://10.0.0.7:2375', false])
 })
 
-test('a socket may be named by a relative path, and an address may be one of IPv6', async (t) => {
+test('a relative path can name a socket, and an address can be IPv6', async (t) => {
   const { address } = await clientOf(t, (_, response) => response.end('{"a":1}'))
   const beside = new DockerClient({ DOCKER_HOST: `unix://${relative(process.cwd(), address)}` })
   assert.deepEqual([beside.isHere, await beside.ask('GET', '/info')], [true, { a: 1 }])
@@ -151,7 +151,7 @@ test('a socket may be named by a relative path, and an address may be one of IPv
   await assert.rejects(request, ({ code }) => ['ECONNREFUSED', 'EADDRNOTAVAIL', 'ENETUNREACH'].includes(code))
 })
 
-test('an engine behind TLS is spoken to with the certificates of DOCKER_CERT_PATH, and its own is looked at', async (t) => {
+test('an engine with TLS is used with the certificates in DOCKER_CERT_PATH, and its own is verified', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'errand-test-'))
   t.after(() => rmSync(folder, { recursive: true }))
   const at = (name: string) => join(folder, name)
@@ -181,7 +181,7 @@ test('an engine behind TLS is spoken to with the certificates of DOCKER_CERT_PAT
   })
 })
 
-test('the machine on a network is as it says, else the first address of its IPv4', () => {
+test("the machine's address on a network is its gateway, otherwise the first address of its IPv4 subnet", () => {
   const of = (config: { Subnet?: string; Gateway?: string } | undefined) =>
     gatewayOf(config === undefined ? {} : { IPAM: { Config: [config] } })
   assert.equal(of({ Subnet: '172.17.0.0/16', Gateway: '172.17.0.9' }), '172.17.0.9')
@@ -191,7 +191,7 @@ test('the machine on a network is as it says, else the first address of its IPv4
   assert.equal(of(undefined), undefined)
 })
 
-test('an address of an engine that is none is refused by the name of its variable', () => {
+test('an invalid engine address is refused with the name of its variable', () => {
   for (const DOCKER_HOST of ['not a url', 'tcp://', 'http://host:99999'])
     assert.throws(() => new DockerClient({ DOCKER_HOST }), {
       code: 'invalid_argument',

@@ -7,7 +7,7 @@ import { despiteRemovals } from './docker-errors.ts'
 
 const skip = await dockerHere()
 
-test('builds of the same layers do not fail while others of them are removed', { skip }, async (t) => {
+test('builds of the same layers do not fail while other such layers are removed', { skip }, async (t) => {
   const { engine, runner, image } = await dockerUnderTest(t)
   await engine.prepareNetwork()
   const Dockerfile = `FROM ${image}\nENV RUNNER=${runner}\nCOPY one /\nCOPY two /\n`
@@ -26,7 +26,7 @@ test('builds of the same layers do not fail while others of them are removed', {
   assert.deepEqual(await engine.images({ runner }), [])
 })
 
-test('any other failure is thrown at once, and one that stays in the end', async () => {
+test('any other failure is thrown at once, and a persistent one is thrown in the end', async () => {
   let calls = 0
   const failing = (message: string) => () => {
     calls++

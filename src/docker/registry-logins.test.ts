@@ -17,7 +17,7 @@ function opened(t: TestContext) {
   return { folder, file, write, of: (image = IMAGE) => registryLogin(image, { DOCKER_CONFIG: folder }) }
 }
 
-test('the login of a registry is found however its host is written, and no other is', async (t) => {
+test('only the login of the right registry is found, in any spelling of its host', async (t) => {
   const { write, of } = opened(t)
   const login = { username: 'bot', password: 'a:b' }
   for (const key of ['registry.example.com:5000', 'https://registry.example.com:5000/v1/']) {
@@ -34,7 +34,7 @@ test('the login of a registry is found however its host is written, and no other
   assert.equal((await of()).login, undefined)
 })
 
-test('a home folder has it where nothing else is said', async (t) => {
+test('the login comes from the home folder by default', async (t) => {
   const { folder } = opened(t)
   mkdirSync(join(folder, '.docker'))
   writeFileSync(join(folder, '.docker/config.json'), JSON.stringify({ auths: { 'docker.io': basic('a:b') } }))
@@ -43,7 +43,7 @@ test('a home folder has it where nothing else is said', async (t) => {
   })
 })
 
-test('why there is none is said, with what to do', async (t) => {
+test('an error says why there is no login, and what to do', async (t) => {
   const { folder, file, write, of } = opened(t)
   const missing = async (content: unknown) => {
     write(content)

@@ -29,18 +29,18 @@ for (const text of [
   'ext::sh -c id',
   'git@host:-oProxyCommand=x',
 ])
-  test(`"${text}" is no address of a repository`, () => {
+  test(`"${text}" is not an address of a repository`, () => {
     assert.throws(() => repositoryAddress(text), { code: 'invalid_argument' })
   })
 
-test('an error does not repeat a credential of the address', () => {
+test('an error does not repeat a credential from the address', () => {
   assert.throws(
     () => repositoryAddress('https://me:s3cret@github.com/acme'),
     (error) => isErrandError(error) && !error.message.includes('s3cret'),
   )
 })
 
-test('addresses of issues are told from others', () => {
+test('addresses of issues are recognized', () => {
   assert.deepEqual(issueAddress('https://github.com/acme/app/issues/12'), {
     host: 'github.com',
     path: 'acme/app',
@@ -77,7 +77,7 @@ test('addresses of issues are told from others', () => {
     assert.equal(issueAddress(none), undefined, none)
 })
 
-test('addresses of pull requests are told from others', () => {
+test('addresses of pull requests are recognized', () => {
   for (const one of [
     ...['https://github.com/acme/app/pull/12', 'https://github.com/acme/app/pull/12/files#diff'],
     ...['https://codeberg.org/acme/app/pulls/3', 'https://gitlab.com/g/h/app/-/merge_requests/4'],

@@ -52,13 +52,13 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
   const isGitlab = flavour === 'gitlab'
   const posts = isGitlab ? /^POST .*\/merge_requests$/ : /^POST .*\/pulls$/
 
-  test(`${flavour}: it is recognised by what its host answers, and no token is sent for that`, async (t) => {
+  test(`${flavour}: the host's answers identify it, and no token is sent for that`, async (t) => {
     const { found, standIn } = await world(t, flavour)
     assert.deepEqual(found, { kind: flavour, host: standIn.host, apiUrl: standIn.apiUrl, by: 'probe' })
     assert.ok(standIn.seen.every(({ headers }) => headers.authorization === undefined))
   })
 
-  test(`${flavour}: facts of a repository tell its default branch and what the token may`, async (t) => {
+  test(`${flavour}: facts of a repository include its default branch and the token's permissions`, async (t) => {
     const { standIn, repository, open, forge } = await world(t, flavour)
     const facts = await forge.repository()
     const { fullName, defaultBranch, isPrivate, isArchived, right, mayPush, mayOpenPulls } = facts
@@ -84,7 +84,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
     assert.deepEqual([await forge.rightOf(ada), await forge.rightOf(nobody)], ['write', 'none'])
   })
 
-  test(`${flavour}: each refusal has a code of its own, and no token in its words`, async (t) => {
+  test(`${flavour}: each refusal has its own code, and no token in its message`, async (t) => {
     const { standIn, repository, open, forge, token } = await world(t, flavour)
     await assert.rejects(open(token, isGitlab ? 'acme/tools/gone' : 'acme/gone').repository(), {
       code: 'repo_not_found',
@@ -109,7 +109,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
     await assert.rejects(ensurePull(forge, requested), { code: isGitlab ? 'forge_denied' : 'repo_archived' })
   })
 
-  test(`${flavour}: a pull request is made once, and later changed only between its marks`, async (t) => {
+  test(`${flavour}: a pull request is created once, and later changed only between its marks`, async (t) => {
     const { state, repository, forge, sha } = await world(t, flavour)
     const input = { ...requested, labels: ['errand'], reviewers: ['ada'] }
     const made = await ensurePull(forge, input, { headSha: sha })
@@ -126,9 +126,13 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
     assert.ok(ticket.updatedMs < before, 'nothing was changed')
     ticket.pull!.reviewers = []
     await ensurePull(forge, input, { headSha: sha })
-    assert.deepEqual(ticket.pull!.reviewers, [], 'who took themselves off it is asked no more')
+    assert.deepEqual(ticket.pull!.reviewers, [], 'does not request a reviewer who removed themselves')
     await ensurePull(forge, { ...input, asksAgain: true }, { headSha: sha })
-    assert.deepEqual(ticket.pull!.reviewers, ['ada'], 'whoever opened it did not come to it')
+    assert.deepEqual(
+      ticket.pull!.reviewers,
+      ['ada'],
+      'requests the reviewers again for a try that follows an incomplete one',
+    )
     state.edit(ticket, { body: `Words of ada\n\n${ticket.body}\n\nand more` }, 'ada')
     state.label(repository, ticket, 'by-hand', 'ada')
     const changed = await ensurePull(forge, { ...input, title: 'Add b well', body: 'Other figures' })
@@ -142,7 +146,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
     assert.equal(repository.tickets.length, 1)
   })
 
-  test(`${flavour}: a closed one is not reopened unless asked, and a merged one says so`, async (t) => {
+  test(`${flavour}: a closed pull request is reopened only if requested, and a merged one says so`, async (t) => {
     const { state, repository, forge, sha } = await world(t, flavour)
     const { pull } = await ensurePull(forge, requested)
     const ticket = repository.tickets[0]!
@@ -165,7 +169,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
     assert.deepEqual([next.outcome, next.pull.number], ['created', 2])
   })
 
-  test(`${flavour}: an answer that is lost makes no second pull request`, async (t) => {
+  test(`${flavour}: a lost answer does not lead to a second pull request`, async (t) => {
     const { standIn, repository, forge, waits } = await world(t, flavour)
     standIn.fault({ match: posts, how: 'reset_after' })
     assert.equal((await ensurePull(forge, requested)).pull.number, 1)
@@ -179,7 +183,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
     assert.equal(repository.tickets.length, 2)
   })
 
-  test(`${flavour}: of two that open it at once both have the one that there is`, async (t) => {
+  test(`${flavour}: when two open a pull request at once, both get the same one`, async (t) => {
     const { repository, open, token, forge } = await world(t, flavour)
     const both = await Promise.all([ensurePull(forge, requested), ensurePull(open(token), requested)])
     assert.deepEqual(
@@ -189,7 +193,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
     assert.equal(repository.tickets.length, 1)
   })
 
-  test(`${flavour}: a draft is one, keeps being one, and is told where the forge takes none`, async (t) => {
+  test(`${flavour}: a draft is created and stays a draft, and a forge without drafts says so`, async (t) => {
     const { state, repository, forge } = await world(t, flavour)
     const { pull } = await ensurePull(forge, { ...requested, isDraft: true })
     assert.equal(pull.isDraft, true)
@@ -212,7 +216,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
     assert.match(ready.notices[0]!, /accepts no drafts/)
   })
 
-  test(`${flavour}: labels and reviewers that fail are notices, and words of a refusal are the forge's`, async (t) => {
+  test(`${flavour}: failed labels and reviewers become notices, and a refusal has the forge's words`, async (t) => {
     const { standIn, repository, forge } = await world(t, flavour)
     standIn.fault({
       match: isGitlab ? /^PUT .*merge_requests\/1$/ : /^POST .*\/labels$/,
@@ -237,7 +241,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
     })
   })
 
-  test(`${flavour}: its base is changed, and a conflict is seen`, async (t) => {
+  test(`${flavour}: the base of a pull request changes, and a conflict is detected`, async (t) => {
     const { state, repository, forge } = await world(t, flavour)
     state.commit(repository.path, 'next', { 'b.txt': 'else\n' }, 'Other b')
     const { pull } = await ensurePull(forge, requested)
@@ -247,7 +251,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
     await assert.rejects(forge.changePull(pull.number, { base: 'gone' }))
   })
 
-  test(`${flavour}: one comment is edited, and another's with the same mark is left alone`, async (t) => {
+  test(`${flavour}: one comment is edited, and another user's with the same mark is not`, async (t) => {
     const { standIn, state, repository, forge } = await world(t, flavour)
     const issue = state.addIssue(repository, { title: 'Broken', by: 'ada' })
     const talk = { kind: 'issue', number: issue.number } as const
@@ -290,7 +294,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
     assert.deepEqual([comments.length, comments.at(-1)?.body], [120, 'comment 119'])
   })
 
-  test(`${flavour}: below a talk of any length our one comment is found, and the talk is read`, async (t) => {
+  test(`${flavour}: our comment is found below a conversation of any length, which can be read`, async (t) => {
     const { state, repository, forge } = await world(t, flavour)
     const issue = state.addIssue(repository, { title: 'Broken', by: 'ada' })
     state.comment(repository, issue, 'ada', '0')
@@ -313,7 +317,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
     )
   })
 
-  test(`${flavour}: a pull request is no issue`, async (t) => {
+  test(`${flavour}: a pull request is not an issue`, async (t) => {
     const { forge } = await world(t, flavour)
     const { number } = (await ensurePull(forge, requested)).pull
     await assert.rejects(forge.issue(number), {
@@ -322,7 +326,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
     })
   })
 
-  test(`${flavour}: who labelled an issue is told, with the text of then alone`, async (t) => {
+  test(`${flavour}: it reports who labeled an issue, and the issue's text at that time only`, async (t) => {
     const { state, repository, forge } = await world(t, flavour)
     const issue = state.addIssue(repository, { title: 'Bad', body: 'harmless', by: 'eve' })
     state.edit(issue, { title: 'Broken' }, 'eve')
@@ -352,7 +356,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
     assert.equal(later?.title, isGitlab ? undefined : 'Broken')
   })
 
-  test(`${flavour}: labelled issues come from a cursor on, without pull requests`, async (t) => {
+  test(`${flavour}: labeled issues are listed from a cursor on, without pull requests`, async (t) => {
     const { state, repository, forge } = await world(t, flavour)
     const one = state.addIssue(repository, { title: 'one', by: 'ada', labels: ['errand'] })
     state.addIssue(repository, { title: 'other', by: 'ada', labels: ['bug'] })
@@ -373,7 +377,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
     assert.equal((await forge.labelledIssues('errand', last.cursor)).issues.at(-1)?.number, one.number)
   })
 
-  test(`${flavour}: statuses and checks of a commit are told with what is required and the end of a log`, async (t) => {
+  test(`${flavour}: statuses and checks of a commit include what is required and the end of a log`, async (t) => {
     const { state, repository, forge, sha, standIn } = await world(t, flavour)
     const ours = { context: 'errand', description: 'x'.repeat(300), url: 'https://hub.example.org/runs/1' }
     await assert.rejects(forge.setStatus('0'.repeat(40), { ...ours, state: 'pending' }), {
@@ -412,7 +416,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
     assert.equal(await forge.checkLog(failing.log!, 3), 'line 497\nline 498\nline 499')
   })
 
-  test(`${flavour}: reviews come with file, line and the right of who wrote them`, async (t) => {
+  test(`${flavour}: reviews include file, line and the author's permission`, async (t) => {
     const { state, repository, forge, sha } = await world(t, flavour)
     const { pull } = await ensurePull(forge, requested)
     const ticket = repository.tickets[0]!
@@ -443,7 +447,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
     assert.ok(after.every(({ asksForChanges }) => !asksForChanges))
   })
 
-  test(`${flavour}: its repositories are git's own, with rights, protection and merges`, async (t) => {
+  test(`${flavour}: its repositories are real git repositories, with permissions, protection and merges`, async (t) => {
     const { standIn, repository, token, forge, state } = await world(t, flavour)
     const folder = mkdtempSync(join(tmpdir(), 'errand-forge-clone-'))
     t.after(() => rmSync(folder, { recursive: true }))
@@ -478,7 +482,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
 }
 
 for (const flavour of ['github', 'gitea', 'gitlab'] as const)
-  test(`${flavour}: who labelled an issue with more happenings than are read is not known`, async (t) => {
+  test(`${flavour}: the labeler is unknown if an issue has more events than are read`, async (t) => {
     const { state, repository, forge } = await world(t, flavour)
     const issue = state.addIssue(repository, { title: 'Broken', by: 'eve', body: 'harmless' })
     state.label(repository, issue, 'errand', 'root')
@@ -492,7 +496,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const)
     })
   })
 
-test('gitea: a right that is not told counts as none to write', async (t) => {
+test('gitea: a missing permission counts as no write permission', async (t) => {
   const { standIn, state, repository, open } = await world(t, 'gitea')
   repository.rights.helper = 'write'
   const issue = state.addIssue(repository, { title: 'Broken', by: 'eve', labels: ['errand'] })
@@ -501,7 +505,7 @@ test('gitea: a right that is not told counts as none to write', async (t) => {
   assert.equal(mayWrite(labelled!.right), false)
 })
 
-test('github: a pull request without a commit is refused in its words', async (t) => {
+test("github: a pull request without a commit is refused in GitHub's words", async (t) => {
   const { state, repository, forge } = await world(t, 'github')
   state.git(repository.path, ['branch', 'empty', 'main'])
   const request = ensurePull(forge, { ...requested, head: 'empty' })

@@ -14,7 +14,7 @@ import { fixedToken } from './token-source.ts'
 
 const path = 'acme/app'
 
-test('each code of a forge is a reason of a step, too', () => {
+test('each error code of a forge is also a reason of a step', () => {
   const codes = [
     ...['repo_not_found', 'repo_auth', 'repo_archived', 'push_denied', 'protected_branch'],
     ...['pull_request', 'forge_denied', 'forge_busy', 'forge_away', 'service_answer'],
@@ -60,21 +60,21 @@ const requested: [
   ['Retry-After with 403', { status: 403, headers: { 'retry-after': '5' } }, 5_000, 5_000],
   ['Retry-After with 503', { status: 503, headers: { 'retry-after': '5' } }, 5_000, 5_000],
   [
-    'a used up limit that says when it begins anew',
+    'a used-up limit with a reset time',
     { status: 403, headers: { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': soon() } },
     1_000,
     32_000,
   ],
   ["GitLab's limit", { status: 429, headers: { 'ratelimit-reset': soon() } }, 1_000, 32_000],
   [
-    'a second limit that says nothing',
+    'a secondary limit without a wait time',
     { status: 403, body: { message: 'You have exceeded a secondary rate limit.' } },
     60_000,
     60_000,
   ],
 ]
 for (const [name, how, least, most] of requested)
-  test(`${name} is waited for, and then asked again`, async (t) => {
+  test(`${name}: the client waits, then tries again`, async (t) => {
     const { standIn, forge, waits } = await github(t)
     standIn.fault({ match: /./, how, times: 2 })
     assert.equal((await forge.repository()).defaultBranch, 'main')
@@ -102,7 +102,7 @@ test('a signal ends a wait and a request', async (t) => {
   }
 })
 
-test('a forge that is away is asked so many times more, ever later, and then it is an error', async (t) => {
+test('an unreachable forge is tried a set number of times, at growing intervals, and then is an error', async (t) => {
   const { standIn, forge, waits } = await github(t, { retryCount: 2 })
   standIn.fault({ match: /./, how: { status: 500, body: { message: 'boom' } } })
   standIn.fault({ match: /./, how: 'reset' })
@@ -121,7 +121,7 @@ test('an answer that does not come has a time limit', async (t) => {
   await assert.rejects(forge.repository(), { code: 'forge_away', message: /timed out/ })
 })
 
-test('what is none of its answers is told with address and field, and no answer is read without end', async (t) => {
+test('an unexpected answer is reported with its address and field, and no answer is read without limit', async (t) => {
   const { standIn, forge, token } = await github(t)
   standIn.fault({ match: /./, how: 'garbage' })
   await assert.rejects(forge.repository(), {
@@ -137,7 +137,7 @@ test('what is none of its answers is told with address and field, and no answer 
   await assert.rejects(forge.repository(), { code: 'service_answer', message: /longer than 16 MiB/ })
 })
 
-test('the token goes into its header alone, and along with no redirect or page elsewhere', async (t) => {
+test('the token goes only into its header, and not to a redirect or page on another server', async (t) => {
   const stolen: (string | undefined)[] = []
   const thief = await serve(t, ({ headers }, response) => {
     stolen.push(headers.authorization)
@@ -161,7 +161,7 @@ test('the token goes into its header alone, and along with no redirect or page e
   }
 })
 
-test('a list that goes on for ever is read to a limit', async (t) => {
+test('an endless list is read up to a limit', async (t) => {
   let pages = 0
   const url = await serve(t, (request, response) => {
     pages++
@@ -177,7 +177,7 @@ test('a list that goes on for ever is read to a limit', async (t) => {
   assert.equal((await http.pages(z.array(z.number()), '/list')).length, 10)
 })
 
-test('a host that is no known forge is told, and one that is configured is not asked', async (t) => {
+test('an unknown forge is reported, and a configured one is not probed', async (t) => {
   let count = 0
   const url = await serve(t, (_, response) => {
     count++

@@ -22,7 +22,7 @@ const plain: PullRequestBody = {
   closes: { number: 12 },
 }
 
-test('a body tells criteria, figures, cost, protected files, findings and the run', () => {
+test('a body contains criteria, figures, cost, protected files, findings and the run', () => {
   const body = pullRequestBody(plain)
   for (const part of [
     'Closes #12',
@@ -69,12 +69,12 @@ test('text of others notifies nobody, closes nothing, hides nothing and ends no 
   assert.doesNotMatch(named, /^- \[x\] b|@ada|closes #3|<!--/m)
 })
 
-test('a mail address and a reference to an issue stay readable', () => {
+test('an e-mail address and a reference to an issue stay readable', () => {
   assert.equal(harmless('ask a@b.org about #12'), 'ask a@b.org about #12')
   assert.equal(harmless('run a < b && c > d'), 'run a < b && c > d')
 })
 
-test('a body is cut between lines, and an open fence is closed', () => {
+test('a long body is cut between lines, and an open fence is closed', () => {
   const summary = `\`\`\`\n${'ä line of a log\n'.repeat(10_000)}\`\`\`\nend`
   const body = pullRequestBody({ ...plain, summary })
   assert.ok(Buffer.byteLength(withBlock('', body)) <= MOST_BODY_BYTES)
@@ -82,7 +82,7 @@ test('a body is cut between lines, and an open fence is closed', () => {
   assert.match(body, /ä line of a log\n```\n\n\*\d+ more lines left out\*$/)
 })
 
-test('a fence that is left open is closed, so that it swallows no mark', () => {
+test('an open fence is closed, so that it does not hide a mark', () => {
   const body = pullRequestBody({ ...plain, summary: 'see\n````js\n```\nlet a' })
   assert.match(body, /let a\n````$/)
   assert.match(pullRequestBody({ ...plain, summary: '```\na\n```' }), /a\n```$/)
@@ -94,7 +94,7 @@ test('a title is one line that closes nothing and is not too long', () => {
   assert.equal(pullRequestTitle('ä'.repeat(1000)).length, 240)
 })
 
-test('texts made to be slow are not', () => {
+test('texts designed to be slow are processed quickly', () => {
   for (const text of [
     `fix${' '.repeat(200_000)}`,
     'fix '.repeat(50_000),
@@ -108,7 +108,7 @@ test('texts made to be slow are not', () => {
     assert.ok(pullRequestBody({ ...plain, summary: text }).length > 0)
 })
 
-test('only what stands between the marks is changed', () => {
+test('only the text between the marks changes', () => {
   const first = withBlock('Intro by a person\r\n', 'one')
   assert.equal(first, 'Intro by a person\n\n<!-- errand:begin -->\none\n<!-- errand:end -->')
   const edited = `${first}\n\nA person's words`
@@ -116,7 +116,7 @@ test('only what stands between the marks is changed', () => {
   assert.equal(withBlock('', 'a $& b'), '<!-- errand:begin -->\na $& b\n<!-- errand:end -->')
 })
 
-test('a title keeps the mark of a draft that it has, and gets none that a person took off', () => {
+test('a title keeps its draft mark, and does not get back one that a person removed', () => {
   assert.equal(retitled('WIP: old', 'new'), 'WIP: new')
   assert.equal(retitled('Draft: old', 'new'), 'Draft: new')
   assert.equal(retitled('[WIP] old', 'new'), '[WIP] new')

@@ -40,7 +40,7 @@ const permissions = {
   reviewers: [],
 }
 
-test('an installation token is good for the one repository, and serves until five minutes before its end', async (t) => {
+test('an installation token is valid for one repository only, and is used until five minutes before its end', async (t) => {
   const { made, clock, tokens, forge, open } = await app(t, write)
   const both = await Promise.all([tokens.token(), tokens.token()])
   assert.equal(both[0], both[1])
@@ -59,7 +59,7 @@ test('an installation token is good for the one repository, and serves until fiv
   assert.notEqual(await tokens.token(), both[0])
 })
 
-test('a token that was taken back is made anew once', async (t) => {
+test('a revoked token is replaced once', async (t) => {
   const { made, tokens, forge, standIn } = await app(t, write)
   await tokens.token()
   standIn.state.tokens.splice(0)
@@ -67,7 +67,7 @@ test('a token that was taken back is made anew once', async (t) => {
   assert.equal(made.minted.length, 2)
 })
 
-test('what is made with it is known as the App’s own', async (t) => {
+test("content created with the token is recognized as the App's own", async (t) => {
   const { forge, repository, standIn } = await app(t, write)
   const issue = standIn.state.addIssue(repository, { title: 'Broken', by: 'acme' })
   const talk = { kind: 'issue', number: issue.number } as const
@@ -81,14 +81,14 @@ test('what is made with it is known as the App’s own', async (t) => {
   assert.equal((await ensurePull(forge, permissions)).pull.author.login, 'errand-app[bot]')
 })
 
-test('permissions that are left out are known before anything is tried', async (t) => {
+test('missing permissions are known before anything is tried', async (t) => {
   const { forge } = await app(t, { contents: 'read' })
   const facts = await forge.repository()
   assert.deepEqual([facts.right, facts.mayPush, facts.mayOpenPulls], ['read', false, false])
   await assert.rejects(ensurePull(forge, permissions), { code: 'forge_denied' })
 })
 
-test('a wrong key and an App that is not installed are told', async (t) => {
+test('a wrong key and an App that is not installed are reported', async (t) => {
   const { standIn, made } = await app(t, write)
   const { apiUrl } = standIn
   const options = { apiUrl, appId: made.appId, repository: 'acme/app', permissions: write }

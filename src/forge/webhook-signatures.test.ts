@@ -9,7 +9,7 @@ const hex = createHmac('sha256', secret).update(body).digest('hex')
 const nowMs = 1_700_000_000_000
 
 /** Uses GitHub's own example from its documentation. */
-test("GitHub's example of a signature is taken, and no other", () => {
+test("GitHub's example of a signature is accepted, and no other", () => {
   const example = '757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17'
   assert.equal(hex, example)
   const header = (value: string) => ({ 'x-hub-signature-256': value })
@@ -20,21 +20,21 @@ test("GitHub's example of a signature is taken, and no other", () => {
   assert.equal(isSigned('github', {}, body, secret), false)
 })
 
-test('a signature of Gitea or Forgejo is taken under its header', () => {
+test('a signature of Gitea or Forgejo is accepted in its header', () => {
   for (const name of ['x-gitea-signature', 'x-forgejo-signature'])
     assert.equal(isSigned('gitea', { [name]: hex }, body, secret), true)
   assert.equal(isSigned('gitea', { 'x-gitea-signature': [hex, hex] }, body, secret), false)
   assert.equal(isSigned('gitea', { 'x-hub-signature-256': `sha256=${hex}` }, body, secret), false)
 })
 
-test("GitLab's token is the secret itself, and an empty secret fits nothing", () => {
+test("GitLab's token is the secret itself, and an empty secret matches nothing", () => {
   assert.equal(isSigned('gitlab', { 'x-gitlab-token': secret }, body, secret), true)
   assert.equal(isSigned('gitlab', { 'x-gitlab-token': `${secret}.` }, body, secret), false)
   for (const kind of ['github', 'gitea', 'gitlab'] as const)
     assert.equal(isSigned(kind, { 'x-gitlab-token': '', 'x-gitea-signature': hex }, body, ''), false)
 })
 
-test('a message of Standard Webhooks is signed with its id and time, and may not be old', () => {
+test('a Standard Webhooks message is signed with its id and time, and must not be old', () => {
   const key = Buffer.from('0123456789abcdef01234567')
   const secretText = `whsec_${key.toString('base64')}`
   const at = (time: number, text = body) => ({

@@ -21,7 +21,7 @@ const value = (name: string, skill?: string) =>
   Playbook.parse({ name, required_skill: skill, steps: [{ name: 'a', command: 'b' }] })
 const repository = '.errand/playbook.yaml'
 
-test("the task's own comes first, then test_commands, the repository's, the hub's, and what is found", async () => {
+test("the order is: the task's own, its test_commands, the repository's, the hub's, the one found", async () => {
   const files = { [repository]: book('repo'), 'ci/own.yaml': book('path'), 'go.mod': 'module x' }
   const hub = [value('hub')]
   const all = { playbook: value('own'), playbook_path: 'ci/own.yaml', test_commands: ['make check'] }
@@ -59,7 +59,7 @@ test("the task's own comes first, then test_commands, the repository's, the hub'
   ])
 })
 
-test('test_commands are one playbook with the flag of the task and its time', async () => {
+test("test_commands become one playbook with the task's fail_fast and timeout", async () => {
   const task = { test_commands: ['npm test\nnpm run e2e', ' \u202e '], fail_fast: false }
   const { playbook } = await choose(task, {})
   const step = {
@@ -81,7 +81,7 @@ test('test_commands are one playbook with the flag of the task and its time', as
   assert.deepEqual([short?.steps[0]?.name.length, short?.steps[0]?.timeout_seconds], [80, 60])
 })
 
-test('a playbook for the required skill comes before one for any; one for another is none', async () => {
+test('a playbook for the required skill precedes one for any skill; one for another skill is not used', async () => {
   const many = `playbooks: [${book('front', 'frontend')}, ${book('any')}, ${book('back', 'backend')}]`
   const backend = await choose({ required_skill: 'backend' }, { [repository]: many })
   assert.equal(
@@ -103,7 +103,7 @@ test('a playbook for the required skill comes before one for any; one for anothe
   ])
 })
 
-test('errand.yaml can have playbooks among other things; the file of its own comes first', async () => {
+test('errand.yaml can contain playbooks among other things; the separate playbook file takes precedence', async () => {
   const shared = `url: https://hub\nplaybook: ${book('shared')}`
   assert.equal((await choose({}, { 'errand.yaml': shared })).playbook?.name, 'shared')
   const both = await choose({}, { 'errand.yaml': shared, [repository]: book('own') })
@@ -122,7 +122,7 @@ async function refusal(task: TestsOfTask, files: Record<string, string>, more?: 
   throw new Error('nothing was refused')
 }
 
-test('a playbook with mistakes is refused, and nothing else is used in its place', async () => {
+test('an invalid playbook is refused, and nothing else replaces it', async () => {
   const wrong = 'name: p\nsteps: [{name: a, comand: b}]'
   assert.match(
     await refusal({}, { [repository]: wrong, 'go.mod': '' }),
@@ -140,7 +140,7 @@ test('a playbook with mistakes is refused, and nothing else is used in its place
   assert.match(await refusal({ test_commands: ['a\0b'] }, {}), /^test_commands of the task has a mistake/)
 })
 
-test('playbook_path is a file of the repository or of the folder of the hub, and leads out of neither', async () => {
+test("playbook_path is a file in the repository or in the hub's folder, and cannot lead out of either", async () => {
   const hubFolder = reader({ 'shared.yaml': book('shared') })
   const { why } = await choose({ playbook_path: './shared.yaml' }, {}, { hubFolder })
   assert.equal(
@@ -171,7 +171,7 @@ test('playbook_path is a file of the repository or of the folder of the hub, and
 const node = (more: object = {}) =>
   JSON.stringify({ scripts: { test: 'vitest run' }, devDependencies: { vitest: '1' }, ...more })
 
-test("a test command is found in the repository's files, with the tool that the lock file names", async () => {
+test("a test command is found from the repository's files, with the tool of the lock file", async () => {
   const cases: [Record<string, string>, string[], RegExp][] = [
     [
       { 'package.json': node(), 'package-lock.json': '{}' },
@@ -236,7 +236,7 @@ test("a test command is found in the repository's files, with the tool that the 
   }
 })
 
-test('of several the first is used and all are told', async () => {
+test('of several test commands the first is used and all are named', async () => {
   const files = {
     'package.json': node(),
     'package-lock.json': '',
@@ -255,7 +255,7 @@ test('of several the first is used and all are told', async () => {
   assert.equal(yarn.playbook?.steps.at(-1)?.command, 'yarn test')
 })
 
-test('where nothing tests, that is said in words with what was left aside', async () => {
+test('if nothing tests the repository, a message says so and what was left out', async () => {
   const placeholder = 'echo "Error: no test specified" && exit 1'
   const { playbook, source, why, notes } = await choose(
     {},
@@ -281,7 +281,7 @@ test('where nothing tests, that is said in words with what was left aside', asyn
     assert.deepEqual((await choose({}, { 'package.json': content! })).notes, [note])
 })
 
-test('files of a hostile repository take no time to speak of', async () => {
+test('files of a hostile repository do not take noticeable time', async () => {
   const mebibyte = 1024 * 1024
   const files = {
     'package.json': JSON.stringify({ scripts: { test: `${' '.repeat(900_000)}echo` } }),
@@ -294,7 +294,7 @@ test('files of a hostile repository take no time to speak of', async () => {
   assert.equal((await choose({}, { ...files, 'package.json': '{' })).source, 'none')
 })
 
-test('a playbook is read from the commit that an agent began with, whatever it wrote since', async () => {
+test('a playbook is read from the commit that the agent started with, whatever the agent wrote later', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'errand-choose-'))
   try {
     const git = (...args: string[]) =>

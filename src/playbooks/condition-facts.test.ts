@@ -25,7 +25,7 @@ const facts: ConditionFacts = {
 }
 const holds = (text: string, context: ConditionFacts = facts) => conditionHolds(parseCondition(text), context)
 
-test('conditions hold or not as they read', () => {
+test('conditions hold or fail as they read', () => {
   const cases: Record<string, boolean> = {
     'lint_enabled == true': true,
     'metadata.lint_enabled == true': true,
@@ -66,7 +66,7 @@ test('conditions hold or not as they read', () => {
   for (const [text, expected] of Object.entries(cases)) assert.equal(holds(text), expected, text)
 })
 
-test('a name of nothing is null: equal to null alone, neither less nor more than anything', () => {
+test('an unknown name is null: equal only to null, neither less nor greater than anything', () => {
   const cases: Record<string, boolean> = {
     'missing == true': false,
     'missing == false': false,
@@ -91,7 +91,7 @@ test('a name of nothing is null: equal to null alone, neither less nor more than
   assert.equal(holds('changed("**")', {}), false)
 })
 
-test('conditions read few variables of an environment, and those that an operator names', () => {
+test('conditions read only a few environment variables, and those that an operator names', () => {
   const env = { CI: '1', HOME: '/home/user', REGION: 'eu', GITHUB_TOKEN: 'x' }
   assert.deepEqual(allowedEnv(env), { CI: '1' })
   assert.deepEqual(allowedEnv(env, ['REGION', 'NOT_THERE']), { CI: '1', REGION: 'eu' })

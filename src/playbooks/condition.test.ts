@@ -7,7 +7,7 @@ import { type Condition, type Operand, parseCondition, printCondition } from './
 const name = (text: string): Operand => ({ type: 'name', path: text.split('.') })
 const is = (text: string): Condition => ({ type: 'test', operand: name(text) })
 
-test('or binds less than and, and that less than not; words are the same as signs', () => {
+test('"or" binds less than "and", and "and" less than "not"; words equal signs', () => {
   const expected: Condition = {
     type: 'or',
     terms: [is('a'), { type: 'and', terms: [is('b'), { type: 'not', term: is('c') }] }],
@@ -54,7 +54,7 @@ function messageOf(text: string): string {
   return 'no mistake'
 }
 
-test('what cannot be read is refused at its place, with what to write instead', () => {
+test('an unreadable condition is refused with the position and what to write instead', () => {
   const mistakes: Record<string, string> = {
     '': '1 the condition is empty | write one, such as lint_enabled == true, or remove it',
     'a = 1': '3 "=" is not an operator | write ==',
@@ -139,7 +139,7 @@ const { condition } = fc.letrec<{
   ),
 }))
 
-test('a condition that is printed and parsed is the same', () => {
+test('a condition stays the same when printed and parsed', () => {
   fc.assert(
     fc.property(condition, (one) => {
       assert.deepEqual(parseCondition(printCondition(one)), one)
@@ -148,7 +148,7 @@ test('a condition that is printed and parsed is the same', () => {
   )
 })
 
-test('any text is a condition or a mistake with a place in it', () => {
+test('any text is a condition or an error with a position in it', () => {
   const piece = fc.constantFrom(
     'a',
     'a.b',

@@ -7,7 +7,7 @@ import { parsePlaybooks } from './parse.ts'
 
 const page = readFileSync(new URL('../../docs/playbooks.md', import.meta.url), 'utf8')
 
-test('every example of the page on playbooks is valid', () => {
+test('every example in the page on playbooks is valid', () => {
   const examples = [...page.matchAll(/```yaml\n(.*?)```/gs)].map((match) => match[1]!)
   assert.equal(examples.length, 2)
   for (const example of examples)
@@ -17,7 +17,7 @@ test('every example of the page on playbooks is valid', () => {
   for (const condition of conditions) parseCondition(condition)
 })
 
-test('the page tells of every key, with its default', () => {
+test('the page lists every key, with its default', () => {
   for (const name of Object.keys(Playbook.shape)) assert.match(page, new RegExp(`^\\| \`${name}\` \\|`, 'm'))
   const defaults = PlaybookStep.parse({ name: 'a', command: 'b' }) as Record<string, unknown>
   for (const name of Object.keys(PlaybookStep.shape)) {

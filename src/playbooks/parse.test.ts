@@ -12,7 +12,7 @@ const problemsOf = (text: string, source: PlaybookSource = { file }) =>
 /** Makes a playbook of one step with these keys beside its name and command. */
 const step = (keys: string) => `name: p\nsteps:\n  - {name: a, command: "true", ${keys}}\n`
 
-test("a playbook of the coding-task runner's own parses unchanged, with its defaults", () => {
+test('a playbook of the coding-task runner parses unchanged, with its defaults', () => {
   const { playbooks, problems } = parsePlaybooks(
     `
 name: Backend Task Playbook
@@ -50,7 +50,7 @@ steps:
   ])
 })
 
-test('every field of ours is kept, and a number of env as it is written', () => {
+test('every own field is kept, and a number in env stays as written', () => {
   const keys =
     'phase: setup, allow_failure: true, commits: true, condition: false, env: {PYTHON: 3.10}, artifacts: ["out/**/*.xml"]'
   const { playbooks } = parsePlaybooks(
@@ -78,7 +78,7 @@ test('every field of ours is kept, and a number of env as it is written', () => 
   })
 })
 
-test('every mistake is told at once, with its place and what to write instead', () => {
+test('all mistakes are reported together, each with its position and what to write instead', () => {
   assert.deepEqual(
     problemsOf(`nmae: p
 steps:
@@ -103,7 +103,7 @@ steps:
   )
 })
 
-test('words of other systems are answered with ours', () => {
+test("keywords of other systems are answered with Errand's own", () => {
   const hints: Record<string, RegExp> = {
     'run: x': /write command$/,
     'retries: 3': /write retry_count, the number of extra tries$/,
@@ -125,7 +125,7 @@ test('words of other systems are answered with ours', () => {
   )
 })
 
-test('a file that holds no playbook says how one begins', () => {
+test('a file without a playbook gets a hint about how to begin one', () => {
   const example = 'begin with name: tests and steps:, and a step: - {name: unit tests, command: npm test}'
   assert.deepEqual(problemsOf(''), [`undefined:undefined the playbook is empty | ${example}`])
   assert.deepEqual(problemsOf('- {name: a, command: b}'), [
@@ -142,7 +142,7 @@ test('a file that holds no playbook says how one begins', () => {
   assert.match(problemsOf('#'.repeat(300_000))[0]!, /more than 256 KiB/)
 })
 
-test('a part of a file of other things is looked at alone', () => {
+test('only the playbook part of a file with other content is checked', () => {
   const part: PlaybookSource = { file: 'errand.yaml', form: 'part' }
   assert.deepEqual(parsePlaybooks('groups: {a: {}}', part), { playbooks: [], problems: [] })
   const { playbooks } = parsePlaybooks('url: x\nplaybook:\n  name: p\n  steps: [{name: a, command: b}]', part)
@@ -153,7 +153,7 @@ test('a part of a file of other things is looked at alone', () => {
   ])
 })
 
-test('a mistake is thrown with all problems, each naming its file', () => {
+test('a thrown error has all problems, each with its file', () => {
   assert.throws(
     () => validPlaybooks(parsePlaybooks('name: p\nsteps: [{name: a, comand: b}]', { file })),
     (error: ErrandError) => {

@@ -30,7 +30,7 @@ function goThrough(steps: Steps, ends: Record<string, TryEnd[]> = {}, facts: Con
 }
 const step = (name: string, more: Partial<Steps[number]> = {}) => ({ name, command: `run ${name}`, ...more })
 
-test('steps run one after another, and the first failure ends them', () => {
+test('steps run one after another, and the first failure stops them', () => {
   const { begun, summary, statuses } = goThrough([step('a'), step('b'), step('c')], { b: [bad] })
   assert.deepEqual(begun, ['a 1 after 0 ms', 'b 1 after 0 ms'])
   assert.deepEqual(statuses, ['passed', 'failed', 'not_run'])
@@ -38,13 +38,13 @@ test('steps run one after another, and the first failure ends them', () => {
   assert.equal(summary.message, 'Playbook "p" failed: "b" (exit code 1); not run after that: "c".')
 })
 
-test('fail_fast: false goes on, and the playbook fails all the same', () => {
+test('fail_fast: false continues, and the playbook still fails', () => {
   const { summary, statuses } = goThrough([step('a', { fail_fast: false }), step('b')], { a: [bad] })
   assert.deepEqual(statuses, ['failed', 'passed'])
   assert.equal(summary.outcome, 'failed')
 })
 
-test('allow_failure is told and nothing else, also with fail_fast', () => {
+test('allow_failure reports the failure and does nothing else, also with fail_fast', () => {
   const steps = [step('a', { allow_failure: true, fail_fast: true, retry_count: 1 }), step('b')]
   const { summary, statuses } = goThrough(steps, { a: [bad, bad] })
   assert.deepEqual(statuses, ['allowed', 'passed'])
@@ -75,7 +75,7 @@ test('a failed try is followed by another after 1, 2, 4 … seconds; a late pass
   assert.equal(many.at(-1), 'a 21 after 300000 ms')
 })
 
-test('a timeout, a signal and a command that cannot be started are failures, each in its words', () => {
+test('a timeout, a signal and a command that cannot be started are failures, each with its own message', () => {
   const ends: [TryEnd, string, string][] = [
     [{ ended: 'timeout', duration_ms: 1 }, 'timeout', 'not finished within 300 s'],
     [{ ended: 'signal', signal: 'SIGKILL', duration_ms: 1 }, 'failed', 'ended by SIGKILL'],
@@ -91,7 +91,7 @@ test('a timeout, a signal and a command that cannot be started are failures, eac
   }
 })
 
-test('a cancel ends all: no further try, no further step', () => {
+test('a cancel ends everything: no further try, no further step', () => {
   const { begun, summary, statuses } = goThrough(
     [step('a', { retry_count: 2, fail_fast: false }), step('b')],
     {
@@ -103,7 +103,7 @@ test('a cancel ends all: no further try, no further step', () => {
   assert.equal(summary.outcome, 'canceled')
 })
 
-test('a step whose condition does not hold is skipped, and one that ran nothing is not told as passed', () => {
+test('a step whose condition fails is skipped, and a playbook that ran nothing is not reported as passed', () => {
   const steps = [
     step('lint', { condition: 'lint_enabled == true' }),
     step('off', { condition: false }),
@@ -127,7 +127,7 @@ test('a step whose condition does not hold is skipped, and one that ran nothing 
   )
 })
 
-test('a condition that cannot be judged leaves out no test', () => {
+test('a condition that cannot be evaluated skips no test', () => {
   const changed = Array.from({ length: 20_000 }, () => 'a'.repeat(4000))
   const condition = `changed("${'*a'.repeat(200)}b")`
   const conditions = [condition, ...Array<string>(50).fill(condition), 'missing']
@@ -138,7 +138,7 @@ test('a condition that cannot be judged leaves out no test', () => {
   assert.match(summary.steps[0]?.told ?? '', /cannot be evaluated, so it runs: the pattern takes too long/)
 })
 
-test('real commands go through it', () => {
+test('real commands run through it', () => {
   let progress = begin(
     Playbook.parse({
       name: 'p',
@@ -162,7 +162,7 @@ test('real commands go through it', () => {
   }
 })
 
-test('whatever happens, it ends, tries nothing too often, and succeeds only where all that counts passed', () => {
+test('for any results it ends, respects the retry limit, and succeeds only if everything that counts passed', () => {
   const end = fc.constantFrom<TryEnd>(
     ok,
     bad,

@@ -51,7 +51,7 @@ function configuration(agent: Agent, url: string): Record<string, string> {
 
 const writes = (cwd: string): Script => [writeFileTurn(join(cwd, 'x.txt'), 'x\n'), { text: 'Written.' }]
 
-it('runs an agent that is known by its command alone', { skip, timeout: 240_000 }, async (context) => {
+it('runs an agent that is known only by its command', { skip, timeout: 240_000 }, async (context) => {
   const started = await bench(context, acp, writes, {
     command: [program.path, 'acp'],
     model: 'anthropic/claude-sonnet-4-5',
@@ -65,7 +65,7 @@ it('runs an agent that is known by its command alone', { skip, timeout: 240_000 
   assert.equal(await started.close(), true)
 })
 
-it('lets no repository allow itself what is to be asked', { skip, timeout: 240_000 }, async (context) => {
+it('lets no repository grant itself what needs permission', { skip, timeout: 240_000 }, async (context) => {
   const files = {
     'opencode.json': JSON.stringify({
       default_agent: 'own',
@@ -83,7 +83,7 @@ it('lets no repository allow itself what is to be asked', { skip, timeout: 240_0
   assert.equal(existsSync(join(started.request.cwd, 'x.txt')), false)
 })
 
-it('tells of a command that exits at once, with its last words', async (context) => {
+it('reports a command that exits at once, with its last words', async (context) => {
   const command = ['sh', '-c', 'echo garbage; echo "no licence" >&2; exit 4']
   const started = await bench(context, acp, () => [], { command })
   await started.until(() => started.failure !== undefined)
@@ -93,7 +93,7 @@ it('tells of a command that exits at once, with its last words', async (context)
 
 const delegates = { description: 'x', prompt: 'You write x.', subagent_type: 'general' }
 for (const ask of ['ask', 'deny'] as const)
-  it(`begins no agent below OpenCode's where that would ask nobody, and wait for ever (${ask})`, {
+  it(`starts no agents below OpenCode's if they would ask nobody and wait forever (${ask})`, {
     skip,
     timeout: 240_000,
   }, async (context) => {

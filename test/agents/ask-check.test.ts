@@ -25,7 +25,7 @@ const requested: AskCheckRequest = {
 
 describe('the check that an agent asks before it uses a tool', { concurrency: 1 }, () => {
   for (const agent of agentRegistry.filter((each) => each.install)) {
-    it(`is passed by ${agent.title}`, { timeout: 200_000 }, async (context) => {
+    it(`passes for ${agent.title}`, { timeout: 200_000 }, async (context) => {
       const located = await agent.locate({ folder, env: process.env })
       if (located.type !== 'found') return context.skip(agentMissing(agent, located))
       assert.deepEqual(await checkQuestions(agent, located.program, requested, signal), { type: 'asks' })
@@ -56,7 +56,7 @@ describe('the check that an agent asks before it uses a tool', { concurrency: 1 
   })
   const program = { path: process.execPath, version: '1.2.3' }
 
-  it('finds one that asks, one that does not, and one that ends', async () => {
+  it('recognizes an agent that asks, one that does not, and one that exits', async () => {
     assert.deepEqual(await checkQuestions(standIn('ask asked.txt'), program, requested, signal), {
       type: 'asks',
     })
@@ -67,7 +67,7 @@ describe('the check that an agent asks before it uses a tool', { concurrency: 1 
     assert.ok(ending.type === 'refused' && !ending.sure)
   })
 
-  it('starts an agent that is known by its command alone as its session does, and finds what it does unasked', async () => {
+  it('starts an agent known only by its command like its session does, and finds what it does unasked', async () => {
     const found = async (unasked: string, asks_reading: boolean) => {
       const command = [process.execPath, join(import.meta.dirname, '../support/acp-agent-stand-in.ts')]
       const env = { STAND_IN_UNASKED: unasked }
@@ -82,7 +82,7 @@ describe('the check that an agent asks before it uses a tool', { concurrency: 1 
     assert.equal(await found('read', false), 'asks')
   })
 
-  it('is made once for a version, and kept', async () => {
+  it('runs once per version, and its result is stored', async () => {
     const dir = mkdtempSync(join(tmpdir(), 'errand-test-'))
     try {
       const file = join(dir, 'state', 'checks.json')

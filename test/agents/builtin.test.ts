@@ -98,7 +98,7 @@ describe('agent builtin', { concurrency: 2 }, () => {
     assert.match(messagesOf(server)[0]?.content ?? '', new RegExp(setup.cwd))
   })
 
-  test('writes a file with its own tool, and tells the call and the change', async (setup) => {
+  test('writes a file with its own tool, and reports the call and the change', async (setup) => {
     const server = await setup.serve([
       writeFileTurn(join(setup.cwd, 'new/made.txt'), 'made\n'),
       { text: 'Done.' },
@@ -121,7 +121,7 @@ describe('agent builtin', { concurrency: 2 }, () => {
     assert.deepEqual(server.errors, [])
   })
 
-  test('carries out several calls of one answer one after another', async (setup) => {
+  test('runs several calls of one answer one after another', async (setup) => {
     const path = join(setup.cwd, 'count')
     const add = { name: 'run_command', args: { command: `sleep 0.05; echo x >> ${path}; wc -l < ${path}` } }
     const server = await setup.serve([{ toolCalls: [add, add, add] }])
@@ -135,7 +135,7 @@ describe('agent builtin', { concurrency: 2 }, () => {
   })
 
   for (const decision of ['allow', 'deny'] as const) {
-    test(`asks before it uses a tool, and takes "${decision}" for an answer`, async (setup) => {
+    test(`asks before it uses a tool, and accepts "${decision}" as an answer`, async (setup) => {
       const path = join(setup.cwd, 'asked.txt')
       const server = await setup.serve([writeFileTurn(path, 'asked\n')])
       const bench = setup.start({ ask: 'ask' }, {}, () => {
@@ -157,7 +157,7 @@ describe('agent builtin', { concurrency: 2 }, () => {
     })
   }
 
-  test('where nothing is permitted it still reads, asks nobody and changes nothing', async (setup) => {
+  test('if nothing is permitted, it still reads, asks nobody and changes nothing', async (setup) => {
     writeFileSync(join(setup.cwd, 'a.txt'), 'content of a')
     const server = await setup.serve([
       call('read_file', { path: 'a.txt' }),
@@ -175,7 +175,7 @@ describe('agent builtin', { concurrency: 2 }, () => {
     assert.ok(!existsSync(join(setup.cwd, 'b.txt')) && !existsSync(join(setup.cwd, 'c.txt')))
   })
 
-  test('is canceled in the middle of a command, and nothing of it is left', async (setup) => {
+  test('can be canceled in the middle of a command, and leaves nothing of it', async (setup) => {
     const started = join(setup.cwd, 'started')
     const command = `trap '' TERM; (setsid sh -c 'sleep 600; :') & sleep 600 & echo $$ > ${started}.new; mv ${started}.new ${started}; sleep 600`
     await setup.serve([runTurn(command), { text: 'Done.' }])
@@ -194,7 +194,7 @@ describe('agent builtin', { concurrency: 2 }, () => {
     assert.equal(bench.tools[0]?.status, 'failed')
   })
 
-  test('is canceled while a permission is open, and while the model says nothing', async (setup) => {
+  test('can be canceled while a permission is open, and while the model is silent', async (setup) => {
     const path = join(setup.cwd, 'asked.txt')
     await setup.serve([writeFileTurn(path, 'asked\n'), { text: 'Half of', hang: true }, { text: 'Again.' }])
     const bench = setup.start({ ask: 'ask' }, {}, () => new Promise(() => {}))
@@ -219,7 +219,7 @@ describe('agent builtin', { concurrency: 2 }, () => {
     ])
   })
 
-  test('takes a follow-up in the same session', async (setup) => {
+  test('continues the same session with a follow-up', async (setup) => {
     const server = await setup.serve([{ text: 'First.' }, { text: 'Second.' }])
     const bench = setup.start()
     await bench.prompt('One: remember cucumber.')
@@ -231,7 +231,7 @@ describe('agent builtin', { concurrency: 2 }, () => {
     assert.equal(second?.session.output_tokens, 20)
   })
 
-  test('takes an earlier session up again, with calls that were interrupted answered', async (setup) => {
+  test('resumes an earlier session, and answers calls that were interrupted', async (setup) => {
     const server = await setup.serve([{ text: 'First.' }, { text: 'Second.' }])
     const first = setup.start()
     await first.prompt('One: remember cucumber.')
@@ -299,7 +299,7 @@ describe('agent builtin', { concurrency: 2 }, () => {
     })
   }
 
-  test('a service that recovers is used, and a bad key or model is told', async (setup) => {
+  test('uses a service that recovers, and reports a bad key or model', async (setup) => {
     const server = await setup.serve(
       ({ number }) => (number === 1 ? { fail: { status: 503, headers: soon } } : { text: 'Here.' }),
       { keys: ['test-key'], models: ['test-model'] },
@@ -314,7 +314,7 @@ describe('agent builtin', { concurrency: 2 }, () => {
     assert.match(end.message ?? '', /"no-such" does not exist/)
   })
 
-  test('a service that asks to wait for long is not waited for, nor a quota that is used up', async (setup) => {
+  test('does not wait for a service that demands a long wait, or for an exhausted quota', async (setup) => {
     let fail: Turn['fail'] = { status: 429, headers: { 'retry-after': '3600' } }
     const server = await setup.serve(() => ({ fail }))
     assert.equal((await setup.start().prompt('Hello.')).failure, 'rate_limit')
@@ -326,7 +326,7 @@ describe('agent builtin', { concurrency: 2 }, () => {
     assert.equal(server.requests.length, 2)
   })
 
-  test('a service that is not there is told within seconds, with every try', async (setup) => {
+  test('reports an unreachable service within seconds, with every try', async (setup) => {
     const { url } = await setup.serve([])
     const bench = setup.start({}, { OPENAI_BASE_URL: `${url}/v1` })
     await setup.server.stop()
@@ -336,7 +336,7 @@ describe('agent builtin', { concurrency: 2 }, () => {
     assert.equal(bench.of('retry').length, 3)
   })
 
-  test('a service that says nothing is told', async (setup) => {
+  test('reports a silent service', async (setup) => {
     await setup.serve(() => ({ hang: true }))
     const bench = setup.start({}, { ERRAND_MODEL_TIMEOUT_SECONDS: '0.1', ERRAND_MODEL_RETRIES: '1' })
     const end = await bench.prompt('Hello.')
@@ -344,7 +344,7 @@ describe('agent builtin', { concurrency: 2 }, () => {
     assert.match(end.message ?? '', /sent nothing for 0\.1 s/)
   })
 
-  test('a stream that breaks is tried again only as long as nothing of it was shown', async (setup) => {
+  test('retries a broken stream only if nothing from it was shown', async (setup) => {
     const text = 'This answer will never be whole. '.repeat(40)
     const server = await setup.serve(({ number }) =>
       number === 1 ? { text: 'Never shown.', breakAfterBytes: 20 } : { text, breakAfterBytes: 2000 },
@@ -357,7 +357,7 @@ describe('agent builtin', { concurrency: 2 }, () => {
     assert.ok(text.startsWith(textOf(bench.updates)) && textOf(bench.updates) !== '')
   })
 
-  test('a stream that breaks within a tool call is tried again, and the call is made once', async (setup) => {
+  test('retries a stream that breaks within a tool call, and makes the call once', async (setup) => {
     const path = join(setup.cwd, 'once')
     const once = runTurn(`echo x >> ${path}`)
     await setup.serve(({ number }) =>
@@ -369,7 +369,7 @@ describe('agent builtin', { concurrency: 2 }, () => {
     assert.equal(bench.tools.length, 1)
   })
 
-  test('an answer that is too long or refused is no success', async (setup) => {
+  test('does not report success for a refused or too long answer', async (setup) => {
     await setup.serve([
       { text: 'Half', stop: 'max_tokens' },
       { text: 'No.', stop: 'refusal' },
@@ -382,7 +382,7 @@ describe('agent builtin', { concurrency: 2 }, () => {
     assert.equal(existsSync(join(setup.cwd, 'cut')), false)
   })
 
-  test('max_turns ends a turn that goes round and round', async (setup) => {
+  test('max_turns ends a turn that would never end', async (setup) => {
     const server = await setup.serve(() => runTurn('true'))
     const bench = setup.start({ max_turns: 3 })
     assert.equal((await bench.prompt('Go.')).stop_reason, 'max_turns')
@@ -390,7 +390,7 @@ describe('agent builtin', { concurrency: 2 }, () => {
     assert.equal(bench.tools.length, 3)
   })
 
-  test('copes with tools that are not there, and arguments that do not fit', async (setup) => {
+  test('handles unknown tools and wrong arguments', async (setup) => {
     const server = await setup.serve([
       call('fly', {}),
       call('read_file', { path: 7 }),
@@ -405,7 +405,7 @@ describe('agent builtin', { concurrency: 2 }, () => {
     assert.ok(bench.tools.every(({ status }) => status === 'failed'))
   })
 
-  test('shortens old outputs of tools once the conversation is long, and keeps the file whole', async (setup) => {
+  test('shortens old tool outputs in a long conversation, and keeps the whole file', async (setup) => {
     writeFileSync(join(setup.cwd, 'big.txt'), 'one line of a large file\n'.repeat(400))
     const server = await setup.serve(({ index }) =>
       index < 8 ? call('read_file', { path: 'big.txt' }) : { text: 'Done.' },
@@ -419,7 +419,7 @@ describe('agent builtin', { concurrency: 2 }, () => {
     assert.ok(statSync(join(setup.home, 'conversation.jsonl')).size > 80_000)
   })
 
-  test('a model that takes less gets a shorter conversation', async (setup) => {
+  test('shortens the conversation for a model with a smaller context', async (setup) => {
     const long = { error: { message: 'Too long', code: 'context_length_exceeded' } }
     writeFileSync(join(setup.cwd, 'big.txt'), 'one line of a large file\n'.repeat(400))
     const server = await setup.serve(({ index, body }) => {
@@ -433,7 +433,7 @@ describe('agent builtin', { concurrency: 2 }, () => {
     assert.deepEqual(bench.of('retry'), [])
   })
 
-  test('commands do not see the keys, nor what the runner alone knows', async (setup) => {
+  test("hides its keys and the runner's own environment from commands", async (setup) => {
     const server = await setup.serve([runTurn('env')])
     process.env.OF_THE_RUNNER = 'only-the-runner-knows'
     const bench = setup.start({}, { OF_THE_STEP: 'seen', ANTHROPIC_API_KEY: 'other-key' })
@@ -444,7 +444,7 @@ describe('agent builtin', { concurrency: 2 }, () => {
     assert.doesNotMatch(shown, /test-key|other-key|only-the-runner-knows/)
   })
 
-  test('close ends what is going on, twice is once, and nothing is begun after it', async (setup) => {
+  test('close ends what is running, can be called twice, and nothing starts after it', async (setup) => {
     const started = join(setup.cwd, 'started')
     await setup.serve([runTurn(`touch ${started}; sleep 600`)])
     const bench = setup.start()
@@ -458,7 +458,7 @@ describe('agent builtin', { concurrency: 2 }, () => {
     assert.deepEqual(await other.prompt('More.'), { stop_reason: 'canceled' })
   })
 
-  test('a runner that is killed leaves none of its commands running', async (setup) => {
+  test('a killed runner leaves none of its commands running', async (setup) => {
     const started = join(setup.cwd, 'started')
     await setup.serve([
       runTurn(`sleep 600 & echo $$ > ${started}.new; mv ${started}.new ${started}; sleep 600`),
@@ -477,7 +477,7 @@ describe('agent builtin', { concurrency: 2 }, () => {
     await until(() => treeMembers({ group, mark: 'ERRAND_NO=mark' }).length === 0)
   })
 
-  test('a working folder that goes away is an end, not a crash', async (setup) => {
+  test('ends without a crash when its working folder is removed', async (setup) => {
     await setup.serve([runTurn('true'), call('list_files', {})])
     const bench = setup.start()
     rmSync(setup.cwd, { recursive: true })

@@ -48,8 +48,8 @@ export interface Subject {
 /** Tests that `npm test` runs with each agent's program. The built-in agent runs all tests. */
 const SMOKE = [
   'streams an answer, and ends the turn with its usage',
-  'writes a file with its own tool and tells the tool call',
-  'is canceled in the middle of a command, and nothing of it is left',
+  'writes a file with its own tool and reports the tool call',
+  'can be canceled in the middle of a command, and leaves nothing of it',
 ]
 
 /** Runs one suite for every agent. Each test starts the real program with its own scripted model server. */
@@ -90,7 +90,7 @@ export async function agentConformance(subject: Subject): Promise<void> {
       assertReplays(bench)
     })
 
-    test('writes a file with its own tool and tells the tool call', async (setup) => {
+    test('writes a file with its own tool and reports the tool call', async (setup) => {
       const path = join(setup.cwd, 'made.txt')
       await setup.serve([writeFileTurn(path, 'made by a tool\n'), { text: 'Done.' }])
       const bench = setup.start({ ask: 'allow' })
@@ -120,7 +120,7 @@ export async function agentConformance(subject: Subject): Promise<void> {
     })
 
     for (const decision of ['allow', 'deny'] as const) {
-      test(`asks before it writes, and takes "${decision}" for an answer`, async (setup) => {
+      test(`asks before it writes, and accepts "${decision}" as an answer`, async (setup) => {
         const path = join(setup.cwd, 'asked.txt')
         await setup.serve([writeFileTurn(path, 'asked\n'), { text: 'Done.' }])
         const bench = setup.start({ ask: 'ask' })
@@ -136,7 +136,7 @@ export async function agentConformance(subject: Subject): Promise<void> {
     }
 
     if (subject.readsUnasked !== true)
-      test('asks before it reads where it is told so', async (setup) => {
+      test('asks before it reads, if requested', async (setup) => {
         const path = join(setup.cwd, 'read.txt')
         writeFileSync(path, 'what stands in the file\n')
         const server = await setup.serve([readFileTurn(path), { text: 'Done.' }])
@@ -149,7 +149,7 @@ export async function agentConformance(subject: Subject): Promise<void> {
         assert.doesNotMatch(JSON.stringify(server.scripted.at(-1)?.body), /what stands in the file/)
       })
 
-    test('denies without asking where it is told so', async (setup) => {
+    test('denies without asking, if requested', async (setup) => {
       const path = join(setup.cwd, 'denied.txt')
       await setup.serve((request) =>
         request.index === 0 ? ifOffered(writeFileTurn(path, 'denied\n'), request) : { text: 'Done.' },
@@ -160,7 +160,7 @@ export async function agentConformance(subject: Subject): Promise<void> {
       assert.ok(!updates.some((each) => each.kind === 'permission'), bench.describe())
     })
 
-    test('is canceled in the middle of a command, and nothing of it is left', async (setup) => {
+    test('can be canceled in the middle of a command, and leaves nothing of it', async (setup) => {
       const started = join(setup.cwd, 'started')
       await setup.serve([runTurn(`touch ${started}; sleep 600`), { text: 'Done.' }])
       const bench = setup.start({ ask: 'allow' })
@@ -174,7 +174,7 @@ export async function agentConformance(subject: Subject): Promise<void> {
       assertReplays(bench)
     })
 
-    test('cancels while a permission is open', async (setup) => {
+    test('can be canceled while a permission is open', async (setup) => {
       const path = join(setup.cwd, 'asked.txt')
       await setup.serve([writeFileTurn(path, 'asked\n'), { text: 'Done.' }])
       const bench = setup.start({ ask: 'ask' })
@@ -186,7 +186,7 @@ export async function agentConformance(subject: Subject): Promise<void> {
       assert.equal(existsSync(path), false)
     })
 
-    test('takes a follow-up in the same session', async (setup) => {
+    test('continues the same session with a follow-up', async (setup) => {
       const server = await setup.serve([{ text: 'First.' }, { text: 'Second.' }])
       const bench = setup.start()
       await bench.turn('One: remember cucumber.')
@@ -195,7 +195,7 @@ export async function agentConformance(subject: Subject): Promise<void> {
       assert.match(JSON.stringify(server.scripted.at(-1)?.body), /remember cucumber/)
     })
 
-    test('takes an earlier session up again in a new process', async (setup) => {
+    test('resumes an earlier session in a new process', async (setup) => {
       const server = await setup.serve([{ text: 'First.' }, { text: 'Second.' }])
       const first = setup.start()
       await first.turn('One: remember cucumber.')
@@ -212,7 +212,7 @@ export async function agentConformance(subject: Subject): Promise<void> {
       assertReplays(second)
     })
 
-    test('tells that a session is not there', async (setup) => {
+    test('reports that a session does not exist', async (setup) => {
       await setup.serve([{ text: 'First.' }])
       let bench: AgentBench
       try {
@@ -245,7 +245,7 @@ export async function agentConformance(subject: Subject): Promise<void> {
       })
     }
 
-    test('tells that its model service failed and is asked again', async (setup) => {
+    test('reports that its model service failed and is tried again', async (setup) => {
       const { status, after } = subject.retries ?? { status: 429, after: 1 }
       await setup.serve(({ index }) => (index < after ? { fail: { status } } : { text: 'At last.' }))
       const bench = setup.start()
@@ -259,14 +259,14 @@ export async function agentConformance(subject: Subject): Promise<void> {
       assertReplays(bench)
     })
 
-    test('a model that refuses is no success', async (setup) => {
+    test("reports a model's refusal, not a success", async (setup) => {
       await setup.serve(() => ({ stop: 'refusal' }))
       const bench = setup.start()
       const end = (await bench.turn('Hello.')).at(-1)
       assert.ok(end?.kind === 'turn_ended' && end.stop_reason !== 'end_turn', bench.describe())
     })
 
-    test('a model service that is not there is a failure, never a success', async (setup) => {
+    test('an unreachable model service is a failure, never a success', async (setup) => {
       const bench = setup.start({}, await closedPort())
       await bench.prompt('Hello.')
       if (subject.retriesForever === true) {
@@ -298,7 +298,7 @@ export async function agentConformance(subject: Subject): Promise<void> {
 
     if (subject.unknownModel !== undefined) {
       const model = subject.unknownModel
-      test('a model it does not know is refused in its words', async (setup) => {
+      test("refuses an unknown model in the model service's words", async (setup) => {
         await setup.serve([{ text: 'Hello.' }])
         const bench = setup.start({ model })
         await bench.until(
@@ -311,7 +311,7 @@ export async function agentConformance(subject: Subject): Promise<void> {
       })
     }
 
-    it('leaves aside lines that are none of its protocol', (context) => {
+    it('ignores lines that are not part of its protocol', (context) => {
       const { protocol, updates, failures } = bareProtocol(subject, context)
       protocol.begin()
       for (const line of [

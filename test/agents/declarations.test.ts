@@ -13,7 +13,7 @@ import { command, endOf, place, textOf } from '../support/runner/attempt-fixture
 
 const secretIn = (name: string) => `a-value-of-${name.toLowerCase()}-Zq7`
 
-test('a secret that an agent declares is masked in all that its machine puts out, and known for one by its name', async () => {
+test('a secret that an agent declares is masked in all output of its machine, and recognized by its name', async () => {
   assert.ok(agentSecrets.length > 10)
   using here = place()
   const env = Object.fromEntries(agentSecrets.map((name) => [name, secretIn(name)]))
@@ -29,7 +29,7 @@ test('a secret that an agent declares is masked in all that its machine puts out
   await attempts.close()
 })
 
-test('no name that was masked before agents declared theirs is forgotten', () => {
+test('every name that was masked before agents declared their own is still masked', () => {
   const names =
     'GITHUB_TOKEN GH_TOKEN GIT_TOKEN COPILOT_GITHUB_TOKEN COPILOT_PROVIDER_API_KEY ANTHROPIC_API_KEY ANTHROPIC_AUTH_TOKEN ' +
     'ANTHROPIC_CUSTOM_HEADERS CLAUDE_CODE_OAUTH_TOKEN OPENAI_API_KEY CODEX_API_KEY AWS_BEARER_TOKEN_BEDROCK ' +
@@ -39,7 +39,7 @@ test('no name that was masked before agents declared theirs is forgotten', () =>
   assert.deepEqual(ownSecrets({ ...env, HOME: '/home/user' }), env)
 })
 
-test('an agent is given its own keys and configuration, the settings of all, and nothing else of its machine', () => {
+test('an agent gets its own keys and configuration, all settings, and nothing else from its machine', () => {
   const settings = agentRegistry.flatMap((agent) => agent.settings ?? [])
   const own = (agent: (typeof agentRegistry)[number]) => [...agent.keys, ...(agent.configuration ?? [])]
   const names = [...agentRegistry.flatMap(own), ...agentSecrets, ...settings, 'HTTPS_PROXY', 'SOME_OTHER']
@@ -54,7 +54,7 @@ test('an agent is given its own keys and configuration, the settings of all, and
   }
 })
 
-test("the built-in agent goes by the settings of its machine, and by a step's before those", () => {
+test('the built-in agent uses the settings of its machine, but those of a step take precedence', () => {
   const machine = {
     OPENAI_API_KEY: secretIn('OPENAI_API_KEY'),
     ERRAND_MODEL_TIMEOUT_SECONDS: '7',
@@ -71,7 +71,7 @@ test("the built-in agent goes by the settings of its machine, and by a step's be
   assert.deepEqual([timeoutMs, retries, maxTokens, contextChars], [7000, 2, 99, 5000])
 })
 
-test("a step names a service with the machine's key on one's own machine alone, not on a runner", () => {
+test("a step can name a service with the machine's key on your own machine, but not on a runner", () => {
   const options = { known: agentRegistry, folder: '/srv/agents', sessionsDir: '/srv', allowedDirs: [] }
   const machine = { OPENAI_API_KEY: secretIn('OPENAI_API_KEY') }
   const step = { OPENAI_BASE_URL: 'http://localhost:8000/v1' }
@@ -88,7 +88,7 @@ test("a step names a service with the machine's key on one's own machine alone, 
   })
 })
 
-test('each install that an agent declares has its flag, at one version', () => {
+test('each install that an agent declares has an option and one fixed version', () => {
   const { install } = agents.commands
   assert.ok(install && 'options' in install)
   const declared = agentRegistry.filter((agent) => agent.install).map(({ name }) => name)
@@ -101,7 +101,7 @@ test('each install that an agent declares has its flag, at one version', () => {
   for (const { version } of Object.values(agentInstalls)) assert.match(version, /^\d+\.\d+\.\d+$/)
 })
 
-test('the table of the documentation has a row for each agent, and names no variable that it does not declare', () => {
+test("the documentation's table has a row for each agent, and names only variables that it declares", () => {
   const text = readFileSync(join(import.meta.dirname, '../../docs/agents.md'), 'utf8')
   for (const { name, keys, settings = [], install } of agentRegistry) {
     const row = text.split('\n').find((line) => line.startsWith(`| \`${name}\` |`))

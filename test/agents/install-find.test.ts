@@ -38,7 +38,7 @@ describe('finding an agent', () => {
       env: { PATH: join(scratch, path) },
     })
 
-  it('takes the installed one before that on PATH', async () => {
+  it('prefers the installed program to that on PATH', async () => {
     const path = putNative(`a/codex/node_modules/${codexNative}`)
     put('a/codex/node_modules/@openai/codex/package.json', '{"version":"0.169.0"}')
     putNative('a/bin/codex')
@@ -47,7 +47,7 @@ describe('finding an agent', () => {
     assert.equal(nativeIn(join(scratch, 'a/opencode'), agentInstalls.opencode!), undefined)
   })
 
-  it('takes a native program on PATH, with the version it tells', async () => {
+  it('takes a native program on PATH, with the version that it reports', async () => {
     putNative('b/bin/codex')
     assert.deepEqual(await find('b', 'b/bin'), {
       type: 'found',
@@ -55,7 +55,7 @@ describe('finding an agent', () => {
     })
   })
 
-  it('looks behind a script on PATH for the native program', async () => {
+  it('finds the native program behind a script on PATH', async () => {
     const native = putNative(`c/lib/node_modules/@openai/codex/node_modules/${codexNative}`)
     const script = put('c/lib/node_modules/@openai/codex/bin/codex.js', '#!/usr/bin/env node\n')
     mkdirSync(join(scratch, 'c/bin'))
@@ -81,14 +81,14 @@ describe('finding an agent', () => {
     assert.ok(other.type === 'broken' && /has no @openai\/codex program for/.test(other.why))
   })
 
-  it('says where it looked for what is missing', async () => {
+  it('says where it looked for a missing program', async () => {
     assert.deepEqual(await find('g', 'g/bin'), {
       type: 'missing',
       why: `@openai/codex is not in ${join(scratch, 'g')}, nor is "codex" on PATH`,
     })
   })
 
-  it('knows the programs of other machines, and of old processors', () => {
+  it('knows the programs for other machines, and for old processors', () => {
     const mac = { platform: 'darwin', arch: 'arm64' }
     const native = (name: string, machine: typeof mac & { old?: boolean }) =>
       agentInstalls[name]!.natives(machine)
@@ -103,7 +103,7 @@ describe('finding an agent', () => {
     ])
   })
 
-  it('shares the cache beside an installed program, and no other', () => {
+  it('shares only the cache beside an installed program', () => {
     const program = put('h/copilot/node_modules/@github/copilot-linux-x64/copilot', '')
     assert.equal(sharedCache(program), undefined)
     mkdirSync(join(scratch, 'h/copilot/cache'))
@@ -111,7 +111,7 @@ describe('finding an agent', () => {
     assert.equal(sharedCache('/usr/local/bin/copilot'), undefined)
   })
 
-  it('has its folder below the home folder unless told otherwise', () => {
+  it('uses a folder below the home folder by default', () => {
     assert.equal(agentsFolder({ HOME: '/home/you' }), '/home/you/.errand/agents')
     assert.equal(agentsFolder({ HOME: '/home/you', ERRAND_AGENTS_DIR: '/srv/agents' }), '/srv/agents')
   })

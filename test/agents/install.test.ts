@@ -73,7 +73,7 @@ describe('installing agents', () => {
     return { folder, lines, install, names }
   }
 
-  it('installs the pinned version and not the latest, and finds it there the next time', async () => {
+  it('installs the pinned version, not the latest, and finds it there the next time', async () => {
     const { folder, install, names } = site({ good: pinOf('@test/good', '1.0.0') })
     const path = join(folder, 'good/node_modules/@test/good-native/bin/program')
     assert.deepEqual(await install(), [{ name: 'good', version: '1.0.0', path, fresh: true }])
@@ -82,7 +82,7 @@ describe('installing agents', () => {
     assert.deepEqual(names(), ['good'])
   })
 
-  it('replaces another version, and what a killed install has left goes', async () => {
+  it('replaces another version, and removes what a killed install left', async () => {
     const { folder, install, names } = site({ good: pinOf('@test/good', '1.0.0') })
     await install()
     mkdirSync(join(folder, '.staging/good/node_modules'), { recursive: true })
@@ -91,7 +91,7 @@ describe('installing agents', () => {
     assert.deepEqual(names(), ['good'])
   })
 
-  it('puts nothing in place that does not start, and keeps what was there', async () => {
+  it('keeps the existing version if the new one does not start', async () => {
     const { install, names } = site({ good: pinOf('@test/good', '1.0.0') })
     await install()
     const installs = (pin: AgentInstall) => ({ installs: { good: pin } })
@@ -118,14 +118,14 @@ describe('installing agents', () => {
     assert.ok(existsSync(join(folder, 'unpacks/cache/done')))
   })
 
-  it('lets a second install at the same time wait, and then find the first one there', async () => {
+  it('a second install at the same time waits, and then finds the first one', async () => {
     const { lines, install } = site({ good: pinOf('@test/good', '1.0.0') })
     const both = await Promise.all([install(), install()])
     assert.deepEqual(both.map(([agent]) => agent?.fresh).sort(), [false, true])
     assert.equal(lines.filter((line) => line.startsWith('Waiting for another install')).length, 1)
   })
 
-  it('says which agents there are for an unknown one', async () => {
+  it('lists the agents that exist when asked for an unknown one', async () => {
     const { install } = site({ good: pinOf('@test/good', '1.0.0') })
     await assert.rejects(install({ names: ['god'] }), {
       code: 'invalid_argument',
@@ -134,7 +134,7 @@ describe('installing agents', () => {
     })
   })
 
-  it('says so where there is no npm, no registry, no such version and no space', async () => {
+  it('reports missing npm, registry, version and disk space', async () => {
     const { install, names } = site({ good: pinOf('@test/good', '1.0.0') })
     const noNpm = { ...env, PATH: join(scratch, 'nowhere') }
     await assert.rejects(install({ env: noNpm }), { code: 'unavailable', message: /npm is not on PATH/ })
@@ -176,7 +176,7 @@ describe('installing agents', () => {
     assert.match(seen, /^npm_config_cafile=\/nowhere\.pem$/m)
   })
 
-  it('ends npm when it is told to stop', async () => {
+  it('ends npm when it is stopped', async () => {
     const { install, names } = site({ good: pinOf('@test/good', '1.0.0') })
     const folder = join(scratch, 'slow-npm')
     mkdirSync(folder)

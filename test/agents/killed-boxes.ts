@@ -139,7 +139,7 @@ export async function testKills(isolation: 'sandbox' | 'container'): Promise<voi
   }
   const subjects = allSubjects.filter(({ name }) => !absent.has(name))
 
-  test(`hub, runner and proxy killed in mid-turn of agents in a ${isolation}`, {
+  test(`hub, runner and proxy killed in the middle of turns of agents in a ${isolation}`, {
     skip: missing,
   }, async (t) => {
     const model = new HeldModel()
@@ -178,7 +178,7 @@ export async function testKills(isolation: 'sandbox' | 'container'): Promise<voi
     await programs.kill('hub', 'runner')
     model.streams.open()
     await killed.startAgain()
-    await eventually('the commands of all', () => without('began').length === 0)
+    await eventually('the commands of all agents', () => without('began').length === 0)
     // While a tool is running.
     await programs.kill('hub', 'runner')
     killed.killProxy()
@@ -200,7 +200,7 @@ export async function testKills(isolation: 'sandbox' | 'container'): Promise<voi
 
     for (const name of [...allSubjects.map((each) => each.name), 'acp'])
       await t.test(
-        `${name} has each word once, and has ended well`,
+        `${name} shows each word once, and succeeds`,
         {
           skip: absent.get(name) ?? false,
         },

@@ -7,7 +7,7 @@ import { freePort, processesOf, startPrograms } from '../support/programs.ts'
 
 const KEY = 'sk-the-real-key-of-the-service-0123456789'
 
-test('an agent reaches its model by a gate beside its runner, on whose side no key is; both go together', async (t) => {
+test('an agent reaches its model through a gate beside its runner, without a key on its side; both end together', async (t) => {
   const server = await startModelServer({ script: writeFileScript('made.txt', 'by the model'), keys: [KEY] })
   t.after(() => server.stop())
   const programs = await startPrograms(t, { runner: 'none' })
@@ -44,7 +44,7 @@ test('an agent reaches its model by a gate beside its runner, on whose side no k
   assert.equal(code, 0)
 })
 
-test('a gate without keys says which it takes', async (t) => {
+test('a gate without keys says which keys it accepts', async (t) => {
   const { errand, home } = await startPrograms(t, { runner: 'none' })
   const none = await errand.run(['runner', 'model-gate', '--folder', home], { env: {} })
   assert.equal(none.code, 2)

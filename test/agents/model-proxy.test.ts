@@ -98,11 +98,11 @@ async function start(
   return { bench, endpoint, server, cwd: folder.cwd }
 }
 
-describe('agents behind the proxy of their models', { concurrency: 2 }, () => {
+describe('agents behind the model proxy', { concurrency: 2 }, () => {
   for (const subject of subjects) {
     const name = subject.as ?? subject.name
 
-    it(`${name} works with a sentinel, and is counted`, { timeout: 240_000 }, async (context) => {
+    it(`${name} works with a sentinel, and its usage is counted`, { timeout: 240_000 }, async (context) => {
       const usage = { input: 70, cached: 30, output: 9 }
       const turns = subject.textOnly === true ? 1 : 2
       const script = (cwd: string): Script => [
@@ -136,7 +136,7 @@ describe('agents behind the proxy of their models', { concurrency: 2 }, () => {
   const refused = agentSubjects.filter(({ name }) => isWhole || name === 'claude_code')
   for (const subject of refused.concat(subjects.filter(({ name }) => name === 'builtin'))) {
     const { name } = subject
-    it(`${name} ends at once where its budget is used up`, { timeout: 240_000 }, async (context) => {
+    it(`${name} ends at once when its budget is used up`, { timeout: 240_000 }, async (context) => {
       const setup = await start(
         context,
         subject,
@@ -161,7 +161,7 @@ describe('agents behind the proxy of their models', { concurrency: 2 }, () => {
       assert.ok(!bench.updates.some(({ kind }) => kind === 'retry'), text)
     })
 
-    it(`${name} tells that its service lets nobody in`, { timeout: 240_000 }, async (context) => {
+    it(`${name} reports that its service rejects the key`, { timeout: 240_000 }, async (context) => {
       const setup = await start(context, subject, () => [{ text: 'x' }], { keys: ['another'] })
       if (setup === undefined) return
       const { bench, endpoint } = setup

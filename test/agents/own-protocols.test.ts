@@ -88,7 +88,7 @@ const attempts = (cwd: string): Script => [
   { text: 'Done.' },
 ]
 
-describe('what is denied', { concurrency: 2 }, () => {
+describe('denied tools', { concurrency: 2 }, () => {
   const cases = [
     { real: codexModel('gpt-5.5'), expected: ['completed', 'denied', 'failed'] },
     // This model calls its tools from code.

@@ -32,7 +32,7 @@ for (const { agent, file } of subjects) {
     const path = join(import.meta.dirname, 'recorded', file)
     const replayed = replayRecorded(agent, request, path)
 
-    it('tells what happened in three turns, in the shape of the contract', () => {
+    it("shows what happened in three turns, in the contract's form", () => {
       for (const update of replayed.updates) AgentUpdate.parse(update)
       const ends = of(replayed, 'turn_ended').map(({ stop_reason, failure }) => [stop_reason, failure])
       assert.deepEqual(ends, [
@@ -66,7 +66,7 @@ for (const { agent, file } of subjects) {
       assert.match(session?.session_id ?? '', /^[0-9a-f-]{36}$/)
     })
 
-    it('asks about the command and the write, and tells how they ended', () => {
+    it('asks about the command and the write, and reports how they ended', () => {
       const [command, write] = of(replayed, 'permission')
       assert.equal(command?.title, 'cat old.txt; false')
       assert.equal(command?.tool_kind, 'execute')
@@ -79,7 +79,7 @@ for (const { agent, file } of subjects) {
       assert.equal(last(write?.tool_id)?.status, 'denied')
     })
 
-    it('counts tokens per turn and over the session, those from a cache apart', () => {
+    it('counts tokens per turn and over the session, with cached ones counted separately', () => {
       const first = replayed.updates.findIndex(({ kind }) => kind === 'turn_ended')
       const usage = replayed.updates.slice(0, first).findLast((each) => each.kind === 'usage')
       const { cost_usd, ...tokens } = usage?.kind === 'usage' ? usage.turn : { cost_usd: -1 }
@@ -89,7 +89,7 @@ for (const { agent, file } of subjects) {
       assert.ok(session !== undefined && session.input_tokens >= 420 && session.output_tokens >= 39)
     })
 
-    it('sends the same lines and updates when it is led through it once more', () => {
+    it('sends the same lines and updates when replayed again', () => {
       assert.deepEqual(replayRecorded(agent, request, path), replayed)
     })
   })

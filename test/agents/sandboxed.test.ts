@@ -116,7 +116,7 @@ for (const subject of allSubjects) {
       )
     })
 
-    it('goes on in its session, with its runner and its proxy killed, and leaves nothing when it is canceled', async (context) => {
+    it('continues its session after a kill of runner and proxy, and leaves nothing when it is canceled', async (context) => {
       const two: Turn[] = [
         runTurn('touch begun; while [ ! -e go ]; do sleep 0.02; done; echo went >>went.txt'),
         { text: 'Half of an answer, ', hang: true },

@@ -118,7 +118,7 @@ async function assertHeld({ marker, events }: Target, printed: string, runId: st
   assert.ok(Number(/by perl (\d+)/.exec(printed)?.[1]) > 100, printed)
   assert.deepEqual(left(marker), [])
   const refused = (await events(runId)).filter((event) => event.type === 'network.refused')
-  assert.ok(refused.length > 0, 'the run tells what was refused')
+  assert.ok(refused.length > 0, 'the run reports what was refused')
 }
 
 function left(marker: string): number[] {
@@ -133,7 +133,7 @@ export async function testAttacks(isolation: 'sandbox' | 'container'): Promise<v
   /** A Debian image, because the attack needs its perl. */
   const image: Record<string, string> =
     isolation === 'container' && !noEngine ? { ERRAND_SANDBOX_IMAGE: await baseImage('node:24-slim') } : {}
-  test(`a step in a ${isolation} reaches nothing that is kept back`, { skip: noEngine }, async (t) => {
+  test(`a step in a ${isolation} reaches nothing that is off limits`, { skip: noEngine }, async (t) => {
     const keys = { ANTHROPIC_API_KEY: stored('anthropic'), OPENAI_API_KEY: stored('openai') }
     const there = await target(t, { ...keys, ...image })
     const file = join(there.errand.home, 'attack.yaml')
@@ -147,7 +147,7 @@ export async function testAttacks(isolation: 'sandbox' | 'container'): Promise<v
   for (const subject of allSubjects) {
     const installed = await installedAgent(subject.name)
     const skip = noEngine || ('missing' in installed && installed.missing)
-    test(`${subject.name} in a ${isolation} reaches nothing that is kept back`, { skip }, async (t) => {
+    test(`${subject.name} in a ${isolation} reaches nothing that is off limits`, { skip }, async (t) => {
       const key = stored('model')
       const server = await startModelServer({
         keys: [key],

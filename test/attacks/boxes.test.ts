@@ -51,7 +51,7 @@ for (const { isolation, skip, here: open } of kinds) {
   const boxTest = (what: string, body: (here: Here, t: TestContext) => Promise<void>) =>
     test(`in a ${isolation}: ${what}`, { skip }, async (t) => await body(await open(t), t))
 
-  boxTest('a command cannot change what is said of its end', async (here) => {
+  boxTest('a command cannot falsify how it ended', async (here) => {
     const attempts = here.open()
     const attempt = await attempts.start(command(`${attack('attack')}; exit 7`, { env }), 1)
     const end = await endOf(attempt)
@@ -63,14 +63,17 @@ for (const { isolation, skip, here: open } of kinds) {
   })
 
   for (const signal of ['KILL', 'SEGV', 'handled'])
-    boxTest(`signals to all that waits for a command are no success (${signal})`, async (here) => {
-      const attempts = here.open()
-      const attempt = await attempts.start(command(`${attack(signal)}; exit 7`, { env }), 1)
-      assert.equal((await endOf(attempt)).outcome, 'failed')
-      await attempts.close()
-    })
+    boxTest(
+      `signals to everything that waits for a command do not make it succeed (${signal})`,
+      async (here) => {
+        const attempts = here.open()
+        const attempt = await attempts.start(command(`${attack(signal)}; exit 7`, { env }), 1)
+        assert.equal((await endOf(attempt)).outcome, 'failed')
+        await attempts.close()
+      },
+    )
 
-  boxTest('each command of a platform step has a verdict of its own', async (here) => {
+  boxTest('each command of a platform step has its own verdict', async (here) => {
     const codes: unknown[] = []
     const step: PlatformStep = {
       async run(context) {
@@ -90,7 +93,7 @@ for (const { isolation, skip, here: open } of kinds) {
     await attempts.close()
   })
 
-  boxTest('a command that verifies the work of an agent has the verdict of its own end', async (here) => {
+  boxTest("a command that verifies an agent's work gets the verdict of its own end", async (here) => {
     const box = here.box()
     await box.prepare()
     const cwd = join(here.path, 'work')
@@ -107,7 +110,7 @@ for (const { isolation, skip, here: open } of kinds) {
     assert.equal(await box.end(), true)
   })
 
-  boxTest('no file gets the rights of its owner or its group', async (here) => {
+  boxTest("no file gets its owner's or group's permissions", async (here) => {
     const attempts = here.open()
     const spec = command('python3 -c "$SET_ID"', { env: { SET_ID: python('set-id.py') } })
     const attempt = await attempts.start(spec, 1)
@@ -124,7 +127,7 @@ for (const { isolation, skip, here: open } of kinds) {
     await attempts.close()
   })
 
-  boxTest('nothing of /proc that is for root alone can be read', async (here) => {
+  boxTest('root-only files in /proc cannot be read', async (here) => {
     const own = readdirSync('/proc').filter((name) => {
       const { mode, isFile } = statOf(`/proc/${name}`)
       return isFile && (mode & 0o004) === 0

@@ -18,7 +18,7 @@ async function printedBy(hub: BotHub, botId: string, script: string, env_vars?: 
   return text
 }
 
-test('what bots attack holds', { skip }, async (t) => {
+test('bots withstand attacks from inside', { skip }, async (t) => {
   // A service on all addresses of this machine, like any service that runs beside the runner.
   const service = createServer((socket) => socket.on('error', () => {}).end('here'))
   const allowed = createServer((socket) => socket.on('error', () => {}).end('here'))
@@ -54,7 +54,7 @@ test('what bots attack holds', { skip }, async (t) => {
     await hub.untilPrinted(run_id, 'lit')
     const container = await hub.containerOf('forks')
     const count = async () => (await container.stats({ stream: false })).pids_stats?.current ?? 0
-    await eventually('a bomb that has burst', async () => {
+    await eventually('a running fork bomb', async () => {
       const now = await count()
       assert.ok(now <= MAX_PROCESSES, `${now} processes`)
       return now > MAX_PROCESSES / 2
@@ -65,14 +65,14 @@ test('what bots attack holds', { skip }, async (t) => {
     await assert.rejects(container.inspect(), { statusCode: 404 })
   })
 
-  await t.test('300 MB end in the bot that takes them: crashed, out of memory', async () => {
+  await t.test('a bot that takes 300 MB crashes as out of memory', async () => {
     await hub.startShell('memory', 'exec dd if=/dev/zero of=/dev/null bs=300M count=1')
     const bot = await hub.until('memory', 'crashed')
     assert.deepEqual([bot.reason, bot.exit_code], ['oom', 137])
     assert.match(bot.message!, /256 ?MB/)
   })
 
-  await t.test('the disk cannot be filled, and nothing but /tmp and memory be written to', async () => {
+  await t.test('the disk cannot be filled, and only /tmp and memory are writable', async () => {
     const text = await printedBy(
       hub,
       'disk',
@@ -84,25 +84,22 @@ test('what bots attack holds', { skip }, async (t) => {
     assert.equal(text, `No space left\n${64 * 1024 ** 2}\ndone\n`)
   })
 
-  await t.test(
-    'a bot has no capability but one, gains none, and sees no process of the machine',
-    async () => {
-      const text = await printedBy(
-        hub,
-        'powers',
-        `grep -E 'CapEff|CapBnd|NoNewPrivs' /proc/self/status | tr -d '\\t'
+  await t.test('a bot has only one capability, gains none, and sees no process of the machine', async () => {
+    const text = await printedBy(
+      hub,
+      'powers',
+      `grep -E 'CapEff|CapBnd|NoNewPrivs' /proc/self/status | tr -d '\\t'
       mount -t tmpfs none /tmp 2>/dev/null && echo mounted
       mknod /tmp/disk b 8 0 2>/dev/null && echo made a device
       chroot / true 2>/dev/null && echo changed its root
       hostname other 2>/dev/null && echo renamed the machine
       kill -9 -1 2>/dev/null; ls /proc | grep -cE '^[0-9]+$' | awk '$1 > 8 { print $1 " processes" }'
       ls /var/run/docker.sock /dev/sda /dev/kmsg 2>/dev/null`,
-      )
-      // Bit 10 is NET_BIND_SERVICE.
-      const only = (1 << 10).toString(16).padStart(16, '0')
-      assert.equal(text, `CapEff:${only}\nCapBnd:${only}\nNoNewPrivs:1\ndone\n`)
-    },
-  )
+    )
+    // Bit 10 is NET_BIND_SERVICE.
+    const only = (1 << 10).toString(16).padStart(16, '0')
+    assert.equal(text, `CapEff:${only}\nCapBnd:${only}\nNoNewPrivs:1\ndone\n`)
+  })
 
   await t.test(
     'a bot reaches neither the machine, the hub, its services, another bot nor a metadata address',
@@ -134,7 +131,7 @@ test('what bots attack holds', { skip }, async (t) => {
     },
   )
 
-  await t.test('a bot sees the variables of no other', async () => {
+  await t.test('a bot does not see the variables of another bot', async () => {
     const text = await printedBy(
       hub,
       'curious',
@@ -144,21 +141,24 @@ test('what bots attack holds', { skip }, async (t) => {
     assert.equal(text, 'OWN_TOKEN=***\ndone\n')
   })
 
-  await t.test('a flood of log is bounded everywhere, and a line says how much was left out', async () => {
-    const bytes = sized('bytes of log from a bot that floods it', 300_000_000, 1_000_000_000)
-    const { run_id } = await hub.startShell(
-      'loud',
-      `line=$(printf "%8000s" x); (while :; do echo "$line$line"; done) | head -c ${bytes}; echo; echo over`,
-      { limits: { log: '1MB', cpus: 2 } },
-    )
-    await hub.until('loud', 'stopped')
-    const text = await hub.printed(run_id)
-    assert.ok(text.length < 1.1 * 1024 ** 2, `${text.length} bytes`)
-    // The engine itself drops log that is not read in time.
-    const [, counted] = /\n\[errand: ([\d,]+) bytes of log left out\]\n$/.exec(text) ?? []
-    assert.ok(Number(counted?.replaceAll(',', '')) >= bytes / 10, `${counted} bytes left out`)
-    assert.match(text, /^\[errand: limit of 1,048,576 bytes of log per day reached/m)
-  })
+  await t.test(
+    'a flood of log output is limited everywhere, and a line says how much was left out',
+    async () => {
+      const bytes = sized('bytes of log from a bot that floods it', 300_000_000, 1_000_000_000)
+      const { run_id } = await hub.startShell(
+        'loud',
+        `line=$(printf "%8000s" x); (while :; do echo "$line$line"; done) | head -c ${bytes}; echo; echo over`,
+        { limits: { log: '1MB', cpus: 2 } },
+      )
+      await hub.until('loud', 'stopped')
+      const text = await hub.printed(run_id)
+      assert.ok(text.length < 1.1 * 1024 ** 2, `${text.length} bytes`)
+      // The engine itself drops log that is not read in time.
+      const [, counted] = /\n\[errand: ([\d,]+) bytes of log left out\]\n$/.exec(text) ?? []
+      assert.ok(Number(counted?.replaceAll(',', '')) >= bytes / 10, `${counted} bytes left out`)
+      assert.match(text, /^\[errand: limit of 1,048,576 bytes of log per day reached/m)
+    },
+  )
 
   await aliveMore()
 })

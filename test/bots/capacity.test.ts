@@ -7,7 +7,7 @@ import { eventually } from '../support/errand-command.ts'
 
 const skip = await botsHere()
 
-test('twenty small bots run on two cores beside workflows, which have all slots and most of the weight', {
+test('twenty small bots run on two cores beside workflows that have all slots and most of the weight', {
   skip,
 }, async (t) => {
   const hub = await startBotHub(t, {
@@ -71,7 +71,7 @@ test('twenty small bots run on two cores beside workflows, which have all slots 
   const [last, ...others] = ids
   for (const id of others) await hub.client.bots.stop(id)
   for (const id of others) await hub.until(id, 'stopped')
-  assert.equal(draining.child.exitCode, null, 'a bot is left')
+  assert.equal(draining.child.exitCode, null, 'draining waits while a bot is left')
   await hub.client.bots.stop(last!)
   assert.match((await draining.finished).stdout, /apart has no work left/)
 })

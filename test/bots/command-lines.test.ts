@@ -28,7 +28,7 @@ function writeSources({ home, images }: BotHub): string {
   return cwd
 }
 
-test('the command lines of the bot runner do what they did', { skip }, async (t) => {
+test('the command lines of the bot runner still work', { skip }, async (t) => {
   const hub = await startBotHub(t)
   const cwd = writeSources(hub)
   const call = async (...args: string[]) => {
@@ -71,7 +71,7 @@ test('the command lines of the bot runner do what they did', { skip }, async (t)
 
   const stopped = await call('stop', 'my-bot')
   assert.equal(stopped.stdout, 'my-bot is stopped.\n')
-  assert.equal((await call('stop', 'my-bot')).code, 0, 'twice is once')
+  assert.equal((await call('stop', 'my-bot')).code, 0, 'twice counts once')
   const image = await call('start', 'ready', '--image', hub.images.busybox, '--plain', 'A=1')
   assert.match(image.all, /pulling|running/)
   // A shell without input ends at once.
@@ -86,7 +86,7 @@ test('the command lines of the bot runner do what they did', { skip }, async (t)
   const update = await call('update', 'files', '--simple', 'bot.py', '--plain', 'PLAIN=as-it-was')
   assert.equal(update.code, 0, update.all)
   await follow.until('I am new as-it-was')
-  await eventually('the end of the old one', async () =>
+  await eventually('the end of the old bot', async () =>
     hub.engine
       .getContainer(old.Id)
       .inspect()
@@ -102,7 +102,7 @@ test('the command lines of the bot runner do what they did', { skip }, async (t)
       ({ workflow_name, status }) => workflow_name === 'files' && status === 'canceled',
     )!.run_id,
   )
-  assert.ok(State.StartedAt < finished_at!, 'both were up')
+  assert.ok(State.StartedAt < finished_at!, 'both running')
 
   // An update that fails leaves the old one up.
   writeFileSync(join(cwd, 'bot.py'), 'raise SystemExit("broken as it is")\n')

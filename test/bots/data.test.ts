@@ -11,7 +11,7 @@ import { eventually } from '../support/errand-command.ts'
 
 const skip = await botsHere()
 
-test('a bot writes beside its code, and begins with what its image has there', { skip }, async (t) => {
+test('a bot writes beside its code, and starts with what its image has there', { skip }, async (t) => {
   const hub = await startBotHub(t)
   const code = `
 import os, sqlite3, sys
@@ -44,7 +44,7 @@ time.sleep(1000)
   assert.deepEqual(await volumes(hub), [])
 })
 
-test('data outlive restart, update, stop, and the death of runner and hub; they are exported whole, and removed', {
+test('data survive restart, update, stop and the death of runner and hub, can be exported, and are removed', {
   skip,
 }, async (t) => {
   const hub = await startBotHub(t, { hubEnv: { ERRAND_BOT_DATA: '3GB' } })
@@ -72,7 +72,7 @@ test('data outlive restart, update, stop, and the death of runner and hub; they 
   await hub.kill('runner', 'hub')
   await hub.startHub()
   await hub.startRunner()
-  await eventually('the bot that goes on', async () => {
+  await eventually('the bot that continues', async () => {
     const bot = await hub.client.bots.get('keeper').catch(() => undefined)
     return bot?.state === 'running' && bot.data?.bytes !== undefined
   })
@@ -128,7 +128,7 @@ test('data outlive restart, update, stop, and the death of runner and hub; they 
   assert.match((await cli('data', 'export', 'keeper', '-o', '-')).stderr, /Bot "keeper" has no data/)
 })
 
-test('a bot with data waits for its runner while that is away, and says so', { skip }, async (t) => {
+test('a bot with data waits while its runner is away, and says so', { skip }, async (t) => {
   const hub = await startBotHub(t)
   const script = 'echo up; while :; do sleep 1; done'
   await hub.startShell('keeper', script, { data: true })
@@ -143,7 +143,7 @@ test('a bot with data waits for its runner while that is away, and says so', { s
   await hub.until('keeper', 'stopped')
   await hub.kill('runner')
   // Before that, the hub would hand the bot to a dead connection.
-  await eventually('that it is away', async () =>
+  await eventually('that the runner is away', async () =>
     (await hub.client.runners.list()).every(({ status }) => status === 'disconnected'),
   )
   await hub.startShell('keeper', script, { data: true })

@@ -5,7 +5,7 @@ import { eventually } from '../support/errand-command.ts'
 
 const skip = await botsHere()
 
-test('a bot ends at its time, and one that fails is begun again as often as it is told', {
+test('a bot ends at its time limit, and a failing one is restarted as often as configured', {
   skip,
 }, async (t) => {
   const hub = await startBotHub(t)

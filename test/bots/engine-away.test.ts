@@ -9,7 +9,7 @@ import { startPrograms } from '../support/programs.ts'
 
 const skip = (await botsHere()) || (await ownEngineHere())
 
-test('bots come back with their engine, whatever happens to hub and runner meanwhile, and their status says what is', {
+test('bots return with their engine, whatever happens to hub and runner, and their status is correct', {
   skip,
 }, async (t) => {
   const engine = await OwnEngine.start(t)

@@ -12,7 +12,7 @@ const folder = join(import.meta.dirname, '../../examples/bots')
 const skip = await botsHere()
 const TOKEN = '7204816359:AAE-one-that-nobody-has'
 
-test('the example bots answer in a chat, started as their READMEs say', { skip }, async (t) => {
+test('the example bots answer in a chat when started as their READMEs say', { skip }, async (t) => {
   const telegram = await startTelegramStandIn(t)
   const hub = await startBotHub(t, {
     hubEnv: { ERRAND_MAX_BOTS: '5' },

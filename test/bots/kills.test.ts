@@ -28,7 +28,7 @@ const expected = (word: string, lines: number): string =>
   `${Array.from({ length: lines }, (_, i) => `${word} ${i} of the bot that talks\n`).join('')}all is said with ${lines}\n`
 const hash = (text: string): string => createHash('sha256').update(text).digest('hex')
 
-test('a bot goes on through kill -9 of hub, runner and both: same container, each line once', {
+test('a bot survives kill -9 of hub, runner and both: same container, each line once', {
   skip,
 }, async (t) => {
   const hub = await startBotHub(t)
@@ -67,7 +67,7 @@ test('a bot goes on through kill -9 of hub, runner and both: same container, eac
   await eventually('no container', async () => (await hub.containers()).length === 0)
 })
 
-test('what a crash between create and record leaves is removed by one sweep, and nothing of others', {
+test('one sweep removes what a crash between create and record leaves, and nothing that belongs to others', {
   skip,
 }, async (t) => {
   const hub = await startBotHub(t)

@@ -57,7 +57,7 @@ async function privateImage(t: TestContext, script: string) {
   return { hub, registry, image, Id, auth: { username, password } }
 }
 
-test('an image that one user pulled with a password is started by no other, who does not even see the bot', {
+test('only the user who pulled an image with a password can start it, and others do not even see the bot', {
   skip,
 }, async (t) => {
   const { hub, image, Id, auth } = await privateImage(t, 'echo a secret of Anna; exec sleep 1000000')
@@ -105,7 +105,7 @@ test('an image that one user pulled with a password is started by no other, who 
   assert.equal((await anna.bots.get('hers')).state, 'running')
 })
 
-test('a token of a Git server serves one fetch: then it is nowhere, and the bot begins again without it', {
+test('a token for a Git server serves one fetch: then it is gone, and the bot restarts without it', {
   skip,
 }, async (t) => {
   const root = mkdtempSync(join(tmpdir(), 'errand-private-git-'))
@@ -178,7 +178,7 @@ test('a token of a Git server serves one fetch: then it is nowhere, and the bot 
   )
 })
 
-test('a password of a registry serves one pull: then it is nowhere, and the bot begins again without it', {
+test('a password for a registry serves one pull: then it is gone, and the bot restarts without it', {
   skip,
 }, async (t) => {
   const { hub, registry, image, Id, auth } = await privateImage(t, 'echo "I am $NAME"; exec sleep 1000000')

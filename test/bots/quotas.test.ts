@@ -6,7 +6,7 @@ import { botsHere, startBotHub } from '../support/bot-hub.ts'
 
 const skip = await botsHere()
 
-test('of 20 starts at once three begin, and the others are told so, in both dialects', {
+test('of 20 simultaneous starts three begin, and the others learn why not, in both formats', {
   skip,
 }, async (t) => {
   const hub = await startBotHub(t)

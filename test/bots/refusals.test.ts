@@ -7,7 +7,7 @@ import { eventually } from '../support/errand-command.ts'
 
 const skip = await botsHere()
 
-test('what is wrong with a bot is told on the command line, with what to do', { skip }, async (t) => {
+test("errors in a bot's command line are reported with what to do", { skip }, async (t) => {
   const hub = await startBotHub(t)
   const cwd = join(hub.home, 'sources')
   const file = (path: string, text: string) => {
@@ -62,7 +62,7 @@ test('what is wrong with a bot is told on the command line, with what to do', { 
   assert.equal((await hub.containers()).length, 0)
 })
 
-test('without Docker a bot waits, and is told what for', { skip }, async (t) => {
+test('without Docker a bot waits, and says what for', { skip }, async (t) => {
   const hub = await startBotHub(t, { runnerEnv: { DOCKER_HOST: 'tcp://127.0.0.1:1' } })
   await hub.startShell('waits', 'echo up')
   const bot = await eventually('what it waits for', async () => {

@@ -23,7 +23,7 @@ while True: time.sleep(1000)
 `
 const forms = formsOf(TOKEN)
 
-test("a bot's token is in no image, log, answer or file of the hub, and nowhere once the bot has ended", {
+test("a bot's token is in no image, log, answer or file of the hub, and nowhere after the bot ends", {
   skip,
 }, async (t) => {
   const hub = await startBotHub(t)
@@ -72,6 +72,6 @@ test("a bot's token is in no image, log, answer or file of the hub, and nowhere 
   await hub.client.bots.stop('teller')
   await hub.until('teller', 'stopped')
   await eventually('no container', async () => (await hub.containers()).length === 0)
-  await eventually('no file that has it', () => filesWith(hub.home, forms).length === 0)
+  await eventually('no file that contains it', () => filesWith(hub.home, forms).length === 0)
   await assert.rejects(hub.client.bots.restart('teller'), { code: 'conflict', message: /deleted with it/ })
 })

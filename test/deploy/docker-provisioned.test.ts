@@ -16,7 +16,7 @@ const skip =
   (await dockerHere()) ||
   (compose === undefined && "there is no docker compose (Debian's package docker-compose)")
 
-test('the hub of compose.docker.yaml makes a container for a run, beside itself', { skip }, async (t) => {
+test('the hub of compose.docker.yaml creates a container beside itself for a run', { skip }, async (t) => {
   const docker = dockerFor(t)
   const folder = mkdtempSync(join(tmpdir(), 'errand-deploy-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
@@ -53,7 +53,7 @@ test('the hub of compose.docker.yaml makes a container for a run, beside itself'
   const output = await inside(hub, ['errand', 'run', '--hub', '--json', '-'], flow)
   assert.match(output, /user errand/)
   const [, id] = /errand-([0-9a-f]{8})-/.exec(output)!
-  await eventually('an end of what was made', async () => {
+  await eventually('the removal of what was created', async () => {
     const { containers, volumes } = await labelled(`errand.hub=${id}`)
     return containers.length + volumes.length === 0
   })

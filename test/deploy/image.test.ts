@@ -28,7 +28,7 @@ const skip =
   (await dockerHere()) ||
   (compose === undefined && "there is no docker compose (Debian's package docker-compose)")
 
-test('hub and runners of the compose files run a workflow, stop when told to, and go on after it', {
+test('hub and runners of the compose files run a workflow, stop on request, and continue afterwards', {
   skip,
 }, async (t) => {
   const docker = dockerFor(t)
@@ -42,7 +42,7 @@ test('hub and runners of the compose files run a workflow, stop when told to, an
   const { Config } = await engine.getImage(image).inspect()
   assert.equal(Config.User, 'errand')
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
-  assert.equal(Config.Labels['errand.runner-version'], version, 'by this a hub knows it')
+  assert.equal(Config.Labels['errand.runner-version'], version, 'a hub reads the version from this label')
   assert.equal((Config as { Healthcheck?: { Test: string[] } }).Healthcheck?.Test[0], 'CMD')
 
   const up = async (

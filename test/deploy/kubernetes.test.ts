@@ -11,7 +11,7 @@ interface Probe {
   timeoutSeconds?: number
 }
 
-test('the probes of the hub in a cluster give a busy one five seconds, where Kubernetes itself gives one', () => {
+test("the probes of the hub in a cluster give a busy hub five seconds instead of Kubernetes' default of one", () => {
   const { spec } = parseAllDocuments(readFileSync(hub, 'utf8'))
     .map((document) => document.toJS())
     .find(({ kind }) => kind === 'StatefulSet')

@@ -31,7 +31,7 @@ ENV container=docker
 ENTRYPOINT ["/lib/systemd/systemd"]
 `
 
-test('under systemd a step outlives the restart of runner and hub, and both are as hardened as their units say', {
+test('under systemd a step survives the restart of runner and hub, and both are hardened as their units say', {
   skip,
 }, async (t) => {
   const docker = dockerFor(t)

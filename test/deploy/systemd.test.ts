@@ -53,7 +53,7 @@ test('systemd finds no fault in the runner with cgroups', { skip }, async (t) =>
   assert.equal(stdout + stderr, '')
 })
 
-test('the users of the units are made', { skip }, async (t) => {
+test('the users of the units are created', { skip }, async (t) => {
   const folder = temporaryFolder(t)
   mkdirSync(join(folder, 'etc'))
   await execute('systemd-sysusers', [`--root=${folder}`, join(units, 'errand.sysusers.conf')])

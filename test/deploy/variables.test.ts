@@ -7,7 +7,7 @@ import { parse } from 'yaml'
 const root = join(import.meta.dirname, '../..')
 const file = join(root, 'deploy/compose.runner.yaml')
 
-test('the compose file of a runner hands on each variable of its environment, by its old name too', () => {
+test("the runner's compose file passes on each variable of its environment, also by its old name", () => {
   const [, table] = /\n## Environment\n([\s\S]*?)\n## /.exec(
     readFileSync(join(root, 'docs/runners.md'), 'utf8'),
   )!
@@ -36,7 +36,7 @@ test('the compose file of a runner hands on each variable of its environment, by
   assert.match(environment.ERRAND_HUB_URL, /^\$\{ERRAND_HUB_URL:\?.*ADOS_API_URL\}$/)
 })
 
-test('no compose file but those for it mounts the socket of Docker, and each that does warns', () => {
+test('only three compose files mount the Docker socket, and each of them warns about it', () => {
   const folder = join(root, 'deploy')
   const files = readdirSync(folder).filter((name) => /^compose.*\.yaml$/.test(name))
   const text = (name: string) => readFileSync(join(folder, name), 'utf8')

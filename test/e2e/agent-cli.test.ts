@@ -21,7 +21,7 @@ function setup(t: TestContext) {
   return { ...errand, cwd, agent, start, startErrand: errand.start }
 }
 
-test('an agent asked here works in this folder, and is shown as it goes', async (t) => {
+test('an agent started here works in this folder, and its progress is shown', async (t) => {
   const { agent, cwd } = setup(t)
   const { code, stdout } = await agent('think hm\nsay hello ${HOME}\nwrite a.txt\nuse 100 20\nsay done')
   assert.equal(code, 0)
@@ -32,7 +32,7 @@ test('an agent asked here works in this folder, and is shown as it goes', async 
   assert.equal(readFileSync(join(cwd, 'a.txt'), 'utf8'), 'written\n')
 })
 
-test('a later command goes on with the session, also with one that went on before', async (t) => {
+test('a later command continues the session, also one that was continued before', async (t) => {
   const { agent, run, home, cwd } = setup(t)
   const first = await agent('say one')
   let id = runIdIn(first.stdout)
@@ -48,7 +48,7 @@ test('a later command goes on with the session, also with one that went on befor
   assert.deepEqual(readdirSync(join(home, '.errand/local/attempts')), [])
 })
 
-test('of two commands that go on with one session the second is refused as long as the first is at it', async (t) => {
+test('of two commands that continue one session, the second is refused while the first runs', async (t) => {
   const { agent, run, cwd, startErrand } = setup(t)
   const first = runIdIn((await agent('say one')).stdout)
   const going = startErrand(['agent', '--continue', first, 'say two\nwait go'], { cwd })
@@ -63,7 +63,7 @@ test('of two commands that go on with one session the second is refused as long 
   assert.match(next.stdout, /session loaded\nthree\nsuccess/)
 })
 
-test('--json prints every event and the run; a prompt may come on standard input', async (t) => {
+test('--json prints every event and the run; a prompt may come from standard input', async (t) => {
   const { run, cwd } = setup(t)
   const { code, stdout } = await run(['agent', '-', ...standInOptions, '--json'], { cwd, stdin: 'say piped' })
   assert.equal(code, 0)
@@ -78,7 +78,7 @@ test('--json prints every event and the run; a prompt may come on standard input
   )
 })
 
-test('what is asked where nobody can be asked is denied, and fails what the agent calls done', async (t) => {
+test('a question that nobody can answer is denied, and the run fails although the agent reports success', async (t) => {
   const { agent, cwd } = setup(t)
   const { code, stdout } = await agent('write a.txt\nask b.txt\nsay I wrote it', '--permissions', 'ask')
   assert.equal(code, 1)
@@ -93,7 +93,7 @@ test('what is asked where nobody can be asked is denied, and fails what the agen
   assert.ok(!existsSync(join(cwd, 'b.txt')))
 })
 
-test('with --allow-denied it succeeds, and says in words and in the result what was denied', async (t) => {
+test('with --allow-denied the run succeeds, and the text and the result name what was denied', async (t) => {
   const { agent } = setup(t)
   const options = ['--permissions', 'ask', '--allow-denied']
   const { code, stdout } = await agent('ask b.txt\nsay so be it', ...options)
@@ -111,7 +111,7 @@ test('with --allow-denied it succeeds, and says in words and in the result what 
   assert.equal(both.code, 2)
 })
 
-test('a rule that denies is refused with an agent that does not ask before it does so', async (t) => {
+test('a deny rule is refused for an agent that acts before it asks', async (t) => {
   const { run, cwd } = setup(t)
   writeFileSync(join(cwd, '.env'), 'SECRET=hunter2\n')
   const [, , , program, , script] = standInOptions
@@ -147,7 +147,7 @@ const noTerminal = existsSync('/usr/bin/script')
   ? false
   : 'there is no "script" to make a terminal (Debian\'s package bsdutils)'
 
-test('a terminal that is closed ends the session in it, and leaves nothing', {
+test('closing a terminal ends the session in it, and leaves nothing', {
   skip: noTerminal,
 }, async (t) => {
   const { home, env, cwd } = setup(t)
@@ -164,10 +164,10 @@ test('a terminal that is closed ends the session in it, and leaves nothing', {
   const [id] = readdirSync(join(home, '.errand/local/runs'))
   const events = join(home, '.errand/local/runs', id!, 'events.jsonl')
   await eventually('its end', () => /"type":"run\.finished"/.test(readFileSync(events, 'utf8')))
-  await eventually('the end of all it started', () => processesOf(home).length === 0)
+  await eventually('the end of everything that it started', () => processesOf(home).length === 0)
 })
 
-test('a run whose command was killed is gone on with: its agent is still at it', async (t) => {
+test('a run whose command was killed can be continued: its agent still works', async (t) => {
   const { start, run, home, cwd } = setup(t)
   const going = start('say begun\nwait go\nsay waited')
   await going.until('begun')
@@ -180,7 +180,7 @@ test('a run whose command was killed is gone on with: its agent is still at it',
   assert.match(next.stdout, /waited\n[\s\S]*again\n[\s\S]*success/)
 })
 
-test('bad input is an error of its own, and a run that fails says why', async (t) => {
+test('bad input has its own exit code, and a run that fails says why', async (t) => {
   const { agent, run, home } = setup(t)
   const usage: [string[], RegExp][] = [
     [['agent', ''], /the prompt is empty/],
@@ -228,12 +228,12 @@ test('bad input is an error of its own, and a run that fails says why', async (t
   assert.match(missing.stdout, /failed in .*not installed here.*errand agents install --codex/)
 })
 
-test('a garbled line of an agent is left aside', async (t) => {
+test('an invalid line of an agent is ignored', async (t) => {
   const { stdout, code } = await setup(t).agent('garbage\nsay still there')
   assert.deepEqual([code, /still there/.test(stdout)], [0, true])
 })
 
-test('a workflow on this machine hands on what its agent made', async (t) => {
+test('a workflow on this machine passes on what its agent created', async (t) => {
   const { run, home } = setup(t)
   const [, , , program, , script] = standInOptions
   const prompt = 'ask q.txt\nsay {"n": 3}'
@@ -260,7 +260,7 @@ test('a workflow on this machine hands on what its agent made', async (t) => {
   assert.match(stdout, /^think +local +success .*1 use of a tool was denied: Write q\.txt/m)
 })
 
-test('the agents of this machine are listed, with why one is not usable', async (t) => {
+test('the agents of this machine are listed, with the reason why one is not usable', async (t) => {
   const { run, home } = setup(t)
   const env = { ERRAND_AGENTS_DIR: join(home, 'none'), PATH: '/usr/bin:/bin' }
   const text = await run(['agents', 'list'], { env })
@@ -272,7 +272,7 @@ test('the agents of this machine are listed, with why one is not usable', async 
   )
 })
 
-test('a key of the environment is masked in what an agent here says and fails with, and in what is kept', async (t) => {
+test("a key in the environment is masked in an agent's output, its errors and all stored files", async (t) => {
   const { run, cwd, home } = setup(t)
   const key = 'sk-key-of-this-environment'
   const refusal = { error: { message: `Incorrect API key provided: ${key}` } }
@@ -290,5 +290,5 @@ test('a key of the environment is masked in what an agent here says and fails wi
   const files = stored.filter((each) => each.isFile())
   assert.notEqual(files.length, 0)
   for (const { parentPath, name } of files)
-    assert.ok(!readFileSync(join(parentPath, name)).includes(key), `it stands in ${name}`)
+    assert.ok(!readFileSync(join(parentPath, name)).includes(key), `${name} contains it`)
 })

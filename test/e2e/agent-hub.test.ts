@@ -42,7 +42,7 @@ async function hub(t: TestContext, environment: NodeJS.ProcessEnv = {}) {
   return { ...errand, work, url, password, env, call, events, update }
 }
 
-test('an agent is asked on a hub, gone on with when it has ended, and canceled by another command', async (t) => {
+test('an agent runs on a hub, is continued after its end, and is canceled by another command', async (t) => {
   const { call, events, update } = await hub(t)
   const result = await call('agent', '--hub', 'say one\nwrite a.txt', ...standInOptions)
   assert.equal(result.code, 0, result.stderr)
@@ -90,7 +90,7 @@ test('a question that nobody sees here waits, and is answered by another command
   assert.ok(await update(words!.split(' ')[2]!, 'permission_answered'))
 })
 
-test('a folder that the runner does not allow, an unknown agent and a missing key are told as the reason', async (t) => {
+test('a forbidden folder, an unknown agent and a missing key are reported as the reason', async (t) => {
   const { call, url, home } = await hub(t)
   const outside = await call('agent', '--hub', 'say x', '--cwd', home, ...standInOptions)
   assert.match(
@@ -127,7 +127,7 @@ async function freePort(): Promise<number> {
   return port
 }
 
-test("the agent API's lines work as they are written, with Claude Code", {
+test('the lines in the documentation of the agent API work as written, with Claude Code', {
   skip: noClaude || noCurl,
 }, async (t) => {
   let script = writeFileScript('', '')

@@ -18,7 +18,7 @@ const counts = {
   opencode: sized('OpenCode at once', 1, 2),
 }
 
-test('many agents at once on one runner: each does its own work, and nothing of them is left', {
+test('many agents at once on one runner each do their own work, and leave nothing', {
   timeout: 300_000,
 }, async (context) => {
   for (const name of Object.keys(counts)) {
@@ -53,12 +53,12 @@ test('many agents at once on one runner: each does its own work, and nothing of 
     assert.equal(run.outputs?.ANSWER, `${run_id} is done.`)
     assert.equal(readFileSync(file, 'utf8').trimEnd(), content, run_id)
   }
-  assert.ok(meeting.complete, 'they were not all there at once')
+  assert.ok(meeting.complete, 'they did not all run at once')
   assert.deepEqual(server.errors, [])
   const ours = [programs.hub.child.pid, programs.runner?.child.pid, ...guardsOf(programs.home)]
   const left = processesOf(programs.home).filter((pid) => !ours.includes(pid))
   assert.deepEqual(left.map(commandLine), [])
-  await eventually('the end of all attempt folders', () => attemptFolders(programs).length === 0)
+  await eventually('the removal of all attempt folders', () => attemptFolders(programs).length === 0)
 })
 
 function talk(programs: Programs, name: string, index: number) {

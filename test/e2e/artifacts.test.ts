@@ -12,7 +12,7 @@ const storing = (script: string, globs: string[]) =>
     steps: [{ name: 'build', action: 'shell.run', args: { script }, artifacts: globs }],
   })
 
-test('files of a step that fails are kept once, though hub and runner are killed while it ends', async (t) => {
+test('files of a failed step are stored once, though hub and runner are killed while it ends', async (t) => {
   const programs = await startPrograms(t)
   const { client, home } = programs
   const [go, wrote] = [join(home, 'go'), join(home, 'wrote')]
@@ -59,7 +59,7 @@ test('files of a step that fails are kept once, though hub and runner are killed
   )
 })
 
-test('a later step on another runner has what an earlier one has kept, and says what it lacks', async (t) => {
+test("a later step on another runner has an earlier step's files, and says what is missing", async (t) => {
   const programs = await startPrograms(t)
   const { client } = programs
   const token = readFileSync(join(programs.data, 'runner-token'), 'utf8').trim()
@@ -105,7 +105,7 @@ test('a later step on another runner has what an earlier one has kept, and says 
   assert.match(message!, /Step "build" saved no file dist\/other/)
 })
 
-test('a run without a hub keeps its files in the folder of its user', async (t) => {
+test("a run without a hub stores its files in the user's folder", async (t) => {
   const errand = errandCommand(t)
   const work = join(errand.home, 'work')
   mkdirSync(work)

@@ -31,7 +31,7 @@ async function checkOutputs(data: string): Promise<{ runs: number; bytes: number
   }
 }
 
-test('backups of a hub at work hold every run whole, and a hub starts from one and goes on', async (t) => {
+test('backups of a busy hub contain every run whole, and a hub starts from one and continues', async (t) => {
   const programs = await startPrograms(t)
   const { home, client } = programs
   // The output has about 300 kB in pieces, so that backups fall in the middle of them.

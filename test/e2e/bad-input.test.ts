@@ -79,7 +79,7 @@ async function hubWithARun(
     ...programs,
     headers: { authorization: `Bearer ${token}` },
     async check() {
-      assert.deepEqual(await wholeLog(client, 'first'), before, 'the history is as it was')
+      assert.deepEqual(await wholeLog(client, 'first'), before, 'the history is unchanged')
       assert.deepEqual(
         (await client.runs.list()).runs.map((run) => run.run_id),
         ['first'],
@@ -88,7 +88,7 @@ async function hubWithARun(
   }
 }
 
-test('a workflow with a mistake is refused in every way to run it, with the place and what to write', async (t) => {
+test('an invalid workflow is refused by every way to run it, with the position and what to write', async (t) => {
   const programs = await hubWithARun(t)
   for (const [what, { yaml, says }] of Object.entries(files)) {
     const file = join(programs.home, 'flow.yaml')
@@ -107,7 +107,7 @@ test('a workflow with a mistake is refused in every way to run it, with the plac
   await programs.check()
 })
 
-test('a variable that was never set fails the step that uses it, and says which', async (t) => {
+test('an unset variable fails the step that uses it, and the error names it', async (t) => {
   const programs = await startPrograms(t, { runner: 'own' })
   const steps = [
     { name: 'first', cmd: 'echo first' },
@@ -134,7 +134,7 @@ test('a variable that was never set fails the step that uses it, and says which'
   }
 })
 
-test('a host that is down, refuses, hangs or is no agent fails its step, within bounds, and is named', async (t) => {
+test('a host that is unreachable, refuses, hangs or is not an agent fails its step in time, and is named', async (t) => {
   const errand = errandCommand(t)
   const listen = async (answer: string | undefined): Promise<string> => {
     const sockets = new Set<{ destroy(): void }>()
@@ -238,7 +238,7 @@ test('a body over the limit is refused', async (t) => {
   await programs.check()
 })
 
-test('an upload that is far too large is refused with what the limit is, and the hub stays up', async (t) => {
+test('an upload that is far too large is refused with the limit, and the hub stays up', async (t) => {
   const programs = await hubWithARun(t)
   const headers = { ...programs.headers, 'content-type': 'application/gzip' }
   const megabyte = Buffer.alloc(1024 * 1024)
@@ -278,7 +278,7 @@ test('an upload that is far too large is refused with what the limit is, and the
   await programs.check()
 })
 
-test('a client that asks for a WebSocket and is gone before the answer does not end the hub', async (t) => {
+test('a client that requests a WebSocket and disappears does not end the hub', async (t) => {
   const programs = await hubWithARun(t)
   const { hostname, port } = new URL(programs.url)
   const { pid } = programs.hub.child
@@ -298,7 +298,7 @@ test('a client that asks for a WebSocket and is gone before the answer does not 
   await programs.check()
 })
 
-test('a run that is not there is 404, and 7 on the command line', async (t) => {
+test('an unknown run is a 404, and exit code 7 on the command line', async (t) => {
   const programs = await hubWithARun(t)
   const calls = ['', '/events', '/workflow', '/attempts/1/output/stdout'].map((rest) => ({
     method: 'GET',
@@ -336,7 +336,7 @@ test('a run that is not there is 404, and 7 on the command line', async (t) => {
   await programs.check()
 })
 
-test('cancel of a run that has ended is 409 and changes nothing', async (t) => {
+test('cancel of an ended run is a 409 and changes nothing', async (t) => {
   const programs = await hubWithARun(t)
   const answer = await ask(programs, '/api/runs/first/cancel', { method: 'POST', headers: programs.headers })
   assert.equal(answer.status, 409)
@@ -348,7 +348,7 @@ test('cancel of a run that has ended is 409 and changes nothing', async (t) => {
   await programs.check()
 })
 
-test('the same run id twice is refused, and the first is as it was', async (t) => {
+test('using a run id twice is refused, and the first run is unchanged', async (t) => {
   const programs = await hubWithARun(t)
   const file = writeWorkflow(join(programs.home, 'flow.yaml'), [{ name: 'one', cmd: 'echo hi' }])
   const twice = await programs.call('run', '--hub', '--run-id', 'first', file)
@@ -374,7 +374,7 @@ test('the same run id twice is refused, and the first is as it was', async (t) =
   }
 })
 
-test('events asked for beyond the end: none of an ended run, what comes later of one that goes on', async (t) => {
+test('a request for events beyond the end returns none for an ended run, and later ones for an open run', async (t) => {
   const programs = await hubWithARun(t)
   const { url, headers, client } = programs
   for (const query of ['?after=5000', '?after=999999999']) {

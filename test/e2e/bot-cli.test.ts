@@ -109,7 +109,7 @@ test('a bot is started, followed, listed, searched, changed and stopped', async 
   assert.equal((await bot(['restart', 'echo'])).code, 1)
 })
 
-test('a log that is not shown whole is told as that, also to who follows it', async (t) => {
+test('a log that is not shown whole is reported as such, also when followed', async (t) => {
   const { errand, bot, onMachine, env } = await setUp(t)
   writeFileSync(join(errand.home, 'bot.py'), 'x\n')
   assert.equal((await bot(['start', 'long', '--simple', 'bot.py', '--detach'])).code, 0)
@@ -123,7 +123,7 @@ test('a log that is not shown whole is told as that, also to who follows it', as
   assert.equal((await following.finished).code, 0)
 })
 
-test('a bot that dies and is begun again is not told as running', async (t) => {
+test('a bot that crashes and restarts is not reported as running', async (t) => {
   const { bot, onMachine } = await setUp(t)
   const starting = bot(['start', 'loops', '--image', 'busybox', '--restart', 'on-failure:1'])
   const loops = await onMachine('loops')
@@ -139,7 +139,7 @@ test('a bot that dies and is begun again is not told as running', async (t) => {
   assert.match(stderr, /restarting: Exit code 3.*\nerror: loops has ended: Exit code 3\.\n/)
 })
 
-test('a folder is packed and uploaded, an archive and a Git URL are taken as they are', async (t) => {
+test('a folder is packed and uploaded, an archive and a Git URL are accepted unchanged', async (t) => {
   const { hub, errand, bot, onMachine } = await setUp(t)
   mkdirSync(join(errand.home, 'project'))
   writeFileSync(join(errand.home, 'project', 'Dockerfile'), 'FROM busybox\n')
@@ -176,7 +176,7 @@ test('a folder is packed and uploaded, an archive and a Git URL are taken as the
   assert.match(fourth.stderr, /^error: Maximum 3 bots\n {2}hint: You have "one", "three", "two"/)
 })
 
-test('a check of health, a policy and a life without end are asked for, and shown with what it uses', async (t) => {
+test("a health check, a policy and an unlimited lifetime are accepted, and shown with the bot's usage", async (t) => {
   const live = new Map<string, BotLive>()
   const quota = { maxBots: 3, maxSeconds: Number.POSITIVE_INFINITY }
   const { errand, bot, onMachine } = await setUp(t, {
@@ -223,7 +223,7 @@ test('a check of health, a policy and a life without end are asked for, and show
   assert.equal((spec.args.restart as { policy: string }).policy, 'always')
 })
 
-test('what is typed wrong is told with what to write', async (t) => {
+test('a typing mistake is reported with what to write', async (t) => {
   const { errand, bot } = await setUp(t)
   writeFileSync(join(errand.home, 'bot.py'), 'x')
   writeFileSync(join(errand.home, 'image.png'), Buffer.from([0x89, 0xff, 0xfe]))

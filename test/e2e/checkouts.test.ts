@@ -9,7 +9,7 @@ import { eventually } from '../support/errand-command.ts'
 import { startPrograms, writeWorkflow } from '../support/programs.ts'
 import { makeRepository, needsLogin, serveGit } from '../support/sources/git-fixture.ts'
 
-test('runs work in a checkout of a private repository, one after another and over a kill, and its token is nowhere', async (t) => {
+test('runs use a checkout of a private repository in turn and across a kill, and its token is nowhere', async (t) => {
   const root = mkdtempSync(join(tmpdir(), 'errand-server-'))
   t.after(() => rmSync(root, { recursive: true }))
   const commit = makeRepository(join(root, 'r.git'), [{ path: 'say', content: 'echo "said $1"\n' }])
@@ -38,7 +38,7 @@ test('runs work in a checkout of a private repository, one after another and ove
     if (isKilled) {
       await programs.kill('runner')
       await programs.startRunner()
-      await eventually('a checkout that is as new', () => phases().join() === 'free')
+      await eventually('a checkout that is like new', () => phases().join() === 'free')
     }
     const { code, stdout, stderr } = await call('run', '--hub', flow(`${host.origin()}/r.git`))
     assert.equal(code, 0, stdout + stderr)
@@ -63,12 +63,12 @@ test('runs work in a checkout of a private repository, one after another and ove
   assert.match(readFileSync(join(leased.slot_path, 'say'), 'utf8'), /said/)
   await programs.kill('runner')
   await programs.startRunner()
-  await eventually('the runner, which holds it', async () => {
+  await eventually('the runner, which has the checkout', async () => {
     return (await ask(`${leased.slot_id}/renew`, {})).slot_path === leased.slot_path
   })
   assert.equal((await ask('allocate', body)).slot_id, leased.slot_id)
   assert.deepEqual(await ask(`${leased.slot_id}/release`, {}), { slot_id: leased.slot_id, state: 'free' })
-  await eventually('checkouts that are as new', () => phases().every((phase) => phase === 'free'))
+  await eventually('checkouts that are like new', () => phases().every((phase) => phase === 'free'))
   const refused = await call('run', '--hub', flow('http://127.0.0.1:1/r.git'))
   assert.equal(refused.code, 1, refused.stdout + refused.stderr)
   assert.match(refused.stdout + refused.stderr, /not encrypted[\s\S]*ERRAND_GIT_ALLOW/)

@@ -18,7 +18,7 @@ function flow(t: TestContext, cmd: string, more = '') {
   return { ...errand, file }
 }
 
-test('every command has a help with an example, and lists its options', async (t) => {
+test('every command has help with an example, and lists its options', async (t) => {
   const errand = errandCommand(t)
   for (const [name, entry] of Object.entries(commands)) {
     const loaded = await entry.load()
@@ -38,7 +38,7 @@ test('every command has a help with an example, and lists its options', async (t
   assert.match((await errand.run([])).stdout, /First step/)
 })
 
-test('a mistyped command, subcommand or option is a usage error that says what was meant', async (t) => {
+test('a mistyped command, subcommand or option is a usage error that suggests the right one', async (t) => {
   const errand = errandCommand(t)
   for (const [args, hint] of [
     [['rnu'], 'did you mean "run"?'],
@@ -56,13 +56,13 @@ test('a mistyped command, subcommand or option is a usage error that says what w
   }
 })
 
-test('where the home is no folder a workflow runs all the same', async (t) => {
+test('a workflow also runs when the home is not a folder', async (t) => {
   const errand = flow(t, 'echo x')
   const { code, stderr } = await errand.run(['run', errand.file], { env: { HOME: '/dev/null' } })
   assert.equal(code, 0, stderr)
 })
 
-test('a file where a folder is to be is told as that', async (t) => {
+test('an error says that a file is where a folder should be', async (t) => {
   const errand = flow(t, 'echo x')
   for (const args of [
     ['up', '--port', '0', '--data', errand.file],
@@ -76,7 +76,7 @@ test('a file where a folder is to be is told as that', async (t) => {
   }
 })
 
-test('with --json an error is told as JSON too, with the same exit code', async (t) => {
+test('with --json an error is JSON too, with the same exit code', async (t) => {
   const errand = errandCommand(t)
   const bad = join(errand.home, 'bad.yaml')
   writeFileSync(bad, 'version: v0.1\nname: bad\nsteps:\n  - name: a\n    action: cmd.rum\n    target: [x]\n')
@@ -109,7 +109,7 @@ test('with --json an error is told as JSON too, with the same exit code', async 
   }
 })
 
-test('a workflow file that is not there or not valid ends with 2, every mistake with its line', async (t) => {
+test('a missing or invalid workflow file ends with 2, and lists every mistake with its line', async (t) => {
   const errand = errandCommand(t)
   const file = join(errand.home, 'bad.yaml')
   writeFileSync(file, 'version: v0.1\nname: bad\nsteps:\n  - name: a\n    action: cmd.rum\n    target: [x]\n')
@@ -127,7 +127,7 @@ test('a workflow file that is not there or not valid ends with 2, every mistake 
   assert.ok(json.problems.length >= 2)
 })
 
-test('what a file is warned of is told when it is checked and when it is run, and both succeed', async (t) => {
+test("a file's warnings are shown when it is checked and when it is run, and both succeed", async (t) => {
   const errand = errandCommand(t)
   const file = join(errand.home, 'graph.yaml')
   writeFileSync(
@@ -152,7 +152,7 @@ test('a run ends with 0 or 1, and says why', async (t) => {
   assert.match(stdout, /one +local +failed +.* +exit code 4/)
 })
 
-test('a workflow is read from standard input, as an argument or with -f', async (t) => {
+test('a workflow is read from standard input, from an argument or with -f', async (t) => {
   const errand = flow(t, 'echo from stdin')
   const stdin = readFileSync(errand.file, 'utf8')
   for (const args of [
@@ -165,7 +165,7 @@ test('a workflow is read from standard input, as an argument or with -f', async 
   }
 })
 
-test('--json prints one event a line and the run at the end', async (t) => {
+test('--json prints one event per line and the run at the end', async (t) => {
   const errand = flow(t, 'echo hi; echo there >&2')
   const { code, stdout } = await errand.run(['run', errand.file, '--json', '--run-id', 'my-run'])
   assert.equal(code, 0)
@@ -189,7 +189,7 @@ test('--json prints one event a line and the run at the end', async (t) => {
   assert.equal(last.run.status, 'success')
 })
 
-test('what is shown steers no terminal in a pipe either, and has the colours of steps where they are asked for', async (t) => {
+test("output in a pipe controls no terminal either, and has the steps' colors on request", async (t) => {
   const errand = flow(t, "printf '\\033[31mred\\033[2J\\033]52;c;aGk=\\007\\n'; echo bad >&2")
   const shown = async (args: string[], env: NodeJS.ProcessEnv = {}) =>
     (await errand.run(['run', errand.file, ...args], { env })).stdout
@@ -207,7 +207,7 @@ test('what is shown steers no terminal in a pipe either, and has the colours of 
   assert.deepEqual([wrong.code, wrong.stdout], [2, ''])
 })
 
-test('Ctrl-C cancels, runs what stands under finally, leaves no process and ends with 3', async (t) => {
+test('Ctrl-C cancels, runs the finally steps, leaves no process and ends with 3', async (t) => {
   // A random time that no other process waits for. The pid would not do: it may be a prefix of another.
   const seconds = `98765.${randomInt(10 ** 9, 10 ** 10)}`
   const more = 'finally:\n  - name: last\n    action: cmd.run\n    args: {cmd: echo cleaned}\n'
@@ -221,7 +221,7 @@ test('Ctrl-C cancels, runs what stands under finally, leaves no process and ends
   assert.deepEqual(processesOf(seconds), [])
 })
 
-test('a second Ctrl-C ends what does not want to end', async (t) => {
+test('a second Ctrl-C ends steps that do not end', async (t) => {
   const errand = flow(t, "trap '' TERM INT; echo begun; while :; do sleep 0.1; done")
   const run = errand.start(['run', errand.file])
   await run.until('local | begun')
@@ -231,7 +231,7 @@ test('a second Ctrl-C ends what does not want to end', async (t) => {
   assert.equal((await run.finished).code, 3)
 })
 
-test('a reader that goes away cancels the run quietly', async (t) => {
+test('a reader that closes the pipe cancels the run quietly', async (t) => {
   const errand = flow(t, 'while :; do echo line; done')
   const run = errand.start(['run', errand.file])
   await run.until('line')
@@ -241,7 +241,7 @@ test('a reader that goes away cancels the run quietly', async (t) => {
   assert.equal(stderr, '')
 })
 
-test('output beyond max_output_bytes is not shown, and the whole of it is on disk', async (t) => {
+test('output beyond max_output_bytes is not shown, and all of it is on disk', async (t) => {
   const errand = errandCommand(t)
   const file = join(errand.home, 'flow.yaml')
   const folder = join(errand.home, 'out')
@@ -261,7 +261,7 @@ test('output beyond max_output_bytes is not shown, and the whole of it is on dis
   )
 })
 
-test('--output-path keeps the bytes of every step as they were', async (t) => {
+test('--output-path saves the bytes of every step unchanged', async (t) => {
   const errand = flow(t, "printf '\\377\\000\\033[2Jend'")
   const folder = join(errand.home, 'out')
   const { code } = await errand.run(['run', errand.file, '--output-path', folder])
@@ -299,7 +299,7 @@ test('an approval that nobody can give is refused with what to do about it', asy
   }
 })
 
-test('a run kept with --state is gone on with after a kill', async (t) => {
+test('a run saved with --state can be resumed after a kill', async (t) => {
   const errand = errandCommand(t)
   const file = join(errand.home, 'flow.yaml')
   const state = join(errand.home, 'state')
@@ -314,7 +314,11 @@ test('a run kept with --state is gone on with after a kill', async (t) => {
   )
   const run = errand.start(['run', file, '--state', state, '--run-id', 'kept'])
   await run.until('waiting')
-  assert.equal((await errand.run(['run', '--state', state, '--resume', 'kept'])).code, 1, 'it is being run')
+  assert.equal(
+    (await errand.run(['run', '--state', state, '--resume', 'kept'])).code,
+    1,
+    'it is already running',
+  )
   run.child.kill('SIGKILL')
   await run.finished
   writeFileSync(`${mark}.go`, '')
@@ -324,7 +328,7 @@ test('a run kept with --state is gone on with after a kill', async (t) => {
   assert.equal((await errand.run(['run', '--state', state, '--resume', 'none'])).code, 7)
 })
 
-test('commands for a hub that is not there end with 5 and say how to start one', async (t) => {
+test('commands for an unreachable hub end with 5 and say how to start one', async (t) => {
   const errand = errandCommand(t)
   const { code, stderr } = await errand.run(['runs', 'list', '--url', 'http://127.0.0.1:9'])
   assert.equal(code, 5)

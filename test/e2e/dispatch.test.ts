@@ -25,7 +25,7 @@ async function agents(t: TestContext, count: number) {
   return { errand, ports, servers, addresses: ports.map((port) => `127.0.0.1:${port}`), start, dispatch }
 }
 
-test('a file without inventory runs on the agent servers that --host gives', async (t) => {
+test('a file without inventory runs on the agent servers from --host', async (t) => {
   const { addresses, dispatch } = await agents(t, 2)
   const [one, two] = addresses as [string, string]
   const alone = await dispatch('--host', one, hello)
@@ -39,7 +39,7 @@ test('a file without inventory runs on the agent servers that --host gives', asy
   assert.match(both.stdout, /^b \| hello, world$/m)
 })
 
-test('--host gives the addresses of hosts that targets name, in sub-workflows too, over those of the inventory', async (t) => {
+test('--host gives the addresses of targeted hosts, also in sub-workflows, and overrides the inventory', async (t) => {
   const { addresses, dispatch, errand } = await agents(t, 1)
   const file = join(errand.home, 'flow.yaml')
   const say = { action: 'cmd.run', args: { cmd: 'echo "on $ERRAND_HOST"' } }
@@ -78,7 +78,7 @@ test('--host gives the addresses of hosts that targets name, in sub-workflows to
   assert.match(wrong.stderr, /"web", which is not in inventory.hosts[\s\S]*did you mean "wed"\?/)
 })
 
-test('an address that is none is a mistake of use', async (t) => {
+test('an invalid address is a usage error', async (t) => {
   const errand = errandCommand(t)
   for (const host of ['a b', 'ftp://x', '=10.0.0.5', 'x=', 'http://u:p@x', 'x:99999']) {
     const { code, stderr } = await errand.run(['dispatch', '--token', 'T', '--host', host, hello])
@@ -89,7 +89,7 @@ test('an address that is none is a mistake of use', async (t) => {
   assert.match(twice.stderr, /--host gives "a" twice/)
 })
 
-test('a host without address or token is told before the first step, with the steps and what to write', async (t) => {
+test('a host without address or token is reported before the first step, with its steps and what to write', async (t) => {
   const { addresses, dispatch, errand } = await agents(t, 1)
   const mark = join(errand.home, 'began')
   const file = (hosts: Record<string, unknown>, last: Record<string, unknown>): string =>
@@ -120,7 +120,7 @@ test('a host without address or token is told before the first step, with the st
   const none = await errand.run(['dispatch', file({}, { targets: ['good'] })])
   assert.equal(none.code, 6)
   assert.match(none.stderr, /No token for host "good".*"begin", "last"/)
-  assert.equal(existsSync(mark), false, 'a step has begun')
+  assert.equal(existsSync(mark), false, 'a step has started')
 
   // A step that cannot run, according to what is known now, needs nothing.
   const onlyProd = { targets: ['db'], when: '${STAGE} == "prod"' }
@@ -129,7 +129,7 @@ test('a host without address or token is told before the first step, with the st
   assert.equal((await dispatch(file(db, onlyProd), '--var', 'STAGE=prod')).code, 6)
 })
 
-test('the exit code tells a host that cannot be reached from one that takes no token, and from a step that fails', async (t) => {
+test('the exit code distinguishes an unreachable host, a refused token and a failed step', async (t) => {
   const { addresses, dispatch, errand } = await agents(t, 1)
   const [address] = addresses as [string]
   assert.equal((await dispatch('--host', `127.0.0.1:${await freePort()}`, hello)).code, 5)
@@ -140,7 +140,7 @@ test('the exit code tells a host that cannot be reached from one that takes no t
   assert.equal((await dispatch('--host', address, writeWorkflow(join(errand.home, 'f.yaml'), steps))).code, 1)
 })
 
-test('a dispatch begins with its run id, by which what it has left on the agents is listed and ended', async (t) => {
+test('a dispatch prints its run id first, which lists and ends what it left on the agents', async (t) => {
   const { addresses, dispatch, errand } = await agents(t, 2)
   const mark = `76543.${process.pid}`
   t.after(() => endProcessesOf(mark))
@@ -191,7 +191,7 @@ test('a dispatch begins with its run id, by which what it has left on the agents
   assert.match(unknown.stderr, /knows a task or run "run_unknown"/)
 })
 
-test('tasks of agents that answer are listed beside one that does not, or takes another token', async (t) => {
+test('tasks of agents that answer are listed even if another one is down or refuses the token', async (t) => {
   const { addresses, dispatch, errand } = await agents(t, 1)
   const [address] = addresses as [string]
   assert.equal((await dispatch('--host', address, '--run-id', 'mine', hello)).code, 0)
@@ -209,7 +209,7 @@ test('tasks of agents that answer are listed beside one that does not, or takes 
   assert.match(late.stderr, /hint: write: errand dispatch tasks --host/)
 })
 
-test('an agent of an older version, which cannot list its tasks, is told as one', async (t) => {
+test('an older agent that cannot list its tasks is reported as such', async (t) => {
   const errand = errandCommand(t)
   const old = createServer((_request, response) => {
     response.writeHead(404, { 'content-type': 'application/json' })
@@ -225,7 +225,7 @@ test('an agent of an older version, which cannot list its tasks, is told as one'
   }
 })
 
-test('--json of a dispatch begins with its run id and hosts', async (t) => {
+test('--json of a dispatch starts with its run id and hosts', async (t) => {
   const { addresses, dispatch } = await agents(t, 1)
   const { stdout } = await dispatch('--host', `web=${addresses[0]}`, hello, '--json')
   const lines = stdout.trim().split('\n')
@@ -237,7 +237,7 @@ test('--json of a dispatch begins with its run id and hosts', async (t) => {
   })
 })
 
-test('an agent that dies in the middle of a task is told to be waited for, and goes on when it is back', async (t) => {
+test('the command reports that it waits for an agent that died during a task, and resumes when it is back', async (t) => {
   const { errand, ports, servers, addresses, start } = await agents(t, 1)
   const gate = join(errand.home, 'gate')
   const cmd = `echo begun; until [ -e ${gate} ]; do sleep 0.1; done; echo done`

@@ -33,7 +33,7 @@ async function doctor(call: Call, env: NodeJS.ProcessEnv, ...args: string[]) {
   }
 }
 
-test('on a machine where nothing is set up yet there is no problem', async (t) => {
+test('a machine where nothing is set up yet has no problems', async (t) => {
   const errand = errandCommand(t)
   const found = await doctor(errand.run, { ERRAND_ADDR: ':0' })
   assert.equal(found.ok, true)
@@ -46,7 +46,7 @@ test('on a machine where nothing is set up yet there is no problem', async (t) =
   assert.match(shown.stdout, /Problems: 0, warnings: \d+\.\n$/)
 })
 
-test('it tells an admin which outside services the hub finds failing, and since when', async (t) => {
+test('doctor tells an admin which outside services fail for the hub, and since when', async (t) => {
   const port = await freePort()
   const hubEnv = { ERRAND_NOTIFY_ALLOW: `http://127.0.0.1:${port}` }
   const { client, errand, env } = await startPrograms(t, { runner: 'none', hubEnv })
@@ -63,7 +63,7 @@ test('it tells an admin which outside services the hub finds failing, and since 
   )
 })
 
-test('with a hub it looks at the address, the token, the clock, the key and the lock', async (t) => {
+test('with a hub, doctor checks the address, the token, the clock, the key and the lock', async (t) => {
   const programs = await startPrograms(t, { runner: 'none' })
   const well = await doctor(programs.errand.run, programs.env)
   assert.equal(well.ok, true)
@@ -88,7 +88,7 @@ test('with a hub it looks at the address, the token, the clock, the key and the 
   assert.equal(gone.status('locks'), 'warning')
 })
 
-test('whether agents and steps can be put into boxes is told, and is a problem where it is asked for', async (t) => {
+test('doctor says whether agents and steps can run in boxes, and reports a problem if they must', async (t) => {
   const errand = errandCommand(t)
   // This PATH has no program "bwrap".
   const env = { ERRAND_ADDR: ':0', ERRAND_ISOLATION: 'auto', PATH: join(errand.home, 'empty') }
@@ -110,7 +110,7 @@ test('whether agents and steps can be put into boxes is told, and is a problem w
   assert.match(shown.stdout, /\nThe agent runs without a sandbox/)
 })
 
-test('a port that is taken, a folder that is a file and no Docker are told with what to do', async (t) => {
+test('a port in use, a file in place of a folder and missing Docker are reported with what to do', async (t) => {
   const errand = errandCommand(t)
   const server = createServer().listen(0, '127.0.0.1')
   await new Promise((resolve) => server.once('listening', resolve))
@@ -134,7 +134,7 @@ test('a port that is taken, a folder that is a file and no Docker are told with 
   assert.equal(found.status('limits'), 'problem')
 })
 
-test('variables and a configuration that cannot be understood are told, each with what to do', async (t) => {
+test('invalid variables and an invalid configuration are each reported with what to do', async (t) => {
   const errand = errandCommand(t)
   const config = join(errand.home, 'errand.yaml')
   writeFileSync(config, 'repos: none\n')
@@ -157,7 +157,7 @@ test('variables and a configuration that cannot be understood are told, each wit
   assert.equal(well.ok, true)
 })
 
-test('a database of a newer Errand, of another program and one that is none are told', async (t) => {
+test('a database of a newer Errand, of another program and an invalid one are reported', async (t) => {
   const errand = errandCommand(t)
   const data = join(errand.home, 'data')
   const file = join(data, 'errand.db')
@@ -179,5 +179,5 @@ test('a database of a newer Errand, of another program and one that is none are 
   const { of } = await look()
   const [none] = of('database')
   assert.deepEqual([none!.status, /not a database/.test(none!.message)], ['problem', true])
-  assert.deepEqual(of('secrets'), [], 'it is told once')
+  assert.deepEqual(of('secrets'), [], 'it is reported once')
 })

@@ -15,7 +15,7 @@ async function enrollToken(programs: Programs, ...more: string[]): Promise<strin
   return JSON.parse(made.stdout).token
 }
 
-test('a machine is enrolled by a token that is good once, and then needs nothing more', async (t) => {
+test('a machine is enrolled with a single-use token, and then needs nothing more', async (t) => {
   const programs = await startPrograms(t, { runner: 'none' })
   const { errand, url, home } = programs
   const token = await enrollToken(programs, '--group', 'gpu', '--expires', '15m')
@@ -36,7 +36,7 @@ test('a machine is enrolled by a token that is good once, and then needs nothing
   assert.deepEqual([view?.id, view?.status], ['box', 'connected'])
   const database = readFileSync(join(programs.data, 'errand.db'), 'latin1')
   const { token: own } = JSON.parse(readFileSync(file, 'utf8'))
-  for (const text of [token, own]) assert.ok(!database.includes(text), 'the hub keeps hashes alone')
+  for (const text of [token, own]) assert.ok(!database.includes(text), 'the hub stores only hashes')
 
   // The token is valid for this runner only.
   runner.child.kill('SIGTERM')
@@ -46,7 +46,7 @@ test('a machine is enrolled by a token that is good once, and then needs nothing
   assert.match(other.stderr, /for the runner "box", not for "someone-else"/)
 })
 
-test('a machine whose host name is taken by a runner is refused, and enrolled by the same token under another', async (t) => {
+test('a machine whose host name is in use by a runner is refused, and enrolled with the token under another', async (t) => {
   const programs = await startPrograms(t, { runner: 'none' })
   const { errand, home, url } = programs
   const enroll = (token: string, workspace: string, ...more: string[]) =>
@@ -68,7 +68,7 @@ test('a machine whose host name is taken by a runner is refused, and enrolled by
   assert.equal(await status(programs, 'second'), 'connected')
 })
 
-test('of a demoted admin the enrolled runner goes on, which is told, and the runner with a token of theirs is cut off', async (t) => {
+test('an enrolled runner of a demoted admin continues, as a message says, and one with their token is cut off', async (t) => {
   const programs = await startPrograms(t, { runner: 'none' })
   const { client, errand, url } = programs
   await client.users.create({ name: 'boss', password: 'long enough', role: 'admin' })
@@ -95,7 +95,7 @@ test('of a demoted admin the enrolled runner goes on, which is told, and the run
   assert.deepEqual([wrong.code, /admin, user/.test(wrong.stderr)], [2, true])
 })
 
-test('a runner with an enrolment token in its environment waits for its hub, and keeps what it is given', async (t) => {
+test('a runner with an enrollment token in its environment waits for its hub, and stores what it gets', async (t) => {
   const programs = await startPrograms(t, { runner: 'none' })
   const ERRAND_ENROLL_TOKEN = await enrollToken(programs)
   await programs.kill('hub')
@@ -119,7 +119,7 @@ test('a runner with an enrolment token in its environment waits for its hub, and
   await programs.errand.start(['runner'], { env: reenrolled }).until('Connected to the hub')
 })
 
-test('a runner that was removed while it was away ends what it has, once the hub has given that up', async (t) => {
+test('a runner that was removed while it was away ends its work when it returns', async (t) => {
   const programs = await startPrograms(t, {
     runner: 'none',
     hubArgs: ['--heartbeat', '1s', '--lost-after', '3s'],
@@ -150,7 +150,7 @@ test('a runner that was removed while it was away ends what it has, once the hub
   await runner.finished
 })
 
-test('a drained runner finishes what it has, and stays drained over the restart of everything', async (t) => {
+test('a drained runner finishes its work, and stays drained when everything restarts', async (t) => {
   const programs = await startPrograms(t)
   const { call, home, client } = programs
   const steps = [{ name: 'wait', cmd: `until [ -e ${home}/go ]; do sleep 0.05; done` }]
@@ -188,7 +188,7 @@ test('a drained runner finishes what it has, and stays drained over the restart 
   assert.equal((await call('runners', 'show', 'apart')).code, 7)
 })
 
-test('a runner that is removed while it is at something ends that, and keeps nothing of it', async (t) => {
+test('a runner that is removed while it works ends the work, and leaves nothing of it', async (t) => {
   const programs = await startPrograms(t)
   const { home, client } = programs
   const steps = [
@@ -196,7 +196,7 @@ test('a runner that is removed while it is at something ends that, and keeps not
   ]
   const file = writeWorkflow(join(home, 'flow.yaml'), steps)
   assert.equal((await programs.call('run', '--hub', '--detach', '--run-id', 'long', file)).code, 0)
-  await eventually('its begin', async () => existsSync(join(home, 'begun')))
+  await eventually('its start', async () => existsSync(join(home, 'begun')))
   assert.equal(processesOf(home, 'ERRAND_RUN_ID=long\0').length > 1, true)
 
   await client.runners.remove('apart', { force: true })

@@ -5,7 +5,7 @@ import test from 'node:test'
 import { errandCommand } from '../support/errand-command.ts'
 import { startPrograms, writeWorkflow } from '../support/programs.ts'
 
-test('what cannot be done ends with its documented code, and says what is wrong and what to do', async (t) => {
+test('an impossible request ends with its documented code, and says what is wrong and what to do', async (t) => {
   const programs = await startPrograms(t, { runner: 'none' })
   const { home, url, data } = programs
   const file = writeWorkflow(join(home, 'flow.yaml'), [{ name: 'one', cmd: 'true' }])
@@ -61,7 +61,7 @@ test('what cannot be done ends with its documented code, and says what is wrong 
   }
 })
 
-test('an address in the environment that is none is named by whatever reads it, with what it should be', async (t) => {
+test('a command that reads an invalid address from the environment names it and says what it should be', async (t) => {
   const { run, home } = errandCommand(t)
   const runner = ['runner', '--workspace', join(home, 'work'), '--token', 'x']
   const cases: [NodeJS.ProcessEnv, string[], RegExp][] = [
@@ -85,7 +85,7 @@ test('an address in the environment that is none is named by whatever reads it, 
   }
 })
 
-test('lists are narrowed, and their ids go into the next command', async (t) => {
+test('lists can be filtered, and the next command accepts their ids', async (t) => {
   const programs = await startPrograms(t, { runner: 'none' })
   const list = async (...args: string[]) => {
     const { code, stdout, stderr } = await programs.call(...args, '--json')

@@ -67,7 +67,7 @@ async function onSmallDisk(
 }
 
 test(
-  'a full disk of the hub loses nothing: what is new is refused, what runs goes on when there is room',
+  'a full disk of the hub loses nothing: it refuses new work, and running work continues when there is room',
   options,
   async (t) => {
     const errand = errandCommand(t)
@@ -140,7 +140,7 @@ test(
 )
 
 test(
-  'what starts on a full disk says which folder has no space, whichever file is the first that does not fit',
+  'a program that starts on a full disk names the folder, for any file that does not fit first',
   options,
   async (t) => {
     const errand = errandCommand(t)
@@ -176,7 +176,7 @@ test(
 )
 
 test(
-  'a step on a runner whose disk is full fails and says so; the hub has what came before',
+  'a step on a runner with a full disk fails and says so, and the hub has the earlier output',
   options,
   async (t) => {
     const programs = await startPrograms(t, { runner: 'none' })
@@ -202,7 +202,7 @@ test(
     assert.equal(first.status, 'failed', JSON.stringify(first))
     assert.equal((await outputHash(client, 'first', 1)).sha256, sha256('kept\n'))
     const { length } = await outputHash(client, 'first', 2)
-    assert.ok(length > 1_000_000, `${length} bytes of what fitted are kept`)
+    assert.ok(length > 1_000_000, `${length} bytes of the output that fitted are stored`)
 
     small.fill()
     await client.runs.create({ run_id: 'second', yaml: workflowText([{ name: 'one', cmd: 'echo hi' }]) })

@@ -37,7 +37,7 @@ test('hub and runner are restarted, alone and together, and no run and no reader
     return { name, run_id, events }
   })
   await eventually(
-    'the start of all',
+    'the start of everything',
     async () => (await client.runs.list({ status: 'running' })).runs.length === 4,
   )
 
@@ -78,7 +78,7 @@ async function slowServer(t: TestContext) {
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, asked: isRequested, answer }
 }
 
-test('a runner that is told to stop lets a request under way come to its end', async (t) => {
+test('a runner that is asked to stop finishes the current request', async (t) => {
   const programs = await startPrograms(t)
   const server = await slowServer(t)
   const yaml = workflowText([{ name: 'ask', action: 'http.request', args: { url: server.url } }])
@@ -87,13 +87,13 @@ test('a runner that is told to stop lets a request under way come to its end', a
   const runner = programs.runner!
   runner.child.kill('SIGTERM')
   const draining = async () => (await programs.client.runners.list())[0]?.status === 'draining'
-  await eventually('the runner to take nothing new', draining)
+  await eventually('the runner to accept nothing new', draining)
   server.answer()
   assert.equal((await programs.ended(run_id)).status, 'success')
   assert.equal((await runner.finished).code, 0)
 })
 
-test('a run waits for the restarted runner that has its files, also over a restart of the hub, with another one free', async (t) => {
+test('a run waits for the restarted runner that has its files, also across a hub restart, with another free', async (t) => {
   const programs = await startPrograms(t)
   const { client, home, data, errand, url } = programs
   const yaml = workflowText([
@@ -131,7 +131,7 @@ test('a run waits for the restarted runner that has its files, also over a resta
   assert.equal((await programs.ended(run_id)).status, 'success')
 })
 
-test('Ctrl-C while the hub is away cancels the run once that is back', async (t) => {
+test('Ctrl-C while the hub is away cancels the run when it is back', async (t) => {
   const programs = await startPrograms(t)
   const file = join(programs.home, 'flow.yaml')
   writeFileSync(file, workflowText([{ name: 'long', cmd: 'echo begun; sleep 100000' }]))

@@ -91,7 +91,7 @@ const answers: Record<string, unknown> = {
   '/health/agents': { agents: { [bad]: { ...agents[0], runners: [{ id: bad, usable: true }] } } },
 }
 
-test('no list, page or error of the command line steers a terminal or turns text, whatever a hub answers', async (t) => {
+test('for any answer of a hub, no list, page or error on the command line controls a terminal or reverses text', async (t) => {
   const server = createServer(({ url = '' }, response) => {
     const { pathname } = new URL(url, 'http://hub')
     if (pathname === '/api/runs/r/events') {
@@ -139,7 +139,7 @@ test('no list, page or error of the command line steers a terminal or turns text
   }
 })
 
-test('a file whose names would do so is refused, and so are its labels, hosts and groups', async (t) => {
+test('a file with names that would do so is refused, and so are such labels, hosts and groups', async (t) => {
   const errand = errandCommand(t)
   const file = join(errand.home, 'flow.yaml')
   const ok = { version: 'v0.1', name: 'w', steps: [{ name: 's', action: 'noop' }] }

@@ -21,7 +21,7 @@ async function killAndStart(programs: Programs, which: ('hub' | 'runner')[]): Pr
   for (const name of which) await (name === 'hub' ? programs.startHub() : programs.startRunner())
 }
 
-test('kills in the middle of many quick steps: each step ran once, in order', async (t) => {
+test('after kills in the middle of many quick steps, each step ran once, in order', async (t) => {
   const random = seeded()
   const programs = await startPrograms(t)
   const mark = join(programs.home, 'began')
@@ -45,7 +45,7 @@ test('kills in the middle of many quick steps: each step ran once, in order', as
   )
 })
 
-test('kills with twenty runs at once: each has every line once, and each command began once', async (t) => {
+test('after kills with twenty runs at once, each has every line once, and each command started once', async (t) => {
   const random = seeded()
   const programs = await startPrograms(t)
   const marks = Array.from({ length: 20 }, (_, index) => join(programs.home, `mark-${index}`))
@@ -57,7 +57,7 @@ test('kills with twenty runs at once: each has every line once, and each command
     if (index === 5) await killAndStart(programs, ['runner'])
     if (index === 12) await killAndStart(programs, ['hub'])
   }
-  await eventually('one that began', () => marks.some((mark) => readIfThere(mark) !== ''))
+  await eventually('one that has started', () => marks.some((mark) => readIfThere(mark) !== ''))
   // Sleeps: a random time, because the kill or the fault must be able to hit any point.
   await sleep(random.between(0, 100))
   await killAndStart(programs, ['hub', 'runner'])
@@ -73,7 +73,7 @@ test('kills with twenty runs at once: each has every line once, and each command
   }
 })
 
-test('what waits for a person, a retry, a sub-workflow or its turn still does so after a kill', async (t) => {
+test('runs that wait for a person, a retry, a sub-workflow or their turn still wait after a kill', async (t) => {
   const programs = await startPrograms(t)
   const { client, home } = programs
   const at = (name: string): string => join(home, name)

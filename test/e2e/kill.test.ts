@@ -55,7 +55,7 @@ async function round(
 
   const run = await programs.ended(runId)
   assert.equal(run.status, 'success', JSON.stringify(run))
-  assert.equal(readIfThere(mark), 'x\n', 'the command began once')
+  assert.equal(readIfThere(mark), 'x\n', 'the command started once')
   const events = await wholeLog(client, runId)
   assert.equal(events.filter((event) => event.type === 'attempt.created').length, 1)
   assert.equal(textOf(events, 1), numbered(COUNT))
@@ -67,11 +67,11 @@ async function round(
   )
   await followed
   assertWhole(seen)
-  assert.deepEqual(seen, events, 'who followed meanwhile has got each event once')
+  assert.deepEqual(seen, events, 'the follower received each event once')
 }
 
 for (const which of [['hub'], ['runner'], ['hub', 'runner']] as const) {
-  test(`a ${which.join(' and a ')} killed at any moment does not show in the run`, async (t) => {
+  test(`a ${which.join(' and a ')} killed at any moment does not affect the run`, async (t) => {
     const random = seeded()
     const programs = await startPrograms(t)
     for (const moment of moments) {
@@ -85,7 +85,7 @@ for (const which of [['hub'], ['runner'], ['hub', 'runner']] as const) {
   })
 }
 
-test('errand up killed at any moment, its own runner with it, does not show in the run', async (t) => {
+test('errand up killed at any moment, with its own runner, does not affect the run', async (t) => {
   const random = seeded()
   const programs = await startPrograms(t, { runner: 'own' })
   for (const moment of moments) {

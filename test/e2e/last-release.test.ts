@@ -20,7 +20,7 @@ for (const [what, which] of [
   ['a runner of the last release at this hub', { runnerWithin: within }],
   ['this runner at a hub of the last release', { hubWithin: within }],
 ] as const)
-  test(`${what}: steps, output and a retry arrive whole, over a restart of both`, { skip }, async (t) => {
+  test(`${what}: steps, output and a retry arrive whole, across a restart of both`, { skip }, async (t) => {
     const programs = await startPrograms(t, which)
     const { client, home } = programs
     const go = join(home, 'go')
@@ -142,10 +142,10 @@ async function assertAllEndRight({ client, ended }: Programs, marks: readonly st
     assert.equal(log.filter(({ type }) => type === 'attempt.created').length, attempts.length, runId)
     assert.doesNotMatch(JSON.stringify(log), /of-the-hub|of-the-file/)
   }
-  for (const mark of marks) assert.equal(readIfThere(mark), 'x\n', 'the command began once')
+  for (const mark of marks) assert.equal(readIfThere(mark), 'x\n', 'the command started once')
 }
 
-test('this release goes on with the open runs of the last one, after kill -9 of its hub and runner', {
+test('this release continues the open runs of the last one, after kill -9 of its hub and runner', {
   skip,
 }, async (t) => {
   const which: ProgramsOptions = { hubWithin: within, runnerWithin: within, slots: 2 }
@@ -159,7 +159,7 @@ test('this release goes on with the open runs of the last one, after kill -9 of 
   await assertAllEndRight(programs, marks)
 })
 
-test('a runner of this release goes on with what one of the last has begun, at a hub of the last', {
+test('a runner of this release continues the work of one of the last release, at a hub of the last release', {
   skip,
 }, async (t) => {
   const which: ProgramsOptions = { hubWithin: within, runnerWithin: within, slots: 2 }
@@ -171,7 +171,7 @@ test('a runner of this release goes on with what one of the last has begun, at a
   await assertAllEndRight(programs, marks)
 })
 
-test('a runner of the last release is given nothing that asks for a box, which it would run without', {
+test('a runner of the last release gets no steps that require a box, because it would run them without one', {
   skip,
 }, async (t) => {
   const { client } = await startPrograms(t, { runnerWithin: within })

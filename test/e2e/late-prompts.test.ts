@@ -12,7 +12,7 @@ import { seeded } from '../support/seeded.ts'
 
 const ROUNDS = 5
 
-test('prompts given as the run of an agent ends, and its hub is killed, are carried out once each', async (t) => {
+test("prompts that arrive while an agent's run ends and its hub is killed are each carried out once", async (t) => {
   const { home, run, start } = errandCommand(t)
   const work = join(home, 'work')
   mkdirSync(work)
@@ -84,7 +84,7 @@ test('prompts given as the run of an agent ends, and its hub is killed, are carr
   assert.deepEqual(messages.sort(), prompts.sort())
 })
 
-test('a command that goes on with a run follows its prompt to the run that has it', async (t) => {
+test('a command that continues a run follows its prompt to the run that has it', async (t) => {
   const { home, run, start } = errandCommand(t)
   const work = join(home, 'work')
   mkdirSync(work)

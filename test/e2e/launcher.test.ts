@@ -58,7 +58,7 @@ function call(
   return { stdout: stdout.trim(), stderr, status }
 }
 
-test('an installed errand runs its build on the pinned node, with its arguments as they are', (t) => {
+test('an installed errand runs its build on the pinned node, with its arguments unchanged', (t) => {
   const { root } = installed(t, { pinned: ownNode })
   assert.equal(
     call(join(root, 'bin/errand'), ['run', 'a  b', '*']).stdout,
@@ -83,7 +83,7 @@ test('it is found through the links that npm makes', (t) => {
   }
 })
 
-test('beside its source it runs the build only while nothing there is newer', (t) => {
+test('beside its source, it runs the build only while no source file is newer', (t) => {
   const { root, put } = installed(t, { pinned: ownNode })
   put('lib/node_modules/errand/src/cli/render/x.ts', '')
   put('lib/node_modules/errand/src/cli/main.ts', '')
@@ -105,7 +105,7 @@ test('beside its source it runs the build only while nothing there is newer', (t
   assert.match(call(join(root, 'bin/errand')).stdout, /src\/cli\/main\.ts$/)
 })
 
-test('the build finds every command, those that talk to a hub in a quarter of the code', () => {
+test('the build finds every command, and those that use a hub load a quarter of the code', () => {
   const dist = join(bin, '../dist')
   for (const name of Object.keys(commands)) {
     const { stdout, stderr, status } = call(process.execPath, [join(dist, 'cli.cjs'), name, '--help'])
@@ -128,7 +128,7 @@ test('the build finds every command, those that talk to a hub in a quarter of th
     assert.ok(size(name) * times < size('main-all.cjs'), `${name} has ${size(name)} bytes`)
 })
 
-test('the build tells of a word that it could not write at its end', (t) => {
+test('the build reports output that it could not write at its end', (t) => {
   const full = openSync('/dev/full', 'w')
   t.after(() => closeSync(full))
   const args = [join(bin, '../dist/cli.cjs'), 'run', '--help']
@@ -140,7 +140,7 @@ test('the build tells of a word that it could not write at its end', (t) => {
   assert.match(stderr, /ENOSPC/)
 })
 
-test('the text of each program has one byte a character, as it is kept in memory', () => {
+test("each program's text is ASCII, so that it takes one byte per character in memory", () => {
   const dist = join(bin, '../dist')
   const programs = readdirSync(dist).filter((name) => name.endsWith('.cjs'))
   assert.ok(programs.includes('main-client.cjs') && programs.includes('main-all.cjs'))
@@ -148,20 +148,20 @@ test('the text of each program has one byte a character, as it is kept in memory
     assert.equal(/[^\0-\x7f]/.exec(readFileSync(join(dist, name), 'utf8'))?.[0], undefined, name)
 })
 
-test('no option of ours is taken for one of Node', (t) => {
+test("none of Errand's options is mistaken for one of Node", (t) => {
   const { root } = installed(t)
   const env = { PATH: `${dirname(process.execPath)}:${process.env.PATH}` }
   const { stdout, status } = call(join(root, 'bin/errand'), ['run', '--env-file', '/no/such/file'], env)
   assert.deepEqual([stdout, status], ['built run --env-file /no/such/file', 0])
 })
 
-test('without a pinned node it takes one on the path that is new enough', (t) => {
+test('without a pinned node it uses one on the path that is new enough', (t) => {
   const { root } = installed(t)
   const env = { PATH: `${dirname(process.execPath)}:${process.env.PATH}` }
   assert.equal(call(join(root, 'bin/errand'), ['a', 'b'], env).stdout, 'built a b')
 })
 
-test('started by a node that is too old it goes on with the pinned one, and hands its exit code on', (t) => {
+test('started by a node that is too old, it continues with the pinned one, and passes on its exit code', (t) => {
   const { root, put } = installed(t, { pinned: ownNode, needed: 99 })
   assert.equal(
     call(process.execPath, [join(root, 'bin/errand'), 'x']).stdout,
@@ -172,7 +172,7 @@ test('started by a node that is too old it goes on with the pinned one, and hand
   assert.equal(call(process.execPath, [join(root, 'bin/errand')]).status, 7)
 })
 
-test('started by a node that is too old it ends as by SIGTERM when that one is killed, and not before', async (t) => {
+test('started by a node that is too old, it ends as by SIGTERM when the pinned one is killed, and not before', async (t) => {
   const { folder, root, put } = installed(t, { needed: 99 })
   mkdirSync(dirname(join(folder, ownNode)), { recursive: true })
   symlinkSync(process.execPath, join(folder, ownNode))

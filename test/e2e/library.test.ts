@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import test from 'node:test'
 import * as library from 'errand'
 
-test('the example of an embedded engine runs its own action, tells its notifier and ends', (t) => {
+test('the example of an embedded engine runs its own action, calls its notifier and ends', (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'errand-embed-'))
   t.after(() => rmSync(folder, { recursive: true }))
   const example = join(import.meta.dirname, '../../examples/embed.ts')

@@ -42,7 +42,7 @@ async function programsWith(t: TestContext, holder: string): Promise<Programs> {
 }
 
 for (const holder of holders()) {
-  test(`a runner killed midway: limits hold, the usage is recorded, nothing is left (${holder})`, async (t) => {
+  test(`after a kill of the runner limits hold, the usage is recorded, nothing is left (${holder})`, async (t) => {
     const programs = await programsWith(t, holder)
     assert.match(programs.runner!.printed.stderr, /Limits are enforced by/)
     const go = (name: string) => `touch ${name}; until [ -e go-${name} ]; do sleep 0.05; done`
@@ -79,7 +79,7 @@ for (const holder of holders()) {
   })
 }
 
-test('a limit of the runner that is no limit is said at its start', async (t) => {
+test('a runner reports an invalid limit at its start', async (t) => {
   const programs = await startPrograms(t, { runner: 'none' })
   const token = readFileSync(join(programs.data, 'runner-token'), 'utf8').trim()
   for (const [name, value] of [

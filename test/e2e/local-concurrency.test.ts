@@ -25,7 +25,7 @@ function runsOfOneGroup(t: TestContext, limit = 1) {
   }
 }
 
-test('errand run waits for another one of its group, says for whom, and goes on when that ends', async (t) => {
+test('errand run waits for another run of its group, says for which, and continues when that ends', async (t) => {
   const { begin, go, log, groups } = runsOfOneGroup(t)
   const first = begin('a')
   await eventually('the first', () => log().includes('a begins'))
@@ -50,7 +50,7 @@ test('errand run waits for another one of its group, says for whom, and goes on 
   assert.equal(existsSync(groups), false)
 })
 
-test('the place of a command that is killed is taken once its step is ended; as many run as the limit says', async (t) => {
+test("a killed command's place is free once its step is ended, and only as many run as the limit says", async (t) => {
   const { begin, go, log, errand } = runsOfOneGroup(t, 2)
   const [first, second] = [begin('a'), begin('b')]
   await eventually('both', () => log().length === 2)

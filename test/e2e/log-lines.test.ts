@@ -22,7 +22,7 @@ const SEQ_BYTES = Array.from(
   (_, at) => `line ${at + 1} of the log, which is long enough to be worth an index\n`.length,
 ).reduce((sum, length) => sum + length)
 
-test('lines of a step are printed by number, from the end and by what is in them, before and after a kill', async (t) => {
+test('lines of a step are printed by number, from the end and by search, before and after a kill', async (t) => {
   const programs = await startPrograms(t)
   const steps = [
     { name: 'first', action: 'cmd.run', args: { cmd: 'echo one; echo two' } },

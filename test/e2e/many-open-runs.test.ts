@@ -17,7 +17,7 @@ function folder(t: TestContext): string {
   return dir
 }
 
-test('a hub with many open runs answers from the start, says how far it is, and does what it is asked first', async (t) => {
+test('a hub with many open runs answers at once, reports its progress, and serves requested runs first', async (t) => {
   const data = folder(t)
   await seedOpenRuns(data, COUNT)
   const port = await freePort()

@@ -7,7 +7,7 @@ import { freePort, startPrograms } from '../support/programs.ts'
 
 const ask = { version: 'v0.1', name: 'release', steps: [{ name: 'ask', action: 'approval.wait', args: {} }] }
 
-test('what could not be told before the hub was killed is told by the next one, and nothing twice', async (t) => {
+test('what could not be sent before the hub was killed is sent by the next one, and nothing twice', async (t) => {
   const port = await freePort()
   const hubEnv = {
     ERRAND_NOTIFY_ALLOW: `http://127.0.0.1:${port}`,
@@ -35,7 +35,7 @@ test('what could not be told before the hub was killed is told by the next one, 
     ['question', `https://errand.example/runs/${run_id}?step=ask#question:ask`],
   )
   const sent = async () => (await client.channels.list()).channels[0]!.last_sent_at
-  await eventually('the note of it', sent)
+  await eventually('the record of it', sent)
   const listed = await call('channels', 'list')
   assert.match(listed.stdout, new RegExp(`${id} +phone +webhook +127\\.0\\.0\\.1:${port}`))
 
@@ -51,7 +51,7 @@ test('what could not be told before the hub was killed is told by the next one, 
   assert.deepEqual((await client.channels.list()).channels, [])
 })
 
-test('a channel that the hub may not reach is not asked, and the reason names the way out', async (t) => {
+test('a channel that the hub may not reach gets no request, and the reason names the way out', async (t) => {
   const channel = await webStandIn(t)
   const programs = await startPrograms(t, { runner: 'none' })
   const { id } = await programs.client.channels.add({ kind: 'webhook', url: channel.url })

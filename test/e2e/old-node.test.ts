@@ -60,7 +60,7 @@ test('errand runs on the pinned Node from any folder, by any path', (t) => {
   assert.deepEqual(bare, { status: 0, stdout: expected, stderr: '' })
 })
 
-test('errand runs through links, also links to links and ones with blanks in their names', (t) => {
+test('errand runs through links, also links to links and ones with spaces in their names', (t) => {
   const here = folder(t)
   mkdirSync(join(here, 'a b'))
   const one = join(here, 'a b/one link')
@@ -74,7 +74,7 @@ test('errand runs through links, also links to links and ones with blanks in the
   assert.deepEqual(found, { status: 0, stdout: expected, stderr: '' })
 })
 
-test('started by a Node that is too old, errand goes on with the pinned one', withOldNode, (t) => {
+test('started by a Node that is too old, errand continues with the pinned one', withOldNode, (t) => {
   const here = folder(t)
   assert.deepEqual(version(oldNode!, [launcher, 'version'], { cwd: here }), {
     status: 0,
@@ -85,11 +85,11 @@ test('started by a Node that is too old, errand goes on with the pinned one', wi
   symlinkSync(launcher, link)
   assert.deepEqual(version(oldNode!, [link, 'version']), { status: 0, stdout: expected, stderr: '' })
   const file = writeWorkflow(join(here, 'flow.yaml'), [{ name: 'one', cmd: 'exit 3' }])
-  assert.equal(version(oldNode!, [launcher, 'run', file]).status, 1, 'its exit code is handed on')
+  assert.equal(version(oldNode!, [launcher, 'run', file]).status, 1, 'its exit code is passed on')
 })
 
 test(
-  'started by a Node that is too old, errand still hears Ctrl-C and leaves nothing',
+  'started by a Node that is too old, errand still reacts to Ctrl-C and leaves nothing',
   withOldNode,
   async (t) => {
     const errand = errandCommand(t)

@@ -11,7 +11,7 @@ import { startPrograms, workflowText } from '../support/programs.ts'
 
 const flow = (cmd: string) => workflowText([{ name: 'one', cmd }])
 
-test('hub and runner write a log of JSON lines that say what each is about, and no token', async (t) => {
+test('hub and runner write a log of JSON lines that name their subject, and contain no token', async (t) => {
   const log = { ERRAND_LOG_FORMAT: 'json' }
   const programs = await startPrograms(t, {
     hubEnv: { ...log, ERRAND_LOG_LEVEL: 'debug' },
@@ -90,7 +90,7 @@ test('the figures follow a run through hub and runner', async (t) => {
   assert.equal((await fetch(`${programs.url}/metrics`, { headers })).status, 200)
 })
 
-test('people log in under the name by which a proxy on its machine passes them on, where the hub is told it', async (t) => {
+test('people log in under the host name that a proxy passes on, if the hub is configured for it', async (t) => {
   const programs = await startPrograms(t, {
     runner: 'none',
     hubEnv: { ERRAND_HOST_ALLOW: 'hub.example.com' },
@@ -109,7 +109,7 @@ test('people log in under the name by which a proxy on its machine passes them o
   assert.match(refused.hint!, /ERRAND_HOST_ALLOW/)
 })
 
-test('an attempt that waits over a restart of the hub is among the placement delays, with all of its time', async (t) => {
+test('an attempt that waits across a hub restart counts in the placement delays, with its whole time', async (t) => {
   const programs = await startPrograms(t, { runner: 'none', hubEnv: { ERRAND_METRICS: 'open' } })
   const began = Date.now()
   const { run_id } = await programs.client.runs.create({ yaml: flow('true') })

@@ -50,7 +50,7 @@ function checkFolder(folder: string): void {
     assert.ok(found.includes(sha256(outputs[name]!.bytes)), `${name} in ${files}`)
 }
 
-test('whatever a step prints on this machine is on disk byte for byte', async (t) => {
+test('everything that a step prints on this machine is on disk byte for byte', async (t) => {
   const errand = errandCommand(t)
   const folder = join(errand.home, 'whole')
   const file = writeWorkflow(join(errand.home, 'flow.yaml'), steps, { inventory: { hosts: { far: null } } })
@@ -59,7 +59,7 @@ test('whatever a step prints on this machine is on disk byte for byte', async (t
   checkFolder(folder)
 })
 
-test('whatever a step prints on an agent server is on disk here byte for byte', async (t) => {
+test('everything that a step prints on an agent server is on disk here byte for byte', async (t) => {
   const errand = errandCommand(t)
   const address = `127.0.0.1:${await freePort()}`
   await errand.start(['agent-server', '--addr', address, '--token', 'T']).until('Agent server on')
@@ -71,7 +71,7 @@ test('whatever a step prints on an agent server is on disk here byte for byte', 
   checkFolder(folder)
 })
 
-test('whatever a step prints on a runner can be read from the hub byte for byte', async (t) => {
+test('everything that a step prints on a runner can be read from the hub byte for byte', async (t) => {
   const programs = await startPrograms(t, { runner: 'own' })
   const { client, home } = programs
   const file = writeWorkflow(join(home, 'flow.yaml'), steps, { inventory: { hosts: { far: null } } })

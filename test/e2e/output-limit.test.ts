@@ -22,7 +22,7 @@ function diskBytes(folder: string): number {
   return readdirSync(folder).reduce((sum, name) => sum + statSync(join(folder, name)).size, 0)
 }
 
-test('what prints without end is ended at the limit of its run or user, also over a restart; other users go on', async (t) => {
+test('endless output ends at the limit of its run or user, also across a restart; other users continue', async (t) => {
   const hubEnv = { ERRAND_MAX_OUTPUT_RUN: '3MB', ERRAND_MAX_OUTPUT_USER: '5MB' }
   const programs = await startPrograms(t, { hubEnv })
   const { client, url, data } = programs

@@ -60,7 +60,7 @@ async function checkRun(started: Started, folder: string): Promise<void> {
   assert.equal(await fileHash(file), wholeHash())
 }
 
-test('much output of one step on this machine: the whole is on disk, memory stays flat', async (t) => {
+test('for much output of one step on this machine, all of it is on disk and memory stays flat', async (t) => {
   const errand = errandCommand(t)
   const folder = join(errand.home, 'whole')
   const args = { max_output_bytes: 10_000, output_path: folder }
@@ -70,7 +70,7 @@ test('much output of one step on this machine: the whole is on disk, memory stay
   await checkRun(started, folder)
 })
 
-test('much output of one step on an agent server: the whole is on disk here, memory stays flat', async (t) => {
+test('for much output of one step on an agent server, all of it is on disk here and memory stays flat', async (t) => {
   const errand = errandCommand(t)
   const address = `127.0.0.1:${await freePort()}`
   const agent = errand.start(['agent-server', '--addr', address, '--token', 'T'])
@@ -86,7 +86,7 @@ test('much output of one step on an agent server: the whole is on disk here, mem
   await checkRun(started, folder)
 })
 
-test('much output of one step through hub and runner: readable by range, memory stays flat', async (t) => {
+test('much output of one step through hub and runner is readable by range, and memory stays flat', async (t) => {
   const programs = await startPrograms(t, { runner: 'own' })
   const { client, errand, home, env } = programs
   const folder = join(home, 'whole')
@@ -109,7 +109,7 @@ test('much output of one step through hub and runner: readable by range, memory 
   report('the runner', peakMemoryMb(ownRunner(programs)))
 })
 
-test('a reader of events that takes nothing does not make the hub keep the output in memory', async (t) => {
+test('a reader of events that reads nothing does not make the hub hold the output in memory', async (t) => {
   const programs = await startPrograms(t, { runner: 'own' })
   const { client, url } = programs
   const { run_id } = await client.runs.create({

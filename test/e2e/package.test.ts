@@ -80,7 +80,7 @@ await engine.close()
   )
 }
 
-test('programs that embed the package compile strictly, declarations included, and run as documented', (t) => {
+test('programs that embed the package compile strictly, including its declarations, and run as documented', (t) => {
   const examples = { 'embed.ts': text('examples/embed.ts'), ...documented() }
   const folder = program(t, {
     ...examples,
@@ -107,7 +107,7 @@ test('programs that embed the package compile strictly, declarations included, a
   }
 })
 
-test('an error of the library that nobody catches is shown with the line that threw it, and no more', (t) => {
+test('an uncaught error of the library is shown with the line that threw it, and nothing more', (t) => {
   const folder = program(t, {
     'app.ts': `import { BoundedOutputStore, builtinActionRegistry, Engine, LocalHost, MemoryRunStore } from 'errand'
 const engine = new Engine({
@@ -127,7 +127,7 @@ await engine.submit({ run_id: 'r', yaml: 'name: none' })
   assert.ok(Math.max(...lines.map((line) => line.length)) < 300, stderr)
 })
 
-test('no line of the library is long, so that what Node prints of it can be read', () => {
+test("no line of the library is long, so that Node's error output stays readable", () => {
   for (const name of [
     'index.js',
     ...readdirSync(join(root, 'dist/chunks')).map((file) => `chunks/${file}`),
@@ -141,7 +141,7 @@ test('no line of the library is long, so that what Node prints of it can be read
   }
 })
 
-test('what is built loads no package that an install leaves out', () => {
+test('the build loads no package that an install leaves out', () => {
   const built = readdirSync(join(root, 'dist'), { recursive: true, encoding: 'utf8' })
   const files = built.filter((name) => /\.c?js$/.test(name))
   assert.ok(files.length >= 6, files.join())
@@ -152,28 +152,28 @@ test('what is built loads no package that an install leaves out', () => {
       const of = scope!.startsWith('@') ? `${scope}/${name}` : scope!
       assert.ok(
         !(of in devDependencies),
-        `dist/${file} loads ${of}: make it a dependency, or no external of the build`,
+        `dist/${file} loads ${of}: make it a dependency, or do not mark it external in the build`,
       )
     }
 })
 
-test('the lock holds every optional package, so that "npm ci" works wherever it was made', () => {
+test('the lock contains every optional package, so that "npm ci" works wherever it was created', () => {
   for (const [path, { optionalDependencies = {} }] of Object.entries(packages))
     for (const name of Object.keys(optionalDependencies))
       assert.ok(
         packages[`node_modules/${name}`] ?? packages[`${path}/node_modules/${name}`],
-        `${path} has ${name}, which the lock has not: npm ci would refuse it; choose a version whose packages are all there`,
+        `${path} has ${name}, but the lock does not: npm ci would refuse it; choose a version whose packages all exist`,
       )
 })
 
-test('every dependency is of one version, which the lock has', () => {
+test('every dependency has one version, and the lock contains it', () => {
   for (const [name, version] of Object.entries({ ...dependencies, ...devDependencies })) {
     assert.match(version, /^\d+\.\d+\.\d+$/, `${name} is not pinned`)
     assert.equal(packages[`node_modules/${name}`]?.version, version, name)
   }
 })
 
-test('an install warns on no Node that package.json admits', () => {
+test('an install does not warn on any Node that package.json allows', () => {
   const admits = (range: string): boolean =>
     range.split('||').some((part) => {
       const [, sign = '', major] = /^\s*(>=|\^|~|>)?\s*v?(\d+|\*)/.exec(part) ?? []

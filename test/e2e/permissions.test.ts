@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { startPrograms } from '../support/programs.ts'
 
-test('a token makes tokens, users and secrets only if it was made for that, and what it makes ends with it', async (t) => {
+test('a token creates tokens, users and secrets only with that permission, and what it creates ends with it', async (t) => {
   const { call, errand, env, url } = await startPrograms(t, { runner: 'none' })
   const created = async (...args: string[]) => {
     const { code, stdout, stderr } = await call('tokens', 'create', ...args, '--json')

@@ -64,7 +64,7 @@ function copyOfSource(t: TestContext) {
   return { folder, follow, types }
 }
 
-test('what the recipes name is there', () => {
+test('everything that the recipes name exists', () => {
   const [, text] = /^## Recipes$([\s\S]*?)^## /m.exec(recipes)!
   const named = [...text!.matchAll(/`((?:src|docs|test)\/[\w./-]+)`/g)].map(([, path]) => path!)
   assert.ok(named.length > 10)
@@ -74,7 +74,7 @@ test('what the recipes name is there', () => {
   )
 })
 
-test('an endpoint and an action that are added as the recipes say are there, in the files that they name', async (t) => {
+test('an endpoint and an action added as the recipes say exist, and are in the files that the recipes name', async (t) => {
   const { folder, follow, types } = copyOfSource(t)
 
   const endpoint = follow('Adding an endpoint')
@@ -91,7 +91,7 @@ test('an endpoint and an action that are added as the recipes say are there, in 
   },
 `,
   )
-  assert.match(types(), /GET \/api\/runs\/:id\/steps/, 'a route without a handler is an error of types')
+  assert.match(types(), /GET \/api\/runs\/:id\/steps/, 'a route without a handler is a type error')
   endpoint.add(
     'src/hub/api/runs.ts',
     "    'GET /api/runs/:id/workflow':",
@@ -136,7 +136,7 @@ export const textReverse: Action = {
   assert.equal(types(), '')
 
   const errand = errandCommand(t)
-  assert.ok(!existsSync(join(folder, 'dist')), 'it is its source that runs')
+  assert.ok(!existsSync(join(folder, 'dist')), 'the copy runs from its source')
   const within = ['/bin/sh', '-c', `exec '${folder}/bin/errand' "$@"`]
   const env = { ERRAND_DATA: join(errand.home, 'data') }
   const file = join(errand.home, 'flow.yaml')

@@ -5,7 +5,7 @@ import { routes } from '../../src/contract/routes/table.ts'
 import { errandCommand } from '../support/errand-command.ts'
 import { testingHub } from '../support/hub/hub-fixture.ts'
 
-test('a command under its old name is refused with the new one', async (t) => {
+test('a command with its old name is refused with the new one', async (t) => {
   const errand = errandCommand(t)
   for (const [old, now] of Object.entries(renamed.commands)) {
     const { code, stderr } = await errand.run([old, 'list'])
@@ -18,7 +18,7 @@ test('a command under its old name is refused with the new one', async (t) => {
   }
 })
 
-test('an address under its old name is refused with the new one', async (t) => {
+test('a path with its old name is refused with the new one', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   for (const [old, now] of Object.entries(renamed.paths)) {

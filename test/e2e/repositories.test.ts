@@ -6,7 +6,7 @@ import test from 'node:test'
 import { errandCommand, eventually } from '../support/errand-command.ts'
 import { startPrograms, writeWorkflow } from '../support/programs.ts'
 
-test('a run for a repository goes to runners of its group alone', async (t) => {
+test('a run for a repository goes only to runners of its group', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'errand-repos-'))
   t.after(() => rmSync(folder, { recursive: true }))
   const config = join(folder, 'ados.yaml')
@@ -59,7 +59,7 @@ test('a run for a repository goes to runners of its group alone', async (t) => {
   )
 })
 
-test('a hub does not start with a configuration that is wrong', async (t) => {
+test('a hub does not start with an invalid configuration', async (t) => {
   const errand = errandCommand(t)
   const config = join(errand.home, 'errand.yaml')
   writeFileSync(config, 'repos:\n  - work_runner_group: gpu\n')

@@ -18,7 +18,7 @@ function configFile(t: TestContext, text: string): string {
   return file
 }
 
-test('a run waits for a runner that can give its box, also over a restart of the hub, and begins once one is there', {
+test('a run waits for a runner with its kind of box, also across a hub restart, and starts when one exists', {
   skip: sandboxMissing(),
 }, async (t) => {
   const config = configFile(t, 'groups: {shared: {isolation: sandbox, network: none}}\n')
@@ -93,7 +93,7 @@ test('a run waits for a runner that can give its box, also over a restart of the
   assert.equal((await attempt(run_id)).isolation, 'sandbox')
 })
 
-test('this machine fails a step whose box it cannot give, and says what to do', async (t) => {
+test('this machine fails a step whose box it cannot provide, and says what to do', async (t) => {
   const errand = errandCommand(t)
   const file = writeWorkflow(join(errand.home, 'flow.yaml'), [{ name: 'one', cmd: 'echo out' }])
   const env = NO_PROGRAMS
@@ -111,7 +111,7 @@ test('this machine fails a step whose box it cannot give, and says what to do', 
   assert.match(result.stderr, /--isolation is "vm"[\s\S]*none, sandbox, container/)
 })
 
-test('a step of this machine says which box it got, and what it was refused there', {
+test('a local step says which box it got, and what the box refused', {
   skip: sandboxMissing(),
 }, async (t) => {
   const errand = errandCommand(t)
@@ -139,7 +139,7 @@ test('a step of this machine says which box it got, and what it was refused ther
   assert.deepEqual([attempt.isolation, attempt.refused[0].host], ['sandbox', 'x.example'])
 })
 
-test('a dispatch of steps that ask for a box is refused before any of them begins', async (t) => {
+test('a dispatch of steps that require a box is refused before any of them starts', async (t) => {
   const errand = errandCommand(t)
   const inner = { version: 'v0.1', name: 'inner', steps: [{ name: 'deep', action: 'noop', network: 'none' }] }
   const steps = [

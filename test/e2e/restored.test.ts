@@ -8,7 +8,7 @@ import { ErrandClient } from '../../src/client/client.ts'
 import { eventually } from '../support/errand-command.ts'
 import { startPrograms, workflowText } from '../support/programs.ts'
 
-test('a restored hub has lost nothing: users, tokens, sessions, secrets, what waits, and the code of bots', async (t) => {
+test('a restored hub has lost nothing: users, tokens, sessions, secrets, waiting runs, and the code of bots', async (t) => {
   const programs = await startPrograms(t, { runner: 'none' })
   const { client, home, url } = programs
   await client.users.create({ name: 'boss', password: 'long enough', role: 'admin', tenant: 'acme' })

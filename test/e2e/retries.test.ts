@@ -16,7 +16,7 @@ const sub = (name: string, ...steps: Step[]): Step => ({
   args: { workflow: { version: 'v0.1', name: `${name} flow`, steps: steps as never } },
 })
 
-test('a run is retried in part from the command line, within its sub-run too, after it was shown what that does', async (t) => {
+test('the command line retries part of a run, also within its sub-run, after it showed what that does', async (t) => {
   const programs = await startPrograms(t, { runner: 'own' })
   const file = join(programs.home, 'flow.yaml')
   const fixed = join(programs.home, 'mended')

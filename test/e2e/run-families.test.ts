@@ -43,7 +43,7 @@ test('runs logs shows what sub-workflows print at any depth, while they run and 
   )
 })
 
-test('a run is rolled back once, runs show says so, and a restart of the hub does not forget it', async (t) => {
+test('a run is rolled back once, runs show says so, and a hub restart does not forget it', async (t) => {
   const programs = await startPrograms(t, { runner: 'own' })
   const file = join(programs.home, 'flow.yaml')
   const noted = join(programs.home, 'undone')

@@ -9,7 +9,7 @@ import { startForge } from '../support/forge/forge-stand-in.ts'
 import { runTurn, startModelServer } from '../support/model-server/server.ts'
 import { MODEL_KEY } from '../support/tasks/task-place.ts'
 
-test('a program runs a task without a hub, with what its environment and configuration say', async (t) => {
+test('a program runs a task without a hub, with the settings of its environment and configuration', async (t) => {
   const home = mkdtempSync(join(tmpdir(), 'errand-run-task-'))
   t.after(() => rmSync(home, { recursive: true, force: true }))
   const forge = await startForge({ flavour: 'github' })

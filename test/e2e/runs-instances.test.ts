@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { startPrograms } from '../support/programs.ts'
 
-test('errand runs instances lists a page of a step, what failed first, and all of it at a glance', async (t) => {
+test("errand runs instances lists a page of a step's instances, the failed ones first, and their counts", async (t) => {
   const { client, call, ended } = await startPrograms(t)
   const { run_id } = await client.runs.create({
     workflow: {

@@ -21,7 +21,7 @@ function setup(t: TestContext) {
 
 const step = (cmd: string, args: object = {}) => ({ name: 'look', action: 'cmd.run', args: { cmd, ...args } })
 
-test('errand run puts a step into a sandbox that asks for one, and says why where it cannot', {
+test('errand run puts a step that requests it into a sandbox, and says why if it cannot', {
   skip,
 }, async (t) => {
   const { run, cwd, home } = setup(t)
@@ -42,7 +42,7 @@ test('errand run puts a step into a sandbox that asks for one, and says why wher
   assert.match(wrong.stdout, /ERRAND_SANDBOX_MOUNTS is "relative"/)
 })
 
-test('a variable asks for a sandbox for all steps, and an operator puts more into it', {
+test('a variable requests a sandbox for all steps, and an operator adds more to it', {
   skip,
 }, async (t) => {
   const { run, home } = setup(t)

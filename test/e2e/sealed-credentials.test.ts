@@ -84,7 +84,7 @@ const lengths = [
   `it is ${VALUE.length + 'db://@h'.length} db://***@h`,
 ]
 
-test('a credential in env is found nowhere on a hub and its runner, whatever way it came', async (t) => {
+test('a credential in env is found nowhere on a hub and its runner, on every way into the hub', async (t) => {
   const { call, client, data, ended, env, errand, home, hub, runner, runnerFolder } = await startPrograms(t)
   const runs: string[] = []
   const ofHub = async (body: object) => {
@@ -128,7 +128,7 @@ test('a credential in env is found nowhere on a hub and its runner, whatever way
   assertNothingIn((await call('secrets', 'list')).stdout, 'secrets list')
   assert.equal((await call('backup', '--to', join(home, 'backup'))).code, 0)
   await eventually(
-    'a runner that has let go of all',
+    'a runner that has released everything',
     () => readdirSync(join(runnerFolder, 'attempts')).length === 0,
   )
   // A step or an agent may write it into its own workspace.
@@ -153,7 +153,7 @@ test('a credential in env is found nowhere on a hub and its runner, whatever way
   }
 })
 
-test('a credential in env is found nowhere on this machine, also of a run that is gone on with', async (t) => {
+test('a credential in env is found nowhere on this machine, also not for a resumed run', async (t) => {
   const errand = errandCommand(t)
   const state = join(errand.home, 'state')
   const stdin = JSON.stringify({ ...flow, steps: flow.steps.slice(0, 3) })

@@ -39,7 +39,7 @@ function contentOf(file: string): Buffer {
  */
 async function release(runnerFolder: string): Promise<void> {
   const folder = join(runnerFolder, 'attempts')
-  await eventually('a runner that has let go of all', () => readdirSync(folder).length === 0)
+  await eventually('a runner that has released everything', () => readdirSync(folder).length === 0)
 }
 
 /** Writes a workflow: one step has the secret, checks it and prints it. The other must not have it. */
@@ -65,7 +65,7 @@ function shown(all: string): void {
   assert.ok(!all.includes(VALUE), all)
 }
 
-test('on this machine a step is given the secrets that it names, and nothing of them is left', async (t) => {
+test('on this machine a step gets the secrets that it names, and nothing of them is left', async (t) => {
   const errand = errandCommand(t)
   const expected = join(errand.home, 'expected')
   writeFileSync(expected, VALUE)
@@ -84,7 +84,7 @@ test('on this machine a step is given the secrets that it names, and nothing of 
   assert.deepEqual(holdersOf(VALUE, errand.home), [expected])
 })
 
-test('a secret that is missing or wrongly given is told before anything runs', async (t) => {
+test('a missing or invalid secret is reported before anything runs', async (t) => {
   const errand = errandCommand(t)
   const file = flow(errand.home, 'x')
   for (const [args, message] of [
@@ -102,7 +102,7 @@ test('a secret that is missing or wrongly given is told before anything runs', a
   }
 })
 
-test('an agent has the secrets that it is given in its environment, here and on a hub', async (t) => {
+test('an agent has its secrets in its environment, here and on a hub', async (t) => {
   const { call, env, errand, home, runnerFolder } = await startPrograms(t)
   const ask = (...more: string[]) =>
     errand.run(
@@ -125,7 +125,7 @@ test('an agent has the secrets that it is given in its environment, here and on 
   )
 })
 
-test('host agents are given secrets and mask them; one that cannot is not given any', async (t) => {
+test('host agents receive secrets and mask them; one that cannot does not receive any', async (t) => {
   const errand = errandCommand(t)
   const data = join(errand.home, 'agent')
   const agent = errand.start(['agent-server', '--addr', ':0', '--token', 'T', '--data', data])
@@ -166,7 +166,7 @@ test('host agents are given secrets and mask them; one that cannot is not given 
   assert.deepEqual(requests, ['/run-with-secrets'])
 })
 
-test('a hub keeps secrets, gives them to the steps that name them, and no file or log holds them', async (t) => {
+test('a hub stores secrets, gives them to the steps that name them, and no file or log contains them', async (t) => {
   const programs = await startPrograms(t)
   const { call, data, errand, env, home, runnerFolder } = programs
   const expected = join(home, 'expected')

@@ -7,7 +7,7 @@ import test from 'node:test'
 import { eventually } from '../support/errand-command.ts'
 import { startPrograms, writeWorkflow } from '../support/programs.ts'
 
-test('a runner works with a repo pool and an artifact store elsewhere', async (t) => {
+test('a runner works with a remote repo pool and a remote artifact store', async (t) => {
   const requests: { path: string; token?: string; body: string }[] = []
   let isAway = true
   const server = createServer(async (request, response) => {
@@ -47,7 +47,7 @@ test('a runner works with a repo pool and an artifact store elsewhere', async (t
   const refused = await call('run', '--hub', code)
   assert.equal(refused.code, 1)
   assert.match(refused.stdout + refused.stderr, /outside the folders that may contain slots/)
-  await eventually('the slot to be given back', () => requests.length === 3)
+  await eventually('the slot to be returned', () => requests.length === 3)
   assert.deepEqual(
     requests.slice(1).map(({ path, token }) => [path, token]),
     [

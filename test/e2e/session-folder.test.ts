@@ -7,7 +7,7 @@ import { taskPlace } from '../support/tasks/task-place.ts'
 
 const commit = 'git -c user.name=Agent -c user.email=a@example.org commit -qam'
 
-test('the folder of a session can be viewed while it runs, and its change is kept at the end', async (t) => {
+test("a session's folder can be viewed while it runs, and its change is stored at the end", async (t) => {
   const { repository, token, programs } = await taskPlace(t, {
     script: [
       runTurn(`echo "Better." >> README.md && ${commit} "Better words"; printenv API_KEY > key.txt`),

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { startPrograms, workflowText } from '../support/programs.ts'
 
-test('what the command line shares stands after the hub was killed, also of a run that has ended', async (t) => {
+test('a session shared from the command line stays shared after a hub kill, also for an ended run', async (t) => {
   const programs = await startPrograms(t)
   const { client, call } = programs
   await client.users.create({ name: 'bob', password: 'long enough' })

@@ -53,7 +53,7 @@ async function place(t: TestContext): Promise<Fixture> {
 const noneLeft = (): Promise<boolean> =>
   eventually('the end of all processes', () => processesOf(MARK).length === 0)
 
-test('SIGINT, SIGTERM and SIGHUP cancel: the rest runs, no process is left, the exit code is 3', async (t) => {
+test('SIGINT, SIGTERM and SIGHUP cancel: the final steps run, no process is left, the exit code is 3', async (t) => {
   const here = await place(t)
   const finale = { finally: [{ name: 'last', action: 'cmd.run', args: { cmd: 'echo cleaned' } }] }
   for (const way of ways) {
@@ -80,7 +80,7 @@ test('SIGINT, SIGTERM and SIGHUP cancel: the rest runs, no process is left, the 
   }
 })
 
-test('a second Ctrl-C ends what does not want to end, and the steps under finally', async (t) => {
+test('a second Ctrl-C ends steps that do not end, including the finally steps', async (t) => {
   const here = await place(t)
   for (const way of ways) {
     const more = { finally: [{ name: 'last', action: 'cmd.run', args: { cmd: STUBBORN } }] }
@@ -96,7 +96,7 @@ test('a second Ctrl-C ends what does not want to end, and the steps under finall
   }
 })
 
-test('a reader that goes away cancels the run quietly', async (t) => {
+test('a reader that closes the pipe cancels the run quietly', async (t) => {
   const here = await place(t)
   for (const way of ways) {
     const run = await here.begin(way, [{ name: 'one', cmd: `while :; do echo line; : ${MARK}; done` }])
@@ -110,7 +110,7 @@ test('a reader that goes away cancels the run quietly', async (t) => {
   }
 })
 
-test('Ctrl-C cancels also what has not begun: an approval, a retry, a place in the queue', async (t) => {
+test('Ctrl-C also cancels what has not started: an approval, a retry, a place in the queue', async (t) => {
   const here = await place(t)
   const waiting: [string, Step[], string][] = [
     ['an approval', [{ name: 'ask', action: 'approval.wait', args: { timeout_seconds: 3600 } }], '? ask'],
@@ -158,7 +158,7 @@ test('runs canceled through the API while the command waits end it with 3', asyn
   assert.deepEqual(processesOf(MARK), [])
 })
 
-test('a run goes on at the hub when the command that waits for it is killed', async (t) => {
+test('a run continues at the hub when the command that waits for it is killed', async (t) => {
   const here = await place(t)
   const onHub = await here.begin('run --hub', [{ name: 'one', cmd: 'echo begun; sleep 1; echo done' }])
   await onHub.until('local | begun')

@@ -6,7 +6,7 @@ import { startPrograms, writeWorkflow } from '../support/programs.ts'
 import { sandboxMissing } from '../support/runner/box-fixture.ts'
 import { silentEngine } from '../support/silent-engine.ts'
 
-test('a runner beside a container engine that says nothing starts, does its work, and says why it gives no container', async (t) => {
+test('a runner beside a silent container engine starts, works, and says why it provides no containers', async (t) => {
   const engine = await silentEngine(t)
   const programs = await startPrograms(t, { runnerEnv: { DOCKER_HOST: engine } })
   const file = writeWorkflow(join(programs.home, 'flow.yaml'), [{ name: 'one', cmd: 'echo done' }])
@@ -21,7 +21,7 @@ test('a runner beside a container engine that says nothing starts, does its work
   assert.equal(programs.runner!.child.exitCode, null)
 })
 
-test('errand run puts a step into a sandbox beside a container engine that says nothing', {
+test('errand run puts a step into a sandbox beside a silent container engine', {
   skip: sandboxMissing(),
 }, async (t) => {
   const DOCKER_HOST = await silentEngine(t)

@@ -12,7 +12,7 @@ const MOST_AWAY = 64 * 1024
 const LINE = 'line 0000000 of the log\n'.length
 const print = (from: number, to: number) => `seq -f "line %07.0f of the log" ${from} ${to}`
 
-test('a line of stderr stands in its place in the log, in bursts or alone, live, after a kill of either side and at the end', async (t) => {
+test('a stderr line has the right place in the log, in bursts or alone, live, after a kill and at the end', async (t) => {
   const random = seeded()
   const programs = await startPrograms(t)
   const { client, home } = programs
@@ -37,7 +37,10 @@ test('a line of stderr stands in its place in the log, in bursts or alone, live,
   }
   const bytesOf = async (attempt: number) => (await ask(attempt, { tail: 0 }).catch(() => undefined))?.bytes
 
-  await eventually('all of the third step but its ends', async () => (await bytesOf(3)) === before * LINE)
+  await eventually(
+    'all of the third step but its stderr lines',
+    async () => (await bytesOf(3)) === before * LINE,
+  )
   for (const [attempt, place] of [
     [1, before],
     [2, many],

@@ -8,7 +8,7 @@ import { taskPlace } from '../support/tasks/task-place.ts'
 
 const RUNNERS_OWN = 'the-runners-own-token-0123456789'
 
-test('an App makes each step a token for the one repository, which nothing that the agent sees holds', {
+test('an App creates for each step a token for one repository, and nothing that the agent sees contains it', {
   skip: sandboxMissing(),
 }, async (t) => {
   const look = [

@@ -8,7 +8,7 @@ import { ErrandClient } from '../../src/client/client.ts'
 import { runTurn } from '../support/model-server/server.ts'
 import { taskPlace } from '../support/tasks/task-place.ts'
 
-test('the change of a task is shown, and taken into a clone', async (t) => {
+test('the change of a task is shown, and can be applied to a clone', async (t) => {
   const { repository, token, programs } = await taskPlace(t, {
     script: [
       runTurn('echo made > made.txt && mkdir out && echo figures > out/r.txt && echo out > .gitignore'),
@@ -129,7 +129,7 @@ test('what others push meanwhile is merged by the agent, tested again and propos
   assert.match(diff.stdout, /^ theirs\n\+mine$/m)
 })
 
-test('a task that stands on two others begins with the work of both, before either is merged', async (t) => {
+test('a task that depends on two others starts with the work of both, before either is merged', async (t) => {
   const { forge, repository, programs } = await taskPlace(t, {
     script: ({ body, toolResults }) => {
       if (toolResults.length > 0) return { text: 'It is done.' }

@@ -18,7 +18,7 @@ async function hubOf(t: TestContext) {
 
 const repo = 'https://git.example/shop/web'
 
-test('a task is given on the command line, shown as it runs, and found again by what was printed', async (t) => {
+test('a task is created on the command line, shown as it runs, and found again by its printed id', async (t) => {
   const { call } = await hubOf(t)
   const ran = await call('run', '--title', 'say hello', '--repo', repo, '--id', 'T-1')
   assert.equal(ran.code, 0, ran.stderr)
@@ -39,7 +39,7 @@ test('a task is given on the command line, shown as it runs, and found again by 
   assert.deepEqual([gone.code, /Task "nobody" not found/.test(gone.stderr)], [7, true])
 })
 
-test('how a task ends is the exit code, and one that failed is tried again', async (t) => {
+test('the exit code says how a task ended, and a failed one can be tried again', async (t) => {
   const { call } = await hubOf(t)
   const failed = await call('run', '--title', 'fail', '--repo', repo, '--id', 'bad', '--json')
   assert.equal(failed.code, 1)
@@ -55,7 +55,7 @@ test('how a task ends is the exit code, and one that failed is tried again', asy
   assert.deepEqual([again.code, /try 2 from check/.test(again.stdout)], [1, true])
 })
 
-test('a file of tasks runs as a graph, and all of its mistakes are told', async (t) => {
+test('a file of tasks runs as a graph, and all of its mistakes are reported', async (t) => {
   const { call, home } = await hubOf(t)
   const file = join(home, 'tasks.yaml')
   const tasks = (second: string) =>
@@ -72,7 +72,7 @@ test('a file of tasks runs as a graph, and all of its mistakes are told', async 
   assert.match(detached.stdout, /^task_\w{20}\ntask_\w{20}\n$/)
 })
 
-test('Ctrl-C ends the task that is followed, and another command ends one of another', async (t) => {
+test('Ctrl-C ends the followed task, and another command ends the task of another one', async (t) => {
   const { call, start } = await hubOf(t)
   const held = start('run', '--title', 'hold', '--repo', repo, '--id', 'one')
   await held.until(/try 1 from check/)

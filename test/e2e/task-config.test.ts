@@ -9,7 +9,7 @@ import { MODEL_KEY, taskPlace } from '../support/tasks/task-place.ts'
 const examples = join(import.meta.dirname, '../../examples/coding-tasks')
 const sample = (name: string) => readFileSync(join(examples, name), 'utf8')
 
-test('the samples run with the secrets that they name, and their outcomes are told as older systems read them', async (t) => {
+test('the samples run with the secrets that they name, and older systems can read their outcomes', async (t) => {
   const { repository, programs, server } = await taskPlace(t, {
     script: [runTurn('echo made > made.txt'), { text: 'It is made.' }],
     programs: { runnerEnv: { OPENAI_API_KEY: '', OPENAI_BASE_URL: '' } },
@@ -29,7 +29,7 @@ test('the samples run with the secrets that they name, and their outcomes are to
   const shown = async (id: string) =>
     JSON.parse((await programs.call('task', 'show', id, '--json')).stdout) as TaskView
 
-  await t.test('the key of the model is a secret of the hub, by the name that the file has', async () => {
+  await t.test("the model's key is a secret of the hub, with the name in the file", async () => {
     const named = file('named.yaml', sample('local.yaml').replaceAll('OPENAI_API_KEY', 'MY_MODEL_KEY'))
     const one = ['--title', 'Without a key', '--repo', repository.cloneUrl, '--id', 'keyless']
     const ran = await programs.call('task', 'run', '--config', named, ...one)
@@ -57,7 +57,7 @@ test('the samples run with the secrets that they name, and their outcomes are to
     assert.match(diff?.uri ?? '', /^errand:\/\/artifact\/run_/)
   })
 
-  await t.test('a hub that makes no such runners says what to do', async () => {
+  await t.test('a hub that does not provision such runners says what to do', async () => {
     for (const mode of ['docker', 'kubernetes']) {
       const config = join(examples, `${mode}.yaml`)
       const ran = await programs.call('task', 'run', '--config', config, task)

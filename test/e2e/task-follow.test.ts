@@ -4,7 +4,7 @@ import { eventually } from '../support/errand-command.ts'
 import { runTurn } from '../support/model-server/server.ts'
 import { taskPlace } from '../support/tasks/task-place.ts'
 
-test('a labelled issue becomes a pull request, its failing check another commit of it, by webhooks and over a kill', async (t) => {
+test('a labeled issue becomes a pull request, its failing check another commit, by webhooks and across a kill', async (t) => {
   const { forge, repository, programs, hook } = await taskPlace(t, {
     script: ({ prompts, toolResults }) =>
       toolResults.length > 0

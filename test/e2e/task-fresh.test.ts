@@ -7,7 +7,7 @@ import { sandboxMissing } from '../support/runner/box-fixture.ts'
 import { taskPlace } from '../support/tasks/task-place.ts'
 
 for (const isolation of ['none', 'sandbox'] as const)
-  test(`with fresh: true tests run where nothing but the commit is, isolation ${isolation}`, {
+  test(`with fresh: true tests run with nothing but the commit, isolation ${isolation}`, {
     skip: isolation === 'sandbox' && sandboxMissing(),
   }, async (t) => {
     const work =

@@ -57,7 +57,7 @@ function asking(path: string): RegExp {
 }
 
 for (const which of [['runner'], ['hub', 'runner']] as const)
-  test(`a ${which.join(' and a ')} killed in any stage of a task shows in none of its work`, {
+  test(`a ${which.join(' and a ')} killed in any stage of a task does not affect its work`, {
     skip: sandboxMissing(),
   }, async (t) => {
     await killed(t, which)
@@ -128,7 +128,7 @@ async function killed(t: TestContext, which: readonly ('hub' | 'runner')[]): Pro
     const [phase, count] = command!
     return existsSync(mark(phase)) && statSync(mark(phase)).size === count
   }
-  await eventually('all tasks where they are held', () => made.every(isHeld))
+  await eventually('all tasks at their gates', () => made.every(isHeld))
   for (const { moment } of made) {
     if (moment.model?.until === undefined) continue
     gates[moment.name]!.resolve()
@@ -165,9 +165,9 @@ async function killed(t: TestContext, which: readonly ('hub' | 'runner')[]): Pro
     assert.equal(repository.tickets.length, 1, description)
     assert.deepEqual(repository.tickets[0]?.pull?.reviewers, ['ada'], description)
     if (isStored)
-      assert.equal(requestsOf(name), requestsBefore.get(name), `no model was asked again: ${description}`)
+      assert.equal(requestsOf(name), requestsBefore.get(name), `no model was called again: ${description}`)
   }
-  await eventually('checkouts that are given back', () => {
+  await eventually('checkouts that are returned', () => {
     const slots = globSync('**/slots/*/state.json', { cwd: programs.runnerFolder })
     assert.ok(slots.length > 0)
     const states = slots.map((path) => JSON.parse(readFileSync(join(programs.runnerFolder, path), 'utf8')))

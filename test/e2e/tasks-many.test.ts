@@ -10,7 +10,7 @@ import { taskPlace } from '../support/tasks/task-place.ts'
 
 const COUNT = sized('tasks at once', 8, 20)
 
-test('many tasks at once on one repository are all done, and leave nothing behind', {
+test('many tasks at once on one repository all succeed, and leave nothing behind', {
   skip: sandboxMissing(),
 }, async (t) => {
   const { forge, repository, programs, server } = await taskPlace(t, {
@@ -42,6 +42,6 @@ test('many tasks at once on one repository are all done, and leave nothing behin
     readdirSync(slots).map((slot) => JSON.parse(readFileSync(join(slots, slot, 'state.json'), 'utf8')).phase)
   // A kept checkout waits for its run to continue there, until another run needs its place.
   const idle = ['free', 'kept']
-  await eventually('all checkouts given back', () => phases().every((phase) => idle.includes(phase)))
+  await eventually('all checkouts returned', () => phases().every((phase) => idle.includes(phase)))
   await eventually('no attempt left', () => readdirSync(join(programs.runnerFolder, 'attempts')).length === 0)
 })

@@ -71,7 +71,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const)
     assert.equal((await programs.client.tasks.list({})).tasks.length, 1)
   })
 
-test('issues are asked for with a token, at forges that the hub may speak to', async (t) => {
+test('issues are read with a token, from forges that the hub may reach', async (t) => {
   const { forge, repository, programs } = await taskPlace(t, { script: [] })
   const issue = forge.state.addIssue(repository, { title: 'Make it so', by: 'ada' })
   const run = (address: string) => programs.call('task', 'run', address, '--detach')
@@ -88,7 +88,7 @@ test('issues are asked for with a token, at forges that the hub may speak to', a
   assert.equal((await programs.client.tasks.list({})).tasks.length, 0)
 })
 
-test("a token is sent to its own servers alone, whatever a task's or an issue's address is", async (t) => {
+test('a token is sent only to its own servers, for any address of a task or an issue', async (t) => {
   const { forge, repository, token, programs } = await taskPlace(t, {
     script: [],
     tokenHost: 'git.example.com:8443',
@@ -141,7 +141,7 @@ test("a token is sent to its own servers alone, whatever a task's or an issue's 
   assert.match(list.stdout, new RegExp(`GIT_TOKEN .*git\\.example\\.com:8443, ${forge.host}`))
 })
 
-test('labelled issues of a watched repository become tasks, each once, over a kill of the hub', async (t) => {
+test('labeled issues of a watched repository become tasks, each once, across a kill of the hub', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'errand-watch-'))
   t.after(() => rmSync(folder, { recursive: true }))
   const config = join(folder, 'errand.yaml')
@@ -191,7 +191,7 @@ test('labelled issues of a watched repository become tasks, each once, over a ki
   )
 })
 
-test('protected files are pushed once a person has approved of them, and not before, also after a kill', async (t) => {
+test('protected files are pushed only after a person approves, also after a kill', async (t) => {
   const { forge, repository, programs } = await taskPlace(t, {
     script: ({ toolResults }) =>
       toolResults.length > 0
@@ -227,7 +227,7 @@ test('protected files are pushed once a person has approved of them, and not bef
   assert.doesNotMatch(branches(), /no-no/)
 })
 
-test('tasks end as their agents say, by what is protected, and with another plan where a person wants one', async (t) => {
+test('tasks end as their agents report, by protected files, and with another plan if a person wants one', async (t) => {
   const { repository, server, programs } = await taskPlace(t, {
     script: ({ prompts, toolResults }) => {
       const all = prompts.join('\n')

@@ -38,7 +38,7 @@ function inTerminal(t: TestContext, steps: Parameters<typeof workflowText>[0], w
 
 const ask = (name: string, more: object = {}) => ({ name, action: 'approval.wait', ...more })
 
-test('an answer that is neither yes nor no is asked again', { skip }, async (t) => {
+test('an answer that is neither yes nor no leads to the same question again', { skip }, async (t) => {
   const { until, type, ended, shown } = inTerminal(t, [ask('deploy')])
   await until('Approve "deploy"? [y/N] ')
   type('perhaps\r')
@@ -48,7 +48,9 @@ test('an answer that is neither yes nor no is asked again', { skip }, async (t) 
   assert.match(shown.text, /deploy: approved/)
 })
 
-test('steps that ask at once are asked one after another, and an empty answer is no', { skip }, async (t) => {
+test('steps with simultaneous questions ask one after another, and an empty answer is no', {
+  skip,
+}, async (t) => {
   const steps = [ask('one', { needs: [] }), ask('two', { needs: [] })]
   const { until, type, ended, shown } = inTerminal(t, steps)
   await until('Approve "one"? [y/N] ')
@@ -59,7 +61,7 @@ test('steps that ask at once are asked one after another, and an empty answer is
   assert.match(shown.text, /one: approved[\s\S]*two: rejected/)
 })
 
-test('what is shown while a question is open stands above it, and a run that ends closes it', {
+test('output during an open question appears above it, and the end of the run closes it', {
   skip,
 }, async (t) => {
   const talk = { name: 'talk', needs: [], cmd: 'while [ ! -e go ]; do sleep 0.05; done; echo talked' }
@@ -90,7 +92,7 @@ test('the end of input refuses, and Ctrl-C cancels the run', { skip }, async (t)
   assert.equal(await canceled.ended, 3, canceled.shown.text)
 })
 
-test("an agent's question is asked again too", { skip }, async (t) => {
+test("an agent's question is repeated too", { skip }, async (t) => {
   const words = ['agent', 'ask asked.txt', '--permissions', 'ask', ...standInOptions]
   const { until, type, ended, shown, home } = inTerminal(t, [], words)
   await until('Allow it? [y/N] ')
@@ -101,11 +103,11 @@ test("an agent's question is asked again too", { skip }, async (t) => {
   assert.ok(existsSync(join(home, 'asked.txt')), shown.text)
 })
 
-test('a live line says what runs and for how long, and is gone when a line comes', { skip }, async (t) => {
+test('a live line says what runs and for how long, and disappears when a line comes', { skip }, async (t) => {
   const cmd = 'while [ ! -e go ]; do sleep 0.05; done; printf "\\033[31mred\\033[2J\\033[0m\\n" >&2'
   const { ended, shown, home } = inTerminal(t, [{ name: 'slow', cmd }])
   const times = (): number => new Set(shown.text.match(/… slow on local \(\d+ s\)/g)).size
-  await eventually('a live line that goes on', () => times() > 1)
+  await eventually('a live line that continues', () => times() > 1)
   writeFileSync(join(home, 'go'), '')
   assert.equal(await ended, 0, shown.text)
   const [live, after] = shown.text.split('\x1b[31mred')

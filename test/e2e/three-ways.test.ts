@@ -252,7 +252,7 @@ function essence(lines: string[]): string[] {
     const [event, runId] =
       line.type === 'child.event' ? [line.event, line.run_id] : [line as RunEvent, undefined]
     const before = runId === undefined ? '' : within.get(runId)
-    assert.notEqual(before, undefined, 'what started a run is told before its events')
+    assert.notEqual(before, undefined, 'the start of a run comes before its events')
     if (event.type === 'child.started')
       within.set(event.run_id, before === '' ? event.step : `${before} > ${event.step}`)
     if (event.type !== 'output') continue

@@ -27,7 +27,7 @@ function lines(home: string, count: number): string {
   return writeWorkflow(join(home, 'lines.yaml'), [{ name: 'count', cmd: `echo x >> ${home}/begun; ${loop}` }])
 }
 
-test('Ctrl-C with work under way and a reader ends cleanly, and the next start finishes the work', async (t) => {
+test('Ctrl-C during work and with a reader ends cleanly, and the next start finishes the work', async (t) => {
   const errand = hub(t)
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     const id = `mine-${signal}`
@@ -73,7 +73,7 @@ test('after kill -9 the folder is free again, and nothing of the hub is left', a
   assert.equal((await last.finished).code, 0)
 })
 
-test('what follows a run over a restart of the hub shows every line once', async (t) => {
+test('a command that follows a run across a hub restart shows every line once', async (t) => {
   const errand = hub(t)
   const env = { ERRAND_DATA: errand.data }
   const first = await errand.up()
@@ -88,7 +88,7 @@ test('what follows a run over a restart of the hub shows every line once', async
   assert.equal(stdout.match(/line \d+\n/g)!.join(''), numbered(150))
 })
 
-test('a data folder that is no folder, and an address that is not here, are errors that say so', async (t) => {
+test('an invalid data folder, and an address of another machine, are errors that say so', async (t) => {
   const errand = hub(t)
   const file = join(errand.home, 'file')
   writeFileSync(file, '')

@@ -43,7 +43,7 @@ const login = (url: string, password: string) =>
     body: JSON.stringify({ username: 'admin', password }),
   })
 
-test('npm start ends the hub and its runner when npm alone is told to end', async (t) => {
+test('npm start ends the hub and its runner when only npm is asked to end', async (t) => {
   const errand = errandCommand(t)
   t.after(() => endProcessesOf(errand.home))
   const npm = spawn('npm', ['start', '--', '--port', '0'], {
@@ -63,7 +63,7 @@ test('npm start ends the hub and its runner when npm alone is told to end', asyn
   await eventually('the end of all of it', () => processesOf(errand.home).length === 0)
 })
 
-test('the first start shows a password that opens it; the second finds everything again', async (t) => {
+test('the first start shows a working password; the second finds everything again', async (t) => {
   const errand = hub(t)
   const first = await errand.up()
   const password = /password (\S+)/.exec(first.printed.stdout)![1]!
@@ -96,7 +96,7 @@ test('the first start shows a password that opens it; the second finds everythin
   assert.equal((await errand.call('runs', 'cancel', 'mine')).code, 1)
 })
 
-test('runs show tells what a run waits for, and the combinations of a step apart', async (t) => {
+test('runs show says what a run waits for, and lists the combinations of a step separately', async (t) => {
   const errand = hub(t)
   await errand.up()
   const file = (name: string, step: string): string => {
@@ -122,7 +122,7 @@ test('runs show tells what a run waits for, and the combinations of a step apart
   assert.match(await shown('waiter'), /many +local \[K=b\] +failed .*exit code 1/)
 })
 
-test('the runner of errand up takes so many steps at once as it is told, by option or variable', async (t) => {
+test('the runner of errand up runs as many steps at once as an option or variable says', async (t) => {
   const { up, start, run, call, data } = hub(t)
   const env = { ERRAND_DATA: data }
   for (const [args, more, message] of [
@@ -152,7 +152,7 @@ test('a wrong token ends with 6', async (t) => {
   assert.equal((await errand.call('runs', 'list', '--token', 'errand_api_wrong')).code, 6)
 })
 
-test('a taken port and a data folder in use are errors that say what to do', async (t) => {
+test('a port or a data folder in use is an error that says what to do', async (t) => {
   const errand = hub(t)
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -172,7 +172,7 @@ test('a taken port and a data folder in use are errors that say what to do', asy
   assert.match(second.stderr, new RegExp(`in use by process ${first.child.pid}`))
 })
 
-test('a file where the outputs belong is told at the start, not by each run', async (t) => {
+test('a file in place of the outputs folder is reported at the start, not by each run', async (t) => {
   const errand = hub(t)
   mkdirSync(errand.data, { recursive: true })
   writeFileSync(join(errand.data, 'output'), '')
@@ -181,7 +181,7 @@ test('a file where the outputs belong is told at the start, not by each run', as
   assert.match(stderr, /data\/output could not be read or written: EEXIST[\s\S]+hint: A file is in the way/)
 })
 
-test('a hub whose database is gone, empty or cut short says so, and begins anew when told to', async (t) => {
+test('a hub with a missing, empty or truncated database says so, and starts over when asked', async (t) => {
   const { home, data, up, run, call } = hub(t)
   const env = { ERRAND_DATA: data }
   const first = await up('--no-runner')
@@ -200,7 +200,7 @@ test('a hub whose database is gone, empty or cut short says so, and begins anew 
   assert.equal(cut.status, 'problem')
   assert.match(cut.message, /its last \d+ commits are missing/)
   const second = await up('--no-runner')
-  await eventually('the word of it', () => /lost its last \d+ commits/.test(second.printed.stderr))
+  await eventually('the message about it', () => /lost its last \d+ commits/.test(second.printed.stderr))
   second.child.kill('SIGTERM')
   await second.finished
 
@@ -220,7 +220,7 @@ test('a hub whose database is gone, empty or cut short says so, and begins anew 
   assert.ok(readdirSync(data).some((name) => name.startsWith('before-')))
 })
 
-test('a runner that is killed is started again, and the step it had goes on, once', async (t) => {
+test('a killed runner is restarted, and its step continues, once', async (t) => {
   const errand = hub(t)
   const up = await errand.up()
   const run = errand.start(['run', '--hub', lines(errand.home, 100)], { env: { ERRAND_DATA: errand.data } })
@@ -235,7 +235,7 @@ test('a runner that is killed is started again, and the step it had goes on, onc
   assert.equal(readFileSync(join(errand.home, 'begun'), 'utf8'), 'x\n')
 })
 
-test('a hub that is killed picks its runs up at the next start, with every line once', async (t) => {
+test('a killed hub resumes its runs at the next start, with every line once', async (t) => {
   const errand = hub(t)
   const first = await errand.up()
   assert.equal(
@@ -255,7 +255,7 @@ test('a hub that is killed picks its runs up at the next start, with every line 
   assert.equal(readFileSync(join(errand.home, 'begun'), 'utf8'), 'x\n')
 })
 
-test('from the command line people log in, make tokens and users, and what they may not do ends with 6', async (t) => {
+test('on the command line people log in and create tokens and users, and what they may not do ends with 6', async (t) => {
   const errand = hub(t)
   const up = await errand.up('--no-runner')
   const url = /http:\/\/\S+/.exec(up.printed.stdout)![0]
@@ -279,7 +279,7 @@ test('from the command line people log in, make tokens and users, and what they 
   assert.equal((await errand.run(['runs', 'list', '--url', url])).code, 6)
 })
 
-test("the hub's own token is masked in what its runner's steps put out, and that they can read it is told", async (t) => {
+test("the hub's own token is masked in its runner's output, and users learn that steps can read it", async (t) => {
   const errand = hub(t)
   const url = /http:\/\/\S+/.exec((await errand.up()).printed.stdout)![0]
   const token = readFileSync(join(errand.data, 'local-token'), 'utf8').trim()
@@ -302,7 +302,7 @@ test("the hub's own token is masked in what its runner's steps put out, and that
     for (const form of [token, Buffer.from(token).toString('base64').slice(0, -4)])
       assert.ok(!text.includes(form))
   assert.match(logs.stdout, /^\*\*\*\n/)
-  assert.ok(!logs.stdout.includes('ERRAND_LOCAL_TOKEN'), 'no step is given it')
+  assert.ok(!logs.stdout.includes('ERRAND_LOCAL_TOKEN'), 'no step receives it')
 
   const add = (name: string, ...more: string[]) =>
     errand.run(['users', 'add', name, '--password-stdin', ...more], {
@@ -311,7 +311,7 @@ test("the hub's own token is masked in what its runner's steps put out, and that
     })
   const report = async () => (await errand.call('doctor')).stdout
   assert.equal((await add('boss', '--admin')).stderr, '')
-  assert.equal((await add('far', '--tenant', 'acme')).stderr, '', 'of a tenant that has no runner of the hub')
+  assert.equal((await add('far', '--tenant', 'acme')).stderr, '', 'its tenant has no runner of the hub')
   const far = await errand.run(['login', url, '-u', 'acme/far', '--password-stdin'], {
     stdin: 'a long password',
   })
@@ -322,7 +322,7 @@ test("the hub's own token is masked in what its runner's steps put out, and that
   assert.match(await report(), /Nothing separates the steps of 1 user from this hub/)
 })
 
-test('people change their password and log out from the command line, and their tokens tell when they expire', async (t) => {
+test("people change their password and log out on the command line, and their tokens' expiry is shown", async (t) => {
   const errand = hub(t)
   const up = await errand.up('--no-runner')
   const url = /http:\/\/\S+/.exec(up.printed.stdout)![0]
@@ -341,7 +341,7 @@ test('people change their password and log out from the command line, and their 
   const changed = await change('a long password\nanother password\n')
   assert.match(changed.stdout, /^anna has a new password\./, changed.stderr)
   assert.notEqual(saved(), before)
-  assert.equal((await errand.run(['runs', 'list'])).code, 0, 'the login goes on')
+  assert.equal((await errand.run(['runs', 'list'])).code, 0, 'the login continues')
   assert.equal((await errand.run(['runs', 'list', '--token', before])).code, 6)
 
   const make = async (...more: string[]) => errand.run(['tokens', 'create', 'x', ...more])
@@ -369,7 +369,7 @@ test('people change their password and log out from the command line, and their 
   assert.equal((await errand.run(['logout'])).stdout, 'You are not logged in.\n')
 })
 
-test('runs of a hub are approved, rejected, canceled and tried again from the command line', async (t) => {
+test('runs of a hub are approved, rejected, canceled and retried on the command line', async (t) => {
   const errand = hub(t)
   await errand.up()
   const file = join(errand.home, 'flow.yaml')

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { startPrograms, workflowText } from '../support/programs.ts'
 
-test('a view saved by the command line lists its runs, also after the hub was killed', async (t) => {
+test('a view saved on the command line lists its runs, also after the hub was killed', async (t) => {
   const programs = await startPrograms(t)
   const { client, call } = programs
   const create = async (name: string, cmd: string) => {

@@ -45,7 +45,7 @@ async function check(programs: Programs, ids: string[]): Promise<void> {
     assert.equal(attempts.length, again ? 2 : 1)
     assert.equal(readIfThere(join(programs.home, id)), again ? 'x\nx\n' : 'x\n')
     const events = await wholeLog(programs.client, id)
-    assert.equal(textOf(events, 1), 'try 1\n', 'what it had said is kept')
+    assert.equal(textOf(events, 1), 'try 1\n', 'its earlier output is still there')
     if (again) assert.equal(textOf(events, 2), 'try 2\n')
   }
 }

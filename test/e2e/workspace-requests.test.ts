@@ -5,7 +5,7 @@ import test from 'node:test'
 import { runTurn } from '../support/model-server/server.ts'
 import { taskPlace } from '../support/tasks/task-place.ts'
 
-test('workflows and agents that ask for a workspace work in a checkout, with the token that the hub has', async (t) => {
+test("workflows and agents that request a workspace work in a checkout, with the hub's token", async (t) => {
   const { repository, token, programs } = await taskPlace(t, {
     script: [
       runTurn('cat README.md; env; echo x > left; git branch --show-current'),

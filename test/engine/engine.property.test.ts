@@ -143,11 +143,11 @@ function checkLog(scenario: Scenario, events: RunEvent[], outputs: SimulatedOutp
   for (const event of events) {
     if (event.type !== 'output') continue
     const key = `r.${event.attempt}/${event.stream}`
-    assert.equal(event.offset, reported.get(key) ?? 0, `output events of ${key} leave a hole or overlap`)
+    assert.equal(event.offset, reported.get(key) ?? 0, `output events of ${key} leave a gap or overlap`)
     reported.set(key, event.offset + event.length)
   }
   for (const [key, bytes] of outputs.kept)
-    assert.equal(reported.get(key), bytes.length, `the log tells of all of ${key}`)
+    assert.equal(reported.get(key), bytes.length, `the log contains all of ${key}`)
   for (const attempt of whole.attempts) assert.ok(attempt.end, `attempt ${attempt.number} has an end`)
   checkConditions(scenario, whole)
 }
@@ -160,24 +160,24 @@ function checkConditions({ steps }: Scenario, { main }: RunState): void {
       const isSkipped = (condition === 'host' && host === 'a') || (condition === 'item' && vars?.ITEM === '0')
       const isWrong = condition === 'wrong' && host !== 'b'
       assert.equal(status === 'skipped', isSkipped, `s${index} on ${host} is ${status}`)
-      if (isSkipped || isWrong) assert.equal(attempts.length, 0, `s${index} on ${host} was begun`)
+      if (isSkipped || isWrong) assert.equal(attempts.length, 0, `s${index} on ${host} was started`)
       if (isWrong) assert.equal(status, 'failed')
     }
 }
 
-test('a random workflow ends, its log has no hole, and folding it again gives the same state', async () => {
+test('a random workflow ends, its log has no gap, and folding it again gives the same state', async () => {
   await fc.assert(
     fc.asyncProperty(scenario, async (scenario) => {
       const { events, machines, outputs } = await play(scenario, 1_000_000)
       checkLog(scenario, events, outputs)
       for (const [id, times] of machines.begun)
-        assert.equal(times, 1, `attempt ${id} was begun ${times} times`)
+        assert.equal(times, 1, `attempt ${id} was started ${times} times`)
     }),
     { numRuns: 150 },
   )
 })
 
-test('killed after any commit and taken up again, the run ends the same and nothing is carried out twice', async () => {
+test('killed after any commit and resumed, the run ends the same and nothing is executed twice', async () => {
   await fc.assert(
     fc.asyncProperty(scenario, async (random) => {
       const scenario = { ...random, cancelAfter: null }
@@ -189,7 +189,7 @@ test('killed after any commit and taken up again, the run ends the same and noth
         assert.equal(record.status, whole.record.status)
         assert.deepEqual(machines.carriedOut.toSorted(), whole.machines.carriedOut.toSorted())
         for (const [id, times] of machines.begun)
-          assert.equal(times, 1, `attempt ${id} was begun ${times} times`)
+          assert.equal(times, 1, `attempt ${id} was started ${times} times`)
         const statuses = (of: typeof view) =>
           of.steps.map(({ step, phase, status }) => `${phase}/${step}: ${status}`).toSorted()
         assert.deepEqual(statuses(view), statuses(whole.view))

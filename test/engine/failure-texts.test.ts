@@ -130,7 +130,7 @@ const failing: Record<string, string> = {
   'an agent that is not there': '{name: a, action: agent.run, args: {prompt: x, agent: codex}}',
 }
 
-test('texts of what fails are whole sentences in plain words, each said once', async (t) => {
+test('texts about failures are whole sentences in plain words, each said once', async (t) => {
   const { engine, texts } = machine(t)
   const server = createServer((_, response) => response.writeHead(404).end()).listen(0, '127.0.0.1')
   t.after(() => server.close())

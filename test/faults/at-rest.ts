@@ -69,10 +69,9 @@ const below = (folder: string): string[] => (existsSync(folder) ? readdirSync(fo
 export async function atRest({ hub, runner, runnerFolder }: Programs): Promise<Rest> {
   const pids = { hub: hub.child.pid!, runner: runner!.child.pid! }
   const held = () => ['attempts', 'runs'].flatMap((name) => below(join(runnerFolder, name)))
-  await eventually(
-    'a runner that has let go of all attempts and workspaces',
-    () => held().length === 0,
-  ).catch((error) => assert.fail(`${error.message}: ${held()}`))
+  await eventually('a runner that has released all attempts and workspaces', () => held().length === 0).catch(
+    (error) => assert.fail(`${error.message}: ${held()}`),
+  )
   let seen = ''
   // The runner has one more, to the guard that waits for its end.
   await eventually('hub and runner with no socket but the link', () => {
@@ -110,5 +109,5 @@ export async function assertNothingLeft(programs: Programs, before: Rest): Promi
   const { runs } = await programs.client.runs.list({ status: 'running', limit: 1 })
   assert.deepEqual(runs, [])
   for (const run of below(join(data, 'output')))
-    assert.match(run, /^(storm|warm)-\d+$/, 'a folder of output that is of no run')
+    assert.match(run, /^(storm|warm)-\d+$/, 'an output folder that belongs to no run')
 }

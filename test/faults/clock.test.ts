@@ -68,7 +68,7 @@ async function beginAll(programs: Programs): Promise<void> {
   await begin('short-retry', { cmd: fails('short-retry'), retry: retry(6) })
   await begin('short-approval', { action: 'approval.wait', args: { timeout_seconds: 6 } })
   for (const id of ['long-run', 'long-step', 'short-run', 'short-step'])
-    await eventually(`the begin of ${id}`, async () => (await attemptsOf(programs, id)).length > 0)
+    await eventually(`the start of ${id}`, async () => (await attemptsOf(programs, id)).length > 0)
   for (const id of ['long-retry', 'short-retry'])
     await eventually(`the first try of ${id}`, async () =>
       (await attemptsOf(programs, id)).some(({ outcome }) => outcome === 'failed'),
@@ -100,7 +100,7 @@ async function checkAll(programs: Programs): Promise<void> {
 
 for (const offset of ['+1h', '-1h'] as const) {
   test(
-    `clocks that are set by ${offset} under way end no time limit, wait or lease early or late`,
+    `clocks that change by ${offset} during work end no time limit, wait or lease early or late`,
     options,
     async (t) => {
       const { programs, hub, runner } = await start(t)

@@ -13,42 +13,46 @@ import { Storm } from './storm.ts'
 
 const options = { skip: noSmallDisk }
 
-test('a hub whose disk is full again and again: no run shows it once there is room', options, async (t) => {
-  const random = seeded()
-  const disk = new SmallDisk(t)
-  const programs = await startPrograms(t, { prepare: ({ data }) => disk.mount(data) })
-  const { client } = programs
-  const yaml = workflowText([{ name: 'one', cmd: 'echo hi' }])
-  await client.runs.create({ run_id: 'warm-1', yaml })
-  await programs.ended('warm-1')
-  const before = await atRest(programs)
-  const storm = new Storm(programs)
-  let requests = 1
-  for (let round = 0; round < 6; round++) {
-    const ended = storm.ended
-    await eventually('some more runs', () => storm.ended > ended + 3)
-    // Sleeps: a random time, because the kill or the fault must be able to hit any point.
-    await sleep(random.between(0, 100))
-    disk.fill()
-    await eventually('a refusal', async () => {
-      try {
-        await client.runs.create({ run_id: `warm-${++requests}`, yaml })
-        return false
-      } catch (error) {
-        return error instanceof ErrandError && error.code === 'disk_full'
-      }
-    })
-    assert.equal((await client.health()).status, 'ok')
-    // Sleeps: a random time, because the kill or the fault must be able to hit any point.
-    await sleep(random.between(0, 300))
-    disk.free()
-  }
-  t.diagnostic(`${await storm.end()} runs`)
-  await assertNothingLeft(programs, before)
-})
+test(
+  'a hub whose disk is full again and again: no run is affected once there is room',
+  options,
+  async (t) => {
+    const random = seeded()
+    const disk = new SmallDisk(t)
+    const programs = await startPrograms(t, { prepare: ({ data }) => disk.mount(data) })
+    const { client } = programs
+    const yaml = workflowText([{ name: 'one', cmd: 'echo hi' }])
+    await client.runs.create({ run_id: 'warm-1', yaml })
+    await programs.ended('warm-1')
+    const before = await atRest(programs)
+    const storm = new Storm(programs)
+    let requests = 1
+    for (let round = 0; round < 6; round++) {
+      const ended = storm.ended
+      await eventually('some more runs', () => storm.ended > ended + 3)
+      // Sleeps: a random time, because the kill or the fault must be able to hit any point.
+      await sleep(random.between(0, 100))
+      disk.fill()
+      await eventually('a refusal', async () => {
+        try {
+          await client.runs.create({ run_id: `warm-${++requests}`, yaml })
+          return false
+        } catch (error) {
+          return error instanceof ErrandError && error.code === 'disk_full'
+        }
+      })
+      assert.equal((await client.health()).status, 'ok')
+      // Sleeps: a random time, because the kill or the fault must be able to hit any point.
+      await sleep(random.between(0, 300))
+      disk.free()
+    }
+    t.diagnostic(`${await storm.end()} runs`)
+    await assertNothingLeft(programs, before)
+  },
+)
 
 test(
-  'a runner whose disk is full: steps fail and say so, and are tried again with success once there is room',
+  'with a full disk of the runner, steps fail and say so, and retries succeed once there is room',
   options,
   async (t) => {
     const disk = new SmallDisk(t)
@@ -80,7 +84,7 @@ test(
     assert.equal(run.status, 'success', JSON.stringify(run))
     assert.equal((await outputHash(client, during.run_id, await tries())).sha256, sha256(text))
     const begun = readIfThere(`${note}-during`).trim().split('\n')
-    assert.equal(new Set(begun).size, begun.length, 'no attempt began twice')
+    assert.equal(new Set(begun).size, begun.length, 'no attempt started twice')
     assert.ok(begun.includes(`during.${await tries()}`))
     for (const id of ['before', 'plain', 'during']) await wholeLog(client, id)
     assert.equal((await outputHash(client, before.run_id, 1)).sha256, sha256(text))

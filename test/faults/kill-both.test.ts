@@ -1,5 +1,5 @@
 import test from 'node:test'
 import { killInStorm } from './kills.ts'
 
-test('50 kills of hub and runner together show in no run, and leave nothing behind', (t) =>
+test('50 kills of hub and runner together affect no run, and leave nothing behind', (t) =>
   killInStorm(t, 'hub', 'runner'))

@@ -37,7 +37,7 @@ const endless = (home: string): string =>
   ])
 
 for (const next of ['run', 'up'] as const) {
-  test(`what a killed errand run left running is ended by the next errand ${next}, and its files go`, async (t) => {
+  test(`the next errand ${next} ends what a killed errand run left running, and removes its files`, async (t) => {
     const { home, tmp, start, run, records } = setup(t)
     const killed = start('run', endless(home), '--secret', 'TOKEN')
     await killed.until(/script \d/)
@@ -46,10 +46,10 @@ for (const next of ['run', 'up'] as const) {
     await alive.until(/script \d/)
     await alive.until('tree')
     // A shell starts its last command only after its output.
-    await eventually('all that sleeps', () => processesOf(home, 'sleep\0').length === 6)
+    await eventually('all sleeping processes', () => processesOf(home, 'sleep\0').length === 6)
     const all = processesOf(home).length
     await kill(killed)
-    assert.equal(processesOf(home).length, all - 1, 'its steps go on')
+    assert.equal(processesOf(home).length, all - 1, 'its steps continue')
     assert.equal(readdirSync(records).length, 2)
 
     if (next === 'run') {
@@ -63,7 +63,7 @@ for (const next of ['run', 'up'] as const) {
       up.child.kill('SIGINT')
       assert.equal((await up.finished).code, 0)
     }
-    assert.equal(processesOf(home).length, all / 2, 'what is not killed goes on')
+    assert.equal(processesOf(home).length, all / 2, 'what was not killed continues')
     alive.child.kill('SIGINT')
     assert.equal((await alive.finished).code, 3)
     assert.deepEqual(processesOf(home), [])
@@ -72,12 +72,12 @@ for (const next of ['run', 'up'] as const) {
   })
 }
 
-test('an agent of a killed command is ended by the next one, and its session can be gone on with', async (t) => {
+test('the next command ends the agent of a killed command, and its session can be continued', async (t) => {
   const { home, start, run, records } = setup(t)
   const killed = start('agent', 'say begun\nhang', ...standInOptions)
   await killed.until('begun')
   await kill(killed)
-  assert.notDeepEqual(processesOf(home), [], 'the agent is still at it')
+  assert.notDeepEqual(processesOf(home), [], 'the agent still works')
   const [id] = readdirSync(join(home, '.errand/local/runs'))
 
   const other = await run('agent', 'say other', ...standInOptions)

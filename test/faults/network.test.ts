@@ -34,7 +34,7 @@ const line = (word: string, count: number): string =>
   Array.from({ length: count }, (_, index) => `${word} ${index + 1}\n`).join('')
 
 test(
-  'a cut that is shorter than the lease: both sides notice, the work goes on, and nothing is lost or doubled',
+  'a cut shorter than the lease: both sides notice, work continues, and nothing is lost or duplicated',
   options,
   async (t) => {
     const { cable, programs } = await start(t, '10m')
@@ -58,7 +58,7 @@ test(
     cable.cut()
     await bothNotice(programs)
     writeFileSync(at('cut'), '')
-    await eventually('the end of the work at the far end', () => readdirSync(home).includes('ended'))
+    await eventually('the end of the work on the other side', () => readdirSync(home).includes('ended'))
     // This run is canceled while the runner cannot be reached.
     const other = await client.runs.create({
       yaml: workflowText([{ name: 'wait', cmd: 'sleep 100000' }]),
@@ -80,7 +80,7 @@ test(
 
 for (const where of ['another runner', 'the same runner'] as const) {
   test(
-    `a cut that is longer than the lease: work is lost, or tried again on ${where}, and the copies do not mix`,
+    `a cut longer than the lease: work is lost, or tried again on ${where}, and the copies do not mix`,
     options,
     async (t) => {
       const { cable, programs } = await start(t, '1s')
@@ -116,7 +116,7 @@ for (const where of ['another runner', 'the same runner'] as const) {
       if (where === 'another runner') await eventually('the second copy', secondPrints)
       else await eventually('the second attempt', async () => (await attempts()).length === 2)
       assert.equal(readIfThere(at('again-1')), 'x\n')
-      assert.ok(processesOf(home, 'ERRAND_TRY=1\0').length > 0, 'the first copies go on meanwhile')
+      assert.ok(processesOf(home, 'ERRAND_TRY=1\0').length > 0, 'the first copies continue meanwhile')
 
       cable.heal()
       await eventually('the end of the first copies', () => processesOf(home, 'ERRAND_TRY=1\0').length === 0)
@@ -128,7 +128,7 @@ for (const where of ['another runner', 'the same runner'] as const) {
       assert.deepEqual([first!.outcome, first!.runner], ['failed', 'apart'])
       assert.equal(second!.runner, where === 'another runner' ? 'other' : 'apart')
       for (const name of ['again-1', 'again-2', 'once-1'])
-        assert.equal(readIfThere(at(name)), 'x\n', `${name} began once`)
+        assert.equal(readIfThere(at(name)), 'x\n', `${name} started once`)
 
       const events = await wholeLog(client, again.run_id)
       const ends = events.filter(({ type }) => type === 'attempt.finished')
@@ -149,7 +149,7 @@ for (const where of ['another runner', 'the same runner'] as const) {
       }
       await wholeLog(client, once.run_id)
       await eventually(
-        'a runner that has let go of all',
+        'a runner that has released everything',
         () =>
           ['attempts', 'runs'].flatMap((name) => readdirSync(join(programs.runnerFolder, name))).length === 0,
       )

@@ -73,7 +73,11 @@ class Burst {
       assert.equal(run.status, 'success', JSON.stringify(run))
       const attempts = Array.from({ length: STEPS }, (_, n) => `${id}.${n + 1}`)
       const begun = readIfThere(join(this.#notes, id))
-      assert.equal(begun, attempts.map((attempt) => `${attempt}\n`).join(''), `what of ${id} was begun`)
+      assert.equal(
+        begun,
+        attempts.map((attempt) => `${attempt}\n`).join(''),
+        `the attempts of ${id} that started`,
+      )
       const log = await wholeLog(client, id)
       assert.equal(log.filter(({ type }) => type === 'attempt.created').length, STEPS, id)
       for (const [n, attempt] of attempts.entries())
@@ -120,10 +124,10 @@ async function connected({ client }: Programs): Promise<void> {
 
 // On a quiet machine, an attempt is placed within the same few milliseconds as its runner is told to stop; on a busy
 // one, within some tens.
-test('an `errand up` that is stopped in order just after submissions, with its own runner, shows in no run', (t) =>
+test('orderly stops of `errand up` and its own runner right after submissions affect no run', (t) =>
   stopInTraffic(t, { runner: 'own' }, { rounds: [['hub']], lanes: 0, withinMs: 60 }))
 
-test('a hub, a runner and both that are stopped in order under traffic show in no run', (t) =>
+test('orderly stops of a hub, a runner and both under traffic affect no run', (t) =>
   stopInTraffic(
     t,
     {},
@@ -133,7 +137,7 @@ test('a hub, a runner and both that are stopped in order under traffic show in n
 const { skip, within } = lastRelease()
 
 // A hub's tables can only be upgraded, so each upgrade has its own data folder.
-test('a hub and a runner that are upgraded from the last release under traffic, together or in turn, show in no run', {
+test('upgrades of a hub and a runner from the last release under traffic, together or in turn, affect no run', {
   skip,
 }, async (t) => {
   const random = seeded()

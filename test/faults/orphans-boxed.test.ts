@@ -19,13 +19,13 @@ async function heldToItsTime(t: TestContext, box: Record<string, unknown>): Prom
   const { run_id } = await programs.client.runs.create({
     yaml: workflowText([{ name: 'long', cmd, timeout_seconds: 15, network: 'none', ...box }]),
   })
-  await eventually('its begin', () => existsSync(join(programs.runnerFolder, 'runs', run_id, name)))
+  await eventually('its start', () => existsSync(join(programs.runnerFolder, 'runs', run_id, name)))
   await programs.kill('runner')
   const inside = () => processesOf(name)
   assert.ok(inside().length > 0)
   await eventually('its end', () => inside().length === 0)
   await eventually(
-    'an end of all of it',
+    'the end of all of it',
     () => processesMarked(`ERRAND_RUNNER_MARK=${programs.runnerFolder}\0`).length === 0,
   )
   await programs.startRunner()
@@ -38,7 +38,7 @@ async function heldToItsTime(t: TestContext, box: Record<string, unknown>): Prom
 }
 
 test(
-  'a step in a sandbox is held to its time though its runner stays away',
+  'a step in a sandbox keeps its time limit though its runner stays away',
   {
     skip: sandboxMissing(),
   },
@@ -46,7 +46,7 @@ test(
 )
 
 test(
-  'a step in a container is held to its time though its runner stays away',
+  'a step in a container keeps its time limit though its runner stays away',
   {
     skip: containersMissing,
   },

@@ -16,7 +16,7 @@ async function begun(programs: Programs, cmd: (mark: string) => string, more: Re
   const { run_id } = await programs.client.runs.create({
     yaml: workflowText([{ name: 'long', cmd: cmd(mark), ...more }]),
   })
-  await eventually('its begin', () => existsSync(mark))
+  await eventually('its start', () => existsSync(mark))
   return run_id
 }
 
@@ -26,7 +26,7 @@ const stepsOf = ({ runnerFolder }: Programs): number[] =>
 const opened = async (t: TestContext) =>
   await startPrograms(t, { hubArgs: ['--lost-after', '60s', '--heartbeat', '0.5s'] })
 
-test('a step is held to its time though its runner was killed and stays away, and that is told when it is back', async (t) => {
+test('a step keeps its time limit while its killed runner stays away, and its end is reported on the return', async (t) => {
   const programs = await opened(t)
   const id = await begun(programs, deaf, { timeout_seconds: 4 })
   await programs.kill('runner')
@@ -39,7 +39,7 @@ test('a step is held to its time though its runner was killed and stays away, an
   assert.match(JSON.stringify(run), /Stopped after 4 s\./)
 })
 
-test('a step whose runner is back in time goes on, to its end or to its time', async (t) => {
+test('a step whose runner returns in time continues, to its end or to its time limit', async (t) => {
   const programs = await opened(t)
   const go = join(programs.home, 'go')
   const id = await begun(
@@ -57,7 +57,7 @@ test('a step whose runner is back in time goes on, to its end or to its time', a
   assert.equal(run.status, 'success', JSON.stringify(run))
 })
 
-test('doctor names the processes of attempts whose runner or folder is gone, and ends these alone', async (t) => {
+test('doctor names the processes of attempts without a runner or folder, and ends only these', async (t) => {
   const programs = await opened(t)
   const doctor = async (...args: string[]) => {
     const { stdout, code } = await programs.call('doctor', '--json', '--data', programs.home, ...args)
@@ -88,7 +88,7 @@ test('doctor names the processes of attempts whose runner or folder is gone, and
   assert.deepEqual(stepsOf(programs), [])
 })
 
-test('a runner that lives keeps its steps, also where its folder was taken away', async (t) => {
+test('a live runner keeps its steps, even if its folder was removed', async (t) => {
   const programs = await opened(t)
   await begun(programs, (mark) => `echo >${mark}; sleep 600`)
   rmSync(programs.runnerFolder, { recursive: true })
@@ -97,10 +97,10 @@ test('a runner that lives keeps its steps, also where its folder was taken away'
   assert.ok(stepsOf(programs).length > 0)
 })
 
-test('nothing stays beside a runner that has ended in order without a step under a limit', async (t) => {
+test('no guard remains after a runner ended in order and had no step with a limit', async (t) => {
   const programs = await opened(t)
   assert.equal(guardsOf(programs.home).length, 1)
   programs.runner!.child.kill('SIGTERM')
   await programs.runner!.finished
-  await eventually('an end of what waits beside it', () => guardsOf(programs.home).length === 0)
+  await eventually('the end of its guard', () => guardsOf(programs.home).length === 0)
 })

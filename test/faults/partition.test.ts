@@ -44,21 +44,21 @@ async function assertApart(tries: () => string[]): Promise<void> {
   const [last, first] = [all.lastIndexOf('1'), all.indexOf('2')]
   assert.ok(
     last < first,
-    `the first try went on for ${all.slice(first).filter((mark) => mark === '1').length} marks`,
+    `the first try continued for ${all.slice(first).filter((mark) => mark === '1').length} marks`,
   )
 }
 
 for (const [how, part] of [
-  ['no end is told of', (proxy: TcpProxy) => proxy.freeze()],
+  ['with the connection left open', (proxy: TcpProxy) => proxy.freeze()],
   [
-    'the hub is told of at once',
+    'with the connection closed at once',
     (proxy: TcpProxy) => {
       proxy.freeze()
       proxy.cut()
     },
   ],
 ] as const)
-  test(`a try that is cut off, as ${how}, has ended when the next one begins elsewhere`, async (t) => {
+  test(`a try that is cut off, ${how}, has ended when the next one starts elsewhere`, async (t) => {
     const { proxy, apart, client, tries, run_id } = await start(t, '12s')
     part(proxy)
     await assertApart(tries)
@@ -77,7 +77,7 @@ for (const [how, part] of [
     )
   })
 
-test('a runner that is killed and started again while it is cut off ends what it had in time', async (t) => {
+test('a runner that is killed and restarted while it is cut off ends its work in time', async (t) => {
   const { home, proxy, apart, startRunner, tries } = await start(t, '24s')
   proxy.freeze()
   proxy.cut()
@@ -88,7 +88,7 @@ test('a runner that is killed and started again while it is cut off ends what it
   await assertApart(tries)
 })
 
-test('a step that must not be stopped goes on while it is cut off, beside its next try', async (t) => {
+test('a step that must not be stopped continues while it is cut off, beside its next try', async (t) => {
   const { proxy, tries } = await start(t, '2s', { on_disconnect: 'continue' })
   proxy.freeze()
   const both = () => tries().lastIndexOf('1') > tries().indexOf('2') && tries().includes('2')

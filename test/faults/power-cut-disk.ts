@@ -58,7 +58,7 @@ export class PowerCutDisk {
     const before = this.#image
     this.#count++
     // A device that writes while it is copied would give a state that it never had.
-    await eventually('a copy of a device that writes nothing', () => {
+    await eventually('a copy of a device without writes', () => {
       const written = this.#written()
       run('cp', '--sparse=always', before, this.#image)
       return written !== undefined && written === this.#written()

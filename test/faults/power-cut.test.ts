@@ -134,7 +134,7 @@ class Machines {
     for (const pid of pids()) kill(pid, 'SIGSTOP')
     const disks = machines.flatMap((machine) => this.#disks[machine] ?? [])
     const left = await Promise.all(disks.map((disk) => disk.cut()))
-    await eventually('the end of all that was stopped', () => {
+    await eventually('the end of everything that was stopped', () => {
       const those = pids()
       for (const pid of those) kill(pid, 'SIGKILL')
       return those.length === 0
@@ -171,7 +171,7 @@ class Machines {
     const id = run.run_id
     const outputs = kind.outputs(id)
     const begun = this.#attemptsIn(id)
-    assert.deepEqual(begun, [...new Set(begun)], 'what was begun')
+    assert.deepEqual(begun, [...new Set(begun)], 'the started attempts')
     const succeeded = run.status === 'success'
     if (succeeded) assert.deepEqual(begun, attempts(run, outputs))
     else for (const reason of reasons(run)) assert.match(reason, /^(lost|output_failed|output_mismatch)$/)
@@ -179,10 +179,10 @@ class Machines {
     for (const [index, whole] of outputs.entries()) {
       const text = textOf(events, index + 1)
       if (succeeded) assert.equal(sha256(text), sha256(whole), `the output of ${index + 1}`)
-      else assert.ok(whole.startsWith(text), `${id}.${index + 1} has put out ${text.slice(0, 100)}`)
+      else assert.ok(whole.startsWith(text), `${id}.${index + 1} printed ${text.slice(0, 100)}`)
       if (text === '') continue
       const { sha256: stored } = await outputHash(client, id, index + 1, 'stdout', { end: text.length })
-      assert.equal(stored, sha256(text), `the ${text.length} bytes of output ${index + 1} that were told of`)
+      assert.equal(stored, sha256(text), `the ${text.length} reported bytes of output ${index + 1}`)
     }
   }
 }
@@ -234,7 +234,7 @@ async function cutAgain(
     await connected(programs)
     const runs = await machines.submit([quick, quick, talkative, agents])
     const steps = Math.floor(random.between(0, 2 * STEPS + 4))
-    await eventually('some steps that have begun', () => machines.begun(runs) >= steps)
+    await eventually('some steps that have started', () => machines.begun(runs) >= steps)
     // Sleeps: the moment of a power cut is random.
     await sleep(random.between(0, 100))
     const cut = which()
@@ -248,7 +248,7 @@ async function cutAgain(
 const random = seeded()
 
 test(
-  'a hub and its own runner on one disk lose power: nothing is begun twice, and every run ends',
+  'when a hub and its own runner on one disk lose power, nothing starts twice, and every run ends',
   options,
   async (t) => {
     const machines = await Machines.start(t, 'one')
@@ -257,7 +257,7 @@ test(
 )
 
 test(
-  'hub and runner, each alone or both together, lose power: nothing is begun twice, and every run ends',
+  'when hub and runner, each alone or both together, lose power, nothing starts twice, and every run ends',
   options,
   async (t) => {
     const machines = await Machines.start(t, 'two')
@@ -273,24 +273,28 @@ test(
   },
 )
 
-test('a runner that was cut off, did the step and lost power does not do it again', options, async (t) => {
-  const proxy = await TcpProxy.open(() => Number(new URL(machines.programs.url).port))
-  t.after(() => proxy.close())
-  const machines = await Machines.start(t, 'two', { ERRAND_HUB_URL: proxy.url })
-  const { programs } = machines
-  await programs.startRunner()
-  for (let round = 0; round < cuts(sized('power cuts while the hub is away', 1, 3)); round++) {
-    await connected(programs)
-    proxy.freeze('to_hub')
-    const runs = await machines.submit([quick, agents])
-    for (const run of runs) await eventually('its begin', () => machines.begun([run]) > 0)
-    // Sleeps: the moment of a power cut is random.
-    await sleep(random.between(0, 1_000))
-    const goOn = await machines.cut('runner')
-    proxy.cut()
-    proxy.thaw()
-    await goOn()
-    await machines.check(runs)
-  }
-  machines.assertNoFault(t)
-})
+test(
+  'a runner that did a step while cut off and then lost power does not do it again',
+  options,
+  async (t) => {
+    const proxy = await TcpProxy.open(() => Number(new URL(machines.programs.url).port))
+    t.after(() => proxy.close())
+    const machines = await Machines.start(t, 'two', { ERRAND_HUB_URL: proxy.url })
+    const { programs } = machines
+    await programs.startRunner()
+    for (let round = 0; round < cuts(sized('power cuts while the hub is away', 1, 3)); round++) {
+      await connected(programs)
+      proxy.freeze('to_hub')
+      const runs = await machines.submit([quick, agents])
+      for (const run of runs) await eventually('its start', () => machines.begun([run]) > 0)
+      // Sleeps: the moment of a power cut is random.
+      await sleep(random.between(0, 1_000))
+      const goOn = await machines.cut('runner')
+      proxy.cut()
+      proxy.thaw()
+      await goOn()
+      await machines.check(runs)
+    }
+    machines.assertNoFault(t)
+  },
+)

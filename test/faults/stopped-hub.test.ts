@@ -10,7 +10,7 @@ const LINES = 20_000
 const printed = Array.from({ length: LINES }, (_, index) => `line ${index + 1}\n`).join('')
 
 for (const then of ['goes on', 'is killed and started again'] as const) {
-  test(`a hub that stands still until all work has ended and no try to reach it is left, and then ${then}, has everything`, async (t) => {
+  test(`a hub that is frozen until all work and all tries to reach it have ended, and then ${then}, has everything`, async (t) => {
     const programs = await startPrograms(t, { hubArgs: ['--heartbeat', '0.2s'] })
     const { client, home } = programs
     const ids = ['a', 'b', 'c']

@@ -5,7 +5,7 @@ import test from 'node:test'
 import { eventually } from '../support/errand-command.ts'
 import { processesOf, startPrograms } from '../support/programs.ts'
 
-test('steps of a machine that tells all its processes to stop are lost, in whatever order they hear of it', async (t) => {
+test('steps of a machine that asks all its processes to stop are lost, in any order of the signals', async (t) => {
   const programs = await startPrograms(t)
   const { client, home } = programs
   for (const order of ['steps first', 'runner first']) {

@@ -110,7 +110,7 @@ export async function checkStormRun(
   const id = run.run_id
   assert.equal(run.status, kind.status, JSON.stringify(run))
   const begun = Array.from({ length: kind.attempts }, (_, index) => `${id}.${index + 1}\n`)
-  assert.equal(readIfThere(note), begun.join(''), `the attempts of ${id} that were begun`)
+  assert.equal(readIfThere(note), begun.join(''), `the attempts of ${id} that started`)
   const events = await wholeLog(client, id)
   assert.equal(events.filter(({ type }) => type === 'attempt.created').length, kind.attempts, id)
   for (const [number, expected] of Object.entries(kind.outputs)) {

@@ -57,7 +57,7 @@ export class Storm {
     // The run already exists if it was accepted just before the hub was killed.
     await untilAnswered(() => client.runs.create({ run_id, yaml: kind.yaml(note, run_id) }), 'run_exists')
     if (kind.endless) {
-      await this.#eventually(`the begin of ${run_id}`, () => readIfThere(note) !== '')
+      await this.#eventually(`the start of ${run_id}`, () => readIfThere(note) !== '')
       await untilAnswered(() => client.runs.cancel(run_id), 'run_ended')
     }
     const run = await this.#eventually(`the end of ${run_id}`, async () => {

@@ -76,7 +76,7 @@ const pullInput: EnsuredPullInput = {
   ...{ labels: ['errand'], reviewers: ['ada'] },
 }
 
-test('a Gitea is recognised, and tells of its repository and of who may do what', { skip }, async () => {
+test('a Gitea is recognized, and reports its repository and who has which permission', { skip }, async () => {
   assert.deepEqual(await recogniseForge(repositoryAddress(`${gitea.url}/ada/shop`)), {
     ...{ kind: 'gitea', host: gitea.host, apiUrl: `${gitea.url}/api/v1`, by: 'probe' },
   })
@@ -98,7 +98,7 @@ test('a Gitea is recognised, and tells of its repository and of who may do what'
   await assert.rejects(forge.issue(9_999), { code: 'not_found' })
 })
 
-test("an issue's text, labels, who gave them and the talk below it are told", { skip }, async () => {
+test("an issue's text, labels, their authors and the comments are read", { skip }, async () => {
   const { number } = await issueOf()
   const { title, body, author, state, labels } = await forge.issue(number)
   assert.deepEqual(
@@ -130,7 +130,7 @@ test("an issue's text, labels, who gave them and the talk below it are told", { 
   ])
 })
 
-test('a pull request is made once, changed, checked and reviewed', { skip }, async () => {
+test('a pull request is created once, changed, checked and reviewed', { skip }, async () => {
   const headSha = await file('b.txt', 'two\n', 'work', 'main')
   const made = await ensurePull(forge, pullInput, { headSha })
   assert.deepEqual([made.outcome, made.notices, made.pull.labels], ['created', [], ['errand']])
@@ -171,7 +171,7 @@ test('a pull request is made once, changed, checked and reviewed', { skip }, asy
   assert.equal((await ensurePull(forge, pullInput, { headSha })).outcome, 'merged')
 })
 
-test('its webhooks are signed as the hub asks for', { skip }, async (t) => {
+test('its webhooks are signed as the hub requires', { skip }, async (t) => {
   const got: { headers: IncomingHttpHeaders; body: Buffer }[] = []
   const server = createServer(async (request, response) => {
     got.push({ headers: request.headers, body: await buffer(request) })

@@ -33,7 +33,7 @@ async function openWorld(t: TestContext) {
   return { hub, store, engine, attempts, submit, begun }
 }
 
-test('a run that is given up lets go of the runner that is at it', async (t) => {
+test('the runner releases a run that is given up', async (t) => {
   const { store, engine, attempts, submit, begun } = await openWorld(t)
   const first = await submit()
   await begun(first)
@@ -43,7 +43,7 @@ test('a run that is given up lets go of the runner that is at it', async (t) => 
   await begun(await submit())
 })
 
-test('a run that is given up while its step is handed to a runner leaves the place to the next', async (t) => {
+test('a run that is given up while its step is sent to a runner leaves the slot to the next run', async (t) => {
   const { store, engine, hub, submit, begun } = await openWorld(t)
   const first = await submit()
   await begun(first)

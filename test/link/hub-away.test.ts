@@ -38,7 +38,7 @@ const step = (name: string, script: string, more: object) => ({
   ...more,
 })
 
-test('a hub that is stopped while an attempt asks it for a file, and started again, fails nothing', async (t) => {
+test('a hub that restarts while an attempt requests a file from it fails nothing', async (t) => {
   const { seen, url } = await breakingServer(t, /^GET \/api\/runner-artifacts\//, async ({ hub }) => {
     hub.child.kill('SIGTERM')
     await hub.finished

@@ -53,7 +53,7 @@ test('an attempt runs on a connected runner, and is released when its end is com
   await until('the runner forgot the run', () => attempts.forgotten.includes(attempt.spec.run_id))
 })
 
-test('runners are shown with what they offer', async () => {
+test('runners are listed with what they offer', async () => {
   const hub = await openHub()
   hub.fleet.ready()
   connect(hub.url, new AttemptsStandIn(() => hello), { labels: { gpu: '1' } })
@@ -65,7 +65,7 @@ test('runners are shown with what they offer', async () => {
   assert.deepEqual(hub.fleet.runners.list('other'), [])
 })
 
-test('attempts wait in order, say why, and go on when a slot is free', async () => {
+test('attempts wait in order, say why, and continue when a slot is free', async () => {
   const hub = await openHub()
   hub.fleet.ready()
   const engine = new EngineStandIn()
@@ -94,7 +94,7 @@ test('a waiting attempt is canceled at once', async () => {
   assert.deepEqual(attempt.end, { type: 'ended', outcome: 'canceled', reason: 'timeout' })
 })
 
-test('a place that is not used is given back', async () => {
+test('an unused place is returned', async () => {
   const hub = await openHub()
   hub.fleet.ready()
   connect(hub.url, new AttemptsStandIn(() => hello), { slots: 1 })
@@ -108,7 +108,7 @@ test('a place that is not used is given back', async () => {
   await until('the other one ended', () => attempt.end?.outcome === 'success')
 })
 
-test('what a runner rejects is placed on another at once', async () => {
+test('an attempt that a runner rejects is placed on another runner at once', async () => {
   const hub = await openHub()
   hub.fleet.ready()
   const full = new AttemptsStandIn(() => hello)
@@ -128,7 +128,7 @@ test('what a runner rejects is placed on another at once', async () => {
   assert.deepEqual(engine.complaints, [])
 })
 
-test('what every runner rejects fails, saying what they said', async () => {
+test('an attempt that every runner rejects fails with their reasons', async () => {
   const hub = await openHub()
   hub.fleet.ready()
   const full = new AttemptsStandIn(() => hello)
@@ -141,7 +141,7 @@ test('what every runner rejects fails, saying what they said', async () => {
   assert.match(attempt.end?.message ?? '', /runner "r1" rejected it: its disk is full/)
 })
 
-test('a draining runner finishes what it has and is given nothing new', async () => {
+test('a draining runner finishes its work and gets nothing new', async () => {
   const hub = await openHub()
   hub.fleet.ready()
   const attempts = new AttemptsStandIn(() => forever)
@@ -161,7 +161,7 @@ test('a draining runner finishes what it has and is given nothing new', async ()
 })
 
 for (const held of ['both', 'to_hub', 'to_runner'] as const)
-  test(`a half-open link (held: ${held}) is noticed at both ends, and the runner comes back with all it has`, async () => {
+  test(`both ends notice a half-open link (held: ${held}), and the runner returns with all its attempts`, async () => {
     const hub = await openHub({ heartbeatMs: 50 })
     hub.fleet.ready()
     const proxy = await openProxy(hub)
@@ -180,7 +180,7 @@ for (const held of ['both', 'to_hub', 'to_runner'] as const)
     assert.equal(attempts.begun.length, 1)
   })
 
-test('what a runner had is lost when it stays away, and is superseded when it comes back', async () => {
+test("a runner's attempts are lost when it stays away, and superseded when it returns", async () => {
   const hub = await openHub({ lostAfterMs: 100 })
   hub.fleet.ready()
   const attempts = new AttemptsStandIn(() => forever)
@@ -198,7 +198,7 @@ test('what a runner had is lost when it stays away, and is superseded when it co
   assert.equal(attempt.reports.length, 2)
 })
 
-test('of a runner that does not come back after a restart of the hub the hub tells that, and no time it cannot know', async () => {
+test('if a runner does not return after a hub restart, the hub says so, without a time that it cannot know', async () => {
   const hub = await openHub({ lostAfterMs: 100 })
   const engine = new EngineStandIn()
   const attempt = engine.start(hub.fleet, spec())
@@ -230,7 +230,7 @@ test('a cancel reaches a runner that was away', async () => {
   await until('it ended', () => attempt.end?.outcome === 'canceled')
 })
 
-test('an attempt without a trace on a restarted runner is begun if it never was, else interrupted', async () => {
+test('an attempt without a trace on a restarted runner starts if it never did, otherwise is interrupted', async () => {
   const hub = await openHub()
   const engine = new EngineStandIn()
   const never = engine.start(hub.fleet, spec())
@@ -254,7 +254,7 @@ test('an attempt without a trace on a restarted runner is begun if it never was,
   assert.deepEqual(attempts.begun, [`${never.spec.attempt_id}/1`])
 })
 
-test('an attempt that waited again when the hub was stopped is handed out under its next epoch', async () => {
+test('an attempt that waited again when the hub stopped is handed out under its next epoch', async () => {
   const hub = await openHub()
   const engine = new EngineStandIn()
   const attempt = engine.start(hub.fleet, spec())
@@ -272,7 +272,7 @@ test('an attempt that waited again when the hub was stopped is handed out under 
   assert.deepEqual(engine.complaints, [])
 })
 
-test('what a runner may have begun before its storage became another one is lost, and never begun again', async () => {
+test('an attempt that a runner may have started before its storage changed is lost, and never starts again', async () => {
   const hub = await openHub()
   const engine = new EngineStandIn()
   const placed = engine.start(hub.fleet, spec())
@@ -294,7 +294,7 @@ test('what a runner may have begun before its storage became another one is lost
   assert.deepEqual(attempts.begun, [])
 })
 
-test('a start that a runner took before it lost its power is not sent to it again', async () => {
+test('a start that a runner accepted before it lost power is not sent to it again', async () => {
   const hub = await openHub()
   hub.fleet.ready()
   const first = new AttemptsStandIn(() => forever)
@@ -316,7 +316,7 @@ test('a start that a runner took before it lost its power is not sent to it agai
   assert.deepEqual(second.begun, [])
 })
 
-test('a runner that has lost some of what it told of an attempt loses the attempt, which it is told to drop', async () => {
+test("a runner that lost some of an attempt's reports loses the attempt, and is asked to drop it", async () => {
   const hub = await openHub()
   hub.fleet.ready()
   const attempts = new AttemptsStandIn(() => ({ ...forever, phases: 3 }))
@@ -337,7 +337,7 @@ test('a runner that has lost some of what it told of an attempt loses the attemp
   await until('it is dropped', () => attempts.released.length === 1)
 })
 
-test('runners are not answered until the open runs are taken up again', async () => {
+test('runners get no answer until the open runs are resumed', async () => {
   const hub = await openHub()
   hub.fleet.ready()
   const attempts = new AttemptsStandIn(() => forever)
@@ -360,7 +360,7 @@ test('runners are not answered until the open runs are taken up again', async ()
   assert.equal(attempts.begun.length, 1)
 })
 
-test('the workspace of a run that ended while runner and hub were away goes; that of an open run stays', async () => {
+test("an ended run's workspace is removed after an outage of runner and hub, and an open run's stays", async () => {
   const hub = await openHub()
   hub.fleet.ready()
   const attempts = new AttemptsStandIn(() => forever)
@@ -403,7 +403,7 @@ test('a runner id in use is refused to another process, and given to it when the
   assert.equal(hub.fleet.runners.list()[0]?.hostname, 'second')
 })
 
-test('a store that fails holds the runner back, and loses nothing', async () => {
+test('a failing store holds the runner back, and loses nothing', async () => {
   const hub = await openHub()
   hub.fleet.ready()
   const chunks = Array.from({ length: 40 }, (_, i) => ({
@@ -425,7 +425,7 @@ test('a store that fails holds the runner back, and loses nothing', async () => 
   assert.equal(attempt.sha256('stdout'), attempt.end?.streams?.stdout?.sha256)
 })
 
-test('a slow store makes the hub stop reading: what waits in it is bounded', async () => {
+test('a slow store makes the hub stop reading, so that the waiting data in it are limited', async () => {
   const hub = await openHub()
   hub.fleet.ready()
   const proxy = await openProxy(hub)
@@ -442,11 +442,11 @@ test('a slow store makes the hub stop reading: what waits in it is bounded', asy
     return all.every((attempt) => attempt.end !== undefined)
   })
   // 4 MB in the hub; the rest is in the buffers of the two sockets.
-  assert.ok(mostBytes < 24 * 1024 * 1024, `${mostBytes} bytes were under way`)
+  assert.ok(mostBytes < 24 * 1024 * 1024, `${mostBytes} bytes were in transit`)
   for (const attempt of all) assert.equal(attempt.sha256('stdout'), attempt.end?.streams?.stdout?.sha256)
 })
 
-test('two tenants with a runner of one id each have their own work done by it', async () => {
+test('two tenants whose runners have the same id each have their own work done by their own runner', async () => {
   const authenticate = async (tenant?: string) => ({ tenant: tenant! })
   const hub = await openHub({ authenticate })
   hub.fleet.ready()
@@ -492,7 +492,7 @@ test('two tenants with a runner of one id each have their own work done by it', 
   await until('the other one is canceled', () => attempt.end?.outcome === 'canceled')
 })
 
-test('a removed runner is told never to come back, and what it had is lost', async () => {
+test('a removed runner is asked never to return, and its attempts are lost', async () => {
   const hub = await openHub()
   hub.fleet.ready()
   const runner = connect(hub.url, new AttemptsStandIn(() => forever))

@@ -52,7 +52,7 @@ async function heartbeats(hub: HubSetup): Promise<void> {
 }
 
 for (const type of ['started', 'output', 'ended', 'claimed', 'start', 'ack', 'release'])
-  test(`a frame "${type}" that is lost over a link that lives is made good over the same link`, async () => {
+  test(`a lost frame "${type}" is made up for over the same live link`, async () => {
     const { hub, dropper, attempts, engine } = await place(first(type), hello)
     const attempt = engine.start(hub.fleet, spec())
     await until('its release', () => dropper.lost.length === 1 && attempts.released.length === 1)
@@ -68,7 +68,7 @@ for (const type of ['started', 'output', 'ended', 'claimed', 'start', 'ack', 're
     assert.deepEqual(engine.complaints, [])
   })
 
-test('a cancel that is lost is sent again, and so is an input', async () => {
+test('a lost cancel is sent again, and so is a lost input', async () => {
   const [cancel, input] = [first('cancel'), first('input')]
   const { hub, dropper, attempts, engine } = await place((...of) => cancel(...of) || input(...of), forever)
   const attempt = engine.start(hub.fleet, spec())
@@ -83,7 +83,7 @@ test('a cancel that is lost is sent again, and so is an input', async () => {
   assert.deepEqual([dropper.lost, dropper.links], [['input', 'cancel'], 1])
 })
 
-test('what a runner rejects is known though the rejection was lost', async () => {
+test("a runner's rejection is known even if its frame was lost", async () => {
   const { hub, dropper, attempts, engine } = await place(first('rejected'), hello)
   attempts.rejectWith = 'not here'
   const attempt = engine.start(hub.fleet, spec())
@@ -92,7 +92,7 @@ test('what a runner rejects is known though the rejection was lost', async () =>
   assert.deepEqual([dropper.lost, dropper.links], [['rejected'], 1])
 })
 
-test('a runner that hears no welcome asks for it over a new link', async () => {
+test('a runner that gets no welcome requests it over a new link', async () => {
   const { hub, dropper, engine } = await place(first('welcome'), hello)
   await until('a second link', () => dropper.links === 2)
   const attempt = engine.start(hub.fleet, spec())
@@ -100,7 +100,7 @@ test('a runner that hears no welcome asks for it over a new link', async () => {
   assert.deepEqual([attempt.end?.outcome, dropper.lost, dropper.links], ['success', ['welcome'], 2])
 })
 
-test('a hub of a release that compares nothing is told nothing to compare', async () => {
+test('a hub of a release that compares nothing gets nothing to compare', async () => {
   const seen: string[] = []
   const { hub, attempts, engine } = await place((_, frame) => {
     seen.push(frame.type)
@@ -114,7 +114,7 @@ test('a hub of a release that compares nothing is told nothing to compare', asyn
   assert.ok(!seen.includes('progress'))
 })
 
-test('an idle link costs nothing but its pings', async () => {
+test('an idle link sends nothing but its pings', async () => {
   const seen: string[] = []
   const { hub } = await place((_, { type }) => seen.push(type) === 0, hello)
   await until('it is connected', () => hub.fleet.runners.list().length === 1)
@@ -140,7 +140,7 @@ function randomScript(random: () => number): Script {
   return { chunks, phases: Math.floor(random() * 4) }
 }
 
-test('whichever frames are lost, doubled or late, every byte and report arrives once, and all ends', async () => {
+test('no matter which frames are lost, doubled or late, every byte and report arrives once, and all ends', async () => {
   const property = fc.asyncProperty(fc.nat(), fc.constantFrom(0.05, 0.2, 0.4), async (seed, share) => {
     const random = numbers(seed)
     const hub = await HubSetup.open({ heartbeatMs: HEARTBEAT_MS })

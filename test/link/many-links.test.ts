@@ -7,7 +7,7 @@ import { TcpProxy } from './tcp-proxy.ts'
 
 const RUNNERS = 200
 
-test('two hundred runners whose links break at once all come back, with all that they have, again and again', async () => {
+test('two hundred runners whose links break at once all return with all they have, again and again', async () => {
   const hub = await HubSetup.open()
   hub.fleet.ready()
   const proxy = await TcpProxy.open(() => hub.port)

@@ -8,7 +8,7 @@ import { openAttempts } from '../../src/runner/open-attempts.ts'
 import { EngineStandIn } from './engine-stand-in.ts'
 import { HubSetup, openRunner, spec, until } from './setup.ts'
 
-test('a command that writes numbered lines goes on while hub and runner are restarted, and each line arrives once', async () => {
+test('a command continues while hub and runner restart, and each of its numbered lines arrives once', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'errand-link-'))
   const paths = { dir: join(folder, 'attempts'), workspaceDir: join(folder, 'workspace') }
   const hub = await HubSetup.open()

@@ -36,7 +36,7 @@ function randomScript(random: () => number): Script {
   return { chunks, phases: Math.floor(random() * 4) }
 }
 
-test('whatever breaks, every byte and report arrives once and in order, and every attempt begins once', async () => {
+test('whatever breaks, every byte and report arrives once and in order, and every attempt starts once', async () => {
   let shuffled = 0
   const property = fc.asyncProperty(fc.array(trouble, { maxLength: 8 }), fc.nat(), async (troubles, seed) => {
     const random = numbers(seed)

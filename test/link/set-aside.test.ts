@@ -68,7 +68,7 @@ async function openWorld(t: TestContext, script: (spec: AttemptSpec) => Script) 
   return world
 }
 
-test('a report that sets its run aside stays with its runner, which has a free slot, and counts once the run is resumed', async (t) => {
+test('a report that sets its run aside stays with its runner, whose slot is free, and counts after a resume', async (t) => {
   const world = await openWorld(t, () => hello)
   const { hub, attempts, engine } = world
   // The decision that follows the end of its first step throws.
@@ -101,7 +101,7 @@ test('a report that sets its run aside stays with its runner, which has a free s
   await until('all is let go of', () => attempts.held.size === 0)
 })
 
-test('a run that is set aside at the start of the hub keeps what its runner has, and its cancel ends that', async (t) => {
+test('a run set aside at the start of the hub keeps its attempt on the runner, and its cancel ends that', async (t) => {
   const world = await openWorld(t, () => forever)
   const { store, attempts } = world
   await world.submit('r', step('a'))

@@ -34,7 +34,7 @@ function tryEverySplit({ secrets, text }: MaskingCase): number {
 
 const isMaskable = (secret: string) => createMasker([secret]).warnings.length === 0
 
-test('every kept case is masked as it says, in every split', () => {
+test('every stored case is masked as it says, in every split', () => {
   for (const { name, secrets, text, masked } of files.flatMap((file) => file.cases ?? [])) {
     const bytes = Buffer.from(text)
     assert.equal(maskWholeText(secrets.filter(isMaskable), bytes).toString(), masked, name)
@@ -42,7 +42,7 @@ test('every kept case is masked as it says, in every split', () => {
   }
 })
 
-test('a stream is masked as the whole text is, in every split of at least 200,000 cases', (t) => {
+test('a stream is masked like the whole text, in every split of at least 200,000 cases', (t) => {
   let cases = 0
   let masked = 0
   const run = (numRuns: number, seed?: number) =>
@@ -57,5 +57,5 @@ test('a stream is masked as the whole text is, in every split of at least 200,00
   let runs = 0
   for (; cases < CASES; runs++) run(100)
   t.diagnostic(`${cases} cases; ${masked} texts held a secret`)
-  assert.ok(masked > runs * 20, 'the random texts hold too few secrets to say anything')
+  assert.ok(masked > runs * 20, 'the random texts contain too few secrets to prove anything')
 })

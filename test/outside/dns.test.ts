@@ -80,7 +80,7 @@ async function nameServer(t: TestContext): Promise<NameServer> {
   return server
 }
 
-test('a name server fails in every manner; what needs a name waits, and is done once it answers', async (t) => {
+test('a name server fails in every way; what needs a name waits, and continues once it answers', async (t) => {
   const names = await nameServer(t)
   const place = await webStandIn(t)
   const resolver = new Resolver({ timeout: 10_000, tries: 2 })
@@ -101,7 +101,7 @@ test('a name server fails in every manner; what needs a name waits, and is done 
       const beganMs = Date.now()
       names.asked = 0
       runId = (await run({ name: 'fails', cmd: 'exit 3' })).run_id
-      const [one] = await eventually('the place to be named', async () => {
+      const [one] = await eventually('the host to be named', async () => {
         const all = await failing(host)
         return all.length > 0 && all
       })
@@ -112,7 +112,7 @@ test('a name server fails in every manner; what needs a name waits, and is done 
     },
     async mended() {
       await eventually('the notice', () => place.received.some(({ body }) => body.includes(runId)))
-      await eventually('it to be well', async () => (await failing(host)).length === 0)
+      await eventually('it to be healthy', async () => (await failing(host)).length === 0)
     },
   })
 })

@@ -13,7 +13,7 @@ import { BOX_LABEL, containersMissing, IMAGE } from '../support/runner/container
 
 const ENGINE = (process.env.DOCKER_HOST ?? 'unix:///var/run/docker.sock').replace('unix://', '')
 
-test('Docker fails in every manner under a runner, is named, and is used again', {
+test('Docker fails in every way under a runner, is named, and is used again', {
   skip: containersMissing,
 }, async (t) => {
   const place = await hubPlace(t)
@@ -49,7 +49,7 @@ test('Docker fails in every manner under a runner, is named, and is used again',
     front,
     async spoiled() {
       const runId = await boxed()
-      const { status, said } = await eventually('word of Docker', async () => {
+      const { status, said } = await eventually('a message about Docker', async () => {
         const now = await seen(runId)
         return (isFinalRun(now.status) || now.said.includes(path)) && now
       })
@@ -75,7 +75,7 @@ test('Docker fails in every manner under a runner, is named, and is used again',
   })
 })
 
-test('a runner that starts while Docker accepts and says nothing works without it, and finds it later', {
+test('a runner that starts while Docker is silent works without it, and finds it later', {
   skip: containersMissing,
 }, async (t) => {
   const place = await hubPlace(t)

@@ -35,7 +35,7 @@ function checkRefusal(error: unknown, host: string): true {
   return true
 }
 
-test('a Git server fails in every manner, at its first answer and in the middle of a pack', async (t) => {
+test('a Git server fails in every way, at its first answer and in the middle of a pack', async (t) => {
   const place = await poolPlace()
   t.after(() => place.close())
   const { works } = await hubPlace(t)
@@ -79,7 +79,7 @@ test('a Git server fails in every manner, at its first answer and in the middle 
   await throughManners(t, 'git server in a pack', through(fronts.pack))
 })
 
-test('a server of Git LFS fails in every manner, and no file counts as fetched that is not', async (t) => {
+test('a Git LFS server fails in every way, and only fetched files count as fetched', async (t) => {
   const place = await poolPlace()
   t.after(() => place.close())
   const { works } = await hubPlace(t)

@@ -26,7 +26,7 @@ async function registryStandIn(t: TestContext) {
   return { took: states, port }
 }
 
-test('each service of the hub fails in every manner, is named with since when, and is used again', async (t) => {
+test('each service of the hub fails in every way, is named with its first failure, and is used again', async (t) => {
   const [forge, hook, topic, mail, registry] = [
     await startForge({ flavour: 'github' }),
     await webStandIn(t),
@@ -82,7 +82,7 @@ test('each service of the hub fails in every manner, is named with since when, a
     assert.ok(metrics.includes(`errand_outside_services_failing{service="${service}"} 1`), metrics.join('\n'))
   }
   const forgotten = (address: string) =>
-    eventually(`${address} to be well`, async () => (await failing(address)).length === 0)
+    eventually(`${address} to be healthy`, async () => (await failing(address)).length === 0)
 
   const repository = forge.makeRepository('shop/web', {
     files: { 'README.md': 'The shop.\n' },
@@ -149,7 +149,7 @@ test('each service of the hub fails in every manner, is named with since when, a
         const beganMs = Date.now()
         failedRun = await failed()
         await named(kind, host, beganMs)
-        const { failure, waiting, last_sent_at } = await eventually('the note of the failure', async () => {
+        const { failure, waiting, last_sent_at } = await eventually('the record of the failure', async () => {
           const seen = await view()
           return seen.failure !== undefined && seen
         })
@@ -159,7 +159,7 @@ test('each service of the hub fails in every manner, is named with since when, a
       },
       async mended() {
         await eventually('the notice', () => has(failedRun))
-        await eventually('the note of it', async () => (await view()).waiting === 0)
+        await eventually('the record of it', async () => (await view()).waiting === 0)
         await forgotten(host)
       },
       done: () => client.channels.remove(id),
@@ -176,7 +176,7 @@ test('each service of the hub fails in every manner, is named with since when, a
   await throughManners(t, 'mail server', smtp)
   await smtp.done()
 
-  await eventually('what was told of tasks until now', () => registry.took().length >= 2 * count)
+  await eventually('all earlier reports about tasks', () => registry.took().length >= 2 * count)
   let name = ''
   await throughManners(t, 'task registry', {
     front: fronts.registry,
@@ -195,7 +195,7 @@ test('each service of the hub fails in every manner, is named with since when, a
       })
     },
     async mended() {
-      await eventually('the end to be told', () =>
+      await eventually('the end to be reported', () =>
         registry
           .took()
           .some((one) => /^told-\d+ (done|no_change|failed)/.test(one) && one.startsWith(`${name} `)),

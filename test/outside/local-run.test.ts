@@ -7,7 +7,7 @@ import { takingService } from '../support/outside/taking-service.ts'
 import { throughManners } from '../support/outside/through-manners.ts'
 import { writeWorkflow } from '../support/programs.ts'
 
-test('a server that http.request of `errand run` speaks to fails in every manner, is named, and the run ends in order', async (t) => {
+test('an `errand run` names a server that fails in every way for http.request, and ends in order', async (t) => {
   const service = await takingService(t, { fine: true })
   const front = await Front.open(t, { behind: service.port })
   const errand = errandCommand(t)

@@ -38,7 +38,7 @@ async function engineStandIn(t: TestContext) {
   return { port, made, there }
 }
 
-test('an engine that makes runners fails in every manner, is named with since when, and is used again', async (t) => {
+test('an engine that creates runners fails in every way, is named with its first failure, and is used again', async (t) => {
   const [engine, cluster] = [await engineStandIn(t), await clusterStandIn(t)]
   const { front, kubeconfig } = await frontOf(t, cluster.port)
   const fronts = { docker: await Front.open(t, { behind: engine.port }), kubernetes: front }
@@ -93,10 +93,10 @@ test('an engine that makes runners fails in every manner, is named with since wh
       async mended() {
         const before = standIn.made.length
         const isMade = () => standIn.made.length > before || standIn.there.size > 0
-        await eventually('a runner to be made', isMade)
-        await eventually('it to be well', async () => (await failing(address)).length === 0)
+        await eventually('a runner to be created', isMade)
+        await eventually('it to be healthy', async () => (await failing(address)).length === 0)
         await client.runs.cancel(runId)
-        await eventually('it to be taken away', async () => {
+        await eventually('it to be removed', async () => {
           const [{ pool } = {}] = await client.runners.groups({ name: service })
           return standIn.there.size === 0 && pool?.counts.removing === 0
         })

@@ -30,7 +30,7 @@ const LIMIT_MS = 400
 const isSilent = (manner: Manner): boolean => ['silent', 'stops_midway', 'late'].includes(manner)
 const page = 'an answer is passed on as it is; the program that has asked judges it'
 
-test('a model behind the proxy of a box fails in every manner, and its endpoint stays open', async (t) => {
+test('a model behind the proxy of a box fails in every way, and its endpoint stays open', async (t) => {
   await using service = await startService((_request, response) => {
     response.setHeader('content-type', 'application/json')
     response.end(answerOf({ input_tokens: 10, output_tokens: 5 }))
@@ -56,7 +56,7 @@ test('a model behind the proxy of a box fails in every manner, and its endpoint 
   })
 })
 
-test('a server that a box reaches by the proxy fails in every manner, and the way stays open', async (t) => {
+test('a server that a box reaches through the proxy fails in every way, and the way stays open', async (t) => {
   const behind = await webServer(t, (_request, response) => response.end('a whole answer'))
   const front = await Front.open(t, { behind })
   const proxy = proxyFixture(t)
@@ -85,7 +85,7 @@ test('a server that a box reaches by the proxy fails in every manner, and the wa
   })
 })
 
-test('a host agent fails in every manner: it is waited for and named with since when, and no command runs twice', async (t) => {
+test('a host agent fails in every way: the run waits, names it and since when, and no command runs twice', async (t) => {
   const dir = await folder(t)
   const attempts = openAttempts({
     ...{ dir, registry: builtinActionRegistry, workspaceDir: dir, workspace: 'cwd' },
@@ -118,7 +118,7 @@ test('a host agent fails in every manner: it is waited for and named with since 
     works,
     async spoiled(manner) {
       sink = begun()
-      const message = await eventually('word of the host', received)
+      const message = await eventually('a message about the host', received)
       const end = sink.reports.find(({ type }) => type === 'ended')
       if (end === undefined) assert.match(message, /It has been silent since \d\d:\d\d:\d\d UTC/)
       else assert.notEqual(end.type === 'ended' && end.outcome, 'success', manner)

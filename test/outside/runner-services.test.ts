@@ -20,7 +20,7 @@ import { throughManners } from '../support/outside/through-manners.ts'
 const LIMIT_MS = 400
 const { signal } = new AbortController()
 
-test('the service of a model fails in every manner under a runner, is named, and is used again', async (t) => {
+test('a model service fails in every way under a runner, is named, and is used again', async (t) => {
   const model = await startModelServer({ script: [{ text: 'Done.' }] })
   t.after(() => model.stop())
   const front = await Front.open(t, { behind: Number(new URL(model.url).port) })
@@ -51,7 +51,7 @@ test('the service of a model fails in every manner under a runner, is named, and
   })
 })
 
-test('a server that http.request speaks to fails in every manner, is named, and is used again', async (t) => {
+test('a server that http.request uses fails in every way, is named, and is used again', async (t) => {
   const service = await takingService(t, { fine: true })
   const front = await Front.open(t, { behind: service.port })
   const { works } = await hubPlace(t)
@@ -87,7 +87,7 @@ test('a server that http.request speaks to fails in every manner, is named, and 
   })
 })
 
-test('an artifact store fails in every manner, and has each artifact once it is well', async (t) => {
+test('an artifact store fails in every way, and has each artifact once it is healthy', async (t) => {
   const store = await takingService(t, { uri: 'store://1' })
   const front = await Front.open(t, { behind: store.port })
   const { works } = await hubPlace(t)
@@ -123,12 +123,12 @@ test('an artifact store fails in every manner, and has each artifact once it is 
       // The failure delays nothing.
       await outbox.put(spec, artifact, file, signal)
       assert.equal(stored.at(-1), name)
-      const line = await eventually('word of the store', () => log[0])
+      const line = await eventually('a message about the store', () => log[0])
       assert.ok(line.startsWith(`Uploads to the artifact store at ${url} have been delayed since 20`), line)
     },
     async mended() {
       await eventually('the artifact', taken)
-      const again = await eventually('word that it is back', () =>
+      const again = await eventually('a message that it is back', () =>
         log.find((line) => line.includes('is back')),
       )
       assert.ok(again.includes(url), again)

@@ -61,12 +61,16 @@ test('each file that opens connections is a client of an outside service in the 
     )
   assert.deepEqual(missing, [])
   const stale = [...listed].filter((file) => !opening.has(file))
-  assert.deepEqual(stale, [], 'these open no connection any more: take them out of test/outside/services.ts')
+  assert.deepEqual(
+    stale,
+    [],
+    'these files no longer open a connection: remove them from test/outside/services.ts',
+  )
 })
 
-test('each row of the table is driven through all manners by the test that it names', () => {
+test('each row of the table goes through all failures in the test that it names', () => {
   for (const { name, driven } of outsideServices) {
-    assert.ok(existsSync(join(root, driven)), `${driven}, which is to drive "${name}", is not there`)
+    assert.ok(existsSync(join(root, driven)), `${driven}, which should test "${name}", does not exist`)
     assert.ok(
       read(driven).includes(`throughManners(t, '${name}'`),
       `${driven} does not call throughManners(t, '${name}', …)`,
@@ -74,7 +78,7 @@ test('each row of the table is driven through all manners by the test that it na
   }
 })
 
-test('the signs find each way to open a connection, and no type and no server', () => {
+test('the patterns find each way to open a connection, and no type and no server', () => {
   const opens = [
     "const answer = await fetch(url, { method: 'POST' })",
     'this.#fetch = options.fetch ?? globalThis.fetch',

@@ -82,18 +82,18 @@ const NOTHING = { containers: [], networks: [], volumes: [], images: [] }
 
 const nothingLeft = async (hub: Opened) => {
   const label = await hub.label()
-  await eventually('an end of all that was made', async () =>
+  await eventually('the removal of everything that was created', async () =>
     Object.values(await labelled(label)).every(({ length }) => length === 0),
   )
   assert.deepEqual(await labelled(label), NOTHING)
   await eventually('a list without them', async () => (await hub.client.runners.list()).length === 0)
-  await eventually('an end of their tokens', async () => {
+  await eventually('the end of their tokens', async () => {
     const { tokens } = await hub.client.tokens.list()
     return !tokens.some(({ name, revoked_at }) => name.includes('errand-') && revoked_at === undefined)
   })
 }
 
-test('runs that wait get a container each for all of their steps, and that goes with them', {
+test('each waiting run gets one container for all of its steps, which is removed with the run', {
   skip,
 }, async (t) => {
   const hub = await opened(t, { memory: '512MB', cpus: 1 })
@@ -112,7 +112,7 @@ test('runs that wait get a container each for all of their steps, and that goes 
   await nothingLeft(hub)
 })
 
-test('a command that takes all memory of its container ends as oom, and its runner goes on', {
+test("a command that uses up its container's memory ends as oom, and its runner continues", {
   skip,
 }, async (t) => {
   const hub = await opened(t, { memory: '400MB', max: 1 })
@@ -125,7 +125,7 @@ test('a command that takes all memory of its container ends as oom, and its runn
   await nothingLeft(hub)
 })
 
-test('a hub that is killed at any moment goes on with the container it made, makes none twice, and leaves none', {
+test('a hub killed at any moment continues with its container, creates none twice, and leaves none', {
   skip,
 }, async (t) => {
   const hub = await opened(t)
@@ -146,7 +146,7 @@ test('a hub that is killed at any moment goes on with the container it made, mak
   writeFileSync(hub.shared('go'), '')
   const run = await hub.ended(id)
   assert.equal(run.status, 'success', JSON.stringify(run))
-  assert.equal(await outputOf(hub, id, 1), 'x\n', 'begun once')
+  assert.equal(await outputOf(hub, id, 1), 'x\n', 'started once')
   await nothingLeft(hub)
 })
 
@@ -154,7 +154,7 @@ for (const [how, end] of [
   ['killed', (id: string) => new DockerApi().getContainer(id).kill()],
   ['removed by hand', (id: string) => new DockerApi().getContainer(id).remove({ force: true })],
 ] as const)
-  test(`the work of a container that is ${how} is told as lost, and nothing of it is left`, {
+  test(`the work of a container that is ${how} is reported as lost, and nothing of it is left`, {
     skip,
   }, async (t) => {
     const hub = await opened(t, {}, { lostAfter: '2s' })
@@ -167,7 +167,7 @@ for (const [how, end] of [
     await nothingLeft(hub)
   })
 
-test('while the engine is away what waits says so and what runs goes on, and all is taken away when it is back', {
+test('without the engine waiting runs say so and running ones continue; all is removed when it is back', {
   skip,
 }, async (t) => {
   const cable = await EngineCable.open(t)
@@ -184,7 +184,7 @@ test('while the engine is away what waits says so and what runs goes on, and all
   await nothingLeft(hub)
 })
 
-test('one that is made ahead of need is taken at once, and goes with its group', { skip }, async (t) => {
+test('a spare runner is used at once, and is removed with its group', { skip }, async (t) => {
   const hub = await opened(t, { spare: 1, idle_seconds: 600 })
   const spare = await eventually('the spare', async () => {
     const [one] = await hub.client.runners.list()
@@ -201,7 +201,7 @@ test('one that is made ahead of need is taken at once, and goes with its group',
   await nothingLeft(hub)
 })
 
-test('twenty runs at once end well with a container each, never more than the group may have, beside another hub that is left alone', {
+test("twenty runs at once succeed with a container each, within the group's limit, and do not affect another hub", {
   skip,
 }, async (t) => {
   const max = 8
@@ -238,7 +238,7 @@ test('twenty runs at once end well with a container each, never more than the gr
   assert.equal((await other.ended(await other.start(onBuilders('echo hello')))).status, 'success')
 })
 
-test('a hub that no container reaches says so in the run that waits, and with which address they would', {
+test('if no container can reach the hub, the waiting run says so, with an address that would work', {
   skip,
 }, async (t) => {
   const hub = await opened(t, { hub_url: 'http://127.0.0.1:3000' })

@@ -46,9 +46,9 @@ async function follow(t: TestContext, way: Way): Promise<{ programs: Programs; s
 }
 
 const nothingLeft = ({ client }: Programs) =>
-  eventually('an end of what was made', async () => (await client.runners.list()).length === 0)
+  eventually('the removal of what was created', async () => (await client.runners.list()).length === 0)
 
-test('a process beside the hub: from nothing to a first run, and by hand', async (t) => {
+test('a process beside the hub works as documented: from nothing to a first run, and by hand', async (t) => {
   const [commands] = blocksOf(PAGE, 'process')
   const { programs, stdout } = await follow(t, { config, workflow, commands: commands!.text })
   assert.match(stdout, /built in \S+\/made\/errand-/)
@@ -71,7 +71,9 @@ test('a process beside the hub: from nothing to a first run, and by hand', async
   ])
 })
 
-test('a container: from nothing to a first run', { skip: await dockerHere() }, async (t) => {
+test('a container works as documented, from nothing to a first run', {
+  skip: await dockerHere(),
+}, async (t) => {
   const [prepare, config, workflow, commands] = blocksOf(PAGE, 'docker').map(({ text }) => text)
   assert.match(prepare!, /^docker build -t errand -f deploy\/Dockerfile \.$/m)
   const [, address] = /^(ip -brief [^#]+)#/m.exec(prepare!)!
@@ -109,7 +111,7 @@ case "$1" in
 esac`,
 }
 
-test('a program of the operator: from nothing to a first run', async (t) => {
+test("the operator's own program works as documented, from nothing to a first run", async (t) => {
   const [group, commands, program] = blocksOf(PAGE, 'command').map(({ text }) => text)
   const folder = mkdtempSync(join(tmpdir(), 'errand-machine-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
@@ -131,10 +133,10 @@ test('a program of the operator: from nothing to a first run', async (t) => {
   assert.match(stdout, /built in \S+\/srv\/errand-/)
   await programs.call('runners', 'empty-group', 'builders')
   await nothingLeft(programs)
-  await eventually('an end of its process', () => processesOf(`--workspace\0${folder}/srv`).length === 0)
+  await eventually('the end of its process', () => processesOf(`--workspace\0${folder}/srv`).length === 0)
 })
 
-test('each group of the document is one that a hub takes', () => {
+test('a hub accepts each group of the document', () => {
   const groups = blocksOf(PAGE).filter(({ kind, text }) => kind === 'yaml' && /^groups:/m.test(text))
   const taken = groups.map(({ text }) => parseConfig(text, 'errand.yaml'))
   assert.deepEqual(taken.flatMap(({ pools }) => pools.map(({ provisioner }) => provisioner)).sort(), [

@@ -92,7 +92,7 @@ async function volumeFor({ namespace, folder, ask }: Fixture): Promise<void> {
 
 const hello = /hello from errand-[0-9a-f]{8}-\S+-e1\b/
 
-test('the way into a cluster, from nothing to a first run and back, is as the document says', {
+test('installing a hub in a cluster, from nothing to a first run and back, works as documented', {
   skip,
 }, async (t) => {
   const at = await place(t)
@@ -118,7 +118,7 @@ test('the way into a cluster, from nothing to a first run and back, is as the do
   const [look] = blocksOf(PAGE, 'Look at runners')
   const [jobs, log] = look!.text.trim().split('\n')
   const nothingLeft = () =>
-    eventually('an end of its Job', async () => !(await at.follow(jobs)).includes('errand-'))
+    eventually('the removal of its Job', async () => !(await at.follow(jobs)).includes('errand-'))
   await nothingLeft()
 
   const network = 'kubectl apply -f deploy/kubernetes/network-policy.yaml'
@@ -135,7 +135,7 @@ test('the way into a cluster, from nothing to a first run and back, is as the do
       'model_keys',
     ),
   )
-  await eventually('it to be taken up', async () =>
+  await eventually('its reload', async () =>
     (await at.follow('kubectl -n errand logs errand-hub-0')).includes('errand.yaml was reloaded'),
   )
   // Its pod and the pod's log must be there until the test has looked at them.
@@ -160,7 +160,7 @@ test('the way into a cluster, from nothing to a first run and back, is as the do
   await assert.rejects(at.ask('GET', `/api/v1/namespaces/${namespace}`), /404/)
 })
 
-test('the way of a hub outside of the cluster, from nothing to a first run, is as the document says', {
+test('a hub outside of the cluster, from nothing to a first run, works as documented', {
   skip,
 }, async (t) => {
   const at = await place(t)
@@ -197,7 +197,7 @@ test('the way of a hub outside of the cluster, from nothing to a first run, is a
   const ran = await programs.errand.run(['run', '--hub', '-'], { env: programs.env, stdin: workflow })
   assert.equal(ran.code, 0, ran.stdout + ran.stderr)
   assert.match(ran.stdout, hello)
-  await eventually('an end of it', async () => {
+  await eventually('the removal of it', async () => {
     const { items } = await at.ask('GET', `/apis/batch/v1/namespaces/${namespace}/jobs`)
     return items.length === 0
   })

@@ -22,7 +22,7 @@ const KEY = 'sk-the-real-key-of-the-service-0123456789'
 const LOOK = `cat made.txt; id -u; env; cat /proc/*/environ /run/errand-gate/*.json 2>/dev/null | tr '\\0' '\\n'
   ls /var/run/secrets /run/secrets 2>/dev/null; touch /run/errand-gate/x || true; ls -A /run/errand-gate`
 
-test('keys of models stand in a container of the pod that the run does not get at, and its agent reaches its model all the same', {
+test('model keys are in a container that the run cannot access, and its agent still reaches its model', {
   skip,
 }, async (t) => {
   const { namespace, ask } = await kubernetesFor(t)
@@ -64,7 +64,7 @@ test('keys of models stand in a container of the pod that the run does not get a
   assert.match(stdout, /OPENAI_BASE_URL":"http:\/\/127\.0\.0\.1:3128\/model\/openai\/v1"/)
   assert.ok(!stdout.includes(KEY), stdout)
   assert.match(stdout, /touch: .*Read-only file system/)
-  await eventually('an end of all that was made', async () => {
+  await eventually('the removal of everything that was created', async () => {
     const kinds = ['/apis/batch/v1', '/api/v1'].map((api, index) =>
       ask('GET', `${api}/namespaces/${namespace}/${index === 0 ? 'jobs' : 'pods'}`),
     )

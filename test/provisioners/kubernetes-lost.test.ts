@@ -52,11 +52,14 @@ async function opened(t: TestContext, group: object = {}) {
     },
     failure: async (id: string) => (await ended(id)).steps[0]!.instances[0]!,
     nothingLeft: () =>
-      eventually('an end of all that was made', () => cluster.there.size + cluster.secrets.size === 0),
+      eventually(
+        'the removal of everything that was created',
+        () => cluster.there.size + cluster.secrets.size === 0,
+      ),
   }
 }
 
-test('a step in a pod that was evicted is lost, and says so with the words of Kubernetes', async (t) => {
+test('a step in an evicted pod is lost, and says so in the words of Kubernetes', async (t) => {
   const { working, kill, cluster, failure } = await opened(t)
   const { run_id, pod } = await working()
   const message = 'Pod ephemeral local storage usage exceeds the total limit of containers 1Gi. '
@@ -70,10 +73,10 @@ test('a step in a pod that was evicted is lost, and says so with the words of Ku
   )
 })
 
-test('a pod that is deleted ends its step, and the pod that its Job makes in its place never begins', async (t) => {
+test('deleting a pod ends its step, and the replacement that its Job creates never starts', async (t) => {
   const { working, kill, cluster, failure, nothingLeft } = await opened(t)
   const { run_id, pod } = await working()
-  await eventually('that its token is taken', () => cluster.secrets.size === 0)
+  await eventually('the use of its token', () => cluster.secrets.size === 0)
   cluster.deletePod(pod)
   assert.equal(cluster.pods.size, 1, 'another one')
   await kill(pod)
@@ -84,7 +87,7 @@ test('a pod that is deleted ends its step, and the pod that its Job makes in its
   assert.deepEqual([cluster.started, cluster.pods.size], [[pod], 0])
 })
 
-test('an API that is silent says nothing of pods: their work goes on, what waits says since when, and both end well', async (t) => {
+test('while the API is silent, pods work on, waiting runs say since when, and both succeed', async (t) => {
   const { working, mayEnd, front, cluster, client, ended, nothingLeft } = await opened(t)
   const { run_id, pod } = await working()
   const beganMs = Date.now()

@@ -75,8 +75,8 @@ const count = async ({ objectsOf }: Opened) =>
   (await Promise.all([objectsOf('jobs'), objectsOf('pods'), objectsOf('secrets')])).flat().length
 /** Asserts that neither the cluster nor the hub has anything left. */
 const nothingLeft = async (programs: Opened) => {
-  await eventually('an end of all that was made', async () => (await count(programs)) === 0)
-  await eventually('an end of their tokens', async () => {
+  await eventually('the removal of everything that was created', async () => (await count(programs)) === 0)
+  await eventually('the end of their tokens', async () => {
     const { tokens } = await programs.client.tokens.list()
     return !tokens.some(({ name, revoked_at }) => name.includes('errand-') && revoked_at === undefined)
   })
@@ -87,7 +87,7 @@ const waitsFor = (programs: Opened, id: string, why: RegExp) =>
     return why.test(text) && text
   })
 
-test('a run that waits gets a pod of its own for all of its steps, and that goes with it', {
+test('a waiting run gets one pod for all of its steps, which is removed with the run', {
   skip,
 }, async (t) => {
   const programs = await opened(t)
@@ -155,7 +155,7 @@ largeTest(
  */
 async function evicted(programs: Opened, id: string, evict: (pod: string) => Promise<unknown>) {
   const [own] = await programs.objectsOf('pods')
-  await eventually('an end of its token', async () => (await programs.objectsOf('secrets')).length === 0)
+  await eventually('the end of its token', async () => (await programs.objectsOf('secrets')).length === 0)
   await evict(own.metadata.name)
   const others = new Map<string, boolean>()
   const run = await eventually('the end of the run', async () => {
@@ -250,7 +250,7 @@ largeTest(
     for (const [group, why] of cases) {
       const id = await reported(group, why)
       await programs.client.runs.cancel(id)
-      await eventually('an end of it', async () => (await count(programs)) === 0)
+      await eventually('the removal of it', async () => (await count(programs)) === 0)
     }
     const quotas = `/api/v1/namespaces/${namespace}/resourcequotas`
     await cluster.ask('POST', quotas, { metadata: { name: 'none' }, spec: { hard: { pods: '0' } } })
@@ -269,7 +269,7 @@ largeTest('two hubs on one cluster do not touch each other’s pods', { skip }, 
   const other = await opened(t, {}, { cluster: one.cluster })
   const id = await startRun(other, onBuilders('echo hello'))
   assert.equal((await other.ended(id)).status, 'success')
-  await eventually('an end of the other', async () => (await other.objectsOf('jobs')).length === 1)
+  await eventually('the removal of the other', async () => (await other.objectsOf('jobs')).length === 1)
   const [left] = await one.objectsOf('jobs')
   assert.equal(left.metadata.uid, mine.metadata.uid)
   assert.equal((await one.client.runners.list())[0]?.status, 'connected')

@@ -7,7 +7,7 @@ import { errandCommand, eventually } from '../support/errand-command.ts'
 import { endProcessesOf, freePort, processesOf, startPrograms } from '../support/programs.ts'
 import { onBuilders, startRun, writeBuilders } from '../support/provisioners/builders.ts'
 
-test('a runner that was made for one run ends with its steps once its folder is gone, though its hub was killed', async (t) => {
+test('a runner provisioned for one run ends with its steps once its folder is gone, even if its hub was killed', async (t) => {
   const programs = await startPrograms(t, {
     runner: 'none',
     prepare: ({ data }) => writeBuilders(data, { provisioner: 'process', max: 1, start_seconds: 60 }),
@@ -22,10 +22,10 @@ test('a runner that was made for one run ends with its steps once its folder is 
   assert.ok(processesOf(folder).length >= 5)
   await programs.kill('hub')
   rmSync(programs.data, { recursive: true })
-  await eventually('an end of all of it', () => processesOf(folder).length === 0)
+  await eventually('the end of all of it', () => processesOf(folder).length === 0)
 })
 
-test('a data folder that is named from where the hub starts nests nothing', async (t) => {
+test("a data folder with a path relative to the hub's start folder does not nest anything", async (t) => {
   const errand = errandCommand(t)
   t.after(() => endProcessesOf(errand.home))
   const data = join(errand.home, 'data')

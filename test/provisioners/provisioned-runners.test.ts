@@ -33,11 +33,11 @@ const folders = ({ data }: Programs): string[] =>
   existsSync(join(data, 'made')) ? readdirSync(join(data, 'made')) : []
 const nothingLeft = (programs: Programs) =>
   eventually(
-    'an end of all that was made',
+    'the removal of everything that was created',
     () => made(programs).length === 0 && folders(programs).length === 0,
   )
 
-test('a run that waits gets a runner of its own for all of its steps, and that goes with it', async (t) => {
+test('a waiting run gets one runner for all of its steps, which is removed with the run', async (t) => {
   const programs = await opened(t)
   const [a, b] = await Promise.all([
     startRun(programs, onBuilders('echo one > kept; echo done', 'cat kept')),
@@ -57,7 +57,7 @@ test('a run that waits gets a runner of its own for all of its steps, and that g
   )
 })
 
-test('a hub that is killed at any moment goes on with what it made, makes nothing twice, and leaves nothing', async (t) => {
+test('a hub killed at any moment continues with its runners, creates none twice, and leaves nothing', async (t) => {
   const programs = await opened(t)
   const mark = join(programs.home, 'begun')
   const yaml = onBuilders(`echo x >> ${mark}; until test -e ${mark}.go; do sleep 0.05; done; echo kept`)
@@ -79,7 +79,7 @@ test('a hub that is killed at any moment goes on with what it made, makes nothin
   await nothingLeft(programs)
 })
 
-test('the work of a runner that is killed in the middle is told as lost, with the signal, and nothing of it is left', async (t) => {
+test('the work of a runner killed in the middle is reported as lost, with the signal, and nothing is left', async (t) => {
   const programs = await opened(t)
   const mark = join(programs.home, 'begun')
   const id = await startRun(programs, onBuilders(`echo x >> ${mark}; sleep 600`))
@@ -92,7 +92,7 @@ test('the work of a runner that is killed in the middle is told as lost, with th
   await nothingLeft(programs)
 })
 
-test('one that is made ahead of need is taken at once, and another takes its place', async (t) => {
+test('a spare runner is used at once, and another one replaces it', async (t) => {
   const programs = await opened(t, { spare: 1, idle_seconds: 600 })
   const spare = await eventually('the spare', async () => {
     const [one] = await programs.client.runners.list()
@@ -108,7 +108,7 @@ test('one that is made ahead of need is taken at once, and another takes its pla
 
 const REFUSES = `case $1 in provision) echo no quota >&2; exit 3 ;; find) echo '{"runners": []}' ;; *) echo '{}' ;; esac`
 
-test('a group whose runners do not start says why, in the run that waits, and tries no more for a while', async (t) => {
+test('a group whose runners do not start says why in the waiting run, and does not try for a while', async (t) => {
   const programs = await opened(t, {
     provisioner: 'command',
     command: ['sh', '-c', REFUSES, 'maker'],
@@ -120,7 +120,7 @@ test('a group whose runners do not start says why, in the run that waits, and tr
   })
   assert.match(text, /could be started since 20.*Z: .* ended with exit code 3: no quota\. Next try at 20/)
   writeGroup(programs.data, {})
-  assert.equal((await programs.ended(id)).status, 'success', 'once it is mended')
+  assert.equal((await programs.ended(id)).status, 'success', 'once it is fixed')
   await nothingLeft(programs)
 })
 
@@ -132,7 +132,7 @@ const NEVER = `read asked; name=$(echo "$asked" | sed -n 's/.*"name":"\\([^"]*\\
 
 const STUCK = `case $1 in provision) exit 3 ;; find) echo '{"runners": []}' ;; *) test -e $0 || { echo stuck >&2; exit 4; }; echo '{}' ;; esac`
 
-test('one that cannot be taken away says why, and goes once it can', async (t) => {
+test('a runner that cannot be removed says why, and is removed when possible', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'errand-stuck-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
   const go = join(folder, 'go')
@@ -149,7 +149,7 @@ test('one that cannot be taken away says why, and goes once it can', async (t) =
   )
 })
 
-test('one that has not started is taken away once its group has other settings, and is made anew by them', async (t) => {
+test("a runner that has not started is removed after a change of its group's settings, and recreated with them", async (t) => {
   const programs = await opened(t)
   const made = join(programs.home, 'made')
   writeGroup(programs.data, {
@@ -176,7 +176,7 @@ const BY_HAND = `asked=$(cat); name=$(echo "$asked" | sed -n 's/.*"name":"\\([^"
   find) cd "$0"; echo '{"runners": ['; for each in *.json; do test -e "$each" && echo "\${comma}{\\"name\\": \\"\${each%.json}\\", \\"state\\": \\"starting\\"}" && comma=,; done; echo ']}' ;;
   remove) until test -e "$0/taken" || ! test -e "$0/$name.json"; do sleep 0.05; done; rm -f "$0/$name.json"; echo '{}' ;; esac`
 
-test('one that connects while it is taken away is given nothing, and its run goes to the next', async (t) => {
+test('a runner that connects while it is being removed gets nothing, and its run goes to the next one', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'errand-by-hand-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
   const byHand = { provisioner: 'command', command: ['sh', '-c', BY_HAND, folder], max: 2 }
@@ -214,7 +214,7 @@ test('one that connects while it is taken away is given nothing, and its run goe
   runner.child.kill('SIGTERM')
 })
 
-test('what was made for a group that is no more is taken away, also by the next hub', async (t) => {
+test('runners created for a group that no longer exists are removed, also by the next hub', async (t) => {
   const programs = await opened(t, { spare: 2, idle_seconds: 600 })
   await eventually('the spares', async () => (await programs.client.runners.list()).length === 2)
   await programs.kill('hub')
@@ -223,7 +223,7 @@ test('what was made for a group that is no more is taken away, also by the next 
   await nothingLeft(programs)
 })
 
-test('a run waits for one of its own while the only runner that there may be is at another run', async (t) => {
+test('a run waits for its own runner while the only permitted one works for another run', async (t) => {
   const programs = await opened(t, { max: 1 })
   const go = join(programs.home, 'go')
   const first = await startRun(programs, onBuilders(`until test -e ${go}; do sleep 0.05; done`))
@@ -245,7 +245,7 @@ test('a run waits for one of its own while the only runner that there may be is 
   await nothingLeft(programs)
 })
 
-test('an admin pauses, changes and empties a group, over restarts, until the file says something else', async (t) => {
+test('an admin pauses, changes and empties a group, across restarts, until the file says something else', async (t) => {
   const programs = await opened(t, { spare: 2, idle_seconds: 600 })
   const there = async () => (await programs.client.runners.list()).map(({ id }) => id)
   const first = await eventually('the spares', async () => {
@@ -289,12 +289,12 @@ test('an admin pauses, changes and empties a group, over restarts, until the fil
   assert.ok(!first.includes(other!))
 })
 
-test('a group that is emptied with those at work loses what they are at, and what waits gets others', async (t) => {
+test('emptying a group with its working runners loses their work, and waiting runs get other runners', async (t) => {
   const programs = await opened(t)
   const mark = join(programs.home, 'begun')
   const id = await startRun(programs, onBuilders(`echo x >> ${mark}; sleep 600`))
   await eventually('the step', () => existsSync(mark))
-  assert.equal(await programs.client.runners.emptyPool('builders'), 0, 'it is at work')
+  assert.equal(await programs.client.runners.emptyPool('builders'), 0, 'it works')
   assert.equal(await programs.client.runners.emptyPool('builders', { working: true }), 1)
   const run = await programs.ended(id)
   assert.deepEqual([run.status, run.steps[0]?.instances[0]?.reason], ['failed', 'lost'])
@@ -303,7 +303,7 @@ test('a group that is emptied with those at work loses what they are at, and wha
 
 const NO_IMAGE = `case $1 in provision) echo '{"error": {"message": "There is no such image.", "permanent": true}}'; exit 1 ;; find) echo '{"runners": []}' ;; *) echo '{}' ;; esac`
 
-test('a run whose runner cannot be made until a person mends it ends with why, and is run again after that', async (t) => {
+test('a run whose runner cannot be created until a person fixes it fails with the reason, and can be rerun', async (t) => {
   const broken = { provisioner: 'command', command: ['sh', '-c', NO_IMAGE, 'maker'], start_seconds: 1 }
   const programs = await opened(t, broken)
   const id = await startRun(programs, onBuilders('echo hello'))
@@ -324,7 +324,7 @@ const ofSize = (cpus: number) =>
     inventory: { hosts: { build: { group: 'builders' } } },
   })
 
-test('a run that asks for more than the runners of its group have is rejected once one has reported, and holds up no other', async (t) => {
+test("a run that needs more than its group's runners have is rejected after one reported, and delays no other", async (t) => {
   const programs = await opened(t, { max: 1, start_seconds: 600 })
   const large = await startRun(programs, ofSize(500))
   const small = await startRun(programs, onBuilders('echo hello'))
@@ -343,7 +343,7 @@ test('a run that asks for more than the runners of its group have is rejected on
   assert.equal(next.steps[0]!.instances[0]!.reason, 'rejected')
 })
 
-test('a restored copy beside a hub that lives has none of its runners, and makes its own', async (t) => {
+test('a restored copy beside a live hub has none of its runners, and creates its own', async (t) => {
   const programs = await opened(t)
   const mark = join(programs.home, 'begun')
   const id = await startRun(

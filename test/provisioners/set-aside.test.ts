@@ -9,7 +9,7 @@ import { onBuilders, runnerOf } from '../support/provisioners/builders.ts'
 
 const errand = join(import.meta.dirname, '../../bin/errand')
 
-test('a run that is set aside goes on with its files on the runner that was made for it, and its cancel takes that away', async (t) => {
+test('a run set aside continues with its files on its provisioned runner, and its cancel removes that runner', async (t) => {
   const builders = { provisioner: 'process', max: 3, idle_seconds: 0 }
   const { client } = await hubPlace(t, {
     config: { groups: { builders } },
@@ -37,7 +37,7 @@ test('a run that is set aside goes on with its files on the runner that was made
   await eventually('both to be set aside', async () => (await client.facts()).runs_set_aside === 2)
   // After this run, the runners of all ended runs are removed, because one has come and gone since then.
   assert.equal((await ended(await start('echo hello'))).status, 'success')
-  const held = await eventually('an end of the others', async () => {
+  const held = await eventually('the removal of the others', async () => {
     const there = (await runners()).filter(({ state }) => state !== 'removed')
     return there.length === 2 && there
   })
@@ -50,5 +50,7 @@ test('a run that is set aside goes on with its files on the runner that was made
   const run = await ended(resumed)
   assert.deepEqual([run.status, runnerOf(run, 1)], ['success', runnerOf(run, 0)])
   await client.runs.cancel(canceled)
-  await eventually('an end of both', async () => (await runners()).every(({ state }) => state === 'removed'))
+  await eventually('the removal of both', async () =>
+    (await runners()).every(({ state }) => state === 'removed'),
+  )
 })

@@ -90,13 +90,13 @@ async function goThrough(
   const { result, pull_request } = JSON.parse(shown.stdout) as TaskView
   assert.deepEqual([result?.success, result?.llm_model], [true, 'gpt-4.1'], JSON.stringify(result))
   assert.ok(pull_request !== undefined)
-  await eventually('an end of all that was made', async () => {
+  await eventually('the removal of everything that was created', async () => {
     const [group] = await programs.client.runners.groups({ name: 'coding-tasks' })
     return Object.values(group!.pool!.counts).every((count) => count === 0)
   })
 }
 
-test('the sample for containers starts a hub, and its tasks are each carried out in one', {
+test('the sample for containers starts a hub, and each of its tasks runs in a container', {
   skip: await dockerHere(),
 }, async (t) => {
   const gateway = gatewayOf(await dockerFor(t).engine.getNetwork('bridge').inspect())!
@@ -136,7 +136,7 @@ largeTest(
       built: takeImage,
       work: 'cat /run/secrets/git-credentials/note /run/secrets/llm-credentials/note > made.txt',
     })
-    await eventually('an end of Job and pod', async () => {
+    await eventually('the removal of Job and pod', async () => {
       const kinds = ['/apis/batch/v1/namespaces/NAME/jobs', '/api/v1/namespaces/NAME/pods']
       const left = kinds.map(async (path) => (await ask('GET', path.replace('NAME', namespace))).items)
       return (await Promise.all(left)).flat().length === 0

@@ -55,8 +55,8 @@ async function asking(socket: string, body: object): Promise<IncomingMessage> {
   }
 }
 
-describe('services of models behind the proxy of a runner', () => {
-  it('are counted on, and held to the same budget, by the process after one that was killed in mid-stream', async (t) => {
+describe('model services behind the proxy of a runner', () => {
+  it('the process after one killed in mid-stream continues the count, with the same budget', async (t) => {
     await using service = await startService((_, response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' })
       response.write('data: {"type":"message_start","message":{"usage":{"input_tokens":9}}}\n\n')
@@ -103,7 +103,7 @@ describe('services of models behind the proxy of a runner', () => {
     assert.equal(service.seen.length, 2)
   })
 
-  it('tell what was cut when an endpoint is shut', async (t) => {
+  it('the proxy reports what was cut when an endpoint is closed', async (t) => {
     await using service = await startService(() => {})
     const proxy = proxyFixture(t, { program })
     const opened = await proxy.supervisor.open(
@@ -123,7 +123,7 @@ describe('services of models behind the proxy of a runner', () => {
     assert.doesNotMatch(readFileSync(join(opened.folder, '../told.jsonl'), 'utf8'), new RegExp(KEY))
   })
 
-  it("cost what the operator's file says; one that cannot be used is named", async (t) => {
+  it("the operator's file sets the prices, and an unusable file is named", async (t) => {
     const file = join(folderOf(t), 'prices.json')
     const own = { input: 0, output: 1_000_000, cache_read: 0, cache_write: 0 }
     writeFileSync(file, JSON.stringify({ own }))
@@ -151,7 +151,7 @@ describe('services of models behind the proxy of a runner', () => {
   })
 })
 
-describe('a service of models by TLS', () => {
+describe('a model service with TLS', () => {
   const secure = async (t: TestContext) => {
     const folder = folderOf(t)
     const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')]
@@ -198,7 +198,7 @@ describe('a service of models by TLS', () => {
     return { url: `https://localhost:${(server.address() as AddressInfo).port}`, cert, seen }
   }
 
-  it('is given the key only where its certificate is good', async (t) => {
+  it('gets the key only if its certificate is valid', async (t) => {
     const { url, cert, seen } = await secure(t)
     await using endpoint = await openEndpoint({ rules: [{ upstream: url }] })
     const answer = await ask(endpoint.url(), '/v1/messages', { body: messages() })
@@ -218,7 +218,7 @@ describe('a service of models by TLS', () => {
     assert.deepEqual(seen, [KEY])
   })
 
-  it("is reached by the machine's proxy, which sees no key", async (t) => {
+  it("is reached through the machine's proxy, which does not see a key", async (t) => {
     const { url, cert, seen } = await secure(t)
     let received = ''
     const sockets = new Set<Socket>()
@@ -271,7 +271,7 @@ describe('a service of models by TLS', () => {
   })
 })
 
-describe('a service of models that a step has named', () => {
+describe('a model service that a step names', () => {
   const target = (host: string, port = 443) => ({ host, port })
   const rules = (network: EndpointRules['network'], never: string[] = []): EndpointRules => ({
     ...{ version: 1, key: 'k', network, never, models: [], budget: {} },
@@ -284,7 +284,7 @@ describe('a service of models that a step has named', () => {
   }
   const look = checkedLookup(async (host) => names[host] ?? ['127.0.0.1'])
 
-  it('is on the public internet, or where the network has opened a private place', async () => {
+  it('must be on the public internet, or in a private place that the network permits', async () => {
     assert.deepEqual(await look(target('good.test', 8443), rules('models')), names['good.test'])
     assert.deepEqual(await look(target('93.184.215.14'), rules('models')), ['93.184.215.14'])
     const opened = rules({ allow: ['lan.test:8000@private', 'loop.test@private'] })
@@ -306,7 +306,7 @@ describe('a service of models that a step has named', () => {
     })
   })
 
-  it('is not reached elsewhere, in whatever form it is written', async () => {
+  it('is not reached elsewhere, in any notation of its address', async () => {
     await using service = await startService((_, response) => response.end(answerOf({ output_tokens: 1 })))
     const { port } = new URL(service.url)
     for (const host of [
@@ -346,7 +346,7 @@ describe('the body of a request', () => {
       each.length > 0 ? `\\u${each.charCodeAt(0).toString(16).padStart(4, '0')}` : each,
     )
 
-  it('changes where it is to, and nowhere else', () => {
+  it('changes only where it is meant to', () => {
     fc.assert(
       fc.property(
         fc.dictionary(name, json, { maxKeys: 6 }),
@@ -372,7 +372,7 @@ describe('the body of a request', () => {
     )
   })
 
-  it('is refused where it is no JSON, or has bytes that are no text', () => {
+  it('is refused if it is not JSON, or has bytes that are not text', () => {
     for (const bytes of [
       Buffer.from([0x7b, 0xff, 0x7d]),
       Buffer.from('\ufeff{}'),

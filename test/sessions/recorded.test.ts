@@ -19,7 +19,7 @@ const cuts = {
 for (const name of readdirSync(RECORDED))
   describe(`the recorded session ${name}`, () => {
     for (const [what, reports] of Object.entries(cuts))
-      it(`tells the same where ${what} was told before`, async () => {
+      it(`gives the same reports if ${what} was reported before`, async () => {
         const place = mkdtempSync(join(tmpdir(), 'errand-test-'))
         try {
           const recorded = prepare(name, place, reports)

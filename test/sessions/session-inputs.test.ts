@@ -18,7 +18,7 @@ const able = (...can: string[]): Pick<AgentRequestInput, 'agent' | 'command'> =>
   command: [process.execPath, standIn, ...can],
 })
 
-test('what people give to a session beside words', async (t) => {
+test('inputs to a session other than text', async (t) => {
   const programs = await startPrograms(t)
   const { client } = programs
   const ask = async (agent: AgentRequestInput): Promise<string> =>
@@ -49,7 +49,7 @@ test('what people give to a session beside words', async (t) => {
   const go = (run: string, name: string) => writeFileSync(join(folder(run), name), '')
   const isAtWork = (run: string) => eventually(`the workspace of ${run}`, () => existsSync(folder(run)))
 
-  await t.test('files go with the first prompt, and with a later one over kills, once', async () => {
+  await t.test('files go with the first prompt once, and with a later one once despite kills', async () => {
     const file = join(programs.home, 'notes.md')
     writeFileSync(file, '# notes')
     writeFileSync(join(programs.home, 'screen.png'), PNG)
@@ -99,97 +99,100 @@ test('what people give to a session beside words', async (t) => {
     await waitForText(cli.stdout.trim(), 'image image/png')
   })
 
-  await t.test('what an agent does not take is refused by name, and nothing is asked of it', async () => {
-    const [id, text] = [
-      await image(),
-      await client.sessions.attach({ name: 'a.txt', media_type: 'text/plain', bytes: Buffer.from('a') }),
-    ]
-    const run = await ask({ ...able(), prompt: 'say never', attachments: [id] })
-    const { status, steps } = await programs.ended(run)
-    assert.equal(status, 'failed')
-    const { reason, message } = steps[0]!.instances[0]!
-    assert.equal(reason, 'invalid_argument')
-    assert.match(
-      message!,
-      /does not accept the attachment "screen\.png" \(image\/png\).*It received no prompt/,
-    )
-    assert.equal(await messages(run), '')
-    const other = await ask({ ...able('image'), prompt: 'say here', interactive: true })
-    await waitForText(other, 'here')
-    const no = await refused(client.runs.input(other, { prompt: 'say x', attachments: [text] }))
-    assert.equal(no.code, 'invalid_argument')
-    assert.match(no.message, /does not accept "a\.txt" \(text\/plain\)/)
-    const fake = await client.sessions.attach({
-      name: 'b.png',
-      media_type: 'image/png',
-      bytes: Buffer.from('<svg>'),
-    })
-    const lied = await refused(client.runs.input(other, { prompt: 'say x', attachments: [fake] }))
-    assert.match(lied.message, /"b\.png" is no image\/png/)
-    const unknown = await refused(client.runs.input(other, { prompt: 'say x', attachments: ['art_0'] }))
-    assert.equal(unknown.code, 'not_found')
-    await client.runs.input(other, { close: true })
-    await programs.ended(other)
-  })
-
-  await t.test('queued prompts are edited, moved up and withdrawn until the agent takes them', async () => {
-    const run = await ask({ ...able(), prompt: 'say begun\nwait go', interactive: true })
-    await waitForText(run, 'begun')
-    for (const name of ['a', 'b', 'c'])
-      await client.runs.input(run, { prompt: `say ${name}!`, input_id: name })
-    const change = (prompt_id: string, more: { change: 'edit' | 'withdraw' | 'up'; text?: string }) =>
-      client.runs.input(run, { queue: { prompt_id, ...more } })
-    await change('b', { change: 'edit', text: 'say edited!' })
-    await change('c', { change: 'up' })
-    await change('c', { change: 'up' })
-    await change('a', { change: 'withdraw' })
-    const twice = await refused(change('a', { change: 'withdraw' }))
-    assert.equal(twice.code, 'conflict')
-    assert.equal((twice.details as { by?: string }).by, 'admin')
-    assert.equal((await refused(change('z', { change: 'up' }))).code, 'not_found')
-    await client.runs.input(run, { prompt: 'say urgent!', input_id: 'now', now: true })
-    await waitForText(run, 'urgent!c!edited!')
-    const late = await refused(change('b', { change: 'edit', text: 'say too late' }))
-    assert.equal(late.code, 'conflict')
-    assert.match(late.message, /was taken at/)
-    await client.runs.input(run, { close: true })
-    assert.equal((await programs.ended(run)).status, 'success')
-    assert.equal(await messages(run), 'begunurgent!c!edited!')
-  })
-
   await t.test(
-    'the model is switched to one that the agent has told, and stays so in the run after',
+    'inputs that an agent does not accept are refused by name, and the agent gets no prompt',
     async () => {
-      const run = await ask({
-        ...able('model=small', 'model=large', 'model=refused'),
-        prompt: 'model',
-        interactive: true,
-      })
-      await waitForText(run, 'at small')
-      await client.runs.input(run, { model: 'large' })
-      await client.runs.input(run, { model: 'refused' })
-      await client.runs.input(run, { prompt: 'model' })
-      await waitForText(run, 'at large')
-      const no = await refused(client.runs.input(run, { model: 'gigantic' }))
-      assert.match(no.message, /cannot be switched to "gigantic"/)
-      assert.match(no.hint!, /small, large, refused/)
-      await client.runs.input(run, { close: true })
-      await programs.ended(run)
-      const all = await updates(run)
-      assert.deepEqual(
-        all.filter((each) => each.kind === 'model'),
-        [
-          { kind: 'model', model: 'large', who: 'admin' },
-          { kind: 'model', model: 'refused', who: 'admin', refused: 'not today' },
-        ],
+      const [id, text] = [
+        await image(),
+        await client.sessions.attach({ name: 'a.txt', media_type: 'text/plain', bytes: Buffer.from('a') }),
+      ]
+      const run = await ask({ ...able(), prompt: 'say never', attachments: [id] })
+      const { status, steps } = await programs.ended(run)
+      assert.equal(status, 'failed')
+      const { reason, message } = steps[0]!.instances[0]!
+      assert.equal(reason, 'invalid_argument')
+      assert.match(
+        message!,
+        /does not accept the attachment "screen\.png" \(image\/png\).*It received no prompt/,
       )
-      const { run_id } = await client.runs.input(run, { prompt: 'model', interactive: false })
-      await programs.ended(run_id)
-      assert.match(await messages(run_id), /at large/)
+      assert.equal(await messages(run), '')
+      const other = await ask({ ...able('image'), prompt: 'say here', interactive: true })
+      await waitForText(other, 'here')
+      const no = await refused(client.runs.input(other, { prompt: 'say x', attachments: [text] }))
+      assert.equal(no.code, 'invalid_argument')
+      assert.match(no.message, /does not accept "a\.txt" \(text\/plain\)/)
+      const fake = await client.sessions.attach({
+        name: 'b.png',
+        media_type: 'image/png',
+        bytes: Buffer.from('<svg>'),
+      })
+      const lied = await refused(client.runs.input(other, { prompt: 'say x', attachments: [fake] }))
+      assert.match(lied.message, /"b\.png" is no image\/png/)
+      const unknown = await refused(client.runs.input(other, { prompt: 'say x', attachments: ['art_0'] }))
+      assert.equal(unknown.code, 'not_found')
+      await client.runs.input(other, { close: true })
+      await programs.ended(other)
     },
   )
 
-  await t.test('a session that has ended is forked where its agent can, else it is said', async () => {
+  await t.test(
+    'queued prompts can be edited, moved up and withdrawn until the agent takes them',
+    async () => {
+      const run = await ask({ ...able(), prompt: 'say begun\nwait go', interactive: true })
+      await waitForText(run, 'begun')
+      for (const name of ['a', 'b', 'c'])
+        await client.runs.input(run, { prompt: `say ${name}!`, input_id: name })
+      const change = (prompt_id: string, more: { change: 'edit' | 'withdraw' | 'up'; text?: string }) =>
+        client.runs.input(run, { queue: { prompt_id, ...more } })
+      await change('b', { change: 'edit', text: 'say edited!' })
+      await change('c', { change: 'up' })
+      await change('c', { change: 'up' })
+      await change('a', { change: 'withdraw' })
+      const twice = await refused(change('a', { change: 'withdraw' }))
+      assert.equal(twice.code, 'conflict')
+      assert.equal((twice.details as { by?: string }).by, 'admin')
+      assert.equal((await refused(change('z', { change: 'up' }))).code, 'not_found')
+      await client.runs.input(run, { prompt: 'say urgent!', input_id: 'now', now: true })
+      await waitForText(run, 'urgent!c!edited!')
+      const late = await refused(change('b', { change: 'edit', text: 'say too late' }))
+      assert.equal(late.code, 'conflict')
+      assert.match(late.message, /was taken at/)
+      await client.runs.input(run, { close: true })
+      assert.equal((await programs.ended(run)).status, 'success')
+      assert.equal(await messages(run), 'begunurgent!c!edited!')
+    },
+  )
+
+  await t.test('the model switches to one that the agent offers, also for the run after', async () => {
+    const run = await ask({
+      ...able('model=small', 'model=large', 'model=refused'),
+      prompt: 'model',
+      interactive: true,
+    })
+    await waitForText(run, 'at small')
+    await client.runs.input(run, { model: 'large' })
+    await client.runs.input(run, { model: 'refused' })
+    await client.runs.input(run, { prompt: 'model' })
+    await waitForText(run, 'at large')
+    const no = await refused(client.runs.input(run, { model: 'gigantic' }))
+    assert.match(no.message, /cannot be switched to "gigantic"/)
+    assert.match(no.hint!, /small, large, refused/)
+    await client.runs.input(run, { close: true })
+    await programs.ended(run)
+    const all = await updates(run)
+    assert.deepEqual(
+      all.filter((each) => each.kind === 'model'),
+      [
+        { kind: 'model', model: 'large', who: 'admin' },
+        { kind: 'model', model: 'refused', who: 'admin', refused: 'not today' },
+      ],
+    )
+    const { run_id } = await client.runs.input(run, { prompt: 'model', interactive: false })
+    await programs.ended(run_id)
+    assert.match(await messages(run_id), /at large/)
+  })
+
+  await t.test('an ended session is forked if its agent can, otherwise an error says so', async () => {
     const log = join(programs.home, 'agent.log')
     const agent = { ...able('fork'), env: { STAND_IN_LOG: log } }
     const run = await ask({ ...agent, prompt: 'say one\nwrite kept.txt\nwait go' })

@@ -118,7 +118,7 @@ const command = [process.execPath, STAND_IN]
 const kinds = (log: readonly RunEvent[]) =>
   log.flatMap((event) => (event.type === 'agent.update' ? [event.update.kind] : []))
 
-test('a question survives a restart of the hub and of the runner, and is answered after', async (context) => {
+test('a question survives a restart of the hub and of the runner, and is answered afterwards', async (context) => {
   const spine = await Spine.open(context)
   const runId = await spine.submit({
     agent: 'acp',
@@ -143,7 +143,7 @@ test('a question survives a restart of the hub and of the runner, and is answere
   assert.equal(kinds(log).filter((kind) => kind === 'permission').length, 1)
 })
 
-test('inputs given while the runner is away reach the session when it is back', async (context) => {
+test('inputs that arrive while the runner is away reach the session when it is back', async (context) => {
   const spine = await Spine.open(context)
   const runId = await spine.submit({ agent: 'acp', command, prompt: 'say one', interactive: true })
   await spine.event(runId, (event) => event.type === 'agent.update' && event.update.kind === 'idle')
@@ -188,7 +188,7 @@ const subjects = [
   },
 ]
 for (const { name, model, env } of subjects) {
-  test(`${name} through hub and runner: asked, answered after both were restarted, and its answer kept`, {
+  test(`${name} through hub and runner: asks, is answered after both restarted, and the answer is stored`, {
     timeout: 240_000,
   }, async (context) => {
     const agent = agentRegistry.find((each) => each.name === name)!
@@ -221,7 +221,7 @@ for (const { name, model, env } of subjects) {
   })
 }
 
-test('a program that asks nobody is refused where it is to ask or to use no tools', async (context) => {
+test('a program that never asks is refused if it must ask or must use no tools', async (context) => {
   const spine = await Spine.open(context)
   for (const permissions of ['ask', 'deny']) {
     const args = { agent: 'acp', command, prompt: 'say x', permissions }

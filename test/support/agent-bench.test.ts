@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { benchFolder } from './agent-bench.ts'
 
-test('a folder goes after all that is done at its end, the last first, also where that fails', async () => {
+test('a folder is removed after all its cleanups, last first, even if one fails', async () => {
   const done: string[] = []
   const folder = benchFolder()
   folder.atEnd(() => void done.push('server'))
@@ -19,7 +19,7 @@ test('a folder goes after all that is done at its end, the last first, also wher
   await folder.remove()
 })
 
-test('nothing is left of a test that fails, or is ended', async (t) => {
+test('nothing is left of a test that fails or is ended', async (t) => {
   const place = mkdtempSync(join(tmpdir(), 'errand-test-'))
   t.after(() => rmSync(place, { recursive: true, force: true }))
   const bench = join(import.meta.dirname, 'agent-bench.ts')

@@ -25,7 +25,7 @@ export function blocksOf(document: string, heading?: string): Block[] {
 
 function partOf(page: string, heading: string): string {
   const begin = `\n## ${heading}\n`
-  assert.ok(page.includes(begin), `there is no part "${heading}"`)
+  assert.ok(page.includes(begin), `there is no section "${heading}"`)
   return page.split(begin)[1]!.split('\n## ')[0]!
 }
 

@@ -156,7 +156,7 @@ const rows: [Action, string, string[], Record<string, unknown>][] = [
   ],
 ]
 
-test('each printed command is taken by the command line as it was meant', async () => {
+test('the command line understands each printed command as it was meant', async () => {
   for (const [action, name, args, values] of rows) {
     const command = asCommand(action)
     assert.ok(command)
@@ -168,21 +168,21 @@ test('each printed command is taken by the command line as it was meant', async 
   }
 })
 
-test('many runs are a line each', async () => {
+test('many runs are one line each', async () => {
   const command = asCommand({ do: 'each', action: 'retry', runs: ['run_1', 'run_2'] })!
   for (const { argv } of calls(command)) assert.equal((await parsed(argv)).values.failed, true)
   assert.equal(calls(command).length, 2)
 })
 
-test('a filter that the words cannot say is no command', () => {
+test('a filter that words cannot express gives no command', () => {
   const of = (filter: Record<string, string>) => asCommand({ do: 'bulk', action: 'cancel', filter })
   assert.equal(of({ workflow: 'two words' }), undefined)
   assert.equal(of({ unheard: 'x' }), undefined)
   assert.equal(of({ q: 'a:b' }), undefined)
-  assert.equal(of({}), undefined, 'all runs are not changed by a slip')
+  assert.equal(of({}), undefined, 'all runs are not changed by mistake')
 })
 
-test('whatever stands in names, prompts and values stays what it is, and no shell carries it out', async () => {
+test('any text in names, prompts and values stays unchanged, and no shell executes it', async () => {
   for (const text of hostile) {
     assert.deepEqual(calls(`errand ${shellWord(text)}`)[0]!.argv, [text])
     const [approve] = calls(asCommand({ do: 'approve', run, step: text, comment: text })!)

@@ -32,7 +32,7 @@ test('people log in, paste a workflow, watch it, find why one failed, and retry 
   const browser = await startBrowser(t)
   await programs.client.users.create({ name: 'ann', password, role: 'admin' })
 
-  await t.test('a login that is refused says why, and one leads to the page that was asked for', async () => {
+  await t.test('a refused login says why, and a successful one leads to the requested page', async () => {
     const context = await browser.newContext()
     context.setDefaultTimeout(LONGEST_WAIT_MS)
     const page = await context.newPage()
@@ -52,7 +52,7 @@ test('people log in, paste a workflow, watch it, find why one failed, and retry 
   })
 
   await t.test(
-    'YAML with a mistake says where and runs nothing; mended, its output is on the same page',
+    'invalid YAML says where and runs nothing; after a fix its output is on the same page',
     async (t) => {
       const page = await openPage(t, browser, programs)
       await page.getByRole('link', { name: 'Run the example' }).waitFor()
@@ -84,7 +84,7 @@ test('people log in, paste a workflow, watch it, find why one failed, and retry 
   )
 
   await t.test(
-    'a failed step is open with its reason and log, and a retry takes over what succeeded',
+    'a failed step is open with its reason and log, and a retry reuses what succeeded',
     async (t) => {
       const fixed = join(programs.home, 'mended')
       const yaml = workflowText([
@@ -110,35 +110,32 @@ test('people log in, paste a workflow, watch it, find why one failed, and retry 
     },
   )
 
-  await t.test(
-    'what runs print and are named is shown as it is, and nothing of it is carried out',
-    async (t) => {
-      const evil = '<img src=x onerror="window.taken=1"><script>window.taken=1</script>'
-      const { run_id } = await programs.client.runs.create({
-        workflow: {
-          version: 'v0.1',
-          name: evil.slice(0, 40),
-          steps: [
-            {
-              name: 'print',
-              action: 'cmd.run',
-              args: {
-                cmd: `printf '%s\\n' '${evil}'; printf '\\033]8;;javascript:alert(1)\\007link\\033]8;;\\007\\n'`,
-              },
+  await t.test('output and names of runs are shown unchanged, and nothing in them is executed', async (t) => {
+    const evil = '<img src=x onerror="window.taken=1"><script>window.taken=1</script>'
+    const { run_id } = await programs.client.runs.create({
+      workflow: {
+        version: 'v0.1',
+        name: evil.slice(0, 40),
+        steps: [
+          {
+            name: 'print',
+            action: 'cmd.run',
+            args: {
+              cmd: `printf '%s\\n' '${evil}'; printf '\\033]8;;javascript:alert(1)\\007link\\033]8;;\\007\\n'`,
             },
-          ],
-        },
-        vars: { given: evil },
-      })
-      await programs.ended(run_id)
-      const page = await openPage(t, browser, programs)
-      await page.locator(`[data-run="${run_id}"] a`).click()
-      await page.getByText(evil, { exact: true }).first().waitFor()
-      await page.getByText('link', { exact: true }).waitFor()
-      assert.equal(await page.evaluate('"taken" in window'), false)
-      assert.equal(await page.locator('a[href^="javascript:"]').count(), 0)
-    },
-  )
+          },
+        ],
+      },
+      vars: { given: evil },
+    })
+    await programs.ended(run_id)
+    const page = await openPage(t, browser, programs)
+    await page.locator(`[data-run="${run_id}"] a`).click()
+    await page.getByText(evil, { exact: true }).first().waitFor()
+    await page.getByText('link', { exact: true }).waitFor()
+    assert.equal(await page.evaluate('"taken" in window'), false)
+    assert.equal(await page.locator('a[href^="javascript:"]').count(), 0)
+  })
 
   await t.test('a question is answered on its page', async (t) => {
     const { run_id } = await programs.client.runs.create({
@@ -160,30 +157,27 @@ test('people log in, paste a workflow, watch it, find why one failed, and retry 
     assert.equal((await programs.ended(run_id)).status, 'success')
   })
 
-  await t.test(
-    'the list shows runs as they come and end, and what a filter leaves out stays out',
-    async (t) => {
-      const end = join(programs.home, 'end of live')
-      const page = await openPage(t, browser, programs)
-      await page.getByRole('status').filter({ hasText: 'live' }).first().waitFor()
-      const yaml = workflowText([{ name: 'wait', cmd: `while [ ! -e '${end}' ]; do sleep 0.05; done` }])
-      const { run_id } = await programs.client.runs.create({ yaml })
-      const goingOn = page.getByRole('region', { name: 'In progress' }).locator(`[data-run="${run_id}"]`)
-      await goingOn.waitFor()
-      await page.getByLabel('status', { exact: true }).selectOption('running')
-      await page.waitForURL('**/runs?status=running')
-      await goingOn.waitFor()
-      await page.getByLabel('status', { exact: true }).selectOption('failed')
-      await goingOn.waitFor({ state: 'detached' })
-      await page.getByLabel('status', { exact: true }).selectOption('')
-      await goingOn.waitFor()
-      await page.mouse.move(0, 0)
-      writeFileSync(end, '')
-      await page.getByRole('region', { name: 'Today' }).locator(`[data-run="${run_id}"]`).waitFor()
-    },
-  )
+  await t.test('the list shows runs as they come and end, and its filter keeps others out', async (t) => {
+    const end = join(programs.home, 'end of live')
+    const page = await openPage(t, browser, programs)
+    await page.getByRole('status').filter({ hasText: 'live' }).first().waitFor()
+    const yaml = workflowText([{ name: 'wait', cmd: `while [ ! -e '${end}' ]; do sleep 0.05; done` }])
+    const { run_id } = await programs.client.runs.create({ yaml })
+    const goingOn = page.getByRole('region', { name: 'In progress' }).locator(`[data-run="${run_id}"]`)
+    await goingOn.waitFor()
+    await page.getByLabel('status', { exact: true }).selectOption('running')
+    await page.waitForURL('**/runs?status=running')
+    await goingOn.waitFor()
+    await page.getByLabel('status', { exact: true }).selectOption('failed')
+    await goingOn.waitFor({ state: 'detached' })
+    await page.getByLabel('status', { exact: true }).selectOption('')
+    await goingOn.waitFor()
+    await page.mouse.move(0, 0)
+    writeFileSync(end, '')
+    await page.getByRole('region', { name: 'Today' }).locator(`[data-run="${run_id}"]`).waitFor()
+  })
 
-  await t.test('the hub is killed and comes back: the page goes on, and loses no line', async (t) => {
+  await t.test('when the hub is killed and returns, the page continues, and loses no line', async (t) => {
     const [halfway, end] = [join(programs.home, 'halfway'), join(programs.home, 'end')]
     const wait = (file: string) => `while [ ! -e ${file} ]; do sleep 0.05; done`
     const cmd = `echo first; ${wait(halfway)}; echo second; ${wait(end)}; echo third`

@@ -17,7 +17,7 @@ test('Firefox shows what Chromium does', { skip: skipFirefox }, async (t) => {
   const firefox = await startFirefox(t)
   const live = () => firefox.waitFor('[role="status"]', 'live')
 
-  await t.test('a login, and a run that comes and goes in the list', async () => {
+  await t.test('a login, and a run that appears and disappears in the list', async () => {
     await firefox.goto(`${url}/login`)
     await firefox.click('input[autocomplete="username"]')
     await firefox.type('ann')
@@ -34,7 +34,7 @@ test('Firefox shows what Chromium does', { skip: skipFirefox }, async (t) => {
   })
 
   if (onlyLarge('a million lines, a typed workflow and its retry, an answer across a restart of the hub')) {
-    await t.test('a million lines: the last, any by its number, and what is sought', async () => {
+    await t.test('a million lines: the last, any by its number, and a search', async () => {
       const { run_id } = await client.runs.create({
         yaml: workflowText([{ name: 'print', cmd: `seq -f "line %.0f of a long log" 1 ${LINES}` }]),
       })
@@ -49,7 +49,7 @@ test('Firefox shows what Chromium does', { skip: skipFirefox }, async (t) => {
       const left = await firefox.evaluate<number[]>(
         `[...document.querySelectorAll('[data-line] > span')].slice(-2).map((each) => each.getBoundingClientRect().x)`,
       )
-      assert.equal(left[0], left[1], 'texts begin below each other')
+      assert.equal(left[0], left[1], 'texts start below each other')
       await firefox.type('/')
       await firefox.type('line 777777 ')
       await firefox.waitFor('[data-line="777777"] mark', 'line 777777')
@@ -72,7 +72,7 @@ test('Firefox shows what Chromium does', { skip: skipFirefox }, async (t) => {
       await firefox.waitFor('body', 'attempt 2 of 2')
     })
 
-    await t.test('a question is answered, and a hub that was away goes on', async () => {
+    await t.test('a question is answered, and a hub that was away continues', async () => {
       const steps = [
         { name: 'ask', action: 'approval.wait', args: { message: 'Ship it?' } },
         { name: 'ship', action: 'cmd.run', args: { cmd: 'echo shipped' } },

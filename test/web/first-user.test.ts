@@ -21,7 +21,7 @@ steps:
     args: {cmd: 'echo "on $ERRAND_HOST"; test "$ERRAND_HOST" != eu-2 || test -e ${fixed} || { echo no room >&2; exit 7; }'}
 `
 
-test('a new user gets from the first start to a finished workflow, a retried host, an answered agent and a runner, by keys alone', {
+test('a new user finishes a workflow, retries a host, answers an agent and adds a runner, by keyboard only', {
   skip,
 }, async (t) => {
   const errand = errandCommand(t)
@@ -54,7 +54,7 @@ test('a new user gets from the first start to a finished workflow, a retried hos
     assert.fail(`no key leads to ${name}`)
   }
 
-  await t.test('log in at the address that is printed', async () => {
+  await t.test('log in at the printed address', async () => {
     await page.goto(url)
     await page.getByLabel('Name').waitFor()
     await page.locator('input[name="username"]:focus, input:focus').waitFor()
@@ -87,7 +87,7 @@ test('a new user gets from the first start to a finished workflow, a retried hos
       .waitFor()
   })
 
-  await t.test('retry the one host alone, and all is done', async () => {
+  await t.test('retry that one host, and everything succeeds', async () => {
     writeFileSync(fixed, '')
     await tabTo(/^\s*Retry eu-2/)
     await keys.press('Enter')
@@ -98,7 +98,7 @@ test('a new user gets from the first start to a finished workflow, a retried hos
     await page.getByRole('img', { name: '2 of 2 steps done' }).waitFor()
   })
 
-  await t.test('a workflow without a mistake ends on the page where it was begun', async () => {
+  await t.test('a workflow without a mistake ends on the page where it was started', async () => {
     await page.locator('dialog').waitFor({ state: 'detached' })
     await keys.press('n')
     await page.locator('#yaml:focus').waitFor()
@@ -110,7 +110,7 @@ test('a new user gets from the first start to a finished workflow, a retried hos
       .waitFor()
   })
 
-  await t.test('begin a session, and answer its question at the width of a phone', async () => {
+  await t.test('start a session, and answer its question at the width of a phone', async () => {
     await page.locator('#yaml:focus').press('Escape')
     await page.setViewportSize({ width: 390, height: 844 })
     await tabTo(/^\s*Agent/)
@@ -141,7 +141,7 @@ test('a new user gets from the first start to a finished workflow, a retried hos
     await page.setViewportSize({ width: 1440, height: 900 })
   })
 
-  await t.test('add a runner by the command that the page gives', async () => {
+  await t.test('add a runner with the command that the page gives', async () => {
     await page.locator('main').first().focus()
     await keys.press('Control+k')
     await page.getByRole('dialog').waitFor()

@@ -6,7 +6,9 @@ import { startPrograms, workflowText } from '../support/programs.ts'
 import { LONGEST_WAIT_MS, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
 
 const keysAreFree = (page: Page) =>
-  eventually('keys to be held no more', () => page.evaluate('globalThis.errandHeldKeys?.isHolding === false'))
+  eventually('the release of held keys', () =>
+    page.evaluate('globalThis.errandHeldKeys?.isHolding === false'),
+  )
 
 /**
  * Extends the page's time limit for held keys, because they may wait longer on a busy machine. So a test itself says
@@ -28,7 +30,7 @@ async function openCold(page: Page, url: string, press: () => Promise<void>): Pr
     await route.continue()
   })
   await page.goto(url, { waitUntil: 'commit' })
-  await eventually('keys to be held', () => page.evaluate('globalThis.errandHeldKeys?.isHolding'))
+  await eventually('held keys', () => page.evaluate('globalThis.errandHeldKeys?.isHolding'))
   await press()
   await keepFresh(page)
   pressed.resolve()
@@ -36,7 +38,7 @@ async function openCold(page: Page, url: string, press: () => Promise<void>): Pr
   await page.unroute(isCode)
 }
 
-test('keys that are pressed before the code of a page has come are carried out once it is there', {
+test("keys that are pressed before the page's code arrives take effect once it is there", {
   skip,
 }, async (t) => {
   const programs = await startPrograms(t)
@@ -51,7 +53,7 @@ test('keys that are pressed before the code of a page has come are carried out o
   })
   const filter = page.getByLabel(/^Filter: words/)
 
-  await t.test('letters lead to pages', async () => {
+  await t.test('letters open pages', async () => {
     await openCold(page, `${url}/runs`, () => keyboard.type('n'))
     await page.waitForURL('**/new')
     await openCold(page, `${url}/runs`, () => keyboard.type('gs'))
@@ -60,7 +62,7 @@ test('keys that are pressed before the code of a page has come are carried out o
     await page.waitForURL('**view=timeline')
   })
 
-  await t.test('what follows a key that leads to a field is its text', async () => {
+  await t.test('keys after one that leads to a field become its text', async () => {
     await openCold(page, `${url}/runs`, async () => {
       await keyboard.type('/status:faxd')
       await keyboard.press('Backspace')
@@ -73,7 +75,7 @@ test('keys that are pressed before the code of a page has come are carried out o
     assert.equal(await filter.inputValue(), 'abc')
   })
 
-  await t.test('the palette has what was typed while its own code was on its way', async () => {
+  await t.test('the palette has the text typed while its own code was loading', async () => {
     const field = page.getByRole('combobox', { name: 'Search or do' })
     const isPalette = /\/assets\/palette-[^/]*\.js$/
     for (const isCold of [true, false]) {
@@ -104,21 +106,24 @@ test('keys that are pressed before the code of a page has come are carried out o
     }
   })
 
-  await t.test('letters that end or answer something are not, nor any after five seconds', async () => {
-    const keys = page.getByRole('dialog', { name: 'Keyboard shortcuts' })
-    await openCold(page, `${url}/runs/${run_id}`, () => keyboard.type('xadx?'))
-    await keys.waitFor()
-    assert.equal(await page.locator('dialog').count(), 1)
-    await openCold(page, `${url}/runs`, async () => {
-      await keyboard.type('/nn')
-      await page.evaluate(`errandHeldKeys.keys[0].timeStamp -= ${LONGEST_WAIT_MS + 5001}`)
-    })
-    assert.equal(new URL(page.url()).pathname, '/runs')
-    assert.equal(await filter.inputValue(), '')
-    // The page handles keys again.
-    await keyboard.type('n')
-    await page.waitForURL('**/new')
-  })
+  await t.test(
+    'letters that end or answer something do not take effect, nor do any after five seconds',
+    async () => {
+      const keys = page.getByRole('dialog', { name: 'Keyboard shortcuts' })
+      await openCold(page, `${url}/runs/${run_id}`, () => keyboard.type('xadx?'))
+      await keys.waitFor()
+      assert.equal(await page.locator('dialog').count(), 1)
+      await openCold(page, `${url}/runs`, async () => {
+        await keyboard.type('/nn')
+        await page.evaluate(`errandHeldKeys.keys[0].timeStamp -= ${LONGEST_WAIT_MS + 5001}`)
+      })
+      assert.equal(new URL(page.url()).pathname, '/runs')
+      assert.equal(await filter.inputValue(), '')
+      // The page handles keys again.
+      await keyboard.type('n')
+      await page.waitForURL('**/new')
+    },
+  )
 
   await t.test('the login has its name and password', async () => {
     const context = await browser.newContext()

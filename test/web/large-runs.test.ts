@@ -111,7 +111,7 @@ test('runs with many instances, and runs within runs', { skip }, async (t) => {
       .waitFor()
   })
 
-  await t.test('counts go on while it runs', async (t) => {
+  await t.test('counts are updated while it runs', async (t) => {
     const { run_id } = await client.runs.create({
       workflow: workflow('live', [
         { name: 'ask', action: 'approval.wait' },
@@ -203,7 +203,7 @@ test('runs with many instances, and runs within runs', { skip }, async (t) => {
     assert.ok(!page.url().includes(deep))
   })
 
-  await t.test('a sub-run is canceled alone', async (t) => {
+  await t.test('a sub-run can be canceled separately', async (t) => {
     const waiting = workflow('asks', [{ name: 'ask', action: 'approval.wait' }])
     const { run_id } = await client.runs.create({
       workflow: workflow('outer', [{ name: 'inner', ...sub(waiting) }]),
@@ -222,7 +222,7 @@ test('runs with many instances, and runs within runs', { skip }, async (t) => {
       .waitFor()
   })
 
-  await t.test('the head leads to the last good run, where there is one', async (t) => {
+  await t.test('the header links to the last good run, if there is one', async (t) => {
     const release = {
       ...workflow('release', [{ name: 'check', ...cmd('test $' + '{OK} = 1') }]),
       inputs: { OK: { default: '1' } },

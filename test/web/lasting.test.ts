@@ -22,7 +22,7 @@ function otherRelease(folder: string, version: string): string {
   return join(folder, 'bin/errand')
 }
 
-test('a hub of another version is told of, and the page is loaded anew only when a person says so', {
+test('a hub of another version is announced, and the page is reloaded only when a person agrees', {
   skip,
 }, async (t) => {
   const options: ProgramsOptions = { runner: 'none' }
@@ -64,7 +64,7 @@ test('a hub of another version is told of, and the page is loaded anew only when
   assert.match(await field.inputValue(), /name: half[\s\S]*steps: \[\]/)
 })
 
-test('while the hub is away one goes to other pages, and one that was not loaded before comes with the hub', {
+test('while the hub is away, you can open other pages, and unloaded ones appear when it is back', {
   skip,
 }, async (t) => {
   const programs = await startPrograms(t, { runner: 'none' })
@@ -92,7 +92,7 @@ test('while the hub is away one goes to other pages, and one that was not loaded
   assert.equal(await page.evaluate('window.sameDocument'), true)
 })
 
-test('when the tab with the stream crashes, the others go on, and nothing is missing or there twice', {
+test('when the tab with the stream crashes, the others continue, and nothing is missing or duplicated', {
   skip,
 }, async (t) => {
   const programs = await startPrograms(t)
@@ -133,7 +133,7 @@ test('when the tab with the stream crashes, the others go on, and nothing is mis
   }
 })
 
-test('what is typed outlives a reload, a logout and the hub, and is nobody elseâ€™s at the same browser', {
+test('typed text survives a reload, a logout and a hub restart, and no other user of the browser gets it', {
   skip,
 }, async (t) => {
   const { repository, programs } = await taskPlace(t, {
@@ -247,7 +247,7 @@ test('what is typed outlives a reload, a logout and the hub, and is nobody elseâ
   assert.match(await field.inputValue(), /bobs own[\s\S]*# more/)
 })
 
-test('a login that has ended loses no answer: it is asked for over the page, and given after it', {
+test('an answer survives an expired login: the page asks for the login, and the answer is given afterwards', {
   skip,
 }, async (t) => {
   const programs = await startPrograms(t)
@@ -283,7 +283,7 @@ test('a login that has ended loses no answer: it is asked for over the page, and
   assert.deepEqual([step!.answered?.by, step!.answered?.comment], ['ann', 'looked at it'])
 })
 
-test('what becomes of a run while its page reads it is read as well', { skip }, async (t) => {
+test("changes during a page's first read of a run are not missed", { skip }, async (t) => {
   const programs = await startPrograms(t)
   const browser = await startBrowser(t)
   await programs.client.users.create({ name: 'ann', password, role: 'admin' })

@@ -7,7 +7,7 @@ import { eventually } from '../support/errand-command.ts'
 import { startPrograms, workflowText } from '../support/programs.ts'
 import { openPage, password, skip, startBrowser } from '../support/web/browser.ts'
 
-test('a run that goes on is first in page and command line, however many have ended since', {
+test('a running run is first on the page and the command line, no matter how many have ended since', {
   skip,
 }, async (t) => {
   const programs = await startPrograms(t)
@@ -36,7 +36,7 @@ test('a run that goes on is first in page and command line, however many have en
   const row = page.locator(`[data-run="${first}"]`)
   assert.equal(await page.locator('[data-run]').first().getAttribute('data-run'), first)
 
-  await t.test('one that ends stays under the pointer, and moves to its day once that is gone', async () => {
+  await t.test('a run that ends stays under the pointer, and moves to its day afterwards', async () => {
     await row.hover()
     const place = await row.boundingBox()
     writeFileSync(end, '')
@@ -72,7 +72,7 @@ const answerMany = (page: Page, path: string, key: string, row: (at: number) => 
   )
 const ended = (at: number) => new Date(Date.UTC(2026, 0, 1) - at * 60_000).toISOString()
 
-test('lists of sessions and tasks have 300 rows in the page at most, however far one pages on', {
+test('lists of sessions and tasks have at most 300 rows in the page, however many pages you load', {
   skip,
 }, async (t) => {
   const programs = await startPrograms(t)

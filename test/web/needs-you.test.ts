@@ -36,7 +36,7 @@ async function shoot(page: Page, name: string): Promise<void> {
   }
 }
 
-test('questions alone are counted, failures alike are one row, and the list begins above the fold', {
+test('only questions are counted, similar failures are one row, and the list starts above the fold', {
   skip,
 }, async (t) => {
   const programs = await startPrograms(t)
@@ -56,7 +56,7 @@ test('questions alone are counted, failures alike are one row, and the list begi
   const needs = page.getByRole('region', { name: 'Needs you' })
   const icon = () => page.locator('link[rel="icon"]').getAttribute('href')
 
-  await t.test('failures are in no count, title or icon, and twelve alike stand in one row', async () => {
+  await t.test('failures are in no count, title or icon, and twelve similar ones are one row', async () => {
     await needs.getByText('Failed since you last looked').waitFor()
     await needs.getByText('18', { exact: true }).waitFor()
     await eventually('the title', async () => (await page.title()) === 'Runs · Errand')
@@ -112,7 +112,7 @@ test('questions alone are counted, failures alike are one row, and the list begi
     await eventually('the title', async () => (await page.title()) === 'Runs · Errand')
   })
 
-  await t.test('each of twelve is opened, and all of them are marked as seen', async () => {
+  await t.test('each of twelve can be opened, and all of them can be marked as seen', async () => {
     await needs.getByRole('button', { name: 'Show all 7 failure groups' }).click()
     await needs.getByRole('button', { name: /^Show the 12 runs of nightly-db/ }).click()
     const opens = needs.getByRole('link', { name: /^Open nightly-db, which failed/ })
@@ -123,7 +123,7 @@ test('questions alone are counted, failures alike are one row, and the list begi
     await page.waitForURL(`**/runs/${failed[0]}*`)
     // If the test left the page at once, the page might not have reported yet that the run was opened.
     const isUnseen = async () => (await ann.views.failures()).runs.some((run) => run.run_id === failed[0])
-    await eventually('it to be seen', async () => !(await isUnseen()))
+    await eventually('it marked as seen', async () => !(await isUnseen()))
     await page.goto(`${programs.url}/runs`)
     await needs.getByRole('button', { name: 'Show all 7 failure groups' }).click()
     await needs.getByText('× 11').waitFor()

@@ -20,7 +20,7 @@ steps:
     args: {cmd: 'echo "$version to $region as $canary, \${#API_TOKEN} \${#DB_PASSWORD}"'}
 `
 
-test('a workflow is begun with its inputs, again with the same, and out of a link', { skip }, async (t) => {
+test('a workflow is started with its inputs, again with the same, and from a link', { skip }, async (t) => {
   const programs = await startPrograms(t)
   await programs.client.users.create({ name: 'ann', password, role: 'admin' })
   const page = await openPage(t, await startBrowser(t), programs)
@@ -42,7 +42,7 @@ test('a workflow is begun with its inputs, again with the same, and out of a lin
   }
   await page.setViewportSize({ width: 1440, height: 900 })
 
-  await t.test('a mistake is mended where the hint says how, and nothing with one is run', async () => {
+  await t.test('a hint fixes a mistake, and nothing with a mistake runs', async () => {
     await page.keyboard.press('n')
     await editor.fill(deploy.replace('cmd.run', 'cmd.rum'))
     await page.getByText('Use cmd.run').waitFor()
@@ -59,7 +59,7 @@ test('a workflow is begun with its inputs, again with the same, and out of a lin
     await page.getByText('No mistakes, 1 step, 1 host').waitFor()
     assert.equal(await editor.inputValue(), deploy)
     await editor.press('Control+z')
-    assert.match(await editor.inputValue(), /cmd\.rum/, 'it is undone as what was typed is')
+    assert.match(await editor.inputValue(), /cmd\.rum/, 'undo works on it as on typed text')
     await page.getByText('Use cmd.run').waitFor()
     await editor.press('Alt+Enter')
     await page.getByText('No mistakes').waitFor()
@@ -67,40 +67,37 @@ test('a workflow is begun with its inputs, again with the same, and out of a lin
   })
 
   let first = ''
-  await t.test(
-    'what is needed stands first and is asked for; secrets are typed and kept nowhere',
-    async () => {
-      await form.getByLabel('version').waitFor()
-      const labels = await form.locator('label').allTextContents()
-      assert.deepEqual(labels, ['version', 'region', 'canary', 'dry', 'API_TOKEN'])
-      await editor.press('Control+Enter')
-      await form.getByText('needs a value').waitFor()
-      await page.locator('[name="version"]:focus').waitFor()
-      await shot('needed')
-      await isAccessible(page, 'inputs')
-      await form.getByLabel('version').fill('2026.11.4')
-      await form.getByLabel('canary').fill('many')
-      await form.getByText('must be a number').waitFor()
-      await form.getByLabel('canary').fill('25')
-      await form.getByRole('button', { name: 'eu' }).click()
-      await form.getByLabel('API_TOKEN').fill('12345678')
-      await page.reload()
-      await form.getByLabel('version').waitFor()
-      assert.equal(await form.getByLabel('version').inputValue(), '2026.11.4')
-      assert.equal(await form.getByLabel('API_TOKEN').inputValue(), '')
-      await form.getByLabel('API_TOKEN').fill('12345678')
-      assert.doesNotMatch(await page.evaluate(`JSON.stringify(localStorage)`), /12345678/)
-      await form.getByLabel('API_TOKEN').press('Control+Enter')
-      await page.getByText('2026.11.4 to eu as 25, 8 14', { exact: true }).waitFor()
-      await page.getByText(/first line after/).waitFor()
-      first = new URL(page.url()).searchParams.get('from')!
-      assert.match(first, /^run_/)
-      await shot('ran')
-      await isAccessible(page, 'inputs and output')
-    },
-  )
+  await t.test('required inputs come first; secrets are typed in and stored nowhere', async () => {
+    await form.getByLabel('version').waitFor()
+    const labels = await form.locator('label').allTextContents()
+    assert.deepEqual(labels, ['version', 'region', 'canary', 'dry', 'API_TOKEN'])
+    await editor.press('Control+Enter')
+    await form.getByText('needs a value').waitFor()
+    await page.locator('[name="version"]:focus').waitFor()
+    await shot('needed')
+    await isAccessible(page, 'inputs')
+    await form.getByLabel('version').fill('2026.11.4')
+    await form.getByLabel('canary').fill('many')
+    await form.getByText('must be a number').waitFor()
+    await form.getByLabel('canary').fill('25')
+    await form.getByRole('button', { name: 'eu' }).click()
+    await form.getByLabel('API_TOKEN').fill('12345678')
+    await page.reload()
+    await form.getByLabel('version').waitFor()
+    assert.equal(await form.getByLabel('version').inputValue(), '2026.11.4')
+    assert.equal(await form.getByLabel('API_TOKEN').inputValue(), '')
+    await form.getByLabel('API_TOKEN').fill('12345678')
+    assert.doesNotMatch(await page.evaluate(`JSON.stringify(localStorage)`), /12345678/)
+    await form.getByLabel('API_TOKEN').press('Control+Enter')
+    await page.getByText('2026.11.4 to eu as 25, 8 14', { exact: true }).waitFor()
+    await page.getByText(/first line after/).waitFor()
+    first = new URL(page.url()).searchParams.get('from')!
+    assert.match(first, /^run_/)
+    await shot('ran')
+    await isAccessible(page, 'inputs and output')
+  })
 
-  await t.test('again with these inputs is one click, and asks anew for what was secret', async () => {
+  await t.test('"Run again with these inputs" is one click, and asks for the secrets again', async () => {
     await page.evaluate('localStorage.clear()')
     await page.goto(`${programs.url}/runs/${first}`)
     await page.getByRole('button', { name: 'More retry options' }).first().click()
@@ -123,7 +120,7 @@ test('a workflow is begun with its inputs, again with the same, and out of a lin
     assert.doesNotMatch(stored, /new #9/)
   })
 
-  await t.test('a link fills inputs and runs nothing; what does not fit is said at its field', async () => {
+  await t.test('a link fills inputs and runs nothing; a wrong value is reported at its field', async () => {
     const query = `from=${first}&input.region=mars&input.version=7&input.regio=us&input.API_TOKEN=of-the-link`
     await page.goto(`${programs.url}/new?${query}`)
     await form.getByText('must be eu, us or both').waitFor()
@@ -144,7 +141,7 @@ test('a workflow is begun with its inputs, again with the same, and out of a lin
     await page.getByText('7 to us as 25, 4 1', { exact: true }).waitFor()
   })
 
-  await t.test('an example is one, and what there is not is said', async () => {
+  await t.test('an example opens as a workflow, and a missing one is reported', async () => {
     await page.goto(`${programs.url}/new?from=example:graph`)
     await page.getByText('No mistakes, 4 steps').waitFor()
     await shot('example')
@@ -154,7 +151,7 @@ test('a workflow is begun with its inputs, again with the same, and out of a lin
     await page.getByText('Example none not found.').waitFor()
   })
 
-  await t.test('a session and a task are begun as an earlier one was', async () => {
+  await t.test('a session and a task start with the values of an earlier one', async () => {
     const prompt = 'say ${HOME} "x"'
     const agent = { agent: 'builtin' as const, model: 'm', prompt, permissions: 'deny' as const }
     const { run_id } = await programs.client.runs.create({ agent })

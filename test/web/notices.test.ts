@@ -16,7 +16,7 @@ async function as(programs: Programs, name: string) {
 const toast = (page: Page, text: string | RegExp) => page.locator('[data-toast]').filter({ hasText: text })
 const icon = (page: Page) => page.locator('link[rel=icon]').getAttribute('href')
 
-test('what ends or asks elsewhere is told in a toast and kept behind the bell until the log-out', {
+test('ends and questions of other runs appear in a toast and stay behind the bell until the logout', {
   skip,
 }, async (t) => {
   const programs = await startPrograms(t)
@@ -80,7 +80,7 @@ test('what ends or asks elsewhere is told in a toast and kept behind the bell un
   assert.deepEqual(await stored(), [])
 })
 
-test('of a run that is on the screen there is no toast, and one goes when its run is opened', {
+test('a run on the screen gets no toast, and a toast disappears when its run is opened', {
   skip,
 }, async (t) => {
   const programs = await startPrograms(t)
@@ -115,7 +115,7 @@ test('of a run that is on the screen there is no toast, and one goes when its ru
   await page.getByRole('button', { name: 'Notifications', exact: true }).waitFor()
 })
 
-test('an answer that came second is told after its question has gone', { skip }, async (t) => {
+test('a second answer gets a notice after its question has gone', { skip }, async (t) => {
   const programs = await startPrograms(t)
   const browser = await startBrowser(t)
   await as(programs, 'ann')

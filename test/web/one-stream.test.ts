@@ -16,7 +16,7 @@ import {
 } from '../support/web/browser.ts'
 import { leads, part } from '../support/web/tabs.ts'
 
-test('twelve tabs of a browser show a live run to its end, through the end of the leading tab and of the hub', {
+test('twelve tabs of a browser show a live run to its end, though the leading tab and the hub end', {
   skip,
 }, async (t) => {
   const programs = await startPrograms(t)
@@ -68,7 +68,7 @@ test('twelve tabs of a browser show a live run to its end, through the end of th
   for (const page of pages.slice(0, 4)) await page.getByText('next', { exact: true }).waitFor()
 })
 
-test('without locks, over plain HTTP under a name, each tab has a stream of its own', { skip }, async (t) => {
+test('without locks, over plain HTTP with a host name, each tab has its own stream', { skip }, async (t) => {
   const programs = await startPrograms(t, { hubEnv: { ERRAND_HOST_ALLOW: 'errand.test' } })
   const browser = await chromium.launch({
     executablePath: browserPath,
@@ -104,7 +104,7 @@ test('without locks, over plain HTTP under a name, each tab has a stream of its 
 
 /** Stops the page's clock, which runs by itself until then. */
 const stopClock = (page: Page) =>
-  eventually('its clock to stand', async () => {
+  eventually('a paused clock', async () => {
     const soonMs = Number(await page.evaluate('Date.now()')) + 1000
     // The call is refused if that time is over by now.
     return await page.clock.pauseAt(soonMs).then(
@@ -139,7 +139,7 @@ async function plainHttp(t: TestContext) {
   return { programs, context, url, page }
 }
 
-test('over plain HTTP a tab that is hidden lets go of its stream after 20 s, and goes on from there when it is shown', {
+test('over plain HTTP a hidden tab closes its stream after 20 s, and continues from there when shown', {
   skip,
 }, async (t) => {
   const { programs, url, page } = await plainHttp(t)
@@ -178,7 +178,7 @@ test('over plain HTTP a tab that is hidden lets go of its stream after 20 s, and
     assert.equal(await page.getByText(line, { exact: true }).count(), 1, line)
 })
 
-test('twelve tabs over plain HTTP are live whenever one looks at them, those that were opened behind others too', {
+test('twelve tabs over plain HTTP are live when you look at them, also those opened in the background', {
   skip,
 }, async (t) => {
   const { programs, context, url, page } = await plainHttp(t)
@@ -210,7 +210,7 @@ test('twelve tabs over plain HTTP are live whenever one looks at them, those tha
   }
 })
 
-test('a page goes on through the end of its hub without losing a row or a line, and says meanwhile how old it is', {
+test('a page survives the end of its hub without losing a row or a line, and says how old its data are', {
   skip,
 }, async (t) => {
   const programs = await startPrograms(t)
@@ -255,7 +255,7 @@ test('a page goes on through the end of its hub without losing a row or a line, 
   await list.getByRole('img', { name: '1 of 1 step done' }).nth(1).waitFor()
 })
 
-test('a login that ends is asked for in all tabs, and what was typed is there after it, a log-out and a new hub', {
+test('all tabs ask for an expired login, and typed text survives it, a logout and a new hub', {
   skip,
 }, async (t) => {
   const programs = await startPrograms(t)

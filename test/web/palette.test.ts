@@ -8,7 +8,7 @@ const approval = workflowText(
   { name: 'deploy-web' },
 )
 
-test('pages, runs and what can be done are found by words, and done by keys alone', { skip }, async (t) => {
+test('pages, runs and actions are found by words, and used by keyboard only', { skip }, async (t) => {
   const programs = await startPrograms(t)
   await programs.client.users.create({ name: 'ann', password, role: 'admin' })
   const page = await openPage(t, await startBrowser(t), programs)
@@ -24,7 +24,7 @@ test('pages, runs and what can be done are found by words, and done by keys alon
     await page.keyboard.type(words)
   }
 
-  await t.test('a page is gone to, and is then among the recent ones', async () => {
+  await t.test('a page can be opened, and is then among the recent ones', async () => {
     await open('runners')
     await box.getByRole('option', { name: /^Runners/ }).waitFor()
     await isAccessible(page, 'palette')
@@ -43,7 +43,7 @@ test('pages, runs and what can be done are found by words, and done by keys alon
     await page.waitForURL('**/runs?status=failed')
   })
 
-  await t.test('a run by its name, and one by its id pasted whole', async () => {
+  await t.test('a run by its name, and one by its whole pasted id', async () => {
     await open('quick')
     await box.getByRole('option', { name: new RegExp(quickRun) }).waitFor()
     await page.keyboard.press('Escape')
@@ -54,7 +54,7 @@ test('pages, runs and what can be done are found by words, and done by keys alon
     await page.waitForURL(`**/runs/${quickRun}`)
   })
 
-  await t.test('what waits for a person is answered after being asked once more', async () => {
+  await t.test('a waiting question is answered after one confirmation', async () => {
     const { run_id: id } = await programs.client.runs.create({ yaml: approval })
     await page.getByRole('link', { name: 'Runs, 1 needs you' }).waitFor()
     await open('approve')

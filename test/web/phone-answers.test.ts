@@ -25,7 +25,7 @@ async function isShown(what: Locator): Promise<void> {
   assert.ok(x >= 0 && x + width <= 390 && y >= 0 && y + height <= what.page().viewportSize()!.height, box)
 }
 
-test("an agent's question is answered on a phone in two touches, its whole command seen first", {
+test("an agent's question is answered on a phone in two touches, after its whole command was seen", {
   skip,
 }, async (t) => {
   const scripts = new Map<string, Turn[]>()
@@ -95,7 +95,7 @@ test("an agent's question is answered on a phone in two touches, its whole comma
     assert.equal(await page.evaluate('document.documentElement.scrollWidth'), 390)
   }
 
-  await t.test('a command that is seen whole is allowed with the second touch', async () => {
+  await t.test('a command that is wholly visible is allowed with the second touch', async () => {
     const made = join(programs.home, 'made')
     const command = `echo made > ${made}`
     const { run_id } = await client.runs.create({ agent: { ...asking('short', command), isolation: 'none' } })
@@ -112,7 +112,7 @@ test("an agent's question is answered on a phone in two touches, its whole comma
   })
 
   await t.test(
-    'one that the list shows whole is answered there, and its next one by another touch',
+    'a question that the list shows whole is answered there, and the next one needs another touch',
     async () => {
       const [first, second] = [join(programs.home, 'first'), join(programs.home, 'second')]
       const commands = [`echo one > ${first}`, `echo \u202etwo > ${second}`]
@@ -142,7 +142,7 @@ test("an agent's question is answered on a phone in two touches, its whole comma
     },
   )
 
-  await t.test('of a long one Allow is dull, touched or not, until its end was scrolled to', async () => {
+  await t.test('for a long command Allow stays disabled until you scroll to its end', async () => {
     const made = join(programs.home, 'long')
     const command = longCommand(made)
     const { run_id } = await client.runs.create({ agent: { ...asking('long', command), isolation: 'none' } })
@@ -182,7 +182,7 @@ test("an agent's question is answered on a phone in two touches, its whole comma
   })
 
   await t.test(
-    "a workflow's step that asks is found beside one that failed, and denied as quickly",
+    "a workflow step's question is found beside a failed step, and denied as quickly",
     async () => {
       const made = join(programs.home, 'denied')
       const command = longCommand(made)
@@ -210,72 +210,75 @@ test("an agent's question is answered on a phone in two touches, its whole comma
     },
   )
 
-  await t.test('of several agents of one step each is found and answered by itself', async () => {
-    const commands = ['one', 'two', 'three'].map((name) => {
-      const command = `echo made > ${join(programs.home, `of-${name}`)}`
-      asking(name, command)
-      return command
-    })
-    const args = { ...asking('${ITEM}', ''), model: '${ITEM}' }
-    scripts.delete('${ITEM}')
-    const { run_id } = await client.runs.create({
-      workflow: {
-        version: 'v0.1',
-        name: 'mend-three',
-        steps: [
-          { name: 'mend', foreach: ['one', 'two', 'three'], action: 'agent.run', isolation: 'none', args },
-        ],
-      },
-    })
-    /** Attempts by the names of their instances, once each instance asks. */
-    const ids = new Map<number, string>()
-    for await (const event of client.events(run_id)) {
-      if (event.type !== 'agent.update' || event.update.kind !== 'permission') continue
-      ids.set(event.attempt, event.update.request_id)
-      if (ids.size === 3) break
-    }
-    const shows = async (command: string) => {
-      await question.locator('[data-command]', { hasText: command }).waitFor()
-      assert.equal(await question.count(), 1)
-    }
-    await page.goto(`${url}/runs`)
-    const needs = page.getByRole('region', { name: 'Needs you' })
-    await needs.getByText('2 more questions:').waitFor()
-    const third = needs.getByRole('link', { name: /^mend on .*, 3$/ })
-    assert.ok((await third.boundingBox())!.height >= 44)
-    await isAccessible(page, 'several questions in the list')
-    await third.tap()
-    await shows(commands[2]!)
-    const strip = page.getByRole('navigation', { name: 'Questions' })
-    await strip.getByText('3 waiting for an answer').waitFor()
-    assert.match((await strip.locator('[aria-current="true"]').textContent())!, /, 3$/)
-    await isAccessible(page, 'several questions of a run')
-    await bright.waitFor()
-    await allow.tap()
-    await strip.getByText('2 waiting for an answer').waitFor()
-    await strip.getByRole('button', { name: /, 2$/ }).tap()
-    await shows(commands[1]!)
-    await deny.and(page.locator('[aria-disabled="false"]')).tap()
-    await strip.waitFor({ state: 'detached' })
-    // The link of a notice names the question of one of them.
-    const view = await client.runs.get(run_id)
-    const first = view.steps[0]!.instances[0]!
-    assert.deepEqual(
-      view.steps[0]!.instances.map(({ asks }) => asks),
-      [true, undefined, undefined],
-    )
-    const { number } = first.attempts.at(-1)!
-    await page.goto(`${url}/runs/${run_id}?step=mend@${first.host}#question:${ids.get(number)}@${number}`)
-    await shows(commands[0]!)
-    await bright.waitFor()
-    await allow.tap()
-    assert.equal((await programs.ended(run_id)).status, 'success')
-    const made = ['one', 'two', 'three'].map((name) => existsSync(join(programs.home, `of-${name}`)))
-    assert.deepEqual(made, [true, false, true])
-  })
+  await t.test(
+    'with several agents in one step, each question is found and answered separately',
+    async () => {
+      const commands = ['one', 'two', 'three'].map((name) => {
+        const command = `echo made > ${join(programs.home, `of-${name}`)}`
+        asking(name, command)
+        return command
+      })
+      const args = { ...asking('${ITEM}', ''), model: '${ITEM}' }
+      scripts.delete('${ITEM}')
+      const { run_id } = await client.runs.create({
+        workflow: {
+          version: 'v0.1',
+          name: 'mend-three',
+          steps: [
+            { name: 'mend', foreach: ['one', 'two', 'three'], action: 'agent.run', isolation: 'none', args },
+          ],
+        },
+      })
+      /** Attempts by the names of their instances, once each instance asks. */
+      const ids = new Map<number, string>()
+      for await (const event of client.events(run_id)) {
+        if (event.type !== 'agent.update' || event.update.kind !== 'permission') continue
+        ids.set(event.attempt, event.update.request_id)
+        if (ids.size === 3) break
+      }
+      const shows = async (command: string) => {
+        await question.locator('[data-command]', { hasText: command }).waitFor()
+        assert.equal(await question.count(), 1)
+      }
+      await page.goto(`${url}/runs`)
+      const needs = page.getByRole('region', { name: 'Needs you' })
+      await needs.getByText('2 more questions:').waitFor()
+      const third = needs.getByRole('link', { name: /^mend on .*, 3$/ })
+      assert.ok((await third.boundingBox())!.height >= 44)
+      await isAccessible(page, 'several questions in the list')
+      await third.tap()
+      await shows(commands[2]!)
+      const strip = page.getByRole('navigation', { name: 'Questions' })
+      await strip.getByText('3 waiting for an answer').waitFor()
+      assert.match((await strip.locator('[aria-current="true"]').textContent())!, /, 3$/)
+      await isAccessible(page, 'several questions of a run')
+      await bright.waitFor()
+      await allow.tap()
+      await strip.getByText('2 waiting for an answer').waitFor()
+      await strip.getByRole('button', { name: /, 2$/ }).tap()
+      await shows(commands[1]!)
+      await deny.and(page.locator('[aria-disabled="false"]')).tap()
+      await strip.waitFor({ state: 'detached' })
+      // The link of a notice names the question of one of them.
+      const view = await client.runs.get(run_id)
+      const first = view.steps[0]!.instances[0]!
+      assert.deepEqual(
+        view.steps[0]!.instances.map(({ asks }) => asks),
+        [true, undefined, undefined],
+      )
+      const { number } = first.attempts.at(-1)!
+      await page.goto(`${url}/runs/${run_id}?step=mend@${first.host}#question:${ids.get(number)}@${number}`)
+      await shows(commands[0]!)
+      await bright.waitFor()
+      await allow.tap()
+      assert.equal((await programs.ended(run_id)).status, 'success')
+      const made = ['one', 'two', 'three'].map((name) => existsSync(join(programs.home, `of-${name}`)))
+      assert.deepEqual(made, [true, false, true])
+    },
+  )
 })
 
-test('in a low window, as a large one zoomed in is, the question of a run stands above its fold', {
+test("in a low window, like a large one zoomed in, a run's question is above the fold", {
   skip,
 }, async (t) => {
   const server = await startModelServer({ scriptFor: () => [runTurn('echo made'), { text: 'So be it.' }] })

@@ -149,7 +149,7 @@ test('every page is well made and accessible, in both themes and widths, enlarge
   assert.equal(all.length, 22, 'the full size is the number of pages')
   if (isWritten) return
 
-  await t.test('on paper a page is light, whole and without what only a screen needs', async () => {
+  await t.test('on paper a page is light, whole and without the parts that only a screen needs', async () => {
     await open(all[0]!, 1440, 400)
     await page.emulateMedia({ media: 'print', colorScheme: 'dark' })
     const shown = await page.evaluate(`({
@@ -164,7 +164,7 @@ test('every page is well made and accessible, in both themes and widths, enlarge
     await page.emulateMedia({ media: 'screen', colorScheme: 'light' })
   })
 
-  await t.test('the first Tab leads past the side bar, and a dialog gives the focus back', async () => {
+  await t.test('the first Tab skips the side bar, and a dialog returns the focus', async () => {
     await open(all[0]!, 1440, 900)
     await page.keyboard.press('Tab')
     const skipLink = page.getByRole('link', { name: 'Skip to content' })
@@ -180,7 +180,7 @@ test('every page is well made and accessible, in both themes and widths, enlarge
     await opener.and(page.locator(':focus')).waitFor()
   })
 
-  await t.test('with less motion nothing turns, and with forced colours icons stay', async () => {
+  await t.test('with reduced motion nothing turns, and with forced colors icons stay', async () => {
     await page.emulateMedia({ reducedMotion: 'reduce' })
     await open(all[0]!, 1440, 900)
     await page.locator('.arc').first().waitFor()
@@ -213,14 +213,14 @@ test('every page is well made and accessible, in both themes and widths, enlarge
   })
 })
 
-test('pictures that are shown are there, small, and each is shown', () => {
+test('pictures in the documentation exist and are small, and each picture is used', () => {
   const shown = new Set<string>()
   for (const file of ['README.md', ...globSync('docs/*.md', { cwd: root })]) {
     const words = readFileSync(join(root, file), 'utf8')
     for (const [, path] of words.matchAll(/!\[[^\]]*\]\(([^)]+)\)/g)) {
       if (/^https:/.test(path!)) continue
       const picture = join(dirname(join(root, file)), path!)
-      assert.ok(existsSync(picture), `${file} shows ${path}, which is not there: npm run pictures`)
+      assert.ok(existsSync(picture), `${file} shows ${path}, which does not exist: npm run pictures`)
       shown.add(picture)
     }
   }

@@ -13,7 +13,7 @@ const groups = {
 }
 
 for (const width of [1280, 390])
-  test(`groups whose runners are made are seen and changed on the page, at ${width} px`, {
+  test(`provisioned groups are shown and changed on the page, at ${width} px`, {
     skip,
   }, async (t) => {
     const programs = await startPrograms(t, {

@@ -57,7 +57,7 @@ async function goThrough(page: Page, programs: Programs, base: string): Promise<
   assert.deepEqual(refused, [])
 }
 
-test('below a path behind a proxy all works, and nothing leads out of the path', { skip }, async (t) => {
+test('below a path behind a proxy everything works, and nothing leaves that path', { skip }, async (t) => {
   let url = ''
   const origin = await pathProxy(t, { hub: () => url, path: '/tools/errand' })
   const programs = await startPrograms(t, { hubEnv: { ERRAND_BASE_PATH: '/tools/errand' } })
@@ -82,7 +82,7 @@ test('below a path behind a proxy all works, and nothing leads out of the path',
   await page.waitForURL(`${origin}/tools/errand/runs`)
 })
 
-test('by plain http from another machine, where browsers keep much back, all works too', {
+test('over plain HTTP from another machine everything works, though browsers restrict pages there', {
   skip: skip || (outer === undefined && 'this machine has no address but loopback'),
 }, async (t) => {
   const programs = await startPrograms(t, { host: outer! })

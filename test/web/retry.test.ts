@@ -20,7 +20,9 @@ finally:
   - {name: tell, action: cmd.run, args: {cmd: echo over}}
 `
 
-test('a run is retried from the narrowest on, and says before what runs again', { skip }, async (t) => {
+test('a run is retried with the narrowest choice first, and the page says beforehand what runs again', {
+  skip,
+}, async (t) => {
   const programs = await startPrograms(t)
   const browser = await startBrowser(t)
   await programs.client.users.create({ name: 'ann', password, role: 'admin' })
@@ -81,7 +83,7 @@ test('a run is retried from the narrowest on, and says before what runs again', 
   await page.getByText('attempt 1 of 3').waitFor()
 })
 
-test('a try that is begun elsewhere appears on the page of those before it', { skip }, async (t) => {
+test('an attempt that is started elsewhere appears on the page of the earlier ones', { skip }, async (t) => {
   const programs = await startPrograms(t)
   const browser = await startBrowser(t)
   await programs.client.users.create({ name: 'ann', password, role: 'admin' })
@@ -95,7 +97,7 @@ test('a try that is begun elsewhere appears on the page of those before it', { s
   await page.getByRole('link', { name: `Attempt 2, failed: ${again.run_id}` }).waitFor()
 })
 
-test('a failure that needs somebody is retried in place, and during a run it says when', {
+test('a failure that needs a person is retried in place, and during a run the page says when', {
   skip,
 }, async (t) => {
   const programs = await startPrograms(t)

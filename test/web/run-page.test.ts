@@ -40,7 +40,7 @@ test('the page of a run', { skip }, async (t) => {
   await programs.ended(bad.run_id)
   const at = (id: string, rest = '') => `${programs.url}/runs/${id}${rest}`
 
-  await t.test('the graph draws what is travelled solid, and keys walk its edges', async (t) => {
+  await t.test('the graph draws taken edges solid, and keys move along them', async (t) => {
     const page = await openPage(t, browser, programs)
     await page.goto(at(bad.run_id, '?view=graph'))
     const graph = page.getByRole('listbox', { name: 'Steps as a graph' })
@@ -79,7 +79,7 @@ test('the page of a run', { skip }, async (t) => {
     }
   })
 
-  await t.test('a view is in the address, and letters change it and go to what failed', async (t) => {
+  await t.test('a view is in the address, and letters switch it and go to the failure', async (t) => {
     const page = await openPage(t, browser, programs)
     await page.goto(at(bad.run_id, '?step=checkout'))
     await page.getByRole('listbox', { name: 'Steps as a graph' }).waitFor()
@@ -119,7 +119,7 @@ test('the page of a run', { skip }, async (t) => {
     },
   )
 
-  await t.test('hundreds of instances are a map and folds, with few nodes in the page', async (t) => {
+  await t.test('hundreds of instances become a map and folds, with few nodes in the page', async (t) => {
     const { run_id } = await programs.client.runs.create({
       workflow: {
         version: 'v0.1',
@@ -155,7 +155,7 @@ test('the page of a run', { skip }, async (t) => {
     assert.ok((await page.locator('body *').count()) < 400)
     await isAccessible(page, 'a map')
   })
-  await t.test('files that a step kept open in place as text, and HTML is only saved', async (t) => {
+  await t.test('files that a step stored open in place as text, and HTML can only be saved', async (t) => {
     const { run_id } = await programs.client.runs.create({
       workflow: {
         version: 'v0.1',
@@ -208,32 +208,35 @@ test('the page of a run', { skip }, async (t) => {
     await page.getByText('the pod provisioned for this run', { exact: true }).waitFor()
     await page.locator('dt', { hasText: 'network' }).locator('+ dd', { hasText: 'all' }).waitFor()
   })
-  await t.test('a run beside the last good one shows what is different, and all on demand', async (t) => {
-    const page = await openPage(t, browser, programs)
-    await page.goto(at(bad.run_id))
-    await page.getByRole('listbox', { name: 'Steps as a graph' }).waitFor()
-    await page.keyboard.press('c')
-    await page.waitForURL('**compare=last-good**')
-    const compare = page.getByRole('main', { name: 'Compare' })
-    const row = (name: string) =>
-      compare.getByRole('row').filter({ has: page.getByRole('rowheader', { name, exact: true }) })
-    await row('version').waitFor()
-    assert.deepEqual(await row('version').getByRole('cell').allTextContents(), ['2', '1'])
-    assert.match((await row('smoke').textContent()) ?? '', /failed.*success/)
-    // A step that ran may take longer in one of them. A step that never runs is equal in both.
-    assert.equal(await row('rarely').count(), 0)
-    await isAccessible(page, 'compare')
-    await compare.getByRole('button', { name: 'Show all' }).click()
-    await row('rarely').waitFor()
-    await compare.getByLabel('ID of the run to compare with').fill('run_nowhere')
-    await page.keyboard.press('Enter')
-    await compare.getByRole('alert').waitFor()
-    await compare.getByLabel('ID of the run to compare with').fill(bad.run_id)
-    await page.keyboard.press('Enter')
-    await compare.getByText('no differences').waitFor()
-    await compare.getByRole('button', { name: 'Close comparison' }).click()
-    await page.getByText('broke', { exact: true }).first().waitFor()
-  })
+  await t.test(
+    'a run beside the last good one shows the differences, and everything on demand',
+    async (t) => {
+      const page = await openPage(t, browser, programs)
+      await page.goto(at(bad.run_id))
+      await page.getByRole('listbox', { name: 'Steps as a graph' }).waitFor()
+      await page.keyboard.press('c')
+      await page.waitForURL('**compare=last-good**')
+      const compare = page.getByRole('main', { name: 'Compare' })
+      const row = (name: string) =>
+        compare.getByRole('row').filter({ has: page.getByRole('rowheader', { name, exact: true }) })
+      await row('version').waitFor()
+      assert.deepEqual(await row('version').getByRole('cell').allTextContents(), ['2', '1'])
+      assert.match((await row('smoke').textContent()) ?? '', /failed.*success/)
+      // A step that ran may take longer in one of them. A step that never runs is equal in both.
+      assert.equal(await row('rarely').count(), 0)
+      await isAccessible(page, 'compare')
+      await compare.getByRole('button', { name: 'Show all' }).click()
+      await row('rarely').waitFor()
+      await compare.getByLabel('ID of the run to compare with').fill('run_nowhere')
+      await page.keyboard.press('Enter')
+      await compare.getByRole('alert').waitFor()
+      await compare.getByLabel('ID of the run to compare with').fill(bad.run_id)
+      await page.keyboard.press('Enter')
+      await compare.getByText('no differences').waitFor()
+      await compare.getByRole('button', { name: 'Close comparison' }).click()
+      await page.getByText('broke', { exact: true }).first().waitFor()
+    },
+  )
   await t.test('a rollback says what it undoes, and its run opens', async (t) => {
     const page = await openPage(t, browser, programs)
     await page.goto(at(good.run_id))

@@ -7,7 +7,7 @@ import { eventually } from '../support/errand-command.ts'
 import { startPrograms, workflowText } from '../support/programs.ts'
 import { isAccessible, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
 
-test('a runner that comes, works, is drained and goes is seen without asking for it', { skip }, async (t) => {
+test("a runner's arrival, work, draining and departure appear without a reload", { skip }, async (t) => {
   const programs = await startPrograms(t, { runner: 'none' })
   const { client, url } = programs
   await client.users.create({ name: 'ann', password, role: 'admin' })
@@ -69,7 +69,7 @@ test('a runner that comes, works, is drained and goes is seen without asking for
   await eventually('no runner', async () => (await client.runners.list()).length === 0)
 })
 
-test('the command for a new runner works as it is pasted, for a group that is made there', {
+test('the command for a new runner works as pasted, for a group that is created there', {
   skip,
 }, async (t) => {
   const programs = await startPrograms(t, { runner: 'none' })

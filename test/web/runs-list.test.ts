@@ -8,7 +8,7 @@ import { sized } from '../support/size.ts'
 import { clientOf, isAccessible, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
 import { busyRows, makeLongRuns, makeManyRuns, restOn, watchBusyRows } from '../support/web/busy-rows.ts'
 
-test('runs are found by what they were given, counted, and changed together', { skip }, async (t) => {
+test('runs are found by their inputs, counted, and changed together', { skip }, async (t) => {
   const programs = await startPrograms(t)
   const browser = await startBrowser(t)
   await programs.client.users.create({ name: 'ann', password, role: 'admin' })
@@ -26,7 +26,7 @@ test('runs are found by what they were given, counted, and changed together', { 
   const rows = () => page.locator('[data-run]').count()
   const field = page.getByLabel(/^Filter: words/)
 
-  await t.test('words and chips are one filter, which stands in the address with its count', async () => {
+  await t.test('words and chips are one filter, which is in the address with its count', async () => {
     await page.getByText('3 runs', { exact: true }).waitFor()
     await page.getByText('<b>x</b>', { exact: true }).waitFor()
     await field.fill('input.region:e')
@@ -43,7 +43,7 @@ test('runs are found by what they were given, counted, and changed together', { 
     await page.getByText('2 of 3', { exact: true }).waitFor()
   })
 
-  await t.test('a filter without runs says which word leaves them out', async () => {
+  await t.test('a filter without runs says which word excludes them', async () => {
     await page.goto(`${programs.url}/runs?status=canceled&workflow=nightly`)
     await page.getByText('No runs match').waitFor()
     await page.getByText(/^2 would match without/).waitFor()
@@ -52,7 +52,7 @@ test('runs are found by what they were given, counted, and changed together', { 
     await page.getByText('2 of 3', { exact: true }).waitFor()
   })
 
-  await t.test('new runs wait while the pointer is in the list, and what is under it stays', async () => {
+  await t.test('new runs wait while the pointer is in the list, and the row under it stays', async () => {
     await page.goto(`${programs.url}/runs`)
     await page.getByText('3 runs', { exact: true }).waitFor()
     await page.getByRole('status').filter({ hasText: 'live' }).first().waitFor()
@@ -69,55 +69,52 @@ test('runs are found by what they were given, counted, and changed together', { 
     await eventually('all five rows', async () => (await rows()) === 5)
   })
 
-  await t.test(
-    'all that match are selected by keys and canceled; those that failed are retried',
-    async () => {
-      await page.goto(`${programs.url}/runs?status=running,queued`)
-      await page.getByText('2 of 5', { exact: true }).waitFor()
-      await page.locator('[data-run] a').first().focus()
-      await page.keyboard.press('x')
-      await page.getByRole('button', { name: 'Select all 2 matching runs' }).click()
-      await page.getByText('2 selected', { exact: true }).waitFor()
-      await isAccessible(page, 'a selection')
-      await page.getByRole('button', { name: 'Cancel 2…' }).click()
-      await page.getByText(/2 (running|queued)\./).waitFor()
-      await page.getByRole('button', { name: 'Cancel 2 runs' }).click()
-      await eventually('the end of both', async () => {
-        const { by_status } = await programs.client.runs.counts()
-        return by_status.canceled === 2
-      })
-      await page.goto(`${programs.url}/runs?kind=workflow`)
-      await page.locator('[data-run]').nth(4).waitFor()
-      // A failed row shows its exit code. The column heads sort.
-      assert.equal((await page.locator('[data-run]').getByText('exit code 3').count()) > 0, true)
-      const names = () => page.locator('[data-run] a').allTextContents()
-      await page.getByRole('button', { name: 'Sort by Name' }).focus()
-      await page.keyboard.press('Enter')
-      await page.getByRole('button', { name: 'Sort by Name, ascending' }).waitFor()
-      await eventually('the order', async () => {
-        const found = await names()
-        return (
-          new URL(page.url()).searchParams.get('sort') === 'name' && found.join() === found.toSorted().join()
-        )
-      })
-      await page.keyboard.press('Enter')
-      await page.getByRole('button', { name: 'Sort by Name, descending' }).waitFor()
-      await page.keyboard.press('Enter')
-      await page.getByRole('button', { name: 'Sort by Name', exact: true }).waitFor()
-      assert.equal(new URL(page.url()).search, '?kind=workflow')
-      await page.goto(`${programs.url}/runs?status=failed`)
-      await page.getByText('2 of 5', { exact: true }).waitFor()
-      await page.locator('[data-run] a').first().focus()
-      await page.keyboard.press('Shift+ArrowDown')
-      await page.getByRole('button', { name: 'Retry 2 failed…' }).click()
-      await page.getByRole('button', { name: 'Retry 2 runs' }).click()
-      await eventually('two more runs', async () => (await programs.client.runs.counts()).total === 7)
-    },
-  )
+  await t.test('all matching runs are selected by keys and canceled; failed ones are retried', async () => {
+    await page.goto(`${programs.url}/runs?status=running,queued`)
+    await page.getByText('2 of 5', { exact: true }).waitFor()
+    await page.locator('[data-run] a').first().focus()
+    await page.keyboard.press('x')
+    await page.getByRole('button', { name: 'Select all 2 matching runs' }).click()
+    await page.getByText('2 selected', { exact: true }).waitFor()
+    await isAccessible(page, 'a selection')
+    await page.getByRole('button', { name: 'Cancel 2…' }).click()
+    await page.getByText(/2 (running|queued)\./).waitFor()
+    await page.getByRole('button', { name: 'Cancel 2 runs' }).click()
+    await eventually('the end of both', async () => {
+      const { by_status } = await programs.client.runs.counts()
+      return by_status.canceled === 2
+    })
+    await page.goto(`${programs.url}/runs?kind=workflow`)
+    await page.locator('[data-run]').nth(4).waitFor()
+    // A failed row shows its exit code. The column heads sort.
+    assert.equal((await page.locator('[data-run]').getByText('exit code 3').count()) > 0, true)
+    const names = () => page.locator('[data-run] a').allTextContents()
+    await page.getByRole('button', { name: 'Sort by Name' }).focus()
+    await page.keyboard.press('Enter')
+    await page.getByRole('button', { name: 'Sort by Name, ascending' }).waitFor()
+    await eventually('the order', async () => {
+      const found = await names()
+      return (
+        new URL(page.url()).searchParams.get('sort') === 'name' && found.join() === found.toSorted().join()
+      )
+    })
+    await page.keyboard.press('Enter')
+    await page.getByRole('button', { name: 'Sort by Name, descending' }).waitFor()
+    await page.keyboard.press('Enter')
+    await page.getByRole('button', { name: 'Sort by Name', exact: true }).waitFor()
+    assert.equal(new URL(page.url()).search, '?kind=workflow')
+    await page.goto(`${programs.url}/runs?status=failed`)
+    await page.getByText('2 of 5', { exact: true }).waitFor()
+    await page.locator('[data-run] a').first().focus()
+    await page.keyboard.press('Shift+ArrowDown')
+    await page.getByRole('button', { name: 'Retry 2 failed…' }).click()
+    await page.getByRole('button', { name: 'Retry 2 runs' }).click()
+    await eventually('two more runs', async () => (await programs.client.runs.counts()).total === 7)
+  })
   writeFileSync(end, '')
 })
 
-test('however much happens at the hub, nothing under the pointer moves, and it is told what came', {
+test('however much happens at the hub, nothing under the pointer moves, and the page says what came', {
   skip,
 }, async (t) => {
   const programs = await startPrograms(t)
@@ -159,7 +156,7 @@ test('however much happens at the hub, nothing under the pointer moves, and it i
   await needs.getByText('first').waitFor({ state: 'detached' })
 })
 
-test('the command line counts runs and cancels those of a filter once it is agreed to', async (t) => {
+test('the command line counts runs, and cancels those of a filter after a confirmation', async (t) => {
   const programs = await startPrograms(t)
   const yaml = workflowText([{ name: 'one', cmd: 'sleep 600' }], { name: 'long' })
   for (const region of ['eu', 'eu', 'us']) await programs.client.runs.create({ yaml, vars: { region } })

@@ -50,7 +50,7 @@ test('filters are saved as views, and failures need their owner until each was o
     await page.setViewportSize({ width: 1280, height: 800 })
   }
 
-  await t.test('a failure is told until it was opened, on another browser too', async () => {
+  await t.test('a failure is listed until it was opened, on another browser too', async () => {
     await needs().getByText('deploy-web').waitFor()
     await needs().getByText('2', { exact: true }).waitFor()
     await isAccessible(page, 'failures')
@@ -80,7 +80,7 @@ test('filters are saved as views, and failures need their owner until each was o
     assert.deepEqual(await needs().allInnerTexts(), [])
   })
 
-  await t.test('labels filter, the newest tries alone are listed, and longest first', async () => {
+  await t.test('labels filter, only the newest attempts are listed, and the longest come first', async () => {
     const again = (await ann.runs.retry(second, {})).run_id
     await programs.ended(again)
     await page.goto(`${programs.url}/runs?label=team%3Ddb`)
@@ -102,7 +102,7 @@ test('filters are saved as views, and failures need their owner until each was o
     await eventually('the new one in its place', async () => (await names())[0] === 'alpha')
   })
 
-  await t.test('a filter is saved for all, renamed, used by another, and deleted', async () => {
+  await t.test('a filter is saved for everyone, renamed, used by another user, and deleted', async () => {
     await page.goto(`${programs.url}/runs?status=failed&label=team`)
     await page.getByRole('button', { name: 'Views' }).click()
     const menu = page.getByRole('dialog', { name: 'Views' })

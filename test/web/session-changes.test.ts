@@ -7,7 +7,7 @@ import { clientOf, isAccessible, openPage, password, skip, startBrowser } from '
 const commit = 'git -c user.name=Agent -c user.email=a@example.org commit -qam'
 const many = 'seq 1 20000 > long.txt'
 
-test('a session shows what it has changed, takes comments on lines, and is shared', { skip }, async (t) => {
+test('a session shows what it has changed, accepts comments on lines, and is shared', { skip }, async (t) => {
   const { repository, programs } = await taskPlace(t, {
     script: [
       runTurn(

@@ -24,7 +24,7 @@ const able = (...can: string[]): Pick<AgentRequestInput, 'agent' | 'command'> =>
 const agents = process.env.ERRAND_AGENTS_DIR ?? join(homedir(), '.errand', 'agents')
 const evil = '<img src=x onerror="window.taken=1">.svg'
 
-test('what a person gives to a session on its page', { skip }, async (t) => {
+test('inputs to a session on its page', { skip }, async (t) => {
   // The built-in agent can be chosen, but nothing listens where it would ask its model.
   const model = { OPENAI_API_KEY: 'k', OPENAI_BASE_URL: 'http://127.0.0.1:9/v1' }
   const programs = await startPrograms(t, { runnerEnv: { ERRAND_AGENTS_DIR: agents, ...model } })
@@ -86,7 +86,7 @@ test('what a person gives to a session on its page', { skip }, async (t) => {
     await programs.ended(run)
   })
 
-  await t.test('the queue is edited, moved and withdrawn, and a prompt is sent at once', async (t) => {
+  await t.test('the queue can be edited, reordered and withdrawn, and a prompt sent at once', async (t) => {
     const run = await ask({ ...able(), prompt: 'say begun\nwait never', interactive: true })
     const page = await openPage(t, browser, programs)
     await page.goto(`${programs.url}/runs/${run}`)
@@ -119,7 +119,7 @@ test('what a person gives to a session on its page', { skip }, async (t) => {
     await programs.ended(run)
   })
 
-  await t.test('what is typed and attached while a prompt is being sent stays for the next one', async () => {
+  await t.test('text and files added while a prompt is being sent stay for the next one', async () => {
     const run = await ask({ ...able('text'), prompt: 'say begun', interactive: true })
     const page = await openPage(t, browser, programs)
     await page.goto(`${programs.url}/runs/${run}`)
@@ -171,7 +171,7 @@ test('what a person gives to a session on its page', { skip }, async (t) => {
     assert.equal(await field.inputValue(), '')
   })
 
-  await t.test('the model is switched, and a session that has ended is forked', async (t) => {
+  await t.test('the model is switched, and an ended session is forked', async (t) => {
     const run = await ask({
       ...able('fork', 'model=small', 'model=large', 'model=refused'),
       prompt: 'model',
@@ -199,33 +199,35 @@ test('what a person gives to a session on its page', { skip }, async (t) => {
     await isAccessible(page, 'a session that was forked')
   })
 
-  await t.test('files go with the first prompt of a session, and with it as it is begun again', async (t) => {
-    const page = await openPage(t, browser, programs)
-    await page.goto(`${programs.url}/new?kind=agent`)
-    const prompt = page.getByLabel('Prompt')
-    await prompt.fill('What is wrong here?')
-    await page.getByLabel('Model').fill('m')
-    await page.getByLabel(/^Agent/).selectOption('builtin')
-    await page.getByLabel('Files to attach').setInputFiles([
-      { name: 'screen.png', mimeType: 'image/png', buffer: PNG },
-      { name: 'large.bin', mimeType: 'image/png', buffer: Buffer.alloc(6 * 1024 * 1024) },
-    ])
-    await page.getByText('larger than 5 MiB').waitFor()
-    const start = page.getByRole('button', { name: /^Start/ })
-    assert.equal(await start.getAttribute('aria-disabled'), 'true')
-    await isAccessible(page, 'a new session with attachments')
-    await page.setViewportSize({ width: 390, height: 844 })
-    await isAccessible(page, 'a new session with attachments on a phone')
-    const sideways = await page.evaluate('document.documentElement.scrollWidth')
-    assert.ok(Number(sideways) <= 390, `${sideways} px wide`)
-    await page.setViewportSize({ width: 1280, height: 800 })
-    await page.getByRole('button', { name: 'Remove large.bin' }).click()
-    await page.locator('button[aria-disabled="false"]', { hasText: 'Start' }).waitFor()
-    await page.reload()
-    const chips = page.getByRole('list', { name: 'Attachments' })
-    await chips.getByText('screen.png').waitFor()
-    // A drop and a paste add more files.
-    await page.evaluate(`{
+  await t.test(
+    'files go with the first prompt of a session, and with it when the session is started again',
+    async (t) => {
+      const page = await openPage(t, browser, programs)
+      await page.goto(`${programs.url}/new?kind=agent`)
+      const prompt = page.getByLabel('Prompt')
+      await prompt.fill('What is wrong here?')
+      await page.getByLabel('Model').fill('m')
+      await page.getByLabel(/^Agent/).selectOption('builtin')
+      await page.getByLabel('Files to attach').setInputFiles([
+        { name: 'screen.png', mimeType: 'image/png', buffer: PNG },
+        { name: 'large.bin', mimeType: 'image/png', buffer: Buffer.alloc(6 * 1024 * 1024) },
+      ])
+      await page.getByText('larger than 5 MiB').waitFor()
+      const start = page.getByRole('button', { name: /^Start/ })
+      assert.equal(await start.getAttribute('aria-disabled'), 'true')
+      await isAccessible(page, 'a new session with attachments')
+      await page.setViewportSize({ width: 390, height: 844 })
+      await isAccessible(page, 'a new session with attachments on a phone')
+      const sideways = await page.evaluate('document.documentElement.scrollWidth')
+      assert.ok(Number(sideways) <= 390, `${sideways} px wide`)
+      await page.setViewportSize({ width: 1280, height: 800 })
+      await page.getByRole('button', { name: 'Remove large.bin' }).click()
+      await page.locator('button[aria-disabled="false"]', { hasText: 'Start' }).waitFor()
+      await page.reload()
+      const chips = page.getByRole('list', { name: 'Attachments' })
+      await chips.getByText('screen.png').waitFor()
+      // A drop and a paste add more files.
+      await page.evaluate(`{
       const field = document.querySelector('textarea')
       const of = (name) => {
         const data = new DataTransfer()
@@ -236,31 +238,32 @@ test('what a person gives to a session on its page', { skip }, async (t) => {
       field.dispatchEvent(new DragEvent('drop', { ...how, dataTransfer: of('dropped.txt') }))
       field.dispatchEvent(new ClipboardEvent('paste', { ...how, clipboardData: of('pasted.txt') }))
     }`)
-    await chips.getByText('dropped.txt').waitFor()
-    await chips.getByText('pasted.txt').waitFor()
-    assert.equal(await prompt.inputValue(), 'What is wrong here?')
-    await page.locator('button[aria-disabled="false"]', { hasText: 'Start' }).waitFor()
-    await start.click()
-    await page.waitForURL('**/runs/run_*')
-    const run = new URL(page.url()).pathname.split('/').at(-1)!
-    const talk = page.getByRole('region', { name: 'Conversation' })
-    const { workflow } = await client.runs.workflow(run)
-    const { steps = [] } = workflow as Partial<Workflow>
-    const { attachments = [] } = steps.find(({ action }) => action === 'agent.run')!
-      .args as Partial<AgentRunArgs>
-    const names = attachments.map(({ name }) => name).sort()
-    assert.deepEqual(names, ['dropped.txt', 'pasted.txt', 'screen.png'])
-    await talk.waitFor()
-    await programs.ended(run)
-    await page.goto(`${programs.url}/new?kind=agent`)
-    await page.getByText('You can attach files and images').waitFor()
-    assert.equal(await prompt.inputValue(), '')
-    await page.goto(`${programs.url}/new?kind=agent&from=${run}`)
-    await chips.getByText('screen.png').waitFor()
-    assert.equal(await chips.getByRole('listitem').count(), 3)
-  })
+      await chips.getByText('dropped.txt').waitFor()
+      await chips.getByText('pasted.txt').waitFor()
+      assert.equal(await prompt.inputValue(), 'What is wrong here?')
+      await page.locator('button[aria-disabled="false"]', { hasText: 'Start' }).waitFor()
+      await start.click()
+      await page.waitForURL('**/runs/run_*')
+      const run = new URL(page.url()).pathname.split('/').at(-1)!
+      const talk = page.getByRole('region', { name: 'Conversation' })
+      const { workflow } = await client.runs.workflow(run)
+      const { steps = [] } = workflow as Partial<Workflow>
+      const { attachments = [] } = steps.find(({ action }) => action === 'agent.run')!
+        .args as Partial<AgentRunArgs>
+      const names = attachments.map(({ name }) => name).sort()
+      assert.deepEqual(names, ['dropped.txt', 'pasted.txt', 'screen.png'])
+      await talk.waitFor()
+      await programs.ended(run)
+      await page.goto(`${programs.url}/new?kind=agent`)
+      await page.getByText('You can attach files and images').waitFor()
+      assert.equal(await prompt.inputValue(), '')
+      await page.goto(`${programs.url}/new?kind=agent&from=${run}`)
+      await chips.getByText('screen.png').waitFor()
+      assert.equal(await chips.getByRole('listitem').count(), 3)
+    },
+  )
 
-  await t.test('what Claude Code asks for is allowed as edited', async (t) => {
+  await t.test('a request of Claude Code is allowed after an edit', async (t) => {
     const located = await claudeCode.locate({ folder: agents, env: process.env })
     if (located.type !== 'found') return t.skip(agentMissing(claudeCode, located))
     const server = await startModelServer({ script: [runTurn('touch asked.txt'), { text: 'So be it.' }] })

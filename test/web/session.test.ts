@@ -20,7 +20,7 @@ const standIn = {
 }
 const evil = '<img src=x onerror="window.taken=1"><script>window.taken=1</script>'
 
-test('people talk with agents, and answer what they ask', { skip }, async (t) => {
+test('people talk with agents, and answer their questions', { skip }, async (t) => {
   const scripts = new Map<string, Turn[]>()
   const server = await startModelServer({ scriptFor: (name) => scripts.get(name) })
   t.after(() => server.stop())
@@ -44,138 +44,141 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
     return found
   }
 
-  await t.test(
-    'hostile Markdown is shown as text, and nothing of it is fetched or carried out',
-    async (t) => {
-      const text = `# A **heading**\n\n${evil}\n\n![a picture](https://pictures.example/x.png) [no](javascript:alert(1)) [docs](https://docs.example/)\n\n\`\`\`\n${evil}\n\`\`\`\n\n- one\n- two\n`
-      const run = await scripted('hostile', [{ text }], { prompt: evil })
-      const page = await openPage(t, browser, programs)
-      const requests: string[] = []
-      page.on('request', (request) => requests.push(new URL(request.url()).host))
-      await page.goto(`${programs.url}/runs/${run}`)
-      await page.getByRole('heading', { name: 'A heading' }).waitFor()
-      await page.getByRole('button', { name: 'Copy this code' }).waitFor()
-      // A talk is listed with the sessions, not with the runs.
-      const bar = page.getByRole('navigation', { name: 'Errand', exact: true })
-      assert.deepEqual(
-        await bar.locator('a[aria-current]').evaluateAll((all) => all.map((one) => one.textContent)),
-        ['Sessions'],
-      )
-      await page.getByRole('link', { name: 'image: a picture' }).waitFor()
-      assert.equal(
-        await page.getByRole('link', { name: 'docs' }).getAttribute('rel'),
-        'noopener noreferrer nofollow',
-      )
-      assert.equal(await page.locator('a[href^="javascript:"]').count(), 0)
-      assert.equal(await page.locator('main img, main script').count(), 0)
-      assert.ok((await page.getByText(evil).count()) >= 2)
-      assert.equal(await page.evaluate('"taken" in window'), false)
-      assert.deepEqual(new Set(requests), new Set([new URL(programs.url).host]))
-      await programs.ended(run)
-      await page.getByPlaceholder('Continue this session…').waitFor()
-      await isAccessible(page, 'a session')
-    },
-  )
-
-  await t.test('a message that nests without end, and one that cannot be drawn, break no page', async (t) => {
-    const deep = await scripted('deep', [{ text: `${'> '.repeat(5000)}the end` }])
+  await t.test('hostile Markdown is shown as text, and nothing in it is fetched or executed', async (t) => {
+    const text = `# A **heading**\n\n${evil}\n\n![a picture](https://pictures.example/x.png) [no](javascript:alert(1)) [docs](https://docs.example/)\n\n\`\`\`\n${evil}\n\`\`\`\n\n- one\n- two\n`
+    const run = await scripted('hostile', [{ text }], { prompt: evil })
     const page = await openPage(t, browser, programs)
-    await page.goto(`${programs.url}/runs/${deep}`)
-    await page.getByText('the end').waitFor()
-    await programs.ended(deep)
+    const requests: string[] = []
+    page.on('request', (request) => requests.push(new URL(request.url()).host))
+    await page.goto(`${programs.url}/runs/${run}`)
+    await page.getByRole('heading', { name: 'A heading' }).waitFor()
+    await page.getByRole('button', { name: 'Copy this code' }).waitFor()
+    // A talk is listed with the sessions, not with the runs.
+    const bar = page.getByRole('navigation', { name: 'Errand', exact: true })
+    assert.deepEqual(
+      await bar.locator('a[aria-current]').evaluateAll((all) => all.map((one) => one.textContent)),
+      ['Sessions'],
+    )
+    await page.getByRole('link', { name: 'image: a picture' }).waitFor()
+    assert.equal(
+      await page.getByRole('link', { name: 'docs' }).getAttribute('rel'),
+      'noopener noreferrer nofollow',
+    )
+    assert.equal(await page.locator('a[href^="javascript:"]').count(), 0)
+    assert.equal(await page.locator('main img, main script').count(), 0)
+    assert.ok((await page.getByText(evil).count()) >= 2)
+    assert.equal(await page.evaluate('"taken" in window'), false)
+    assert.deepEqual(new Set(requests), new Set([new URL(programs.url).host]))
+    await programs.ended(run)
     await page.getByPlaceholder('Continue this session…').waitFor()
-    const text = 'before\n\n```never-drawn\necho of the code\n```\n'
-    const broken = await scripted('broken', [{ text }], { prompt: 'the prompt above it' })
-    await page.addInitScript(`
+    await isAccessible(page, 'a session')
+  })
+
+  await t.test(
+    'an endlessly nested message, and one that cannot be drawn, do not break the page',
+    async (t) => {
+      const deep = await scripted('deep', [{ text: `${'> '.repeat(5000)}the end` }])
+      const page = await openPage(t, browser, programs)
+      await page.goto(`${programs.url}/runs/${deep}`)
+      await page.getByText('the end').waitFor()
+      await programs.ended(deep)
+      await page.getByPlaceholder('Continue this session…').waitFor()
+      const text = 'before\n\n```never-drawn\necho of the code\n```\n'
+      const broken = await scripted('broken', [{ text }], { prompt: 'the prompt above it' })
+      await page.addInitScript(`
       const { slice } = String.prototype
       String.prototype.slice = function (...args) {
         if (String(this) === 'never-drawn') throw new Error('this one cannot be drawn')
         return slice.apply(this, args)
       }
     `)
-    await page.goto(`${programs.url}/runs/${broken}`)
-    await page.locator('pre', { hasText: '```never-drawn' }).waitFor()
-    await page.getByText('the prompt above it').first().waitFor()
-    await programs.ended(broken)
-    await page.getByPlaceholder('Continue this session…').waitFor()
-  })
+      await page.goto(`${programs.url}/runs/${broken}`)
+      await page.locator('pre', { hasText: '```never-drawn' }).waitFor()
+      await page.getByText('the prompt above it').first().waitFor()
+      await programs.ended(broken)
+      await page.getByPlaceholder('Continue this session…').waitFor()
+    },
+  )
 
-  await t.test('two people answer a question at once: one counts, the other is told by whom', async (t) => {
-    const command = `echo safe \u202e; echo "${'long '.repeat(900)}" > asked.txt`
-    const run = await scripted('asking', [runTurn(command), { text: 'So be it.' }], { permissions: 'ask' })
-    const anns = await openPage(t, browser, programs)
-    const context = await browser.newContext({ viewport: { width: 390, height: 844 } })
-    t.after(() => context.close())
-    context.setDefaultTimeout(LONGEST_WAIT_MS)
-    const bobs = await context.newPage()
-    await bobs.goto(`${programs.url}/login?next=/runs/${run}`)
-    await bobs.getByLabel('Name').fill('bob')
-    await bobs.getByLabel('Password', { exact: true }).fill(password)
-    await bobs.keyboard.press('Enter')
-    await anns.goto(`${programs.url}/runs/${run}`)
-    for (const page of [anns, bobs]) {
-      const question = page.getByRole('region', { name: 'Question', exact: true })
-      await question.waitFor()
-      // The question shows the whole command with its invisible characters, and takes no focus.
-      assert.equal(
-        (await question.locator('[data-command]').textContent())?.replace('U+202E', '\u202e'),
-        command,
+  await t.test(
+    'two people answer a question at once: one answer counts, the other person learns whose',
+    async (t) => {
+      const command = `echo safe \u202e; echo "${'long '.repeat(900)}" > asked.txt`
+      const run = await scripted('asking', [runTurn(command), { text: 'So be it.' }], { permissions: 'ask' })
+      const anns = await openPage(t, browser, programs)
+      const context = await browser.newContext({ viewport: { width: 390, height: 844 } })
+      t.after(() => context.close())
+      context.setDefaultTimeout(LONGEST_WAIT_MS)
+      const bobs = await context.newPage()
+      await bobs.goto(`${programs.url}/login?next=/runs/${run}`)
+      await bobs.getByLabel('Name').fill('bob')
+      await bobs.getByLabel('Password', { exact: true }).fill(password)
+      await bobs.keyboard.press('Enter')
+      await anns.goto(`${programs.url}/runs/${run}`)
+      for (const page of [anns, bobs]) {
+        const question = page.getByRole('region', { name: 'Question', exact: true })
+        await question.waitFor()
+        // The question shows the whole command with its invisible characters, and takes no focus.
+        assert.equal(
+          (await question.locator('[data-command]').textContent())?.replace('U+202E', '\u202e'),
+          command,
+        )
+        assert.equal(await question.locator(':focus').count(), 0)
+        const allow = question.getByRole('button', { name: 'Allow once' })
+        assert.equal(await allow.getAttribute('aria-disabled'), 'true')
+        await isAccessible(page, 'a question')
+        await question.getByRole('region', { name: 'Requested action' }).press('End')
+        await question.locator('button[aria-disabled="false"]', { hasText: 'Allow once' }).waitFor()
+      }
+      await anns.getByRole('button', { name: 'Copy as CLI', exact: true }).click()
+      const asCommand = anns.getByTitle(/^errand agents answer /)
+      assert.deepEqual(
+        (await asCommand.evaluateAll((all) => all.map((one) => one.title.split(' ')))).map(
+          ([, , , of, , ...answer]) => [of, ...answer],
+        ),
+        [
+          [run, 'allow'],
+          [run, 'allow', '--for-session'],
+          [run, 'deny'],
+        ],
       )
-      assert.equal(await question.locator(':focus').count(), 0)
-      const allow = question.getByRole('button', { name: 'Allow once' })
-      assert.equal(await allow.getAttribute('aria-disabled'), 'true')
-      await isAccessible(page, 'a question')
-      await question.getByRole('region', { name: 'Requested action' }).press('End')
-      await question.locator('button[aria-disabled="false"]', { hasText: 'Allow once' }).waitFor()
-    }
-    await anns.getByRole('button', { name: 'Copy as CLI', exact: true }).click()
-    const asCommand = anns.getByTitle(/^errand agents answer /)
-    assert.deepEqual(
-      (await asCommand.evaluateAll((all) => all.map((one) => one.title.split(' ')))).map(
-        ([, , , of, , ...answer]) => [of, ...answer],
-      ),
-      [
-        [run, 'allow'],
-        [run, 'allow', '--for-session'],
-        [run, 'deny'],
-      ],
-    )
-    await anns.keyboard.press('Escape')
-    await asCommand.first().waitFor({ state: 'hidden' })
-    // At widths between a phone and a desktop, the name keeps its space.
-    await anns.setViewportSize({ width: 720, height: 800 })
-    const cut = await anns
-      .getByRole('heading', { level: 1, name: 'talk of asking' })
-      .evaluate(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)
-    assert.equal(cut, 0)
-    await anns.getByRole('button', { name: 'More actions for this session' }).waitFor()
-    await anns.setViewportSize({ width: 1280, height: 800 })
-    // Both press before the hub hears of either.
-    const pressed = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
-    for (const [index, page] of [anns, bobs].entries())
-      await page.route('**/input', async (route) => {
-        pressed[index]!.resolve()
-        await Promise.all(pressed.map(({ promise }) => promise))
-        await route.continue()
-      })
-    await Promise.all([
-      anns.getByRole('button', { name: 'Allow once' }).click(),
-      bobs.getByRole('button', { name: 'Deny', exact: true }).click(),
-    ])
-    const lost = /Not (allowed|denied): (ann|bob) already (allowed|denied) it, \d\d:\d\d:\d\d\./
-    const reported = await Promise.any(
-      [anns, bobs].map((page) => page.getByRole('alert').filter({ hasText: lost }).textContent()),
-    )
-    const [answer, ...others] = await answers(run)
-    assert.equal(others.length, 0)
-    const { who, decision } = answer!
-    const done = decision === 'allow' ? 'allowed' : 'denied'
-    assert.match(reported!, new RegExp(`${who} already ${done} it`))
-    for (const page of [anns, bobs]) await page.getByText(`by ${who},`).waitFor()
-    await programs.ended(run)
-  })
+      await anns.keyboard.press('Escape')
+      await asCommand.first().waitFor({ state: 'hidden' })
+      // At widths between a phone and a desktop, the name keeps its space.
+      await anns.setViewportSize({ width: 720, height: 800 })
+      const cut = await anns
+        .getByRole('heading', { level: 1, name: 'talk of asking' })
+        .evaluate(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)
+      assert.equal(cut, 0)
+      await anns.getByRole('button', { name: 'More actions for this session' }).waitFor()
+      await anns.setViewportSize({ width: 1280, height: 800 })
+      // Both press before the hub hears of either.
+      const pressed = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+      for (const [index, page] of [anns, bobs].entries())
+        await page.route('**/input', async (route) => {
+          pressed[index]!.resolve()
+          await Promise.all(pressed.map(({ promise }) => promise))
+          await route.continue()
+        })
+      await Promise.all([
+        anns.getByRole('button', { name: 'Allow once' }).click(),
+        bobs.getByRole('button', { name: 'Deny', exact: true }).click(),
+      ])
+      const lost = /Not (allowed|denied): (ann|bob) already (allowed|denied) it, \d\d:\d\d:\d\d\./
+      const reported = await Promise.any(
+        [anns, bobs].map((page) => page.getByRole('alert').filter({ hasText: lost }).textContent()),
+      )
+      const [answer, ...others] = await answers(run)
+      assert.equal(others.length, 0)
+      const { who, decision } = answer!
+      const done = decision === 'allow' ? 'allowed' : 'denied'
+      assert.match(reported!, new RegExp(`${who} already ${done} it`))
+      for (const page of [anns, bobs]) await page.getByText(`by ${who},`).waitFor()
+      await programs.ended(run)
+    },
+  )
 
-  await t.test('a use is allowed for the session, and a no has its reason for the agent', async (t) => {
+  await t.test('a use is allowed for the session, and a denial gives the agent its reason', async (t) => {
     const turns = [runTurn('echo same'), runTurn('echo same'), runTurn('echo other'), { text: 'Then not.' }]
     const run = await scripted('granted', [...turns, { text: 'I see.' }], { permissions: 'ask' })
     const page = await openPage(t, browser, programs)
@@ -206,7 +209,7 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
   })
 
   await t.test(
-    'prompts are queued while it works, a turn is stopped, and a later prompt goes on',
+    'prompts are queued while it works, a turn is stopped, and a later prompt continues',
     async (t) => {
       const run = await ask({ ...standIn, prompt: 'say first words\nwait never', interactive: true })
       const page = await openPage(t, browser, programs)
@@ -220,7 +223,7 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
       await field.press('Enter')
       await page.getByRole('list', { name: 'Queued prompts' }).getByText('queued by ann').waitFor()
       // The hub's answer may arrive after the news of it.
-      await eventually('the field to be empty', async () => (await field.inputValue()) === '')
+      await eventually('an empty field', async () => (await field.inputValue()) === '')
       await page.getByRole('button', { name: 'Stop turn' }).click()
       await page.getByText('The turn was stopped.').waitFor()
       await page.getByText('second words', { exact: true }).waitFor()
@@ -250,7 +253,7 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
   )
 
   await t.test(
-    'turns of its budget are in view, amber near their end; edits not known whole say so',
+    'the used turns of a budget are in view, amber near their end; partly known edits say so',
     async (t) => {
       const turns = [runTurn('echo 1'), runTurn('echo 2'), { text: 'All is said.' }]
       const run = await scripted('counted', turns, { budget: { turns: 3 } })
@@ -274,7 +277,7 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
     },
   )
 
-  await t.test('a session is begun on the page', async (t) => {
+  await t.test('a session is started on the page', async (t) => {
     scripts.set('begun', [{ text: 'Here I am.' }])
     const page = await openPage(t, browser, programs)
     await page.goto(`${programs.url}/sessions`)
@@ -290,7 +293,7 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
     await page.getByPlaceholder('Continue this session…').waitFor()
   })
 
-  await t.test('ten thousand updates keep the page quick, with few of them in it', async (t) => {
+  await t.test('the page stays fast with ten thousand updates, and shows only few of them', async (t) => {
     const lines = Array.from({ length: 2000 }, (_, at) => `say ${at}\nthink ${at}\nwrite ${at % 40}.txt`)
     const run = await ask({ ...standIn, prompt: `${lines.join('\n')}\nsay the last words` })
     await programs.ended(run)
@@ -304,7 +307,7 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
     await page.getByText('the last words', { exact: true }).waitFor()
   })
 
-  await t.test("an agent's step of a workflow has its session as a tab", async (t) => {
+  await t.test('an agent step of a workflow has its session as a tab', async (t) => {
     const { run_id } = await client.runs.create({
       workflow: {
         version: 'v0.1',

@@ -12,7 +12,7 @@ const standIn = {
   command: [process.execPath, new URL('../support/acp-agent-stand-in.ts', import.meta.url).pathname],
 }
 
-test('the list of sessions is filtered, and has those that others share, live', { skip }, async (t) => {
+test('the list of sessions can be filtered, and shows those that others share, live', { skip }, async (t) => {
   const programs = await startPrograms(t)
   const browser = await startBrowser(t)
   const { client, url } = programs
@@ -60,33 +60,36 @@ test('the list of sessions is filtered, and has those that others share, live', 
     await row(site).waitFor()
   })
 
-  await t.test('those of others come and go as they are shared, and change where they stand', async () => {
-    const go = join(programs.home, 'go')
-    const run = await begin(bob, { prompt: `wait ${go}\nsay now it is done` })
-    const hidden = await begin(bob, { prompt: 'say of nobody else' })
-    await programs.ended(hidden)
-    await page.getByRole('button', { name: 'Shared with me' }).click()
-    await page.waitForURL('**/sessions?shared=1')
-    await page.getByText('Nobody has shared a session with you').waitFor()
-    await isAccessible(page, 'the list of shared sessions')
-    await bob.sessions.share(run, { user: 'ann' })
-    await row(run).waitFor()
-    assert.equal(await row(run).getByText('bob,').count(), 1)
-    writeFileSync(go, '')
-    await row(run).getByText('now it is done').waitFor()
-    await row(run).getByLabel('success').waitFor()
-    assert.deepEqual(await shown(), [run])
-    await bob.sessions.unshare(run, { user: 'ann' })
-    await row(run).waitFor({ state: 'detached' })
-    // After a restart of the hub, the list is read again and continues.
-    await programs.kill('hub')
-    await programs.startHub()
-    await bob.sessions.share(run, { role: 'user', can: 'take-part' })
-    await row(run).waitFor()
-    await page.getByRole('button', { name: 'Shared with me' }).click()
-    await row(shop).waitFor()
-    assert.deepEqual(await shown(), [shop, site, failed].sort())
-  })
+  await t.test(
+    "others' sessions appear and disappear as they are shared, and their state is updated in place",
+    async () => {
+      const go = join(programs.home, 'go')
+      const run = await begin(bob, { prompt: `wait ${go}\nsay now it is done` })
+      const hidden = await begin(bob, { prompt: 'say of nobody else' })
+      await programs.ended(hidden)
+      await page.getByRole('button', { name: 'Shared with me' }).click()
+      await page.waitForURL('**/sessions?shared=1')
+      await page.getByText('Nobody has shared a session with you').waitFor()
+      await isAccessible(page, 'the list of shared sessions')
+      await bob.sessions.share(run, { user: 'ann' })
+      await row(run).waitFor()
+      assert.equal(await row(run).getByText('bob,').count(), 1)
+      writeFileSync(go, '')
+      await row(run).getByText('now it is done').waitFor()
+      await row(run).getByLabel('success').waitFor()
+      assert.deepEqual(await shown(), [run])
+      await bob.sessions.unshare(run, { user: 'ann' })
+      await row(run).waitFor({ state: 'detached' })
+      // After a restart of the hub, the list is read again and continues.
+      await programs.kill('hub')
+      await programs.startHub()
+      await bob.sessions.share(run, { role: 'user', can: 'take-part' })
+      await row(run).waitFor()
+      await page.getByRole('button', { name: 'Shared with me' }).click()
+      await row(shop).waitFor()
+      assert.deepEqual(await shown(), [shop, site, failed].sort())
+    },
+  )
 
   await t.test('a session is shared on a phone', async () => {
     await page.setViewportSize({ width: 390, height: 844 })

@@ -7,7 +7,7 @@ import { startPrograms, workflowText } from '../support/programs.ts'
 import { isAccessible, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
 import { part } from '../support/web/tabs.ts'
 
-test('a run that is set aside says so and why on its page, until it goes on', {
+test('a run that is set aside says so and why on its page, until it continues', {
   skip,
 }, async (t) => {
   const programs = await startPrograms(t)

@@ -6,7 +6,7 @@ import { webStandIn } from '../support/notify/channel-stand-ins.ts'
 import { startPrograms, workflowText } from '../support/programs.ts'
 import { isAccessible, logIn, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
 
-test('people settle where they are told, their tokens and password, and admins who may log in', {
+test('users manage notifications, tokens and their password, and admins manage who may log in', {
   skip,
 }, async (t) => {
   const server = await webStandIn(t)
@@ -40,7 +40,7 @@ test('people settle where they are told, their tokens and password, and admins w
     await channels.getByText('You have no notification channels yet').waitFor()
   })
 
-  await t.test('single letters are turned off, and on', async () => {
+  await t.test('single-letter keys can be turned off and on', async () => {
     const letters = page.getByLabel('Single-letter shortcuts')
     await letters.uncheck()
     await page.getByRole('heading', { name: 'Profile and notifications' }).click()
@@ -66,7 +66,7 @@ test('people settle where they are told, their tokens and password, and admins w
     await focused.waitFor()
   })
 
-  await t.test('a token is made, shown once, works, and is revoked', async () => {
+  await t.test('a token is created, shown once, works, and is revoked', async () => {
     await page.goto(`${url}/settings/tokens`)
     await page.getByLabel('Name').fill('ci of the shop')
     await page.getByRole('checkbox', { name: 'secrets' }).check()
@@ -93,7 +93,7 @@ test('people settle where they are told, their tokens and password, and admins w
     assert.equal((await getMe()).status, 401)
   })
 
-  await t.test('an admin adds a user, and disables it', async () => {
+  await t.test('an admin adds a user, and disables them', async () => {
     await page.goto(`${url}/settings/users`)
     await page.getByLabel('Name').fill('bob')
     await page.getByLabel('Initial password').fill(password)
@@ -144,7 +144,7 @@ test('people settle where they are told, their tokens and password, and admins w
     await isAccessible(page, 'about')
   })
 
-  await t.test('the pages of admins say so to others, and ask the hub nothing that it refuses', async (t) => {
+  await t.test('admin pages say so to others, and send no requests that the hub would refuse', async (t) => {
     await client.users.create({ name: 'dan', password })
     const context = await browser.newContext()
     t.after(() => context.close())
@@ -162,7 +162,7 @@ test('people settle where they are told, their tokens and password, and admins w
     assert.deepEqual([await dans.locator('main button').count(), refused], [0, []])
   })
 
-  await t.test('a secret is kept, replaced and deleted, and its value is shown nowhere', async () => {
+  await t.test('a secret is stored, replaced and deleted, and its value is shown nowhere', async () => {
     await page.goto(`${url}/settings/secrets`)
     await page.getByText('No secrets yet').waitFor()
     await page.getByLabel('Name').fill('DEPLOY_TOKEN')
@@ -197,7 +197,7 @@ test('people settle where they are told, their tokens and password, and admins w
     assert.equal((await client.secrets.list()).secrets.length, 0)
   })
 
-  await t.test('GIT_TOKEN is kept with its servers, which are changed without the value', async () => {
+  await t.test('GIT_TOKEN is stored with its servers, which can be changed without the value', async () => {
     await page.goto(`${url}/settings/secrets`)
     await page.getByLabel('Name').fill('GIT_TOKEN')
     await page.getByLabel('Value', { exact: true }).fill('a-token-to-hide')
@@ -217,7 +217,7 @@ test('people settle where they are told, their tokens and password, and admins w
     await client.secrets.remove('GIT_TOKEN')
   })
 
-  await t.test('a changed password ends the other sessions, and this one goes on', async () => {
+  await t.test('a changed password ends the other sessions, and this one continues', async () => {
     const other = await browser.newContext()
     t.after(() => other.close())
     const second = await other.newPage()
@@ -241,33 +241,36 @@ test('people settle where they are told, their tokens and password, and admins w
     await second.waitForURL('**/login?next=%2Fruns')
   })
 
-  await t.test('a session that ends asks over the page, and nothing on the page is lost', async () => {
-    await page.goto(`${url}/new`)
-    const editor = page.getByLabel('Workflow YAML')
-    const text = 'version: v0.1\nname: draft\n# not lost\n'
-    await editor.fill(text)
-    const [ann] = (await client.users.list({ name: 'ann' })).users
-    await client.users.update(ann!.id, { password: 'yet another password' })
-    await editor.press('End')
-    await editor.pressSequentially('steps: []')
-    const dialog = page.getByRole('dialog')
-    await dialog.getByText('Your login has expired').waitFor()
-    await isAccessible(page, 'login over the page')
-    await page.keyboard.press('Escape')
-    await dialog.getByText('Your login has expired').waitFor()
-    await dialog.getByLabel('Password', { exact: true }).fill('wrong')
-    await page.keyboard.press('Enter')
-    await dialog.getByRole('alert').waitFor()
-    await dialog.getByLabel('Password', { exact: true }).fill('yet another password')
-    await page.keyboard.press('Enter')
-    await dialog.waitFor({ state: 'detached' })
-    assert.match(await editor.inputValue(), /# not lost/)
-    assert.match(page.url(), /\/new$/)
-    await page.getByRole('status').filter({ hasText: 'live' }).first().waitFor()
-  })
+  await t.test(
+    'an expired session asks for a login over the page, and nothing on the page is lost',
+    async () => {
+      await page.goto(`${url}/new`)
+      const editor = page.getByLabel('Workflow YAML')
+      const text = 'version: v0.1\nname: draft\n# not lost\n'
+      await editor.fill(text)
+      const [ann] = (await client.users.list({ name: 'ann' })).users
+      await client.users.update(ann!.id, { password: 'yet another password' })
+      await editor.press('End')
+      await editor.pressSequentially('steps: []')
+      const dialog = page.getByRole('dialog')
+      await dialog.getByText('Your login has expired').waitFor()
+      await isAccessible(page, 'login over the page')
+      await page.keyboard.press('Escape')
+      await dialog.getByText('Your login has expired').waitFor()
+      await dialog.getByLabel('Password', { exact: true }).fill('wrong')
+      await page.keyboard.press('Enter')
+      await dialog.getByRole('alert').waitFor()
+      await dialog.getByLabel('Password', { exact: true }).fill('yet another password')
+      await page.keyboard.press('Enter')
+      await dialog.waitFor({ state: 'detached' })
+      assert.match(await editor.inputValue(), /# not lost/)
+      assert.match(page.url(), /\/new$/)
+      await page.getByRole('status').filter({ hasText: 'live' }).first().waitFor()
+    },
+  )
 
   await t.test(
-    'a page that is only watched asks for the login by itself, and is live again after it',
+    'a page that is only watched asks for the login automatically, and is live again after it',
     async () => {
       const workflow = {
         ...{ version: 'v0.1', name: 'release' },

@@ -14,7 +14,7 @@ import {
 
 const shots = process.env.ERRAND_TEST_SHOTS
 
-test('a run is shared by its link, over plain http too, and who may not see it is told whom to ask', {
+test('a run is shared by its link, also over plain HTTP, and a user without access learns whom to ask', {
   skip,
 }, async (t) => {
   const programs = await startPrograms(t)
@@ -57,7 +57,7 @@ test('a run is shared by its link, over plain http too, and who may not see it i
     },
   )
 
-  await t.test('the menu of its row does so where a browser has no clipboard for pages', async () => {
+  await t.test('the menu of its row does so in a browser without a clipboard for pages', async () => {
     await page.addInitScript("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
     await page.goto(`${url}/runs`)
     await page.getByRole('button', { name: `More actions for nightly, ${run_id}` }).click()
@@ -77,7 +77,7 @@ test('a run is shared by its link, over plain http too, and who may not see it i
   })
 
   await t.test(
-    'a link to what is another’s and to what is not there says the same, with whom to ask',
+    "a link to another user's run and to a missing one says the same, with whom to ask",
     async () => {
       const context = await browser.newContext()
       t.after(() => context.close())

@@ -27,7 +27,7 @@ async function startPage(t: TestContext): Promise<string> {
   throw new Error('the page is not served')
 }
 
-test('every part in every state is shown by npm run page, in both themes and widths', { skip }, async (t) => {
+test('npm run page shows every part in every state, in both themes and widths', { skip }, async (t) => {
   const url = await startPage(t)
   const browser = await startBrowser(t)
   const page = await (await browser.newContext()).newPage()
@@ -39,7 +39,7 @@ test('every part in every state is shown by npm run page, in both themes and wid
     await page.setViewportSize({ width, height: 900 })
     await isAccessible(page, `parts, ${width} wide`)
     const wider = await page.evaluate('document.documentElement.scrollWidth > innerWidth')
-    assert.equal(wider, false, `nothing stands out at ${width}`)
+    assert.equal(wider, false, `nothing overflows at ${width}`)
   }
   for (const words of ['Approved', 'Not approved', 'deploy-web asks'])
     await page.getByRole('button', { name: words, exact: true }).click()

@@ -7,7 +7,7 @@ import { eventually } from '../support/errand-command.ts'
 import { startPrograms, workflowText } from '../support/programs.ts'
 import { openPage, password, skip, startBrowser } from '../support/web/browser.ts'
 
-test('what a run waited stands apart from its work, in lists, header, timeline and command line', {
+test("a run's waiting time is separate from its work, in lists, header, timeline and command line", {
   skip,
 }, async (t) => {
   const programs = await startPrograms(t, { slots: 1 })
@@ -19,7 +19,7 @@ test('what a run waited stands apart from its work, in lists, header, timeline a
     (await client.runs.create({ yaml: workflowText([{ name: 'one', cmd }], { name }) })).run_id
   const holds = await create('holds', `while [ ! -e '${end}' ]; do sleep 0.05; done`)
   await eventually(
-    'the first at its machine',
+    'the first run at work',
     async () => (await client.runs.get(holds)).steps[0]?.instances[0]?.attempts[0]?.started_at !== undefined,
   )
   const waits = await create('waits', 'sleep 0.2')
@@ -27,7 +27,7 @@ test('what a run waited stands apart from its work, in lists, header, timeline a
   await page.goto(`${url}/runs`)
   const row = page.locator(`[data-run="${waits}"]`)
 
-  await t.test('while it waits, its step is ahead and the wait ticks', async () => {
+  await t.test('while the run waits, its step is ahead and the wait ticks', async () => {
     await row.getByText(/^waits 0:\d\d$/).waitFor()
     await row.getByRole('img', { name: 'waiting for capacity' }).first().waitFor()
     await row.getByRole('img', { name: '0 of 1 step done, 1 waiting' }).first().waitFor()
@@ -43,7 +43,7 @@ test('what a run waited stands apart from its work, in lists, header, timeline a
   const ended = await programs.ended(waits)
   assert.ok(ended.waited_ms! >= 2000 && ended.worked_ms! < ended.waited_ms!, JSON.stringify(ended))
 
-  await t.test('bars stand where their times are on the axis', async () => {
+  await t.test('bars are at their times on the axis', async () => {
     await page.goto(`${url}/runs/${waits}?view=timeline`)
     const worked = page.locator('[data-part="success"]').first()
     await worked.waitFor()
@@ -57,7 +57,7 @@ test('what a run waited stands apart from its work, in lists, header, timeline a
       ms(attempt!.finished_at),
     ]
     const scale = a!.width / (began - created)
-    assert.ok(Math.abs(a!.x + a!.width - b!.x) < 2, 'the work begins where the wait ends')
+    assert.ok(Math.abs(a!.x + a!.width - b!.x) < 2, 'the work starts where the wait ends')
     assert.ok(Math.abs(b!.width - Math.max(3, (over - began) * scale)) < 3, `${b!.width}: ${over - began} ms`)
     const style = await waited.evaluate((bar) =>
       (bar as unknown as { computedStyleMap(): Map<string, object> })

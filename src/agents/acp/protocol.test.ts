@@ -100,7 +100,7 @@ const question = {
 }
 
 describe('the Agent Client Protocol', () => {
-  it('says which key is missing where the service lets nobody in, and only there', () => {
+  it('says which key is missing when the service rejects the credentials, and only then', () => {
     const talk = new Talk({}, { keyHint: 'Set THE_KEY.' })
     talk.result({ protocolVersion: 1 })
     talk.result({ sessionId: 's' })
@@ -114,7 +114,7 @@ describe('the Agent Client Protocol', () => {
     )
   })
 
-  it('tells the first line of a program that ends without having spoken the protocol', () => {
+  it('quotes the first line of a program that ends before it speaks the protocol', () => {
     const talk = new Talk()
     for (const line of ['', 'Welcome!', '{"jsonrpc": "2.0", "method": "x"}', 'more']) talk.protocol.line(line)
     // The notice comes at once, since the program may never end.
@@ -129,14 +129,14 @@ describe('the Agent Client Protocol', () => {
     )
   })
 
-  it('refuses an agent of another version', () => {
+  it('refuses an agent with another protocol version', () => {
     const talk = new Talk()
     talk.result({ protocolVersion: 2 })
     assert.match(talk.failures[0]?.message ?? '', /version 2/)
     assert.equal(talk.ready, 0)
   })
 
-  it('tells who is there once the session is', () => {
+  it('reports the agent, the model and the session as soon as the session exists', () => {
     const talk = new Talk().open({ configOptions: [modelOption] })
     const models = [{ id: 'a' }, { id: 'b' }]
     const session = { kind: 'session', agent: 'test', model: 'a', session_id: 's', origin: 'new', models }
@@ -144,7 +144,7 @@ describe('the Agent Client Protocol', () => {
     assert.equal(talk.ready, 1)
   })
 
-  it('tells that it wants a login', () => {
+  it('reports that the agent needs a login', () => {
     const talk = new Talk({}, { keyHint: 'Set THE_KEY.' })
     talk.result({ protocolVersion: 1 })
     talk.error(-32000, 'Authentication required')
@@ -152,7 +152,7 @@ describe('the Agent Client Protocol', () => {
     assert.deepEqual(talk.failures, [{ reason: 'model', message }])
   })
 
-  it('chooses the model by an option of the session', () => {
+  it('chooses the model with an option of the session', () => {
     const talk = new Talk({ model: 'b' }).open({ configOptions: [modelOption] })
     assert.deepEqual(talk.last('id').params, { sessionId: 's', configId: 'm', value: 'b' })
     assert.equal(talk.ready, 0)
@@ -160,7 +160,7 @@ describe('the Agent Client Protocol', () => {
     assert.equal(talk.ready, 1)
   })
 
-  it('chooses the model by its own method, and passes on why it is refused', () => {
+  it('chooses the model with its own method, and passes on why the agent refuses it', () => {
     const talk = new Talk({ model: 'c' }).open({
       models: { currentModelId: 'a', availableModels: [{ modelId: 'a' }, { modelId: 'b' }] },
     })
@@ -170,12 +170,12 @@ describe('the Agent Client Protocol', () => {
     assert.match(talk.failures[0]?.message ?? '', /model not found: c.*a, b/)
   })
 
-  it('says that an agent lets no model be chosen', () => {
+  it('says that the agent does not let you choose a model', () => {
     const talk = new Talk({ model: 'c' }).open()
     assert.equal(talk.failures[0]?.reason, 'invalid_argument')
   })
 
-  it('turns off what would keep the agent from asking', () => {
+  it('turns off an option that would keep the agent from asking', () => {
     const option = { id: 'allow_all', currentValue: 'on' }
     const asking = { asking: { option: 'allow_all', value: 'off' } }
     const talk = new Talk({}, asking).open({ configOptions: [option] })
@@ -184,7 +184,7 @@ describe('the Agent Client Protocol', () => {
     assert.equal(allowed.ready, 1)
   })
 
-  it('takes up a session without telling its past again', () => {
+  it('loads a session without reporting its past updates again', () => {
     const talk = new Talk({ session_id: 's' })
     talk.result({ protocolVersion: 1, agentCapabilities: { loadSession: true } })
     assert.equal(talk.last('id').method, 'session/load')
@@ -199,7 +199,7 @@ describe('the Agent Client Protocol', () => {
     assert.deepEqual(talk.end(), { kind: 'message', text: 'now' })
   })
 
-  it('begins a new session, and says so, where an agent cannot take one up', () => {
+  it('starts a new session, and says so, when an agent cannot load one', () => {
     const talk = new Talk({ session_id: 'old' })
     talk.result({ protocolVersion: 1 })
     talk.result({ sessionId: 's' })
@@ -209,13 +209,13 @@ describe('the Agent Client Protocol', () => {
     )
   })
 
-  it('answers what it does not offer with an error', () => {
+  it('answers a request for a method that it does not offer with an error', () => {
     const talk = new Talk().open()
     talk.say({ id: 7, method: 'fs/write_text_file', params: {} })
     assert.equal(object(talk.sent.at(-1)?.error)?.code, -32601)
   })
 
-  it('asks once, and prefers to allow once', () => {
+  it('answers a question only once, and prefers to allow once', () => {
     const talk = new Talk().open()
     talk.protocol.prompt('Write x.')
     talk.say({ id: 'q', ...question })
@@ -231,7 +231,7 @@ describe('the Agent Client Protocol', () => {
     )
   })
 
-  it('asks about all that a question says it writes, also where its diffs alone say it', () => {
+  it('lists every path that a question would write, even when only its diffs name it', () => {
     const talk = new Talk().open()
     talk.protocol.prompt('Write.')
     const content = [{ type: 'diff', path: '/hidden', oldText: null, newText: 'x' }]
@@ -241,7 +241,7 @@ describe('the Agent Client Protocol', () => {
     assert.deepEqual(answer?.kind === 'permission' && answer.paths, ['/x', '/hidden'])
   })
 
-  it('calls a denied tool denied, and the end of its turn no cancellation', () => {
+  it('reports a denied tool as denied, and does not report the end of its turn as canceled', () => {
     const talk = new Talk({ ask: 'deny' }).open()
     talk.protocol.prompt('Write x.')
     const prompt = talk.last('id').id
@@ -254,7 +254,7 @@ describe('the Agent Client Protocol', () => {
     assert.equal(end.stop_reason, 'end_turn')
   })
 
-  it('tells of a turn that the agent breaks off by itself as failed, not as canceled', () => {
+  it('reports a turn that the agent stops by itself as failed, not as canceled', () => {
     const talk = new Talk().open()
     talk.protocol.prompt('Write x.')
     talk.result({ stopReason: 'cancelled' })
@@ -264,7 +264,7 @@ describe('the Agent Client Protocol', () => {
     assert.match(end.message!, /nobody canceled it/)
   })
 
-  it('answers open questions as canceled with the turn, and those that come late', () => {
+  it('answers open questions as canceled when the turn is canceled, and also questions that come late', () => {
     const talk = new Talk().open()
     talk.protocol.prompt('Write x.')
     const prompt = talk.last('id').id
@@ -284,7 +284,7 @@ describe('the Agent Client Protocol', () => {
     assert.equal(talk.ready, 2)
   })
 
-  it('holds a text that may be a failure until it is known', () => {
+  it('holds back a text that looks like a failure until it is clear what it is', () => {
     const aside: AcpProfile['aside'] = (text) =>
       text.startsWith('Error: ') ? { type: 'failure', text } : undefined
     const talk = new Talk({}, { aside }).open()
@@ -300,7 +300,7 @@ describe('the Agent Client Protocol', () => {
     ])
   })
 
-  it('takes a thread in error for a failed turn, whatever its end says', () => {
+  it('reports a failed turn when its thread is in error, even if the turn seems to end normally', () => {
     const talk = new Talk().open()
     talk.protocol.prompt('Hello.')
     talk.text('exceeded retry limit, last status: 429 Too Many Requests')
@@ -312,7 +312,7 @@ describe('the Agent Client Protocol', () => {
     assert.deepEqual([end.stop_reason, end.failure], ['error', 'rate_limit'])
   })
 
-  it('takes a turn that ends in an error text or in a refusal for no success', () => {
+  it('does not report success for a turn that ends in an error text or a refusal', () => {
     const wrote = { usage: { inputTokens: 9, outputTokens: 9 } }
     const cases: [texts: string[], answer: JsonObject, end: string, failure?: string][] = [
       [['API Error: 529 overloaded'], {}, 'error', 'overloaded'],
@@ -354,7 +354,7 @@ describe('the Agent Client Protocol', () => {
     }
   })
 
-  it('takes the same size of the context twice running for a call that is made again, where that is told before it', () => {
+  it('counts a repeated context size as a repeated call, if the agent reports the size before each call', () => {
     for (const [sizeBeforeCall, retries] of [
       [true, [1, 2]],
       [undefined, []],
@@ -370,7 +370,7 @@ describe('the Agent Client Protocol', () => {
     }
   })
 
-  it('tells what an agent says beside the protocol of a call that is made again', () => {
+  it('reports a repeated call that an agent announces outside the protocol', () => {
     const reported: AcpProfile['reported'] = (method, { message }) =>
       method === '_x/again' ? { kind: 'retry', failure: 'other', message: String(message) } : undefined
     const talk = new Talk({}, { reported }).open()
@@ -380,7 +380,7 @@ describe('the Agent Client Protocol', () => {
     assert.deepEqual(retries, [{ kind: 'retry', failure: 'other', message: 'slow' }])
   })
 
-  it('takes silence for a refusal of an agent that tells it in no other way', () => {
+  it('reports silence as a refusal for an agent that has no other way to refuse', () => {
     for (const [refusesInSilence, text, reason] of [
       [true, '', 'refusal'],
       [true, 'Done.', 'end_turn'],
@@ -395,7 +395,7 @@ describe('the Agent Client Protocol', () => {
     }
   })
 
-  it('bounds what a tool is given and gives back', () => {
+  it('limits the size of what a tool receives and returns', () => {
     const talk = new Talk().open()
     talk.protocol.prompt('Hello.')
     const huge = 'ä'.repeat(200_000)
@@ -417,7 +417,7 @@ describe('the Agent Client Protocol', () => {
     assert.ok(Buffer.byteLength(text) <= 64 * 1024 && !text.includes('\ufffd'))
   })
 
-  it('tells what is left when the program ends in the middle of a turn', () => {
+  it('reports the exit code and the last words of a program that ends in the middle of a turn', () => {
     const talk = new Talk().open()
     talk.protocol.prompt('Hello.')
     talk.protocol.exited({ code: 1, stderr: 'connect ECONNREFUSED' })
@@ -427,7 +427,7 @@ describe('the Agent Client Protocol', () => {
     assert.match(end.message ?? '', /exit code 1: connect ECONNREFUSED/)
   })
 
-  it('tells a program that ends before it has begun', () => {
+  it('reports a program that ends before it has started a session', () => {
     const talk = new Talk()
     talk.protocol.exited({ code: 127, stderr: 'no such file' })
     assert.equal(talk.failures[0]?.reason, 'start_failed')

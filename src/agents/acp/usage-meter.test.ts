@@ -11,7 +11,7 @@ const normal = (input_tokens: number, cached_input_tokens: number, output_tokens
   output_tokens,
 })
 
-it('adds up what an agent counts by prompt', () => {
+it('adds up the usage that an agent counts per prompt', () => {
   const meter = new UsageMeter({ counts: 'prompt', cachedInInput: false, thoughtsApart: false }, false)
   meter.turnEnded(usage(60, 40, 20))
   assert.deepEqual(meter.turnEnded(usage(10, 90, 5)), {
@@ -21,7 +21,7 @@ it('adds up what an agent counts by prompt', () => {
   })
 })
 
-it('takes apart what an agent counts by process, with cached tokens among the others', () => {
+it('derives the usage of each turn when an agent counts per process and includes cached tokens', () => {
   const meter = new UsageMeter({ counts: 'process', cachedInInput: true, thoughtsApart: false }, false)
   meter.turnEnded(usage(100, 40, 20))
   assert.deepEqual(meter.turnEnded(usage(250, 140, 30)), {
@@ -31,7 +31,7 @@ it('takes apart what an agent counts by process, with cached tokens among the ot
   })
 })
 
-it('tells the cost of a turn and of the session', () => {
+it('reports the cost of the turn and of the session', () => {
   const meter = new UsageMeter({ counts: 'last_step', cachedInInput: false, thoughtsApart: true }, false)
   const cost = (amount: number) => meter.readUpdate({ cost: { amount, currency: 'USD' } })
   cost(0.25)
@@ -42,7 +42,7 @@ it('tells the cost of a turn and of the session', () => {
   assert.deepEqual([usageUpdate.turn.cost_usd, usageUpdate.session.cost_usd], [0.5, 0.75])
 })
 
-it('does not take the cost of a loaded session for that of its next turn', () => {
+it('does not count the cost of a loaded session as the cost of its next turn', () => {
   const meter = new UsageMeter({ counts: 'last_step', cachedInInput: false, thoughtsApart: true }, true)
   meter.readUpdate({ cost: { amount: 3, currency: 'USD' } })
   const usageUpdate = meter.turnEnded(usage(1, 0, 1))
@@ -50,7 +50,7 @@ it('does not take the cost of a loaded session for that of its next turn', () =>
   assert.deepEqual([usageUpdate.turn.cost_usd, usageUpdate.session.cost_usd], [undefined, 3])
 })
 
-it('tells nothing where the agent told nothing', () => {
+it('reports nothing when the agent reported nothing', () => {
   const meter = new UsageMeter({ counts: 'prompt', cachedInInput: false, thoughtsApart: false }, false)
   assert.equal(meter.turnEnded({}), undefined)
 })

@@ -10,7 +10,7 @@ function read(...choices: object[]) {
 }
 const calls = (...tool_calls: object[]) => ({ delta: { tool_calls } })
 
-test('calls are put together from their pieces, several at once', () => {
+test('several tool calls at once are assembled from their pieces', () => {
   const answer = read(
     calls({ index: 0, id: 'a', function: { name: 'one', arguments: '' } }),
     calls({ index: 1, id: 'b', function: { name: 'two', arguments: '{"x"' } }),
@@ -24,7 +24,7 @@ test('calls are put together from their pieces, several at once', () => {
   assert.equal(answer.finish, 'stop')
 })
 
-test('whole calls under one index, and calls without an id, are told apart', () => {
+test('complete calls with the same index, and calls without an id, stay separate', () => {
   const whole = (id: string, name: string) => ({ index: 0, id, function: { name, arguments: '{}' } })
   assert.deepEqual(
     read(calls(whole('a', 'one')), calls(whole('b', 'two'))).calls.map(({ name }) => name),
@@ -35,7 +35,7 @@ test('whole calls under one index, and calls without an id, are told apart', () 
   ])
 })
 
-test('an answer without an end has none, and the other names of thoughts are known', () => {
+test('an answer without an end has no finish reason, and the other field names for thoughts are known', () => {
   assert.equal(read({ delta: { content: 'Half' } }).finish, undefined)
   assert.equal(read({ delta: { refusal: 'No.' } }, { delta: {}, finish_reason: 'stop' }).finish, 'refusal')
   const reader = new AnswerReader(400)
@@ -43,7 +43,7 @@ test('an answer without an end has none, and the other names of thoughts are kno
   assert.deepEqual(reader.take({}), { text: '', thought: '' })
 })
 
-test('an answer whose tokens nobody has counted is estimated', () => {
+test('usage is estimated for an answer without token counts', () => {
   const answered = (usage: unknown) => {
     const reader = new AnswerReader(400)
     reader.take({ choices: [{ delta: { content: 'x'.repeat(40) }, finish_reason: 'stop' }] })

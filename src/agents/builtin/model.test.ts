@@ -54,7 +54,7 @@ function failureOf({ reply }: { reply: ModelReply }) {
   return { failure, message: message.replace(/^m at http:\/\/127\.0\.0\.1:\d+\/v1\/: /, ''), passing, waitMs }
 }
 
-test('a request says what the service needs to know, and its answer is read however it comes cut', async (t) => {
+test('a request contains what the service needs, and its answer is read correctly in pieces of any size', async (t) => {
   let sent: { url?: string; headers?: IncomingMessage['headers']; body?: unknown } = {}
   const text = `: a comment\r\n\r\n${piece('Gr')}${piece('üße')}${end}${event('[DONE]')}${piece('more')}`
   const serve: Serve = async (response, { url, headers }, body) => {
@@ -91,7 +91,7 @@ test('a request says what the service needs to know, and its answer is read howe
   })
 })
 
-test('a refusal is told with its status and the words of the service', async (t) => {
+test("a refusal is reported with its status and the service's message", async (t) => {
   const refused = (status: number, body: string, headers = {}) =>
     ask(t, (response) => response.writeHead(status, headers).end(body)).then(failureOf)
   const error = { message: 'Slow down.', code: 'rate_limit_exceeded' }
@@ -108,7 +108,7 @@ test('a refusal is told with its status and the words of the service', async (t)
   assert.equal((await refused(404, unknown)).failure, 'bad_model')
 })
 
-test('an error in the stream, one that breaks off, and one without an end are failures, with what came before', async (t) => {
+test('a stream with an error, an interrupted one and one without an end fail, and keep their text so far', async (t) => {
   const result = await ask(t, (response) =>
     response.end(piece('Ha') + event({ error: { message: 'Overloaded' } })),
   )
@@ -125,7 +125,7 @@ test('an error in the stream, one that breaks off, and one without an end are fa
   assert.equal(failureOf(garbled).failure, 'broken_stream')
 })
 
-test('a service that is not there, or says nothing, is told, and a cancel ends the request', async (t) => {
+test('an unreachable or silent service is reported, and a cancel ends the request', async (t) => {
   const none = await ask(t, () => {}, { baseUrl: 'http://127.0.0.1:1/v1' })
   assert.equal(none.reply.type, 'failed')
   assert.match(JSON.stringify(none.reply), /unreachable.*Connection error\.: fetch failed: .*bad port/)

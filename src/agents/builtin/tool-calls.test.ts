@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { ToolFixture } from '../../../test/support/agents/tool-fixture.ts'
 
-test('no path leads out of the working folder, whatever it looks like', async (context) => {
+test('no path of any form leads out of the working folder', async (context) => {
   const tools = new ToolFixture(context)
   const { folder, cwd } = tools
   writeFileSync(join(folder, 'secret'), 'the secret')
@@ -50,7 +50,7 @@ test('no path leads out of the working folder, whatever it looks like', async (c
   assert.deepEqual(tools.asked, [])
 })
 
-test('what lies outside is used where that is permitted, and the real path is asked about', async (context) => {
+test('paths outside the folder can be used if permitted, and the question shows the real path', async (context) => {
   const tools = new ToolFixture(context, { ask: 'ask' })
   symlinkSync(tools.folder, join(tools.cwd, 'up'))
   assert.match(await tools.use('write_file', { path: 'up/made', content: 'x' }), /^Created/)
@@ -62,7 +62,7 @@ test('what lies outside is used where that is permitted, and the real path is as
   assert.equal(tools.asked.length, 2)
 })
 
-test('a path that leads elsewhere once it is permitted is not followed', async (context) => {
+test('a path whose target changes after it was permitted is not followed', async (context) => {
   const tools = new ToolFixture(context, {
     ask: 'ask',
     decide: () => {
@@ -77,7 +77,7 @@ test('a path that leads elsewhere once it is permitted is not followed', async (
   assert.equal(readFileSync(join(tools.folder, 'secret'), 'utf8'), 'the secret')
 })
 
-test('where reading is asked for, a search shows nothing of files that may not be read', async (context) => {
+test('when reading needs permission, a search shows nothing from files that may not be read', async (context) => {
   const secret = (path: string) => path.endsWith('/secret.txt')
   const tools = new ToolFixture(context, {
     ask: 'ask',
@@ -93,7 +93,7 @@ test('where reading is asked for, a search shows nothing of files that may not b
   assert.match(await tools.use('read_file', { path: 'secret.txt' }), /^Denied/)
 })
 
-test('a tool call is bounded in its updates, and its title is one line', async (context) => {
+test("the size of a tool call's updates is limited, and its title is one line", async (context) => {
   const tools = new ToolFixture(context)
   const content = 'x'.repeat(300_000)
   await tools.use('write_file', { path: 'large', content })

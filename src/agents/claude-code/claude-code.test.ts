@@ -22,30 +22,32 @@ const withKey = (change?: Partial<SessionRequest>) =>
   claudeLaunch(request({ ANTHROPIC_API_KEY: 'k' }, change))
 
 describe('how Claude Code is launched', () => {
-  it('begins a session under the id it is given, or takes one up', () => {
+  it('starts a session with the given id, or resumes one', () => {
     assert.match(withKey().args.join(' '), /--session-id d5c7b4fe-/)
     const { args } = withKey({ session_id: 'earlier', model: 'opus', max_turns: 3 })
     assert.match(args.join(' '), /--model opus --max-turns 3 --resume earlier$/)
   })
 
-  it('keeps to a folder of its session where it has a key, of whichever kind', () => {
+  it('uses a folder of its session if it has a key of any kind', () => {
     for (const key of ['ANTHROPIC_API_KEY', 'CLAUDE_CODE_OAUTH_TOKEN', 'CLAUDE_CODE_USE_BEDROCK']) {
       const { env } = claudeLaunch(request({ [key]: '1' }))
       assert.equal(env.CLAUDE_CONFIG_DIR, '/srv/session/claude')
     }
   })
 
-  it('refuses without a key or a login, and says which', { skip: process.platform === 'darwin' }, () => {
+  it('without a key or a login, refuses and names what is missing', {
+    skip: process.platform === 'darwin',
+  }, () => {
     assert.throws(() => claudeLaunch(request({})), { code: 'invalid_argument', hint: /ANTHROPIC_API_KEY/ })
   })
 
-  it('leaves the folder of somebody who is logged in', () => {
+  it('does not replace the folder of a user who is logged in', () => {
     mkdirSync(join(folder, '.claude'))
     writeFileSync(join(folder, '.claude', '.credentials.json'), '{}')
     assert.equal(claudeLaunch(request({})).env.CLAUDE_CONFIG_DIR, undefined)
   })
 
-  it('takes no argument that would answer its questions', () => {
+  it('refuses arguments that would answer its questions', () => {
     for (const wrong of [
       '--settings',
       '--permission-mode=plan',
@@ -58,7 +60,7 @@ describe('how Claude Code is launched', () => {
     }
   })
 
-  it('takes nothing but its instructions from the project where tools are asked about', () => {
+  it('takes only instructions from the project when tools need permission', () => {
     const cwd = join(folder, 'project')
     mkdirSync(cwd)
     const begins = (ask: SessionRequest['ask']) => withKey({ ask, cwd }).args.join(' ')
@@ -71,7 +73,7 @@ describe('how Claude Code is launched', () => {
     assert.doesNotMatch(begins('allow'), /--setting-sources|--strict-mcp-config|CLAUDE\.md/)
   })
 
-  it('says that it stands in a sandbox only where everything is allowed', () => {
+  it('says that it runs in a sandbox only if everything is allowed', () => {
     assert.equal(withKey({ ask: 'ask' }).env.IS_SANDBOX, undefined)
     assert.equal(withKey().env.IS_SANDBOX, process.getuid?.() === 0 ? '1' : undefined)
   })

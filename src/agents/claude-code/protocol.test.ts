@@ -43,14 +43,14 @@ const event = (data: object) => ({ type: 'stream_event', event: data, parent_too
 const messageStart = event({ type: 'message_start', message: { id: 'm1', usage: { input_tokens: 5 } } })
 
 describe('the protocol of Claude Code', () => {
-  it('fails, in its words, where it ends before it was ready', () => {
+  it("fails with the program's own words when it ends before it is ready", () => {
     const { failures, says, protocol } = begun()
     says(result({ subtype: 'error_during_execution', is_error: true, errors: ['No conversation found'] }))
     protocol.exited({ code: 1, stderr: '' })
     assert.deepEqual(failures, [{ reason: 'start_failed', message: 'No conversation found' }])
   })
 
-  it('hands on images, text and PDF before the words of a prompt', () => {
+  it('passes on images, text and PDF before the text of a prompt', () => {
     const { sent, protocol, says } = begun()
     const response = { models: [{ value: 'opus', displayName: 'Opus' }, { displayName: 'no id' }] }
     says({
@@ -75,7 +75,7 @@ describe('the protocol of Claude Code', () => {
     ])
   })
 
-  it('switches the model, and passes on why it is refused', () => {
+  it('switches the model, and passes on why a switch is refused', () => {
     const { sent, protocol, says } = inTurn()
     const answers: (string | undefined)[] = []
     for (const model of ['opus', 'none'])
@@ -93,7 +93,7 @@ describe('the protocol of Claude Code', () => {
     assert.deepEqual(answers, [undefined, 'no such model'])
   })
 
-  it('answers a question with the input that a person has edited, else with its own', () => {
+  it('answers a question with the input that a person edited, otherwise with the original input', () => {
     const { sent, updates, protocol, says } = inTurn('ask')
     const input = { command: 'npm publish' }
     for (const request_id of ['q1', 'q2']) {
@@ -114,7 +114,7 @@ describe('the protocol of Claude Code', () => {
     ])
   })
 
-  it('tells a stream that breaks off from a service that is not there', () => {
+  it('distinguishes an interrupted stream from an unreachable service', () => {
     const { updates, says } = inTurn()
     const retry = { type: 'system', subtype: 'api_retry', attempt: 1, max_retries: 6, error_status: null }
     says(retry)
@@ -132,7 +132,7 @@ describe('the protocol of Claude Code', () => {
     assert.ok(end?.kind === 'turn_ended' && end.failure === 'unreachable')
   })
 
-  it('gives a text that came whole, and one that came in pieces only once', () => {
+  it('reports a text that comes as a whole, and reports one that came in pieces only once', () => {
     const { updates, says } = inTurn()
     const whole = (id: string, text: string) => ({
       type: 'assistant',
@@ -148,7 +148,7 @@ describe('the protocol of Claude Code', () => {
     assert.deepEqual(texts, ['pieces', 'whole'])
   })
 
-  it('tells a tool as denied that only the result names', () => {
+  it('reports a tool as denied even if only the result names it', () => {
     const { updates, says } = inTurn()
     says(result({ permission_denials: [{ tool_name: 'Write', tool_use_id: 'w' }] }))
     assert.ok(
@@ -156,7 +156,7 @@ describe('the protocol of Claude Code', () => {
     )
   })
 
-  it('gives the input back with an answer, and answers nothing that was withdrawn', () => {
+  it('returns the input with an answer, and does not answer a withdrawn question', () => {
     const { protocol, sent, says } = inTurn('ask')
     const ask = (request_id: string) => {
       const request = {
@@ -178,13 +178,13 @@ describe('the protocol of Claude Code', () => {
     assert.deepEqual(sent.at(-1), answer)
   })
 
-  it('says no to control requests it does not know', () => {
+  it('refuses control requests that it does not know', () => {
     const { sent, says } = inTurn()
     says({ type: 'control_request', request_id: 'h', request: { subtype: 'hook_callback' } })
     assert.match(JSON.stringify(sent.at(-1)), /"subtype":"error","request_id":"h"/)
   })
 
-  it('reads the items of a plan that is put forward', () => {
+  it('reads the items of a proposed plan', () => {
     const { updates, says } = inTurn()
     const input = { plan: '# Plan\n\n1. Look\n2. Write\n' }
     const content = [{ type: 'tool_use', id: 'p', name: 'ExitPlanMode', input }]
@@ -193,7 +193,7 @@ describe('the protocol of Claude Code', () => {
     assert.deepEqual(updates.at(-1), { kind: 'plan', entries })
   })
 
-  it('tells a changed file as a unified diff', () => {
+  it('reports a changed file as a unified diff', () => {
     const { updates, says } = inTurn()
     const structuredPatch = [
       { oldStart: 1, oldLines: 2, newStart: 1, newLines: 2, lines: [' one', '-two', '+2'] },

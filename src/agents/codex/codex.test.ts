@@ -20,7 +20,7 @@ const request = (env: Record<string, string>, change: Partial<SessionRequest> = 
 })
 
 describe('how codex is launched', () => {
-  it('names the key and the address, never the key itself', () => {
+  it('passes the name of the key and the address, never the key itself', () => {
     const { args, env, files } = codexLaunch(
       request({ CODEX_API_KEY: 'sk-secret', OPENAI_BASE_URL: 'http://models.test/v1/' }),
     )
@@ -29,17 +29,17 @@ describe('how codex is launched', () => {
     assert.doesNotMatch(JSON.stringify([args, env, files]), /sk-secret/)
   })
 
-  it('keeps to a folder of its session where it has a key', () => {
+  it('uses a folder of its session if it has a key', () => {
     const { env, files } = codexLaunch(request({ OPENAI_API_KEY: 'k' }))
     assert.deepEqual(env, { CODEX_HOME: '/srv/session/codex' })
     assert.ok(files?.every(({ path }) => path.startsWith('/srv/session/')))
   })
 
-  it('refuses without a key or a login, and says which', () => {
+  it('without a key or a login, refuses and names what is missing', () => {
     assert.throws(() => codexLaunch(request({})), { code: 'invalid_argument', hint: /OPENAI_API_KEY/ })
   })
 
-  it('leaves the folder of somebody who is logged in', () => {
+  it('does not replace the folder of a user who is logged in', () => {
     mkdirSync(join(folder, '.codex'))
     writeFileSync(join(folder, '.codex', 'auth.json'), '{}')
     const { args, env, files } = codexLaunch(request({}))
@@ -47,7 +47,7 @@ describe('how codex is launched', () => {
     assert.doesNotMatch(args.join(' '), /model_provider/)
   })
 
-  it('runs no hooks where tools are asked about, and adds what the caller gives at the end', () => {
+  it("runs no hooks when tools need permission, and adds the caller's arguments at the end", () => {
     const settings = { extra_args: ['-c', 'model_reasoning_effort="high"'] }
     const { args } = codexLaunch(request({ OPENAI_API_KEY: 'k' }, { ask: 'ask', ...settings }))
     assert.match(args.join(' '), /--disable hooks -c projects={"\/srv\/project"={trust_level="untrusted"}}/)

@@ -45,7 +45,7 @@ const waiting = {
 const completed = (status: string, error?: object) => ({ turn: { id: TURN, status, error } })
 
 describe('the protocol of codex', () => {
-  it('does not count what a resumed thread had used, even where that is told within the turn', () => {
+  it('does not count the usage of a resumed thread, even if it is reported during the turn', () => {
     const tokens = (calls: number) => {
       const used = { inputTokens: 140, cachedInputTokens: 40, outputTokens: 10 }
       const total = Object.fromEntries(Object.entries(used).map(([name, count]) => [name, count * calls]))
@@ -72,7 +72,7 @@ describe('the protocol of codex', () => {
     }
   })
 
-  it('gives up on a service that codex would wait for for ever', () => {
+  it('gives up on a service that codex would wait for forever', () => {
     const { sent, updates, tells } = inTurn()
     for (let count = 0; count < 3; count++) tells('error', waiting)
     assert.ok(!sent.some(({ method }) => method === 'turn/interrupt'))
@@ -88,7 +88,7 @@ describe('the protocol of codex', () => {
     })
   })
 
-  it('is patient where something comes through in between', () => {
+  it('does not give up while something still arrives in between', () => {
     const { sent, tells } = inTurn()
     for (let count = 0; count < 8; count++) {
       tells('error', waiting)
@@ -97,14 +97,14 @@ describe('the protocol of codex', () => {
     assert.ok(!sent.some(({ method }) => method === 'turn/interrupt'))
   })
 
-  it('tells of a turn that codex breaks off by itself as failed, not as canceled', () => {
+  it('reports a turn that codex stops by itself as failed, not as canceled', () => {
     const { updates, tells } = inTurn()
     tells('turn/completed', completed('interrupted'))
     const message = 'Codex stopped in the middle of its turn, although nobody canceled it.'
     assert.deepEqual(updates.at(-1), { kind: 'turn_ended', stop_reason: 'error', message })
   })
 
-  it('cancels a turn that is not known to have begun as soon as it is', () => {
+  it('cancels a turn as soon as its start is known', () => {
     const { protocol, sent, updates, says, tells } = begun()
     protocol.prompt('go')
     protocol.cancelTurn()
@@ -118,7 +118,7 @@ describe('the protocol of codex', () => {
     assert.deepEqual(updates.at(-1), { kind: 'turn_ended', stop_reason: 'canceled' })
   })
 
-  it('answers a question only once, and none that was withdrawn', () => {
+  it('answers a question only once, and does not answer a withdrawn one', () => {
     const { protocol, sent, updates, says } = inTurn('ask')
     const ask = (id: number) =>
       says({
@@ -143,13 +143,13 @@ describe('the protocol of codex', () => {
     assert.deepEqual(sent.filter(({ result }) => result !== undefined).length, 1)
   })
 
-  it('says no to requests it does not know', () => {
+  it('refuses requests that it does not know', () => {
     const { sent, says } = inTurn()
     says({ id: 9, method: 'item/tool/requestUserInput', params: {} })
     assert.equal(sent.at(-1)?.error?.code, -32601)
   })
 
-  it('leaves aside what agents below it say, but tells their tools', () => {
+  it('ignores the messages of subagents, but reports their tools', () => {
     const { updates, tells } = inTurn()
     const before = updates.length
     const other = { threadId: 't2' }
@@ -163,7 +163,7 @@ describe('the protocol of codex', () => {
     )
   })
 
-  it('reads why the service refused out of the body of its answer', () => {
+  it("reads the service's reason for a refusal from the body of its answer", () => {
     const { updates, tells } = inTurn()
     const message = JSON.stringify({ error: { message: "The requested model 'x' does not exist." } })
     tells('turn/completed', completed('failed', { message, codexErrorInfo: 'other' }))
@@ -172,14 +172,14 @@ describe('the protocol of codex', () => {
     assert.equal(end.message, "The requested model 'x' does not exist.")
   })
 
-  it('tells a turn that is cut short by the end of the process, with its last words', () => {
+  it('reports the last words of a process that ends in the middle of a turn', () => {
     const { protocol, updates } = inTurn()
     protocol.exited({ signal: 'SIGKILL', stderr: '\u001b[31mout of memory\u001b[0m\n' })
     const message = 'Codex was ended by SIGKILL: out of memory'
     assert.deepEqual(updates.at(-1), { kind: 'turn_ended', stop_reason: 'error', message })
   })
 
-  it('tells a prompt that is refused as the end of its turn', () => {
+  it('reports a refused prompt as the end of its turn', () => {
     const { protocol, updates, says } = begun()
     protocol.prompt('go')
     says({ id: 3, error: { code: -32600, message: 'Input exceeds the maximum length' } })

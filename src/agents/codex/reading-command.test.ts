@@ -6,7 +6,7 @@ import { readingCommand } from './reading-command.ts'
 const read = (command: string) => readingCommand(command, '/w')
 
 describe('a command of codex', () => {
-  it('is reading, of all the paths that it names, where it can do nothing else', () => {
+  it('is reading, with all the paths that it names, if it can do nothing else', () => {
     assert.deepEqual(read('cat a.txt /etc/hosts'), { tool_kind: 'read', paths: ['/w/a.txt', '/etc/hosts'] })
     assert.deepEqual(read("sed -n '1,20p' src/a.ts b"), { tool_kind: 'read', paths: ['/w/src/a.ts', '/w/b'] })
     assert.deepEqual(read('nl -ba "my file" | sed -n 3p'), { tool_kind: 'read', paths: ['/w/my file'] })
@@ -17,7 +17,7 @@ describe('a command of codex', () => {
     assert.deepEqual(read("grep -rn 'foo bar' a b"), { tool_kind: 'search', paths: ['/w/a', '/w/b'] })
   })
 
-  it('leaves a `..` to who follows the links before it', () => {
+  it('keeps a `..`, because the links before it must be followed first', () => {
     assert.deepEqual(read('cat link/../x'), { tool_kind: 'read', paths: ['/w/link/../x'] })
   })
 
@@ -48,11 +48,11 @@ describe('a command of codex', () => {
     ...['sort a', 'echo a', 'cat --help', 'constructor', 'toString a'],
   ]
   for (const command of more)
-    it(`is no reading where it may do more: ${JSON.stringify(command)}`, () => {
+    it(`is not reading if it may do more: ${JSON.stringify(command)}`, () => {
       assert.equal(read(command), undefined)
     })
 
-  it('is what codex runs, not what it takes it for, in the folder where it runs it', () => {
+  it('is judged by what codex runs and where, not by what codex says about it', () => {
     const actions = [{ type: 'read', command: 'cat a', name: 'a', path: '/w/a' }]
     const parts = (command: string) => commandParts({ command, cwd: '/srv', commandActions: actions })
     const { tool_kind, paths, title } = parts("/bin/bash -lc 'cat a'")

@@ -16,7 +16,7 @@ function answered(options: Partial<ApproverOptions>, more: object): string[] {
   return printed
 }
 
-test('where nobody can answer an approval is refused at once, whatever its time would decide', () => {
+test('if nobody can answer an approval, it is refused at once, no matter what its timeout would decide', () => {
   const refused = ['reject: nobody can be asked here; use --approve "ask" or --yes']
   const late = { expires_at: '2040-01-01T00:00:00Z' }
   for (const more of [{}, late, { ...late, on_timeout: 'approve' }]) {

@@ -21,7 +21,7 @@ function printed(lines: JsonLines, one: RunEvent, runId = 'top') {
   return { run_id, in_run_id, step, host, type, event }
 }
 
-test('an event says of which run, step and host it is, where its own fields do not', () => {
+test('an event names its run, step and host, if its own fields do not', () => {
   const lines = new JsonLines('top')
   const none = { in_run_id: undefined, event: undefined }
   assert.deepEqual(printed(lines, started), {
@@ -40,14 +40,14 @@ test('an event says of which run, step and host it is, where its own fields do n
     assert.deepEqual(printed(lines, one), { ...none, run_id: 'top', step: 's', host: 'b', type: one.type })
 })
 
-test('an event that names another run keeps that name, and has its own run beside it', () => {
+test('an event that names another run keeps that name, and gets its own run as a second field', () => {
   const lines = new JsonLines('top')
   printed(lines, started)
   const { run_id, in_run_id, host } = printed(lines, event({ type: 'child.started', ...of, run_id: 'child' }))
   assert.deepEqual([run_id, in_run_id, host], ['child', 'top', 'b'])
 })
 
-test('an event of a child stands in one of its own, and attempts of two runs are not mixed up', () => {
+test('an event of a child run is wrapped in another event, and attempts of two runs stay separate', () => {
   const lines = new JsonLines('top')
   printed(lines, created)
   printed(lines, event({ ...created, step: 'inner', host: 'c' }), 'child')
@@ -61,7 +61,7 @@ test('an event of a child stands in one of its own, and attempts of two runs are
   assert.equal(printed(lines, event({ type: 'attempt.started', attempt: 7 })).step, 's')
 })
 
-test('attempts that began before the first event are known from the run', () => {
+test('attempts that started before the first event are known from the run', () => {
   const lines = new JsonLines('top')
   const instances = [{ host: 'b', attempts: [{ number: 7 }] }]
   lines.knows({ run_id: 'top', steps: [{ step: 's', instances }] } as unknown as RunView)
@@ -69,7 +69,7 @@ test('attempts that began before the first event are known from the run', () => 
   assert.deepEqual([step, host], ['s', 'b'])
 })
 
-test('no character of a line steers a terminal or turns its text', () => {
+test('no character in a line controls a terminal or reverses its text', () => {
   const line = new JsonLines('top').event(event({ type: 'run.waiting', why: 'a\u009b2J\u202eb' }), 'top')
   assert.ok(line.includes('a\\u009b2J\\u202eb'))
 })

@@ -50,7 +50,7 @@ async function reportedBy(
   return { told: reported, most, paths }
 }
 
-test('events of a child come between its start and its end, at any depth, with the steps that lead to it', async () => {
+test("at any depth, a child's events come between its start and its end, with the steps that lead to it", async () => {
   const instances = [{ host: 'local', vars: { ITEM: 'i' } }]
   const { told, paths } = await reportedBy(
     {
@@ -69,7 +69,7 @@ test('events of a child come between its start and its end, at any depth, with t
   assert.deepEqual(Object.fromEntries(paths), { top: '', a: 's [ITEM=i]', b: 's [ITEM=i] > s' })
 })
 
-test('a child that is not there yet, or cannot be read for a moment, is told whole and once; one that never comes holds up nobody', async () => {
+test('a late or briefly unreadable child is shown whole and once; one that never appears delays nothing', async () => {
   let opened = 0
   const gone = failing('run_not_found')
   const { told } = await reportedBy(
@@ -95,7 +95,7 @@ test('a child that is not there yet, or cannot be read for a moment, is told who
   )
 })
 
-test('a log that breaks off in the middle goes on where it was', async () => {
+test('a log that breaks off in the middle continues where it stopped', async () => {
   let opened = 0
   const half = event(1, { type: 'run.started' })
   const reported: string[] = []
@@ -111,7 +111,7 @@ test('a log that breaks off in the middle goes on where it was', async () => {
   assert.deepEqual(reported, ['top 1', 'a 1', 'a 2', 'top 2', 'top 3'])
 })
 
-test('only so many children are read at a time, and one that has ended waits for none of the others', async () => {
+test('only a limited number of children is read at once, and an ended one does not wait for others', async () => {
   const names = Array.from({ length: 30 }, (_, index) => `c${index}`)
   const starts = names.map((name, index) => started(index + 1, name))
   const ends = names.toReversed().map((name, index) => ended(31 + index, name))

@@ -20,7 +20,7 @@ function out(t: TestContext) {
   return { text: new TextOut(stream), taken, second: () => t.mock.timers.tick(1000) }
 }
 
-test('a live line is taken away by the next text, and by a newer one', async (t) => {
+test('the next text or a newer live line removes a live line', async (t) => {
   const { text, taken } = out(t)
   text.live('one')
   text.live('one')
@@ -36,7 +36,7 @@ test('a live line is taken away by the next text, and by a newer one', async (t)
   assert.equal(taken(), '\x1b[?7lthree\x1b[?7h\r\x1b[K')
 })
 
-test('a terminal is told each second what runs, in a line that waits while somebody is asked there', (t) => {
+test('each second a terminal shows what runs, in a line that pauses while a question is open there', (t) => {
   const { text, taken, second } = out(t)
   let isPaused = false
   let requests = 0
@@ -58,7 +58,7 @@ test('a terminal is told each second what runs, in a line that waits while someb
   assert.equal(taken(), '')
 })
 
-test('what is no terminal gets the lines that are due, and no control of a terminal', (t) => {
+test('an output that is not a terminal gets the lines that are due, without control sequences', (t) => {
   const { text, taken, second } = out(t)
   const due = ['', '… still running\n', '']
   const stop = text.meanwhile(

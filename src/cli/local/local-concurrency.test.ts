@@ -30,7 +30,7 @@ function gates(t: TestContext, sweep = async () => {}) {
   return { folder, gate, enter, started, until }
 }
 
-test('runs of several processes wait for their turn in order, and are told who is inside', async (t) => {
+test('runs of several processes wait for their turn in order, and learn who holds the place', async (t) => {
   const { folder, gate, enter, until } = gates(t)
   const [one, two, three] = [gate(), gate(), gate()]
   assert.equal(enter(one, 'a'), undefined)
@@ -54,7 +54,7 @@ test('runs of several processes wait for their turn in order, and are told who i
   assert.equal(existsSync(folder), false)
 })
 
-test('as many are inside as the limit of the last that came says; what runs already is inside in any case', async (t) => {
+test("the latest run's limit decides how many run at once; a run that is already running always gets in", async (t) => {
   const { gate, enter, until } = gates(t)
   const [one, two] = [gate(), gate()]
   assert.equal(enter(one, 'a', 2), undefined)
@@ -73,7 +73,7 @@ test('as many are inside as the limit of the last that came says; what runs alre
   await until('c', 'd')
 })
 
-test('one that leaves while it waits never starts, and nobody waits for it', async (t) => {
+test('a run that leaves while it waits never starts, and nobody waits for it', async (t) => {
   const { gate, enter, until } = gates(t)
   const [one, two, three] = [gate(), gate(), gate()]
   for (const [of, run] of [
@@ -87,7 +87,7 @@ test('one that leaves while it waits never starts, and nobody waits for it', asy
   await until('c')
 })
 
-test('the place of a process that was killed is free once what it left is ended', async (t) => {
+test("a killed process's place becomes free after its remains are ended", async (t) => {
   const swept = Promise.withResolvers<void>()
   let sweeps = 0
   const { folder, gate, enter, started, until } = gates(t, () => {
@@ -115,7 +115,7 @@ test('the place of a process that was killed is free once what it left is ended'
   await until('b')
 })
 
-test('one whose group was taken away or damaged waits for its turn all the same', async (t) => {
+test('a run whose group was removed or damaged still waits for its turn', async (t) => {
   const { folder, gate, enter, until } = gates(t)
   const [one, two] = [gate(), gate()]
   enter(one, 'a')

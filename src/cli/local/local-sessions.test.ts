@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { RunSecretFiles } from './local-sessions.ts'
 
-test('secrets of a run are sealed in a file of its own, found again, and gone once dropped', async (t) => {
+test('the secrets of a run are sealed in their own file, can be read back, and are gone once dropped', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'errand-run-secrets-'))
   t.after(() => rmSync(folder, { recursive: true }))
   const run = { run_id: 'run_a', tenant: 'default', owner: 'local' }

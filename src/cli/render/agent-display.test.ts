@@ -22,7 +22,7 @@ function shown(updates: readonly AgentUpdate[], tty = false): string {
 
 const tool = (more: object): AgentUpdate => ({ kind: 'tool', tool_id: 't1', ...more })
 
-test('text stands as it streams, and what else happens has a line of its own', () => {
+test('text appears as it streams, and everything else gets its own line', () => {
   const text = shown([
     { kind: 'session', agent: 'codex', session_id: 's', origin: 'new' },
     { kind: 'session', agent: 'codex', version: '1.2.3', model: 'm', session_id: 's', origin: 'new' },
@@ -63,7 +63,7 @@ test('text stands as it streams, and what else happens has a line of its own', (
   ])
 })
 
-test('the end tells the usage, how it went and why', () => {
+test('the end shows the usage, how it ended and why', () => {
   const display = new AgentDisplay({ tty: false, color: false })
   const turn = { input_tokens: 1, cached_input_tokens: 0, output_tokens: 1 }
   const session = { input_tokens: 1200, cached_input_tokens: 300, output_tokens: 40, cost_usd: 0.0123 }
@@ -84,7 +84,7 @@ test('the end tells the usage, how it went and why', () => {
   )
 })
 
-test('on a terminal a tool that works has a line that passes, and no text controls the terminal', () => {
+test('on a terminal a running tool has a temporary line, and no text controls the terminal', () => {
   const text = shown(
     [
       { kind: 'thought', text: 'hm' },
@@ -97,7 +97,7 @@ test('on a terminal a tool that works has a line that passes, and no text contro
   assert.equal(text, 'hm\na[2Jb\n\x1b[?7lRun ls\x1b[?7h\r\x1b[Kcompleted Run ls\n')
 })
 
-test('a long change is shortened, whole texts and unified diffs alike', () => {
+test('a long change is shortened, both as whole texts and as a unified diff', () => {
   const lines = (count: number) => Array.from({ length: count }, (_, i) => `line ${i}\n`).join('')
   const made = shortDiff({ path: 'a', new_text: lines(30) }, 12)
   assert.deepEqual([made.lines.length, made.more, made.lines[0]], [12, 18, { sign: '+', text: 'line 0' }])
@@ -115,7 +115,7 @@ test('a long change is shortened, whole texts and unified diffs alike', () => {
   ])
 })
 
-test('that a session is loaded is shown once a turn, and a path alone is not what a tool does', () => {
+test('a loaded session is shown once per turn, and a tool is not described by a path alone', () => {
   const loaded = { kind: 'session', agent: 'claude_code', session_id: 's', origin: 'loaded' } as const
   const text = shown([
     loaded,
@@ -135,7 +135,7 @@ test('that a session is loaded is shown once a turn, and a path alone is not wha
   ])
 })
 
-test('what becomes of a prompt that came too late is told', () => {
+test('the display says what happened to a prompt that came too late', () => {
   const display = new AgentDisplay({ tty: false, color: false })
   const common = { seq: 1, time, attempt: 1, input_id: 'a' }
   const lines = [
@@ -148,7 +148,7 @@ test('what becomes of a prompt that came too late is told', () => {
   ])
 })
 
-test('a question shows what is to be run, whatever its title says', () => {
+test('a question shows what would run, whatever its title says', () => {
   const questionUpdate = (question: object) =>
     shown([{ kind: 'permission', request_id: 'q', title: 'Lists files', tool_kind: 'execute', ...question }])
   const command = '# harmless\nrm -rf ~'
@@ -165,7 +165,7 @@ test('a question shows what is to be run, whatever its title says', () => {
   assert.equal(questionUpdate({ title: 'a\u202eb', input: undefined }), '? a\ufffdb\n')
 })
 
-test('a line that passes stays one line, however narrow the terminal and wide its characters', () => {
+test('a temporary line stays one line, even on a narrow terminal or with wide characters', () => {
   const title = `echo ${'\u6f22'.repeat(200)}`
   const text = shown(
     [tool({ title, status: 'running' }), { kind: 'turn_ended', stop_reason: 'end_turn' }],
@@ -183,7 +183,7 @@ test('a tool that failed or was denied says why, in its first line', () => {
   assert.equal(lineOf('completed'), 'completed Write\n')
 })
 
-test('that an agent runs in no box has a line of its own', () => {
+test('an agent that runs without a box gets a line that says so', () => {
   const display = new AgentDisplay({ tty: false, color: false })
   const head = { seq: 1, time, attempt: 1 }
   const message = 'It runs without a sandbox. bubblewrap is not installed.'
@@ -197,7 +197,7 @@ test('that an agent runs in no box has a line of its own', () => {
   )
 })
 
-test('the line of an agent says its box, and what that was refused is told once, by its stream', () => {
+test("an agent's line names its box, and its stream reports each refusal of that box once", () => {
   const display = new AgentDisplay({ tty: false, color: false })
   const head = { seq: 1, time, attempt: 1 }
   const session = { kind: 'session', agent: 'codex', version: '1', session_id: 's', origin: 'new' } as const

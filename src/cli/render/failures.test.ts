@@ -6,7 +6,7 @@ import { palette } from './terminal-text.ts'
 const failed = (step: string, host = '') => ({ step, phase: 'main', status: 'failed', host }) as const
 const FAR = 'x\n'.repeat(100)
 
-test('at the end one failure of each of a few steps is told again, and no try that was followed by another', () => {
+test('the end repeats one failure for a few steps each, but no try that was retried', () => {
   const failures = new Failures(palette(false))
   const line = failures.ended(failed('a', 'web'), { why: 'exit code 1', lastLines: ['last'] })
   assert.equal(line, 'a failed on web: exit code 1\n')
@@ -19,7 +19,7 @@ test('at the end one failure of each of a few steps is told again, and no try th
   assert.equal(failures.far(), `${line}  last\n\n${again.join('')}`)
 })
 
-test('of many instances the first that have failed are told, whatever was tried again before', () => {
+test('of many instances the first failed ones are shown, regardless of earlier retries', () => {
   const failures = new Failures(palette(false))
   const lineOf = (isTriedAgain: boolean) =>
     Array.from({ length: 30 }, (_, index) =>
@@ -33,7 +33,7 @@ test('of many instances the first that have failed are told, whatever was tried 
   assert.match(ends.at(-1)!, /^a: more did not succeed; use --verbose to show each\n$/)
 })
 
-test('a step is told of when an end of it was told, not a try, and each phase for itself', () => {
+test('a step counts as shown once its end was shown, not a try, and separately for each phase', () => {
   const failures = new Failures(palette(false))
   failures.ended(failed('a', 'web'), { why: 'timeout', isTriedAgain: true })
   assert.equal(failures.isReported(failed('a')), false)
@@ -41,5 +41,5 @@ test('a step is told of when an end of it was told, not a try, and each phase fo
   assert.equal(failures.isReported(failed('a')), true)
   assert.equal(failures.isReported({ step: 'a', phase: 'rollback' }), false)
   failures.wrote(FAR)
-  assert.equal(failures.far(), '', 'what was canceled is no failure')
+  assert.equal(failures.far(), '', 'a canceled step is not a failure')
 })

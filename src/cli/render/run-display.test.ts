@@ -58,7 +58,7 @@ const ended = (step: string, status: 'success' | 'failed' = 'success'): NewEvent
   status,
 })
 
-test('lines carry their host, whatever the pieces they come in, and the last needs no end', () => {
+test('lines carry their host, no matter how they are split, and the last one needs no line end', () => {
   const text = show([
     started('a', 'web'),
     created(1, 'a', 'web'),
@@ -71,7 +71,7 @@ test('lines carry their host, whatever the pieces they come in, and the last nee
   assert.equal(text, '> a\nweb | one\nweb | two\nweb | three\n')
 })
 
-test('while several steps run, the lines of the one not named last say which they are of', () => {
+test('while several steps run, lines of another step than the last named one say which step they are from', () => {
   const text = show([
     started('a', 'web'),
     created(1, 'a', 'web'),
@@ -83,7 +83,7 @@ test('while several steps run, the lines of the one not named last say which the
   assert.equal(text, '> a\n> b\na web | from a\nweb | from b\n')
 })
 
-test('what is over the limit is not shown but told, with where the whole is', () => {
+test('output over the limit is not shown, but a line says where all of it is', () => {
   const events = [
     started('a', 'web'),
     created(1, 'a', 'web'),
@@ -100,13 +100,13 @@ test('what is over the limit is not shown but told, with where the whole is', ()
   assert.ok(show([...events, finished(1, 'a', 'web', ended)], limit).endsWith('full output: /out/a.log\n'))
 })
 
-test('a line without an end does not grow without bound', () => {
+test('a line without an end does not grow without limit', () => {
   const pieces = Array.from({ length: 20 }, (_, i) => output(1, 'a', 'web', 'y'.repeat(10_000), i * 10_000))
   const text = show([started('a', 'web'), created(1, 'a', 'web'), ...pieces], { maxBytes: () => Infinity })
   assert.ok(text.length > 180_000)
 })
 
-test('the summary has a row for each host, with why it failed and how often it was tried', () => {
+test('the summary has a row for each host, with why it failed and how many tries it took', () => {
   const text = show([
     { type: 'run.created', workflow_name: 'w', vars: {} },
     started('a', 'web', 'db'),
@@ -136,7 +136,7 @@ test('the summary has a row for each host, with why it failed and how often it w
   )
 })
 
-test('the summary tells which instances were skipped or failed by their condition', () => {
+test('the summary says which instances were skipped or failed by their condition', () => {
   const text = show([
     { type: 'run.created', workflow_name: 'w', vars: {} },
     {
@@ -165,14 +165,14 @@ test('the summary tells which instances were skipped or failed by their conditio
   )
 })
 
-test('what is to be told of an attempt that succeeded is shown', () => {
+test('a message of an attempt that succeeded is shown', () => {
   const message = 'A line is not a valid export: "BOPS_EXPORT:A" (it has no "=").'
   const events = [started('a', 'web'), created(1, 'a', 'web')]
   const text = show([...events, finished(1, 'a', 'web', { outcome: 'success', message }), ended('a')])
   assert.equal(text, `> a\nweb | ${message}\n`)
 })
 
-test('a step that could not begin is in the summary', () => {
+test('a step that could not start is in the summary', () => {
   const text = show([
     { type: 'run.created', workflow_name: 'w', vars: {} },
     started('a'),
@@ -189,12 +189,12 @@ test('a step that could not begin is in the summary', () => {
   assert.match(text, /^a failed: unset variable: \$\{X\} has no value\n\nSTEP.*\na +failed +unset variable$/m)
 })
 
-test('names and messages cannot steer the terminal', () => {
+test('names and messages cannot control the terminal', () => {
   const text = show([started('a', '\x1b[2Jweb'), created(1, 'a', '\x1b[2Jweb'), output(1, 'a', 'web', 'x\n')])
   assert.ok(!text.includes('\x1b'))
 })
 
-test('why an attempt waits is told once', () => {
+test('the reason why an attempt waits is shown once', () => {
   const waiting: NewEvent = { type: 'attempt.waiting', attempt: 1, why: 'all runners are busy' }
   const text = show([started('a', 'web'), created(1, 'a', 'web'), waiting, waiting])
   assert.equal(text, '> a\nweb | waiting: all runners are busy\n')
@@ -221,7 +221,7 @@ const ran = (count: number, isBad: (item: number) => boolean): NewEvent[] =>
   ])
 const theRun: NewEvent = { type: 'run.created', workflow_name: 'w', vars: {} }
 
-test('a failure is told once, where it happens, and named in the summary before what went well', () => {
+test('a failure is shown once, where it happens, and comes first in the summary', () => {
   const text = show([
     theRun,
     started('ok', 'web'),
@@ -257,7 +257,7 @@ test('a failure is told once, where it happens, and named in the summary before 
   )
 })
 
-test('a failure that is far up is told again at the end, with the last lines of its standard error', () => {
+test('a failure far above is repeated at the end, with the last lines of its standard error', () => {
   const lines = Array.from({ length: 8 }, (_, i) => `line ${i}\n`).join('')
   const failing = (after: string): string =>
     show([
@@ -281,7 +281,7 @@ test('a failure that is far up is told again at the end, with the last lines of 
   )
 })
 
-test('many instances of a step share a row; those that have failed are named first, up to a number', () => {
+test('many instances of a step share a row; failed ones come first, up to a limit', () => {
   const events = [theRun, many(10_000), ...ran(10_000, (item) => item % 500 === 7), ended('build', 'failed')]
   const all: NewEvent[] = [
     ...events,
@@ -305,7 +305,7 @@ test('many instances of a step share a row; those that have failed are named fir
   assert.equal(verbose.match(/^build failed on/gm)!.length, 21)
 })
 
-test('more than fifty rows that succeeded are one row with their count; others stay', () => {
+test('more than fifty rows that succeeded become one row with their count; other rows stay', () => {
   const steps = Array.from({ length: 60 }, (_, i) => `s${i}`)
   const events = (count: number): NewEvent[] => [
     theRun,
@@ -347,7 +347,7 @@ test('a cancel names the rollbacks and final steps that it waits for', () => {
   )
 })
 
-test('why many instances wait is told once', () => {
+test('the reason why many instances wait is shown once', () => {
   const waits = Array.from({ length: 100 }, (_, i) => ({
     ...created(i + 1, 'build', 'ci', i),
     waiting: `all runners are busy, ${i} before it`,
@@ -355,7 +355,7 @@ test('why many instances wait is told once', () => {
   assert.equal(show([many(100), ...waits]), '> build\nbuild | waiting: all runners are busy, 0 before it\n')
 })
 
-test('a run that a step has started tells why it failed, and the step does not tell it again', () => {
+test('a child run says why it failed, and the step that started it does not repeat the reason', () => {
   const shown = (isShown: boolean): string =>
     show(
       [
@@ -372,7 +372,7 @@ test('a run that a step has started tells why it failed, and the step does not t
   assert.match(shown(false), /^sub failed: child failed: It was refused\.$/m)
 })
 
-test('a refused approval is told by its answer, and one that nobody gave by how its step ends', () => {
+test('a refused approval is shown by its answer, and an unanswered one by how its step ends', () => {
   const answer = (more: object): string =>
     show([
       started('ask', 'local'),
@@ -390,7 +390,7 @@ test('a refused approval is told by its answer, and one that nobody gave by how 
   assert.equal(answer({ reason: 'timeout' }), '> ask\nask failed: timeout: Nobody has answered.\n')
 })
 
-test('standard error is marked, and no line steers a terminal; colours stay where they are wanted', () => {
+test('standard error is marked, no line controls a terminal, and colors stay if wanted', () => {
   const events: NewEvent[] = [
     started('a', 'web'),
     created(1, 'a', 'web'),
@@ -419,7 +419,7 @@ function atClock(options: Partial<DisplayOptions> = {}) {
   }
 }
 
-test('a quiet step is told to be running, at growing intervals and for how long', () => {
+test('a quiet step is reported as running with its duration, at growing intervals', () => {
   const { add, due } = atClock()
   add(0, started('build', 'a'))
   add(0, created(1, 'build', 'a'))
@@ -433,7 +433,7 @@ test('a quiet step is told to be running, at growing intervals and for how long'
   assert.equal(due(9999), '')
 })
 
-test('steps that are quiet at once have a line each, and many instances of one share it', () => {
+test('steps that are quiet at the same time get a line each, and many instances of one step share a line', () => {
   const { add, due, live } = atClock({ within: ['deploy'] })
   add(0, started('test', 'b'))
   add(0, created(1, 'test', 'b'))
@@ -448,7 +448,7 @@ test('steps that are quiet at once have a line each, and many instances of one s
   )
 })
 
-test('what waits for a machine does not run, and a log that is read later says how long a step has run', () => {
+test('an attempt that waits for a machine is not running, and a log read later shows the true duration', () => {
   const { add, due, live } = atClock()
   add(0, started('a', 'web'))
   add(0, { ...created(1, 'a', 'web'), waiting: 'all are busy' } as NewEvent)
@@ -473,7 +473,7 @@ test('what waits for a machine does not run, and a log that is read later says h
   assert.equal(late.live(7000), 'a on web (1 h 00 m)')
 })
 
-test('a host that a box was refused is told once for a reason, and of an agent by its stream alone', () => {
+test('a refused network host is shown once for each reason, and for an agent only by its stream', () => {
   const refused = (attempt: number, to: string, why = 'host_not_allowed'): NewEvent =>
     ({ type: 'network.refused', attempt, to, port: 443, why, count: 1 }) as const
   const notice = { kind: 'notice', text: 'The network of this run refused x.org:443.' } as const

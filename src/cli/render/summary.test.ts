@@ -13,7 +13,7 @@ import {
 
 const MiB = 1024 ** 2
 
-test('why something failed is one line, and says the exit code or else what the message says of it', () => {
+test('the reason for a failure is one line: the exit code, or otherwise the message', () => {
   assert.equal(whyText({ reason: 'exit_code', exitCode: 3, message: 'long' }), 'exit code 3')
   const message = 'Step "b" failed: The command ended with exit code 1.'
   assert.equal(whyText({ reason: 'exit_code', message }), message)
@@ -21,7 +21,7 @@ test('why something failed is one line, and says the exit code or else what the 
   assert.equal(whyText({}), '')
 })
 
-test('the figures of every try stand beside each other', () => {
+test('the figures of all tries are in one cell', () => {
   const tries = [
     { usage: { peak_memory_bytes: 150.4 * MiB, cpu_ms: 1300, held_by: 'cgroup_v2' as const } },
     { usage: { cpu_ms: 20, held_by: 'watchdog' as const, not_held: ['cpus' as const] } },
@@ -34,7 +34,7 @@ test('the figures of every try stand beside each other', () => {
   )
 })
 
-test('what was not measured leaves its cells empty', () => {
+test('cells without a measurement are empty', () => {
   assert.deepEqual(usageCells([{}]), ['', ''])
   assert.deepEqual(usageCells([{ usage: { held_by: 'watchdog', peak_memory_bytes: 3 * 1024 * MiB } }]), [
     '3.0 GB',
@@ -43,7 +43,7 @@ test('what was not measured leaves its cells empty', () => {
   assert.equal(holdersText([{}]), '')
 })
 
-test('what a secret is for is said with whose runs they are', () => {
+test('the scope of a secret names what it is for and whose runs it is for', () => {
   assert.deepEqual(
     [
       {},
@@ -55,7 +55,7 @@ test('what a secret is for is said with whose runs they are', () => {
   )
 })
 
-test('each step is shown once with the secrets that it was given last', () => {
+test('each step is shown once, with the secrets that it received last', () => {
   const secretOf = (updated_by: string) => ({
     TOKEN: { name: 'TOKEN', scope: 'tenant', updated_by },
     KEY: { name: 'SSH_KEY', scope: 'workflow', workflow: 'deploy', owner: 'ann', updated_by: 'ann' },
@@ -73,7 +73,7 @@ test('each step is shown once with the secrets that it was given last', () => {
   assert.equal(takenSecretsText(steps.slice(1)), '')
 })
 
-test('the box of a step is told with what it was refused there, and no word where none had one', () => {
+test("a step's box is shown with what it refused, and nothing is shown without a box", () => {
   const refused = [
     { host: 'x.org', port: 443, why: 'not allowed', count: 1200 },
     { host: '\x1b[31m10.0.0.1', why: 'a private address', count: 1 },

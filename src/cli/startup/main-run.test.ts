@@ -21,7 +21,7 @@ const LOADED = [
   'src/runner/secrets/machine-secrets.ts',
 ]
 
-test('errand run of a file loads nothing of the large build of zod, nor what is for hubs and agents', async () => {
+test('errand run with a file loads neither full zod nor the code for hubs and agents', async () => {
   const { metafile } = await build({
     absWorkingDir: root,
     entryPoints: LOADED,

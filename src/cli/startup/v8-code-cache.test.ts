@@ -39,7 +39,7 @@ function folders(t: TestContext) {
   return { file, cache, write, load, start }
 }
 
-test('a program runs, and its code is kept for the next start', (t) => {
+test('a program runs, and its code is stored for the next start', (t) => {
   const { file, cache, write, load } = folders(t)
   write('one', 'a')
   const first = load()
@@ -56,7 +56,7 @@ test('a program runs, and its code is kept for the next start', (t) => {
   assert.deepEqual(readFileSync(join(cache, name!)), stored)
 })
 
-test('another content of the same length is another program', (t) => {
+test('different content of the same length is another program', (t) => {
   const { cache, write, load } = folders(t)
   write('one', 'a')
   load().keep()
@@ -67,7 +67,7 @@ test('another content of the same length is another program', (t) => {
   assert.equal(readdirSync(cache).length, 2)
 })
 
-test('code that was cut short is not used, and is kept anew', (t) => {
+test('truncated code is not used, and is stored again', (t) => {
   const { cache, write, start } = folders(t)
   write('one', 'a')
   assert.equal(start(), 'a/x')
@@ -80,7 +80,7 @@ test('code that was cut short is not used, and is kept anew', (t) => {
   }
 })
 
-test('where nothing can be kept, the program runs all the same', (t) => {
+test('a program also runs if its code cannot be stored', (t) => {
   const { cache, write, load } = folders(t)
   write('one', 'a')
   mkdirSync(join(cache, '..'))
@@ -91,7 +91,7 @@ test('where nothing can be kept, the program runs all the same', (t) => {
   assert.equal(readFileSync(cache, 'utf8'), 'a file, not a folder')
 })
 
-test('code that was kept long ago goes when other code is kept', (t) => {
+test('code stored long ago is removed when other code is stored', (t) => {
   const { cache, write, load } = folders(t)
   mkdirSync(cache, { recursive: true })
   for (const name of ['old.code', 'of-another-program']) {

@@ -28,7 +28,7 @@ async function agentServer(
   return { port: Number(/127\.0\.0\.1:(\d+)/.exec(output)![1]), process: child }
 }
 
-test('kill -9 of an agent in the middle of a task: each line comes once, in order, and the task ran once', async (t) => {
+test('after kill -9 of an agent in the middle of a task each line arrives once, in order, and the task ran once', async (t) => {
   const data = await folder(t)
   const first = await agentServer(t, 0, data)
   const sink = new KeepingSink()

@@ -36,14 +36,14 @@ async function closedPort(): Promise<number> {
   return port
 }
 
-test('a host that is down fails the attempt at once, with its name and address', async (t) => {
+test('an unreachable host fails the attempt at once, with its name and address', async (t) => {
   const url = `http://127.0.0.1:${await closedPort()}`
   const [reason, message] = await endOf(t, cmdSpec(url, 'x'))
   assert.equal(reason, 'host_unreachable')
   assert.ok(message.includes(`Host "web1" (${url}) refused the connection`), message)
 })
 
-test('a host whose name or address is none, or that has none, says so', async (t) => {
+test('a host with an invalid name or address, or without an address, says so', async (t) => {
   const cases: [string | undefined, RegExp][] = [
     [undefined, /Host "web1" has no address\. Set inventory\.hosts\.web1\.address/],
     ['http://', /is not a URL/],
@@ -56,7 +56,7 @@ test('a host whose name or address is none, or that has none, says so', async (t
   }
 })
 
-test('a wrong token, or none, is refused with what to do', async (t) => {
+test('a wrong or missing token is refused with what to do', async (t) => {
   const { url } = await agent(t, new ScriptedAttempts())
   const [reason, message] = await endOf(t, cmdSpec(url, 'x'), { token: 'other' })
   assert.equal(reason, 'host_unauthorized')
@@ -74,14 +74,14 @@ test("a host's own token comes from the variable that its entry names", async (t
   assert.equal((await sink.ended).outcome, 'success')
 })
 
-test('what a host refuses to do is refused with its own words', async (t) => {
+test("a host's refusal is passed on in its own words", async (t) => {
   const { url } = await agent(t, new ScriptedAttempts())
   const [reason, message] = await endOf(t, cmdSpec(url, 'x', { action: 'coffee.make', args: {} }))
   assert.equal(reason, 'host_refused')
   assert.match(message, /Unknown action "coffee.make"/)
 })
 
-test('something that is no host agent is told apart from one', async (t) => {
+test('a server that is not a host agent is recognized', async (t) => {
   const answers = [
     'HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello',
     'HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n{}',
@@ -96,7 +96,7 @@ test('something that is no host agent is told apart from one', async (t) => {
   assert.match((await endOf(t, cmdSpec(url, 'x')))[1], /does not speak HTTP/)
 })
 
-test('what answers as no host agent does is told in words', async (t) => {
+test('an answer that is not from a host agent is described in words', async (t) => {
   const answer = 'HTTP/1.1 200 OK\r\ncontent-length: 17\r\n\r\n{"status":"fine"}'
   const { url } = await tcpServer(t, (socket) => socket.once('data', () => socket.end(answer)))
   const [reason, message] = await endOf(t, cmdSpec(url, 'x'))
@@ -104,14 +104,14 @@ test('what answers as no host agent does is told in words', async (t) => {
   assert.match(message, /does not answer like a host agent: task_id is missing; .*status must be "running"/)
 })
 
-test('a host that never answers is given up after a bounded time', async (t) => {
+test('a host that never answers is given up after a limited time', async (t) => {
   const { url } = await tcpServer(t, () => {})
   const [reason, message] = await endOf(t, cmdSpec(url, 'x'), { requestTimeoutMs: 50, reachWithinMs: 150 })
   assert.equal(reason, 'host_unreachable')
   assert.ok(message.includes(`Host "web1" (${url}) did not answer within 0.05 s`), message)
 })
 
-test('a host that falls silent in the middle is lost after a bounded time', async (t) => {
+test('a host that falls silent in the middle is lost after a limited time', async (t) => {
   const attempts = new ScriptedAttempts((attempt) => attempt.write('stdout', 'some'))
   const { url, stop } = await agent(t, attempts)
   const host = httpHost(t, { lostAfterMs: 150 })
@@ -124,7 +124,7 @@ test('a host that falls silent in the middle is lost after a bounded time', asyn
   assert.match(end.message!, /may still run there/)
 })
 
-test('a host that is waited for is told with since when and how long, once, and so is its next answer', async (t) => {
+test('waiting for a host is reported once, with its start and limit, and so is the next answer', async (t) => {
   const attempts = new ScriptedAttempts((attempt) => attempt.write('stdout', 'some'))
   const first = createHostAgent({ attempts, token: 'T', version: '1' })
   const { url, port } = await first.listen(':0')
@@ -151,7 +151,7 @@ test('a host that is waited for is told with since when and how long, once, and 
   assert.equal(phases().length, 2)
 })
 
-test('a host that takes a request and leaves it without an answer is told to be waited for', async (t) => {
+test('waiting is reported for a host that accepts a request and does not answer', async (t) => {
   const { url } = await tcpServer(t, (socket) => socket.resume())
   const host = httpHost(t, { overdueAfterMs: 20 })
   const sink = new KeepingSink()
@@ -179,7 +179,7 @@ test('an attempt on a host that never answers can be canceled', async (t) => {
   assert.match(end.message!, /may still run there/)
 })
 
-test('connections that break at any byte cost nothing: every byte once, one start', async (t) => {
+test('connections that break at any byte lose nothing: every byte arrives once, after one start', async (t) => {
   const attempts = new ScriptedAttempts(async (attempt) => {
     for (let i = 0; i < 40; i++) {
       attempt.write('stdout', `line ${i}\n`)
@@ -206,7 +206,7 @@ test('connections that break at any byte cost nothing: every byte once, one star
   assert.ok(connections > 3)
 })
 
-test('an agent that does not give all of its output makes the attempt fail', async (t) => {
+test('an agent that does not return all of its output makes the attempt fail', async (t) => {
   const attempts = new ScriptedAttempts((attempt) => {
     attempt.write('stdout', 'short')
     attempt.length = () => 10

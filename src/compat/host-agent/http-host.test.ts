@@ -53,7 +53,7 @@ function run(host: ReturnType<typeof httpHost>, spec: ReturnType<typeof cmdSpec>
   return sink
 }
 
-test('a short command is carried out, and its output, code and exports come back', async (t) => {
+test('a short command runs, and its output, exit code and exports are returned', async (t) => {
   const { url } = await agent(t)
   const sink = run(
     httpHost(t),
@@ -73,7 +73,7 @@ test('a short command is carried out, and its output, code and exports come back
   )
 })
 
-test('several hosts work at once, and their output comes while they do', async (t) => {
+test('several hosts work at the same time, and their output arrives meanwhile', async (t) => {
   const dir = await folder(t)
   const agents = await Promise.all([agent(t), agent(t), agent(t)])
   const host = httpHost(t)
@@ -95,7 +95,7 @@ test('several hosts work at once, and their output comes while they do', async (
   }
 })
 
-test('binary output of many parts survives byte for byte, whatever the pace of the sink', async (t) => {
+test('large binary output arrives byte for byte, at any speed of the sink', async (t) => {
   const { url } = await agent(t)
   const file = join(await folder(t), 'bytes')
   const bytes = Buffer.alloc(3_000_001, Buffer.from([0xff, 0, 0xc3, 0x28, 10, 13, 27]))
@@ -115,7 +115,7 @@ test('binary output of many parts survives byte for byte, whatever the pace of t
   }
 })
 
-test('cancel leaves no process, and the attempt ends with the reason given', async (t) => {
+test('cancel leaves no process, and the attempt ends with the given reason', async (t) => {
   const { url } = await agent(t)
   const host = httpHost(t, { cancelGraceMs: 100 })
   const mark = `errand_mark_${process.pid}_${Date.now()}`
@@ -129,7 +129,7 @@ test('cancel leaves no process, and the attempt ends with the reason given', asy
   assert.deepEqual(processesOf(spec.attempt_id), [])
 })
 
-test('an agent that is restarted in the middle of a task loses nothing of it', async (t) => {
+test('an agent that restarts in the middle of a task loses nothing of it', async (t) => {
   const it = await agent(t)
   const go = join(await folder(t), 'go')
   const sink = run(
@@ -145,7 +145,7 @@ test('an agent that is restarted in the middle of a task loses nothing of it', a
   assert.equal(sink.text('stdout'), '1\n2\n3\n4\n')
 })
 
-test('a dispatcher that comes back takes up what its hosts still have', async (t) => {
+test('a dispatcher that restarts resumes the attempts that its hosts still have', async (t) => {
   const { url } = await agent(t)
   const go = join(await folder(t), 'go')
   const spec = cmdSpec(url, `echo 1; while ! [ -e ${go} ]; do sleep 0.02; done; echo 2`)
@@ -166,7 +166,7 @@ test('a dispatcher that comes back takes up what its hosts still have', async (t
   )
 })
 
-test('what its host no longer has is lost where it had started, and begun where it had not', async (t) => {
+test('an attempt that its host no longer has is lost if it had started, and starts if it had not', async (t) => {
   const { url } = await agent(t)
   const host = httpHost(t)
   const gone = new KeepingSink()
@@ -179,7 +179,7 @@ test('what its host no longer has is lost where it had started, and begun where 
   assert.equal(fresh.text('stdout'), '1\n')
 })
 
-test('no more attempts than allowed are under way, and one that waits can be canceled', async (t) => {
+test('only the allowed number of attempts runs at once, and a waiting one can be canceled', async (t) => {
   const { url, attempts } = await agent(t)
   const host = httpHost(t, { maxAtOnce: 2 })
   const go = join(await folder(t), 'go')
@@ -193,7 +193,7 @@ test('no more attempts than allowed are under way, and one that waits can be can
   assert.equal(attempts.get(specs[2]!.attempt_id), undefined)
 })
 
-test('a second run of the same id does not get the results of the first', async (t) => {
+test('a second run with the same id does not get the results of the first', async (t) => {
   const { url } = await agent(t)
   const spec = cmdSpec(url, 'echo once')
   assert.equal((await run(httpHost(t), spec).ended).outcome, 'success')
@@ -202,7 +202,7 @@ test('a second run of the same id does not get the results of the first', async 
   assert.match(end.message!, /another run id/)
 })
 
-test('an output_path is for the store here: a host on this machine does not write to it', async (t) => {
+test('an output_path is for the local store: a host on this machine does not write to it', async (t) => {
   const { url } = await agent(t)
   const dir = await folder(t)
   const sink = run(httpHost(t), cmdSpec(url, '', { args: { cmd: 'echo here', output_path: dir } }))
@@ -212,7 +212,7 @@ test('an output_path is for the store here: a host on this machine does not writ
   assert.deepEqual(readdirSync(dir), [])
 })
 
-test('an output that cannot be kept fails the attempt and stops its process', async (t) => {
+test('output that cannot be stored fails the attempt and stops its process', async (t) => {
   const { url } = await agent(t)
   const sink = new KeepingSink()
   sink.onOutput = () => {
@@ -241,7 +241,7 @@ function processesOf(attemptId: string): string[] {
   })
 }
 
-test('a step that asks for a box is not sent to a host that would run it without one', async (t) => {
+test('a step that requires a box is not sent to a host that would run it without one', async (t) => {
   const { url, attempts } = await agent(t)
   const host = httpHost(t)
   for (const unsupported of [{ isolation: 'sandbox' }, { isolation: 'none', network: 'models' }] as const) {

@@ -41,14 +41,14 @@ test('short work is answered at once, with its output, exit code and exports', a
   assert.match(body.task_id, /^run_[0-9a-v]+\.\d+$/)
 })
 
-test('the answer of /run holds max_output_bytes of the output and tells its whole length', async (t) => {
+test('the answer of /run contains max_output_bytes of the output and gives its full length', async (t) => {
   const { ask } = await agent(t, new ScriptedAttempts(echo))
   const { body } = await ask('POST', '/run', { action: 'cmd.run', args: { cmd: 'x', max_output_bytes: 3 } })
   assert.equal(body.stdout, 'hel')
   assert.equal(body.stdout_length, 6)
 })
 
-test('long work is answered 202, and /status brings what is new each time', async (t) => {
+test('long work is answered with 202, and /status returns the new output each time', async (t) => {
   const attempts = new ScriptedAttempts()
   const { ask } = await agent(t, attempts)
   const run = await ask('POST', '/run', {
@@ -72,7 +72,7 @@ test('long work is answered 202, and /status brings what is new each time', asyn
   assert.deepEqual([last.status, last.reason, last.exit_code, last.stdout], ['failed', 'exit_code', 3, 'two'])
 })
 
-test('/status never cuts a character in two, and gives bytes whole in base64', async (t) => {
+test('/status never splits a character, and returns all bytes in base64', async (t) => {
   const attempts = new ScriptedAttempts()
   const { ask } = await agent(t, attempts, { asyncAfterMs: 1 })
   await ask('POST', '/run', { attempt_id: 'r.1', action: 'cmd.run', args: { cmd: 'x' } })
@@ -87,7 +87,7 @@ test('/status never cuts a character in two, and gives bytes whole in base64', a
   assert.deepEqual([...Buffer.from(body.stdout_base64, 'base64')], [0xff, 0, 0xe2])
 })
 
-test('/status waits for news where it is asked to', async (t) => {
+test('/status waits for news if requested', async (t) => {
   const attempts = new ScriptedAttempts()
   const { ask } = await agent(t, attempts, { asyncAfterMs: 1 })
   await ask('POST', '/run', { attempt_id: 'r.1', action: 'cmd.run', args: { cmd: 'x' } })
@@ -96,7 +96,7 @@ test('/status waits for news where it is asked to', async (t) => {
   assert.equal((await answer).body.stdout, 'news')
 })
 
-test('the same attempt id twice is one task, but not for another request', async (t) => {
+test('the same attempt id twice is one task, but a different request with that id is refused', async (t) => {
   const attempts = new ScriptedAttempts(echo)
   const { ask } = await agent(t, attempts)
   const body = { attempt_id: 'r.1', request_id: 'a', action: 'cmd.run', args: { cmd: 'x' } }
@@ -111,7 +111,7 @@ test('the same attempt id twice is one task, but not for another request', async
   assert.match(other.body.error.message, /another attempt r\.1/)
 })
 
-test('/cancel is taken once, refused for what has ended and for what is unknown', async (t) => {
+test('/cancel is accepted for a running task, and refused for ended and unknown tasks', async (t) => {
   const attempts = new ScriptedAttempts()
   const { ask } = await agent(t, attempts, { asyncAfterMs: 1 })
   await ask('POST', '/run', { attempt_id: 'r.1', action: 'cmd.run', args: { cmd: 'x' } })
@@ -127,7 +127,7 @@ test('/cancel is taken once, refused for what has ended and for what is unknown'
   assert.equal((await ask('POST', '/cancel')).status, 400)
 })
 
-test('/run-status tells of a run what its last tries came to', async (t) => {
+test('/run-status reports the results of the last tries of a run', async (t) => {
   const attempts = new ScriptedAttempts()
   const { ask } = await agent(t, attempts, { asyncAfterMs: 1 })
   const start = (attempt_id: string, more: object) =>
@@ -147,7 +147,7 @@ test('/run-status tells of a run what its last tries came to', async (t) => {
   assert.deepEqual([unknown.status, unknown.body.error.code], [404, 'run_not_found'])
 })
 
-test('a wrong or missing token gets 401 and the reason, everywhere but at /health', async (t) => {
+test('every route but /health answers a wrong or missing token with 401 and the reason', async (t) => {
   const { ask } = await agent(t, new ScriptedAttempts())
   const guarded = Object.entries(hostAgentRoutes).flatMap(([name, { who }]) =>
     who === 'anyone' ? [] : [name],
@@ -179,7 +179,7 @@ test('a wrong or missing token gets 401 and the reason, everywhere but at /healt
   )
 })
 
-test('what cannot be done is refused with the reason, and starts nothing', async (t) => {
+test('an impossible request is refused with the reason, and starts nothing', async (t) => {
   const attempts = new ScriptedAttempts()
   const { ask } = await agent(t, attempts, { maxBodyBytes: 1000 })
   const refusals: [string, string, unknown, number, RegExp][] = [
@@ -213,7 +213,7 @@ test('what cannot be done is refused with the reason, and starts nothing', async
   assert.equal(attempts.starts.length, 0)
 })
 
-test('a request that is wrong is answered in words, with what to write', async (t) => {
+test('a wrong request is answered in words, with what to write', async (t) => {
   const { ask } = await agent(t, new ScriptedAttempts())
   const wrongs: [string, string, unknown, string, RegExp][] = [
     [
@@ -267,7 +267,7 @@ test('a request that is wrong is answered in words, with what to write', async (
   }
 })
 
-test('the tasks of all runs are listed, of one run, or of one status', async (t) => {
+test('tasks are listed for all runs, for one run, or for one status', async (t) => {
   const { ask } = await agent(
     t,
     new ScriptedAttempts(
@@ -298,7 +298,7 @@ test('the tasks of all runs are listed, of one run, or of one status', async (t)
   ])
 })
 
-test('ended tasks go when their time is over, and the workspace of their run with the last one', async (t) => {
+test("ended tasks expire after a set time, and their run's workspace with the last one", async (t) => {
   const attempts = new ScriptedAttempts(echo)
   const { ask } = await agent(t, attempts, { keepEndedMs: 40 })
   await ask('POST', '/run', { attempt_id: 'r.1', action: 'cmd.run', args: { cmd: 'x' } })
@@ -307,7 +307,7 @@ test('ended tasks go when their time is over, and the workspace of their run wit
   assert.equal((await ask('GET', '/status?task_id=r.1')).status, 404)
 })
 
-test('of too many ended tasks the oldest go first', async (t) => {
+test('if there are too many ended tasks, the oldest are removed first', async (t) => {
   const attempts = new ScriptedAttempts(echo)
   const { ask } = await agent(t, attempts, { keepEnded: 2, keepAtLeastMs: 0 })
   for (const n of [1, 2, 3])
@@ -316,7 +316,7 @@ test('of too many ended tasks the oldest go first', async (t) => {
   assert.deepEqual([...attempts.held.keys()], ['r.2', 'r.3'])
 })
 
-test('it listens on loopback unless told otherwise, and says so where the port is taken', async (t) => {
+test('the server listens on loopback by default, and says so if the port is in use', async (t) => {
   const { url } = await agent(t, new ScriptedAttempts())
   assert.match(url, /^http:\/\/127\.0\.0\.1:\d+$/)
   const taken = createServer()
@@ -331,14 +331,14 @@ test('it listens on loopback unless told otherwise, and says so where the port i
   await second.close()
 })
 
-test('it does not start without a token or with an address that is none', async () => {
+test('the server does not start without a token or with an invalid address', async () => {
   const open = (token: string) => createHostAgent({ attempts: new ScriptedAttempts(), token, version: '1' })
   assert.throws(() => open(' '), /needs a token/)
   await assert.rejects(open('t').listen('localhost'), /not an address to listen on/)
   await assert.rejects(open('t').listen(':70000'), /not an address to listen on/)
 })
 
-test('closing answers those who wait and is done twice as well as once', async (t) => {
+test('closing answers waiting requests, and can be done twice', async (t) => {
   const attempts = new ScriptedAttempts()
   const { server, ask } = await agent(t, attempts, { asyncAfterMs: 1 })
   await ask('POST', '/run', { attempt_id: 'r.1', action: 'cmd.run', args: { cmd: 'x' } })

@@ -26,7 +26,7 @@ const task = (id: string, args: object, more: object = {}) => ({
   },
 })
 
-test("the old dispatcher's envelope is understood and answered in kind", async (t) => {
+test("the old dispatcher's envelope is understood, and answered in its format", async (t) => {
   const attempts = new ScriptedAttempts((attempt) => {
     attempt.write('stdout', 'BOPS_EXPORT:TOKEN=abc\n')
     attempt.end({ outcome: 'success', exports: { TOKEN: 'abc' } })
@@ -50,7 +50,7 @@ test("the old dispatcher's envelope is understood and answered in kind", async (
   assert.equal(spec!.step, 'hello')
 })
 
-test('its way of following a long task works: all output so far by POST /status, and /cancel', async (t) => {
+test('the old way of following a long task works: all output so far with POST /status, and /cancel', async (t) => {
   const attempts = new ScriptedAttempts()
   const post = await agent(t, attempts)
   const started = await post('/run', task('task-2', { script: 'x' }))
@@ -69,7 +69,7 @@ test('its way of following a long task works: all output so far by POST /status,
   assert.equal((await post('/status', { task_id: 'none' })).status, 404)
 })
 
-test('an old task that is wrong is refused with the reason', async (t) => {
+test('an invalid old task is refused with the reason', async (t) => {
   const post = await agent(t, new ScriptedAttempts())
   assert.match((await post('/run', { task: 7 })).body.error.message, /task is not valid/)
   assert.match((await post('/run', { task: 7 })).body.error.hint, /"action": "cmd.run"/)
@@ -80,7 +80,7 @@ test('an old task that is wrong is refused with the reason', async (t) => {
   )
 })
 
-test('any text can be a task id, always means the same attempt and never a path', () => {
+test('any text can be a task id, always stands for the same attempt and is never a path', () => {
   for (const id of ['task-1733', 'a/../b', '.', 'ü', 'x'.repeat(300), 'run_1.2', 'run_1.0'])
     assert.match(attemptIdOf(id), /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}\.[1-9]\d*$/)
   assert.equal(attemptIdOf('run_1.2'), 'run_1.2')

@@ -25,7 +25,7 @@ async function faultOf(text: string | Uint8Array): Promise<string> {
   return 'fault' in results ? results.fault : `no fault: ${JSON.stringify(results)}`
 }
 
-test("Node's own reporters are read, TAP by its outermost tests and JUnit by its cases", async () => {
+test("the output of Node's reporters is read: TAP by its outermost tests, JUnit by its cases", async () => {
   const folder = mkdtempSync(join(tmpdir(), 'errand-results-'))
   try {
     writeFileSync(
@@ -90,14 +90,14 @@ test('JUnit XML is read as the tools write it', async () => {
   assert.equal((await figuresOf(go)).suite, 'example.com/x')
 })
 
-test('cases are counted in suites within suites, and what attributes claim is not looked at', async () => {
+test('cases in nested suites are counted, and the counts in attributes are ignored', async () => {
   const nested =
     '<testsuite name="a" tests="0" failures="77"><testcase name="1"/><testsuite name="b"><testsuite name="c"><testcase name="2"><error/></testcase></testsuite></testsuite></testsuite>'
   assert.equal(await resultsOf(nested), '1 1 0 0: c › 2')
   assert.equal(await resultsOf('<testsuite tests="5" failures="3"/>'), '0 0 0 0: ')
 })
 
-test('a test that passed when tried again is flaky, and one that never did has failed', async () => {
+test('a test that passes on a retry is flaky, and one that never passes has failed', async () => {
   const surefire = `<testsuite name="s">
     <testcase classname="A" name="f"><flakyFailure message="x"/><flakyError/></testcase>
     <testcase classname="A" name="r"><failure/><rerunFailure/><rerunError/></testcase>
@@ -105,7 +105,7 @@ test('a test that passed when tried again is flaky, and one that never did has f
   assert.equal(await resultsOf(surefire), '2 1 0 2: A › r')
 })
 
-test('XML with a document type, an entity, no end, two roots or too much is a sentence', async () => {
+test('XML with a document type, an entity, no end, two roots or too much content gives one error sentence', async () => {
   const cases: [string, RegExp][] = [
     ['<!DOCTYPE testsuite [<!ENTITY a "b">]><testsuite/>', /declares a document type/],
     ['<!DOCTYPE x SYSTEM "file:///etc/passwd"><testsuite/>', /declares a document type/],
@@ -151,7 +151,7 @@ test('long messages, control characters and other encodings are read', async () 
   assert.equal(await resultsOf(`\ufeff<?xml version="1.0" encoding="x-none"?>${failing('é')}`), '0 1 0 0: é')
 })
 
-test('results of nearly 20 MiB in one attribute are read in little memory', () => {
+test('results of nearly 20 MiB in one attribute are read with little memory', () => {
   const reader = new URL('./read-results.ts', import.meta.url)
   const program = `
     import { readResults } from ${JSON.stringify(reader.href)}
@@ -167,7 +167,7 @@ test('results of nearly 20 MiB in one attribute are read in little memory', () =
   assert.equal(stdout, 'begins x\n', stderr.slice(0, 500))
 })
 
-test('no more than 50 names are told, each in 200 characters', async () => {
+test('at most 50 names are reported, each with up to 200 characters', async () => {
   const cases = Array.from({ length: 60 }, (_, at) => `not ok ${at + 1} - ${'x'.repeat(300)}`)
   const { failed, failed_names } = await figuresOf(`1..60\n${cases.join('\n')}`)
   assert.deepEqual([failed, failed_names.length, failed_names[0]?.length], [60, 50, 200])
@@ -195,7 +195,7 @@ something else
   assert.equal(await resultsOf('1..0 # SKIP nothing here'), '0 0 0 0: ')
 })
 
-test('subtests count by the test that they are part of, and a block of YAML is none', async () => {
+test('subtests count as part of their test, and a YAML block is not a test', async () => {
   const tap = `TAP version 13
 # Subtest: outer
     not ok 1 - inner
@@ -224,7 +224,7 @@ ok 2 - buffered {
   assert.equal(results.figures.duration_ms, 2)
 })
 
-test('a plan that is not kept, none at all and a bail out are failures; what has no sign of TAP is none', async () => {
+test('a broken or missing plan and a bail out are failures; text without any sign of TAP is not TAP', async () => {
   const cases: Record<string, string> = {
     '1..3\nok 1\nok 2\n': '2 1 0 0: plan 1..3, but 2 tests are reported',
     '1..1\nok 1\nok 2\n': '2 1 0 0: plan 1..1, but 2 tests are reported',
@@ -246,14 +246,14 @@ test('a plan that is not kept, none at all and a bail out are failures; what has
   assert.match(await faultOf(`1..2\n${'ok\n'.repeat(100_001)}`), /more than 100000 tests/)
 })
 
-test('of a line without an end the beginning is read, and blanks and escapes cost nothing', async () => {
+test('only the beginning of an endless line is read, and blanks and escapes take no time', async () => {
   const blanks = ' '.repeat(60_000)
   const hashes = '\\# '.repeat(20_000)
   const text = `1..3\nok 1 - ${'x'.repeat(5_000_000)}\nnot ok 2 -${blanks}{${blanks}x\nnot ok 3 ${hashes}`
   assert.match(await resultsOf(text), /^1 2 0 0: /)
 })
 
-test('in whatever pieces results come, and wherever they are cut, they are the same or a fault', async () => {
+test('results are the same, or an error, no matter how they are split and where they end', async () => {
   const tap = 'TAP version 13\nok 1 - é # SKIP\n  ---\n  a: 1\n  ...\nnot ok 2 - b\n1..2\n'
   await fc.assert(
     fc.asyncProperty(
@@ -278,7 +278,7 @@ test('in whatever pieces results come, and wherever they are cut, they are the s
   )
 })
 
-test('any bytes give figures or a fault', async () => {
+test('any bytes give figures or an error', async () => {
   const piece = fc.constantFrom(
     '<testsuite>',
     '</testsuite>',
@@ -323,7 +323,7 @@ test('any bytes give figures or a fault', async () => {
   )
 })
 
-test('figures of several files are one suite, and an exit code that contradicts them counts', async () => {
+test('figures of several files become one suite, and a contradicting exit code counts', async () => {
   const one = await figuresOf(pytest)
   const both = joinFigures('all', [one, await figuresOf('1..1\nnot ok 1 - x')])
   assert.deepEqual(both, {

@@ -51,7 +51,7 @@ export function containerEngineConformance(
     assert.ok(Date.parse(state.startedAt) > 0 && Date.parse(state.finishedAt) > 0)
   })
 
-  check('its log is read on from a time, with the pieces of that very time', async (use) => {
+  check('its log is read from a time on, including the pieces of exactly that time', async (use) => {
     const id = await use.run('n=0; while [ $n -lt 500 ]; do echo line $n; n=$((n+1)); done')
     const all = await use.log(id)
     assert.equal(all.length, 500)
@@ -71,7 +71,7 @@ export function containerEngineConformance(
     }
   })
 
-  check('a log that goes over into new files is followed with each line once', async (use) => {
+  check('a log that rotates into new files is followed with each line once', async (use) => {
     const lines = 12_000
     const script = `i=0; while [ $i -lt ${lines} ]; do echo $i; i=$((i+1)); [ $((i % 200)) -ne 0 ] || sleep 0.02; done`
     const id = await use.create(script, { logBytes: 400_000 })
@@ -90,7 +90,7 @@ export function containerEngineConformance(
     assert.equal((await use.engine.state(id)).type, 'running')
   })
 
-  check('lines of any length, and a last one that never ends, arrive as they are', async (use) => {
+  check('lines of any length, and a last one without an end, arrive unchanged', async (use) => {
     const id = await use.run(`head -c 100000 /dev/zero | tr '\\0' x; echo; printf '\\303\\244\\000no end'`)
     assert.equal(textOf(await use.log(id), 'stdout'), `${'x'.repeat(100_000)}\nä\0no end`)
   })
@@ -108,25 +108,28 @@ export function containerEngineConformance(
     await use.engine.stop(deaf, 1)
   })
 
-  check('what is gone is no error to stop or remove, and not found to start', async (use) => {
-    const id = await use.run(FOR_EVER)
-    await use.engine.remove(id)
-    await use.engine.remove(id)
-    await use.engine.stop(id, 1)
-    assert.deepEqual(await use.engine.state(id), { type: 'gone' })
-    assert.deepEqual(await use.engine.wait(id, new AbortController().signal), { type: 'gone' })
-    await assert.rejects(use.engine.start(id), { code: 'not_found' })
-    await assert.rejects(use.log(id), { code: 'not_found' })
-  })
+  check(
+    'stopping or removing a missing container is not an error, and starting it is not_found',
+    async (use) => {
+      const id = await use.run(FOR_EVER)
+      await use.engine.remove(id)
+      await use.engine.remove(id)
+      await use.engine.stop(id, 1)
+      assert.deepEqual(await use.engine.state(id), { type: 'gone' })
+      assert.deepEqual(await use.engine.wait(id, new AbortController().signal), { type: 'gone' })
+      await assert.rejects(use.engine.start(id), { code: 'not_found' })
+      await assert.rejects(use.log(id), { code: 'not_found' })
+    },
+  )
 
-  check('a command that is not there ends at once', async (use) => {
+  check('a command that does not exist ends at once', async (use) => {
     const { id } = await use.engine.create(use.order({ command: ['/no/such/program'] }))
     await use.engine.start(id)
     assert.equal((await use.ended(id)).exitCode, 127)
     assert.match(textOf(await use.log(id), 'stderr'), /\/no\/such\/program/)
   })
 
-  check('a name is taken once, and an unknown image or runtime makes no container', async (use) => {
+  check('a name can be used once, and an unknown image or runtime creates no container', async (use) => {
     const order = use.order({})
     await use.engine.create(order)
     await assert.rejects(use.engine.create(order), { code: 'conflict' })
@@ -137,7 +140,7 @@ export function containerEngineConformance(
     assert.equal((await use.engine.containers({ runner: use.runner })).length, 1)
   })
 
-  check('containers are found by their labels, and only ours', async (use) => {
+  check('containers are found by their labels, and only those of the runner', async (use) => {
     const id = await use.create('true', {
       labels: { runner: use.runner, attempt: 'run_1.1', bot: 'one', owner: 'x/y' },
     })
@@ -157,41 +160,38 @@ export function containerEngineConformance(
     assert.deepEqual(await use.engine.containers({ runner: `${use.runner}-other` }), [])
   })
 
-  check(
-    'it tells what happens to a container while it does, and what it has seen of one since its start',
-    async (use) => {
-      const received: string[] = []
-      const enough = new AbortController()
-      const opened = Promise.withResolvers<void>()
-      const reported = Promise.withResolvers<void>()
-      const listening = (async () => {
-        for await (const event of use.engine.events({ runner: use.runner }, enough.signal)) {
-          if (event.type === 'open') opened.resolve()
-          else received.push(event.type)
-          if (received.filter((type) => type === 'ended').length === 2) reported.resolve()
-        }
-      })().catch(() => {})
-      await opened.promise
-      const itself = await use.run('exit 0')
-      const { startedAt } = await use.ended(itself)
-      const seen = await use.engine.history(itself, startedAt)
-      assert.deepEqual([...seen.seen], ['start', 'ended'])
-      const stopped = await use.run(FOR_EVER)
-      await use.printed(stopped, 'up')
-      await use.engine.stop(stopped, 60)
-      const ended = await use.ended(stopped)
-      const { seen: all } = await use.engine.history(stopped, ended.startedAt)
-      assert.deepEqual([...all], ['start', 'signaled', 'ended'])
-      assert.deepEqual([...(await use.engine.history(stopped, '2999-01-01T00:00:00Z')).seen], [])
-      await reported.promise
-      enough.abort()
-      await listening
-      assert.deepEqual(received, ['start', 'ended', 'start', 'signaled', 'ended'])
-      await use.engine.ping(60_000)
-    },
-  )
+  check('events of a container are reported as they happen, and also those since its start', async (use) => {
+    const received: string[] = []
+    const enough = new AbortController()
+    const opened = Promise.withResolvers<void>()
+    const reported = Promise.withResolvers<void>()
+    const listening = (async () => {
+      for await (const event of use.engine.events({ runner: use.runner }, enough.signal)) {
+        if (event.type === 'open') opened.resolve()
+        else received.push(event.type)
+        if (received.filter((type) => type === 'ended').length === 2) reported.resolve()
+      }
+    })().catch(() => {})
+    await opened.promise
+    const itself = await use.run('exit 0')
+    const { startedAt } = await use.ended(itself)
+    const seen = await use.engine.history(itself, startedAt)
+    assert.deepEqual([...seen.seen], ['start', 'ended'])
+    const stopped = await use.run(FOR_EVER)
+    await use.printed(stopped, 'up')
+    await use.engine.stop(stopped, 60)
+    const ended = await use.ended(stopped)
+    const { seen: all } = await use.engine.history(stopped, ended.startedAt)
+    assert.deepEqual([...all], ['start', 'signaled', 'ended'])
+    assert.deepEqual([...(await use.engine.history(stopped, '2999-01-01T00:00:00Z')).seen], [])
+    await reported.promise
+    enough.abort()
+    await listening
+    assert.deepEqual(received, ['start', 'ended', 'start', 'signaled', 'ended'])
+    await use.engine.ping(60_000)
+  })
 
-  check('what a container uses is told while it runs', async (use) => {
+  check("a container's usage is reported while it runs", async (use) => {
     const id = await use.run(`head -c 6m /dev/zero >/tmp/file; ${FOR_EVER}`)
     await use.printed(id, 'up')
     const used = (await use.engine.use(id))!
@@ -205,7 +205,7 @@ export function containerEngineConformance(
     assert.equal(await use.engine.use(id), undefined)
   })
 
-  check('a container has the check that was ordered, else that of its image', async (use) => {
+  check('a container has the requested health check, otherwise that of its image', async (use) => {
     const of = async (part: Partial<ContainerOrder>) => {
       const id = await use.create(FOR_EVER, part)
       await use.engine.start(id)
@@ -222,7 +222,7 @@ export function containerEngineConformance(
     assert.equal(await of({ image, health: 'none' }), undefined)
   })
 
-  check('more memory than it may have ends it, which is told from another kill', async (use) => {
+  check('a container over its memory limit is ended, and this differs from another kill', async (use) => {
     const id = await use.run('exec tail /dev/zero')
     const { exitCode, startedAt } = await use.ended(id)
     assert.equal(exitCode, 137)
@@ -231,7 +231,7 @@ export function containerEngineConformance(
     assert.equal(await use.engine.wasOutOfMemory(killed, (await use.ended(killed)).startedAt), false)
   })
 
-  check('it has no more processes than it may, and half a core', async (use) => {
+  check('a container is limited to its number of processes and to half a core', async (use) => {
     const id = await use.run('for n in $(seq 40); do sleep 100 & done 2>/dev/null; echo unreached')
     assert.notEqual((await use.ended(id)).exitCode, 0)
     assert.equal(textOf(await use.log(id), 'stdout'), '')
@@ -239,7 +239,7 @@ export function containerEngineConformance(
     assert.match(textOf(await use.log(cpu), 'stdout'), /^50000\b/)
   })
 
-  check('it writes to /tmp alone, and no more than it may', async (use) => {
+  check('a container can write only to /tmp, and only up to its limit', async (use) => {
     const id = await use.run(`
       for path in /file /etc/passwd /var/file /proc/sysrq-trigger; do echo x 2>/dev/null >$path && echo wrote $path; done
       echo x >/tmp/file && echo wrote /tmp
@@ -249,7 +249,7 @@ export function containerEngineConformance(
   })
 
   check(
-    'its working folder and volumes begin with what the image has, are writable, and go with it',
+    "a container's working folder and volumes start with the image's files, are writable, and are removed with it",
     async (use) => {
       const { id: image } = await use.build({
         Dockerfile: `FROM ${use.image}
@@ -283,7 +283,7 @@ USER 99`,
     },
   )
 
-  check('a folder of the system as working folder stays read-only', async (use) => {
+  check('a system folder as the working folder stays read-only', async (use) => {
     for (const folder of ['/', '/etc', '/usr/bin']) {
       const { id: image } = await use.build({
         Dockerfile: `FROM ${use.image}\nRUN mkdir -p ${folder}\nWORKDIR ${folder}`,
@@ -298,7 +298,7 @@ USER 99`,
   })
 
   check(
-    'a place for data outlives its containers, whoever they run as, and is read as a tar',
+    'a data volume survives its containers, whichever user they run as, and can be read as a tar',
     async (use) => {
       const { id: image } = await use.build({ Dockerfile: `FROM ${use.image}\nUSER 99` })
       const volume = `${use.runner}-data`
@@ -345,30 +345,35 @@ USER 99`,
     },
   )
 
-  check('a place for data stands in the working folder, and an image has a few volumes', async (use) => {
-    const { id: image } = await use.build({
-      Dockerfile: `FROM ${use.image}\nRUN mkdir /app && echo code >/app/code\nWORKDIR /app\nUSER 99`,
-    })
-    const data = { volume: `${use.runner}-data`, path: '/app/data' }
-    const script =
-      'cat code; [ -e data/file ] && echo second >>data/file || echo first >data/file; cat data/file; echo x >file'
-    for (const printed of ['code\nfirst\n', 'code\nfirst\nsecond\n']) {
-      const { id } = await use.engine.create(use.order({ image, data, command: ['sh', '-c', script] }))
-      await use.engine.start(id)
-      assert.equal(textOf(await use.log(id), 'stdout'), printed)
-      await use.engine.remove(id)
-    }
-    assert.equal(await use.engine.removeVolume(data.volume), true)
-    const paths = Array.from({ length: 17 }, (_, index) => `/v${index}`)
-    const { id: many } = await use.build({ Dockerfile: `FROM ${use.image}\nVOLUME ${paths.join(' ')}` })
-    await assert.rejects(use.engine.create(use.order({ image: many })), { code: 'invalid_argument' })
-    const { id: deep } = await use.build({ Dockerfile: `FROM ${use.image}\nVOLUME /a /a/b /a/b/c` })
-    await assert.rejects(use.engine.create(use.order({ image: deep })), { message: /within volumes within/ })
-    assert.deepEqual(await use.engine.volumes({ runner: use.runner }), [])
-  })
+  check(
+    'a data volume can be in the working folder, and an image may have only a few volumes',
+    async (use) => {
+      const { id: image } = await use.build({
+        Dockerfile: `FROM ${use.image}\nRUN mkdir /app && echo code >/app/code\nWORKDIR /app\nUSER 99`,
+      })
+      const data = { volume: `${use.runner}-data`, path: '/app/data' }
+      const script =
+        'cat code; [ -e data/file ] && echo second >>data/file || echo first >data/file; cat data/file; echo x >file'
+      for (const printed of ['code\nfirst\n', 'code\nfirst\nsecond\n']) {
+        const { id } = await use.engine.create(use.order({ image, data, command: ['sh', '-c', script] }))
+        await use.engine.start(id)
+        assert.equal(textOf(await use.log(id), 'stdout'), printed)
+        await use.engine.remove(id)
+      }
+      assert.equal(await use.engine.removeVolume(data.volume), true)
+      const paths = Array.from({ length: 17 }, (_, index) => `/v${index}`)
+      const { id: many } = await use.build({ Dockerfile: `FROM ${use.image}\nVOLUME ${paths.join(' ')}` })
+      await assert.rejects(use.engine.create(use.order({ image: many })), { code: 'invalid_argument' })
+      const { id: deep } = await use.build({ Dockerfile: `FROM ${use.image}\nVOLUME /a /a/b /a/b/c` })
+      await assert.rejects(use.engine.create(use.order({ image: deep })), {
+        message: /within volumes within/,
+      })
+      assert.deepEqual(await use.engine.volumes({ runner: use.runner }), [])
+    },
+  )
 
   check(
-    'a place for data is not the working folder of the image, whose code it would keep from changing',
+    "a data volume cannot be the image's working folder, because it would keep the old code",
     async (use) => {
       const { id: image } = await use.build({ Dockerfile: `FROM ${use.image}\nWORKDIR /app` })
       const data = { volume: `${use.runner}-data`, path: '/app' }
@@ -380,7 +385,7 @@ USER 99`,
     },
   )
 
-  check('what stands in volumes is measured, whatever its names, and however it is hidden', async (use) => {
+  check('the contents of volumes are measured, with any names and however they are hidden', async (use) => {
     const { id: image } = await use.build({ Dockerfile: `FROM ${use.image}\nVOLUME /data` })
     const signal = new AbortController().signal
     const measured = async (script: string, enoughBytes = Number.POSITIVE_INFINITY) => {
@@ -409,7 +414,7 @@ USER 99`,
     assert.equal(await use.engine.volumeBytes([`${use.runner}-none`], { enoughBytes: 1, signal }), 0)
   })
 
-  check('it has one capability and gets no more', async (use) => {
+  check('a container has one capability and gets no more', async (use) => {
     const id = await use.run(
       'grep -E "^(Cap|NoNewPrivs)" /proc/self/status | tr "\\t" " "; chown nobody /tmp || echo no',
     )
@@ -440,7 +445,7 @@ USER 99`,
   })
 
   check(
-    'a build that fails says its last lines, leaves no container, and its layers can be removed',
+    'a failed build reports its last lines, leaves no container, and its layers can be removed',
     async (use) => {
       const dockerfile = `FROM ${use.image}\nRUN echo ${use.runner} >/first\nRUN echo it breaks here && exit 7`
       await assert.rejects(
@@ -494,7 +499,7 @@ USER 99`,
     assert.ok(lines.includes(`began ${use.runner}`))
   })
 
-  check('a build has no more disk than it may, wherever and however it writes', async (use) => {
+  check('a build is limited in disk space, wherever and however it writes', async (use) => {
     // A path that is too long to look up, as a program that measures the files below it would have to.
     const deep = `for n in $(seq 30); do mkdir ${'d'.repeat(200)} && cd ${'d'.repeat(200)} || break; done`
     const fill = (file: string) => `head -c 300m /dev/zero >${file}; sleep 120`
@@ -511,7 +516,7 @@ USER 99`,
       )
   })
 
-  check('an image that copies alone make too large ends its build', async (use) => {
+  check('an image that becomes too large only by copies ends its build', async (use) => {
     const limits = { memoryBytes: 64 * MiB, cpus: 1, processes: 50, diskBytes: 10 * MiB }
     // Each layer has a label: an engine takes its time to end an aborted build, and its last layer stays until then.
     const copies = `FROM ${use.image}\nLABEL errand.runner=${use.runner}\nCOPY file /1\nCOPY file /2`
@@ -522,7 +527,7 @@ USER 99`,
       })
   })
 
-  check('an image in use stays, and goes with all its names after', async (use) => {
+  check('an image in use stays, and is removed with all its names afterwards', async (use) => {
     const { id: image } = await use.build({ Dockerfile: `FROM ${use.image}\nRUN echo ${use.runner} >/mine` })
     const name = `errand.test/${use.runner}:second`
     await use.engine.tag(image, name)

@@ -12,9 +12,9 @@ import { startImageRegistry } from './image-registry.ts'
 
 const skip = await dockerHere()
 
-test('what a test makes in Docker is gone after it', { skip }, async (t) => {
+test('everything that a test creates in Docker is gone after it', { skip }, async (t) => {
   let label = ''
-  await t.test('makes a container, a network, a volume and an image', async (t) => {
+  await t.test('creates a container, a network, a volume and an image', async (t) => {
     const docker = dockerFor(t)
     label = `errand.test=${docker.labels['errand.test']}`
     const image = await baseImage('busybox:latest')
@@ -35,7 +35,7 @@ test('what a test makes in Docker is gone after it', { skip }, async (t) => {
   assert.deepEqual(await labelled(label), { containers: [], networks: [], volumes: [], images: [] })
 })
 
-test('what a test file had in Docker when it was ended is gone', { skip }, async (t) => {
+test('everything that a test file had in Docker when it was ended is gone', { skip }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'errand-ended-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
   const url = (name: string) => JSON.stringify(new URL(name, import.meta.url).href)
@@ -71,7 +71,7 @@ test('what a test file had in Docker when it was ended is gone', { skip }, async
     assert.deepEqual(await labelled(label), { containers: [], networks: [], volumes: [], images: [] }, label)
 })
 
-test('images that stand on each other go, and one that another test has built on goes with that', {
+test('images built on each other are removed, except one that another test uses, which goes with that test', {
   skip,
 }, async (t) => {
   const another = dockerFor(t)
@@ -80,7 +80,7 @@ test('images that stand on each other go, and one that another test has built on
     return (await container.commit({ repo: name(suffix) })).Id as string
   }
   const row = [await baseImage('busybox:latest')]
-  await t.test('makes a row of images, with one of another test on the second', async (t) => {
+  await t.test('creates a chain of images, with one of another test on the second', async (t) => {
     const docker = dockerFor(t)
     for (const suffix of ['one', 'two', 'three']) row.push(await on(row.at(-1)!, docker, suffix))
     await on(row[2]!, another, 'other')
@@ -92,7 +92,7 @@ test('images that stand on each other go, and one that another test has built on
   for (const id of row.slice(1)) await assert.rejects(namesOf(id), { statusCode: 404 })
 })
 
-test('the stand-ins run what they stand for', { skip }, async (t) => {
+test('the stand-in images run the programs that they replace', { skip }, async (t) => {
   const docker = dockerFor(t)
   const names = [
     ['busybox:latest', ['sh', '-c', 'echo shell'], /^shell/],
@@ -118,7 +118,9 @@ test('the stand-ins run what they stand for', { skip }, async (t) => {
   }
 })
 
-test('the image registry tells the right password from a wrong one and from none', { skip }, async (t) => {
+test('the image registry distinguishes the right password from a wrong one and from none', {
+  skip,
+}, async (t) => {
   const docker = dockerFor(t)
   const { address, username, password } = await startImageRegistry(t)
   const container = await docker.engine.createContainer({

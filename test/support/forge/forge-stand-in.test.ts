@@ -9,7 +9,7 @@ import { deliveryId, isSigned } from '../../../src/forge/webhook-signatures.ts'
 import { startForge } from './forge-stand-in.ts'
 
 for (const flavour of ['github', 'gitea', 'gitlab'] as const)
-  test(`the stand-in for ${flavour} signs its webhooks, and keeps its state on disk`, async (t) => {
+  test(`the stand-in for ${flavour} signs its webhooks, and stores its state on disk`, async (t) => {
     const got: { headers: IncomingHttpHeaders; body: Buffer }[] = []
     const receiver = createServer(async (request, response) => {
       got.push({ headers: request.headers, body: await buffer(request) })

@@ -17,7 +17,7 @@ function place(t: TestContext, text: string): { file: string; folder: string } {
   return { file, folder }
 }
 
-test('a guest has cgroup v2 and runs a test file; the result of each of its tests is brought back', {
+test('a guest has cgroup v2 and runs a test file, and returns the result of each of its tests', {
   skip,
 }, async (t) => {
   const { file, folder } = place(
@@ -47,7 +47,7 @@ test('a guest has cgroup v2 and runs a test file; the result of each of its test
   assert.deepEqual(readdirSync(folder), ['in the guest.mjs'])
 })
 
-test('a guest that hangs is ended with all that belongs to it, and its last lines are told', {
+test('a guest that hangs is ended with all its processes, and its last lines are reported', {
   skip,
 }, async (t) => {
   const { file, folder } = place(

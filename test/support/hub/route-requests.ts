@@ -52,7 +52,7 @@ export function kindOf(name: RouteName): ResourceKind | undefined {
   const found = Object.keys(kinds).find((prefix) => path === prefix || path.startsWith(`${prefix}/`))
   assert.ok(
     found !== undefined || !path.includes(':'),
-    `${name}: say in test/support/hub/route-requests.ts what its path names`,
+    `${name}: define in test/support/hub/route-requests.ts what its path names`,
   )
   return found === undefined ? undefined : kinds[found]
 }

@@ -36,7 +36,7 @@ async function logOf(cluster: TestKubernetes, job: string): Promise<string> {
   return await cluster.ask('GET', `${pods(cluster)}/${items[0].metadata.name}/log`)
 }
 
-test('a Job runs in a pod that reaches what this machine serves, and its log is read', {
+test('a Job runs in a pod that can reach servers on this machine, and its log can be read', {
   skip,
 }, async (t) => {
   const server = createServer((_, answer) => answer.end('from the machine\n')).listen(0, NODE_ADDRESS)
@@ -57,7 +57,7 @@ test('a service answers at its address', { skip }, async (t) => {
   assert.equal(await logOf(cluster, 'one'), 'reached\n')
 })
 
-test('an account may do what its rules say, in its namespace alone', { skip }, async (t) => {
+test('an account may do what its rules allow, only in its namespace', { skip }, async (t) => {
   const cluster = await kubernetesFor(t)
   const account = await cluster.account([{ apiGroups: [''], resources: ['pods'], verbs: ['list'] }])
   assert.deepEqual((await askWith(account, 'GET', pods(cluster))).items, [])
@@ -67,7 +67,7 @@ test('an account may do what its rules say, in its namespace alone', { skip }, a
   await assert.rejects(askWith(account, 'GET', '/api/v1/namespaces/default/pods'), forbidden)
 })
 
-test('a namespace goes with all that is in it', { skip }, async (t) => {
+test('a namespace is removed with everything in it', { skip }, async (t) => {
   const cluster = await kubernetesFor(t)
   await beginJob(cluster, 'stubborn', 'trap "" TERM; echo here; while :; do sleep 1; done')
   await cluster.until(
@@ -79,7 +79,7 @@ test('a namespace goes with all that is in it', { skip }, async (t) => {
   await assert.rejects(cluster.ask('GET', `/api/v1/namespaces/${cluster.namespace}`), gone)
 })
 
-test('a pod outlives the programs around it, which are begun again', { skip }, async (t) => {
+test('a pod survives a restart of the programs around it', { skip }, async (t) => {
   const cluster = await kubernetesFor(t, { alone: true })
   await beginJob(cluster, 'long', 'echo begun; while [ ! -e /tmp/end ]; do sleep 1; done')
   const running = `${pods(cluster)}?labelSelector=job-name=long`

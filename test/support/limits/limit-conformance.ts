@@ -65,7 +65,7 @@ export function limitConformance(heldBy: HeldBy, test: RegisterTest = registerHe
   const limited = (cmd: string, limits: AttemptLimits, more: Partial<AttemptSpec> = {}) =>
     command(cmd, { limits, ...more })
 
-  test(`${heldBy}: what takes more memory than it may is ended as oom, with the figure`, {
+  test(`${heldBy}: a process over its memory limit ends as oom, with the figure`, {
     skip,
   }, async () => {
     using here = machine()
@@ -101,7 +101,7 @@ export function limitConformance(heldBy: HeldBy, test: RegisterTest = registerHe
     await attempts.close()
   })
 
-  test(`${heldBy}: what stays within its limits succeeds, with its peak and its CPU time`, {
+  test(`${heldBy}: a step within its limits succeeds, with its peak and its CPU time`, {
     skip,
   }, async () => {
     using here = machine()
@@ -115,7 +115,7 @@ export function limitConformance(heldBy: HeldBy, test: RegisterTest = registerHe
     await attempts.close()
   })
 
-  test(`${heldBy}: without limits CPU time is recorded all the same`, { skip }, async () => {
+  test(`${heldBy}: CPU time is also recorded without limits`, { skip }, async () => {
     using here = machine()
     const attempts = here.open()
     const end = await endOf(await attempts.start(command(`${BURN} 300`), 1))
@@ -124,7 +124,7 @@ export function limitConformance(heldBy: HeldBy, test: RegisterTest = registerHe
     await attempts.close()
   })
 
-  test(`${heldBy}: a fork bomb is held to its number of processes`, { skip }, async () => {
+  test(`${heldBy}: a fork bomb is limited to its number of processes`, { skip }, async () => {
     using here = machine()
     const attempts = here.open()
     // Bounded, so that it does no harm if it is not held back but ended.
@@ -160,7 +160,9 @@ export function limitConformance(heldBy: HeldBy, test: RegisterTest = registerHe
     await attempts.close()
   })
 
-  test(`${heldBy}: what a step leaves behind on purpose goes on after a success`, { skip }, async () => {
+  test(`${heldBy}: a process that a step leaves behind on purpose continues after a success`, {
+    skip,
+  }, async () => {
     using here = machine()
     const attempts = here.open()
     const attempt = await attempts.start(command(DAEMON), 1)
@@ -183,7 +185,9 @@ export function limitConformance(heldBy: HeldBy, test: RegisterTest = registerHe
     await attempts.close()
   })
 
-  test(`${heldBy}: what fills its workspace and ends at once is past its limit too`, { skip }, async () => {
+  test(`${heldBy}: a step that fills its workspace and ends at once is over its limit too`, {
+    skip,
+  }, async () => {
     using here = machine()
     const attempts = here.open()
     const end = await endOf(
@@ -193,7 +197,7 @@ export function limitConformance(heldBy: HeldBy, test: RegisterTest = registerHe
     await attempts.close()
   })
 
-  test(`${heldBy}: a CPU limit holds, or it is said that it does not`, { skip }, async () => {
+  test(`${heldBy}: a CPU limit holds, or the usage says that it does not`, { skip }, async () => {
     using here = machine()
     const attempts = here.open()
     const attempt = await attempts.start(limited(`${BURN} 400; cat /proc/self/cgroup`, { cpus: 0.2 }), 1)
@@ -207,7 +211,7 @@ export function limitConformance(heldBy: HeldBy, test: RegisterTest = registerHe
     await attempts.close()
   })
 
-  test(`${heldBy}: limits hold on after the runner was killed, and the usage is recorded`, {
+  test(`${heldBy}: limits still hold after the runner was killed, and the usage is recorded`, {
     skip,
   }, async () => {
     using here = machine()
@@ -232,7 +236,9 @@ export function limitConformance(heldBy: HeldBy, test: RegisterTest = registerHe
     await second.close()
   })
 
-  test(`${heldBy}: what ended while no runner was there has its usage and its reason`, { skip }, async () => {
+  test(`${heldBy}: an attempt that ended while no runner was there has its usage and its reason`, {
+    skip,
+  }, async () => {
     using here = machine()
     const first = here.open()
     const hog = limited(`${HOG} 1024`, { memory_bytes: 200 * MiB })
@@ -251,7 +257,7 @@ export function limitConformance(heldBy: HeldBy, test: RegisterTest = registerHe
     await second.close()
   })
 
-  test(`${heldBy}: the session of an agent is held to its step's limits`, { skip }, async () => {
+  test(`${heldBy}: an agent's session has its step's limits`, { skip }, async () => {
     using here = machine()
     using session = sessionPlace()
     const attempts = session.open({ limits: here.keeper(), env: process.env })

@@ -32,7 +32,7 @@ function ask(server: ModelServer, path: Path, key = 'k', body: object = {}): Pro
 
 describe('the model server', () => {
   for (const path of paths) {
-    it(`streams text and a tool call to ${path}, and tells the same unstreamed`, async (context) => {
+    it(`streams text and a tool call to ${path}, and returns the same without streaming`, async (context) => {
       const turn = { text: 'A rather long text.', ...runTurn('echo hi') }
       const server = await start(context, { script: () => turn })
       const streamed = await (await ask(server, path)).text()
@@ -65,7 +65,7 @@ describe('the model server', () => {
     })
   }
 
-  it('keeps sessions apart by key, else by model, and lets in only those it knows', async (context) => {
+  it('separates sessions by key, otherwise by model, and accepts only those it knows', async (context) => {
     const scripts: Record<string, string> = { 'key-a': 'for a', 'key-b': 'for b', 'model-c': 'for c' }
     const server = await start(context, {
       keys: ['key-a', 'key-b', 'key-c'],
@@ -82,7 +82,7 @@ describe('the model server', () => {
     assert.equal((await ask(server, 'messages', 'key-a', { model: 'n' })).status, 404)
   })
 
-  it('tells each of 30 sessions at once its own turns in order', async (context) => {
+  it('gives each of 30 simultaneous sessions its own turns in order', async (context) => {
     const server = await start(context, {
       scriptFor: (name) => ['one', 'two', 'three'].map((turn) => ({ text: `${name} ${turn}`, delayMs: 1 })),
     })
@@ -95,7 +95,7 @@ describe('the model server', () => {
     await Promise.all(Array.from({ length: 30 }, (_, index) => session(`key-${index}`)))
   })
 
-  it('answers requests without tools beside the script', async (context) => {
+  it('answers requests without tools outside the script', async (context) => {
     const server = await start(context, { script: [{ text: 'first' }] })
     const aside = await (await ask(server, 'messages', 'k', { tools: [], stream: false })).text()
     assert.match(aside, /A title/)
@@ -107,14 +107,14 @@ describe('the model server', () => {
     assert.equal(server.scripted.length, 1)
   })
 
-  it('refuses, and keeps why, where no offered tool does what is wanted', async (context) => {
+  it('refuses a turn for which no tool is offered, and records why', async (context) => {
     const server = await start(context, { script: [{ toolCalls: [{ kind: 'read', args: { path: 'f' } }] }] })
     const nothing = [{ name: 'sing', input_schema: {} }]
     assert.equal((await ask(server, 'messages', 'k', { tools: nothing })).status, 400)
     assert.deepEqual(server.errors, ['no tool to read among those offered: sing'])
   })
 
-  it('stops, twice, with a stream that hangs', async (context) => {
+  it('can be stopped twice, with a stream that hangs', async (context) => {
     const server = await start(context, { script: [{ text: 'begun', hang: true }] })
     const response = await ask(server, 'messages')
     const reading = response.text()

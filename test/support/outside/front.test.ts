@@ -31,7 +31,7 @@ async function place(t: test.TestContext) {
   return { taken, front, post }
 }
 
-test('a front spoils answers in each manner, and lets them through again', async (t) => {
+test('a front breaks answers in each way, and then lets them through again', async (t) => {
   const { taken, front, post } = await place(t)
   assert.equal(await post('first'), 'a whole answer')
 

@@ -45,7 +45,7 @@ const stateOf = (found: readonly FoundRunner[], name: string) =>
  * it is gone once it is removed.
  */
 export function provisionerSuite(what: string, open: (t: TestContext) => Subject | Promise<Subject>): void {
-  test(`${what}: one that is asked for twice is made once`, async (t) => {
+  test(`${what}: a runner that is requested twice is created once`, async (t) => {
     const { provisioner, hub, count } = await open(t)
     const need = needOf(hub)
     await provisioner.provision(need, signal)
@@ -57,7 +57,7 @@ export function provisionerSuite(what: string, open: (t: TestContext) => Subject
     assert.equal(await count(need.name), 0)
   })
 
-  test(`${what}: another hub process finds what was made, and takes it away`, async (t) => {
+  test(`${what}: another hub process finds an existing runner, and removes it`, async (t) => {
     const { provisioner, hub, again, count } = await open(t)
     const need = needOf(hub)
     await provisioner.provision(need, signal)
@@ -70,7 +70,7 @@ export function provisionerSuite(what: string, open: (t: TestContext) => Subject
     assert.equal(stateOf(await provisioner.find(signal), need.name), undefined)
   })
 
-  test(`${what}: one that is gone, or never was there, is removed all the same`, async (t) => {
+  test(`${what}: a runner that is gone, or never existed, can be removed`, async (t) => {
     const { provisioner, hub } = await open(t)
     const { name } = needOf(hub)
     await provisioner.remove(name, signal)
@@ -78,7 +78,7 @@ export function provisionerSuite(what: string, open: (t: TestContext) => Subject
     assert.equal(stateOf(await provisioner.find(signal), name), undefined)
   })
 
-  test(`${what}: one that dies is found as ended until it is removed`, async (t) => {
+  test(`${what}: a runner that dies is found as ended until it is removed`, async (t) => {
     const { provisioner, hub, count, kill } = await open(t)
     const need = needOf(hub)
     await provisioner.provision(need, signal)
@@ -91,7 +91,7 @@ export function provisionerSuite(what: string, open: (t: TestContext) => Subject
     assert.equal(stateOf(await provisioner.find(signal), need.name), undefined)
   })
 
-  test(`${what}: what another hub has made is never its own`, async (t) => {
+  test(`${what}: the runners of another hub are never its own`, async (t) => {
     const { provisioner, hub, count } = await open(t)
     const [mine, other] = [needOf(hub), needOf(newHubId())]
     await provisioner.provision(mine, signal)

@@ -147,7 +147,7 @@ export function boxConformance(name: string, kind: BoxKind): void {
     assert.equal(stderr.toString(), 'to-stderr\n')
   })
 
-  boxTest('it is answered while its input stays open, and sees its end', async (under) => {
+  boxTest('a program answers while its input stays open, and sees its end', async (under) => {
     const child = under.begin(under.launch('while read -r line; do echo "got $line"; done; echo over'))
     const lines = child.stdout.setEncoding('utf8').iterator()
     const nextLine = async () => String((await lines.next()).value)
@@ -172,24 +172,24 @@ export function boxConformance(name: string, kind: BoxKind): void {
     assert.equal(stderr.toString(), 'last\n')
   })
 
-  boxTest('into files it puts out as much, in order', async (under) => {
+  boxTest('output into files is as large, and in order', async (under) => {
     const { code, stdout, stderr } = await under.runIntoFiles(under.launch(`${MANY}; echo last >&2; exit 3`))
     assert.deepEqual([code, digest(stdout), stderr.toString()], [3, digest(many), 'last\n'])
   })
 
-  boxTest('what is no text comes as it is', async (under) => {
+  boxTest('binary data pass through unchanged', async (under) => {
     const bytes = Buffer.from(Array.from({ length: 256 }, (_, i) => i))
     const child = under.begin(under.launch('cat'))
     Readable.from([bytes]).pipe(child.stdin)
     assert.deepEqual((await ended(child)).stdout, bytes)
   })
 
-  boxTest('a signal that killed the program is told as a shell tells it', async (under) => {
+  boxTest('a signal that killed the program is reported as a shell reports it', async (under) => {
     const { code } = await under.run(under.launch('kill -9 $$'))
     assert.equal(code, 137)
   })
 
-  boxTest('SIGTERM reaches the program, which has its time and its last words', async (under) => {
+  boxTest('SIGTERM reaches the program, which has time for its last words', async (under) => {
     const child = under.begin(
       under.launch('trap "echo bye; exit 5" TERM; echo up; while :; do sleep 0.05; done'),
     )
@@ -209,7 +209,7 @@ export function boxConformance(name: string, kind: BoxKind): void {
     assert.equal((await rest).toString(), 'bye\n')
   })
 
-  boxTest('its places are there at their own paths, and nothing else of the machine', async (under) => {
+  boxTest('the box has its folders at their own paths, and nothing else of the machine', async (under) => {
     const lent = join(under.dir, 'lent')
     mkdirSync(lent)
     writeFileSync(join(lent, 'file'), 'lent\n')
@@ -222,28 +222,31 @@ export function boxConformance(name: string, kind: BoxKind): void {
     assert.equal(readFileSync(join(lent, 'file'), 'utf8'), 'lent\n')
   })
 
-  boxTest('folders of the hub are not in it, even where what is around them is', async (under) => {
+  boxTest('folders of the hub are not in the box, even if the folders around them are', async (under) => {
     const output = await under.prints(`ls -A ${under.hidden}; cat ${under.hidden}/token || echo none`, {
       writable: [under.workspace, under.dir],
     })
     assert.equal(output.trim(), 'none')
   })
 
-  boxTest('its variables are those of the launch, and HOME and /tmp its own', async (under, t) => {
-    process.env.ERRAND_TEST_OUTSIDE = 'secret-of-the-runner'
-    t.after(() => delete process.env.ERRAND_TEST_OUTSIDE)
-    const env = { STEP_VALUE: "a 'quoted'\nvalue", HOME: '/root' }
-    const script =
-      'printf "%s\\n" "$STEP_VALUE"; env; echo home >"$HOME/a"; echo tmp >"$TMPDIR/a"; touch /tmp/b'
-    const { stdout, code, stderr } = await under.run(under.launch(script, env))
-    assert.equal(code, 0, String(stderr))
-    const output = stdout.toString()
-    assert.ok(output.startsWith("a 'quoted'\nvalue\n"), output)
-    assert.doesNotMatch(output, /secret-of-the-runner|HOME=\/root/)
-    assert.ok(!existsSync('/tmp/b'))
-  })
+  boxTest(
+    'the variables are those of the launch, and the box has its own HOME and /tmp',
+    async (under, t) => {
+      process.env.ERRAND_TEST_OUTSIDE = 'secret-of-the-runner'
+      t.after(() => delete process.env.ERRAND_TEST_OUTSIDE)
+      const env = { STEP_VALUE: "a 'quoted'\nvalue", HOME: '/root' }
+      const script =
+        'printf "%s\\n" "$STEP_VALUE"; env; echo home >"$HOME/a"; echo tmp >"$TMPDIR/a"; touch /tmp/b'
+      const { stdout, code, stderr } = await under.run(under.launch(script, env))
+      assert.equal(code, 0, String(stderr))
+      const output = stdout.toString()
+      assert.ok(output.startsWith("a 'quoted'\nvalue\n"), output)
+      assert.doesNotMatch(output, /secret-of-the-runner|HOME=\/root/)
+      assert.ok(!existsSync('/tmp/b'))
+    },
+  )
 
-  boxTest('what it has in memory is limited: /tmp, /dev/shm and its home', async (under) => {
+  boxTest('files in memory are limited: /tmp, /dev/shm and the home', async (under) => {
     const output = await under.prints(
       'for each in /tmp /dev/shm "$HOME"; do set -- $(df -kP "$each" | tail -n 1); echo "$2 $6"; done',
     )
@@ -256,7 +259,7 @@ export function boxConformance(name: string, kind: BoxKind): void {
     }
   })
 
-  boxTest('it has no rights, and no processes but its own', async (under) => {
+  boxTest('the box has no capabilities, and only its own processes', async (under) => {
     const output = await under.prints(
       'grep -E "^(Cap(Inh|Prm|Eff|Bnd|Amb)|NoNewPrivs|Seccomp):" /proc/self/status; ls /proc | grep -cE "^[0-9]+$"',
     )
@@ -266,7 +269,7 @@ export function boxConformance(name: string, kind: BoxKind): void {
     assert.ok(Number(lines.at(-1)) < 12, output)
   })
 
-  boxTest('it reaches no network, neither the machine nor its names', async (under, t) => {
+  boxTest('the box reaches no network, neither the machine nor its names', async (under, t) => {
     const server = createServer().listen(0, '127.0.0.1')
     await once(server, 'listening')
     t.after(() => server.close())
@@ -284,7 +287,7 @@ export function boxConformance(name: string, kind: BoxKind): void {
     )
   })
 
-  boxTest('what it leaves behind ends with it, also in a session of its own', async (under) => {
+  boxTest('processes left behind end with the box, also in their own session', async (under) => {
     const marker = `31${Math.floor(Math.random() * 1e7)}`
     const script = `(sleep ${marker} >/dev/null 2>&1 &) ; (env -i setsid sleep ${marker} >/dev/null 2>&1 </dev/null &) ; sleep 0.2`
     const { code } = await under.runIntoFiles(under.launch(script))
@@ -293,7 +296,7 @@ export function boxConformance(name: string, kind: BoxKind): void {
     assert.equal(lineOf(marker), false)
   })
 
-  boxTest('all of it ends in the middle of its work, and may be ended twice', async (under) => {
+  boxTest('all of it can be ended in the middle of its work, even twice', async (under) => {
     const marker = `32${Math.floor(Math.random() * 1e7)}`
     const child = under.begin(under.launch(`trap "" TERM; echo up; sleep ${marker}; sleep ${marker}`))
     await once(child.stdout, 'data')
@@ -305,14 +308,14 @@ export function boxConformance(name: string, kind: BoxKind): void {
     assert.equal(await under.box.end(), true)
   })
 
-  boxTest('several programs stand in it at a time', async (under) => {
+  boxTest('several programs can run in a box at the same time', async (under) => {
     const first = under.begin(under.launch('cat'))
     assert.equal(await under.prints('echo second'), 'second\n')
     first.stdin.end('first\n')
     assert.equal((await ended(first)).stdout.toString(), 'first\n')
   })
 
-  boxTest('another opening of it, as by a later runner, ends it too', async (under, t) => {
+  boxTest('a later runner that opens the box again can end it too', async (under, t) => {
     const child = under.begin(under.launch('trap "" TERM; echo up; sleep 1000; sleep 1000'))
     await once(child.stdout, 'data')
     const gone = once(child, 'exit')
@@ -321,7 +324,7 @@ export function boxConformance(name: string, kind: BoxKind): void {
     await gone
   })
 
-  boxTest('a place that is not there is an error', async (under) => {
+  boxTest('a missing folder is an error', async (under) => {
     const mounts = { writable: [join(under.dir, 'nowhere')] }
     const run = async () => (await under.run(under.launch('true'), mounts)).code
     assert.notEqual(await run().catch(({ code }) => code), 0)

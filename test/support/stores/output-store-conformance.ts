@@ -40,7 +40,7 @@ export function outputStoreConformance(name: string, open: (dir: string) => Outp
   }
 
   describe(`output store: ${name}`, () => {
-    it('keeps each stream of an attempt by itself, byte for byte', async (t) => {
+    it('stores each stream of an attempt separately, byte for byte', async (t) => {
       const { store } = fresh(t)
       const bytes = Buffer.concat([randomBytes(3000), Buffer.from([0, 255, 254, 10, 13])])
       assert.equal(await store.append('run_a.1', 'stdout', 0, bytes), bytes.length)
@@ -50,7 +50,7 @@ export function outputStoreConformance(name: string, open: (dir: string) => Outp
       assert.equal((await store.read('run_a.1', 'stderr', 0, 3)).toString(), 'err')
     })
 
-    it('is synced at any time: empty, while more is appended, and before its seal', async (t) => {
+    it('can be synced at any time: empty, during an append, and before its seal', async (t) => {
       const { store } = fresh(t)
       await store.sync('run_a.1', 'stdout')
       await store.append('run_a.1', 'stdout', 0, Buffer.from('one'))
@@ -80,7 +80,7 @@ export function outputStoreConformance(name: string, open: (dir: string) => Outp
       assert.equal((await store.read('run_x.1', 'stdout', 0, 10)).length, 0)
     })
 
-    it('ignores what is there already, takes what is new of a piece that overlaps, and refuses a gap', async (t) => {
+    it('ignores data that it has, takes the new part of an overlapping piece, and refuses a gap', async (t) => {
       const { store } = fresh(t)
       const add = (offset: number, text: string) =>
         store.append('run_a.1', 'stdout', offset, Buffer.from(text))
@@ -94,7 +94,7 @@ export function outputStoreConformance(name: string, open: (dir: string) => Outp
       assert.equal((await store.read('run_a.1', 'stdout', 0, 100)).toString(), 'abcdefgh')
     })
 
-    it('is as long as nothing where nothing was written', async (t) => {
+    it('has length zero if nothing was written', async (t) => {
       const { store, dir } = fresh(t)
       assert.equal(await store.length('run_a.1', 'stdout'), 0)
       const end = await store.seal('run_a.1', 'stdout', true)
@@ -102,7 +102,7 @@ export function outputStoreConformance(name: string, open: (dir: string) => Outp
       assert.deepEqual(readdirSync(dir, { recursive: true }), [])
     })
 
-    it('measures what is kept when no more will come, twice if asked', async (t) => {
+    it('measures the stored data when the stream is sealed, also twice', async (t) => {
       const { store } = fresh(t)
       const bytes = randomBytes(100_000)
       for (let at = 0; at < bytes.length; at += 7777)
@@ -115,7 +115,7 @@ export function outputStoreConformance(name: string, open: (dir: string) => Outp
       assert.deepEqual(await store.read('run_a.1', 'stdout', 99_000, 200_000), bytes.subarray(99_000))
     })
 
-    it('takes a byte at a time, and many streams at once', async (t) => {
+    it('accepts single bytes, and many streams at once', async (t) => {
       const { store } = fresh(t)
       const ids = Array.from({ length: 30 }, (_, n) => `run_b.${n + 1}`)
       await Promise.all(
@@ -131,7 +131,7 @@ export function outputStoreConformance(name: string, open: (dir: string) => Outp
         )
     })
 
-    it('deletes what a run has left, and only that', async (t) => {
+    it('deletes the data of a run, and only that', async (t) => {
       const { store, dir } = fresh(t)
       store.begin(testAttempt('run_ab.1'))
       for (const id of ['run_a.1', 'run_a.2', 'run_ab.1'])
@@ -146,7 +146,7 @@ export function outputStoreConformance(name: string, open: (dir: string) => Outp
       assert.equal(await store.append('run_a.1', 'stdout', 0, Buffer.from('new')), 3)
     })
 
-    it('touches nothing outside its folder, whatever the id', async (t) => {
+    it('touches nothing outside its folder, with any id', async (t) => {
       const { store, dir } = fresh(t, { max_output_bytes: 0 })
       for (const id of ['../x.1', 'a/b.1', 'run_a.x', 'run_a.-1', 'run_a.1e3.5', '.1', 'run_a.']) {
         store.begin(testAttempt(id, { max_output_bytes: 0 }))
@@ -155,7 +155,7 @@ export function outputStoreConformance(name: string, open: (dir: string) => Outp
       assert.deepEqual(readdirSync(dir, { recursive: true }), [])
     })
 
-    it('has nothing open after it was closed, twice', async (t) => {
+    it('has nothing open after it was closed, also twice', async (t) => {
       const { store, dir } = fresh(t)
       await store.append('run_a.1', 'stdout', 0, randomBytes(10))
       await store.close()

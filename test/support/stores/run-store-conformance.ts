@@ -32,7 +32,7 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
       assert.equal(store.capabilities.durable, durable)
     })
 
-    it('answers a new run as it was given, queued, with its events', async (t) => {
+    it('returns a new run as given, queued, with its events', async (t) => {
       const { store } = await fresh(t)
       const parent = { run_id: 'run_p', step: 'sub', phase: 'main', instance: 0, depth: 1 } as const
       const reused = { one: [{ host: 'local', exports: { A: 'b' } }] }
@@ -42,7 +42,7 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
       assert.deepEqual(await store.events('run_a', 0, 10), testEvents(1, 3))
     })
 
-    it('takes a run with no events, and a patch with the first ones', async (t) => {
+    it('accepts a run without events, and a patch with the first ones', async (t) => {
       const { store } = await fresh(t)
       await store.create(testSpec('run_a'), [], { status: 'running', waiting: 'for a runner' })
       const run = await store.get('run_a')
@@ -135,7 +135,7 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
       assert.equal(await letters({ labels: { team: 'db' } }), 'a')
     })
 
-    it('lists what is open first, and leaves out none that ends between two pages', async (t) => {
+    it('lists open runs first, and omits none that ends between two pages', async (t) => {
       const { store } = await fresh(t)
       const statuses = [
         'running',
@@ -186,7 +186,7 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
       })
     })
 
-    it('refuses an id that is taken and leaves that run as it is', async (t) => {
+    it('refuses an id in use and does not change that run', async (t) => {
       const { store } = await fresh(t)
       await store.create(testSpec('run_a'), testEvents(1))
       await assert.rejects(store.create(testSpec('run_a', { owner: 'bob' }), testEvents(1, 2)), {
@@ -196,7 +196,7 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
       assert.equal((await store.events('run_a', 0, 10)).length, 1)
     })
 
-    it('gives an id to one of two that ask for it at once', async (t) => {
+    it('gives an id to one of two simultaneous requests', async (t) => {
       const { store } = await fresh(t)
       const both = ['ada', 'bob'].map((owner) => store.create(testSpec('run_a', { owner }), testEvents(1)))
       const results = await Promise.allSettled(both)
@@ -204,13 +204,13 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
       assert.equal((await store.events('run_a', 0, 10)).length, 1)
     })
 
-    it('refuses first events that do not count from 1', async (t) => {
+    it('refuses first events whose numbers do not start at 1', async (t) => {
       const { store } = await fresh(t)
       await assert.rejects(store.create(testSpec('run_a'), testEvents(2)), { code: 'conflict' })
       assert.equal(await store.get('run_a'), undefined)
     })
 
-    it('keeps a commit of a hundred and fifty thousand events', async (t) => {
+    it('stores a commit of a hundred and fifty thousand events', async (t) => {
       const { store, dir } = await fresh(t)
       const count = 150_000
       await store.create(testSpec('run_a'), testEvents(1))
@@ -221,7 +221,7 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
       if (durable) await reader.close()
     })
 
-    it('appends events and changes the record in one', async (t) => {
+    it('appends events and changes the record in one commit', async (t) => {
       const { store } = await fresh(t)
       await store.create(testSpec('run_a'), testEvents(1))
       await store.update('run_a', {
@@ -242,7 +242,7 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
       assert.deepEqual([run?.last_seq, run?.last_notify_error], [2, 'refused'])
     })
 
-    it('keeps every field of a patch, and takes away those that are undefined in a later one', async (t) => {
+    it('stores every field of a patch, and removes those that are undefined in a later one', async (t) => {
       const { store } = await fresh(t)
       await store.create(testSpec('run_a'), testEvents(1))
       const patch = {
@@ -262,7 +262,7 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
       assert.deepEqual(await store.get('run_a'), { ...testSpec('run_a'), ...rest, last_seq: 1 })
     })
 
-    it('refuses events that leave a hole or repeat one, and keeps nothing of that call', async (t) => {
+    it('refuses events that leave a gap or repeat one, and stores nothing of that call', async (t) => {
       const { store } = await fresh(t)
       await store.create(testSpec('run_a'), testEvents(1, 2))
       const holes = [testEvents(4), testEvents(2), [...testEvents(3), ...testEvents(5)]]
@@ -286,7 +286,7 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
       }
     })
 
-    it('answers events after a number, oldest first, up to the limit', async (t) => {
+    it('returns events after a number, oldest first, up to the limit', async (t) => {
       const { store } = await fresh(t)
       await store.create(testSpec('run_a'), testEvents(1, 5))
       await store.update('run_a', { events: testEvents(6, 5) })
@@ -299,7 +299,7 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
       assert.deepEqual(await seqs(1000, 100), [])
     })
 
-    it('commits calls for different runs that overlap, and a refused one hurts no neighbour', async (t) => {
+    it('commits overlapping calls for different runs, and a refused one does not affect others', async (t) => {
       const { store } = await fresh(t)
       const ids = Array.from({ length: 50 }, (_, index) => `run_${index}`)
       await Promise.all(ids.map((id) => store.create(testSpec(id), testEvents(1))))
@@ -319,7 +319,7 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
       }
     })
 
-    it('keeps what it answered apart from what it keeps', async (t) => {
+    it('returns copies that later changes do not affect', async (t) => {
       const { store } = await fresh(t)
       await store.create(testSpec('run_a'), testEvents(1))
       const first = await store.get('run_a')
@@ -328,7 +328,7 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
       assert.deepEqual([first?.last_seq, (await store.get('run_a'))?.status], [1, 'queued'])
     })
 
-    it('lists the newest first and pages to the end, whatever is added meanwhile', async (t) => {
+    it('lists the newest first and pages to the end, even if runs are added meanwhile', async (t) => {
       const { store } = await fresh(t)
       const time = (n: number) => new Date(Date.UTC(2025, 0, 1, 0, 0, n)).toISOString()
       // Two runs at each time, so that the id decides.
@@ -424,7 +424,7 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
       assert.equal(await ids({ latest: true }), 'cb')
     })
 
-    it('shows in a list what the last update made of a run', async (t) => {
+    it('shows the last update of a run in a list', async (t) => {
       const { store } = await fresh(t)
       await store.create(testSpec('run_a'), testEvents(1))
       await store.list({ limit: 1 })
@@ -434,7 +434,7 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
       assert.deepEqual(runs, [await store.get('run_a')])
     })
 
-    it('refuses a limit, a time or a cursor that is none', async (t) => {
+    it('refuses an invalid limit, time or cursor', async (t) => {
       const { store } = await fresh(t)
       const bad: RunQuery[] = [
         { limit: 0 },
@@ -482,7 +482,7 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
       assert.equal((await store.get('run_a'))?.waiting, undefined)
     })
 
-    it('removes runs with their events, and leaves the others as they are', async (t) => {
+    it('removes runs with their events, and does not change the others', async (t) => {
       const { store } = await fresh(t)
       for (const id of ['run_a', 'run_b', 'run_c'])
         await store.create(testSpec(id), testEvents(1, 5), { status: 'success' })
@@ -527,7 +527,7 @@ function durableConformance(
   open: StoreUnderTest['open'],
   fresh: (t: TestContext) => Promise<{ store: RunStore; dir: string }>,
 ): void {
-  it('finds all again when it is opened again, and goes on', async (t) => {
+  it('finds all data when it is opened again, and continues', async (t) => {
     const { store, dir } = await fresh(t)
     await store.create(testSpec('run_a'), testEvents(1, 2), { status: 'running' })
     await store.update('run_a', { events: testEvents(3, 2), patch: { message: 'x', waiting: 'y' } })
@@ -544,7 +544,7 @@ function durableConformance(
     assert.deepEqual(await again.open(), [])
   })
 
-  it('does not find what was removed when it is opened again', async (t) => {
+  it('does not find removed runs when it is opened again', async (t) => {
     const { store, dir } = await fresh(t)
     for (const id of ['run_a', 'run_b']) await store.create(testSpec(id), testEvents(1, 3))
     await store.remove(['run_a'])
@@ -555,7 +555,7 @@ function durableConformance(
     assert.deepEqual(await again.events('run_a', 0, 10), [])
   })
 
-  it('commits what was accepted before it is closed', async (t) => {
+  it('commits accepted calls before it is closed', async (t) => {
     const { store, dir } = await fresh(t)
     const creating = Array.from({ length: 20 }, (_, n) => store.create(testSpec(`run_${n}`), testEvents(1)))
     await store.close()

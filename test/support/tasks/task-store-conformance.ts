@@ -46,7 +46,7 @@ export function taskStoreConformance({ name, durable, open }: StoreUnderTest): v
   })
 
   describe(`task store: ${name}`, () => {
-    it('answers tasks as they were given, by their id and by their name in a tenant', async (t) => {
+    it('returns tasks as given, by their id and by their name in a tenant', async (t) => {
       const { store } = fresh(t)
       const spec = testTaskSpec('a', { depends_on: ['task_x'], batch: { id: 'b', limit: 2 } })
       await store.create([newTask(spec), newTask(testTaskSpec('b'))])
@@ -58,7 +58,7 @@ export function taskStoreConformance({ name, durable, open }: StoreUnderTest): v
       assert.deepEqual(await store.events(spec.id, 0, 10), asLog([created]))
     })
 
-    it('keeps all of several or none, where a name is taken', async (t) => {
+    it('stores all of several tasks or none, if a name is in use', async (t) => {
       const { store } = fresh(t)
       await store.create([newTask(testTaskSpec('a'))])
       const taken = { ...testTaskSpec('a'), id: testTaskSpec('z').id }
@@ -77,7 +77,7 @@ export function taskStoreConformance({ name, durable, open }: StoreUnderTest): v
       await store.create([newTask({ ...taken, tenant: 'elsewhere' })])
     })
 
-    it('appends events in order, with how the task stands; of two that begin a try one is refused', async (t) => {
+    it("appends events in order, with the task's state; of two that start a try one is refused", async (t) => {
       const { store } = fresh(t)
       const { id } = testTaskSpec('a')
       await store.create([newTask(testTaskSpec('a'))])
@@ -97,7 +97,7 @@ export function taskStoreConformance({ name, durable, open }: StoreUnderTest): v
       await assert.rejects(append(store, 'task_unknown', begun('run_3')), { code: 'task_not_found' })
     })
 
-    it('takes away what the task does not say of itself any more', async (t) => {
+    it('removes what the latest events no longer say', async (t) => {
       const { store } = fresh(t)
       const { id } = testTaskSpec('a')
       await store.create([newTask(testTaskSpec('a'))])
@@ -107,7 +107,7 @@ export function taskStoreConformance({ name, durable, open }: StoreUnderTest): v
       assert.equal('why' in (await store.get(id))!, false)
     })
 
-    it('names those that are open, also one that is final while its run goes on, oldest first', async (t) => {
+    it('names open tasks, also a final one whose run continues, oldest first', async (t) => {
       const { store } = fresh(t)
       const later = { created_at: '2026-02-01T00:00:00.000Z' }
       const specs = [testTaskSpec('a', later), testTaskSpec('b'), testTaskSpec('c'), testTaskSpec('d')]
@@ -161,7 +161,7 @@ export function taskStoreConformance({ name, durable, open }: StoreUnderTest): v
       await assert.rejects(store.list({ tenant: 'default', limit: 2, cursor: 'x' }), { code: 'bad_request' })
     })
 
-    it('lists what waits for an answer first, then what is open, and leaves out none that ends meanwhile', async (t) => {
+    it('lists tasks that wait for an answer first, then open ones, and omits none that ends meanwhile', async (t) => {
       const { store } = fresh(t)
       const made = ['a', 'b', 'c', 'd', 'e', 'f'].map((own, n) =>
         testTaskSpec(own, { created_at: `2026-02-0${1 + n}T00:00:00.000Z` }),
@@ -190,7 +190,7 @@ export function taskStoreConformance({ name, durable, open }: StoreUnderTest): v
       })
     })
 
-    it('finds what is over for long, and takes it away with its log', async (t) => {
+    it('finds tasks that ended long ago, and removes them with their logs', async (t) => {
       const { store } = fresh(t)
       const made = ['a', 'b', 'c'].map((name) => testTaskSpec(name))
       await store.create(made.map(newTask))
@@ -209,7 +209,7 @@ export function taskStoreConformance({ name, durable, open }: StoreUnderTest): v
       assert.equal((await store.get(a))?.last_seq, 1)
     })
 
-    it('knows how far a task was told elsewhere', async (t) => {
+    it('knows how much of a task was reported elsewhere', async (t) => {
       const { store } = fresh(t)
       const [a, b] = [testTaskSpec('a').id, testTaskSpec('b').id]
       await store.create([newTask(testTaskSpec('a')), newTask(testTaskSpec('b'))])
@@ -221,7 +221,7 @@ export function taskStoreConformance({ name, durable, open }: StoreUnderTest): v
     })
 
     if (durable)
-      it('has it all after it was opened again', async (t) => {
+      it('has all data after it was opened again', async (t) => {
         const { store, dir } = fresh(t)
         const { id } = testTaskSpec('a')
         await store.create([newTask(testTaskSpec('a'))])

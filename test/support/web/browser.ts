@@ -69,7 +69,7 @@ export async function logIn(page: Page, link: string, name = 'ann'): Promise<voi
 
 /** Checks that there is no serious finding, in both themes. */
 export async function isAccessible(page: Page, what: string): Promise<void> {
-  assert.equal(page.frames().length, 1, 'axe looks at the page alone, and would miss what is in frames')
+  assert.equal(page.frames().length, 1, 'axe checks only the page, and would miss what is in frames')
   for (const colorScheme of ['light', 'dark'] as const) {
     await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
     await page.evaluate(`document.documentElement.classList.toggle('dark', ${colorScheme === 'dark'})`)

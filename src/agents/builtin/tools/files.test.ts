@@ -13,7 +13,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { ToolFixture } from '../../../../test/support/agents/tool-fixture.ts'
 
-test('a file is read whole, by range, and in parts where it is long', async (context) => {
+test('a file can be read as a whole, by range, and in parts if it is long', async (context) => {
   const tools = new ToolFixture(context)
   const lines = Array.from({ length: 5000 }, (_, index) => `line ${index + 1} é`)
   writeFileSync(join(tools.cwd, 'long.txt'), `${lines.join('\n')}\n`)
@@ -40,7 +40,7 @@ test('a file is read whole, by range, and in parts where it is long', async (con
   assert.match(await read('no'), /ENOENT/)
 })
 
-test('a huge file, a huge line, a binary file and a pipe neither fill memory nor hang', async (context) => {
+test('a huge file, a huge line, a binary file or a pipe does not exhaust memory or hang', async (context) => {
   const tools = new ToolFixture(context)
   writeFileSync(join(tools.cwd, 'huge.txt'), 'begin\n')
   writeFileSync(join(tools.cwd, 'line.txt'), 'x'.repeat(3_000_000))
@@ -63,7 +63,7 @@ test('a huge file, a huge line, a binary file and a pipe neither fill memory nor
   assert.match(await tools.use('search', { pattern: 'line of', path: 'huge.txt' }), /left out: 1 files over/)
 })
 
-test('a piece of a file is replaced exactly, once, and nothing else changes', async (context) => {
+test('one exact piece of a file is replaced once, and nothing else changes', async (context) => {
   const tools = new ToolFixture(context)
   const file = join(tools.cwd, 'a.ts')
   const before = '\ufeffone $& two\r\nthree\r\nthree\r\n'
@@ -83,7 +83,7 @@ test('a piece of a file is replaced exactly, once, and nothing else changes', as
   assert.deepEqual([diff?.path, diff?.old_text], [file, before])
 })
 
-test('a large file is shown as the part that changed', async (context) => {
+test('a change to a large file is shown as only the part that changed', async (context) => {
   const tools = new ToolFixture(context)
   const lines = Array.from({ length: 20_000 }, (_, index) => `line ${index + 1}`)
   writeFileSync(join(tools.cwd, 'large.txt'), lines.join('\n'))
@@ -99,7 +99,7 @@ test('a large file is shown as the part that changed', async (context) => {
   )
 })
 
-test('a file is written through a link within the folder, and keeps its mode', async (context) => {
+test('a file can be written through a link within the folder, and its mode does not change', async (context) => {
   const tools = new ToolFixture(context)
   mkdirSync(join(tools.cwd, 'real'))
   writeFileSync(join(tools.cwd, 'real/run.sh'), 'old')

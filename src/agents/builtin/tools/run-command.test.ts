@@ -6,7 +6,7 @@ import { ToolFixture } from '../../../../test/support/agents/tool-fixture.ts'
 import { processStat } from '../../../platform/proc.ts'
 import { OutputEnds } from './run-command.ts'
 
-test('a command answers its code and its output, in the order it came', async (context) => {
+test('a command returns its exit code, and its output in order', async (context) => {
   const tools = new ToolFixture(context)
   mkdirSync(join(tools.cwd, 'sub'))
   const run = (command: string, more: object = {}) => tools.use('run_command', { command, ...more })
@@ -24,7 +24,7 @@ test('a command answers its code and its output, in the order it came', async (c
   assert.match(await run('a\0b'), /^Error/)
 })
 
-test('a command that takes too long is ended, with all that it started', async (context) => {
+test('a command that takes too long is ended together with all its child processes', async (context) => {
   const tools = new ToolFixture(context)
   const command = 'echo begun; setsid sleep 600 & echo $! > pid; wait'
   assert.match(
@@ -34,7 +34,7 @@ test('a command that takes too long is ended, with all that it started', async (
   assert.equal(processStat(Number(readFileSync(join(tools.cwd, 'pid'), 'utf8'))), undefined)
 })
 
-test('what a command leaves in the background is ended with it', async (context) => {
+test("a command's background processes end with it", async (context) => {
   const tools = new ToolFixture(context)
   const command = 'sleep 600 & echo $! > pid; setsid sleep 600 & echo $! >> pid; echo done'
   assert.equal(await tools.use('run_command', { command }), 'exit code 0\ndone\n')
@@ -45,7 +45,7 @@ test('what a command leaves in the background is ended with it', async (context)
   )
 })
 
-test('output without end keeps its beginning and its end', async (context) => {
+test('the beginning and the end of endless output are kept', async (context) => {
   const tools = new ToolFixture(context)
   const command = 'echo first; head -c 50000000 /dev/zero | tr "\\0" x; echo; echo last'
   const result = await tools.use('run_command', { command })
@@ -53,7 +53,7 @@ test('output without end keeps its beginning and its end', async (context) => {
   assert.ok(result.length < 40_000)
 })
 
-test('both ends are kept exactly, however the output is cut into pieces', () => {
+test('both ends are kept exactly, no matter how the output is split', () => {
   const text = Array.from({ length: 1000 }, (_, index) => `${index} `).join('')
   for (const step of [1, 7, 64, 5000]) {
     const ends = new OutputEnds(100, 200)
@@ -68,7 +68,7 @@ test('both ends are kept exactly, however the output is cut into pieces', () => 
   assert.equal(short.text(), text.slice(0, 300))
 })
 
-test('a command that was canceled before it began does not begin', async (context) => {
+test('a command that is canceled before it starts does not start', async (context) => {
   const tools = new ToolFixture(context)
   tools.cancel.abort()
   assert.match(await tools.use('run_command', { command: 'touch begun' }), /^interrupted/)

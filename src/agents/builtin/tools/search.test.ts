@@ -9,7 +9,7 @@ import { globPattern } from './list-files.ts'
 const git = (cwd: string, ...args: string[]) =>
   execFileSync('git', ['-c', 'user.name=t', '-c', 'user.email=t@t', ...args], { cwd, stdio: 'ignore' })
 
-test('a thousand files are searched, by pattern, glob and case', async (context) => {
+test('a thousand files can be searched by pattern, glob and case', async (context) => {
   const tools = new ToolFixture(context)
   for (let folder = 0; folder < 10; folder++) {
     mkdirSync(join(tools.cwd, `d${folder}`))
@@ -39,14 +39,14 @@ test('a thousand files are searched, by pattern, glob and case', async (context)
   assert.match(await tools.use('list_files', {}), /… \(1 more/)
 })
 
-test('a pattern that would never end is ended', async (context) => {
+test('a pattern that would never finish is stopped', async (context) => {
   const tools = new ToolFixture(context)
   writeFileSync(join(tools.cwd, 'a.txt'), `${'a'.repeat(60)}b`)
   assert.match(await tools.use('search', { pattern: '(a+)+$' }), /takes too long/)
   assert.match(await tools.use('search', { pattern: 'b$' }), /a\.txt:1/)
 })
 
-test('what git ignores is left out, and what is not text', async (context) => {
+test('a search leaves out files that git ignores and files that are not text', async (context) => {
   const tools = new ToolFixture(context)
   const { cwd } = tools
   git(cwd, 'init')
@@ -76,7 +76,7 @@ test('what git ignores is left out, and what is not text', async (context) => {
   assert.equal(await tools.use('list_files', { path: 'built' }), 'out.js')
 })
 
-test('a search follows no link, and runs nothing that a repository names', async (context) => {
+test('a search follows no links, and runs nothing that a repository names', async (context) => {
   const tools = new ToolFixture(context)
   const { cwd, folder } = tools
   mkdirSync(join(folder, 'outside'))
@@ -93,7 +93,7 @@ test('a search follows no link, and runs nothing that a repository names', async
   assert.throws(() => execFileSync('ls', [join(folder, 'ran')], { stdio: 'ignore' }))
 })
 
-test('globs fit what they fit in a shell', () => {
+test('globs match what they match in a shell', () => {
   const fits = (glob: string, path: string) => globPattern(glob).test(path)
   for (const [glob, path] of [
     ['*.ts', 'a.ts'],

@@ -7,10 +7,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ChildRunner } from './child-runner.ts'
 
 for (const [when, name] of [
-  ['is told later', 'missing'],
-  ['is told at once', 'no\0name'],
+  ['comes later', 'missing'],
+  ['comes at once', 'no\0name'],
 ] as const)
-  test(`a runner whose process cannot be made is tried again, where that ${when}`, async (t) => {
+  test(`a runner process that cannot be started is tried again, if the error ${when}`, async (t) => {
     const workspace = mkdtempSync(join(tmpdir(), 'errand-test-'))
     const { execPath } = process
     const logged: string[] = []

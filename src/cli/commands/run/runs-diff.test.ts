@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import test from 'node:test'
 import { changesIn } from './runs-diff.ts'
 
-test('the figures of a diff are those of git, whatever its lines look like', (t) => {
+test("the figures of a diff equal git's, for lines of any form", (t) => {
   const dir = mkdtempSync(join(tmpdir(), 'errand-diff-'))
   t.after(() => rmSync(dir, { recursive: true, force: true }))
   const git = (...args: string[]) =>

@@ -13,7 +13,7 @@ const step = (count: number, statusOf: (item: number) => string, more: object = 
     })),
   }) as unknown as StepView
 
-test('many instances of a step share a row with counts, behind the first that have failed', () => {
+test('many instances of a step share a row with counts, after rows for the first failed ones', () => {
   const steps = [step(3000, (item) => (item < 2970 ? 'success' : item < 2995 ? 'failed' : 'queued'))]
   const rows = stepRows(steps, false)
   assert.equal(rows.length, 11)
@@ -23,13 +23,13 @@ test('many instances of a step share a row with counts, behind the first that ha
   assert.equal(stepRows(steps, true).length, 3000)
 })
 
-test('few instances have a row each, and many say why the first of them waits', () => {
+test('a few instances have a row each, and a shared row says why the first of them waits', () => {
   assert.equal(stepRows([step(20, () => 'success')], false).length, 20)
   const [row] = stepRows([step(21, () => 'waiting', { waiting: 'all runners are busy' })], false)
   assert.equal(row![7], '21 waiting; all runners are busy')
 })
 
-test('what a run and its steps waited stands apart from the time in which they were worked on', () => {
+test('the time that a run and its steps waited is shown separately from the time they worked', () => {
   const times = {
     created_at: '2026-01-01T00:00:00.000Z',
     started_at: '2026-01-01T00:00:00.000Z',

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { apiFilter, viewWords, wordsOf } from './view-words.ts'
 
-test('words make a filter, and a word that is none of them is refused', () => {
+test('words form a filter, and an unknown word is refused', () => {
   const text = 'status:failed,canceled input.region:eu input.A:b kind:agent user:ann night db'
   const words = viewWords(text)
   assert.deepEqual(apiFilter(words), {

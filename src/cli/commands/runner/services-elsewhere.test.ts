@@ -6,7 +6,7 @@ import test from 'node:test'
 import type { ArtifactSink } from '../../../runner/artifacts/artifact-keeper.ts'
 import { servicesElsewhere, slotFoldersOf } from './services-elsewhere.ts'
 
-test('a runner has the services that its environment names, by their old names too, and refuses what is no address', async (t) => {
+test('a runner uses the services in its environment, also by their old names, and refuses an invalid address', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'errand-test-'))
   t.after(() => rmSync(folder, { recursive: true }))
   const sink = {} as ArtifactSink

@@ -15,7 +15,7 @@ function fileOf(text: string): string {
   return file
 }
 
-test('one task, and each of many, has what the file says and it does not', () => {
+test("a single task, and each of many, gets the file's values for what it does not set", () => {
   const file = fileOf('max_memory_mb: 100\ndefault_timeout_seconds: 60\n')
   const limits = { memory: '100MB' }
   const { request: one } = configured({ task: { title: 'a', timeout_seconds: 5 } }, file, {})
@@ -33,7 +33,7 @@ test('one task, and each of many, has what the file says and it does not', () =>
   })
 })
 
-test('what cannot be used here is told, and a file that is not there refused', () => {
+test('settings that have no effect here are reported, and a missing file is refused', () => {
   const reported: string[] = []
   const file = fileOf('task_registry_url: http://a.test\nrepo_pool_url: http://b.test\nmask_secrets: false\n')
   configured({ task: { title: 'a' } }, file, {}, (text) => reported.push(text))
@@ -46,7 +46,7 @@ test('what cannot be used here is told, and a file that is not there refused', (
   assert.throws(() => configured({ task: { title: 'a' } }, join(folder, 'gone.yaml')), /cannot be read/)
 })
 
-test('credentials of this environment that the hub does not have are told by the names that the tasks have', () => {
+test('local credentials that the hub does not have are named as the tasks name them', () => {
   const env = { GIT_TOKEN: 'a', OPENAI_API_KEY: 'b', MY_KEY: 'c' }
   const stored = new Set(['GIT_TOKEN'])
   const names = (request: Parameters<typeof notStored>[0]) =>
@@ -58,7 +58,7 @@ test('credentials of this environment that the hub does not have are told by the
   ])
 })
 
-test('tasks go to the group whose runners are made as the file says, where they choose none themselves', () => {
+test('tasks without a group go to the group whose runners are provisioned as the file says', () => {
   const { request, pool } = configured(
     { tasks: [{ title: 'a' }, { title: 'b', group: 'gpu' }] },
     fileOf('execution_mode: docker\ndocker_image: errand:1\n'),

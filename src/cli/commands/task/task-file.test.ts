@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { tasksOf } from './task-file.ts'
 
-test('a file holds a task, a list of them, or a list with what all share', () => {
+test('a file contains a task, a list of tasks, or a list with shared fields', () => {
   assert.deepEqual(tasksOf('t.yaml', 'title: one\nrepo_url: r\n'), { task: { title: 'one', repo_url: 'r' } })
   assert.deepEqual(tasksOf('t.json', '{"title": "one"}'), { task: { title: 'one' } })
   assert.deepEqual(tasksOf('t.yaml', '- title: one\n- title: two\n'), {
@@ -20,7 +20,7 @@ test('a file holds a task, a list of them, or a list with what all share', () =>
   )
 })
 
-test('a file that holds no task is refused with its name, and its line where it is no YAML', () => {
+test('a file without a task is refused with its name, and with the line if it is not YAML', () => {
   const refused = (text: string) => {
     try {
       tasksOf('t.yaml', text)
