@@ -127,7 +127,7 @@ test('inputs to a session other than text', async (t) => {
         bytes: Buffer.from('<svg>'),
       })
       const lied = await refused(client.runs.input(other, { prompt: 'say x', attachments: [fake] }))
-      assert.match(lied.message, /"b\.png" is no image\/png/)
+      assert.match(lied.message, /"b\.png" is not image\/png/)
       const unknown = await refused(client.runs.input(other, { prompt: 'say x', attachments: ['art_0'] }))
       assert.equal(unknown.code, 'not_found')
       await client.runs.input(other, { close: true })

@@ -104,7 +104,7 @@ export class Boxes {
   get text(): string {
     const { least, bubblewrap, provisionedBox } = this.#options
     if (provisionedBox !== undefined)
-      return `This runner is a ${provisionedBox} that was created for one run. The ${madeBox} is the box of that run.`
+      return `This runner is a ${provisionedBox} that was created for one run. The ${provisionedBox} is the box of that run.`
     if (bubblewrap.type === 'usable') return `Sandboxes use bubblewrap ${bubblewrap.version}.`
     const agents = least === 'auto' ? ' Agents run without one.' : ''
     return `Sandboxes are not available: ${bubblewrap.why}${agents} ${bubblewrap.hint}`
