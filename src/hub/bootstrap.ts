@@ -16,14 +16,14 @@ export interface StoresOptions {
   data: string
   /** Database file; by default `errand.db` in the data folder. `:memory:` stores nothing durably. */
   database?: string
-  /** True to put aside what a hub without its database has left. */
+  /** True to move aside what an older hub, or one without its database, has left. */
   isNew?: boolean
   log: Log
 }
 
 /** Opens the hub's database. Throws `store_failed` if it is gone or cannot be opened. */
 export async function openStores({ data, database, isNew, log }: StoresOptions): Promise<SqliteStores> {
-  const aside = isNew ? startEmpty(data) : undefined
+  const aside = isNew ? await startEmpty(data) : undefined
   if (aside !== undefined) log(`The files of an earlier hub were moved to ${aside}.`)
   const lost = lostDatabase(data)
   if (lost !== undefined) throw lost

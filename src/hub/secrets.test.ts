@@ -11,7 +11,6 @@ import { secretUses } from '../contract/step-secrets.ts'
 import { KeyRing } from '../stores/secrets/key-ring.ts'
 import type { SecretPlace } from '../stores/secrets/secret-store.ts'
 import { openSqliteStores } from '../stores/sqlite/open.ts'
-import { secretMigrations } from '../stores/sqlite/schema.ts'
 import { Secrets } from './secrets.ts'
 
 const VALUE = 'correct horse battery staple'
@@ -151,54 +150,6 @@ test("a user's secret is only for that user's runs, and takes precedence over th
   await assert.rejects(secrets.admit(run('boss')), { code: 'invalid_argument' })
   await secrets.dropOfUser({ tenant: 'default', owner: 'eve' })
   await assert.rejects(secrets.admit(run('eve')), { code: 'invalid_argument' })
-})
-
-test("a user's secret from before secrets had owners belongs to that user, and can be opened", async (t) => {
-  const { dir, stores, open } = await here(t)
-  const secrets = open()
-  const deploy = { scope: 'workflow', scope_name: 'deploy' } as const
-  await secrets.set(place(deploy), VALUE, 'eve')
-  await secrets.set(place({ ...deploy, name: 'OTHER' }), VALUE, 'ann')
-  await secrets.set(place(), 'for all runs', 'boss')
-  for (const [name, role] of [
-    ['eve', 'user'],
-    ['ann', 'admin'],
-  ] as const)
-    await stores.accounts.createUser({
-      ...{
-        id: name,
-        name,
-        role,
-        tenant: 'default',
-        password_hash: 'none',
-        created_at: '2025',
-        disabled: false,
-      },
-    })
-  stores.close()
-  const db = new DatabaseSync(join(dir, 'errand.db'))
-  db.exec(`
-    DELETE FROM migrations WHERE part = 'secrets' AND version > 1;
-    CREATE TABLE before AS SELECT * FROM secrets;
-    DROP TABLE secrets;
-    ${secretMigrations[0]!.sql}
-    INSERT INTO secrets SELECT tenant, name, scope, scope_name, sealed, key_id, created_at, created_by, updated_at, updated_by
-      FROM before;
-    DROP TABLE before`)
-  db.close()
-  const again = await openSqliteStores({ file: join(dir, 'errand.db') })
-  t.after(() => again.close())
-  const now = new Secrets(again.secrets, new KeyRing({ env: {}, file: join(dir, 'secrets.key') }))
-  assert.deepEqual(
-    (await now.list({ tenant: 'default' })).map(({ name, scope, owner }) => [name, scope, owner]),
-    [
-      ['OTHER', 'workflow', undefined],
-      ['TOKEN', 'tenant', undefined],
-      ['TOKEN', 'workflow', 'eve'],
-    ],
-  )
-  assert.deepEqual(await now.reveal(spec({ owner: 'eve' })), { TOKEN: VALUE })
-  assert.deepEqual(await now.reveal(spec({ owner: 'boss' })), { TOKEN: 'for all runs' })
 })
 
 test('refuses a run whose workflow names missing secrets, and lists all their names', async (t) => {

@@ -171,8 +171,8 @@ test('a database of a newer Errand, of another program and an invalid one are re
     db.exec(sql)
     db.close()
   }
-  change("INSERT INTO migrations VALUES ('runs', 99, 'later', '2099')")
-  assert.match((await found())[0]!.message, /written by a newer Errand \(runs version 99/)
+  change("INSERT INTO migrations VALUES ('hub', 99, 'later', '2099')")
+  assert.match((await found())[0]!.message, /written by a newer Errand \(version 99/)
   change('PRAGMA application_id = 7')
   assert.match((await found())[0]!.message, /belongs to another program/)
   writeFileSync(file, 'no database at all'.repeat(1000))

@@ -1,5 +1,4 @@
 import type { SQLOutputValue } from 'node:sqlite'
-import type { Migration } from './database.ts'
 import type { SqlSession } from './session.ts'
 
 /** Identifies the data of an owner's bot. */
@@ -29,25 +28,6 @@ export interface BotDataStore {
   list(of: { tenant: string; owner?: string }): Promise<StoredData[]>
   remove(of: DataOfBot): Promise<void>
 }
-
-export const botDataMigrations: readonly Migration[] = [
-  {
-    version: 1,
-    name: 'data of bots',
-    sql: `
-      CREATE TABLE bot_data (
-        tenant TEXT NOT NULL,
-        owner TEXT NOT NULL,
-        bot_id TEXT NOT NULL,
-        runner TEXT NOT NULL,
-        path TEXT NOT NULL,
-        limit_bytes INTEGER NOT NULL,
-        created_at TEXT NOT NULL,
-        PRIMARY KEY (tenant, owner, bot_id)
-      ) STRICT, WITHOUT ROWID;
-    `,
-  },
-]
 
 const OF = 'tenant = ? AND owner = ? AND bot_id = ?'
 const values = ({ tenant, owner, bot_id }: DataOfBot) => [tenant, owner, bot_id]

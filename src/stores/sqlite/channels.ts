@@ -1,9 +1,8 @@
 import type { SQLOutputValue } from 'node:sqlite'
 import type { ChannelKind, ChannelTopic } from '../../contract/channels.ts'
-import type { Migration } from './database.ts'
 import type { SqlSession } from './session.ts'
 
-/** A user's notification channel, a row of the table `places`; its secrets are sealed among the secrets. */
+/** A user's notification channel; its secrets are sealed among the secrets. */
 export interface NotificationChannel {
   id: string
   user_id: string
@@ -71,45 +70,6 @@ export interface ChannelStore {
   forget(before: string): Promise<void>
 }
 
-export const channelMigrations: readonly Migration[] = [
-  {
-    version: 1,
-    name: 'notification channels of users, and their notices',
-    sql: `
-      CREATE TABLE places (
-        id TEXT PRIMARY KEY,
-        user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
-        tenant TEXT NOT NULL,
-        kind TEXT NOT NULL,
-        name TEXT NOT NULL,
-        target TEXT NOT NULL,
-        tells TEXT NOT NULL,
-        created_at TEXT NOT NULL,
-        last_sent_at TEXT,
-        failed_at TEXT,
-        failure TEXT,
-        dropped INTEGER NOT NULL DEFAULT 0
-      ) STRICT, WITHOUT ROWID;
-      CREATE INDEX places_by_user ON places (user_id);
-      CREATE TABLE notices (
-        id TEXT PRIMARY KEY,
-        place_id TEXT NOT NULL REFERENCES places (id) ON DELETE CASCADE,
-        key TEXT NOT NULL,
-        run_id TEXT NOT NULL,
-        question TEXT,
-        body TEXT NOT NULL,
-        created_at TEXT NOT NULL,
-        due_at TEXT,
-        tries INTEGER NOT NULL,
-        UNIQUE (place_id, key)
-      ) STRICT, WITHOUT ROWID;
-      CREATE INDEX notices_due ON notices (due_at) WHERE due_at IS NOT NULL;
-      CREATE INDEX notices_open ON notices (run_id) WHERE due_at IS NOT NULL AND question IS NOT NULL;
-      CREATE INDEX notices_by_time ON notices (place_id, created_at);
-    `,
-  },
-]
-
 type Row = Record<string, SQLOutputValue>
 const optional = (value: SQLOutputValue | undefined) => (value == null ? undefined : String(value))
 
@@ -121,13 +81,13 @@ const rowChannel = (row: Row): NotificationChannel => ({
   kind: String(row.kind) as ChannelKind,
   name: String(row.name),
   to: String(row.target),
-  tells: String(row.tells).split(' ') as ChannelTopic[],
+  tells: String(row.topics).split(' ') as ChannelTopic[],
   created_at: String(row.created_at),
 })
 
 const rowNotice = (row: Row): Notice => ({
   id: String(row.id),
-  channel_id: String(row.place_id),
+  channel_id: String(row.channel_id),
   key: String(row.key),
   run_id: String(row.run_id),
   question: optional(row.question),
@@ -137,7 +97,8 @@ const rowNotice = (row: Row): Notice => ({
   tries: Number(row.tries),
 })
 
-const CHANNELS = 'SELECT places.*, users.name AS owner FROM places JOIN users ON users.id = places.user_id'
+const CHANNELS =
+  'SELECT channels.*, users.name AS owner FROM channels JOIN users ON users.id = channels.user_id'
 
 export const sqliteChannels = (session: SqlSession): ChannelStore => {
   const change = (sql: string, ...values: (string | number | null)[]) =>
@@ -145,21 +106,21 @@ export const sqliteChannels = (session: SqlSession): ChannelStore => {
   return {
     async add({ id, user_id, tenant, kind, name, to, tells, created_at }) {
       await change(
-        `INSERT INTO places (id, user_id, tenant, kind, name, target, tells, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+        `INSERT INTO channels (id, user_id, tenant, kind, name, target, topics, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
         ...[id, user_id, tenant, kind, name, to, tells.join(' '), created_at],
       )
     },
 
     async get(id) {
-      const row = session.read(() => session.get(`${CHANNELS} WHERE places.id = ?`, id))
+      const row = session.read(() => session.get(`${CHANNELS} WHERE channels.id = ?`, id))
       return row && rowChannel(row)
     },
 
     async ofUser(userId) {
-      const sql = `SELECT places.*, users.name AS owner,
-          (SELECT count(*) FROM notices WHERE place_id = places.id AND due_at IS NOT NULL) AS waiting
-        FROM places JOIN users ON users.id = places.user_id
-        WHERE user_id = ? ORDER BY places.created_at, places.id`
+      const sql = `SELECT channels.*, users.name AS owner,
+          (SELECT count(*) FROM notices WHERE channel_id = channels.id AND due_at IS NOT NULL) AS waiting
+        FROM channels JOIN users ON users.id = channels.user_id
+        WHERE user_id = ? ORDER BY channels.created_at, channels.id`
       return session
         .read(() => session.all(sql, userId))
         .map((row) => ({
@@ -174,27 +135,27 @@ export const sqliteChannels = (session: SqlSession): ChannelStore => {
     },
 
     async telling(tenant, reports) {
-      const sql = `${CHANNELS} WHERE places.tenant = ? AND users.disabled = 0`
+      const sql = `${CHANNELS} WHERE channels.tenant = ? AND users.disabled = 0`
       return session
         .read(() => session.all(sql, tenant))
         .map(rowChannel)
         .filter((channel) => channel.tells.includes(reports))
     },
 
-    remove: async (id) => (await change('DELETE FROM places WHERE id = ?', id)) > 0,
+    remove: async (id) => (await change('DELETE FROM channels WHERE id = ?', id)) > 0,
 
     keep: (notices, { since, most }) =>
       session.write(() => {
         let stored = 0
         for (const { id, channel_id, key, run_id, question, body, created_at, due_at } of notices) {
           const had = session.get(
-            'SELECT count(*) AS had FROM notices WHERE place_id = ? AND created_at > ?',
+            'SELECT count(*) AS had FROM notices WHERE channel_id = ? AND created_at > ?',
             ...[channel_id, since],
           )
           if (Number(had?.had) >= most) continue
           stored += session.run(
-            `INSERT INTO notices (id, place_id, key, run_id, question, body, created_at, due_at, tries)
-              SELECT ?, places.id, ?, ?, ?, ?, ?, ?, 0 FROM places WHERE places.id = ?
+            `INSERT INTO notices (id, channel_id, key, run_id, question, body, created_at, due_at, tries)
+              SELECT ?, channels.id, ?, ?, ?, ?, ?, ?, 0 FROM channels WHERE channels.id = ?
               ON CONFLICT DO NOTHING`,
             ...[id, key, run_id, question ?? null, body, created_at, due_at, channel_id],
           )
@@ -205,10 +166,10 @@ export const sqliteChannels = (session: SqlSession): ChannelStore => {
     async due(now, but, limit) {
       const marks = but.map(() => '?').join(', ')
       const sql = `SELECT notices.* FROM notices JOIN (
-          SELECT place_id, min(due_at) AS first FROM notices
-          WHERE due_at IS NOT NULL AND due_at <= ? AND place_id NOT IN (${marks}) GROUP BY place_id
-        ) AS firsts ON firsts.place_id = notices.place_id AND firsts.first = notices.due_at
-        GROUP BY notices.place_id ORDER BY notices.due_at LIMIT ?`
+          SELECT channel_id, min(due_at) AS first FROM notices
+          WHERE due_at IS NOT NULL AND due_at <= ? AND channel_id NOT IN (${marks}) GROUP BY channel_id
+        ) AS firsts ON firsts.channel_id = notices.channel_id AND firsts.first = notices.due_at
+        GROUP BY notices.channel_id ORDER BY notices.due_at LIMIT ?`
       return session.read(() => session.all(sql, now, ...but, limit)).map(rowNotice)
     },
 
@@ -219,8 +180,8 @@ export const sqliteChannels = (session: SqlSession): ChannelStore => {
       await session.write(() => {
         session.run('UPDATE notices SET due_at = NULL, tries = tries + 1 WHERE id = ?', id)
         session.run(
-          `UPDATE places SET last_sent_at = ?, failed_at = NULL, failure = NULL, dropped = 0
-            WHERE id = (SELECT place_id FROM notices WHERE id = ?)`,
+          `UPDATE channels SET last_sent_at = ?, failed_at = NULL, failure = NULL, dropped = 0
+            WHERE id = (SELECT channel_id FROM notices WHERE id = ?)`,
           ...[now, id],
         )
       })
@@ -234,8 +195,8 @@ export const sqliteChannels = (session: SqlSession): ChannelStore => {
           ...[due_at ?? null, id],
         )
         session.run(
-          `UPDATE places SET failed_at = ?, failure = ?, dropped = ?
-            WHERE id = (SELECT place_id FROM notices WHERE id = ?)`,
+          `UPDATE channels SET failed_at = ?, failure = ?, dropped = ?
+            WHERE id = (SELECT channel_id FROM notices WHERE id = ?)`,
           ...[now, message, due_at === undefined ? 1 : 0, id],
         )
       })

@@ -3,6 +3,7 @@ import path from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { ErrandError } from '../../contract/errors.ts'
 import { diskError } from '../disk-errors.ts'
+import { baseline } from './baseline.ts'
 import { sqliteError } from './session.ts'
 import { checkTables } from './whole-tables.ts'
 
@@ -16,7 +17,7 @@ const CACHE_KIB = 8 * 1024
  * Opens or creates the database and migrates it to this version's form. `:memory:` is a database that does not outlast
  * the process. Throws `store_failed` or `disk_full`.
  */
-export function openDatabase(file: string, migrations: Migrations): DatabaseSync {
+export function openDatabase(file: string, migrations: readonly Migration[] = hubMigrations): DatabaseSync {
   let db: DatabaseSync | undefined
   try {
     if (file !== ':memory:') makePrivate(file)
@@ -61,62 +62,81 @@ export interface Migration {
   sql: string
 }
 
-/** Migrations by the part of the database that they create. */
-export type Migrations = Readonly<Record<string, readonly Migration[]>>
+/** The steps that lead to this version's form of a hub's database. */
+export const hubMigrations: readonly Migration[] = [baseline]
 
 /** Marks a file as Errand's ("ERND"), so that another program's database is never written to. */
 const APPLICATION_ID = 0x45524e44
 
+/** The `part` of all rows of the table `migrations`. Before the baseline each store was a part of its own. */
+const PART = 'hub'
+
 /**
- * Migrates the database to this version's form, in one transaction. Returns whether anything changed. Throws
- * `store_failed` when the database is not Errand's, or newer.
+ * Migrates the database to this version's form, in one transaction. Returns whether the database existed before. Throws
+ * `store_failed` when it is not Errand's, newer, or older than the baseline.
  */
-function migrate(db: DatabaseSync, file: string, migrations: Migrations): boolean {
+function migrate(db: DatabaseSync, file: string, migrations: readonly Migration[]): boolean {
   db.exec('BEGIN IMMEDIATE')
-  const applied = appliedVersions(db, file, migrations)
+  const applied = checkVersion(db, file, migrations)
   db.exec(`CREATE TABLE IF NOT EXISTS migrations (
     part TEXT NOT NULL, version INTEGER NOT NULL, name TEXT NOT NULL, applied_at TEXT NOT NULL,
     PRIMARY KEY (part, version)
   ) STRICT, WITHOUT ROWID`)
   const note = db.prepare('INSERT INTO migrations (part, version, name, applied_at) VALUES (?, ?, ?, ?)')
-  for (const [part, list] of Object.entries(migrations))
-    for (const { version, name, sql } of list) {
-      if (version <= (applied.get(part) ?? 0)) continue
-      db.exec(sql)
-      note.run(part, version, name, new Date().toISOString())
-    }
+  for (const { version, name, sql } of migrations) {
+    if (version <= applied) continue
+    db.exec(sql)
+    note.run(PART, version, name, new Date().toISOString())
+  }
   db.exec(`PRAGMA application_id = ${APPLICATION_ID}`)
   db.exec('COMMIT')
-  return applied.size > 0
+  return applied > 0
 }
 
 /**
- * Returns the version of each part, without changing anything. Throws `store_failed` when the database is not Errand's,
- * or newer.
+ * Returns the version of the database, 0 for an empty one, without changing anything. Throws `store_failed` when the
+ * database is not Errand's, newer, or older than the baseline.
  */
-export function appliedVersions(
+export function checkVersion(
   db: DatabaseSync,
   file: string,
-  migrations: Migrations,
-): ReadonlyMap<string, number> {
+  migrations: readonly Migration[] = hubMigrations,
+): number {
   checkOwner(db, file)
-  if (db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'migrations'").get() === undefined)
-    return new Map()
-  const applied = new Map(
-    db
-      .prepare('SELECT part, max(version) AS version FROM migrations GROUP BY part')
-      .all()
-      .map((row) => [String(row.part), Number(row.version)]),
-  )
-  for (const [part, version] of applied) {
-    const known = migrations[part]?.at(-1)?.version ?? 0
-    if (version > known) throw newerDatabase(file, part, version, known)
-  }
-  return applied
+  const applied = appliedVersions(db)
+  const older = [...applied].filter(([part]) => part !== PART)
+  if (older.length > 0) throw olderDatabase(file, older)
+  const version = applied.get(PART) ?? 0
+  const known = migrations.at(-1)?.version ?? 0
+  if (version > known) throw newerDatabase(file, version, known)
+  return version
 }
 
+/** Reports whether the file is a database of an Errand from before the baseline. False if it cannot be read. */
+export function isOlderDatabase(file: string): boolean {
+  let db: DatabaseSync | undefined
+  try {
+    db = new DatabaseSync(file, { readOnly: true, timeout: BUSY_TIMEOUT_MS })
+    return ownerOf(db) === APPLICATION_ID && [...appliedVersions(db).keys()].some((part) => part !== PART)
+  } catch {
+    // Opening it for writing says what is wrong with it.
+    return false
+  } finally {
+    db?.close()
+  }
+}
+
+function appliedVersions(db: DatabaseSync): ReadonlyMap<string, number> {
+  if (db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'migrations'").get() === undefined)
+    return new Map()
+  const rows = db.prepare('SELECT part, max(version) AS version FROM migrations GROUP BY part').all()
+  return new Map(rows.map((row) => [String(row.part), Number(row.version)]))
+}
+
+const ownerOf = (db: DatabaseSync) => db.prepare('PRAGMA application_id').get()?.application_id
+
 function checkOwner(db: DatabaseSync, file: string): void {
-  const id = db.prepare('PRAGMA application_id').get()?.application_id
+  const id = ownerOf(db)
   if (id === APPLICATION_ID) return
   const tables = db.prepare('SELECT count(*) AS n FROM sqlite_schema').get()?.n
   if (id === 0 && tables === 0) return
@@ -125,9 +145,20 @@ function checkOwner(db: DatabaseSync, file: string): void {
   })
 }
 
-const newerDatabase = (file: string, part: string, version: number, known: number): ErrandError =>
+const newerDatabase = (file: string, version: number, known: number): ErrandError =>
   new ErrandError(
     'store_failed',
-    `The database ${file} was written by a newer Errand (${part} version ${version}, this one knows ${known}).`,
+    `The database ${file} was written by a newer Errand (version ${version} of its tables, this one knows ${known}).`,
     { hint: 'Use that version of Errand or a newer one, or another data folder.' },
   )
+
+const olderDatabase = (file: string, parts: readonly (readonly [string, number])[]): ErrandError => {
+  const found = parts.map(([part, version]) => `${part} ${version}`).join(', ')
+  return new ErrandError(
+    'store_failed',
+    `The database ${file} was written by an Errand from before 0.1.0, whose tables (${found}) this version cannot upgrade. Nothing in it was changed.`,
+    {
+      hint: 'To start without its runs and users, use errand up --new, which moves the old data aside. To continue with them, use the older version, also to restore its backups.',
+    },
+  )
+}

@@ -63,9 +63,12 @@ export function lostDatabase(data: string): ErrandError | undefined {
   )
 }
 
-/** Moves the remains of a hub without a database aside; returns the new folder, if there was something. */
-export function startEmpty(data: string, now = new Date()): string | undefined {
-  if (lostDatabase(data) === undefined) return undefined
+/**
+ * Moves the remains of a hub aside if it has no database, or one from before the baseline. Returns the new folder, if
+ * there was something.
+ */
+export async function startEmpty(data: string, now = new Date()): Promise<string | undefined> {
+  if (lostDatabase(data) === undefined && !(await hasOlderDatabase(join(data, 'errand.db')))) return undefined
   const aside = join(data, `before-${now.toISOString().replaceAll(':', '-')}`)
   try {
     mkdirSync(aside, { mode: 0o700 })
@@ -75,6 +78,12 @@ export function startEmpty(data: string, now = new Date()): string | undefined {
   } catch (error) {
     throw diskError(error, aside)
   }
+}
+
+async function hasOlderDatabase(file: string): Promise<boolean> {
+  if (!existsSync(file)) return false
+  const { isOlderDatabase } = await import('./database.ts')
+  return isOlderDatabase(file)
 }
 
 function hasContent(folder: string): boolean {

@@ -1,6 +1,5 @@
 import type { SQLOutputValue } from 'node:sqlite'
 import type { SavedView, ViewFilter } from '../../contract/runs/saved-views.ts'
-import type { Migration } from './database.ts'
 import type { SqlSession } from './session.ts'
 
 /** A named filter of the list of runs. */
@@ -36,40 +35,6 @@ export interface PersonalStore {
   /** Marks everything that ended until then, as `markSeen` does. */
   markSeenUntil(user: Looker, until: string): Promise<string>
 }
-
-export const personalMigrations: readonly Migration[] = [
-  {
-    version: 1,
-    name: 'saved views, and failures that were looked at',
-    // Failures from before this migration count as seen; new users have seen what was before them.
-    sql: `
-      CREATE TABLE views (
-        id TEXT PRIMARY KEY,
-        user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
-        tenant TEXT NOT NULL,
-        name TEXT NOT NULL COLLATE NOCASE,
-        filter TEXT NOT NULL,
-        shared INTEGER NOT NULL,
-        created_at TEXT NOT NULL
-      ) STRICT, WITHOUT ROWID;
-      CREATE UNIQUE INDEX views_by_user ON views (user_id, name) WHERE NOT shared;
-      CREATE UNIQUE INDEX views_of_all ON views (tenant, name) WHERE shared;
-      CREATE TABLE seen_until (
-        user_id TEXT PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,
-        until TEXT NOT NULL
-      ) STRICT, WITHOUT ROWID;
-      INSERT INTO seen_until SELECT id, strftime('%Y-%m-%dT%H:%M:%fZ', 'now') FROM users;
-      CREATE TABLE seen_runs (
-        user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
-        run_id TEXT NOT NULL,
-        finished_at TEXT NOT NULL,
-        PRIMARY KEY (user_id, run_id)
-      ) STRICT, WITHOUT ROWID;
-      CREATE INDEX runs_failed ON runs (tenant, owner, finished_at)
-        WHERE parent_run_id IS NULL AND finished_at IS NOT NULL AND status IN ('failed', 'interrupted');
-    `,
-  },
-]
 
 type Row = Record<string, SQLOutputValue>
 

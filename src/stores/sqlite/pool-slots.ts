@@ -1,5 +1,4 @@
 import type { SQLOutputValue } from 'node:sqlite'
-import type { Migration } from './database.ts'
 import type { SqlSession } from './session.ts'
 
 /** A slot of a runner that another system holds, or has held. */
@@ -32,29 +31,6 @@ export interface PoolSlotStore {
   /** Deletes slots whose lease ended before that time. */
   forget(before: string): Promise<void>
 }
-
-export const poolSlotMigrations: readonly Migration[] = [
-  {
-    version: 1,
-    name: 'slots that other systems hold',
-    sql: `
-      CREATE TABLE pool_slots (
-        slot_id TEXT PRIMARY KEY,
-        tenant TEXT NOT NULL,
-        owner TEXT NOT NULL,
-        required_by TEXT NOT NULL,
-        repo_url TEXT NOT NULL,
-        runner TEXT NOT NULL,
-        slot_path TEXT NOT NULL,
-        fence TEXT NOT NULL,
-        lease_expires_at TEXT NOT NULL,
-        is_released INTEGER NOT NULL
-      ) STRICT, WITHOUT ROWID;
-      CREATE INDEX pool_slots_held ON pool_slots (tenant, owner, required_by, repo_url);
-      CREATE INDEX pool_slots_by_time ON pool_slots (lease_expires_at);
-    `,
-  },
-]
 
 const rowSlot = (row: Record<string, SQLOutputValue>): PoolSlot => ({
   slot_id: String(row.slot_id),

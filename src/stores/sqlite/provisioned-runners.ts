@@ -1,6 +1,5 @@
 import type { SQLOutputValue } from 'node:sqlite'
 import type { Pool, ProvisionedRunner } from '../../contract/fleet/provisioning.ts'
-import type { Migration } from './database.ts'
 import type { SqlSession } from './session.ts'
 
 /** A provisioned runner, with what the hub knows of it in addition to what people see. */
@@ -28,36 +27,22 @@ export interface ProvisionedRunnerStore {
   forget(before: string): Promise<void>
 }
 
-export const provisionedRunnerMigrations: readonly Migration[] = [
-  {
-    version: 1,
-    name: 'runners that the hub has made',
-    sql: `
-      CREATE TABLE made_runners (
-        name TEXT PRIMARY KEY,
-        state TEXT NOT NULL,
-        created_at TEXT NOT NULL,
-        changed_at TEXT NOT NULL,
-        row TEXT NOT NULL
-      ) STRICT, WITHOUT ROWID;
-    `,
-  },
-]
-
-const rowOf = ({ row }: Record<string, SQLOutputValue>): ProvisionedRow =>
-  JSON.parse(String(row)) as ProvisionedRow
+const rowOf = ({ record }: Record<string, SQLOutputValue>): ProvisionedRow =>
+  JSON.parse(String(record)) as ProvisionedRow
 
 export const sqliteProvisionedRunners = (session: SqlSession): ProvisionedRunnerStore => ({
   async save(row) {
     const { name, state, created_at, changed_at } = row
     const sql =
-      'INSERT OR REPLACE INTO made_runners (name, state, created_at, changed_at, row) VALUES (?, ?, ?, ?, ?)'
+      'INSERT OR REPLACE INTO provisioned_runners (name, state, created_at, changed_at, record) VALUES (?, ?, ?, ?, ?)'
     await session.write(() => session.run(sql, name, state, created_at, changed_at, JSON.stringify(row)))
   },
   all: async () =>
-    session.read(() => session.all('SELECT row FROM made_runners ORDER BY created_at, name')).map(rowOf),
+    session
+      .read(() => session.all('SELECT record FROM provisioned_runners ORDER BY created_at, name'))
+      .map(rowOf),
   async forget(before) {
-    const sql = "DELETE FROM made_runners WHERE state = 'removed' AND changed_at < ?"
+    const sql = "DELETE FROM provisioned_runners WHERE state = 'removed' AND changed_at < ?"
     await session.write(() => session.run(sql, before))
   },
 })

@@ -32,7 +32,6 @@ import {
   runExists,
   runNotFound,
 } from '../runs/run-record.ts'
-import type { Migration } from './database.ts'
 import { keepInputs } from './run-inputs.ts'
 import { RunRemoval } from './run-removal.ts'
 import type { SqlSession } from './session.ts'
@@ -66,17 +65,6 @@ const columns = [...fixedColumns, ...patchKeys]
 const insertRun = `INSERT INTO runs (${columns}) VALUES (${columns.map(() => '?')})`
 const insertSpec = 'INSERT INTO run_specs (n, spec) VALUES (last_insert_rowid(), ?)'
 const insertEvent = 'INSERT INTO events (run_id, seq, json) VALUES (?, ?, ?)'
-
-export const shareMigrations: readonly Migration[] = [
-  {
-    version: 1,
-    name: 'with whom runs are shared',
-    sql: `
-      ALTER TABLE runs ADD COLUMN shares TEXT;
-      CREATE INDEX runs_shared ON runs (created_at, run_id) WHERE shares IS NOT NULL;
-    `,
-  },
-]
 
 /** Stores runs in a SQLite database. */
 export class SqliteRunStore implements RunStore {

@@ -1,8 +1,7 @@
 import { chmodSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { missingCommits } from './commit-mark.ts'
-import { appliedVersions } from './database.ts'
-import { hubMigrations } from './schema.ts'
+import { checkVersion } from './database.ts'
 import { sqliteError } from './session.ts'
 
 /** A stream of an attempt, as far as the log covers it. */
@@ -48,8 +47,9 @@ export function forgetProvisionedRunners(file: string): void {
   try {
     const db = new DatabaseSync(file)
     try {
+      checkVersion(db, file)
       const hub = db.prepare("SELECT value FROM settings WHERE key = 'hub_id'").get()?.value
-      // The hub has made none, or predates them.
+      // The hub has provisioned none.
       if (typeof hub !== 'string') return
       db.exec('BEGIN IMMEDIATE')
       for (const sql of [
@@ -58,7 +58,7 @@ export function forgetProvisionedRunners(file: string): void {
         "DELETE FROM settings WHERE key = 'hub_id' AND value = ?",
       ])
         db.prepare(sql).run(hub)
-      db.exec('DELETE FROM made_runners; COMMIT')
+      db.exec('DELETE FROM provisioned_runners; COMMIT')
     } finally {
       db.close()
     }
@@ -80,7 +80,7 @@ export class DatabaseReader {
   /** Throws `store_failed` when a hub of this version would refuse the database. */
   checkForm(): void {
     try {
-      appliedVersions(this.#db, this.#file, hubMigrations)
+      checkVersion(this.#db, this.#file)
     } catch (error) {
       throw sqliteError(error, this.#file)
     }
@@ -130,8 +130,6 @@ export class DatabaseReader {
 
   /** Returns the ids of the keys that seal secrets. */
   keyIds(): string[] {
-    // The hub predates secrets.
-    if (this.#db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'secrets'").get() === undefined) return []
     return this.#db
       .prepare('SELECT DISTINCT key_id FROM secrets')
       .all()

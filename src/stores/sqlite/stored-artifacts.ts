@@ -1,5 +1,4 @@
 import type { SQLOutputValue } from 'node:sqlite'
-import type { Migration } from './database.ts'
 import type { SqlSession } from './session.ts'
 
 /** An artifact that another system has sent for storage. */
@@ -34,30 +33,6 @@ export interface StoredArtifactStore {
   before(time: string, most: number): Promise<StoredArtifactRecord[]>
   remove(id: string): Promise<void>
 }
-
-export const storedArtifactMigrations: readonly Migration[] = [
-  {
-    version: 1,
-    name: 'artifacts that other systems have stored',
-    sql: `
-      CREATE TABLE stored_artifacts (
-        id TEXT PRIMARY KEY,
-        tenant TEXT NOT NULL,
-        owner TEXT NOT NULL,
-        gathered_by TEXT NOT NULL,
-        name TEXT NOT NULL,
-        type TEXT NOT NULL,
-        media_type TEXT NOT NULL,
-        bytes INTEGER NOT NULL,
-        sha256 TEXT NOT NULL,
-        metadata TEXT NOT NULL,
-        created_at TEXT NOT NULL
-      ) STRICT, WITHOUT ROWID;
-      CREATE INDEX stored_artifacts_gathered ON stored_artifacts (gathered_by);
-      CREATE INDEX stored_artifacts_by_time ON stored_artifacts (created_at);
-    `,
-  },
-]
 
 const record = (row: Record<string, SQLOutputValue>): StoredArtifactRecord => ({
   id: String(row.id),

@@ -17,7 +17,6 @@ import { type PersonalStore, sqlitePersonal } from './personal.ts'
 import { type PoolSlotStore, sqlitePoolSlots } from './pool-slots.ts'
 import { type ProvisionedRunnerStore, sqliteProvisionedRunners } from './provisioned-runners.ts'
 import { SqliteRunStore } from './runs.ts'
-import { hubMigrations } from './schema.ts'
 import { sqliteSecrets } from './secrets.ts'
 import { SqlSession } from './session.ts'
 import { type StoredArtifactStore, sqliteStoredArtifacts } from './stored-artifacts.ts'
@@ -44,7 +43,7 @@ export interface SqliteStores {
 
 /** Opens all stores. Called by `openSqliteStores`, which loads this file and with it node:sqlite. */
 export function openStores(file: string): SqliteStores {
-  const db = openDatabase(file, hubMigrations)
+  const db = openDatabase(file)
   const mark = file === ':memory:' ? undefined : new CommitMark(db, file)
   const writer = new Writer(db, file, mark)
   const session = new SqlSession(db, file, writer)

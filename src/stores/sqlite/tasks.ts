@@ -15,69 +15,21 @@ import {
   taskPage,
   taskParts,
 } from '../tasks/task-store.ts'
-import type { Migration } from './database.ts'
 import type { SqlSession } from './session.ts'
-
-/**
- * `told`: the position up to which another registry knows the log. The spec never changes, and is stored alongside what
- * lists show.
- */
-export const taskMigrations: readonly Migration[] = [
-  {
-    version: 1,
-    name: 'coding tasks and their logs',
-    sql: `
-      CREATE TABLE tasks (
-        id TEXT PRIMARY KEY,
-        tenant TEXT NOT NULL,
-        owner TEXT NOT NULL,
-        spec_name TEXT NOT NULL,
-        own_id TEXT NOT NULL,
-        repo TEXT NOT NULL,
-        created_at TEXT NOT NULL,
-        state TEXT NOT NULL,
-        open_run TEXT UNIQUE,
-        stand TEXT NOT NULL,
-        last_seq INTEGER NOT NULL,
-        told INTEGER NOT NULL DEFAULT 0,
-        spec TEXT NOT NULL,
-        UNIQUE (tenant, spec_name, own_id)
-      ) STRICT;
-      CREATE INDEX tasks_by_tenant ON tasks (tenant, created_at, id);
-      CREATE INDEX tasks_by_owner ON tasks (tenant, owner, created_at, id);
-      CREATE INDEX tasks_by_own_id ON tasks (tenant, own_id);
-      CREATE INDEX tasks_by_state ON tasks (state, created_at, id);
-      CREATE TABLE task_events (
-        id TEXT NOT NULL,
-        seq INTEGER NOT NULL,
-        json TEXT NOT NULL,
-        PRIMARY KEY (id, seq)
-      ) STRICT, WITHOUT ROWID;
-    `,
-  },
-  {
-    version: 2,
-    name: 'lists of tasks that begin with what has not ended',
-    sql: `
-      CREATE INDEX tasks_of_tenant_by_state ON tasks (tenant, state, created_at, id);
-      CREATE INDEX tasks_of_owner_by_state ON tasks (tenant, owner, state, created_at, id);
-    `,
-  },
-]
 
 const selectTask = 'SELECT * FROM tasks WHERE id = ?'
 const selectByName = 'SELECT * FROM tasks WHERE tenant = ? AND spec_name = ? AND own_id = ?'
 const insertTask = `INSERT INTO tasks
-  (id, tenant, owner, spec_name, own_id, repo, created_at, state, open_run, stand, last_seq, spec)
+  (id, tenant, owner, spec_name, own_id, repo, created_at, state, open_run, progress, last_seq, spec)
   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-const insertEvent = 'INSERT INTO task_events (id, seq, json) VALUES (?, ?, ?)'
-const updateTask = `UPDATE tasks SET state = ?, open_run = ?, stand = ?, last_seq = last_seq + ?
+const insertEvent = 'INSERT INTO task_events (task_id, seq, json) VALUES (?, ?, ?)'
+const updateTask = `UPDATE tasks SET state = ?, open_run = ?, progress = ?, last_seq = last_seq + ?
   WHERE id = ? AND last_seq = ?`
 const openStates = TaskState.options.filter((state) => !isFinalTask(state)).map((state) => `'${state}'`)
 const selectOpen = `SELECT * FROM tasks WHERE state IN (${openStates}) OR open_run IS NOT NULL ORDER BY created_at, id`
 const selectOver = `SELECT id FROM tasks WHERE state NOT IN (${openStates}) AND open_run IS NULL
-  AND json_extract(stand, '$.updated_at') < ? ORDER BY created_at, id LIMIT ?`
-const selectEvents = 'SELECT json FROM task_events WHERE id = ? AND seq > ? ORDER BY seq LIMIT ?'
+  AND json_extract(progress, '$.updated_at') < ? ORDER BY created_at, id LIMIT ?`
+const selectEvents = 'SELECT json FROM task_events WHERE task_id = ? AND seq > ? ORDER BY seq LIMIT ?'
 
 /** Stores coding tasks in a SQLite database. */
 export class SqliteTaskStore implements TaskStore {
@@ -151,7 +103,7 @@ export class SqliteTaskStore implements TaskStore {
 
   async remove(id: string): Promise<void> {
     await this.#session.write(() => {
-      this.#session.run('DELETE FROM task_events WHERE id = ?', id)
+      this.#session.run('DELETE FROM task_events WHERE task_id = ?', id)
       this.#session.run('DELETE FROM tasks WHERE id = ?', id)
     })
   }
@@ -162,16 +114,20 @@ export class SqliteTaskStore implements TaskStore {
   }
 
   async reportedTo(id: string): Promise<number> {
-    const row = this.#session.read(() => this.#session.get('SELECT told FROM tasks WHERE id = ?', id))
-    return Number(row?.told ?? 0)
+    const row = this.#session.read(() =>
+      this.#session.get('SELECT delivered_seq FROM tasks WHERE id = ?', id),
+    )
+    return Number(row?.delivered_seq ?? 0)
   }
 
   async markReported(id: string, seq: number): Promise<void> {
-    await this.#session.write(() => this.#session.run('UPDATE tasks SET told = ? WHERE id = ?', seq, id))
+    await this.#session.write(() =>
+      this.#session.run('UPDATE tasks SET delivered_seq = ? WHERE id = ?', seq, id),
+    )
   }
 
   async unreported(limit: number): Promise<string[]> {
-    const sql = 'SELECT id FROM tasks WHERE told < last_seq ORDER BY created_at, id LIMIT ?'
+    const sql = 'SELECT id FROM tasks WHERE delivered_seq < last_seq ORDER BY created_at, id LIMIT ?'
     return this.#session.read(() => this.#session.all(sql, limit)).map((row) => String(row.id))
   }
 
@@ -235,6 +191,6 @@ type Row = Record<string, SQLOutputValue>
 
 const recordOf = (row: Row): TaskRecord => ({
   ...(JSON.parse(String(row.spec)) as TaskSpec),
-  ...(JSON.parse(String(row.stand)) as TaskStand),
+  ...(JSON.parse(String(row.progress)) as TaskStand),
   last_seq: Number(row.last_seq),
 })

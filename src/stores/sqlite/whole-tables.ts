@@ -1,6 +1,6 @@
 import { DatabaseSync } from 'node:sqlite'
 import { ErrandError, messageOf } from '../../contract/errors.ts'
-import type { Migrations } from './database.ts'
+import type { Migration } from './database.ts'
 
 /** A table or index, as `sqlite_schema` has it. */
 interface Part {
@@ -14,7 +14,7 @@ interface Part {
  * Checks that all tables, columns and indexes of the migrations exist, and that each can be read at its ends. That
  * costs a few pages of each, however large the database is; `errand doctor` reads all of it. Throws `store_failed`.
  */
-export function checkTables(db: DatabaseSync, file: string, migrations: Migrations): void {
+export function checkTables(db: DatabaseSync, file: string, migrations: readonly Migration[]): void {
   const expected = madeBy(migrations)
   try {
     const there = new Map(partsOf(db).map((part) => [part.name, part]))
@@ -28,9 +28,9 @@ export function checkTables(db: DatabaseSync, file: string, migrations: Migratio
   }
 }
 
-function madeBy(migrations: Migrations): DatabaseSync {
+function madeBy(migrations: readonly Migration[]): DatabaseSync {
   const db = new DatabaseSync(':memory:')
-  for (const list of Object.values(migrations)) for (const { sql } of list) db.exec(sql)
+  for (const { sql } of migrations) db.exec(sql)
   return db
 }
 

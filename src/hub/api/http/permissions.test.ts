@@ -20,7 +20,7 @@ const lasting = [
   'SELECT * FROM sessions',
   // Secrets of one run are deleted with it.
   "SELECT * FROM secrets WHERE scope <> 'run'",
-  'SELECT id, user_id, kind, name, target FROM places',
+  'SELECT id, user_id, kind, name, target FROM channels',
 ]
 
 const changing = Object.entries<Route>(routes).filter(
