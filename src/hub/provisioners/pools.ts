@@ -11,14 +11,7 @@ import { EngineChecks } from './engine-checks.ts'
 import { GroupSizes } from './group-sizes.ts'
 import { envOf, isNameOf, nameOf, spareStem, stemOf } from './names.ts'
 import { areAlike, PoolDrivers } from './pool-drivers.ts'
-import {
-  hopeless,
-  isFailedStart,
-  OTHER_SETTINGS,
-  type PoolFleet,
-  planPool,
-  type RunnerLiveness,
-} from './pool-plan.ts'
+import { hopeless, isFailedStart, OTHER_SETTINGS, type PoolFleet, planPool } from './pool-plan.ts'
 import { noPool, type PoolSettings } from './pool-settings.ts'
 import { poolView, whyWaits } from './pool-view.ts'
 import type { ProvisionedTokens } from './provisioned-tokens.ts'
@@ -290,7 +283,7 @@ export class Pools {
     this.#notify()
   }
 
-  #note(entry: TrackedRunner, liveness: RunnerLiveness, pool: Pool, nowMs: number): void {
+  #note(entry: TrackedRunner, liveness: ReturnType<PoolFleet['liveness']>, pool: Pool, nowMs: number): void {
     const { connected, attempts, size } = liveness
     const { row, away } = entry
     if (size !== undefined && areAlike(row.pool, pool)) this.#sizes.note(pool, size, nowMs)
