@@ -38,5 +38,5 @@ export type { Action, ActionRegistry, InlineContext, InlineResult, ProcessPlan }
 export { BoundedOutputStore } from './stores/outputs/bounded.ts'
 export { FileRunStore } from './stores/runs/file.ts'
 export { MemoryRunStore } from './stores/runs/memory.ts'
-export { DispatchedSecrets } from './stores/secrets/dispatched-secrets.ts'
+export { GivenSecrets } from './stores/secrets/given-secrets.ts'
 export { openSqliteRunStore } from './stores/sqlite/open.ts'

@@ -19,7 +19,7 @@ import { taskResult } from '../engine/tasks/task-result.ts'
 import { TryReader } from '../engine/tasks/try-reader.ts'
 import { BoundedOutputStore } from '../stores/outputs/bounded.ts'
 import { MemoryRunStore } from '../stores/runs/memory.ts'
-import { DispatchedSecrets } from '../stores/secrets/dispatched-secrets.ts'
+import { GivenSecrets } from '../stores/secrets/given-secrets.ts'
 import { openTaskMachine, type TaskMachine } from './task-machine.ts'
 
 export interface RunTaskOptions {
@@ -183,7 +183,7 @@ class HereTask {
       token: token === undefined ? undefined : { secret: 'GIT_TOKEN' },
       model_key: key === undefined ? undefined : { secret: 'OPENAI_API_KEY' },
     }
-    return { secrets: new DispatchedSecrets(values), ask }
+    return { secrets: new GivenSecrets(values), ask }
   }
 
   #artifacts(): TaskResult['artifacts'] {

@@ -25,7 +25,7 @@ export async function openBoxes({ env, stateDir, hidden, hub }: OpenBoxesOptions
     network: setting(env, 'ERRAND_NETWORK'),
     fromHub: hub !== undefined,
     required: setting(env, 'ERRAND_SANDBOX_REQUIRED') === 'yes',
-    madeBox: setting(env, 'ERRAND_MADE_BOX'),
+    provisionedBox: setting(env, 'ERRAND_MADE_BOX'),
     mounts: {
       writable: mounts.filter(({ writable }) => writable).map(({ path }) => path),
       readable: mounts.filter(({ writable }) => !writable).map(({ path }) => path),

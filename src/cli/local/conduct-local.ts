@@ -9,7 +9,7 @@ import type { RunStore, StepHost } from '../../engine/ports.ts'
 import type { Problem } from '../../engine/workflow-file/problems.ts'
 import { BoundedOutputStore } from '../../stores/outputs/bounded.ts'
 import { MemoryRunStore } from '../../stores/runs/memory.ts'
-import type { DispatchedSecrets } from '../../stores/secrets/dispatched-secrets.ts'
+import type { GivenSecrets } from '../../stores/secrets/given-secrets.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { Approver } from '../follow/approver.ts'
 import { follow } from '../follow/follow.ts'
@@ -53,7 +53,7 @@ export async function conductHere(
   file: string | undefined,
   host: StepHost,
   options: HereOptions,
-  secrets: DispatchedSecrets,
+  secrets: GivenSecrets,
   hosts?: FitToHosts,
 ): Promise<number> {
   const vars = variableValues('--var', options.var)
@@ -148,7 +148,7 @@ interface EngineHere {
 export function engineHere(
   store: RunStore,
   host: StepHost,
-  secrets: DispatchedSecrets,
+  secrets: GivenSecrets,
   spillDir: string,
 ): EngineHere {
   const outputs = new BoundedOutputStore({ spillDir })

@@ -5,7 +5,7 @@ import { writeFileAtomic } from '../../platform/files.ts'
 import type { ArtifactKeeper } from '../../runner/artifacts/artifact-keeper.ts'
 import { AttemptsHost } from '../../runner/local/attempts-host.ts'
 import type { Boxes } from '../../runner/sandbox/boxes.ts'
-import type { DispatchedSecrets } from '../../stores/secrets/dispatched-secrets.ts'
+import type { GivenSecrets } from '../../stores/secrets/given-secrets.ts'
 import { KeyRing, seal, unseal } from '../../stores/secrets/key-ring.ts'
 import { errandHome, ownPlaces } from './errand-home.ts'
 import type { OwnRecord } from './local-run-registry.ts'
@@ -14,7 +14,7 @@ import type { OwnRecord } from './local-run-registry.ts'
 export const localFolder = (): string => join(errandHome(), 'local')
 
 /** Stores the secrets of single runs beside the runs in this folder. */
-export async function keepSecretsIn(folder: string, secrets: DispatchedSecrets): Promise<void> {
+export async function keepSecretsIn(folder: string, secrets: GivenSecrets): Promise<void> {
   const { RunSecretFiles } = await import('./local-sessions.ts')
   secrets.keepIn(new RunSecretFiles(folder))
 }

@@ -16,7 +16,7 @@ const LOADED = [
   'src/runner/local/child-driver.ts',
   'src/actions/registry.ts',
   'src/cli/local/local-sessions.ts',
-  'src/stores/secrets/dispatched-secrets.ts',
+  'src/stores/secrets/given-secrets.ts',
   'src/cli/local/local-run-registry.ts',
   'src/runner/secrets/machine-secrets.ts',
 ]

@@ -100,8 +100,8 @@ export class Dispatch {
   }
 
   /** Soon updates the reason for waiting of every attempt in the queue. */
-  retell(): void {
-    this.#queue.retell()
+  reportAgain(): void {
+    this.#queue.reportAgain()
   }
 
   /** Returns `Queue.demands` of the group. */

@@ -142,8 +142,8 @@ export class Fleet implements StepHost {
   }
 
   /** Soon updates the reason for waiting of every attempt in the queue. */
-  retell(): void {
-    this.#dispatch.retell()
+  reportAgain(): void {
+    this.#dispatch.reportAgain()
   }
 
   /** Closes the links whose token is no longer valid. */

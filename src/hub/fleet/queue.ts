@@ -129,7 +129,7 @@ export class Queue {
   }
 
   /** Soon updates the reason for waiting of every attempt. */
-  retell(): void {
+  reportAgain(): void {
     this.#scheduleReport()
   }
 
@@ -287,7 +287,7 @@ export class Queue {
   }
 
   /**
-   * Schedules one update of all waiting attempts, at most one per `tellEveryMs`, because runners and slots change
+   * Schedules one update of all waiting attempts, at most one per `reportIntervalMs`, because runners and slots change
    * often.
    */
   #scheduleReport(): void {

@@ -4,7 +4,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { WebSocket } from 'ws'
-import { testingHello as said } from '../../../test/support/hub/dispatch-fixture.ts'
+import { testingHello } from '../../../test/support/hub/dispatch-fixture.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import type { AttemptSink } from '../../engine/ports.ts'
 import { callersBehind } from '../../platform/callers.ts'
@@ -56,7 +56,7 @@ async function setup(t: TestContext, options: Partial<FleetOptions> = {}) {
       while (frames.length < count) await once(ws, 'message')
     }
     await once(ws, 'open')
-    ws.send(JSON.stringify({ ...said, ...hello }))
+    ws.send(JSON.stringify({ ...testingHello, ...hello }))
     await until(1)
     return { ws, answer: frames[0]!, frames, until }
   }
@@ -157,7 +157,7 @@ test('work of an unknown runner waits for the runner of its tenant, and no other
     requires: {},
   }
   fleet.remember({ ...spec, run_id: 'run_2' }, 'r1')
-  const placement = { runner: 'r1', storage_id: said.storage_id, epoch: 1 }
+  const placement = { runner: 'r1', storage_id: testingHello.storage_id, epoch: 1 }
   fleet.resume(spec, placement, { started: false, streams: {} }, sink)
   const runs = ['run_1', 'run_2', 'run_none']
   const theirs = await connect(
@@ -241,7 +241,7 @@ test("an attempt placed before a restart goes out with its group's box, only to 
     ...{ step: 'one', host: 'local', instance: 0, try: 1, action: 'cmd.run', args: { cmd: 'x' }, env: {} },
     ...{ requires: {}, ...more },
   })
-  const placement = { runner: 'r1', storage_id: said.storage_id, epoch: 1 }
+  const placement = { runner: 'r1', storage_id: testingHello.storage_id, epoch: 1 }
   const known = { started: false, streams: {} }
   const box = { isolation: 'sandbox', network: 'models' } as const
   fleet.resume(spec('run_grouped'), { ...placement, ...box }, known, sink)

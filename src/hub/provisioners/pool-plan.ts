@@ -31,7 +31,7 @@ export interface PoolFleet {
   /** Same as `Fleet.sizesBeside`. */
   sizesBeside(group: string, tenant: string): Size[]
   /** Updates the reasons for waiting. */
-  retell(): void
+  reportAgain(): void
   readonly runners: {
     /** Makes the runner take nothing new. */
     drain(which: TenantRunner): Promise<unknown>

@@ -278,7 +278,7 @@ export class Pools {
         (entry.row.run_id === undefined || !isOpen(entry.row.run_id))
       )
         this.#remove(entry, 'emptied', 'Its group no longer provisions runners.')
-    if (pools.length > 0) fleet.retell()
+    if (pools.length > 0) fleet.reportAgain()
     this.#notify()
   }
 

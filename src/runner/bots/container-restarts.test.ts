@@ -27,7 +27,7 @@ async function endOf(t: TestContext, boot: string, seen: ContainerEvent['type'][
     plan: { restart: { policy: 'no' } },
     record,
     limits: {},
-    tell: () => assert.fail('it is not started again'),
+    report: () => assert.fail('it is not started again'),
     patiently: (ask: () => Promise<unknown>) => ask(),
     ...{ halt: new AbortController().signal, leave: new AbortController().signal },
   } as unknown as ContainerRestartsOptions)

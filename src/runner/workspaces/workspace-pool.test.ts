@@ -302,7 +302,7 @@ test('a runner killed during a fetch leaves nothing running, and the next one fe
     const allow = new AllowedOrigins(${JSON.stringify(place.host.origin())}, 'X')
     const policy = { allow, variable: 'X', lookup: async () => ['127.0.0.1'], folders: [] }
     const pool = new WorkspacePool({ dir: ${JSON.stringify(join(place.dir, 'pool'))}, policy })
-    const context = { signal: new AbortController().signal, tell() {} }
+    const context = { signal: new AbortController().signal, report() {} }
     await pool.lease({ run_id: 'run_1', tenant: 't' }, { repo: ${JSON.stringify(url)} }, { scope: 'none' }, context)
   `
   const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: 'inherit' })

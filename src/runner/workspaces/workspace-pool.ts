@@ -305,7 +305,7 @@ export class WorkspacePool {
 
   /** Returns an unused slot, preferably of that mirror; waits if there may be no more slots. */
   async #slotFor(mirror: Mirror, remote: Remote, { signal, report, waits }: LeaseContext): Promise<Held> {
-    for (let isReported = false; ; isReported = true) {
+    for (let again = false; ; again = true) {
       signal.throwIfAborted()
       const free = [...this.#slots.values()].filter(({ state, busy }) => state.phase === 'free' && !busy)
       const of = { mirror: mirror.key, repo: remote.identity }
@@ -317,8 +317,7 @@ export class WorkspacePool {
         if (oldest) this.#evict(oldest)
       }
       if (this.#slots.size < this.#limits.slots) return newSlot(this.#options.dir, this.#slots, of)
-      if (!isReported)
-        (waits ?? report)(`All ${this.#limits.slots} workspaces here are in use: waiting for one.`)
+      if (!again) (waits ?? report)(`All ${this.#limits.slots} workspaces here are in use: waiting for one.`)
       await unlessAborted(signal, this.#room.promise)
     }
   }

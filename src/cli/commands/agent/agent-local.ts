@@ -15,7 +15,7 @@ import type { Engine } from '../../../engine/engine.ts'
 import type { RunStore } from '../../../engine/ports.ts'
 import { didYouMean } from '../../../engine/workflow-file/hints/did-you-mean.ts'
 import { removeAttemptFolders } from '../../../runner/attempts/attempt-folder.ts'
-import { DispatchedSecrets } from '../../../stores/secrets/dispatched-secrets.ts'
+import { GivenSecrets } from '../../../stores/secrets/given-secrets.ts'
 import { UsageError } from '../../command.ts'
 import { exitCodes } from '../../exit-codes.ts'
 import { type AgentShow, followAgent } from '../../follow/agent-follow.ts'
@@ -38,7 +38,7 @@ export async function agentHere(ask: AgentAsk): Promise<number> {
   dropOldRuns(folder)
   const state = await openStateFolder(folder, newId)
   const { store } = state
-  const secrets = new DispatchedSecrets(ask.secrets)
+  const secrets = new GivenSecrets(ask.secrets)
   await keepSecretsIn(folder, secrets)
   const record = new OwnRecord({ runs: ask.earlier === undefined ? [] : [ask.earlier], kept: true })
   const swept = sweepKilled()

@@ -122,7 +122,7 @@ export const up = command({
         process.env,
         servers.forgeFetch(setting(process.env, 'ERRAND_NOTIFY_ALLOW'), 'ERRAND_NOTIFY_ALLOW')(undefined),
       ),
-      givenTokens: configuredTokens(process.env),
+      configuredTokens: configuredTokens(process.env),
       makers: {
         runner: [process.execPath, process.argv[1]!, 'runner'],
         env: provisionedEnvironment(process.env, data),

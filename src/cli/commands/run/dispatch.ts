@@ -22,14 +22,14 @@ const alone = command({
         `the command "${file}" must come before the options`,
         `write: errand dispatch ${file} --host ADDR ...`,
       )
-    const [{ conductHere }, { HttpHost }, { DispatchedSecrets }, { secretValues }] = await Promise.all([
+    const [{ conductHere }, { HttpHost }, { GivenSecrets }, { secretValues }] = await Promise.all([
       import('../../local/conduct-local.ts'),
       import('../../../compat/host-agent/http-host.ts'),
-      import('../../../stores/secrets/dispatched-secrets.ts'),
+      import('../../../stores/secrets/given-secrets.ts'),
       import('../../secret-values.ts'),
     ])
     const token = options.token ?? setting(process.env, 'ERRAND_TOKEN of agent servers')
-    const secrets = new DispatchedSecrets(secretValues(options.secret))
+    const secrets = new GivenSecrets(secretValues(options.secret))
     const host = new HttpHost({ token, secrets })
     const hosts = fitTo(options.host, token, options.json ?? false)
     return await conductHere(file, host, options, secrets, hosts)

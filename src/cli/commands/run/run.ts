@@ -70,17 +70,17 @@ export const run = command({
       { LocalHost },
       { builtinActionRegistry },
       { localArtifacts, localBoxes, localSessions },
-      { DispatchedSecrets },
+      { GivenSecrets },
       { OwnRecord, sweepKilled },
     ] = await Promise.all([
       import('../../local/conduct-local.ts'),
       import('../../../runner/local/local-host.ts'),
       import('../../../actions/registry.ts'),
       import('../../local/local-sessions.ts'),
-      import('../../../stores/secrets/dispatched-secrets.ts'),
+      import('../../../stores/secrets/given-secrets.ts'),
       import('../../local/local-run-registry.ts'),
     ])
-    const secrets = new DispatchedSecrets(await inputValues(options.secret))
+    const secrets = new GivenSecrets(await inputValues(options.secret))
     const record = new OwnRecord({
       runs: resume === undefined ? [] : [resume],
       kept: state !== undefined,

@@ -416,21 +416,19 @@ export class DockerProvisioner implements Provisioner {
     if (fault !== '') return { message: `Docker ended it: ${fault}` }
     if (Date.parse(FinishedAt) >= Date.parse(Config.Labels[DEADLINE] ?? ''))
       return { message: 'Its time limit was reached.' }
-    const logText = await this.#logTail(docker, Id, signal)
+    const logEnd = await this.#logTail(docker, Id, signal)
     const perhaps =
       ExitCode === KILLED && memory !== undefined
         ? ` (killed, perhaps for lack of memory: its limit is ${memory})`
         : ''
-    return {
-      message: `It ended with exit code ${ExitCode}${perhaps}${logText === '' ? '.' : `: ${logText}`}`,
-    }
+    return { message: `It ended with exit code ${ExitCode}${perhaps}${logEnd === '' ? '.' : `: ${logEnd}`}` }
   }
 
   async #logTail(docker: DockerClient, id: string, signal: AbortSignal): Promise<string> {
     return await this.#call('read the log of a runner', signal, async (signal) => {
       try {
         const query = { stdout: true, stderr: true, tail: REPORTED_LINES }
-        return logText(await buffer(await docker.open('GET', `/containers/${id}/logs`, { query, signal })))
+        return tail(await buffer(await docker.open('GET', `/containers/${id}/logs`, { query, signal })))
       } catch (error) {
         if (isGone(error)) return ''
         throw error
@@ -491,7 +489,7 @@ function mount(text: string): { Type: string; Source: string; Target: string; Re
 }
 
 /** Returns the end of a log that comes in frames, each with a head of 8 bytes that gives its length. */
-function logText(frames: Buffer): string {
+function tail(frames: Buffer): string {
   const parts: Buffer[] = []
   for (let at = 0; at + 8 <= frames.length; ) {
     const end = at + 8 + frames.readUInt32BE(at + 4)

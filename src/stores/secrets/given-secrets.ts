@@ -7,7 +7,7 @@ import type { RunSecrets, SecretSource } from '../../engine/ports.ts'
 /**
  * Stores secrets without a hub: values by name, given to the program that runs the engine, and those of single runs.
  */
-export class DispatchedSecrets implements SecretSource, RunSecrets {
+export class GivenSecrets implements SecretSource, RunSecrets {
   readonly #values: Readonly<Record<string, string>>
   readonly #ofRuns = new Map<string, Readonly<Record<string, string>>>()
   #stored: RunSecrets | undefined
