@@ -1,4 +1,3 @@
-import { BoundedMap } from '../platform/bounded-map.ts'
 import { isDeepStrictEqual } from 'node:util'
 import { type ActionCatalog, builtinActions } from '../contract/actions.ts'
 import type { NewInput } from '../contract/agent.ts'
@@ -11,6 +10,7 @@ import type { RetryPlan, RetryRun, RetryStep } from '../contract/runs/retry.ts'
 import type { InstancePage, LastGood, StepOverview } from '../contract/runs/run-parts.ts'
 import type { Share } from '../contract/runs/shares.ts'
 import { isFinalRun } from '../contract/status.ts'
+import { BoundedMap } from '../platform/bounded-map.ts'
 import { KeyedMutex } from '../platform/sync.ts'
 import {
   alreadyRolledBack,

@@ -160,7 +160,10 @@ test('a port or a data folder in use is an error that says what to do', async (t
   const { port } = server.address() as AddressInfo
   const taken = await errand.call('up', '--port', String(port))
   assert.equal(taken.code, 1)
-  assert.match(taken.stderr, new RegExp(`Port ${port} .* in use by another program[\\s\\S]+--port ${port + 1}`))
+  assert.match(
+    taken.stderr,
+    new RegExp(`Port ${port} .* in use by another program[\\s\\S]+--port ${port + 1}`),
+  )
 
   const first = await errand.up('--no-runner')
   // No later start shows it.

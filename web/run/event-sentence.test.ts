@@ -56,10 +56,7 @@ const samples: Samples = {
     [attempt, 'The attempt started.'],
   ],
   'attempt.phase': [
-    [
-      { ...attempt, phase: 'waiting_for_workspace' },
-      'The attempt entered its phase waiting for workspace.',
-    ],
+    [{ ...attempt, phase: 'waiting_for_workspace' }, 'The attempt entered its phase waiting for workspace.'],
   ],
   'network.refused': [
     [

@@ -1,6 +1,6 @@
-import { BoundedMap } from '../../platform/bounded-map.ts'
 import { messageOf } from '../../contract/errors.ts'
 import type { FailingService, OutsideServiceName } from '../../contract/hub-api.ts'
+import { BoundedMap } from '../../platform/bounded-map.ts'
 import type { Log } from '../../platform/log.ts'
 
 /** A service that the hub uses and somebody else runs. */

@@ -1,7 +1,7 @@
-import { BoundedMap } from '../../platform/bounded-map.ts'
 import { randomBytes } from 'node:crypto'
 import type { RunRecord, RunSummary } from '../../contract/run.ts'
 import type { Share } from '../../contract/runs/shares.ts'
+import { BoundedMap } from '../../platform/bounded-map.ts'
 import { unlessAborted } from '../../platform/races.ts'
 import { isApprover, type Person, shareOf } from '../approvals/approvers.ts'
 

@@ -446,9 +446,7 @@ function reported(
   if (isOurs && !isFinalTask(state)) throw taskRunning(id, fold)
   if (!mayMove(fold.state, state))
     throw new ErrandError('conflict', `Task ${id} is ${fold.state} and cannot become ${state}.`, {
-      hint: isFinalTask(fold.state)
-        ? 'It can only become "pending", which starts it again.'
-        : 'Read the task again.',
+      hint: isFinalTask(fold.state) ? 'Only "pending" starts it again.' : 'Read the task again.',
     })
   return [event]
 }

@@ -1,5 +1,5 @@
-import { BoundedMap } from '../../platform/bounded-map.ts'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { BoundedMap } from '../../platform/bounded-map.ts'
 import type { ContainerEvent, DockerEngine } from '../docker/docker-engine.ts'
 
 /** Ping interval in ms; an engine that keeps the connection but does not answer is noticed after two. */

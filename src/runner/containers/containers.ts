@@ -195,7 +195,12 @@ export class Containers {
       )
     const within = { signal: AbortSignal.timeout(ANSWERS_WITHIN_MS) }
     const request = docker.ask<DockerInfo>('GET', '/info', within)
-    const { ID, OSType, NCPU, SecurityOptions = [] } = await this.#withDockerErrors('describe itself', request)
+    const {
+      ID,
+      OSType,
+      NCPU,
+      SecurityOptions = [],
+    } = await this.#withDockerErrors('describe itself', request)
     const version = docker.ask<{ Arch: string }>('GET', '/version', within)
     const { Arch } = await this.#withDockerErrors('report its version', version)
     if (OSType !== 'linux')

@@ -334,7 +334,7 @@ const failures = [
     '',
     { agent: 'nobody' },
     'invalid_argument',
-    /no agent "nobody"\. Available agents: acp/,
+    /Unknown agent "nobody"\. Available agents: acp/,
   ],
   [
     'a folder that is not there',

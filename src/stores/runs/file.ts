@@ -1,4 +1,3 @@
-import { BoundedMap } from '../../platform/bounded-map.ts'
 import {
   closeSync,
   fsyncSync,
@@ -18,6 +17,7 @@ import { RunId } from '../../contract/ids.ts'
 import type { RunPatch, RunRecord, RunSpec } from '../../contract/run.ts'
 import { isFinalRun } from '../../contract/status.ts'
 import type { RunCounts, RunPage, RunQuery, RunStore } from '../../engine/ports.ts'
+import { BoundedMap } from '../../platform/bounded-map.ts'
 import { syncFolder, writeFileAtomic } from '../../platform/files.ts'
 import { diskError, isMissing } from '../disk-errors.ts'
 import { commitLines, RunLog, specLine } from './file-log.ts'

@@ -48,7 +48,10 @@ test('lines that the hub has only later arrive without another event', async (t)
   assert.equal(lines.line(1)?.text, 'one')
   const before = requests
   await pass(60_000)
-  assert.ok(requests - before <= 24, `a hub without more lines is asked ${requests - before} times in a minute`)
+  assert.ok(
+    requests - before <= 24,
+    `a hub without more lines is asked ${requests - before} times in a minute`,
+  )
   known = ['one', 'two']
   await pass(31_000)
   assert.equal(lines.line(2)?.text, 'two')

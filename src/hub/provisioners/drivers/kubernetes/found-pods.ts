@@ -214,8 +214,7 @@ function howEnded(pod: Pod, jobReason: string | undefined): Omit<FoundRunner, 'n
   if (terminated === undefined) return { message: 'Its pod has ended.' }
   const gate = stateOf(pod, GATE).terminated
   return {
-    message:
-      (gate?.exitCode ? `${processEnd('model gate', gate)} ` : '') + processEnd('process', terminated),
+    message: (gate?.exitCode ? `${processEnd('model gate', gate)} ` : '') + processEnd('process', terminated),
   }
 }
 
