@@ -76,7 +76,7 @@ function wrongInCode(file: string, source: string): string[] {
   return textsOf(file, source).flatMap(({ text, at }) =>
     PHRASES.flatMap(([not, instead]) =>
       [...text.matchAll(new RegExp(not, `${not.flags}gm`))].map(
-        ({ 0: said }) => `${file}:${source.slice(0, at).split('\n').length}: "${said}" (${instead})`,
+        ({ 0: phrase }) => `${file}:${source.slice(0, at).split('\n').length}: "${phrase}" (${instead})`,
       ),
     ),
   )

@@ -67,7 +67,7 @@ test("a session's folder can be viewed while it runs, and its change is stored a
   // A running session outlives its runner, and the next runner shows it.
   await programs.kill('runner')
   const away = await sessions.files(run_id).catch((error) => error)
-  assert.deepEqual([away.code, /away|link/.test(away.message)], ['unavailable', true])
+  assert.deepEqual([away.code, /not connected|link/.test(away.message)], ['unavailable', true])
   await programs.startRunner()
   await programs.runner!.until('Connected to the hub')
   await client.runs.input(run_id, { prompt: 'More' })

@@ -95,7 +95,7 @@ test('a run is shared by its link, also over plain HTTP, and a user without acce
       assert.match(others, /There is no run ID, or it isn't yours\./)
       assert.match(
         others,
-        /in the tenant default, whose admins are admin, ann: ask one of them, or whoever sent/,
+        /in the tenant default, whose admins are admin, ann. Ask one of them, or the person who sent/,
       )
       await isAccessible(bobs, 'a run that is not theirs')
       assert.equal(await access('/runs/', 'run_nothing'), others)
