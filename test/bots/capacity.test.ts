@@ -54,7 +54,7 @@ test('twenty small bots run on two cores beside workflows that have all slots an
 
   const many = await hub.call('bot', 'start', 'many', '--image', hub.images.busybox, '--processes', '201')
   assert.equal(many.code, 2)
-  assert.match(many.stderr, /limits\.processes is 201; .* is 200 .*\n.*ERRAND_BOT_MAX_PROCESSES/)
+  assert.match(many.stderr, /limits\.processes is 201; .* at most 200 .*\n.*ERRAND_BOT_MAX_PROCESSES/)
   const huge = ['bot', 'start', 'huge', '--image', hub.images.busybox, '--memory']
   const refused = await hub.call(...huge, '999GB')
   assert.equal(refused.code, 2)

@@ -319,9 +319,9 @@ test("in a low window, like a large one zoomed in, a run's question is above the
         `${answers[index]} ends at ${x + width}, ${y + height}`,
       )
     }
-    assert.equal(await page.getByRole('listbox', { name: 'Steps as a graph' }).count(), 0)
+    assert.equal(await page.getByRole('listbox', { name: 'Step graph' }).count(), 0)
     await page.keyboard.press('1')
-    const graph = page.getByRole('listbox', { name: 'Steps as a graph' })
+    const graph = page.getByRole('listbox', { name: 'Step graph' })
     await graph.waitFor()
     assert.ok((await graph.boundingBox())!.height <= 180)
     await isAccessible(page, 'a question in a low window')

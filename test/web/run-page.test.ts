@@ -43,7 +43,7 @@ test('the page of a run', { skip }, async (t) => {
   await t.test('the graph draws taken edges solid, and keys move along them', async (t) => {
     const page = await openPage(t, browser, programs)
     await page.goto(at(bad.run_id, '?view=graph'))
-    const graph = page.getByRole('listbox', { name: 'Steps as a graph' })
+    const graph = page.getByRole('listbox', { name: 'Step graph' })
     const node = (name: RegExp) => graph.getByRole('option', { name })
     await node(/^smoke, failed/).waitFor()
     assert.equal(await node(/^smoke/).getAttribute('aria-selected'), 'true')
@@ -82,7 +82,7 @@ test('the page of a run', { skip }, async (t) => {
   await t.test('a view is in the address, and letters switch it and go to the failure', async (t) => {
     const page = await openPage(t, browser, programs)
     await page.goto(at(bad.run_id, '?step=checkout'))
-    await page.getByRole('listbox', { name: 'Steps as a graph' }).waitFor()
+    await page.getByRole('listbox', { name: 'Step graph' }).waitFor()
     await page.keyboard.press('2')
     await page.waitForURL('**view=list**')
     assert.equal(await page.getByRole('listbox').count(), 0)
@@ -93,7 +93,7 @@ test('the page of a run', { skip }, async (t) => {
     await page.goBack()
     await page.getByText('checked out', { exact: true }).waitFor()
     await page.keyboard.press('1')
-    await page.getByRole('listbox', { name: 'Steps as a graph' }).waitFor()
+    await page.getByRole('listbox', { name: 'Step graph' }).waitFor()
   })
   await t.test(
     'the timeline has bars, the last good run beneath and the critical path, and a table',
@@ -213,7 +213,7 @@ test('the page of a run', { skip }, async (t) => {
     async (t) => {
       const page = await openPage(t, browser, programs)
       await page.goto(at(bad.run_id))
-      await page.getByRole('listbox', { name: 'Steps as a graph' }).waitFor()
+      await page.getByRole('listbox', { name: 'Step graph' }).waitFor()
       await page.keyboard.press('c')
       await page.waitForURL('**compare=last-good**')
       const compare = page.getByRole('main', { name: 'Compare' })

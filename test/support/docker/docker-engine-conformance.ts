@@ -523,7 +523,7 @@ USER 99`,
     for (const Dockerfile of [`${copies}\nRUN sleep 120`, copies])
       await assert.rejects(use.build({ Dockerfile, file: 'x'.repeat(6 * MiB) }, { limits }), {
         code: 'build_failed',
-        message: /^The image has 1\d MB, .* 10 MB/,
+        message: /^The image uses 1\d MB of disk space, .* 10 MB/,
       })
   })
 
