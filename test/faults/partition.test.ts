@@ -62,7 +62,7 @@ for (const [how, part] of [
     const { proxy, apart, client, tries, run_id } = await start(t, '12s')
     part(proxy)
     await assertApart(tries)
-    assert.match(apart.printed.stderr + apart.printed.stdout, /Cut off from the hub for \d+ s: .*run_\w+\.1/)
+    assert.match(apart.printed.stderr + apart.printed.stdout, /Cut off from the hub for \d+ s\. .*run_\w+\.1/)
     proxy.thaw()
     await eventually('a runner that is back', async () =>
       (await client.runners.list()).every(({ status }) => status === 'connected'),
