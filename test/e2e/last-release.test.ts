@@ -3,7 +3,7 @@ import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
 import { eventually } from '../support/errand-command.ts'
-import { lastRelease } from '../support/last-release.ts'
+import { BEFORE_BOXES, lastRelease } from '../support/last-release.ts'
 import { type Programs, type ProgramsOptions, startPrograms, workflowText } from '../support/programs.ts'
 import {
   numbered,
@@ -171,10 +171,12 @@ test('a runner of this release continues the work of one of the last release, at
   await assertAllEndRight(programs, marks)
 })
 
-test('a runner of the last release gets no steps that require a box, because it would run them without one', {
-  skip,
+const old = lastRelease(BEFORE_BOXES)
+
+test('a runner from before boxes gets no steps that require a box, because it would run them without one', {
+  skip: old.skip,
 }, async (t) => {
-  const { client } = await startPrograms(t, { runnerWithin: within })
+  const { client } = await startPrograms(t, { runnerWithin: old.within })
   const yaml = workflowText([{ name: 'one', cmd: 'echo hi' }])
   for (const box of [{ isolation: 'sandbox' }, { network: 'models' }] as const) {
     const { run_id } = await client.runs.create({ yaml, ...box })
@@ -185,8 +187,10 @@ test('a runner of the last release gets no steps that require a box, because it 
   }
 })
 
-test('a hub of the last release refuses a request for a box, which it does not know', { skip }, async (t) => {
-  const { client, call, home } = await startPrograms(t, { hubWithin: within })
+test('a hub from before boxes refuses a request for a box, which it does not know', {
+  skip: old.skip,
+}, async (t) => {
+  const { client, call, home } = await startPrograms(t, { hubWithin: old.within })
   const file = join(home, 'flow.yaml')
   writeFileSync(file, workflowText([{ name: 'one', cmd: 'echo hi' }]))
   for (const options of [
