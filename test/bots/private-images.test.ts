@@ -173,7 +173,7 @@ test('a token for a Git server serves one fetch: then it is gone, and the bot re
   const gone = await hub.until('echo', 'crashed')
   assert.equal(gone.reason, 'pull_failed')
   assert.ok(
-    gone.message!.endsWith(`again: errand bot start echo --custom ${git_url} --git-token`),
+    gone.message!.endsWith(`variables: errand bot start echo --custom ${git_url} --git-token`),
     gone.message,
   )
 })
@@ -230,6 +230,6 @@ test('a password for a registry serves one pull: then it is gone, and the bot re
   await bots.restart('bare')
   const gone = await hub.until('bare', 'crashed')
   assert.equal(gone.reason, 'pull_failed')
-  assert.ok(gone.message!.endsWith(`again: ${command('bare')}`), gone.message)
+  assert.ok(gone.message!.endsWith(`variables: ${command('bare')}`), gone.message)
   registry.resume()
 })

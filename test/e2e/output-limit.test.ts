@@ -46,7 +46,7 @@ test('endless output ends at the limit of its run or user, also across a restart
 
   const shown = await programs.call('runs', 'show', 'first')
   assert.match(shown.stdout, /output limit/)
-  assert.match(shown.stdout, /more than 3 MB, .*ERRAND_MAX_OUTPUT_RUN/)
+  assert.match(shown.stdout, /exceeded the output limit of 3 MB .*ERRAND_MAX_OUTPUT_RUN/)
   const logs = await programs.call('runs', 'logs', 'first', '--attempt', '1')
   assert.equal(sha256(logs.stdout), sha256(begun(3 * MB)))
 
