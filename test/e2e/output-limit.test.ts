@@ -52,7 +52,7 @@ test('endless output ends at the limit of its run or user, also across a restart
 
   await client.runs.create({ run_id: 'second', yaml: workflowText([{ name: 'endless', cmd: endless }]) })
   const second = await programs.ended('second')
-  assert.match(second.steps[0]!.message!, /more than 5 MB, .*ERRAND_MAX_OUTPUT_USER/)
+  assert.match(second.steps[0]!.message!, /output limit of 5 MB .*ERRAND_MAX_OUTPUT_USER/)
   assert.equal(diskBytes(join(data, 'output', 'second')), 2 * MB)
   const small = workflowText([{ name: 'small', cmd: 'echo hi' }])
   await assert.rejects(client.runs.create({ run_id: 'third', yaml: small }), { code: 'quota_exceeded' })
