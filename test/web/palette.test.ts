@@ -38,7 +38,7 @@ test('pages, runs and actions are found by words, and used by keyboard only', { 
   })
 
   await t.test('a filter of the list, with its query', async () => {
-    await open('that failed')
+    await open('failed runs')
     await page.keyboard.press('Enter')
     await page.waitForURL('**/runs?status=failed')
   })
