@@ -176,7 +176,10 @@ test('a hub stores secrets, gives them to the steps that name them, and no file 
 
   const refused = await run()
   assert.equal(refused.code, 2)
-  assert.match(refused.stderr, /Secret "DEPLOY" not found for workflow "flow"[\s\S]+errand secrets set DEPLOY/)
+  assert.match(
+    refused.stderr,
+    /Secret "DEPLOY" not found for workflow "flow"[\s\S]+errand secrets set DEPLOY/,
+  )
   const set = await errand.run(['secrets', 'set', 'DEPLOY', '--value-from-stdin'], {
     env,
     stdin: `${VALUE}\n`,
