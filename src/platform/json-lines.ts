@@ -10,7 +10,7 @@ import {
 } from 'node:fs'
 
 /** Reads one line. Undefined, or an exception, marks a line that is not an entry. */
-export type ParseLine<Entry> = (text: string) => Entry | undefined
+type ParseLine<Entry> = (text: string) => Entry | undefined
 
 interface JsonLinesOptions<Entry> {
   /** Default: `JSON.parse`. */
@@ -70,10 +70,7 @@ export class JsonLines<Entry> {
 }
 
 /** Returns the entries up to the first line that is incomplete or not an entry, and their length in bytes. */
-export function entriesIn<Entry>(
-  content: Buffer,
-  parse: ParseLine<Entry>,
-): { entries: Entry[]; bytes: number } {
+function entriesIn<Entry>(content: Buffer, parse: ParseLine<Entry>): { entries: Entry[]; bytes: number } {
   const entries: Entry[] = []
   let bytes = 0
   for (let end = content.indexOf(10); end >= 0; end = content.indexOf(10, bytes)) {

@@ -63,7 +63,7 @@ test('a failed look reports nothing, and the next one still happens', async () =
         if (++checks < 3) throw new Error('not now')
         return 'found'
       },
-      tell: (found) => {
+      report: (found) => {
         watch.close()
         resolve(found)
       },

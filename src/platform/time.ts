@@ -87,7 +87,7 @@ export class Backoff {
 interface Watched<T> {
   everyMs: number
   look(): Promise<T>
-  tell(found: T): void
+  report(found: T): void
 }
 
 /**
@@ -118,6 +118,6 @@ export class ChangeWatch<T> {
     const text = JSON.stringify(found)
     if (this.#closed || text === this.#reported) return
     this.#reported = text
-    this.#watched.tell(found)
+    this.#watched.report(found)
   }
 }

@@ -136,6 +136,13 @@ test('the summary has a row for each host, with why it failed and how many tries
   )
 })
 
+test('a step that was skipped because of another one names that one', () => {
+  const text = show([
+    { type: 'step.skipped', step: 'ask', phase: 'main', reason: 'upstream', message: '"test" failed' },
+  ])
+  assert.equal(text, '- ask skipped: "test" failed\n')
+})
+
 test('the summary says which instances were skipped or failed by their condition', () => {
   const text = show([
     { type: 'run.created', workflow_name: 'w', vars: {} },

@@ -38,8 +38,8 @@ export function whyText(of: { reason?: string; message?: string; exitCode?: numb
     return of.exitCode === undefined ? (message ?? 'exit code') : `exit code ${of.exitCode}`
   const reason = of.reason?.replaceAll('_', ' ')
   if (reason === undefined || message === undefined) return reason ?? message ?? ''
-  // `rejected by ann` and `Variable "X" is not set` contain the reason already.
-  const isRepeated = message.toLowerCase().startsWith(reason.split(' ').at(-1)!)
+  // `"build" failed`, `rejected by ann` and `Variable "X" is not set` contain the reason already.
+  const isRepeated = reason === 'upstream' || message.toLowerCase().startsWith(reason.split(' ').at(-1)!)
   return isRepeated ? message : `${reason}: ${message}`
 }
 

@@ -272,7 +272,7 @@ export class BotDataPlaces {
     if (runner !== undefined) return runner
     throw new ErrandError(
       'conflict',
-      `The run ${run_id} of this bot has no runner yet, so its data have no place.`,
+      `The run ${run_id} of this bot has no runner yet, so its data is not stored anywhere.`,
       {
         hint: 'Wait until it is up, or stop it and start it again.',
       },

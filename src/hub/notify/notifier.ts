@@ -196,7 +196,7 @@ export class Notifier {
     fits: (person: { name: string; role: 'admin' | 'user' }) => boolean,
   ): Promise<NotificationChannel[]> {
     const { store, accounts } = this.#options
-    const channels = await store.telling(tenant, topic)
+    const channels = await store.subscribed(tenant, topic)
     if (channels.length === 0) return []
     const users = new Map((await accounts.users({ tenant })).map((user) => [user.id, user]))
     return channels.filter(({ user_id }) => {

@@ -182,7 +182,7 @@ export async function deleteRun(
   if (rolls_back !== undefined && run.status === 'success' && (await engine.get(rolls_back)) !== undefined)
     throw new ErrandError(
       'conflict',
-      `Run ${run.run_id} is the record that run ${rolls_back} was rolled back.`,
+      `Run ${run.run_id} rolled back run ${rolls_back}, and cannot be deleted before it.`,
       {
         hint: `Delete run ${rolls_back} first: errand runs delete ${rolls_back}`,
       },

@@ -16,8 +16,9 @@ const BATCH = 50
 const PAUSE_MS = 5
 
 /**
- * Adds the missing rows of runs from before lists had rows, one by one alongside other work. Each is stored at once,
- * so a killed hub continues where it was. Returns how to stop; `done` resolves when nothing is left to do.
+ * Adds the missing rows of runs that ended without one, one by one alongside other work: when a run cannot be resumed,
+ * the store marks it as interrupted, and does not know its row. Each is stored at once, so a killed hub continues where
+ * it was. Returns how to stop; `done` resolves when nothing is left to do.
  */
 export function fillRows({ store, engine, log, pauseMs = PAUSE_MS }: FillRowsOptions) {
   const stop = new AbortController()

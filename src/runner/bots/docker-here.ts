@@ -21,7 +21,7 @@ export const watchDocker = (
       const version = await askVersion(env)
       return version === undefined ? undefined : { engine: 'docker', version }
     },
-    tell: report,
+    report,
   })
 
 const nameFile = (stateDir: string): string => join(stateDir, 'engine-name')

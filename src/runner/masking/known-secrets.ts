@@ -12,12 +12,13 @@ export class KnownSecrets {
 
   constructor(secrets: readonly NamedSecret[]) {
     this.#secrets = secrets
-    this.masker = createMasker(secrets, 'telling')
+    this.masker = createMasker(secrets, 'revealing')
   }
 
   /** Yields each secret alone, with its name: only after a match is it necessary to know which. */
   *each(): Generator<{ name: string; masker: Masker }> {
-    for (const secret of this.#secrets) yield { name: secret.name, masker: createMasker([secret], 'telling') }
+    for (const secret of this.#secrets)
+      yield { name: secret.name, masker: createMasker([secret], 'revealing') }
   }
 
   /** Returns the names of the secrets in a file. */

@@ -27,9 +27,9 @@ export function secretBytes(value: string): number {
 
 /**
  * Rule for the lines of a value with several lines: search each (`every`), or only those that ordinary files do not
- * have (`telling`).
+ * have (`revealing`).
  */
-export type LineRule = 'every' | 'telling'
+export type LineRule = 'every' | 'revealing'
 
 /**
  * Returns every form in which a secret is masked, as it reads once wrapped lines are joined. Each has 6 bytes or more.

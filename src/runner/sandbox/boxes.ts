@@ -129,7 +129,7 @@ export class Boxes {
       await this.#options.containers?.look()
       return this.offered
     }
-    return new ChangeWatch({ everyMs: CHECK_INTERVAL_MS, look, tell: report })
+    return new ChangeWatch({ everyMs: CHECK_INTERVAL_MS, look, report })
   }
 
   /**

@@ -129,5 +129,5 @@ export const watchAgents = (
   new ChangeWatch({
     everyMs: CHECK_INTERVAL_MS,
     look: () => agentStates(services, process.env, boxes),
-    tell: report,
+    report,
   })

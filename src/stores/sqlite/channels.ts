@@ -49,7 +49,7 @@ export interface ChannelStore {
   /** Returns the channels of one user, in the order of their creation. */
   ofUser(userId: string): Promise<(NotificationChannel & ChannelState)[]>
   /** Returns the channels of the tenant's active users that receive such messages. */
-  telling(tenant: string, reports: ChannelTopic): Promise<NotificationChannel[]>
+  subscribed(tenant: string, topic: ChannelTopic): Promise<NotificationChannel[]>
   /** Removes a channel with its notices. False: it did not exist. */
   remove(id: string): Promise<boolean>
   /**
@@ -134,12 +134,12 @@ export const sqliteChannels = (session: SqlSession): ChannelStore => {
         }))
     },
 
-    async telling(tenant, reports) {
+    async subscribed(tenant, topic) {
       const sql = `${CHANNELS} WHERE channels.tenant = ? AND users.disabled = 0`
       return session
         .read(() => session.all(sql, tenant))
         .map(rowChannel)
-        .filter((channel) => channel.tells.includes(reports))
+        .filter((channel) => channel.tells.includes(topic))
     },
 
     remove: async (id) => (await change('DELETE FROM channels WHERE id = ?', id)) > 0,
